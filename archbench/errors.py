@@ -1,0 +1,99 @@
+"""What went wrong, where, and what to do next: every error that a user can meet."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+NEGATIVE_RESULT = 1
+WRONG_USAGE = 2
+MISSING_INPUT = 3
+STORAGE_FAILURE = 4
+INTERNAL_BUG = 70
+INTERRUPTED = 130
+TERMINATED = 143
+
+
+class ArchbenchError(Exception):
+    """An error that the user can cause, with its place and the next step.
+
+    Args:
+        message: What was asked, the value got and what is allowed, in one sentence without a
+            full stop.
+        place: Where it stands, for example ``spaces/edge.yaml:14:3`` or ``--threads``.
+        help: What to do next.
+    """
+
+    exit_code = WRONG_USAGE
+
+    def __init__(self, message: str, *, place: str | None = None, help: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.place = place
+        self.help = help
+
+    def __str__(self) -> str:
+        place = f"{self.place}: " if self.place else ""
+        help_ = f"; {self.help}" if self.help else ""
+        return f"{place}{self.message}{help_}"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuilt, (type(self), self.message, self.place, self.help)
+
+    def at(self, place: str) -> ArchbenchError:
+        """The same error at an outer place; a place that is already known goes behind it."""
+        inner = f"{place}: {self.place}" if self.place else place
+        return type(self)(self.message, place=inner, help=self.help)
+
+
+class UsageError(ArchbenchError):
+    """A command, option or argument that cannot be taken."""
+
+
+class SpecError(ArchbenchError):
+    """A network that cannot be built as written."""
+
+
+class SpaceError(ArchbenchError):
+    """A space file that cannot be searched as written."""
+
+
+class MissingError(ArchbenchError):
+    """Data, a device, a checkpoint or an optional package that is not there."""
+
+    exit_code = MISSING_INPUT
+
+
+class StorageError(ArchbenchError):
+    """A study folder that cannot be read, written or owned."""
+
+    exit_code = STORAGE_FAILURE
+
+
+class IncomparableError(ArchbenchError):
+    """Two numbers that were taken under different conditions."""
+
+
+class UncountedOperatorError(ArchbenchError):
+    """An operator with matrix products that the counter does not know."""
+
+
+def unknown_name(
+    noun: str, name: str, known: Iterable[str], *, place: str | None = None
+) -> UsageError:
+    """The error for a name that is not known: the known ones, nearest first."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    listed = [*near, *(other for other in names if other not in near)]
+    hint = f"did you mean {near[0]}? " if near else ""
+    return UsageError(
+        f"unknown {noun} {name!r}",
+        place=place,
+        help=f"{hint}known: {', '.join(listed) or 'none'}",
+    )
+
+
+def _rebuilt(
+    kind: type[ArchbenchError], message: str, place: str | None, help: str | None
+) -> ArchbenchError:
+    return kind(message, place=place, help=help)

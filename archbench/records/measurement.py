@@ -1,0 +1,89 @@
+"""What was measured, under which conditions, and how far it can be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from archbench.errors import IncomparableError
+
+Verdict = Literal["stable", "disturbed", "incomplete"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conditions:
+    """The conditions under which a network is measured.
+
+    Attributes:
+        device: ``cpu`` or ``cuda``.
+        backend: What runs the network, an entry of ``archbench/measure/backends``.
+        precision: ``fp32``, ``bf16`` or ``fp16``, as it was really computed.
+        batch: Images per forward pass.
+        resolution: Height and width of the input in pixels.
+        threads: CPU threads of one forward pass.
+    """
+
+    device: str = "cpu"
+    backend: str = "eager"
+    precision: str = "fp32"
+    batch: int = 1
+    resolution: tuple[int, int] = (224, 224)
+    threads: int = 1
+
+    def __str__(self) -> str:
+        height, width = self.resolution
+        threads = f"{self.threads} thread{'s' if self.threads > 1 else ''}"
+        where = self.device if self.device != "cpu" else f"cpu, {threads}"
+        return f"{where}, {self.backend}, {self.precision}, batch {self.batch}, {height}x{width} px"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """One measured quantity of one network; frozen, with all its samples.
+
+    Attributes:
+        metric: For example ``latency``.
+        unit: For example ``ms``.
+        samples: Every sample in the order taken, in ``unit``.
+        value: The estimate, or None where ``verdict`` is ``incomplete``.
+        low: Lower end of the 95 % interval.
+        high: Upper end of the 95 % interval.
+        conditions: What it was measured under.
+        environment_id: The machine and software, see ``Environment``.
+        verdict: ``stable``; ``disturbed`` (usable, with ``reason``); or ``incomplete``.
+        reason: Why the verdict is not ``stable``, in words; empty otherwise.
+        details: Further numbers beside the value, for example ``off_cpu_share``.
+    """
+
+    metric: str
+    unit: str
+    samples: tuple[float, ...]
+    value: float | None
+    low: float | None
+    high: float | None
+    conditions: Conditions
+    environment_id: str
+    verdict: Verdict
+    reason: str = ""
+    details: Mapping[str, float | int | str] = field(default_factory=dict)
+
+    def ratio_to(self, other: Measurement) -> float:
+        """How many times the other's value this one is.
+
+        Raises:
+            IncomparableError: Metric, conditions or environment differ, or a value is missing.
+        """
+        for what in ("metric", "unit", "conditions", "environment_id"):
+            mine, theirs = getattr(self, what), getattr(other, what)
+            if mine != theirs:
+                raise IncomparableError(
+                    f"cannot compare measurements of different {what}: {mine} and {theirs}",
+                    help="measure both again under the same conditions on one machine",
+                )
+        if self.value is None or not other.value:
+            raise IncomparableError(
+                "cannot compare with a number that could not be had",
+                help=f"measure again: {self.reason or other.reason}",
+            )
+        return self.value / other.value

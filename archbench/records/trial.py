@@ -1,0 +1,88 @@
+"""What is known about one candidate of a study."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from archbench.records.measurement import Measurement
+
+TrialState = Literal["running", "complete", "over_limit", "pruned", "failed"]
+FailureKind = Literal["timeout", "memory", "nan", "illegal", "crash", "error"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurvePoint:
+    """Accuracy of a proxy training at the end of a rung.
+
+    Attributes:
+        seed: Which of the proxy's training seeds, counted from 0.
+        epoch: Epochs trained so far.
+        step: Optimiser steps taken so far.
+        loss: Mean training loss since the point before.
+        accuracy: Share of the validation images classified rightly, 0 to 1.
+        seconds: Training time so far, from a monotonic clock, interruptions left out.
+    """
+
+    seed: int
+    epoch: int
+    step: int
+    loss: float
+    accuracy: float
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """Why a trial failed.
+
+    Attributes:
+        kind: The class of the failure, for counting.
+        message: One line for a person.
+        traceback: The whole trace where there is one.
+    """
+
+    kind: FailureKind
+    message: str
+    traceback: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRecord:
+    """One candidate: what it is, what it costs, what it reached.
+
+    Attributes:
+        number: Its number in the study, from 0, the same as Optuna's.
+        state: ``running``, ``complete``, ``over_limit`` (a hard limit, known before training),
+            ``pruned`` (training stopped early by a rule) or ``failed``.
+        digest: Identity of the resolved spec at the target.
+        choices: Axis name to chosen value, active axes only.
+        spec: The spec as a YAML-able document.
+        params: Learnt parameters.
+        macs: Multiply-accumulates of one image at the target resolution (one = 1).
+        activations: Outputs of convolutions, linears and attention products, one image.
+        latency: The latency on the target, or None before it is measured.
+        curve: Points of the proxy training in the order taken.
+        proxy_accuracy: Validation accuracy at the last rung, mean over seeds, 0 to 1.
+        test_accuracy: Accuracy on the sealed test share, members of the front only.
+        failure: Why it failed, for ``failed`` only.
+        reason: Why it was not trained to the end, for ``over_limit`` and ``pruned``.
+        seconds: Wall time spent on it, summed over interruptions.
+    """
+
+    number: int
+    state: TrialState
+    digest: str
+    choices: Mapping[str, Any]
+    spec: Mapping[str, Any]
+    params: int
+    macs: int
+    activations: int
+    latency: Measurement | None = None
+    curve: tuple[CurvePoint, ...] = field(default=())
+    proxy_accuracy: float | None = None
+    test_accuracy: float | None = None
+    failure: Failure | None = None
+    reason: str = ""
+    seconds: float = 0.0
