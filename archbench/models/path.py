@@ -1,0 +1,344 @@
+"""Where in a network is a field: the grammar of paths such as ``stages[1].block.kv_stride``.
+
+A path names a place in the *written* document of a network, the one that ``archbench models show``
+prints. ``[each]`` and ``[all]`` both select the parts that have the field; what differs is what a
+space makes of them (one choice for each part, or one choice for all).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+from archbench.errors import SpecError, unknown_name
+
+Index = int | Literal["each", "all"] | None
+
+NETWORK_FIELDS = ("name", "resolution", "num_classes", "stages", "head")
+STAGE_FIELDS = (
+    "embed",
+    "block",
+    "dim",
+    "depth",
+    "position",
+    "class_tokens",
+    "drop_path",
+    "layers",
+)
+HEAD_FIELDS = ("pool", "norm", "epsilon", "num_classifiers")
+
+_LISTS = ("stages", "layers")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_INDEX = re.compile(r"\[\s*([A-Za-z]+|[0-9]{1,6})\s*\]")
+_EXAMPLE = "write it like stages[1].block.kv_stride, stages[all].dim or head.pool"
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One step of a path.
+
+    Attributes:
+        name: The field's name.
+        index: Which member of a list, from 0; ``each`` or ``all`` for every member that has the
+            field; None where the field is no list.
+    """
+
+    name: str
+    index: Index = None
+
+    def __str__(self) -> str:
+        return self.name if self.index is None else f"{self.name}[{self.index}]"
+
+
+@dataclass(frozen=True)
+class Path:
+    """A place in the document of a network.
+
+    >>> str(parse_path("stages[1].layers[each].attention_ratio"))
+    'stages[1].layers[each].attention_ratio'
+    """
+
+    segments: tuple[Segment, ...]
+
+    def __str__(self) -> str:
+        return ".".join(map(str, self.segments))
+
+    @property
+    def is_concrete(self) -> bool:
+        """Whether the path names one place, without ``each`` or ``all``."""
+        return not any(isinstance(segment.index, str) for segment in self.segments)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether ``all`` stands in the path."""
+        return any(segment.index == "all" for segment in self.segments)
+
+    @property
+    def stage(self) -> Index:
+        """The index behind ``stages``, None for fields of the network and of the head."""
+        return self.segments[0].index if self.segments[0].name == "stages" else None
+
+    @property
+    def layer(self) -> Index:
+        """The index behind ``layers``, None where the path names no layer."""
+        layers = [segment.index for segment in self.segments if segment.name == "layers"]
+        return layers[0] if layers else None
+
+
+def parse_path(text: str) -> Path:
+    """The path that a text names.
+
+    Only the form is judged here; whether a network has the field is known to ``expand``.
+
+    Raises:
+        SpecError: The text is no path, with the column at which it stops being one.
+    """
+    segments = []
+    place = 0
+    while True:
+        name = _NAME.match(text, place)
+        if name is None:
+            raise _malformed(text, place, "a name")
+        place = name.end()
+        index = _INDEX.match(text, place) if text[place : place + 1] == "[" else None
+        if index is not None:
+            place = index.end()
+        segments.append(Segment(name.group(), _index(text, index)))
+        if place == len(text):
+            return _checked(text, segments)
+        if text[place] != ".":
+            raise _malformed(text, place, "'.' or the end")
+        place += 1
+
+
+def expand(document: Mapping[str, Any], path: Path) -> list[Path]:
+    """The concrete paths that a path selects in a document, in the order of the document.
+
+    A layer exists up to the stage's depth; a part has a field when its kind knows it, written or
+    not.
+
+    Raises:
+        SpecError: The document has no such place, or no part of it has the field.
+    """
+    found = [place for place in _candidates(document, path) if _has(document, place)]
+    if not found:
+        raise _absent(document, path)
+    return found
+
+
+def get(document: Mapping[str, Any], path: Path) -> Any:
+    """The value written at a concrete path; a layer falls back on the block of its stage.
+
+    Raises:
+        SpecError: The document has no such place, or nothing is written there.
+    """
+    (concrete,) = expand(document, _require_concrete(path))
+    value = _written(document, concrete.segments)
+    if value is _NOTHING and concrete.layer is not None:
+        block = (concrete.segments[0], Segment("block"), *concrete.segments[2:])
+        value = _written(document, block)
+    if value is _NOTHING:
+        raise SpecError(
+            "nothing is written there, so the value is the default or derived", place=str(path)
+        )
+    return value
+
+
+def override(document: Mapping[str, Any], path: Path, value: Any) -> dict[str, Any]:
+    """A new document with a value set wherever the path selects; the old one stays as it is.
+
+    Only the branches on the way are copied, so the two documents share the rest.
+
+    Raises:
+        SpecError: The document has no such place, or no part of it has the field.
+    """
+    for concrete in expand(document, path):
+        document = set_value(document, concrete, value)
+    return dict(document)
+
+
+def set_value(document: Mapping[str, Any], path: Path, value: Any) -> dict[str, Any]:
+    """Like ``override`` at a concrete path that is known to be there: nothing is checked."""
+    result: dict[str, Any] = _with(document, path.segments, value)
+    return result
+
+
+_NOTHING = object()
+
+
+def _index(text: str, match: re.Match[str] | None) -> Index:
+    if match is None:
+        return None
+    word = match.group(1)
+    if word.isdigit():
+        return int(word)
+    if word == "each":
+        return "each"
+    if word == "all":
+        return "all"
+    raise _malformed(text, match.start(1), "a number, each or all")
+
+
+def _checked(text: str, segments: list[Segment]) -> Path:
+    path = Path(tuple(segments))
+    _known("field of a network", segments[0].name, NETWORK_FIELDS, place=text)
+    for segment in segments:
+        if segment.index is not None and segment.name not in _LISTS:
+            raise SpecError(f"{segment.name} is no list and takes no [...]", place=text)
+    if segments[0] == Segment("stages") and len(segments) > 1:
+        raise SpecError(
+            "say which stage: a number in brackets, each or all", place=text, help=_EXAMPLE
+        )
+    layers = [place for place, segment in enumerate(segments) if segment.name == "layers"]
+    if layers and (layers != [1] or len(segments) != 3 or segments[1].index is None):
+        raise SpecError(
+            "a layer's field is written stages[1].layers[0].field, [each] or [all] for every layer",
+            place=text,
+        )
+    return path
+
+
+def _malformed(text: str, place: int, expected: str) -> SpecError:
+    got = repr(text[place]) if place < len(text) else "the end"
+    shown = text if len(text) <= 80 else f"{text[:77]}..."
+    return SpecError(
+        f"{shown!r} is no path: expected {expected} at column {place + 1}, got {got}",
+        help=_EXAMPLE,
+    )
+
+
+def _require_concrete(path: Path) -> Path:
+    if not path.is_concrete:
+        raise SpecError("one place is needed here, not each or all", place=str(path))
+    return path
+
+
+def _candidates(document: Mapping[str, Any], path: Path) -> list[Path]:
+    """Concrete paths by the indices alone, whether or not the part has the field."""
+    first, rest = path.segments[0], path.segments[1:]
+    if first.name != "stages" or first.index is None:
+        return [path]
+    found = []
+    for number in _selected(first, len(document.get("stages", ())), path):
+        stage = Segment("stages", number)
+        if rest and rest[0].name == "layers":
+            depth = document["stages"][number].get("depth", 0)
+            if rest[0].index == "each" or rest[0].index == "all" or not _is_wild(first):
+                layers = _selected(rest[0], depth, path, place=str(stage))
+            else:  # stages[each].layers[3]: the stages that are deep enough
+                layers = [layer for layer in range(depth) if layer == rest[0].index]
+            found += [Path((stage, Segment("layers", layer), *rest[1:])) for layer in layers]
+        else:
+            found.append(Path((stage, *rest)))
+    return found
+
+
+def _is_wild(segment: Segment) -> bool:
+    return isinstance(segment.index, str)
+
+
+def _selected(segment: Segment, count: int, path: Path, *, place: str = "") -> list[int]:
+    if not isinstance(segment.index, int):
+        return list(range(count))
+    if segment.index < count:
+        return [segment.index]
+    owner = place or "the network"
+    allowed = f"0 to {count - 1}" if count else "none"
+    raise SpecError(
+        f"{owner} has {count} {segment.name}, {segment.index} is not among them",
+        place=str(path),
+        help=f"allowed: {allowed}",
+    )
+
+
+def _has(document: Mapping[str, Any], path: Path) -> bool:
+    return path.segments[-1].name in _fields(document, path) and (
+        path.segments[-1].name != "depth" or _stage(document, path).get("block") is not None
+    )
+
+
+def _fields(document: Mapping[str, Any], path: Path) -> Iterable[str]:
+    """The names that may stand last in a concrete path, given what stands before."""
+    names = [segment.name for segment in path.segments]
+    match names:
+        case [_]:
+            return NETWORK_FIELDS
+        case ["head", _]:
+            return HEAD_FIELDS
+        case ["stages", _] if path.segments[0].index is not None:
+            return STAGE_FIELDS
+        case ["stages", "embed" | "block" as part, _]:
+            return _part_fields(_stage(document, path), part)
+        case ["stages", "layers", _]:
+            return _part_fields(_stage(document, path), "block") - {"kind"}
+        case _:
+            return ()
+
+
+def _part_fields(stage: Mapping[str, Any], part: str) -> frozenset[str]:
+    from archbench.models.spec import part_fields
+
+    kind = (stage.get(part) or {}).get("kind")
+    if kind is None:
+        return frozenset()
+    return part_fields("embed" if part == "embed" else "block", kind) | {"kind"}
+
+
+def _stage(document: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
+    stage: Mapping[str, Any] = document["stages"][path.segments[0].index]
+    return stage
+
+
+def _absent(document: Mapping[str, Any], path: Path) -> SpecError:
+    name = path.segments[-1].name
+    candidates = _candidates(document, path)
+    known = sorted({field for found in candidates for field in _fields(document, found)})
+    if name in known:
+        return SpecError("no part that it selects has this field", place=str(path))
+    owner = str(Path(path.segments[:-1])) if len(path.segments) > 1 else "the network"
+    if not known:
+        return SpecError(f"{owner} has no field {name}", place=str(path), help=_EXAMPLE)
+    error = unknown_name(f"field of {owner}", name, known)
+    return SpecError(error.message, place=str(path), help=error.help)
+
+
+def _known(noun: str, name: str, names: Iterable[str], *, place: str) -> None:
+    if name not in names:
+        error = unknown_name(noun, name, names)
+        raise SpecError(error.message, place=place, help=error.help)
+
+
+def _written(document: Any, segments: tuple[Segment, ...]) -> Any:
+    for segment in segments:
+        document = document.get(segment.name, _NOTHING) if document is not None else _NOTHING
+        if document is not _NOTHING and segment.index is not None:
+            document = (
+                document[segment.index]
+                if segment.name == "stages"
+                else document.get(segment.index, _NOTHING)
+            )
+        if document is _NOTHING:
+            return _NOTHING
+    return document
+
+
+def _with(document: Any, segments: tuple[Segment, ...], value: Any) -> Any:
+    if not segments:
+        return value
+    segment, rest = segments[0], segments[1:]
+    copy = dict(document or {})
+    inner = copy.get(segment.name)
+    if segment.index is None:
+        copy[segment.name] = _with(inner, rest, value)
+    elif segment.name == "stages":
+        members = list(inner or ())
+        index = cast(int, segment.index)
+        members[index] = _with(members[index], rest, value)
+        copy["stages"] = members
+    else:
+        layers = dict(inner or {})
+        layers[segment.index] = _with(layers.get(segment.index), rest, value)
+        copy["layers"] = layers
+    return copy

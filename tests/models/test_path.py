@@ -1,0 +1,134 @@
+"""Paths: their form, what they select, and overrides that change nothing but the copy."""
+
+import contextlib
+import copy
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from archbench.errors import SpecError
+from archbench.models.path import expand, get, override, parse_path
+
+
+@pytest.fixture
+def network():
+    return {
+        "name": "small",
+        "resolution": 32,
+        "num_classes": 10,
+        "stages": [
+            {
+                "embed": {"kind": "conv", "kernel": 7, "stride": 4, "padding": 2, "norm": "layer"},
+                "block": {"kind": "cvt", "head_dim": 16, "kv_stride": 2, "mlp_ratio": 4},
+                "dim": 32,
+                "depth": 2,
+            },
+            {
+                "embed": {"kind": "shrink_attention", "key_dim": 16, "stride": 2},
+                "block": {"kind": "levit", "num_heads": 4, "key_dim": 16, "attention_ratio": 2},
+                "dim": 64,
+                "depth": 3,
+                "position": "bias",
+                "layers": {2: {"attention_ratio": 4}},
+            },
+        ],
+        "head": {"pool": "mean", "norm": "batch", "num_classifiers": 2},
+    }
+
+
+def texts(paths):
+    return [str(path) for path in paths]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "resolution",
+        "head.num_classifiers",
+        "stages[1].block.kv_stride",
+        "stages[all].block.kv_stride",
+        "stages[each].depth",
+        "stages[1].layers[each].attention_ratio",
+        "stages[0].embed",
+    ],
+)
+def test_a_path_prints_as_it_was_written(text):
+    assert str(parse_path(text)) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "expected a name at column 1, got the end"),
+        ("stages[1]..dim", "expected a name at column 11"),
+        ("stages[1].dim.", "expected a name at column 15, got the end"),
+        ("stages[-1].dim", r"expected '.' or the end at column 7"),
+        ("stages[some].dim", "expected a number, each or all at column 8"),
+        ("stages[1].dim x", "at column 14"),
+        ("stages.dim", "say which stage"),
+        ("stage[1].dim", "did you mean stages"),
+        ("head[0].pool", "head is no list"),
+        ("stages[1].layers.kv_stride", r"written stages\[1\].layers\[0\].field"),
+        ("stages[1].layers[0]", r"written stages\[1\].layers\[0\].field"),
+        ("layers[0].dim", "unknown field of a network"),
+    ],
+)
+def test_a_text_that_is_no_path_says_where_it_stops(text, message):
+    with pytest.raises(SpecError, match=message):
+        parse_path(text)
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_a_path_or_a_spec_error(text):
+    with contextlib.suppress(SpecError):
+        assert str(parse_path(text))
+
+
+@pytest.mark.parametrize("word", ["each", "all"])
+def test_each_and_all_select_every_stage(network, word):
+    found = expand(network, parse_path(f"stages[{word}].dim"))
+    assert texts(found) == ["stages[0].dim", "stages[1].dim"]
+
+
+def test_a_stage_that_is_not_there_is_refused(network):
+    with pytest.raises(SpecError, match=r"the network has 2 stages, 5 is not among .* 0 to 1"):
+        expand(network, parse_path("stages[5].dim"))
+
+
+def test_a_misspelt_field_names_the_nearest(network):
+    with pytest.raises(SpecError, match=r"stages\[0\].dimm: unknown field .*did you mean dim\?"):
+        expand(network, parse_path("stages[0].dimm"))
+
+
+def test_a_field_of_a_plain_value_is_refused(network):
+    with pytest.raises(SpecError, match="resolution has no field width"):
+        expand(network, parse_path("resolution.width"))
+
+
+def test_override_leaves_the_document_as_it_is(network):
+    before = copy.deepcopy(network)
+    changed = override(network, parse_path("stages[all].dim"), 96)
+    assert network == before
+    assert [stage["dim"] for stage in changed["stages"]] == [96, 96]
+
+
+def test_override_of_a_whole_part_replaces_it(network):
+    changed = override(network, parse_path("stages[1].embed"), {"kind": "conv", "kernel": 3})
+    assert changed["stages"][1]["embed"] == {"kind": "conv", "kernel": 3}
+    assert changed["stages"][0] is network["stages"][0]
+
+
+def test_get_reads_what_override_wrote(network):
+    path = parse_path("head.epsilon")
+    assert get(override(network, path, 1e-6), path) == 1e-6
+
+
+def test_get_of_an_unwritten_field_says_so(network):
+    with pytest.raises(SpecError, match=r"head.epsilon: nothing is written there"):
+        get(network, parse_path("head.epsilon"))
+
+
+def test_get_wants_one_place(network):
+    with pytest.raises(SpecError, match="one place is needed"):
+        get(network, parse_path("stages[all].dim"))
