@@ -1,0 +1,145 @@
+"""How does a command end: which exit code, and which words?"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shlex
+import signal
+import tempfile
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from archbench import errors
+from archbench.cli import console
+from archbench.errors import ArchbenchError
+
+ERROR_SCHEMA = "archbench.error/1"
+
+_AGAIN = "the same command starts over"
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM or SIGHUP: whatever parks itself on Ctrl-C parks itself on these, too."""
+
+
+class ParkedError(ArchbenchError):
+    """Work was interrupted in good order; ``help`` says how it goes on."""
+
+    exit_code = errors.INTERRUPTED
+
+
+def parked(by: KeyboardInterrupt, message: str, *, place: str, help: str) -> ParkedError:
+    """The ending of interrupted work, with the exit code of what interrupted it."""
+    error = ParkedError(message, place=place, help=help)
+    if isinstance(by, Terminated):
+        error.exit_code = errors.TERMINATED
+    return error
+
+
+def run(command: click.Command, arguments: Sequence[str]) -> int:
+    """Run a command; nothing escapes: every ending becomes words and an exit code.
+
+    A command returns None or an exit code. With ``--json`` among the arguments an error is one
+    JSON document on stderr.
+    """
+    as_json = "--json" in arguments
+    try:
+        with _termination_as_interrupt():
+            code = command.main(list(arguments), prog_name="archbench", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except ArchbenchError as error:
+        return _report(error, code=error.exit_code, as_json=as_json)
+    except click.UsageError as error:
+        return _report(_from_click(error), code=errors.WRONG_USAGE, as_json=as_json)
+    except click.ClickException as error:
+        wrong = errors.UsageError(_sentence(error.format_message()))
+        return _report(wrong, code=errors.WRONG_USAGE, as_json=as_json)
+    except (click.Abort, KeyboardInterrupt) as error:
+        by = error.__cause__ if isinstance(error, click.Abort) else error
+        stopped = by if isinstance(by, KeyboardInterrupt) else KeyboardInterrupt()
+        interrupted = parked(stopped, "interrupted", place="archbench", help=_AGAIN)
+        return _report(interrupted, code=interrupted.exit_code, as_json=as_json)
+    except console.ReaderGoneError:
+        return 0
+    except Exception as error:  # noqa: BLE001  the last line of defence: a bug of ours
+        return _report(_bug(error, arguments), code=errors.INTERNAL_BUG, as_json=as_json)
+
+
+@contextmanager
+def _termination_as_interrupt() -> Iterator[None]:
+    """SIGTERM and SIGHUP raise ``Terminated`` while this lasts; an ignored one stays ignored."""
+
+    def terminate(signum: int, frame: FrameType | None) -> None:
+        raise Terminated
+
+    replaced: list[tuple[signal.Signals, Callable[..., object] | int | None]] = []
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            before = signal.getsignal(number)
+            if before is not signal.SIG_IGN:
+                replaced.append((number, before))
+                signal.signal(number, terminate)
+    try:
+        yield
+    finally:
+        for number, before in replaced:
+            signal.signal(number, before)
+
+
+def _report(error: ArchbenchError, *, code: int, as_json: bool) -> int:
+    if as_json:
+        console.error_document(
+            {
+                "schema": ERROR_SCHEMA,
+                "code": code,
+                "place": error.place,
+                "message": error.message,
+                "help": error.help,
+            }
+        )
+    else:
+        console.error(str(error))
+    if os.environ.get("ARCHBENCH_DEBUG") == "1":
+        console.trace(error)
+    return code
+
+
+def _from_click(error: click.UsageError) -> errors.UsageError:
+    path = error.ctx.command_path if error.ctx else "archbench"
+    return errors.UsageError(
+        _sentence(error.format_message()), place=path, help=f"see  {path} --help"
+    )
+
+
+def _sentence(message: str) -> str:
+    """The message in our form: no capital after the place, no stop."""
+    text = " ".join(message.split()).removesuffix(".")
+    return text[:1].lower() + text[1:]
+
+
+def _bug(error: Exception, arguments: Sequence[str]) -> ArchbenchError:
+    """What to say of an exception that nobody foresaw; its trace is kept in a file."""
+    handle, name = tempfile.mkstemp(prefix="archbench-error-", suffix=".txt")
+    lines = [
+        f"archbench {importlib.metadata.version('archbench')}",
+        f"{platform.python_implementation()} {platform.python_version()} on {platform.platform()}",
+        f"archbench {shlex.join(arguments)}",
+        "",
+        "".join(traceback.format_exception(error)),
+    ]
+    os.close(handle)
+    Path(name).write_text("\n".join(lines), encoding="utf-8")
+    told = ArchbenchError(
+        f"this is a bug of archbench: {type(error).__name__}: {str(error) or 'no message'}",
+        help=f"the trace is in {name}; please report it",
+    )
+    told.__cause__ = error
+    return told
