@@ -1,0 +1,1 @@
+"""YAML in, SearchSpace out: what is searched and under which conditions."""
