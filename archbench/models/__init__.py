@@ -1,0 +1,25 @@
+"""Specs made into networks, and their exact arithmetic."""
+
+from archbench.models.catalogue import paper, published_names
+from archbench.models.deployment import deploy, deployment_error
+from archbench.models.network import Network, Written, as_spec, build, count
+from archbench.models.rewrite import proxy
+from archbench.models.spec import ArchSpec, HeadSpec, ResolvedSpec, StageSpec, part_fields
+
+__all__ = [
+    "ArchSpec",
+    "HeadSpec",
+    "Network",
+    "ResolvedSpec",
+    "StageSpec",
+    "Written",
+    "as_spec",
+    "build",
+    "count",
+    "deploy",
+    "deployment_error",
+    "paper",
+    "part_fields",
+    "proxy",
+    "published_names",
+]

@@ -1,0 +1,1 @@
+"""Blocks: what repeats in a stage; one file is one kind."""

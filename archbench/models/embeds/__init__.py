@@ -1,0 +1,1 @@
+"""Embeds: how a feature map enters a stage; one file is one kind."""

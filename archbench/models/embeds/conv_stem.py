@@ -1,0 +1,107 @@
+"""LeViT's patch embedding: a pyramid of 3x3 convolutions that doubles the width each time.
+
+Graham et al. 2021 (arXiv:2104.01136), sec. 4.1 and table 2. A convolution's width is that of the
+stage halved once for each that follows, rounded down. Initialised as PyTorch does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import log2
+from typing import ClassVar, Self
+
+from torch import nn
+
+from archbench.errors import SpecError
+from archbench.models.arithmetic import Work, convolution, norm, total
+from archbench.models.layer import ConvNorm, activation
+from archbench.models.part import ACTIVATIONS, Grid, Site, check_choice, check_whole, strided
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """What may be set.
+
+    Attributes:
+        num_convs: Number of convolutions.
+        stride: Of all together, a power of two; the first ones take a step of 2 and the rest
+            of 1. Left out, all take 2.
+        activation: Between the convolutions; there is none after the last.
+    """
+
+    kind: ClassVar[str] = "conv_stem"
+    has_attention: ClassVar[bool] = False
+
+    num_convs: int = 4
+    stride: int | None = None
+    activation: str = "hardswish"
+
+    def __post_init__(self) -> None:
+        check_whole("num_convs", self.num_convs, high=8)
+        check_choice("activation", self.activation, ACTIVATIONS)
+        if self.stride is not None:
+            allowed = [2**n for n in range(self.num_convs + 1)]
+            if self.stride not in allowed:
+                raise SpecError(
+                    f"{self.stride!r} is not a stride of {self.num_convs} convolutions; use one "
+                    f"of {', '.join(map(str, allowed))}",
+                    place="stride",
+                )
+
+    def resolved(self, site: Site) -> Self:
+        """With the stride filled in.
+
+        Raises:
+            SpecError: The width is too small to be halved so often.
+        """
+        if site.dim >> (self.num_convs - 1) < 1:
+            raise SpecError(
+                f"{self.num_convs} convolutions cannot double up to the width {site.dim}",
+                place="num_convs",
+                help=f"use at most {site.dim.bit_length()}",
+            )
+        return replace(self, stride=self.stride or 2**self.num_convs)
+
+    def outgoing(self, grid: Grid) -> Grid:
+        """The map that leaves it: ceil(size / 2) for each step of 2."""
+        return self._grids(grid)[-1]
+
+    def with_stride_near(self, stride: float) -> Self:
+        """At the nearest power of two that its convolutions reach."""
+        steps = min(self.num_convs, max(0, round(log2(max(stride, 1.0)))))
+        return replace(self, stride=2**steps)
+
+    def count(self, site: Site) -> Work:
+        """9*C*C' MACs for each token of each convolution."""
+        widths = self._widths(site)
+        grids = self._grids(site.grid)
+        convs = (
+            total((convolution(inputs=i, outputs=o, kernel=3, tokens=grid.tokens), norm(o)))
+            for i, o, grid in zip(widths, widths[1:], grids, strict=False)
+        )
+        return total(tuple(convs))
+
+    def module(self, site: Site) -> nn.Module:
+        """(B, C, H, W) to (B, C', H', W')."""
+        widths = self._widths(site)
+        layers: list[nn.Module] = []
+        for i, o, step in zip(widths, widths[1:], self._steps(), strict=False):
+            layers += [ConvNorm(i, o, kernel=3, stride=step, padding=1)]
+            layers += [activation(self.activation)]
+        return nn.Sequential(*layers[:-1])
+
+    def _widths(self, site: Site) -> list[int]:
+        halvings = range(self.num_convs - 1, -1, -1)
+        return [site.incoming_dim, *(site.dim >> n for n in halvings)]
+
+    def _steps(self) -> list[int]:
+        stride = self.stride or 2**self.num_convs
+        halvings = stride.bit_length() - 1
+        return [2] * halvings + [1] * (self.num_convs - halvings)
+
+    def _grids(self, grid: Grid) -> list[Grid]:
+        grids = []
+        for step in self._steps():
+            grid = Grid(*(strided(size, kernel=3, stride=step, padding=1) for size in grid))
+            grids.append(grid)
+        return grids

@@ -1,0 +1,51 @@
+"""The identity: a stage that goes on where the one before ended, class tokens included."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+from torch import nn
+
+from archbench.errors import SpecError
+from archbench.models.arithmetic import Work
+from archbench.models.part import Grid, Site
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """Nothing to set."""
+
+    kind: ClassVar[str] = "none"
+    has_attention: ClassVar[bool] = False
+
+    def resolved(self, site: Site) -> Self:
+        """Itself.
+
+        Raises:
+            SpecError: The width would change.
+        """
+        if site.incoming_dim != site.dim:
+            raise SpecError(
+                f"an embed of kind none cannot change the width from {site.incoming_dim} to "
+                f"{site.dim}",
+                place="kind",
+                help=f"set dim to {site.incoming_dim} or use an embed of another kind",
+            )
+        return self
+
+    def outgoing(self, grid: Grid) -> Grid:
+        """The same map."""
+        return grid
+
+    def with_stride_near(self, stride: float) -> Self:
+        """Itself: it has no stride."""
+        return self
+
+    def count(self, site: Site) -> Work:
+        """Nothing."""
+        return Work()
+
+    def module(self, site: Site) -> nn.Module:
+        """A layer that does nothing."""
+        return nn.Identity()

@@ -1,0 +1,264 @@
+"""The layers that several embeds and blocks are made of.
+
+Shapes: B batch, C channels, H W map, N = H*W map tokens, T tokens with class tokens in front,
+h heads, d head width. A map (B, C, H, W) in channels_last memory and its tokens (B, N, C) are
+the same memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from archbench.models.part import Grid
+
+
+class QuickGELU(nn.Module):
+    """``x * sigmoid(1.702 x)``, the activation of the CvT code."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.sigmoid(1.702 * x)
+
+
+_ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "gelu": nn.GELU,
+    "hardswish": nn.Hardswish,
+    "none": nn.Identity,
+    "quick_gelu": QuickGELU,
+    "relu": nn.ReLU,
+    "silu": nn.SiLU,
+}
+
+
+def activation(name: str) -> nn.Module:
+    """The activation function of one of ``part.ACTIVATIONS``."""
+    return _ACTIVATIONS[name]()
+
+
+def map_tokens(x: Tensor) -> Tensor:
+    """The tokens (B, N, C) of a map (B, C, H, W); copies nothing in channels_last memory."""
+    return x.permute(0, 2, 3, 1).flatten(1, 2)
+
+
+def token_map(x: Tensor, grid: Grid) -> Tensor:
+    """The map (B, C, H, W), in channels_last memory, of tokens (B, N, C)."""
+    return x.unflatten(1, (grid.height, grid.width)).permute(0, 3, 1, 2)
+
+
+class ConvNorm(nn.Module):
+    """A convolution without bias and its batch norm; (B, C, H, W) to (B, C', H', W')."""
+
+    def __init__(
+        self, inputs: int, outputs: int, *, kernel: int, stride: int, padding: int, groups: int = 1
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=False)
+        self.norm = nn.BatchNorm2d(outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.conv(x))
+
+    def deployed(self) -> nn.Conv2d:
+        """One convolution that computes the same in evaluation."""
+        conv = self.conv
+        folded = nn.Conv2d(
+            conv.in_channels,
+            conv.out_channels,
+            conv.kernel_size,  # type: ignore[arg-type]
+            conv.stride,  # type: ignore[arg-type]
+            conv.padding,  # type: ignore[arg-type]
+            groups=conv.groups,
+        ).to(conv.weight)
+        scale, shift = norm_affine(self.norm)
+        _set(folded.weight, conv.weight.double() * scale[:, None, None, None])
+        _set(folded.bias, shift)
+        return folded
+
+
+class LinearNorm(nn.Module):
+    """A linear layer without bias and its batch norm over all tokens; (..., C) to (..., C').
+
+    Args:
+        inputs: Width that enters.
+        outputs: Width that leaves.
+        zero_init: Start the norm's weight at 0, so that a residual branch starts as nothing
+            (Graham et al. 2021, sec. 4.2, after Goyal et al. 2017).
+    """
+
+    def __init__(self, inputs: int, outputs: int, *, zero_init: bool = False) -> None:
+        super().__init__()
+        self.linear = nn.Linear(inputs, outputs, bias=False)
+        self.norm = nn.BatchNorm1d(outputs)
+        nn.init.constant_(self.norm.weight, 0.0 if zero_init else 1.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.linear(x)
+        return self.norm(x.flatten(0, -2)).view_as(x)
+
+    def deployed(self) -> nn.Linear:
+        """One linear layer that computes the same in evaluation."""
+        folded = nn.Linear(self.linear.in_features, self.linear.out_features).to(self.linear.weight)
+        scale, shift = norm_affine(self.norm)
+        _set(folded.weight, self.linear.weight.double() * scale[:, None])
+        _set(folded.bias, shift)
+        return folded
+
+
+class NormLinear(nn.Module):
+    """A batch norm and the linear layer behind it, as in LeViT's classifiers; (B, C) to (B, K)."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(inputs)
+        self.linear = nn.Linear(inputs, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(self.norm(x))
+
+    def deployed(self) -> nn.Linear:
+        """One linear layer that computes the same in evaluation."""
+        linear = self.linear
+        folded = nn.Linear(linear.in_features, linear.out_features).to(linear.weight)
+        scale, shift = norm_affine(self.norm)
+        _set(folded.weight, linear.weight.double() * scale)
+        _set(folded.bias, linear.bias.double() + linear.weight.double() @ shift)
+        return folded
+
+
+class MapLayerNorm(nn.LayerNorm):
+    """Layer norm over the channels of a map (B, C, H, W)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class DropPath(nn.Module):
+    """Drops a residual branch for whole samples in training (Huang et al. 2016).
+
+    Kept samples are divided by the probability of being kept; evaluation changes nothing.
+    """
+
+    def __init__(self, probability: float) -> None:
+        super().__init__()
+        self.probability = probability
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.probability == 0.0:
+            return x
+        keep = 1.0 - self.probability
+        mask = torch.rand(x.shape[0], *(1,) * (x.ndim - 1), device=x.device, dtype=x.dtype)
+        return x * mask.lt_(keep).div_(keep)
+
+    def extra_repr(self) -> str:
+        """The probability, for printing a network."""
+        return f"probability={self.probability}"
+
+
+class AttentionBias(nn.Module):
+    """One learnt value per head and distance between query and key, added before the softmax.
+
+    The distance is |dy|, |dx| on the finer of the two grids (Graham et al. 2021, sec. 4.2,
+    eq. 2); class tokens get zero. The released LeViT code numbers the distances in the order of
+    first use, which is this order for every square map of less than 20 tokens a side.
+
+    Args:
+        heads: Number of heads.
+        queries: Grid of the queries.
+        keys: Grid of the keys.
+        query_stride: Steps on the finer grid between neighbouring queries.
+        key_stride: Likewise between keys.
+        class_tokens: Tokens in front of both.
+
+    Returns of ``forward``: (h, T_queries, T_keys).
+    """
+
+    index: Tensor
+
+    def __init__(
+        self,
+        heads: int,
+        *,
+        queries: Grid,
+        keys: Grid,
+        query_stride: int = 1,
+        key_stride: int = 1,
+        class_tokens: int = 0,
+    ) -> None:
+        super().__init__()
+        self.class_tokens = class_tokens
+        finer = Grid(max(queries.height, keys.height), max(queries.width, keys.width))
+        self.values = nn.Parameter(torch.zeros(heads, finer.tokens))
+        rows = _distance(queries.height, keys.height, query_stride, key_stride, finer.height)
+        columns = _distance(queries.width, keys.width, query_stride, key_stride, finer.width)
+        # (Qy, 1, Ky, 1) * W + (1, Qx, 1, Kx) -> (Q, K)
+        index = rows[:, None, :, None] * finer.width + columns[None, :, None, :]
+        self.register_buffer("index", index.reshape(queries.tokens, keys.tokens), persistent=False)
+
+    def forward(self) -> Tensor:
+        bias = self.values[:, self.index]
+        if self.class_tokens:
+            bias = F.pad(bias, (self.class_tokens, 0, self.class_tokens, 0))
+        return bias
+
+    def deployed(self) -> CachedBias:
+        """The gathered values, computed once."""
+        with torch.inference_mode(False), torch.no_grad():
+            return CachedBias(self().contiguous().clone())
+
+
+class CachedBias(nn.Module):
+    """Attention bias that is already gathered: a buffer, so that it moves with its network."""
+
+    bias: Tensor
+
+    def __init__(self, bias: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("bias", bias)
+
+    def forward(self) -> Tensor:
+        return self.bias
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, *, scale: float, bias: Tensor | None) -> Tensor:
+    """Softmax attention: q (B, h, T, d), k (B, h, S, d), v (B, h, S, e) to (B, h, T, e).
+
+    The fused kernel serves evaluation with equal widths and without bias. Training on a CPU
+    multiplies explicitly: the fused backward of narrow heads costs half of a step there. With a
+    bias or wider values PyTorch's fused operator is plain products, too, at a higher price.
+    """
+    if bias is None and q.shape[-1] == v.shape[-1] and not (q.requires_grad and q.is_cpu):
+        return F.scaled_dot_product_attention(q, k, v, scale=scale)
+    scores = (q * scale) @ k.transpose(-2, -1)  # (B, h, T, S)
+    if bias is not None:
+        scores = scores + bias
+    return scores.softmax(dim=-1) @ v
+
+
+def norm_affine(norm: nn.BatchNorm1d | nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Scale and shift, in float64, that a batch norm applies in evaluation."""
+    assert norm.running_var is not None
+    assert norm.running_mean is not None
+    scale = norm.weight.double() / torch.sqrt(norm.running_var.double() + norm.eps)
+    return scale, norm.bias.double() - norm.running_mean.double() * scale
+
+
+def init_truncated(*parameters: Tensor) -> None:
+    """Truncated normal of deviation 0.02, as the papers' code starts linears and tokens."""
+    for parameter in parameters:
+        nn.init.trunc_normal_(parameter, std=0.02)
+
+
+def _distance(queries: int, keys: int, query_stride: int, key_stride: int, finer: int) -> Tensor:
+    q = torch.arange(queries) * query_stride
+    k = torch.arange(keys) * key_stride
+    # Pooling that rounds up has one key beyond the border: it counts as on the border.
+    return (q[:, None] - k[None, :]).abs().clamp_max(finer - 1)
+
+
+def _set(parameter: Tensor | None, value: Tensor) -> None:
+    assert parameter is not None
+    with torch.no_grad():
+        parameter.copy_(value)

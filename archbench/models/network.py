@@ -1,0 +1,189 @@
+"""A spec made into a PyTorch network.
+
+Shapes: B batch, C channels, H W map, N = H*W map tokens, c class tokens, T = c + N.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from archbench.models.arithmetic import Count, StageWork, Work, linear, norm, total
+from archbench.models.catalogue import published
+from archbench.models.layer import NormLinear, init_truncated, map_tokens, token_map
+from archbench.models.part import Grid
+from archbench.models.spec import ArchSpec, HeadSpec, ResolvedSpec, ResolvedStage
+
+Written = str | ArchSpec | Mapping[str, Any]
+
+
+class Network(nn.Module):
+    """Stages and a head.
+
+    Takes images (B, 3, H, W); gives logits (B, K), and in training with two classifiers a tuple
+    of two. Initialised as the papers' code does: see each embed and block.
+
+    Attributes:
+        resolution: Height and width of the images it is made for.
+    """
+
+    def __init__(self, spec: ResolvedSpec) -> None:
+        super().__init__()
+        self.resolution = tuple(spec.resolution)
+        self.stages = nn.ModuleList(Stage(stage) for stage in spec.stages)
+        self.head = Head(spec.head, dim=spec.stages[-1].dim, num_classes=spec.num_classes)
+
+    def forward(self, images: Tensor) -> Tensor | tuple[Tensor, ...]:
+        x = images.contiguous(memory_format=torch.channels_last)
+        tokens = None
+        for stage in self.stages:
+            x, tokens = stage(x, tokens)
+        return self.head(x, tokens)
+
+
+class Stage(nn.Module):
+    """An embed, class tokens, positions, blocks.
+
+    Takes a map (B, C, H, W) and the class tokens (B, c, C) before it or None; gives the same.
+    """
+
+    def __init__(self, stage: ResolvedStage) -> None:
+        super().__init__()
+        self.grid = stage.grid
+        self.carries = stage.carried_tokens > 0
+        self.embed = stage.embed.module(stage.embed_site)
+        self.class_token = _table(stage.class_tokens, stage.dim)
+        self.position = _table(stage.tokens if stage.position == "absolute" else 0, stage.dim)
+        self.blocks = nn.ModuleList(
+            block.module(site) for block, site in zip(stage.blocks, stage.block_sites, strict=True)
+        )
+
+    def forward(self, x: Tensor, tokens: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        x = self.embed(x)
+        if not self.blocks and self.position is None:
+            return x, tokens if self.carries else None
+        grid = Grid(*x.shape[-2:])
+        sequence = map_tokens(x)  # (B, N, C)
+        first = [tokens] if self.carries and tokens is not None else []
+        if self.class_token is not None:
+            first.append(self.class_token.expand(x.shape[0], -1, -1))
+        if first:
+            sequence = torch.cat((*first, sequence), dim=1)  # (B, T, C)
+        if self.position is not None:
+            sequence = sequence + self.position
+        for block in self.blocks:
+            sequence = block(sequence, grid)
+        number = sequence.shape[1] - grid.tokens
+        return token_map(sequence[:, number:], grid), sequence[:, :number] if number else None
+
+
+class Head(nn.Module):
+    """Pooling, norm, classifiers; a map (B, C, H, W) and class tokens to logits (B, K)."""
+
+    def __init__(self, spec: HeadSpec, *, dim: int, num_classes: int) -> None:
+        super().__init__()
+        self.pool = spec.pool
+        self.norm = nn.LayerNorm(dim, eps=spec.epsilon) if spec.norm == "layer" else nn.Identity()
+        classifier = NormLinear if spec.norm == "batch" else nn.Linear
+        self.classifiers = nn.ModuleList(
+            classifier(dim, num_classes) for _ in range(spec.num_classifiers)
+        )
+        for layer in self.classifiers.modules():
+            if isinstance(layer, nn.Linear):
+                init_truncated(layer.weight)
+                nn.init.zeros_(layer.bias)
+
+    def forward(self, x: Tensor, tokens: Tensor | None) -> Tensor | tuple[Tensor, ...]:
+        if self.pool == "mean":
+            pooled = self.norm(map_tokens(x)).mean(dim=1)
+            logits = tuple(classifier(pooled) for classifier in self.classifiers)
+        else:
+            assert tokens is not None
+            tokens = self.norm(tokens)
+            logits = tuple(
+                classifier(tokens[:, j]) for j, classifier in enumerate(self.classifiers)
+            )
+        if len(logits) == 1:
+            return logits[0]
+        return logits if self.training else torch.stack(logits).mean(dim=0)
+
+    def deployed(self) -> Head:
+        """Itself, with several classifiers of the same pooled features made one."""
+        if self.pool != "mean" or len(self.classifiers) == 1:
+            return self
+        several = [layer for layer in self.classifiers if isinstance(layer, nn.Linear)]
+        merged = nn.Linear(several[0].in_features, several[0].out_features).to(several[0].weight)
+        with torch.no_grad():
+            merged.weight.copy_(torch.stack([c.weight.double() for c in several]).mean(0))
+            merged.bias.copy_(torch.stack([c.bias.double() for c in several]).mean(0))
+        self.classifiers = nn.ModuleList([merged])
+        return self
+
+
+def build(written: Written, *, seed: int | None = None) -> Network:
+    """The network of a published name, a spec or a plain document, with fresh weights.
+
+    Args:
+        written: What to build.
+        seed: Of the initial weights; left out, PyTorch's global generator goes on.
+
+    Raises:
+        UsageError: No published network has this name.
+        SpecError: The network is illegal.
+    """
+    resolved = as_spec(written).resolved()
+    if seed is None:
+        return Network(resolved)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Network(resolved)
+
+
+def count(written: Written) -> Count:
+    """Parameters, MACs and activations of one image in closed form; nothing is built.
+
+    Raises:
+        UsageError: No published network has this name.
+        SpecError: The network is illegal.
+    """
+    spec = as_spec(written).resolved()
+    return Count(
+        stages=tuple(_stage_work(stage) for stage in spec.stages),
+        head=_head_work(spec.head, dim=spec.stages[-1].dim, num_classes=spec.num_classes),
+    )
+
+
+def as_spec(written: Written) -> ArchSpec:
+    """The spec of a published name, of a document, or itself."""
+    if isinstance(written, str):
+        return published(written)
+    return written if isinstance(written, ArchSpec) else ArchSpec.from_document(written)
+
+
+def _stage_work(stage: ResolvedStage) -> StageWork:
+    tables = stage.class_tokens + (stage.tokens if stage.position == "absolute" else 0)
+    embed = stage.embed.count(stage.embed_site)
+    return StageWork(
+        embed=total((embed, Work(params=tables * stage.dim))),
+        blocks=tuple(
+            block.count(site) for block, site in zip(stage.blocks, stage.block_sites, strict=True)
+        ),
+    )
+
+
+def _head_work(head: HeadSpec, *, dim: int, num_classes: int) -> Work:
+    classifier = linear(inputs=dim, outputs=num_classes, tokens=1, bias=True)
+    classifiers = (classifier,) * head.num_classifiers
+    norms = {"none": 0, "layer": 1, "batch": head.num_classifiers}[head.norm]
+    return total((*classifiers, norm(dim, number=norms)))
+
+
+def _table(rows: int, dim: int) -> nn.Parameter | None:
+    if not rows:
+        return None
+    table = nn.Parameter(torch.zeros(1, rows, dim))
+    init_truncated(table)
+    return table
