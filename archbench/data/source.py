@@ -1,0 +1,79 @@
+"""What does a source of images have to give: its settings at once, its images when they are due."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Share = Literal["train", "validation", "test"]
+SHARES: tuple[Share, ...] = ("train", "validation", "test")
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What is asked of a source.
+
+    Attributes:
+        name: The whole name as the user wrote it, for messages.
+        argument: What stands behind the colon; empty if nothing does.
+        resolution: Side of the images in pixels.
+        seed: Seed of every random choice, also of splits.
+        download: Whether the source may fetch what is missing.
+        progress: Told what is being done, how much of it, of how much.
+    """
+
+    name: str
+    argument: str
+    resolution: int
+    seed: int
+    download: bool
+    progress: Progress
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What is known of a data set once its images are made.
+
+    Attributes:
+        class_names: In the order of the labels.
+        description: What it is in one sentence.
+        flip: Whether a mirrored image keeps its label.
+        notes: What a person should know before the start.
+    """
+
+    class_names: tuple[str, ...]
+    description: str
+    flip: bool
+    notes: tuple[str, ...]
+
+
+class Sink(Protocol):
+    """Where a source puts its images."""
+
+    def add(self, share: Share, images: np.ndarray, labels: np.ndarray) -> None:
+        """Take the next images of a share; a share that was left cannot be taken up again.
+
+        Args:
+            share: Which share they belong to.
+            images: uint8, (N, 3, H, W).
+            labels: Whole numbers, (N,).
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A data set that could be made: cheap to have, costly to make.
+
+    Attributes:
+        settings: All that the images depend on, as JSON values: what was asked, and a fingerprint
+            of the files. Equal settings mean equal images.
+        make: Puts all images into a sink and says what they are.
+    """
+
+    settings: Mapping[str, Any]
+    make: Callable[[Sink], Facts]
