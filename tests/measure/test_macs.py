@@ -1,0 +1,237 @@
+"""Operator counts against numbers worked out by hand and against known networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from archbench.errors import UncountedOperatorError
+from archbench.measure.macs import count_operators
+
+
+class Computed(nn.Module):
+    """A network that is one function, with the layer that it uses."""
+
+    def __init__(
+        self, function: Callable[[Tensor], object], layer: nn.Module | None = None
+    ) -> None:
+        super().__init__()
+        self.function = function
+        self.layer = layer
+
+    def forward(self, images: Tensor) -> object:
+        return self.function(images)
+
+
+def count(function: Callable[[Tensor], object], *shape: int) -> tuple[int, int]:
+    counted = count_operators(Computed(function), torch.zeros(shape))
+    return counted.macs, counted.activations
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "macs", "activations"),
+    [
+        (nn.Conv2d(3, 8, 3, stride=2, padding=1), (2, 3, 9, 7), 2 * 8 * 5 * 4 * 27, 2 * 8 * 5 * 4),
+        (nn.Conv2d(8, 8, 3, padding=1, groups=8), (1, 8, 6, 6), 8 * 36 * 9, 8 * 36),
+        (nn.Conv2d(8, 4, 3, dilation=2), (1, 8, 9, 9), 4 * 25 * 72, 4 * 25),
+        (nn.Conv1d(4, 6, 3), (1, 4, 10), 6 * 8 * 12, 6 * 8),
+        (nn.ConvTranspose2d(4, 6, 2, stride=2), (1, 4, 5, 5), 4 * 25 * 6 * 4, 6 * 100),
+        (nn.ConvTranspose2d(4, 6, 2, groups=2), (1, 4, 5, 5), 4 * 25 * 3 * 4, 6 * 36),
+        (nn.Linear(5, 7), (2, 3, 5), 2 * 3 * 5 * 7, 2 * 3 * 7),
+        (nn.Linear(5, 7, bias=False), (5,), 5 * 7, 7),
+    ],
+)
+def test_layers(layer: nn.Module, shape: tuple[int, ...], macs: int, activations: int) -> None:
+    counted = count_operators(layer, torch.zeros(shape))
+    assert (counted.macs, counted.activations) == (macs, activations)
+
+
+@pytest.mark.parametrize(
+    ("function", "shape", "macs", "activations"),
+    [
+        (lambda x: x @ x.transpose(-1, -2), (2, 3, 4, 5), 2 * 3 * 4 * 4 * 5, 2 * 3 * 16),
+        (lambda x: x[:1, :1] @ x.transpose(-1, -2), (1, 8, 4, 5), 8 * 4 * 4 * 5, 8 * 16),
+        (lambda x: x @ x[0, 0, 0], (2, 3, 4, 5), 2 * 3 * 4 * 5, 2 * 3 * 4),
+        (lambda x: x[0] @ x.t(), (4, 5), 4 * 5, 4),
+        (lambda x: torch.mv(x, x[0]), (4, 5), 4 * 5, 4),
+        (lambda x: torch.dot(x, x), (7,), 7, 1),
+        (lambda x: torch.outer(x, x[:3]), (7,), 21, 21),
+        (lambda x: torch.mm(x, x.t()), (4, 5), 4 * 4 * 5, 16),
+        (lambda x: torch.bmm(x, x.mT), (2, 4, 5), 2 * 16 * 5, 2 * 16),
+        (lambda x: torch.addmm(x[0, :4], x, x.t()), (4, 5), 4 * 4 * 5, 16),
+        (lambda x: torch.addmv(x[:, 0], x, x[0]), (4, 5), 4 * 5, 4),
+        (lambda x: torch.baddbmm(x[:, :, :1], x, x.mT), (2, 4, 5), 2 * 16 * 5, 2 * 16),
+        (lambda x: torch.einsum("bhld,bhmd->bhlm", x, x), (1, 2, 49, 16), 2 * 49 * 49 * 16, 4802),
+        (lambda x: torch.einsum("bij,bij->bij", x, x), (2, 4, 5), 0, 0),
+        (lambda x: torch._VF.einsum("ij,jk,kl->il", (x, x.t(), x), path=[1, 2, 0, 1]), (3, 4),
+         4 * 3 * 4 + 3 * 4 * 4, 12),
+    ],
+)  # fmt: skip
+def test_products(
+    function: Callable[[Tensor], object], shape: tuple[int, ...], macs: int, activations: int
+) -> None:
+    assert count(function, *shape) == (macs, activations)
+
+
+# B 2, h 4, T 5, S 7, d 8, value width 6
+QUERY, KEY, VALUE = torch.zeros(2, 4, 5, 8), torch.zeros(2, 4, 7, 8), torch.zeros(2, 4, 7, 6)
+
+
+@pytest.mark.parametrize(
+    "attention",
+    [
+        lambda q: F.scaled_dot_product_attention(q, KEY, VALUE),
+        lambda q: F.scaled_dot_product_attention(q, KEY, VALUE, torch.zeros(5, 7)),
+        lambda q: F.scaled_dot_product_attention(q, KEY, VALUE, attn_mask=torch.ones(5, 7) > 0),
+        lambda q: F.scaled_dot_product_attention(q, KEY, VALUE, is_causal=True, scale=0.1),
+        lambda q: F.scaled_dot_product_attention(q, KEY, VALUE, dropout_p=0.1),
+        lambda q: F.scaled_dot_product_attention(q, KEY[:, :2], VALUE[:, :2], enable_gqa=True),
+        lambda q: F.scaled_dot_product_attention(q, KEY[:1, :1], VALUE[:1, :1]),
+    ],
+    ids=["plain", "mask", "mask_by_name", "causal", "dropout", "grouped", "broadcast"],
+)
+def test_fused_attention_counts_both_products(attention: Callable[[Tensor], Tensor]) -> None:
+    counted = count_operators(Computed(attention), QUERY)
+    weights = 2 * 4 * 5 * 7
+    assert counted.macs == weights * (8 + 6)
+    assert counted.activations == weights + 2 * 4 * 5 * 6
+    assert set(counted.by_operator) == {"scaled_dot_product_attention"}
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.BatchNorm2d(4),
+        nn.GroupNorm(2, 4),
+        nn.LayerNorm([4, 6, 6]),
+        nn.InstanceNorm2d(4, affine=True),
+        nn.AvgPool2d(2, ceil_mode=True),
+        nn.AdaptiveAvgPool2d(1),
+        nn.MaxPool2d(2),
+        nn.Upsample(scale_factor=2),
+        nn.Upsample(scale_factor=2, mode="bilinear"),
+        nn.Sequential(nn.GELU(), nn.Hardswish(), nn.SiLU(inplace=True), nn.Softmax(-1)),
+        nn.Dropout2d(0.5),
+        nn.PixelShuffle(2),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_norms_pools_and_elementwise_cost_nothing(layer: nn.Module) -> None:
+    counted = count_operators(layer, torch.zeros(2, 4, 6, 6))
+    assert (counted.macs, counted.activations) == (0, 0)
+
+
+def test_unknown_operator_is_refused_with_operator_and_module() -> None:
+    network = nn.Sequential(nn.Flatten(1), nn.Sequential(nn.LSTM(4, 4)))
+    with pytest.raises(UncountedOperatorError, match=r"1\.0: the operator aten::lstm may hold"):
+        count_operators(network, torch.zeros(3, 4))
+
+
+def test_hidden_product_is_refused() -> None:
+    with pytest.raises(UncountedOperatorError, match=r"Computed: the operator aten::cdist"):
+        count_operators(Computed(lambda x: torch.cdist(x, x)), torch.zeros(3, 4))
+
+
+def test_custom_function_is_refused() -> None:
+    class Double(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: object, images: Tensor) -> Tensor:
+            return images @ images
+
+        @staticmethod
+        def backward(ctx: object, gradient: Tensor) -> Tensor:
+            return gradient
+
+    with pytest.raises(UncountedOperatorError, match=r"PythonOp\.Double"):
+        count_operators(Computed(Double.apply), torch.zeros(4, 4))
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is:")
+def test_scripted_module_is_refused() -> None:
+    network = nn.Sequential(torch.jit.script(nn.Linear(4, 4)))
+    with pytest.raises(UncountedOperatorError, match="0: a scripted module hides its operators"):
+        count_operators(network, torch.zeros(3, 4))
+
+
+def test_multihead_attention_is_counted_without_its_fast_path() -> None:
+    layer = nn.MultiheadAttention(64, 4, batch_first=True).eval()
+    network = Computed(lambda x: layer(x, x, x, need_weights=False), layer)
+    assert torch.backends.mha.get_fastpath_enabled()
+    counted = count_operators(network, torch.zeros(2, 10, 64))
+    assert counted.macs == 2 * (4 * 10 * 64 * 64 + 2 * 10 * 10 * 64)
+    assert torch.backends.mha.get_fastpath_enabled()
+
+
+@pytest.mark.parametrize(
+    ("outputs", "macs"),
+    [
+        (lambda y: (y, [y, None]), 16),
+        (lambda y: {"logits": y, "loss": 3}, 16),
+    ],
+    ids=["tuple", "dictionary"],
+)
+def test_tuples_and_dictionaries_may_be_returned(
+    outputs: Callable[[Tensor], object], macs: int
+) -> None:
+    layer = nn.Linear(4, 4)
+    network = Computed(lambda x: outputs(layer(x)), layer)
+    assert count_operators(network, torch.zeros(1, 4)).macs == macs
+
+
+def test_modules_hold_what_their_children_cost() -> None:
+    network = nn.Sequential(nn.Linear(4, 8), nn.Sequential(nn.Linear(8, 8), nn.ReLU()))
+    counted = count_operators(network, torch.zeros(1, 4))
+    assert counted.by_module == {"": 96, "0": 32, "1": 64, "1.0": 64, "1.1": 0}
+    assert counted.by_operator == {"linear": 96}
+    assert counted.activations_by_operator == {"linear": 16}
+    assert counted.params == 4 * 8 + 8 + 8 * 8 + 8
+
+
+def test_a_layer_used_twice_counts_twice_with_its_parameters_once() -> None:
+    layer = nn.Linear(4, 4)
+    counted = count_operators(nn.Sequential(layer, layer), torch.zeros(1, 4))
+    assert (counted.macs, counted.params) == (32, 20)
+
+
+def test_network_is_left_as_it_was() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Dropout(0.5))
+    network[2].eval()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    count_operators(network, torch.ones(1, 3, 4, 4))
+    assert [module.training for module in network.modules()] == [True, True, True, False]
+    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+    assert not any(module._forward_hooks for module in network.modules())
+
+
+def test_batch_scales_the_count() -> None:
+    network = nn.Conv2d(3, 4, 3)
+    one, five = (count_operators(network, torch.zeros(n, 3, 8, 8)) for n in (1, 5))
+    assert (five.macs, five.activations) == (5 * one.macs, 5 * one.activations)
+
+
+def test_levit_128s_to_the_unit() -> None:
+    timm = pytest.importorskip("timm")
+    counted = count_operators(timm.create_model("levit_128s"), torch.zeros(1, 3, 224, 224))
+    assert (counted.macs, counted.activations) == (304_660_832, 1_875_074)
+    assert counted.params == 7_777_058
+    assert counted.by_module["stem"] == 48_771_072
+
+
+def test_deit_tiny_with_fused_attention_to_the_unit() -> None:
+    timm = pytest.importorskip("timm")
+    network = timm.create_model("deit_tiny_patch16_224")
+    counted = count_operators(network, torch.zeros(1, 3, 224, 224))
+    assert (counted.macs, counted.activations) == (1_253_683_200, 5_974_636)
+    assert "scaled_dot_product_attention" in counted.by_operator
+
+
+def test_cvt_13_with_einsum_to_the_unit() -> None:
+    transformers = pytest.importorskip("transformers")
+    network = transformers.CvtForImageClassification(transformers.CvtConfig(num_labels=1000))
+    counted = count_operators(network, torch.zeros(1, 3, 224, 224))
+    assert (counted.macs, counted.activations) == (4_566_089_216, 16_981_504)
+    assert counted.by_operator["einsum"] == 508_365_824
