@@ -117,12 +117,14 @@ def expand(document: Mapping[str, Any], path: Path) -> list[Path]:
     """The concrete paths that a path selects in a document, in the order of the document.
 
     A layer exists up to the stage's depth; a part has a field when its kind knows it, written or
-    not.
+    not. ``each`` and ``all`` pass over the depth and the block of a stage that has no block.
 
     Raises:
         SpecError: The document has no such place, or no part of it has the field.
     """
     found = [place for place in _candidates(document, path) if _has(document, place)]
+    if not path.is_concrete:
+        found = [place for place in found if not _lacks_block(document, place)]
     if not found:
         raise _absent(document, path)
     return found
@@ -254,8 +256,13 @@ def _selected(segment: Segment, count: int, path: Path, *, place: str = "") -> l
 
 
 def _has(document: Mapping[str, Any], path: Path) -> bool:
-    return path.segments[-1].name in _fields(document, path) and (
-        path.segments[-1].name != "depth" or _stage(document, path).get("block") is not None
+    return path.segments[-1].name in _fields(document, path)
+
+
+def _lacks_block(document: Mapping[str, Any], path: Path) -> bool:
+    names = [segment.name for segment in path.segments]
+    return names in (["stages", "depth"], ["stages", "block"]) and not _stage(document, path).get(
+        "block"
     )
 
 

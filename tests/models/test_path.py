@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from archbench.errors import SpecError
 from archbench.models.path import expand, get, override, parse_path
+from archbench.models.spec import ArchSpec
 
 
 @pytest.fixture
@@ -132,3 +133,61 @@ def test_get_of_an_unwritten_field_says_so(network):
 def test_get_wants_one_place(network):
     with pytest.raises(SpecError, match="one place is needed"):
         get(network, parse_path("stages[all].dim"))
+
+
+def test_each_selects_only_the_parts_that_have_the_field(network):
+    found = expand(network, parse_path("stages[each].block.attention_ratio"))
+    assert texts(found) == ["stages[1].block.attention_ratio"]
+
+
+def test_a_field_that_is_not_written_exists_all_the_same(network):
+    found = expand(network, parse_path("stages[all].block.activation"))
+    assert texts(found) == ["stages[0].block.activation", "stages[1].block.activation"]
+
+
+def test_layers_reach_as_far_as_the_depth(network):
+    found = expand(network, parse_path("stages[1].layers[each].attention_ratio"))
+    assert texts(found) == [f"stages[1].layers[{layer}].attention_ratio" for layer in range(3)]
+
+
+def test_a_layer_of_every_stage_that_is_deep_enough(network):
+    found = expand(network, parse_path("stages[each].layers[2].mlp_ratio"))
+    assert texts(found) == ["stages[1].layers[2].mlp_ratio"]
+
+
+def test_a_layer_beyond_the_depth_is_refused(network):
+    with pytest.raises(SpecError, match=r"stages\[1\] has 3 layers, 3 is not among them.*0 to 2"):
+        expand(network, parse_path("stages[1].layers[3].mlp_ratio"))
+
+
+def test_a_field_that_no_part_has_is_refused_with_the_nearest(network):
+    with pytest.raises(
+        SpecError, match=r"of stages\[all\].block 'kv_strde'; did you"
+    ):
+        expand(network, parse_path("stages[all].block.kv_strde"))
+
+
+def test_a_stage_without_block_has_no_depth_to_choose(network):
+    del network["stages"][0]["block"]
+    network["stages"][0]["depth"] = 0
+    found = expand(network, parse_path("stages[each].depth"))
+    assert texts(found) == ["stages[1].depth"]
+
+
+def test_override_of_one_layer_leaves_the_others(network):
+    changed = override(network, parse_path("stages[1].layers[0].attention_ratio"), 1)
+    assert changed["stages"][1]["layers"] == {0: {"attention_ratio": 1}, 2: {"attention_ratio": 4}}
+    assert network["stages"][1]["layers"] == {2: {"attention_ratio": 4}}
+
+
+@pytest.mark.parametrize(("layer", "ratio"), [(0, 2), (2, 4)])
+def test_get_of_a_layer_falls_back_on_the_block(network, layer, ratio):
+    assert get(network, parse_path(f"stages[1].layers[{layer}].attention_ratio")) == ratio
+
+
+def test_an_override_gives_a_spec_that_differs_in_that_field_alone(network):
+    before = ArchSpec.from_document(network)
+    changed = override(network, parse_path("stages[all].block.mlp_ratio"), 3)
+    after = ArchSpec.from_document(changed)
+    assert [stage.block.mlp_ratio for stage in after.stages] == [3, 3]
+    assert after.stages[1].layers == before.stages[1].layers
