@@ -1,0 +1,187 @@
+"""Which tables does a study's database hold beside Optuna's, and which rows are sound."""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from archbench.errors import StorageError
+
+VERSION = 1
+"""Version of the tables below; a change of them adds one and a step to ``MIGRATIONS``."""
+
+MIGRATIONS: Mapping[int, Sequence[str]] = {}
+"""Version to the SQL statements that lift a database from it to the next."""
+
+Cell = int | float | str | bytes | None
+Row = tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table; each row carries a checksum of its cells, because SQLite keeps none.
+
+    Attributes:
+        name: With the prefix that keeps it apart from Optuna's tables.
+        columns: Column name to SQL type, in order, without the checksum.
+        key: The columns that name a row.
+    """
+
+    name: str
+    columns: Mapping[str, str]
+    key: tuple[str, ...]
+
+    @cached_property
+    def create(self) -> str:
+        """The statement that makes the table."""
+        columns = ", ".join(f"{name} {kind}" for name, kind in self.columns.items())
+        key = ", ".join(self.key)
+        return f"CREATE TABLE {self.name} ({columns}, checksum INTEGER, PRIMARY KEY ({key}))"
+
+    @cached_property
+    def insert(self) -> str:
+        """The statement that puts a row in, in the place of one with the same key."""
+        marks = ", ".join("?" * (len(self.columns) + 1))
+        columns = ", ".join(self.columns)
+        return f"INSERT OR REPLACE INTO {self.name} ({columns}, checksum) VALUES ({marks})"  # noqa: S608
+
+    @cached_property
+    def select(self) -> str:
+        """The statement that reads rows, open for a condition."""
+        return f"SELECT {', '.join(self.columns)}, checksum FROM {self.name}"  # noqa: S608
+
+
+HEADER = Table("archbench_header", {"key": "TEXT", "value": "TEXT"}, key=("key",))
+TRIAL = Table(
+    "archbench_trial",
+    {
+        "number": "INTEGER",
+        "state": "TEXT",
+        "digest": "TEXT",
+        "choices": "TEXT",
+        "spec": "TEXT",
+        "params": "INTEGER",
+        "macs": "INTEGER",
+        "activations": "INTEGER",
+        "proxy_accuracy": "REAL",
+        "test_accuracy": "REAL",
+        "failure_kind": "TEXT",
+        "failure_message": "TEXT",
+        "failure_traceback": "TEXT",
+        "reason": "TEXT",
+        "seconds": "REAL",
+    },
+    key=("number",),
+)
+POINT = Table(
+    "archbench_point",
+    {
+        "trial": "INTEGER",
+        "seed": "INTEGER",
+        "epoch": "INTEGER",
+        "step": "INTEGER",
+        "loss": "REAL",
+        "accuracy": "REAL",
+        "seconds": "REAL",
+    },
+    key=("trial", "seed", "epoch"),
+)
+CHECKPOINT = Table(
+    "archbench_checkpoint",
+    {"trial": "INTEGER", "seed": "INTEGER", "path": "TEXT", "sha256": "TEXT", "epoch": "INTEGER"},
+    key=("trial", "seed"),
+)
+REFERENCE = Table(
+    "archbench_reference",
+    {"name": "TEXT", "params": "INTEGER", "macs": "INTEGER"},
+    key=("name",),
+)
+MEASUREMENT = Table(
+    "archbench_measurement",
+    {
+        "id": "INTEGER",
+        "trial": "INTEGER",
+        "reference": "TEXT",
+        "kind": "TEXT",
+        "metric": "TEXT",
+        "unit": "TEXT",
+        "value": "REAL",
+        "low": "REAL",
+        "high": "REAL",
+        "conditions": "TEXT",
+        "environment_id": "TEXT",
+        "verdict": "TEXT",
+        "reason": "TEXT",
+        "details": "TEXT",
+        "samples": "BLOB",
+    },
+    key=("id",),
+)
+TABLES = (HEADER, TRIAL, POINT, CHECKPOINT, REFERENCE, MEASUREMENT)
+
+
+def put(connection: sqlite3.Connection, table: Table, row: Row) -> None:
+    """Write a row in the place of one with the same key, if any.
+
+    Raises:
+        ValueError: A number is not finite; SQLite would store NaN as "not known".
+    """
+    for column, cell in zip(table.columns, row, strict=True):
+        if isinstance(cell, float) and not math.isfinite(cell):
+            raise ValueError(f"{table.name}.{column} must be finite, got {cell}")
+    connection.execute(table.insert, (*row, checksum(row)))
+
+
+def rows(
+    connection: sqlite3.Connection, table: Table, where: str = "", parameters: Row = ()
+) -> Iterator[Row]:
+    """The rows of a table in the order of its key, without their checksums.
+
+    Args:
+        connection: The open database.
+        table: Which table.
+        where: A condition in SQL; all rows where it is left out.
+        parameters: What the question marks of the condition stand for.
+
+    Raises:
+        StorageError: A row does not match its checksum: the file was damaged.
+    """
+    condition = f" WHERE {where}" if where else ""
+    order = f" ORDER BY {', '.join(table.key)}"
+    for *cells, stored in connection.execute(table.select + condition + order, parameters):
+        row = tuple(cells)
+        if checksum(row) != stored:
+            key = ", ".join(f"{name} {row[i]!r}" for i, name in enumerate(table.key))
+            raise StorageError(f"the row {key} of {table.name} does not match its checksum")
+        yield row
+
+
+def checksum(row: Row) -> int:
+    """CRC-32 of the cells; the same under every version of Python and SQLite."""
+    value = 0
+    if row and isinstance(row[-1], bytes):
+        value = zlib.crc32(row[-1])
+        row = row[:-1]
+    return zlib.crc32(ascii(row).encode(), value)
+
+
+def migrate(
+    connection: sqlite3.Connection,
+    version: int,
+    *,
+    migrations: Mapping[int, Sequence[str]] = MIGRATIONS,
+) -> int:
+    """Lift the tables of an older version step by step, inside the caller's transaction.
+
+    Returns:
+        The version reached.
+    """
+    while version in migrations:
+        for statement in migrations[version]:
+            connection.execute(statement)
+        version += 1
+    return version

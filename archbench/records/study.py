@@ -1,0 +1,224 @@
+"""What did a study find: read from its database alone, without the search or torch."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from archbench.errors import StorageError, UsageError
+from archbench.records.column import TableName
+from archbench.records.rule import FrontRule
+from archbench.records.snapshot import Reference, Snapshot, Taken
+from archbench.records.store import Store
+from archbench.records.table import (
+    accuracy_standard_error,
+    curves_table,
+    front_table,
+    measurements_table,
+    trials_table,
+)
+from archbench.records.trial import TrialRecord
+from archbench.records.verdict import no_front_reason, verdict
+
+__all__ = ["DATABASE", "SCHEMA", "Reference", "StudyReader", "open_study"]
+
+SCHEMA = "archbench.study/1"
+DATABASE = "study.db"
+_STATES = ("complete", "pruned", "over_limit", "failed", "running")
+
+
+def open_study(path: Path | str) -> StudyReader:
+    """A study as it stands now; a search that goes on is not held up and not followed.
+
+    Args:
+        path: The study's folder, or the database in it.
+
+    Raises:
+        StorageError: There is no study, it is damaged, or a newer archbench wrote it.
+    """
+    path = Path(path)
+    file = path / DATABASE if path.is_dir() or path.suffix != ".db" else path
+    if not file.is_file():
+        known = sorted(found.parent.name for found in path.parent.glob(f"*/{DATABASE}"))
+        raise StorageError(
+            "there is no study here",
+            place=str(path),
+            help=f"studies beside it: {', '.join(known)}"
+            if known
+            else "begin one with: archbench search quickstart",
+        )
+    with Store.open(file, read_only=True) as store:
+        return StudyReader(file.parent, snapshot=store.snapshot())
+
+
+class StudyReader:
+    """A study at one moment: its trials, its front and what they say.
+
+    Args:
+        path: The study's folder.
+        snapshot: What its store held.
+    """
+
+    def __init__(self, path: Path, *, snapshot: Snapshot) -> None:
+        self.path = path
+        self._snapshot = snapshot
+
+    @property
+    def header(self) -> Mapping[str, Any]:
+        """What the study is: keys and JSON values."""
+        return self._snapshot.header
+
+    @property
+    def name(self) -> str:
+        """The study's name."""
+        return str(self.header.get("name") or self.path.resolve().name)
+
+    def trials(self) -> list[TrialRecord]:
+        """All trials by number."""
+        return list(self._snapshot.trials)
+
+    def trial(self, number: int) -> TrialRecord:
+        """One trial.
+
+        Raises:
+            UsageError: There is no such trial.
+        """
+        for record in self._snapshot.trials:
+            if record.number == number:
+                return record
+        raise UsageError(
+            f"there is no trial {number} in the study",
+            place=self.name,
+            help=f"it has {len(self._snapshot.trials)} trials; see: archbench report {self.path}",
+        )
+
+    def references(self) -> list[Reference]:
+        """Published networks measured beside the study, by name."""
+        return list(self._snapshot.references)
+
+    def taken(self) -> list[Taken]:
+        """Every measurement, of trials and references, in the order taken."""
+        return list(self._snapshot.measurements)
+
+    @cached_property
+    def rule(self) -> FrontRule:
+        """Which trials may stand on the front.
+
+        Raises:
+            StorageError: The header lacks an entry that this needs.
+        """
+        return FrontRule.of(self.header, place=str(self.path))
+
+    def front_records(self) -> list[TrialRecord]:
+        """The members of the front, cheapest first."""
+        return list(self._front)
+
+    def front(self) -> pd.DataFrame:
+        """The front as a table, cheapest first; no rows while there is none."""
+        return front_table(self._front, num_validation=self.rule.num_validation)
+
+    def curves(self) -> pd.DataFrame:
+        """The table of all points of all proxy trainings."""
+        return curves_table(self._snapshot.trials)
+
+    def measurements(self) -> pd.DataFrame:
+        """The table of all measurements with their samples."""
+        return measurements_table(self._snapshot.measurements)
+
+    def tables(self) -> dict[TableName, pd.DataFrame]:
+        """All four tables by name."""
+        num_validation = self.rule.num_validation
+        return {
+            "trials": trials_table(self._snapshot.trials, num_validation=num_validation),
+            "measurements": self.measurements(),
+            "curves": self.curves(),
+            "front": self.front(),
+        }
+
+    def counts(self) -> dict[str, int]:
+        """How many trials are complete, pruned, over_limit, failed and running."""
+        found = Counter[str](record.state for record in self._snapshot.trials)
+        return {state: found[state] for state in _STATES}
+
+    def reference_point(self) -> dict[str, float] | None:
+        """Objective to the worst corner of the hypervolume; None while a cost is unknown."""
+        return self.rule.reference_point(self._snapshot.trials)
+
+    def hypervolume(self) -> float:
+        """Share of the box between reference point and ideal that the front covers, 0 to 1."""
+        return self.rule.hypervolume(self._snapshot.trials)
+
+    def verdict(self) -> str:
+        """What was found and what it does and does not mean, for a person."""
+        return verdict(self)
+
+    def no_front_reason(self) -> str | None:
+        """Why there is no front yet, in words; None when there is one."""
+        return no_front_reason(self)
+
+    def document(self) -> dict[str, Any]:
+        """The study as a JSON document of the schema ``archbench.study/1``; numbers are finite."""
+        header, counts = self.header, self.counts()
+        kept = ("question", "created", "seed", "space_name", "space_text", "sampler", "size")
+        return {
+            "schema": SCHEMA,
+            "study": self.name,
+            "verdict": self.verdict(),
+            "no_front_reason": self.no_front_reason(),
+            "trials": {**counts, "total": sum(counts.values())},
+            "front": [self._member(record) for record in self._front],
+            "hypervolume": self.hypervolume(),
+            "reference_point": self.reference_point(),
+            "objectives": dict(self.rule.objectives),
+            "limits": dict(self.rule.limits),
+            "references": [
+                {
+                    "name": reference.name,
+                    "latency_ms": reference.latency.value,
+                    "latency_low_ms": reference.latency.low,
+                    "latency_high_ms": reference.latency.high,
+                    "latency_verdict": reference.latency.verdict,
+                    "params": reference.params,
+                    "macs": reference.macs,
+                }
+                for reference in self._snapshot.references
+            ],
+            **{key: header[key] for key in kept if key in header},
+            "feasible_share": header.get("feasible_share"),
+            "conditions": header.get("conditions"),
+            "proxy": header.get("proxy"),
+            "environment": header.get("environment"),
+            "command": header.get("command"),
+            "seconds": header.get("seconds"),
+        }
+
+    @cached_property
+    def _front(self) -> list[TrialRecord]:
+        return self.rule.front(self._snapshot.trials)
+
+    def _member(self, record: TrialRecord) -> dict[str, Any]:
+        latency = record.latency
+        return {
+            "trial": record.number,
+            "digest": record.digest,
+            "accuracy": record.proxy_accuracy,
+            "proxy_accuracy": record.proxy_accuracy,
+            "accuracy_standard_error": accuracy_standard_error(
+                record, num_validation=self.rule.num_validation
+            ),
+            "test_accuracy": record.test_accuracy,
+            "latency_ms": latency.value if latency else None,
+            "latency_low_ms": latency.low if latency else None,
+            "latency_high_ms": latency.high if latency else None,
+            "latency_verdict": latency.verdict if latency else None,
+            "params": record.params,
+            "macs": record.macs,
+            "activations": record.activations,
+            "choices": dict(record.choices),
+            "spec": dict(record.spec),
+        }
