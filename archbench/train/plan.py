@@ -1,0 +1,216 @@
+"""In which precision and memory format does this machine train fastest, and is it as exact."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from archbench.data import DataSet
+from archbench.errors import UsageError
+from archbench.train.determinism import reproducible
+from archbench.train.feed import Feed
+from archbench.train.recipe import Recipe
+from archbench.train.step import MemoryFormat, Precision, Trainer
+
+_CANDIDATES: tuple[tuple[Precision, MemoryFormat], ...] = (
+    ("fp32", "contiguous"),
+    ("fp32", "channels_last"),
+    ("bf16", "contiguous"),
+    ("bf16", "channels_last"),
+)
+_DEFAULT = "fp32 contiguous"
+_WARMUP_ROUNDS = 2
+_ROUNDS = 10
+_FEWEST_ROUNDS = 3
+_MARGIN = 1.1  # faster by less is not worth a change of the numbers
+_HOPELESS = 2.0  # slower than the fastest by this in the warm-up: not timed further
+_LOSS_TOLERANCE = 0.1  # relative; bf16 rounds at 0.4 %
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How the steps of a training are computed; the same for all trainings to be compared.
+
+    Attributes:
+        precision: ``fp32``, or ``bf16`` for an autocast forward pass with fp32 weights.
+        memory_format: ``contiguous`` or ``channels_last``.
+        seconds: Candidate, for example ``bf16 channels_last``, to the median seconds of a step;
+            only of those measured to the end.
+        rejected: Candidate to the reason why it was not measured to the end or not eligible.
+        device: Where it was measured; empty where the plan was given.
+    """
+
+    precision: Precision = "fp32"
+    memory_format: MemoryFormat = "contiguous"
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    rejected: Mapping[str, str] = field(default_factory=dict)
+    device: str = ""
+
+    def document(self) -> dict[str, Any]:
+        """The plan as a JSON-able mapping, which ``Plan(**document)`` reads back."""
+        return asdict(self)
+
+
+def choose_plan(
+    network: nn.Module,
+    dataset: DataSet,
+    *,
+    width: int,
+    recipe: Recipe | None = None,
+    device: str | torch.device = "cpu",
+    budget_s: float = 10.0,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Plan:
+    """The fastest way to train copies of a network, from steps of each candidate in turn.
+
+    Another precision or format than fp32 and contiguous must be 10 % faster, and its mean loss
+    within 10 % of that of fp32. Holds a copy of the network for each of the four candidates. What
+    is fast depends on the network (the backward pass of a strided depthwise convolution in bf16
+    was seen 30 times slower on CPUs), so a plan for many networks is ``common_plan`` of several.
+
+    Args:
+        network: Left as it is.
+        dataset: Its training images feed the steps.
+        width: Channels of the widest stage, for the learning rate.
+        recipe: Of the training to come; the default one if None.
+        device: Where it will be trained.
+        budget_s: Seconds after which no new round begins. If fewer than three rounds fitted in,
+            the plan is fp32 and contiguous, and says so.
+        clock: Seconds.
+    """
+    where = torch.device(device)
+    recipe = recipe or Recipe()
+    feed = Feed(dataset, recipe=recipe, seed=0, device=where)
+    runs = [
+        _Candidate(
+            name=f"{precision} {memory_format}",
+            trainer=Trainer(
+                copy.deepcopy(network),
+                recipe=recipe,
+                width=width,
+                num_classes=dataset.num_classes,
+                precision=precision,
+                memory_format=memory_format,
+                device=where,
+            ),
+        )
+        for precision, memory_format in _CANDIDATES
+    ]
+    rejected: dict[str, str] = {}
+    begin = clock()
+    with reproducible(where):
+        batches = itertools.islice(_endless(feed), _WARMUP_ROUNDS + _ROUNDS)
+        for index, (images, labels) in enumerate(batches):
+            for run in runs:
+                run.step(images, labels, clock=clock)
+            if index + 1 == _WARMUP_ROUNDS:
+                runs = _without_hopeless(runs, rejected)
+            if clock() - begin > budget_s:
+                break
+    seconds = {run.name: run.median_seconds() for run in runs if run.is_measured}
+    rejected |= {run.name: "the budget ended first" for run in runs if not run.is_measured}
+    rejected |= _inexact(runs)
+    return _fastest([seconds], rejected, device=str(where))
+
+
+def common_plan(plans: Sequence[Plan]) -> Plan:
+    """The plan for all networks of which some were measured on one device.
+
+    A candidate must be eligible for each of them, and is judged by its geometric mean.
+
+    Raises:
+        UsageError: There is no plan, or they are of different devices.
+    """
+    devices = {plan.device for plan in plans}
+    if len(devices) != 1:
+        raise UsageError(
+            f"plans of {len(devices)} devices have nothing in common",
+            place="plan",
+            help="measure some networks on one device",
+        )
+    rejected = {name: reason for plan in plans for name, reason in plan.rejected.items()}
+    return _fastest([plan.seconds for plan in plans], rejected, device=devices.pop())
+
+
+class _Candidate:
+    """A copy of the network trained one way, with the seconds and losses of its steps."""
+
+    def __init__(self, name: str, trainer: Trainer) -> None:
+        self.name = name
+        self.seconds: list[float] = []
+        self.losses: list[float] = []
+        self._trainer = trainer
+
+    @property
+    def is_measured(self) -> bool:
+        return len(self.seconds) >= _WARMUP_ROUNDS + _FEWEST_ROUNDS
+
+    def step(self, images: Tensor, labels: Tensor, *, clock: Callable[[], float]) -> None:
+        begin = clock()
+        loss, _ = self._trainer.step(images, labels, share=1.0).tolist()  # waits for the device
+        self.seconds.append(clock() - begin)
+        self.losses.append(loss)
+
+    def median_seconds(self) -> float:
+        return statistics.median(self.seconds[_WARMUP_ROUNDS:])
+
+
+def _endless(feed: Feed) -> Iterator[tuple[Tensor, Tensor]]:
+    for epoch in itertools.count():
+        yield from feed.epoch(epoch)
+
+
+def _without_hopeless(runs: Sequence[_Candidate], rejected: dict[str, str]) -> list[_Candidate]:
+    """Those worth timing, the first in any case; the reasons of the others are noted."""
+    fastest = min(min(run.seconds) for run in runs)
+    kept = []
+    for run in runs:
+        factor = min(run.seconds) / fastest
+        if factor > _HOPELESS and run is not runs[0]:
+            rejected[run.name] = f"{factor:.1f} times slower in the warm-up"
+        else:
+            kept.append(run)
+    return kept
+
+
+def _inexact(runs: Sequence[_Candidate]) -> dict[str, str]:
+    expected = statistics.fmean(runs[0].losses)
+    found = {}
+    for run in runs[1:]:
+        loss = statistics.fmean(run.losses)
+        if not abs(loss - expected) <= _LOSS_TOLERANCE * expected:
+            found[run.name] = f"mean loss {loss:.4g}, not {expected:.4g} as in {_DEFAULT}"
+    return found
+
+
+def _fastest(
+    timings: Sequence[Mapping[str, float]], rejected: Mapping[str, str], *, device: str
+) -> Plan:
+    """The eligible candidate of the smallest geometric mean; a later one by the margin only."""
+    names = [f"{precision} {memory_format}" for precision, memory_format in _CANDIDATES]
+    seconds = {
+        name: statistics.geometric_mean([timing[name] for timing in timings])
+        for name in names
+        if all(name in timing for timing in timings)
+    }
+    best = 0
+    for index, name in enumerate(names):
+        is_eligible = name in seconds and name not in rejected and _DEFAULT in seconds
+        if is_eligible and seconds[name] * _MARGIN <= seconds[names[best]]:
+            best = index
+    precision, memory_format = _CANDIDATES[best]
+    return Plan(
+        precision=precision,
+        memory_format=memory_format,
+        seconds=seconds,
+        rejected=dict(rejected),
+        device=device,
+    )

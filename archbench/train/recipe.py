@@ -1,0 +1,93 @@
+"""How is a network trained: every choice that changes the numbers, in one record."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from archbench.errors import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What of a training a curve depends on, besides the network, the data and the plan.
+
+    AdamW, linear warm-up and a cosine to zero over the steps of the last rung, label smoothing,
+    gradient clipping, random shifts. Decay is for the weights of linears and convolutions alone:
+    norms, biases, position tables and class tokens are spared.
+
+    Attributes:
+        rungs: Epochs after which the accuracy is taken, ascending; training ends at the last.
+        batch: Images of one step.
+        peak_rate: Learning rate at the end of the warm-up for a network of ``reference_width``.
+        reference_width: See ``learning_rate``.
+        rate_power: See ``learning_rate``.
+        weight_decay: AdamW's decoupled decay.
+        warmup: Share of all steps over which the rate rises linearly, 0 to 1.
+        label_smoothing: Share of the target spread over all classes, 0 to 1.
+        clip: Largest norm of the whole gradient.
+        shift: Largest random shift as a share of the resolution.
+        seed: With the training's own seed, decides the order of the images and their augmentation.
+
+    Raises:
+        UsageError: A value is outside its range.
+    """
+
+    rungs: tuple[int, ...] = (4, 8)
+    batch: int = 32
+    peak_rate: float = 3e-3
+    reference_width: int = 32
+    rate_power: float = 0.5
+    weight_decay: float = 0.05
+    warmup: float = 0.1
+    label_smoothing: float = 0.05
+    clip: float = 1.0
+    shift: float = 0.125
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check_rungs(self.rungs)
+        _check("batch", self.batch, self.batch >= 2, "2 or more")
+        _check("reference_width", self.reference_width, self.reference_width >= 1, "1 or more")
+        for name in ("peak_rate", "clip"):
+            value = getattr(self, name)
+            _check(name, value, 0 < value < math.inf, "a finite number above 0")
+        for name in ("rate_power", "weight_decay"):
+            value = getattr(self, name)
+            _check(name, value, 0 <= value < math.inf, "a finite number, 0 or more")
+        for name in ("warmup", "label_smoothing", "shift"):
+            value = getattr(self, name)
+            _check(name, value, 0 <= value < 1, "from 0 up to, not including, 1")
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of the whole training."""
+        return self.rungs[-1]
+
+    def learning_rate(self, width: int) -> float:
+        """The peak learning rate of a network whose widest stage has this many channels.
+
+        ``peak_rate * (reference_width / width) ** rate_power``.
+
+        Raises:
+            UsageError: The width is not positive.
+        """
+        _check("width", width, width >= 1, "1 or more")
+        return float(self.peak_rate * (self.reference_width / width) ** self.rate_power)
+
+    def document(self) -> dict[str, Any]:
+        """The recipe as a JSON-able mapping."""
+        return {**asdict(self), "rungs": list(self.rungs)}
+
+
+def _check_rungs(rungs: tuple[int, ...]) -> None:
+    ascending = all(a < b for a, b in zip((0, *rungs), rungs, strict=False))
+    _check(
+        "rungs", rungs, bool(rungs) and ascending, "ascending epochs from 1 on, for example 4, 8"
+    )
+
+
+def _check(name: str, value: object, is_allowed: bool, allowed: str) -> None:
+    if not is_allowed:
+        raise UsageError(f"{value!r} cannot be", place=f"recipe.{name}", help=f"use {allowed}")

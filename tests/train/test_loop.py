@@ -1,0 +1,242 @@
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from archbench.data import DataSet
+from archbench.errors import NEGATIVE_RESULT, UsageError
+from archbench.records.trial import CurvePoint
+from archbench.train.checkpoint import previous_path
+from archbench.train.loop import NonFiniteLossError, train
+from archbench.train.plan import Plan
+from archbench.train.recipe import Recipe
+from tests.train.tiny import WIDTH, TinyHybrid, tiny_dataset, tiny_network
+
+RECIPE = Recipe(rungs=(2, 4), batch=8)
+
+
+class _Killed(BaseException):
+    pass
+
+
+def _train(network: nn.Module, **changes: Any) -> tuple[CurvePoint, ...]:
+    arguments: dict[str, Any] = {"recipe": RECIPE, "seed": 0, "plan": Plan(), "width": WIDTH}
+    dataset: DataSet = changes.pop("dataset", None) or tiny_dataset()
+    return train(network, dataset, **{**arguments, **changes})
+
+
+def _values(points: tuple[CurvePoint, ...]) -> list[tuple[float, ...]]:
+    return [(point.epoch, point.step, point.loss, point.accuracy) for point in points]
+
+
+def _weights(network: nn.Module) -> list[Tensor]:
+    return [tensor.clone() for tensor in network.state_dict().values()]
+
+
+def _equal(one: list[Tensor], other: list[Tensor]) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def _straight(**changes: Any) -> tuple[tuple[CurvePoint, ...], list[Tensor]]:
+    network = tiny_network()
+    return _train(network, **changes), _weights(network)
+
+
+def test_training_learns_what_can_be_learnt() -> None:
+    points = _train(tiny_network(), recipe=Recipe(rungs=(4, 12), batch=8, peak_rate=1e-2))
+    assert [(point.epoch, point.step) for point in points] == [(4, 24), (12, 72)]
+    assert points[-1].accuracy > 0.9
+    assert points[-1].loss < points[0].loss
+
+
+def test_same_seed_gives_the_same_curve_and_weights() -> None:
+    (first, weights), (second, others) = _straight(), _straight()
+    assert _values(first) == _values(second)
+    assert _equal(weights, others)
+
+
+def test_other_seed_gives_another_curve() -> None:
+    assert _values(_straight()[0]) != _values(_straight(seed=1)[0])
+
+
+def test_random_state_of_the_process_has_no_part_in_it() -> None:
+    first, _ = _straight()
+    torch.rand(3)
+    state = torch.get_rng_state()
+    second, _ = _straight()
+    assert _values(first) == _values(second)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+@pytest.mark.parametrize("memory_format", ["contiguous", "channels_last"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_resumed_training_equals_the_straight_one_bit_for_bit(
+    tmp_path: Path, precision: Any, memory_format: Any
+) -> None:
+    plan = Plan(precision=precision, memory_format=memory_format)
+    points, weights = _straight(plan=plan)
+    path = tmp_path / "checkpoint"
+    _train(tiny_network(), plan=plan, checkpoint=path, on_point=lambda *_: False)
+    network = tiny_network(seed=9)
+    resumed = _train(network, plan=plan, checkpoint=path)
+    assert _values(resumed) == _values(points)
+    assert _equal(_weights(network), weights)
+
+
+@pytest.mark.parametrize("step", [1, 11, 12, 13, 24])
+def test_training_killed_at_any_step_ends_the_same(tmp_path: Path, step: int) -> None:
+    points, weights = _straight()
+    path = tmp_path / "checkpoint"
+
+    def killed(done: int, total: int) -> None:
+        assert total == 24
+        if done == step:
+            raise _Killed
+
+    with pytest.raises(_Killed):
+        _train(tiny_network(), checkpoint=path, on_progress=killed)
+    network = tiny_network(seed=9 if path.exists() else 0)
+    assert _values(_train(network, checkpoint=path)) == _values(points)
+    assert _equal(_weights(network), weights)
+
+
+def test_training_killed_while_writing_a_checkpoint_ends_the_same(tmp_path: Path) -> None:
+    points, weights = _straight()
+    path = tmp_path / "checkpoint"
+    _train(tiny_network(), checkpoint=path, on_point=lambda *_: False)
+    (tmp_path / ".checkpoint.partial").write_bytes(path.read_bytes()[:999])
+    network = tiny_network(seed=9)
+    assert _values(_train(network, checkpoint=path)) == _values(points)
+    assert _equal(_weights(network), weights)
+
+
+def test_damaged_checkpoint_is_told_and_costs_only_time(tmp_path: Path) -> None:
+    points, weights = _straight()
+    path = tmp_path / "checkpoint"
+    _train(tiny_network(), checkpoint=path)
+    path.write_bytes(path.read_bytes()[:-1])
+    notes: list[str] = []
+    network = tiny_network(seed=9)
+    resumed = _train(network, checkpoint=path, on_note=notes.append)
+    assert _values(resumed) == _values(points)
+    assert _equal(_weights(network), weights)
+    assert notes == [f"{path}: not a whole safetensors file; going on from {previous_path(path)}"]
+
+
+def test_point_is_told_when_its_checkpoint_is_durable(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint"
+    told: list[tuple[int, bool]] = []
+
+    def on_point(point: CurvePoint, file: Path | None, sha256: str | None) -> None:
+        network = tiny_network(seed=9)
+        resumed = _train(network, checkpoint=file, sha256=sha256, on_point=lambda *_: False)
+        told.append((point.epoch, resumed[-1] == point))
+
+    _train(tiny_network(), checkpoint=path, on_point=on_point)
+    assert told == [(2, True), (4, True)]
+
+
+def test_last_point_is_told_again_on_going_on(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint"
+    seen: list[tuple[int, str | None]] = []
+
+    def killed(point: CurvePoint, file: Path | None, sha256: str | None) -> None:
+        raise _Killed
+
+    with pytest.raises(_Killed):
+        _train(tiny_network(), checkpoint=path, on_point=killed)
+    _train(
+        tiny_network(),
+        checkpoint=path,
+        on_point=lambda point, file, sha256: seen.append((point.epoch, sha256)),
+    )
+    assert [epoch for epoch, _ in seen] == [2, 4]
+    assert len({sha256 for _, sha256 in seen}) == 2
+
+
+def test_point_without_a_checkpoint_has_no_file() -> None:
+    told: list[tuple[Path | None, str | None]] = []
+    _train(tiny_network(), on_point=lambda point, file, sha256: told.append((file, sha256)))
+    assert told == [(None, None), (None, None)]
+
+
+def test_seconds_leave_out_interruptions(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint"
+    ticks = itertools.count(start=100.0, step=2.0)
+    first = _train(
+        tiny_network(), checkpoint=path, on_point=lambda *_: False, clock=lambda: next(ticks)
+    )
+    later = itertools.count(start=5000.0, step=3.0)
+    points = _train(tiny_network(), checkpoint=path, clock=lambda: next(later))
+    assert first == points[:1]
+    assert [point.seconds for point in points] == [2.0, 5.0]
+
+
+def test_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint"
+    _train(tiny_network(), checkpoint=path)
+    others: dict[str, dict[str, Any]] = {
+        "recipe": {"recipe": replace(RECIPE, clip=2.0)},
+        "seed": {"seed": 1},
+        "width": {"width": 8},
+        "plan": {"plan": Plan(memory_format="channels_last")},
+        "data": {"dataset": replace(tiny_dataset(), digest="f" * 16)},
+    }
+    for key, change in others.items():
+        with pytest.raises(UsageError, match=f"of another training: {key} was .*; delete it"):
+            _train(tiny_network(), checkpoint=path, **change)
+    with pytest.raises(UsageError, match="of another training: network was"):
+        _train(nn.Sequential(nn.Flatten(), nn.Linear(768, 4)), checkpoint=path)
+
+
+class _Diverging(TinyHybrid):
+    def __init__(self, *, at_step: int) -> None:
+        super().__init__()
+        self.calls, self.at_step = 0, at_step
+
+    def forward(self, images: Tensor) -> Tensor | tuple[Tensor, ...]:
+        self.calls += 1
+        outputs = super().forward(images)
+        if self.calls == self.at_step and isinstance(outputs, tuple):
+            return tuple(logits * float("nan") for logits in outputs)
+        return outputs
+
+
+def test_first_loss_that_is_not_finite_ends_the_training() -> None:
+    network = _Diverging(at_step=9)
+    with pytest.raises(
+        NonFiniteLossError, match="step 9: the loss became nan in epoch 2; lower the"
+    ) as raised:
+        _train(network)
+    assert raised.value.exit_code == NEGATIVE_RESULT
+    assert network.calls == 9
+
+
+class _SteepAtZero(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.zeros(4))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images.flatten(1)[:, :4] * self.scale.sqrt()
+
+
+def test_gradient_that_is_not_finite_ends_the_training() -> None:
+    with pytest.raises(NonFiniteLossError, match=r"step 1: the gradient became (inf|nan)"):
+        _train(_SteepAtZero())
+
+
+def test_last_batch_of_one_image_passes_batch_norm() -> None:
+    points = _train(tiny_network(), dataset=tiny_dataset(num_train=33))
+    assert points[-1].step == 16
+
+
+def test_mirrored_data_is_trained_on() -> None:
+    assert _train(tiny_network(), dataset=tiny_dataset(flip=True))[-1].step == 24

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from archbench.errors import UsageError
+from archbench.train.plan import Plan, choose_plan, common_plan
+from archbench.train.recipe import Recipe
+from tests.train.tiny import RESOLUTION, WIDTH, tiny_dataset, tiny_network
+
+RECIPE = Recipe(batch=8)
+NAMES = ("fp32 contiguous", "fp32 channels_last", "bf16 contiguous", "bf16 channels_last")
+
+
+def _clock(*step_seconds: float) -> Callable[[], float]:
+    """A clock on which the candidates' steps take these times in turn, and nothing else any."""
+
+    def times() -> Iterator[float]:
+        now = 0.0
+        yield now
+        while True:
+            for seconds in step_seconds:
+                yield now
+                now += seconds
+                yield now
+            yield now
+
+    ticks = times()
+    return lambda: next(ticks)
+
+
+def _choose(network: nn.Module, *, clock: Callable[[], float], budget_s: float = 1e9) -> Plan:
+    return choose_plan(
+        network, tiny_dataset(), width=WIDTH, recipe=RECIPE, budget_s=budget_s, clock=clock
+    )
+
+
+def test_fastest_candidate_is_chosen() -> None:
+    plan = _choose(tiny_network(), clock=_clock(1.0, 0.9, 0.8, 0.6))
+    assert (plan.precision, plan.memory_format, plan.device) == ("bf16", "channels_last", "cpu")
+    assert plan.seconds == pytest.approx(dict(zip(NAMES, (1.0, 0.9, 0.8, 0.6), strict=True)))
+    assert plan.rejected == {}
+
+
+def test_candidate_that_is_hardly_faster_is_not_chosen() -> None:
+    plan = _choose(tiny_network(), clock=_clock(1.0, 0.95, 0.93, 0.92))
+    assert (plan.precision, plan.memory_format) == ("fp32", "contiguous")
+
+
+def test_hopeless_candidate_is_not_timed_to_the_end() -> None:
+    plan = _choose(tiny_network(), clock=_stalling_clock())
+    assert plan.rejected == {"bf16 contiguous": "30.0 times slower in the warm-up"}
+    assert set(plan.seconds) == {"fp32 contiguous", "fp32 channels_last", "bf16 channels_last"}
+
+
+def _stalling_clock() -> Callable[[], float]:
+    warm, rest = (1.0, 1.0, 30.0, 1.0), (1.0, 1.0, 1.0)
+
+    def times() -> Iterator[float]:
+        now = 0.0
+        yield now
+        for index in itertools.count():
+            for seconds in warm if index < 2 else rest:
+                yield now
+                now += seconds
+                yield now
+            yield now
+
+    ticks = times()
+    return lambda: next(ticks)
+
+
+def test_budget_that_is_too_short_leaves_fp32_and_says_so() -> None:
+    plan = _choose(tiny_network(), clock=_clock(1.0, 0.5, 0.5, 0.5), budget_s=6.0)
+    assert (plan.precision, plan.memory_format, plan.seconds) == ("fp32", "contiguous", {})
+    assert plan.rejected == dict.fromkeys(NAMES, "the budget ended first")
+
+
+class _WrongInBf16(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(3 * RESOLUTION**2, 4)
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits = self.linear(images.flatten(1))
+        return logits if logits.dtype == torch.float32 else 40.0 * logits
+
+
+def test_candidate_with_another_loss_is_not_chosen() -> None:
+    plan = _choose(_WrongInBf16(), clock=_clock(1.0, 1.0, 0.5, 0.5))
+    assert plan.precision == "fp32"
+    assert set(plan.rejected) == {"bf16 contiguous", "bf16 channels_last"}
+    assert "mean loss" in plan.rejected["bf16 contiguous"]
+
+
+def test_choosing_leaves_the_network_and_the_random_state() -> None:
+    network, state = tiny_network(), torch.get_rng_state()
+    before = [tensor.clone() for tensor in network.state_dict().values()]
+    _choose(network, clock=_clock(1.0, 1.0, 1.0, 1.0))
+    assert all(map(torch.equal, before, network.state_dict().values()))
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_document_is_json_and_reads_back() -> None:
+    plan = Plan(precision="bf16", seconds={"fp32 contiguous": 0.5}, device="cpu")
+    assert Plan(**json.loads(json.dumps(plan.document()))) == plan
+
+
+def _measured(*seconds: float, rejected: dict[str, str] | None = None) -> Plan:
+    timed = dict(zip(NAMES, seconds, strict=False))
+    return Plan(seconds=timed, rejected=rejected or {}, device="cpu")
+
+
+def test_common_plan_is_judged_over_all_networks() -> None:
+    one, other = _measured(1.0, 1.0, 0.5, 0.6), _measured(10.0, 10.0, 16.0, 8.0)
+    plan = common_plan([one, other])
+    assert (plan.precision, plan.memory_format) == ("bf16", "channels_last")
+
+
+def test_common_plan_takes_nothing_that_one_network_rejects() -> None:
+    hopeless = {"bf16 contiguous": "30.0 times slower in the warm-up"}
+    one, other = _measured(1.0, 1.0, 0.3), _measured(1.0, 1.0, rejected=hopeless)
+    plan = common_plan([one, other])
+    assert (plan.precision, plan.memory_format) == ("fp32", "contiguous")
+    assert plan.rejected == hopeless
+
+
+def test_common_plan_of_none_or_of_two_devices_is_refused() -> None:
+    with pytest.raises(UsageError, match="plans of 0 devices have nothing in common"):
+        common_plan([])
+    with pytest.raises(UsageError, match="plans of 2 devices have nothing in common"):
+        common_plan([_measured(1.0), Plan(device="cuda")])

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+
+from archbench.errors import UsageError
+from archbench.train.recipe import Recipe
+
+
+def test_rate_is_the_peak_rate_at_the_reference_width() -> None:
+    assert Recipe().learning_rate(32) == 3e-3
+
+
+def test_rate_falls_with_the_width() -> None:
+    recipe = Recipe()
+    rates = [recipe.learning_rate(width) for width in (16, 32, 64, 128, 256)]
+    assert rates == sorted(rates, reverse=True)
+    assert math.isclose(rates[3], 3e-3 * (32 / 128) ** recipe.rate_power)
+
+
+def test_document_is_json_and_holds_every_choice() -> None:
+    document = Recipe(rungs=(1, 3), seed=5).document()
+    assert Recipe(**{**document, "rungs": tuple(document["rungs"])}) == Recipe(rungs=(1, 3), seed=5)
+    assert json.loads(json.dumps(document)) == document
+
+
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        ({"rungs": ()}, r"recipe\.rungs: \(\) cannot be; use ascending epochs"),
+        ({"rungs": (4, 4)}, r"recipe\.rungs: \(4, 4\) cannot be"),
+        ({"rungs": (0, 4)}, r"recipe\.rungs: \(0, 4\) cannot be"),
+        ({"batch": 1}, r"recipe\.batch: 1 cannot be; use 2 or more"),
+        ({"peak_rate": math.nan}, r"recipe\.peak_rate: nan cannot be"),
+        ({"clip": 0.0}, r"recipe\.clip: 0\.0 cannot be"),
+        ({"weight_decay": -0.1}, r"recipe\.weight_decay: -0\.1 cannot be"),
+        ({"warmup": 1.0}, r"recipe\.warmup: 1\.0 cannot be"),
+        ({"shift": math.inf}, r"recipe\.shift: inf cannot be"),
+    ],
+)
+def test_value_out_of_range_is_refused_with_its_place(choice: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        Recipe(**choice)
+
+
+def test_width_must_be_positive() -> None:
+    with pytest.raises(UsageError, match=r"recipe\.width: 0 cannot be"):
+        Recipe().learning_rate(0)

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from archbench.errors import UsageError
+from archbench.train.recipe import Recipe
+from archbench.train.step import Trainer, parameter_groups
+from tests.train.tiny import NUM_CLASSES, RESOLUTION, WIDTH, TinyHybrid, tiny_network
+
+CPU = torch.device("cpu")
+
+
+def _trainer(
+    network: nn.Module, *, recipe: Recipe | None = None, num_classes: int = NUM_CLASSES
+) -> Trainer:
+    return Trainer(
+        network,
+        recipe=recipe or Recipe(),
+        width=WIDTH,
+        num_classes=num_classes,
+        precision="fp32",
+        memory_format="contiguous",
+        device=CPU,
+    )
+
+
+def _batch(size: int = 8) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(3)
+    images = torch.randn(size, 3, RESOLUTION, RESOLUTION, generator=generator)
+    return images, torch.arange(size) % NUM_CLASSES
+
+
+def test_only_weights_of_linears_and_convolutions_decay() -> None:
+    network = tiny_network()
+    names = {id(parameter): name for name, parameter in network.named_parameters()}
+    decayed, others = parameter_groups(network, weight_decay=0.05)
+    assert decayed["weight_decay"] == 0.05
+    assert others["weight_decay"] == 0.0
+    assert {names[id(p)] for p in decayed["params"]} == {
+        "stem.weight",
+        "qkv.weight",
+        "heads.0.weight",
+        "heads.1.weight",
+    }
+    assert len(decayed["params"]) + len(others["params"]) == len(names)
+
+
+def test_step_is_adamw_on_the_mean_loss_of_all_logits() -> None:
+    recipe = Recipe(clip=0.5)
+    images, labels = _batch()
+    network, expected = tiny_network(dropout=0.0), tiny_network(dropout=0.0)
+    loss, norm = _trainer(network, recipe=recipe).step(images, labels, share=0.5)
+
+    first, second = expected(images)
+    reference = 0.5 * sum(
+        F.cross_entropy(logits, labels, label_smoothing=0.05) for logits in (first, second)
+    )
+    reference.backward()
+    reference_norm = nn.utils.clip_grad_norm_(expected.parameters(), 0.5)
+    optimizer = torch.optim.AdamW(
+        parameter_groups(expected, weight_decay=0.05), lr=0.5 * recipe.learning_rate(WIDTH)
+    )
+    optimizer.step()
+    assert float(loss) == pytest.approx(reference.item())
+    assert float(norm) == pytest.approx(float(reference_norm))
+    for name, parameter in expected.named_parameters():
+        torch.testing.assert_close(network.get_parameter(name), parameter, msg=name)
+
+
+def test_batch_of_two_images_passes_batch_norm() -> None:
+    images, labels = _batch(2)
+    assert torch.isfinite(_trainer(tiny_network()).step(images, labels, share=1.0)).all()
+
+
+def test_restored_state_takes_the_same_next_step() -> None:
+    images, labels = _batch()
+    one, other = (_trainer(tiny_network(seed=seed, dropout=0.0)) for seed in (0, 1))
+    one.step(images, labels, share=1.0)
+    other.restore({name: tensor.clone() for name, tensor in one.state().items()})
+    assert torch.equal(one.step(images, labels, share=1.0), other.step(images, labels, share=1.0))
+    for mine, theirs in zip(one.state().items(), other.state().items(), strict=True):
+        assert mine[0] == theirs[0]
+        assert torch.equal(mine[1], theirs[1])
+
+
+def test_signature_tells_networks_apart() -> None:
+    assert _trainer(tiny_network(seed=0)).signature() == _trainer(tiny_network(seed=1)).signature()
+    assert _trainer(TinyHybrid(num_classes=5)).signature() != _trainer(tiny_network()).signature()
+
+
+def test_other_number_of_logits_than_classes_is_refused() -> None:
+    images, labels = _batch()
+    with pytest.raises(UsageError, match="network: 4 logits for 10 classes; build it with"):
+        _trainer(tiny_network(), num_classes=10).step(images, labels, share=1.0)
+
+
+def test_network_without_parameters_is_refused() -> None:
+    with pytest.raises(UsageError, match="no parameters to train"):
+        _trainer(nn.Flatten())

@@ -1,0 +1,73 @@
+"""A data set and a hybrid network small enough to be trained in a test."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from archbench.data import DataSet, Split
+
+NUM_CLASSES = 4
+RESOLUTION = 16
+WIDTH = 16
+
+
+def tiny_dataset(*, num_train: int = 48, num_validation: int = 24, flip: bool = False) -> DataSet:
+    """Noise, brighter in the colour channel of the class, and in none for the last class."""
+    generator = torch.Generator().manual_seed(7)
+
+    def split(size: int) -> Split:
+        labels = torch.arange(size) % NUM_CLASSES
+        images = torch.randint(
+            0, 190, (size, 3, RESOLUTION, RESOLUTION), generator=generator, dtype=torch.uint8
+        )
+        for image, label in zip(images, labels.tolist(), strict=True):
+            image[label : label + 1] += 16
+        return Split(images, labels)
+
+    return DataSet(
+        name="tiny",
+        resolution=RESOLUTION,
+        class_names=tuple("abcd"),
+        train=split(num_train),
+        validation=split(num_validation),
+        test=split(8),
+        description="bright colours",
+        majority_share=0.25,
+        digest="0123456789abcdef",
+        flip=flip,
+    )
+
+
+class TinyHybrid(nn.Module):
+    """A convolution, attention with a bias table and a class token, dropout, two classifiers."""
+
+    def __init__(self, *, num_classes: int = NUM_CLASSES, dropout: float = 0.1) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, WIDTH, 4, stride=4, bias=False)
+        self.stem_norm = nn.BatchNorm2d(WIDTH)
+        self.class_token = nn.Parameter(torch.zeros(1, 1, WIDTH))
+        self.position = nn.Parameter(0.02 * torch.randn(1, 17, WIDTH))
+        self.norm = nn.LayerNorm(WIDTH)
+        self.qkv = nn.Linear(WIDTH, 3 * WIDTH)
+        self.dropout = nn.Dropout(dropout)
+        self.heads = nn.ModuleList(nn.Linear(WIDTH, num_classes) for _ in range(2))
+
+    def forward(self, images: Tensor) -> Tensor | tuple[Tensor, ...]:
+        features = self.stem_norm(self.stem(images)).relu()
+        tokens = features.flatten(2).transpose(1, 2)
+        tokens = torch.cat([self.class_token.expand(len(images), -1, -1), tokens], dim=1)
+        tokens = tokens + self.position
+        query, key, value = self.qkv(self.norm(tokens)).chunk(3, dim=-1)
+        attention = (query @ key.transpose(1, 2) / WIDTH**0.5).softmax(dim=-1)
+        tokens = tokens + self.dropout(attention @ value)
+        logits = tuple(head(tokens.mean(dim=1)) for head in self.heads)
+        return logits if self.training else torch.stack(logits).mean(dim=0)
+
+
+def tiny_network(
+    *, seed: int = 0, dropout: float = 0.1, num_classes: int = NUM_CLASSES
+) -> TinyHybrid:
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        return TinyHybrid(dropout=dropout, num_classes=num_classes)
