@@ -1,0 +1,36 @@
+"""Numbers of a study as pages and plots; reads its records and nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from archbench.errors import StorageError
+from archbench.records.study import StudyReader
+from archbench.registry import Registry
+
+FORMATS = Registry("archbench.report.formats", "report format")
+
+
+def write_report(study: StudyReader, folder: Path | None = None) -> list[Path]:
+    """Write a study in every format, each file whole or not at all.
+
+    Args:
+        study: The study as it stands; it may still be running.
+        folder: Where to; ``report`` in the study's folder if not said.
+
+    Returns:
+        The files written, by name of their format.
+
+    Raises:
+        StorageError: The folder cannot be made or written in.
+    """
+    folder = study.path / "report" if folder is None else folder
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"cannot make the folder of the report ({error.strerror})",
+            place=str(folder),
+            help="choose another folder, or make this one writable",
+        ) from error
+    return [FORMATS.load(name).write(study, folder) for name in FORMATS.names]

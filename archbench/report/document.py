@@ -1,0 +1,119 @@
+"""How is a plain document written as YAML that anybody can paste into a space file."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
+_NOT_TEXT = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n"})
+_WIDTH = 96
+_FORCED_BLOCK = frozenset({"stages"})
+
+
+def to_yaml(document: Mapping[str, Any]) -> str:
+    """The document in block style, its innermost parts in flow style where they fit a line.
+
+    YAML 1.2 and 1.1 readers agree on every scalar: text that either takes for something else is
+    quoted, and an exponent has a point and a sign.
+
+    Args:
+        document: Mappings, sequences, text, numbers, booleans and None, nested at will.
+
+    >>> print(to_yaml({"stages": [{"embed": {"kind": "conv"}, "dim": 64}], "rate": 1e-5}), end="")
+    stages:
+      - embed: {kind: conv}
+        dim: 64
+    rate: 1.0e-05
+    """
+    return "".join(f"{line}\n" for line in _mapping_lines(document)) if document else "{}\n"
+
+
+def to_flow(value: Any) -> str:
+    """The value on one line in flow style."""
+    if isinstance(value, Mapping):
+        pairs = (f"{_scalar(key)}: {to_flow(item)}" for key, item in value.items())
+        return f"{{{', '.join(pairs)}}}"
+    if _is_sequence(value):
+        return f"[{', '.join(to_flow(item) for item in value)}]"
+    return _scalar(value)
+
+
+def _mapping_lines(document: Mapping[Any, Any]) -> list[str]:
+    lines = []
+    for key, value in document.items():
+        name = _scalar(key)
+        flow = to_flow(value)
+        if not _is_block(key, value, width=len(name) + 2 + len(flow)):
+            lines.append(f"{name}: {flow}")
+            continue
+        inner = _mapping_lines(value) if isinstance(value, Mapping) else _sequence_lines(value)
+        lines += [f"{name}:", *(f"  {line}" for line in inner)]
+    return lines
+
+
+def _sequence_lines(items: Sequence[Any]) -> list[str]:
+    lines = []
+    for item in items:
+        flow = to_flow(item)
+        if not _is_block(None, item, width=2 + len(flow)):
+            lines.append(f"- {flow}")
+            continue
+        inner = _mapping_lines(item) if isinstance(item, Mapping) else _sequence_lines(item)
+        lines += [f"- {inner[0]}", *(f"  {line}" for line in inner[1:])]
+    return lines
+
+
+def _is_block(key: object, value: Any, *, width: int) -> bool:
+    """Whether a part gets lines of its own: the stages always, others when they are too long."""
+    if not value or not (isinstance(value, Mapping) or _is_sequence(value)):
+        return False
+    if key in _FORCED_BLOCK or width > _WIDTH:
+        return True
+    children = value.values() if isinstance(value, Mapping) else value
+    return any(isinstance(child, Mapping) and child for child in children)
+
+
+def _is_sequence(value: object) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes)
+
+
+def _scalar(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        return _number(value)
+    text = str(value)
+    if _PLAIN.fullmatch(text) and text.lower() not in _NOT_TEXT:
+        return text
+    return _quoted(text)
+
+
+def _number(value: float) -> str:
+    if math.isnan(value):
+        return ".nan"
+    if math.isinf(value):
+        return ".inf" if value > 0 else "-.inf"
+    digits, exponent, power = repr(value).partition("e")
+    return f"{digits}{'' if '.' in digits else '.0'}{exponent}{power}"
+
+
+def _quoted(text: str) -> str:
+    return f'"{"".join(_escaped(character) for character in text)}"'
+
+
+def _escaped(character: str) -> str:
+    if character in '"\\':
+        return f"\\{character}"
+    if character == "\n":
+        return "\\n"
+    if character.isprintable():
+        return character
+    code = ord(character)
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"

@@ -1,0 +1,142 @@
+"""How does a figure look, and how does it become a file or a part of a page.
+
+Matplotlib is used without pyplot, its backends or any state of its own but the settings that hold
+while one figure is written.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from archbench.report.markup import Markup, html, visible
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's colours, which stay apart for the colour-blind; shapes differ as well. In a page
+# each name becomes the CSS variable --plot-<name>, so that dark mode has its own.
+PALETTE = {
+    "paper": "#ffffff",
+    "ink": "#24292f",
+    "muted": "#59636e",
+    "rule": "#d8dee4",
+    "front": "#0072b2",
+    "other": "#8c959f",
+    "limit": "#c4500a",
+    "reference": "#007a5a",
+}
+_FONT = "DejaVu Sans"  # comes with matplotlib, so that every machine draws the same
+_STYLE: dict[Any, Any] = {
+    "font.family": [_FONT],
+    "font.size": 9,
+    "text.color": PALETTE["ink"],
+    "text.usetex": False,
+    "axes.edgecolor": PALETTE["muted"],
+    "axes.facecolor": PALETTE["paper"],
+    "axes.labelcolor": PALETTE["ink"],
+    "axes.labelsize": 9,
+    "axes.linewidth": 0.8,
+    "axes.unicode_minus": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": PALETTE["rule"],
+    "grid.linewidth": 0.6,
+    "grid.linestyle": "-",
+    "figure.facecolor": PALETTE["paper"],
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "xtick.color": PALETTE["muted"],
+    "ytick.color": PALETTE["muted"],
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+    "savefig.facecolor": PALETTE["paper"],
+    "svg.fonttype": "none",
+    "svg.hashsalt": "archbench",
+    "path.simplify": True,
+}
+_TAG = re.compile(r"<[^>]*>")
+_LINK = re.compile(r'<a xlink:href="#([^"]*)" target="_blank">')
+_IDENTIFIER = re.compile(r'(\bid="|xlink:href="#|url\(#)([^")]+)')
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """The look of our figures, for as long as one is drawn and written."""
+    from matplotlib import rc_context
+
+    with rc_context(_STYLE):
+        yield
+
+
+def png_bytes(figure: Figure, *, dots_per_inch: int = 144) -> bytes:
+    """The figure as a PNG file; the same figure gives the same bytes."""
+    return _saved(figure, "png", dots_per_inch=dots_per_inch, metadata={"Software": None})
+
+
+def svg_text(figure: Figure) -> str:
+    """The figure as an SVG file with its text as text; the same figure gives the same file."""
+    metadata = {"Date": None, "Creator": None, "Format": None, "Type": None}
+    return _saved(figure, "svg", dots_per_inch=144, metadata=metadata).decode()
+
+
+def inline_svg(
+    figure: Figure, *, prefix: str, title: str, tooltips: Mapping[str, str] | None = None
+) -> Markup:
+    """The figure as an ``<svg>`` element for a page, in the page's colours.
+
+    Args:
+        figure: What to draw.
+        prefix: Put before every identifier, so that several figures may share a page.
+        title: What the figure shows, for those who cannot see it.
+        tooltips: Link target, as given to matplotlib without its ``#``, to the text shown there.
+    """
+    text = svg_text(figure)
+    text = text[text.index("<svg") :].rstrip()
+    opening, rest = text.split(">", 1)
+    box = re.search(r'viewBox="[^"]*"', opening)
+    assert box is not None
+    rest = _TAG.sub(
+        lambda found: _paged(found.group(), prefix, tooltips or {}), _without_metadata(rest)
+    )
+    start = html('<svg role="img" {}><title>{}</title>', Markup(box.group()), title)
+    return Markup(start + rest)
+
+
+def drawable(text: str) -> str:
+    """The text with every character that the figures' font cannot draw replaced by ``□``."""
+    from matplotlib.font_manager import findfont, get_font
+
+    known = get_font(findfont(_FONT)).get_charmap()
+    spelt = visible(" ".join(text.split()))
+    return "".join(character if ord(character) in known else "□" for character in spelt)
+
+
+def _saved(
+    figure: Figure, format_: str, *, dots_per_inch: int, metadata: Mapping[str, Any]
+) -> bytes:
+    buffer = io.BytesIO()
+    with style():
+        figure.savefig(buffer, format=format_, dpi=dots_per_inch, metadata=dict(metadata))
+    return buffer.getvalue()
+
+
+def _without_metadata(svg: str) -> str:
+    return re.sub(r"\s*<metadata>.*?</metadata>", "", svg, count=1, flags=re.DOTALL)
+
+
+def _paged(tag: str, prefix: str, tooltips: Mapping[str, str]) -> str:
+    """One tag of a figure as it stands in a page; text between tags is never touched."""
+    link = _LINK.fullmatch(tag)
+    if link:
+        target = link.group(1)
+        hint = html("<title>{}</title>", tooltips[target]) if target in tooltips else ""
+        return html('<a href="#{}">{}', target, hint)
+    for name, colour in PALETTE.items():
+        tag = tag.replace(colour, f"var(--plot-{name})")
+    return _IDENTIFIER.sub(rf"\g<1>{prefix}\g<2>", tag)

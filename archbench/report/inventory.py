@@ -1,0 +1,215 @@
+"""What was searched, how did its trials end, and under which conditions."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from archbench.records.trial import TrialRecord
+from archbench.report.command import code
+from archbench.report.document import to_flow
+from archbench.report.markup import Markup, html, one_line
+from archbench.report.number import exact, percent
+from archbench.report.summary import Summary, number, part
+
+_VALUES_SHOWN = 30
+_REASONS_SHOWN = 5
+_OUTCOMES = {
+    "complete": "trained to the last rung",
+    "pruned": "training stopped early by a rule",
+    "over_limit": "a limit was broken, so nothing was trained",
+    "failed": "could not be built, measured or trained",
+    "running": "not ended yet",
+}
+
+
+def searched(summary: Summary) -> Markup:
+    """Question, size, what was optimised, the axes with what was tried, and the space file."""
+    header = summary.header
+    rows: list[tuple[str, object]] = [("question", header.get("question"))]
+    size = number(header.get("size"))
+    rows += [
+        ("candidates", exact(int(size)) if size is not None else None),
+        ("of these feasible", _feasible(header.get("feasible_share"))),
+        ("objectives", _written(part(header, "objectives"))),
+        ("limits", _written(part(header, "limits"))),
+        ("sampler", header.get("sampler")),
+        ("seed", header.get("seed")),
+    ]
+    text = header.get("space_text")
+    file = (
+        html(
+            '<details><summary>{}</summary><div class="inner">{}</div></details>',
+            "The space file",
+            code(text),
+        )
+        if isinstance(text, str) and text
+        else ""
+    )
+    return html("{}{}{}", _facts(rows), _axes(summary), file)
+
+
+def outcomes(summary: Summary) -> Markup:
+    """How many trials ended in each state, with the commonest reasons."""
+    rows = []
+    for state, count in summary.study.counts().items():
+        if not count:
+            continue
+        reasons = _reasons(record for record in summary.trials if record.state == state)
+        rows.append(
+            html(
+                '<tr><td>{}</td><td class="number">{}</td><td class="prose">{}{}</td></tr>\n',
+                state.replace("_", " "),
+                exact(count),
+                _OUTCOMES.get(state, ""),
+                html("<br><small>{}</small>", reasons) if reasons else "",
+            )
+        )
+    if not rows:
+        return Markup()
+    return html(
+        '<div class="scroll"><table><thead><tr><th>state</th><th class="number">trials</th>'
+        "<th>what it means, and the commonest reasons</th></tr></thead><tbody>\n{}</tbody>"
+        "</table></div>",
+        rows,
+    )
+
+
+def conditions(summary: Summary) -> Markup:
+    """Conditions of the latency, the proxy, and the machine with its software."""
+    header = summary.header
+    groups = (
+        ("Latency", part(header, "conditions")),
+        ("Proxy training", {**summary.proxy, **part(header, "plan")}),
+        ("Machine and software", part(header, "environment")),
+    )
+    return html(
+        "{}",
+        [
+            html("<h3>{}</h3>\n{}", title, _facts(_said(content)))
+            for title, content in groups
+            if content
+        ],
+    )
+
+
+def _axes(summary: Summary) -> Markup:
+    """The values that were tried on each axis, and how many of them stand on the front."""
+    tried = _tally(summary.trials)
+    if not tried:
+        return Markup()
+    on_front = _tally(summary.front)
+    rows = [
+        html(
+            "<tr><td><code>{}</code></td><td>{}{}</td></tr>\n",
+            axis,
+            [
+                _chip(value, count, on_front.get(axis, Counter())[value])
+                for value, count in _in_order(values)[:_VALUES_SHOWN]
+            ],
+            f"and {len(values) - _VALUES_SHOWN} more" if len(values) > _VALUES_SHOWN else "",
+        )
+        for axis, values in tried.items()
+    ]
+    return html(
+        '<div class="scroll"><table><thead><tr><th>axis</th><th>values tried, how often; blue: on '
+        "the front, how often</th></tr></thead><tbody>\n{}</tbody></table></div>",
+        rows,
+    )
+
+
+def _tally(records: Iterable[TrialRecord]) -> dict[str, Counter[str]]:
+    tally: dict[str, Counter[str]] = {}
+    for record in records:
+        for axis, value in record.choices.items():
+            tally.setdefault(axis, Counter())[to_flow(value)] += 1
+    return tally
+
+
+def _in_order(values: Counter[str]) -> list[tuple[str, int]]:
+    def order(entry: tuple[str, int]) -> tuple[int, float, str]:
+        try:
+            return (0, float(entry[0]), "")
+        except ValueError:
+            return (1, 0.0, entry[0])
+
+    return sorted(values.items(), key=order)
+
+
+def _chip(value: str, count: int, on_front: int) -> Markup:
+    times = f"{count}, {on_front} on the front" if on_front else f"{count}"
+    return html(
+        '<span class="chip{}">{} <small>×{}</small></span>',
+        " front" if on_front else "",
+        one_line(value, length=120),
+        times,
+    )
+
+
+def _reasons(records: Iterable[TrialRecord]) -> str:
+    """The commonest reasons, those that differ only in their numbers as one, with an example."""
+    examples: dict[str, str] = {}
+    counted: Counter[str] = Counter()
+    for record in records:
+        text = record.failure.message if record.failure else record.reason
+        if not text:
+            continue
+        kind = f"{record.failure.kind}: " if record.failure else ""
+        line = one_line(f"{kind}{text}", length=160)
+        pattern = re.sub(r"\d+(\.\d+)?", "0", line)
+        examples.setdefault(pattern, line)
+        counted[pattern] += 1
+    commonest = counted.most_common(_REASONS_SHOWN)
+    said = [
+        f"{count} ×, for example: {examples[pattern]}" if count > 1 else f"1 ×: {examples[pattern]}"
+        for pattern, count in commonest
+    ]
+    others = len(counted) - len(commonest)
+    return "; ".join(said + ([f"{others} other reasons"] if others else []))
+
+
+def _feasible(share: object) -> str | None:
+    if isinstance(share, Mapping):
+        value, low, high = (number(share.get(key)) for key in ("value", "low", "high"))
+        if value is None:
+            return None
+        if share.get("exact") or low is None or high is None or low == high:
+            return f"{percent(value)}, counted exactly"
+        return f"{percent(value)} (95 % interval {percent(low)} to {percent(high)}, by sampling)"
+    value = number(share)
+    return None if value is None else percent(value)
+
+
+def _said(content: Mapping[str, Any]) -> list[tuple[str, object]]:
+    rows: list[tuple[str, object]] = []
+    for key, value in content.items():
+        label = str(key).removesuffix("_bytes").replace("_", " ")
+        size = number(value)
+        if str(key).endswith("_bytes") and size is not None:
+            rows.append((label, f"{size / 2**30:.1f} GiB"))
+        elif isinstance(value, Mapping):
+            rows.append((label, _written(value)))
+        elif value is not None:
+            rows.append((label, value if isinstance(value, str) else to_flow(value)))
+    return rows
+
+
+def _written(content: Mapping[str, Any]) -> str | None:
+    said = (
+        f"{key} {value if isinstance(value, str) else to_flow(value)}"
+        for key, value in content.items()
+    )
+    return ", ".join(said) or None
+
+
+def _facts(rows: Iterable[tuple[str, object]]) -> Markup:
+    return html(
+        '<dl class="facts">{}</dl>',
+        [
+            html("<dt>{}</dt><dd>{}</dd>\n", name, value)
+            for name, value in rows
+            if value not in (None, "")
+        ],
+    )

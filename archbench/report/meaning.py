@@ -1,0 +1,74 @@
+"""What does each number of the page mean, and what does it not say."""
+
+from __future__ import annotations
+
+from archbench.report.markup import Markup, html
+from archbench.report.number import exact
+from archbench.report.summary import Summary, number
+
+
+def meaning(summary: Summary) -> Markup:
+    """One paragraph for each kind of number."""
+    entries = [
+        ("Proxy accuracy", _proxy(summary)),
+        ("Its standard error", _error(summary)),
+        (
+            "Test accuracy",
+            "Of the proxy training on a sealed share of the data that no trial of the search ever "
+            "saw. Only members of the front get one, at the end.",
+        ),
+        (
+            "Latency",
+            "Time of one forward pass of the deployed network (batch norm folded, biases cached) "
+            "for one batch, under the conditions above. Networks are timed in turn with a "
+            "calibration network, and the interval covers 95 %. “Disturbed” means that the machine "
+            "was busy meanwhile: the number is kept and marked.",
+        ),
+        (
+            "MACs",
+            "Multiply-accumulates of one image at the target resolution; one multiply and its add "
+            "count as 1. Papers on vision transformers print this same number as FLOPs; tools that "
+            "count multiply and add apart print twice as much.",
+        ),
+        (
+            "Hypervolume",
+            "The share of the box between the reference point and the ideal that the front "
+            f"covers, 0 to 1{_corner(summary)}. It compares only studies of one reference point.",
+        ),
+    ]
+    return html(
+        '<dl class="meaning">{}</dl>',
+        [html("<dt>{}</dt><dd>{}</dd>\n", title, text) for title, text in entries],
+    )
+
+
+def _proxy(summary: Summary) -> str:
+    proxy = summary.proxy
+    resolution = proxy.get("resolution")
+    size = f" at {resolution} px" if resolution else ""
+    what = proxy.get("data_description") or proxy.get("data") or "unnamed data"
+    return (
+        f"Share of validation images classified rightly after a short training on {what}{size}. "
+        "It is made to rank designs cheaply and is not your accuracy: not on your images, and not "
+        "after a full training."
+    )
+
+
+def _error(summary: Summary) -> str:
+    images = number(summary.proxy.get("num_validation"))
+    count = f" of {exact(int(images))} images" if images else ""
+    seeds = number(summary.proxy.get("seeds"))
+    spread = (
+        "Each design was trained once, so how much another seed would change is not known and "
+        "not in it."
+        if seeds == 1
+        else "The spread over training seeds is in it where a design was trained more than once."
+    )
+    return f"By the size of the validation set{count}: another set would move it so far. {spread}"
+
+
+def _corner(summary: Summary) -> str:
+    corner = summary.study.reference_point()
+    if not corner:
+        return ""
+    return f" (reference: {', '.join(f'{name} {value:.4g}' for name, value in corner.items())})"

@@ -1,0 +1,74 @@
+"""How is a number printed: with its unit and spread, and no digit more than is known."""
+
+from __future__ import annotations
+
+import math
+
+NOT_THERE = "–"
+_PREFIXES = ((1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k"))
+
+
+def with_interval(value: float, low: float | None, high: float | None) -> str:
+    """The value with its interval, to the digits that the interval leaves.
+
+    >>> with_interval(4.2134, 4.18, 4.2987)
+    '4.21 (4.18–4.30)'
+    """
+    if low is None or high is None:
+        return f"{value:.3g}"
+    decimals = _decimals(max(high - low, 0) / 2, value)
+    return f"{value:.{decimals}f} ({low:.{decimals}f}–{high:.{decimals}f})"
+
+
+def percent(share: float, error: float | None = None) -> str:
+    """A share as a percentage, with its standard error where it has one.
+
+    >>> percent(0.8125, 0.0123)
+    '81.2 ± 1.2 %'
+    """
+    spread = "" if error is None else f" ± {100 * error:.1f}"
+    return f"{100 * share:.1f}{spread} %"
+
+
+def short(value: float) -> str:
+    """A count to three digits, with a metric prefix.
+
+    >>> short(304_660_832)
+    '305 M'
+    """
+    for scale, prefix in _PREFIXES:
+        if abs(value) >= scale * 0.9995:
+            return f"{_three_digits(value / scale)}{prefix}"
+    return f"{value:.0f}" if float(value).is_integer() else f"{value:.3g}"
+
+
+def exact(value: int) -> str:
+    """A count with all its digits, in groups of three."""
+    return f"{value:,}"
+
+
+def duration(seconds: float) -> str:
+    """A time span in the two largest units that matter.
+
+    >>> duration(247)
+    '4 min 7 s'
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min"
+
+
+def _three_digits(value: float) -> str:
+    size = abs(value)
+    return f"{value:.2f}" if size < 9.995 else f"{value:.1f}" if size < 99.95 else f"{value:.0f}"
+
+
+def _decimals(half_width: float, value: float) -> int:
+    if half_width <= 0:
+        half_width = abs(value) / 1000 or 1
+    return min(4, max(0, -math.floor(math.log10(half_width))))

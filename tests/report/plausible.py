@@ -1,0 +1,212 @@
+"""A study as a search would leave it, made of plausible numbers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import random
+from typing import Any
+
+from archbench.records.environment import Environment
+from archbench.records.measurement import Conditions, Measurement
+from archbench.records.trial import CurvePoint, Failure, TrialRecord
+
+CONDITIONS = Conditions(resolution=(32, 32))
+ENVIRONMENT = Environment(
+    cpu="AMD EPYC 9R45",
+    cores=2,
+    memory_bytes=8 * 2**30,
+    gpu=None,
+    system="Linux 6.8.0",
+    python="3.12.8",
+    packages={"torch": "2.11.0", "archbench": "0.1.0", "optuna": "5.0.0"},
+)
+QUESTION = "Which small hybrid reads cluttered digits best, and how much latency does it cost?"
+SPACE = f"""# {QUESTION}
+base: levit_128s
+axes:
+  stages[0].dim: [16, 24, 32]
+  stages[1].dim: [32, 48, 64]
+  stages[each].depth: [1, 2]
+  stages[all].block.mlp_ratio: [1, 2]
+  stages[1].block:
+    - {{kind: levit, key_dim: 8}}
+    - {{kind: cvt, head_dim: 16, kv_stride: 2}}
+require:
+  - stages[0].dim <= stages[1].dim
+target: {{device: cpu, threads: 1, backend: eager, batch: 1, precision: fp32}}
+objectives: {{accuracy: max, latency_ms: min}}
+limits: {{latency_ms: 1.4}}
+proxy: {{data: cluttered_digits, resolution: 32, rungs: [2, 4, 8], seeds: 1}}
+search: {{sampler: tpe, trials: 40}}
+"""
+
+
+def header(**changes: Any) -> dict[str, Any]:
+    """What a search writes into the head of its study."""
+    said: dict[str, Any] = {
+        "name": "quickstart",
+        "created": "2026-03-02T10:15:00+00:00",
+        "seed": 7,
+        "space_text": SPACE,
+        "space_name": "quickstart",
+        "question": QUESTION,
+        "objectives": {"proxy_accuracy": "max", "latency_ms": "min"},
+        "limits": {"latency_ms": 1.4},
+        "conditions": {
+            "device": "cpu",
+            "backend": "eager",
+            "precision": "fp32",
+            "batch": 1,
+            "resolution": [32, 32],
+            "threads": 1,
+        },
+        "proxy": {
+            "data": "cluttered_digits",
+            "data_description": "synthetic digits: scikit-learn's handwritten digits on textured "
+            "backgrounds with distractors",
+            "data_digest": "91be02c7a1d3f5e4",
+            "resolution": 32,
+            "stem": "keep_grid",
+            "rungs": [2, 4, 8],
+            "seeds": 1,
+            "chance": 0.1071,
+            "majority": 0.1071,
+            "num_classes": 10,
+            "num_train": 2048,
+            "num_validation": 1536,
+            "num_test": 1024,
+        },
+        "environment": {
+            "cpu": ENVIRONMENT.cpu,
+            "cores": ENVIRONMENT.cores,
+            "memory_bytes": ENVIRONMENT.memory_bytes,
+            "gpu": None,
+            "system": ENVIRONMENT.system,
+            "python": ENVIRONMENT.python,
+            "packages": dict(ENVIRONMENT.packages),
+        },
+        "sampler": "tpe",
+        "size": 1152,
+        "feasible_share": {"value": 0.8888, "low": 0.8888, "high": 0.8888, "exact": True},
+        "command": "archbench search quickstart",
+        "plan": {"precision": "fp32", "memory_format": "channels_last"},
+        "seconds": 247.0,
+    }
+    return said | changes
+
+
+def spec(choices: dict[str, Any]) -> dict[str, Any]:
+    """The network that a trial's choices stand for."""
+    second = {"kind": "levit", "key_dim": 8, "attention_ratio": 2}
+    if choices["stages[1].block"]["kind"] == "cvt":
+        second = dict(choices["stages[1].block"])
+    ratio = choices["stages[all].block.mlp_ratio"]
+    return {
+        "resolution": 32,
+        "num_classes": 10,
+        "stages": [
+            {
+                "embed": {"kind": "conv_stem", "num_convs": 2},
+                "block": {"kind": "levit", "key_dim": 8, "attention_ratio": 2, "mlp_ratio": ratio},
+                "dim": choices["stages[0].dim"],
+                "depth": choices["stages[0].depth"],
+                "position": "bias",
+            },
+            {
+                "embed": {"kind": "shrink_attention", "key_dim": 8, "attention_ratio": 4},
+                "block": {**second, "mlp_ratio": ratio},
+                "dim": choices["stages[1].dim"],
+                "depth": choices["stages[1].depth"],
+                "position": "bias",
+            },
+        ],
+        "head": {"pool": "mean", "norm": "batch", "num_classifiers": 1},
+    }
+
+
+def trial(number: int, rng: random.Random, *, limit: float = 1.4) -> TrialRecord:
+    """One candidate whose accuracy grows with its cost, with some noise."""
+    choices = {
+        "stages[0].dim": rng.choice([16, 24, 32]),
+        "stages[1].dim": rng.choice([32, 48, 64]),
+        "stages[0].depth": rng.choice([1, 2]),
+        "stages[1].depth": rng.choice([1, 2]),
+        "stages[all].block.mlp_ratio": rng.choice([1, 2]),
+        "stages[1].block": rng.choice(
+            [{"kind": "levit", "key_dim": 8}, {"kind": "cvt", "head_dim": 16, "kv_stride": 2}]
+        ),
+    }
+    document = spec(choices)
+    digest = hashlib.sha256(json.dumps([document, number]).encode()).hexdigest()[:16]
+    work = (choices["stages[0].dim"] / 16) * choices["stages[0].depth"]
+    work += (choices["stages[1].dim"] / 24) * choices["stages[1].depth"]
+    latency = 0.22 + 0.17 * work * rng.uniform(0.85, 1.15)
+    base = {
+        "number": number,
+        "digest": digest,
+        "choices": choices,
+        "spec": document,
+        "params": int(21_000 * work**1.4),
+        "macs": int(610_000 * work**1.2),
+        "activations": int(31_000 * work),
+        "latency": measurement(latency, rng),
+    }
+    chance = rng.random()
+    if latency > limit:
+        return TrialRecord(
+            state="over_limit",
+            reason=f"latency {latency:.2f} ms is over the limit of {limit} ms",
+            seconds=0.6,
+            **base,
+        )
+    if chance < 0.06:
+        failure = Failure(kind="nan", message=f"the loss was not finite at step {number + 40}")
+        return TrialRecord(state="failed", failure=failure, seconds=2.2, **base)
+    final = 0.86 - 0.5 * math.exp(-1.1 * work / 3) + rng.gauss(0, 0.05)
+    is_pruned = chance < 0.25
+    curve = tuple(
+        CurvePoint(
+            seed=0,
+            epoch=epoch,
+            step=64 * epoch,
+            loss=2.2 - 1.2 * epoch / 8,
+            accuracy=0.11 + (final - 0.11) * share,
+            seconds=0.7 * epoch,
+        )
+        for epoch, share in ((2, 0.12), (4, 0.62), (8, 1.0))[: 2 if is_pruned else 3]
+    )
+    if is_pruned:
+        return TrialRecord(
+            state="pruned", reason="cannot beat the front at its latency", curve=curve,
+            seconds=3.1, **base,
+        )  # fmt: skip
+    return TrialRecord(
+        state="complete", proxy_accuracy=round(final, 4), curve=curve, seconds=5.9, **base
+    )
+
+
+def measurement(value: float, rng: random.Random, *, verdict: str = "") -> Measurement:
+    """A latency of so many milliseconds with its interval."""
+    is_disturbed = rng.random() < 0.1 if not verdict else verdict == "disturbed"
+    half = value * (0.03 if is_disturbed else 0.008)
+    return Measurement(
+        metric="latency",
+        unit="ms",
+        samples=tuple(value * rng.uniform(0.98, 1.05) for _ in range(20)),
+        value=value,
+        low=value - half,
+        high=value + half,
+        conditions=CONDITIONS,
+        environment_id=ENVIRONMENT.id,
+        verdict="disturbed" if is_disturbed else "stable",
+        reason="off-CPU share 7.1 %" if is_disturbed else "",
+        details={"wall_median_ms": value * 1.02, "images_per_second": 1000 / value},
+    )
+
+
+def trials(count: int = 40, *, seed: int = 3, limit: float = 1.4) -> list[TrialRecord]:
+    """So many trials of one study."""
+    rng = random.Random(seed)
+    return [trial(number, rng, limit=limit) for number in range(count)]
