@@ -161,9 +161,7 @@ def test_a_layer_beyond_the_depth_is_refused(network):
 
 
 def test_a_field_that_no_part_has_is_refused_with_the_nearest(network):
-    with pytest.raises(
-        SpecError, match=r"of stages\[all\].block 'kv_strde'; did you"
-    ):
+    with pytest.raises(SpecError, match=r"of stages\[all\].block 'kv_strde'; did you"):
         expand(network, parse_path("stages[all].block.kv_strde"))
 
 

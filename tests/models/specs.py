@@ -1,0 +1,110 @@
+"""Random legal networks of the grammar, for properties that must hold everywhere."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from archbench.errors import SpecError
+from archbench.models import ArchSpec
+
+
+def random_spec(rng: random.Random) -> ArchSpec:
+    """A legal spec, small enough to build at once."""
+    while True:
+        spec = ArchSpec.from_document(random_document(rng))
+        try:
+            spec.resolved()
+        except SpecError:
+            continue
+        return spec
+
+
+def random_document(rng: random.Random) -> dict[str, Any]:
+    """A spec's document; parts are legal one by one, not always together."""
+    resolution: Any = rng.choice([16, 31, 32, 48, [24, 40], [33, 18]])
+    stages = [_stage(rng, first=i == 0) for i in range(rng.randint(1, 3))]
+    for before, stage in zip(stages, stages[1:], strict=False):
+        if stage["embed"]["kind"] == "none":
+            stage["dim"] = before["dim"]
+    tokens = 0
+    for stage in stages:
+        tokens = stage["class_tokens"] + (tokens if stage["embed"]["kind"] == "none" else 0)
+    pool = rng.choice(["mean", "class_token"]) if tokens else "mean"
+    return {
+        "resolution": resolution,
+        "num_classes": rng.choice([2, 10, 17]),
+        "stages": stages,
+        "head": {
+            "pool": pool,
+            "norm": rng.choice(["layer", "batch", "none"]),
+            "num_classifiers": rng.randint(1, tokens if pool == "class_token" else 2),
+        },
+    }
+
+
+def _stage(rng: random.Random, *, first: bool) -> dict[str, Any]:
+    depth = rng.randint(0, 3)
+    embed = _embed(rng, first=first)
+    stage: dict[str, Any] = {
+        "embed": embed,
+        "dim": rng.choice([16, 24, 32, 48]),
+        "depth": depth,
+        "class_tokens": rng.choice([0, 0, 1, 2]) if depth else 0,
+        "drop_path": rng.choice([0.0, 0.1, [0.0, 0.2]]),
+        "position": rng.choice(["none", "bias", "absolute"])
+        if depth or embed["kind"] == "shrink_attention"
+        else "none",
+    }
+    if depth:
+        stage["block"] = _block(rng)
+    if depth > 1 and stage["block"]["kind"] == "cvt":
+        stage["layers"] = {1: {"mlp_ratio": 1, "kv_stride": rng.choice([1, 2])}}
+    return stage
+
+
+def _embed(rng: random.Random, *, first: bool) -> dict[str, Any]:
+    kinds = ["conv", "conv_stem"] if first else ["conv", "conv_stem", "none", "shrink_attention"]
+    kind = rng.choice(kinds)
+    if kind == "conv":
+        return {
+            "kind": kind,
+            "kernel": rng.choice([1, 2, 3, 7]),
+            "stride": rng.choice([1, 2, 4]) if not first else rng.choice([2, 4]),
+            "norm": rng.choice(["layer", "batch", "none"]),
+        }
+    if kind == "conv_stem":
+        return {"kind": kind, "num_convs": rng.choice([1, 2, 3]), "activation": "relu"}
+    if kind == "shrink_attention":
+        return {
+            "kind": kind,
+            "key_dim": rng.choice([4, 8]),
+            "attention_ratio": rng.choice([1, 4]),
+            "mlp_ratio": rng.choice([1, 1.5, 2]),
+            "stride": rng.choice([1, 2, 3]),
+        }
+    return {"kind": kind}
+
+
+def _block(rng: random.Random) -> dict[str, Any]:
+    if rng.random() < 0.5:
+        block: dict[str, Any] = {
+            "kind": "levit",
+            "key_dim": rng.choice([4, 8]),
+            "attention_ratio": rng.choice([1, 2]),
+            "mlp_ratio": rng.choice([0.5, 2]),
+            "attention_activation": rng.choice(["hardswish", "none"]),
+        }
+        return block | ({"num_heads": rng.choice([1, 3])} if rng.random() < 0.5 else {})
+    block = {
+        "kind": "cvt",
+        "kv_stride": rng.choice([1, 2, 3]),
+        "mlp_ratio": rng.choice([1, 2.5, 4]),
+        "projection": rng.choice(["depthwise", "average", "linear"]),
+        "kernel": rng.choice([1, 3, 5]),
+        "scale": rng.choice(["width", "head"]),
+        "bias": rng.choice([True, False]),
+        "activation": rng.choice(["gelu", "quick_gelu"]),
+    }
+    heads = rng.choice([{"num_heads": 4}, {"head_dim": 8}, {"num_heads": 3, "head_dim": 5}])
+    return block | heads

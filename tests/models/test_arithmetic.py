@@ -1,0 +1,34 @@
+"""The closed-form count of random mixtures equals fvcore's count of the built network."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+import torch
+
+from archbench.measure.macs import count_operators
+from archbench.models import build, count
+from tests.models.specs import random_spec
+
+
+@pytest.mark.parametrize(
+    "seeds",
+    [range(40), pytest.param(range(40, 500), marks=pytest.mark.slow)],
+    ids=["40", "460 more"],
+)
+def test_both_counts_agree_on_random_specs(seeds: range) -> None:
+    for seed in seeds:
+        spec = random_spec(random.Random(seed))
+        closed = count(spec)
+        built = count_operators(build(spec).eval(), torch.zeros(1, 3, *spec.resolution))
+        expected = (closed.params, closed.macs, closed.activations)
+        assert (built.params, built.macs, built.activations) == expected, seed
+
+
+@pytest.mark.parametrize("name", ["levit_128s", "levit_384", "cvt_13"])
+def test_both_counts_agree_on_published_networks(name: str) -> None:
+    closed = count(name)
+    built = count_operators(build(name).eval(), torch.zeros(1, 3, 224, 224))
+    expected = (closed.params, closed.macs, closed.activations)
+    assert (built.params, built.macs, built.activations) == expected

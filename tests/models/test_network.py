@@ -1,0 +1,184 @@
+"""Any legal mixture builds, trains and deploys."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from archbench.models import ArchSpec, build, deploy, deployment_error, proxy
+from archbench.models.catalogue import published
+from archbench.models.layer import AttentionBias, CachedBias, DropPath
+from archbench.models.part import Grid
+from tests.models.specs import random_document, random_spec
+from tests.models.test_parity import randomise
+
+SEEDS = range(25)
+
+
+def _logits(output: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return output if isinstance(output, tuple) else (output,)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_random_mixture_trains(seed: int) -> None:
+    spec = random_spec(random.Random(seed))
+    network = build(spec, seed=seed).train()
+    randomise(network)
+    outputs = _logits(network(torch.randn(3, 3, *spec.resolution)))
+    assert len(outputs) == spec.head.num_classifiers
+    assert all(output.shape == (3, spec.num_classes) for output in outputs)
+    sum(output.square().mean() for output in outputs).backward()  # type: ignore[union-attr]
+    for name, parameter in network.named_parameters():
+        reached = parameter.grad is not None
+        # Pooled over the map, the class tokens of the last block reach nothing.
+        assert reached or "class_token" in name, name
+        assert not reached or bool(torch.isfinite(parameter.grad).all()), name  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_deployed_form_computes_the_same(seed: int) -> None:
+    spec = random_spec(random.Random(seed))
+    network = build(spec, seed=seed)
+    randomise(network)
+    images = torch.randn(2, 3, *spec.resolution)
+    deployed = deploy(network, images)
+    assert deployment_error(network, deployed, images) < 5e-6
+    kinds = {type(module) for module in deployed.modules()}
+    assert not kinds & {nn.BatchNorm1d, nn.BatchNorm2d, AttentionBias}
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_one_image_alone_gives_what_it_gives_in_a_batch(seed: int) -> None:
+    spec = random_spec(random.Random(seed))
+    network = build(spec, seed=seed).eval()
+    randomise(network)
+    images = torch.randn(3, 3, *spec.resolution)
+    with torch.inference_mode():
+        torch.testing.assert_close(network(images[:1]), network(images)[:1], rtol=1e-4, atol=1e-5)
+
+
+def test_weights_loaded_later_do_not_reach_an_older_deployed_form() -> None:
+    network = build("levit_128s", seed=0)
+    images = torch.randn(1, 3, 224, 224)
+    before = deploy(network, images)
+    randomise(network)
+    assert deployment_error(network, before, images) > 0.01
+    assert deployment_error(network, deploy(network, images), images) < 5e-6
+
+
+def test_a_seed_gives_the_same_weights_and_leaves_the_generator_alone() -> None:
+    torch.manual_seed(1)
+    state = torch.get_rng_state()
+    first = build("levit_128s", seed=5).state_dict()
+    assert torch.equal(torch.get_rng_state(), state)
+    second = build("levit_128s", seed=5).state_dict()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_batch_norm_starts_at_zero_only_where_levit_has_it() -> None:
+    network = build("levit_128s")
+    zero = {
+        name
+        for name, parameter in network.named_parameters()
+        if name.endswith("norm.weight") and not bool(parameter.any())
+    }
+    expected = {
+        name
+        for name, _ in network.named_parameters()
+        if name.endswith(("mlp.2.norm.weight", "attention.projection.norm.weight"))
+    }
+    assert zero == expected
+    assert not any("embed.projection" in name for name in zero)
+
+
+def test_linears_of_cvt_start_truncated_and_convolutions_as_pytorch_does() -> None:
+    network = build("cvt_13", seed=0)
+    linear = network.get_parameter("stages.2.blocks.0.mlp.0.weight")
+    depthwise = network.get_parameter("stages.2.blocks.0.attention.query_map.conv.weight")
+    assert float(linear.detach().std()) == pytest.approx(0.02, rel=0.05)
+    assert float(depthwise.detach().std()) == pytest.approx(0.19, abs=0.02)
+
+
+def test_attention_bias_is_numbered_by_distance_on_the_finer_grid() -> None:
+    bias = AttentionBias(1, queries=Grid(2, 2), keys=Grid(3, 4), query_stride=2)
+    expected = [
+        [abs(2 * (q // 2) - k // 4) * 4 + abs(2 * (q % 2) - k % 4) for k in range(12)]
+        for q in range(4)
+    ]
+    assert bias.index.tolist() == expected
+
+
+def test_attention_bias_of_class_tokens_is_zero() -> None:
+    bias = AttentionBias(2, queries=Grid(2, 2), keys=Grid(2, 2), class_tokens=1)
+    nn.init.constant_(bias.values, 3.0)
+    values = bias()
+    assert values.shape == (2, 5, 5)
+    assert not bool(values[:, 0].any())
+    assert not bool(values[:, :, 0].any())
+    assert bool((values[:, 1:, 1:] == 3.0).all())
+
+
+def test_the_cached_bias_moves_with_its_network() -> None:
+    deployed = deploy(build("levit_128s"))
+    caches = [m for m in deployed.modules() if isinstance(m, CachedBias)]
+    assert len(caches) == 11
+    assert {m.bias.dtype for m in deployed.double().modules() if isinstance(m, CachedBias)} == {
+        torch.float64
+    }
+
+
+def test_a_map_travels_in_channels_last_memory_and_tokens_share_it() -> None:
+    seen: list[Tensor] = []
+    network = build("levit_128s").eval()
+    for stage in network.stages:
+        stage.register_forward_hook(lambda _m, _i, output: seen.append(output[0]))
+    with torch.inference_mode():
+        network(torch.randn(2, 3, 224, 224))
+    for x in seen:
+        assert x.is_contiguous(memory_format=torch.channels_last)
+        assert x.permute(0, 2, 3, 1).flatten(1, 2).data_ptr() == x.data_ptr()
+
+
+def test_drop_path_keeps_the_mean_and_drops_whole_samples() -> None:
+    torch.manual_seed(0)
+    layer = DropPath(0.25).train()
+    dropped = layer(torch.ones(4000, 3, 2))
+    per_sample = dropped.flatten(1)
+    assert bool((per_sample == per_sample[:, :1]).all())
+    assert float(dropped.mean()) == pytest.approx(1.0, abs=0.03)
+    assert layer.eval()(dropped) is dropped
+
+
+def test_drop_path_ramps_over_the_layers_of_a_stage() -> None:
+    network = build("cvt_13")
+    probabilities = [block.drop_path.probability for block in network.stages[2].blocks]
+    assert probabilities == pytest.approx([0.1 * i / 9 for i in range(10)])
+
+
+@pytest.mark.parametrize(("name", "grid"), [("levit_128s", 16), ("cvt_13", 64)])
+def test_a_proxy_keeps_about_the_token_grid_of_its_target(name: str, grid: int) -> None:
+    spec = proxy(published(name), resolution=64, num_classes=10)
+    resolved = spec.resolved()
+    assert (spec.resolution, spec.num_classes) == ((64, 64), 10)
+    assert resolved.stages[0].grid == (grid, grid)
+    assert build(spec).eval()(torch.randn(1, 3, 64, 64)).shape == (1, 10)
+
+
+def test_a_proxy_as_is_keeps_the_stem() -> None:
+    spec = proxy(published("levit_128s"), resolution=64, num_classes=10, stem="as_is")
+    assert spec.stages == published("levit_128s").stages
+
+
+def test_the_digest_ignores_name_key_order_and_what_does_nothing() -> None:
+    document = random_document(random.Random(3))
+    document["stages"][0]["block"] = {"kind": "cvt", "num_heads": 4, "projection": "linear"}
+    document["stages"][0]["depth"] = 1
+    spec = ArchSpec.from_document(document)
+    turned = {key: document[key] for key in reversed(document)} | {"name": "another"}
+    turned["stages"][0]["block"] |= {"kv_stride": 1, "mlp_ratio": 4.0}
+    assert ArchSpec.from_document(turned).digest == spec.digest
+    turned["stages"][0]["block"] |= {"mlp_ratio": 2}
+    assert ArchSpec.from_document(turned).digest != spec.digest

@@ -1,0 +1,138 @@
+"""Every published network against its released code, to the unit."""
+
+from __future__ import annotations
+
+import pytest
+
+from archbench.errors import UsageError
+from archbench.models import build, count, published_names
+from archbench.models.catalogue import FAMILIES, paper, published
+from archbench.models.spec import ArchSpec
+
+# Parameters and MACs of the released code, counted there by hand and by PyTorch's counter.
+RELEASED = {
+    "cvt_13": (19_997_480, 4_566_089_216),
+    "cvt_13_384": (19_997_480, 16_269_359_616),
+    "cvt_21": (31_622_696, 7_177_985_024),
+    "cvt_21_384": (31_622_696, 24_849_091_584),
+    "cvt_w24": (277_196_392, 60_917_313_536),
+    "cvt_w24_384": (277_196_392, 194_221_654_016),
+    "levit_128s": (7_777_058, 304_660_832),
+    "levit_128": (9_213_936, 405_321_728),
+    "levit_192": (10_947_069, 657_022_080),
+    "levit_256": (18_893_876, 1_127_257_344),
+    "levit_384": (39_128_836, 2_351_786_880),
+}
+
+
+def test_every_published_network_has_an_expectation() -> None:
+    assert set(RELEASED) == set(published_names())
+
+
+@pytest.mark.parametrize("name", RELEASED)
+def test_parameters_and_macs_are_those_of_the_released_code(name: str) -> None:
+    counted = count(name)
+    assert (counted.params, counted.macs) == RELEASED[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "activations"), [("levit_128s", 1_875_074), ("cvt_13", 16_981_504)]
+)
+def test_activations_are_those_of_the_released_code(name: str, activations: int) -> None:
+    assert count(name).activations == activations
+
+
+@pytest.mark.parametrize("name", ["cvt_13", "levit_128s", "levit_384"])
+def test_the_built_network_has_as_many_parameters(name: str) -> None:
+    assert sum(p.numel() for p in build(name).parameters()) == RELEASED[name][0]
+
+
+def test_kinds_of_work_sum_to_the_parts_of_cvt_13() -> None:
+    work = count("cvt_13").total
+    assert work.convolution == 246_263_808 + 16_934_400
+    assert work.linear == 905_052_160 + 384_000
+    assert work.attention == 508_365_824
+    assert work.mlp == 2_889_089_024
+
+
+def test_squeezing_is_what_table_7_varies() -> None:
+    document = published("cvt_13").to_document()
+    for stage in document["stages"]:
+        stage["block"]["kv_stride"] = 1
+    assert count(ArchSpec.from_document(document)).macs == 6_643_074_560
+
+
+@pytest.mark.parametrize(
+    ("kv_stride", "mlp_ratio", "macs"),
+    [(2, 2, 3_122_000_000), (1, 2, 5_199_000_000)],
+)
+def test_corners_of_the_space_of_cvt_13_nas(kv_stride: int, mlp_ratio: int, macs: int) -> None:
+    document = published("cvt_13").to_document()
+    for stage in document["stages"]:
+        stage["block"] |= {"kv_stride": kv_stride, "mlp_ratio": mlp_ratio}
+    counted = count(ArchSpec.from_document(document))
+    assert counted.macs == pytest.approx(macs, abs=500_000)
+    assert counted.params == 13_779_368
+
+
+def test_one_classifier_is_the_base_of_the_levit_ablations() -> None:
+    document = published("levit_128s").to_document()
+    document["head"]["num_classifiers"] = 1
+    assert count(ArchSpec.from_document(document)).params == 7_391_290
+
+
+def test_levit_without_a_pyramid_is_ablation_a1() -> None:
+    spec = ArchSpec.from_document(
+        {
+            "resolution": 224,
+            "num_classes": 1000,
+            "stages": [
+                {
+                    "embed": {"kind": "conv_stem", "num_convs": 4},
+                    "block": {"kind": "levit", "num_heads": 3, "key_dim": 19},
+                    "dim": 114,
+                    "depth": 11,
+                    "position": "bias",
+                }
+            ],
+            "head": {"pool": "mean", "norm": "batch", "num_classifiers": 1},
+        }
+    )
+    counted = count(spec)
+    assert (counted.params, counted.macs) == (1_214_614, 307_039_416)
+
+
+def test_levit_with_a_patch_embed_is_ablation_a2() -> None:
+    document = published("levit_128s").to_document()
+    document["head"]["num_classifiers"] = 1
+    document["stages"][0]["embed"] = {
+        "kind": "conv",
+        "kernel": 16,
+        "stride": 16,
+        "padding": 0,
+        "norm": "batch",
+    }
+    counted = count(ArchSpec.from_document(document))
+    assert (counted.params, counted.macs) == (7_392_170, 274_773_344)
+
+
+@pytest.mark.parametrize("name", RELEASED)
+def test_the_written_form_reads_back_as_itself(name: str) -> None:
+    spec = published(name)
+    assert ArchSpec.from_document(spec.to_document()) == spec
+
+
+@pytest.mark.parametrize("name", RELEASED)
+def test_the_paper_s_parameters_are_near_the_exact_ones(name: str) -> None:
+    printed = paper(name).params
+    assert printed is not None
+    assert float(printed.removesuffix(" M")) == pytest.approx(RELEASED[name][0] / 1e6, rel=0.013)
+
+
+def test_families_are_the_files_of_the_folder() -> None:
+    assert FAMILIES.names == ("cvt", "levit")
+
+
+def test_an_unknown_network_names_the_nearest() -> None:
+    with pytest.raises(UsageError, match=r"unknown network 'levit_129'; did you mean levit_1"):
+        count("levit_129")

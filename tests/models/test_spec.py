@@ -1,0 +1,105 @@
+"""Illegal networks are refused from the spec alone, with place, value and what is allowed."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from archbench.errors import ArchbenchError
+from archbench.models import ArchSpec, count
+from archbench.models.catalogue import published
+from archbench.models.path import override, parse_path
+
+REFUSED = [
+    ("stages[1].block.head_dim", 7, r"^stages\[1\]\.block\.head_dim: 7 does not divide the width"),
+    ("stages[1].block.kv_stride", 0, r"^stages\[1\]\.block\.kv_stride: 0 is not a whole number"),
+    ("stages[1].block.kernel", 4, r"^stages\[1\]\.block\.kernel: the kernel 4 is not odd"),
+    ("stages[1].block.projection", "conv", r"not one of depthwise, average, linear"),
+    ("stages[1].block.mlp_ratio", "big", r"^stages\[1\]\.block\.mlp_ratio: 'big' is not a number"),
+    ("stages[1].block.bias", 1, r"neither true nor false"),
+    ("stages[1].depth", -1, r"^stages\[1\]\.depth: -1 is not a whole number"),
+    ("stages[1].dim", True, r"^stages\[1\]\.dim: True is not a whole number"),
+    ("stages[1].position", "rotary", r"not one of absolute, bias, none"),
+    ("stages[1].class_tokens", 3, r"3 is not a whole number from 0 to 2"),
+    ("stages[1].drop_path", 1.5, r"1.5 is not a number from 0 to 0.95"),
+    ("stages[0].embed.kernel", 65, r"65 is not a whole number from 1 to 64"),
+    ("stages[1].embed", {"kind": "none"}, r"cannot change the width from 64 to 192"),
+    ("stages[0].embed", {"kind": "none"}, r"the first stage needs an embed"),
+    ("stages[0].embed", {"kind": "patch"}, r"unknown embed 'patch'; known: conv, conv_stem"),
+    ("head.pool", "max", r"^head\.pool: 'max' is not one of mean, class_token"),
+    ("head.num_classifiers", 2, r"2 classifiers cannot read 1 class tokens"),
+    ("resolution", 2, r"^stages\[\d\]\.embed\.kernel: a kernel of 7 .* does not fit the map"),
+    ("num_classes", 0, r"0 is not a whole number"),
+]
+
+
+def _with(path: str, value: Any) -> dict[str, Any]:
+    return override(published("cvt_13").to_document(), parse_path(path), value)
+
+
+@pytest.mark.parametrize(("path", "value", "message"), REFUSED)
+def test_an_illegal_value_is_refused_at_its_place(path: str, value: Any, message: str) -> None:
+    with pytest.raises(ArchbenchError, match=message):
+        ArchSpec.from_document(_with(path, value)).resolved()
+
+
+@pytest.mark.parametrize("key", ["resolution", "num_classes", "stages", "head"])
+def test_a_missing_key_is_named(key: str) -> None:
+    document = published("cvt_13").to_document()
+    del document[key]
+    with pytest.raises(ArchbenchError, match=f"^{key} is missing"):
+        ArchSpec.from_document(document)
+
+
+def test_a_misspelt_key_names_the_nearest() -> None:
+    document = published("cvt_13").to_document()
+    document["stages"][1]["block"]["kv_strid"] = 1
+    with pytest.raises(
+        ArchbenchError, match=r"stages\[1\]\.block: unknown key 'kv_strid'; did you mean kv_stride"
+    ):
+        ArchSpec.from_document(document)
+
+
+@pytest.mark.parametrize("value", [None, 3, "stage", [], {}, [3], [[]]])
+def test_nonsense_for_stages_is_refused(value: Any) -> None:
+    document = published("cvt_13").to_document() | {"stages": value}
+    with pytest.raises(ArchbenchError, match="stage"):
+        ArchSpec.from_document(document)
+
+
+def test_a_stage_without_attention_takes_no_position() -> None:
+    document = {
+        "resolution": 32,
+        "num_classes": 2,
+        "stages": [{"embed": {"kind": "conv"}, "dim": 8, "depth": 0, "position": "bias"}],
+        "head": {},
+    }
+    with pytest.raises(ArchbenchError, match=r"stages\[0\]\.position: a stage without attention"):
+        ArchSpec.from_document(document).resolved()
+
+
+def test_one_layer_may_differ() -> None:
+    document = published("cvt_13").to_document()
+    changed = copy.deepcopy(document)
+    changed["stages"][2]["layers"] = {4: {"kv_stride": 1}}
+    before, after = (ArchSpec.from_document(d).resolved() for d in (document, changed))
+    assert [b.kv_stride for b in after.stages[2].blocks] == [2] * 4 + [1] + [2] * 5  # type: ignore[attr-defined]
+    assert before.stages[:2] == after.stages[:2]
+    assert count(ArchSpec.from_document(changed)).macs > count("cvt_13").macs
+
+
+def test_a_wrong_value_in_one_layer_names_the_layer() -> None:
+    document = published("cvt_13").to_document()
+    document["stages"][2]["layers"] = {4: {"kv_stride": 0}}
+    with pytest.raises(ArchbenchError, match=r"^stages\[2\]\.layers\[4\]\.kv_stride: 0 is not"):
+        ArchSpec.from_document(document).resolved()
+
+
+def test_derived_heads_follow_the_width() -> None:
+    for name in ("levit_128", "levit_256"):
+        document = published(name).to_document()
+        for stage in document["stages"]:
+            del stage["block"]["num_heads"]
+        assert ArchSpec.from_document(document).digest == published(name).digest
