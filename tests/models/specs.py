@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from typing import Any
 
@@ -24,7 +25,7 @@ def random_document(rng: random.Random) -> dict[str, Any]:
     """A spec's document; parts are legal one by one, not always together."""
     resolution: Any = rng.choice([16, 31, 32, 48, [24, 40], [33, 18]])
     stages = [_stage(rng, first=i == 0) for i in range(rng.randint(1, 3))]
-    for before, stage in zip(stages, stages[1:], strict=False):
+    for before, stage in itertools.pairwise(stages):
         if stage["embed"]["kind"] == "none":
             stage["dim"] = before["dim"]
     tokens = 0
