@@ -1,0 +1,262 @@
+"""How long do the calibration networks take on this machine: constants, taken once and kept.
+
+A latency is a ratio to a calibration network times its constant. So what the constants were off
+by on the day they were taken, all latencies of this machine are off by, and comparisons are not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from archbench.errors import IncomparableError, StorageError
+from archbench.measure.calibrator import CALIBRATORS, Calibrator, Family
+from archbench.measure.clock import Clock, Forward, SystemClock, Timing
+from archbench.measure.device import require_device, settled
+from archbench.measure.estimate import OFF_CPU_LIMIT, lower_quartile, off_cpu_share
+from archbench.measure.lock import measurement_lock
+from archbench.measure.rounds import bench, warm_up
+from archbench.records.environment import Environment
+from archbench.records.file import write_atomically
+from archbench.records.measurement import Conditions
+from archbench.registry import Registry
+
+SCHEMA = "archbench.calibration/1"
+BACKENDS = Registry("archbench.measure.backends", "backend")
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is done, and of how much."""
+
+_ROUNDS = 60
+_WARM_UP_S = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """The constants of one machine under one set of conditions.
+
+    Attributes:
+        environment_id: The machine and software that they belong to.
+        settings: What else they depend on, see `settings_of`.
+        constants_ms: Calibrator name to its time.
+        calibrators: The networks.
+        note: What is to be said of them: taken anew, disturbed, not stored. Mostly empty.
+    """
+
+    environment_id: str
+    settings: Mapping[str, str]
+    constants_ms: Mapping[str, float]
+    calibrators: tuple[Calibrator, ...] = CALIBRATORS
+    note: str = ""
+    _prepared: dict[str, Forward] = field(default_factory=dict, repr=False, compare=False)
+
+    @cached_property
+    def by_name(self) -> dict[str, Calibrator]:
+        """The networks by their names."""
+        return {calibrator.name: calibrator for calibrator in self.calibrators}
+
+    def nearest(self, seconds: float, *, family: Family) -> Calibrator:
+        """The calibrator of the family whose constant is nearest, as a ratio."""
+        of_family = [entry for entry in self.calibrators if entry.family == family]
+        return min(
+            of_family,
+            key=lambda entry: max(
+                self.constants_ms[entry.name] / (seconds * 1e3),
+                seconds * 1e3 / self.constants_ms[entry.name],
+            ),
+        )
+
+    def forward(self, name: str, *, conditions: Conditions) -> Forward:
+        """One forward pass of a calibrator, prepared once."""
+        if name not in self._prepared:
+            self._prepared[name] = _prepared(self.by_name[name], conditions=conditions)
+        return self._prepared[name]
+
+    def require(self, environment: Environment, *, conditions: Conditions) -> None:
+        """Refuses to be used elsewhere than where it was taken.
+
+        Raises:
+            IncomparableError: Environment or settings are others.
+        """
+        mine = {"environment": self.environment_id, **self.settings}
+        asked = {"environment": environment.id, **settings_of(conditions)}
+        if mine != asked:
+            differing = sorted(key for key in mine if mine[key] != asked.get(key))
+            raise IncomparableError(
+                f"these calibration constants were taken with another {', '.join(differing)}",
+                help="take them with calibrate() under the conditions to be measured",
+            )
+
+
+def calibrate(
+    conditions: Conditions,
+    *,
+    environment: Environment,
+    folder: Path | None = None,
+    on_progress: Progress | None = None,
+) -> Calibration:
+    """The constants for these conditions: stored ones, or taken now (some 2 s) and stored.
+
+    Args:
+        conditions: Batch and resolution do not matter.
+        environment: This machine, see `capture_environment`.
+        folder: Where the constants are kept, the user's cache folder by default.
+        on_progress: Told about the passes.
+
+    Raises:
+        UsageError: Device, backend, precision or threads that cannot be.
+        MissingError: This machine has no such device.
+        StorageError: The measurement lock cannot be had.
+    """
+    require_device(conditions.device)
+    with measurement_lock(conditions.device), settled(threads=conditions.threads):
+        return stored_or_taken(
+            conditions,
+            environment=environment,
+            clock=SystemClock(),
+            folder=folder,
+            on_progress=on_progress,
+        )
+
+
+def stored_or_taken(
+    conditions: Conditions,
+    *,
+    environment: Environment,
+    clock: Clock,
+    folder: Path | None = None,
+    calibrators: tuple[Calibrator, ...] = CALIBRATORS,
+    on_progress: Progress | None = None,
+) -> Calibration:
+    """As `calibrate`, for a caller that holds the lock and has settled already."""
+    settings = settings_of(conditions)
+    path = (folder or cache_folder()) / _file_name(environment, settings)
+    wanted = {"schema": SCHEMA, "environment": environment.id, "settings": settings}
+    notes = []
+    try:
+        constants = _stored(path, wanted=wanted, names=[entry.name for entry in calibrators])
+    except (OSError, ValueError, TypeError, LookupError) as error:
+        notes.append(f"{path} could not be read ({error}): constants taken anew")
+        constants = None
+    if constants is None:
+        constants = _taken(calibrators, conditions=conditions, clock=clock, progress=on_progress)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            document = {**wanted, **asdict(constants)}
+            write_atomically(path, json.dumps(document, indent=2).encode())
+        except (OSError, StorageError) as error:
+            notes.append(f"constants could not be kept ({error}): the next run takes others")
+    if constants.off_cpu_share > OFF_CPU_LIMIT:
+        notes.append(
+            f"constants taken while other work held the core for {constants.off_cpu_share:.0%} of "
+            f"the time (take them again on a quiet machine by removing {path})"
+        )
+    return Calibration(
+        environment_id=environment.id,
+        settings=settings,
+        constants_ms=constants.constants_ms,
+        calibrators=calibrators,
+        note="; ".join(notes),
+    )
+
+
+def settings_of(conditions: Conditions) -> dict[str, str]:
+    """What constants depend on beside the environment: conditions and torch's own settings."""
+    return {
+        "device": conditions.device,
+        "backend": conditions.backend,
+        "precision": conditions.precision,
+        "threads": str(conditions.threads),
+        "matmul_precision": torch.get_float32_matmul_precision(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "cudnn_benchmark": str(torch.backends.cudnn.benchmark),
+    }
+
+
+def cache_folder() -> Path:
+    """Where constants are kept: under ARCHBENCH_CACHE, XDG_CACHE_HOME/archbench or ~/.cache."""
+    if named := os.environ.get("ARCHBENCH_CACHE"):
+        return Path(named).expanduser() / "calibration"
+    shared = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    root = shared if shared.is_absolute() else Path.home() / ".cache"
+    return root / "archbench" / "calibration"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Constants:
+    constants_ms: dict[str, float]
+    off_cpu_share: float
+
+
+def _stored(path: Path, *, wanted: Mapping[str, Any], names: Sequence[str]) -> _Constants | None:
+    """What the file holds, or None where there is none.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is not what it should be, likewise TypeError and LookupError.
+    """
+    if not path.exists():
+        return None
+    document = json.loads(path.read_text())
+    if differing := [key for key in wanted if document[key] != wanted[key]]:
+        raise ValueError(f"another {', '.join(differing)}")
+    constants = _Constants(
+        constants_ms={name: float(document["constants_ms"][name]) for name in names},
+        off_cpu_share=float(document["off_cpu_share"]),
+    )
+    if not all(0 < value < math.inf for value in constants.constants_ms.values()):
+        raise ValueError("a constant is no time")
+    return constants
+
+
+def _taken(
+    calibrators: Sequence[Calibrator],
+    *,
+    conditions: Conditions,
+    clock: Clock,
+    progress: Progress | None,
+) -> _Constants:
+    """Times all calibrators in turn, so that one state of the machine holds for all of them."""
+    on = bench(conditions, clock=clock)
+    forwards = {entry.name: _prepared(entry, conditions=conditions) for entry in calibrators}
+    for forward in forwards.values():
+        warm_up(forward, on=on, until=clock.wall() + _WARM_UP_S)
+    timings: dict[str, list[Timing]] = {name: [] for name in forwards}
+    for done in range(_ROUNDS):
+        for name, forward in forwards.items():
+            timings[name].append(on.watch(forward))
+        if progress:
+            progress("taking calibration constants", done + 1, _ROUNDS)
+    return _Constants(
+        constants_ms={
+            name: lower_quartile([on.seconds(timing) for timing in taken]) * 1e3
+            for name, taken in timings.items()
+        },
+        off_cpu_share=(
+            off_cpu_share([timing for taken in timings.values() for timing in taken])
+            if conditions.device == "cpu"
+            else 0.0
+        ),
+    )
+
+
+def _prepared(calibrator: Calibrator, *, conditions: Conditions) -> Forward:
+    generator = torch.Generator().manual_seed(0)
+    example = torch.randn(calibrator.shape, generator=generator)
+    backend = BACKENDS.load(conditions.backend)
+    forward: Forward = backend.prepare(calibrator.build(), example, conditions=conditions)
+    return forward
+
+
+def _file_name(environment: Environment, settings: Mapping[str, str]) -> str:
+    text = json.dumps(settings, sort_keys=True)
+    return f"{environment.id}-{hashlib.sha256(text.encode()).hexdigest()[:12]}.json"

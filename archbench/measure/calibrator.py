@@ -1,0 +1,164 @@
+"""Which networks are timed in turn with a candidate, so that the state of the machine cancels.
+
+They are nobody's architecture: one resembles convolutional networks, one attention, each in two
+sizes, since a calibrator must share the candidate's kind of work and its footprint in the caches.
+Changing one in any way changes every latency, so it takes a new name.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Family = Literal["attention", "convolution"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibrator:
+    """A network to compare with.
+
+    Attributes:
+        name: Its identity; stored constants are found by it.
+        family: What kind of work it resembles.
+        build: Makes the network, the same one each time.
+        shape: Shape of its input.
+    """
+
+    name: str
+    family: Family
+    build: Callable[[], nn.Module]
+    shape: tuple[int, ...]
+
+
+class AttentionNetwork(nn.Module):
+    """A convolutional stem, then blocks of depthwise convolution, attention and MLP.
+
+    B images, N tokens, h heads, d head width, C width.
+
+    Args:
+        dim: Width; heads are 32 wide.
+        depth: Number of blocks.
+    """
+
+    def __init__(self, *, dim: int, depth: int) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, dim // 4, 3, stride=2, padding=1),
+            nn.Hardswish(),
+            nn.Conv2d(dim // 4, dim // 2, 3, stride=2, padding=1),
+            nn.Hardswish(),
+            nn.Conv2d(dim // 2, dim, 3, stride=2, padding=1),
+        )
+        self.blocks = nn.Sequential(*(_AttentionBlock(dim) for _ in range(depth)))
+        self.head = nn.Linear(dim, 1000)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits, (B, 1000)."""
+        features: Tensor = self.blocks(self.stem(images))
+        logits: Tensor = self.head(features.mean(dim=(2, 3)))
+        return logits
+
+
+class _AttentionBlock(nn.Module):
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.num_heads = dim // 32
+        self.local = nn.Conv2d(dim, dim, 3, padding=1, groups=dim)
+        self.norm = nn.LayerNorm(dim)
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.projection = nn.Linear(dim, dim)
+        self.mlp = nn.Sequential(nn.Linear(dim, 2 * dim), nn.Hardswish(), nn.Linear(2 * dim, dim))
+
+    def forward(self, features: Tensor) -> Tensor:
+        batch, dim, height, width = features.shape
+        tokens = (features + self.local(features)).flatten(2).transpose(1, 2)  # (B, N, C)
+        qkv = self.qkv(self.norm(tokens)).view(batch, -1, 3, self.num_heads, 32)
+        query, key, value = qkv.permute(2, 0, 3, 1, 4)  # each (B, h, N, d)
+        weights = torch.softmax(query @ key.transpose(-1, -2) / math.sqrt(32), dim=-1)
+        mixed = (weights @ value).transpose(1, 2).reshape(batch, -1, dim)
+        tokens = tokens + self.projection(F.hardswish(mixed))
+        tokens = tokens + self.mlp(tokens)
+        return tokens.transpose(1, 2).reshape(batch, dim, height, width)
+
+
+class ConvolutionNetwork(nn.Module):
+    """A stem, then blocks of dense, depthwise and pointwise convolutions at falling resolution.
+
+    Args:
+        dim: Width of the first stage; it doubles at each of the three.
+        depth: Number of blocks in each stage.
+    """
+
+    def __init__(self, *, dim: int, depth: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [nn.Conv2d(3, dim, 3, stride=2, padding=1), nn.ReLU()]
+        for stage in range(3):
+            width = dim * 2**stage
+            layers += [nn.Conv2d(width, 2 * width, 3, stride=2, padding=1), nn.ReLU()]
+            layers += [_ConvolutionBlock(2 * width) for _ in range(depth)]
+        self.layers = nn.Sequential(*layers)
+        self.head = nn.Linear(8 * dim, 1000)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits, (B, 1000)."""
+        logits: Tensor = self.head(self.layers(images).mean(dim=(2, 3)))
+        return logits
+
+
+class _ConvolutionBlock(nn.Module):
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.dense = nn.Conv2d(dim, dim // 2, 3, padding=1)
+        self.expand = nn.Conv2d(dim // 2, 2 * dim, 1)
+        self.depthwise = nn.Conv2d(2 * dim, 2 * dim, 3, padding=1, groups=2 * dim)
+        self.reduce = nn.Conv2d(2 * dim, dim, 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        inner = F.relu(self.expand(F.relu(self.dense(features))))
+        reduced: Tensor = self.reduce(F.hardswish(self.depthwise(inner)))
+        return features + reduced
+
+
+def _seeded(build: Callable[[], nn.Module]) -> Callable[[], nn.Module]:
+    """Weights drawn without touching anybody's random state."""
+
+    def built() -> nn.Module:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return build().eval()
+
+    return built
+
+
+CALIBRATORS: tuple[Calibrator, ...] = (
+    Calibrator(
+        name="attention_small_1",
+        family="attention",
+        build=_seeded(lambda: AttentionNetwork(dim=96, depth=3)),
+        shape=(1, 3, 80, 80),
+    ),
+    Calibrator(
+        name="attention_large_1",
+        family="attention",
+        build=_seeded(lambda: AttentionNetwork(dim=192, depth=4)),
+        shape=(1, 3, 112, 112),
+    ),
+    Calibrator(
+        name="convolution_small_1",
+        family="convolution",
+        build=_seeded(lambda: ConvolutionNetwork(dim=16, depth=1)),
+        shape=(1, 3, 96, 96),
+    ),
+    Calibrator(
+        name="convolution_large_1",
+        family="convolution",
+        build=_seeded(lambda: ConvolutionNetwork(dim=32, depth=2)),
+        shape=(1, 3, 160, 160),
+    ),
+)

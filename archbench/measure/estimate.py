@@ -1,0 +1,121 @@
+"""What do the timings of a candidate and its calibrator say, and how far can it be trusted."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from archbench.measure.clock import Timing
+from archbench.records.measurement import Verdict
+
+# Proposals of the protocol; benchmarks/latency_repeat.md records what they gave.
+OFF_CPU_LIMIT = 0.05
+DRIFT_LIMIT = 0.05
+WIDTH_LIMIT = 0.05
+WANTED_FORWARDS = 20
+NEEDED_FORWARDS = 5
+
+_RESAMPLES = 400
+_WINDOWS = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ratio:
+    """A candidate's time as a multiple of its calibrator's, with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def half_width(self) -> float:
+        """Half of the interval as a share of the value."""
+        return (self.high - self.low) / 2 / self.value
+
+
+def quantile(samples: Sequence[float], share: float) -> float:
+    """The sample below which the share lies, interpolated."""
+    return float(torch.quantile(torch.tensor(samples, dtype=torch.float64), share))
+
+
+def lower_quartile(samples: Sequence[float]) -> float:
+    """What is compared: it forgives slow passes, and is steadier than the fastest one."""
+    return quantile(samples, 0.25)
+
+
+def ratio(candidate: Sequence[float], calibration: Sequence[float]) -> Ratio:
+    """The ratio of the lower quartiles; the interval is a bootstrap over rounds.
+
+    Both are drawn together, since a round's two passes share the state of the machine. The same
+    samples always give the same interval.
+
+    Args:
+        candidate: One sample a round.
+        calibration: The calibrator's sample of the same rounds.
+    """
+    number = len(candidate)
+    generator = torch.Generator().manual_seed(number)
+    rounds = torch.randint(number, (_RESAMPLES, number), generator=generator)
+    drawn = _lower_quartiles(candidate, rounds) / _lower_quartiles(calibration, rounds)
+    low, high = torch.quantile(drawn, torch.tensor([0.025, 0.975], dtype=drawn.dtype)).tolist()
+    return Ratio(value=lower_quartile(candidate) / lower_quartile(calibration), low=low, high=high)
+
+
+def drift(samples: Sequence[float]) -> float:
+    """By which share the lower quartile moved between stretches of the measurement.
+
+    There are up to four stretches of ten samples and more; the slowest is compared with the
+    fastest. With fewer than twenty samples nothing can be said: 0.
+    """
+    stretches = min(_WINDOWS, len(samples) // 10)
+    if stretches < 2:
+        return 0.0
+    edges = [len(samples) * i // stretches for i in range(stretches + 1)]
+    quartiles = [lower_quartile(samples[start:end]) for start, end in itertools.pairwise(edges)]
+    return max(quartiles) / min(quartiles) - 1
+
+
+def off_cpu_share(timings: Sequence[Timing]) -> float:
+    """The share of the wall time in which the timed thread had no core."""
+    wall = sum(timing.wall for timing in timings)
+    return max(0.0, 1 - sum(timing.cpu for timing in timings) / wall) if wall else 0.0
+
+
+def delay_share(timings: Sequence[Timing]) -> float:
+    """The share of the wall time in which the timed thread waited for a core."""
+    wall = sum(timing.wall for timing in timings)
+    return sum(timing.delay for timing in timings) / wall if wall else 0.0
+
+
+def verdict(
+    *, forwards: int, off_cpu: float | None, drift: float, half_width: float
+) -> tuple[Verdict, str]:
+    """How far a measurement with a value can be trusted, and why not further.
+
+    Args:
+        forwards: Timed forward passes of the candidate.
+        off_cpu: See `off_cpu_share`; None where waiting is no disturbance, as on a GPU.
+        drift: See the function of this name, of the calibrator.
+        half_width: See `Ratio.half_width`.
+    """
+    reasons = []
+    if forwards < WANTED_FORWARDS:
+        reasons.append(
+            f"only {forwards} of {WANTED_FORWARDS} forward passes fitted into the budget"
+        )
+    if off_cpu is not None and off_cpu > OFF_CPU_LIMIT:
+        reasons.append(f"other work held the core for {off_cpu:.0%} of the time")
+    if drift > DRIFT_LIMIT:
+        reasons.append(f"the calibration network drifted by {drift:.0%} meanwhile")
+    if half_width > WIDTH_LIMIT:
+        reasons.append(f"the interval is as wide as ±{half_width:.0%}")
+    return ("disturbed", "; ".join(reasons)) if reasons else ("stable", "")
+
+
+def _lower_quartiles(samples: Sequence[float], rounds: Tensor) -> Tensor:
+    drawn = torch.tensor(samples, dtype=torch.float64)[rounds]  # (resamples, rounds)
+    return torch.quantile(drawn, 0.25, dim=1)

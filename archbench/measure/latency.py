@@ -1,0 +1,316 @@
+"""How long does a forward pass take on this device, how sure is that, and was it disturbed.
+
+Times drift from process to process, and whatever else the machine does shows in all of them. So
+each network is timed in turn with a calibration network whose time here is known; its latency is
+the ratio of the two, times that constant. The interval is that of the ratio in this process: two
+processes differ by somewhat more, see benchmarks/latency_repeat.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from archbench.measure import estimate
+from archbench.measure.calibration import BACKENDS, Calibration, Progress, stored_or_taken
+from archbench.measure.calibrator import Family
+from archbench.measure.clock import Clock, Forward, SystemClock
+from archbench.measure.device import Seat, require_device, settled
+from archbench.measure.lock import measurement_lock
+from archbench.measure.precision import honest
+from archbench.measure.rounds import (
+    MOST_FORWARDS,
+    NETWORK_FAULTS,
+    Bench,
+    Pair,
+    WarmUp,
+    bench,
+    fault_text,
+    run_rounds,
+    warm_up,
+)
+from archbench.records.environment import Environment
+from archbench.records.measurement import Conditions, Measurement, Verdict
+
+_WARM_UP_SHARE = 0.25
+_BEST_FIRST: tuple[Verdict, ...] = ("stable", "disturbed", "incomplete")
+
+
+def measure_latency(
+    networks: Mapping[str, nn.Module],
+    *,
+    conditions: Conditions,
+    environment: Environment,
+    calibration: Calibration | None = None,
+    families: Mapping[str, Family] | None = None,
+    budget_s: float = 10.0,
+    on_progress: Progress | None = None,
+    clock: Clock | None = None,
+) -> dict[str, Measurement]:
+    """The latency of each network in milliseconds a batch, all of them timed in shared rounds.
+
+    A network that raises or returns what is not finite gets the verdict ``incomplete`` and the
+    reason, and the others go on. A disturbed one is timed once more while the budget lasts, which
+    its details say.
+
+    Args:
+        networks: Name to network, in the form that is to be timed; they stay as they are.
+        conditions: Device, threads, batch, resolution and precision. Those of the result differ
+            where fp32 is not computed as fp32.
+        environment: This machine, see `capture_environment`; captured before anything is pinned.
+        calibration: The constants, where they are at hand; else the stored ones, which the first
+            measurement on a machine takes in some 2 s.
+        families: What kind of work a network does; attention where nothing is said, as hybrids
+            mostly do.
+        budget_s: Seconds for all networks together, constants apart. The measurement stops
+            earlier when every interval is within ±1 %.
+        on_progress: Told about rounds and calibration passes.
+        clock: Where time comes from; a test has its own.
+
+    Returns:
+        Name to measurement. Samples are the raw times in milliseconds that the estimate is made
+        of: CPU time on one CPU thread, wall time on several, time between events on a GPU. The
+        value is their lower quartile / ``calibration_ms`` x ``calibration_constant_ms``.
+
+    Raises:
+        UsageError: A device, backend, precision or number of threads that cannot be.
+        MissingError: This machine has no such device.
+        IncomparableError: The calibration was taken elsewhere or under other settings.
+        StorageError: The measurement lock cannot be had.
+    """
+    require_device(conditions.device)
+    clock = clock or SystemClock()
+    with measurement_lock(conditions.device), settled(threads=conditions.threads) as seat:
+        if calibration is None:
+            calibration = stored_or_taken(
+                conditions, environment=environment, clock=clock, on_progress=on_progress
+            )
+        calibration.require(environment, conditions=conditions)
+        session = _Session(
+            conditions=conditions,
+            recorded=honest(conditions),
+            environment=environment,
+            calibration=calibration,
+            on=bench(conditions, clock=clock),
+            seat=seat,
+            until=clock.wall() + budget_s,
+            on_progress=on_progress,
+        )
+        warm_s = budget_s * _WARM_UP_SHARE / max(1, len(networks))
+        candidates = [
+            session.candidate(
+                name, network, family=(families or {}).get(name, "attention"), warm_s=warm_s
+            )
+            for name, network in networks.items()
+        ]
+        session.compete([entry for entry in candidates if not entry.fault])
+        disturbed = [entry for entry in candidates if session.is_worth_repeating(entry)]
+        if disturbed and not session.is_over():
+            session.compete(disturbed)
+        return {entry.name: session.measurement(entry) for entry in candidates}
+
+
+@dataclass(kw_only=True)
+class _Candidate:
+    name: str
+    family: Family
+    forward: Forward | None = None
+    warm: WarmUp | None = None
+    fault: str = ""
+    attempts: list[Pair] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Outcome:
+    """What one attempt gave."""
+
+    pair: Pair
+    verdict: Verdict
+    reason: str
+    ratio: estimate.Ratio | None = None
+    drift: float = 0.0
+    off_cpu: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Session:
+    """One measurement of several candidates: what they share."""
+
+    conditions: Conditions
+    recorded: Conditions
+    environment: Environment
+    calibration: Calibration
+    on: Bench
+    seat: Seat
+    until: float
+    on_progress: Progress | None
+
+    def is_over(self) -> bool:
+        return self.on.clock.wall() >= self.until
+
+    def candidate(
+        self, name: str, network: nn.Module, *, family: Family, warm_s: float
+    ) -> _Candidate:
+        """The network ready to be timed, or with its fault."""
+        candidate = _Candidate(name=name, family=family)
+        backend = BACKENDS.load(self.conditions.backend)
+        try:
+            forward: Forward = backend.prepare(
+                network, _example(self.conditions), conditions=self.conditions
+            )
+            candidate.fault = _output_fault(forward())
+            if not candidate.fault:
+                until = self.on.clock.wall() + warm_s
+                candidate.warm = warm_up(forward, on=self.on, until=until)
+                candidate.forward = forward
+        except torch.AcceleratorError:  # the device is lost to this process, not to the candidate
+            raise
+        except NETWORK_FAULTS as error:
+            candidate.fault = fault_text(error)
+        return candidate
+
+    def compete(self, candidates: Sequence[_Candidate]) -> None:
+        """One attempt at each candidate, in shared rounds."""
+        pairs = []
+        for entry in candidates:
+            assert entry.forward is not None
+            assert entry.warm is not None
+            calibrator = self.calibration.nearest(entry.warm.seconds, family=entry.family)
+            pairs.append(Pair(name=entry.name, forward=entry.forward, calibrator=calibrator.name))
+            entry.attempts.append(pairs[-1])
+        calibrators = {
+            name: self.calibration.forward(name, conditions=self.conditions)
+            for name in dict.fromkeys(pair.calibrator for pair in pairs)
+        }
+        for forward in calibrators.values():
+            warm_up(forward, on=self.on, until=self.until)
+
+        def after_round() -> None:
+            if self.on_progress:
+                rounds = max(len(pair.timings) for pair in pairs)
+                self.on_progress("timing", rounds, MOST_FORWARDS)
+
+        run_rounds(pairs, calibrators, on=self.on, until=self.until, after_round=after_round)
+
+    def is_worth_repeating(self, candidate: _Candidate) -> bool:
+        return bool(candidate.attempts) and self._best(candidate).verdict == "disturbed"
+
+    def measurement(self, candidate: _Candidate) -> Measurement:
+        """The candidate's record: of its better attempt, with the samples of all."""
+        if not candidate.attempts:
+            return self._record(samples=(), verdict="incomplete", reason=candidate.fault)
+        best = self._best(candidate)
+        samples = tuple(
+            self.on.seconds(timing) * 1e3 for pair in candidate.attempts for timing in pair.timings
+        )
+        if best.ratio is None:
+            return self._record(samples=samples, verdict=best.verdict, reason=best.reason)
+        constant = self.calibration.constants_ms[best.pair.calibrator]
+        return self._record(
+            samples=samples,
+            value=best.ratio.value * constant,
+            low=best.ratio.low * constant,
+            high=best.ratio.high * constant,
+            verdict=best.verdict,
+            reason=best.reason,
+            details=self._details(candidate, best=best),
+        )
+
+    def _best(self, candidate: _Candidate) -> _Outcome:
+        """The better verdict; of equal ones the later attempt."""
+        outcomes = [self._outcome(pair) for pair in reversed(candidate.attempts)]
+        return min(outcomes, key=lambda outcome: _BEST_FIRST.index(outcome.verdict))
+
+    def _outcome(self, pair: Pair) -> _Outcome:
+        if pair.fault:
+            return _Outcome(pair=pair, verdict="incomplete", reason=pair.fault)
+        if len(pair.timings) < estimate.NEEDED_FORWARDS:
+            reason = f"only {len(pair.timings)} forward passes fitted into the budget"
+            return _Outcome(pair=pair, verdict="incomplete", reason=reason)
+        ratio = pair.ratio(on=self.on)
+        drift = estimate.drift([self.on.seconds(timing) for timing in pair.calibration])
+        # On a GPU the thread waits for the device: that is no disturbance.
+        is_cpu = self.conditions.device == "cpu"
+        off_cpu = estimate.off_cpu_share([*pair.timings, *pair.calibration]) if is_cpu else None
+        verdict, reason = estimate.verdict(
+            forwards=len(pair.timings), off_cpu=off_cpu, drift=drift, half_width=ratio.half_width
+        )
+        return _Outcome(
+            pair=pair, verdict=verdict, reason=reason, ratio=ratio, drift=drift, off_cpu=off_cpu
+        )
+
+    def _details(self, candidate: _Candidate, *, best: _Outcome) -> dict[str, float | int | str]:
+        pair, on, warm = best.pair, self.on, candidate.warm
+        assert best.ratio is not None
+        assert warm is not None
+        walls_ms = [timing.wall * 1e3 for timing in pair.timings]
+        constant = self.calibration.constants_ms[pair.calibrator]
+        details: dict[str, float | int | str] = {
+            "wall_median_ms": estimate.quantile(walls_ms, 0.5),
+            "wall_p95_ms": estimate.quantile(walls_ms, 0.95),
+            "forwards": len(pair.timings),
+            "images_per_second": self.conditions.batch / (best.ratio.value * constant) * 1e3,
+            "calibrator": pair.calibrator,
+            "calibration_ms": estimate.lower_quartile(
+                [on.seconds(timing) * 1e3 for timing in pair.calibration]
+            ),
+            "calibration_constant_ms": constant,
+            "calibration_drift": best.drift,
+            "warm_up_forwards": warm.forwards,
+            "warm_up_settled": "yes" if warm.settled else "no",
+            "pinned_to": ", ".join(map(str, self.seat.cores)) or self.seat.note,
+        }
+        if best.off_cpu is not None:
+            details["off_cpu_share"] = best.off_cpu
+            details["run_delay_share"] = estimate.delay_share(pair.timings)
+        if self.calibration.note:
+            details["calibration_note"] = self.calibration.note
+        if len(candidate.attempts) > 1:
+            first = candidate.attempts[0]
+            details["repeats"] = len(candidate.attempts) - 1
+            details["repeated_because"] = self._outcome(first).reason
+            details["first_sample_used"] = 0 if pair is first else len(first.timings)
+        return details
+
+    def _record(
+        self,
+        *,
+        samples: tuple[float, ...],
+        verdict: Verdict,
+        reason: str,
+        value: float | None = None,
+        low: float | None = None,
+        high: float | None = None,
+        details: Mapping[str, float | int | str] | None = None,
+    ) -> Measurement:
+        return Measurement(
+            metric="latency",
+            unit="ms",
+            samples=samples,
+            value=value,
+            low=low,
+            high=high,
+            conditions=self.recorded,
+            environment_id=self.environment.id,
+            verdict=verdict,
+            reason=reason,
+            details=details or {},
+        )
+
+
+def _example(conditions: Conditions) -> Tensor:
+    """Images drawn from a normal distribution, always the same ones."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(conditions.batch, 3, *conditions.resolution, generator=generator)
+
+
+def _output_fault(output: object) -> str:
+    """Why the output is none, or nothing."""
+    tensors = [leaf for leaf in pytree.tree_leaves(output) if isinstance(leaf, Tensor)]
+    if all(bool(torch.isfinite(tensor).all()) for tensor in tensors):
+        return ""
+    return "its output is not finite"

@@ -1,0 +1,177 @@
+"""How are networks timed in turn, so that all of them see the same machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from archbench.measure.clock import Clock, Forward, Stopwatch, Timing, stopwatch
+from archbench.measure.estimate import Ratio, ratio
+from archbench.records.measurement import Conditions
+
+# What a network may raise that is its own fault: a candidate that does is set aside, with the
+# reason in its record, and the others go on.
+NETWORK_FAULTS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
+MOST_FORWARDS = 400
+WANTED_HALF_WIDTH = 0.01
+
+_FIRST_LOOK = 20
+_LOOK_GROWTH = 1.3
+_LEAST_WARM_UP = 8
+_MOST_WARM_UP = 60
+_AGREEING = 5
+_AGREEMENT = 0.03
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """What all networks of a measurement are timed with.
+
+    Attributes:
+        clock: Tells when the budget is used up.
+        watch: Times one forward pass.
+        by_cpu_time: CPU time counts, not wall time.
+    """
+
+    clock: Clock
+    watch: Stopwatch
+    by_cpu_time: bool
+
+    def seconds(self, timing: Timing) -> float:
+        """The part of a timing that counts."""
+        return timing.cpu if self.by_cpu_time else timing.wall
+
+
+def bench(conditions: Conditions, *, clock: Clock) -> Bench:
+    """One CPU thread is timed by its CPU time, which preemption leaves alone; all else by wall."""
+    return Bench(
+        clock=clock,
+        watch=stopwatch(conditions.device, clock=clock),
+        by_cpu_time=conditions.device == "cpu" and conditions.threads == 1,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class WarmUp:
+    """What the passes before the measurement showed.
+
+    Attributes:
+        forwards: How many there were.
+        seconds: The last of them, fastest of five.
+        settled: Whether the last five agreed.
+    """
+
+    forwards: int
+    seconds: float
+    settled: bool
+
+
+def warm_up(forward: Forward, *, on: Bench, until: float) -> WarmUp:
+    """Runs until five passes in a row agree within 3 %, at least 8 and at most 60 times.
+
+    Args:
+        forward: One forward pass.
+        on: What to time with.
+        until: When to stop in any case, on the bench's wall clock; two passes are always made.
+    """
+    taken: list[float] = []
+    while len(taken) < _MOST_WARM_UP and (len(taken) < 2 or on.clock.wall() < until):
+        taken.append(on.seconds(on.watch(forward)))
+        last = taken[-_AGREEING:]
+        agree = len(last) == _AGREEING and max(last) <= min(last) * (1 + _AGREEMENT)
+        if agree and len(taken) >= _LEAST_WARM_UP:
+            return WarmUp(forwards=len(taken), seconds=min(last), settled=True)
+    return WarmUp(forwards=len(taken), seconds=min(taken[-_AGREEING:]), settled=False)
+
+
+@dataclass(kw_only=True)
+class Pair:
+    """A candidate that is timed in turn with its calibrator.
+
+    Attributes:
+        name: The candidate.
+        forward: One forward pass of it.
+        calibrator: Name of its calibrator.
+        timings: The candidate's passes, in order.
+        calibration: The calibrator's pass of the same round.
+        fault: What the candidate raised, if it did; then it takes no further part.
+        is_done: It takes no further part.
+    """
+
+    name: str
+    forward: Forward
+    calibrator: str
+    timings: list[Timing] = field(default_factory=list)
+    calibration: list[Timing] = field(default_factory=list)
+    fault: str = ""
+    is_done: bool = False
+    _next_look: float = _FIRST_LOOK
+
+    def ratio(self, *, on: Bench) -> Ratio:
+        """The ratio of all rounds so far."""
+        return ratio(
+            [on.seconds(timing) for timing in self.timings],
+            [on.seconds(timing) for timing in self.calibration],
+        )
+
+    def take(self, calibration: Timing, *, on: Bench) -> None:
+        """Adds a round; done when the interval is narrow enough or there are enough passes."""
+        try:
+            timing = on.watch(self.forward)
+        except NETWORK_FAULTS as error:
+            self.fault, self.is_done = fault_text(error), True
+            return
+        self.timings.append(timing)
+        self.calibration.append(calibration)
+        number = len(self.timings)
+        if number >= self._next_look:
+            self._next_look = number * _LOOK_GROWTH
+            self.is_done = self.ratio(on=on).half_width <= WANTED_HALF_WIDTH
+        self.is_done = self.is_done or number >= MOST_FORWARDS
+
+
+def run_rounds(
+    pairs: Sequence[Pair],
+    calibrators: Mapping[str, Forward],
+    *,
+    on: Bench,
+    until: float,
+    after_round: Callable[[], None],
+) -> None:
+    """Times calibrators and candidates in turn until every candidate is done.
+
+    In each round each calibrator in use runs once, then the candidates that are compared with it.
+    The pass that reaches the time limit is the last.
+
+    Args:
+        pairs: The candidates; their timings are added to.
+        calibrators: One forward pass of each, by name.
+        on: What to time with.
+        until: When to stop in any case, on the bench's wall clock.
+        after_round: Called between rounds, outside all timing.
+    """
+    while waiting := [pair for pair in pairs if not pair.is_done]:
+        for name in dict.fromkeys(pair.calibrator for pair in waiting):
+            calibration = on.watch(calibrators[name])
+            for pair in waiting:
+                if pair.calibrator == name:
+                    pair.take(calibration, on=on)
+                if on.clock.wall() >= until:
+                    return
+        after_round()
+
+
+def fault_text(error: BaseException) -> str:
+    """One line for a record."""
+    first = str(error).strip().splitlines()
+    return f"it raised {type(error).__name__}{': ' + first[0] if first else ''}"
