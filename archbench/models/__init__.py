@@ -3,8 +3,9 @@
 from archbench.models.catalogue import paper, published_names
 from archbench.models.deployment import deploy, deployment_error
 from archbench.models.network import Network, Written, as_spec, build, count
+from archbench.models.resolved import ResolvedSpec
 from archbench.models.rewrite import proxy
-from archbench.models.spec import ArchSpec, HeadSpec, ResolvedSpec, StageSpec, part_fields
+from archbench.models.spec import ArchSpec, HeadSpec, StageSpec, part_fields
 
 __all__ = [
     "ArchSpec",

@@ -15,7 +15,8 @@ from archbench.models.arithmetic import Count, StageWork, Work, linear, norm, to
 from archbench.models.catalogue import published
 from archbench.models.layer import NormLinear, init_truncated, map_tokens, token_map
 from archbench.models.part import Grid
-from archbench.models.spec import ArchSpec, HeadSpec, ResolvedSpec, ResolvedStage
+from archbench.models.resolved import ResolvedSpec, ResolvedStage
+from archbench.models.spec import ArchSpec, HeadSpec
 
 Written = str | ArchSpec | Mapping[str, Any]
 

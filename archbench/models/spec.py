@@ -14,20 +14,18 @@ from archbench.models.part import (
     Block,
     Embed,
     Grid,
-    Site,
     check_choice,
     check_number,
     check_whole,
     document_of,
 )
+from archbench.models.resolved import ResolvedSpec, inside, resolve
 from archbench.registry import Registry
 
 Role = Literal["embed", "block"]
 EMBEDS = Registry("archbench.models.embeds", "embed")
 BLOCKS = Registry("archbench.models.blocks", "block")
 POSITIONS = ("absolute", "bias", "none")
-IMAGE_CHANNELS = 3
-MAX_TOKENS = 2**20
 
 Scalar = str | int | float | bool
 
@@ -105,56 +103,6 @@ class HeadSpec:
         check_whole("num_classifiers", self.num_classifiers, high=2)
 
 
-@dataclass(frozen=True)
-class ResolvedStage:
-    """A stage with one block for each layer, every derived value filled in, and its sites."""
-
-    embed: Embed
-    embed_site: Site
-    blocks: tuple[Block, ...]
-    block_sites: tuple[Site, ...]
-    position: str
-    class_tokens: int
-    carried_tokens: int
-    grid: Grid
-    dim: int
-
-    @property
-    def tokens(self) -> int:
-        """Class tokens, carried or new, and map tokens."""
-        return self.carried_tokens + self.class_tokens + self.grid.tokens
-
-
-@dataclass(frozen=True)
-class ResolvedSpec:
-    """A network that is legal, with nothing left to derive; this is what is built and counted."""
-
-    resolution: Grid
-    num_classes: int
-    stages: tuple[ResolvedStage, ...]
-    head: HeadSpec
-
-    def to_document(self) -> dict[str, Any]:
-        """Plain values, for the digest and for a person who wants to see what was derived."""
-        return {
-            "resolution": list(self.resolution),
-            "num_classes": self.num_classes,
-            "stages": [
-                {
-                    "embed": document_of(stage.embed),
-                    "blocks": [document_of(block) for block in stage.blocks],
-                    "dim": stage.dim,
-                    "position": stage.position,
-                    "class_tokens": stage.class_tokens,
-                    "drop_path": [stage.embed_site.drop_path]
-                    + [site.drop_path for site in stage.block_sites],
-                }
-                for stage in self.stages
-            ],
-            "head": asdict(self.head),
-        }
-
-
 @dataclass(frozen=True, kw_only=True)
 class ArchSpec:
     """A network as written: what a person sets, with derived values left out.
@@ -217,7 +165,7 @@ class ArchSpec:
 
     @cached_property
     def _resolved(self) -> ResolvedSpec:
-        return _resolve(self)
+        return resolve(self)
 
     @cached_property
     def _digest(self) -> str:
@@ -283,7 +231,7 @@ def _stage(document: object, place: str) -> StageSpec:
                 place=f"{place}.drop_path",
             )
         values["drop_path"] = tuple(document["drop_path"])
-    with _inside(place):
+    with inside(place):
         return StageSpec(**values)
 
 
@@ -317,7 +265,7 @@ def _constructed(role: Role, kind: object, values: Mapping[str, Any], place: str
     for name, value in values.items():
         if not isinstance(value, str | int | float | bool | None):
             raise SpecError(f"{value!r} is not a single value", place=f"{place}.{name}")
-    with _inside(place):
+    with inside(place):
         typed = tuple((name, type(value), value) for name, value in sorted(values.items()))
         return _cached_part(role, str(kind), typed)
 
@@ -346,7 +294,7 @@ def _head(document: object) -> HeadSpec:
     if not isinstance(document, Mapping):
         raise SpecError(f"{document!r} is not a head", place="head", help="write pool, norm, ...")
     _check_keys(document, [field.name for field in fields(HeadSpec)], place="head")
-    with _inside("head"):
+    with inside("head"):
         return HeadSpec(**document)
 
 
@@ -363,104 +311,6 @@ def _stage_document(stage: StageSpec) -> dict[str, Any]:
         "class_tokens": stage.class_tokens,
         "drop_path": list(drop_path) if isinstance(drop_path, tuple) else drop_path,
     }
-
-
-def _resolve(spec: ArchSpec) -> ResolvedSpec:
-    grid, dim, tokens = spec.resolution, IMAGE_CHANNELS, 0
-    stages = []
-    for number, stage in enumerate(spec.stages):
-        resolved = _resolve_stage(stage, f"stages[{number}]", grid=grid, dim=dim, tokens=tokens)
-        grid, dim = resolved.grid, resolved.dim
-        tokens = resolved.carried_tokens + resolved.class_tokens
-        stages.append(resolved)
-    if spec.head.pool == "class_token" and tokens < spec.head.num_classifiers:
-        raise SpecError(
-            f"{spec.head.num_classifiers} classifiers cannot read {tokens} class tokens",
-            place="head.pool",
-            help="use pool: mean, or as many class_tokens in the last stage",
-        )
-    return ResolvedSpec(spec.resolution, spec.num_classes, tuple(stages), spec.head)
-
-
-def _resolve_stage(
-    stage: StageSpec, place: str, *, grid: Grid, dim: int, tokens: int
-) -> ResolvedStage:
-    carries = stage.embed.kind == "none"
-    if carries and dim == IMAGE_CHANNELS and place == "stages[0]":
-        raise SpecError("the first stage needs an embed of the image", place=f"{place}.embed.kind")
-    first, last = stage.drop_path if isinstance(stage.drop_path, tuple) else (stage.drop_path,) * 2
-    bias = stage.position == "bias"
-    embed_site = Site(
-        grid=grid,
-        incoming_dim=dim,
-        dim=stage.dim,
-        class_tokens=tokens if carries else 0,
-        bias=bias,
-        drop_path=first,
-    )
-    with _inside(f"{place}.embed"):
-        embed = stage.embed.resolved(embed_site)
-        outgoing = embed.outgoing(grid)
-    if outgoing.tokens > MAX_TOKENS:
-        raise SpecError(f"a map of {outgoing} tokens is too large", place=f"{place}.embed")
-    carried = tokens if carries else 0
-    step = (last - first) / max(1, stage.depth - 1)
-    block_sites = tuple(
-        Site(
-            grid=outgoing,
-            incoming_dim=stage.dim,
-            dim=stage.dim,
-            class_tokens=carried + stage.class_tokens,
-            bias=bias,
-            drop_path=first + step * layer,
-        )
-        for layer in range(stage.depth)
-    )
-    with _inside(place):
-        written = stage.blocks()
-    blocks = []
-    for layer, (block, site) in enumerate(zip(written, block_sites, strict=True)):
-        where = "block" if layer not in dict(stage.layers) else f"layers[{layer}]"
-        with _inside(f"{place}.{where}"):
-            blocks.append(block.resolved(site))
-    has_attention = embed.has_attention or any(block.has_attention for block in blocks)
-    if not has_attention and (stage.position != "none" or stage.class_tokens):
-        field = "position" if stage.position != "none" else "class_tokens"
-        raise SpecError(
-            f"a stage without attention has no use for {field} {getattr(stage, field)!r}",
-            place=f"{place}.{field}",
-            help=f"use {'none' if field == 'position' else '0'}",
-        )
-    if stage.class_tokens and not stage.depth:
-        raise SpecError("class tokens need a block to join", place=f"{place}.class_tokens")
-    if carried + stage.class_tokens > 2:
-        raise SpecError("more than two class tokens", place=f"{place}.class_tokens")
-    return ResolvedStage(
-        embed=embed,
-        embed_site=embed_site,
-        blocks=tuple(blocks),
-        block_sites=block_sites,
-        position=stage.position,
-        class_tokens=stage.class_tokens,
-        carried_tokens=carried,
-        grid=outgoing,
-        dim=stage.dim,
-    )
-
-
-class _inside:  # noqa: N801 - reads as a statement
-    """Puts the path of a part before the field that an error names."""
-
-    def __init__(self, place: str) -> None:
-        self.place = place
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        if isinstance(error, SpecError) and not (error.place or "").startswith("stages["):
-            inner = f"{self.place}.{error.place}" if error.place else self.place
-            raise SpecError(error.message, place=inner, help=error.help) from None
 
 
 def _check_keys(document: Mapping[str, Any], allowed: Any, *, place: str = "") -> None:
