@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from archbench.errors import StorageError
+from archbench.records.schema import DamagedError
 
 _FULL = {sqlite3.SQLITE_FULL}
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
-_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
 _REFUSED = {
     sqlite3.SQLITE_READONLY,
     sqlite3.SQLITE_CANTOPEN,
@@ -22,25 +22,31 @@ _REFUSED = {
 
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Turn failures of SQLite, and errors about damage without a place, into ones with the file.
+    """Turn failures of SQLite and of the disk, and damage, into errors that name the file.
 
     Raises:
         StorageError: With what happened and what to do.
     """
     try:
         yield
+    except sqlite3.ProgrammingError:  # ours, such as the use of a closed store
+        raise
     except sqlite3.Error as error:
         raise storage_error(path, error) from error
+    except UnicodeDecodeError as error:  # the damage is in what SQLite says about it
+        raise damaged(path, "its schema is not readable") from error
     except OSError as error:
         raise StorageError(
             f"cannot reach the database ({error.strerror})",
             place=str(path),
             help="check that the folder is there and that you may write in it",
         ) from error
+    except DamagedError as error:
+        raise damaged(path, error.message) from error
     except StorageError as error:
-        if error.place is None:
-            raise damaged(path, error.message) from error
-        raise
+        if error.place:
+            raise
+        raise error.at(str(path)) from error
 
 
 def storage_error(path: Path, error: sqlite3.Error) -> StorageError:
@@ -100,9 +106,9 @@ def check_pages(connection: sqlite3.Connection) -> None:
     """Check the structure of the whole file.
 
     Raises:
-        StorageError: The file is damaged or truncated.
+        DamagedError: The file is damaged or truncated.
         sqlite3.Error: It is so far damaged that the check cannot run.
     """
-    faults = [str(fault) for (fault,) in connection.execute("PRAGMA quick_check(1)")]
+    faults = [str(fault) for (fault,) in connection.execute("PRAGMA integrity_check(1)")]
     if faults != ["ok"]:
-        raise StorageError(faults[0].splitlines()[-1] if faults else "its check gave no answer")
+        raise DamagedError(faults[0].splitlines()[-1] if faults else "its check gave no answer")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from archbench.errors import StorageError
@@ -56,11 +56,14 @@ def set_durable(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def quiet_stamp(path: Path) -> tuple[int, ...] | None:
-    """What tells whether a file changed; None while a log beside it holds newer content."""
-    log = path.with_name(path.name + "-wal")
-    with suppress(FileNotFoundError):
-        if log.stat().st_size > 0:
-            return None
+    """What tells whether a file changed; None while a log stands beside it.
+
+    Where there is no log, nobody has the study open, this process neither. That matters: a
+    reader without locks that closes the file takes away the locks that other connections of
+    its process hold on it (POSIX), and with them the log from under a writer.
+    """
+    if path.with_name(path.name + "-wal").exists():
+        return None
     seen = path.stat()
     return seen.st_ino, seen.st_size, seen.st_mtime_ns
 
@@ -69,14 +72,14 @@ def version(connection: sqlite3.Connection) -> int | None:
     """The version of a study's tables, or None where there are none.
 
     Raises:
-        StorageError: They are there without a version.
+        DamagedError: They are there without a version.
     """
     known = connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (schema.HEADER.name,))
     if known.fetchone() is None:
         return None
     for _, text in schema.rows(connection, schema.HEADER, "key = 'schema'"):
         return int(json.loads(str(text)))
-    raise StorageError("the version of its tables is missing")
+    raise schema.DamagedError("the version of its tables is missing")
 
 
 def checked_version(connection: sqlite3.Connection, path: Path) -> int:
@@ -87,7 +90,11 @@ def checked_version(connection: sqlite3.Connection, path: Path) -> int:
     """
     found = version(connection)
     if found is None:
-        raise StorageError("it is empty, or no study was ever begun in it")
+        raise StorageError(
+            "the database holds no study",
+            place=str(path),
+            help="put back a copy of it, or begin a study with: archbench search SPACE",
+        )
     if found > schema.VERSION:
         raise StorageError(
             f"a newer archbench wrote it (tables {found}, known here up to {schema.VERSION})",

@@ -6,9 +6,9 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Any, cast
 
-from archbench.errors import StorageError
 from archbench.records import row, schema
 from archbench.records.measurement import Conditions, Measurement
+from archbench.records.schema import DamagedError
 from archbench.records.snapshot import Reference, Snapshot, Taken
 from archbench.records.trial import CurvePoint
 
@@ -24,7 +24,7 @@ def snapshot(connection: sqlite3.Connection) -> Snapshot:
     """Everything; call it inside a transaction, so that it is of one moment.
 
     Raises:
-        StorageError: A row is damaged, or rows refer to others that are missing.
+        DamagedError: A row is damaged, or rows refer to others that are missing.
     """
     taken = tuple(_measurements(connection))
     latency = _counting_latency(taken)
@@ -41,7 +41,7 @@ def snapshot(connection: sqlite3.Connection) -> Snapshot:
     )
     known = {record.number for record in trials}
     if not known.issuperset(curves) or not known.issuperset(latency):
-        raise StorageError("it holds measurements or curves of trials that are not there")
+        raise DamagedError("it holds measurements or curves of trials that are not there")
     of_reference = {entry.reference: entry.measurement for entry in taken if entry.reference}
     references = tuple(
         Reference(name=name, latency=of_reference[name], params=params, macs=macs)

@@ -21,6 +21,10 @@ Cell = int | float | str | bytes | None
 Row = tuple[Cell, ...]
 
 
+class DamagedError(StorageError):
+    """Content that cannot be trusted; whoever knows the file adds its name and the help."""
+
+
 @dataclass(frozen=True)
 class Table:
     """One table; each row carries a checksum of its cells, because SQLite keeps none.
@@ -37,10 +41,14 @@ class Table:
 
     @cached_property
     def create(self) -> str:
-        """The statement that makes the table."""
+        """The statement that makes the table; no index that could be damaged apart from it."""
         columns = ", ".join(f"{name} {kind}" for name, kind in self.columns.items())
         key = ", ".join(self.key)
-        return f"CREATE TABLE {self.name} ({columns}, checksum INTEGER, PRIMARY KEY ({key}))"
+        is_rowid = len(self.key) == 1 and self.columns[self.key[0]] == "INTEGER"
+        return (
+            f"CREATE TABLE {self.name} ({columns}, checksum INTEGER, PRIMARY KEY ({key}))"
+            f"{'' if is_rowid else ' WITHOUT ROWID'}"
+        )
 
     @cached_property
     def insert(self) -> str:
@@ -148,7 +156,7 @@ def rows(
         parameters: What the question marks of the condition stand for.
 
     Raises:
-        StorageError: A row does not match its checksum: the file was damaged.
+        DamagedError: A row does not match its checksum.
     """
     condition = f" WHERE {where}" if where else ""
     order = f" ORDER BY {', '.join(table.key)}"
@@ -156,7 +164,7 @@ def rows(
         row = tuple(cells)
         if checksum(row) != stored:
             key = ", ".join(f"{name} {row[i]!r}" for i, name in enumerate(table.key))
-            raise StorageError(f"the row {key} of {table.name} does not match its checksum")
+            raise DamagedError(f"the row {key} of {table.name} does not match its checksum")
         yield row
 
 
@@ -169,19 +177,18 @@ def checksum(row: Row) -> int:
     return zlib.crc32(ascii(row).encode(), value)
 
 
-def migrate(
-    connection: sqlite3.Connection,
-    version: int,
-    *,
-    migrations: Mapping[int, Sequence[str]] = MIGRATIONS,
-) -> int:
+def migrate(connection: sqlite3.Connection, version: int) -> None:
     """Lift the tables of an older version step by step, inside the caller's transaction.
 
-    Returns:
-        The version reached.
+    Raises:
+        StorageError: A step is missing: the version is too old.
     """
-    while version in migrations:
-        for statement in migrations[version]:
+    for step in range(version, VERSION):
+        if step not in MIGRATIONS:
+            raise StorageError(
+                f"the version {version} of its tables is too old to be lifted",
+                help="open it with the archbench that wrote it",
+            )
+        for statement in MIGRATIONS[step]:
             connection.execute(statement)
-        version += 1
-    return version
+    put(connection, HEADER, ("schema", str(VERSION)))

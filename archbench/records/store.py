@@ -13,6 +13,7 @@ from typing import Any, Literal, Self, TypeVar, cast
 
 from archbench.errors import StorageError
 from archbench.records import damage, database, load, row, schema
+from archbench.records.log import check_log
 from archbench.records.measurement import Measurement
 from archbench.records.snapshot import MeasurementKind, Reference, Snapshot
 from archbench.records.trial import CurvePoint, Failure, TrialRecord, TrialState
@@ -25,7 +26,8 @@ class Store:
 
     One process writes (the study's owner); any number may read meanwhile and never hold it up.
     Every write is one short transaction that is on the disk when the call returns. Use it from
-    the thread that opened it, and as a context manager.
+    the thread that opened it, and as a context manager. The owner must not open the file by
+    other means than SQLite: closing it would let go of SQLite's locks (POSIX).
 
     Args:
         path: The database file.
@@ -119,6 +121,7 @@ class Store:
     def _open_writer(cls, path: Path) -> Self:
         connection = database.connect(path, "mode=rw")
         with database.closed_on_error(connection), damage.explained(path):
+            check_log(path)
             damage.check_pages(connection)
             version = database.checked_version(connection, path)
             database.set_durable(connection, path)
@@ -132,6 +135,7 @@ class Store:
     ) -> Self:
         connection = database.connect(path, mode)
         with database.closed_on_error(connection), damage.explained(path):
+            check_log(path)
             damage.check_pages(connection)
             version = database.checked_version(connection, path)
             if version != schema.VERSION:
@@ -353,8 +357,7 @@ class Store:
         if version == schema.VERSION:
             return
         with self._writing() as connection:
-            reached = schema.migrate(connection, version)
-            schema.put(connection, schema.HEADER, ("schema", row.to_json(reached)))
+            schema.migrate(connection, version)
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping
 from functools import cached_property
@@ -29,6 +30,22 @@ __all__ = ["DATABASE", "SCHEMA", "Reference", "StudyReader", "open_study"]
 
 SCHEMA = "archbench.study/1"
 DATABASE = "study.db"
+_HEADER_KEYS = (
+    "question",
+    "created",
+    "seed",
+    "space_name",
+    "space_text",
+    "size",
+    "feasible_share",
+    "sampler",
+    "conditions",
+    "plan",
+    "proxy",
+    "environment",
+    "command",
+    "seconds",
+)
 _STATES = ("complete", "pruned", "over_limit", "failed", "running")
 
 
@@ -162,10 +179,12 @@ class StudyReader:
         return no_front_reason(self)
 
     def document(self) -> dict[str, Any]:
-        """The study as a JSON document of the schema ``archbench.study/1``; numbers are finite."""
+        """The study as a JSON document of the schema ``archbench.study/1``.
+
+        Exactly what a parser would give back: finite numbers, text as keys.
+        """
         header, counts = self.header, self.counts()
-        kept = ("question", "created", "seed", "space_name", "space_text", "sampler", "size")
-        return {
+        document = {
             "schema": SCHEMA,
             "study": self.name,
             "verdict": self.verdict(),
@@ -188,14 +207,10 @@ class StudyReader:
                 }
                 for reference in self._snapshot.references
             ],
-            **{key: header[key] for key in kept if key in header},
-            "feasible_share": header.get("feasible_share"),
-            "conditions": header.get("conditions"),
-            "proxy": header.get("proxy"),
-            "environment": header.get("environment"),
-            "command": header.get("command"),
-            "seconds": header.get("seconds"),
+            **{key: header.get(key) for key in _HEADER_KEYS},
         }
+        plain: dict[str, Any] = json.loads(json.dumps(document, allow_nan=False))
+        return plain
 
     @cached_property
     def _front(self) -> list[TrialRecord]:

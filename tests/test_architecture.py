@@ -1,0 +1,220 @@
+"""Who may import whom: the rooms, the libraries that they own, and what stays light."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "archbench"
+BENEATH_ALL = {"errors", "registry"}
+EVERYWHERE = {"numpy"}
+
+
+@dataclass(frozen=True)
+class Room:
+    """What a room may import: other rooms and third-party libraries.
+
+    ``errors`` and ``registry`` lie beneath all others, and numpy belongs to nobody.
+    """
+
+    rooms: set[str] = field(default_factory=set)
+    libraries: set[str] = field(default_factory=set)
+
+
+ROOMS = {
+    "errors": Room(),
+    "registry": Room({"errors"}),
+    "records": Room(set(), {"pandas", "pyarrow", "moocore"}),
+    "models": Room(set(), {"torch", "safetensors"}),
+    "data": Room(set(), {"torch", "torchvision", "sklearn", "PIL"}),
+    # A checkpoint is a safetensors file, too: reading it executes nothing.
+    "train": Room({"data", "records"}, {"torch", "safetensors"}),
+    "measure": Room({"records"}, {"torch", "fvcore", "onnxruntime", "openvino"}),
+    "space": Room({"models"}, {"yaml"}),
+    # It joins networks, a data set and numbers, so it has to load the data set by its name.
+    "evaluate": Room({"models", "data", "train", "measure", "records"}, {"torch"}),
+    # Optuna's storage is SQLAlchemy's and raises its errors.
+    "search": Room({"space", "evaluate", "records"}, {"optuna", "sqlalchemy", "scipy", "ray"}),
+    "report": Room({"records"}, {"matplotlib"}),
+    "cli": Room(
+        {
+            "models",
+            "data",
+            "train",
+            "measure",
+            "space",
+            "evaluate",
+            "search",
+            "report",
+            "records",
+        },
+        {"click", "rich"},
+    ),
+}
+ROOT = Room(set(ROOMS) - {"cli"})
+"""``archbench/__init__.py``, the Python interface: it hands on what rooms give."""
+
+
+@dataclass(frozen=True)
+class Import:
+    """One import, wherever in a file it stands."""
+
+    place: str
+    room: str
+    target: str
+
+    @property
+    def library(self) -> str | None:
+        """The third-party library, or None for our own and Python's."""
+        top = self.target.split(".")[0]
+        return None if top == "archbench" or top in sys.stdlib_module_names else top
+
+    @property
+    def other_room(self) -> str | None:
+        """The other room of ours, or None."""
+        parts = self.target.split(".")
+        if parts[0] != "archbench" or len(parts) < 2 or parts[1] == self.room:
+            return None
+        return parts[1]
+
+
+def imports_of(source: str, *, name: str, room: str) -> Iterator[Import]:
+    """Every import of a file, those inside functions and by ``import_module`` too."""
+    for node in ast.walk(ast.parse(source)):
+        place = f"{name}:{getattr(node, 'lineno', 0)}"
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield Import(place, room, alias.name)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{place}: imports are absolute here"
+            for alias in node.names:
+                is_ours = node.module == "archbench"
+                yield Import(
+                    place, room, f"archbench.{alias.name}" if is_ours else str(node.module)
+                )
+        elif isinstance(node, ast.Call) and node.args:
+            function = node.func
+            called = getattr(function, "attr", getattr(function, "id", ""))
+            target = node.args[0]
+            if called in {"import_module", "__import__"} and isinstance(target, ast.Constant):
+                yield Import(place, room, str(target.value))
+
+
+def faults(found: Import) -> Iterator[str]:
+    """What is wrong with one import, by the table."""
+    allowed = ROOMS.get(found.room, ROOT)
+    other, library = found.other_room, found.library
+    rooms = allowed.rooms | (set() if found.room in BENEATH_ALL else BENEATH_ALL)
+    if other is not None and other not in rooms:
+        yield f"{found.place}: {found.room} may not import archbench.{other}"
+    if library is not None and library not in allowed.libraries | EVERYWHERE:
+        yield f"{found.place}: {found.room} does not own {library}"
+
+
+def room_of(path: Path) -> str:
+    """The room that a file belongs to; ``root`` for the package's own module."""
+    inside = path.relative_to(PACKAGE)
+    name = inside.parts[0] if len(inside.parts) > 1 else inside.stem
+    return "root" if name in {"__init__", "__main__"} else name
+
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def test_every_file_belongs_to_a_room_of_the_table() -> None:
+    unknown = {room_of(path) for path in FILES} - set(ROOMS) - {"root"}
+    assert not unknown, f"rooms that the table does not know: {sorted(unknown)}"
+
+
+@pytest.mark.parametrize("room", [*ROOMS, "root"])
+def test_room_imports_only_what_its_row_allows(room: str) -> None:
+    wrong = [
+        fault
+        for path in FILES
+        if room_of(path) == room
+        for found in imports_of(
+            path.read_text(), name=str(path.relative_to(PACKAGE.parent)), room=room
+        )
+        for fault in faults(found)
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize(
+    ("room", "source", "fault"),
+    [
+        ("records", "import torch", "records does not own torch"),
+        ("records", "def f():\n    import torch.nn as nn", "records does not own torch"),
+        ("records", "from archbench import models", "records may not import archbench.models"),
+        (
+            "report",
+            "from archbench.search.study import x",
+            "report may not import archbench.search",
+        ),
+        ("search", "from archbench.cli import main", "search may not import archbench.cli"),
+        ("errors", "from archbench.registry import x", "errors may not import archbench.registry"),
+        ("models", "import importlib\nimportlib.import_module('optuna')", "models does not own"),
+        ("space", "if TYPE_CHECKING:\n    from pandas import X", "space does not own pandas"),
+    ],
+)
+def test_forbidden_import_is_seen_wherever_it_stands(room: str, source: str, fault: str) -> None:
+    found = [f for entry in imports_of(source, name="x.py", room=room) for f in faults(entry)]
+    assert len(found) == 1
+    assert fault in found[0]
+
+
+@pytest.mark.parametrize(
+    ("room", "source"),
+    [
+        ("records", "import pandas as pd\nimport numpy as np\nimport json"),
+        ("records", "from archbench.errors import StorageError"),
+        ("records", "from archbench.records import row"),
+        ("cli", "def f():\n    from archbench.search.study import search\n    import click"),
+    ],
+)
+def test_allowed_import_passes(room: str, source: str) -> None:
+    assert not [f for entry in imports_of(source, name="x.py", room=room) for f in faults(entry)]
+
+
+LIGHT = """
+import importlib, pkgutil, sys
+for name in {names!r}:
+    package = importlib.import_module(name)
+    for entry in pkgutil.walk_packages(getattr(package, "__path__", []), name + "."):
+        importlib.import_module(entry.name)
+heavy = sorted({heavy!r} & set(sys.modules))
+assert not heavy, f"{{heavy}} came with {names!r}"
+"""
+
+
+@pytest.mark.parametrize(
+    ("names", "heavy"),
+    [
+        (["archbench.records"], {"torch", "optuna", "matplotlib"}),
+        (["archbench.report"], {"torch", "optuna"}),
+        (["archbench.errors", "archbench.registry"], {"torch", "pandas", "numpy"}),
+    ],
+)
+def test_whole_room_imports_without(names: list[str], heavy: set[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LIGHT.format(names=names, heavy=heavy)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_package_alone_imports_nothing_heavy() -> None:
+    heavy = {"torch", "numpy", "pandas", "optuna", "click"}
+    program = f"import sys, archbench; assert not {heavy!r} & set(sys.modules), sorted(sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
