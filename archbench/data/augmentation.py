@@ -32,7 +32,7 @@ def augment(
         images: uint8, (B, 3, H, W).
         generator: Source of the moves; on any device, so that a CPU generator gives a GPU the
             same moves.
-        shift: Largest move in pixels, each way along both axes, less than H and W.
+        shift: Largest move in pixels, each way along both axes.
         flip: Whether to mirror left to right; see ``DataSet.flip``.
     """
     B, _, H, W = images.shape
@@ -55,5 +55,7 @@ def _draw(
 
 
 def _reflected(index: torch.Tensor, *, size: int) -> torch.Tensor:
-    """Indices from -size + 1 to 2 size - 2 folded back into the image at its edge pixels."""
-    return (size - 1) - ((size - 1) - index.abs()).abs()
+    """Indices folded back into 0 to size - 1 at the edge pixels, however far out they are."""
+    period = 2 * (size - 1)
+    inside = index.abs() % period
+    return torch.minimum(inside, period - inside)

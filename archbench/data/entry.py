@@ -170,6 +170,7 @@ def _check(file: BinaryIO, path: Path, *, end: int, sha256: str, progress: Progr
     for start in range(0, end, BLOCK):
         progress("checking the cached images", start, end)
         found.update(file.read(min(BLOCK, end - start)))
+    progress("checking the cached images", end, end)
     if found.hexdigest() != sha256:
         raise DamagedError("its images are not what was written", place=str(path))
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from archbench.errors import UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,6 +36,23 @@ class Request:
     seed: int
     download: bool
     progress: Progress
+
+    def path(self, *, what: str) -> Path:
+        """The path behind the colon.
+
+        Args:
+            what: What lies there, for the message.
+
+        Raises:
+            UsageError: There is none.
+        """
+        if not self.argument:
+            raise UsageError(
+                f"the path of {what} is not said",
+                place=self.name,
+                help=f"say {self.name.rstrip(':')}:PATH",
+            )
+        return Path(self.argument).expanduser()
 
 
 @dataclass(frozen=True, kw_only=True)

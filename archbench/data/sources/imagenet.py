@@ -1,0 +1,90 @@
+"""ImageNet-1k: 1.3 million photographs of 1,000 classes (Russakovsky et al. 2015)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from archbench.data.official import Photographs, fingerprints, make
+from archbench.data.source import Facts, Request, Sink, Source
+from archbench.errors import MissingError
+
+RECIPE = 1  # raise it with every change that changes a byte
+NUM_PUBLISHED = 1_281_167 + 50_000
+DEVKIT = "ILSVRC2012_devkit_t12.tar.gz"
+ARCHIVES = {"train": "ILSVRC2012_img_train.tar", "val": "ILSVRC2012_img_val.tar"}
+
+
+def source(request: Request) -> Source:
+    """ImageNet as torchvision unpacks it, in the folder behind the colon.
+
+    The official validation images are the sealed test share; validation is about 10,000 of the
+    training images.
+
+    Raises:
+        UsageError: No path is given.
+        MissingError: It is not there, or not unpacked; it cannot be downloaded.
+        DataError: It has no class folders.
+    """
+    root = request.path(what="the folder of train/ and val/")
+    for split, archive in ARCHIVES.items():
+        if not (root / split).is_dir():
+            raise MissingError(
+                f"ImageNet's {split}/ is not there",
+                place=str(root / split),
+                help=_how_to_get(root, archive),
+            )
+    if not (root / "meta.bin").is_file() and not (root / DEVKIT).is_file():
+        raise MissingError(
+            f"{DEVKIT} is not there, which holds the names of ImageNet's classes",
+            place=str(root),
+            help=f"put it there, or say folder:{root}, which needs no names",
+        )
+    settings = {
+        "recipe": RECIPE,
+        "resolution": request.resolution,
+        "seed": request.seed,
+        **fingerprints(root),
+    }
+    return Source(settings=settings, make=lambda sink: _make(sink, request, root))
+
+
+def _how_to_get(root: Path, archive: str) -> str:
+    if (root / archive).is_file():
+        return (
+            'unpack the archives: python -c "from torchvision.datasets import ImageNet; '
+            f"[ImageNet({str(root)!r}, split) for split in ('train', 'val')]\""
+        )
+    return (
+        f"get {DEVKIT} and {' and '.join(ARCHIVES.values())} from image-net.org, which asks for an "
+        "account, so that --download cannot; or use cluttered_digits, which is built in"
+    )
+
+
+def _dataset(root: Path, split: str) -> Any:
+    from torchvision.datasets import ImageNet
+
+    try:
+        return ImageNet(str(root), split=split, loader=str)
+    except (OSError, RuntimeError, KeyError) as error:
+        raise MissingError(
+            f"ImageNet's class names cannot be read ({error})",
+            place=str(root),
+            help=f"delete meta.bin and put {DEVKIT} there, or say folder:{root}",
+        ) from error
+
+
+def _make(sink: Sink, request: Request, root: Path) -> Facts:
+    train = _dataset(root, "train")
+    photographs = Photographs(
+        root=root,
+        title="ImageNet-1k",
+        class_names=[
+            f"{names[0]} ({folder})"  # two cranes and two maillots
+            for names, folder in zip(train.classes, train.wnids, strict=True)
+        ],
+        train=train,
+        held_out=_dataset(root, "val"),
+        num_published=NUM_PUBLISHED,
+    )
+    return make(sink, request, photographs)

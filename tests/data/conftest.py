@@ -1,0 +1,154 @@
+"""Tiny data sets in the forms in which they lie on users' disks."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import tarfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from archbench.data import DataSet, load
+
+PER_CLASS = 12
+
+Maker = Callable[[Path, pytest.MonkeyPatch], str]
+
+
+def write_image(path: Path, *, seed: int, size: tuple[int, int] = (20, 16)) -> Path:
+    """A picture that no other seed gives, in the format of the suffix."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    pixels = rng.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def write_classes(folder: Path, counts: Mapping[str, int], *, seed: int = 0) -> Path:
+    """One folder per class, ``0.png`` and on in each."""
+    for number, (name, count) in enumerate(counts.items()):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for index in range(count):
+            write_image(folder / name / f"{index}.png", seed=1000 * (1000 * seed + number) + index)
+    return folder
+
+
+def write_cifar(root: Path, monkeypatch: pytest.MonkeyPatch, *, num_classes: int) -> Path:
+    """A CIFAR archive's folder; torchvision is told the MD5 of our files, which it then checks."""
+    import torchvision
+
+    published = getattr(torchvision.datasets, f"CIFAR{num_classes}")
+    folder = root / published.base_folder
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(num_classes)
+    key = "labels" if num_classes == 10 else "fine_labels"
+
+    def written(name: str, content: object) -> str:
+        data = pickle.dumps(content, protocol=2)
+        (folder / name).write_bytes(data)
+        return hashlib.md5(data).hexdigest()
+
+    def batch(name: str, count: int) -> list[str]:
+        pixels = rng.integers(0, 256, (count, 3072), dtype=np.uint8)
+        labels = (np.arange(count) % num_classes).tolist()
+        return [name, written(name, {"data": pixels, key: labels, "filenames": []})]
+
+    count = 4 * num_classes
+    train = [batch(name, count) for name, _ in published.train_list]
+    test = [batch(name, num_classes) for name, _ in published.test_list]
+    names = {published.meta["key"]: [f"thing {index}" for index in range(num_classes)]}
+    meta = {**published.meta, "md5": written(published.meta["filename"], names)}
+    monkeypatch.setattr(published, "train_list", train)
+    monkeypatch.setattr(published, "test_list", test)
+    monkeypatch.setattr(published, "meta", meta)
+    return folder
+
+
+def write_imagenette(root: Path, *, folder: str = "imagenette2-160") -> Path:
+    for split, first in (("train", 0), ("val", 500)):
+        for number, name in enumerate(("n01440764", "n02102040", "n02979186")):
+            for index in range(PER_CLASS):
+                path = root / folder / split / name / f"{split}_{index}.JPEG"
+                write_image(path, seed=first + 100 * number + index)
+    return root / folder
+
+
+def write_imagenet(root: Path) -> Path:
+    import torch
+
+    names = {"n03126707": ("crane",), "n02012849": ("crane",), "n01440764": ("tench", "Tinca")}
+    for split, first in (("train", 0), ("val", 500)):
+        for number, name in enumerate(names):
+            for index in range(PER_CLASS):
+                path = root / split / name / f"{split}_{index}.JPEG"
+                write_image(path, seed=first + 100 * number + index)
+    torch.save((names, list(names)), root / "meta.bin")  # as torchvision's parse_devkit_archive
+    return root
+
+
+def _cluttered_digits(root: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    return "cluttered_digits"
+
+
+def _folder(root: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    return f"folder:{write_classes(root / 'photos', {'cat': 20, 'dog': 30})}"
+
+
+def _cifar10(root: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    write_cifar(root, monkeypatch, num_classes=10)
+    return f"cifar10:{root}"
+
+
+def _cifar100(root: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    write_cifar(root, monkeypatch, num_classes=100)
+    return f"cifar100:{root}"
+
+
+def _imagenette(root: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    write_imagenette(root)
+    return f"imagenette:{root}"
+
+
+def _imagenet(root: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    write_imagenet(root)
+    return f"imagenet:{root}"
+
+
+# a new source needs a line here: how to make a tiny one of it, and what it is then called
+MAKERS: Mapping[str, Maker] = {
+    "cifar10": _cifar10,
+    "cifar100": _cifar100,
+    "cluttered_digits": _cluttered_digits,
+    "folder": _folder,
+    "imagenet": _imagenet,
+    "imagenette": _imagenette,
+}
+
+
+def archive_of(folder: Path, archive: Path) -> str:
+    """The MD5 of a .tar.gz that unpacks to a folder."""
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(folder, arcname=folder.name)
+    return hashlib.md5(archive.read_bytes()).hexdigest()
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> DataSet:
+    return load("cluttered_digits", resolution=32, cache=tmp_path_factory.mktemp("cache"))
+
+
+def bytes_of(dataset: DataSet) -> dict[str, list[bytes]]:
+    """Every image of each share, for comparing."""
+    return {
+        share: [image.numpy().tobytes() for image in getattr(dataset, share).images]
+        for share in ("train", "validation", "test")
+    }

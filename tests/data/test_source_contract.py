@@ -1,0 +1,93 @@
+"""What every source promises; a new file in the folder is held to it at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from archbench.data import SOURCES, load
+from archbench.errors import MissingError, UsageError
+from tests.data.conftest import MAKERS, bytes_of
+
+BUILT_IN = ("cluttered_digits",)
+ON_DISK = tuple(name for name in SOURCES.names if name not in BUILT_IN)
+
+
+def test_every_source_has_a_maker() -> None:
+    assert set(MAKERS) == set(SOURCES.names)
+
+
+@pytest.mark.parametrize("source", SOURCES.names)
+def test_gives_three_disjoint_labelled_shares(
+    source: str, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = MAKERS[source](tmp_path, monkeypatch)
+    dataset = load(name, resolution=24, cache=cache)
+    images = bytes_of(dataset)
+    for share in ("train", "validation"):
+        labels = getattr(dataset, share).labels
+        assert set(labels.tolist()) == set(range(dataset.num_classes)), share
+    assert not set(images["train"]) & set(images["validation"])
+    assert not set(images["test"]) & set(images["train"] + images["validation"])
+    assert dataset.name == name
+    assert dataset.description
+    counts = dataset.validation.labels.bincount()
+    assert dataset.majority_share == pytest.approx(int(counts.max()) / int(counts.sum()))
+    for share in ("train", "validation", "test"):
+        count = len(getattr(dataset, share))
+        assert any(note.startswith(f"{share}: {count:,} images") for note in dataset.notes)
+
+
+@pytest.mark.parametrize("source", SOURCES.names)
+def test_same_seed_gives_same_bytes_and_the_cache_is_used_again(
+    source: str, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = MAKERS[source](tmp_path, monkeypatch)
+    told: set[str] = set()
+    first = load(name, resolution=16, cache=cache)
+    again = load(name, resolution=16, cache=cache, progress=lambda what, *_: told.add(what))
+    afresh = load(name, resolution=16, cache=tmp_path / "other")
+    assert told == {"checking the cached images"}
+    assert first.digest == again.digest == afresh.digest
+    assert bytes_of(first) == bytes_of(again) == bytes_of(afresh)
+
+
+@pytest.mark.parametrize("source", SOURCES.names)
+def test_another_seed_gives_another_data_set(
+    source: str, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = MAKERS[source](tmp_path, monkeypatch)
+    digests = {load(name, resolution=16, seed=seed, cache=cache).digest for seed in (0, 1)}
+    assert len(digests) == 2
+
+
+@pytest.mark.parametrize("source", SOURCES.names)
+def test_progress_ends_at_its_total(
+    source: str, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = MAKERS[source](tmp_path, monkeypatch)
+    told: list[tuple[str, int, int]] = []
+    load(name, resolution=16, cache=cache, progress=lambda *what: told.append(what))
+    made = [(done, total) for what, done, total in told if not what.startswith("checking")]
+    assert made[0][0] == 0
+    assert made[-1][0] == made[-1][1]
+    assert made == sorted(made)
+
+
+@pytest.mark.parametrize("source", ON_DISK)
+def test_missing_data_says_what_where_and_what_instead(source: str, tmp_path: Path) -> None:
+    place = tmp_path / "nowhere"
+    with pytest.raises(MissingError, match=r"not there|no such folder") as caught:
+        load(f"{source}:{place}", resolution=16, cache=tmp_path / "cache")
+    assert caught.value.exit_code == 3
+    assert str(place) in str(caught.value.place)
+    assert "cluttered_digits, which is built in" in str(caught.value.help)
+    assert not place.exists()
+
+
+@pytest.mark.parametrize("source", ON_DISK)
+@pytest.mark.parametrize("colon", ["", ":"])
+def test_a_path_is_needed(source: str, colon: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=f"is not said; say {source}:PATH"):
+        load(source + colon, resolution=16, cache=tmp_path)
