@@ -87,6 +87,14 @@ class Node:
         """
         raise SpaceError(message, place=str(self.place), help=help)
 
+    def fail_at_key(self, message: str, *, help: str | None = None) -> NoReturn:
+        """Refuses the key under which the value stands.
+
+        Raises:
+            SpaceError: Always.
+        """
+        raise SpaceError(message, place=str(self.key_place or self.place), help=help)
+
 
 def read_text(path: Path) -> str:
     """The text of a file, read no further than the largest size that is allowed.

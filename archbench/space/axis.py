@@ -1,0 +1,218 @@
+"""What may be chosen: an axis, its values and the places that it sets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from archbench.errors import ArchbenchError, SpaceError, unknown_name
+from archbench.models.path import Path, Segment, parse_path
+from archbench.models.spec import BLOCKS, EMBEDS, Role, part_fields
+from archbench.space import field
+from archbench.space.document import Node, Place, write_flow
+from archbench.space.expression import Expression
+
+MAX_VALUES = 1000
+
+Choices = dict[str, int]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One choice of a space.
+
+    Attributes:
+        name: The path that it sets; ``all`` stands in it where several places share the choice.
+        values: What may be chosen, as written.
+        targets: Every place that it may set, some of which may be missing from a candidate.
+        when: A further condition for it to be active, or None.
+        place: Where it is written.
+        value_places: Where each value is written.
+    """
+
+    name: str
+    values: tuple[Any, ...]
+    targets: tuple[Path, ...]
+    when: Expression | None
+    place: Place
+    value_places: tuple[Place, ...]
+
+    @property
+    def is_part(self) -> bool:
+        """Whether its values are whole embeds or blocks."""
+        return is_part(self.targets[0])
+
+    def label(self, index: int) -> Any:
+        """A value as tables show it: scalars as they are, anything else as one line of text."""
+        value = self.values[index]
+        if isinstance(value, Mapping):
+            fields = (f"{key}={write_flow(v)}" for key, v in value.items() if key != "kind")
+            inner = ", ".join(fields)
+            return f"{value['kind']}({inner})" if inner else value["kind"]
+        return write_flow(value) if isinstance(value, list) else value
+
+
+@dataclass(frozen=True)
+class WrittenAxis:
+    """An axis as the file has it, before its path is expanded."""
+
+    path: Path
+    values: tuple[Node, ...]
+    when: str | None
+    place: Place
+    when_place: Place | None
+
+
+def read_axis(key: str, node: Node) -> WrittenAxis:
+    """The axis that stands under a path.
+
+    Raises:
+        SpaceError: The path, the values or the condition are malformed, with line and column.
+    """
+    place = node.key_place or node.place
+    path = read_path(key, place=place)
+    _check_target(path, node)
+    values, when = _read_values(node)
+    if not values:
+        node.fail(f"{path}: no values to choose from")
+    _check_values(path, values)
+    return WrittenAxis(
+        path=path,
+        values=values,
+        when=field.text(when) if when else None,
+        place=place,
+        when_place=when.place if when else None,
+    )
+
+
+def is_choice(node: Node) -> bool:
+    """Whether a value lists several, rather than being one."""
+    if isinstance(node.value, Mapping):
+        return "kind" not in node.value
+    return isinstance(node.value, tuple)
+
+
+def is_part(path: Path) -> bool:
+    """Whether a path names a whole embed or block."""
+    return len(path.segments) == 2 and path.segments[1].name in ("embed", "block")
+
+
+def role_of(path: Path) -> Role:
+    """Whether a path leads into an embed or a block; a layer's field is a block's."""
+    return "embed" if path.segments[1].name == "embed" else "block"
+
+
+def read_path(text: str, *, place: Place) -> Path:
+    """The path that a text names.
+
+    Raises:
+        SpaceError: It names none, at the place of the text.
+    """
+    try:
+        return parse_path(text)
+    except ArchbenchError as error:
+        raise moved(error, place) from None
+
+
+def moved(error: ArchbenchError, place: Place) -> SpaceError:
+    """An error of the models, at the line and column that caused it."""
+    message = f"{error.place}: {error.message}" if error.place else error.message
+    return SpaceError(message, place=str(place), help=error.help)
+
+
+def _check_target(path: Path, node: Node) -> None:
+    last = path.segments[-1]
+    if last.name == "kind":
+        part = Path(path.segments[:-1])
+        node.fail_at_key(
+            f"{path}: a kind is chosen with its fields",
+            help=f"write whole parts as values of {part}, for example {{kind: cvt, head_dim: 64}}",
+        )
+    if path.segments[0].name == "name" or last.name in ("stages", "layers", "head"):
+        node.fail_at_key(f"{path}: cannot be an axis", help="choose a field, an embed or a block")
+
+
+def _read_values(node: Node) -> tuple[tuple[Node, ...], Node | None]:
+    if isinstance(node.value, tuple):
+        return node.value, None
+    if not isinstance(node.value, Mapping) or not {"values", "from", "to"} & set(node.value):
+        node.fail(
+            f"expected values to choose from, got {node.kind}",
+            help="write [1, 2], {from: 1, to: 4} or {values: [...], when: ...}; to fix a field, "
+            "write it under set",
+        )
+    if "values" not in node.value:
+        keys = ("from", "to", "step", "when")
+        members = field.entries(node, noun="key of an axis", allowed=keys)
+        return _range(node, members), members.get("when")
+    members = field.entries(node, noun="key of an axis", allowed=("values", "when"))
+    values, when = _read_values(members["values"])
+    if when is not None:
+        when.fail_at_key("when stands beside values, not within them")
+    return values, members.get("when")
+
+
+def _range(node: Node, members: Mapping[str, Node]) -> tuple[Node, ...]:
+    bounds = []
+    for key, default in (("from", None), ("to", None), ("step", 1)):
+        value = members[key].value if key in members else default
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            node.fail(f"{key} is no number", help="write {from: 1, to: 4} or add step: 2")
+        bounds.append(value)
+    first, last, step = bounds
+    if step <= 0 or last < first:
+        node.fail(f"no values from {first} to {last} in steps of {step}")
+    count = int((last - first) / step + 1e-9) + 1
+    if count > MAX_VALUES:
+        node.fail(f"{count:,} values from {first} to {last}; at most {MAX_VALUES:,}")
+    numbers = (first + number * step for number in range(count))
+    return tuple(Node(n if isinstance(n, int) else round(n, 12), node.place) for n in numbers)
+
+
+def _check_values(path: Path, values: tuple[Node, ...]) -> None:
+    if len(values) > MAX_VALUES:
+        values[MAX_VALUES].fail(f"{path}: {len(values):,} values; at most {MAX_VALUES:,}")
+    seen: list[tuple[bool, Any]] = []
+    for node in values:
+        if is_part(path):
+            _check_part(path, node)
+        elif isinstance(node.value, Mapping):
+            node.fail(f"{path}: expected a single value, got a mapping")
+        elif isinstance(node.value, tuple) and any(
+            isinstance(item.value, tuple | Mapping) for item in node.value
+        ):
+            node.fail(f"{path}: expected a single value or a list of numbers")
+        # In Python True equals 1; here they are two values.
+        value = (isinstance(node.value, bool), node.plain())
+        if value in seen:
+            node.fail(f"{path}: the value {write_flow(node.plain())} stands here twice")
+        seen.append(value)
+
+
+def _check_part(path: Path, node: Node) -> None:
+    registry = EMBEDS if role_of(path) == "embed" else BLOCKS
+    if not isinstance(node.value, Mapping) or "kind" not in node.value:
+        node.fail(
+            f"{path}: expected a part with a kind, got {node.kind}",
+            help=f"write {{kind: {registry.names[0]}, ...}}; kinds: {', '.join(registry.names)}",
+        )
+    kind = node.value["kind"]
+    if kind.value not in registry.names:
+        error = unknown_name(registry.noun, str(kind.value), registry.names)
+        kind.fail(f"{path}: {error.message}", help=error.help)
+    fields = part_fields(role_of(path), str(kind.value))
+    field.entries(node, noun=f"field of {kind.value}", allowed=("kind", *sorted(fields)))
+
+
+def concrete_name(path: Path, target: Path) -> str:
+    """The name of the axis of one place: ``each`` becomes its number, ``all`` stays."""
+    segments = zip(path.segments, target.segments, strict=True)
+    return str(
+        Path(
+            tuple(
+                Segment(written.name, written.index if written.index == "all" else found.index)
+                for written, found in segments
+            )
+        )
+    )

@@ -1,0 +1,273 @@
+"""Which axes does a space file write: paths expanded over the base, and conflicts refused."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from archbench.errors import ArchbenchError, SpaceError, SpecError
+from archbench.models.path import Path, Segment, expand, set_value
+from archbench.models.spec import ArchSpec
+from archbench.space.axis import Axis, WrittenAxis, concrete_name, is_part, moved, role_of
+from archbench.space.document import Node, Place
+from archbench.space.expression import Expression, parse_expression
+
+Document = Mapping[str, Any]
+Slot = tuple[str | int, ...]
+
+MAX_AXES = 1000
+MAX_DEPTH = 1024  # more is refused as a value, but must not be expanded before
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """The axes over a base, each with the concrete places that it sets.
+
+    Attributes:
+        base: The document that the axes change, with what is fixed from outside.
+        variants: Documents in which, together, every place occurs that a candidate can have.
+        axes: As the file has them.
+    """
+
+    base: Document
+    variants: tuple[Document, ...]
+    axes: tuple[Axis, ...]
+
+
+def expand_axes(
+    base: Document, written: Sequence[WrittenAxis], fixed: Sequence[tuple[Path, Node]]
+) -> Expansion:
+    """The axes of a space over its base.
+
+    Args:
+        base: A network's document.
+        written: The axes as the file has them.
+        fixed: Places that are set from outside; they take the place from any axis there.
+
+    Raises:
+        SpaceError: An axis selects nothing, two set one field, or a value cannot be fixed.
+    """
+    base, parts = _expanded(base, [axis for axis in written if is_part(axis.path)], fixed, is_part)
+    base, depths = _expanded(
+        base, [axis for axis in written if is_depth(axis.path)], fixed, is_depth
+    )
+    variants = _variants(base, parts, depths)
+    rest = [axis for axis in written if not is_part(axis.path) and not is_depth(axis.path)]
+    inner = [(path, node) for path, node in fixed if not is_part(path) and not is_depth(path)]
+    others: list[Axis] = []
+    for axis in rest:
+        others += _concrete(axis, variants)
+    for path, node in inner:
+        targets = _targets(path, variants, node.place)
+        others = [left for axis in others if (left := _without(axis, targets)) is not None]
+        chosen = [target for target in targets if _covered(target, parts)]
+        for target in targets:
+            if target not in chosen:
+                base = _set(base, target, node)
+        if chosen:
+            others.append(_single(str(path), tuple(chosen), node))
+    found = sorted([*parts, *depths, *others], key=lambda axis: _order(axis, written))
+    _check_conflicts(found)
+    if len(found) > MAX_AXES:
+        raise SpaceError(
+            f"{len(found):,} axes; at most {MAX_AXES:,}", place=str(found[MAX_AXES].place)
+        )
+    return Expansion(base, tuple(variants), tuple(found))
+
+
+def check_reads(expression: Expression, variants: Sequence[Document], *, place: Place) -> None:
+    """Refuses a condition that reads what no candidate has.
+
+    Raises:
+        SpaceError: A path selects nothing in any of the variants.
+    """
+    for path in expression.paths:
+        _targets(path, variants, place)
+
+
+def slot(target: Path) -> Slot:
+    """What a target sets, so that two that set the same have the same slot."""
+    match target.segments:
+        case (Segment("stages", int(stage)), Segment("layers", int(layer)), Segment(name)):
+            return ("layer", stage, layer, name)
+        case (Segment("stages", int(stage)), Segment("embed" | "block" as role)):
+            return ("part", stage, role)
+        case (Segment("stages", int(stage)), Segment("embed" | "block" as role), Segment(name)):
+            return ("field", stage, role, name)
+        case _:
+            return (str(target),)
+
+
+def part_slot(target: Path) -> Slot | None:
+    """The slot of the part in which a target lies, None outside parts."""
+    if len(target.segments) != 3:
+        return None
+    return ("part", target.segments[0].index or 0, role_of(target))
+
+
+def is_depth(path: Path) -> bool:
+    """Whether a path names the depth of stages."""
+    return path.segments[-1].name == "depth" and len(path.segments) == 2
+
+
+def _order(axis: Axis, written: Sequence[WrittenAxis]) -> int:
+    places = [other.place for other in written]
+    return places.index(axis.place) if axis.place in places else len(places)
+
+
+def _expanded(
+    base: Document,
+    written: Sequence[WrittenAxis],
+    fixed: Sequence[tuple[Path, Node]],
+    is_kind: Callable[[Path], bool],
+) -> tuple[Document, list[Axis]]:
+    """The axes of one kind over the base alone, and the base with what is fixed of that kind."""
+    axes: list[Axis] = []
+    for axis in written:
+        axes += _concrete(axis, [base])
+    for path, node in fixed:
+        if is_kind(path):
+            targets = _targets(path, [base], node.place)
+            axes = [left for axis in axes if (left := _without(axis, targets)) is not None]
+            for target in targets:
+                base = _set(base, target, node)
+    return base, axes
+
+
+def _set(base: Document, target: Path, node: Node) -> Document:
+    changed = set_value(base, target, node.plain())
+    try:
+        ArchSpec.from_document(changed)
+    except ArchbenchError as error:
+        raise moved(error, node.place) from None
+    return changed
+
+
+def _variants(base: Document, parts: Sequence[Axis], depths: Sequence[Axis]) -> list[Document]:
+    """Documents in which, together, every part that can be chosen occurs, at the largest depth."""
+    for axis in depths:
+        numbers = [value for value in axis.values if isinstance(value, int)]
+        for target in axis.targets:
+            base = set_value(base, target, min(max(numbers, default=0), MAX_DEPTH))
+    found = [base]
+    for number in range(max((len(axis.values) for axis in parts), default=0)):
+        variant = base
+        for axis in parts:
+            for target in axis.targets:
+                variant = set_value(variant, target, axis.values[min(number, len(axis.values) - 1)])
+        found.append(variant)
+    return found if not parts else found[1:] + found[:1]
+
+
+def _concrete(axis: WrittenAxis, variants: Sequence[Document]) -> list[Axis]:
+    """One axis for each place that ``each`` stands for."""
+    targets = _targets(axis.path, variants, axis.place)
+    groups: dict[str, list[Path]] = defaultdict(list)
+    for target in targets:
+        groups[concrete_name(axis.path, target)].append(target)
+    values = tuple(node.plain() for node in axis.values)
+    return [
+        Axis(
+            name=name,
+            values=values,
+            targets=tuple(group),
+            when=_condition(axis, group[0]),
+            place=axis.place,
+            value_places=tuple(node.place for node in axis.values),
+        )
+        for name, group in groups.items()
+    ]
+
+
+def _targets(path: Path, variants: Sequence[Document], place: Place) -> list[Path]:
+    found: dict[Path, None] = {}
+    failure: ArchbenchError | None = None
+    for variant in variants:
+        try:
+            found |= dict.fromkeys(expand(variant, path))
+        except SpecError as error:
+            failure = failure or error
+    if not found:
+        assert failure is not None
+        raise moved(failure, place)
+    return sorted(found, key=_indices)
+
+
+def _indices(path: Path) -> tuple[int, ...]:
+    return tuple(segment.index for segment in path.segments if isinstance(segment.index, int))
+
+
+def _condition(axis: WrittenAxis, target: Path) -> Expression | None:
+    """The condition of an axis; its ``each`` means the place of the axis."""
+    if axis.when is None or axis.when_place is None:
+        return None
+    text = axis.when
+    for written, found in zip(axis.path.segments, target.segments, strict=True):
+        if written.index == "each":
+            text = re.sub(rf"\b{written.name}\[\s*each\s*\]", str(found), text)
+    try:
+        condition = parse_expression(text)
+    except SpaceError as error:
+        raise SpaceError(error.message, place=str(axis.when_place), help=error.help) from None
+    if condition.quantities:
+        raise SpaceError(
+            f"when cannot read {condition.quantities[0]}, which hangs on every axis",
+            place=str(axis.when_place),
+            help="state it under require",
+        )
+    return condition
+
+
+def _without(axis: Axis, targets: Iterable[Path]) -> Axis | None:
+    left = tuple(target for target in axis.targets if target not in set(targets))
+    return replace(axis, targets=left) if left else None
+
+
+def _covered(target: Path, parts: Sequence[Axis]) -> bool:
+    return part_slot(target) in {slot(part) for axis in parts for part in axis.targets}
+
+
+def _single(name: str, targets: tuple[Path, ...], node: Node) -> Axis:
+    return Axis(
+        name=name,
+        values=(node.plain(),),
+        targets=targets,
+        when=None,
+        place=node.place,
+        value_places=(node.place,),
+    )
+
+
+def _check_conflicts(axes: Sequence[Axis]) -> None:
+    owners: dict[Slot, Axis] = {}
+    for axis in axes:
+        for target in axis.targets:
+            other = owners.setdefault(slot(target), axis)
+            if other is not axis:
+                _conflict(axis, target, other)
+    for axis in axes:
+        for target in axis.targets:
+            place = slot(target)
+            if place[0] == "layer":
+                whole = owners.get(("field", place[1], "block", place[3]))
+                if whole is not None:
+                    _conflict(axis, target, whole)
+            part = owners.get(part_slot(target) or ())
+            if part is not None and any(place[-1] in value for value in part.values):
+                raise SpaceError(
+                    f"{axis.name}: a choice of {part.name} (line {part.place.line}) sets "
+                    f"{place[-1]} already",
+                    place=str(axis.place),
+                    help="set it in the choices or here, not in both",
+                )
+
+
+def _conflict(axis: Axis, target: Path, other: Axis) -> None:
+    raise SpaceError(
+        f"{axis.name}: {target} is also set by {other.name} in line {other.place.line}",
+        place=str(axis.place),
+        help="keep one of the two axes",
+    )

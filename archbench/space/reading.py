@@ -1,0 +1,252 @@
+"""What does a space file say: its base, axes, requirements and conditions, each with its place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path as FilePath
+from typing import Any
+
+from archbench.errors import ArchbenchError, SpaceError
+from archbench.models import ArchSpec, as_spec
+from archbench.models.path import NETWORK_FIELDS, Path, override
+from archbench.space import field
+from archbench.space.axis import WrittenAxis, is_choice, moved, read_axis, read_path
+from archbench.space.document import Node, Place, first_comment, load_yaml, write_flow
+from archbench.space.expression import Expression, parse_expression
+from archbench.space.section import SECTIONS, Sections, read_sections
+
+KEYS = ("base", "set", "axes", "require", *SECTIONS, "overrides")
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """A condition and where it is written."""
+
+    expression: Expression
+    place: Place
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A space file, read and checked key by key.
+
+    Attributes:
+        name: Of the space and of its candidates.
+        question: The first comment.
+        source: The file, for messages.
+        text: The file with what was set from outside written into it.
+        base: The document of the network from which it starts.
+        axes: As written.
+        fixed: Places that are set from outside.
+        require: The requirements as written.
+        sections: The conditions of the search.
+    """
+
+    name: str
+    question: str
+    source: str
+    text: str
+    base: Mapping[str, Any]
+    axes: tuple[WrittenAxis, ...]
+    fixed: tuple[tuple[Path, Node], ...]
+    require: tuple[Requirement, ...]
+    sections: Sections
+
+
+def read_space(
+    text: str, *, source: str, name: str | None = None, overrides: Sequence[str] = ()
+) -> Reading:
+    """The space that a text describes.
+
+    Args:
+        text: The file's text.
+        source: The file, for messages and, without its ending, for the name.
+        name: The name, where neither the file's nor its key ``name`` should give it.
+        overrides: ``PATH=VALUE``, as if written under ``overrides``.
+
+    Raises:
+        SpaceError: Anything in it is not allowed, with line and column.
+    """
+    root = load_yaml(text, source=source)
+    if not isinstance(root.value, Mapping):
+        root.fail(f"a space file is a mapping, got {root.kind}", help="begin with  base: NAME")
+    members = field.entries(root, noun="key", allowed=(*KEYS, *NETWORK_FIELDS))
+    settings = _settings(members.get("overrides"), overrides)
+    axes = field.entries(members["axes"], noun="axis") if "axes" in members else {}
+    written = {str(read_path(key, place=_at(node))): (key, node) for key, node in axes.items()}
+    if len(written) < len(axes):
+        members["axes"].fail("two axes have the same path")
+    fixed = []
+    for key, node in settings.items():
+        head = key.split(".")[0]
+        if head in SECTIONS:
+            members[head] = _with_setting(members.get(head), key, node)
+        else:
+            path = read_path(key, place=node.place)
+            if str(path) in written and is_choice(node):
+                written[str(path)] = (key, node)
+            else:
+                written.pop(str(path), None)
+                fixed.append((path, node))
+    return Reading(
+        name=name or _name(members, source),
+        question=first_comment(text),
+        source=source,
+        text=_with_overrides(text, overrides, settings, source=source),
+        base=_base(members, root),
+        axes=tuple(read_axis(key, node) for key, node in written.values()),
+        fixed=tuple(fixed),
+        require=tuple(_requirements(members.get("require"))),
+        sections=read_sections(members),
+    )
+
+
+def read_setting(text: str) -> tuple[str, Node]:
+    """Path and value of ``PATH=VALUE``, the value as YAML.
+
+    Raises:
+        SpaceError: There is no path or no value.
+    """
+    key, sign, value = text.partition("=")
+    key = key.strip()
+    if not sign or not key or not value.strip():
+        raise SpaceError(
+            f"{text[:80]!r} is no setting", place="--set", help="write it like PATH=VALUE"
+        )
+    return key, load_yaml(value, source=f"--set {key}")
+
+
+def _settings(node: Node | None, overrides: Sequence[str]) -> dict[str, Node]:
+    found = field.entries(node, noun="path") if node is not None else {}
+    return found | dict(map(read_setting, overrides))
+
+
+def _with_setting(section: Node | None, key: str, node: Node) -> Node:
+    """A section with one key set from outside, or all of it."""
+    _, _, name = key.partition(".")
+    if not name:
+        return Node(node.value, node.place, node.place)
+    entries = dict(section.value) if section and isinstance(section.value, Mapping) else {}
+    entries[name] = Node(node.value, node.place, node.place)
+    return Node(entries, section.place if section else node.place)
+
+
+def _with_overrides(
+    text: str, overrides: Sequence[str], settings: Mapping[str, Node], *, source: str
+) -> str:
+    """The text with the settings at its end, so that it says what was really searched."""
+    if not overrides:
+        return text
+    root = load_yaml(text, source=source)
+    assert isinstance(root.value, Mapping)
+    before = root.value.get("overrides")
+    given = dict(map(read_setting, overrides))
+    lines = [f"  {key}: {write_flow(node.plain())}" for key, node in given.items()]
+    header = [] if before is not None else ["", "# Set from outside the file:", "overrides:"]
+    longer = "\n".join([text.rstrip("\n"), *header, *lines]) + "\n"
+    try:
+        again = load_yaml(longer, source=source)
+        members = field.entries(again, noun="key")
+        same = {
+            key: node.plain()
+            for key, node in field.entries(members["overrides"], noun="path").items()
+        }
+    except (SpaceError, KeyError):
+        same = {}
+    if same != {key: node.plain() for key, node in settings.items()}:
+        raise SpaceError(
+            "what is set cannot be written at the end of this file",
+            place=source,
+            help="write its keys in block style, one a line, and overrides last",
+        )
+    return longer
+
+
+def _name(members: Mapping[str, Node], source: str) -> str:
+    if "name" in members:
+        return field.word(members["name"])
+    stem = FilePath(source).name.removesuffix(".yaml").removesuffix(".yml")
+    return field.word(Node(stem, Place(source, 1, 1)))
+
+
+def _base(members: Mapping[str, Node], root: Node) -> Mapping[str, Any]:
+    network = {key: members[key] for key in NETWORK_FIELDS if key in members and key != "name"}
+    start = members.get("base")
+    if start is None and "stages" not in network:
+        root.fail(
+            "there is no network to start from",
+            help="write  base: NAME  of a published network, or stages as `archbench models show` "
+            "prints them",
+        )
+    if start is not None and network:
+        key, node = next(iter(network.items()))
+        node.fail_at_key(f"{key} stands beside base", help="write it under set")
+    if start is not None and isinstance(start.value, Mapping):
+        network = field.entries(start, noun="key", allowed=NETWORK_FIELDS)
+        start = None
+    if start is not None:
+        document = _published(start)
+    else:
+        document = _spec({key: node.plain() for key, node in network.items()}, network, root)
+    return _set(document, members.get("set"))
+
+
+def _published(node: Node) -> dict[str, Any]:
+    try:
+        return as_spec(field.text(node)).to_document()
+    except SpaceError:
+        raise
+    except ArchbenchError as error:
+        raise moved(error, node.place) from None
+
+
+def _spec(document: dict[str, Any], network: Mapping[str, Node], root: Node) -> dict[str, Any]:
+    try:
+        return ArchSpec.from_document(document).to_document()
+    except ArchbenchError as error:
+        raise moved(error, _nearest(network, error.place or "", root)) from None
+
+
+def _nearest(network: Mapping[str, Node], place: str, root: Node) -> Place:
+    """Where the innermost part of a path is written that the file has."""
+    found: Any = network
+    node = root
+    for name in place.replace("[", ".").replace("]", "").split("."):
+        members = dict(enumerate(found)) if isinstance(found, tuple) else found
+        key: Any = int(name) if name.isdigit() else name
+        if not isinstance(members, Mapping) or key not in members:
+            break
+        node = members[key]
+        found = node.value
+    return node.place
+
+
+def _set(document: dict[str, Any], node: Node | None) -> Mapping[str, Any]:
+    if node is None:
+        return document
+    for key, value in field.entries(node, noun="path").items():
+        path = read_path(key, place=_at(value))
+        try:
+            document = override(document, path, value.plain())
+            ArchSpec.from_document(document)
+        except ArchbenchError as error:
+            raise moved(error, _at(value)) from None
+    return document
+
+
+def _requirements(node: Node | None) -> list[Requirement]:
+    if node is None or node.value is None:
+        return []
+    found = []
+    for item in field.items(node, noun="requirements"):
+        text = field.text(item)
+        try:
+            found.append(Requirement(parse_expression(text), item.place))
+        except SpaceError as error:
+            raise SpaceError(error.message, place=str(item.place), help=error.help) from None
+    return found
+
+
+def _at(node: Node) -> Place:
+    return node.key_place or node.place

@@ -1,0 +1,193 @@
+"""Under which conditions is searched: the sections of a space file beside its axes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Literal
+
+from archbench.models.rewrite import STEMS
+from archbench.space import field
+from archbench.space.document import Node
+
+Direction = Literal["max", "min"]
+COSTS = ("latency_ms", "macs", "params", "activations")
+PRECISIONS = ("fp32", "bf16", "fp16")
+
+
+_DEVICE = re.compile(r"cpu|cuda(:\d{1,3})?")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetSection:
+    """On what the latency is measured.
+
+    Attributes:
+        device: ``cpu``, ``cuda`` or ``cuda:1``.
+        threads: CPU threads of one forward pass.
+        backend: What runs the network.
+        batch: Images per forward pass.
+        precision: ``fp32``, ``bf16`` or ``fp16``.
+    """
+
+    device: str = "cpu"
+    threads: int = 1
+    backend: str = "eager"
+    batch: int = 1
+    precision: str = "fp32"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProxySection:
+    """On what the accuracy is measured.
+
+    Attributes:
+        data: Name of the data set, for example ``folder:PATH``.
+        resolution: Side of the proxy's images in pixels.
+        stem: ``keep_grid`` reduces the first embed's stride so that the token grid stays about
+            that of the target; ``as_is`` changes nothing.
+        rungs: Epochs trained in all at each rung, rising.
+        seeds: Trainings of each candidate.
+        batch: Images per training step.
+    """
+
+    data: str = "cluttered_digits"
+    resolution: int = 64
+    stem: str = "keep_grid"
+    rungs: tuple[int, ...] = (4, 8)
+    seeds: int = 1
+    batch: int = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchSection:
+    """How candidates are proposed, and how many.
+
+    Attributes:
+        sampler: Name of the sampler.
+        trials: Candidates that are evaluated at most.
+        time_limit_s: Seconds after which no candidate is begun (``time: 20m``), or None.
+        seed: Of the sampler, and of training.
+        workers: Child processes; None for as many as the machine serves.
+        timeout_s: Seconds after which one candidate's evaluation is ended (``timeout: 10m``).
+        confirm: Whether the front's members are timed again at the end.
+    """
+
+    sampler: str = "tpe"
+    trials: int = 40
+    time_limit_s: float | None = None
+    seed: int = 0
+    workers: int | None = None
+    timeout_s: float = 600.0
+    confirm: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sections:
+    """All conditions of a search; objectives and limits by the name of their quantity."""
+
+    target: TargetSection
+    objectives: Mapping[str, Direction]
+    limits: Mapping[str, float]
+    proxy: ProxySection
+    search: SearchSection
+
+
+SECTIONS = ("target", "objectives", "limits", "proxy", "search")
+
+
+def read_sections(members: Mapping[str, Node]) -> Sections:
+    """The sections that are written, with defaults for all that is not.
+
+    Raises:
+        SpaceError: A key is unknown or a value not allowed, with line and column.
+    """
+    return Sections(
+        target=TargetSection(**_read(members.get("target"), "target", _TARGET)),
+        objectives=_objectives(members.get("objectives")),
+        limits=_read(members.get("limits"), "limit", dict.fromkeys(COSTS, field.positive)),
+        proxy=ProxySection(**_read(members.get("proxy"), "proxy", _PROXY)),
+        search=SearchSection(**_renamed(_read(members.get("search"), "search", _SEARCH))),
+    )
+
+
+def _read(
+    node: Node | None, noun: str, readers: Mapping[str, Callable[[Node], Any]]
+) -> dict[str, Any]:
+    if node is None:
+        return {}
+    noun = noun if noun == "limit" else f"key of {noun}"
+    return field.read(field.entries(node, noun=noun, allowed=readers), readers)
+
+
+def _renamed(values: dict[str, Any]) -> dict[str, Any]:
+    names = {"time": "time_limit_s", "timeout": "timeout_s"}
+    return {names.get(key, key): value for key, value in values.items()}
+
+
+def _objectives(node: Node | None) -> dict[str, Direction]:
+    if node is None:
+        return {"proxy_accuracy": "max", "latency_ms": "min"}
+    members = field.entries(node, noun="objective", allowed=("accuracy", "proxy_accuracy", *COSTS))
+    found: dict[str, Direction] = {}
+    for name, direction in members.items():
+        is_accuracy = name not in COSTS
+        wanted: Direction = "max" if is_accuracy else "min"
+        if direction.value != wanted:
+            direction.fail(f"{name} can only be {wanted}, got {field.shown(direction)}")
+        found["proxy_accuracy" if is_accuracy else name] = wanted
+    if "proxy_accuracy" not in found or len(found) < 2:
+        node.fail(
+            "a front needs accuracy and at least one cost",
+            help=f"costs: {', '.join(COSTS)}",
+        )
+    return found
+
+
+def _device(node: Node) -> str:
+    if not isinstance(node.value, str) or not _DEVICE.fullmatch(node.value):
+        node.fail(f"{field.shown(node)} is not cpu, cuda or cuda:N")
+    return node.value
+
+
+def _rungs(node: Node) -> tuple[int, ...]:
+    rungs = tuple(field.whole(rung, high=100_000) for rung in field.items(node, noun="epochs"))
+    if not rungs or any(later <= earlier for earlier, later in pairwise(rungs)):
+        node.fail("rungs are epochs trained in all, so they rise", help="write them like [4, 8]")
+    return rungs
+
+
+def _seed(node: Node) -> int:
+    return field.whole(node, low=0, high=2**31 - 1)
+
+
+def _resolution(node: Node) -> int:
+    return field.whole(node, low=8, high=4096)
+
+
+_TARGET: Mapping[str, Callable[[Node], Any]] = {
+    "device": _device,
+    "threads": lambda node: field.whole(node, high=1024),
+    "backend": field.word,
+    "batch": lambda node: field.whole(node, high=65536),
+    "precision": lambda node: field.one_of(node, PRECISIONS),
+}
+_PROXY: Mapping[str, Callable[[Node], Any]] = {
+    "data": field.text,
+    "resolution": _resolution,
+    "stem": lambda node: field.one_of(node, STEMS),
+    "rungs": _rungs,
+    "seeds": lambda node: field.whole(node, high=100),
+    "batch": lambda node: field.whole(node, low=2, high=65536),
+}
+_SEARCH: Mapping[str, Callable[[Node], Any]] = {
+    "sampler": field.word,
+    "trials": field.whole,
+    "time": field.duration,
+    "seed": _seed,
+    "workers": lambda node: field.whole(node, high=4096),
+    "timeout": field.duration,
+    "confirm": field.flag,
+}

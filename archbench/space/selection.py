@@ -1,0 +1,237 @@
+"""How many candidates are there, which are they, and how is one drawn so that all are equal?
+
+Axes that decide about each other form components, and components multiply. Within one, axes are
+taken in order, and what is remembered of those before is only what later ones hang on: so layers
+under a depth are counted by multiplication, not by enumeration.
+"""
+
+from __future__ import annotations
+
+import random
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+from math import prod
+
+from archbench.errors import SpaceError
+from archbench.space.alias import Aliases
+from archbench.space.axis import Axis, Choices
+from archbench.space.wiring import Wiring
+
+MAX_STATES = 200_000
+
+State = tuple[int | None, ...]
+Condition = Callable[[Axis, Choices], bool]
+
+
+class Selection:
+    """The choices of a space: activity, number, order, chance.
+
+    Args:
+        wiring: The axes and what they hang on.
+        aliases: Which of their values are the same choice.
+        holds: Whether the ``when`` of an axis holds, given the choices of its controllers.
+    """
+
+    def __init__(self, wiring: Wiring, aliases: Aliases, *, holds: Condition) -> None:
+        self._wiring = wiring
+        self._aliases = aliases
+        self._holds = holds
+        self._restricted: dict[frozenset[tuple[str, int]], Component] = {}
+        self._known: dict[tuple[str, State], tuple[int, ...]] = {}
+
+    @property
+    def axes(self) -> tuple[Axis, ...]:
+        """In the order in which they are asked."""
+        return self._wiring.axes
+
+    def representatives(self, axis: Axis, choices: Choices) -> tuple[int, ...]:
+        """For each value, the value that stands for it; empty where the axis is inactive."""
+        controllers = self._wiring.controllers[axis.name]
+        key = (axis.name, tuple(choices.get(name) for name in sorted(controllers)))
+        found = self._known.get(key)
+        if found is None:
+            found = ()
+            if self._wiring.has_effect(axis, choices) and self._holds(axis, choices):
+                found = tuple(self._aliases.representatives(axis, choices))
+            self._known[key] = found
+        return found
+
+    def options(self, axis: Axis, choices: Choices) -> Sequence[int]:
+        """The values that differ; empty where the axis is inactive."""
+        return sorted(set(self.representatives(axis, choices)))
+
+    def choose(self, chooser: Callable[[Axis], int]) -> Choices:
+        """Choices made axis by axis; only active axes are asked.
+
+        Raises:
+            ValueError: The chooser gives an index that the axis does not have.
+        """
+        choices: Choices = {}
+        for axis in self.axes:
+            standing = self.representatives(axis, choices)
+            if standing:
+                index = chooser(axis)
+                if not 0 <= index < len(standing):
+                    raise ValueError(f"{axis.name} has no value number {index}")
+                choices[axis.name] = standing[index]
+        return choices
+
+    @property
+    def size(self) -> int:
+        """The exact number of candidates, feasible or not."""
+        return prod(component.size for component in self.components)
+
+    def sample(
+        self, rng: random.Random, *, given: Mapping[str, int] | None = None
+    ) -> Choices | None:
+        """Choices drawn so that every candidate is as likely as every other.
+
+        Args:
+            rng: The source of chance.
+            given: Values that must be chosen; None is returned where no candidate has them.
+        """
+        found: Choices = {}
+        for component in self.components:
+            own = {name: index for name, index in (given or {}).items() if name in component.names}
+            drawn = (self._given(component, own) if own else component).sample(rng)
+            if drawn is None:
+                return None
+            found |= drawn
+        return {axis.name: found[axis.name] for axis in self.axes if axis.name in found}
+
+    def enumerate(self) -> Iterator[Choices]:
+        """Every candidate once, in the order of the axes and their values."""
+        axes = self.axes
+        choices: Choices = {}
+        waiting: list[Iterator[int | None]] = []
+        while True:
+            if len(waiting) == len(axes):
+                yield dict(choices)
+            else:
+                waiting.append(iter(self.options(axes[len(waiting)], choices) or (None,)))
+            while waiting:
+                name = axes[len(waiting) - 1].name
+                choices.pop(name, None)
+                try:
+                    index = next(waiting[-1])
+                except StopIteration:
+                    waiting.pop()
+                    continue
+                if index is not None:
+                    choices[name] = index
+                break
+            else:
+                return
+
+    @cached_property
+    def components(self) -> tuple[Component, ...]:
+        """The axes in groups that hang together, each counted.
+
+        Raises:
+            SpaceError: A group is too entangled to be counted.
+        """
+        return tuple(self._component(axes, {}) for axes in self._groups())
+
+    def _given(self, component: Component, given: Mapping[str, int]) -> Component:
+        key = frozenset(given.items())
+        if key not in self._restricted:
+            self._restricted[key] = self._component(component.axes, given)
+        return self._restricted[key]
+
+    def _groups(self) -> list[list[Axis]]:
+        groups: dict[str, set[str]] = {axis.name: {axis.name} for axis in self.axes}
+        for axis in self.axes:
+            for other in self._wiring.controllers[axis.name]:
+                if groups[other] is not groups[axis.name]:
+                    joined = groups[axis.name] | groups[other]
+                    groups |= dict.fromkeys(joined, joined)
+        seen = {id(group): group for group in groups.values()}
+        return [[axis for axis in self.axes if axis.name in group] for group in seen.values()]
+
+    def _component(self, axes: Sequence[Axis], given: Mapping[str, int]) -> Component:
+        """A group with the number of ways to go on from every state that can be reached."""
+        deciding = [self._wiring.controllers[axis.name] for axis in axes]
+        live: list[tuple[str, ...]] = []
+        for place in range(len(axes) + 1):
+            needed = frozenset[str]().union(*deciding[place:])
+            live.append(tuple(axis.name for axis in axes[:place] if axis.name in needed))
+        steps: list[dict[State, dict[int | None, State]]] = []
+        states: set[State] = {()}
+        for place, axis in enumerate(axes):
+            step = {}
+            for state in states:
+                before = dict(zip(live[place], state, strict=True))
+                chosen = {name: index for name, index in before.items() if index is not None}
+                options: Sequence[int | None] = self.options(axis, chosen) or (None,)
+                if axis.name in given:
+                    options = [index for index in options if index == given[axis.name]]
+                step[state] = {
+                    index: tuple({**before, axis.name: index}[name] for name in live[place + 1])
+                    for index in options
+                }
+            steps.append(step)
+            states = {after for ways in step.values() for after in ways.values()}
+            if len(states) > MAX_STATES:
+                raise SpaceError(
+                    f"{axis.name} and the axes before it hang together in more than "
+                    f"{MAX_STATES:,} ways, too many to count",
+                    place=str(axis.place),
+                    help="let fewer axes depend on each other",
+                )
+        return Component(tuple(axes), tuple(steps), _ways(steps))
+
+
+@dataclass(frozen=True)
+class Component:
+    """Axes that hang together.
+
+    Attributes:
+        axes: In the order in which they are asked.
+        steps: For each axis, from each state, each choice (None for none) and the state after it.
+        ways: Before each axis, in each state, the number of ways to go on to the end.
+    """
+
+    axes: tuple[Axis, ...]
+    steps: tuple[Mapping[State, Mapping[int | None, State]], ...]
+    ways: tuple[Mapping[State, int], ...]
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of its axes."""
+        return frozenset(axis.name for axis in self.axes)
+
+    @property
+    def size(self) -> int:
+        """The number of its different choices."""
+        return self.ways[0][()]
+
+    def sample(self, rng: random.Random) -> Choices | None:
+        """One of its choices, all equally likely; None where there is none."""
+        if not self.size:
+            return None
+        choices: Choices = {}
+        state: State = ()
+        for place, axis in enumerate(self.axes):
+            step = self.steps[place][state]
+            weights = [self.ways[place + 1][after] for after in step.values()]
+            number = rng.randrange(sum(weights))  # exact, however large, unlike floats
+            drawn = bisect_right(list(accumulate(weights)), number)
+            index, state = list(step.items())[drawn]
+            if index is not None:
+                choices[axis.name] = index
+        return choices
+
+
+def _ways(
+    steps: Sequence[Mapping[State, Mapping[int | None, State]]],
+) -> tuple[Mapping[State, int], ...]:
+    found: list[dict[State, int]] = [{(): 1}]
+    for step in reversed(steps):
+        after = found[-1]
+        found.append(
+            {state: sum(after[then] for then in ways.values()) for state, ways in step.items()}
+        )
+    return tuple(reversed(found))
