@@ -12,50 +12,77 @@ _EPOCHS = 100
 
 def commands(summary: Summary) -> Markup:
     """The commands with what each is for."""
-    name = shlex.quote(summary.name)
-    space = shlex.quote(str(summary.header.get("space_name") or "SPACE"))
-    entries = []
-    begun = summary.header.get("command")
-    if isinstance(begun, str) and begun:
-        seed = summary.header.get("seed")
-        with_seed = "" if seed is None else f" Its seed was {seed}."
-        entries.append(("Run this study again", f"As it was begun.{with_seed}", begun))
-    entries += [
+    entries = [
+        (
+            "Run it again",
+            "The same search with the same seed, as a study of its own.",
+            again_command(summary),
+        ),
         (
             "Go on with it",
-            "It resumes exactly where it stands; more trials may be asked for.",
-            f"archbench search {space} --name {name} --resume",
+            "It resumes exactly where it stands; add --trials for more.",
+            resume_command(summary),
         ),
-        ("Write this report again", "", f"archbench report {name}"),
+        ("Write this report anew", "", f"archbench report {shlex.quote(_place(summary))}"),
     ]
     if summary.front:
         best = max(summary.front, key=lambda record: record.proxy_accuracy or 0)
         entries.append(
             (
                 "Train a design for longer",
-                f"Trial {best.number} is the most accurate here; any other row works alike.",
+                f"Trial {best.number} is the most accurate here; any other works alike.",
                 train_command(summary, best.number),
             )
         )
     return html(
         "{}",
         [
-            html("<h3>{}</h3>\n<p>{}</p>\n{}\n", title, purpose, code(command))
+            html(
+                "<h3>{}</h3>\n{}{}\n",
+                title,
+                html("<p>{}</p>\n", purpose) if purpose else "",
+                code(command),
+            )
             for title, purpose, command in entries
         ],
     )
 
 
+def again_command(summary: Summary) -> str:
+    """The command that makes the same study under another name; later options win."""
+    seed = summary.header.get("seed")
+    with_seed = "" if seed is None else f" --seed {seed}"
+    return f"{_begun(summary)}{with_seed} --name {shlex.quote(f'{summary.name}-again')}"
+
+
+def resume_command(summary: Summary) -> str:
+    """The command that goes on with the study."""
+    begun = _begun(summary)
+    return begun if "--resume" in begun else f"{begun} --resume"
+
+
 def train_command(summary: Summary, number: int) -> str:
-    """The command that trains one design of the study, on the user's images or the proxy's."""
+    """The command that trains one design of the study, on the user's images or a folder's."""
     data = str(summary.proxy.get("data", ""))
     images = shlex.quote(data) if data.startswith("folder:") else "folder:PATH"
-    return (
-        f"archbench train {shlex.quote(f'{summary.name}:{number}')} --data {images} "
-        f"--epochs {_EPOCHS}"
-    )
+    trial = shlex.quote(f"{_place(summary)}:{number}")
+    return f"archbench train {trial} --data {images} --epochs {_EPOCHS}"
 
 
 def code(text: str) -> Markup:
     """Text to copy."""
     return html('<div class="code"><pre>{}</pre></div>', text)
+
+
+def _begun(summary: Summary) -> str:
+    command = summary.header.get("command")
+    if isinstance(command, str) and command:
+        return command
+    space = shlex.quote(str(summary.header.get("space_name") or "SPACE"))
+    return f"archbench search {space} --name {shlex.quote(summary.name)}"
+
+
+def _place(summary: Summary) -> str:
+    """What names the study on the command line: its name alone only among the results."""
+    path = summary.study.path
+    return path.name if path.parent.name == "results" else str(path)

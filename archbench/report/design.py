@@ -23,11 +23,11 @@ def designs(summary: Summary) -> Markup:
 
 def _design(summary: Summary, record: TrialRecord) -> Markup:
     return html(
-        '<details id="design-{}"><summary><b>Trial {}</b>{}</summary><div class="inner">\n'
+        '<details id="design-{}"><summary><b>Trial {}</b> {}</summary><div class="inner">\n'
         "{}\n{}\n{}\n</div></details>\n",
         record.number,
         record.number,
-        [html("<span>{}</span>", text) for text in _headline(record)],
+        [html("<span>{}</span> ", text) for text in _headline(record)],
         _facts(record),
         code(to_yaml(record.spec)),
         code(train_command(summary, record.number)),

@@ -10,7 +10,7 @@ from typing import Any
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
 _NOT_TEXT = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n"})
 _WIDTH = 96
-_FORCED_BLOCK = frozenset({"stages"})
+_OPEN = frozenset({"stages"})  # lists whose items get lines of their own, however short
 
 
 def to_yaml(document: Mapping[str, Any]) -> str:
@@ -46,31 +46,39 @@ def _mapping_lines(document: Mapping[Any, Any]) -> list[str]:
     for key, value in document.items():
         name = _scalar(key)
         flow = to_flow(value)
-        if not _is_block(key, value, width=len(name) + 2 + len(flow)):
+        is_open = key in _OPEN
+        if not _is_block(value, width=len(name) + 2 + len(flow), is_open=is_open):
             lines.append(f"{name}: {flow}")
             continue
-        inner = _mapping_lines(value) if isinstance(value, Mapping) else _sequence_lines(value)
+        inner = _inner_lines(value, is_open=is_open)
         lines += [f"{name}:", *(f"  {line}" for line in inner)]
     return lines
 
 
-def _sequence_lines(items: Sequence[Any]) -> list[str]:
+def _inner_lines(value: Any, *, is_open: bool = False) -> list[str]:
+    if isinstance(value, Mapping):
+        return _mapping_lines(value)
+    return _sequence_lines(value, is_open=is_open)
+
+
+def _sequence_lines(items: Sequence[Any], *, is_open: bool) -> list[str]:
     lines = []
     for item in items:
         flow = to_flow(item)
-        if not _is_block(None, item, width=2 + len(flow)):
+        is_part = is_open and isinstance(item, Mapping)
+        if not _is_block(item, width=2 + len(flow), is_open=is_part):
             lines.append(f"- {flow}")
             continue
-        inner = _mapping_lines(item) if isinstance(item, Mapping) else _sequence_lines(item)
+        inner = _inner_lines(item)
         lines += [f"- {inner[0]}", *(f"  {line}" for line in inner[1:])]
     return lines
 
 
-def _is_block(key: object, value: Any, *, width: int) -> bool:
-    """Whether a part gets lines of its own: the stages always, others when they are too long."""
+def _is_block(value: Any, *, width: int, is_open: bool) -> bool:
+    """Whether a part gets lines of its own: open ones, long ones, and those with parts within."""
     if not value or not (isinstance(value, Mapping) or _is_sequence(value)):
         return False
-    if key in _FORCED_BLOCK or width > _WIDTH:
+    if is_open or width > _WIDTH:
         return True
     children = value.values() if isinstance(value, Mapping) else value
     return any(isinstance(child, Mapping) and child for child in children)

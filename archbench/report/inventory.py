@@ -70,9 +70,9 @@ def outcomes(summary: Summary) -> Markup:
     if not rows:
         return Markup()
     return html(
-        '<div class="scroll"><table><thead><tr><th>state</th><th class="number">trials</th>'
-        "<th>what it means, and the commonest reasons</th></tr></thead><tbody>\n{}</tbody>"
-        "</table></div>",
+        '<div class="scroll" tabindex="0"><table><thead><tr><th>state</th>'
+        '<th class="number">trials</th><th>what it means, and the commonest reasons</th></tr>'
+        "</thead><tbody>\n{}</tbody></table></div>",
         rows,
     )
 
@@ -82,13 +82,13 @@ def conditions(summary: Summary) -> Markup:
     header = summary.header
     groups = (
         ("Latency", part(header, "conditions")),
-        ("Proxy training", {**summary.proxy, **part(header, "plan")}),
         ("Machine and software", part(header, "environment")),
+        ("Proxy training", {**summary.proxy, **part(header, "plan")}),
     )
     return html(
-        "{}",
+        '<div class="groups">{}</div>',
         [
-            html("<h3>{}</h3>\n{}", title, _facts(_said(content)))
+            html("<div><h3>{}</h3>\n{}</div>\n", title, _facts(_said(content)))
             for title, content in groups
             if content
         ],
@@ -114,8 +114,9 @@ def _axes(summary: Summary) -> Markup:
         for axis, values in tried.items()
     ]
     return html(
-        '<div class="scroll"><table><thead><tr><th>axis</th><th>values tried, how often; blue: on '
-        "the front, how often</th></tr></thead><tbody>\n{}</tbody></table></div>",
+        '<div class="scroll" tabindex="0"><table class="stacked"><thead><tr><th>axis</th>'
+        "<th>values tried, how often; blue: those on the front</th></tr></thead><tbody>\n{}</tbody>"
+        "</table></div>",
         rows,
     )
 
@@ -139,7 +140,7 @@ def _in_order(values: Counter[str]) -> list[tuple[str, int]]:
 
 
 def _chip(value: str, count: int, on_front: int) -> Markup:
-    times = f"{count}, {on_front} on the front" if on_front else f"{count}"
+    times = f"{count}, {on_front} on front" if on_front else f"{count}"
     return html(
         '<span class="chip{}">{} <small>×{}</small></span>',
         " front" if on_front else "",

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _ERROR_BARS_UP_TO = 80  # of the dominated trials; more only hide one another
 _CROWD = 400  # marks of one kind, beyond which they are smaller and fainter
-_RASTER_FROM = 1500  # marks of one kind, beyond which they are drawn as an image
+_RASTER_FROM = 1000  # marks of one kind, beyond which they are drawn as an image
 
 _Box = tuple[float, float, float, float]
 

@@ -22,7 +22,7 @@ _WIDE, _NARROW = 8.0, 3.9  # inches; the page shows the one that fits
 _SECTIONS = (
     ("front", "The front"),
     ("designs", "The designs"),
-    ("references", "Published networks"),
+    ("references", "Published networks, untrained"),
     ("searched", "What was searched"),
     ("outcomes", "How the trials ended"),
     ("curves", "Learning curves"),
@@ -119,9 +119,7 @@ def _key_figures(summary: Summary) -> Markup:
             entries.append(("fastest on the front", f"{text} ms", f"trial {fastest.number}"))
     if summary.chance is not None:
         entries.append(("chance", percent(summary.chance), "always the commonest class"))
-    entries.append(
-        ("hypervolume", f"{summary.study.hypervolume():.3f}", "share of the box, 0 to 1")
-    )
+    entries.append(("hypervolume", f"{summary.study.hypervolume():.3f}", "0 to 1"))
     seconds = number(summary.header.get("seconds"))
     if seconds is not None:
         entries.append(("search time", duration(seconds), ""))

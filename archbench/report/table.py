@@ -31,9 +31,9 @@ def front_table(summary: Summary) -> Markup:
     headings = [
         html("<th>{}</th>", "trial"),
         _number_heading("latency", "ms, 95 % interval"),
-        html("<th>{}</th>", "measurement"),
         _number_heading("proxy accuracy", "± standard error"),
         _number_heading("test accuracy", "sealed share"),
+        html("<th>{}</th>", "measurement"),
         _number_heading("parameters", ""),
         _number_heading("MACs", "one image"),
         html("<th>{}</th>", "digest"),
@@ -56,7 +56,7 @@ def reference_table(summary: Summary) -> Markup:
     ]
     rows = [
         html(
-            "<tr><td>{}</td>{}{}{}{}</tr>",
+            '<tr><td class="name">{}</td>{}{}{}{}</tr>',
             reference.name,
             _latency_cell(reference.latency),
             _verdict_cell(reference.latency),
@@ -111,9 +111,9 @@ def _front_row(summary: Summary, record: TrialRecord) -> Markup:
         record.number,
         record.number,
         _latency_cell(record.latency),
-        _verdict_cell(record.latency),
         _share_cell(record.proxy_accuracy, summary.accuracy_error(record)),
         _share_cell(record.test_accuracy, summary.test_error(record)),
+        _verdict_cell(record.latency),
         _count_cell(record.params),
         _count_cell(record.macs),
         record.digest,
@@ -137,7 +137,7 @@ def _trial_row(summary: Summary, record: TrialRecord) -> Markup:
 
 def _table(headings: Sequence[Markup], rows: Sequence[Markup]) -> Markup:
     return html(
-        '<div class="scroll"><table class="sortable">\n<thead><tr>{}</tr></thead>\n'
+        '<div class="scroll" tabindex="0"><table class="sortable">\n<thead><tr>{}</tr></thead>\n'
         "<tbody>\n{}</tbody>\n</table></div>",
         headings,
         [html("{}\n", row) for row in rows],

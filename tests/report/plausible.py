@@ -6,10 +6,14 @@ import hashlib
 import json
 import math
 import random
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from archbench.records.environment import Environment
 from archbench.records.measurement import Conditions, Measurement
+from archbench.records.snapshot import Reference, Snapshot
+from archbench.records.study import StudyReader
 from archbench.records.trial import CurvePoint, Failure, TrialRecord
 
 CONDITIONS = Conditions(resolution=(32, 32))
@@ -210,3 +214,30 @@ def trials(count: int = 40, *, seed: int = 3, limit: float = 1.4) -> list[TrialR
     """So many trials of one study."""
     rng = random.Random(seed)
     return [trial(number, rng, limit=limit) for number in range(count)]
+
+
+def references() -> tuple[Reference, ...]:
+    """Published networks measured beside the study: one near its trials, one far out."""
+    rng = random.Random(1)
+    sizes = (("levit_128s", 1.93, 7_391_290, 9_000_000), ("cvt_13", 7.7, 19_600_000, 94_000_000))
+    return tuple(
+        Reference(name=name, latency=measurement(value, rng), params=params, macs=macs)
+        for name, value, params, macs in sizes
+    )
+
+
+def study(
+    *,
+    records: Sequence[TrialRecord] | None = None,
+    head: dict[str, Any] | None = None,
+    beside: Sequence[Reference] | None = None,
+    path: Path = Path("results/quickstart"),
+) -> StudyReader:
+    """A study that holds all this; nothing is written anywhere."""
+    snapshot = Snapshot(
+        header=header() if head is None else head,
+        trials=tuple(trials() if records is None else records),
+        references=tuple(references() if beside is None else beside),
+        measurements=(),
+    )
+    return StudyReader(path, snapshot=snapshot)

@@ -20,8 +20,8 @@ def write(study: StudyReader, folder: Path) -> Path:
     stay as they are, at full precision.
     """
     table = study.front()
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)  # with the default \r\n; else it leaves a lone \r unquoted
     names = [column.name for column in columns_of("front")]
     writer.writerow(names)
     for row in table[names].itertuples(index=False):

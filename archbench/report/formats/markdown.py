@@ -23,7 +23,9 @@ _COLUMNS = (
     ("MACs", "---:"),
     ("digest", ":---"),
 )
-_PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
+# What means something anywhere in a line, and what does at its beginning only.
+_ANYWHERE = re.compile(r"[\\`*_\[\]<>&|#@~!$]|:(?=/)|(?<=www)\.", re.IGNORECASE)
+_AT_START = re.compile(r"^([-+=]|\d+(?=[.)]))")
 _ENTITIES = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
 
 
@@ -40,7 +42,14 @@ def escaped(text: str) -> str:
     def escape(found: re.Match[str]) -> str:
         return _ENTITIES.get(found.group(), f"\\{found.group()}")
 
-    return _PUNCTUATION.sub(escape, visible(one_line(text, length=1000)))
+    line = _ANYWHERE.sub(escape, visible(one_line(text, length=1000)))
+    return _AT_START.sub(_escaped_start, line)
+
+
+def _escaped_start(found: re.Match[str]) -> str:
+    """A list item or an underline begins here, unless its mark is spelt out."""
+    mark = found.group()
+    return f"&#{ord(mark[0])};{mark[1:]}"
 
 
 def _text(summary: Summary) -> str:

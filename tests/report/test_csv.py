@@ -1,0 +1,68 @@
+"""The front opens in a spreadsheet as data, never as a formula."""
+
+from __future__ import annotations
+
+import csv
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from archbench.records.column import columns_of
+from archbench.report.formats import csv as csv_format
+
+from . import plausible
+from .hostile import PAYLOADS
+
+
+def rows_of(path: Path) -> list[list[str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.reader(file))
+
+
+def test_it_has_every_column_and_member(tmp_path: Path) -> None:
+    head, *rows = rows_of(csv_format.write(plausible.study(), tmp_path))
+    assert head == [column.name for column in columns_of("front")]
+    members = plausible.study().front_records()
+    assert [int(row[head.index("trial")]) for row in rows] == [record.number for record in members]
+    for row, record in zip(rows, members, strict=True):
+        assert record.latency is not None
+        assert float(row[head.index("latency_ms")]) == record.latency.value
+        assert row[head.index("test_accuracy")] == ""
+
+
+def test_without_a_front_there_is_the_head_alone(tmp_path: Path) -> None:
+    assert len(rows_of(csv_format.write(plausible.study(records=[]), tmp_path))) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "=cmd|' /C calc'!A0",
+        "+1+1",
+        "-2+3",
+        "@SUM(A1)",
+        "\t=1",
+        "\r=1",
+        "\n=1",
+        "  =1",
+        "＝1",
+        *PAYLOADS[:-2],
+    ],
+)
+def test_no_text_begins_a_formula(text: str, tmp_path: Path) -> None:
+    record = next(record for record in plausible.trials() if record.state == "complete")
+    study = plausible.study(records=[replace(record, digest=text)])
+    head, row = rows_of(csv_format.write(study, tmp_path))
+    cell = row[head.index("digest")]
+    assert cell in (text, f"'{text}")
+    assert not cell.strip().startswith(("=", "+", "-", "@", "＝"))
+
+
+def test_numbers_below_zero_stay_numbers(tmp_path: Path) -> None:
+    record = next(record for record in plausible.trials() if record.state == "complete")
+    assert record.latency is not None
+    odd = replace(record, latency=replace(record.latency, low=-0.5))
+    head, row = rows_of(csv_format.write(plausible.study(records=[odd]), tmp_path))
+    assert math.isclose(float(row[head.index("latency_low_ms")]), -0.5)

@@ -1,0 +1,344 @@
+"""The page is complete in itself, says what it must, and runs nothing that a study says."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import random
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from archbench.records.snapshot import Reference
+from archbench.records.study import StudyReader
+from archbench.records.trial import Failure, TrialRecord
+from archbench.report.formats import html as page_format
+from archbench.report.markup import one_line, visible
+from archbench.report.page import page
+from archbench.report.summary import Summary
+
+from . import plausible
+from .browser import Page, read
+from .hostile import PAYLOADS
+
+TAGS = frozenset(
+    {"html", "head", "meta", "title", "link", "style", "script", "body", "main", "header", "nav"}
+    | {"section", "footer", "h1", "h2", "h3", "p", "span", "div", "a", "b", "br", "small", "code"}
+    | {"pre", "dl", "dt", "dd", "table", "thead", "tbody", "tr", "th", "td", "details", "summary"}
+    | {"figure", "figcaption", "svg", "defs", "g", "path", "use", "text", "clippath", "rect"}
+    | {"image"}
+)
+ATTRIBUTES = frozenset(
+    {"lang", "charset", "http-equiv", "content", "name", "rel", "href", "id", "class", "title"}
+    | {"tabindex", "open", "data-value", "role", "viewbox", "style", "d", "transform", "clip-path"}
+    | {"x", "y", "width", "height", "xlink:href", "type"}
+)
+
+
+def shown(study: StudyReader) -> Page:
+    return read(page(Summary(study)))
+
+
+@pytest.fixture(scope="module")
+def text() -> str:
+    return page(Summary(plausible.study()))
+
+
+@pytest.fixture(scope="module")
+def seen(text: str) -> Page:
+    return read(text)
+
+
+def hostile_study(payload: str) -> StudyReader:
+    """A study in which every name and text field is the payload."""
+    records = [_hostile(record, payload) for record in plausible.trials(12)]
+    head = _filled(plausible.header(), payload)
+    references = [
+        replace(reference, name=payload, latency=replace(reference.latency, reason=payload))
+        for reference in plausible.references()
+    ]
+    return plausible.study(records=records, head=head, beside=references, path=Path("results/x"))
+
+
+def _hostile(record: TrialRecord, payload: str) -> TrialRecord:
+    assert record.latency is not None
+    return replace(
+        record,
+        digest=payload,
+        choices={payload: payload, "part": {payload: [payload]}},
+        spec=_filled(record.spec, payload),
+        latency=replace(record.latency, verdict="disturbed", reason=payload),
+        failure=Failure(kind="error", message=payload, traceback=payload)
+        if record.state == "failed"
+        else None,
+        reason=payload,
+    )
+
+
+def _filled(document: Mapping[str, Any], payload: str) -> dict[str, Any]:
+    """The document with the payload for every text and in further keys; what rules need stays."""
+    kept = ("objectives", "limits")
+    filled = {
+        key: value if key in kept else _fill(value, payload) for key, value in document.items()
+    }
+    return {**filled, payload: payload}
+
+
+def _fill(value: Any, payload: str) -> Any:
+    if isinstance(value, Mapping):
+        return _filled(value, payload)
+    if isinstance(value, list):
+        return [_fill(item, payload) for item in value]
+    return payload if isinstance(value, str) else value
+
+
+def assert_harmless(seen: Page) -> None:
+    assert {tag for tag, _ in seen.elements} <= TAGS
+    assert {name for _, values in seen.elements for name in values} <= ATTRIBUTES
+    scripts = seen.within("script")
+    assert scripts == [resources.files("archbench.report").joinpath("page.js").read_text()]
+    for name in ("href", "xlink:href"):
+        for target in seen.attributes(name):
+            assert target.startswith(("#", "data:image/png;base64,")) or target == "data:,"
+    styles = "".join(seen.attributes("style") + seen.within("style"))
+    for reference in re.findall(r"url\(([^)]*)\)", styles + "".join(seen.attributes("clip-path"))):
+        assert reference.startswith("#")
+    assert "@import" not in styles
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_a_payload_in_every_name_and_field_stays_text(payload: str) -> None:
+    study = hostile_study(payload)
+    assert study.front_records()
+    seen = shown(study)
+    assert_harmless(seen)
+    assert seen.within("h1") == [visible(payload).replace("\r\n", "\n")]
+
+
+def test_a_harmless_study_passes_the_same_check(seen: Page) -> None:
+    assert_harmless(seen)
+
+
+def test_the_policy_forbids_all_but_the_pages_own_script_and_style(seen: Page) -> None:
+    policies = [
+        values["content"]
+        for tag, values in seen.elements
+        if tag == "meta" and values.get("http-equiv") == "Content-Security-Policy"
+    ]
+    digest = hashlib.sha256(seen.within("script")[0].encode()).digest()
+    assert policies == [
+        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
+        f"script-src 'sha256-{base64.b64encode(digest).decode()}'; base-uri 'none'; "
+        "form-action 'none'"
+    ]
+
+
+def test_the_policy_comes_before_anything_that_it_could_forbid(seen: Page) -> None:
+    tags = [tag for tag, _ in seen.elements]
+    assert tags[:4] == ["html", "head", "meta", "meta"]
+
+
+def test_no_address_of_another_place_is_in_the_page(text: str) -> None:
+    addresses = set(re.findall(r"https?://[^\s\"'<)]*", text))
+    assert addresses <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
+
+
+def test_no_identifier_is_used_twice_and_every_link_leads_somewhere(seen: Page) -> None:
+    found = seen.attributes("id")
+    assert len(found) == len(set(found))
+    targets = seen.attributes("href") + seen.attributes("xlink:href")
+    assert {target[1:] for target in targets if target.startswith("#")} <= set(found)
+
+
+def test_the_verdict_stands_on_top(seen: Page) -> None:
+    study = plausible.study()
+    assert seen.text.index(study.verdict()) < seen.text.index("The front")
+
+
+def test_every_member_of_the_front_has_a_row_with_its_numbers(seen: Page) -> None:
+    cells = seen.within("td")
+    for record in plausible.study().front_records():
+        assert f"trial-{record.number}" in seen.attributes("id")
+        assert record.latency is not None
+        assert str(record.latency.value) in seen.attributes("data-value")
+        assert str(record.proxy_accuracy) in seen.attributes("data-value")
+        assert record.digest in seen.within("code")
+        assert any(cell.endswith(" M") for cell in cells)
+
+
+def test_each_spec_on_the_page_loads_back_as_the_same_document(seen: Page) -> None:
+    blocks = seen.within("pre")
+    loaded = [yaml.safe_load(block) for block in blocks if block.startswith("resolution:")]
+    assert loaded == [dict(record.spec) for record in plausible.study().front_records()]
+
+
+@pytest.mark.parametrize("payload", PAYLOADS[-2:])
+def test_a_hostile_spec_on_the_page_loads_back_as_the_same_document(payload: str) -> None:
+    study = hostile_study(payload)
+    blocks = [block for block in shown(study).within("pre") if block.startswith("resolution:")]
+    assert [yaml.safe_load(block) for block in blocks] == [
+        record.spec for record in study.front_records()
+    ]
+
+
+def test_what_was_searched_is_said(seen: Page) -> None:
+    assert plausible.QUESTION in seen.within("dd")
+    assert "1,152" in seen.within("dd")
+    assert "88.9 %, counted exactly" in seen.within("dd")
+    assert plausible.SPACE in seen.within("pre")
+    tried = {axis for record in plausible.trials() for axis in record.choices}
+    assert tried <= set(seen.within("code"))
+
+
+def test_a_sampled_share_comes_with_its_interval() -> None:
+    share = {"value": 0.25, "low": 0.2, "high": 0.31, "exact": False, "samples": 400}
+    seen = shown(plausible.study(head=plausible.header(feasible_share=share)))
+    assert "25.0 % (95 % interval 20.0 % to 31.0 %, by sampling)" in seen.within("dd")
+
+
+def test_failures_are_counted_by_reason() -> None:
+    records = [
+        replace(record, state="failed", failure=Failure(kind="nan", message=f"nan at step {index}"))
+        for index, record in enumerate(plausible.trials(3))
+    ]
+    records.append(
+        replace(records[0], number=9, failure=Failure(kind="memory", message="out of memory"))
+    )
+    seen = shown(plausible.study(records=records))
+    assert "3 ×, for example: nan: nan at step 0; 1 ×: memory: out of memory" in seen.within(
+        "small"
+    )
+
+
+def test_commands_can_be_copied_and_lead_back_to_the_study(seen: Page) -> None:
+    best = max(plausible.study().front_records(), key=lambda record: record.proxy_accuracy or 0)
+    assert {
+        "archbench search quickstart --seed 7 --name quickstart-again",
+        "archbench search quickstart --resume",
+        "archbench report quickstart",
+        f"archbench train quickstart:{best.number} --data folder:PATH --epochs 100",
+    } <= set(seen.within("pre"))
+
+
+def test_a_study_elsewhere_is_named_by_its_path() -> None:
+    seen = shown(plausible.study(path=Path("/data/my runs/q")))
+    assert "archbench report '/data/my runs/q'" in seen.within("pre")
+
+
+def test_names_in_commands_are_quoted_for_the_shell() -> None:
+    head = plausible.header(name="a; rm -rf ~", command=None)
+    seen = shown(plausible.study(head=head))
+    assert "archbench search quickstart --name 'a; rm -rf ~' --resume" in seen.within("pre")
+
+
+def test_macs_and_proxy_accuracy_are_explained(seen: Page) -> None:
+    explained = " ".join(seen.within("dd"))
+    assert "one multiply and its add count as 1" in explained
+    assert "FLOPs" in explained
+    assert "is not your accuracy" in explained
+    assert "synthetic digits" in explained
+
+
+def test_a_running_study_says_so() -> None:
+    records = [
+        *plausible.trials(20),
+        replace(plausible.trials(21)[20], state="running", proxy_accuracy=None),
+    ]
+    assert "1 running" in shown(plausible.study(records=records)).within("span")
+
+
+def without_front() -> list[TrialRecord]:
+    return [
+        replace(record, proxy_accuracy=0.11) if record.state == "complete" else record
+        for record in plausible.trials()
+    ]
+
+
+def test_without_a_front_it_says_why_and_shows_what_was_measured() -> None:
+    study = plausible.study(records=without_front())
+    assert not study.front_records()
+    seen = shown(study)
+    reason = study.no_front_reason()
+    assert reason is not None
+    assert reason in seen.text
+    assert "verdict none" in seen.attributes("class")
+    assert [values for tag, values in seen.elements if tag == "details" and "open" in values]
+    assert len([value for value in seen.within("td") if value == "complete"]) > 10
+    assert "svg" in {tag for tag, _ in seen.elements}
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_study_that_has_just_begun_can_be_reported(number: int) -> None:
+    records = [
+        replace(record, state="running", latency=None, curve=(), proxy_accuracy=None)
+        for record in plausible.trials(number)
+    ]
+    seen = shown(plausible.study(records=records, beside=[]))
+    assert "nothing to plot" in seen.text
+    assert_harmless(seen)
+
+
+def test_what_the_header_does_not_say_is_left_out() -> None:
+    head = {key: plausible.header()[key] for key in ("objectives", "limits")}
+    head["proxy"] = {"chance": 0.1, "num_validation": 1000}
+    assert_harmless(shown(plausible.study(head=head)))
+
+
+def test_a_number_that_could_not_be_had_is_a_dash() -> None:
+    record = plausible.trials(1)[0]
+    assert record.latency is not None
+    lost = replace(record.latency, value=None, low=None, high=None, verdict="incomplete")
+    seen = shown(plausible.study(records=[replace(record, latency=lost)], beside=[]))
+    assert "–" in seen.within("td")
+
+
+def test_only_the_best_of_very_many_trials_are_listed() -> None:
+    record = next(record for record in plausible.trials() if record.state == "complete")
+    rng = random.Random(0)
+    records = [
+        replace(record, number=index, proxy_accuracy=rng.uniform(0.3, 0.8)) for index in range(400)
+    ]
+    seen = shown(plausible.study(records=records, beside=[]))
+    assert any("the 300 most accurate of 400 trials" in text for text in seen.within("summary"))
+
+
+def test_the_same_study_gives_the_same_page(text: str) -> None:
+    assert page(Summary(plausible.study())) == text
+
+
+def test_the_file_is_the_page(text: str, tmp_path: Path) -> None:
+    path = page_format.write(plausible.study(), tmp_path)
+    assert path == tmp_path / "report.html"
+    assert path.read_text(encoding="utf-8") == text
+
+
+def test_references_are_called_untrained(seen: Page) -> None:
+    assert "Published networks, untrained" in seen.within("h2")
+    assert {reference.name for reference in plausible.references()} <= set(seen.within("td"))
+
+
+def test_a_reference_without_a_number_is_listed_all_the_same() -> None:
+    lost = plausible.references()[0]
+    lost = Reference(
+        name="lost",
+        latency=replace(lost.latency, value=None, low=None, high=None, verdict="incomplete"),
+        params=1,
+        macs=1,
+    )
+    seen = shown(plausible.study(beside=[lost]))
+    assert "lost" in seen.within("td")
+
+
+def test_long_text_does_not_flood_the_tables() -> None:
+    records = [
+        replace(record, state="failed", failure=Failure(kind="error", message="x" * 100_000))
+        for record in plausible.trials(30)
+    ]
+    assert len(page(Summary(plausible.study(records=records)))) < 400_000
+    assert one_line("x" * 100_000) == "x" * 299 + "…"

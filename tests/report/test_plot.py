@@ -1,0 +1,256 @@
+"""The plot says what can be had for which cost, and nothing in a name can break it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import matplotlib as mpl
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from archbench.records.study import StudyReader
+from archbench.report.curve_plot import curve_figure, mean_curve
+from archbench.report.figure import PALETTE, drawable, inline_svg, png_bytes, svg_text
+from archbench.report.plot import pareto_figure, tooltip
+from archbench.report.scale import cost_window, share_window
+from archbench.report.summary import Summary
+
+from . import plausible
+from .hostile import PAYLOADS
+
+
+def figure_of(study: StudyReader) -> Figure:
+    return pareto_figure(Summary(study))
+
+
+def texts(figure: Figure) -> list[str]:
+    return [text.get_text() for text in figure.findobj(Text)]
+
+
+def labels(axes: Axes) -> list[str]:
+    return axes.get_legend_handles_labels()[1]
+
+
+def without_limit(**changes: Any) -> dict[str, Any]:
+    return plausible.header(limits={}, **changes)
+
+
+@pytest.fixture(scope="module")
+def figure() -> Figure:
+    return figure_of(plausible.study())
+
+
+def test_every_member_of_the_front_is_marked_and_numbered(figure: Figure) -> None:
+    members = plausible.study().front_records()
+    assert len(members) > 3
+    marks = figure.axes[0].findobj(PathCollection)[0].get_offsets()
+    assert len(marks) == len(members)
+    assert {str(record.number) for record in members} <= set(texts(figure))
+
+
+def test_the_legend_counts_every_trial_that_has_a_place(figure: Figure) -> None:
+    counts = plausible.study().counts()
+    front = len(plausible.study().front_records())
+    assert labels(figure.axes[0]) == [
+        f"on the front ({front})",
+        f"dominated ({counts['complete'] - front})",
+        f"stopped early ({counts['pruned']})",
+        f"over limit, untrained ({counts['over_limit']})",
+    ]
+
+
+def test_limit_chance_and_references_are_named(figure: Figure) -> None:
+    said = texts(figure)
+    assert "limit 1.4 ms" in said
+    assert "chance 10.7 %" in said
+    assert "untrained\nreference" in said
+    assert "levit_128s" in said
+    assert "cvt_13, 7.7 ms" in said, "a reference far out is pointed at, with its latency"
+
+
+def test_bars_are_95_percent_intervals() -> None:
+    record = replace(plausible.trials(1)[0], state="complete", proxy_accuracy=0.5)
+    figure = figure_of(plausible.study(records=[record], beside=[]))
+    assert record.latency is not None
+    lines = [line.get_xydata().tolist() for line in figure.axes[0].lines]
+    half = 1.96 * (0.25 / 1536) ** 0.5
+    assert [[record.latency.low, 0.5], [record.latency.high, 0.5]] in lines
+    assert [
+        pytest.approx([record.latency.value, 0.5 - half]),
+        pytest.approx([record.latency.value, 0.5 + half]),
+    ] in lines
+
+
+def test_the_front_is_a_step_line_up_to_the_limit() -> None:
+    figure = figure_of(plausible.study(beside=[]))
+    steps = [line for line in figure.axes[0].lines if line.get_drawstyle() == "steps-post"]
+    assert len(steps) == 1
+    heights = list(steps[0].get_ydata())
+    assert heights == sorted(heights)
+    assert max(steps[0].get_xdata()) == 1.4
+
+
+def test_a_wide_range_of_costs_is_logarithmic_and_a_narrow_one_linear() -> None:
+    records = plausible.trials(limit=100)
+    assert records[0].latency
+    assert records[0].latency.value
+    slow = replace(records[0].latency, value=40.0, low=39.5, high=40.5)
+    wide = [replace(records[0], latency=slow), *records[1:]]
+    head = without_limit()
+    assert figure_of(plausible.study(records=records, head=head)).axes[0].get_xscale() == "linear"
+    assert figure_of(plausible.study(records=wide, head=head)).axes[0].get_xscale() == "log"
+
+
+def test_one_slow_reference_does_not_squeeze_the_trials() -> None:
+    summary = Summary(plausible.study())
+    window = cost_window(summary, [500.0], width_points=500)
+    assert window.high < 3
+    assert not window.holds(500.0)
+
+
+def test_refused_trials_beyond_the_edge_are_counted_there() -> None:
+    records = plausible.trials()
+    refused = next(record for record in records if record.state == "over_limit")
+    assert refused.latency is not None
+    far = replace(refused, number=99, latency=replace(refused.latency, value=90.0))
+    assert "1 more →" in texts(figure_of(plausible.study(records=[*records, far])))
+
+
+@pytest.mark.parametrize(
+    ("shares", "chance", "is_shown"),
+    [([0.4, 0.8], 0.1, True), ([0.9, 0.93], 0.1, False), ([0.12], 0.1, True), ([], 0.1, True)],
+)
+def test_chance_is_shown_unless_it_is_far_below(
+    shares: list[float], chance: float, is_shown: bool
+) -> None:
+    assert share_window(shares, chance=chance).holds(chance) is is_shown
+
+
+def test_chance_far_below_is_said_at_the_edge() -> None:
+    record = replace(plausible.trials(1)[0], state="complete", proxy_accuracy=0.93, curve=())
+    assert "chance 10.7 %, below ↓" in texts(figure_of(plausible.study(records=[record])))
+
+
+@pytest.mark.parametrize("cost", ["macs", "params", "activations"])
+def test_an_exact_cost_may_stand_on_the_axis(cost: str) -> None:
+    head = plausible.header(objectives={"proxy_accuracy": "max", cost: "min"}, limits={})
+    figure = figure_of(plausible.study(head=head))
+    assert "latency" not in figure.axes[-1].get_xlabel()
+    assert labels(figure.axes[0])[0].startswith("on the front")
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_study_with_next_to_nothing_can_be_plotted(number: int) -> None:
+    png_bytes(figure_of(plausible.study(records=plausible.trials(number), beside=[])))
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_a_hostile_name_is_only_text_in_the_svg(payload: str) -> None:
+    references = [replace(plausible.references()[0], name=payload)]
+    head = plausible.header(name=payload, question=payload)
+    drawn = svg_text(figure_of(plausible.study(records=[], head=head, beside=references)))
+    elements = list(ET.fromstring(drawn).iter())
+    names = {element.tag.split("}")[1] for element in elements}
+    assert names <= {"svg", "defs", "style", "g", "path", "use", "text", "clipPath", "rect"}
+    targets = [
+        value
+        for element in elements
+        for name, value in element.attrib.items()
+        if name.split("}")[-1].startswith(("href", "on"))
+    ]
+    assert all(target.startswith("#") for target in targets)
+
+
+def test_characters_that_the_font_lacks_are_replaced() -> None:
+    assert drawable("net 網\n\u202e$x$") == "net □ \\u202e$x$"
+
+
+def test_the_same_study_gives_the_same_bytes() -> None:
+    assert svg_text(figure_of(plausible.study())) == svg_text(figure_of(plausible.study()))
+    assert png_bytes(figure_of(plausible.study())) == png_bytes(figure_of(plausible.study()))
+
+
+def test_drawing_leaves_matplotlib_as_it_was() -> None:
+    before = dict(mpl.rcParams)
+    svg_text(figure_of(plausible.study()))
+    assert dict(mpl.rcParams) == before
+
+
+def test_settings_of_the_user_do_not_change_the_plot() -> None:
+    plain = svg_text(figure_of(plausible.study()))
+    with mpl.rc_context({"font.size": 30, "svg.fonttype": "path", "axes.grid": False}):
+        assert svg_text(figure_of(plausible.study())) == plain
+
+
+def test_nothing_of_the_report_imports_pyplot_or_torch(tmp_path: Path) -> None:
+    program = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from archbench.report import FORMATS, write_report\n"
+        "assert 'matplotlib' not in sys.modules\n"
+        "from tests.report import plausible\n"
+        "write_report(plausible.study(), Path(sys.argv[1]))\n"
+        "assert not {'torch', 'matplotlib.pyplot', 'yaml', 'optuna'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True)
+
+
+def test_a_figure_in_a_page_takes_the_colours_of_the_page() -> None:
+    drawn = inline_svg(figure_of(plausible.study()), prefix="a-", title="<t>")
+    assert not any(colour in drawn for colour in PALETTE.values())
+    assert "var(--plot-front)" in drawn
+    assert "<title>&lt;t&gt;</title>" in drawn
+    assert "<metadata" not in drawn
+
+
+def test_two_figures_in_a_page_share_no_identifier() -> None:
+    drawn = [
+        inline_svg(figure_of(plausible.study()), prefix=prefix, title="") for prefix in ("a-", "b-")
+    ]
+    found = [
+        {
+            element.attrib["id"]
+            for element in ET.fromstring(_xml(svg)).iter()
+            if "id" in element.attrib
+        }
+        for svg in drawn
+    ]
+    assert found[0]
+    assert not found[0] & found[1]
+
+
+def test_points_of_the_front_link_to_their_rows_with_a_hint() -> None:
+    summary = Summary(plausible.study())
+    figure = pareto_figure(summary, is_linked=True)
+    hints = {f"trial-{point.trial}": tooltip(summary, point) for point in summary.points}
+    drawn = inline_svg(figure, prefix="a-", title="", tooltips=hints)
+    for record in summary.front:
+        assert f'<a href="#trial-{record.number}"><title>trial {record.number}: ' in drawn
+
+
+def test_curves_are_means_over_the_seeds_that_got_there() -> None:
+    record = next(record for record in plausible.trials() if record.state == "complete")
+    first = record.curve
+    second = tuple(replace(point, seed=1, accuracy=point.accuracy + 0.1) for point in first[:2])
+    epochs, shares = mean_curve(replace(record, curve=(*first, *second)))
+    assert epochs == [2, 4, 8]
+    assert shares == pytest.approx(
+        [first[0].accuracy + 0.05, first[1].accuracy + 0.05, first[2].accuracy]
+    )
+
+
+def test_without_a_second_rung_there_are_no_curves_to_see() -> None:
+    records = [replace(record, curve=record.curve[:1]) for record in plausible.trials()]
+    assert curve_figure(Summary(plausible.study(records=records))) is None
+
+
+def _xml(svg: str) -> str:
+    return svg.replace("<svg", '<svg xmlns:xlink="http://www.w3.org/1999/xlink"', 1)
