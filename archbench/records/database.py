@@ -58,9 +58,7 @@ def set_durable(connection: sqlite3.Connection, path: Path) -> None:
 def quiet_stamp(path: Path) -> tuple[int, ...] | None:
     """What tells whether a file changed; None while a log stands beside it.
 
-    Where there is no log, nobody has the study open, this process neither. That matters: a
-    reader without locks that closes the file takes away the locks that other connections of
-    its process hold on it (POSIX), and with them the log from under a writer.
+    Where there is no log, nobody has the study open, and it can be read without locks.
     """
     if path.with_name(path.name + "-wal").exists():
         return None

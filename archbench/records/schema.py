@@ -135,13 +135,16 @@ TABLES = (HEADER, TRIAL, POINT, CHECKPOINT, REFERENCE, MEASUREMENT)
 def put(connection: sqlite3.Connection, table: Table, row: Row) -> None:
     """Write a row in the place of one with the same key, if any.
 
+    Text that has no UTF-8 form, as file names in a trace may, is written with escapes.
+
     Raises:
         ValueError: A number is not finite; SQLite would store NaN as "not known".
     """
     for column, cell in zip(table.columns, row, strict=True):
         if isinstance(cell, float) and not math.isfinite(cell):
             raise ValueError(f"{table.name}.{column} must be finite, got {cell}")
-    connection.execute(table.insert, (*row, checksum(row)))
+    kept = tuple(map(_as_sqlite_keeps_it, row))
+    connection.execute(table.insert, (*kept, checksum(kept)))
 
 
 def rows(
@@ -192,3 +195,12 @@ def migrate(connection: sqlite3.Connection, version: int) -> None:
         for statement in MIGRATIONS[step]:
             connection.execute(statement)
     put(connection, HEADER, ("schema", str(VERSION)))
+
+
+def _as_sqlite_keeps_it(cell: Cell) -> Cell:
+    """The cell as it will come back: SQLite knows no -0.0 and no lone surrogates."""
+    if isinstance(cell, float):
+        return cell + 0.0
+    if isinstance(cell, str):
+        return cell.encode("utf-8", "backslashreplace").decode()
+    return cell
