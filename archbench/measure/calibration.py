@@ -38,6 +38,7 @@ Progress = Callable[[str, int, int], None]
 
 _ROUNDS = 60
 _WARM_UP_S = 2.0
+_LEAST_MS = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,13 +68,8 @@ class Calibration:
     def nearest(self, seconds: float, *, family: Family) -> Calibrator:
         """The calibrator of the family whose constant is nearest, as a ratio."""
         of_family = [entry for entry in self.calibrators if entry.family == family]
-        return min(
-            of_family,
-            key=lambda entry: max(
-                self.constants_ms[entry.name] / (seconds * 1e3),
-                seconds * 1e3 / self.constants_ms[entry.name],
-            ),
-        )
+        size = math.log(max(seconds * 1e3, _LEAST_MS))
+        return min(of_family, key=lambda entry: abs(math.log(self.constants_ms[entry.name]) - size))
 
     def forward(self, name: str, *, conditions: Conditions) -> Forward:
         """One forward pass of a calibrator, prepared once."""
@@ -102,6 +98,7 @@ def calibrate(
     *,
     environment: Environment,
     folder: Path | None = None,
+    calibrators: tuple[Calibrator, ...] = CALIBRATORS,
     on_progress: Progress | None = None,
 ) -> Calibration:
     """The constants for these conditions: stored ones, or taken now (some 2 s) and stored.
@@ -110,6 +107,7 @@ def calibrate(
         conditions: Batch and resolution do not matter.
         environment: This machine, see `capture_environment`.
         folder: Where the constants are kept, the user's cache folder by default.
+        calibrators: The networks.
         on_progress: Told about the passes.
 
     Raises:
@@ -124,6 +122,7 @@ def calibrate(
             environment=environment,
             clock=SystemClock(),
             folder=folder,
+            calibrators=calibrators,
             on_progress=on_progress,
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -33,8 +34,8 @@ class Ratio:
 
     @property
     def half_width(self) -> float:
-        """Half of the interval as a share of the value."""
-        return (self.high - self.low) / 2 / self.value
+        """Half of the interval as a share of the value; infinite for a value of 0."""
+        return (self.high - self.low) / 2 / self.value if self.value else math.inf
 
 
 def quantile(samples: Sequence[float], share: float) -> float:

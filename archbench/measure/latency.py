@@ -232,6 +232,9 @@ class _Session:
             reason = f"only {len(pair.timings)} forward passes fitted into the budget"
             return _Outcome(pair=pair, verdict="incomplete", reason=reason)
         ratio = pair.ratio(on=self.on)
+        if not ratio.value:
+            reason = "it takes less time than the clock can tell"
+            return _Outcome(pair=pair, verdict="incomplete", reason=reason)
         drift = estimate.drift([self.on.seconds(timing) for timing in pair.calibration])
         # On a GPU the thread waits for the device: that is no disturbance.
         is_cpu = self.conditions.device == "cpu"

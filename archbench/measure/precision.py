@@ -30,8 +30,12 @@ def honest(conditions: Conditions) -> Conditions:
         kept_bits(product, device=conditions.device)
         for product in (_linear, _pointwise_convolution)
     )
-    name = next(name for bits, name in _NAMES if kept >= bits)
-    return replace(conditions, precision=name)
+    return replace(conditions, precision=precision_name(kept))
+
+
+def precision_name(kept: int) -> str:
+    """What products are called that keep so many bits, rounded down to a known name."""
+    return next(name for bits, name in _NAMES if kept >= bits)
 
 
 def kept_bits(product: Product, *, device: str = "cpu") -> int:

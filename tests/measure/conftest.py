@@ -1,0 +1,118 @@
+"""A clock that only the networks move, and a machine to measure on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from archbench.measure.calibration import Calibration, settings_of
+from archbench.measure.calibrator import Calibrator
+from archbench.records.environment import Environment
+from archbench.records.measurement import Conditions
+
+Milliseconds = Callable[[int], float]
+
+
+class FakeClock:
+    """Time that passes only where a network says so."""
+
+    def __init__(self) -> None:
+        self.wall_s = self.cpu_s = self.delay_s = 100.0
+
+    def wall(self) -> float:
+        return self.wall_s
+
+    def cpu(self) -> float:
+        return self.cpu_s
+
+    def delay(self) -> float:
+        return self.delay_s
+
+    def advance(self, *, cpu_ms: float, waiting_ms: float = 0.0) -> None:
+        self.cpu_s += cpu_ms / 1e3
+        self.wall_s += (cpu_ms + waiting_ms) / 1e3
+        self.delay_s += waiting_ms / 1e3
+
+
+class Ticking(nn.Module):
+    """A network whose passes take the times it is told, each a function of the pass's number."""
+
+    def __init__(
+        self,
+        clock: FakeClock,
+        cpu_ms: float | Milliseconds,
+        *,
+        waiting_ms: float | Milliseconds = 0.0,
+        name: str = "",
+        log: list[str] | None = None,
+        output: Callable[[int], object] = lambda number: torch.zeros(1, 10),
+    ) -> None:
+        super().__init__()
+        self.clock, self.cpu_ms, self.waiting_ms = clock, cpu_ms, waiting_ms
+        self.name, self.log, self.output = name, log, output
+        self.passes = 0
+        self.eval()
+
+    def forward(self, images: Tensor) -> object:
+        number, self.passes = self.passes, self.passes + 1
+        if self.log is not None:
+            self.log.append(self.name)
+        self.clock.advance(
+            cpu_ms=self.cpu_ms(number) if callable(self.cpu_ms) else self.cpu_ms,
+            waiting_ms=self.waiting_ms(number) if callable(self.waiting_ms) else self.waiting_ms,
+        )
+        return self.output(number)
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def environment() -> Environment:
+    return Environment(
+        cpu="abacus", cores=2, memory_bytes=2**30, gpu=None, system="none", python="3", packages={}
+    )
+
+
+@pytest.fixture
+def conditions() -> Conditions:
+    return Conditions(resolution=(8, 8))
+
+
+@pytest.fixture
+def calibration(
+    clock: FakeClock, environment: Environment, conditions: Conditions
+) -> Callable[..., Calibration]:
+    """Makes a calibration whose networks take the given milliseconds; its constants are ten."""
+
+    def make(
+        *networks: Ticking, constants_ms: tuple[float, ...] | None = None, family: str = "attention"
+    ) -> Calibration:
+        used = networks or (Ticking(clock, 2.0, name="calibrator"),)
+        names = [network.name or f"calibrator_{i}" for i, network in enumerate(used)]
+        return Calibration(
+            environment_id=environment.id,
+            settings=settings_of(conditions),
+            constants_ms=dict(zip(names, constants_ms or [10.0] * len(used), strict=True)),
+            calibrators=tuple(
+                Calibrator(
+                    name=name, family=family, build=lambda kept=network: kept, shape=(1, 3, 8, 8)
+                )
+                for name, network in zip(names, used, strict=True)
+            ),
+        )
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def own_folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No test waits for a measurement outside it, nor leaves constants behind."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
+    monkeypatch.setenv("ARCHBENCH_CACHE", str(tmp_path / "cache"))

@@ -1,0 +1,215 @@
+"""Calibration constants: taken once, kept, and never trusted when damaged or foreign."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from archbench.measure.calibration import (
+    Calibration,
+    cache_folder,
+    calibrate,
+    settings_of,
+    stored_or_taken,
+)
+from archbench.measure.calibrator import CALIBRATORS, Calibrator
+from archbench.measure.macs import count_operators
+from archbench.records.environment import Environment
+from archbench.records.measurement import Conditions
+from tests.measure.conftest import FakeClock, Ticking
+
+Take = Callable[..., Calibration]
+
+
+def calibrator(name: str, network: Ticking) -> Calibrator:
+    return Calibrator(name=name, family="attention", build=lambda: network, shape=(1, 3, 8, 8))
+
+
+@pytest.fixture
+def networks(clock: FakeClock) -> dict[str, Ticking]:
+    return {"small": Ticking(clock, 2.0), "large": Ticking(clock, 12.0)}
+
+
+@pytest.fixture
+def take(
+    clock: FakeClock,
+    environment: Environment,
+    networks: dict[str, Ticking],
+    tmp_path: Path,
+) -> Take:
+    def taken(
+        conditions: Conditions | None = None,
+        *,
+        machine: Environment = environment,
+        **options: object,
+    ) -> Calibration:
+        return stored_or_taken(
+            conditions or Conditions(),
+            environment=machine,
+            clock=clock,
+            folder=tmp_path / "kept",
+            calibrators=tuple(calibrator(name, network) for name, network in networks.items()),
+            **options,
+        )
+
+    return taken
+
+
+def only_file(folder: Path) -> Path:
+    (path,) = (folder / "kept").iterdir()
+    return path
+
+
+def test_constants_are_the_times_of_the_networks(take: Take) -> None:
+    found = take()
+    assert found.constants_ms == pytest.approx({"small": 2.0, "large": 12.0})
+    assert found.note == ""
+
+
+def test_constants_are_kept(take: Take, networks: dict[str, Ticking], tmp_path: Path) -> None:
+    first = take()
+    passes = networks["small"].passes
+    assert take().constants_ms == first.constants_ms
+    assert networks["small"].passes == passes
+    assert json.loads(only_file(tmp_path).read_text())["schema"] == "archbench.calibration/1"
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"threads": 2}, {"precision": "bf16"}],
+    ids=str,
+)
+def test_other_conditions_take_their_own(
+    take: Take, networks: dict[str, Ticking], changed: dict[str, object]
+) -> None:
+    take()
+    passes = networks["small"].passes
+    take(Conditions(**changed))
+    assert networks["small"].passes > passes
+
+
+def test_batch_and_resolution_share_constants(take: Take, networks: dict[str, Ticking]) -> None:
+    take()
+    passes = networks["small"].passes
+    take(Conditions(batch=16, resolution=(64, 96)))
+    assert networks["small"].passes == passes
+
+
+def test_another_machine_takes_its_own(
+    take: Take, environment: Environment, networks: dict[str, Ticking]
+) -> None:
+    take()
+    passes = networks["small"].passes
+    take(machine=replace(environment, cores=64))
+    assert networks["small"].passes > passes
+
+
+def test_torch_settings_matter() -> None:
+    before = torch.get_float32_matmul_precision()
+    highest = settings_of(Conditions())
+    try:
+        torch.set_float32_matmul_precision("medium")
+        assert settings_of(Conditions()) != highest
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda text: text[: len(text) // 2], "could not be read"),
+        (lambda text: "", "could not be read"),
+        (lambda text: "[]", "could not be read"),
+        (lambda text: text.replace("calibration/1", "calibration/0"), "another schema"),
+        (lambda text: text.replace('"threads": "1"', '"threads": "2"'), "another settings"),
+        (lambda text: text.replace('"small"', '"tiny"'), "could not be read"),
+        (lambda text: text.replace('"small": ', '"small": -'), "a constant is no time"),
+        (lambda text: text.replace('"small": ', '"small": Infinity, "x": '), "is no time"),
+    ],
+    ids=["cut", "empty", "list", "schema", "settings", "missing", "negative", "infinite"],
+)
+def test_a_damaged_file_is_measured_again_and_said(
+    take: Take, tmp_path: Path, damage: Callable[[str], str], said: str
+) -> None:
+    good = take()
+    path = only_file(tmp_path)
+    path.write_text(damage(path.read_text()))
+    found = take()
+    assert found.constants_ms == pytest.approx(good.constants_ms)
+    assert said in found.note
+    assert "constants taken anew" in found.note
+    assert take().note == ""
+
+
+def test_a_folder_that_cannot_be_written_is_said(take: Take, tmp_path: Path) -> None:
+    (tmp_path / "kept").write_text("not a folder")
+    found = take()
+    assert found.constants_ms["small"] == pytest.approx(2.0)
+    assert "constants could not be kept" in found.note
+
+
+def test_constants_taken_beside_other_work_say_so_ever_after(
+    take: Take, networks: dict[str, Ticking]
+) -> None:
+    networks["small"].waiting_ms = 2.0
+    for _ in range(2):
+        note = take().note
+        assert "constants taken while other work held the core for 13% of the time" in note
+        assert "by removing" in note
+
+
+def test_progress_is_told(take: Take) -> None:
+    told: list[tuple[str, int, int]] = []
+    take(on_progress=lambda *what: told.append(what))
+    assert told[0] == ("taking calibration constants", 1, 60)
+    assert told[-1] == ("taking calibration constants", 60, 60)
+
+
+def test_calibrate_keeps_constants_in_the_cache(environment: Environment, tmp_path: Path) -> None:
+    tiny = Calibrator(
+        name="tiny", family="attention", build=lambda: nn.Conv2d(3, 4, 3).eval(), shape=(1, 3, 8, 8)
+    )
+    found = calibrate(Conditions(), environment=environment, calibrators=(tiny,))
+    assert found.constants_ms["tiny"] > 0
+    assert len(list((tmp_path / "cache" / "calibration").iterdir())) == 1
+
+
+@pytest.mark.parametrize("family", ["attention", "convolution"])
+def test_each_family_has_a_small_and_a_large_network(family: str) -> None:
+    small, large = (
+        count_operators(entry.build(), torch.zeros(entry.shape)).macs
+        for entry in CALIBRATORS
+        if entry.family == family
+    )
+    assert 10e6 < small < 50e6
+    assert 300e6 < large < 500e6
+
+
+@pytest.mark.parametrize("entry", CALIBRATORS, ids=lambda entry: entry.name)
+def test_calibrators_are_the_same_each_time_and_leave_randomness_alone(entry: Calibrator) -> None:
+    images = torch.ones(entry.shape)
+    state = torch.random.get_rng_state()
+    with torch.inference_mode():
+        first, second = entry.build()(images), entry.build()(images)
+    assert torch.equal(first, second)
+    assert torch.isfinite(first).all()
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_cache_folder_follows_the_variables(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ARCHBENCH_CACHE", str(tmp_path / "a"))
+    assert cache_folder() == tmp_path / "a" / "calibration"
+    monkeypatch.delenv("ARCHBENCH_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "b"))
+    assert cache_folder() == tmp_path / "b" / "archbench" / "calibration"
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert cache_folder() == tmp_path / "home" / ".cache" / "archbench" / "calibration"

@@ -1,0 +1,335 @@
+"""The latency protocol on a clock that only the networks move."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import nn
+
+from archbench.errors import IncomparableError, MissingError, UsageError
+from archbench.measure.calibration import Calibration
+from archbench.measure.latency import measure_latency
+from archbench.records.environment import Environment
+from archbench.records.measurement import Conditions, Measurement
+from tests.measure.conftest import FakeClock, Ticking
+
+Calibrate = Callable[..., Calibration]
+Measure = Callable[..., dict[str, Measurement]]
+
+
+@pytest.fixture
+def measure(
+    clock: FakeClock, environment: Environment, conditions: Conditions, calibration: Calibrate
+) -> Measure:
+    def measured(
+        networks: dict[str, nn.Module], calibrated: Calibration | None = None, **options: object
+    ) -> dict[str, Measurement]:
+        return measure_latency(
+            networks,
+            conditions=conditions,
+            environment=environment,
+            calibration=calibrated or calibration(),
+            clock=clock,
+            **options,
+        )
+
+    return measured
+
+
+def noisy(milliseconds: float, *, share: float, seed: int) -> Callable[[int], float]:
+    drawn = random.Random(seed)
+    return lambda number: milliseconds * (1 + drawn.uniform(-share, share))
+
+
+def test_value_is_the_ratio_to_the_calibrator_times_its_constant(
+    clock: FakeClock, measure: Measure, environment: Environment, conditions: Conditions
+) -> None:
+    found = measure({"a": Ticking(clock, 5.0)})["a"]
+    assert found.value == pytest.approx(5.0 / 2.0 * 10.0)
+    assert (found.low, found.high) == pytest.approx((25.0, 25.0))
+    assert (found.verdict, found.reason) == ("stable", "")
+    assert (found.metric, found.unit) == ("latency", "ms")
+    assert (found.conditions, found.environment_id) == (conditions, environment.id)
+    assert found.details["wall_median_ms"] == pytest.approx(5.0)
+    assert found.details["images_per_second"] == pytest.approx(40.0)
+
+
+def test_value_follows_from_the_record_alone(clock: FakeClock, measure: Measure) -> None:
+    found = measure({"a": Ticking(clock, noisy(5.0, share=0.3, seed=1))})["a"]
+    quartile = float(torch.quantile(torch.tensor(found.samples, dtype=torch.float64), 0.25))
+    details = found.details
+    assert found.value == pytest.approx(
+        quartile / details["calibration_ms"] * details["calibration_constant_ms"]
+    )
+
+
+def test_stops_at_the_first_look_when_the_interval_is_narrow(
+    clock: FakeClock, measure: Measure
+) -> None:
+    found = measure({"a": Ticking(clock, 5.0)})["a"]
+    assert found.details["forwards"] == len(found.samples) == 20
+
+
+def test_goes_on_while_the_interval_is_wide(clock: FakeClock, measure: Measure) -> None:
+    found = measure({"a": Ticking(clock, noisy(5.0, share=0.05, seed=0))})["a"]
+    assert 20 < found.details["forwards"] < 400
+    assert found.low < found.value < found.high
+    assert (found.high - found.low) / 2 <= 0.01 * found.value
+
+
+def test_never_takes_more_than_400_forwards(clock: FakeClock, measure: Measure) -> None:
+    found = measure({"a": Ticking(clock, noisy(5.0, share=0.6, seed=0))}, budget_s=1e3)["a"]
+    assert found.details["forwards"] == 400
+
+
+def test_a_state_of_the_machine_cancels(
+    clock: FakeClock, measure: Measure, calibration: Calibrate
+) -> None:
+    slow = 1.4
+    calibrated = calibration(Ticking(clock, 2.0 * slow))
+    assert measure({"a": Ticking(clock, 5.0 * slow)}, calibrated)["a"].value == pytest.approx(25.0)
+
+
+def test_rounds_are_shared_and_interleaved(
+    clock: FakeClock, measure: Measure, calibration: Calibrate
+) -> None:
+    log: list[str] = []
+    calibrated = calibration(Ticking(clock, 2.0, name="calibrator", log=log))
+    networks = {name: Ticking(clock, 5.0, name=name, log=log) for name in "ab"}
+    measure(networks, calibrated)
+    assert log[-60:] == ["calibrator", "a", "b"] * 20
+
+
+def test_preemption_leaves_the_value_and_marks_it(clock: FakeClock, measure: Measure) -> None:
+    found = measure({"a": Ticking(clock, 5.0, waiting_ms=5.0)})["a"]
+    assert found.value == pytest.approx(25.0)
+    assert found.verdict == "disturbed"
+    assert "other work held the core for 42% of the time" in found.reason
+    assert found.details["off_cpu_share"] == pytest.approx(5 / 12)
+    assert found.details["run_delay_share"] == pytest.approx(0.5)
+    assert found.details["wall_median_ms"] == pytest.approx(10.0)
+
+
+def test_a_drifting_calibrator_marks_it(
+    clock: FakeClock, measure: Measure, calibration: Calibrate
+) -> None:
+    def creep(number: int) -> float:
+        return 2.0 * 1.002**number
+
+    found = measure(
+        {"a": Ticking(clock, noisy(5.0, share=0.1, seed=0))}, calibration(Ticking(clock, creep))
+    )["a"]
+    assert found.verdict == "disturbed"
+    assert "the calibration network drifted by" in found.reason
+    assert found.details["calibration_drift"] > 0.05
+
+
+def test_a_disturbed_one_is_repeated_once_and_marked(clock: FakeClock, measure: Measure) -> None:
+    # The first pass looks at the output, 8 warm up, 20 are the disturbed attempt.
+    waiting = Ticking(clock, 5.0, waiting_ms=lambda number: 5.0 if number < 1 + 8 + 20 else 0.0)
+    quiet = Ticking(clock, 5.0)
+    found = measure({"waiting": waiting, "quiet": quiet})
+    assert found["waiting"].verdict == "stable"
+    assert found["waiting"].details["repeats"] == 1
+    assert "other work held the core" in str(found["waiting"].details["repeated_because"])
+    assert len(found["waiting"].samples) == 40
+    assert found["waiting"].details["first_sample_used"] == 20
+    assert "repeats" not in found["quiet"].details
+    assert quiet.passes == 1 + 8 + 20
+
+
+def test_still_disturbed_after_the_repeat_says_so(clock: FakeClock, measure: Measure) -> None:
+    network = Ticking(clock, 5.0, waiting_ms=5.0)
+    found = measure({"a": network})["a"]
+    assert (found.verdict, found.details["repeats"]) == ("disturbed", 1)
+    assert network.passes == 1 + 8 + 20 + 20
+
+
+def test_no_repeat_beyond_the_budget(clock: FakeClock, measure: Measure) -> None:
+    found = measure({"a": Ticking(clock, 5.0, waiting_ms=5.0)}, budget_s=0.345)["a"]
+    assert found.verdict == "disturbed"
+    assert "repeats" not in found.details
+
+
+def test_too_few_forwards_are_marked(clock: FakeClock, measure: Measure) -> None:
+    found = measure({"a": Ticking(clock, 1000.0)}, budget_s=10.0)["a"]
+    assert found.verdict == "disturbed"
+    assert "of 20 forward passes fitted into the budget" in found.reason
+    assert found.value == pytest.approx(5000.0)
+
+
+def test_hardly_any_forwards_give_no_number(clock: FakeClock, measure: Measure) -> None:
+    found = measure({"a": Ticking(clock, 3000.0)}, budget_s=10.0)["a"]
+    assert (found.verdict, found.value, found.low) == ("incomplete", None, None)
+    assert found.reason == "only 1 forward passes fitted into the budget"
+    assert len(found.samples) == 1
+
+
+def test_a_network_that_raises_is_set_aside_and_the_others_go_on(
+    clock: FakeClock, measure: Measure
+) -> None:
+    networks = {"bad": nn.Sequential(nn.Linear(7, 7)).eval(), "good": Ticking(clock, 5.0)}
+    found = measure(networks)
+    assert (found["bad"].verdict, found["bad"].value) == ("incomplete", None)
+    assert found["bad"].reason.startswith("it raised RuntimeError: ")
+    assert "shapes cannot be multiplied" in found["bad"].reason
+    assert found["good"].value == pytest.approx(25.0)
+
+
+def test_a_network_that_raises_later_keeps_its_samples(clock: FakeClock, measure: Measure) -> None:
+    def break_later(number: int) -> object:
+        if number == 1 + 8 + 5:
+            raise IndexError("no more")
+        return torch.zeros(1)
+
+    networks = {"bad": Ticking(clock, 5.0, output=break_later), "good": Ticking(clock, 5.0)}
+    found = measure(networks)
+    assert (found["bad"].verdict, found["bad"].value) == ("incomplete", None)
+    assert found["bad"].reason == "it raised IndexError: no more"
+    assert len(found["bad"].samples) == 5
+    assert found["good"].verdict == "stable"
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        torch.tensor([1.0, float("nan")]),
+        (torch.zeros(2), torch.tensor(float("inf"))),
+        {"logits": torch.tensor(float("-inf"))},
+    ],
+    ids=["tensor", "tuple", "dictionary"],
+)
+def test_an_output_that_is_not_finite_gives_no_number(
+    clock: FakeClock, measure: Measure, output: object
+) -> None:
+    found = measure({"a": Ticking(clock, 5.0, output=lambda number: output)})["a"]
+    assert (found.verdict, found.value) == ("incomplete", None)
+    assert found.reason == "its output is not finite"
+
+
+def test_a_network_too_fast_for_the_clock_gives_no_number(
+    clock: FakeClock, measure: Measure
+) -> None:
+    found = measure({"a": Ticking(clock, 0.0)})["a"]
+    assert (found.verdict, found.value) == ("incomplete", None)
+    assert found.reason == "it takes less time than the clock can tell"
+
+
+def test_a_lost_device_is_not_the_network_s_fault(clock: FakeClock, measure: Measure) -> None:
+    def lose(number: int) -> object:
+        raise torch.AcceleratorError("device-side assert triggered")
+
+    with pytest.raises(torch.AcceleratorError, match="device-side assert"):
+        measure({"a": Ticking(clock, 5.0, output=lose)})
+
+
+def test_calibrator_is_the_nearest_of_the_family(
+    clock: FakeClock, measure: Measure, calibration: Calibrate
+) -> None:
+    small, large = (Ticking(clock, ms, name=f"calibrator_{ms}") for ms in (2.0, 12.0))
+    calibrated = calibration(small, large, constants_ms=(2.0, 12.0))
+    networks = {str(ms): Ticking(clock, ms) for ms in (1.0, 4.0, 6.0, 50.0)}
+    found = measure(networks, calibrated)
+    chosen = {name: entry.details["calibrator"] for name, entry in found.items()}
+    assert chosen == {
+        "1.0": "calibrator_2.0",
+        "4.0": "calibrator_2.0",
+        "6.0": "calibrator_12.0",
+        "50.0": "calibrator_12.0",
+    }
+
+
+def test_family_is_what_the_caller_names(
+    clock: FakeClock, measure: Measure, calibration: Calibrate
+) -> None:
+    calibrated = calibration(Ticking(clock, 2.0), family="convolution")
+    found = measure({"a": Ticking(clock, 5.0)}, calibrated, families={"a": "convolution"})["a"]
+    assert found.details["calibrator"] == "calibrator_0"
+
+
+def test_networks_stay_as_they_are(clock: FakeClock, measure: Measure) -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).double()
+    before = network[1].running_mean.clone()
+    measure({"a": network})
+    assert network.training
+    assert network[0].weight.dtype == torch.float64
+    assert torch.equal(network[1].running_mean, before)
+
+
+def test_progress_is_told_between_rounds(clock: FakeClock, measure: Measure) -> None:
+    told: list[tuple[str, int, int]] = []
+    measure({"a": Ticking(clock, 5.0)}, on_progress=lambda *what: told.append(what))
+    assert told == [("timing", done, 400) for done in range(1, 21)]
+
+
+def test_no_networks_give_no_measurements(measure: Measure) -> None:
+    assert measure({}) == {}
+
+
+def test_constants_of_another_machine_are_refused(
+    clock: FakeClock, calibration: Calibrate, conditions: Conditions
+) -> None:
+    other = Environment(
+        cpu="slide rule", cores=1, memory_bytes=1, gpu=None, system="", python="", packages={}
+    )
+    with pytest.raises(IncomparableError, match="taken with another environment"):
+        measure_latency(
+            {},
+            conditions=conditions,
+            environment=other,
+            calibration=calibration(),
+            clock=clock,
+        )
+
+
+def test_constants_of_other_threads_are_refused(
+    clock: FakeClock, calibration: Calibrate, environment: Environment
+) -> None:
+    with pytest.raises(IncomparableError, match="taken with another precision"):
+        measure_latency(
+            {},
+            conditions=Conditions(precision="bf16"),
+            environment=environment,
+            calibration=calibration(),
+            clock=clock,
+        )
+
+
+@pytest.mark.parametrize(
+    ("changed", "error", "message"),
+    [
+        ({"device": "tpu"}, UsageError, "unknown device 'tpu'; did you mean cpu"),
+        ({"backend": "egaer"}, UsageError, "unknown backend 'egaer'; did you mean eager"),
+        ({"precision": "fp8"}, UsageError, "unknown precision 'fp8'"),
+        ({"threads": 0}, UsageError, "threads: 0 threads cannot be measured"),
+        ({"threads": 10_000}, UsageError, "threads: 10000 threads cannot be measured"),
+    ],
+    ids=lambda value: str(value) if isinstance(value, dict) else None,
+)
+def test_impossible_conditions_are_refused(
+    environment: Environment, changed: dict[str, object], error: type[Exception], message: str
+) -> None:
+    conditions = Conditions(**changed)
+    with pytest.raises(error, match=message):
+        measure_latency(
+            {"a": nn.Linear(1, 1)}, conditions=conditions, environment=environment, budget_s=0.01
+        )
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
+def test_a_gpu_that_is_not_there_is_missing(environment: Environment) -> None:
+    with pytest.raises(MissingError, match="this machine has no cuda device"):
+        measure_latency({}, conditions=Conditions(device="cuda"), environment=environment)
+
+
+@pytest.mark.gpu
+def test_times_on_a_gpu_by_events(environment: Environment) -> None:
+    conditions = Conditions(device="cuda", batch=8, resolution=(64, 64))
+    network = nn.Sequential(nn.Conv2d(3, 64, 3), nn.ReLU(), nn.Conv2d(64, 64, 3)).eval()
+    found = measure_latency({"a": network}, conditions=conditions, environment=environment)["a"]
+    assert found.verdict != "incomplete", found.reason
+    assert "off_cpu_share" not in found.details
+    assert next(network.parameters()).device.type == "cpu"

@@ -1,0 +1,61 @@
+"""Warm-up, and which clock counts."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from archbench.measure.clock import SystemClock, stopwatch
+from archbench.measure.rounds import Bench, WarmUp, bench, warm_up
+from archbench.records.measurement import Conditions
+from tests.measure.conftest import FakeClock, Milliseconds, Ticking
+
+
+def warmed(clock: FakeClock, cpu_ms: Milliseconds, *, budget_s: float = 1e3) -> WarmUp:
+    network = Ticking(clock, cpu_ms)
+    until = clock.wall() + budget_s
+    on = bench(Conditions(), clock=clock)
+    return warm_up(lambda: network(torch.zeros(1)), on=on, until=until)
+
+
+def test_warm_up_takes_eight_passes_at_least(clock: FakeClock) -> None:
+    found = warmed(clock, lambda number: 3.0)
+    assert (found.forwards, found.settled) == (8, True)
+    assert found.seconds == pytest.approx(3e-3)
+
+
+def test_warm_up_goes_on_until_five_passes_agree(clock: FakeClock) -> None:
+    found = warmed(clock, lambda number: 3.0 + max(0, 10 - number))
+    assert (found.forwards, found.settled) == (15, True)
+
+
+def test_warm_up_is_bounded_in_passes(clock: FakeClock) -> None:
+    found = warmed(clock, lambda number: 3.0 + number % 2)
+    assert (found.forwards, found.settled) == (60, False)
+
+
+def test_warm_up_is_bounded_in_time_but_makes_two_passes(clock: FakeClock) -> None:
+    assert warmed(clock, lambda number: 1000.0, budget_s=3.5).forwards == 4
+    assert warmed(clock, lambda number: 1000.0, budget_s=-1.0).forwards == 2
+
+
+@pytest.mark.parametrize(
+    ("conditions", "milliseconds"),
+    [(Conditions(threads=1), 3.0), (Conditions(threads=2), 5.0)],
+    ids=["one_thread_by_cpu_time", "two_threads_by_wall_time"],
+)
+def test_what_counts(clock: FakeClock, conditions: Conditions, milliseconds: float) -> None:
+    network = Ticking(clock, 3.0, waiting_ms=2.0)
+    on: Bench = bench(conditions, clock=clock)
+    timing = on.watch(lambda: network(torch.zeros(1)))
+    assert on.seconds(timing) * 1e3 == pytest.approx(milliseconds)
+
+
+def test_system_clock_runs_forward() -> None:
+    timing = stopwatch("cpu", clock=SystemClock())(lambda: sum(range(1000)))
+    assert timing.wall > 0
+    assert timing.cpu >= 0
+    assert timing.delay >= 0
+    assert math.isfinite(timing.wall + timing.cpu + timing.delay)
