@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from archbench.space.axis import Axis, Choices
     from archbench.space.candidate import InfeasibleError
+    from archbench.space.catalogue import shipped
     from archbench.space.share import DeadChoice, Share
-    from archbench.space.shipped import shipped
     from archbench.space.space import SearchSpace
 
 __all__ = [
@@ -29,7 +29,7 @@ _HOMES = {
     "InfeasibleError": "candidate",
     "SearchSpace": "space",
     "Share": "share",
-    "shipped": "shipped",
+    "shipped": "catalogue",
 }
 
 

@@ -141,7 +141,8 @@ def load_yaml(text: str, *, source: str) -> Node:
         mark = error.problem_mark or error.context_mark
         place = Place(source, mark.line + 1, mark.column + 1) if mark else Place(source, 1, 1)
         reason = error.problem or error.context or "it cannot be parsed"
-        raise SpaceError(f"is no YAML: {reason}", place=str(place)) from None
+        help_ = _BRACKETS if reason.startswith("did not find expected ','") else None
+        raise SpaceError(f"is no YAML: {reason}", place=str(place), help=help_) from None
     except (yaml.YAMLError, ValueError, OverflowError) as error:
         raise SpaceError(f"is no YAML: {error}", place=f"{source}:1:1") from None
     if builder.root is None:
@@ -193,6 +194,7 @@ _WORDS: dict[str, Scalar] = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
+_BRACKETS = "a path with brackets within {...} or [...] needs quotes; or write one entry a line"
 _LARGEST_INT = 2**63 - 1
 
 

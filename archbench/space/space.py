@@ -19,6 +19,7 @@ from archbench.space.candidate import (
     document_of,
     reasons,
 )
+from archbench.space.catalogue import find
 from archbench.space.document import read_text
 from archbench.space.expansion import Expansion, check_reads, expand_axes
 from archbench.space.expression import parse_expression
@@ -27,7 +28,6 @@ from archbench.space.reading import Reading, read_space
 from archbench.space.section import ProxySection, SearchSection, TargetSection
 from archbench.space.selection import Selection
 from archbench.space.share import DeadChoice, Share, dead_choices, feasible_share
-from archbench.space.shipped import find
 from archbench.space.wiring import Wiring, wire
 
 

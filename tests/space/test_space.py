@@ -1,0 +1,443 @@
+"""Spaces: axes, activity, exact numbers, uniform samples, feasibility."""
+
+import itertools
+import math
+import pickle
+import random
+from collections import Counter
+
+import pytest
+
+from archbench.errors import MissingError, SpaceError, SpecError
+from archbench.models import ArchSpec, as_spec, count
+from archbench.space import InfeasibleError, SearchSpace, shipped
+from archbench.space.candidate import document_of
+from tests.space.conftest import NETWORK
+
+
+def names(space):
+    return [axis.name for axis in space.axes]
+
+
+def first(axis):
+    return 0
+
+
+def digest(document):
+    """Of a legal network; None of an illegal one."""
+    try:
+        return ArchSpec.from_document(document).digest
+    except SpecError:
+        return None
+
+
+def digests(space):
+    """The digest of every candidate that is enumerated, in order."""
+    return [digest(space.document(choices)) for choices in space.enumerate()]
+
+
+def all_networks(space):
+    """What every combination of values makes, whether or not an axis is active in it."""
+    found = set()
+    for indices in itertools.product(*(range(len(axis.values)) for axis in space.axes)):
+        choices = dict(zip(names(space), indices, strict=True))
+        found.add(digest(document_of(space.base, space._wiring, choices)))
+    return found
+
+
+def test_each_makes_one_axis_for_every_part_that_has_the_field(make):
+    space = make("axes:\n  stages[each].dim: [32, 64]\n  stages[each].block.kv_stride: [1, 2]")
+    assert names(space) == ["stages[0].dim", "stages[1].dim", "stages[0].block.kv_stride"]
+
+
+def test_all_makes_one_axis_that_every_part_shares(make):
+    space = make("axes:\n  stages[all].block.mlp_ratio: [1, 4]")
+    spec = space.decode({"stages[all].block.mlp_ratio": 1})
+    assert names(space) == ["stages[all].block.mlp_ratio"]
+    assert [stage.block.mlp_ratio for stage in spec.stages] == [4, 4]
+
+
+def test_layers_choose_for_themselves_up_to_the_depth(make):
+    space = make("axes:\n  stages[1].layers[each].mlp_ratio: [1, 2]\n  stages[1].depth: [1, 3]")
+    assert names(space) == [
+        "stages[1].layers[0].mlp_ratio",
+        "stages[1].depth",
+        "stages[1].layers[1].mlp_ratio",
+        "stages[1].layers[2].mlp_ratio",
+    ]
+    assert space.size() == 2 + 8
+    assert space.choose(first) == {"stages[1].layers[0].mlp_ratio": 0, "stages[1].depth": 0}
+
+
+def test_a_depth_of_zero_leaves_nothing_to_choose_in_the_block(make):
+    space = make("axes:\n  stages[0].depth: [0, 1]\n  stages[0].block.kv_stride: [1, 2]")
+    assert space.size() == 1 + 2
+
+
+def test_a_range_includes_its_end(make):
+    space = make("axes:\n  stages[0].depth: {from: 1, to: 7, step: 2}")
+    assert space.axes[0].values == (1, 3, 5, 7)
+
+
+def test_whole_parts_are_choices_with_a_label(make):
+    space = make(
+        "axes:\n  stages[1].block:\n    - {kind: levit, key_dim: 16}\n"
+        "    - {kind: cvt, head_dim: 16, kv_stride: 1}\n    - {kind: cvt, num_heads: 2}"
+    )
+    labels = [space.values({"stages[1].block": index})["stages[1].block"] for index in range(3)]
+    assert labels == ["levit(key_dim=16)", "cvt(head_dim=16, kv_stride=1)", "cvt(num_heads=2)"]
+    assert space.decode({"stages[1].block": 1}).stages[1].block.kv_stride == 1
+
+
+def test_a_field_is_active_only_where_the_chosen_part_has_it(make):
+    space = make(
+        "axes:\n  stages[1].block.kv_stride: [1, 2]\n"
+        "  stages[1].block: [{kind: levit}, {kind: cvt, head_dim: 16}]"
+    )
+    assert names(space) == ["stages[1].block", "stages[1].block.kv_stride"]
+    assert space.choose(first) == {"stages[1].block": 0}
+    assert space.size() == 1 + 2
+    assert space.decode({"stages[1].block": 0}).stages[1].block.kind == "levit"
+
+
+def test_a_part_may_get_what_it_needs_from_an_axis(make):
+    space = make(
+        "axes:\n  stages[1].block: [{kind: levit}, {kind: cvt}]\n"
+        "  stages[1].block.head_dim: [16, 32]"
+    )
+    assert space.size() == 3
+    spec = space.decode({"stages[1].block": 1, "stages[1].block.head_dim": 1})
+    assert spec.stages[1].block.head_dim == 32
+
+
+def test_when_makes_an_axis_wait_for_another(make):
+    space = make(
+        "axes:\n  stages[0].position:\n    values: [bias, absolute]\n"
+        "    when: stages[0].dim >= 64\n  stages[0].dim: [32, 64, 96]"
+    )
+    assert names(space) == ["stages[0].dim", "stages[0].position"]
+    assert space.size() == 1 + 2 + 2
+    assert space.choose(first) == {"stages[0].dim": 0}
+
+
+def test_each_in_when_means_the_place_of_the_axis(make):
+    space = make(
+        "axes:\n  stages[each].position:\n    values: [bias, absolute]\n"
+        "    when: stages[each].block.kind == cvt"
+    )
+    assert space.choose(first) == {"stages[0].position": 0}
+    assert space.size() == 2
+
+
+def test_a_stride_without_effect_is_no_choice(make):
+    space = make(
+        "axes:\n  stages[0].block.kv_stride: [1, 2]\n"
+        "  stages[0].block.projection: [depthwise, linear]"
+    )
+    assert space.size() == 3
+    assert len(set(digests(space))) == 3
+    assert set(digests(space)) == all_networks(space)
+
+
+def test_a_shared_stride_counts_where_any_part_uses_it(make):
+    space = make(
+        "axes:\n  stages[1].block: [{kind: levit}, {kind: cvt, head_dim: 16}]\n"
+        "  stages[each].block.projection: [average, linear]\n"
+        "  stages[all].block.kv_stride: [1, 2]"
+    )
+    assert len(set(digests(space))) == space.size() == len(all_networks(space)) == 10
+
+
+def test_a_stride_of_the_block_counts_where_any_layer_uses_it(make):
+    space = make(
+        "axes:\n  stages[0].depth: [1, 2]\n  stages[0].block.kv_stride: [1, 2]\n"
+        "  stages[0].layers[each].projection: [depthwise, linear]"
+    )
+    assert len(set(digests(space))) == space.size() == len(all_networks(space)) == 3 + 7
+
+
+@pytest.mark.parametrize(
+    ("axes", "size"),
+    [
+        ("stages[1].block: [{kind: cvt, head_dim: 16}, {kind: cvt, num_heads: 4}]", 1),
+        (
+            "stages[1].block: [{kind: cvt, head_dim: 16}, {kind: cvt, num_heads: 4}]\n"
+            "  stages[1].dim: [32, 64, 128]",
+            5,
+        ),
+        ("stages[1].block.num_heads: [null, 2, 4]", 2),
+        ("stages[1].block.num_heads: [null, 1, 4]\n  stages[1].dim: [32, 64]", 5),
+        ("stages[0].drop_path: [0.1, [0.1, 0.1], [0.1, 0.2]]", 1),
+        ("stages[0].drop_path: [0, [0, 0.1]]\n  stages[0].depth: [1, 2]", 3),
+        (
+            "stages[1].block:\n"
+            "    - {kind: cvt, head_dim: 16, projection: linear, kv_stride: 1}\n"
+            "    - {kind: cvt, head_dim: 16, projection: linear, kv_stride: 2}\n"
+            "    - {kind: levit}",
+            2,
+        ),
+    ],
+)
+def test_choices_that_resolve_to_one_network_are_one_candidate(make, axes, size):
+    space = make(f"axes:\n  {axes}")
+    assert space.size() == size
+    assert len(set(digests(space))) == len(digests(space)) == len(all_networks(space)) == size
+
+
+def test_the_first_of_equal_values_stands_for_all(make):
+    space = make("axes:\n  stages[1].block.num_heads: [2, null, 4]")
+    assert space.choose(lambda axis: 1) == {"stages[1].block.num_heads": 0}
+
+
+def random_axes(draw):
+    """Axes over the small network, from a fixed stock without conflicts."""
+    stock = [
+        "stages[0].dim: [32, 64]",
+        "stages[1].dim: [64, 96]",
+        "stages[0].depth: [0, 1, 2]",
+        "stages[1].depth: {from: 1, to: 2}",
+        "stages[0].position: [bias, absolute]",
+        "stages[each].layers[each].mlp_ratio: [1, 2]",
+        "stages[0].block.projection: [linear, depthwise]",
+        "stages[1].layers[each].attention_ratio: [1, 2]",
+        "stages[each].block.kv_stride: [1, 2]",
+        "stages[1].block: [{kind: levit}, {kind: cvt, head_dim: 16}, {kind: cvt, num_heads: 4}]",
+        "head.norm: [layer, batch]",
+        "stages[all].block.activation: [gelu, silu]",
+        "stages[1].drop_path: [0, [0, 0.1]]",
+    ]
+    return "\n  ".join(draw.sample(stock, draw.randint(2, 5)))
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_the_size_is_the_number_of_different_networks(make, seed):
+    space = make(f"axes:\n  {random_axes(random.Random(seed))}")
+    if math.prod(len(axis.values) for axis in space.axes) > 1000:
+        pytest.skip("too many combinations to make every network")
+    found = digests(space)
+    legal = [network for network in found if network is not None]
+    assert space.size() == len(found)
+    assert len(legal) == len(set(legal))
+    assert set(found) == all_networks(space)
+
+
+def test_samples_are_uniform_over_candidates(make):
+    space = make(
+        "axes:\n  stages[1].depth: [1, 2, 3]\n  stages[1].layers[each].mlp_ratio: [1, 2]\n"
+        "  stages[0].block.projection: [linear, depthwise]\n  stages[0].block.kv_stride: [1, 2]"
+    )
+    draw = random.Random(0)
+    seen = Counter(tuple(sorted(space.sample(draw).items())) for _ in range(4200))
+    assert len(seen) == space.size() == 14 * 3
+    expected = 4200 / 42
+    statistic = sum((number - expected) ** 2 / expected for number in seen.values())
+    assert statistic < 75  # 41 degrees of freedom: exceeded by chance once in a thousand
+
+
+def test_a_sample_repeats_with_its_seed(make):
+    space = make("axes:\n  stages[each].depth: {from: 1, to: 9}\n  stages[0].dim: [32, 64]")
+    assert space.sample(random.Random(5)) == space.sample(random.Random(5))
+
+
+def test_more_than_10_to_the_12_candidates_are_counted_without_being_enumerated(make):
+    space = make(
+        "axes:\n  stages[each].depth: {from: 1, to: 24}\n"
+        "  stages[each].layers[each].mlp_ratio: [1, 2, 3, 4]\n"
+        "  stages[0].layers[each].kv_stride: [1, 2]\n  stages[each].dim: [32, 64, 96]"
+    )
+    assert space.size() == 9 * sum(8**d for d in range(1, 25)) * sum(4**d for d in range(1, 25))
+    share = space.feasible(samples=20)
+    assert not share.is_exact
+    assert share.samples == 20
+
+
+def test_choices_are_asked_in_order_and_only_where_active(make):
+    space = make(
+        "axes:\n  stages[0].depth: [1, 2]\n  stages[0].layers[each].kv_stride: [1, 2]\n"
+        "  stages[0].layers[each].projection: [depthwise, linear]"
+    )
+    asked = []
+    space.choose(lambda axis: asked.append(axis.name) or 1)
+    assert asked == [
+        "stages[0].depth",
+        "stages[0].layers[0].projection",
+        "stages[0].layers[1].projection",
+    ]
+
+
+def test_a_chooser_with_an_index_that_is_not_there_is_refused(make):
+    with pytest.raises(ValueError, match=r"stages\[0\].dim has no value number 7"):
+        make("axes:\n  stages[0].dim: [32, 64]").choose(lambda axis: 7)
+
+
+def test_decode_gives_a_spec_with_the_name_of_the_space(make):
+    space = make("axes:\n  stages[0].dim: [32, 64]", name="tiny")
+    spec = space.decode({"stages[0].dim": 1})
+    assert (spec.name, spec.stages[0].dim, spec.stages[1].dim) == ("tiny", 64, 64)
+
+
+def test_decoding_leaves_the_base_as_it_is(make):
+    space = make("axes:\n  stages[each].dim: [32, 64]\n  stages[1].layers[each].mlp_ratio: [1, 4]")
+    before = repr(space.base)
+    space.decode(space.sample(random.Random(0)))
+    assert repr(space.base) == before
+
+
+def test_a_requirement_that_is_not_met_is_named(make):
+    space = make("axes:\n  stages[each].dim: [32, 64]\nrequire:\n  - stages[0].dim < stages[1].dim")
+    with pytest.raises(
+        InfeasibleError, match=r"the requirement stages\[0\].dim < stages\[1\].dim"
+    ) as e:
+        space.decode({"stages[0].dim": 1, "stages[1].dim": 0})
+    assert e.value.requirement == "stages[0].dim < stages[1].dim"
+
+
+def test_an_illegal_combination_is_infeasible_and_names_its_place(make):
+    space = make("axes:\n  stages[0].dim: [32, 48]\n  stages[0].block.head_dim: [16, 32]")
+    with pytest.raises(InfeasibleError, match=r"stages\[0\].block.head_dim: 32 does not divide"):
+        space.decode({"stages[0].dim": 1, "stages[0].block.head_dim": 1})
+    assert space.feasible().value == 0.75
+
+
+def test_a_candidate_must_be_legal_as_its_proxy_too(make):
+    axes = "axes:\n  stages[0].embed.kernel: [4, 16]\n  stages[0].embed.padding: [0, 6]\n"
+    space = SearchSpace.parse(
+        NETWORK.replace("{resolution: 32}", "{resolution: 8, stem: as_is}") + axes, source="s.yaml"
+    )
+    with pytest.raises(InfeasibleError, match=r"at the proxy's 8 px: stages\[0\].embed.kernel: a"):
+        space.decode({"stages[0].embed.kernel": 1, "stages[0].embed.padding": 0})
+    assert space.is_feasible({"stages[0].embed.kernel": 1, "stages[0].embed.padding": 1})
+
+
+def test_an_infeasible_error_survives_pickling():
+    error = InfeasibleError("no", requirement="macs < 3", help="less")
+    again = pickle.loads(pickle.dumps(error))
+    assert (again.requirement, str(again)) == ("macs < 3", "no; less")
+
+
+def test_requirements_read_quantities_derived_values_and_all_layers(make):
+    space = make(
+        "axes:\n  stages[0].dim: [32, 64]\n  stages[1].layers[each].mlp_ratio: [1, 2]\n"
+        "require:\n  - macs < 10e6\n  - stages[0].block.num_heads == 4\n"
+        "  - max(stages[1].layers[all].mlp_ratio) == 1"
+    )
+    choices = {f"stages[1].layers[{layer}].mlp_ratio": 0 for layer in (0, 1)}
+    spec = space.decode({"stages[0].dim": 1, **choices})
+    assert count(spec).macs < 10e6
+    assert space.feasible().feasible == 1
+
+
+def test_arithmetic_limits_are_requirements(make):
+    space = make("axes:\n  stages[0].dim: [32, 64]\nlimits: {params: 1000, latency_ms: 3}")
+    assert space.require == ("params <= 1000",)
+    assert space.limits == {"params": 1000, "latency_ms": 3}
+
+
+def test_the_share_is_exact_where_the_space_is_small(make):
+    space = make("axes:\n  stages[each].dim: [32, 64, 96, 128]\nrequire:\n  - stages[0].dim <= 64")
+    share = space.feasible()
+    assert (share.is_exact, share.samples, share.feasible) == (True, 16, 8)
+    assert share.value == share.low == share.high == 0.5
+    assert share.excluded == (("stages[0].dim <= 64", 8),)
+
+
+def test_the_sampled_interval_covers_the_exact_share(make):
+    space = make(
+        "axes:\n  stages[each].dim: [32, 64, 96, 128]\n  stages[each].depth: [1, 2, 3]\n"
+        "require:\n  - stages[0].dim <= stages[1].dim"
+    )
+    exact = space.feasible().value
+    shares = [space.feasible(samples=100, seed=seed) for seed in range(10)]
+    assert sum(share.low <= exact <= share.high for share in shares) >= 8
+    assert not any(share.is_exact for share in shares)
+
+
+@pytest.mark.parametrize("samples", [2000, 10])
+def test_a_space_without_feasible_candidate_names_what_excludes_them(make, samples):
+    space = make(
+        "axes:\n  stages[each].dim: [32, 64, 96, 128]\n"
+        "require:\n  - params < 10\n  - stages[0].dim < stages[1].dim"
+    )
+    share = space.feasible(samples=samples)
+    assert (share.value, share.excluded[0]) == (0.0, ("params < 10", share.samples))
+    with pytest.raises(
+        SpaceError, match=r"small.yaml: no candidate .* params < 10 excludes 1\d?[;,]"
+    ):
+        raise space.infeasible(share)
+    assert space.sample_feasible(random.Random(0), tries=5) is None
+
+
+@pytest.mark.parametrize("samples", [2000, 30])
+def test_dead_choices_are_found_and_say_how_sure_that_is(make, samples):
+    space = make(
+        "axes:\n  stages[each].dim: [32, 64, 96, 128]\n  stages[1].depth: [1, 2, 3, 4]\n"
+        "require:\n  - stages[0].dim < stages[1].dim\n  - stages[1].depth != 3"
+    )
+    dead = space.dead_choices(samples=samples)
+    assert {(choice.axis, choice.value) for choice in dead} >= {
+        ("stages[0].dim", 128),
+        ("stages[1].dim", 32),
+        ("stages[1].depth", 3),
+    }
+    assert {choice.is_certain for choice in dead} == {samples == 2000}
+
+
+def test_an_axis_that_never_acts_is_dead_for_certain(make):
+    space = make(
+        "axes:\n  stages[0].dim: {from: 32, to: 3200, step: 32}\n"
+        "  stages[1].dim: {from: 32, to: 3200, step: 32}\n"
+        "  stages[0].position:\n    values: [bias, none]\n    when: stages[0].dim < 5"
+    )
+    dead = space.dead_choices(samples=100)
+    assert [(choice.value, choice.is_certain) for choice in dead] == [
+        ("bias", True),
+        ("none", True),
+    ]
+    assert space.size() == 10_000
+
+
+def test_a_space_without_axes_is_its_base(make):
+    space = make()
+    assert space.size() == 1
+    assert list(space.enumerate()) == [{}]
+    assert space.sample(random.Random(0)) == {}
+
+
+def test_a_published_network_is_a_base(make):
+    space = SearchSpace.parse("base: cvt_13\nset: {head.epsilon: 1e-6}", source="s.yaml")
+    assert space.decode({}).head.epsilon == 1e-6
+    assert space.decode({}).stages == as_spec("cvt_13").stages
+
+
+def test_what_models_show_prints_starts_a_space():
+    from archbench.space.document import write_flow
+
+    text = write_flow(as_spec("levit_128").to_document())
+    space = SearchSpace.parse(text, source="any.yaml")
+    assert space.name == "levit_128"
+    assert space.decode({}).digest == as_spec("levit_128").digest
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_a_shipped_space_loads_with_a_question_and_feasible_candidates(name):
+    space = SearchSpace.load(name)
+    assert space.name == name
+    assert space.question.endswith("?") or "?" in space.question
+    draw = random.Random(0)
+    assert space.size() > 1000
+    assert space.sample_feasible(draw, tries=200) is not None
+    assert SearchSpace.parse(space.text, source="x.yaml", name=name).size() == space.size()
+
+
+def test_the_shipped_spaces_are_those_that_are_promised():
+    assert {"quickstart", "levit_edge", "cvt_squeeze", "hybrid"} <= set(shipped())
+    assert SearchSpace.load("cvt_squeeze").size() == 4**13
+
+
+def test_an_unknown_space_names_the_nearest():
+    with pytest.raises(
+        MissingError, match=r"there is no space 'quickstrat'.*did you mean quickstart"
+    ):
+        SearchSpace.load("quickstrat")
+    with pytest.raises(MissingError, match=r"none/quickstart.yaml: no such file"):
+        SearchSpace.load("none/quickstart.yaml")
