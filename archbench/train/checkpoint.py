@@ -78,19 +78,19 @@ def read_checkpoint(path: Path, *, sha256: str | None = None) -> Checkpoint | No
         raise MissingError(
             "the recorded checkpoint is not there", place=str(path), help="train from the start"
         )
-    found: list[Checkpoint] = []
+    other: Checkpoint | None = None
     damage: list[str] = []
     for file in files:
         try:
-            found.append(_read(file))
+            found = _read(file)
         except StorageError as error:
             damage.append(str(error))
-    for checkpoint in found:
-        if checkpoint.sha256 == sha256:
-            return checkpoint
-    if found and (sha256 is None or damage):
-        note = f"{'; '.join(damage)}; going on from {found[0].path}" if damage else ""
-        return replace(found[0], note=note)
+            continue
+        if sha256 in (None, found.sha256):
+            return _noted(found, damage)
+        other = other or found
+    if other and damage:
+        return _noted(other, damage)
     raise StorageError(
         "; ".join(damage) or "this is not the checkpoint on record: its sha256 differs",
         place=str(path),
@@ -156,6 +156,12 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str], str]:
     except (SafetensorError, ValueError) as error:
         raise StorageError("not a whole safetensors file", place=str(path)) from error
     return tensors, header.get("__metadata__", {}), hashlib.sha256(data).hexdigest()
+
+
+def _noted(checkpoint: Checkpoint, damage: list[str]) -> Checkpoint:
+    if not damage:
+        return checkpoint
+    return replace(checkpoint, note=f"{'; '.join(damage)}; going on from {checkpoint.path}")
 
 
 def _read(path: Path) -> Checkpoint:

@@ -42,8 +42,8 @@ class Plan:
     Attributes:
         precision: ``fp32``, or ``bf16`` for an autocast forward pass with fp32 weights.
         memory_format: ``contiguous`` or ``channels_last``.
-        seconds: Candidate, for example ``bf16 channels_last``, to the median seconds of a step;
-            only of those measured to the end.
+        seconds: Candidate, for example ``bf16 channels_last``, to the seconds of a step, the lower
+            quartile of those measured; only of candidates measured to the end.
         rejected: Candidate to the reason why it was not measured to the end or not eligible.
         device: Where it was measured; empty where the plan was given.
     """
@@ -67,7 +67,7 @@ def choose_plan(
     recipe: Recipe | None = None,
     device: str | torch.device = "cpu",
     budget_s: float = 10.0,
-    clock: Callable[[], float] = time.perf_counter,
+    clock: Callable[[], float] | None = None,
 ) -> Plan:
     """The fastest way to train copies of a network, from steps of each candidate in turn.
 
@@ -84,9 +84,11 @@ def choose_plan(
         device: Where it will be trained.
         budget_s: Seconds after which no new round begins. If fewer than three rounds fitted in,
             the plan is fp32 and contiguous, and says so.
-        clock: Seconds.
+        clock: Seconds. None takes the thread's CPU time where one CPU thread does all the work,
+            which other processes disturb least, and a monotonic clock elsewhere.
     """
     where = torch.device(device)
+    clock = clock or _undisturbed_clock(where)
     recipe = recipe or Recipe()
     feed = Feed(dataset, recipe=recipe, seed=0, device=where)
     runs = [
@@ -115,7 +117,7 @@ def choose_plan(
                 runs = _without_hopeless(runs, rejected)
             if clock() - begin > budget_s:
                 break
-    seconds = {run.name: run.median_seconds() for run in runs if run.is_measured}
+    seconds = {run.name: run.lower_quartile() for run in runs if run.is_measured}
     rejected |= {run.name: "the budget ended first" for run in runs if not run.is_measured}
     rejected |= _inexact(runs)
     return _fastest([seconds], rejected, device=str(where))
@@ -159,8 +161,13 @@ class _Candidate:
         self.seconds.append(clock() - begin)
         self.losses.append(loss)
 
-    def median_seconds(self) -> float:
-        return statistics.median(self.seconds[_WARMUP_ROUNDS:])
+    def lower_quartile(self) -> float:
+        return statistics.quantiles(self.seconds[_WARMUP_ROUNDS:], n=4, method="inclusive")[0]
+
+
+def _undisturbed_clock(device: torch.device) -> Callable[[], float]:
+    has_one_thread = device.type == "cpu" and torch.get_num_threads() == 1
+    return time.thread_time if has_one_thread else time.perf_counter
 
 
 def _endless(feed: Feed) -> Iterator[tuple[Tensor, Tensor]]:

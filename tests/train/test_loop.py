@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -240,3 +242,44 @@ def test_last_batch_of_one_image_passes_batch_norm() -> None:
 
 def test_mirrored_data_is_trained_on() -> None:
     assert _train(tiny_network(), dataset=tiny_dataset(flip=True))[-1].step == 24
+
+
+def test_memory_format_does_not_change_what_is_learnt() -> None:
+    _, weights = _straight()
+    _, others = _straight(plan=Plan(memory_format="channels_last"))
+    for one, other in zip(weights, others, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3)
+
+
+_CHILD = """
+import sys
+from pathlib import Path
+from tests.train.test_loop import killed_training
+killed_training(Path(sys.argv[1]))
+"""
+
+
+def killed_training(path: Path) -> None:
+    """What the child below does until it is killed."""
+    torch.set_num_threads(1)
+    _train(tiny_network(), recipe=Recipe(rungs=tuple(range(1, 60)), batch=8), checkpoint=path)
+
+
+@pytest.mark.slow
+def test_training_survives_being_killed_for_good(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint"
+    recipe = Recipe(rungs=tuple(range(1, 60)), batch=8)
+    points, weights = _straight(recipe=recipe)
+    for index in range(8):
+        child = subprocess.Popen([sys.executable, "-c", _CHILD, str(path)])
+        before = previous_path(path).stat().st_mtime_ns if index else 0
+        while not previous_path(path).exists() or previous_path(path).stat().st_mtime_ns == before:
+            assert child.poll() is None, "it ended before it could be killed"
+        for _ in range(index * 9000):  # another moment each time
+            pass
+        child.kill()
+        child.wait()
+    network = tiny_network(seed=9)
+    resumed = _train(network, recipe=recipe, checkpoint=path)
+    assert _values(resumed) == _values(points)
+    assert _equal(_weights(network), weights)
