@@ -22,7 +22,7 @@ _Box = tuple[float, float, float, float]
 def by_mark(points: Sequence[Point]) -> dict[str, list[Point]]:
     """The points by the mark that they get, in the order of the legend."""
     groups: dict[str, list[Point]] = {
-        kind: [] for kind in ("front", "dominated", "stopped", "over_limit", "untrained")
+        kind: [] for kind in ("front", "dominated", "chance", "stopped", "over_limit", "untrained")
     }
     for point in points:
         groups["untrained" if point.accuracy is None else point.kind].append(point)
@@ -78,6 +78,9 @@ def draw_trials(
         _draw_bars(axes, groups["dominated"], PALETTE["other"], width=0.7, alpha=0.4)
     _scatter(axes, groups["dominated"], "dominated", marker="o", size=15, color="other", alpha=0.7)
     _scatter(
+        axes, groups["chance"], "not above chance", marker="s", size=11, color="other", alpha=0.6
+    )
+    _scatter(
         axes, groups["stopped"], "stopped early", marker="v", size=13, color="other", alpha=0.6
     )
     _scatter(
@@ -99,7 +102,7 @@ def label_front(axes: Axes, front: Sequence[Point]) -> None:
     ]
     for point, (x, y) in zip(front, places, strict=True):
         text = str(point.trial)
-        width, height = 0.66 * size * len(text) * dots, 0.85 * size * dots
+        width, height = 0.72 * size * len(text) * dots, 0.85 * size * dots
         for left, up in ((4, 3), (0, 5)):
             right_edge, bottom = x - left * dots, y + up * dots
             box = (right_edge - width, bottom, right_edge, bottom + height)
@@ -165,7 +168,7 @@ def _scatter(
         return
     is_crowd = len(points) > _CROWD
     colour = PALETTE[color]
-    is_hollow = marker == "v" and not is_crowd
+    is_hollow = marker in ("v", "s") and not is_crowd
     axes.scatter(
         [point.cost for point in points], [point.height for point in points],
         s=size / 3 if is_crowd else size, marker=marker, alpha=alpha / 2 if is_crowd else alpha,

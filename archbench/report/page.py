@@ -19,18 +19,18 @@ from archbench.report.summary import Summary, number
 from archbench.report.table import front_table, reference_table, trials_table
 
 _WIDE, _NARROW = 8.0, 3.9  # inches; the page shows the one that fits
-_SECTIONS = (
-    ("front", "The front"),
-    ("designs", "The designs"),
-    ("references", "Published networks, untrained"),
-    ("searched", "What was searched"),
-    ("outcomes", "How the trials ended"),
-    ("curves", "Learning curves"),
-    ("trials", "All trials"),
-    ("conditions", "Conditions"),
-    ("commands", "Commands"),
-    ("meaning", "What the numbers mean"),
-)
+_TITLES = {
+    "front": "The front",
+    "designs": "The designs",
+    "references": "Published networks, untrained",
+    "searched": "What was searched",
+    "outcomes": "How the trials ended",
+    "curves": "Learning curves",
+    "trials": "All trials",
+    "conditions": "Conditions",
+    "commands": "Commands",
+    "meaning": "What the numbers mean",
+}
 
 
 def page(summary: Summary) -> str:
@@ -73,11 +73,15 @@ def _body(summary: Summary) -> Markup:
         "commands": commands(summary),
         "meaning": meaning(summary),
     }
-    shown = [(key, title) for key, title in _SECTIONS if contents[key]]
+    titles = _TITLES
+    if not summary.front:  # then what was measured is all there is to see
+        first = {"front": "What was measured", "trials": _TITLES["trials"]}
+        titles = first | {key: title for key, title in _TITLES.items() if key not in first}
+    shown = [(key, title) for key, title in titles.items() if contents[key]]
     return html(
         "{}\n<nav>{}</nav>\n{}\n<footer><p>{}</p></footer>",
         _opening(summary),
-        [html('<a href="#{}">{}</a>', key, title) for key, title in shown],
+        [html('<a href="#{}">{}</a> ', key, title) for key, title in shown],
         [
             html('<section id="{}">\n<h2>{}</h2>\n{}\n</section>\n', key, title, contents[key])
             for key, title in shown
@@ -104,7 +108,9 @@ def _opening(summary: Summary) -> Markup:
 
 def _key_figures(summary: Summary) -> Markup:
     counts = summary.study.counts()
-    entries = [("trials", exact(sum(counts.values())), f"{counts['complete']} trained to the end")]
+    entries = [
+        ("trials", exact(sum(counts.values())), f"{exact(counts['complete'])} trained to the end")
+    ]
     if summary.front:
         best = max(summary.front, key=lambda record: record.proxy_accuracy or 0)
         if best.proxy_accuracy is not None:
@@ -119,7 +125,8 @@ def _key_figures(summary: Summary) -> Markup:
             entries.append(("fastest on the front", f"{text} ms", f"trial {fastest.number}"))
     if summary.chance is not None:
         entries.append(("chance", percent(summary.chance), "always the commonest class"))
-    entries.append(("hypervolume", f"{summary.study.hypervolume():.3f}", "0 to 1"))
+    if summary.front:
+        entries.append(("hypervolume", f"{summary.study.hypervolume():.3f}", "0 to 1"))
     seconds = number(summary.header.get("seconds"))
     if seconds is not None:
         entries.append(("search time", duration(seconds), ""))
@@ -163,12 +170,15 @@ def _figure(summary: Summary) -> Markup:
 
 def _caption(summary: Summary) -> str:
     measured = summary.cost.name == "latency_ms"
-    words = [
-        "Blue: no other design is both more accurate and cheaper; the number is the trial's, and "
-        "the line the best accuracy within each cost.",
-        "Bars are 95 % intervals: 1.96 standard errors of the accuracy"
-        + (", and the measured interval of the latency." if measured else "."),
-    ]
+    words = []
+    if summary.front:
+        words.append(
+            "Blue: no other design is both more accurate and cheaper; the number is the trial's, "
+            "and the line the best accuracy within each cost."
+        )
+    if any(point.error and point.kind in ("front", "dominated") for point in summary.points):
+        interval = ", and the measured interval of the latency" if measured else ""
+        words.append(f"Bars are 95 % intervals: 1.96 standard errors of the accuracy{interval}.")
     if any(point.kind == "stopped" for point in summary.points):
         words.append("Designs stopped early stand at the accuracy they had then.")
     if any(point.accuracy is None for point in summary.points):

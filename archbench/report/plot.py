@@ -219,7 +219,7 @@ def _cost_label(summary: Summary, *, is_wide: bool) -> str:
     if not is_wide or summary.cost.name != "latency_ms":
         return label
     conditions = summary.conditions_text
-    return drawable(f"{label}  ({one_line(conditions, length=80)})") if conditions else label
+    return drawable(f"{label}  ({one_line(conditions, length=64)})") if conditions else label
 
 
 def _draw_legend(figure: Figure, axes: Axes, layout: _Layout) -> None:

@@ -15,7 +15,7 @@ from archbench.records.study import StudyReader
 from archbench.records.table import accuracy_standard_error
 from archbench.records.trial import TrialRecord
 
-Kind = Literal["front", "dominated", "stopped", "over_limit"]
+Kind = Literal["front", "dominated", "chance", "stopped", "over_limit"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,8 @@ class Point:
 
     Attributes:
         trial: Its number.
-        kind: On the front; complete but dominated; stopped before the last rung; over a limit.
+        kind: On the front; complete but dominated; complete but no better than chance; stopped
+            before the last rung; over a limit.
         cost: Its cost, in the cost's unit.
         interval: The 95 % interval of a measured cost.
         accuracy: Proxy accuracy, or that of the last rung reached; None where none was trained.
@@ -200,7 +201,9 @@ class Summary:
     def _kind(self, record: TrialRecord) -> Kind:
         if record.state == "over_limit" or self.study.rule.broken_limits(record):
             return "over_limit"
-        return "stopped" if record.state == "pruned" else "dominated"
+        if record.state == "pruned":
+            return "stopped"
+        return "dominated" if self.study.rule.beats_chance(record) else "chance"
 
 
 def last_accuracy(record: TrialRecord) -> float | None:

@@ -24,10 +24,9 @@ _STATES = {
 
 
 def front_table(summary: Summary) -> Markup:
-    """The members of the front, cheapest first, or why there are none."""
+    """The members of the front, cheapest first; empty where there are none."""
     if not summary.front:
-        reason = summary.study.no_front_reason() or "no reason is known"
-        return html("<p>There is no front: {}.</p>", reason)
+        return Markup()
     headings = [
         html("<th>{}</th>", "trial"),
         _number_heading("latency", "ms, 95 % interval"),

@@ -48,7 +48,7 @@ def test_without_a_front_there_is_the_head_alone(tmp_path: Path) -> None:
         "\n=1",
         "  =1",
         "＝1",
-        *PAYLOADS[:-2],
+        *(payload for payload in PAYLOADS if "\ud800" not in payload),
     ],
 )
 def test_no_text_begins_a_formula(text: str, tmp_path: Path) -> None:

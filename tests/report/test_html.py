@@ -268,6 +268,8 @@ def test_without_a_front_it_says_why_and_shows_what_was_measured() -> None:
     assert reason is not None
     assert reason in seen.text
     assert "verdict none" in seen.attributes("class")
+    assert seen.within("h2")[:2] == ["What was measured", "All trials"]
+    assert any("not above chance (25)" in label for label in seen.within("text"))
     assert [values for tag, values in seen.elements if tag == "details" and "open" in values]
     assert len([value for value in seen.within("td") if value == "complete"]) > 10
     assert "svg" in {tag for tag, _ in seen.elements}
