@@ -151,13 +151,16 @@ class Candidate:
         return [value for value in found if value is not None]
 
     def check_proxy(self, section: ProxySection) -> None:
-        """Refuses a network that is illegal as its own proxy.
+        """Refuses a network, legal at the target, that is illegal as its own proxy.
 
         Raises:
             InfeasibleError: It is; the message says at which resolution.
         """
         try:
-            self.proxy(section).resolved()
+            trained = self.proxy(section)
+            if trained.stages is self.spec.stages and trained.resolution == self.spec.resolution:
+                return  # the proxy is the target, which is judged already
+            trained.resolved()
         except ArchbenchError as error:
             raise _illegal(error, where=f"at the proxy's {section.resolution} px: ") from None
 
@@ -237,8 +240,8 @@ def reasons(candidate: Candidate, rules: Rules) -> list[str]:
         except InfeasibleError as error:
             found.append(error.requirement)
     try:
-        candidate.check_proxy(rules.proxy)
         _ = candidate.resolved
+        candidate.check_proxy(rules.proxy)
     except InfeasibleError as error:
         found.append(error.requirement)
     return list(dict.fromkeys(found))

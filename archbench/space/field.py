@@ -27,7 +27,7 @@ def entries(node: Node, *, noun: str, allowed: Iterable[str] | None = None) -> d
     if node.value is None:
         return {}
     if not isinstance(node.value, Mapping):
-        node.fail(f"expected a mapping of {noun}s, got {node.kind}")
+        node.fail(f"expected a mapping, got {node.kind}")
     known = None if allowed is None else tuple(allowed)
     found = {}
     for key, member in node.value.items():

@@ -15,36 +15,44 @@ _FIRST = 20
 
 
 def check_values(
-    selection: Selection, candidate: Callable[[Choices], Candidate], rules: Rules
+    selection: Selection, candidate: Callable[[Choices], Candidate], rules: Rules, *, source: str
 ) -> None:
     """Refuses a space with a value that no legal network has, requirements aside.
 
     Values that some random legal network has are done with. Any other counts as never legal when
-    some tens of random candidates that have it are all illegal at the very field that it sets;
-    what is illegal for other reasons is left to the count of dead choices.
+    some tens of random candidates that have it are all illegal at the very field that it sets, or
+    all for one and the same reason that other values do not give; what is illegal now for this
+    reason and now for that is left to the count of dead choices.
 
     Raises:
         SpaceError: At the value's line and column, with what is allowed.
     """
     rng = random.Random(0)
+    failures: set[str] = set()
     waiting = {
         (axis.name, index): axis for axis in _distinct(selection.axes) for index in _all(axis)
     }
+    error = None
     for _ in range(_FIRST):
-        choices = selection.sample(rng) if waiting else None
-        if choices is None:
+        choices = selection.sample(rng)
+        error = None if choices is None else _illegality(candidate(choices), rules)
+        failures.add(error.message if error else "")
+        for choice in choices.items() if choices and not error else ():
+            waiting.pop(choice, None)
+        if not waiting:
             break
-        if _illegality(candidate(choices), rules) is None:
-            for choice in choices.items():
-                waiting.pop(choice, None)
     for (_, index), axis in waiting.items():
-        error = _never_legal(selection, candidate, rules, axis, index, rng)
-        if error is not None:
+        found = _never_legal(selection, candidate, rules, axis, index, rng)
+        if found is not None and (_names(found, axis) or failures != {found.message}):
             raise SpaceError(
-                f"{axis.name}: the value {axis.label(index)} is never legal: {error.message}",
+                f"{axis.name}: the value {axis.label(index)} is never legal: {found.message}",
                 place=str(axis.value_places[index]),
-                help=error.help or "take it out",
+                help=found.help or "take it out",
             )
+    if error is not None and len(failures) == 1:
+        raise SpaceError(
+            f"no network of this space is legal: {error.message}", place=source, help=error.help
+        )
 
 
 def _distinct(axes: Iterable[Axis]) -> list[Axis]:
@@ -78,12 +86,20 @@ def _never_legal(
     index: int,
     rng: random.Random,
 ) -> InfeasibleError | None:
-    failure = None
+    """Why a value is never legal; None where it is, or where it is not one reason alone."""
+    first = None
     for _ in range(_TRIES):
         choices = selection.sample(rng, given={axis.name: index})
         if choices is None:
             return None
         failure = _illegality(candidate(choices), rules)
-        if failure is None or not any(str(t) in failure.message for t in axis.targets):
+        if failure is None:
             return None
-    return failure
+        first = first or failure
+        if not _names(failure, axis) and failure.message != first.message:
+            return None
+    return first
+
+
+def _names(error: InfeasibleError, axis: Axis) -> bool:
+    return any(str(target) in error.message for target in axis.targets)

@@ -49,7 +49,7 @@ class SearchSpace:
         self._wiring: Wiring = wire(self._expansion, aliases)
         self._selection = Selection(self._wiring, aliases, holds=self._holds)
         self._rules = Rules(self._requirements(), reading.sections.proxy)
-        check_values(self._selection, self._candidate, self._rules)
+        check_values(self._selection, self._candidate, self._rules, source=reading.source)
 
     @classmethod
     def load(cls, path_or_name: str | Path, *, overrides: Sequence[str] = ()) -> SearchSpace:

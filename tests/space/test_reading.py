@@ -1,0 +1,327 @@
+"""Space files: what is refused and where, the sections, what is set from outside."""
+
+import contextlib
+import random
+import time
+from pathlib import Path
+
+import pytest
+
+from archbench.errors import ArchbenchError, SpaceError
+from archbench.space import SearchSpace, shipped
+from archbench.space.catalogue import find
+from archbench.space.field import parse_duration
+from tests.space.conftest import NETWORK
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[1, 2]", "small.yaml:1:1: a space file is a mapping, got a list"),
+        ("axes: {}", "small.yaml:1:1: there is no network to start from; write  base: NAME"),
+        ("base: levit_182s", r"1:7: unknown network 'levit_182s'; did you mean levit_128s\?"),
+        ("base: [levit_128s]", "1:7: a list is not text"),
+        ("base: levit_128s\nstages: []", "2:1: stages stands beside base"),
+        (
+            "base: levit_128s\nresolution: 32",
+            "2:1: resolution stands beside base; write it under set",
+        ),
+        (
+            "base: cvt_13\nset: {head.pol: mean}",
+            r"2:7: head.pol: unknown field .*did you mean pool",
+        ),
+        ("base: cvt_13\nset: {head.pool: 3}", "2:7: head.pool: 3 is not one of mean, class_token"),
+        ("base: cvt_13\nset: {heads: 3}", "2:7: heads: unknown field of a network"),
+        ("base: cvt_13\nname: ../x", r"2:7: '../x' is not a name"),
+        ("base: cvt_13\naxis: {}", r"2:1: unknown key 'axis'; did you mean axes\?"),
+        ("base: cvt_13\naxes: 3", "2:7: expected a mapping, got a number"),
+        ("stages: []", "small.yaml:1:1: resolution is missing"),
+    ],
+)
+def test_a_file_that_is_no_space_is_refused_with_its_place(text, message):
+    with pytest.raises(SpaceError, match=message):
+        SearchSpace.parse(text, source="small.yaml")
+
+
+def test_an_illegal_network_is_refused_where_it_is_written():
+    with pytest.raises(SpaceError, match=r"small.yaml:5:49: stages\[0\].block.kv_stride: 0 is not"):
+        SearchSpace.parse(NETWORK.replace("kv_stride: 2", "kv_stride: 0"), source="small.yaml")
+
+
+@pytest.mark.parametrize(
+    ("axes", "message"),
+    [
+        ("stages[0].dimm: [1]", r"16:3: stages\[0\].dimm: unknown field .* did you mean dim\?"),
+        ("stages[5].dim: [1]", r"16:3: stages\[5\].dim: the network has 2 stages"),
+        ("stages[0]dim: [1]", "16:3: 'stages.0.dim' is no path: expected '.' or the end"),
+        ("stages[each].block.window: [1]", "unknown field of stages.each..block 'window'"),
+        ("stages[1].block.kv_stride: [1]", "unknown field of stages.1..block 'kv_stride'"),
+        ("stages[0].layers[4].kv_stride: [1]", r"stages\[0\] has 1 layers, 4 is not among them"),
+        ("stages[0].block.kind: [cvt]", "a kind is chosen with its fields; write whole parts"),
+        ("stages: [1]", "16:3: stages: cannot be an axis"),
+        ("head: [1]", "16:3: head: cannot be an axis"),
+        ("stages[0]: [1]", "cannot be an axis"),
+        ("name: [a, b]", "16:3: name: cannot be an axis"),
+        ("stages[0].dim: 32", "16:18: expected values to choose from, got a number; write"),
+        ("stages[0].dim: []", "16:18: stages.0..dim: no values to choose from"),
+        ("stages[0].dim: [32, 64, 32]", "16:27: stages.0..dim: the value 32 stands here twice"),
+        ("stages[0].dim: [32, 32.0]", "stands here twice"),
+        ("stages[0].dim: [32, wide]", "16:23: stages.0..dim: the value wide is never legal: stag"),
+        ("stages[0].dim: [32, 0]", "16:23: .* never legal: stages.0..dim: 0 is not a whole number"),
+        ("stages[0].dim: [32, true]", "16:23: .* never legal"),
+        ("stages[0].dim: [32, 33]", "16:23: .*33 is never legal: stages.0..block.head_dim: 16 doe"),
+        ("stages[0].dim: [[32]]", "never legal"),
+        ("stages[0].dim: [{a: 1}]", "16:19: .*expected a single value, got a mapping"),
+        ("stages[0].position: [bais]", "never legal: stages.0..position: 'bais' is not one of"),
+        ("stages[0].depth: [2000000000]", "never legal"),
+        ("stages[0].dim: {from: 1}", "16:18: to is no number"),
+        ("stages[0].dim: {from: 4, to: 1}", "no values from 4 to 1"),
+        ("stages[0].dim: {from: 1, to: 9, step: 0}", "no values from 1 to 9 in steps of 0"),
+        (
+            "stages[0].dim: {from: 1, to: 9e9}",
+            "9,000,000,000 values from 1 to 9000000000.0; at most",
+        ),
+        ("stages[0].dim: {from: 1, to: 9, by: 2}", "16:35: unknown key of an axis 'by'"),
+        ("stages[0].dim: {values: [32], wen: a}", r"16:33: .*did you mean when\?"),
+        ("stages[0].dim: {values: {values: [32], when: macs > 3}}", "when stands beside values"),
+        ("stages[0].dim: {values: [32], when: macs > 3}", "16:39: when cannot read macs"),
+        ("stages[0].dim: {values: [32], when: 3}", "16:39: 3 is not text"),
+        ("stages[0].dim: {values: [32], when: head.pool = a}", "16:39: .*compare with =="),
+        ("stages[0].dim: {values: [32], when: head.pol == a}", "16:3: head.pol: unknown field"),
+        ("stages[0].block: [cvt]", "16:21: .*expected a part with a kind, got text"),
+        ("stages[0].block: [{kind: cvtt}]", r"16:28: .*unknown block 'cvtt'; did you mean cvt\?"),
+        (
+            "stages[0].block: [{kind: cvt, head_dim: 8, kv_strid: 1}]",
+            r"16:46: unknown field of cvt 'kv_strid'; did you mean kv_stride\?",
+        ),
+        ("stages[0].block: [{kind: cvt}]", "never legal: stages.0..block: neither num_heads nor"),
+        (
+            "stages[0].dim: [32]\n  stages[each].dim: [64]",
+            r"17:3: stages\[0\].dim: stages\[0\].dim is also set by stages\[0\].dim in line 16",
+        ),
+        (
+            "stages[0].block.mlp_ratio: [1]\n  stages[all].block.mlp_ratio: [2]",
+            "is also set by stages.0..block.mlp_ratio in line 16; keep one",
+        ),
+        (
+            "stages[0].block.mlp_ratio: [1]\n  stages[0].layers[0].mlp_ratio: [2]",
+            "17:3: .*is also set by stages.0..block.mlp_ratio in line 16",
+        ),
+        (
+            "stages[0].block.head_dim: [8]\n  stages[0].block: [{kind: cvt, head_dim: 8}]",
+            r"16:3: .*a choice of stages.0..block \(line 17\) sets head_dim already",
+        ),
+        (
+            "stages[0].dim:\n    values: [32]\n    when: stages[1].dim > 3\n"
+            "  stages[1].dim:\n    values: [64]\n    when: stages[0].dim > 3",
+            r"go in a circle: stages\[0\].dim, stages\[1\].dim",
+        ),
+        (
+            "stages[0].position:\n    values: [bias]\n    when: stages[0].position == none",
+            "16:3: stages.0..position: when reads the axis itself",
+        ),
+        (
+            "stages[0].position:\n    values: [bias]\n    when: stages[0].block.num_heads == 2",
+            "stages.0..block.num_heads is derived, and when reads only what is written",
+        ),
+    ],
+)
+def test_an_axis_that_cannot_be_is_refused_with_its_place(make, axes, message):
+    with pytest.raises(SpaceError, match=message):
+        make(f"axes:\n  {axes}").size()
+
+
+def test_a_space_of_illegal_networks_alone_says_why(make):
+    text = NETWORK.replace("head_dim: 16", "head_dim: 24")
+    with pytest.raises(SpaceError, match=r"small.yaml: no network of this space is legal: stages"):
+        SearchSpace.parse(text, source="small.yaml")
+    with pytest.raises(SpaceError, match=r"no network of this space is legal: .*head_dim: 24 does"):
+        SearchSpace.parse(text + "axes:\n  stages[1].dim: [64, 96]", source="small.yaml")
+
+
+@pytest.mark.parametrize(
+    ("rest", "message"),
+    [
+        ("require: macs < 3", "15:10: expected a list of requirements, got text"),
+        ("require: [3]", "15:11: 3 is not text"),
+        ("require:\n  - mac < 3", "16:5: 'mac < 3', column 1: mac is no number; did you mean macs"),
+        ("require:\n  - stages[7].dim < 3", "16:5: .*the network has 2 stages"),
+        ("require:\n  - stages[0].dim < a", "16:5: .*a is no number"),
+        ("target: {thread: 1}", r"15:10: unknown key of target 'thread'; did you mean threads\?"),
+        ("target: {threads: 0}", "15:19: 0 is not a whole number from 1 to 1,024"),
+        ("target: {threads: true}", "15:19: True is not a whole number"),
+        ("target: {device: gpu}", "15:18: 'gpu' is not cpu, cuda or cuda:N"),
+        ("target: {precision: fp8}", "15:21: 'fp8' is not one of fp32, bf16, fp16"),
+        ("target: {backend: ../x}", "'../x' is not a name"),
+        ("objectives: {accuracy: min, macs: min}", "15:24: accuracy can only be max, got 'min'"),
+        ("objectives: {accuracy: max}", "15:13: a front needs accuracy and at least one cost"),
+        ("objectives: {speed: max}", "15:14: unknown objective 'speed'"),
+        ("limits: {latency: 3}", r"15:10: unknown limit 'latency'; did you mean latency_ms\?"),
+        ("limits: {latency_ms: -3}", "15:22: -3 is not a number above 0"),
+        ("limits: {latency_ms: .inf}", "15:22: the number .inf is not finite"),
+        ("search: {trials: 1.5}", "15:18: 1.5 is not a whole number"),
+        ("search: {time: 20x}", "15:16: '20x' is not a duration; write it like 90s"),
+        ("search: {sampler: [tpe]}", "15:19: a list is not a name"),
+        ("search: {seed: -1}", "15:16: -1 is not a whole number from 0"),
+        ("search: 3", "15:9: expected a mapping"),
+    ],
+)
+def test_a_section_that_cannot_be_is_refused_with_its_place(make, rest, message):
+    with pytest.raises(SpaceError, match=message):
+        make(rest)
+
+
+@pytest.mark.parametrize(
+    ("proxy", "message"),
+    [
+        ("{rungs: [4, 4]}", "rungs are epochs trained in all, so they rise"),
+        ("{rungs: []}", "rungs are epochs"),
+        ("{rungs: 4}", "expected a list of epochs"),
+        ("{resolution: 4}", "4 is not a whole number from 8 to 4,096"),
+        ("{stem: keep}", "'keep' is not one of keep_grid, as_is"),
+        ("{data: ''}", "'' is not text"),
+    ],
+)
+def test_a_proxy_that_cannot_be_is_refused(proxy, message):
+    with pytest.raises(SpaceError, match=f"small.yaml:14.*{message}"):
+        SearchSpace.parse(NETWORK.replace("{resolution: 32}", proxy), source="small.yaml")
+
+
+def test_sections_have_defaults_and_take_what_is_written(make):
+    space = make(
+        "target: {device: 'cuda:1', batch: 16, precision: bf16}\n"
+        "objectives: {accuracy: max, params: min}\nlimits: {macs: 400e6}\n"
+        "search: {sampler: nsga2, trials: 1e2, time: 1h30m, seed: 7, timeout: 90, confirm: false}"
+    )
+    assert (space.target.device, space.target.threads, space.target.batch) == ("cuda:1", 1, 16)
+    assert space.objectives == {"proxy_accuracy": "max", "params": "min"}
+    assert space.limits == {"macs": 400e6}
+    assert (space.search.sampler, space.search.trials, space.search.seed) == ("nsga2", 100, 7)
+    assert (space.search.time_limit_s, space.search.timeout_s) == (5400.0, 90)
+    assert space.search.confirm is False
+    assert (space.proxy.data, space.proxy.rungs, space.proxy.seeds) == (
+        "cluttered_digits",
+        (4, 8),
+        1,
+    )
+    assert SearchSpace.parse("base: cvt_13", source="s").objectives == {
+        "proxy_accuracy": "max",
+        "latency_ms": "min",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90", 90), ("90s", 90), ("20m", 1200), ("1h30m", 5400), ("0.5h", 1800), ("0s", None)]
+    + [(text, None) for text in ("", "m", "20 m", "1m1h", "-3s", "1e3", "x")],
+)
+def test_durations(text, seconds):
+    assert parse_duration(text) == seconds
+
+
+AXES = "axes:\n  stages[each].dim: [32, 64]\n  stages[each].depth: [1, 2]\n"
+
+
+@pytest.mark.parametrize(
+    ("override", "size"),
+    [
+        ("stages[0].dim=48", 2 * 4),
+        ("stages[each].dim=48", 4),
+        ("stages[all].dim=48", 4),
+        ("stages[each].dim=[32, 64, 96]", 9 * 4),
+        ("stages[each].dim={from: 16, to: 64, step: 16}", 16 * 4),
+        ("stages[1].depth=3", 4 * 2),
+        ("stages[1].block={kind: cvt, head_dim: 16}", 16),
+        ("stages[0].position=bias", 16),
+        ("head.norm=layer", 16),
+    ],
+)
+def test_a_setting_fixes_a_place_or_replaces_an_axis(make, override, size):
+    space = make(AXES, overrides=[override])
+    assert space.size() == size
+    again = SearchSpace.parse(space.text, source="small.yaml")
+    assert again.size() == size
+    draw = random.Random(0)
+    choices = again.sample(draw)
+    assert again.decode(choices) == space.decode(choices)
+
+
+def test_a_fixed_place_has_its_value_in_every_candidate(make):
+    space = make(AXES, overrides=["stages[1].dim=48", "stages[0].block.mlp_ratio=3"])
+    spec = space.decode(space.sample(random.Random(0)))
+    assert (spec.stages[1].dim, spec.stages[0].block.mlp_ratio) == (48, 3)
+
+
+def test_a_field_of_a_chosen_part_can_be_fixed_where_the_part_has_it(make):
+    axes = "axes:\n  stages[1].block: [{kind: levit}, {kind: cvt, head_dim: 16}]"
+    space = make(axes, overrides=["stages[1].block.kv_stride=1"])
+    assert space.size() == 2
+    specs = [space.decode(choices) for choices in space.enumerate()]
+    assert specs[1].stages[1].block.kv_stride == 1
+
+
+def test_settings_of_sections_win_over_the_file(make):
+    space = make(
+        AXES + "search: {trials: 9, seed: 3}",
+        overrides=["search.trials=10", "limits.latency_ms=5", "proxy.rungs=[2, 4]"],
+    )
+    assert (space.search.trials, space.search.seed) == (10, 3)
+    assert space.limits == {"latency_ms": 5}
+    assert (space.proxy.rungs, space.proxy.resolution) == ((2, 4), 32)
+
+
+def test_what_was_set_stands_in_the_text(make):
+    space = make(AXES, overrides=["proxy.rungs=[2,4]", "stages[0].dim=48"])
+    assert space.text.startswith(NETWORK)
+    assert space.text.endswith(
+        "# Set from outside the file:\noverrides:\n  proxy.rungs: [2, 4]\n  stages[0].dim: 48\n"
+    )
+    again = SearchSpace.parse(space.text, source="x.yaml", overrides=["search.trials=3"])
+    assert again.text.endswith("stages[0].dim: 48\n  search.trials: 3\n")
+    assert (again.search.trials, again.proxy.rungs) == (3, (2, 4))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("search.trials", "--set: 'search.trials' is no setting; write it like PATH=VALUE"),
+        ("search.trials=", "is no setting"),
+        ("=3", "is no setting"),
+        (
+            "search.trails=3",
+            r"--set search.trails:1:1: unknown key of search 'trails'; did you mean",
+        ),
+        ("search.trials=x", "--set search.trials:1:1: 'x' is not a whole number"),
+        ("search.trials=*a", "aliases are not allowed"),
+        ("stages[0].dimm=3", "--set stages.0..dimm:1:1: stages.0..dimm: unknown field"),
+        ("stages[0].depth=2000", "--set stages.0..depth:1:1: stages.0..depth: 2000 is not"),
+        ("stages[0].position=[bias]", "position: .*is not one of"),
+        ("stages[0].block={kind: levit, x: 1}", "--set stages.0..block:1:1: .*unknown key 'x'"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_refused(make, override, message):
+    with pytest.raises(ArchbenchError, match=message):
+        make(AXES, overrides=[override])
+
+
+def test_settings_need_a_file_that_can_be_continued():
+    text = "{base: cvt_13}"
+    with pytest.raises(SpaceError, match="cannot be written at the end of this file"):
+        SearchSpace.parse(text, source="s.yaml", overrides=["search.trials=3"])
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_mutated_spaces_are_read_or_refused_fast(name):
+    draw = random.Random(name)
+    text = Path(find(name)).read_text()
+    words = [*text.split(), "-1", "1e9", "null", "[]", "{}", "[each]", "*x", "99999", "''", "true"]
+    for _ in range(40):
+        changed = text
+        for _ in range(draw.randint(1, 3)):
+            word = draw.choice(words)
+            start = draw.randrange(len(changed))
+            changed = changed[:start] + word + changed[start + draw.choice([0, 1, len(word)]) :]
+        start_s = time.process_time()
+        with contextlib.suppress(SpaceError):
+            SearchSpace.parse(changed, source="m.yaml").size()
+        assert time.process_time() - start_s < 3  # what takes longest takes a tenth of that
