@@ -170,14 +170,18 @@ def stored_or_taken(
 
 def settings_of(conditions: Conditions) -> dict[str, str]:
     """What constants depend on beside the environment: conditions and torch's own settings."""
+    backends: Any = torch.backends  # its modules are classes, which the type checker cannot see
     return {
         "device": conditions.device,
         "backend": conditions.backend,
         "precision": conditions.precision,
         "threads": str(conditions.threads),
-        "matmul_precision": torch.get_float32_matmul_precision(),
-        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "cudnn_benchmark": str(torch.backends.cudnn.benchmark),
+        "cpu_capability": backends.cpu.get_cpu_capability(),
+        "cpu_linear": backends.mkldnn.matmul.fp32_precision,
+        "cpu_convolution": backends.mkldnn.conv.fp32_precision,
+        "gpu_linear": backends.cuda.matmul.fp32_precision,
+        "gpu_convolution": backends.cudnn.conv.fp32_precision,
+        "cudnn_benchmark": str(backends.cudnn.benchmark),
     }
 
 

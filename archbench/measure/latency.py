@@ -36,7 +36,8 @@ from archbench.measure.rounds import (
 from archbench.records.environment import Environment
 from archbench.records.measurement import Conditions, Measurement, Verdict
 
-_WARM_UP_SHARE = 0.25
+# Of the budget, for all candidates together and for all calibrators together.
+_WARM_UP_SHARE = 0.125
 _BEST_FIRST: tuple[Verdict, ...] = ("stable", "disturbed", "incomplete")
 
 
@@ -98,12 +99,15 @@ def measure_latency(
             on=bench(conditions, clock=clock),
             seat=seat,
             until=clock.wall() + budget_s,
+            warm_up_s=budget_s * _WARM_UP_SHARE,
             on_progress=on_progress,
         )
-        warm_s = budget_s * _WARM_UP_SHARE / max(1, len(networks))
         candidates = [
             session.candidate(
-                name, network, family=(families or {}).get(name, "attention"), warm_s=warm_s
+                name,
+                network,
+                family=(families or {}).get(name, "attention"),
+                warm_up_s=session.warm_up_s / len(networks),
             )
             for name, network in networks.items()
         ]
@@ -147,13 +151,14 @@ class _Session:
     on: Bench
     seat: Seat
     until: float
+    warm_up_s: float
     on_progress: Progress | None
 
     def is_over(self) -> bool:
         return self.on.clock.wall() >= self.until
 
     def candidate(
-        self, name: str, network: nn.Module, *, family: Family, warm_s: float
+        self, name: str, network: nn.Module, *, family: Family, warm_up_s: float
     ) -> _Candidate:
         """The network ready to be timed, or with its fault."""
         candidate = _Candidate(name=name, family=family)
@@ -164,8 +169,7 @@ class _Session:
             )
             candidate.fault = _output_fault(forward())
             if not candidate.fault:
-                until = self.on.clock.wall() + warm_s
-                candidate.warm = warm_up(forward, on=self.on, until=until)
+                candidate.warm = self._warmed(forward, seconds=warm_up_s)
                 candidate.forward = forward
         except torch.AcceleratorError:  # the device is lost to this process, not to the candidate
             raise
@@ -187,7 +191,7 @@ class _Session:
             for name in dict.fromkeys(pair.calibrator for pair in pairs)
         }
         for forward in calibrators.values():
-            warm_up(forward, on=self.on, until=self.until)
+            self._warmed(forward, seconds=self.warm_up_s / len(calibrators))
 
         def after_round() -> None:
             if self.on_progress:
@@ -195,6 +199,10 @@ class _Session:
                 self.on_progress("timing", rounds, MOST_FORWARDS)
 
         run_rounds(pairs, calibrators, on=self.on, until=self.until, after_round=after_round)
+
+    def _warmed(self, forward: Forward, *, seconds: float) -> WarmUp:
+        until = min(self.until, self.on.clock.wall() + seconds)
+        return warm_up(forward, on=self.on, until=until)
 
     def is_worth_repeating(self, candidate: _Candidate) -> bool:
         return bool(candidate.attempts) and self._best(candidate).verdict == "disturbed"

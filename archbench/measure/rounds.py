@@ -28,7 +28,7 @@ WANTED_HALF_WIDTH = 0.01
 _FIRST_LOOK = 20
 _LOOK_GROWTH = 1.3
 _LEAST_WARM_UP = 8
-_MOST_WARM_UP = 60
+_MOST_WARM_UP = 30
 _AGREEING = 5
 _AGREEMENT = 0.03
 
@@ -77,7 +77,7 @@ class WarmUp:
 
 
 def warm_up(forward: Forward, *, on: Bench, until: float) -> WarmUp:
-    """Runs until five passes in a row agree within 3 %, at least 8 and at most 60 times.
+    """Runs until five passes in a row agree within 3 %, at least 8 and at most 30 times.
 
     Args:
         forward: One forward pass.

@@ -149,7 +149,7 @@ def test_still_disturbed_after_the_repeat_says_so(clock: FakeClock, measure: Mea
 
 
 def test_no_repeat_beyond_the_budget(clock: FakeClock, measure: Measure) -> None:
-    found = measure({"a": Ticking(clock, 5.0, waiting_ms=5.0)}, budget_s=0.345)["a"]
+    found = measure({"a": Ticking(clock, 5.0, waiting_ms=5.0)}, budget_s=0.3)["a"]
     assert found.verdict == "disturbed"
     assert "repeats" not in found.details
 

@@ -33,7 +33,7 @@ def test_warm_up_goes_on_until_five_passes_agree(clock: FakeClock) -> None:
 
 def test_warm_up_is_bounded_in_passes(clock: FakeClock) -> None:
     found = warmed(clock, lambda number: 3.0 + number % 2)
-    assert (found.forwards, found.settled) == (60, False)
+    assert (found.forwards, found.settled) == (30, False)
 
 
 def test_warm_up_is_bounded_in_time_but_makes_two_passes(clock: FakeClock) -> None:
