@@ -67,7 +67,8 @@ def choose_plan(
     recipe: Recipe | None = None,
     device: str | torch.device = "cpu",
     budget_s: float = 10.0,
-    clock: Callable[[], float] | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    step_clock: Callable[[], float] | None = None,
 ) -> Plan:
     """The fastest way to train copies of a network, from steps of each candidate in turn.
 
@@ -84,11 +85,12 @@ def choose_plan(
         device: Where it will be trained.
         budget_s: Seconds after which no new round begins. If fewer than three rounds fitted in,
             the plan is fp32 and contiguous, and says so.
-        clock: Seconds. None takes the thread's CPU time where one CPU thread does all the work,
-            which other processes disturb least, and a monotonic clock elsewhere.
+        clock: Seconds of the budget.
+        step_clock: Seconds of a step. None takes the thread's CPU time where one CPU thread does
+            all the work, which other processes disturb least, and a monotonic clock elsewhere.
     """
     where = torch.device(device)
-    clock = clock or _undisturbed_clock(where)
+    step_clock = step_clock or _undisturbed_clock(where)
     recipe = recipe or Recipe()
     feed = Feed(dataset, recipe=recipe, seed=0, device=where)
     runs = [
@@ -112,7 +114,7 @@ def choose_plan(
         batches = itertools.islice(_endless(feed), _WARMUP_ROUNDS + _ROUNDS)
         for index, (images, labels) in enumerate(batches):
             for run in runs:
-                run.step(images, labels, clock=clock)
+                run.step(images, labels, clock=step_clock)
             if index + 1 == _WARMUP_ROUNDS:
                 runs = _without_hopeless(runs, rejected)
             if clock() - begin > budget_s:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 import torch
@@ -18,65 +18,58 @@ NAMES = ("fp32 contiguous", "fp32 channels_last", "bf16 contiguous", "bf16 chann
 
 
 def _clock(*step_seconds: float) -> Callable[[], float]:
-    """A clock on which the candidates' steps take these times in turn, and nothing else any."""
+    """A clock, read before and after each step, on which these times take turns."""
+    return _clock_of(itertools.repeat(step_seconds))
 
+
+def _clock_of(rounds: Iterable[tuple[float, ...]]) -> Callable[[], float]:
     def times() -> Iterator[float]:
         now = 0.0
-        yield now
-        while True:
-            for seconds in step_seconds:
-                yield now
-                now += seconds
-                yield now
+        for seconds in itertools.chain.from_iterable(rounds):
+            yield now
+            now += seconds
             yield now
 
-    ticks = times()
-    return lambda: next(ticks)
+    return times().__next__
 
 
-def _choose(network: nn.Module, *, clock: Callable[[], float], budget_s: float = 1e9) -> Plan:
+def _choose(network: nn.Module, *, step_clock: Callable[[], float], budget_s: float = 99.0) -> Plan:
     return choose_plan(
-        network, tiny_dataset(), width=WIDTH, recipe=RECIPE, budget_s=budget_s, clock=clock
+        network,
+        tiny_dataset(),
+        width=WIDTH,
+        recipe=RECIPE,
+        budget_s=budget_s,
+        clock=itertools.count().__next__,
+        step_clock=step_clock,
     )
 
 
 def test_fastest_candidate_is_chosen() -> None:
-    plan = _choose(tiny_network(), clock=_clock(1.0, 0.9, 0.8, 0.6))
+    plan = _choose(tiny_network(), step_clock=_clock(1.0, 0.9, 0.8, 0.6))
     assert (plan.precision, plan.memory_format, plan.device) == ("bf16", "channels_last", "cpu")
     assert plan.seconds == pytest.approx(dict(zip(NAMES, (1.0, 0.9, 0.8, 0.6), strict=True)))
     assert plan.rejected == {}
 
 
 def test_candidate_that_is_hardly_faster_is_not_chosen() -> None:
-    plan = _choose(tiny_network(), clock=_clock(1.0, 0.95, 0.93, 0.92))
+    plan = _choose(tiny_network(), step_clock=_clock(1.0, 0.95, 0.93, 0.92))
     assert (plan.precision, plan.memory_format) == ("fp32", "contiguous")
 
 
 def test_hopeless_candidate_is_not_timed_to_the_end() -> None:
-    plan = _choose(tiny_network(), clock=_stalling_clock())
+    plan = _choose(tiny_network(), step_clock=_stalling_clock())
     assert plan.rejected == {"bf16 contiguous": "30.0 times slower in the warm-up"}
     assert set(plan.seconds) == {"fp32 contiguous", "fp32 channels_last", "bf16 channels_last"}
 
 
 def _stalling_clock() -> Callable[[], float]:
     warm, rest = (1.0, 1.0, 30.0, 1.0), (1.0, 1.0, 1.0)
-
-    def times() -> Iterator[float]:
-        now = 0.0
-        yield now
-        for index in itertools.count():
-            for seconds in warm if index < 2 else rest:
-                yield now
-                now += seconds
-                yield now
-            yield now
-
-    ticks = times()
-    return lambda: next(ticks)
+    return _clock_of(itertools.chain([warm, warm], itertools.repeat(rest)))
 
 
 def test_budget_that_is_too_short_leaves_fp32_and_says_so() -> None:
-    plan = _choose(tiny_network(), clock=_clock(1.0, 0.5, 0.5, 0.5), budget_s=6.0)
+    plan = _choose(tiny_network(), step_clock=_clock(1.0, 0.5, 0.5, 0.5), budget_s=3.0)
     assert (plan.precision, plan.memory_format, plan.seconds) == ("fp32", "contiguous", {})
     assert plan.rejected == dict.fromkeys(NAMES, "the budget ended first")
 
@@ -92,7 +85,7 @@ class _WrongInBf16(nn.Module):
 
 
 def test_candidate_with_another_loss_is_not_chosen() -> None:
-    plan = _choose(_WrongInBf16(), clock=_clock(1.0, 1.0, 0.5, 0.5))
+    plan = _choose(_WrongInBf16(), step_clock=_clock(1.0, 1.0, 0.5, 0.5))
     assert plan.precision == "fp32"
     assert set(plan.rejected) == {"bf16 contiguous", "bf16 channels_last"}
     assert "mean loss" in plan.rejected["bf16 contiguous"]
@@ -101,7 +94,7 @@ def test_candidate_with_another_loss_is_not_chosen() -> None:
 def test_choosing_leaves_the_network_and_the_random_state() -> None:
     network, state = tiny_network(), torch.get_rng_state()
     before = [tensor.clone() for tensor in network.state_dict().values()]
-    _choose(network, clock=_clock(1.0, 1.0, 1.0, 1.0))
+    _choose(network, step_clock=_clock(1.0, 1.0, 1.0, 1.0))
     assert all(map(torch.equal, before, network.state_dict().values()))
     assert torch.equal(torch.get_rng_state(), state)
 
