@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from archbench.data.dataset import DataSet
-from archbench.data.entry import DamagedError, Entry, EntryWriter, read_entry, storing
+from archbench.data.entry import FORMAT, DamagedError, Entry, EntryWriter, read_entry, storing
 from archbench.data.source import Request, Source
 from archbench.errors import StorageError
 
@@ -81,7 +81,7 @@ def cached(source: Source, *, kind: str, request: Request, folder: Path) -> Data
 
 
 def _key(source: Source, kind: str) -> str:
-    text = json.dumps([kind, source.settings], sort_keys=True)
+    text = json.dumps([FORMAT.decode(), kind, source.settings], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -94,7 +94,7 @@ def _kept(path: Path, request: Request) -> tuple[Entry | None, DamagedError | No
     """What lies at a path; nothing, with the damage, if it is not what was written."""
     try:
         return read_entry(path, progress=request.progress), None
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None, None
     except DamagedError as damage:
         return None, damage
@@ -128,11 +128,12 @@ def _make(source: Source, request: Request, path: Path) -> None:
     with storing(str(path)):
         number, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
-        with os.fdopen(number, "wb") as file:
-            writer = EntryWriter(file=file, place=str(path), resolution=request.resolution)
+        with os.fdopen(number, "wb", buffering=0) as file:
+            writer = EntryWriter(
+                file=file, name=request.name, place=str(path), resolution=request.resolution
+            )
             writer.finish(source.make(writer))
             with storing(str(path)):
-                file.flush()
                 os.fsync(file.fileno())
         with storing(str(path)):
             Path(name).replace(path)

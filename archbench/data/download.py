@@ -7,7 +7,9 @@ import sys
 import tarfile
 import tempfile
 from collections.abc import Callable, Sequence
+from http.client import HTTPException
 from pathlib import Path
+from urllib.error import HTTPError
 
 from archbench.data.source import Request
 from archbench.errors import MissingError
@@ -35,7 +37,9 @@ def fetch(dataset: Callable[[str], object], *, root: Path, folder: str, request:
             with contextlib.redirect_stdout(sys.stderr):  # stdout is for results
                 dataset(temporary)
             (Path(temporary) / folder).replace(root / folder)
-    except (OSError, EOFError, RuntimeError, tarfile.TarError) as error:
+    except (OSError, EOFError, RuntimeError, HTTPException, tarfile.TarError) as error:
+        if isinstance(error, HTTPError):
+            error.close()  # it holds the connection
         raise MissingError(
             f"{folder} could not be downloaded ({error})",
             place=str(root),

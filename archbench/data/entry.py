@@ -52,12 +52,14 @@ class EntryWriter:
     """Writes a data set front to back, without ever holding it in memory.
 
     Attributes:
-        file: Where to; opened for binary writing at its start.
-        place: What to call it in messages.
+        file: Where to; opened for writing without a buffer, so that no failure waits for its end.
+        name: Name of the data set, for messages.
+        place: What to call the file in messages.
         resolution: Side of the images in pixels.
     """
 
     file: BinaryIO
+    name: str
     place: str
     resolution: int
     _sha256: Any = field(default_factory=hashlib.sha256)
@@ -86,7 +88,7 @@ class EntryWriter:
         labels = {share: np.concatenate(parts) for share, parts in self._labels.items()}
         for share in SHARES:
             found = torch.from_numpy(labels.get(share, np.empty(0)))
-            check_labels(found, num_classes=len(facts.class_names), place=share)
+            check_labels(found, num_classes=len(facts.class_names), place=f"{self.name}: {share}")
         self._write(b"".join(part.tobytes() for part in labels.values()))
         document = {
             "resolution": self.resolution,
@@ -103,8 +105,10 @@ class EntryWriter:
     def _write(self, content: bytes) -> None:
         # written, not mapped: a full disk then is an OSError and not a SIGBUS
         self._sha256.update(content)
+        left = memoryview(content)
         with storing(self.place):
-            self.file.write(content)
+            while left:
+                left = left[self.file.write(left) :]
 
 
 @contextmanager

@@ -75,18 +75,18 @@ DIFFICULTIES = {
         rotation=0.25,
         shear=0.15,
         contrast=(0.45, 0.8),
-        texture=0.10,
+        texture=0.07,
         chroma=0.25,
         noise=0.04,
         num_distractors=1,
         distractor_side=(0.25, 0.35),
     ),
     "hard": Difficulty(
-        side=(0.55, 0.8),
-        rotation=0.35,
+        side=(0.6, 0.8),
+        rotation=0.3,
         shear=0.2,
         contrast=(0.4, 0.7),
-        texture=0.12,
+        texture=0.08,
         chroma=0.25,
         noise=0.05,
         num_distractors=2,
@@ -126,7 +126,7 @@ def _make(sink: Sink, request: Request, level: str) -> Facts:
 
     digits = load_digits()
     glyphs, labels = digits.images / 16.0, digits.target.astype(np.int64)  # (G, 8, 8), (G,)
-    parts = _glyph_parts(labels, seed=request.seed)
+    parts = glyph_parts(labels, seed=request.seed)
     step = max(1, CHUNK_PIXELS // request.resolution**2)
     done, total = 0, sum(SIZES.values())
     for number, (share, size) in enumerate(SIZES.items()):
@@ -161,7 +161,7 @@ def _make(sink: Sink, request: Request, level: str) -> Facts:
     )
 
 
-def _glyph_parts(labels: np.ndarray, *, seed: int) -> dict[Share, np.ndarray]:
+def glyph_parts(labels: np.ndarray, *, seed: int) -> dict[Share, np.ndarray]:
     """Disjoint glyph numbers for each share."""
     rng = np.random.default_rng(seed)
     left = np.arange(len(labels))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 from archbench.data.official import Photographs, fingerprints, make
@@ -12,6 +13,16 @@ from archbench.errors import MissingError
 RECIPE = 1  # raise it with every change that changes a byte
 NUM_PUBLISHED = 1_281_167 + 50_000
 DEVKIT = "ILSVRC2012_devkit_t12.tar.gz"
+UNREADABLE = (
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    UnpicklingError,
+    ValueError,
+)
 ARCHIVES = {"train": "ILSVRC2012_img_train.tar", "val": "ILSVRC2012_img_val.tar"}
 
 
@@ -66,11 +77,13 @@ def _dataset(root: Path, split: str) -> Any:
 
     try:
         return ImageNet(str(root), split=split, loader=str)
-    except (OSError, RuntimeError, KeyError) as error:
+    except UNREADABLE as error:
+        # torch's own text would advise to run what is in the file
+        cause = getattr(error, "strerror", None) or type(error).__name__
         raise MissingError(
-            f"ImageNet's class names cannot be read ({error})",
+            f"the names of ImageNet's classes cannot be read ({cause})",
             place=str(root),
-            help=f"delete meta.bin and put {DEVKIT} there, or say folder:{root}",
+            help=f"delete meta.bin and put {DEVKIT} there anew, or say folder:{root}",
         ) from error
 
 

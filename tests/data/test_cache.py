@@ -1,0 +1,228 @@
+from __future__ import annotations
+
+import resource
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from archbench.data import DataError, cache_folder
+from archbench.data.cache import cached
+from archbench.data.dataset import DataSet
+from archbench.data.entry import EntryWriter
+from archbench.data.source import SHARES, Facts, Request, Sink, Source
+from archbench.errors import StorageError
+
+RESOLUTION = 4
+
+
+class Plain:
+    """A source of three small shares that counts how often it is made."""
+
+    def __init__(self, *, seed: int = 0, num_classes: int = 2, pause: float = 0.0) -> None:
+        self.settings: dict[str, Any] = {"seed": seed}
+        self.num_made = 0
+        self.num_classes = num_classes
+        self.pause = pause
+        self.lock = threading.Lock()
+
+    def source(self) -> Source:
+        return Source(settings=self.settings, make=self.make)
+
+    def make(self, sink: Sink) -> Facts:
+        with self.lock:
+            self.num_made += 1
+        time.sleep(self.pause)
+        rng = np.random.default_rng(self.settings["seed"])
+        for share in SHARES:
+            for _ in range(2):
+                images = rng.integers(0, 256, (5, 3, RESOLUTION, RESOLUTION), dtype=np.uint8)
+                sink.add(share, images, np.arange(5) % 2)
+        names = tuple(f"class {index}" for index in range(self.num_classes))
+        return Facts(class_names=names, description="noise", flip=False, notes=("a note",))
+
+
+def _request() -> Request:
+    return Request(
+        name="plain",
+        argument="",
+        resolution=RESOLUTION,
+        seed=0,
+        download=False,
+        progress=lambda what, done, total: None,
+    )
+
+
+def _cached(plain: Plain, folder: Path) -> DataSet:
+    return cached(plain.source(), kind="plain", request=_request(), folder=folder)
+
+
+def _file(folder: Path) -> Path:
+    (path,) = (folder / "data").glob("*.images")
+    return path
+
+
+def test_gives_back_what_was_put_in(cache: Path) -> None:
+    dataset = _cached(Plain(), cache)
+    rng = np.random.default_rng(0)
+    expected = rng.integers(0, 256, (30, 3, RESOLUTION, RESOLUTION), dtype=np.uint8)
+    found = torch.cat([getattr(dataset, share).images for share in SHARES])
+    assert np.array_equal(found.numpy(), expected)
+    assert dataset.test.labels.tolist() == [0, 1, 0, 1, 0] * 2
+    assert dataset.train.labels.dtype == torch.int64
+    assert dataset.class_names == ("class 0", "class 1")
+    assert (dataset.description, dataset.flip, dataset.notes) == ("noise", False, ("a note",))
+    assert dataset.majority_share == 0.6
+
+
+def test_is_made_once_for_equal_settings(cache: Path) -> None:
+    plain = Plain()
+    first, again = _cached(plain, cache), _cached(plain, cache)
+    assert plain.num_made == 1
+    assert first.digest == again.digest
+    other = _cached(Plain(seed=1), cache)
+    assert other.digest != first.digest
+
+
+def test_what_is_there_needs_no_writing(cache: Path) -> None:
+    plain = Plain()
+    _cached(plain, cache)
+    _file(cache).with_suffix(".lock").unlink()
+    before = sorted((cache / "data").iterdir())
+    _cached(plain, cache)
+    assert sorted((cache / "data").iterdir()) == before
+
+
+def test_several_at_once_make_it_once(cache: Path) -> None:
+    plain = Plain(pause=0.05)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: _cached(plain, cache), range(4)))
+    assert plain.num_made == 1
+    assert len({dataset.digest for dataset in found}) == 1
+
+
+def test_every_turned_bit_is_noticed_and_repaired(cache: Path) -> None:
+    plain = Plain()
+    digest = _cached(plain, cache).digest
+    path = _file(cache)
+    whole = path.read_bytes()
+    for place in [*range(0, len(whole), 97), *range(len(whole) - 60, len(whole))]:
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << (place % 8)
+        path.write_bytes(damaged)
+        dataset = _cached(plain, cache)
+        assert dataset.digest == digest, place
+        assert "was damaged" in dataset.notes[-1], place
+        assert str(path) in dataset.notes[-1]
+        assert path.read_bytes() == whole, place
+
+
+@pytest.mark.parametrize("length", [0, 1, 55, 56, 500, -1])
+def test_a_file_cut_short_is_noticed_and_repaired(cache: Path, length: int) -> None:
+    plain = Plain()
+    _cached(plain, cache)
+    path = _file(cache)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:length])
+    assert "was damaged (cut short" in _cached(plain, cache).notes[-1]
+    assert path.read_bytes() == whole
+    assert _cached(plain, cache).notes == ("a note",)
+
+
+def test_what_a_killed_process_left_is_cleared_away(cache: Path) -> None:
+    plain = Plain()
+    _cached(plain, cache)
+    path = _file(cache)
+    left = path.parent / f".{path.name}.abc123"
+    left.write_bytes(b"half")
+    path.unlink()
+    _cached(plain, cache)
+    assert not left.exists()
+    assert path.exists()
+
+
+def test_nothing_is_kept_of_a_failure(cache: Path) -> None:
+    class Failing(Plain):
+        def make(self, sink: Sink) -> Facts:
+            super().make(sink)
+            raise DataError("no good")
+
+    with pytest.raises(DataError, match="no good"):
+        _cached(Failing(), cache)
+    assert [path.suffix for path in (cache / "data").iterdir()] == [".lock"]
+
+
+def test_a_label_out_of_range_is_refused_and_not_kept(cache: Path) -> None:
+    with pytest.raises(DataError, match="label 1 is out of range; 1 classes take 0 to 0"):
+        _cached(Plain(num_classes=1), cache)
+    assert not list((cache / "data").glob("*.images"))
+
+
+def test_a_share_without_images_is_refused(cache: Path) -> None:
+    class Lacking(Plain):
+        def make(self, sink: Sink) -> Facts:
+            images = np.zeros((2, 3, RESOLUTION, RESOLUTION), np.uint8)
+            sink.add("train", images, np.arange(2))
+            return Facts(class_names=("a", "b"), description="", flip=False, notes=())
+
+    with pytest.raises(DataError, match="plain: validation: there is no image"):
+        _cached(Lacking(), cache)
+
+
+def test_a_full_disk_is_said(cache: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (700, hard))  # the kernel then refuses to write on
+    try:
+        with pytest.raises(StorageError, match=r"cannot be kept \(File too large\)") as caught:
+            _cached(Plain(), cache)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert caught.value.exit_code == 4
+    assert "ARCHBENCH_CACHE" in str(caught.value.help)
+    assert [path.suffix for path in (cache / "data").iterdir()] == [".lock"]
+    assert _cached(Plain(), cache).notes == ("a note",)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_no_space_is_called_a_full_disk() -> None:
+    with Path("/dev/full").open("wb", buffering=0) as file:
+        writer = EntryWriter(file=file, name="x", place="/dev/full", resolution=2)
+        with pytest.raises(StorageError, match="the disk is full"):
+            writer.add("train", np.zeros((1, 3, 2, 2), np.uint8), np.zeros(1, np.int64))
+
+
+def test_a_cache_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("a file")
+    with pytest.raises(StorageError, match="cannot be kept") as caught:
+        _cached(Plain(), tmp_path / "cache")
+    assert str(tmp_path / "cache") in str(caught.value.place)
+
+
+def test_a_cached_file_that_cannot_be_read_is_said(cache: Path) -> None:
+    plain = Plain()
+    _cached(plain, cache)
+    path = _file(cache)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(StorageError, match=r"cannot be read \(Is a directory\); delete the file"):
+        _cached(plain, cache)
+
+
+@pytest.mark.parametrize(
+    ("environment", "folder"),
+    [
+        ({"ARCHBENCH_CACHE": "/a", "XDG_CACHE_HOME": "/b"}, "/a"),
+        ({"XDG_CACHE_HOME": "/b"}, "/b/archbench"),
+        ({"XDG_CACHE_HOME": "relative"}, "~/.cache/archbench"),
+        ({"XDG_CACHE_HOME": ""}, "~/.cache/archbench"),
+        ({}, "~/.cache/archbench"),
+        ({"ARCHBENCH_CACHE": "~/c"}, "~/c"),
+    ],
+)
+def test_the_cache_lies_where_the_user_says(environment: dict[str, str], folder: str) -> None:
+    assert cache_folder(environment) == Path(folder).expanduser()

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from archbench.data import DataError, DataSet, Split, load
+from archbench.errors import UsageError
+
+
+def test_suggests_the_nearest_source(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="data: unknown data set 'cifar'; did you mean cifar10"):
+        load("cifar:somewhere", resolution=32, cache=tmp_path)
+
+
+@pytest.mark.parametrize("name", ["../evil", "", ":", "cluttered_digits/../x"])
+def test_a_name_is_no_path(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="unknown data set"):
+        load(name, resolution=32, cache=tmp_path / "cache")
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize("resolution", [7, 1025, 0, -32])
+def test_refuses_resolutions_out_of_range(resolution: int, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="8 to 1024 px can be prepared"):
+        load("folder:x", resolution=resolution, cache=tmp_path)
+
+
+def test_the_user_may_say_where_the_cache_lies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ARCHBENCH_CACHE", str(tmp_path / "here"))
+    load("cluttered_digits", resolution=16)
+    assert list((tmp_path / "here" / "data").glob("cluttered_digits-16px-*.images"))
+
+
+def test_listing_the_sources_imports_nothing_heavy() -> None:
+    program = (
+        "import sys, archbench.data as data\n"
+        "print(*data.SOURCES.names)\n"
+        "assert not {'torch', 'torchvision', 'sklearn', 'numpy', 'PIL'} & set(sys.modules)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert run.stdout.split() == [
+        "cifar10",
+        "cifar100",
+        "cluttered_digits",
+        "folder",
+        "imagenet",
+        "imagenette",
+    ]
+
+
+@pytest.mark.parametrize("label", [-1, 10])
+def test_a_label_out_of_range_is_no_data_set(digits: DataSet, label: int) -> None:
+    labels = digits.test.labels.clone()
+    labels[5] = label
+    with pytest.raises(DataError, match=f"test: label {label} is out of range; 10 classes take 0"):
+        replace(digits, test=Split(digits.test.images, labels))
+
+
+def test_images_and_labels_must_fit(digits: DataSet) -> None:
+    short = Split(digits.train.images[:-1], digits.train.labels)
+    with pytest.raises(DataError, match=r"train: images of shape \(2047, 3, 32, 32\) where"):
+        replace(digits, train=short)
+
+
+def test_a_share_moves_to_a_device(digits: DataSet) -> None:
+    moved = digits.test.to(torch.device("meta"))
+    assert moved.images.device.type == moved.labels.device.type == "meta"
+    assert len(moved) == len(digits.test)
+
+
+def test_unknown_names_of_the_room_are_attribute_errors() -> None:
+    import archbench.data
+
+    with pytest.raises(AttributeError, match="has no attribute 'lod'"):
+        _ = archbench.data.lod

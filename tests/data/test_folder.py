@@ -1,0 +1,262 @@
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from archbench.data import DataError, DataSet, load
+from archbench.errors import MissingError
+from tests.data.conftest import bytes_of, write_classes, write_image
+
+
+def _load(root: Path, *, seed: int = 0) -> DataSet:
+    return load(f"folder:{root}", resolution=16, seed=seed, cache=root.parent / "cache")
+
+
+def _note(dataset: DataSet, start: str) -> str:
+    found = [note for note in dataset.notes if note.startswith(start)]
+    assert len(found) == 1, dataset.notes
+    return found[0]
+
+
+def _counts(dataset: DataSet) -> dict[str, list[int]]:
+    return {
+        share: getattr(dataset, share).labels.bincount().tolist()
+        for share in ("train", "validation", "test")
+    }
+
+
+def test_without_shares_splits_each_class_by_the_seed(tmp_path: Path) -> None:
+    root = write_classes(tmp_path / "photos", {"cat": 20, "dog": 40})
+    dataset = _load(root, seed=3)
+    assert dataset.class_names == ("cat", "dog")
+    assert _counts(dataset) == {"train": [14, 29], "validation": [3, 5], "test": [3, 6]}
+    assert dataset.flip
+    assert _note(dataset, "train") == "train: 43 images (cat 14, dog 29)"
+    assert _note(dataset, "validation was") == "validation was drawn from photos/ with seed 3"
+
+
+def test_majority_share_is_that_of_the_largest_class_in_validation(tmp_path: Path) -> None:
+    root = write_classes(tmp_path / "photos/train", {"cat": 5, "dog": 5})
+    write_classes(root.parent / "val", {"cat": 6, "dog": 2}, seed=1)
+    assert _load(root.parent).majority_share == 0.75
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "validation"])
+def test_takes_the_shares_that_are_there(tmp_path: Path, name: str) -> None:
+    root = tmp_path / "photos"
+    write_classes(root / "train", {"cat": 5, "dog": 6})
+    write_classes(root / name, {"cat": 2, "dog": 3}, seed=1)
+    write_classes(root / "test", {"cat": 1, "dog": 4}, seed=2)
+    dataset = _load(root)
+    assert _counts(dataset) == {"train": [5, 6], "validation": [2, 3], "test": [1, 4]}
+    assert _note(dataset, "validation is") == f"validation is {name}/"
+
+
+def test_a_sealed_share_is_taken_from_train_if_there_is_none(tmp_path: Path) -> None:
+    root = tmp_path / "photos"
+    write_classes(root / "train", {"cat": 20, "dog": 20})
+    write_classes(root / "val", {"cat": 2, "dog": 3}, seed=1)
+    dataset = _load(root)
+    assert _counts(dataset) == {"train": [17, 17], "validation": [2, 3], "test": [3, 3]}
+    assert _note(dataset, "test was") == "test was drawn from train/ with seed 0"
+
+
+def test_a_test_folder_without_classes_is_not_used_and_said(tmp_path: Path) -> None:
+    root = tmp_path / "photos"
+    write_classes(root / "train", {"cat": 20, "dog": 20})
+    write_image(root / "test" / "unknown.png", seed=99)
+    dataset = _load(root)
+    assert len(dataset.test) == 6
+    assert _note(dataset, "test/") == "test/ has no class folders and is not used"
+
+
+def test_a_class_may_be_called_train(tmp_path: Path) -> None:
+    root = write_classes(tmp_path / "traffic", {"bus": 10, "train": 10})
+    assert _load(root).class_names == ("bus", "train")
+
+
+def test_lists_unreadable_files_with_the_reason(tmp_path: Path) -> None:
+    root = write_classes(tmp_path / "photos", {"cat": 20, "dog": 20})
+    whole = (root / "cat" / "0.png").read_bytes()
+    (root / "cat" / "0.png").write_bytes(whole[: len(whole) // 2])
+    for index in range(6):
+        (root / "dog" / f"{index}.png").write_bytes(b"")
+    dataset = _load(root)
+    note = _note(dataset, "left out, unreadable")
+    assert note.startswith("left out, unreadable: 7: ")
+    assert note.endswith("and 2 more")
+    assert "dog/1.png (cannot identify image file" in note or "dog/0.png (cannot" in note
+    assert sum(map(len, (dataset.train, dataset.validation, dataset.test))) == 33
+
+
+def test_says_why_a_cut_short_image_is_unreadable(tmp_path: Path) -> None:
+    root = write_classes(tmp_path / "photos", {"cat": 20, "dog": 20})
+    path = write_image(root / "cat" / "cut.jpg", seed=5, size=(200, 160))
+    path.write_bytes(path.read_bytes()[:9000])
+    note = _note(_load(root), "left out, unreadable")
+    assert note.startswith("left out, unreadable: 1: cat/cut.jpg (image file is truncated")
+
+
+def test_a_copy_of_a_held_out_image_is_left_out_of_training(tmp_path: Path) -> None:
+    root = tmp_path / "photos"
+    write_classes(root / "train", {"cat": 6, "dog": 6})
+    write_classes(root / "val", {"cat": 3, "dog": 3}, seed=1)
+    write_classes(root / "test", {"cat": 3, "dog": 3}, seed=2)
+    shutil.copy(root / "val/cat/0.png", root / "train/dog/copy.png")
+    shutil.copy(root / "test/dog/1.png", root / "train/dog/other.png")
+    shutil.copy(root / "test/dog/1.png", root / "val/dog/other.png")
+    dataset = _load(root)
+    assert _counts(dataset) == {"train": [6, 6], "validation": [3, 3], "test": [3, 3]}
+    assert _note(dataset, "left out of train") == (
+        "left out of train, the same file is held out: 2: train/dog/copy.png = val/cat/0.png, "
+        "train/dog/other.png = test/dog/1.png"
+    )
+    assert _note(dataset, "left out of validation") == (
+        "left out of validation, the same file is held out: 1: val/dog/other.png = test/dog/1.png"
+    )
+    images = bytes_of(dataset)
+    assert not set(images["train"]) & set(images["validation"] + images["test"])
+
+
+def test_copies_within_training_stay(tmp_path: Path) -> None:
+    root = tmp_path / "photos"
+    write_classes(root / "train", {"cat": 6, "dog": 6})
+    write_classes(root / "val", {"cat": 3, "dog": 3}, seed=1)
+    write_classes(root / "test", {"cat": 3, "dog": 3}, seed=2)
+    shutil.copy(root / "train/cat/0.png", root / "train/cat/copy.png")
+    assert _counts(_load(root))["train"] == [7, 6]
+
+
+def test_counts_what_was_passed_over(tmp_path: Path) -> None:
+    root = write_classes(tmp_path / "photos", {"cat": 8, "dog": 8})
+    write_image(root / "loose.png", seed=77)
+    (root / "cat" / "notes.txt").write_text("x")
+    (root / "cat" / ".hidden.png").write_text("x")
+    notes = _load(root).notes
+    assert "passed over 1 images outside the class folders" in notes
+    assert "passed over 1 files that are no images" in notes
+
+
+def test_warns_that_few_images_measure_badly(tmp_path: Path) -> None:
+    root = tmp_path / "photos"
+    write_classes(root / "train", {"cat": 6, "dog": 6})
+    write_classes(root / "val", {"cat": 8, "dog": 8}, seed=1)
+    assert _note(_load(root), "only") == (
+        "only 16 images to validate on: an accuracy has a standard error of up to 12 points"
+    )
+
+
+def test_sums_up_many_classes(tmp_path: Path) -> None:
+    root = write_classes(
+        tmp_path / "photos", {f"c{index:02}": 5 + index % 2 for index in range(13)}
+    )
+    assert _note(_load(root), "test:") == "test: 13 images (13 classes of 1 to 1)"
+
+
+def test_names_that_no_terminal_should_see_are_escaped(tmp_path: Path) -> None:
+    root = tmp_path / "photos"
+    write_classes(root, {"cat": 6, "\x1b[31mred": 6, "na\nme": 6})
+    write_classes(root, {os.fsdecode(b"caf\xe9"): 6}, seed=1)
+    names = _load(root).class_names
+    assert names == (r"\x1b[31mred", r"caf\xe9", "cat", r"na\nme")
+    assert all(name.isprintable() for name in names)
+
+
+def test_a_changed_file_is_noticed(tmp_path: Path) -> None:
+    root = write_classes(tmp_path / "photos", {"cat": 8, "dog": 8})
+    before = _load(root)
+    write_image(root / "cat" / "0.png", seed=12345, size=(30, 30))
+    after = _load(root)
+    assert before.digest != after.digest
+    assert len(after.train) == len(before.train)
+
+
+@pytest.mark.parametrize(
+    ("train", "val", "message"),
+    [
+        ({}, None, "0 class folders"),
+        ({"cat": 9}, None, "1 class folders; a classifier needs 2 classes or more"),
+        ({"cat": 9, "dog": 0}, None, r"too few images in dog \(0\); each class needs 5 or more"),
+        ({"cat": 4, "dog": 9}, None, r"too few images in cat \(4\); each class needs 5 or more"),
+        ({"cat": 9, "dog": 9}, {"cat": 2}, "no image of the classes dog"),
+        ({"cat": 9, "dog": 9}, {"cat": 2, "dog": 0}, "no image of the classes dog"),
+        (
+            {"cat": 9, "dog": 9},
+            {"cat": 2, "dog": 2, "cow": 1},
+            r"classes that train/ does not have: cow \(1\)",
+        ),
+    ],
+)
+def test_refuses_what_cannot_be_learnt(
+    tmp_path: Path, train: dict[str, int], val: dict[str, int] | None, message: str
+) -> None:
+    root = tmp_path / "photos"
+    root.mkdir()
+    write_classes(root / "train" if val else root, train)
+    if val:
+        write_classes(root / "val", val, seed=1)
+    with pytest.raises(DataError, match=message) as caught:
+        _load(root)
+    assert caught.value.exit_code == 3
+    assert caught.value.help
+    assert str(root) in str(caught.value.place)
+
+
+def test_refuses_images_without_class_folders(tmp_path: Path) -> None:
+    root = tmp_path / "photos"
+    for index in range(3):
+        write_image(root / f"{index}.png", seed=index)
+    with pytest.raises(DataError, match="0 class folders and 3 images outside them"):
+        _load(root)
+
+
+def test_refuses_val_without_train(tmp_path: Path) -> None:
+    root = tmp_path / "photos"
+    write_classes(root / "val", {"cat": 5, "dog": 5})
+    with pytest.raises(DataError, match="there is val/, but no train/ with class folders"):
+        _load(root)
+
+
+def test_refuses_two_validation_folders(tmp_path: Path) -> None:
+    root = tmp_path / "photos"
+    for seed, name in enumerate(("train", "val", "valid")):
+        write_classes(root / name, {"cat": 5, "dog": 5}, seed=seed)
+    with pytest.raises(DataError, match="there are val and valid; one can be validated on"):
+        _load(root)
+
+
+def test_refuses_a_class_whose_files_are_all_broken_and_keeps_nothing(tmp_path: Path) -> None:
+    root = write_classes(tmp_path / "photos", {"cat": 8, "dog": 8})
+    for path in (root / "cat").iterdir():
+        path.write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"no usable image of cat for train \(8 files are unread"):
+        _load(root)
+    left = [path.suffix for path in (tmp_path / "cache" / "data").iterdir()]
+    assert left == [".lock"]
+
+
+def test_refuses_a_file_in_place_of_a_folder(tmp_path: Path) -> None:
+    path = tmp_path / "photos.zip"
+    path.write_bytes(b"PK")
+    with pytest.raises(MissingError, match="this is a file, not a folder"):
+        load(f"folder:{path}", resolution=16, cache=tmp_path)
+
+
+def test_the_home_folder_may_be_written_short(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_classes(tmp_path / "photos", {"cat": 8, "dog": 8})
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert load("folder:~/photos", resolution=16, cache=tmp_path / "cache").num_classes == 2
+
+
+def test_writing_to_an_image_changes_no_file(tmp_path: Path) -> None:
+    root = write_classes(tmp_path / "photos", {"cat": 8, "dog": 8})
+    dataset = _load(root)
+    before = dataset.train.images.clone()
+    dataset.train.images.fill_(7)
+    assert torch.equal(_load(root).train.images, before)
