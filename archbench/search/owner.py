@@ -1,0 +1,174 @@
+"""Who may write a study: its folder, made whole or not at all, and its one owner."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from archbench.errors import StorageError, UsageError
+
+DATABASE = "study.db"
+SPACE = "space.yaml"
+ENVIRONMENT = "environment.json"
+CHECKPOINTS = "checkpoints"
+REPORT = "report"
+LOCK = "owner.lock"
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def valid_name(name: str, *, place: str = "--name") -> str:
+    """The name itself, when a folder under the results may carry it.
+
+    Raises:
+        UsageError: It is empty, longer than 64 characters, begins with a dot or a dash, or has
+            a character that is not a letter of a to z, a digit, a dot, a dash or an underscore.
+    """
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"{name!r} cannot name a study",
+            place=place,
+            help="use up to 64 letters, digits, dots, dashes and underscores, "
+            "beginning with a letter or a digit",
+        )
+    return name
+
+
+def create_folder(results: Path, name: str, *, fill: Callable[[Path], None]) -> Path:
+    """A new study folder that ``fill`` has written into; it appears whole or not at all.
+
+    Raises:
+        StorageError: A study of this name exists, or the results folder cannot be written.
+    """
+    path = results / valid_name(name)
+    refuse_existing(path)
+    fresh = results / f".{name}.{os.getpid()}.new"
+    with storage_failures(results):
+        shutil.rmtree(fresh, ignore_errors=True)
+        try:
+            for folder in (CHECKPOINTS, REPORT):
+                (fresh / folder).mkdir(parents=True)
+            fill(fresh)
+            _publish(fresh, path)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+    return path
+
+
+def refuse_existing(path: Path) -> None:
+    """Nothing, when there is no study at this path.
+
+    Raises:
+        StorageError: There is one; the help holds the commands to resume it or to name another.
+    """
+    if path.exists():
+        raise StorageError(
+            f"a study named {path.name} exists already",
+            place=str(path),
+            help=f"go on with it: {resume_command(path)}; or begin another: "
+            f"archbench search SPACE --name {_free_name(path)}",
+        )
+
+
+def resume_command(path: Path) -> str:
+    """What to type to go on with a study."""
+    results = f" --results {path.parent}" if path.parent != Path("results") else ""
+    return f"archbench search {path / SPACE} --name {path.name}{results} --resume"
+
+
+@contextmanager
+def ownership(path: Path) -> Iterator[None]:
+    """Holds the study while the block runs; the kernel lets go of it however the process ends.
+
+    The lock file's text is a message for people. It may be stale: only the lock itself counts.
+
+    Raises:
+        StorageError: There is no study here, or another process owns it.
+    """
+    if not (path / DATABASE).is_file():
+        raise StorageError(
+            "there is no study here to resume",
+            place=str(path),
+            help="leave out --resume to begin it, or list the studies: ls " + str(path.parent),
+        )
+    with storage_failures(path):
+        handle = os.open(path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise _second_owner(path, handle) from None
+        with storage_failures(path):
+            _sign(handle)
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def storage_failures(path: Path) -> Iterator[None]:
+    """Turns an operating-system error about the study's storage into one that says what to do.
+
+    Raises:
+        StorageError: The block raised an OSError, as for a full disk or a missing right.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"cannot write the study: {error.strerror or error}",
+            place=str(error.filename or path),
+            help="free some space or mend the rights, then resume; nothing that was told is lost",
+        ) from error
+
+
+def _publish(fresh: Path, path: Path) -> None:
+    try:
+        fresh.rename(path)
+    except OSError:
+        refuse_existing(path)  # another process was faster
+        raise
+    parent = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(parent)
+    finally:
+        os.close(parent)
+
+
+def _free_name(path: Path) -> str:
+    number = 2
+    while path.with_name(f"{path.name[:60]}-{number}").exists():
+        number += 1
+    return f"{path.name[:60]}-{number}"
+
+
+def _sign(handle: int) -> None:
+    message = {
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+        "since": datetime.now().astimezone().isoformat(timespec="seconds"),
+    }
+    os.ftruncate(handle, 0)
+    os.pwrite(handle, json.dumps(message).encode() + b"\n", 0)
+    os.fsync(handle)
+
+
+def _second_owner(path: Path, handle: int) -> StorageError:
+    try:
+        message = json.loads(os.pread(handle, 4096, 0))
+        owner = f"process {message['pid']} on {message['host']} since {message['since']}"
+    except (ValueError, KeyError, TypeError):
+        owner = "a process that left no name"
+    return StorageError(
+        f"the study is owned by {owner}",
+        place=str(path),
+        help="wait until it ends, or stop it with Ctrl-C there; two owners would spoil the study",
+    )

@@ -1,0 +1,103 @@
+"""One owner, one whole folder."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from archbench.errors import StorageError, UsageError
+from archbench.search import owner
+
+
+def _fill(folder: Path) -> None:
+    (folder / owner.DATABASE).write_text("data")
+
+
+def _create(results: Path, name: str = "mine") -> Path:
+    return owner.create_folder(results, name, fill=_fill)
+
+
+def _hold(path: Path) -> subprocess.Popen[bytes]:
+    """Another process that owns the study until it is killed."""
+    code = (
+        "import sys; from pathlib import Path; from archbench.search.owner import ownership\n"
+        "with ownership(Path(sys.argv[1])):\n"
+        "    print('owned', flush=True); sys.stdin.read()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"owned\n"
+    return process
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("", ".", "..", "../x", "a/b", "a\\b", "-x", ".hidden", "a\n", "a\0b", "x" * 65, "é"),
+        *("a b", "<script>", "~", "a:b", "$HOME", "con|"),
+    ],
+)
+def test_refuses_names_that_could_lead_elsewhere(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match="cannot name a study"):
+        owner.create_folder(tmp_path / "results", name, fill=_fill)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folder_appears_whole(tmp_path: Path) -> None:
+    path = _create(tmp_path / "results")
+    assert (path / owner.DATABASE).read_text() == "data"
+    assert (path / owner.CHECKPOINTS).is_dir()
+    assert [p.name for p in path.parent.iterdir()] == ["mine"]
+
+
+def test_nothing_is_left_of_a_folder_that_could_not_be_filled(tmp_path: Path) -> None:
+    def fail(folder: Path) -> None:
+        _fill(folder)
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(StorageError, match="No space left on device"):
+        owner.create_folder(tmp_path / "results", "mine", fill=fail)
+    assert list((tmp_path / "results").iterdir()) == []
+
+
+def test_existing_study_is_refused_with_both_ways_on(tmp_path: Path) -> None:
+    path = _create(tmp_path)
+    with pytest.raises(StorageError, match="exists already") as caught:
+        _create(tmp_path)
+    assert f"--name mine --results {tmp_path} --resume" in str(caught.value.help)
+    assert "archbench search SPACE --name mine-2" in str(caught.value.help)
+    assert (path / owner.DATABASE).read_text() == "data"
+
+
+def test_second_owner_is_refused_with_the_first_ones_name(tmp_path: Path) -> None:
+    path = _create(tmp_path)
+    first = _hold(path)
+    try:
+        told = rf"process {first.pid} on \S+ since 20\d\d-"
+        with pytest.raises(StorageError, match=told), owner.ownership(path):
+            pass
+    finally:
+        first.kill()
+        first.communicate()
+
+
+def test_lock_of_a_killed_owner_is_free(tmp_path: Path) -> None:
+    path = _create(tmp_path)
+    first = _hold(path)
+    first.kill()
+    first.communicate()
+    assert str(first.pid) in (path / owner.LOCK).read_text()
+    with owner.ownership(path):
+        assert str(os.getpid()) in (path / owner.LOCK).read_text()
+
+
+def test_resuming_nothing_is_refused(tmp_path: Path) -> None:
+    absent = owner.ownership(tmp_path / "absent")
+    with pytest.raises(StorageError, match="no study here to resume"), absent:
+        pass
