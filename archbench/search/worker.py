@@ -1,0 +1,75 @@
+"""A worker process: runs one job after another and never outlives its owner."""
+
+from __future__ import annotations
+
+import ctypes
+import faulthandler
+import json
+import os
+import signal
+import sys
+import threading
+from multiprocessing.connection import Connection
+
+from archbench.errors import ArchbenchError
+from archbench.search.failure import classify
+from archbench.search.job import Broken, Done, Job, Sent
+
+_PR_SET_PDEATHSIG = 1
+
+
+def main(options: str) -> None:
+    """Runs jobs until the owner closes the pipe.
+
+    Args:
+        options: JSON with ``jobs`` and ``lifeline`` (inherited file descriptors), ``owner`` (its
+            process id), ``cores`` (to pin to, or null) and ``threads``.
+    """
+    given = json.loads(options)
+    _die_with(given["owner"], lifeline=given["lifeline"])
+    faulthandler.enable()
+    if given["cores"] is not None:
+        os.sched_setaffinity(0, given["cores"])
+    _warm_up(given["threads"])
+    jobs: Connection[Broken | Done | Sent, Job] = Connection(given["jobs"])
+    while True:
+        try:
+            job = jobs.recv()
+        except EOFError:
+            return
+        _run(job, jobs)
+
+
+def _run(job: Job, jobs: Connection[Broken | Done | Sent, Job]) -> None:
+    def send(payload: object) -> None:
+        jobs.send(Sent(number=job.number, payload=payload))
+
+    try:
+        jobs.send(Done(number=job.number, result=job.run(send)))
+    except Exception as error:  # noqa: BLE001  the trial boundary: recorded, and the search goes on
+        ours = error if isinstance(error, ArchbenchError) else None
+        jobs.send(Broken(number=job.number, failure=classify(error), error=ours))
+
+
+def _warm_up(threads: int) -> None:
+    import torch
+
+    import archbench.evaluate  # noqa: F401  imported now, so that the first trial needn't wait
+
+    torch.set_num_threads(threads)
+
+
+def _die_with(owner: int, *, lifeline: int) -> None:
+    """Leaves interruptions to the owner and ends when it does, in whatever way that happens."""
+    for ignored in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(ignored, signal.SIG_IGN)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    threading.Thread(target=_watch, args=(lifeline,), daemon=True).start()
+    if os.getppid() != owner:
+        os._exit(1)
+
+
+def _watch(lifeline: int) -> None:
+    os.read(lifeline, 1)  # nothing is ever written: this returns when the owner's end closes
+    os._exit(1)

@@ -1,0 +1,133 @@
+"""Workers that die, hang or swell are noticed, named and replaced."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from archbench.errors import SpecError
+from archbench.evaluate import NonFiniteLossError
+from archbench.search.engines import local
+from archbench.search.job import Broken, Done, Report, Sent
+from tests.search.jobs import Act
+
+_PATIENCE_S = 120
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local.LocalEngine]:
+    engine = local.LocalEngine(
+        local.core_groups(workers=1, threads=1),
+        threads=1,
+        memory_bytes=2**30,
+        logs=tmp_path_factory.mktemp("logs"),
+    )
+    yield engine
+    engine.stop()
+
+
+def _reports(engine: local.LocalEngine, act: Act, *, timeout_s: float = 600) -> list[Report]:
+    engine.start(act, timeout_s=timeout_s)
+    reports: list[Report] = []
+    until = time.monotonic() + _PATIENCE_S
+    while act.number in engine.running:
+        reports += engine.poll(1)
+        assert time.monotonic() < until
+    return reports
+
+
+def _failure(engine: local.LocalEngine, act: Act, *, timeout_s: float = 600) -> Broken:
+    report = _reports(engine, act, timeout_s=timeout_s)[-1]
+    assert isinstance(report, Broken)
+    assert report.number == act.number
+    return report
+
+
+def test_a_job_is_heard_and_answered_from_a_core_of_its_own(engine: local.LocalEngine) -> None:
+    sent, done = _reports(engine, Act(1, "answer", "word"))
+    assert sent == Sent(number=1, payload=("heard", "word"))
+    assert isinstance(done, Done)
+    assert done.result[0] != os.getpid()
+    assert len(done.result[1]) == 1
+
+
+def test_interruptions_of_the_terminal_are_the_owners(engine: local.LocalEngine) -> None:
+    assert _reports(engine, Act(1, "interrupt")) == [Done(number=1, result="went on")]
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (NonFiniteLossError("the loss became nan"), "nan"),
+        (SpecError("7 does not divide 256"), "illegal"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "memory"),
+        (MemoryError(), "memory"),
+        (ValueError("something else"), "error"),
+    ],
+)
+def test_exceptions_become_kinds(engine: local.LocalEngine, error: Exception, kind: str) -> None:
+    failure = _failure(engine, Act(2, "raise", error)).failure
+    assert failure.kind == kind
+    assert type(error).__name__ in failure.message
+    assert "Traceback" in failure.traceback
+
+
+def test_a_crash_is_named_and_the_worker_replaced(engine: local.LocalEngine) -> None:
+    report = _failure(engine, Act(3, "die", signal.SIGSEGV))
+    assert report.failure.kind == "crash"
+    assert "SIGSEGV" in report.failure.message
+    assert "Fatal Python error" in report.failure.traceback
+    assert not report.from_outside
+    assert isinstance(_reports(engine, Act(4, "answer"))[-1], Done)
+
+
+def test_a_kill_from_outside_is_told_from_a_crash(engine: local.LocalEngine) -> None:
+    report = _failure(engine, Act(5, "die", signal.SIGKILL))
+    assert report.from_outside
+    assert report.failure.kind == "crash"
+
+
+def test_what_hangs_is_killed(engine: local.LocalEngine) -> None:
+    _reports(engine, Act(6, "answer"))  # warm by now
+    report = _failure(engine, Act(7, "hang"), timeout_s=1.0)
+    assert report.failure.kind == "timeout"
+    assert report.failure.message == "took longer than 1 s"
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
+def test_what_swells_is_killed(engine: local.LocalEngine) -> None:
+    report = _failure(engine, Act(8, "hold", 5 * 2**28))
+    assert report.failure.kind == "memory"
+    assert "more than the 1.0 GiB" in report.failure.message
+
+
+def test_workers_do_not_outlive_a_killed_owner(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from archbench.search.engines import local\n"
+        "from tests.search.jobs import Act\n"
+        "engine = local.make(workers=1, threads=1, memory_bytes=2**33, logs=Path(sys.argv[1]))\n"
+        "engine.start(Act(1, 'answer'), timeout_s=600)\n"
+        "while not (reports := engine.poll(1)): pass\n"
+        "engine.poll(9)\n"
+        "engine.start(Act(2, 'hang'), timeout_s=600)\n"
+        "while not engine.poll(1): pass\n"
+        "print(engine._children[0].process.pid, flush=True); sys.stdin.read()"
+    )
+    owner = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert owner.stdout is not None
+    worker = int(owner.stdout.readline())
+    owner.kill()
+    owner.communicate()
+    until = time.monotonic() + 5
+    while Path(f"/proc/{worker}").exists():
+        assert time.monotonic() < until, "an orphan lives"
+        time.sleep(0.01)
