@@ -1,0 +1,286 @@
+"""Which candidate comes next: a sampler proposes, what is infeasible or known is turned down."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.exceptions import ExperimentalWarning
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from archbench.space import Axis, Choices, InfeasibleError, SearchSpace
+
+if TYPE_CHECKING:
+    from archbench.evaluate import ArchSpec
+
+_UNIFORM_TRIES = 2000
+_ENUMERABLE = 50_000
+_FORGET_ABOVE = 200
+_SAMPLED = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposal:
+    """A candidate that has not been seen, and what the sampler wants to know of it later.
+
+    Attributes:
+        number: Its trial number.
+        choices: Axis name to the index of its value.
+        spec: What the choices decode to.
+        params: Axis name to value, as Optuna stores it.
+        distributions: Axis name to what the value was drawn from.
+        system_attrs: What the sampler noted, for example a generation.
+    """
+
+    number: int
+    choices: Choices
+    spec: ArchSpec
+    params: Mapping[str, Any]
+    distributions: Mapping[str, BaseDistribution]
+    system_attrs: Mapping[str, Any]
+
+
+class Proposer:
+    """Proposes candidates and learns from what became of them.
+
+    The sampler sees a study in memory that holds accepted candidates only, and is made anew for
+    every proposal with a seed of its own, so that a study that was interrupted goes on with the
+    proposals that it would have had.
+
+    Args:
+        space: What is searched.
+        sampler: An entry of ``archbench/search/samplers``.
+        seed: Of the study.
+        directions: ``max`` or ``min`` for each objective.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        *,
+        sampler: ModuleType,
+        seed: int,
+        directions: Sequence[str],
+    ) -> None:
+        self._space = space
+        self._sampler = sampler
+        self._seed = seed
+        self._directions = [
+            StudyDirection.MAXIMIZE if d == "max" else StudyDirection.MINIMIZE for d in directions
+        ]
+        self._is_conditional = _is_conditional(space)
+        self._seen: set[str] = set()
+        self._left: list[Choices] | None = None
+        self._accepted: dict[int, FrozenTrial] = {}
+        self._start_mirror()
+
+    @property
+    def has_enumerated(self) -> bool:
+        """Whether ``propose`` gave None because every candidate has been tried, for certain."""
+        return self._left is not None
+
+    def propose(self, number: int) -> Proposal | None:
+        """The candidate of a trial; None when none is left, or none can be found.
+
+        The same told trials, number and seed give the same candidate.
+        """
+        for attempt in range(self._sampler.ATTEMPTS):
+            trial = self._ask(number, attempt)
+            choices, spec = self._walk(trial)
+            if spec is not None:
+                return self._accept(number, trial, choices, spec)
+            self._mirror.tell(trial, state=TrialState.FAIL)
+        return self._propose_by_chance(number)
+
+    def restore(self, trials: Iterable[tuple[FrozenTrial, str]]) -> None:
+        """Takes over trials of an earlier run, in the order of their numbers, with digests."""
+        for trial, digest in trials:
+            self._seen.add(digest)
+            self._accepted[trial.number] = trial
+        self._start_mirror()
+
+    def tell(self, number: int, *, state: TrialState, values: Sequence[float] | None) -> None:
+        """Takes in how a proposed trial ended."""
+        where = self._places[number]
+        self._mirror.tell(where, values, state=state)
+        self._accepted[number] = self._frozen(where)
+        num_accepted = len(self._accepted)
+        if len(self._frozen_trials()) > 2 * num_accepted + _FORGET_ABOVE:
+            self._start_mirror()
+
+    def _start_mirror(self) -> None:
+        with _quiet():
+            self._mirror = optuna.create_study(directions=self._directions)
+        self._memory: dict[Any, Any] = {}
+        self._places: dict[int, int] = {}
+        for place, number in enumerate(sorted(self._accepted)):
+            self._mirror.add_trial(self._accepted[number])
+            self._places[number] = place
+
+    def _ask(self, number: int, attempt: int) -> optuna.Trial:
+        with _quiet():
+            self._mirror.sampler = self._sampler.make(
+                seed=_derived_seed(self._seed, number, attempt),
+                conditional=self._is_conditional,
+                memory=self._memory,
+            )
+            return self._mirror.ask()
+
+    def _walk(self, trial: optuna.Trial) -> tuple[Choices, ArchSpec | None]:
+        with _quiet():
+            choices = self._space.choose(lambda axis: _suggest(trial, axis))
+        return choices, self._fresh_spec(choices)
+
+    def _fresh_spec(self, choices: Choices) -> ArchSpec | None:
+        try:
+            spec = self._space.decode(choices)
+        except InfeasibleError:
+            return None
+        return spec if spec.digest not in self._seen else None
+
+    def _accept(
+        self, number: int, trial: optuna.Trial, choices: Choices, spec: ArchSpec
+    ) -> Proposal:
+        frozen = self._frozen(trial.number)
+        self._seen.add(spec.digest)
+        self._places[number] = trial.number
+        self._accepted[number] = frozen
+        return Proposal(
+            number=number,
+            choices=choices,
+            spec=spec,
+            params=frozen.params,
+            distributions=frozen.distributions,
+            system_attrs=frozen.system_attrs,
+        )
+
+    def _propose_by_chance(self, number: int) -> Proposal | None:
+        rng = random.Random(_derived_seed(self._seed, number, -1))
+        choices = self._chance(rng)
+        if choices is None:
+            return None
+        self._mirror.enqueue_trial(_params(self._space, choices))
+        trial = self._ask(number, self._sampler.ATTEMPTS)
+        walked, spec = self._walk(trial)
+        assert walked == choices, "an enqueued candidate is taken as it is"
+        assert spec is not None
+        return self._accept(number, trial, choices, spec)
+
+    def _chance(self, rng: random.Random) -> Choices | None:
+        for _ in range(_UNIFORM_TRIES):
+            choices = self._space.sample_feasible(rng, tries=_UNIFORM_TRIES)
+            if choices is None:
+                break
+            if self._fresh_spec(choices) is not None:
+                return choices
+        if self._space.size() > _ENUMERABLE:
+            return None
+        every = self._space.enumerate() if self._left is None else self._left
+        self._left = [choices for choices in every if self._fresh_spec(choices) is not None]
+        return rng.choice(self._left) if self._left else None
+
+    def _frozen_trials(self) -> list[FrozenTrial]:
+        return self._mirror.get_trials(deepcopy=False)
+
+    def _frozen(self, place: int) -> FrozenTrial:
+        return self._frozen_trials()[place]
+
+
+def running_trial(proposal: Proposal, *, digest: str) -> FrozenTrial:
+    """The proposal as a running trial of Optuna's, to be stored."""
+    return FrozenTrial(
+        number=proposal.number,
+        trial_id=proposal.number,
+        state=TrialState.RUNNING,
+        value=None,
+        values=None,
+        datetime_start=datetime.now(),
+        datetime_complete=None,
+        params=dict(proposal.params),
+        distributions=dict(proposal.distributions),
+        user_attrs={"digest": digest},
+        system_attrs=dict(proposal.system_attrs),
+        intermediate_values={},
+    )
+
+
+def choices_of(space: SearchSpace, params: Mapping[str, Any]) -> Choices:
+    """The choices behind the parameters of a stored trial."""
+    return space.choose(lambda axis: _index(axis, params))
+
+
+def _is_conditional(space: SearchSpace) -> bool:
+    """Whether some axes are active only under some choices, as far as a few samples show."""
+    rng = random.Random(0)
+    return any(len(space.sample(rng)) < len(space.axes) for _ in range(_SAMPLED))
+
+
+def _suggest(trial: optuna.Trial, axis: Axis) -> int:
+    options = _options(axis)
+    if len(options) == 1:
+        return 0
+    step = _step(options)
+    if step is None:
+        return options.index(trial.suggest_categorical(axis.name, options))
+    return options.index(trial.suggest_int(axis.name, min(options), max(options), step=step))
+
+
+def _index(axis: Axis, params: Mapping[str, Any]) -> int:
+    options = _options(axis)
+    return 0 if len(options) == 1 else options.index(params[axis.name])
+
+
+def _params(space: SearchSpace, choices: Choices) -> dict[str, Any]:
+    params: dict[str, Any] = {}
+
+    def note(axis: Axis) -> int:
+        options = _options(axis)
+        if len(options) > 1:
+            params[axis.name] = options[choices[axis.name]]
+        return choices[axis.name]
+
+    space.choose(note)
+    return params
+
+
+def _options(axis: Axis) -> list[Any]:
+    """The values of an axis as Optuna takes them: scalars of one type, else their text."""
+    values = list(axis.values)
+    same_type = len({type(value) for value in values}) == 1
+    if same_type and isinstance(values[0], (bool, int, float, str)):
+        return values
+    return [json.dumps(value, sort_keys=True) for value in values]
+
+
+def _step(options: Sequence[Any]) -> int | None:
+    """The distance of evenly spaced whole numbers; None for anything else."""
+    if not all(type(option) is int for option in options):
+        return None
+    ordered = sorted(options)
+    steps = {b - a for a, b in pairwise(ordered)}
+    return steps.pop() if len(steps) == 1 else None
+
+
+def _derived_seed(*numbers: int) -> int:
+    digest = hashlib.sha256(repr(numbers).encode()).digest()
+    return int.from_bytes(digest[:4], "big")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Optuna without its notes that these samplers are experimental, which are of no use here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        yield

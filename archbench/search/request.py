@@ -1,0 +1,171 @@
+"""What was asked for, with the space's own words wherever nothing was said."""
+
+from __future__ import annotations
+
+import random
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from archbench.errors import UsageError
+from archbench.records.measurement import Conditions
+from archbench.records.quota import usable_cores, usable_memory_bytes
+from archbench.registry import Registry
+from archbench.search.owner import valid_name
+from archbench.space import SearchSpace
+
+if TYPE_CHECKING:
+    from archbench.evaluate import ArchSpec
+
+SAMPLERS = Registry("archbench.search.samplers", "sampler")
+ENGINES = Registry("archbench.search.engines", "engine")
+
+_WORKER_BYTES = 2 * 2**30  # a training process was seen to hold 1.1 GB
+_MEMORY_SHARE = 0.9
+_TRIES = 2_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """A search that somebody asked for.
+
+    Attributes:
+        space: What is searched.
+        path: The study folder.
+        trials: Trials that the study shall have.
+        time_limit_s: Seconds after which no trial is begun, or None.
+        seed: Of proposals and trainings.
+        sampler: Name of the sampler.
+        data: Name of the data set.
+        workers: Trials at a time; None for as many as the machine serves.
+        download: Whether missing data may be fetched.
+        options: What was said explicitly, for the command that repeats it.
+    """
+
+    space: SearchSpace
+    path: Path
+    trials: int
+    time_limit_s: float | None
+    seed: int
+    sampler: str
+    data: str
+    workers: int | None
+    download: bool
+    options: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The study's."""
+        return self.path.name
+
+    @property
+    def wants_latency(self) -> bool:
+        """Whether latency is an objective or has a limit."""
+        return "latency_ms" in {*self.space.objectives, *self.space.limits}
+
+    @property
+    def conditions(self) -> Conditions:
+        """On what latency is measured, at the resolution of the space's base."""
+        target = self.space.target
+        resolution = self.space.base["resolution"]
+        sides = resolution if isinstance(resolution, list) else [resolution, resolution]
+        return Conditions(
+            resolution=(sides[0], sides[1]),
+            device=target.device,
+            backend=target.backend,
+            precision=target.precision,
+            batch=target.batch,
+            threads=target.threads,
+        )
+
+    @property
+    def training_device(self) -> str:
+        """Where candidates are trained: on the kind of device that they are made for."""
+        return "cuda" if self.space.target.device.startswith("cuda") else "cpu"
+
+    def num_workers(self, *, left: int) -> int:
+        """Trials at a time: what was asked for, else what cores, memory and GPU serve.
+
+        Args:
+            left: Trials that are still to run.
+        """
+        if self.workers is not None:
+            return self.workers
+        if self.training_device == "cuda":
+            return 1  # who is timed on the only GPU must be alone on it
+        by_cores = usable_cores() // self.space.target.threads
+        by_memory = int(usable_memory_bytes() // _WORKER_BYTES)
+        return max(1, min(by_cores, by_memory, left))
+
+    def worker_memory_bytes(self, *, workers: int) -> int:
+        """What one of so many workers may hold."""
+        return int(_MEMORY_SHARE * usable_memory_bytes() / workers)
+
+    @property
+    def command(self) -> str:
+        """What to type to repeat the search elsewhere."""
+        words = ["archbench", "search", self.space.name]
+        for option, value in self.options.items():
+            words += [f"--{option}", str(value)]
+        return shlex.join(words)
+
+    def some_candidates(self, number: int) -> list[ArchSpec]:
+        """At most so many feasible candidates of different sizes, the smallest first."""
+        from archbench.evaluate import count
+
+        rng = random.Random(self.seed)
+        drawn = [self.space.sample_feasible(rng, tries=_TRIES) for _ in range(8 * number)]
+        specs = {spec.digest: spec for c in drawn if c and (spec := self.space.decode(c))}
+        ordered = sorted(specs.values(), key=lambda spec: (count(spec).macs, spec.digest))
+        last = len(ordered) - 1
+        picked = {round(last * (2 * i + 1) / (2 * number)) for i in range(number)}
+        return [ordered[index] for index in sorted(picked) if ordered]
+
+
+def requested(
+    space: SearchSpace,
+    *,
+    trials: int | None,
+    time_limit_s: float | None,
+    name: str | None,
+    results: Path,
+    data: str | None,
+    workers: int | None,
+    seed: int | None,
+    sampler: str | None,
+    download: bool,
+) -> Request:
+    """The request behind the arguments of a search.
+
+    Raises:
+        UsageError: An argument cannot be taken.
+    """
+    for option, value, least in (
+        ("--trials", trials, 1),
+        ("--workers", workers, 1),
+        ("--seed", seed, 0),
+    ):
+        if value is not None and value < least:
+            raise UsageError(f"{value} cannot be", place=option, help=f"use {least} or more")
+    if time_limit_s is not None and not time_limit_s > 0:
+        raise UsageError(f"{time_limit_s} s is no time", place="--time", help="use 20m or the like")
+    said = {"data": data, "trials": trials, "seed": seed, "sampler": sampler, "name": name}
+    if time_limit_s is not None:
+        said["time"] = f"{time_limit_s:.0f}s"
+    section = space.search
+    chosen = section.sampler if sampler is None else sampler
+    SAMPLERS.load(chosen, place="--sampler" if sampler else "search.sampler")
+    return Request(
+        space=space,
+        path=results / valid_name(space.name if name is None else name),
+        trials=section.trials if trials is None else trials,
+        time_limit_s=section.time_limit_s if time_limit_s is None else time_limit_s,
+        seed=section.seed if seed is None else seed,
+        sampler=chosen,
+        data=space.proxy.data if data is None else data,
+        workers=section.workers if workers is None else workers,
+        download=download,
+        options={option: value for option, value in said.items() if value is not None},
+    )

@@ -1,0 +1,26 @@
+"""A Gaussian process for each objective; the next candidate promises most new hypervolume.
+
+Good at few trials, and slow at many: about 0.8 s a proposal at 100 trials and 9 s at 1,000.
+"""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from typing import Any
+
+import optuna
+
+ATTEMPTS = 3  # a rejected proposal changes nothing in the model, so the next one is often the same
+
+
+def make(
+    *, seed: int, conditional: bool, memory: MutableMapping[Any, Any]
+) -> optuna.samplers.BaseSampler:
+    """The sampler for one proposal.
+
+    Args:
+        seed: Of this proposal.
+        conditional: Not used: axes that are not always active are left to chance.
+        memory: Not used.
+    """
+    return optuna.samplers.GPSampler(seed=seed, deterministic_objective=False)

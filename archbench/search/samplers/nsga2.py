@@ -1,0 +1,48 @@
+"""NSGA-II: a population evolves towards the front.
+
+Source: Deb et al. 2002 (doi:10.1109/4235.996017). Populations of 20 where Optuna takes 50: at the
+few hundred trials of a study that came nearer to the front.
+"""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial
+
+ATTEMPTS = 24
+_POPULATION = 20
+
+
+def make(
+    *, seed: int, conditional: bool, memory: MutableMapping[Any, Any]
+) -> optuna.samplers.BaseSampler:
+    """The sampler for one proposal.
+
+    Args:
+        seed: Of this proposal.
+        conditional: Not used: a parent without an axis leaves it to chance.
+        memory: Keeps the parents of each generation between proposals.
+    """
+    return _Nsga2(seed=seed, parents=memory)
+
+
+class _Nsga2(optuna.samplers.NSGAIISampler):
+    """Optuna's sampler with parents in the order of their numbers.
+
+    Optuna gives them in one order when a generation begins and in another after that, so an
+    interrupted search would go on with other proposals than an uninterrupted one.
+    """
+
+    def __init__(self, *, seed: int, parents: MutableMapping[Any, Any]) -> None:
+        super().__init__(seed=seed, population_size=_POPULATION)
+        self._parents = parents
+
+    def get_parent_population(self, study: optuna.Study, generation: int) -> list[FrozenTrial]:
+        for earlier in range(1, generation + 1):
+            if earlier not in self._parents:
+                parents = self.select_parent(study, earlier)
+                self._parents[earlier] = sorted(parents, key=lambda trial: trial.number)
+        return list(self._parents.get(generation, ()))

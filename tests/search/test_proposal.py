@@ -1,0 +1,146 @@
+"""Proposals: never twice, never infeasible, and the same after an interruption."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from optuna.trial import FrozenTrial, TrialState
+
+from archbench.search.proposal import Proposal, Proposer, choices_of, running_trial
+from archbench.search.request import SAMPLERS
+from archbench.space import SearchSpace
+
+_SPACE = """
+resolution: 32
+num_classes: 4
+stages:
+  - embed: {kind: conv, kernel: 4, stride: 4, padding: 0, norm: batch}
+    block: {kind: levit, num_heads: 2, key_dim: 8, attention_ratio: 1, mlp_ratio: 1}
+    dim: 16
+    depth: 1
+    position: bias
+  - embed: {kind: conv, kernel: 3, stride: 2, padding: 1, norm: batch}
+    block: {kind: levit, num_heads: 2, key_dim: 8, attention_ratio: 1, mlp_ratio: 1}
+    dim: 32
+    depth: 1
+head: {pool: mean, norm: batch, num_classifiers: 1}
+axes:
+  stages[0].dim: [8, 12, 16, 24, 32, 36]
+  stages[0].block.mlp_ratio: [1, 2, 4]
+  stages[0].position: [bias, absolute, none]
+  stages[1].dim: {from: 16, to: 64, step: 8}
+  stages[1].block:
+    - {kind: levit, key_dim: 8, num_heads: 2}
+    - {kind: cvt, head_dim: 8, kv_stride: 2}
+  stages[1].block.projection:
+    values: [depthwise, linear]
+    when: stages[1].block.kind == cvt
+  stages[1].depth: {from: 1, to: 3}
+require:
+  - stages[0].dim <= stages[1].dim
+"""
+
+
+@pytest.fixture(scope="module")
+def space() -> SearchSpace:
+    return SearchSpace.parse(_SPACE, source="mixed.yaml")
+
+
+def _proposer(space: SearchSpace, sampler: str, *, seed: int = 1) -> Proposer:
+    return Proposer(space, sampler=SAMPLERS.load(sampler), seed=seed, directions=["max", "min"])
+
+
+def _values(proposal: Proposal) -> list[float]:
+    """Made-up accuracy and cost: a smooth function of the digest-free choices."""
+    wide = proposal.spec.stages[0].dim + proposal.spec.stages[1].dim
+    deep = proposal.spec.stages[1].depth
+    return [1 - 1 / (wide + 3 * deep), float(wide * deep)]
+
+
+def _told(number: int, proposal: Proposal) -> tuple[TrialState, list[float] | None]:
+    if number % 7 == 3:
+        return TrialState.PRUNED, None
+    if number % 11 == 5:
+        return TrialState.FAIL, None
+    return TrialState.COMPLETE, _values(proposal)
+
+
+def _stored(proposal: Proposal, state: TrialState, values: Sequence[float] | None) -> FrozenTrial:
+    trial = running_trial(proposal, digest=proposal.spec.digest)
+    trial.datetime_complete = trial.datetime_start
+    trial.state, trial.values = state, values
+    return trial
+
+
+def _run(
+    proposer: Proposer, *, begin: int, end: int
+) -> tuple[list[Proposal], list[tuple[FrozenTrial, str]]]:
+    proposals, stored = [], []
+    for number in range(begin, end):
+        proposal = proposer.propose(number)
+        assert proposal is not None
+        state, values = _told(number, proposal)
+        proposer.tell(number, state=state, values=values)
+        proposals.append(proposal)
+        stored.append((_stored(proposal, state, values), proposal.spec.digest))
+    return proposals, stored
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS.names)
+def test_an_interruption_changes_no_proposal(space: SearchSpace, sampler: str) -> None:
+    count, stop = {"gp": (13, 12), "nsga2": (75, 53)}.get(sampler, (36, 25))
+    whole, _ = _run(_proposer(space, sampler), begin=0, end=count)
+    first, stored = _run(_proposer(space, sampler), begin=0, end=stop)
+    resumed = _proposer(space, sampler)
+    resumed.restore(stored)
+    rest, _ = _run(resumed, begin=stop, end=count)
+    assert [p.choices for p in first + rest] == [p.choices for p in whole]
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "nsga2", "random"])
+def test_every_proposal_is_feasible_and_new(space: SearchSpace, sampler: str) -> None:
+    proposals, _ = _run(_proposer(space, sampler), begin=0, end=60)
+    assert len({proposal.spec.digest for proposal in proposals}) == 60
+    assert all(space.is_feasible(proposal.choices) for proposal in proposals)
+    assert all(p.spec.digest == space.decode(p.choices).digest for p in proposals)
+
+
+def test_other_seeds_propose_otherwise(space: SearchSpace) -> None:
+    one, _ = _run(_proposer(space, "random", seed=1), begin=0, end=5)
+    other, _ = _run(_proposer(space, "random", seed=2), begin=0, end=5)
+    assert [p.choices for p in one] != [p.choices for p in other]
+
+
+def test_several_at_a_time_are_all_new(space: SearchSpace) -> None:
+    proposer = _proposer(space, "tpe")
+    _run(proposer, begin=0, end=12)
+    together = [proposer.propose(number) for number in range(12, 20)]
+    assert len({p.spec.digest for p in together if p}) == 8
+    for proposal in together:
+        assert proposal is not None
+        proposer.tell(proposal.number, state=TrialState.COMPLETE, values=_values(proposal))
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "nsga2", "random"])
+def test_a_small_space_is_tried_to_the_last_candidate(sampler: str) -> None:
+    text = _SPACE.replace("axes:", "axes:\n  stages[0].depth: [1, 2]\nunused:")
+    text = text.split("unused:")[0] + "  stages[1].dim: [16, 24, 40]\n"
+    small = SearchSpace.parse(text, source="small.yaml")
+    proposer = _proposer(small, sampler)
+    proposals, _ = _run(proposer, begin=0, end=small.size())
+    assert len({proposal.spec.digest for proposal in proposals}) == small.size() == 6
+    assert proposer.propose(6) is None
+    assert proposer.has_enumerated
+
+
+def test_choices_are_found_again_from_stored_parameters(space: SearchSpace) -> None:
+    proposals, _ = _run(_proposer(space, "tpe"), begin=0, end=25)
+    assert [choices_of(space, p.params) for p in proposals] == [p.choices for p in proposals]
+
+
+def test_parameters_are_values_that_a_person_reads(space: SearchSpace) -> None:
+    proposals, _ = _run(_proposer(space, "random"), begin=0, end=5)
+    assert all(p.params["stages[0].dim"] == p.spec.stages[0].dim for p in proposals)
+    kinds = {p.params["stages[1].block"] for p in proposals}
+    assert all('"kind": ' in kind for kind in kinds)
