@@ -21,6 +21,7 @@ from archbench.models.spec import (
     StageSpec,
 )
 from archbench.space.axis import Choices, role_of
+from archbench.space.document import Place
 from archbench.space.expression import Expression
 from archbench.space.section import ProxySection
 from archbench.space.wiring import Wiring
@@ -49,6 +50,28 @@ class InfeasibleError(SpaceError):
 
 
 @dataclass(frozen=True)
+class Requirement:
+    """A condition that candidates must meet, and where it is written."""
+
+    expression: Expression
+    place: Place
+
+    def holds(self, candidate: Candidate) -> bool:
+        """Whether a candidate meets it.
+
+        Raises:
+            InfeasibleError: It asks for quantities of an illegal network.
+            SpaceError: It compares what cannot be compared; at its line and column.
+        """
+        try:
+            return self.expression.holds(candidate)
+        except InfeasibleError:
+            raise
+        except SpaceError as error:
+            raise SpaceError(error.message, place=str(self.place), help=error.help) from None
+
+
+@dataclass(frozen=True)
 class Rules:
     """What a candidate must satisfy.
 
@@ -57,7 +80,7 @@ class Rules:
         proxy: Under which the candidate is trained, and must be legal, too.
     """
 
-    require: tuple[Expression, ...]
+    require: tuple[Requirement, ...]
     proxy: ProxySection
 
 
@@ -220,9 +243,8 @@ def check(candidate: Candidate, rules: Rules) -> None:
     """
     for requirement in rules.require:
         if not requirement.holds(candidate):
-            raise InfeasibleError(
-                f"the requirement {requirement.text} is not met", requirement=requirement.text
-            )
+            text = requirement.expression.text
+            raise InfeasibleError(f"the requirement {text} is not met", requirement=text)
     _ = candidate.resolved
     candidate.check_proxy(rules.proxy)
 
@@ -236,7 +258,7 @@ def reasons(candidate: Candidate, rules: Rules) -> list[str]:
     for requirement in rules.require:
         try:
             if not requirement.holds(candidate):
-                found.append(requirement.text)
+                found.append(requirement.expression.text)
         except InfeasibleError as error:
             found.append(error.requirement)
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import lru_cache
 from itertools import product
 from typing import Any
 
@@ -69,7 +69,7 @@ def _is_whole(role: Role, part: Mapping[str, Any]) -> bool:
     return True
 
 
-@cache
+@lru_cache(maxsize=4096)
 def _matters(
     role: Role,
     part: tuple[tuple[str, Any], ...],

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 from archbench.errors import SpaceError
 from archbench.space.axis import Axis, Choices
-from archbench.space.candidate import Candidate, InfeasibleError, Rules
+from archbench.space.candidate import Candidate, InfeasibleError, Rules, reasons
 from archbench.space.selection import Selection
 
 _TRIES = 50
@@ -25,7 +25,8 @@ def check_values(
     reason and now for that is left to the count of dead choices.
 
     Raises:
-        SpaceError: At the value's line and column, with what is allowed.
+        SpaceError: At the value's line and column, with what is allowed; or at that of a
+            requirement that compares what cannot be compared.
     """
     rng = random.Random(0)
     failures: set[str] = set()
@@ -37,6 +38,8 @@ def check_values(
         choices = selection.sample(rng)
         error = None if choices is None else _illegality(candidate(choices), rules)
         failures.add(error.message if error else "")
+        if choices is not None and error is None:
+            reasons(candidate(choices), rules)  # requirements that cannot be evaluated say so now
         for choice in choices.items() if choices and not error else ():
             waiting.pop(choice, None)
         if not waiting:

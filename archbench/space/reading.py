@@ -12,19 +12,12 @@ from archbench.models import ArchSpec, as_spec
 from archbench.models.path import NETWORK_FIELDS, Path, override
 from archbench.space import field
 from archbench.space.axis import WrittenAxis, is_choice, moved, read_axis, read_path
+from archbench.space.candidate import Requirement
 from archbench.space.document import Node, Place, first_comment, load_yaml, write_flow
-from archbench.space.expression import Expression, parse_expression
+from archbench.space.expression import parse_expression
 from archbench.space.section import SECTIONS, Sections, read_sections
 
 KEYS = ("base", "set", "axes", "require", *SECTIONS, "overrides")
-
-
-@dataclass(frozen=True)
-class Requirement:
-    """A condition and where it is written."""
-
-    expression: Expression
-    place: Place
 
 
 @dataclass(frozen=True)

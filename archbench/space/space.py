@@ -14,13 +14,14 @@ from archbench.space.axis import Axis, Choices
 from archbench.space.candidate import (
     Candidate,
     InfeasibleError,
+    Requirement,
     Rules,
     check,
     document_of,
     reasons,
 )
 from archbench.space.catalogue import find
-from archbench.space.document import read_text
+from archbench.space.document import Place, read_text
 from archbench.space.expansion import Expansion, check_reads, expand_axes
 from archbench.space.expression import parse_expression
 from archbench.space.legality import check_values
@@ -111,7 +112,7 @@ class SearchSpace:
     @property
     def require(self) -> tuple[str, ...]:
         """The requirements as written, and the limits that are arithmetic."""
-        return tuple(requirement.text for requirement in self._rules.require)
+        return tuple(requirement.expression.text for requirement in self._rules.require)
 
     @property
     def target(self) -> TargetSection:
@@ -251,14 +252,19 @@ class SearchSpace:
         except SpaceError as error:
             raise SpaceError(error.message, place=str(axis.place), help=error.help) from None
 
-    def _requirements(self) -> tuple[Any, ...]:
+    def _requirements(self) -> tuple[Requirement, ...]:
+        """Those written and arithmetic limits; quantities cost most, so they come last."""
         written = self._reading.require
+        variants = self._expansion.variants
         for requirement in written:
-            check_reads(requirement.expression, self._expansion.variants, place=requirement.place)
+            check_reads(requirement.expression, variants, place=requirement.place)
         limits = [
-            parse_expression(f"{name} <= {limit:g}")
+            Requirement(
+                parse_expression(f"{name} <= {int(limit) if limit % 1 == 0 else limit}"),
+                Place(self._reading.source, 1, 1),
+            )
             for name, limit in self.limits.items()
             if name != "latency_ms"
         ]
-        found = [requirement.expression for requirement in written] + limits
-        return tuple(sorted(found, key=lambda expression: bool(expression.quantities)))
+        found = [*written, *limits]
+        return tuple(sorted(found, key=lambda requirement: bool(requirement.expression.quantities)))

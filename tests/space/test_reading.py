@@ -147,6 +147,8 @@ def test_a_space_of_illegal_networks_alone_says_why(make):
         ("require:\n  - mac < 3", "16:5: 'mac < 3', column 1: mac is no number; did you mean macs"),
         ("require:\n  - stages[7].dim < 3", "16:5: .*the network has 2 stages"),
         ("require:\n  - stages[0].dim < a", "16:5: .*a is no number"),
+        ("require:\n  - stages[0].dim", "16:5: stages.0..dim is 32, not true or false"),
+        ("require:\n  - stages[0].position < 3", "16:5: 'none' is no number, as < needs"),
         ("target: {thread: 1}", r"15:10: unknown key of target 'thread'; did you mean threads\?"),
         ("target: {threads: 0}", "15:19: 0 is not a whole number from 1 to 1,024"),
         ("target: {threads: true}", "15:19: True is not a whole number"),
