@@ -106,7 +106,7 @@ def verdict(
     reasons = []
     if forwards < WANTED_FORWARDS:
         reasons.append(
-            f"only {forwards} of {WANTED_FORWARDS} forward passes fitted into the budget"
+            f"only {forwards} of {WANTED_FORWARDS} wanted forward passes fitted into the budget"
         )
     if off_cpu is not None and off_cpu > OFF_CPU_LIMIT:
         reasons.append(f"other work held the core for {off_cpu:.0%} of the time")

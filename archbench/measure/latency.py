@@ -38,6 +38,8 @@ from archbench.records.measurement import Conditions, Measurement, Verdict
 
 # Of the budget, for all candidates together and for all calibrators together.
 _WARM_UP_SHARE = 0.125
+# How many budgets a network may take that is too slow to get a value within one.
+_PATIENCE = 3
 _BEST_FIRST: tuple[Verdict, ...] = ("stable", "disturbed", "incomplete")
 
 
@@ -68,7 +70,8 @@ def measure_latency(
         families: What kind of work a network does; attention where nothing is said, as hybrids
             mostly do.
         budget_s: Seconds for all networks together, constants apart. The measurement stops
-            earlier when every interval is within ±1 %.
+            earlier when every interval is within ±1 %; for networks so slow that five passes do
+            not fit, it may take three times as long.
         on_progress: Told about rounds and calibration passes.
         clock: Where time comes from; a test has its own.
 
@@ -99,6 +102,7 @@ def measure_latency(
             on=bench(conditions, clock=clock),
             seat=seat,
             until=clock.wall() + budget_s,
+            at_last=clock.wall() + budget_s * _PATIENCE,
             warm_up_s=budget_s * _WARM_UP_SHARE,
             on_progress=on_progress,
         )
@@ -151,6 +155,7 @@ class _Session:
     on: Bench
     seat: Seat
     until: float
+    at_last: float
     warm_up_s: float
     on_progress: Progress | None
 
@@ -198,7 +203,14 @@ class _Session:
                 rounds = max(len(pair.timings) for pair in pairs)
                 self.on_progress("timing", rounds, MOST_FORWARDS)
 
-        run_rounds(pairs, calibrators, on=self.on, until=self.until, after_round=after_round)
+        run_rounds(
+            pairs,
+            calibrators,
+            on=self.on,
+            until=self.until,
+            at_last=self.at_last,
+            after_round=after_round,
+        )
 
     def _warmed(self, forward: Forward, *, seconds: float) -> WarmUp:
         until = min(self.until, self.on.clock.wall() + seconds)
@@ -236,8 +248,9 @@ class _Session:
     def _outcome(self, pair: Pair) -> _Outcome:
         if pair.fault:
             return _Outcome(pair=pair, verdict="incomplete", reason=pair.fault)
-        if len(pair.timings) < estimate.NEEDED_FORWARDS:
-            reason = f"only {len(pair.timings)} forward passes fitted into the budget"
+        if not pair.has_value:
+            needed, number = estimate.NEEDED_FORWARDS, len(pair.timings)
+            reason = f"only {number} of {needed} needed forward passes fitted into the budget"
             return _Outcome(pair=pair, verdict="incomplete", reason=reason)
         ratio = pair.ratio(on=self.on)
         if not ratio.value:

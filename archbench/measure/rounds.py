@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from archbench.measure.clock import Clock, Forward, Stopwatch, Timing, stopwatch
-from archbench.measure.estimate import Ratio, ratio
+from archbench.measure.estimate import NEEDED_FORWARDS, Ratio, ratio
 from archbench.records.measurement import Conditions
 
 # What a network may raise that is its own fault: a candidate that does is set aside, with the
@@ -117,6 +117,11 @@ class Pair:
     is_done: bool = False
     _next_look: float = _FIRST_LOOK
 
+    @property
+    def has_value(self) -> bool:
+        """Whether there are enough passes for an estimate."""
+        return len(self.timings) >= NEEDED_FORWARDS
+
     def ratio(self, *, on: Bench) -> Ratio:
         """The ratio of all rounds so far."""
         return ratio(
@@ -146,18 +151,20 @@ def run_rounds(
     *,
     on: Bench,
     until: float,
+    at_last: float,
     after_round: Callable[[], None],
 ) -> None:
     """Times calibrators and candidates in turn until every candidate is done.
 
     In each round each calibrator in use runs once, then the candidates that are compared with it.
-    The pass that reaches the time limit is the last.
 
     Args:
         pairs: The candidates; their timings are added to.
         calibrators: One forward pass of each, by name.
         on: What to time with.
-        until: When to stop in any case, on the bench's wall clock.
+        until: When to stop on the bench's wall clock, unless somebody still lacks the passes that
+            it takes to have a value at all.
+        at_last: When to stop in any case.
         after_round: Called between rounds, outside all timing.
     """
     while waiting := [pair for pair in pairs if not pair.is_done]:
@@ -166,7 +173,8 @@ def run_rounds(
             for pair in waiting:
                 if pair.calibrator == name:
                     pair.take(calibration, on=on)
-                if on.clock.wall() >= until:
+                now = on.clock.wall()
+                if now >= at_last or (now >= until and all(entry.has_value for entry in waiting)):
                     return
         after_round()
 

@@ -88,7 +88,7 @@ def test_verdict_is_stable_up_to_the_limits() -> None:
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [
-        ({"forwards": 19}, "only 19 of 20 forward passes fitted into the budget"),
+        ({"forwards": 19}, "only 19 of 20 wanted forward passes fitted into the budget"),
         ({"off_cpu": 0.06}, "other work held the core for 6% of the time"),
         ({"drift": 0.06}, "the calibration network drifted by 6% meanwhile"),
         ({"half_width": 0.06}, "the interval is as wide as ±6%"),

@@ -157,15 +157,27 @@ def test_no_repeat_beyond_the_budget(clock: FakeClock, measure: Measure) -> None
 def test_too_few_forwards_are_marked(clock: FakeClock, measure: Measure) -> None:
     found = measure({"a": Ticking(clock, 1000.0)}, budget_s=10.0)["a"]
     assert found.verdict == "disturbed"
-    assert "of 20 forward passes fitted into the budget" in found.reason
+    assert "of 20 wanted forward passes fitted into the budget" in found.reason
     assert found.value == pytest.approx(5000.0)
 
 
+def test_a_slow_network_gets_five_passes_beyond_the_budget(
+    clock: FakeClock, measure: Measure
+) -> None:
+    network = Ticking(clock, 3000.0)
+    found = measure({"a": network, "quick": Ticking(clock, 5.0)}, budget_s=10.0)
+    assert found["a"].value == pytest.approx(15000.0)
+    assert found["a"].reason == "only 5 of 20 wanted forward passes fitted into the budget"
+    assert network.passes == 1 + 2 + 5
+
+
 def test_hardly_any_forwards_give_no_number(clock: FakeClock, measure: Measure) -> None:
-    found = measure({"a": Ticking(clock, 3000.0)}, budget_s=10.0)["a"]
+    start = clock.wall()
+    found = measure({"a": Ticking(clock, 3000.0)}, budget_s=4.0)["a"]
     assert (found.verdict, found.value, found.low) == ("incomplete", None, None)
-    assert found.reason == "only 1 forward passes fitted into the budget"
+    assert found.reason == "only 1 of 5 needed forward passes fitted into the budget"
     assert len(found.samples) == 1
+    assert clock.wall() - start < 3 * 4.0 + 3.0
 
 
 def test_a_network_that_raises_is_set_aside_and_the_others_go_on(
