@@ -1,0 +1,77 @@
+"""What does a network cost and reach: the one room that knows networks and numbers.
+
+Heavy libraries come in with the first name that is used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from archbench.evaluate.longer import train_network, trial_spec
+    from archbench.evaluate.pricing import Price, price
+    from archbench.evaluate.profiling import ModelProfile, Profile, StageProfile, profile
+    from archbench.evaluate.proxy import Proxy, describe, open_data
+    from archbench.evaluate.target import Target, calibrated
+    from archbench.measure.environment import capture_environment
+    from archbench.models import ArchSpec, count, published_names
+    from archbench.models.network import as_spec
+    from archbench.train.loop import NonFiniteLossError
+    from archbench.train.plan import Plan
+    from archbench.train.recipe import Recipe
+
+__all__ = [
+    "ArchSpec",
+    "ModelProfile",
+    "NonFiniteLossError",
+    "Plan",
+    "Price",
+    "Profile",
+    "Proxy",
+    "Recipe",
+    "StageProfile",
+    "Target",
+    "as_spec",
+    "calibrated",
+    "capture_environment",
+    "count",
+    "describe",
+    "open_data",
+    "price",
+    "profile",
+    "published_names",
+    "train_network",
+    "trial_spec",
+]
+
+_HOMES = {
+    "ArchSpec": "archbench.models",
+    "ModelProfile": "archbench.evaluate.profiling",
+    "NonFiniteLossError": "archbench.train.loop",
+    "Plan": "archbench.train.plan",
+    "Price": "archbench.evaluate.pricing",
+    "Profile": "archbench.evaluate.profiling",
+    "Proxy": "archbench.evaluate.proxy",
+    "Recipe": "archbench.train.recipe",
+    "StageProfile": "archbench.evaluate.profiling",
+    "Target": "archbench.evaluate.target",
+    "as_spec": "archbench.models.network",
+    "calibrated": "archbench.evaluate.target",
+    "capture_environment": "archbench.measure.environment",
+    "count": "archbench.models",
+    "describe": "archbench.evaluate.proxy",
+    "open_data": "archbench.evaluate.proxy",
+    "price": "archbench.evaluate.pricing",
+    "profile": "archbench.evaluate.profiling",
+    "published_names": "archbench.models",
+    "train_network": "archbench.evaluate.longer",
+    "trial_spec": "archbench.evaluate.longer",
+}
+
+
+def __getattr__(name: str) -> object:
+    """A public name, imported from the file it lives in."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -1,0 +1,199 @@
+"""What accuracy is taken on: data, size of images, recipe; one for all candidates of a study."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from archbench.data import DataSet, load
+from archbench.errors import MissingError, StorageError
+from archbench.models import ArchSpec, Network, build, proxy
+from archbench.records.trial import CurvePoint
+from archbench.train.accuracy import accuracy
+from archbench.train.checkpoint import previous_path, read_checkpoint, read_tensors, write_tensors
+from archbench.train.loop import train
+from archbench.train.plan import Plan
+from archbench.train.recipe import Recipe
+from archbench.train.schedule import derived_seed
+
+OnPoint = Callable[[CurvePoint, Path, str], None]
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proxy:
+    """How the accuracy of every candidate is taken.
+
+    Attributes:
+        data: Name of the data set.
+        resolution: Side of its images in pixels.
+        num_classes: Of the data set.
+        stem: How the first embed is adapted, see ``archbench.models.proxy``.
+        num_seeds: Trainings of each candidate; their mean counts.
+        recipe: How each is trained; its seed is the study's.
+        plan: Precision and memory format of the steps.
+        device: Where it is trained.
+    """
+
+    data: str
+    resolution: int
+    num_classes: int
+    stem: str
+    num_seeds: int
+    recipe: Recipe
+    plan: Plan
+    device: str
+
+    def spec(self, target: ArchSpec) -> ArchSpec:
+        """The network that is trained in place of a target.
+
+        Raises:
+            SpecError: It is not legal at the proxy's resolution.
+        """
+        spec = proxy(
+            target, resolution=self.resolution, num_classes=self.num_classes, stem=self.stem
+        )
+        spec.resolved()
+        return spec
+
+    def dataset(self) -> DataSet:
+        """The data, mapped from the cache and kept open in this process."""
+        return open_data(self.data, resolution=self.resolution)
+
+    def network(self, target: ArchSpec, *, seed: int) -> Network:
+        """The network to train, with the weights that its training begins with."""
+        return build(self.spec(target), seed=derived_seed("weights", self.recipe.seed, seed))
+
+    def train(
+        self,
+        target: ArchSpec,
+        *,
+        seed: int,
+        checkpoint: Path,
+        sha256: str | None,
+        weights: Path,
+        on_point: OnPoint,
+        on_note: Callable[[str], None],
+    ) -> float:
+        """The validation accuracy at the last rung of one training; its weights are written.
+
+        Args:
+            target: The candidate.
+            seed: Which training, counted from 0.
+            checkpoint: Where an interrupted training is gone on from.
+            sha256: Of the checkpoint on record. One that is damaged or gone is replaced by the
+                one before it, or by a new start; ``on_note`` is told.
+            weights: Written at the end, safetensors.
+            on_point: Told each point when its checkpoint is durable; after an interruption the
+                last one again.
+            on_note: Told in words what was not as it should be.
+
+        Raises:
+            NonFiniteLossError: The training diverged.
+            SpecError: The candidate is not legal at the proxy.
+            StorageError: A file cannot be written.
+        """
+        network = self.network(target, seed=seed)
+
+        def tell(point: CurvePoint, path: Path | None, digest: str | None) -> None:
+            assert path is not None, "a checkpoint was asked for"
+            assert digest is not None
+            on_point(point, path, digest)
+
+        points = train(
+            network,
+            self.dataset(),
+            recipe=self.recipe,
+            seed=seed,
+            plan=self.plan,
+            width=widest(target),
+            device=self.device,
+            checkpoint=checkpoint,
+            sha256=_usable(checkpoint, sha256=sha256, on_note=on_note),
+            on_point=tell,
+            on_note=on_note,
+        )
+        write_tensors(weights, network.state_dict(), metadata=identity(self.spec(target)))
+        return points[-1].accuracy
+
+    def test(self, target: ArchSpec, *, weights: Path) -> float:
+        """The accuracy of trained weights on the sealed test share, 0 to 1.
+
+        Raises:
+            StorageError: The weights are damaged, or of another network.
+        """
+        spec = self.spec(target)
+        tensors, metadata, _ = read_tensors(weights)
+        if metadata.get("digest") != spec.digest:
+            raise StorageError(
+                "the weights are of another network",
+                place=str(weights),
+                help="delete the file and train the trial again",
+            )
+        network = build(spec, seed=0)
+        network.load_state_dict(tensors)
+        return accuracy(network.to(self.device), self.dataset().test, device=self.device)
+
+
+def widest(spec: ArchSpec) -> int:
+    """Channels of the widest stage, by which the learning rate is set."""
+    return max(stage.dim for stage in spec.stages)
+
+
+def open_data(
+    name: str, *, resolution: int, download: bool = False, progress: Progress | None = None
+) -> DataSet:
+    """A data set, prepared if it must be, and kept open in this process.
+
+    Raises:
+        ArchbenchError: See ``archbench.data.load``.
+    """
+    if progress is not None or download:
+        load(name, resolution=resolution, download=download, progress=progress)
+    return _opened(name, resolution)
+
+
+def describe(dataset: DataSet) -> dict[str, Any]:
+    """What a study's header keeps of its data, JSON-able."""
+    return {
+        "data": dataset.name,
+        "data_description": dataset.description,
+        "data_digest": dataset.digest,
+        "data_notes": list(dataset.notes),
+        "num_classes": dataset.num_classes,
+        "num_train": len(dataset.train),
+        "num_validation": len(dataset.validation),
+        "num_test": len(dataset.test),
+        "majority": dataset.majority_share,
+        "chance": max(1 / dataset.num_classes, dataset.majority_share),
+    }
+
+
+@lru_cache(maxsize=2)
+def _opened(name: str, resolution: int) -> DataSet:
+    return load(name, resolution=resolution)
+
+
+def _usable(path: Path, *, sha256: str | None, on_note: Callable[[str], None]) -> str | None:
+    """The sha256 of the checkpoint to go on from; None to begin anew, with nothing in the way."""
+    try:
+        found = read_checkpoint(path, sha256=sha256)
+    except (StorageError, MissingError) as error:
+        on_note(f"{error.message} ({path.name}); trained from the start")
+        for file in (path, previous_path(path)):
+            file.unlink(missing_ok=True)
+        return None
+    return sha256 if found is None or found.sha256 == sha256 else None
+
+
+def identity(spec: ArchSpec) -> dict[str, str]:
+    """What stands in the header of a network's weights."""
+    return {
+        "format": "archbench.weights/1",
+        "digest": spec.digest,
+        "spec": json.dumps(spec.to_document(), sort_keys=True),
+    }

@@ -1,0 +1,61 @@
+"""A profile holds exact counts, stage by stage, and latencies with their conditions."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from archbench.errors import SpecError, UsageError
+from archbench.evaluate import profile
+from tests.evaluate.toy import SPEC
+
+
+def test_counts_of_a_published_network_are_exact() -> None:
+    (model,) = profile("levit_128s", latency=False).models
+    assert (model.count.params, model.count.macs) == (7_777_058, 304_660_832)
+
+
+def test_stages_and_head_add_up() -> None:
+    for model in profile(["levit_128s", "cvt_13"], latency=False).models:
+        work = [stage.work for stage in model.stages]
+        assert sum(w.params for w in work) == model.count.params
+        assert sum(w.macs for w in work) == model.count.macs
+        assert sum(w.activations for w in work) == model.count.activations
+
+
+def test_document_is_json_with_its_schema() -> None:
+    document = profile("levit_128s", latency=False).document()
+    assert json.loads(json.dumps(document, allow_nan=False)) == document
+    assert document["schema"] == "archbench.profile/1"
+    (model,) = document["models"]
+    assert model["work"]["mlp_macs"] == sum(s["work"]["mlp_macs"] for s in model["stages"])
+    assert model["latency"] == []
+
+
+def test_resolution_is_that_asked_for() -> None:
+    (model,) = profile("levit_128s", latency=False, resolution=(160, 224)).models
+    assert tuple(model.spec.resolution) == (160, 224)
+    assert model.stages[0].grid == (10, 14)
+
+
+def test_latency_stands_for_each_batch_in_order() -> None:
+    (model,) = profile(SPEC, batches=(1, 2), devices=("cpu",)).models
+    assert [latency.conditions.batch for latency in model.latency] == [1, 2]
+    assert all(latency.conditions.resolution == (16, 16) for latency in model.latency)
+    assert all(latency.value is not None for latency in model.latency)
+
+
+def test_an_unknown_name_is_refused_with_the_nearest() -> None:
+    with pytest.raises(UsageError, match=r"levit_129.*did you mean levit_1"):
+        profile("levit_129", latency=False)
+
+
+def test_no_network_is_refused() -> None:
+    with pytest.raises(UsageError, match="no network to profile"):
+        profile([], latency=False)
+
+
+def test_a_resolution_that_leaves_no_map_is_refused() -> None:
+    with pytest.raises(SpecError):
+        profile("cvt_13", latency=False, resolution=1)

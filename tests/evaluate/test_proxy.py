@@ -1,0 +1,145 @@
+"""The accuracy of a candidate survives kills and damaged files, and damage is said."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from archbench.errors import StorageError
+from archbench.evaluate import Plan, Proxy, Recipe, as_spec, describe
+from archbench.records.trial import CurvePoint
+from tests.evaluate.toy import SPEC
+
+
+class Killed(Exception):
+    pass
+
+
+@dataclass
+class Heard:
+    points: list[CurvePoint] = field(default_factory=list)
+    digests: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+@pytest.fixture
+def proxy(data: str) -> Proxy:
+    return Proxy(
+        data=data,
+        resolution=16,
+        num_classes=3,
+        stem="keep_grid",
+        num_seeds=1,
+        recipe=Recipe(rungs=(1, 2, 3), batch=16, seed=5),
+        plan=Plan(),
+        device="cpu",
+    )
+
+
+def _train(
+    proxy: Proxy, folder: Path, *, sha256: str | None = None, killed_after: int = 99, seed: int = 0
+) -> tuple[float | None, Heard]:
+    heard = Heard()
+
+    def on_point(point: CurvePoint, path: Path, digest: str) -> None:
+        heard.points.append(point)
+        heard.digests.append(digest)
+        if len(heard.points) == killed_after:
+            raise Killed
+
+    try:
+        accuracy = proxy.train(
+            as_spec(SPEC),
+            seed=seed,
+            checkpoint=folder / "checkpoint.safetensors",
+            sha256=sha256,
+            weights=folder / "weights.safetensors",
+            on_point=on_point,
+            on_note=heard.notes.append,
+        )
+    except Killed:
+        return None, heard
+    return accuracy, heard
+
+
+def _losses(heard: Heard) -> list[float]:
+    return [point.loss for point in heard.points]
+
+
+def test_going_on_gives_the_same_curve_bit_for_bit(proxy: Proxy, tmp_path: Path) -> None:
+    (whole, parts) = (tmp_path / "whole", tmp_path / "parts")
+    whole.mkdir()
+    parts.mkdir()
+    accuracy, uninterrupted = _train(proxy, whole)
+    _, before = _train(proxy, parts, killed_after=2)
+    again, after = _train(proxy, parts, sha256=before.digests[-1])
+    assert again == accuracy
+    assert _losses(before) + _losses(after)[1:] == _losses(uninterrupted)
+    assert after.notes == []
+
+
+def test_trainings_of_other_seeds_differ(proxy: Proxy, tmp_path: Path) -> None:
+    (one, other) = (tmp_path / "one", tmp_path / "other")
+    one.mkdir()
+    other.mkdir()
+    _, first = _train(proxy, one)
+    _, second = _train(proxy, other, seed=1)
+    assert _losses(first) != _losses(second)
+    assert {point.seed for point in second.points} == {1}
+
+
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(proxy: Proxy, tmp_path: Path) -> None:
+    _, before = _train(proxy, tmp_path, killed_after=2)
+    _damage(tmp_path / "checkpoint.safetensors")
+    _, after = _train(proxy, tmp_path, sha256=before.digests[-1])
+    assert [point.epoch for point in after.points] == [1, 2, 3]
+    assert "sha256" in after.notes[0]
+    assert "going on from" in after.notes[0]
+
+
+def test_without_a_sound_checkpoint_it_begins_anew_and_says_so(
+    proxy: Proxy, tmp_path: Path
+) -> None:
+    _, before = _train(proxy, tmp_path, killed_after=2)
+    for file in tmp_path.iterdir():
+        _damage(file)
+    accuracy, after = _train(proxy, tmp_path, sha256=before.digests[-1])
+    assert [point.epoch for point in after.points] == [1, 2, 3]
+    assert "trained from the start" in after.notes[0]
+    assert accuracy is not None
+
+
+def test_a_checkpoint_that_is_gone_is_said(proxy: Proxy, tmp_path: Path) -> None:
+    _, heard = _train(proxy, tmp_path, sha256="0" * 64)
+    assert "not there" in heard.notes[0]
+    assert len(heard.points) == 3
+
+
+def test_weights_give_the_accuracy_again(proxy: Proxy, tmp_path: Path) -> None:
+    _train(proxy, tmp_path)
+    accuracy = proxy.test(as_spec(SPEC), weights=tmp_path / "weights.safetensors")
+    assert 0 <= accuracy <= 1
+    assert accuracy == proxy.test(as_spec(SPEC), weights=tmp_path / "weights.safetensors")
+
+
+def test_weights_of_another_network_are_refused(proxy: Proxy, tmp_path: Path) -> None:
+    _train(proxy, tmp_path)
+    other = as_spec({**SPEC, "num_classes": 3, "resolution": 32})
+    other = as_spec({**SPEC, "stages": [{**SPEC["stages"][0], "dim": 24}]})
+    with pytest.raises(StorageError, match="of another network"):
+        proxy.test(other, weights=tmp_path / "weights.safetensors")
+
+
+def test_the_description_of_data_says_what_chance_gives(proxy: Proxy) -> None:
+    facts = describe(proxy.dataset())
+    assert facts["chance"] == pytest.approx(1 / 3)
+    assert facts["num_validation"] == 120
+    assert facts["data"] == proxy.data
+
+
+def _damage(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
