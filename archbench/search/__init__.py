@@ -1,0 +1,42 @@
+"""Which networks of a space are worth shipping: samplers, trials, and the study they fill.
+
+The package itself can be called, as ``archbench.search("quickstart")``: a package and a function
+cannot otherwise have the same name.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from archbench.search.interruption import ParkedError
+    from archbench.search.loop import AllFailedError
+    from archbench.search.study import search
+
+__all__ = ["AllFailedError", "ParkedError", "search"]
+
+_HOMES = {
+    "AllFailedError": "loop",
+    "ParkedError": "interruption",
+    "search": "study",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """A public name, imported from the file it lives in."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+class _Callable(ModuleType):
+    """A package that is called like its function."""
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        return import_module(f"{__name__}.study").search(*arguments, **options)
+
+
+sys.modules[__name__].__class__ = _Callable

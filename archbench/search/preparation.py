@@ -1,0 +1,270 @@
+"""What must be known before the first trial, and how a study's header keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from archbench.errors import StorageError, UsageError
+from archbench.records.environment import Environment
+from archbench.records.measurement import Conditions
+from archbench.search import event
+from archbench.search.job import Engine
+from archbench.search.request import Request
+from archbench.search.stage import DataJob, PriceJob, Progress, finish
+
+if TYPE_CHECKING:
+    from archbench.evaluate import Price, Proxy, Target
+    from archbench.search.interruption import Interruption
+
+_PRICED = 3
+_PATIENCE_S = 24 * 3600.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grounds:
+    """What all trials of a study stand on.
+
+    Attributes:
+        proxy: What accuracy is taken on.
+        target: What latency is taken on, or None.
+        trial_seconds: What a trial costs a worker.
+        tried: How that is made up, in words.
+        feasible: Share of feasible candidates, with its interval: value, low, high.
+    """
+
+    proxy: Proxy
+    target: Target | None
+    trial_seconds: float
+    tried: str
+    feasible: tuple[float, float, float]
+
+
+def prepare(
+    request: Request,
+    *,
+    environment: Environment,
+    engine: Engine,
+    interruption: Interruption,
+    listener: event.Listener,
+) -> tuple[Grounds, dict[str, Any]]:
+    """Makes the data, takes the constants, tries some candidates; the grounds and the header.
+
+    Raises:
+        ArchbenchError: Data, device or candidates are missing or cannot be used.
+        KeyboardInterrupt: Somebody wants it to stop.
+    """
+    share = request.space.feasible()
+    specs = request.some_candidates(_PRICED)
+    if not specs:
+        raise request.space.infeasible(share)
+    facts = _data(request, engine=engine, interruption=interruption, listener=listener)
+    for note in facts["data_notes"]:
+        listener(event.StageChanged(text=note))
+    listener(event.StageChanged(text="calibrating, and trying what a trial costs"))
+    proxy = _unplanned(request, num_classes=facts["num_classes"])
+    job = PriceJob(
+        specs=[spec.to_document() for spec in specs],
+        proxy=proxy,
+        conditions=request.conditions if request.wants_latency else None,
+        environment=environment,
+    )
+    target, price = finish(
+        engine,
+        job,
+        timeout_s=request.space.search.timeout_s * _PRICED,
+        interruption=interruption,
+    )
+    grounds = Grounds(
+        proxy=replace(proxy, plan=price.plan),
+        target=target,
+        trial_seconds=price.seconds,
+        tried=_in_words(price),
+        feasible=(share.value, share.low, share.high),
+    )
+    return grounds, _header(request, grounds=grounds, facts=facts, environment=environment)
+
+
+def check_data(
+    request: Request,
+    *,
+    digest: str,
+    engine: Engine,
+    interruption: Interruption,
+    listener: event.Listener,
+) -> None:
+    """Prepares the data of a study again, where its cache is gone, and compares.
+
+    Raises:
+        UsageError: The images, labels or classes are others than when the study was begun.
+        KeyboardInterrupt: Somebody wants it to stop.
+    """
+    facts = _data(request, engine=engine, interruption=interruption, listener=listener)
+    if facts["data_digest"] != digest:
+        raise UsageError(
+            f"the data {request.data} has changed since the study was begun",
+            place=str(request.path),
+            help="put it back as it was, or begin a new study with another --name",
+        )
+
+
+def restore(header: Mapping[str, Any], *, environment: Environment, place: str) -> Grounds:
+    """The grounds of a study from its header.
+
+    Raises:
+        UsageError: It was begun on another machine or with other software.
+        StorageError: The header lacks an entry.
+    """
+    from archbench.evaluate import Plan, Proxy, Recipe, Target
+
+    try:
+        begun = Environment(**header["environment"])
+        _refuse_other_environment(begun, environment)
+        kept = header["proxy"]
+        recipe = Recipe(**{**kept["recipe"], "rungs": tuple(kept["recipe"]["rungs"])})
+        proxy = Proxy(
+            data=kept["data"],
+            resolution=kept["resolution"],
+            num_classes=kept["num_classes"],
+            stem=kept["stem"],
+            num_seeds=kept["seeds"],
+            recipe=recipe,
+            plan=Plan(**header["plan"]),
+            device=kept["device"],
+        )
+        target = None
+        if header["calibration"] is not None:
+            conditions = header["conditions"]
+            target = Target(
+                conditions=Conditions(
+                    **{**conditions, "resolution": tuple(conditions["resolution"])}
+                ),
+                environment=begun,
+                constants=header["calibration"],
+            )
+        share = header["feasible_share"], header["feasible_low"], header["feasible_high"]
+        return Grounds(
+            proxy=proxy,
+            target=target,
+            trial_seconds=header["trial_seconds"],
+            tried=header["tried"],
+            feasible=share,
+        )
+    except (KeyError, TypeError) as error:
+        raise StorageError(
+            f"the study's header is not as this version writes it: {error}",
+            place=place,
+            help="begin a new study with another --name",
+        ) from error
+
+
+def _data(
+    request: Request, *, engine: Engine, interruption: Interruption, listener: event.Listener
+) -> dict[str, Any]:
+    listener(event.StageChanged(text=f"preparing the data ({request.data})"))
+    job = DataJob(
+        name=request.data,
+        resolution=request.space.proxy.resolution,
+        download=request.download,
+    )
+    facts: dict[str, Any] = finish(
+        engine,
+        job,
+        timeout_s=_PATIENCE_S,
+        interruption=interruption,
+        on_sent=_progress_teller(listener),
+    )
+    return facts
+
+
+def _unplanned(request: Request, *, num_classes: int) -> Proxy:
+    from archbench.evaluate import Plan, Proxy, Recipe
+
+    section = request.space.proxy
+    return Proxy(
+        data=request.data,
+        resolution=section.resolution,
+        num_classes=num_classes,
+        stem=section.stem,
+        num_seeds=section.seeds,
+        recipe=Recipe(rungs=section.rungs, batch=section.batch, seed=request.seed),
+        plan=Plan(),
+        device=request.training_device,
+    )
+
+
+def _header(
+    request: Request, *, grounds: Grounds, facts: Mapping[str, Any], environment: Environment
+) -> dict[str, Any]:
+    space, proxy, target = request.space, grounds.proxy, grounds.target
+    value, low, high = grounds.feasible
+    return {
+        "name": request.name,
+        "created": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "seed": request.seed,
+        "sampler": request.sampler,
+        "trials": request.trials,
+        "command": request.command,
+        "space_text": space.text,
+        "space_name": space.name,
+        "question": space.question,
+        "objectives": dict(space.objectives),
+        "limits": dict(space.limits),
+        "size": space.size(),
+        "feasible_share": value,
+        "feasible_low": low,
+        "feasible_high": high,
+        "conditions": asdict(request.conditions),
+        "calibration": dict(target.constants) if target else None,
+        "environment": asdict(environment),
+        "proxy": {
+            **facts,
+            "resolution": proxy.resolution,
+            "stem": proxy.stem,
+            "rungs": list(proxy.recipe.rungs),
+            "seeds": proxy.num_seeds,
+            "device": proxy.device,
+            "recipe": proxy.recipe.document(),
+        },
+        "plan": proxy.plan.document(),
+        "trial_seconds": grounds.trial_seconds,
+        "tried": grounds.tried,
+        "seconds": 0.0,
+    }
+
+
+def _in_words(price: Price) -> str:
+    plan = f"{price.plan.precision} {price.plan.memory_format.replace('_', ' ')}"
+    latency = f"{price.latency_seconds:.1f} s for its latency and " if price.latency_seconds else ""
+    return (
+        f"{latency}{price.training_seconds:.1f} s of training in {plan} "
+        f"({1e3 * price.step_seconds:.0f} ms a step), from {price.tried} candidates of different "
+        "sizes that were built, timed and trained for some steps"
+    )
+
+
+def _refuse_other_environment(begun: Environment, now: Environment) -> None:
+    if begun.id == now.id:
+        return
+    theirs, ours = asdict(begun), asdict(now)
+    differing = [key for key in ours if ours[key] != theirs[key]]
+    told = "; ".join(f"{key} was {theirs[key]} and is {ours[key]}" for key in differing)
+    raise UsageError(
+        f"the study was begun on another machine or with other software: {told}",
+        place="--resume",
+        help="its numbers and new ones could not be compared; resume it there, or begin a new "
+        "study with another --name",
+    )
+
+
+def _progress_teller(listener: event.Listener) -> Callable[[Any], None]:
+    told: set[str] = set()
+
+    def tell(payload: Any) -> None:
+        if isinstance(payload, Progress) and payload.what not in told:
+            told.add(payload.what)
+            listener(event.StageChanged(text=payload.what))
+
+    return tell

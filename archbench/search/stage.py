@@ -1,0 +1,158 @@
+"""The work of a study beside its trials: the data, the price, the confirmation, the test."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from archbench.errors import NEGATIVE_RESULT, ArchbenchError
+from archbench.records.environment import Environment
+from archbench.records.measurement import Conditions, Measurement
+from archbench.search.job import Broken, Done, Engine, Job, Send, Sent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from archbench.evaluate import Price, Proxy, Target
+    from archbench.search.interruption import Interruption
+
+_LOOK_EVERY_S = 0.25
+_T = TypeVar("_T")
+
+
+class StageError(ArchbenchError):
+    """A step beside the trials that broke: its worker died, hung or met a bug."""
+
+    exit_code = NEGATIVE_RESULT
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far a job is.
+
+    Attributes:
+        what: What is being done.
+        done: How much of it.
+        total: Of how much.
+    """
+
+    what: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataJob:
+    """Prepares the data, so that every worker finds them in the cache, and describes them."""
+
+    number: int = 0
+    name: str
+    resolution: int
+    download: bool
+
+    def run(self, send: Send) -> dict[str, Any]:
+        """Sends how far it is, and gives what the study's header keeps of the data."""
+        from archbench.evaluate import describe, open_data
+
+        def tell(what: str, done: int, total: int) -> None:
+            send(Progress(what=what, done=done, total=total))
+
+        dataset = open_data(
+            self.name, resolution=self.resolution, download=self.download, progress=tell
+        )
+        return describe(dataset)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PriceJob:
+    """Takes the calibration constants, tries some candidates and gives what a trial costs.
+
+    Attributes:
+        specs: The candidates as documents.
+        proxy: As it will be, but for the plan.
+        conditions: Of the latency; None where none is measured.
+        environment: The machine, captured before anything was pinned.
+    """
+
+    number: int = 0
+    specs: Sequence[Mapping[str, Any]]
+    proxy: Proxy
+    conditions: Conditions | None
+    environment: Environment
+
+    def run(self, send: Send) -> tuple[Target | None, Price]:
+        """The target with this machine's constants, and the price of a trial."""
+        from archbench.evaluate import as_spec, calibrated, price
+
+        target = (
+            calibrated(self.conditions, environment=self.environment) if self.conditions else None
+        )
+        specs = [as_spec(spec) for spec in self.specs]
+        return target, price(specs, proxy=self.proxy, target=target)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfirmJob:
+    """Times networks in turn with one another."""
+
+    number: int = 0
+    specs: Mapping[str, Mapping[str, Any]]
+    target: Target
+
+    def run(self, send: Send) -> dict[str, Measurement]:
+        """Name to latency."""
+        from archbench.evaluate import as_spec
+
+        specs = {name: as_spec(spec) for name, spec in self.specs.items()}
+        return self.target.measure_together(specs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SealedTestJob:
+    """Takes the accuracy of a trial's trainings on the sealed test share."""
+
+    number: int
+    spec: Mapping[str, Any]
+    proxy: Proxy
+    weights: Sequence[Path]
+
+    def run(self, send: Send) -> float:
+        """The mean over the trainings, 0 to 1."""
+        from archbench.evaluate import as_spec
+
+        spec = as_spec(self.spec)
+        return statistics.fmean(self.proxy.test(spec, weights=file) for file in self.weights)
+
+
+def finish(
+    engine: Engine,
+    job: Job,
+    *,
+    timeout_s: float,
+    interruption: Interruption,
+    on_sent: Callable[[Any], None] = lambda payload: None,
+) -> Any:
+    """The result of a job on an engine that runs nothing else.
+
+    Raises:
+        ArchbenchError: The job raised it, or it broke.
+        KeyboardInterrupt: Somebody wants the search to stop.
+    """
+    engine.start(job, timeout_s=timeout_s)
+    while True:
+        for report in engine.poll(_LOOK_EVERY_S):
+            match report:
+                case Sent():
+                    on_sent(report.payload)
+                case Done():
+                    return report.result
+                case Broken():
+                    raise report.error or StageError(
+                        f"{type(job).__name__}: {report.failure.kind}: {report.failure.message}",
+                        help=report.failure.traceback or None,
+                    )
+        if interruption.signal_number is not None:
+            raise KeyboardInterrupt

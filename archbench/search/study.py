@@ -1,0 +1,401 @@
+"""Find the front of a space: prepare, search, confirm, and park whenever somebody wants it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from archbench.errors import UsageError
+from archbench.records.environment import Environment
+from archbench.records.rule import FrontRule
+from archbench.records.study import StudyReader, open_study
+from archbench.records.trial import TrialRecord
+from archbench.search import event, ledger, owner
+from archbench.search.confirm import Confirmation
+from archbench.search.derived import DerivedTables
+from archbench.search.interruption import Interruption, ParkedError, interruptions
+from archbench.search.ledger import Ledger
+from archbench.search.loop import AllFailedError, Interrupted, Loop, Plan
+from archbench.search.preparation import Grounds, check_data, prepare, restore
+from archbench.search.proposal import Proposal, Proposer, choices_of
+from archbench.search.request import ENGINES, SAMPLERS, Request, requested
+from archbench.space import Choices, SearchSpace
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+    from archbench.evaluate import ArchSpec
+    from archbench.search.job import Engine
+
+
+def search(
+    space: SearchSpace | str | Path,
+    *,
+    trials: int | None = None,
+    time_limit_s: float | None = None,
+    name: str | None = None,
+    results: Path = Path("results"),
+    resume: bool = False,
+    data: str | None = None,
+    workers: int | None = None,
+    seed: int | None = None,
+    sampler: str | None = None,
+    download: bool = False,
+    dry_run: bool = False,
+    on_event: event.Listener | None = None,
+) -> StudyReader | None:
+    """Searches a space for the front of accuracy and cost, and gives the study.
+
+    Each candidate is counted, timed on the target, held against the limits and trained on the
+    proxy, in child processes. All that is known of a trial is stored as it comes, so the search
+    may be killed at any moment and resumed. Ctrl-C parks it.
+
+    Args:
+        space: A space, its file, or the name of one that the package ships.
+        trials: Trials that the study shall have, those before it was resumed included.
+        time_limit_s: Seconds of this run after which no trial is begun; those that run end.
+        name: Of the study; the space's by default.
+        results: Folder of the studies.
+        resume: Whether to go on with the study of this name.
+        data: Name of a data set in place of the space's.
+        workers: Trials at a time; by default one for each group of cores of the target's threads.
+        seed: Of proposals and trainings.
+        sampler: Name of a sampler in place of the space's.
+        download: Whether missing data may be fetched from its home.
+        dry_run: Whether to stop before the first trial; nothing is stored then.
+        on_event: Told what happens.
+
+    Returns:
+        The study, or None after a dry run.
+
+    Raises:
+        ParkedError: It was stopped from outside; the help says how to go on.
+        AllFailedError: The first trials all failed for the same reason.
+        ArchbenchError: Space, data, device or storage cannot be used.
+    """
+    if not isinstance(space, SearchSpace):
+        space = SearchSpace.load(space)
+    request = requested(
+        space,
+        trials=trials,
+        time_limit_s=time_limit_s,
+        name=name,
+        results=results,
+        data=data,
+        workers=workers,
+        seed=seed,
+        sampler=sampler,
+        download=download,
+    )
+    listener = on_event or event.ignore
+    ledger.quiet_optuna()
+    with interruptions() as interruption, tempfile.TemporaryDirectory() as logs:
+        try:
+            if resume:
+                _resume(request, listener=listener, interruption=interruption, logs=Path(logs))
+            elif not _begin(
+                request,
+                listener=listener,
+                interruption=interruption,
+                logs=Path(logs),
+                dry_run=dry_run,
+            ):
+                return None
+        except (Interrupted, KeyboardInterrupt):
+            raise _parked(request, interruption) from None
+    return open_study(request.path)
+
+
+def _begin(
+    request: Request,
+    *,
+    listener: event.Listener,
+    interruption: Interruption,
+    logs: Path,
+    dry_run: bool,
+) -> bool:
+    """A new study, searched; False after a dry run."""
+    from archbench.evaluate import capture_environment
+
+    if not dry_run:
+        owner.refuse_existing(request.path)
+    environment = capture_environment()
+    with _engine(request, left=request.trials, logs=logs) as engine:
+        grounds, header = prepare(
+            request,
+            environment=environment,
+            engine=engine,
+            interruption=interruption,
+            listener=listener,
+        )
+        listener(_prepared(request, grounds, done=0, workers=engine.workers))
+        if dry_run:
+            return False
+        _create(request, header=header, environment=environment)
+        with owner.ownership(request.path), Ledger(request.path / owner.DATABASE) as study:
+            run = _Run(
+                request=request,
+                grounds=grounds,
+                study=study,
+                listener=listener,
+                interruption=interruption,
+                logs=logs,
+            )
+            run.go(engine)
+    return True
+
+
+def _resume(
+    request: Request, *, listener: event.Listener, interruption: Interruption, logs: Path
+) -> None:
+    """An existing study, searched on."""
+    from archbench.evaluate import capture_environment
+
+    with owner.ownership(request.path), Ledger(request.path / owner.DATABASE) as study:
+        header = study.store.header()
+        grounds = restore(header, environment=capture_environment(), place=str(request.path))
+        request = _as_begun(request, header)
+        done = len(study.trials) - len(study.running)
+        with _engine(request, left=max(1, request.trials - done), logs=logs) as engine:
+            check_data(
+                request,
+                digest=header["proxy"]["data_digest"],
+                engine=engine,
+                interruption=interruption,
+                listener=listener,
+            )
+            listener(_prepared(request, grounds, done=done, workers=engine.workers))
+            if request.trials != header["trials"]:
+                study.store.set_header("trials", request.trials)
+            run = _Run(
+                request=request,
+                grounds=grounds,
+                study=study,
+                listener=listener,
+                interruption=interruption,
+                logs=logs,
+            )
+            run.go(engine)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Run:
+    """One run of a study that is owned and open."""
+
+    request: Request
+    grounds: Grounds
+    study: Ledger
+    listener: event.Listener
+    interruption: Interruption
+    logs: Path
+
+    def go(self, engine: Engine) -> None:
+        """Searches and confirms.
+
+        Raises:
+            Interrupted: Somebody wants it to stop, likewise KeyboardInterrupt.
+            ArchbenchError: The study cannot go on.
+        """
+        begin = time.monotonic()
+        tables = DerivedTables(self.request.path)
+        try:
+            reason = self._loop(engine, tables=tables).run()
+            self._confirm(engine)
+        except (Interrupted, KeyboardInterrupt, AllFailedError):
+            engine.stop()
+            self._close(tables, begin=begin)
+            raise
+        self._close(tables, begin=begin)
+        self.listener(
+            event.Finished(path=self.request.path, reason=reason, seconds=time.monotonic() - begin)
+        )
+
+    def _close(self, tables: DerivedTables, *, begin: float) -> None:
+        store = self.study.store
+        seconds = float(store.header()["seconds"]) + time.monotonic() - begin
+        store.set_header("seconds", seconds)
+        tables.write()
+
+    def _loop(self, engine: Engine, *, tables: DerivedTables) -> Loop:
+        space, request = self.request.space, self.request
+        proposer = Proposer(
+            space,
+            sampler=SAMPLERS.load(request.sampler),
+            seed=request.seed,
+            directions=list(space.objectives.values()),
+        )
+        found = self.study.mend(self._record_of_trial)
+        proposer.restore((trial, self.study.trials[trial.number].digest) for trial in found)
+        return Loop(
+            Plan(
+                trials=request.trials,
+                time_limit_s=request.time_limit_s,
+                timeout_s=space.search.timeout_s,
+                trial_seconds=self.grounds.trial_seconds,
+                proxy=self.grounds.proxy,
+                target=self.grounds.target,
+                latency_limit_ms=space.limits.get("latency_ms"),
+                checkpoints=request.path / owner.CHECKPOINTS,
+            ),
+            ledger=self.study,
+            engine=engine,
+            proposer=proposer,
+            record_of=self._record_of_proposal,
+            rule=self._rule(),
+            tables=tables,
+            interruption=self.interruption,
+            listener=self.listener,
+        )
+
+    def _confirm(self, engine: Engine) -> None:
+        target = self.grounds.target if self.request.space.search.confirm else None
+        confirmation = Confirmation(
+            ledger=self.study,
+            rule=self._rule(),
+            proxy=self.grounds.proxy,
+            target=target,
+            checkpoints=self.request.path / owner.CHECKPOINTS,
+            timeout_s=self.request.space.search.timeout_s,
+            interruption=self.interruption,
+            listener=self.listener,
+        )
+        if confirmation.is_done:
+            return
+        self.listener(event.StageChanged(text="confirming the front"))
+        if target is None:
+            confirmation.run(engine)
+            return
+        engine.stop()
+        with _engine(replace(self.request, workers=1), left=1, logs=self.logs) as fresh:
+            confirmation.run(fresh)
+
+    def _rule(self) -> FrontRule:
+        return FrontRule.of(self.study.store.header(), place=str(self.request.path))
+
+    def _record_of_proposal(self, proposal: Proposal) -> TrialRecord:
+        return _record(
+            self.request.space, proposal.number, choices=proposal.choices, spec=proposal.spec
+        )
+
+    def _record_of_trial(self, trial: FrozenTrial) -> TrialRecord:
+        space = self.request.space
+        choices = choices_of(space, trial.params)
+        return _record(space, trial.number, choices=choices, spec=space.decode(choices))
+
+
+@contextmanager
+def _engine(request: Request, *, left: int, logs: Path) -> Iterator[Engine]:
+    workers = request.num_workers(left=left)
+    engine: Engine = ENGINES.load("local").make(
+        workers=workers,
+        threads=request.space.target.threads,
+        memory_bytes=request.worker_memory_bytes(workers=workers),
+        logs=logs,
+    )
+    try:
+        yield engine
+    finally:
+        engine.stop()
+
+
+def _create(request: Request, *, header: dict[str, Any], environment: Environment) -> None:
+    def fill(folder: Path) -> None:
+        (folder / owner.SPACE).write_text(request.space.text)
+        document = json.dumps({"id": environment.id, **asdict(environment)}, indent=2)
+        (folder / owner.ENVIRONMENT).write_text(document + "\n")
+        ledger.create(folder / owner.DATABASE, header=header)
+
+    owner.create_folder(request.path.parent, request.name, fill=fill)
+
+
+def _as_begun(request: Request, header: Mapping[str, Any]) -> Request:
+    """The request with what the study was begun with.
+
+    Raises:
+        UsageError: Something else was asked for now.
+    """
+    begun = {
+        "seed": header["seed"],
+        "sampler": header["sampler"],
+        "data": header["proxy"]["data"],
+        "space": header["space_text"],
+    }
+    said = {**request.options, "space": request.space.text}
+    for key, value in begun.items():
+        if said.get(key, value) != value:
+            told = "another one" if key == "space" else f"{value}, not {said[key]}"
+            raise UsageError(
+                f"the study was begun with the {key} {told}",
+                place=str(request.path),
+                help=f"resume it as it was begun: {owner.resume_command(request.path)}; or begin "
+                "another with another --name",
+            )
+    space = SearchSpace.parse(
+        header["space_text"], source=str(request.path / owner.SPACE), name=header["space_name"]
+    )
+    return replace(
+        request,
+        space=space,
+        seed=begun["seed"],
+        sampler=begun["sampler"],
+        data=begun["data"],
+        trials=request.options.get("trials", header["trials"]),
+    )
+
+
+def _prepared(request: Request, grounds: Grounds, *, done: int, workers: int) -> event.Prepared:
+    value, low, high = grounds.feasible
+    left = max(0, request.trials - done)
+    return event.Prepared(
+        name=request.name,
+        path=request.path,
+        size=request.space.size(),
+        feasible_share=value,
+        feasible_low=low,
+        feasible_high=high,
+        trials=request.trials,
+        trials_done=done,
+        workers=workers,
+        trial_seconds=grounds.trial_seconds,
+        expected_seconds=grounds.trial_seconds * left / workers,
+        tried=grounds.tried,
+    )
+
+
+def _record(space: SearchSpace, number: int, *, choices: Choices, spec: ArchSpec) -> TrialRecord:
+    from archbench.evaluate import count
+
+    counted = count(spec)
+    return TrialRecord(
+        number=number,
+        state="running",
+        digest=spec.digest,
+        choices=space.values(choices),
+        spec=spec.to_document(),
+        params=counted.params,
+        macs=counted.macs,
+        activations=counted.activations,
+    )
+
+
+def _parked(request: Request, interruption: Interruption) -> ParkedError:
+    number = interruption.signal_number or signal.SIGINT
+    if not (request.path / owner.DATABASE).is_file():
+        return ParkedError(
+            "stopped before the first trial, with nothing stored",
+            help="type the same command to begin again",
+            signal_number=number,
+        )
+    return ParkedError(
+        "the search is parked; what was running goes on from its last checkpoint",
+        place=str(request.path),
+        help=f"resume it with: {owner.resume_command(request.path)}",
+        signal_number=number,
+    )
