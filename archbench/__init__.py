@@ -1,0 +1,64 @@
+"""Which convolution/attention hybrid to ship: the public functions of archbench.
+
+Importing the package imports nothing else; each name is fetched when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from archbench.evaluate import profile, train_network
+    from archbench.models import ArchSpec, build, count, deploy, published_names
+    from archbench.models.catalogue import published
+    from archbench.records.study import StudyReader, open_study
+    from archbench.search import search
+    from archbench.space import SearchSpace
+
+    __version__: str
+
+__all__ = [
+    "ArchSpec",
+    "SearchSpace",
+    "StudyReader",
+    "__version__",
+    "build",
+    "count",
+    "deploy",
+    "open_study",
+    "profile",
+    "published",
+    "published_names",
+    "search",
+    "train_network",
+]
+
+_HOMES = {
+    "ArchSpec": "archbench.models",
+    "SearchSpace": "archbench.space",
+    "StudyReader": "archbench.records.study",
+    "build": "archbench.models",
+    "count": "archbench.models",
+    "deploy": "archbench.models",
+    "open_study": "archbench.records.study",
+    "profile": "archbench.evaluate",
+    "published": "archbench.models.catalogue",
+    "published_names": "archbench.models",
+    "search": "archbench.search",
+    "train_network": "archbench.evaluate",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """A public name, imported from the room it lives in."""
+    if name == "__version__":
+        return importlib.import_module("importlib.metadata").version("archbench")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'archbench' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """The public names, imported or not."""
+    return sorted({*globals(), *__all__})
