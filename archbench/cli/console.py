@@ -50,6 +50,12 @@ def note(text: str = "") -> None:
     _to_stderr(clean(text))
 
 
+def redraw(text: str) -> None:
+    """Replace the line that stderr, a terminal, is on; the next output begins there."""
+    sys.stderr.write(f"\r\x1b[K{clean(text)}")
+    sys.stderr.flush()
+
+
 def warn(text: str) -> None:
     """Write a warning to stderr; it says what to do."""
     _to_stderr(f"{_coloured('warning:', '33')} {clean(text)}")
@@ -118,48 +124,3 @@ def table(titles: Sequence[str], rows: Sequence[Sequence[str]], *, align: str) -
         lines.append("  ".join(placed).rstrip())
     lines.insert(1, "  ".join("-" * width for width in widths))
     return "\n".join(lines)
-
-
-def indented(text: str, *, by: int = 2) -> str:
-    """The text with every line that is not empty moved to the right."""
-    return "\n".join(" " * by + line if line else "" for line in text.split("\n"))
-
-
-def quantity(value: float) -> str:
-    """A count in the unit that reads best: ``304.7 M``, ``7.78 M``, ``512``."""
-    for unit, size in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if value >= 0.99995 * size:  # where the unit below would round up to 1000.0
-            scaled = value / size
-            return f"{scaled:.{1 if scaled >= 100 else 2}f} {unit}"
-    return f"{value:.0f}"
-
-
-def with_interval(value: float, low: float, high: float, *, unit: str) -> str:
-    """A number with its 95 % interval: ``4.21 ms (4.18-4.30)``."""
-    digits = _decimals(value)
-    return f"{value:.{digits}f} {unit} ({low:.{digits}f}-{high:.{digits}f})"
-
-
-def rounded(value: float) -> str:
-    """A number with three significant digits and at most three decimals."""
-    return f"{value:.{_decimals(value)}f}"
-
-
-def percent(share: float, *, decimals: int = 1) -> str:
-    """A share of 0 to 1 as ``33.6 %``."""
-    return f"{100 * share:.{decimals}f} %"
-
-
-def duration(seconds: float) -> str:
-    """A time for a person: ``8 s``, ``3 min 20 s``, ``2 h 05 min``."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-
-
-def _decimals(value: float) -> int:
-    size = abs(value)
-    return 3 if size < 1 else 2 if size < 10 else 1 if size < 100 else 0

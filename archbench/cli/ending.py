@@ -23,25 +23,19 @@ from archbench.errors import ArchbenchError
 
 ERROR_SCHEMA = "archbench.error/1"
 
-_AGAIN = "the same command starts over"
-
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM or SIGHUP: whatever parks itself on Ctrl-C parks itself on these, too."""
 
 
-class ParkedError(ArchbenchError):
-    """Work was interrupted in good order; ``help`` says how it goes on."""
+def parked(
+    by: BaseException | None, message: str, *, place: str = "archbench", help: str
+) -> ArchbenchError:
+    """The ending of work that was interrupted, with the exit code of what interrupted it."""
+    from archbench.search.interruption import ParkedError
 
-    exit_code = errors.INTERRUPTED
-
-
-def parked(by: KeyboardInterrupt, message: str, *, place: str, help: str) -> ParkedError:
-    """The ending of interrupted work, with the exit code of what interrupted it."""
-    error = ParkedError(message, place=place, help=help)
-    if isinstance(by, Terminated):
-        error.exit_code = errors.TERMINATED
-    return error
+    number = signal.SIGTERM if isinstance(by, Terminated) else signal.SIGINT
+    return ParkedError(message, place=place, help=help, signal_number=number)
 
 
 def run(command: click.Command, arguments: Sequence[str]) -> int:
@@ -53,7 +47,12 @@ def run(command: click.Command, arguments: Sequence[str]) -> int:
     as_json = "--json" in arguments
     try:
         with _termination_as_interrupt():
-            code = command.main(list(arguments), prog_name="archbench", standalone_mode=False)
+            code = command.main(
+                list(arguments),
+                prog_name="archbench",
+                standalone_mode=False,
+                obj=tuple(arguments),  # for commands that say how to repeat themselves
+            )
         return code if isinstance(code, int) else 0
     except ArchbenchError as error:
         return _report(error, code=error.exit_code, as_json=as_json)
@@ -64,9 +63,8 @@ def run(command: click.Command, arguments: Sequence[str]) -> int:
         return _report(wrong, code=errors.WRONG_USAGE, as_json=as_json)
     except (click.Abort, KeyboardInterrupt) as error:
         by = error.__cause__ if isinstance(error, click.Abort) else error
-        stopped = by if isinstance(by, KeyboardInterrupt) else KeyboardInterrupt()
-        interrupted = parked(stopped, "interrupted", place="archbench", help=_AGAIN)
-        return _report(interrupted, code=interrupted.exit_code, as_json=as_json)
+        stopped = parked(by, "interrupted", help="the same command starts over")
+        return _report(stopped, code=stopped.exit_code, as_json=as_json)
     except console.ReaderGoneError:
         return 0
     except Exception as error:  # noqa: BLE001  the last line of defence: a bug of ours

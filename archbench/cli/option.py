@@ -1,0 +1,99 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+Decorated = Callable[..., Any]
+
+_DURATION = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,6})s)?")
+
+
+def json_option(command: Decorated) -> Decorated:
+    """``--json``: one document on stdout instead of text."""
+    return click.option(
+        "--json", "as_json", is_flag=True, help="Print one JSON document instead of text."
+    )(command)
+
+
+def set_option(command: Decorated) -> Decorated:
+    """``--set PATH=VALUE``, which may be given several times."""
+    return click.option(
+        "--set",
+        "overrides",
+        metavar="PATH=VALUE",
+        multiple=True,
+        help="Change a field, as in stages[all].block.kv_stride=1. Repeatable.",
+    )(command)
+
+
+def results_option(command: Decorated) -> Decorated:
+    """``--results``: where the studies lie."""
+    return click.option(
+        "--results",
+        metavar="FOLDER",
+        type=click.Path(path_type=Path, file_okay=False),
+        default=Path("results"),
+        show_default=True,
+        help="Where the study folders lie.",
+    )(command)
+
+
+def command_line(ctx: click.Context, *, without: Collection[str] = ()) -> str:
+    """What the person typed, as one line for a shell, without some flags."""
+    typed: Sequence[str] = ctx.obj or ()
+    return shlex.join(["archbench", *(word for word in typed if word not in without)])
+
+
+def wholes(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...]:
+    """Whole numbers of at least 1 with commas between them, as ``1,16``; none is an empty tuple.
+
+    Raises:
+        BadParameter: It is something else.
+    """
+    return tuple(_whole(part) for part in value.split(",")) if value is not None else ()
+
+
+def resolution(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> tuple[int, int] | None:
+    """Height and width of a side in pixels or of ``160x224``.
+
+    Raises:
+        BadParameter: It is something else.
+    """
+    if value is None:
+        return None
+    sides = [_whole(side) for side in value.lower().split("x")]
+    if len(sides) > 2:
+        raise click.BadParameter(f"{value!r} is not a side or HEIGHTxWIDTH, as 224 or 160x224")
+    return sides[0], sides[-1]
+
+
+def seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """Seconds of a time such as ``90s``, ``20m`` or ``1h30m``.
+
+    Raises:
+        BadParameter: It is something else.
+    """
+    if value is None:
+        return None
+    found = _DURATION.fullmatch(value.strip().lower())
+    hours, minutes, rest = (int(part or 0) for part in found.groups()) if found else (0, 0, 0)
+    total = 3600 * hours + 60 * minutes + rest
+    if not total:
+        raise click.BadParameter(f"{value!r} is not a time such as 90s, 20m or 1h30m")
+    return float(total)
+
+
+def _whole(text: str) -> int:
+    digits = text.strip()
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= 9 and int(digits) >= 1):
+        raise click.BadParameter(f"{text!r} is not a whole number of at least 1")
+    return int(digits)

@@ -1,0 +1,34 @@
+"""How a test runs a command: with every ending, as a shell would see it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import pytest
+
+from archbench.cli import ending
+from archbench.cli.main import archbench
+
+
+class Ending(NamedTuple):
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Ending]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """A function that runs ``archbench`` with some arguments."""
+
+    def run(*arguments: str) -> Ending:
+        code = ending.run(archbench, arguments)
+        captured = capsys.readouterr()
+        return Ending(code, captured.out, captured.err)
+
+    return run
