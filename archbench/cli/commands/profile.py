@@ -1,0 +1,89 @@
+"""``archbench profile``: how large is a network, what does it compute, how fast is it here?"""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import click
+
+from archbench.cli import console
+from archbench.cli.option import json_option, resolution, results_option, set_option, wholes
+
+
+@click.command()
+@click.argument("networks", metavar="NETWORK...", nargs=-1, required=True)
+@set_option
+@click.option(
+    "--batch",
+    "batches",
+    metavar="NUMBERS",
+    default="1",
+    show_default=True,
+    callback=wholes,
+    help="Images per forward pass, as 1,16.",
+)
+@click.option(
+    "--resolution",
+    metavar="PIXELS",
+    callback=resolution,
+    help="Side, or height and width: 160x224.",
+)
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option(
+    "--device",
+    type=click.Choice(["cpu", "cuda", "all"]),
+    default="all",
+    show_default=True,
+    help="Where to time; all are those of this machine.",
+)
+@click.option("--no-latency", is_flag=True, help="Count only.")
+@results_option
+@json_option
+def command(
+    networks: tuple[str, ...],
+    overrides: tuple[str, ...],
+    batches: tuple[int, ...],
+    resolution: tuple[int, int] | None,
+    threads: int,
+    device: str,
+    no_latency: bool,
+    results: Path,
+    as_json: bool,
+) -> None:
+    """Count and time networks.
+
+    NETWORK is a published name (see: archbench models), a file as archbench models show prints
+    it, or STUDY:TRIAL.
+    """
+    from archbench.cli.meter import meter
+    from archbench.cli.network import network
+    from archbench.cli.profile_text import comparison_text, profile_text
+    from archbench.evaluate import profile
+
+    with meter(quiet=as_json) as told:
+        found = profile(
+            [network(text, overrides=overrides, results=results) for text in networks],
+            batches=batches,
+            resolution=resolution,
+            threads=threads,
+            devices=None if device == "all" else (device,),
+            latency=not no_latency,
+            on_progress=told,
+        )
+    document = found.document()
+    if as_json:
+        console.document(document)
+        return
+    models = document["models"]
+    console.result("\n\n\n".join(profile_text(model) for model in models))
+    if len(models) > 1:
+        console.result("\n\n" + comparison_text(models))
+    console.next_step(_next(networks[0], no_latency=no_latency))
+
+
+def _next(name: str, *, no_latency: bool) -> str:
+    quoted = shlex.quote(name)
+    if no_latency:
+        return f"archbench profile {quoted} times it, too"
+    return f"archbench profile {quoted} --batch 1,16, or search around it: archbench space --help"

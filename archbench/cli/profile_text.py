@@ -1,0 +1,124 @@
+"""How does a person read the profile of a network: totals, kinds of work, stages, latency."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from archbench.cli import console
+from archbench.report import number
+
+_WORK = {
+    "convolution": "convolution",
+    "linear": "linear",
+    "attention": "attention",
+    "mlp": "MLP",
+}
+
+
+def profile_text(model: Mapping[str, Any]) -> str:
+    """One network of a profile document: what it is, computes and takes, in 80 columns."""
+    parts = [_heading(model), _totals(model), _kinds(model), _stages(model)]
+    if model["latency"]:
+        parts.append(latency_table([model]))
+    return "\n\n".join(parts)
+
+
+def comparison_text(models: Sequence[Mapping[str, Any]]) -> str:
+    """Several networks beside one another, a line for each."""
+    rows = [
+        (
+            model["name"],
+            _side(model["resolution"]),
+            f"{model['params']:,}",
+            f"{model['macs']:,}",
+            f"{model['activations']:,}",
+        )
+        for model in models
+    ]
+    titles = ("network", "px", "parameters", "MACs", "activations")
+    parts = [console.table(titles, rows, align="lrrrr")]
+    if any(model["latency"] for model in models):
+        parts.append(latency_table(models))
+    return "\n\n".join(parts)
+
+
+def latency_table(models: Sequence[Mapping[str, Any]]) -> str:
+    """Every latency of the models with interval and verdict; reasons stand under the table."""
+    rows, reasons = [], []
+    for model in models:
+        for entry in model["latency"]:
+            rows.append([model["name"], *_latency_cells(entry)])
+            if entry["reason"]:
+                whose = f"{model['name']}, batch {entry['batch']}"
+                reasons.append(f"{entry['verdict']} ({whose}): {entry['reason']}")
+    titles = ["network", "latency on", "batch", "ms (95 % interval)", "images/s", "verdict"]
+    skipped = 0 if len(models) > 1 else 1
+    table = console.table(
+        titles[skipped:], [row[skipped:] for row in rows], align="llrlrl"[skipped:]
+    )
+    return "\n".join([table, *dict.fromkeys(reasons)])
+
+
+def _heading(model: Mapping[str, Any]) -> str:
+    side = _side(model["resolution"])
+    return f"{model['name']}: {side} px, {model['num_classes']} classes, digest {model['digest']}"
+
+
+def _totals(model: Mapping[str, Any]) -> str:
+    params, macs, activations = model["params"], model["macs"], model["activations"]
+    width = len(f"{max(params, macs, activations):,}")
+    return (
+        f"parameters   {params:>{width},}\n"
+        f"MACs         {macs:>{width},}  multiply-adds; papers print these as FLOPs;\n"
+        f"{'':13}{'':{width}}  a multiply-add counted as two would be {number.short(2 * macs)}\n"
+        f"activations  {activations:>{width},}  outputs of convolutions, linears and attention"
+    )
+
+
+def _kinds(model: Mapping[str, Any]) -> str:
+    total = max(1, model["macs"])
+    work = {noun: model["work"][f"{kind}_macs"] for kind, noun in _WORK.items()}
+    rows = [(noun, f"{macs:,}", number.percent(macs / total)) for noun, macs in work.items()]
+    return console.table(("work", "MACs", "share"), rows, align="lrr")
+
+
+def _stages(model: Mapping[str, Any]) -> str:
+    rows = [
+        (
+            stage["name"].removeprefix("stages[").removesuffix("]"),
+            _layers(stage),
+            str(stage["dim"]),
+            _side(stage["grid"]) if stage["grid"] else "",
+            number.short(stage["params"]),
+            number.short(stage["macs"]),
+            number.short(stage["activations"]),
+        )
+        for stage in model["stages"]
+    ]
+    titles = ("stage", "layers", "width", "map", "params", "MACs", "activations")
+    return console.table(titles, rows, align="llrrrrr")
+
+
+def _layers(stage: Mapping[str, Any]) -> str:
+    """What a stage is made of, as ``conv_stem, 4 levit``."""
+    if not stage["embed"]:
+        return "pool, norm, classify"
+    return (
+        f"{stage['embed']}, {stage['depth']} {stage['block']}" if stage["depth"] else stage["embed"]
+    )
+
+
+def _latency_cells(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    cores = f" x{entry['threads']}" if entry["device"] == "cpu" else ""
+    where = f"{entry['device']}{cores}, {entry['backend']} {entry['precision']}"
+    value, pace = "none", ""
+    if entry["median_ms"] is not None:
+        value = number.with_interval(entry["median_ms"], entry["low_ms"], entry["high_ms"])
+        pace = f"{entry['images_per_second']:,.0f}"
+    return where, str(entry["batch"]), value, pace, entry["verdict"]
+
+
+def _side(resolution: Sequence[int]) -> str:
+    height, width = resolution
+    return f"{height}x{width}"

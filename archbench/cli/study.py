@@ -1,0 +1,68 @@
+"""How does a finished study reach the person, and how is one named on the command line?"""
+
+from __future__ import annotations
+
+import shlex
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from archbench.cli import console
+
+if TYPE_CHECKING:
+    from archbench.records.study import StudyReader
+
+
+def study_path(text: str, *, results: Path) -> Path:
+    """The folder that a person means by a study: a path, or a name among the results."""
+    path = Path(text)
+    is_name = len(path.parts) == 1 and not path.is_dir() and path.suffix != ".db"
+    return results / path if is_name else path
+
+
+def trial_of(text: str) -> tuple[str, int] | None:
+    """Study and number of a text ``STUDY:TRIAL``; None where it is something else."""
+    study, separator, trial = text.rpartition(":")
+    if not separator or not study or not (trial.isascii() and trial.isdigit()):
+        return None
+    return study, int(trial)
+
+
+def show(study: StudyReader, *, files: Sequence[Path]) -> None:
+    """Print what a study found: counts, verdict, front, the files that hold it."""
+    from archbench.cli.progress import front_table
+
+    counts = study.counts()
+    told = ", ".join(
+        f"{count} {state.replace('_', ' ')}" for state, count in counts.items() if count
+    )
+    console.result(f"{study.name}: {sum(counts.values())} trials ({told or 'none yet'})\n")
+    console.result(textwrap.fill(study.verdict(), console.WIDTH, break_on_hyphens=False))
+    members = study.front_records()
+    if members:
+        console.result("\n" + front_table(members))
+        console.result(f"\nhypervolume {study.hypervolume():.3f} ({_box(study)})")
+    if files:
+        listed = "\n".join(f"  {path}" for path in files)
+        console.result(f"\nwritten:\n{listed}")
+
+
+def next_after(study: StudyReader, *, page: Path | None) -> str:
+    """What to do after looking at a study."""
+    look = f"open {shlex.quote(str(page))}" if page else ""
+    members = study.front_records()
+    if not members:
+        return look or f"archbench report {shlex.quote(str(study.path))}"
+    trial = shlex.quote(f"{study.path}:{members[-1].number}")
+    data = shlex.quote(str(study.header["proxy"]["data"]))
+    train = f"archbench train {trial} --data {data} --epochs 30"
+    return f"{look}, or {train}" if look else train
+
+
+def _box(study: StudyReader) -> str:
+    from archbench.records.objective import OBJECTIVES
+
+    corner = study.reference_point() or {}
+    sides = ", ".join(f"{name} {OBJECTIVES[name].text(value)}" for name, value in corner.items())
+    return f"share of the box from {sides} to the ideal"
