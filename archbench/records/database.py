@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from archbench.errors import StorageError
 from archbench.records import damage, schema
+from archbench.records.log import check_log
 
 BUSY_TIMEOUT_S = 60
 
@@ -29,17 +31,67 @@ def connect(path: Path, mode: str) -> sqlite3.Connection:
         )
 
 
+def open_writer(path: Path) -> sqlite3.Connection:
+    """A connection that may write to a study of a known version, checked for damage.
+
+    Raises:
+        StorageError: There is no study, it is damaged, newer, or cannot be written.
+    """
+    connection = connect(path, "mode=rw")
+    with closed_on_error(connection, path):
+        check_log(path)
+        damage.check_pages(connection)
+        checked_version(connection)
+        set_durable(connection)
+    return connection
+
+
+def open_reader(path: Path) -> tuple[sqlite3.Connection, tuple[int, ...] | None]:
+    """A connection that reads a study of this version, checked for damage.
+
+    Returns:
+        The connection and, where nobody has the study open so that it is read without locks
+        and without files beside it, what the file looked like.
+
+    Raises:
+        StorageError: There is no study, it is damaged, or of another version.
+    """
+    unchanged = quiet_stamp(path)
+    if unchanged is not None:
+        try:
+            return _reader(path, "immutable=1"), unchanged
+        except StorageError:
+            if unchanged == quiet_stamp(path):
+                raise
+    return _reader(path, "mode=ro"), None
+
+
+def _reader(path: Path, mode: str) -> sqlite3.Connection:
+    connection = connect(path, mode)
+    with closed_on_error(connection, path):
+        check_log(path)
+        damage.check_pages(connection)
+        found = checked_version(connection)
+        if found != schema.VERSION:
+            raise StorageError(
+                f"its tables have the older version {found}, this one reads {schema.VERSION}",
+                help="lift it by opening it for writing: archbench search SPACE --resume",
+            )
+    return connection
+
+
 @contextmanager
-def closed_on_error(connection: sqlite3.Connection) -> Iterator[None]:
-    """Let go of the file where the block fails."""
+def closed_on_error(connection: sqlite3.Connection, path: Path) -> Iterator[None]:
+    """Let go of the file where the block fails, and say what the failure means."""
     try:
-        yield
+        with damage.explained(path):
+            yield
     except BaseException:
         connection.close()
         raise
 
 
-def set_durable(connection: sqlite3.Connection, path: Path) -> None:
+def set_durable(connection: sqlite3.Connection) -> None:
     """Let readers in while one writes, and put every commit on the disk.
 
     Raises:
@@ -49,7 +101,6 @@ def set_durable(connection: sqlite3.Connection, path: Path) -> None:
     if mode != "wal":
         raise StorageError(
             f"the file system allows no write-ahead log (journal mode {mode})",
-            place=str(path),
             help="put the study on a local disk with --results FOLDER",
         )
     connection.execute("PRAGMA synchronous = FULL")
@@ -80,7 +131,7 @@ def version(connection: sqlite3.Connection) -> int | None:
     raise schema.DamagedError("the version of its tables is missing")
 
 
-def checked_version(connection: sqlite3.Connection, path: Path) -> int:
+def checked_version(connection: sqlite3.Connection) -> int:
     """The version of a study's tables, one that is known here.
 
     Raises:
@@ -90,13 +141,34 @@ def checked_version(connection: sqlite3.Connection, path: Path) -> int:
     if found is None:
         raise StorageError(
             "the database holds no study",
-            place=str(path),
             help="put back a copy of it, or begin a study with: archbench search SPACE",
         )
     if found > schema.VERSION:
         raise StorageError(
             f"a newer archbench wrote it (tables {found}, known here up to {schema.VERSION})",
-            place=str(path),
             help="update: pip install --upgrade archbench",
         )
     return found
+
+
+def back_up(connection: sqlite3.Connection, path: Path) -> Path:
+    """Write a sound copy beside a database, atomically, and give its path.
+
+    Raises:
+        StorageError: It cannot be written; an earlier copy is as before.
+    """
+    target = damage.backup_path(path)
+    partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
+    try:
+        with damage.explained(target), closing(sqlite3.connect(partial)) as copy:
+            connection.backup(copy)
+        os.replace(partial, target)
+    except OSError as error:
+        raise StorageError(
+            f"cannot write the backup ({error.strerror})",
+            place=str(target),
+            help="check the folder and its free space",
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return target

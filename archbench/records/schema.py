@@ -180,7 +180,7 @@ def checksum(row: Row) -> int:
     return zlib.crc32(ascii(row).encode(), value)
 
 
-def migrate(connection: sqlite3.Connection, version: int) -> None:
+def migrate(connection: sqlite3.Connection, *, version: int) -> None:
     """Lift the tables of an older version step by step, inside the caller's transaction.
 
     Raises:

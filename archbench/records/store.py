@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +12,6 @@ from typing import Any, Literal, Self, TypeVar, cast
 
 from archbench.errors import StorageError
 from archbench.records import damage, database, load, row, schema
-from archbench.records.log import check_log
 from archbench.records.measurement import Measurement
 from archbench.records.snapshot import MeasurementKind, Reference, Snapshot
 from archbench.records.trial import CurvePoint, Failure, TrialRecord, TrialState
@@ -69,9 +67,9 @@ class Store:
                 help=f"make it: mkdir -p {path.parent}",
             )
         connection = database.connect(path, "mode=rwc")
-        with database.closed_on_error(connection), damage.explained(path):
+        with database.closed_on_error(connection, path):
             damage.check_pages(connection)
-            database.set_durable(connection, path)
+            database.set_durable(connection)
             store = cls(path, connection=connection, read_only=False)
             with store._writing():
                 if database.version(connection) is not None:
@@ -105,46 +103,17 @@ class Store:
                 place=str(path),
                 help="begin a study with: archbench search SPACE",
             )
-        if not read_only:
-            return cls._open_writer(path)
-        unchanged = database.quiet_stamp(path)
-        if unchanged is None:
-            return cls._open_reader(path, "mode=ro")
-        try:
-            return cls._open_reader(path, "immutable=1", unchanged=unchanged)
-        except StorageError:
-            if unchanged == database.quiet_stamp(path):
-                raise
-        return cls._open_reader(path, "mode=ro")
-
-    @classmethod
-    def _open_writer(cls, path: Path) -> Self:
-        connection = database.connect(path, "mode=rw")
-        with database.closed_on_error(connection), damage.explained(path):
-            check_log(path)
-            damage.check_pages(connection)
-            version = database.checked_version(connection, path)
-            database.set_durable(connection, path)
-            store = cls(path, connection=connection, read_only=False)
-            store._migrate(version)
-        return store
-
-    @classmethod
-    def _open_reader(
-        cls, path: Path, mode: str, *, unchanged: tuple[int, ...] | None = None
-    ) -> Self:
-        connection = database.connect(path, mode)
-        with database.closed_on_error(connection), damage.explained(path):
-            check_log(path)
-            damage.check_pages(connection)
-            version = database.checked_version(connection, path)
-            if version != schema.VERSION:
-                raise StorageError(
-                    f"its tables have the older version {version}, this one reads {schema.VERSION}",
-                    place=str(path),
-                    help="lift it by opening it for writing: archbench search SPACE --resume",
-                )
+        if read_only:
+            connection, unchanged = database.open_reader(path)
             return cls(path, connection=connection, read_only=True, unchanged=unchanged)
+        connection = database.open_writer(path)
+        store = cls(path, connection=connection, read_only=False)
+        with database.closed_on_error(connection, path):
+            version = database.checked_version(connection)
+            if version != schema.VERSION:
+                with store._writing():
+                    schema.migrate(connection, version=version)
+        return store
 
     def __enter__(self) -> Self:
         return self
@@ -327,24 +296,7 @@ class Store:
 
     def back_up(self) -> Path:
         """Write a sound copy beside the file, atomically; errors about damage name it."""
-        target = damage.backup_path(self.path)
-        partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
-        try:
-            with (
-                damage.explained(self.path),
-                closing(sqlite3.connect(partial, isolation_level=None)) as copy,
-            ):
-                self._connection.backup(copy)
-            os.replace(partial, target)
-        except OSError as error:
-            raise StorageError(
-                f"cannot write the backup ({error.strerror})",
-                place=str(target),
-                help="check the folder and its free space",
-            ) from error
-        finally:
-            partial.unlink(missing_ok=True)
-        return target
+        return database.back_up(self._connection, self.path)
 
     def _trial(self, number: int) -> TrialRecord:
         for found in schema.rows(self._connection, schema.TRIAL, "number = ?", (number,)):
@@ -352,12 +304,6 @@ class Store:
         raise StorageError(
             f"there is no trial {number}", place=str(self.path), help="add the trial first"
         )
-
-    def _migrate(self, version: int) -> None:
-        if version == schema.VERSION:
-            return
-        with self._writing() as connection:
-            schema.migrate(connection, version)
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
@@ -392,28 +338,28 @@ class Store:
 
     def _read(self, read: Callable[[sqlite3.Connection], _T]) -> _T:
         """What is read in one transaction, hence of one moment."""
-        try:
-            result = self._read_once(read)
-        except StorageError:
-            if not self._is_stale():
-                raise
-        else:
-            if not self._is_stale():
-                return result
-        self._connection.close()
-        self._connection = database.connect(self.path, "mode=ro")
-        self._unchanged = None
-        return self._read_once(read)
+        with damage.explained(self.path):
+            try:
+                result = self._read_once(read)
+            except (sqlite3.Error, StorageError):
+                if not self._is_stale():
+                    raise
+            else:
+                if not self._is_stale():
+                    return result
+            self._connection.close()
+            self._connection = database.connect(self.path, "mode=ro")
+            self._unchanged = None
+            return self._read_once(read)
 
     def _read_once(self, read: Callable[[sqlite3.Connection], _T]) -> _T:
-        with damage.explained(self.path):
-            if self._connection.in_transaction:
-                return read(self._connection)
-            self._connection.execute("BEGIN")
-            try:
-                return read(self._connection)
-            finally:
-                self._connection.execute("ROLLBACK")
+        if self._connection.in_transaction:
+            return read(self._connection)
+        self._connection.execute("BEGIN")
+        try:
+            return read(self._connection)
+        finally:
+            self._connection.execute("ROLLBACK")
 
     def _is_stale(self) -> bool:
         """Has a writer come since a reader without locks opened the file?"""

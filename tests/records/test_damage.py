@@ -93,6 +93,17 @@ def test_flipped_bit_in_samples_is_seen(closed: Path) -> None:
         content(closed)
 
 
+def test_name_of_a_table_that_is_no_text_any_more_is_seen(closed: Path) -> None:
+    original = closed.read_bytes()
+    heads = [start for start in range(4096) if original.startswith(b"archbench_point", start)]
+    assert heads
+    for start in heads:
+        for character in range(len(b"archbench_point")):
+            flip(closed, original=original, bit=8 * (start + character) + 7)
+            with pytest.raises(StorageError, match="the database is damaged"):
+                content(closed)
+
+
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.3, 0.7, 0.99])
 def test_truncated_file_is_seen(closed: Path, share: float) -> None:
     original = closed.read_bytes()
@@ -135,9 +146,13 @@ def test_flipped_bit_in_the_log_is_seen(killed: Path, read_only: bool) -> None:
             content(killed, read_only=read_only)
 
 
-def test_log_that_a_power_cut_tore_is_used_up_to_its_last_whole_commit(killed: Path) -> None:
+@pytest.mark.parametrize("tear", ["cut", "garbled"])
+def test_log_that_a_power_cut_tore_is_used_up_to_its_last_whole_commit(
+    killed: Path, tear: str
+) -> None:
     log = killed.parent / LOG
-    log.write_bytes(log.read_bytes()[:-2000])
+    whole = log.read_bytes()
+    log.write_bytes(whole[:-2000] + (b"" if tear == "cut" else bytes(2000)))
     snapshot = content(killed, read_only=False)
     assert len(snapshot.trials) == 12
     assert snapshot.references == ()
