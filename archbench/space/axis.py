@@ -129,7 +129,12 @@ def _check_target(path: Path, node: Node) -> None:
             f"{path}: a kind is chosen with its fields",
             help=f"write whole parts as values of {part}, for example {{kind: cvt, head_dim: 64}}",
         )
-    if path.segments[0].name == "name" or last.name in ("stages", "layers", "head"):
+    if last.name in ("resolution", "num_classes"):
+        node.fail_at_key(
+            f"{path}: cannot be an axis, since a study compares networks for one kind of image",
+            help="write it under set, and search one space for each",
+        )
+    if last.name in ("name", "stages", "layers", "head"):
         node.fail_at_key(f"{path}: cannot be an axis", help="choose a field, an embed or a block")
 
 

@@ -61,6 +61,7 @@ def test_an_illegal_network_is_refused_where_it_is_written():
         ("stages: [1]", "16:3: stages: cannot be an axis"),
         ("head: [1]", "16:3: head: cannot be an axis"),
         ("stages[0]: [1]", "cannot be an axis"),
+        ("resolution: [32, 64]", "16:3: resolution: cannot be an axis, since a study compares"),
         ("name: [a, b]", "16:3: name: cannot be an axis"),
         ("stages[0].dim: 32", "16:18: expected values to choose from, got a number; write"),
         ("stages[0].dim: []", "16:18: stages.0..dim: no values to choose from"),
