@@ -32,7 +32,6 @@ PALETTE = {
 _FONT = "DejaVu Sans"  # comes with matplotlib, so that every machine draws the same
 _STYLE: dict[Any, Any] = {
     "font.family": [_FONT],
-    "font.size": 9,
     "text.color": PALETTE["ink"],
     "text.usetex": False,
     "axes.edgecolor": PALETTE["muted"],
@@ -67,10 +66,12 @@ _IDENTIFIER = re.compile(r'(\bid="|xlink:href="#|url\(#)([^")]+)')
 
 @contextmanager
 def style() -> Iterator[None]:
-    """The look of our figures, for as long as one is drawn and written."""
-    from matplotlib import rc_context
+    """The look of our figures, whatever the user's settings, while one is drawn and written."""
+    from matplotlib import rc_context, rcdefaults, rcParams
 
-    with rc_context(_STYLE):
+    with rc_context():
+        rcdefaults()
+        rcParams.update(_STYLE)
         yield
 
 

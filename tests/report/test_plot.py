@@ -186,7 +186,7 @@ def test_drawing_leaves_matplotlib_as_it_was() -> None:
 
 def test_settings_of_the_user_do_not_change_the_plot() -> None:
     plain = svg_text(figure_of(plausible.study()))
-    with mpl.rc_context({"font.size": 30, "svg.fonttype": "path", "axes.grid": False}):
+    with mpl.rc_context({"xtick.direction": "in", "svg.fonttype": "path", "axes.labelpad": 30}):
         assert svg_text(figure_of(plausible.study())) == plain
 
 
