@@ -31,7 +31,8 @@ def trial_of(text: str) -> tuple[str, int] | None:
 
 def show(study: StudyReader, *, files: Sequence[Path]) -> None:
     """Print what a study found: counts, verdict, front, the files that hold it."""
-    from archbench.cli.progress import front_table
+    from archbench.cli.front_text import front_table
+    from archbench.report.summary import Summary
 
     counts = study.counts()
     told = ", ".join(
@@ -41,8 +42,8 @@ def show(study: StudyReader, *, files: Sequence[Path]) -> None:
     console.result(textwrap.fill(study.verdict(), console.WIDTH, break_on_hyphens=False))
     members = study.front_records()
     if members:
-        console.result("\n" + front_table(members))
-        console.result(f"\nhypervolume {study.hypervolume():.3f} ({_box(study)})")
+        console.result("\n" + front_table(members, summary=Summary(study)))
+        console.result("\n" + textwrap.fill(_hypervolume(study), console.WIDTH))
     if files:
         listed = "\n".join(f"  {path}" for path in files)
         console.result(f"\nwritten:\n{listed}")
@@ -54,15 +55,16 @@ def next_after(study: StudyReader, *, page: Path | None) -> str:
     members = study.front_records()
     if not members:
         return look or f"archbench report {shlex.quote(str(study.path))}"
-    trial = shlex.quote(f"{study.path}:{members[-1].number}")
+    place = study.path.name if study.path.parent == Path("results") else study.path
+    trial = shlex.quote(f"{place}:{members[-1].number}")
     data = shlex.quote(str(study.header["proxy"]["data"]))
     train = f"archbench train {trial} --data {data} --epochs 30"
     return f"{look}, or {train}" if look else train
 
 
-def _box(study: StudyReader) -> str:
+def _hypervolume(study: StudyReader) -> str:
     from archbench.records.objective import OBJECTIVES
 
     corner = study.reference_point() or {}
-    sides = ", ".join(f"{name} {OBJECTIVES[name].text(value)}" for name, value in corner.items())
-    return f"share of the box from {sides} to the ideal"
+    sides = ", ".join(OBJECTIVES[name].text(value) for name, value in corner.items())
+    return f"hypervolume {study.hypervolume():.3f}: that share of the box from {sides} to the ideal"

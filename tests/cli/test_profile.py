@@ -142,10 +142,14 @@ def test_everything_fits_80_columns(run: Run) -> None:
     [
         (["levit_128x"], 2, "unknown network 'levit_128x'; did you mean levit_1"),
         (["no_such_file.yaml"], 3, "no_such_file.yaml: no such file"),
-        (["levit_128s", "--set", "x"], 2, "--set: 'x' is not PATH=VALUE; write it like"),
+        (["levit_128s", "--set", "x"], 2, "--set: 'x' is no setting; write it like PATH=VALUE"),
         (["levit_128s", "--set", "stages[9].dim=8"], 2, "the network has 3 stages, 9 is not"),
         (["levit_128s", "--set", "stages[0].dim=1e"], 2, "stages[0].dim: '1e' is not a whole"),
-        (["levit_128s", "--set", "stages[0].dim=&a 1"], 2, "--set:1:1: anchors are not allowed"),
+        (
+            ["levit_128s", "--set", "stages[0].dim=&a 1"],
+            2,
+            "--set stages[0].dim:1:1: anchors are not allowed",
+        ),
         (["levit_128s", "--resolution", "8x8x8"], 2, "'8x8x8' is not a side or HEIGHTxWIDTH"),
         (["nowhere:3"], 4, "results/nowhere: there is no study here"),
     ],

@@ -1,0 +1,81 @@
+"""How does a person read a front: a line for each member, in 80 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from archbench.cli import console
+from archbench.records.measurement import Measurement
+from archbench.records.trial import TrialRecord
+from archbench.report import number
+
+if TYPE_CHECKING:
+    from archbench.report.summary import Summary
+
+_NOT_STABLE = "*"
+
+
+def front_table(members: Sequence[TrialRecord], *, summary: Summary | None = None) -> str:
+    """The front, cheapest first; a column that would be empty is left out.
+
+    Args:
+        members: The front.
+        summary: Of the whole study, for standard errors; a search that goes on has none.
+    """
+    columns = {
+        "trial": ("r", [str(record.number) for record in members]),
+        "latency, ms": ("l", [_latency(record.latency) for record in members]),
+        "proxy_accuracy": (
+            "r",
+            [
+                accuracy_text(record, error=summary.accuracy_error(record) if summary else None)
+                for record in members
+            ],
+        ),
+        "test": ("r", [_test(record, summary) for record in members]),
+        "params": ("r", [number.short(record.params) for record in members]),
+        "MACs": ("r", [number.short(record.macs) for record in members]),
+    }
+    filled = {title: column for title, column in columns.items() if any(column[1])}
+    rows = list(zip(*(cells for _, cells in filled.values()), strict=True))
+    align = "".join(side for side, _ in filled.values())
+    lines = [console.table(list(filled), rows, align=align)]
+    if any(_is_marked(record.latency) for record in members):
+        lines.append(f"{_NOT_STABLE} taken on a disturbed machine")
+    return "\n".join(lines)
+
+
+def latency_text(latency: Measurement | None) -> str:
+    """A latency with its interval and unit, or none."""
+    if latency is None or latency.value is None:
+        return "none"
+    return f"{number.with_interval(latency.value, latency.low, latency.high)} ms"
+
+
+def accuracy_text(record: TrialRecord, *, error: float | None = None) -> str:
+    """The proxy accuracy of a trial, or none."""
+    reached = record.proxy_accuracy
+    return "none" if reached is None else number.percent(reached, error)
+
+
+def cost_text(record: TrialRecord) -> str:
+    """What a trial costs: its latency, or its MACs where none was measured."""
+    return latency_text(record.latency) if record.latency else f"{number.short(record.macs)} MACs"
+
+
+def _latency(latency: Measurement | None) -> str:
+    if latency is None:
+        return ""
+    mark = _NOT_STABLE if _is_marked(latency) else ""
+    return latency_text(latency).removesuffix(" ms") + mark
+
+
+def _is_marked(latency: Measurement | None) -> bool:
+    return latency is not None and latency.verdict != "stable"
+
+
+def _test(record: TrialRecord, summary: Summary | None) -> str:
+    if record.test_accuracy is None:
+        return ""
+    return number.percent(record.test_accuracy, summary.test_error(record) if summary else None)
