@@ -35,7 +35,7 @@ def load(
         progress: Told what is being done, how much of it, of how much.
 
     Raises:
-        UsageError: The name or the resolution cannot be taken.
+        UsageError: The name, the resolution or the seed cannot be taken.
         MissingError: The data is not there.
         DataError: The data is there, but cannot be learnt from.
         StorageError: The cache cannot be written.
@@ -48,6 +48,8 @@ def load(
             "can be prepared",
             place=name,
         )
+    if seed < 0:
+        raise UsageError(f"the seed {seed}; 0 or more can be taken", place=name)
     request = Request(
         name=name,
         argument=argument,

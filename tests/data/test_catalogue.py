@@ -30,6 +30,11 @@ def test_refuses_resolutions_out_of_range(resolution: int, tmp_path: Path) -> No
         load("folder:x", resolution=resolution, cache=tmp_path)
 
 
+def test_refuses_a_negative_seed(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="the seed -1; 0 or more can be taken"):
+        load("folder:x", resolution=32, seed=-1, cache=tmp_path)
+
+
 def test_the_user_may_say_where_the_cache_lies(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

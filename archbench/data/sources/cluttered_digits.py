@@ -27,6 +27,7 @@ LARGEST_RESOLUTION = 256
 SIZES: Mapping[Share, int] = {"train": 2048, "validation": 1536, "test": 1536}
 HELD_OUT_GLYPHS = 0.2  # of each digit, for validation and once more for the test share
 CHUNK_PIXELS = 256 * 64 * 64
+PURPOSES = ("parting", "choosing", "drawing")
 
 # N images, G glyphs, R resolution. Positions are in halves of the image: -1 to 1.
 
@@ -130,7 +131,7 @@ def _make(sink: Sink, request: Request, level: str) -> Facts:
     step = max(1, CHUNK_PIXELS // request.resolution**2)
     done, total = 0, sum(SIZES.values())
     for number, (share, size) in enumerate(SIZES.items()):
-        rng = np.random.default_rng((request.seed, number))
+        rng = _generator("choosing", request.seed, number)
         chosen = _balanced(parts[share], labels, size, rng)
         strewn = rng.choice(parts[share], (size, DIFFICULTIES[level].num_distractors))
         for start in range(0, size, step):
@@ -141,7 +142,7 @@ def _make(sink: Sink, request: Request, level: str) -> Facts:
                 distractors=glyphs[strewn[start : start + step]],
                 difficulty=DIFFICULTIES[level],
                 resolution=request.resolution,
-                rng=np.random.default_rng((request.seed, number, start)),
+                rng=_generator("drawing", request.seed, number, start),
             )
             sink.add(share, images, labels[now])
             done += len(now)
@@ -163,7 +164,7 @@ def _make(sink: Sink, request: Request, level: str) -> Facts:
 
 def glyph_parts(labels: np.ndarray, *, seed: int) -> dict[Share, np.ndarray]:
     """Disjoint glyph numbers for each share."""
-    rng = np.random.default_rng(seed)
+    rng = _generator("parting", seed)
     left = np.arange(len(labels))
     parts: dict[Share, np.ndarray] = {}
     shares: tuple[Share, ...] = ("test", "validation")
@@ -173,6 +174,11 @@ def glyph_parts(labels: np.ndarray, *, seed: int) -> dict[Share, np.ndarray]:
         parts[share], left = left[taken], left[rest(len(left), taken)]
     parts["train"] = left
     return parts
+
+
+def _generator(purpose: str, *seed: int) -> np.random.Generator:
+    # the purpose goes first: numpy takes (1, 0) and (1, 0, 0) for the same seed
+    return np.random.default_rng((PURPOSES.index(purpose) + 1, *seed))
 
 
 def _balanced(
