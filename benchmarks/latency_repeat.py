@@ -1,8 +1,8 @@
-"""Does a latency repeat from process to process, as the machine is and beside other work on its core.
+"""Does a latency repeat from process to process, and beside other work on its core.
 
 Each run is a fresh process that times two small networks. The error of a run is its distance from
-the median of the runs without load of the same estimator; the estimators are ours, the CPU time without
-calibration, and the median of the wall clock.
+the median of the runs without our load, by the same estimator. The estimators are ours, the CPU
+time without calibration, and the median of the wall clock.
 
     python benchmarks/latency_repeat.py --runs 8 --budget 3
 """
