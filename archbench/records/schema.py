@@ -163,9 +163,9 @@ def rows(
     """
     condition = f" WHERE {where}" if where else ""
     order = f" ORDER BY {', '.join(table.key)}"
-    for *cells, stored in connection.execute(table.select + condition + order, parameters):
-        row = tuple(cells)
-        if checksum(row) != stored:
+    for cells in connection.execute(table.select + condition + order, parameters):
+        row = cells[:-1]
+        if checksum(row) != cells[-1]:
             key = ", ".join(f"{name} {row[i]!r}" for i, name in enumerate(table.key))
             raise DamagedError(f"the row {key} of {table.name} does not match its checksum")
         yield row

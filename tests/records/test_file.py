@@ -18,6 +18,14 @@ def test_content_replaces_content_and_leaves_nothing_beside(tmp_path: Path) -> N
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_reader_of_the_old_content_is_not_disturbed(tmp_path: Path) -> None:
+    path = tmp_path / "front.csv"
+    write_atomically(path, b"old")
+    with path.open("rb") as reader:
+        write_atomically(path, b"new, and longer")
+        assert reader.read() == b"old"
+
+
 def test_failure_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "front.csv"
     path.mkdir()
