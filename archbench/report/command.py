@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 
 from archbench.report.markup import Markup, html
 from archbench.report.summary import Summary
@@ -56,9 +57,11 @@ def again_command(summary: Summary) -> str:
 
 
 def resume_command(summary: Summary) -> str:
-    """The command that goes on with the study."""
-    begun = _begun(summary)
-    return begun if "--resume" in begun else f"{begun} --resume"
+    """The command that goes on with the study, from the space as it was copied into it."""
+    path = summary.study.path
+    results = "" if _is_default(summary) else f" --results {shlex.quote(str(path.parent))}"
+    space, name = shlex.quote(str(path / "space.yaml")), shlex.quote(path.name)
+    return f"archbench search {space} --name {name}{results} --resume"
 
 
 def train_command(summary: Summary, number: int) -> str:
@@ -79,10 +82,14 @@ def _begun(summary: Summary) -> str:
     if isinstance(command, str) and command:
         return command
     space = shlex.quote(str(summary.header.get("space_name") or "SPACE"))
-    return f"archbench search {space} --name {shlex.quote(summary.name)}"
+    return f"archbench search {space}"
 
 
 def _place(summary: Summary) -> str:
     """What names the study on the command line: its name alone only among the results."""
     path = summary.study.path
-    return path.name if path.parent.name == "results" else str(path)
+    return path.name if _is_default(summary) else str(path)
+
+
+def _is_default(summary: Summary) -> bool:
+    return summary.study.path.parent == Path("results")

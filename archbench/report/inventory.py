@@ -32,7 +32,7 @@ def searched(summary: Summary) -> Markup:
     size = number(header.get("size"))
     rows += [
         ("candidates", exact(int(size)) if size is not None else None),
-        ("of these feasible", _feasible(header.get("feasible_share"))),
+        ("of these feasible", _feasible(header)),
         ("objectives", _written(part(header, "objectives"))),
         ("limits", _written(part(header, "limits"))),
         ("sampler", header.get("sampler")),
@@ -83,7 +83,8 @@ def conditions(summary: Summary) -> Markup:
     groups = (
         ("Latency", part(header, "conditions")),
         ("Machine and software", part(header, "environment")),
-        ("Proxy training", {**summary.proxy, **part(header, "plan")}),
+        ("Proxy training", summary.proxy),
+        ("How its steps are computed", part(header, "plan")),
     )
     return html(
         '<div class="groups">{}</div>',
@@ -171,16 +172,13 @@ def _reasons(records: Iterable[TrialRecord]) -> str:
     return "; ".join(said + ([f"{others} other reasons"] if others else []))
 
 
-def _feasible(share: object) -> str | None:
-    if isinstance(share, Mapping):
-        value, low, high = (number(share.get(key)) for key in ("value", "low", "high"))
-        if value is None:
-            return None
-        if share.get("exact") or low is None or high is None or low == high:
-            return f"{percent(value)}, counted exactly"
-        return f"{percent(value)} (95 % interval {percent(low)} to {percent(high)}, by sampling)"
-    value = number(share)
-    return None if value is None else percent(value)
+def _feasible(header: Mapping[str, Any]) -> str | None:
+    value, low, high = (number(header.get(f"feasible_{key}")) for key in ("share", "low", "high"))
+    if value is None:
+        return None
+    if low is None or high is None or low == high:
+        return percent(value)
+    return f"{percent(value)}, by sampling (95 % interval {percent(low)} to {percent(high)})"
 
 
 def _said(content: Mapping[str, Any]) -> list[tuple[str, object]]:
@@ -190,19 +188,20 @@ def _said(content: Mapping[str, Any]) -> list[tuple[str, object]]:
         size = number(value)
         if str(key).endswith("_bytes") and size is not None:
             rows.append((label, f"{size / 2**30:.1f} GiB"))
-        elif isinstance(value, Mapping):
+        else:
             rows.append((label, _written(value)))
-        elif value is not None:
-            rows.append((label, value if isinstance(value, str) else to_flow(value)))
     return rows
 
 
-def _written(content: Mapping[str, Any]) -> str | None:
-    said = (
-        f"{key} {value if isinstance(value, str) else to_flow(value)}"
-        for key, value in content.items()
-    )
-    return ", ".join(said) or None
+def _written(value: object) -> str:
+    """A value in words; empty where it says nothing."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_written(item)}" for key, item in value.items())
+    if isinstance(value, str) or value is None:
+        return value or ""
+    if isinstance(value, list | tuple) and any(isinstance(item, str) for item in value):
+        return "; ".join(map(str, value))
+    return f"{value:.4g}" if isinstance(value, float) else to_flow(value)
 
 
 def _facts(rows: Iterable[tuple[str, object]]) -> Markup:
@@ -211,6 +210,6 @@ def _facts(rows: Iterable[tuple[str, object]]) -> Markup:
         [
             html("<dt>{}</dt><dd>{}</dd>\n", name, value)
             for name, value in rows
-            if value not in (None, "")
+            if value not in (None, "", "[]")
         ],
     )

@@ -190,16 +190,24 @@ def test_a_hostile_spec_on_the_page_loads_back_as_the_same_document(payload: str
 def test_what_was_searched_is_said(seen: Page) -> None:
     assert plausible.QUESTION in seen.within("dd")
     assert "1,152" in seen.within("dd")
-    assert "88.9 %, counted exactly" in seen.within("dd")
+    assert "88.9 %" in seen.within("dd")
     assert plausible.SPACE in seen.within("pre")
     tried = {axis for record in plausible.trials() for axis in record.choices}
     assert tried <= set(seen.within("code"))
 
 
 def test_a_sampled_share_comes_with_its_interval() -> None:
-    share = {"value": 0.25, "low": 0.2, "high": 0.31, "exact": False, "samples": 400}
-    seen = shown(plausible.study(head=plausible.header(feasible_share=share)))
-    assert "25.0 % (95 % interval 20.0 % to 31.0 %, by sampling)" in seen.within("dd")
+    head = plausible.header(feasible_share=0.25, feasible_low=0.2, feasible_high=0.31)
+    seen = shown(plausible.study(head=head))
+    assert "25.0 %, by sampling (95 % interval 20.0 % to 31.0 %)" in seen.within("dd")
+
+
+def test_conditions_and_environment_are_said(seen: Page) -> None:
+    said = set(seen.within("dd"))
+    assert {"eager", "[32, 32]", "AMD EPYC 9R45", "8.0 GiB", "Linux 6.8.0"} <= said
+    assert "torch 2.11.0, archbench 0.1.0, optuna 5.0.0" in said
+    assert "fp32 contiguous 0.02142, fp32 channels_last 0.0168" in said
+    assert "2048 images to train on, 203 to 207 a class" in said
 
 
 def test_failures_are_counted_by_reason() -> None:
@@ -220,7 +228,7 @@ def test_commands_can_be_copied_and_lead_back_to_the_study(seen: Page) -> None:
     best = max(plausible.study().front_records(), key=lambda record: record.proxy_accuracy or 0)
     assert {
         "archbench search quickstart --seed 7 --name quickstart-again",
-        "archbench search quickstart --resume",
+        "archbench search results/quickstart/space.yaml --name quickstart --resume",
         "archbench report quickstart",
         f"archbench train quickstart:{best.number} --data folder:PATH --epochs 100",
     } <= set(seen.within("pre"))
@@ -229,12 +237,16 @@ def test_commands_can_be_copied_and_lead_back_to_the_study(seen: Page) -> None:
 def test_a_study_elsewhere_is_named_by_its_path() -> None:
     seen = shown(plausible.study(path=Path("/data/my runs/q")))
     assert "archbench report '/data/my runs/q'" in seen.within("pre")
+    assert (
+        "archbench search '/data/my runs/q/space.yaml' --name q --results '/data/my runs' --resume"
+        in seen.within("pre")
+    )
 
 
 def test_names_in_commands_are_quoted_for_the_shell() -> None:
     head = plausible.header(name="a; rm -rf ~", command=None)
     seen = shown(plausible.study(head=head))
-    assert "archbench search quickstart --name 'a; rm -rf ~' --resume" in seen.within("pre")
+    assert "archbench search quickstart --seed 7 --name 'a; rm -rf ~-again'" in seen.within("pre")
 
 
 def test_macs_and_proxy_accuracy_are_explained(seen: Page) -> None:
