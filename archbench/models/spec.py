@@ -238,12 +238,18 @@ def _stage(document: object, place: str) -> StageSpec:
 def _layers(document: object, place: str) -> tuple[tuple[int, tuple[tuple[str, Scalar], ...]], ...]:
     if not isinstance(document, Mapping):
         raise SpecError(f"{document!r} does not map layers to fields", place=place)
-    for layer, changes in document.items():
+    layers: dict[int, tuple[tuple[str, Scalar], ...]] = {}
+    for key, changes in document.items():
+        # JSON, unlike YAML, writes the number of a layer as text.
+        layer = int(key) if isinstance(key, str) and key.isdecimal() and len(key) < 5 else key
         if isinstance(layer, bool) or not isinstance(layer, int):
-            raise SpecError(f"{layer!r} is not the number of a layer, from 0", place=place)
+            raise SpecError(f"{key!r} is not the number of a layer, from 0", place=place)
         if not isinstance(changes, Mapping):
             raise SpecError(f"{changes!r} does not map fields to values", place=f"{place}[{layer}]")
-    return tuple((layer, tuple(sorted(document[layer].items()))) for layer in sorted(document))
+        if layer in layers:
+            raise SpecError(f"layer {layer} is given twice", place=place)
+        layers[layer] = tuple(sorted(changes.items()))
+    return tuple(sorted(layers.items()))
 
 
 def _part(role: Role, document: object, place: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from typing import Any
 
 import pytest
@@ -103,3 +104,18 @@ def test_derived_heads_follow_the_width() -> None:
         for stage in document["stages"]:
             del stage["block"]["num_heads"]
         assert ArchSpec.from_document(document).digest == published(name).digest
+
+
+def test_layers_read_back_from_json() -> None:
+    document = published("cvt_13").to_document()
+    document["stages"][2]["layers"] = {4: {"kv_stride": 1}, 10: {"mlp_ratio": 2}}
+    spec = ArchSpec.from_document(document)
+    assert ArchSpec.from_document(json.loads(json.dumps(document))) == spec
+
+
+@pytest.mark.parametrize("layers", [{"x": {}}, {True: {}}, {1: 3}, {1: {}, "1": {}}, [1], "1"])
+def test_layers_that_are_none_are_refused(layers: Any) -> None:
+    document = published("cvt_13").to_document()
+    document["stages"][2]["layers"] = layers
+    with pytest.raises(ArchbenchError, match=r"stages\[2\]\.layers"):
+        ArchSpec.from_document(document)
