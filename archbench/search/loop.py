@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from archbench.errors import NEGATIVE_RESULT, ArchbenchError
+from archbench.errors import MISSING_INPUT, NEGATIVE_RESULT, STORAGE_FAILURE, ArchbenchError
 from archbench.records.measurement import Measurement
 from archbench.records.rule import FrontRule
 from archbench.records.trial import Failure, TrialRecord
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from archbench.search.interruption import Interruption
 
 _LOOK_EVERY_S = 0.25
+_NOT_THE_TRIALS = (MISSING_INPUT, STORAGE_FAILURE)
 _ALIKE = 5  # so many first trials that fail alike end the study
 
 
@@ -142,7 +143,7 @@ class Loop:
         Raises:
             Interrupted: Somebody wants it to stop; what runs is left as it stands.
             AllFailedError: The first trials all failed alike.
-            StorageError: The study cannot be written.
+            ArchbenchError: Data, device or storage were lost; the trials that ran can go on.
         """
         begin = self._clock()
         self._note_front()
@@ -214,18 +215,15 @@ class Loop:
                 self._hear(number, report.payload)
             case Done():
                 self._end(number, end=report.result, failure=None)
+            case Broken(error=error) if error is not None and error.exit_code in _NOT_THE_TRIALS:
+                raise error  # no other trial would fare better; this one goes on when resumed
+            case Broken() if report.from_outside and number not in self._tried_again:
+                self._tried_again.add(number)
+                self._waiting.append(number)
+                told = "its worker was killed from outside; it goes on from its last checkpoint"
+                self._tell(event.Warned(text=f"trial {number}: {told}"))
             case Broken():
-                if report.from_outside and number not in self._tried_again:
-                    self._tried_again.add(number)
-                    self._waiting.append(number)
-                    self._tell(
-                        event.Warned(
-                            text=f"trial {number}: its worker was killed from outside; "
-                            "it goes on from its last checkpoint"
-                        )
-                    )
-                else:
-                    self._end(number, end=TrialEnd(state="failed"), failure=report.failure)
+                self._end(number, end=TrialEnd(state="failed"), failure=report.failure)
 
     def _hear(self, number: int, payload: object) -> None:
         match payload:

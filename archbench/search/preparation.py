@@ -56,6 +56,7 @@ def prepare(
         ArchbenchError: Data, device or candidates are missing or cannot be used.
         KeyboardInterrupt: Somebody wants it to stop.
     """
+    listener(event.StageChanged(text="counting the feasible candidates"))
     share = request.space.feasible()
     specs = request.some_candidates(_PRICED)
     if not specs:
@@ -85,6 +86,26 @@ def prepare(
         feasible=(share.value, share.low, share.high),
     )
     return grounds, _header(request, grounds=grounds, facts=facts, environment=environment)
+
+
+def prepared(request: Request, grounds: Grounds, *, done: int, workers: int) -> event.Prepared:
+    """What is told before the first trial."""
+    value, low, high = grounds.feasible
+    left = max(0, request.trials - done)
+    return event.Prepared(
+        name=request.name,
+        path=request.path,
+        size=request.space.size(),
+        feasible_share=value,
+        feasible_low=low,
+        feasible_high=high,
+        trials=request.trials,
+        trials_done=done,
+        workers=workers,
+        trial_seconds=grounds.trial_seconds,
+        expected_seconds=grounds.trial_seconds * left / workers,
+        tried=grounds.tried,
+    )
 
 
 def check_data(

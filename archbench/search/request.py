@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from archbench.errors import UsageError
 from archbench.records.measurement import Conditions
 from archbench.records.quota import usable_cores, usable_memory_bytes
 from archbench.registry import Registry
-from archbench.search.owner import valid_name
+from archbench.search.owner import SPACE, resume_command, valid_name
 from archbench.space import SearchSpace
 
 if TYPE_CHECKING:
@@ -168,4 +168,39 @@ def requested(
         workers=section.workers if workers is None else workers,
         download=download,
         options={option: value for option, value in said.items() if value is not None},
+    )
+
+
+def as_begun(request: Request, header: Mapping[str, Any]) -> Request:
+    """The request with what the study was begun with.
+
+    Raises:
+        UsageError: Something else was asked for now.
+    """
+    begun = {
+        "seed": header["seed"],
+        "sampler": header["sampler"],
+        "data": header["proxy"]["data"],
+        "space": header["space_text"],
+    }
+    said = {**request.options, "space": request.space.text}
+    for key, value in begun.items():
+        if said.get(key, value) != value:
+            told = "another one" if key == "space" else f"{value}, not {said[key]}"
+            raise UsageError(
+                f"the study was begun with the {key} {told}",
+                place=str(request.path),
+                help=f"resume it as it was begun: {resume_command(request.path)}; or begin "
+                "another with another --name",
+            )
+    space = SearchSpace.parse(
+        header["space_text"], source=str(request.path / SPACE), name=header["space_name"]
+    )
+    return replace(
+        request,
+        space=space,
+        seed=begun["seed"],
+        sampler=begun["sampler"],
+        data=begun["data"],
+        trials=request.options.get("trials", header["trials"]),
     )

@@ -6,13 +6,12 @@ import json
 import signal
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from archbench.errors import UsageError
 from archbench.records.environment import Environment
 from archbench.records.rule import FrontRule
 from archbench.records.study import StudyReader, open_study
@@ -23,9 +22,9 @@ from archbench.search.derived import DerivedTables
 from archbench.search.interruption import Interruption, ParkedError, interruptions
 from archbench.search.ledger import Ledger
 from archbench.search.loop import AllFailedError, Interrupted, Loop, Plan
-from archbench.search.preparation import Grounds, check_data, prepare, restore
+from archbench.search.preparation import Grounds, check_data, prepare, prepared, restore
 from archbench.search.proposal import Proposal, Proposer, choices_of
-from archbench.search.request import ENGINES, SAMPLERS, Request, requested
+from archbench.search.request import ENGINES, SAMPLERS, Request, as_begun, requested
 from archbench.space import Choices, SearchSpace
 
 if TYPE_CHECKING:
@@ -135,7 +134,7 @@ def _begin(
             interruption=interruption,
             listener=listener,
         )
-        listener(_prepared(request, grounds, done=0, workers=engine.workers))
+        listener(prepared(request, grounds, done=0, workers=engine.workers))
         if dry_run:
             return False
         _create(request, header=header, environment=environment)
@@ -161,7 +160,7 @@ def _resume(
     with owner.ownership(request.path), Ledger(request.path / owner.DATABASE) as study:
         header = study.store.header()
         grounds = restore(header, environment=capture_environment(), place=str(request.path))
-        request = _as_begun(request, header)
+        request = as_begun(request, header)
         done = len(study.trials) - len(study.running)
         with _engine(request, left=max(1, request.trials - done), logs=logs) as engine:
             check_data(
@@ -171,7 +170,7 @@ def _resume(
                 interruption=interruption,
                 listener=listener,
             )
-            listener(_prepared(request, grounds, done=done, workers=engine.workers))
+            listener(prepared(request, grounds, done=done, workers=engine.workers))
             if request.trials != header["trials"]:
                 study.store.set_header("trials", request.trials)
             run = _Run(
@@ -222,6 +221,7 @@ class _Run:
         seconds = float(store.header()["seconds"]) + time.monotonic() - begin
         store.set_header("seconds", seconds)
         tables.write()
+        store.back_up()
 
     def _loop(self, engine: Engine, *, tables: DerivedTables) -> Loop:
         space, request = self.request.space, self.request
@@ -313,60 +313,6 @@ def _create(request: Request, *, header: dict[str, Any], environment: Environmen
         ledger.create(folder / owner.DATABASE, header=header)
 
     owner.create_folder(request.path.parent, request.name, fill=fill)
-
-
-def _as_begun(request: Request, header: Mapping[str, Any]) -> Request:
-    """The request with what the study was begun with.
-
-    Raises:
-        UsageError: Something else was asked for now.
-    """
-    begun = {
-        "seed": header["seed"],
-        "sampler": header["sampler"],
-        "data": header["proxy"]["data"],
-        "space": header["space_text"],
-    }
-    said = {**request.options, "space": request.space.text}
-    for key, value in begun.items():
-        if said.get(key, value) != value:
-            told = "another one" if key == "space" else f"{value}, not {said[key]}"
-            raise UsageError(
-                f"the study was begun with the {key} {told}",
-                place=str(request.path),
-                help=f"resume it as it was begun: {owner.resume_command(request.path)}; or begin "
-                "another with another --name",
-            )
-    space = SearchSpace.parse(
-        header["space_text"], source=str(request.path / owner.SPACE), name=header["space_name"]
-    )
-    return replace(
-        request,
-        space=space,
-        seed=begun["seed"],
-        sampler=begun["sampler"],
-        data=begun["data"],
-        trials=request.options.get("trials", header["trials"]),
-    )
-
-
-def _prepared(request: Request, grounds: Grounds, *, done: int, workers: int) -> event.Prepared:
-    value, low, high = grounds.feasible
-    left = max(0, request.trials - done)
-    return event.Prepared(
-        name=request.name,
-        path=request.path,
-        size=request.space.size(),
-        feasible_share=value,
-        feasible_low=low,
-        feasible_high=high,
-        trials=request.trials,
-        trials_done=done,
-        workers=workers,
-        trial_seconds=grounds.trial_seconds,
-        expected_seconds=grounds.trial_seconds * left / workers,
-        tried=grounds.tried,
-    )
 
 
 def _record(space: SearchSpace, number: int, *, choices: Choices, spec: ArchSpec) -> TrialRecord:

@@ -8,13 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from archbench.errors import MissingError
+from archbench.errors import NEGATIVE_RESULT, ArchbenchError
 from archbench.records.measurement import Measurement
 from archbench.records.trial import CurvePoint, TrialState
 
 if TYPE_CHECKING:
     from archbench.evaluate import Proxy, Target
     from archbench.search.job import Send
+
+
+class NoLatencyError(ArchbenchError):
+    """A candidate whose latency could not be had."""
+
+    exit_code = NEGATIVE_RESULT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +85,7 @@ class TrialJob:
         """Sends the latency, the rungs and notes, and gives the end.
 
         Raises:
-            MissingError: A latency could not be had.
+            NoLatencyError: The latency could not be had.
             ArchbenchError: See ``archbench.evaluate``.
         """
         from archbench.evaluate import as_spec
@@ -90,7 +96,7 @@ class TrialJob:
             latency = self.target.measure(spec)
             send(latency)
         if latency is not None and latency.value is None:
-            raise MissingError(f"no latency could be had: {latency.reason}")
+            raise NoLatencyError(f"no latency could be had: {latency.reason}")
         reason = over_limit(latency, limit_ms=self.latency_limit_ms)
         if reason:
             return TrialEnd(state="over_limit", reason=reason)

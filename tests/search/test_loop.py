@@ -1,0 +1,320 @@
+"""The loop writes down whatever an engine brings, and knows when to stop."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from optuna.trial import TrialState
+
+from archbench.errors import StorageError
+from archbench.evaluate import Plan as TrainingPlan
+from archbench.evaluate import Proxy, Recipe, count
+from archbench.records.measurement import Conditions, Measurement
+from archbench.records.rule import FrontRule
+from archbench.records.trial import CurvePoint, Failure, TrialRecord
+from archbench.search import event, ledger
+from archbench.search.derived import DerivedTables
+from archbench.search.interruption import Interruption
+from archbench.search.job import Broken, Done, Job, Report, Sent
+from archbench.search.ledger import Ledger
+from archbench.search.loop import AllFailedError, Interrupted, Loop, Plan
+from archbench.search.proposal import Proposal, Proposer
+from archbench.search.request import SAMPLERS
+from archbench.search.trial import Rung, Saved, TrialEnd, TrialJob, weights_path
+from archbench.space import SearchSpace
+from tests.search import tiny
+
+Script = Callable[[TrialJob], list[Report]]
+
+_HEADER: dict[str, Any] = {
+    "name": "mine",
+    "objectives": {"proxy_accuracy": "max", "latency_ms": "min"},
+    "limits": {"latency_ms": 10.0},
+    "proxy": {"chance": 0.1, "num_validation": 1000},
+    "seconds": 0.0,
+}
+_PROXY = Proxy(
+    data="unused",
+    resolution=16,
+    num_classes=3,
+    stem="as_is",
+    num_seeds=1,
+    recipe=Recipe(rungs=(1,)),
+    plan=TrainingPlan(),
+    device="cpu",
+)
+
+
+@dataclass
+class ScriptedEngine:
+    """Answers each job with the reports of a script."""
+
+    script: Script
+    workers: int = 1
+    jobs: list[TrialJob] = field(default_factory=list)
+    reports: deque[Report] = field(default_factory=deque)
+    current: list[int] = field(default_factory=list)
+
+    @property
+    def running(self) -> tuple[int, ...]:
+        return tuple(self.current)
+
+    def start(self, job: Job, *, timeout_s: float) -> int:
+        assert isinstance(job, TrialJob)
+        self.jobs.append(job)
+        self.current.append(job.number)
+        self.reports += self.script(job)
+        return 0
+
+    def poll(self, timeout_s: float) -> Sequence[Report]:
+        found = list(self.reports)
+        self.reports.clear()
+        for report in found:
+            if not isinstance(report, Sent):
+                self.current.remove(report.number)
+        return found
+
+    def stop(self) -> None:
+        self.current.clear()
+
+
+def _latency(value: float) -> Measurement:
+    return Measurement(
+        metric="latency",
+        unit="ms",
+        samples=(value,),
+        value=value,
+        low=value,
+        high=value,
+        conditions=Conditions(),
+        environment_id="e",
+        verdict="stable",
+    )
+
+
+def _completes(job: TrialJob, *, latency: float = 5.0, accuracy: float = 0.5) -> list[Report]:
+    number = job.number
+    path = weights_path(job.folder, number, seed=0)
+    path.write_bytes(b"weights")
+    point = CurvePoint(seed=0, epoch=1, step=1, loss=1.0, accuracy=accuracy, seconds=1.0)
+    rung = Rung(point=point, saved=Saved(seed=0, path=path, sha256="0" * 64, epoch=1))
+    return [
+        Sent(number=number, payload=_latency(latency)),
+        Sent(number=number, payload=rung),
+        Done(number=number, result=TrialEnd(state="complete", proxy_accuracy=accuracy)),
+    ]
+
+
+def _breaks(job: TrialJob, *, kind: str = "nan", **options: Any) -> list[Report]:
+    failure = Failure(kind=kind, message="the loss became nan")  # type: ignore[arg-type]
+    return [Broken(number=job.number, failure=failure, **options)]
+
+
+@dataclass
+class Study:
+    """A ledger on disk, with everything that a loop needs."""
+
+    path: Path
+    ledger: Ledger
+    space: SearchSpace
+    heard: list[event.Event] = field(default_factory=list)
+    interruption: Interruption = field(default_factory=Interruption)
+
+    def loop(
+        self,
+        engine: ScriptedEngine,
+        *,
+        trials: int = 4,
+        clock: Callable[[], float] = lambda: 0.0,
+        time_limit_s: float | None = None,
+    ) -> Loop:
+        proposer = Proposer(
+            self.space, sampler=SAMPLERS.load("random"), seed=0, directions=["max", "min"]
+        )
+        proposer.restore((t, t.user_attrs["digest"]) for t in self.ledger.mend(_no_record))
+        return Loop(
+            Plan(
+                trials=trials,
+                time_limit_s=time_limit_s,
+                timeout_s=60.0,
+                trial_seconds=1.0,
+                proxy=_PROXY,
+                target=None,
+                latency_limit_ms=10.0,
+                checkpoints=self.path / "checkpoints",
+            ),
+            ledger=self.ledger,
+            engine=engine,
+            proposer=proposer,
+            record_of=_record,
+            rule=FrontRule.of(_HEADER, place="test"),
+            tables=DerivedTables(self.path, clock=clock),
+            interruption=self.interruption,
+            listener=self.heard.append,
+            clock=clock,
+        )
+
+    def of(self, kind: type) -> list[Any]:
+        return [happened for happened in self.heard if isinstance(happened, kind)]
+
+
+def _no_record(trial: object) -> TrialRecord:
+    raise AssertionError("no record is missing")
+
+
+def _record(proposal: Proposal) -> TrialRecord:
+    counted = count(proposal.spec)
+    return TrialRecord(
+        number=proposal.number,
+        state="running",
+        digest=proposal.spec.digest,
+        choices=dict(proposal.params),
+        spec=proposal.spec.to_document(),
+        params=counted.params,
+        macs=counted.macs,
+        activations=counted.activations,
+    )
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Iterator[Study]:
+    ledger.quiet_optuna()
+    ledger.create(tmp_path / "study.db", header=_HEADER)
+    (tmp_path / "checkpoints").mkdir()
+    space = SearchSpace.parse(tiny.space_text(Path("unused")), source="toy.yaml")
+    with Ledger(tmp_path / "study.db") as opened:
+        yield Study(path=tmp_path, ledger=opened, space=space)
+
+
+def _states(study: Study) -> list[str]:
+    return [record.state for record in study.ledger.trials.values()]
+
+
+def test_it_ends_when_enough_trials_are_done(study: Study) -> None:
+    assert study.loop(ScriptedEngine(_completes)).run() == "4 trials are done"
+    assert _states(study) == ["complete"] * 4
+    assert study.of(event.TrialFinished)[-1].trials_done == 4
+    assert study.of(event.TrialFinished)[-1].remaining_seconds == 0.0
+
+
+def test_a_failure_is_recorded_and_the_search_goes_on(study: Study) -> None:
+    def script(job: TrialJob) -> list[Report]:
+        return _breaks(job) if job.number == 1 else _completes(job)
+
+    study.loop(ScriptedEngine(script)).run()
+    assert _states(study) == ["complete", "failed", "complete", "complete"]
+    failure = study.ledger.trials[1].failure
+    assert failure is not None
+    assert (failure.kind, failure.message) == ("nan", "the loss became nan")
+    told = [trial.state for trial in study.ledger.mend(_no_record)]
+    assert told == [TrialState.COMPLETE, TrialState.FAIL, TrialState.COMPLETE, TrialState.COMPLETE]
+
+
+def test_a_trial_over_the_limit_is_told_as_pruned(study: Study) -> None:
+    def script(job: TrialJob) -> list[Report]:
+        end = TrialEnd(state="over_limit", reason="too long")
+        return [
+            Sent(number=job.number, payload=_latency(99.0)),
+            Done(number=job.number, result=end),
+        ]
+
+    study.loop(ScriptedEngine(script), trials=6).run()
+    assert _states(study) == ["over_limit"] * 6
+    assert study.ledger.trials[0].reason == "too long"
+    assert {trial.state for trial in study.ledger.mend(_no_record)} == {TrialState.PRUNED}
+    assert study.of(event.FrontChanged) == []
+
+
+def test_a_worker_killed_from_outside_gets_one_more_try(study: Study) -> None:
+    def script(job: TrialJob) -> list[Report]:
+        return _breaks(job, kind="crash", from_outside=True) if job.number < 2 else _completes(job)
+
+    engine = ScriptedEngine(script)
+    study.loop(engine, trials=3).run()
+    assert [job.number for job in engine.jobs] == [0, 0, 1, 1, 2]
+    assert _states(study) == ["failed", "failed", "complete"]
+    assert len(study.of(event.Warned)) == 2
+
+
+def test_first_trials_that_all_fail_alike_end_the_study(study: Study) -> None:
+    with pytest.raises(AllFailedError, match=r"first 5 trials all failed \(nan\): the loss became"):
+        study.loop(ScriptedEngine(_breaks), trials=40).run()
+    assert len(study.ledger.trials) == 5
+
+
+def test_lost_storage_ends_the_run_and_leaves_the_trial_running(study: Study) -> None:
+    def script(job: TrialJob) -> list[Report]:
+        return _breaks(job, kind="error", error=StorageError("the disk is full"))
+
+    with pytest.raises(StorageError, match="the disk is full"):
+        study.loop(ScriptedEngine(script)).run()
+    assert _states(study) == ["running"]
+
+
+def test_what_was_running_goes_on_first_with_what_is_known(study: Study) -> None:
+    def parks(job: TrialJob) -> list[Report]:
+        study.interruption.signal_number = 2
+        return _completes(job)[:2]
+
+    with pytest.raises(Interrupted):
+        study.loop(ScriptedEngine(parks)).run()
+    assert _states(study) == ["running"]
+    study.interruption.signal_number = None
+    engine = ScriptedEngine(_completes)
+    study.loop(engine, trials=2).run()
+    assert [job.number for job in engine.jobs] == [0, 1]
+    assert engine.jobs[0].latency == _latency(5.0)
+    assert engine.jobs[0].saved[0].sha256 == "0" * 64
+    assert [started.resumed for started in study.of(event.TrialStarted)] == [False, True, False]
+    assert len(study.ledger.trials[0].curve) == 1
+
+
+def test_no_trial_is_begun_after_the_time_limit(study: Study) -> None:
+    now = [0.0]
+
+    def script(job: TrialJob) -> list[Report]:
+        now[0] += 40.0
+        return _completes(job)
+
+    loop = study.loop(ScriptedEngine(script), trials=99, clock=lambda: now[0], time_limit_s=100)
+    assert loop.run() == "the time limit of 100 s is reached"
+    assert len(study.ledger.trials) == 3
+    assert all(record.seconds == 40.0 for record in study.ledger.trials.values())
+
+
+def test_an_exhausted_space_ends_the_study(study: Study) -> None:
+    text = tiny.space_text(Path("unused")).split("  stages[0].depth")[0]
+    text += "proxy: {resolution: 16}\n"
+    study.space = SearchSpace.parse(text, source="small.yaml")
+    reason = study.loop(ScriptedEngine(_completes), trials=99).run()
+    assert reason == "every feasible candidate of the space has been tried"
+    assert len(study.ledger.trials) == study.space.size() == 4
+
+
+def test_the_front_is_told_when_it_changes(study: Study) -> None:
+    results = [(5.0, 0.5), (6.0, 0.4), (4.0, 0.6), (3.0, 0.3)]
+
+    def script(job: TrialJob) -> list[Report]:
+        latency, accuracy = results[job.number]
+        return _completes(job, latency=latency, accuracy=accuracy)
+
+    study.loop(ScriptedEngine(script)).run()
+    fronts = [[m.number for m in told.members] for told in study.of(event.FrontChanged)]
+    assert fronts == [[0], [2], [3, 2]]
+
+
+def test_only_weights_that_may_matter_are_kept(study: Study) -> None:
+    results = [(5.0, 0.5), (4.1, 0.6), (4.0, 0.6), (9.0, 0.2)]
+
+    def script(job: TrialJob) -> list[Report]:
+        latency, accuracy = results[job.number]
+        return _completes(job, latency=latency, accuracy=accuracy)
+
+    study.loop(ScriptedEngine(script)).run()
+    kept = sorted(file.name for file in (study.path / "checkpoints").iterdir())
+    assert kept == ["trial-00001-seed-0.safetensors", "trial-00002-seed-0.safetensors"]

@@ -1,0 +1,193 @@
+"""A trial is timed before it is trained, and trained only within its limit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from archbench.records.measurement import Conditions, Measurement
+from archbench.records.rule import FrontRule
+from archbench.records.trial import CurvePoint, TrialRecord
+from archbench.search.trial import (
+    NoLatencyError,
+    Note,
+    Rung,
+    Saved,
+    TrialEnd,
+    TrialJob,
+    checkpoint_path,
+    numbers_with_files,
+    remove_files,
+    weights_path,
+)
+from archbench.search.weight import may_reach_front
+from tests.evaluate.toy import SPEC
+
+_POINT = CurvePoint(seed=0, epoch=1, step=1, loss=1.0, accuracy=0.5, seconds=1.0)
+
+
+@dataclass
+class StoredTarget:
+    """Gives a latency that was taken before."""
+
+    value: float | None
+    asked: int = 0
+
+    def measure(self, spec: Any) -> Measurement:
+        self.asked += 1
+        return _latency(self.value)
+
+
+@dataclass
+class StoredProxy:
+    """Gives accuracies that were reached before."""
+
+    accuracies: list[float]
+    calls: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def num_seeds(self) -> int:
+        return len(self.accuracies)
+
+    def train(self, spec: Any, **options: Any) -> float:
+        self.calls.append(options)
+        seed = options["seed"]
+        options["on_point"](replace(_POINT, seed=seed), Path("c"), "1" * 64)
+        options["on_note"]("all is well")
+        return self.accuracies[seed]
+
+
+def _latency(value: float | None) -> Measurement:
+    return Measurement(
+        metric="latency",
+        unit="ms",
+        samples=(),
+        value=value,
+        low=value,
+        high=value,
+        conditions=Conditions(),
+        environment_id="e",
+        verdict="incomplete" if value is None else "stable",
+        reason="it raised" if value is None else "",
+    )
+
+
+def _job(folder: Path, **changes: Any) -> TrialJob:
+    options: dict[str, Any] = {
+        "number": 7,
+        "spec": SPEC,
+        "proxy": StoredProxy([0.5]),
+        "target": StoredTarget(4.0),
+        "latency": None,
+        "latency_limit_ms": 8.0,
+        "folder": folder,
+        "saved": {},
+    }
+    return TrialJob(**{**options, **changes})
+
+
+def _run(job: TrialJob) -> tuple[TrialEnd, list[Any]]:
+    sent: list[Any] = []
+    return job.run(sent.append), sent
+
+
+def test_latency_comes_before_training(tmp_path: Path) -> None:
+    end, sent = _run(_job(tmp_path))
+    assert end == TrialEnd(state="complete", proxy_accuracy=0.5)
+    saved = Saved(seed=0, path=Path("c"), sha256="1" * 64, epoch=1)
+    assert sent == [_latency(4.0), Rung(point=_POINT, saved=saved), Note(text="all is well")]
+
+
+def test_what_is_over_the_limit_is_not_trained(tmp_path: Path) -> None:
+    proxy = StoredProxy([0.5])
+    end, sent = _run(_job(tmp_path, target=StoredTarget(8.01), proxy=proxy))
+    assert end.state == "over_limit"
+    assert end.reason == "latency 8.01 ms is over the limit of 8 ms"
+    assert sent == [_latency(8.01)]
+    assert proxy.calls == []
+
+
+def test_the_limit_itself_is_within_it(tmp_path: Path) -> None:
+    assert _run(_job(tmp_path, target=StoredTarget(8.0)))[0].state == "complete"
+
+
+def test_a_latency_that_is_known_is_not_taken_again(tmp_path: Path) -> None:
+    target = StoredTarget(99.0)
+    end, sent = _run(_job(tmp_path, target=target, latency=_latency(3.0)))
+    assert end.state == "complete"
+    assert target.asked == 0
+    assert isinstance(sent[0], Rung)
+
+
+def test_a_latency_that_cannot_be_had_ends_the_trial_with_the_reason(tmp_path: Path) -> None:
+    with pytest.raises(NoLatencyError, match="it raised"):
+        _run(_job(tmp_path, target=StoredTarget(None)))
+
+
+def test_without_a_target_nothing_is_timed(tmp_path: Path) -> None:
+    end, sent = _run(_job(tmp_path, target=None))
+    assert end.state == "complete"
+    assert isinstance(sent[0], Rung)
+
+
+def test_accuracy_is_the_mean_over_seeds_each_from_its_checkpoint(tmp_path: Path) -> None:
+    proxy = StoredProxy([0.4, 0.6])
+    saved = {1: Saved(seed=1, path=Path("c"), sha256="2" * 64, epoch=1)}
+    end, _ = _run(_job(tmp_path, proxy=proxy, saved=saved))
+    assert end.proxy_accuracy == 0.5
+    assert [call["sha256"] for call in proxy.calls] == [None, "2" * 64]
+    assert len({call["checkpoint"] for call in proxy.calls}) == 2
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_files_of_a_trial_that_is_over_are_removed(tmp_path: Path, *, keep: bool) -> None:
+    mine = [checkpoint_path(tmp_path, 7, seed=0), weights_path(tmp_path, 7, seed=0)]
+    mine.append(mine[0].with_name(mine[0].name + ".previous"))
+    others = [checkpoint_path(tmp_path, 70, seed=0), weights_path(tmp_path, 70, seed=0)]
+    for file in (*mine, *others):
+        file.touch()
+    assert numbers_with_files(tmp_path) == {7, 70}
+    remove_files(tmp_path, 7, keep_weights=keep)
+    assert set(tmp_path.iterdir()) == {*others, *([mine[1]] if keep else [])}
+
+
+_RULE = FrontRule(
+    objectives={"proxy_accuracy": "max", "latency_ms": "min"},
+    limits={},
+    chance=0.1,
+    num_validation=1000,
+)
+
+
+def _record(number: int, accuracy: float, latency: float) -> TrialRecord:
+    return TrialRecord(
+        number=number,
+        state="complete",
+        digest=str(number),
+        choices={},
+        spec={},
+        params=1,
+        macs=1,
+        activations=1,
+        latency=_latency(latency),
+        proxy_accuracy=accuracy,
+    )
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "latency", "may"),
+    [
+        (0.6, 5.0, True),  # better
+        (0.5, 5.0, True),  # equal
+        (0.5, 5.2, True),  # within two timings of one network
+        (0.5, 5.3, False),
+        (0.49, 4.9, True),  # cheaper
+        (0.11, 1.0, False),  # no better than chance
+    ],
+)
+def test_weights_matter_near_the_front(accuracy: float, latency: float, *, may: bool) -> None:
+    records = [_record(0, 0.5, 5.0), _record(1, accuracy, latency)]
+    assert may_reach_front(records[1], rule=_RULE, among=records) is may
