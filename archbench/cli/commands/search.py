@@ -1,0 +1,109 @@
+"""``archbench search``: which networks of a space are worth having?"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from archbench.cli import console
+from archbench.cli.option import command_line, json_option, results_option, seconds, set_option
+from archbench.errors import NEGATIVE_RESULT
+
+if TYPE_CHECKING:
+    from archbench.cli.progress import SearchProgress
+
+PLAN_SCHEMA = "archbench.plan/1"
+
+
+@click.command()
+@click.argument("space")
+@click.option("--trials", type=click.IntRange(min=1), help="How many; the space says by default.")
+@click.option(
+    "--time", "time_limit_s", metavar="TIME", callback=seconds, help="Stop after 90s, 20m, 1h30m."
+)
+@set_option
+@click.option(
+    "--data", metavar="NAME", help="What to train on: cluttered_digits, folder:PATH, cifar10:PATH."
+)
+@click.option("--download", is_flag=True, help="Allow the data to be fetched.")
+@click.option("--name", help="Name of the study; that of the space by default.")
+@click.option("--resume", is_flag=True, help="Go on with a study exactly where it stood.")
+@click.option("--dry-run", is_flag=True, help="Say what it would cost, and stop.")
+@click.option("--sampler", metavar="NAME", help="What proposes: tpe, nsga2, gp or random.")
+@click.option("--workers", type=click.IntRange(min=1), help="Trials at a time.")
+@click.option("--seed", type=click.IntRange(min=0), help="Of all that is random in the search.")
+@results_option
+@json_option
+def command(
+    space: str,
+    trials: int | None,
+    time_limit_s: float | None,
+    overrides: tuple[str, ...],
+    data: str | None,
+    download: bool,
+    name: str | None,
+    resume: bool,
+    dry_run: bool,
+    sampler: str | None,
+    workers: int | None,
+    seed: int | None,
+    results: Path,
+    as_json: bool,
+) -> int:
+    """Search SPACE, a file or the name of one that comes with archbench.
+
+    Shows the front as it grows. Ctrl-C parks the study; --resume goes on with it.
+    """
+    from archbench.cli.progress import SearchProgress, shown
+    from archbench.cli.study import next_after, show
+    from archbench.report import write_report
+    from archbench.search import event, search
+    from archbench.space import SearchSpace
+
+    progress = SearchProgress()
+    hidden = event.Prepared if dry_run else None  # then it is the result
+    with shown(progress, quiet=as_json, hidden=hidden) as listener:
+        study = search(
+            SearchSpace.load(space, overrides=overrides),
+            trials=trials,
+            time_limit_s=time_limit_s,
+            name=name,
+            results=results,
+            resume=resume,
+            data=data,
+            download=download,
+            workers=workers,
+            seed=seed,
+            sampler=sampler,
+            dry_run=dry_run,
+            on_event=listener,
+        )
+    if study is None:
+        _show_plan(progress, as_json=as_json)
+        return 0
+    files = write_report(study, study.path / "report")
+    if as_json:
+        console.document(study.document())
+    else:
+        show(study, files=[study.path / "study.db", *files])
+        page = next((path for path in files if path.suffix == ".html"), None)
+        console.next_step(next_after(study, page=page))
+    return 0 if study.front_records() else NEGATIVE_RESULT
+
+
+def _show_plan(progress: SearchProgress, *, as_json: bool) -> None:
+    """What a dry run found."""
+    from archbench.cli.progress import preparation
+
+    found = progress.prepared
+    assert found is not None, "a dry run ends with the preparation"
+    if as_json:
+        known = {**asdict(found), "path": str(found.path)}
+        console.document({"schema": PLAN_SCHEMA, **known})
+        return
+    console.result("\n".join(preparation(found, now=datetime.now())))
+    console.next_step(command_line(click.get_current_context(), without=("--dry-run",)))

@@ -1,0 +1,291 @@
+"""What does a person see of a running search: lines on a pipe, one picture on a terminal."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import singledispatchmethod
+from typing import TYPE_CHECKING
+
+from archbench.cli import console
+from archbench.cli.front_text import accuracy_text, cost_text, front_table, latency_text
+from archbench.records.trial import TrialRecord
+from archbench.report import number
+from archbench.search import event
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+ROWS = 8
+"""Members of the front that the picture shows at most."""
+
+NO_TRIAL_YET = "no trial is done yet"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """What one worker does now.
+
+    Attributes:
+        trial: Number of its trial.
+        doing: In words.
+        since: When the trial began, by the clock that was handed in.
+    """
+
+    trial: int
+    doing: str
+    since: float
+
+
+class SearchProgress:
+    """All that the events of a search have told so far; ``update`` says the new in one line.
+
+    Args:
+        clock: Seconds, from any monotonic clock.
+        now: The time of day.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = datetime.now,
+    ) -> None:
+        self._clock = clock
+        self._now = now
+        self._began = clock()
+        self.stage = "starting"
+        self.prepared: event.Prepared | None = None
+        self.trials_done = 0
+        self.trials = 0
+        self._remaining: float | None = None
+        self._remaining_at = self._began
+        self.workers: dict[int, Running] = {}
+        self.front: tuple[TrialRecord, ...] = ()
+        self.endings: Counter[str] = Counter()
+
+    @property
+    def remaining_seconds(self) -> float | None:
+        """How long the search still takes, as told last and counted down since."""
+        if self._remaining is None:
+            return None
+        return max(0.0, self._remaining - (self._clock() - self._remaining_at))
+
+    @singledispatchmethod
+    def update(self, happened: event.Event) -> str:
+        """Take an event in; what it says as one line (the preparation takes several)."""
+        raise AssertionError(f"an event of no known kind: {happened!r}")
+
+    @update.register
+    def _(self, happened: event.StageChanged) -> str:
+        self.stage = happened.text
+        return happened.text
+
+    @update.register
+    def _(self, happened: event.Warned) -> str:
+        return f"warning: {happened.text}"
+
+    @update.register
+    def _(self, happened: event.Prepared) -> str:
+        self.prepared = happened
+        self.trials, self.trials_done = happened.trials, happened.trials_done
+        self._remains(happened.expected_seconds)
+        return "\n".join(preparation(happened, now=self._now()))
+
+    @update.register
+    def _(self, happened: event.TrialStarted) -> str:
+        record = happened.record
+        doing = "goes on" if happened.resumed else "built, being timed"
+        self.workers[happened.worker] = Running(
+            trial=record.number, doing=doing, since=self._clock()
+        )
+        self.stage = "searching"
+        again = "goes on, " if happened.resumed else ""
+        size = f"{number.short(record.params)} parameters, {number.short(record.macs)} MACs"
+        return f"trial {record.number}: {again}{size}"
+
+    @update.register
+    def _(self, happened: event.LatencyMeasured) -> str:
+        told = latency_text(happened.latency)
+        self._doing(happened.number, f"{told}, training")
+        if happened.latency.verdict != "stable":
+            told += f", {happened.latency.verdict}: {happened.latency.reason}"
+        return f"trial {happened.number}: {told}"
+
+    @update.register
+    def _(self, happened: event.RungFinished) -> str:
+        point = happened.point
+        epochs = f"{point.epoch} epoch{'s' if point.epoch > 1 else ''}"
+        told = f"{number.percent(point.accuracy)} after {epochs}"
+        self._doing(happened.number, f"training, {told}")
+        return f"trial {happened.number}: {told}"
+
+    @update.register
+    def _(self, happened: event.TrialFinished) -> str:
+        record = happened.record
+        self.trials_done, self.trials = happened.trials_done, happened.trials
+        self._remains(happened.remaining_seconds)
+        self.workers = {
+            worker: running
+            for worker, running in self.workers.items()
+            if running.trial != record.number
+        }
+        self.endings[ending_kind(record)] += 1
+        left = number.duration(happened.remaining_seconds)
+        return (
+            f"[{self.trials_done}/{self.trials}, {left} left] "
+            f"trial {record.number}: {ending_text(record)}"
+        )
+
+    @update.register
+    def _(self, happened: event.FrontChanged) -> str:
+        self.front = happened.members
+        if not self.front:
+            return f"no front: {self.no_front_reason()}"
+        return f"front: {len(self.front)} of {self.trials_done} trials, {_span(self.front)}"
+
+    @update.register
+    def _(self, happened: event.Finished) -> str:
+        self._remains(0.0)
+        return f"finished after {number.duration(happened.seconds)}: {happened.reason}"
+
+    def no_front_reason(self) -> str:
+        """Why there is no front: the commonest ending, with its share."""
+        if not self.endings:
+            return NO_TRIAL_YET
+        kind, count = self.endings.most_common(1)[0]
+        return f"{kind} ({count} of {self.endings.total()} trials)"
+
+    def lines(self) -> list[str]:
+        """The picture under the bar: the workers, then the front so far or why there is none."""
+        if self.prepared is None:
+            return []
+        shown = [
+            f"worker {worker}  trial {running.trial}  {running.doing}"
+            f"  ({number.duration(self._clock() - running.since)})"
+            for worker, running in sorted(self.workers.items())
+        ] or [self.stage]
+        if not self.front:
+            return [*shown, "", f"no front yet: {self.no_front_reason()}"]
+        rest = len(self.front) - ROWS
+        more = [f"and {rest} more"] if rest > 0 else []
+        return [*shown, "", "the front so far", *front_table(self.front[:ROWS]).split("\n"), *more]
+
+    def headline(self) -> str:
+        """Where the search stands, in one line."""
+        if self.prepared is None:
+            return f"{self.stage}  {number.duration(self._clock() - self._began)}"
+        left = self.remaining_seconds or 0.0
+        done = f"{self.trials_done} of {self.trials} trials"
+        return f"{self.prepared.name}  {done}  {number.duration(left)} left"
+
+    def _remains(self, seconds: float) -> None:
+        self._remaining, self._remaining_at = seconds, self._clock()
+
+    def _doing(self, trial: int, doing: str) -> None:
+        self.workers = {
+            worker: replace(running, doing=doing) if running.trial == trial else running
+            for worker, running in self.workers.items()
+        }
+
+
+def preparation(prepared: event.Prepared, *, now: datetime) -> Iterator[str]:
+    """What is known before the first trial, in lines: size, feasible share, price, end."""
+    low, high = prepared.feasible_low, prepared.feasible_high
+    share = number.percent(prepared.feasible_share)
+    if low != high:
+        share += f" ({100 * low:.1f}-{100 * high:.1f})"
+    yield f"{prepared.name}: {number.exact(prepared.size)} candidates, {share} feasible"
+    price = f"one trial takes {number.duration(prepared.trial_seconds)}: {prepared.tried}"
+    yield from textwrap.wrap(price, console.WIDTH, subsequent_indent="  ")
+    left = prepared.trials - prepared.trials_done
+    workers = f"{prepared.workers} worker{'s' if prepared.workers > 1 else ''}"
+    end = now + timedelta(seconds=prepared.expected_seconds)
+    yield (
+        f"{left} trials on {workers} take about {number.duration(prepared.expected_seconds)}; "
+        f"done at {end:%H:%M}"
+    )
+
+
+def ending_text(record: TrialRecord) -> str:
+    """How a trial ended and what it reached."""
+    if record.state == "complete":
+        return f"{accuracy_text(record)} at {cost_text(record)}"
+    if record.state == "failed" and record.failure is not None:
+        return f"failed ({record.failure.kind}): {record.failure.message}"
+    return f"{record.state.replace('_', ' ')}: {record.reason}"
+
+
+def ending_kind(record: TrialRecord) -> str:
+    """The class of a trial's ending, for counting why there is no front."""
+    if record.state == "failed" and record.failure is not None:
+        return f"failed: {record.failure.kind}"
+    kinds = {"complete": "no better than guessing", "over_limit": "over the limit"}
+    return kinds.get(record.state, record.state)
+
+
+def _span(members: Sequence[TrialRecord]) -> str:
+    accuracies = [r.proxy_accuracy for r in members if r.proxy_accuracy is not None]
+    best = f"best {number.percent(max(accuracies))}" if accuracies else ""
+    times = [r.latency.value for r in members if r.latency and r.latency.value is not None]
+    fastest = f"fastest {min(times):.3g} ms" if times else ""
+    return ", ".join(part for part in (best, fastest) if part)
+
+
+@contextmanager
+def shown(
+    progress: SearchProgress, *, quiet: bool = False, hidden: type[event.Event] | None = None
+) -> Iterator[event.Listener]:
+    """A listener that shows a search on stderr while this lasts.
+
+    Args:
+        progress: Takes the events in.
+        quiet: Show nothing but the picture of a terminal, as a program may read stderr.
+        hidden: Events of this kind leave no line.
+    """
+    if console.is_terminal(sys.stderr):
+        with _picture(progress, hidden=hidden) as drawn:
+            yield drawn
+        return
+
+    def listener(happened: event.Event) -> None:
+        line = progress.update(happened)
+        if not quiet and not (hidden and isinstance(happened, hidden)):
+            console.note(line)
+
+    yield listener
+
+
+@contextmanager
+def _picture(
+    progress: SearchProgress, *, hidden: type[event.Event] | None
+) -> Iterator[event.Listener]:
+    from rich.console import Console, Group
+    from rich.live import Live
+    from rich.padding import Padding
+    from rich.progress_bar import ProgressBar
+    from rich.text import Text
+
+    def picture() -> RenderableType:
+        # The padding ends the bar's line, which the bar alone does not.
+        bar = Padding(ProgressBar(total=max(1, progress.trials), completed=progress.trials_done))
+        lines = [Text(console.clean(line), no_wrap=True) for line in progress.lines()]
+        return Group(Text(console.clean(progress.headline()), style="bold"), bar, *lines)
+
+    screen = Console(stderr=True, highlight=False, soft_wrap=False)
+    # Once a second: drawing takes time from the cores that are measured.
+    with Live(console=screen, get_renderable=picture, refresh_per_second=1, transient=True) as live:
+
+        def listener(happened: event.Event) -> None:
+            line = progress.update(happened)
+            stays = isinstance(happened, event.Prepared | event.Warned)
+            if stays and not (hidden and isinstance(happened, hidden)):
+                live.console.print(Text(console.clean(line)))
+
+        yield listener

@@ -1,0 +1,232 @@
+"""What a person sees of a running search, event by event."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from archbench.cli.front_text import front_table
+from archbench.cli.progress import ROWS, SearchProgress, shown
+from archbench.records.measurement import Conditions, Measurement
+from archbench.records.trial import CurvePoint, Failure, TrialRecord
+from archbench.search import event
+
+PREPARED = event.Prepared(
+    name="quickstart",
+    path=Path("results/quickstart"),
+    size=1_234_567,
+    feasible_share=0.56,
+    feasible_low=0.54,
+    feasible_high=0.58,
+    trials=40,
+    trials_done=0,
+    workers=2,
+    trial_seconds=11.2,
+    expected_seconds=240.0,
+    tried="1.2 s to time, 10 s to train",
+)
+
+
+def latency(value: float) -> Measurement:
+    return Measurement(
+        metric="latency",
+        unit="ms",
+        samples=(value,),
+        value=value,
+        low=0.99 * value,
+        high=1.01 * value,
+        conditions=Conditions(),
+        environment_id="0" * 12,
+        verdict="stable",
+    )
+
+
+def running(number: int) -> TrialRecord:
+    return TrialRecord(
+        number=number,
+        state="running",
+        digest="0" * 16,
+        choices={},
+        spec={},
+        params=45_211,
+        macs=1_204_211,
+        activations=3,
+    )
+
+
+def complete(number: int) -> TrialRecord:
+    return replace(
+        running(number), state="complete", proxy_accuracy=0.5, latency=latency(1.0 + number)
+    )
+
+
+def over_limit(number: int) -> TrialRecord:
+    return replace(running(number), state="over_limit", reason="latency_ms 9.1 is over 8")
+
+
+def finished(record: TrialRecord, *, done: int = 1) -> event.TrialFinished:
+    return event.TrialFinished(record=record, trials_done=done, trials=40, remaining_seconds=200.0)
+
+
+class Clock:
+    """Seconds that pass only when told."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def progress(clock: Clock) -> SearchProgress:
+    return SearchProgress(clock=clock, now=lambda: datetime(2024, 2, 29, 12, 0))
+
+
+def test_the_preparation_says_size_price_and_end(progress: SearchProgress) -> None:
+    assert progress.update(PREPARED).split("\n") == [
+        "quickstart: 1,234,567 candidates, 56.0 % (54.0-58.0) feasible",
+        "one trial takes 11 s: 1.2 s to time, 10 s to train",
+        "40 trials on 2 workers take about 4 min 0 s; done at 12:04",
+    ]
+
+
+def test_each_event_is_a_line_that_stands_alone(progress: SearchProgress) -> None:
+    point = CurvePoint(seed=0, epoch=4, step=9, loss=1.0, accuracy=0.541, seconds=2.0)
+    told = [
+        progress.update(happened)
+        for happened in (
+            event.StageChanged(text="calibrating"),
+            event.Warned(text="close other programs"),
+            event.TrialStarted(record=running(3), worker=0, resumed=True),
+            event.LatencyMeasured(number=3, latency=latency(4.2)),
+            event.RungFinished(number=3, point=point),
+            finished(complete(3)),
+            event.FrontChanged(members=(complete(3),)),
+            event.Finished(path=Path("results/q"), reason="40 trials are done", seconds=247.0),
+        )
+    ]
+    assert told == [
+        "calibrating",
+        "warning: close other programs",
+        "trial 3: goes on, 45.2 k parameters, 1.20 M MACs",
+        "trial 3: 4.20 (4.16–4.24) ms",
+        "trial 3: 54.1 % after 4 epochs",
+        "[1/40, 3 min 20 s left] trial 3: 50.0 % at 4.00 (3.96–4.04) ms",
+        "front: 1 of 1 trials, best 50.0 %, fastest 4 ms",
+        "finished after 4 min 7 s: 40 trials are done",
+    ]
+
+
+def test_a_failure_is_said_with_its_kind(progress: SearchProgress) -> None:
+    failure = Failure(kind="nan", message="the loss at step 7 is not finite")
+    record = replace(running(0), state="failed", failure=failure)
+    assert progress.update(finished(record)).endswith(
+        "trial 0: failed (nan): the loss at step 7 is not finite"
+    )
+
+
+def test_a_disturbed_latency_is_said_to_be(progress: SearchProgress) -> None:
+    measured = replace(latency(4.2), verdict="disturbed", reason="8 % of the time off the CPU")
+    told = progress.update(event.LatencyMeasured(number=0, latency=measured))
+    assert told == "trial 0: 4.20 (4.16–4.24) ms, disturbed: 8 % of the time off the CPU"
+
+
+def test_the_picture_shows_what_each_worker_does(progress: SearchProgress, clock: Clock) -> None:
+    progress.update(PREPARED)
+    progress.update(event.TrialStarted(record=running(4), worker=1, resumed=False))
+    progress.update(event.LatencyMeasured(number=4, latency=latency(4.2)))
+    clock.now = 31.0
+    assert progress.headline() == "quickstart  0 of 40 trials  3 min 29 s left"
+    assert progress.lines()[0] == "worker 1  trial 4  4.20 (4.16–4.24) ms, training  (31 s)"
+
+
+def test_before_the_first_trial_only_the_headline_is_shown(
+    progress: SearchProgress, clock: Clock
+) -> None:
+    progress.update(event.StageChanged(text="calibrating"))
+    clock.now = 12.0
+    assert (progress.headline(), progress.lines()) == ("calibrating  12 s", [])
+
+
+def test_a_finished_trial_leaves_its_worker(progress: SearchProgress) -> None:
+    progress.update(event.TrialStarted(record=running(0), worker=0, resumed=False))
+    progress.update(finished(complete(0)))
+    assert progress.workers == {}
+
+
+def test_without_a_front_the_commonest_reason_is_shown(progress: SearchProgress) -> None:
+    progress.update(PREPARED)
+    assert progress.lines()[-1] == "no front yet: no trial is done yet"
+    for number, record in enumerate((over_limit(0), complete(1), over_limit(2)), start=1):
+        progress.update(finished(record, done=number))
+    assert progress.lines()[-1] == "no front yet: over the limit (2 of 3 trials)"
+
+
+def test_the_picture_fits_a_terminal_of_80_by_24(progress: SearchProgress) -> None:
+    progress.update(PREPARED)
+    members = tuple(complete(number) for number in range(100, 130))
+    for worker in (0, 1):
+        progress.update(event.TrialStarted(record=running(worker), worker=worker, resumed=False))
+    progress.update(event.FrontChanged(members=members))
+    lines = progress.lines()
+    assert lines[-1] == f"and {30 - ROWS} more"
+    assert max(map(len, (*lines, *progress.update(PREPARED).split("\n")))) <= 80
+    assert 3 + 2 + len(lines) <= 24
+
+
+def test_the_front_has_no_latency_column_without_latencies() -> None:
+    assert front_table([replace(complete(0), latency=None)]) == (
+        "trial  proxy_accuracy  params    MACs\n"
+        "-----  --------------  ------  ------\n"
+        "    0          50.0 %  45.2 k  1.20 M"
+    )
+
+
+def test_a_latency_from_a_disturbed_machine_is_marked() -> None:
+    disturbed = replace(latency(1.0), verdict="disturbed", reason="busy")
+    lines = front_table([complete(0), replace(complete(1), latency=disturbed)]).split("\n")
+    assert "1.00 (0.99–1.01) " in lines[2]
+    assert "1.00 (0.99–1.01)*" in lines[3]
+    assert lines[4] == "* taken on a disturbed machine"
+
+
+def test_an_accuracy_on_the_sealed_share_has_its_column() -> None:
+    tested = front_table([replace(complete(0), test_accuracy=0.48), complete(1)])
+    assert tested.split("\n")[0].split() == [
+        "trial", "latency,", "ms", "proxy_accuracy", "test", "params", "MACs",
+    ]  # fmt: skip
+    assert "48.0 %" in tested
+
+
+def test_on_a_pipe_every_event_is_a_line_on_stderr(
+    progress: SearchProgress, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with shown(progress, quiet=False) as listener:
+        listener(event.StageChanged(text="calibrating"))
+    assert capsys.readouterr() == ("", "calibrating\n")
+
+
+def test_a_program_that_reads_stderr_is_told_nothing(
+    progress: SearchProgress, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with shown(progress, quiet=True) as listener:
+        listener(event.StageChanged(text="calibrating"))
+    assert capsys.readouterr() == ("", "")
+    assert progress.stage == "calibrating"
+
+
+def test_an_escape_sequence_in_a_reason_does_not_reach_the_terminal(
+    progress: SearchProgress, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with shown(progress, quiet=False) as listener:
+        listener(event.StageChanged(text="\x1b[2J"))
+    assert "\x1b" not in capsys.readouterr().err

@@ -1,0 +1,96 @@
+"""``archbench search``: from the plan to the front, and everything that is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from archbench.cli import ending
+from archbench.cli.main import archbench
+from archbench.records.study import open_study
+from tests.cli.conftest import Run
+from tests.search import tiny
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with a tiny space, its images, and a cache of its own."""
+    folder = tmp_path_factory.mktemp("search")
+    images = tiny.write_images(folder / "images")
+    text = tiny.space_text(f"folder:{images}", trials=3)
+    (folder / "toy.yaml").write_text(text.replace("rungs: [1, 2]", "rungs: [12]"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ARCHBENCH_CACHE", str(folder / "cache"))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def study(folder: Path) -> Path:
+    """A study that was searched with --json."""
+    arguments = ["search", str(folder / "toy.yaml"), "--results", str(folder / "results"), "--json"]
+    assert ending.run(archbench, arguments) == 0
+    return folder / "results" / "toy"
+
+
+def test_a_dry_run_says_what_it_would_cost_and_keeps_nothing(run: Run, folder: Path) -> None:
+    file = str(folder / "toy.yaml")
+    results = folder / "none"
+    code, out, err = run("search", file, "--results", str(results), "--dry-run")
+    assert code == 0
+    lines = out.splitlines()
+    assert lines[0].startswith("toy: 216 candidates, ")
+    assert lines[1].startswith("one trial takes ")
+    assert lines[-1].startswith("3 trials on ")
+    assert err.endswith(f"next: archbench search {file} --results {results}\n")
+    assert not results.exists()
+
+
+def test_a_search_leaves_study_tables_and_report(study: Path) -> None:
+    found = open_study(study)
+    assert found.counts()["complete"] == 3
+    assert {"study.db", "trials.csv", "front.parquet"} <= {file.name for file in study.iterdir()}
+    assert (study / "report" / "report.html").is_file()
+
+
+def test_a_finished_study_can_be_given_more_trials(run: Run, folder: Path, study: Path) -> None:
+    code, out, err = run(
+        "search", str(study / "space.yaml"), "--name", "toy", "--results", str(study.parent),
+        "--resume", "--trials", "4",
+    )  # fmt: skip
+    assert code == 0
+    assert out.splitlines()[0] == "toy: 4 trials (4 complete)"
+    assert " trial 3: " in err
+    assert f"next: open {study}/report/report.html" in err
+
+
+def test_a_study_that_exists_is_refused_with_the_ways_on(
+    run: Run, folder: Path, study: Path
+) -> None:
+    code, out, err = run("search", str(folder / "toy.yaml"), "--results", str(study.parent))
+    assert (code, out) == (4, "")
+    assert "a study named toy exists already" in err
+    assert "--resume" in err
+    assert "--name toy-2" in err
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "told"),
+    [
+        (["--name", "../up"], 2, "--name: '../up' cannot name a study"),
+        (["--time", "soon"], 2, "'soon' is not a time such as 90s, 20m or 1h30m"),
+        (["--trials", "0"], 2, "invalid value for '--trials'"),
+        (["--sampler", "tp"], 2, "--sampler: unknown sampler 'tp'; did you mean tpe?"),
+        (["--set", "search.trails=3"], 2, "did you mean trials?"),
+        (["--resume", "--name", "other"], 4, "there is no study here to resume"),
+        (["--data", "folder:nowhere"], 3, "nowhere"),
+    ],
+)
+def test_what_cannot_be_searched_is_refused(
+    run: Run, folder: Path, options: list[str], code: int, told: str
+) -> None:
+    file, results = str(folder / "toy.yaml"), str(folder / "refused")
+    ended = run("search", file, "--results", results, *options)
+    assert (ended.code, ended.out) == (code, "")
+    assert told in ended.err
