@@ -1,0 +1,173 @@
+"""``archbench train``: what does one network reach when it is trained longer?"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from archbench.cli import console
+from archbench.cli.ending import parked
+from archbench.cli.option import command_line, json_option, results_option, set_option
+from archbench.errors import ArchbenchError, StorageError
+
+if TYPE_CHECKING:
+    from archbench.models import ArchSpec
+    from archbench.records.trial import CurvePoint
+    from archbench.train.weights import Weights
+
+SCHEMA = "archbench.training/1"
+
+
+@click.command()
+@click.argument("network")
+@click.option(
+    "--data",
+    required=True,
+    metavar="NAME",
+    help="What to train on: cluttered_digits, folder:PATH, cifar10:PATH.",
+)
+@click.option("--epochs", type=click.IntRange(min=1), default=30, show_default=True)
+@click.option(
+    "--resolution",
+    type=click.IntRange(min=8),
+    metavar="PIXELS",
+    help="Side of the images; the network's own by default.",
+)
+@click.option("--batch", type=click.IntRange(min=1), default=32, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
+@click.option("--download", is_flag=True, help="Allow the data to be fetched.")
+@click.option(
+    "--out",
+    metavar="FOLDER",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where the weights go; trained-NETWORK among the results by default.",
+)
+@click.option("--resume", is_flag=True, help="Go on with the training that the folder holds.")
+@set_option
+@results_option
+@json_option
+def command(
+    network: str,
+    data: str,
+    epochs: int,
+    resolution: int | None,
+    batch: int,
+    seed: int,
+    device: str,
+    download: bool,
+    out: Path | None,
+    resume: bool,
+    overrides: tuple[str, ...],
+    results: Path,
+    as_json: bool,
+) -> None:
+    """Train NETWORK with the loop of the search, and keep its weights.
+
+    NETWORK is a published name, a file as archbench models show prints it, or STUDY:TRIAL.
+    """
+    from archbench.cli.meter import meter
+    from archbench.cli.network import network as network_of
+    from archbench.evaluate import train_network
+
+    spec = network_of(network, overrides=overrides, results=results)
+    folder = out or results / f"trained-{_folder_name(spec)}"
+    _check_folder(folder, resume=resume)
+    with meter(quiet=as_json) as told:
+        try:
+            weights = train_network(
+                spec,
+                data=data,
+                epochs=epochs,
+                folder=folder,
+                resolution=resolution,
+                seed=seed,
+                device=device,
+                batch=batch,
+                download=download,
+                on_point=lambda point, path, sha256: told.say(_point(point, epochs=epochs)),
+                on_progress=lambda done, total: told("training, step", done, total),
+                on_note=told.say,
+                on_data=told,
+            )
+        except KeyboardInterrupt as stop:
+            raise _parked(stop, folder) from None
+    if as_json:
+        console.document(_document(spec, weights, data=data))
+        return
+    console.result(_text(spec, weights, data=data))
+    best = shlex.quote(str(weights.best))
+    console.next_step(f"use {best} (safetensors), or archbench profile {shlex.quote(network)}")
+
+
+def _folder_name(spec: ArchSpec) -> str:
+    """The network's name with what a folder's name should not have left out."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", spec.name).strip("-.") or spec.digest
+
+
+def _check_folder(folder: Path, *, resume: bool) -> None:
+    begun = (folder / "training.json").exists()
+    again = command_line(click.get_current_context(), without=("--resume",))
+    if begun and not resume:
+        raise StorageError(
+            "a training is here already",
+            place=str(folder),
+            help=f"go on with it: {again} --resume; or begin another with another --out",
+        )
+    if resume and not begun:
+        raise StorageError(
+            "there is no training here to resume", place=str(folder), help=f"begin it: {again}"
+        )
+
+
+def _parked(by: KeyboardInterrupt, folder: Path) -> ArchbenchError:
+    again = command_line(click.get_current_context(), without=("--resume",))
+    return parked(
+        by,
+        "the training is parked at its last epoch",
+        place=str(folder),
+        help=f"resume it with: {again} --resume",
+    )
+
+
+def _point(point: CurvePoint, *, epochs: int) -> str:
+    from archbench.report import number
+
+    took = number.duration(point.seconds)
+    return (
+        f"epoch {point.epoch} of {epochs}: {number.percent(point.accuracy)} of the validation "
+        f"images, loss {point.loss:.3f}, {took}"
+    )
+
+
+def _text(spec: ArchSpec, weights: Weights, *, data: str) -> str:
+    from archbench.report import number
+
+    last = weights.points[-1]
+    best = max(weights.points, key=lambda point: point.accuracy)
+    return (
+        f"{spec.name} on {data}: validation accuracy {number.percent(last.accuracy)} after "
+        f"{last.epoch} epochs; best {number.percent(best.accuracy)} after {best.epoch}\n"
+        f"written:\n  {weights.best}\n  {weights.last}"
+    )
+
+
+def _document(spec: ArchSpec, weights: Weights, *, data: str) -> dict[str, Any]:
+    best = max(weights.points, key=lambda point: point.accuracy)
+    return {
+        "schema": SCHEMA,
+        "network": spec.name,
+        "digest": spec.digest,
+        "data": data,
+        "accuracy": weights.points[-1].accuracy,
+        "best_accuracy": best.accuracy,
+        "best_epoch": best.epoch,
+        "curve": [asdict(point) for point in weights.points],
+        "files": {"best": str(weights.best), "last": str(weights.last)},
+        "spec": spec.to_document(),
+    }

@@ -1,0 +1,124 @@
+"""``archbench train``: one network, trained longer, with weights to take away."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from safetensors import safe_open
+
+from archbench.cli.ending import Terminated
+from tests.cli.conftest import Run
+from tests.search import tiny
+
+NETWORK = """\
+name: toy
+resolution: 16
+num_classes: 7
+stages:
+  - embed: {kind: conv, kernel: 4, stride: 4, padding: 0, norm: batch}
+    block: {kind: levit, num_heads: 2, key_dim: 8, attention_ratio: 1, mlp_ratio: 1}
+    dim: 16
+    depth: 1
+    position: bias
+head: {pool: mean, norm: batch, num_classifiers: 1}
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with a tiny network, its images, and a cache of its own."""
+    folder = tmp_path_factory.mktemp("train")
+    tiny.write_images(folder / "images")
+    (folder / "toy.yaml").write_text(NETWORK)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ARCHBENCH_CACHE", str(folder / "cache"))
+        yield folder
+
+
+def arguments(folder: Path, out: Path, *options: str) -> list[str]:
+    data = f"folder:{folder / 'images'}"
+    return ["train", str(folder / "toy.yaml"), "--data", data, "--out", str(out), *options]
+
+
+def test_a_training_ends_with_weights_that_hold_their_network(
+    run: Run, folder: Path, tmp_path: Path
+) -> None:
+    code, out, err = run(*arguments(folder, tmp_path / "out", "--epochs", "2"))
+    assert code == 0
+    best, last = (tmp_path / "out" / f"{name}.safetensors" for name in ("best", "last"))
+    assert out.startswith(f"toy on folder:{folder / 'images'}: validation accuracy ")
+    assert out.endswith(f"written:\n  {best}\n  {last}\n")
+    assert "epoch 2 of 2: " in err
+    assert err.endswith(f"or archbench profile {folder / 'toy.yaml'}\n")
+    with safe_open(last, framework="numpy") as weights:
+        assert "stages.0.embed" in " ".join(weights.keys())
+
+
+def test_a_training_as_json_has_its_curve(run: Run, folder: Path, tmp_path: Path) -> None:
+    ended = run(*arguments(folder, tmp_path / "out", "--epochs", "2", "--json"))
+    document = json.loads(ended.out)
+    assert (ended.code, ended.err) == (0, "")
+    assert document["schema"] == "archbench.training/1"
+    assert [point["epoch"] for point in document["curve"]] == [1, 2]
+    assert document["accuracy"] == document["curve"][-1]["accuracy"]
+
+
+def test_a_training_that_was_begun_is_not_begun_again(
+    run: Run, folder: Path, tmp_path: Path
+) -> None:
+    words = arguments(folder, tmp_path / "out", "--epochs", "1")
+    assert run(*words).code == 0
+    ended = run(*words)
+    assert ended.code == 4
+    assert "a training is here already; go on with it: archbench train " in ended.err
+    assert run(*words, "--resume").code == 0
+
+
+def test_nothing_to_resume_is_said(run: Run, folder: Path, tmp_path: Path) -> None:
+    ended = run(*arguments(folder, tmp_path / "out", "--resume"))
+    assert ended.code == 4
+    assert "there is no training here to resume; begin it: archbench train " in ended.err
+    assert "--resume" not in ended.err.split("begin it: ")[1]
+
+
+@pytest.mark.parametrize(("by", "code"), [(KeyboardInterrupt, 130), (Terminated, 143)])
+def test_an_interrupted_training_says_how_it_goes_on(
+    run: Run,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    by: type[BaseException],
+    code: int,
+) -> None:
+    from archbench.cli import console
+
+    def interrupt(text: str) -> None:
+        raise by
+
+    words = arguments(folder, tmp_path / "out", "--epochs", "2")
+    with monkeypatch.context() as patch:
+        patch.setattr(console, "note", interrupt)  # the person's Ctrl-C at the first line
+        ended = run(*words)
+    assert ended.code == code
+    assert ended.err.endswith(f"resume it with: archbench {' '.join(words)} --resume\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (["train", "levit_128s"], 2, "missing option '--data'"),
+        (["train", "levit_128z", "--data", "cluttered_digits"], 2, "unknown network"),
+        (["train", "levit_128s", "--data", "cluttered_digit"], 2, "cluttered_digits"),
+        (["train", "levit_128s", "--data", "folder:nowhere"], 3, "nowhere"),
+        (["train", "levit_128s", "--data", "x", "--epochs", "0"], 2, "'--epochs'"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused(
+    run: Run, tmp_path: Path, words: list[str], code: int, told: str
+) -> None:
+    ended = run(*words, "--out", str(tmp_path / "out"))
+    assert (ended.code, ended.out) == (code, "")
+    assert told in ended.err
