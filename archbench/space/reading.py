@@ -80,7 +80,6 @@ def read_space(
             if str(path) in written and is_choice(node):
                 written[str(path)] = (key, node)
             else:
-                written.pop(str(path), None)
                 fixed.append((path, node))
     return Reading(
         name=name or _name(members, source),

@@ -139,6 +139,40 @@ def test_a_stride_without_effect_is_no_choice(make):
     assert set(digests(space)) == all_networks(space)
 
 
+def test_a_stride_that_the_base_does_not_use_is_never_active():
+    text = NETWORK.replace("head_dim: 16,", "head_dim: 16, projection: linear,")
+    space = SearchSpace.parse(text + "axes:\n  stages[0].block.kv_stride: [1, 2]", source="s.yaml")
+    assert space.size() == 1
+    assert space.choose(first) == {}
+
+
+def test_where_a_part_is_not_chosen_the_base_has_its_fields(make):
+    space = make(
+        "axes:\n  stages[0].dim: [32, 64]\n  stages[1].block.attention_ratio: [2, 4]\n"
+        "  stages[1].block:\n    values: [{kind: levit}, {kind: cvt, head_dim: 16}]\n"
+        "    when: stages[0].dim == 32"
+    )
+    assert space.size() == (2 + 1) + 2
+    assert len(set(digests(space))) == 5
+
+
+LAYERED = NETWORK.replace("    depth: 2\n", "    depth: 2\n    layers: {1: {attention_ratio: 4}}\n")
+
+
+def test_layers_of_the_base_are_cut_to_the_depth():
+    space = SearchSpace.parse(LAYERED + "axes:\n  stages[1].depth: [1, 2]", source="s.yaml")
+    assert "layers" in space.document({"stages[1].depth": 1})["stages"][1]
+    assert not space.document({"stages[1].depth": 0})["stages"][1]["layers"]
+
+
+def test_layers_of_the_base_go_with_the_block_that_is_replaced():
+    axes = "axes:\n  stages[1].block: [{kind: levit, attention_ratio: 1}, {kind: cvt, head_dim: 8}]"
+    space = SearchSpace.parse(LAYERED + axes, source="s.yaml")
+    blocks = [space.decode(choices).stages[1].blocks() for choices in space.enumerate()]
+    assert [block.kind for block in blocks[1]] == ["cvt", "cvt"]
+    assert [block.attention_ratio for block in blocks[0]] == [1, 1]
+
+
 def test_a_shared_stride_counts_where_any_part_uses_it(make):
     space = make(
         "axes:\n  stages[1].block: [{kind: levit}, {kind: cvt, head_dim: 16}]\n"
@@ -277,7 +311,10 @@ def test_decode_gives_a_spec_with_the_name_of_the_space(make):
 
 
 def test_decoding_leaves_the_base_as_it_is(make):
-    space = make("axes:\n  stages[each].dim: [32, 64]\n  stages[1].layers[each].mlp_ratio: [1, 4]")
+    space = make(
+        "axes:\n  stages[each].dim: [96, 128]\n  stages[1].layers[each].mlp_ratio: [1, 4]\n"
+        "  stages[0].block.kv_stride: [1, 4]\n  head.norm: [layer, none]"
+    )
     before = repr(space.base)
     space.decode(space.sample(random.Random(0)))
     assert repr(space.base) == before
