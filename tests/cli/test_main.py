@@ -1,0 +1,84 @@
+"""The command line as a whole: quick to start, complete in its help."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from archbench.cli import ending
+from archbench.cli.main import REGISTRY, archbench
+
+HEAVY = (
+    "fvcore", "matplotlib", "moocore", "optuna", "pandas", "pyarrow", "rich", "scipy", "sklearn",
+    "timm", "torch", "torchvision", "transformers", "yaml",
+)  # fmt: skip
+
+
+def modules_after(code: str) -> set[str]:
+    """Top-level modules that a fresh interpreter has imported after running the code."""
+    shown = "import sys; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\n{shown}"], capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.split("\n")[-2].split())
+
+
+HELP = """
+from archbench.cli.main import archbench
+archbench.main({arguments!r}, prog_name="archbench", standalone_mode=False)
+"""
+
+
+@pytest.mark.parametrize("command", [None, *REGISTRY.names])
+def test_help_imports_nothing_heavy(command: str | None) -> None:
+    arguments = [command, "--help"] if command else ["--help"]
+    assert modules_after(HELP.format(arguments=arguments)).isdisjoint(HEAVY)
+
+
+def test_importing_archbench_imports_nothing_heavy() -> None:
+    assert modules_after("import archbench").isdisjoint({*HEAVY, "click"})
+
+
+def test_help_lists_every_command_with_its_purpose() -> None:
+    text = CliRunner().invoke(archbench, ["--help"]).output
+    commands = text.split("Commands:\n")[1].split("\n\n")[0].splitlines()
+    assert [line.split()[0] for line in commands] == list(REGISTRY.names)
+    assert all(len(line.split()) > 2 for line in commands)
+    assert max(len(line) for line in text.splitlines()) <= 80
+
+
+@pytest.mark.parametrize("command", REGISTRY.names)
+def test_every_command_offers_json(command: str) -> None:
+    import click
+
+    found = REGISTRY.load(command).command
+    leaves = list(found.commands.values()) if isinstance(found, click.Group) else [found]
+    for leaf in leaves:
+        assert "--json" in [option for parameter in leaf.params for option in parameter.opts]
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    assert CliRunner().invoke(archbench, ["--version"]).output == "archbench 0.1.0\n"
+
+
+def test_a_misspelt_command_names_its_neighbour(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ending.run(archbench, ["serch", "quickstart"]) == 2
+    assert capsys.readouterr().err == (
+        "error: archbench: unknown command 'serch'; did you mean search? known: search, "
+        "models, profile, report, space, train\n"
+    )
+
+
+def test_a_reader_that_left_early_is_no_error() -> None:
+    script = Path(sys.executable).with_name("archbench")
+    done = subprocess.run(
+        ["bash", "-c", f"{script} models --json | true; echo ${{PIPESTATUS[0]}}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (done.stdout, done.stderr) == ("0\n", "")
