@@ -48,24 +48,25 @@ def test_only_weights_of_linears_and_convolutions_decay() -> None:
     assert len(decayed["params"]) + len(others["params"]) == len(names)
 
 
-def test_step_is_adamw_on_the_mean_loss_of_all_logits() -> None:
-    recipe = Recipe(clip=0.5)
-    images, labels = _batch()
+def test_steps_are_adamw_on_the_mean_loss_of_all_logits() -> None:
+    recipe = Recipe(clip=0.1)
     network, expected = tiny_network(dropout=0.0), tiny_network(dropout=0.0)
-    loss, norm = _trainer(network, recipe=recipe).step(images, labels, share=0.5)
-
-    first, second = expected(images)
-    reference = 0.5 * sum(
-        F.cross_entropy(logits, labels, label_smoothing=0.05) for logits in (first, second)
-    )
-    reference.backward()
-    reference_norm = nn.utils.clip_grad_norm_(expected.parameters(), 0.5)
-    optimizer = torch.optim.AdamW(
-        parameter_groups(expected, weight_decay=0.05), lr=0.5 * recipe.learning_rate(WIDTH)
-    )
-    optimizer.step()
-    assert float(loss) == pytest.approx(reference.item())
-    assert float(norm) == pytest.approx(float(reference_norm))
+    trainer = _trainer(network, recipe=recipe)
+    optimizer = torch.optim.AdamW(parameter_groups(expected, weight_decay=0.05))
+    for size, share in ((8, 0.5), (4, 1.0), (6, 0.3)):
+        images, labels = _batch(size)
+        loss, norm = trainer.step(images, labels, share=share)
+        losses = [F.cross_entropy(o, labels, label_smoothing=0.05) for o in expected(images)]
+        optimizer.zero_grad()
+        reference = (losses[0] + losses[1]) / 2
+        reference.backward()
+        reference_norm = nn.utils.clip_grad_norm_(expected.parameters(), 0.1)
+        for group in optimizer.param_groups:
+            group["lr"] = share * recipe.learning_rate(WIDTH)
+        optimizer.step()
+        assert float(loss) == pytest.approx(reference.item())
+        assert float(norm) == pytest.approx(float(reference_norm))
+        assert norm > 0.1  # or nothing was clipped
     for name, parameter in expected.named_parameters():
         torch.testing.assert_close(network.get_parameter(name), parameter, msg=name)
 

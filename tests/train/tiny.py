@@ -49,7 +49,7 @@ class TinyHybrid(nn.Module):
         self.class_token = nn.Parameter(torch.zeros(1, 1, WIDTH))
         self.position = nn.Parameter(0.02 * torch.randn(1, 17, WIDTH))
         self.norm = nn.LayerNorm(WIDTH)
-        self.qkv = nn.Linear(WIDTH, 3 * WIDTH)
+        self.qkv = nn.Linear(WIDTH, 3 * WIDTH, bias=False)  # a key bias has no gradient but noise
         self.dropout = nn.Dropout(dropout)
         self.heads = nn.ModuleList(nn.Linear(WIDTH, num_classes) for _ in range(2))
 
