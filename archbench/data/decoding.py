@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 ORIENTATION = 0x0112  # EXIF tag
 TURNED = {
@@ -59,6 +59,8 @@ def decoded(content: bytes, *, resolution: int) -> np.ndarray:
             image.draft("RGB", (2 * resolution, 2 * resolution))
             orientation = image.getexif().get(ORIENTATION)
             square = _square(_rgb(image), resolution)
+    except UnidentifiedImageError as error:
+        raise UnreadableError("not an image of a known format") from error
     except BROKEN as error:
         raise UnreadableError(" ".join(str(error).split()) or type(error).__name__) from error
     if orientation in TURNED:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from archbench.data.decoding import UnreadableError, decoded, without_decoder_warnings
-from archbench.data.source import Progress, Share, Sink
+from archbench.data.source import SHARES, Progress, Share, Sink
 from archbench.data.tree import shown
 
 # the shares that must stay clean come first: an image that is in one of them is left out later
@@ -81,10 +81,10 @@ def gather(
                     labels = np.array([file.item.label for file in kept])
                     sink.add(share, np.stack([file.image for file in kept]), labels)
                     counts.update(labels.tolist())
+                if share != "train":
                     here |= {file.sha256: file.item.path for file in kept}
                 done += len(block)
-            if share != "train":
-                sealed |= here
+            sealed |= here
     progress("decoding images", total, total)
     return found
 
@@ -123,12 +123,9 @@ def _blocks(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
 
 def notes(found: Gathered, *, class_names: Sequence[str], root: Path) -> tuple[str, ...]:
     """What a person should know of the files: counts, those that were left out, small shares."""
-    lines = [
-        f"{share}: {_counted(found.counts[share], class_names)}"
-        for share in ("train", "validation", "test")
-    ]
+    lines = [f"{share}: {_counted(found.counts[share], class_names)}" for share in SHARES]
     if broken := found.unreadable:
-        listed = [f"{_name(path, root)} ({reason})" for path, reason in broken]
+        listed = [f"{_name(path, root)} ({shown(reason)})" for path, reason in broken]
         lines.append(f"left out, unreadable: {_listed(listed)}")
     for share in ("train", "validation"):
         same = [

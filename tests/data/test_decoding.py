@@ -84,7 +84,7 @@ def test_fractions_without_a_range_are_refused() -> None:
 
 def test_postscript_is_not_run() -> None:
     content = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n"
-    with pytest.raises(UnreadableError, match="cannot identify image file"):
+    with pytest.raises(UnreadableError, match="not an image of a known format"):
         decoded(content, resolution=8)
 
 

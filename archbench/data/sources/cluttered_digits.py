@@ -277,14 +277,20 @@ def _texture(N: int, chroma: float, resolution: int, rng: np.random.Generator) -
     """Value noise of three octaves and one grating, of mean 0 and variance 1, (N, 3, R, R)."""
     texture = np.zeros((N, 4, resolution, resolution))  # grey, then what the channels add
     for cells in (3, 6, 12):
-        lattice = torch.from_numpy(rng.uniform(-1, 1, (N, 4, cells + 1, cells + 1)))
-        size = (resolution, resolution)
-        texture += F.interpolate(lattice, size, mode="bilinear", align_corners=True).numpy()
+        lattice = rng.uniform(-1, 1, (N, 4, cells + 1, cells + 1))
+        stretch = _stretch(cells, resolution)
+        texture += stretch @ lattice @ stretch.T
     texture[:, :1] += _grating(N, resolution, rng)
     texture -= texture.mean(axis=(2, 3), keepdims=True)
     texture /= texture.std(axis=(2, 3), keepdims=True)
     mixed: np.ndarray = math.sqrt(1 - chroma) * texture[:, :1] + math.sqrt(chroma) * texture[:, 1:]
     return mixed
+
+
+def _stretch(cells: int, resolution: int) -> np.ndarray:
+    """What interpolates a lattice linearly from its first point to its last, (R, cells + 1)."""
+    position = np.linspace(0, cells, resolution)
+    return np.maximum(0.0, 1.0 - np.abs(position[:, None] - np.arange(cells + 1)))
 
 
 def _grating(N: int, resolution: int, rng: np.random.Generator) -> np.ndarray:
