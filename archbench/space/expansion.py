@@ -63,6 +63,7 @@ def expand_axes(
     for path, node in inner:
         targets = _targets(path, variants, node.place)
         others = [left for axis in others if (left := _without(axis, targets)) is not None]
+        _check_layers(targets, others, node)
         chosen = [target for target in targets if _covered(target, parts)]
         for target in targets:
             if target not in chosen:
@@ -239,6 +240,17 @@ def _single(name: str, targets: tuple[Path, ...], node: Node) -> Axis:
         place=node.place,
         value_places=(node.place,),
     )
+
+
+def _check_layers(targets: Sequence[Path], axes: Sequence[Axis], node: Node) -> None:
+    """Refuses to fix a block's field where axes choose it layer by layer: it would do nothing."""
+    fixed = {slot(target) for target in targets}
+    for axis in axes:
+        for target in axis.targets:
+            place = slot(target)
+            if place[0] == "layer" and ("field", place[1], "block", place[3]) in fixed:
+                layers = f"stages[{place[1]}].layers[all].{place[3]}"
+                node.fail(f"{axis.name} chooses it for a layer", help=f"set {layers}")
 
 
 def _check_conflicts(axes: Sequence[Axis]) -> None:

@@ -307,6 +307,14 @@ def test_a_setting_that_cannot_be_is_refused(make, override, message):
         make(AXES, overrides=[override])
 
 
+def test_a_block_is_not_fixed_where_its_layers_choose(make):
+    axes = "axes:\n  stages[1].layers[each].mlp_ratio: [1, 2]"
+    with pytest.raises(SpaceError, match=r"layers\[0\].mlp_ratio chooses it .* set stages\[1\].la"):
+        make(axes, overrides=["stages[1].block.mlp_ratio=2"])
+    space = make(axes, overrides=["stages[1].layers[all].mlp_ratio=1"])
+    assert [block.mlp_ratio for block in space.decode({}).stages[1].blocks()] == [1, 1]
+
+
 def test_settings_need_a_file_that_can_be_continued():
     text = "{base: cvt_13}"
     with pytest.raises(SpaceError, match="cannot be written at the end of this file"):
