@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
-import platform
 import shlex
 import signal
-import tempfile
 import threading
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -125,9 +121,15 @@ def _sentence(message: str) -> str:
 
 def _bug(error: Exception, arguments: Sequence[str]) -> ArchbenchError:
     """What to say of an exception that nobody foresaw; its trace is kept in a file."""
+    import platform
+    import tempfile
+    import traceback
+
+    import archbench
+
     handle, name = tempfile.mkstemp(prefix="archbench-error-", suffix=".txt")
     lines = [
-        f"archbench {importlib.metadata.version('archbench')}",
+        f"archbench {archbench.__version__}",
         f"{platform.python_implementation()} {platform.python_version()} on {platform.platform()}",
         f"archbench {shlex.join(arguments)}",
         "",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import sys
 from collections.abc import Sequence
 
@@ -45,7 +44,9 @@ class CommandFolder(click.Group):
 
 def _print_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     if value and not ctx.resilient_parsing:
-        click.echo(f"archbench {importlib.metadata.version('archbench')}")
+        import archbench as package
+
+        click.echo(f"archbench {package.__version__}")
         ctx.exit()
 
 
