@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from typing import Any, Literal, cast
 
 from archbench.errors import ArchbenchError, SpecError, unknown_name
@@ -174,6 +174,7 @@ class ArchSpec:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+@cache
 def part_fields(role: Role, kind: str) -> frozenset[str]:
     """The fields that may be set on an embed or block of a kind.
 
