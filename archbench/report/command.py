@@ -50,10 +50,11 @@ def commands(summary: Summary) -> Markup:
 
 
 def again_command(summary: Summary) -> str:
-    """The command that makes the same study under another name; later options win."""
+    """The command that makes the same study under another name, with the seed said."""
     seed = summary.header.get("seed")
-    with_seed = "" if seed is None else f" --seed {seed}"
-    return f"{_begun(summary)}{with_seed} --name {shlex.quote(f'{summary.name}-again')}"
+    words = _without(_begun(summary), ("--name", "--seed") if seed is not None else ("--name",))
+    words += [] if seed is None else ["--seed", str(seed)]
+    return shlex.join([*words, "--name", f"{summary.name}-again"])
 
 
 def resume_command(summary: Summary) -> str:
@@ -77,12 +78,21 @@ def code(text: str) -> Markup:
     return html('<div class="code"><pre>{}</pre></div>', text)
 
 
-def _begun(summary: Summary) -> str:
+def _begun(summary: Summary) -> list[str]:
+    """The words of the command that began the study; one that is no shell line is one word."""
     command = summary.header.get("command")
-    if isinstance(command, str) and command:
-        return command
-    space = shlex.quote(str(summary.header.get("space_name") or "SPACE"))
-    return f"archbench search {space}"
+    if not isinstance(command, str) or not command:
+        return ["archbench", "search", str(summary.header.get("space_name") or "SPACE")]
+    try:
+        return shlex.split(command)
+    except ValueError:
+        return [command]
+
+
+def _without(words: list[str], options: tuple[str, ...]) -> list[str]:
+    """The words without these options and the value behind each."""
+    pairs = zip(["", *words], words, strict=False)
+    return [word for before, word in pairs if word not in options and before not in options]
 
 
 def _place(summary: Summary) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from archbench.records.trial import TrialRecord
 from archbench.report.command import code, train_command
-from archbench.report.document import to_flow, to_yaml
+from archbench.report.document import to_words, to_yaml
 from archbench.report.markup import Markup, html
 from archbench.report.number import exact, percent, with_interval
 from archbench.report.summary import Summary
@@ -52,7 +52,7 @@ def _facts(record: TrialRecord) -> Markup:
         ("digest", record.digest),
     ]
     chosen = [
-        html("<dt><code>{}</code></dt><dd>{}</dd>", axis, to_flow(value))
+        html("<dt><code>{}</code></dt><dd>{}</dd>", axis, to_words(value))
         for axis, value in record.choices.items()
     ]
     return html(

@@ -41,6 +41,11 @@ def to_flow(value: Any) -> str:
     return _scalar(value)
 
 
+def to_words(value: Any) -> str:
+    """The value on one line for a person: text as it is, all else in flow style."""
+    return value if isinstance(value, str) else to_flow(value)
+
+
 def _mapping_lines(document: Mapping[Any, Any]) -> list[str]:
     lines = []
     for key, value in document.items():

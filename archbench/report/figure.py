@@ -31,7 +31,7 @@ PALETTE = {
 }
 _FONT = "DejaVu Sans"  # comes with matplotlib, so that every machine draws the same
 _STYLE: dict[Any, Any] = {
-    "font.family": [_FONT],
+    "font.family": [_FONT, "sans-serif"],  # the second for a reader of the SVG without the first
     "text.color": PALETTE["ink"],
     "text.usetex": False,
     "axes.edgecolor": PALETTE["muted"],

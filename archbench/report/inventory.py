@@ -9,7 +9,7 @@ from typing import Any
 
 from archbench.records.trial import TrialRecord
 from archbench.report.command import code
-from archbench.report.document import to_flow
+from archbench.report.document import to_flow, to_words
 from archbench.report.markup import Markup, html, one_line
 from archbench.report.number import exact, percent
 from archbench.report.summary import Summary, number, part
@@ -126,7 +126,7 @@ def _tally(records: Iterable[TrialRecord]) -> dict[str, Counter[str]]:
     tally: dict[str, Counter[str]] = {}
     for record in records:
         for axis, value in record.choices.items():
-            tally.setdefault(axis, Counter())[to_flow(value)] += 1
+            tally.setdefault(axis, Counter())[to_words(value)] += 1
     return tally
 
 

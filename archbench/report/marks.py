@@ -31,11 +31,11 @@ def by_mark(points: Sequence[Point]) -> dict[str, list[Point]]:
 
 def scale_shares(axes: Axes, window: Window) -> None:
     """Let the vertical axis show a window of accuracies in percent."""
-    from matplotlib.ticker import PercentFormatter
+    from matplotlib.ticker import FuncFormatter
 
     axes.set_ylim(window.low, window.high)
     axes.set_yticks([value for value in axes.get_yticks() if -1e-9 <= value <= 1 + 1e-9])
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g} %"))
     axes.set_ylim(window.low, window.high)
     axes.set_ylabel("proxy accuracy")
 
@@ -142,16 +142,20 @@ def _draw_front(axes: Axes, front: Sequence[Point], end: float, *, is_linked: bo
 def _draw_bars(
     axes: Axes, points: Sequence[Point], colour: str, *, width: float, alpha: float
 ) -> None:
+    """The 95 % intervals of both numbers, with caps that set them off from the step line."""
     for point in points:
-        if point.accuracy is None:
-            continue
+        bars: list[tuple[tuple[float, float], tuple[float, float], str]] = []
         if point.interval:
-            axes.plot(
-                point.interval, [point.accuracy] * 2, color=colour, lw=width, alpha=alpha, zorder=5
-            )
+            bars.append((point.interval, (point.height, point.height), "|"))
         if point.error:
-            ends = [point.accuracy - 1.96 * point.error, point.accuracy + 1.96 * point.error]
-            axes.plot([point.cost] * 2, ends, color=colour, lw=width, alpha=alpha, zorder=5)
+            half = 1.96 * point.error
+            ends = (point.height - half, point.height + half)
+            bars.append(((point.cost, point.cost), ends, "_"))
+        for x, y, cap in bars:
+            axes.plot(
+                x, y, color=colour, lw=width, alpha=alpha, zorder=5, marker=cap,
+                markersize=4 * width, markeredgewidth=width,
+            )  # fmt: skip
 
 
 def _scatter(

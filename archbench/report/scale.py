@@ -72,7 +72,8 @@ def accuracy_window(summary: Summary) -> Window:
     shares = []
     for point in summary.points:
         if point.accuracy is not None:
-            error = 1.96 * (point.error or 0) if point.kind == "front" else 0
+            has_bar = point.kind in ("front", "dominated")
+            error = 1.96 * (point.error or 0) if has_bar else 0
             shares += [point.accuracy - error, point.accuracy + error]
     return share_window(finite(shares), chance=summary.chance)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -167,6 +168,12 @@ def test_a_hostile_name_is_only_text_in_the_svg(payload: str) -> None:
         if name.split("}")[-1].startswith(("href", "on"))
     ]
     assert all(target.startswith("#") for target in targets)
+
+
+def test_text_stays_readable_where_the_font_is_missing(figure: Figure) -> None:
+    families = re.findall(r"font-family: ([^;\"]*)", svg_text(figure))
+    assert families
+    assert all(family.endswith("sans-serif") for family in families)
 
 
 def test_characters_that_the_font_lacks_are_replaced() -> None:
