@@ -152,7 +152,8 @@ def _text(spec: ArchSpec, weights: Weights, *, data: str) -> str:
     best = max(weights.points, key=lambda point: point.accuracy)
     return (
         f"{spec.name} on {data}: validation accuracy {number.percent(last.accuracy)} after "
-        f"{last.epoch} epochs; best {number.percent(best.accuracy)} after {best.epoch}\n"
+        f"{last.epoch} epoch{'s' if last.epoch > 1 else ''}; "
+        f"best {number.percent(best.accuracy)} after {best.epoch}\n"
         f"written:\n  {weights.best}\n  {weights.last}"
     )
 
