@@ -13,7 +13,7 @@ from pathlib import Path
 
 from archbench.data.dataset import DataSet
 from archbench.data.entry import FORMAT, DamagedError, Entry, EntryWriter, read_entry, storing
-from archbench.data.source import Request, Source
+from archbench.data.source import Request, Source, reading
 from archbench.errors import StorageError
 
 
@@ -23,12 +23,12 @@ def cache_folder(environment: Mapping[str, str] = os.environ) -> Path:
     Raises:
         StorageError: No variable says where, and there is no home.
     """
-    if named := environment.get("ARCHBENCH_CACHE"):
-        return Path(named).expanduser()
     shared = Path(environment.get("XDG_CACHE_HOME", ""))
-    if shared.is_absolute():  # as the XDG specification asks
-        return shared / "archbench"
     try:
+        if named := environment.get("ARCHBENCH_CACHE"):
+            return Path(named).expanduser()
+        if shared.is_absolute():  # as the XDG specification asks
+            return shared / "archbench"
         return Path.home() / ".cache" / "archbench"
     except RuntimeError as error:
         raise StorageError(
@@ -50,6 +50,7 @@ def cached(source: Source, *, kind: str, request: Request, folder: Path) -> Data
         folder: The cache folder; made if it is not there.
 
     Raises:
+        MissingError: The source cannot be read.
         StorageError: The cache cannot be read or written.
     """
     path = folder / "data" / f"{kind}-{request.resolution}px-{_key(source, kind)}.images"
@@ -113,26 +114,29 @@ def _locked(path: Path, request: Request) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = path.with_suffix(".lock").open("wb")
     with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            request.progress("waiting for another process that prepares the same data", 0, 1)
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with storing(str(path)):
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                request.progress("waiting for another process that prepares the same data", 0, 1)
+                fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 def _make(source: Source, request: Request, path: Path) -> None:
     """Write a file beside its place and move it there, so that no half of it is ever seen."""
-    for left in path.parent.glob(f".{path.name}.*"):  # by a process that was killed
-        left.unlink(missing_ok=True)
     with storing(str(path)):
+        for left in path.parent.glob(f".{path.name}.*"):  # by a process that was killed
+            left.unlink(missing_ok=True)
         number, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(number, "wb", buffering=0) as file:
             writer = EntryWriter(
                 file=file, name=request.name, place=str(path), resolution=request.resolution
             )
-            writer.finish(source.make(writer))
+            with reading(request):
+                facts = source.make(writer)
+            writer.finish(facts)
             with storing(str(path)):
                 os.fsync(file.fileno())
         with storing(str(path)):

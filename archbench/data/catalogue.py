@@ -7,7 +7,7 @@ from pathlib import Path
 from archbench.data import SOURCES
 from archbench.data.cache import cache_folder, cached
 from archbench.data.dataset import DataSet
-from archbench.data.source import Progress, Request, Source
+from archbench.data.source import Progress, Request, Source, reading
 from archbench.errors import UsageError
 
 SMALLEST_RESOLUTION = 8
@@ -36,7 +36,7 @@ def load(
 
     Raises:
         UsageError: The name, the resolution or the seed cannot be taken.
-        MissingError: The data is not there.
+        MissingError: The data is not there, or cannot be read.
         DataError: The data is there, but cannot be learnt from.
         StorageError: The cache cannot be written.
     """
@@ -58,7 +58,8 @@ def load(
         download=download,
         progress=progress or _unheard,
     )
-    source: Source = module.source(request)
+    with reading(request):
+        source: Source = module.source(request)
     return cached(source, kind=kind, request=request, folder=cache or cache_folder())
 
 

@@ -50,7 +50,7 @@ def fingerprints(root: Path) -> dict[str, Any]:
 
     Raises:
         DataError: There are no class folders in one of them, or not the same ones in both.
-        MissingError: One cannot be listed.
+        OSError: One cannot be listed.
     """
     found = {name: tree(root / name) for name in ("train", "val")}
     for name, images in found.items():

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from archbench.errors import UsageError
+from archbench.errors import MissingError, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,7 +54,7 @@ class Request:
                 place=self.name,
                 help=f"say {self.name.rstrip(':')}:PATH",
             )
-        return Path(self.argument).expanduser()
+        return Path(os.path.expanduser(self.argument))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,3 +99,20 @@ class Source:
 
     settings: Mapping[str, Any]
     make: Callable[[Sink], Facts]
+
+
+@contextmanager
+def reading(request: Request) -> Iterator[None]:
+    """Turns a failure to read what is asked into one plain message.
+
+    Raises:
+        MissingError: A file or folder cannot be read, for example for want of permission.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise MissingError(
+            f"it cannot be read ({error.strerror or error})",
+            place=str(error.filename or request.name),
+            help="see to its permissions and its disk",
+        ) from error

@@ -8,8 +8,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from archbench.errors import MissingError
-
 # as torchvision.datasets.ImageFolder takes them
 SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 
@@ -37,35 +35,8 @@ def tree(root: Path) -> Tree:
     """The images below a folder, found by their suffix; no image is opened.
 
     Raises:
-        MissingError: A folder cannot be listed.
+        OSError: A folder cannot be listed.
     """
-    try:
-        return _tree(root)
-    except OSError as error:
-        raise MissingError(
-            f"the folder cannot be listed ({error.strerror or error})",
-            place=str(error.filename or root),
-            help="see to its permissions",
-        ) from error
-
-
-def is_image(name: str) -> bool:
-    """Whether a file is an image, going by its suffix."""
-    return name.lower().endswith(SUFFIXES)
-
-
-def has_class_folders(folder: Path) -> bool:
-    """Whether there is any folder in a folder, so that it may be one of class folders."""
-    return folder.is_dir() and any(entry.is_dir() for entry in _entries(folder))
-
-
-def shown(name: str) -> str:
-    """A name that can be printed and written as UTF-8, whatever the file system holds."""
-    text = os.fsencode(name).decode("utf-8", "backslashreplace")
-    return text if text.isprintable() else repr(text)[1:-1]
-
-
-def _tree(root: Path) -> Tree:
     classes: dict[str, tuple[Path, ...]] = {}
     marks = hashlib.sha256()
     num_loose = num_others = 0
@@ -88,6 +59,22 @@ def _tree(root: Path) -> Tree:
         num_others=num_others,
         fingerprint=marks.hexdigest(),
     )
+
+
+def is_image(name: str) -> bool:
+    """Whether a file is an image, going by its suffix."""
+    return name.lower().endswith(SUFFIXES)
+
+
+def has_class_folders(folder: Path) -> bool:
+    """Whether there is any folder in a folder, so that it may be one of class folders."""
+    return folder.is_dir() and any(entry.is_dir() for entry in _entries(folder))
+
+
+def shown(name: str) -> str:
+    """A name that can be printed and written as UTF-8, whatever the file system holds."""
+    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    return text if text.isprintable() else repr(text)[1:-1]
 
 
 def _entries(folder: Path | str) -> list[os.DirEntry[str]]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 from dataclasses import replace
@@ -9,7 +10,8 @@ import pytest
 import torch
 
 from archbench.data import DataError, DataSet, Split, load
-from archbench.errors import UsageError
+from archbench.data.source import Request, reading
+from archbench.errors import MissingError, UsageError
 
 
 def test_suggests_the_nearest_source(tmp_path: Path) -> None:
@@ -33,6 +35,22 @@ def test_refuses_resolutions_out_of_range(resolution: int, tmp_path: Path) -> No
 def test_refuses_a_negative_seed(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="the seed -1; 0 or more can be taken"):
         load("folder:x", resolution=32, seed=-1, cache=tmp_path)
+
+
+def test_what_cannot_be_read_is_named() -> None:
+    request = Request(
+        name="folder:x",
+        argument="x",
+        resolution=8,
+        seed=0,
+        download=False,
+        progress=lambda what, done, total: None,
+    )
+    with (
+        pytest.raises(MissingError, match=r"/x/secret: it cannot be read \(Permission denied\)"),
+        reading(request),
+    ):
+        raise PermissionError(errno.EACCES, "Permission denied", "/x/secret")
 
 
 def test_the_user_may_say_where_the_cache_lies(

@@ -137,8 +137,8 @@ def test_counts_what_was_passed_over(tmp_path: Path) -> None:
     (root / "cat" / "notes.txt").write_text("x")
     (root / "cat" / ".hidden.png").write_text("x")
     notes = _load(root).notes
-    assert "passed over 1 images outside the class folders" in notes
-    assert "passed over 1 files that are no images" in notes
+    assert "passed over, images outside the class folders: 1" in notes
+    assert "passed over, files that are no images: 1" in notes
 
 
 def test_warns_that_few_images_measure_badly(tmp_path: Path) -> None:
@@ -178,8 +178,8 @@ def test_a_changed_file_is_noticed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("train", "val", "message"),
     [
-        ({}, None, "0 class folders"),
-        ({"cat": 9}, None, "1 class folders; a classifier needs 2 classes or more"),
+        ({}, None, "there are no class folders; a classifier needs 2 classes or more"),
+        ({"cat": 9}, None, "there is only one class folder, cat/; a classifier needs 2"),
         ({"cat": 9, "dog": 0}, None, r"too few images in dog \(0\); each class needs 5 or more"),
         ({"cat": 4, "dog": 9}, None, r"too few images in cat \(4\); each class needs 5 or more"),
         ({"cat": 9, "dog": 9}, {"cat": 2}, "no image of the classes dog"),
@@ -210,7 +210,7 @@ def test_refuses_images_without_class_folders(tmp_path: Path) -> None:
     root = tmp_path / "photos"
     for index in range(3):
         write_image(root / f"{index}.png", seed=index)
-    with pytest.raises(DataError, match="0 class folders and 3 images outside them"):
+    with pytest.raises(DataError, match="no class folders, 3 images outside them"):
         _load(root)
 
 
@@ -244,6 +244,17 @@ def test_refuses_a_file_in_place_of_a_folder(tmp_path: Path) -> None:
     path.write_bytes(b"PK")
     with pytest.raises(MissingError, match="this is a file, not a folder"):
         load(f"folder:{path}", resolution=16, cache=tmp_path)
+
+
+def test_a_path_that_the_system_refuses_is_a_plain_message(tmp_path: Path) -> None:
+    with pytest.raises(MissingError, match=r"cannot be read \(File name too|no such folder"):
+        load(f"folder:{tmp_path / ('x' * 300)}", resolution=16, cache=tmp_path)
+
+
+def test_nobodys_home_is_no_such_folder(tmp_path: Path) -> None:
+    with pytest.raises(MissingError, match="there is no such folder") as caught:
+        load("folder:~no-such-user/photos", resolution=16, cache=tmp_path)
+    assert caught.value.place == "~no-such-user/photos"
 
 
 def test_the_home_folder_may_be_written_short(

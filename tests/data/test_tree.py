@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from archbench.data.tree import has_class_folders, shown, tree
-from archbench.errors import MissingError
 from tests.data.conftest import write_classes
 
 
@@ -68,12 +67,6 @@ def test_files_of_other_kinds_do_not_count(tmp_path: Path) -> None:
     (root / "a" / "readme.txt").write_text("x")
     assert tree(root).fingerprint == before
     assert tree(root).num_others == 1
-
-
-def test_a_folder_that_cannot_be_listed_is_said(tmp_path: Path) -> None:
-    with pytest.raises(MissingError, match="cannot be listed") as caught:
-        tree(tmp_path / "gone")
-    assert str(tmp_path / "gone") in str(caught.value.place)
 
 
 def test_a_folder_of_images_is_not_one_of_classes(tmp_path: Path) -> None:

@@ -105,37 +105,39 @@ def _check(layout: Layout) -> None:
     train = layout.train
     names = list(train.classes)
     if len(names) < 2:
-        loose = f" and {train.num_loose} images outside them" if train.num_loose else ""
+        what = f"is only one class folder, {shown(names[0])}/" if names else "are no class folders"
+        loose = f", {train.num_loose:,} images outside them" if train.num_loose else ""
         raise DataError(
-            f"{len(names)} class folders{loose}; a classifier needs 2 classes or more",
+            f"there {what}{loose}; a classifier needs 2 classes or more",
             place=str(train.root),
             help=LAYOUT,
         )
-    is_split = layout.validation and layout.test
-    fewest = 1 if is_split else FEWEST
+    fewest = 1 if layout.validation and layout.test else FEWEST
     if few := [name for name in names if len(train.classes[name]) < fewest]:
         raise DataError(
             f"too few images in {_names(few, train)}; each class needs {fewest} or more",
             place=str(train.root),
             help="add images, or take the folder away",
         )
-    for held_out in (layout.validation, layout.test):
-        if held_out is None:
-            continue
-        if unknown := [name for name in held_out.classes if name not in train.classes]:
-            raise DataError(
-                f"classes that train/ does not have: {_names(unknown, held_out)}",
-                place=str(held_out.root),
-                help="name the folders alike in both",
-            )
     if layout.validation:
-        there = layout.validation.classes
-        if absent := [name for name in names if not there.get(name)]:
+        _check_held_out(layout.validation, train)
+        if absent := [name for name in names if not layout.validation.classes.get(name)]:
             raise DataError(
                 f"no image of the classes {', '.join(map(shown, absent[:5]))}",
                 place=str(layout.validation.root),
                 help="add some, or take the folder away to have it split off train/",
             )
+    if layout.test:
+        _check_held_out(layout.test, train)
+
+
+def _check_held_out(held_out: Tree, train: Tree) -> None:
+    if unknown := [name for name in held_out.classes if name not in train.classes]:
+        raise DataError(
+            f"classes that train/ does not have: {_names(unknown, held_out)}",
+            place=str(held_out.root),
+            help="name the folders alike in both",
+        )
 
 
 def _names(names: Sequence[str], found: Tree) -> str:
@@ -220,7 +222,7 @@ def _passed_over(layout: Layout) -> list[str]:
     loose, others = sum(t.num_loose for t in trees), sum(t.num_others for t in trees)
     lines = []
     if loose:
-        lines.append(f"passed over {loose:,} images outside the class folders")
+        lines.append(f"passed over, images outside the class folders: {loose:,}")
     if others:
-        lines.append(f"passed over {others:,} files that are no images")
+        lines.append(f"passed over, files that are no images: {others:,}")
     return lines
