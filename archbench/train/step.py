@@ -11,12 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from archbench.errors import UsageError
+from archbench.train.flat import FlatParameters
 from archbench.train.recipe import Recipe
 
 Precision = Literal["fp32", "bf16"]
 MemoryFormat = Literal["contiguous", "channels_last"]
-
-_DECAYED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 class Trainer:
@@ -45,12 +44,14 @@ class Trainer:
     ) -> None:
         self._memory_format = torch_memory_format(memory_format)
         self.network = network.to(device).to(memory_format=self._memory_format)
-        self.optimizer = torch.optim.AdamW(
-            parameter_groups(network, weight_decay=recipe.weight_decay),
-            lr=recipe.learning_rate(width),
+        self._flat = FlatParameters(self.network)
+        self._optimizer = torch.optim.AdamW(
+            [
+                {"params": [self._flat.decayed], "weight_decay": recipe.weight_decay},
+                {"params": [self._flat.others], "weight_decay": 0.0},
+            ],
             fused=True,
         )
-        self._parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         self._recipe = recipe
         self._rate = recipe.learning_rate(width)
         self._num_classes = num_classes
@@ -74,19 +75,19 @@ class Trainer:
         ):
             outputs = self.network(images)
         loss = self._loss(outputs, labels)
-        self.optimizer.zero_grad(set_to_none=True)
+        self._flat.gradient.zero_()
         loss.backward()
-        norm = nn.utils.clip_grad_norm_(self._parameters, self._recipe.clip)
-        for group in self.optimizer.param_groups:
+        norm = self._flat.clip(self._recipe.clip)
+        for group in self._optimizer.param_groups:
             group["lr"] = self._rate * share
-        self.optimizer.step()
+        self._optimizer.step()
         return torch.stack([loss.detach(), norm])
 
     def state(self) -> dict[str, Tensor]:
         """All tensors that the next step depends on, by name."""
         moments = {
             f"optimizer/{index}/{key}": value
-            for index, values in self.optimizer.state_dict()["state"].items()
+            for index, values in self._optimizer.state_dict()["state"].items()
             for key, value in values.items()
         }
         return {f"network/{k}": v for k, v in self.network.state_dict().items()} | moments
@@ -101,11 +102,10 @@ class Trainer:
                 weights[rest] = tensor
             else:
                 index, _, key = rest.partition("/")
-                like = self._parameters[int(index)]
-                moments.setdefault(int(index), {})[key] = _laid_out(tensor, like=like)
+                moments.setdefault(int(index), {})[key] = tensor
         self.network.load_state_dict(weights)
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        groups = self._optimizer.state_dict()["param_groups"]
+        self._optimizer.load_state_dict({"state": moments, "param_groups": groups})
 
     def signature(self) -> str:
         """Sixteen hexadecimal digits of the names, shapes and types of the network's tensors."""
@@ -128,38 +128,6 @@ class Trainer:
             for logits in heads
         ]
         return losses[0] if len(losses) == 1 else torch.stack(losses).mean()
-
-
-def _laid_out(tensor: Tensor, *, like: Tensor) -> Tensor:
-    """The moments of a parameter in its memory format, which the fused step takes for granted."""
-    if tensor.shape != like.shape:
-        return tensor
-    return torch.empty_like(like, dtype=tensor.dtype, requires_grad=False).copy_(tensor)
-
-
-def parameter_groups(network: nn.Module, *, weight_decay: float) -> list[dict[str, object]]:
-    """Two groups for an optimiser: the weights of linears and convolutions, and all others.
-
-    What multiplies a feature is decayed; what is added to it (biases, position tables, class
-    tokens) or scales it (norms) is not.
-
-    Raises:
-        UsageError: The network has no parameters to train.
-    """
-    decayed = {
-        id(module.weight): module.weight
-        for module in network.modules()
-        if isinstance(module, _DECAYED) and module.weight.requires_grad
-    }
-    others = [p for p in network.parameters() if p.requires_grad and id(p) not in decayed]
-    groups: list[dict[str, object]] = [
-        {"params": list(decayed.values()), "weight_decay": weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
-    groups = [group for group in groups if group["params"]]
-    if not groups:
-        raise UsageError("the network has no parameters to train", place="network")
-    return groups
 
 
 def torch_memory_format(name: MemoryFormat) -> torch.memory_format:

@@ -6,8 +6,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from archbench.errors import UsageError
+from archbench.train.flat import decayed_and_others
 from archbench.train.recipe import Recipe
-from archbench.train.step import Trainer, parameter_groups
+from archbench.train.step import Trainer
 from tests.train.tiny import NUM_CLASSES, RESOLUTION, WIDTH, TinyHybrid, tiny_network
 
 CPU = torch.device("cpu")
@@ -33,26 +34,13 @@ def _batch(size: int = 8) -> tuple[Tensor, Tensor]:
     return images, torch.arange(size) % NUM_CLASSES
 
 
-def test_only_weights_of_linears_and_convolutions_decay() -> None:
-    network = tiny_network()
-    names = {id(parameter): name for name, parameter in network.named_parameters()}
-    decayed, others = parameter_groups(network, weight_decay=0.05)
-    assert decayed["weight_decay"] == 0.05
-    assert others["weight_decay"] == 0.0
-    assert {names[id(p)] for p in decayed["params"]} == {
-        "stem.weight",
-        "qkv.weight",
-        "heads.0.weight",
-        "heads.1.weight",
-    }
-    assert len(decayed["params"]) + len(others["params"]) == len(names)
-
-
 def test_steps_are_adamw_on_the_mean_loss_of_all_logits() -> None:
     recipe = Recipe(clip=0.1)
     network, expected = tiny_network(dropout=0.0), tiny_network(dropout=0.0)
     trainer = _trainer(network, recipe=recipe)
-    optimizer = torch.optim.AdamW(parameter_groups(expected, weight_decay=0.05))
+    decayed, others = decayed_and_others(expected)
+    groups = [{"params": decayed, "weight_decay": 0.05}, {"params": others, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups)
     for size, share in ((8, 0.5), (4, 1.0), (6, 0.3)):
         images, labels = _batch(size)
         loss, norm = trainer.step(images, labels, share=share)
@@ -96,8 +84,3 @@ def test_other_number_of_logits_than_classes_is_refused() -> None:
     images, labels = _batch()
     with pytest.raises(UsageError, match="network: 4 logits for 10 classes; build it with"):
         _trainer(tiny_network(), num_classes=10).step(images, labels, share=1.0)
-
-
-def test_network_without_parameters_is_refused() -> None:
-    with pytest.raises(UsageError, match="no parameters to train"):
-        _trainer(nn.Flatten())

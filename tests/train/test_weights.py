@@ -68,6 +68,15 @@ def test_interrupted_training_keeps_its_best_weights(tmp_path: Path, epoch: int)
         assert all(a == b and torch.equal(x, y) for (a, x), (b, y) in pairs)
 
 
+def test_first_of_equally_good_weights_is_kept(tmp_path: Path) -> None:
+    idle = Recipe(rungs=(1, 2, 3, 4, 5, 6), batch=8, peak_rate=1e-12)
+    weights = _train(tiny_network(), tmp_path, recipe=idle)
+    highest = max(point.accuracy for point in weights.points)
+    epochs = [point.epoch for point in weights.points if point.accuracy == highest]
+    assert len(epochs) > 1  # or the test shows nothing
+    assert _metadata(weights.best)["epoch"] == str(epochs[0])
+
+
 def test_best_weights_that_are_lost_are_told(tmp_path: Path) -> None:
     notes: list[str] = []
     weights = _train(tiny_network(), tmp_path)

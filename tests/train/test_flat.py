@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from archbench.errors import UsageError
+from archbench.train.flat import FlatParameters, decayed_and_others
+from tests.train.tiny import RESOLUTION, tiny_network
+
+
+def _gradients(network: nn.Module) -> dict[str, Tensor]:
+    images = torch.randn(4, 3, RESOLUTION, RESOLUTION, generator=torch.Generator().manual_seed(1))
+    network.eval()
+    network(images).square().sum().backward()
+    found = {name: p.grad for name, p in network.named_parameters()}
+    return {name: gradient.clone() for name, gradient in found.items() if gradient is not None}
+
+
+def test_only_weights_of_linears_and_convolutions_decay() -> None:
+    network = tiny_network()
+    names = {id(parameter): name for name, parameter in network.named_parameters()}
+    decayed, others = decayed_and_others(network)
+    assert {names[id(p)] for p in decayed} == {
+        "stem.weight",
+        "qkv.weight",
+        "heads.0.weight",
+        "heads.1.weight",
+    }
+    assert len(decayed) + len(others) == len(names)
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_network_computes_and_learns_as_before(memory_format: torch.memory_format) -> None:
+    expected = tiny_network().to(memory_format=memory_format)
+    network = copy.deepcopy(expected)
+    flat = FlatParameters(network)
+    for (name, one), other in zip(network.named_parameters(), expected.parameters(), strict=True):
+        assert torch.equal(one, other), name
+        assert one.stride() == other.stride(), name
+        assert one.data_ptr() % 64 == 0, name
+    mine, theirs = _gradients(network), _gradients(expected)
+    assert mine.keys() == theirs.keys()
+    assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+    squares = sum(float(gradient.double().square().sum()) for gradient in theirs.values())
+    assert float(flat.gradient.norm()) == pytest.approx(squares**0.5)
+
+
+def test_vectors_and_parameters_are_the_same_memory() -> None:
+    network = tiny_network()
+    flat = FlatParameters(network)
+    with torch.no_grad():
+        flat.decayed.fill_(2.0)
+        flat.others.fill_(3.0)
+        flat.gradient.fill_(4.0)
+    assert network.qkv.weight.eq(2.0).all()
+    assert network.class_token.eq(3.0).all()
+    assert all(p.grad is not None and p.grad.eq(4.0).all() for p in network.parameters())
+
+
+def test_clipping_scales_a_long_gradient_and_leaves_a_short_one() -> None:
+    flat = FlatParameters(nn.Linear(2, 1, bias=False))
+    flat.gradient[:2] = torch.tensor([3.0, 4.0])
+    assert float(flat.clip(10.0)) == 5.0
+    assert flat.gradient[:2].tolist() == [3.0, 4.0]
+    assert float(flat.clip(0.5)) == 5.0
+    assert flat.gradient[:2].tolist() == pytest.approx([0.3, 0.4])
+
+
+def test_parameters_that_are_not_trained_stay_where_they_are() -> None:
+    network = nn.Linear(2, 3)
+    network.bias.requires_grad_(False)
+    place = network.bias.data_ptr()
+    FlatParameters(network)
+    assert network.bias.data_ptr() == place
+    assert network.bias.grad is None
+
+
+def test_network_without_parameters_is_refused() -> None:
+    with pytest.raises(UsageError, match="network: parameters of 0 types and devices"):
+        FlatParameters(nn.Flatten())
+
+
+def test_parameters_of_two_types_are_refused() -> None:
+    network = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2).double())
+    with pytest.raises(UsageError, match="network: parameters of 2 types and devices"):
+        FlatParameters(network)
