@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from archbench.evaluate.pricing import Price, price
     from archbench.evaluate.profiling import ModelProfile, Profile, StageProfile, profile
     from archbench.evaluate.proxy import Proxy, describe, open_data
-    from archbench.evaluate.target import Target, calibrated
+    from archbench.evaluate.target import Target, calibrated, warm_up
     from archbench.measure.environment import capture_environment
     from archbench.models import ArchSpec, count, published_names
     from archbench.models.network import as_spec
@@ -43,6 +43,7 @@ __all__ = [
     "published_names",
     "train_network",
     "trial_spec",
+    "warm_up",
 ]
 
 _HOMES = {
@@ -67,6 +68,7 @@ _HOMES = {
     "published_names": "archbench.models",
     "train_network": "archbench.evaluate.longer",
     "trial_spec": "archbench.evaluate.longer",
+    "warm_up": "archbench.evaluate.target",
 }
 
 

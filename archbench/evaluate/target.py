@@ -11,12 +11,14 @@ from typing import Any
 import torch
 
 from archbench.measure.calibration import Calibration, Progress, calibrate
+from archbench.measure.device import torch_threads
 from archbench.measure.latency import measure_latency
 from archbench.models import ArchSpec, build, deploy
 from archbench.records.environment import Environment
 from archbench.records.measurement import Conditions, Measurement
 
 BUDGET_S = 10.0
+SEARCH_BUDGET_S = 3.0  # a candidate of a search: the front is timed again at its end
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,18 +36,28 @@ class Target:
     constants: Mapping[str, Any]
 
     def measure(self, spec: ArchSpec) -> Measurement:
-        """The latency of the deployed form of a candidate with untrained weights.
+        """The latency of the deployed form of a candidate with untrained weights, at short notice.
 
         Raises:
             SpecError: It is illegal.
             ArchbenchError: See ``archbench.measure.latency.measure_latency``.
         """
-        return self.measure_together({"candidate": spec})["candidate"]
+        found = self.measure_together({"candidate": spec}, budget_s=SEARCH_BUDGET_S)
+        return found["candidate"]
 
     def measure_together(
-        self, specs: Mapping[str, ArchSpec], *, on_progress: Progress | None = None
+        self,
+        specs: Mapping[str, ArchSpec],
+        *,
+        budget_s: float = BUDGET_S,
+        on_progress: Progress | None = None,
     ) -> dict[str, Measurement]:
         """The latency of several, timed in turn with one another where resolutions agree.
+
+        Args:
+            specs: What is timed, by any names.
+            budget_s: Seconds for each, where the machine does not settle before.
+            on_progress: Told what is being done, how much of it, and of how much.
 
         Raises:
             SpecError: One is illegal.
@@ -61,7 +73,7 @@ class Target:
                 conditions=conditions,
                 environment=self.environment,
                 calibration=_calibration(json.dumps(self.constants, sort_keys=True)),
-                budget_s=BUDGET_S * len(alike),
+                budget_s=budget_s * len(alike),
                 on_progress=on_progress,
             )
         return {name: found[name] for name in specs}
@@ -89,7 +101,15 @@ def deployed(spec: ArchSpec, conditions: Conditions) -> torch.nn.Module:
     """The form of a network that is timed, compared with the one that is trained."""
     generator = torch.Generator().manual_seed(0)
     example = torch.randn(conditions.batch, 3, *spec.resolution, generator=generator)
-    return deploy(build(spec, seed=0), example)
+    with torch_threads(conditions.threads):
+        return deploy(build(spec, seed=0), example)
+
+
+def warm_up(threads: int) -> None:
+    """Readies this process for trials of so many threads: what is heavy is imported."""
+    import archbench.evaluate.proxy  # noqa: F401  training and data
+
+    torch.set_num_threads(threads)
 
 
 def target_document(target: Target) -> dict[str, Any]:

@@ -91,13 +91,19 @@ def settled(*, threads: int) -> Iterator[Seat]:
         UsageError: There are fewer usable cores than threads.
     """
     cores = measuring_cores(threads)
-    threads_before = torch.get_num_threads()
+    with torch_threads(threads), _pinned(cores, everyone=threads > 1) as seat, _uncollected():
+        yield seat
+
+
+@contextmanager
+def torch_threads(threads: int) -> Iterator[None]:
+    """Sets torch's threads; afterwards they are as before."""
+    before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        with _pinned(cores, everyone=threads > 1) as seat, _uncollected():
-            yield seat
+        yield
     finally:
-        torch.set_num_threads(threads_before)
+        torch.set_num_threads(before)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import threading
 from multiprocessing.connection import Connection
 
 from archbench.errors import ArchbenchError
+from archbench.evaluate import warm_up
 from archbench.search.failure import classify
 from archbench.search.job import Broken, Done, Job, Sent
 
@@ -30,7 +31,7 @@ def main(options: str) -> None:
     faulthandler.enable()
     if given["cores"] is not None:
         os.sched_setaffinity(0, given["cores"])
-    _warm_up(given["threads"])
+    warm_up(given["threads"])
     jobs: Connection[Broken | Done | Sent, Job] = Connection(given["jobs"])
     while True:
         try:
@@ -49,14 +50,6 @@ def _run(job: Job, jobs: Connection[Broken | Done | Sent, Job]) -> None:
     except Exception as error:  # noqa: BLE001  the trial boundary: recorded, and the search goes on
         ours = error if isinstance(error, ArchbenchError) else None
         jobs.send(Broken(number=job.number, failure=classify(error), error=ours))
-
-
-def _warm_up(threads: int) -> None:
-    import torch
-
-    import archbench.evaluate  # noqa: F401  imported now, so that the first trial needn't wait
-
-    torch.set_num_threads(threads)
 
 
 def _die_with(owner: int, *, lifeline: int) -> None:
