@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from archbench.data import DataSet, load
+from archbench.data.source import Request
 
 PER_CLASS = 12
 
@@ -134,6 +135,18 @@ def archive_of(folder: Path, archive: Path) -> str:
     with tarfile.open(archive, "w:gz") as tar:
         tar.add(folder, arcname=folder.name)
     return hashlib.md5(archive.read_bytes()).hexdigest()
+
+
+def request_for(name: str, *, resolution: int = 8) -> Request:
+    """What a source is asked for a name."""
+    return Request(
+        name=name,
+        argument=name.partition(":")[2],
+        resolution=resolution,
+        seed=0,
+        download=False,
+        progress=lambda what, done, total: None,
+    )
 
 
 @pytest.fixture

@@ -15,8 +15,9 @@ from archbench.data import DataError, cache_folder
 from archbench.data.cache import cached
 from archbench.data.dataset import DataSet
 from archbench.data.entry import EntryWriter
-from archbench.data.source import SHARES, Facts, Request, Sink, Source
+from archbench.data.source import SHARES, Facts, Sink, Source
 from archbench.errors import StorageError
+from tests.data.conftest import request_for
 
 RESOLUTION = 4
 
@@ -47,19 +48,13 @@ class Plain:
         return Facts(class_names=names, description="noise", flip=False, notes=("a note",))
 
 
-def _request() -> Request:
-    return Request(
-        name="plain",
-        argument="",
-        resolution=RESOLUTION,
-        seed=0,
-        download=False,
-        progress=lambda what, done, total: None,
-    )
-
-
 def _cached(plain: Plain, folder: Path) -> DataSet:
-    return cached(plain.source(), kind="plain", request=_request(), folder=folder)
+    return cached(
+        plain.source(),
+        kind="plain",
+        request=request_for("plain", resolution=RESOLUTION),
+        folder=folder,
+    )
 
 
 def _file(folder: Path) -> Path:

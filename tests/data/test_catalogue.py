@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from archbench.data import DataError, DataSet, Split, load
-from archbench.data.source import Request, reading
+from archbench.data.source import reading
 from archbench.errors import MissingError, UsageError
+from tests.data.conftest import request_for
 
 
 def test_suggests_the_nearest_source(tmp_path: Path) -> None:
@@ -38,17 +39,9 @@ def test_refuses_a_negative_seed(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_read_is_named() -> None:
-    request = Request(
-        name="folder:x",
-        argument="x",
-        resolution=8,
-        seed=0,
-        download=False,
-        progress=lambda what, done, total: None,
-    )
     with (
         pytest.raises(MissingError, match=r"/x/secret: it cannot be read \(Permission denied\)"),
-        reading(request),
+        reading(request_for("folder:x")),
     ):
         raise PermissionError(errno.EACCES, "Permission denied", "/x/secret")
 

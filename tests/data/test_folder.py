@@ -89,6 +89,7 @@ def test_lists_unreadable_files_with_the_reason(tmp_path: Path) -> None:
     note = _note(dataset, "left out, unreadable")
     assert note.startswith("left out, unreadable: 7: ")
     assert note.endswith("and 2 more")
+    assert note.count(".png (") == 5
     assert "(not an image of a known format)" in note
     assert sum(map(len, (dataset.train, dataset.validation, dataset.test))) == 33
 

@@ -12,9 +12,11 @@ import pytest
 import torch
 
 from archbench.data import DataError, load
+from archbench.data.download import fetch
 from archbench.errors import MissingError
 from tests.data.conftest import (
     archive_of,
+    request_for,
     write_cifar,
     write_image,
     write_imagenet,
@@ -135,6 +137,18 @@ def test_download_fetches_unpacks_and_leaves_only_the_folder(
     assert dataset.num_classes == 10
     assert [path.name for path in root.iterdir()] == ["cifar-10-batches-py"]
     assert capsys.readouterr().out == ""
+
+
+def test_what_a_download_prints_is_no_result(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def download(folder: str) -> None:
+        print("Extracting")  # as some versions of torchvision do
+        (Path(folder) / "things").mkdir()
+
+    fetch(download, root=tmp_path, folder="things", request=request_for("things"))
+    assert capsys.readouterr().out == ""
+    assert (tmp_path / "things").is_dir()
 
 
 @pytest.mark.filterwarnings("ignore:Python 3.14 will, by default, filter:DeprecationWarning")
