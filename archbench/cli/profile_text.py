@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from archbench.cli import console
 from archbench.report import number
 
+_INDENT = 13
 _WORK = {
     "convolution": "convolution",
     "linear": "linear",
@@ -73,6 +75,28 @@ def _totals(model: Mapping[str, Any]) -> str:
         f"MACs         {macs:>{width},}  multiply-adds; papers print these as FLOPs;\n"
         f"{'':13}{'':{width}}  a multiply-add counted as two would be {number.short(2 * macs)}\n"
         f"activations  {activations:>{width},}  outputs of convolutions, linears and attention"
+        f"{_paper(model['paper'])}{_built(model['built'])}"
+    )
+
+
+def _paper(paper: Mapping[str, Any] | None) -> str:
+    if paper is None:
+        return ""
+    top1 = f", top-1 {paper['top1']} %" if paper["top1"] else ""
+    printed = f"{paper['params']} parameters, {paper['flops']}{top1}"
+    note = f"; {paper['note']}" if paper["note"] else ""
+    lines = textwrap.wrap(f"{printed} ({paper['source']}{note})", 80 - _INDENT)
+    return f"\n{'paper':{_INDENT}}" + f"\n{'':{_INDENT}}".join(lines)
+
+
+def _built(built: Mapping[str, Any] | None) -> str:
+    if built is None:
+        return ""
+    if built["agrees"]:
+        return "\nfvcore       counts the same on the built network, to the unit"
+    return (
+        f"\nfvcore       counts {built['params']:,} parameters, {built['macs']:,} MACs\n"
+        f"{'':{_INDENT}}and {built['activations']:,} activations on the built network"
     )
 
 

@@ -6,12 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import torch
+
 from archbench.errors import UsageError
 from archbench.evaluate.target import Target, calibrated
 from archbench.measure.device import devices as machine_devices
 from archbench.measure.environment import capture_environment
-from archbench.models import ArchSpec, count
+from archbench.measure.macs import OperatorCount, count_operators
+from archbench.models import ArchSpec, build, count, paper, published_names
 from archbench.models.arithmetic import Count, Work
+from archbench.models.catalogue import Paper, published
 from archbench.models.network import Written, as_spec
 from archbench.models.part import Grid
 from archbench.records.environment import Environment
@@ -53,13 +57,27 @@ class ModelProfile:
         spec: As it was profiled.
         count: Its arithmetic.
         stages: The same, stage by stage and the head.
+        paper: What its paper prints, where it is as published.
+        built: fvcore's count of the built network, where that was asked for.
         latency: One measurement for each device and batch; none where none was asked for.
     """
 
     spec: ArchSpec
     count: Count
     stages: tuple[StageProfile, ...]
+    paper: Paper | None = None
+    built: OperatorCount | None = None
     latency: tuple[Measurement, ...] = ()
+
+    @property
+    def agrees(self) -> bool | None:
+        """Whether both counts agree to the unit; None where only one was taken."""
+        if self.built is None:
+            return None
+        return all(
+            getattr(self.count, what) == getattr(self.built, what)
+            for what in ("params", "macs", "activations")
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +112,7 @@ def profile(
     precision: str = "fp32",
     backend: str = "eager",
     latency: bool = True,
+    check: bool = False,
     on_progress: Progress | None = None,
 ) -> Profile:
     """Parameters, MACs and activations of networks, and how long their deployed form takes.
@@ -109,6 +128,7 @@ def profile(
         precision: ``fp32``, ``bf16`` or ``fp16``.
         backend: What runs the network, an entry of ``archbench/measure/backends``.
         latency: Whether to measure it at all.
+        check: Whether to build each network and count it with fvcore, too: a forward pass each.
         on_progress: Told what is being done, how much of it, and of how much.
 
     Raises:
@@ -118,7 +138,7 @@ def profile(
     """
     specs = [_at(as_spec(written), resolution) for written in _several(models)]
     environment = capture_environment()
-    profiles = [_counted(spec) for spec in specs]
+    profiles = [_counted(spec, check=check) for spec in specs]
     if latency:
         for device in devices or machine_devices():
             for batch in batches:
@@ -149,7 +169,7 @@ def _at(spec: ArchSpec, resolution: tuple[int, int] | int | None) -> ArchSpec:
     return replace(spec, resolution=Grid(*sides))
 
 
-def _counted(spec: ArchSpec) -> ModelProfile:
+def _counted(spec: ArchSpec, *, check: bool) -> ModelProfile:
     counted = count(spec)
     stages = [
         StageProfile(
@@ -172,7 +192,22 @@ def _counted(spec: ArchSpec) -> ModelProfile:
         depth=0,
         work=counted.head,
     )
-    return ModelProfile(spec=spec, count=counted, stages=(*stages, head))
+    return ModelProfile(
+        spec=spec,
+        count=counted,
+        stages=(*stages, head),
+        paper=_paper(spec),
+        built=_built(spec) if check else None,
+    )
+
+
+def _paper(spec: ArchSpec) -> Paper | None:
+    is_published = spec.name in published_names() and published(spec.name).digest == spec.digest
+    return paper(spec.name) if is_published else None
+
+
+def _built(spec: ArchSpec) -> OperatorCount:
+    return count_operators(build(spec, seed=0), torch.zeros(1, 3, *spec.resolution))
 
 
 def _timed(
@@ -196,6 +231,8 @@ def _model_document(model: ModelProfile) -> dict[str, Any]:
         "macs": model.count.macs,
         "activations": model.count.activations,
         "work": _work_document(model.count.total),
+        "paper": asdict(model.paper) if model.paper else None,
+        "built": _built_document(model),
         "stages": [
             {
                 "name": stage.name,
@@ -213,6 +250,18 @@ def _model_document(model: ModelProfile) -> dict[str, Any]:
         ],
         "latency": [_latency_document(latency) for latency in model.latency],
         "spec": model.spec.to_document(),
+    }
+
+
+def _built_document(model: ModelProfile) -> dict[str, Any] | None:
+    if model.built is None:
+        return None
+    return {
+        "counter": "fvcore",
+        "params": model.built.params,
+        "macs": model.built.macs,
+        "activations": model.built.activations,
+        "agrees": model.agrees,
     }
 
 

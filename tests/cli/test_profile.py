@@ -44,6 +44,7 @@ def test_the_profile_is_exact_and_says_what_a_mac_is(run: Run) -> None:
         "MACs         304,660,832  multiply-adds; papers print these as FLOPs;\n"
         "                          a multiply-add counted as two would be 609 M\n"
         "activations    1,875,074  outputs of convolutions, linears and attention\n"
+        "paper        7.8 M parameters, 305 M, top-1 76.6 % (LeViT, table 3)\n"
         "\n"
         "work                MACs   share\n"
         "-----------  -----------  ------\n"
@@ -161,3 +162,37 @@ def test_what_cannot_be_profiled_is_refused_with_its_place(
     assert (ended.code, ended.out) == (code, "")
     assert told in ended.err
     assert ended.err.count("\n") == 1
+
+
+def test_the_built_network_is_counted_again_by_fvcore(run: Run) -> None:
+    code, out, _ = run("profile", "levit_128s", "--no-latency", "--check")
+    assert code == 0
+    assert "fvcore       counts the same on the built network, to the unit\n" in out
+    built = model(run, "levit_128s", "--check")["built"]
+    assert built == {
+        "counter": "fvcore",
+        "params": 7_777_058,
+        "macs": 304_660_832,
+        "activations": 1_875_074,
+        "agrees": True,
+    }
+
+
+def test_a_difference_of_the_counts_is_shown_and_ends_with_1(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from archbench.models.blocks.levit import Spec
+
+    count = Spec.count
+    monkeypatch.setattr(
+        Spec, "count", lambda self, site: (work := count(self, site))._replace(mlp=work.mlp + 1)
+    )
+    code, out, err = run("profile", "levit_128s", "--no-latency", "--check")
+    assert code == 1
+    assert "fvcore       counts 7,777,058 parameters, 304,660,832 MACs" in out
+    assert "the closed form and fvcore count differently: levit_128s" in err
+
+
+def test_a_changed_network_is_not_held_against_the_paper(run: Run) -> None:
+    assert model(run, "levit_128s")["paper"]["top1"] == 76.6  # type: ignore[index]
+    assert model(run, "levit_128s", "--set", "stages[0].depth=1")["paper"] is None

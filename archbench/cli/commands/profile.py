@@ -9,6 +9,13 @@ import click
 
 from archbench.cli import console
 from archbench.cli.option import json_option, resolution, results_option, set_option, wholes
+from archbench.errors import NEGATIVE_RESULT, ArchbenchError
+
+
+class CountsDifferError(ArchbenchError):
+    """A network whose two counts do not agree."""
+
+    exit_code = NEGATIVE_RESULT
 
 
 @click.command()
@@ -38,6 +45,7 @@ from archbench.cli.option import json_option, resolution, results_option, set_op
     help="Where to time; all are those of this machine.",
 )
 @click.option("--no-latency", is_flag=True, help="Count only.")
+@click.option("--check", is_flag=True, help="Count the built network with fvcore, too.")
 @results_option
 @json_option
 def command(
@@ -48,6 +56,7 @@ def command(
     threads: int,
     device: str,
     no_latency: bool,
+    check: bool,
     results: Path,
     as_json: bool,
 ) -> None:
@@ -69,17 +78,31 @@ def command(
             threads=threads,
             devices=None if device == "all" else (device,),
             latency=not no_latency,
+            check=check,
             on_progress=told,
         )
     document = found.document()
+    models = document["models"]
+    differing = [
+        model["name"] for model in models if model["built"] and not model["built"]["agrees"]
+    ]
     if as_json:
         console.document(document)
+        _refuse(differing)
         return
-    models = document["models"]
     console.result("\n\n\n".join(profile_text(model) for model in models))
     if len(models) > 1:
         console.result("\n\n" + comparison_text(models))
+    _refuse(differing)
     console.next_step(_next(networks[0], no_latency=no_latency))
+
+
+def _refuse(differing: list[str]) -> None:
+    if differing:
+        raise CountsDifferError(
+            f"the closed form and fvcore count differently: {', '.join(differing)}",
+            help="report the network; one of the two is at fault",
+        )
 
 
 def _next(name: str, *, no_latency: bool) -> str:
