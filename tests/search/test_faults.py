@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,44 +28,85 @@ def _space(folder: Path, data: str, *, trials: int, sampler: str = "random") -> 
 
 @dataclass(frozen=True)
 class Story:
-    """A search whose worker is killed, that meets a rival, and is then interrupted."""
+    """A search whose worker is killed, that meets a rival, is interrupted, resumed and killed.
 
-    owner: Owner
+    Attributes:
+        whole: The same search without all that.
+        parked: What stood there after the interruption.
+        parts: What stands there at the end.
+        rival: What the rival was told.
+        code: How the interrupted search ended.
+        said: What it said then.
+        warned: Its warnings.
+        pid: Its process.
+        acknowledged: Trials that were told as finished before the last kill.
+        killed: What stood there after it.
+    """
+
+    whole: StudyReader
+    parked: StudyReader
+    parts: StudyReader
     rival: str
     code: int
     said: str
-    results: Path
-    space: Path
+    warned: list[str]
+    pid: int
+    acknowledged: set[str]
+    killed: StudyReader
 
 
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory, data: str) -> Story:
     folder = tmp_path_factory.mktemp("faults")
-    space = _space(folder, data, trials=500)
-    owner = Owner(space, folder / "results", workers=1)
-    owner.wait_for("TrialStarted", times=2)
-    (worker,) = owner.workers()
+    space = _space(folder, data, trials=14, sampler="tpe")
+    options: dict[str, Any] = {"workers": 1, "trials": 14, "resume": True}
+    search(space, results=folder / "whole", trials=1)
+    shutil.copytree(folder / "whole", folder / "parts")  # so that both have one plan
+    whole = search(space, results=folder / "whole", **options)
+    first = Owner(space, folder / "parts", **options)
+    first.wait_for("TrialStarted", times=2)
+    (worker,) = first.workers()
     os.kill(worker, signal.SIGKILL)
-    owner.wait_for("Warned")
-    owner.wait_for("TrialFinished", times=2)
+    first.wait_for("Warned")
     with pytest.raises(StorageError) as rival:
-        search(space, results=folder / "results", resume=True)
-    owner.signal(signal.SIGINT)
-    code, said = owner.end()
-    return Story(owner, str(rival.value), code, said, folder / "results", space)
+        search(space, results=folder / "parts", resume=True)
+    first.wait_for("RungFinished", times=2)
+    first.signal(signal.SIGINT)
+    code, said = first.end()
+    parked = open_study(folder / "parts" / "toy")
+    second = Owner(space, folder / "parts", **options)
+    second.wait_for("RungFinished", times=11)
+    workers = second.workers()
+    second.signal(signal.SIGKILL)
+    second.end()
+    _assert_gone(workers)
+    killed = open_study(folder / "parts" / "toy")
+    parts = search(space, results=folder / "parts", **options)
+    assert whole is not None
+    assert parts is not None
+    heard = first.events + second.events
+    return Story(
+        whole=whole,
+        parked=parked,
+        parts=parts,
+        rival=str(rival.value),
+        code=code,
+        said=said,
+        warned=[line for line in heard if line.startswith("Warned")],
+        pid=first.process.pid,
+        acknowledged={line for line in heard if line.startswith("TrialFinished")},
+        killed=killed,
+    )
 
 
 def test_a_trial_of_a_killed_worker_goes_on(story: Story) -> None:
-    warned = next(line for line in story.owner.events if line.startswith("Warned"))
+    (warned,) = story.warned
     assert "killed from outside" in warned
-    study = open_study(story.results / "toy")
-    assert study.trial(1).state == "complete"
-    assert [point.epoch for point in study.trial(1).curve] == [1, 2]
-    assert study.counts()["failed"] == 0
+    assert story.parts.counts()["failed"] == 0
 
 
 def test_a_rival_owner_is_refused_by_name(story: Story) -> None:
-    assert f"the study is owned by process {story.owner.process.pid} on " in story.rival
+    assert f"the study is owned by process {story.pid} on " in story.rival
     assert " since 20" in story.rival
 
 
@@ -73,17 +116,17 @@ def test_ctrl_c_parks_the_search_and_says_how_to_go_on(story: Story) -> None:
     assert "archbench search" in story.said
     assert "--resume" in story.said
     assert "Traceback" not in story.said
+    _assert_sound(story.parked)
 
 
-def test_a_parked_study_loads_and_goes_on(story: Story) -> None:
-    before = open_study(story.results / "toy")
-    done = before.counts()["complete"]
-    assert before.counts()["running"] == 1
-    resumed = search(story.space, results=story.results, resume=True, workers=1, trials=done + 2)
-    assert resumed is not None
-    counts = resumed.counts()
-    assert counts["complete"] == sum(counts.values()) == done + 2
-    _assert_sound(resumed)
+def test_a_killed_owner_leaves_all_that_it_acknowledged(story: Story) -> None:
+    assert story.killed.counts()["complete"] >= 1 + len(story.acknowledged)
+    _assert_sound(story.killed)
+
+
+def test_kills_and_interruptions_change_no_proposal_and_no_loss(story: Story) -> None:
+    assert story.parts.counts()["complete"] == 14
+    assert _what_counts(story.parts) == _what_counts(story.whole)
 
 
 @pytest.mark.slow
@@ -136,19 +179,32 @@ def test_twenty_kills_lose_and_double_nothing(tmp_path: Path, data: str) -> None
 @pytest.mark.parametrize("sampler", ["tpe", "nsga2", "gp", "random"])
 def test_half_killed_half_is_the_whole(tmp_path: Path, data: str, sampler: str, seed: int) -> None:
     space = _space(tmp_path, data, trials=24, sampler=sampler)
-    whole = search(space, results=tmp_path / "whole", workers=1, seed=seed)
-    owner = Owner(space, tmp_path / "parts", workers=1, seed=seed)
-    owner.wait_for("RungFinished", times=random.Random(seed).randint(15, 40))
+    search(space, results=tmp_path / "whole", trials=1, seed=seed)
+    shutil.copytree(tmp_path / "whole", tmp_path / "parts")  # so that both have one plan
+    whole = search(space, results=tmp_path / "whole", workers=1, trials=24, resume=True)
+    owner = Owner(space, tmp_path / "parts", workers=1, trials=24, resume=True)
+    owner.wait_for("RungFinished", times=random.Random(seed).randint(12, 38))
     owner.signal(signal.SIGKILL)
     owner.end()
-    parts = search(space, results=tmp_path / "parts", workers=1, resume=True)
+    parts = search(space, results=tmp_path / "parts", workers=1, trials=24, resume=True)
     assert whole is not None
     assert parts is not None
-    assert _losses(parts) == _losses(whole)
+    assert _what_counts(parts) == _what_counts(whole)
 
 
-def _losses(study: StudyReader) -> list[tuple[str, list[float]]]:
-    return [(record.digest, [point.loss for point in record.curve]) for record in study.trials()]
+def _what_counts(study: StudyReader) -> list[tuple[Any, ...]]:
+    """All of each trial that must not depend on an interruption."""
+    return [
+        (
+            record.number,
+            record.state,
+            record.digest,
+            dict(record.choices),
+            [(point.seed, point.epoch, point.loss, point.accuracy) for point in record.curve],
+            record.proxy_accuracy,
+        )
+        for record in study.trials()
+    ]
 
 
 def _assert_sound(study: StudyReader) -> None:

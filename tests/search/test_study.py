@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import time
 from pathlib import Path
 from typing import Any
 
@@ -11,32 +9,16 @@ import pandas as pd
 import pytest
 
 from archbench.errors import StorageError, UsageError
-from archbench.records.study import StudyReader, open_study
+from archbench.records.study import StudyReader
 from archbench.search import event, search
 from archbench.space import SearchSpace
 from tests.search import tiny
-from tests.search.owner_process import Owner
 
 
 def _space(folder: Path, data: str, **options: Any) -> Path:
     file = folder / "toy.yaml"
     file.write_text(tiny.space_text(data, **options))
     return file
-
-
-def _what_counts(study: StudyReader) -> list[tuple[Any, ...]]:
-    """All of each trial that must not depend on an interruption."""
-    return [
-        (
-            record.number,
-            record.state,
-            record.digest,
-            dict(record.choices),
-            [(point.seed, point.epoch, point.loss, point.accuracy) for point in record.curve],
-            record.proxy_accuracy,
-        )
-        for record in study.trials()
-    ]
 
 
 @pytest.fixture(scope="module")
@@ -139,30 +121,3 @@ def test_a_dry_run_stores_nothing(tmp_path: Path, data: str) -> None:
     assert search(space, results=tmp_path / "results", dry_run=True, on_event=heard.append) is None
     assert isinstance(heard[-1], event.Prepared)
     assert not (tmp_path / "results").exists()
-
-
-def test_a_killed_search_goes_on_as_if_nothing_had_been(tmp_path: Path, data: str) -> None:
-    """Kill -9 of the owner in the middle of a training; then the same proposals and losses."""
-    space = _space(tmp_path, data, trials=14)
-    whole = search(space, results=tmp_path / "whole", workers=1)
-    assert whole is not None
-    owner = Owner(space, tmp_path / "parts", workers=1)
-    owner.wait_for("RungFinished", times=23)
-    workers = owner.workers()
-    owner.signal(signal.SIGKILL)
-    owner.end()
-    _assert_gone(workers)
-    acknowledged = [line for line in owner.events if line.startswith("TrialFinished")]
-    study = open_study(tmp_path / "parts" / "toy")
-    assert study.counts()["complete"] == len(acknowledged) == 11
-    resumed = search(space, results=tmp_path / "parts", workers=1, resume=True)
-    assert resumed is not None
-    assert _what_counts(resumed) == _what_counts(whole)
-
-
-def _assert_gone(workers: list[int]) -> None:
-    assert workers
-    until = time.monotonic() + 5
-    while any(Path(f"/proc/{pid}").exists() for pid in workers):
-        assert time.monotonic() < until, "an orphan lives"
-        time.sleep(0.01)

@@ -132,7 +132,7 @@ class LocalEngine:
         if child.job is None:
             return None
         if self._clock() > child.deadline:
-            return child.kill("timeout", f"took longer than {child.timeout_s:.0f} s")
+            return child.kill("timeout", f"took longer than {child.timeout_s:g} s")
         held = held_bytes(child.process.pid)
         if held is not None and held > self._memory_bytes:
             allowed = f"{self._memory_bytes / 2**30:.1f} GiB that a worker may use"
