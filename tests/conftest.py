@@ -1,14 +1,18 @@
-"""One thread a test and the same examples in every run."""
+"""One thread a test, the same examples in every run, Ctrl-C as in a terminal."""
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 import pytest
 from hypothesis import settings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read by torch when a test first imports it
+
+# A shell has what it runs in the background ignore Ctrl-C, which children would take over.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("archbench", derandomize=True, deadline=None, database=None)
 settings.load_profile("archbench")

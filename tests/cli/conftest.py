@@ -23,8 +23,13 @@ Run = Callable[..., Ending]
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """A function that runs ``archbench`` with some arguments."""
+def run(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Run:
+    """A function that runs ``archbench`` with some arguments, in an empty folder."""
+    monkeypatch.chdir(tmp_path_factory.mktemp("here"))
 
     def run(*arguments: str) -> Ending:
         code = ending.run(archbench, arguments)
