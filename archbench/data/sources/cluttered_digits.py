@@ -115,6 +115,7 @@ def source(request: Request) -> Source:
         "recipe": RECIPE,
         "difficulty": asdict(DIFFICULTIES[level]),
         "sizes": dict(SIZES),
+        "chunk_pixels": CHUNK_PIXELS,
         "held_out_glyphs": HELD_OUT_GLYPHS,
         "resolution": request.resolution,
         "seed": request.seed,
