@@ -96,13 +96,17 @@ class Proposer:
 
         The same told trials, number and seed give the same candidate.
         """
+        refused = []
         for attempt in range(self._sampler.ATTEMPTS):
             trial = self._ask(number, attempt)
             choices, spec = self._walk(trial)
             if spec is not None:
                 return self._accept(number, trial, choices, spec)
             self._mirror.tell(trial, state=TrialState.FAIL)
-        return self._propose_by_chance(number)
+            refused.append(choices)
+        rng = random.Random(_derived_seed(self._seed, number, -1))
+        instead = self._neighbour(refused, rng) or self._chance(rng)
+        return None if instead is None else self._propose_this(number, instead)
 
     def restore(self, trials: Iterable[tuple[FrozenTrial, str]]) -> None:
         """Takes over trials of an earlier run, in the order of their numbers, with digests."""
@@ -166,17 +170,23 @@ class Proposer:
             system_attrs=frozen.system_attrs,
         )
 
-    def _propose_by_chance(self, number: int) -> Proposal | None:
-        rng = random.Random(_derived_seed(self._seed, number, -1))
-        choices = self._chance(rng)
-        if choices is None:
-            return None
+    def _propose_this(self, number: int, choices: Choices) -> Proposal:
         self._mirror.enqueue_trial(_params(self._space, choices))
         trial = self._ask(number, self._sampler.ATTEMPTS)
         walked, spec = self._walk(trial)
         assert walked == choices, "an enqueued candidate is taken as it is"
         assert spec is not None
         return self._accept(number, trial, choices, spec)
+
+    def _neighbour(self, refused: Sequence[Choices], rng: random.Random) -> Choices | None:
+        """A fresh candidate that differs in one or two axes from one the sampler wanted."""
+        for attempt in range(self._sampler.NEIGHBOURS):
+            start = rng.choice(refused)
+            moved = rng.sample(sorted(start), k=min(len(start), 1 + attempt % 2))
+            choices = self._space.choose(lambda axis: _moved(axis, start, moved, rng))  # noqa: B023
+            if self._fresh_spec(choices) is not None:
+                return choices
+        return None
 
     def _chance(self, rng: random.Random) -> Choices | None:
         for _ in range(_UNIFORM_TRIES):
@@ -219,6 +229,13 @@ def running_trial(proposal: Proposal, *, digest: str) -> FrozenTrial:
 def choices_of(space: SearchSpace, params: Mapping[str, Any]) -> Choices:
     """The choices behind the parameters of a stored trial."""
     return space.choose(lambda axis: _index(axis, params))
+
+
+def _moved(axis: Axis, start: Choices, moved: Sequence[str], rng: random.Random) -> int:
+    if axis.name in start and axis.name not in moved:
+        return start[axis.name]
+    others = [index for index in range(len(axis.values)) if index != start.get(axis.name)]
+    return rng.choice(others or [0])
 
 
 def _is_conditional(space: SearchSpace) -> bool:

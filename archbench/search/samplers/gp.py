@@ -10,7 +10,8 @@ from typing import Any
 
 import optuna
 
-ATTEMPTS = 3  # a rejected proposal changes nothing in the model, so the next one is often the same
+ATTEMPTS = 2  # a refused proposal changes nothing in the model: the next is often the same
+NEIGHBOURS = 40  # tries to change a refused one a little, before chance decides
 
 
 def make(

@@ -12,7 +12,8 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial
 
-ATTEMPTS = 24
+ATTEMPTS = 4  # proposals that may be refused, as infeasible or seen
+NEIGHBOURS = 40  # tries to change a refused one a little, before chance decides
 _POPULATION = 20
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import optuna
 
-ATTEMPTS = 24
+ATTEMPTS = 24  # proposals that may be refused, as infeasible or seen
+NEIGHBOURS = 0  # chance alone decides
 
 
 def make(

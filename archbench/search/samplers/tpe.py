@@ -11,7 +11,8 @@ from typing import Any
 
 import optuna
 
-ATTEMPTS = 24
+ATTEMPTS = 4  # proposals that may be refused, as infeasible or seen
+NEIGHBOURS = 40  # tries to change a refused one a little, before chance decides
 
 
 def make(
