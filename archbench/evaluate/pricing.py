@@ -12,6 +12,7 @@ from itertools import pairwise
 from archbench.data import DataSet, Split
 from archbench.evaluate.proxy import Proxy, widest
 from archbench.evaluate.target import Target
+from archbench.measure.device import require_device
 from archbench.models import ArchSpec
 from archbench.train.loop import train
 from archbench.train.plan import Plan, choose_plan, common_plan
@@ -63,6 +64,7 @@ def price(
     Raises:
         ArchbenchError: A candidate cannot be built, timed or trained.
     """
+    require_device(proxy.device)
     dataset = proxy.dataset()
     latency_seconds = [_measuring_seconds(spec, target=target, clock=clock) for spec in specs]
     plan = common_plan(

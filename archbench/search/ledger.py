@@ -75,11 +75,10 @@ class Ledger:
         with _explained(path):
             self._storage = self._context.__enter__()
             self._study_id = self._storage.get_all_studies()[0]._study_id  # noqa: SLF001
-            found = self._storage.get_all_trials(self._study_id, deepcopy=False)
+            self._found = self._storage.get_all_trials(self._study_id, deepcopy=False)
         self.trials = {record.number: record for record in self.store.trials()}
-        self._ids = {trial.number: trial._trial_id for trial in found}  # noqa: SLF001
+        self._ids = {trial.number: trial._trial_id for trial in self._found}  # noqa: SLF001
         self._objectives = tuple(self.store.header()["objectives"])
-        self._found = found
 
     def __enter__(self) -> Self:
         return self
@@ -190,18 +189,22 @@ class Ledger:
     def mend(self, record_of: Callable[[FrozenTrial], TrialRecord]) -> list[FrozenTrial]:
         """Brings both sets of tables in step after whatever end; Optuna's trials by number.
 
+        To be called once, before the first trial is begun or ended.
+
         Args:
             record_of: The record of a trial that was begun in Optuna's tables only.
 
         Raises:
             StorageError: Optuna's tables lack a trial that ours have.
         """
+        told = []
         for trial in self._found:
             record = self.trials.get(trial.number)
             if record is None:
                 self._add(record_of(trial))
             elif record.state != "running" and not trial.state.is_finished():
                 self._tell(record)
+                told.append(trial.number)
         lacking = sorted(set(self.trials) - set(self._ids))
         if lacking:
             raise StorageError(
@@ -210,7 +213,9 @@ class Ledger:
                 help="put the database back from its backup",
             )
         with _explained(self.path):
-            return self._storage.get_all_trials(self._study_id, deepcopy=False)
+            for number in told:
+                self._found[number] = self._storage.get_trial(self._ids[number])
+        return self._found
 
     def _add(self, record: TrialRecord) -> None:
         self.store.add_trial(record)

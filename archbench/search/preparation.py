@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from archbench.search.interruption import Interruption
 
 _PRICED = 3
+_SLOWEST = 3.0  # times the mean trial
 _PATIENCE_S = 24 * 3600.0
 
 
@@ -78,6 +79,12 @@ def prepare(
         timeout_s=request.space.search.timeout_s * _PRICED,
         interruption=interruption,
     )
+    timeout_s = request.space.search.timeout_s
+    if price.seconds * _SLOWEST > timeout_s:
+        told = (
+            f"a trial may take {price.seconds * _SLOWEST:.0f} s and is ended after {timeout_s:g} s"
+        )
+        listener(event.Warned(text=f"{told}: give more time, search.timeout in the space"))
     grounds = Grounds(
         proxy=replace(proxy, plan=price.plan),
         target=target,

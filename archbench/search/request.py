@@ -14,7 +14,7 @@ from archbench.records.measurement import Conditions
 from archbench.records.quota import usable_cores, usable_memory_bytes
 from archbench.registry import Registry
 from archbench.search.owner import SPACE, resume_command, valid_name
-from archbench.space import SearchSpace
+from archbench.space import SearchSpace, shipped
 
 if TYPE_CHECKING:
     from archbench.evaluate import ArchSpec
@@ -105,8 +105,10 @@ class Request:
 
     @property
     def command(self) -> str:
-        """What to type to repeat the search elsewhere."""
-        words = ["archbench", "search", self.space.name]
+        """What to type to repeat the search, from the study's copy where no name will do."""
+        is_shipped = _is_shipped(self.space)
+        space = self.space.name if is_shipped else str(self.path / SPACE)
+        words = ["archbench", "search", space]
         for option, value in self.options.items():
             words += [f"--{option}", str(value)]
         return shlex.join(words)
@@ -122,6 +124,11 @@ class Request:
         last = len(ordered) - 1
         picked = {round(last * (2 * i + 1) / (2 * number)) for i in range(number)}
         return [ordered[index] for index in sorted(picked) if ordered]
+
+
+def _is_shipped(space: SearchSpace) -> bool:
+    """Whether the space is one that the package ships, with nothing changed."""
+    return space.name in shipped() and SearchSpace.load(space.name).text == space.text
 
 
 def requested(

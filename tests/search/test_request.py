@@ -39,15 +39,22 @@ def test_the_space_speaks_where_nothing_is_said(space: SearchSpace) -> None:
     request = _request(space)
     assert (request.name, request.trials, request.seed) == ("toy", 6, 3)
     assert (request.sampler, request.data) == ("tpe", "images")
-    assert request.command == "archbench search toy"
+    assert request.command == "archbench search results/toy/space.yaml"
 
 
 def test_what_is_said_counts_and_is_repeated_in_the_command(space: SearchSpace) -> None:
     request = _request(space, trials=9, seed=0, sampler="gp", data="folder:my photos", name="x")
     assert (request.name, request.trials, request.seed) == ("x", 9, 0)
     assert request.command == (
-        "archbench search toy --data 'folder:my photos' --trials 9 --seed 0 --sampler gp --name x"
+        "archbench search results/x/space.yaml --data 'folder:my photos' --trials 9 --seed 0 "
+        "--sampler gp --name x"
     )
+
+
+def test_a_shipped_space_is_repeated_by_its_name() -> None:
+    assert _request(SearchSpace.load("quickstart")).command == "archbench search quickstart"
+    changed = SearchSpace.load("quickstart", overrides=["search.trials=3"])
+    assert _request(changed).command == "archbench search results/quickstart/space.yaml"
 
 
 @pytest.mark.parametrize(
