@@ -96,9 +96,15 @@ class Proposer:
 
         The same told trials, number and seed give the same candidate.
         """
+        with _quiet():
+            self._mirror.sampler = self._sampler.make(
+                seed=_derived_seed(self._seed, number),
+                conditional=self._is_conditional,
+                memory=self._memory,
+            )
         refused = []
-        for attempt in range(self._sampler.ATTEMPTS):
-            trial = self._ask(number, attempt)
+        for _ in range(self._sampler.ATTEMPTS):
+            trial = self._ask()
             choices, spec = self._walk(trial)
             if spec is not None:
                 return self._accept(number, trial, choices, spec)
@@ -133,13 +139,8 @@ class Proposer:
             self._mirror.add_trial(self._accepted[number])
             self._places[number] = place
 
-    def _ask(self, number: int, attempt: int) -> optuna.Trial:
+    def _ask(self) -> optuna.Trial:
         with _quiet():
-            self._mirror.sampler = self._sampler.make(
-                seed=_derived_seed(self._seed, number, attempt),
-                conditional=self._is_conditional,
-                memory=self._memory,
-            )
             return self._mirror.ask()
 
     def _walk(self, trial: optuna.Trial) -> tuple[Choices, ArchSpec | None]:
@@ -172,7 +173,7 @@ class Proposer:
 
     def _propose_this(self, number: int, choices: Choices) -> Proposal:
         self._mirror.enqueue_trial(_params(self._space, choices))
-        trial = self._ask(number, self._sampler.ATTEMPTS)
+        trial = self._ask()
         walked, spec = self._walk(trial)
         assert walked == choices, "an enqueued candidate is taken as it is"
         assert spec is not None
