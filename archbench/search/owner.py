@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import socket
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -78,6 +79,27 @@ def refuse_existing(path: Path) -> None:
         )
 
 
+def require_writable(results: Path) -> None:
+    """Makes the folder of the studies, if it is not there, and sees that it can be written.
+
+    Raises:
+        StorageError: It cannot.
+    """
+    with storage_failures(results):
+        results.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".archbench-", dir=results):
+            pass
+
+
+def tidy(path: Path) -> None:
+    """Puts back the checkpoints' folder and removes files that a kill left unfinished."""
+    folder = path / CHECKPOINTS
+    with storage_failures(path):
+        folder.mkdir(exist_ok=True)
+        for file in folder.glob(".*.partial"):
+            file.unlink(missing_ok=True)
+
+
 def resume_command(path: Path) -> str:
     """What to type to go on with a study."""
     results = f" --results {path.parent}" if path.parent != Path("results") else ""
@@ -126,7 +148,8 @@ def storage_failures(path: Path) -> Iterator[None]:
         raise StorageError(
             f"cannot write the study: {error.strerror or error}",
             place=str(error.filename or path),
-            help="free some space or mend the rights, then resume; nothing that was told is lost",
+            help="see that the folder is there, has space and lets you write, then try again; "
+            "what was told as finished is safe",
         ) from error
 
 

@@ -125,6 +125,7 @@ def _begin(
 
     if not dry_run:
         owner.refuse_existing(request.path)
+        owner.require_writable(request.path.parent)
     environment = capture_environment()
     with _engine(request, left=request.trials, logs=logs) as engine:
         grounds, header = prepare(
@@ -158,6 +159,7 @@ def _resume(
     from archbench.evaluate import capture_environment
 
     with owner.ownership(request.path), Ledger(request.path / owner.DATABASE) as study:
+        owner.tidy(request.path)
         header = study.store.header()
         grounds = restore(header, environment=capture_environment(), place=str(request.path))
         request = as_begun(request, header)

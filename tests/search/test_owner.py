@@ -101,3 +101,27 @@ def test_resuming_nothing_is_refused(tmp_path: Path) -> None:
     absent = owner.ownership(tmp_path / "absent")
     with pytest.raises(StorageError, match="no study here to resume"), absent:
         pass
+
+
+def test_results_that_cannot_be_written_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match=r"cannot write the study.*lets you write"):
+        owner.require_writable(tmp_path / "file" / "results")
+
+
+def test_a_writable_folder_is_made_and_left_empty(tmp_path: Path) -> None:
+    owner.require_writable(tmp_path / "a" / "b")
+    assert list((tmp_path / "a" / "b").iterdir()) == []
+
+
+def test_what_a_kill_left_is_tidied(tmp_path: Path) -> None:
+    path = _create(tmp_path)
+    kept, torn = path / owner.CHECKPOINTS / "x.safetensors", path / owner.CHECKPOINTS / ".y.partial"
+    kept.touch()
+    torn.touch()
+    owner.tidy(path)
+    assert list((path / owner.CHECKPOINTS).iterdir()) == [kept]
+    kept.unlink()
+    kept.parent.rmdir()
+    owner.tidy(path)
+    assert kept.parent.is_dir()

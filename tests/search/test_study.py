@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+import archbench
 from archbench.errors import StorageError, UsageError
 from archbench.records.study import StudyReader
 from archbench.search import event, search
@@ -118,6 +119,7 @@ def test_resuming_otherwise_than_begun_is_refused(
 def test_a_dry_run_stores_nothing(tmp_path: Path, data: str) -> None:
     heard: list[event.Event] = []
     space = SearchSpace.load(_space(tmp_path, data))
-    assert search(space, results=tmp_path / "results", dry_run=True, on_event=heard.append) is None
+    results = tmp_path / "results"
+    assert archbench.search(space, results=results, dry_run=True, on_event=heard.append) is None
     assert isinstance(heard[-1], event.Prepared)
     assert not (tmp_path / "results").exists()
