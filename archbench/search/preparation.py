@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
@@ -12,6 +13,7 @@ from archbench.records.environment import Environment
 from archbench.records.measurement import Conditions
 from archbench.search import event
 from archbench.search.job import Engine
+from archbench.search.memory import held_bytes
 from archbench.search.request import Request
 from archbench.search.stage import DataJob, PriceJob, Progress, finish
 
@@ -62,6 +64,8 @@ def prepare(
     specs = request.some_candidates(_PRICED)
     if not specs:
         raise request.space.infeasible(share)
+    if held_bytes(os.getpid()) is None:
+        listener(event.StageChanged(text="this system hides how much memory a worker holds"))
     facts = _data(request, engine=engine, interruption=interruption, listener=listener)
     for note in facts["data_notes"]:
         listener(event.StageChanged(text=note))
