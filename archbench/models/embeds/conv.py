@@ -51,10 +51,9 @@ class Spec:
 
     def resolved(self, site: Site) -> Self:
         """With padding and bias filled in."""
-        padding = max(0, (self.kernel - self.stride + 1) // 2)
         return replace(
             self,
-            padding=padding if self.padding is None else self.padding,
+            padding=self._padding(),
             bias=self.norm != "batch" if self.bias is None else self.bias,
         )
 
@@ -64,9 +63,7 @@ class Spec:
         Raises:
             SpecError: The padded map is smaller than the kernel.
         """
-        padding = max(0, (self.kernel - self.stride + 1) // 2)
-        if self.padding is not None:
-            padding = self.padding
+        padding = self._padding()
         sizes = [
             strided(size, kernel=self.kernel, stride=self.stride, padding=padding) for size in grid
         ]
@@ -107,6 +104,11 @@ class Spec:
                 padding=self.padding,
             )
         return ConvEmbed(self, site)
+
+    def _padding(self) -> int:
+        if self.padding is not None:
+            return self.padding
+        return max(0, (self.kernel - self.stride + 1) // 2)
 
 
 class ConvEmbed(nn.Module):
