@@ -222,19 +222,41 @@ class CachedBias(nn.Module):
         return self.bias
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, *, scale: float, bias: Tensor | None) -> Tensor:
-    """Softmax attention: q (B, h, T, d), k (B, h, S, d), v (B, h, S, e) to (B, h, T, e).
+class Attend(nn.Module):
+    """Softmax attention: q (B, h, T, d), k (B, h, S, d), v (B, h, S, e) to (B, T, h*e).
 
-    The fused kernel serves evaluation with equal widths and without bias. Training on a CPU
-    multiplies explicitly: the fused backward of narrow heads costs half of a step there. With a
-    bias or wider values PyTorch's fused operator is plain products, too, at a higher price.
+    Args:
+        scale: Factor of the scores before bias and softmax.
+
+    Attributes:
+        fused: Whether PyTorch's fused operator is used, or plain products. Left None, it serves
+            evaluation with equal widths and without bias; with a bias or wider values it is
+            plain products, too, at a higher price, and its backward on a CPU costs half of a
+            step where heads are narrow.
     """
-    if bias is None and q.shape[-1] == v.shape[-1] and not (q.requires_grad and q.is_cpu):
-        return F.scaled_dot_product_attention(q, k, v, scale=scale)
-    scores = (q * scale) @ k.transpose(-2, -1)  # (B, h, T, S)
-    if bias is not None:
-        scores = scores + bias
-    return scores.softmax(dim=-1) @ v
+
+    def __init__(self, scale: float) -> None:
+        super().__init__()
+        self.scale = scale
+        self.fused: bool | None = None
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
+        fused = self.fused
+        if fused is None:
+            is_training_here = q.requires_grad and q.is_cpu
+            fused = bias is None and q.shape[-1] == v.shape[-1] and not is_training_here
+        if fused:
+            y = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=self.scale)
+        else:
+            scores = (q * self.scale) @ k.transpose(-2, -1)  # (B, h, T, S)
+            if bias is not None:
+                scores = scores + bias
+            y = scores.softmax(dim=-1) @ v  # (B, h, T, e)
+        return y.transpose(1, 2).flatten(2)
+
+    def extra_repr(self) -> str:
+        """The scale, for printing a network."""
+        return f"scale={self.scale:.4g}"
 
 
 def norm_affine(norm: nn.BatchNorm1d | nn.BatchNorm2d) -> tuple[Tensor, Tensor]:

@@ -18,11 +18,11 @@ from torch import Tensor, nn
 from archbench.errors import SpecError
 from archbench.models.arithmetic import Work, attention, convolution, linear, mlp, norm, total
 from archbench.models.layer import (
+    Attend,
     AttentionBias,
     ConvNorm,
     DropPath,
     activation,
-    attend,
     init_truncated,
     map_tokens,
     token_map,
@@ -195,7 +195,7 @@ class CvtAttention(nn.Module):
         dim, inner = site.dim, spec.num_heads * spec.head_dim
         self.num_heads = spec.num_heads
         self.class_tokens = site.class_tokens
-        self.scale = (dim if spec.scale == "width" else spec.head_dim) ** -0.5
+        self.attend = Attend((dim if spec.scale == "width" else spec.head_dim) ** -0.5)
         self.query_map = _map_projection(spec, dim, of_query=True)
         self.key_map = _map_projection(spec, dim, of_query=False)
         self.value_map = _map_projection(spec, dim, of_query=False)
@@ -220,8 +220,7 @@ class CvtAttention(nn.Module):
         k = self._heads(self.key(self._projected(x, grid, self.key_map)))  # (B, h, S, d)
         v = self._heads(self.value(self._projected(x, grid, self.value_map)))
         bias = None if self.bias is None else self.bias()
-        y = attend(q, k, v, scale=self.scale, bias=bias)
-        return self.projection(y.transpose(1, 2).flatten(2))
+        return self.projection(self.attend(q, k, v, bias))
 
     def _projected(self, x: Tensor, grid: Grid, projection: nn.Module) -> Tensor:
         if isinstance(projection, nn.Identity):

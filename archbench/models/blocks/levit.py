@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from archbench.errors import SpecError
 from archbench.models.arithmetic import Work, attention, linear, mlp, norm, total
-from archbench.models.layer import AttentionBias, DropPath, LinearNorm, activation, attend
+from archbench.models.layer import Attend, AttentionBias, DropPath, LinearNorm, activation
 from archbench.models.part import (
     ACTIVATIONS,
     Grid,
@@ -143,6 +143,7 @@ class LevitAttention(nn.Module):
             if site.bias
             else None
         )
+        self.attend = Attend(spec.key_dim**-0.5)
         self.activation = activation(spec.attention_activation)
         self.projection = LinearNorm(heads * spec.value_dim, site.dim, zero_init=True)
 
@@ -156,5 +157,4 @@ class LevitAttention(nn.Module):
             .split([spec.key_dim, spec.key_dim, spec.value_dim], dim=-1)
         )
         bias = None if self.bias is None else self.bias()
-        y = attend(q, k, v, scale=spec.key_dim**-0.5, bias=bias)  # (B, h, T, e)
-        return self.projection(self.activation(y.transpose(1, 2).flatten(2)))
+        return self.projection(self.activation(self.attend(q, k, v, bias)))

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from archbench.errors import SpecError
 from archbench.models.arithmetic import Work, attention, linear, mlp, norm, total
 from archbench.models.layer import (
+    Attend,
     AttentionBias,
     DropPath,
     LinearNorm,
     activation,
-    attend,
     map_tokens,
     token_map,
 )
@@ -147,6 +147,7 @@ class ShrinkAttention(nn.Module):
             if site.bias
             else None
         )
+        self.attend = Attend(spec.key_dim**-0.5)
         self.attention_activation = activation(spec.attention_activation)
         self.projection = LinearNorm(heads * spec.value_dim, dim)
         self.mlp = nn.Sequential(
@@ -169,7 +170,7 @@ class ShrinkAttention(nn.Module):
         )
         q = self.query(asking).unflatten(-1, (heads, spec.key_dim)).transpose(1, 2)
         bias = None if self.bias is None else self.bias()
-        y = attend(q, k, v, scale=spec.key_dim**-0.5, bias=bias)  # (B, h, M, e)
-        y = self.projection(self.attention_activation(y.transpose(1, 2).flatten(2)))  # (B, M, C')
+        y = self.attend(q, k, v, bias)  # (B, M, h*e)
+        y = self.projection(self.attention_activation(y))  # (B, M, C')
         y = y + self.drop_path(self.mlp(y))
         return token_map(y, self.grid)
