@@ -13,7 +13,7 @@ from archbench.evaluate.target import Target, calibrated
 from archbench.measure.device import devices as machine_devices
 from archbench.measure.environment import capture_environment
 from archbench.measure.macs import OperatorCount, count_operators
-from archbench.models import ArchSpec, build, count, paper, published_names
+from archbench.models import ArchSpec, ablation_names, build, count, paper, published_names
 from archbench.models.arithmetic import Count, Work
 from archbench.models.catalogue import Paper, published
 from archbench.models.network import Written, as_spec
@@ -202,8 +202,8 @@ def _counted(spec: ArchSpec, *, check: bool) -> ModelProfile:
 
 
 def _paper(spec: ArchSpec) -> Paper | None:
-    is_published = spec.name in published_names() and published(spec.name).digest == spec.digest
-    return paper(spec.name) if is_published else None
+    is_known = spec.name in (*published_names(), *ablation_names())
+    return paper(spec.name) if is_known and published(spec.name).digest == spec.digest else None
 
 
 def _built(spec: ArchSpec) -> OperatorCount:

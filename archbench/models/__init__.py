@@ -1,6 +1,6 @@
 """Specs made into networks, and their exact arithmetic."""
 
-from archbench.models.catalogue import paper, published_names
+from archbench.models.catalogue import ablation_names, paper, published_names
 from archbench.models.deployment import deploy, deployment_error
 from archbench.models.network import Network, Written, as_spec, build, count
 from archbench.models.resolved import ResolvedSpec
@@ -14,6 +14,7 @@ __all__ = [
     "ResolvedSpec",
     "StageSpec",
     "Written",
+    "ablation_names",
     "as_spec",
     "build",
     "count",

@@ -1,14 +1,15 @@
-"""Which networks are published, and what do their papers print?"""
+"""Which networks are published, what do their papers print, and what did they ablate?"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from archbench.errors import unknown_name
+from archbench.models.path import override, parse_path
 from archbench.models.spec import ArchSpec
 from archbench.registry import Registry
 
@@ -24,57 +25,140 @@ class Paper:
         flops: As printed, for example ``4.53 G``; the papers mean multiply-accumulates.
         top1: ImageNet-1k validation accuracy in percent.
         source: Paper and table.
-        note: Where the released code says otherwise, and what it says.
+        row: What is changed, in a row of an ablation table.
+        base_top1: What the same table prints of the row's base.
+        note: Where the released code says otherwise, and what it says; why an exact count is
+            another than the printed one; what of an ablation is our reading.
     """
 
     params: str | None
     flops: str | None
     top1: float | None
     source: str
+    row: str = ""
+    base_top1: float | None = None
     note: str = ""
+
+
+class Released(NamedTuple):
+    """What the code that goes with a paper counts, to the unit: an expectation that is exact."""
+
+    params: int
+    macs: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """A published network: its document and its paper's numbers."""
+    """A published network.
+
+    Attributes:
+        document: The network as written, without its name.
+        paper: What its paper prints.
+        released: What its released code counts; None where nobody has counted it.
+    """
 
     document: Mapping[str, Any]
     paper: Paper
+    released: Released | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ablation:
+    """A row of an ablation table: a published network with some fields set.
+
+    Attributes:
+        base: Name of the network from which it starts, an ablation or not.
+        set: Paths of ``archbench/models/path.py`` to values, set in this order.
+        training: What differs in the training, not in the network: a setting to its value.
+        paper: What its paper prints.
+        released: What its released code counts; None where nobody has counted it.
+    """
+
+    base: str
+    paper: Paper
+    set: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, str] = field(default_factory=dict)
+    released: Released | None = None
 
 
 @cache
 def variants() -> Mapping[str, Variant]:
-    """Every published network by name, family by family."""
+    """Every published network by name, family by family; ablations are apart."""
     found: dict[str, Variant] = {}
     for family in FAMILIES.names:
         found |= FAMILIES.load(family).VARIANTS
     return MappingProxyType(found)
 
 
+@cache
+def ablations() -> Mapping[str, Ablation]:
+    """Every row of the papers' ablation tables by name, ``VARIANT/ROW``, family by family."""
+    found: dict[str, Ablation] = {}
+    for family in FAMILIES.names:
+        found |= getattr(FAMILIES.load(family), "ABLATIONS", {})
+    return MappingProxyType(found)
+
+
 def published_names() -> tuple[str, ...]:
-    """The names of all published networks."""
+    """The names of all published networks, without ablations."""
     return tuple(variants())
 
 
-def published(name: str) -> ArchSpec:
-    """The spec of a published network.
-
-    Raises:
-        UsageError: There is none of this name; the nearest are listed.
-    """
-    return ArchSpec.from_document({"name": name, **_variant(name).document})
+def ablation_names() -> tuple[str, ...]:
+    """The names of all ablations, such as ``levit_128s/a1``."""
+    return tuple(ablations())
 
 
-def paper(name: str) -> Paper:
-    """What its paper prints of a published network.
+def family_of(name: str) -> str:
+    """The file of ``archbench/models/published`` in which a name stands.
 
     Raises:
         UsageError: There is none of this name.
     """
-    return _variant(name).paper
+    entry(name)
+    for family in FAMILIES.names:
+        module = FAMILIES.load(family)
+        if name in module.VARIANTS or name in getattr(module, "ABLATIONS", {}):
+            return family
+    raise AssertionError(name)
 
 
-def _variant(name: str) -> Variant:
-    if name not in variants():
-        raise unknown_name("network", name, variants())
-    return variants()[name]
+@cache
+def published(name: str) -> ArchSpec:
+    """The spec of a published network or of an ablation.
+
+    Raises:
+        UsageError: There is none of this name; the nearest are listed.
+    """
+    return ArchSpec.from_document({"name": name, **_document(name)})
+
+
+def paper(name: str) -> Paper:
+    """What its paper prints of a published network or of an ablation.
+
+    Raises:
+        UsageError: There is none of this name.
+    """
+    return entry(name).paper
+
+
+def entry(name: str) -> Variant | Ablation:
+    """All that the catalogue holds under a name.
+
+    Raises:
+        UsageError: There is none of this name; the nearest are listed.
+    """
+    known: Mapping[str, Variant | Ablation] = {**variants(), **ablations()}
+    if name in known:
+        return known[name]
+    raise unknown_name("network", name, ablations() if "/" in name else variants())
+
+
+def _document(name: str) -> Mapping[str, Any]:
+    found = entry(name)
+    if isinstance(found, Variant):
+        return found.document
+    document = _document(found.base)
+    for path, value in found.set.items():
+        document = override(document, parse_path(path), value)
+    return document

@@ -1,4 +1,4 @@
-"""CvT: convolutional vision transformers (Wu et al. 2021, arXiv:2103.15808), table 2.
+"""CvT: convolutional vision transformers (Wu et al. 2021, arXiv:2103.15808), tables 2 to 8.
 
 As the released configurations have it: the first embedding is padded by 2; keys and values are
 squeezed by 2 in every stage; class token and drop path in the last stage only. Neither the
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from archbench.models.catalogue import Paper, Variant
+from archbench.models.catalogue import Ablation, Paper, Released, Variant
 
 _BLOCK = {
     "kind": "cvt",
@@ -57,22 +57,44 @@ def _cvt_w24(resolution: int) -> dict[str, Any]:
     return _document(resolution=resolution, dims=(192, 768, 1024), depths=(2, 2, 20), drop_path=0.3)
 
 
+_COUNTED = "the released code has 19,997,480 parameters and computes 4.566 G"
+_UNKNOWN_STAGES = "the paper does not say in which stages: every stage is our reading"
+_TRUNCATED = "the paper cuts off the second decimal"
+
 VARIANTS = {
     "cvt_13": Variant(
         document=_cvt_13(224),
-        paper=Paper(params="19.98 M", flops="4.53 G", top1=81.6, source="CvT, table 3"),
+        paper=Paper(
+            params="19.98 M", flops="4.53 G", top1=81.6, source="CvT, table 3", note=_COUNTED
+        ),
+        released=Released(19_997_480, 4_566_089_216),
     ),
     "cvt_13_384": Variant(
         document=_cvt_13(384),
         paper=Paper(params="20 M", flops="16.3 G", top1=83.0, source="CvT, table 3"),
+        released=Released(19_997_480, 16_269_359_616),
     ),
     "cvt_21": Variant(
         document=_cvt_21(224),
-        paper=Paper(params="31.54 M", flops="7.13 G", top1=82.5, source="CvT, table 3"),
+        paper=Paper(
+            params="31.54 M",
+            flops="7.13 G",
+            top1=82.5,
+            source="CvT, table 3",
+            note="the released code has 31,622,696 parameters and computes 7.178 G",
+        ),
+        released=Released(31_622_696, 7_177_985_024),
     ),
     "cvt_21_384": Variant(
         document=_cvt_21(384),
-        paper=Paper(params="32 M", flops="24.9 G", top1=83.3, source="CvT, table 3"),
+        paper=Paper(
+            params="32 M",
+            flops="24.9 G",
+            top1=83.3,
+            source="CvT, table 3",
+            note="the released code computes 24.85 G without its norms, which counters add",
+        ),
+        released=Released(31_622_696, 24_849_091_584),
     ),
     "cvt_w24": Variant(
         document=_cvt_w24(224),
@@ -81,8 +103,10 @@ VARIANTS = {
             flops="60.86 G",
             top1=None,
             source="CvT, released code",
-            note="no accuracy is printed at 224 px; the paper's text says 298.3 M parameters",
+            note="the released code has 277,196,392 parameters and computes 60.92 G; no accuracy "
+            "is printed at 224 px; the paper's text says 298.3 M parameters",
         ),
+        released=Released(277_196_392, 60_917_313_536),
     ),
     "cvt_w24_384": Variant(
         document=_cvt_w24(384),
@@ -91,7 +115,151 @@ VARIANTS = {
             flops="193.2 G",
             top1=87.7,
             source="CvT, table 3, pre-trained on ImageNet-22k",
-            note="the released code prints 87.6",
+            note="the released code computes 194.2 G; it prints an accuracy of 87.6",
         ),
+        released=Released(277_196_392, 194_221_654_016),
+    ),
+}
+
+
+def _ablation(
+    table: int,
+    row: str,
+    changed: dict[str, Any],
+    *,
+    top1: float | None,
+    params: str | None = None,
+    flops: str | None = None,
+    note: str = "",
+    released: Released | None = None,
+) -> Ablation:
+    """A row of one of the tables 5 to 8, which change one thing in CvT-13 (81.6 %)."""
+    paper = Paper(
+        params=params,
+        flops=flops,
+        top1=top1,
+        source=f"CvT, table {table}",
+        row=row,
+        base_top1=81.6,
+        note=note,
+    )
+    return Ablation(base="cvt_13", set=changed, paper=paper, released=released)
+
+
+def _corner(
+    row: str, changed: dict[str, Any], *, released: Released, flops: str | None = None
+) -> Ablation:
+    """A corner of what CvT-13-NAS was searched in; which of it was found is not released."""
+    paper = Paper(
+        params="13.66 M",
+        flops=flops,
+        top1=None,
+        source="CvT, search of CvT-13-NAS",
+        row=f"corner of the search space: {row}",
+        note="the paper's range leaves out depthwise weights, attention and depthwise convolutions",
+    )
+    return Ablation(base="cvt_13", set=changed, paper=paper, released=released)
+
+
+def _patches() -> dict[str, Any]:
+    """Embeds whose kernel is their stride, without padding: patches that do not overlap."""
+    return {
+        f"stages[{number}].embed": {
+            "kind": "conv",
+            "kernel": stride,
+            "stride": stride,
+            "padding": 0,
+            "norm": "layer",
+        }
+        for number, stride in enumerate((4, 2, 2))
+    }
+
+
+_EVERY = {"stages[all].position": "absolute"}
+_LINEAR = "where a projection is linear, keys and values keep every token"
+
+ABLATIONS = {
+    "cvt_13/t5_every": _ablation(
+        5, "position embedding in every stage", _EVERY, params="20 M", top1=81.5
+    ),
+    "cvt_13/t5_first": _ablation(
+        5,
+        "position embedding in the first stage",
+        {"stages[0].position": "absolute"},
+        params="20 M",
+        top1=81.4,
+    ),
+    "cvt_13/t5_last": _ablation(
+        5,
+        "position embedding in the last stage",
+        {"stages[2].position": "absolute"},
+        params="20 M",
+        top1=81.4,
+    ),
+    "cvt_13/t6_patches": _ablation(
+        6,
+        "patches instead of the convolutional embedding",
+        _patches(),
+        params="19.5 M",
+        top1=80.7,
+        note=f"kernels of 4, 2, 2 are our reading; {_TRUNCATED}",
+    ),
+    "cvt_13/t6_patches_position": _ablation(
+        6,
+        "patches and a position embedding",
+        _patches() | _EVERY,
+        params="19.9 M",
+        top1=81.1,
+        note=f"{_UNKNOWN_STAGES}; {_TRUNCATED}",
+    ),
+    "cvt_13/t6_position": _ablation(
+        6,
+        "convolutional embedding and a position embedding",
+        _EVERY,
+        params="20.3 M",
+        top1=81.4,
+        note=_UNKNOWN_STAGES,
+    ),
+    "cvt_13/t7_stride_1": _ablation(
+        7,
+        "keys and values at stride 1",
+        {"stages[all].block.kv_stride": 1},
+        params="20 M",
+        flops="6.55 G",
+        top1=82.3,
+        note="the released code computes 6.643 G; the text says that squeezing costs 0.3 points",
+        released=Released(19_997_480, 6_643_074_560),
+    ),
+    "cvt_13/t8_none": _ablation(
+        8,
+        "linear projection in every stage",
+        {"stages[all].block.projection": "linear"},
+        top1=80.6,
+        note=f"{_LINEAR}; the released code cannot run it",
+    ),
+    "cvt_13/t8_1": _ablation(
+        8,
+        "convolutional projection in stage 1 only",
+        {f"stages[{number}].block.projection": "linear" for number in (1, 2)},
+        top1=80.8,
+        note=_LINEAR,
+    ),
+    "cvt_13/t8_1_2": _ablation(
+        8,
+        "convolutional projection in stages 1 and 2",
+        {"stages[2].block.projection": "linear"},
+        top1=81.0,
+        note=_LINEAR,
+    ),
+    "cvt_13/nas_smallest": _corner(
+        "MLP ratio 2, stride 2",
+        {"stages[all].block.mlp_ratio": 2},
+        flops="2.59 G",
+        released=Released(13_779_368, 3_121_544_704),
+    ),
+    "cvt_13/nas_stride_1": _corner(
+        "MLP ratio 2, stride 1",
+        {"stages[all].block.mlp_ratio": 2, "stages[all].block.kv_stride": 1},
+        released=Released(13_779_368, 5_198_530_048),
     ),
 }
