@@ -83,7 +83,8 @@ def _paper(paper: Mapping[str, Any] | None) -> str:
     if paper is None:
         return ""
     top1 = f", top-1 {paper['top1']} %" if paper["top1"] else ""
-    printed = f"{paper['params']} parameters, {paper['flops']}{top1}"
+    flops = f", {paper['flops']}" if paper["flops"] else ""
+    printed = f"{paper['params']} parameters{flops}{top1}"
     note = f"; {paper['note']}" if paper["note"] else ""
     lines = textwrap.wrap(f"{printed} ({paper['source']}{note})", 80 - _INDENT)
     return f"\n{'paper':{_INDENT}}" + f"\n{'':{_INDENT}}".join(lines)

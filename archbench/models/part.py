@@ -135,6 +135,44 @@ def check_choice(name: str, value: object, allowed: Sequence[str]) -> None:
         raise SpecError(f"{value!r} is not one of {', '.join(allowed)}", place=name)
 
 
+def check_heads(num_heads: int | None, head_dim: int | None) -> None:
+    """Refuse an attention of which neither the number of heads nor their width is given.
+
+    Raises:
+        SpecError: Neither is given, or one is not a whole number from 1 to 1024.
+    """
+    if num_heads is None and head_dim is None:
+        raise SpecError("neither num_heads nor head_dim is given", help="give one of them")
+    if num_heads is not None:
+        check_whole("num_heads", num_heads, high=1024)
+    if head_dim is not None:
+        check_whole("head_dim", head_dim, high=1024)
+
+
+def heads_of(num_heads: int | None, head_dim: int | None, *, dim: int) -> tuple[int, int]:
+    """The number of heads and the width of each; what is left out follows from the width.
+
+    Raises:
+        SpecError: The one that is given does not divide the width; the nearest that do are named.
+    """
+    if head_dim is None:
+        assert num_heads is not None
+        return num_heads, _divided("num_heads", num_heads, dim)
+    return num_heads or _divided("head_dim", head_dim, dim), head_dim
+
+
 def strided(size: int, *, kernel: int, stride: int, padding: int) -> int:
     """Outputs of a convolution along one side; below 1 where the kernel does not fit."""
     return (size + 2 * padding - kernel) // stride + 1
+
+
+def _divided(name: str, value: int, dim: int) -> int:
+    if dim % value:
+        legal = [n for n in range(1, dim + 1) if dim % n == 0]
+        near = sorted(sorted(legal, key=lambda n: abs(n - value))[:6])
+        raise SpecError(
+            f"{value} does not divide the width {dim}",
+            place=name,
+            help=f"use one of {', '.join(map(str, near))}",
+        )
+    return dim // value

@@ -88,15 +88,21 @@ def _embed(rng: random.Random, *, first: bool) -> dict[str, Any]:
 
 
 def _block(rng: random.Random) -> dict[str, Any]:
-    if rng.random() < 0.5:
-        block: dict[str, Any] = {
-            "kind": "levit",
-            "key_dim": rng.choice([4, 8]),
-            "attention_ratio": rng.choice([1, 2]),
-            "mlp_ratio": rng.choice([0.5, 2]),
-            "attention_activation": rng.choice(["hardswish", "none"]),
-        }
-        return block | ({"num_heads": rng.choice([1, 3])} if rng.random() < 0.5 else {})
+    return rng.choice([_levit, _cvt, _vit])(rng)
+
+
+def _levit(rng: random.Random) -> dict[str, Any]:
+    block: dict[str, Any] = {
+        "kind": "levit",
+        "key_dim": rng.choice([4, 8]),
+        "attention_ratio": rng.choice([1, 2]),
+        "mlp_ratio": rng.choice([0.5, 2]),
+        "attention_activation": rng.choice(["hardswish", "none"]),
+    }
+    return block | ({"num_heads": rng.choice([1, 3])} if rng.random() < 0.5 else {})
+
+
+def _cvt(rng: random.Random) -> dict[str, Any]:
     block = {
         "kind": "cvt",
         "kv_stride": rng.choice([1, 2, 3]),
@@ -107,5 +113,19 @@ def _block(rng: random.Random) -> dict[str, Any]:
         "bias": rng.choice([True, False]),
         "activation": rng.choice(["gelu", "quick_gelu"]),
     }
-    heads = rng.choice([{"num_heads": 4}, {"head_dim": 8}, {"num_heads": 3, "head_dim": 5}])
-    return block | heads
+    return block | _heads(rng)
+
+
+def _vit(rng: random.Random) -> dict[str, Any]:
+    block = {
+        "kind": "vit",
+        "mlp_ratio": rng.choice([1, 2.5, 4]),
+        "bias": rng.choice([True, False]),
+        "epsilon": rng.choice([1e-6, 1e-5]),
+        "activation": rng.choice(["gelu", "relu"]),
+    }
+    return block | _heads(rng)
+
+
+def _heads(rng: random.Random) -> dict[str, Any]:
+    return rng.choice([{"num_heads": 4}, {"head_dim": 8}, {"num_heads": 3, "head_dim": 5}])

@@ -33,8 +33,10 @@ from archbench.models.part import (
     Site,
     check_choice,
     check_flag,
+    check_heads,
     check_number,
     check_whole,
+    heads_of,
     strided,
 )
 
@@ -71,12 +73,7 @@ class Spec:
     activation: str = "quick_gelu"
 
     def __post_init__(self) -> None:
-        if self.num_heads is None and self.head_dim is None:
-            raise SpecError("neither num_heads nor head_dim is given", help="give one of them")
-        if self.num_heads is not None:
-            check_whole("num_heads", self.num_heads, high=1024)
-        if self.head_dim is not None:
-            check_whole("head_dim", self.head_dim, high=1024)
+        check_heads(self.num_heads, self.head_dim)
         check_choice("projection", self.projection, ("depthwise", "average", "linear"))
         if self.projection != "linear":
             check_whole("kv_stride", self.kv_stride, high=64)
@@ -94,12 +91,7 @@ class Spec:
         Raises:
             SpecError: The heads do not divide the width.
         """
-        heads, head_dim = self.num_heads, self.head_dim
-        if head_dim is None:
-            assert heads is not None
-            head_dim = _divided("num_heads", heads, site.dim)
-        if heads is None:
-            heads = _divided("head_dim", head_dim, site.dim)
+        heads, head_dim = heads_of(self.num_heads, self.head_dim, dim=site.dim)
         if self.projection == "linear":
             return replace(self, num_heads=heads, head_dim=head_dim, kv_stride=None, kernel=None)
         return replace(self, num_heads=heads, head_dim=head_dim)
@@ -263,15 +255,3 @@ def _pooled(size: int, kernel: int, stride: int, padding: int) -> int:
     outputs = -(-(size + 2 * padding - kernel) // stride) + 1
     # A last window that would begin in the padding beyond the map is left out.
     return outputs - 1 if (outputs - 1) * stride >= size + padding else outputs
-
-
-def _divided(name: str, value: int, dim: int) -> int:
-    if dim % value:
-        legal = [n for n in range(1, dim + 1) if dim % n == 0]
-        near = sorted(sorted(legal, key=lambda n: abs(n - value))[:6])
-        raise SpecError(
-            f"{value} does not divide the width {dim}",
-            place=name,
-            help=f"use one of {', '.join(map(str, near))}",
-        )
-    return dim // value

@@ -1,0 +1,65 @@
+"""DeiT: data-efficient image transformers (Touvron et al. 2021, arXiv:2012.12877), table 1.
+
+ViT's network with 12 layers of patches of 16 px; a distilled one has a second class token and
+classifier, which learns from a teacher. Parameters and accuracies are those that the released
+code prints; drop path rises from 0 to 0.1 over the layers, as its training has it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from archbench.models.catalogue import Paper, Variant
+
+
+def _document(*, dim: int, resolution: int = 224, class_tokens: int = 1) -> dict[str, Any]:
+    return {
+        "resolution": resolution,
+        "num_classes": 1000,
+        "stages": [
+            {
+                "embed": {"kind": "conv", "kernel": 16, "stride": 16, "padding": 0, "norm": "none"},
+                "block": {"kind": "vit", "head_dim": 64, "mlp_ratio": 4},
+                "dim": dim,
+                "depth": 12,
+                "position": "absolute",
+                "class_tokens": class_tokens,
+                "drop_path": [0.0, 0.1],
+            }
+        ],
+        "head": {
+            "pool": "class_token",
+            "norm": "layer",
+            "epsilon": 1e-6,
+            "num_classifiers": class_tokens,
+        },
+    }
+
+
+def _paper(params: str, top1: float, flops: str | None = None) -> Paper:
+    return Paper(
+        params=params,
+        flops=flops,
+        top1=top1,
+        source="DeiT, released code",
+        note="FLOPs as table 3 of the CvT paper prints them" if flops else "",
+    )
+
+
+VARIANTS = {
+    "deit_tiny": Variant(document=_document(dim=192), paper=_paper("5 M", 72.2)),
+    "deit_small": Variant(document=_document(dim=384), paper=_paper("22 M", 79.9, "4.6 G")),
+    "deit_base": Variant(document=_document(dim=768), paper=_paper("86 M", 81.8, "17.6 G")),
+    "deit_tiny_distilled": Variant(
+        document=_document(dim=192, class_tokens=2), paper=_paper("6 M", 74.5)
+    ),
+    "deit_small_distilled": Variant(
+        document=_document(dim=384, class_tokens=2), paper=_paper("22 M", 81.2)
+    ),
+    "deit_base_distilled": Variant(
+        document=_document(dim=768, class_tokens=2), paper=_paper("87 M", 83.4)
+    ),
+    "deit_base_384": Variant(
+        document=_document(dim=768, resolution=384), paper=_paper("87 M", 82.9)
+    ),
+}
