@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from archbench.models.catalogue import Paper, Variant
+from archbench.models.catalogue import Paper, Released, Variant
 
 
 def _document(*, dim: int, resolution: int = 224, class_tokens: int = 1) -> dict[str, Any]:
@@ -47,19 +47,39 @@ def _paper(params: str, top1: float, flops: str | None = None) -> Paper:
 
 
 VARIANTS = {
-    "deit_tiny": Variant(document=_document(dim=192), paper=_paper("5 M", 72.2)),
-    "deit_small": Variant(document=_document(dim=384), paper=_paper("22 M", 79.9, "4.6 G")),
-    "deit_base": Variant(document=_document(dim=768), paper=_paper("86 M", 81.8, "17.6 G")),
+    "deit_tiny": Variant(
+        document=_document(dim=192),
+        paper=_paper("5 M", 72.2),
+        released=Released(5_717_416, 1_253_683_200),
+    ),
+    "deit_small": Variant(
+        document=_document(dim=384),
+        paper=_paper("22 M", 79.9, "4.6 G"),
+        released=Released(22_050_664, 4_598_882_304),
+    ),
+    "deit_base": Variant(
+        document=_document(dim=768),
+        paper=_paper("86 M", 81.8, "17.6 G"),
+        released=Released(86_567_656, 17_563_828_224),
+    ),
     "deit_tiny_distilled": Variant(
-        document=_document(dim=192, class_tokens=2), paper=_paper("6 M", 74.5)
+        document=_document(dim=192, class_tokens=2),
+        paper=_paper("6 M", 74.5),
+        released=Released(5_910_800, 1_261_003_776),
     ),
     "deit_small_distilled": Variant(
-        document=_document(dim=384, class_tokens=2), paper=_paper("22 M", 81.2)
+        document=_document(dim=384, class_tokens=2),
+        paper=_paper("22 M", 81.2),
+        released=Released(22_436_432, 4_624_140_288),
     ),
     "deit_base_distilled": Variant(
-        document=_document(dim=768, class_tokens=2), paper=_paper("87 M", 83.4)
+        document=_document(dim=768, class_tokens=2),
+        paper=_paper("87 M", 83.4),
+        released=Released(87_338_192, 17_656_811_520),
     ),
     "deit_base_384": Variant(
-        document=_document(dim=768, resolution=384), paper=_paper("87 M", 82.9)
+        document=_document(dim=768, resolution=384),
+        paper=_paper("87 M", 82.9),
+        released=Released(86_859_496, 55_484_350_464),
     ),
 }
