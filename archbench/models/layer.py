@@ -107,6 +107,27 @@ class LinearNorm(nn.Module):
         return folded
 
 
+def branch_norm(dim: int, *, norm: str) -> nn.Module:
+    """What stands before a residual branch: a layer norm, or nothing where norms are ``batch``."""
+    return nn.LayerNorm(dim) if norm == "layer" else nn.Identity()
+
+
+def branch_linear(
+    inputs: int, outputs: int, *, norm: str, zero_init: bool = False
+) -> LinearNorm | nn.Linear:
+    """A linear layer of such a branch: followed by its batch norm, or with a bias.
+
+    Args:
+        inputs: Width that enters.
+        outputs: Width that leaves.
+        norm: ``batch`` or ``layer``.
+        zero_init: See ``LinearNorm``; without a batch norm it does nothing.
+    """
+    if norm == "layer":
+        return nn.Linear(inputs, outputs)
+    return LinearNorm(inputs, outputs, zero_init=zero_init)
+
+
 class NormLinear(nn.Module):
     """A batch norm and the linear layer behind it, as in LeViT's classifiers; (B, C) to (B, K)."""
 

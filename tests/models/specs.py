@@ -83,6 +83,7 @@ def _embed(rng: random.Random, *, first: bool) -> dict[str, Any]:
             "attention_ratio": rng.choice([1, 4]),
             "mlp_ratio": rng.choice([1, 1.5, 2]),
             "stride": rng.choice([1, 2, 3]),
+            "norm": rng.choice(["batch", "layer"]),
         }
     return {"kind": kind}
 
@@ -98,6 +99,7 @@ def _levit(rng: random.Random) -> dict[str, Any]:
         "attention_ratio": rng.choice([1, 2]),
         "mlp_ratio": rng.choice([0.5, 2]),
         "attention_activation": rng.choice(["hardswish", "none"]),
+        "norm": rng.choice(["batch", "layer"]),
     }
     return block | ({"num_heads": rng.choice([1, 3])} if rng.random() < 0.5 else {})
 
@@ -111,6 +113,7 @@ def _cvt(rng: random.Random) -> dict[str, Any]:
         "kernel": rng.choice([1, 3, 5]),
         "scale": rng.choice(["width", "head"]),
         "bias": rng.choice([True, False]),
+        "shared_kv": rng.choice([True, False]),
         "activation": rng.choice(["gelu", "quick_gelu"]),
     }
     return block | _heads(rng)

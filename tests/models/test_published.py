@@ -29,6 +29,8 @@ RELEASED = {
     "levit_192": (10_947_069, 657_022_080),
     "levit_256": (18_893_876, 1_127_257_344),
     "levit_384": (39_128_836, 2_351_786_880),
+    "vit_pytorch_cvt": (19_936_296, 4_543_682_816),
+    "vit_pytorch_cvt_4_heads": (17_970_216, 4_278_251_776),
 }
 
 
@@ -77,7 +79,9 @@ def test_the_written_form_reads_back_as_itself(name: str) -> None:
 @pytest.mark.parametrize("name", RELEASED)
 def test_the_paper_s_parameters_are_near_the_exact_ones(name: str) -> None:
     printed = paper(name).params
-    assert printed is not None
+    if printed is None:
+        assert paper(name).note
+        return
     number = printed.removesuffix(" M")
     # DeiT prints whole millions, and 5 M for 5.7 M.
     last_digit = 0.0 if "." in number else 0.75
@@ -86,7 +90,7 @@ def test_the_paper_s_parameters_are_near_the_exact_ones(name: str) -> None:
 
 
 def test_families_are_the_files_of_the_folder() -> None:
-    assert FAMILIES.names == ("cvt", "deit", "levit")
+    assert FAMILIES.names == ("cvt", "deit", "levit", "vit_pytorch")
 
 
 def test_an_unknown_network_names_the_nearest() -> None:

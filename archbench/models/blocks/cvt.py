@@ -4,6 +4,8 @@ Wu et al. 2021 (arXiv:2103.15808), sec. 3.2 and fig. 2. A squeezed projection ta
 values at a stride (``kv_stride: 2``), a full one at 1. As in the released code, not the text:
 scores are divided by the square root of the whole width (``scale: width``), the activation is
 QuickGELU, class tokens pass by the convolutions and join before the linear layers.
+
+``shared_kv`` is the reading of lucidrains' vit-pytorch: keys and values come of one convolution.
 """
 
 from __future__ import annotations
@@ -56,6 +58,8 @@ class Spec:
         kernel: Side of the kernel or of the pooling window, odd; none for ``linear``.
         scale: ``width`` as in the code or ``head`` as in the text: whose root divides scores.
         bias: Whether the linear layers of queries, keys and values have a bias.
+        shared_kv: Whether keys and values share one depthwise convolution and its batch norm, not
+            their linear layers; nothing to share for the other projections.
         activation: In the MLP.
     """
 
@@ -70,6 +74,7 @@ class Spec:
     kernel: int | None = 3
     scale: str = "width"
     bias: bool = True
+    shared_kv: bool | None = False
     activation: str = "quick_gelu"
 
     def __post_init__(self) -> None:
@@ -83,18 +88,21 @@ class Spec:
         check_number("mlp_ratio", self.mlp_ratio, low=0.125, high=64)
         check_choice("scale", self.scale, ("width", "head"))
         check_flag("bias", self.bias)
+        if self.projection == "depthwise":
+            check_flag("shared_kv", self.shared_kv)
         check_choice("activation", self.activation, ACTIVATIONS)
 
     def resolved(self, site: Site) -> Self:
-        """With heads and their width filled in; stride and kernel None where they do nothing.
+        """With heads and their width filled in, and None for what the projection leaves unused.
 
         Raises:
             SpecError: The heads do not divide the width.
         """
         heads, head_dim = heads_of(self.num_heads, self.head_dim, dim=site.dim)
+        filled = replace(self, num_heads=heads, head_dim=head_dim)
         if self.projection == "linear":
-            return replace(self, num_heads=heads, head_dim=head_dim, kv_stride=None, kernel=None)
-        return replace(self, num_heads=heads, head_dim=head_dim)
+            return replace(filled, kv_stride=None, kernel=None, shared_kv=None)
+        return filled if self.projection == "depthwise" else replace(filled, shared_kv=None)
 
     def count(self, site: Site) -> Work:
         """k*k*C*(N+2Nk) + C*C*(2T+2S) + 2*T*S*C + 2*r*T*C*C MACs, T and S with class tokens."""
@@ -121,11 +129,12 @@ class Spec:
         if self.projection == "depthwise":
             assert self.kernel is not None
             kernel = self.kernel
+            grids = (site.grid, keys) if self.shared_kv else (site.grid, keys, keys)
             parts += (
                 convolution(inputs=dim, outputs=dim, kernel=kernel, tokens=grid.tokens, groups=dim)
-                for grid in (site.grid, keys, keys)
+                for grid in grids
             )
-            parts.append(norm(dim, number=3))
+            parts.append(norm(dim, number=len(grids)))
         if site.bias:
             finer = Grid(*map(max, site.grid, keys))
             parts.append(Work(params=self.num_heads * finer.tokens))
@@ -190,7 +199,7 @@ class CvtAttention(nn.Module):
         self.attend = Attend((dim if spec.scale == "width" else spec.head_dim) ** -0.5)
         self.query_map = _map_projection(spec, dim, of_query=True)
         self.key_map = _map_projection(spec, dim, of_query=False)
-        self.value_map = _map_projection(spec, dim, of_query=False)
+        self.value_map = None if spec.shared_kv else _map_projection(spec, dim, of_query=False)
         self.query = nn.Linear(dim, inner, bias=spec.bias)
         self.key = nn.Linear(dim, inner, bias=spec.bias)
         self.value = nn.Linear(dim, inner, bias=spec.bias)
@@ -209,8 +218,10 @@ class CvtAttention(nn.Module):
 
     def forward(self, x: Tensor, grid: Grid) -> Tensor:
         q = self._heads(self.query(self._projected(x, grid, self.query_map)))  # (B, h, T, d)
-        k = self._heads(self.key(self._projected(x, grid, self.key_map)))  # (B, h, S, d)
-        v = self._heads(self.value(self._projected(x, grid, self.value_map)))
+        of_key = self._projected(x, grid, self.key_map)  # (B, S, C)
+        of_value = of_key if self.value_map is None else self._projected(x, grid, self.value_map)
+        k = self._heads(self.key(of_key))  # (B, h, S, d)
+        v = self._heads(self.value(of_value))
         bias = None if self.bias is None else self.bias()
         return self.projection(self.attend(q, k, v, bias))
 

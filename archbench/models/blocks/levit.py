@@ -3,6 +3,10 @@
 Graham et al. 2021 (arXiv:2104.01136), sec. 4.2, fig. 5. Both are residual branches without
 pre-norm; every linear layer is followed by a batch norm, of which the last of a branch starts at
 0. Queries, keys and values of one head lie side by side, as in the released code.
+
+``norm: layer`` is row A3 of table 5, "without batch norm", of which no code was released. We read
+it as the usual transformer: each branch begins with a layer norm over channels, its linear layers
+have a bias in place of the norm's, and nothing starts at 0.
 """
 
 from __future__ import annotations
@@ -14,7 +18,14 @@ from torch import Tensor, nn
 
 from archbench.errors import SpecError
 from archbench.models.arithmetic import Work, attention, linear, mlp, norm, total
-from archbench.models.layer import Attend, AttentionBias, DropPath, LinearNorm, activation
+from archbench.models.layer import (
+    Attend,
+    AttentionBias,
+    DropPath,
+    activation,
+    branch_linear,
+    branch_norm,
+)
 from archbench.models.part import (
     ACTIVATIONS,
     Grid,
@@ -36,6 +47,7 @@ class Spec:
         mlp_ratio: Hidden width of the MLP, as a multiple of the width.
         activation: In the MLP.
         attention_activation: Before the projection.
+        norm: ``batch`` behind every linear layer, or ``layer`` before each branch.
     """
 
     kind: ClassVar[str] = "levit"
@@ -47,6 +59,7 @@ class Spec:
     mlp_ratio: float = 2
     activation: str = "hardswish"
     attention_activation: str = "hardswish"
+    norm: str = "batch"
 
     def __post_init__(self) -> None:
         check_whole("key_dim", self.key_dim, high=1024)
@@ -56,6 +69,7 @@ class Spec:
         check_number("mlp_ratio", self.mlp_ratio, low=0.125, high=64)
         check_choice("activation", self.activation, ACTIVATIONS)
         check_choice("attention_activation", self.attention_activation, ACTIVATIONS)
+        check_choice("norm", self.norm, ("batch", "layer"))
 
     def resolved(self, site: Site) -> Self:
         """With the number of heads filled in.
@@ -79,9 +93,10 @@ class Spec:
         heads, dim, tokens = self.num_heads, site.dim, site.grid.tokens + site.class_tokens
         width, value_width = heads * (2 * self.key_dim + self.value_dim), heads * self.value_dim
         hidden = self.hidden(dim)
+        bias = self.norm == "layer"
         return total(
             (
-                linear(inputs=dim, outputs=width, tokens=tokens, bias=False),
+                linear(inputs=dim, outputs=width, tokens=tokens, bias=bias),
                 attention(
                     heads=heads,
                     queries=tokens,
@@ -89,9 +104,9 @@ class Spec:
                     key_dim=self.key_dim,
                     value_dim=self.value_dim,
                 ),
-                linear(inputs=value_width, outputs=dim, tokens=tokens, bias=False),
-                mlp(dim=dim, hidden=hidden, tokens=tokens, bias=False),
-                norm(width + dim + hidden + dim),
+                linear(inputs=value_width, outputs=dim, tokens=tokens, bias=bias),
+                mlp(dim=dim, hidden=hidden, tokens=tokens, bias=bias),
+                norm(2 * dim if bias else width + dim + hidden + dim),
                 Work(params=heads * site.grid.tokens if site.bias else 0),
             )
         )
@@ -116,17 +131,19 @@ class LevitBlock(nn.Module):
     def __init__(self, spec: Spec, site: Site) -> None:
         super().__init__()
         dim, hidden = site.dim, spec.hidden(site.dim)
+        self.attention_norm = branch_norm(dim, norm=spec.norm)
         self.attention = LevitAttention(spec, site)
+        self.mlp_norm = branch_norm(dim, norm=spec.norm)
         self.mlp = nn.Sequential(
-            LinearNorm(dim, hidden),
+            branch_linear(dim, hidden, norm=spec.norm),
             activation(spec.activation),
-            LinearNorm(hidden, dim, zero_init=True),
+            branch_linear(hidden, dim, norm=spec.norm, zero_init=True),
         )
         self.drop_path = DropPath(site.drop_path)
 
     def forward(self, x: Tensor, grid: Grid) -> Tensor:
-        x = x + self.drop_path(self.attention(x))
-        return x + self.drop_path(self.mlp(x))
+        x = x + self.drop_path(self.attention(self.attention_norm(x)))
+        return x + self.drop_path(self.mlp(self.mlp_norm(x)))
 
 
 class LevitAttention(nn.Module):
@@ -136,8 +153,8 @@ class LevitAttention(nn.Module):
         super().__init__()
         assert spec.num_heads is not None
         self.spec = spec
-        heads = spec.num_heads
-        self.query_key_value = LinearNorm(site.dim, heads * (2 * spec.key_dim + spec.value_dim))
+        heads, width = spec.num_heads, 2 * spec.key_dim + spec.value_dim
+        self.query_key_value = branch_linear(site.dim, heads * width, norm=spec.norm)
         self.bias = (
             AttentionBias(heads, queries=site.grid, keys=site.grid, class_tokens=site.class_tokens)
             if site.bias
@@ -145,7 +162,9 @@ class LevitAttention(nn.Module):
         )
         self.attend = Attend(spec.key_dim**-0.5)
         self.activation = activation(spec.attention_activation)
-        self.projection = LinearNorm(heads * spec.value_dim, site.dim, zero_init=True)
+        self.projection = branch_linear(
+            heads * spec.value_dim, site.dim, norm=spec.norm, zero_init=True
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         spec = self.spec

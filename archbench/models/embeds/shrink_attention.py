@@ -4,6 +4,10 @@ Graham et al. 2021 (arXiv:2104.01136), sec. 4.2, fig. 5 and table 2. Heads are t
 divided by the key width, as in the released code; table 2 prints 18 for LeViT-384's second one,
 where the code, and the 39.1 M parameters of the paper, have 16. The norm behind the projection
 starts at 1: without a residual, zero would block the network.
+
+``norm: layer`` is row A3 of table 5 as we read it (see the block ``levit``): a layer norm of the
+map that enters, which queries, keys and values share, another before the MLP, and linear layers
+with a bias. What the projection gives is not normed, so that the stream stays one of pre-norm.
 """
 
 from __future__ import annotations
@@ -19,8 +23,9 @@ from archbench.models.layer import (
     Attend,
     AttentionBias,
     DropPath,
-    LinearNorm,
     activation,
+    branch_linear,
+    branch_norm,
     map_tokens,
     token_map,
 )
@@ -46,6 +51,7 @@ class Spec:
         stride: Every how manieth token, along each side, asks.
         activation: In the MLP.
         attention_activation: Before the projection.
+        norm: ``batch`` behind every linear layer, or ``layer`` before attention and MLP.
     """
 
     kind: ClassVar[str] = "shrink_attention"
@@ -58,6 +64,7 @@ class Spec:
     stride: int = 2
     activation: str = "hardswish"
     attention_activation: str = "hardswish"
+    norm: str = "batch"
 
     def __post_init__(self) -> None:
         check_whole("key_dim", self.key_dim, high=1024)
@@ -68,6 +75,7 @@ class Spec:
         check_whole("stride", self.stride, high=64)
         check_choice("activation", self.activation, ACTIVATIONS)
         check_choice("attention_activation", self.attention_activation, ACTIVATIONS)
+        check_choice("norm", self.norm, ("batch", "layer"))
 
     def resolved(self, site: Site) -> Self:
         """With the number of heads filled in.
@@ -99,10 +107,12 @@ class Spec:
         keys, queries = site.grid.tokens, self.outgoing(site.grid).tokens
         key_width, value_width = heads * self.key_dim, heads * self.value_dim
         hidden = self.hidden(after)
+        bias = self.norm == "layer"
+        behind = 2 * key_width + value_width + after + hidden + after
         return total(
             (
-                linear(inputs=before, outputs=key_width + value_width, tokens=keys, bias=False),
-                linear(inputs=before, outputs=key_width, tokens=queries, bias=False),
+                linear(inputs=before, outputs=key_width + value_width, tokens=keys, bias=bias),
+                linear(inputs=before, outputs=key_width, tokens=queries, bias=bias),
                 attention(
                     heads=heads,
                     queries=queries,
@@ -110,9 +120,9 @@ class Spec:
                     key_dim=self.key_dim,
                     value_dim=self.value_dim,
                 ),
-                linear(inputs=value_width, outputs=after, tokens=queries, bias=False),
-                mlp(dim=after, hidden=hidden, tokens=queries, bias=False),
-                norm(2 * key_width + value_width + after + hidden + after),
+                linear(inputs=value_width, outputs=after, tokens=queries, bias=bias),
+                mlp(dim=after, hidden=hidden, tokens=queries, bias=bias),
+                norm(before + after if bias else behind),
                 Work(params=heads * keys if site.bias else 0),
             )
         )
@@ -140,8 +150,10 @@ class ShrinkAttention(nn.Module):
         self.spec = spec
         self.grid = spec.outgoing(site.grid)
         heads, dim, hidden = spec.num_heads, site.dim, spec.hidden(site.dim)
-        self.key_value = LinearNorm(site.incoming_dim, heads * (spec.key_dim + spec.value_dim))
-        self.query = LinearNorm(site.incoming_dim, heads * spec.key_dim)
+        before, norm = site.incoming_dim, spec.norm
+        self.attention_norm = branch_norm(before, norm=norm)
+        self.key_value = branch_linear(before, heads * (spec.key_dim + spec.value_dim), norm=norm)
+        self.query = branch_linear(before, heads * spec.key_dim, norm=norm)
         self.bias = (
             AttentionBias(heads, queries=self.grid, keys=site.grid, query_stride=spec.stride)
             if site.bias
@@ -149,11 +161,12 @@ class ShrinkAttention(nn.Module):
         )
         self.attend = Attend(spec.key_dim**-0.5)
         self.attention_activation = activation(spec.attention_activation)
-        self.projection = LinearNorm(heads * spec.value_dim, dim)
+        self.projection = branch_linear(heads * spec.value_dim, dim, norm=norm)
+        self.mlp_norm = branch_norm(dim, norm=norm)
         self.mlp = nn.Sequential(
-            LinearNorm(dim, hidden),
+            branch_linear(dim, hidden, norm=norm),
             activation(spec.activation),
-            LinearNorm(hidden, dim, zero_init=True),
+            branch_linear(hidden, dim, norm=norm, zero_init=True),
         )
         self.drop_path = DropPath(site.drop_path)
 
@@ -161,9 +174,11 @@ class ShrinkAttention(nn.Module):
         spec = self.spec
         heads = spec.num_heads
         assert heads is not None
+        tokens = self.attention_norm(map_tokens(x))  # (B, N, C)
+        x = token_map(tokens, Grid(*x.shape[-2:]))
         asking = map_tokens(x[:, :, :: spec.stride, :: spec.stride])  # (B, M, C), M of N tokens
         k, v = (
-            self.key_value(map_tokens(x))
+            self.key_value(tokens)
             .unflatten(-1, (heads, spec.key_dim + spec.value_dim))
             .transpose(1, 2)  # (B, h, N, d + e)
             .split([spec.key_dim, spec.value_dim], dim=-1)
@@ -172,5 +187,5 @@ class ShrinkAttention(nn.Module):
         bias = None if self.bias is None else self.bias()
         y = self.attend(q, k, v, bias)  # (B, M, h*e)
         y = self.projection(self.attention_activation(y))  # (B, M, C')
-        y = y + self.drop_path(self.mlp(y))
+        y = y + self.drop_path(self.mlp(self.mlp_norm(y)))
         return token_map(y, self.grid)

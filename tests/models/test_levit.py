@@ -1,0 +1,68 @@
+"""LeViT without batch norms: row A3 of its paper's table 5, as we read it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from archbench.models import build, count
+from archbench.models.blocks.levit import Spec
+from archbench.models.catalogue import published
+from archbench.models.part import Grid, Site
+from archbench.models.spec import ArchSpec
+
+
+@pytest.fixture(scope="module")
+def spec() -> ArchSpec:
+    document: dict[str, Any] = published("levit_128s").to_document()
+    for stage in document["stages"]:
+        stage["block"]["norm"] = "layer"
+        if stage["embed"]["kind"] == "shrink_attention":
+            stage["embed"]["norm"] = "layer"
+    document["head"] = {"pool": "mean", "norm": "layer", "num_classifiers": 1}
+    return ArchSpec.from_document(document)
+
+
+def test_only_the_stem_keeps_batch_norms(spec: ArchSpec) -> None:
+    network = build(spec)
+    with_batch_norm = [n for n, m in network.named_modules() if isinstance(m, nn.BatchNorm1d)]
+    assert not with_batch_norm
+    maps = [n for n, m in network.named_modules() if isinstance(m, nn.BatchNorm2d)]
+    assert maps == [f"stages.0.embed.{i}.norm" for i in (0, 2, 4, 6)]
+
+
+def test_no_branch_starts_as_nothing(spec: ArchSpec) -> None:
+    zero = [
+        name
+        for name, parameter in build(spec).named_parameters()
+        if name.endswith("weight") and not bool(parameter.any())
+    ]
+    assert not zero
+
+
+def test_it_costs_what_one_classifier_costs(spec: ArchSpec) -> None:
+    base = published("levit_128s").to_document()
+    base["head"]["num_classifiers"] = 1
+    assert count(spec).macs == count(ArchSpec.from_document(base)).macs == 304_276_832
+    assert count(spec).params == sum(p.numel() for p in build(spec).parameters()) == 7_384_762
+
+
+def test_a_block_is_two_pre_norm_branches() -> None:
+    torch.manual_seed(0)
+    site = Site(grid=Grid(2, 3), incoming_dim=8, dim=8)
+    block = Spec(key_dim=4, num_heads=1, norm="layer").resolved(site).module(site)
+    state = block.state_dict()
+    x = torch.randn(2, 6, 8)
+    q, k, v = _linear(F.layer_norm(x, [8]), state, "attention.query_key_value").split([4, 4, 8], -1)
+    attended = (q @ k.mT / 2).softmax(-1) @ v
+    y = x + _linear(F.hardswish(attended), state, "attention.projection")
+    hidden = F.hardswish(_linear(F.layer_norm(y, [8]), state, "mlp.0"))
+    torch.testing.assert_close(block(x, Grid(2, 3)), y + _linear(hidden, state, "mlp.2"))
+
+
+def _linear(x: Tensor, state: dict[str, Tensor], name: str) -> Tensor:
+    return x @ state[f"{name}.weight"].mT + state[f"{name}.bias"]
