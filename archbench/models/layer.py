@@ -294,6 +294,15 @@ def init_truncated(*parameters: Tensor) -> None:
         nn.init.trunc_normal_(parameter, std=0.02)
 
 
+def init_linears(module: nn.Module) -> None:
+    """Starts every linear layer inside truncated, with biases at 0, as transformers do."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear):
+            init_truncated(layer.weight)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+
 def _distance(queries: int, keys: int, query_stride: int, key_stride: int, finer: int) -> Tensor:
     q = torch.arange(queries) * query_stride
     k = torch.arange(keys) * key_stride

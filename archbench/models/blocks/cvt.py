@@ -25,7 +25,7 @@ from archbench.models.layer import (
     ConvNorm,
     DropPath,
     activation,
-    init_truncated,
+    init_linears,
     map_tokens,
     token_map,
 )
@@ -175,11 +175,7 @@ class CvtBlock(nn.Module):
             nn.Linear(dim, hidden), activation(spec.activation), nn.Linear(hidden, dim)
         )
         self.drop_path = DropPath(site.drop_path)
-        for layer in self.modules():
-            if isinstance(layer, nn.Linear):
-                init_truncated(layer.weight)
-                if layer.bias is not None:
-                    nn.init.zeros_(layer.bias)
+        init_linears(self)
 
     def forward(self, x: Tensor, grid: Grid) -> Tensor:
         x = x + self.drop_path(self.attention(self.attention_norm(x), grid))

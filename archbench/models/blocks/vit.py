@@ -12,8 +12,8 @@ from typing import ClassVar, Self
 
 from torch import Tensor, nn
 
-from archbench.models.arithmetic import Work, attention, linear, mlp, norm, total
-from archbench.models.layer import Attend, AttentionBias, DropPath, activation, init_truncated
+from archbench.models.arithmetic import Work, mlp, norm, total
+from archbench.models.layer import DropPath, activation, init_linears
 from archbench.models.part import (
     ACTIVATIONS,
     Grid,
@@ -24,6 +24,7 @@ from archbench.models.part import (
     check_number,
     heads_of,
 )
+from archbench.models.self_attention import SelfAttention, self_attention_work
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,18 +71,14 @@ class Spec:
         """T*4*C*C + 2*T*T*C + 2*r*T*C*C MACs where the inner width is that of the stage."""
         assert self.num_heads is not None
         assert self.head_dim is not None
-        heads, head_dim, dim = self.num_heads, self.head_dim, site.dim
-        inner, tokens = heads * head_dim, site.grid.tokens + site.class_tokens
+        dim, tokens = site.dim, site.grid.tokens + site.class_tokens
         return total(
             (
-                linear(inputs=dim, outputs=3 * inner, tokens=tokens, bias=self.bias),
-                attention(
-                    heads=heads, queries=tokens, keys=tokens, key_dim=head_dim, value_dim=head_dim
+                self_attention_work(
+                    site, num_heads=self.num_heads, head_dim=self.head_dim, bias=self.bias
                 ),
-                linear(inputs=inner, outputs=dim, tokens=tokens, bias=True),
                 mlp(dim=dim, hidden=self.hidden(dim), tokens=tokens, bias=True),
                 norm(dim, number=2),
-                Work(params=heads * site.grid.tokens if site.bias else 0),
             )
         )
 
@@ -99,51 +96,20 @@ class VitBlock(nn.Module):
 
     def __init__(self, spec: Spec, site: Site) -> None:
         super().__init__()
+        assert spec.num_heads is not None
+        assert spec.head_dim is not None
         dim, hidden = site.dim, spec.hidden(site.dim)
         self.attention_norm = nn.LayerNorm(dim, eps=spec.epsilon)
-        self.attention = VitAttention(spec, site)
+        self.attention = SelfAttention(
+            site, num_heads=spec.num_heads, head_dim=spec.head_dim, bias=spec.bias
+        )
         self.mlp_norm = nn.LayerNorm(dim, eps=spec.epsilon)
         self.mlp = nn.Sequential(
             nn.Linear(dim, hidden), activation(spec.activation), nn.Linear(hidden, dim)
         )
         self.drop_path = DropPath(site.drop_path)
-        for layer in self.modules():
-            if isinstance(layer, nn.Linear):
-                init_truncated(layer.weight)
-                if layer.bias is not None:
-                    nn.init.zeros_(layer.bias)
+        init_linears(self)
 
     def forward(self, x: Tensor, grid: Grid) -> Tensor:
         x = x + self.drop_path(self.attention(self.attention_norm(x)))
         return x + self.drop_path(self.mlp(self.mlp_norm(x)))
-
-
-class VitAttention(nn.Module):
-    """Multi-head attention over all tokens; (B, T, C) to (B, T, C)."""
-
-    def __init__(self, spec: Spec, site: Site) -> None:
-        super().__init__()
-        assert spec.num_heads is not None
-        assert spec.head_dim is not None
-        inner = spec.num_heads * spec.head_dim
-        self.num_heads = spec.num_heads
-        self.query_key_value = nn.Linear(site.dim, 3 * inner, bias=spec.bias)
-        self.bias = (
-            AttentionBias(
-                spec.num_heads, queries=site.grid, keys=site.grid, class_tokens=site.class_tokens
-            )
-            if site.bias
-            else None
-        )
-        self.attend = Attend(spec.head_dim**-0.5)
-        self.projection = nn.Linear(inner, site.dim)
-
-    def forward(self, x: Tensor) -> Tensor:
-        q, k, v = (
-            self.query_key_value(x)
-            .unflatten(-1, (3, self.num_heads, -1))  # (B, T, 3, h, d)
-            .permute(2, 0, 3, 1, 4)  # (3, B, h, T, d)
-            .unbind(0)
-        )
-        bias = None if self.bias is None else self.bias()
-        return self.projection(self.attend(q, k, v, bias))
