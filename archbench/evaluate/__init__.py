@@ -12,7 +12,13 @@ if TYPE_CHECKING:
     from archbench.evaluate.longer import train_network, trial_spec
     from archbench.evaluate.pricing import Price, price
     from archbench.evaluate.profiling import ModelProfile, Profile, StageProfile, profile
-    from archbench.evaluate.proxy import Proxy, describe, open_data
+    from archbench.evaluate.proxy import (
+        Proxy,
+        describe,
+        open_data,
+        open_teacher,
+        teacher_in_words,
+    )
     from archbench.evaluate.target import Target, calibrated, warm_up
     from archbench.measure.environment import capture_environment
     from archbench.models import ArchSpec, count, published_names
@@ -38,9 +44,11 @@ __all__ = [
     "count",
     "describe",
     "open_data",
+    "open_teacher",
     "price",
     "profile",
     "published_names",
+    "teacher_in_words",
     "train_network",
     "trial_spec",
     "warm_up",
@@ -63,9 +71,11 @@ _HOMES = {
     "count": "archbench.models",
     "describe": "archbench.evaluate.proxy",
     "open_data": "archbench.evaluate.proxy",
+    "open_teacher": "archbench.evaluate.proxy",
     "price": "archbench.evaluate.pricing",
     "profile": "archbench.evaluate.profiling",
     "published_names": "archbench.models",
+    "teacher_in_words": "archbench.evaluate.proxy",
     "train_network": "archbench.evaluate.longer",
     "trial_spec": "archbench.evaluate.longer",
     "warm_up": "archbench.evaluate.target",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from archbench.errors import StorageError, UsageError
-from archbench.evaluate.proxy import describe, identity, open_data, widest
+from archbench.evaluate.proxy import describe, identity, open_data, teacher_in_words, widest
 from archbench.measure.device import require_device
 from archbench.models import ArchSpec, build, proxy
 from archbench.models.network import Written, as_spec
@@ -18,6 +18,7 @@ from archbench.train.loop import OnPoint
 from archbench.train.plan import Plan, choose_plan
 from archbench.train.recipe import Recipe
 from archbench.train.schedule import derived_seed
+from archbench.train.teacher import teacher_for
 from archbench.train.weights import Weights, rungs_every, train_to_end
 
 SCHEMA = "archbench.training/1"
@@ -35,6 +36,7 @@ def train_network(
     seed: int = 0,
     device: str = "cpu",
     batch: int = 32,
+    teacher: str = "none",
     download: bool = False,
     on_point: OnPoint | None = None,
     on_progress: Callable[[int, int], None] | None = None,
@@ -57,6 +59,9 @@ def train_network(
         seed: Of weights, order and augmentation.
         device: ``cpu`` or ``cuda``.
         batch: Images of one step.
+        teacher: ``none``, or ``convolutional`` to learn also from the answers of a plain
+            convolutional network, which is trained on the same data first; ``on_note`` is told how
+            good it is.
         download: Whether missing data may be fetched from its home.
         on_point: Told each point when its checkpoint is durable; False ends the training there.
         on_progress: Told the steps done and those in all.
@@ -75,7 +80,12 @@ def train_network(
     dataset = open_data(data, resolution=side, download=download, progress=on_data)
     spec = proxy(target, resolution=side, num_classes=dataset.num_classes, stem=stem)
     spec.resolved()
-    recipe = Recipe(rungs=rungs_every(1, epochs=epochs), batch=batch, seed=seed)
+    recipe = Recipe(rungs=rungs_every(1, epochs=epochs), batch=batch, seed=seed, teacher=teacher)
+    taught_by = teacher_for(
+        dataset, recipe=recipe, device=device, on_progress=on_data, on_note=on_note
+    )
+    if taught_by and on_note:
+        on_note(teacher_in_words(taught_by))
     network = build(spec, seed=derived_seed("weights", seed, 0))
     asked = {
         "schema": SCHEMA,
@@ -84,6 +94,7 @@ def train_network(
         "data": describe(dataset),
         "recipe": recipe.document(),
         "device": device,
+        **({"teacher": taught_by.facts()} if taught_by else {}),
     }
     plan = _kept_plan(folder, asked=asked)
     if plan is None:
@@ -97,6 +108,7 @@ def train_network(
         plan=plan,
         width=widest(spec),
         device=device,
+        teacher=taught_by,
         metadata=identity(spec),
         on_point=on_point,
         on_progress=on_progress,

@@ -129,6 +129,7 @@ def _pace(spec: ArchSpec, *, dataset: DataSet, proxy: Proxy, clock: Callable[[],
         plan=proxy.plan,
         width=widest(spec),
         device=proxy.device,
+        teacher=proxy.teacher(),
         on_progress=lambda step, steps: ends.append(clock()),
     )
     validated = clock() - ends[-1]

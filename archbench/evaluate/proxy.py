@@ -19,6 +19,7 @@ from archbench.train.loop import train
 from archbench.train.plan import Plan
 from archbench.train.recipe import Recipe
 from archbench.train.schedule import derived_seed
+from archbench.train.teacher import Teacher, teacher_for
 
 OnPoint = Callable[[CurvePoint, Path, str], None]
 Progress = Callable[[str, int, int], None]
@@ -63,6 +64,16 @@ class Proxy:
     def dataset(self) -> DataSet:
         """The data, mapped from the cache and kept open in this process."""
         return open_data(self.data, resolution=self.resolution)
+
+    def teacher(self) -> Teacher | None:
+        """The teacher that the recipe names, from the cache and kept in this process.
+
+        Raises:
+            ArchbenchError: See ``archbench.train.teacher.teacher_for``.
+        """
+        return open_teacher(
+            self.data, resolution=self.resolution, recipe=self.recipe, device=self.device
+        )
 
     def network(self, target: ArchSpec, *, seed: int) -> Network:
         """The network to train, with the weights that its training begins with."""
@@ -112,6 +123,7 @@ class Proxy:
             plan=self.plan,
             width=widest(target),
             device=self.device,
+            teacher=self.teacher(),
             checkpoint=checkpoint,
             sha256=_usable(checkpoint, sha256=sha256, on_note=on_note),
             on_point=tell,
@@ -157,6 +169,26 @@ def open_data(
     return _opened(name, resolution)
 
 
+def open_teacher(
+    name: str,
+    *,
+    resolution: int,
+    recipe: Recipe,
+    device: str,
+    progress: Progress | None = None,
+    on_note: Callable[[str], None] | None = None,
+) -> Teacher | None:
+    """The teacher of a recipe on a data set, trained if it must be, and kept open in this process.
+
+    Raises:
+        ArchbenchError: See ``archbench.train.teacher.teacher_for``.
+    """
+    if progress is not None or on_note is not None:
+        dataset = open_data(name, resolution=resolution)
+        teacher_for(dataset, recipe=recipe, device=device, on_progress=progress, on_note=on_note)
+    return _teacher(name, resolution, recipe.teacher, recipe.seed, device)
+
+
 def describe(dataset: DataSet) -> dict[str, Any]:
     """What a study's header keeps of its data, JSON-able."""
     return {
@@ -173,9 +205,23 @@ def describe(dataset: DataSet) -> dict[str, Any]:
     }
 
 
+def teacher_in_words(teacher: Teacher) -> str:
+    """How good a teacher is, in one sentence for a person."""
+    return (
+        f"the {teacher.kind} teacher is right on {100 * teacher.accuracy:.1f} % of the validation "
+        f"images; its answer is the label on {100 * teacher.agreement:.1f} % of the training images"
+    )
+
+
 @lru_cache(maxsize=2)
 def _opened(name: str, resolution: int) -> DataSet:
     return load(name, resolution=resolution)
+
+
+@lru_cache(maxsize=4)
+def _teacher(name: str, resolution: int, kind: str, seed: int, device: str) -> Teacher | None:
+    recipe = Recipe(teacher=kind, seed=seed)
+    return teacher_for(_opened(name, resolution), recipe=recipe, device=device)
 
 
 def _usable(path: Path, *, sha256: str | None, on_note: Callable[[str], None]) -> str | None:

@@ -15,7 +15,7 @@ from archbench.search import event
 from archbench.search.job import Engine
 from archbench.search.memory import held_bytes
 from archbench.search.request import Request
-from archbench.search.stage import DataJob, PriceJob, Progress, finish
+from archbench.search.stage import DataJob, PriceJob, Progress, TeacherJob, finish
 
 if TYPE_CHECKING:
     from archbench.evaluate import Price, Proxy, Target
@@ -69,8 +69,9 @@ def prepare(
     facts = _data(request, engine=engine, interruption=interruption, listener=listener)
     for note in facts["data_notes"]:
         listener(event.StageChanged(text=note))
-    listener(event.StageChanged(text="calibrating, and trying what a trial costs"))
     proxy = _unplanned(request, num_classes=facts["num_classes"])
+    facts |= _teacher(proxy, engine=engine, interruption=interruption, listener=listener)
+    listener(event.StageChanged(text="calibrating, and trying what a trial costs"))
     job = PriceJob(
         specs=[spec.to_document() for spec in specs],
         proxy=proxy,
@@ -122,23 +123,41 @@ def prepared(request: Request, grounds: Grounds, *, done: int, workers: int) -> 
 def check_data(
     request: Request,
     *,
-    digest: str,
+    proxy: Proxy,
+    kept: Mapping[str, Any],
     engine: Engine,
     interruption: Interruption,
     listener: event.Listener,
 ) -> None:
-    """Prepares the data of a study again, where its cache is gone, and compares.
+    """Prepares data and teacher of a study again, where the cache is gone, and compares.
+
+    Args:
+        request: What is resumed.
+        proxy: Of the study.
+        kept: What the header keeps of the proxy.
+        engine: Where they are prepared.
+        interruption: Whether somebody wants it to stop.
+        listener: Told what happens.
 
     Raises:
-        UsageError: The images, labels or classes are others than when the study was begun.
+        UsageError: The images, labels, classes or the teacher are others than when the study was
+            begun.
         KeyboardInterrupt: Somebody wants it to stop.
     """
     facts = _data(request, engine=engine, interruption=interruption, listener=listener)
-    if facts["data_digest"] != digest:
+    if facts["data_digest"] != kept["data_digest"]:
         raise UsageError(
             f"the data {request.data} has changed since the study was begun",
             place=str(request.path),
             help="put it back as it was, or begin a new study with another --name",
+        )
+    teacher = _teacher(proxy, engine=engine, interruption=interruption, listener=listener)
+    if teacher.get("teacher", {}).get("sha256") != kept.get("teacher", {}).get("sha256"):
+        raise UsageError(
+            "the teacher of the study is gone, and the one that was trained anew is another",
+            place=str(request.path),
+            help="put back its file in the cache's folder teachers, or begin a new study with "
+            "another --name",
         )
 
 
@@ -211,6 +230,24 @@ def _data(
     return facts
 
 
+def _teacher(
+    proxy: Proxy, *, engine: Engine, interruption: Interruption, listener: event.Listener
+) -> dict[str, Any]:
+    """What the header keeps of the teacher; nothing where there is none."""
+    if proxy.recipe.teacher == "none":
+        return {}
+    found = finish(
+        engine,
+        TeacherJob(proxy=proxy),
+        timeout_s=_PATIENCE_S,
+        interruption=interruption,
+        on_sent=_progress_teller(listener),
+    )
+    facts, words = found
+    listener(event.StageChanged(text=words))
+    return {"teacher": facts}
+
+
 def _unplanned(request: Request, *, num_classes: int) -> Proxy:
     from archbench.evaluate import Plan, Proxy, Recipe
 
@@ -221,7 +258,9 @@ def _unplanned(request: Request, *, num_classes: int) -> Proxy:
         num_classes=num_classes,
         stem=section.stem,
         num_seeds=section.seeds,
-        recipe=Recipe(rungs=section.rungs, batch=section.batch, seed=request.seed),
+        recipe=Recipe(
+            rungs=section.rungs, batch=section.batch, seed=request.seed, teacher=section.teacher
+        ),
         plan=Plan(),
         device=request.training_device,
     )

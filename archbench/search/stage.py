@@ -67,6 +67,31 @@ class DataJob:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TeacherJob:
+    """Trains the teacher of a proxy, so that every worker finds it in the cache."""
+
+    number: int = 0
+    proxy: Proxy
+
+    def run(self, send: Send) -> tuple[dict[str, Any], str] | None:
+        """Sends how far it is, and gives the teacher's facts, also in words; None without one."""
+        from archbench.evaluate import open_teacher, teacher_in_words
+
+        def tell(what: str, done: int, total: int) -> None:
+            send(Progress(what=what, done=done, total=total))
+
+        proxy = self.proxy
+        teacher = open_teacher(
+            proxy.data,
+            resolution=proxy.resolution,
+            recipe=proxy.recipe,
+            device=proxy.device,
+            progress=tell,
+        )
+        return (teacher.facts(), teacher_in_words(teacher)) if teacher else None
+
+
+@dataclass(frozen=True, kw_only=True)
 class PriceJob:
     """Takes the calibration constants, tries some candidates and gives what a trial costs.
 

@@ -167,7 +167,8 @@ def _resume(
         with _engine(request, left=max(1, request.trials - done), logs=logs) as engine:
             check_data(
                 request,
-                digest=header["proxy"]["data_digest"],
+                proxy=grounds.proxy,
+                kept=header["proxy"],
                 engine=engine,
                 interruption=interruption,
                 listener=listener,

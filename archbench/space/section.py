@@ -15,6 +15,7 @@ from archbench.space.document import Node
 Direction = Literal["max", "min"]
 COSTS = ("latency_ms", "macs", "params", "activations")
 PRECISIONS = ("fp32", "bf16", "fp16")
+TEACHERS = ("none", "convolutional")
 
 
 _DEVICE = re.compile(r"cpu|cuda(:\d{1,3})?")
@@ -51,6 +52,8 @@ class ProxySection:
         rungs: Epochs trained in all at each rung, rising.
         seeds: Trainings of each candidate.
         batch: Images per training step.
+        teacher: Whose answers are learnt beside the labels: of nobody, or of a plain convolutional
+            network that is trained on the same data first.
     """
 
     data: str = "cluttered_digits"
@@ -59,6 +62,7 @@ class ProxySection:
     rungs: tuple[int, ...] = (4, 8)
     seeds: int = 1
     batch: int = 32
+    teacher: str = "none"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,6 +185,7 @@ _PROXY: Mapping[str, Callable[[Node], Any]] = {
     "rungs": _rungs,
     "seeds": lambda node: field.whole(node, high=100),
     "batch": lambda node: field.whole(node, low=2, high=65536),
+    "teacher": lambda node: field.one_of(node, TEACHERS),
 }
 _SEARCH: Mapping[str, Callable[[Node], Any]] = {
     "sampler": field.word,

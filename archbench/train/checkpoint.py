@@ -55,7 +55,7 @@ def write_checkpoint(
         StorageError: The file cannot be written, for example as the disk is full.
     """
     text = json.dumps(document, sort_keys=True)
-    content = {"format": _FORMAT, "document": text, "content_sha256": _content(tensors, text)}
+    content = {"format": _FORMAT, "document": text, "content_sha256": content_sha256(tensors, text)}
     return write_tensors(path, tensors, metadata=content, previous=previous_path(path))
 
 
@@ -158,6 +158,15 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str], str]:
     return tensors, header.get("__metadata__", {}), hashlib.sha256(data).hexdigest()
 
 
+def content_sha256(tensors: Mapping[str, Tensor], text: str = "") -> str:
+    """The sha256 of names, types, shapes and values, in whatever order they come, and of a text."""
+    digest = hashlib.sha256(text.encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        digest.update(_plain(tensor).reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
 def _noted(checkpoint: Checkpoint, damage: list[str]) -> Checkpoint:
     if not damage:
         return checkpoint
@@ -169,17 +178,9 @@ def _read(path: Path) -> Checkpoint:
     if metadata.get("format") != _FORMAT:
         raise StorageError(f"not a checkpoint of the format {_FORMAT}", place=str(path))
     text = metadata.get("document", "")
-    if _content(tensors, text) != metadata.get("content_sha256"):
+    if content_sha256(tensors, text) != metadata.get("content_sha256"):
         raise StorageError("damaged: the content differs from its sha256", place=str(path))
     return Checkpoint(tensors=tensors, document=json.loads(text), path=path, sha256=sha256)
-
-
-def _content(tensors: Mapping[str, Tensor], text: str) -> str:
-    digest = hashlib.sha256(text.encode())
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
-        digest.update(_plain(tensor).reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
 
 
 def _plain(tensor: Tensor) -> Tensor:

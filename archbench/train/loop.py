@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +23,9 @@ from archbench.train.plan import Plan
 from archbench.train.recipe import Recipe
 from archbench.train.schedule import derived_seed, rate_share
 from archbench.train.step import Trainer
+
+if TYPE_CHECKING:
+    from archbench.train.teacher import Teacher
 
 OnPoint = Callable[[CurvePoint, Path | None, str | None], bool | None]
 
@@ -43,6 +47,7 @@ def train(
     plan: Plan,
     width: int,
     device: str | torch.device = "cpu",
+    teacher: Teacher | None = None,
     checkpoint: Path | None = None,
     sha256: str | None = None,
     on_point: OnPoint | None = None,
@@ -58,7 +63,8 @@ def train(
 
     Args:
         network: Freshly initialised; a checkpoint's weights replace its own. In train mode it may
-            give several logits, over whose losses is averaged.
+            give several logits, over whose losses is averaged; with a teacher the first learn the
+            label and the last the teacher's answer.
         dataset: Its test split is not touched.
         recipe: How it is trained.
         seed: Number of this training among those of the network, for the curve; it decides order
@@ -66,6 +72,7 @@ def train(
         plan: Precision and memory format, see ``choose_plan``.
         width: Channels of the widest stage, for the learning rate.
         device: Where it is trained.
+        teacher: The one that the recipe names, see ``archbench.train.teacher``.
         checkpoint: A file, renewed at each rung, from which an interrupted training goes on.
         sha256: Of the checkpoint on record, which then is the one to go on from.
         on_point: Called after a rung with its point, the checkpoint and its sha256, when the
@@ -77,12 +84,20 @@ def train(
 
     Raises:
         NonFiniteLossError: The loss or gradient of a step is not finite; the step is named.
-        UsageError: Data and network do not fit, or the checkpoint is of another training.
+        UsageError: Data and network do not fit, the teacher is not the one of the recipe, or the
+            checkpoint is of another training.
         StorageError: The checkpoint cannot be written, or only damaged ones are left.
         MissingError: There is no file for the checkpoint on record.
     """
     training = _Training(
-        network, dataset, recipe=recipe, seed=seed, plan=plan, width=width, device=device
+        network,
+        dataset,
+        recipe=recipe,
+        seed=seed,
+        plan=plan,
+        width=width,
+        device=device,
+        teacher=teacher,
     )
     saved: tuple[Path | None, str | None] = (None, None)
     found = read_checkpoint(checkpoint, sha256=sha256) if checkpoint else None
@@ -116,7 +131,9 @@ class _Training:
         plan: Plan,
         width: int,
         device: str | torch.device,
+        teacher: Teacher | None,
     ) -> None:
+        _check_teacher(teacher, recipe=recipe)
         self.device = torch.device(device)
         self.points: tuple[CurvePoint, ...] = ()
         self._epoch, self._step, self._seconds = 0, 0, 0.0
@@ -129,6 +146,7 @@ class _Training:
             precision=plan.precision,
             memory_format=plan.memory_format,
             device=self.device,
+            answers=teacher.answers if teacher else None,
         )
         self._dataset, self._recipe, self._seed, self._plan = dataset, recipe, seed, plan
         self._identity = {
@@ -138,6 +156,7 @@ class _Training:
             "plan": f"{plan.precision} {plan.memory_format}",
             "data": dataset.digest,
             "network": self._trainer.signature(),
+            **({"teacher": teacher.sha256} if teacher else {}),
         }
 
     def go_on(
@@ -237,3 +256,13 @@ class _Training:
         self._epoch, self._step = state["epoch"], state["step"]
         self._seconds = state["seconds"]
         self.points = tuple(CurvePoint(**point) for point in state["points"])
+
+
+def _check_teacher(teacher: Teacher | None, *, recipe: Recipe) -> None:
+    given = teacher.kind if teacher else "none"
+    if given != recipe.teacher:
+        raise UsageError(
+            f"the recipe names the teacher {recipe.teacher}, and {given} is there",
+            place="recipe.teacher",
+            help="get it from archbench.train.teacher.teacher_for",
+        )

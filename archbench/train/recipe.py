@@ -8,6 +8,8 @@ from typing import Any
 
 from archbench.errors import UsageError
 
+TEACHERS = ("none", "convolutional")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
@@ -29,6 +31,8 @@ class Recipe:
         clip: Largest norm of the whole gradient.
         shift: Largest random shift as a share of the resolution.
         seed: With the training's own seed, decides the order of the images and their augmentation.
+        teacher: Whose answers are learnt beside the labels, see ``archbench.train.teacher``.
+        teacher_share: Share of the loss that is against the teacher's answers, 0 to 1.
 
     Raises:
         UsageError: A value is outside its range.
@@ -45,6 +49,8 @@ class Recipe:
     clip: float = 1.0
     shift: float = 0.125
     seed: int = 0
+    teacher: str = "none"
+    teacher_share: float = 0.5
 
     def __post_init__(self) -> None:
         _check_rungs(self.rungs)
@@ -59,6 +65,9 @@ class Recipe:
         for name in ("warmup", "label_smoothing", "shift"):
             value = getattr(self, name)
             _check(name, value, 0 <= value < 1, "from 0 up to, not including, 1")
+        _check("teacher", self.teacher, self.teacher in TEACHERS, f"one of {', '.join(TEACHERS)}")
+        share = self.teacher_share
+        _check("teacher_share", share, 0 <= share <= 1, "a number from 0 to 1")
 
     @property
     def epochs(self) -> int:
@@ -81,8 +90,11 @@ class Recipe:
         return float(self.peak_rate * (self.reference_width / width) ** self.rate_power)
 
     def document(self) -> dict[str, Any]:
-        """The recipe as a JSON-able mapping."""
-        return {**asdict(self), "rungs": list(self.rungs)}
+        """The recipe as a JSON-able mapping; of a teacher nothing is said where there is none."""
+        document = {**asdict(self), "rungs": list(self.rungs)}
+        if self.teacher == "none":  # so that trainings from before there were any go on
+            del document["teacher"], document["teacher_share"]
+        return document
 
 
 def _check_rungs(rungs: tuple[int, ...]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import torch
@@ -16,6 +16,7 @@ from archbench.train.recipe import Recipe
 
 Precision = Literal["fp32", "bf16"]
 MemoryFormat = Literal["contiguous", "channels_last"]
+Answers = Callable[[Tensor], Tensor]
 
 
 class Trainer:
@@ -29,6 +30,7 @@ class Trainer:
         precision: ``bf16`` runs the forward pass under autocast; weights stay fp32.
         memory_format: Of the images and the convolutions' weights.
         device: Where it is trained.
+        answers: Gives a teacher's classes (B,) of images (B, 3, H, W); None without a teacher.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class Trainer:
         precision: Precision,
         memory_format: MemoryFormat,
         device: torch.device,
+        answers: Answers | None = None,
     ) -> None:
         self._memory_format = torch_memory_format(memory_format)
         self.network = network.to(device).to(memory_format=self._memory_format)
@@ -57,6 +60,7 @@ class Trainer:
         self._num_classes = num_classes
         self._precision = precision
         self._device = device
+        self._answers = answers
 
     def step(self, images: Tensor, labels: Tensor, *, share: float) -> Tensor:
         """Takes one step and gives loss and gradient norm before clipping, on the device.
@@ -74,7 +78,8 @@ class Trainer:
             self._device.type, dtype=torch.bfloat16, enabled=self._precision == "bf16"
         ):
             outputs = self.network(images)
-        loss = self._loss(outputs, labels)
+        taught = self._answers(images) if self._answers else None
+        loss = self._loss(outputs, labels, taught)
         self._flat.gradient.zero_()
         loss.backward()
         norm = self._flat.clip(self._recipe.clip)
@@ -115,7 +120,15 @@ class Trainer:
         ]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
-    def _loss(self, outputs: Tensor | tuple[Tensor, ...], labels: Tensor) -> Tensor:
+    def _loss(
+        self, outputs: Tensor | tuple[Tensor, ...], labels: Tensor, taught: Tensor | None
+    ) -> Tensor:
+        """The mean over the classifiers; with a teacher, hard distillation.
+
+        The first classifier then learns the label and the last the teacher's answer, which is not
+        smoothed; a single classifier learns both. Touvron et al. 2021 (arXiv:2012.12877), sec. 4,
+        equation 3.
+        """
         heads = (outputs,) if isinstance(outputs, Tensor) else outputs
         if heads[0].shape[1] != self._num_classes:
             raise UsageError(
@@ -123,9 +136,13 @@ class Trainer:
                 place="network",
                 help=f"build it with num_classes {self._num_classes}",
             )
+        smoothing = self._recipe.label_smoothing
+        if taught is not None:
+            share = self._recipe.teacher_share
+            own = F.cross_entropy(heads[0].float(), labels, label_smoothing=smoothing)
+            return (1 - share) * own + share * F.cross_entropy(heads[-1].float(), taught)
         losses = [
-            F.cross_entropy(logits.float(), labels, label_smoothing=self._recipe.label_smoothing)
-            for logits in heads
+            F.cross_entropy(logits.float(), labels, label_smoothing=smoothing) for logits in heads
         ]
         return losses[0] if len(losses) == 1 else torch.stack(losses).mean()
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -18,6 +19,9 @@ from archbench.train.checkpoint import read_tensors, write_tensors
 from archbench.train.loop import OnPoint, train
 from archbench.train.plan import Plan
 from archbench.train.recipe import Recipe
+
+if TYPE_CHECKING:
+    from archbench.train.teacher import Teacher
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +54,7 @@ def train_to_end(
     width: int,
     seed: int = 0,
     device: str | torch.device = "cpu",
+    teacher: Teacher | None = None,
     metadata: Mapping[str, str] | None = None,
     on_point: OnPoint | None = None,
     on_progress: Callable[[int, int], None] | None = None,
@@ -70,6 +75,7 @@ def train_to_end(
         width: See ``train``.
         seed: See ``train``.
         device: See ``train``.
+        teacher: See ``train``.
         metadata: Text to stand in the header of the weights, for example the spec; ``epoch``,
             ``accuracy`` and ``data`` are added.
         on_point: See ``train``; by then the best weights are written.
@@ -107,6 +113,7 @@ def train_to_end(
         plan=plan,
         width=width,
         device=device,
+        teacher=teacher,
         checkpoint=checkpoint,
         on_point=keep_best,
         on_progress=on_progress,

@@ -65,6 +65,22 @@ def test_a_finished_study_can_be_given_more_trials(run: Run, folder: Path, study
     assert f"next: open {study}/report/report.html" in err
 
 
+def test_a_study_with_a_teacher_keeps_it_and_goes_on(run: Run, folder: Path) -> None:
+    words = [
+        "search", str(folder / "toy.yaml"), "--results", str(folder / "taught"), "--workers", "1",
+        "--set", "proxy.teacher=convolutional", "--set", "proxy.rungs=[2]",
+    ]  # fmt: skip
+    ended = run(*words, "--trials", "1")
+    assert "the convolutional teacher is right on " in ended.err
+    kept = open_study(folder / "taught" / "toy").header["proxy"]
+    assert kept["recipe"]["teacher"] == kept["teacher"]["kind"] == "convolutional"
+    for file in (folder / "cache" / "teachers").glob("*.safetensors"):
+        file.unlink()
+    again = run(*words, "--trials", "2", "--resume")
+    assert "the convolutional teacher is right on " in again.err
+    assert again.code == ended.code
+
+
 def test_a_study_that_exists_is_refused_with_the_ways_on(
     run: Run, folder: Path, study: Path
 ) -> None:

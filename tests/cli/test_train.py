@@ -66,6 +66,21 @@ def test_a_training_as_json_has_its_curve(run: Run, folder: Path, tmp_path: Path
     assert document["accuracy"] == document["curve"][-1]["accuracy"]
 
 
+def test_a_teacher_is_trained_first_and_its_worth_is_told(
+    run: Run, folder: Path, tmp_path: Path
+) -> None:
+    words = arguments(folder, tmp_path / "out", "--epochs", "1", "--teacher", "convolutional")
+    ended = run(*words)
+    assert ended.code == 0
+    assert "training the teacher, step\n" in ended.err
+    assert "the convolutional teacher is right on " in ended.err
+    kept = json.loads((tmp_path / "out" / "training.json").read_text())
+    assert kept["recipe"]["teacher"] == "convolutional"
+    assert kept["teacher"]["accuracy"] > 0.5
+    refused = run(*arguments(folder, tmp_path / "out", "--epochs", "1", "--resume"))
+    assert "its recipe is different" in refused.err
+
+
 def test_a_training_that_was_begun_is_not_begun_again(
     run: Run, folder: Path, tmp_path: Path
 ) -> None:

@@ -40,6 +40,13 @@ SCHEMA = "archbench.training/1"
 )
 @click.option("--batch", type=click.IntRange(min=1), default=32, show_default=True)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option(
+    "--teacher",
+    type=click.Choice(["none", "convolutional"]),
+    default="none",
+    show_default=True,
+    help="Learn also from the answers of a convolutional network, trained on the data first.",
+)
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
 @click.option("--download", is_flag=True, help="Allow the data to be fetched.")
 @click.option(
@@ -59,6 +66,7 @@ def command(
     resolution: int | None,
     batch: int,
     seed: int,
+    teacher: str,
     device: str,
     download: bool,
     out: Path | None,
@@ -89,6 +97,7 @@ def command(
                 seed=seed,
                 device=device,
                 batch=batch,
+                teacher=teacher,
                 download=download,
                 on_point=lambda point, path, sha256: told.say(_point(point, epochs=epochs)),
                 on_progress=lambda done, total: told("training, step", done, total),

@@ -1,0 +1,218 @@
+"""A teacher is trained once, kept whole, and what it says is learnt as the paper has it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from archbench.errors import UsageError
+from archbench.space.section import TEACHERS as TEACHERS_OF_A_SPACE
+from archbench.train import teacher as module
+from archbench.train.convolutional import ConvolutionalNetwork, stage_widths
+from archbench.train.loop import train
+from archbench.train.plan import Plan
+from archbench.train.recipe import TEACHERS, Recipe
+from archbench.train.step import Trainer
+from archbench.train.teacher import Teacher, teacher_for
+from tests.train.tiny import NUM_CLASSES, RESOLUTION, WIDTH, tiny_dataset, tiny_network
+
+RECIPE = Recipe(rungs=(1, 2), batch=8, teacher="convolutional")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("teachers")
+
+
+@pytest.fixture(scope="module")
+def teacher(folder: Path) -> Teacher:
+    found = teacher_for(tiny_dataset(), recipe=RECIPE, folder=folder)
+    assert found is not None
+    return found
+
+
+def _answers(images: Tensor) -> Tensor:
+    return images.mean(dim=(2, 3)).argmax(dim=1)
+
+
+def _step_loss(network: nn.Module, *, share: float) -> float:
+    recipe = replace(RECIPE, teacher_share=share, label_smoothing=0.1)
+    trainer = Trainer(
+        network,
+        recipe=recipe,
+        width=WIDTH,
+        num_classes=NUM_CLASSES,
+        precision="fp32",
+        memory_format="contiguous",
+        device=torch.device("cpu"),
+        answers=_answers,
+    )
+    loss, _ = trainer.step(*_batch(), share=1.0)
+    return float(loss)
+
+
+def _batch() -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(3)
+    images = torch.randn(8, 3, RESOLUTION, RESOLUTION, generator=generator)
+    return images, torch.arange(8) % NUM_CLASSES
+
+
+class OneClassifier(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.classifier = nn.Linear(3, NUM_CLASSES)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.classifier(images.mean(dim=(2, 3)))
+
+
+def test_first_classifier_learns_the_label_and_second_the_teacher() -> None:
+    network = tiny_network(dropout=0.0)
+    images, labels = _batch()
+    first, second = network(images)
+    own = F.cross_entropy(first, labels, label_smoothing=0.1).item()
+    taught = F.cross_entropy(second, _answers(images)).item()
+    assert own != pytest.approx(taught, rel=1e-3)
+    assert _step_loss(network, share=0.25) == pytest.approx(0.75 * own + 0.25 * taught)
+
+
+def test_single_classifier_learns_both() -> None:
+    network = OneClassifier()
+    images, labels = _batch()
+    logits = network(images)
+    own = F.cross_entropy(logits, labels, label_smoothing=0.1).item()
+    taught = F.cross_entropy(logits, _answers(images)).item()
+    assert _step_loss(network, share=0.5) == pytest.approx((own + taught) / 2)
+
+
+def test_teacher_is_trained_once_and_its_answers_are_its_own(
+    teacher: Teacher, folder: Path
+) -> None:
+    told: list[str] = []
+    again = teacher_for(
+        tiny_dataset(), recipe=RECIPE, folder=folder, on_progress=lambda *what: told.append(what[0])
+    )
+    assert told == []
+    assert again is not None
+    assert again.facts() == teacher.facts()
+    assert teacher.agreement > 0.9
+    images, _ = _batch()
+    assert torch.equal(again.answers(images), teacher.answers(images))
+    assert not teacher.network.training
+
+
+def test_teacher_made_anew_is_the_same_bit_for_bit(teacher: Teacher, tmp_path: Path) -> None:
+    torch.rand(3)
+    again = teacher_for(tiny_dataset(), recipe=RECIPE, folder=tmp_path)
+    assert again is not None
+    assert again.facts() == teacher.facts()
+
+
+def test_interrupted_teacher_goes_on_and_is_the_same(
+    teacher: Teacher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def killed(what: str, done: int, total: int) -> None:
+        if done == total:
+            raise Killed
+
+    with pytest.raises(Killed):
+        teacher_for(tiny_dataset(), recipe=RECIPE, folder=tmp_path, on_progress=killed)
+    again = teacher_for(tiny_dataset(), recipe=RECIPE, folder=tmp_path)
+    assert again is not None
+    assert again.sha256 == teacher.sha256
+    assert [file.suffix for file in sorted(tmp_path.iterdir())] == [".lock", ".safetensors"]
+
+
+def test_damaged_teacher_is_trained_again_and_told(teacher: Teacher, folder: Path) -> None:
+    (file,) = folder.glob("*.safetensors")
+    content = bytearray(file.read_bytes())
+    content[-5] ^= 1
+    file.write_bytes(content)
+    notes: list[str] = []
+    again = teacher_for(tiny_dataset(), recipe=RECIPE, folder=folder, on_note=notes.append)
+    assert again is not None
+    assert again.sha256 == teacher.sha256
+    assert notes == ["the teacher is trained again: " + notes[0].split(": ", 1)[1]]
+    assert "damaged" in notes[0]
+
+
+def test_other_data_and_other_seeds_have_teachers_of_their_own(
+    teacher: Teacher, tmp_path: Path
+) -> None:
+    other = teacher_for(tiny_dataset(), recipe=replace(RECIPE, seed=1), folder=tmp_path)
+    assert other is not None
+    assert other.sha256 != teacher.sha256
+    data = replace(tiny_dataset(), digest="f" * 16)
+    teacher_for(data, recipe=RECIPE, folder=tmp_path)
+    assert len(list(tmp_path.glob("*.safetensors"))) == 2
+
+
+def test_recipe_without_a_teacher_needs_none(tmp_path: Path) -> None:
+    assert teacher_for(tiny_dataset(), recipe=Recipe(), folder=tmp_path / "none") is None
+    assert not (tmp_path / "none").exists()
+    assert "teacher" not in " ".join(Recipe().document())
+
+
+def _train(network: nn.Module, **changes: Any) -> Any:
+    arguments: dict[str, Any] = {"recipe": RECIPE, "seed": 0, "plan": Plan(), "width": WIDTH}
+    return train(network, tiny_dataset(), **{**arguments, **changes})
+
+
+def test_resumed_distillation_equals_the_straight_one(teacher: Teacher, tmp_path: Path) -> None:
+    straight = tiny_network()
+    points = _train(straight, teacher=teacher)
+    path = tmp_path / "checkpoint"
+    _train(tiny_network(), teacher=teacher, checkpoint=path, on_point=lambda *_: False)
+    resumed = tiny_network(seed=9)
+    again = _train(resumed, teacher=teacher, checkpoint=path)
+    assert [(p.loss, p.accuracy) for p in again] == [(p.loss, p.accuracy) for p in points]
+    for a, b in zip(resumed.state_dict().values(), straight.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_resuming_with_another_teacher_is_refused(teacher: Teacher, tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint"
+    _train(tiny_network(), teacher=teacher, checkpoint=path)
+    with pytest.raises(UsageError, match="of another training: teacher was"):
+        _train(tiny_network(), teacher=replace(teacher, sha256="0" * 64), checkpoint=path)
+
+
+def test_teacher_that_the_recipe_does_not_name_is_refused(teacher: Teacher) -> None:
+    with pytest.raises(UsageError, match="names the teacher none, and convolutional is there"):
+        _train(tiny_network(), teacher=teacher, recipe=Recipe())
+    with pytest.raises(UsageError, match="names the teacher convolutional, and none is there"):
+        _train(tiny_network())
+
+
+def test_unknown_teacher_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"recipe.teacher: 'regnet' cannot be; use one of none"):
+        Recipe(teacher="regnet")
+    with pytest.raises(UsageError, match=r"recipe.teacher_share"):
+        Recipe(teacher_share=1.5)
+
+
+def test_space_and_recipe_know_the_same_teachers() -> None:
+    assert TEACHERS_OF_A_SPACE == TEACHERS
+
+
+@pytest.mark.parametrize("resolution", [8, 16, 30, 64, 224])
+def test_network_fits_the_images(resolution: int) -> None:
+    network = ConvolutionalNetwork(resolution=resolution, num_classes=5, seed=0)
+    images = torch.zeros(2, 3, resolution, resolution)
+    assert 4 <= network.stages(images).shape[-1] <= 8 or resolution == 8
+    assert network(images).shape == (2, 5)
+    assert len(network.stages) == len(stage_widths(resolution))
+
+
+@pytest.mark.parametrize(("num_images", "epochs"), [(10, 60), (2048, 12), (50_000, 4)])
+def test_few_images_are_seen_more_often(num_images: int, epochs: int) -> None:
+    assert module._recipe(num_images, seed=0).epochs == epochs
