@@ -38,7 +38,10 @@ ROOMS = {
     "measure": Room({"records"}, {"torch", "fvcore", "onnxruntime", "openvino"}),
     "space": Room({"models"}, {"yaml"}),
     # It joins networks, a data set and numbers, so it has to load the data set by its name.
-    "evaluate": Room({"models", "data", "train", "measure", "records"}, {"torch"}),
+    # It opens networks of other libraries by name, to measure them like ours: foreign.py.
+    "evaluate": Room(
+        {"models", "data", "train", "measure", "records"}, {"torch", "timm", "torchvision"}
+    ),
     # Optuna's storage is SQLAlchemy's and raises its errors.
     "search": Room({"space", "evaluate", "records"}, {"optuna", "sqlalchemy", "scipy", "ray"}),
     "report": Room({"records"}, {"matplotlib"}),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archbench.cli.study import study_path, trial_of
+from archbench.errors import UsageError
 
 if TYPE_CHECKING:
     from archbench.models import ArchSpec
@@ -24,7 +25,7 @@ def network(text: str, *, overrides: Sequence[str], results: Path) -> ArchSpec:
         results: Where studies lie that are named.
 
     Raises:
-        UsageError: There is no such network.
+        UsageError: There is no such network, or it is one of another library.
         SpecError: The network is illegal, or has no such field.
         SpaceError: The file or a value is no YAML, or an override is not ``PATH=VALUE``.
         MissingError: There is no such file.
@@ -46,8 +47,15 @@ def network(text: str, *, overrides: Sequence[str], results: Path) -> ArchSpec:
 
 
 def _written(text: str, *, results: Path) -> ArchSpec:
+    from archbench.evaluate.foreign import is_foreign
     from archbench.models.catalogue import published
 
+    if is_foreign(text):
+        raise UsageError(
+            "it is no network of the grammar, so it has no fields and is not trained here",
+            place=text,
+            help=f"archbench profile {text} measures it as it is",
+        )
     if text.endswith(_SUFFIXES) or Path(text).is_file():
         return _from_file(Path(text))
     trial = trial_of(text)

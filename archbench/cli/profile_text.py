@@ -16,11 +16,20 @@ _WORK = {
     "attention": "attention",
     "mlp": "MLP",
 }
+_OPERATORS = {
+    "conv": "convolution",
+    "matmul": "matrix product",
+    "scaled_dot_product_attention": "attention",
+}
 
 
 def profile_text(model: Mapping[str, Any]) -> str:
     """One network of a profile document: what it is, computes and takes, in 80 columns."""
-    parts = [_heading(model), _totals(model), _kinds(model), _stages(model)]
+    if model["spec"] is None:
+        parts = [_foreign_heading(model), _foreign_totals(model)]
+        parts += [_operators(model)] if model["operators"] else []
+    else:
+        parts = [_heading(model), _totals(model), _kinds(model), _stages(model)]
     if model["latency"]:
         parts.append(latency_table([model]))
     return "\n\n".join(parts)
@@ -32,9 +41,7 @@ def comparison_text(models: Sequence[Mapping[str, Any]]) -> str:
         (
             model["name"],
             _side(model["resolution"]),
-            f"{model['params']:,}",
-            f"{model['macs']:,}",
-            f"{model['activations']:,}",
+            *(_exact(model[what]) for what in ("params", "macs", "activations")),
         )
         for model in models
     ]
@@ -46,7 +53,10 @@ def comparison_text(models: Sequence[Mapping[str, Any]]) -> str:
 
 
 def latency_table(models: Sequence[Mapping[str, Any]]) -> str:
-    """Every latency of the models with interval and verdict; reasons stand under the table."""
+    """Every latency of the models with interval and verdict; reasons stand under the table.
+
+    Where several models were timed on one device only, it stands over the table.
+    """
     rows, reasons = [], []
     for model in models:
         for entry in model["latency"]:
@@ -55,16 +65,57 @@ def latency_table(models: Sequence[Mapping[str, Any]]) -> str:
                 whose = f"{model['name']}, batch {entry['batch']}"
                 reasons.append(f"{entry['verdict']} ({whose}): {entry['reason']}")
     titles = ["network", "latency on", "batch", "ms (95 % interval)", "images/s", "verdict"]
-    skipped = 0 if len(models) > 1 else 1
-    table = console.table(
-        titles[skipped:], [row[skipped:] for row in rows], align="llrlrl"[skipped:]
-    )
-    return "\n".join([table, *dict.fromkeys(reasons)])
+    align = "llrlrl"
+    heading = []
+    if len(models) == 1:
+        titles, align, rows = titles[1:], align[1:], [row[1:] for row in rows]
+    elif len({row[1] for row in rows}) == 1:
+        heading = [f"latency on {rows[0][1]}", ""]
+        titles, align = titles[:1] + titles[2:], align[:1] + align[2:]
+        rows = [row[:1] + row[2:] for row in rows]
+    table = console.table(titles, rows, align=align)
+    return "\n".join([*heading, table, *dict.fromkeys(reasons)])
 
 
 def _heading(model: Mapping[str, Any]) -> str:
     side = _side(model["resolution"])
     return f"{model['name']}: {side} px, {model['num_classes']} classes, digest {model['digest']}"
+
+
+def _foreign_heading(model: Mapping[str, Any]) -> str:
+    return f"{model['name']}: {_side(model['resolution'])} px, {model['origin']}"
+
+
+def _foreign_totals(model: Mapping[str, Any]) -> str:
+    texts = [_exact(model[what]) for what in ("params", "macs", "activations")]
+    width = max(map(len, texts))
+    params, macs, activations = (text.rjust(width) for text in texts)
+    lines = [f"parameters   {params}"]
+    if model["macs"] is None:
+        why = textwrap.wrap(model["uncounted"], 80 - _INDENT, max_lines=3)
+        lines += [f"MACs         {macs}", *(f"{'':{_INDENT}}{line}" for line in why)]
+    else:
+        lines.append(f"MACs         {macs}  multiply-adds, counted by fvcore on the built network")
+        lines.append(f"activations  {activations}  outputs of convolutions, linears and attention")
+    if model["form"]:
+        reason = f": {model['form_reason']}" if model["form_reason"] else ""
+        timed = textwrap.wrap(f"{model['form']}{reason}", 80 - _INDENT, max_lines=3)
+        lines.append(f"{'timed':{_INDENT}}" + f"\n{'':{_INDENT}}".join(timed))
+    return "\n".join(lines)
+
+
+def _operators(model: Mapping[str, Any]) -> str:
+    total = max(1, model["macs"])
+    rows = [
+        (_OPERATORS.get(operator, operator), f"{macs:,}", number.percent(macs / total))
+        for operator, macs in sorted(model["operators"].items(), key=lambda item: -item[1])
+        if macs
+    ]
+    return console.table(("work", "MACs", "share"), rows, align="lrr")
+
+
+def _exact(value: int | None) -> str:
+    return "not available" if value is None else f"{value:,}"
 
 
 def _totals(model: Mapping[str, Any]) -> str:

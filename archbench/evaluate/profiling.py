@@ -8,11 +8,13 @@ from typing import Any
 
 import torch
 
-from archbench.errors import UsageError
+from archbench.errors import UncountedOperatorError, UsageError
+from archbench.evaluate.foreign import Foreign, is_foreign, open_foreign
 from archbench.evaluate.target import Target, calibrated
 from archbench.measure.device import devices as machine_devices
 from archbench.measure.environment import capture_environment
 from archbench.measure.macs import OperatorCount, count_operators
+from archbench.measure.rounds import NETWORK_FAULTS, fault_text
 from archbench.models import ArchSpec, ablation_names, build, count, paper, published_names
 from archbench.models.arithmetic import Count, Work
 from archbench.models.catalogue import Paper, published
@@ -81,6 +83,25 @@ class ModelProfile:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ForeignProfile:
+    """What a network of another library, or of the user, costs; measured in the same way.
+
+    Attributes:
+        foreign: The network.
+        params: Its parameters, shared ones once.
+        counted: fvcore's count of it; None where it could not be counted.
+        uncounted: Why it could not be counted.
+        latency: One measurement for each device and batch; none where none was asked for.
+    """
+
+    foreign: Foreign
+    params: int
+    counted: OperatorCount | None
+    uncounted: str = ""
+    latency: tuple[Measurement, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Profile:
     """What some networks cost on one machine.
 
@@ -90,7 +111,7 @@ class Profile:
     """
 
     environment: Environment
-    models: tuple[ModelProfile, ...]
+    models: tuple[ModelProfile | ForeignProfile, ...]
 
     def document(self) -> dict[str, Any]:
         """The profile as a JSON document of the schema ``archbench.profile/1``."""
@@ -98,12 +119,17 @@ class Profile:
         return {
             "schema": SCHEMA,
             "environment": environment,
-            "models": [_model_document(model) for model in self.models],
+            "models": [
+                _foreign_document(model)
+                if isinstance(model, ForeignProfile)
+                else _model_document(model)
+                for model in self.models
+            ],
         }
 
 
 def profile(
-    models: Written | Sequence[Written],
+    models: Written | Foreign | Sequence[Written | Foreign],
     *,
     batches: Sequence[int] = (1,),
     resolution: tuple[int, int] | int | None = None,
@@ -120,7 +146,9 @@ def profile(
     Networks of one resolution are timed in turn with one another.
 
     Args:
-        models: Published names, specs or plain documents; one of them or several.
+        models: Published names, specs, plain documents, or names of other networks such as
+            ``timm:resnet50``, ``torchvision:swin_t`` and ``module:my_package.my_model:build``; one
+            of them or several.
         batches: Images per forward pass.
         resolution: Height and width in pixels, or a side; each network's own by default.
         threads: CPU threads of one forward pass.
@@ -136,9 +164,12 @@ def profile(
         SpecError: A network is illegal, also at the resolution asked for.
         ArchbenchError: See ``archbench.measure.latency.measure_latency``.
     """
-    specs = [_at(as_spec(written), resolution) for written in _several(models)]
+    opened = [_opened(written, resolution) for written in _several(models)]
     environment = capture_environment()
-    profiles = [_counted(spec, check=check) for spec in specs]
+    profiles = [
+        _foreign_counted(entry) if isinstance(entry, Foreign) else _counted(entry, check=check)
+        for entry in opened
+    ]
     if latency:
         for device in devices or machine_devices():
             for batch in batches:
@@ -154,19 +185,38 @@ def profile(
     return Profile(environment=environment, models=tuple(profiles))
 
 
-def _several(models: Written | Sequence[Written]) -> list[Written]:
-    if isinstance(models, str | ArchSpec | Mapping):
+def _several(models: Written | Foreign | Sequence[Written | Foreign]) -> list[Written | Foreign]:
+    if isinstance(models, str | ArchSpec | Mapping | Foreign):
         return [models]
     if not models:
         raise UsageError("no network to profile", help="name one, for example levit_128")
     return list(models)
 
 
-def _at(spec: ArchSpec, resolution: tuple[int, int] | int | None) -> ArchSpec:
+def _opened(
+    written: Written | Foreign, resolution: tuple[int, int] | int | None
+) -> ArchSpec | Foreign:
+    if isinstance(written, str) and is_foreign(written):
+        return open_foreign(written, resolution=resolution)
+    found = written if isinstance(written, Foreign) else as_spec(written)
     if resolution is None:
-        return spec
+        return found
     sides = (resolution, resolution) if isinstance(resolution, int) else resolution
-    return replace(spec, resolution=Grid(*sides))
+    return replace(found, resolution=Grid(*sides))
+
+
+def _foreign_counted(foreign: Foreign) -> ForeignProfile:
+    """The count of a network that others wrote, which need not be countable."""
+    params = sum(parameter.numel() for parameter in foreign.network.parameters())
+    try:
+        counted = count_operators(foreign.network, foreign.example())
+    except UncountedOperatorError as error:
+        reason = f"{error.place}: {error.message}" if error.place else error.message
+        return ForeignProfile(foreign=foreign, params=params, counted=None, uncounted=reason)
+    except NETWORK_FAULTS as error:
+        reason = fault_text(error)
+        return ForeignProfile(foreign=foreign, params=params, counted=None, uncounted=reason)
+    return ForeignProfile(foreign=foreign, params=params, counted=counted)
 
 
 def _counted(spec: ArchSpec, *, check: bool) -> ModelProfile:
@@ -211,9 +261,15 @@ def _built(spec: ArchSpec) -> OperatorCount:
 
 
 def _timed(
-    profiles: Sequence[ModelProfile], *, target: Target, on_progress: Progress | None
-) -> list[ModelProfile]:
-    by_index = {str(index): model.spec for index, model in enumerate(profiles)}
+    profiles: Sequence[ModelProfile | ForeignProfile],
+    *,
+    target: Target,
+    on_progress: Progress | None,
+) -> list[ModelProfile | ForeignProfile]:
+    by_index = {
+        str(index): model.spec if isinstance(model, ModelProfile) else model.foreign
+        for index, model in enumerate(profiles)
+    }
     measured = target.measure_together(by_index, on_progress=on_progress)
     return [
         replace(model, latency=(*model.latency, measured[str(index)]))
@@ -224,6 +280,7 @@ def _timed(
 def _model_document(model: ModelProfile) -> dict[str, Any]:
     return {
         "name": model.spec.name,
+        "origin": "archbench",
         "digest": model.spec.digest,
         "resolution": list(model.spec.resolution),
         "num_classes": model.spec.num_classes,
@@ -248,8 +305,36 @@ def _model_document(model: ModelProfile) -> dict[str, Any]:
             }
             for stage in model.stages
         ],
+        "form": "deployed",
+        "form_reason": "",
         "latency": [_latency_document(latency) for latency in model.latency],
         "spec": model.spec.to_document(),
+    }
+
+
+def _foreign_document(model: ForeignProfile) -> dict[str, Any]:
+    """With the same keys as a network of the grammar; None where it has no such thing."""
+    foreign, counted = model.foreign, model.counted
+    form = foreign.deployed if model.latency else None
+    return {
+        "name": foreign.name,
+        "origin": foreign.origin,
+        "digest": None,
+        "resolution": list(foreign.resolution),
+        "num_classes": None,
+        "params": model.params,
+        "macs": counted.macs if counted else None,
+        "activations": counted.activations if counted else None,
+        "uncounted": model.uncounted,
+        "operators": dict(counted.by_operator) if counted else None,
+        "work": None,
+        "paper": None,
+        "built": None,
+        "stages": [],
+        "form": form.form if form else None,
+        "form_reason": form.reason if form else "",
+        "latency": [_latency_document(latency) for latency in model.latency],
+        "spec": None,
     }
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from archbench.evaluate.foreign import Foreign
 from archbench.measure.calibration import Calibration, Progress, calibrate
 from archbench.measure.device import torch_threads
 from archbench.measure.latency import measure_latency
@@ -47,7 +48,7 @@ class Target:
 
     def measure_together(
         self,
-        specs: Mapping[str, ArchSpec],
+        specs: Mapping[str, ArchSpec | Foreign],
         *,
         budget_s: float = BUDGET_S,
         on_progress: Progress | None = None,
@@ -97,8 +98,11 @@ def calibrated(
     return Target(conditions=conditions, environment=environment, constants=constants)
 
 
-def deployed(spec: ArchSpec, conditions: Conditions) -> torch.nn.Module:
+def deployed(spec: ArchSpec | Foreign, conditions: Conditions) -> torch.nn.Module:
     """The form of a network that is timed, compared with the one that is trained."""
+    if isinstance(spec, Foreign):
+        with torch_threads(conditions.threads):
+            return spec.deployed.network
     generator = torch.Generator().manual_seed(0)
     example = torch.randn(conditions.batch, 3, *spec.resolution, generator=generator)
     with torch_threads(conditions.threads):

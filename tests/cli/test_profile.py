@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -196,3 +197,86 @@ def test_a_difference_of_the_counts_is_shown_and_ends_with_1(
 def test_a_changed_network_is_not_held_against_the_paper(run: Run) -> None:
     assert model(run, "levit_128s")["paper"]["top1"] == 76.6  # type: ignore[index]
     assert model(run, "levit_128s", "--set", "stages[0].depth=1")["paper"] is None
+
+
+FOREIGN = """
+from torch import nn
+
+def build():
+    return nn.Sequential(nn.Conv2d(3, 8, 4, 4), nn.ReLU(), nn.Flatten(), nn.Linear(25088, 5))
+"""
+
+
+@pytest.fixture
+def module(monkeypatch: pytest.MonkeyPatch, run: Run) -> str:
+    """A module of the user in the current folder, which `run` made."""
+    Path("my_network.py").write_text(FOREIGN)
+    monkeypatch.delitem(sys.modules, "my_network", raising=False)
+    return "module:my_network:build"
+
+
+def test_a_network_of_the_user_is_measured_beside_ours(run: Run, module: str) -> None:
+    code, out, _ = run("profile", module, "levit_128s", "--no-latency")
+    assert code == 0
+    assert out.startswith(
+        "module:my_network:build: 224x224 px, a module of yours\n"
+        "\n"
+        "parameters     125,837\n"
+        "MACs         1,329,664  multiply-adds, counted by fvcore on the built network\n"
+        "activations     25,093  outputs of convolutions, linears and attention\n"
+        "\n"
+        "work              MACs   share\n"
+        "-----------  ---------  ------\n"
+        "convolution  1,204,224  90.6 %\n"
+        "linear         125,440   9.4 %\n"
+    )
+    assert out.endswith(
+        "network                       px  parameters         MACs  activations\n"
+        "-----------------------  -------  ----------  -----------  -----------\n"
+        "module:my_network:build  224x224     125,837    1,329,664       25,093\n"
+        "levit_128s               224x224   7,777,058  304,660,832    1,875,074\n"
+    )
+
+
+def test_a_network_of_the_user_has_no_field_to_set(run: Run, module: str) -> None:
+    code, out, err = run("profile", module, "--set", "resolution=64")
+    assert (code, out) == (2, "")
+    assert f"{module}: it is no network of the grammar" in err
+
+
+def test_what_fvcore_cannot_count_is_not_available() -> None:
+    found = {
+        "name": "timm:x",
+        "origin": "timm 1.0",
+        "resolution": [224, 224],
+        "params": 12,
+        "macs": None,
+        "activations": None,
+        "uncounted": "layer: the operator aten::inv may hold matrix products",
+        "operators": None,
+        "form": "as built",
+        "form_reason": "nothing in it was folded",
+        "latency": [],
+        "spec": None,
+    }
+    assert profile_text(found) == (
+        "timm:x: 224x224 px, timm 1.0\n"
+        "\n"
+        "parameters              12\n"
+        "MACs         not available\n"
+        "             layer: the operator aten::inv may hold matrix products\n"
+        "timed        as built: nothing in it was folded"
+    )
+    assert comparison_text([found, found]).splitlines()[2].endswith("not available  not available")
+
+
+def test_one_device_for_all_networks_stands_over_their_latencies() -> None:
+    models = [{"name": name, "latency": [LATENCY]} for name in ("torchvision:efficientnet_b0", "b")]
+    assert latency_table(models) == (
+        "latency on cpu x1, eager fp32\n"
+        "\n"
+        "network                      batch  ms (95 % interval)  images/s  verdict\n"
+        "---------------------------  -----  ------------------  --------  -------\n"
+        "torchvision:efficientnet_b0      1  4.21 (4.18–4.30)         237  stable\n"
+        "b                                1  4.21 (4.18–4.30)         237  stable"
+    )

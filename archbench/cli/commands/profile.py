@@ -63,16 +63,23 @@ def command(
     """Count and time networks.
 
     NETWORK is a published name (see: archbench models), a file as archbench models show prints
-    it, or STUDY:TRIAL.
+    it, or STUDY:TRIAL. To compare with: timm:NAME, torchvision:NAME, or module:PACKAGE.MODULE:NAME
+    for a function of yours that returns a torch.nn.Module.
     """
     from archbench.cli.meter import meter
     from archbench.cli.network import network
     from archbench.cli.profile_text import comparison_text, profile_text
     from archbench.evaluate import profile
+    from archbench.evaluate.foreign import is_foreign
 
     with meter(quiet=as_json) as told:
         found = profile(
-            [network(text, overrides=overrides, results=results) for text in networks],
+            [
+                text
+                if is_foreign(text) and not overrides
+                else network(text, overrides=overrides, results=results)
+                for text in networks
+            ],
             batches=batches,
             resolution=resolution,
             threads=threads,

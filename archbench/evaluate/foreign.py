@@ -1,0 +1,268 @@
+"""Which network of another library, or of the user, does ``timm:resnet50`` or the like name?"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import importlib
+import inspect
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from types import ModuleType
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from archbench.errors import ArchbenchError, MissingError, UsageError, unknown_name
+from archbench.measure.rounds import NETWORK_FAULTS, fault_text
+from archbench.models import deploy
+from archbench.models.part import Grid
+
+SOURCES = ("module", "timm", "torchvision")
+INSTALL = {"timm": "pip install 'archbench[timm]'", "torchvision": "pip install torchvision"}
+RESOLUTION = 224
+_EXAMPLE = "write it like module:my_package.my_model:build"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deployed:
+    """The form of a foreign network that is timed.
+
+    Attributes:
+        network: In evaluation, without gradients.
+        form: ``deployed``, where something was folded in it, or ``as built``.
+        reason: Why it is as built.
+    """
+
+    network: nn.Module
+    form: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Foreign:
+    """A network that is no point of the grammar, measured for comparison.
+
+    Attributes:
+        name: As the person typed it.
+        origin: Where it comes from, with the version of a library.
+        network: With fresh weights.
+        resolution: Height and width of the images it is measured on.
+    """
+
+    name: str
+    origin: str
+    network: nn.Module
+    resolution: Grid
+
+    def example(self) -> Tensor:
+        """One image of noise, always the same."""
+        generator = torch.Generator().manual_seed(0)
+        return torch.randn(1, 3, *self.resolution, generator=generator)
+
+    @cached_property
+    def deployed(self) -> Deployed:
+        """What ``archbench.deploy`` makes of it, where that computes the same."""
+        self.network.eval()
+        try:
+            with torch.inference_mode():
+                output = self.network(self.example())
+            if not isinstance(output, Tensor):
+                return Deployed(
+                    network=self.network, form="as built", reason="its output is no single tensor"
+                )
+            network = deploy(self.network, self.example())
+        except (ArchbenchError, *NETWORK_FAULTS) as error:
+            return Deployed(network=self.network, form="as built", reason=fault_text(error))
+        if _kinds(network) == _kinds(self.network):
+            return Deployed(
+                network=self.network, form="as built", reason="nothing in it was folded"
+            )
+        return Deployed(network=network, form="deployed")
+
+
+def is_foreign(text: str) -> bool:
+    """Whether a text is ``timm:NAME``, ``torchvision:NAME`` or ``module:MODULE:BUILDER``.
+
+    ``timm:3`` is trial 3 of a study of that name.
+    """
+    source, colon, rest = text.partition(":")
+    return bool(colon) and source in SOURCES and not rest.isdecimal()
+
+
+def open_foreign(text: str, *, resolution: tuple[int, int] | int | None = None) -> Foreign:
+    """The network that a text names, with fresh weights that are always the same.
+
+    A builder of ``module:PACKAGE.MODULE:BUILDER`` takes no arguments; the current folder is
+    searched first, as ``python -m`` does.
+
+    Args:
+        text: What the person typed.
+        resolution: Of the images; by default what timm states for the network, else 224.
+
+    Raises:
+        MissingError: The library is not installed, or there is no such module.
+        UsageError: There is no such network, or building it failed.
+    """
+    source, _, name = text.partition(":")
+    sides: Sequence[int] = (RESOLUTION, RESOLUTION)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        if source == "timm":
+            network, sides = _from_timm(name, place=text)
+        elif source == "torchvision":
+            network = _from_torchvision(name, place=text)
+        else:
+            network = _from_module(name, place=text)
+    if resolution is not None:
+        sides = (resolution, resolution) if isinstance(resolution, int) else resolution
+    origin = "a module of yours" if source == "module" else f"{source} {version(source)}"
+    return Foreign(name=text, origin=origin, network=network, resolution=Grid(*sides))
+
+
+def _from_timm(name: str, *, place: str) -> tuple[nn.Module, Sequence[int]]:
+    timm = _library("timm", place=place)
+    # A tag behind a dot names weights, which are not loaded.
+    if not timm.is_model(name.partition(".")[0]):
+        raise UsageError(
+            f"timm has no network {name!r}",
+            place=place,
+            help=f"{_nearest(name, timm.list_models())}timm.list_models() lists them",
+        )
+    network = _built(lambda: timm.create_model(name, pretrained=False), place=place)
+    settings = getattr(network, "default_cfg", None) or {}
+    channels, *sides = settings.get("input_size", (3, RESOLUTION, RESOLUTION))
+    if channels != 3 or len(sides) != 2:
+        raise UsageError(f"it takes {channels} channels, and images have 3", place=place)
+    return network, sides
+
+
+def _from_torchvision(name: str, *, place: str) -> nn.Module:
+    models = _library("torchvision", place=place).models
+    known = models.list_models(module=models)
+    if name not in known:
+        listing = "torchvision.models.list_models(module=torchvision.models)"
+        raise UsageError(
+            f"torchvision has no classifier {name!r}",
+            place=place,
+            help=f"{_nearest(name, known)}{listing} lists them",
+        )
+    return _built(lambda: models.get_model(name, weights=None), place=place)
+
+
+def _from_module(name: str, *, place: str) -> nn.Module:
+    path, colon, attribute = name.partition(":")
+    if not path or not colon or not attribute:
+        raise UsageError("a module and a builder in it are needed", place=place, help=_EXAMPLE)
+    with _current_folder():
+        module = _imported(path, place=place)
+        builder = getattr(module, attribute, None)
+        if not callable(builder):
+            own = sorted(
+                key
+                for key, value in vars(module).items()
+                if callable(value) and getattr(value, "__module__", "") == path
+            )
+            raise unknown_name(f"function of {path}", attribute, own, place=place)
+        _require_no_arguments(builder, place=place)
+        return _built(builder, place=place)
+
+
+def _library(name: str, *, place: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        raise MissingError(f"{name} is not installed", place=place, help=INSTALL[name]) from None
+
+
+def _imported(path: str, *, place: str) -> ModuleType:
+    try:
+        return importlib.import_module(path)
+    except ModuleNotFoundError as error:
+        # A module that is missing inside the user's own is the user's to mend.
+        if error.name is None or not f"{path}.".startswith(f"{error.name}."):
+            raise _raised(error, place=place) from error
+        raise MissingError(
+            f"there is no module {error.name}",
+            place=place,
+            help="modules are looked for in the current folder and among the installed ones; "
+            + _EXAMPLE,
+        ) from None
+    except Exception as error:  # whatever it raises is the user's
+        raise _raised(error, place=place) from error
+
+
+def _built(builder: Callable[[], object], *, place: str) -> nn.Module:
+    try:
+        network = builder()
+    except Exception as error:  # whatever it raises is its author's
+        raise _raised(error, place=place) from error
+    if not isinstance(network, nn.Module):
+        raise UsageError(
+            f"it gave a {type(network).__name__}, not a torch.nn.Module",
+            place=place,
+            help="name a function without arguments that returns the network",
+        )
+    if any(is_lazy(parameter) for parameter in network.parameters()):
+        raise UsageError(
+            "its lazy layers have no parameters yet",
+            place=place,
+            help="let the builder send one image through it before it returns it",
+        )
+    return network
+
+
+def _require_no_arguments(builder: Callable[..., object], *, place: str) -> None:
+    try:
+        signature = inspect.signature(builder)
+    except (TypeError, ValueError):  # of a builtin, which has none: calling it will tell
+        return
+    try:
+        signature.bind()
+    except TypeError as error:
+        raise UsageError(
+            f"the builder needs arguments ({error})",
+            place=place,
+            help="name a function that takes none",
+        ) from None
+
+
+@contextlib.contextmanager
+def _current_folder() -> Iterator[None]:
+    """The current folder first among those in which modules are looked for."""
+    folder = str(Path.cwd())
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        sys.path.remove(folder)
+
+
+def _raised(error: Exception, *, place: str) -> UsageError:
+    """The error of somebody else's code, with the line where it was raised."""
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename != __file__ and "importlib" not in frame.filename
+    ]
+    where = f"at {frames[-1].filename}:{frames[-1].lineno}; " if frames else ""
+    return UsageError(
+        fault_text(error), place=place, help=f"{where}ARCHBENCH_DEBUG=1 shows the whole trace"
+    )
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=5, cutoff=0.5)
+    return f"did you mean {', '.join(near)}? " if near else ""
+
+
+def _kinds(network: nn.Module) -> list[type[nn.Module]]:
+    return [type(module) for module in network.modules()]

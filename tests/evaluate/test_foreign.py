@@ -1,0 +1,223 @@
+"""Networks of other libraries and of the user, opened by name and measured like ours."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from archbench.errors import ArchbenchError, MissingError, UsageError
+from archbench.evaluate import profile
+from archbench.evaluate.foreign import Foreign, is_foreign, open_foreign
+from archbench.evaluate.profiling import ForeignProfile
+from archbench.models.layer import ConvNorm
+from archbench.models.part import Grid
+
+MODULE = """
+import torch
+from torch import nn
+
+WIDTH = 8
+
+def build():
+    return nn.Sequential(nn.Conv2d(3, WIDTH, 4, 4), nn.Flatten(), nn.Linear(WIDTH * 56**2, 5))
+
+def needs(width):
+    return nn.Conv2d(3, width, 4)
+
+def gives_none():
+    return None
+
+def raises():
+    raise ValueError("no such width")
+
+def lazy():
+    return nn.LazyLinear(10)
+
+class Inverse(nn.Module):
+    def forward(self, images):
+        return {"inverse": torch.linalg.inv(images[:, :, :4, :4])}
+
+class Broken(nn.Module):
+    def forward(self, images):
+        return images.view(1, 7, 11)
+"""
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A module in the current folder, forgotten afterwards."""
+    package = tmp_path / "somebodys_package"
+    package.mkdir()
+    (package / "networks.py").write_text(MODULE)
+    (package / "imports_what_is_missing.py").write_text("import no_such_library\n")
+    (package / "fails.py").write_text("x = 1\nraise RuntimeError('not today')\n")
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in sys.modules if name.startswith("somebodys_package")]:
+        monkeypatch.delitem(sys.modules, name)
+    return "module:somebodys_package.networks"
+
+
+def measured(text: str, **options: object) -> ForeignProfile:
+    (found,) = profile(text, latency=False, **options).models  # type: ignore[arg-type]
+    assert isinstance(found, ForeignProfile)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "macs"),
+    [
+        ("torchvision:efficientnet_b0", 5_288_548, 385_814_752),
+        ("torchvision:resnet50", 25_557_032, 4_089_184_256),
+        ("torchvision:swin_t", 28_288_354, 4_490_566_656),
+        ("timm:deit_tiny_patch16_224", 5_717_416, 1_253_683_200),
+        ("timm:levit_128s", 7_777_058, 304_660_832),
+    ],
+)
+def test_known_networks_are_counted_exactly(name: str, params: int, macs: int) -> None:
+    pytest.importorskip(name.split(":")[0])
+    found = measured(name)
+    assert found.counted is not None
+    assert (found.params, found.counted.macs) == (params, macs)
+
+
+def test_fused_attention_is_counted() -> None:
+    pytest.importorskip("timm")
+    counted = measured("timm:deit_tiny_patch16_224").counted
+    assert counted is not None
+    tokens, width, layers = 197, 192, 12
+    assert counted.by_operator["scaled_dot_product_attention"] == layers * 2 * tokens**2 * width
+
+
+def test_the_resolution_is_what_timm_states() -> None:
+    pytest.importorskip("timm")
+    assert open_foreign("timm:test_efficientnet").resolution == (160, 160)
+    asked = open_foreign("timm:test_efficientnet", resolution=(96, 128))
+    assert asked.resolution == (96, 128)
+
+
+def test_a_module_is_found_in_the_current_folder(module: str) -> None:
+    path = list(sys.path)
+    found = measured(f"{module}:build")
+    assert found.foreign.origin == "a module of yours"
+    assert found.foreign.resolution == (224, 224)
+    assert found.params == 8 * 49 + 5 * (8 * 56**2 + 1)
+    assert found.counted is not None
+    assert found.counted.macs == 56**2 * 8 * 48 + 5 * 8 * 56**2
+    assert sys.path == path
+
+
+def test_weights_are_always_the_same(module: str) -> None:
+    torch.manual_seed(1)
+    first, second = open_foreign(f"{module}:build"), open_foreign(f"{module}:build")
+    pairs = zip(first.network.parameters(), second.network.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+
+
+def test_what_cannot_be_counted_says_why_and_the_rest_stays(module: str) -> None:
+    found = measured(f"{module}:Inverse")
+    assert (found.params, found.counted) == (0, None)
+    assert "aten::linalg_inv may hold matrix products" in found.uncounted
+    document = profile([f"{module}:Inverse", "levit_128s"], latency=False).document()
+    assert [model["macs"] for model in document["models"]] == [None, 304_660_832]
+    assert [model["origin"] for model in document["models"]] == ["a module of yours", "archbench"]
+
+
+def test_a_network_that_fails_is_recorded_with_its_own_words(module: str) -> None:
+    (found,) = profile(f"{module}:Broken", devices=("cpu",)).models
+    assert isinstance(found, ForeignProfile)
+    assert "it raised RuntimeError: shape" in found.uncounted
+    assert [latency.verdict for latency in found.latency] == ["incomplete"]
+    assert found.foreign.deployed.reason.startswith("it raised RuntimeError: shape")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "told"),
+    [
+        ("networks:needs", UsageError, "needs arguments .*'width'"),
+        ("networks:gives_none", UsageError, "gave a NoneType, not a torch.nn.Module"),
+        (
+            "networks:raises",
+            UsageError,
+            r"it raised ValueError: no such width; at .*networks.py:17",
+        ),
+        ("networks:lazy", UsageError, "lazy layers have no parameters"),
+        ("networks:buidl", UsageError, "unknown function of .*'buidl'; did you mean build"),
+        ("networks:WIDTH", UsageError, "unknown function of .*'WIDTH'"),
+        ("networks", UsageError, "a module and a builder in it are needed"),
+        ("nowhere:build", MissingError, "there is no module somebodys_package.nowhere"),
+        (
+            "imports_what_is_missing:build",
+            UsageError,
+            "it raised ModuleNotFoundError: No module named 'no_such_library'; at .*missing.py:1",
+        ),
+        ("fails:build", UsageError, r"it raised RuntimeError: not today; at .*fails.py:2"),
+    ],
+)
+@pytest.mark.usefixtures("module")
+def test_a_module_that_gives_no_network_is_refused(
+    name: str, kind: type[ArchbenchError], told: str
+) -> None:
+    with pytest.raises(kind, match=rf"module:somebodys_package.{name}: .*{told}"):
+        open_foreign(f"module:somebodys_package.{name}")
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("timm:resnet5", "timm has no network 'resnet5'; did you mean .*resnet50"),
+        ("torchvision:resnet5", "torchvision has no classifier 'resnet5'; did you mean .*resnet50"),
+        ("torchvision:fcn_resnet50", "torchvision has no classifier 'fcn_resnet50'"),
+    ],
+)
+def test_an_unknown_network_names_the_nearest(name: str, near: str) -> None:
+    pytest.importorskip(name.split(":")[0])
+    with pytest.raises(UsageError, match=near):
+        open_foreign(name)
+
+
+def test_a_library_that_is_not_installed_is_named_with_its_extra(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(MissingError, match=r"timm is not installed; pip install 'archbench\[timm"):
+        open_foreign("timm:resnet50")
+
+
+def test_only_what_folds_is_called_deployed() -> None:
+    def form(network: nn.Module) -> str:
+        foreign = Foreign(name="x", origin="here", network=network, resolution=Grid(8, 8))
+        return foreign.deployed.form
+
+    assert form(nn.Conv2d(3, 4, 2)) == "as built"
+    assert form(ConvNorm(3, 4, kernel=2, stride=2, padding=0)) == "deployed"
+
+
+def test_foreign_and_own_networks_are_timed_in_one_run(module: str) -> None:
+    spec = {
+        "resolution": 224,
+        "num_classes": 5,
+        "stages": [{"embed": {"kind": "conv", "kernel": 32, "stride": 32}, "dim": 8}],
+        "head": {},
+    }
+    models = profile([f"{module}:build", spec], devices=("cpu",)).models
+    assert [len(model.latency) for model in models] == [1, 1]
+    assert all(latency.value for model in models for latency in model.latency)
+
+
+@pytest.mark.parametrize(
+    ("text", "foreign"),
+    [
+        ("timm:resnet50", True),
+        ("module:a.b:c", True),
+        ("timm:3", False),
+        ("levit_128s", False),
+        ("study:3", False),
+        ("torchvision", False),
+    ],
+)
+def test_a_trial_of_a_study_is_no_foreign_network(text: str, foreign: bool) -> None:
+    assert is_foreign(text) is foreign
