@@ -48,6 +48,13 @@ def token_map(x: Tensor, grid: Grid) -> Tensor:
     return x.unflatten(1, (grid.height, grid.width)).permute(0, 3, 1, 2)
 
 
+def through_map(layer: Callable[[Tensor], Tensor], x: Tensor, grid: Grid) -> Tensor:
+    """Tokens (B, T, C) of which the map went through a layer; class tokens pass by it."""
+    number = x.shape[1] - grid.tokens
+    y = map_tokens(layer(token_map(x[:, number:], grid)))
+    return torch.cat((x[:, :number], y), dim=1) if number else y
+
+
 class ConvNorm(nn.Module):
     """A convolution without bias and its batch norm; (B, C, H, W) to (B, C', H', W')."""
 

@@ -39,7 +39,7 @@ def random_document(rng: random.Random) -> dict[str, Any]:
         "head": {
             "pool": pool,
             "norm": rng.choice(["layer", "batch", "none"]),
-            "num_classifiers": rng.randint(1, tokens if pool == "class_token" else 2),
+            "num_classifiers": rng.randint(1, min(tokens, 2) if pool == "class_token" else 2),
         },
     }
 
@@ -47,26 +47,31 @@ def random_document(rng: random.Random) -> dict[str, Any]:
 def _stage(rng: random.Random, *, first: bool) -> dict[str, Any]:
     depth = rng.randint(0, 3)
     embed = _embed(rng, first=first)
+    block = _block(rng)
+    attends = depth > 0 and block["kind"] not in ("bottleneck", "conv")
+    positions = ["none", "bias", "absolute"]
     stage: dict[str, Any] = {
         "embed": embed,
         "dim": rng.choice([16, 24, 32, 48]),
         "depth": depth,
-        "class_tokens": rng.choice([0, 0, 1, 2]) if depth else 0,
+        "class_tokens": rng.choice([0, 0, 1, 2]) if attends else 0,
         "drop_path": rng.choice([0.0, 0.1, [0.0, 0.2]]),
-        "position": rng.choice(["none", "bias", "absolute"])
-        if depth or embed["kind"] == "shrink_attention"
+        "position": rng.choice(positions)
+        if attends or embed["kind"] == "shrink_attention"
         else "none",
     }
     if depth:
-        stage["block"] = _block(rng)
-    if depth > 1 and stage["block"]["kind"] == "cvt":
+        stage["block"] = block
+    if depth > 1 and block["kind"] == "cvt":
         stage["layers"] = {1: {"mlp_ratio": 1, "kv_stride": rng.choice([1, 2])}}
+    elif depth > 1 and rng.random() < 0.3:
+        stage["layers"] = {0: rng.choice([_bottleneck, _conv])(rng)}
     return stage
 
 
 def _embed(rng: random.Random, *, first: bool) -> dict[str, Any]:
-    kinds = ["conv", "conv_stem"] if first else ["conv", "conv_stem", "none", "shrink_attention"]
-    kind = rng.choice(kinds)
+    kinds = ["bottleneck", "conv", "conv_stem", "pool", "resnet_stem"]
+    kind = rng.choice(kinds if first else [*kinds, "none", "shrink_attention"])
     if kind == "conv":
         return {
             "kind": kind,
@@ -85,11 +90,37 @@ def _embed(rng: random.Random, *, first: bool) -> dict[str, Any]:
             "stride": rng.choice([1, 2, 3]),
             "norm": rng.choice(["batch", "layer"]),
         }
+    if kind == "bottleneck":
+        return {
+            "kind": kind,
+            "stride": rng.choice([1, 2, 3]) if not first else rng.choice([2, 3]),
+            "reduction": rng.choice([1, 4, 5]),
+            "activation": rng.choice(["relu", "silu"]),
+        }
+    if kind == "pool":
+        return {"kind": kind, "stride": rng.choice([1, 2, 4]) if not first else 4}
+    if kind == "resnet_stem":
+        return {"kind": kind, "stride": rng.choice([1, 2, 4]) if not first else 4}
     return {"kind": kind}
 
 
 def _block(rng: random.Random) -> dict[str, Any]:
-    return rng.choice([_levit, _cvt, _vit])(rng)
+    return rng.choice([_bottleneck, _conv, _levit, _cvt, _vit])(rng)
+
+
+def _bottleneck(rng: random.Random) -> dict[str, Any]:
+    return {"kind": "bottleneck", "reduction": rng.choice([1, 4, 5])}
+
+
+def _conv(rng: random.Random) -> dict[str, Any]:
+    return {
+        "kind": "conv",
+        "kernel": rng.choice([1, 3, 5]),
+        "expansion": rng.choice([None, 0.5, 1, 2.3]),
+        "depthwise": rng.choice([True, False]),
+        "norm": rng.choice(["batch", "layer", "none"]),
+        "activation": rng.choice(["relu", "hardswish"]),
+    }
 
 
 def _levit(rng: random.Random) -> dict[str, Any]:

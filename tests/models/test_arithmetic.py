@@ -22,7 +22,9 @@ def test_both_counts_agree_on_random_specs(seeds: range) -> None:
         assert (built.params, built.macs, built.activations) == expected, seed
 
 
-@pytest.mark.parametrize("name", ["levit_128s", "levit_384", "cvt_13"])
+@pytest.mark.parametrize(
+    "name", ["levit_128s", "levit_384", "cvt_13", "deit_tiny_distilled", "graft_1_9"]
+)
 def test_both_counts_agree_on_published_networks(name: str) -> None:
     closed = count(name)
     built = count_operators(build(name).eval(), torch.zeros(1, 3, 224, 224))

@@ -40,6 +40,19 @@ def test_deit_equals_timm_at_384() -> None:
     assert _difference(*_deits("deit_base_384"), training=False, side=384) < TOLERANCE
 
 
+@pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
+def test_resnet_equals_torchvision(training: bool) -> None:
+    torchvision = pytest.importorskip("torchvision")
+    theirs = torchvision.models.resnet50(weights=None)
+    assert _difference(_resnet(theirs), theirs, training=training, side=97) < TOLERANCE
+
+
+def test_resnet_equals_timm() -> None:
+    timm = pytest.importorskip("timm")
+    theirs = timm.create_model("resnet50", pretrained=False)
+    assert _difference(_resnet(theirs), theirs, training=False, side=97) < TOLERANCE
+
+
 def _deits(name: str) -> tuple[nn.Module, nn.Module]:
     timm = pytest.importorskip("timm")
     theirs = timm.create_model(TIMM_DEIT[name], pretrained=False)
@@ -70,6 +83,26 @@ def _deit_from_timm(state: dict[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
             (r"^head_dist", "head.classifiers.1"),
         ],
     )
+
+
+def _resnet(theirs: nn.Module) -> nn.Module:
+    """Ours with their weights, which are made to matter first."""
+    randomise(theirs)
+    ours = build("resnet_50")
+    rules = [
+        (r"^layer(\d)\.0\.", r"stages.\1.embed."),
+        *((rf"^layer(\d)\.{i}\.", rf"stages.\1.blocks.{i - 1}.bottleneck.") for i in range(1, 6)),
+        (r"^(conv|bn)1\.", r"stages.0.embed.0.\1."),
+        (r"(conv|bn)1\.", r"branch.0.\1."),
+        (r"(conv|bn)2\.", r"branch.2.\1."),
+        (r"(conv|bn)3\.", r"branch.4.\1."),
+        (r"downsample\.0", "shortcut.conv"),
+        (r"downsample\.1", "shortcut.norm"),
+        (r"\.bn\.", ".norm."),
+        (r"^fc", "head.classifiers.0"),
+    ]
+    ours.load_state_dict(dict(renamed(theirs.state_dict(), rules)))
+    return ours
 
 
 def renamed(state: dict[str, Tensor], rules: list[tuple[str, str]]) -> Iterator[tuple[str, Tensor]]:

@@ -1,0 +1,70 @@
+"""ResNet's bottleneck with an identity shortcut: 1x1, 3x3 and 1x1 convolution on the map.
+
+He et al. 2016 (arXiv:1512.03385), sec. 4.1; see ``archbench/models/bottleneck.py``. Class tokens
+pass by it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+from torch import Tensor, nn
+
+from archbench.models.arithmetic import Work
+from archbench.models.bottleneck import Bottleneck, bottleneck_work, inner_width
+from archbench.models.layer import through_map
+from archbench.models.part import ACTIVATIONS, Grid, Site, check_choice, check_whole
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """What may be set.
+
+    Attributes:
+        reduction: How many times the width of the stage is that of its 3x3 convolution.
+        activation: Behind each convolution, the last one's behind the sum.
+    """
+
+    kind: ClassVar[str] = "bottleneck"
+    has_attention: ClassVar[bool] = False
+
+    reduction: int = 4
+    activation: str = "relu"
+
+    def __post_init__(self) -> None:
+        check_whole("reduction", self.reduction, high=64)
+        check_choice("activation", self.activation, ACTIVATIONS)
+
+    def resolved(self, site: Site) -> Self:
+        """Itself.
+
+        Raises:
+            SpecError: The width is smaller than the reduction.
+        """
+        inner_width(site, reduction=self.reduction)
+        return self
+
+    def count(self, site: Site) -> Work:
+        """N*(2*C*I + 9*I*I) MACs, I the inner width."""
+        return bottleneck_work(site, inner=inner_width(site, reduction=self.reduction), stride=1)
+
+    def module(self, site: Site) -> nn.Module:
+        """(B, T, C) to (B, T, C)."""
+        return BottleneckBlock(self, site)
+
+
+class BottleneckBlock(nn.Module):
+    """A bottleneck on the map; (B, T, C) to (B, T, C)."""
+
+    def __init__(self, spec: Spec, site: Site) -> None:
+        super().__init__()
+        self.bottleneck = Bottleneck(
+            site,
+            inner=inner_width(site, reduction=spec.reduction),
+            stride=1,
+            activation_name=spec.activation,
+        )
+
+    def forward(self, x: Tensor, grid: Grid) -> Tensor:
+        return through_map(self.bottleneck, x, grid)

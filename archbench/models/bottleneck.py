@@ -1,0 +1,102 @@
+"""ResNet's bottleneck: what its block and its widening embed have in common.
+
+He et al. 2016 (arXiv:1512.03385), sec. 4.1 and fig. 5, right. A step of 2 is taken by the 3x3
+convolution, as torchvision's networks have it ("v1.5"), not by the first 1x1 as in the paper.
+Convolutions start normal with the gain of a ReLU by their outputs (He et al. 2015,
+arXiv:1502.01852, eq. 14).
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from archbench.errors import SpecError
+from archbench.models.arithmetic import Work, convolution, norm, total
+from archbench.models.layer import ConvNorm, DropPath, activation
+from archbench.models.part import Grid, Site, strided
+
+
+class Bottleneck(nn.Module):
+    """Three convolutions beside a shortcut, and an activation behind their sum.
+
+    Takes (B, C, H, W) to (B, C', H', W'). The shortcut is the identity where neither width nor
+    map changes, else a 1x1 convolution with a batch norm.
+
+    Args:
+        site: Where it stands.
+        inner: Width of the 3x3 convolution.
+        stride: Of the 3x3 convolution and of the shortcut.
+        activation_name: One of ``part.ACTIVATIONS``.
+    """
+
+    def __init__(self, site: Site, *, inner: int, stride: int, activation_name: str) -> None:
+        super().__init__()
+        before, after = site.incoming_dim, site.dim
+        self.branch = nn.Sequential(
+            ConvNorm(before, inner, kernel=1, stride=1, padding=0),
+            activation(activation_name),
+            ConvNorm(inner, inner, kernel=3, stride=stride, padding=1),
+            activation(activation_name),
+            ConvNorm(inner, after, kernel=1, stride=1, padding=0),
+        )
+        self.shortcut = (
+            ConvNorm(before, after, kernel=1, stride=stride, padding=0)
+            if _is_projected(site, stride)
+            else nn.Identity()
+        )
+        self.drop_path = DropPath(site.drop_path)
+        self.activation = activation(activation_name)
+        init_convolutions(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.activation(self.shortcut(x) + self.drop_path(self.branch(x)))
+
+
+def bottleneck_work(site: Site, *, inner: int, stride: int) -> Work:
+    """N*C*I + M*(9*I*I + I*C') MACs and M*C*C' of the shortcut; N tokens enter, M leave."""
+    before, after = site.incoming_dim, site.dim
+    entering, leaving = site.grid.tokens, bottleneck_grid(site.grid, stride=stride).tokens
+    parts = [
+        convolution(inputs=before, outputs=inner, kernel=1, tokens=entering),
+        convolution(inputs=inner, outputs=inner, kernel=3, tokens=leaving),
+        convolution(inputs=inner, outputs=after, kernel=1, tokens=leaving),
+        norm(inner, number=2),
+        norm(after),
+    ]
+    if _is_projected(site, stride):
+        parts += [
+            convolution(inputs=before, outputs=after, kernel=1, tokens=leaving),
+            norm(after),
+        ]
+    return total(tuple(parts))
+
+
+def bottleneck_grid(grid: Grid, *, stride: int) -> Grid:
+    """The map that leaves it: ceil(size / stride)."""
+    return Grid(*(strided(size, kernel=3, stride=stride, padding=1) for size in grid))
+
+
+def inner_width(site: Site, *, reduction: int) -> int:
+    """Width of the 3x3 convolution: that of the stage // ``reduction``.
+
+    Raises:
+        SpecError: Nothing is left of it.
+    """
+    if site.dim < reduction:
+        raise SpecError(
+            f"{reduction} does not fit once into the width {site.dim}",
+            place="reduction",
+            help=f"use at most {site.dim}",
+        )
+    return site.dim // reduction
+
+
+def init_convolutions(network: nn.Module) -> None:
+    """Starts every convolution as ResNet does."""
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+
+
+def _is_projected(site: Site, stride: int) -> bool:
+    return stride != 1 or site.incoming_dim != site.dim

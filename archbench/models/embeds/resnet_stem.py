@@ -1,0 +1,77 @@
+"""ResNet's stem: a 7x7 convolution, batch norm, activation and a 3x3 maximum.
+
+He et al. 2016 (arXiv:1512.03385), sec. 3.3 and table 1; the convolution starts as in
+``archbench/models/bottleneck.py``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import log2
+from typing import ClassVar, Self
+
+from torch import nn
+
+from archbench.errors import SpecError
+from archbench.models.arithmetic import Work, convolution, norm, total
+from archbench.models.bottleneck import init_convolutions
+from archbench.models.layer import ConvNorm, activation
+from archbench.models.part import ACTIVATIONS, Grid, Site, check_choice, strided
+
+_STEPS = {4: (2, 2), 2: (2, 1), 1: (1, 1)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """What may be set.
+
+    Attributes:
+        stride: Of both together: 4, 2 (the convolution alone takes a step of 2) or 1.
+        activation: Between the two.
+    """
+
+    kind: ClassVar[str] = "resnet_stem"
+    has_attention: ClassVar[bool] = False
+
+    stride: int = 4
+    activation: str = "relu"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.stride, bool) or self.stride not in _STEPS:
+            raise SpecError(f"{self.stride!r} is not one of 1, 2, 4", place="stride")
+        check_choice("activation", self.activation, ACTIVATIONS)
+
+    def resolved(self, site: Site) -> Self:
+        """Itself."""
+        return self
+
+    def outgoing(self, grid: Grid) -> Grid:
+        """The map that leaves it: ceil(size / 2) for each step of 2."""
+        step = _STEPS[self.stride][1]
+        inner = self._convolved(grid)
+        return Grid(*(strided(size, kernel=3, stride=step, padding=1) for size in inner))
+
+    def with_stride_near(self, stride: float) -> Self:
+        """At the nearest of 4, 2 and 1, by ratio."""
+        return replace(self, stride=2 ** min(2, max(0, round(log2(max(stride, 1.0))))))
+
+    def count(self, site: Site) -> Work:
+        """49*C*C' MACs for each token of the convolution."""
+        tokens = self._convolved(site.grid).tokens
+        conv = convolution(inputs=site.incoming_dim, outputs=site.dim, kernel=7, tokens=tokens)
+        return total((conv, norm(site.dim)))
+
+    def module(self, site: Site) -> nn.Module:
+        """(B, C, H, W) to (B, C', H', W')."""
+        first, second = _STEPS[self.stride]
+        stem = nn.Sequential(
+            ConvNorm(site.incoming_dim, site.dim, kernel=7, stride=first, padding=3),
+            activation(self.activation),
+            nn.MaxPool2d(3, stride=second, padding=1),
+        )
+        init_convolutions(stem)
+        return stem
+
+    def _convolved(self, grid: Grid) -> Grid:
+        step = _STEPS[self.stride][0]
+        return Grid(*(strided(size, kernel=7, stride=step, padding=3) for size in grid))

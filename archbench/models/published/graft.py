@@ -1,0 +1,74 @@
+"""Grafts: DeiT-S on the first stages of ResNet-50, LeViT's preliminary experiment.
+
+Graham et al. 2021 (arXiv:2104.01136), sec. 3 and table 1; ``graft_1_9`` has one stage of ResNet
+and nine layers of DeiT. From the text are the average pooling to 14x14 and that class token and
+position embedding join where the two meet. Our reading, chosen because it gives the parameters of
+the table to its last digit: a 1x1 convolution to the width of DeiT-S, two class tokens and two
+classifiers. The table's first row is DeiT-S itself with one classifier, its last ResNet-50. Of
+drop path, which the paper does not mention, only DeiT-S keeps its own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from archbench.models.catalogue import Paper, Variant
+from archbench.models.published.deit import VARIANTS as DEIT
+from archbench.models.published.resnet import VARIANTS as RESNET
+from archbench.models.published.resnet import stages
+
+
+def _document(*, num_stages: int, num_layers: int) -> dict[str, Any]:
+    transformer = {
+        "embed": {"kind": "pool", "stride": 2 ** (3 - num_stages)},
+        "block": {"kind": "vit", "head_dim": 64, "mlp_ratio": 4},
+        "dim": 384,
+        "depth": num_layers,
+        "position": "absolute",
+        "class_tokens": 2,
+    }
+    return {
+        "resolution": 224,
+        "num_classes": 1000,
+        "stages": [*stages(num_stages), transformer],
+        "head": {"pool": "class_token", "norm": "layer", "epsilon": 1e-6, "num_classifiers": 2},
+    }
+
+
+def _paper(params: str, convolution: int, transformer: int, top1: float, note: str = "") -> Paper:
+    columns = f"printed as {convolution} M of convolutions and {transformer} M of the transformer"
+    return Paper(
+        params=params,
+        flops=f"{convolution + transformer} M",
+        top1=top1,
+        source="LeViT, table 1",
+        note=f"{columns}; {note}" if note else columns,
+    )
+
+
+_READING = "two class tokens, two classifiers and the 1x1 projection are our reading"
+
+VARIANTS = {
+    "graft_0_12": Variant(
+        document=DEIT["deit_small"].document,
+        paper=_paper("22.0 M", 57, 4519, 79.9, "DeiT-S with one classifier"),
+        released=DEIT["deit_small"].released,
+    ),
+    "graft_1_9": Variant(
+        document=_document(num_stages=1, num_layers=9),
+        paper=_paper("17.1 M", 820, 3389, 80.6, _READING),
+    ),
+    "graft_2_6": Variant(
+        document=_document(num_stages=2, num_layers=6),
+        paper=_paper("13.1 M", 1876, 2260, 80.9, _READING),
+    ),
+    "graft_3_3": Variant(
+        document=_document(num_stages=3, num_layers=3),
+        paper=_paper("15.1 M", 3385, 1130, 80.1, _READING),
+    ),
+    "graft_4_0": Variant(
+        document=RESNET["resnet_50"].document,
+        paper=_paper("25.5 M", 4119, 0, 78.4, "ResNet-50, trained as DeiT is"),
+        released=RESNET["resnet_50"].released,
+    ),
+}

@@ -1,0 +1,137 @@
+"""Parts that convolve or pool: what passes by them, where their steps lie, how they start."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from archbench.errors import ArchbenchError
+from archbench.models import ArchSpec, build, count, deploy, deployment_error, proxy
+from archbench.models.catalogue import published
+from archbench.models.part import Grid, Site
+from archbench.models.spec import BLOCKS, EMBEDS
+from tests.models.test_parity import randomise
+
+
+def _document(block: dict[str, Any], **stage: Any) -> dict[str, Any]:
+    embed = {"kind": "pool", "stride": 2}
+    return {
+        "resolution": [12, 10],
+        "num_classes": 4,
+        "stages": [{"embed": embed, "block": block, "dim": 8, "depth": 1, **stage}],
+        "head": {},
+    }
+
+
+@pytest.mark.parametrize("name", ["deit_tiny_distilled", "graft_1_9", "graft_3_3", "resnet_50"])
+def test_the_proxy_of_a_baseline_trains_a_step_and_deploys(name: str) -> None:
+    spec = proxy(published(name), resolution=64, num_classes=10)
+    network = build(spec, seed=0).train()
+    images = torch.randn(2, 3, 64, 64)
+    outputs = network(images)
+    logits = outputs if isinstance(outputs, tuple) else (outputs,)
+    torch.stack([x.square().mean() for x in logits]).sum().backward()
+    optimizer = torch.optim.SGD(network.parameters(), lr=1e-3)
+    optimizer.step()
+    assert all(bool(p.grad is not None and p.grad.isfinite().all()) for p in network.parameters())
+    deployed = deploy(network, images)
+    assert deployment_error(network, deployed, images) < 5e-6
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in deployed.modules())
+
+
+@pytest.mark.parametrize(
+    "block", [{"kind": "conv", "expansion": 2}, {"kind": "bottleneck"}], ids=str
+)
+def test_class_tokens_pass_by_a_convolutional_layer(block: dict[str, Any]) -> None:
+    site = Site(grid=Grid(3, 4), incoming_dim=8, dim=8, class_tokens=2)
+    layer = BLOCKS.load(str(block["kind"])).Spec(**{k: block[k] for k in block if k != "kind"})
+    module = layer.resolved(site).module(site).eval()
+    randomise(module)
+    x = torch.randn(2, 14, 8)
+    with torch.no_grad():
+        y, map_alone = module(x, site.grid), module(x[:, 2:], site.grid)
+    assert torch.equal(y[:, :2], x[:, :2])
+    torch.testing.assert_close(y[:, 2:], map_alone)
+    assert not torch.allclose(y[:, 2:], x[:, 2:])
+
+
+def test_class_tokens_need_attention_somewhere_in_their_stage() -> None:
+    document = _document({"kind": "conv"}, class_tokens=1)
+    with pytest.raises(ArchbenchError, match=r"^stages\[0\]\.class_tokens: class tokens need a "):
+        ArchSpec.from_document(document).resolved()
+    attending = _document(
+        {"kind": "vit", "num_heads": 2}, class_tokens=1, depth=2, layers={0: {"kind": "conv"}}
+    )
+    assert ArchSpec.from_document(attending).resolved().stages[0].tokens == 31
+
+
+@pytest.mark.parametrize(
+    ("block", "macs"),
+    [
+        ({}, 9 * 8 * 8),
+        ({"depthwise": True, "kernel": 5}, 25 * 8 + 8 * 8),
+        ({"expansion": 2}, 2 * 8 * 16 + 9 * 16 * 16),
+        ({"expansion": 2, "depthwise": True}, 2 * 8 * 16 + 9 * 16),
+    ],
+)
+def test_the_forms_of_the_convolutional_block_cost(block: dict[str, Any], macs: int) -> None:
+    spec = ArchSpec.from_document(_document({"kind": "conv", **block}))
+    assert count(spec).stages[0].blocks[0].macs == 30 * macs
+
+
+def test_a_bottleneck_takes_its_step_in_the_middle() -> None:
+    network = build("resnet_50")
+    branch = network.stages[2].embed.branch
+    assert [branch[i].conv.stride for i in (0, 2, 4)] == [(1, 1), (2, 2), (1, 1)]
+    assert isinstance(network.stages[2].blocks[0].bottleneck.shortcut, nn.Identity)
+
+
+def test_convolutions_of_resnet_start_by_their_outputs() -> None:
+    weight = build("resnet_50", seed=0).get_parameter(
+        "stages.1.blocks.0.bottleneck.branch.2.conv.weight"
+    )
+    assert float(weight.detach().std()) == pytest.approx((2 / (9 * 64)) ** 0.5, rel=0.02)
+
+
+def test_a_window_beyond_the_map_averages_what_lies_on_it() -> None:
+    site = Site(grid=Grid(3, 5), incoming_dim=1, dim=1)
+    pool = EMBEDS.load("pool").Spec(stride=2).resolved(site)
+    x = torch.arange(15.0).reshape(1, 1, 3, 5)
+    pooled = pool.module(site)[0](x)
+    assert tuple(pooled.shape[-2:]) == pool.outgoing(site.grid) == (2, 3)
+    assert pooled[0, 0].tolist() == [[3.0, 5.0, 6.5], [10.5, 12.5, 14.0]]
+
+
+@pytest.mark.parametrize(("wanted", "stride"), [(4.6, 4), (3.0, 4), (2.1, 2), (1.14, 1), (0.3, 1)])
+def test_the_stem_of_resnet_takes_the_nearest_stride(wanted: float, stride: int) -> None:
+    stem = EMBEDS.load("resnet_stem").Spec().with_stride_near(wanted)
+    assert stem.stride == stride
+    site = Site(grid=Grid(21, 16), incoming_dim=3, dim=8)
+    leaving = stem.module(site)(torch.zeros(1, 3, 21, 16)).shape[-2:]
+    assert tuple(leaving) == stem.outgoing(site.grid)
+
+
+@pytest.mark.parametrize(
+    ("block", "message"),
+    [
+        ({"kind": "conv", "kernel": 2}, r"block\.kernel: the kernel 2 is not odd"),
+        ({"kind": "conv", "expansion": 0}, r"block\.expansion: 0 is not a number from 0.125 to 64"),
+        ({"kind": "conv", "depthwise": 1}, r"block\.depthwise: 1 is neither true nor false"),
+        ({"kind": "conv", "norm": "group"}, r"block\.norm: 'group' is not one of batch, layer, no"),
+        ({"kind": "bottleneck", "reduction": 9}, r"block\.reduction: 9 does not fit .* width 8"),
+        ({"kind": "vit"}, r"block: neither num_heads nor head_dim is given"),
+        ({"kind": "vit", "num_heads": 3}, r"block\.num_heads: 3 does not divide the width 8"),
+    ],
+)
+def test_an_illegal_block_is_refused_at_its_place(block: dict[str, Any], message: str) -> None:
+    with pytest.raises(ArchbenchError, match=message):
+        ArchSpec.from_document(_document(block)).resolved()
+
+
+@pytest.mark.parametrize("stride", [0, 3, 8, True, "4"])
+def test_a_stride_that_the_stem_of_resnet_has_not_is_refused(stride: object) -> None:
+    with pytest.raises(ArchbenchError, match="is not one of 1, 2, 4"):
+        EMBEDS.load("resnet_stem").Spec(stride=stride)
