@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 import pytest
+from torch import nn
 
 from archbench.errors import UsageError
 from archbench.models import ArchSpec, ablation_names, build, count, published_names
@@ -30,13 +31,14 @@ BY_HAND = {
     "cvt_13/t5_every": (19_997_480 + 56**2 * 64 + 28**2 * 192 + 197 * 384, 4_566_089_216),
     "cvt_13/t5_first": (19_997_480 + 56**2 * 64, 4_566_089_216),
     "cvt_13/t5_last": (19_997_480 + 197 * 384, 4_566_089_216),
-    "cvt_13/t6_patches": (
+    "cvt_13/t6_none": (
         19_997_480 - (49 - 16) * 3 * 64 - (9 - 4) * (64 * 192 + 192 * 384),
         4_566_089_216
         - 56**2 * (49 - 16) * 3 * 64
         - 28**2 * (9 - 4) * 64 * 192
         - 14**2 * (9 - 4) * 192 * 384,
     ),
+    "deit_small/t5_none": (22_050_664 - 197 * 384, 4_598_882_304),
     "cvt_13/t8_none": (
         19_997_480 - 3 * 11 * (64 + 2 * 192 + 10 * 384),
         6_643_074_560 - 3 * 9 * (56**2 * 64 + 2 * 28**2 * 192 + 10 * 14**2 * 384),
@@ -55,11 +57,12 @@ def test_every_row_of_the_tables_is_there() -> None:
     rows = [name.split("/")[1] for name in ablation_names() if name.startswith("cvt_13/t")]
     assert rows == [
         *("t5_every", "t5_first", "t5_last"),
-        *("t6_patches", "t6_patches_position", "t6_position"),
+        *("t6_none", "t6_position", "t6_conv_position"),
         *("t7_stride_1", "t8_none", "t8_1", "t8_1_2"),
     ]
     levit = {name for name in ablation_names() if name.startswith("levit_128s/")}
-    assert levit == {f"levit_128s/{row}" for row in ("base", "a1", "a2", "a4", "a5", "a6", "a7")}
+    assert levit == {"levit_128s/base", *(f"levit_128s/a{row}" for row in range(1, 8))}
+    assert "deit_small/t5_none" in ablation_names()
 
 
 @pytest.mark.parametrize("name", RELEASED)
@@ -86,6 +89,15 @@ def test_narrow_blocks_have_keys_queries_and_values_of_one_width() -> None:
         (30, 1, 4)
     }
     assert [stage["embed"].get("num_heads") for stage in stages] == [None, 16, 24]
+
+
+def test_no_block_of_a3_has_a_batch_norm() -> None:
+    network = build("levit_128s/a3")
+    names = [name for name, part in network.named_modules() if isinstance(part, nn.BatchNorm1d)]
+    maps = [name for name, part in network.named_modules() if isinstance(part, nn.BatchNorm2d)]
+    assert not names
+    assert len(maps) == 4
+    assert all(name.startswith("stages.0.embed") for name in maps)
 
 
 def test_the_position_of_a5_is_one_embedding_behind_the_stem() -> None:

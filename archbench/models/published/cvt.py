@@ -59,7 +59,6 @@ def _cvt_w24(resolution: int) -> dict[str, Any]:
 
 _COUNTED = "the released code has 19,997,480 parameters and computes 4.566 G"
 _UNKNOWN_STAGES = "the paper does not say in which stages: every stage is our reading"
-_TRUNCATED = "the paper cuts off the second decimal"
 
 VARIANTS = {
     "cvt_13": Variant(
@@ -176,9 +175,22 @@ def _patches() -> dict[str, Any]:
 
 
 _EVERY = {"stages[all].position": "absolute"}
+_PATCHES = "kernels of 4, 2, 2, without overlap, are our reading"
 _LINEAR = "where a projection is linear, keys and values keep every token"
 
 ABLATIONS = {
+    "deit_small/t5_none": Ablation(
+        base="deit_small",
+        set={"stages[all].position": "none"},
+        paper=Paper(
+            params="22 M",
+            flops=None,
+            top1=78.0,
+            source="CvT, table 5",
+            row="DeiT-S without position embedding",
+            base_top1=79.8,
+        ),
+    ),
     "cvt_13/t5_every": _ablation(
         5, "position embedding in every stage", _EVERY, params="20 M", top1=81.5
     ),
@@ -196,23 +208,23 @@ ABLATIONS = {
         params="20 M",
         top1=81.4,
     ),
-    "cvt_13/t6_patches": _ablation(
+    "cvt_13/t6_none": _ablation(
         6,
         "patches instead of the convolutional embedding",
         _patches(),
         params="19.5 M",
         top1=80.7,
-        note=f"kernels of 4, 2, 2 are our reading; {_TRUNCATED}",
+        note=_PATCHES,
     ),
-    "cvt_13/t6_patches_position": _ablation(
+    "cvt_13/t6_position": _ablation(
         6,
         "patches and a position embedding",
         _patches() | _EVERY,
         params="19.9 M",
         top1=81.1,
-        note=f"{_UNKNOWN_STAGES}; {_TRUNCATED}",
+        note=f"{_PATCHES}; {_UNKNOWN_STAGES}",
     ),
-    "cvt_13/t6_position": _ablation(
+    "cvt_13/t6_conv_position": _ablation(
         6,
         "convolutional embedding and a position embedding",
         _EVERY,
