@@ -56,13 +56,24 @@ def through_map(layer: Callable[[Tensor], Tensor], x: Tensor, grid: Grid) -> Ten
 
 
 class ConvNorm(nn.Module):
-    """A convolution without bias and its batch norm; (B, C, H, W) to (B, C', H', W')."""
+    """A convolution and its batch norm; (B, C, H, W) to (B, C', H', W').
+
+    Without a bias, which the norm would only take away again; CeiT has one all the same.
+    """
 
     def __init__(
-        self, inputs: int, outputs: int, *, kernel: int, stride: int, padding: int, groups: int = 1
+        self,
+        inputs: int,
+        outputs: int,
+        *,
+        kernel: int,
+        stride: int,
+        padding: int,
+        groups: int = 1,
+        bias: bool = False,
     ) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=False)
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=bias)
         self.norm = nn.BatchNorm2d(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -80,6 +91,8 @@ class ConvNorm(nn.Module):
             groups=conv.groups,
         ).to(conv.weight)
         scale, shift = norm_affine(self.norm)
+        if conv.bias is not None:
+            shift = shift + conv.bias.double() * scale
         _set(folded.weight, conv.weight.double() * scale[:, None, None, None])
         _set(folded.bias, shift)
         return folded

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from archbench.models.arithmetic import Count, StageWork, Work, linear, norm, total
 from archbench.models.catalogue import published
+from archbench.models.class_attention import LayerAttention, LayerAttentionShape
 from archbench.models.layer import NormLinear, init_truncated, map_tokens, token_map
 from archbench.models.part import Grid
 from archbench.models.resolved import ResolvedSpec, ResolvedStage
@@ -34,8 +35,12 @@ class Network(nn.Module):
     def __init__(self, spec: ResolvedSpec) -> None:
         super().__init__()
         self.resolution = tuple(spec.resolution)
-        self.stages = nn.ModuleList(Stage(stage) for stage in spec.stages)
-        self.head = Head(spec.head, dim=spec.stages[-1].dim, num_classes=spec.num_classes)
+        *before, last = spec.stages
+        of_layers = spec.head.pool == "layer_class_attention"
+        self.stages = nn.ModuleList(
+            [*(Stage(stage) for stage in before), Stage(last, hands_layers=of_layers)]
+        )
+        self.head = Head(spec.head, stage=last, num_classes=spec.num_classes)
 
     def forward(self, images: Tensor) -> Tensor | tuple[Tensor, ...]:
         x = images.contiguous(memory_format=torch.channels_last)
@@ -49,10 +54,15 @@ class Stage(nn.Module):
     """An embed, class tokens, positions, blocks.
 
     Takes a map (B, C, H, W) and the class tokens (B, c, C) before it or None; gives the same.
+
+    Args:
+        stage: What it is made of.
+        hands_layers: Give the class tokens of every layer, (B, layers, c, C), instead.
     """
 
-    def __init__(self, stage: ResolvedStage) -> None:
+    def __init__(self, stage: ResolvedStage, *, hands_layers: bool = False) -> None:
         super().__init__()
+        self.hands_layers = hands_layers
         self.grid = stage.grid
         self.carries = stage.carried_tokens > 0
         self.embed = stage.embed.module(stage.embed_site)
@@ -75,18 +85,36 @@ class Stage(nn.Module):
             sequence = torch.cat((*first, sequence), dim=1)  # (B, T, C)
         if self.position is not None:
             sequence = sequence + self.position
+        number = sequence.shape[1] - grid.tokens
+        of_layers = []
         for block in self.blocks:
             sequence = block(sequence, grid)
-        number = sequence.shape[1] - grid.tokens
-        return token_map(sequence[:, number:], grid), sequence[:, :number] if number else None
+            if self.hands_layers:
+                of_layers.append(sequence[:, :number])
+        x = token_map(sequence[:, number:], grid)
+        if self.hands_layers:
+            return x, torch.stack(of_layers, dim=1)
+        return x, sequence[:, :number] if number else None
 
 
 class Head(nn.Module):
-    """Pooling, norm, classifiers; a map (B, C, H, W) and class tokens to logits (B, K)."""
+    """Pooling, norm, classifiers; a map (B, C, H, W) and class tokens to logits (B, K).
 
-    def __init__(self, spec: HeadSpec, *, dim: int, num_classes: int) -> None:
+    Args:
+        spec: What it is made of.
+        stage: The last one.
+        num_classes: Outputs of each classifier.
+    """
+
+    def __init__(self, spec: HeadSpec, *, stage: ResolvedStage, num_classes: int) -> None:
         super().__init__()
+        dim = stage.dim
         self.pool = spec.pool
+        self.layer_attention = (
+            LayerAttention(LayerAttentionShape.of(stage), epsilon=spec.epsilon)
+            if spec.pool == "layer_class_attention"
+            else None
+        )
         self.norm = nn.LayerNorm(dim, eps=spec.epsilon) if spec.norm == "layer" else nn.Identity()
         classifier = NormLinear if spec.norm == "batch" else nn.Linear
         self.classifiers = nn.ModuleList(
@@ -103,6 +131,8 @@ class Head(nn.Module):
             logits = tuple(classifier(pooled) for classifier in self.classifiers)
         else:
             assert tokens is not None
+            if self.layer_attention is not None:
+                tokens = self.layer_attention(tokens[:, :, : len(self.classifiers)])
             tokens = self.norm(tokens)
             logits = tuple(
                 classifier(tokens[:, j]) for j, classifier in enumerate(self.classifiers)
@@ -153,7 +183,7 @@ def count(written: Written) -> Count:
     spec = as_spec(written).resolved()
     return Count(
         stages=tuple(_stage_work(stage) for stage in spec.stages),
-        head=_head_work(spec.head, dim=spec.stages[-1].dim, num_classes=spec.num_classes),
+        head=_head_work(spec.head, stage=spec.stages[-1], num_classes=spec.num_classes),
     )
 
 
@@ -175,11 +205,13 @@ def _stage_work(stage: ResolvedStage) -> StageWork:
     )
 
 
-def _head_work(head: HeadSpec, *, dim: int, num_classes: int) -> Work:
-    classifier = linear(inputs=dim, outputs=num_classes, tokens=1, bias=True)
-    classifiers = (classifier,) * head.num_classifiers
+def _head_work(head: HeadSpec, *, stage: ResolvedStage, num_classes: int) -> Work:
+    classifier = linear(inputs=stage.dim, outputs=num_classes, tokens=1, bias=True)
     norms = {"none": 0, "layer": 1, "batch": head.num_classifiers}[head.norm]
-    return total((*classifiers, norm(dim, number=norms)))
+    works = [classifier] * head.num_classifiers + [norm(stage.dim, number=norms)]
+    if head.pool == "layer_class_attention":
+        works.append(LayerAttentionShape.of(stage).count(tokens=head.num_classifiers))
+    return total(tuple(works))
 
 
 def _table(rows: int, dim: int) -> nn.Parameter | None:

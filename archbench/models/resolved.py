@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from archbench.errors import SpecError
+from archbench.models.class_attention import LayerAttentionShape
 from archbench.models.part import Block, Embed, Grid, Site, document_of
 
 if TYPE_CHECKING:
@@ -80,12 +81,14 @@ def resolve(spec: ArchSpec) -> ResolvedSpec:
         grid, dim = resolved.grid, resolved.dim
         tokens = resolved.carried_tokens + resolved.class_tokens
         stages.append(resolved)
-    if spec.head.pool == "class_token" and tokens < spec.head.num_classifiers:
+    if spec.head.pool != "mean" and tokens < spec.head.num_classifiers:
         raise SpecError(
             f"{spec.head.num_classifiers} classifiers cannot read {tokens} class tokens",
             place="head.pool",
             help="use pool: mean, or as many class_tokens in the last stage",
         )
+    if spec.head.pool == "layer_class_attention":
+        LayerAttentionShape.of(stages[-1])
     return ResolvedSpec(spec.resolution, spec.num_classes, tuple(stages), spec.head)
 
 

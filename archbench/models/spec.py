@@ -25,6 +25,7 @@ from archbench.registry import Registry
 Role = Literal["embed", "block"]
 EMBEDS = Registry("archbench.models.embeds", "embed")
 BLOCKS = Registry("archbench.models.blocks", "block")
+POOLS = ("mean", "class_token", "layer_class_attention")
 POSITIONS = ("absolute", "bias", "none")
 
 Scalar = str | int | float | bool
@@ -85,9 +86,11 @@ class HeadSpec:
     """Pooling, norm and classifiers.
 
     Attributes:
-        pool: ``mean`` over map tokens, or ``class_token``: classifier j reads token j.
+        pool: ``mean`` over map tokens; ``class_token``: classifier j reads token j; or
+            ``layer_class_attention``: likewise, behind CeiT's attention over the class tokens of
+            every layer of the last stage.
         norm: ``layer`` (before pooling), ``batch`` (of each classifier, behind it) or ``none``.
-        epsilon: Of the layer norm.
+        epsilon: Of the layer norm, and of those in ``layer_class_attention``.
         num_classifiers: Two are trained with a teacher or alike; evaluation averages logits.
     """
 
@@ -97,7 +100,7 @@ class HeadSpec:
     num_classifiers: int = 1
 
     def __post_init__(self) -> None:
-        check_choice("pool", self.pool, ("mean", "class_token"))
+        check_choice("pool", self.pool, POOLS)
         check_choice("norm", self.norm, ("layer", "batch", "none"))
         check_number("epsilon", self.epsilon, low=1e-12, high=1.0)
         check_whole("num_classifiers", self.num_classifiers, high=2)

@@ -31,7 +31,7 @@ def random_document(rng: random.Random) -> dict[str, Any]:
     tokens = 0
     for stage in stages:
         tokens = stage["class_tokens"] + (tokens if stage["embed"]["kind"] == "none" else 0)
-    pool = rng.choice(["mean", "class_token"]) if tokens else "mean"
+    pool = rng.choice(["mean", "class_token", "layer_class_attention"]) if tokens else "mean"
     return {
         "resolution": resolution,
         "num_classes": rng.choice([2, 10, 17]),
@@ -39,7 +39,7 @@ def random_document(rng: random.Random) -> dict[str, Any]:
         "head": {
             "pool": pool,
             "norm": rng.choice(["layer", "batch", "none"]),
-            "num_classifiers": rng.randint(1, min(tokens, 2) if pool == "class_token" else 2),
+            "num_classifiers": rng.randint(1, 2 if pool == "mean" else min(2, tokens)),
         },
     }
 
@@ -70,7 +70,7 @@ def _stage(rng: random.Random, *, first: bool) -> dict[str, Any]:
 
 
 def _embed(rng: random.Random, *, first: bool) -> dict[str, Any]:
-    kinds = ["bottleneck", "conv", "conv_stem", "pool", "resnet_stem"]
+    kinds = ["bottleneck", "conv", "conv_stem", "image_to_tokens", "pool", "resnet_stem"]
     kind = rng.choice(kinds if first else [*kinds, "none", "shrink_attention"])
     if kind == "conv":
         return {
@@ -81,6 +81,13 @@ def _embed(rng: random.Random, *, first: bool) -> dict[str, Any]:
         }
     if kind == "conv_stem":
         return {"kind": kind, "num_convs": rng.choice([1, 2, 3]), "activation": "relu"}
+    if kind == "image_to_tokens":
+        return {
+            "kind": kind,
+            "channels": rng.choice([8, 12]),
+            "kernel": rng.choice([3, 7]),
+            "stride": rng.choice([2, 4, 8]),
+        }
     if kind == "shrink_attention":
         return {
             "kind": kind,
@@ -105,7 +112,7 @@ def _embed(rng: random.Random, *, first: bool) -> dict[str, Any]:
 
 
 def _block(rng: random.Random) -> dict[str, Any]:
-    return rng.choice([_bottleneck, _conv, _levit, _cvt, _vit])(rng)
+    return rng.choice([_bottleneck, _ceit, _conv, _cvt, _levit, _vit])(rng)
 
 
 def _bottleneck(rng: random.Random) -> dict[str, Any]:
@@ -154,6 +161,18 @@ def _vit(rng: random.Random) -> dict[str, Any]:
     block = {
         "kind": "vit",
         "mlp_ratio": rng.choice([1, 2.5, 4]),
+        "bias": rng.choice([True, False]),
+        "epsilon": rng.choice([1e-6, 1e-5]),
+        "activation": rng.choice(["gelu", "relu"]),
+    }
+    return block | _heads(rng)
+
+
+def _ceit(rng: random.Random) -> dict[str, Any]:
+    block = {
+        "kind": "ceit",
+        "mlp_ratio": rng.choice([1, 2.5, 4]),
+        "kernel": rng.choice([1, 3, 5]),
         "bias": rng.choice([True, False]),
         "epsilon": rng.choice([1e-6, 1e-5]),
         "activation": rng.choice(["gelu", "relu"]),

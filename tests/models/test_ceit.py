@@ -1,0 +1,207 @@
+"""CeiT against its released code's counts and against itself, written out in plain functions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from archbench.errors import SpecError
+from archbench.measure.macs import count_operators
+from archbench.models import ArchSpec, build, count, proxy
+from archbench.models.catalogue import published
+from archbench.models.embeds.image_to_tokens import Spec as ImageToTokens
+from archbench.models.part import Grid
+from tests.models.test_parity import randomise
+
+State = dict[str, Tensor]
+
+
+def _document(**changes: Any) -> dict[str, Any]:
+    document: dict[str, Any] = published("ceit_tiny").to_document()
+    document |= {"resolution": [48, 32], "num_classes": 5}
+    document["stages"][0] |= {"dim": 16, "depth": 3, "drop_path": 0.0}
+    document["stages"][0]["embed"] |= {"stride": 8, "channels": 6}
+    document["stages"][0]["block"] = {"kind": "ceit", "num_heads": 2, "mlp_ratio": 2}
+    document["head"] |= changes
+    return document
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "macs"),
+    [("ceit_tiny", 6_356_904, 1_395_307_008), ("ceit_small", 24_204_840, 4_759_544_832)],
+)
+def test_the_built_network_counts_as_the_released_code(name: str, params: int, macs: int) -> None:
+    counted = count_operators(build(name), torch.zeros(1, 3, 224, 224))
+    assert (counted.params, counted.macs) == (params, macs)
+
+
+def test_a_small_one_equals_plain_functions() -> None:
+    torch.manual_seed(0)
+    network = build(ArchSpec.from_document(_document())).eval()
+    randomise(network)
+    images = torch.randn(2, 3, 48, 32)
+    state = network.state_dict()
+    with torch.inference_mode():
+        torch.testing.assert_close(network(images), _ceit(images, state), rtol=1e-4, atol=1e-5)
+
+
+def test_class_tokens_pass_by_the_feed_forward() -> None:
+    torch.manual_seed(0)
+    network = build(ArchSpec.from_document(_document()))
+    x = torch.randn(2, 1 + 24, 16)
+    block = network.stages[0].blocks[0]
+    y = block.mlp(x, Grid(6, 4))
+    assert torch.equal(y[:, :1], x[:, :1])
+    assert not torch.equal(y[:, 1:], x[:, 1:])
+
+
+def test_each_classifier_reads_its_own_class_token() -> None:
+    torch.manual_seed(0)
+    document = _document(num_classifiers=2)
+    document["stages"][0]["class_tokens"] = 2
+    network = build(ArchSpec.from_document(document))
+    randomise(network)
+    attention = network.head.layer_attention
+    tokens = torch.randn(4, 3, 2, 16)
+    both = attention(tokens)
+    torch.testing.assert_close(both[:, 1:], attention(tokens[:, :, 1:]))
+    tokens[:, :, 0] = 0.0
+    torch.testing.assert_close(attention(tokens)[:, 1], both[:, 1])
+
+
+@pytest.mark.parametrize(
+    ("block", "message"),
+    [
+        ({"kind": "levit", "num_heads": 3}, r"the 3 heads of the last block do not divide"),
+        ({"kind": "cvt", "num_heads": 3, "head_dim": 4}, r"the 3 heads of the last block do not"),
+    ],
+)
+def test_the_last_attention_needs_heads_that_divide(block: dict[str, Any], message: str) -> None:
+    document = _document()
+    document["stages"][0]["block"] = block
+    with pytest.raises(SpecError, match=message):
+        ArchSpec.from_document(document).resolved()
+
+
+def test_the_last_attention_needs_layers_and_class_tokens() -> None:
+    document = _document()
+    document["stages"].append({"embed": {"kind": "none"}, "dim": 16})
+    with pytest.raises(SpecError, match=r"takes heads and mlp_ratio from the last block"):
+        ArchSpec.from_document(document).resolved()
+    document = _document()
+    document["stages"][0]["class_tokens"] = 0
+    with pytest.raises(SpecError, match=r"1 classifiers cannot read 0 class tokens"):
+        ArchSpec.from_document(document).resolved()
+
+
+@pytest.mark.parametrize(("side", "grid"), [(32, 16), (64, 16), (96, 12), (448, 14)])
+def test_a_proxy_keeps_about_the_grid(side: int, grid: int) -> None:
+    spec = proxy(published("ceit_tiny"), resolution=side, num_classes=10)
+    assert spec.resolved().stages[0].grid == (grid, grid)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "stride"), [(0.3, 1), (1.6, 2), (3.1, 4), (5.0, 4), (6.1, 8), (1000, 64)]
+)
+def test_the_nearest_stride_is_one_that_it_can_take(wanted: float, stride: int) -> None:
+    assert ImageToTokens().with_stride_near(wanted).stride == stride
+
+
+@pytest.mark.parametrize("size", [16, 17, 30, 33])
+@pytest.mark.parametrize("stride", [1, 2, 4, 8, 12])
+def test_the_map_is_as_large_as_said(size: int, stride: int) -> None:
+    document = _document()
+    document["resolution"] = [size, 40]
+    document["stages"][0]["embed"]["stride"] = stride
+    spec = ArchSpec.from_document(document)
+    embed = build(spec).stages[0].embed
+    assert embed(torch.zeros(1, 3, size, 40)).shape[-2:] == spec.resolved().stages[0].grid
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"stride": 6}, "the stride 6 is not 1, 2 or a multiple of 4"),
+        ({"kernel": 4}, "the kernel 4 is not odd"),
+    ],
+)
+def test_an_illegal_stem_is_refused(fields: dict[str, int], message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        ImageToTokens(**fields)  # type: ignore[arg-type]
+
+
+def test_an_image_smaller_than_a_patch_is_refused() -> None:
+    with pytest.raises(SpecError, match="patches of 4 do not fit the pooled map of 3x10"):
+        ImageToTokens().outgoing(Grid(12, 40))
+
+
+def test_counts_agree_away_from_the_published_sizes() -> None:
+    spec = ArchSpec.from_document(_document(norm="batch", num_classifiers=1))
+    network = build(spec)
+    counted = count_operators(network, torch.zeros(1, 3, 48, 32))
+    closed = count(spec)
+    assert (counted.params, counted.macs) == (closed.params, closed.macs)
+    assert counted.activations == closed.activations
+
+
+def _ceit(images: Tensor, state: State) -> Tensor:
+    """The network of ``_document`` in evaluation: two heads of 8, patches of 2."""
+    x = F.conv2d(images, state["stages.0.embed.stem.conv.weight"], stride=2, padding=3)
+    x = F.max_pool2d(_batch_norm(x, state, "stages.0.embed.stem.norm"), 3, 2, padding=1)
+    name = "stages.0.embed.projection"
+    x = F.conv2d(x, state[f"{name}.weight"], state[f"{name}.bias"], stride=2)
+    height, width = x.shape[-2:]
+    token = state["stages.0.class_token"].expand(len(x), -1, -1)
+    x = torch.cat((token, x.flatten(2).mT), dim=1) + state["stages.0.position"]
+    layers = []
+    for number in range(3):
+        x = _block(x, state, f"stages.0.blocks.{number}", height=height, width=width)
+        layers.append(x[:, 0])
+    x = torch.stack(layers, dim=1) + state["head.layer_attention.layer_position"]
+    name = "head.layer_attention"
+    y = _layer_norm(x, state, f"{name}.attention_norm")
+    q = _linear(y, state, f"{name}.query")
+    k, v = _linear(y, state, f"{name}.key_value").chunk(2, dim=-1)
+    # Every layer asks here; only the last one's answer is read.
+    x = (x + _linear(_attention(q, k, v), state, f"{name}.projection"))[:, -1]
+    y = F.gelu(_linear(_layer_norm(x, state, f"{name}.mlp_norm"), state, f"{name}.mlp.0"))
+    x = _layer_norm(x + _linear(y, state, f"{name}.mlp.2"), state, "head.norm")
+    return _linear(x, state, "head.classifiers.0")
+
+
+def _block(x: Tensor, state: State, name: str, *, height: int, width: int) -> Tensor:
+    y = _linear(
+        _layer_norm(x, state, f"{name}.attention_norm"), state, f"{name}.attention.query_key_value"
+    )
+    x = x + _linear(_attention(*y.chunk(3, dim=-1)), state, f"{name}.attention.projection")
+    y = _layer_norm(x, state, f"{name}.mlp_norm")
+    token, y = y[:, :1], y[:, 1:].mT.unflatten(-1, (height, width))
+    for layer, groups in ((0, 1), (2, 32), (4, 1)):
+        convolution = f"{name}.mlp.layers.{layer}"
+        weight, bias = state[f"{convolution}.conv.weight"], state[f"{convolution}.conv.bias"]
+        y = F.conv2d(y, weight, bias, padding=weight.shape[-1] // 2, groups=groups)
+        y = _batch_norm(y, state, f"{convolution}.norm")
+        y = y if layer == 4 else F.gelu(y)
+    return x + torch.cat((token, y.flatten(2).mT), dim=1)
+
+
+def _attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    q, k, v = (x.unflatten(-1, (2, 8)).transpose(1, 2) for x in (q, k, v))
+    return ((q @ k.mT / 8**0.5).softmax(-1) @ v).transpose(1, 2).flatten(2)
+
+
+def _linear(x: Tensor, state: State, name: str) -> Tensor:
+    return x @ state[f"{name}.weight"].mT + state[f"{name}.bias"]
+
+
+def _layer_norm(x: Tensor, state: State, name: str) -> Tensor:
+    return F.layer_norm(x, [16], state[f"{name}.weight"], state[f"{name}.bias"], eps=1e-6)
+
+
+def _batch_norm(x: Tensor, state: State, name: str) -> Tensor:
+    values = ("running_mean", "running_var", "weight", "bias")
+    return F.batch_norm(x, *(state[f"{name}.{value}"] for value in values))
