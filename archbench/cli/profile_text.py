@@ -133,11 +133,14 @@ def _totals(model: Mapping[str, Any]) -> str:
 def _paper(paper: Mapping[str, Any] | None) -> str:
     if paper is None:
         return ""
-    top1 = f", top-1 {paper['top1']} %" if paper["top1"] else ""
-    flops = f", {paper['flops']}" if paper["flops"] else ""
-    printed = f"{paper['params']} parameters{flops}{top1}"
-    note = f"; {paper['note']}" if paper["note"] else ""
-    lines = textwrap.wrap(f"{printed} ({paper['source']}{note})", 80 - _INDENT)
+    known = (
+        f"{paper['params']} parameters" if paper["params"] else "",
+        paper["flops"] or "",
+        f"top-1 {paper['top1']} %" if paper["top1"] else "",
+    )
+    printed = ", ".join(filter(None, known)) or "prints no number"
+    notes = [paper["source"], *(paper[key] for key in ("row", "reason", "note") if paper[key])]
+    lines = textwrap.wrap(f"{printed} ({'; '.join(notes)})", 80 - _INDENT)
     return f"\n{'paper':{_INDENT}}" + f"\n{'':{_INDENT}}".join(lines)
 
 

@@ -27,8 +27,9 @@ class Paper:
         source: Paper and table.
         row: What is changed, in a row of an ablation table.
         base_top1: What the same table prints of the row's base.
-        note: Where the released code says otherwise, and what it says; why an exact count is
-            another than the printed one; what of an ablation is our reading.
+        reason: Why an exact count is another than the printed one, where rounding does not say.
+        note: What else to know: what the released code or the text says otherwise, and what of
+            the network is our reading.
     """
 
     params: str | None
@@ -37,6 +38,7 @@ class Paper:
     source: str
     row: str = ""
     base_top1: float | None = None
+    reason: str = ""
     note: str = ""
 
 
@@ -121,6 +123,17 @@ def family_of(name: str) -> str:
         if name in module.VARIANTS or name in getattr(module, "ABLATIONS", {}):
             return family
     raise AssertionError(name)
+
+
+def family_title(family: str) -> str:
+    """What a family is, and where from: the first line of its file, up to its source.
+
+    Raises:
+        UsageError: There is no such family.
+    """
+    first = (FAMILIES.load(family).__doc__ or family).splitlines()[0]
+    source, bracket, _ = first.partition(")")
+    return source + bracket if bracket else first.removesuffix(".")
 
 
 @cache

@@ -1,8 +1,9 @@
-"""``archbench models``: which published networks are known, and how are they written?"""
+"""``archbench models``: which published networks are known, and are they as published?"""
 
 from __future__ import annotations
 
 import fnmatch
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -10,13 +11,20 @@ import click
 from archbench.cli import console
 from archbench.cli.group import ListByDefault
 from archbench.cli.option import json_option
+from archbench.errors import NEGATIVE_RESULT, ArchbenchError
 
 SCHEMA = "archbench.models/1"
 
 
-@click.group(cls=ListByDefault, subcommand_metavar="[PATTERN] | show NAME")
+class UnexpectedCountError(ArchbenchError):
+    """A network of the catalogue that does not count what it should."""
+
+    exit_code = NEGATIVE_RESULT
+
+
+@click.group(cls=ListByDefault, subcommand_metavar="[PATTERN] | show NAME | check [PATTERN]")
 def command() -> None:
-    """Published networks: list them, or show one as YAML.
+    """Published networks: list them, show one as YAML, or count all of them again.
 
     Beside each exact count stands what the paper prints.
     """
@@ -24,25 +32,60 @@ def command() -> None:
 
 @command.command("list")
 @click.argument("pattern", default="*")
+@click.option("--all", "with_ablations", is_flag=True, help="The papers' ablations, too.")
 @json_option
-def list_(pattern: str, as_json: bool) -> None:
-    """Published networks whose name matches PATTERN, as levit* (the default)."""
-    from archbench.errors import unknown_name
-    from archbench.models import published_names
+def list_(pattern: str, with_ablations: bool, as_json: bool) -> None:
+    """Published networks whose name matches PATTERN, as levit* (the default).
 
-    known = published_names()
-    names = [name for name in known if fnmatch.fnmatch(name, pattern) or pattern in name]
-    if not names:
-        raise unknown_name("network", pattern, known, place="archbench models")
+    The rows of the papers' ablation tables are named VARIANT/ROW: 'levit_128s/*' lists them.
+    """
+    from archbench.cli.models_text import list_text
+
+    names = _matching(pattern, with_ablations=with_ablations or "/" in pattern)
+    models = [_document(name) for name in names]
     if as_json:
-        console.document({"schema": SCHEMA, "models": [_document(name) for name in names]})
+        console.document({"schema": SCHEMA, "models": models})
         return
-    console.result(_table(names))
+    console.result(list_text(models, titles=_titles(models)))
     console.note(
         "\nMACs are multiply-adds, one counted as 1; papers print them as FLOPs. "
         "Top-1: the\npaper's own, in percent of ImageNet-1k's validation images."
     )
     console.next_step(f"archbench models show {names[0]}, or archbench profile {names[0]}")
+
+
+@command.command()
+@click.argument("pattern", default="*")
+@click.option("--full", is_flag=True, help="fvcore counts large ones, too: minutes, 3 GB.")
+@json_option
+def check(pattern: str, full: bool, as_json: bool) -> None:
+    """Build each network that matches PATTERN and compare counts with what is published.
+
+    Ends with 1 where a count is not exactly that of the released code.
+    """
+    from archbench.cli.meter import meter
+    from archbench.cli.models_text import check_text
+    from archbench.evaluate.rebuilding import MOST_MACS, check_document, rebuild
+    from archbench.report import number
+
+    names = _matching(pattern, with_ablations=True)
+    with meter(quiet=as_json) as told:
+        found = rebuild(names, most_macs=None if full else MOST_MACS, on_progress=told)
+    document = check_document(found)
+    if as_json:
+        console.document(document)
+    else:
+        left_out = f"being above {number.short(MOST_MACS)} MACs (--full does)"
+        console.result(check_text(document, left_out=left_out))
+    faults = [f"{entry.name}: {fault}" for entry in found for fault in entry.faults]
+    if faults:
+        raise UnexpectedCountError(
+            f"counts that should agree do not: {'; '.join(faults)}",
+            place="archbench models check",
+            help="report it; a change of the code has changed these networks",
+        )
+    if not as_json:
+        console.next_step("archbench models show NAME says how one is written")
 
 
 @command.command()
@@ -63,7 +106,7 @@ def show(name: str, as_json: bool) -> None:
         f"# {printed.source}\n"
         f"# parameters: {exact.params:,} (paper: {printed.params or 'not printed'})\n"
         f"# MACs: {exact.macs:,} (paper: {printed.flops or 'not printed'})\n"
-        + (f"# {printed.note}\n" if printed.note else "")
+        + "".join(f"# {text}\n" for text in (printed.row, printed.reason, printed.note) if text)
         + to_yaml(spec.to_document()).rstrip("\n")
     )
     console.next_step(
@@ -71,49 +114,43 @@ def show(name: str, as_json: bool) -> None:
     )
 
 
-def _table(names: list[str]) -> str:
-    from archbench.models import count, paper
-    from archbench.models.catalogue import published
+def _matching(pattern: str, *, with_ablations: bool) -> list[str]:
+    from archbench.errors import unknown_name
+    from archbench.models import ablation_names, published_names
+    from archbench.models.catalogue import family_of
 
-    rows = []
-    for name in names:
-        spec, printed = published(name), paper(name)
-        exact = count(spec)
-        rows.append(
-            (
-                name,
-                str(spec.resolution.height),
-                f"{exact.params:,}",
-                printed.params or "",
-                f"{exact.macs:,}",
-                printed.flops or "",
-                "" if printed.top1 is None else f"{printed.top1:.1f}",
-            )
-        )
-    titles = ("network", "px", "parameters", "paper", "MACs", "paper", "top-1")
-    return console.table(titles, rows, align="lrrrrrr")
+    known = (*published_names(), *(ablation_names() if with_ablations else ()))
+    names = [name for name in known if fnmatch.fnmatch(name, pattern) or pattern in name]
+    if not names:
+        raise unknown_name("network", pattern, known, place="archbench models")
+    return sorted(names, key=family_of)
+
+
+def _titles(models: list[dict[str, Any]]) -> dict[str, str]:
+    from archbench.models.catalogue import family_title
+
+    return {model["family"]: family_title(model["family"]) for model in models}
 
 
 def _document(name: str) -> dict[str, Any]:
-    from archbench.models import count, paper
-    from archbench.models.catalogue import published
+    from archbench.models import count
+    from archbench.models.catalogue import Ablation, entry, family_of, published
 
-    spec, printed = published(name), paper(name)
-    exact = count(spec)
+    spec, known = published(name), entry(name)
+    printed, exact = known.paper, count(spec)
     return {
         "name": name,
+        "family": family_of(name),
         "digest": spec.digest,
         "resolution": list(spec.resolution),
         "num_classes": spec.num_classes,
         "params": exact.params,
         "macs": exact.macs,
         "activations": exact.activations,
-        "paper": {
-            "params": printed.params,
-            "flops": printed.flops,
-            "top1": printed.top1,
-            "source": printed.source,
-            "note": printed.note,
-        },
+        "paper": asdict(printed),
+        "released": known.released._asdict() if known.released else None,
+        "ablation": {"base": known.base, "set": dict(known.set), "training": dict(known.training)}
+        if isinstance(known, Ablation)
+        else None,
         "spec": spec.to_document(),
     }

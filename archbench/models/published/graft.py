@@ -42,6 +42,8 @@ def _paper(params: str, convolution: int, transformer: int, top1: float, note: s
         flops=f"{convolution + transformer} M",
         top1=top1,
         source="LeViT, table 1",
+        reason="layers are printed with their softmax, for 196 tokens and without the head; what "
+        "is printed of convolutions is above their exact count, as if it had their norms",
         note=f"{columns}; {note}" if note else columns,
     )
 
