@@ -26,9 +26,9 @@ def list_text(models: Sequence[Mapping[str, Any]], *, titles: Mapping[str, str])
     for family, members in itertools.groupby(pairs, key=lambda pair: pair[0]["family"]):
         title = textwrap.shorten(titles[family], console.WIDTH, placeholder=" ...")
         parts += [title, *(line for _, line in members)]
-    if rows := [_ablated(model) for model in models if model["ablation"]]:
-        columns = ("ablation", "base", "what is changed")
-        parts += ["", console.table(columns, rows, align="lrl")]
+    if ablated := [_ablated(model) for model in models if model["ablation"]]:
+        changes = ("ablation", "base", "what is changed")
+        parts += ["", console.table(changes, ablated, align="lrl")]
     return "\n".join(parts)
 
 
