@@ -112,7 +112,7 @@ def _embed(rng: random.Random, *, first: bool) -> dict[str, Any]:
 
 
 def _block(rng: random.Random) -> dict[str, Any]:
-    return rng.choice([_bottleneck, _ceit, _conv, _cvt, _levit, _vit])(rng)
+    return rng.choice([_bottleneck, _ceit, _conv, _cvt, _levit, _local_global, _vit])(rng)
 
 
 def _bottleneck(rng: random.Random) -> dict[str, Any]:
@@ -174,6 +174,18 @@ def _ceit(rng: random.Random) -> dict[str, Any]:
         "mlp_ratio": rng.choice([1, 2.5, 4]),
         "kernel": rng.choice([1, 3, 5]),
         "bias": rng.choice([True, False]),
+        "epsilon": rng.choice([1e-6, 1e-5]),
+        "activation": rng.choice(["gelu", "relu"]),
+    }
+    return block | _heads(rng)
+
+
+def _local_global(rng: random.Random) -> dict[str, Any]:
+    block = {
+        "kind": "local_global",
+        "window": rng.choice([2, 3, 7]),
+        "pool": rng.choice([1, 2, 7]),
+        "mlp_ratio": rng.choice([1, 2.5]),
         "epsilon": rng.choice([1e-6, 1e-5]),
         "activation": rng.choice(["gelu", "relu"]),
     }

@@ -1,0 +1,326 @@
+"""Local-to-global attention: to the tokens of a window and, in parallel, to a pooled map.
+
+The idea of several granularities side by side in one stage is that of Li et al. 2021
+(arXiv:2107.04735). Neither their code nor their tables were at hand, and no equivalence with
+their network is claimed. Here a token asks once, with one query, in two softmax attentions:
+
+- local: the tokens of its window. The map is cut into the fewest windows not wider than
+  ``window``, all of one size, so that a map that none divides is padded by less than one token
+  per window; padded tokens are never attended to. Windows do not shift: the other path joins them.
+- global: the whole map, averaged to at most ``pool`` x ``pool`` tokens, which have their own keys
+  and values, and the class tokens. So the cost grows with the number of tokens, not its square.
+
+Both answers are added before the projection. Class tokens ask in the global path only.
+
+``position: bias`` adds a value by distance in both: between two tokens of a window, on the map;
+between a token and a pooled one, on the pooled map, where a token stands in the cell that holds it.
+
+Shapes: B batch, C channels, H W map, N = H*W map tokens, c class tokens, T = c + N, n windows,
+w = tokens of a window, P pooled tokens, h heads, d head width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar, NamedTuple, Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from archbench.models.arithmetic import Work, attention, linear, mlp, norm, total
+from archbench.models.layer import (
+    Attend,
+    AttentionBias,
+    CachedBias,
+    DropPath,
+    activation,
+    init_linears,
+    map_tokens,
+    token_map,
+)
+from archbench.models.part import (
+    ACTIVATIONS,
+    Grid,
+    Site,
+    check_choice,
+    check_heads,
+    check_number,
+    check_whole,
+    heads_of,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """What may be set; ``num_heads`` or ``head_dim`` must be.
+
+    Attributes:
+        num_heads: Left out, the width // ``head_dim``.
+        head_dim: Width of one head; left out, the width // ``num_heads``. With both set, the
+            inner width of the attention may differ from that of the stage.
+        window: Largest side of a window in tokens.
+        pool: Largest side of the pooled map in tokens.
+        mlp_ratio: Hidden width of the MLP, as a multiple of the width.
+        epsilon: Of both layer norms.
+        activation: In the MLP.
+    """
+
+    kind: ClassVar[str] = "local_global"
+    has_attention: ClassVar[bool] = True
+
+    num_heads: int | None = None
+    head_dim: int | None = None
+    window: int = 7
+    pool: int = 7
+    mlp_ratio: float = 4
+    epsilon: float = 1e-6
+    activation: str = "gelu"
+
+    def __post_init__(self) -> None:
+        check_heads(self.num_heads, self.head_dim)
+        check_whole("window", self.window, high=256)
+        check_whole("pool", self.pool, high=64)
+        check_number("mlp_ratio", self.mlp_ratio, low=0.125, high=64)
+        check_number("epsilon", self.epsilon, low=1e-12, high=1.0)
+        check_choice("activation", self.activation, ACTIVATIONS)
+
+    def resolved(self, site: Site) -> Self:
+        """With heads and their width filled in.
+
+        Raises:
+            SpecError: The heads do not divide the width.
+        """
+        heads, head_dim = heads_of(self.num_heads, self.head_dim, dim=site.dim)
+        return replace(self, num_heads=heads, head_dim=head_dim)
+
+    def count(self, site: Site) -> Work:
+        """4*T*C*C + 2*S*C*C + 2*n*w*w*C + 2*T*S*C + 2*r*T*C*C MACs, S = P + c; padding counts."""
+        assert self.num_heads is not None
+        assert self.head_dim is not None
+        heads, head_dim, dim = self.num_heads, self.head_dim, site.dim
+        inner, windows, pooled = heads * head_dim, self.windows(site.grid), self.pooled(site.grid)
+        tokens, keys = site.grid.tokens + site.class_tokens, pooled.tokens + site.class_tokens
+        size = windows.size.tokens
+        parts = [
+            linear(inputs=dim, outputs=3 * inner, tokens=tokens, bias=True),
+            linear(inputs=dim, outputs=2 * inner, tokens=keys, bias=True),
+            attention(
+                heads=heads * windows.grid.tokens,
+                queries=size,
+                keys=size,
+                key_dim=head_dim,
+                value_dim=head_dim,
+            ),
+            attention(heads=heads, queries=tokens, keys=keys, key_dim=head_dim, value_dim=head_dim),
+            linear(inputs=inner, outputs=dim, tokens=tokens, bias=True),
+            mlp(dim=dim, hidden=self.hidden(dim), tokens=tokens, bias=True),
+            norm(dim, number=2),
+        ]
+        if site.bias:
+            parts.append(Work(params=heads * (size + pooled.tokens)))
+        return total(tuple(parts))
+
+    def module(self, site: Site) -> nn.Module:
+        """(B, T, C) to (B, T, C)."""
+        return LocalGlobalBlock(self, site)
+
+    def windows(self, grid: Grid) -> Windows:
+        """How a map is cut."""
+        number = Grid(*(-(-side // self.window) for side in grid))
+        size = Grid(*(-(-side // n) for side, n in zip(grid, number, strict=True)))
+        return Windows(number, size, grid)
+
+    def pooled(self, grid: Grid) -> Grid:
+        """The pooled map."""
+        return Grid(*(min(side, self.pool) for side in grid))
+
+    def hidden(self, dim: int) -> int:
+        """Hidden width of the MLP."""
+        return max(1, int(dim * self.mlp_ratio))
+
+
+class Windows(NamedTuple):
+    """A map cut into windows of one size.
+
+    Attributes:
+        grid: Windows along each side.
+        size: Tokens along each side of a window.
+        of: The map; the last windows reach beyond it where the size does not divide it.
+    """
+
+    grid: Grid
+    size: Grid
+    of: Grid
+
+    @property
+    def padding(self) -> Grid:
+        """Rows and columns by which the windows reach beyond the map."""
+        return Grid(
+            self.grid.height * self.size.height - self.of.height,
+            self.grid.width * self.size.width - self.of.width,
+        )
+
+    def cut(self, x: Tensor) -> Tensor:
+        """The windows (B, n, w, C) of map tokens (B, N, C), padded with zeros."""
+        x = x.unflatten(1, tuple(self.of))  # (B, H, W, C)
+        if any(self.padding):
+            x = F.pad(x, (0, 0, 0, self.padding.width, 0, self.padding.height))
+        x = x.unflatten(2, (self.grid.width, self.size.width))
+        x = x.unflatten(1, (self.grid.height, self.size.height))  # (B, nh, wh, nw, ww, C)
+        return x.transpose(2, 3).flatten(3, 4).flatten(1, 2)
+
+    def joined(self, x: Tensor) -> Tensor:
+        """The map tokens (B, N, C) of windows (B, n, w, C), without the padding."""
+        x = x.unflatten(2, tuple(self.size)).unflatten(1, tuple(self.grid))
+        x = x.transpose(2, 3).flatten(3, 4).flatten(1, 2)  # (B, H', W', C)
+        return x[:, : self.of.height, : self.of.width].flatten(1, 2)
+
+
+class LocalGlobalBlock(nn.Module):
+    """Attention and MLP, each a residual branch behind a layer norm."""
+
+    def __init__(self, spec: Spec, site: Site) -> None:
+        super().__init__()
+        dim, hidden = site.dim, spec.hidden(site.dim)
+        self.attention_norm = nn.LayerNorm(dim, eps=spec.epsilon)
+        self.attention = LocalGlobalAttention(spec, site)
+        self.mlp_norm = nn.LayerNorm(dim, eps=spec.epsilon)
+        self.mlp = nn.Sequential(
+            nn.Linear(dim, hidden), activation(spec.activation), nn.Linear(hidden, dim)
+        )
+        self.drop_path = DropPath(site.drop_path)
+        init_linears(self)
+
+    def forward(self, x: Tensor, grid: Grid) -> Tensor:
+        x = x + self.drop_path(self.attention(self.attention_norm(x)))
+        return x + self.drop_path(self.mlp(self.mlp_norm(x)))
+
+
+class LocalGlobalAttention(nn.Module):
+    """Both paths and their sum; (B, T, C) to (B, T, C), for maps of its site's size only."""
+
+    def __init__(self, spec: Spec, site: Site) -> None:
+        super().__init__()
+        assert spec.num_heads is not None
+        assert spec.head_dim is not None
+        inner = spec.num_heads * spec.head_dim
+        self.num_heads = spec.num_heads
+        self.class_tokens = site.class_tokens
+        self.grid, self.pooled_grid = site.grid, spec.pooled(site.grid)
+        self.windows = spec.windows(site.grid)
+        self.query_key_value = nn.Linear(site.dim, 3 * inner)
+        self.pooled_key_value = nn.Linear(site.dim, 2 * inner)
+        self.attend_window = Attend(spec.head_dim**-0.5)
+        self.attend_pooled = Attend(spec.head_dim**-0.5)
+        self.window_bias = (
+            WindowBias(spec.num_heads, self.windows, by_distance=site.bias)
+            if site.bias or any(self.windows.padding)
+            else None
+        )
+        self.pooled_bias = (
+            PooledBias(
+                spec.num_heads,
+                grid=site.grid,
+                pooled=self.pooled_grid,
+                class_tokens=site.class_tokens,
+            )
+            if site.bias
+            else None
+        )
+        self.projection = nn.Linear(inner, site.dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        number = self.class_tokens
+        query_key_value = self.query_key_value(x)  # (B, T, 3*h*d)
+        local = self._local(query_key_value[:, number:])  # (B, N, h*d)
+        y = self._global(query_key_value.chunk(3, dim=-1)[0], x)  # (B, T, h*d)
+        y = torch.cat((y[:, :number], y[:, number:] + local), dim=1) if number else y + local
+        return self.projection(y)
+
+    def _local(self, query_key_value: Tensor) -> Tensor:
+        number = self.windows.grid.tokens
+        # Windows stand beside the heads, so that one bias serves every image of a batch.
+        q, k, v = (
+            self.windows.cut(query_key_value)  # (B, n, w, 3*h*d)
+            .unflatten(-1, (3, self.num_heads, -1))
+            .permute(3, 0, 1, 4, 2, 5)  # (3, B, n, h, w, d)
+            .flatten(2, 3)
+            .unbind(0)
+        )
+        bias = None if self.window_bias is None else self.window_bias()
+        y = self.attend_window(q, k, v, bias).unflatten(-1, (number, -1))  # (B, w, n, h*d)
+        return self.windows.joined(y.transpose(1, 2))
+
+    def _global(self, query: Tensor, x: Tensor) -> Tensor:
+        number = self.class_tokens
+        shape = (self.pooled_grid.height, self.pooled_grid.width)
+        pooled = map_tokens(F.adaptive_avg_pool2d(token_map(x[:, number:], self.grid), shape))
+        if number:
+            pooled = torch.cat((x[:, :number], pooled), dim=1)  # (B, c + P, C)
+        k, v = (
+            self.pooled_key_value(pooled)
+            .unflatten(-1, (2, self.num_heads, -1))
+            .permute(2, 0, 3, 1, 4)  # (2, B, h, c + P, d)
+            .unbind(0)
+        )
+        q = query.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)  # (B, h, T, d)
+        bias = None if self.pooled_bias is None else self.pooled_bias()
+        return self.attend_pooled(q, k, v, bias)
+
+
+class WindowBias(nn.Module):
+    """What is added to the scores inside windows: values by distance, and no padded key.
+
+    Returns of ``forward``: (n*h, w or 1, w).
+    """
+
+    padded: Tensor
+
+    def __init__(self, heads: int, windows: Windows, *, by_distance: bool) -> None:
+        super().__init__()
+        self.heads = heads
+        self.near = (
+            AttentionBias(heads, queries=windows.size, keys=windows.size) if by_distance else None
+        )
+        inside = windows.cut(torch.ones(1, windows.of.tokens, 1))  # (1, n, w, 1)
+        padded = torch.zeros_like(inside).masked_fill(inside == 0, float("-inf"))
+        self.register_buffer("padded", padded.reshape(-1, 1, 1, windows.size.tokens), False)
+
+    def forward(self) -> Tensor:
+        bias = self.padded.expand(-1, self.heads, -1, -1)  # (n, h, 1, w)
+        if self.near is not None:
+            bias = bias + self.near()
+        return bias.flatten(0, 1)
+
+    def deployed(self) -> CachedBias:
+        """The sum, computed once."""
+        with torch.inference_mode(False), torch.no_grad():
+            return CachedBias(self().contiguous().clone())
+
+
+class PooledBias(nn.Module):
+    """One learnt value per head and distance on the pooled map; class tokens get zero.
+
+    Returns of ``forward``: (h, T, c + P).
+    """
+
+    cell: Tensor
+
+    def __init__(self, heads: int, *, grid: Grid, pooled: Grid, class_tokens: int) -> None:
+        super().__init__()
+        self.class_tokens = class_tokens
+        self.near = AttentionBias(heads, queries=pooled, keys=pooled)
+        rows = torch.arange(grid.height) * pooled.height // grid.height
+        columns = torch.arange(grid.width) * pooled.width // grid.width
+        cell = rows[:, None] * pooled.width + columns[None, :]
+        self.register_buffer("cell", cell.flatten(), persistent=False)
+
+    def forward(self) -> Tensor:
+        bias = self.near()[:, self.cell]  # (h, N, P)
+        return F.pad(bias, (self.class_tokens, 0, self.class_tokens, 0))
+
+    def deployed(self) -> CachedBias:
+        """The gathered values, computed once."""
+        with torch.inference_mode(False), torch.no_grad():
+            return CachedBias(self().contiguous().clone())
