@@ -70,6 +70,10 @@ class StorageError(ArchbenchError):
     exit_code = STORAGE_FAILURE
 
 
+class WeightsError(ArchbenchError):
+    """A file of weights that is damaged or unsafe, or that does not fit the network."""
+
+
 class IncomparableError(ArchbenchError):
     """Two numbers that were taken under different conditions."""
 

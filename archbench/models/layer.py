@@ -213,6 +213,9 @@ class AttentionBias(nn.Module):
         key_stride: Likewise between keys.
         class_tokens: Tokens in front of both.
 
+    Attributes:
+        grid: The finer of the two grids.
+
     Returns of ``forward``: (h, T_queries, T_keys).
     """
 
@@ -231,6 +234,7 @@ class AttentionBias(nn.Module):
         super().__init__()
         self.class_tokens = class_tokens
         finer = Grid(max(queries.height, keys.height), max(queries.width, keys.width))
+        self.grid = finer
         self.values = nn.Parameter(torch.zeros(heads, finer.tokens))
         rows = _distance(queries.height, keys.height, query_stride, key_stride, finer.height)
         columns = _distance(queries.width, keys.width, query_stride, key_stride, finer.width)

@@ -16,7 +16,7 @@ from archbench.models.catalogue import published
 from archbench.models.class_attention import LayerAttention, LayerAttentionShape
 from archbench.models.layer import NormLinear, init_truncated, map_tokens, token_map
 from archbench.models.part import Grid
-from archbench.models.resolved import ResolvedSpec, ResolvedStage
+from archbench.models.resolved import ResolvedStage
 from archbench.models.spec import ArchSpec, HeadSpec
 
 Written = str | ArchSpec | Mapping[str, Any]
@@ -29,18 +29,21 @@ class Network(nn.Module):
     of two. Initialised as the papers' code does: see each embed and block.
 
     Attributes:
+        spec: What it was built from; what is done to the layers later does not show in it.
         resolution: Height and width of the images it is made for.
     """
 
-    def __init__(self, spec: ResolvedSpec) -> None:
+    def __init__(self, spec: ArchSpec) -> None:
         super().__init__()
+        resolved = spec.resolved()
+        self.spec = spec
         self.resolution = tuple(spec.resolution)
-        *before, last = spec.stages
-        of_layers = spec.head.pool == "layer_class_attention"
+        *before, last = resolved.stages
+        of_layers = resolved.head.pool == "layer_class_attention"
         self.stages = nn.ModuleList(
             [*(Stage(stage) for stage in before), Stage(last, hands_layers=of_layers)]
         )
-        self.head = Head(spec.head, stage=last, num_classes=spec.num_classes)
+        self.head = Head(resolved.head, stage=last, num_classes=resolved.num_classes)
 
     def forward(self, images: Tensor) -> Tensor | tuple[Tensor, ...]:
         x = images.contiguous(memory_format=torch.channels_last)
@@ -165,12 +168,12 @@ def build(written: Written, *, seed: int | None = None) -> Network:
         UsageError: No published network has this name.
         SpecError: The network is illegal.
     """
-    resolved = as_spec(written).resolved()
+    spec = as_spec(written)
     if seed is None:
-        return Network(resolved)
+        return Network(spec)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Network(resolved)
+        return Network(spec)
 
 
 def count(written: Written) -> Count:

@@ -1,0 +1,1 @@
+"""Layouts of weights: whose names; one file is one layout."""

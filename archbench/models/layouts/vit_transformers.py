@@ -1,0 +1,51 @@
+"""ViT and DeiT in the files of transformers: queries, keys and values are layers of their own.
+
+A network with two class tokens is its DeiT, any other its ViT, also where the weights are DeiT's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from archbench.models.layout import Place
+from archbench.models.resolved import ResolvedSpec
+
+TITLE = "transformers' ViT or DeiT"
+DIALECTS = ("transformers",)
+MARKS = (r"^(vit|deit)\.embeddings\.", r"^(vit|deit)\.encoder\.layer\.0\.attention\.attention\.")
+EMBEDS = (("conv",), ())
+BLOCKS = ("vit",)
+LEAVES: dict[str, str] = {}
+WRAPPER = ""
+KEEPS_OFFSETS = False
+
+
+def places(spec: ResolvedSpec) -> Iterator[Place]:
+    """One stage, three layers for each of our ``query_key_value``."""
+    stage = spec.stages[0]
+    two = stage.class_tokens == 2
+    root = "deit" if two else "vit"
+    embeddings = f"{root}.embeddings"
+    tokens = (f"{embeddings}.cls_token", f"{embeddings}.distillation_token")[: 1 + two]
+    yield Place("stages.0.embed.conv", f"{embeddings}.patch_embeddings.projection")
+    yield Place("stages.0.class_token", tokens, dim=1)
+    yield Place("stages.0.position", f"{embeddings}.position_embeddings")
+    for layer in range(len(stage.blocks)):
+        yield from _block(f"stages.0.blocks.{layer}", f"{root}.encoder.layer.{layer}")
+    yield Place("head.norm", f"{root}.layernorm")
+    if spec.head.num_classifiers == 1:
+        yield Place("head.classifiers.0", "classifier")
+    else:
+        yield Place("head.classifiers.0", "cls_classifier")
+        yield Place("head.classifiers.1", "distillation_classifier")
+
+
+def _block(ours: str, theirs: str) -> Iterator[Place]:
+    inner = f"{theirs}.attention.attention"
+    yield Place(f"{ours}.attention_norm", f"{theirs}.layernorm_before")
+    three = tuple(f"{inner}.{word}" for word in ("query", "key", "value"))
+    yield Place(f"{ours}.attention.query_key_value", three)
+    yield Place(f"{ours}.attention.projection", f"{theirs}.attention.output.dense")
+    yield Place(f"{ours}.mlp_norm", f"{theirs}.layernorm_after")
+    yield Place(f"{ours}.mlp.0", f"{theirs}.intermediate.dense")
+    yield Place(f"{ours}.mlp.2", f"{theirs}.output.dense")

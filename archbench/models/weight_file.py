@@ -1,0 +1,283 @@
+"""How are weights read from a file that may be hostile, and written whole or not at all?
+
+Nothing that a file holds is ever executed: safetensors cannot ask for it, and pickles are read
+by PyTorch's reader of weights alone, which refuses whatever is not a tensor or plain value.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import pickle
+import re
+import zipfile
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import torch
+from torch import Tensor
+
+from archbench.errors import MissingError, StorageError, WeightsError
+
+MAX_BYTES = 8 * 2**30
+WRAPPERS = ("model", "state_dict", "model_state_dict")
+
+_ZIP, _PICKLE, _POINTER = b"PK\x03\x04", b"\x80", b"version https://git-lfs"
+_ASKED = re.compile(r"(?:GLOBAL|function|class|instantiate) `?([A-Za-z_][\w.]{2,80})")
+_NOT_READ = (
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    NotImplementedError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What PyTorch raises on damaged files: it has no error of its own for them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightFile:
+    """What a file holds.
+
+    Attributes:
+        path: Where it was read.
+        sha256: Of the file.
+        size: Of the file in bytes.
+        kind: ``safetensors`` or ``pickle``.
+        tensors: By the names in the file, on the CPU; as safe to compute with as any of ours,
+            though their values may be anything.
+        metadata: Text beside the tensors; empty for a pickle.
+        wrapper: The key under which a pickle keeps them; empty for none.
+    """
+
+    path: Path
+    sha256: str
+    size: int
+    kind: str
+    tensors: Mapping[str, Tensor]
+    metadata: Mapping[str, str]
+    wrapper: str = ""
+
+
+def read_weights(path: Path) -> WeightFile:
+    """The tensors of a .safetensors, .pth, .pt or .bin file; its content says which, not its name.
+
+    Raises:
+        MissingError: There is no such file.
+        WeightsError: It is damaged, no file of weights, or larger than any network here, or it is
+            a pickle that would have to run code.
+    """
+    data = _content(path)
+    metadata: dict[str, str] = {}
+    wrapper = ""
+    if data.startswith((_ZIP, _PICKLE)):
+        tensors, wrapper = _from_pickle(data, path)
+        kind = "pickle"
+    elif data[8:9] == b"{":
+        tensors, metadata = _from_safetensors(data, path)
+        kind = "safetensors"
+    else:
+        raise WeightsError(
+            "neither a safetensors file nor one of PyTorch",
+            place=str(path),
+            help="it is a pointer to the file that git lfs pull fetches"
+            if data.startswith(_POINTER)
+            else "see what it is; a download may have ended in a page of words",
+        )
+    _check_plain(tensors, limit=len(data), path=path)
+    return WeightFile(
+        path=path,
+        sha256=hashlib.sha256(data).hexdigest(),
+        size=len(data),
+        kind=kind,
+        tensors=tensors,
+        metadata=metadata,
+        wrapper=wrapper,
+    )
+
+
+def write_safetensors(
+    path: Path, tensors: Mapping[str, Tensor], *, metadata: Mapping[str, str]
+) -> str:
+    """Writes tensors that are there whole or not at all, and gives the sha256 of the file.
+
+    Raises:
+        StorageError: The file cannot be written; what was there before still is.
+    """
+    from safetensors.torch import save
+
+    return _write(path, save(_apart(tensors), dict(metadata)))
+
+
+def write_pickle(path: Path, tensors: Mapping[str, Tensor], *, wrapper: str = "") -> str:
+    """Like ``write_safetensors``, as PyTorch does, under a key where one is given."""
+    plain = _apart(tensors)
+    buffer = io.BytesIO()
+    torch.save({wrapper: plain} if wrapper else plain, buffer)
+    return _write(path, buffer.getvalue())
+
+
+def content_sha256(tensors: Mapping[str, Tensor], text: str) -> str:
+    """The sha256 of a text, then of each tensor's name, type, shape and bytes, sorted by name."""
+    digest = hashlib.sha256(text.encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        digest.update(_plain(tensor).reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _content(path: Path) -> bytes:
+    if not path.is_file():
+        raise MissingError(
+            "there is no such file" if not path.exists() else "this is not a file", place=str(path)
+        )
+    try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise WeightsError(
+                f"{size:,} bytes are more than any network here has ({MAX_BYTES:,})",
+                place=str(path),
+            )
+        return path.read_bytes()
+    except OSError as error:
+        raise StorageError(f"cannot read: {error.strerror}", place=str(path)) from error
+
+
+def _from_safetensors(data: bytes, path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        tensors = load(data)
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    except (SafetensorError, *_NOT_READ) as error:
+        raise _damaged("a safetensors file", path, error) from error
+    return tensors, header.get("__metadata__") or {}
+
+
+def _from_pickle(data: bytes, path: Path) -> tuple[dict[str, Tensor], str]:
+    try:
+        if data.startswith(_ZIP):
+            _check_archive(data)
+        content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise _unsafe(error, path) from error
+    except _NOT_READ as error:
+        raise _damaged("a file of PyTorch", path, error) from error
+    return _unwrapped(content, path)
+
+
+def _check_archive(data: bytes) -> None:
+    """Refuse an archive that is larger inside than outside.
+
+    Raises:
+        BadZipFile: It is, which PyTorch never writes.
+    """
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        entries = archive.infolist()
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+        raise zipfile.BadZipFile("its records are compressed, as PyTorch never writes them")
+    if sum(entry.file_size for entry in entries) > len(data):
+        raise zipfile.BadZipFile("its records are larger than the file")
+
+
+def _unwrapped(content: Any, path: Path) -> tuple[dict[str, Tensor], str]:
+    wrapper = ""
+    if isinstance(content, Mapping) and not _is_state(content):
+        keys = [key for key in WRAPPERS if isinstance(content.get(key), Mapping)]
+        wrapper = next((key for key in keys if _is_state(content[key])), "")
+        content = content[wrapper] if wrapper else content
+    if not isinstance(content, Mapping) or not _is_state(content):
+        held = ", ".join(map(repr, list(content)[:6])) if isinstance(content, Mapping) else ""
+        raise WeightsError(
+            f"holds no weights by name, but {held or type(content).__name__}",
+            place=str(path),
+            help=f"they may stand by themselves or under {', '.join(WRAPPERS)}",
+        )
+    return {name: tensor.detach() for name, tensor in content.items()}, wrapper
+
+
+def _is_state(content: Mapping[Any, Any]) -> bool:
+    return bool(content) and all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
+    )
+
+
+def _check_plain(tensors: Mapping[str, Tensor], *, limit: int, path: Path) -> None:
+    """Refuse tensors that are no plain arrays, or that claim to be larger than their file."""
+    for name, tensor in tensors.items():
+        is_plain = tensor.layout == torch.strided and not tensor.is_quantized
+        if not is_plain or tensor.device.type != "cpu" or tensor.is_complex():
+            raise WeightsError(f"{name[:120]} is no plain array of numbers", place=str(path))
+        if tensor.numel() * tensor.element_size() > limit:
+            raise WeightsError(
+                f"{name[:120]} claims {tensor.numel():,} values, more than the file holds",
+                place=str(path),
+            )
+
+
+def _unsafe(error: Exception, path: Path) -> WeightsError:
+    asked = _ASKED.search(str(error))
+    what = f"it asks for {asked[1]}" if asked else "it is damaged, or asks for more than tensors"
+    return WeightsError(
+        f"not read, as reading it could run code: {what}",
+        place=str(path),
+        help="where you trust its source, write a file of the tensors alone with the program that "
+        "made it",
+    )
+
+
+def _damaged(what: str, path: Path, error: Exception) -> WeightsError:
+    words = str(error).strip().splitlines()
+    reason = f": {words[0][:160]}" if words else ""
+    return WeightsError(
+        f"not {what} that is whole ({type(error).__name__}{reason})",
+        place=str(path),
+        help="fetch or copy it again",
+    )
+
+
+def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copies that share no memory, as neither format keeps slices of one another apart."""
+    return {name: _plain(tensor).clone() for name, tensor in tensors.items()}
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    return tensor.detach().cpu().contiguous()
+
+
+def _write(path: Path, data: bytes) -> str:
+    partial = path.with_name(f".{path.name}.{uuid4().hex[:8]}.partial")
+    try:
+        with open(partial, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+        with suppress(OSError):  # some file systems cannot, and lose nothing by it
+            folder = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+    except OSError as error:
+        raise StorageError(
+            f"cannot write: {error.strerror}", place=str(path), help="free space or rights there"
+        ) from error
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+    return hashlib.sha256(data).hexdigest()
