@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from archbench.evaluate import profile, train_network
-    from archbench.models import ArchSpec, build, count, deploy, published_names
+    from archbench.models import (
+        ArchSpec,
+        build,
+        convert_weights,
+        count,
+        deploy,
+        load_weights,
+        published_names,
+        save_weights,
+    )
     from archbench.models.catalogue import published
     from archbench.records.study import StudyReader, open_study
     from archbench.search import search
@@ -24,12 +33,15 @@ __all__ = [
     "StudyReader",
     "__version__",
     "build",
+    "convert_weights",
     "count",
     "deploy",
+    "load_weights",
     "open_study",
     "profile",
     "published",
     "published_names",
+    "save_weights",
     "search",
     "train_network",
 ]
@@ -39,12 +51,15 @@ _HOMES = {
     "SearchSpace": "archbench.space",
     "StudyReader": "archbench.records.study",
     "build": "archbench.models",
+    "convert_weights": "archbench.models",
     "count": "archbench.models",
     "deploy": "archbench.models",
+    "load_weights": "archbench.models",
     "open_study": "archbench.records.study",
     "profile": "archbench.evaluate",
     "published": "archbench.models.catalogue",
     "published_names": "archbench.models",
+    "save_weights": "archbench.models",
     "search": "archbench.search",
     "train_network": "archbench.evaluate",
 }

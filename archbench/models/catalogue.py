@@ -57,11 +57,13 @@ class Variant:
         document: The network as written, without its name.
         paper: What its paper prints.
         released: What its released code counts; None where nobody has counted it.
+        hub: Repository of the released weights on the model hub; None where there is none.
     """
 
     document: Mapping[str, Any]
     paper: Paper
     released: Released | None = None
+    hub: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -55,6 +55,7 @@ def convert_weights(
     resolution: int | tuple[int, int] | None = None,
     classes: int | None = None,
     seed: int = 0,
+    origin: str = "",
 ) -> Converted:
     """Reads a file of weights and writes them under other names; there and back changes no bit.
 
@@ -68,6 +69,7 @@ def convert_weights(
         resolution: Height and width, or a side, to interpolate to.
         classes: Drop the classifiers for fresh ones of so many classes.
         seed: Of the fresh classifiers.
+        origin: Where the source was fetched, to be kept in a file of ours.
 
     Raises:
         ArchbenchError: As ``load_weights`` and ``save_weights`` do.
@@ -94,6 +96,7 @@ def convert_weights(
     if wanted == OURS:
         came = loaded.source or {
             "file": file.path.name,
+            "url": origin,
             "sha256": file.sha256,
             "layout": loaded.layout,
             "form": asdict(form),
@@ -128,7 +131,7 @@ def describe_weights(path: str | Path) -> dict[str, Any]:
         "source": source_of(file),
         "tensors": {
             key: {"shape": list(tensor.shape), "type": str(tensor.dtype).removeprefix("torch.")}
-            for key, tensor in file.tensors.items()
+            for key, tensor in sorted(file.tensors.items())
         },
     }
 

@@ -172,7 +172,7 @@ def table(name: str, spec: ResolvedSpec, keys: Iterable[str]) -> tuple[Name, ...
     """
     held = layout(name)
     if misfit := _misfit(held, spec):
-        raise UsageError(f"{held.TITLE} cannot hold this network: {misfit}")
+        raise UsageError(f"as {held.TITLE} they would need another: {misfit}")
     places = {place.ours: place for place in held.places(spec)}
     found, homeless = [], []
     for key in keys:

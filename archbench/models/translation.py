@@ -168,7 +168,7 @@ def _table(file: WeightFile, name: str, spec: ArchSpec) -> tuple[Name, ...]:
         return table(name, spec.resolved(), shell(spec).tensors)
     except UsageError as error:
         raise WeightsError(
-            f"the weights are {layout(name).TITLE}; {error.message}", place=str(file.path)
+            f"the weights are not of this network: {error.message}", place=str(file.path)
         ) from None
 
 

@@ -12,6 +12,8 @@ import json
 import os
 import pickle
 import re
+import struct
+import warnings
 import zipfile
 from collections.abc import Mapping
 from contextlib import suppress
@@ -44,6 +46,7 @@ _NOT_READ = (
     RuntimeError,
     TypeError,
     ValueError,
+    struct.error,
 )
 """What PyTorch raises on damaged files: it has no error of its own for them."""
 
@@ -83,19 +86,20 @@ def read_weights(path: Path) -> WeightFile:
     data = _content(path)
     metadata: dict[str, str] = {}
     wrapper = ""
-    if data.startswith((_ZIP, _PICKLE)):
-        tensors, wrapper = _from_pickle(data, path)
-        kind = "pickle"
-    elif data[8:9] == b"{":
+    # A header may be of a length whose first byte begins a pickle, too; so this comes first.
+    if data[8:9] == b"{" and int.from_bytes(data[:8], "little") <= len(data) - 8:
         tensors, metadata = _from_safetensors(data, path)
         kind = "safetensors"
+    elif data.startswith((_ZIP, _PICKLE)):
+        tensors, wrapper = _from_pickle(data, path)
+        kind = "pickle"
     else:
         raise WeightsError(
             "neither a safetensors file nor one of PyTorch",
             place=str(path),
             help="it is a pointer to the file that git lfs pull fetches"
             if data.startswith(_POINTER)
-            else "see what it is; a download may have ended in a page of words",
+            else "see what it is: a download may be cut off, or be a page of words",
         )
     _check_plain(tensors, limit=len(data), path=path)
     return WeightFile(
@@ -172,7 +176,9 @@ def _from_pickle(data: bytes, path: Path) -> tuple[dict[str, Tensor], str]:
     try:
         if data.startswith(_ZIP):
             _check_archive(data)
-        content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # on how it was written; read or refused, it is plain
+            content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise _unsafe(error, path) from error
     except _NOT_READ as error:

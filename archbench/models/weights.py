@@ -38,7 +38,8 @@ class Loaded:
 
     Attributes:
         layout: Whose names the file has.
-        spec: The network that the weights are of, at the file's resolution and classes.
+        spec: The network that the weights are of, at the file's resolution and, where the
+            classifiers were not left out, with its classes.
         verified: Whether the file holds a sha256 of its weights; it agrees, then.
         interpolated: Tensors that were brought to another map.
         fresh: Tensors that stayed as the network had them.

@@ -71,11 +71,13 @@ VARIANTS = {
             reason=_NOT_OF_THE_CODE,
         ),
         released=Released(19_997_480, 4_566_089_216),
+        hub="microsoft/cvt-13",
     ),
     "cvt_13_384": Variant(
         document=_cvt_13(384),
         paper=Paper(params="20 M", flops="16.3 G", top1=83.0, source="CvT, table 3"),
         released=Released(19_997_480, 16_269_359_616),
+        hub="microsoft/cvt-13-384",
     ),
     "cvt_21": Variant(
         document=_cvt_21(224),
@@ -87,6 +89,7 @@ VARIANTS = {
             reason=_NOT_OF_THE_CODE,
         ),
         released=Released(31_622_696, 7_177_985_024),
+        hub="microsoft/cvt-21",
     ),
     "cvt_21_384": Variant(
         document=_cvt_21(384),
@@ -98,6 +101,7 @@ VARIANTS = {
             reason="24.9 G is what fvcore itself prints, which adds the norms to 24.85 G",
         ),
         released=Released(31_622_696, 24_849_091_584),
+        hub="microsoft/cvt-21-384",
     ),
     "cvt_w24": Variant(
         document=_cvt_w24(224),
@@ -122,6 +126,7 @@ VARIANTS = {
             note="the released code prints an accuracy of 87.6",
         ),
         released=Released(277_196_392, 194_221_654_016),
+        hub="microsoft/cvt-w24-384-22k",
     ),
 }
 

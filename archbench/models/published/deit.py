@@ -51,35 +51,42 @@ VARIANTS = {
         document=_document(dim=192),
         paper=_paper("5 M", 72.2),
         released=Released(5_717_416, 1_253_683_200),
+        hub="facebook/deit-tiny-patch16-224",
     ),
     "deit_small": Variant(
         document=_document(dim=384),
         paper=_paper("22 M", 79.9, "4.6 G"),
         released=Released(22_050_664, 4_598_882_304),
+        hub="facebook/deit-small-patch16-224",
     ),
     "deit_base": Variant(
         document=_document(dim=768),
         paper=_paper("86 M", 81.8, "17.6 G"),
         released=Released(86_567_656, 17_563_828_224),
+        hub="facebook/deit-base-patch16-224",
     ),
     "deit_tiny_distilled": Variant(
         document=_document(dim=192, class_tokens=2),
         paper=_paper("6 M", 74.5),
         released=Released(5_910_800, 1_261_003_776),
+        hub="facebook/deit-tiny-distilled-patch16-224",
     ),
     "deit_small_distilled": Variant(
         document=_document(dim=384, class_tokens=2),
         paper=_paper("22 M", 81.2),
         released=Released(22_436_432, 4_624_140_288),
+        hub="facebook/deit-small-distilled-patch16-224",
     ),
     "deit_base_distilled": Variant(
         document=_document(dim=768, class_tokens=2),
         paper=_paper("87 M", 83.4),
         released=Released(87_338_192, 17_656_811_520),
+        hub="facebook/deit-base-distilled-patch16-224",
     ),
     "deit_base_384": Variant(
         document=_document(dim=768, resolution=384),
         paper=_paper("87 M", 82.9),
         released=Released(86_859_496, 55_484_350_464),
+        hub="facebook/deit-base-patch16-384",
     ),
 }

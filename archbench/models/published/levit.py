@@ -65,16 +65,19 @@ VARIANTS = {
         document=_document(dims=(128, 256, 384), key_dim=16, heads=(4, 6, 8), depths=(2, 3, 4)),
         paper=_paper("7.8 M", "305 M", 76.6),
         released=Released(7_777_058, 304_660_832),
+        hub="timm/levit_128s.fb_dist_in1k",
     ),
     "levit_128": Variant(
         document=_document(dims=(128, 256, 384), key_dim=16, heads=(4, 8, 12), depths=(4, 4, 4)),
         paper=_paper("9.2 M", "406 M", 78.6, _with_softmax("406.1 M")),
         released=Released(9_213_936, 405_321_728),
+        hub="timm/levit_128.fb_dist_in1k",
     ),
     "levit_192": Variant(
         document=_document(dims=(192, 288, 384), key_dim=32, heads=(3, 5, 6), depths=(4, 4, 4)),
         paper=_paper("10.9 M", "658 M", 80.0, _with_softmax("657.6 M")),
         released=Released(10_947_069, 657_022_080),
+        hub="timm/levit_192.fb_dist_in1k",
     ),
     "levit_256": Variant(
         document=_document(dims=(256, 384, 512), key_dim=32, heads=(4, 6, 8), depths=(4, 4, 4)),
@@ -85,6 +88,7 @@ VARIANTS = {
             "the released code never counts 1120 M: it counts the softmax, too, and prints 1128 M",
         ),
         released=Released(18_893_876, 1_127_257_344),
+        hub="timm/levit_256.fb_dist_in1k",
     ),
     "levit_384": Variant(
         document=_document(
@@ -92,6 +96,7 @@ VARIANTS = {
         ),
         paper=_paper("39.1 M", "2353 M", 82.6, _with_softmax("2352.9 M")),
         released=Released(39_128_836, 2_351_786_880),
+        hub="timm/levit_384.fb_dist_in1k",
     ),
 }
 

@@ -1,0 +1,546 @@
+"""Others' weights go in, compute what they computed, and come out again bit for bit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+import archbench
+from archbench.errors import UsageError, WeightsError
+from archbench.models import ArchSpec, build, convert_weights, load_weights, save_weights
+from archbench.models.catalogue import published
+from archbench.models.conversion import describe_weights
+from archbench.models.deployment import deploy
+from archbench.models.layout import LAYOUTS, Form, layout, table
+from archbench.models.network import as_spec
+from archbench.models.shell import shell
+from archbench.models.translation import their_tensors
+from tests.models.foreign import (
+    Logits,
+    State,
+    official_cvt,
+    official_levit,
+    timm_network,
+    transformers_cvt,
+    transformers_files,
+    transformers_network,
+)
+
+TOLERANCE = 1e-5
+_DEIT = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 3}
+_DEIT |= {"intermediate_size": 96, "layer_norm_eps": 1e-6}
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)
+
+
+def changed(base: str, **fields: Any) -> ArchSpec:
+    """A published network with other depths, number of classifiers, and so on."""
+    document = published(base).to_document()
+    for stage, depth in zip(document["stages"], fields.pop("depths", []), strict=False):
+        stage["depth"] = depth
+    document["head"]["num_classifiers"] = fields.pop(
+        "classifiers", document["head"]["num_classifiers"]
+    )
+    document["stages"][0] |= fields.pop("first", {})
+    return ArchSpec.from_document({**document, **fields})
+
+
+def small_deit(class_tokens: int, *, classifiers: int | None = None) -> ArchSpec:
+    """DeiT with two narrow layers."""
+    first = {"dim": 48, "depth": 2, "class_tokens": class_tokens}
+    block = {"kind": "vit", "num_heads": 3, "mlp_ratio": 2}
+    return changed(
+        "deit_tiny",
+        name="small deit",
+        first={**first, "block": block},
+        classifiers=classifiers or class_tokens,
+    )
+
+
+# Each case: the layout that is to be seen, our network, theirs, their file's names, its wrapper.
+Case = tuple[str, ArchSpec, nn.Module, State, str]
+
+
+def levit_timm() -> Case:
+    theirs = timm_network("levit_128s")
+    return "levit_timm", published("levit_128s"), theirs, theirs.state_dict(), ""
+
+
+def levit_timm_convolutions() -> Case:
+    theirs = timm_network("levit_conv_128s")
+    return "levit_timm", published("levit_128s"), theirs, theirs.state_dict(), ""
+
+
+def levit_timm_of_other_depths() -> Case:
+    theirs = timm_network("levit_128s", depth=(1, 2, 1))
+    spec = changed("levit_128s", name="", depths=[1, 2, 1])
+    return "levit_timm", spec, theirs, theirs.state_dict(), ""
+
+
+def levit_official() -> Case:
+    theirs = timm_network("levit_128s")
+    state = official_levit(theirs.state_dict(), with_offsets=True)
+    return "levit_official", published("levit_128s"), theirs, state, "model"
+
+
+def levit_official_without_offsets() -> Case:
+    theirs = timm_network("levit_128s")
+    state = official_levit(theirs.state_dict(), with_offsets=False)
+    return "levit_official", published("levit_128s"), theirs, state, ""
+
+
+def levit_official_convolutions() -> Case:
+    theirs = timm_network("levit_conv_128s", depth=(1, 1, 2))
+    state = official_levit(theirs.state_dict(), with_offsets=True)
+    spec = changed("levit_128s", name="", depths=[1, 1, 2])
+    return "levit_official", spec, theirs, state, "model"
+
+
+def levit_transformers() -> Case:
+    settings: dict[str, Any] = {"depths": [2, 3, 4], "num_attention_heads": [4, 6, 8]}
+    theirs = transformers_network("LevitForImageClassification", "LevitConfig", **settings)
+    spec = changed("levit_128s", name="", classifiers=1)
+    return "levit_transformers", spec, Logits(theirs), theirs.state_dict(), ""
+
+
+def levit_transformers_with_teacher() -> Case:
+    settings: dict[str, Any] = {"depths": [1, 2, 1], "num_attention_heads": [4, 6, 8]}
+    kind = "LevitForImageClassificationWithTeacher"
+    theirs = transformers_network(kind, "LevitConfig", **settings)
+    spec = changed("levit_128s", name="", depths=[1, 2, 1])
+    return "levit_transformers", spec, Logits(theirs), theirs.state_dict(), ""
+
+
+def cvt_transformers() -> Case:
+    theirs = transformers_cvt([1, 2, 3])
+    spec = changed("cvt_13", name="", depths=[1, 2, 3])
+    return "cvt_transformers", spec, Logits(theirs), theirs.state_dict(), ""
+
+
+def cvt_official() -> Case:
+    _, spec, theirs, state, _ = cvt_transformers()
+    return "cvt_official", spec, theirs, official_cvt(state), ""
+
+
+def cvt_official_to_resume() -> Case:
+    _, spec, theirs, state, _ = cvt_transformers()
+    parallel = {f"module.{name}": value for name, value in official_cvt(state).items()}
+    return "cvt_official", spec, theirs, parallel, "state_dict"
+
+
+def deit_timm() -> Case:
+    theirs = timm_network("deit_tiny_patch16_224", depth=3)
+    return (
+        "vit_timm",
+        changed("deit_tiny", name="", depths=[3]),
+        theirs,
+        theirs.state_dict(),
+        "model",
+    )
+
+
+def deit_timm_distilled() -> Case:
+    theirs = timm_network("deit_tiny_distilled_patch16_224", depth=3)
+    spec = changed("deit_tiny_distilled", name="", depths=[3])
+    return "vit_timm", spec, theirs, theirs.state_dict(), ""
+
+
+def vit_transformers() -> Case:
+    theirs = transformers_network("ViTForImageClassification", "ViTConfig", **_DEIT)
+    state = transformers_files(theirs.state_dict())
+    return "vit_transformers", small_deit(1), Logits(theirs), state, ""
+
+
+def deit_transformers_with_teacher() -> Case:
+    kind = "DeiTForImageClassificationWithTeacher"
+    theirs = transformers_network(kind, "DeiTConfig", **_DEIT)
+    state = transformers_files(theirs.state_dict())
+    return "vit_transformers", small_deit(2), Logits(theirs), state, ""
+
+
+def deit_transformers_without_teacher() -> Case:
+    theirs = transformers_network("DeiTForImageClassification", "DeiTConfig", **_DEIT)
+    state = transformers_files(theirs.state_dict())
+    return "vit_transformers", small_deit(2, classifiers=1), Logits(theirs), state, ""
+
+
+def deit_in_memory() -> Case:
+    kind = "DeiTForImageClassificationWithTeacher"
+    theirs = transformers_network(kind, "DeiTConfig", **_DEIT)
+    if not any("q_proj" in name for name in theirs.state_dict()):
+        pytest.skip("this version of transformers has the names of its files in memory")
+    return "vit_transformers_5", small_deit(2), Logits(theirs), theirs.state_dict(), ""
+
+
+CASES: list[Callable[[], Case]] = [
+    levit_timm,
+    levit_timm_convolutions,
+    levit_timm_of_other_depths,
+    levit_official,
+    levit_official_without_offsets,
+    levit_official_convolutions,
+    levit_transformers,
+    levit_transformers_with_teacher,
+    cvt_transformers,
+    cvt_official,
+    cvt_official_to_resume,
+    deit_timm,
+    deit_timm_distilled,
+    vit_transformers,
+    deit_transformers_with_teacher,
+    deit_transformers_without_teacher,
+    deit_in_memory,
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+def test_weights_of_others_compute_the_same_and_come_back(
+    case: Callable[[], Case], tmp_path: Path
+) -> None:
+    name, spec, theirs, state, wrapper = case()
+    file, ours, back = tmp_path / "a.pth", tmp_path / "ours.safetensors", tmp_path / "b.pth"
+    torch.save({wrapper: state} if wrapper else state, file)
+
+    network = build(spec, seed=1).eval()
+    assert load_weights(network, file).layout == name
+    images = torch.randn(2, 3, *spec.resolution)
+    with torch.no_grad():
+        mine, yours = network(images), theirs(images)
+    assert float((mine - yours).abs().max() / yours.abs().max()) < TOLERANCE
+
+    convert_weights(file, ours, model=spec)
+    assert convert_weights(ours, back, to=name).layout == name
+    again = torch.load(back, weights_only=True)
+    assert_same(again[wrapper] if wrapper else again, state)
+
+
+@pytest.mark.parametrize("name", LAYOUTS.names)
+def test_every_layout_has_a_test_and_says_all_that_is_asked(name: str) -> None:
+    held = layout(name)
+    assert held.TITLE
+    assert held.DIALECTS
+    assert held.MARKS
+    assert name == "archbench" or any(
+        name in case.__name__ or name in (case.__code__.co_consts or ()) for case in CASES
+    )
+
+
+@pytest.mark.parametrize("network", ["levit_384", "cvt_w24_384", "deit_base_distilled"])
+def test_no_two_tensors_of_a_published_network_share_a_name(network: str) -> None:
+    spec = published(network)
+    tensors = shell(spec).tensors
+    for name in LAYOUTS.names:
+        if not name.startswith(network.split("_")[0].replace("deit", "vit")):
+            continue
+        names = [one for entry in table(name, spec.resolved(), tensors) for one in entry.theirs]
+        assert len(names) == len(set(names))
+        assert len(their_tensors(tensors, name=name, form=Form(), spec=spec)) == len(names)
+
+
+def test_the_released_code_has_as_many_names(tmp_path: Path) -> None:
+    counts = {}
+    for network in ("cvt_13", "cvt_21", "cvt_w24", "levit_128s", "levit_256"):
+        spec = published(network)
+        name = f"{network.split('_')[0]}_official"
+        form = Form(offsets=layout(name).KEEPS_OFFSETS)
+        found = their_tensors(shell(spec).tensors, name=name, form=form, spec=spec)
+        counts[network] = len(found)
+    assert counts == {
+        "cvt_13": 459,
+        "cvt_21": 731,
+        "cvt_w24": 833,
+        "levit_128s": 336,
+        "levit_256": 414,
+    }
+
+
+def test_half_precision_survives_a_conversion_and_goes_into_float32(tmp_path: Path) -> None:
+    state = {
+        name: value.to(torch.bfloat16) if value.is_floating_point() else value
+        for name, value in build("levit_128s", seed=0).state_dict().items()
+    }
+    save_file(state, tmp_path / "half.safetensors")
+    convert_weights(tmp_path / "half.safetensors", tmp_path / "t.safetensors", to="timm")
+    converted = load_file(tmp_path / "t.safetensors")
+    assert converted["stem.conv1.linear.weight"].dtype == torch.bfloat16
+    network = build("levit_128s", seed=1)
+    load_weights(network, tmp_path / "t.safetensors")
+    assert network.head.classifiers[0].linear.weight.dtype == torch.float32
+    assert_same({k: v.float() for k, v in network.state_dict().items()}, state, as_float=True)
+
+
+def test_a_saved_network_knows_what_it_is(tmp_path: Path) -> None:
+    network, path = build("levit_128s", seed=0), tmp_path / "a.safetensors"
+    sha256 = save_weights(network, path, source={"trained": "here"})
+    found = describe_weights(path)
+    assert (found["sha256"], found["network"], found["verified"]) == (sha256, "levit_128s", True)
+    assert found["source"] == {"trained": "here"}
+    assert ArchSpec.from_document(found["spec"]) == published("levit_128s")
+    other = build("levit_128s", seed=1)
+    loaded = load_weights(other, path)
+    assert (loaded.layout, loaded.verified, loaded.fresh) == ("archbench", True, ())
+    assert_same(other.state_dict(), network.state_dict())
+
+
+def test_the_network_of_others_weights_is_found_by_its_size(tmp_path: Path) -> None:
+    torch.save(timm_network("levit_192").state_dict(), tmp_path / "a.pth")
+    converted = convert_weights(tmp_path / "a.pth", tmp_path / "a.safetensors")
+    assert converted.spec.name == "levit_192"
+
+
+def test_a_changed_value_or_spec_is_refused(tmp_path: Path, tiny: ArchSpec) -> None:
+    path = tmp_path / "a.safetensors"
+    save_weights(build(tiny, seed=0), path)
+    data = bytearray(path.read_bytes())
+    data[-3] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(WeightsError, match="damaged or changed"):
+        load_weights(build(tiny), path)
+    save_weights(build(tiny, seed=0), path)
+    path.write_bytes(path.read_bytes().replace(b'kv_stride\\": 2', b'kv_stride\\": 1'))
+    with pytest.raises(WeightsError, match="damaged or changed"):
+        describe_weights(path)
+
+
+def test_the_same_shapes_of_another_network_are_refused(tmp_path: Path, tiny: ArchSpec) -> None:
+    path = tmp_path / "a.safetensors"
+    save_weights(build(tiny, seed=0), path)
+    document = tiny.to_document()
+    document["stages"][0]["block"]["kv_stride"] = 1
+    with pytest.raises(WeightsError, match=r"blocks\[0\]\.kv_stride: 2, here 1"):
+        load_weights(build(document), path)
+
+
+def test_what_does_not_fit_is_listed_and_the_network_stays(tmp_path: Path) -> None:
+    torch.save(timm_network("levit_128s").state_dict(), tmp_path / "a.pth")
+    network = build("levit_128", seed=0)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    with pytest.raises(WeightsError) as refused:
+        load_weights(network, tmp_path / "a.pth")
+    assert_same(network.state_dict(), before)
+    text = str(refused.value)
+    assert "missing: 75 tensors (stages.0.blocks.2.attn.qkv.linear.weight, " in text
+    assert "of another shape: 49 (" in text
+    assert "384x256 in the file, 512x256 in the network" in text
+    assert text.endswith("they have as many parameters as levit_128s")
+    assert len(text) < 1500
+
+
+def test_one_classifier_is_not_two(tmp_path: Path) -> None:
+    _, spec, _, state, _ = levit_transformers()
+    torch.save(state, tmp_path / "a.bin")
+    with pytest.raises(WeightsError, match=r"missing: 7 tensors .*change head.num_classifiers"):
+        load_weights(build("levit_128s"), tmp_path / "a.bin")
+    state["classifier_distill.linear.weight"] = torch.zeros(1000, 384)
+    torch.save(state, tmp_path / "a.bin")
+    with pytest.raises(WeightsError, match=r"left over: 1 tensor \(classifier_distill.linear"):
+        load_weights(build(spec), tmp_path / "a.bin")
+
+
+def test_other_weights_are_of_no_layout(tmp_path: Path) -> None:
+    torch.save({"layer.weight": torch.zeros(2)}, tmp_path / "a.pth")
+    with pytest.raises(WeightsError, match=r"no layout that is known; it holds 1 tensor \(layer"):
+        load_weights(build("levit_128s"), tmp_path / "a.pth")
+
+
+def test_weights_of_another_family_are_refused(tmp_path: Path) -> None:
+    torch.save(timm_network("levit_128s").state_dict(), tmp_path / "a.pth")
+    with pytest.raises(WeightsError, match=r"stages\[0\]\.embed is conv, not conv_stem"):
+        load_weights(build("cvt_13"), tmp_path / "a.pth")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("-inf")])
+def test_values_that_are_not_finite_are_refused(
+    value: float, tmp_path: Path, tiny: ArchSpec
+) -> None:
+    state = build(tiny, seed=0).state_dict()
+    state["stages.0.embed.conv.weight"][0, 0, 0, 0] = value
+    torch.save(state, tmp_path / "a.pth")
+    with pytest.raises(WeightsError, match=r"not finite in 1 tensor \(stages.0.embed.conv.weight"):
+        load_weights(build(tiny), tmp_path / "a.pth")
+
+
+def test_negative_variances_and_other_types_are_refused(tmp_path: Path, tiny: ArchSpec) -> None:
+    state = build(tiny, seed=0).state_dict()
+    name = "stages.0.blocks.0.attention.key_map.norm.running_var"
+    torch.save({**state, name: state[name] - 2}, tmp_path / "a.pth")
+    with pytest.raises(WeightsError, match="negative variances in 1 tensor"):
+        load_weights(build(tiny), tmp_path / "a.pth")
+    torch.save({**state, name: state[name].long()}, tmp_path / "a.pth")
+    with pytest.raises(WeightsError, match="another type of number in 1 tensor"):
+        load_weights(build(tiny), tmp_path / "a.pth")
+
+
+def test_offsets_that_are_numbered_otherwise_are_refused(tmp_path: Path) -> None:
+    _, spec, _, state, _ = levit_official()
+    name = "blocks.0.m.attention_bias_idxs"
+    torch.save({"model": {**state, name: state[name].flip(0)}}, tmp_path / "a.pth")
+    with pytest.raises(WeightsError, match="other offsets between queries and keys"):
+        load_weights(build(spec), tmp_path / "a.pth")
+
+
+def test_other_classes_need_a_new_head(tmp_path: Path) -> None:
+    torch.save(timm_network("levit_128s").state_dict(), tmp_path / "a.pth")
+    spec = replace(published("levit_128s"), num_classes=37)
+    network = build(spec, seed=5)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    with pytest.raises(WeightsError, match="for 1000 classes, and the network has 37"):
+        load_weights(network, tmp_path / "a.pth")
+    loaded = load_weights(network, tmp_path / "a.pth", new_head=True)
+    assert set(loaded.fresh) == {name for name in before if name.startswith("head.classifiers.")}
+    for name, value in network.state_dict().items():
+        moved = name.endswith("weight") and not torch.equal(value, before[name])
+        assert moved == (name.endswith("weight") and name not in loaded.fresh)
+
+
+def test_two_classifiers_may_become_one_fresh_one(tmp_path: Path) -> None:
+    torch.save(timm_network("levit_128s").state_dict(), tmp_path / "a.pth")
+    network = build(changed("levit_128s", classifiers=1), seed=0)
+    assert len(load_weights(network, tmp_path / "a.pth", new_head=True).fresh) == 7
+
+
+def test_another_resolution_is_refused_with_the_one_that_fits(tmp_path: Path) -> None:
+    torch.save(
+        timm_network("deit_tiny_patch16_224", img_size=384, depth=1).state_dict(), tmp_path / "a"
+    )
+    spec = changed("deit_tiny", name="", depths=[1])
+    with pytest.raises(WeightsError, match=r"24x24, not 14x14; build it at 384, or ask"):
+        load_weights(build(spec), tmp_path / "a")
+    loaded = load_weights(build(spec), tmp_path / "a", interpolate=True)
+    assert loaded.interpolated == ("stages.0.position",)
+    assert loaded.spec.resolution == (384, 384)
+    assert load_weights(build(replace(spec, resolution=loaded.spec.resolution)), tmp_path / "a")
+
+
+def test_interpolated_positions_are_those_of_timm(tmp_path: Path) -> None:
+    theirs = timm_network("deit_tiny_patch16_224", depth=1)
+    torch.save(theirs.state_dict(), tmp_path / "a.pth")
+    spec = changed("deit_tiny", name="", depths=[1], resolution=160)
+    network = build(spec).eval()
+    load_weights(network, tmp_path / "a.pth", interpolate=True)
+    theirs.set_input_size((160, 160))  # type: ignore[operator]
+    images = torch.randn(1, 3, 160, 160)
+    with torch.no_grad():
+        mine, yours = network(images), theirs(images)
+    assert float((mine - yours).abs().max() / yours.abs().max()) < TOLERANCE
+
+
+def test_biases_come_to_a_resolution_that_is_not_square(tmp_path: Path) -> None:
+    state = official_levit(timm_network("levit_128s").state_dict(), with_offsets=True)
+    torch.save({"model": state}, tmp_path / "a.pth")
+    converted = convert_weights(
+        tmp_path / "a.pth", tmp_path / "a.safetensors", model="levit_128s", resolution=(160, 288)
+    )
+    assert len(converted.loaded.interpolated) == 11
+    network = build(converted.spec).eval()
+    load_weights(network, tmp_path / "a.safetensors")
+    assert network(torch.zeros(1, 3, 160, 288)).isfinite().all()
+    with pytest.raises(WeightsError, match=r"images of 160x288, .* build it at 160x288"):
+        load_weights(build("levit_128s"), tmp_path / "a.safetensors")
+
+
+def test_a_deployed_form_takes_and_gives_no_weights(tmp_path: Path, tiny: ArchSpec) -> None:
+    network = build(tiny, seed=0)
+    save_weights(network, tmp_path / "a.safetensors")
+    with pytest.raises(UsageError, match=r"before archbench\.deploy"):
+        load_weights(deploy(network), tmp_path / "a.safetensors")
+    with pytest.raises(UsageError, match="not its deployed form"):
+        save_weights(deploy(network), tmp_path / "b.safetensors")
+    with pytest.raises(UsageError, match=r"a network of archbench\.build"):
+        load_weights(nn.Linear(1, 1), tmp_path / "a.safetensors")
+
+
+def test_loading_reaches_a_network_in_evaluation_and_its_next_deployed_form(tmp_path: Path) -> None:
+    one, other = build("levit_128s", seed=0).eval(), build("levit_128s", seed=1).eval()
+    for network in (one, other):
+        for name, parameter in network.named_parameters():
+            if name.endswith("bias.values"):
+                nn.init.normal_(parameter)
+    images = torch.randn(1, 3, 224, 224)
+    with torch.no_grad():
+        other(images)
+        deploy(other)(images)
+        save_weights(one, tmp_path / "a.safetensors")
+        load_weights(other, tmp_path / "a.safetensors")
+        assert torch.equal(other(images), one(images))
+        assert torch.equal(deploy(other)(images), deploy(one)(images))
+
+
+def test_weights_of_a_training_can_be_loaded(tmp_path: Path, tiny: ArchSpec) -> None:
+    network = build(tiny, seed=0)
+    header = {"format": "archbench.weights/1", "spec": json.dumps(tiny.to_document())}
+    save_file(network.state_dict(), tmp_path / "a.safetensors", metadata=header)
+    loaded = load_weights(build(tiny, seed=1), tmp_path / "a.safetensors")
+    assert not loaded.verified
+
+
+@pytest.mark.parametrize(
+    ("target", "to", "words"),
+    [
+        ("a.pth", "archbench", "does not end in .safetensors"),
+        ("a.txt", "official", "ends neither in .safetensors nor"),
+        ("a.pth", "timm", "timm has no layout for tiny"),
+        ("a.pth", "tim", "unknown layout 'tim'; known: archbench, official"),
+    ],
+)
+def test_what_cannot_be_written_is_refused(
+    target: str, to: str, words: str, tmp_path: Path, tiny: ArchSpec
+) -> None:
+    save_weights(build(tiny, seed=0), tmp_path / "in.safetensors")
+    with pytest.raises(UsageError, match=words):
+        convert_weights(tmp_path / "in.safetensors", tmp_path / target, to=to)
+    assert not (tmp_path / target).exists()
+
+
+def test_a_form_that_was_tampered_with_is_refused(tmp_path: Path, tiny: ArchSpec) -> None:
+    source = {"layout": "cvt_official", "form": {"wrapper": 3}}
+    save_weights(build(tiny, seed=0), tmp_path / "a.safetensors", source=source)
+    with pytest.raises(WeightsError, match="the form of the file"):
+        convert_weights(tmp_path / "a.safetensors", tmp_path / "a.pth", to="official")
+
+
+def test_the_public_names_are_there() -> None:
+    assert archbench.load_weights is load_weights
+    assert archbench.save_weights is save_weights
+    assert archbench.convert_weights is convert_weights
+
+
+@pytest.fixture
+def tiny() -> ArchSpec:
+    """CvT with one narrow block."""
+    stage = {
+        "embed": {"kind": "conv", "kernel": 7, "stride": 4, "padding": 2, "norm": "layer"},
+        "block": {"kind": "cvt", "num_heads": 2, "kv_stride": 2},
+        "dim": 16,
+        "depth": 1,
+        "class_tokens": 1,
+    }
+    return as_spec(
+        {
+            "name": "tiny",
+            "resolution": 32,
+            "num_classes": 3,
+            "stages": [stage],
+            "head": {"pool": "class_token", "norm": "layer"},
+        }
+    )
+
+
+def assert_same(found: State, expected: State, *, as_float: bool = False) -> None:
+    """The same names, types and bits."""
+    assert set(found) == set(expected)
+    for name, value in expected.items():
+        wanted: Tensor = value.float() if as_float else value
+        assert found[name].dtype == wanted.dtype, name
+        assert torch.equal(found[name], wanted), name
