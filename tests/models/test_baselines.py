@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from archbench.models import build
 from archbench.models.layer import DropPath
-from tests.models.test_parity import randomise
+from tests.models.foreign import randomise
 
 TOLERANCE = 1e-5
 

@@ -15,7 +15,7 @@ from archbench.models import ArchSpec, build, count, proxy
 from archbench.models.catalogue import published
 from archbench.models.embeds.image_to_tokens import Spec as ImageToTokens
 from archbench.models.part import Grid
-from tests.models.test_parity import randomise
+from tests.models.foreign import randomise
 
 State = dict[str, Tensor]
 

@@ -13,7 +13,7 @@ from archbench.models import ArchSpec, build, count, deploy, deployment_error, p
 from archbench.models.catalogue import published
 from archbench.models.part import Grid, Site
 from archbench.models.spec import BLOCKS, EMBEDS
-from tests.models.test_parity import randomise
+from tests.models.foreign import randomise
 
 
 def _document(block: dict[str, Any], **stage: Any) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from archbench.models import ArchSpec, build, deploy, deployment_error, proxy
 from archbench.models.catalogue import published
 from archbench.models.layer import AttentionBias, CachedBias, DropPath
 from archbench.models.part import Grid
+from tests.models.foreign import randomise
 from tests.models.specs import random_spec
-from tests.models.test_parity import randomise
 
 SEEDS = range(25)
 

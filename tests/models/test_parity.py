@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from archbench.models import build, load_weights
 from archbench.models.catalogue import published
 from archbench.models.layer import DropPath
-from tests.models.foreign import Logits, randomise, timm_network, transformers_cvt
+from tests.models.foreign import Logits, timm_network, transformers_cvt
 
 TOLERANCE = 1e-5
 
