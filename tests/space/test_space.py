@@ -446,6 +446,13 @@ def test_a_published_network_is_a_base(make):
     assert space.decode({}).stages == as_spec("cvt_13").stages
 
 
+def test_an_ablation_is_a_base():
+    text = 'base: levit_128s/a1\naxes: {"stages[0].dim": [114, 152]}'
+    space = SearchSpace.parse(text, source="s.yaml")
+    assert space.size() == 2
+    assert space.decode({"stages[0].dim": 0}).digest == as_spec("levit_128s/a1").digest
+
+
 def test_what_models_show_prints_starts_a_space():
     from archbench.space.document import write_flow
 
