@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from archbench.evaluate import profile, train_network
     from archbench.models import (
         ArchSpec,
+        ablation_names,
         build,
         convert_weights,
         count,
@@ -32,6 +33,7 @@ __all__ = [
     "SearchSpace",
     "StudyReader",
     "__version__",
+    "ablation_names",
     "build",
     "convert_weights",
     "count",
@@ -50,6 +52,7 @@ _HOMES = {
     "ArchSpec": "archbench.models",
     "SearchSpace": "archbench.space",
     "StudyReader": "archbench.records.study",
+    "ablation_names": "archbench.models",
     "build": "archbench.models",
     "convert_weights": "archbench.models",
     "count": "archbench.models",
