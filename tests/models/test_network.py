@@ -6,6 +6,7 @@ import random
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from archbench.models import ArchSpec, build, deploy, deployment_error, proxy
@@ -159,7 +160,15 @@ def test_drop_path_ramps_over_the_layers_of_a_stage() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "grid"), [("levit_128s", 16), ("cvt_13", 64), ("deit_tiny", 13), ("resnet_50", 64)]
+    ("name", "grid"),
+    [
+        ("ceit_tiny", 16),
+        ("cvt_13", 64),
+        ("deit_tiny", 13),
+        ("levit_128s", 16),
+        ("resnet_50", 64),
+        ("vit_pytorch_cvt", 64),
+    ],
 )
 def test_a_proxy_keeps_about_the_token_grid_of_its_target(name: str, grid: int) -> None:
     spec = proxy(published(name), resolution=64, num_classes=10)
@@ -167,6 +176,20 @@ def test_a_proxy_keeps_about_the_token_grid_of_its_target(name: str, grid: int) 
     assert (spec.resolution, spec.num_classes) == ((64, 64), 10)
     assert resolved.stages[0].grid == (grid, grid)
     assert build(spec).eval()(torch.randn(1, 3, 64, 64)).shape == (1, 10)
+
+
+@pytest.mark.parametrize("name", ["ceit_tiny", "levit_128s/a3", "vit_pytorch_cvt"])
+def test_a_proxy_takes_a_step_down(name: str) -> None:
+    network = build(proxy(published(name), resolution=64, num_classes=10), seed=0).train()
+    images, labels = torch.randn(8, 3, 64, 64), torch.arange(8)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
+    before = F.cross_entropy(network(images), labels)
+    before.backward()
+    gradients = [p.grad for p in network.parameters() if p.grad is not None]
+    assert gradients
+    assert all(bool(gradient.isfinite().all()) for gradient in gradients)
+    optimizer.step()
+    assert F.cross_entropy(network(images), labels) < before
 
 
 def test_a_proxy_as_is_keeps_the_stem() -> None:
