@@ -44,8 +44,17 @@ class Fetched:
 
 
 def hub_address(environment: Mapping[str, str] = os.environ) -> str:
-    """The address of the hub: ``ARCHBENCH_HUB`` where it is set, for a mirror."""
-    return environment.get("ARCHBENCH_HUB", HUB).rstrip("/")
+    """The address of the hub: ``ARCHBENCH_HUB`` where it is set, for a mirror.
+
+    Raises:
+        UsageError: It is set to no address of the web.
+    """
+    address = environment.get("ARCHBENCH_HUB") or HUB
+    if urlsplit(address).scheme not in ("http", "https"):
+        raise UsageError(
+            f"{address!r} is no address of the web", place="ARCHBENCH_HUB", help=f"as in {HUB}"
+        )
+    return address.rstrip("/")
 
 
 def fetch_weights(
@@ -86,7 +95,10 @@ def fetch_weights(
                 patience_s=patience_s,
                 told=on_progress or (lambda what, done, total: None),
             )
-            convert_weights(file, path, model=name, origin=url)
+            try:
+                convert_weights(file, path, model=name, origin=url)
+            except WeightsError as error:
+                raise WeightsError(error.message, place=url, help=error.help) from None
     except OSError as error:
         raise StorageError(f"cannot write: {error.strerror}", place=str(folder)) from error
     return Fetched(path, url)

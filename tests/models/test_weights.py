@@ -28,6 +28,7 @@ from tests.models.foreign import (
     State,
     official_cvt,
     official_levit,
+    randomise,
     timm_network,
     transformers_cvt,
     transformers_files,
@@ -183,6 +184,20 @@ def deit_in_memory() -> Case:
     return "vit_transformers_5", small_deit(2), Logits(theirs), theirs.state_dict(), ""
 
 
+def resnet_torchvision() -> Case:
+    models = pytest.importorskip("torchvision.models")
+    theirs = models.ResNet(models.resnet.Bottleneck, [1, 2, 1, 1])
+    randomise(theirs)
+    spec = changed("resnet_50", name="", depths=[0, 0, 1, 0, 0])
+    return "resnet_torchvision", spec, theirs.eval(), theirs.state_dict(), ""
+
+
+def resnet_without_counters() -> Case:
+    name, spec, theirs, state, wrapper = resnet_torchvision()
+    old = {key: value for key, value in state.items() if "num_batches_tracked" not in key}
+    return name, spec, theirs, old, wrapper
+
+
 CASES: list[Callable[[], Case]] = [
     levit_timm,
     levit_timm_convolutions,
@@ -201,6 +216,8 @@ CASES: list[Callable[[], Case]] = [
     deit_transformers_with_teacher,
     deit_transformers_without_teacher,
     deit_in_memory,
+    resnet_torchvision,
+    resnet_without_counters,
 ]
 
 
@@ -236,7 +253,9 @@ def test_every_layout_has_a_test_and_says_all_that_is_asked(name: str) -> None:
     )
 
 
-@pytest.mark.parametrize("network", ["levit_384", "cvt_w24_384", "deit_base_distilled"])
+@pytest.mark.parametrize(
+    "network", ["levit_384", "cvt_w24_384", "deit_base_distilled", "resnet_50"]
+)
 def test_no_two_tensors_of_a_published_network_share_a_name(network: str) -> None:
     spec = published(network)
     tensors = shell(spec).tensors

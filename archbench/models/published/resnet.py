@@ -49,5 +49,6 @@ VARIANTS = {
             note="the ResNet paper, whose network takes its steps elsewhere, prints 3.8 G",
         ),
         released=Released(25_557_032, 4_089_184_256),
+        hub="timm/resnet50.tv_in1k",
     )
 }

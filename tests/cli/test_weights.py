@@ -1,0 +1,125 @@
+"""``archbench weights``: converted, shown, fetched."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from archbench.models import build, save_weights
+from archbench.models.catalogue import published
+from archbench.models.layout import Form
+from archbench.models.translation import their_tensors
+from tests.cli.conftest import Run
+
+
+@pytest.fixture
+def timm(tmp_path: Path) -> Path:
+    """LeViT-128S under timm's names."""
+    path = tmp_path / "timm.pth"
+    tensors = build("levit_128s", seed=0).state_dict()
+    torch.save(
+        their_tensors(tensors, name="levit_timm", form=Form(), spec=published("levit_128s")), path
+    )
+    return path
+
+
+def test_a_conversion_says_what_became_of_what(run: Run, timm: Path) -> None:
+    code, out, err = run("weights", "convert", str(timm), "ours.safetensors")
+    assert code == 0
+    assert out.splitlines()[:2] == [
+        "levit_128s: levit_timm -> archbench",
+        "written: ours.safetensors",
+    ]
+    assert err.endswith("next: archbench weights show ours.safetensors\n")
+
+    code, out, err = run("weights", "show", "ours.safetensors")
+    assert code == 0
+    lines = out.splitlines()
+    assert lines[0] == "layout   archbench (archbench's names), safetensors"
+    assert lines[1] == "network  levit_128s"
+    assert lines[4] == "content  agrees with the sha256 of weights and spec in its header"
+    assert lines[5].startswith("source   timm.pth (levit_timm), sha256 ")
+    assert lines[-1] == "and 313 more: --json lists all"
+
+    code, out, _ = run("weights", "convert", "ours.safetensors", "back.pth", "--to", "timm")
+    assert code == 0
+    theirs = torch.load("back.pth", weights_only=True)
+    expected = torch.load(timm, weights_only=True)
+    assert all(torch.equal(theirs[name], expected[name]) for name in expected)
+    assert set(theirs) == set(expected)
+
+
+def test_what_is_shown_of_others_names_the_network_by_its_size(run: Run, timm: Path) -> None:
+    code, out, err = run("weights", "show", str(timm))
+    assert code == 0
+    assert "layout   levit_timm (timm's LeViT names), pickle\n" in out
+    assert "network  levit_128s, by the number of parameters\n" in out
+    assert "content  holds no sha256 to check\n" in out
+    assert "--model levit_128s" in err
+
+
+def test_a_conversion_may_change_resolution_and_classes(run: Run, timm: Path) -> None:
+    code, out, err = run(
+        *("weights", "convert", str(timm), "a.safetensors", "--model", "levit_128s"),
+        *("--resolution", "256", "--classes", "37", "--json"),
+    )
+    document: dict[str, Any] = json.loads(out)
+    assert (code, err) == (0, "")
+    assert document["schema"] == "archbench.weights-file/1"
+    assert (document["spec"]["resolution"], document["spec"]["num_classes"]) == (256, 37)
+    assert document["interpolated"][0] == "stages.0.blocks.0.attention.bias.values"
+    assert all(name.startswith("head.classifiers.") for name in document["fresh"])
+    code, out, _ = run("weights", "show", "a.safetensors", "--json")
+    document = json.loads(out)
+    assert document["spec"]["num_classes"] == 37
+    assert document["tensors"]["head.classifiers.0.linear.weight"] == {
+        "shape": [37, 384],
+        "type": "float32",
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("convert", "none.pth", "a.safetensors"), 3, "none.pth: there is no such file"),
+        (("convert", "TIMM", "a.pth"), 2, "does not end in .safetensors"),
+        (("convert", "TIMM", "a.pth", "--to", "timmm"), 2, "unknown layout 'timmm'"),
+        (("convert", "TIMM", "a.safetensors", "--model", "levit_128"), 2, "missing: 75 tensors"),
+        (("convert", "TIMM", "a.safetensors", "--set", "resolution=256"), 2, "--model names"),
+        (("show", "."), 3, "this is not a file"),
+        (("fetch", "levit_128x"), 2, "unknown network 'levit_128x'"),
+        (("fetch", "cvt_w24"), 2, "no published weights are known for cvt_w24"),
+    ],
+)
+def test_what_cannot_be_done_is_said(
+    arguments: tuple[str, ...], code: int, words: str, run: Run, timm: Path
+) -> None:
+    typed = [str(timm) if word == "TIMM" else word for word in arguments]
+    ended, out, err = run("weights", *typed)
+    assert (ended, out) == (code, "")
+    assert words in err
+    assert not list(Path().glob("a.*"))
+
+
+def test_without_a_network_nothing_is_fetched(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("ARCHBENCH_HUB", f"http://127.0.0.1:{held.getsockname()[1]}")
+        monkeypatch.setenv("ARCHBENCH_CACHE", str(tmp_path / "cache"))
+        code, out, err = run("weights", "fetch", "levit_128s")
+    assert (code, out) == (3, "")
+    assert "the weights could not be fetched: [Errno 111] Connection refused" in err
+
+
+def test_weights_that_are_kept_are_not_fetched(run: Run, tmp_path: Path) -> None:
+    save_weights(build("levit_128s", seed=0), tmp_path / "levit_128s.safetensors")
+    code, out, err = run("weights", "fetch", "levit_128s", "--out", str(tmp_path))
+    assert (code, out) == (0, f"{tmp_path / 'levit_128s.safetensors'}\n")
+    assert "it was there already" in err
