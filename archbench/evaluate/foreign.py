@@ -8,6 +8,7 @@ import importlib
 import inspect
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -111,22 +112,24 @@ def open_foreign(text: str, *, resolution: tuple[int, int] | int | None = None) 
         UsageError: There is no such network, or building it failed.
     """
     source, _, name = text.partition(":")
-    sides: Sequence[int] = (RESOLUTION, RESOLUTION)
+    asked = (resolution, resolution) if isinstance(resolution, int) else resolution
+    sides: Sequence[int] = asked or (RESOLUTION, RESOLUTION)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         if source == "timm":
-            network, sides = _from_timm(name, place=text)
+            network, sides = _from_timm(name, asked=asked, place=text)
         elif source == "torchvision":
             network = _from_torchvision(name, place=text)
         else:
             network = _from_module(name, place=text)
-    if resolution is not None:
-        sides = (resolution, resolution) if isinstance(resolution, int) else resolution
     origin = "a module of yours" if source == "module" else f"{source} {version(source)}"
     return Foreign(name=text, origin=origin, network=network, resolution=Grid(*sides))
 
 
-def _from_timm(name: str, *, place: str) -> tuple[nn.Module, Sequence[int]]:
+def _from_timm(
+    name: str, *, asked: tuple[int, int] | None, place: str
+) -> tuple[nn.Module, Sequence[int]]:
+    """The network and its resolution; one of a fixed size is built for the size asked for."""
     timm = _library("timm", place=place)
     # A tag behind a dot names weights, which are not loaded.
     if not timm.is_model(name.partition(".")[0]):
@@ -135,12 +138,16 @@ def _from_timm(name: str, *, place: str) -> tuple[nn.Module, Sequence[int]]:
             place=place,
             help=f"{_nearest(name, timm.list_models())}timm.list_models() lists them",
         )
-    network = _built(lambda: timm.create_model(name, pretrained=False), place=place)
+    with _unwarned():
+        network = _built(lambda: timm.create_model(name, pretrained=False), place=place)
     settings = getattr(network, "default_cfg", None) or {}
     channels, *sides = settings.get("input_size", (3, RESOLUTION, RESOLUTION))
     if channels != 3 or len(sides) != 2:
         raise UsageError(f"it takes {channels} channels, and images have 3", place=place)
-    return network, sides
+    if asked and asked != tuple(sides) and settings.get("fixed_input_size"):
+        with _unwarned():
+            network = _built(lambda: timm.create_model(name, img_size=asked), place=place)
+    return network, asked or sides
 
 
 def _from_torchvision(name: str, *, place: str) -> nn.Module:
@@ -153,7 +160,8 @@ def _from_torchvision(name: str, *, place: str) -> nn.Module:
             place=place,
             help=f"{_nearest(name, known)}{listing} lists them",
         )
-    return _built(lambda: models.get_model(name, weights=None), place=place)
+    with _unwarned():
+        return _built(lambda: models.get_model(name, weights=None), place=place)
 
 
 def _from_module(name: str, *, place: str) -> nn.Module:
@@ -233,6 +241,14 @@ def _require_no_arguments(builder: Callable[..., object], *, place: str) -> None
             place=place,
             help="name a function that takes none",
         ) from None
+
+
+@contextlib.contextmanager
+def _unwarned() -> Iterator[None]:
+    """Without what a library says to those who call it, which is us."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
 
 
 @contextlib.contextmanager

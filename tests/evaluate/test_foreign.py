@@ -99,6 +99,20 @@ def test_the_resolution_is_what_timm_states() -> None:
     assert asked.resolution == (96, 128)
 
 
+def test_a_network_of_fixed_size_is_built_for_the_resolution_asked_for() -> None:
+    pytest.importorskip("timm")
+    found = measured("timm:deit_tiny_patch16_224", resolution=(160, 96))
+    assert found.counted is not None
+    tokens = 10 * 6 + 1
+    assert found.params == 5_717_416 - (197 - tokens) * 192
+    assert found.counted.by_operator["scaled_dot_product_attention"] == 12 * 2 * tokens**2 * 192
+
+
+def test_what_a_library_says_to_its_callers_is_not_said_to_the_user() -> None:
+    # It warns of a change of its weights, and here warnings are errors.
+    assert open_foreign("torchvision:googlenet").resolution == (224, 224)
+
+
 def test_a_module_is_found_in_the_current_folder(module: str) -> None:
     path = list(sys.path)
     found = measured(f"{module}:build")
