@@ -11,7 +11,6 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
@@ -20,30 +19,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from archbench.errors import ArchbenchError, MissingError, UsageError, unknown_name
-from archbench.measure.rounds import NETWORK_FAULTS, fault_text
-from archbench.models import deploy
+from archbench.errors import MissingError, UsageError, unknown_name
+from archbench.measure.rounds import fault_text
 from archbench.models.part import Grid
 
 SOURCES = ("module", "timm", "torchvision")
 INSTALL = {"timm": "pip install 'archbench[timm]'", "torchvision": "pip install torchvision"}
 RESOLUTION = 224
 _EXAMPLE = "write it like module:my_package.my_model:build"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Deployed:
-    """The form of a foreign network that is timed.
-
-    Attributes:
-        network: In evaluation, without gradients.
-        form: ``deployed``, where something was folded in it, or ``as built``.
-        reason: Why it is as built.
-    """
-
-    network: nn.Module
-    form: str
-    reason: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,26 +49,6 @@ class Foreign:
         """One image of noise, always the same."""
         generator = torch.Generator().manual_seed(0)
         return torch.randn(1, 3, *self.resolution, generator=generator)
-
-    @cached_property
-    def deployed(self) -> Deployed:
-        """What ``archbench.deploy`` makes of it, where that computes the same."""
-        self.network.eval()
-        try:
-            with torch.inference_mode():
-                output = self.network(self.example())
-            if not isinstance(output, Tensor):
-                return Deployed(
-                    network=self.network, form="as built", reason="its output is no single tensor"
-                )
-            network = deploy(self.network, self.example())
-        except (ArchbenchError, *NETWORK_FAULTS) as error:
-            return Deployed(network=self.network, form="as built", reason=fault_text(error))
-        if _kinds(network) == _kinds(self.network):
-            return Deployed(
-                network=self.network, form="as built", reason="nothing in it was folded"
-            )
-        return Deployed(network=network, form="deployed")
 
 
 def is_foreign(text: str) -> bool:
@@ -278,7 +241,3 @@ def _raised(error: Exception, *, place: str) -> UsageError:
 def _nearest(name: str, known: Sequence[str]) -> str:
     near = difflib.get_close_matches(name, known, n=5, cutoff=0.5)
     return f"did you mean {', '.join(near)}? " if near else ""
-
-
-def _kinds(network: nn.Module) -> list[type[nn.Module]]:
-    return [type(module) for module in network.modules()]

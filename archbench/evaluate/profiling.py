@@ -10,7 +10,7 @@ import torch
 
 from archbench.errors import UncountedOperatorError, UsageError
 from archbench.evaluate.foreign import Foreign, is_foreign, open_foreign
-from archbench.evaluate.target import Target, calibrated
+from archbench.evaluate.target import ForeignForm, Target, calibrated, foreign_form
 from archbench.measure.device import devices as machine_devices
 from archbench.measure.environment import capture_environment
 from archbench.measure.macs import OperatorCount, count_operators
@@ -91,6 +91,7 @@ class ForeignProfile:
         params: Its parameters, shared ones once.
         counted: fvcore's count of it; None where it could not be counted.
         uncounted: Why it could not be counted.
+        form: What was timed last; None where nothing was.
         latency: One measurement for each device and batch; none where none was asked for.
     """
 
@@ -98,6 +99,7 @@ class ForeignProfile:
     params: int
     counted: OperatorCount | None
     uncounted: str = ""
+    form: ForeignForm | None = None
     latency: tuple[Measurement, ...] = ()
 
 
@@ -266,15 +268,25 @@ def _timed(
     target: Target,
     on_progress: Progress | None,
 ) -> list[ModelProfile | ForeignProfile]:
-    by_index = {
-        str(index): model.spec if isinstance(model, ModelProfile) else model.foreign
-        for index, model in enumerate(profiles)
-    }
+    profiles = [_formed(model, target=target) for model in profiles]
+    by_index: dict[str, ArchSpec | ForeignForm] = {}
+    for index, model in enumerate(profiles):
+        timed = model.form if isinstance(model, ForeignProfile) else model.spec
+        assert timed is not None
+        by_index[str(index)] = timed
     measured = target.measure_together(by_index, on_progress=on_progress)
     return [
         replace(model, latency=(*model.latency, measured[str(index)]))
         for index, model in enumerate(profiles)
     ]
+
+
+def _formed(
+    model: ModelProfile | ForeignProfile, *, target: Target
+) -> ModelProfile | ForeignProfile:
+    if isinstance(model, ModelProfile):
+        return model
+    return replace(model, form=foreign_form(model.foreign, conditions=target.conditions))
 
 
 def _model_document(model: ModelProfile) -> dict[str, Any]:
@@ -315,7 +327,6 @@ def _model_document(model: ModelProfile) -> dict[str, Any]:
 def _foreign_document(model: ForeignProfile) -> dict[str, Any]:
     """With the same keys as a network of the grammar; None where it has no such thing."""
     foreign, counted = model.foreign, model.counted
-    form = foreign.deployed if model.latency else None
     return {
         "name": foreign.name,
         "origin": foreign.origin,
@@ -331,8 +342,8 @@ def _foreign_document(model: ForeignProfile) -> dict[str, Any]:
         "paper": None,
         "built": None,
         "stages": [],
-        "form": form.form if form else None,
-        "form_reason": form.reason if form else "",
+        "form": model.form.name if model.form else None,
+        "form_reason": model.form.reason if model.form else "",
         "latency": [_latency_document(latency) for latency in model.latency],
         "spec": None,
     }

@@ -9,12 +9,16 @@ from functools import lru_cache
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
+from archbench.errors import ArchbenchError
 from archbench.evaluate.foreign import Foreign
 from archbench.measure.calibration import Calibration, Progress, calibrate
 from archbench.measure.device import torch_threads
 from archbench.measure.latency import measure_latency
+from archbench.measure.rounds import NETWORK_FAULTS, fault_text
 from archbench.models import ArchSpec, build, deploy
+from archbench.models.part import Grid
 from archbench.records.environment import Environment
 from archbench.records.measurement import Conditions, Measurement
 
@@ -48,7 +52,7 @@ class Target:
 
     def measure_together(
         self,
-        specs: Mapping[str, ArchSpec | Foreign],
+        specs: Mapping[str, ArchSpec | ForeignForm],
         *,
         budget_s: float = BUDGET_S,
         on_progress: Progress | None = None,
@@ -70,7 +74,12 @@ class Target:
             height, width = resolution
             conditions = replace(self.conditions, resolution=(height, width))
             found |= measure_latency(
-                {name: deployed(spec, conditions) for name, spec in alike.items()},
+                {
+                    name: spec.network
+                    if isinstance(spec, ForeignForm)
+                    else deployed(spec, conditions)
+                    for name, spec in alike.items()
+                },
                 conditions=conditions,
                 environment=self.environment,
                 calibration=_calibration(json.dumps(self.constants, sort_keys=True)),
@@ -98,15 +107,61 @@ def calibrated(
     return Target(conditions=conditions, environment=environment, constants=constants)
 
 
-def deployed(spec: ArchSpec | Foreign, conditions: Conditions) -> torch.nn.Module:
+@dataclass(frozen=True, kw_only=True)
+class ForeignForm:
+    """The form of a foreign network that is timed.
+
+    Attributes:
+        network: In evaluation.
+        resolution: Height and width of its images.
+        name: ``deployed``, where ``archbench.deploy`` changed something in it, or ``as built``.
+        reason: Why it is as built.
+    """
+
+    network: nn.Module
+    resolution: Grid
+    name: str
+    reason: str = ""
+
+
+def foreign_form(foreign: Foreign, *, conditions: Conditions) -> ForeignForm:
+    """The deployed form of a foreign network, or the network as it is with the reason."""
+    network, reason = foreign.network.eval(), ""
+    try:
+        with torch.inference_mode():
+            output = network(foreign.example())
+        if isinstance(output, Tensor):
+            network = _deployed(foreign.network, foreign.resolution, conditions)
+        else:
+            reason = "its output is no single tensor"
+    except (ArchbenchError, *NETWORK_FAULTS) as error:
+        reason = fault_text(error)
+    if not reason and not _is_changed(foreign.network, network):
+        reason = "nothing in it was folded"
+    return ForeignForm(
+        network=network,
+        resolution=foreign.resolution,
+        name="as built" if reason else "deployed",
+        reason=reason,
+    )
+
+
+def deployed(spec: ArchSpec, conditions: Conditions) -> nn.Module:
     """The form of a network that is timed, compared with the one that is trained."""
-    if isinstance(spec, Foreign):
-        with torch_threads(conditions.threads):
-            return spec.deployed.network
+    return _deployed(build(spec, seed=0), spec.resolution, conditions)
+
+
+def _deployed(network: nn.Module, resolution: Grid, conditions: Conditions) -> nn.Module:
     generator = torch.Generator().manual_seed(0)
-    example = torch.randn(conditions.batch, 3, *spec.resolution, generator=generator)
+    example = torch.randn(conditions.batch, 3, *resolution, generator=generator)
     with torch_threads(conditions.threads):
-        return deploy(build(spec, seed=0), example)
+        return deploy(network, example)
+
+
+def _is_changed(before: nn.Module, after: nn.Module) -> bool:
+    """Whether other layers compute; what is merely wrapped is the same."""
+    layers = [type(module) for module in before.modules()]
+    return [type(module) for module in after.modules()][-len(layers) :] != layers
 
 
 def warm_up(threads: int) -> None:
