@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from archbench.evaluate import profile, train_network
+    from archbench.evaluate import fetch_weights, profile, train_network
     from archbench.models import (
         ArchSpec,
         ablation_names,
@@ -38,6 +38,7 @@ __all__ = [
     "convert_weights",
     "count",
     "deploy",
+    "fetch_weights",
     "load_weights",
     "open_study",
     "profile",
@@ -57,6 +58,7 @@ _HOMES = {
     "convert_weights": "archbench.models",
     "count": "archbench.models",
     "deploy": "archbench.models",
+    "fetch_weights": "archbench.evaluate",
     "load_weights": "archbench.models",
     "open_study": "archbench.records.study",
     "profile": "archbench.evaluate",

@@ -126,8 +126,12 @@ def _totals(model: Mapping[str, Any]) -> str:
         f"MACs         {macs:>{width},}  multiply-adds; papers print these as FLOPs;\n"
         f"{'':13}{'':{width}}  a multiply-add counted as two would be {number.short(2 * macs)}\n"
         f"activations  {activations:>{width},}  outputs of convolutions, linears and attention"
-        f"{_paper(model['paper'])}{_built(model['built'])}"
+        f"{_paper(model['paper'])}{_built(model['built'])}{_weights(model['weights'])}"
     )
+
+
+def _weights(path: str | None) -> str:
+    return f"\n{'weights':{_INDENT}}{path}" if path else ""
 
 
 def _paper(paper: Mapping[str, Any] | None) -> str:

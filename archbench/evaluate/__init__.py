@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from archbench.evaluate.longer import train_network, trial_spec
+    from archbench.evaluate.pretrained import fetch_weights
     from archbench.evaluate.pricing import Price, price
     from archbench.evaluate.profiling import ModelProfile, Profile, StageProfile, profile
     from archbench.evaluate.proxy import (
@@ -43,6 +44,7 @@ __all__ = [
     "capture_environment",
     "count",
     "describe",
+    "fetch_weights",
     "open_data",
     "open_teacher",
     "price",
@@ -70,6 +72,7 @@ _HOMES = {
     "capture_environment": "archbench.measure.environment",
     "count": "archbench.models",
     "describe": "archbench.evaluate.proxy",
+    "fetch_weights": "archbench.evaluate.pretrained",
     "open_data": "archbench.evaluate.proxy",
     "open_teacher": "archbench.evaluate.proxy",
     "price": "archbench.evaluate.pricing",

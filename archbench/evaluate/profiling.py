@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from archbench.errors import UncountedOperatorError, UsageError
 from archbench.evaluate.foreign import Foreign, is_foreign, open_foreign
+from archbench.evaluate.pretrained import fetch_all
 from archbench.evaluate.target import ForeignForm, Target, calibrated, foreign_form
 from archbench.measure.device import devices as machine_devices
 from archbench.measure.environment import capture_environment
@@ -62,6 +64,7 @@ class ModelProfile:
         paper: What its paper prints, where it is as published.
         built: fvcore's count of the built network, where that was asked for.
         latency: One measurement for each device and batch; none where none was asked for.
+        weights: The published weights that it was timed with, a file; None for fresh ones.
     """
 
     spec: ArchSpec
@@ -70,6 +73,7 @@ class ModelProfile:
     paper: Paper | None = None
     built: OperatorCount | None = None
     latency: tuple[Measurement, ...] = ()
+    weights: Path | None = None
 
     @property
     def agrees(self) -> bool | None:
@@ -141,6 +145,7 @@ def profile(
     backend: str = "eager",
     latency: bool = True,
     check: bool = False,
+    pretrained: bool = False,
     on_progress: Progress | None = None,
 ) -> Profile:
     """Parameters, MACs and activations of networks, and how long their deployed form takes.
@@ -159,17 +164,22 @@ def profile(
         backend: What runs the network, an entry of ``archbench/measure/backends``.
         latency: Whether to measure it at all.
         check: Whether to build each network and count it with fvcore, too: a forward pass each.
+        pretrained: Whether to take published weights; fetched, where they are not kept yet.
         on_progress: Told what is being done, how much of it, and of how much.
 
     Raises:
-        UsageError: A name is unknown, or there is nothing to profile.
+        UsageError: A name is unknown, there is nothing to profile, or no weights are published.
+        MissingError: The weights could not be fetched.
         SpecError: A network is illegal, also at the resolution asked for.
         ArchbenchError: See ``archbench.measure.latency.measure_latency``.
     """
     opened = [_opened(written, resolution) for written in _several(models)]
+    weights = fetch_all(opened if pretrained else (), on_progress=on_progress)
     environment = capture_environment()
     profiles = [
-        _foreign_counted(entry) if isinstance(entry, Foreign) else _counted(entry, check=check)
+        _foreign_counted(entry)
+        if isinstance(entry, Foreign)
+        else replace(_counted(entry, check=check), weights=weights.get(entry))
         for entry in opened
     ]
     if latency:
@@ -274,7 +284,8 @@ def _timed(
         timed = model.form if isinstance(model, ForeignProfile) else model.spec
         assert timed is not None
         by_index[str(index)] = timed
-    measured = target.measure_together(by_index, on_progress=on_progress)
+    weights = {str(i): m.weights for i, m in enumerate(profiles) if isinstance(m, ModelProfile)}
+    measured = target.measure_together(by_index, weights=weights, on_progress=on_progress)
     return [
         replace(model, latency=(*model.latency, measured[str(index)]))
         for index, model in enumerate(profiles)
@@ -301,6 +312,7 @@ def _model_document(model: ModelProfile) -> dict[str, Any]:
         "activations": model.count.activations,
         "work": _work_document(model.count.total),
         "paper": asdict(model.paper) if model.paper else None,
+        "weights": str(model.weights) if model.weights else None,
         "built": _built_document(model),
         "stages": [
             {
@@ -340,6 +352,7 @@ def _foreign_document(model: ForeignProfile) -> dict[str, Any]:
         "operators": dict(counted.by_operator) if counted else None,
         "work": None,
         "paper": None,
+        "weights": None,
         "built": None,
         "stages": [],
         "form": model.form.name if model.form else None,

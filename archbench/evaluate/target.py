@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from archbench.measure.calibration import Calibration, Progress, calibrate
 from archbench.measure.device import torch_threads
 from archbench.measure.latency import measure_latency
 from archbench.measure.rounds import NETWORK_FAULTS, fault_text
-from archbench.models import ArchSpec, build, deploy
+from archbench.models import ArchSpec, build, deploy, load_weights
 from archbench.models.part import Grid
 from archbench.records.environment import Environment
 from archbench.records.measurement import Conditions, Measurement
@@ -54,6 +55,7 @@ class Target:
         self,
         specs: Mapping[str, ArchSpec | ForeignForm],
         *,
+        weights: Mapping[str, Path | None] | None = None,
         budget_s: float = BUDGET_S,
         on_progress: Progress | None = None,
     ) -> dict[str, Measurement]:
@@ -61,6 +63,7 @@ class Target:
 
         Args:
             specs: What is timed, by any names.
+            weights: Files of the weights that some are timed with; fresh ones by default.
             budget_s: Seconds for each, where the machine does not settle before.
             on_progress: Told what is being done, how much of it, and of how much.
 
@@ -68,6 +71,7 @@ class Target:
             SpecError: One is illegal.
             ArchbenchError: See ``archbench.measure.latency.measure_latency``.
         """
+        files = weights or {}
         found: dict[str, Measurement] = {}
         for resolution in sorted({tuple(spec.resolution) for spec in specs.values()}):
             alike = {n: spec for n, spec in specs.items() if tuple(spec.resolution) == resolution}
@@ -77,7 +81,7 @@ class Target:
                 {
                     name: spec.network
                     if isinstance(spec, ForeignForm)
-                    else deployed(spec, conditions)
+                    else deployed(spec, conditions, weights=files.get(name))
                     for name, spec in alike.items()
                 },
                 conditions=conditions,
@@ -146,9 +150,22 @@ def foreign_form(foreign: Foreign, *, conditions: Conditions) -> ForeignForm:
     )
 
 
-def deployed(spec: ArchSpec, conditions: Conditions) -> nn.Module:
-    """The form of a network that is timed, compared with the one that is trained."""
-    return _deployed(build(spec, seed=0), spec.resolution, conditions)
+def deployed(spec: ArchSpec, conditions: Conditions, *, weights: Path | None = None) -> nn.Module:
+    """The form of a network that is timed, compared with the one that is trained.
+
+    Args:
+        spec: The network.
+        conditions: Batch and threads that it is made for.
+        weights: A file of its weights, interpolated where they are of another resolution; fresh
+            ones by default.
+
+    Raises:
+        WeightsError: The weights do not fit.
+    """
+    network = build(spec, seed=0)
+    if weights is not None:
+        load_weights(network, weights, interpolate=True)
+    return _deployed(network, spec.resolution, conditions)
 
 
 def _deployed(network: nn.Module, resolution: Grid, conditions: Conditions) -> nn.Module:

@@ -110,7 +110,8 @@ def write_tensors(
     Args:
         path: The folder must be there.
         tensors: Copied to the CPU as they are now.
-        metadata: Text beside them.
+        metadata: Text beside them. Where there is a ``spec``, the ``sha256`` of it and of the
+            tensors joins it, as whoever loads the weights into a network checks it.
         previous: Where a file that stands at ``path`` is moved to; None overwrites it.
 
     Raises:
@@ -118,7 +119,10 @@ def write_tensors(
     """
     from safetensors.torch import save
 
-    data = save({name: _plain(tensor) for name, tensor in tensors.items()}, dict(metadata))
+    texts = dict(metadata)
+    if "spec" in texts:
+        texts["sha256"] = content_sha256(tensors, texts["spec"])
+    data = save({name: _plain(tensor) for name, tensor in tensors.items()}, texts)
     partial = path.with_name(f".{path.name}.partial")
     try:
         with open(partial, "wb") as file:

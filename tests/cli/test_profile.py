@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import socket
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from archbench.cli.profile_text import comparison_text, latency_table, profile_text
+from archbench.models import build, save_weights
 from archbench.models.catalogue import published
 from tests.cli.conftest import Run
 
@@ -280,3 +283,39 @@ def test_one_device_for_all_networks_stands_over_their_latencies() -> None:
         "torchvision:efficientnet_b0      1  4.21 (4.18–4.30)         237  stable\n"
         "b                                1  4.21 (4.18–4.30)         237  stable"
     )
+
+
+def test_published_weights_are_taken_from_where_they_are_kept(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ARCHBENCH_CACHE", str(tmp_path))
+    (tmp_path / "weights").mkdir()
+    path = tmp_path / "weights" / "levit_128s.safetensors"
+    save_weights(build("levit_128s", seed=0), path)
+    code, out, _ = run("profile", "levit_128s", "--no-latency", "--pretrained")
+    assert code == 0
+    assert f"\nweights      {path}\n" in out
+    assert model(run, "levit_128s", "--pretrained", "--resolution", "256")["weights"] == str(path)
+    assert model(run, "levit_128s")["weights"] is None
+
+
+@pytest.mark.parametrize("arguments", [("levit_128s", "--set", "stages[0].depth=1"), ("cvt_w24",)])
+def test_what_was_not_published_has_no_published_weights(
+    arguments: tuple[str, ...], run: Run
+) -> None:
+    code, out, err = run("profile", *arguments, "--no-latency", "--pretrained")
+    assert (code, out) == (2, "")
+    assert "published weights" in err
+
+
+def test_published_weights_without_a_network_are_refused_within_five_seconds(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ARCHBENCH_CACHE", str(tmp_path))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("ARCHBENCH_HUB", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        began = time.monotonic()
+        code, out, err = run("profile", "levit_128s", "--pretrained")
+        assert time.monotonic() - began < 5
+    assert (code, out) == (3, "")
+    assert "the weights could not be fetched: no answer within 3 s" in err

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from safetensors import safe_open
 
-from archbench.errors import UsageError
+from archbench.errors import UsageError, WeightsError
 from archbench.evaluate import train_network
 from archbench.evaluate.longer import DOCUMENT
+from archbench.models import build, load_weights
 from archbench.records.trial import CurvePoint
 from archbench.train.weights import Weights
 from tests.evaluate.toy import SPEC
@@ -41,6 +42,18 @@ def test_weights_hold_the_spec(data: str, tmp_path: Path) -> None:
     assert spec["num_classes"] == 3
     assert spec["stages"][0]["dim"] == 16
     assert len(metadata["digest"]) == 16
+
+
+def test_weights_load_and_are_checked(data: str, tmp_path: Path) -> None:
+    weights = _train(data, tmp_path, epochs=1)
+    with safe_open(weights.best, framework="pt") as file:
+        spec = json.loads(file.metadata()["spec"])
+    loaded = load_weights(build(spec), weights.best)
+    assert (loaded.layout, loaded.verified) == ("archbench", True)
+    whole = weights.best.read_bytes()
+    weights.best.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(WeightsError, match="damaged or changed"):
+        load_weights(build(spec), weights.best)
 
 
 def test_a_folder_with_another_training_is_refused(data: str, tmp_path: Path) -> None:

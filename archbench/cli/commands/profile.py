@@ -45,6 +45,11 @@ class CountsDifferError(ArchbenchError):
     help="Where to time; all are those of this machine.",
 )
 @click.option("--no-latency", is_flag=True, help="Count only.")
+@click.option(
+    "--pretrained",
+    is_flag=True,
+    help="Take the published weights, fetched from the model hub where they are not kept yet.",
+)
 @click.option("--check", is_flag=True, help="Count the built network with fvcore, too.")
 @results_option
 @json_option
@@ -56,6 +61,7 @@ def command(
     threads: int,
     device: str,
     no_latency: bool,
+    pretrained: bool,
     check: bool,
     results: Path,
     as_json: bool,
@@ -86,6 +92,7 @@ def command(
             devices=None if device == "all" else (device,),
             latency=not no_latency,
             check=check,
+            pretrained=pretrained,
             on_progress=told,
         )
     document = found.document()

@@ -130,11 +130,10 @@ def show(file: Path, as_json: bool) -> None:
 def fetch(name: str, out: Path | None, as_json: bool) -> None:
     """The published weights of NAME from the model hub, as a file of ours."""
     from archbench.cli.meter import meter
-    from archbench.data.cache import cache_folder
-    from archbench.models import fetch_weights
+    from archbench.evaluate import fetch_weights
 
     with meter(quiet=as_json) as told:
-        found = fetch_weights(name, folder=out or cache_folder() / "weights", on_progress=told)
+        found = fetch_weights(name, folder=out, on_progress=told)
     if as_json:
         console.document(
             {"schema": SCHEMA, "network": name, "file": str(found.path), "url": found.url or None}
@@ -191,7 +190,8 @@ def _description_text(found: dict[str, Any]) -> str:
     ]
     if source:
         came = source.get("url") or source.get("file") or ""
-        lines.append(f"source   {came} ({source.get('layout')}), sha256 {source.get('sha256')}")
+        lines.append(f"source   {came} ({source.get('layout')})")
+        lines.append(f"         sha256 {source.get('sha256')}")
     rows = [
         (name, "x".join(map(str, entry["shape"])), entry["type"])
         for name, entry in list(tensors.items())[:_SHOWN]
