@@ -52,6 +52,7 @@ class Layout(Protocol):
         MARKS: Regular expressions; a file in which each matches some name is of this layout.
         EMBEDS: Kinds that the first stage may have, and those of later stages; None for any.
         BLOCKS: Kinds of blocks; None for any.
+        FIELDS: What some fields of a block may be, where others would have other layers.
         LEAVES: What our ``conv``, ``linear`` and ``norm`` within a module are called.
         WRAPPER: Under which key its own code looks for the weights in a .pth file, or empty.
         KEEPS_OFFSETS: Whether its own code stores the number of each offset beside the bias.
@@ -62,6 +63,7 @@ class Layout(Protocol):
     MARKS: tuple[str, ...]
     EMBEDS: tuple[tuple[str, ...], tuple[str, ...]] | None
     BLOCKS: tuple[str, ...] | None
+    FIELDS: Mapping[str, tuple[object, ...]]
     LEAVES: Mapping[str, str]
     WRAPPER: str
     KEEPS_OFFSETS: bool
@@ -211,7 +213,9 @@ def listed(names: Sequence[str], *, most: int = 5) -> str:
 
 
 def _shown(name: str) -> str:
-    return name if len(name) <= 120 else f"{name[:117]}..."
+    """A name from a file, which may be anything, on one line."""
+    plain = name if name.isprintable() else ascii(name)
+    return plain if len(plain) <= 120 else f"{plain[:117]}..."
 
 
 def _misfit(held: Layout, spec: ResolvedSpec) -> str | None:
@@ -225,6 +229,9 @@ def _misfit(held: Layout, spec: ResolvedSpec) -> str | None:
         for block in stage.blocks:
             if held.BLOCKS is not None and block.kind not in held.BLOCKS:
                 return f"stages[{number}].block is {block.kind}, not {' or '.join(held.BLOCKS)}"
+            for field, allowed in held.FIELDS.items():
+                if (value := getattr(block, field)) not in allowed:
+                    return f"stages[{number}].block.{field} is {value}, not {allowed[0]}"
     return None
 
 

@@ -12,6 +12,7 @@ DIALECTS = ("archbench",)
 MARKS = (r"^stages\.\d+\.(embed|blocks|position|class_token)\b", r"^head\.classifiers\.0\.")
 EMBEDS = None
 BLOCKS = None
+FIELDS: dict[str, tuple[object, ...]] = {}
 LEAVES: dict[str, str] = {}
 WRAPPER = ""
 KEEPS_OFFSETS = False

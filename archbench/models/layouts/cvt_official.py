@@ -15,6 +15,7 @@ DIALECTS = ("official",)
 MARKS = (r"^stage0\.patch_embed\.proj\.weight$", r"^head\.weight$")
 EMBEDS = (("conv",), ("conv",))
 BLOCKS = ("cvt",)
+FIELDS: dict[str, tuple[object, ...]] = {"shared_kv": (False, None)}
 LEAVES = {"norm": "bn"}
 WRAPPER = ""
 KEEPS_OFFSETS = False

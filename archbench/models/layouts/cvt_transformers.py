@@ -12,6 +12,7 @@ DIALECTS = ("transformers",)
 MARKS = (r"^cvt\.encoder\.stages\.0\.embedding\.convolution_embeddings\.", r"^classifier\.weight$")
 EMBEDS = (("conv",), ("conv",))
 BLOCKS = ("cvt",)
+FIELDS: dict[str, tuple[object, ...]] = {"shared_kv": (False, None)}
 LEAVES = {"conv": "convolution", "norm": "normalization"}
 WRAPPER = ""
 KEEPS_OFFSETS = False

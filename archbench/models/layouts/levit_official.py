@@ -17,6 +17,7 @@ DIALECTS = ("official",)
 MARKS = (r"^patch_embed\.0\.c\.weight$", r"^blocks\.0\.m\.qkv\.c\.")
 EMBEDS = (("conv_stem",), ("shrink_attention",))
 BLOCKS = ("levit",)
+FIELDS: dict[str, tuple[object, ...]] = {"norm": ("batch",)}
 LEAVES = {"conv": "c", "linear": "c", "norm": "bn"}
 WRAPPER = "model"
 KEEPS_OFFSETS = True

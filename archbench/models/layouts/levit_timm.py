@@ -12,6 +12,7 @@ DIALECTS = ("timm",)
 MARKS = (r"^stem\.conv1\.linear\.weight$", r"^stages\.\d+\.blocks\.\d+\.attn\.qkv\.linear\.")
 EMBEDS = (("conv_stem",), ("shrink_attention",))
 BLOCKS = ("levit",)
+FIELDS: dict[str, tuple[object, ...]] = {"norm": ("batch",)}
 LEAVES = {"conv": "linear", "norm": "bn"}
 WRAPPER = ""
 KEEPS_OFFSETS = False

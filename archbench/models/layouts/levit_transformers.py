@@ -19,6 +19,7 @@ MARKS = (
 )
 EMBEDS = (("conv_stem",), ("shrink_attention",))
 BLOCKS = ("levit",)
+FIELDS: dict[str, tuple[object, ...]] = {"norm": ("batch",)}
 LEAVES = {"conv": "convolution", "norm": "batch_norm"}
 WRAPPER = ""
 KEEPS_OFFSETS = False

@@ -12,6 +12,7 @@ DIALECTS = ("torchvision", "timm")
 MARKS = (r"^conv1\.weight$", r"^layer1\.0\.conv3\.weight$", r"^fc\.weight$")
 EMBEDS = (("resnet_stem",), ("bottleneck",))
 BLOCKS = ("bottleneck",)
+FIELDS: dict[str, tuple[object, ...]] = {}
 LEAVES: dict[str, str] = {}
 WRAPPER = ""
 KEEPS_OFFSETS = False

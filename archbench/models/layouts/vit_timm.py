@@ -15,6 +15,7 @@ DIALECTS = ("official", "timm")
 MARKS = (r"^patch_embed\.proj\.weight$", r"^blocks\.0\.attn\.qkv\.weight$", r"^pos_embed$")
 EMBEDS = (("conv",), ())
 BLOCKS = ("vit",)
+FIELDS: dict[str, tuple[object, ...]] = {}
 LEAVES: dict[str, str] = {}
 WRAPPER = "model"
 KEEPS_OFFSETS = False

@@ -15,6 +15,7 @@ DIALECTS = ("transformers",)
 MARKS = (r"^(vit|deit)\.embeddings\.", r"^(vit|deit)\.encoder\.layer\.0\.attention\.attention\.")
 EMBEDS = (("conv",), ())
 BLOCKS = ("vit",)
+FIELDS: dict[str, tuple[object, ...]] = {}
 LEAVES: dict[str, str] = {}
 WRAPPER = ""
 KEEPS_OFFSETS = False

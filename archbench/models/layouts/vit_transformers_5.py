@@ -15,6 +15,7 @@ DIALECTS = ("transformers_5",)
 MARKS = (r"^(vit|deit)\.embeddings\.", r"^(vit|deit)\.layers\.0\.attention\.q_proj\.")
 EMBEDS = (("conv",), ())
 BLOCKS = ("vit",)
+FIELDS: dict[str, tuple[object, ...]] = {}
 LEAVES: dict[str, str] = {}
 WRAPPER = ""
 KEEPS_OFFSETS = False
