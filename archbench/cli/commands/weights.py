@@ -128,7 +128,7 @@ def show(file: Path, as_json: bool) -> None:
 )
 @json_option
 def fetch(name: str, out: Path | None, as_json: bool) -> None:
-    """The published weights of NAME from the model hub, as a file of ours."""
+    """Get the published weights of NAME from the hub."""
     from archbench.cli.meter import meter
     from archbench.evaluate import fetch_weights
 
