@@ -2,7 +2,7 @@
 
 from archbench.models.catalogue import ablation_names, paper, published_names
 from archbench.models.conversion import Converted, convert_weights, describe_weights
-from archbench.models.deployment import deploy, deployment_error
+from archbench.models.deployment import deploy, deployment_error, fold
 from archbench.models.hub import Fetched, fetch_weights
 from archbench.models.network import Network, Written, as_spec, build, count
 from archbench.models.resolved import ResolvedSpec
@@ -29,6 +29,7 @@ __all__ = [
     "deployment_error",
     "describe_weights",
     "fetch_weights",
+    "fold",
     "load_weights",
     "paper",
     "part_fields",

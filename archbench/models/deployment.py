@@ -1,15 +1,28 @@
-"""The form of a network that ships: norms folded, biases gathered, the same function."""
+"""The form of a network that ships: norms folded, biases gathered, layers packed; same function.
+
+``fold`` changes the network by algebra alone, so it runs wherever PyTorch does and can be
+exported. ``deploy`` then lets every layer run in each form that this machine has, inside the
+network and on the example, and keeps the fastest.
+"""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from archbench.errors import ArchbenchError
+from archbench.models.flow import Flow, observe, put
+from archbench.models.layer import ATTENTION_KERNELS, Attend, QuickGELU, fold_norm
+from archbench.models.memory import keep_memory as tell_to_keep_memory
+from archbench.models.packing import PackedConv, PackedLinear, can_fuse, can_pack
+from archbench.models.trial import Candidates, clock_of, race
 
 TOLERANCE = 1e-4
+BUDGET_S = 3.0
 
 
 class InexactError(ArchbenchError):
@@ -18,43 +31,236 @@ class InexactError(ArchbenchError):
     exit_code = 70
 
 
-def deploy(network: nn.Module, example: Tensor | None = None) -> nn.Module:
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """Which form of a layer runs.
+
+    Attributes:
+        place: The layer's path in the network.
+        chosen: The fastest form.
+        seconds: What each form took inside the network: the lower quartile of its runs.
+    """
+
+    place: str
+    chosen: str
+    seconds: dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deployment:
+    """What was done to deploy a network.
+
+    Attributes:
+        choices: Layer by layer, where there was one.
+        error: Largest difference from the network's output in evaluation, over the largest
+            output; None without an example.
+        keeps_memory: Whether the process keeps the memory of freed tensors.
+    """
+
+    choices: tuple[Choice, ...] = ()
+    error: float | None = None
+    keeps_memory: bool = False
+
+    def summary(self) -> dict[str, int]:
+        """How many layers run in each form."""
+        chosen = [choice.chosen for choice in self.choices]
+        return {form: chosen.count(form) for form in sorted(set(chosen))}
+
+
+class Deployed(nn.Module):
+    """A network that ships, and how it was made.
+
+    It is fast on tensors of the example's shape; others are computed as well.
+    """
+
+    def __init__(self, network: nn.Module, *, deployment: Deployment) -> None:
+        super().__init__()
+        self.network = network
+        self.deployment = deployment
+
+    def forward(self, images: Tensor) -> Tensor:
+        output: Tensor = self.network(images)
+        return output
+
+
+def fold(network: nn.Module) -> nn.Module:
     """A copy for evaluation: batch norms folded into their neighbours, attention biases gathered.
 
     Folding is done in float64. The network itself is left as it is, so that loading other weights
-    into it later cannot make the copy stale: deploy again.
+    into it later cannot make the copy stale: fold again.
 
     Args:
-        network: Any network; what has no deployed form stays as it is.
-        example: Images (B, 3, H, W) on which both forms are compared.
+        network: Any network; what has no folded form stays as it is.
+    """
+    return _folded(copy.deepcopy(network).eval()).requires_grad_(requires_grad=False)
+
+
+def deploy(
+    network: nn.Module,
+    example: Tensor,
+    *,
+    clock: Callable[[], float] | None = None,
+    budget_s: float = BUDGET_S,
+    keep_memory: bool = True,
+) -> Deployed:
+    """The fastest form of a network for evaluation on this machine.
+
+    Batch norms are folded, also where a module of another library runs a convolution and then its
+    norm; attention biases are gathered once. Then every linear layer, convolution and attention
+    runs in each form that PyTorch has for it here, and the fastest stays: plain, or packed for
+    oneDNN with the activation behind it; attention by products, fused or image by image.
+    Precision is never reduced. The network itself is left as it is: after loading other weights
+    into it, deploy again.
+
+    Args:
+        network: Any network that takes images and gives one tensor.
+        example: Images (B, 3, H, W) like those that will come, on their device and in their
+            precision.
+        clock: Seconds, for the trial of the forms; by default the CPU time of this thread, or
+            with several threads or on a GPU the time that passes.
+        budget_s: Seconds that the trial may take; at least two rounds are run.
+        keep_memory: Whether to tell the process to keep freed memory, see
+            ``archbench.models.memory``.
 
     Raises:
         InexactError: The forms differ by more than 1e-4 of the largest output.
     """
-    deployed = _deployed(copy.deepcopy(network).eval()).requires_grad_(requires_grad=False)
-    if example is not None and (error := deployment_error(network, deployed, example)) > TOLERANCE:
+    keeps = keep_memory and tell_to_keep_memory()
+    deployed = fold(network)
+    with torch.inference_mode():
+        expected = _evaluated(network, example)
+        deployed = _with_observed_norms_folded(deployed, example, expected)
+        flow = observe(deployed, example)
+        candidates = _offer(flow, example)
+        race(
+            deployed,
+            example,
+            candidates=list(candidates.values()),
+            clock=clock or clock_of(example),
+            budget_s=budget_s,
+        )
+        choices = tuple(_settle(flow, place, found) for place, found in candidates.items())
+        error = _error(expected, deployed(example))
+    if error > _tolerance(example.dtype):
         raise InexactError(
             f"the deployed form differs from the network by {error:.1e} of the largest output",
             help="report this network; it is a fault in the folding",
         )
-    return deployed
+    return Deployed(
+        deployed, deployment=Deployment(choices=choices, error=error, keeps_memory=keeps)
+    )
 
 
 def deployment_error(network: nn.Module, deployed: nn.Module, example: Tensor) -> float:
     """Largest difference of the outputs in evaluation, over the largest output."""
+    with torch.inference_mode():
+        return _error(_evaluated(network, example), deployed(example))
+
+
+def _folded(module: nn.Module) -> nn.Module:
+    for name, child in module.named_children():
+        setattr(module, name, _folded(child))
+    if isinstance(module, nn.Sequential):
+        _without_quick_gelu(module)
+    make = getattr(module, "deployed", None)
+    return make().eval() if callable(make) else module
+
+
+def _without_quick_gelu(layers: nn.Sequential) -> None:
+    """``x * sigmoid(a x)`` is ``silu(a x) / a``: the factors go into the linears around it."""
+    for i in range(1, len(layers) - 1):
+        before, between, behind = layers[i - 1], layers[i], layers[i + 1]
+        is_mlp = type(before) is type(behind) is nn.Linear
+        if not is_mlp or not isinstance(between, QuickGELU):
+            continue
+        with torch.no_grad():
+            for parameter in before.parameters():
+                parameter.mul_(QuickGELU.FACTOR)
+            behind.weight.div_(QuickGELU.FACTOR)  # type: ignore[operator]
+        layers[i] = nn.SiLU()
+
+
+def _with_observed_norms_folded(network: nn.Module, example: Tensor, expected: Tensor) -> nn.Module:
+    """Folds a batch norm that was seen to follow a convolution; not where that changes outputs."""
+    flow = observe(network, example)
+    pairs = [
+        (conv, norm)
+        for conv, norm in flow.pairs
+        if type(conv) is nn.Conv2d
+        and type(norm) is nn.BatchNorm2d
+        and norm.affine
+        and norm.track_running_stats
+    ]
+    if not pairs:
+        return network
+    folded = copy.deepcopy(network)
+    for conv, norm in pairs:
+        put(folded, flow.places[conv], fold_norm(conv, norm))
+        put(folded, flow.places[norm], nn.Identity())
+    is_same = _error(expected, folded(example)) <= _tolerance(example.dtype)
+    return folded if is_same else network
+
+
+def _offer(flow: Flow, example: Tensor) -> dict[str, Candidates]:
+    """Puts candidates in the place of every layer of which there are several forms."""
+    follower = dict(flow.pairs)
+    packs = can_pack(example)
+    found = {}
+    for module, size in flow.sizes.items():
+        forms: dict[str, nn.Module] = {}
+        if isinstance(module, Attend):
+            forms = {k: Attend(module.scale, kernel=k) for k in ATTENTION_KERNELS}
+            if size[0] == 1:  # one image is its batch
+                del forms["by_image" if not example.is_cpu else "products"]
+        elif packs and type(module) in (nn.Linear, nn.Conv2d):
+            behind = follower.get(module)
+            activation = behind if behind is not None and can_fuse(behind) else None
+            forms = _layer_forms(module, activation, size)
+            if forms and activation is not None:
+                put(flow.network, flow.places[activation], nn.Identity())
+        if forms:
+            place = flow.places[module]
+            found[place] = Candidates(forms)
+            put(flow.network, place, found[place])
+    return found
+
+
+def _layer_forms(
+    layer: nn.Module, activation: nn.Module | None, size: torch.Size
+) -> dict[str, nn.Module]:
+    plain = layer if activation is None else nn.Sequential(layer, activation)
+    if isinstance(layer, nn.Linear):
+        tokens = size[:-1].numel()
+        return {"plain": plain, "packed": PackedLinear(layer, activation=activation, tokens=tokens)}
+    assert isinstance(layer, nn.Conv2d)
+    if isinstance(layer.padding, str) or layer.padding_mode != "zeros":
+        return {}
+    return {"plain": plain, "packed": PackedConv(layer, activation=activation, size=size)}
+
+
+def _settle(flow: Flow, place: str, candidates: Candidates) -> Choice:
+    """Leaves the fastest form alone in its place."""
+    seconds = candidates.quartiles()
+    chosen = candidates.fastest()
+    put(flow.network, place, candidates.forms[chosen])
+    return Choice(place=place, chosen=chosen, seconds=seconds)
+
+
+def _evaluated(network: nn.Module, example: Tensor) -> Tensor:
     was_training = network.training
     network.eval()
     try:
-        with torch.inference_mode():
-            expected, got = network(example), deployed(example)
+        output: Tensor = network(example)
     finally:
         network.train(was_training)
+    return output
+
+
+def _error(expected: Tensor, got: Tensor) -> float:
     scale = expected.abs().max().clamp_min(torch.finfo(expected.dtype).tiny)
     return float((expected - got).abs().max() / scale)
 
 
-def _deployed(module: nn.Module) -> nn.Module:
-    for name, child in module.named_children():
-        setattr(module, name, _deployed(child))
-    make = getattr(module, "deployed", None)
-    return make().eval() if callable(make) else module
+def _tolerance(dtype: torch.dtype) -> float:
+    """1e-4 in fp32; as many steps of rounding in another precision."""
+    return TOLERANCE * torch.finfo(dtype).eps / torch.finfo(torch.float32).eps

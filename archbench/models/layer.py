@@ -7,6 +7,7 @@ the same memory.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import torch
@@ -19,8 +20,10 @@ from archbench.models.part import Grid
 class QuickGELU(nn.Module):
     """``x * sigmoid(1.702 x)``, the activation of the CvT code."""
 
+    FACTOR = 1.702
+
     def forward(self, x: Tensor) -> Tensor:
-        return x * torch.sigmoid(1.702 * x)
+        return x * torch.sigmoid(self.FACTOR * x)
 
 
 _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
@@ -81,21 +84,7 @@ class ConvNorm(nn.Module):
 
     def deployed(self) -> nn.Conv2d:
         """One convolution that computes the same in evaluation."""
-        conv = self.conv
-        folded = nn.Conv2d(
-            conv.in_channels,
-            conv.out_channels,
-            conv.kernel_size,  # type: ignore[arg-type]
-            conv.stride,  # type: ignore[arg-type]
-            conv.padding,  # type: ignore[arg-type]
-            groups=conv.groups,
-        ).to(conv.weight)
-        scale, shift = norm_affine(self.norm)
-        if conv.bias is not None:
-            shift = shift + conv.bias.double() * scale
-        _set(folded.weight, conv.weight.double() * scale[:, None, None, None])
-        _set(folded.bias, shift)
-        return folded
+        return fold_norm(self.conv, self.norm)
 
 
 class LinearNorm(nn.Module):
@@ -272,36 +261,70 @@ class Attend(nn.Module):
 
     Args:
         scale: Factor of the scores before bias and softmax.
-
-    Attributes:
-        fused: Whether PyTorch's fused operator is used, or plain products. Left None, it serves
-            evaluation with equal widths and without bias; with a bias or wider values it is
-            plain products, too, at a higher price, and its backward on a CPU costs half of a
-            step where heads are narrow.
+        kernel: How it is computed, one of ``ATTENTION_KERNELS``. Left None, PyTorch's fused
+            operator serves evaluation with equal widths and without bias; with a bias or wider
+            values it is plain products, too, at a higher price, and its backward on a CPU costs
+            half of a step where heads are narrow.
     """
 
-    def __init__(self, scale: float) -> None:
+    def __init__(self, scale: float, *, kernel: str | None = None) -> None:
         super().__init__()
         self.scale = scale
-        self.fused: bool | None = None
+        self.kernel = kernel
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
-        fused = self.fused
-        if fused is None:
+        kernel = self.kernel
+        if kernel is None:
             is_training_here = q.requires_grad and q.is_cpu
-            fused = bias is None and q.shape[-1] == v.shape[-1] and not is_training_here
-        if fused:
-            y = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=self.scale)
-        else:
-            scores = (q * self.scale) @ k.transpose(-2, -1)  # (B, h, T, S)
-            if bias is not None:
-                scores = scores + bias
-            y = scores.softmax(dim=-1) @ v  # (B, h, T, e)
-        return y.transpose(1, 2).flatten(2)
+            is_plain = bias is None and q.shape[-1] == v.shape[-1]
+            kernel = "fused" if is_plain and not is_training_here else "products"
+        return ATTENTION_KERNELS[kernel](q, k, v, bias, self.scale)
 
     def extra_repr(self) -> str:
-        """The scale, for printing a network."""
-        return f"scale={self.scale:.4g}"
+        """Scale and kernel, for printing a network."""
+        return f"scale={self.scale:.4g}, kernel={self.kernel}"
+
+
+def _fused(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, scale: float) -> Tensor:
+    y = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=scale)
+    return y.transpose(1, 2).flatten(2)
+
+
+def _products(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, scale: float) -> Tensor:
+    scores = (q * scale) @ k.transpose(-2, -1)  # (B, h, T, S)
+    if bias is not None:
+        scores = scores + bias
+    return (scores.softmax(dim=-1) @ v).transpose(1, 2).flatten(2)
+
+
+def _by_image(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, scale: float) -> Tensor:
+    """One image after the other, in place: the scores of one stay in the cache. No gradients."""
+    y = q.new_empty(q.shape[0], q.shape[2], q.shape[1], v.shape[-1])  # (B, T, h, e)
+    transposed = k.transpose(-2, -1)
+    for image in range(q.shape[0]):
+        if bias is None:
+            scores = torch.bmm(q[image], transposed[image]).mul_(scale)  # (h, T, S)
+        else:
+            scores = torch.baddbmm(bias, q[image], transposed[image], alpha=scale)
+        torch.softmax(scores, dim=-1, out=scores)
+        y[image].copy_(torch.bmm(scores, v[image]).transpose(0, 1))
+    return y.flatten(2)
+
+
+ATTENTION_KERNELS = {"products": _products, "fused": _fused, "by_image": _by_image}
+"""``products`` multiplies explicitly, ``fused`` leaves it to PyTorch; ``by_image`` is for
+evaluation only."""
+
+
+def fold_norm(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
+    """One convolution that computes the same as a convolution and its norm in evaluation."""
+    folded = copy.deepcopy(conv)
+    scale, shift = norm_affine(norm)
+    if conv.bias is not None:
+        shift = shift + scale * conv.bias.double()
+    folded.bias = nn.Parameter(shift.to(conv.weight.dtype))
+    _set(folded.weight, conv.weight.double() * scale[:, None, None, None])
+    return folded
 
 
 def norm_affine(norm: nn.BatchNorm1d | nn.BatchNorm2d) -> tuple[Tensor, Tensor]:

@@ -15,6 +15,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from archbench.errors import ArchbenchError, UsageError, WeightsError
+from archbench.models.deployment import Deployed
 from archbench.models.layout import Form
 from archbench.models.network import Network, Written, as_spec
 from archbench.models.resize import resized_bias, resized_position
@@ -81,6 +82,7 @@ def load_weights(
             left over or of another shape.
         UsageError: The network is none of ours, or is deployed already.
     """
+    _refuse_deployed(network)
     if not isinstance(network, Network):
         raise UsageError(f"weights go into a network of archbench.build, not {type(network)!r}")
     spec, own = network.spec, network.state_dict()
@@ -116,6 +118,7 @@ def save_weights(
         UsageError: The spec is not known, its tensors are others, or the name ends otherwise.
         StorageError: The file cannot be written; what was there before still is.
     """
+    _refuse_deployed(network)
     if spec is not None:
         known = as_spec(spec)
     elif isinstance(network, Network):
@@ -130,6 +133,14 @@ def save_weights(
             help="save the network itself, not its deployed form",
         )
     return save_tensors(Path(path), tensors, spec=known, source=source or {})
+
+
+def _refuse_deployed(network: nn.Module) -> None:
+    if isinstance(network, Deployed):
+        raise UsageError(
+            "a deployed form neither takes nor gives weights",
+            help="use the network itself, and archbench.deploy behind it",
+        )
 
 
 def read_into(

@@ -18,7 +18,7 @@ from archbench.errors import UsageError, WeightsError
 from archbench.models import ArchSpec, build, convert_weights, load_weights, save_weights
 from archbench.models.catalogue import published
 from archbench.models.conversion import describe_weights
-from archbench.models.deployment import deploy
+from archbench.models.deployment import deploy, fold
 from archbench.models.layout import LAYOUTS, Form, layout, table
 from archbench.models.network import as_spec
 from archbench.models.shell import shell
@@ -473,9 +473,14 @@ def test_a_deployed_form_takes_and_gives_no_weights(tmp_path: Path, tiny: ArchSp
     network = build(tiny, seed=0)
     save_weights(network, tmp_path / "a.safetensors")
     with pytest.raises(UsageError, match=r"before archbench\.deploy"):
-        load_weights(deploy(network), tmp_path / "a.safetensors")
+        load_weights(fold(network), tmp_path / "a.safetensors")
     with pytest.raises(UsageError, match="not its deployed form"):
-        save_weights(deploy(network), tmp_path / "b.safetensors")
+        save_weights(fold(network), tmp_path / "b.safetensors")
+    deployed = deploy(network, torch.zeros(1, 3, 32, 32), budget_s=0.0)
+    with pytest.raises(UsageError, match="neither takes nor gives weights"):
+        save_weights(deployed, tmp_path / "b.safetensors")
+    with pytest.raises(UsageError, match="neither takes nor gives weights"):
+        load_weights(deployed, tmp_path / "a.safetensors")
     with pytest.raises(UsageError, match=r"a network of archbench\.build"):
         load_weights(nn.Linear(1, 1), tmp_path / "a.safetensors")
 
@@ -489,11 +494,11 @@ def test_loading_reaches_a_network_in_evaluation_and_its_next_deployed_form(tmp_
     images = torch.randn(1, 3, 224, 224)
     with torch.no_grad():
         other(images)
-        deploy(other)(images)
+        fold(other)(images)
         save_weights(one, tmp_path / "a.safetensors")
         load_weights(other, tmp_path / "a.safetensors")
         assert torch.equal(other(images), one(images))
-        assert torch.equal(deploy(other)(images), deploy(one)(images))
+        assert torch.equal(fold(other)(images), fold(one)(images))
 
 
 def test_weights_of_a_training_can_be_loaded(tmp_path: Path, tiny: ArchSpec) -> None:

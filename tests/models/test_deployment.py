@@ -1,0 +1,257 @@
+"""The deployed form is the fastest of several that compute the same."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from archbench.errors import UsageError
+from archbench.models import build, deploy, deployment, deployment_error, fold
+from archbench.models.deployment import InexactError
+from archbench.models.flow import observe
+from archbench.models.layer import ATTENTION_KERNELS, Attend, CachedBias, QuickGELU
+from archbench.models.memory import keep_memory
+from archbench.models.packing import Packed, PackedConv, PackedLinear, can_fuse, can_pack
+from archbench.models.trial import Candidates, race
+from tests.models.foreign import randomise
+
+needs_packing = pytest.mark.skipif(not can_pack(torch.zeros(1)), reason="no oneDNN here")
+ACTIVATIONS = [nn.GELU(), nn.Hardswish(), nn.ReLU(), nn.SiLU(), None]
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)
+
+
+def favour(form: str) -> Callable[[Candidates], str]:
+    """A judge that takes one form wherever it is offered."""
+    return lambda candidates: form if form in candidates.names else candidates.names[0]
+
+
+@pytest.mark.parametrize("form", ["plain", "packed", "products", "fused", "by_image"])
+@pytest.mark.parametrize("name", ["levit_128s", "cvt_13"])
+def test_every_form_computes_the_same(
+    name: str, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = build(name, seed=0)
+    randomise(network)
+    images = torch.randn(2, 3, 224, 224) if name == "levit_128s" else torch.randn(2, 3, 64, 64)
+    monkeypatch.setattr(Candidates, "fastest", favour(form))
+    deployed = deploy(network, images, budget_s=0.0)
+    assert {choice.chosen for choice in deployed.deployment.choices} & {form, "plain", "products"}
+    assert deployment_error(network, deployed, images) <= 2e-6
+    assert deployed.deployment.error == pytest.approx(
+        deployment_error(network, deployed, images), abs=1e-6
+    )
+
+
+@needs_packing
+def test_packed_layers_take_other_sizes_than_the_example_s(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    network = build("cvt_13", seed=0)
+    monkeypatch.setattr(Candidates, "fastest", favour("packed"))
+    deployed = deploy(network, torch.randn(1, 3, 64, 64), budget_s=0.0)
+    assert any(isinstance(module, Packed) for module in deployed.modules())
+    assert deployment_error(network, deployed, torch.randn(3, 3, 96, 64)) <= 2e-6
+
+
+def test_the_network_itself_stays_as_it_is() -> None:
+    network = build("levit_128s", seed=0).train()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    deploy(network, torch.randn(1, 3, 224, 224), budget_s=0.0)
+    assert network.training
+    assert all(p.requires_grad for p in network.parameters())
+    after = network.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_weights_loaded_later_reach_the_network_and_not_its_deployed_form() -> None:
+    images = torch.randn(1, 3, 224, 224)
+    one, other = build("levit_128s", seed=0).eval(), build("levit_128s", seed=1).eval()
+    for network in (one, other):
+        randomise(network)
+    with torch.inference_mode():
+        older = deploy(one, images, budget_s=0.0)
+        before = older(images)
+        one(images)  # the released code, timm and transformers keep a stale bias from here on
+        one.load_state_dict(other.state_dict())
+        assert torch.equal(one(images), other(images))
+        assert torch.equal(older(images), before)
+        assert deployment_error(one, deploy(one, images, budget_s=0.0), images) <= 2e-6
+
+
+def test_a_batch_norm_is_folded_where_it_was_seen_behind_a_convolution() -> None:
+    class Foreign(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm = nn.BatchNorm2d(4)
+            self.conv = nn.Conv2d(3, 4, 3, bias=True)
+            self.act = nn.ReLU()
+            self.head = nn.Linear(4, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.act(self.norm(self.conv(x))).mean((2, 3)))
+
+    network = Foreign()
+    randomise(network)
+    images = torch.randn(2, 3, 9, 9)
+    deployed = deploy(network, images, budget_s=0.0)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in deployed.modules())
+    assert deployment_error(network, deployed, images) <= 2e-6
+
+
+def test_a_batch_norm_is_kept_whose_input_is_used_twice() -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3)
+            self.norm = nn.BatchNorm2d(4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.conv(x)
+            return (x + self.norm(x)).mean((2, 3))
+
+    network = Twice()
+    randomise(network)
+    images = torch.randn(2, 3, 9, 9)
+    deployed = deploy(network, images, budget_s=0.0)
+    assert any(isinstance(module, nn.BatchNorm2d) for module in deployed.modules())
+    assert deployment_error(network, deployed, images) <= 2e-6
+
+
+def test_a_form_that_computes_something_else_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Wrong(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x * 1.001
+
+    network = nn.Sequential(nn.Conv2d(3, 4, 2))
+    monkeypatch.setattr(deployment, "fold", lambda right: nn.Sequential(right, Wrong()))
+    with pytest.raises(InexactError, match=r"differs from the network by 1\.0e-03"):
+        deploy(network, torch.randn(1, 3, 8, 8), budget_s=0.0)
+
+
+def test_quick_gelu_between_linears_becomes_silu() -> None:
+    network = nn.Sequential(nn.Linear(8, 16), QuickGELU(), nn.Linear(16, 3)).eval()
+    folded = fold(network)
+    assert not any(isinstance(module, QuickGELU) for module in folded.modules())
+    x = torch.randn(5, 8)
+    torch.testing.assert_close(folded(x), network(x), rtol=1e-5, atol=1e-6)
+
+
+@needs_packing
+@pytest.mark.parametrize("activation", ACTIVATIONS, ids=str)
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_packed_linear_equals_the_plain_one(activation: nn.Module | None, bias: bool) -> None:
+    linear = nn.Linear(24, 40, bias=bias)
+    x = torch.randn(3, 7, 24) * 3
+    with torch.no_grad():
+        expected = (activation or nn.Identity())(linear(x))
+        got = PackedLinear(linear, activation=activation, tokens=21)(x)
+        other = PackedLinear(linear, activation=activation, tokens=5)(x.transpose(0, 1))
+    torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(other, expected.transpose(0, 1), rtol=1e-5, atol=1e-5)
+
+
+@needs_packing
+@pytest.mark.parametrize("activation", ACTIVATIONS, ids=str)
+@pytest.mark.parametrize(
+    "geometry",
+    [
+        {"kernel_size": 3, "stride": 2, "padding": 1},
+        {"kernel_size": 1},
+        {"kernel_size": 3, "padding": 1, "groups": 8, "bias": False},
+        {"kernel_size": (3, 5), "padding": (1, 2), "dilation": 2},
+    ],
+    ids=str,
+)
+def test_a_packed_convolution_equals_the_plain_one(
+    activation: nn.Module | None, geometry: dict[str, int]
+) -> None:
+    conv = nn.Conv2d(8, 16, **geometry)  # type: ignore[arg-type]
+    x = torch.randn(2, 8, 13, 11).contiguous(memory_format=torch.channels_last)
+    with torch.no_grad():
+        expected = (activation or nn.Identity())(conv(x))
+        got = PackedConv(conv, activation=activation, size=x.shape)(x)
+    torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)
+    assert got.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_tanh_gelu_is_not_taken_for_the_exact_one() -> None:
+    assert can_fuse(nn.GELU())
+    assert not can_fuse(nn.GELU(approximate="tanh"))
+
+
+@needs_packing
+def test_a_packed_network_says_that_it_cannot_move() -> None:
+    packed = nn.Sequential(PackedLinear(nn.Linear(4, 4), activation=None, tokens=1))
+    with pytest.raises(UsageError, match="cannot change its precision or device"):
+        packed.double()
+
+
+@pytest.mark.parametrize("kernel", ATTENTION_KERNELS)
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("has_bias", [True, False])
+def test_kernels_of_attention_agree(kernel: str, batch: int, has_bias: bool) -> None:
+    shape = (batch, 2, 6, 4)
+    q, k, v = torch.randn(shape), torch.randn(shape), torch.randn(batch, 2, 6, 7)
+    bias = torch.randn(2, 6, 6) if has_bias else None
+    expected = Attend(0.5, kernel="products")(q, k, v, bias)
+    with torch.inference_mode():
+        got = Attend(0.5, kernel=kernel)(q, k, v, bias)
+    torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-6)
+    assert got.shape == (batch, 6, 14)
+
+
+def test_attention_bias_is_gathered_once() -> None:
+    folded = fold(build("levit_128s"))
+    assert sum(isinstance(module, CachedBias) for module in folded.modules()) == 11
+
+
+def test_the_fastest_form_wins_by_a_margin_or_not_at_all() -> None:
+    candidates = Candidates({"plain": nn.Identity(), "packed": nn.Identity()})
+    candidates.seconds = {"plain": [1.0] * 8, "packed": [0.99] * 8}
+    assert candidates.fastest() == "plain"
+    candidates.seconds["packed"] = [0.9] * 6 + [5.0] * 2
+    assert candidates.fastest() == "packed"
+
+
+def test_a_race_times_every_form_on_the_clock_it_is_given() -> None:
+    ticks = itertools.count()
+    network = nn.Sequential(Candidates({"one": nn.Identity(), "two": nn.Identity()}))
+    (candidates,) = network
+    race(
+        network,
+        torch.zeros(1),
+        candidates=[candidates],  # type: ignore[list-item]
+        clock=lambda: float(next(ticks)),
+        budget_s=0.0,
+    )
+    assert candidates.seconds == {"one": [1.0, 1.0], "two": [1.0, 1.0]}
+
+
+def test_a_layer_in_two_places_is_left_alone() -> None:
+    shared = nn.Linear(4, 4)
+    network = nn.Sequential(shared, shared, nn.Linear(4, 2))
+    flow = observe(network, torch.randn(1, 4))
+    assert list(flow.places.values()) == ["2"]
+
+
+def test_what_was_chosen_is_recorded() -> None:
+    deployed = deploy(build("levit_128s", seed=0), torch.randn(1, 3, 224, 224), budget_s=0.0)
+    record = deployed.deployment
+    attention = [c for c in record.choices if c.place.endswith("attend")]
+    assert len(attention) == 11
+    assert all(choice.chosen in choice.seconds for choice in record.choices)
+    assert sum(record.summary().values()) == len(record.choices)
+
+
+def test_memory_is_kept_where_the_c_library_can() -> None:
+    assert keep_memory() in (True, False)
+    assert keep_memory() == keep_memory()
