@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "archbench"
-BENEATH_ALL = {"errors", "registry"}
+BENEATH_ALL = {"errors", "memory", "registry"}
 EVERYWHERE = {"numpy"}
 
 
@@ -29,6 +29,7 @@ class Room:
 
 ROOMS = {
     "errors": Room(),
+    "memory": Room(),
     "registry": Room({"errors"}),
     "records": Room(set(), {"pandas", "pyarrow", "moocore"}),
     "models": Room(set(), {"torch", "safetensors"}),

@@ -57,24 +57,38 @@ def latency_table(models: Sequence[Mapping[str, Any]]) -> str:
 
     Where several models were timed on one device only, it stands over the table.
     """
-    rows, reasons = [], []
+    rows, reasons, forms = [], [], []
     for model in models:
         for entry in model["latency"]:
             rows.append([model["name"], *_latency_cells(entry)])
             if entry["reason"]:
                 whose = f"{model['name']}, batch {entry['batch']}"
                 reasons.append(f"{entry['verdict']} ({whose}): {entry['reason']}")
+            forms += _forms(entry)
     titles = ["network", "latency on", "batch", "ms (95 % interval)", "images/s", "verdict"]
     align = "llrlrl"
     heading = []
     if len(models) == 1:
         titles, align, rows = titles[1:], align[1:], [row[1:] for row in rows]
+        reasons += forms
     elif len({row[1] for row in rows}) == 1:
         heading = [f"latency on {rows[0][1]}", ""]
         titles, align = titles[:1] + titles[2:], align[:1] + align[2:]
         rows = [row[:1] + row[2:] for row in rows]
     table = console.table(titles, rows, align=align)
     return "\n".join([*heading, table, *dict.fromkeys(reasons)])
+
+
+def _forms(entry: Mapping[str, Any]) -> list[str]:
+    """How the layers run that were timed, where there was a choice."""
+    details = entry.get("details", {})
+    if not details.get("forms"):
+        return []
+    text = (
+        f"batch {entry['batch']} on {entry['device']}: layers run {details['forms']}; "
+        f"the output differs from the trained form's by {details['deployment_error']:.1e}"
+    )
+    return textwrap.wrap(text, 80, subsequent_indent="  ")
 
 
 def _heading(model: Mapping[str, Any]) -> str:

@@ -17,8 +17,9 @@ from archbench.evaluate.foreign import Foreign
 from archbench.measure.calibration import Calibration, Progress, calibrate
 from archbench.measure.device import torch_threads
 from archbench.measure.latency import measure_latency
+from archbench.measure.precision import dtype_of
 from archbench.measure.rounds import NETWORK_FAULTS, fault_text
-from archbench.models import ArchSpec, build, deploy, load_weights
+from archbench.models import ArchSpec, Deployed, build, deploy, fold, load_weights
 from archbench.models.part import Grid
 from archbench.records.environment import Environment
 from archbench.records.measurement import Conditions, Measurement
@@ -77,19 +78,21 @@ class Target:
             alike = {n: spec for n, spec in specs.items() if tuple(spec.resolution) == resolution}
             height, width = resolution
             conditions = replace(self.conditions, resolution=(height, width))
-            found |= measure_latency(
-                {
-                    name: spec.network
-                    if isinstance(spec, ForeignForm)
-                    else deployed(spec, conditions, weights=files.get(name))
-                    for name, spec in alike.items()
-                },
+            networks = {
+                name: spec.network
+                if isinstance(spec, ForeignForm)
+                else deployed(spec, conditions, weights=files.get(name))
+                for name, spec in alike.items()
+            }
+            measured = measure_latency(
+                networks,
                 conditions=conditions,
                 environment=self.environment,
                 calibration=_calibration(json.dumps(self.constants, sort_keys=True)),
                 budget_s=budget_s * len(alike),
                 on_progress=on_progress,
             )
+            found |= {name: _with_form(measured[name], networks[name]) for name in alike}
         return {name: found[name] for name in specs}
 
 
@@ -118,7 +121,7 @@ class ForeignForm:
     Attributes:
         network: In evaluation.
         resolution: Height and width of its images.
-        name: ``deployed``, where ``archbench.deploy`` changed something in it, or ``as built``.
+        name: ``deployed``, or ``as built`` where ``archbench.deploy`` cannot take it.
         reason: Why it is as built.
     """
 
@@ -140,8 +143,6 @@ def foreign_form(foreign: Foreign, *, conditions: Conditions) -> ForeignForm:
             reason = "its output is no single tensor"
     except (ArchbenchError, *NETWORK_FAULTS) as error:
         reason = fault_text(error)
-    if not reason and not _is_changed(foreign.network, network):
-        reason = "nothing in it was folded"
     return ForeignForm(
         network=network,
         resolution=foreign.resolution,
@@ -169,16 +170,32 @@ def deployed(spec: ArchSpec, conditions: Conditions, *, weights: Path | None = N
 
 
 def _deployed(network: nn.Module, resolution: Grid, conditions: Conditions) -> nn.Module:
+    """For PyTorch's eager mode the fastest form there; for other backends the portable one."""
     generator = torch.Generator().manual_seed(0)
     example = torch.randn(conditions.batch, 3, *resolution, generator=generator)
+    if conditions.backend != "eager":
+        return fold(network)
+    kind = dtype_of(conditions.precision, place="precision")
+    if kind != torch.float32:  # folding needs the precise weights
+        network = fold(network)
     with torch_threads(conditions.threads):
-        return deploy(network, example)
+        return deploy(network.to(conditions.device, kind), example.to(conditions.device, kind))
 
 
-def _is_changed(before: nn.Module, after: nn.Module) -> bool:
-    """Whether other layers compute; what is merely wrapped is the same."""
-    layers = [type(module) for module in before.modules()]
-    return [type(module) for module in after.modules()][-len(layers) :] != layers
+def _with_form(measurement: Measurement, network: nn.Module) -> Measurement:
+    """With what was chosen when the network was deployed."""
+    if not isinstance(network, Deployed):
+        return measurement
+    made = network.deployment
+    forms = ", ".join(f"{form} {number}" for form, number in made.summary().items())
+    details: dict[str, float | int | str] = {
+        **measurement.details,
+        "forms": forms,
+        "keeps_memory": int(made.keeps_memory),
+    }
+    if made.error is not None:
+        details["deployment_error"] = made.error
+    return replace(measurement, details=details)
 
 
 def warm_up(threads: int) -> None:

@@ -25,6 +25,7 @@ from archbench.measure.device import require_device, settled
 from archbench.measure.estimate import OFF_CPU_LIMIT, lower_quartile, off_cpu_share
 from archbench.measure.lock import measurement_lock
 from archbench.measure.rounds import bench, warm_up
+from archbench.memory import keep_memory
 from archbench.records.environment import Environment
 from archbench.records.file import write_atomically
 from archbench.records.measurement import Conditions
@@ -176,6 +177,7 @@ def settings_of(conditions: Conditions) -> dict[str, str]:
         "backend": conditions.backend,
         "precision": conditions.precision,
         "threads": str(conditions.threads),
+        "memory": "kept" if keep_memory() else "as the system has it",
         "cpu_capability": backends.cpu.get_cpu_capability(),
         "cpu_linear": backends.mkldnn.matmul.fp32_precision,
         "cpu_convolution": backends.mkldnn.conv.fp32_precision,

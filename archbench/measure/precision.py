@@ -9,13 +9,26 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from archbench.errors import unknown_name
 from archbench.records.measurement import Conditions
 
+_TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 # Bits behind the binary point that a product keeps, and what such products are called.
 _NAMES = ((20, "fp32"), (10, "tf32"), (0, "bf16"))
 _SIZE = 128
 
 Product = Callable[[Tensor, Tensor], Tensor]
+
+
+def dtype_of(precision: str, *, place: str) -> torch.dtype:
+    """What the tensors of a precision are.
+
+    Raises:
+        UsageError: The precision is not one of fp32, bf16 and fp16.
+    """
+    if precision not in _TYPES:
+        raise unknown_name("precision", precision, _TYPES, place=place)
+    return _TYPES[precision]
 
 
 def honest(conditions: Conditions) -> Conditions:

@@ -2,7 +2,7 @@
 
 from archbench.models.catalogue import ablation_names, paper, published_names
 from archbench.models.conversion import Converted, convert_weights, describe_weights
-from archbench.models.deployment import deploy, deployment_error, fold
+from archbench.models.deployment import Deployed, deploy, deployment_error, fold
 from archbench.models.hub import Fetched, fetch_weights
 from archbench.models.network import Network, Written, as_spec, build, count
 from archbench.models.resolved import ResolvedSpec
@@ -13,6 +13,7 @@ from archbench.models.weights import Loaded, load_weights, save_weights
 __all__ = [
     "ArchSpec",
     "Converted",
+    "Deployed",
     "Fetched",
     "HeadSpec",
     "Loaded",

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from archbench.errors import ArchbenchError
+from archbench.memory import keep_memory as tell_to_keep_memory
 from archbench.models.flow import Flow, observe, put
 from archbench.models.layer import ATTENTION_KERNELS, Attend, QuickGELU, fold_norm
-from archbench.models.memory import keep_memory as tell_to_keep_memory
 from archbench.models.packing import PackedConv, PackedLinear, can_fuse, can_pack
 from archbench.models.trial import Candidates, clock_of, race
 
@@ -120,7 +120,7 @@ def deploy(
             with several threads or on a GPU the time that passes.
         budget_s: Seconds that the trial may take; at least two rounds are run.
         keep_memory: Whether to tell the process to keep freed memory, see
-            ``archbench.models.memory``.
+            ``archbench.memory``.
 
     Raises:
         InexactError: The forms differ by more than 1e-4 of the largest output.
@@ -146,9 +146,8 @@ def deploy(
             f"the deployed form differs from the network by {error:.1e} of the largest output",
             help="report this network; it is a fault in the folding",
         )
-    return Deployed(
-        deployed, deployment=Deployment(choices=choices, error=error, keeps_memory=keeps)
-    )
+    record = Deployment(choices=choices, error=error, keeps_memory=keeps)
+    return Deployed(deployed, deployment=record).eval()
 
 
 def deployment_error(network: nn.Module, deployed: nn.Module, example: Tensor) -> float:

@@ -258,7 +258,7 @@ def test_what_fvcore_cannot_count_is_not_available() -> None:
         "uncounted": "layer: the operator aten::inv may hold matrix products",
         "operators": None,
         "form": "as built",
-        "form_reason": "nothing in it was folded",
+        "form_reason": "its output is no single tensor",
         "latency": [],
         "spec": None,
     }
@@ -268,7 +268,7 @@ def test_what_fvcore_cannot_count_is_not_available() -> None:
         "parameters              12\n"
         "MACs         not available\n"
         "             layer: the operator aten::inv may hold matrix products\n"
-        "timed        as built: nothing in it was folded"
+        "timed        as built: its output is no single tensor"
     )
     assert comparison_text([found, found]).splitlines()[2].endswith("not available  not available")
 

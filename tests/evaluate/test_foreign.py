@@ -206,12 +206,16 @@ def test_a_library_that_is_not_installed_is_named_with_its_extra(
         open_foreign("timm:resnet50")
 
 
-def test_only_what_folds_is_called_deployed() -> None:
+def test_only_what_gives_one_tensor_is_called_deployed() -> None:
     def form(network: nn.Module) -> str:
         foreign = Foreign(name="x", origin="here", network=network, resolution=Grid(8, 8))
         return foreign_form(foreign, conditions=Conditions()).name
 
-    assert form(nn.Identity()) == "as built"
+    class Two(nn.Module):
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            return x, x
+
+    assert form(Two()) == "as built"
     assert form(ConvNorm(3, 4, kernel=2, stride=2, padding=0)) == "deployed"
 
 

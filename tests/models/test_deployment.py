@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from archbench.errors import UsageError
+from archbench.memory import keep_memory
 from archbench.models import build, deploy, deployment, deployment_error, fold
 from archbench.models.deployment import InexactError
 from archbench.models.flow import observe
 from archbench.models.layer import ATTENTION_KERNELS, Attend, CachedBias, QuickGELU
-from archbench.models.memory import keep_memory
 from archbench.models.packing import Packed, PackedConv, PackedLinear, can_fuse, can_pack
 from archbench.models.trial import Candidates, race
 from tests.models.foreign import randomise

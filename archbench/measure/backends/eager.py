@@ -8,10 +8,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from archbench.errors import unknown_name
+from archbench.measure.precision import dtype_of
 from archbench.records.measurement import Conditions
-
-_TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def prepare(network: nn.Module, example: Tensor, *, conditions: Conditions) -> Callable[[], object]:
@@ -23,10 +21,8 @@ def prepare(network: nn.Module, example: Tensor, *, conditions: Conditions) -> C
     Raises:
         UsageError: The precision is not one of fp32, bf16 and fp16.
     """
-    if conditions.precision not in _TYPES:
-        raise unknown_name("precision", conditions.precision, _TYPES, place="backend eager")
     target = torch.device(conditions.device)
-    kind = _TYPES[conditions.precision]
+    kind = dtype_of(conditions.precision, place="backend eager")
     if not _is_ready(network, target=target, kind=kind):
         network = copy.deepcopy(network).to(device=target, dtype=kind).eval()
     images = example.to(device=target, dtype=kind)
