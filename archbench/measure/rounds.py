@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -156,7 +157,9 @@ def run_rounds(
 ) -> None:
     """Times calibrators and candidates in turn until every candidate is done.
 
-    In each round each calibrator in use runs once, then the candidates that are compared with it.
+    In each round each calibrator in use runs once, then the candidates that are compared with it,
+    in an order drawn anew: what ran before leaves the caches in its state. In a fixed order the
+    first of five copies of one network of 0.5 ms seemed 13 % slower than the last.
 
     Args:
         pairs: The candidates; their timings are added to.
@@ -167,12 +170,13 @@ def run_rounds(
         at_last: When to stop in any case.
         after_round: Called between rounds, outside all timing.
     """
+    order = random.Random(0)
     while waiting := [pair for pair in pairs if not pair.is_done]:
         for name in dict.fromkeys(pair.calibrator for pair in waiting):
             calibration = on.watch(calibrators[name])
-            for pair in waiting:
-                if pair.calibrator == name:
-                    pair.take(calibration, on=on)
+            compared = [pair for pair in waiting if pair.calibrator == name]
+            for pair in order.sample(compared, len(compared)):
+                pair.take(calibration, on=on)
                 now = on.clock.wall()
                 if now >= at_last or (now >= until and all(entry.has_value for entry in waiting)):
                     return
