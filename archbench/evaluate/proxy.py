@@ -38,6 +38,7 @@ class Proxy:
         recipe: How each is trained; its seed is the study's.
         plan: Precision and memory format of the steps.
         device: Where it is trained.
+        scale: Of all widths, see ``archbench.models.rewrite.scaled``.
     """
 
     data: str
@@ -48,6 +49,7 @@ class Proxy:
     recipe: Recipe
     plan: Plan
     device: str
+    scale: float = 1.0
 
     def spec(self, target: ArchSpec) -> ArchSpec:
         """The network that is trained in place of a target.
@@ -56,7 +58,11 @@ class Proxy:
             SpecError: It is not legal at the proxy's resolution.
         """
         spec = proxy(
-            target, resolution=self.resolution, num_classes=self.num_classes, stem=self.stem
+            target,
+            resolution=self.resolution,
+            num_classes=self.num_classes,
+            stem=self.stem,
+            scale=self.scale,
         )
         spec.resolved()
         return spec
@@ -86,7 +92,7 @@ class Proxy:
         seed: int,
         checkpoint: Path,
         sha256: str | None,
-        weights: Path,
+        weights: Path | None,
         on_point: OnPoint,
         on_note: Callable[[str], None],
     ) -> float:
@@ -98,7 +104,7 @@ class Proxy:
             checkpoint: Where an interrupted training is gone on from.
             sha256: Of the checkpoint on record. One that is damaged or gone is replaced by the
                 one before it, or by a new start; ``on_note`` is told.
-            weights: Written at the end, safetensors.
+            weights: Written at the end, safetensors; None keeps none.
             on_point: Told each point when its checkpoint is durable; after an interruption the
                 last one again.
             on_note: Told in words what was not as it should be.
@@ -121,7 +127,7 @@ class Proxy:
             recipe=self.recipe,
             seed=seed,
             plan=self.plan,
-            width=widest(target),
+            width=widest(self.spec(target)),
             device=self.device,
             teacher=self.teacher(),
             checkpoint=checkpoint,
@@ -129,7 +135,8 @@ class Proxy:
             on_point=tell,
             on_note=on_note,
         )
-        write_tensors(weights, network.state_dict(), metadata=identity(self.spec(target)))
+        if weights is not None:
+            write_tensors(weights, network.state_dict(), metadata=identity(self.spec(target)))
         return points[-1].accuracy
 
     def test(self, target: ArchSpec, *, weights: Path) -> float:

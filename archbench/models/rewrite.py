@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from math import sqrt
+from math import isfinite, sqrt
+from typing import Any
 
 from archbench.errors import UsageError
 from archbench.models.part import Grid
-from archbench.models.spec import ArchSpec
+from archbench.models.spec import ArchSpec, StageSpec
 
 STEMS = ("keep_grid", "as_is")
+_WIDTH_STEP = 8  # channels, where no heads say what a width must be a multiple of
 
 
 def proxy(
-    spec: ArchSpec, *, resolution: int, num_classes: int, stem: str = "keep_grid"
+    spec: ArchSpec,
+    *,
+    resolution: int,
+    num_classes: int,
+    stem: str = "keep_grid",
+    scale: float = 1.0,
 ) -> ArchSpec:
     """The network that is trained in place of a target.
 
@@ -24,12 +32,14 @@ def proxy(
         stem: ``keep_grid`` reduces the stride of the first embed, so that the token grid stays
             about that of the target (LeViT at 64 px would otherwise end in one token);
             ``as_is`` changes nothing.
+        scale: Of all widths, see ``scaled``.
 
     Raises:
-        UsageError: The stem is neither.
+        UsageError: The stem is neither, or the scale no number above 0.
     """
     if stem not in STEMS:
         raise UsageError(f"stem {stem!r} is not one of {', '.join(STEMS)}", place="proxy.stem")
+    spec = spec if scale == 1.0 else scaled(spec, scale)
     stages = spec.stages
     target = spec.resolution
     if stem == "keep_grid":
@@ -46,3 +56,72 @@ def proxy(
         num_classes=num_classes,
         stages=stages,
     )
+
+
+def scaled(spec: ArchSpec, scale: float) -> ArchSpec:
+    """The same network with narrower or wider stages; depths, kinds and positions stay.
+
+    Where heads divide the width their number stays and each gets narrower: a width of 192 in heads
+    of 64 becomes 48 in heads of 16 at 0.25. LeViT's heads keep their ``key_dim``, so there are
+    fewer of them. Other widths are rounded to multiples of 8.
+
+    Raises:
+        UsageError: The scale is no number above 0.
+    """
+    if not (isfinite(scale) and scale > 0):
+        raise UsageError(f"{scale} is no scale", place="scale", help="use a number above 0")
+    return replace(spec, stages=tuple(_scaled_stage(stage, scale) for stage in spec.stages))
+
+
+def _scaled_stage(stage: StageSpec, scale: float) -> StageSpec:
+    layers = tuple(
+        (layer, tuple(sorted(_scaled_layer(stage.block, dict(changes), scale).items())))
+        for layer, changes in stage.layers
+    )
+    return replace(
+        stage,
+        embed=_scaled_part(stage.embed, scale),
+        block=None if stage.block is None else _scaled_part(stage.block, scale),
+        dim=_scaled_width(stage, scale),
+        layers=layers,
+    )
+
+
+def _scaled_part(part: Any, scale: float) -> Any:
+    return replace(part, **_scaled_heads(_heads(part), scale))
+
+
+def _scaled_layer(block: Any, changes: dict[str, Any], scale: float) -> dict[str, Any]:
+    """What differs in a layer, where it may name only some of what its heads hang on."""
+    whole = changes if "kind" in changes else {**_heads(block), **changes}
+    found = _scaled_heads(whole, scale)
+    return {**changes, **{name: value for name, value in found.items() if name in changes}}
+
+
+def _heads(part: Any) -> dict[str, Any]:
+    return {name: getattr(part, name, None) for name in ("head_dim", "key_dim", "num_heads")}
+
+
+def _scaled_heads(fields: Mapping[str, Any], scale: float) -> dict[str, int]:
+    """What changes in the heads of a part: their width or, where queries have their own, number."""
+    if fields.get("head_dim") is not None:
+        return {"head_dim": _least_one(fields["head_dim"] * scale)}
+    if fields.get("key_dim") is not None and fields.get("num_heads") is not None:
+        return {"num_heads": _least_one(fields["num_heads"] * scale)}
+    return {}
+
+
+def _scaled_width(stage: StageSpec, scale: float) -> int:
+    """A multiple of what the old width was one of: the heads' width, their number, or 8."""
+    head_dim = getattr(stage.block, "head_dim", None)
+    if head_dim is not None and stage.dim % head_dim == 0:
+        return stage.dim // head_dim * _least_one(head_dim * scale)
+    heads = getattr(stage.block, "num_heads", None)
+    has_own_keys = getattr(stage.block, "key_dim", None) is not None
+    if heads is not None and not has_own_keys and stage.dim % heads == 0:
+        return int(heads) * _least_one(stage.dim // heads * scale)
+    return _WIDTH_STEP * _least_one(stage.dim * scale / _WIDTH_STEP)
+
+
+def _least_one(value: float) -> int:
+    return max(1, round(value))

@@ -1,0 +1,64 @@
+"""A network with narrower stages is the same network otherwise."""
+
+from __future__ import annotations
+
+import pytest
+
+from archbench.errors import UsageError
+from archbench.models import ArchSpec, build, count, published_names
+from archbench.models.catalogue import published
+from archbench.models.rewrite import proxy, scaled
+
+
+def test_heads_that_divide_the_width_get_narrower() -> None:
+    small = scaled(published("cvt_13"), 0.25)
+    assert [stage.dim for stage in small.stages] == [16, 48, 96]
+    assert [stage.blocks[0].num_heads for stage in small.resolved().stages] == [1, 3, 6]
+    assert {stage.block.head_dim for stage in small.stages} == {16}  # type: ignore[union-attr]
+
+
+def test_heads_with_keys_of_their_own_get_fewer() -> None:
+    small = scaled(published("levit_128s"), 0.5)
+    assert [stage.dim for stage in small.stages] == [64, 128, 192]
+    assert [stage.block.num_heads for stage in small.stages] == [2, 3, 4]  # type: ignore[union-attr]
+    assert {stage.block.key_dim for stage in small.stages} == {16}  # type: ignore[union-attr]
+    assert [stage.depth for stage in small.stages] == [2, 3, 4]
+
+
+def test_no_head_and_no_width_vanishes() -> None:
+    small = scaled(published("levit_128s"), 0.001)
+    assert [stage.dim for stage in small.stages] == [8, 8, 8]
+    assert {stage.block.num_heads for stage in small.stages} == {1}  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("scale", [0.25, 0.4, 0.5, 2.0])
+@pytest.mark.parametrize("name", ["levit_128s", "levit_384", "cvt_13", "cvt_w24", "deit_tiny"])
+def test_published_networks_stay_legal(name: str, scale: float) -> None:
+    counted = count(scaled(published(name), scale))
+    assert (counted.params < count(name).params) == (scale < 1)
+
+
+def test_every_published_network_can_be_a_narrow_proxy() -> None:
+    for name in published_names():
+        small = proxy(published(name), resolution=64, num_classes=10, stem="keep_grid", scale=0.25)
+        assert count(small).params < count(name).params / 4
+
+
+def test_scaling_by_one_is_the_network_itself() -> None:
+    spec = published("cvt_13")
+    assert scaled(spec, 1.0).digest == spec.digest
+    assert proxy(spec, resolution=224, num_classes=1000, scale=1.0).digest == spec.digest
+
+
+def test_layers_that_differ_are_scaled_too() -> None:
+    document = published("levit_128s").to_document()
+    document["stages"][0]["layers"] = {1: {"num_heads": 8}}
+    small = scaled(ArchSpec.from_document(document), 0.5)
+    assert [b.num_heads for b in small.resolved().stages[0].blocks] == [2, 4]  # type: ignore[union-attr]
+    assert build(small, seed=0) is not None
+
+
+@pytest.mark.parametrize("scale", [0, -1, float("nan"), float("inf")])
+def test_what_is_no_scale_is_refused(scale: float) -> None:
+    with pytest.raises(UsageError, match="is no scale; use a number above 0"):
+        scaled(published("cvt_13"), scale)
