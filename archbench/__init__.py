@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from archbench.ablation.run import ablate
     from archbench.evaluate import fetch_weights, profile, train_network
     from archbench.models import (
         ArchSpec,
@@ -34,6 +35,7 @@ __all__ = [
     "SearchSpace",
     "StudyReader",
     "__version__",
+    "ablate",
     "ablation_names",
     "build",
     "convert_weights",
@@ -56,6 +58,7 @@ _HOMES = {
     "SearchSpace": "archbench.space",
     "StudyReader": "archbench.records.study",
     "ablation_names": "archbench.models",
+    "ablate": "archbench.ablation",
     "build": "archbench.models",
     "convert_weights": "archbench.models",
     "count": "archbench.models",

@@ -45,6 +45,8 @@ ROOMS = {
     ),
     # Optuna's storage is SQLAlchemy's and raises its errors.
     "search": Room({"space", "evaluate", "records"}, {"optuna", "sqlalchemy", "scipy", "ray"}),
+    # It runs on the search's engines, and its t intervals are scipy's.
+    "ablation": Room({"models", "space", "evaluate", "search", "records"}, {"scipy"}),
     "report": Room({"records"}, {"matplotlib"}),
     "cli": Room(
         {
@@ -55,6 +57,7 @@ ROOMS = {
             "space",
             "evaluate",
             "search",
+            "ablation",
             "report",
             "records",
         },

@@ -123,7 +123,7 @@ def our_tensors(
         if entry.ours in found and found[entry.ours].shape != wanted[entry.ours].shape
     ]
     if missing or left or shapes:
-        raise _misfit(file, name, form, spec, missing=missing, left=left, shapes=shapes)
+        raise _misfit(file, name, spec, missing=missing, left=left, shapes=shapes)
     _check_values(found, wanted, file)
     _check_offsets(theirs, name, source, file)
     return found, source
@@ -211,7 +211,6 @@ def _ignored(
 def _misfit(
     file: WeightFile,
     name: str,
-    form: Form,
     spec: ArchSpec,
     *,
     missing: list[str],
@@ -226,6 +225,7 @@ def _misfit(
     if shapes:
         more = f"; and {len(shapes) - 3} more" if len(shapes) > 3 else ""
         parts.append(f"of another shape: {len(shapes)} ({'; '.join(shapes[:3])}{more})")
+    form = Form(prefix="module." if next(iter(file.tensors)).startswith("module.") else "")
     alike = [other for other in same_size(file, form) if other != spec.name]
     return WeightsError(
         f"{layout(name).TITLE} weights that do not fit {spec.name or 'the network'}: "

@@ -101,8 +101,6 @@ def read_weights(path: Path) -> WeightFile:
             if data.startswith(_POINTER)
             else "see what it is: a download may be cut off, or be a page of words",
         )
-    if not tensors:
-        raise WeightsError("holds no tensors", place=str(path))
     _check_plain(tensors, limit=len(data), path=path)
     return WeightFile(
         path=path,
@@ -209,8 +207,7 @@ def _unwrapped(content: Any, path: Path) -> tuple[dict[str, Tensor], str]:
         wrapper = next((key for key in keys if _is_state(content[key])), "")
         content = content[wrapper] if wrapper else content
     if not isinstance(content, Mapping) or not _is_state(content):
-        keys = list(content)[:6] if isinstance(content, Mapping) else []
-        held = ", ".join(repr(key)[:40] for key in keys)
+        held = ", ".join(map(repr, list(content)[:6])) if isinstance(content, Mapping) else ""
         raise WeightsError(
             f"holds no weights by name, but {held or type(content).__name__}",
             place=str(path),
@@ -230,10 +227,10 @@ def _check_plain(tensors: Mapping[str, Tensor], *, limit: int, path: Path) -> No
     for name, tensor in tensors.items():
         is_plain = tensor.layout == torch.strided and not tensor.is_quantized
         if not is_plain or tensor.device.type != "cpu" or tensor.is_complex():
-            raise WeightsError(f"{name[:120]!r} is no plain array of numbers", place=str(path))
+            raise WeightsError(f"{name[:120]} is no plain array of numbers", place=str(path))
         if tensor.numel() * tensor.element_size() > limit:
             raise WeightsError(
-                f"{name[:120]!r} claims {tensor.numel():,} values, more than the file holds",
+                f"{name[:120]} claims {tensor.numel():,} values, more than the file holds",
                 place=str(path),
             )
 

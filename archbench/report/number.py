@@ -16,8 +16,8 @@ def with_interval(value: float, low: float | None, high: float | None) -> str:
     """
     if low is None or high is None:
         return f"{value:.3g}"
-    decimals = _decimals(max(high - low, 0) / 2, value)
-    return f"{value:.{decimals}f} ({low:.{decimals}f}–{high:.{decimals}f})"
+    digits = decimals(max(high - low, 0) / 2, value)
+    return f"{value:.{digits}f} ({low:.{digits}f}–{high:.{digits}f})"
 
 
 def percent(share: float, error: float | None = None) -> str:
@@ -63,12 +63,13 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes} min"
 
 
-def _three_digits(value: float) -> str:
-    size = abs(value)
-    return f"{value:.2f}" if size < 9.995 else f"{value:.1f}" if size < 99.95 else f"{value:.0f}"
-
-
-def _decimals(half_width: float, value: float) -> int:
+def decimals(half_width: float, value: float) -> int:
+    """Digits behind the point that an interval of this half width leaves of a value."""
     if half_width <= 0:
         half_width = abs(value) / 1000 or 1
     return min(4, max(0, -math.floor(math.log10(half_width))))
+
+
+def _three_digits(value: float) -> str:
+    size = abs(value)
+    return f"{value:.2f}" if size < 9.995 else f"{value:.1f}" if size < 99.95 else f"{value:.0f}"

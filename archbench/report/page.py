@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from importlib import resources
-
 from archbench.report.command import commands
 from archbench.report.curve_plot import curve_figure
 from archbench.report.design import designs
 from archbench.report.figure import inline_svg
 from archbench.report.inventory import conditions, outcomes, searched
-from archbench.report.markup import Markup, html, one_line
+from archbench.report.markup import Markup, html
 from archbench.report.meaning import meaning
 from archbench.report.number import duration, exact, percent, with_interval
 from archbench.report.plot import pareto_figure, tooltip
+from archbench.report.shell import shell
 from archbench.report.summary import Summary, number
 from archbench.report.table import front_table, reference_table, trials_table
 
@@ -34,30 +31,8 @@ _TITLES = {
 
 
 def page(summary: Summary) -> str:
-    """The whole page as HTML.
-
-    Nothing in it can reach the network: its policy forbids every request, and of all scripts
-    allows the page's own by its digest alone.
-    """
-    script = _asset("page.js")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    policy = (
-        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
-        f"script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
-    )
-    return html(
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta http-equiv="Content-Security-Policy" content="{}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta name="referrer" content="no-referrer">\n<link rel="icon" href="data:,">\n'
-        "<title>{} · archbench</title>\n<style>\n{}</style>\n</head>\n<body>\n<main>\n{}\n</main>\n"
-        "<script>{}</script>\n</body>\n</html>\n",
-        Markup(policy),
-        one_line(summary.name, length=80),
-        Markup(_asset("page.css")),
-        _body(summary),
-        Markup(script),
-    )
+    """The whole page as HTML, see ``shell``."""
+    return shell(summary.name, _body(summary))
 
 
 def _body(summary: Summary) -> Markup:
@@ -211,7 +186,3 @@ def _origin(summary: Summary) -> str:
     created = summary.header.get("created")
     begun = f"Study begun {created}. " if created else ""
     return f"{begun}This file is complete in itself and loads nothing from anywhere."
-
-
-def _asset(name: str) -> str:
-    return resources.files("archbench.report").joinpath(name).read_text(encoding="utf-8")

@@ -107,15 +107,19 @@ def resume_command(path: Path) -> str:
 
 
 @contextmanager
-def ownership(path: Path) -> Iterator[None]:
+def ownership(path: Path, *, truth: str = DATABASE) -> Iterator[None]:
     """Holds the study while the block runs; the kernel lets go of it however the process ends.
 
     The lock file's text is a message for people. It may be stale: only the lock itself counts.
 
+    Args:
+        path: The folder.
+        truth: The file in it without which there is nothing to hold.
+
     Raises:
         StorageError: There is no study here, or another process owns it.
     """
-    if not (path / DATABASE).is_file():
+    if not (path / truth).is_file():
         raise StorageError(
             "there is no study here to resume",
             place=str(path),

@@ -117,8 +117,7 @@ def test_without_a_network_nothing_is_fetched(
         monkeypatch.setenv("ARCHBENCH_CACHE", str(tmp_path / "cache"))
         code, out, err = run("weights", "fetch", "levit_128s")
     assert (code, out) == (3, "")
-    assert "the weights could not be fetched: " in err
-    assert "Connection refused" in err
+    assert "the weights could not be fetched: [Errno 111] Connection refused" in err
 
 
 def test_weights_that_are_kept_are_not_fetched(run: Run, tmp_path: Path) -> None:

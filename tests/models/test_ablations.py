@@ -114,7 +114,7 @@ def test_no_attention_of_a7_has_an_activation() -> None:
 def test_without_distillation_the_network_is_that_of_the_base() -> None:
     a4 = entry("levit_128s/a4")
     assert published("levit_128s/a4").digest == published("levit_128s/base").digest
-    assert a4.training == {"distillation": "none"}  # type: ignore[union-attr]
+    assert a4.training == {"teacher": "none"}  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("name", ablation_names())

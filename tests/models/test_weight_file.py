@@ -84,7 +84,6 @@ def test_nothing_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         (b"\x80\x02", "PyTorch"),
         (b"PK\x03\x04" + b"\0" * 40, "BadZipFile"),
         (struct.pack("<Q", 2**62) + b"{}", "neither a safetensors file nor"),
-        (struct.pack("<Q", 2) + b"{}", "holds no tensors"),
         (struct.pack("<Q", 2) + b"{}x", "not a safetensors file that is whole"),
     ],
 )
@@ -148,7 +147,7 @@ def test_an_archive_that_is_larger_inside_is_refused(tmp_path: Path) -> None:
 def test_a_tensor_that_claims_more_than_the_file_holds_is_refused(tmp_path: Path) -> None:
     wide = {"a": torch.zeros(1).expand(10**6, 10**6)}
     (tmp_path / "a.pth").write_bytes(_saved(wide))
-    with pytest.raises(WeightsError, match="'a' claims 1,000,000,000,000 values"):
+    with pytest.raises(WeightsError, match="a claims 1,000,000,000,000 values"):
         read_weights(tmp_path / "a.pth")
 
 
@@ -163,7 +162,7 @@ def test_a_tensor_that_claims_more_than_the_file_holds_is_refused(tmp_path: Path
 )
 def test_what_is_no_plain_array_is_refused(tensor: torch.Tensor, tmp_path: Path) -> None:
     (tmp_path / "a.pth").write_bytes(_saved({"a": tensor}))
-    with pytest.raises(WeightsError, match="'a' is no plain array"):
+    with pytest.raises(WeightsError, match="a is no plain array"):
         read_weights(tmp_path / "a.pth")
 
 

@@ -8,6 +8,7 @@ import click
 
 from archbench.cli import console
 from archbench.cli.option import json_option, results_option
+from archbench.errors import UsageError
 
 
 @click.command()
@@ -32,15 +33,25 @@ def command(
 ) -> None:
     """Write STUDY as a page, plots and tables, and print its front.
 
-    STUDY is the folder of a study or its name. It may still be running: the report shows what is
-    there now.
+    STUDY is the folder of a study or its name, or that of an ablation. It may still be running:
+    the report shows what is there now.
     """
+    from archbench.ablation import is_ablation, read_ablation
+    from archbench.cli.ablation import show as show_ablation
     from archbench.cli.study import next_after, show, study_path
     from archbench.records.study import open_study
     from archbench.report import FORMATS, write_report
 
+    path = study_path(study, results=results)
+    if is_ablation(path):
+        if formats:
+            raise UsageError(
+                "an ablation is written whole", place="--format", help="leave out --format"
+            )
+        show_ablation(read_ablation(path), as_json=as_json, folder=out)
+        return
     wanted = [FORMATS.load(name, place="--format") for name in dict.fromkeys(formats)]
-    found = open_study(study_path(study, results=results))
+    found = open_study(path)
     folder = out or found.path / "report"
     if wanted:
         folder.mkdir(parents=True, exist_ok=True)

@@ -128,10 +128,7 @@ def show(file: Path, as_json: bool) -> None:
 )
 @json_option
 def fetch(name: str, out: Path | None, as_json: bool) -> None:
-    """Get the published weights of NAME from the hub.
-
-    They are kept as a file of ours. ARCHBENCH_HUB names a mirror, ARCHBENCH_CACHE the cache.
-    """
+    """Get the published weights of NAME from the hub."""
     from archbench.cli.meter import meter
     from archbench.evaluate import fetch_weights
 

@@ -204,7 +204,7 @@ ABLATIONS = {
     "levit_128s/a4": _ablation(
         "A4: without distillation",
         {},
-        training={"distillation": "none"},
+        training={"teacher": "none"},
         top1=69.7,
         note="a setting of the training; the network is that of the base",
         released=_BASE,

@@ -1,0 +1,45 @@
+"""How does an ablation reach the person: text, document, page."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from archbench.cli import console
+
+if TYPE_CHECKING:
+    from archbench.records.ablation import AblationRecord
+
+
+def show(found: AblationRecord, *, as_json: bool, folder: Path | None = None) -> None:
+    """Write the report of an ablation, print what it found, and say what to do next.
+
+    Args:
+        found: As far as it is known.
+        as_json: Print the document instead.
+        folder: Where the report goes; into the ablation's own folder by default.
+    """
+    from archbench.cli.ablation_text import ablation_text
+    from archbench.report.ablation_files import write_ablation
+
+    files = write_ablation(found, folder)
+    if as_json:
+        console.document(found.document())
+        return
+    console.result(ablation_text(found))
+    listed = "\n".join(f"  {path}" for path in files)
+    console.result(f"\nwritten:\n{listed}")
+    page = next(path for path in files if path.suffix == ".html")
+    console.next_step(f"open {shlex.quote(str(page))}{_more(found)}")
+
+
+def _more(found: AblationRecord) -> str:
+    """How to learn more where too few seeds say nothing."""
+    unseen = [form for form in found.forms if form.finding.startswith("no difference")]
+    where = found.path.parent
+    results = "" if where == Path("results") else f" --results {shlex.quote(str(where))}"
+    go_on = f"archbench ablate --name {shlex.quote(found.name)}{results} --resume"
+    if found.num_done < found.num_trainings:
+        return f", or go on: {go_on}"
+    return f", or see smaller differences: {go_on} --seeds {2 * found.num_seeds}" if unseen else ""

@@ -1,0 +1,150 @@
+"""``archbench ablate``: what does each choice of a network cost, and what does it buy?"""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import click
+
+from archbench.cli import console
+from archbench.cli.option import command_line, json_option, results_option, set_option
+from archbench.errors import UsageError
+
+
+@click.command()
+@click.argument("words", metavar="[NETWORK] [AXIS]...", nargs=-1)
+@click.option(
+    "--axes",
+    metavar="AXIS...",
+    multiple=True,
+    help="What is changed, and to what: position=bias,none. More may follow, or --axes again.",
+)
+@click.option("--paper", metavar="NAME", help="Run a paper's own tables instead: levit or cvt.")
+@click.option(
+    "--data",
+    default="cluttered_digits",
+    show_default=True,
+    metavar="NAME",
+    help="What to train on: cluttered_digits, folder:PATH, cifar10:PATH.",
+)
+@click.option(
+    "--resolution",
+    type=click.IntRange(min=8),
+    metavar="PIXELS",
+    help="Side of the images that are trained on; 64 by default.",
+)
+@click.option(
+    "--stem",
+    type=click.Choice(["keep_grid", "as_is"]),
+    help="Whether the first embed is adapted to these images.",
+)
+@click.option("--scale", type=float, help="Train it with its widths times this, as 0.25.")
+@click.option("--epochs", type=click.IntRange(min=1), help="Of each training; 8 by default.")
+@click.option("--seeds", type=click.IntRange(min=1), help="Trainings of each form; 5 by default.")
+@click.option("--batch", type=click.IntRange(min=2), default=32, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option(
+    "--teacher",
+    type=click.Choice(["none", "convolutional"]),
+    help="Of the base; as in the paper with --paper, none otherwise.",
+)
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
+@click.option("--no-latency", is_flag=True, help="Count and train only.")
+@click.option(
+    "--max-minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Plan fewer seeds, then fewer epochs, to take no longer.",
+)
+@click.option("--workers", type=click.IntRange(min=1), help="Trainings at a time.")
+@click.option("--download", is_flag=True, help="Allow the data to be fetched.")
+@click.option("--name", help="Of its folder; ablate-NETWORK by default.")
+@click.option("--resume", is_flag=True, help="Go on where it stood; --seeds may be more now.")
+@click.option("--dry-run", is_flag=True, help="Say what it would take, and stop.")
+@set_option
+@results_option
+@json_option
+def command(
+    words: tuple[str, ...],
+    axes: tuple[str, ...],
+    paper: str | None,
+    data: str,
+    resolution: int | None,
+    stem: str | None,
+    scale: float | None,
+    epochs: int | None,
+    seeds: int | None,
+    batch: int,
+    seed: int,
+    teacher: str | None,
+    device: str,
+    no_latency: bool,
+    max_minutes: float | None,
+    workers: int | None,
+    download: bool,
+    name: str | None,
+    resume: bool,
+    dry_run: bool,
+    overrides: tuple[str, ...],
+    results: Path,
+    as_json: bool,
+) -> None:
+    """Change one knob of NETWORK at a time: what does each cost, and what does it buy?
+
+    AXIS is KNOB=VALUE,VALUE. KNOB is a field that one kind of place has (position), a path
+    ('stages[all].block.kv_stride'; [each] turns one after another) or one of the training
+    (teacher). Counts are exact, latencies are taken in turn, accuracies with the same seeds.
+    """
+    from archbench.ablation import ablate
+    from archbench.cli.meter import meter
+    from archbench.cli.network import network as network_of
+
+    named, turned = _sorted(words, axes=axes)
+    spec = network_of(named, overrides=overrides, results=results) if named else None
+    typed = command_line(click.get_current_context(), without=("--resume", "--json"))
+    with meter(quiet=as_json) as told:
+        found = ablate(
+            spec,
+            axes=turned,
+            paper=paper,
+            data=data,
+            resolution=resolution,
+            stem=stem,
+            scale=scale,
+            epochs=epochs,
+            seeds=seeds,
+            batch=batch,
+            seed=seed,
+            teacher=teacher,
+            device=device,
+            latency=not no_latency,
+            max_minutes=max_minutes,
+            workers=workers,
+            download=download,
+            name=name,
+            results=results,
+            resume=resume,
+            dry_run=dry_run,
+            command=typed,
+            on_progress=told,
+            on_note=told.say,
+        )
+    if found is None:
+        again = command_line(click.get_current_context(), without=("--dry-run",))
+        console.next_step(again)
+        return
+    from archbench.cli.ablation import show
+
+    show(found, as_json=as_json)
+
+
+def _sorted(words: tuple[str, ...], *, axes: tuple[str, ...]) -> tuple[str | None, list[str]]:
+    """The network, if one is named, and all axes in the order typed."""
+    names = [word for word in words if "=" not in word]
+    if len(names) > 1:
+        raise UsageError(
+            f"one network is changed at a time, and {shlex.join(names)} are named",
+            place="archbench ablate",
+            help="an axis is written KNOB=VALUE,VALUE",
+        )
+    return (names[0] if names else None), [*axes, *(word for word in words if "=" in word)]

@@ -1,0 +1,147 @@
+"""``archbench ablate``: what is asked, what is printed, what is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from archbench.cli.ablation_text import ablation_text
+from tests.ablation.toy import record
+from tests.cli.conftest import Run
+from tests.cli.test_train import NETWORK
+from tests.search import tiny
+
+TEXT = """\
+one: one knob at a time from toy
+accuracy: 3 seeds of 8 epochs on cluttered_digits at 64 px, widths x 0.25, the
+stem as it is, taught by a convolutional network
+
+base  12,345 parameters, 678,900 MACs, 0.50 (0.49–0.51) ms
+      72.0 % of the validation images (by seed: 71.0, 72.0, 73.0)
+
+change   params    MACs             latency, ms     accuracy, points
+------  -------  ------  ----------------------  -------------------
+position
+  bias                                                      the base
+  none      -64       0  -0.05 (-0.06 to -0.04)  -1.7 (-3.1 to -0.2)
+stages[all].block.mlp_ratio
+  2     +2.00 k  +100 k  +0.01 (-0.00 to +0.02)  +0.3 (-2.5 to +3.2)
+peak_rate
+  9           0       0                                       failed
+
+position=none: 1.7 points worse (0.2 to 3.1); 10 % faster; 64 fewer parameters
+stages[all].block.mlp_ratio=2: no difference seen with 3 seeds; no difference in
+  latency seen; 2.00 k more parameters; 100 k more MACs
+peak_rate=9: every training failed; the same network, trained otherwise; seed 0
+  failed (nan): the loss became nan
+
+cannot be built:
+depth=0: stages[0].position: needs attention
+
+Student's t."""
+
+PAPER = """\
+row            top-1  paper         here, points  sign, by 3 seeds
+-------------  -----  -----  -------------------  ----------------
+position=none   70.4   -1.5  -1.7 (-3.1 to -0.2)  sign confirmed
+
+position=none: A5: without attention bias (LeViT, table 5)"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with a tiny network, its images, and a cache of its own."""
+    folder = tmp_path_factory.mktemp("ablate")
+    tiny.write_images(folder / "images")
+    (folder / "toy.yaml").write_text(NETWORK)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ARCHBENCH_CACHE", str(folder / "cache"))
+        yield folder
+
+
+def _words(folder: Path, *options: str) -> list[str]:
+    return [
+        "ablate", str(folder / "toy.yaml"), "--data", f"folder:{folder / 'images'}",
+        "--resolution", "16", "--epochs", "1", "--seeds", "2", "--workers", "1", "--no-latency",
+        "--results", str(folder / "results"), *options,
+    ]  # fmt: skip
+
+
+def test_text_says_what_each_knob_costs_and_buys(tmp_path: Path) -> None:
+    text = ablation_text(record(tmp_path / "one"))
+    assert text == TEXT
+    assert max(len(line) for line in text.splitlines()) <= 80
+
+
+def test_text_of_a_paper_has_its_signs(tmp_path: Path) -> None:
+    text = ablation_text(record(tmp_path / "one", is_paper=True))
+    assert PAPER in text
+    assert "  -64  " in text
+    assert text.endswith("The paper trains for longer.")
+
+
+def test_ablation_is_run_shown_and_shown_again(run: Run, folder: Path) -> None:
+    words = _words(folder, "--axes", "position=bias,none", "num_heads=99999")
+    ended = run(*words)
+    path = folder / "results" / "ablate-toy"
+    assert ended.code == 0
+    assert ended.out.startswith("ablate-toy: one knob at a time from toy\naccuracy: 2 seeds of 1 ")
+    assert "num_heads=99999: stages[0].block.num_heads: 99999 is not a whole " in ended.out
+    assert ended.out.endswith(f"{path}/report/effects.svg\n")
+    assert "2 networks x 2 seeds x 1 epochs on 1 worker: about " in ended.err
+    assert "4 of 4: position=none, seed 1: " in ended.err
+    assert f"next: open {path}/report/index.html" in ended.err
+    again = run("report", "ablate-toy", "--results", str(folder / "results"))
+    assert again.out == ended.out
+    as_json = run(*words, "--resume", "--json")
+    document = json.loads(as_json.out)
+    assert (as_json.code, as_json.err) == (0, "")
+    assert document["schema"] == "archbench.ablation/1"
+    assert document["command"].startswith("archbench ablate ")
+    refused = run(*words)
+    assert (refused.code, refused.out) == (4, "")
+    assert f"archbench ablate --name ablate-toy --results {folder / 'results'} --resume" in (
+        refused.err
+    )
+    formats = run("report", str(path), "--format", "csv")
+    assert "--format: an ablation is written whole" in formats.err
+
+
+def test_dry_run_says_what_fits_into_the_time(run: Run, folder: Path) -> None:
+    ended = run(
+        *_words(folder, "--axes", "position=none", "--max-minutes", "1", "--dry-run"),
+        "--seeds", "9000", "--epochs", "30", "--name", "dry",
+    )  # fmt: skip
+    assert (ended.code, ended.out) == (0, "")
+    assert " of 9000 seeds and " in ended.err
+    assert "next: archbench ablate " in ended.err
+    assert not (folder / "results" / "dry").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        ([], 2, "no network to change; name one with its axes"),
+        (["levit_128s"], 2, "--axes: nothing to turn"),
+        (["levit_128s", "cvt_13", "--axes", "position=none"], 2, "one network is changed at a"),
+        (["levit_128s", "--axes", "positon=none"], 2, "did you mean position?"),
+        (["levit_128s", "--axes", "mlp_ratio=1"], 2, "mlp_ratio could mean stages[all].block."),
+        (["levit_128s", "--axes", "position=bias"], 2, "no form is left to compare"),
+        (["levit_128z", "--axes", "position=none"], 2, "unknown network"),
+        (["--paper", "levit", "--axes", "position=none"], 2, "have their own base and rows"),
+        (["--paper", "levti"], 2, "unknown paper 'levti'; did you mean levit?"),
+        (["--paper", "cvt", "--scale", "-1"], 2, "-1.0 is no scale"),
+        (["--resume", "--name", "none"], 4, "there is no study here to resume"),
+        (["levit_128s", "--axes", "position=none", "--name", "../up"], 2, "cannot name a study"),
+        (["levit_128s", "--axes", "position=none", "--data", "folder:nowhere"], 3, "nowhere"),
+    ],
+)
+def test_what_cannot_be_ablated_is_refused(
+    run: Run, words: list[str], code: int, told: str
+) -> None:
+    ended = run("ablate", *words)
+    assert (ended.code, ended.out) == (code, "")
+    assert told in ended.err
