@@ -23,7 +23,8 @@ class QuickGELU(nn.Module):
     FACTOR = 1.702
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * torch.sigmoid(self.FACTOR * x)
+        # silu(a x) / a: the same, with fewer tensors kept for the backward pass.
+        return F.silu(x * self.FACTOR) * (1 / self.FACTOR)
 
 
 _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
@@ -78,8 +79,13 @@ class ConvNorm(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=bias)
         self.norm = nn.BatchNorm2d(outputs)
+        self.is_sampling_by_channel = groups > 1 and stride > 1
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.is_sampling_by_channel and x.is_cpu and torch.is_autocast_enabled("cpu"):
+            # On a CPU its backward pass takes 15 to 60 times as long in bf16 as in fp32.
+            with torch.autocast("cpu", enabled=False):
+                return self.norm(self.conv(x.float()))
         return self.norm(self.conv(x))
 
     def deployed(self) -> nn.Conv2d:

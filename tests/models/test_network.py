@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from archbench.models import ArchSpec, build, deploy, deployment_error, fold, proxy
 from archbench.models.catalogue import published
-from archbench.models.layer import AttentionBias, CachedBias, DropPath
+from archbench.models.layer import AttentionBias, CachedBias, ConvNorm, DropPath, QuickGELU
 from archbench.models.part import Grid
 from tests.models.foreign import randomise
 from tests.models.specs import random_spec
@@ -207,3 +207,18 @@ def test_the_digest_ignores_name_key_order_and_what_does_nothing() -> None:
     assert ArchSpec.from_document(turned).digest == spec.digest
     turned["stages"][0]["block"] |= {"mlp_ratio": 2}
     assert ArchSpec.from_document(turned).digest != spec.digest
+
+
+def test_a_strided_depthwise_convolution_stays_in_fp32_under_autocast_on_a_cpu() -> None:
+    strided = ConvNorm(8, 8, kernel=3, stride=2, padding=1, groups=8)
+    plain = ConvNorm(8, 8, kernel=3, stride=1, padding=1, groups=8)
+    x = torch.randn(2, 8, 6, 6)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert strided(x.bfloat16()).dtype == torch.float32
+        assert plain(x).dtype == torch.bfloat16
+        torch.testing.assert_close(strided(x), strided(x.float()))
+
+
+def test_quick_gelu_is_x_times_the_sigmoid_of_1_702_x() -> None:
+    x = torch.linspace(-20, 20, 401, dtype=torch.float64)
+    torch.testing.assert_close(QuickGELU()(x), x / (1 + torch.exp(-1.702 * x)))
