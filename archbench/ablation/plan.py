@@ -49,6 +49,11 @@ def shortened(asked: Work, chosen: Work) -> list[str]:
     ]
 
 
+def as_sentence(text: str) -> str:
+    """The text with a capital and a full stop."""
+    return f"{text[:1].upper()}{text[1:]}."
+
+
 def _minutes(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} minutes"
 

@@ -15,7 +15,13 @@ from typing import TYPE_CHECKING, Any
 from archbench.ablation import store
 from archbench.ablation.budget import fitted
 from archbench.ablation.form import Form
-from archbench.ablation.plan import in_words, planned_work, proxy_document, shortened
+from archbench.ablation.plan import (
+    as_sentence,
+    in_words,
+    planned_work,
+    proxy_document,
+    shortened,
+)
 from archbench.ablation.reading import read_ablation
 from archbench.ablation.request import Request, num_workers, proxy_of, requested, with_epochs
 from archbench.ablation.stage import OnProgress, Stage, engine_of
@@ -192,6 +198,7 @@ class _Run:
         work = planned_work(request, proxy=proxy, seconds=training_seconds)
         chosen = fitted(work, max_seconds=request.max_seconds)
         self.note(in_words(work, chosen))
+        short = map(as_sentence, shortened(work, chosen))
         if dry_run:
             return False
         proxy = replace(with_epochs(proxy, chosen.epochs), plan=plan, num_seeds=chosen.seeds)
@@ -206,7 +213,7 @@ class _Run:
                 "asked": request.asked(),
                 "seeds_asked": request.proxy.num_seeds,
                 "paper": request.paper,
-                "notes": [*request.notes, *shortened(work, chosen)],
+                "notes": [*request.notes, *map(as_sentence, teachers.values()), *short],
                 "environment": asdict(environment),
                 "conditions": asdict(conditions) if request.latency else None,
                 "proxy": proxy_document(proxy, facts=facts, teachers=teachers),

@@ -10,10 +10,12 @@ from archbench.cli import console
 from archbench.records.ablation import AblationRecord, FormRecord
 from archbench.report import number
 from archbench.report.ablation import (
+    label,
     milliseconds_text,
     plural,
     points_text,
     sentence,
+    signs_text,
     training_text,
 )
 
@@ -76,6 +78,9 @@ def _differences(found: AblationRecord) -> str:
         if knob:
             rows.append((knob, "", "", "", ""))
         rows += [_row(form, base=found.base, indent="  " if knob else "") for form in forms]
+    if not any(form.latency for form in legal):
+        rows = [(*row[:3], row[4]) for row in rows]
+        return _table((*titles[:3], titles[4]), rows, align="lrrr")
     return _table(titles, rows, align="lrrrr")
 
 
@@ -137,11 +142,12 @@ def _signs(found: AblationRecord) -> str:
     seeds = plural(found.num_seeds, "seed")
     titles = ("row", "top-1", "paper", "here, points", f"sign, by {seeds}")
     words = [
-        _filled(f"{form.name}: {form.paper.row} ({form.paper.source})", indent=2)
+        _filled(f"{label(form)} ({form.paper.source})", indent=2)
         for form in found.forms
         if form.paper
     ]
-    return "\n".join([console.table(titles, rows, align="lrrrl"), "", *words])
+    table = console.table(titles, rows, align="lrrrl")
+    return "\n".join([table, "", *words, "", _filled(signs_text(found))])
 
 
 def _filled(text: str, *, indent: int = 0) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from archbench.records.ablation import AblationRecord, Difference, FormRecord
 from archbench.report.number import NOT_THERE, decimals, short
 
@@ -25,6 +27,23 @@ def training_text(found: AblationRecord) -> str:
     )
 
 
+def label(form: FormRecord) -> str:
+    """What is changed: knob and value, or the words of a paper's row behind its name."""
+    if form.paper is None:
+        return form.name
+    row = form.paper.row
+    return row if row.lower().startswith(f"{form.name.lower()}:") else f"{form.name}: {row}"
+
+
+def signs_text(found: AblationRecord) -> str:
+    """How many of a paper's signs are confirmed, in one sentence; empty without a paper."""
+    signs = Counter(form.paper.sign for form in found.forms if form.paper)
+    if not signs:
+        return ""
+    told = ", ".join(f"{count} {sign}" for sign, count in signs.most_common())
+    return f"Of {plural(signs.total(), 'row')} of the paper: {told}."
+
+
 def points_text(difference: Difference | None) -> tuple[str, str]:
     """A difference in accuracy and its interval, in points: ``-1.3`` and ``(-2.1 to -0.5)``."""
     return _texts(difference, factor=100, least=1)
@@ -40,7 +59,7 @@ def _texts(difference: Difference | None, *, factor: float, least: int) -> tuple
         return NOT_THERE, ""
     value = factor * difference.value
     if difference.low is None or difference.high is None:
-        return f"{value:+.2g}", ""
+        return f"{value:+.{least}f}" if least else f"{value:+.2g}", ""
     low, high = factor * difference.low, factor * difference.high
     digits = max(least, decimals((high - low) / 2, value))
     return f"{value:+.{digits}f}", f"({low:+.{digits}f} to {high:+.{digits}f})"

@@ -7,10 +7,12 @@ from typing import Any
 
 from archbench.records.ablation import AblationRecord, Difference, FormRecord
 from archbench.report.ablation import (
+    label,
     milliseconds_text,
     plural,
     points_text,
     sentence,
+    signs_text,
     training_text,
 )
 from archbench.report.ablation_plot import effect_figure
@@ -96,7 +98,7 @@ def _verdict(found: AblationRecord) -> str:
         seen, key=lambda f: -abs(f.accuracy_difference.value) if f.accuracy_difference else 0
     )
     words += [f"{form.name}: {sentence(form, base=found.base)}." for form in largest[:2]]
-    return " ".join(words)
+    return " ".join([*words, signs_text(found)])
 
 
 def _figure(found: AblationRecord) -> Markup:
@@ -131,10 +133,10 @@ def _table(found: AblationRecord) -> Markup:
 def _row(form: FormRecord, *, base: FormRecord) -> Markup:
     if form.state == "base":
         blank = html('<td class="number" data-value="0">{}</td>', "the base")
-        return html('<tr><td class="name">{}</td>{}<td></td></tr>', form.name, [blank] * 4)
+        return html('<tr><td class="name">{}</td>{}<td></td></tr>', label(form), [blank] * 4)
     return html(
         '<tr><td class="name">{}</td>{}{}{}{}<td class="prose">{}</td></tr>',
-        form.name,
+        label(form),
         _count_cell(form.params - base.params),
         _count_cell(form.macs - base.macs),
         _difference_cell(form.latency_difference, milliseconds_text(form.latency_difference)),
@@ -157,12 +159,11 @@ def _paper(found: AblationRecord) -> Markup:
     )
     rows = [
         html(
-            '<tr><td class="name">{}<small>{}</small></td><td class="number">{} / {}</td>'
+            '<tr><td class="name">{} <small>{}</small></td><td class="number">{} / {}</td>'
             '<td class="number">{} / {}</td><td class="number">{}</td><td class="number">{}</td>'
             "{}<td>{}</td></tr>",
-            form.name,
-            f" {form.paper.row}; {form.paper.source}"
-            + (f" ({form.paper.note})" if form.paper.note else ""),
+            label(form),
+            form.paper.source + (f"; {form.paper.note}" if form.paper.note else ""),
             exact(form.params) if form.spec else NOT_THERE,
             form.paper.params or NOT_THERE,
             exact(form.macs) if form.spec else NOT_THERE,

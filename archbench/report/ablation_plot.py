@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from archbench.records.ablation import AblationRecord, Difference, FormRecord
+from archbench.report.ablation import label
 from archbench.report.figure import PALETTE, drawable, style
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def _frame(axes: Axes, forms: Sequence[FormRecord], *, length: int, is_labelled:
     axes.spines["left"].set_visible(False)
     axes.margins(x=0.08)
     for row, form in enumerate(forms) if is_labelled else ():
-        text = drawable(form.name)
+        text = drawable(label(form))
         shown = text if len(text) <= length else f"{text[: length - 1]}…"
         axes.annotate(
             shown, (0, row), xycoords=("axes fraction", "data"), xytext=(0, 4.5),

@@ -48,7 +48,9 @@ row            top-1  paper         here, points  sign, by 3 seeds
 -------------  -----  -----  -------------------  ----------------
 position=none   70.4   -1.5  -1.7 (-3.1 to -0.2)  sign confirmed
 
-position=none: A5: without attention bias (LeViT, table 5)"""
+position=none: A5: without attention bias (LeViT, table 5)
+
+Of 1 row of the paper: 1 sign confirmed."""
 
 
 @pytest.fixture(scope="module")
@@ -84,13 +86,16 @@ def test_text_of_a_paper_has_its_signs(tmp_path: Path) -> None:
 
 
 def test_ablation_is_run_shown_and_shown_again(run: Run, folder: Path) -> None:
-    words = _words(folder, "--axes", "position=bias,none", "num_heads=99999")
+    words = _words(
+        folder, "--axes", "position=bias,none", "num_heads=99999", "--teacher", "convolutional"
+    )
     ended = run(*words)
     path = folder / "results" / "ablate-toy"
     assert ended.code == 0
     assert ended.out.startswith("ablate-toy: one knob at a time from toy\naccuracy: 2 seeds of 1 ")
     assert "num_heads=99999: stages[0].block.num_heads: 99999 is not a whole " in ended.out
     assert ended.out.endswith(f"{path}/report/effects.svg\n")
+    assert "\nThe convolutional teacher is right on " in ended.out
     assert "2 networks x 2 seeds x 1 epochs on 1 worker: about " in ended.err
     assert "4 of 4: position=none, seed 1: " in ended.err
     assert f"next: open {path}/report/index.html" in ended.err

@@ -48,8 +48,8 @@ def test_page_beside_a_paper_has_its_numbers_and_signs(tmp_path: Path) -> None:
     page = _page(tmp_path, is_paper=True)
     assert "Beside the paper" in page.within("h2")
     text = " ".join(page.text.split())
-    assert "A5: without attention bias; LeViT, table 5" in text
-    assert "sign confirmed" in text
+    assert "position=none: A5: without attention bias LeViT, table 5" in text
+    assert "Of 1 row of the paper: 1 sign confirmed." in text
     assert "12,281 / –" in text
     assert "678,900 / 305 M" in text
 
