@@ -1,0 +1,137 @@
+"""What every embed and block keeps to; a new file is tested before its author writes a test."""
+
+from __future__ import annotations
+
+import copy
+import random
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from archbench.measure.macs import count_operators
+from archbench.models import deploy, deployment_error, fold
+from archbench.models.spec import Role
+from tests.models.foreign import randomise
+from tests.models.parts import KINDS, Alone, Drawn, draw
+
+EXAMPLES = 12
+PRECISE = 5e-6
+
+each_kind = pytest.mark.parametrize(("role", "kind"), KINDS, ids=lambda value: str(value))
+some = given(seed=st.integers(0, 2**32))
+usual = settings(
+    max_examples=EXAMPLES,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+few = settings(usual, max_examples=2)
+
+
+def drawn(role: Role, kind: str, seed: int) -> tuple[Drawn, Alone]:
+    """A part of a kind with weights that all matter."""
+    found = draw(role, kind, random.Random(seed))
+    torch.manual_seed(seed)
+    network = found.alone()
+    randomise(network)
+    return found, network
+
+
+def images(found: Drawn, batch: int) -> Tensor:
+    """What a part takes, a map in channels_last memory."""
+    x = torch.randn(found.shape(batch))
+    return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
+
+
+@each_kind
+@usual
+@some
+def test_it_gives_the_shape_it_says_and_trains(role: Role, kind: str, seed: int) -> None:
+    found, network = drawn(role, kind, seed)
+    y = network.train()(images(found, 3))
+    assert tuple(y.shape) == found.outgoing(3)
+    if not any(True for _ in network.parameters()):
+        return
+    y.square().mean().backward()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None, name
+        assert bool(torch.isfinite(parameter.grad).all()), name
+
+
+@each_kind
+@usual
+@some
+def test_its_deployed_form_computes_the_same(role: Role, kind: str, seed: int) -> None:
+    found, network = drawn(role, kind, seed)
+    x = images(found, 2)
+    assert deployment_error(network, fold(network), x) < PRECISE
+    assert deployment_error(network, deploy(network, x, budget_s=0.0), x) < PRECISE
+
+
+@each_kind
+@usual
+@some
+def test_its_arithmetic_is_that_of_the_built_part(role: Role, kind: str, seed: int) -> None:
+    found, network = drawn(role, kind, seed)
+    counted = count_operators(network.eval(), images(found, 1))
+    work = found.part.count(found.site)
+    assert (work.params, work.macs, work.activations) == (
+        counted.params,
+        counted.macs,
+        counted.activations,
+    )
+
+
+@each_kind
+@usual
+@some
+def test_its_weights_can_be_kept_and_put_back(role: Role, kind: str, seed: int) -> None:
+    found, network = drawn(role, kind, seed)
+    other = found.alone()
+    other.load_state_dict(copy.deepcopy(network.state_dict()))
+    x = images(found, 2)
+    with torch.inference_mode():
+        assert torch.equal(other.eval()(x), network.eval()(x))
+
+
+@each_kind
+@usual
+@some
+def test_one_image_alone_gives_what_it_gives_in_a_batch(role: Role, kind: str, seed: int) -> None:
+    found, network = drawn(role, kind, seed)
+    x = images(found, 3)
+    with torch.inference_mode():
+        together, alone = network.eval()(x)[:1], network(x[:1])
+    torch.testing.assert_close(alone, together, rtol=1e-4, atol=1e-5)
+
+
+@each_kind
+@pytest.mark.parametrize("precision", [torch.bfloat16, torch.float16], ids=str)
+@usual
+@some
+def test_it_runs_in_half_precision(
+    role: Role, kind: str, precision: torch.dtype, seed: int
+) -> None:
+    found, network = drawn(role, kind, seed)
+    x = images(found, 2)
+    with torch.inference_mode():
+        expected = network.eval()(x)
+        got = network.to(precision)(x.to(precision))
+    assert got.dtype == precision
+    error = (got.float() - expected).abs().max() / expected.abs().max()
+    assert float(error) < 16 * torch.finfo(precision).eps
+
+
+@each_kind
+@few
+@some
+def test_it_can_be_exported_whole(role: Role, kind: str, seed: int) -> None:
+    found, network = drawn(role, kind, seed)
+    x = images(found, 2)
+    exported = torch.export.export(network.eval(), (x,), strict=True)
+    with torch.inference_mode():
+        torch.testing.assert_close(exported.module()(x), network(x))
