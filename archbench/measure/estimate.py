@@ -7,10 +7,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from archbench.measure.clock import Timing
+from archbench.measure.interval import SHARE, log_half_widths, quartile_ratios
 from archbench.records.measurement import Verdict
 
 # Proposals of the protocol; benchmarks/latency_repeat.md records what they gave.
@@ -20,13 +20,13 @@ WIDTH_LIMIT = 0.05
 WANTED_FORWARDS = 20
 NEEDED_FORWARDS = 5
 
-_RESAMPLES = 400
 _WINDOWS = 4
+_WIDEST = 50.0  # a logarithm, so that no interval overflows
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ratio:
-    """A candidate's time as a multiple of its calibrator's, with its 95 % interval."""
+    """A candidate's time as a multiple of another's, with its interval."""
 
     value: float
     low: float
@@ -40,30 +40,28 @@ class Ratio:
 
 def quantile(samples: Sequence[float], share: float) -> float:
     """The sample below which the share lies, interpolated."""
-    return float(torch.quantile(torch.tensor(samples, dtype=torch.float64), share))
+    return float(np.quantile(np.array(samples, dtype=np.float64), share))
 
 
 def lower_quartile(samples: Sequence[float]) -> float:
     """What is compared: it forgives slow passes, and is steadier than the fastest one."""
-    return quantile(samples, 0.25)
+    return quantile(samples, SHARE)
 
 
-def ratio(candidate: Sequence[float], calibration: Sequence[float]) -> Ratio:
-    """The ratio of the lower quartiles; the interval is a bootstrap over rounds.
-
-    Both are drawn together, since a round's two passes share the state of the machine. The same
-    samples always give the same interval.
+def ratio(
+    candidate: Sequence[float], calibration: Sequence[float], *, level: float = 0.95
+) -> Ratio:
+    """The ratio of the lower quartiles with its interval, see `archbench.measure.interval`.
 
     Args:
         candidate: One sample a round.
-        calibration: The calibrator's sample of the same rounds.
+        calibration: The calibrator's sample of the same rounds: they share the machine's state.
+        level: Of how many intervals the truth shall be in.
     """
-    number = len(candidate)
-    generator = torch.Generator().manual_seed(number)
-    rounds = torch.randint(number, (_RESAMPLES, number), generator=generator)
-    drawn = _lower_quartiles(candidate, rounds) / _lower_quartiles(calibration, rounds)
-    low, high = torch.quantile(drawn, torch.tensor([0.025, 0.975], dtype=drawn.dtype)).tolist()
-    return Ratio(value=lower_quartile(candidate) / lower_quartile(calibration), low=low, high=high)
+    pair = [np.array([samples], dtype=np.float64) for samples in (candidate, calibration)]
+    value = float(quartile_ratios(*pair)[0])
+    factor = math.exp(min(float(log_half_widths(*pair, level=level)[0]), _WIDEST))
+    return Ratio(value=value, low=value / factor, high=value * factor)
 
 
 def drift(samples: Sequence[float]) -> float:
@@ -115,8 +113,3 @@ def verdict(
     if half_width > WIDTH_LIMIT:
         reasons.append(f"the interval is as wide as ±{half_width:.0%}")
     return ("disturbed", "; ".join(reasons)) if reasons else ("stable", "")
-
-
-def _lower_quartiles(samples: Sequence[float], rounds: Tensor) -> Tensor:
-    drawn = torch.tensor(samples, dtype=torch.float64)[rounds]  # (resamples, rounds)
-    return torch.quantile(drawn, 0.25, dim=1)

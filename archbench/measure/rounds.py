@@ -25,9 +25,12 @@ NETWORK_FAULTS = (
 
 MOST_FORWARDS = 400
 WANTED_HALF_WIDTH = 0.01
+# A measurement that stops when its interval is narrow stops on lucky draws, too: where it looks
+# from 20 passes on, intervals of 95 % held the truth of synthetic runs 88 to 94 times in 100.
+LOOK_LEVEL = 0.975
+LOOKS = (34, 45, 59, 77, 101, 132, 172, 224, 292, 380, MOST_FORWARDS)
+"""After how many passes it is asked whether the interval is narrow, a third more each time."""
 
-_FIRST_LOOK = 20
-_LOOK_GROWTH = 1.3
 _LEAST_WARM_UP = 8
 _MOST_WARM_UP = 30
 _AGREEING = 5
@@ -116,7 +119,6 @@ class Pair:
     calibration: list[Timing] = field(default_factory=list)
     fault: str = ""
     is_done: bool = False
-    _next_look: float = _FIRST_LOOK
 
     @property
     def has_value(self) -> bool:
@@ -124,10 +126,11 @@ class Pair:
         return len(self.timings) >= NEEDED_FORWARDS
 
     def ratio(self, *, on: Bench) -> Ratio:
-        """The ratio of all rounds so far."""
+        """The ratio of all rounds so far, with the interval to stop by: 95 % after all looks."""
         return ratio(
             [on.seconds(timing) for timing in self.timings],
             [on.seconds(timing) for timing in self.calibration],
+            level=LOOK_LEVEL,
         )
 
     def take(self, calibration: Timing, *, on: Bench) -> None:
@@ -140,8 +143,7 @@ class Pair:
         self.timings.append(timing)
         self.calibration.append(calibration)
         number = len(self.timings)
-        if number >= self._next_look:
-            self._next_look = number * _LOOK_GROWTH
+        if number in LOOKS:
             self.is_done = self.ratio(on=on).half_width <= WANTED_HALF_WIDTH
         self.is_done = self.is_done or number >= MOST_FORWARDS
 

@@ -12,6 +12,7 @@ from torch import nn
 from archbench.errors import IncomparableError, MissingError, UsageError
 from archbench.measure.calibration import Calibration
 from archbench.measure.latency import measure_latency
+from archbench.measure.rounds import LOOKS
 from archbench.records.environment import Environment
 from archbench.records.measurement import Conditions, Measurement
 from tests.measure.conftest import FakeClock, Ticking
@@ -70,12 +71,12 @@ def test_stops_at_the_first_look_when_the_interval_is_narrow(
     clock: FakeClock, measure: Measure
 ) -> None:
     found = measure({"a": Ticking(clock, 5.0)})["a"]
-    assert found.details["forwards"] == len(found.samples) == 20
+    assert found.details["forwards"] == len(found.samples) == LOOKS[0]
 
 
 def test_goes_on_while_the_interval_is_wide(clock: FakeClock, measure: Measure) -> None:
     found = measure({"a": Ticking(clock, noisy(5.0, share=0.05, seed=0))})["a"]
-    assert 20 < found.details["forwards"] < 400
+    assert LOOKS[0] < found.details["forwards"] < 400
     assert found.low < found.value < found.high
     assert (found.high - found.low) / 2 <= 0.01 * found.value
 
@@ -132,24 +133,25 @@ def test_a_drifting_calibrator_marks_it(
 
 
 def test_a_disturbed_one_is_repeated_once_and_marked(clock: FakeClock, measure: Measure) -> None:
-    # The first pass looks at the output, 8 warm up, 20 are the disturbed attempt.
-    waiting = Ticking(clock, 5.0, waiting_ms=lambda number: 5.0 if number < 1 + 8 + 20 else 0.0)
+    # The first pass looks at the output, 8 warm up, those to the first look are disturbed.
+    before = 1 + 8 + LOOKS[0]
+    waiting = Ticking(clock, 5.0, waiting_ms=lambda number: 5.0 if number < before else 0.0)
     quiet = Ticking(clock, 5.0)
     found = measure({"waiting": waiting, "quiet": quiet})
     assert found["waiting"].verdict == "stable"
     assert found["waiting"].details["repeats"] == 1
     assert "other work held the core" in str(found["waiting"].details["repeated_because"])
-    assert len(found["waiting"].samples) == 40
-    assert found["waiting"].details["first_sample_used"] == 20
+    assert len(found["waiting"].samples) == 2 * LOOKS[0]
+    assert found["waiting"].details["first_sample_used"] == LOOKS[0]
     assert "repeats" not in found["quiet"].details
-    assert quiet.passes == 1 + 8 + 20
+    assert quiet.passes == before
 
 
 def test_still_disturbed_after_the_repeat_says_so(clock: FakeClock, measure: Measure) -> None:
     network = Ticking(clock, 5.0, waiting_ms=5.0)
     found = measure({"a": network})["a"]
     assert (found.verdict, found.details["repeats"]) == ("disturbed", 1)
-    assert network.passes == 1 + 8 + 20 + 20
+    assert network.passes == 1 + 8 + 2 * LOOKS[0]
 
 
 def test_no_repeat_beyond_the_budget(clock: FakeClock, measure: Measure) -> None:
@@ -278,7 +280,7 @@ def test_networks_stay_as_they_are(clock: FakeClock, measure: Measure) -> None:
 def test_progress_is_told_between_rounds(clock: FakeClock, measure: Measure) -> None:
     told: list[tuple[str, int, int]] = []
     measure({"a": Ticking(clock, 5.0)}, on_progress=lambda *what: told.append(what))
-    assert told == [("timing", done, 400) for done in range(1, 21)]
+    assert told == [("timing", done, 400) for done in range(1, LOOKS[0] + 1)]
 
 
 def test_no_networks_give_no_measurements(measure: Measure) -> None:
