@@ -58,7 +58,7 @@ def test_an_ablation_as_json_says_what_it_sets(run: Run) -> None:
     assert model["ablation"] == {
         "base": "levit_128s/base",
         "set": {},
-        "training": {"distillation": "none"},
+        "training": {"teacher": "none"},
     }
     assert model["family"] == "levit"
     assert (model["paper"]["top1"], model["paper"]["base_top1"]) == (69.7, 71.9)
