@@ -1,0 +1,100 @@
+"""``archbench predict``: which networks are worth measuring, told without building them?"""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from archbench.cli import console
+from archbench.cli.option import json_option, results_option, set_option
+from archbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from archbench.models import ArchSpec
+
+
+@click.command()
+@click.argument("networks", metavar="[NETWORK...]", nargs=-1)
+@click.option("--space", metavar="SPACE", help="Random networks of this space instead.")
+@click.option("--samples", type=click.IntRange(1, 10_000), default=20, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@set_option
+@click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
+@results_option
+@json_option
+def command(
+    networks: tuple[str, ...],
+    space: str | None,
+    samples: int,
+    seed: int,
+    overrides: tuple[str, ...],
+    batch: int,
+    threads: int,
+    device: str,
+    results: Path,
+    as_json: bool,
+) -> None:
+    """Predict latencies from the blocks that were timed on this machine; nothing is measured whole.
+
+    NETWORK is a published name, a file as archbench models show prints it, or STUDY:TRIAL. Blocks
+    that are new to this machine are timed once and kept. For shortlisting: what counts is what
+    archbench profile measures.
+    """
+    from archbench.cli.meter import meter
+    from archbench.cli.predict_text import prediction_text
+    from archbench.evaluate.block_table import document, predict_all
+    from archbench.records.measurement import Conditions
+
+    specs = _specs(
+        networks, space=space, samples=samples, seed=seed, overrides=overrides, results=results
+    )
+    conditions = Conditions(device=device, batch=batch, threads=threads)
+    with meter(quiet=as_json) as told:
+        found = predict_all(specs, conditions, on_progress=told)
+    content = document(found)
+    if as_json:
+        for entry, spec in zip(content["predictions"], specs, strict=True):
+            entry["spec"] = spec.to_document()
+        console.document(content)
+        return
+    for note in dict.fromkeys(entry.note for entry in found if entry.note):
+        console.warn(note)
+    console.result(prediction_text(content["predictions"]))
+    first = networks[0] if networks else f"a file of one: archbench space sample {space}"
+    console.next_step(f"measure what looks good: archbench profile {first}")
+
+
+def _specs(
+    networks: tuple[str, ...],
+    *,
+    space: str | None,
+    samples: int,
+    seed: int,
+    overrides: tuple[str, ...],
+    results: Path,
+) -> list[ArchSpec]:
+    from archbench.cli.network import network
+    from archbench.space import SearchSpace
+
+    if bool(networks) == (space is not None):
+        raise UsageError(
+            "networks or a space have to be named, and not both",
+            help="archbench predict levit_128s, or archbench predict --space hybrid",
+        )
+    if space is None:
+        return [network(text, overrides=overrides, results=results) for text in networks]
+    found = SearchSpace.load(space, overrides=overrides)
+    rng = random.Random(seed)
+    specs = {}
+    for _ in range(samples):
+        choices = found.sample_feasible(rng)
+        if choices is None:
+            raise found.infeasible(found.feasible())
+        spec = found.decode(choices)
+        specs[spec.digest] = spec
+    return list(specs.values())

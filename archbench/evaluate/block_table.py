@@ -1,0 +1,341 @@
+"""How long would a network take, told from its spec by the pieces that others were made of?
+
+A piece is timed once for a machine and conditions, alone, deployed and with cold caches, and kept.
+The sum over a network, times a scale for its family that is fitted to networks that were measured
+whole, is a prediction. It serves for shortlisting only; what is reported is measured.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from archbench.evaluate.piece import Family, Piece, family, pieces
+from archbench.evaluate.table_file import Table, Whole, add_to_table, read_table, table_path
+from archbench.evaluate.target import calibrated
+from archbench.measure.calibration import BACKENDS, Calibration, Progress, calibrate
+from archbench.measure.cold import ColdPiece, ColdTime, cold_times, evictor
+from archbench.measure.device import torch_threads
+from archbench.measure.environment import capture_environment
+from archbench.measure.precision import dtype_of
+from archbench.models import ArchSpec, deploy, fold
+from archbench.models.network import Written, as_spec
+from archbench.records.environment import Environment
+from archbench.records.measurement import Conditions
+
+SCHEMA = "archbench.prediction/1"
+NEEDED_WHOLES = 4
+"""Networks of a family that are measured whole before a network of it is predicted."""
+
+_TOGETHER = 64
+_PIECE_BUDGET_S = 0.03
+_WHOLE_BUDGET_S = 1.5
+_REFERENCE_SIDES = (128, 160, 192, 224)
+_REFERENCES: Mapping[Family, tuple[str, ...]] = {
+    "convolution": ("resnet_50",),
+    "levit": ("levit_128s", "levit_128", "levit_192", "levit_256"),
+    "cvt": ("cvt_13", "deit_tiny"),
+    "mixed": ("graft_2_6", "graft_3_3"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """A latency that was not measured.
+
+    Attributes:
+        name: Of the network.
+        digest: Of the network.
+        ms: Milliseconds a batch.
+        low: Lower end of where two of three networks of the family that were left out lay.
+        high: Upper end of it.
+        error_percent: Mean error on whole networks of the family, each left out of the fit.
+        family: Whose scale was taken.
+        num_wholes: Networks that the scale was fitted to.
+        num_blocks_new: Pieces that had to be timed for this network.
+        conditions: What holds for it.
+        note: What is to be said of the table: damaged, not kept. Mostly empty.
+    """
+
+    name: str
+    digest: str
+    ms: float
+    low: float
+    high: float
+    error_percent: float
+    family: Family
+    num_wholes: int
+    num_blocks_new: int
+    conditions: Conditions
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """How the sums of a family relate to what its networks took whole.
+
+    Attributes:
+        scale: Of the sum of the pieces.
+        errors: Of each network, predicted by the others: predicted / measured - 1.
+    """
+
+    scale: float
+    errors: tuple[float, ...]
+
+    @property
+    def mean_error(self) -> float:
+        """The mean size of the errors."""
+        return statistics.fmean(map(abs, self.errors))
+
+
+def predict(
+    written: Written,
+    conditions: Conditions | None = None,
+    *,
+    folder: Path | None = None,
+    on_progress: Progress | None = None,
+) -> Prediction:
+    """As ``predict_all``, for one network."""
+    return predict_all([written], conditions, folder=folder, on_progress=on_progress)[0]
+
+
+def predict_all(
+    networks: Sequence[Written],
+    conditions: Conditions | None = None,
+    *,
+    folder: Path | None = None,
+    on_progress: Progress | None = None,
+) -> list[Prediction]:
+    """The latency of networks from the block table; what the table lacks is timed and kept.
+
+    A family of which fewer than four networks were measured whole gets them measured first: some
+    of those asked for where there are many, else published ones.
+
+    Args:
+        networks: Published names, specs or plain documents.
+        conditions: All but the resolution, which is each network's own; one CPU thread by
+            default.
+        folder: Where tables lie, the user's cache folder by default.
+        on_progress: Told what is being done, how much of it, and of how much.
+
+    Raises:
+        SpecError: One is illegal.
+        ArchbenchError: See ``archbench.measure.latency.measure_latency``.
+    """
+    conditions = conditions or Conditions()
+    specs = [as_spec(written) for written in networks]
+    environment = capture_environment()
+    shop = _Shop(
+        conditions=conditions,
+        environment=environment,
+        calibration=calibrate(conditions, environment=environment, on_progress=on_progress),
+        path=table_path(conditions, environment=environment, folder=folder),
+        on_progress=on_progress,
+    )
+    table = read_table(shop.path, conditions=conditions, environment=environment)
+    known = set(table.pieces)
+    table = shop.with_wholes(specs, shop.with_pieces(specs, table))
+    fits = fitted(table, calibration=shop.calibration)
+    return [_prediction(spec, table, fits, known=known, shop=shop) for spec in specs]
+
+
+def fitted(table: Table, *, calibration: Calibration) -> dict[str, Fit]:
+    """A scale for each family that has two whole networks and more, with its held-out errors.
+
+    The scale is the geometric mean of measured / sum.
+    """
+    logs: dict[str, list[float]] = {}
+    for whole in table.wholes.values():
+        if all(key in table.pieces for key in whole.pieces):
+            ratio = whole.time.milliseconds(calibration) / _sum(table, whole.pieces, calibration)
+            logs.setdefault(whole.family, []).append(math.log(ratio))
+    fits = {}
+    for name, found in logs.items():
+        if len(found) >= 2:
+            total = sum(found)
+            left_out = [(total - entry) / (len(found) - 1) - entry for entry in found]
+            fits[name] = Fit(
+                scale=math.exp(total / len(found)),
+                errors=tuple(math.expm1(error) for error in left_out),
+            )
+    return fits
+
+
+def references(name: Family) -> list[ArchSpec]:
+    """What a family's scale is fitted to by default: published networks at four resolutions."""
+    found = []
+    for number, side in enumerate(_REFERENCE_SIDES):
+        spec = as_spec(_REFERENCES[name][number % len(_REFERENCES[name])])
+        document = {**spec.to_document(), "resolution": side}
+        found.append(ArchSpec.from_document(document))
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Shop:
+    """Where pieces and whole networks are timed."""
+
+    conditions: Conditions
+    environment: Environment
+    calibration: Calibration
+    path: Path
+    on_progress: Progress | None
+
+    def with_pieces(self, specs: Sequence[ArchSpec], table: Table) -> Table:
+        """The table with every piece of the specs; new ones are timed, some together."""
+        needed = {piece.key: piece for spec in specs for piece in pieces(spec)}
+        missing = [piece for key, piece in needed.items() if key not in table.pieces]
+        for start in range(0, len(missing), _TOGETHER):
+            if self.on_progress:
+                self.on_progress("timing blocks", start, len(missing))
+            found = self._timed(missing[start : start + _TOGETHER])
+            table = self._kept(table, Table(pieces=found))
+        return table
+
+    def with_wholes(self, specs: Sequence[ArchSpec], table: Table) -> Table:
+        """The table with as many whole networks of each family of the specs as a fit needs."""
+        by_family: dict[Family, dict[str, ArchSpec]] = {}
+        for spec in specs:
+            by_family.setdefault(family(spec), {})[spec.digest] = spec
+        for name, alike in by_family.items():
+            known = {d for d, whole in table.wholes.items() if whole.family == name}
+            lacking = NEEDED_WHOLES - len(known)
+            if lacking <= 0:
+                continue
+            fresh = [spec for digest, spec in alike.items() if digest not in known]
+            if len(fresh) < 2 * lacking:
+                fresh = [spec for spec in references(name) if spec.digest not in known]
+            table = self.with_pieces(fresh, table)
+            fresh.sort(key=lambda spec: _sum(table, _keys(spec), self.calibration))
+            table = self.measured(_spread(fresh, lacking), table)
+        return table
+
+    def measured(self, specs: Sequence[ArchSpec], table: Table) -> Table:
+        """The table with these networks measured whole."""
+        table = self.with_pieces(specs, table)
+        target = calibrated(
+            self.conditions, environment=self.environment, on_progress=self.on_progress
+        )
+        for done, spec in enumerate(specs):
+            if self.on_progress:
+                self.on_progress(f"measuring {family(spec)} networks whole", done, len(specs))
+            found = target.measure_together({"whole": spec}, budget_s=_WHOLE_BUDGET_S)["whole"]
+            if found.value is None:
+                continue
+            calibrator = str(found.details["calibrator"])
+            whole = Whole(
+                name=spec.name or spec.digest,
+                family=family(spec),
+                pieces=_keys(spec),
+                time=ColdTime(
+                    calibrator=calibrator,
+                    ratio=found.value / self.calibration.constants_ms[calibrator],
+                ),
+            )
+            table = self._kept(table, Table(wholes={spec.digest: whole}))
+        return table
+
+    def _kept(self, table: Table, news: Table) -> Table:
+        return table.joined(
+            add_to_table(self.path, news, conditions=self.conditions, environment=self.environment)
+        )
+
+    def _timed(self, missing: Sequence[Piece]) -> dict[str, ColdTime]:
+        with torch_threads(self.conditions.threads):
+            ready = {piece.key: cold_piece(piece, self.conditions) for piece in missing}
+        return cold_times(
+            ready,
+            conditions=self.conditions,
+            environment=self.environment,
+            calibration=self.calibration,
+        )
+
+
+class _Chilled(nn.Module):
+    """A piece that finds the caches cold, so that its layers choose their form as in a network."""
+
+    def __init__(self, piece: nn.Module, device: str) -> None:
+        super().__init__()
+        self.piece = piece
+        self.evict = evictor(device)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.evict()
+        x.sum()  # in a network the piece before has just written it
+        y: Tensor = self.piece(x)
+        return y
+
+
+def cold_piece(piece: Piece, conditions: Conditions) -> ColdPiece:
+    """A piece in the form that would be deployed, ready to be timed."""
+    kind = dtype_of(conditions.precision, place="precision")
+    generator = torch.Generator().manual_seed(0)
+    example = torch.randn(conditions.batch, *piece.shape, generator=generator)
+    example = example.to(conditions.device, kind)
+    if len(piece.shape) == 3 and piece.place != "stages[0].embed":
+        example = example.contiguous(memory_format=torch.channels_last)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = fold(piece.build())
+    if conditions.backend == "eager":
+        chilled = _Chilled(network.to(conditions.device, kind), conditions.device)
+        made = deploy(chilled, example, budget_s=_PIECE_BUDGET_S).network
+        assert isinstance(made, _Chilled)
+        network = made.piece
+    forward = BACKENDS.load(conditions.backend).prepare(network, example, conditions=conditions)
+    return ColdPiece(forward=forward, example=example)
+
+
+def document(predictions: Sequence[Prediction]) -> dict[str, Any]:
+    """The predictions as a JSON document of the schema ``archbench.prediction/1``."""
+    return {"schema": SCHEMA, "predictions": [asdict(entry) for entry in predictions]}
+
+
+def _prediction(
+    spec: ArchSpec, table: Table, fits: Mapping[str, Fit], *, known: set[str], shop: _Shop
+) -> Prediction:
+    kind, keys = family(spec), _keys(spec)
+    fit = fits[kind]
+    ms = fit.scale * _sum(table, keys, shop.calibration)
+    spread = math.sqrt(statistics.fmean(math.log1p(error) ** 2 for error in fit.errors))
+    height, width = spec.resolution
+    return Prediction(
+        name=spec.name or spec.digest,
+        digest=spec.digest,
+        ms=ms,
+        low=ms * math.exp(-spread),
+        high=ms * math.exp(spread),
+        error_percent=100 * fit.mean_error,
+        family=kind,
+        num_wholes=len(fit.errors),
+        num_blocks_new=len(set(keys) - known),
+        conditions=replace(shop.conditions, resolution=(height, width)),
+        note=table.note,
+    )
+
+
+def _keys(spec: ArchSpec) -> tuple[str, ...]:
+    return tuple(piece.key for piece in pieces(spec))
+
+
+def _sum(table: Table, keys: Sequence[str], calibration: Calibration) -> float:
+    """Milliseconds of all pieces together, each as often as it occurs."""
+    numbers = Counter(keys)
+    return sum(n * table.pieces[key].milliseconds(calibration) for key, n in numbers.items())
+
+
+def _spread(specs: Sequence[ArchSpec], number: int) -> list[ArchSpec]:
+    """So many of them at even steps, the first and the last among them."""
+    if len(specs) <= number:
+        return list(specs)
+    if number == 1:
+        return [specs[len(specs) // 2]]
+    return [specs[round(i * (len(specs) - 1) / (number - 1))] for i in range(number)]

@@ -1,0 +1,63 @@
+"""``archbench predict``: never shown as a measurement, its error always beside it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from archbench.cli.predict_text import prediction_text
+from tests.cli.conftest import Run
+
+PREDICTION: dict[str, Any] = {
+    "name": "small",
+    "digest": "0123456789abcdef",
+    "ms": 4.2134,
+    "low": 4.05,
+    "high": 4.38,
+    "error_percent": 3.14,
+    "family": "levit",
+    "num_wholes": 4,
+    "num_blocks_new": 2,
+    "conditions": {
+        "device": "cpu",
+        "backend": "eager",
+        "precision": "fp32",
+        "batch": 1,
+        "resolution": [224, 224],
+        "threads": 1,
+    },
+}
+
+
+def test_predictions_are_called_so_and_carry_their_error() -> None:
+    slow = {**PREDICTION, "name": "large", "ms": 9.0, "low": 8.8, "high": 9.2, "family": "cvt"}
+    assert prediction_text([slow, PREDICTION]) == (
+        "predicted, not measured: cpu x1, eager fp32, batch 1; the sum of the network's\n"
+        "blocks, each timed alone with cold caches\n"
+        "\n"
+        "network  px       family  predicted ms   new blocks\n"
+        "-------  -------  ------  -------------  ----------\n"
+        "small    224x224  levit   4.2 (4.0–4.4)           2\n"
+        "large    224x224  cvt     9.0 (8.8–9.2)           2\n"
+        "\n"
+        "cvt: 3.1 % mean error on 4 whole networks, each predicted by the others\n"
+        "levit: 3.1 % mean error on 4 whole networks, each predicted by the others"
+    )
+
+
+def test_networks_of_one_name_show_their_digest() -> None:
+    other = {**PREDICTION, "digest": "f" * 16}
+    text = prediction_text([PREDICTION, other])
+    assert "small 01234567" in text
+    assert "small ffffffff" in text
+
+
+def test_nothing_to_predict_is_an_error(run: Run) -> None:
+    code, out, err = run("predict")
+    assert (code, out) == (2, "")
+    assert "networks or a space have to be named, and not both" in err
+
+
+def test_both_is_an_error(run: Run) -> None:
+    code, _, err = run("predict", "levit_128s", "--space", "hybrid")
+    assert code == 2
+    assert "not both" in err

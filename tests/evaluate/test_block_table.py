@@ -1,0 +1,138 @@
+"""The block table: kept whole, fitted with held-out errors, filled only with what it lacks."""
+
+from __future__ import annotations
+
+import json
+import math
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from archbench.evaluate.block_table import NEEDED_WHOLES, fitted, predict_all, references
+from archbench.evaluate.piece import FAMILIES, Family, family
+from archbench.evaluate.table_file import Table, Whole, add_to_table, read_table, table_path
+from archbench.measure.calibration import Calibration
+from archbench.measure.calibrator import CALIBRATORS
+from archbench.measure.cold import ColdTime
+from archbench.measure.environment import capture_environment
+from archbench.records.measurement import Conditions
+from tests.evaluate.toy import SPEC
+
+HERE: dict[str, Any] = {"conditions": Conditions(), "environment": capture_environment()}
+NAME = CALIBRATORS[0].name
+CONSTANTS = Calibration(environment_id="x", settings={}, constants_ms={NAME: 2.0})
+
+
+def time(ratio: float) -> ColdTime:
+    return ColdTime(calibrator=NAME, ratio=ratio)
+
+
+def table(*ratios: float) -> Table:
+    """Networks of two equal pieces of 1, which took so much."""
+    wholes = {
+        str(i): Whole(name=f"n{i}", family="levit", pieces=("p", "p"), time=time(ratio))
+        for i, ratio in enumerate(ratios)
+    }
+    return Table(pieces={"p": time(1.0)}, wholes=wholes)
+
+
+def test_table_is_kept(tmp_path: Path) -> None:
+    path = table_path(**HERE, folder=tmp_path)
+    assert read_table(path, **HERE) == Table()
+    add_to_table(path, table(2.0, 2.2), **HERE)
+    assert read_table(path, **HERE) == table(2.0, 2.2)
+
+
+def test_other_conditions_have_another_file() -> None:
+    paths = {
+        table_path(conditions, environment=HERE["environment"])
+        for conditions in (Conditions(), Conditions(batch=4), Conditions(threads=2))
+    }
+    assert len(paths) == 3
+
+
+@pytest.mark.parametrize("damage", ["cut", "changed", "other"])
+def test_damaged_table_is_built_anew_with_a_note(tmp_path: Path, damage: str) -> None:
+    path = table_path(**HERE, folder=tmp_path)
+    add_to_table(path, table(2.0), **HERE)
+    text = path.read_text()
+    if damage == "cut":
+        path.write_text(text[: len(text) // 2])
+    elif damage == "changed":
+        path.write_text(text.replace('"ratio": 1.0', '"ratio": 1.5'))
+    else:
+        path.write_text(json.dumps([1, 2]))
+    found = read_table(path, **HERE)
+    assert not found.pieces
+    assert "built anew" in found.note
+    assert add_to_table(path, table(3.0), **HERE).wholes["0"].time == time(3.0)
+    assert read_table(path, **HERE) == table(3.0)
+
+
+def test_concurrent_writers_lose_nothing(tmp_path: Path) -> None:
+    path = table_path(**HERE, folder=tmp_path)
+
+    def add(number: int) -> None:
+        add_to_table(path, Table(pieces={str(number): time(number + 1.0)}), **HERE)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(add, range(24)))
+    assert set(read_table(path, **HERE).pieces) == {str(i) for i in range(24)}
+
+
+def test_table_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    found = add_to_table(table_path(**HERE, folder=blocked), table(2.0), **HERE)
+    assert found.wholes == table(2.0).wholes
+    assert "could not be kept" in found.note
+
+
+def test_scale_is_the_geometric_mean_and_errors_are_of_networks_left_out() -> None:
+    fit = fitted(table(1.0, 4.0), calibration=CONSTANTS)["levit"]
+    assert fit.scale == pytest.approx(1.0)  # of 1/2 and 2
+    assert fit.errors == pytest.approx((3.0, -0.75))  # 4 times too much, a quarter
+    assert fit.mean_error == pytest.approx(1.875)
+
+
+def test_one_network_is_no_fit() -> None:
+    assert fitted(table(1.0), calibration=CONSTANTS) == {}
+
+
+def test_networks_whose_pieces_are_lost_are_left_out() -> None:
+    known = table(1.0, 4.0, 2.0)
+    lost = Whole(name="lost", family="levit", pieces=("gone",), time=time(1.0))
+    fit = fitted(
+        Table(pieces=known.pieces, wholes={**known.wholes, "l": lost}), calibration=CONSTANTS
+    )
+    assert len(fit["levit"].errors) == 3
+
+
+def test_predictions_fill_the_table_once(tmp_path: Path) -> None:
+    documents = [
+        {**SPEC, "stages": [{**SPEC["stages"][0], "dim": dim, "depth": depth}]}
+        for dim in (16, 32)
+        for depth in (2, 3, 4, 5)
+    ]
+    first = predict_all(documents, folder=tmp_path)
+    again = predict_all(documents, folder=tmp_path)
+    assert [entry.num_blocks_new for entry in first] == [3] * 8
+    assert [entry.num_blocks_new for entry in again] == [0] * 8
+    assert [entry.ms for entry in first] == [entry.ms for entry in again]
+    for entry in first:
+        assert entry.family == "levit"
+        assert entry.num_wholes == 4
+        assert 0 < entry.low <= entry.ms <= entry.high
+        assert math.isfinite(entry.error_percent)
+    (path,) = tmp_path.glob("*.json")
+    content = json.loads(path.read_text())["content"]
+    assert (len(content["pieces"]), len(content["wholes"])) == (6, 4)
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_references_of_a_family_belong_to_it(kind: Family) -> None:
+    found = references(kind)
+    assert len({spec.digest for spec in found}) >= NEEDED_WHOLES
+    assert {family(spec) for spec in found} == {kind}

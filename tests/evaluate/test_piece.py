@@ -1,0 +1,66 @@
+"""The pieces of a network: complete, runnable alone, equal where their cost is."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import pytest
+import torch
+
+from archbench.evaluate.piece import family, pieces
+from archbench.models import count
+from archbench.models.arithmetic import total
+from archbench.models.catalogue import published
+from archbench.models.spec import ArchSpec
+from tests.evaluate.toy import SPEC
+from tests.models.specs import random_spec
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_pieces_are_the_whole_network_and_run_alone(seed: int) -> None:
+    spec = random_spec(random.Random(seed))
+    found = pieces(spec)
+    assert total(tuple(piece.work for piece in found)) == count(spec).total
+    for piece in found:
+        with torch.inference_mode():
+            output = piece.build().eval()(torch.randn(2, *piece.shape))
+        assert torch.isfinite(output).all(), piece.place
+
+
+def test_equal_blocks_have_one_key() -> None:
+    found = pieces(published("levit_128s"))
+    assert len(found) == 3 + 2 + 3 + 4 + 1
+    assert len({piece.key for piece in found}) == 3 + 3 + 1
+
+
+def test_drop_path_changes_no_key() -> None:
+    spec = published("levit_128s")
+    dropped = replace(spec, stages=tuple(replace(s, drop_path=0.3) for s in spec.stages))
+    assert [p.key for p in pieces(dropped)] == [p.key for p in pieces(spec)]
+
+
+@pytest.mark.parametrize("path", ["dim", "position", "resolution"])
+def test_what_changes_the_cost_changes_the_key(path: str) -> None:
+    changed = {**SPEC, "stages": [dict(SPEC["stages"][0])]}
+    if path == "resolution":
+        changed["resolution"] = 32
+    else:
+        changed["stages"][0][path] = {"dim": 32, "position": "none"}[path]
+    before = pieces(ArchSpec.from_document(SPEC))
+    after = pieces(ArchSpec.from_document(changed))
+    assert before[1].key != after[1].key
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("levit_128s", "levit"),
+        ("cvt_13", "cvt"),
+        ("deit_tiny", "cvt"),
+        ("resnet_50", "convolution"),
+        ("graft_2_6", "mixed"),
+    ],
+)
+def test_family_is_that_of_most_of_the_work(name: str, kind: str) -> None:
+    assert family(published(name)) == kind
