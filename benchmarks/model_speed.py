@@ -5,17 +5,19 @@ Peers run in a process as PyTorch finds it; our deployed form runs in one that k
 freed tensors (archbench.memory), where each peer is timed a second time. Times are CPU times of
 a whole process, so that work in other threads counts and preemption does not.
 
-    python benchmarks/model_speed.py forward --rounds 30
+    python benchmarks/model_speed.py forward --rounds 30 --compile
     python benchmarks/model_speed.py training --rounds 8
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import multiprocessing as mp
 import os
 import random
 import statistics
+import tempfile
 import time
 import warnings
 from collections.abc import Callable
@@ -33,6 +35,7 @@ PEERS = {
 }
 WORKERS = ("as it is", "memory kept")
 PEAK = "peak"
+COMPILE = "ARCHBENCH_BENCHMARK_COMPILE"  # the processes that time inherit it
 
 Forward = Callable[[], object]
 
@@ -42,7 +45,10 @@ def main() -> None:
     parser.add_argument("what", choices=("forward", "training"))
     parser.add_argument("--rounds", type=int, default=30, help="at batch 1; a fifth of it at 16")
     parser.add_argument("--networks", nargs="*", default=list(PEERS), choices=list(PEERS))
+    parser.add_argument("--compile", action="store_true", help="AOTInductor, too")
     options = parser.parse_args()
+    if options.compile:
+        os.environ[COMPILE] = "1"
     from archbench.measure.environment import capture_environment
 
     environment = capture_environment()
@@ -80,6 +86,7 @@ class Worker:
     forms: dict[str, str] = field(default_factory=dict)
 
     def ask(self, form: str) -> float:
+        """The CPU seconds of one run of a form."""
         self.pipe.send(form)
         seconds: float = self.pipe.recv()
         return seconds
@@ -108,9 +115,8 @@ def run(what: str, name: str, *, batch: int, rounds: int) -> None:
     for worker in workers:
         worker.pipe.send(None)
         worker.process.join()
-    report(
-        what, name, batch, seconds, notes={key[1]: by_name[key[0]].forms[key[1]] for key in order}
-    )
+    notes = {form: by_name[kind].forms[form] for kind, form in order}
+    report(what, name, batch, seconds, notes=notes)
 
 
 def report(
@@ -252,11 +258,38 @@ def our_forms(name: str, images: Any) -> dict[str, tuple[Forward, str]]:
         "archbench, folded": (inference(fold(network), images), ""),
         "archbench, deployed": (inference(deployed, images), f"{note}; error {made.error:.1e}"),
     }
-    try:
+    with contextlib.suppress(ImportError):
         forms["OpenVINO fp32, of our network"] = (openvino(fold(network), images), "")
-    except ImportError:
-        pass
+    if os.environ.get(COMPILE):
+        start = time.perf_counter()
+        with tempfile.TemporaryDirectory() as folder:
+            run = compiled(fold(network), images, folder=folder)
+        note = f"compiled in {time.perf_counter() - start:.0f} s"
+        forms["archbench, folded, AOTInductor"] = (inference(run, images), note)
     return forms
+
+
+def compiled(network: Any, images: Any, *, folder: str) -> Any:
+    import torch
+    from torch import nn
+
+    class Package(nn.Module):
+        def __init__(self, run: Any) -> None:
+            super().__init__()
+            self.run = run
+
+        def forward(self, x: Any) -> Any:
+            """What the compiled network gives."""
+            return self.run(x)
+
+    with torch.no_grad():
+        exported = torch.export.export(network, (images,))
+        path = torch._inductor.aoti_compile_and_package(
+            exported,
+            package_path=f"{folder}/network.pt2",
+            inductor_configs={"freezing": True},
+        )
+    return Package(torch._inductor.aoti_load_package(path))
 
 
 def openvino(network: Any, images: Any) -> Forward:
