@@ -271,6 +271,7 @@ def our_forms(name: str, images: Any) -> dict[str, tuple[Forward, str]]:
 
 def compiled(network: Any, images: Any, *, folder: str) -> Any:
     import torch
+    import torch._inductor as inductor
     from torch import nn
 
     class Package(nn.Module):
@@ -284,12 +285,12 @@ def compiled(network: Any, images: Any, *, folder: str) -> Any:
 
     with torch.no_grad():
         exported = torch.export.export(network, (images,))
-        path = torch._inductor.aoti_compile_and_package(
+        path = inductor.aoti_compile_and_package(
             exported,
             package_path=f"{folder}/network.pt2",
             inductor_configs={"freezing": True},
         )
-    return Package(torch._inductor.aoti_load_package(path))
+    return Package(inductor.aoti_load_package(path))
 
 
 def openvino(network: Any, images: Any) -> Forward:
