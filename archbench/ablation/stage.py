@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archbench.ablation import store
-from archbench.ablation.form import form_of
+from archbench.ablation.form import Form, form_of
 from archbench.ablation.job import TimingJob
 from archbench.ablation.request import Request, proxy_of, worker_memory_bytes
 from archbench.ablation.training import Trainings
@@ -28,6 +28,8 @@ OnProgress = Callable[[str, int, int], None]
 
 TIMING_S = 10.0  # of budget for each network; the slowest may take three times that
 _PATIENCE_S = 24 * 3600.0
+_PRICED = 3
+_PLAN_BUDGET_S = 15.0  # of a network's; all trainings of an hour hang on the choice
 
 
 @contextmanager
@@ -73,14 +75,14 @@ class Stage:
         self, request: Request, *, proxy: Proxy, environment: Environment
     ) -> tuple[Plan, float]:
         """How steps are computed, and what one training takes on average."""
-        by_macs = sorted(request.trained, key=lambda form: form.macs)
-        some = {form.key: form for form in (request.base, by_macs[-1], by_macs[0])}
+        specs = _of_all_sizes(request.trained, proxy=proxy)
         self.progress("trying what a training takes", 0, 1)
         job = PriceJob(
-            specs=[form.spec for form in some.values() if form.spec],
+            specs=specs,
             proxy=replace(proxy, num_seeds=1),
             conditions=None,
             environment=environment,
+            plan_budget_s=_PLAN_BUDGET_S,
         )
         _, price = self._finished(job, timeout_s=_PATIENCE_S)
         return price.plan, price.training_seconds
@@ -139,3 +141,15 @@ class Stage:
             interruption=self.interruption,
             on_sent=tell,
         )
+
+
+def _of_all_sizes(forms: Sequence[Form], *, proxy: Proxy) -> list[Mapping[str, Any]]:
+    """Some networks that cost together what all of them cost on average, by their proxies."""
+    from archbench.evaluate import as_spec, count
+
+    specs = {form.digest: form.spec for form in forms if form.spec}
+    macs = {digest: count(proxy.spec(as_spec(spec))).macs for digest, spec in specs.items()}
+    ordered = sorted(specs, key=lambda digest: (macs[digest], digest))
+    last = len(ordered) - 1
+    picked = {round(last * (2 * i + 1) / (2 * _PRICED)) for i in range(_PRICED)}
+    return [specs[ordered[index]] for index in sorted(picked)]

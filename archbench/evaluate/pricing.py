@@ -17,7 +17,7 @@ from archbench.models import ArchSpec
 from archbench.train.loop import train
 from archbench.train.plan import Plan, choose_plan, common_plan
 
-_PLAN_BUDGET_S = 4.0
+PLAN_BUDGET_S = 4.0
 _STEPS = 6
 _VALIDATED_IMAGES = 256
 
@@ -51,6 +51,7 @@ def price(
     *,
     proxy: Proxy,
     target: Target | None,
+    plan_budget_s: float = PLAN_BUDGET_S,
     clock: Callable[[], float] = time.monotonic,
 ) -> Price:
     """The cost of a trial and the plan of all trainings, from candidates that are really tried.
@@ -59,6 +60,7 @@ def price(
         specs: Candidates, best of different sizes.
         proxy: As it will be, but for the plan.
         target: As it will be; None where no latency is measured.
+        plan_budget_s: Seconds for the choice of each candidate's plan.
         clock: Monotonic seconds.
 
     Raises:
@@ -75,7 +77,7 @@ def price(
                 width=widest(proxy.spec(spec)),
                 recipe=proxy.recipe,
                 device=proxy.device,
-                budget_s=_PLAN_BUDGET_S,
+                budget_s=plan_budget_s,
             )
             for spec in specs
         ]

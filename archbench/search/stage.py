@@ -100,6 +100,7 @@ class PriceJob:
         proxy: As it will be, but for the plan.
         conditions: Of the latency; None where none is measured.
         environment: The machine, captured before anything was pinned.
+        plan_budget_s: Seconds for the choice of each candidate's plan.
     """
 
     number: int = 0
@@ -107,6 +108,7 @@ class PriceJob:
     proxy: Proxy
     conditions: Conditions | None
     environment: Environment
+    plan_budget_s: float = 4.0
 
     def run(self, send: Send) -> tuple[Target | None, Price]:
         """The target with this machine's constants, and the price of a trial."""
@@ -116,7 +118,8 @@ class PriceJob:
             calibrated(self.conditions, environment=self.environment) if self.conditions else None
         )
         specs = [as_spec(spec) for spec in self.specs]
-        return target, price(specs, proxy=self.proxy, target=target)
+        found = price(specs, proxy=self.proxy, target=target, plan_budget_s=self.plan_budget_s)
+        return target, found
 
 
 @dataclass(frozen=True, kw_only=True)
