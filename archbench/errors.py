@@ -78,6 +78,12 @@ class IncomparableError(ArchbenchError):
     """Two numbers that were taken under different conditions."""
 
 
+class InexactError(ArchbenchError):
+    """A form of a network that does not compute what the network computes."""
+
+    exit_code = INTERNAL_BUG
+
+
 class UncountedOperatorError(ArchbenchError):
     """An operator with matrix products that the counter does not know."""
 

@@ -36,7 +36,9 @@ ROOMS = {
     "data": Room(set(), {"torch", "torchvision", "sklearn", "PIL"}),
     # A checkpoint is a safetensors file, too: reading it executes nothing.
     "train": Room({"data", "records"}, {"torch", "safetensors"}),
-    "measure": Room({"records"}, {"torch", "fvcore", "onnxruntime", "openvino"}),
+    "measure": Room(
+        {"records"}, {"torch", "fvcore", "onnx", "onnxruntime", "openvino", "nncf", "tensorrt"}
+    ),
     "space": Room({"models"}, {"yaml"}),
     # It joins networks, a data set and numbers, so it has to load the data set by its name.
     # It opens networks of other libraries by name, to measure them like ours: foreign.py.

@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from archbench.evaluate.piece import Family, Piece, family, pieces
 from archbench.evaluate.table_file import Table, Whole, add_to_table, read_table, table_path
 from archbench.evaluate.target import calibrated
-from archbench.measure.calibration import BACKENDS, Calibration, Progress, calibrate
+from archbench.measure.backend import prepared
+from archbench.measure.calibration import Calibration, Progress, calibrate
 from archbench.measure.cold import ColdPiece, ColdTime, cold_times, evictor
 from archbench.measure.device import torch_threads
 from archbench.measure.environment import capture_environment
@@ -290,7 +291,7 @@ def cold_piece(piece: Piece, conditions: Conditions) -> ColdPiece:
         made = deploy(chilled, example, budget_s=_PIECE_BUDGET_S).network
         assert isinstance(made, _Chilled)
         network = made.piece
-    forward = BACKENDS.load(conditions.backend).prepare(network, example, conditions=conditions)
+    forward = prepared(network, example, conditions=conditions).run
     return ColdPiece(forward=forward, example=example)
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from archbench.errors import ArchbenchError
 from archbench.evaluate.foreign import Foreign
+from archbench.measure.backend import form
 from archbench.measure.calibration import Calibration, Progress, calibrate
 from archbench.measure.device import torch_threads
 from archbench.measure.latency import measure_latency
@@ -170,10 +171,10 @@ def deployed(spec: ArchSpec, conditions: Conditions, *, weights: Path | None = N
 
 
 def _deployed(network: nn.Module, resolution: Grid, conditions: Conditions) -> nn.Module:
-    """For PyTorch's eager mode the fastest form there; for other backends the portable one."""
+    """The form that the backend takes: of the fastest layers here, or the portable one."""
     generator = torch.Generator().manual_seed(0)
     example = torch.randn(conditions.batch, 3, *resolution, generator=generator)
-    if conditions.backend != "eager":
+    if form(conditions.backend) == "portable":
         return fold(network)
     kind = dtype_of(conditions.precision, place="precision")
     if kind != torch.float32:  # folding needs the precise weights

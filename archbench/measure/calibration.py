@@ -2,6 +2,10 @@
 
 A latency is a ratio to a calibration network times its constant. So what the constants were off
 by on the day they were taken, all latencies of this machine are off by, and comparisons are not.
+
+Calibration networks run in eager whatever runs the candidate. They are there for the state of the
+machine, which eager feels as others do; so all backends share their constants, latencies of two
+backends are multiples of the same thing, and no network is compiled but the candidate.
 """
 
 from __future__ import annotations
@@ -11,7 +15,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,6 +23,7 @@ from typing import Any
 import torch
 
 from archbench.errors import IncomparableError, StorageError
+from archbench.measure.backend import can_compute, prepared, require_backend
 from archbench.measure.calibrator import CALIBRATORS, Calibrator, Family
 from archbench.measure.clock import Clock, Forward, SystemClock, Timing
 from archbench.measure.device import require_device, settled
@@ -29,10 +34,8 @@ from archbench.memory import keep_memory
 from archbench.records.environment import Environment
 from archbench.records.file import write_atomically
 from archbench.records.measurement import Conditions
-from archbench.registry import Registry
 
 SCHEMA = "archbench.calibration/1"
-BACKENDS = Registry("archbench.measure.backends", "backend")
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and of how much."""
@@ -117,6 +120,7 @@ def calibrate(
         StorageError: The measurement lock cannot be had.
     """
     require_device(conditions.device)
+    require_backend(conditions)
     with measurement_lock(conditions.device), settled(threads=conditions.threads):
         return stored_or_taken(
             conditions,
@@ -171,6 +175,7 @@ def stored_or_taken(
 
 def settings_of(conditions: Conditions) -> dict[str, str]:
     """What constants depend on beside the environment: conditions and torch's own settings."""
+    conditions = eager(conditions)
     backends: Any = torch.backends  # its modules are classes, which the type checker cannot see
     return {
         "device": conditions.device,
@@ -185,6 +190,12 @@ def settings_of(conditions: Conditions) -> dict[str, str]:
         "gpu_convolution": backends.cudnn.conv.fp32_precision,
         "cudnn_benchmark": str(backends.cudnn.benchmark),
     }
+
+
+def eager(conditions: Conditions) -> Conditions:
+    """What the calibration networks run under: eager, in fp32 where it has no such precision."""
+    asked = replace(conditions, backend="eager")
+    return asked if can_compute(asked) else replace(asked, precision="fp32")
 
 
 def cache_folder() -> Path:
@@ -257,9 +268,7 @@ def _taken(
 def _prepared(calibrator: Calibrator, *, conditions: Conditions) -> Forward:
     generator = torch.Generator().manual_seed(0)
     example = torch.randn(calibrator.shape, generator=generator)
-    backend = BACKENDS.load(conditions.backend)
-    forward: Forward = backend.prepare(calibrator.build(), example, conditions=conditions)
-    return forward
+    return prepared(calibrator.build(), example, conditions=eager(conditions)).run
 
 
 def _file_name(environment: Environment, settings: Mapping[str, str]) -> str:

@@ -8,20 +8,28 @@ processes differ by somewhat more, see benchmarks/latency_repeat.md.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from archbench.errors import InexactError
 from archbench.measure import estimate
-from archbench.measure.calibration import BACKENDS, Calibration, Progress, stored_or_taken
+from archbench.measure.backend import (
+    Prepared,
+    preparation_details,
+    prepared,
+    require_backend,
+)
+from archbench.measure.calibration import Calibration, Progress, stored_or_taken
 from archbench.measure.calibrator import Family
 from archbench.measure.clock import Clock, Forward, SystemClock
 from archbench.measure.device import Seat, require_device, settled
 from archbench.measure.lock import measurement_lock
-from archbench.measure.precision import honest
 from archbench.measure.rounds import (
     MOST_FORWARDS,
     NETWORK_FAULTS,
@@ -62,8 +70,8 @@ def measure_latency(
 
     Args:
         networks: Name to network, in the form that is to be timed; they stay as they are.
-        conditions: Device, threads, batch, resolution and precision. Those of the result differ
-            where fp32 is not computed as fp32.
+        conditions: Device, threads, batch, resolution and precision. The
+            precision of the result is the one that ran, which may be another.
         environment: This machine, see `capture_environment`; captured before anything is pinned.
         calibration: The constants, where they are at hand; else the stored ones, which the first
             measurement on a machine takes in some 2 s.
@@ -82,11 +90,12 @@ def measure_latency(
 
     Raises:
         UsageError: A device, backend, precision or number of threads that cannot be.
-        MissingError: This machine has no such device.
+        MissingError: This machine has no such device, or lacks what the backend needs.
         IncomparableError: The calibration was taken elsewhere or under other settings.
         StorageError: The measurement lock cannot be had.
     """
     require_device(conditions.device)
+    require_backend(conditions)
     clock = clock or SystemClock()
     with measurement_lock(conditions.device), settled(threads=conditions.threads) as seat:
         if calibration is None:
@@ -94,9 +103,17 @@ def measure_latency(
                 conditions, environment=environment, clock=clock, on_progress=on_progress
             )
         calibration.require(environment, conditions=conditions)
+        candidates = [
+            _candidate(
+                name,
+                network,
+                family=(families or {}).get(name, "attention"),
+                conditions=conditions,
+            )
+            for name, network in networks.items()
+        ]
         session = _Session(
             conditions=conditions,
-            recorded=honest(conditions),
             environment=environment,
             calibration=calibration,
             on=bench(conditions, clock=clock),
@@ -106,15 +123,8 @@ def measure_latency(
             warm_up_s=budget_s * _WARM_UP_SHARE,
             on_progress=on_progress,
         )
-        candidates = [
-            session.candidate(
-                name,
-                network,
-                family=(families or {}).get(name, "attention"),
-                warm_up_s=session.warm_up_s / len(networks),
-            )
-            for name, network in networks.items()
-        ]
+        for candidate in candidates:
+            session.warm(candidate, seconds=session.warm_up_s / len(networks))
         session.compete([entry for entry in candidates if not entry.fault])
         disturbed = [entry for entry in candidates if session.is_worth_repeating(entry)]
         if disturbed and not session.is_over():
@@ -126,10 +136,33 @@ def measure_latency(
 class _Candidate:
     name: str
     family: Family
-    forward: Forward | None = None
+    prepared: Prepared | None = None
     warm: WarmUp | None = None
     fault: str = ""
     attempts: list[Pair] = field(default_factory=list)
+
+
+def _candidate(
+    name: str, network: nn.Module, *, family: Family, conditions: Conditions
+) -> _Candidate:
+    """The network ready to be run, or with its fault."""
+    candidate = _Candidate(name=name, family=family)
+    with _faults_of(candidate):
+        candidate.prepared = prepared(network, _example(conditions), conditions=conditions)
+    return candidate
+
+
+@contextmanager
+def _faults_of(candidate: _Candidate) -> Iterator[None]:
+    """What is raised within is the candidate's fault, unless the device is lost to this process."""
+    try:
+        yield
+    except torch.AcceleratorError:
+        raise
+    except InexactError as error:
+        candidate.fault = str(error)
+    except NETWORK_FAULTS as error:
+        candidate.fault = fault_text(error)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,7 +182,6 @@ class _Session:
     """One measurement of several candidates: what they share."""
 
     conditions: Conditions
-    recorded: Conditions
     environment: Environment
     calibration: Calibration
     on: Bench
@@ -162,34 +194,25 @@ class _Session:
     def is_over(self) -> bool:
         return self.on.clock.wall() >= self.until
 
-    def candidate(
-        self, name: str, network: nn.Module, *, family: Family, warm_up_s: float
-    ) -> _Candidate:
-        """The network ready to be timed, or with its fault."""
-        candidate = _Candidate(name=name, family=family)
-        backend = BACKENDS.load(self.conditions.backend)
-        try:
-            forward: Forward = backend.prepare(
-                network, _example(self.conditions), conditions=self.conditions
-            )
-            candidate.fault = _output_fault(forward())
+    def warm(self, candidate: _Candidate, *, seconds: float) -> None:
+        """Runs a candidate until it is ready to be timed, or has a fault."""
+        if candidate.prepared is None:
+            return
+        with _faults_of(candidate):
+            candidate.fault = _output_fault(candidate.prepared.run())
             if not candidate.fault:
-                candidate.warm = self._warmed(forward, seconds=warm_up_s)
-                candidate.forward = forward
-        except torch.AcceleratorError:  # the device is lost to this process, not to the candidate
-            raise
-        except NETWORK_FAULTS as error:
-            candidate.fault = fault_text(error)
-        return candidate
+                candidate.warm = self._warmed(candidate.prepared.run, seconds=seconds)
 
     def compete(self, candidates: Sequence[_Candidate]) -> None:
         """One attempt at each candidate, in shared rounds."""
         pairs = []
         for entry in candidates:
-            assert entry.forward is not None
+            assert entry.prepared is not None
             assert entry.warm is not None
             calibrator = self.calibration.nearest(entry.warm.seconds, family=entry.family)
-            pairs.append(Pair(name=entry.name, forward=entry.forward, calibrator=calibrator.name))
+            pairs.append(
+                Pair(name=entry.name, forward=entry.prepared.run, calibrator=calibrator.name)
+            )
             entry.attempts.append(pairs[-1])
         calibrators = {
             name: self.calibration.forward(name, conditions=self.conditions)
@@ -221,16 +244,20 @@ class _Session:
 
     def measurement(self, candidate: _Candidate) -> Measurement:
         """The candidate's record: of its better attempt, with the samples of all."""
+        record = partial(self._record, candidate)
         if not candidate.attempts:
-            return self._record(samples=(), verdict="incomplete", reason=candidate.fault)
+            return record(samples=(), verdict="incomplete", reason=candidate.fault)
         best = self._best(candidate)
         samples = tuple(
             self.on.seconds(timing) * 1e3 for pair in candidate.attempts for timing in pair.timings
         )
         if best.ratio is None:
-            return self._record(samples=samples, verdict=best.verdict, reason=best.reason)
+            return record(samples=samples, verdict=best.verdict, reason=best.reason)
+        assert candidate.prepared is not None
+        if complaint := candidate.prepared.complaint():
+            return record(samples=samples, verdict="incomplete", reason=complaint)
         constant = self.calibration.constants_ms[best.pair.calibrator]
-        return self._record(
+        return record(
             samples=samples,
             value=best.ratio.value * constant,
             low=best.ratio.low * constant,
@@ -271,6 +298,7 @@ class _Session:
         pair, on, warm = best.pair, self.on, candidate.warm
         assert best.ratio is not None
         assert warm is not None
+        assert candidate.prepared is not None
         walls_ms = [timing.wall * 1e3 for timing in pair.timings]
         constant = self.calibration.constants_ms[pair.calibrator]
         details: dict[str, float | int | str] = {
@@ -288,6 +316,7 @@ class _Session:
             "warm_up_settled": "yes" if warm.settled else "no",
             "pinned_to": ", ".join(map(str, self.seat.cores)) or self.seat.note,
         }
+        details |= preparation_details(candidate.prepared)
         if best.off_cpu is not None:
             details["off_cpu_share"] = best.off_cpu
             details["run_delay_share"] = estimate.delay_share(pair.timings)
@@ -302,6 +331,7 @@ class _Session:
 
     def _record(
         self,
+        candidate: _Candidate,
         *,
         samples: tuple[float, ...],
         verdict: Verdict,
@@ -311,6 +341,8 @@ class _Session:
         high: float | None = None,
         details: Mapping[str, float | int | str] | None = None,
     ) -> Measurement:
+        found = candidate.prepared
+        precision = found.precision if found else self.conditions.precision
         return Measurement(
             metric="latency",
             unit="ms",
@@ -318,7 +350,7 @@ class _Session:
             value=value,
             low=low,
             high=high,
-            conditions=self.recorded,
+            conditions=replace(self.conditions, precision=precision),
             environment_id=self.environment.id,
             verdict=verdict,
             reason=reason,

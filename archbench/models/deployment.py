@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from archbench.errors import ArchbenchError
+from archbench.errors import InexactError
 from archbench.memory import keep_memory as tell_to_keep_memory
 from archbench.models.flow import Flow, observe, put
 from archbench.models.layer import ATTENTION_KERNELS, Attend, QuickGELU, fold_norm
@@ -23,12 +23,6 @@ from archbench.models.trial import Candidates, clock_of, race
 
 TOLERANCE = 1e-4
 BUDGET_S = 3.0
-
-
-class InexactError(ArchbenchError):
-    """A deployed form that does not compute what the network computes."""
-
-    exit_code = 70
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ class Conditions:
     Attributes:
         device: ``cpu`` or ``cuda``.
         backend: What runs the network, an entry of ``archbench/measure/backends``.
-        precision: ``fp32``, ``bf16`` or ``fp16``, as it was really computed.
+        precision: ``fp32``, ``tf32``, ``bf16``, ``fp16`` or ``int8``, as it was really computed.
         batch: Images per forward pass.
         resolution: Height and width of the input in pixels.
         threads: CPU threads of one forward pass.

@@ -30,7 +30,7 @@ class TargetSection:
         threads: CPU threads of one forward pass.
         backend: What runs the network.
         batch: Images per forward pass.
-        precision: ``fp32``, ``bf16`` or ``fp16``.
+        precision: ``fp32``, ``bf16``, ``fp16`` or ``int8``, as far as the backend has it.
     """
 
     device: str = "cpu"

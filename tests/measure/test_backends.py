@@ -1,13 +1,48 @@
-"""What holds for every backend."""
+"""What holds for every backend.
+
+Those that are not installed are skipped. Those that compile take seconds a network: run them with
+``pytest -m slow tests/measure/test_backends.py``.
+"""
 
 from __future__ import annotations
+
+import itertools
+import random
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from archbench.measure.calibration import BACKENDS
+from archbench.errors import InexactError, MissingError, UsageError
+from archbench.measure import backend as backends
+from archbench.measure.backend import BACKENDS, Prepared, absence, difference, prepared
+from archbench.measure.backends import eager
+from archbench.models import build, fold
 from archbench.records.measurement import Conditions
+from tests.models.specs import random_spec
+
+COMPILING = {"compiled", "aotinductor"}
+
+
+def cases(*, device: str) -> list[object]:
+    """Every backend in every precision that it has on a device."""
+    marks = {name: [pytest.mark.slow] for name in COMPILING}
+    return [
+        pytest.param(
+            name, precision, marks=marks.get(name, []) if device == "cpu" else [pytest.mark.gpu]
+        )
+        for name in BACKENDS.names
+        for precision in BACKENDS.load(name).PRECISIONS.get(device, ())
+    ]
+
+
+def usable(name: str, precision: str, *, device: str = "cpu") -> Conditions:
+    if missing := absence(name, device=device):
+        pytest.skip(missing.reason)
+    if (name, precision) == ("openvino", "int8"):
+        pytest.importorskip("nncf")
+    return Conditions(backend=name, precision=precision, device=device)
 
 
 class Seen(nn.Module):
@@ -24,34 +59,146 @@ class Seen(nn.Module):
         return output
 
 
-@pytest.mark.parametrize("name", BACKENDS.names)
-def test_one_call_is_one_forward_pass(name: str) -> None:
-    network, example = nn.Linear(4, 2).eval(), torch.randn(3, 4)
-    forward = BACKENDS.load(name).prepare(network, example, conditions=Conditions(backend=name))
-    assert torch.allclose(torch.as_tensor(forward()), network(example), atol=1e-5)
+def small() -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Flatten(), nn.Linear(288, 5))
+
+
+@pytest.mark.parametrize(("name", "precision"), cases(device="cpu"))
+def test_computes_what_eager_computes(name: str, precision: str) -> None:
+    conditions = usable(name, precision)
+    rng = random.Random(4)
+    for _ in range(1 if name in COMPILING else 2):
+        spec = random_spec(rng)
+        network, sides = fold(build(spec, seed=0)), tuple(spec.resolution)
+        if precision == "int8":  # an untrained deep network may lose everything
+            network, sides = small().eval(), (8, 8)
+        example = torch.randn(2, 3, *sides, generator=torch.Generator().manual_seed(0))
+        with torch.inference_mode():
+            expected = network(example)
+        found = prepared(network, example, conditions=conditions)
+        assert difference(expected, found.run()) <= backends.LIMITS[found.precision]
+        assert found.complaint() == ""
+
+
+@pytest.mark.parametrize(("name", "precision"), cases(device="cuda"))
+def test_computes_on_a_gpu_what_eager_computes(name: str, precision: str) -> None:
+    conditions = usable(name, precision, device="cuda")
+    network = fold(build(random_spec(random.Random(4)), seed=0))
+    example = torch.randn(2, 3, 32, 32)
+    found = prepared(small(), torch.randn(2, 3, 8, 8), conditions=conditions)
+    assert found.error is not None
+    assert prepared(network, example, conditions=conditions).complaint() == ""
+
+
+@pytest.mark.parametrize(("name", "precision"), cases(device="cpu"))
+def test_the_network_stays_as_it_was(name: str, precision: str) -> None:
+    conditions = usable(name, precision)
+    network = small()
+    network[1].eval()
+    before = [tensor.clone() for tensor in network.state_dict().values()]
+    prepared(network, torch.randn(2, 3, 8, 8), conditions=conditions).run()
+    assert [module.training for module in network] == [True, False, True, True]
+    after = network.state_dict().values()
+    assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
 
 
 @pytest.mark.parametrize("name", BACKENDS.names)
-def test_the_network_stays_in_training_mode(name: str) -> None:
-    network = nn.Sequential(nn.Linear(4, 2), nn.BatchNorm1d(2))
-    conditions = Conditions(backend=name)
-    BACKENDS.load(name).prepare(network, torch.randn(3, 4), conditions=conditions)()
-    assert network.training
-    assert int(network[1].num_batches_tracked) == 0
+def test_keeps_the_protocol(name: str) -> None:
+    backend = BACKENDS.load(name)
+    assert backend.FORM in ("deployed", "portable")
+    assert set(backend.PRECISIONS) <= {"cpu", "cuda"}
+    precisions = set(itertools.chain(*backend.PRECISIONS.values()))
+    assert precisions <= set(backends.PRECISIONS) <= set(backends.LIMITS)
+    missing = absence(name, device="cpu")
+    assert missing is None or (missing.reason and missing.help)
 
 
-def test_eager_runs_in_inference_mode_and_precision() -> None:
+def test_what_preparing_took_and_the_error_are_told() -> None:
+    ticks = itertools.count(step=5.0)
+    found = prepared(
+        small(),
+        torch.randn(1, 3, 8, 8),
+        conditions=Conditions(precision="bf16"),
+        wall=lambda: next(ticks),
+    )
+    assert found.seconds == 5.0
+    assert found.error is not None
+    assert 1e-6 < found.error < backends.LIMITS["bf16"]
+    assert found.precision == "bf16"
+
+
+def test_eager_itself_has_nothing_to_be_compared_with() -> None:
     network = Seen().eval()
-    backend = BACKENDS.load("eager")
-    backend.prepare(network, torch.zeros(1, 4), conditions=Conditions())()
+    found = prepared(network, torch.zeros(1, 4), conditions=Conditions())
+    assert (found.error, network.seen) == (None, [])
+    found.run()
     assert network.seen == [(False, True, torch.float32)]
-    bf16 = Conditions(precision="bf16")
-    forward = backend.prepare(network, torch.zeros(1, 4), conditions=bf16)
-    assert forward().dtype == torch.bfloat16
+
+
+def test_eager_runs_a_copy_in_another_precision() -> None:
+    network = Seen().eval()
+    found = eager.prepare(network, torch.zeros(1, 4), conditions=Conditions(precision="bf16"))
+    assert found.run().dtype == torch.bfloat16  # type: ignore[attr-defined]
     assert network.layer.weight.dtype == torch.float32
 
 
-def test_eager_runs_a_ready_network_without_a_copy() -> None:
-    network = Seen().eval()
-    BACKENDS.load("eager").prepare(network, torch.zeros(1, 4), conditions=Conditions())()
-    assert len(network.seen) == 1
+def test_another_output_than_eagers_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(network: nn.Module, example: Tensor, *, conditions: Conditions) -> Prepared:
+        output = network(example) * 1.01
+        return Prepared(run=lambda: output, precision="fp32")
+
+    monkeypatch.setattr(eager, "prepare", wrong)
+    with pytest.raises(InexactError, match=r"differs from eager's by 1\.0e-02 .* fp32 explains 1e"):
+        prepared(small().eval(), torch.randn(1, 3, 8, 8), conditions=Conditions(precision="bf16"))
+
+
+def test_an_output_that_is_not_a_number_is_no_small_difference() -> None:
+    assert difference(torch.ones(2), torch.tensor([1.0, float("nan")])) == float("inf")
+
+
+def test_work_in_threads_that_cpu_time_cannot_see_is_refused() -> None:
+    own, everyone = itertools.count(step=0.1), itertools.count(step=1.0)
+    with pytest.raises(InexactError, match=r"this one spends 10%"):
+        prepared(
+            small(),
+            torch.randn(1, 3, 8, 8),
+            conditions=Conditions(precision="bf16"),
+            own_cpu=lambda: next(own),
+            all_cpu=lambda: next(everyone),
+        )
+
+
+@pytest.mark.parametrize(
+    ("changed", "error", "told"),
+    [
+        ({"backend": "egaer"}, UsageError, "unknown backend 'egaer'; did you mean eager"),
+        ({"precision": "fp8"}, UsageError, "unknown precision 'fp8'"),
+        ({"precision": "int8"}, UsageError, r"does not compute int8 on cpu; use fp32, bf16, fp16;"),
+        ({"backend": "cuda_graphs"}, MissingError, "it does not run on cpu; it runs on cuda"),
+    ],
+)
+def test_what_cannot_be_is_refused(
+    changed: dict[str, str], error: type[Exception], told: str
+) -> None:
+    with pytest.raises(error, match=told):
+        prepared(small(), torch.randn(1, 3, 8, 8), conditions=replace(Conditions(), **changed))
+
+
+def test_a_library_that_is_not_there_is_named_with_its_extra(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(backends.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(MissingError, match=r"openvino is not installed; pip .*archbench\[openvino"):
+        prepared(small(), torch.randn(1, 3, 8, 8), conditions=Conditions(backend="openvino"))
+
+
+@pytest.mark.slow
+def test_a_compilation_while_it_is_timed_is_a_complaint() -> None:
+    usable("compiled", "fp32")
+    network = small().eval()
+    found = prepared(network, torch.randn(1, 3, 8, 8), conditions=Conditions(backend="compiled"))
+    found.run()
+    assert found.complaint() == ""
+    torch._dynamo.reset()
+    found.run()
+    assert found.complaint() == "it was compiled again while it was timed"

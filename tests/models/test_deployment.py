@@ -9,10 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from archbench.errors import UsageError
+from archbench.errors import InexactError, UsageError
 from archbench.memory import keep_memory
 from archbench.models import build, deploy, deployment, deployment_error, fold
-from archbench.models.deployment import InexactError
 from archbench.models.flow import observe
 from archbench.models.layer import ATTENTION_KERNELS, Attend, CachedBias, QuickGELU
 from archbench.models.packing import Packed, PackedConv, PackedLinear, can_fuse, can_pack

@@ -1,5 +1,4 @@
 """What can run a network so that it can be timed: one file is one backend.
 
-Each holds ``prepare(network, example, *, conditions)``, which gives one forward pass as a
-function without arguments.
+What each holds is written in ``archbench.measure.backend``.
 """

@@ -1,0 +1,43 @@
+"""Exported by PyTorch and compiled ahead of time by Inductor, to a library without Python."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from archbench.measure.backend import Absence, Prepared, compiler
+from archbench.measure.placement import placed
+from archbench.measure.precision import honest
+from archbench.records.measurement import Conditions
+
+PRECISIONS = {"cpu": ("fp32", "bf16", "fp16"), "cuda": ("fp32", "bf16", "fp16")}
+FORM = "portable"
+
+
+def absence(device: str) -> Absence | None:
+    """A C++ compiler is needed on every device."""
+    return compiler()
+
+
+def prepare(network: nn.Module, example: Tensor, *, conditions: Conditions) -> Prepared:
+    """Exported, compiled and loaded."""
+    from torch._inductor import aoti_compile_and_package, aoti_load_package
+
+    ready, images = placed(network, example, conditions=conditions)
+    with torch.no_grad():
+        program = torch.export.export(ready, (images,))
+    with tempfile.TemporaryDirectory(prefix="archbench-") as folder:
+        path = aoti_compile_and_package(program, package_path=str(Path(folder) / "network.pt2"))
+        size = Path(path).stat().st_size
+        loaded = aoti_load_package(path)
+
+    def run() -> object:
+        with torch.no_grad():
+            return loaded(images)
+
+    return Prepared(
+        run=run, precision=honest(conditions).precision, details={"package_bytes": size}
+    )

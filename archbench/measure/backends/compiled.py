@@ -1,0 +1,65 @@
+"""torch.compile with Inductor, for one shape."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from archbench.measure.backend import Absence, Prepared, compiler
+from archbench.measure.placement import placed
+from archbench.measure.precision import honest
+from archbench.records.measurement import Conditions
+
+PRECISIONS = {"cpu": ("fp32", "bf16", "fp16"), "cuda": ("fp32", "bf16", "fp16")}
+FORM = "portable"
+
+
+def absence(device: str) -> Absence | None:
+    """A C++ compiler is needed on the CPU."""
+    return compiler() if device == "cpu" else None
+
+
+def prepare(network: nn.Module, example: Tensor, *, conditions: Conditions) -> Prepared:
+    """Compiled and run once without gradients, the mode in which every pass runs.
+
+    A network that is compiled without gradients and run in inference mode is compiled again, and
+    the first pass is that. How often it is compiled is counted for each network; a compilation
+    after the first pass is a complaint.
+    """
+    from torch._dynamo.utils import counters
+    from torch._inductor.compile_fx import compile_fx
+
+    ready, images = placed(network, example, conditions=conditions)
+    graphs: list[int] = []
+
+    def inductor(graph: torch.fx.GraphModule, inputs: list[Tensor]) -> Any:
+        graphs.append(len(inputs))
+        return compile_fx(graph, inputs)
+
+    def forward(images: Tensor) -> object:
+        return ready(images)
+
+    # Dynamo keeps what it compiled by code object, eight networks for each; then it runs eagerly.
+    forward.__code__ = forward.__code__.replace()
+    compiled = torch.compile(forward, backend=inductor, dynamic=False)
+
+    def run() -> object:
+        with torch.no_grad():
+            return compiled(images)
+
+    hits = counters["inductor"]["fxgraph_cache_hit"]
+    run()
+    number = len(graphs)
+
+    def complaint() -> str:
+        return "it was compiled again while it was timed" if len(graphs) > number else ""
+
+    is_cached = counters["inductor"]["fxgraph_cache_hit"] > hits
+    return Prepared(
+        run=run,
+        precision=honest(conditions).precision,
+        details={"graphs": number, "compiled_before": "yes" if is_cached else "no"},
+        complaint=complaint,
+    )

@@ -1,0 +1,46 @@
+"""PyTorch's eager operators on a GPU, recorded once and replayed without the CPU."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from archbench.measure.backend import Absence, Prepared
+from archbench.measure.placement import placed
+from archbench.measure.precision import honest
+from archbench.records.measurement import Conditions
+
+PRECISIONS = {"cuda": ("fp32", "bf16", "fp16")}
+FORM = "deployed"
+
+_WARM_UP = 3  # passes before recording, as PyTorch's notes on CUDA graphs ask for
+
+
+def absence(device: str) -> Absence | None:
+    """PyTorch brings all that is needed."""
+    return None
+
+
+def prepare(network: nn.Module, example: Tensor, *, conditions: Conditions) -> Prepared:
+    """Recorded on a stream of its own, from images that stay where they are.
+
+    Raises:
+        RuntimeError: The network does what cannot be recorded, such as waiting for the device.
+    """
+    ready, images = placed(network, example, conditions=conditions)
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream), torch.inference_mode():
+        for _ in range(_WARM_UP):
+            ready(images)
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.inference_mode(), torch.cuda.graph(graph):
+        outputs = ready(images)
+
+    # The graph knows addresses only: network and images must live as long as this function.
+    def run(*, kept: tuple[nn.Module, Tensor] = (ready, images)) -> object:
+        graph.replay()
+        return outputs
+
+    return Prepared(run=run, precision=honest(conditions).precision)

@@ -1,0 +1,140 @@
+"""ONNX Runtime on the CPU."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from archbench.measure.backend import Absence, Prepared, library
+from archbench.measure.onnx import ONNX_LIBRARIES, write_onnx
+from archbench.measure.quantisation import calibration_batches, quiet
+from archbench.records.measurement import Conditions
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+PRECISIONS = {"cpu": ("fp32", "int8")}  # it turns fp16 into fp32, and knows no bf16 here
+FORM = "portable"
+
+_IN_INTEGERS = {"QLinearConv", "QLinearMatMul", "QGemm", "MatMulInteger", "ConvInteger"}
+_IN_FLOATS = {"Conv", "FusedConv", "MatMul", "FusedMatMul", "Gemm", "FusedGemm"}
+
+
+def absence(device: str) -> Absence | None:
+    """The libraries are an extra."""
+    found = (library(name, extra="onnx") for name in ("onnxruntime", *ONNX_LIBRARIES))
+    return next(filter(None, found), None)
+
+
+def prepare(network: nn.Module, example: Tensor, *, conditions: Conditions) -> Prepared:
+    """Exported to ONNX and optimised; one thread works in the calling thread.
+
+    Images and output lie in torch's memory, so that nothing is copied. int8 is ONNX Runtime's own
+    static quantisation, on images of noise.
+
+    Raises:
+        RuntimeError: ONNX Runtime cannot run it.
+    """
+    import onnxruntime
+
+    with tempfile.TemporaryDirectory(prefix="archbench-") as folder, _as_runtime_error():
+        path = write_onnx(network, example, path=Path(folder) / "network.onnx")
+        if conditions.precision == "int8":
+            path = _quantised(path, example)
+        optimised = Path(folder) / "optimised.onnx"
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = conditions.threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        options.optimized_model_filepath = str(optimised)
+        # Threads that go on spinning after a pass would take the core from what is timed next.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        layers = _precisions(optimised)
+    images = example.contiguous()
+    outputs = [torch.empty(entry.shape) for entry in session.get_outputs()]
+    binding = _bound(session, images, outputs)
+
+    # The binding knows addresses only; what lies there must live as long as this function.
+    def run(*, kept: Tensor = images) -> object:
+        session.run_with_iobinding(binding)
+        return outputs
+
+    return Prepared(
+        run=run,
+        precision=layers.most_common(1)[0][0] if layers else conditions.precision,
+        details={"layers_run_in": ", ".join(f"{k} {n}" for k, n in sorted(layers.items()))},
+    )
+
+
+def _bound(
+    session: onnxruntime.InferenceSession, images: Tensor, outputs: list[Tensor]
+) -> onnxruntime.IOBinding:
+    """Input and outputs in memory of torch's."""
+    binding = session.io_binding()
+    entries = [(binding.bind_input, *session.get_inputs(), images)]
+    entries += [
+        (binding.bind_output, entry, output)
+        for entry, output in zip(session.get_outputs(), outputs, strict=True)
+    ]
+    for bind, entry, tensor in entries:
+        bind(entry.name, "cpu", 0, np.float32, list(tensor.shape), tensor.data_ptr())
+    return binding
+
+
+def _quantised(path: Path, example: Tensor) -> Path:
+    from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    class Images(CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.left = iter(calibration_batches(example))
+
+        def get_next(self) -> dict[str, np.ndarray] | None:
+            batch = next(self.left, None)
+            return None if batch is None else {"images": batch.numpy()}
+
+    ready, quantised = path.with_name("ready.onnx"), path.with_name("quantised.onnx")
+    with quiet():
+        quant_pre_process(path, ready, skip_symbolic_shape=True)
+        quantize_static(
+            ready,
+            quantised,
+            Images(),
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+        )
+    return quantised
+
+
+def _precisions(path: Path) -> Counter[str]:
+    """How many of the operators that hold products are left in each precision."""
+    import onnx
+
+    operators = Counter(node.op_type for node in onnx.load(path).graph.node)
+    counts = {
+        "int8": sum(operators[name] for name in _IN_INTEGERS),
+        "fp32": sum(operators[name] for name in _IN_FLOATS),
+    }
+    return Counter({name: number for name, number in counts.items() if number})
+
+
+@contextmanager
+def _as_runtime_error() -> Iterator[None]:
+    """ONNX Runtime's own errors, which share no class with anything."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    own = (state.Fail, state.InvalidArgument, state.InvalidGraph, state.NotImplemented)
+    try:
+        yield
+    except own as error:
+        raise RuntimeError(f"ONNX Runtime: {error}") from error

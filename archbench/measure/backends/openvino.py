@@ -1,0 +1,138 @@
+"""Intel's OpenVINO on the CPU, of any make."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from archbench.errors import InexactError, MissingError
+from archbench.measure.backend import Absence, Prepared, library
+from archbench.measure.placement import evaluating
+from archbench.measure.quantisation import calibration_batches, quiet
+from archbench.records.measurement import Conditions
+
+if TYPE_CHECKING:
+    import openvino
+
+PRECISIONS = {"cpu": ("fp32", "bf16", "fp16", "int8")}
+FORM = "portable"
+
+_HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16", "int8": "f32"}
+_NAMES = {"f32": "fp32", "bf16": "bf16", "f16": "fp16", "i8": "int8", "u8": "int8"}
+_PRODUCTS = {"Convolution", "FullyConnected", "MatMul", "GroupConvolution"}
+
+
+def absence(device: str) -> Absence | None:
+    """The library is an extra."""
+    return library("openvino", extra="openvino")
+
+
+def prepare(network: nn.Module, example: Tensor, *, conditions: Conditions) -> Prepared:
+    """Exported by PyTorch, converted and compiled; one stream of so many threads.
+
+    A synchronous request of one thread works in the calling thread. Images and output lie in
+    torch's memory, so that nothing is copied. int8 is NNCF's quantisation after training, on
+    images of noise.
+
+    Raises:
+        MissingError: NNCF is not installed, for int8.
+        InexactError: It would run on another number of threads.
+    """
+    ov = _silent("openvino")
+    with quiet():
+        model = _converted(network, example)
+    if conditions.precision == "int8":
+        model = _quantised(model, example)
+    compiled = ov.Core().compile_model(
+        model,
+        "CPU",
+        {
+            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": 1,
+            "INFERENCE_NUM_THREADS": conditions.threads,
+            "INFERENCE_PRECISION_HINT": _HINTS[conditions.precision],
+            "ENABLE_CPU_PINNING": False,  # the measurement pins
+        },
+    )
+    if (threads := compiled.get_property("INFERENCE_NUM_THREADS")) != conditions.threads:
+        raise InexactError(
+            f"it runs on {threads} threads, not on {conditions.threads}", place="backend openvino"
+        )
+    request = compiled.create_infer_request()
+    images = example.contiguous().numpy()
+    request.set_input_tensor(ov.Tensor(images, shared_memory=True))
+    outputs = [torch.empty(list(port.shape)) for port in compiled.outputs]
+    for index, output in enumerate(outputs):
+        request.set_output_tensor(index, ov.Tensor(output.numpy(), shared_memory=True))
+
+    # The request knows addresses only; what lies there must live as long as this function.
+    def run(*, kept: object = images) -> object:
+        request.infer()
+        return outputs
+
+    layers = _precisions(compiled)
+    return Prepared(
+        run=run,
+        precision=_ran(layers, asked=conditions.precision),
+        details={"layers_run_in": ", ".join(f"{k} {n}" for k, n in sorted(layers.items()))},
+    )
+
+
+def _converted(network: nn.Module, example: Tensor) -> openvino.Model:
+    """By the front end itself: the converter around it reports its use to its makers."""
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.fx_decoder import TorchFXPythonDecoder
+
+    with torch.no_grad(), evaluating(network):
+        program = torch.export.export(network, (example,))
+    front = FrontEndManager().load_by_framework("pytorch")
+    decoder = TorchFXPythonDecoder.from_exported_program(program)
+    model = front.convert(front.load(decoder))
+    model.reshape(list(example.shape))
+    return model
+
+
+def _quantised(model: openvino.Model, example: Tensor) -> openvino.Model:
+    if missing := library("nncf", extra="openvino"):
+        raise MissingError(missing.reason, place="backend openvino, int8", help=missing.help)
+    with quiet():
+        nncf = _silent("nncf")
+        images = nncf.Dataset([batch.numpy() for batch in calibration_batches(example)])
+        quantised: openvino.Model = nncf.quantize(
+            model, images, model_type=nncf.ModelType.TRANSFORMER
+        )
+    return quantised
+
+
+def _silent(name: str) -> Any:
+    """A library of Intel's, imported so that it does not report its use to its makers."""
+    reporter = "openvino_telemetry"
+    before = sys.modules.get(reporter)
+    sys.modules[reporter] = None  # type: ignore[assignment]
+    try:
+        return importlib.import_module(name)
+    finally:
+        del sys.modules[reporter]
+        if before is not None:
+            sys.modules[reporter] = before
+
+
+def _precisions(compiled: openvino.CompiledModel) -> Counter[str]:
+    """How many of the layers that hold products run in each precision."""
+    infos = [layer.get_rt_info() for layer in compiled.get_runtime_model().get_ops()]
+    kinds = [
+        str(info["runtimePrecision"].astype(str))
+        for info in infos
+        if info["layerType"].astype(str) in _PRODUCTS
+    ]
+    return Counter(_NAMES.get(kind, kind) for kind in kinds)
+
+
+def _ran(layers: Counter[str], *, asked: str) -> str:
+    """The precision of most of them."""
+    return layers.most_common(1)[0][0] if layers else asked

@@ -1,0 +1,96 @@
+"""NVIDIA's TensorRT, from version 10 on, fed with an ONNX file."""
+
+from __future__ import annotations
+
+import importlib
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from archbench.measure.backend import Absence, Prepared, library
+from archbench.measure.onnx import ONNX_LIBRARIES, write_onnx
+from archbench.measure.placement import placed
+from archbench.records.measurement import Conditions
+
+PRECISIONS = {"cuda": ("fp32", "bf16", "fp16")}
+FORM = "portable"
+
+
+def absence(device: str) -> Absence | None:
+    """The libraries are extras."""
+    needed = [("tensorrt", "tensorrt"), *((name, "onnx") for name in ONNX_LIBRARIES)]
+    found = (library(name, extra=extra) for name, extra in needed)
+    return next(filter(None, found), None)
+
+
+def prepare(network: nn.Module, example: Tensor, *, conditions: Conditions) -> Prepared:
+    """Exported in the precision asked for and built strongly typed, so that TensorRT keeps it.
+
+    fp32 is fp32: TF32 is switched off. Images and outputs lie in torch's memory.
+
+    Raises:
+        RuntimeError: TensorRT cannot read or build the network; its own words are in the message.
+    """
+    trt: Any = importlib.import_module("tensorrt")
+    ready, images = placed(network, example, conditions=conditions)
+    images = images.contiguous()
+    logger = trt.Logger(trt.Logger.ERROR)
+    with tempfile.TemporaryDirectory(prefix="archbench-") as folder:
+        path = write_onnx(ready, images, path=Path(folder) / "network.onnx")
+        plan = _built(trt, path, logger=logger)
+    engine = trt.Runtime(logger).deserialize_cuda_engine(plan)
+    if engine is None:
+        raise RuntimeError("TensorRT cannot load the engine that it built")
+    context = engine.create_execution_context()
+    outputs = _bound(trt, engine, context, images=images)
+
+    def run(*, kept: tuple[object, Tensor] = (engine, images)) -> object:
+        if not context.execute_async_v3(torch.cuda.current_stream().cuda_stream):
+            raise RuntimeError("TensorRT could not run the network")
+        return outputs
+
+    return Prepared(
+        run=run,
+        precision=conditions.precision,
+        details={"tensorrt": str(trt.__version__), "layers": int(engine.num_layers)},
+    )
+
+
+def _built(trt: Any, path: Path, *, logger: Any) -> Any:
+    """The serialised engine."""
+    builder = trt.Builder(logger)
+    flags = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
+    definition = builder.create_network(flags)
+    parser = trt.OnnxParser(definition, logger)
+    if not parser.parse_from_file(str(path)):
+        faults = "; ".join(str(parser.get_error(i)) for i in range(parser.num_errors))
+        raise RuntimeError(f"TensorRT cannot read the network: {faults}")
+    config = builder.create_builder_config()
+    config.clear_flag(trt.BuilderFlag.TF32)
+    plan = builder.build_serialized_network(definition, config)
+    if plan is None:
+        raise RuntimeError("TensorRT cannot build the network")
+    return plan
+
+
+def _bound(trt: Any, engine: Any, context: Any, *, images: Tensor) -> list[Tensor]:
+    """Gives the context addresses for input and outputs; the outputs."""
+    types = {
+        trt.DataType.FLOAT: torch.float32,
+        trt.DataType.HALF: torch.float16,
+        trt.DataType.BF16: torch.bfloat16,
+    }
+    outputs = []
+    for index in range(engine.num_io_tensors):
+        name = engine.get_tensor_name(index)
+        tensor = images
+        if engine.get_tensor_mode(name) == trt.TensorIOMode.OUTPUT:
+            kind = types[engine.get_tensor_dtype(name)]
+            shape = tuple(engine.get_tensor_shape(name))
+            tensor = torch.empty(shape, dtype=kind, device=images.device)
+            outputs.append(tensor)
+        context.set_tensor_address(name, tensor.data_ptr())
+    return outputs
