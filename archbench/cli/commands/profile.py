@@ -9,7 +9,7 @@ import click
 
 from archbench.cli import console
 from archbench.cli.option import json_option, resolution, results_option, set_option, wholes
-from archbench.errors import NEGATIVE_RESULT, ArchbenchError
+from archbench.errors import NEGATIVE_RESULT, ArchbenchError, UsageError
 
 
 class CountsDifferError(ArchbenchError):
@@ -51,6 +51,13 @@ class CountsDifferError(ArchbenchError):
     help="Take the published weights, fetched from the model hub where they are not kept yet.",
 )
 @click.option("--check", is_flag=True, help="Count the built network with fvcore, too.")
+@click.option("--where", "is_where", is_flag=True, help="Say where the time goes, block by block.")
+@click.option(
+    "--save",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="With --where: keep it as a bar plot, .svg or .png.",
+)
 @results_option
 @json_option
 def command(
@@ -63,6 +70,8 @@ def command(
     no_latency: bool,
     pretrained: bool,
     check: bool,
+    is_where: bool,
+    save: Path | None,
     results: Path,
     as_json: bool,
 ) -> None:
@@ -78,6 +87,21 @@ def command(
     from archbench.evaluate import profile
     from archbench.evaluate.foreign import is_foreign
 
+    if is_where:
+        from archbench.cli.where import show_where
+
+        show_where(
+            [network(text, overrides=overrides, results=results) for text in networks],
+            batches=batches,
+            resolution=resolution,
+            threads=threads,
+            device="cpu" if device == "all" else device,
+            save=save,
+            as_json=as_json,
+        )
+        return
+    if save is not None:
+        raise UsageError("there is a plot of --where only", place="--save", help="add --where")
     with meter(quiet=as_json) as told:
         found = profile(
             [

@@ -1,0 +1,71 @@
+"""How ``archbench profile --where`` goes: time the parts, then print, plot or hand them on."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from archbench.cli import console
+from archbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from archbench.models import ArchSpec
+
+
+def show_where(
+    specs: Sequence[ArchSpec],
+    *,
+    batches: Sequence[int],
+    resolution: tuple[int, int] | None,
+    threads: int,
+    device: str,
+    save: Path | None,
+    as_json: bool,
+) -> None:
+    """Prints where the time of each network goes, at each batch.
+
+    Args:
+        specs: The networks.
+        batches: Images per forward pass.
+        resolution: Height and width; each network's own by default.
+        threads: CPU threads.
+        device: ``cpu`` or ``cuda``.
+        save: A file for the plot, of one network at one batch.
+        as_json: Print one JSON document instead of text.
+
+    Raises:
+        UsageError: A plot of several is asked for, or one of another format.
+        ArchbenchError: See ``archbench.evaluate.where.where``.
+    """
+    from archbench.cli.meter import meter
+    from archbench.cli.where_text import where_text
+    from archbench.evaluate.where import document, where
+    from archbench.models.part import Grid
+    from archbench.records.measurement import Conditions
+    from archbench.report.where_plot import save_where
+
+    if save is not None and len(specs) * len(batches) != 1:
+        raise UsageError(
+            "a plot shows one network at one batch", place="--save", help="name one of each"
+        )
+    if resolution is not None:
+        specs = [replace(spec, resolution=Grid(*resolution)) for spec in specs]
+    with meter(quiet=as_json) as told:
+        found = [
+            where(spec, Conditions(device=device, batch=batch, threads=threads), on_progress=told)
+            for spec in specs
+            for batch in batches
+        ]
+    content = document(found)
+    if save is not None:
+        save_where(content["networks"][0], save)
+        console.note(f"plot: {save}")
+    if as_json:
+        console.document(content)
+        return
+    console.result("\n\n\n".join(where_text(entry) for entry in content["networks"]))
+    name = shlex.quote(specs[0].name or "FILE")
+    console.next_step(f"archbench ablate {name} says what each choice of a network costs and buys")
