@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from archbench.ablation.run import ablate
-    from archbench.evaluate import fetch_weights, profile, train_network
+    from archbench.evaluate import compare, fetch_weights, profile, train_network
     from archbench.models import (
         ArchSpec,
         ablation_names,
@@ -38,6 +38,7 @@ __all__ = [
     "ablate",
     "ablation_names",
     "build",
+    "compare",
     "convert_weights",
     "count",
     "deploy",
@@ -60,6 +61,7 @@ _HOMES = {
     "ablation_names": "archbench.models",
     "ablate": "archbench.ablation",
     "build": "archbench.models",
+    "compare": "archbench.evaluate",
     "convert_weights": "archbench.models",
     "count": "archbench.models",
     "deploy": "archbench.models",

@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from archbench.evaluate.comparison import Compared, compare
     from archbench.evaluate.longer import train_network, trial_spec
     from archbench.evaluate.pretrained import fetch_weights
     from archbench.evaluate.pricing import Price, price
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ArchSpec",
+    "Compared",
     "ModelProfile",
     "NonFiniteLossError",
     "Plan",
@@ -42,6 +44,7 @@ __all__ = [
     "as_spec",
     "calibrated",
     "capture_environment",
+    "compare",
     "count",
     "describe",
     "fetch_weights",
@@ -58,6 +61,7 @@ __all__ = [
 
 _HOMES = {
     "ArchSpec": "archbench.models",
+    "Compared": "archbench.evaluate.comparison",
     "ModelProfile": "archbench.evaluate.profiling",
     "NonFiniteLossError": "archbench.train.loop",
     "Plan": "archbench.train.plan",
@@ -70,6 +74,7 @@ _HOMES = {
     "as_spec": "archbench.models.network",
     "calibrated": "archbench.evaluate.target",
     "capture_environment": "archbench.measure.environment",
+    "compare": "archbench.evaluate.comparison",
     "count": "archbench.models",
     "describe": "archbench.evaluate.proxy",
     "fetch_weights": "archbench.evaluate.pretrained",

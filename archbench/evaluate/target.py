@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -59,6 +60,7 @@ class Target:
         *,
         weights: Mapping[str, Path | None] | None = None,
         budget_s: float = BUDGET_S,
+        together: float | None = None,
         on_progress: Progress | None = None,
     ) -> dict[str, Measurement]:
         """The latency of several, timed in turn with one another where resolutions agree.
@@ -67,6 +69,7 @@ class Target:
             specs: What is timed, by any names.
             weights: Files of the weights that some are timed with; fresh ones by default.
             budget_s: Seconds for each, where the machine does not settle before.
+            together: See ``archbench.measure.latency.measure_latency``.
             on_progress: Told what is being done, how much of it, and of how much.
 
         Raises:
@@ -79,18 +82,14 @@ class Target:
             alike = {n: spec for n, spec in specs.items() if tuple(spec.resolution) == resolution}
             height, width = resolution
             conditions = replace(self.conditions, resolution=(height, width))
-            networks = {
-                name: spec.network
-                if isinstance(spec, ForeignForm)
-                else deployed(spec, conditions, weights=files.get(name))
-                for name, spec in alike.items()
-            }
+            networks = _networks(alike, conditions=conditions, weights=files)
             measured = measure_latency(
                 networks,
                 conditions=conditions,
                 environment=self.environment,
                 calibration=_calibration(json.dumps(self.constants, sort_keys=True)),
                 budget_s=budget_s * len(alike),
+                together=together,
                 on_progress=on_progress,
             )
             found |= {name: _with_form(measured[name], networks[name]) for name in alike}
@@ -168,6 +167,29 @@ def deployed(spec: ArchSpec, conditions: Conditions, *, weights: Path | None = N
     if weights is not None:
         load_weights(network, weights, interpolate=True)
     return _deployed(network, spec.resolution, conditions)
+
+
+def _networks(
+    specs: Mapping[str, ArchSpec | ForeignForm],
+    *,
+    conditions: Conditions,
+    weights: Mapping[str, Path | None],
+) -> dict[str, nn.Module]:
+    """What is timed, by name; of a network that comes again a copy, whose layers run alike."""
+    made: dict[tuple[object, Path | None], nn.Module] = {}
+    networks: dict[str, nn.Module] = {}
+    for name, spec in specs.items():
+        what: object = spec.network if isinstance(spec, ForeignForm) else spec.digest
+        key = (what, weights.get(name))
+        if key in made:
+            networks[name] = copy.deepcopy(made[key])
+            continue
+        networks[name] = made[key] = (
+            spec.network
+            if isinstance(spec, ForeignForm)
+            else deployed(spec, conditions, weights=weights.get(name))
+        )
+    return networks
 
 
 def _deployed(network: nn.Module, resolution: Grid, conditions: Conditions) -> nn.Module:

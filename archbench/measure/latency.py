@@ -33,6 +33,7 @@ from archbench.measure.lock import measurement_lock
 from archbench.measure.rounds import (
     MOST_FORWARDS,
     NETWORK_FAULTS,
+    WANTED_HALF_WIDTH,
     Bench,
     Pair,
     WarmUp,
@@ -59,6 +60,7 @@ def measure_latency(
     calibration: Calibration | None = None,
     families: Mapping[str, Family] | None = None,
     budget_s: float = 10.0,
+    together: float | None = None,
     on_progress: Progress | None = None,
     clock: Clock | None = None,
 ) -> dict[str, Measurement]:
@@ -80,6 +82,8 @@ def measure_latency(
         budget_s: Seconds for all networks together, constants apart. The measurement stops
             earlier when every interval is within ±1 %; for networks so slow that five passes do
             not fit, it may take three times as long.
+        together: For a comparison, the half width that is wanted of each interval: then nothing is
+            repeated, and every round has a pass of each network, so that their samples pair up.
         on_progress: Told about rounds and calibration passes.
         clock: Where time comes from; a test has its own.
 
@@ -121,13 +125,14 @@ def measure_latency(
             until=clock.wall() + budget_s,
             at_last=clock.wall() + budget_s * _PATIENCE,
             warm_up_s=budget_s * _WARM_UP_SHARE,
+            together=together,
             on_progress=on_progress,
         )
         for candidate in candidates:
             session.warm(candidate, seconds=session.warm_up_s / len(networks))
         session.compete([entry for entry in candidates if not entry.fault])
         disturbed = [entry for entry in candidates if session.is_worth_repeating(entry)]
-        if disturbed and not session.is_over():
+        if disturbed and together is None and not session.is_over():
             session.compete(disturbed)
         return {entry.name: session.measurement(entry) for entry in candidates}
 
@@ -189,6 +194,7 @@ class _Session:
     until: float
     at_last: float
     warm_up_s: float
+    together: float | None
     on_progress: Progress | None
 
     def is_over(self) -> bool:
@@ -211,7 +217,12 @@ class _Session:
             assert entry.warm is not None
             calibrator = self.calibration.nearest(entry.warm.seconds, family=entry.family)
             pairs.append(
-                Pair(name=entry.name, forward=entry.prepared.run, calibrator=calibrator.name)
+                Pair(
+                    name=entry.name,
+                    forward=entry.prepared.run,
+                    calibrator=calibrator.name,
+                    wanted_half_width=self.together or WANTED_HALF_WIDTH,
+                )
             )
             entry.attempts.append(pairs[-1])
         calibrators = {
@@ -233,6 +244,7 @@ class _Session:
             until=self.until,
             at_last=self.at_last,
             after_round=after_round,
+            together=self.together is not None,
         )
 
     def _warmed(self, forward: Forward, *, seconds: float) -> WarmUp:

@@ -110,6 +110,7 @@ class Pair:
         calibration: The calibrator's pass of the same round.
         fault: What the candidate raised, if it did; then it takes no further part.
         is_done: It takes no further part.
+        wanted_half_width: Of the interval, as a share, to be narrow enough.
     """
 
     name: str
@@ -119,6 +120,7 @@ class Pair:
     calibration: list[Timing] = field(default_factory=list)
     fault: str = ""
     is_done: bool = False
+    wanted_half_width: float = WANTED_HALF_WIDTH
 
     @property
     def has_value(self) -> bool:
@@ -144,7 +146,7 @@ class Pair:
         self.calibration.append(calibration)
         number = len(self.timings)
         if number in LOOKS:
-            self.is_done = self.ratio(on=on).half_width <= WANTED_HALF_WIDTH
+            self.is_done = self.ratio(on=on).half_width <= self.wanted_half_width
         self.is_done = self.is_done or number >= MOST_FORWARDS
 
 
@@ -156,12 +158,14 @@ def run_rounds(
     until: float,
     at_last: float,
     after_round: Callable[[], None],
+    together: bool = False,
 ) -> None:
     """Times calibrators and candidates in turn until every candidate is done.
 
     In each round each calibrator in use runs once, then the candidates that are compared with it,
-    in an order drawn anew: what ran before leaves the caches in its state. In a fixed order the
-    first of five copies of one network of 0.5 ms seemed 13 % slower than the last.
+    in an order drawn anew, as is that of the calibrators: what ran before leaves the caches in
+    its state. In a fixed order the first of five copies of one network of 0.5 ms seemed 13 %
+    slower than the last.
 
     Args:
         pairs: The candidates; their timings are added to.
@@ -171,10 +175,13 @@ def run_rounds(
             it takes to have a value at all.
         at_last: When to stop in any case.
         after_round: Called between rounds, outside all timing.
+        together: Whether those that are done go on until all are, so that every round has a pass
+            of each.
     """
     order = random.Random(0)
-    while waiting := [pair for pair in pairs if not pair.is_done]:
-        for name in dict.fromkeys(pair.calibrator for pair in waiting):
+    while waiting := _waiting(pairs, together=together):
+        names = list(dict.fromkeys(pair.calibrator for pair in waiting))
+        for name in order.sample(names, len(names)):
             calibration = on.watch(calibrators[name])
             compared = [pair for pair in waiting if pair.calibrator == name]
             for pair in order.sample(compared, len(compared)):
@@ -183,6 +190,12 @@ def run_rounds(
                 if now >= at_last or (now >= until and all(entry.has_value for entry in waiting)):
                     return
         after_round()
+
+
+def _waiting(pairs: Sequence[Pair], *, together: bool) -> list[Pair]:
+    able = [pair for pair in pairs if not pair.fault]
+    going = [pair for pair in able if not pair.is_done]
+    return able if together and going else going
 
 
 def fault_text(error: BaseException) -> str:

@@ -1,0 +1,181 @@
+"""``archbench compare``: which network is faster here, and is that more than chance?"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from archbench.cli import console
+from archbench.cli.option import json_option, resolution, results_option
+from archbench.errors import NEGATIVE_RESULT, ArchbenchError, UsageError
+
+_NUMBERED = re.compile(r"(\d+):(.+)")
+
+
+class LimitBrokenError(ArchbenchError):
+    """A network that is slower or faster than ``--fail-if`` allows."""
+
+    exit_code = NEGATIVE_RESULT
+
+
+@click.command()
+@click.argument("networks", metavar="A B...", nargs=-1, required=True)
+@click.option(
+    "--set",
+    "overrides",
+    metavar="[NUMBER:]PATH=VALUE",
+    multiple=True,
+    help="Change a field of every network, or of the one at this place: "
+    "2:stages[all].block.mlp_ratio=4. Repeatable.",
+)
+@click.option(
+    "--fail-if",
+    metavar="LIMIT",
+    help="End with 1 if a network is slower:3%, faster:3% or either:3% beside the first (or "
+    "beside its stored self): by more than that, and told apart from a tie.",
+)
+@click.option(
+    "--save",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Keep the result, to compare with later.",
+)
+@click.option(
+    "--against",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Compare with a kept result, too; with one network, with nothing else.",
+)
+@click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option(
+    "--resolution",
+    metavar="PIXELS",
+    callback=resolution,
+    help="Side, or height and width: 160x224.",
+)
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
+@click.option("--backend", metavar="NAME", default="eager", show_default=True)
+@click.option("--precision", metavar="NAME", default="fp32", show_default=True)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0.5),
+    default=5.0,
+    show_default=True,
+    help="For each network at most.",
+)
+@results_option
+@json_option
+def command(
+    networks: tuple[str, ...],
+    overrides: tuple[str, ...],
+    fail_if: str | None,
+    save: Path | None,
+    against: Path | None,
+    batch: int,
+    resolution: tuple[int, int] | None,
+    threads: int,
+    device: str,
+    backend: str,
+    precision: str,
+    seconds: float,
+    results: Path,
+    as_json: bool,
+) -> None:
+    """Say which network is faster, all timed in turn in one process.
+
+    Each network is named as for archbench profile; A is the reference. A difference is one where
+    the 95 % interval of the ratio leaves out 1; all else is a tie. The same network twice shows
+    what this machine can tell apart.
+    """
+    from archbench.cli.comparison_text import comparison_text, read_limit
+    from archbench.cli.meter import meter
+    from archbench.evaluate import comparison
+
+    limit = read_limit(fail_if) if fail_if else None
+    stored = comparison.read_stored(against) if against else None
+    opened = _networks(networks, overrides=overrides, results=results)
+    with meter(quiet=as_json) as told:
+        found = comparison.compare(
+            opened,
+            batch=batch,
+            resolution=resolution,
+            threads=threads,
+            device=device,
+            backend=backend,
+            precision=precision,
+            budget_s=seconds,
+            against=stored,
+            on_progress=told,
+        )
+    document = found.document()
+    if save:
+        comparison.save(found, save)
+    if as_json:
+        console.document(document)
+    else:
+        console.result(comparison_text(document))
+    if limit:
+        judged = [pair for pair in document["pairs"] if pair["first"] == found.contestants[0].name]
+        _judge([*judged, *document["stored"]], limit=limit, text=fail_if or "")
+    if not as_json:
+        console.next_step(_next(networks, saved=save))
+
+
+def _networks(texts: Sequence[str], *, overrides: Sequence[str], results: Path) -> list[Any]:
+    from archbench.cli.network import network
+    from archbench.evaluate.foreign import is_foreign
+
+    changes: list[list[str]] = [[] for _ in texts]
+    for override in overrides:
+        numbered = _NUMBERED.fullmatch(override)
+        if not numbered:
+            for changed in changes:
+                changed.append(override)
+            continue
+        place = int(numbered[1])
+        if not 1 <= place <= len(texts):
+            raise UsageError(
+                f"there is no network {place}",
+                place=f"--set {override}",
+                help=f"the networks are numbered 1 to {len(texts)}",
+            )
+        changes[place - 1].append(numbered[2])
+    return [
+        text
+        if is_foreign(text) and not changed
+        else network(text, overrides=changed, results=results)
+        for text, changed in zip(texts, changes, strict=True)
+    ]
+
+
+def _judge(pairs: Sequence[Mapping[str, Any]], *, limit: Any, text: str) -> None:
+    from archbench.cli.comparison_text import sentence
+
+    broken = [sentence(pair) for pair in pairs if limit.is_broken_by(pair)]
+    unknown = [sentence(pair) for pair in pairs if pair["outcome"] == "unknown"]
+    if broken or unknown:
+        raise LimitBrokenError(
+            "; ".join([*broken, *unknown]),
+            place=f"--fail-if {text}",
+            help="archbench profile A B shows what each costs",
+        )
+    if any(limit.is_out_of_sight(pair) for pair in pairs):
+        console.warn(
+            f"the intervals are too wide to tell {100 * limit.share:g} % from nothing: give more "
+            "--seconds or a quieter machine (archbench doctor)"
+        )
+
+
+def _next(networks: Sequence[str], *, saved: Path | None) -> str:
+    named = shlex.join(networks)
+    if saved:
+        return f"archbench compare {named} --against {shlex.quote(str(saved))} after a change"
+    if len(networks) == 1:
+        return f"archbench compare {named} --against FILE --fail-if slower:3% in a test"
+    return f"archbench compare {named} --fail-if slower:3% ends with 1 where one is slower"

@@ -1,0 +1,123 @@
+"""How does a person read a comparison: who is slower than whom, by how much, and what ties?"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from archbench.cli import console
+from archbench.errors import UsageError
+from archbench.report import number
+
+_LIMIT = re.compile(r"(slower|faster|either)\s*:\s*(\d{1,3}(?:\.\d{1,3})?)\s*%")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limit:
+    """Which differences end a comparison with 1.
+
+    Attributes:
+        direction: ``slower``, ``faster`` or ``either``.
+        share: By how much more than this, as a share of the reference's time.
+    """
+
+    direction: str
+    share: float
+
+    def is_broken_by(self, pair: Mapping[str, Any]) -> bool:
+        """Whether the second is told apart from the first and farther from it than the share."""
+        if pair["outcome"] not in {"slower", "faster"}:
+            return False
+        is_meant = self.direction in {pair["outcome"], "either"}
+        return is_meant and abs(pair["ratio"]["value"] - 1) > self.share
+
+    def is_out_of_sight(self, pair: Mapping[str, Any]) -> bool:
+        """Whether a difference of this size could not have been told from none."""
+        ratio = pair["ratio"]
+        if ratio["value"] is None:
+            return True
+        return bool((ratio["high"] - ratio["low"]) / 2 > self.share)
+
+
+def read_limit(text: str) -> Limit:
+    """The limit that a person typed, as ``slower:3%``.
+
+    Raises:
+        UsageError: It is something else.
+    """
+    found = _LIMIT.fullmatch(text.strip().lower())
+    if not found:
+        raise UsageError(
+            f"{text!r} is no limit",
+            place="--fail-if",
+            help="write slower:3%, faster:3% or either:3%",
+        )
+    return Limit(direction=found[1], share=float(found[2]) / 100)
+
+
+def comparison_text(document: Mapping[str, Any]) -> str:
+    """A comparison document in 80 columns: times, then one sentence for each pair."""
+    rows, reasons = [], []
+    for entry in document["networks"]:
+        latency = entry["latency"]
+        value = "none"
+        if latency["value"] is not None:
+            value = number.with_interval(latency["value"], latency["low"], latency["high"])
+        rows.append((entry["name"], value, str(len(latency["samples"])), latency["verdict"]))
+        if latency["reason"]:
+            reasons.append(f"{entry['name']} is {latency['verdict']}: {latency['reason']}")
+    titles = ("network", "ms (95 % interval)", "passes", "verdict")
+    parts = [
+        f"on {_where(document['networks'][0]['latency']['conditions'])}",
+        console.table(titles, rows, align="lrrl"),
+        *([_wrapped(reasons)] if reasons else []),
+        _wrapped([sentence(pair) for pair in (*document["pairs"], *document["stored"])]),
+    ]
+    return "\n\n".join(parts)
+
+
+def sentence(pair: Mapping[str, Any]) -> str:
+    """What a pair gave, in words that say which is which.
+
+    >>> ratio = {"value": 1.041, "low": 1.032, "high": 1.05}
+    >>> sentence({"first": "a", "second": "b", "outcome": "slower", "ratio": ratio, "rounds": 90})
+    'b is 4.1 % (3.2 to 5.0 %) slower than a'
+    """
+    first, second, outcome = pair["first"], pair["second"], pair["outcome"]
+    if outcome == "unknown":
+        return f"{second} cannot be compared with {first}: {pair['reason']}"
+    shares = [100 * (pair["ratio"][key] - 1) for key in ("value", "low", "high")]
+    apart = "" if pair["rounds"] else ", timed in another process"
+    if outcome == "tie":
+        _, low, high = shares
+        return (
+            f"{second} cannot be told apart from {first}: it takes {low:+.1f} to {high:+.1f} % "
+            f"more time, a tie{apart}"
+        )
+    value, *ends = (abs(share) for share in shares)
+    low, high = sorted(ends)
+    if outcome == "slower":
+        return f"{second} is {value:.1f} % ({low:.1f} to {high:.1f} %) slower than {first}{apart}"
+    return (
+        f"{second} is faster than {first}: it takes {value:.1f} % ({low:.1f} to {high:.1f} %) "
+        f"less time{apart}"
+    )
+
+
+def _where(conditions: Mapping[str, Any]) -> str:
+    height, width = conditions["resolution"]
+    cores = f" x{conditions['threads']}" if conditions["device"] == "cpu" else ""
+    return (
+        f"{conditions['device']}{cores}, {conditions['backend']} {conditions['precision']}, "
+        f"batch {conditions['batch']}, {height}x{width} px"
+    )
+
+
+def _wrapped(sentences: Sequence[str]) -> str:
+    return "\n".join(
+        textwrap.fill(text, console.WIDTH, subsequent_indent="  ", break_on_hyphens=False)
+        for text in sentences
+    )

@@ -1,0 +1,288 @@
+"""Which of some networks is faster here, timed in turn with one another in one process?"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from archbench.errors import IncomparableError, MissingError, StorageError, UsageError
+from archbench.evaluate.foreign import Foreign, is_foreign, open_foreign
+from archbench.evaluate.target import ForeignForm, calibrated, foreign_form
+from archbench.measure.comparison import Comparison, compare_processes, compare_rounds
+from archbench.measure.environment import capture_environment
+from archbench.models import ArchSpec
+from archbench.models.network import Written, as_spec
+from archbench.models.part import Grid
+from archbench.records.environment import Environment
+from archbench.records.file import write_atomically
+from archbench.records.measurement import Conditions, Measurement
+
+SCHEMA = "archbench.comparison/1"
+WANTED_HALF_WIDTH = 0.005
+BUDGET_S = 5.0
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contestant:
+    """A network that was compared.
+
+    Attributes:
+        name: Its own, numbered where another has the same.
+        digest: Of its spec; empty for a foreign network.
+        form: ``deployed`` or ``as built``.
+        latency: What was measured; the samples of all contestants pair up round by round.
+    """
+
+    name: str
+    digest: str
+    form: str
+    latency: Measurement
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """How fast some networks are beside one another.
+
+    Attributes:
+        environment: The machine and software.
+        contestants: In the order asked for; the first is the reference.
+        pairs: Each network against each one named before it.
+        stored: Each network against the one of the same name in a stored result.
+    """
+
+    environment: Environment
+    contestants: tuple[Contestant, ...]
+    pairs: tuple[Comparison, ...]
+    stored: tuple[Comparison, ...] = ()
+
+    def document(self) -> dict[str, Any]:
+        """A JSON document of the schema ``archbench.comparison/1``, which `read_stored` reads."""
+        return {
+            "schema": SCHEMA,
+            "environment": {"id": self.environment.id, **asdict(self.environment)},
+            "networks": [
+                {
+                    "name": entry.name,
+                    "digest": entry.digest,
+                    "form": entry.form,
+                    "latency": asdict(entry.latency),
+                }
+                for entry in self.contestants
+            ],
+            "pairs": [_pair_document(pair) for pair in self.pairs],
+            "stored": [_pair_document(pair) for pair in self.stored],
+        }
+
+
+def compare(
+    models: Sequence[Written | Foreign],
+    *,
+    batch: int = 1,
+    resolution: tuple[int, int] | int | None = None,
+    threads: int = 1,
+    device: str = "cpu",
+    precision: str = "fp32",
+    backend: str = "eager",
+    budget_s: float = BUDGET_S,
+    against: Mapping[str, Measurement] | None = None,
+    on_progress: Progress | None = None,
+) -> Compared:
+    """The ratio of the times of each pair of networks, all timed in shared rounds of one process.
+
+    Args:
+        models: Published names, specs, plain documents or names of other networks, as for
+            `archbench.profile`; the first is the reference. One may come twice.
+        batch: Images per forward pass.
+        resolution: Height and width in pixels, or a side; the networks' own by default.
+        threads: CPU threads of one forward pass.
+        device: ``cpu`` or ``cuda``.
+        precision: ``fp32``, ``bf16`` or ``fp16``.
+        backend: What runs the networks, an entry of ``archbench/measure/backends``.
+        budget_s: Seconds for each network, where the intervals are not narrow before.
+        against: Stored measurements by name, see `read_stored`.
+        on_progress: Told what is being done, how much of it, and of how much.
+
+    Raises:
+        UsageError: There is nothing to compare, a name is unknown, or resolutions differ.
+        IncomparableError: What is stored was taken elsewhere or under other conditions.
+        ArchbenchError: See ``archbench.measure.latency.measure_latency``.
+    """
+    if len(models) < (1 if against else 2):
+        raise UsageError("nothing to compare with", help="name two networks, or a stored result")
+    opened = [_opened(written, resolution) for written in models]
+    sides = _common_resolution(opened)
+    conditions = Conditions(
+        device=device, backend=backend, precision=precision, batch=batch, threads=threads
+    )
+    environment = capture_environment()
+    at = replace(conditions, resolution=sides)
+    names = _names(opened)
+    matched = _matched(names, against or {}, conditions=at, environment=environment)
+    target = calibrated(conditions, environment=environment, on_progress=on_progress)
+    forms = {
+        name: foreign_form(entry, conditions=at) if isinstance(entry, Foreign) else entry
+        for name, entry in zip(names, opened, strict=True)
+    }
+    measured = target.measure_together(
+        forms, budget_s=budget_s, together=WANTED_HALF_WIDTH, on_progress=on_progress
+    )
+    return Compared(
+        environment=environment,
+        contestants=tuple(_contestant(name, form, measured[name]) for name, form in forms.items()),
+        pairs=tuple(
+            compare_rounds((first, second), measured[first], measured[second])
+            for first, second in itertools.combinations(forms, 2)
+        ),
+        stored=tuple(
+            compare_processes((f"stored {name}", name), latency, measured[name])
+            for name, latency in matched.items()
+        ),
+    )
+
+
+def save(compared: Compared, path: Path) -> None:
+    """Keeps a result to compare with later.
+
+    Raises:
+        StorageError: It cannot be written.
+    """
+    text = json.dumps(compared.document(), indent=2, allow_nan=False)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, text.encode())
+    except OSError as error:
+        raise StorageError(
+            f"it cannot be written: {error.strerror}", place=str(path), help="name another file"
+        ) from error
+
+
+def read_stored(path: Path) -> dict[str, Measurement]:
+    """The measurements of a kept result, by the names of the networks.
+
+    Raises:
+        MissingError: There is no such file.
+        StorageError: It is no such result.
+    """
+    try:
+        document = json.loads(path.read_text())
+        if document["schema"] != SCHEMA:
+            raise ValueError(f"its schema is {document['schema']!r}, not {SCHEMA!r}")
+        return {entry["name"]: _measurement(entry["latency"]) for entry in document["networks"]}
+    except FileNotFoundError as error:
+        raise MissingError(
+            "there is no such file",
+            place=str(path),
+            help="archbench compare A B --save FILE writes one",
+        ) from error
+    except (OSError, ValueError, TypeError, LookupError) as error:
+        raise StorageError(
+            f"it is no stored comparison: {error}",
+            place=str(path),
+            help="archbench compare A B --save FILE writes one",
+        ) from error
+
+
+def _opened(
+    written: Written | Foreign, resolution: tuple[int, int] | int | None
+) -> ArchSpec | Foreign:
+    if isinstance(written, str) and is_foreign(written):
+        return open_foreign(written, resolution=resolution)
+    found = written if isinstance(written, Foreign) else as_spec(written)
+    if resolution is None:
+        return found
+    sides = (resolution, resolution) if isinstance(resolution, int) else resolution
+    return replace(found, resolution=Grid(*sides))
+
+
+def _common_resolution(opened: Sequence[ArchSpec | Foreign]) -> tuple[int, int]:
+    found = {(entry.resolution[0], entry.resolution[1]) for entry in opened}
+    if len(found) > 1:
+        sides = ", ".join(f"{height}x{width}" for height, width in sorted(found))
+        raise UsageError(
+            f"networks for images of {sides} do different work",
+            place="compare",
+            help="say at which size to compare them: --resolution 224",
+        )
+    return found.pop()
+
+
+def _names(opened: Sequence[ArchSpec | Foreign]) -> list[str]:
+    """One for each, as ``levit_128s`` and ``levit_128s (2)``."""
+    names: list[str] = []
+    for entry in opened:
+        name, number = entry.name or "network", 1
+        label = name
+        while label in names:
+            number += 1
+            label = f"{name} ({number})"
+        names.append(label)
+    return names
+
+
+def _contestant(name: str, form: ArchSpec | ForeignForm, latency: Measurement) -> Contestant:
+    return Contestant(
+        name=name,
+        digest="" if isinstance(form, ForeignForm) else form.digest,
+        form=form.name if isinstance(form, ForeignForm) else "deployed",
+        latency=latency,
+    )
+
+
+def _matched(
+    names: Sequence[str],
+    stored: Mapping[str, Measurement],
+    *,
+    conditions: Conditions,
+    environment: Environment,
+) -> dict[str, Measurement]:
+    """The stored latency of each network that has one, refused where it is another quantity."""
+    found = {name: stored[name] for name in names if name in stored}
+    if stored and not found:
+        raise UsageError(
+            f"the stored result holds none of {', '.join(names)}",
+            place="--against",
+            help=f"it holds {', '.join(stored)}",
+        )
+    for name, latency in found.items():
+        # Which precision it really is shows when it runs; it is compared then.
+        conditions = replace(conditions, precision=latency.conditions.precision)
+        mine = {"conditions": str(conditions), "environment": environment.id}
+        theirs = {"conditions": str(latency.conditions), "environment": latency.environment_id}
+        for what in mine:
+            if mine[what] != theirs[what]:
+                raise IncomparableError(
+                    f"{name} was stored under other {what}: {theirs[what]}, not {mine[what]}",
+                    place="--against",
+                    help="keep a result of this machine and these conditions with --save",
+                )
+    return found
+
+
+def _measurement(document: Mapping[str, Any]) -> Measurement:
+    conditions = dict(document["conditions"])
+    height, width = conditions.pop("resolution")
+    return Measurement(
+        **{
+            **document,
+            "samples": tuple(document["samples"]),
+            "conditions": Conditions(resolution=(height, width), **conditions),
+        }
+    )
+
+
+def _pair_document(pair: Comparison) -> dict[str, Any]:
+    ratio = asdict(pair.ratio) if pair.ratio else {"value": None, "low": None, "high": None}
+    return {
+        "first": pair.first,
+        "second": pair.second,
+        "outcome": pair.outcome,
+        "ratio": ratio,
+        "rounds": pair.rounds,
+        "reason": pair.reason,
+    }

@@ -1,0 +1,119 @@
+"""Which of two networks is faster, by how much, and is that more than chance?"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from archbench.measure import estimate
+from archbench.measure.estimate import NEEDED_FORWARDS, Ratio
+from archbench.measure.rounds import LOOK_LEVEL
+from archbench.records.measurement import Measurement
+
+Outcome = Literal["slower", "faster", "tie", "unknown"]
+
+BETWEEN_PROCESSES = 0.012
+"""Standard deviation of a calibrated latency from one process to the next, as a share: that of
+levit_128s "as it is" in benchmarks/latency_repeat.md."""
+
+_TWO_SIDED_95 = 1.96
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """How the times of two networks relate.
+
+    Attributes:
+        first: Name of the reference.
+        second: Name of the one that is judged.
+        ratio: The second's time / the first's, with its 95 % interval; None without a value.
+        rounds: How many pairs of passes it rests on; 0 where the two ran in other processes.
+        reason: Why there is no ratio, or why it is doubtful; mostly empty.
+    """
+
+    first: str
+    second: str
+    ratio: Ratio | None
+    rounds: int
+    reason: str = ""
+
+    @property
+    def outcome(self) -> Outcome:
+        """What the second is; a tie where the interval holds the same speed."""
+        if self.ratio is None:
+            return "unknown"
+        if self.ratio.low > 1:
+            return "slower"
+        return "faster" if self.ratio.high < 1 else "tie"
+
+    @property
+    def difference(self) -> float | None:
+        """By which share the second takes longer; negative where it is faster."""
+        return None if self.ratio is None else self.ratio.value - 1
+
+
+def compare_rounds(names: tuple[str, str], first: Measurement, second: Measurement) -> Comparison:
+    """Two networks that were timed in the same rounds of one process.
+
+    Each round's two passes share the state of the machine, so this is far sharper than a
+    comparison of the two values. Neighbouring rounds may resemble one another, see
+    `archbench.measure.interval`.
+
+    Args:
+        names: Of the reference and of the one that is judged.
+        first: Of the reference, with a sample a round.
+        second: Of the other.
+
+    Raises:
+        IncomparableError: Conditions or environment differ.
+    """
+    reason = _doubts(names, first, second)
+    if first.value is None or second.value is None:
+        return _unknown(names, reason)
+    first.ratio_to(second)
+    rounds = min(len(first.samples), len(second.samples))
+    if rounds < NEEDED_FORWARDS:
+        return _unknown(names, f"only {rounds} rounds of {NEEDED_FORWARDS} needed ones")
+    ratio = estimate.ratio(second.samples[:rounds], first.samples[:rounds], level=LOOK_LEVEL)
+    return Comparison(first=names[0], second=names[1], ratio=ratio, rounds=rounds, reason=reason)
+
+
+def compare_processes(
+    names: tuple[str, str], first: Measurement, second: Measurement
+) -> Comparison:
+    """Two networks of which each was timed in a process of its own, as with a stored result.
+
+    Only the calibrated values can be compared; what differs from process to process makes the
+    interval wide.
+
+    Raises:
+        IncomparableError: Conditions or environment differ.
+    """
+    reason = _doubts(names, first, second)
+    if first.value is None or second.value is None:
+        return _unknown(names, reason)
+    value = second.ratio_to(first)
+    spread = math.hypot(_log_half_width(first), _log_half_width(second))
+    factor = math.exp(math.hypot(spread, _TWO_SIDED_95 * math.sqrt(2) * BETWEEN_PROCESSES))
+    ratio = Ratio(value=value, low=value / factor, high=value * factor)
+    return Comparison(first=names[0], second=names[1], ratio=ratio, rounds=0, reason=reason)
+
+
+def _unknown(names: tuple[str, str], reason: str) -> Comparison:
+    return Comparison(first=names[0], second=names[1], ratio=None, rounds=0, reason=reason)
+
+
+def _doubts(names: tuple[str, str], *measurements: Measurement) -> str:
+    doubts = {
+        f"{name}: {measurement.reason}"
+        for name, measurement in zip(names, measurements, strict=True)
+        if measurement.verdict != "stable"
+    }
+    return "; ".join(sorted(doubts))
+
+
+def _log_half_width(measurement: Measurement) -> float:
+    assert measurement.low is not None
+    assert measurement.high is not None
+    return math.log(measurement.high / measurement.low) / 2

@@ -1,0 +1,86 @@
+"""Networks are compared in one run, and with what was kept of another."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from archbench.errors import IncomparableError, MissingError, StorageError, UsageError
+from archbench.evaluate.comparison import Compared, compare, read_stored, save
+from tests.evaluate.toy import SPEC
+
+
+@pytest.fixture(scope="module")
+def twice() -> Compared:
+    return compare([SPEC, SPEC], budget_s=0.5)
+
+
+def test_the_same_network_twice_is_two_contestants(twice: Compared) -> None:
+    assert [entry.name for entry in twice.contestants] == ["toy", "toy (2)"]
+    first, second = (entry.latency for entry in twice.contestants)
+    assert abs(len(first.samples) - len(second.samples)) <= 1
+    assert first.details["forms"] == second.details["forms"]
+    (pair,) = twice.pairs
+    assert (pair.first, pair.second) == ("toy", "toy (2)")
+    assert pair.rounds >= 20
+
+
+def test_document_is_json_with_its_schema(twice: Compared) -> None:
+    document = twice.document()
+    assert json.loads(json.dumps(document, allow_nan=False))["schema"] == "archbench.comparison/1"
+    assert document["pairs"][0]["outcome"] in {"slower", "faster", "tie"}
+
+
+def test_what_is_kept_is_read_again(twice: Compared, tmp_path: Path) -> None:
+    save(twice, tmp_path / "new" / "kept.json")
+    found = read_stored(tmp_path / "new" / "kept.json")
+    assert found == {entry.name: entry.latency for entry in twice.contestants}
+
+
+def test_a_kept_result_is_compared_by_name(twice: Compared) -> None:
+    stored = {entry.name: entry.latency for entry in twice.contestants}
+    found = compare([SPEC], budget_s=0.5, against=stored)
+    (pair,) = found.stored
+    assert (pair.first, pair.second, pair.rounds) == ("stored toy", "toy", 0)
+    assert found.pairs == ()
+
+
+def test_a_kept_result_of_other_conditions_is_refused(twice: Compared) -> None:
+    stored = {"toy": twice.contestants[0].latency}
+    with pytest.raises(IncomparableError, match=r"other conditions: .*batch 1.*batch 2"):
+        compare([SPEC], batch=2, budget_s=0.5, against=stored)
+    elsewhere = {"toy": replace(stored["toy"], environment_id="elsewhere")}
+    with pytest.raises(IncomparableError, match="stored under other environment: elsewhere"):
+        compare([SPEC], budget_s=0.5, against=elsewhere)
+
+
+def test_a_kept_result_without_these_networks_is_refused(twice: Compared) -> None:
+    latency = twice.contestants[0].latency
+    with pytest.raises(UsageError, match=r"holds none of toy; it holds x, y"):
+        compare([SPEC], budget_s=0.5, against={"x": latency, "y": latency})
+
+
+def test_one_network_alone_is_refused() -> None:
+    with pytest.raises(UsageError, match="nothing to compare with"):
+        compare([SPEC])
+
+
+def test_networks_of_other_resolutions_are_refused() -> None:
+    with pytest.raises(UsageError, match="images of 16x16, 224x224 do different work"):
+        compare([SPEC, "levit_128s"])
+
+
+def test_a_file_that_is_not_there_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(MissingError, match="there is no such file"):
+        read_stored(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"schema": "other/1"}'])
+def test_a_file_that_is_no_comparison_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "kept.json"
+    path.write_text(text)
+    with pytest.raises(StorageError, match="it is no stored comparison"):
+        read_stored(path)
