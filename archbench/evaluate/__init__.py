@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from archbench.evaluate.longer import train_network, trial_spec
     from archbench.evaluate.pretrained import fetch_weights
     from archbench.evaluate.pricing import Price, price
-    from archbench.evaluate.profiling import ModelProfile, Profile, StageProfile, profile
+    from archbench.evaluate.profiled import ModelProfile, Profile, StageProfile
+    from archbench.evaluate.profiling import profile
     from archbench.evaluate.proxy import (
         Proxy,
         describe,
@@ -62,14 +63,14 @@ __all__ = [
 _HOMES = {
     "ArchSpec": "archbench.models",
     "Compared": "archbench.evaluate.comparison",
-    "ModelProfile": "archbench.evaluate.profiling",
+    "ModelProfile": "archbench.evaluate.profiled",
     "NonFiniteLossError": "archbench.train.loop",
     "Plan": "archbench.train.plan",
     "Price": "archbench.evaluate.pricing",
-    "Profile": "archbench.evaluate.profiling",
+    "Profile": "archbench.evaluate.profiled",
     "Proxy": "archbench.evaluate.proxy",
     "Recipe": "archbench.train.recipe",
-    "StageProfile": "archbench.evaluate.profiling",
+    "StageProfile": "archbench.evaluate.profiled",
     "Target": "archbench.evaluate.target",
     "as_spec": "archbench.models.network",
     "calibrated": "archbench.evaluate.target",
