@@ -1,0 +1,57 @@
+"""``archbench doctor``: what can this machine tell apart today, and what disturbs it?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from archbench.cli import console
+from archbench.cli.option import json_option, results_option
+
+
+@click.command()
+@click.argument("study", required=False)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=1.0, max=600.0),
+    default=10.0,
+    show_default=True,
+    help="How long to time copies of one network.",
+)
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True)
+@results_option
+@json_option
+def command(
+    study: str | None,
+    seconds: float,
+    device: str,
+    threads: int,
+    results: Path,
+    as_json: bool,
+) -> None:
+    """Say what this machine can measure today, and what to do about what disturbs it.
+
+    Times several copies of one network against one another: what seems faster among them seems so
+    by chance. With a STUDY its database is looked into, too.
+    """
+    from archbench.cli.doctor_text import doctor_text
+    from archbench.cli.meter import meter
+    from archbench.cli.study import study_path
+    from archbench.evaluate.checkup import check_up
+
+    with meter(quiet=as_json) as told:
+        found = check_up(
+            seconds=seconds,
+            device=device,
+            threads=threads,
+            study=study_path(study, results=results) if study else None,
+            on_progress=told,
+        )
+    document = found.document()
+    if as_json:
+        console.document(document)
+        return
+    console.result(doctor_text(document))
+    console.next_step("archbench compare A B says which of two networks is faster here")

@@ -1,0 +1,223 @@
+"""What is the smallest difference that this machine can tell apart today?
+
+The same network takes part several times: every two of its copies are a comparison whose truth is
+known, so whatever seems faster seems so by chance.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from archbench.measure.backend import prepared
+from archbench.measure.calibration import Calibration, Progress, eager, stored_or_taken
+from archbench.measure.clock import Clock, SystemClock, Timing
+from archbench.measure.device import Seat, settled
+from archbench.measure.estimate import drift, lower_quartile, off_cpu_share
+from archbench.measure.interval import Array, log_half_widths, quartile_ratios
+from archbench.measure.lock import measurement_lock
+from archbench.measure.rounds import Bench, bench, warm_up
+from archbench.records.environment import Environment
+from archbench.records.measurement import Conditions
+
+COPIES = 6
+WINDOW = 34
+"""Rounds of one of the many short comparisons."""
+
+_MOST_ROUNDS = 400
+_LEAST_ROUNDS = 5
+_CALIBRATE_EVERY = 4
+_WARM_UP_S = 0.5
+# An interval that leaves out 1 in 95 of 100 runs: 1.96 of its deviations for itself, 1.645 more.
+_FOUND_19_OF_20 = 1 + 1.645 / 1.96
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resolution:
+    """What an A/A test showed.
+
+    Attributes:
+        rounds: Passes of each copy.
+        smallest: The difference, as a share, that a comparison of so many rounds finds in 95 of
+            100 runs.
+        comparisons: Short comparisons of two copies.
+        false_share: The share of them in which one copy seemed faster.
+        spread: By how much the slowest copy seems slower than the fastest over all rounds.
+    """
+
+    rounds: int
+    smallest: float
+    comparisons: int
+    false_share: float
+    spread: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Constant:
+    """Whether the constant of a calibration network still holds.
+
+    Attributes:
+        stored_ms: What is kept.
+        now_ms: What it takes now.
+        deviation: By which share it left the others: what all took more or less is apart.
+    """
+
+    stored_ms: float
+    now_ms: float
+    deviation: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelfTest:
+    """What a short measurement of nothing but the machine gave.
+
+    Attributes:
+        network: Which network ran.
+        resolution: What can be told apart; None where there was no time for it.
+        constants: By the names of the calibration networks.
+        state: By which share all of them together take longer than when constants were taken.
+        off_cpu: The share of time in which other work held the core; None on a GPU.
+        drift: By how much the network drifted meanwhile.
+        seat: Where it ran.
+        note: What is to be said of the constants; mostly empty.
+    """
+
+    network: str
+    resolution: Resolution | None
+    constants: Mapping[str, Constant]
+    state: float
+    off_cpu: float | None
+    drift: float
+    seat: Seat
+    note: str
+
+
+def resolution_of(samples: Array) -> Resolution:
+    """What the times of copies of one network say, (copies, rounds)."""
+    copies, rounds = samples.shape
+    pairs = list(itertools.combinations(range(copies), 2))
+    first, second = (samples[[pair[side] for pair in pairs]] for side in (0, 1))
+    widths = log_half_widths(second, first)
+    quartiles = np.quantile(samples, 0.25, axis=1)
+    edges = range(0, rounds - WINDOW + 1, WINDOW) if rounds >= WINDOW else ()
+    apart = [
+        np.abs(np.log(quartile_ratios(second[:, part], first[:, part])))
+        > log_half_widths(second[:, part], first[:, part])
+        for part in (slice(start, start + WINDOW) for start in edges)
+    ]
+    return Resolution(
+        rounds=rounds,
+        smallest=math.expm1(float(np.median(widths)) * _FOUND_19_OF_20),
+        comparisons=len(apart) * len(pairs),
+        false_share=float(np.mean(apart)) if apart else 0.0,
+        spread=float(quartiles.max() / quartiles.min() - 1),
+    )
+
+
+def self_test(
+    conditions: Conditions,
+    *,
+    environment: Environment,
+    seconds: float,
+    calibration: Calibration | None = None,
+    clock: Clock | None = None,
+    on_progress: Progress | None = None,
+) -> SelfTest:
+    """Times copies of a calibration network, and now and then all calibration networks.
+
+    Args:
+        conditions: Device, threads and precision.
+        environment: This machine, see `capture_environment`.
+        seconds: How long to time; constants that were never taken take 2 s more.
+        calibration: The constants, where they are at hand.
+        clock: Where time comes from; a test has its own.
+        on_progress: Told about the rounds.
+
+    Raises:
+        ArchbenchError: See ``archbench.measure.calibration.calibrate``.
+    """
+    clock = clock or SystemClock()
+    with measurement_lock(conditions.device), settled(threads=conditions.threads) as seat:
+        calibration = calibration or stored_or_taken(
+            conditions, environment=environment, clock=clock, on_progress=on_progress
+        )
+        on = bench(conditions, clock=clock)
+        copies, others = _timed(
+            calibration, conditions=conditions, on=on, seconds=seconds, on_progress=on_progress
+        )
+    everything = [timing for timings in copies for timing in timings]
+    # A round of which the end was cut off is of no use.
+    rounds = min(map(len, copies))
+    samples = np.array([[on.seconds(timing) for timing in taken[:rounds]] for taken in copies])
+    constants, state = _held(calibration, others, on=on)
+    return SelfTest(
+        network=calibration.calibrators[0].name,
+        resolution=resolution_of(samples) if rounds >= _LEAST_ROUNDS else None,
+        constants=constants,
+        state=state,
+        off_cpu=off_cpu_share(everything) if conditions.device == "cpu" else None,
+        drift=drift(np.median(samples, axis=0).tolist()) if rounds else 0.0,
+        seat=seat,
+        note=calibration.note,
+    )
+
+
+def _timed(
+    calibration: Calibration,
+    *,
+    conditions: Conditions,
+    on: Bench,
+    seconds: float,
+    on_progress: Progress | None,
+) -> tuple[list[list[Timing]], dict[str, list[Timing]]]:
+    """Timings of each copy, and of each calibration network by its name."""
+    until = on.clock.wall() + seconds
+    entry = calibration.calibrators[0]
+    example = torch.randn(entry.shape, generator=torch.Generator().manual_seed(0))
+    forwards = [
+        prepared(entry.build(), example, conditions=eager(conditions)).run for _ in range(COPIES)
+    ]
+    known = {name: calibration.forward(name, conditions=conditions) for name in calibration.by_name}
+    for forward in (*forwards, *known.values()):
+        warm_up(forward, on=on, until=on.clock.wall() + _WARM_UP_S)
+    copies: list[list[Timing]] = [[] for _ in forwards]
+    others: dict[str, list[Timing]] = {name: [] for name in known}
+    order = random.Random(0)
+    for done in range(_MOST_ROUNDS):
+        if on.clock.wall() >= until and done:
+            break
+        for index in order.sample(range(COPIES), COPIES):
+            copies[index].append(on.watch(forwards[index]))
+        if done % _CALIBRATE_EVERY == 0:
+            for name, forward in known.items():
+                others[name].append(on.watch(forward))
+        if on_progress:
+            on_progress("timing copies of one network", done + 1, _MOST_ROUNDS)
+    return copies, others
+
+
+def _held(
+    calibration: Calibration, timings: Mapping[str, list[Timing]], *, on: Bench
+) -> tuple[dict[str, Constant], float]:
+    """The constants beside what they are now, and what all of them have in common."""
+    now = {
+        name: lower_quartile([on.seconds(timing) * 1e3 for timing in taken])
+        for name, taken in timings.items()
+    }
+    ratios = {name: now[name] / calibration.constants_ms[name] for name in now}
+    state = float(np.median(list(ratios.values())))
+    constants = {
+        name: Constant(
+            stored_ms=calibration.constants_ms[name],
+            now_ms=now[name],
+            deviation=ratios[name] / state - 1,
+        )
+        for name in now
+    }
+    return constants, state - 1

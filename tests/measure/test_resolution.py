@@ -1,0 +1,88 @@
+"""What copies of one network say about the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from archbench.measure.calibration import Calibration
+from archbench.measure.interval import log_half_widths, quartile_ratios
+from archbench.measure.resolution import COPIES, WINDOW, resolution_of, self_test
+from archbench.records.environment import Environment
+from archbench.records.measurement import Conditions
+from tests.measure.conftest import FakeClock, Ticking
+from tests.measure.synthetic import timings
+
+
+def test_copies_seem_different_as_often_as_chance_lets_them() -> None:
+    shares = []
+    for seed in range(20):
+        samples = timings("all", runs=1, rounds=200, seed=seed, networks=COPIES)
+        found = resolution_of(np.concatenate(samples))
+        assert (found.rounds, found.comparisons) == (200, 15 * (200 // WINDOW))
+        shares.append(found.false_share)
+    assert 0.02 <= np.mean(shares) <= 0.08
+
+
+def test_the_smallest_difference_is_found_nearly_always() -> None:
+    copies = timings("quiet", runs=1, rounds=100, seed=0, networks=COPIES)
+    smallest = resolution_of(np.concatenate(copies)).smallest
+    first, second = timings("quiet", runs=1000, rounds=100, seed=1)
+    slower = (1 + smallest) * second
+    off = np.log(quartile_ratios(slower, first))
+    assert 0.9 <= np.mean(off > log_half_widths(slower, first)) <= 0.99
+
+
+def test_a_copy_that_is_slower_shows() -> None:
+    samples = np.concatenate(timings("quiet", runs=1, rounds=100, seed=0, networks=COPIES))
+    samples[2] *= 1.2
+    found = resolution_of(samples)
+    assert found.spread == pytest.approx(0.2, abs=0.03)
+    assert found.false_share > 0.25
+
+
+def test_few_rounds_make_no_short_comparison() -> None:
+    samples = np.concatenate(timings("quiet", runs=1, rounds=10, seed=0, networks=COPIES))
+    found = resolution_of(samples)
+    assert (found.comparisons, found.false_share) == (0, 0.0)
+
+
+def test_constants_that_left_the_others_are_told(
+    clock: FakeClock,
+    environment: Environment,
+    conditions: Conditions,
+    calibration: Callable[..., Calibration],
+) -> None:
+    networks = [Ticking(clock, ms, name=f"n{ms}") for ms in (2.2, 4.4, 11.0)]
+    found = self_test(
+        conditions,
+        environment=environment,
+        seconds=20.0,
+        calibration=calibration(*networks, constants_ms=(2.0, 4.0, 8.0)),
+        clock=clock,
+    )
+    assert found.state == pytest.approx(0.1)
+    assert found.constants["n2.2"].deviation == pytest.approx(0.0)
+    assert found.constants["n11.0"].deviation == pytest.approx(0.25)
+    assert found.off_cpu == pytest.approx(0.0)
+    assert found.resolution is not None
+    assert found.resolution.rounds == 400
+    assert (found.resolution.smallest, found.resolution.spread) == pytest.approx((0.0, 0.0))
+
+
+def test_the_time_is_bounded(
+    clock: FakeClock,
+    environment: Environment,
+    conditions: Conditions,
+    calibration: Callable[..., Calibration],
+) -> None:
+    began = clock.wall()
+    slow = calibration(Ticking(clock, 500.0, waiting_ms=500.0))
+    found = self_test(
+        conditions, environment=environment, seconds=5.0, calibration=slow, clock=clock
+    )
+    assert found.resolution is None
+    assert found.off_cpu == pytest.approx(0.5)
+    assert clock.wall() - began < 30.0
