@@ -122,7 +122,8 @@ def add_to_table(
 
 
 def _identity(conditions: Conditions, environment: Environment) -> dict[str, Any]:
-    settings = {**settings_of(conditions), "batch": str(conditions.batch)}
+    own = {key: str(getattr(conditions, key)) for key in ("backend", "precision", "batch")}
+    settings = {**settings_of(conditions), **own}  # the calibration's may be those of eager
     return {"schema": SCHEMA, "environment": environment.id, "settings": settings}
 
 

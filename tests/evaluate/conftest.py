@@ -15,6 +15,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ARCHBENCH_CACHE", str(folder))
+        patch.setenv("XDG_RUNTIME_DIR", str(folder))  # no test waits for a measurement outside it
         yield folder
 
 

@@ -48,9 +48,15 @@ def test_table_is_kept(tmp_path: Path) -> None:
 def test_other_conditions_have_another_file() -> None:
     paths = {
         table_path(conditions, environment=HERE["environment"])
-        for conditions in (Conditions(), Conditions(batch=4), Conditions(threads=2))
+        for conditions in (
+            Conditions(),
+            Conditions(batch=4),
+            Conditions(threads=2),
+            Conditions(backend="openvino"),
+            Conditions(precision="bf16"),
+        )
     }
-    assert len(paths) == 3
+    assert len(paths) == 5
 
 
 @pytest.mark.parametrize("damage", ["cut", "changed", "other"])

@@ -76,10 +76,10 @@ def test_order_is_drawn_anew_in_each_round(
 def test_constants_of_other_conditions_are_refused(
     clock: FakeClock, environment: Environment, calibration: Calibrate
 ) -> None:
-    with pytest.raises(IncomparableError, match="another backend"):
+    with pytest.raises(IncomparableError, match="another threads"):
         cold_times(
             {},
-            conditions=Conditions(backend="other"),
+            conditions=Conditions(threads=2),
             environment=environment,
             calibration=calibration(),
             clock=clock,
