@@ -51,6 +51,12 @@ class CountsDifferError(ArchbenchError):
     help="Take the published weights, fetched from the model hub where they are not kept yet.",
 )
 @click.option("--check", is_flag=True, help="Count the built network with fvcore, too.")
+@click.option(
+    "--serving",
+    "is_serving",
+    is_flag=True,
+    help="Tails, images/s until they saturate, peak memory and energy.",
+)
 @click.option("--where", "is_where", is_flag=True, help="Say where the time goes, block by block.")
 @click.option(
     "--save",
@@ -70,6 +76,7 @@ def command(
     no_latency: bool,
     pretrained: bool,
     check: bool,
+    is_serving: bool,
     is_where: bool,
     save: Path | None,
     results: Path,
@@ -87,6 +94,20 @@ def command(
     from archbench.evaluate import profile
     from archbench.evaluate.foreign import is_foreign
 
+    if is_serving and is_where:
+        raise UsageError("--serving and --where are two questions", help="ask one at a time")
+    if is_serving:
+        from archbench.cli.serving import show_serving
+        from archbench.records.measurement import Conditions
+
+        show_serving(
+            [network(text, overrides=overrides, results=results) for text in networks],
+            Conditions(device="cpu" if device == "all" else device, threads=threads),
+            batches=batches if batches != (1,) else (),
+            resolution=resolution,
+            as_json=as_json,
+        )
+        return
     if is_where:
         from archbench.cli.where import show_where
 

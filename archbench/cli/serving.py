@@ -1,0 +1,52 @@
+"""How ``archbench profile --serving`` goes: run each batch, then print or hand on."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from archbench.cli import console
+
+if TYPE_CHECKING:
+    from archbench.models import ArchSpec
+    from archbench.records.measurement import Conditions
+
+
+def show_serving(
+    specs: Sequence[ArchSpec],
+    conditions: Conditions,
+    *,
+    batches: Sequence[int],
+    resolution: tuple[int, int] | None,
+    as_json: bool,
+) -> None:
+    """Prints how each network serves.
+
+    Args:
+        specs: The networks.
+        conditions: All but resolution and batch.
+        batches: Images of a pass; none means doubled until the throughput is saturated.
+        resolution: Height and width; each network's own by default.
+        as_json: Print one JSON document instead of text.
+
+    Raises:
+        ArchbenchError: See ``archbench.evaluate.serving.serving``.
+    """
+    from archbench.cli.meter import meter
+    from archbench.cli.serving_text import serving_text
+    from archbench.evaluate.serving import document, serving
+    from archbench.models.part import Grid
+
+    if resolution is not None:
+        specs = [replace(spec, resolution=Grid(*resolution)) for spec in specs]
+    with meter(quiet=as_json) as told:
+        found = [serving(spec, conditions, batches=batches, on_progress=told) for spec in specs]
+    content = document(found)
+    if as_json:
+        console.document(content)
+        return
+    console.result("\n\n\n".join(serving_text(entry) for entry in content["networks"]))
+    name = shlex.quote(specs[0].name or "FILE")
+    console.next_step(f"archbench profile {name} --where says which blocks take the time")

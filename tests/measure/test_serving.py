@@ -1,0 +1,120 @@
+"""Tails, memory and energy, with a clock and counters that the test moves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from archbench.measure.calibration import Calibration
+from archbench.measure.energy import energy_per_image
+from archbench.measure.peak_memory import peak_memory
+from archbench.measure.serving import serve
+from archbench.records.environment import Environment
+from archbench.records.measurement import Conditions
+from tests.measure.conftest import FakeClock, Ticking
+
+Calibrate = Callable[..., Calibration]
+IMAGES = torch.zeros(1, 3, 8, 8)
+
+
+def test_tails_are_those_of_the_wall_clock_and_the_rate_is_calibrated(
+    clock: FakeClock, environment: Environment, conditions: Conditions, calibration: Calibrate
+) -> None:
+    network = Ticking(clock, 5.0, waiting_ms=lambda number: 95.0 if number % 10 == 0 else 0.0)
+    found = serve(
+        lambda: network(IMAGES),
+        conditions=conditions,
+        environment=environment,
+        calibration=calibration(),
+        budget_s=10.0,
+        clock=clock,
+    )
+    assert found.ms == pytest.approx(25.0)  # 5 ms where 2 ms are known to be 10
+    assert found.images_per_second == pytest.approx(40.0)
+    assert found.p50.value == pytest.approx(5.0)
+    assert found.p95.value == pytest.approx(100.0)
+    assert found.p99.value == pytest.approx(100.0)
+    assert len(found.wall_ms) >= 100
+
+
+def test_no_p99_from_few_passes(
+    clock: FakeClock, environment: Environment, conditions: Conditions, calibration: Calibrate
+) -> None:
+    network = Ticking(clock, 5.0)
+    found = serve(
+        lambda: network(IMAGES),
+        conditions=conditions,
+        environment=environment,
+        calibration=calibration(),
+        budget_s=0.0,
+        clock=clock,
+    )
+    assert len(found.wall_ms) == 20
+    assert (found.p99.value, found.p99.reason) == (None, "fewer than 100 passes were made")
+
+
+def system(folder: Path, *, resident: int, peak: int) -> Path:
+    (folder / "clear_refs").write_text("")
+    (folder / "status").write_text(f"Name:\tx\nVmHWM:\t{peak} kB\nVmRSS:\t{resident} kB\n")
+    return folder
+
+
+def test_peak_is_above_what_was_resident(tmp_path: Path) -> None:
+    process = system(tmp_path, resident=1000, peak=1500)
+    found = peak_memory(lambda: None, device="cpu", process=process)
+    assert found.value == 500 * 1024
+    assert (tmp_path / "clear_refs").read_text() == "5"
+
+
+def test_peak_of_this_process_holds_what_a_pass_takes() -> None:
+    found = peak_memory(lambda: torch.ones(2**24), device="cpu")  # 64 MB
+    assert found.value is None or 60e6 < found.value < 90e6
+
+
+def test_peak_without_such_a_system_has_a_reason(tmp_path: Path) -> None:
+    found = peak_memory(lambda: None, device="cpu", process=tmp_path)
+    assert found.value is None
+    assert "does not tell" in found.reason
+
+
+def test_energy_is_that_of_all_packages_by_image(clock: FakeClock, tmp_path: Path) -> None:
+    zones = [tmp_path / "intel-rapl:0", tmp_path / "intel-rapl:1", tmp_path / "intel-rapl:0:0"]
+    for zone in zones:
+        zone.mkdir()
+        (zone / "energy_uj").write_text("1000000")
+
+    def forward() -> None:
+        clock.advance(cpu_ms=100.0)
+        for zone in zones:
+            path = zone / "energy_uj"
+            path.write_text(str(int(path.read_text()) + 40_000))
+
+    found = energy_per_image(forward, device="cpu", batch=4, clock=clock, powercap=tmp_path)
+    assert found.value == pytest.approx(2 * 40 / 4)  # mJ; the zone inside a package counts no more
+    assert found.unit == "mJ"
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_energy_without_counters_has_a_reason(
+    clock: FakeClock, tmp_path: Path, is_there: bool
+) -> None:
+    folder = tmp_path if is_there else tmp_path / "none"
+    found = energy_per_image(lambda: None, device="cpu", batch=1, clock=clock, powercap=folder)
+    assert found.value is None
+    assert "no RAPL counter" in found.reason
+
+
+def test_counter_that_began_anew_gives_no_number(clock: FakeClock, tmp_path: Path) -> None:
+    path = tmp_path / "intel-rapl:0" / "energy_uj"
+    path.parent.mkdir()
+    path.write_text("5000000")
+
+    def forward() -> None:
+        clock.advance(cpu_ms=300.0)
+        path.write_text("10")
+
+    found = energy_per_image(forward, device="cpu", batch=1, clock=clock, powercap=tmp_path)
+    assert (found.value, found.reason) == (None, "the counter began anew, or did not move")
