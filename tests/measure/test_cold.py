@@ -54,6 +54,19 @@ def test_a_slower_machine_gives_the_same_ratio(
     assert ratios[0] == pytest.approx(ratios[1])
 
 
+def test_a_machine_that_slows_down_meanwhile_changes_nothing(
+    clock: FakeClock, environment: Environment, conditions: Conditions, calibration: Calibrate
+) -> None:
+    found = cold_times(
+        {"a": piece(Ticking(clock, lambda number: 5.0 * (1 + number // 4)))},
+        conditions=conditions,
+        environment=environment,
+        calibration=calibration(Ticking(clock, lambda number: 2.0 * (1 + number // 4))),
+        clock=clock,
+    )
+    assert found["a"].ratio == pytest.approx(2.5)
+
+
 def test_order_is_drawn_anew_in_each_round(
     clock: FakeClock, environment: Environment, conditions: Conditions, calibration: Calibrate
 ) -> None:
