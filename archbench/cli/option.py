@@ -60,6 +60,18 @@ def wholes(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
     return tuple(_whole(part) for part in value.split(",")) if value is not None else ()
 
 
+def words(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
+    """Names with commas between them, as ``eager,openvino``, each once.
+
+    Raises:
+        BadParameter: One is empty.
+    """
+    names = tuple(dict.fromkeys(part.strip() for part in value.split(",")))
+    if not all(names):
+        raise click.BadParameter(f"{value!r} is no list of names, as eager,openvino")
+    return names
+
+
 def resolution(
     ctx: click.Context, param: click.Parameter, value: str | None
 ) -> tuple[int, int] | None:

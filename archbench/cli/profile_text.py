@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from archbench.cli import console
+from archbench.cli.backend_text import backend_table, has_several
 from archbench.report import number
 
 _INDENT = 13
@@ -30,7 +31,9 @@ def profile_text(model: Mapping[str, Any]) -> str:
         parts += [_operators(model)] if model["operators"] else []
     else:
         parts = [_heading(model), _totals(model), _kinds(model), _stages(model)]
-    if model["latency"]:
+    if has_several(model):
+        parts.append(backend_table(model))
+    elif model["latency"]:
         parts.append(latency_table([model]))
     return "\n\n".join(parts)
 
@@ -47,7 +50,8 @@ def comparison_text(models: Sequence[Mapping[str, Any]]) -> str:
     ]
     titles = ("network", "px", "parameters", "MACs", "activations")
     parts = [console.table(titles, rows, align="lrrrr")]
-    if any(model["latency"] for model in models):
+    # Under several backends each network has its own table.
+    if any(model["latency"] for model in models) and not any(map(has_several, models)):
         parts.append(latency_table(models))
     return "\n\n".join(parts)
 

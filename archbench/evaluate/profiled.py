@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from archbench.evaluate.foreign import Foreign
+from archbench.evaluate.side_by_side import Unavailable, flips, flips_document, speed_to_eager
 from archbench.evaluate.target import ForeignForm
 from archbench.measure.macs import OperatorCount
 from archbench.models import ArchSpec
@@ -102,10 +104,12 @@ class Profile:
     Attributes:
         environment: The machine and software.
         models: In the order asked for.
+        unavailable: Backends that were left out.
     """
 
     environment: Environment
     models: tuple[ModelProfile | ForeignProfile, ...]
+    unavailable: tuple[Unavailable, ...] = ()
 
     def document(self) -> dict[str, Any]:
         """The profile as a JSON document of the schema ``archbench.profile/1``."""
@@ -119,7 +123,17 @@ class Profile:
                 else _model_document(model)
                 for model in self.models
             ],
+            "unavailable": [asdict(entry) for entry in self.unavailable],
+            "flips": flips_document(flips(self._latencies())),
         }
+
+    def _latencies(self) -> dict[str, tuple[Measurement, ...]]:
+        """By the name of the network; of two with one name the first."""
+        named: dict[str, tuple[Measurement, ...]] = {}
+        for model in self.models:
+            what = model.foreign if isinstance(model, ForeignProfile) else model.spec
+            named.setdefault(what.name, model.latency)
+        return named
 
 
 def _model_document(model: ModelProfile) -> dict[str, Any]:
@@ -153,7 +167,7 @@ def _model_document(model: ModelProfile) -> dict[str, Any]:
         ],
         "form": "deployed",
         "form_reason": "",
-        "latency": [_latency_document(latency) for latency in model.latency],
+        "latency": _latency_documents(model.latency),
         "spec": model.spec.to_document(),
     }
 
@@ -179,7 +193,7 @@ def _foreign_document(model: ForeignProfile) -> dict[str, Any]:
         "stages": [],
         "form": model.form.name if model.form else None,
         "form_reason": model.form.reason if model.form else "",
-        "latency": [_latency_document(latency) for latency in model.latency],
+        "latency": _latency_documents(model.latency),
         "spec": None,
     }
 
@@ -201,12 +215,20 @@ def _work_document(work: Work) -> dict[str, int]:
     return {f"{kind}_macs": getattr(work, kind) for kind in kinds}
 
 
+def _latency_documents(latencies: Sequence[Measurement]) -> list[dict[str, Any]]:
+    return [
+        {**_latency_document(latency), "speed_to_eager": speed_to_eager(latency, latencies)}
+        for latency in latencies
+    ]
+
+
 def _latency_document(latency: Measurement) -> dict[str, Any]:
     conditions = latency.conditions
     return {
         "device": conditions.device,
         "backend": conditions.backend,
         "precision": conditions.precision,
+        "precision_asked": latency.details.get("precision_asked", conditions.precision),
         "batch": conditions.batch,
         "threads": conditions.threads,
         "resolution": list(conditions.resolution),

@@ -11,6 +11,7 @@ from archbench.errors import UncountedOperatorError, UsageError
 from archbench.evaluate.foreign import Foreign, is_foreign, open_foreign
 from archbench.evaluate.pretrained import fetch_all
 from archbench.evaluate.profiled import ForeignProfile, ModelProfile, Profile, StageProfile
+from archbench.evaluate.side_by_side import Unavailable, choose
 from archbench.evaluate.target import ForeignForm, Target, calibrated, foreign_form
 from archbench.measure.device import devices as machine_devices
 from archbench.measure.environment import capture_environment
@@ -32,8 +33,8 @@ def profile(
     resolution: tuple[int, int] | int | None = None,
     threads: int = 1,
     devices: Sequence[str] | None = None,
-    precision: str = "fp32",
-    backend: str = "eager",
+    precision: str | Sequence[str] = "fp32",
+    backend: str | Sequence[str] = "eager",
     latency: bool = True,
     check: bool = False,
     pretrained: bool = False,
@@ -51,8 +52,9 @@ def profile(
         resolution: Height and width in pixels, or a side; each network's own by default.
         threads: CPU threads of one forward pass.
         devices: ``cpu``, ``cuda``; all that this machine has by default.
-        precision: ``fp32``, ``bf16`` or ``fp16``.
-        backend: What runs the network, an entry of ``archbench/measure/backends``.
+        precision: ``fp32``, ``bf16``, ``fp16`` or ``int8``; one or several.
+        backend: What runs the network, an entry of ``archbench/measure/backends``; one or
+            several, or ``all`` that are here.
         latency: Whether to measure it at all.
         check: Whether to build each network and count it with fvcore, too: a forward pass each.
         pretrained: Whether to take published weights; fetched, where they are not kept yet.
@@ -73,19 +75,20 @@ def profile(
         else replace(_counted(entry, check=check), weights=weights.get(entry))
         for entry in opened
     ]
-    if latency:
-        for device in devices or machine_devices():
-            for batch in batches:
-                conditions = Conditions(
-                    device=device,
-                    backend=backend,
-                    precision=precision,
-                    batch=batch,
-                    threads=threads,
-                )
+    left_out: list[Unavailable] = []
+    for device in devices or machine_devices() if latency else ():
+        for batch in batches:
+            asked = Conditions(device=device, batch=batch, threads=threads)
+            chosen, unavailable = choose(backend, precision, conditions=asked)
+            left_out += unavailable
+            for conditions in chosen:
                 target = calibrated(conditions, environment=environment, on_progress=on_progress)
                 profiles = _timed(profiles, target=target, on_progress=on_progress)
-    return Profile(environment=environment, models=tuple(profiles))
+    return Profile(
+        environment=environment,
+        models=tuple(profiles),
+        unavailable=tuple(dict.fromkeys(left_out)),
+    )
 
 
 def _several(models: Written | Foreign | Sequence[Written | Foreign]) -> list[Written | Foreign]:

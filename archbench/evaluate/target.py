@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from archbench.errors import ArchbenchError
 from archbench.evaluate.foreign import Foreign
-from archbench.measure.backend import form
+from archbench.measure.backend import difference, form, require_close
 from archbench.measure.calibration import Calibration, Progress, calibrate
 from archbench.measure.device import torch_threads
 from archbench.measure.latency import measure_latency
@@ -201,8 +201,16 @@ def _deployed(network: nn.Module, resolution: Grid, conditions: Conditions) -> n
     kind = dtype_of(conditions.precision, place="precision")
     if kind != torch.float32:  # folding needs the precise weights
         network = fold(network)
+    with torch_threads(conditions.threads), torch.inference_mode():
+        expected = network.eval()(example) if kind != torch.float32 else None
     with torch_threads(conditions.threads):
-        return deploy(network.to(conditions.device, kind), example.to(conditions.device, kind))
+        made = deploy(network.to(conditions.device, kind), example.to(conditions.device, kind))
+    if expected is not None:  # the error that counts is that against full precision
+        with torch.inference_mode():
+            error = difference(expected, made(example.to(conditions.device, kind)))
+        require_close(error, precision=conditions.precision, backend=conditions.backend)
+        made.deployment = replace(made.deployment, error=error)
+    return made
 
 
 def _with_form(measurement: Measurement, network: nn.Module) -> Measurement:

@@ -8,6 +8,7 @@ processes differ by somewhat more, see benchmarks/latency_repeat.md.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -280,9 +281,9 @@ class _Session:
         )
 
     def _best(self, candidate: _Candidate) -> _Outcome:
-        """The better verdict; of equal ones the later attempt."""
+        """The better verdict; of equal ones the narrower interval, then the later attempt."""
         outcomes = [self._outcome(pair) for pair in reversed(candidate.attempts)]
-        return min(outcomes, key=lambda outcome: _BEST_FIRST.index(outcome.verdict))
+        return min(outcomes, key=_worth)
 
     def _outcome(self, pair: Pair) -> _Outcome:
         if pair.fault:
@@ -329,6 +330,8 @@ class _Session:
             "pinned_to": ", ".join(map(str, self.seat.cores)) or self.seat.note,
         }
         details |= preparation_details(candidate.prepared)
+        if candidate.prepared.precision != self.conditions.precision:
+            details["precision_asked"] = self.conditions.precision
         if best.off_cpu is not None:
             details["off_cpu_share"] = best.off_cpu
             details["run_delay_share"] = estimate.delay_share(pair.timings)
@@ -368,6 +371,11 @@ class _Session:
             reason=reason,
             details=details or {},
         )
+
+
+def _worth(outcome: _Outcome) -> tuple[int, float]:
+    width = outcome.ratio.half_width if outcome.ratio else math.inf
+    return _BEST_FIRST.index(outcome.verdict), width
 
 
 def _example(conditions: Conditions) -> Tensor:

@@ -19,6 +19,7 @@ LATENCY = {
     "device": "cpu",
     "backend": "eager",
     "precision": "fp32",
+    "precision_asked": "fp32",
     "batch": 1,
     "threads": 1,
     "resolution": [224, 224],

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from archbench.cli import console
-from archbench.cli.option import json_option, resolution, results_option, set_option, wholes
+from archbench.cli.option import json_option, resolution, results_option, set_option, wholes, words
 from archbench.errors import NEGATIVE_RESULT, ArchbenchError, UsageError
 
 
@@ -44,6 +44,24 @@ class CountsDifferError(ArchbenchError):
     show_default=True,
     help="Where to time; all are those of this machine.",
 )
+@click.option(
+    "--backend",
+    "backends",
+    metavar="NAMES",
+    default="eager",
+    show_default=True,
+    callback=words,
+    help="What runs it, as eager,openvino; all are those that are here.",
+)
+@click.option(
+    "--precision",
+    "precisions",
+    metavar="NAMES",
+    default="fp32",
+    show_default=True,
+    callback=words,
+    help="fp32, bf16, fp16 or int8, as fp32,bf16.",
+)
 @click.option("--no-latency", is_flag=True, help="Count only.")
 @click.option(
     "--pretrained",
@@ -73,6 +91,8 @@ def command(
     resolution: tuple[int, int] | None,
     threads: int,
     device: str,
+    backends: tuple[str, ...],
+    precisions: tuple[str, ...],
     no_latency: bool,
     pretrained: bool,
     check: bool,
@@ -88,6 +108,7 @@ def command(
     it, or STUDY:TRIAL. To compare with: timm:NAME, torchvision:NAME, or module:PACKAGE.MODULE:NAME
     for a function of yours that returns a torch.nn.Module.
     """
+    from archbench.cli.backend_text import flip_text, unavailable_text
     from archbench.cli.meter import meter
     from archbench.cli.network import network
     from archbench.cli.profile_text import comparison_text, profile_text
@@ -135,6 +156,8 @@ def command(
             resolution=resolution,
             threads=threads,
             devices=None if device == "all" else (device,),
+            backend=backends,
+            precision=precisions,
             latency=not no_latency,
             check=check,
             pretrained=pretrained,
@@ -152,6 +175,9 @@ def command(
     console.result("\n\n\n".join(profile_text(model) for model in models))
     if len(models) > 1:
         console.result("\n\n" + comparison_text(models))
+    for text in (flip_text(document["flips"]), unavailable_text(document["unavailable"])):
+        if text:
+            console.result("\n" + text)
     _refuse(differing)
     console.next_step(_next(networks[0], no_latency=no_latency))
 

@@ -1,0 +1,166 @@
+"""What runs a network fastest here, and do two networks change places between backends?"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from archbench.errors import UsageError
+from archbench.measure.backend import BACKENDS, absence, can_compute, require_backend
+from archbench.records.measurement import Conditions, Measurement
+
+ALL = "all"
+REFERENCE = "eager"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unavailable:
+    """A backend that was left out, and why.
+
+    Attributes:
+        backend: Its name.
+        device: Where it was to run.
+        precision: What it was to compute; empty where it cannot be had at all.
+        reason: What is missing.
+        help: What brings it.
+    """
+
+    backend: str
+    device: str
+    precision: str
+    reason: str
+    help: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flip:
+    """Two networks of which each is faster under another backend, their intervals apart.
+
+    Attributes:
+        first: Name of one network.
+        second: Name of the other.
+        device: Where they ran.
+        batch: Images per forward pass.
+        first_wins: Backends, with precision, under which the first is faster.
+        second_wins: Those under which the second is.
+    """
+
+    first: str
+    second: str
+    device: str
+    batch: int
+    first_wins: tuple[str, ...]
+    second_wins: tuple[str, ...]
+
+
+def choose(
+    backends: str | Sequence[str], precisions: str | Sequence[str], *, conditions: Conditions
+) -> tuple[list[Conditions], list[Unavailable]]:
+    """The conditions to measure under, eager first, and what was left out.
+
+    Args:
+        backends: Names, or ``all``: then what cannot be had is left out; else it is refused.
+        precisions: What each is to compute.
+        conditions: Device, batch and threads.
+
+    Raises:
+        UsageError: A name is unknown, or two do not go together, or nothing is left.
+        MissingError: A backend that was asked for by its name is not there.
+    """
+    names = [backends] if isinstance(backends, str) else list(dict.fromkeys(backends))
+    kinds = [precisions] if isinstance(precisions, str) else list(dict.fromkeys(precisions))
+    is_all = ALL in names
+    if is_all:
+        names = [REFERENCE, *(name for name in BACKENDS.names if name != REFERENCE)]
+    chosen: list[Conditions] = []
+    left_out: list[Unavailable] = []
+    device = conditions.device
+    for name in names:
+        missing = absence(name, device=device) if is_all else None
+        if missing:
+            left_out.append(
+                Unavailable(backend=name, device=device, precision="", **asdict(missing))
+            )
+            continue
+        for kind in kinds:
+            asked = replace(conditions, backend=name, precision=kind)
+            # With a list of precisions each backend computes those of them that it has.
+            if can_compute(asked) or not (is_all or len(kinds) > 1):
+                require_backend(asked)
+                chosen.append(asked)
+            else:
+                known = ", ".join(BACKENDS.load(name).PRECISIONS[device])
+                reason = f"it does not compute {kind} on {device}"
+                left_out.append(
+                    Unavailable(
+                        backend=name,
+                        device=device,
+                        precision=kind,
+                        reason=reason,
+                        help=f"it has {known}",
+                    )
+                )
+    if not chosen:
+        raise UsageError(
+            f"no backend computes {', '.join(kinds)} on {device}",
+            place="precision",
+            help="; ".join(f"{entry.backend}: {entry.help}" for entry in left_out),
+        )
+    return chosen, left_out
+
+
+def speed_to_eager(latency: Measurement, among: Sequence[Measurement]) -> float | None:
+    """How many times as fast as eager in fp32, at the same batch on the same device.
+
+    Both are multiples of calibration networks timed in the same way, so that the state of the
+    machine at either time cancels. None where eager was not measured, or without a value.
+    """
+    reference = next((entry for entry in among if _is_reference(entry, latency)), None)
+    if reference is None or not reference.value or not latency.value:
+        return None
+    return reference.value / latency.value
+
+
+def flips(models: Mapping[str, Sequence[Measurement]]) -> tuple[Flip, ...]:
+    """The pairs of networks whose order another backend or precision turns round."""
+    found = []
+    for (first, mine), (second, theirs) in itertools.combinations(models.items(), 2):
+        wins: dict[tuple[str, int], tuple[list[str], list[str]]] = {}
+        for one, other in zip(mine, theirs, strict=True):
+            conditions = one.conditions
+            label = f"{conditions.backend} {conditions.precision}"
+            sides = wins.setdefault((conditions.device, conditions.batch), ([], []))
+            if _is_faster(one, other):
+                sides[0].append(label)
+            elif _is_faster(other, one):
+                sides[1].append(label)
+        found += [
+            Flip(
+                first=first,
+                second=second,
+                device=device,
+                batch=batch,
+                first_wins=tuple(sides[0]),
+                second_wins=tuple(sides[1]),
+            )
+            for (device, batch), sides in wins.items()
+            if all(sides)
+        ]
+    return tuple(found)
+
+
+def flips_document(found: Sequence[Flip]) -> list[dict[str, Any]]:
+    """The flips as plain values."""
+    return [asdict(flip) for flip in found]
+
+
+def _is_reference(entry: Measurement, latency: Measurement) -> bool:
+    mine, theirs = entry.conditions, latency.conditions
+    is_eager = mine.backend == REFERENCE and mine.precision in ("fp32", "tf32")
+    return is_eager and (mine.device, mine.batch) == (theirs.device, theirs.batch)
+
+
+def _is_faster(one: Measurement, other: Measurement) -> bool:
+    return one.high is not None and other.low is not None and one.high < other.low
