@@ -18,7 +18,9 @@ from archbench.errors import InexactError, MissingError, UsageError
 from archbench.measure import backend as backends
 from archbench.measure.backend import BACKENDS, Prepared, absence, difference, prepared
 from archbench.measure.backends import eager
+from archbench.measure.device import settled
 from archbench.models import build, fold
+from archbench.records.environment import usable_cores
 from archbench.records.measurement import Conditions
 from tests.models.specs import random_spec
 
@@ -100,6 +102,16 @@ def test_the_network_stays_as_it_was(name: str, precision: str) -> None:
     assert [module.training for module in network] == [True, False, True, True]
     after = network.state_dict().values()
     assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
+
+
+@pytest.mark.skipif(usable_cores() < 2, reason="one core only")
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
+def test_threads_are_those_asked_for_after_one_was_pinned(name: str) -> None:
+    conditions = usable(name, "fp32")
+    for threads in (1, 2):
+        with settled(threads=threads):
+            asked = replace(conditions, threads=threads)
+            assert prepared(small(), torch.randn(1, 3, 8, 8), conditions=asked).precision == "fp32"
 
 
 @pytest.mark.parametrize("name", BACKENDS.names)
