@@ -27,6 +27,7 @@ __all__ = [
     "front_table",
     "measurements_table",
     "trials_table",
+    "write_front_elsewhere",
     "write_tables",
 ]
 
@@ -150,6 +151,40 @@ def write_tables(folder: Path, study: Tables) -> list[Path]:
             write_atomically(folder / f"{name}.csv", text.encode())
             written.append(folder / f"{name}.csv")
     return written
+
+
+def write_front_elsewhere(
+    folder: Path,
+    *,
+    name: str,
+    members: Sequence[TrialRecord],
+    measurements: Sequence[Taken],
+    num_validation: int,
+) -> list[Path]:
+    """Write the front by the latencies of another device beside the study's own tables.
+
+    Args:
+        folder: The study's.
+        name: Of the device, behind ``front-`` and ``measurements-``.
+        members: The front there, cheapest first.
+        measurements: What was measured there.
+        num_validation: Images behind each accuracy.
+
+    Returns:
+        The files.
+
+    Raises:
+        StorageError: The folder cannot be written.
+    """
+    front = front_table(members, num_validation=num_validation)
+    contents = {
+        f"front-{name}.parquet": _parquet("front", front),
+        f"front-{name}.csv": front.to_csv(index=False, lineterminator="\n").encode(),
+        f"measurements-{name}.parquet": _parquet("measurements", measurements_table(measurements)),
+    }
+    for file, content in contents.items():
+        write_atomically(folder / file, content)
+    return [folder / file for file in contents]
 
 
 def _trial_cells(record: TrialRecord, num_validation: int | None) -> dict[str, Any]:
