@@ -17,12 +17,13 @@ from torch import Tensor, nn
 from archbench.errors import InexactError
 from archbench.memory import keep_memory as tell_to_keep_memory
 from archbench.models.flow import Flow, observe, put
-from archbench.models.layer import ATTENTION_KERNELS, Attend, QuickGELU, fold_norm
+from archbench.models.layer import Attend, QuickGELU, fold_norm
 from archbench.models.packing import PackedConv, PackedLinear, can_fuse, can_pack
 from archbench.models.trial import Candidates, clock_of, race
 
 TOLERANCE = 1e-4
 BUDGET_S = 3.0
+MOST_IMAGES = 64  # beyond, attention image by image spends its time in calls
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,9 +203,8 @@ def _offer(flow: Flow, example: Tensor) -> dict[str, Candidates]:
     for module, size in flow.sizes.items():
         forms: dict[str, nn.Module] = {}
         if isinstance(module, Attend):
-            forms = {k: Attend(module.scale, kernel=k) for k in ATTENTION_KERNELS}
-            if size[0] == 1:  # one image is its batch
-                del forms["by_image" if not example.is_cpu else "products"]
+            kernels = _kernels(size[0], is_cpu=example.is_cpu)
+            forms = {kernel: Attend(module.scale, kernel=kernel) for kernel in kernels}
         elif packs and type(module) in (nn.Linear, nn.Conv2d):
             behind = follower.get(module)
             activation = behind if behind is not None and can_fuse(behind) else None
@@ -216,6 +216,13 @@ def _offer(flow: Flow, example: Tensor) -> dict[str, Candidates]:
             found[place] = Candidates(forms)
             put(flow.network, place, found[place])
     return found
+
+
+def _kernels(images: int, *, is_cpu: bool) -> tuple[str, ...]:
+    """The kernels of attention worth a trial; windows of a map count as images, too."""
+    if not is_cpu or images > MOST_IMAGES:
+        return ("products", "fused")
+    return ("by_image", "fused") if images == 1 else ("products", "fused", "by_image")
 
 
 def _layer_forms(
