@@ -10,6 +10,8 @@ from typing import Protocol
 
 import torch
 
+from archbench.measure.machine import throttle_count
+
 Forward = Callable[[], object]
 Stopwatch = Callable[[Forward], "Timing"]
 
@@ -45,6 +47,10 @@ class Clock(Protocol):
         """Time in which the calling thread waited for a core."""
         ...
 
+    def throttled(self) -> int:
+        """How often a core was slowed down for heat so far."""
+        ...
+
 
 class SystemClock:
     """The clocks of this system, for the thread that makes it."""
@@ -72,6 +78,10 @@ class SystemClock:
         if self._scheduler < 0:
             return 0.0
         return int(os.pread(self._scheduler, 64, 0).split()[1]) / 1e9
+
+    def throttled(self) -> int:
+        """How often a core was slowed down for heat so far, 0 where the system hides it."""
+        return throttle_count() or 0
 
 
 def stopwatch(device: str, *, clock: Clock) -> Stopwatch:

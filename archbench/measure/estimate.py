@@ -91,7 +91,7 @@ def delay_share(timings: Sequence[Timing]) -> float:
 
 
 def verdict(
-    *, forwards: int, off_cpu: float | None, drift: float, half_width: float
+    *, forwards: int, off_cpu: float | None, drift: float, half_width: float, throttled: int = 0
 ) -> tuple[Verdict, str]:
     """How far a measurement with a value can be trusted, and why not further.
 
@@ -100,6 +100,7 @@ def verdict(
         off_cpu: See `off_cpu_share`; None where waiting is no disturbance, as on a GPU.
         drift: See the function of this name, of the calibrator.
         half_width: See `Ratio.half_width`.
+        throttled: How often a core was slowed down for heat meanwhile.
     """
     reasons = []
     if forwards < WANTED_FORWARDS:
@@ -110,6 +111,8 @@ def verdict(
         reasons.append(f"other work held the core for {off_cpu:.0%} of the time")
     if drift > DRIFT_LIMIT:
         reasons.append(f"the calibration network drifted by {drift:.0%} meanwhile")
+    if throttled:
+        reasons.append(f"cores were slowed down for heat {throttled} times meanwhile")
     if half_width > WIDTH_LIMIT:
         reasons.append(f"the interval is as wide as ±{half_width:.0%}")
     return ("disturbed", "; ".join(reasons)) if reasons else ("stable", "")

@@ -238,6 +238,7 @@ class _Session:
                 rounds = max(len(pair.timings) for pair in pairs)
                 self.on_progress("timing", rounds, MOST_FORWARDS)
 
+        throttled = self.on.clock.throttled()
         run_rounds(
             pairs,
             calibrators,
@@ -247,6 +248,8 @@ class _Session:
             after_round=after_round,
             together=self.together is not None,
         )
+        for pair in pairs:
+            pair.throttled = self.on.clock.throttled() - throttled
 
     def _warmed(self, forward: Forward, *, seconds: float) -> WarmUp:
         until = min(self.until, self.on.clock.wall() + seconds)
@@ -301,7 +304,11 @@ class _Session:
         is_cpu = self.conditions.device == "cpu"
         off_cpu = estimate.off_cpu_share([*pair.timings, *pair.calibration]) if is_cpu else None
         verdict, reason = estimate.verdict(
-            forwards=len(pair.timings), off_cpu=off_cpu, drift=drift, half_width=ratio.half_width
+            forwards=len(pair.timings),
+            off_cpu=off_cpu,
+            drift=drift,
+            half_width=ratio.half_width,
+            throttled=pair.throttled,
         )
         return _Outcome(
             pair=pair, verdict=verdict, reason=reason, ratio=ratio, drift=drift, off_cpu=off_cpu

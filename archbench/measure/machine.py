@@ -77,19 +77,19 @@ def snapshot(*, root: Path = ROOT) -> Snapshot:
             int(field) for field in (root / "proc/stat").read_text().split("\n")[0].split()[1:]
         ]
         ticks, stolen = sum(fields[:8]), fields[7]
-    counts = [
-        _number(path)
-        for path in root.glob(
-            "sys/devices/system/cpu/cpu[0-9]*/thermal_throttle/core_throttle_count"
-        )
-    ]
-    known = [count for count in counts if count is not None]
     return Snapshot(
         ticks=ticks,
         stolen=stolen,
-        throttled=int(sum(known)) if known else None,
+        throttled=throttle_count(root=root),
         processes=_processes(root),
     )
+
+
+def throttle_count(*, root: Path = ROOT) -> int | None:
+    """How often cores were slowed down for heat since the system started; None if unknown."""
+    folders = (root / _CPUS).glob("cpu[0-9]*/thermal_throttle/core_throttle_count")
+    known = [count for path in folders if (count := _number(path)) is not None]
+    return int(sum(known)) if known else None
 
 
 def activity(before: Snapshot, after: Snapshot, *, seconds: float) -> Activity:

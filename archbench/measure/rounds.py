@@ -111,6 +111,7 @@ class Pair:
         fault: What the candidate raised, if it did; then it takes no further part.
         is_done: It takes no further part.
         wanted_half_width: Of the interval, as a share, to be narrow enough.
+        throttled: How often a core was slowed down for heat meanwhile.
     """
 
     name: str
@@ -121,6 +122,7 @@ class Pair:
     fault: str = ""
     is_done: bool = False
     wanted_half_width: float = WANTED_HALF_WIDTH
+    throttled: int = 0
 
     @property
     def has_value(self) -> bool:

@@ -22,6 +22,7 @@ class FakeClock:
 
     def __init__(self) -> None:
         self.wall_s = self.cpu_s = self.delay_s = 100.0
+        self.throttle_count = 7
 
     def wall(self) -> float:
         return self.wall_s
@@ -31,6 +32,9 @@ class FakeClock:
 
     def delay(self) -> float:
         return self.delay_s
+
+    def throttled(self) -> int:
+        return self.throttle_count
 
     def advance(self, *, cpu_ms: float, waiting_ms: float = 0.0) -> None:
         self.cpu_s += cpu_ms / 1e3

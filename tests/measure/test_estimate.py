@@ -81,6 +81,7 @@ def test_verdict_is_stable_up_to_the_limits() -> None:
         ({"forwards": 19}, "only 19 of 20 wanted forward passes fitted into the budget"),
         ({"off_cpu": 0.06}, "other work held the core for 6% of the time"),
         ({"drift": 0.06}, "the calibration network drifted by 6% meanwhile"),
+        ({"throttled": 2}, "cores were slowed down for heat 2 times meanwhile"),
         ({"half_width": 0.06}, "the interval is as wide as ±6%"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,

@@ -132,6 +132,16 @@ def test_a_drifting_calibrator_marks_it(
     assert found.details["calibration_drift"] > 0.05
 
 
+def test_a_core_that_was_slowed_down_for_heat_marks_it(clock: FakeClock, measure: Measure) -> None:
+    def heat(number: int) -> float:
+        clock.throttle_count += number == 1 + 8 + 3
+        return 5.0
+
+    found = measure({"a": Ticking(clock, heat)})["a"]
+    assert found.verdict == "stable"
+    assert found.details["repeated_because"] == "cores were slowed down for heat 1 times meanwhile"
+
+
 def test_a_disturbed_one_is_repeated_once_and_marked(clock: FakeClock, measure: Measure) -> None:
     # The first pass looks at the output, 8 warm up, those to the first look are disturbed.
     before = 1 + 8 + LOOKS[0]
