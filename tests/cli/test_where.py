@@ -101,3 +101,10 @@ def test_plot_without_where_is_refused(run: Run) -> None:
     code, _, err = run("profile", "levit_128s", "--no-latency", "--save", "x.svg")
     assert code == 2
     assert "add --where" in err
+
+
+@pytest.mark.parametrize("option", ["--check", "--pretrained", "--no-latency"])
+def test_options_that_would_do_nothing_are_refused(run: Run, option: str) -> None:
+    code, _, err = run("profile", "levit_128s", "--where", option)
+    assert code == 2
+    assert "count nothing" in err

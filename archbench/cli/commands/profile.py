@@ -117,6 +117,11 @@ def command(
 
     if is_serving and is_where:
         raise UsageError("--serving and --where are two questions", help="ask one at a time")
+    if (is_serving or is_where) and (no_latency or pretrained or check):
+        raise UsageError(
+            "--serving and --where time fresh weights and count nothing",
+            help="leave --no-latency, --pretrained and --check out",
+        )
     if is_serving:
         from archbench.cli.serving import show_serving
         from archbench.records.measurement import Conditions
