@@ -122,6 +122,11 @@ def command(
             "--serving and --where time fresh weights and count nothing",
             help="leave --no-latency, --pretrained and --check out",
         )
+    if (is_serving or is_where) and (backends, precisions) != (("eager",), ("fp32",)):
+        raise UsageError(
+            "--serving and --where run the eager backend in fp32 only",
+            help="leave --backend and --precision out",
+        )
     if is_serving:
         from archbench.cli.serving import show_serving
         from archbench.records.measurement import Conditions
