@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from archbench.models.layout import Place
 from archbench.models.resolved import ResolvedSpec
+from archbench.models.vit_layout import vit_places
 
 TITLE = "transformers' ViT or DeiT"
 DIALECTS = ("transformers",)
@@ -23,22 +24,7 @@ KEEPS_OFFSETS = False
 
 def places(spec: ResolvedSpec) -> Iterator[Place]:
     """One stage, three layers for each of our ``query_key_value``."""
-    stage = spec.stages[0]
-    two = stage.class_tokens == 2
-    root = "deit" if two else "vit"
-    embeddings = f"{root}.embeddings"
-    tokens = (f"{embeddings}.cls_token", f"{embeddings}.distillation_token")[: 1 + two]
-    yield Place("stages.0.embed.conv", f"{embeddings}.patch_embeddings.projection")
-    yield Place("stages.0.class_token", tokens, dim=1)
-    yield Place("stages.0.position", f"{embeddings}.position_embeddings")
-    for layer in range(len(stage.blocks)):
-        yield from _block(f"stages.0.blocks.{layer}", f"{root}.encoder.layer.{layer}")
-    yield Place("head.norm", f"{root}.layernorm")
-    if spec.head.num_classifiers == 1:
-        yield Place("head.classifiers.0", "classifier")
-    else:
-        yield Place("head.classifiers.0", "cls_classifier")
-        yield Place("head.classifiers.1", "distillation_classifier")
+    return vit_places(spec, layers="encoder.layer", block=_block)
 
 
 def _block(ours: str, theirs: str) -> Iterator[Place]:
