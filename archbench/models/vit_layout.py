@@ -1,4 +1,4 @@
-"""Where transformers' ViT and DeiT keep what is not in their blocks: alike in both of its layouts."""
+"""Where transformers keeps what is around the blocks of ViT and DeiT, in both of its layouts."""
 
 from __future__ import annotations
 
