@@ -89,10 +89,10 @@ def test_order_is_drawn_anew_in_each_round(
 def test_constants_of_other_conditions_are_refused(
     clock: FakeClock, environment: Environment, calibration: Calibrate
 ) -> None:
-    with pytest.raises(IncomparableError, match="another threads"):
+    with pytest.raises(IncomparableError, match="another precision"):
         cold_times(
             {},
-            conditions=Conditions(threads=2),
+            conditions=Conditions(precision="bf16"),
             environment=environment,
             calibration=calibration(),
             clock=clock,
