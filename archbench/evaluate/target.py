@@ -19,7 +19,7 @@ from archbench.measure.backend import difference, form, require_close
 from archbench.measure.calibration import Calibration, Progress, calibrate
 from archbench.measure.device import torch_threads
 from archbench.measure.latency import measure_latency
-from archbench.measure.precision import dtype_of
+from archbench.measure.placement import placed
 from archbench.measure.rounds import NETWORK_FAULTS, fault_text
 from archbench.models import ArchSpec, Deployed, build, deploy, fold, load_weights
 from archbench.models.part import Grid
@@ -198,16 +198,17 @@ def _deployed(network: nn.Module, resolution: Grid, conditions: Conditions) -> n
     example = torch.randn(conditions.batch, 3, *resolution, generator=generator)
     if form(conditions.backend) == "portable":
         return fold(network)
-    kind = dtype_of(conditions.precision, place="precision")
-    if kind != torch.float32:  # folding needs the precise weights
-        network = fold(network)
-    with torch_threads(conditions.threads), torch.inference_mode():
-        expected = network.eval()(example) if kind != torch.float32 else None
+    network, expected = network.eval(), None
     with torch_threads(conditions.threads):
-        made = deploy(network.to(conditions.device, kind), example.to(conditions.device, kind))
+        if conditions.precision != "fp32":
+            with torch.inference_mode():
+                expected = network(example)
+            network = fold(network)  # folding needs the precise weights
+        ready, images = placed(network, example, conditions=conditions)
+        made = deploy(ready, images)
     if expected is not None:  # the error that counts is that against full precision
         with torch.inference_mode():
-            error = difference(expected, made(example.to(conditions.device, kind)))
+            error = difference(expected, made(images))
         require_close(error, precision=conditions.precision, backend=conditions.backend)
         made.deployment = replace(made.deployment, error=error)
     return made
