@@ -24,9 +24,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from archbench.errors import StorageError
 from archbench.records.measurement import Measurement
+from archbench.records.objective import objective_value
 from archbench.records.store import Store
 from archbench.records.trial import CurvePoint, Failure, TrialRecord
 from archbench.records.trial import TrialState as State
+from archbench.search.proposal import Knowledge
 
 Kind = Literal["search", "confirm"]
 
@@ -167,18 +169,22 @@ class Ledger:
         self.store.set_test_accuracy(number, value)
         self.trials[number] = replace(self.trials[number], test_accuracy=value)
 
+    def knowledge(self, record: TrialRecord) -> Knowledge:
+        """What a sampler may learn from a trial besides its objectives."""
+        costs = [name for name in self._objectives if name != "proxy_accuracy"]
+        known = [objective_value(record, name) for name in costs]
+        cost = [value for value in known if value is not None]
+        return Knowledge(
+            curve=[(point.seed, point.epoch, point.accuracy) for point in record.curve],
+            cost=cost if len(cost) == len(known) else (),
+            latency_ms=objective_value(record, "latency_ms"),
+        )
+
     def values(self, record: TrialRecord) -> list[float] | None:
         """A complete trial's objectives in the order of the study; None for any other."""
         if record.state != "complete":
             return None
-        known = {
-            "proxy_accuracy": record.proxy_accuracy,
-            "latency_ms": record.latency.value if record.latency else None,
-            "params": record.params,
-            "macs": record.macs,
-            "activations": record.activations,
-        }
-        values = [known[objective] for objective in self._objectives]
+        values = [objective_value(record, name) for name in self._objectives]
         assert all(value is not None for value in values), "a complete trial has its objectives"
         return [float(value) for value in values if value is not None]
 

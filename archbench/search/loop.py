@@ -251,7 +251,10 @@ class Loop:
             seconds=seconds,
         )
         self._proposer.tell(
-            number, state=self._ledger.told_as(record), values=self._ledger.values(record)
+            number,
+            state=self._ledger.told_as(record),
+            values=self._ledger.values(record),
+            known=self._ledger.knowledge(record),
         )
         self._pace.seen.append(seconds)
         self._tables.mark_changed()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import random
@@ -50,6 +51,30 @@ class Proposal:
     params: Mapping[str, Any]
     distributions: Mapping[str, BaseDistribution]
     system_attrs: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Knowledge:
+    """What is known of a trial besides its objectives, complete or not.
+
+    Attributes:
+        curve: Seed, epoch and accuracy of each rung that was trained, in the order taken.
+        cost: The cost objectives, in the order of the objectives without accuracy; empty while
+            one of them is not known.
+        latency_ms: On the target, where it was measured.
+    """
+
+    curve: Sequence[tuple[int, int, float]] = ()
+    cost: Sequence[float] = ()
+    latency_ms: float | None = None
+
+    def attributes(self) -> dict[str, Any]:
+        """As the trial's user attributes keep it for samplers."""
+        return {
+            "curve": [list(point) for point in self.curve],
+            "cost": list(self.cost),
+            "latency_ms": self.latency_ms,
+        }
 
 
 class Proposer:
@@ -114,16 +139,28 @@ class Proposer:
         instead = self._neighbour(refused, rng) or self._chance(rng)
         return None if instead is None else self._propose_this(number, instead)
 
-    def restore(self, trials: Iterable[tuple[FrozenTrial, str]]) -> None:
+    def restore(self, trials: Iterable[tuple[FrozenTrial, str, Knowledge]]) -> None:
         """Takes over trials of an earlier run, in the order of their numbers, with digests."""
-        for trial, digest in trials:
+        for trial, digest, known in trials:
             self._seen.add(digest)
-            self._accepted[trial.number] = trial
+            told = copy.copy(trial)
+            told.user_attrs = {**trial.user_attrs, **known.attributes()}
+            self._accepted[trial.number] = told
         self._start_mirror()
 
-    def tell(self, number: int, *, state: TrialState, values: Sequence[float] | None) -> None:
-        """Takes in how a proposed trial ended."""
+    def tell(
+        self,
+        number: int,
+        *,
+        state: TrialState,
+        values: Sequence[float] | None,
+        known: Knowledge | None = None,
+    ) -> None:
+        """Takes in how a proposed trial ended, and what else became known of it."""
         where = self._places[number]
+        trial = optuna.Trial(self._mirror, self._frozen(where)._trial_id)  # noqa: SLF001
+        for key, value in (known or Knowledge()).attributes().items():
+            trial.set_user_attr(key, value)
         self._mirror.tell(where, values, state=state)
         self._accepted[number] = self._frozen(where)
         num_accepted = len(self._accepted)

@@ -235,7 +235,11 @@ class _Run:
             directions=list(space.objectives.values()),
         )
         found = self.study.mend(self._record_of_trial)
-        proposer.restore((trial, self.study.trials[trial.number].digest) for trial in found)
+        records = [self.study.trials[trial.number] for trial in found]
+        proposer.restore(
+            (trial, record.digest, self.study.knowledge(record))
+            for trial, record in zip(found, records, strict=True)
+        )
         return Loop(
             Plan(
                 trials=request.trials,

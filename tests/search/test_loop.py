@@ -23,7 +23,7 @@ from archbench.search.interruption import Interruption
 from archbench.search.job import Broken, Done, Job, Report, Sent
 from archbench.search.ledger import Ledger
 from archbench.search.loop import AllFailedError, Interrupted, Loop, Plan
-from archbench.search.proposal import Proposal, Proposer
+from archbench.search.proposal import Knowledge, Proposal, Proposer
 from archbench.search.request import SAMPLERS
 from archbench.search.trial import Rung, Saved, TrialEnd, TrialJob, weights_path
 from archbench.space import SearchSpace
@@ -136,7 +136,7 @@ class Study:
         proposer = Proposer(
             self.space, sampler=SAMPLERS.load("random"), seed=0, directions=["max", "min"]
         )
-        proposer.restore((t, t.user_attrs["digest"]) for t in self.optuna_trials())
+        proposer.restore((t, t.user_attrs["digest"], Knowledge()) for t in self.optuna_trials())
         return Loop(
             Plan(
                 trials=trials,

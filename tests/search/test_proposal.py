@@ -7,7 +7,13 @@ from collections.abc import Sequence
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
-from archbench.search.proposal import Proposal, Proposer, choices_of, running_trial
+from archbench.search.proposal import (
+    Knowledge,
+    Proposal,
+    Proposer,
+    choices_of,
+    running_trial,
+)
 from archbench.search.request import SAMPLERS
 from archbench.space import SearchSpace
 
@@ -73,17 +79,24 @@ def _stored(proposal: Proposal, state: TrialState, values: Sequence[float] | Non
     return trial
 
 
+def _known(proposal: Proposal, values: Sequence[float] | None) -> Knowledge:
+    cost = _values(proposal)[1]
+    curve = [(0, 1, 0.4), (0, 2, values[0])] if values else [(0, 1, 0.3)]
+    return Knowledge(curve=curve, cost=[cost], latency_ms=cost)
+
+
 def _run(
     proposer: Proposer, *, begin: int, end: int
-) -> tuple[list[Proposal], list[tuple[FrozenTrial, str]]]:
+) -> tuple[list[Proposal], list[tuple[FrozenTrial, str, Knowledge]]]:
     proposals, stored = [], []
     for number in range(begin, end):
         proposal = proposer.propose(number)
         assert proposal is not None
         state, values = _told(number, proposal)
-        proposer.tell(number, state=state, values=values)
+        known = _known(proposal, values)
+        proposer.tell(number, state=state, values=values, known=known)
         proposals.append(proposal)
-        stored.append((_stored(proposal, state, values), proposal.spec.digest))
+        stored.append((_stored(proposal, state, values), proposal.spec.digest, known))
     return proposals, stored
 
 
@@ -104,6 +117,18 @@ def test_every_proposal_is_feasible_and_new(space: SearchSpace, sampler: str) ->
     assert len({proposal.spec.digest for proposal in proposals}) == 60
     assert all(space.is_feasible(proposal.choices) for proposal in proposals)
     assert all(p.spec.digest == space.decode(p.choices).digest for p in proposals)
+
+
+def test_what_became_known_reaches_the_sampler_also_of_a_pruned_trial(space: SearchSpace) -> None:
+    proposer = _proposer(space, "random")
+    _, stored = _run(proposer, begin=0, end=5)
+    resumed = _proposer(space, "random")
+    resumed.restore(stored)
+    for known in (proposer, resumed):
+        pruned = known._accepted[3]
+        assert pruned.state == TrialState.PRUNED
+        assert pruned.user_attrs["curve"] == [[0, 1, 0.3]]
+        assert pruned.user_attrs["cost"] == [pruned.user_attrs["latency_ms"]] != [None]
 
 
 def test_other_seeds_propose_otherwise(space: SearchSpace) -> None:
