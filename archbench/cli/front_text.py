@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from archbench.cli import console
+from archbench.records.doubt import SURE
 from archbench.records.measurement import Measurement
 from archbench.records.trial import TrialRecord
 from archbench.report import number
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from archbench.report.summary import Summary
 
 _NOT_STABLE = "*"
+_OTHERS = 2  # named; a line holds no more
 
 
 def front_table(members: Sequence[TrialRecord], *, summary: Summary | None = None) -> str:
@@ -26,13 +28,14 @@ def front_table(members: Sequence[TrialRecord], *, summary: Summary | None = Non
     columns = {
         "trial": ("r", [str(record.number) for record in members]),
         "latency, ms": ("l", [_latency(record.latency) for record in members]),
-        "proxy_accuracy": (
+        "proxy": (
             "r",
             [
                 accuracy_text(record, error=summary.accuracy_error(record) if summary else None)
                 for record in members
             ],
         ),
+        "front": ("r", [_on_front(record, summary) for record in members]),
         "test": ("r", [_test(record, summary) for record in members]),
         "params": ("r", [number.short(record.params) for record in members]),
         "MACs": ("r", [number.short(record.macs) for record in members]),
@@ -43,6 +46,7 @@ def front_table(members: Sequence[TrialRecord], *, summary: Summary | None = Non
     lines = [console.table(list(filled), rows, align=align)]
     if any(_is_marked(record.latency) for record in members):
         lines.append(f"{_NOT_STABLE} taken on a disturbed machine")
+    lines += _notes(members, summary) if summary else []
     return "\n".join(lines)
 
 
@@ -73,6 +77,29 @@ def _latency(latency: Measurement | None) -> str:
 
 def _is_marked(latency: Measurement | None) -> bool:
     return latency is not None and latency.verdict != "stable"
+
+
+def _on_front(record: TrialRecord, summary: Summary | None) -> str:
+    chance = summary.doubt.on_front.get(record.number) if summary else None
+    return "" if chance is None else number.chance(chance)
+
+
+def _notes(members: Sequence[TrialRecord], summary: Summary) -> list[str]:
+    """Who may break a limit, and who else may belong on the front."""
+    kept = {record.number: summary.doubt.meets_limits.get(record.number) for record in members}
+    notes = [
+        f"trial {trial} keeps the limits with {number.chance(chance)} only"
+        for trial, chance in kept.items()
+        if chance is not None and chance < SURE
+    ]
+    others = summary.others_with_a_chance
+    if others:
+        named = ", ".join(
+            f"trial {trial} ({number.chance(chance)})" for trial, chance in others[:_OTHERS]
+        )
+        rest = f" and {len(others) - _OTHERS} more" if len(others) > _OTHERS else ""
+        notes.append(f"not on it, but with a chance: {named}{rest}")
+    return notes
 
 
 def _test(record: TrialRecord, summary: Summary | None) -> str:

@@ -64,7 +64,13 @@ def next_after(study: StudyReader, *, page: Path | None) -> str:
 
 def _hypervolume(study: StudyReader) -> str:
     from archbench.records.objective import OBJECTIVES
+    from archbench.report.number import with_interval
 
     corner = study.reference_point() or {}
     sides = ", ".join(OBJECTIVES[name].text(value) for name, value in corner.items())
-    return f"hypervolume {study.hypervolume():.3f}: that share of the box from {sides} to the ideal"
+    told = f"hypervolume {study.hypervolume():.3f}: that share of the box from {sides} to the ideal"
+    covered = study.doubt.hypervolume
+    if covered is None:
+        return told
+    interval = with_interval(covered.value, covered.low, covered.high)
+    return f"{told}; {interval} with the luck of the best taken out"

@@ -63,6 +63,20 @@ COLUMNS: tuple[Column, ...] = (
     Column("latency_low_ms", "float64", "ms", "lower end of its 95 % interval", _DESIGNS),
     Column("latency_high_ms", "float64", "ms", "upper end of its 95 % interval", _DESIGNS),
     Column("latency_verdict", "str", "", "stable, disturbed or incomplete", _DESIGNS),
+    Column(
+        "on_front",
+        "float64",
+        "probability",
+        "that no other candidate of the study beats it in truth; missing if not trained to the end",
+        _DESIGNS,
+    ),
+    Column(
+        "meets_limits",
+        "float64",
+        "probability",
+        "that it keeps every limit in truth; missing without a limit or a cost",
+        _DESIGNS,
+    ),
     Column("params", "int64", "", "learnt parameters", _DESIGNS),
     Column("macs", "int64", "", "multiply-accumulates of one image (one = 1, not 2)", _DESIGNS),
     Column(

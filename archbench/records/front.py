@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import moocore
 import numpy as np
 
 Direction = Literal["min", "max"]
+Array = np.ndarray[Any, np.dtype[np.float64]]
+Flags = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 def pareto_front(points: Sequence[tuple[float, ...]], directions: Sequence[Direction]) -> list[int]:
@@ -29,6 +31,19 @@ def pareto_front(points: Sequence[tuple[float, ...]], directions: Sequence[Direc
         return []
     kept = moocore.is_nondominated(folded, keep_weakly=True)
     return [int(index) for index in np.flatnonzero(kept)]
+
+
+def nondominated(points: Array) -> Flags:
+    """Which rows no other dominates, less being better in every column, (n,).
+
+    For the many fronts of a simulation; ``pareto_front`` is for one, with directions.
+
+    Args:
+        points: (n, objectives), finite; n may be 0.
+    """
+    if not len(points):
+        return np.zeros(0, dtype=np.bool_)
+    return np.asarray(moocore.is_nondominated(points, keep_weakly=True), dtype=np.bool_)
 
 
 def hypervolume(
@@ -76,17 +91,21 @@ def normalised_hypervolume(
     Raises:
         ValueError: A number is not finite, or the ideal is worse than the reference.
     """
-    corner = _folded([tuple(reference)], directions)[0]
-    best = _folded([tuple(ideal)], directions)[0]
-    size = corner - best
-    if (size < 0).any():
+    corner = _folded([tuple(reference)], directions)
+    best = _folded([tuple(ideal)], directions)
+    if (corner < best).any():
         raise ValueError(f"the ideal {ideal} is worse than the reference {reference}")
+    return covered_share(_folded(points, directions), reference=corner[0], ideal=best[0])
+
+
+def covered_share(points: Array, *, reference: Array, ideal: Array) -> float:
+    """``normalised_hypervolume`` of rows in which less is better, for the many of a simulation."""
+    size = reference - ideal
     if (size == 0).any():
         return 0.0
-    unit = np.maximum((_folded(points, directions) - best) / size, 0.0)
-    rows = [tuple(float(number) for number in row) for row in unit]
-    flat: list[Direction] = ["min"] * len(directions)
-    return hypervolume(rows, directions=flat, reference=[1.0] * len(directions))
+    unit = np.maximum((points - ideal) / size, 0.0)
+    better = unit[(unit < 1.0).all(axis=1)]
+    return float(moocore.hypervolume(better, ref=np.ones(len(size)))) if len(better) else 0.0
 
 
 def _folded(

@@ -14,6 +14,29 @@ from archbench.records.trial import TrialRecord
 
 
 @dataclass(frozen=True, kw_only=True)
+class Box:
+    """Between which corners a hypervolume is taken.
+
+    Attributes:
+        directions: Which way is better, for each objective.
+        reference: The worst corner.
+        ideal: The best corner.
+    """
+
+    directions: tuple[Direction, ...]
+    reference: tuple[float, ...]
+    ideal: tuple[float, ...]
+
+    def share(self, points: Sequence[tuple[float, ...]]) -> float:
+        """The share of the box that these points dominate, 0 to 1."""
+        if not points:
+            return 0.0
+        return normalised_hypervolume(
+            points, directions=self.directions, reference=self.reference, ideal=self.ideal
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class FrontRule:
     """Which trials may stand on the front, from the header of a study.
 
@@ -116,21 +139,25 @@ class FrontRule:
         The ideal is accuracy 1 and cost 0. Fronts compare only under one reference point; without
         a limit it moves with the largest cost seen. 0 without a front.
         """
+        box = self.box(trials)
+        return box.share([self._point(record) for record in self.front(trials)]) if box else 0.0
+
+    def box(self, trials: Sequence[TrialRecord]) -> Box | None:
+        """The box in which the front's hypervolume is taken; None while a cost is unknown."""
         corner = self.reference_point(trials)
         points = [self._point(record) for record in self.front(trials)]
         if corner is None or not points:
-            return 0.0
+            return None
         ideal = [
             (1.0 if name == "proxy_accuracy" else max(point[index] for point in points))
             if way == "max"
             else 0.0
             for index, (name, way) in enumerate(self.objectives.items())
         ]
-        return normalised_hypervolume(
-            points,
-            directions=self._directions,
-            reference=list(corner.values()),
-            ideal=ideal,
+        return Box(
+            directions=tuple(self._directions),
+            reference=tuple(corner.values()),
+            ideal=tuple(ideal),
         )
 
     @property

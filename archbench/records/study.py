@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pandas as pd
 
 from archbench.errors import StorageError, UsageError
 from archbench.records.column import TableName
+from archbench.records.doubt import SURE, Doubt, doubt
 from archbench.records.rule import FrontRule
 from archbench.records.snapshot import Reference, Snapshot, Taken
 from archbench.records.store import Store
@@ -131,13 +133,19 @@ class StudyReader:
         """
         return FrontRule.of(self.header, place=str(self.path))
 
+    @cached_property
+    def doubt(self) -> Doubt:
+        """How sure each candidate's place is, the front's hypervolume with its interval."""
+        return doubt(self._snapshot.trials, rule=self.rule)
+
     def front_records(self) -> list[TrialRecord]:
         """The members of the front, cheapest first."""
         return list(self._front)
 
     def front(self) -> pd.DataFrame:
         """The front as a table, cheapest first; no rows while there is none."""
-        return front_table(self._front, num_validation=self.rule.num_validation)
+        num_validation = self.rule.num_validation
+        return front_table(self._front, num_validation=num_validation, doubt=self.doubt)
 
     def curves(self) -> pd.DataFrame:
         """The table of all points of all proxy trainings."""
@@ -151,7 +159,9 @@ class StudyReader:
         """All four tables by name."""
         num_validation = self.rule.num_validation
         return {
-            "trials": trials_table(self._snapshot.trials, num_validation=num_validation),
+            "trials": trials_table(
+                self._snapshot.trials, num_validation=num_validation, doubt=self.doubt
+            ),
             "measurements": self.measurements(),
             "curves": self.curves(),
             "front": self.front(),
@@ -192,6 +202,7 @@ class StudyReader:
             "trials": {**counts, "total": sum(counts.values())},
             "front": [self._member(record) for record in self._front],
             "hypervolume": self.hypervolume(),
+            "doubt": self._doubt(),
             "reference_point": self.reference_point(),
             "objectives": dict(self.rule.objectives),
             "limits": dict(self.rule.limits),
@@ -216,6 +227,22 @@ class StudyReader:
     def _front(self) -> list[TrialRecord]:
         return self.rule.front(self._snapshot.trials)
 
+    def _doubt(self) -> dict[str, Any]:
+        found = self.doubt
+        covered = found.hypervolume
+        members = {record.number for record in self._front}
+        return {
+            "hypervolume": asdict(covered) if covered else None,
+            "in_doubt": found.in_doubt(),
+            "others_with_a_chance": [
+                {"trial": number, "on_front": chance}
+                for number, chance in sorted(found.on_front.items())
+                if number not in members and chance > 1 - SURE
+            ],
+            "seed_sd": found.noise_sd,
+            "seed_sd_degrees": found.noise_degrees,
+        }
+
     def _member(self, record: TrialRecord) -> dict[str, Any]:
         latency = record.latency
         return {
@@ -231,6 +258,12 @@ class StudyReader:
             "latency_low_ms": latency.low if latency else None,
             "latency_high_ms": latency.high if latency else None,
             "latency_verdict": latency.verdict if latency else None,
+            "on_front": self.doubt.on_front.get(record.number),
+            "meets_limits": self.doubt.meets_limits.get(record.number),
+            "meets": dict(self.doubt.meets.get(record.number, {})),
+            "likely_accuracy": asdict(self.doubt.accuracy[record.number])
+            if record.number in self.doubt.accuracy
+            else None,
             "params": record.params,
             "macs": record.macs,
             "activations": record.activations,

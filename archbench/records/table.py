@@ -16,9 +16,10 @@ import pyarrow.parquet as pq
 
 from archbench.errors import StorageError
 from archbench.records.column import COLUMNS, Kind, TableName, columns_of
+from archbench.records.doubt import Doubt
 from archbench.records.file import write_atomically
 from archbench.records.snapshot import Taken
-from archbench.records.trial import TrialRecord
+from archbench.records.trial import TrialRecord, final_accuracies
 
 __all__ = [
     "COLUMNS",
@@ -50,27 +51,35 @@ class Tables(Protocol):
 
 
 def trials_table(
-    trials: Iterable[TrialRecord], *, num_validation: int | None = None
+    trials: Iterable[TrialRecord],
+    *,
+    num_validation: int | None = None,
+    doubt: Doubt | None = None,
 ) -> pd.DataFrame:
     """One row a trial.
 
     Args:
         trials: The trials.
         num_validation: Images behind each accuracy; without it no standard errors are given.
+        doubt: How sure their places are; without it no probabilities are given.
     """
-    return _frame("trials", [_trial_cells(record, num_validation) for record in trials])
+    return _frame("trials", [_trial_cells(record, num_validation, doubt) for record in trials])
 
 
 def front_table(
-    members: Iterable[TrialRecord], *, num_validation: int | None = None
+    members: Iterable[TrialRecord],
+    *,
+    num_validation: int | None = None,
+    doubt: Doubt | None = None,
 ) -> pd.DataFrame:
     """One row a member of the front, in the order given.
 
     Args:
         members: The members.
         num_validation: Images behind each accuracy; without it no standard errors are given.
+        doubt: How sure their places are; without it no probabilities are given.
     """
-    return _frame("front", [_trial_cells(record, num_validation) for record in members])
+    return _frame("front", [_trial_cells(record, num_validation, doubt) for record in members])
 
 
 def measurements_table(measurements: Iterable[Taken]) -> pd.DataFrame:
@@ -114,7 +123,7 @@ def accuracy_standard_error(record: TrialRecord, *, num_validation: int | None) 
     if accuracy is None or not num_validation:
         return None
     variance = accuracy * (1 - accuracy) / num_validation
-    last = {point.seed: point.accuracy for point in record.curve}
+    last = final_accuracies(record)
     if len(last) > 1:
         variance += statistics.variance(last.values()) / len(last)
     return math.sqrt(variance)
@@ -187,7 +196,9 @@ def write_front_elsewhere(
     return [folder / file for file in contents]
 
 
-def _trial_cells(record: TrialRecord, num_validation: int | None) -> dict[str, Any]:
+def _trial_cells(
+    record: TrialRecord, num_validation: int | None, doubt: Doubt | None
+) -> dict[str, Any]:
     latency, failure = record.latency, record.failure
     return {
         "trial": record.number,
@@ -200,6 +211,8 @@ def _trial_cells(record: TrialRecord, num_validation: int | None) -> dict[str, A
         "latency_low_ms": latency.low if latency else None,
         "latency_high_ms": latency.high if latency else None,
         "latency_verdict": latency.verdict if latency else None,
+        "on_front": doubt.on_front.get(record.number) if doubt else None,
+        "meets_limits": doubt.meets_limits.get(record.number) if doubt else None,
         "params": record.params,
         "macs": record.macs,
         "activations": record.activations,

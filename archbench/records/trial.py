@@ -86,3 +86,15 @@ class TrialRecord:
     failure: Failure | None = None
     reason: str = ""
     seconds: float = 0.0
+
+
+def final_accuracies(record: TrialRecord) -> dict[int, float]:
+    """Seed to the accuracy at the last rung, of the trainings of a complete trial that got there.
+
+    Of a record that holds its accuracy but no curve, that accuracy.
+    """
+    last = max((point.epoch for point in record.curve), default=0)
+    found = {point.seed: point.accuracy for point in record.curve if point.epoch == last}
+    if not found and record.proxy_accuracy is not None:
+        return {0: record.proxy_accuracy}
+    return found

@@ -6,6 +6,7 @@ import shlex
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from archbench.records.doubt import SURE
 from archbench.records.objective import OBJECTIVES, objective_value
 from archbench.records.trial import TrialRecord
 
@@ -21,7 +22,9 @@ def verdict(study: StudyReader) -> str:
     if reason is not None:
         return f"There is no front: {reason}."
     return " ".join(
-        sentence for sentence in (_found(study), _disturbed(study), _meaning(study)) if sentence
+        sentence
+        for sentence in (_found(study), _sure(study), _disturbed(study), _meaning(study))
+        if sentence
     )
 
 
@@ -108,6 +111,25 @@ def _design(record: TrialRecord, names: list[str]) -> str:
     accuracy = texts.pop("proxy_accuracy", None)
     costs = ", ".join(texts.values())
     return f"{costs} at {accuracy}" if accuracy else costs
+
+
+def _sure(study: StudyReader) -> str:
+    """For example ``Sure of their place (95 %) are 2 of them; the least sure is ...``."""
+    chances = study.doubt.on_front
+    members = {r.number: chances[r.number] for r in study.front_records() if r.number in chances}
+    if not members:
+        return ""
+    sure = sum(chance >= SURE for chance in members.values())
+    least = min(members, key=lambda number: members[number])
+    others = [n for n, chance in chances.items() if n not in members and chance > 1 - SURE]
+    told = f"{sure} of {len(members)} {'is' if sure == 1 else 'are'} sure to belong there"
+    if sure < len(members):
+        told += f", the least sure is trial {least} with {100 * members[least]:.0f} %"
+    if others:
+        best = max(others, key=lambda number: chances[number])
+        told += f"; {_designs(len(others))} beside it may, most likely trial {best} with "
+        told += f"{100 * chances[best]:.0f} %"
+    return f"{told}."
 
 
 def _disturbed(study: StudyReader) -> str:

@@ -24,6 +24,7 @@ def meaning(summary: Summary) -> Markup:
             "calibration network, and the interval covers 95 %. “Disturbed” means that the machine "
             "was busy meanwhile: the number is kept and marked.",
         ),
+        ("On the front", _chances(summary)),
         (
             "MACs",
             "Multiply-accumulates of one image at the target resolution; one multiply and its add "
@@ -33,7 +34,9 @@ def meaning(summary: Summary) -> Markup:
         (
             "Hypervolume",
             "The share of the box between the reference point and the ideal that the front "
-            f"covers, 0 to 1{_corner(summary)}. It compares only studies of one reference point.",
+            f"covers, 0 to 1{_corner(summary)}. It compares only studies of one reference point. "
+            "The range holds 95 % of what the same designs may cover in truth: the best of many "
+            "short trainings were also lucky, so it may lie below the number itself.",
         ),
     ]
     return html(
@@ -65,6 +68,27 @@ def _error(summary: Summary) -> str:
         else "The spread over training seeds is in it where a design was trained more than once."
     )
     return f"By the size of the validation set{count}: another set would move it so far. {spread}"
+
+
+def _chances(summary: Summary) -> str:
+    doubt = summary.doubt
+    source = (
+        f"{doubt.noise_degrees} repeated training{'s' if doubt.noise_degrees > 1 else ''}"
+        if doubt.noise_degrees
+        else "a share of the spread between designs, as none was trained twice"
+    )
+    noise = (
+        ""
+        if doubt.noise_sd is None
+        else f" Two trainings of one design differ by about {100 * doubt.noise_sd:.1f} points "
+        f"(standard deviation, by {source})."
+    )
+    return (
+        "The probability that no other design of this study is both more accurate and cheaper in "
+        "truth. It counts over draws of what the accuracies may be without the luck of a seed, "
+        "judged by all designs together, and the latencies within their intervals. It says nothing "
+        f"about designs that were not tried.{noise}"
+    )
 
 
 def _corner(summary: Summary) -> str:

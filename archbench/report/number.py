@@ -30,6 +30,17 @@ def percent(share: float, error: float | None = None) -> str:
     return f"{100 * share:.1f}{spread} %"
 
 
+def chance(probability: float) -> str:
+    """A probability in whole percent, never as certain as it cannot be known to be.
+
+    >>> chance(0.873), chance(0.9991), chance(0.0)
+    ('87 %', '> 99 %', '< 1 %')
+    """
+    if probability >= 0.995:
+        return "> 99 %"
+    return "< 1 %" if probability < 0.005 else f"{100 * probability:.0f} %"
+
+
 def short(value: float) -> str:
     """A count to three digits, with a metric prefix.
 

@@ -101,7 +101,9 @@ def _key_figures(summary: Summary) -> Markup:
     if summary.chance is not None:
         entries.append(("chance", percent(summary.chance), "always the commonest class"))
     if summary.front:
-        entries.append(("hypervolume", f"{summary.study.hypervolume():.3f}", "0 to 1"))
+        entries.append(
+            ("hypervolume", f"{summary.study.hypervolume():.3f}", _hypervolume_range(summary))
+        )
     seconds = number(summary.header.get("seconds"))
     if seconds is not None:
         entries.append(("search time", duration(seconds), ""))
@@ -116,6 +118,11 @@ def _key_figures(summary: Summary) -> Markup:
             for entry in entries
         ],
     )
+
+
+def _hypervolume_range(summary: Summary) -> str:
+    covered = summary.doubt.hypervolume
+    return f"in truth {covered.low:.3f}–{covered.high:.3f}" if covered else "0 to 1"
 
 
 def _figure(summary: Summary) -> Markup:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
+from archbench.records.doubt import SURE, Doubt
 from archbench.records.objective import objective_value
 from archbench.records.snapshot import Reference
 from archbench.records.study import StudyReader
@@ -157,6 +158,27 @@ class Summary:
         if isinstance(resolution, list | tuple) and len(resolution) == 2:
             words.append(f"{resolution[0]}x{resolution[1]} px")
         return ", ".join(words)
+
+    @property
+    def doubt(self) -> Doubt:
+        """How sure each candidate's place is."""
+        return self.study.doubt
+
+    @property
+    def limit_names(self) -> tuple[str, ...]:
+        """What has a limit."""
+        return tuple(part(self.header, "limits"))
+
+    @cached_property
+    def others_with_a_chance(self) -> Sequence[tuple[int, float]]:
+        """Trials that may belong on the front and are not on it, the likeliest first."""
+        members = {record.number for record in self.front}
+        found = [
+            (number, chance)
+            for number, chance in self.doubt.on_front.items()
+            if number not in members and chance > 1 - SURE
+        ]
+        return sorted(found, key=lambda entry: (-entry[1], entry[0]))
 
     def accuracy_error(self, record: TrialRecord) -> float | None:
         """Standard error of the proxy accuracy; None where there is none or it is not known."""

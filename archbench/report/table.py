@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from archbench.records.measurement import Measurement
 from archbench.records.trial import TrialRecord
 from archbench.report.markup import Markup, html, one_line
-from archbench.report.number import NOT_THERE, exact, percent, short, with_interval
+from archbench.report.number import NOT_THERE, chance, exact, percent, short, with_interval
 from archbench.report.summary import Summary
 
 TRIALS_SHOWN = 300
@@ -31,6 +31,8 @@ def front_table(summary: Summary) -> Markup:
         html("<th>{}</th>", "trial"),
         _number_heading("latency", "ms, 95 % interval"),
         _number_heading("proxy accuracy", "± standard error"),
+        _number_heading("on the front", "probability"),
+        *([_number_heading("in the limits", "probability")] if summary.limit_names else []),
         _number_heading("test accuracy", "sealed share"),
         html("<th>{}</th>", "measurement"),
         _number_heading("parameters", ""),
@@ -39,7 +41,17 @@ def front_table(summary: Summary) -> Markup:
     ]
     rows = [_front_row(summary, record) for record in summary.front]
     note = f"Latency per batch under: {summary.conditions_text}." if summary.conditions_text else ""
-    return html('{}<p class="note">{}</p>', _table(headings, rows), note)
+    return html('{}<p class="note">{}</p>{}', _table(headings, rows), note, _others(summary))
+
+
+def _others(summary: Summary) -> Markup:
+    """Who is not on the front and may belong there; empty without any."""
+    if not summary.others_with_a_chance:
+        return Markup()
+    named = ", ".join(
+        f"trial {number} ({chance(share)})" for number, share in summary.others_with_a_chance
+    )
+    return html('<p class="note">{}</p>', f"Not on the front, but with a chance: {named}.")
 
 
 def reference_table(summary: Summary) -> Markup:
@@ -104,13 +116,15 @@ def trials_table(summary: Summary) -> Markup:
 def _front_row(summary: Summary, record: TrialRecord) -> Markup:
     return html(
         '<tr id="trial-{}"><td data-value="{}"><a href="#design-{}">{}</a></td>'
-        "{}{}{}{}{}{}<td><code>{}</code></td></tr>",
+        "{}{}{}{}{}{}{}{}<td><code>{}</code></td></tr>",
         record.number,
         record.number,
         record.number,
         record.number,
         _latency_cell(record.latency),
         _share_cell(record.proxy_accuracy, summary.accuracy_error(record)),
+        _chance_cell(summary.doubt.on_front.get(record.number)),
+        _chance_cell(summary.doubt.meets_limits.get(record.number)) if summary.limit_names else "",
         _share_cell(record.test_accuracy, summary.test_error(record)),
         _verdict_cell(record.latency),
         _count_cell(record.params),
@@ -174,6 +188,12 @@ def _share_cell(share: float | None, error: float | None) -> Markup:
     return html(
         '<td class="number" data-value="{}">{} <small>{}</small> %</td>', share, value, spread
     )
+
+
+def _chance_cell(share: float | None) -> Markup:
+    if share is None:
+        return html('<td class="number" data-value="">{}</td>', NOT_THERE)
+    return html('<td class="number" data-value="{}">{}</td>', share, chance(share))
 
 
 def _count_cell(count: int) -> Markup:

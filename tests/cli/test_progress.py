@@ -185,9 +185,9 @@ def test_the_picture_fits_a_terminal_of_80_by_24(progress: SearchProgress) -> No
 
 def test_the_front_has_no_latency_column_without_latencies() -> None:
     assert front_table([replace(complete(0), latency=None)]) == (
-        "trial  proxy_accuracy  params    MACs\n"
-        "-----  --------------  ------  ------\n"
-        "    0          50.0 %  45.2 k  1.20 M"
+        "trial   proxy  params    MACs\n"
+        "-----  ------  ------  ------\n"
+        "    0  50.0 %  45.2 k  1.20 M"
     )
 
 
@@ -202,7 +202,7 @@ def test_a_latency_from_a_disturbed_machine_is_marked() -> None:
 def test_an_accuracy_on_the_sealed_share_has_its_column() -> None:
     tested = front_table([replace(complete(0), test_accuracy=0.48), complete(1)])
     assert tested.split("\n")[0].split() == [
-        "trial", "latency,", "ms", "proxy_accuracy", "test", "params", "MACs",
+        "trial", "latency,", "ms", "proxy", "test", "params", "MACs",
     ]  # fmt: skip
     assert "48.0 %" in tested
 

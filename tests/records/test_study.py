@@ -103,7 +103,8 @@ def test_verdict_on_synthetic_data(tmp_path: Path) -> None:
     study = example.study(tmp_path, MEMBERS, header=example.header())
     assert study.verdict() == (
         "2 of 3 trained designs are on the front: 0.41 ms at 62.1 % to 0.93 ms at 78.4 % proxy "
-        "accuracy. This ranks designs on synthetic digits at 32 px; it says nothing about your "
+        "accuracy. 2 of 2 are sure to belong there; 1 design beside it may, most likely trial 2 "
+        "with 20 %. This ranks designs on synthetic digits at 32 px; it says nothing about your "
         "accuracy. With your photos: archbench search quickstart --data folder:PATH"
     )
     assert study.no_front_reason() is None
@@ -113,7 +114,8 @@ def test_verdict_on_own_photos_leads_to_training(tmp_path: Path) -> None:
     proxy = {"data": "folder:my photos", "resolution": 64}
     study = example.study(tmp_path, MEMBERS[:1], header=example.header(proxy=proxy))
     assert study.verdict() == (
-        "1 of 1 trained design is on the front: 0.41 ms at 62.1 % proxy accuracy. This ranks "
+        "1 of 1 trained design is on the front: 0.41 ms at 62.1 % proxy accuracy. 1 of 1 is "
+        "sure to belong there. This ranks "
         "designs by a short training on your images at 64 px; trained for longer they reach "
         "more. Next: archbench train edge:0 --data 'folder:my photos' --epochs 100"
     )
@@ -219,6 +221,10 @@ def test_document_holds_the_front_as_promised(tmp_path: Path) -> None:
         "latency_low_ms": 0.9 * 0.41,
         "latency_high_ms": 1.1 * 0.41,
         "latency_verdict": "stable",
+        "on_front": pytest.approx(1.0, abs=0.02),
+        "meets_limits": None,
+        "meets": {},
+        "likely_accuracy": document["front"][0]["likely_accuracy"],
         "params": 1000,
         "macs": 100_000,
         "activations": 5000,

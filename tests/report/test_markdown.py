@@ -22,7 +22,7 @@ def test_it_is_one_table_under_the_verdict(tmp_path: Path) -> None:
     rows = paragraphs[2].splitlines()
     members = plausible.study().front_records()
     assert len(rows) == 2 + len(members)
-    assert {row.count("|") for row in rows} == {9}
+    assert {row.count("|") for row in rows} == {11}
     first = members[0]
     assert rows[2].startswith(f"| {first.number} | ")
     assert first.digest in rows[2]
@@ -47,7 +47,7 @@ def test_a_payload_stays_text(payload: str, tmp_path: Path) -> None:
     outside_code = re.sub(r"`[^`]*`", "", text.replace("\\`", ""))
     assert "<" not in outside_code
     for row in rows:
-        assert len(re.findall(r"(?<!\\)\|", row)) == 9
+        assert len(re.findall(r"(?<!\\)\|", row)) == 11
 
 
 @pytest.mark.parametrize(

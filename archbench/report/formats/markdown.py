@@ -10,7 +10,7 @@ from archbench.records.study import StudyReader
 from archbench.records.trial import TrialRecord
 from archbench.report.command import train_command
 from archbench.report.markup import one_line, visible
-from archbench.report.number import NOT_THERE, percent, short, with_interval
+from archbench.report.number import NOT_THERE, chance, percent, short, with_interval
 from archbench.report.summary import Summary
 
 _COLUMNS = (
@@ -18,6 +18,8 @@ _COLUMNS = (
     ("latency, ms (95 % interval)", "---:"),
     ("measurement", ":---"),
     ("proxy accuracy (± s.e.)", "---:"),
+    ("on the front", "---:"),
+    ("in the limits", "---:"),
     ("test accuracy (± s.e.)", "---:"),
     ("parameters", "---:"),
     ("MACs", "---:"),
@@ -84,11 +86,17 @@ def _row(summary: Summary, record: TrialRecord) -> list[str]:
         else NOT_THERE,
         escaped(latency.verdict) if latency is not None and measured else NOT_THERE,
         _share(record.proxy_accuracy, summary.accuracy_error(record)),
+        _chance(summary.doubt.on_front.get(record.number)),
+        _chance(summary.doubt.meets_limits.get(record.number)),
         _share(record.test_accuracy, summary.test_error(record)),
         short(record.params),
         short(record.macs),
         escaped(record.digest),
     ]
+
+
+def _chance(share: float | None) -> str:
+    return NOT_THERE if share is None else escaped(chance(share))
 
 
 def _share(share: float | None, error: float | None) -> str:

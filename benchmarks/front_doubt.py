@@ -1,0 +1,253 @@
+"""Does a front's doubt hold: of candidates said to be on it with 80 %, are 80 % on it?
+
+Studies are made from a table of really trained networks, some of its networks each, seen as one
+training shows them, and the probabilities that ``archbench.records.doubt`` gives are held against
+what is so:
+
+resampled  The table's mean over seeds is taken for the truth, and a training shows it with a
+           residual of the whole table added, so that truth is known and noise is as it was seen.
+           With one seed in the table its accuracies are the truth and the residuals are drawn:
+           normal, one in ten three times as wide.
+fresh      One seed is seen and the front of the means of the other seeds is foretold, whose own
+           noise the model adds; nothing is made up. Needs two seeds or more.
+
+    python benchmarks/trained_table.py train benchmarks/hybrids.yaml out-0.jsonl
+    python benchmarks/front_doubt.py out-0.jsonl [out-1.jsonl ...] --studies 100
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from archbench.records.belief import belief_of
+from archbench.records.doubt import DRAWS, doubt, truths
+from archbench.records.front import nondominated
+from archbench.records.rule import FrontRule
+from archbench.records.trial import CurvePoint, TrialRecord
+
+BINS = ((0.0, 0.05), (0.05, 0.2), (0.2, 0.4), (0.4, 0.6), (0.6, 0.8), (0.8, 0.95), (0.95, 1.0))
+RULE = FrontRule(
+    objectives={"proxy_accuracy": "max", "macs": "min"}, limits={}, chance=0.1, num_validation=1536
+)
+SYNTHETIC_SD = 0.03
+
+
+@dataclass
+class Tally:
+    """What was said and what was so, over studies.
+
+    Attributes:
+        said: Probability, whether it stood on the front as seen, whether it is so.
+        covered: Whether the interval held the true hypervolume, for each study.
+        bare: Bare hypervolume less the true one, for each study.
+        centred: Estimated hypervolume less the true one, for each study.
+    """
+
+    said: list[tuple[float, bool, bool]] = field(default_factory=list)
+    covered: list[bool] = field(default_factory=list)
+    bare: list[float] = field(default_factory=list)
+    centred: list[float] = field(default_factory=list)
+
+
+def main() -> None:
+    """Parses, resamples, prints."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("tables", nargs="+", type=Path)
+    parser.add_argument("--studies", type=int, default=100)
+    parser.add_argument("--sizes", default="20,60,120", help="candidates of a study")
+    parser.add_argument("--seeds-seen", type=int, default=1, help="trainings of each, resampled")
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args()
+    table = Table(given.tables)
+    results = []
+    begin = time.perf_counter()
+    for size in map(int, given.sizes.split(",")):
+        kinds = ["resampled"] + (["fresh"] if table.num_seeds > 1 else [])
+        for kind in kinds:
+            tally = Tally()
+            for study in range(given.studies):
+                rng = np.random.default_rng([size, study])
+                judge = table.resampled if kind == "resampled" else table.fresh
+                judge(tally, size=min(size, len(table.entries)), rng=rng, seen=given.seeds_seen)
+            results.append({"kind": kind, "size": size, **summary(tally)})
+    seconds = time.perf_counter() - begin
+    document = {
+        "schema": "archbench.front_doubt/1",
+        "networks": len(table.entries),
+        "seeds": table.num_seeds,
+        "studies": given.studies,
+        "seconds": round(seconds, 1),
+        "results": results,
+    }
+    print(json.dumps(document, indent=2) if given.json else text(document))
+
+
+class Table:
+    """The networks of which every seed was trained.
+
+    Args:
+        files: JSON lines of ``trained_table.py``.
+    """
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        found: dict[str, dict[int, dict[str, Any]]] = defaultdict(dict)
+        for line in _lines(files):
+            found[line["digest"]][line["seed"]] = line
+        most = max(len(seeds) for seeds in found.values())
+        whole = most if sum(len(seeds) == most for seeds in found.values()) >= 60 else 1
+        self.entries = [seeds for seeds in found.values() if len(seeds) >= whole]
+        self.num_seeds = whole
+        self.accuracy = np.array(
+            [[seeds[s]["accuracy"][-1] for s in sorted(seeds)[:whole]] for seeds in self.entries]
+        )
+        around = self.accuracy - self.accuracy.mean(axis=1, keepdims=True)
+        self.residuals = np.sqrt(whole / max(1, whole - 1)) * around.ravel()
+
+    def resampled(self, tally: Tally, *, size: int, rng: np.random.Generator, seen: int) -> None:
+        """One study whose truth is the table's mean."""
+        chosen = rng.choice(len(self.entries), size=size, replace=False)
+        truth = self.accuracy[chosen].mean(axis=1)
+        shown = truth[:, None] + self._noise((size, seen), rng)
+        trials = self._trials(chosen, np.clip(shown, 0, 1))
+        found = doubt(trials, rule=RULE)
+        really = _front(truth, trials)
+        members = {record.number for record in RULE.front(trials)}
+        for place, record in enumerate(trials):
+            if record.number in found.on_front:
+                said = found.on_front[record.number]
+                tally.said.append((said, record.number in members, bool(really[place])))
+        self._judge_hypervolume(tally, found, trials, truth=truth, members=members)
+
+    def fresh(self, tally: Tally, *, size: int, rng: np.random.Generator, seen: int) -> None:
+        """One study of one seed, whose front by the other seeds is foretold."""
+        chosen = rng.choice(len(self.entries), size=size, replace=False)
+        seed = int(rng.integers(self.num_seeds))
+        others = [s for s in range(self.num_seeds) if s != seed]
+        trials = self._trials(chosen, self.accuracy[chosen][:, [seed]])
+        means = self.accuracy[chosen][:, others].mean(axis=1)
+        belief = belief_of(trials, rng=np.random.default_rng(0))
+        drawn = truths(trials, rule=RULE, belief=belief, draws=DRAWS, seed=0)
+        sd = belief.noise_sd / np.sqrt(len(others))
+        drawn.values[:, :, 0] += sd * rng.standard_normal(drawn.values.shape[:2])
+        shares = np.mean([nondominated(values) for values in drawn.values], axis=0)
+        really = _front(means, trials)
+        members = {record.number for record in RULE.front(trials)}
+        for place, record in enumerate(trials):
+            tally.said.append((float(shares[place]), record.number in members, bool(really[place])))
+
+    def _noise(self, shape: tuple[int, int], rng: np.random.Generator) -> Any:
+        if self.num_seeds > 1:
+            return rng.choice(self.residuals, size=shape)
+        wide = np.where(rng.random(shape) < 0.1, 3.0, 1.0)
+        return SYNTHETIC_SD * wide * rng.standard_normal(shape)
+
+    def _trials(self, chosen: Any, results: Any) -> list[TrialRecord]:
+        return [
+            _record(place, next(iter(self.entries[index].values())), [float(r) for r in row])
+            for place, (index, row) in enumerate(zip(chosen, results, strict=True))
+        ]
+
+    def _judge_hypervolume(
+        self, tally: Tally, found: Any, trials: list[TrialRecord], *, truth: Any, members: set[int]
+    ) -> None:
+        box = RULE.box(trials)
+        if box is None or found.hypervolume is None:
+            return
+        points = [(float(truth[n]), float(trials[n].macs)) for n in sorted(members)]
+        true = box.share(points)
+        tally.covered.append(found.hypervolume.low <= true <= found.hypervolume.high)
+        tally.bare.append(RULE.hypervolume(trials) - true)
+        tally.centred.append(found.hypervolume.value - true)
+
+
+def summary(tally: Tally) -> dict[str, Any]:
+    """Said and held by bins, of all candidates and of the front's members."""
+    return {
+        "all": [_bin(tally.said, low, high) for low, high in BINS],
+        "members_80_100": _bin([entry for entry in tally.said if entry[1]], 0.8, 1.0),
+        "hypervolume": {
+            "covered": float(np.mean(tally.covered)),
+            "bare_bias": float(np.mean(tally.bare)),
+            "estimate_bias": float(np.mean(tally.centred)),
+        }
+        if tally.covered
+        else None,
+    }
+
+
+def text(document: dict[str, Any]) -> str:
+    """The tables, in Markdown."""
+    lines = []
+    for result in document["results"]:
+        lines += [f"\n{result['kind']}, {result['size']} candidates a study\n"]
+        lines += ["| said | candidates | mean said | held | s.e. |", "|---|---|---|---|---|"]
+        rows = [*result["all"], {**result["members_80_100"], "name": "members, 80-100 %"}]
+        for entry in rows:
+            name = entry.get("name", f"{100 * entry['low']:.0f}-{100 * entry['high']:.0f} %")
+            if entry["number"]:
+                told = f"{entry['said']:.3f} | {entry['held']:.3f} | {entry['error']:.3f}"
+                lines.append(f"| {name} | {entry['number']} | {told} |")
+        if result["hypervolume"]:
+            held = result["hypervolume"]
+            lines.append(
+                f"\nhypervolume: {100 * held['covered']:.0f} % of the 95 % intervals hold the true "
+                f"one; bare {held['bare_bias']:+.4f}, estimate {held['estimate_bias']:+.4f} off"
+            )
+    return "\n".join(lines)
+
+
+def _bin(said: list[tuple[float, bool, bool]], low: float, high: float) -> dict[str, Any]:
+    inside = [(p, so) for p, _, so in said if low <= p < high or (high == 1.0 and p == 1.0)]
+    held = float(np.mean([so for _, so in inside])) if inside else 0.0
+    return {
+        "low": low,
+        "high": high,
+        "number": len(inside),
+        "said": float(np.mean([p for p, _ in inside])) if inside else 0.0,
+        "held": held,
+        "error": (held * (1 - held) / max(1, len(inside))) ** 0.5,
+    }
+
+
+def _front(accuracy: Any, trials: list[TrialRecord]) -> Any:
+    macs = np.array([float(record.macs) for record in trials])
+    return nondominated(np.column_stack([-accuracy, macs]))
+
+
+def _record(number: int, line: dict[str, Any], results: list[float]) -> TrialRecord:
+    curve = [
+        CurvePoint(seed=seed, epoch=1, step=1, loss=0.0, accuracy=accuracy, seconds=1.0)
+        for seed, accuracy in enumerate(results)
+    ]
+    return TrialRecord(
+        number=number,
+        state="complete",
+        digest=line["digest"],
+        choices=line["choices"],
+        spec={},
+        params=line["params"],
+        macs=line["macs"],
+        activations=0,
+        curve=tuple(curve),
+        proxy_accuracy=float(np.mean(results)),
+    )
+
+
+def _lines(files: Sequence[Path]) -> Iterator[dict[str, Any]]:
+    for file in files:
+        for line in file.read_text().splitlines(keepends=True):
+            if line.endswith("\n"):  # the last one may still be written
+                yield json.loads(line)
+
+
+if __name__ == "__main__":
+    main()
