@@ -204,7 +204,9 @@ def preparation(prepared: event.Prepared, *, now: datetime) -> Iterator[str]:
     yield f"{prepared.name}: {number.exact(prepared.size)} candidates, {share} feasible"
     price = f"one trial takes {number.duration(prepared.trial_seconds)}: {prepared.tried}"
     yield from textwrap.wrap(price, console.WIDTH, subsequent_indent="  ")
-    left = prepared.trials - prepared.trials_done
+    for source in prepared.sources:
+        yield from textwrap.wrap(source, console.WIDTH, subsequent_indent="  ")
+    left = max(0, prepared.trials - prepared.trials_done)
     workers = f"{prepared.workers} worker{'s' if prepared.workers > 1 else ''}"
     end = now + timedelta(seconds=prepared.expected_seconds)
     yield (

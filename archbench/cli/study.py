@@ -32,13 +32,16 @@ def trial_of(text: str) -> tuple[str, int] | None:
 def show(study: StudyReader, *, files: Sequence[Path]) -> None:
     """Print what a study found: counts, verdict, front, the files that hold it."""
     from archbench.cli.front_text import front_table
+    from archbench.records.source import taken_in_words
     from archbench.report.summary import Summary
 
     counts = study.counts()
     told = ", ".join(
         f"{count} {state.replace('_', ' ')}" for state, count in counts.items() if count
     )
-    console.result(f"{study.name}: {sum(counts.values())} trials ({told or 'none yet'})\n")
+    console.result(f"{study.name}: {sum(counts.values())} trials ({told or 'none yet'})")
+    taken = taken_in_words(study.trials())
+    console.result(f"{taken}\n" if taken else "")
     console.result(textwrap.fill(study.verdict(), console.WIDTH, break_on_hyphens=False))
     members = study.front_records()
     if members:

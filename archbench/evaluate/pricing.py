@@ -51,6 +51,7 @@ def price(
     *,
     proxy: Proxy,
     target: Target | None,
+    plan: Plan | None = None,
     plan_budget_s: float = PLAN_BUDGET_S,
     clock: Callable[[], float] = time.monotonic,
 ) -> Price:
@@ -60,6 +61,7 @@ def price(
         specs: Candidates, best of different sizes.
         proxy: As it will be, but for the plan.
         target: As it will be; None where no latency is measured.
+        plan: The plan, where it is given; else the fastest is chosen.
         plan_budget_s: Seconds for the choice of each candidate's plan.
         clock: Monotonic seconds.
 
@@ -69,19 +71,7 @@ def price(
     require_device(proxy.device)
     dataset = proxy.dataset()
     latency_seconds = [_measuring_seconds(spec, target=target, clock=clock) for spec in specs]
-    plan = common_plan(
-        [
-            choose_plan(
-                proxy.network(spec, seed=0),
-                dataset,
-                width=widest(proxy.spec(spec)),
-                recipe=proxy.recipe,
-                device=proxy.device,
-                budget_s=plan_budget_s,
-            )
-            for spec in specs
-        ]
-    )
+    plan = plan or _chosen_plan(specs, proxy=proxy, dataset=dataset, budget_s=plan_budget_s)
     planned = replace(proxy, plan=plan)
     paces = [_pace(spec, dataset=dataset, proxy=planned, clock=clock) for spec in specs]
     step_seconds = statistics.fmean(pace.step_seconds for pace in paces)
@@ -103,6 +93,23 @@ class _Pace:
 
     step_seconds: float
     image_seconds: float
+
+
+def _chosen_plan(
+    specs: Sequence[ArchSpec], *, proxy: Proxy, dataset: DataSet, budget_s: float
+) -> Plan:
+    plans = [
+        choose_plan(
+            proxy.network(spec, seed=0),
+            dataset,
+            width=widest(proxy.spec(spec)),
+            recipe=proxy.recipe,
+            device=proxy.device,
+            budget_s=budget_s,
+        )
+        for spec in specs
+    ]
+    return common_plan(plans)
 
 
 def _measuring_seconds(

@@ -88,6 +88,7 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column("seeds", "int64", "", "proxy trainings that gave at least one point", _TRIALS),
     Column("epochs", "int64", "epochs", "of the longest proxy training; 0 if untrained", _TRIALS),
+    Column("origin", "str", "", "STUDY:TRIAL it was taken from; else missing", _DESIGNS),
     Column("reason", "str", "", "why it was not trained to the end; else missing", _TRIALS),
     Column("failure_kind", "str", "", "timeout, memory, nan, illegal, crash or error", _TRIALS),
     Column("failure_message", "str", "", "what went wrong, in one line", _TRIALS),

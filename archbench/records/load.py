@@ -26,6 +26,8 @@ def snapshot(connection: sqlite3.Connection) -> Snapshot:
     Raises:
         DamagedError: A row is damaged, or rows refer to others that are missing.
     """
+    about = header(connection)
+    origins: dict[str, str] = about.get("origins", {})
     taken = tuple(_measurements(connection))
     latency = _counting_latency(taken)
     curves: dict[int, list[CurvePoint]] = {}
@@ -36,6 +38,7 @@ def snapshot(connection: sqlite3.Connection) -> Snapshot:
             cells,
             latency=latency.get(cast(int, cells[0])),
             curve=tuple(curves.get(cast(int, cells[0]), ())),
+            origin=origins.get(str(cells[0]), ""),
         )
         for cells in schema.rows(connection, schema.TRIAL)
     )
@@ -49,9 +52,7 @@ def snapshot(connection: sqlite3.Connection) -> Snapshot:
             Iterator[tuple[str, int, int]], schema.rows(connection, schema.REFERENCE)
         )
     )
-    return Snapshot(
-        header=header(connection), trials=trials, references=references, measurements=taken
-    )
+    return Snapshot(header=about, trials=trials, references=references, measurements=taken)
 
 
 def _measurements(connection: sqlite3.Connection) -> Iterator[Taken]:

@@ -34,7 +34,7 @@ def from_json(text: str) -> Any:
 
 
 def trial_row(record: TrialRecord) -> Row:
-    """The row of a trial; its latency and curve go into tables of their own."""
+    """The row of a trial; its latency, curve and origin stand elsewhere."""
     failure = record.failure
     return (
         int(record.number),
@@ -56,7 +56,11 @@ def trial_row(record: TrialRecord) -> Row:
 
 
 def trial_of(
-    row: Row, *, latency: Measurement | None = None, curve: tuple[CurvePoint, ...] = ()
+    row: Row,
+    *,
+    latency: Measurement | None = None,
+    curve: tuple[CurvePoint, ...] = (),
+    origin: str = "",
 ) -> TrialRecord:
     """The trial of a row, with what other tables hold of it."""
     (number, state, digest, choices, spec, params, macs, activations, accuracy, test, *rest) = cast(
@@ -79,6 +83,7 @@ def trial_of(
         failure=Failure(kind=kind, message=message, traceback=traceback) if kind else None,
         reason=reason,
         seconds=seconds,
+        origin=origin,
     )
 
 

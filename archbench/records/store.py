@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -135,16 +135,36 @@ class Store:
         return self._read(load.header)
 
     def set_header(self, key: str, value: Any) -> None:
-        """Store a JSON value under a key, in the place of an earlier one.
+        """Store a JSON value under a key, in the place of an earlier one; see ``amend``."""
+        self.amend((), header={key: value})
+
+    def amend(
+        self,
+        records: Iterable[TrialRecord],
+        *,
+        header: Mapping[str, Any],
+        others: Iterable[tuple[str, Iterable[schema.Row]]] = (),
+    ) -> None:
+        """Store entries of the header and rows of trials anew, in one transaction.
+
+        Args:
+            records: Trials that are there; latency and curve stay as they are.
+            header: JSON values by key.
+            others: Statements for other tables, each with its rows.
 
         Raises:
-            ValueError: The key is ``schema``, or a number in the value is not finite.
+            ValueError: A key is ``schema``, or a number in a value is not finite.
         """
-        if key == "schema":
+        if "schema" in header:
             raise ValueError("the version of the tables is not to be set")
-        text = row.to_json(value)
         with self._writing() as connection:
-            schema.put(connection, schema.HEADER, (key, text))
+            for key, value in header.items():
+                schema.put(connection, schema.HEADER, (key, row.to_json(value)))
+            for record in records:
+                self._trial(record.number)
+                schema.put(connection, schema.TRIAL, row.trial_row(record))
+            for statement in others:
+                connection.executemany(*statement)
 
     def add_trial(self, record: TrialRecord) -> None:
         """Store a trial that is not there yet, with its latency and curve if it has them.

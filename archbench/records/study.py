@@ -47,6 +47,8 @@ _HEADER_KEYS = (
     "environment",
     "command",
     "seconds",
+    "sources",
+    "spaces",
 )
 _STATES = ("complete", "pruned", "over_limit", "failed", "running")
 
@@ -269,4 +271,5 @@ class StudyReader:
             "activations": record.activations,
             "choices": dict(record.choices),
             "spec": dict(record.spec),
+            "origin": record.origin or None,
         }

@@ -219,6 +219,7 @@ def _trial_cells(
         "seeds": len({point.seed for point in record.curve}),
         "epochs": max((point.epoch for point in record.curve), default=0),
         "seconds": record.seconds,
+        "origin": record.origin or None,
         "reason": record.reason or None,
         "failure_kind": failure.kind if failure else None,
         "failure_message": failure.message if failure else None,

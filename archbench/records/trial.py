@@ -69,6 +69,8 @@ class TrialRecord:
         failure: Why it failed, for ``failed`` only.
         reason: Why it was not trained to the end, for ``over_limit`` and ``pruned``.
         seconds: Wall time spent on it, summed over interruptions.
+        origin: The study and trial that it was taken from, ``STUDY:TRIAL``, its conditions being
+            the same; empty for a trial of the study itself.
     """
 
     number: int
@@ -86,6 +88,7 @@ class TrialRecord:
     failure: Failure | None = None
     reason: str = ""
     seconds: float = 0.0
+    origin: str = ""
 
 
 def final_accuracies(record: TrialRecord) -> dict[int, float]:

@@ -50,6 +50,7 @@ def _facts(record: TrialRecord) -> Markup:
         ("MACs, one image", exact(record.macs)),
         ("activations, one image", exact(record.activations)),
         ("digest", record.digest),
+        *([("taken from", record.origin)] if record.origin else []),
     ]
     chosen = [
         html("<dt><code>{}</code></dt><dd>{}</dd>", axis, to_words(value))

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from archbench.records.source import source_in_words, spaces_in_words
 from archbench.records.trial import TrialRecord
 from archbench.report.command import code
 from archbench.report.document import to_flow, to_words
@@ -35,6 +36,8 @@ def searched(summary: Summary) -> Markup:
         ("of these feasible", _feasible(header)),
         ("objectives", _written(part(header, "objectives"))),
         ("limits", _written(part(header, "limits"))),
+        *(("earlier study", source_in_words(source)) for source in header.get("sources", ())),
+        *(("its spaces", told) for told in spaces_in_words(header)),
         ("sampler", header.get("sampler")),
         ("seed", header.get("seed")),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from archbench.records.source import taken_in_words
 from archbench.report.command import commands
 from archbench.report.curve_plot import curve_figure
 from archbench.report.design import designs
@@ -83,9 +84,10 @@ def _opening(summary: Summary) -> Markup:
 
 def _key_figures(summary: Summary) -> Markup:
     counts = summary.study.counts()
-    entries = [
-        ("trials", exact(sum(counts.values())), f"{exact(counts['complete'])} trained to the end")
-    ]
+    trained = f"{exact(counts['complete'])} trained to the end"
+    origin = taken_in_words(summary.trials)
+    told = f"{trained}; {origin}" if origin else trained
+    entries = [("trials", exact(sum(counts.values())), told)]
     if summary.front:
         best = max(summary.front, key=lambda record: record.proxy_accuracy or 0)
         if best.proxy_accuracy is not None:

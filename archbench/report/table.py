@@ -135,6 +135,8 @@ def _front_row(summary: Summary, record: TrialRecord) -> Markup:
 
 def _trial_row(summary: Summary, record: TrialRecord) -> Markup:
     why = record.failure.message if record.failure else record.reason
+    if record.origin:
+        why = "; ".join(filter(None, (f"taken from {record.origin}", why)))
     return html(
         '<tr><td data-value="{}">{}</td><td>{}</td>{}{}{}{}<td class="prose">{}</td></tr>',
         record.number,

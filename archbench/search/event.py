@@ -42,6 +42,7 @@ class Prepared:
             built, timed and trained for a few steps.
         expected_seconds: How long the rest of the search will take.
         tried: What was tried and how its cost is made up, in words.
+        sources: What was taken from each earlier study, in words.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Prepared:
     trial_seconds: float
     expected_seconds: float
     tried: str
+    sources: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 import optuna
+from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
@@ -25,12 +26,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from archbench.errors import StorageError
 from archbench.records.measurement import Measurement
 from archbench.records.objective import objective_value
+from archbench.records.snapshot import Taken
 from archbench.records.store import Store
 from archbench.records.trial import CurvePoint, Failure, TrialRecord
 from archbench.records.trial import TrialState as State
 from archbench.search.proposal import Knowledge
 
 Kind = Literal["search", "confirm"]
+Parameters = tuple[Mapping[str, Any], Mapping[str, BaseDistribution]]
 
 _BUSY_TIMEOUT_S = 60
 _TOLD_AS: Mapping[State, TrialState] = {
@@ -116,6 +119,64 @@ class Ledger:
         assert record.number == len(self._ids), "numbers are given in order, by one owner"
         self._ids[record.number] = created
         self._add(record)
+
+    def take(self, record: TrialRecord, *, taken: Sequence[Taken], trial: FrozenTrial) -> None:
+        """Adds a trial that has ended in another study.
+
+        Args:
+            record: Ours.
+            taken: Its measurements in the order taken.
+            trial: Optuna's, of the same number.
+        """
+        self.begin(replace(record, latency=None), trial=trial)
+        for entry in taken:
+            assert entry.kind != "reference", "a reference is no trial"
+            self.store.add_measurement(record.number, entry.kind, entry.measurement)
+        self.trials[record.number] = record
+
+    def re_encode(
+        self,
+        records: Sequence[TrialRecord],
+        *,
+        parameters: Mapping[int, Parameters],
+        header: Mapping[str, Any],
+    ) -> None:
+        """Writes all trials as another space encodes them, and its header, in one transaction.
+
+        Optuna refuses trials whose values were drawn from other choices, and its samplers pass
+        over them: so all trials of a study bear the values of its present space.
+
+        Args:
+            records: All trials; of them only the choices may be others.
+            parameters: Trial to its values and what they are drawn from.
+            header: Entries of the header that change.
+        """
+        rows = [
+            (
+                self._ids[number],
+                axis,
+                distributions[axis].to_internal_repr(value),
+                distribution_to_json(distributions[axis]),
+            )
+            for number, (params, distributions) in parameters.items()
+            for axis, value in params.items()
+        ]
+        gone = [(self._ids[number],) for number in parameters]
+        self.store.amend(
+            records,
+            header=header,
+            others=[
+                ("DELETE FROM trial_params WHERE trial_id = ?", gone),
+                (
+                    "INSERT INTO trial_params (trial_id, param_name, param_value, "
+                    "distribution_json) VALUES (?, ?, ?, ?)",
+                    rows,
+                ),
+            ],
+        )
+        with _explained(self.path):
+            self._found = self._storage.get_all_trials(self._study_id, deepcopy=False)
+        self.trials = {record.number: record for record in self.store.trials()}
 
     def end(
         self,

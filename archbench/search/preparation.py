@@ -18,7 +18,7 @@ from archbench.search.request import Request
 from archbench.search.stage import DataJob, PriceJob, Progress, TeacherJob, finish
 
 if TYPE_CHECKING:
-    from archbench.evaluate import Price, Proxy, Target
+    from archbench.evaluate import Plan, Price, Proxy, Target
     from archbench.search.interruption import Interruption
 
 _PRICED = 3
@@ -52,8 +52,11 @@ def prepare(
     engine: Engine,
     interruption: Interruption,
     listener: event.Listener,
+    plan: Plan | None = None,
 ) -> tuple[Grounds, dict[str, Any]]:
     """Makes the data, takes the constants, tries some candidates; the grounds and the header.
+
+    How trainings are computed is chosen by measuring, unless a ``plan`` is given.
 
     Raises:
         ArchbenchError: Data, device or candidates are missing or cannot be used.
@@ -77,6 +80,7 @@ def prepare(
         proxy=proxy,
         conditions=request.conditions if request.wants_latency else None,
         environment=environment,
+        plan=plan,
     )
     target, price = finish(
         engine,
@@ -100,7 +104,9 @@ def prepare(
     return grounds, _header(request, grounds=grounds, facts=facts, environment=environment)
 
 
-def prepared(request: Request, grounds: Grounds, *, done: int, workers: int) -> event.Prepared:
+def prepared(
+    request: Request, grounds: Grounds, *, done: int, workers: int, sources: tuple[str, ...] = ()
+) -> event.Prepared:
     """What is told before the first trial."""
     value, low, high = grounds.feasible
     left = max(0, request.trials - done)
@@ -117,6 +123,7 @@ def prepared(request: Request, grounds: Grounds, *, done: int, workers: int) -> 
         trial_seconds=grounds.trial_seconds,
         expected_seconds=grounds.trial_seconds * left / workers,
         tried=grounds.tried,
+        sources=sources,
     )
 
 

@@ -89,6 +89,7 @@ class Proposer:
         sampler: An entry of ``archbench/search/samplers``.
         seed: Of the study.
         directions: ``max`` or ``min`` for each objective.
+        first: Candidates that are proposed before any of the sampler's, as far as they are fresh.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class Proposer:
         sampler: ModuleType,
         seed: int,
         directions: Sequence[str],
+        first: Sequence[Choices] = (),
     ) -> None:
         self._space = space
         self._sampler = sampler
@@ -106,6 +108,7 @@ class Proposer:
             StudyDirection.MAXIMIZE if d == "max" else StudyDirection.MINIMIZE for d in directions
         ]
         self._is_conditional = _is_conditional(space)
+        self._first = tuple(first)
         self._seen: set[str] = set()
         self._left: list[Choices] | None = None
         self._accepted: dict[int, FrozenTrial] = {}
@@ -127,6 +130,9 @@ class Proposer:
                 conditional=self._is_conditional,
                 memory=self._memory,
             )
+        for choices in self._first:
+            if self._fresh_spec(choices) is not None:
+                return self._propose_this(number, choices)
         refused = []
         for _ in range(self._sampler.ATTEMPTS):
             trial = self._ask()
@@ -264,6 +270,44 @@ def running_trial(proposal: Proposal, *, digest: str) -> FrozenTrial:
     )
 
 
+def finished_trial(
+    space: SearchSpace,
+    choices: Choices,
+    *,
+    number: int,
+    digest: str,
+    state: TrialState,
+    values: Sequence[float] | None,
+) -> FrozenTrial:
+    """A candidate that has ended as a trial of Optuna's, to be stored."""
+    params, distributions = encoded(space, choices)
+    now = datetime.now()
+    return FrozenTrial(
+        number=number,
+        trial_id=number,
+        state=state,
+        value=None,
+        values=values,
+        datetime_start=now,
+        datetime_complete=now,
+        params=params,
+        distributions=distributions,
+        user_attrs={"digest": digest},
+        system_attrs={},
+        intermediate_values={},
+    )
+
+
+def encoded(
+    space: SearchSpace, choices: Choices
+) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:
+    """Axis name to value, and to what it is drawn from, as Optuna stores a candidate."""
+    trial = optuna.trial.FixedTrial(_params(space, choices))
+    walked = space.choose(lambda axis: _suggest(trial, axis))
+    assert walked == choices, "a candidate is stored as it is"
+    return dict(trial.params), dict(trial.distributions)
+
+
 def choices_of(space: SearchSpace, params: Mapping[str, Any]) -> Choices:
     """The choices behind the parameters of a stored trial."""
     return space.choose(lambda axis: _index(axis, params))
@@ -282,7 +326,7 @@ def _is_conditional(space: SearchSpace) -> bool:
     return any(len(space.sample(rng)) < len(space.axes) for _ in range(_SAMPLED))
 
 
-def _suggest(trial: optuna.Trial, axis: Axis) -> int:
+def _suggest(trial: optuna.trial.BaseTrial, axis: Axis) -> int:
     options = _options(axis)
     if len(options) == 1:
         return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from archbench.errors import UsageError
 from archbench.records.measurement import Conditions
 from archbench.records.quota import usable_cores, usable_memory_bytes
 from archbench.registry import Registry
+from archbench.search.growth import refuse_other_meaning
 from archbench.search.owner import SPACE, resume_command, valid_name
 from archbench.space import SearchSpace, shipped
 
@@ -42,6 +43,7 @@ class Request:
         workers: Trials at a time; None for as many as the machine serves.
         download: Whether missing data may be fetched.
         options: What was said explicitly, for the command that repeats it.
+        sources: Folders of the earlier studies from which it starts.
     """
 
     space: SearchSpace
@@ -54,6 +56,7 @@ class Request:
     workers: int | None
     download: bool
     options: Mapping[str, Any]
+    sources: tuple[Path, ...] = ()
 
     @property
     def name(self) -> str:
@@ -111,6 +114,8 @@ class Request:
         words = ["archbench", "search", space]
         for option, value in self.options.items():
             words += [f"--{option}", str(value)]
+        for source in self.sources:
+            words += ["--from", str(source)]
         return shlex.join(words)
 
     def some_candidates(self, number: int) -> list[ArchSpec]:
@@ -143,6 +148,8 @@ def requested(
     seed: int | None,
     sampler: str | None,
     download: bool,
+    sources: Sequence[Path] = (),
+    resume: bool = False,
 ) -> Request:
     """The request behind the arguments of a search.
 
@@ -158,6 +165,13 @@ def requested(
             raise UsageError(f"{value} cannot be", place=option, help=f"use {least} or more")
     if time_limit_s is not None and not time_limit_s > 0:
         raise UsageError(f"{time_limit_s} s is no time", place="--time", help="use 20m or the like")
+    if sources and resume:
+        raise UsageError(
+            "a study that goes on takes nothing from another",
+            place="--from",
+            help="leave out --resume and give another --name to begin one from both: "
+            f"--from {results / (name or space.name)} --from {sources[0]}",
+        )
     said = {"data": data, "trials": trials, "seed": seed, "sampler": sampler, "name": name}
     if time_limit_s is not None:
         said["time"] = f"{time_limit_s:.0f}s"
@@ -175,11 +189,21 @@ def requested(
         workers=section.workers if workers is None else workers,
         download=download,
         options={option: value for option, value in said.items() if value is not None},
+        sources=tuple(sources),
     )
+
+
+def space_of(header: Mapping[str, Any], *, path: Path) -> SearchSpace:
+    """The space of the study in a folder, as its header keeps it."""
+    text, name = header["space_text"], header["space_name"]
+    return SearchSpace.parse(text, source=str(path / SPACE), name=name)
 
 
 def as_begun(request: Request, header: Mapping[str, Any]) -> Request:
     """The request with what the study was begun with.
+
+    Its space is the study's own, or another one in which numbers mean the same. Spaces that the
+    study has outgrown count as its own.
 
     Raises:
         UsageError: Something else was asked for now.
@@ -188,24 +212,23 @@ def as_begun(request: Request, header: Mapping[str, Any]) -> Request:
         "seed": header["seed"],
         "sampler": header["sampler"],
         "data": header["proxy"]["data"],
-        "space": header["space_text"],
     }
-    said = {**request.options, "space": request.space.text}
     for key, value in begun.items():
-        if said.get(key, value) != value:
-            told = "another one" if key == "space" else f"{value}, not {said[key]}"
+        if request.options.get(key, value) != value:
             raise UsageError(
-                f"the study was begun with the {key} {told}",
+                f"the study was begun with the {key} {value}, not {request.options[key]}",
                 place=str(request.path),
                 help=f"resume it as it was begun: {resume_command(request.path)}; or begin "
-                "another with another --name",
+                f"another from it: archbench search SPACE --from {request.path} --name NAME",
             )
-    space = SearchSpace.parse(
-        header["space_text"], source=str(request.path / SPACE), name=header["space_name"]
-    )
+    own = space_of(header, path=request.path)
+    outgrown = {entry["text"] for entry in header.get("spaces", ())}
+    is_own = request.space.text in {own.text, *outgrown}
+    if not is_own:
+        refuse_other_meaning(own, request.space, path=request.path)
     return replace(
         request,
-        space=space,
+        space=own if is_own else request.space,
         seed=begun["seed"],
         sampler=begun["sampler"],
         data=begun["data"],

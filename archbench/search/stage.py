@@ -16,7 +16,7 @@ from archbench.search.job import Broken, Done, Engine, Job, Send, Sent
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from archbench.evaluate import Price, Proxy, Target
+    from archbench.evaluate import Plan, Price, Proxy, Target
     from archbench.search.interruption import Interruption
 
 _LOOK_EVERY_S = 0.25
@@ -100,6 +100,7 @@ class PriceJob:
         proxy: As it will be, but for the plan.
         conditions: Of the latency; None where none is measured.
         environment: The machine, captured before anything was pinned.
+        plan: How trainings are computed, where an earlier study has chosen it.
         plan_budget_s: Seconds for the choice of each candidate's plan.
     """
 
@@ -108,6 +109,7 @@ class PriceJob:
     proxy: Proxy
     conditions: Conditions | None
     environment: Environment
+    plan: Plan | None = None
     plan_budget_s: float = 4.0
 
     def run(self, send: Send) -> tuple[Target | None, Price]:
@@ -118,7 +120,13 @@ class PriceJob:
             calibrated(self.conditions, environment=self.environment) if self.conditions else None
         )
         specs = [as_spec(spec) for spec in self.specs]
-        found = price(specs, proxy=self.proxy, target=target, plan_budget_s=self.plan_budget_s)
+        found = price(
+            specs,
+            proxy=self.proxy,
+            target=target,
+            plan=self.plan,
+            plan_budget_s=self.plan_budget_s,
+        )
         return target, found
 
 
@@ -136,6 +144,21 @@ class ConfirmJob:
 
         specs = {name: as_spec(spec) for name, spec in self.specs.items()}
         return self.target.measure_together(specs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatencyJob:
+    """Times networks one by one, as trials are."""
+
+    number: int = 0
+    specs: Mapping[str, Mapping[str, Any]]
+    target: Target
+
+    def run(self, send: Send) -> dict[str, Measurement]:
+        """Name to latency."""
+        from archbench.evaluate import as_spec
+
+        return {name: self.target.measure(as_spec(spec)) for name, spec in self.specs.items()}
 
 
 @dataclass(frozen=True, kw_only=True)

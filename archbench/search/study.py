@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from archbench.records.environment import Environment
 from archbench.records.rule import FrontRule
 from archbench.records.study import StudyReader, open_study
 from archbench.records.trial import TrialRecord
 from archbench.search import event, ledger, owner
 from archbench.search.confirm import Confirmation
 from archbench.search.derived import DerivedTables
+from archbench.search.growth import grow
 from archbench.search.interruption import Interruption, ParkedError, interruptions
 from archbench.search.ledger import Ledger
 from archbench.search.loop import AllFailedError, Interrupted, Loop, Plan
 from archbench.search.preparation import Grounds, check_data, prepare, prepared, restore
 from archbench.search.proposal import Proposal, Proposer, choices_of
-from archbench.search.request import ENGINES, SAMPLERS, Request, as_begun, requested
+from archbench.search.request import ENGINES, SAMPLERS, Request, as_begun, requested, space_of
+from archbench.search.succession import (
+    create,
+    first_choices,
+    in_words,
+    known_plan,
+    read_sources,
+    take_over,
+)
 from archbench.space import Choices, SearchSpace
 
 if TYPE_CHECKING:
@@ -48,6 +56,7 @@ def search(
     sampler: str | None = None,
     download: bool = False,
     dry_run: bool = False,
+    start_from: Sequence[str | Path] = (),
     on_event: event.Listener | None = None,
 ) -> StudyReader | None:
     """Searches a space for the front of accuracy and cost, and gives the study.
@@ -69,6 +78,8 @@ def search(
         sampler: Name of a sampler in place of the space's.
         download: Whether missing data may be fetched from its home.
         dry_run: Whether to stop before the first trial; nothing is stored then.
+        start_from: Folders of earlier studies, which are only read. Their trials count as done
+            where network and conditions are the same, and else say where to start.
         on_event: Told what happens.
 
     Returns:
@@ -92,6 +103,8 @@ def search(
         seed=seed,
         sampler=sampler,
         download=download,
+        sources=[Path(path) for path in start_from],
+        resume=resume,
     )
     listener = on_event or event.ignore
     ledger.quiet_optuna()
@@ -127,6 +140,7 @@ def _begin(
         owner.refuse_existing(request.path)
         owner.require_writable(request.path.parent)
     environment = capture_environment()
+    earlier = read_sources(request, listener=listener)
     with _engine(request, left=request.trials, logs=logs) as engine:
         grounds, header = prepare(
             request,
@@ -134,11 +148,25 @@ def _begin(
             engine=engine,
             interruption=interruption,
             listener=listener,
+            plan=known_plan(earlier, request=request, environment=environment),
         )
-        listener(prepared(request, grounds, done=0, workers=engine.workers))
+        found = take_over(
+            earlier,
+            request=request,
+            header=header,
+            target=grounds.target,
+            engine=engine,
+            interruption=interruption,
+            listener=listener,
+            dry_run=dry_run,
+        )
+        done, told = len(found.heirs), in_words(found)
+        listener(prepared(request, grounds, done=done, workers=engine.workers, sources=told))
         if dry_run:
             return False
-        _create(request, header=header, environment=environment)
+        create(
+            request, header=header, environment=environment, inheritance=found, listener=listener
+        )
         with owner.ownership(request.path), Ledger(request.path / owner.DATABASE) as study:
             run = _Run(
                 request=request,
@@ -163,6 +191,12 @@ def _resume(
         header = study.store.header()
         grounds = restore(header, environment=capture_environment(), place=str(request.path))
         request = as_begun(request, header)
+        if request.space.text != header["space_text"]:
+            listener(event.StageChanged(text="finding the study's trials in the new space"))
+            own = space_of(header, path=request.path)
+            grow(study, request.space, before=own, record_of=partial(_record_of_trial, own))
+            header = study.store.header()
+            grounds = restore(header, environment=capture_environment(), place=str(request.path))
         done = len(study.trials) - len(study.running)
         with _engine(request, left=max(1, request.trials - done), logs=logs) as engine:
             check_data(
@@ -233,8 +267,9 @@ class _Run:
             sampler=SAMPLERS.load(request.sampler),
             seed=request.seed,
             directions=list(space.objectives.values()),
+            first=first_choices(space, self.study.store.header()),
         )
-        found = self.study.mend(self._record_of_trial)
+        found = self.study.mend(partial(_record_of_trial, space))
         records = [self.study.trials[trial.number] for trial in found]
         proposer.restore(
             (trial, record.digest, self.study.knowledge(record))
@@ -291,11 +326,6 @@ class _Run:
             self.request.space, proposal.number, choices=proposal.choices, spec=proposal.spec
         )
 
-    def _record_of_trial(self, trial: FrozenTrial) -> TrialRecord:
-        space = self.request.space
-        choices = choices_of(space, trial.params)
-        return _record(space, trial.number, choices=choices, spec=space.decode(choices))
-
 
 @contextmanager
 def _engine(request: Request, *, left: int, logs: Path) -> Iterator[Engine]:
@@ -312,14 +342,9 @@ def _engine(request: Request, *, left: int, logs: Path) -> Iterator[Engine]:
         engine.stop()
 
 
-def _create(request: Request, *, header: dict[str, Any], environment: Environment) -> None:
-    def fill(folder: Path) -> None:
-        (folder / owner.SPACE).write_text(request.space.text)
-        document = json.dumps({"id": environment.id, **asdict(environment)}, indent=2)
-        (folder / owner.ENVIRONMENT).write_text(document + "\n")
-        ledger.create(folder / owner.DATABASE, header=header)
-
-    owner.create_folder(request.path.parent, request.name, fill=fill)
+def _record_of_trial(space: SearchSpace, trial: FrozenTrial) -> TrialRecord:
+    choices = choices_of(space, trial.params)
+    return _record(space, trial.number, choices=choices, spec=space.decode(choices))
 
 
 def _record(space: SearchSpace, number: int, *, choices: Choices, spec: ArchSpec) -> TrialRecord:

@@ -9,26 +9,36 @@ if TYPE_CHECKING:
     from archbench.space.axis import Axis, Choices
     from archbench.space.candidate import InfeasibleError
     from archbench.space.catalogue import shipped
+    from archbench.space.change import Change, candidate_changes, condition_changes
+    from archbench.space.retracing import choices_for
     from archbench.space.share import DeadChoice, Share
     from archbench.space.space import SearchSpace
 
 __all__ = [
     "Axis",
+    "Change",
     "Choices",
     "DeadChoice",
     "InfeasibleError",
     "SearchSpace",
     "Share",
+    "candidate_changes",
+    "choices_for",
+    "condition_changes",
     "shipped",
 ]
 
 _HOMES = {
     "Axis": "axis",
+    "Change": "change",
     "Choices": "axis",
     "DeadChoice": "share",
     "InfeasibleError": "candidate",
     "SearchSpace": "space",
     "Share": "share",
+    "candidate_changes": "change",
+    "choices_for": "retracing",
+    "condition_changes": "change",
     "shipped": "catalogue",
 }
 

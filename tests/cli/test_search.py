@@ -54,6 +54,16 @@ def test_a_search_leaves_study_tables_and_report(study: Path) -> None:
     assert (study / "report" / "report.html").is_file()
 
 
+def test_a_plan_tells_what_is_taken_from_an_earlier_study(
+    run: Run, folder: Path, study: Path
+) -> None:
+    arguments = ("--from", "toy", "--name", "more", "--results", str(study.parent))
+    code, out, _ = run("search", str(folder / "toy.yaml"), *arguments, "--trials=5", "--dry-run")
+    assert code == 0
+    assert "from toy: 3 of 3 trials taken over" in out
+    assert out.splitlines()[-1].startswith("2 trials on ")
+
+
 def test_a_finished_study_can_be_given_more_trials(run: Run, folder: Path, study: Path) -> None:
     code, out, err = run(
         "search", str(study / "space.yaml"), "--name", "toy", "--results", str(study.parent),

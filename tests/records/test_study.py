@@ -230,6 +230,7 @@ def test_document_holds_the_front_as_promised(tmp_path: Path) -> None:
         "activations": 5000,
         "choices": {"stages[0].dim": 16},
         "spec": json.loads(json.dumps(example.SPEC)),
+        "origin": None,
     }
     assert 0 < document["hypervolume"] < 1
     assert document["reference_point"] == {"proxy_accuracy": 0.1, "latency_ms": 0.93}

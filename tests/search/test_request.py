@@ -9,7 +9,7 @@ import pytest
 
 from archbench.errors import UsageError
 from archbench.records.quota import usable_cores
-from archbench.search.request import Request, as_begun, requested
+from archbench.search.request import Request, requested
 from archbench.space import SearchSpace
 from tests.search import tiny
 
@@ -87,16 +87,3 @@ def test_candidates_to_be_tried_are_of_different_sizes(space: SearchSpace) -> No
     macs = [count(spec).macs for spec in _request(space).some_candidates(3)]
     assert macs == sorted(macs)
     assert len(set(macs)) == 3
-
-
-def test_another_space_is_not_resumed(space: SearchSpace) -> None:
-    header = {
-        "seed": 3,
-        "sampler": "tpe",
-        "proxy": {"data": "images"},
-        "space_text": space.text + "# changed\n",
-        "space_name": "toy",
-        "trials": 6,
-    }
-    with pytest.raises(UsageError, match="begun with the space another one"):
-        as_begun(_request(space), header)

@@ -31,7 +31,18 @@ PLAN_SCHEMA = "archbench.plan/1"
 )
 @click.option("--download", is_flag=True, help="Allow the data to be fetched.")
 @click.option("--name", help="Name of the study; that of the space by default.")
-@click.option("--resume", is_flag=True, help="Go on with a study exactly where it stood.")
+@click.option(
+    "--from",
+    "earlier",
+    metavar="STUDY",
+    multiple=True,
+    help="Start from an earlier study: its trials count as done where nothing differs. Repeatable.",
+)
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on with a study where it stood; --trials gives it more, a wider SPACE more to choose.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what it would cost, and stop.")
 @click.option("--sampler", metavar="NAME", help="What proposes: tpe, nsga2, gp or random.")
 @click.option("--workers", type=click.IntRange(min=1), help="Trials at a time.")
@@ -46,6 +57,7 @@ def command(
     data: str | None,
     download: bool,
     name: str | None,
+    earlier: tuple[str, ...],
     resume: bool,
     dry_run: bool,
     sampler: str | None,
@@ -59,7 +71,7 @@ def command(
     Shows the front as it grows. Ctrl-C parks the study; --resume goes on with it.
     """
     from archbench.cli.progress import SearchProgress, shown
-    from archbench.cli.study import next_after, show
+    from archbench.cli.study import next_after, show, study_path
     from archbench.report import write_report
     from archbench.search import event, search
     from archbench.space import SearchSpace
@@ -80,6 +92,7 @@ def command(
             seed=seed,
             sampler=sampler,
             dry_run=dry_run,
+            start_from=[study_path(study, results=results) for study in earlier],
             on_event=listener,
         )
     if study is None:

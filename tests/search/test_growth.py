@@ -1,0 +1,272 @@
+"""A study goes on in a larger space; its trials stay what they were."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from wsgiref.util import setup_testing_defaults
+
+import optuna
+import pytest
+from optuna.trial import FrozenTrial, TrialState
+
+from archbench.errors import UsageError
+from archbench.records.source import spaces_in_words
+from archbench.records.store import Store
+from archbench.records.trial import TrialRecord
+from archbench.search import ledger
+from archbench.search.growth import grow
+from archbench.search.ledger import Ledger
+from archbench.search.proposal import Proposer, finished_trial
+from archbench.search.request import SAMPLERS, Request, as_begun, requested
+from archbench.space import Choices, SearchSpace
+from tests.search import tiny
+
+_TEXT = tiny.space_text(Path("images"))
+_TRIALS = 12
+
+
+def _space(text: str = _TEXT) -> SearchSpace:
+    return SearchSpace.parse(text, source="toy.yaml", name="toy")
+
+
+def _changed(*changes: tuple[str, str]) -> SearchSpace:
+    text = _TEXT
+    for before, after in changes:
+        assert before in text
+        text = text.replace(before, after)
+    return _space(text)
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Iterator[Ledger]:
+    """Twelve trials that nobody trained."""
+    space = _space()
+    path = tmp_path / "toy" / "study.db"
+    path.parent.mkdir()
+    ledger.quiet_optuna()
+    ledger.create(path, header=_header(space))
+    rng = random.Random(0)
+    with Ledger(path) as made:
+        for number in range(_TRIALS):
+            choices = space.sample_feasible(rng)
+            assert choices is not None
+            record = _record(space, number, choices)
+            trial = finished_trial(
+                space,
+                choices,
+                number=number,
+                digest=record.digest,
+                state=TrialState.COMPLETE,
+                values=[0.5, float(record.macs)],
+            )
+            made.take(record, taken=(), trial=trial)
+        yield made
+
+
+def _header(space: SearchSpace) -> dict[str, Any]:
+    return {
+        "name": "toy",
+        "created": "2026-11-20",
+        "seed": 3,
+        "sampler": "tpe",
+        "trials": 6,
+        "proxy": {"data": "images"},
+        "objectives": dict(space.objectives),
+        "limits": {},
+        "size": space.size(),
+        "space_text": space.text,
+        "space_name": space.name,
+    }
+
+
+def _record(space: SearchSpace, number: int, choices: Choices) -> TrialRecord:
+    spec = space.decode(choices)
+    return TrialRecord(
+        number=number,
+        state="complete",
+        digest=spec.digest,
+        choices=space.values(choices),
+        spec=spec.to_document(),
+        params=number,
+        macs=100 + number,
+        activations=1,
+        proxy_accuracy=0.5,
+    )
+
+
+def _no_record(trial: FrozenTrial) -> TrialRecord:
+    raise AssertionError("no record is missing")
+
+
+def _grow(study: Ledger, space: SearchSpace) -> None:
+    grow(study, space, before=_space(), record_of=_no_record)
+
+
+_LARGER = (
+    ("[8, 16, 24, 32]", "[32, 40, 8, 16, 24]"),
+    ("stages[0].position: [bias, absolute, none]", "stages[0].position: [none, bias, absolute]"),
+    ("axes:\n", "axes:\n  stages[0].embed.norm: [layer, batch]\n"),
+)
+
+
+def test_trials_keep_their_networks_and_gain_the_new_axes(study: Ledger) -> None:
+    before = dict(study.trials)
+    _grow(study, _changed(*_LARGER))
+    for number, record in study.trials.items():
+        assert replace(record, choices={}) == replace(before[number], choices={})
+        choices = dict(record.choices)
+        assert choices.pop("stages[0].embed.norm") == "batch"
+        assert choices == before[number].choices
+
+
+def test_optuna_reads_every_trial_as_drawn_from_the_new_values(study: Ledger) -> None:
+    space = _changed(*_LARGER)
+    _grow(study, space)
+    storage = optuna.storages.RDBStorage(f"sqlite:///{study.path}")
+    trials = optuna.load_study(study_name="toy", storage=storage).trials
+    assert len({tuple(sorted(trial.distributions.items())) for trial in trials}) == 1
+    assert trials[0].distributions["stages[0].position"] == (
+        optuna.distributions.CategoricalDistribution(["none", "bias", "absolute"])
+    )
+    for trial in trials:
+        assert trial.params == study.trials[trial.number].choices
+
+
+def test_optuna_dashboard_shows_the_grown_study(study: Ledger) -> None:
+    from optuna_dashboard import wsgi
+
+    _grow(study, _changed(*_LARGER))
+    app = wsgi(f"sqlite:///{study.path}")
+    statuses: list[str] = []
+    environ: dict[str, Any] = {}
+    setup_testing_defaults(environ)
+    environ["PATH_INFO"] = "/api/studies/1"
+    body = app(environ, lambda status, *_: statuses.append(status))
+    detail = json.loads(b"".join(body))
+    assert statuses == ["200 OK"]
+    assert len(detail["trials"]) == _TRIALS
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "nsga2", "gp", "random"])
+def test_every_sampler_goes_on_with_old_and_new_values(study: Ledger, sampler: str) -> None:
+    space = _changed(*_LARGER)
+    _grow(study, space)
+    trials = study.mend(_no_record)
+    proposer = Proposer(
+        space, sampler=SAMPLERS.load(sampler), seed=1, directions=list(space.objectives.values())
+    )
+    proposer.restore(
+        (trial, study.trials[trial.number].digest, study.knowledge(study.trials[trial.number]))
+        for trial in trials
+    )
+    proposal = proposer.propose(_TRIALS)
+    assert proposal is not None
+    assert proposal.spec.digest not in {record.digest for record in study.trials.values()}
+    study.begin(_record(space, _TRIALS, proposal.choices), trial=_running(space, proposal.choices))
+
+
+def _running(space: SearchSpace, choices: Choices) -> FrozenTrial:
+    return finished_trial(
+        space,
+        choices,
+        number=_TRIALS,
+        digest=space.decode(choices).digest,
+        state=TrialState.COMPLETE,
+        values=[0.5, 1.0],
+    )
+
+
+def test_the_header_tells_the_history_of_spaces(study: Ledger) -> None:
+    space = _changed(("[8, 16, 24, 32]", "[8, 16, 24, 32, 40]"))
+    _grow(study, space)
+    header = study.store.header()
+    assert (header["size"], header["space_text"]) == (270, space.text)
+    assert spaces_in_words(header) == [
+        "from trial 0 on 216 candidates",
+        "from trial 12 on 270 candidates (axes.stages[0].dim was 8, 16, 24, 32 and is "
+        "8, 16, 24, 32, 40)",
+    ]
+    assert (study.path.parent / "space.yaml").read_text() == space.text
+
+
+def test_death_while_the_study_grows_leaves_it_as_it_was(
+    study: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space = _changed(*_LARGER)
+    monkeypatch.setattr(Store, "_trial", _dies)
+    with pytest.raises(KeyboardInterrupt):
+        _grow(study, space)
+    monkeypatch.undo()
+    assert study.store.header()["space_text"] == _TEXT
+    with Ledger(study.path) as again:
+        assert again.trials == study.trials
+        _grow(again, space)  # what is printed as the next step names the new file
+        assert again.store.header()["space_text"] == space.text
+
+
+def _dies(*arguments: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_space_that_lost_a_candidate_by_a_requirement_is_refused(study: Ledger) -> None:
+    space = _changed(("objectives:", "require:\n  - stages[0].dim >= 16\nobjectives:"))
+    with pytest.raises(UsageError, match=r"is none of this space.*--from"):
+        _grow(study, space)
+    assert study.store.header()["space_text"] == _TEXT
+    assert not (study.path.parent / "space.yaml").exists()
+
+
+def test_a_base_that_makes_other_networks_is_refused(study: Ledger) -> None:
+    with pytest.raises(UsageError, match="or another network there"):
+        _grow(study, _changed(("key_dim: 8", "key_dim: 16")))
+
+
+def _request(space: SearchSpace) -> Request:
+    return requested(
+        space,
+        trials=None,
+        time_limit_s=None,
+        name=None,
+        results=Path("results"),
+        data=None,
+        workers=None,
+        seed=None,
+        sampler=None,
+        download=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "place", "told"),
+    [
+        ("rungs: [1, 2]", "rungs: [1, 3]", "proxy.rungs", r"with \[1, 2\], not \[1, 3\]"),
+        ("macs: min", "params: min", "objectives.macs", "with min, not nothing"),
+        ("search:", "limits: {macs: 1e6}\nsearch:", "limits.macs", "with nothing, not 1000000"),
+        ("search:", "target: {threads: 2}\nsearch:", "target.threads", "with 1, not 2"),
+        ("seed: 3", "seed: 4", "search.seed", "with 3, not 4"),
+        ("[8, 16, 24, 32]", "[8, 16, 40]", r"axes.stages\[0\].dim", "gain values and loses none"),
+    ],
+)
+def test_changing_what_a_number_means_is_refused_with_place_and_values(
+    before: str, after: str, place: str, told: str
+) -> None:
+    with pytest.raises(UsageError, match=rf"{place}: .*{told}.*--from results/toy"):
+        as_begun(_request(_changed((before, after))), _header(_space()))
+
+
+def test_a_space_that_the_study_has_outgrown_is_its_own() -> None:
+    larger = _changed(("[8, 16, 24, 32]", "[8, 16, 24, 32, 40]"))
+    header = {**_header(larger), "spaces": [{"text": _TEXT}, {"text": larger.text}]}
+    assert as_begun(_request(_space()), header).space.text == larger.text
+
+
+def test_how_long_a_trial_may_take_can_be_changed(study: Ledger) -> None:
+    space = _changed(("search: {", "search: {timeout: 20m, "))
+    assert as_begun(_request(space), _header(_space())).space.search.timeout_s == 1200
+    _grow(study, space)
+    assert "spaces" not in study.store.header()

@@ -1,0 +1,353 @@
+"""A study that starts from another: what counts as done is not trained again."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pandas as pd
+import pytest
+from optuna.trial import TrialState
+
+from archbench.errors import StorageError, UsageError
+from archbench.records.measurement import Conditions, Measurement
+from archbench.records.study import StudyReader
+from archbench.report import write_report
+from archbench.search import event, search
+from archbench.search.earlier import Earlier, Match, read_earlier
+from archbench.search.inheritance import Inheritance, inherit
+from archbench.search.ledger import Ledger
+from archbench.search.request import Request, requested
+from archbench.search.start import start
+from archbench.search.succession import create, first_choices
+from archbench.search.trial import weights_path
+from archbench.space import SearchSpace
+from tests.search import tiny
+
+_LATENCY = "{accuracy: max, latency_ms: min}"
+
+
+def _space(folder: Path, data: str, **options: Any) -> Path:
+    file = folder / "toy.yaml"
+    file.write_text(tiny.space_text(data, **options))
+    return file
+
+
+@pytest.fixture(scope="module")
+def earlier(tmp_path_factory: pytest.TempPathFactory, data: str) -> StudyReader:
+    folder = tmp_path_factory.mktemp("earlier")
+    space = _space(folder, data, trials=3)
+    found = search(space, results=folder, name="a", workers=1)
+    assert found is not None
+    return found
+
+
+@pytest.fixture(scope="module")
+def heard() -> list[event.Event]:
+    return []
+
+
+@pytest.fixture(scope="module")
+def study(earlier: StudyReader, heard: list[event.Event]) -> StudyReader:
+    """Like the earlier one, with one trial more."""
+    before = _digest(earlier)
+    found = search(
+        earlier.path / "space.yaml",
+        results=earlier.path.parent,
+        name="b",
+        trials=4,
+        workers=1,
+        start_from=[earlier.path],
+        on_event=heard.append,
+    )
+    assert found is not None
+    assert _digest(earlier) == before, "an earlier study is only read"
+    return found
+
+
+def _digest(study: StudyReader) -> str:
+    return hashlib.sha256((study.path / "study.db").read_bytes()).hexdigest()
+
+
+def test_trials_of_the_same_conditions_are_taken_and_not_trained(
+    study: StudyReader, earlier: StudyReader, heard: list[event.Event]
+) -> None:
+    assert [record.origin for record in study.trials()] == ["a:0", "a:1", "a:2", ""]
+    for mine, theirs in zip(study.trials(), earlier.trials(), strict=False):
+        changed = {"origin": "", "spec": theirs.spec, "test_accuracy": None}
+        assert replace(mine, **changed) == replace(theirs, test_accuracy=None)
+    assert sum(isinstance(happened, event.TrialStarted) for happened in heard) == 1
+    prepared = next(happened for happened in heard if isinstance(happened, event.Prepared))
+    assert prepared.trials_done == 3
+    assert prepared.sources == ("from a: 3 of 3 trials taken over",)
+
+
+def test_optuna_has_the_trials_with_values_and_choices(study: StudyReader) -> None:
+    storage = optuna.storages.RDBStorage(f"sqlite:///{study.path / 'study.db'}")
+    trials = optuna.load_study(study_name="b", storage=storage).trials
+    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 4
+    for trial, record in zip(trials, study.trials(), strict=True):
+        assert trial.values == [record.proxy_accuracy, record.macs]
+        assert trial.user_attrs["digest"] == record.digest
+        assert trial.params == record.choices
+    assert len({tuple(sorted(trial.distributions.items())) for trial in trials}) == 1
+
+
+def test_tables_document_and_page_say_where_trials_come_from(study: StudyReader) -> None:
+    table = pd.read_csv(study.path / "trials.csv")
+    assert list(table["origin"].fillna("")) == ["a:0", "a:1", "a:2", ""]
+    (source,) = study.document()["sources"]
+    assert (source["study"], source["taken"], source["prior"]) == ("a", 3, 0)
+    page = next(f for f in write_report(study, study.path / "report") if f.suffix == ".html")
+    text = page.read_text()
+    assert "of these taken over: 3 from a" in text
+    assert "from a: 3 of 3 trials taken over" in text
+    assert "taken from a:2" in text
+
+
+def test_a_study_can_start_from_two_and_takes_each_network_once(
+    study: StudyReader, earlier: StudyReader
+) -> None:
+    request = _request(study, trials=9)
+    found = inherit(
+        [_read(earlier), _read(study)], request=request, header=study.header, timer=_refuse
+    )
+    assert [heir.record.origin for heir in found.heirs] == ["a:0", "a:1", "a:2", "b:3"]
+    assert [source["taken"] for source in found.sources] == [3, 1]
+    assert found.sources[1]["left"] == 3
+
+
+def _request(study: StudyReader, *, text: str | None = None, **changes: Any) -> Request:
+    space = SearchSpace.parse(text or study.header["space_text"], source="toy.yaml", name="toy")
+    arguments: dict[str, Any] = {
+        "trials": 40,
+        "time_limit_s": None,
+        "name": "c",
+        "results": study.path.parent,
+        "data": None,
+        "workers": 1,
+        "seed": None,
+        "sampler": None,
+        "download": False,
+    }
+    return requested(space, **{**arguments, **changes})
+
+
+def _read(study: StudyReader, *, space: SearchSpace | None = None) -> Earlier:
+    return read_earlier(study.path, space=space or _request(study).space)
+
+
+def _refuse(matches: object) -> Any:
+    raise AssertionError("nothing is to be timed")
+
+
+def _header(study: StudyReader, section: str, **changes: Any) -> dict[str, Any]:
+    return {**study.header, section: {**study.header[section], **changes}}
+
+
+@pytest.mark.parametrize(
+    ("section", "changes", "told"),
+    [
+        ("proxy", {"recipe": {"rungs": [1, 3]}}, "proxy.rungs was 1, 2 and is 1, 3"),
+        ("proxy", {"resolution": 24}, "proxy.resolution was 16 and is 24"),
+        ("proxy", {"data_digest": "x", "data": "mine"}, "and is mine"),
+        ("proxy", {"data_digest": "x"}, "are others than they were"),
+        ("plan", {"precision": "bf16"}, "precision of training was fp32 and is bf16"),
+        ("environment", {"packages": {"torch": "9"}}, "software torch was 2"),
+    ],
+)
+def test_other_conditions_only_say_where_to_start_and_what_differs(
+    earlier: StudyReader, section: str, changes: dict[str, Any], told: str
+) -> None:
+    if "recipe" in changes:
+        changes = {"recipe": {**earlier.header["proxy"]["recipe"], **changes["recipe"]}}
+    header = _header(earlier, section, **changes)
+    found = inherit(_above_chance(earlier), request=_request(earlier), header=header, timer=_refuse)
+    assert found.heirs == ()
+    (source,) = found.sources
+    assert (source["taken"], source["prior"]) == (0, 3)
+    assert any(told in difference for difference in source["differs"])
+    assert {match.spec.digest for match in found.first} <= {r.digest for r in earlier.trials()}
+    assert found.first
+
+
+def test_another_seed_or_machine_is_no_other_accuracy(earlier: StudyReader) -> None:
+    header = _header(earlier, "environment", cpu="another", cores=99)
+    header["proxy"] = {**header["proxy"], "recipe": {**header["proxy"]["recipe"], "seed": 77}}
+    found = inherit([_read(earlier)], request=_request(earlier), header=header, timer=_refuse)
+    assert len(found.heirs) == 3
+
+
+def _above_chance(study: StudyReader) -> list[Earlier]:
+    """The study as it would be had every trial learnt something."""
+    found = _read(study)
+    matches = tuple(
+        replace(match, record=replace(match.record, proxy_accuracy=0.8 + match.record.number / 100))
+        for match in found.matches
+    )
+    return [replace(found, matches=matches)]
+
+
+def _latency(value: float | None) -> Measurement:
+    return Measurement(
+        metric="latency",
+        unit="ms",
+        samples=(),
+        value=value,
+        low=value,
+        high=value,
+        conditions=Conditions(),
+        environment_id="e",
+        verdict="stable" if value else "incomplete",
+    )
+
+
+def test_a_network_trained_alike_but_timed_elsewhere_is_timed_and_not_trained(
+    earlier: StudyReader,
+) -> None:
+    text = earlier.header["space_text"].replace(
+        "{accuracy: max, macs: min}", f"{_LATENCY}\nlimits: {{latency_ms: 5}}"
+    )
+    request = _request(earlier, text=text)
+    header = {**earlier.header, "objectives": dict(request.space.objectives), "calibration": {}}
+    digests = [record.digest for record in earlier.trials()]
+    values = dict(zip(digests, [2.0, 9.0, None], strict=True))
+    found = inherit(
+        [_read(earlier)],
+        request=request,
+        header=header,
+        timer=lambda matches: {m.spec.digest: _latency(values[m.spec.digest]) for m in matches},
+    )
+    fast, slow = (heir.record for heir in found.heirs)
+    assert (fast.state, fast.latency) == ("complete", _latency(2.0))
+    assert (slow.state, slow.reason) == (
+        "over_limit",
+        "latency 9 ms is over the limit of 5 ms",
+    )
+    assert fast.curve == earlier.trials()[0].curve
+    (source,) = found.sources
+    assert (source["taken"], source["timed"], source["left"]) == (2, 2, 1)
+    assert source["otherwise"] == ["latency was not measured"]
+
+
+def test_a_space_without_a_common_candidate_is_refused_with_what_differs(
+    earlier: StudyReader, tmp_path: Path, data: str
+) -> None:
+    text = tiny.space_text(data).replace("kernel: 4, stride: 4", "kernel: 2, stride: 2")
+    (tmp_path / "other.yaml").write_text(text.replace("[8, 16, 24, 32]", "[8, 64]"))
+    with pytest.raises(UsageError) as caught:
+        search(
+            tmp_path / "other.yaml", results=tmp_path, start_from=[earlier.path], on_event=_no_stage
+        )
+    told = str(caught.value)
+    assert "none of the 3 trials of a is a candidate of the space other" in told
+    assert "axes.stages[0].dim was 8, 16, 24, 32 and is 8, 64" in told
+    assert "stages[0].embed.kernel was 4 and is 2" in told
+    assert "--from" in told
+
+
+def _no_stage(happened: event.Event) -> None:
+    told = getattr(happened, "text", "reading the study")
+    assert told.startswith("reading the study"), "refused before anything is made"
+
+
+def test_a_study_that_is_not_there_is_refused_with_those_that_are(
+    earlier: StudyReader, tmp_path: Path
+) -> None:
+    space = earlier.path / "space.yaml"
+    with pytest.raises(StorageError, match="studies beside it: a"):
+        search(space, results=tmp_path, start_from=[earlier.path.parent / "nothing"])
+
+
+def test_resuming_and_starting_from_another_at_once_is_refused(earlier: StudyReader) -> None:
+    space = earlier.path / "space.yaml"
+    with pytest.raises(UsageError, match="--from: a study that goes on takes nothing"):
+        search(space, results=earlier.path.parent, resume=True, start_from=[earlier.path])
+
+
+def _create(request: Request, header: Any, found: Inheritance) -> list[event.Event]:
+    from archbench.records.environment import capture
+
+    heard: list[event.Event] = []
+    create(
+        request,
+        header={**header, "name": request.name},
+        environment=capture(),
+        inheritance=found,
+        listener=heard.append,
+    )
+    return heard
+
+
+def test_death_while_trials_are_written_leaves_nothing_and_hinders_nothing(
+    earlier: StudyReader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = _request(earlier, results=tmp_path)
+    found = inherit([_read(earlier)], request=request, header=earlier.header, timer=_refuse)
+    written: list[int] = []
+    take = Ledger.take
+
+    def dies(self: Ledger, record: Any, **options: Any) -> None:
+        if written:
+            raise KeyboardInterrupt
+        written.append(record.number)
+        take(self, record, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "take", dies)
+        with pytest.raises(KeyboardInterrupt):
+            _create(request, earlier.header, found)
+    assert not request.path.exists()
+    _create(request, earlier.header, found)
+    with Ledger(request.path / "study.db") as again:
+        assert len(again.trials) == again.next_number == 3
+
+
+def test_weights_of_the_front_come_along_and_missing_ones_are_told(
+    earlier: StudyReader, tmp_path: Path
+) -> None:
+    request = _request(earlier, results=tmp_path)
+    found = inherit(_above_chance(earlier), request=request, header=earlier.header, timer=_refuse)
+    cheapest, best = min(found.heirs, key=lambda h: h.record.macs), found.heirs[-1]
+    assert cheapest is not best
+    old = weights_path(earlier.path / "checkpoints", best.match.record.number, seed=0)
+    old.write_bytes(b"weights")
+    (told,) = _create(request, earlier.header, found)
+    new = weights_path(request.path / "checkpoints", best.record.number, seed=0)
+    assert new.read_bytes() == b"weights"
+    assert new.stat().st_ino == old.stat().st_ino
+    assert isinstance(told, event.Warned)
+    assert cheapest.record.origin in told.text
+    assert best.record.origin not in told.text
+
+
+def test_the_start_is_the_front_then_what_was_next_to_it_spread_over_cost(
+    earlier: StudyReader,
+) -> None:
+    (example, *_) = _read(earlier).matches
+    front = [_match(example, number=n, macs=10 * n, accuracy=0.3 + n / 100) for n in range(30)]
+    second = [_match(example, number=n, macs=10 * n, accuracy=0.1 + n / 100) for n in range(30, 40)]
+    objectives: Any = {"proxy_accuracy": "max", "macs": "min"}
+    few = start([[*second, *front]], objectives=objectives, left=15)
+    assert len(few) == 5
+    assert {match.record.number for match in (few[0], few[-1])} == {0, 29}
+    many = start([[*second, *front[:8]]], objectives=objectives, left=60)
+    assert [match.record.number for match in many[:8]] == list(range(8))
+    assert len(many) == 18
+    assert start([front], objectives=objectives, left=0) == []
+
+
+def _match(example: Match, *, number: int, macs: int, accuracy: float) -> Match:
+    record = replace(example.record, number=number, macs=macs, proxy_accuracy=accuracy)
+    return replace(example, record=record)
+
+
+def test_what_is_tried_first_is_found_again_in_the_header(earlier: StudyReader) -> None:
+    request = _request(earlier)
+    header = _header(earlier, "plan", precision="bf16")
+    found = inherit(_above_chance(earlier), request=request, header=header, timer=_refuse)
+    kept = found.header(request)
+    assert first_choices(request.space, kept) == [match.choices for match in found.first]
