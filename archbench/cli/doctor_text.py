@@ -98,9 +98,11 @@ def _gpu(gpu: Mapping[str, Any] | None) -> str:
 
 def _constants(test: Mapping[str, Any]) -> str:
     worst = max((abs(entry["deviation"]) for entry in test["constants"].values()), default=0.0)
+    generation = test["generation"]
+    taken = f", taken {generation} times" if generation > 1 else ""
     return (
-        f"{len(test['constants'])} kept; the machine takes {test['state']:+.1%} beside them, and "
-        f"they differ by at most {worst:.1%} among themselves"
+        f"{len(test['constants'])} kept{taken}; the machine takes {test['state']:+.1%} beside "
+        f"them, and they differ by at most {worst:.1%} among themselves"
     )
 
 

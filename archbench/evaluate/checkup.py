@@ -13,7 +13,7 @@ import torch
 
 from archbench.errors import ArchbenchError
 from archbench.measure.backend import BACKENDS, PRECISIONS, absence, can_compute
-from archbench.measure.calibration import cache_folder
+from archbench.measure.constant_file import cache_folder
 from archbench.measure.device import devices, gpu_name
 from archbench.measure.environment import capture_environment
 from archbench.measure.estimate import DRIFT_LIMIT, OFF_CPU_LIMIT
@@ -256,11 +256,13 @@ def _of_test(found: Checkup) -> Iterator[tuple[str, str]]:
         for name, entry in test.constants.items()
         if abs(entry.deviation) > _CONSTANT_LIMIT
     }
-    if moved:
+    if test.due:
+        yield f"stored constants no longer hold: {test.due}", "nothing: the next measurement does"
+    elif moved:
         listed = ", ".join(f"{name} by {value:+.0%}" for name, value in moved.items())
         yield (
-            f"stored constants no longer hold: {listed}",
-            f"on a quiet machine, remove {cache_folder()}: they are taken again",
+            f"stored constants seem to hold no longer: {listed}",
+            "quieten the machine: constants are then looked at again, and taken anew if need be",
         )
     if test.note:
         yield test.note, "run archbench doctor again on a quiet machine"

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from archbench.errors import StorageError
-from archbench.measure.calibration import cache_folder, settings_of
+from archbench.measure.calibration import settings_of
 from archbench.measure.cold import ColdTime
+from archbench.measure.constant_file import cache_folder
 from archbench.records.environment import Environment
 from archbench.records.file import write_atomically
 from archbench.records.measurement import Conditions

@@ -110,6 +110,7 @@ def calibrated(
         "settings": dict(calibration.settings),
         "constants_ms": dict(calibration.constants_ms),
         "note": calibration.note,
+        "generation": calibration.generation,
     }
     return Target(conditions=conditions, environment=environment, constants=constants)
 

@@ -10,12 +10,9 @@ backends are multiples of the same thing, and no network is compiled but the can
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,16 +23,20 @@ from archbench.errors import IncomparableError, StorageError
 from archbench.measure.backend import can_compute, prepared, require_backend
 from archbench.measure.calibrator import CALIBRATORS, Calibrator, Family
 from archbench.measure.clock import Clock, Forward, SystemClock, Timing
+from archbench.measure.constant_file import (
+    Constants,
+    constants_path,
+    read_constants,
+    write_constants,
+)
 from archbench.measure.device import require_device, settled
-from archbench.measure.estimate import OFF_CPU_LIMIT, lower_quartile, off_cpu_share
+from archbench.measure.estimate import lower_quartile, off_cpu_share
 from archbench.measure.lock import measurement_lock
+from archbench.measure.renewal import Look, changed, deviations, postponed, spread
 from archbench.measure.rounds import bench, warm_up
 from archbench.memory import keep_memory
 from archbench.records.environment import Environment
-from archbench.records.file import write_atomically
 from archbench.records.measurement import Conditions
-
-SCHEMA = "archbench.calibration/1"
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and of how much."""
@@ -55,6 +56,8 @@ class Calibration:
         constants_ms: Calibrator name to its time.
         calibrators: The networks.
         note: What is to be said of them: taken anew, disturbed, not stored. Mostly empty.
+        generation: How many times they were taken here; 1 where they never had to be renewed.
+        seen: What this process saw of them, see ``archbench.measure.look``.
     """
 
     environment_id: str
@@ -62,6 +65,8 @@ class Calibration:
     constants_ms: Mapping[str, float]
     calibrators: tuple[Calibrator, ...] = CALIBRATORS
     note: str = ""
+    generation: int = 1
+    seen: list[Look] = field(default_factory=list, repr=False, compare=False)
     _prepared: dict[str, Forward] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
@@ -80,6 +85,15 @@ class Calibration:
         if name not in self._prepared:
             self._prepared[name] = _prepared(self.by_name[name], conditions=conditions)
         return self._prepared[name]
+
+    def details(self) -> dict[str, float | int | str]:
+        """What a measurement's record says of the constants."""
+        found: dict[str, float | int | str] = {"calibration_generation": self.generation}
+        if self.seen:
+            found["calibrators_apart"] = spread(self.seen[-1].deviations)
+        if self.note:
+            found["calibration_note"] = self.note
+        return found
 
     def require(self, environment: Environment, *, conditions: Conditions) -> None:
         """Refuses to be used elsewhere than where it was taken.
@@ -143,33 +157,59 @@ def stored_or_taken(
 ) -> Calibration:
     """As `calibrate`, for a caller that holds the lock and has settled already."""
     settings = settings_of(conditions)
-    path = (folder or cache_folder()) / _file_name(environment, settings)
-    wanted = {"schema": SCHEMA, "environment": environment.id, "settings": settings}
-    notes = []
+    path = constants_path(environment, settings, folder=folder)
+    names = [entry.name for entry in calibrators]
+    kept, notes = None, []
     try:
-        constants = _stored(path, wanted=wanted, names=[entry.name for entry in calibrators])
-    except (OSError, ValueError, TypeError, LookupError) as error:
+        kept = read_constants(path, environment=environment, settings=settings, names=names)
+    except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
         notes.append(f"{path} could not be read ({error}): constants taken anew")
-        constants = None
-    if constants is None:
-        constants = _taken(calibrators, conditions=conditions, clock=clock, progress=on_progress)
+    constants = kept
+    if kept is None or kept.doubt.due:
+        taken = _taken(calibrators, conditions=conditions, clock=clock, progress=on_progress)
+        constants, note = (taken, "") if kept is None else _succeeding(kept, taken)
+        notes += [note] * bool(note)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            document = {**wanted, **asdict(constants)}
-            write_atomically(path, json.dumps(document, indent=2).encode())
+            write_constants(path, constants, environment=environment, settings=settings)
         except (OSError, StorageError) as error:
             notes.append(f"constants could not be kept ({error}): the next run takes others")
-    if constants.off_cpu_share > OFF_CPU_LIMIT:
+    assert constants is not None
+    if constants.disturbance:
         notes.append(
-            f"constants taken while other work held the core for {constants.off_cpu_share:.0%} of "
-            f"the time (take them again on a quiet machine by removing {path})"
+            f"constants taken while {constants.disturbance}: they are taken again when the "
+            "machine is found quiet"
         )
     return Calibration(
         environment_id=environment.id,
         settings=settings,
         constants_ms=constants.constants_ms,
         calibrators=calibrators,
+        generation=constants.generation,
         note="; ".join(notes),
+    )
+
+
+def _succeeding(kept: Constants, taken: Constants) -> tuple[Constants, str]:
+    """What holds after constants that were due were taken, and what is to be said of it.
+
+    New ones keep the level of the old, so that how fast the host is today does not part what was
+    measured before from what comes; constants that were taken while disturbed had no good level.
+    """
+    if taken.disturbance:
+        return (
+            replace(kept, doubt=postponed(kept.doubt)),
+            f"constants are to be taken anew ({kept.doubt.due}), but {taken.disturbance}: the old "
+            "ones stay for now",
+        )
+    if not kept.disturbance:
+        _, state = deviations(taken.constants_ms, kept.constants_ms)
+        level = {name: ms / (1 + state) for name, ms in taken.constants_ms.items()}
+        taken = replace(taken, constants_ms=level)
+    most = changed(kept.constants_ms, taken.constants_ms)
+    return (
+        kept.renewed(taken),
+        f"constants taken anew ({kept.doubt.due}): latencies differ from those before by up to "
+        f"{most:.1%}",
     )
 
 
@@ -198,49 +238,13 @@ def eager(conditions: Conditions) -> Conditions:
     return asked if can_compute(asked) else replace(asked, precision="fp32")
 
 
-def cache_folder() -> Path:
-    """Where constants are kept: under ARCHBENCH_CACHE, XDG_CACHE_HOME/archbench or ~/.cache."""
-    if named := os.environ.get("ARCHBENCH_CACHE"):
-        return Path(named).expanduser() / "calibration"
-    shared = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    root = shared if shared.is_absolute() else Path.home() / ".cache"
-    return root / "archbench" / "calibration"
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Constants:
-    constants_ms: dict[str, float]
-    off_cpu_share: float
-
-
-def _stored(path: Path, *, wanted: Mapping[str, Any], names: Sequence[str]) -> _Constants | None:
-    """What the file holds, or None where there is none.
-
-    Raises:
-        OSError: It cannot be read.
-        ValueError: It is not what it should be, likewise TypeError and LookupError.
-    """
-    if not path.exists():
-        return None
-    document = json.loads(path.read_text())
-    if differing := [key for key in wanted if document[key] != wanted[key]]:
-        raise ValueError(f"another {', '.join(differing)}")
-    constants = _Constants(
-        constants_ms={name: float(document["constants_ms"][name]) for name in names},
-        off_cpu_share=float(document["off_cpu_share"]),
-    )
-    if not all(0 < value < math.inf for value in constants.constants_ms.values()):
-        raise ValueError("a constant is no time")
-    return constants
-
-
 def _taken(
     calibrators: Sequence[Calibrator],
     *,
     conditions: Conditions,
     clock: Clock,
     progress: Progress | None,
-) -> _Constants:
+) -> Constants:
     """Times all calibrators in turn, so that one state of the machine holds for all of them."""
     on = bench(conditions, clock=clock)
     forwards = {entry.name: _prepared(entry, conditions=conditions) for entry in calibrators}
@@ -252,7 +256,7 @@ def _taken(
             timings[name].append(on.watch(forward))
         if progress:
             progress("taking calibration constants", done + 1, _ROUNDS)
-    return _Constants(
+    return Constants(
         constants_ms={
             name: lower_quartile([on.seconds(timing) for timing in taken]) * 1e3
             for name, taken in timings.items()
@@ -269,8 +273,3 @@ def _prepared(calibrator: Calibrator, *, conditions: Conditions) -> Forward:
     generator = torch.Generator().manual_seed(0)
     example = torch.randn(calibrator.shape, generator=generator)
     return prepared(calibrator.build(), example, conditions=eager(conditions)).run
-
-
-def _file_name(environment: Environment, settings: Mapping[str, str]) -> str:
-    text = json.dumps(settings, sort_keys=True)
-    return f"{environment.id}-{hashlib.sha256(text.encode()).hexdigest()[:12]}.json"

@@ -18,6 +18,7 @@ BETWEEN_PROCESSES = 0.012
 levit_128s "as it is" in benchmarks/latency_repeat.md."""
 
 _TWO_SIDED_95 = 1.96
+_OF_CONSTANTS = ("calibrator", "calibration_constant_ms", "calibration_generation")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +86,8 @@ def compare_processes(
     """Two networks of which each was timed in a process of its own, as with a stored result.
 
     Only the calibrated values can be compared; what differs from process to process makes the
-    interval wide.
+    interval wide. Constants that were renewed in between change nothing where both were compared
+    with the same calibration network; else the reason says that they were.
 
     Raises:
         IncomparableError: Conditions or environment differ.
@@ -93,11 +95,28 @@ def compare_processes(
     reason = _doubts(names, first, second)
     if first.value is None or second.value is None:
         return _unknown(names, reason)
-    value = second.ratio_to(first)
+    change, doubt = _change_of_constants(first, second)
+    value = second.ratio_to(first) * change
+    reason = "; ".join(filter(None, (reason, doubt)))
     spread = math.hypot(_log_half_width(first), _log_half_width(second))
     factor = math.exp(math.hypot(spread, _TWO_SIDED_95 * math.sqrt(2) * BETWEEN_PROCESSES))
     ratio = Ratio(value=value, low=value / factor, high=value * factor)
     return Comparison(first=names[0], second=names[1], ratio=ratio, rounds=0, reason=reason)
+
+
+def _change_of_constants(first: Measurement, second: Measurement) -> tuple[float, str]:
+    """What makes the ratio of two values that of the calibrated times, and what is left to say.
+
+    Both are multiples of a calibration network's constant. Where they are of the same network,
+    they are compared as such, whatever its constant was.
+    """
+    (name, before, old), (other, now, new) = (
+        tuple(map(taken.details.get, _OF_CONSTANTS)) for taken in (first, second)
+    )
+    if name == other and before and now:
+        return float(before) / float(now), ""
+    is_doubtful = None not in (old, new) and old != new
+    return 1.0, "calibration constants were renewed in between" if is_doubtful else ""
 
 
 def _unknown(names: tuple[str, str], reason: str) -> Comparison:

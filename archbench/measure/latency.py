@@ -9,37 +9,31 @@ processes differ by somewhat more, see benchmarks/latency_repeat.md.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
-import torch
-from torch import Tensor, nn
-from torch.utils import _pytree as pytree
+from torch import nn
 
-from archbench.errors import InexactError
 from archbench.measure import estimate
 from archbench.measure.backend import (
-    Prepared,
     preparation_details,
-    prepared,
     require_backend,
 )
 from archbench.measure.calibration import Calibration, Progress, stored_or_taken
 from archbench.measure.calibrator import Family
+from archbench.measure.candidate import Candidate, faults_of, output_fault, ready_candidate
 from archbench.measure.clock import Clock, Forward, SystemClock
 from archbench.measure.device import Seat, require_device, settled
 from archbench.measure.lock import measurement_lock
+from archbench.measure.look import look_at_constants
 from archbench.measure.rounds import (
     MOST_FORWARDS,
-    NETWORK_FAULTS,
     WANTED_HALF_WIDTH,
     Bench,
     Pair,
     WarmUp,
     bench,
-    fault_text,
     run_rounds,
     warm_up,
 )
@@ -109,7 +103,7 @@ def measure_latency(
             )
         calibration.require(environment, conditions=conditions)
         candidates = [
-            _candidate(
+            ready_candidate(
                 name,
                 network,
                 family=(families or {}).get(name, "attention"),
@@ -117,11 +111,12 @@ def measure_latency(
             )
             for name, network in networks.items()
         ]
+        on = bench(conditions, clock=clock)
         session = _Session(
             conditions=conditions,
             environment=environment,
             calibration=calibration,
-            on=bench(conditions, clock=clock),
+            on=on,
             seat=seat,
             until=clock.wall() + budget_s,
             at_last=clock.wall() + budget_s * _PATIENCE,
@@ -135,40 +130,9 @@ def measure_latency(
         disturbed = [entry for entry in candidates if session.is_worth_repeating(entry)]
         if disturbed and together is None and not session.is_over():
             session.compete(disturbed)
+        if not session.is_over():
+            look_at_constants(calibration, environment=environment, conditions=conditions, on=on)
         return {entry.name: session.measurement(entry) for entry in candidates}
-
-
-@dataclass(kw_only=True)
-class _Candidate:
-    name: str
-    family: Family
-    prepared: Prepared | None = None
-    warm: WarmUp | None = None
-    fault: str = ""
-    attempts: list[Pair] = field(default_factory=list)
-
-
-def _candidate(
-    name: str, network: nn.Module, *, family: Family, conditions: Conditions
-) -> _Candidate:
-    """The network ready to be run, or with its fault."""
-    candidate = _Candidate(name=name, family=family)
-    with _faults_of(candidate):
-        candidate.prepared = prepared(network, _example(conditions), conditions=conditions)
-    return candidate
-
-
-@contextmanager
-def _faults_of(candidate: _Candidate) -> Iterator[None]:
-    """What is raised within is the candidate's fault, unless the device is lost to this process."""
-    try:
-        yield
-    except torch.AcceleratorError:
-        raise
-    except InexactError as error:
-        candidate.fault = str(error)
-    except NETWORK_FAULTS as error:
-        candidate.fault = fault_text(error)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,16 +165,16 @@ class _Session:
     def is_over(self) -> bool:
         return self.on.clock.wall() >= self.until
 
-    def warm(self, candidate: _Candidate, *, seconds: float) -> None:
+    def warm(self, candidate: Candidate, *, seconds: float) -> None:
         """Runs a candidate until it is ready to be timed, or has a fault."""
         if candidate.prepared is None:
             return
-        with _faults_of(candidate):
-            candidate.fault = _output_fault(candidate.prepared.run())
+        with faults_of(candidate):
+            candidate.fault = output_fault(candidate.prepared.run())
             if not candidate.fault:
                 candidate.warm = self._warmed(candidate.prepared.run, seconds=seconds)
 
-    def compete(self, candidates: Sequence[_Candidate]) -> None:
+    def compete(self, candidates: Sequence[Candidate]) -> None:
         """One attempt at each candidate, in shared rounds."""
         pairs = []
         for entry in candidates:
@@ -255,10 +219,10 @@ class _Session:
         until = min(self.until, self.on.clock.wall() + seconds)
         return warm_up(forward, on=self.on, until=until)
 
-    def is_worth_repeating(self, candidate: _Candidate) -> bool:
+    def is_worth_repeating(self, candidate: Candidate) -> bool:
         return bool(candidate.attempts) and self._best(candidate).verdict == "disturbed"
 
-    def measurement(self, candidate: _Candidate) -> Measurement:
+    def measurement(self, candidate: Candidate) -> Measurement:
         """The candidate's record: of its better attempt, with the samples of all."""
         record = partial(self._record, candidate)
         if not candidate.attempts:
@@ -283,7 +247,7 @@ class _Session:
             details=self._details(candidate, best=best),
         )
 
-    def _best(self, candidate: _Candidate) -> _Outcome:
+    def _best(self, candidate: Candidate) -> _Outcome:
         """The better verdict; of equal ones the narrower interval, then the later attempt."""
         outcomes = [self._outcome(pair) for pair in reversed(candidate.attempts)]
         return min(outcomes, key=_worth)
@@ -314,7 +278,7 @@ class _Session:
             pair=pair, verdict=verdict, reason=reason, ratio=ratio, drift=drift, off_cpu=off_cpu
         )
 
-    def _details(self, candidate: _Candidate, *, best: _Outcome) -> dict[str, float | int | str]:
+    def _details(self, candidate: Candidate, *, best: _Outcome) -> dict[str, float | int | str]:
         pair, on, warm = best.pair, self.on, candidate.warm
         assert best.ratio is not None
         assert warm is not None
@@ -342,8 +306,7 @@ class _Session:
         if best.off_cpu is not None:
             details["off_cpu_share"] = best.off_cpu
             details["run_delay_share"] = estimate.delay_share(pair.timings)
-        if self.calibration.note:
-            details["calibration_note"] = self.calibration.note
+        details |= self.calibration.details()
         if len(candidate.attempts) > 1:
             first = candidate.attempts[0]
             details["repeats"] = len(candidate.attempts) - 1
@@ -353,7 +316,7 @@ class _Session:
 
     def _record(
         self,
-        candidate: _Candidate,
+        candidate: Candidate,
         *,
         samples: tuple[float, ...],
         verdict: Verdict,
@@ -383,17 +346,3 @@ class _Session:
 def _worth(outcome: _Outcome) -> tuple[int, float]:
     width = outcome.ratio.half_width if outcome.ratio else math.inf
     return _BEST_FIRST.index(outcome.verdict), width
-
-
-def _example(conditions: Conditions) -> Tensor:
-    """Images drawn from a normal distribution, always the same ones."""
-    generator = torch.Generator().manual_seed(0)
-    return torch.randn(conditions.batch, 3, *conditions.resolution, generator=generator)
-
-
-def _output_fault(output: object) -> str:
-    """Why the output is none, or nothing."""
-    tensors = [leaf for leaf in pytree.tree_leaves(output) if isinstance(leaf, Tensor)]
-    if all(bool(torch.isfinite(tensor).all()) for tensor in tensors):
-        return ""
-    return "its output is not finite"

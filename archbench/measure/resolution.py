@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,9 @@ from archbench.measure.device import Seat, settled
 from archbench.measure.estimate import drift, lower_quartile, off_cpu_share
 from archbench.measure.interval import Array, log_half_widths, quartile_ratios
 from archbench.measure.lock import measurement_lock
+from archbench.measure.look import disturbance, note_look
+from archbench.measure.machine import Snapshot, activity, snapshot
+from archbench.measure.renewal import LOOKS, Look, deviations
 from archbench.measure.rounds import Bench, bench, warm_up
 from archbench.records.environment import Environment
 from archbench.records.measurement import Conditions
@@ -32,6 +35,7 @@ WINDOW = 34
 
 _MOST_ROUNDS = 400
 _LEAST_ROUNDS = 5
+_LONG_LOOK = 80  # rounds, of which every fourth has a pass of each calibration network
 _CALIBRATE_EVERY = 4
 _WARM_UP_S = 0.5
 # An interval that leaves out 1 in 95 of 100 runs: 1.96 of its deviations for itself, 1.645 more.
@@ -86,6 +90,9 @@ class SelfTest:
         drift: By how much the network drifted meanwhile.
         seat: Where it ran.
         note: What is to be said of the constants; mostly empty.
+        generation: How many times the constants were taken here.
+        due: Why the next measurement takes them anew; mostly empty.
+        disturbance: Why nothing can be said of the constants now; mostly empty.
     """
 
     network: str
@@ -96,6 +103,9 @@ class SelfTest:
     drift: float
     seat: Seat
     note: str
+    generation: int = 1
+    due: str = ""
+    disturbance: str = ""
 
 
 def resolution_of(samples: Array) -> Resolution:
@@ -127,6 +137,7 @@ def self_test(
     seconds: float,
     calibration: Calibration | None = None,
     clock: Clock | None = None,
+    counters: Callable[[], Snapshot] = snapshot,
     on_progress: Progress | None = None,
 ) -> SelfTest:
     """Times copies of a calibration network, and now and then all calibration networks.
@@ -137,6 +148,7 @@ def self_test(
         seconds: How long to time; constants that were never taken take 2 s more.
         calibration: The constants, where they are at hand.
         clock: Where time comes from; a test has its own.
+        counters: What tells of other processes; a test has its own.
         on_progress: Told about the rounds.
 
     Raises:
@@ -148,23 +160,36 @@ def self_test(
             conditions, environment=environment, clock=clock, on_progress=on_progress
         )
         on = bench(conditions, clock=clock)
+        began, before = clock.wall(), counters()
         copies, others = _timed(
             calibration, conditions=conditions, on=on, seconds=seconds, on_progress=on_progress
         )
-    everything = [timing for timings in copies for timing in timings]
-    # A round of which the end was cut off is of no use.
-    rounds = min(map(len, copies))
-    samples = np.array([[on.seconds(timing) for timing in taken[:rounds]] for taken in copies])
-    constants, state = _held(calibration, others, on=on)
+        worked = activity(before, counters(), seconds=clock.wall() - began)
+        everything = [timing for timings in copies for timing in timings]
+        # A round of which the end was cut off is of no use.
+        rounds = min(map(len, copies))
+        samples = np.array([[on.seconds(timing) for timing in taken[:rounds]] for taken in copies])
+        constants, state = _held(calibration, others, on=on)
+        off_cpu = off_cpu_share(everything) if conditions.device == "cpu" else None
+        moved = drift(np.median(samples, axis=0).tolist()) if rounds else 0.0
+        look = Look(
+            deviations={name: entry.deviation for name, entry in constants.items()},
+            disturbance=disturbance(off_cpu=off_cpu, moved=moved, busy=worked),
+            weight=LOOKS if rounds >= _LONG_LOOK else 1,
+        )
+        doubt = note_look(calibration, look, environment=environment)
     return SelfTest(
         network=calibration.calibrators[0].name,
         resolution=resolution_of(samples) if rounds >= _LEAST_ROUNDS else None,
         constants=constants,
         state=state,
-        off_cpu=off_cpu_share(everything) if conditions.device == "cpu" else None,
-        drift=drift(np.median(samples, axis=0).tolist()) if rounds else 0.0,
+        off_cpu=off_cpu,
+        drift=moved,
         seat=seat,
         note=calibration.note,
+        generation=calibration.generation,
+        due=doubt.due,
+        disturbance=look.disturbance,
     )
 
 
@@ -210,14 +235,13 @@ def _held(
         name: lower_quartile([on.seconds(timing) * 1e3 for timing in taken])
         for name, taken in timings.items()
     }
-    ratios = {name: now[name] / calibration.constants_ms[name] for name in now}
-    state = float(np.median(list(ratios.values())))
+    found, state = deviations(now, calibration.constants_ms)
     constants = {
         name: Constant(
             stored_ms=calibration.constants_ms[name],
             now_ms=now[name],
-            deviation=ratios[name] / state - 1,
+            deviation=found[name],
         )
         for name in now
     }
-    return constants, state - 1
+    return constants, state

@@ -18,8 +18,9 @@ import torch
 from torch import nn
 
 from archbench.errors import StorageError
-from archbench.measure.calibration import cache_folder, settings_of
+from archbench.measure.calibration import settings_of
 from archbench.measure.clock import Clock, SystemClock
+from archbench.measure.constant_file import cache_folder
 from archbench.measure.device import require_device, settled
 from archbench.measure.lock import measurement_lock
 from archbench.measure.precision import dtype_of

@@ -22,6 +22,7 @@ DOCUMENT = {
         "state": 0.041,
         "off_cpu": 0.12,
         "drift": 0.012,
+        "generation": 1,
         "seat": {"cores": [1], "note": ""},
     },
     "activity": {"steal_share": 0.0, "throttled": None, "busy": [["python", 0.2]]},

@@ -13,12 +13,12 @@ from torch import nn
 
 from archbench.measure.calibration import (
     Calibration,
-    cache_folder,
     calibrate,
     settings_of,
     stored_or_taken,
 )
 from archbench.measure.calibrator import CALIBRATORS, Calibrator
+from archbench.measure.constant_file import cache_folder
 from archbench.measure.macs import count_operators
 from archbench.records.environment import Environment
 from archbench.records.measurement import Conditions
@@ -77,7 +77,7 @@ def test_constants_are_kept(take: Take, networks: dict[str, Ticking], tmp_path: 
     passes = networks["small"].passes
     assert take().constants_ms == first.constants_ms
     assert networks["small"].passes == passes
-    assert json.loads(only_file(tmp_path).read_text())["schema"] == "archbench.calibration/1"
+    assert json.loads(only_file(tmp_path).read_text())["schema"] == "archbench.calibration/2"
 
 
 @pytest.mark.parametrize(
@@ -126,13 +126,14 @@ def test_torch_settings_matter() -> None:
         (lambda text: text[: len(text) // 2], "could not be read"),
         (lambda text: "", "could not be read"),
         (lambda text: "[]", "could not be read"),
-        (lambda text: text.replace("calibration/1", "calibration/0"), "another schema"),
+        (lambda text: text.replace("calibration/2", "calibration/0"), "another schema"),
         (lambda text: text.replace('"threads": "1"', '"threads": "2"'), "another settings"),
         (lambda text: text.replace('"small"', '"tiny"'), "could not be read"),
         (lambda text: text.replace('"small": ', '"small": -'), "a constant is no time"),
         (lambda text: text.replace('"small": ', '"small": Infinity, "x": '), "is no time"),
+        (lambda text: text.replace('"looks": []', '"looks": 3'), "could not be read"),
     ],
-    ids=["cut", "empty", "list", "schema", "settings", "missing", "negative", "infinite"],
+    ids=["cut", "empty", "list", "schema", "settings", "missing", "negative", "infinite", "looks"],
 )
 def test_a_damaged_file_is_measured_again_and_said(
     take: Take, tmp_path: Path, damage: Callable[[str], str], said: str
@@ -161,7 +162,7 @@ def test_constants_taken_beside_other_work_say_so_ever_after(
     for _ in range(2):
         note = take().note
         assert "constants taken while other work held the core for 13% of the time" in note
-        assert "by removing" in note
+        assert "taken again when the machine is found quiet" in note
 
 
 def test_progress_is_told(take: Take) -> None:

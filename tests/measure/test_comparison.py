@@ -129,6 +129,25 @@ def test_between_processes_the_interval_holds_what_differs_from_one_to_the_next(
     assert (found.outcome, found.rounds) == ("tie", 0)
 
 
+def test_constants_that_were_renewed_in_between_change_no_ratio() -> None:
+    def taken(constant: float, *, calibrator: str = "a", generation: int = 1) -> Measurement:
+        details = {
+            "calibrator": calibrator,
+            "calibration_constant_ms": constant,
+            "calibration_generation": generation,
+        }
+        return measured([constant] * 20, details=details)
+
+    same = compare_processes(NAMES, taken(2.0), taken(2.2, generation=2))
+    assert same.ratio is not None
+    assert (same.ratio.value, same.reason) == (pytest.approx(1.0), "")
+    other = compare_processes(NAMES, taken(2.0), taken(2.2, calibrator="b", generation=2))
+    assert other.ratio is not None
+    assert other.ratio.value == pytest.approx(1.1)
+    assert other.reason == "calibration constants were renewed in between"
+    assert compare_processes(NAMES, taken(2.0), taken(2.2, calibrator="b")).reason == ""
+
+
 def test_samples_of_networks_that_are_compared_pair_up(
     clock: FakeClock,
     environment: Environment,

@@ -1,0 +1,209 @@
+"""Constants that no longer hold are found while others are measured, and renewed by themselves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from archbench.measure.calibration import Calibration, stored_or_taken
+from archbench.measure.calibrator import Calibrator
+from archbench.measure.constant_file import constants_path
+from archbench.measure.latency import measure_latency
+from archbench.measure.look import look_at_constants
+from archbench.measure.machine import Snapshot
+from archbench.measure.rounds import bench
+from archbench.records.environment import Environment
+from archbench.records.measurement import Conditions
+from tests.measure.conftest import FakeClock, Ticking
+
+Process = Callable[..., Calibration]
+
+
+@pytest.fixture
+def networks(clock: FakeClock) -> dict[str, Ticking]:
+    return {name: Ticking(clock, ms) for name, ms in {"a": 2.0, "b": 4.0, "c": 8.0}.items()}
+
+
+@pytest.fixture
+def process(
+    clock: FakeClock,
+    environment: Environment,
+    conditions: Conditions,
+    networks: dict[str, Ticking],
+) -> Process:
+    """What a process does: it gets the constants, measures, and looks at them."""
+
+    def run(*, busy: bool = False, calibration: Calibration | None = None) -> Calibration:
+        found = calibration or stored_or_taken(
+            conditions,
+            environment=environment,
+            clock=clock,
+            calibrators=tuple(
+                Calibrator(
+                    name=name, family="attention", build=lambda kept=kept: kept, shape=(1, 3, 8, 8)
+                )
+                for name, kept in networks.items()
+            ),
+        )
+        ticks = iter((0, 100 if busy else 0))
+
+        def counters() -> Snapshot:
+            processes = {1: ("compiler", next(ticks))}
+            return Snapshot(ticks=0, stolen=0, throttled=None, processes=processes)
+
+        look_at_constants(
+            found,
+            environment=environment,
+            conditions=conditions,
+            on=bench(conditions, clock=clock),
+            counters=counters,
+        )
+        return found
+
+    return run
+
+
+@pytest.fixture
+def kept(environment: Environment, process: Process) -> Callable[[], dict[str, object]]:
+    path = constants_path(environment, process().settings)
+    return lambda: json.loads(path.read_text())
+
+
+def test_constants_that_hold_stay(process: Process, kept: Callable[[], dict[str, object]]) -> None:
+    before = kept()
+    for _ in range(5):
+        found = process()
+        assert found.details() == {"calibration_generation": 1, "calibrators_apart": 0.0}
+    assert kept() == before
+
+
+def test_a_slower_host_renews_nothing(
+    process: Process, networks: dict[str, Ticking], kept: Callable[[], dict[str, object]]
+) -> None:
+    for network in networks.values():
+        network.cpu_ms *= 1.5
+    before = kept()
+    for _ in range(5):
+        assert process().generation == 1
+    assert kept() == before
+
+
+def test_a_network_that_left_the_others_renews_them_and_the_old_are_kept(
+    process: Process, networks: dict[str, Ticking], kept: Callable[[], dict[str, object]]
+) -> None:
+    for network in networks.values():
+        network.cpu_ms *= 1.5
+    networks["c"].cpu_ms *= 1.1
+    assert [process().generation for _ in range(4)] == [1, 1, 1, 2]
+    found = process()
+    assert found.note == ""  # said once, by the process that took them
+    # The level of the old ones stays: how fast the host is today is no matter of constants.
+    assert found.constants_ms == pytest.approx({"a": 2.0, "b": 4.0, "c": 8.8})
+    document = kept()
+    assert document["generation"] == 2
+    (old,) = document["history"]
+    assert old["constants_ms"] == pytest.approx({"a": 2.0, "b": 4.0, "c": 8.0})
+    assert old["given_up_because"].startswith("c takes 10% more beside")
+    assert document["doubt"] == {"looks": [], "due": ""}
+
+
+def test_the_process_that_renews_says_so(process: Process, networks: dict[str, Ticking]) -> None:
+    process()
+    networks["c"].cpu_ms *= 1.1
+    notes = [process().details().get("calibration_note", "") for _ in range(4)]
+    assert notes[:3] == [""] * 3
+    assert "constants taken anew (c takes 10% more beside" in notes[3]
+    assert "latencies differ from those before by up to 10.0%" in notes[3]
+
+
+def test_beside_other_processes_nothing_is_concluded(
+    process: Process, networks: dict[str, Ticking], kept: Callable[[], dict[str, object]]
+) -> None:
+    networks["c"].cpu_ms *= 1.1
+    before = kept()
+    for _ in range(5):
+        found = process(busy=True)
+    assert found.seen[-1].disturbance == "other processes worked: compiler"
+    assert kept() == before
+
+
+def test_disturbed_constants_are_taken_again_at_the_first_quiet_chance(
+    process: Process, networks: dict[str, Ticking], environment: Environment
+) -> None:
+    networks["a"].waiting_ms = 5.0
+    first = process()
+    assert "taken while other work held the core for 26% of the time" in first.note
+    networks["a"].waiting_ms = 0.0
+    assert process().generation == 1  # found quiet
+    renewed = process()
+    assert renewed.generation == 2
+    assert "constants taken anew (they were taken while other work" in renewed.note
+    assert process().note == ""
+
+
+def test_a_renewal_that_is_disturbed_waits(
+    process: Process, networks: dict[str, Ticking], kept: Callable[[], dict[str, object]]
+) -> None:
+    networks["c"].cpu_ms *= 1.1
+    for _ in range(3):
+        process()
+    networks["a"].waiting_ms = 5.0
+    vain = process()
+    assert vain.generation == 1
+    assert "the old ones stay for now" in vain.note
+    assert kept()["doubt"]["due"] == ""
+    networks["a"].waiting_ms = 0.0
+    assert [process().generation for _ in range(2)] == [1, 2]
+
+
+def test_a_study_with_older_constants_says_nothing_of_the_newer(
+    process: Process, networks: dict[str, Ticking], kept: Callable[[], dict[str, object]]
+) -> None:
+    old = process()
+    networks["c"].cpu_ms *= 1.1
+    for _ in range(4):
+        process()
+    before = kept()
+    study = replace(old, seen=[])
+    for _ in range(5):
+        study = replace(study, seen=[])
+        process(calibration=study)
+        assert study.seen[-1].deviations["c"] == pytest.approx(0.1)
+    assert kept() == before
+
+
+def test_constants_without_generation_are_read(
+    environment: Environment, process: Process, kept: Callable[[], dict[str, object]]
+) -> None:
+    path: Path = constants_path(environment, process().settings)
+    document = kept()
+    for key in ("generation", "doubt", "history"):
+        del document[key]
+    path.write_text(json.dumps({**document, "schema": "archbench.calibration/1"}))
+    found = process()
+    assert (found.generation, found.note) == (1, "")
+    assert found.constants_ms == pytest.approx({"a": 2.0, "b": 4.0, "c": 8.0})
+
+
+def test_a_measurement_says_how_far_the_networks_are_apart(
+    process: Process,
+    clock: FakeClock,
+    environment: Environment,
+    conditions: Conditions,
+    networks: dict[str, Ticking],
+) -> None:
+    process()
+    networks["c"].cpu_ms *= 1.1
+    found = measure_latency(
+        {"it": Ticking(clock, 3.0)},
+        conditions=conditions,
+        environment=environment,
+        calibration=replace(process(), seen=[]),
+        clock=clock,
+    )["it"]
+    assert found.details["calibration_generation"] == 1
+    assert found.details["calibrators_apart"] == pytest.approx(0.1)
