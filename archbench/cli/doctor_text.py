@@ -93,7 +93,12 @@ def _clock(clocks: Mapping[str, Any]) -> str:
 def _gpu(gpu: Mapping[str, Any] | None) -> str:
     if gpu is None:
         return "none that torch can use"
-    return f"{gpu['name']}, {_bytes(gpu['used_bytes'])} of {_bytes(gpu['memory_bytes'])} in use"
+    parts = [
+        f"{gpu['name']}, {_bytes(gpu['used_bytes'])} of {_bytes(gpu['memory_bytes'])} in use",
+        gpu["disturbance"],
+        gpu["note"],
+    ]
+    return "; ".join(filter(None, parts))
 
 
 def _constants(test: Mapping[str, Any]) -> str:

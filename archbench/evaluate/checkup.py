@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from archbench.measure.machine import (
     load_average,
     snapshot,
 )
+from archbench.measure.neighbour import gpu_watch
 from archbench.measure.resolution import SelfTest, self_test
 from archbench.records.damage import backup_path
 from archbench.records.environment import Environment
@@ -71,11 +72,15 @@ class Gpu:
         name: What it is.
         memory_bytes: What it has.
         used_bytes: What is in use, by whomever.
+        disturbance: What others did there during the test, or what slowed it down; mostly empty.
+        note: Who is there without being known to work; mostly empty.
     """
 
     name: str
     memory_bytes: int
     used_bytes: int
+    disturbance: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,10 +173,15 @@ def check_up(
     """
     environment = capture_environment()
     conditions = Conditions(device=device, threads=threads)
-    gpu = _gpu()
+    gpu, watch = _gpu(), gpu_watch("cuda") if gpu_name() else None
+    if watch:
+        watch.look()
     began, before = time.monotonic(), snapshot()
     test = self_test(conditions, environment=environment, seconds=seconds, on_progress=on_progress)
     after, ended = snapshot(), time.monotonic()
+    if gpu and watch:
+        use = watch.look(works=device == "cuda")
+        gpu = replace(gpu, disturbance=use.disturbance, note=use.note)
     return Checkup(
         environment=environment,
         conditions=conditions,
@@ -294,7 +304,11 @@ def _of_machine(found: Checkup) -> Iterator[tuple[str, str]]:
             f"the clock is governed by {found.clocks.governor}",
             "sudo cpupower frequency-set -g performance",
         )
-    if found.gpu and found.gpu.used_bytes > _GPU_MEMORY * found.gpu.memory_bytes:
+    if found.gpu and found.gpu.disturbance:
+        yield found.gpu.disturbance, "nvidia-smi shows more: end what disturbs, or wait for it"
+    if found.gpu and found.gpu.note:
+        yield found.gpu.note, "nvidia-smi shows them: end them before you measure there"
+    elif found.gpu and found.gpu.used_bytes > _GPU_MEMORY * found.gpu.memory_bytes:
         yield (
             f"{found.gpu.used_bytes / 2**30:.1f} GiB of the GPU's memory are in use",
             "nvidia-smi shows by whom: end it before you measure there",

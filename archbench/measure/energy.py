@@ -6,13 +6,13 @@ whatever else the packages do, idle cores included. On a GPU it is NVML's total 
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
 from archbench.measure.clock import Clock, Forward
+from archbench.measure.nvml import open_nvml
 from archbench.measure.quantity import Quantity
 
 POWERCAP = Path("/sys/class/powercap")
@@ -72,20 +72,16 @@ def _rapl(powercap: Path) -> Callable[[], float] | str:
 
 def _nvml() -> Callable[[], float] | str:
     """Joules of the first GPU's board so far, or why nobody knows."""
-    try:
-        library = ctypes.CDLL("libnvidia-ml.so.1")
-    except OSError:
-        return "NVML is not there (libnvidia-ml.so.1)"
-    handle, total = ctypes.c_void_p(), ctypes.c_ulonglong()
-    uuid = f"GPU-{torch.cuda.get_device_properties(0).uuid}".encode()
-    if library.nvmlInit_v2() or library.nvmlDeviceGetHandleByUUID(uuid, ctypes.byref(handle)):
-        return "NVML does not know this GPU"
-    if library.nvmlDeviceGetTotalEnergyConsumption(handle, ctypes.byref(total)):
+    found = open_nvml()
+    if isinstance(found, str):
+        return found
+    if found.joules() is None:
         return "this GPU does not count its energy"
 
     def joules() -> float:
-        if library.nvmlDeviceGetTotalEnergyConsumption(handle, ctypes.byref(total)):
+        total = found.joules()
+        if total is None:
             raise OSError("NVML does not answer any more")
-        return total.value / 1e3
+        return total
 
     return joules

@@ -91,7 +91,13 @@ def delay_share(timings: Sequence[Timing]) -> float:
 
 
 def verdict(
-    *, forwards: int, off_cpu: float | None, drift: float, half_width: float, throttled: int = 0
+    *,
+    forwards: int,
+    off_cpu: float | None,
+    drift: float,
+    half_width: float,
+    throttled: int = 0,
+    gpu: str = "",
 ) -> tuple[Verdict, str]:
     """How far a measurement with a value can be trusted, and why not further.
 
@@ -101,6 +107,7 @@ def verdict(
         drift: See the function of this name, of the calibrator.
         half_width: See `Ratio.half_width`.
         throttled: How often a core was slowed down for heat meanwhile.
+        gpu: What disturbed on the GPU, see ``GpuUse.disturbance``.
     """
     reasons = []
     if forwards < WANTED_FORWARDS:
@@ -113,6 +120,8 @@ def verdict(
         reasons.append(f"the calibration network drifted by {drift:.0%} meanwhile")
     if throttled:
         reasons.append(f"cores were slowed down for heat {throttled} times meanwhile")
+    if gpu:
+        reasons.append(gpu)
     if half_width > WIDTH_LIMIT:
         reasons.append(f"the interval is as wide as ±{half_width:.0%}")
     return ("disturbed", "; ".join(reasons)) if reasons else ("stable", "")

@@ -27,6 +27,7 @@ from archbench.measure.clock import Clock, Forward, SystemClock
 from archbench.measure.device import Seat, require_device, settled
 from archbench.measure.lock import measurement_lock
 from archbench.measure.look import look_at_constants
+from archbench.measure.neighbour import GpuUse, GpuWatch, gpu_watch
 from archbench.measure.rounds import (
     MOST_FORWARDS,
     WANTED_HALF_WIDTH,
@@ -58,6 +59,7 @@ def measure_latency(
     together: float | None = None,
     on_progress: Progress | None = None,
     clock: Clock | None = None,
+    gpu: GpuWatch | None = None,
 ) -> dict[str, Measurement]:
     """The latency of each network in milliseconds a batch, all of them timed in shared rounds.
 
@@ -81,6 +83,7 @@ def measure_latency(
             repeated, and every round has a pass of each network, so that their samples pair up.
         on_progress: Told about rounds and calibration passes.
         clock: Where time comes from; a test has its own.
+        gpu: What tells of other processes on the GPU: its driver on one, by default.
 
     Returns:
         Name to measurement. Samples are the raw times in milliseconds that the estimate is made
@@ -123,6 +126,7 @@ def measure_latency(
             warm_up_s=budget_s * _WARM_UP_SHARE,
             together=together,
             on_progress=on_progress,
+            gpu=gpu or gpu_watch(conditions.device),
         )
         for candidate in candidates:
             session.warm(candidate, seconds=session.warm_up_s / len(networks))
@@ -161,6 +165,7 @@ class _Session:
     warm_up_s: float
     together: float | None
     on_progress: Progress | None
+    gpu: GpuWatch | None
 
     def is_over(self) -> bool:
         return self.on.clock.wall() >= self.until
@@ -203,6 +208,8 @@ class _Session:
                 self.on_progress("timing", rounds, MOST_FORWARDS)
 
         throttled = self.on.clock.throttled()
+        if self.gpu:
+            self.gpu.look()
         run_rounds(
             pairs,
             calibrators,
@@ -212,8 +219,10 @@ class _Session:
             after_round=after_round,
             together=self.together is not None,
         )
+        use = self.gpu.look() if self.gpu else GpuUse()
         for pair in pairs:
             pair.throttled = self.on.clock.throttled() - throttled
+            pair.gpu = use
 
     def _warmed(self, forward: Forward, *, seconds: float) -> WarmUp:
         until = min(self.until, self.on.clock.wall() + seconds)
@@ -273,6 +282,7 @@ class _Session:
             drift=drift,
             half_width=ratio.half_width,
             throttled=pair.throttled,
+            gpu=pair.gpu.disturbance,
         )
         return _Outcome(
             pair=pair, verdict=verdict, reason=reason, ratio=ratio, drift=drift, off_cpu=off_cpu
@@ -307,6 +317,8 @@ class _Session:
             details["off_cpu_share"] = best.off_cpu
             details["run_delay_share"] = estimate.delay_share(pair.timings)
         details |= self.calibration.details()
+        if pair.gpu.note:
+            details["gpu_note"] = pair.gpu.note
         if len(candidate.attempts) > 1:
             first = candidate.attempts[0]
             details["repeats"] = len(candidate.attempts) - 1

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from archbench.measure.clock import Clock, Forward, Stopwatch, Timing, stopwatch
 from archbench.measure.estimate import NEEDED_FORWARDS, Ratio, ratio
+from archbench.measure.neighbour import GpuUse
 from archbench.records.measurement import Conditions
 
 # What a network may raise that is its own fault: a candidate that does is set aside, with the
@@ -112,6 +113,7 @@ class Pair:
         is_done: It takes no further part.
         wanted_half_width: Of the interval, as a share, to be narrow enough.
         throttled: How often a core was slowed down for heat meanwhile.
+        gpu: What else happened on the GPU meanwhile.
     """
 
     name: str
@@ -123,6 +125,7 @@ class Pair:
     is_done: bool = False
     wanted_half_width: float = WANTED_HALF_WIDTH
     throttled: int = 0
+    gpu: GpuUse = field(default_factory=GpuUse)
 
     @property
     def has_value(self) -> bool:

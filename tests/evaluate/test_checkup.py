@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from archbench.evaluate.checkup import Checkup, StudyHealth, check_up
+from archbench.evaluate.checkup import Checkup, Gpu, StudyHealth, check_up
 from archbench.measure.machine import Activity, Clocks
 from archbench.measure.resolution import Constant, Resolution
 
@@ -42,7 +42,7 @@ def quiet(found: Checkup) -> Checkup:
         test=test,
         activity=Activity(steal_share=0.0, throttled=0, busy=()),
         clocks=Clocks(governor="performance", current_mhz=None, most_mhz=None, boost=None),
-        gpu=None,
+        gpu=Gpu(name="a GPU", memory_bytes=2**34, used_bytes=2**20),
         disks={"/here": 2**40},
         study=None,
     )
@@ -85,6 +85,9 @@ def test_a_quiet_machine_needs_no_advice(quiet: Checkup) -> None:
         ("activity", {"busy": (("make", 1.5),)}, r"other processes work: make \(1.5 cores\)"),
         ("activity", {"steal_share": 0.1}, "the host gave 10.0% of the time to other guests"),
         ("activity", {"throttled": 3}, "cores were slowed down for heat 3 times"),
+        ("gpu", {"disturbance": "another process on the GPU"}, "another process on the GPU"),
+        ("gpu", {"note": "1 other process on the GPU"}, "1 other process"),
+        ("gpu", {"used_bytes": 2**30}, "1.0 GiB of the GPU's memory are in use"),
         ("clocks", {"governor": "powersave"}, "the clock is governed by powersave"),
         (
             "test",

@@ -1,0 +1,123 @@
+"""What does the driver of an NVIDIA GPU tell of it: energy, who uses it, what slows it down?
+
+NVML comes with the driver as a C library, so nothing needs to be installed. Fields and functions
+are those of its API reference (docs.nvidia.com/deploy/nvml-api).
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+_LIBRARY = "libnvidia-ml.so.1"
+_MOST_PROCESSES = 256
+_SLOWED: Mapping[int, str] = {
+    0x04: "its power limit",
+    0x08: "a hardware slowdown",
+    0x20: "heat",
+    0x40: "heat",
+    0x80: "the power supply",
+}
+
+
+class Nvml:
+    """The first GPU of this process, as NVML knows it.
+
+    Args:
+        library: NVML's functions; each gives 0 where it succeeds.
+        handle: The GPU's.
+    """
+
+    def __init__(self, library: Any, handle: object) -> None:
+        self._library, self._handle = library, handle
+
+    def joules(self) -> float | None:
+        """Energy of the board so far; None where it is not counted."""
+        total = ctypes.c_ulonglong()
+        failed = self._library.nvmlDeviceGetTotalEnergyConsumption(
+            self._handle, ctypes.byref(total)
+        )
+        return None if failed else total.value / 1e3
+
+    def processes(self) -> dict[int, int] | None:
+        """Bytes that each process holds there, by its id on the host; None where it is not told."""
+        found, number = (_Process * _MOST_PROCESSES)(), ctypes.c_uint(_MOST_PROCESSES)
+        if self._library.nvmlDeviceGetComputeRunningProcesses_v3(
+            self._handle, ctypes.byref(number), found
+        ):
+            return None
+        return {entry.pid: entry.bytes for entry in found[: number.value]}
+
+    def busy(self, since_us: int) -> tuple[dict[int, float], int] | None:
+        """The mean share of the GPU that each process used since a time, and the newest time.
+
+        None where it is not told, as on some virtual GPUs; NVML fails, too, where there is no
+        sample, which is an answer: nobody used it.
+        """
+        found, number = (_Sample * _MOST_PROCESSES)(), ctypes.c_uint(_MOST_PROCESSES)
+        failed = self._library.nvmlDeviceGetProcessUtilization(
+            self._handle, found, ctypes.byref(number), ctypes.c_ulonglong(since_us)
+        )
+        if failed == _NOT_FOUND:
+            return {}, since_us
+        if failed:
+            return None
+        shares: dict[int, list[float]] = {}
+        newest = since_us
+        for entry in found[: number.value]:
+            if entry.time_us > since_us:
+                shares.setdefault(entry.pid, []).append(entry.cores / 100)
+                newest = max(newest, entry.time_us)
+        return {pid: sum(values) / len(values) for pid, values in shares.items()}, newest
+
+    def slowed(self) -> tuple[str, ...]:
+        """What keeps the clocks down at this moment."""
+        reasons = ctypes.c_ulonglong()
+        if self._library.nvmlDeviceGetCurrentClocksThrottleReasons(
+            self._handle, ctypes.byref(reasons)
+        ):
+            return ()
+        return tuple(sorted({what for bit, what in _SLOWED.items() if reasons.value & bit}))
+
+
+def open_nvml() -> Nvml | str:
+    """NVML for the first GPU of this process, or why there is none."""
+    try:
+        library = ctypes.CDLL(_LIBRARY)
+    except OSError:
+        return f"NVML is not there ({_LIBRARY})"
+    handle = ctypes.c_void_p()
+    uuid = f"GPU-{torch.cuda.get_device_properties(0).uuid}".encode()
+    if library.nvmlInit_v2() or library.nvmlDeviceGetHandleByUUID(uuid, ctypes.byref(handle)):
+        return "NVML does not know this GPU"
+    return Nvml(library, handle)
+
+
+_NOT_FOUND = 6
+
+
+class _Process(ctypes.Structure):
+    """nvmlProcessInfo_t."""
+
+    _fields_ = (
+        ("pid", ctypes.c_uint),
+        ("bytes", ctypes.c_ulonglong),
+        ("gpu_instance", ctypes.c_uint),
+        ("compute_instance", ctypes.c_uint),
+    )
+
+
+class _Sample(ctypes.Structure):
+    """nvmlProcessUtilizationSample_t."""
+
+    _fields_ = (
+        ("pid", ctypes.c_uint),
+        ("time_us", ctypes.c_ulonglong),
+        ("cores", ctypes.c_uint),
+        ("memory", ctypes.c_uint),
+        ("encoder", ctypes.c_uint),
+        ("decoder", ctypes.c_uint),
+    )

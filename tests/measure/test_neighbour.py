@@ -1,0 +1,179 @@
+"""Who else uses the GPU, told by a driver that a test makes up."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from archbench.measure.calibration import Calibration
+from archbench.measure.latency import measure_latency
+from archbench.measure.neighbour import BUSY_LIMIT, GpuUse, GpuWatch, gpu_watch
+from archbench.measure.nvml import Nvml
+from archbench.records.environment import Environment
+from archbench.records.measurement import Conditions
+from tests.measure.conftest import FakeClock, Ticking
+
+OWN = 77
+
+
+class Driver:
+    """A driver that tells what it was told."""
+
+    def __init__(
+        self,
+        *,
+        held: dict[int, int] | None = None,
+        busy: dict[int, float] | None = None,
+        slowed: tuple[str, ...] = (),
+    ) -> None:
+        self.held, self.shares, self.what = held, busy, slowed
+        self.asked: list[int] = []
+
+    def processes(self) -> dict[int, int] | None:
+        return self.held
+
+    def busy(self, since_us: int) -> tuple[dict[int, float], int] | None:
+        self.asked.append(since_us)
+        return None if self.shares is None else (self.shares, since_us + 1000)
+
+    def slowed(self) -> tuple[str, ...]:
+        return self.what
+
+
+def use(**told: Any) -> GpuUse:
+    return GpuWatch(driver=Driver(**told), own=OWN).look()
+
+
+def test_alone_nothing_disturbs() -> None:
+    found = use(held={OWN: 2**30}, busy={OWN: 0.9})
+    assert (found.others, found.busy) == (0, {})
+    assert (found.disturbance, found.note) == ("", "")
+
+
+def test_another_process_that_works_disturbs() -> None:
+    found = use(held={OWN: 1, 9: 1}, busy={OWN: 0.5, 9: 0.37})
+    assert found.disturbance == "another process on the GPU used it for 37% (process 9)"
+    assert use(held={OWN: 1, 9: 1}, busy={OWN: 0.5, 9: BUSY_LIMIT}).disturbance == ""
+
+
+def test_another_process_that_rests_does_not() -> None:
+    found = use(held={OWN: 1, 9: 2**30}, busy={OWN: 0.5})
+    assert (found.others, found.disturbance, found.note) == (1, "", "")
+
+
+def test_where_work_is_not_told_who_is_there_is_noted() -> None:
+    found = use(held={OWN: 1, 9: 1, 10: 1})
+    assert found.disturbance == ""
+    assert found.note == "2 other processes on the GPU; whether they work is not told"
+    assert use(held={OWN: 1}).note == ""
+    assert use().note == ""
+
+
+def test_in_a_container_the_busiest_is_taken_for_this_process() -> None:
+    found = use(held={5: 1, 9: 1}, busy={5: 0.6, 9: 0.3})
+    assert found.busy == {9: 0.3}
+
+
+def test_while_this_process_rests_every_other_disturbs() -> None:
+    watch = GpuWatch(driver=Driver(held={9: 1}, busy={9: 0.3}), own=OWN)
+    assert watch.look(works=False).busy == {9: 0.3}
+
+
+def test_each_look_asks_for_the_time_since_the_last() -> None:
+    driver = Driver(held={}, busy={})
+    watch = GpuWatch(driver=driver, own=OWN)
+    for _ in range(3):
+        watch.look()
+    assert driver.asked == [0, 1000, 2000]
+
+
+def test_slow_clocks_disturb() -> None:
+    assert use(slowed=("heat",)).disturbance == "the GPU's clocks were kept down by heat"
+
+
+def test_nobody_watches_a_cpu_nor_asks_a_driver_that_is_not_there() -> None:
+    assert gpu_watch("cpu") is None
+    assert gpu_watch("cuda", driver=lambda: "NVML is not there") is None
+    assert gpu_watch("cuda", driver=Driver) is not None
+
+
+@pytest.mark.parametrize(
+    ("told", "verdict", "reason"),
+    [
+        ({"busy": {OWN: 0.9}}, "stable", ""),
+        (
+            {"busy": {OWN: 0.5, 9: 0.4}},
+            "disturbed",
+            "another process on the GPU used it for 40% (process 9)",
+        ),
+    ],
+    ids=["alone", "beside another"],
+)
+def test_a_measurement_beside_another_process_is_disturbed(
+    clock: FakeClock,
+    environment: Environment,
+    conditions: Conditions,
+    calibration: Callable[..., Calibration],
+    told: dict[str, Any],
+    verdict: str,
+    reason: str,
+) -> None:
+    found = measure_latency(
+        {"it": Ticking(clock, 3.0)},
+        conditions=conditions,
+        environment=environment,
+        calibration=calibration(),
+        clock=clock,
+        gpu=GpuWatch(driver=Driver(held={OWN: 1}, **told), own=OWN),
+    )["it"]
+    assert (found.verdict, found.reason) == (verdict, reason)
+
+
+class Library:
+    """NVML's functions as a C library has them: arguments by reference, 0 for success."""
+
+    def __init__(self, *, code: int = 0) -> None:
+        self.code = code
+
+    def nvmlDeviceGetTotalEnergyConsumption(self, handle: object, total: Any) -> int:
+        total._obj.value = 12_345
+        return self.code
+
+    def nvmlDeviceGetComputeRunningProcesses_v3(
+        self, handle: object, number: Any, found: Any
+    ) -> int:
+        found[0].pid, found[0].bytes, number._obj.value = 5, 2**30, 1
+        return self.code
+
+    def nvmlDeviceGetProcessUtilization(
+        self, handle: object, found: Any, number: Any, since: ctypes.c_ulonglong
+    ) -> int:
+        rows = [(5, since.value + 10, 20), (5, since.value + 20, 40), (9, since.value, 90)]
+        for i, (pid, time_us, cores) in enumerate(rows):
+            found[i].pid, found[i].time_us, found[i].cores = pid, time_us, cores
+        number._obj.value = len(rows)
+        return self.code
+
+    def nvmlDeviceGetCurrentClocksThrottleReasons(self, handle: object, reasons: Any) -> int:
+        reasons._obj.value = 0x20 | 0x40 | 0x01 | 0x04
+        return self.code
+
+
+def test_the_driver_is_read() -> None:
+    nvml = Nvml(Library(), None)
+    assert nvml.joules() == pytest.approx(12.345)
+    assert nvml.processes() == {5: 2**30}
+    told = nvml.busy(100)
+    assert told is not None
+    assert told[0] == pytest.approx({5: 0.3})  # the sample at 100 was seen before
+    assert told[1] == 120
+    assert nvml.slowed() == ("heat", "its power limit")
+
+
+def test_a_driver_that_fails_tells_nothing() -> None:
+    nvml = Nvml(Library(code=3), None)
+    assert (nvml.joules(), nvml.processes(), nvml.busy(0), nvml.slowed()) == (None, None, None, ())
+    assert Nvml(Library(code=6), None).busy(7) == ({}, 7)
