@@ -46,6 +46,18 @@ def network(text: str, *, overrides: Sequence[str], results: Path) -> ArchSpec:
     return replace(changed, name=f"{spec.name} (changed)")
 
 
+def trial_place(text: str, *, results: Path) -> tuple[Path, int] | None:
+    """Folder and number of the trial that a text ``STUDY:TRIAL`` names; None for other texts.
+
+    A study that is a database without a folder of its own has no place for files beside it.
+    """
+    trial = None if text.endswith(_SUFFIXES) or Path(text).is_file() else trial_of(text)
+    if trial is None:
+        return None
+    path = study_path(trial[0], results=results)
+    return (path, trial[1]) if path.is_dir() else None
+
+
 def _written(text: str, *, results: Path) -> ArchSpec:
     from archbench.evaluate.foreign import is_foreign
     from archbench.models.catalogue import published

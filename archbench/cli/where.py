@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from archbench.cli import console
 from archbench.errors import UsageError
@@ -23,6 +23,7 @@ def show_where(
     threads: int,
     device: str,
     save: Path | None,
+    keep: Sequence[tuple[Path, int] | None],
     as_json: bool,
 ) -> None:
     """Prints where the time of each network goes, at each batch.
@@ -34,6 +35,8 @@ def show_where(
         threads: CPU threads.
         device: ``cpu`` or ``cuda``.
         save: A file for the plot, of one network at one batch.
+        keep: For each network the study and the trial that it is of, where it is one: its
+            report then shows what was found.
         as_json: Print one JSON document instead of text.
 
     Raises:
@@ -63,9 +66,30 @@ def show_where(
     if save is not None:
         save_where(content["networks"][0], save)
         console.note(f"plot: {save}")
+    is_usual = resolution is None and tuple(batches) == (1,)
+    kept = keep_for_reports(content["networks"], keep) if is_usual else []
+    for path in kept:
+        console.note(f"kept for the study's report: {path}")
     if as_json:
         console.document(content)
         return
     console.result("\n\n\n".join(where_text(entry) for entry in content["networks"]))
+    if kept:
+        study = shlex.quote(str(kept[0].parent.parent))
+        console.next_step(f"archbench report {study} shows it beside the front")
+        return
     name = shlex.quote(specs[0].name or "FILE")
     console.next_step(f"archbench ablate {name} says what each choice of a network costs and buys")
+
+
+def keep_for_reports(
+    networks: Sequence[Mapping[str, Any]], keep: Sequence[tuple[Path, int] | None]
+) -> list[Path]:
+    """Keeps those networks of a document that are trials of studies; the files."""
+    from archbench.records.where_file import SCHEMA, write_where
+
+    return [
+        write_where(*place, {"schema": SCHEMA, "networks": [found]})
+        for found, place in zip(networks, keep, strict=True)
+        if place is not None
+    ]

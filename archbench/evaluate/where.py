@@ -22,8 +22,7 @@ from archbench.models import ArchSpec, Deployed
 from archbench.models.network import Network, Written, as_spec
 from archbench.records.environment import Environment
 from archbench.records.measurement import Conditions
-
-SCHEMA = "archbench.where/1"
+from archbench.records.where_file import SCHEMA
 
 
 @dataclass(frozen=True, kw_only=True)

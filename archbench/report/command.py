@@ -24,7 +24,7 @@ def commands(summary: Summary) -> Markup:
             "It resumes exactly where it stands; add --trials for more.",
             resume_command(summary),
         ),
-        ("Write this report anew", "", f"archbench report {shlex.quote(_place(summary))}"),
+        ("Write this report anew", "", f"archbench report {shlex.quote(place_of(summary))}"),
     ]
     if summary.front:
         best = max(summary.front, key=lambda record: record.proxy_accuracy or 0)
@@ -69,7 +69,7 @@ def train_command(summary: Summary, number: int) -> str:
     """The command that trains one design of the study, on the user's images or a folder's."""
     data = str(summary.proxy.get("data", ""))
     images = shlex.quote(data) if data.startswith("folder:") else "folder:PATH"
-    trial = shlex.quote(f"{_place(summary)}:{number}")
+    trial = shlex.quote(f"{place_of(summary)}:{number}")
     return f"archbench train {trial} --data {images} --epochs {_EPOCHS}"
 
 
@@ -95,7 +95,7 @@ def _without(words: list[str], options: tuple[str, ...]) -> list[str]:
     return [word for before, word in pairs if word not in options and before not in options]
 
 
-def _place(summary: Summary) -> str:
+def place_of(summary: Summary) -> str:
     """What names the study on the command line: its name alone only among the results."""
     path = summary.study.path
     return path.name if _is_default(summary) else str(path)

@@ -15,11 +15,13 @@ from archbench.report.plot import pareto_figure, tooltip
 from archbench.report.shell import shell
 from archbench.report.summary import Summary, number
 from archbench.report.table import front_table, reference_table, trials_table
+from archbench.report.where import where_time_goes
 
 _WIDE, _NARROW = 8.0, 3.9  # inches; the page shows the one that fits
 _TITLES = {
     "front": "The front",
     "designs": "The designs",
+    "where": "Where their time goes",
     "references": "Published networks, untrained",
     "searched": "What was searched",
     "outcomes": "How the trials ended",
@@ -40,6 +42,7 @@ def _body(summary: Summary) -> Markup:
     contents = {
         "front": html("{}{}", _figure(summary), front_table(summary)),
         "designs": designs(summary),
+        "where": where_time_goes(summary),
         "references": reference_table(summary),
         "searched": searched(summary),
         "outcomes": outcomes(summary),

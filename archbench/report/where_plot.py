@@ -18,7 +18,9 @@ SUFFIXES = (".png", ".svg")
 _ROW, _TOP, _BOTTOM, _LEFT, _RIGHT = 0.22, 0.45, 0.55, 1.9, 0.8  # inches
 
 
-def where_figure(found: Mapping[str, Any], *, width_inches: float = 8.0) -> Figure:
+def where_figure(
+    found: Mapping[str, Any], *, width_inches: float = 8.0, is_titled: bool = True
+) -> Figure:
     """The parts of one network of an ``archbench.where/1`` document, from its first to its last.
 
     The whole bar is what a part takes; its blue share is what the machine's compute or memory
@@ -46,18 +48,18 @@ def where_figure(found: Mapping[str, Any], *, width_inches: float = 8.0) -> Figu
             rows, needed, color=PALETTE["front"], height=0.72, label="needed at least (roofline)"
         )
         for row, bar in enumerate(bars):
-            note = f"{bar['ms']:.2f}  {bar.get('bound_by', '')}".rstrip()
+            note = drawable(f"{bar['ms']:.2f}  {bar.get('bound_by', '')}")
             axes.annotate(
                 note, (bar["ms"], row), xytext=(3, 0), textcoords="offset points", va="center",
-                fontsize=7.5, color=PALETTE["muted"],
+                fontsize=7.5, color=PALETTE["muted"], parse_math=False,
             )  # fmt: skip
-        axes.set_yticks(list(rows), [drawable(_label(bar)) for bar in bars])
+        axes.set_yticks(list(rows), [drawable(_label(bar)) for bar in bars], parse_math=False)
         axes.set_ylim(len(bars) - 0.4, -0.6)
         axes.grid(visible=False, axis="y")
         axes.set_xlabel("milliseconds")
-        axes.set_title(
-            drawable(f"{found['name']}: {found['whole_ms']:.2f} ms"), fontsize=10, loc="left"
-        )
+        if is_titled:
+            title = drawable(f"{found['name']}: {found['whole_ms']:.2f} ms")
+            axes.set_title(title, fontsize=10, loc="left", parse_math=False)
         axes.legend(loc="lower right")
     return figure
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from archbench.cli.network import trial_place
+from archbench.cli.where import keep_for_reports
 from archbench.cli.where_text import where_text
 from archbench.errors import StorageError, UsageError
 from archbench.report.figure import svg_text
@@ -108,3 +111,18 @@ def test_options_that_would_do_nothing_are_refused(run: Run, option: str) -> Non
     code, _, err = run("profile", "levit_128s", "--where", option)
     assert code == 2
     assert "count nothing" in err
+
+
+def test_a_trial_of_a_study_is_kept_for_its_report(tmp_path: Path) -> None:
+    folder = tmp_path / "edge"
+    folder.mkdir()
+    assert trial_place("edge:7", results=tmp_path) == (folder, 7)
+    assert trial_place(f"{folder}:7", results=Path("elsewhere")) == (folder, 7)
+    assert trial_place("levit_128s", results=tmp_path) is None
+    assert trial_place("gone:7", results=tmp_path) is None
+
+
+def test_only_trials_of_studies_are_kept(tmp_path: Path) -> None:
+    (path,) = keep_for_reports([FOUND, FOUND], [None, (tmp_path, 7)])
+    assert path == tmp_path / "where" / "trial-7.json"
+    assert json.loads(path.read_text()) == {"schema": "archbench.where/1", "networks": [FOUND]}

@@ -110,7 +110,7 @@ def command(
     """
     from archbench.cli.backend_text import flip_text, unavailable_text
     from archbench.cli.meter import meter
-    from archbench.cli.network import network
+    from archbench.cli.network import network, trial_place
     from archbench.cli.profile_text import comparison_text, profile_text
     from archbench.evaluate import profile
     from archbench.evaluate.foreign import is_foreign
@@ -149,6 +149,7 @@ def command(
             threads=threads,
             device="cpu" if device == "all" else device,
             save=save,
+            keep=[None if overrides else trial_place(text, results=results) for text in networks],
             as_json=as_json,
         )
         return

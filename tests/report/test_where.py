@@ -1,0 +1,133 @@
+"""The page shows where the time of the front's members goes, where that was looked into."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from archbench.errors import StorageError
+from archbench.records.study import StudyReader
+from archbench.records.where_file import SCHEMA, read_where, where_path, write_where
+from archbench.report.page import page
+from archbench.report.summary import Summary
+from archbench.report.where import where_time_goes
+
+from . import plausible
+from .browser import Page, read
+from .hostile import PAYLOADS
+from .test_html import ATTRIBUTES, TAGS, assert_harmless
+
+PART = {
+    "place": "stages[0].blocks[0]",
+    "stage": 0,
+    "kind": "levit",
+    "ms": 1.5,
+    "macs": 30_000_000,
+    "operators": 14,
+    "weight_bytes": 1_000_000,
+    "activation_bytes": 500_000,
+    "gflops": 40.2,
+    "roof_share": 0.25,
+    "bound_by": "overhead",
+}
+
+
+def found(digest: str, **changed: Any) -> dict[str, Any]:
+    part = PART | {key: value for key, value in changed.items() if key in PART}
+    return {
+        "name": "small",
+        "digest": digest,
+        "whole_ms": 2.0,
+        "between_ms": 0.25,
+        "parts": [part, {**part, "place": "head", "stage": None, "kind": "head", "ms": 0.25}],
+    }
+
+
+def keep(study: StudyReader, **changed: Any) -> int:
+    record = study.front_records()[0]
+    document = {"schema": SCHEMA, "networks": [found(record.digest, **changed)]}
+    write_where(study.path, record.number, document)
+    return record.number
+
+
+def shown(study: StudyReader) -> tuple[str, Page]:
+    text = page(Summary(study))
+    return text[text.index('<section id="where">') :].split("</section>")[0], read(text)
+
+
+def test_without_anything_kept_the_page_says_how(tmp_path: Path) -> None:
+    text, _ = shown(plausible.study(path=tmp_path))
+    members = plausible.study().front_records()
+    assert "the members of the front goes" in text
+    assert f"archbench profile {tmp_path}:{members[0].number} " in text
+    assert text.count("<svg") == 0
+
+
+def test_what_was_kept_is_a_plot_and_a_table(tmp_path: Path) -> None:
+    study = plausible.study(path=tmp_path)
+    number = keep(study)
+    text, seen = shown(study)
+    assert f"Trial {number}: 2.00 ms" in text
+    assert "stage 0 takes 75.0 %" in text
+    assert text.count("<svg") == 2  # one for each width
+    assert "<td>stages[0].blocks[0] levit</td>" in text
+    for cell in ("1.50", "75.0 %", "30.0 M", "1.5", "40", "25.0 %"):
+        assert f'<td class="number">{cell}</td>' in text
+    assert f":{number} " not in text  # the command names the others alone
+    assert "the other members" in text
+    assert_harmless(seen)
+
+
+def test_identifiers_stay_apart(tmp_path: Path) -> None:
+    study = plausible.study(path=tmp_path)
+    keep(study)
+    _, seen = shown(study)
+    identifiers = seen.attributes("id")
+    assert len(identifiers) == len(set(identifiers))
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_a_payload_stays_text(tmp_path: Path, payload: str) -> None:
+    study = plausible.study(path=tmp_path)
+    keep(study, place=payload, kind=payload, bound_by=payload)
+    seen = read(where_time_goes(Summary(study)))
+    assert {tag for tag, _ in seen.elements} <= TAGS
+    assert {name for _, values in seen.elements for name in values} <= ATTRIBUTES
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda text: text[:50], "does not say where time goes"),
+        (lambda text: text.replace("where/1", "where/9"), "its schema is"),
+        (lambda text: text.replace('"digest": "', '"digest": "x'), "it is of another network"),
+        (lambda text: text.replace('"whole_ms": 2.0', '"whole_ms": NaN'), "a number is none"),
+        (lambda text: text.replace('"kind": "levit"', '"kind": 3'), "a part has no name"),
+        (lambda text: text.replace('"ms": 1.5', '"ms": "x"'), "does not say where"),
+        (lambda text: "[]", "does not say where"),
+    ],
+    ids=["cut", "schema", "digest", "number", "text", "type", "list"],
+)
+def test_a_damaged_file_is_said_and_the_page_is_made(
+    tmp_path: Path, damage: Any, said: str
+) -> None:
+    study = plausible.study(path=tmp_path)
+    number = keep(study)
+    path = where_path(tmp_path, number)
+    path.write_text(damage(path.read_text()))
+    with pytest.raises(StorageError, match=said):
+        read_where(tmp_path, number, digest=study.front_records()[0].digest)
+    assert "does not say where time goes" in where_time_goes(Summary(study))
+
+
+def test_nothing_kept_is_none(tmp_path: Path) -> None:
+    assert read_where(tmp_path, 3, digest="x") is None
+
+
+def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    (tmp_path / "where").write_text("")
+    with pytest.raises(StorageError):
+        write_where(tmp_path, 3, json.loads("{}"))
