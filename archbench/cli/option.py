@@ -12,6 +12,8 @@ import click
 
 Decorated = Callable[..., Any]
 
+_AMOUNT = re.compile(r"(\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)\s*([kKmMgG]?)")
+_SCALES = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9}
 _DURATION = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,6})s)?")
 
 
@@ -86,6 +88,41 @@ def resolution(
     if len(sides) > 2:
         raise click.BadParameter(f"{value!r} is not a side or HEIGHTxWIDTH, as 224 or 160x224")
     return sides[0], sides[-1]
+
+
+def amount(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """A number above zero such as ``5M``, ``400k``, ``4e6`` or ``1.2G``.
+
+    Raises:
+        BadParameter: It is something else.
+    """
+    if value is None:
+        return None
+    found = _AMOUNT.fullmatch(value.strip())
+    number = float(found[1]) * _SCALES[(found[2] or "").lower()] if found else 0.0
+    if not 0 < number < 1e30:
+        raise click.BadParameter(f"{value!r} is not a number such as 5M or 4e6")
+    return number
+
+
+def share(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """A share of ``70``, ``70%`` or ``0.7``, from 0 to 1; up to 1 it is taken for a share itself.
+
+    Raises:
+        BadParameter: It is something else.
+    """
+    if value is None:
+        return None
+    written = value.strip()
+    try:
+        number = float(written.removesuffix("%"))
+    except ValueError:
+        number = -1.0
+    is_percent = written.endswith("%") or number > 1
+    number = number / 100 if is_percent else number
+    if not 0 < number <= 1:
+        raise click.BadParameter(f"{value!r} is not a percentage such as 70")
+    return number
 
 
 def seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:

@@ -148,7 +148,19 @@ class SearchProgress:
         self.front = happened.members
         if not self.front:
             return f"no front: {self.no_front_reason()}"
-        return f"front: {len(self.front)} of {self.trials_done} trials, {_span(self.front)}"
+        of = f" of {self.trials_done}" if self.trials_done else ""
+        return f"front: {len(self.front)}{of} trials, {_span(self.front)}"
+
+    @update.register
+    def _(self, happened: event.SeedTrained) -> str:
+        record = happened.record
+        spent = number.duration(happened.spent_seconds)
+        told = (
+            f"trial {record.number}: {accuracy_text(record)} with seed {happened.seed}, on the "
+            f"front with {number.chance(happened.on_front)}; {happened.in_doubt} in doubt"
+        )
+        self.stage = f"confirming the front; {told}"
+        return f"[{spent} of {number.duration(happened.budget_seconds)}] {told}"
 
     @update.register
     def _(self, happened: event.Finished) -> str:

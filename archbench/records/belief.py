@@ -31,6 +31,7 @@ _LEAST_SD = 1e-4
 _NOISE_NODES = 9
 _EXPLAINED = (0.15, 0.3, 0.6, 1.0, 1.7)  # scale of the choices' part, in spreads
 _OWN = (0.05, 0.12, 0.25, 0.4, 0.6, 0.85, 1.2)  # scale of the candidate's own part, likewise
+_NODES = 32  # of the grid, by weight, that moments are averaged over
 _INTERCEPT_SD = 10.0  # in spreads: wide
 
 
@@ -108,48 +109,57 @@ class Belief:
         """Trainings beyond the first of their candidate: what the noise is known from."""
         return self._seen.degrees
 
-    def draw(self, number: int, *, of: Sequence[int], rng: np.random.Generator) -> Array:
-        """Joint draws of the true accuracies of some candidates, (number, len(of))."""
-        drawn = np.empty((number, len(of)))
+    def draw(
+        self,
+        number: int,
+        *,
+        of: Sequence[int],
+        rng: np.random.Generator,
+        unseen: Array | None = None,
+    ) -> Array:
+        """Joint draws of true accuracies, (number, len(of) + len(unseen)).
+
+        Args:
+            number: How many.
+            of: Candidates.
+            rng: Of the draws.
+            unseen: Features of networks that were never trained, (m, p).
+        """
+        fresh = np.zeros((0, self._x.shape[1] - 1)) if unseen is None else unseen
+        others = np.column_stack([np.ones(len(fresh)), self._scale * fresh])
+        drawn = np.empty((number, len(of) + len(fresh)))
         places = [self._place[candidate] for candidate in of]
         x, y, count = self._x[places], self._y[places], self._seen.count[places]
         for rows, (noise, own), beta in self._coefficients(number, rng):
             variance = noise / count
             weight = own / (own + variance)
             mean = weight * y + (1 - weight) * (beta @ x.T)
-            drawn[rows] = mean + np.sqrt(weight * variance) * rng.standard_normal(mean.shape)
+            seen = mean + np.sqrt(weight * variance) * rng.standard_normal(mean.shape)
+            alike = (len(rows), len(fresh))
+            new = beta @ others.T + np.sqrt(own) * rng.standard_normal(alike)
+            drawn[rows] = np.hstack([seen, new])
         return self._centre + self._seen.spread * drawn
 
     def moments(self) -> dict[int, tuple[float, float]]:
-        """Candidate to mean and standard deviation of its true accuracy, at the likeliest scales.
+        """Candidate to mean and standard deviation of its true accuracy."""
+        chosen = np.searchsorted(np.cumsum(self._weights), (np.arange(_NODES) + 0.5) / _NODES)
+        nodes, times = np.unique(np.minimum(chosen, len(self._grid) - 1), return_counts=True)
+        found = [self._moments_at(*self._grid[node]) for node in nodes]
+        means, variances = (np.stack(column) for column in zip(*found, strict=True))
+        shares = times / _NODES
+        mean = shares @ means
+        sd = np.sqrt(shares @ (variances + means**2) - mean**2)
+        means, sds = self._centre + self._seen.spread * mean, self._seen.spread * sd
+        return {n: (float(means[place]), float(sds[place])) for n, place in self._place.items()}
 
-        For sorting out; probabilities come from draws.
-        """
-        node = int(np.argmax(self._weights))
-        noise, explained, own = self._grid[node]
+    def _moments_at(self, noise: float, explained: float, own: float) -> tuple[Array, Array]:
+        """Mean and variance at one node, in spreads from the centre."""
         mean, factor = self._regression(noise, explained, own)
         variance = noise / self._seen.count
         weight = own / (own + variance)
         around = np.linalg.solve(factor, self._x.T)
-        sd = np.sqrt(weight * variance + (1 - weight) ** 2 * (around**2).sum(axis=0))
         centre = weight * self._y + (1 - weight) * (self._x @ mean)
-        means, sds = self._centre + self._seen.spread * centre, self._seen.spread * sd
-        return {n: (float(means[place]), float(sds[place])) for n, place in self._place.items()}
-
-    def contrast(self, change: Array, *, number: int, rng: np.random.Generator) -> Array:
-        """Draws of what a change of the features does to the accuracy, (number,).
-
-        Args:
-            change: Features after less features before, (p,).
-            number: How many.
-            rng: Of the draws.
-        """
-        step = np.concatenate([[0.0], self._scale * change])
-        drawn = np.empty(number)
-        for rows, (_, own), beta in self._coefficients(number, rng):
-            fresh = np.sqrt(2 * own) * rng.standard_normal(len(rows))  # both networks' own parts
-            drawn[rows] = beta @ step + fresh
-        return self._seen.spread * drawn
+        return centre, weight * variance + (1 - weight) ** 2 * (around**2).sum(axis=0)
 
     @property
     def _counts(self) -> list[float]:

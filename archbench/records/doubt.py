@@ -106,9 +106,9 @@ def doubt(
         return Doubt(meets=meets, meets_limits=kept)
     belief = belief_of(trials, rng=np.random.default_rng(seed))
     moments = belief.moments()
-    near = _near(among, rule=rule, moments=moments)
+    near = near_front(among, rule=rule, moments=moments)
     found = truths(near, rule=rule, belief=belief, draws=draws, seed=seed)
-    shares = dict(zip(found.numbers, _shares_on_front(found), strict=True))
+    shares = dict(zip(found.numbers, map(float, on_front(found).mean(axis=0)), strict=True))
     return Doubt(
         on_front={record.number: shares.get(record.number, 0.0) for record in among},
         meets=meets,
@@ -193,7 +193,7 @@ def _interval(latency: Measurement | None) -> tuple[float, float]:
     return max(low, _LEAST_SHARE * latency.value), high
 
 
-def _near(
+def near_front(
     among: Sequence[TrialRecord],
     *,
     rule: FrontRule,
@@ -233,12 +233,12 @@ def _corners(
     return value * (low / value) ** far, value * (high / value) ** far
 
 
-def _shares_on_front(found: Truths) -> list[float]:
-    """The share of draws in which each candidate keeps the limits and no other one beats it."""
-    seen = np.zeros(len(found.numbers))
-    for values, keeps in zip(found.values, found.keeps, strict=True):
-        seen[np.flatnonzero(keeps)[nondominated(values[keeps])]] += 1
-    return [float(share) for share in seen / len(found.values)]
+def on_front(found: Truths) -> Flags:
+    """Whether a candidate keeps the limits and no other one beats it, (draws, candidates)."""
+    flags = np.zeros(found.keeps.shape, dtype=np.bool_)
+    for draw, (values, keeps) in enumerate(zip(found.values, found.keeps, strict=True)):
+        flags[draw, np.flatnonzero(keeps)[nondominated(values[keeps])]] = True
+    return flags
 
 
 def _hypervolume(

@@ -203,14 +203,25 @@ class Store:
             self._trial(number)
             _put_measurement(connection, measurement, kind=kind, trial=number)
 
-    def add_point(self, number: int, point: CurvePoint) -> None:
+    def add_point(
+        self, number: int, point: CurvePoint, *, proxy_accuracy: float | None = None
+    ) -> None:
         """Store a point of a trial's curve, in the place of one of the same seed and epoch.
 
         Store the point before its checkpoint: a training that is resumed from the checkpoint
         does not give the point again.
+
+        Args:
+            number: Of the trial.
+            point: The point.
+            proxy_accuracy: What the trial's accuracy becomes with it, stored in the same
+                transaction; None leaves it.
         """
         with self._writing() as connection:
-            self._trial(number)
+            record = self._trial(number)
+            if proxy_accuracy is not None:
+                record = replace(record, proxy_accuracy=proxy_accuracy)
+                schema.put(connection, schema.TRIAL, row.trial_row(record))
             schema.put(connection, schema.POINT, row.point_row(number, point))
 
     def set_checkpoint(

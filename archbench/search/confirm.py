@@ -1,4 +1,4 @@
-"""The end of a study: its front timed again beside published networks, and tested."""
+"""The end of a study: who is in doubt is timed and trained again, and the front is tested."""
 
 from __future__ import annotations
 
@@ -8,21 +8,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archbench.errors import ArchbenchError, SpecError
+from archbench.records.doubt import doubt
 from archbench.records.rule import FrontRule
-from archbench.records.trial import TrialRecord
+from archbench.records.trial import TrialRecord, final_accuracies
 from archbench.search import event
 from archbench.search.job import Engine
 from archbench.search.ledger import Ledger
+from archbench.search.pool import EnginePool
+from archbench.search.repeat import Repeats
 from archbench.search.stage import ConfirmJob, SealedTestJob, StageError, finish
-from archbench.search.trial import weights_path
+from archbench.search.trial import numbers_with_files, remove_files, weights_path
+from archbench.search.weight import may_reach_front
 
 if TYPE_CHECKING:
     from archbench.evaluate import Proxy, Target
     from archbench.search.interruption import Interruption
 
 REFERENCES = ("levit_128s", "levit_256", "cvt_13")
-_KEY = "confirmed"
-_ROUNDS = 2  # the second times those that the first one put on the front
+CONFIRMED = "confirmed"
+"""Key of the header that says what was confirmed: a document, or a list of trials when an older
+version did it, which trained nothing again."""
+
 _SECONDS_EACH = 120.0
 
 
@@ -34,9 +40,10 @@ class Confirmation:
         ledger: The study's truth.
         rule: What may stand on the front.
         proxy: What accuracy is taken on.
-        target: What latency is taken on, or None.
+        target: What latency is taken on; None where none is taken again.
         checkpoints: Folder of the weights.
-        timeout_s: After how long the test of one trial is ended.
+        budget_s: Seconds that further trainings may take in all, those of earlier runs included.
+        timeout_s: After how long a training, or the test of one trial, is ended.
         interruption: Whether somebody wants it to stop.
         listener: Told what happens.
     """
@@ -46,22 +53,27 @@ class Confirmation:
     proxy: Proxy
     target: Target | None
     checkpoints: Path
+    budget_s: float
     timeout_s: float
     interruption: Interruption
     listener: event.Listener
 
     @property
     def is_done(self) -> bool:
-        """Whether this very front was confirmed before."""
+        """Whether this very front was confirmed before, with no smaller budget."""
+        done = self.ledger.store.header().get(CONFIRMED)
         numbers = [record.number for record in self.front()]
-        return self.ledger.store.header().get(_KEY) == numbers
+        if not isinstance(done, dict):
+            return done == numbers
+        is_enough = done["settled"] or done["budget_s"] >= self.budget_s
+        return done["front"] == numbers and is_enough
 
     def front(self) -> list[TrialRecord]:
         """The front as it stands."""
-        return self.rule.front(list(self.ledger.trials.values()))
+        return self.rule.front(self._trials)
 
-    def run(self, engine: Engine) -> None:
-        """Times and tests the members of the front; on a fresh engine that runs nothing else.
+    def run(self, pool: EnginePool) -> None:
+        """Times and trains those in doubt, then tests the members of the front.
 
         What breaks is told as a warning, and the numbers of the search stand.
 
@@ -69,24 +81,66 @@ class Confirmation:
             KeyboardInterrupt: Somebody wants it to stop.
             StorageError: The study cannot be written.
         """
-        if self.target is not None:
-            self._time(engine, target=self.target)
+        repeats = self._repeats()
+        self._tell_plan(repeats)
+        timed = self._time(pool, without=frozenset(), is_first=True)
+        if repeats.is_worth_starting():
+            repeats.run(pool.training())
+            self.listener(event.FrontChanged(members=tuple(self.front())))
+            self._time(pool, without=timed, is_first=False)
         for record in self.front():
             if record.test_accuracy is None:
-                self._test(engine, record)
-        numbers = [record.number for record in self.front()]
-        self.ledger.store.set_header(_KEY, numbers)
+                self._test(pool, record)
+        self._tidy()
+        self._note(repeats)
 
-    def _time(self, engine: Engine, *, target: Target) -> None:
-        timed: set[int] = set()
-        for round_ in range(_ROUNDS):
-            fresh = [record for record in self.front() if record.number not in timed]
-            if not fresh:
-                return
-            timed |= {record.number for record in fresh}
-            references = _references(fresh) if round_ == 0 else {}
-            self._time_together(engine, fresh, references=references, target=target)
+    @property
+    def _trials(self) -> list[TrialRecord]:
+        return list(self.ledger.trials.values())
+
+    def _repeats(self) -> Repeats:
+        return Repeats(
+            ledger=self.ledger,
+            rule=self.rule,
+            proxy=self.proxy,
+            folder=self.checkpoints,
+            budget_s=self.budget_s,
+            timeout_s=self.timeout_s,
+            interruption=self.interruption,
+            listener=self.listener,
+        )
+
+    def _tell_plan(self, repeats: Repeats) -> None:
+        open_ = doubt(self._trials, rule=self.rule).in_doubt()
+        left = max(0.0, self.budget_s - repeats.spent_s)
+        those = f"{len(open_)} candidate{'s' if len(open_) != 1 else ''} in doubt"
+        trained = f", up to {left:.0f} s of further training" if left > 0 and open_ else ""
+        self.listener(event.StageChanged(text=f"confirming the front: {those}{trained}"))
+
+    def _note(self, repeats: Repeats) -> None:
+        found = doubt(self._trials, rule=self.rule)
+        self.ledger.store.set_header(
+            CONFIRMED,
+            {
+                "front": [record.number for record in self.front()],
+                "settled": not found.in_doubt(),
+                "budget_s": self.budget_s,
+                "spent_s": repeats.spent_s,
+            },
+        )
+
+    def _time(self, pool: EnginePool, *, without: frozenset[int], is_first: bool) -> frozenset[int]:
+        """Times those in doubt in a fresh process, and at first published networks beside them."""
+        if self.target is None:
+            return frozenset()
+        numbers = doubt(self._trials, rule=self.rule).in_doubt()
+        records = [self.ledger.trials[n] for n in numbers if n not in without]
+        references = _references(self._trials) if is_first and self.front() else {}
+        if records or references:
+            engine = pool.fresh()
+            self._time_together(engine, records, references=references, target=self.target)
             self.listener(event.FrontChanged(members=tuple(self.front())))
+        return frozenset(record.number for record in records)
 
     def _time_together(
         self,
@@ -104,7 +158,8 @@ class Confirmation:
         try:
             measured = finish(engine, job, timeout_s=timeout_s, interruption=self.interruption)
         except StageError as error:
-            self.listener(event.Warned(text=f"the front could not be timed again: {error.message}"))
+            told = f"those in doubt could not be timed again: {error.message}"
+            self.listener(event.Warned(text=told))
             return
         for record in records:
             self.ledger.add_latency(record.number, measured[str(record.number)], kind="confirm")
@@ -112,27 +167,41 @@ class Confirmation:
             counted = count(spec)
             self.ledger.store.add_reference(name, measured[name], counted.params, counted.macs)
 
-    def _test(self, engine: Engine, record: TrialRecord) -> None:
-        files = [
-            weights_path(self.checkpoints, record.number, seed=seed)
-            for seed in range(self.proxy.num_seeds)
-        ]
-        if not all(file.exists() for file in files):
+    def _test(self, pool: EnginePool, record: TrialRecord) -> None:
+        files = self._weights(record)
+        if not files:
             self.listener(
                 event.Warned(text=f"trial {record.number} was not tested: its weights are gone")
             )
             return
         job = SealedTestJob(number=record.number, spec=record.spec, proxy=self.proxy, weights=files)
         try:
-            accuracy = finish(engine, job, timeout_s=self.timeout_s, interruption=self.interruption)
+            accuracy = finish(
+                pool.any(), job, timeout_s=self.timeout_s, interruption=self.interruption
+            )
         except ArchbenchError as error:
             self.listener(event.Warned(text=f"trial {record.number} was not tested: {error}"))
             return
         self.ledger.set_test_accuracy(record.number, accuracy)
 
+    def _weights(self, record: TrialRecord) -> list[Path]:
+        """Of the search's own trainings; where they were not kept, of those that came later."""
+        seeds = sorted(final_accuracies(record))
+        files = {seed: weights_path(self.checkpoints, record.number, seed=seed) for seed in seeds}
+        own = [files[seed] for seed in seeds if seed < self.proxy.num_seeds]
+        if own and all(file.exists() for file in own):
+            return own
+        return [file for file in files.values() if file not in own and file.exists()]
+
+    def _tidy(self) -> None:
+        for number in numbers_with_files(self.checkpoints):
+            record = self.ledger.trials[number]
+            is_kept = may_reach_front(record, rule=self.rule, among=self._trials)
+            remove_files(self.checkpoints, number, keep_weights=is_kept)
+
 
 def _references(records: Sequence[TrialRecord]) -> dict[str, Mapping[str, Any]]:
-    """Published networks at the resolution and classes of the first member, where legal."""
+    """Published networks at the resolution and classes of the trials, where legal."""
     from archbench.evaluate import as_spec
 
     like = records[0].spec

@@ -114,6 +114,27 @@ class FrontChanged:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SeedTrained:
+    """A candidate in doubt was trained once more.
+
+    Attributes:
+        record: All that is known of it; its accuracy is the mean over its trainings.
+        seed: Of the training, counted from 0.
+        on_front: Probability that it belongs on the front.
+        in_doubt: Candidates whose place is not settled yet.
+        spent_seconds: What such trainings have taken so far.
+        budget_seconds: What they may take.
+    """
+
+    record: TrialRecord
+    seed: int
+    on_front: float
+    in_doubt: int
+    spent_seconds: float
+    budget_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Finished:
     """The search is over and its front confirmed.
 
@@ -137,6 +158,7 @@ Event = (
     | RungFinished
     | TrialFinished
     | FrontChanged
+    | SeedTrained
     | Finished
 )
 Listener = Callable[[Event], None]

@@ -8,6 +8,7 @@ that died between the two is mended when it is opened again.
 from __future__ import annotations
 
 import sqlite3
+import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -28,7 +29,7 @@ from archbench.records.measurement import Measurement
 from archbench.records.objective import objective_value
 from archbench.records.snapshot import Taken
 from archbench.records.store import Store
-from archbench.records.trial import CurvePoint, Failure, TrialRecord
+from archbench.records.trial import CurvePoint, Failure, TrialRecord, final_accuracies
 from archbench.records.trial import TrialState as State
 from archbench.search.proposal import Knowledge
 
@@ -223,6 +224,21 @@ class Ledger:
             return False
         self.store.add_point(number, point)
         self.trials[number] = replace(record, curve=(*record.curve, point))
+        return True
+
+    def add_repeated_point(self, number: int, point: CurvePoint) -> bool:
+        """Stores a point of a further training of a complete trial; whether it is a new one.
+
+        The trial's accuracy becomes the mean over the trainings that got to the last rung. What
+        Optuna was told at the trial's end stays there as it was.
+        """
+        record = self.trials[number]
+        if point in record.curve:
+            return False
+        longer = replace(record, curve=(*record.curve, point))
+        mean = statistics.fmean(final_accuracies(longer).values())
+        self.store.add_point(number, point, proxy_accuracy=mean)
+        self.trials[number] = replace(longer, proxy_accuracy=mean)
         return True
 
     def set_test_accuracy(self, number: int, value: float) -> None:

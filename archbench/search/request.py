@@ -13,6 +13,7 @@ from archbench.errors import UsageError
 from archbench.records.measurement import Conditions
 from archbench.records.quota import usable_cores, usable_memory_bytes
 from archbench.registry import Registry
+from archbench.search.budget import Budget
 from archbench.search.growth import refuse_other_meaning
 from archbench.search.owner import SPACE, resume_command, valid_name
 from archbench.space import SearchSpace, shipped
@@ -44,6 +45,8 @@ class Request:
         download: Whether missing data may be fetched.
         options: What was said explicitly, for the command that repeats it.
         sources: Folders of the earlier studies from which it starts.
+        confirm_budget: What further trainings of those in doubt may take; the space says by
+            default.
     """
 
     space: SearchSpace
@@ -57,6 +60,7 @@ class Request:
     download: bool
     options: Mapping[str, Any]
     sources: tuple[Path, ...] = ()
+    confirm_budget: Budget | None = None
 
     @property
     def name(self) -> str:
@@ -67,6 +71,14 @@ class Request:
     def wants_latency(self) -> bool:
         """Whether latency is an objective or has a limit."""
         return "latency_ms" in {*self.space.objectives, *self.space.limits}
+
+    @property
+    def confirmation_budget(self) -> Budget:
+        """What the confirmation may spend on training."""
+        if self.confirm_budget is not None:
+            return self.confirm_budget
+        said = self.space.search.confirm
+        return Budget() if isinstance(said, bool) else Budget(share=said)
 
     @property
     def conditions(self) -> Conditions:
@@ -150,6 +162,7 @@ def requested(
     download: bool,
     sources: Sequence[Path] = (),
     resume: bool = False,
+    confirm_budget: str | None = None,
 ) -> Request:
     """The request behind the arguments of a search.
 
@@ -188,6 +201,9 @@ def requested(
         data=space.proxy.data if data is None else data,
         workers=section.workers if workers is None else workers,
         download=download,
+        confirm_budget=None
+        if confirm_budget is None
+        else Budget.parse(confirm_budget, place="--confirm-budget"),
         options={option: value for option, value in said.items() if value is not None},
         sources=tuple(sources),
     )

@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,15 +16,16 @@ from archbench.records.rule import FrontRule
 from archbench.records.study import StudyReader, open_study
 from archbench.records.trial import TrialRecord
 from archbench.search import event, ledger, owner
-from archbench.search.confirm import Confirmation
+from archbench.search.confirming import Confirming
 from archbench.search.derived import DerivedTables
 from archbench.search.growth import grow
 from archbench.search.interruption import Interruption, ParkedError, interruptions
 from archbench.search.ledger import Ledger
 from archbench.search.loop import AllFailedError, Interrupted, Loop, Plan
+from archbench.search.pool import make_engine
 from archbench.search.preparation import Grounds, check_data, prepare, prepared, restore
 from archbench.search.proposal import Proposal, Proposer, choices_of
-from archbench.search.request import ENGINES, SAMPLERS, Request, as_begun, requested, space_of
+from archbench.search.request import SAMPLERS, Request, as_begun, requested, space_of
 from archbench.search.succession import (
     create,
     first_choices,
@@ -55,6 +56,7 @@ def search(
     seed: int | None = None,
     sampler: str | None = None,
     download: bool = False,
+    confirm_budget: str | None = None,
     dry_run: bool = False,
     start_from: Sequence[str | Path] = (),
     on_event: event.Listener | None = None,
@@ -77,6 +79,8 @@ def search(
         seed: Of proposals and trainings.
         sampler: Name of a sampler in place of the space's.
         download: Whether missing data may be fetched from its home.
+        confirm_budget: ``20%`` of the search's time, or a time such as ``10m``, that may be spent
+            on training those in doubt again; the space says by default.
         dry_run: Whether to stop before the first trial; nothing is stored then.
         start_from: Folders of earlier studies, which are only read. Their trials count as done
             where network and conditions are the same, and else say where to start.
@@ -105,6 +109,7 @@ def search(
         download=download,
         sources=[Path(path) for path in start_from],
         resume=resume,
+        confirm_budget=confirm_budget,
     )
     listener = on_event or event.ignore
     ledger.quiet_optuna()
@@ -243,7 +248,14 @@ class _Run:
         tables = DerivedTables(self.request.path)
         try:
             reason = self._loop(engine, tables=tables).run()
-            self._confirm(engine)
+            Confirming(
+                request=self.request,
+                grounds=self.grounds,
+                study=self.study,
+                listener=self.listener,
+                interruption=self.interruption,
+                logs=self.logs,
+            ).run(engine)
         except (Interrupted, KeyboardInterrupt, AllFailedError):
             engine.stop()
             self._close(tables, begin=begin)
@@ -296,28 +308,6 @@ class _Run:
             listener=self.listener,
         )
 
-    def _confirm(self, engine: Engine) -> None:
-        target = self.grounds.target if self.request.space.search.confirm else None
-        confirmation = Confirmation(
-            ledger=self.study,
-            rule=self._rule(),
-            proxy=self.grounds.proxy,
-            target=target,
-            checkpoints=self.request.path / owner.CHECKPOINTS,
-            timeout_s=self.request.space.search.timeout_s,
-            interruption=self.interruption,
-            listener=self.listener,
-        )
-        if confirmation.is_done:
-            return
-        self.listener(event.StageChanged(text="confirming the front"))
-        if target is None:
-            confirmation.run(engine)
-            return
-        engine.stop()
-        with _engine(replace(self.request, workers=1), left=1, logs=self.logs) as fresh:
-            confirmation.run(fresh)
-
     def _rule(self) -> FrontRule:
         return FrontRule.of(self.study.store.header(), place=str(self.request.path))
 
@@ -330,12 +320,7 @@ class _Run:
 @contextmanager
 def _engine(request: Request, *, left: int, logs: Path) -> Iterator[Engine]:
     workers = request.num_workers(left=left)
-    engine: Engine = ENGINES.load("local").make(
-        workers=workers,
-        threads=request.space.target.threads,
-        memory_bytes=request.worker_memory_bytes(workers=workers),
-        logs=logs,
-    )
+    engine = make_engine(request, workers=workers, logs=logs)
     try:
         yield engine
     finally:

@@ -15,6 +15,8 @@ from archbench.space.document import Node
 Direction = Literal["max", "min"]
 COSTS = ("latency_ms", "macs", "params", "activations")
 PRECISIONS = ("fp32", "bf16", "fp16")
+MOST_CONFIRMATION = 10.0
+"""Times the search's own cost that a confirmation may be given at most."""
 TEACHERS = ("none", "convolutional")
 
 
@@ -76,7 +78,9 @@ class SearchSection:
         seed: Of the sampler, and of training.
         workers: Child processes; None for as many as the machine serves.
         timeout_s: Seconds after which one candidate's evaluation is ended (``timeout: 10m``).
-        confirm: Whether the front's members are timed again at the end.
+        confirm: Whether those in doubt are timed and trained again at the end: False does
+            neither; True spends up to a fifth of the search's time on training; a number is
+            another share of it (0 only times).
     """
 
     sampler: str = "tpe"
@@ -85,7 +89,7 @@ class SearchSection:
     seed: int = 0
     workers: int | None = None
     timeout_s: float = 600.0
-    confirm: bool = True
+    confirm: bool | float = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,6 +175,19 @@ def _resolution(node: Node) -> int:
     return field.whole(node, low=8, high=4096)
 
 
+def _confirm(node: Node) -> bool | float:
+    value = node.value
+    if isinstance(value, bool):
+        return value
+    if not isinstance(value, int | float) or not 0 <= value <= MOST_CONFIRMATION:
+        node.fail(
+            f"{field.shown(node)} is neither true, false nor a number from 0 to "
+            f"{MOST_CONFIRMATION:g}",
+            help="0.2 spends up to a fifth of the search's time on further training",
+        )
+    return float(value)
+
+
 _TARGET: Mapping[str, Callable[[Node], Any]] = {
     "device": _device,
     "threads": lambda node: field.whole(node, high=1024),
@@ -194,5 +211,5 @@ _SEARCH: Mapping[str, Callable[[Node], Any]] = {
     "seed": _seed,
     "workers": lambda node: field.whole(node, high=4096),
     "timeout": field.duration,
-    "confirm": field.flag,
+    "confirm": _confirm,
 }

@@ -120,3 +120,15 @@ def test_what_cannot_be_searched_is_refused(
     ended = run("search", file, "--results", results, *options)
     assert (ended.code, ended.out) == (code, "")
     assert told in ended.err
+
+
+def test_a_confirmation_takes_no_option_of_a_search(run: Run, tmp_path: Path) -> None:
+    ended = run("search", "x", "--confirm", "--trials", "3", "--results", str(tmp_path))
+    assert (ended.code, ended.out) == (2, "")
+    assert "--trials: a confirmation searches nothing; leave out --trials" in ended.err
+
+
+def test_a_study_to_confirm_that_is_not_there_is_named(run: Run, tmp_path: Path) -> None:
+    ended = run("search", "x", "--confirm", "--results", str(tmp_path))
+    assert ended.code == 4
+    assert f"{tmp_path}/x: there is no study here" in ended.err

@@ -11,12 +11,18 @@ import click
 
 from archbench.cli import console
 from archbench.cli.option import command_line, json_option, results_option, seconds, set_option
-from archbench.errors import NEGATIVE_RESULT
+from archbench.errors import NEGATIVE_RESULT, UsageError
 
 if TYPE_CHECKING:
     from archbench.cli.progress import SearchProgress
+    from archbench.records.study import StudyReader
+    from archbench.search.event import Listener
 
 PLAN_SCHEMA = "archbench.plan/1"
+_OF_A_SEARCH = (
+    "trials", "time_limit_s", "overrides", "data", "earlier", "resume", "dry_run", "sampler",
+    "seed",
+)  # fmt: skip
 
 
 @click.command()
@@ -43,6 +49,14 @@ PLAN_SCHEMA = "archbench.plan/1"
     is_flag=True,
     help="Go on with a study where it stood; --trials gives it more, a wider SPACE more to choose.",
 )
+@click.option(
+    "--confirm", is_flag=True, help="Confirm the front of the study SPACE, and search nothing."
+)
+@click.option(
+    "--confirm-budget",
+    metavar="SHARE|TIME",
+    help="What training those in doubt again may take at the end: 20% of the search's time, 10m.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what it would cost, and stop.")
 @click.option("--sampler", metavar="NAME", help="What proposes: tpe, nsga2, gp or random.")
 @click.option("--workers", type=click.IntRange(min=1), help="Trials at a time.")
@@ -59,6 +73,8 @@ def command(
     name: str | None,
     earlier: tuple[str, ...],
     resume: bool,
+    confirm: bool,
+    confirm_budget: str | None,
     dry_run: bool,
     sampler: str | None,
     workers: int | None,
@@ -68,7 +84,8 @@ def command(
 ) -> int:
     """Search SPACE, a file or the name of one that comes with archbench.
 
-    Shows the front as it grows. Ctrl-C parks the study; --resume goes on with it.
+    Shows the front as it grows, and confirms it at the end. Ctrl-C parks the study; --resume goes
+    on with it.
     """
     from archbench.cli.progress import SearchProgress, shown
     from archbench.cli.study import next_after, show, study_path
@@ -76,24 +93,39 @@ def command(
     from archbench.search import event, search
     from archbench.space import SearchSpace
 
+    if confirm:
+        _refuse_search_options()
     progress = SearchProgress()
     hidden = event.Prepared if dry_run else None  # then it is the result
     with shown(progress, quiet=as_json, hidden=hidden) as listener:
-        study = search(
-            SearchSpace.load(space, overrides=overrides),
-            trials=trials,
-            time_limit_s=time_limit_s,
-            name=name,
-            results=results,
-            resume=resume,
-            data=data,
-            download=download,
-            workers=workers,
-            seed=seed,
-            sampler=sampler,
-            dry_run=dry_run,
-            start_from=[study_path(study, results=results) for study in earlier],
-            on_event=listener,
+        study = (
+            _confirmed(
+                space,
+                name=name,
+                results=results,
+                budget=confirm_budget,
+                workers=workers,
+                download=download,
+                listener=listener,
+            )
+            if confirm
+            else search(
+                SearchSpace.load(space, overrides=overrides),
+                trials=trials,
+                time_limit_s=time_limit_s,
+                name=name,
+                results=results,
+                resume=resume,
+                data=data,
+                download=download,
+                workers=workers,
+                seed=seed,
+                sampler=sampler,
+                confirm_budget=confirm_budget,
+                dry_run=dry_run,
+                start_from=[study_path(study, results=results) for study in earlier],
+                on_event=listener,
+            )
         )
     if study is None:
         _show_plan(progress, as_json=as_json)
@@ -106,6 +138,49 @@ def command(
         page = next((path for path in files if path.suffix == ".html"), None)
         console.next_step(next_after(study, page=page))
     return 0 if study.front_records() else NEGATIVE_RESULT
+
+
+def _refuse_search_options() -> None:
+    """Only what says how to confirm may stand beside ``--confirm``.
+
+    Raises:
+        UsageError: Something else does.
+    """
+    from click.core import ParameterSource
+
+    ctx = click.get_current_context()
+    said = [
+        name
+        for name in _OF_A_SEARCH
+        if ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE
+    ]
+    if said:
+        option = next(p.opts[0] for p in ctx.command.params if p.name == said[0])
+        raise UsageError(
+            "a confirmation searches nothing",
+            place=option,
+            help=f"leave out {option}, or leave out --confirm",
+        )
+
+
+def _confirmed(
+    text: str,
+    *,
+    name: str | None,
+    results: Path,
+    budget: str | None,
+    workers: int | None,
+    download: bool,
+    listener: Listener,
+) -> StudyReader:
+    """The study behind ``--name``, or behind SPACE: its folder, its name, or its space's."""
+    from archbench.cli.study import study_path
+    from archbench.search.confirming import confirm
+
+    is_space = text.endswith((".yaml", ".yml"))
+    named = name or (Path(text).stem if is_space else text)
+    path = results / named if name or is_space else study_path(named, results=results)
+    return confirm(path, budget=budget, workers=workers, download=download, on_event=listener)
 
 
 def _show_plan(progress: SearchProgress, *, as_json: bool) -> None:

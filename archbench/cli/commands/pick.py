@@ -1,0 +1,109 @@
+"""``archbench pick``: which one network of a study to take?"""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from archbench.cli import console
+from archbench.cli.option import amount, json_option, results_option, share
+from archbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from archbench.records.pick import Wish
+
+
+@click.command()
+@click.argument("study")
+@click.option("--latency", type=click.FloatRange(min=0, min_open=True), metavar="MS",
+              help="The most accurate within so many milliseconds.")  # fmt: skip
+@click.option("--params", callback=amount, metavar="NUMBER", help="Within so many, as 5M or 4e6.")
+@click.option("--macs", callback=amount, metavar="NUMBER", help="Within so many, as 400M.")
+@click.option(
+    "--accuracy", callback=share, metavar="PERCENT", help="The cheapest of that proxy accuracy."
+)
+@click.option("--knee", is_flag=True, help="Where more cost begins to buy little.")
+@click.option(
+    "--sure",
+    type=click.FloatRange(min=1, max=99.9),
+    default=90.0,
+    show_default=True,
+    metavar="PERCENT",
+    help="How probable it must be that limits and accuracy are kept.",
+)
+@click.option(
+    "--spec",
+    "spec_file",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the network as YAML there.",
+)
+@results_option
+@json_option
+def command(
+    study: str,
+    latency: float | None,
+    params: float | None,
+    macs: float | None,
+    accuracy: float | None,
+    knee: bool,
+    sure: float,
+    spec_file: Path | None,
+    results: Path,
+    as_json: bool,
+) -> None:
+    """Pick one design of STUDY, a folder or a name, and say why and how sure that is.
+
+    The study may still be running.
+    """
+    from archbench.cli.pick_text import document, text
+    from archbench.cli.study import study_path
+    from archbench.records.file import write_atomically
+    from archbench.records.pick import Wish, pick
+    from archbench.records.study import open_study
+    from archbench.report.document import to_yaml
+
+    limits = {"latency_ms": latency, "params": params, "macs": macs}
+    wish = Wish(
+        limits={name: value for name, value in limits.items() if value is not None},
+        accuracy=accuracy,
+        is_knee=knee,
+        sure=sure / 100,
+    )
+    _check(wish)
+    found = open_study(study_path(study, results=results))
+    answer = pick(found, wish)
+    record = answer.chosen.record
+    if spec_file is not None:
+        write_atomically(spec_file, to_yaml(record.spec).encode())
+    if as_json:
+        console.document(document(answer, study=found))
+        return
+    console.result(text(answer, study=found))
+    name = found.path.name if found.path.parent == Path("results") else found.path
+    trial = shlex.quote(str(spec_file) if spec_file else f"{name}:{record.number}")
+    data = shlex.quote(str(found.header["proxy"]["data"]))
+    console.next_step(
+        f"archbench train {trial} --data {data} --epochs 30, or archbench profile {trial} --where"
+    )
+
+
+def _check(wish: Wish) -> None:
+    """Sees that something was asked for, and one thing only.
+
+    Raises:
+        UsageError: Nothing was, or what excludes each other.
+    """
+    if wish.is_knee and (wish.limits or wish.accuracy is not None):
+        raise UsageError(
+            "the knee is a point of the whole front", place="--knee", help="leave out the others"
+        )
+    if not (wish.limits or wish.is_knee or wish.accuracy is not None):
+        raise UsageError(
+            "what is needed was not said",
+            place="archbench pick",
+            help="say --latency MS, --params NUMBER, --macs NUMBER, --accuracy PERCENT or --knee",
+        )

@@ -1,0 +1,245 @@
+"""How does a person read a pick: one row, why, and what a little more or less would buy?"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from archbench.cli import console
+from archbench.cli.front_text import accuracy_text, latency_text
+from archbench.records.doubt import Estimate
+from archbench.records.knob import Knob
+from archbench.records.objective import OBJECTIVES
+from archbench.records.pick import Choice, Pick, Trade, Wish
+from archbench.records.study import StudyReader
+from archbench.report import number
+from archbench.report.document import to_words, to_yaml
+from archbench.report.summary import Summary
+
+SCHEMA = "archbench.pick/1"
+_KNOBS = 6
+_VALUE = 9  # characters of a knob's value
+
+
+def text(answer: Pick, *, study: StudyReader) -> str:
+    """The whole answer, in 80 columns but for names and the network itself."""
+    summary = Summary(study)
+    paragraphs = [
+        f"{study.name}: {wish_text(answer.wish)}",
+        _row(answer, summary),
+        *(
+            textwrap.fill(sentence, console.WIDTH, break_on_hyphens=False)
+            for sentence in (_why(answer), _runner_up(answer), *_trades(answer))
+        ),
+        textwrap.fill(told, console.WIDTH)
+        if "\n" not in (told := _knobs(answer.knobs, cost=answer.cost))
+        else told,
+        "the network:\n" + to_yaml(answer.chosen.record.spec).rstrip(),
+    ]
+    return "\n\n".join(paragraphs)
+
+
+def wish_text(wish: Wish) -> str:
+    """What was asked for."""
+    limits = " and ".join(OBJECTIVES[name].text(value) for name, value in wish.limits.items())
+    if wish.is_knee:
+        return "the knee of the front"
+    if wish.accuracy is not None:
+        within = f" within {limits}" if limits else ""
+        return f"the cheapest with {number.percent(wish.accuracy)} proxy accuracy{within}"
+    return f"the most accurate within {limits}"
+
+
+def document(answer: Pick, *, study: StudyReader) -> dict[str, Any]:
+    """The answer as a JSON document."""
+    return {
+        "schema": SCHEMA,
+        "study": study.name,
+        "asked": {
+            "limits": dict(answer.wish.limits),
+            "accuracy": answer.wish.accuracy,
+            "knee": answer.wish.is_knee,
+            "sure": answer.wish.sure,
+        },
+        "pick": {**_choice(answer.chosen), "spec": dict(answer.chosen.record.spec)},
+        "admitted": answer.admitted,
+        "runner_up": None
+        if answer.runner_up is None
+        else {**_choice(answer.runner_up), "as_good": answer.as_good},
+        "cost": answer.cost,
+        "tighter": _trade(answer.less),
+        "looser": _trade(answer.more),
+        "knobs": [
+            {
+                "axis": knob.axis,
+                "before": knob.before,
+                "after": knob.after,
+                "trial": knob.trial,
+                "accuracy": asdict(knob.accuracy),
+                "cost": knob.cost,
+            }
+            for knob in answer.knobs
+        ],
+        "why": " ".join([_why(answer), _runner_up(answer), *_trades(answer)]),
+    }
+
+
+def _row(answer: Pick, summary: Summary) -> str:
+    record = answer.chosen.record
+    titles = ["trial", "proxy", "params", "MACs", "in the limits", "front"]
+    cells = [
+        str(record.number),
+        accuracy_text(record, error=summary.accuracy_error(record)),
+        number.short(record.params),
+        number.short(record.macs),
+        number.chance(answer.chosen.keeps),
+        number.chance(answer.chosen.on_front),
+    ]
+    if record.latency is not None:
+        titles.insert(1, "latency, ms")
+        cells.insert(1, latency_text(record.latency).removesuffix(" ms"))
+    return console.table(titles, [cells], align="r" * len(titles))
+
+
+def _why(answer: Pick) -> str:
+    chosen, wish = answer.chosen, answer.wish
+    likely = _interval(chosen.accuracy)
+    those = f"{answer.admitted} design{'s' if answer.admitted != 1 else ''}"
+    if wish.is_knee:
+        how = (
+            f"of {those} that more likely than not belong on the front, it is the farthest above "
+            "the line from the cheapest to the most accurate (cost on a log scale)"
+        )
+    elif wish.accuracy is not None:
+        how = f"of {those} that reach it with {100 * wish.sure:.0f} % or more, it is the cheapest"
+    else:
+        how = (
+            f"of {those} that keep it with {100 * wish.sure:.0f} % or more, it is expected to be "
+            "the most accurate"
+        )
+    return f"why: {how}; without the luck of its seed its accuracy is {likely}."
+
+
+def _runner_up(answer: Pick) -> str:
+    other = answer.runner_up
+    if other is None or answer.as_good is None:
+        return "runner-up: none; no other design keeps what was asked for."
+    cost = OBJECTIVES[answer.cost]
+    return (
+        f"runner-up: trial {other.record.number} ({_costs(other, answer.cost)}, likely "
+        f"{_interval(other.accuracy)}) is as good with {number.chance(answer.as_good)}"
+        f"{f' in {cost.noun}' if answer.wish.accuracy is not None else ''}."
+    )
+
+
+def _trades(answer: Pick) -> list[str]:
+    return [
+        f"{word} ({_limit(trade)}): {_bought(trade, answer)}"
+        for word, trade in (("more", answer.more), ("less", answer.less))
+    ]
+
+
+def _limit(trade: Trade) -> str:
+    if trade.value <= 0:
+        return "nothing"
+    return OBJECTIVES[trade.name].text(trade.value)
+
+
+def _bought(trade: Trade, answer: Pick) -> str:
+    if trade.choice is None or trade.accuracy is None:
+        return f"no design of this study keeps it with {100 * answer.wish.sure:.0f} %."
+    if trade.choice.record.number == answer.chosen.record.number:
+        return "the same design; nothing else of this study is expected to be better."
+    change = trade.accuracy
+    told = (
+        f"trial {trade.choice.record.number}, {_costs(trade.choice, answer.cost)}, "
+        f"{100 * change.value:+.1f} points of accuracy ({100 * change.low:+.1f} to "
+        f"{100 * change.high:+.1f})"
+    )
+    return f"{told}{'' if change.low > 0 or change.high < 0 else ', not told apart from none'}."
+
+
+def _costs(choice: Choice, cost: str) -> str:
+    record = choice.record
+    if cost == "latency_ms":
+        return latency_text(record.latency)
+    return f"{number.short(getattr(record, cost))} {OBJECTIVES[cost].noun}"
+
+
+def _knobs(knobs: Sequence[Knob], *, cost: str) -> str:
+    if not knobs:
+        return "knobs: nothing is known of single changes; no trial differs in one knob alone."
+    sure = [knob for knob in knobs if knob.is_told_apart or knob.trial is not None]
+    shown = sorted(sure, key=lambda k: (k.trial is None, -abs(k.accuracy.value)))[:_KNOBS]
+    if not shown:
+        return (
+            "knobs: no single change from here is known to matter; the study has too few trials "
+            "to tell one from the luck of a seed."
+        )
+    unit = OBJECTIVES[cost]
+    rows = [_knob_cells(knob, cost=cost) for knob in shown]
+    titles = ["one knob changed", "from -> to", "points, 95 %", unit.unit, "trial"]
+    return console.table(titles, rows, align="llrrr")
+
+
+def _knob_cells(knob: Knob, *, cost: str) -> tuple[str, ...]:
+    unit = OBJECTIVES[cost]
+    half = 50 * (knob.accuracy.high - knob.accuracy.low)
+    return (
+        knob.axis,
+        " -> ".join(_apart(_value(knob.before), _value(knob.after))),
+        f"{100 * knob.accuracy.value:+.1f} ± {half:.1f}",
+        "?" if knob.cost is None else f"{knob.cost / unit.scale:+.{unit.digits}f}",
+        "model" if knob.trial is None else str(knob.trial),
+    )
+
+
+def _value(value: Any) -> str:
+    return "none" if value is None else to_words(value)
+
+
+def _apart(*values: str) -> list[str]:
+    """The values, long ones from where they differ."""
+    if all(len(value) <= _VALUE for value in values):
+        return list(values)
+    shortest = min(len(value) for value in values)
+    alike = next((i for i in range(shortest) if len({v[i] for v in values}) > 1), shortest)
+    begin = max(0, alike - 2)
+    shown = [("…" if begin else "") + value[begin:] for value in values]
+    return [v if len(v) <= _VALUE else f"{v[: _VALUE - 1]}…" for v in shown]
+
+
+def _interval(estimate: Estimate) -> str:
+    low, high = 100 * estimate.low, 100 * estimate.high
+    return f"{100 * estimate.value:.1f} % ({low:.1f}–{high:.1f})"
+
+
+def _choice(choice: Choice) -> dict[str, Any]:
+    record = choice.record
+    latency = record.latency
+    return {
+        "trial": record.number,
+        "digest": record.digest,
+        "proxy_accuracy": record.proxy_accuracy,
+        "likely_accuracy": asdict(choice.accuracy),
+        "latency_ms": latency.value if latency else None,
+        "latency_low_ms": latency.low if latency else None,
+        "latency_high_ms": latency.high if latency else None,
+        "params": record.params,
+        "macs": record.macs,
+        "keeps": choice.keeps,
+        "on_front": choice.on_front,
+        "choices": dict(record.choices),
+    }
+
+
+def _trade(trade: Trade) -> dict[str, Any]:
+    return {
+        "limited": trade.name,
+        "value": trade.value,
+        "pick": None if trade.choice is None else _choice(trade.choice),
+        "accuracy": None if trade.accuracy is None else asdict(trade.accuracy),
+        "cost": trade.cost,
+    }

@@ -1,0 +1,243 @@
+"""Trains candidates again with fresh seeds until their places on the front are settled."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from archbench.errors import MISSING_INPUT, STORAGE_FAILURE
+from archbench.records.doubt import doubt
+from archbench.records.rule import FrontRule
+from archbench.records.settle import next_training, settled_by_training
+from archbench.records.trial import CurvePoint, TrialRecord, final_accuracies
+from archbench.search import event
+from archbench.search.job import Broken, Done, Engine, Report, Send, Sent
+from archbench.search.ledger import Ledger
+from archbench.search.trial import Note, Rung, Saved, checkpoint_path, weights_path
+
+if TYPE_CHECKING:
+    from archbench.evaluate import Proxy
+    from archbench.search.interruption import Interruption
+
+_LOOK_EVERY_S = 0.25
+_NOT_THE_TRAININGS = (MISSING_INPUT, STORAGE_FAILURE)
+_TRIES = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeedJob:
+    """One training of a candidate with one seed, from wherever it stood.
+
+    Attributes:
+        number: Of the trial.
+        spec: The candidate as a document.
+        proxy: What its accuracy is taken on.
+        seed: Which training, counted from 0.
+        folder: For checkpoint and weights.
+        saved: Its checkpoint on record, or None.
+    """
+
+    number: int
+    spec: Mapping[str, Any]
+    proxy: Proxy
+    seed: int
+    folder: Path
+    saved: Saved | None
+
+    def run(self, send: Send) -> float:
+        """Sends the rungs and notes, and gives the accuracy at the last rung.
+
+        Raises:
+            ArchbenchError: See ``archbench.evaluate``.
+        """
+        from archbench.evaluate import as_spec
+
+        def tell(point: CurvePoint, path: Path, sha256: str) -> None:
+            saved = Saved(seed=self.seed, path=path, sha256=sha256, epoch=point.epoch)
+            send(Rung(point=point, saved=saved))
+
+        return self.proxy.train(
+            as_spec(self.spec),
+            seed=self.seed,
+            checkpoint=checkpoint_path(self.folder, self.number, seed=self.seed),
+            sha256=self.saved.sha256 if self.saved else None,
+            weights=weights_path(self.folder, self.number, seed=self.seed),
+            on_point=tell,
+            on_note=lambda text: send(Note(text=text)),
+        )
+
+
+@dataclass(kw_only=True)
+class Repeats:
+    """Further trainings of the candidates in doubt.
+
+    What they have cost so far stands in the curves, so that a run that was killed goes on with
+    what was left of the budget, and with the training that was cut off.
+
+    Attributes:
+        ledger: The study's truth.
+        rule: What may stand on the front.
+        proxy: What accuracy is taken on; its seeds are the search's own.
+        folder: Of checkpoints and weights.
+        budget_s: Seconds of training that may be spent in all.
+        timeout_s: After how long a training is ended.
+        interruption: Whether somebody wants it to stop.
+        listener: Told what happens.
+    """
+
+    ledger: Ledger
+    rule: FrontRule
+    proxy: Proxy
+    folder: Path
+    budget_s: float
+    timeout_s: float
+    interruption: Interruption
+    listener: event.Listener
+    _running: dict[int, int] = field(default_factory=dict)
+    _broken: Counter[int] = field(default_factory=Counter)
+    _asks_again: bool = True
+
+    @property
+    def spent_s(self) -> float:
+        """Seconds that trainings beyond the search's own have taken so far."""
+        return sum(spent_on_repeats(r, own=self.proxy.num_seeds) for r in self._trials)
+
+    def is_worth_starting(self) -> bool:
+        """Is there a training that would settle something and fits the budget?"""
+        return self._next() is not None
+
+    def run(self, engine: Engine) -> None:
+        """Trains until nothing is worth it or fits, on an engine that runs nothing else.
+
+        Raises:
+            KeyboardInterrupt: Somebody wants it to stop; what runs is left as it stands.
+            ArchbenchError: Data, device or storage were lost.
+        """
+        while True:
+            while len(engine.running) < engine.workers and self._asks_again:
+                number = self._next()
+                if number is None:
+                    self._asks_again = False  # until something has ended
+                else:
+                    self._start(engine, number)
+            if not engine.running:
+                return
+            for report in engine.poll(_LOOK_EVERY_S):
+                self._take(report)
+            if self.interruption.signal_number is not None:
+                raise KeyboardInterrupt
+
+    @property
+    def _trials(self) -> list[TrialRecord]:
+        return list(self.ledger.trials.values())
+
+    def _next(self) -> int | None:
+        for record in self._trials:
+            if self._cut_off(record) is not None and record.number not in self._busy:
+                return record.number
+        seconds = {
+            record.number: training_seconds(record) for record in self._trials if record.curve
+        }
+        planned = sum(seconds[number] for number in self._running)
+        gains = settled_by_training(self._trials, rule=self.rule)
+        return next_training(
+            {number: gain for number, gain in gains.items() if number in seconds},
+            seconds=seconds,
+            left=self.budget_s - self.spent_s - planned,
+            busy=self._busy,
+        )
+
+    @property
+    def _busy(self) -> set[int]:
+        """Candidates that are being trained, and those whose trainings break."""
+        return {*self._running, *(n for n, times in self._broken.items() if times >= _TRIES)}
+
+    def _cut_off(self, record: TrialRecord) -> int | None:
+        """The seed of a further training that has begun and not ended, or None."""
+        ended = final_accuracies(record)
+        begun = {point.seed for point in record.curve if point.seed >= self.proxy.num_seeds}
+        return min(begun - set(ended), default=None) if record.state == "complete" else None
+
+    def _start(self, engine: Engine, number: int) -> None:
+        record = self.ledger.trials[number]
+        cut_off = self._cut_off(record)
+        seed = max(point.seed for point in record.curve) + 1 if cut_off is None else cut_off
+        seed = max(seed, self.proxy.num_seeds)
+        found = self.ledger.store.checkpoint(number, seed)
+        job = SeedJob(
+            number=number,
+            spec=record.spec,
+            proxy=self.proxy,
+            seed=seed,
+            folder=self.folder,
+            saved=Saved(seed=seed, path=found[0], sha256=found[1], epoch=found[2])
+            if found
+            else None,
+        )
+        self._running[number] = seed
+        engine.start(job, timeout_s=self.timeout_s)
+
+    def _take(self, report: Report) -> None:
+        number = report.number
+        match report:
+            case Sent(payload=Rung(point=point, saved=saved)):
+                self.ledger.add_repeated_point(number, point)
+                self.ledger.store.set_checkpoint(
+                    number, saved.seed, saved.path, saved.sha256, saved.epoch
+                )
+            case Sent(payload=Note(text=text)):
+                self.listener(event.Warned(text=f"trial {number}: {text}"))
+            case Done():
+                self._asks_again = True
+                self._tell_end(number, seed=self._running.pop(number))
+            case Broken(error=error) if error and error.exit_code in _NOT_THE_TRAININGS:
+                raise error
+            case Broken():
+                self._asks_again = True
+                seed = self._running.pop(number)
+                self._broken[number] += 1 if report.from_outside else _TRIES
+                self.listener(
+                    event.Warned(
+                        text=f"trial {number} could not be trained with seed {seed}: "
+                        f"{report.failure.message}"
+                    )
+                )
+
+    def _tell_end(self, number: int, *, seed: int) -> None:
+        found = doubt(self._trials, rule=self.rule)
+        self.listener(
+            event.SeedTrained(
+                record=self.ledger.trials[number],
+                seed=seed,
+                on_front=found.on_front.get(number, 0.0),
+                in_doubt=len(found.in_doubt()),
+                spent_seconds=self.spent_s,
+                budget_seconds=self.budget_s,
+            )
+        )
+
+
+def spent_on_repeats(record: TrialRecord, *, own: int) -> float:
+    """Seconds of the trainings of a trial beyond the search's own.
+
+    Args:
+        record: The trial.
+        own: How many trainings the search gave each trial.
+    """
+    last = {point.seed: point.seconds for point in record.curve if point.seed >= own}
+    return sum(last.values())
+
+
+def training_seconds(record: TrialRecord) -> float:
+    """What a training of a trial to its last rung took on average."""
+    ended = final_accuracies(record)
+    taken = [max(point.seconds for point in record.curve if point.seed == seed) for seed in ended]
+    return sum(taken) / len(taken)
+
+
+def search_seconds(trials: Sequence[TrialRecord]) -> float:
+    """What the trials of a search took of its workers, the confirmation left out."""
+    return sum(record.seconds for record in trials)

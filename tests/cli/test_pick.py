@@ -1,0 +1,63 @@
+"""``archbench pick``: one design of a study, on the screen, as JSON and as a file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from archbench.models import ArchSpec
+from archbench.records.study import open_study
+from archbench.space.document import load_yaml
+from tests.cli.conftest import Run
+from tests.cli.stored import write_study
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    return write_study(tmp_path / "results" / "toy", trials=24)
+
+
+def test_one_row_and_what_to_do_next_in_80_columns(run: Run, study: Path) -> None:
+    code, out, err = run("pick", str(study), "--latency", "1.2")
+    assert code == 0
+    lines = out.split("the network:")[0].splitlines()
+    assert lines[0] == "toy: the most accurate within 1.20 ms"
+    assert max(map(len, lines)) <= 80
+    picked = int(lines[4].split()[0])
+    latency = open_study(study).trial(picked).latency
+    assert latency is not None
+    assert latency.value is not None
+    assert latency.value <= 1.2
+    for word in ("why: ", "runner-up: ", "more (1.40 ms): ", "less (1.00 ms): "):
+        assert any(line.startswith(word) for line in lines)
+    assert err.startswith(f"\nnext: archbench train {study}:{picked} --data cluttered_digits")
+
+
+def test_the_spec_is_written_and_is_the_network(run: Run, study: Path, tmp_path: Path) -> None:
+    file = tmp_path / "picked.yaml"
+    ended = run("pick", str(study), "--knee", "--spec", str(file), "--json")
+    document = json.loads(ended.out)
+    assert document["schema"] == "archbench.pick/1"
+    spec = load_yaml(file.read_text(), source="picked").plain()
+    assert ArchSpec.from_document(spec) == ArchSpec.from_document(document["pick"]["spec"])
+    assert document["runner_up"] is None or 0 <= document["runner_up"]["as_good"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        ([], 2, "what is needed was not said; say --latency MS"),
+        (["--knee", "--latency", "3"], 2, "--knee: the knee is a point of the whole front"),
+        (["--params", "many"], 2, "'many' is not a number such as 5M or 4e6"),
+        (["--accuracy", "120"], 2, "'120' is not a percentage such as 70"),
+        (["--latency", "0.001"], 1, "toy: no design keeps 0.00 ms with 90 %; the nearest is trial"),
+    ],
+)
+def test_what_cannot_be_picked_is_refused(
+    run: Run, study: Path, arguments: list[str], code: int, told: str
+) -> None:
+    ended = run("pick", str(study), *arguments)
+    assert (ended.code, ended.out) == (code, "")
+    assert told in ended.err
