@@ -1,7 +1,8 @@
 """How well does the block table predict latencies, on networks that it was not fitted to.
 
-Random networks of the space hybrid, as many of LeViT's work as of CvT's and mixed. Four others of
-each family are measured whole for the scale; then all are predicted, and measured.
+Random networks of the space hybrid, as many of LeViT's work as of CvT's and mixed. Six others of
+each family are measured whole for the scale; then all are predicted from their blocks, and after
+that measured, in a random order and six at a time in turn with one another.
 
     python benchmarks/block_table.py --networks 60 --resolution 160
 """
@@ -9,6 +10,7 @@ each family are measured whole for the scale; then all are predicted, and measur
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import os
 import random
@@ -19,9 +21,11 @@ import time
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 KINDS = ("levit", "cvt", "mixed")
-_TO_FIT = 8  # of which four are measured whole
+_TOGETHER = 6
+_TO_FIT = 12  # of which six are measured whole, small and large ones
 
 
 def main() -> None:
@@ -30,16 +34,18 @@ def main() -> None:
     parser.add_argument("--resolution", type=int, default=160, help="side in pixels")
     parser.add_argument("--budget", type=float, default=1.0, help="seconds for each network")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--raw", type=Path, help="a file for every number, as JSON")
     options = parser.parse_args()
     report(
         per_kind=options.networks // len(KINDS),
         resolution=options.resolution,
         budget_s=options.budget,
         seed=options.seed,
+        raw=options.raw,
     )
 
 
-def report(*, per_kind: int, resolution: int, budget_s: float, seed: int) -> None:
+def report(*, per_kind: int, resolution: int, budget_s: float, seed: int, raw: Path | None) -> None:
     from archbench.evaluate.block_table import predict_all
     from archbench.evaluate.piece import pieces
     from archbench.evaluate.target import calibrated
@@ -56,19 +62,22 @@ def report(*, per_kind: int, resolution: int, budget_s: float, seed: int) -> Non
     target = calibrated(conditions, environment=environment)
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
-        predict_all(fitting, conditions, folder=Path(folder))
-        fitted = time.perf_counter()
-        predicted = predict_all(held_out, conditions, folder=Path(folder))
+        predicted = predict_all(held_out, conditions, alike=fitting, folder=Path(folder))
         filled = time.perf_counter()
         again = predict_all(held_out, conditions, folder=Path(folder))
         ended = time.perf_counter()
-    measured = [target.measure_together({"it": spec}, budget_s=budget_s)["it"] for spec in held_out]
+    order = random.Random(seed).sample(range(len(held_out)), len(held_out))
+    found = {}
+    for start in range(0, len(order), _TOGETHER):
+        group = {str(number): held_out[number] for number in order[start : start + _TOGETHER]}
+        found |= target.measure_together(group, budget_s=budget_s)
+    measured = [found[str(number)] for number in range(len(held_out))]
+    keep(raw, held_out, predicted, measured)
     print(f"load average at the end: {' '.join(f'{load:.1f}' for load in os.getloadavg())}\n")
     number = len({piece.key for spec in held_out for piece in pieces(spec)})
-    print(
-        f"fit {fitted - began:.0f} s; {number} distinct blocks of {len(held_out)} networks ", end=""
-    )
-    print(f"{filled - fitted:.0f} s; all predicted again {ended - filled:.2f} s; ", end="")
+    print(f"{number} distinct blocks of {len(held_out)} networks, and ", end="")
+    print(f"{predicted[0].num_wholes} whole networks of each family to fit to, ", end="")
+    print(f"{filled - began:.0f} s; all predicted again {ended - filled:.2f} s; ", end="")
     print(f"measured whole {time.perf_counter() - ended:.0f} s; ", end="")
     print(f"{sum(entry.verdict == 'disturbed' for entry in measured)} of them disturbed\n")
     print(
@@ -84,6 +93,26 @@ def report(*, per_kind: int, resolution: int, budget_s: float, seed: int) -> Non
             macs=[macs(held_out[i]) for i in chosen],
             shown=statistics.fmean(predicted[i].error_percent for i in chosen),
         )
+
+
+def keep(
+    raw: Path | None,
+    specs: Sequence[Any],
+    predicted: Sequence[Any],
+    measured: Sequence[Any],
+) -> None:
+    if raw is not None:
+        rows = [
+            {
+                "spec": spec.to_document(),
+                "family": told.family,
+                "predicted": [told.ms, told.low, told.high],
+                "measured": [seen.value, seen.low, seen.high],
+                "reason": seen.reason,
+            }
+            for spec, told, seen in zip(specs, predicted, measured, strict=True)
+        ]
+        raw.write_text(json.dumps(rows))
 
 
 def row(

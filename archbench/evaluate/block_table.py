@@ -1,15 +1,15 @@
 """How long would a network take, told from its spec by the pieces that others were made of?
 
-A piece is timed once for a machine and conditions, alone, deployed and with cold caches, and kept.
-The sum over a network, times a scale for its family that is fitted to networks that were measured
-whole, is a prediction. It serves for shortlisting only; what is reported is measured.
+A piece is timed once for a machine and conditions, alone, deployed and with cold caches, and kept:
+as it runs behind other work, and as it runs behind an equal piece. The sum over a network, times a
+scale for its family that is fitted to networks that were measured whole, is a prediction. It
+serves for shortlisting only; what is reported is measured.
 """
 
 from __future__ import annotations
 
 import math
 import statistics
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -23,23 +23,23 @@ from archbench.evaluate.table_file import Table, Whole, add_to_table, read_table
 from archbench.evaluate.target import calibrated
 from archbench.measure.backend import prepared
 from archbench.measure.calibration import Calibration, Progress, calibrate
-from archbench.measure.cold import ColdPiece, ColdTime, cold_times, evictor
+from archbench.measure.cold import ColdPiece, ColdTime, Multiple, cold_times, evictor
 from archbench.measure.device import torch_threads
 from archbench.measure.environment import capture_environment
 from archbench.measure.precision import dtype_of
-from archbench.models import ArchSpec, deploy, fold
+from archbench.models import ArchSpec, count, deploy, fold
 from archbench.models.network import Written, as_spec
 from archbench.records.environment import Environment
 from archbench.records.measurement import Conditions
 
 SCHEMA = "archbench.prediction/1"
-NEEDED_WHOLES = 4
+NEEDED_WHOLES = 6
 """Networks of a family that are measured whole before a network of it is predicted."""
 
 _TOGETHER = 64
 _PIECE_BUDGET_S = 0.03
-_WHOLE_BUDGET_S = 1.5
-_REFERENCE_SIDES = (128, 160, 192, 224)
+_WHOLE_BUDGET_S = 1.0
+_REFERENCE_SIDES = (128, 144, 160, 176, 192, 224)
 _REFERENCES: Mapping[Family, tuple[str, ...]] = {
     "convolution": ("resnet_50",),
     "levit": ("levit_128s", "levit_128", "levit_192", "levit_256"),
@@ -112,16 +112,20 @@ def predict_all(
     networks: Sequence[Written],
     conditions: Conditions | None = None,
     *,
+    alike: Sequence[Written] = (),
     folder: Path | None = None,
     on_progress: Progress | None = None,
 ) -> list[Prediction]:
     """The latency of networks from the block table; what the table lacks is timed and kept.
 
-    A family of which fewer than four networks were measured whole gets them measured first: some
-    of those asked for where there are many, else published ones.
+    A family of which fewer than six networks were measured whole gets them measured first, small
+    and large ones in turn with one another: networks that are alike where there are as many, else
+    some of those asked for where they are many more, else published ones.
 
     Args:
         networks: Published names, specs or plain documents.
+        alike: Others that resemble them, as random candidates of the same space do: better to be
+            fitted to than published networks.
         conditions: All but the resolution, which is each network's own; one CPU thread by
             default.
         folder: Where tables lie, the user's cache folder by default.
@@ -143,7 +147,8 @@ def predict_all(
     )
     table = read_table(shop.path, conditions=conditions, environment=environment)
     known = set(table.pieces)
-    table = shop.with_wholes(specs, shop.with_pieces(specs, table))
+    others = [as_spec(written) for written in alike]
+    table = shop.with_wholes(specs, shop.with_pieces(specs, table), alike=others)
     fits = fitted(table, calibration=shop.calibration)
     return [_prediction(spec, table, fits, known=known, shop=shop) for spec in specs]
 
@@ -171,7 +176,7 @@ def fitted(table: Table, *, calibration: Calibration) -> dict[str, Fit]:
 
 
 def references(name: Family) -> list[ArchSpec]:
-    """What a family's scale is fitted to by default: published networks at four resolutions."""
+    """What a family's scale is fitted to by default: published networks at six resolutions."""
     found = []
     for number, side in enumerate(_REFERENCE_SIDES):
         spec = as_spec(_REFERENCES[name][number % len(_REFERENCES[name])])
@@ -201,48 +206,52 @@ class _Shop:
             table = self._kept(table, Table(pieces=found))
         return table
 
-    def with_wholes(self, specs: Sequence[ArchSpec], table: Table) -> Table:
+    def with_wholes(
+        self, specs: Sequence[ArchSpec], table: Table, *, alike: Sequence[ArchSpec]
+    ) -> Table:
         """The table with as many whole networks of each family of the specs as a fit needs."""
-        by_family: dict[Family, dict[str, ArchSpec]] = {}
-        for spec in specs:
-            by_family.setdefault(family(spec), {})[spec.digest] = spec
-        for name, alike in by_family.items():
+        asked, others = _by_family(specs), _by_family(alike)
+        for name, found in asked.items():
             known = {d for d, whole in table.wholes.items() if whole.family == name}
             lacking = NEEDED_WHOLES - len(known)
             if lacking <= 0:
                 continue
-            fresh = [spec for digest, spec in alike.items() if digest not in known]
-            if len(fresh) < 2 * lacking:
-                fresh = [spec for spec in references(name) if spec.digest not in known]
-            table = self.with_pieces(fresh, table)
-            fresh.sort(key=lambda spec: _sum(table, _keys(spec), self.calibration))
+            away = {**dict.fromkeys(known), **dict.fromkeys(found)}
+            fresh = [spec for digest, spec in others.get(name, {}).items() if digest not in away]
+            if len(fresh) < lacking:
+                fresh = [spec for digest, spec in found.items() if digest not in known]
+                if len(fresh) < 2 * lacking:
+                    fresh = [spec for spec in references(name) if spec.digest not in known]
+            fresh.sort(key=lambda spec: count(spec).macs)
             table = self.measured(_spread(fresh, lacking), table)
         return table
 
     def measured(self, specs: Sequence[ArchSpec], table: Table) -> Table:
-        """The table with these networks measured whole."""
+        """The table with these networks measured whole, in turn with one another."""
         table = self.with_pieces(specs, table)
         target = calibrated(
             self.conditions, environment=self.environment, on_progress=self.on_progress
         )
-        for done, spec in enumerate(specs):
-            if self.on_progress:
-                self.on_progress(f"measuring {family(spec)} networks whole", done, len(specs))
-            found = target.measure_together({"whole": spec}, budget_s=_WHOLE_BUDGET_S)["whole"]
-            if found.value is None:
+        if self.on_progress:
+            self.on_progress(f"measuring {len(specs)} networks whole", 0, len(specs))
+        found = target.measure_together(
+            {spec.digest: spec for spec in specs}, budget_s=_WHOLE_BUDGET_S
+        )
+        wholes = {}
+        for spec in specs:
+            value = found[spec.digest].value
+            if value is None:
                 continue
-            calibrator = str(found.details["calibrator"])
-            whole = Whole(
+            calibrator = str(found[spec.digest].details["calibrator"])
+            wholes[spec.digest] = Whole(
                 name=spec.name or spec.digest,
                 family=family(spec),
                 pieces=_keys(spec),
-                time=ColdTime(
-                    calibrator=calibrator,
-                    ratio=found.value / self.calibration.constants_ms[calibrator],
+                time=Multiple(
+                    calibrator=calibrator, ratio=value / self.calibration.constants_ms[calibrator]
                 ),
             )
-            table = self._kept(table, Table(wholes={spec.digest: whole}))
-        return table
+        return self._kept(table, Table(wholes=wholes))
 
     def _kept(self, table: Table, news: Table) -> Table:
         return table.joined(
@@ -328,9 +337,21 @@ def _keys(spec: ArchSpec) -> tuple[str, ...]:
 
 
 def _sum(table: Table, keys: Sequence[str], calibration: Calibration) -> float:
-    """Milliseconds of all pieces together, each as often as it occurs."""
-    numbers = Counter(keys)
-    return sum(n * table.pieces[key].milliseconds(calibration) for key, n in numbers.items())
+    """Milliseconds of all pieces together; one behind an equal one finds its code at hand."""
+    total = 0.0
+    for before, key in zip(("", *keys), keys, strict=False):
+        time = table.pieces[key]
+        is_again = before == key
+        total += (time.milliseconds_again if is_again else time.milliseconds)(calibration)
+    return total
+
+
+def _by_family(specs: Sequence[ArchSpec]) -> dict[Family, dict[str, ArchSpec]]:
+    """Family to digest to network."""
+    found: dict[Family, dict[str, ArchSpec]] = {}
+    for spec in specs:
+        found.setdefault(family(spec), {})[spec.digest] = spec
+    return found
 
 
 def _spread(specs: Sequence[ArchSpec], number: int) -> list[ArchSpec]:

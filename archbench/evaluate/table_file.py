@@ -14,13 +14,13 @@ from typing import Any
 
 from archbench.errors import StorageError
 from archbench.measure.calibration import settings_of
-from archbench.measure.cold import ColdTime
+from archbench.measure.cold import ColdTime, Multiple
 from archbench.measure.constant_file import cache_folder
 from archbench.records.environment import Environment
 from archbench.records.file import write_atomically
 from archbench.records.measurement import Conditions
 
-SCHEMA = "archbench.block_table/1"
+SCHEMA = "archbench.block_table/2"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,19 +30,21 @@ class Whole:
     Attributes:
         name: What it is called.
         family: Its kind of work.
-        pieces: Keys of its pieces, each as often as it occurs.
+        pieces: Keys of its pieces in the order they run.
         time: What it took.
     """
 
     name: str
     family: str
     pieces: tuple[str, ...]
-    time: ColdTime
+    time: Multiple
 
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
     """What is known of one machine under one set of conditions.
+
+    All times are multiples of a calibration network's, so they outlive a renewal of its constant.
 
     Attributes:
         pieces: Key to time.
@@ -90,7 +92,7 @@ def read_table(path: Path, *, conditions: Conditions, environment: Environment) 
         if content["identity"] != _identity(conditions, environment):
             raise ValueError("it belongs to other conditions")
         return Table(
-            pieces={key: _time(entry) for key, entry in content["pieces"].items()},
+            pieces={key: _cold(entry) for key, entry in content["pieces"].items()},
             wholes={key: _whole(entry) for key, entry in content["wholes"].items()},
         )
     except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
@@ -132,8 +134,12 @@ def _checksum(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _time(entry: Mapping[str, Any]) -> ColdTime:
-    return ColdTime(calibrator=str(entry["calibrator"]), ratio=float(entry["ratio"]))
+def _time(entry: Mapping[str, Any]) -> Multiple:
+    return Multiple(calibrator=str(entry["calibrator"]), ratio=float(entry["ratio"]))
+
+
+def _cold(entry: Mapping[str, Any]) -> ColdTime:
+    return ColdTime(**asdict(_time(entry)), again=float(entry["again"]))
 
 
 def _whole(entry: Mapping[str, Any]) -> Whole:

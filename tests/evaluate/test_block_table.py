@@ -15,7 +15,7 @@ from archbench.evaluate.piece import FAMILIES, Family, family
 from archbench.evaluate.table_file import Table, Whole, add_to_table, read_table, table_path
 from archbench.measure.calibration import Calibration
 from archbench.measure.calibrator import CALIBRATORS
-from archbench.measure.cold import ColdTime
+from archbench.measure.cold import ColdTime, Multiple
 from archbench.measure.environment import capture_environment
 from archbench.records.measurement import Conditions
 from tests.evaluate.toy import SPEC
@@ -25,8 +25,12 @@ NAME = CALIBRATORS[0].name
 CONSTANTS = Calibration(environment_id="x", settings={}, constants_ms={NAME: 2.0})
 
 
-def time(ratio: float) -> ColdTime:
-    return ColdTime(calibrator=NAME, ratio=ratio)
+def time(ratio: float) -> Multiple:
+    return Multiple(calibrator=NAME, ratio=ratio)
+
+
+def cold(ratio: float, *, again: float | None = None) -> ColdTime:
+    return ColdTime(calibrator=NAME, ratio=ratio, again=ratio if again is None else again)
 
 
 def table(*ratios: float) -> Table:
@@ -35,7 +39,7 @@ def table(*ratios: float) -> Table:
         str(i): Whole(name=f"n{i}", family="levit", pieces=("p", "p"), time=time(ratio))
         for i, ratio in enumerate(ratios)
     }
-    return Table(pieces={"p": time(1.0)}, wholes=wholes)
+    return Table(pieces={"p": cold(1.0)}, wholes=wholes)
 
 
 def test_table_is_kept(tmp_path: Path) -> None:
@@ -81,7 +85,7 @@ def test_concurrent_writers_lose_nothing(tmp_path: Path) -> None:
     path = table_path(**HERE, folder=tmp_path)
 
     def add(number: int) -> None:
-        add_to_table(path, Table(pieces={str(number): time(number + 1.0)}), **HERE)
+        add_to_table(path, Table(pieces={str(number): cold(number + 1.0)}), **HERE)
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(add, range(24)))
@@ -103,6 +107,33 @@ def test_scale_is_the_geometric_mean_and_errors_are_of_networks_left_out() -> No
     assert fit.mean_error == pytest.approx(1.875)
 
 
+def test_a_piece_behind_an_equal_one_finds_its_code_at_hand() -> None:
+    def scale(*pieces: str) -> float:
+        wholes = {
+            str(i): Whole(name=str(i), family="cvt", pieces=pieces, time=time(1.0))
+            for i in range(2)
+        }
+        known = {"p": cold(1.0, again=0.5), "q": cold(1.0, again=0.5)}
+        table = Table(pieces=known, wholes=wholes)
+        return fitted(table, calibration=CONSTANTS)["cvt"].scale
+
+    assert scale("p", "p", "p") == pytest.approx(1 / 2)
+    assert scale("p", "q", "p") == pytest.approx(1 / 3)
+    assert scale("p", "p", "q") == pytest.approx(1 / 2.5)
+
+
+def test_networks_that_are_alike_are_fitted_to_instead_of_those_asked_for(tmp_path: Path) -> None:
+    asked, *alike = [
+        {**SPEC, "stages": [{**SPEC["stages"][0], "dim": 16, "depth": depth}]}
+        for depth in range(2, 3 + NEEDED_WHOLES)
+    ]
+    (found,) = predict_all([asked], alike=alike, folder=tmp_path)
+    assert (found.family, found.num_wholes) == ("levit", NEEDED_WHOLES)
+    (path,) = tmp_path.glob("*.json")
+    wholes = json.loads(path.read_text())["content"]["wholes"]
+    assert found.digest not in wholes
+
+
 def test_one_network_is_no_fit() -> None:
     assert fitted(table(1.0), calibration=CONSTANTS) == {}
 
@@ -120,21 +151,21 @@ def test_predictions_fill_the_table_once(tmp_path: Path) -> None:
     documents = [
         {**SPEC, "stages": [{**SPEC["stages"][0], "dim": dim, "depth": depth}]}
         for dim in (16, 32)
-        for depth in (2, 3, 4, 5)
+        for depth in range(2, 8)
     ]
     first = predict_all(documents, folder=tmp_path)
     again = predict_all(documents, folder=tmp_path)
-    assert [entry.num_blocks_new for entry in first] == [3] * 8
-    assert [entry.num_blocks_new for entry in again] == [0] * 8
+    assert [entry.num_blocks_new for entry in first] == [3] * 12
+    assert [entry.num_blocks_new for entry in again] == [0] * 12
     assert [entry.ms for entry in first] == [entry.ms for entry in again]
     for entry in first:
         assert entry.family == "levit"
-        assert entry.num_wholes == 4
+        assert entry.num_wholes == NEEDED_WHOLES
         assert 0 < entry.low <= entry.ms <= entry.high
         assert math.isfinite(entry.error_percent)
     (path,) = tmp_path.glob("*.json")
     content = json.loads(path.read_text())["content"]
-    assert (len(content["pieces"]), len(content["wholes"])) == (6, 4)
+    assert (len(content["pieces"]), len(content["wholes"])) == (6, NEEDED_WHOLES)
 
 
 @pytest.mark.parametrize("kind", FAMILIES)

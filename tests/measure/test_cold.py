@@ -9,7 +9,7 @@ import torch
 
 from archbench.errors import IncomparableError
 from archbench.measure.calibration import Calibration
-from archbench.measure.cold import ColdPiece, ColdTime, cold_times
+from archbench.measure.cold import ColdPiece, Multiple, cold_times
 from archbench.records.environment import Environment
 from archbench.records.measurement import Conditions
 from tests.measure.conftest import FakeClock, Ticking
@@ -36,6 +36,20 @@ def test_time_is_the_ratio_to_the_calibration_network(
     # The calibration network of the fixture takes 2 ms and its constant is 10 ms.
     assert found["a"].ratio == pytest.approx(2.5)
     assert found["b"].milliseconds(constants) == pytest.approx(5.0)
+    assert found["b"].milliseconds_again(constants) == pytest.approx(5.0)
+
+
+def test_the_second_pass_is_the_one_behind_an_equal_piece(
+    clock: FakeClock, environment: Environment, conditions: Conditions, calibration: Calibrate
+) -> None:
+    found = cold_times(
+        {"a": piece(Ticking(clock, lambda number: 3.0 if number % 2 else 5.0))},
+        conditions=conditions,
+        environment=environment,
+        calibration=calibration(),
+        clock=clock,
+    )["a"]
+    assert (found.ratio, found.again) == pytest.approx((2.5, 1.5))
 
 
 def test_a_slower_machine_gives_the_same_ratio(
@@ -58,7 +72,7 @@ def test_a_machine_that_slows_down_meanwhile_changes_nothing(
     clock: FakeClock, environment: Environment, conditions: Conditions, calibration: Calibrate
 ) -> None:
     found = cold_times(
-        {"a": piece(Ticking(clock, lambda number: 5.0 * (1 + number // 4)))},
+        {"a": piece(Ticking(clock, lambda number: 5.0 * (1 + number // 8)))},
         conditions=conditions,
         environment=environment,
         calibration=calibration(Ticking(clock, lambda number: 2.0 * (1 + number // 4))),
@@ -80,7 +94,9 @@ def test_order_is_drawn_anew_in_each_round(
         rounds=5,
         clock=clock,
     )
-    rounds = ["".join(log[i : i + 6]) for i in range(0, len(log), 6)]
+    assert log[::2] == log[1::2]  # each runs twice in a row
+    firsts = log[::2]
+    rounds = ["".join(firsts[i : i + 6]) for i in range(0, len(firsts), 6)]
     assert len(rounds) == 6  # one warms up
     assert all(sorted(round_) == list(names) for round_ in rounds)
     assert len(set(rounds)) > 3
@@ -102,4 +118,4 @@ def test_constants_of_other_conditions_are_refused(
 def test_milliseconds_follow_the_constant(calibration: Calibrate) -> None:
     constants = calibration()
     name = constants.calibrators[0].name
-    assert ColdTime(calibrator=name, ratio=0.5).milliseconds(constants) == pytest.approx(5.0)
+    assert Multiple(calibrator=name, ratio=0.5).milliseconds(constants) == pytest.approx(5.0)

@@ -15,6 +15,9 @@ from archbench.errors import UsageError
 if TYPE_CHECKING:
     from archbench.models import ArchSpec
 
+_TO_FIT = 60
+"""Random networks of the space of which some are measured whole, a few of each family."""
+
 
 @click.command()
 @click.argument("networks", metavar="[NETWORK...]", nargs=-1)
@@ -50,12 +53,12 @@ def command(
     from archbench.evaluate.block_table import document, predict_all
     from archbench.records.measurement import Conditions
 
-    specs = _specs(
+    specs, alike = _specs(
         networks, space=space, samples=samples, seed=seed, overrides=overrides, results=results
     )
     conditions = Conditions(device=device, batch=batch, threads=threads)
     with meter(quiet=as_json) as told:
-        found = predict_all(specs, conditions, on_progress=told)
+        found = predict_all(specs, conditions, alike=alike, on_progress=told)
     content = document(found)
     if as_json:
         for entry, spec in zip(content["predictions"], specs, strict=True):
@@ -77,7 +80,8 @@ def _specs(
     seed: int,
     overrides: tuple[str, ...],
     results: Path,
-) -> list[ArchSpec]:
+) -> tuple[list[ArchSpec], list[ArchSpec]]:
+    """The networks that are asked for, and others of their space to fit to."""
     from archbench.cli.network import network
     from archbench.space import SearchSpace
 
@@ -87,14 +91,15 @@ def _specs(
             help="archbench predict levit_128s, or archbench predict --space hybrid",
         )
     if space is None:
-        return [network(text, overrides=overrides, results=results) for text in networks]
+        return [network(text, overrides=overrides, results=results) for text in networks], []
     found = SearchSpace.load(space, overrides=overrides)
     rng = random.Random(seed)
-    specs = {}
-    for _ in range(samples):
+    specs: dict[str, ArchSpec] = {}
+    alike: dict[str, ArchSpec] = {}
+    for number in range(samples + _TO_FIT):
         choices = found.sample_feasible(rng)
         if choices is None:
             raise found.infeasible(found.feasible())
         spec = found.decode(choices)
-        specs[spec.digest] = spec
-    return list(specs.values())
+        (specs if number < samples else alike)[spec.digest] = spec
+    return list(specs.values()), list(alike.values())
