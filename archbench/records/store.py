@@ -173,10 +173,8 @@ class Store:
             StorageError: The number is taken.
         """
         with self._writing() as connection:
-            known = connection.execute(
-                "SELECT 1 FROM archbench_trial WHERE number = ?", (record.number,)
-            )
-            if known.fetchone():
+            known = "SELECT 1 FROM archbench_trial WHERE number = ?"
+            if connection.execute(known, (record.number,)).fetchone():
                 raise StorageError(
                     f"trial {record.number} is already there",
                     place=str(self.path),
