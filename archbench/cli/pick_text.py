@@ -31,7 +31,7 @@ def text(answer: Pick, *, study: StudyReader) -> str:
         _row(answer, summary),
         *(
             textwrap.fill(sentence, console.WIDTH, break_on_hyphens=False)
-            for sentence in (_why(answer), _runner_up(answer), *_trades(answer))
+            for sentence in _sentences(answer, study)
         ),
         textwrap.fill(told, console.WIDTH)
         if "\n" not in (told := _knobs(answer.knobs, cost=answer.cost))
@@ -82,7 +82,7 @@ def document(answer: Pick, *, study: StudyReader) -> dict[str, Any]:
             }
             for knob in answer.knobs
         ],
-        "why": " ".join([_why(answer), _runner_up(answer), *_trades(answer)]),
+        "why": " ".join(_sentences(answer, study)),
     }
 
 
@@ -101,6 +101,16 @@ def _row(answer: Pick, summary: Summary) -> str:
         titles.insert(1, "latency, ms")
         cells.insert(1, latency_text(record.latency).removesuffix(" ms"))
     return console.table(titles, [cells], align="r" * len(titles))
+
+
+def _sentences(answer: Pick, study: StudyReader) -> list[str]:
+    told = [_why(answer), _runner_up(answer), *_trades(answer)]
+    for name, limit in study.rule.limits.items():
+        asked = answer.wish.limits.get(name, 0.0)
+        if max(asked, answer.more.value if answer.more.name == name else 0.0) > limit:
+            most = OBJECTIVES[name].text(limit)
+            told.append(f"note: the study's own limit is {most}; nothing above it was trained.")
+    return told
 
 
 def _why(answer: Pick) -> str:

@@ -14,6 +14,7 @@ import pandas as pd
 
 from archbench.errors import StorageError, UsageError
 from archbench.records.column import TableName
+from archbench.records.confirmation import confirmation_of
 from archbench.records.doubt import SURE, Doubt, doubt
 from archbench.records.rule import FrontRule
 from archbench.records.snapshot import Reference, Snapshot, Taken
@@ -243,6 +244,7 @@ class StudyReader:
             ],
             "seed_sd": found.noise_sd,
             "seed_sd_degrees": found.noise_degrees,
+            "confirmation": confirmation_of(self.header),
         }
 
     def _member(self, record: TrialRecord) -> dict[str, Any]:

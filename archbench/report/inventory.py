@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from archbench.records.confirmation import confirmation_in_words
 from archbench.records.source import source_in_words, spaces_in_words
 from archbench.records.trial import TrialRecord
 from archbench.report.command import code
@@ -40,6 +41,7 @@ def searched(summary: Summary) -> Markup:
         *(("its spaces", told) for told in spaces_in_words(header)),
         ("sampler", header.get("sampler")),
         ("seed", header.get("seed")),
+        ("confirmation", confirmation_in_words(header)),
     ]
     text = header.get("space_text")
     file = (

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archbench.errors import ArchbenchError, SpecError
+from archbench.records.confirmation import CONFIRMED, confirmation_of
 from archbench.records.doubt import doubt
 from archbench.records.rule import FrontRule
 from archbench.records.trial import TrialRecord, final_accuracies
@@ -25,10 +26,6 @@ if TYPE_CHECKING:
     from archbench.search.interruption import Interruption
 
 REFERENCES = ("levit_128s", "levit_256", "cvt_13")
-CONFIRMED = "confirmed"
-"""Key of the header that says what was confirmed: a document, or a list of trials when an older
-version did it, which trained nothing again."""
-
 _SECONDS_EACH = 120.0
 
 
@@ -61,12 +58,13 @@ class Confirmation:
     @property
     def is_done(self) -> bool:
         """Whether this very front was confirmed before, with no smaller budget."""
-        done = self.ledger.store.header().get(CONFIRMED)
+        header = self.ledger.store.header()
+        done = confirmation_of(header)
         numbers = [record.number for record in self.front()]
-        if not isinstance(done, dict):
-            return done == numbers
+        if done is None:
+            return bool(header.get(CONFIRMED) == numbers)
         is_enough = done["settled"] or done["budget_s"] >= self.budget_s
-        return done["front"] == numbers and is_enough
+        return bool(done["front"] == numbers and is_enough)
 
     def front(self) -> list[TrialRecord]:
         """The front as it stands."""

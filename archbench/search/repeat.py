@@ -178,6 +178,8 @@ class Repeats:
             else None,
         )
         self._running[number] = seed
+        told = "goes on" if cut_off is not None else "is trained once more"
+        self.listener(event.StageChanged(text=f"trial {number} {told}, with seed {seed}"))
         engine.start(job, timeout_s=self.timeout_s)
 
     def _take(self, report: Report) -> None:

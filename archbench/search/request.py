@@ -185,7 +185,14 @@ def requested(
             help="leave out --resume and give another --name to begin one from both: "
             f"--from {results / (name or space.name)} --from {sources[0]}",
         )
-    said = {"data": data, "trials": trials, "seed": seed, "sampler": sampler, "name": name}
+    said: dict[str, Any] = {
+        "data": data,
+        "trials": trials,
+        "seed": seed,
+        "sampler": sampler,
+        "name": name,
+        "confirm-budget": confirm_budget,
+    }
     if time_limit_s is not None:
         said["time"] = f"{time_limit_s:.0f}s"
     section = space.search
