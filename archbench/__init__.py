@@ -26,12 +26,14 @@ if TYPE_CHECKING:
     from archbench.models.catalogue import published
     from archbench.records.study import StudyReader, open_study
     from archbench.search import search
+    from archbench.search.cost_aware import CostAwareSampler
     from archbench.space import SearchSpace
 
     __version__: str
 
 __all__ = [
     "ArchSpec",
+    "CostAwareSampler",
     "SearchSpace",
     "StudyReader",
     "__version__",
@@ -56,6 +58,7 @@ __all__ = [
 
 _HOMES = {
     "ArchSpec": "archbench.models",
+    "CostAwareSampler": "archbench.search.cost_aware",
     "SearchSpace": "archbench.space",
     "StudyReader": "archbench.records.study",
     "ablation_names": "archbench.models",

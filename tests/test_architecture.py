@@ -46,7 +46,9 @@ ROOMS = {
         {"models", "data", "train", "measure", "records"}, {"torch", "timm", "torchvision"}
     ),
     # Optuna's storage is SQLAlchemy's and raises its errors.
-    "search": Room({"space", "evaluate", "records"}, {"optuna", "sqlalchemy", "scipy", "ray"}),
+    "search": Room(
+        {"space", "evaluate", "records"}, {"optuna", "optunahub", "sqlalchemy", "scipy", "ray"}
+    ),
     # It runs on the search's engines, and its t intervals are scipy's.
     "ablation": Room({"models", "space", "evaluate", "search", "records"}, {"scipy"}),
     "report": Room({"records"}, {"matplotlib"}),

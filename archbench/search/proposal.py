@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import json
 import random
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import pairwise
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import optuna
@@ -21,6 +18,8 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from archbench.search.parameter import index_of, options, suggest
+from archbench.search.setting import SamplerEntry, Setting
 from archbench.space import Axis, Choices, InfeasibleError, SearchSpace
 
 if TYPE_CHECKING:
@@ -86,7 +85,7 @@ class Proposer:
 
     Args:
         space: What is searched.
-        sampler: An entry of ``archbench/search/samplers``.
+        sampler: An entry of ``archbench/search/samplers``, or what stands for one.
         seed: Of the study.
         directions: ``max`` or ``min`` for each objective.
         first: Candidates that are proposed before any of the sampler's, as far as they are fresh.
@@ -96,7 +95,7 @@ class Proposer:
         self,
         space: SearchSpace,
         *,
-        sampler: ModuleType,
+        sampler: SamplerEntry,
         seed: int,
         directions: Sequence[str],
         first: Sequence[Choices] = (),
@@ -112,6 +111,7 @@ class Proposer:
         self._seen: set[str] = set()
         self._left: list[Choices] | None = None
         self._accepted: dict[int, FrozenTrial] = {}
+        self._lasting: dict[Any, Any] = {}
         self._start_mirror()
 
     @property
@@ -126,9 +126,14 @@ class Proposer:
         """
         with _quiet():
             self._mirror.sampler = self._sampler.make(
-                seed=_derived_seed(self._seed, number),
-                conditional=self._is_conditional,
-                memory=self._memory,
+                Setting(
+                    space=self._space,
+                    seed=_derived_seed(self._seed, number),
+                    study_seed=self._seed,
+                    conditional=self._is_conditional,
+                    memory=self._memory,
+                    lasting=self._lasting,
+                )
             )
         for choices in self._first:
             if self._fresh_spec(choices) is not None:
@@ -164,9 +169,9 @@ class Proposer:
     ) -> None:
         """Takes in how a proposed trial ended, and what else became known of it."""
         where = self._places[number]
-        trial = optuna.Trial(self._mirror, self._frozen(where)._trial_id)  # noqa: SLF001
+        identity, storage = self._frozen(where)._trial_id, self._mirror._storage  # noqa: SLF001
         for key, value in (known or Knowledge()).attributes().items():
-            trial.set_user_attr(key, value)
+            storage.set_trial_user_attr(identity, key, value)
         self._mirror.tell(where, values, state=state)
         self._accepted[number] = self._frozen(where)
         num_accepted = len(self._accepted)
@@ -188,7 +193,7 @@ class Proposer:
 
     def _walk(self, trial: optuna.Trial) -> tuple[Choices, ArchSpec | None]:
         with _quiet():
-            choices = self._space.choose(lambda axis: _suggest(trial, axis))
+            choices = self._space.choose(lambda axis: suggest(trial, axis))
         return choices, self._fresh_spec(choices)
 
     def _fresh_spec(self, choices: Choices) -> ArchSpec | None:
@@ -303,14 +308,14 @@ def encoded(
 ) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:
     """Axis name to value, and to what it is drawn from, as Optuna stores a candidate."""
     trial = optuna.trial.FixedTrial(_params(space, choices))
-    walked = space.choose(lambda axis: _suggest(trial, axis))
+    walked = space.choose(lambda axis: suggest(trial, axis))
     assert walked == choices, "a candidate is stored as it is"
     return dict(trial.params), dict(trial.distributions)
 
 
 def choices_of(space: SearchSpace, params: Mapping[str, Any]) -> Choices:
     """The choices behind the parameters of a stored trial."""
-    return space.choose(lambda axis: _index(axis, params))
+    return space.choose(lambda axis: index_of(axis, params))
 
 
 def _moved(axis: Axis, start: Choices, moved: Sequence[str], rng: random.Random) -> int:
@@ -326,50 +331,17 @@ def _is_conditional(space: SearchSpace) -> bool:
     return any(len(space.sample(rng)) < len(space.axes) for _ in range(_SAMPLED))
 
 
-def _suggest(trial: optuna.trial.BaseTrial, axis: Axis) -> int:
-    options = _options(axis)
-    if len(options) == 1:
-        return 0
-    step = _step(options)
-    if step is None:
-        return options.index(trial.suggest_categorical(axis.name, options))
-    return options.index(trial.suggest_int(axis.name, min(options), max(options), step=step))
-
-
-def _index(axis: Axis, params: Mapping[str, Any]) -> int:
-    options = _options(axis)
-    return 0 if len(options) == 1 else options.index(params[axis.name])
-
-
 def _params(space: SearchSpace, choices: Choices) -> dict[str, Any]:
     params: dict[str, Any] = {}
 
     def note(axis: Axis) -> int:
-        options = _options(axis)
-        if len(options) > 1:
-            params[axis.name] = options[choices[axis.name]]
+        values = options(axis)
+        if len(values) > 1:
+            params[axis.name] = values[choices[axis.name]]
         return choices[axis.name]
 
     space.choose(note)
     return params
-
-
-def _options(axis: Axis) -> list[Any]:
-    """The values of an axis as Optuna takes them: scalars of one type, else their text."""
-    values = list(axis.values)
-    same_type = len({type(value) for value in values}) == 1
-    if same_type and isinstance(values[0], (bool, int, float, str)):
-        return values
-    return [json.dumps(value, sort_keys=True) for value in values]
-
-
-def _step(options: Sequence[Any]) -> int | None:
-    """The distance of evenly spaced whole numbers; None for anything else."""
-    if not all(type(option) is int for option in options):
-        return None
-    ordered = sorted(options)
-    steps = {b - a for a, b in pairwise(ordered)}
-    return steps.pop() if len(steps) == 1 else None
 
 
 def _derived_seed(*numbers: int) -> int:

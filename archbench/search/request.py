@@ -16,12 +16,12 @@ from archbench.registry import Registry
 from archbench.search.budget import Budget
 from archbench.search.growth import refuse_other_meaning
 from archbench.search.owner import SPACE, resume_command, valid_name
+from archbench.search.sampler import load_sampler
 from archbench.space import SearchSpace, shipped
 
 if TYPE_CHECKING:
     from archbench.evaluate import ArchSpec
 
-SAMPLERS = Registry("archbench.search.samplers", "sampler")
 ENGINES = Registry("archbench.search.engines", "engine")
 
 _WORKER_BYTES = 2 * 2**30  # a training process was seen to hold 1.1 GB
@@ -197,7 +197,7 @@ def requested(
         said["time"] = f"{time_limit_s:.0f}s"
     section = space.search
     chosen = section.sampler if sampler is None else sampler
-    SAMPLERS.load(chosen, place="--sampler" if sampler else "search.sampler")
+    load_sampler(chosen, place="--sampler" if sampler else "search.sampler")
     return Request(
         space=space,
         path=results / valid_name(space.name if name is None else name),

@@ -25,7 +25,8 @@ from archbench.search.loop import AllFailedError, Interrupted, Loop, Plan
 from archbench.search.pool import make_engine
 from archbench.search.preparation import Grounds, check_data, prepare, prepared, restore
 from archbench.search.proposal import Proposal, Proposer, choices_of
-from archbench.search.request import SAMPLERS, Request, as_begun, requested, space_of
+from archbench.search.request import Request, as_begun, requested, space_of
+from archbench.search.sampler import load_sampler
 from archbench.search.succession import (
     create,
     first_choices,
@@ -276,7 +277,7 @@ class _Run:
         space, request = self.request.space, self.request
         proposer = Proposer(
             space,
-            sampler=SAMPLERS.load(request.sampler),
+            sampler=load_sampler(request.sampler),
             seed=request.seed,
             directions=list(space.objectives.values()),
             first=first_choices(space, self.study.store.header()),

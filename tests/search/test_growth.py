@@ -22,7 +22,8 @@ from archbench.search import ledger
 from archbench.search.growth import grow
 from archbench.search.ledger import Ledger
 from archbench.search.proposal import Proposer, finished_trial
-from archbench.search.request import SAMPLERS, Request, as_begun, requested
+from archbench.search.request import Request, as_begun, requested
+from archbench.search.sampler import SAMPLERS
 from archbench.space import Choices, SearchSpace
 from tests.search import tiny
 
@@ -152,7 +153,7 @@ def test_optuna_dashboard_shows_the_grown_study(study: Ledger) -> None:
     assert len(detail["trials"]) == _TRIALS
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "nsga2", "gp", "random"])
+@pytest.mark.parametrize("sampler", SAMPLERS.names)
 def test_every_sampler_goes_on_with_old_and_new_values(study: Ledger, sampler: str) -> None:
     space = _changed(*_LARGER)
     _grow(study, space)

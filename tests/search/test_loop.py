@@ -24,7 +24,7 @@ from archbench.search.job import Broken, Done, Job, Report, Sent
 from archbench.search.ledger import Ledger
 from archbench.search.loop import AllFailedError, Interrupted, Loop, Plan
 from archbench.search.proposal import Knowledge, Proposal, Proposer
-from archbench.search.request import SAMPLERS
+from archbench.search.sampler import SAMPLERS
 from archbench.search.trial import Rung, Saved, TrialEnd, TrialJob, weights_path
 from archbench.space import SearchSpace
 from tests.search import tiny

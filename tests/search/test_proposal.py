@@ -14,7 +14,7 @@ from archbench.search.proposal import (
     choices_of,
     running_trial,
 )
-from archbench.search.request import SAMPLERS
+from archbench.search.sampler import SAMPLERS
 from archbench.space import SearchSpace
 
 _SPACE = """
@@ -111,7 +111,7 @@ def test_an_interruption_changes_no_proposal(space: SearchSpace, sampler: str) -
     assert [p.choices for p in first + rest] == [p.choices for p in whole]
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "nsga2", "random"])
+@pytest.mark.parametrize("sampler", ["cost_aware", "tpe", "nsga2", "random"])
 def test_every_proposal_is_feasible_and_new(space: SearchSpace, sampler: str) -> None:
     proposals, _ = _run(_proposer(space, sampler), begin=0, end=60)
     assert len({proposal.spec.digest for proposal in proposals}) == 60
@@ -137,8 +137,9 @@ def test_other_seeds_propose_otherwise(space: SearchSpace) -> None:
     assert [p.choices for p in one] != [p.choices for p in other]
 
 
-def test_several_at_a_time_are_all_new(space: SearchSpace) -> None:
-    proposer = _proposer(space, "tpe")
+@pytest.mark.parametrize("sampler", ["cost_aware", "tpe"])
+def test_several_at_a_time_are_all_new(space: SearchSpace, sampler: str) -> None:
+    proposer = _proposer(space, sampler)
     _run(proposer, begin=0, end=12)
     together = [proposer.propose(number) for number in range(12, 20)]
     assert len({p.spec.digest for p in together if p}) == 8
@@ -147,7 +148,7 @@ def test_several_at_a_time_are_all_new(space: SearchSpace) -> None:
         proposer.tell(proposal.number, state=TrialState.COMPLETE, values=_values(proposal))
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "nsga2", "random"])
+@pytest.mark.parametrize("sampler", ["cost_aware", "tpe", "nsga2", "random"])
 def test_a_small_space_is_tried_to_the_last_candidate(sampler: str) -> None:
     text = _SPACE.replace("axes:", "axes:\n  stages[0].depth: [1, 2]\nunused:")
     text = text.split("unused:")[0] + "  stages[1].dim: [16, 24, 40]\n"

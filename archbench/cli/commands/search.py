@@ -58,7 +58,11 @@ _OF_A_SEARCH = (
     help="What training those in doubt again may take at the end: 20% of the search's time, 10m.",
 )
 @click.option("--dry-run", is_flag=True, help="Say what it would cost, and stop.")
-@click.option("--sampler", metavar="NAME", help="What proposes: tpe, nsga2, gp or random.")
+@click.option(
+    "--sampler",
+    metavar="NAME",
+    help="What proposes: cost_aware, tpe, nsga2, gp, random, optuna:CLASS or hub:PACKAGE.",
+)
 @click.option("--workers", type=click.IntRange(min=1), help="Trials at a time.")
 @click.option("--seed", type=click.IntRange(min=0), help="Of all that is random in the search.")
 @results_option

@@ -5,23 +5,14 @@ Good at few trials, and slow at many: about 0.8 s a proposal at 100 trials and 9
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
-from typing import Any
-
 import optuna
+
+from archbench.search.setting import Setting
 
 ATTEMPTS = 2  # a refused proposal changes nothing in the model: the next is often the same
 NEIGHBOURS = 40  # tries to change a refused one a little, before chance decides
 
 
-def make(
-    *, seed: int, conditional: bool, memory: MutableMapping[Any, Any]
-) -> optuna.samplers.BaseSampler:
-    """The sampler for one proposal.
-
-    Args:
-        seed: Of this proposal.
-        conditional: Not used: axes that are not always active are left to chance.
-        memory: Not used.
-    """
-    return optuna.samplers.GPSampler(seed=seed, deterministic_objective=False)
+def make(setting: Setting) -> optuna.samplers.BaseSampler:
+    """The sampler for one proposal."""
+    return optuna.samplers.GPSampler(seed=setting.seed, deterministic_objective=False)

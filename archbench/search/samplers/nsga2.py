@@ -12,22 +12,16 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial
 
+from archbench.search.setting import Setting
+
 ATTEMPTS = 4  # proposals that may be refused, as infeasible or seen
 NEIGHBOURS = 40  # tries to change a refused one a little, before chance decides
 _POPULATION = 20
 
 
-def make(
-    *, seed: int, conditional: bool, memory: MutableMapping[Any, Any]
-) -> optuna.samplers.BaseSampler:
-    """The sampler for one proposal.
-
-    Args:
-        seed: Of this proposal.
-        conditional: Not used: a parent without an axis leaves it to chance.
-        memory: Keeps the parents of each generation between proposals.
-    """
-    return _Nsga2(seed=seed, parents=memory)
+def make(setting: Setting) -> optuna.samplers.BaseSampler:
+    """The sampler for one proposal."""
+    return _Nsga2(seed=setting.seed, parents=setting.memory)
 
 
 class _Nsga2(optuna.samplers.NSGAIISampler):

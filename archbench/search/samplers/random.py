@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
-from typing import Any
-
 import optuna
+
+from archbench.search.setting import Setting
 
 ATTEMPTS = 24  # proposals that may be refused, as infeasible or seen
 NEIGHBOURS = 0  # chance alone decides
 
 
-def make(
-    *, seed: int, conditional: bool, memory: MutableMapping[Any, Any]
-) -> optuna.samplers.BaseSampler:
-    """The sampler for one proposal.
-
-    Args:
-        seed: Of this proposal.
-        conditional: Not used.
-        memory: Not used.
-    """
-    return optuna.samplers.RandomSampler(seed=seed)
+def make(setting: Setting) -> optuna.samplers.BaseSampler:
+    """The sampler for one proposal."""
+    return optuna.samplers.RandomSampler(seed=setting.seed)

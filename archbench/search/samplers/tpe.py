@@ -6,25 +6,16 @@ default treats the axes one by one and repeats itself three times as often.
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
-from typing import Any
-
 import optuna
+
+from archbench.search.setting import Setting
 
 ATTEMPTS = 4  # proposals that may be refused, as infeasible or seen
 NEIGHBOURS = 40  # tries to change a refused one a little, before chance decides
 
 
-def make(
-    *, seed: int, conditional: bool, memory: MutableMapping[Any, Any]
-) -> optuna.samplers.BaseSampler:
-    """The sampler for one proposal.
-
-    Args:
-        seed: Of this proposal.
-        conditional: Whether some axes are active only under some choices.
-        memory: Not used.
-    """
+def make(setting: Setting) -> optuna.samplers.BaseSampler:
+    """The sampler for one proposal."""
     return optuna.samplers.TPESampler(
-        multivariate=True, group=conditional, constant_liar=True, seed=seed
+        multivariate=True, group=setting.conditional, constant_liar=True, seed=setting.seed
     )

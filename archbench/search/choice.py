@@ -1,0 +1,368 @@
+"""Which candidate is evaluated next, given what became of the others."""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr
+
+from archbench.search.candidates import Source, keys, random_codes
+from archbench.search.improvement import front_members, hypervolume_improvement
+from archbench.search.surrogate import Belief, extrapolated, near_front
+
+Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+_POOL = 900
+_POOL_OF_SEVERAL_COSTS = 400
+_PARENTS = 60
+_SETTLED = 16
+_ROUNDS = 6
+_FEWEST = 4
+_SPREAD_OVER = 24
+_LAST_RESORT = 5000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """What the objectives of a study are, and what else is limited.
+
+    Attributes:
+        uncertain: Position of the objective that is not known beforehand.
+        signs: For each objective 1 where it is minimised, -1 where it is maximised.
+        known: For each other objective its position among the facts of a candidate; None where
+            it is learnt like the uncertain one.
+        limits: For each other objective what it may be at most, or infinity.
+        num_limited: How many of the last entries of ``known`` and ``limits`` are no objectives
+            but limited all the same.
+        has_curves: Whether curves are of the uncertain objective.
+    """
+
+    uncertain: int
+    signs: tuple[float, ...]
+    known: tuple[int | None, ...]
+    limits: tuple[float, ...]
+    num_limited: int = 0
+    has_curves: bool = True
+
+    @property
+    def cost_signs(self) -> Array:
+        """(q,) of the other objectives, and of what is only limited."""
+        others = [sign for place, sign in enumerate(self.signs) if place != self.uncertain]
+        return np.array([*others, *[1.0] * self.num_limited])
+
+    @property
+    def num_costs(self) -> int:
+        """How many objectives are costs."""
+        return len(self.signs) - 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """What a study says of its trials, rows in the order of their numbers.
+
+    Attributes:
+        codes: (n, D).
+        accuracy: (n,) the uncertain objective, larger is better; NaN where it is not known.
+        costs: (n, q) the others, smaller is better; NaN where they are not known.
+        curves: (n,) of partial evaluations, larger is better.
+        is_running: (n,) whether it is still being evaluated.
+    """
+
+    codes: Array
+    accuracy: Array
+    costs: Array
+    curves: list[Any]
+    is_running: Mask
+
+    def __getitem__(self, rows: Mask) -> Told:
+        curves = [curve for curve, row in zip(self.curves, rows, strict=True) if row]
+        return Told(
+            codes=self.codes[rows],
+            accuracy=self.accuracy[rows],
+            costs=self.costs[rows],
+            curves=curves,
+            is_running=self.is_running[rows],
+        )
+
+
+class Choice:
+    """The choice of one candidate.
+
+    Args:
+        source: Where candidates come from.
+        problem: What the objectives are.
+        told: What is known.
+        memory: Keeps what can be computed again, between choices.
+        num_start: Candidates that are spread over the costs first.
+        rng: Of all chance.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        problem: Problem,
+        told: Told,
+        memory: MutableMapping[Any, Any],
+        num_start: int,
+        rng: np.random.Generator,
+    ) -> None:
+        self._source = source
+        self._problem = problem
+        self._memory = memory
+        self._num_start = num_start
+        self._rng = rng
+        self._seen = set(keys(told.codes))
+        facts = self._remembered_facts(told.codes)
+        is_whole = np.logical_not(np.isnan(facts).any(axis=1))
+        self._told, self._facts = told[is_whole], facts[is_whole]
+        self._is_positive = (self._facts > 0).all(axis=0)
+
+    def best(self) -> Array | None:
+        """(D,) the candidate that promises most; None when none is left."""
+        for code in self._source.known:
+            if keys(code[None])[0] not in self._seen:
+                return np.asarray(code)
+        values, weights = extrapolated(self._told.curves, self._told.accuracy)
+        is_observed = ~np.isnan(values)
+        parents = self._parents(values)
+        pool, facts = self._pool(parents)
+        if not len(pool):
+            return None
+        if len(self._told.codes) < self._num_start or is_observed.sum() < _FEWEST:
+            return self._first_settled(pool, np.argsort(-self._spread(pool, facts)))
+        return self._most_promising(pool, facts, values=values, weights=weights)
+
+    def _most_promising(
+        self, pool: Array, facts: Array, *, values: Array, weights: Array
+    ) -> Array | None:
+        promise = self._promise_of(values=values, weights=weights, pool=pool, facts=facts)
+        scores = promise(pool, facts)
+        order = np.lexsort((self._rng.random(len(scores)), -scores))
+        if self._source.is_exact:
+            return np.asarray(pool[order[0]])
+        for begin in range(0, _ROUNDS * _SETTLED, _SETTLED):
+            settled = [
+                (pool[row], exact)
+                for row in order[begin : begin + _SETTLED]
+                if (exact := self._source.settle(pool[row])) is not None
+            ]
+            if settled:
+                codes = np.array([code for code, _ in settled])
+                again = promise(codes, np.array([exact for _, exact in settled]))
+                return np.asarray(codes[int(np.argmax(again))])
+        return None
+
+    def _first_settled(self, pool: Array, order: NDArray[np.intp]) -> Array | None:
+        for row in order[: _ROUNDS * _SETTLED]:
+            if self._source.is_exact or self._source.settle(pool[row]) is not None:
+                return np.asarray(pool[row])
+        return None
+
+    def _pool(self, parents: Array) -> tuple[Array, Array]:
+        """Candidates that were not seen, each once, within known limits; and their facts."""
+        count = _POOL if self._problem.num_costs < 2 else _POOL_OF_SEVERAL_COSTS
+        found = self._unseen(self._source.pool(parents, count, rng=self._rng))
+        if not len(found[0]):
+            chance = random_codes(_LAST_RESORT, encoding=self._source.encoding, rng=self._rng)
+            found = self._unseen(chance)
+        return found
+
+    def _unseen(self, codes: Array) -> tuple[Array, Array]:
+        fresh: dict[bytes, int] = {}
+        for row, key in enumerate(keys(codes)):
+            if key not in self._seen:
+                fresh.setdefault(key, row)
+        codes = codes[list(fresh.values())]
+        facts = self._source.facts(codes)
+        is_allowed = ~np.isnan(facts).any(axis=1)
+        for sign, known, limit in zip(
+            self._problem.cost_signs, self._problem.known, self._problem.limits, strict=True
+        ):
+            if known is not None:
+                is_allowed &= ~(sign * facts[:, known] > limit)
+        return codes[is_allowed], facts[is_allowed]
+
+    def _parents(self, values: Array) -> Array:
+        """The front of what was observed, or some of it."""
+        costs = self._known_or_told(self._told.costs, self._facts)[:, : self._problem.num_costs]
+        usable = ~np.isnan(values) & ~np.isnan(costs).any(axis=1)
+        codes = self._told.codes[usable]
+        members = front_members(costs[usable], values[usable])
+        return codes[np.sort(members[:_PARENTS])]
+
+    def _spread(self, pool: Array, facts: Array) -> Array:
+        """(m,) larger for candidates of costs that no trial has yet, unlike the trials."""
+        noise = self._rng.random(len(pool))
+        cost = self._scaled(facts).sum(axis=1)
+        order = np.argsort(cost + 1e-12 * noise)
+        stratum = np.empty(len(pool), dtype=np.intp)
+        stratum[order] = np.arange(len(pool)) * self._num_start // len(pool)
+        taken = np.zeros(self._num_start)
+        if len(self._told.codes):
+            theirs = self._scaled(self._facts).sum(axis=1)
+            places = np.searchsorted(cost[order], theirs) * self._num_start // len(pool)
+            np.add.at(taken, np.minimum(places, self._num_start - 1), 1)
+        emptiest = self._rng.choice(np.flatnonzero(taken == taken.min()))
+        rows = np.flatnonzero(stratum == emptiest)
+        rows = rows[np.argsort(noise[rows])][:_SPREAD_OVER]
+        score = noise.copy()
+        score[rows] += 1.0
+        if len(self._told.codes) and len(rows):
+            differs = pool[rows][:, None, :] != self._told.codes[None, :, :]
+            score[rows] += differs.sum(axis=2).min(axis=1)
+        return score
+
+    def _promise_of(self, *, values: Array, weights: Array, pool: Array, facts: Array) -> Any:
+        """The function that scores codes and facts."""
+        told, scaled = self._told, self._scaled(self._facts)
+        running = told.is_running
+        costs = _Costs(self, told=told, facts=scaled, positive=self._all_positive())
+        told_costs, _ = costs.of(told.codes, self._facts)
+        told_costs = np.where(np.isnan(costs.told), told_costs, costs.told)
+        objectives = slice(0, self._problem.num_costs)
+        is_observed = ~np.isnan(values)
+        trend = told_costs[is_observed, objectives]
+        belief = Belief(
+            self._source.encoding,
+            codes=told.codes[is_observed],
+            facts=scaled[is_observed],
+            values=values[is_observed],
+            weights=weights[is_observed],
+            trend=trend,
+            name="accuracy",
+            memory=self._memory,
+            rows=near_front(told.codes[is_observed], trend, values[is_observed]),
+        )
+        hoped = belief.believe(told.codes[running], scaled[running])
+        is_done = ~np.isnan(told.accuracy)
+        level = np.concatenate([belief.expected(told.codes[is_done], scaled[is_done]), hoped])
+        front = np.concatenate([told_costs[is_done], told_costs[running]])
+        limits = costs.limits
+        is_allowed = (front <= limits).all(axis=1)
+        front, level = front[is_allowed][:, objectives], level[is_allowed]
+        floor = float(min(values[is_observed].min(), level.min(initial=np.inf)))
+        pool_costs, _ = costs.of(pool, facts)
+        corner = np.minimum(
+            np.concatenate([pool_costs, told_costs])[:, objectives].max(axis=0, initial=-np.inf),
+            limits[objectives],
+        )
+
+        def promise(codes: Array, exact: Array) -> Array:
+            mean, deviation = belief.predicted(codes, self._scaled(exact))
+            theirs, spread = costs.of(codes, exact)
+            gain = hypervolume_improvement(
+                theirs[:, objectives],
+                mean,
+                deviation,
+                front_costs=front,
+                front_values=level,
+                floor=floor,
+                corner=corner,
+            )
+            return gain * _probability_within(theirs, spread, limits)
+
+        return promise
+
+    def _known_or_told(self, costs: Array, facts: Array) -> Array:
+        costs = costs.copy()
+        for place, known in enumerate(self._problem.known):
+            if known is not None:
+                costs[:, place] = self._problem.cost_signs[place] * facts[:, known]
+        return costs
+
+    def _scaled(self, facts: Array) -> Array:
+        """Facts on a log scale where they are positive."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            logs = np.log(np.maximum(facts, np.finfo(float).tiny))
+        return np.where(self._is_positive, logs, facts)
+
+    def _all_positive(self) -> Mask:
+        """(q,) whether each cost is seen on a log scale."""
+        known = self._known_or_told(self._told.costs, self._facts)
+        return np.logical_not((known <= 0).any(axis=0))
+
+    def _remembered_facts(self, codes: Array) -> Array:
+        kept = self._memory.setdefault("facts", {})
+        rows = keys(codes)
+        new = [row for row, key in enumerate(rows) if key not in kept]
+        if new:
+            for row, facts in zip(new, self._exact_facts(codes[new]), strict=True):
+                kept[rows[row]] = facts.copy()
+        found = np.array([kept[key] for key in rows])
+        return found.reshape(len(rows), self._source.num_facts)
+
+    def _exact_facts(self, codes: Array) -> Array:
+        """(m, f) facts, NaN for a candidate that is not feasible."""
+        if self._source.is_exact:
+            return self._source.facts(codes)
+        none = np.full(self._source.num_facts, np.nan)
+        settled = [self._source.settle(code) for code in codes]
+        return np.array([none if facts is None else facts for facts in settled])
+
+
+class _Costs:
+    """The costs of candidates on the scale on which hypervolume is taken.
+
+    Args:
+        choice: Whose source, problem and memory.
+        told: What is known.
+        facts: (n, f) scaled, of what was told.
+        positive: (q,) whether each cost is taken on a log scale.
+    """
+
+    def __init__(self, choice: Choice, *, told: Told, facts: Array, positive: Mask) -> None:
+        self._choice = choice
+        problem = choice._problem  # noqa: SLF001
+        self._positive = positive
+        self.told = self._scaled(choice._known_or_told(told.costs, choice._facts))  # noqa: SLF001
+        self.limits = self._scaled(np.array(problem.limits)[None])[0]
+        self._beliefs: dict[int, Belief] = {}
+        for place, known in enumerate(problem.known):
+            is_told = ~np.isnan(self.told[:, place])
+            if known is None and is_told.any():
+                self._beliefs[place] = Belief(
+                    choice._source.encoding,  # noqa: SLF001
+                    codes=told.codes[is_told],
+                    facts=facts[is_told],
+                    values=self.told[is_told, place],
+                    weights=np.ones(int(is_told.sum())),
+                    name=f"cost {place}",
+                    memory=choice._memory,  # noqa: SLF001
+                    rows=_latest(int(is_told.sum())),
+                )
+
+    def of(self, codes: Array, facts: Array) -> tuple[Array, Array]:
+        """(m, q) costs, known or expected, and (m, q) their standard deviations."""
+        problem = self._choice._problem  # noqa: SLF001
+        blank = np.full((len(codes), len(problem.known)), np.nan)
+        costs = self._scaled(self._choice._known_or_told(blank, facts))  # noqa: SLF001
+        spread = np.zeros_like(costs)
+        for place, belief in self._beliefs.items():
+            scaled = self._choice._scaled(facts)  # noqa: SLF001
+            costs[:, place], spread[:, place] = belief.predicted(codes, scaled)
+        return np.where(np.isnan(costs), 0.0, costs), spread
+
+    def _scaled(self, costs: Array) -> Array:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            logs = np.log(np.maximum(costs, np.finfo(float).tiny))
+        return np.where(self._positive & ~np.isnan(costs), logs, costs)
+
+
+def _latest(count: int) -> NDArray[np.intp] | None:
+    most = 300
+    return None if count <= most else np.arange(count - most, count)
+
+
+def _probability_within(costs: Array, spread: Array, limits: Array) -> Array:
+    """(m,) that every cost is within its limit."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        score = (limits - costs) / spread
+    each = np.where(spread > 0, ndtr(score), (costs <= limits).astype(float))
+    result: Array = np.where(np.isinf(limits), 1.0, each).prod(axis=1)
+    return result

@@ -1,0 +1,116 @@
+"""How much hypervolume a candidate of known cost may add to a front.
+
+Accuracy is better when larger, each of k costs when smaller. At every accuracy u a candidate of
+known cost dominates a box of costs; what counts is the part of it that no point better than u
+dominates already. That part changes only at the accuracies of the front, so the expected
+hypervolume improvement is a sum over them of that volume times the difference of two expected
+improvements: exact for any number of costs.
+
+m candidates, n points.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr
+
+Array = NDArray[np.float64]
+
+
+def expected_improvement(mean: Array, deviation: Array, level: float) -> Array:
+    """(m,) expected part of a normal value above a level."""
+    score = (mean - level) / deviation
+    density = np.exp(-0.5 * score**2) / np.sqrt(2 * np.pi)
+    result: Array = deviation * (score * ndtr(score) + density)
+    return result
+
+
+def front_members(costs: Array, values: Array) -> NDArray[np.intp]:
+    """The points that no other beats, best value first; of equal points the first.
+
+    Args:
+        costs: (n, k), better when smaller.
+        values: (n,), better when larger.
+    """
+    order = np.lexsort((*costs.T[::-1], -values))
+    members: list[int] = []
+    for index in order:
+        if not members or not (costs[members] <= costs[index]).all(axis=1).any():
+            members.append(int(index))
+    return np.array(members, dtype=np.intp)
+
+
+def hypervolume_improvement(
+    costs: Array,
+    mean: Array,
+    deviation: Array,
+    *,
+    front_costs: Array,
+    front_values: Array,
+    floor: float,
+    corner: Array,
+) -> Array:
+    """(m,) expected hypervolume improvement of each candidate alone.
+
+    Args:
+        costs: (m, k) of the candidates, known; k may be 0.
+        mean: (m,) of their accuracy.
+        deviation: (m,) of their accuracy, more than 0.
+        front_costs: (n, k) of the points to improve on.
+        front_values: (n,) of the points to improve on.
+        floor: The accuracy that counts as nothing.
+        corner: (k,) the costs from which on nothing counts.
+    """
+    above = front_values > floor
+    points, values = front_costs[above], front_values[above]
+    members = front_members(points, values)[::-1]
+    points, values = points[members], values[members]
+    levels = np.concatenate([[floor], np.unique(values)])
+    gains = [expected_improvement(mean, deviation, float(level)) for level in levels]
+    gains.append(np.zeros_like(mean))
+    total = np.zeros_like(mean)
+    for index, level in enumerate(levels):
+        volume = free_volume(costs, points[values > level], corner=corner)
+        total += volume * (gains[index] - gains[index + 1])
+    return total
+
+
+def free_volume(costs: Array, points: Array, *, corner: Array) -> Array:
+    """(m,) volume between each candidate's costs and the corner that no point dominates.
+
+    Args:
+        costs: (m, k) lower corners of the boxes.
+        points: (n, k) each dominates what is larger in every cost.
+        corner: (k,) upper corner of every box.
+    """
+    k = costs.shape[1]
+    if k == 0:
+        return np.full(len(costs), 1.0 if len(points) == 0 else 0.0)
+    first = np.minimum(points[:, 0], corner[0])
+    if k == 1:
+        edge = min(first, default=corner[0])
+        return np.maximum(edge - costs[:, 0], 0.0)
+    if k == 2:
+        return _free_area(costs, points[np.argsort(first)], corner=corner)
+    edges = np.concatenate([[-np.inf], np.unique(first), [corner[0]]])
+    total = np.zeros(len(costs))
+    for left, right in pairwise(edges):
+        width = np.maximum(right - np.maximum(left, costs[:, 0]), 0.0)
+        behind = points[points[:, 0] <= left][:, 1:]
+        total += width * free_volume(costs[:, 1:], behind, corner=corner[1:])
+    return total
+
+
+def _free_area(costs: Array, points: Array, *, corner: Array) -> Array:
+    """``free_volume`` for two costs; points by ascending first cost."""
+    first = np.minimum(points[:, 0], corner[0])
+    left = np.concatenate([[-np.inf], first])
+    right = np.concatenate([first, [corner[0]]])
+    top = np.minimum.accumulate(np.concatenate([[corner[1]], points[:, 1]]))
+    width = np.maximum(right - np.maximum(left, costs[:, :1]), 0.0)
+    height = np.maximum(top - costs[:, 1:], 0.0)
+    result: Array = (width * height).sum(axis=1)
+    return result

@@ -1,0 +1,123 @@
+"""Which sampler does a name mean: an entry of ours, one of Optuna's, or one of OptunaHub's."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from types import ModuleType
+from typing import Any, cast
+
+import optuna
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import BaseSampler
+
+from archbench.errors import MissingError, UsageError, unknown_name
+from archbench.registry import Registry
+from archbench.search.setting import SamplerEntry, Setting
+
+SAMPLERS = Registry("archbench.search.samplers", "sampler")
+OPTUNA, HUB = "optuna:", "hub:"
+
+
+def load_sampler(name: str, *, place: str | None = None) -> SamplerEntry:
+    """What makes the sampler of a name.
+
+    Args:
+        name: An entry of ``archbench/search/samplers``, ``optuna:`` and the name of a class, or
+            ``hub:`` and the name of a package such as ``samplers/hebo``.
+        place: Where it was asked for.
+
+    Raises:
+        UsageError: There is none, it needs more than a seed, or knows one objective only.
+        MissingError: The library that loads packages of OptunaHub is not installed.
+    """
+    if name.startswith(OPTUNA):
+        return _Foreign(_of_optuna(name.removeprefix(OPTUNA), place=place), name, place=place)
+    if name.startswith(HUB):
+        return _Foreign(_of_hub(name.removeprefix(HUB), place=place), name, place=place)
+    return cast(SamplerEntry, SAMPLERS.load(name, place=place))
+
+
+class _Foreign:
+    """A sampler class of others as an entry; tried once on two objectives."""
+
+    ATTEMPTS = 4
+    NEIGHBOURS = 40
+
+    def __init__(self, kind: type[BaseSampler], name: str, *, place: str | None) -> None:
+        self._kind, self._name, self._place = kind, name, place
+        self._takes_seed = "seed" in inspect.signature(kind).parameters
+        self._try_out()
+
+    def make(self, setting: Setting) -> BaseSampler:
+        """The sampler for one proposal."""
+        return self._made(setting.seed)
+
+    def _made(self, seed: int) -> BaseSampler:
+        options: dict[str, Any] = {"seed": seed} if self._takes_seed else {}
+        return self._kind(**options)
+
+    def _try_out(self) -> None:
+        verbosity = optuna.logging.get_verbosity()
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ExperimentalWarning)
+                _propose_two(self._made(0))
+        except (TypeError, ValueError, ImportError) as error:
+            raise UsageError(
+                f"the sampler {self._name} cannot search for a front: {error}",
+                place=self._place,
+                help="take one that needs no more than a seed and knows several objectives, "
+                f"for example {', '.join(SAMPLERS.names)}",
+            ) from error
+        finally:
+            optuna.logging.set_verbosity(verbosity)
+
+
+def _propose_two(sampler: BaseSampler) -> None:
+    study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
+    for _ in range(2):
+        trial = study.ask()
+        value = float(trial.suggest_int("x", 0, 3))
+        trial.suggest_categorical("y", ["a", "b"])
+        study.tell(trial, [value, value])
+
+
+def _of_optuna(name: str, *, place: str | None) -> type[BaseSampler]:
+    kinds = {key: kind for key, kind in vars(optuna.samplers).items() if _is_sampler(kind)}
+    if name not in kinds:
+        raise unknown_name("class of optuna.samplers", name, sorted(kinds), place=place)
+    return cast(type[BaseSampler], kinds[name])
+
+
+def _of_hub(package: str, *, place: str | None) -> type[BaseSampler]:
+    try:
+        import optunahub
+    except ImportError as error:
+        raise MissingError(
+            f"hub:{package} needs the library optunahub, which is not installed",
+            place=place,
+            help="install it with: pip install 'archbench[hub]'",
+        ) from error
+    try:
+        module: ModuleType = optunahub.load_module(package)
+    except Exception as error:
+        raise UsageError(
+            f"the package {package} of OptunaHub cannot be loaded: {error}",
+            place=place,
+            help="look up its name at https://hub.optuna.org and install what it requires",
+        ) from error
+    kinds = [kind for kind in vars(module).values() if _is_sampler(kind)]
+    own = [kind for kind in kinds if kind.__name__ in getattr(module, "__all__", ())]
+    if not own and not kinds:
+        raise UsageError(
+            f"the package {package} of OptunaHub holds no sampler",
+            place=place,
+            help="samplers begin with samplers/, for example hub:samplers/hebo",
+        )
+    return cast(type[BaseSampler], (own or kinds)[0])
+
+
+def _is_sampler(kind: object) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseSampler) and kind is not BaseSampler

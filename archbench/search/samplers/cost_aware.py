@@ -1,0 +1,49 @@
+"""A Gaussian process of accuracy alone, and exact costs: most new hypervolume, none twice.
+
+MACs and parameters are arithmetic. Latency is learnt from what was measured, given them and the
+choices; a candidate counts by how probably it is within its limit.
+"""
+
+from __future__ import annotations
+
+import math
+
+import optuna
+
+from archbench.search.choice import Problem
+from archbench.search.cost_aware import CostAwareSampler
+from archbench.search.setting import Setting
+from archbench.search.space_source import FACTS, SpaceSource
+from archbench.space import SearchSpace
+
+ATTEMPTS = 3  # proposals that may be refused, as infeasible or seen
+NEIGHBOURS = 40  # tries to change a refused one a little, before chance decides
+
+_ACCURACY, _LATENCY = "proxy_accuracy", "latency_ms"
+
+
+def make(setting: Setting) -> optuna.samplers.BaseSampler:
+    """The sampler for one proposal."""
+    lasting = setting.lasting
+    if "source" not in lasting:
+        lasting["source"] = SpaceSource(setting.space, seed=setting.study_seed)
+        lasting["problem"] = problem(setting.space)
+    return CostAwareSampler.over(
+        lasting["source"], problem=lasting["problem"], seed=setting.seed, memory=setting.memory
+    )
+
+
+def problem(space: SearchSpace) -> Problem:
+    """What the objectives and limits of a space are."""
+    names = list(space.objectives)
+    learnt = [name for name in (_ACCURACY, _LATENCY) if name in names] or names
+    others = [name for name in names if name != learnt[0]]
+    limited = [_LATENCY] if _LATENCY in space.limits and _LATENCY not in names else []
+    return Problem(
+        uncertain=names.index(learnt[0]),
+        signs=tuple(-1.0 if way == "max" else 1.0 for way in space.objectives.values()),
+        known=tuple(FACTS.index(n) if n in FACTS else None for n in [*others, *limited]),
+        limits=tuple(space.limits.get(name, math.inf) for name in [*others, *limited]),
+        num_limited=len(limited),
+        has_curves=learnt[0] == _ACCURACY,
+    )

@@ -1,0 +1,208 @@
+"""The sampler that knows the cost, as anyone may use it in a study of their own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+
+from archbench import CostAwareSampler
+from archbench.errors import UsageError
+
+pytestmark = pytest.mark.usefixtures("_quiet")
+
+
+@pytest.fixture
+def _quiet() -> None:
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+
+def _cost(params: dict[str, Any]) -> list[float]:
+    return [1.0 + params["width"] * (1 + params["depth"]) + (params["kind"] == "wide")]
+
+
+def _objective(trial: optuna.Trial) -> tuple[float, float]:
+    width = trial.suggest_int("width", 1, 6)
+    depth = trial.suggest_int("depth", 0, 4)
+    kind = trial.suggest_categorical("kind", ["narrow", "wide", "none"])
+    accuracy = 1 - np.exp(-0.2 * width) + 0.1 * np.sqrt(depth) + 0.05 * (kind == "wide")
+    return float(accuracy), _cost(trial.params)[0]
+
+
+def _conditional(trial: optuna.Trial) -> tuple[float, float]:
+    kind = trial.suggest_categorical("kind", ["attention", "convolution"])
+    if kind == "attention":
+        heads = trial.suggest_int("heads", 1, 4)
+        return 0.5 + 0.1 * heads, 2.0 * heads
+    kernel = trial.suggest_int("kernel", 1, 7, step=2)
+    return 0.4 + 0.05 * kernel, float(kernel)
+
+
+def _study(sampler: CostAwareSampler, ways: Sequence[str] = ("maximize", "minimize")) -> Any:
+    return optuna.create_study(directions=list(ways), sampler=sampler)
+
+
+def _asked(study: optuna.Study) -> list[tuple[Any, ...]]:
+    return [tuple(sorted(trial.params.items())) for trial in study.trials]
+
+
+def _searched(
+    objective: Callable[[optuna.Trial], Any], trials: int, **options: Any
+) -> optuna.Study:
+    study = _study(CostAwareSampler(**options))
+    study.optimize(objective, n_trials=trials)
+    return study
+
+
+@pytest.mark.parametrize("cost", [_cost, None])
+def test_nothing_is_proposed_twice(cost: Any) -> None:
+    study = _searched(_objective, 40, cost=cost, seed=0)
+    assert len(set(_asked(study))) == 40
+
+
+def test_several_workers_get_different_candidates() -> None:
+    study = _study(CostAwareSampler(cost=_cost, seed=0))
+    study.optimize(_objective, n_trials=8)
+    study.optimize(_objective, n_trials=16, n_jobs=4)
+    assert len(set(_asked(study))) == 24
+
+
+def test_what_is_evaluated_counts_before_it_is_told() -> None:
+    study = _searched(_objective, 24, cost=_cost, seed=0)
+    drawn = study.trials[0].distributions
+    together = [study.ask(drawn) for _ in range(10)]
+    assert len({tuple(sorted(trial.params.items())) for trial in together}) == 10
+    told = {tuple(sorted(trial.params.items())) for trial in study.trials[:24]}
+    assert not told & {tuple(sorted(trial.params.items())) for trial in together}
+
+
+def test_the_same_seed_proposes_the_same() -> None:
+    one, other = (_searched(_objective, 24, cost=_cost, seed=3) for _ in range(2))
+    assert _asked(one) == _asked(other)
+    assert _asked(one) != _asked(_searched(_objective, 24, cost=_cost, seed=4))
+
+
+def test_the_front_is_found_within_a_few_trials() -> None:
+    study = _searched(_objective, 40, cost=_cost, seed=0)
+    every = [
+        ({"width": w, "depth": d, "kind": k}, 1 - np.exp(-0.2 * w) + 0.1 * d**0.5)
+        for w in range(1, 7)
+        for d in range(5)
+        for k in ("narrow", "wide", "none")
+    ]
+    points = [
+        (_cost(params)[0], value + 0.05 * (params["kind"] == "wide")) for params, value in every
+    ]
+    front = {
+        round(c, 6)
+        for c, v in points
+        if not any(c2 <= c and v2 >= v and (c2, v2) != (c, v) for c2, v2 in points)
+    }
+    found = {round(trial.values[1], 6) for trial in study.best_trials}
+    assert len(front & found) >= 0.8 * len(front)
+
+
+def test_a_conditional_space_is_searched_to_its_last_candidate() -> None:
+    study = _searched(_conditional, 8, seed=0)
+    assert len(set(_asked(study))) >= 7  # the first trial of a kind is left to chance
+    study.optimize(_conditional, n_trials=4)
+    assert len(set(_asked(study))) == 8
+
+
+def test_only_listed_candidates_are_proposed() -> None:
+    listed = [{"x": x, "y": y} for x in range(9) for y in range(9) if (x + y) % 3 == 0]
+    drawn = {name: optuna.distributions.IntDistribution(0, 8) for name in "xy"}
+    sampler = CostAwareSampler(
+        cost=lambda params: [1.0 + params["x"]], candidates=listed, distributions=drawn, seed=0
+    )
+    study = _study(sampler)
+    for _ in listed:
+        trial = study.ask(drawn)
+        study.tell(trial, [trial.params["y"] / 9, 1.0 + trial.params["x"]])
+    assert {(t.params["x"], t.params["y"]) for t in study.trials} == {
+        (params["x"], params["y"]) for params in listed
+    }
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_three_objectives(is_known: bool) -> None:
+    def costs(params: dict[str, Any]) -> list[float]:
+        return [*_cost(params), 1.0 + params["depth"]]
+
+    def objective(trial: optuna.Trial) -> tuple[float, float, float]:
+        accuracy, cost = _objective(trial)
+        return accuracy, cost, 1.0 + trial.params["depth"]
+
+    sampler = CostAwareSampler(cost=costs if is_known else None, seed=0)
+    study = _study(sampler, ["maximize", "minimize", "minimize"])
+    study.optimize(objective, n_trials=24)
+    assert len(set(_asked(study))) == 24
+
+
+def test_what_is_known_to_be_over_its_limit_is_not_proposed() -> None:
+    drawn = optuna.distributions.IntDistribution(1, 6)
+    distributions = {
+        "width": drawn,
+        "depth": optuna.distributions.IntDistribution(0, 4),
+        "kind": optuna.distributions.CategoricalDistribution(["narrow", "wide", "none"]),
+    }
+    study = _searched(
+        _objective, 25, cost=_cost, limits={1: 12.0}, distributions=distributions, seed=0
+    )
+    assert max(trial.values[1] for trial in study.trials) <= 12.0
+
+
+def test_real_numbers_and_errors_to_minimise() -> None:
+    def objective(trial: optuna.Trial) -> tuple[float, float]:
+        rate = trial.suggest_float("rate", 1e-4, 1e-1, log=True)
+        size = trial.suggest_float("size", 1.0, 4.0)
+        return abs(np.log10(rate) + 2) + 1 / size, size
+
+    sampler = CostAwareSampler(cost=lambda p: [p["size"]], uncertain=0, seed=0)
+    study = _study(sampler, ["minimize", "minimize"])
+    study.optimize(objective, n_trials=40)
+    late = [abs(np.log10(trial.params["rate"]) + 2) for trial in study.trials[25:]]
+    assert np.median(late) < 0.4
+
+
+def test_failed_and_pruned_trials_are_not_asked_for_again() -> None:
+    def objective(trial: optuna.Trial) -> tuple[float, float]:
+        values = _objective(trial)
+        if trial.number % 5 == 2:
+            trial.set_user_attr("curve", [[0, 1, 0.5 * values[0]]])
+            trial.set_user_attr("cost", [values[1]])
+            raise optuna.TrialPruned
+        trial.set_user_attr("curve", [[0, 1, 0.5 * values[0]], [0, 2, values[0]]])
+        return values
+
+    study = _searched(objective, 40, cost=_cost, seed=0)
+    assert len(set(_asked(study))) == 40
+
+
+def test_constant_values_and_costs_are_no_obstacle() -> None:
+    def objective(trial: optuna.Trial) -> tuple[float, float]:
+        trial.suggest_int("x", 0, 60)
+        return 0.5, 1.0
+
+    assert len(set(_asked(_searched(objective, 30, cost=lambda params: [1.0], seed=0)))) == 30
+
+
+def test_without_a_maximised_objective_the_uncertain_one_must_be_named() -> None:
+    study = _study(CostAwareSampler(seed=0), ["minimize", "minimize"])
+    with pytest.raises(UsageError, match="not clear which one is uncertain"):
+        study.optimize(lambda trial: (trial.suggest_int("x", 0, 9), 1.0), n_trials=2)
+
+
+def test_naming_it_in_the_package_imports_nothing_heavy() -> None:
+    program = (
+        "import sys, archbench; assert 'CostAwareSampler' in dir(archbench);"
+        "assert not {'optuna', 'scipy', 'torch'} & set(sys.modules);"
+        "archbench.CostAwareSampler; assert 'torch' not in sys.modules, 'torch came, too'"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
