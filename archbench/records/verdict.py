@@ -114,7 +114,7 @@ def _design(record: TrialRecord, names: list[str]) -> str:
 
 
 def _sure(study: StudyReader) -> str:
-    """For example ``Sure of their place (95 %) are 2 of them; the least sure is ...``."""
+    """For example ``2 of 3 are sure to belong there, the least sure is trial 5 with 62 %.``."""
     chances = study.doubt.on_front
     members = {r.number: chances[r.number] for r in study.front_records() if r.number in chances}
     if not members:
@@ -122,7 +122,7 @@ def _sure(study: StudyReader) -> str:
     sure = sum(chance >= SURE for chance in members.values())
     least = min(members, key=lambda number: members[number])
     others = [n for n, chance in chances.items() if n not in members and chance > 1 - SURE]
-    told = f"{sure} of {len(members)} {'is' if sure == 1 else 'are'} sure to belong there"
+    told = f"{sure or 'None'} of {len(members)} {'is' if sure < 2 else 'are'} sure to belong there"
     if sure < len(members):
         told += f", the least sure is trial {least} with {100 * members[least]:.0f} %"
     if others:
