@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from archbench.ablation import store
 from archbench.ablation.form import Form, form_of
-from archbench.ablation.job import TrainingJob
 from archbench.ablation.request import proxy_of
 from archbench.errors import MISSING_INPUT, STORAGE_FAILURE
 from archbench.records.measurement import Measurement
 from archbench.records.trial import CurvePoint
+from archbench.search.batch import TrainingJob, run_all
 from archbench.search.job import Broken, Done, Sent
 from archbench.search.owner import CHECKPOINTS
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from archbench.search.interruption import Interruption
     from archbench.search.job import Engine, Report
 
-_LOOK_EVERY_S = 0.25
 _SLOWEST = 8.0  # times what a training was found to take
 _LEAST_TIMEOUT_S = 600.0
 _FINAL = ("nan", "illegal")  # the same again would fail alike
@@ -122,29 +121,23 @@ class Trainings:
             ArchbenchError: Data are gone, or the folder cannot be written.
         """
         waiting = dict(enumerate(self.pending()))
-        todo = list(waiting)
-        steps = len(todo) * len(self.proxy.recipe.rungs)
-        done, spared = 0, set[int]()
-        timeout_s = max(_LEAST_TIMEOUT_S, _SLOWEST * self.training_seconds)
-        what = f"training {len(todo)} times"
+        steps = len(waiting) * len(self.proxy.recipe.rungs)
+        done = 0
+        what = f"training {len(waiting)} times"
         progress(what, 0, steps)
-        while todo or engine.running:
-            while todo and len(engine.running) < engine.workers:
-                number = todo.pop(0)
-                form, seed = waiting[number]
-                engine.start(self._job(number, form, seed), timeout_s=timeout_s)
-            for report in engine.poll(_LOOK_EVERY_S):
-                is_killed = isinstance(report, Broken) and report.from_outside
-                if is_killed and report.number not in spared:  # by somebody: once more
-                    spared.add(report.number)
-                    todo.insert(0, report.number)
-                    continue
-                form, seed = waiting[report.number]
-                done += self._heard(report, form, seed, note=note)
-                progress(what, min(done, steps), steps)
-            if interruption.signal_number is not None:
-                engine.stop()
-                raise KeyboardInterrupt
+
+        def heard(report: Report) -> None:
+            nonlocal done
+            done += self._heard(report, *waiting[report.number], note=note)
+            progress(what, min(done, steps), steps)
+
+        run_all(
+            engine,
+            [self._job(number, form, seed) for number, (form, seed) in waiting.items()],
+            timeout_s=max(_LEAST_TIMEOUT_S, _SLOWEST * self.training_seconds),
+            interruption=interruption,
+            heard=heard,
+        )
 
     def _heard(self, report: Report, form: Form, seed: int, *, note: OnNote) -> int:
         """Stores what a worker reports; the points that came with it."""

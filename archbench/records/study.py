@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from archbench.errors import StorageError, UsageError
+from archbench.records.certificate import CertificateSummary, find_certificate, subject_of
 from archbench.records.column import TableName
 from archbench.records.confirmation import confirmation_of
 from archbench.records.doubt import SURE, Doubt, doubt
@@ -128,6 +129,11 @@ class StudyReader:
         return list(self._snapshot.measurements)
 
     @cached_property
+    def certificate(self) -> CertificateSummary | None:
+        """The newest certificate beside the study that holds for its space and proxy."""
+        return find_certificate(self.path.resolve().parent, subject_of(self.header))
+
+    @cached_property
     def rule(self) -> FrontRule:
         """Which trials may stand on the front.
 
@@ -209,6 +215,7 @@ class StudyReader:
             "reference_point": self.reference_point(),
             "objectives": dict(self.rule.objectives),
             "limits": dict(self.rule.limits),
+            "certificate": asdict(self.certificate) if self.certificate else None,
             "references": [
                 {
                     "name": reference.name,

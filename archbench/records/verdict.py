@@ -21,11 +21,14 @@ def verdict(study: StudyReader) -> str:
     reason = study.no_front_reason()
     if reason is not None:
         return f"There is no front: {reason}."
-    return " ".join(
-        sentence
-        for sentence in (_found(study), _sure(study), _disturbed(study), _meaning(study))
-        if sentence
+    sentences = (
+        _found(study),
+        _sure(study),
+        _disturbed(study),
+        _certified(study),
+        _meaning(study),
     )
+    return " ".join(sentence for sentence in sentences if sentence)
 
 
 def no_front_reason(study: StudyReader) -> str | None:
@@ -141,6 +144,16 @@ def _disturbed(study: StudyReader) -> str:
         f"{disturbed} of these {len(front)} latencies were taken on a disturbed machine: "
         "their order may be wrong."
     )
+
+
+def _certified(study: StudyReader) -> str:
+    """Whether the proxy was found able to rank this space; empty where nobody looked."""
+    certificate = study.certificate
+    if certificate is None:
+        return ""
+    told = f"{certificate.text[:1].upper()}{certificate.text[1:]}"
+    trust = "" if certificate.state == "certified" else ": this front is not to be trusted"
+    return f"{told}{trust}."
 
 
 def _meaning(study: StudyReader) -> str:

@@ -12,6 +12,7 @@ def meaning(summary: Summary) -> Markup:
     entries = [
         ("Proxy accuracy", _proxy(summary)),
         ("Its standard error", _error(summary)),
+        ("Certificate of the proxy", _certificate(summary)),
         (
             "Test accuracy",
             "Of the proxy training on a sealed share of the data that no trial of the search ever "
@@ -54,6 +55,17 @@ def _proxy(summary: Summary) -> str:
         f"Share of validation images classified rightly after a short training on {what}{size}. "
         "It is made to rank designs cheaply and is not your accuracy: not on your images, and not "
         "after a full training."
+    )
+
+
+def _certificate(summary: Summary) -> str:
+    found = summary.study.certificate
+    if found is not None:
+        return f"{found.sentence} (Taken in {found.name}.)"
+    space = summary.header.get("space_name") or "SPACE"
+    return (
+        "None was taken: whether this proxy can rank this space is not known. "
+        f"`archbench certify {space}` trains a sample for longer and says so."
     )
 
 

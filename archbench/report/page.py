@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from archbench.records.certificate import estimate_text
 from archbench.records.source import taken_in_words
 from archbench.report.command import commands
 from archbench.report.curve_plot import curve_figure
@@ -109,6 +110,12 @@ def _key_figures(summary: Summary) -> Markup:
         entries.append(
             ("hypervolume", f"{summary.study.hypervolume():.3f}", _hypervolume_range(summary))
         )
+    certificate = summary.study.certificate
+    if certificate is not None:
+        tau = certificate.at_equal_cost
+        text = f"tau at equal cost {estimate_text(tau)}" if tau else certificate.name
+        state = "certified" if certificate.state == "certified" else "not certified"
+        entries.append(("proxy", state, text))
     seconds = number(summary.header.get("seconds"))
     if seconds is not None:
         entries.append(("search time", duration(seconds), ""))

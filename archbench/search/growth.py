@@ -130,7 +130,12 @@ def _some(space: SearchSpace) -> Iterator[Choices]:
 def _header(study: Ledger, space: SearchSpace, *, before: SearchSpace) -> dict[str, Any]:
     header = study.store.header()
     changes = [str(change) for change in candidate_changes(before, space)]
-    named = {"space_text": space.text, "space_name": space.name, "question": space.question}
+    named = {
+        "space_text": space.text,
+        "space_name": space.name,
+        "space_digest": space.digest,
+        "question": space.question,
+    }
     if not changes:  # only how is searched, for example how long a trial may take
         return named
     share = space.feasible()

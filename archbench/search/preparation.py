@@ -287,6 +287,7 @@ def _header(
         "command": request.command,
         "space_text": space.text,
         "space_name": space.name,
+        "space_digest": space.digest,
         "question": space.question,
         "objectives": dict(space.objectives),
         "limits": dict(space.limits),

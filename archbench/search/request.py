@@ -43,6 +43,7 @@ class Request:
         data: Name of the data set.
         workers: Trials at a time; None for as many as the machine serves.
         download: Whether missing data may be fetched.
+        certify: Whether a certificate of the proxy comes first: ``auto``, ``always``, ``never``.
         options: What was said explicitly, for the command that repeats it.
         sources: Folders of the earlier studies from which it starts.
         confirm_budget: What further trainings of those in doubt may take; the space says by
@@ -61,6 +62,7 @@ class Request:
     options: Mapping[str, Any]
     sources: tuple[Path, ...] = ()
     confirm_budget: Budget | None = None
+    certify: str = "auto"
 
     @property
     def name(self) -> str:
@@ -163,6 +165,7 @@ def requested(
     sources: Sequence[Path] = (),
     resume: bool = False,
     confirm_budget: str | None = None,
+    certify: bool | None = None,
 ) -> Request:
     """The request behind the arguments of a search.
 
@@ -211,6 +214,7 @@ def requested(
         confirm_budget=None
         if confirm_budget is None
         else Budget.parse(confirm_budget, place="--confirm-budget"),
+        certify=section.certify if certify is None else "always" if certify else "never",
         options={option: value for option, value in said.items() if value is not None},
         sources=tuple(sources),
     )

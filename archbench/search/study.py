@@ -16,6 +16,7 @@ from archbench.records.rule import FrontRule
 from archbench.records.study import StudyReader, open_study
 from archbench.records.trial import TrialRecord
 from archbench.search import event, ledger, owner
+from archbench.search.certificate_first import First
 from archbench.search.confirming import Confirming
 from archbench.search.derived import DerivedTables
 from archbench.search.growth import grow
@@ -58,6 +59,7 @@ def search(
     sampler: str | None = None,
     download: bool = False,
     confirm_budget: str | None = None,
+    certify: bool | None = None,
     dry_run: bool = False,
     start_from: Sequence[str | Path] = (),
     on_event: event.Listener | None = None,
@@ -82,6 +84,8 @@ def search(
         download: Whether missing data may be fetched from its home.
         confirm_budget: ``20%`` of the search's time, or a time such as ``10m``, that may be spent
             on training those in doubt again; the space says by default.
+        certify: Whether a certificate of the proxy comes first; by default where the search is
+            many times as long.
         dry_run: Whether to stop before the first trial; nothing is stored then.
         start_from: Folders of earlier studies, which are only read. Their trials count as done
             where network and conditions are the same, and else say where to start.
@@ -111,6 +115,7 @@ def search(
         sources=[Path(path) for path in start_from],
         resume=resume,
         confirm_budget=confirm_budget,
+        certify=certify,
     )
     listener = on_event or event.ignore
     ledger.quiet_optuna()
@@ -168,6 +173,14 @@ def _begin(
         )
         done, told = len(found.heirs), in_words(found)
         listener(prepared(request, grounds, done=done, workers=engine.workers, sources=told))
+        First(
+            request=request,
+            grounds=grounds,
+            header=header,
+            environment=environment,
+            interruption=interruption,
+            listener=listener,
+        ).certify(engine, dry_run=dry_run)
         if dry_run:
             return False
         create(

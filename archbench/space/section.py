@@ -18,6 +18,7 @@ PRECISIONS = ("fp32", "bf16", "fp16")
 MOST_CONFIRMATION = 10.0
 """Times the search's own cost that a confirmation may be given at most."""
 TEACHERS = ("none", "convolutional")
+CERTIFY = ("auto", "always", "never")
 
 
 _DEVICE = re.compile(r"cpu|cuda(:\d{1,3})?")
@@ -81,6 +82,8 @@ class SearchSection:
         confirm: Whether those in doubt are timed and trained again at the end: False does
             neither; True spends up to a fifth of the search's time on training; a number is
             another share of it (0 only times).
+        certify: Whether a new search begins with a certificate of its proxy: ``auto`` where the
+            search is many times as long, ``always`` or ``never``.
     """
 
     sampler: str = "tpe"
@@ -90,6 +93,7 @@ class SearchSection:
     workers: int | None = None
     timeout_s: float = 600.0
     confirm: bool | float = True
+    certify: str = "auto"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,4 +216,5 @@ _SEARCH: Mapping[str, Callable[[Node], Any]] = {
     "workers": lambda node: field.whole(node, high=4096),
     "timeout": field.duration,
     "confirm": _confirm,
+    "certify": lambda node: field.one_of(node, CERTIFY),
 }

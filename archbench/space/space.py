@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,7 +23,7 @@ from archbench.space.candidate import (
     reasons,
 )
 from archbench.space.catalogue import find
-from archbench.space.document import Place, read_text
+from archbench.space.document import Place, read_text, write_flow
 from archbench.space.expansion import Expansion, check_reads, expand_axes
 from archbench.space.expression import parse_expression
 from archbench.space.legality import check_values
@@ -103,6 +105,17 @@ class SearchSpace:
     def base(self) -> Mapping[str, Any]:
         """The document of the network that the axes change."""
         return self._expansion.base
+
+    @property
+    def digest(self) -> str:
+        """Identity of what is searched: base, axes and requirements, but no conditions."""
+        base = {key: value for key, value in self.base.items() if key != "name"}
+        axes = {
+            axis.name: [*map(write_flow, axis.values), axis.when.text if axis.when else ""]
+            for axis in self.axes
+        }
+        text = json.dumps([base, axes, sorted(self.require)], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
     def axes(self) -> tuple[Axis, ...]:

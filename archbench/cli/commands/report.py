@@ -33,22 +33,29 @@ def command(
 ) -> None:
     """Write STUDY as a page, plots and tables, and print its front.
 
-    STUDY is the folder of a study or its name, or that of an ablation. It may still be running:
+    STUDY is the folder of a study or its name, or that of an ablation
+    or a certificate. It may still be running:
     the report shows what is there now.
     """
     from archbench.ablation import is_ablation, read_ablation
     from archbench.cli.ablation import show as show_ablation
+    from archbench.cli.certificate import show as show_certificate
     from archbench.cli.study import next_after, show, study_path
     from archbench.records.study import open_study
     from archbench.report import FORMATS, write_report
+    from archbench.search.certificate_training import is_certificate, read_certificate
 
     path = study_path(study, results=results)
-    if is_ablation(path):
+    if is_ablation(path) or is_certificate(path):
         if formats:
+            noun = "an ablation" if is_ablation(path) else "a certificate"
             raise UsageError(
-                "an ablation is written whole", place="--format", help="leave out --format"
+                f"{noun} is written whole", place="--format", help="leave out --format"
             )
-        show_ablation(read_ablation(path), as_json=as_json, folder=out)
+        if is_ablation(path):
+            show_ablation(read_ablation(path), as_json=as_json, folder=out)
+        else:
+            show_certificate(read_certificate(path), as_json=as_json, folder=out)
         return
     wanted = [FORMATS.load(name, place="--format") for name in dict.fromkeys(formats)]
     found = open_study(path)

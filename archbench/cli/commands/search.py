@@ -65,6 +65,11 @@ _OF_A_SEARCH = (
 )
 @click.option("--workers", type=click.IntRange(min=1), help="Trials at a time.")
 @click.option("--seed", type=click.IntRange(min=0), help="Of all that is random in the search.")
+@click.option(
+    "--certify/--no-certify",
+    default=None,
+    help="Begin with a certificate of the proxy; long searches do by themselves.",
+)
 @results_option
 @json_option
 def command(
@@ -83,6 +88,7 @@ def command(
     sampler: str | None,
     workers: int | None,
     seed: int | None,
+    certify: bool | None,
     results: Path,
     as_json: bool,
 ) -> int:
@@ -125,6 +131,7 @@ def command(
                 workers=workers,
                 seed=seed,
                 sampler=sampler,
+                certify=certify,
                 confirm_budget=confirm_budget,
                 dry_run=dry_run,
                 start_from=[study_path(study, results=results) for study in earlier],

@@ -1,0 +1,59 @@
+"""How does a certificate reach the person: text, document, page."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from archbench.cli import console
+
+if TYPE_CHECKING:
+    from archbench.records.certificate import Certificate
+    from archbench.search.certificate_design import Design
+
+DESIGN_SCHEMA = "archbench.certificate-design/1"
+
+
+def show(found: Certificate, *, as_json: bool, folder: Path | None = None) -> None:
+    """Write the report of a certificate, print what it found, and say what to do next.
+
+    Args:
+        found: As far as it is known.
+        as_json: Print the document instead.
+        folder: Where the report goes; into the certificate's own folder by default.
+    """
+    from archbench.cli.certificate_text import certificate_text
+    from archbench.report.certificate_files import write_certificate
+
+    files = write_certificate(found, folder)
+    if as_json:
+        console.document(found.document())
+        return
+    console.result(certificate_text(found))
+    listed = "\n".join(f"  {path}" for path in files)
+    console.result(f"\nwritten:\n{listed}")
+    page = next(path for path in files if path.suffix == ".html")
+    console.next_step(f"open {shlex.quote(str(page))}{_more(found)}")
+
+
+def show_design(design: Design, *, as_json: bool) -> None:
+    """Print what a certificate would take."""
+    from archbench.search.certificate_design import in_words
+
+    if as_json:
+        known = {**asdict(design), "num_trainings": design.num_trainings, "seconds": design.seconds}
+        console.document({"schema": DESIGN_SCHEMA, **known})
+        return
+    console.result(in_words(design))
+
+
+def _more(found: Certificate) -> str:
+    """How to go on: to the end, with what would help, or with the search."""
+    space = shlex.quote(str(found.header["space_name"]))
+    if found.finding is None:
+        from archbench.search.certificate_training import resume_command
+
+        return f", or go on: {resume_command(found.path)}"
+    return f", then: archbench search {space}" if found.is_certified else ""

@@ -1,0 +1,335 @@
+"""Can this proxy rank this space: train a sample of it, longer too, and compare the orders."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from archbench.errors import UsageError
+from archbench.records.certificate import Certificate
+from archbench.records.environment import Environment
+from archbench.search import journal
+from archbench.search.certificate_design import Design, fitted, in_words
+from archbench.search.certificate_plan import (
+    Asked,
+    create,
+    designed,
+    proxy_in,
+    refuse_another,
+    sampled,
+    space_of,
+    unplanned,
+)
+from archbench.search.certificate_training import (
+    JOURNAL,
+    Trainings,
+    is_certificate,
+    read_certificate,
+    resume_command,
+)
+from archbench.search.interruption import Interruption, ParkedError, interruptions
+from archbench.search.owner import ownership, require_writable, tidy, valid_name
+from archbench.search.request import ENGINES, Request, requested
+from archbench.search.stage import DataJob, PriceJob, Progress, TeacherJob, finish
+from archbench.space import SearchSpace
+
+if TYPE_CHECKING:
+    from archbench.evaluate import Proxy
+    from archbench.search.job import Engine
+
+OnProgress = Callable[[str, int, int], None]
+OnNote = Callable[[str], None]
+
+_PATIENCE_S = 24 * 3600.0
+_PRICED = 3
+
+
+def certify(
+    space: SearchSpace | str | Path | None = None,
+    *,
+    candidates: int | None = None,
+    seeds: int | None = None,
+    longer: int | None = None,
+    data: str | None = None,
+    seed: int | None = None,
+    max_minutes: float | None = None,
+    workers: int | None = None,
+    download: bool = False,
+    name: str | None = None,
+    results: Path = Path("results"),
+    resume: bool = False,
+    dry_run: bool = False,
+    command: str = "",
+    on_progress: OnProgress | None = None,
+    on_note: OnNote | None = None,
+) -> Certificate | Design:
+    """Trains a sample of a space as the proxy does and longer, and says whether it can rank it.
+
+    Everything that is learnt is stored as it comes, so it may be killed and resumed.
+
+    Args:
+        space: A space, its file, or the name of one that the package ships; None to resume by
+            name.
+        candidates: In the sample, stratified by MACs.
+        seeds: Trainings of each, of either length.
+        longer: Epochs of the longer trainings; twice the proxy's by default.
+        data: Name of a data set in place of the space's.
+        seed: Of the sample, and of all trainings.
+        max_minutes: By plan at most so long, with fewer candidates or seeds.
+        workers: Trainings at a time.
+        download: Whether missing data may be fetched from its home.
+        name: Of the folder; ``certify-SPACE`` by default.
+        results: Where it lies.
+        resume: Whether to go on.
+        dry_run: Whether to stop before anything is stored.
+        command: What was typed, for the report.
+        on_progress: Told what is being done, how much of it, and of how much.
+        on_note: Told in words what a person should know.
+
+    Returns:
+        The certificate, or after a dry run what would be trained.
+
+    Raises:
+        ParkedError: It was stopped from outside; the help says how to go on.
+        ArchbenchError: Space, data, device or storage cannot be used.
+    """
+    told = Told(
+        progress=on_progress or (lambda what, done, total: None),
+        note=on_note or (lambda text: None),
+    )
+    if space is None:
+        if not resume or name is None:
+            raise UsageError(
+                "no space to certify",
+                place="archbench certify",
+                help="name one, for example: archbench certify quickstart",
+            )
+        path = results / valid_name(name)
+        space = space_of(JOURNAL.read_plan(path), path)
+    elif not isinstance(space, SearchSpace):
+        space = SearchSpace.load(space)
+    request = requested(
+        space,
+        trials=None,
+        time_limit_s=None,
+        name=f"certify-{space.name}"[:64] if name is None else name,
+        results=results,
+        data=data,
+        workers=workers,
+        seed=seed,
+        sampler=None,
+        download=download,
+    )
+    asked = Asked(
+        candidates=candidates, seeds=seeds, longer=longer, max_minutes=max_minutes, command=command
+    )
+    with interruptions() as interruption, tempfile.TemporaryDirectory() as logs:
+        work = Work(request=request, told=told, interruption=interruption)
+        try:
+            if resume:
+                go_on(work, asked=asked, logs=Path(logs))
+            else:
+                if not dry_run:
+                    JOURNAL.refuse_existing(request.path)
+                    require_writable(results)
+                wanted = designed(request, asked, training_seconds=0.0, workers=1)
+                sampled(request, number=wanted.candidates)
+                with engine_of(request, left=wanted.num_trainings, logs=Path(logs)) as engine:
+                    design = begin(work, engine, asked=asked, dry_run=dry_run)
+                    if dry_run:
+                        return design
+                    with ownership(request.path, truth=journal.PLAN):
+                        train(work, engine)
+        except KeyboardInterrupt:
+            raise _parked(request.path, interruption) from None
+    return read_certificate(request.path)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """Who hears of it."""
+
+    progress: OnProgress
+    note: OnNote
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """One run of a certificate."""
+
+    request: Request
+    told: Told
+    interruption: Interruption
+
+    def finished(self, engine: Engine, job: Any) -> Any:
+        """The result of a job that runs alone."""
+
+        def tell(payload: Any) -> None:
+            if isinstance(payload, Progress):
+                self.told.progress(payload.what, payload.done, payload.total)
+
+        return finish(
+            engine,
+            job,
+            timeout_s=_PATIENCE_S,
+            interruption=self.interruption,
+            on_sent=tell,
+        )
+
+
+@contextmanager
+def engine_of(request: Request, *, left: int, logs: Path) -> Iterator[Engine]:
+    """The workers, ended with the block."""
+    workers = request.num_workers(left=left)
+    engine: Engine = ENGINES.load("local").make(
+        workers=workers,
+        threads=request.space.target.threads,
+        memory_bytes=request.worker_memory_bytes(workers=workers),
+        logs=logs,
+    )
+    try:
+        yield engine
+    finally:
+        engine.stop()
+
+
+def begin(work: Work, engine: Engine, *, asked: Asked, dry_run: bool) -> Design:
+    """Prepares data and price, and stores what is to be trained but in a dry run.
+
+    Raises:
+        SpaceError: No candidate is feasible.
+        ArchbenchError: Data or device are missing, or it does not fit into the time.
+    """
+    from archbench.evaluate import capture_environment
+
+    environment = capture_environment()
+    facts = _data(work, engine)
+    for text in facts["data_notes"]:
+        work.told.note(text)
+    proxy = unplanned(work.request, num_classes=facts["num_classes"])
+    facts |= _teacher(work, engine, proxy)
+    work.told.progress("trying what a training takes", 0, 1)
+    specs = work.request.some_candidates(_PRICED)
+    _, price = work.finished(
+        engine,
+        PriceJob(
+            specs=[spec.to_document() for spec in specs],
+            proxy=replace(proxy, num_seeds=1),
+            conditions=None,
+            environment=environment,
+        ),
+    )
+    wanted = designed(
+        work.request, asked, training_seconds=price.training_seconds, workers=engine.workers
+    )
+    limit = asked.max_minutes
+    chosen = fitted(wanted, max_seconds=60 * limit if limit is not None else None)
+    price_told = in_words(chosen, asked=wanted)
+    if dry_run:
+        return chosen
+    work.told.note(price_told)
+    create(
+        work.request,
+        design=chosen,
+        proxy=replace(proxy, plan=price.plan),
+        facts=facts,
+        environment=environment,
+        command=asked.command,
+        notes=[] if chosen == wanted else [f"{price_told[:1].upper()}{price_told[1:]}."],
+    )
+    return chosen
+
+
+def train(work: Work, engine: Engine) -> None:
+    """Trains all that a folder that is owned still lacks.
+
+    Raises:
+        KeyboardInterrupt: Somebody wants it to stop.
+        ArchbenchError: It cannot go on.
+    """
+    path = work.request.path
+    plan = JOURNAL.read_plan(path)
+    Trainings.of(path, plan).run(
+        engine,
+        proxy=proxy_in(plan),
+        interruption=work.interruption,
+        progress=work.told.progress,
+        note=work.told.note,
+    )
+
+
+def go_on(work: Work, *, asked: Asked, logs: Path) -> None:
+    """Trains what is left of a certificate that was begun before.
+
+    Raises:
+        UsageError: Something else was asked for, or data or machine are others.
+        KeyboardInterrupt: Somebody wants it to stop.
+    """
+    from archbench.evaluate import capture_environment
+
+    path = work.request.path
+    with ownership(path, truth=journal.PLAN):
+        tidy(path)
+        journal.mend(path)
+        plan = JOURNAL.read_plan(path)
+        refuse_another(work.request, asked, plan)
+        if Environment(**plan["environment"]).id != capture_environment().id:
+            raise UsageError(
+                "it was begun on another machine or with other software",
+                place=str(path),
+                help="resume it there, or begin another with another --name",
+            )
+        left = len(Trainings.of(path, plan).pending)
+        if not left:
+            return
+        with engine_of(work.request, left=left, logs=logs) as engine:
+            facts = _data(work, engine)
+            facts |= _teacher(work, engine, proxy_in(plan))
+            for key in ("data_digest", "teacher"):
+                if facts.get(key) != plan["proxy"].get(key):
+                    raise UsageError(
+                        f"the {key.partition('_')[0]} has changed since it was begun",
+                        place=plan["proxy"]["data"],
+                        help="put it back as it was, or begin another with another --name",
+                    )
+            train(work, engine)
+
+
+def _data(work: Work, engine: Engine) -> dict[str, Any]:
+    job = DataJob(
+        name=work.request.data,
+        resolution=work.request.space.proxy.resolution,
+        download=work.request.download,
+    )
+    facts: dict[str, Any] = work.finished(engine, job)
+    return facts
+
+
+def _teacher(work: Work, engine: Engine, proxy: Proxy) -> dict[str, Any]:
+    if proxy.recipe.teacher == "none":
+        return {}
+    facts, words = work.finished(engine, TeacherJob(proxy=proxy))
+    work.told.note(words)
+    return {"teacher": facts}
+
+
+def _parked(path: Path, interruption: Interruption) -> ParkedError:
+    number = interruption.signal_number or signal.SIGINT
+    if not is_certificate(path):
+        return ParkedError(
+            "stopped before the first training, with nothing stored",
+            help="type the same command to begin again",
+            signal_number=number,
+        )
+    return ParkedError(
+        "the certificate is parked; what was running goes on from its last checkpoint",
+        place=shlex.quote(str(path)),
+        help=f"resume it with: {resume_command(path)}",
+        signal_number=number,
+    )

@@ -1,0 +1,143 @@
+"""How many candidates, seeds and epochs does a certificate take, and what does it cost?"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from archbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from archbench.evaluate import ArchSpec
+    from archbench.space import Choices, SearchSpace
+
+CANDIDATES = 32
+"""With 32 candidates of two seeds the 95 % interval of a tau at equal cost is about +-0.2."""
+
+SEEDS = 2
+LONGER = 2
+"""Times the epochs of the proxy."""
+
+_FEW, _FEWEST = 24, 12
+_POOL = 16  # random candidates for each that is taken
+_TRIES = 2_000
+_WHOLE = 2_000  # candidates up to which a space is listed rather than drawn from
+
+
+@dataclass(frozen=True, kw_only=True)
+class Design:
+    """What is trained for a certificate.
+
+    Attributes:
+        candidates: In the sample.
+        seeds: Trainings of each, of either length.
+        epochs: Of the proxy's schedule.
+        longer: Epochs of the longer trainings.
+        epoch_seconds: What an epoch takes a worker, on average.
+        workers: Trainings at a time.
+        proxy_seeds: Trainings of a candidate that count together in a search.
+    """
+
+    candidates: int
+    seeds: int
+    epochs: int
+    longer: int
+    epoch_seconds: float
+    workers: int
+    proxy_seeds: int = 1
+
+    @property
+    def num_trainings(self) -> int:
+        """Of both lengths."""
+        return 2 * self.candidates * self.seeds
+
+    @property
+    def seconds(self) -> float:
+        """How long all of it takes."""
+        epochs = self.candidates * self.seeds * (self.epochs + self.longer)
+        return epochs * self.epoch_seconds / min(self.workers, self.num_trainings)
+
+
+def fitted(design: Design, *, max_seconds: float | None) -> Design:
+    """The design with as many candidates, then seeds, as fit; as it is without a limit.
+
+    Candidates go first, down to 24, then seeds, down to two or as many as the proxy counts
+    together, then candidates down to 12.
+
+    Raises:
+        UsageError: Not even those fit.
+    """
+    if max_seconds is None or design.seconds <= max_seconds:
+        return design
+    few, fewest = min(design.candidates, _FEW), min(design.candidates, _FEWEST)
+    seeds = min(design.seeds, max(SEEDS, design.proxy_seeds))
+    tries = [replace(design, candidates=num) for num in range(design.candidates, few - 1, -1)]
+    tries += [
+        replace(design, candidates=few, seeds=num) for num in range(design.seeds, seeds - 1, -1)
+    ]
+    tries += [replace(design, candidates=num, seeds=seeds) for num in range(few, fewest - 1, -1)]
+    for tried in tries:
+        if tried.seconds <= max_seconds:
+            return tried
+    raise UsageError(
+        f"{max_seconds / 60:.3g} minutes are too few: {fewest} candidates of {seeds} seeds take "
+        f"about {tries[-1].seconds / 60:.0f}",
+        place="--max-minutes",
+        help="give more time, or make the proxy shorter: --set 'proxy.rungs=[2, 4]'",
+    )
+
+
+def in_words(chosen: Design, *, asked: Design | None = None) -> str:
+    """What will be trained, how long that takes, and what was left out to fit."""
+    workers = f"{chosen.workers} worker{'s' if chosen.workers > 1 else ''}"
+    text = (
+        f"{chosen.candidates} candidates x {chosen.seeds} seeds x ({chosen.epochs} + "
+        f"{chosen.longer}) epochs on {workers}: about {_minutes(chosen.seconds)}"
+    )
+    if asked is None or chosen == asked:
+        return text
+    return (
+        f"{text}; {asked.candidates} candidates of {asked.seeds} seeds would take about "
+        f"{_minutes(asked.seconds)}"
+    )
+
+
+def epochs_told(rungs: tuple[int, ...]) -> tuple[int, ...]:
+    """After which epochs of the proxy's schedule accuracies are taken: its rungs and powers of 2.
+
+    >>> epochs_told((6, 12))
+    (1, 2, 4, 6, 8, 12)
+    """
+    powers = {2**power for power in range(rungs[-1].bit_length())}
+    return tuple(sorted({*rungs, *powers}))
+
+
+def sample(space: SearchSpace, number: int, *, seed: int) -> list[tuple[Choices, ArchSpec]]:
+    """Different feasible candidates, one at random from each of so many strata of the MACs.
+
+    The strata hold equally many; fewer come where the space has no more. Cheapest first.
+
+    Args:
+        space: A space of at most 2,000 candidates is listed, of others a pool is drawn.
+        number: Wanted.
+        seed: Of all that is random.
+    """
+    from archbench.evaluate import count
+
+    rng = random.Random(seed)
+    if space.size() <= _WHOLE:
+        found = [choices for choices in space.enumerate() if space.is_feasible(choices)]
+    else:
+        drawn = (space.sample_feasible(rng, tries=_TRIES) for _ in range(_POOL * number))
+        found = [choices for choices in drawn if choices is not None]
+    specs = {(spec := space.decode(choices)).digest: (choices, spec) for choices in found}
+    ordered = sorted(specs.values(), key=lambda pair: (count(pair[1]).macs, pair[1].digest))
+    if len(ordered) <= number:
+        return ordered
+    ends = [round(index * len(ordered) / number) for index in range(number + 1)]
+    return [ordered[rng.randrange(ends[i], ends[i + 1])] for i in range(number)]
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} minutes"

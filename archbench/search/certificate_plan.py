@@ -1,0 +1,231 @@
+"""What a certificate was asked to be, and how its plan keeps what is to be trained."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from archbench.errors import SpaceError, UsageError
+from archbench.records.certificate import FEWEST, subject_of
+from archbench.records.environment import Environment
+from archbench.search.certificate_design import CANDIDATES, LONGER, SEEDS, Design, sample
+from archbench.search.certificate_training import JOURNAL, resume_command
+from archbench.search.request import Request
+from archbench.space import Choices, SearchSpace
+
+if TYPE_CHECKING:
+    from archbench.evaluate import ArchSpec, Proxy
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What was said of a certificate; None where nothing was."""
+
+    candidates: int | None = None
+    seeds: int | None = None
+    longer: int | None = None
+    max_minutes: float | None = None
+    command: str = ""
+
+
+def designed(request: Request, asked: Asked, *, training_seconds: float, workers: int) -> Design:
+    """What would be trained where nothing limits it.
+
+    Raises:
+        UsageError: What was asked for shows nothing.
+    """
+    section = request.space.proxy
+    epochs = section.rungs[-1]
+    longer = LONGER * epochs if asked.longer is None else asked.longer
+    if longer <= epochs:
+        raise UsageError(
+            f"{longer} epochs are not longer than the proxy's {epochs}",
+            place="--longer",
+            help=f"use {LONGER * epochs} or so",
+        )
+    seeds = max(SEEDS, section.seeds) if asked.seeds is None else asked.seeds
+    if seeds < section.seeds:
+        raise UsageError(
+            f"the proxy counts {section.seeds} seeds together, and {seeds} are trained",
+            place="--seeds",
+            help=f"use {section.seeds} or more",
+        )
+    return Design(
+        candidates=min(asked.candidates or CANDIDATES, request.space.size()),
+        seeds=seeds,
+        epochs=epochs,
+        longer=longer,
+        epoch_seconds=training_seconds / epochs,
+        workers=workers,
+        proxy_seeds=section.seeds,
+    )
+
+
+def sampled(request: Request, *, number: int) -> list[tuple[Choices, ArchSpec]]:
+    """The candidates that are trained.
+
+    Raises:
+        SpaceError: The space has none, or too few to compare.
+    """
+    space = request.space
+    found = sample(space, number, seed=request.seed)
+    if not found:
+        raise space.infeasible(space.feasible())
+    if len(found) < FEWEST:
+        raise SpaceError(
+            f"only {len(found)} feasible candidates, and a tau needs {FEWEST}",
+            place=space.name,
+            help="train all of them with several seeds instead: archbench search "
+            f"{shlex.quote(space.name)} --set proxy.seeds=3",
+        )
+    return found
+
+
+def create(
+    request: Request,
+    *,
+    design: Design,
+    proxy: Proxy,
+    facts: Mapping[str, Any],
+    environment: Environment,
+    command: str,
+    notes: Sequence[str],
+) -> None:
+    """Stores what is to be trained.
+
+    Raises:
+        SpaceError: See ``sampled``.
+        StorageError: It cannot be written, or a folder of its name is there.
+    """
+    from archbench.evaluate import count
+
+    space = request.space
+    chosen = sampled(request, number=design.candidates)
+    if len(chosen) < design.candidates:
+        notes = [*notes, f"The space has {len(chosen)} feasible candidates, and all are taken."]
+    kept = _proxy_document(proxy, facts=facts)
+    candidates = [
+        {
+            "digest": spec.digest,
+            "choices": space.values(choices),
+            "spec": spec.to_document(),
+            "params": count(spec).params,
+            "macs": count(spec).macs,
+        }
+        for choices, spec in chosen
+    ]
+    JOURNAL.create(
+        request.path.parent,
+        request.path.name,
+        plan={
+            "name": request.path.name,
+            "created": datetime.now().astimezone().isoformat(timespec="seconds"),
+            "command": command or resume_command(request.path),
+            "space_name": space.name,
+            "space_text": space.text,
+            "question": space.question,
+            "subject": subject_of({"space_digest": space.digest, "proxy": kept}),
+            "seed": request.seed,
+            "seeds": design.seeds,
+            "longer": design.longer,
+            "epoch_seconds": design.epoch_seconds,
+            "workers": design.workers,
+            "notes": notes,
+            "environment": asdict(environment),
+            "proxy": kept,
+            "candidates": candidates,
+        },
+    )
+
+
+def proxy_in(plan: Mapping[str, Any]) -> Proxy:
+    """The proxy of a plan."""
+    from archbench.evaluate import Plan, Proxy, Recipe
+
+    kept = plan["proxy"]
+    recipe = kept["recipe"]
+    return Proxy(
+        data=kept["data"],
+        resolution=kept["resolution"],
+        num_classes=kept["num_classes"],
+        stem=kept["stem"],
+        num_seeds=kept["seeds"],
+        recipe=Recipe(**{**recipe, "rungs": tuple(recipe["rungs"])}),
+        plan=Plan(**kept["plan"]),
+        device=kept["device"],
+    )
+
+
+def unplanned(request: Request, *, num_classes: int) -> Proxy:
+    """The proxy of a request, but for its plan."""
+    from archbench.evaluate import Plan, Proxy, Recipe
+
+    section = request.space.proxy
+    return Proxy(
+        data=request.data,
+        resolution=section.resolution,
+        num_classes=num_classes,
+        stem=section.stem,
+        num_seeds=section.seeds,
+        recipe=Recipe(
+            rungs=section.rungs, batch=section.batch, seed=request.seed, teacher=section.teacher
+        ),
+        plan=Plan(),
+        device=request.training_device,
+    )
+
+
+def space_of(plan: Mapping[str, Any], path: Path) -> SearchSpace:
+    """The space of a plan."""
+    return SearchSpace.parse(
+        plan["space_text"], source=f"{path}/{plan['space_name']}.yaml", name=plan["space_name"]
+    )
+
+
+def refuse_another(request: Request, asked: Asked, plan: Mapping[str, Any]) -> None:
+    """Nothing, when what is asked for now is what was begun.
+
+    Raises:
+        UsageError: It is not.
+    """
+    begun = {
+        "space": plan["subject"]["space"],
+        "data": plan["proxy"]["data"],
+        "rungs": plan["proxy"]["rungs"],
+        "candidates": len(plan["candidates"]),
+        "seeds": plan["seeds"],
+        "longer": plan["longer"],
+    }
+    now = {
+        "space": request.space.digest,
+        "data": request.data,
+        "rungs": list(request.space.proxy.rungs),
+        "candidates": asked.candidates,
+        "seeds": asked.seeds,
+        "longer": asked.longer,
+    }
+    differing = [key for key in begun if now[key] is not None and now[key] != begun[key]]
+    if differing:
+        raise UsageError(
+            f"it was begun with other {', '.join(differing)}",
+            place=str(request.path),
+            help=f"resume it as it was begun: {resume_command(request.path)}; or begin another "
+            "with another --name",
+        )
+
+
+def _proxy_document(proxy: Proxy, *, facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        **facts,
+        "resolution": proxy.resolution,
+        "stem": proxy.stem,
+        "rungs": list(proxy.recipe.rungs),
+        "seeds": proxy.num_seeds,
+        "device": proxy.device,
+        "recipe": proxy.recipe.document(),
+        "plan": proxy.plan.document(),
+    }

@@ -1,0 +1,100 @@
+"""``archbench certify``: what is asked, what is printed, what is refused."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from archbench.cli.certificate_text import certificate_text
+from tests.cli.conftest import Run
+from tests.records.certified import certificate, sample
+from tests.search import tiny
+
+
+def test_text_answers_first_and_fits_into_80_columns(tmp_path: Path) -> None:
+    text = certificate_text(certificate(tmp_path / "certify-quickstart"))
+    assert text.startswith(
+        "certify-quickstart: can its proxy rank quickstart?\n"
+        "32 candidates, of each 2 seeds of 8 and of 16 epochs, on cluttered_digits at 32\npx\n\n"
+        "This proxy can rank this space: of two networks of equal cost it names the"
+    )
+    for told in (
+        "Kendall's tau with the longer trainings\n\nscore    median ",
+        "\nepoch 8  ",
+        "\nMACs          –  ",
+        "\nceiling       –  ",
+        "rungs that follow: [",
+        "longer trainings differ by ",
+    ):
+        assert told in text, told
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_text_of_a_refusal_says_what_helps(tmp_path: Path) -> None:
+    found = certificate(tmp_path, sample(quality=0, num=60, seed=1, between=0.04))
+    text = " ".join(certificate_text(found).split())
+    assert "a front that it finds is not to be trusted" in text
+    assert "what helps: " in text
+    assert "no rung of this proxy is good enough to stop a candidate at" in text
+
+
+def test_text_of_failures_names_them(tmp_path: Path) -> None:
+    candidates = sample(quality=0.95)
+    failed = ("seed 2 failed (nan): the loss became nan",)
+    candidates[0] = replace(candidates[0], longer={}, failures=failed)
+    text = certificate_text(certificate(tmp_path, candidates))
+    assert "left out, as trainings failed: 1 candidate\n  0000000000000000: seed 2 failed" in text
+
+
+def test_text_of_one_that_runs_says_what_is_left(tmp_path: Path) -> None:
+    found = certificate(tmp_path, finding=None, num_done=100)
+    assert "not whole yet: 28 of 128 trainings left" in certificate_text(found)
+
+
+@pytest.fixture(scope="module")
+def space(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("space")
+    images = tiny.write_images(folder / "images")
+    file = folder / "toy.yaml"
+    file.write_text(tiny.space_text(f"folder:{images}"))  # type: ignore[arg-type]
+    return file
+
+
+def test_certificate_is_taken_told_and_reported(
+    run: Run, space: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ARCHBENCH_CACHE", str(tmp_path))
+    ended = run("certify", str(space), "--candidates", "8", "--workers", "1")
+    assert ended.code == 1, ended.err  # so short a training cannot rank anything
+    assert "certify-toy: can its proxy rank toy?" in ended.out
+    assert "results/certify-toy/report/index.html" in ended.out
+    assert "8 candidates x 2 seeds x (2 + 4) epochs on 1 worker: about" in ended.err
+    document = json.loads(run("report", "certify-toy", "--json").out)
+    assert document["schema"] == "archbench.certificate/1"
+    assert document["command"].startswith("archbench certify ")
+    assert run("certify", "--name", "certify-toy", "--resume", "--json").code == 1
+    assert run("report", "certify-toy", "--format", "csv").err.startswith(
+        "error: --format: a certificate is written whole"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        ([], 2, "no space to certify; name one, for example: archbench certify quickstart"),
+        (["quikstart"], 3, "quickstart"),
+        (["quickstart", "--longer", "8"], 2, "8 epochs are not longer than the proxy's 8"),
+        (["quickstart", "--name", "../up"], 2, "cannot name a study"),
+        (["--resume", "--name", "none"], 4, "there is no certificate here"),
+        (["quickstart", "--candidates", "7"], 2, "7 is not in the range x>=8"),
+    ],
+)
+def test_what_cannot_be_certified_is_refused(
+    run: Run, words: list[str], code: int, told: str
+) -> None:
+    ended = run("certify", *words)
+    assert (ended.code, ended.out) == (code, "")
+    assert told in ended.err

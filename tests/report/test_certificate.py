@@ -1,0 +1,112 @@
+"""The page of a certificate answers first, shows every candidate, and trusts no name."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from archbench.records.certificate import certificate_bytes, estimate_text
+from archbench.records.snapshot import Snapshot
+from archbench.records.study import StudyReader
+from archbench.report.certificate_files import write_certificate
+from archbench.report.certificate_page import certificate_page
+from archbench.report.certificate_plot import certificate_figure
+from archbench.report.page import page
+from archbench.report.summary import Summary
+from tests.records.certified import certificate, sample
+from tests.report import plausible
+from tests.report.browser import read
+from tests.report.hostile import PAYLOADS
+
+
+def test_page_answers_first_and_shows_every_candidate(tmp_path: Path) -> None:
+    found = certificate(tmp_path / "certify-quickstart")
+    text = " ".join(read(certificate_page(found)).text.split())
+    assert found.finding is not None
+    for told in (
+        "Can this proxy rank quickstart?",
+        found.finding.sentence,
+        "tau of MACs alone",
+        estimate_text(found.finding.last),
+        "archbench certify quickstart",
+        *(candidate.digest for candidate in found.candidates),
+    ):
+        assert told in text, told
+
+
+def test_page_of_a_refusal_says_what_helps(tmp_path: Path) -> None:
+    found = certificate(tmp_path, sample(quality=0, num=60, seed=1, between=0.04))
+    text = read(certificate_page(found)).text
+    assert "is not to be trusted" in text
+    assert "What helps: " in text
+
+
+def test_page_of_one_that_runs_says_so(tmp_path: Path) -> None:
+    found = certificate(tmp_path, finding=None, num_done=3)
+    text = read(certificate_page(found)).text
+    assert "3 of 128 trainings" in text
+    assert "Its trainings have not ended." in text
+    assert certificate_figure(found) is None
+
+
+@pytest.mark.parametrize("name", PAYLOADS[::5])
+def test_names_are_text_and_never_markup(tmp_path: Path, name: str) -> None:
+    plain = certificate(tmp_path)
+    candidates = [
+        replace(c, choices={"stages[0].block": name}, failures=(name,)) for c in plain.candidates
+    ]
+    hostile = replace(plain, candidates=tuple(candidates))
+    shown = read(certificate_page(hostile))
+    assert {tag for tag, _ in shown.elements} == {
+        tag for tag, _ in read(certificate_page(plain)).elements
+    }
+    assert shown.attributes("onerror") == shown.attributes("onload") == []
+
+
+def test_files_are_page_document_and_plot(tmp_path: Path) -> None:
+    files = write_certificate(certificate(tmp_path))
+    names = [file.name for file in files]
+    assert names == ["index.html", "certificate.json", "taus.png", "taus.svg"]
+    document = json.loads((tmp_path / "report" / "certificate.json").read_text())
+    assert document["schema"] == "archbench.certificate/1"
+
+
+def test_narrow_figure_has_its_panels_below_each_other(tmp_path: Path) -> None:
+    found = certificate(tmp_path)
+    wide, narrow = certificate_figure(found), certificate_figure(found, width_inches=3.9)
+    assert wide is not None
+    assert narrow is not None
+    assert len(wide.axes) == len(narrow.axes) == 2
+    assert narrow.get_figheight() == 2 * wide.get_figheight()
+
+
+def test_study_shows_the_certificate_that_holds_for_it(tmp_path: Path) -> None:
+    header = plausible.header(space_digest="0e02")
+    header["proxy"] |= {"recipe": {"rungs": [2, 4, 8], "seed": 0, "batch": 32}}
+    trials = plausible.trials()
+    study = StudyReader(
+        tmp_path / "study",
+        snapshot=Snapshot(header=header, trials=tuple(trials), references=(), measurements=()),
+    )
+    text = read(page(Summary(study))).text
+    assert "None was taken: whether this proxy can rank this space is not known." in text
+    for quality, told in (
+        (0.95, "Proxy certified: tau at equal cost "),
+        (0, "Proxy not certified"),
+    ):
+        found = certificate(tmp_path / "certify-quickstart", sample(quality=quality, num=40))
+        found.path.mkdir(exist_ok=True)
+        subject = {
+            "space": "0e02", "data": "91be02c7a1d3f5e4", "resolution": 32, "stem": "keep_grid",
+            "seeds": 1, "epochs": 8, "recipe": {"batch": 32},
+        }  # fmt: skip
+        found = replace(found, header={**found.header, "subject": subject})
+        (found.path / "certificate.json").write_bytes(certificate_bytes(found))
+        fresh = StudyReader(study.path, snapshot=study._snapshot)
+        text = " ".join(read(page(Summary(fresh))).text.split())
+        assert told in text
+        assert ("this front is not to be trusted" in text) == (quality == 0)
+        assert fresh.document()["certificate"]["name"] == "certify-quickstart"

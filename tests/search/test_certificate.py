@@ -1,0 +1,245 @@
+"""A certificate ends, goes on after a stop without repeating anything, and holds for its study."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from archbench.errors import SpaceError, StorageError, UsageError
+from archbench.evaluate import capture_environment, count
+from archbench.records.certificate import Certificate
+from archbench.search import event, search
+from archbench.search.certificate import certify
+from archbench.search.certificate_design import Design, epochs_told, fitted, in_words, sample
+from archbench.search.certificate_first import First
+from archbench.search.certificate_plan import unplanned
+from archbench.search.certificate_training import is_certificate, read_certificate
+from archbench.search.interruption import Interruption, ParkedError
+from archbench.search.journal import RESULTS
+from archbench.search.preparation import Grounds
+from archbench.search.request import requested
+from archbench.space import SearchSpace
+from tests.search import tiny
+
+DESIGN = Design(candidates=32, seeds=3, epochs=8, longer=16, epoch_seconds=1.0, workers=2)
+
+
+def _space(data: str, **options: Any) -> SearchSpace:
+    return SearchSpace.parse(tiny.space_text(data, **options), source="toy.yaml")  # type: ignore[arg-type]
+
+
+def _certify(data: str, results: Path, **changes: Any) -> Certificate:
+    asked: dict[str, Any] = {"candidates": 8, "seeds": 2, "workers": 1, "results": results}
+    found = certify(_space(data), **{**asked, **changes})
+    assert isinstance(found, Certificate)
+    return found
+
+
+@pytest.fixture(scope="module")
+def parked(data: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of one that was stopped after five trainings, in the middle of a line."""
+
+    def stop(what: str, done: int, total: int) -> None:
+        if what.startswith("training") and done == 5:
+            raise KeyboardInterrupt
+
+    results = tmp_path_factory.mktemp("results")
+    with pytest.raises(ParkedError, match=r"the certificate is parked.*--resume"):
+        _certify(data, results, on_progress=stop)
+    path = results / "certify-toy"
+    with (path / RESULTS).open("ab") as file:
+        file.write(b'{"kind":"poi')
+    found = read_certificate(path)
+    assert (found.num_done, found.finding) == (5, None)
+    return path
+
+
+@pytest.fixture(scope="module")
+def whole(parked: Path) -> Certificate:
+    """The same, gone on with by its name alone."""
+    found = certify(name=parked.name, results=parked.parent, resume=True, workers=1)
+    assert isinstance(found, Certificate)
+    return found
+
+
+def test_nothing_is_trained_twice(whole: Certificate, data: str) -> None:
+    before = (whole.path / RESULTS).read_text()
+    assert before.count('"kind":"end"') == 32
+    assert _certify(data, whole.path.parent, resume=True) == whole
+    assert (whole.path / RESULTS).read_text() == before
+
+
+def test_another_is_not_taken_for_it(whole: Certificate, data: str) -> None:
+    with pytest.raises(UsageError, match="it was begun with other candidates; resume it as"):
+        _certify(data, whole.path.parent, resume=True, candidates=9)
+    with pytest.raises(StorageError, match="certify-toy exists already"):
+        _certify(data, whole.path.parent)
+
+
+def test_every_candidate_has_its_trainings_of_both_lengths(whole: Certificate) -> None:
+    assert (whole.num_trainings, whole.num_done) == (32, 32)
+    assert len(whole.candidates) == 8
+    for candidate in whole.candidates:
+        assert {seed: list(curve) for seed, curve in candidate.proxy.items()} == {
+            0: [1, 2],
+            1: [1, 2],
+        }
+        assert candidate.longer.keys() == {2, 3}, "no seed is in score and truth"
+    assert [c.macs for c in whole.candidates] == sorted(c.macs for c in whole.candidates)
+    assert list((whole.path / "checkpoints").iterdir()) == []
+
+
+def test_what_was_found_is_stored_and_read_again(whole: Certificate) -> None:
+    assert whole.finding is not None
+    assert [rung.epoch for rung in whole.finding.rungs] == [1, 2]
+    assert read_certificate(whole.path) == whole
+    written = json.loads((whole.path / "certificate.json").read_text())
+    assert written["subject"] == json.loads(json.dumps(whole.header["subject"]))
+    assert written["summary"]["state"] == whole.finding.state
+
+
+def test_search_begins_with_a_certificate_where_it_is_wanted(data: str, tmp_path: Path) -> None:
+    heard: list[event.Event] = []
+    text = tiny.space_text(data, trials=1)  # type: ignore[arg-type]
+    narrow = SearchSpace.parse(
+        text, source="toy.yaml",
+        overrides=["stages[0].position=bias", "stages[0].block.num_heads=2", "stages[0].depth=1"],
+    )  # fmt: skip
+    assert narrow.size() == 8
+    study = search(narrow, results=tmp_path, certify=True, on_event=heard.append)
+    assert study is not None
+    assert study.certificate is not None
+    told = [e.text for e in heard if isinstance(e, event.StageChanged | event.Warned)]
+    assert any("a certificate of the proxy comes first: 8 candidates x 2 seeds" in t for t in told)
+    assert is_certificate(tmp_path / study.certificate.name)
+
+
+class _Engine:
+    workers = 2
+
+
+def _told(data: str, results: Path, **changes: Any) -> list[str]:
+    """What is said before the first trial of a search that would take so long."""
+    heard: list[event.Event] = []
+    space = _space(data, trials=changes.pop("trials", 10_000))
+    arguments: dict[str, Any] = {
+        "trials": None, "time_limit_s": None, "name": None, "results": results, "data": None,
+        "workers": None, "seed": None, "sampler": None, "download": False,
+    }  # fmt: skip
+    request = requested(space, **{**arguments, **changes})
+    proxy = unplanned(request, num_classes=3)
+    first = First(
+        request=request,
+        grounds=Grounds(
+            proxy=proxy, target=None, trial_seconds=1.0, tried="", feasible=(1.0, 1.0, 1.0)
+        ),
+        header={},
+        environment=capture_environment(),
+        interruption=Interruption(),
+        listener=heard.append,
+    )
+    first.certify(_Engine(), dry_run=True)  # type: ignore[arg-type]
+    return [e.text for e in heard if isinstance(e, event.StageChanged)]
+
+
+def test_long_search_says_the_price_of_the_certificate_first(data: str, tmp_path: Path) -> None:
+    assert _told(data, tmp_path) == [
+        "a certificate of the proxy comes first: 32 candidates x 2 seeds x (2 + 4) epochs on 2 "
+        "workers: about 2 minutes, 2 % of the search; --no-certify leaves it out"
+    ]
+    (fitted_in,) = _told(data, tmp_path, trials=400)
+    assert "13 candidates x 2 seeds" in fitted_in
+    assert "20 % of the search" in fitted_in
+
+
+@pytest.mark.parametrize(
+    "changes", [{"trials": 40}, {"certify": False}, {"time_limit_s": 60.0}], ids=str
+)
+def test_short_search_begins_at_once(data: str, tmp_path: Path, changes: dict[str, Any]) -> None:
+    assert _told(data, tmp_path, **changes) == []
+
+
+def test_certificate_that_is_wanted_comes_first_whatever_it_costs(
+    data: str, tmp_path: Path
+) -> None:
+    assert "240 % of the search" in _told(data, tmp_path, trials=80, certify=True)[0]
+
+
+def test_dry_run_says_the_price_and_stores_nothing(data: str, tmp_path: Path) -> None:
+    design = certify(_space(data), dry_run=True, results=tmp_path, workers=1, max_minutes=60)
+    assert isinstance(design, Design)
+    assert (design.candidates, design.seeds, design.epochs, design.longer) == (32, 2, 2, 4)
+    assert design.seconds == pytest.approx(32 * 2 * 6 * design.epoch_seconds)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_trainings_that_are_not_longer_are_refused(data: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="2 epochs are not longer than the proxy's 2"):
+        _certify(data, tmp_path, longer=2)
+
+
+def test_fewer_seeds_than_the_proxy_counts_are_refused(data: str, tmp_path: Path) -> None:
+    space = SearchSpace.parse(_space(data).text, source="a.yaml", overrides=["proxy.seeds=3"])
+    with pytest.raises(UsageError, match="the proxy counts 3 seeds together, and 2 are trained"):
+        certify(space, seeds=2, results=tmp_path)
+
+
+def test_space_with_too_few_candidates_is_refused(data: str, tmp_path: Path) -> None:
+    space = SearchSpace.parse(
+        _space(data).text,
+        source="toy.yaml",
+        overrides=["stages[0].position=bias", "stages[0].depth=1", "stages[0].dim=16"],
+    )
+    with pytest.raises(SpaceError, match="only 6 feasible candidates, and a tau needs 8"):
+        certify(space, results=tmp_path)
+    with pytest.raises(UsageError, match="no space to certify"):
+        certify(results=tmp_path)
+
+
+def test_less_time_takes_candidates_then_seeds_then_candidates() -> None:
+    assert fitted(DESIGN, max_seconds=None) == DESIGN
+    assert fitted(DESIGN, max_seconds=1000) == _design(27, 3)
+    assert fitted(DESIGN, max_seconds=700) == _design(24, 2)
+    assert fitted(DESIGN, max_seconds=400) == _design(16, 2)
+    with pytest.raises(UsageError, match="12 candidates of 2 seeds take about 5"):
+        fitted(DESIGN, max_seconds=60)
+
+
+def test_price_is_told_with_what_it_leaves_out() -> None:
+    assert in_words(DESIGN) == (
+        "32 candidates x 3 seeds x (8 + 16) epochs on 2 workers: about 19 minutes"
+    )
+    assert in_words(_design(12, 2), asked=DESIGN).endswith(
+        "about 5 minutes; 32 candidates of 3 seeds would take about 19 minutes"
+    )
+
+
+def test_accuracies_are_taken_at_the_rungs_and_at_powers_of_two() -> None:
+    assert epochs_told((4, 8)) == (1, 2, 4, 8)
+    assert epochs_told((3, 12)) == (1, 2, 3, 4, 8, 12)
+
+
+def test_sample_is_spread_over_the_cost_and_repeats_itself(data: str) -> None:
+    space = _space(data)
+    found = sample(space, 12, seed=0)
+    assert [c for c, _ in found] == [c for c, _ in sample(space, 12, seed=0)]
+    assert [c for c, _ in found] != [c for c, _ in sample(space, 12, seed=1)]
+    macs = [count(spec).macs for _, spec in found]
+    every = sorted(count(space.decode(c)).macs for c in space.enumerate())
+    strata = [every[i * len(every) // 12 : (i + 1) * len(every) // 12] for i in range(12)]
+    assert all(low[0] <= value <= low[-1] for low, value in zip(strata, macs, strict=True))
+    assert len({spec.digest for _, spec in found}) == 12
+
+
+def test_sample_of_a_small_space_is_the_space(data: str) -> None:
+    space = _space(data)
+    assert len(sample(space, 1000, seed=0)) == space.size()
+
+
+def _design(candidates: int, seeds: int) -> Design:
+    return Design(
+        candidates=candidates, seeds=seeds, epochs=8, longer=16, epoch_seconds=1.0, workers=2
+    )
