@@ -12,7 +12,7 @@ from archbench.evaluate.foreign import Foreign, is_foreign, open_foreign
 from archbench.evaluate.pretrained import fetch_all
 from archbench.evaluate.profiled import ForeignProfile, ModelProfile, Profile, StageProfile
 from archbench.evaluate.side_by_side import Unavailable, choose
-from archbench.evaluate.target import ForeignForm, Target, calibrated, foreign_form
+from archbench.evaluate.target import SEARCH_BUDGET_S, ForeignForm, Target, calibrated, foreign_form
 from archbench.measure.device import devices as machine_devices
 from archbench.measure.environment import capture_environment
 from archbench.measure.macs import OperatorCount, count_operators
@@ -179,7 +179,9 @@ def _timed(
         assert timed is not None
         by_index[str(index)] = timed
     weights = {str(i): m.weights for i, m in enumerate(profiles) if isinstance(m, ModelProfile)}
-    measured = target.measure_together(by_index, weights=weights, on_progress=on_progress)
+    measured = target.measure_together(
+        by_index, weights=weights, budget_s=SEARCH_BUDGET_S, on_progress=on_progress
+    )
     return [
         replace(model, latency=(*model.latency, measured[str(index)]))
         for index, model in enumerate(profiles)

@@ -30,11 +30,11 @@ from archbench.measure.constant_file import (
     write_constants,
 )
 from archbench.measure.device import require_device, settled
-from archbench.measure.estimate import lower_quartile, off_cpu_share
+from archbench.measure.estimate import lower_mean, off_cpu_share
 from archbench.measure.lock import measurement_lock
 from archbench.measure.renewal import Look, changed, deviations, postponed, spread
 from archbench.measure.rounds import bench, warm_up
-from archbench.memory import keep_memory
+from archbench.memory import keep_memory, use_huge_pages
 from archbench.records.environment import Environment
 from archbench.records.measurement import Conditions
 
@@ -222,7 +222,7 @@ def settings_of(conditions: Conditions) -> dict[str, str]:
         "backend": conditions.backend,
         "precision": conditions.precision,
         "threads": str(conditions.threads),
-        "memory": "kept" if keep_memory() else "as the system has it",
+        "memory": _memory(),
         "cpu_capability": backends.cpu.get_cpu_capability(),
         "cpu_linear": backends.mkldnn.matmul.fp32_precision,
         "cpu_convolution": backends.mkldnn.conv.fp32_precision,
@@ -230,6 +230,13 @@ def settings_of(conditions: Conditions) -> dict[str, str]:
         "gpu_convolution": backends.cudnn.conv.fp32_precision,
         "cudnn_benchmark": str(backends.cudnn.benchmark),
     }
+
+
+def _memory() -> str:
+    """How this process holds tensors from here on."""
+    if not keep_memory():
+        return "as the system has it"
+    return "kept in huge pages" if use_huge_pages() else "kept"
 
 
 def eager(conditions: Conditions) -> Conditions:
@@ -258,7 +265,7 @@ def _taken(
             progress("taking calibration constants", done + 1, _ROUNDS)
     return Constants(
         constants_ms={
-            name: lower_quartile([on.seconds(timing) for timing in taken]) * 1e3
+            name: lower_mean([on.seconds(timing) for timing in taken]) * 1e3
             for name, taken in timings.items()
         },
         off_cpu_share=(

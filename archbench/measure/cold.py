@@ -16,7 +16,7 @@ from torch import Tensor
 from archbench.measure.calibration import Calibration, Progress
 from archbench.measure.clock import Clock, Forward, SystemClock
 from archbench.measure.device import require_device, settled
-from archbench.measure.estimate import lower_quartile
+from archbench.measure.estimate import lower_mean
 from archbench.measure.lock import measurement_lock
 from archbench.measure.rounds import bench
 from archbench.records.environment import Environment
@@ -152,12 +152,12 @@ def cold_times(
                     on_progress("timing blocks with cold caches", done + 1, rounds)
     if not names:
         return {}
-    unit = max(lower_quartile(compared), _LEAST_S)
+    unit = max(lower_mean(compared), _LEAST_S)
     return {
         name: ColdTime(
             calibrator=calibrator,
-            ratio=lower_quartile(first[name]) / unit,
-            again=lower_quartile(again[name]) / unit,
+            ratio=lower_mean(first[name]) / unit,
+            again=lower_mean(again[name]) / unit,
         )
         for name in names
     }

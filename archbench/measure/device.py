@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from archbench.errors import MissingError, UsageError, unknown_name
-from archbench.memory import keep_memory
+from archbench.memory import keep_memory, use_huge_pages
 from archbench.records.environment import usable_cores
 
 _KNOWN = ("cpu", "cuda")
@@ -85,15 +85,16 @@ def measuring_cores(threads: int) -> tuple[int, ...]:
 def settled(*, threads: int) -> Iterator[Seat]:
     """Sets torch's threads, pins and stops garbage collection; afterwards all is as before.
 
-    But for the memory of freed tensors: from here on the process keeps it, as one that serves a
-    deployed network does. One thread pins only itself; several take every thread of the process
-    along, since torch's own may be running already.
+    But for the memory of freed tensors: from here on the process keeps it, in huge pages where
+    the system has them, as one that serves a deployed network does. One thread pins only itself;
+    several take every thread of the process along, since torch's own may be running already.
 
     Raises:
         UsageError: There are fewer usable cores than threads.
     """
     cores = measuring_cores(threads)
-    keep_memory()
+    if keep_memory():
+        use_huge_pages()
     with torch_threads(threads), _pinned(cores, everyone=threads > 1) as seat, _uncollected():
         yield seat
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from archbench.measure.clock import Timing
-from archbench.measure.interval import SHARE, log_half_widths, quartile_ratios
+from archbench.measure.interval import log_half_widths, lower_means, lower_ratios
 from archbench.records.measurement import Verdict
 
-# Proposals of the protocol; benchmarks/latency_repeat.md records what they gave.
+# Proposals of the protocol; benchmarks/latency_trust.md records what they gave.
 OFF_CPU_LIMIT = 0.05
 DRIFT_LIMIT = 0.05
 WIDTH_LIMIT = 0.05
@@ -43,15 +43,18 @@ def quantile(samples: Sequence[float], share: float) -> float:
     return float(np.quantile(np.array(samples, dtype=np.float64), share))
 
 
-def lower_quartile(samples: Sequence[float]) -> float:
-    """What is compared: it forgives slow passes, and is steadier than the fastest one."""
-    return quantile(samples, SHARE)
+def lower_mean(samples: Sequence[float]) -> float:
+    """What is compared: the mean between the 5th and the 40th percentile.
+
+    It forgives slow passes, and is steadier than the fastest one or a single quantile.
+    """
+    return float(lower_means(np.array([samples], dtype=np.float64))[0])
 
 
 def ratio(
     candidate: Sequence[float], calibration: Sequence[float], *, level: float = 0.95
 ) -> Ratio:
-    """The ratio of the lower quartiles with its interval, see `archbench.measure.interval`.
+    """The ratio of the lower means with its interval, see `archbench.measure.interval`.
 
     Args:
         candidate: One sample a round.
@@ -59,13 +62,13 @@ def ratio(
         level: Of how many intervals the truth shall be in.
     """
     pair = [np.array([samples], dtype=np.float64) for samples in (candidate, calibration)]
-    value = float(quartile_ratios(*pair)[0])
+    value = float(lower_ratios(*pair)[0])
     factor = math.exp(min(float(log_half_widths(*pair, level=level)[0]), _WIDEST))
     return Ratio(value=value, low=value / factor, high=value * factor)
 
 
 def drift(samples: Sequence[float]) -> float:
-    """By which share the lower quartile moved between stretches of the measurement.
+    """By which share the lower mean moved between stretches of the measurement.
 
     There are up to four stretches of ten samples and more; the slowest is compared with the
     fastest. With fewer than twenty samples nothing can be said: 0.
@@ -74,8 +77,8 @@ def drift(samples: Sequence[float]) -> float:
     if stretches < 2:
         return 0.0
     edges = [len(samples) * i // stretches for i in range(stretches + 1)]
-    quartiles = [lower_quartile(samples[start:end]) for start, end in itertools.pairwise(edges)]
-    return max(quartiles) / min(quartiles) - 1
+    means = [lower_mean(samples[start:end]) for start, end in itertools.pairwise(edges)]
+    return max(means) / min(means) - 1
 
 
 def off_cpu_share(timings: Sequence[Timing]) -> float:

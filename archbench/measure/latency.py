@@ -3,7 +3,7 @@
 Times drift from process to process, and whatever else the machine does shows in all of them. So
 each network is timed in turn with a calibration network whose time here is known; its latency is
 the ratio of the two, times that constant. The interval is that of the ratio in this process: two
-processes differ by somewhat more, see benchmarks/latency_repeat.md.
+processes differ by somewhat more, see benchmarks/latency_trust.md.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def measure_latency(
     Returns:
         Name to measurement. Samples are the raw times in milliseconds that the estimate is made
         of: CPU time on one CPU thread, wall time on several, time between events on a GPU. The
-        value is their lower quartile / ``calibration_ms`` x ``calibration_constant_ms``.
+        value is their lower mean / ``calibration_ms`` x ``calibration_constant_ms``.
 
     Raises:
         UsageError: A device, backend, precision or number of threads that cannot be.
@@ -301,7 +301,7 @@ class _Session:
             "forwards": len(pair.timings),
             "images_per_second": self.conditions.batch / (best.ratio.value * constant) * 1e3,
             "calibrator": pair.calibrator,
-            "calibration_ms": estimate.lower_quartile(
+            "calibration_ms": estimate.lower_mean(
                 [on.seconds(timing) * 1e3 for timing in pair.calibration]
             ),
             "calibration_constant_ms": constant,

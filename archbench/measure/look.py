@@ -15,7 +15,7 @@ from archbench.measure.estimate import (
     DRIFT_LIMIT,
     OFF_CPU_LIMIT,
     drift,
-    lower_quartile,
+    lower_mean,
     off_cpu_share,
 )
 from archbench.measure.machine import Activity, Snapshot, activity, snapshot
@@ -122,7 +122,7 @@ def _look(
             for name in order.sample(list(forwards), len(forwards)):
                 timings[name].append(on.watch(forwards[name]))
         found, _ = deviations(
-            {name: lower_quartile(_milliseconds(taken, on=on)) for name, taken in timings.items()},
+            {name: lower_mean(_milliseconds(taken, on=on)) for name, taken in timings.items()},
             calibration.constants_ms,
         )
         if spread(found) <= BACK:

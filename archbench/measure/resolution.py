@@ -19,8 +19,8 @@ from archbench.measure.backend import prepared
 from archbench.measure.calibration import Calibration, Progress, eager, stored_or_taken
 from archbench.measure.clock import Clock, SystemClock, Timing
 from archbench.measure.device import Seat, settled
-from archbench.measure.estimate import drift, lower_quartile, off_cpu_share
-from archbench.measure.interval import Array, log_half_widths, quartile_ratios
+from archbench.measure.estimate import drift, lower_mean, off_cpu_share
+from archbench.measure.interval import Array, log_half_widths, lower_means, lower_ratios
 from archbench.measure.lock import measurement_lock
 from archbench.measure.look import disturbance, note_look
 from archbench.measure.machine import Snapshot, activity, snapshot
@@ -114,10 +114,10 @@ def resolution_of(samples: Array) -> Resolution:
     pairs = list(itertools.combinations(range(copies), 2))
     first, second = (samples[[pair[side] for pair in pairs]] for side in (0, 1))
     widths = log_half_widths(second, first)
-    quartiles = np.quantile(samples, 0.25, axis=1)
+    means = lower_means(samples)
     edges = range(0, rounds - WINDOW + 1, WINDOW) if rounds >= WINDOW else ()
     apart = [
-        np.abs(np.log(quartile_ratios(second[:, part], first[:, part])))
+        np.abs(np.log(lower_ratios(second[:, part], first[:, part])))
         > log_half_widths(second[:, part], first[:, part])
         for part in (slice(start, start + WINDOW) for start in edges)
     ]
@@ -126,7 +126,7 @@ def resolution_of(samples: Array) -> Resolution:
         smallest=math.expm1(float(np.median(widths)) * _FOUND_19_OF_20),
         comparisons=len(apart) * len(pairs),
         false_share=float(np.mean(apart)) if apart else 0.0,
-        spread=float(quartiles.max() / quartiles.min() - 1),
+        spread=float(means.max() / means.min() - 1),
     )
 
 
@@ -232,7 +232,7 @@ def _held(
 ) -> tuple[dict[str, Constant], float]:
     """The constants beside what they are now, and what all of them have in common."""
     now = {
-        name: lower_quartile([on.seconds(timing) * 1e3 for timing in taken])
+        name: lower_mean([on.seconds(timing) * 1e3 for timing in taken])
         for name, taken in timings.items()
     }
     found, state = deviations(now, calibration.constants_ms)

@@ -8,7 +8,7 @@ from archbench.measure.calibration import Calibration, Progress
 from archbench.measure.clock import Clock, Forward, SystemClock, Timing
 from archbench.measure.device import require_device, settled
 from archbench.measure.energy import energy_per_image
-from archbench.measure.estimate import lower_quartile, off_cpu_share, quantile
+from archbench.measure.estimate import lower_mean, off_cpu_share, quantile
 from archbench.measure.lock import measurement_lock
 from archbench.measure.peak_memory import peak_memory
 from archbench.measure.quantity import Quantity
@@ -101,7 +101,7 @@ def serve(
         energy = energy_per_image(
             forward, device=conditions.device, batch=conditions.batch, clock=clock
         )
-    ratio = lower_quartile([on.seconds(timing) for timing in timings]) / lower_quartile(compared)
+    ratio = lower_mean([on.seconds(timing) for timing in timings]) / lower_mean(compared)
     walls = tuple(timing.wall * 1e3 for timing in timings)
     return Service(
         conditions=conditions,

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from archbench.measure.calibration import Calibration, Progress
 from archbench.measure.clock import Clock, SystemClock, Timing
 from archbench.measure.device import require_device, settled
-from archbench.measure.estimate import lower_quartile, off_cpu_share
+from archbench.measure.estimate import lower_mean, off_cpu_share
 from archbench.measure.lock import measurement_lock
 from archbench.measure.rounds import Bench, bench, warm_up
 from archbench.records.environment import Environment
@@ -103,15 +103,15 @@ def time_spans(
             rounds += 1
             if on_progress:
                 on_progress("timing parts", rounds, _MOST_ROUNDS)
-    quartiles = {
-        what: lower_quartile([on.seconds(timing) for timing in found])
+    means = {
+        what: lower_mean([on.seconds(timing) for timing in found])
         for what, found in timings.items()
     }
-    unit = calibration.constants_ms[calibrator] / quartiles["reference"]
+    unit = calibration.constants_ms[calibrator] / means["reference"]
     return Spans(
-        parts={name: lower_quartile(seconds) * unit for name, seconds in taken.items()},
-        whole=quartiles["plain"] * unit,
-        watched=quartiles["watched"] * unit,
+        parts={name: lower_mean(seconds) * unit for name, seconds in taken.items()},
+        whole=means["plain"] * unit,
+        watched=means["watched"] * unit,
         rounds=rounds,
         off_cpu=off_cpu_share(timings["plain"]) if conditions.device == "cpu" else None,
     )

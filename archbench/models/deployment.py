@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from archbench.errors import InexactError
 from archbench.memory import keep_memory as tell_to_keep_memory
+from archbench.memory import use_huge_pages
 from archbench.models.flow import Flow, observe, put
 from archbench.models.layer import Attend, QuickGELU, fold_norm
 from archbench.models.packing import PackedConv, PackedLinear, can_fuse, can_pack
@@ -114,13 +115,15 @@ def deploy(
         clock: Seconds, for the trial of the forms; by default the CPU time of this thread, or
             with several threads or on a GPU the time that passes.
         budget_s: Seconds that the trial may take; at least two rounds are run.
-        keep_memory: Whether to tell the process to keep freed memory, see
-            ``archbench.memory``.
+        keep_memory: Whether to tell the process to keep freed memory, in huge pages where the
+            system has them, see ``archbench.memory``.
 
     Raises:
         InexactError: The forms differ by more than 1e-4 of the largest output.
     """
     keeps = keep_memory and tell_to_keep_memory()
+    if keeps:
+        use_huge_pages()
     deployed = fold(network)
     with torch.inference_mode():
         expected = _evaluated(network, example)

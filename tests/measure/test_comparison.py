@@ -10,7 +10,8 @@ import pytest
 from archbench.errors import IncomparableError
 from archbench.measure.calibration import Calibration
 from archbench.measure.comparison import BETWEEN_PROCESSES, compare_processes, compare_rounds
-from archbench.measure.interval import log_half_widths, quartile_ratios
+from archbench.measure.estimate import lower_mean
+from archbench.measure.interval import log_half_widths, lower_ratios
 from archbench.measure.latency import measure_latency
 from archbench.measure.rounds import LOOK_LEVEL, LOOKS
 from archbench.records.environment import Environment
@@ -22,7 +23,7 @@ NAMES = ("a", "b")
 
 
 def measured(samples: Sequence[float], **changed: object) -> Measurement:
-    value = float(np.quantile(samples, 0.25)) if len(samples) else None
+    value = lower_mean(samples) if len(samples) else None
     fields: dict[str, object] = {
         "metric": "latency",
         "unit": "ms",
@@ -39,7 +40,7 @@ def measured(samples: Sequence[float], **changed: object) -> Measurement:
 
 def apart(first: Array, second: Array) -> Array:
     """1 where the second seems slower, -1 where it seems faster, 0 at a tie; one for each run."""
-    off = np.log(quartile_ratios(second, first))
+    off = np.log(lower_ratios(second, first))
     width = log_half_widths(second, first, level=LOOK_LEVEL)
     return np.where(np.abs(off) > width, np.sign(off), 0.0)
 

@@ -17,7 +17,7 @@ def normal(mean: float, *, share: float, number: int, seed: int) -> list[float]:
     return [drawn.gauss(mean, mean * share) for _ in range(number)]
 
 
-def test_ratio_is_that_of_the_lower_quartiles() -> None:
+def test_ratio_is_that_of_the_lower_means() -> None:
     found = estimate.ratio([4.0, 4.0, 4.0, 9.0], [2.0, 2.0, 2.0, 2.0])
     assert found.value == pytest.approx(2.0)
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from archbench.measure.interval import log_half_widths, quartile_ratios, student
+from archbench.measure.interval import log_half_widths, lower_ratios, student
 from archbench.measure.rounds import LOOK_LEVEL, LOOKS, WANTED_HALF_WIDTH
 from tests.measure.synthetic import KINDS, Array, timings
 
 
 def covered(samples: list[Array], *, level: float = 0.95) -> Array:
-    off = np.abs(np.log(quartile_ratios(*samples)))
+    off = np.abs(np.log(lower_ratios(*samples)))
     return np.asarray(off <= log_half_widths(*samples, level=level), dtype=np.float64)
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from archbench.errors import InexactError, UsageError
-from archbench.memory import keep_memory
+from archbench.memory import keep_memory, use_huge_pages
 from archbench.models import build, deploy, deployment, deployment_error, fold
 from archbench.models.flow import observe
 from archbench.models.layer import ATTENTION_KERNELS, Attend, CachedBias, QuickGELU
@@ -254,3 +256,11 @@ def test_what_was_chosen_is_recorded() -> None:
 def test_memory_is_kept_where_the_c_library_can() -> None:
     assert keep_memory() in (True, False)
     assert keep_memory() == keep_memory()
+
+
+def test_the_heap_is_asked_for_in_huge_pages() -> None:
+    if not (keep_memory() and use_huge_pages()):
+        pytest.skip("this system has no huge pages to give")
+    regions = re.split(r"\n(?=[0-9a-f]+-[0-9a-f]+ )", Path("/proc/self/smaps").read_text())
+    heap = [region for region in regions if region.split("\n", 1)[0].endswith("[heap]")]
+    assert any(re.search(r"VmFlags:.* hg\b", region) for region in heap)

@@ -1,0 +1,86 @@
+"""What the tables of latency_trust.py are made of, on rows whose truth is known."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+FILE = Path(__file__).parents[2] / "benchmarks" / "latency_trust_table.py"
+
+
+@pytest.fixture(scope="module")
+def table() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("latency_trust_table", FILE)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_errors_are_the_worst_and_that_of_the_median(table: ModuleType) -> None:
+    worst, bias = table.errors([9.0, 11.0, 13.0], truth=10.0)
+    assert worst == pytest.approx(0.3)
+    assert bias == pytest.approx(0.1)
+
+
+def test_spread_is_a_share_of_the_mean(table: ModuleType) -> None:
+    assert table.spread([9.0, 10.0, 11.0]) == pytest.approx(0.1)
+
+
+def test_interval_of_a_share_agrees_with_wilson(table: ModuleType) -> None:
+    # Wilson 1927: 1 of 10 gives 0.0179 to 0.4042
+    assert table.share_interval(1, 10) == pytest.approx((0.0179, 0.4042), abs=1e-4)
+    low, high = table.share_interval(0, 400)
+    assert low == pytest.approx(0.0, abs=1e-12)
+    assert high < 0.01
+
+
+def test_shared_draws_widen_the_interval(table: ModuleType) -> None:
+    few, many = table.share_interval(30, 60, draws=20), table.share_interval(30, 60)
+    assert few[1] - few[0] > many[1] - many[0]
+
+
+def test_true_ratio_weighs_processes_alike(table: ModuleType) -> None:
+    rows = [{"process": "a", "ratio": 1.0}] * 9 + [{"process": "b", "ratio": 1.21}]
+    ratio, error = table.true_ratio([*rows, {"process": "b", "ratio": None}])
+    assert ratio == pytest.approx(1.1)
+    assert error > 0
+    assert math.isnan(table.true_ratio(rows[:9])[1])
+
+
+def compared(kind: str, outcome: str, *, ratio: float = 1.0, process: str = "a") -> dict:
+    fields = {"load": "quiet", "half_width": 0.01, "rounds": 400, "seconds": 3.0}
+    told = {"kind": kind, "outcome": outcome, "ratio": ratio, "process": process}
+    return {**fields, **told, "off_cpu_share": 0.0}
+
+
+def test_comparison_table_counts_outcomes(table: ModuleType) -> None:
+    rows = [compared("same", "tie", process=str(i % 2)) for i in range(98)]
+    rows += [compared("same", "faster"), compared("same", "slower")]
+    rows += [compared("slower", "slower", ratio=1.03, process=str(i)) for i in range(30)]
+    lines = table.comparison_table(rows)
+    assert len(lines) == 4
+    assert "| quiet | same | 100 | 3 |" in lines[2]  # processes "0", "1" and "a"
+    assert lines[2].count("| 1.0 (0.2–5.4) ") == 2
+    assert "| 100.0 (72.2–100.0) |" in lines[3]  # 30 comparisons of 10 passes of the slower one
+
+
+def timed(load: str, estimator: str, ms: float) -> dict:
+    return {"network": "n", "load": load, "estimator": estimator, "ms": ms, "seconds": 1.0}
+
+
+def test_process_table_takes_each_estimators_own_quiet_median_for_the_truth(
+    table: ModuleType,
+) -> None:
+    rows = [timed("quiet", "ours", ms) for ms in (9.9, 10.0, 10.1)]
+    rows += [timed("quiet", "timm", ms) for ms in (11.0, 12.0, 13.0)]
+    rows += [timed("same core", "timm", ms) for ms in (24.0, 24.0, 30.0)]
+    lines = table.process_table(rows)[2:]
+    assert [line.split(" | ")[2] for line in lines] == ["ours", *["timm benchmark.py"] * 2]
+    assert "| 1.00 | 1.0 | +0.0 |" in lines[0]
+    assert "| 150.0 | +100.0 |" in lines[2]
