@@ -113,7 +113,7 @@ def take_constants(folder: Path) -> None:
 
     found = calibrate(Conditions(), environment=capture_environment())
     if found.note:
-        sys.exit(f"{found.note}\nremove {folder}/cache and begin without a load")
+        print(f"{found.note} (in {folder}/cache)")
 
 
 def child_rows(options: argparse.Namespace, *, turn: int) -> list[Row]:
