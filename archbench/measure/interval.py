@@ -34,7 +34,9 @@ def lower_means(samples: Array) -> Array:
     Args:
         samples: For each run and round, (runs, rounds); one round at least.
     """
-    means: Array = np.sort(samples, axis=1) @ _weights(samples.shape[1])
+    ordered = np.sort(samples, axis=1)
+    least = ordered[:, :1]  # apart, so that equal samples give themselves to the last bit
+    means: Array = least[:, 0] + (ordered - least) @ _weights(samples.shape[1])
     return means
 
 
