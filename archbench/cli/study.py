@@ -47,6 +47,8 @@ def show(study: StudyReader, *, files: Sequence[Path]) -> None:
     if members:
         console.result("\n" + front_table(members, summary=Summary(study)))
         console.result("\n" + textwrap.fill(_hypervolume(study), console.WIDTH))
+    if study.pruning:
+        console.result("\n" + textwrap.fill(study.pruning.in_words(), console.WIDTH))
     if files:
         listed = "\n".join(f"  {path}" for path in files)
         console.result(f"\nwritten:\n{listed}")

@@ -21,7 +21,7 @@ from archbench.train.recipe import Recipe
 from archbench.train.schedule import derived_seed
 from archbench.train.teacher import Teacher, teacher_for
 
-OnPoint = Callable[[CurvePoint, Path, str], None]
+OnPoint = Callable[[CurvePoint, Path, str], bool | None]
 Progress = Callable[[str, int, int], None]
 
 
@@ -96,7 +96,7 @@ class Proxy:
         on_point: OnPoint,
         on_note: Callable[[str], None],
     ) -> float:
-        """The validation accuracy at the last rung of one training; its weights are written.
+        """The validation accuracy of one training at the last rung, whose weights are written.
 
         Args:
             target: The candidate.
@@ -106,7 +106,7 @@ class Proxy:
                 one before it, or by a new start; ``on_note`` is told.
             weights: Written at the end, safetensors; None keeps none.
             on_point: Told each point when its checkpoint is durable; after an interruption the
-                last one again.
+                last one again. False ends the training there, without weights.
             on_note: Told in words what was not as it should be.
 
         Raises:
@@ -116,10 +116,10 @@ class Proxy:
         """
         network = self.network(target, seed=seed)
 
-        def tell(point: CurvePoint, path: Path | None, digest: str | None) -> None:
+        def tell(point: CurvePoint, path: Path | None, digest: str | None) -> bool | None:
             assert path is not None, "a checkpoint was asked for"
             assert digest is not None
-            on_point(point, path, digest)
+            return on_point(point, path, digest)
 
         points = train(
             network,
@@ -135,7 +135,7 @@ class Proxy:
             on_point=tell,
             on_note=on_note,
         )
-        if weights is not None:
+        if weights is not None and points[-1].epoch == self.recipe.epochs:
             write_tensors(weights, network.state_dict(), metadata=identity(self.spec(target)))
         return points[-1].accuracy
 

@@ -10,7 +10,7 @@ from archbench.records import row, schema
 from archbench.records.measurement import Conditions, Measurement
 from archbench.records.schema import DamagedError
 from archbench.records.snapshot import Reference, Snapshot, Taken
-from archbench.records.trial import CurvePoint
+from archbench.records.trial import CurvePoint, RungVerdict
 
 
 def header(connection: sqlite3.Connection) -> dict[str, Any]:
@@ -33,18 +33,20 @@ def snapshot(connection: sqlite3.Connection) -> Snapshot:
     curves: dict[int, list[CurvePoint]] = {}
     for cells in schema.rows(connection, schema.POINT):
         curves.setdefault(cast(int, cells[0]), []).append(row.point_of(cells))
+    verdicts = _verdicts(connection)
     trials = tuple(
         row.trial_of(
             cells,
             latency=latency.get(cast(int, cells[0])),
             curve=tuple(curves.get(cast(int, cells[0]), ())),
             origin=origins.get(str(cells[0]), ""),
+            verdicts=tuple(verdicts.get(cast(int, cells[0]), ())),
         )
         for cells in schema.rows(connection, schema.TRIAL)
     )
     known = {record.number for record in trials}
-    if not known.issuperset(curves) or not known.issuperset(latency):
-        raise DamagedError("it holds measurements or curves of trials that are not there")
+    if not all(known.issuperset(found) for found in (curves, latency, verdicts)):
+        raise DamagedError("it holds measurements, verdicts or curves of trials that are not there")
     of_reference = {entry.reference: entry.measurement for entry in taken if entry.reference}
     references = tuple(
         Reference(name=name, latency=of_reference[name], params=params, macs=macs)
@@ -53,6 +55,14 @@ def snapshot(connection: sqlite3.Connection) -> Snapshot:
         )
     )
     return Snapshot(header=about, trials=trials, references=references, measurements=taken)
+
+
+def _verdicts(connection: sqlite3.Connection) -> dict[int, list[RungVerdict]]:
+    verdicts: dict[int, list[RungVerdict]] = {}
+    if schema.is_there(connection, schema.VERDICT):
+        for cells in schema.rows(connection, schema.VERDICT):
+            verdicts.setdefault(cast(int, cells[0]), []).append(row.verdict_of(cells))
+    return verdicts
 
 
 def _measurements(connection: sqlite3.Connection) -> Iterator[Taken]:

@@ -11,7 +11,7 @@ from typing import Any, cast
 from archbench.records.measurement import Conditions, Measurement
 from archbench.records.schema import Row
 from archbench.records.snapshot import MeasurementKind
-from archbench.records.trial import CurvePoint, Failure, TrialRecord
+from archbench.records.trial import CurvePoint, Failure, RungVerdict, TrialRecord
 
 _NUMBERED = "int:"
 
@@ -61,6 +61,7 @@ def trial_of(
     latency: Measurement | None = None,
     curve: tuple[CurvePoint, ...] = (),
     origin: str = "",
+    verdicts: tuple[RungVerdict, ...] = (),
 ) -> TrialRecord:
     """The trial of a row, with what other tables hold of it."""
     (number, state, digest, choices, spec, params, macs, activations, accuracy, test, *rest) = cast(
@@ -84,6 +85,7 @@ def trial_of(
         reason=reason,
         seconds=seconds,
         origin=origin,
+        verdicts=verdicts,
     )
 
 
@@ -105,6 +107,32 @@ def point_of(row: Row) -> CurvePoint:
     _, seed, epoch, step, loss, accuracy, seconds = cast(tuple[Any, ...], row)
     return CurvePoint(
         seed=seed, epoch=epoch, step=step, loss=loss, accuracy=accuracy, seconds=seconds
+    )
+
+
+def verdict_row(number: int, verdict: RungVerdict) -> Row:
+    """The row of a verdict on a trial."""
+    return (
+        int(number),
+        int(verdict.seed),
+        int(verdict.epoch),
+        int(verdict.stops),
+        int(verdict.is_audited),
+        _real(verdict.probability),
+        verdict.reason,
+    )
+
+
+def verdict_of(row: Row) -> RungVerdict:
+    """The verdict of a row."""
+    _, seed, epoch, stops, is_audited, probability, reason = cast(tuple[Any, ...], row)
+    return RungVerdict(
+        seed=seed,
+        epoch=epoch,
+        stops=bool(stops),
+        is_audited=bool(is_audited),
+        probability=probability,
+        reason=reason,
     )
 
 

@@ -41,12 +41,13 @@ class Table:
 
     @cached_property
     def create(self) -> str:
-        """The statement that makes the table; no index that could be damaged apart from it."""
+        """The statement that makes the table where it is missing; no index to be damaged apart."""
         columns = ", ".join(f"{name} {kind}" for name, kind in self.columns.items())
         key = ", ".join(self.key)
         is_rowid = len(self.key) == 1 and self.columns[self.key[0]] == "INTEGER"
         return (
-            f"CREATE TABLE {self.name} ({columns}, checksum INTEGER, PRIMARY KEY ({key}))"
+            f"CREATE TABLE IF NOT EXISTS {self.name} "
+            f"({columns}, checksum INTEGER, PRIMARY KEY ({key}))"
             f"{'' if is_rowid else ' WITHOUT ROWID'}"
         )
 
@@ -129,7 +130,22 @@ MEASUREMENT = Table(
     },
     key=("id",),
 )
+VERDICT = Table(
+    "archbench_verdict",
+    {
+        "trial": "INTEGER",
+        "seed": "INTEGER",
+        "epoch": "INTEGER",
+        "stops": "INTEGER",
+        "is_audited": "INTEGER",
+        "probability": "REAL",
+        "reason": "TEXT",
+    },
+    key=("trial", "seed", "epoch"),
+)
 TABLES = (HEADER, TRIAL, POINT, CHECKPOINT, REFERENCE, MEASUREMENT)
+LATER = (VERDICT,)
+"""Tables that came without a new version: where one is missing, it counts as empty."""
 
 
 def put(connection: sqlite3.Connection, table: Table, row: Row) -> None:
@@ -169,6 +185,12 @@ def rows(
             key = ", ".join(f"{name} {row[i]!r}" for i, name in enumerate(table.key))
             raise DamagedError(f"the row {key} of {table.name} does not match its checksum")
         yield row
+
+
+def is_there(connection: sqlite3.Connection, table: Table) -> bool:
+    """Whether the database has the table."""
+    known = connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table.name,))
+    return known.fetchone() is not None
 
 
 def checksum(row: Row) -> int:

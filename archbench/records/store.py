@@ -14,7 +14,7 @@ from archbench.errors import StorageError
 from archbench.records import damage, database, load, row, schema
 from archbench.records.measurement import Measurement
 from archbench.records.snapshot import MeasurementKind, Reference, Snapshot
-from archbench.records.trial import CurvePoint, Failure, TrialRecord, TrialState
+from archbench.records.trial import CurvePoint, Failure, RungVerdict, TrialRecord, TrialState
 
 _T = TypeVar("_T")
 
@@ -78,7 +78,7 @@ class Store:
                         place=str(path),
                         help="go on with --resume, or take another --name",
                     )
-                for table in schema.TABLES:
+                for table in (*schema.TABLES, *schema.LATER):
                     connection.execute(table.create)
                 for key, value in {**header, "schema": schema.VERSION}.items():
                     schema.put(connection, schema.HEADER, (key, row.to_json(value)))
@@ -110,9 +110,11 @@ class Store:
         store = cls(path, connection=connection, read_only=False)
         with database.closed_on_error(connection, path):
             version = database.checked_version(connection)
-            if version != schema.VERSION:
-                with store._writing():
+            with store._writing():
+                if version != schema.VERSION:
                     schema.migrate(connection, version=version)
+                for table in schema.LATER:
+                    connection.execute(table.create)
         return store
 
     def __enter__(self) -> Self:
@@ -183,6 +185,8 @@ class Store:
             schema.put(connection, schema.TRIAL, row.trial_row(record))
             for point in record.curve:
                 schema.put(connection, schema.POINT, row.point_row(record.number, point))
+            for verdict in record.verdicts:
+                schema.put(connection, schema.VERDICT, row.verdict_row(record.number, verdict))
             if record.latency:
                 _put_measurement(connection, record.latency, kind="search", trial=record.number)
 
@@ -221,6 +225,12 @@ class Store:
                 record = replace(record, proxy_accuracy=proxy_accuracy)
                 schema.put(connection, schema.TRIAL, row.trial_row(record))
             schema.put(connection, schema.POINT, row.point_row(number, point))
+
+    def add_verdict(self, number: int, verdict: RungVerdict) -> None:
+        """Store what a rule said of a trial at a rung, before anybody acts on it."""
+        with self._writing() as connection:
+            self._trial(number)
+            schema.put(connection, schema.VERDICT, row.verdict_row(number, verdict))
 
     def set_checkpoint(
         self, number: int, seed: int, path: Path | str, sha256: str, epoch: int

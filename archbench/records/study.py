@@ -17,6 +17,7 @@ from archbench.records.certificate import CertificateSummary, find_certificate, 
 from archbench.records.column import TableName
 from archbench.records.confirmation import confirmation_of
 from archbench.records.doubt import SURE, Doubt, doubt
+from archbench.records.pruning import PruningReport, pruning_report
 from archbench.records.rule import FrontRule
 from archbench.records.snapshot import Reference, Snapshot, Taken
 from archbench.records.store import Store
@@ -43,6 +44,8 @@ _HEADER_KEYS = (
     "size",
     "feasible_share",
     "sampler",
+    "pruner",
+    "audit",
     "conditions",
     "plan",
     "proxy",
@@ -189,6 +192,17 @@ class StudyReader:
         """Share of the box between reference point and ideal that the front covers, 0 to 1."""
         return self.rule.hypervolume(self._snapshot.trials)
 
+    @cached_property
+    def pruning(self) -> PruningReport | None:
+        """What stopping early saved and lost; None where no trial was to be stopped."""
+        proxy = self.header.get("proxy", {})
+        return pruning_report(
+            self._snapshot.trials,
+            rule=self.rule,
+            rungs=proxy.get("rungs", ()),
+            num_seeds=proxy.get("seeds", 1),
+        )
+
     def verdict(self) -> str:
         """What was found and what it does and does not mean, for a person."""
         return verdict(self)
@@ -212,6 +226,7 @@ class StudyReader:
             "front": [self._member(record) for record in self._front],
             "hypervolume": self.hypervolume(),
             "doubt": self._doubt(),
+            "pruning": self.pruning.document() if self.pruning else None,
             "reference_point": self.reference_point(),
             "objectives": dict(self.rule.objectives),
             "limits": dict(self.rule.limits),

@@ -34,6 +34,27 @@ class CurvePoint:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RungVerdict:
+    """What the rule for stopping early said of a trial at the end of a rung.
+
+    Attributes:
+        seed: Which training, counted from 0.
+        epoch: Epochs of it trained by then.
+        stops: Whether the rule would train it no further.
+        is_audited: Trained on all the same, so that what the rule loses can be measured.
+        probability: That it would have reached the front, by the rule; None where it gives none.
+        reason: In words.
+    """
+
+    seed: int
+    epoch: int
+    stops: bool
+    is_audited: bool = False
+    probability: float | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Failure:
     """Why a trial failed.
 
@@ -71,6 +92,7 @@ class TrialRecord:
         seconds: Wall time spent on it, summed over interruptions.
         origin: The study and trial that it was taken from, ``STUDY:TRIAL``, its conditions being
             the same; empty for a trial of the study itself.
+        verdicts: What the rule for stopping early said, in the order of seeds and epochs.
     """
 
     number: int
@@ -89,6 +111,18 @@ class TrialRecord:
     reason: str = ""
     seconds: float = 0.0
     origin: str = ""
+    verdicts: tuple[RungVerdict, ...] = field(default=())
+
+
+def epochs_trained(record: TrialRecord, *, num_seeds: int) -> int:
+    """Epochs of the search's own trainings, all together; those that confirm come on top.
+
+    Args:
+        record: The trial.
+        num_seeds: Trainings of a trial in the search.
+    """
+    reached = {point.seed: point.epoch for point in record.curve if point.seed < num_seeds}
+    return sum(reached.values())
 
 
 def final_accuracies(record: TrialRecord) -> dict[int, float]:

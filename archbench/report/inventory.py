@@ -40,6 +40,8 @@ def searched(summary: Summary) -> Markup:
         *(("earlier study", source_in_words(source)) for source in header.get("sources", ())),
         *(("its spaces", told) for told in spaces_in_words(header)),
         ("sampler", header.get("sampler")),
+        ("stops early by", header.get("pruner")),
+        ("audited share", _audit(header)),
         ("seed", header.get("seed")),
         ("confirmation", confirmation_in_words(header)),
     ]
@@ -77,8 +79,9 @@ def outcomes(summary: Summary) -> Markup:
     return html(
         '<div class="scroll" tabindex="0"><table><thead><tr><th>state</th>'
         '<th class="number">trials</th><th>what it means, and the commonest reasons</th></tr>'
-        "</thead><tbody>\n{}</tbody></table></div>",
+        "</thead><tbody>\n{}</tbody></table></div>{}",
         rows,
+        html("<p>{}</p>", report.in_words()) if (report := summary.study.pruning) else "",
     )
 
 
@@ -184,6 +187,12 @@ def _feasible(header: Mapping[str, Any]) -> str | None:
     if low is None or high is None or low == high:
         return percent(value)
     return f"{percent(value)}, by sampling (95 % interval {percent(low)} to {percent(high)})"
+
+
+def _audit(header: Mapping[str, Any]) -> str | None:
+    """Trials trained to the end whatever the rule said; nothing where no rule stops any."""
+    share = number(header.get("audit"))
+    return None if share is None or header.get("pruner") == "none" else percent(share)
 
 
 def _said(content: Mapping[str, Any]) -> list[tuple[str, object]]:

@@ -9,7 +9,20 @@ from typing import Any, Protocol
 from archbench.errors import ArchbenchError
 from archbench.records.trial import Failure
 
-Send = Callable[[Any], None]
+Send = Callable[[Any], Any]
+"""Hands something over; gives the owner's answer to a ``Question``, and None to all else."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What a job hands over to wait for an answer; it goes on as soon as the owner has written."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What the owner says to a question."""
+
+    content: Any
 
 
 class Job(Protocol):
@@ -70,6 +83,9 @@ class Engine(Protocol):
 
     def start(self, job: Job, *, timeout_s: float) -> int:
         """Hands the job to an idle worker and gives the worker's index."""
+
+    def answer(self, number: int, content: Any) -> None:
+        """Answers the question of a running job; nothing where it has died meanwhile."""
 
     def poll(self, timeout_s: float) -> Sequence[Report]:
         """What happened, after waiting for it no longer than ``timeout_s``."""

@@ -29,7 +29,13 @@ from archbench.records.measurement import Measurement
 from archbench.records.objective import objective_value
 from archbench.records.snapshot import Taken
 from archbench.records.store import Store
-from archbench.records.trial import CurvePoint, Failure, TrialRecord, final_accuracies
+from archbench.records.trial import (
+    CurvePoint,
+    Failure,
+    RungVerdict,
+    TrialRecord,
+    final_accuracies,
+)
 from archbench.records.trial import TrialState as State
 from archbench.search.proposal import Knowledge
 
@@ -240,6 +246,12 @@ class Ledger:
         self.store.add_point(number, point, proxy_accuracy=mean)
         self.trials[number] = replace(longer, proxy_accuracy=mean)
         return True
+
+    def add_verdict(self, number: int, verdict: RungVerdict) -> None:
+        """Stores what was said of a running trial at a rung, before the worker hears it."""
+        self.store.add_verdict(number, verdict)
+        record = self.trials[number]
+        self.trials[number] = replace(record, verdicts=(*record.verdicts, verdict))
 
     def set_test_accuracy(self, number: int, value: float) -> None:
         """Stores the accuracy of a trial on the sealed test share."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -12,13 +13,15 @@ from typing import TYPE_CHECKING
 from archbench.errors import MISSING_INPUT, NEGATIVE_RESULT, STORAGE_FAILURE, ArchbenchError
 from archbench.records.measurement import Measurement
 from archbench.records.rule import FrontRule
-from archbench.records.trial import Failure, TrialRecord
+from archbench.records.trial import Failure, RungVerdict, TrialRecord, epochs_trained
 from archbench.search import event
 from archbench.search.derived import DerivedTables
 from archbench.search.job import Broken, Done, Engine, Report, Sent
 from archbench.search.ledger import Ledger
 from archbench.search.proposal import Proposal, Proposer, running_trial
+from archbench.search.pruning import Referee
 from archbench.search.trial import (
+    MayGoOn,
     Note,
     Rung,
     Saved,
@@ -53,7 +56,8 @@ class Plan:
     """What the loop is to do.
 
     Attributes:
-        trials: Trials that the study shall have.
+        trials: Trials that the study shall have at most.
+        epochs: Epochs trained in all after which no trial is begun, or None.
         time_limit_s: Seconds after which no trial is begun, or None.
         timeout_s: Seconds after which a trial is ended.
         trial_seconds: What a trial was found to cost.
@@ -64,6 +68,7 @@ class Plan:
     """
 
     trials: int
+    epochs: int | None
     time_limit_s: float | None
     timeout_s: float
     trial_seconds: float
@@ -95,6 +100,7 @@ class Loop:
         proposer: What proposes candidates; knows the trials that have ended.
         record_of: The running record of a proposal.
         rule: What may stand on the front.
+        referee: Who says whether a trial goes on from a rung.
         tables: What is derived from the ledger.
         interruption: Whether somebody wants it to stop.
         listener: Told what happens.
@@ -110,6 +116,7 @@ class Loop:
         proposer: Proposer,
         record_of: Callable[[Proposal], TrialRecord],
         rule: FrontRule,
+        referee: Referee,
         tables: DerivedTables,
         interruption: Interruption,
         listener: event.Listener,
@@ -121,6 +128,7 @@ class Loop:
         self._proposer = proposer
         self._record_of = record_of
         self._rule = rule
+        self._referee = referee
         self._tables = tables
         self._interruption = interruption
         self._tell = listener
@@ -131,6 +139,8 @@ class Loop:
         self._kept = numbers_with_files(plan.checkpoints) - set(self._waiting)
         self._front: list[int] = []
         self._pace = _Pace(expected=plan.trial_seconds)
+        own = (record for record in ledger.trials.values() if not record.origin)
+        self._epochs = sum(map(self._epochs_of, own))
 
     @property
     def trials_done(self) -> int:
@@ -177,6 +187,9 @@ class Loop:
     def _enough(self, *, elapsed: float) -> str:
         if len(self._ledger.trials) >= self._plan.trials:
             return f"{self._plan.trials} trials are done"
+        epochs = self._plan.epochs
+        if epochs is not None and self._epochs >= epochs:
+            return f"{self._epochs} epochs are trained, {epochs} were to be"
         limit = self._plan.time_limit_s
         if limit is not None and elapsed >= limit:
             return f"the time limit of {limit:.0f} s is reached"
@@ -203,6 +216,7 @@ class Loop:
             latency_limit_ms=self._plan.latency_limit_ms,
             folder=self._plan.checkpoints,
             saved=saved,
+            asks=self._referee.asks,
         )
         self._started[number] = self._clock()
         worker = self._engine.start(job, timeout_s=self._plan.timeout_s)
@@ -231,14 +245,31 @@ class Loop:
                 self._ledger.add_latency(number, payload, kind="search")
                 self._tell(event.LatencyMeasured(number=number, latency=payload))
             case Rung(point=point, saved=saved):
+                before = self._epochs_of(self._ledger.trials[number])
                 is_new = self._ledger.add_point(number, point)
+                self._epochs += self._epochs_of(self._ledger.trials[number]) - before
                 self._ledger.store.set_checkpoint(
                     number, saved.seed, saved.path, saved.sha256, saved.epoch
                 )
                 if is_new:
                     self._tell(event.RungFinished(number=number, point=point))
+            case MayGoOn(seed=seed, epoch=epoch):
+                verdict = self._verdict(number, seed=seed, epoch=epoch)
+                is_stopped = verdict.stops and not verdict.is_audited
+                self._engine.answer(number, verdict.reason if is_stopped else "")
             case Note(text=text):
                 self._tell(event.Warned(text=f"trial {number}: {text}"))
+
+    def _verdict(self, number: int, *, seed: int, epoch: int) -> RungVerdict:
+        """The verdict that is on record, else a new one, which is from then on."""
+        record = self._ledger.trials[number]
+        for verdict in record.verdicts:
+            if (verdict.seed, verdict.epoch) == (seed, epoch):
+                return verdict
+        among = list(self._ledger.trials.values())
+        verdict = self._referee.verdict(record, seed=seed, epoch=epoch, among=among)
+        self._ledger.add_verdict(number, verdict)
+        return verdict
 
     def _end(self, number: int, *, end: TrialEnd, failure: Failure | None) -> None:
         seconds = self._clock() - self._started.pop(number)
@@ -259,17 +290,32 @@ class Loop:
         self._pace.seen.append(seconds)
         self._tables.mark_changed()
         self._tidy(record)
-        left = max(0, self._plan.trials - self.trials_done)
+        trials = self._expected_trials()
+        left = max(0, trials - self.trials_done)
         self._tell(
             event.TrialFinished(
                 record=record,
                 trials_done=self.trials_done,
-                trials=self._plan.trials,
+                trials=trials,
                 remaining_seconds=self._pace.remaining(left, workers=self._engine.workers),
             )
         )
         self._note_front()
         self._refuse_all_failed()
+
+    def _epochs_of(self, record: TrialRecord) -> int:
+        return epochs_trained(record, num_seeds=self._plan.proxy.num_seeds)
+
+    def _expected_trials(self) -> int:
+        """Trials that the study will have, at the epochs a trial that trial has taken so far."""
+        plan = self._plan
+        if plan.epochs is None:
+            return plan.trials
+        whole = plan.proxy.recipe.epochs * plan.proxy.num_seeds
+        own = sum(not record.origin for record in self._ledger.trials.values())
+        each = (2 * whole + self._epochs) / (2 + own)
+        more = max(0.0, plan.epochs - self._epochs) / each
+        return min(plan.trials, len(self._ledger.trials) + math.ceil(more))
 
     def _note_front(self) -> None:
         members = self._rule.front(list(self._ledger.trials.values()))

@@ -109,7 +109,8 @@ def prepared(
 ) -> event.Prepared:
     """What is told before the first trial."""
     value, low, high = grounds.feasible
-    left = max(0, request.trials - done)
+    trials = request.expected_trials
+    left = max(0, trials - done)
     return event.Prepared(
         name=request.name,
         path=request.path,
@@ -117,7 +118,7 @@ def prepared(
         feasible_share=value,
         feasible_low=low,
         feasible_high=high,
-        trials=request.trials,
+        trials=trials,
         trials_done=done,
         workers=workers,
         trial_seconds=grounds.trial_seconds,
@@ -283,7 +284,10 @@ def _header(
         "created": datetime.now().astimezone().isoformat(timespec="seconds"),
         "seed": request.seed,
         "sampler": request.sampler,
+        "pruner": request.pruner,
+        "audit": request.space.search.audit,
         "trials": request.trials,
+        "epochs": request.epochs,
         "command": request.command,
         "space_text": space.text,
         "space_name": space.name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import shlex
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,7 @@ from archbench.registry import Registry
 from archbench.search.budget import Budget
 from archbench.search.growth import refuse_other_meaning
 from archbench.search.owner import SPACE, resume_command, valid_name
+from archbench.search.pruning import PRUNERS
 from archbench.search.sampler import load_sampler
 from archbench.space import SearchSpace, shipped
 
@@ -36,10 +38,12 @@ class Request:
     Attributes:
         space: What is searched.
         path: The study folder.
-        trials: Trials that the study shall have.
+        trials: Trials that the study shall have at most.
+        epochs: Epochs trained in all after which no trial is begun, or None.
         time_limit_s: Seconds after which no trial is begun, or None.
         seed: Of proposals and trainings.
         sampler: Name of the sampler.
+        pruner: Name of the rule that stops trainings early.
         data: Name of the data set.
         workers: Trials at a time; None for as many as the machine serves.
         download: Whether missing data may be fetched.
@@ -53,9 +57,11 @@ class Request:
     space: SearchSpace
     path: Path
     trials: int
+    epochs: int | None
     time_limit_s: float | None
     seed: int
     sampler: str
+    pruner: str
     data: str
     workers: int | None
     download: bool
@@ -101,6 +107,14 @@ class Request:
     def training_device(self) -> str:
         """Where candidates are trained: on the kind of device that they are made for."""
         return "cuda" if self.space.target.device.startswith("cuda") else "cpu"
+
+    @property
+    def expected_trials(self) -> int:
+        """Trials that the study will have if none is stopped early."""
+        proxy = self.space.proxy
+        if self.epochs is None:
+            return self.trials
+        return min(self.trials, math.ceil(self.epochs / (proxy.rungs[-1] * proxy.seeds)))
 
     def num_workers(self, *, left: int) -> int:
         """Trials at a time: what was asked for, else what cores, memory and GPU serve.
@@ -154,6 +168,7 @@ def requested(
     space: SearchSpace,
     *,
     trials: int | None,
+    epochs: int | None = None,
     time_limit_s: float | None,
     name: str | None,
     results: Path,
@@ -161,6 +176,7 @@ def requested(
     workers: int | None,
     seed: int | None,
     sampler: str | None,
+    pruner: str | None = None,
     download: bool,
     sources: Sequence[Path] = (),
     resume: bool = False,
@@ -174,6 +190,7 @@ def requested(
     """
     for option, value, least in (
         ("--trials", trials, 1),
+        ("--epochs", epochs, 1),
         ("--workers", workers, 1),
         ("--seed", seed, 0),
     ):
@@ -191,8 +208,10 @@ def requested(
     said: dict[str, Any] = {
         "data": data,
         "trials": trials,
+        "epochs": epochs,
         "seed": seed,
         "sampler": sampler,
+        "pruner": pruner,
         "name": name,
         "confirm-budget": confirm_budget,
     }
@@ -201,13 +220,19 @@ def requested(
     section = space.search
     chosen = section.sampler if sampler is None else sampler
     load_sampler(chosen, place="--sampler" if sampler else "search.sampler")
+    stops = section.pruner if pruner is None else pruner
+    PRUNERS.load(stops, place="--pruner" if pruner else "search.pruner")
+    if trials is None:
+        trials = section.trials if epochs is None else epochs
     return Request(
         space=space,
         path=results / valid_name(space.name if name is None else name),
-        trials=section.trials if trials is None else trials,
+        trials=trials,
+        epochs=section.epochs if epochs is None else epochs,
         time_limit_s=section.time_limit_s if time_limit_s is None else time_limit_s,
         seed=section.seed if seed is None else seed,
         sampler=chosen,
+        pruner=stops,
         data=space.proxy.data if data is None else data,
         workers=section.workers if workers is None else workers,
         download=download,
@@ -238,6 +263,7 @@ def as_begun(request: Request, header: Mapping[str, Any]) -> Request:
     begun = {
         "seed": header["seed"],
         "sampler": header["sampler"],
+        "pruner": header.get("pruner", "none"),
         "data": header["proxy"]["data"],
     }
     for key, value in begun.items():
@@ -248,6 +274,7 @@ def as_begun(request: Request, header: Mapping[str, Any]) -> Request:
                 help=f"resume it as it was begun: {resume_command(request.path)}; or begin "
                 f"another from it: archbench search SPACE --from {request.path} --name NAME",
             )
+    begun_trials = max(header["trials"], request.options.get("epochs", 0))
     own = space_of(header, path=request.path)
     outgrown = {entry["text"] for entry in header.get("spaces", ())}
     is_own = request.space.text in {own.text, *outgrown}
@@ -258,6 +285,8 @@ def as_begun(request: Request, header: Mapping[str, Any]) -> Request:
         space=own if is_own else request.space,
         seed=begun["seed"],
         sampler=begun["sampler"],
+        pruner=begun["pruner"],
         data=begun["data"],
-        trials=request.options.get("trials", header["trials"]),
+        trials=request.options.get("trials", begun_trials),
+        epochs=request.options.get("epochs", header.get("epochs")),
     )

@@ -26,6 +26,7 @@ from archbench.search.loop import AllFailedError, Interrupted, Loop, Plan
 from archbench.search.pool import make_engine
 from archbench.search.preparation import Grounds, check_data, prepare, prepared, restore
 from archbench.search.proposal import Proposal, Proposer, choices_of
+from archbench.search.pruning import PRUNERS, Referee
 from archbench.search.request import Request, as_begun, requested, space_of
 from archbench.search.sampler import load_sampler
 from archbench.search.succession import (
@@ -49,6 +50,7 @@ def search(
     space: SearchSpace | str | Path,
     *,
     trials: int | None = None,
+    epochs: int | None = None,
     time_limit_s: float | None = None,
     name: str | None = None,
     results: Path = Path("results"),
@@ -57,6 +59,7 @@ def search(
     workers: int | None = None,
     seed: int | None = None,
     sampler: str | None = None,
+    pruner: str | None = None,
     download: bool = False,
     confirm_budget: str | None = None,
     certify: bool | None = None,
@@ -72,7 +75,10 @@ def search(
 
     Args:
         space: A space, its file, or the name of one that the package ships.
-        trials: Trials that the study shall have, those before it was resumed included.
+        trials: Trials that the study shall have, those before it was resumed and those stopped
+            early included.
+        epochs: Epochs trained in all after which no trial is begun; in place of the space's
+            trials, so that what is not spent on hopeless candidates goes to others.
         time_limit_s: Seconds of this run after which no trial is begun; those that run end.
         name: Of the study; the space's by default.
         results: Folder of the studies.
@@ -81,6 +87,7 @@ def search(
         workers: Trials at a time; by default one for each group of cores of the target's threads.
         seed: Of proposals and trainings.
         sampler: Name of a sampler in place of the space's.
+        pruner: Name of a rule for stopping early in place of the space's; ``none`` stops nothing.
         download: Whether missing data may be fetched from its home.
         confirm_budget: ``20%`` of the search's time, or a time such as ``10m``, that may be spent
             on training those in doubt again; the space says by default.
@@ -104,6 +111,7 @@ def search(
     request = requested(
         space,
         trials=trials,
+        epochs=epochs,
         time_limit_s=time_limit_s,
         name=name,
         results=results,
@@ -111,6 +119,7 @@ def search(
         workers=workers,
         seed=seed,
         sampler=sampler,
+        pruner=pruner,
         download=download,
         sources=[Path(path) for path in start_from],
         resume=resume,
@@ -227,8 +236,9 @@ def _resume(
                 listener=listener,
             )
             listener(prepared(request, grounds, done=done, workers=engine.workers))
-            if request.trials != header["trials"]:
-                study.store.set_header("trials", request.trials)
+            for key, budget in (("trials", request.trials), ("epochs", request.epochs)):
+                if budget != header.get(key):
+                    study.store.set_header(key, budget)
             run = _Run(
                 request=request,
                 grounds=grounds,
@@ -304,6 +314,7 @@ class _Run:
         return Loop(
             Plan(
                 trials=request.trials,
+                epochs=request.epochs,
                 time_limit_s=request.time_limit_s,
                 timeout_s=space.search.timeout_s,
                 trial_seconds=self.grounds.trial_seconds,
@@ -317,6 +328,14 @@ class _Run:
             proposer=proposer,
             record_of=self._record_of_proposal,
             rule=self._rule(),
+            referee=Referee(
+                pruner=PRUNERS.load(request.pruner),
+                rule=self._rule(),
+                rungs=self.grounds.proxy.recipe.rungs,
+                num_seeds=self.grounds.proxy.num_seeds,
+                audit=space.search.audit,
+                seed=request.seed,
+            ),
             tables=tables,
             interruption=self.interruption,
             listener=self.listener,

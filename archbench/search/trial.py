@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from archbench.errors import NEGATIVE_RESULT, ArchbenchError
 from archbench.records.measurement import Measurement
 from archbench.records.trial import CurvePoint, TrialState
+from archbench.search.job import Question
 
 if TYPE_CHECKING:
     from archbench.evaluate import Proxy, Target
@@ -42,6 +43,14 @@ class Rung:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MayGoOn(Question):
+    """Whether a trial is to be trained beyond a rung: answered by why not, in words, or nothing."""
+
+    seed: int
+    epoch: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Note:
     """Something that was not as it should be, in words."""
 
@@ -70,6 +79,7 @@ class TrialJob:
         latency_limit_ms: What it may take at most, or None.
         folder: For checkpoints and weights.
         saved: Checkpoints on record by seed.
+        asks: Whether the owner is asked at each rung before the last if it goes on.
     """
 
     number: int
@@ -80,6 +90,7 @@ class TrialJob:
     latency_limit_ms: float | None
     folder: Path
     saved: Mapping[int, Saved]
+    asks: bool = False
 
     def run(self, send: Send) -> TrialEnd:
         """Sends the latency, the rungs and notes, and gives the end.
@@ -100,22 +111,28 @@ class TrialJob:
         reason = over_limit(latency, limit_ms=self.latency_limit_ms)
         if reason:
             return TrialEnd(state="over_limit", reason=reason)
-        accuracies = [
-            self._train(spec, seed=seed, send=send) for seed in range(self.proxy.num_seeds)
-        ]
+        accuracies = []
+        for seed in range(self.proxy.num_seeds):
+            accuracy, reason = self._train(spec, seed=seed, send=send)
+            if reason:
+                return TrialEnd(state="pruned", reason=reason)
+            accuracies.append(accuracy)
         return TrialEnd(state="complete", proxy_accuracy=statistics.fmean(accuracies))
 
-    def _train(self, spec: Any, *, seed: int, send: Send) -> float:
-        def tell(point: CurvePoint, path: Path, sha256: str) -> None:
-            send(
-                Rung(
-                    point=point,
-                    saved=Saved(seed=seed, path=path, sha256=sha256, epoch=point.epoch),
-                )
-            )
+    def _train(self, spec: Any, *, seed: int, send: Send) -> tuple[float, str]:
+        """The accuracy at the last rung reached, and why it was stopped there, if it was."""
+        reason = ""
+
+        def tell(point: CurvePoint, path: Path, sha256: str) -> bool:
+            nonlocal reason
+            saved = Saved(seed=seed, path=path, sha256=sha256, epoch=point.epoch)
+            send(Rung(point=point, saved=saved))
+            if self.asks and not self._is_last(seed=seed, epoch=point.epoch):
+                reason = send(MayGoOn(seed=seed, epoch=point.epoch))
+            return not reason
 
         saved = self.saved.get(seed)
-        return self.proxy.train(
+        accuracy = self.proxy.train(
             spec,
             seed=seed,
             checkpoint=checkpoint_path(self.folder, self.number, seed=seed),
@@ -124,6 +141,10 @@ class TrialJob:
             on_point=tell,
             on_note=lambda text: send(Note(text=text)),
         )
+        return accuracy, reason
+
+    def _is_last(self, *, seed: int, epoch: int) -> bool:
+        return seed == self.proxy.num_seeds - 1 and epoch == self.proxy.recipe.epochs
 
 
 def over_limit(latency: Measurement | None, *, limit_ms: float | None) -> str:

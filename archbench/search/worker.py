@@ -10,11 +10,12 @@ import signal
 import sys
 import threading
 from multiprocessing.connection import Connection
+from typing import Any
 
 from archbench.errors import ArchbenchError
 from archbench.evaluate import warm_up
 from archbench.search.failure import classify
-from archbench.search.job import Broken, Done, Job, Sent
+from archbench.search.job import Answer, Broken, Done, Job, Question, Sent
 
 _PR_SET_PDEATHSIG = 1
 
@@ -32,18 +33,24 @@ def main(options: str) -> None:
     if given["cores"] is not None:
         os.sched_setaffinity(0, given["cores"])
     warm_up(given["threads"])
-    jobs: Connection[Broken | Done | Sent, Job] = Connection(given["jobs"])
+    jobs: Connection[Broken | Done | Sent, Job | Answer] = Connection(given["jobs"])
     while True:
         try:
             job = jobs.recv()
         except EOFError:
             return
+        assert not isinstance(job, Answer), "every question waits for its answer"
         _run(job, jobs)
 
 
-def _run(job: Job, jobs: Connection[Broken | Done | Sent, Job]) -> None:
-    def send(payload: object) -> None:
+def _run(job: Job, jobs: Connection[Broken | Done | Sent, Job | Answer]) -> None:
+    def send(payload: object) -> Any:
         jobs.send(Sent(number=job.number, payload=payload))
+        if not isinstance(payload, Question):
+            return None
+        answer = jobs.recv()
+        assert isinstance(answer, Answer), "a job comes only to a worker that has none"
+        return answer.content
 
     try:
         jobs.send(Done(number=job.number, result=job.run(send)))

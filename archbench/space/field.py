@@ -75,6 +75,18 @@ def positive(node: Node) -> float:
     return value
 
 
+def share(node: Node) -> float:
+    """A number from 0 to 1.
+
+    Raises:
+        SpaceError: It is none.
+    """
+    value = node.value
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        node.fail(f"{shown(node)} is not a share from 0 to 1")
+    return float(value)
+
+
 def flag(node: Node) -> bool:
     """True or false.
 

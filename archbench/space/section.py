@@ -74,7 +74,12 @@ class SearchSection:
 
     Attributes:
         sampler: Name of the sampler.
-        trials: Candidates that are evaluated at most.
+        pruner: Name of the rule that stops trainings early, or ``none``.
+        audit: Share of the candidates that is trained to the end whatever the rule says, so that
+            what it loses can be measured.
+        trials: Candidates that are evaluated at most, those stopped early included; where only
+            ``epochs`` is written, as many as there are epochs.
+        epochs: Epochs trained in all after which no candidate is begun, or None.
         time_limit_s: Seconds after which no candidate is begun (``time: 20m``), or None.
         seed: Of the sampler, and of training.
         workers: Child processes; None for as many as the machine serves.
@@ -87,7 +92,10 @@ class SearchSection:
     """
 
     sampler: str = "tpe"
+    pruner: str = "curve"
+    audit: float = 0.1
     trials: int = 40
+    epochs: int | None = None
     time_limit_s: float | None = None
     seed: int = 0
     workers: int | None = None
@@ -121,7 +129,7 @@ def read_sections(members: Mapping[str, Node]) -> Sections:
         objectives=_objectives(members.get("objectives")),
         limits=_read(members.get("limits"), "limit", dict.fromkeys(COSTS, field.positive)),
         proxy=ProxySection(**_read(members.get("proxy"), "proxy", _PROXY)),
-        search=SearchSection(**_renamed(_read(members.get("search"), "search", _SEARCH))),
+        search=_search(members.get("search")),
     )
 
 
@@ -134,9 +142,12 @@ def _read(
     return field.read(field.entries(node, noun=noun, allowed=readers), readers)
 
 
-def _renamed(values: dict[str, Any]) -> dict[str, Any]:
+def _search(node: Node | None) -> SearchSection:
+    values = _read(node, "search", _SEARCH)
+    if "epochs" in values:
+        values.setdefault("trials", values["epochs"])
     names = {"time": "time_limit_s", "timeout": "timeout_s"}
-    return {names.get(key, key): value for key, value in values.items()}
+    return SearchSection(**{names.get(key, key): value for key, value in values.items()})
 
 
 def _objectives(node: Node | None) -> dict[str, Direction]:
@@ -210,7 +221,10 @@ _PROXY: Mapping[str, Callable[[Node], Any]] = {
 }
 _SEARCH: Mapping[str, Callable[[Node], Any]] = {
     "sampler": field.word,
+    "pruner": field.word,
+    "audit": field.share,
     "trials": field.whole,
+    "epochs": field.whole,
     "time": field.duration,
     "seed": _seed,
     "workers": lambda node: field.whole(node, high=4096),

@@ -8,7 +8,14 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from archbench.search.job import Send
+from archbench.search.job import Question, Send
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked(Question):
+    """A question."""
+
+    word: str
 
 
 @dataclass(frozen=True)
@@ -26,6 +33,9 @@ class Act:
     def _answer(self, send: Send) -> Any:
         send(("heard", self.argument))
         return os.getpid(), sorted(os.sched_getaffinity(0))
+
+    def _ask(self, send: Send) -> Any:
+        return [send(Asked(word=word)) for word in self.argument]
 
     def _raise(self, send: Send) -> None:
         raise self.argument

@@ -14,15 +14,22 @@ from typing import Any
 import pytest
 
 from archbench.errors import StorageError
+from archbench.records.pruning import stop_of
 from archbench.records.study import StudyReader, open_study
 from archbench.search import search
 from tests.search import tiny
 from tests.search.owner_process import Owner
 
 
-def _space(folder: Path, data: str, *, trials: int, sampler: str = "random") -> Path:
+def _space(
+    folder: Path, data: str, *, trials: int, sampler: str = "random", pruner: str = "none"
+) -> Path:
     file = folder / "toy.yaml"
-    file.write_text(tiny.space_text(data, trials=trials, sampler=sampler))
+    text = tiny.space_text(data, trials=trials, sampler=sampler, pruner=pruner)
+    if pruner != "none":  # which stops nothing at chance
+        text = text.replace("rungs: [1, 2]", "rungs: [4, 8]")
+        text = text.replace(f"pruner: {pruner}", f"pruner: {pruner}, audit: 0.5")
+    file.write_text(text)
     return file
 
 
@@ -58,7 +65,7 @@ class Story:
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory, data: str) -> Story:
     folder = tmp_path_factory.mktemp("faults")
-    space = _space(folder, data, trials=14, sampler="tpe")
+    space = _space(folder, data, trials=14, sampler="tpe", pruner="promotion")
     options: dict[str, Any] = {"workers": 1, "trials": 14, "resume": True}
     search(space, results=folder / "whole", trials=1)
     shutil.copytree(folder / "whole", folder / "parts")  # so that both have one plan
@@ -120,13 +127,22 @@ def test_ctrl_c_parks_the_search_and_says_how_to_go_on(story: Story) -> None:
 
 
 def test_a_killed_owner_leaves_all_that_it_acknowledged(story: Story) -> None:
-    assert story.killed.counts()["complete"] >= 1 + len(story.acknowledged)
+    counts = story.killed.counts()
+    assert counts["complete"] + counts["pruned"] >= 1 + len(story.acknowledged)
     _assert_sound(story.killed)
 
 
 def test_kills_and_interruptions_change_no_proposal_and_no_loss(story: Story) -> None:
-    assert story.parts.counts()["complete"] == 14
+    counts = story.parts.counts()
+    assert counts["complete"] + counts["pruned"] == 14
     assert _what_counts(story.parts) == _what_counts(story.whole)
+
+
+def test_some_trials_are_stopped_and_some_audited_all_the_same(story: Story) -> None:
+    """What the other tests of the story say must hold for both."""
+    stops = [stop for record in story.parts.trials() if (stop := stop_of(record))]
+    assert {stop.is_audited for stop in stops} == {True, False}
+    assert story.parts.counts()["pruned"] == sum(not stop.is_audited for stop in stops)
 
 
 @pytest.mark.slow
@@ -202,6 +218,7 @@ def _what_counts(study: StudyReader) -> list[tuple[Any, ...]]:
             dict(record.choices),
             [(point.seed, point.epoch, point.loss, point.accuracy) for point in record.curve],
             record.proxy_accuracy,
+            record.verdicts,
         )
         for record in study.trials()
     ]
@@ -212,12 +229,16 @@ def _assert_sound(study: StudyReader) -> None:
     trials = study.trials()
     assert [record.number for record in trials] == list(range(len(trials)))
     assert len({record.digest for record in trials}) == len(trials)
+    rungs = study.header["proxy"]["rungs"]
     for record in trials:
         epochs = [point.epoch for point in record.curve]
         assert epochs == sorted(set(epochs))
         if record.state == "complete":
-            assert epochs == [1, 2]
+            assert epochs == rungs
             assert record.proxy_accuracy == record.curve[-1].accuracy
+        if record.state == "pruned":
+            assert epochs == rungs[:1]
+            assert record.reason == record.verdicts[-1].reason
 
 
 def _assert_gone(workers: list[int]) -> None:

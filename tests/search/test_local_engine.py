@@ -57,6 +57,20 @@ def test_a_job_is_heard_and_answered_from_a_core_of_its_own(engine: local.LocalE
     assert len(done.result[1]) == 1
 
 
+def test_a_question_waits_for_its_answer(engine: local.LocalEngine) -> None:
+    engine.start(Act(1, "ask", ["may I", "and now"]), timeout_s=600)
+    reports: list[Report] = []
+    while 1 in engine.running:
+        found = engine.poll(_PATIENCE_S)
+        for report in found:
+            if isinstance(report, Sent):
+                engine.answer(1, f"{report.payload.word}? yes")
+        engine.answer(2, "nobody asked")
+        reports += found
+    assert isinstance(reports[-1], Done)
+    assert reports[-1].result == ["may I? yes", "and now? yes"]
+
+
 def test_interruptions_of_the_terminal_are_the_owners(engine: local.LocalEngine) -> None:
     assert _reports(engine, Act(1, "interrupt")) == [Done(number=1, result="went on")]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,9 @@ from archbench.search.job import Broken, Done, Job, Report, Sent
 from archbench.search.ledger import Ledger
 from archbench.search.loop import AllFailedError, Interrupted, Loop, Plan
 from archbench.search.proposal import Knowledge, Proposal, Proposer
+from archbench.search.pruning import PRUNERS, Referee
 from archbench.search.sampler import SAMPLERS
-from archbench.search.trial import Rung, Saved, TrialEnd, TrialJob, weights_path
+from archbench.search.trial import MayGoOn, Rung, Saved, TrialEnd, TrialJob, weights_path
 from archbench.space import SearchSpace
 from tests.search import tiny
 
@@ -59,6 +60,7 @@ class ScriptedEngine:
     jobs: list[TrialJob] = field(default_factory=list)
     reports: deque[Report] = field(default_factory=deque)
     current: list[int] = field(default_factory=list)
+    answers: list[tuple[int, str]] = field(default_factory=list)
 
     @property
     def running(self) -> tuple[int, ...]:
@@ -70,6 +72,9 @@ class ScriptedEngine:
         self.current.append(job.number)
         self.reports += self.script(job)
         return 0
+
+    def answer(self, number: int, content: Any) -> None:
+        self.answers.append((number, content))
 
     def poll(self, timeout_s: float) -> Sequence[Report]:
         found = list(self.reports)
@@ -132,7 +137,12 @@ class Study:
         trials: int = 4,
         clock: Callable[[], float] = lambda: 0.0,
         time_limit_s: float | None = None,
+        epochs: int | None = None,
+        pruner: str = "none",
+        audit: float = 0.0,
+        rungs: tuple[int, ...] = (1,),
     ) -> Loop:
+        proxy = replace(_PROXY, recipe=Recipe(rungs=rungs))
         proposer = Proposer(
             self.space, sampler=SAMPLERS.load("random"), seed=0, directions=["max", "min"]
         )
@@ -140,10 +150,11 @@ class Study:
         return Loop(
             Plan(
                 trials=trials,
+                epochs=epochs,
                 time_limit_s=time_limit_s,
                 timeout_s=60.0,
                 trial_seconds=1.0,
-                proxy=_PROXY,
+                proxy=proxy,
                 target=None,
                 latency_limit_ms=10.0,
                 checkpoints=self.path / "checkpoints",
@@ -153,6 +164,14 @@ class Study:
             proposer=proposer,
             record_of=_record,
             rule=FrontRule.of(_HEADER, place="test"),
+            referee=Referee(
+                pruner=PRUNERS.load(pruner),
+                rule=FrontRule.of(_HEADER, place="test"),
+                rungs=rungs,
+                num_seeds=1,
+                audit=audit,
+                seed=0,
+            ),
             tables=DerivedTables(self.path, clock=clock),
             interruption=self.interruption,
             listener=self.heard.append,
@@ -305,6 +324,90 @@ def test_the_front_is_told_when_it_changes(study: Study) -> None:
     study.loop(ScriptedEngine(script)).run()
     fronts = [[m.number for m in told.members] for told in study.of(event.FrontChanged)]
     assert fronts == [[0], [2], [3, 2]]
+
+
+def _asks(job: TrialJob, *, accuracy: float) -> list[Report]:
+    """A trial that has come to its first rung of two."""
+    point = CurvePoint(seed=0, epoch=4, step=4, loss=1.0, accuracy=accuracy, seconds=1.0)
+    saved = Saved(seed=0, path=job.folder / "c", sha256="0" * 64, epoch=4)
+    return [
+        Sent(number=job.number, payload=_latency(5.0 + job.number / 10)),
+        Sent(number=job.number, payload=Rung(point=point, saved=saved)),
+        Sent(number=job.number, payload=MayGoOn(seed=0, epoch=4)),
+    ]
+
+
+@dataclass
+class AskingEngine(ScriptedEngine):
+    """Goes on as it is answered: to the end with a tenth more, or not."""
+
+    def answer(self, number: int, content: Any) -> None:
+        super().answer(number, content)
+        job = next(job for job in self.jobs if job.number == number)
+        if content:
+            end = TrialEnd(state="pruned", reason=content)
+        else:
+            reached = _ACCURACIES[number] + 0.1
+            point = CurvePoint(seed=0, epoch=8, step=8, loss=1.0, accuracy=reached, seconds=2.0)
+            saved = Saved(seed=0, path=job.folder / "c", sha256="1" * 64, epoch=8)
+            self.reports.append(Sent(number=number, payload=Rung(point=point, saved=saved)))
+            end = TrialEnd(state="complete", proxy_accuracy=reached)
+        self.reports.append(Done(number=number, result=end))
+
+
+_ACCURACIES = [0.7, *[0.65] * 9, 0.2, 0.3, 0.8, 0.25]
+
+
+def _asking(study: Study) -> AskingEngine:
+    return AskingEngine(lambda job: _asks(job, accuracy=_ACCURACIES[job.number]))
+
+
+def test_hopeless_trials_are_stopped_and_told_with_their_curves(study: Study) -> None:
+    engine = _asking(study)
+    study.loop(engine, trials=14, pruner="curve", rungs=(4, 8)).run()
+    states = _states(study)
+    assert states == ["complete"] * 10 + ["pruned", "pruned", "complete", "pruned"]
+    assert study.ledger.trials[10].reason == dict(engine.answers)[10]
+    assert [point.epoch for point in study.ledger.trials[10].curve] == [4]
+    told = study.optuna_trials()[10]
+    assert told.state == TrialState.PRUNED
+    members = study.of(event.FrontChanged)[-1].members
+    assert {member.number for member in members} == {0, 12}
+
+
+def test_audited_trials_go_on_and_what_was_said_of_them_is_kept(study: Study) -> None:
+    study.loop(_asking(study), trials=14, pruner="curve", rungs=(4, 8), audit=1.0).run()
+    assert _states(study) == ["complete"] * 14
+    kept = study.ledger.store.trials()
+    assert [r.number for r in kept if r.verdicts and r.verdicts[0].is_audited] == [10, 11, 13]
+
+
+def test_what_is_on_record_is_answered_again(study: Study) -> None:
+    said: list[str] = []
+
+    def parks(job: TrialJob) -> list[Report]:
+        if job.number == 10:
+            study.interruption.signal_number = 2
+        return _asks(job, accuracy=_ACCURACIES[job.number])
+
+    engine = AskingEngine(parks)
+    with pytest.raises(Interrupted):
+        study.loop(engine, trials=14, pruner="curve", rungs=(4, 8)).run()
+    said.append(dict(engine.answers)[10])
+    study.interruption.signal_number = None
+    again = _asking(study)
+    study.loop(again, trials=11, pruner="none", rungs=(4, 8)).run()
+    said.append(dict(again.answers)[10])
+    assert said[0] == said[1] != ""
+
+
+def test_epochs_that_were_not_trained_go_to_other_candidates(study: Study) -> None:
+    reason = study.loop(_asking(study), trials=14, epochs=96, pruner="curve", rungs=(4, 8)).run()
+    assert reason == "96 epochs are trained, 96 were to be"
+    assert _states(study) == ["complete"] * 10 + ["pruned", "pruned", "complete"]
+    expected = [finished.trials for finished in study.of(event.TrialFinished)]
+    assert expected[0] == 12
+    assert expected[-1] == 13
 
 
 def test_only_weights_that_may_matter_are_kept(study: Study) -> None:

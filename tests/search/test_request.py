@@ -15,6 +15,7 @@ from tests.search import tiny
 
 _ARGUMENTS: dict[str, Any] = {
     "trials": None,
+    "epochs": None,
     "time_limit_s": None,
     "name": None,
     "results": Path("results"),
@@ -22,6 +23,7 @@ _ARGUMENTS: dict[str, Any] = {
     "workers": None,
     "seed": None,
     "sampler": None,
+    "pruner": None,
     "download": False,
 }
 

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from archbench.evaluate import Recipe
 from archbench.records.measurement import Conditions, Measurement
 from archbench.records.rule import FrontRule
 from archbench.records.trial import CurvePoint, TrialRecord
 from archbench.search.trial import (
+    MayGoOn,
     NoLatencyError,
     Note,
     Rung,
@@ -99,6 +101,53 @@ def test_latency_comes_before_training(tmp_path: Path) -> None:
     assert end == TrialEnd(state="complete", proxy_accuracy=0.5)
     saved = Saved(seed=0, path=Path("c"), sha256="1" * 64, epoch=1)
     assert sent == [_latency(4.0), Rung(point=_POINT, saved=saved), Note(text="all is well")]
+
+
+@dataclass
+class RungProxy:
+    """Trains to the rungs 1 and 2, as long as it may."""
+
+    num_seeds: int = 2
+    recipe: Recipe = field(default_factory=lambda: Recipe(rungs=(1, 2)))
+
+    def train(self, spec: Any, **options: Any) -> float:
+        for epoch in (1, 2):
+            point = replace(_POINT, seed=options["seed"], epoch=epoch)
+            if options["on_point"](point, Path("c"), "1" * 64) is False:
+                break
+        return 0.5
+
+
+@pytest.mark.parametrize(
+    ("until", "asked", "state"),
+    [
+        ((0, 1), [(0, 1)], "pruned"),
+        ((0, 2), [(0, 1), (0, 2)], "pruned"),
+        ((1, 1), [(0, 1), (0, 2), (1, 1)], "pruned"),
+        (None, [(0, 1), (0, 2), (1, 1)], "complete"),
+    ],
+)
+def test_a_trial_asks_at_every_rung_before_its_last(
+    tmp_path: Path, until: tuple[int, int] | None, asked: list[tuple[int, int]], state: str
+) -> None:
+    heard: list[tuple[int, int]] = []
+
+    def send(payload: Any) -> Any:
+        if not isinstance(payload, MayGoOn):
+            return None
+        heard.append((payload.seed, payload.epoch))
+        return "hopeless" if heard[-1] == until else ""
+
+    end = _job(tmp_path, proxy=RungProxy(), asks=True).run(send)
+    assert heard == asked
+    assert end.state == state
+    assert end.reason == ("hopeless" if until else "")
+
+
+def test_a_trial_that_is_not_to_ask_does_not(tmp_path: Path) -> None:
+    end, sent = _run(_job(tmp_path, proxy=RungProxy()))
+    assert end.state == "complete"
+    assert not any(isinstance(payload, MayGoOn) for payload in sent)
 
 
 def test_what_is_over_the_limit_is_not_trained(tmp_path: Path) -> None:

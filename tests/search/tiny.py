@@ -26,7 +26,7 @@ axes:
   stages[0].position: [bias, absolute, none]
 objectives: {objectives}
 proxy: {{data: "{data}", resolution: 16, rungs: [1, 2], batch: 16}}
-search: {{sampler: {sampler}, trials: {trials}, seed: 3}}
+search: {{sampler: {sampler}, pruner: {pruner}, trials: {trials}, seed: 3}}
 """
 
 
@@ -53,7 +53,10 @@ def space_text(
     *,
     objectives: str = "{accuracy: max, macs: min}",
     sampler: str = "tpe",
+    pruner: str = "none",
     trials: int = 6,
 ) -> str:
     """The YAML of the tiny space."""
-    return SPACE.format(data=data, objectives=objectives, sampler=sampler, trials=trials)
+    return SPACE.format(
+        data=data, objectives=objectives, sampler=sampler, pruner=pruner, trials=trials
+    )

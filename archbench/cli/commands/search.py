@@ -29,6 +29,9 @@ _OF_A_SEARCH = (
 @click.argument("space")
 @click.option("--trials", type=click.IntRange(min=1), help="How many; the space says by default.")
 @click.option(
+    "--epochs", type=click.IntRange(min=1), help="Begin no trial after so many trained epochs."
+)
+@click.option(
     "--time", "time_limit_s", metavar="TIME", callback=seconds, help="Stop after 90s, 20m, 1h30m."
 )
 @set_option
@@ -63,6 +66,9 @@ _OF_A_SEARCH = (
     metavar="NAME",
     help="What proposes: cost_aware, tpe, nsga2, gp, random, optuna:CLASS or hub:PACKAGE.",
 )
+@click.option(
+    "--pruner", metavar="NAME", help="What stops hopeless trials: curve, promotion or none."
+)
 @click.option("--workers", type=click.IntRange(min=1), help="Trials at a time.")
 @click.option("--seed", type=click.IntRange(min=0), help="Of all that is random in the search.")
 @click.option(
@@ -75,6 +81,7 @@ _OF_A_SEARCH = (
 def command(
     space: str,
     trials: int | None,
+    epochs: int | None,
     time_limit_s: float | None,
     overrides: tuple[str, ...],
     data: str | None,
@@ -86,6 +93,7 @@ def command(
     confirm_budget: str | None,
     dry_run: bool,
     sampler: str | None,
+    pruner: str | None,
     workers: int | None,
     seed: int | None,
     certify: bool | None,
@@ -122,6 +130,7 @@ def command(
             else search(
                 SearchSpace.load(space, overrides=overrides),
                 trials=trials,
+                epochs=epochs,
                 time_limit_s=time_limit_s,
                 name=name,
                 results=results,
@@ -131,6 +140,7 @@ def command(
                 workers=workers,
                 seed=seed,
                 sampler=sampler,
+                pruner=pruner,
                 certify=certify,
                 confirm_budget=confirm_budget,
                 dry_run=dry_run,

@@ -14,9 +14,10 @@ from collections.abc import Callable, Sequence
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from typing import Any
 
 from archbench.records.trial import Failure, FailureKind
-from archbench.search.job import Broken, Engine, Job, Report, Sent
+from archbench.search.job import Answer, Broken, Engine, Job, Report, Sent
 from archbench.search.memory import held_bytes, kernel_kills
 
 _BOOT = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
@@ -104,6 +105,12 @@ class LocalEngine:
         self._children[index].start(job, deadline=self._clock() + timeout_s, timeout_s=timeout_s)
         return index
 
+    def answer(self, number: int, content: Any) -> None:
+        """Answers the question of a running job; nothing where it has died meanwhile."""
+        for child in self._children:
+            if child.job is not None and child.job.number == number:
+                child.answer(content)
+
     def poll(self, timeout_s: float) -> list[Report]:
         """What happened, after waiting for it no longer than ``timeout_s``."""
         until = self._clock() + timeout_s
@@ -142,7 +149,7 @@ class LocalEngine:
 
 class _Child:
     process: subprocess.Popen[bytes]
-    jobs: Connection[Job, Report]
+    jobs: Connection[Job | Answer, Report]
     _lifeline: int
 
     def __init__(self, cores: tuple[int, ...] | None, *, threads: int, log: Path) -> None:
@@ -161,6 +168,10 @@ class _Child:
         self._kernel_kills = kernel_kills()
         with contextlib.suppress(OSError):  # it dies just now: the next look reports that
             self.jobs.send(job)
+
+    def answer(self, content: Any) -> None:
+        with contextlib.suppress(OSError):
+            self.jobs.send(Answer(content=content))
 
     def receive(self) -> Report | None:
         job = self.job

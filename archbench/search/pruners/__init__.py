@@ -1,0 +1,1 @@
+"""Which trials are stopped before they are trained to the end: one file a rule."""

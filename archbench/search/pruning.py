@@ -1,0 +1,169 @@
+"""May a trial be trained on: a rule's opinion, what chance forbids, and the audit of the rule."""
+
+from __future__ import annotations
+
+import random
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import ModuleType
+
+from archbench.records.objective import objective_value
+from archbench.records.pruning import stop_of
+from archbench.records.rule import FrontRule
+from archbench.records.trial import RungVerdict, TrialRecord
+from archbench.registry import Registry
+
+PRUNERS = Registry("archbench.search.pruners", "pruner")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Course:
+    """How far a trial has come.
+
+    Attributes:
+        costs: Its objectives but the accuracy; less is better.
+        curve: Seed and epoch to the accuracy there.
+        accuracy: That which counts, of a trial that may stand on the front; None of any other.
+    """
+
+    costs: tuple[float, ...]
+    curve: Mapping[tuple[int, int], float] = field(default_factory=dict)
+    accuracy: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Situation:
+    """A trial at a rung, and what is known of all others.
+
+    Attributes:
+        trial: The one that is judged. A measured cost is the lower end of its interval, so that
+            no noise of timing tells against it.
+        seed: Which of its trainings has come to a rung, counted from 0; earlier ones are whole.
+        epoch: Epochs of it trained by then.
+        others: Every other trial that was trained at all.
+        rungs: Epochs, rising; the last is the end of a training.
+        num_seeds: Trainings of a trial.
+        bar: The accuracy that counts as better than chance.
+    """
+
+    trial: Course
+    seed: int
+    epoch: int
+    others: Sequence[Course]
+    rungs: tuple[int, ...]
+    num_seeds: int
+    bar: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opinion:
+    """What a rule says.
+
+    Attributes:
+        stops: Whether it would train the trial no further.
+        probability: That the trial would reach the front; None where the rule gives none.
+        reason: In words.
+    """
+
+    stops: bool
+    probability: float | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Referee:
+    """Gives verdicts: the same for the same trials, whenever it is asked.
+
+    Attributes:
+        pruner: An entry of ``archbench/search/pruners``.
+        rule: What may stand on the front.
+        rungs: Epochs, rising.
+        num_seeds: Trainings of a trial.
+        audit: Share of the trials that is trained to the end whatever the verdict, 0 to 1.
+        seed: Of the study; with a trial's number it decides if that is audited.
+    """
+
+    pruner: ModuleType
+    rule: FrontRule
+    rungs: tuple[int, ...]
+    num_seeds: int
+    audit: float
+    seed: int
+
+    @property
+    def asks(self) -> bool:
+        """Whether there is anything to ask: a rule that may stop, and a rung before the last."""
+        return bool(self.pruner.ASKS) and len(self.rungs) * self.num_seeds > 1
+
+    def verdict(
+        self, trial: TrialRecord, *, seed: int, epoch: int, among: Sequence[TrialRecord]
+    ) -> RungVerdict:
+        """The verdict on a trial whose curve has come to a rung.
+
+        Args:
+            trial: Which.
+            seed: Of the training that stands there.
+            epoch: Where.
+            among: All trials of the study.
+        """
+        if stop_of(trial):
+            return RungVerdict(seed=seed, epoch=epoch, stops=False, reason="audited")
+        situation = self.situation(trial, seed=seed, epoch=epoch, among=among)
+        if is_chance(situation):
+            told = "nothing is stopped here: half of the trials are no better than chance"
+            return RungVerdict(seed=seed, epoch=epoch, stops=False, reason=told)
+        opinion = self.pruner.judge(situation)
+        return RungVerdict(
+            seed=seed,
+            epoch=epoch,
+            stops=opinion.stops,
+            is_audited=opinion.stops and self.is_audited(trial.number),
+            probability=opinion.probability,
+            reason=opinion.reason,
+        )
+
+    def is_audited(self, number: int) -> bool:
+        """Whether a trial is trained to the end whatever the verdict."""
+        return random.Random(f"audit {self.seed} {number}").random() < self.audit
+
+    def situation(
+        self, trial: TrialRecord, *, seed: int, epoch: int, among: Sequence[TrialRecord]
+    ) -> Situation:
+        """What a rule is told."""
+        others = [self._course(r) for r in among if r.number != trial.number and r.curve]
+        return Situation(
+            trial=self._course(trial, at_best=True),
+            seed=seed,
+            epoch=epoch,
+            others=others,
+            rungs=self.rungs,
+            num_seeds=self.num_seeds,
+            bar=self.rule.bar,
+        )
+
+    def _course(self, record: TrialRecord, *, at_best: bool = False) -> Course:
+        costs = []
+        for name in self.rule.objectives:
+            if name == "proxy_accuracy":
+                continue
+            value = objective_value(record, name)
+            if at_best and name == "latency_ms" and record.latency is not None:
+                value = record.latency.low or value
+            assert value is not None, "costs are known before anything is trained"
+            costs.append(value)
+        return Course(
+            costs=tuple(costs),
+            curve={(point.seed, point.epoch): point.accuracy for point in record.curve},
+            accuracy=record.proxy_accuracy if self.rule.is_eligible(record) else None,
+        )
+
+
+def is_chance(situation: Situation) -> bool:
+    """Whether the median at a rung is within three binomial standard errors of chance."""
+    there = [
+        course.curve[situation.seed, situation.epoch]
+        for course in (*situation.others, situation.trial)
+        if (situation.seed, situation.epoch) in course.curve
+    ]
+    return statistics.median(there) <= situation.bar
