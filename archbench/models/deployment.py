@@ -20,7 +20,7 @@ from archbench.memory import use_huge_pages
 from archbench.models.flow import Flow, observe, put
 from archbench.models.layer import Attend, QuickGELU, fold_norm
 from archbench.models.packing import PackedConv, PackedLinear, can_fuse, can_pack
-from archbench.models.trial import Candidates, clock_of, race
+from archbench.models.trial import Candidates, Times, clock_of, race
 
 TOLERANCE = 1e-4
 BUDGET_S = 3.0
@@ -34,7 +34,8 @@ class Choice:
     Attributes:
         place: The layer's path in the network.
         chosen: The fastest form.
-        seconds: What each form took inside the network: the lower quartile of its runs.
+        seconds: What each form took inside the network: the lower quartile of its runs, and of
+            those of equal layers.
     """
 
     place: str
@@ -199,12 +200,20 @@ def _with_observed_norms_folded(network: nn.Module, example: Tensor, expected: T
 
 
 def _offer(flow: Flow, example: Tensor) -> dict[str, Candidates]:
-    """Puts candidates in the place of every layer of which there are several forms."""
+    """Puts candidates in the place of every layer of which there are several forms.
+
+    Layers that are equal but for their weights, on inputs of equal shape, are timed as one: what
+    is fastest for one is so for all, and a chance that favours a form now and then cancels out.
+    """
     follower = dict(flow.pairs)
     packs = can_pack(example)
     found = {}
-    for module, size in flow.sizes.items():
+    times: dict[tuple[object, ...], Times] = {}
+    for module, sizes in flow.sizes.items():
+        size = sizes[0]
+        assert size is not None, "a layer is seen by the tensor it takes first"
         forms: dict[str, nn.Module] = {}
+        activation: nn.Module | None = None
         if isinstance(module, Attend):
             kernels = _kernels(size[0], is_cpu=example.is_cpu)
             forms = {kernel: Attend(module.scale, kernel=kernel) for kernel in kernels}
@@ -216,7 +225,8 @@ def _offer(flow: Flow, example: Tensor) -> dict[str, Candidates]:
                 put(flow.network, flow.places[activation], nn.Identity())
         if forms:
             place = flow.places[module]
-            found[place] = Candidates(forms)
+            kind = (repr(module), getattr(module, "scale", None), repr(activation), sizes)
+            found[place] = Candidates(forms, seconds=times.setdefault(kind, {}))
             put(flow.network, place, found[place])
     return found
 

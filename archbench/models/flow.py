@@ -18,23 +18,24 @@ class Flow:
     Attributes:
         network: The one that was seen.
         places: Path of each layer.
-        sizes: Shape of what each layer took first.
+        sizes: Shapes of what each layer took, in order; None for what is no tensor.
         pairs: A layer and another that took its very output.
     """
 
     network: nn.Module
     places: dict[nn.Module, str]
-    sizes: dict[nn.Module, torch.Size]
+    sizes: dict[nn.Module, tuple[torch.Size | None, ...]]
     pairs: tuple[tuple[nn.Module, nn.Module], ...]
 
 
 def observe(network: nn.Module, example: Tensor) -> Flow:
     """Runs the network once and looks at its layers."""
-    runs: list[tuple[nn.Module, torch.Size, Tensor, Any]] = []
+    runs: list[tuple[nn.Module, tuple[torch.Size | None, ...], Tensor, Any]] = []
 
     def look(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         if inputs and isinstance(inputs[0], Tensor):
-            runs.append((module, inputs[0].shape, inputs[0], output))
+            sizes = tuple(x.shape if isinstance(x, Tensor) else None for x in inputs)
+            runs.append((module, sizes, inputs[0], output))
 
     places = _single_places(network)
     handles = [module.register_forward_hook(look) for module in places]
@@ -53,7 +54,7 @@ def observe(network: nn.Module, example: Tensor) -> Flow:
     return Flow(
         network=network,
         places={module: places[module] for module, *_ in once},
-        sizes={module: size for module, size, _, _ in once},
+        sizes={module: sizes for module, sizes, _, _ in once},
         pairs=tuple((first, then[0]) for first, then in takers.items() if len(then) == 1),
     )
 

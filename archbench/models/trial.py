@@ -16,19 +16,25 @@ MARGIN = 0.02
 MAX_ROUNDS = 12
 
 
+Times = dict[str, list[float]]
+"""Seconds of every run, by form."""
+
+
 class Candidates(nn.Module):
     """Several forms of one layer, of which one runs and is timed.
 
     Args:
         forms: By name; the first is kept where none is faster by more than 2 %.
+        seconds: Where times go; equal layers share one, so that they decide together.
     """
 
-    def __init__(self, forms: dict[str, nn.Module]) -> None:
+    def __init__(self, forms: dict[str, nn.Module], *, seconds: Times | None = None) -> None:
         super().__init__()
         self.forms = nn.ModuleDict(forms)
         self.names = tuple(forms)
         self.current = self.names[0]
-        self.seconds: dict[str, list[float]] = {name: [] for name in forms}
+        self.seconds: Times = {} if seconds is None else seconds
+        self.forget()
         self.clock: Callable[[], float] = time.perf_counter
 
     def forward(self, *inputs: Tensor | None) -> Tensor:
@@ -36,6 +42,10 @@ class Candidates(nn.Module):
         output: Tensor = self.forms[self.current](*inputs)
         self.seconds[self.current].append(self.clock() - start)
         return output
+
+    def forget(self) -> None:
+        """Drops all times."""
+        self.seconds.update({name: [] for name in self.names})
 
     def quartiles(self) -> dict[str, float]:
         """The lower quartile of the seconds of each form."""
@@ -73,7 +83,7 @@ def race(
             network(example)
         if round_ == 0:
             for candidate in candidates:
-                candidate.seconds = {name: [] for name in candidate.names}
+                candidate.forget()
         elif round_ >= 2 and time.perf_counter() - start > budget_s:
             return
 

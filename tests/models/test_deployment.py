@@ -237,6 +237,17 @@ def test_a_race_times_every_form_on_the_clock_it_is_given() -> None:
     assert candidates.seconds == {"one": [1.0, 1.0], "two": [1.0, 1.0]}
 
 
+def test_equal_layers_decide_together() -> None:
+    layers = [nn.Linear(64, 64), nn.GELU(), nn.Linear(64, 64), nn.GELU(), nn.Linear(64, 64)]
+    squares = (float(tick**2) for tick in itertools.count())  # no two runs take equally long
+    deployed = deploy(
+        nn.Sequential(*layers), torch.randn(1, 4, 64), clock=lambda: next(squares), budget_s=0
+    )
+    first, second, last = (choice.seconds for choice in deployed.deployment.choices)
+    assert first == second
+    assert first != last  # nothing is behind it that could be packed with it
+
+
 def test_a_layer_in_two_places_is_left_alone() -> None:
     shared = nn.Linear(4, 4)
     network = nn.Sequential(shared, shared, nn.Linear(4, 2))
