@@ -17,6 +17,7 @@ from archbench.records.certificate import CertificateSummary, find_certificate, 
 from archbench.records.column import TableName
 from archbench.records.confirmation import confirmation_of
 from archbench.records.doubt import SURE, Doubt, doubt
+from archbench.records.insight import Insight, insight
 from archbench.records.pruning import PruningReport, pruning_report
 from archbench.records.rule import FrontRule
 from archbench.records.snapshot import Reference, Snapshot, Taken
@@ -135,6 +136,12 @@ class StudyReader:
     def certificate(self) -> CertificateSummary | None:
         """The newest certificate beside the study that holds for its space and proxy."""
         return find_certificate(self.path.resolve().parent, subject_of(self.header))
+
+    @cached_property
+    def insight(self) -> Insight:
+        """Which choices matter, and where bounds cut."""
+        axes = self.header.get("axes", {})
+        return insight(self._snapshot.trials, self._front, rule=self.rule, axes=axes)
 
     @cached_property
     def rule(self) -> FrontRule:

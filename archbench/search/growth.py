@@ -134,6 +134,7 @@ def _header(study: Ledger, space: SearchSpace, *, before: SearchSpace) -> dict[s
         "space_text": space.text,
         "space_name": space.name,
         "space_digest": space.digest,
+        "axes": {a.name: [a.label(i) for i in range(len(a.values))] for a in space.axes},
         "question": space.question,
     }
     if not changes:  # only how is searched, for example how long a trial may take

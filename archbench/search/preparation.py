@@ -292,6 +292,7 @@ def _header(
         "space_text": space.text,
         "space_name": space.name,
         "space_digest": space.digest,
+        "axes": {a.name: [a.label(i) for i in range(len(a.values))] for a in space.axes},
         "question": space.question,
         "objectives": dict(space.objectives),
         "limits": dict(space.limits),

@@ -1,0 +1,36 @@
+"""``archbench insight``: which choices of a study matter, and where do its bounds cut?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from archbench.cli import console
+from archbench.cli.option import json_option, results_option
+
+SCHEMA = "archbench.insight/1"
+
+
+@click.command()
+@click.argument("study")
+@results_option
+@json_option
+def command(study: str, results: Path, as_json: bool) -> None:
+    """Which choices matter in STUDY: for accuracy at equal cost, and for the cost?
+
+    Shares of variance with their 95 % intervals, pairs that work together, values that never help
+    and ends of axes at which the front lies. What chance could explain is said to be so.
+    """
+    import shlex
+
+    from archbench.cli.insight_text import insight_text
+    from archbench.cli.study import study_path
+    from archbench.records.study import open_study
+
+    found = open_study(study_path(study, results=results))
+    if as_json:
+        console.document({"schema": SCHEMA, "study": found.name, **found.insight.document()})
+        return
+    console.result(insight_text(found.name, found.insight))
+    console.next_step(f"archbench report {shlex.quote(study)}")
