@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from archbench.cli import console
 from archbench.cli.front_text import accuracy_text, cost_text, front_table, latency_text
-from archbench.records.trial import TrialRecord
+from archbench.records.trial import TrialRecord, final_accuracies
 from archbench.report import number
 from archbench.search import event
 
@@ -156,8 +156,9 @@ class SearchProgress:
         record = happened.record
         spent = number.duration(happened.spent_seconds)
         told = (
-            f"trial {record.number}: {accuracy_text(record)} with seed {happened.seed}, on the "
-            f"front with {number.chance(happened.on_front)}; {happened.in_doubt} in doubt"
+            f"trial {record.number}: {accuracy_text(record)} over {len(final_accuracies(record))} "
+            f"trainings, on the front with {number.chance(happened.on_front)}; "
+            f"{happened.in_doubt} in doubt"
         )
         self.stage = f"confirming the front; {told}"
         return f"[{spent} of {number.duration(happened.budget_seconds)}] {told}"

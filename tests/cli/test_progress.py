@@ -230,3 +230,23 @@ def test_an_escape_sequence_in_a_reason_does_not_reach_the_terminal(
     with shown(progress, quiet=False) as listener:
         listener(event.StageChanged(text="\x1b[2J"))
     assert "\x1b" not in capsys.readouterr().err
+
+
+def test_a_further_training_says_what_it_settled(progress: SearchProgress) -> None:
+    points = tuple(
+        CurvePoint(seed=seed, epoch=8, step=1, loss=1.0, accuracy=0.5, seconds=5.0)
+        for seed in range(3)
+    )
+    told = progress.update(
+        event.SeedTrained(
+            record=replace(complete(4), curve=points),
+            seed=2,
+            on_front=0.97,
+            in_doubt=1,
+            spent_seconds=10.0,
+            budget_seconds=20.0,
+        )
+    )
+    assert told == (
+        "[10 s of 20 s] trial 4: 50.0 % over 3 trainings, on the front with 97 %; 1 in doubt"
+    )
