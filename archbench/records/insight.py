@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -116,6 +116,7 @@ def insight(
         axes: Axis to all its values as tables show them; where one is missing, those that were
             tried stand for it.
     """
+    trials, front = ([_plain(record) for record in records] for records in (trials, front))
     cost = next(name for name, way in rule.objectives.items() if way == "min")
     trained = [
         record
@@ -209,6 +210,15 @@ def _useless(accuracy: Sequence[KnobShare], front: Sequence[TrialRecord]) -> lis
                 tried = knob.counts[value]
                 found.append(Useless(axis=knob.axis, value=value, tried=tried, loss=loss))
     return found
+
+
+def _plain(record: TrialRecord) -> TrialRecord:
+    """The record with every choice a plain value; parts as text."""
+    choices = {
+        axis: value if isinstance(value, str | int | float) else str(value)
+        for axis, value in record.choices.items()
+    }
+    return replace(record, choices=choices)
 
 
 def _is_number(value: Any) -> bool:

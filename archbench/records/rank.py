@@ -111,7 +111,8 @@ def without_cost(values: Floats, log_cost: Floats) -> Floats:
     left, kept, _ = np.linalg.svd(powers, full_matrices=False)
     basis = left * (kept > 1e-9 * kept[..., :1])[..., None, :]
     fitted = np.einsum("...nk,...k->...n", basis, np.einsum("...nk,...n->...k", basis, values))
-    return np.asarray(values - fitted)
+    rest = values - fitted
+    return np.where(np.abs(rest) > 1e-9 * np.abs(values).max(-1, keepdims=True), rest, 0.0)
 
 
 def near_front(truth: Floats, log_cost: Floats) -> NDArray[np.intp]:

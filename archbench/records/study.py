@@ -237,6 +237,7 @@ class StudyReader:
             "reference_point": self.reference_point(),
             "objectives": dict(self.rule.objectives),
             "limits": dict(self.rule.limits),
+            "insight": self.insight.document(),
             "certificate": asdict(self.certificate) if self.certificate else None,
             "references": [
                 {

@@ -113,7 +113,10 @@ def _taus(found: Certificate) -> Markup:
     return html(
         '<div class="scroll" tabindex="0"><table>\n<thead><tr>{}</tr></thead>\n'
         "<tbody>\n{}</tbody>\n</table></div>\n{}",
-        [html("<th>{}</th>", heading) for heading in headings],
+        [
+            html('<th class="number">{}</th>' if index else "<th>{}</th>", heading)
+            for index, heading in enumerate(headings)
+        ],
         rows,
         [html("<p>{}.</p>\n", _capital(text).rstrip(".")) for text in told if text],
     )

@@ -8,6 +8,7 @@ from archbench.report.command import commands
 from archbench.report.curve_plot import curve_figure
 from archbench.report.design import designs
 from archbench.report.figure import inline_svg
+from archbench.report.insight import section as insight_section
 from archbench.report.inventory import conditions, outcomes, searched
 from archbench.report.markup import Markup, html
 from archbench.report.meaning import meaning
@@ -26,6 +27,7 @@ _TITLES = {
     "references": "Published networks, untrained",
     "searched": "What was searched",
     "outcomes": "How the trials ended",
+    "insight": "What matters",
     "curves": "Learning curves",
     "trials": "All trials",
     "conditions": "Conditions",
@@ -50,6 +52,7 @@ def _body(summary: Summary) -> Markup:
         "curves": _curves(summary),
         "trials": trials_table(summary),
         "conditions": conditions(summary),
+        "insight": insight_section(summary.study.insight),
         "commands": commands(summary),
         "meaning": meaning(summary),
     }

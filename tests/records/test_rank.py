@@ -52,6 +52,12 @@ def test_without_cost_leaves_nothing_of_a_cubic() -> None:
     )
 
 
+def test_size_itself_has_no_tau_at_equal_cost() -> None:
+    score, truth, cost = _arrays(0.9)
+    found = agreement(cost[None], truth[:1], log_cost=cost, draws=20)
+    assert found.at_equal_cost.value == found.at_equal_cost.high == 0
+
+
 def test_without_cost_takes_out_the_mean_where_all_cost_the_same() -> None:
     values = np.array([1.0, 2.0, 6.0])
     assert without_cost(values, np.full(3, 12.0)) == pytest.approx([-2.0, -1.0, 3.0])

@@ -1,0 +1,29 @@
+"""``archbench insight`` says what matters, and says so where nothing can be told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from archbench.cli.insight_text import insight_text
+from archbench.records.insight import Insight
+from tests.cli.conftest import Run
+
+STUDY = Path(__file__).parents[2] / "results" / "quickstart-recorded"
+
+
+def test_recorded_study_is_told_in_80_columns(run: Run) -> None:
+    ended = run("insight", str(STUDY))
+    assert ended.code == 0
+    assert ended.out.startswith(
+        "quickstart-recorded: what 36 trained trials say of its choices\n\n"
+        "accuracy at equal latency: no choice is separable with 36 trials\n"
+    )
+    assert max(map(len, ended.out.splitlines())) <= 80
+    document = json.loads(run("insight", str(STUDY), "--json").out)
+    assert (document["schema"], document["num_trials"]) == ("archbench.insight/1", 36)
+
+
+def test_few_trials_are_told() -> None:
+    text = insight_text("small", Insight(num_trials=9, cost="latency_ms"))
+    assert text.endswith("not separable with 9 trials: 16 are the least")
