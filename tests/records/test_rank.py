@@ -53,7 +53,7 @@ def test_without_cost_leaves_nothing_of_a_cubic() -> None:
 
 
 def test_size_itself_has_no_tau_at_equal_cost() -> None:
-    score, truth, cost = _arrays(0.9)
+    _, truth, cost = _arrays(0.9)
     found = agreement(cost[None], truth[:1], log_cost=cost, draws=20)
     assert found.at_equal_cost.value == found.at_equal_cost.high == 0
 
