@@ -18,6 +18,8 @@ Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 _POOL = 900
+_POOL_OF_MANY_TRIALS = 600
+_MANY_TRIALS = 400
 _POOL_OF_SEVERAL_COSTS = 400
 _PARENTS = 60
 _SETTLED = 16
@@ -166,7 +168,9 @@ class Choice:
 
     def _pool(self, parents: Array) -> tuple[Array, Array]:
         """Candidates that were not seen, each once, within known limits; and their facts."""
-        count = _POOL if self._problem.num_costs < 2 else _POOL_OF_SEVERAL_COSTS
+        count = _POOL if len(self._told.codes) <= _MANY_TRIALS else _POOL_OF_MANY_TRIALS
+        if self._problem.num_costs > 1:
+            count = _POOL_OF_SEVERAL_COSTS
         found = self._unseen(self._source.pool(parents, count, rng=self._rng))
         if not len(found[0]):
             chance = random_codes(_LAST_RESORT, encoding=self._source.encoding, rng=self._rng)
@@ -228,6 +232,7 @@ class Choice:
         objectives = slice(0, self._problem.num_costs)
         is_observed = ~np.isnan(values)
         trend = told_costs[is_observed, objectives]
+        rows = near_front(told.codes[is_observed], trend, values[is_observed])
         belief = Belief(
             self._source.encoding,
             codes=told.codes[is_observed],
@@ -237,10 +242,14 @@ class Choice:
             trend=trend,
             name="accuracy",
             memory=self._memory,
-            rows=near_front(told.codes[is_observed], trend, values[is_observed]),
+            rows=rows,
         )
         hoped = belief.believe(told.codes[running], scaled[running])
         is_done = ~np.isnan(told.accuracy)
+        if rows is not None:  # what is far from the front has no part in it
+            is_near = np.zeros(len(is_done), dtype=bool)
+            is_near[np.flatnonzero(is_observed)[rows]] = True
+            is_done &= is_near
         level = np.concatenate([belief.expected(told.codes[is_done], scaled[is_done]), hoped])
         front = np.concatenate([told_costs[is_done], told_costs[running]])
         limits = costs.limits

@@ -82,6 +82,7 @@ class CostAwareSampler(BaseSampler):
         self._problem: Problem | None = None
         self._lock = threading.RLock()
         self._given: dict[int, dict[str, Any]] = {}
+        self._looked: tuple[str, int, dict[str, BaseDistribution]] = ("", 0, {})
 
     @classmethod
     def over(
@@ -115,9 +116,15 @@ class CostAwareSampler(BaseSampler):
         """Every parameter that a trial of the study has asked for so far."""
         if self._source is not None:
             return self._source.encoding.distributions
-        found = dict(self._distributions)
-        for other in _trials(study):
+        if self._looked[0] != study.study_name:
+            self._looked = (study.study_name, 0, dict(self._distributions))
+        _, begin, found = self._looked
+        trials = _trials(study)
+        for other in trials[begin:]:
             found.update(other.distributions)
+        while begin < len(trials) and trials[begin].state.is_finished():
+            begin += 1
+        self._looked = (study.study_name, begin, found)
         return dict(sorted(found.items()))
 
     def sample_relative(
@@ -270,4 +277,4 @@ def _proposed(trial: FrozenTrial) -> dict[str, Any] | None:
 
 
 def _default_start(num_axes: int) -> int:
-    return min(_MOST_START, max(_FEWEST_START, round(4 * math.sqrt(num_axes))))
+    return min(_MOST_START, max(_FEWEST_START, round(6 * math.sqrt(num_axes))))

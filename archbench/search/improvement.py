@@ -35,6 +35,10 @@ def front_members(costs: Array, values: Array) -> NDArray[np.intp]:
         costs: (n, k), better when smaller.
         values: (n,), better when larger.
     """
+    if costs.shape[1] == 1:
+        order = np.lexsort((-values, costs[:, 0]))
+        best = np.maximum.accumulate(np.concatenate([[-np.inf], values[order]]))
+        return order[best[1:] > best[:-1]][::-1]
     order = np.lexsort((*costs.T[::-1], -values))
     members: list[int] = []
     for index in order:

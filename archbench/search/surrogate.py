@@ -25,7 +25,7 @@ Curve = Sequence[tuple[int, int, float]]
 _GROWTH = 1.1
 _FIRST_FIT = 5
 _FITTED_TO = 200  # observations at most; the likelihood takes their number to the third power
-_KNOWN = 450  # observations at most that a belief rests on
+_KNOWN = 400  # observations at most that a belief rests on
 _NEAR_FRONT = 2 / 3  # of these, how many for being near the front
 _OUTLIER = 3.0  # robust standard deviations below the trend in cost
 _MAD = 1.4826
@@ -223,6 +223,8 @@ def extrapolated(curves: Sequence[Curve], finals: Array) -> tuple[Array, Array]:
     values = finals.copy()
     weights = np.array([1.0 / _num_seeds(curve) for curve in curves])
     is_finished = ~np.isnan(finals)
+    if not any(curves[row] for row in np.flatnonzero(~is_finished).tolist()):
+        return values, weights
     by_epoch = [_means(curve) for curve in curves]
     spread = float(finals[is_finished].var()) if is_finished.any() else 0.0
     models: dict[int, tuple[float, float, float] | None] = {}

@@ -10,6 +10,7 @@ from archbench.errors import unknown_name
 from archbench.space.document import Node
 
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_SAMPLER = re.compile(r"(optuna:|hub:)?[A-Za-z0-9][A-Za-z0-9_./-]{0,127}")
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?")
 
 
@@ -121,6 +122,18 @@ def word(node: Node) -> str:
             help="use up to 64 letters, digits, _, - and ., and begin with a letter or digit",
         )
     return node.value
+
+
+def sampler_name(node: Node) -> str:
+    """A name as ``word`` takes it, or one with ``optuna:`` or ``hub:`` in front.
+
+    Raises:
+        SpaceError: It is none.
+    """
+    has_prefix = isinstance(node.value, str) and node.value.startswith(("optuna:", "hub:"))
+    if has_prefix and _SAMPLER.fullmatch(str(node.value)):
+        return str(node.value)
+    return word(node)
 
 
 def one_of(node: Node, allowed: Iterable[str]) -> str:

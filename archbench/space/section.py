@@ -73,7 +73,7 @@ class SearchSection:
     """How candidates are proposed, and how many.
 
     Attributes:
-        sampler: Name of the sampler.
+        sampler: Name of the sampler: an entry of ours, ``optuna:CLASS`` or ``hub:PACKAGE``.
         pruner: Name of the rule that stops trainings early, or ``none``.
         audit: Share of the candidates that is trained to the end whatever the rule says, so that
             what it loses can be measured.
@@ -91,7 +91,7 @@ class SearchSection:
             search is many times as long, ``always`` or ``never``.
     """
 
-    sampler: str = "tpe"
+    sampler: str = "cost_aware"
     pruner: str = "curve"
     audit: float = 0.1
     trials: int = 40
@@ -220,7 +220,7 @@ _PROXY: Mapping[str, Callable[[Node], Any]] = {
     "teacher": lambda node: field.one_of(node, TEACHERS),
 }
 _SEARCH: Mapping[str, Callable[[Node], Any]] = {
-    "sampler": field.word,
+    "sampler": field.sampler_name,
     "pruner": field.word,
     "audit": field.share,
     "trials": field.whole,
