@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from archbench.errors import StorageError
-from archbench.records.study import StudyReader
 from archbench.registry import Registry
+
+if TYPE_CHECKING:
+    from archbench.records.study import StudyReader
 
 FORMATS = Registry("archbench.report.formats", "report format")
 
