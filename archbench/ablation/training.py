@@ -204,18 +204,9 @@ class Trainings:
 
 def proxy_in(plan: Mapping[str, Any]) -> Proxy:
     """The proxy of a plan, as the base is trained."""
-    from archbench.evaluate import Plan, Proxy, Recipe
+    from archbench.evaluate import Proxy
 
     kept = plan["proxy"]
-    recipe = kept["recipe"]
-    return Proxy(
-        data=kept["data"],
-        resolution=kept["resolution"],
-        num_classes=kept["num_classes"],
-        stem=kept["stem"],
-        num_seeds=plan["seeds"],
-        recipe=Recipe(**{**recipe, "rungs": tuple(recipe["rungs"])}),
-        plan=Plan(**kept["plan"]),
-        device=kept["device"],
-        scale=kept["scale"],
+    return Proxy.from_document(
+        kept, plan=kept["plan"], num_seeds=plan["seeds"], scale=kept["scale"]
     )

@@ -28,10 +28,7 @@ def show(found: AblationRecord, *, as_json: bool, folder: Path | None = None) ->
         console.document(found.document())
         return
     console.result(ablation_text(found))
-    listed = "\n".join(f"  {path}" for path in files)
-    console.result(f"\nwritten:\n{listed}")
-    page = next(path for path in files if path.suffix == ".html")
-    console.next_step(f"open {shlex.quote(str(page))}{_more(found)}")
+    console.written(files, more=_more(found))
 
 
 def _more(found: AblationRecord) -> str:

@@ -32,10 +32,7 @@ def show(found: Certificate, *, as_json: bool, folder: Path | None = None) -> No
         console.document(found.document())
         return
     console.result(certificate_text(found))
-    listed = "\n".join(f"  {path}" for path in files)
-    console.result(f"\nwritten:\n{listed}")
-    page = next(path for path in files if path.suffix == ".html")
-    console.next_step(f"open {shlex.quote(str(page))}{_more(found)}")
+    console.written(files, more=_more(found))
 
 
 def show_design(design: Design, *, as_json: bool) -> None:

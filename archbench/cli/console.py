@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import IO, Any
 
 WIDTH = 80
@@ -64,6 +66,19 @@ def warn(text: str) -> None:
 def next_step(text: str) -> None:
     """Write the last line of a command: what to do next."""
     _to_stderr(f"\n{_coloured('next:', '1')} {clean(text)}")
+
+
+def written(files: Sequence[Path], *, more: str = "") -> None:
+    """List the files of a report, and say what to do next: open its page.
+
+    Args:
+        files: One of them ends in ``.html``.
+        more: What else may be done next.
+    """
+    listed = "\n".join(f"  {path}" for path in files)
+    result(f"\nwritten:\n{listed}")
+    page = next(path for path in files if path.suffix == ".html")
+    next_step(f"open {shlex.quote(str(page))}{more}")
 
 
 def error(text: str) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from archbench.data import DataSet, load
 from archbench.errors import MissingError, StorageError
@@ -50,6 +50,33 @@ class Proxy:
     plan: Plan
     device: str
     scale: float = 1.0
+
+    @classmethod
+    def from_document(
+        cls,
+        kept: Mapping[str, Any],
+        *,
+        plan: Mapping[str, Any],
+        num_seeds: int,
+        scale: float = 1.0,
+    ) -> Self:
+        """The proxy of a study, a certificate or an ablation, from what its header keeps.
+
+        Raises:
+            KeyError: An entry is missing.
+            TypeError: An entry is not as this version writes it.
+        """
+        return cls(
+            data=kept["data"],
+            resolution=kept["resolution"],
+            num_classes=kept["num_classes"],
+            stem=kept["stem"],
+            num_seeds=num_seeds,
+            recipe=Recipe.from_document(kept["recipe"]),
+            plan=Plan(**plan),
+            device=kept["device"],
+            scale=scale,
+        )
 
     def spec(self, target: ArchSpec) -> ArchSpec:
         """The network that is trained in place of a target.

@@ -24,7 +24,6 @@ from archbench.search.certificate_plan import (
     refuse_another,
     sampled,
     space_of,
-    unplanned,
 )
 from archbench.search.certificate_training import (
     JOURNAL,
@@ -35,6 +34,7 @@ from archbench.search.certificate_training import (
 )
 from archbench.search.interruption import Interruption, ParkedError, interruptions
 from archbench.search.owner import ownership, require_writable, tidy, valid_name
+from archbench.search.preparation import unplanned
 from archbench.search.request import ENGINES, Request, requested
 from archbench.search.stage import DataJob, PriceJob, Progress, TeacherJob, finish
 from archbench.space import SearchSpace

@@ -144,39 +144,10 @@ def create(
 
 def proxy_in(plan: Mapping[str, Any]) -> Proxy:
     """The proxy of a plan."""
-    from archbench.evaluate import Plan, Proxy, Recipe
+    from archbench.evaluate import Proxy
 
     kept = plan["proxy"]
-    recipe = kept["recipe"]
-    return Proxy(
-        data=kept["data"],
-        resolution=kept["resolution"],
-        num_classes=kept["num_classes"],
-        stem=kept["stem"],
-        num_seeds=kept["seeds"],
-        recipe=Recipe(**{**recipe, "rungs": tuple(recipe["rungs"])}),
-        plan=Plan(**kept["plan"]),
-        device=kept["device"],
-    )
-
-
-def unplanned(request: Request, *, num_classes: int) -> Proxy:
-    """The proxy of a request, but for its plan."""
-    from archbench.evaluate import Plan, Proxy, Recipe
-
-    section = request.space.proxy
-    return Proxy(
-        data=request.data,
-        resolution=section.resolution,
-        num_classes=num_classes,
-        stem=section.stem,
-        num_seeds=section.seeds,
-        recipe=Recipe(
-            rungs=section.rungs, batch=section.batch, seed=request.seed, teacher=section.teacher
-        ),
-        plan=Plan(),
-        device=request.training_device,
-    )
+    return Proxy.from_document(kept, plan=kept["plan"], num_seeds=kept["seeds"])
 
 
 def space_of(plan: Mapping[str, Any], path: Path) -> SearchSpace:

@@ -72,7 +72,7 @@ def prepare(
     facts = _data(request, engine=engine, interruption=interruption, listener=listener)
     for note in facts["data_notes"]:
         listener(event.StageChanged(text=note))
-    proxy = _unplanned(request, num_classes=facts["num_classes"])
+    proxy = unplanned(request, num_classes=facts["num_classes"])
     facts |= _teacher(proxy, engine=engine, interruption=interruption, listener=listener)
     listener(event.StageChanged(text="calibrating, and trying what a trial costs"))
     job = PriceJob(
@@ -176,23 +176,13 @@ def restore(header: Mapping[str, Any], *, environment: Environment, place: str) 
         UsageError: It was begun on another machine or with other software.
         StorageError: The header lacks an entry.
     """
-    from archbench.evaluate import Plan, Proxy, Recipe, Target
+    from archbench.evaluate import Proxy, Target
 
     try:
         begun = Environment(**header["environment"])
         _refuse_other_environment(begun, environment)
         kept = header["proxy"]
-        recipe = Recipe(**{**kept["recipe"], "rungs": tuple(kept["recipe"]["rungs"])})
-        proxy = Proxy(
-            data=kept["data"],
-            resolution=kept["resolution"],
-            num_classes=kept["num_classes"],
-            stem=kept["stem"],
-            num_seeds=kept["seeds"],
-            recipe=recipe,
-            plan=Plan(**header["plan"]),
-            device=kept["device"],
-        )
+        proxy = Proxy.from_document(kept, plan=header["plan"], num_seeds=kept["seeds"])
         target = None
         if header["calibration"] is not None:
             conditions = header["conditions"]
@@ -256,7 +246,8 @@ def _teacher(
     return {"teacher": facts}
 
 
-def _unplanned(request: Request, *, num_classes: int) -> Proxy:
+def unplanned(request: Request, *, num_classes: int) -> Proxy:
+    """The proxy of a request, but for its plan."""
     from archbench.evaluate import Plan, Proxy, Recipe
 
     section = request.space.proxy

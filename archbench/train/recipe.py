@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Self
 
 from archbench.errors import UsageError
 
@@ -88,6 +89,11 @@ class Recipe:
         """
         _check("width", width, width >= 1, "1 or more")
         return float(self.peak_rate * (self.reference_width / width) ** self.rate_power)
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Self:
+        """The recipe that ``document`` wrote."""
+        return cls(**{**document, "rungs": tuple(document["rungs"])})
 
     def document(self) -> dict[str, Any]:
         """The recipe as a JSON-able mapping; of a teacher nothing is said where there is none."""

@@ -15,11 +15,10 @@ from archbench.search import event, search
 from archbench.search.certificate import certify
 from archbench.search.certificate_design import Design, epochs_told, fitted, in_words, sample
 from archbench.search.certificate_first import First
-from archbench.search.certificate_plan import unplanned
 from archbench.search.certificate_training import is_certificate, read_certificate
 from archbench.search.interruption import Interruption, ParkedError
 from archbench.search.journal import RESULTS
-from archbench.search.preparation import Grounds
+from archbench.search.preparation import Grounds, unplanned
 from archbench.search.request import requested
 from archbench.space import SearchSpace
 from tests.search import tiny
