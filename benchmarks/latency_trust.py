@@ -27,7 +27,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from latency_trust_table import LOADS, PAIRS, print_tables
+from latency_trust_table import COPIES, LOADS, PAIRS, print_tables
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from archbench.models import ArchSpec
 
 NETWORKS = ("levit_128s", "small_cvt")
-SESSIONS = 10  # comparisons of one process
+SESSIONS = 9  # of one process: comparisons of some networks that are timed together
+SECONDS = 2.0
 EXTRA_ROWS, EXTRA_DIM = 9, 136  # of the product that makes a network about 3 % slower
 TIMM_WARM_UP, TIMM_FORWARDS = 10, 40
 
@@ -50,6 +51,9 @@ def main() -> None:
     parser.add_argument("--load", choices=LOADS, default="quiet")
     parser.add_argument("--number", type=int, default=1, help="fresh processes")
     parser.add_argument("--sessions", type=int, default=SESSIONS, help="of one process")
+    parser.add_argument(
+        "--seconds", type=float, default=SECONDS, help="of a session, for each of its networks"
+    )
     parser.add_argument("--raced", action="store_true", help="deploy each copy for itself")
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir(), "latency_trust"))
     parser.add_argument("--child", default="", help=argparse.SUPPRESS)
@@ -65,7 +69,7 @@ def main() -> None:
         rows = (
             process_rows(options.turn)
             if options.child == "processes"
-            else session_rows(options.sessions, raced=options.raced)
+            else session_rows(options.sessions, raced=options.raced, seconds_each=options.seconds)
         )
         print(json.dumps(rows))
     else:
@@ -118,12 +122,16 @@ def take_constants(folder: Path) -> None:
 
 def child_rows(options: argparse.Namespace, *, turn: int) -> list[Row]:
     command = [sys.executable, __file__, "child", "--child", options.what, "--turn", str(turn)]
-    command += ["--sessions", str(options.sessions), *(["--raced"] * options.raced)]
+    command += ["--sessions", str(options.sessions), "--seconds", str(options.seconds)]
+    command += [*(["--raced"] * options.raced)]
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
     if answer.returncode:
         sys.exit(answer.stderr)
     rows: list[Row] = json.loads(answer.stdout)
-    return [{"process": f"{options.load} {time.time():.0f}", **row} for row in rows]
+    process = f"{options.load} {time.time():.0f}"
+    return [
+        {**row, "process": process, "session": f"{process} {row.get('session')}"} for row in rows
+    ]
 
 
 def profile_rows() -> list[Row]:
@@ -258,9 +266,9 @@ def torch_row(network: nn.Module, example: Tensor) -> Row:
         return {"ms": timer.blocked_autorange().median * 1e3}
 
 
-def session_rows(sessions: int, *, raced: bool) -> list[Row]:
+def session_rows(sessions: int, *, raced: bool, seconds_each: float) -> list[Row]:
     """Comparisons of one process: copies of a network with one another, and with a slower one."""
-    from archbench.evaluate.comparison import BUDGET_S, WANTED_HALF_WIDTH
+    from archbench.evaluate.comparison import WANTED_HALF_WIDTH
     from archbench.measure.comparison import compare_rounds
     from archbench.measure.environment import capture_environment
     from archbench.measure.latency import measure_latency
@@ -269,20 +277,19 @@ def session_rows(sessions: int, *, raced: bool) -> list[Row]:
     environment, spec = capture_environment(), small_levit()
     conditions = Conditions(resolution=(spec.resolution[0], spec.resolution[1]))
     first = deployed_network(spec)[0]
-    copies = {name for pair in PAIRS["same"] for name in pair}
     networks: dict[str, nn.Module] = {
-        name: deployed_network(spec)[0] if raced else copy.deepcopy(first)
-        for name in sorted(copies)
+        f"a{i}": deployed_network(spec)[0] if raced else copy.deepcopy(first)
+        for i in range(COPIES["a"])
     }
-    networks["slower"] = slower(copy.deepcopy(first))
+    networks |= {f"b{i}": slower(copy.deepcopy(first)) for i in range(COPIES["b"])}
     rows = []
-    for _ in range(sessions):
+    for session in range(sessions):
         began = time.perf_counter()
         found = measure_latency(
             networks,
             conditions=conditions,
             environment=environment,
-            budget_s=BUDGET_S * len(networks),
+            budget_s=seconds_each * len(networks),
             together=WANTED_HALF_WIDTH,
         )
         seconds = time.perf_counter() - began
@@ -296,7 +303,10 @@ def session_rows(sessions: int, *, raced: bool) -> list[Row]:
                         "outcome": compared.outcome,
                         "ratio": ratio.value if ratio else None,
                         "half_width": ratio.half_width if ratio else None,
+                        "pair": pair,
+                        "session": session,
                         "rounds": compared.rounds,
+                        "placements": compared.placements,
                         "seconds": seconds,
                         "off_cpu_share": found[pair[0]].details.get("off_cpu_share"),
                         "reason": compared.reason,

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 from collections.abc import Sequence
 from typing import Any
 
 LOADS = ("quiet", "other core", "same core")
+COPIES = {"a": 6, "b": 2}
+"""How many copies of a network and of a slower one are timed together."""
 PAIRS = {
-    "same": (("a1", "a2"), ("a3", "a4"), ("a5", "a6")),
-    "slower": (("a1", "slower"), ("a3", "slower"), ("a5", "slower")),
+    "same": tuple(itertools.combinations([f"a{i}" for i in range(COPIES["a"])], 2)),
+    "slower": tuple((f"a{i}", f"b{j}") for i in range(COPIES["a"]) for j in range(COPIES["b"])),
 }
-"""Of the networks that are timed together: which are compared. The first kind shares none."""
+"""Which of them are compared: each with each, so that pairs of one session share copies."""
 
 ESTIMATORS = {
     "ours": "ours",
@@ -50,12 +53,29 @@ def share_interval(hits: int, number: int, *, draws: int | None = None) -> tuple
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
+def draws(rows: Sequence[Row], outcome: str) -> int:
+    """How many independent comparisons say as much as these, which share copies.
+
+    By how far the shares of sessions spread (Kish 1965, "Survey sampling", sec. 8.2); where all
+    comparisons agree, as many as share no copy.
+    """
+    sessions: dict[str, list[bool]] = {}
+    for row in rows:
+        sessions.setdefault(row["session"], []).append(row["outcome"] == outcome)
+    shares = [statistics.mean(hits) for hits in sessions.values()]
+    share = statistics.mean(shares)
+    if len(shares) < 2 or statistics.pvariance(shares) == 0:
+        return len(sessions) * min(COPIES.values())
+    error = statistics.variance(shares) / len(shares)
+    return max(len(sessions), min(len(rows), round(share * (1 - share) / error)))
+
+
 def true_ratio(rows: Sequence[Row]) -> tuple[float, float]:
-    """The ratio of all comparisons together, and its standard error by the spread of processes."""
+    """The ratio of all comparisons together, and its standard error by the spread of sessions."""
     logs: dict[str, list[float]] = {}
     for row in rows:
         if row["ratio"] is not None:
-            logs.setdefault(row["process"], []).append(math.log(row["ratio"]))
+            logs.setdefault(row["session"], []).append(math.log(row["ratio"]))
     means = [statistics.mean(found) for found in logs.values()]
     ratio = math.exp(statistics.mean(means))
     error = statistics.stdev(means) / math.sqrt(len(means)) if len(means) > 1 else math.nan
@@ -119,35 +139,34 @@ def verdict_table(rows: Sequence[Row]) -> list[str]:
 def comparison_table(rows: Sequence[Row]) -> list[str]:
     """How often what was judged, by load and by what was compared."""
     lines = [
-        "| load | compared | n | processes | true ratio | faster % | slower % "
-        "| interval of a comparison ±% | rounds | seconds | off CPU % |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        "| load | compared | n | sessions | true ratio | faster % | slower % "
+        "| interval of a comparison ±% | rounds | places | seconds | off CPU % |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for load in LOADS:
         for kind in dict.fromkeys(row["kind"] for row in rows):
             found = [r for r in rows if (r["load"], r["kind"]) == (load, kind)]
             if not found:
                 continue
-            # Those that are compared with one slower network share its passes.
-            draws = len(found) // len(PAIRS["slower"]) if kind == "slower" else len(found)
             ratio, error = true_ratio(found)
             widths = [r["half_width"] for r in found if r["half_width"] is not None]
             lines.append(
-                f"| {load} | {kind} | {len(found)} | {len({r['process'] for r in found})} "
+                f"| {load} | {kind} | {len(found)} | {len({r['session'] for r in found})} "
                 f"| {ratio:.4f} ± {_Z * error:.4f} "
-                f"| {_share(found, 'faster', draws=draws)} "
-                f"| {_share(found, 'slower', draws=draws)} "
+                f"| {_share(found, 'faster')} "
+                f"| {_share(found, 'slower')} "
                 f"| {statistics.median(widths) * 100:.1f} "
                 f"| {statistics.median(r['rounds'] for r in found):.0f} "
+                f"| {statistics.median(r['placements'] for r in found):.0f} "
                 f"| {statistics.median(r['seconds'] for r in found):.1f} "
                 f"| {statistics.median(r['off_cpu_share'] for r in found) * 100:.1f} |"
             )
     return lines
 
 
-def _share(rows: Sequence[Row], outcome: str, *, draws: int) -> str:
+def _share(rows: Sequence[Row], outcome: str) -> str:
     hits = sum(row["outcome"] == outcome for row in rows)
-    low, high = share_interval(hits, len(rows), draws=draws)
+    low, high = share_interval(hits, len(rows), draws=draws(rows, outcome))
     return f"{hits / len(rows) * 100:.1f} ({low * 100:.1f}–{high * 100:.1f})"
 
 

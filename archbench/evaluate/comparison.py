@@ -23,7 +23,7 @@ from archbench.records.measurement import Conditions, Measurement
 
 SCHEMA = "archbench.comparison/1"
 WANTED_HALF_WIDTH = 0.005
-BUDGET_S = 5.0
+BUDGET_S = 3.0
 
 Progress = Callable[[str, int, int], None]
 
@@ -284,5 +284,6 @@ def _pair_document(pair: Comparison) -> dict[str, Any]:
         "outcome": pair.outcome,
         "ratio": ratio,
         "rounds": pair.rounds,
+        "placements": pair.placements,
         "reason": pair.reason,
     }

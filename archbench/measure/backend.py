@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import random
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -55,6 +56,8 @@ class Prepared:
         precision: What its products are computed in, whatever was asked for.
         details: What was done, for the record.
         complaint: After the passes: why they are not to be trusted; empty where they are.
+        anew: Gives a pass of a copy of the network that lies elsewhere in memory, as drawn; None
+            where the backend cannot.
         seconds: What preparing took: copying, exporting, compiling and the first pass.
         error: Largest difference from eager in fp32, over the largest output; None where the
             network ran as it was given, so that there is nothing to compare.
@@ -64,6 +67,7 @@ class Prepared:
     precision: str
     details: Mapping[str, float | int | str] = field(default_factory=dict)
     complaint: Callable[[], str] = _nothing
+    anew: Callable[[random.Random], Callable[[], object]] | None = None
     seconds: float = 0.0
     error: float | None = None
 

@@ -11,6 +11,7 @@ backends are multiples of the same thing, and no network is compiled but the can
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -20,7 +21,7 @@ from typing import Any
 import torch
 
 from archbench.errors import IncomparableError, StorageError
-from archbench.measure.backend import can_compute, prepared, require_backend
+from archbench.measure.backend import Prepared, can_compute, prepared, require_backend
 from archbench.measure.calibrator import CALIBRATORS, Calibrator, Family
 from archbench.measure.clock import Clock, Forward, SystemClock, Timing
 from archbench.measure.constant_file import (
@@ -32,6 +33,7 @@ from archbench.measure.constant_file import (
 from archbench.measure.device import require_device, settled
 from archbench.measure.estimate import lower_mean, off_cpu_share
 from archbench.measure.lock import measurement_lock
+from archbench.measure.placing import CALIBRATOR_ROUNDS, place_anew
 from archbench.measure.renewal import Look, changed, deviations, postponed, spread
 from archbench.measure.rounds import bench, warm_up
 from archbench.memory import keep_memory, use_huge_pages
@@ -67,7 +69,7 @@ class Calibration:
     note: str = ""
     generation: int = 1
     seen: list[Look] = field(default_factory=list, repr=False, compare=False)
-    _prepared: dict[str, Forward] = field(default_factory=dict, repr=False, compare=False)
+    _prepared: dict[str, Prepared] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
     def by_name(self) -> dict[str, Calibrator]:
@@ -81,7 +83,11 @@ class Calibration:
         return min(of_family, key=lambda entry: abs(math.log(self.constants_ms[entry.name]) - size))
 
     def forward(self, name: str, *, conditions: Conditions) -> Forward:
-        """One forward pass of a calibrator, prepared once."""
+        """One forward pass of a calibrator."""
+        return self.ready(name, conditions=conditions).run
+
+    def ready(self, name: str, *, conditions: Conditions) -> Prepared:
+        """A calibrator, prepared once."""
         if name not in self._prepared:
             self._prepared[name] = _prepared(self.by_name[name], conditions=conditions)
         return self._prepared[name]
@@ -254,11 +260,15 @@ def _taken(
 ) -> Constants:
     """Times all calibrators in turn, so that one state of the machine holds for all of them."""
     on = bench(conditions, clock=clock)
-    forwards = {entry.name: _prepared(entry, conditions=conditions) for entry in calibrators}
+    sources = {entry.name: _prepared(entry, conditions=conditions) for entry in calibrators}
+    forwards = {name: source.run for name, source in sources.items()}
+    draw = random.Random(0)
     for forward in forwards.values():
         warm_up(forward, on=on, until=clock.wall() + _WARM_UP_S)
     timings: dict[str, list[Timing]] = {name: [] for name in forwards}
     for done in range(_ROUNDS):
+        if done and done % CALIBRATOR_ROUNDS == 0:
+            place_anew(sources, forwards=forwards, draw=draw)
         for name, forward in forwards.items():
             timings[name].append(on.watch(forward))
         if progress:
@@ -276,7 +286,7 @@ def _taken(
     )
 
 
-def _prepared(calibrator: Calibrator, *, conditions: Conditions) -> Forward:
+def _prepared(calibrator: Calibrator, *, conditions: Conditions) -> Prepared:
     generator = torch.Generator().manual_seed(0)
     example = torch.randn(calibrator.shape, generator=generator)
-    return prepared(calibrator.build(), example, conditions=eager(conditions)).run
+    return prepared(calibrator.build(), example, conditions=eager(conditions))

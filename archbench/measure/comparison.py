@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from archbench.measure import estimate
 from archbench.measure.estimate import NEEDED_FORWARDS, Ratio
-from archbench.measure.rounds import LOOK_LEVEL
+from archbench.measure.interval import LEAST_PLACEMENTS
+from archbench.measure.rounds import stopped_ratio
 from archbench.records.measurement import Measurement
 
 Outcome = Literal["slower", "faster", "tie", "unknown"]
@@ -31,6 +31,8 @@ class Comparison:
         second: Name of the one that is judged.
         ratio: The second's time / the first's, with its 95 % interval; None without a value.
         rounds: How many pairs of passes it rests on; 0 where the two ran in other processes.
+        placements: Over how many places in memory it is a mean; 0 where the networks stayed in one,
+            so that up to 1 % may be owed to where they lay.
         reason: Why there is no ratio, or why it is doubtful; mostly empty.
     """
 
@@ -38,6 +40,7 @@ class Comparison:
     second: str
     ratio: Ratio | None
     rounds: int
+    placements: int = 0
     reason: str = ""
 
     @property
@@ -59,8 +62,8 @@ def compare_rounds(names: tuple[str, str], first: Measurement, second: Measureme
     """Two networks that were timed in the same rounds of one process.
 
     Each round's two passes share the state of the machine, so this is far sharper than a
-    comparison of the two values. Neighbouring rounds may resemble one another, see
-    `archbench.measure.interval`.
+    comparison of the two values. Neighbouring rounds may resemble one another, and where the
+    networks lie in memory counts, see `archbench.measure.interval`.
 
     Args:
         names: Of the reference and of the one that is judged.
@@ -77,8 +80,17 @@ def compare_rounds(names: tuple[str, str], first: Measurement, second: Measureme
     rounds = min(len(first.samples), len(second.samples))
     if rounds < NEEDED_FORWARDS:
         return _unknown(names, f"only {rounds} rounds of {NEEDED_FORWARDS} needed ones")
-    ratio = estimate.ratio(second.samples[:rounds], first.samples[:rounds], level=LOOK_LEVEL)
-    return Comparison(first=names[0], second=names[1], ratio=ratio, rounds=rounds, reason=reason)
+    stay = _placement_rounds(first, second)
+    ratio = stopped_ratio(second.samples[:rounds], first.samples[:rounds], placement_rounds=stay)
+    placements = rounds // stay if stay else 0
+    return Comparison(
+        first=names[0],
+        second=names[1],
+        ratio=ratio,
+        rounds=rounds,
+        placements=placements if placements >= LEAST_PLACEMENTS else 0,
+        reason=reason,
+    )
 
 
 def compare_processes(
@@ -118,6 +130,12 @@ def _change_of_constants(first: Measurement, second: Measurement) -> tuple[float
         return float(before) / float(now), ""
     is_doubtful = None not in (old, new) and old != new
     return 1.0, "calibration constants were renewed in between" if is_doubtful else ""
+
+
+def _placement_rounds(*measurements: Measurement) -> int:
+    """How many rounds both stayed in one place; 0 where one of them stayed there all the time."""
+    found = {int(entry.details.get("placement_rounds", 0)) for entry in measurements}
+    return found.pop() if len(found) == 1 else 0
 
 
 def _unknown(names: tuple[str, str], reason: str) -> Comparison:

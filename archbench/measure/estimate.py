@@ -10,7 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from archbench.measure.clock import Timing
-from archbench.measure.interval import log_half_widths, lower_means, lower_ratios
+from archbench.measure.interval import (
+    LEAST_PLACEMENTS,
+    log_half_widths,
+    lower_means,
+    lower_ratios,
+    over_placements,
+    placement_logs,
+)
 from archbench.records.measurement import Verdict
 
 # Proposals of the protocol; benchmarks/latency_trust.md records what they gave.
@@ -64,6 +71,28 @@ def ratio(
     pair = [np.array([samples], dtype=np.float64) for samples in (candidate, calibration)]
     value = float(lower_ratios(*pair)[0])
     factor = math.exp(min(float(log_half_widths(*pair, level=level)[0]), _WIDEST))
+    return Ratio(value=value, low=value / factor, high=value * factor)
+
+
+def placed_ratio(
+    candidate: Sequence[float], calibration: Sequence[float], *, rounds: int, level: float
+) -> Ratio | None:
+    """The mean ratio over places in memory with its interval; None where there are too few.
+
+    Args:
+        candidate: One sample a round.
+        calibration: The other's sample of the same rounds.
+        rounds: How many there are between one place and the next.
+        level: Of how many intervals the truth shall be in.
+    """
+    if not rounds or len(candidate) // rounds < LEAST_PLACEMENTS:
+        return None
+    pair = [np.array([samples], dtype=np.float64) for samples in (candidate, calibration)]
+    if min(entry.min() for entry in pair) <= 0:  # the clock could not tell
+        return None
+    logs = placement_logs(pair[0], pair[1], rounds=rounds)
+    centre, width = (float(found[0]) for found in over_placements(logs, level=level))
+    value, factor = math.exp(centre), math.exp(min(width, _WIDEST))
     return Ratio(value=value, low=value / factor, high=value * factor)
 
 

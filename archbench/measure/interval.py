@@ -8,6 +8,10 @@ lower quartiles.
 Passes of one process are no independent draws: the clock creeps, a neighbour comes and goes, and
 one pass in ten is slow. A bootstrap over rounds takes them for independent: on synthetic runs in
 which neighbouring passes correlate by 0.6 its 95 % interval held the truth 71 to 85 times in 100.
+
+Nor do passes tell what a network owes to its place in memory. Where networks are placed anew every
+so many rounds, a ratio is the mean of those of the places, and its interval comes from how these
+differ: in them is all that passes of one place share.
 """
 
 from __future__ import annotations
@@ -24,6 +28,10 @@ Array = npt.NDArray[np.float64]
 FASTER, SLOWER = 0.05, 0.40
 """Between which quantiles passes count."""
 
+LEAST_PLACEMENTS = 5
+"""Fewer say too little of how much placements differ."""
+
+_LEFT_OUT = 8  # of so many placements one at either end: a neighbour may spoil one
 _LEAST_WAVES = 5
 _ESTIMATED = 2  # quantiles, which fit the samples better than they fit the truth
 
@@ -75,6 +83,49 @@ def log_half_widths(candidate: Array, calibration: Array, *, level: float = 0.95
     variance = np.mean(pulls**2, axis=1) * rounds / max(1, rounds - _ESTIMATED)
     widths: Array = np.sqrt(variance / rounds) * student(1 - (1 - level) / 2, freedom=len(waves))
     return widths
+
+
+def placement_logs(candidate: Array, calibration: Array, *, rounds: int) -> Array:
+    """The logarithm of the ratio of the lower means in each placement, (runs, placements).
+
+    Args:
+        candidate: A sample for each run and round, (runs, rounds).
+        calibration: The other network's sample of the same rounds.
+        rounds: Of each placement; a last one that was cut short is left out.
+    """
+    parts = []
+    for samples in (candidate, calibration):
+        runs, number = len(samples), samples.shape[1] // rounds
+        stretches = samples[:, : number * rounds].reshape(runs * number, rounds)
+        parts.append(np.log(lower_means(stretches)).reshape(runs, number))
+    logs: Array = parts[0] - parts[1]
+    return logs
+
+
+def over_placements(logs: Array, *, level: float) -> tuple[Array, Array]:
+    """The mean of each run over its placements, and by how much it may be off; each (runs,).
+
+    A trimmed mean, without the lowest and the highest eighth, with Student's interval from the
+    winsorised variance (Tukey and McLaughlin 1963, "Less vulnerable confidence and significance
+    procedures for location", Sankhya A 25). Means of stretches need not be equally certain for it,
+    nor their passes independent (Ibragimov and Müller 2010, "t-statistic based correlation and
+    heterogeneity robust inference", sec. 2).
+
+    Args:
+        logs: Of each placement, (runs, placements); `LEAST_PLACEMENTS` at least.
+        level: Of how many intervals the truth shall be in.
+    """
+    number = logs.shape[1]
+    left_out = number // _LEFT_OUT
+    kept = number - 2 * left_out
+    ordered = np.sort(logs, axis=1)
+    least = ordered[:, :1]  # apart, so that equal ratios give themselves to the last bit
+    inner = ordered[:, left_out : number - left_out]
+    means: Array = least[:, 0] + np.mean(inner - least, axis=1)
+    spread = np.std(np.clip(logs, inner[:, :1], inner[:, -1:]), axis=1, ddof=1)
+    error = spread * math.sqrt(number) / kept
+    widths: Array = error * student(1 - (1 - level) / 2, freedom=kept - 1)
+    return means, widths
 
 
 @lru_cache(maxsize=64)

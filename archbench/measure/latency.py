@@ -28,13 +28,14 @@ from archbench.measure.device import Seat, require_device, settled
 from archbench.measure.lock import measurement_lock
 from archbench.measure.look import look_at_constants
 from archbench.measure.neighbour import GpuUse, GpuWatch, gpu_watch
+from archbench.measure.placing import Placing
 from archbench.measure.rounds import (
-    MOST_FORWARDS,
     WANTED_HALF_WIDTH,
     Bench,
     Pair,
     WarmUp,
     bench,
+    placement_rounds,
     run_rounds,
     warm_up,
 )
@@ -80,7 +81,9 @@ def measure_latency(
             earlier when every interval is within ±1 %; for networks so slow that five passes do
             not fit, it may take three times as long.
         together: For a comparison, the half width that is wanted of each interval: then nothing is
-            repeated, and every round has a pass of each network, so that their samples pair up.
+            repeated, and every round has a pass of each network, so that their samples pair up;
+            and where the backend can, all of them are placed anew in memory every so many rounds,
+            as ``placement_rounds`` in their details says.
         on_progress: Told about rounds and calibration passes.
         clock: Where time comes from; a test has its own.
         gpu: What tells of other processes on the GPU: its driver on one, by default.
@@ -88,7 +91,8 @@ def measure_latency(
     Returns:
         Name to measurement. Samples are the raw times in milliseconds that the estimate is made
         of: CPU time on one CPU thread, wall time on several, time between events on a GPU. The
-        value is their lower mean / ``calibration_ms`` x ``calibration_constant_ms``.
+        value is their lower mean / ``calibration_ms`` x ``calibration_constant_ms``; of networks
+        that were placed anew, the mean over the places of that ratio.
 
     Raises:
         UsageError: A device, backend, precision or number of threads that cannot be.
@@ -181,10 +185,11 @@ class _Session:
 
     def compete(self, candidates: Sequence[Candidate]) -> None:
         """One attempt at each candidate, in shared rounds."""
-        pairs = []
+        pairs, ready = [], {}
         for entry in candidates:
             assert entry.prepared is not None
             assert entry.warm is not None
+            ready[entry.name] = entry.prepared
             calibrator = self.calibration.nearest(entry.warm.seconds, family=entry.family)
             pairs.append(
                 Pair(
@@ -195,17 +200,30 @@ class _Session:
                 )
             )
             entry.attempts.append(pairs[-1])
-        calibrators = {
-            name: self.calibration.forward(name, conditions=self.conditions)
+        sources = {
+            name: self.calibration.ready(name, conditions=self.conditions)
             for name in dict.fromkeys(pair.calibrator for pair in pairs)
         }
+        calibrators = {name: source.run for name, source in sources.items()}
+        known_s = sum(entry.warm.seconds for entry in candidates if entry.warm)
         for forward in calibrators.values():
-            self._warmed(forward, seconds=self.warm_up_s / len(calibrators))
+            known_s += self._warmed(forward, seconds=self.warm_up_s / len(calibrators)).seconds
+        if self.together is not None:
+            stay = placement_rounds(seconds=self.until - self.on.clock.wall(), round_s=known_s)
+            for pair in pairs:
+                pair.placement_rounds = stay if ready[pair.name].anew else 0
+        placing = Placing(
+            pairs={pair.name: pair for pair in pairs},
+            prepared=ready,
+            sources=sources,
+            calibrators=calibrators,
+        )
 
         def after_round() -> None:
             if self.on_progress:
                 rounds = max(len(pair.timings) for pair in pairs)
-                self.on_progress("timing", rounds, MOST_FORWARDS)
+                self.on_progress("timing", rounds, max(pair.looks[-1] for pair in pairs))
+            placing.after_round()
 
         throttled = self.on.clock.throttled()
         if self.gpu:
@@ -299,6 +317,7 @@ class _Session:
             "wall_median_ms": estimate.quantile(walls_ms, 0.5),
             "wall_p95_ms": estimate.quantile(walls_ms, 0.95),
             "forwards": len(pair.timings),
+            "placement_rounds": pair.placement_rounds,
             "images_per_second": self.conditions.batch / (best.ratio.value * constant) * 1e3,
             "calibrator": pair.calibrator,
             "calibration_ms": estimate.lower_mean(

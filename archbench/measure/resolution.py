@@ -20,19 +20,30 @@ from archbench.measure.calibration import Calibration, Progress, eager, stored_o
 from archbench.measure.clock import Clock, SystemClock, Timing
 from archbench.measure.device import Seat, settled
 from archbench.measure.estimate import drift, lower_mean, off_cpu_share
-from archbench.measure.interval import Array, log_half_widths, lower_means, lower_ratios
+from archbench.measure.interval import (
+    LEAST_PLACEMENTS,
+    Array,
+    log_half_widths,
+    lower_means,
+    over_placements,
+    placement_logs,
+)
 from archbench.measure.lock import measurement_lock
 from archbench.measure.look import disturbance, note_look
 from archbench.measure.machine import Snapshot, activity, snapshot
+from archbench.measure.placing import place_anew
 from archbench.measure.renewal import LOOKS, Look, deviations
 from archbench.measure.rounds import Bench, bench, warm_up
 from archbench.records.environment import Environment
 from archbench.records.measurement import Conditions
 
 COPIES = 6
-WINDOW = 34
+PLACEMENT = 2 * COPIES
+"""Rounds in one place of memory; each copy is twice in each place of the order."""
+WINDOW = LEAST_PLACEMENTS * PLACEMENT
 """Rounds of one of the many short comparisons."""
 
+_LEVEL = 0.95
 _MOST_ROUNDS = 400
 _LEAST_ROUNDS = 5
 _LONG_LOOK = 80  # rounds, of which every fourth has a pass of each calibration network
@@ -109,18 +120,25 @@ class SelfTest:
 
 
 def resolution_of(samples: Array) -> Resolution:
-    """What the times of copies of one network say, (copies, rounds)."""
+    """What the times of copies of one network say, (copies, rounds).
+
+    They were placed anew in memory every `PLACEMENT` rounds. Rounds that are too few to tell by
+    places give the difference that the rounds alone would find.
+    """
     copies, rounds = samples.shape
     pairs = list(itertools.combinations(range(copies), 2))
     first, second = (samples[[pair[side] for pair in pairs]] for side in (0, 1))
-    widths = log_half_widths(second, first)
     means = lower_means(samples)
-    edges = range(0, rounds - WINDOW + 1, WINDOW) if rounds >= WINDOW else ()
-    apart = [
-        np.abs(np.log(lower_ratios(second[:, part], first[:, part])))
-        > log_half_widths(second[:, part], first[:, part])
-        for part in (slice(start, start + WINDOW) for start in edges)
-    ]
+    windows = rounds // WINDOW
+    apart = []
+    if windows:
+        logs = placement_logs(second, first, rounds=PLACEMENT)
+        _, widths = over_placements(logs, level=_LEVEL)
+        for part in np.split(logs[:, : windows * LEAST_PLACEMENTS], windows, axis=1):
+            off, width = over_placements(part, level=_LEVEL)
+            apart.append(np.abs(off) > width)
+    else:
+        widths = log_half_widths(second, first, level=_LEVEL)
     return Resolution(
         rounds=rounds,
         smallest=math.expm1(float(np.median(widths)) * _FOUND_19_OF_20),
@@ -205,26 +223,33 @@ def _timed(
     until = on.clock.wall() + seconds
     entry = calibration.calibrators[0]
     example = torch.randn(entry.shape, generator=torch.Generator().manual_seed(0))
-    forwards = [
-        prepared(entry.build(), example, conditions=eager(conditions)).run for _ in range(COPIES)
-    ]
+    sources = {
+        str(copy): prepared(entry.build(), example, conditions=eager(conditions))
+        for copy in range(COPIES)
+    }
+    forwards = {name: source.run for name, source in sources.items()}
     known = {name: calibration.forward(name, conditions=conditions) for name in calibration.by_name}
-    for forward in (*forwards, *known.values()):
+    for forward in (*forwards.values(), *known.values()):
         warm_up(forward, on=on, until=on.clock.wall() + _WARM_UP_S)
-    copies: list[list[Timing]] = [[] for _ in forwards]
+    copies: dict[str, list[Timing]] = {name: [] for name in forwards}
     others: dict[str, list[Timing]] = {name: [] for name in known}
-    order = random.Random(0)
+    draw, turns = random.Random(0), list(copies)
     for done in range(_MOST_ROUNDS):
         if on.clock.wall() >= until and done:
             break
-        for index in order.sample(range(COPIES), COPIES):
-            copies[index].append(on.watch(forwards[index]))
+        if done and done % PLACEMENT == 0:
+            place_anew(sources, forwards=forwards, draw=draw)
+        place = done % COPIES
+        if place == 0:
+            draw.shuffle(turns)
+        for name in [*turns[place:], *turns[:place]]:
+            copies[name].append(on.watch(forwards[name]))
         if done % _CALIBRATE_EVERY == 0:
             for name, forward in known.items():
                 others[name].append(on.watch(forward))
         if on_progress:
             on_progress("timing copies of one network", done + 1, _MOST_ROUNDS)
-    return copies, others
+    return list(copies.values()), others
 
 
 def _held(

@@ -52,7 +52,13 @@ class Packed(nn.Module):
         )
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Packed:
-        return self  # nothing of it ever changes
+        """Of its own weights: copies of a network shall differ in memory as other layers do."""
+        copied = type(self).__new__(type(self))
+        nn.Module.__init__(copied)
+        for name, value in self.__dict__.items():
+            if name not in copied.__dict__:
+                setattr(copied, name, value.clone() if isinstance(value, Tensor) else value)
+        return copied.train(self.training)
 
 
 class PackedLinear(Packed):

@@ -45,29 +45,38 @@ def test_shared_draws_widen_the_interval(table: ModuleType) -> None:
     assert few[1] - few[0] > many[1] - many[0]
 
 
-def test_true_ratio_weighs_processes_alike(table: ModuleType) -> None:
-    rows = [{"process": "a", "ratio": 1.0}] * 9 + [{"process": "b", "ratio": 1.21}]
-    ratio, error = table.true_ratio([*rows, {"process": "b", "ratio": None}])
+def test_true_ratio_weighs_sessions_alike(table: ModuleType) -> None:
+    rows = [{"session": "a", "ratio": 1.0}] * 9 + [{"session": "b", "ratio": 1.21}]
+    ratio, error = table.true_ratio([*rows, {"session": "b", "ratio": None}])
     assert ratio == pytest.approx(1.1)
     assert error > 0
     assert math.isnan(table.true_ratio(rows[:9])[1])
 
 
-def compared(kind: str, outcome: str, *, ratio: float = 1.0, process: str = "a") -> dict:
-    fields = {"load": "quiet", "half_width": 0.01, "rounds": 400, "seconds": 3.0}
-    told = {"kind": kind, "outcome": outcome, "ratio": ratio, "process": process}
+def compared(kind: str, outcome: str, *, ratio: float = 1.0, session: str = "a") -> dict:
+    fields = {"load": "quiet", "half_width": 0.01, "rounds": 400, "placements": 20, "seconds": 3.0}
+    told = {"kind": kind, "outcome": outcome, "ratio": ratio, "session": session}
     return {**fields, **told, "off_cpu_share": 0.0}
 
 
 def test_comparison_table_counts_outcomes(table: ModuleType) -> None:
-    rows = [compared("same", "tie", process=str(i % 2)) for i in range(98)]
-    rows += [compared("same", "faster"), compared("same", "slower")]
-    rows += [compared("slower", "slower", ratio=1.03, process=str(i)) for i in range(30)]
+    outcomes = ["faster", *["tie"] * 98, "slower"]
+    rows = [compared("same", out, session=str(i // 10)) for i, out in enumerate(outcomes)]
+    rows += [compared("slower", "slower", ratio=1.03, session=str(i // 10)) for i in range(30)]
     lines = table.comparison_table(rows)
     assert len(lines) == 4
-    assert "| quiet | same | 100 | 3 |" in lines[2]  # processes "0", "1" and "a"
-    assert lines[2].count("| 1.0 (0.2–5.4) ") == 2
-    assert "| 100.0 (72.2–100.0) |" in lines[3]  # 30 comparisons of 10 passes of the slower one
+    assert "| quiet | same | 100 | 10 |" in lines[2]
+    assert lines[2].count("| 1.0 (0.2–5.5) ") == 2
+    assert "| 100.0 (61.0–100.0) |" in lines[3]  # two of each of the three share no copy
+
+
+def test_comparisons_that_go_together_count_as_few(table: ModuleType) -> None:
+    outcomes = ["faster"] * 10 + ["tie"] * 90
+    rows = [compared("same", out, session=str(i // 10)) for i, out in enumerate(outcomes)]
+    assert table.draws(rows, "faster") == 10
+    assert table.draws(rows, "slower") == 20  # as many as share no copy
+    scattered = [compared("same", out, session=str(i % 9)) for i, out in enumerate(outcomes)]
+    assert table.draws(scattered, "faster") > 50
 
 
 def timed(load: str, estimator: str, ms: float) -> dict:

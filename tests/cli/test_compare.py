@@ -19,7 +19,7 @@ def pair(
 ) -> dict[str, object]:
     ratio = {"value": value, "low": low, "high": high}
     found = {"first": "a", "second": "b", "outcome": outcome, "ratio": ratio, "rounds": 90}
-    return {**found, "reason": "", **changed}
+    return {**found, "placements": 12, "reason": "", **changed}
 
 
 SLOWER = pair("slower", 1.041, 1.032, 1.05)
@@ -100,6 +100,10 @@ def test_the_text_is_a_table_and_a_sentence() -> None:
         "\n"
         "b is 4.1 % (3.2 to 5.0 %) slower than a"
     )
+
+
+    stayed = {**document, "pairs": [{**SLOWER, "placements": 0}]}
+    assert "each network lay in one place of memory" in comparison_text(stayed)
 
 
 @pytest.fixture

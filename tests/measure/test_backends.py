@@ -214,3 +214,25 @@ def test_a_compilation_while_it_is_timed_is_a_complaint() -> None:
     torch._dynamo.reset()
     found.run()
     assert found.complaint() == "it was compiled again while it was timed"
+
+
+def test_eager_computes_the_same_from_another_place_in_memory() -> None:
+    places: list[int] = []
+
+    class Placed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(4, 2)
+
+        def forward(self, images: Tensor) -> Tensor:
+            places.append(self.layer.weight.data_ptr())
+            output: Tensor = self.layer(images)
+            return output
+
+    found = prepared(Placed().eval(), torch.randn(2, 4), conditions=Conditions())
+    assert found.anew is not None
+    draw = random.Random(0)
+    runs = [found.run, *(found.anew(draw) for _ in range(4))]
+    outputs = [run() for run in runs]
+    assert all(torch.equal(outputs[0], output) for output in outputs)
+    assert len(set(places)) == 5

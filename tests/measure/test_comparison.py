@@ -11,9 +11,20 @@ from archbench.errors import IncomparableError
 from archbench.measure.calibration import Calibration
 from archbench.measure.comparison import BETWEEN_PROCESSES, compare_processes, compare_rounds
 from archbench.measure.estimate import lower_mean
-from archbench.measure.interval import log_half_widths, lower_ratios
+from archbench.measure.interval import (
+    log_half_widths,
+    lower_ratios,
+    over_placements,
+    placement_logs,
+)
 from archbench.measure.latency import measure_latency
-from archbench.measure.rounds import LOOK_LEVEL, LOOKS
+from archbench.measure.rounds import (
+    LOOK_LEVEL,
+    LOOKS,
+    PLACEMENT_LEVEL,
+    PLACEMENT_LOOKS,
+    PLACEMENT_ROUNDS,
+)
 from archbench.records.environment import Environment
 from archbench.records.measurement import Conditions, Measurement
 from tests.measure.conftest import FakeClock, Ticking
@@ -73,6 +84,143 @@ def test_three_percent_are_found_nearly_always(kind: str) -> None:
     found = apart_at_the_end([first, 1.03 * second, calibration], wanted=0.005)
     assert np.mean(found > 0) >= 0.95
     assert not np.any(found < 0)
+
+
+def placed(samples: list[Array], *, seed: int, deviation: float) -> list[Array]:
+    """The samples of networks that take more or less in each place where they lie."""
+    drawn = np.random.default_rng(seed)
+    found = []
+    for entry in samples:
+        number = entry.shape[1] // PLACEMENT_ROUNDS
+        luck = np.exp(drawn.standard_normal((len(entry), number)) * deviation)
+        found.append(entry * np.repeat(luck, PLACEMENT_ROUNDS, axis=1))
+    return found
+
+
+def held_over_placements(samples: list[Array], *, wanted: float) -> Array:
+    """1 where the interval held the truth, with runs that stop when it is narrow."""
+    logs, held = placement_logs(samples[0], samples[1], rounds=PLACEMENT_ROUNDS), []
+    for look in PLACEMENT_LOOKS:
+        off, width = over_placements(logs[:, :look], level=PLACEMENT_LEVEL)
+        stops = (width <= wanted) | (look == PLACEMENT_LOOKS[-1])
+        held.append((np.abs(off) <= width)[stops])
+        logs = logs[~stops]
+    return np.concatenate(held)
+
+
+@pytest.mark.parametrize("deviation", [0.0, 0.005])
+@pytest.mark.parametrize("noise", [0.03, 0.012])
+@pytest.mark.parametrize("kind", KINDS)
+def test_interval_over_placements_is_nominal_where_being_narrow_ends_the_run(
+    kind: str, noise: float, deviation: float
+) -> None:
+    rounds = PLACEMENT_LOOKS[-1] * PLACEMENT_ROUNDS
+    samples = placed(
+        timings(kind, runs=500, rounds=rounds, seed=3, noise=noise), seed=4, deviation=deviation
+    )
+    held = held_over_placements(samples, wanted=0.005)
+    assert len(held) == 500
+    assert 0.92 <= np.mean(held) <= 0.98  # 500 runs tell 2 % apart
+
+
+def test_interval_of_ten_thousand_runs_that_were_placed_anew_is_nominal() -> None:
+    rounds = 12 * PLACEMENT_ROUNDS
+    samples = placed(timings("all", runs=10_000, rounds=rounds, seed=5), seed=6, deviation=0.01)
+    off, width = over_placements(
+        placement_logs(samples[0], samples[1], rounds=PLACEMENT_ROUNDS), level=0.95
+    )
+    assert 0.93 <= np.mean(np.abs(off) <= width) <= 0.97
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("noise", [0.03, 0.012])
+@pytest.mark.parametrize("kind", KINDS)
+def test_interval_over_placements_of_ten_thousand_runs_that_stop_is_nominal(
+    kind: str, noise: float
+) -> None:
+    rounds = PLACEMENT_LOOKS[-1] * PLACEMENT_ROUNDS
+    held = [
+        held_over_placements(
+            placed(
+                timings(kind, runs=1000, rounds=rounds, seed=seed, noise=noise),
+                seed=100 + seed,
+                deviation=0.005,
+            ),
+            wanted=0.005,
+        )
+        for seed in range(10)
+    ]
+    assert 0.93 <= np.mean(np.concatenate(held)) <= 0.97
+
+
+def test_copies_that_stay_where_they_lie_seem_different_and_placed_anew_do_not() -> None:
+    first, second = timings("quiet", runs=300, rounds=400, seed=7)
+    luck = np.exp(np.random.default_rng(8).standard_normal((300, 1)) * 0.01)
+    assert np.mean(apart(first, luck * second) != 0) > 0.25
+    off, width = over_placements(
+        placement_logs(*placed([first, second], seed=9, deviation=0.01), rounds=PLACEMENT_ROUNDS),
+        level=PLACEMENT_LEVEL,
+    )
+    assert np.mean(np.abs(off) > width) <= 0.08  # 300 runs tell 2.5 % apart
+
+
+def test_one_disturbed_placement_of_eight_counts_no_more_than_the_others() -> None:
+    logs = np.array([[0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 5.0]])
+    assert over_placements(logs, level=0.95)[0][0] == pytest.approx(0.045)
+
+
+def test_ratio_is_a_mean_over_places_where_both_were_placed_anew() -> None:
+    first, second = (
+        entry[0]
+        for entry in placed(timings("quiet", runs=1, rounds=200, seed=2), seed=1, deviation=0.02)
+    )
+    details = {"placement_rounds": PLACEMENT_ROUNDS}
+    found = compare_rounds(
+        NAMES, measured(first, details=details), measured(second, details=details)
+    )
+    assert (found.rounds, found.placements) == (200, 10)
+    for other in ({}, {"placement_rounds": 0}):
+        stayed = compare_rounds(
+            NAMES, measured(first, details=details), measured(second, details=other)
+        )
+        assert stayed.placements == 0
+    assert (
+        compare_rounds(
+            NAMES, measured(first[:90], details=details), measured(second[:90], details=details)
+        ).placements
+        == 0
+    )  # four places are too few
+
+
+def test_networks_that_are_compared_are_placed_anew(
+    clock: FakeClock,
+    environment: Environment,
+    conditions: Conditions,
+    calibration: Callable[..., Calibration],
+) -> None:
+    calibrator = Ticking(clock, 2.0, name="calibrator")
+    networks = {"a": Ticking(clock, 5.0), "b": Ticking(clock, 5.0), "stays": Stubborn(clock, 5.0)}
+    found = measure_latency(
+        networks,
+        conditions=conditions,
+        environment=environment,
+        calibration=calibration(calibrator),
+        together=0.005,
+        budget_s=30.0,
+        clock=clock,
+    )
+    assert [entry.details["placement_rounds"] for entry in found.values()] == [20, 20, 0]
+    assert {len(entry.samples) for entry in found.values()} == {10 * PLACEMENT_ROUNDS}
+    assert networks["a"].copies == networks["b"].copies == calibrator.copies == 9
+    assert compare_rounds(NAMES, found["a"], found["b"]).placements == 10
+    assert compare_rounds(NAMES, found["a"], found["stays"]).placements == 0
+
+
+class Stubborn(Ticking):
+    """A network that cannot be copied."""
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Ticking:
+        raise TypeError("it holds what cannot be copied")
 
 
 def test_ratio_says_how_much_longer_the_second_takes() -> None:
@@ -167,10 +315,9 @@ def test_samples_of_networks_that_are_compared_pair_up(
         environment=environment,
         calibration=calibration(),
         together=0.005,
+        budget_s=30.0,
         clock=clock,
     )
-    numbers = {len(entry.samples) for entry in found.values()}
-    assert len(numbers) == 1
-    assert numbers.pop() > LOOKS[0]
+    assert {len(entry.samples) for entry in found.values()} == {PLACEMENT_ROUNDS * 40}
     assert found["waiting"].verdict == "disturbed"
     assert "repeats" not in found["waiting"].details

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable
 
 import pytest
@@ -99,14 +100,23 @@ def test_rounds_are_shared_and_interleaved(
     clock: FakeClock, measure: Measure, calibration: Calibrate
 ) -> None:
     log: list[str] = []
-    calibrated = calibration(Ticking(clock, 2.0, name="calibrator", log=log))
+    calibrated = calibration(Ticking(clock, 2.0, name="c", log=log))
     networks = {name: Ticking(clock, 5.0, name=name, log=log) for name in "ab"}
     measure(networks, calibrated)
-    rounds = [log[start : start + 3] for start in range(len(log) - 60, len(log), 3)]
-    orders = [two for first, *two in rounds if first == "calibrator"]
-    assert len(orders) == 20
-    assert 5 <= orders.count(["a", "b"]) <= 15  # neither always runs behind the other
-    assert orders.count(["a", "b"]) + orders.count(["b", "a"]) == 20
+    orders = re.findall("c([ab]+)", "".join(log))[-20:]
+    assert 5 <= orders.count("ab") <= 15  # neither always runs behind the other
+    assert orders.count("ab") + orders.count("ba") == 20
+
+
+def test_a_network_that_is_measured_alone_stays_where_it_lies_and_its_calibrator_moves(
+    clock: FakeClock, measure: Measure, calibration: Calibrate
+) -> None:
+    calibrator = Ticking(clock, 2.0, name="calibrator")
+    network = Ticking(clock, 5.0)
+    found = measure({"a": network}, calibration(calibrator))["a"]
+    assert found.details["forwards"] == LOOKS[0] == 34
+    assert found.details["placement_rounds"] == network.copies == 0
+    assert calibrator.copies == 3
 
 
 def test_preemption_leaves_the_value_and_marks_it(clock: FakeClock, measure: Measure) -> None:

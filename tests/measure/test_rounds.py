@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from archbench.measure.clock import SystemClock, stopwatch
-from archbench.measure.rounds import Bench, WarmUp, bench, warm_up
+from archbench.measure.rounds import LOOKS, Bench, WarmUp, bench, looks, placement_rounds, warm_up
 from archbench.records.measurement import Conditions
 from tests.measure.conftest import FakeClock, Milliseconds, Ticking
 
@@ -51,6 +51,19 @@ def test_what_counts(clock: FakeClock, conditions: Conditions, milliseconds: flo
     on: Bench = bench(conditions, clock=clock)
     timing = on.watch(lambda: network(torch.zeros(1)))
     assert on.seconds(timing) * 1e3 == pytest.approx(milliseconds)
+
+
+def test_networks_stay_in_one_place_for_as_long_as_a_dozen_places_fit() -> None:
+    assert placement_rounds(seconds=6.0, round_s=1e-3) == 20
+    assert placement_rounds(seconds=6.0, round_s=0.03) == 16
+    assert placement_rounds(seconds=6.0, round_s=0.25) == 2
+    assert placement_rounds(seconds=6.0, round_s=0.3) == 0
+    assert placement_rounds(seconds=-1.0, round_s=0.0) == 0
+
+
+def test_measurements_stop_only_between_places() -> None:
+    assert looks(0) == LOOKS
+    assert looks(7) == (70, 140, 280)
 
 
 def test_system_clock_runs_forward() -> None:

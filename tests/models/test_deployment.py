@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import re
 from collections.abc import Callable
@@ -275,3 +276,15 @@ def test_the_heap_is_asked_for_in_huge_pages() -> None:
     regions = re.split(r"\n(?=[0-9a-f]+-[0-9a-f]+ )", Path("/proc/self/smaps").read_text())
     heap = [region for region in regions if region.split("\n", 1)[0].endswith("[heap]")]
     assert any(re.search(r"VmFlags:.* hg\b", region) for region in heap)
+
+
+@needs_packing
+def test_copies_of_packed_layers_share_no_weights() -> None:
+    example = torch.randn(1, 8, 6, 6, generator=torch.Generator().manual_seed(0))
+    conv = nn.Conv2d(8, 16, 1).requires_grad_(requires_grad=False)
+    packed = PackedConv(conv, activation=nn.Hardswish(), size=example.shape).eval()
+    copied = copy.deepcopy(packed)
+    assert torch.equal(copied(example), packed(example))
+    assert copied.weight is not packed.weight
+    assert copied.bias.data_ptr() != packed.bias.data_ptr()
+    assert not copied.training

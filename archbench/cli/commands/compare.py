@@ -65,7 +65,7 @@ class LimitBrokenError(ArchbenchError):
 @click.option(
     "--seconds",
     type=click.FloatRange(min=0.5),
-    default=5.0,
+    default=3.0,
     show_default=True,
     help="For each network at most.",
 )

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
 from archbench.measure.backend import Absence, Prepared
-from archbench.measure.placement import placed
+from archbench.measure.placement import elsewhere, placed
 from archbench.measure.precision import honest
 from archbench.records.measurement import Conditions
 
@@ -27,8 +31,21 @@ def prepare(network: nn.Module, example: Tensor, *, conditions: Conditions) -> P
     """
     ready, images = placed(network, example, conditions=conditions)
 
-    def run() -> object:
-        with torch.inference_mode():
-            return ready(images)
+    def anew(draw: random.Random) -> Callable[[], object]:
+        return _Pass(*elsewhere(ready, images, draw=draw))
 
-    return Prepared(run=run, precision=honest(conditions).precision)
+    run = _Pass(ready, images, [])
+    return Prepared(run=run, precision=honest(conditions).precision, anew=anew)
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """One forward pass, and what keeps its network where it lies."""
+
+    network: nn.Module
+    images: Tensor
+    fillers: list[Tensor]
+
+    def __call__(self) -> object:
+        with torch.inference_mode():
+            return self.network(self.images)
