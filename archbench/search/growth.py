@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from archbench.evaluate import ArchSpec
 
+_KEPT = ("sampler", "pruner", "audit", "seed")
 _SAMPLES = 300
 _TRIES = 50
 
@@ -57,6 +58,35 @@ def refuse_other_meaning(before: SearchSpace, after: SearchSpace, *, path: Path)
                 "on may gain values and loses none",
                 place=change.place,
                 help=_instead(path),
+            )
+
+
+def refuse_other_search(
+    before: SearchSpace, after: SearchSpace, *, header: Mapping[str, Any], path: Path
+) -> None:
+    """Nothing, when a space file asks for no other search than the study was begun with.
+
+    Sampler, pruner, audit and seed stay those of its beginning, where an option may have given
+    another one than its space; what else ``search`` says may change.
+
+    Args:
+        before: The space of the study.
+        after: The one that it shall go on with.
+        header: Of the study.
+        path: The study's folder.
+
+    Raises:
+        UsageError: One of them was changed; with place, old and new.
+    """
+    for key in _KEPT:
+        old, new = (getattr(space.search, key) for space in (before, after))
+        begun = header.get(key, old)
+        if new not in (old, begun):
+            raise UsageError(
+                f"the study was begun with the {key} {begun}, not {new}, and a study keeps the one "
+                "that it was begun with",
+                place=f"search.{key}",
+                help=f"write {begun} there, or {_instead(path)}",
             )
 
 

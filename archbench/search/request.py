@@ -15,7 +15,7 @@ from archbench.records.measurement import Conditions
 from archbench.records.quota import usable_cores, usable_memory_bytes
 from archbench.registry import Registry
 from archbench.search.budget import Budget
-from archbench.search.growth import refuse_other_meaning
+from archbench.search.growth import refuse_other_meaning, refuse_other_search
 from archbench.search.owner import SPACE, resume_command, valid_name
 from archbench.search.pruning import PRUNERS
 from archbench.search.sampler import load_sampler
@@ -254,8 +254,9 @@ def space_of(header: Mapping[str, Any], *, path: Path) -> SearchSpace:
 def as_begun(request: Request, header: Mapping[str, Any]) -> Request:
     """The request with what the study was begun with.
 
-    Its space is the study's own, or another one in which numbers mean the same. Spaces that the
-    study has outgrown count as its own.
+    Its space is the study's own, or another one in which numbers mean the same; where that names
+    another number of trials or epochs, that is how many there shall be. Spaces that the study has
+    outgrown count as its own.
 
     Raises:
         UsageError: Something else was asked for now.
@@ -274,12 +275,15 @@ def as_begun(request: Request, header: Mapping[str, Any]) -> Request:
                 help=f"resume it as it was begun: {resume_command(request.path)}; or begin "
                 f"another from it: archbench search SPACE --from {request.path} --name NAME",
             )
-    begun_trials = max(header["trials"], request.options.get("epochs", 0))
     own = space_of(header, path=request.path)
     outgrown = {entry["text"] for entry in header.get("spaces", ())}
     is_own = request.space.text in {own.text, *outgrown}
     if not is_own:
         refuse_other_meaning(own, request.space, path=request.path)
+        refuse_other_search(own, request.space, header=header, path=request.path)
+    trials, epochs = max(header["trials"], request.options.get("epochs", 0)), header.get("epochs")
+    if not is_own and _budget(request.space) != _budget(own):
+        trials, epochs = request.trials, request.epochs
     return replace(
         request,
         space=own if is_own else request.space,
@@ -287,6 +291,10 @@ def as_begun(request: Request, header: Mapping[str, Any]) -> Request:
         sampler=begun["sampler"],
         pruner=begun["pruner"],
         data=begun["data"],
-        trials=request.options.get("trials", begun_trials),
-        epochs=request.options.get("epochs", header.get("epochs")),
+        trials=request.options.get("trials", trials),
+        epochs=request.options.get("epochs", epochs),
     )
+
+
+def _budget(space: SearchSpace) -> tuple[int, int | None]:
+    return space.search.trials, space.search.epochs

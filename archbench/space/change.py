@@ -11,7 +11,6 @@ from archbench.space.document import write_flow
 from archbench.space.space import SearchSpace
 
 _LONGEST = 60
-_SEARCHED_BY = ("sampler", "seed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,13 +39,12 @@ def candidate_changes(before: SearchSpace, after: SearchSpace) -> list[Change]:
 
 
 def condition_changes(before: SearchSpace, after: SearchSpace) -> list[Change]:
-    """What makes other numbers: target, objectives, limits, proxy, sampler and seed."""
+    """What makes other numbers: target, objectives, limits and proxy."""
     sections = [
         ("target", asdict(before.target), asdict(after.target)),
         ("objectives", before.objectives, after.objectives),
         ("limits", before.limits, after.limits),
         ("proxy", asdict(before.proxy), asdict(after.proxy)),
-        ("search", _searched_by(before), _searched_by(after)),
     ]
     return [change for name, old, new in sections for change in _entries(name, old, new)]
 
@@ -105,10 +103,6 @@ def _entries(name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> 
 
 def _plain(section: Mapping[str, Any]) -> dict[str, Any]:
     return {k: list(v) if isinstance(v, tuple) else v for k, v in section.items()}
-
-
-def _searched_by(space: SearchSpace) -> dict[str, Any]:
-    return {name: getattr(space.search, name) for name in _SEARCHED_BY}
 
 
 def _flat(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:

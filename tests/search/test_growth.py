@@ -249,7 +249,10 @@ def _request(space: SearchSpace) -> Request:
         ("macs: min", "params: min", "objectives.macs", "with min, not nothing"),
         ("search:", "limits: {macs: 1e6}\nsearch:", "limits.macs", "with nothing, not 1000000"),
         ("search:", "target: {threads: 2}\nsearch:", "target.threads", "with 1, not 2"),
-        ("seed: 3", "seed: 4", "search.seed", "with 3, not 4"),
+        ("seed: 3", "seed: 4", "search.seed", "with the seed 3, not 4"),
+        ("sampler: tpe", "sampler: random", "search.sampler", "with the sampler tpe, not random"),
+        ("pruner: none", "pruner: curve", "search.pruner", "with the pruner none, not curve"),
+        ("trials: 6", "trials: 6, audit: 0.5", "search.audit", "with the audit 0.1, not 0.5"),
         ("[8, 16, 24, 32]", "[8, 16, 40]", r"axes.stages\[0\].dim", "gain values and loses none"),
     ],
 )
@@ -258,6 +261,34 @@ def test_changing_what_a_number_means_is_refused_with_place_and_values(
 ) -> None:
     with pytest.raises(UsageError, match=rf"{place}: .*{told}.*--from results/toy"):
         as_begun(_request(_changed((before, after))), _header(_space()))
+
+
+def test_what_an_option_began_stays_whatever_the_space_file_says() -> None:
+    header = {**_header(_space()), "sampler": "random", "pruner": "curve"}
+    grown = _changed(("trials: 6", "trials: 6, timeout: 20m"))
+    found = as_begun(_request(grown), header)
+    assert (found.sampler, found.pruner) == ("random", "curve")
+    named = _changed(("sampler: tpe", "sampler: random"), ("pruner: none", "pruner: curve"))
+    assert as_begun(_request(named), header).sampler == "random"
+    with pytest.raises(UsageError, match="with the sampler random, not nsga2"):
+        as_begun(_request(_changed(("sampler: tpe", "sampler: nsga2"))), header)
+
+
+@pytest.mark.parametrize(
+    ("written", "begun", "trials", "epochs"),
+    [
+        ("trials: 6", {"trials": 20}, 20, None),
+        ("trials: 6, timeout: 20m", {"trials": 20}, 20, None),
+        ("trials: 9", {}, 9, None),
+        ("epochs: 50", {}, 50, 50),
+    ],
+)
+def test_a_space_file_with_another_budget_gives_the_study_that_budget(
+    written: str, begun: dict[str, int], trials: int, epochs: int | None
+) -> None:
+    header = {**_header(_space()), **begun}
+    found = as_begun(_request(_changed(("trials: 6", written))), header)
+    assert (found.trials, found.epochs) == (trials, epochs)
 
 
 def test_a_space_that_the_study_has_outgrown_is_its_own() -> None:
