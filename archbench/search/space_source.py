@@ -165,7 +165,7 @@ def _published_in(space: SearchSpace) -> Iterator[Choices]:
         wanted = spec.to_document()
         if len(wanted["stages"]) != num_stages or wanted["resolution"] != resolution:
             continue
-        choices = _most_like(space, set(_leaves(wanted)))
+        choices = _most_like(space, _settings(wanted))
         try:
             if space.decode(choices).digest == spec.digest:
                 yield choices
@@ -182,7 +182,7 @@ def _most_like(space: SearchSpace, wanted: set[tuple[str, str]]) -> Choices:
             for index in range(len(axis.values)):
                 tried = {**held, axis.name: index}
                 choices = _chosen(space, tried)
-                alike = len(wanted & set(_leaves(space.document(choices))))
+                alike = len(wanted & _settings(space.document(choices)))
                 if alike > best:
                     best, kept = alike, index
             held[axis.name] = kept
@@ -191,6 +191,21 @@ def _most_like(space: SearchSpace, wanted: set[tuple[str, str]]) -> Choices:
 
 def _chosen(space: SearchSpace, held: Choices) -> Choices:
     return space.choose(lambda axis: held.get(axis.name, 0))
+
+
+def _settings(document: Mapping[str, Any]) -> set[tuple[str, str]]:
+    """What is set where, each layer by itself, however the document shares it between layers."""
+    stages = [
+        {
+            **{key: value for key, value in stage.items() if key not in ("block", "layers")},
+            "layers": [
+                {**stage.get("block", {}), **stage.get("layers", {}).get(layer, {})}
+                for layer in range(stage.get("depth", 0))
+            ],
+        }
+        for stage in document["stages"]
+    ]
+    return set(_leaves({**document, "stages": stages}))
 
 
 def _leaves(document: Any, path: str = "") -> Iterator[tuple[str, str]]:
