@@ -88,8 +88,9 @@ def _forms(entry: Mapping[str, Any]) -> list[str]:
     details = entry.get("details", {})
     if not details.get("forms"):
         return []
+    decided = "raced now" if details.get("forms_raced") else "as decided here before"
     text = (
-        f"batch {entry['batch']} on {entry['device']}: layers run {details['forms']}; "
+        f"batch {entry['batch']} on {entry['device']}: layers run {details['forms']} ({decided}); "
         f"the output differs from the trained form's by {details['deployment_error']:.1e}"
     )
     return textwrap.wrap(text, 80, subsequent_indent="  ")

@@ -126,7 +126,9 @@ def compare(
     matched = _matched(names, against or {}, conditions=at, environment=environment)
     target = calibrated(conditions, environment=environment, on_progress=on_progress)
     forms = {
-        name: foreign_form(entry, conditions=at) if isinstance(entry, Foreign) else entry
+        name: foreign_form(entry, conditions=at, forms=target.forms)
+        if isinstance(entry, Foreign)
+        else entry
         for name, entry in zip(names, opened, strict=True)
     }
     measured = target.measure_together(

@@ -12,7 +12,7 @@ from archbench.evaluate.foreign import Foreign, is_foreign, open_foreign
 from archbench.evaluate.pretrained import fetch_all
 from archbench.evaluate.profiled import ForeignProfile, ModelProfile, Profile, StageProfile
 from archbench.evaluate.side_by_side import Unavailable, choose
-from archbench.evaluate.target import SEARCH_BUDGET_S, ForeignForm, Target, calibrated, foreign_form
+from archbench.evaluate.target import ForeignForm, Target, calibrated, foreign_form
 from archbench.measure.device import devices as machine_devices
 from archbench.measure.environment import capture_environment
 from archbench.measure.macs import OperatorCount, count_operators
@@ -24,6 +24,9 @@ from archbench.models.part import Grid
 from archbench.records.measurement import Conditions
 
 Progress = Callable[[str, int, int], None]
+
+BUDGET_S = 2.0
+"""For each network: a person waits, and the interval says how sure the answer is."""
 
 
 def profile(
@@ -180,7 +183,7 @@ def _timed(
         by_index[str(index)] = timed
     weights = {str(i): m.weights for i, m in enumerate(profiles) if isinstance(m, ModelProfile)}
     measured = target.measure_together(
-        by_index, weights=weights, budget_s=SEARCH_BUDGET_S, on_progress=on_progress
+        by_index, weights=weights, budget_s=BUDGET_S, on_progress=on_progress
     )
     return [
         replace(model, latency=(*model.latency, measured[str(index)]))
@@ -193,4 +196,5 @@ def _formed(
 ) -> ModelProfile | ForeignProfile:
     if isinstance(model, ModelProfile):
         return model
-    return replace(model, form=foreign_form(model.foreign, conditions=target.conditions))
+    form = foreign_form(model.foreign, conditions=target.conditions, forms=target.forms)
+    return replace(model, form=form)

@@ -12,6 +12,7 @@ from archbench.evaluate.target import deployed
 from archbench.measure.backend import prepared
 from archbench.measure.calibration import Progress, calibrate
 from archbench.measure.environment import capture_environment
+from archbench.measure.form_file import form_file
 from archbench.measure.serving import Service, serve
 from archbench.models import ArchSpec
 from archbench.models.network import Written, as_spec
@@ -93,7 +94,8 @@ def serving(
         generator = torch.Generator().manual_seed(0)
         example = torch.randn(batch, 3, height, width, generator=generator)
         calibration = calibrate(here, environment=environment, on_progress=on_progress)
-        ready = prepared(deployed(spec, here), example, conditions=here)
+        forms = form_file(here, environment=environment, generation=calibration.generation)
+        ready = prepared(deployed(spec, here, forms=forms), example, conditions=here)
         service = serve(
             ready.run,
             conditions=replace(here, precision=ready.precision),

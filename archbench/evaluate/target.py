@@ -18,6 +18,7 @@ from archbench.evaluate.foreign import Foreign
 from archbench.measure.backend import difference, form, require_close
 from archbench.measure.calibration import Calibration, Progress, calibrate
 from archbench.measure.device import torch_threads
+from archbench.measure.form_file import FormFile, form_file
 from archbench.measure.latency import measure_latency
 from archbench.measure.placement import placed
 from archbench.measure.rounds import NETWORK_FAULTS, fault_text
@@ -43,6 +44,15 @@ class Target:
     conditions: Conditions
     environment: Environment
     constants: Mapping[str, Any]
+
+    @property
+    def forms(self) -> FormFile:
+        """The forms of layers that were decided on with these constants."""
+        return form_file(
+            self.conditions,
+            environment=self.environment,
+            generation=int(self.constants.get("generation", 1)),
+        )
 
     def measure(self, spec: ArchSpec) -> Measurement:
         """The latency of the deployed form of a candidate with untrained weights, at short notice.
@@ -82,7 +92,7 @@ class Target:
             alike = {n: spec for n, spec in specs.items() if tuple(spec.resolution) == resolution}
             height, width = resolution
             conditions = replace(self.conditions, resolution=(height, width))
-            networks = _networks(alike, conditions=conditions, weights=files)
+            networks = _networks(alike, conditions=conditions, weights=files, forms=self.forms)
             measured = measure_latency(
                 networks,
                 conditions=conditions,
@@ -132,14 +142,16 @@ class ForeignForm:
     reason: str = ""
 
 
-def foreign_form(foreign: Foreign, *, conditions: Conditions) -> ForeignForm:
+def foreign_form(
+    foreign: Foreign, *, conditions: Conditions, forms: FormFile | None = None
+) -> ForeignForm:
     """The deployed form of a foreign network, or the network as it is with the reason."""
     network, reason = foreign.network.eval(), ""
     try:
         with torch.inference_mode():
             output = network(foreign.example())
         if isinstance(output, Tensor):
-            network = _deployed(foreign.network, foreign.resolution, conditions)
+            network = _deployed(foreign.network, foreign.resolution, conditions, forms=forms)
         else:
             reason = "its output is no single tensor"
     except (ArchbenchError, *NETWORK_FAULTS) as error:
@@ -152,7 +164,13 @@ def foreign_form(foreign: Foreign, *, conditions: Conditions) -> ForeignForm:
     )
 
 
-def deployed(spec: ArchSpec, conditions: Conditions, *, weights: Path | None = None) -> nn.Module:
+def deployed(
+    spec: ArchSpec,
+    conditions: Conditions,
+    *,
+    weights: Path | None = None,
+    forms: FormFile | None = None,
+) -> nn.Module:
     """The form of a network that is timed, compared with the one that is trained.
 
     Args:
@@ -160,6 +178,8 @@ def deployed(spec: ArchSpec, conditions: Conditions, *, weights: Path | None = N
         conditions: Batch and threads that it is made for.
         weights: A file of its weights, interpolated where they are of another resolution; fresh
             ones by default.
+        forms: What was decided on before, and where what is decided now is kept; by default all
+            forms are raced.
 
     Raises:
         WeightsError: The weights do not fit.
@@ -167,7 +187,7 @@ def deployed(spec: ArchSpec, conditions: Conditions, *, weights: Path | None = N
     network = build(spec, seed=0)
     if weights is not None:
         load_weights(network, weights, interpolate=True)
-    return _deployed(network, spec.resolution, conditions)
+    return _deployed(network, spec.resolution, conditions, forms=forms)
 
 
 def _networks(
@@ -175,6 +195,7 @@ def _networks(
     *,
     conditions: Conditions,
     weights: Mapping[str, Path | None],
+    forms: FormFile,
 ) -> dict[str, nn.Module]:
     """What is timed, by name; of a network that comes again a copy, whose layers run alike."""
     made: dict[tuple[object, Path | None], nn.Module] = {}
@@ -188,12 +209,14 @@ def _networks(
         networks[name] = made[key] = (
             spec.network
             if isinstance(spec, ForeignForm)
-            else deployed(spec, conditions, weights=weights.get(name))
+            else deployed(spec, conditions, weights=weights.get(name), forms=forms)
         )
     return networks
 
 
-def _deployed(network: nn.Module, resolution: Grid, conditions: Conditions) -> nn.Module:
+def _deployed(
+    network: nn.Module, resolution: Grid, conditions: Conditions, *, forms: FormFile | None
+) -> nn.Module:
     """The form that the backend takes: of the fastest layers here, or the portable one."""
     generator = torch.Generator().manual_seed(0)
     example = torch.randn(conditions.batch, 3, *resolution, generator=generator)
@@ -206,7 +229,9 @@ def _deployed(network: nn.Module, resolution: Grid, conditions: Conditions) -> n
                 expected = network(example)
             network = fold(network)  # folding needs the precise weights
         ready, images = placed(network, example, conditions=conditions)
-        made = deploy(ready, images)
+        made = deploy(ready, images, known=forms.read() if forms else None)
+        if forms:
+            forms.add(made.deployment.decided())
     if expected is not None:  # the error that counts is that against full precision
         with torch.inference_mode():
             error = difference(expected, made(images))
@@ -224,6 +249,7 @@ def _with_form(measurement: Measurement, network: nn.Module) -> Measurement:
     details: dict[str, float | int | str] = {
         **measurement.details,
         "forms": forms,
+        "forms_raced": made.raced(),
         "keeps_memory": int(made.keeps_memory),
     }
     if made.error is not None:

@@ -14,6 +14,7 @@ from archbench.evaluate.piece import pieces
 from archbench.evaluate.target import deployed
 from archbench.measure.calibration import Progress, calibrate
 from archbench.measure.environment import capture_environment
+from archbench.measure.form_file import form_file
 from archbench.measure.precision import dtype_of
 from archbench.measure.roofline import Roofline, roofline
 from archbench.measure.span import Spans, time_spans
@@ -155,7 +156,8 @@ def where(
     environment = capture_environment()
     calibration = calibrate(conditions, environment=environment, on_progress=on_progress)
     limits = roofline(conditions, environment=environment)
-    network = deployed(spec, conditions)
+    forms = form_file(conditions, environment=environment, generation=calibration.generation)
+    network = deployed(spec, conditions, forms=forms)
     kind = dtype_of(conditions.precision, place="precision")
     generator = torch.Generator().manual_seed(0)
     example = torch.randn(conditions.batch, 3, height, width, generator=generator)

@@ -8,8 +8,9 @@ network and on the example, and keeps the fastest.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -20,10 +21,11 @@ from archbench.memory import use_huge_pages
 from archbench.models.flow import Flow, observe, put
 from archbench.models.layer import Attend, QuickGELU, fold_norm
 from archbench.models.packing import PackedConv, PackedLinear, can_fuse, can_pack
-from archbench.models.trial import Candidates, Times, clock_of, race
+from archbench.models.trial import KEPT_ROUNDS, MAX_ROUNDS, Candidates, Times, clock_of, race
 
 TOLERANCE = 1e-4
 BUDGET_S = 3.0
+Make = Callable[[], nn.Module]
 MOST_IMAGES = 64  # beyond, attention image by image spends its time in calls
 
 
@@ -33,12 +35,14 @@ class Choice:
 
     Attributes:
         place: The layer's path in the network.
+        kind: The layer and the shapes that it takes, in words: equal layers have equal ones.
         chosen: The fastest form.
         seconds: What each form took inside the network: the lower quartile of its runs, and of
-            those of equal layers.
+            those of equal layers; empty where the form was known before.
     """
 
     place: str
+    kind: str
     chosen: str
     seconds: dict[str, float]
 
@@ -62,6 +66,14 @@ class Deployment:
         """How many layers run in each form."""
         chosen = [choice.chosen for choice in self.choices]
         return {form: chosen.count(form) for form in sorted(set(chosen))}
+
+    def raced(self) -> int:
+        """How many layers run in a form that was raced now; the others' were known before."""
+        return sum(bool(choice.seconds) for choice in self.choices)
+
+    def decided(self) -> dict[str, str]:
+        """The form of each kind of layer that was raced now."""
+        return {choice.kind: choice.chosen for choice in self.choices if choice.seconds}
 
 
 class Deployed(nn.Module):
@@ -99,6 +111,7 @@ def deploy(
     clock: Callable[[], float] | None = None,
     budget_s: float = BUDGET_S,
     keep_memory: bool = True,
+    known: Mapping[str, str] | None = None,
 ) -> Deployed:
     """The fastest form of a network for evaluation on this machine.
 
@@ -118,6 +131,9 @@ def deploy(
         budget_s: Seconds that the trial may take; at least two rounds are run.
         keep_memory: Whether to tell the process to keep freed memory, in huge pages where the
             system has them, see ``archbench.memory``.
+        known: Forms that were decided before, by the kinds of layers as in ``Choice.kind``: these
+            are not raced. Where a mapping is given, even an empty one, the race of the others is
+            twice as long, as what it decides is to be kept.
 
     Raises:
         InexactError: The forms differ by more than 1e-4 of the largest output.
@@ -130,15 +146,18 @@ def deploy(
         expected = _evaluated(network, example)
         deployed = _with_observed_norms_folded(deployed, example, expected)
         flow = observe(deployed, example)
-        candidates = _offer(flow, example)
+        candidates = _offer(flow, example, known=known or {})
         race(
             deployed,
             example,
-            candidates=list(candidates.values()),
+            candidates=[found for _, found in candidates.values() if len(found.names) > 1],
             clock=clock or clock_of(example),
             budget_s=budget_s,
+            rounds=MAX_ROUNDS if known is None else KEPT_ROUNDS,
         )
-        choices = tuple(_settle(flow, place, found) for place, found in candidates.items())
+        choices = tuple(
+            _settle(flow, place, found, kind=kind) for place, (kind, found) in candidates.items()
+        )
         error = _error(expected, deployed(example))
     if error > _tolerance(example.dtype):
         raise InexactError(
@@ -180,6 +199,8 @@ def _without_quick_gelu(layers: nn.Sequential) -> None:
 
 def _with_observed_norms_folded(network: nn.Module, example: Tensor, expected: Tensor) -> nn.Module:
     """Folds a batch norm that was seen to follow a convolution; not where that changes outputs."""
+    if not any(type(module) is nn.BatchNorm2d for module in network.modules()):
+        return network
     flow = observe(network, example)
     pairs = [
         (conv, norm)
@@ -199,24 +220,29 @@ def _with_observed_norms_folded(network: nn.Module, example: Tensor, expected: T
     return folded if is_same else network
 
 
-def _offer(flow: Flow, example: Tensor) -> dict[str, Candidates]:
+def _offer(
+    flow: Flow, example: Tensor, *, known: Mapping[str, str]
+) -> dict[str, tuple[str, Candidates]]:
     """Puts candidates in the place of every layer of which there are several forms.
 
     Layers that are equal but for their weights, on inputs of equal shape, are timed as one: what
     is fastest for one is so for all, and a chance that favours a form now and then cancels out.
+
+    Returns:
+        By place: the kind of the layer, and its candidates; only one where it is known.
     """
     follower = dict(flow.pairs)
     packs = can_pack(example)
     found = {}
-    times: dict[tuple[object, ...], Times] = {}
+    times: dict[str, Times] = {}
     for module, sizes in flow.sizes.items():
         size = sizes[0]
         assert size is not None, "a layer is seen by the tensor it takes first"
-        forms: dict[str, nn.Module] = {}
+        forms: dict[str, Make] = {}
         activation: nn.Module | None = None
         if isinstance(module, Attend):
             kernels = _kernels(size[0], is_cpu=example.is_cpu)
-            forms = {kernel: Attend(module.scale, kernel=kernel) for kernel in kernels}
+            forms = {kernel: partial(Attend, module.scale, kernel=kernel) for kernel in kernels}
         elif packs and type(module) in (nn.Linear, nn.Conv2d):
             behind = follower.get(module)
             activation = behind if behind is not None and can_fuse(behind) else None
@@ -225,10 +251,22 @@ def _offer(flow: Flow, example: Tensor) -> dict[str, Candidates]:
                 put(flow.network, flow.places[activation], nn.Identity())
         if forms:
             place = flow.places[module]
-            kind = (repr(module), getattr(module, "scale", None), repr(activation), sizes)
-            found[place] = Candidates(forms, seconds=times.setdefault(kind, {}))
-            put(flow.network, place, found[place])
+            kind = _kind(module, activation, sizes)
+            if known.get(kind) in forms:
+                forms = {known[kind]: forms[known[kind]]}
+            made = {name: make() for name, make in forms.items()}
+            found[place] = kind, Candidates(made, seconds=times.setdefault(kind, {}))
+            put(flow.network, place, found[place][1])
     return found
+
+
+def _kind(
+    module: nn.Module, activation: nn.Module | None, sizes: Sequence[torch.Size | None]
+) -> str:
+    scale = getattr(module, "scale", None)
+    layer = f"{module!r} scaled by {scale}" if scale is not None else repr(module)
+    behind = f" with {activation!r}" if activation is not None else ""
+    return f"{layer}{behind} on {[size and list(size) for size in sizes]}"
 
 
 def _kernels(images: int, *, is_cpu: bool) -> tuple[str, ...]:
@@ -240,23 +278,27 @@ def _kernels(images: int, *, is_cpu: bool) -> tuple[str, ...]:
 
 def _layer_forms(
     layer: nn.Module, activation: nn.Module | None, size: torch.Size
-) -> dict[str, nn.Module]:
-    plain = layer if activation is None else nn.Sequential(layer, activation)
+) -> dict[str, Make]:
+    def plain() -> nn.Module:
+        return layer if activation is None else nn.Sequential(layer, activation)
+
     if isinstance(layer, nn.Linear):
         tokens = size[:-1].numel()
-        return {"plain": plain, "packed": PackedLinear(layer, activation=activation, tokens=tokens)}
+        packed = partial(PackedLinear, layer, activation=activation, tokens=tokens)
+        return {"plain": plain, "packed": packed}
     assert isinstance(layer, nn.Conv2d)
     if isinstance(layer.padding, str) or layer.padding_mode != "zeros":
         return {}
-    return {"plain": plain, "packed": PackedConv(layer, activation=activation, size=size)}
+    return {"plain": plain, "packed": partial(PackedConv, layer, activation=activation, size=size)}
 
 
-def _settle(flow: Flow, place: str, candidates: Candidates) -> Choice:
-    """Leaves the fastest form alone in its place."""
-    seconds = candidates.quartiles()
-    chosen = candidates.fastest()
+def _settle(flow: Flow, place: str, candidates: Candidates, *, kind: str) -> Choice:
+    """Leaves the fastest form alone in its place, or the only one."""
+    is_raced = len(candidates.names) > 1
+    seconds = candidates.quartiles() if is_raced else {}
+    chosen = candidates.fastest() if is_raced else candidates.names[0]
     put(flow.network, place, candidates.forms[chosen])
-    return Choice(place=place, chosen=chosen, seconds=seconds)
+    return Choice(place=place, kind=kind, chosen=chosen, seconds=seconds)
 
 
 def _evaluated(network: nn.Module, example: Tensor) -> Tensor:

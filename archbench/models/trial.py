@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 MARGIN = 0.02
 MAX_ROUNDS = 12
+KEPT_ROUNDS = 2 * MAX_ROUNDS
+"""Of a race whose winners stay for the processes to come."""
 
 
 Times = dict[str, list[float]]
@@ -66,16 +68,17 @@ def race(
     candidates: Sequence[Candidates],
     clock: Callable[[], float],
     budget_s: float,
+    rounds: int = MAX_ROUNDS,
 ) -> None:
     """Runs the network with every form of every candidate, in turn, until the time is up.
 
-    At least two rounds behind one that warms up, at most twelve.
+    At least two rounds behind one that warms up, at most as many as told.
     """
     if not candidates:
         return
     forms = max(len(candidate.names) for candidate in candidates)
     start = time.perf_counter()
-    for round_ in range(MAX_ROUNDS + 1):
+    for round_ in range(rounds + 1):
         for form in range(forms):
             for candidate in candidates:
                 candidate.clock = clock

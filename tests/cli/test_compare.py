@@ -101,7 +101,6 @@ def test_the_text_is_a_table_and_a_sentence() -> None:
         "b is 4.1 % (3.2 to 5.0 %) slower than a"
     )
 
-
     stayed = {**document, "pairs": [{**SLOWER, "placements": 0}]}
     assert "each network lay in one place of memory" in comparison_text(stayed)
 

@@ -59,3 +59,12 @@ def test_no_network_is_refused() -> None:
 def test_a_resolution_that_leaves_no_map_is_refused() -> None:
     with pytest.raises(SpecError):
         profile("cvt_13", latency=False, resolution=1)
+
+
+def test_forms_are_raced_once_and_kept() -> None:
+    def raced() -> object:
+        (found,) = profile(SPEC, devices=["cpu"], resolution=40).models
+        return found.latency[0].details["forms_raced"]
+
+    assert raced()
+    assert raced() == 0

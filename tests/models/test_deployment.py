@@ -249,6 +249,34 @@ def test_equal_layers_decide_together() -> None:
     assert first != last  # nothing is behind it that could be packed with it
 
 
+def test_what_is_known_is_not_raced() -> None:
+    layers = [nn.Linear(64, 64), nn.Linear(64, 64), nn.Linear(64, 32)]
+    network, example = nn.Sequential(*layers), torch.randn(1, 4, 64)
+    squares = (float(tick**2) for tick in itertools.count())
+    first = deploy(network, example, clock=lambda: next(squares), budget_s=0).deployment
+    decided = first.decided()
+    assert len(decided) == 2
+    assert first.raced() == 3
+
+    def no_clock() -> float:
+        raise AssertionError("it is timed")
+
+    again = deploy(network, example, clock=no_clock, known=decided).deployment
+    assert [choice.chosen for choice in again.choices] == [c.chosen for c in first.choices]
+    assert (again.raced(), again.decided()) == (0, {})
+
+
+@needs_packing
+@pytest.mark.parametrize("form", ["plain", "packed"])
+def test_a_known_form_is_taken_and_an_unheard_of_one_is_not(form: str) -> None:
+    network, example = nn.Sequential(nn.Linear(8, 8)), torch.randn(1, 4, 8)
+    (kind,) = deploy(network, example, budget_s=0).deployment.decided()
+    found = deploy(network, example, budget_s=0, known={kind: form}).deployment
+    assert found.summary() == {form: 1}
+    other = deploy(network, example, budget_s=0, known={kind: "folded"}).deployment
+    assert other.raced() == 1
+
+
 def test_a_layer_in_two_places_is_left_alone() -> None:
     shared = nn.Linear(4, 4)
     network = nn.Sequential(shared, shared, nn.Linear(4, 2))

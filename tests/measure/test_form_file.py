@@ -1,0 +1,97 @@
+"""What was decided once stays, whatever happens to the file."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from archbench.measure.form_file import FormFile, form_file
+from archbench.records.environment import Environment
+from archbench.records.measurement import Conditions
+
+
+@pytest.fixture
+def kept(environment: Environment, tmp_path: Path) -> FormFile:
+    return form_file(Conditions(), environment=environment, generation=1, folder=tmp_path / "new")
+
+
+def test_decisions_are_found_again(kept: FormFile) -> None:
+    assert kept.read() == {}
+    kept.add({"Linear(4, 2)": "packed"})
+    kept.add({})
+    assert kept.read() == {"Linear(4, 2)": "packed"}
+
+
+def test_the_first_decision_stays(kept: FormFile) -> None:
+    kept.add({"a": "packed"})
+    kept.add({"a": "plain", "b": "plain"})
+    assert kept.read() == {"a": "packed", "b": "plain"}
+
+
+@pytest.mark.parametrize("changed", [{"precision": "bf16"}, {"threads": 2}])
+def test_other_conditions_have_other_decisions(
+    changed: dict[str, object], kept: FormFile, environment: Environment
+) -> None:
+    other = form_file(
+        replace(Conditions(), **changed),
+        environment=environment,
+        generation=1,
+        folder=kept.path.parent,
+    )
+    assert other.path != kept.path
+
+
+def test_machines_and_generations_of_constants_have_other_decisions(
+    kept: FormFile, environment: Environment
+) -> None:
+    folder = kept.path.parent
+    later = form_file(Conditions(), environment=environment, generation=2, folder=folder)
+    there = form_file(
+        Conditions(), environment=replace(environment, cpu="b"), generation=1, folder=folder
+    )
+    batch = form_file(Conditions(batch=2), environment=environment, generation=1, folder=folder)
+    assert len({kept.path, later.path, there.path}) == 3
+    assert batch.path == kept.path  # the shapes in the kinds of layers say it
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"schema": "archbench.forms/1"}', "null"])
+def test_a_damaged_file_is_decided_anew(damage: str, kept: FormFile) -> None:
+    kept.add({"a": "packed"})
+    kept.path.write_text(damage)
+    assert kept.read() == {}
+    kept.add({"a": "plain"})
+    assert kept.read() == {"a": "plain"}
+
+
+def test_a_file_of_another_machine_is_not_believed(
+    kept: FormFile, environment: Environment
+) -> None:
+    kept.add({"a": "packed"})
+    assert replace(kept, environment=replace(environment, cpu="b")).read() == {}
+
+
+def test_a_folder_that_cannot_be_written_leaves_things_as_they_are(
+    kept: FormFile, tmp_path: Path
+) -> None:
+    (tmp_path / "new").write_text("no folder")
+    kept.add({"a": "packed"})
+    assert kept.read() == {}
+
+
+def _die_with_the_lock(kept: FormFile) -> None:
+    with kept._alone():
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_process_that_is_killed_blocks_nobody(kept: FormFile) -> None:
+    child = multiprocessing.get_context("fork").Process(target=_die_with_the_lock, args=(kept,))
+    child.start()
+    child.join(20)
+    assert child.exitcode == -signal.SIGKILL
+    kept.add({"a": "packed"})
+    assert kept.read() == {"a": "packed"}
