@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from archbench.search.encoding import Encoding
+from archbench.search.encoding import Encoding, keys
 
 Array = NDArray[np.float64]
 Params = Mapping[str, Any]
@@ -23,7 +23,6 @@ _CROSSED = 0.2
 _BIG_STEP = 0.5
 _CHANGES = (0.5, 0.8, 1.0)  # cumulated probability of one, two and three changed axes
 _NEAR_PARENTS = 8
-_DIGITS = 9
 
 
 class Source(Protocol):
@@ -48,12 +47,6 @@ class Source(Protocol):
 
     def settle(self, code: Array) -> Array | None:
         """(f,) the exact facts of a candidate; None where it is not feasible."""
-
-
-def keys(codes: Array) -> list[bytes]:
-    """What tells candidates apart."""
-    rounded = np.round(codes, _DIGITS) + 0.0
-    return [row.tobytes() for row in np.where(np.isnan(rounded), -1.0, rounded)]
 
 
 def varied(parents: Array, count: int, *, encoding: Encoding, rng: np.random.Generator) -> Array:
@@ -147,7 +140,7 @@ class Inferred:
         """See ``Source``."""
         if self._cost is None:
             return np.zeros((len(codes), 0))
-        known = [_known(self._cost, self.encoding.params(code)) for code in codes]
+        known = [_known(self._cost, params) for params in self.encoding.each_params(codes)]
         return np.array(known).reshape(len(codes), self.num_facts)
 
     def settle(self, code: Array) -> Array | None:
@@ -170,7 +163,8 @@ class Listed:
         self, encoding: Encoding, *, candidates: Sequence[Params], cost: Costs | None
     ) -> None:
         self.encoding = encoding
-        self._codes = np.array([encoding.code(params) for params in candidates])
+        self._codes = encoding.codes(candidates)
+        self._columns = np.ascontiguousarray(self._codes.T)
         self._rows = {key: row for row, key in enumerate(keys(self._codes))}
         known = [[] if cost is None else _known(cost, dict(params)) for params in candidates]
         self._facts = np.array(known, dtype=float).reshape(len(candidates), -1)
@@ -191,7 +185,9 @@ class Listed:
         rows = {self._rows[key] for key in children if key in self._rows}
         near = max(1, (count - len(rows)) // (2 * _NEAR_PARENTS))
         for parent in parents[rng.integers(len(parents), size=_NEAR_PARENTS)]:
-            distance = (self._codes != parent).sum(axis=1) + rng.random(len(self._codes))
+            distance = rng.random(len(self._codes))
+            for column, code in zip(self._columns, parent, strict=True):
+                distance += column != code
             rows.update(np.argpartition(distance, near)[: near + 1].tolist())
         rows.update(rng.choice(len(self._codes), size=count // 3, replace=False).tolist())
         return self._codes[sorted(rows)]

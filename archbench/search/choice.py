@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import MutableMapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from archbench.search.candidates import Source, keys, random_codes
+from archbench.search.candidates import Source, random_codes
+from archbench.search.encoding import keys
 from archbench.search.improvement import front_members, hypervolume_improvement
 from archbench.search.surrogate import Belief, extrapolated, near_front
+from archbench.search.told import Problem, Told
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -27,69 +28,6 @@ _ROUNDS = 6
 _FEWEST = 4
 _SPREAD_OVER = 24
 _LAST_RESORT = 5000
-
-
-@dataclass(frozen=True, kw_only=True)
-class Problem:
-    """What the objectives of a study are, and what else is limited.
-
-    Attributes:
-        uncertain: Position of the objective that is not known beforehand.
-        signs: For each objective 1 where it is minimised, -1 where it is maximised.
-        known: For each other objective its position among the facts of a candidate; None where
-            it is learnt like the uncertain one.
-        limits: For each other objective what it may be at most, or infinity.
-        num_limited: How many of the last entries of ``known`` and ``limits`` are no objectives
-            but limited all the same.
-        has_curves: Whether curves are of the uncertain objective.
-    """
-
-    uncertain: int
-    signs: tuple[float, ...]
-    known: tuple[int | None, ...]
-    limits: tuple[float, ...]
-    num_limited: int = 0
-    has_curves: bool = True
-
-    @property
-    def cost_signs(self) -> Array:
-        """(q,) of the other objectives, and of what is only limited."""
-        others = [sign for place, sign in enumerate(self.signs) if place != self.uncertain]
-        return np.array([*others, *[1.0] * self.num_limited])
-
-    @property
-    def num_costs(self) -> int:
-        """How many objectives are costs."""
-        return len(self.signs) - 1
-
-
-@dataclass(frozen=True, kw_only=True)
-class Told:
-    """What a study says of its trials, rows in the order of their numbers.
-
-    Attributes:
-        codes: (n, D).
-        accuracy: (n,) the uncertain objective, larger is better; NaN where it is not known.
-        costs: (n, q) the others, smaller is better; NaN where they are not known.
-        curves: (n,) of partial evaluations, larger is better.
-        is_running: (n,) whether it is still being evaluated.
-    """
-
-    codes: Array
-    accuracy: Array
-    costs: Array
-    curves: list[Any]
-    is_running: Mask
-
-    def __getitem__(self, rows: Mask) -> Told:
-        curves = [curve for curve, row in zip(self.curves, rows, strict=True) if row]
-        return Told(
-            codes=self.codes[rows],
-            accuracy=self.accuracy[rows],
-            costs=self.costs[rows],
-            curves=curves,
-            is_running=self.is_running[rows],
-        )
 
 
 class Choice:
@@ -119,8 +57,8 @@ class Choice:
         self._memory = memory
         self._num_start = num_start
         self._rng = rng
-        self._seen = set(keys(told.codes))
-        facts = self._remembered_facts(told.codes)
+        self._seen = set(told.keys)
+        facts = self._remembered_facts(told)
         is_whole = np.logical_not(np.isnan(facts).any(axis=1))
         self._told, self._facts = told[is_whole], facts[is_whole]
         self._is_positive = (self._facts > 0).all(axis=0)
@@ -296,15 +234,20 @@ class Choice:
         known = self._known_or_told(self._told.costs, self._facts)
         return np.logical_not((known <= 0).any(axis=0))
 
-    def _remembered_facts(self, codes: Array) -> Array:
-        kept = self._memory.setdefault("facts", {})
-        rows = keys(codes)
-        new = [row for row, key in enumerate(rows) if key not in kept]
-        if new:
-            for row, facts in zip(new, self._exact_facts(codes[new]), strict=True):
-                kept[rows[row]] = facts.copy()
-        found = np.array([kept[key] for key in rows])
-        return found.reshape(len(rows), self._source.num_facts)
+    def _remembered_facts(self, told: Told) -> Array:
+        """(n, f) each counted once for a trial that has ended."""
+        width = self._source.num_facts
+        kept, is_kept = self._memory.get("facts", (np.zeros((0, width)), np.zeros(0, dtype=bool)))
+        missing = told.numbers.max(initial=-1) + 1 - len(kept)
+        if missing > 0:
+            kept = np.concatenate([kept, np.zeros((missing, width))])
+            is_kept = np.concatenate([is_kept, np.zeros(missing, dtype=bool)])
+        is_new = ~is_kept[told.numbers]
+        if is_new.any():
+            kept[told.numbers[is_new]] = self._exact_facts(told.codes[is_new])
+            is_kept[told.numbers] = ~told.is_running
+        self._memory["facts"] = kept, is_kept
+        return np.asarray(kept[told.numbers])
 
     def _exact_facts(self, codes: Array) -> Array:
         """(m, f) facts, NaN for a candidate that is not feasible."""
@@ -312,7 +255,8 @@ class Choice:
             return self._source.facts(codes)
         none = np.full(self._source.num_facts, np.nan)
         settled = [self._source.settle(code) for code in codes]
-        return np.array([none if facts is None else facts for facts in settled])
+        found = np.array([none if facts is None else facts for facts in settled])
+        return found.reshape(len(codes), -1)
 
 
 class _Costs:

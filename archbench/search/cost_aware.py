@@ -17,14 +17,12 @@ from optuna.trial import FrozenTrial, TrialState
 
 from archbench.errors import UsageError
 from archbench.search.candidates import Activity, Inferred, Listed, Source
-from archbench.search.choice import Choice, Problem, Told
+from archbench.search.choice import Choice
 from archbench.search.encoding import Encoding
+from archbench.search.told import PROPOSED, Problem, Reading
 
 Array = NDArray[np.float64]
 Params = Mapping[str, Any]
-
-PROPOSED = "archbench:proposed"
-"""Attribute of a trial in the study's storage: what it was given, before it has asked for it."""
 
 _FEWEST_START, _MOST_START = 8, 20
 
@@ -171,8 +169,10 @@ class CostAwareSampler(BaseSampler):
         if not len(encoding):
             return {}
         problem = self._problem or self._problem_of(study)
-        told = self._told(study, encoding, problem)
-        source = self._source or self._inferred(encoding, told, num_costs=problem.num_costs)
+        if "reading" not in self._memory:
+            self._memory["reading"] = Reading(encoding, problem)
+        told = self._memory["reading"].told(_trials(study), given=self._given)
+        source = self._source or self._inferred(encoding, told.codes, num_costs=problem.num_costs)
         choice = Choice(
             source,
             problem=problem,
@@ -196,9 +196,9 @@ class CostAwareSampler(BaseSampler):
         encoding: Encoding = kept
         return encoding
 
-    def _inferred(self, encoding: Encoding, told: Told, *, num_costs: int) -> Source:
+    def _inferred(self, encoding: Encoding, codes: Array, *, num_costs: int) -> Source:
         if self._candidates is None:
-            activity = Activity(encoding, told.codes)
+            activity = Activity(encoding, codes)
             return Inferred(encoding, activity=activity, cost=self._cost, num_costs=num_costs)
         if "listed" not in self._memory:
             self._memory["listed"] = Listed(encoding, candidates=self._candidates, cost=self._cost)
@@ -225,55 +225,9 @@ class CostAwareSampler(BaseSampler):
             limits=tuple(self._limits.get(place, math.inf) for place in others),
         )
 
-    def _told(self, study: Study, encoding: Encoding, problem: Problem) -> Told:
-        kept = self._memory.setdefault("ended", {})
-        rows = []
-        for trial in _trials(study):
-            if not trial.state.is_finished():
-                params = self._given.get(trial.number) or _proposed(trial) or trial.params
-                if params:
-                    rows.append(_row(trial, params, encoding=encoding, problem=problem))
-                continue
-            if trial.number not in kept:
-                kept[trial.number] = _row(trial, trial.params, encoding=encoding, problem=problem)
-            rows.append(kept[trial.number])
-        return Told(
-            codes=np.array([row[0] for row in rows]).reshape(-1, len(encoding)),
-            accuracy=np.array([row[1] for row in rows], dtype=float),
-            costs=np.array([row[2] for row in rows]).reshape(-1, len(problem.known)),
-            curves=[row[3] for row in rows],
-            is_running=np.array([row[4] for row in rows], dtype=bool),
-        )
-
 
 def _trials(study: Study) -> list[FrozenTrial]:
     return study.get_trials(deepcopy=False)
-
-
-def _row(
-    trial: FrozenTrial, params: Params, *, encoding: Encoding, problem: Problem
-) -> tuple[Array, float, Array, list[tuple[int, int, float]], bool]:
-    """Code, accuracy, costs, curve, and whether it runs, of one trial."""
-    accuracy, costs = math.nan, np.full(len(problem.known), math.nan)
-    sign = -problem.signs[problem.uncertain]
-    known = list(trial.user_attrs.get("cost") or ())
-    if trial.state == TrialState.COMPLETE and trial.values is not None:
-        accuracy = sign * trial.values[problem.uncertain]
-        known = [v for place, v in enumerate(trial.values) if place != problem.uncertain]
-    if len(known) == problem.num_costs:
-        costs[: len(known)] = problem.cost_signs[: len(known)] * np.array(known, dtype=float)
-    if problem.num_limited and trial.user_attrs.get("latency_ms") is not None:
-        costs[-1] = trial.user_attrs["latency_ms"]
-    points = trial.user_attrs.get("curve") or () if problem.has_curves else ()
-    curve = [(int(seed), int(epoch), sign * float(value)) for seed, epoch, value in points]
-    costs[~np.isfinite(costs)] = math.nan
-    accuracy = accuracy if math.isfinite(accuracy) else math.nan
-    return encoding.code(params), accuracy, costs, curve, not trial.state.is_finished()
-
-
-def _proposed(trial: FrozenTrial) -> dict[str, Any] | None:
-    text = trial.system_attrs.get(PROPOSED)
-    return None if text is None else json.loads(text)
 
 
 def _default_start(num_axes: int) -> int:

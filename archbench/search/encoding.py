@@ -7,7 +7,7 @@ from 0 to 1 where it has many, and NaN where the axis is not active.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,7 @@ Array = NDArray[np.float64]
 _MOST_LEVELS = 4096
 _EFFECTS_UP_TO = 12  # levels that have a main effect each
 _COST_SPAN = 4.0  # standard deviations of log cost that count like the span of an axis
+_DIGITS = 9
 
 
 @dataclass(frozen=True)
@@ -84,24 +85,40 @@ class Encoding:
 
     def code(self, params: Mapping[str, Any]) -> Array:
         """(D,) of one candidate; NaN for an axis that is not active, or unknown values."""
-        row = np.full(len(self.axes), np.nan)
-        for column, (axis, indices) in enumerate(zip(self.axes, self._indices, strict=True)):
-            if axis.name not in params:
-                continue
-            value = params[axis.name]
-            if axis.levels is None:
-                row[column] = _place(axis.distribution, value)
-            else:
-                row[column] = indices.get(_hashable(value), np.nan)
-        return row
+        return self.codes([params])[0]
+
+    def codes(self, candidates: Sequence[Mapping[str, Any]]) -> Array:
+        """(n, D) of candidates."""
+        rows = np.full((len(candidates), len(self.axes)), np.nan)
+        for column, axis in enumerate(self.axes):
+            known: dict[tuple[type, Any], float] = {}
+            for row, params in enumerate(candidates):
+                if axis.name in params:
+                    value = params[axis.name]
+                    key = (type(value), value)  # True is not 1
+                    if key not in known:
+                        known[key] = self._code_of(column, value)
+                    rows[row, column] = known[key]
+        return rows
 
     def params(self, code: Array) -> dict[str, Any]:
         """The active parameters of a code."""
-        return {
-            axis.name: axis.value(number)
-            for axis, number in zip(self.axes, code, strict=True)
-            if not math.isnan(number)
-        }
+        return self.each_params(code[None])[0]
+
+    def each_params(self, codes: Array) -> list[dict[str, Any]]:
+        """The active parameters of each code."""
+        found: list[dict[str, Any]] = [{} for _ in codes]
+        for column, axis in enumerate(self.axes):
+            for params, number in zip(found, codes[:, column].tolist(), strict=True):
+                if number == number:  # not NaN
+                    params[axis.name] = axis.value(number)
+        return found
+
+    def _code_of(self, column: int, value: Any) -> float:
+        axis = self.axes[column]
+        if axis.levels is None:
+            return _place(axis.distribution, value)
+        return self._indices[column].get(_hashable(value), math.nan)
 
     def features(self, codes: Array, facts: Array) -> Features:
         """What the covariance sees.
@@ -129,6 +146,12 @@ class Encoding:
             linear / math.sqrt(max(1, len(self.axes))),
             facts,
         )
+
+
+def keys(codes: Array) -> list[bytes]:
+    """What tells candidates apart."""
+    rounded = np.round(codes, _DIGITS) + 0.0
+    return [row.tobytes() for row in np.where(np.isnan(rounded), -1.0, rounded)]
 
 
 def _coded(name: str, distribution: BaseDistribution) -> CodedAxis:

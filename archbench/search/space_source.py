@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from archbench.search.candidates import keys, varied
-from archbench.search.encoding import Encoding
+from archbench.search.candidates import varied
+from archbench.search.encoding import Encoding, keys
 from archbench.search.parameter import distribution, options
 from archbench.search.surrogate import Belief
 from archbench.space import Axis, Choices, InfeasibleError, SearchSpace

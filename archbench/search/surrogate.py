@@ -221,7 +221,7 @@ def extrapolated(curves: Sequence[Curve], finals: Array) -> tuple[Array, Array]:
         times the noise of one observation each has.
     """
     values = finals.copy()
-    weights = np.array([1.0 / _num_seeds(curve) for curve in curves])
+    weights = np.array([1.0 / _num_seeds(curve) if curve else 1.0 for curve in curves])
     is_finished = ~np.isnan(finals)
     if not any(curves[row] for row in np.flatnonzero(~is_finished).tolist()):
         return values, weights
@@ -273,7 +273,7 @@ def _means(curve: Curve) -> dict[int, float]:
 
 
 def _num_seeds(curve: Curve) -> int:
-    return max(1, len({seed for seed, _, _ in curve}))
+    return len({seed for seed, _, _ in curve})
 
 
 def _milestone(count: int) -> int:

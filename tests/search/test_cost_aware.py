@@ -192,6 +192,19 @@ def test_constant_values_and_costs_are_no_obstacle() -> None:
     assert len(set(_asked(_searched(objective, 30, cost=lambda params: [1.0], seed=0)))) == 30
 
 
+def test_trials_that_end_out_of_order_are_each_read_once() -> None:
+    study = _searched(_objective, 12, cost=_cost, seed=0)
+    drawn = study.trials[0].distributions
+    first, second, third = (study.ask(drawn) for _ in range(3))
+    for trial in (third, first):
+        study.tell(trial, [0.9, _cost(trial.params)[0]])
+        study.ask(drawn)
+    study.tell(second, state=optuna.trial.TrialState.FAIL)
+    for _ in range(6):
+        study.ask(drawn)
+    assert len(set(_asked(study))) == len(study.trials) == 23
+
+
 def test_without_a_maximised_objective_the_uncertain_one_must_be_named() -> None:
     study = _study(CostAwareSampler(seed=0), ["minimize", "minimize"])
     with pytest.raises(UsageError, match="not clear which one is uncertain"):
