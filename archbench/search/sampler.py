@@ -24,7 +24,8 @@ def load_sampler(name: str, *, place: str | None = None) -> SamplerEntry:
 
     Args:
         name: An entry of ``archbench/search/samplers``, ``optuna:`` and the name of a class, or
-            ``hub:`` and the name of a package such as ``samplers/hebo``.
+            ``hub:`` and the name of a package such as ``samplers/hebo``, followed by ``:`` and the
+            name of a class where it holds several.
         place: Where it was asked for.
 
     Raises:
@@ -64,9 +65,9 @@ class _Foreign:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ExperimentalWarning)
                 _propose_two(self._made(0))
-        except (TypeError, ValueError, ImportError) as error:
+        except Exception as error:  # what the code of others raises cannot be listed
             raise UsageError(
-                f"the sampler {self._name} cannot search for a front: {error}",
+                f"the sampler {self._name} cannot search for a front: {_in_a_line(error)}",
                 place=self._place,
                 help="take one that needs no more than a seed and knows several objectives, "
                 f"for example {', '.join(SAMPLERS.names)}",
@@ -91,7 +92,8 @@ def _of_optuna(name: str, *, place: str | None) -> type[BaseSampler]:
     return cast(type[BaseSampler], kinds[name])
 
 
-def _of_hub(package: str, *, place: str | None) -> type[BaseSampler]:
+def _of_hub(name: str, *, place: str | None) -> type[BaseSampler]:
+    package, _, wanted = name.partition(":")
     try:
         import optunahub
     except ImportError as error:
@@ -104,20 +106,48 @@ def _of_hub(package: str, *, place: str | None) -> type[BaseSampler]:
         module: ModuleType = optunahub.load_module(package)
     except Exception as error:
         raise UsageError(
-            f"the package {package} of OptunaHub cannot be loaded: {error}",
+            f"the package {package} of OptunaHub cannot be loaded: {_in_a_line(error)}",
             place=place,
             help="look up its name at https://hub.optuna.org and install what it requires",
         ) from error
-    kinds = [kind for kind in vars(module).values() if _is_sampler(kind)]
-    own = [kind for kind in kinds if kind.__name__ in getattr(module, "__all__", ())]
-    if not own and not kinds:
+    kinds = _samplers_of(module)
+    if not kinds:
         raise UsageError(
             f"the package {package} of OptunaHub holds no sampler",
             place=place,
             help="samplers begin with samplers/, for example hub:samplers/hebo",
         )
-    return cast(type[BaseSampler], (own or kinds)[0])
+    if wanted and wanted not in kinds:
+        raise unknown_name(f"sampler of hub:{package}", wanted, sorted(kinds), place=place)
+    if not wanted and len(kinds) > 1:
+        raise UsageError(
+            f"the package {package} of OptunaHub holds several samplers: {', '.join(kinds)}",
+            place=place,
+            help=f"name one of them: hub:{package}:{next(iter(kinds))}",
+        )
+    return kinds[wanted or next(iter(kinds))]
+
+
+def _samplers_of(module: ModuleType) -> dict[str, type[BaseSampler]]:
+    """The samplers that a package offers, not those that it only builds upon."""
+    kinds = {
+        name: cast(type[BaseSampler], kind)
+        for name, kind in vars(module).items()
+        if _is_sampler(kind) and not name.startswith("_")
+    }
+    if offered := getattr(module, "__all__", None):
+        return {name: kind for name, kind in kinds.items() if name in offered}
+    own = {
+        name: kind
+        for name, kind in kinds.items()
+        if f"{kind.__module__}.".startswith(f"{module.__name__}.")
+    }
+    return own or kinds
 
 
 def _is_sampler(kind: object) -> bool:
     return isinstance(kind, type) and issubclass(kind, BaseSampler) and kind is not BaseSampler
+
+
+def _in_a_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

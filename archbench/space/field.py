@@ -10,7 +10,7 @@ from archbench.errors import unknown_name
 from archbench.space.document import Node
 
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-_SAMPLER = re.compile(r"(optuna:|hub:)?[A-Za-z0-9][A-Za-z0-9_./-]{0,127}")
+_SAMPLER = re.compile(r"(optuna:|hub:)?[A-Za-z0-9][A-Za-z0-9_./-]{0,127}(:\w{1,64})?")
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?")
 
 

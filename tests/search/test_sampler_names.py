@@ -52,3 +52,56 @@ def test_a_package_of_optunahub_gives_its_own_sampler(monkeypatch: pytest.Monkey
     assert load_sampler("hub:samplers/theirs")._kind is Theirs  # type: ignore[attr-defined]
     with pytest.raises(UsageError, match="cannot be loaded"):
         load_sampler("hub:samplers/missing")
+
+
+def _hub(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """A registry with one package, ``samplers/theirs``, whose file holds the text."""
+    name = "optunahub_registry.package.samplers.theirs"
+    package = ModuleType(name)
+    exec(text, package.__dict__)
+    hub = ModuleType("optunahub")
+    hub.__dict__["load_module"] = {"samplers/theirs": package}.__getitem__
+    monkeypatch.setitem(sys.modules, "optunahub", hub)
+
+
+THEIRS = """
+from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler
+
+class Theirs(RandomSampler):
+    pass
+"""
+
+
+def test_a_package_that_names_nothing_gives_what_it_defines(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _hub(monkeypatch, THEIRS)
+    assert load_sampler("hub:samplers/theirs")._kind.__name__ == "Theirs"  # type: ignore[attr-defined]
+
+
+def test_of_several_samplers_one_is_to_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = THEIRS + "class Another(NSGAIISampler):\n    pass\nAlias = NSGAIISampler\n"
+    _hub(monkeypatch, text + "__all__ = ['Theirs', 'Alias']\n")
+    with pytest.raises(UsageError, match="several samplers: Theirs, Alias") as caught:
+        load_sampler("hub:samplers/theirs")
+    assert "hub:samplers/theirs:Theirs" in str(caught.value.help)
+    entry = load_sampler("hub:samplers/theirs:Alias")
+    assert entry._kind is optuna.samplers.NSGAIISampler  # type: ignore[attr-defined]
+    with pytest.raises(UsageError, match="unknown sampler of hub:samplers/theirs 'Anther'"):
+        load_sampler("hub:samplers/theirs:Anther")
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("assert len(study.directions) == 1", "cannot search for a front: AssertionError"),
+        ("raise RuntimeError('one\\n  objective')", "cannot search for a front: one objective"),
+    ],
+)
+def test_whatever_theirs_raises_is_told_in_a_line(
+    monkeypatch: pytest.MonkeyPatch, line: str, told: str
+) -> None:
+    method = f"    def infer_relative_search_space(self, study, trial):\n        {line}\n"
+    _hub(monkeypatch, THEIRS.replace("    pass\n", method))
+    with pytest.raises(UsageError, match=told):
+        load_sampler("hub:samplers/theirs")

@@ -64,7 +64,7 @@ _OF_A_SEARCH = (
 @click.option(
     "--sampler",
     metavar="NAME",
-    help="What proposes: cost_aware, tpe, nsga2, gp, random, optuna:CLASS or hub:PACKAGE.",
+    help="What proposes: cost_aware, tpe, nsga2, gp, random, optuna:CLASS or hub:PACKAGE[:CLASS].",
 )
 @click.option(
     "--pruner", metavar="NAME", help="What stops hopeless trials: curve, promotion or none."
