@@ -177,7 +177,7 @@ def write(path: Path, table: Table) -> None:
 def _table(
     name: str, columns: dict[str, list[str]], cost: np.ndarray, accuracy: np.ndarray
 ) -> Table:
-    columns = _without_names(_split(columns))
+    columns = _split(_without_names(columns))
     axes, codes = [], []
     for column, texts in columns.items():
         numbers = [_number(text) for text in texts]
@@ -213,13 +213,19 @@ def _merged(
 
 def _split(columns: dict[str, list[str]]) -> dict[str, list[str]]:
     """One column with all choices, as JSON, separated or a character each, in their own columns."""
-    if len(columns) != 1:
+    if len(columns) != 1 or not _is_packed(*columns.values()):
         return columns
     [(name, texts)] = columns.items()
     split = [_parts(text) for text in texts]
-    if len({tuple(parts) for parts in split}) != 1 or len(split[0]) < 2:
-        return columns
     return {f"{name}_{key}": [parts[key] for parts in split] for key in split[0]}
+
+
+def _is_packed(texts: list[str]) -> bool:
+    """Whether each text holds the same choices, several of them."""
+    if _are_row_numbers(texts) or _are_measured(texts):
+        return False
+    names = {tuple(_parts(text)) for text in texts}
+    return len(names) == 1 and len(names.pop()) > 1
 
 
 def _parts(text: str) -> dict[str, str]:
@@ -236,18 +242,37 @@ def _parts(text: str) -> dict[str, str]:
 
 
 def _without_names(columns: dict[str, list[str]]) -> dict[str, list[str]]:
-    """Columns that number or name the rows, without which the others tell them apart as well."""
-    for name in list(columns):
+    """Columns that number or name the rows, without which the others tell them apart as well.
+
+    Numbers that were measured beside a column with all choices are none either.
+    """
+    num_rows = len(next(iter(columns.values()), []))
+    naming = [
+        name for name in columns if len(set(columns[name])) > max(20, _IDENTIFYING * num_rows)
+    ]
+    is_packed = {name: _is_packed(columns[name]) for name in naming}
+    naming.sort(key=lambda name: (is_packed[name], not _are_row_numbers(columns[name])))
+    for name in naming:
         others = [texts for other, texts in columns.items() if other != name]
-        num_rows = len(columns[name])
-        if not others or len(set(columns[name])) <= max(20, _IDENTIFYING * num_rows):
+        if _are_measured(columns[name]) and not any(is_packed.values()):
             continue
-        if len(set(zip(*others, strict=True))) == len(
+        if others and len(set(zip(*others, strict=True))) == len(
             set(zip(columns[name], *others, strict=True))
         ):
             _note(f"column {name} names the rows and is no choice")
             columns = {other: texts for other, texts in columns.items() if other != name}
     return columns
+
+
+def _are_row_numbers(texts: list[str]) -> bool:
+    numbers = {_number(text) for text in texts}
+    return len(numbers) == len(texts) == max(numbers) - min(numbers) + 1
+
+
+def _are_measured(texts: list[str]) -> bool:
+    """Whether all are numbers and some are not whole."""
+    numbers = np.array([_number(text) for text in texts])
+    return bool(np.isfinite(numbers).all() and (numbers % 1 != 0).any())
 
 
 def _number(text: str | None) -> float:
