@@ -28,6 +28,7 @@ _ROUNDS = 6
 _FEWEST = 4
 _SPREAD_OVER = 24
 _LAST_RESORT = 5000
+_BEYOND = 0.01  # of the span of a cost
 
 
 class Choice:
@@ -142,14 +143,11 @@ class Choice:
         """(m,) larger for candidates of costs that no trial has yet, unlike the trials."""
         noise = self._rng.random(len(pool))
         cost = self._scaled(facts).sum(axis=1)
-        order = np.argsort(cost + 1e-12 * noise)
-        stratum = np.empty(len(pool), dtype=np.intp)
-        stratum[order] = np.arange(len(pool)) * self._num_start // len(pool)
-        taken = np.zeros(self._num_start)
-        if len(self._told.codes):
-            theirs = self._scaled(self._facts).sum(axis=1)
-            places = np.searchsorted(cost[order], theirs) * self._num_start // len(pool)
-            np.add.at(taken, np.minimum(places, self._num_start - 1), 1)
+        theirs = self._scaled(self._facts).sum(axis=1)
+        strata = _strata(np.concatenate([cost, theirs]), among=cost, count=self._num_start)
+        stratum = strata[: len(pool)]
+        taken = np.bincount(strata[len(pool) :], minlength=self._num_start).astype(float)
+        taken[np.bincount(stratum, minlength=self._num_start) == 0] = np.inf
         emptiest = self._rng.choice(np.flatnonzero(taken == taken.min()))
         rows = np.flatnonzero(stratum == emptiest)
         rows = rows[np.argsort(noise[rows])][:_SPREAD_OVER]
@@ -196,8 +194,7 @@ class Choice:
         floor = float(min(values[is_observed].min(), level.min(initial=np.inf)))
         pool_costs, _ = costs.of(pool, facts)
         corner = np.minimum(
-            np.concatenate([pool_costs, told_costs])[:, objectives].max(axis=0, initial=-np.inf),
-            limits[objectives],
+            _beyond(np.concatenate([pool_costs, told_costs])[:, objectives]), limits[objectives]
         )
 
         def promise(codes: Array, exact: Array) -> Array:
@@ -305,6 +302,34 @@ class _Costs:
         with np.errstate(divide="ignore", invalid="ignore"):
             logs = np.log(np.maximum(costs, np.finfo(float).tiny))
         return np.where(self._positive & ~np.isnan(costs), logs, costs)
+
+
+def _strata(costs: Array, *, among: Array, count: int) -> NDArray[np.intp]:
+    """(n,) from 0: which of so many strata each cost lies in.
+
+    They are cut halfway between even costs and even numbers of candidates: few candidates are
+    cheap, and as much hypervolume lies over them as over the many in the middle.
+
+    Args:
+        costs: (n,), those of the candidates included.
+        among: (m,) of the candidates.
+        count: Number of strata.
+    """
+    low, span = costs.min(), float(np.ptp(costs)) or 1.0
+    by_cost = (costs - low) / span
+    by_rank = np.searchsorted(np.sort(among), costs) / len(among)
+    places = (0.5 * count * (by_cost + by_rank)).astype(np.intp)
+    result: NDArray[np.intp] = np.minimum(places, count - 1)
+    return result
+
+
+def _beyond(costs: Array) -> Array:
+    """(k,) a little more than the largest of each cost, so that what has it counts as well."""
+    if not len(costs):
+        return np.full(costs.shape[1], -np.inf)
+    least, most = costs.min(axis=0), costs.max(axis=0)
+    result: Array = most + np.where(most > least, _BEYOND * (most - least), 1.0)
+    return result
 
 
 def _latest(count: int) -> NDArray[np.intp] | None:

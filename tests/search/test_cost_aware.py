@@ -192,6 +192,30 @@ def test_constant_values_and_costs_are_no_obstacle() -> None:
     assert len(set(_asked(_searched(objective, 30, cost=lambda params: [1.0], seed=0)))) == 30
 
 
+def test_where_all_cost_the_same_the_most_accurate_is_found() -> None:
+    def objective(trial: optuna.Trial) -> tuple[float, float]:
+        x, y = trial.suggest_int("x", 0, 30), trial.suggest_int("y", 0, 30)
+        return -((x - 21) ** 2) - (y - 8) ** 2, 1.0
+
+    study = _searched(objective, 30, cost=lambda params: [1.0], seed=0)
+    assert max(trial.values[0] for trial in study.trials) > -5
+
+
+def test_the_start_reaches_both_ends_of_the_costs() -> None:
+    drawn = {f"x{axis}": optuna.distributions.IntDistribution(0, 2) for axis in range(7)}
+
+    def cost(params: dict[str, Any]) -> list[float]:
+        return [4.0 ** sum(params.values())]
+
+    sampler = CostAwareSampler(cost=cost, distributions=drawn, num_start=14, seed=0)
+    study = _study(sampler)
+    for _ in range(14):
+        trial = study.ask(drawn)
+        study.tell(trial, [0.5, cost(trial.params)[0]])
+    sizes = sorted(sum(trial.params.values()) for trial in study.trials)
+    assert np.diff([0, *sizes, 14]).max() <= 2  # of 2,187, one each has the sizes 0 and 14
+
+
 def test_trials_that_end_out_of_order_are_each_read_once() -> None:
     study = _searched(_objective, 12, cost=_cost, seed=0)
     drawn = study.trials[0].distributions
