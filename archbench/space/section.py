@@ -52,7 +52,8 @@ class ProxySection:
         resolution: Side of the proxy's images in pixels.
         stem: ``keep_grid`` reduces the first embed's stride so that the token grid stays about
             that of the target; ``as_is`` changes nothing.
-        rungs: Epochs trained in all at each rung, rising.
+        rungs: Epochs trained in all at each rung, rising; a third and a half of the schedule are
+            where stopping was seen to save most (benchmarks/pruning.md).
         seeds: Trainings of each candidate.
         batch: Images per training step.
         teacher: Whose answers are learnt beside the labels: of nobody, or of a plain convolutional
@@ -62,7 +63,7 @@ class ProxySection:
     data: str = "cluttered_digits"
     resolution: int = 64
     stem: str = "keep_grid"
-    rungs: tuple[int, ...] = (4, 8)
+    rungs: tuple[int, ...] = (3, 4, 8)
     seeds: int = 1
     batch: int = 32
     teacher: str = "none"
@@ -178,7 +179,7 @@ def _device(node: Node) -> str:
 def _rungs(node: Node) -> tuple[int, ...]:
     rungs = tuple(field.whole(rung, high=100_000) for rung in field.items(node, noun="epochs"))
     if not rungs or any(later <= earlier for earlier, later in pairwise(rungs)):
-        node.fail("rungs are epochs trained in all, so they rise", help="write them like [4, 8]")
+        node.fail("rungs are epochs trained in all, so they rise", help="write them like [3, 4, 8]")
     return rungs
 
 

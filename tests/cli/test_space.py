@@ -57,8 +57,8 @@ def test_a_space_is_shown_with_axes_and_conditions(run: Run, space: str) -> None
         "objectives  proxy_accuracy max, latency_ms min\n"
         "limits      latency_ms 8\n"
         "target      device cpu, threads 1, backend eager, batch 1, precision fp32\n"
-        "proxy       data cluttered_digits, resolution 64, stem keep_grid, rungs [4, 8],\n"
-        "            seeds 1, batch 32, teacher none\n"
+        "proxy       data cluttered_digits, resolution 64, stem keep_grid, rungs [3, 4,\n"
+        "            8], seeds 1, batch 32, teacher none\n"
         "search      sampler cost_aware, pruner curve, audit 0.1, trials 40, seed 0,\n"
         "            timeout_s 600.0, confirm true, certify auto\n"
     )

@@ -204,7 +204,7 @@ def test_sections_have_defaults_and_take_what_is_written(make):
     assert space.search.confirm is False
     assert (space.proxy.data, space.proxy.rungs, space.proxy.seeds) == (
         "cluttered_digits",
-        (4, 8),
+        (3, 4, 8),
         1,
     )
     assert SearchSpace.parse("base: cvt_13", source="s").objectives == {

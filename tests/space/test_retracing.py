@@ -51,6 +51,6 @@ def test_changes_are_told_place_by_place(space: SearchSpace) -> None:
     assert change.is_loss
     assert [str(change) for change in condition_changes(space, other)] == [
         "limits.latency_ms was nothing and is 3",
-        "proxy.rungs was [4, 8] and is [2, 4]",
+        "proxy.rungs was [3, 4, 8] and is [2, 4]",
     ]
     assert candidate_changes(space, space) == condition_changes(space, space) == []
