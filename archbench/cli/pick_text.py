@@ -14,6 +14,7 @@ from archbench.records.knob import Knob
 from archbench.records.objective import OBJECTIVES
 from archbench.records.pick import Choice, Pick, Trade, Wish
 from archbench.records.study import StudyReader
+from archbench.records.verdict import certified
 from archbench.report import number
 from archbench.report.document import to_words, to_yaml
 from archbench.report.summary import Summary
@@ -110,6 +111,8 @@ def _sentences(answer: Pick, study: StudyReader) -> list[str]:
         if max(asked, answer.more.value if answer.more.name == name else 0.0) > limit:
             most = OBJECTIVES[name].text(limit)
             told.append(f"note: the study's own limit is {most}; nothing above it was trained.")
+    if study.certificate is not None and study.certificate.state != "certified":
+        told.append(f"note: {certified(study)}")
     return told
 
 

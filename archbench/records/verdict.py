@@ -25,7 +25,7 @@ def verdict(study: StudyReader) -> str:
         _found(study),
         _sure(study),
         _disturbed(study),
-        _certified(study),
+        certified(study),
         _meaning(study),
     )
     return " ".join(sentence for sentence in sentences if sentence)
@@ -45,6 +45,16 @@ def no_front_reason(study: StudyReader) -> str | None:
     commonest = max(ended, key=lambda name: ended[name])
     stopped = [record for record in trials if _obstacle(study, record) == commonest]
     return _explained(study, commonest, stopped)
+
+
+def certified(study: StudyReader) -> str:
+    """Whether the proxy was found able to rank this space; empty where nobody looked."""
+    certificate = study.certificate
+    if certificate is None:
+        return ""
+    told = f"{certificate.text[:1].upper()}{certificate.text[1:]}"
+    trust = "" if certificate.state == "certified" else ": this front is not to be trusted"
+    return f"{told}{trust}."
 
 
 def _obstacle(study: StudyReader, record: TrialRecord) -> str:
@@ -144,16 +154,6 @@ def _disturbed(study: StudyReader) -> str:
         f"{disturbed} of these {len(front)} latencies were taken on a disturbed machine: "
         "their order may be wrong."
     )
-
-
-def _certified(study: StudyReader) -> str:
-    """Whether the proxy was found able to rank this space; empty where nobody looked."""
-    certificate = study.certificate
-    if certificate is None:
-        return ""
-    told = f"{certificate.text[:1].upper()}{certificate.text[1:]}"
-    trust = "" if certificate.state == "certified" else ": this front is not to be trusted"
-    return f"{told}{trust}."
 
 
 def _meaning(study: StudyReader) -> str:

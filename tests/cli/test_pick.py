@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from archbench.models import ArchSpec
+from archbench.records.certificate import DOCUMENT, SCHEMA, CertificateSummary, subject_of
+from archbench.records.rank import Estimate
+from archbench.records.store import Store
 from archbench.records.study import open_study
 from archbench.space.document import load_yaml
 from tests.cli.conftest import Run
@@ -43,6 +47,29 @@ def test_the_spec_is_written_and_is_the_network(run: Run, study: Path, tmp_path:
     spec = load_yaml(file.read_text(), source="picked").plain()
     assert ArchSpec.from_document(spec) == ArchSpec.from_document(document["pick"]["spec"])
     assert document["runner_up"] is None or 0 <= document["runner_up"]["as_good"] <= 1
+
+
+def test_a_front_whose_proxy_cannot_rank_is_not_to_be_trusted(run: Run, study: Path) -> None:
+    with Store.open(study / "study.db") as store:
+        header = store.header()
+        store.set_header("space_digest", "0e0205323f6c577a")
+        recipe = {"rungs": header["proxy"]["rungs"], "seed": 0, "batch": 32}
+        store.set_header("proxy", {**header["proxy"], "recipe": recipe})
+        subject = subject_of(store.header())
+    summary = CertificateSummary(
+        name="certify-toy",
+        created="2026-11-20",
+        state="refused",
+        at_equal_cost=Estimate(value=0.1, low=-0.2, high=0.3),
+        sentence="This proxy cannot rank this space.",
+    )
+    document = {"schema": SCHEMA, "subject": subject, "summary": asdict(summary)}
+    (study.parent / "certify-toy").mkdir()
+    (study.parent / "certify-toy" / DOCUMENT).write_text(json.dumps(document))
+    out = run("pick", str(study), "--latency", "1.2").out.replace("\n", " ")
+    told = "Proxy not certified: tau at equal cost 0.10 [-0.20, 0.30]: this front is not to be"
+    assert f"note: {told} trusted." in out
+    assert told in json.loads(run("pick", str(study), "--knee", "--json").out)["why"]
 
 
 @pytest.mark.parametrize(
