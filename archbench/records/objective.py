@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from archbench.records.trial import TrialRecord
 
+_MILLION = 1e6
+
 
 @dataclass(frozen=True)
 class Objective:
@@ -27,7 +29,9 @@ class Objective:
     digits: int
 
     def text(self, value: float) -> str:
-        """The value with its unit, for a person."""
+        """The value with its unit, for a person; of millions a part is told in thousands."""
+        if self.scale == _MILLION and abs(value) < _MILLION:
+            return f"{value / 1e3:.3g} k {self.unit.removeprefix('M ')}"
         return f"{value / self.scale:.{self.digits}f} {self.unit}"
 
 
@@ -36,9 +40,9 @@ OBJECTIVES: Mapping[str, Objective] = {
     for entry in (
         Objective("proxy_accuracy", "proxy accuracy", "%", 0.01, 1),
         Objective("latency_ms", "latency", "ms", 1.0, 2),
-        Objective("macs", "MACs", "M MACs", 1e6, 1),
-        Objective("params", "parameters", "M parameters", 1e6, 2),
-        Objective("activations", "activations", "M activations", 1e6, 2),
+        Objective("macs", "MACs", "M MACs", _MILLION, 1),
+        Objective("params", "parameters", "M parameters", _MILLION, 2),
+        Objective("activations", "activations", "M activations", _MILLION, 2),
     )
 }
 

@@ -97,7 +97,7 @@ class First:
             training_seconds=self.grounds.trial_seconds / proxy.num_seeds,
             workers=engine.workers,
         )
-        search_seconds = self.grounds.trial_seconds * self.request.trials / engine.workers
+        search_seconds = self.grounds.trial_seconds * self.request.expected_trials / engine.workers
         if self.request.time_limit_s is not None:
             search_seconds = min(search_seconds, self.request.time_limit_s)
         if self.request.certify == "auto":

@@ -65,6 +65,7 @@ class Plan:
         target: What latency is taken on, or None.
         latency_limit_ms: Or None.
         checkpoints: Folder of checkpoints and weights.
+        size: Candidates of the space, beyond which there are no trials.
     """
 
     trials: int
@@ -76,6 +77,7 @@ class Plan:
     target: Target | None
     latency_limit_ms: float | None
     checkpoints: Path
+    size: float = math.inf
 
 
 @dataclass(kw_only=True)
@@ -309,13 +311,14 @@ class Loop:
     def _expected_trials(self) -> int:
         """Trials that the study will have, at the epochs a trial that trial has taken so far."""
         plan = self._plan
+        most = int(min(plan.trials, plan.size))
         if plan.epochs is None:
-            return plan.trials
+            return most
         whole = plan.proxy.recipe.epochs * plan.proxy.num_seeds
         own = sum(not record.origin for record in self._ledger.trials.values())
         each = (2 * whole + self._epochs) / (2 + own)
         more = max(0.0, plan.epochs - self._epochs) / each
-        return min(plan.trials, len(self._ledger.trials) + math.ceil(more))
+        return min(most, len(self._ledger.trials) + math.ceil(more))
 
     def _note_front(self) -> None:
         members = self._rule.front(list(self._ledger.trials.values()))

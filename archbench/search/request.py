@@ -110,11 +110,12 @@ class Request:
 
     @property
     def expected_trials(self) -> int:
-        """Trials that the study will have if none is stopped early."""
+        """Trials that the study will have if none is stopped early; no candidate is tried twice."""
         proxy = self.space.proxy
+        most = min(self.trials, self.space.size())
         if self.epochs is None:
-            return self.trials
-        return min(self.trials, math.ceil(self.epochs / (proxy.rungs[-1] * proxy.seeds)))
+            return most
+        return min(most, math.ceil(self.epochs / (proxy.rungs[-1] * proxy.seeds)))
 
     def num_workers(self, *, left: int) -> int:
         """Trials at a time: what was asked for, else what cores, memory and GPU serve.

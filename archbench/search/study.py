@@ -322,6 +322,7 @@ class _Run:
                 target=self.grounds.target,
                 latency_limit_ms=space.limits.get("latency_ms"),
                 checkpoints=request.path / owner.CHECKPOINTS,
+                size=space.size(),
             ),
             ledger=self.study,
             engine=engine,

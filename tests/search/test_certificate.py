@@ -123,7 +123,11 @@ class _Engine:
 def _told(data: str, results: Path, **changes: Any) -> list[str]:
     """What is said before the first trial of a search that would take so long."""
     heard: list[event.Event] = []
-    space = _space(data, trials=changes.pop("trials", 10_000))
+    space = SearchSpace.parse(
+        tiny.space_text(data, trials=changes.pop("trials", 10_000)),  # type: ignore[arg-type]
+        source="toy.yaml",
+        overrides=[changes.pop("widths", "stages[0].dim={from: 8, to: 8000, step: 8}")],
+    )
     arguments: dict[str, Any] = {
         "trials": None, "time_limit_s": None, "name": None, "results": results, "data": None,
         "workers": None, "seed": None, "sampler": None, "download": False,
@@ -155,7 +159,14 @@ def test_long_search_says_the_price_of_the_certificate_first(data: str, tmp_path
 
 
 @pytest.mark.parametrize(
-    "changes", [{"trials": 40}, {"certify": False}, {"time_limit_s": 60.0}], ids=str
+    "changes",
+    [
+        {"trials": 40},
+        {"certify": False},
+        {"time_limit_s": 60.0},
+        {"widths": "stages[0].dim=[8]"},  # soon tried through, however many trials are allowed
+    ],
+    ids=str,
 )
 def test_short_search_begins_at_once(data: str, tmp_path: Path, changes: dict[str, Any]) -> None:
     assert _told(data, tmp_path, **changes) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -141,6 +142,7 @@ class Study:
         pruner: str = "none",
         audit: float = 0.0,
         rungs: tuple[int, ...] = (1,),
+        size: float = math.inf,
     ) -> Loop:
         proxy = replace(_PROXY, recipe=Recipe(rungs=rungs))
         proposer = Proposer(
@@ -158,6 +160,7 @@ class Study:
                 target=None,
                 latency_limit_ms=10.0,
                 checkpoints=self.path / "checkpoints",
+                size=size,
             ),
             ledger=self.ledger,
             engine=engine,
@@ -218,6 +221,11 @@ def test_it_ends_when_enough_trials_are_done(study: Study) -> None:
     assert _states(study) == ["complete"] * 4
     assert study.of(event.TrialFinished)[-1].trials_done == 4
     assert study.of(event.TrialFinished)[-1].remaining_seconds == 0.0
+
+
+def test_no_more_trials_are_expected_than_the_space_has_candidates(study: Study) -> None:
+    study.loop(ScriptedEngine(_completes), trials=9, size=4).run()
+    assert [told.trials for told in study.of(event.TrialFinished)] == [4] * 9
 
 
 def test_a_failure_is_recorded_and_the_search_goes_on(study: Study) -> None:
