@@ -191,16 +191,18 @@ def spec_of(name: str) -> ArchSpec:
     return ArchSpec.from_document(document)
 
 
-def deployed_network(spec: ArchSpec) -> tuple[Any, Tensor]:
-    """What `archbench.profile` times, and an image."""
+def deployed_network(spec: ArchSpec, *, raced: bool = False) -> tuple[Any, Tensor]:
+    """What `archbench.profile` times, of kept forms or of those that are fastest now; an image."""
     import torch
 
-    from archbench.evaluate.target import deployed
+    from archbench.evaluate.target import calibrated, deployed
+    from archbench.measure.environment import capture_environment
     from archbench.records.measurement import Conditions
 
     conditions = Conditions(resolution=(spec.resolution[0], spec.resolution[1]))
     example = torch.randn(1, 3, *spec.resolution, generator=torch.Generator().manual_seed(0))
-    return deployed(spec, conditions), example
+    forms = None if raced else calibrated(conditions, environment=capture_environment()).forms
+    return deployed(spec, conditions, forms=forms), example
 
 
 def our_row(network: nn.Module, *, spec: ArchSpec, environment: Any) -> Row:
@@ -278,7 +280,7 @@ def session_rows(sessions: int, *, raced: bool, seconds_each: float) -> list[Row
     conditions = Conditions(resolution=(spec.resolution[0], spec.resolution[1]))
     first = deployed_network(spec)[0]
     networks: dict[str, nn.Module] = {
-        f"a{i}": deployed_network(spec)[0] if raced else copy.deepcopy(first)
+        f"a{i}": deployed_network(spec, raced=True)[0] if raced else copy.deepcopy(first)
         for i in range(COPIES["a"])
     }
     networks |= {f"b{i}": slower(copy.deepcopy(first)) for i in range(COPIES["b"])}
