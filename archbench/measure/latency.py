@@ -205,9 +205,9 @@ class _Session:
             for name in dict.fromkeys(pair.calibrator for pair in pairs)
         }
         calibrators = {name: source.run for name, source in sources.items()}
-        known_s = sum(entry.warm.seconds for entry in candidates if entry.warm)
+        known_s = sum(entry.warm.wall_s for entry in candidates if entry.warm)
         for forward in calibrators.values():
-            known_s += self._warmed(forward, seconds=self.warm_up_s / len(calibrators)).seconds
+            known_s += self._warmed(forward, seconds=self.warm_up_s / len(calibrators)).wall_s
         if self.together is not None:
             stay = placement_rounds(seconds=self.until - self.on.clock.wall(), round_s=known_s)
             for pair in pairs:

@@ -83,11 +83,13 @@ class WarmUp:
     Attributes:
         forwards: How many there were.
         seconds: The last of them, fastest of five.
+        wall_s: What one took on the wall on average, waiting included.
         settled: Whether the last five agreed.
     """
 
     forwards: int
     seconds: float
+    wall_s: float
     settled: bool
 
 
@@ -100,13 +102,24 @@ def warm_up(forward: Forward, *, on: Bench, until: float) -> WarmUp:
         until: When to stop in any case, on the bench's wall clock; two passes are always made.
     """
     taken: list[float] = []
+    began = on.clock.wall()
+
+    def found(*, settled: bool) -> WarmUp:
+        number = len(taken)
+        return WarmUp(
+            forwards=number,
+            seconds=min(taken[-_AGREEING:]),
+            wall_s=(on.clock.wall() - began) / number,
+            settled=settled,
+        )
+
     while len(taken) < _MOST_WARM_UP and (len(taken) < 2 or on.clock.wall() < until):
         taken.append(on.seconds(on.watch(forward)))
         last = taken[-_AGREEING:]
         agree = len(last) == _AGREEING and max(last) <= min(last) * (1 + _AGREEMENT)
         if agree and len(taken) >= _LEAST_WARM_UP:
-            return WarmUp(forwards=len(taken), seconds=min(last), settled=True)
-    return WarmUp(forwards=len(taken), seconds=min(taken[-_AGREEING:]), settled=False)
+            return found(settled=True)
+    return found(settled=False)
 
 
 @dataclass(kw_only=True)
@@ -184,7 +197,7 @@ def placement_rounds(*, seconds: float, round_s: float) -> int:
 
     Args:
         seconds: What is left.
-        round_s: What one round takes.
+        round_s: What one round takes on the wall.
 
     Returns:
         0 where the time suffices for too few rounds to place anything anew.

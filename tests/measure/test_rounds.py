@@ -66,6 +66,13 @@ def test_measurements_stop_only_between_places() -> None:
     assert looks(7) == (70, 140, 280)
 
 
+def test_how_long_a_round_takes_counts_waiting(clock: FakeClock) -> None:
+    network = Ticking(clock, 3.0, waiting_ms=6.0)
+    on = bench(Conditions(), clock=clock)
+    found = warm_up(lambda: network(torch.zeros(1)), on=on, until=clock.wall() + 1e3)
+    assert (found.seconds, found.wall_s) == pytest.approx((3e-3, 9e-3))
+
+
 def test_system_clock_runs_forward() -> None:
     timing = stopwatch("cpu", clock=SystemClock())(lambda: sum(range(1000)))
     assert timing.wall > 0
