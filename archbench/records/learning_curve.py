@@ -11,6 +11,7 @@ import numpy as np
 
 Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
+_SAME = 1e-4  # accuracies whose standard deviation is less do not differ
 _PRIOR_TRAININGS = 4.0  # how many trainings the guess below of the scatter counts as
 _PRIOR_SCATTER = 0.06  # of the last accuracy around the guess: what small networks showed half-way
 _PRIOR_GAIN = 0.25  # from a rung to the end: anything up to so much, one standard deviation
@@ -49,12 +50,15 @@ class LearningCurve:
         covariance: Of the weights, in units of the scatter's square.
         freedom: Degrees of freedom of the scatter.
         scatter: Its posterior scale.
+        explained: Share of the variance of the last accuracies that the rungs explain, 0 to 1; 1
+            where they do not differ, or fewer than two trainings have ended.
     """
 
     weights: Array
     covariance: Array
     freedom: float
     scatter: float
+    explained: float
 
     @classmethod
     def fit(
@@ -86,6 +90,7 @@ class LearningCurve:
             covariance=covariance,
             freedom=freedom,
             scatter=math.sqrt(squares / freedom),
+            explained=_explained(residual, target),
         )
 
     def forecast(self, rungs: Sequence[float]) -> Forecast:
@@ -105,6 +110,14 @@ class LearningCurve:
         noise = generator.normal(scale=math.sqrt(variance), size=len(features))
         drawn: Array = features @ weights + noise
         return drawn
+
+
+def _explained(residual: Array, ends: Array) -> float:
+    """Share of the ends' variance that is not in the residual; 1 where they do not differ."""
+    variance = float(ends.var()) if len(ends) else 0.0
+    if variance <= _SAME**2:
+        return 1.0
+    return max(0.0, 1.0 - float(residual @ residual) / len(ends) / variance)
 
 
 def _features(rungs: Array) -> Array:

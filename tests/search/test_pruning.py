@@ -76,6 +76,20 @@ def test_curve_stops_nothing_while_it_knows_no_curve() -> None:
     assert opinion.probability == pytest.approx(0.36, abs=0.15)
 
 
+def test_curve_stops_nothing_by_rungs_that_tell_little_of_the_end() -> None:
+    rng = random.Random(0)
+    study = []
+    for course in _study(60):
+        points = {**course.curve, (0, 2): rng.uniform(0.1, 0.4)}
+        study.append(replace(course, curve=points))
+    trial = Course(costs=(9.0,), curve={(0, 2): 0.1})
+    opinion = curve.judge_with(_situation(trial, others=study), hardly=0.2)
+    assert opinion.probability is not None
+    assert opinion.probability < 0.2
+    assert not opinion.stops
+    assert "goes on, as these rungs explain" in opinion.reason
+
+
 def test_curve_is_surer_after_each_rung() -> None:
     scales = [
         curve.forecast_of(_situation(_course(0.5, cost=5.0, known=known), others=_study())).scale

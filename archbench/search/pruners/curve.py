@@ -5,6 +5,10 @@ went to the end (``archbench.records.learning_curve``), further seeds by the sca
 It is held against the best accuracy that a trial of no greater cost has reached: one that stays
 below it is on no front, whatever comes later. How many candidates are lost so is set by the bound
 below and measured by the audit; benchmarks/pruning.md has what it saved and lost on real curves.
+
+Where the rungs so far explain less than half of what the last accuracies differ by, nothing is
+stopped: the forecast is then hardly more than what other candidates reached, and a sampler
+proposes a candidate because it should be better than they are.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ from archbench.search.pruning import Course, Opinion, Situation
 
 ASKS = True
 HARDLY = 0.05  # the probability of reaching the front below which a trial is stopped
+EXPLAINED = 0.5  # least share of the last accuracies' variance that the rungs so far explain
 
 
 def judge(situation: Situation) -> Opinion:
@@ -37,16 +42,19 @@ def judge_with(situation: Situation, *, hardly: float) -> Opinion:
     bar = height(situation)
     excess = (forecast.mean - bar) / forecast.scale
     probability = float(student.cdf(excess, forecast.freedom))
-    stops = probability < hardly
+    explained = _curve(situation).explained
     interval = float(student.ppf(0.975, forecast.freedom)) * forecast.scale
+    reason = (
+        f"would end at {100 * forecast.mean:.1f} % ± {100 * interval:.1f} by its curve, and "
+        f"{100 * bar:.1f} % is reached at no greater cost: {100 * probability:.1f} % probable "
+        "to reach the front"
+    )
+    if explained < EXPLAINED:
+        reason += f"; goes on, as these rungs explain {100 * explained:.0f} % of where trials end"
     return Opinion(
-        stops=stops,
+        stops=probability < hardly and explained >= EXPLAINED,
         probability=probability,
-        reason=(
-            f"would end at {100 * forecast.mean:.1f} % ± {100 * interval:.1f} by its curve, and "
-            f"{100 * bar:.1f} % is reached at no greater cost: {100 * probability:.1f} % probable "
-            "to reach the front"
-        ),
+        reason=reason,
     )
 
 
@@ -84,15 +92,22 @@ def forecast_of(situation: Situation) -> Forecast:
 
 
 def _this_training(situation: Situation) -> Forecast:
-    rungs = [rung for rung in situation.rungs if rung <= situation.epoch]
-    mine = [situation.trial.curve[situation.seed, rung] for rung in rungs]
-    last = situation.rungs[-1]
-    rows, ends = _whole_trainings([*situation.others, situation.trial], rungs=rungs, last=last)
-    curve = LearningCurve.fit(rows, ends=ends, num_rungs=len(rungs))
-    forecast = curve.forecast(mine)
-    if situation.epoch < last:
+    mine = [situation.trial.curve[situation.seed, rung] for rung in _passed(situation)]
+    forecast = _curve(situation).forecast(mine)
+    if situation.epoch < situation.rungs[-1]:
         return forecast
     return Forecast(mean=mine[-1], scale=0.0, freedom=forecast.freedom)
+
+
+def _curve(situation: Situation) -> LearningCurve:
+    rungs = _passed(situation)
+    last = situation.rungs[-1]
+    rows, ends = _whole_trainings([*situation.others, situation.trial], rungs=rungs, last=last)
+    return LearningCurve.fit(rows, ends=ends, num_rungs=len(rungs))
+
+
+def _passed(situation: Situation) -> list[int]:
+    return [rung for rung in situation.rungs if rung <= situation.epoch]
 
 
 def _whole_trainings(
