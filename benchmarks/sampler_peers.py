@@ -37,7 +37,7 @@ def evaluated(
         return _OWN[name](table, seed, budget, observed)
     if name == "cost_aware":
         return _asked(_cost_aware(table, seed), table, min(budget, len(table)), observed)
-    return _asked(_made(name, seed), table, budget, observed)
+    return _asked(made(name, seed), table, budget, observed)
 
 
 def asking_seconds(name: str, *, trials: int, repeats: int) -> list[float]:
@@ -54,7 +54,7 @@ def asking_seconds(name: str, *, trials: int, repeats: int) -> list[float]:
 
         sampler: BaseSampler = CostAwareSampler(cost=cost, seed=0)
     else:
-        sampler = _made(name, 0)
+        sampler = made(name, 0)
     study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
     for code in rng.integers(4, size=(trials, 14)):
         params = {key: int(value) for key, value in zip(drawn, code, strict=True)}
@@ -117,7 +117,7 @@ def _cost_aware(table: Table, seed: int) -> BaseSampler:
     return CostAwareSampler(cost=cost, candidates=candidates, distributions=drawn, seed=seed)
 
 
-def _made(name: str, seed: int) -> BaseSampler:
+def made(name: str, seed: int) -> BaseSampler:
     if name.startswith("optuna:"):
         return getattr(optuna.samplers, name[7:])(seed=seed)
     return _OPTUNA[name](seed)
