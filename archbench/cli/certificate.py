@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,7 +47,9 @@ def show_design(design: Design, *, as_json: bool) -> None:
 
 def _more(found: Certificate) -> str:
     """How to go on: to the end, with what would help, or with the search."""
-    space = shlex.quote(str(found.header["space_name"]))
+    from archbench.records.typed import space_typed
+
+    space = space_typed(found.header)
     if found.finding is None:
         from archbench.search.certificate_training import resume_command
 

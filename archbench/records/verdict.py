@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from archbench.records.doubt import SURE
 from archbench.records.objective import OBJECTIVES, objective_value
 from archbench.records.trial import TrialRecord
+from archbench.records.typed import space_typed
 
 if TYPE_CHECKING:
     from archbench.records.study import StudyReader
@@ -168,7 +169,7 @@ def _meaning(study: StudyReader) -> str:
             f"they reach more. Next: archbench train {shlex.quote(study.name)}:{best.number} "
             f"--data {shlex.quote(data)} --epochs 100"
         )
-    space = shlex.quote(str(study.header.get("space_name") or "SPACE"))
+    space = space_typed(study.header)
     return (
         f"This ranks designs on {_SYNTHETIC.get(kind, kind)} {where}; it says nothing about "
         f"your accuracy. With your photos: archbench search {space} --data folder:PATH"

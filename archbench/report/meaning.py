@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from archbench.records.typed import space_typed
 from archbench.report.markup import Markup, html
 from archbench.report.number import exact
 from archbench.report.summary import Summary, number
@@ -62,7 +63,7 @@ def _certificate(summary: Summary) -> str:
     found = summary.study.certificate
     if found is not None:
         return f"{found.sentence} (Taken in {found.name}.)"
-    space = summary.header.get("space_name") or "SPACE"
+    space = space_typed(summary.header)
     return (
         "None was taken: whether this proxy can rank this space is not known. "
         f"`archbench certify {space}` trains a sample for longer and says so."
