@@ -16,6 +16,7 @@ from archbench.records.rule import FrontRule
 from archbench.records.snapshot import Taken
 from archbench.records.trial import TrialRecord
 from archbench.search.earlier import Earlier, Match
+from archbench.search.repeat import TAKEN_OVER, spent_on_repeats
 from archbench.search.sameness import (
     accuracy_differences,
     latency_differences,
@@ -87,6 +88,9 @@ class Inheritance:
         return {
             "sources": [dict(source) for source in self.sources],
             "origins": {str(heir.record.number): heir.record.origin for heir in self.heirs},
+            TAKEN_OVER: sum(
+                spent_on_repeats(heir.record, own=request.space.proxy.seeds) for heir in self.heirs
+            ),
             "start": [
                 {"choices": values(match.choices), "spec": match.spec.to_document()}
                 for match in self.first

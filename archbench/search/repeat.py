@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from archbench.evaluate import Proxy
     from archbench.search.interruption import Interruption
 
+TAKEN_OVER = "repeat_seconds"
+"""Key of a study's header: what its trials had taken of further trainings in earlier studies."""
+
 _LOOK_EVERY_S = 0.25
 _NOT_THE_TRAININGS = (MISSING_INPUT, STORAGE_FAILURE)
 _TRIES = 2
@@ -102,8 +105,9 @@ class Repeats:
 
     @property
     def spent_s(self) -> float:
-        """Seconds that trainings beyond the search's own have taken so far."""
-        return sum(spent_on_repeats(r, own=self.proxy.num_seeds) for r in self._trials)
+        """Seconds that trainings beyond the search's own have taken in this study so far."""
+        seconds = sum(spent_on_repeats(r, own=self.proxy.num_seeds) for r in self._trials)
+        return max(0.0, seconds - float(self.ledger.store.header().get(TAKEN_OVER, 0.0)))
 
     def is_worth_starting(self) -> bool:
         """Is there a training that would settle something and fits the budget?"""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import optuna
@@ -18,8 +19,10 @@ from archbench.records.study import StudyReader
 from archbench.report import write_report
 from archbench.search import event, search
 from archbench.search.earlier import Earlier, Match, read_earlier
-from archbench.search.inheritance import Inheritance, inherit
+from archbench.search.inheritance import Heir, Inheritance, inherit
+from archbench.search.interruption import Interruption
 from archbench.search.ledger import Ledger
+from archbench.search.repeat import Repeats
 from archbench.search.request import Request, requested
 from archbench.search.start import start
 from archbench.search.succession import create, first_choices
@@ -351,3 +354,33 @@ def test_what_is_tried_first_is_found_again_in_the_header(earlier: StudyReader) 
     found = inherit(_above_chance(earlier), request=request, header=header, timer=_refuse)
     kept = found.header(request)
     assert first_choices(request.space, kept) == [match.choices for match in found.first]
+
+
+def test_trainings_that_an_earlier_confirmation_took_use_up_no_budget(
+    earlier: StudyReader, tmp_path: Path
+) -> None:
+    request = _request(earlier, results=tmp_path)
+    found = inherit([_read(earlier)], request=request, header=earlier.header, timer=_refuse)
+    more = [_trained_again(heir, seconds=5.0) for heir in found.heirs]
+    _create(request, earlier.header, replace(found, heirs=tuple(more)))
+    with Ledger(request.path / "study.db") as ledger:
+        repeats = Repeats(
+            ledger=ledger,
+            rule=earlier.rule,
+            proxy=SimpleNamespace(num_seeds=1),  # type: ignore[arg-type]
+            folder=tmp_path,
+            budget_s=1.0,
+            timeout_s=1.0,
+            interruption=Interruption(),
+            listener=_no_stage,
+        )
+        assert repeats.spent_s == 0
+        last = ledger.trials[0].curve[-1]
+        ledger.store.add_point(0, replace(last, seed=9, seconds=2.0))
+        ledger.trials[0] = ledger.store.trials()[0]
+        assert repeats.spent_s == pytest.approx(2.0)
+
+
+def _trained_again(heir: Heir, *, seconds: float) -> Heir:
+    point = replace(heir.record.curve[-1], seed=8, seconds=seconds)
+    return replace(heir, record=replace(heir.record, curve=(*heir.record.curve, point)))
