@@ -26,7 +26,8 @@ def backend_table(model: Mapping[str, Any]) -> str:
         entries = [entry for entry in model["latency"] if _place(entry) == place]
         parts.append(f"latency on {place}\n\n{_table(entries)}")
     parts[-1] += (
-        "\nx eager: times as fast as eager in fp32; ready in: copying, exporting and compiling;\n"
+        "\nx eager: times as fast as eager in fp32\n"
+        "ready in: copying, exporting and compiling\n"
         "error: largest difference from eager in fp32, over the largest output"
     )
     return "\n\n".join(parts)

@@ -52,7 +52,8 @@ def test_backends_stand_side_by_side() -> None:
         "compiled  fp32                none        –         –        –  incomplete\n"
         "openvino computed bf16 where fp16 was asked for\n"
         "compiled fp32, incomplete: it was compiled again\n"
-        "x eager: times as fast as eager in fp32; ready in: copying, exporting and compiling;\n"
+        "x eager: times as fast as eager in fp32\n"
+        "ready in: copying, exporting and compiling\n"
         "error: largest difference from eager in fp32, over the largest output"
     )
 
