@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +14,7 @@ from archbench.measure.calibration import settings_of
 from archbench.measure.cold import ColdTime, Multiple
 from archbench.measure.constant_file import cache_folder
 from archbench.records.environment import Environment
-from archbench.records.file import write_atomically
+from archbench.records.file import write_atomically, writing_alone
 from archbench.records.measurement import Conditions
 
 SCHEMA = "archbench.block_table/2"
@@ -108,7 +105,7 @@ def add_to_table(
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(path.with_suffix(".lock")):
+        with writing_alone(path):
             table = read_table(path, conditions=conditions, environment=environment).joined(news)
             content = {
                 "identity": _identity(conditions, environment),
@@ -149,14 +146,3 @@ def _whole(entry: Mapping[str, Any]) -> Whole:
         pieces=tuple(entry["pieces"]),
         time=_time(entry["time"]),
     )
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Waits until no other process writes; the kernel lets go when a process ends."""
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)

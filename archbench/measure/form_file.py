@@ -6,12 +6,10 @@ sets. What was decided once stays, so that a network is deployed alike by every 
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -19,7 +17,7 @@ from archbench.errors import StorageError
 from archbench.measure.calibration import settings_of
 from archbench.measure.constant_file import cache_folder
 from archbench.records.environment import Environment
-from archbench.records.file import write_atomically
+from archbench.records.file import write_atomically, writing_alone
 from archbench.records.measurement import Conditions
 
 SCHEMA = "archbench.forms/1"
@@ -54,9 +52,11 @@ class FormFile:
         """
         if not forms:
             return
-        with suppress(OSError, StorageError), self._alone():
-            document = {**self._identity(), "forms": {**forms, **self.read()}}
-            write_atomically(self.path, json.dumps(document, indent=1).encode())
+        with suppress(OSError, StorageError):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with writing_alone(self.path):
+                document = {**self._identity(), "forms": {**forms, **self.read()}}
+                write_atomically(self.path, json.dumps(document, indent=1).encode())
 
     def _identity(self) -> dict[str, object]:
         return {
@@ -64,18 +64,6 @@ class FormFile:
             "environment": {"id": self.environment.id, **asdict(self.environment)},
             "settings": dict(self.settings),
         }
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """No other process writes meanwhile; the kernel lets go when this one ends, however."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        lock = self.path.with_suffix(".lock")
-        handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(handle)
 
 
 def form_file(

@@ -1,9 +1,11 @@
-"""How does a file get its content whole or not at all."""
+"""How does a file get its content whole or not at all, and from one process at a time."""
 
 from __future__ import annotations
 
+import fcntl
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -37,6 +39,25 @@ def write_atomically(path: Path, content: bytes) -> None:
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing_alone(path: Path) -> Iterator[None]:
+    """Waits until no other process is in here for the file; the kernel lets go when one ends.
+
+    Args:
+        path: The file that is to be read and written anew, in a folder that exists. The lock lies
+            beside it with the ending ``.lock``.
+
+    Raises:
+        OSError: The lock cannot be opened.
+    """
+    handle = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from archbench.measure.form_file import FormFile, form_file
 from archbench.records.environment import Environment
+from archbench.records.file import writing_alone
 from archbench.records.measurement import Conditions
 
 
@@ -84,7 +85,8 @@ def test_a_folder_that_cannot_be_written_leaves_things_as_they_are(
 
 
 def _die_with_the_lock(kept: FormFile) -> None:
-    with kept._alone():
+    kept.path.parent.mkdir(parents=True, exist_ok=True)
+    with writing_alone(kept.path):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
