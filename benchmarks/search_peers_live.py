@@ -33,10 +33,10 @@ from archbench.evaluate import (
     warm_up,
 )
 from archbench.records.front import pareto_front
-from archbench.records.measurement import Conditions
 from archbench.records.objective import objective_value
 from archbench.records.study import open_study
 from archbench.search.owner import DATABASE
+from archbench.search.request import conditions_of
 from archbench.space import Choices, SearchSpace
 
 _LOOK_EVERY_S = 0.5
@@ -322,17 +322,7 @@ def _front(found: Sequence[tuple[str, float, float]]) -> list[dict[str, Any]]:
 
 
 def _target(space: SearchSpace) -> Target:
-    section, resolution = space.target, space.base["resolution"]
-    sides = resolution if isinstance(resolution, list) else [resolution, resolution]
-    conditions = Conditions(
-        resolution=(sides[0], sides[1]),
-        device=section.device,
-        backend=section.backend,
-        precision=section.precision,
-        batch=section.batch,
-        threads=section.threads,
-    )
-    return calibrated(conditions, environment=capture_environment())
+    return calibrated(conditions_of(space), environment=capture_environment())
 
 
 def _program() -> str:

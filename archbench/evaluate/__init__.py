@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from archbench.evaluate.comparison import Compared, compare
     from archbench.evaluate.longer import train_network, trial_spec
+    from archbench.evaluate.predictor import Predictor, keep_stored, stored_predictor
     from archbench.evaluate.pretrained import fetch_weights
     from archbench.evaluate.pricing import Price, price
     from archbench.evaluate.profiled import ModelProfile, Profile, StageProfile
@@ -36,6 +37,7 @@ __all__ = [
     "ModelProfile",
     "NonFiniteLossError",
     "Plan",
+    "Predictor",
     "Price",
     "Profile",
     "Proxy",
@@ -49,11 +51,13 @@ __all__ = [
     "count",
     "describe",
     "fetch_weights",
+    "keep_stored",
     "open_data",
     "open_teacher",
     "price",
     "profile",
     "published_names",
+    "stored_predictor",
     "teacher_in_words",
     "train_network",
     "trial_spec",
@@ -66,6 +70,7 @@ _HOMES = {
     "ModelProfile": "archbench.evaluate.profiled",
     "NonFiniteLossError": "archbench.train.loop",
     "Plan": "archbench.train.plan",
+    "Predictor": "archbench.evaluate.predictor",
     "Price": "archbench.evaluate.pricing",
     "Profile": "archbench.evaluate.profiled",
     "Proxy": "archbench.evaluate.proxy",
@@ -79,11 +84,13 @@ _HOMES = {
     "count": "archbench.models",
     "describe": "archbench.evaluate.proxy",
     "fetch_weights": "archbench.evaluate.pretrained",
+    "keep_stored": "archbench.evaluate.predictor",
     "open_data": "archbench.evaluate.proxy",
     "open_teacher": "archbench.evaluate.proxy",
     "price": "archbench.evaluate.pricing",
     "profile": "archbench.evaluate.profiling",
     "published_names": "archbench.models",
+    "stored_predictor": "archbench.evaluate.predictor",
     "teacher_in_words": "archbench.evaluate.proxy",
     "train_network": "archbench.evaluate.longer",
     "trial_spec": "archbench.evaluate.longer",

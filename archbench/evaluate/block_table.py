@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from archbench.evaluate.piece import Family, Piece, family, pieces
+from archbench.evaluate.predictor import NEEDED_WHOLES, Fit, fitted, sum_of_pieces
 from archbench.evaluate.table_file import Table, Whole, add_to_table, read_table, table_path
 from archbench.evaluate.target import calibrated
 from archbench.measure.backend import prepared
@@ -33,8 +34,6 @@ from archbench.records.environment import Environment
 from archbench.records.measurement import Conditions
 
 SCHEMA = "archbench.prediction/1"
-NEEDED_WHOLES = 6
-"""Networks of a family that are measured whole before a network of it is predicted."""
 
 _TOGETHER = 64
 _PIECE_BUDGET_S = 0.03
@@ -77,24 +76,6 @@ class Prediction:
     num_blocks_new: int
     conditions: Conditions
     note: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fit:
-    """How the sums of a family relate to what its networks took whole.
-
-    Attributes:
-        scale: Of the sum of the pieces.
-        errors: Of each network, predicted by the others: predicted / measured - 1.
-    """
-
-    scale: float
-    errors: tuple[float, ...]
-
-    @property
-    def mean_error(self) -> float:
-        """The mean size of the errors."""
-        return statistics.fmean(map(abs, self.errors))
 
 
 def predict(
@@ -151,28 +132,6 @@ def predict_all(
     table = shop.with_wholes(specs, shop.with_pieces(specs, table), alike=others)
     fits = fitted(table, calibration=shop.calibration)
     return [_prediction(spec, table, fits, known=known, shop=shop) for spec in specs]
-
-
-def fitted(table: Table, *, calibration: Calibration) -> dict[str, Fit]:
-    """A scale for each family that has two whole networks and more, with its held-out errors.
-
-    The scale is the geometric mean of measured / sum.
-    """
-    logs: dict[str, list[float]] = {}
-    for whole in table.wholes.values():
-        if all(key in table.pieces for key in whole.pieces):
-            ratio = whole.time.milliseconds(calibration) / _sum(table, whole.pieces, calibration)
-            logs.setdefault(whole.family, []).append(math.log(ratio))
-    fits = {}
-    for name, found in logs.items():
-        if len(found) >= 2:
-            total = sum(found)
-            left_out = [(total - entry) / (len(found) - 1) - entry for entry in found]
-            fits[name] = Fit(
-                scale=math.exp(total / len(found)),
-                errors=tuple(math.expm1(error) for error in left_out),
-            )
-    return fits
 
 
 def references(name: Family) -> list[ArchSpec]:
@@ -314,7 +273,7 @@ def _prediction(
 ) -> Prediction:
     kind, keys = family(spec), _keys(spec)
     fit = fits[kind]
-    ms = fit.scale * _sum(table, keys, shop.calibration)
+    ms = fit.scale * sum_of_pieces(table, keys, calibration=shop.calibration)
     spread = math.sqrt(statistics.fmean(math.log1p(error) ** 2 for error in fit.errors))
     height, width = spec.resolution
     return Prediction(
@@ -334,16 +293,6 @@ def _prediction(
 
 def _keys(spec: ArchSpec) -> tuple[str, ...]:
     return tuple(piece.key for piece in pieces(spec))
-
-
-def _sum(table: Table, keys: Sequence[str], calibration: Calibration) -> float:
-    """Milliseconds of all pieces together; one behind an equal one finds its code at hand."""
-    total = 0.0
-    for before, key in zip(("", *keys), keys, strict=False):
-        time = table.pieces[key]
-        is_again = before == key
-        total += (time.milliseconds_again if is_again else time.milliseconds)(calibration)
-    return total
 
 
 def _by_family(specs: Sequence[ArchSpec]) -> dict[Family, dict[str, ArchSpec]]:

@@ -272,6 +272,7 @@ class _Costs:
         self._positive = positive
         self.told = self._scaled(choice._known_or_told(told.costs, choice._facts))  # noqa: SLF001
         self.limits = self._scaled(np.array(problem.limits)[None])[0]
+        foretold = self._foretold(choice._facts)  # noqa: SLF001
         self._beliefs: dict[int, Belief] = {}
         for place, known in enumerate(problem.known):
             is_told = ~np.isnan(self.told[:, place])
@@ -280,7 +281,7 @@ class _Costs:
                     choice._source.encoding,  # noqa: SLF001
                     codes=told.codes[is_told],
                     facts=facts[is_told],
-                    values=self.told[is_told, place],
+                    values=(self.told - foretold)[is_told, place],
                     weights=np.ones(int(is_told.sum())),
                     name=f"cost {place}",
                     memory=choice._memory,  # noqa: SLF001
@@ -289,14 +290,24 @@ class _Costs:
 
     def of(self, codes: Array, facts: Array) -> tuple[Array, Array]:
         """(m, q) costs, known or expected, and (m, q) their standard deviations."""
-        problem = self._choice._problem  # noqa: SLF001
-        blank = np.full((len(codes), len(problem.known)), np.nan)
-        costs = self._scaled(self._choice._known_or_told(blank, facts))  # noqa: SLF001
+        costs = self._foretold(facts)
+        blank = np.full_like(costs, np.nan)
+        known = self._scaled(self._choice._known_or_told(blank, facts))  # noqa: SLF001
+        costs = np.where(np.isnan(known), costs, known)
         spread = np.zeros_like(costs)
         for place, belief in self._beliefs.items():
             scaled = self._choice._scaled(facts)  # noqa: SLF001
-            costs[:, place], spread[:, place] = belief.predicted(codes, scaled)
-        return np.where(np.isnan(costs), 0.0, costs), spread
+            beyond, spread[:, place] = belief.predicted(codes, scaled)
+            costs[:, place] += beyond
+        return costs, spread
+
+    def _foretold(self, facts: Array) -> Array:
+        """(m, q) what the facts predict of costs that are learnt, 0 where they predict nothing."""
+        problem = self._choice._problem  # noqa: SLF001
+        costs = np.full((len(facts), len(problem.known)), np.nan)
+        for place, fact in problem.foretold.items():
+            costs[:, place] = facts[:, fact]
+        return np.nan_to_num(self._scaled(costs))
 
     def _scaled(self, costs: Array) -> Array:
         with np.errstate(divide="ignore", invalid="ignore"):

@@ -19,6 +19,7 @@ from archbench.errors import StorageError, UsageError
 DATABASE = "study.db"
 SPACE = "space.yaml"
 ENVIRONMENT = "environment.json"
+BLOCKS = "blocks.json"
 CHECKPOINTS = "checkpoints"
 REPORT = "report"
 LOCK = "owner.lock"

@@ -6,7 +6,7 @@ import copy
 import hashlib
 import random
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -89,6 +89,7 @@ class Proposer:
         seed: Of the study.
         directions: ``max`` or ``min`` for each objective.
         first: Candidates that are proposed before any of the sampler's, as far as they are fresh.
+        predict: See ``Setting``; the same as long as the study lasts.
     """
 
     def __init__(
@@ -99,6 +100,7 @@ class Proposer:
         seed: int,
         directions: Sequence[str],
         first: Sequence[Choices] = (),
+        predict: Callable[[ArchSpec], float | None] | None = None,
     ) -> None:
         self._space = space
         self._sampler = sampler
@@ -108,6 +110,7 @@ class Proposer:
         ]
         self._is_conditional = _is_conditional(space)
         self._first = tuple(first)
+        self._predict = predict
         self._seen: set[str] = set()
         self._left: list[Choices] | None = None
         self._accepted: dict[int, FrozenTrial] = {}
@@ -133,6 +136,7 @@ class Proposer:
                     conditional=self._is_conditional,
                     memory=self._memory,
                     lasting=self._lasting,
+                    predict=self._predict,
                 )
             )
         for choices in self._first:

@@ -91,17 +91,7 @@ class Request:
     @property
     def conditions(self) -> Conditions:
         """On what latency is measured, at the resolution of the space's base."""
-        target = self.space.target
-        resolution = self.space.base["resolution"]
-        sides = resolution if isinstance(resolution, list) else [resolution, resolution]
-        return Conditions(
-            resolution=(sides[0], sides[1]),
-            device=target.device,
-            backend=target.backend,
-            precision=target.precision,
-            batch=target.batch,
-            threads=target.threads,
-        )
+        return conditions_of(self.space)
 
     @property
     def training_device(self) -> str:
@@ -158,6 +148,20 @@ class Request:
         last = len(ordered) - 1
         picked = {round(last * (2 * i + 1) / (2 * number)) for i in range(number)}
         return [ordered[index] for index in sorted(picked) if ordered]
+
+
+def conditions_of(space: SearchSpace) -> Conditions:
+    """What the target of a space is, at the resolution of its base."""
+    target, resolution = space.target, space.base["resolution"]
+    sides = resolution if isinstance(resolution, list) else [resolution, resolution]
+    return Conditions(
+        resolution=(sides[0], sides[1]),
+        device=target.device,
+        backend=target.backend,
+        precision=target.precision,
+        batch=target.batch,
+        threads=target.threads,
+    )
 
 
 def _is_shipped(space: SearchSpace) -> bool:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import optuna
 
 from archbench.space import SearchSpace
+
+if TYPE_CHECKING:
+    from archbench.evaluate import ArchSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +25,8 @@ class Setting:
         conditional: Whether some axes are active only under some choices.
         memory: Kept between proposals, and emptied when the study in memory is made anew.
         lasting: Kept between proposals as long as the process lives.
+        predict: The latency of a candidate in ms, or None where it cannot be told; None where no
+            candidate's can be.
     """
 
     space: SearchSpace
@@ -30,6 +35,7 @@ class Setting:
     conditional: bool
     memory: MutableMapping[Any, Any]
     lasting: MutableMapping[Any, Any]
+    predict: Callable[[ArchSpec], float | None] | None = None
 
 
 class SamplerEntry(Protocol):

@@ -2,16 +2,17 @@
 
 Whether a candidate is legal and what it costs takes about a millisecond, so of the hundreds that
 are looked at for one proposal only the most promising are counted exactly; the others' costs are
-told by a model of some candidates that were counted once.
+told by a model of some candidates that were counted once. So is a latency of which the block table
+lacks a piece.
 """
 
 from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +23,13 @@ from archbench.search.parameter import distribution, options
 from archbench.search.surrogate import Belief
 from archbench.space import Axis, Choices, InfeasibleError, SearchSpace
 
+if TYPE_CHECKING:
+    from archbench.evaluate import ArchSpec
+
 Array = NDArray[np.float64]
 
 FACTS = ("macs", "params", "activations")
-"""What arithmetic knows of a candidate."""
+"""What arithmetic knows of a candidate; behind it comes the latency that is predicted, if any."""
 
 _COUNTED = 128
 _TRIES = 50
@@ -40,14 +44,23 @@ class SpaceSource:
     Args:
         space: Where they come from.
         seed: Of the candidates that are counted for the model of costs.
+        predict: The latency of a candidate in ms, or None where it cannot be told; by default
+            latency is no fact.
     """
 
     is_exact = False
-    num_facts = len(FACTS)
 
-    def __init__(self, space: SearchSpace, *, seed: int) -> None:
+    def __init__(
+        self,
+        space: SearchSpace,
+        *,
+        seed: int,
+        predict: Callable[[ArchSpec], float | None] | None = None,
+    ) -> None:
         self._space = space
         self._seed = seed
+        self._predict = predict
+        self.num_facts = len(FACTS) + (predict is not None)
         self._axes = [axis for axis in space.axes if len(axis.values) > 1]
         self.encoding = Encoding({axis.name: distribution(axis) for axis in self._axes})
         self._column = {axis.name: column for column, axis in enumerate(self.encoding.axes)}
@@ -75,22 +88,25 @@ class SpaceSource:
         return np.array([self._tidied(child, chance) for child in children] + fresh)
 
     def facts(self, codes: Array) -> Array:
-        """(m, 3) expected MACs, parameters and activations."""
+        """(m, f) expected MACs, parameters and activations, and latency where it is predicted."""
         none = np.zeros((len(codes), 0))
         if not len(codes):
-            return np.zeros((0, len(FACTS)))
+            return np.zeros((0, self.num_facts))
         return np.exp(np.stack([model.expected(codes, none) for model in self._models], axis=1))
 
     def settle(self, code: Array) -> Array | None:
-        """(3,) MACs, parameters and activations; None where the candidate is not feasible."""
+        """(f,) the same, counted; None where the candidate is not feasible."""
         key = keys(code[None])[0]
         if key not in self._exact:
-            self._exact[key] = self._counted(self._choices(code))
+            counted = self._counted(self._choices(code))
+            if counted is not None and np.isnan(counted).any():
+                counted = np.where(np.isnan(counted), self.facts(code[None])[0], counted)
+            self._exact[key] = counted
         return self._exact[key]
 
     @cached_property
     def _models(self) -> list[Belief]:
-        """What log MACs, parameters and activations are, by some candidates."""
+        """What the logarithm of each fact is, by some candidates."""
         rng = random.Random(self._seed)
         codes, facts = [], []
         for _ in range(_COUNTED):
@@ -99,30 +115,39 @@ class SpaceSource:
             if choices is not None and counted is not None:
                 codes.append(self._code(choices))
                 facts.append(np.log(counted))
-        if not codes:  # then nothing is told apart, and each candidate is counted
-            codes, facts = [np.full(len(self.encoding), np.nan)], [np.zeros(len(FACTS))]
-        none = np.zeros((len(codes), 0))
+        found = np.array(facts).reshape(-1, self.num_facts)
         return [
-            Belief(
-                self.encoding,
-                codes=np.array(codes),
-                facts=none,
-                values=np.array(facts)[:, place],
-                weights=np.ones(len(codes)),
-                name=name,
-                memory={},
-            )
-            for place, name in enumerate(FACTS)
+            self._model(np.array(codes)[is_known], found[is_known, place], name=str(place))
+            for place, is_known in enumerate(~np.isnan(found.T))
         ]
 
+    def _model(self, codes: Array, values: Array, *, name: str) -> Belief:
+        """What is believed of a fact; where nothing is known nothing is told apart."""
+        if not len(codes):
+            codes, values = np.full((1, len(self.encoding)), np.nan), np.zeros(1)
+        return Belief(
+            self.encoding,
+            codes=codes,
+            facts=np.zeros((len(codes), 0)),
+            values=values,
+            weights=np.ones(len(codes)),
+            name=name,
+            memory={},
+        )
+
     def _counted(self, choices: Choices) -> Array | None:
+        """(f,) NaN for a latency that cannot be told; None where it is not feasible."""
         from archbench.evaluate import count
 
         try:
-            counted = count(self._space.decode(choices))
+            spec = self._space.decode(choices)
         except InfeasibleError:
             return None
-        return np.array([float(getattr(counted, name)) for name in FACTS])
+        counted = count(spec)
+        facts = [float(getattr(counted, name)) for name in FACTS]
+        if self._predict:
+            facts.append(self._predict(spec) or math.nan)
+        return np.array(facts)
 
     def _code(self, choices: Choices) -> Array:
         row = np.full(len(self.encoding), np.nan)

@@ -24,6 +24,7 @@ from archbench.search.interruption import Interruption, ParkedError, interruptio
 from archbench.search.ledger import Ledger
 from archbench.search.loop import AllFailedError, Interrupted, Loop, Plan
 from archbench.search.pool import make_engine
+from archbench.search.prediction import predictor
 from archbench.search.preparation import Grounds, check_data, prepare, prepared, restore
 from archbench.search.proposal import Proposal, Proposer, choices_of
 from archbench.search.pruning import PRUNERS, Referee
@@ -193,7 +194,12 @@ def _begin(
         if dry_run:
             return False
         create(
-            request, header=header, environment=environment, inheritance=found, listener=listener
+            request,
+            header=header,
+            environment=environment,
+            inheritance=found,
+            target=grounds.target,
+            listener=listener,
         )
         with owner.ownership(request.path), Ledger(request.path / owner.DATABASE) as study:
             run = _Run(
@@ -304,6 +310,7 @@ class _Run:
             seed=request.seed,
             directions=list(space.objectives.values()),
             first=first_choices(space, self.study.store.header()),
+            predict=predictor(request, target=self.grounds.target, listener=self.listener),
         )
         found = self.study.mend(partial(_record_of_trial, space))
         records = [self.study.trials[trial.number] for trial in found]

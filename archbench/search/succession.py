@@ -120,28 +120,35 @@ def create(
     header: Mapping[str, Any],
     environment: Environment,
     inheritance: Inheritance,
+    target: Target | None,
     listener: event.Listener,
 ) -> None:
     """Makes the folder of a new study with all that it takes over, whole or not at all.
 
-    Weights are linked, or copied from another disk, of trials that may stand on the front.
+    The machine's block table is copied, so that predictions stay as they are. Weights are linked,
+    or copied from another disk, of trials that may stand on the front.
 
     Args:
         request: The new search.
         header: Of the new study, but for what is taken over.
         environment: The machine and software.
         inheritance: What is taken over.
+        target: What latency is taken on, or None.
         listener: Warned of trials on the front whose weights are gone, and so cannot be tested.
 
     Raises:
         StorageError: The folder cannot be written, or is there.
     """
+    from archbench.evaluate import keep_stored
+
     untested: list[str] = []
 
     def fill(folder: Path) -> None:
         (folder / owner.SPACE).write_text(request.space.text)
         document = json.dumps({"id": environment.id, **asdict(environment)}, indent=2)
         (folder / owner.ENVIRONMENT).write_text(document + "\n")
+        if target is not None:
+            keep_stored(folder / owner.BLOCKS, target=target)
         whole = {**header, **inheritance.header(request)}
         ledger.create(folder / owner.DATABASE, header=whole)
         untested.extend(_write(folder, inheritance, request=request))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,7 @@ class Problem:
         num_limited: How many of the last entries of ``known`` and ``limits`` are no objectives
             but limited all the same.
         has_curves: Whether curves are of the uncertain objective.
+        foretold: Position of a cost that is learnt to that of the fact that predicts it.
     """
 
     uncertain: int
@@ -47,6 +48,7 @@ class Problem:
     limits: tuple[float, ...]
     num_limited: int = 0
     has_curves: bool = True
+    foretold: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def cost_signs(self) -> Array:

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from archbench.evaluate.block_table import NEEDED_WHOLES, fitted, predict_all, references
+from archbench.evaluate.block_table import predict_all, references
 from archbench.evaluate.piece import FAMILIES, Family, family
+from archbench.evaluate.predictor import NEEDED_WHOLES, fitted
 from archbench.evaluate.table_file import Table, Whole, add_to_table, read_table, table_path
 from archbench.measure.calibration import Calibration
 from archbench.measure.calibrator import CALIBRATORS

@@ -1,14 +1,21 @@
-"""Candidates of a space: the published networks among them are found, and asked for first."""
+"""Candidates of a space: published networks come first, and facts are told before building."""
 
 from __future__ import annotations
 
-import pytest
+from collections.abc import Callable
+from pathlib import Path
 
-from archbench.evaluate import as_spec
+import numpy as np
+import pytest
+from optuna.trial import TrialState
+
+from archbench.evaluate import ArchSpec, as_spec, count
 from archbench.search.ledger import quiet_optuna
-from archbench.search.proposal import Proposer
+from archbench.search.proposal import Knowledge, Proposer
 from archbench.search.sampler import load_sampler
+from archbench.search.space_source import SpaceSource
 from archbench.space import SearchSpace
+from tests.search.tiny import space_text
 
 _LEVIT = """
 base: levit_128s
@@ -53,3 +60,74 @@ def test_published_networks_of_a_space_are_asked_for_first(text: str, names: set
     digests = [found.spec.digest for found in first if found is not None]
     assert set(digests[:-1]) == {as_spec(name).digest for name in names}
     assert digests[-1] not in digests[:-1]
+
+
+_TOY = space_text(Path("images"), objectives="{accuracy: max, latency_ms: min}")
+
+
+def _source(predict: Callable[[ArchSpec], float | None] | None) -> SpaceSource:
+    space = SearchSpace.parse(_TOY, source="space.yaml", name="space")
+    return SpaceSource(space, seed=0, predict=predict)
+
+
+def _told(spec: ArchSpec) -> float:
+    return 0.1 + count(spec).macs / 1e5
+
+
+def test_latency_is_a_fact_only_where_it_is_predicted() -> None:
+    codes = _source(None).pool(np.zeros((0, 5)), 20, rng=np.random.default_rng(0))
+    assert _source(None).facts(codes).shape == (len(codes), 3)
+    facts = _source(_told).facts(codes)
+    assert facts.shape == (len(codes), 4)
+    exact = np.array([_source(_told).settle(code) for code in codes])
+    assert exact[:, 3] == pytest.approx(0.1 + exact[:, 0] / 1e5)
+    assert facts[:, 3] == pytest.approx(exact[:, 3], rel=0.2)
+
+
+def test_a_latency_that_cannot_be_told_is_that_of_candidates_alike() -> None:
+    source = _source(lambda spec: _told(spec) if spec.stages[0].depth != 2 else None)
+    codes = source.pool(np.zeros((0, 5)), 60, rng=np.random.default_rng(0))
+    exact = np.array([source.settle(code) for code in codes])
+    likely = 0.1 + exact[:, 0] / 1e5
+    is_untold = abs(exact[:, 3] - likely) > 1e-9
+    assert 0.1 < is_untold.mean() < 0.5
+    assert exact[:, 3] == pytest.approx(likely, rel=0.35)
+
+
+def test_nothing_told_is_no_obstacle() -> None:
+    source = _source(lambda spec: None)
+    codes = source.pool(np.zeros((0, 5)), 5, rng=np.random.default_rng(0))
+    assert np.isfinite(source.facts(codes)).all()
+    assert all(np.isfinite(source.settle(code)).all() for code in codes)
+
+
+def _erratic(spec: ArchSpec) -> float:
+    """From 1 to 10 ms, by nothing that a model could learn."""
+    return 1.0 + 9.0 * int(spec.digest[:8], 16) / 16**8
+
+
+def _share_within(limit_ms: float, *, predict: Callable[[ArchSpec], float | None] | None) -> float:
+    """Of ten proposals behind twenty; each takes a fifth longer than is predicted."""
+    quiet_optuna()
+    text = f"{_TOY}limits: {{latency_ms: {limit_ms}}}\n"
+    proposer = Proposer(
+        SearchSpace.parse(text, source="space.yaml", name="space"),
+        sampler=load_sampler("cost_aware"),
+        seed=0,
+        directions=["max", "min"],
+        predict=predict,
+    )
+    taken = []
+    for number in range(30):
+        found = proposer.propose(number)
+        assert found is not None
+        taken.append(1.2 * _erratic(found.spec))
+        known = Knowledge(cost=[taken[-1]], latency_ms=taken[-1])
+        values = [count(found.spec).params / 1e5, taken[-1]]
+        proposer.tell(number, state=TrialState.COMPLETE, values=values, known=known)
+    return float(np.mean(np.array(taken[20:]) <= limit_ms))
+
+
+def test_predictions_keep_proposals_within_the_limit_of_latency() -> None:
+    assert _share_within(4.0, predict=_erratic) >= 0.9
+    assert _share_within(4.0, predict=None) <= 0.7

@@ -280,6 +280,7 @@ def _create(request: Request, header: Any, found: Inheritance) -> list[event.Eve
         header={**header, "name": request.name},
         environment=capture(),
         inheritance=found,
+        target=None,
         listener=heard.append,
     )
     return heard

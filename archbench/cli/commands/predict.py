@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from archbench.errors import UsageError
 
 if TYPE_CHECKING:
     from archbench.models import ArchSpec
+    from archbench.space import SearchSpace
 
 _TO_FIT = 60
 """Random networks of the space of which some are measured whole, a few of each family."""
@@ -25,9 +27,9 @@ _TO_FIT = 60
 @click.option("--samples", type=click.IntRange(1, 10_000), default=20, show_default=True)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @set_option
-@click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True)
-@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True)
-@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
+@click.option("--batch", type=click.IntRange(min=1), help="The space's, or 1.")
+@click.option("--threads", type=click.IntRange(min=1), help="The space's, or 1.")
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), help="The space's, or cpu.")
 @results_option
 @json_option
 def command(
@@ -36,9 +38,9 @@ def command(
     samples: int,
     seed: int,
     overrides: tuple[str, ...],
-    batch: int,
-    threads: int,
-    device: str,
+    batch: int | None,
+    threads: int | None,
+    device: str | None,
     results: Path,
     as_json: bool,
 ) -> None:
@@ -46,17 +48,36 @@ def command(
 
     NETWORK is a published name, a file as archbench models show prints it, or STUDY:TRIAL. Blocks
     that are new to this machine are timed once and kept. For shortlisting: what counts is what
-    archbench profile measures.
+    archbench profile measures. A search whose space was looked at with --space knows latencies
+    before it measures them.
     """
     from archbench.cli.meter import meter
+    from archbench.cli.network import network
     from archbench.cli.predict_text import prediction_text
     from archbench.evaluate.block_table import document, predict_all
     from archbench.records.measurement import Conditions
+    from archbench.search.request import conditions_of
+    from archbench.space import SearchSpace
 
-    specs, alike = _specs(
-        networks, space=space, samples=samples, seed=seed, overrides=overrides, results=results
+    if bool(networks) == (space is not None):
+        raise UsageError(
+            "networks or a space have to be named, and not both",
+            help="archbench predict levit_128s, or archbench predict --space hybrid",
+        )
+    conditions = Conditions()
+    alike: list[ArchSpec] = []
+    if space is None:
+        specs = [network(text, overrides=overrides, results=results) for text in networks]
+    else:
+        loaded = SearchSpace.load(space, overrides=overrides)
+        specs, alike = _drawn(loaded, samples=samples, seed=seed)
+        conditions = conditions_of(loaded)
+    conditions = replace(
+        conditions,
+        device=device or conditions.device,
+        batch=batch or conditions.batch,
+        threads=threads or conditions.threads,
     )
-    conditions = Conditions(device=device, batch=batch, threads=threads)
     with meter(quiet=as_json) as told:
         found = predict_all(specs, conditions, alike=alike, on_progress=told)
     content = document(found)
@@ -68,38 +89,22 @@ def command(
     for note in dict.fromkeys(entry.note for entry in found if entry.note):
         console.warn(note)
     console.result(prediction_text(content["predictions"]))
-    first = networks[0] if networks else f"a file of one: archbench space sample {space}"
-    console.next_step(f"measure what looks good: archbench profile {first}")
+    console.next_step(
+        f"archbench search {space} goes by these latencies"
+        if space
+        else f"measure what looks good: archbench profile {networks[0]}"
+    )
 
 
-def _specs(
-    networks: tuple[str, ...],
-    *,
-    space: str | None,
-    samples: int,
-    seed: int,
-    overrides: tuple[str, ...],
-    results: Path,
-) -> tuple[list[ArchSpec], list[ArchSpec]]:
-    """The networks that are asked for, and others of their space to fit to."""
-    from archbench.cli.network import network
-    from archbench.space import SearchSpace
-
-    if bool(networks) == (space is not None):
-        raise UsageError(
-            "networks or a space have to be named, and not both",
-            help="archbench predict levit_128s, or archbench predict --space hybrid",
-        )
-    if space is None:
-        return [network(text, overrides=overrides, results=results) for text in networks], []
-    found = SearchSpace.load(space, overrides=overrides)
+def _drawn(space: SearchSpace, *, samples: int, seed: int) -> tuple[list[ArchSpec], list[ArchSpec]]:
+    """Networks of a space, and others of it to fit to."""
     rng = random.Random(seed)
     specs: dict[str, ArchSpec] = {}
     alike: dict[str, ArchSpec] = {}
     for number in range(samples + _TO_FIT):
-        choices = found.sample_feasible(rng)
+        choices = space.sample_feasible(rng)
         if choices is None:
-            raise found.infeasible(found.feasible())
-        spec = found.decode(choices)
+            raise space.infeasible(space.feasible())
+        spec = space.decode(choices)
         (specs if number < samples else alike)[spec.digest] = spec
     return list(specs.values()), list(alike.values())

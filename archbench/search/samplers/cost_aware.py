@@ -1,7 +1,8 @@
 """A Gaussian process of accuracy alone, and exact costs: most new hypervolume, none twice.
 
-MACs and parameters are arithmetic. Latency is learnt from what was measured, given them and the
-choices; a candidate counts by how probably it is within its limit.
+MACs and parameters are arithmetic. Latency is told by the block table where there is one, and how
+far that is off, or else the latency itself, is learnt from what was measured; a candidate counts by
+how probably it is within its limit.
 """
 
 from __future__ import annotations
@@ -26,24 +27,33 @@ def make(setting: Setting) -> optuna.samplers.BaseSampler:
     """The sampler for one proposal."""
     lasting = setting.lasting
     if "source" not in lasting:
-        lasting["source"] = SpaceSource(setting.space, seed=setting.study_seed)
-        lasting["problem"] = problem(setting.space)
+        lasting["source"] = SpaceSource(
+            setting.space, seed=setting.study_seed, predict=setting.predict
+        )
+        lasting["problem"] = problem(setting.space, is_foretold=setting.predict is not None)
     return CostAwareSampler.over(
         lasting["source"], problem=lasting["problem"], seed=setting.seed, memory=setting.memory
     )
 
 
-def problem(space: SearchSpace) -> Problem:
-    """What the objectives and limits of a space are."""
+def problem(space: SearchSpace, *, is_foretold: bool) -> Problem:
+    """What the objectives and limits of a space are.
+
+    Args:
+        space: What is searched.
+        is_foretold: Whether a fact of candidates predicts their latency.
+    """
     names = list(space.objectives)
     learnt = [name for name in (_ACCURACY, _LATENCY) if name in names] or names
     others = [name for name in names if name != learnt[0]]
     limited = [_LATENCY] if _LATENCY in space.limits and _LATENCY not in names else []
+    costs = [*others, *limited]
     return Problem(
         uncertain=names.index(learnt[0]),
         signs=tuple(-1.0 if way == "max" else 1.0 for way in space.objectives.values()),
-        known=tuple(FACTS.index(n) if n in FACTS else None for n in [*others, *limited]),
-        limits=tuple(space.limits.get(name, math.inf) for name in [*others, *limited]),
+        known=tuple(FACTS.index(n) if n in FACTS else None for n in costs),
+        limits=tuple(space.limits.get(name, math.inf) for name in costs),
         num_limited=len(limited),
         has_curves=learnt[0] == _ACCURACY,
+        foretold={costs.index(_LATENCY): len(FACTS)} if is_foretold and _LATENCY in costs else {},
     )

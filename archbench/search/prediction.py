@@ -1,0 +1,48 @@
+"""Which latencies does a study know before it measures them: those that the block table tells."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from archbench.search import event, owner
+from archbench.search.request import Request
+
+if TYPE_CHECKING:
+    from archbench.evaluate import Predictor, Target
+
+_ASKED = 32
+_ENOUGH = 0.5  # of the candidates: a model of these tells the others'
+
+
+def predictor(
+    request: Request, *, target: Target | None, listener: event.Listener
+) -> Predictor | None:
+    """What tells candidates' latencies, from the blocks that were stored when the study began.
+
+    Args:
+        request: The search, whose study exists.
+        target: What latency is taken on, or None.
+        listener: Told how much is known, and what would make it more.
+
+    Returns:
+        None where no latency is wanted, no table was there, or it tells less than half of some
+        candidates.
+    """
+    path = request.path / owner.BLOCKS
+    if target is None or not path.exists():
+        return None
+    from archbench.evaluate import stored_predictor
+
+    found, note = stored_predictor(target, path=path)
+    if note:
+        listener(event.Warned(text=note))
+    specs = request.some_candidates(_ASKED)
+    share = found.covered(specs)
+    told = f"timed blocks tell the latency of {100 * share:.0f} % of the candidates"
+    if share < _ENOUGH:
+        more = f"archbench predict --space {request.space.name} --samples 300 times more"
+        listener(event.StageChanged(text=f"{told}, too few to go by: {more}"))
+        return None
+    error = 100 * found.mean_error(specs)
+    listener(event.StageChanged(text=f"{told} beforehand, to {error:.1f} %"))
+    return found
