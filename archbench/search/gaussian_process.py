@@ -1,9 +1,10 @@
 """How good is a candidate that nobody has trained: a Gaussian process over its encoding.
 
 The covariance of two candidates is a constant, a linear part (main effects of every axis), one
-for log cost, and a Matern-5/2 part with a length for each axis (interactions and bends). Lengths
-are wide by default, which is what keeps many axes tractable (Hvarfner et al. 2024,
-arXiv:2402.02229); all are fitted by marginal likelihood with priors, gradients in closed form.
+for log cost, the square of both together (pairs of axes, and what an axis is worth at which cost),
+and a Matern-5/2 part with a length for each axis (what bends beyond that). Lengths are wide by
+default, which is what keeps many axes tractable (Hvarfner et al. 2024, arXiv:2402.02229); all are
+fitted by marginal likelihood with priors, gradients in closed form.
 
 n points, m candidates, G groups of columns, one for each axis and cost.
 """
@@ -23,6 +24,7 @@ Array = NDArray[np.float64]
 _ROOT5 = math.sqrt(5.0)
 _JITTER = 1e-8
 _MAX_ITERATIONS = 60
+_BLOCK = 128
 _CONSTANT = 1.0  # variance of the mean of standardised values
 
 
@@ -62,6 +64,11 @@ class Features:
         """How many lengths there are."""
         return int(self.group.max()) + 1 if len(self.group) else 0
 
+    @property
+    def cost_as_axis(self) -> float:
+        """By what a product of costs is multiplied to count like a main effect of one axis."""
+        return 1.0 / max(1, self.num_groups - self.cost.shape[1])
+
 
 @dataclass(frozen=True)
 class Hyperparameters:
@@ -73,6 +80,7 @@ class Hyperparameters:
         linear: Variance of the main effects together.
         cost: Variance of the part linear in log cost.
         noise: Variance of one observation of weight one.
+        pairs: Variance of the products of two main effects, or of one and log cost.
     """
 
     length: Array
@@ -80,18 +88,19 @@ class Hyperparameters:
     linear: float
     cost: float
     noise: float
+    pairs: float
 
     @property
     def vector(self) -> Array:
         """Logarithms, in the order that ``of`` takes."""
-        rest = [self.amplitude, self.linear, self.cost, self.noise]
+        rest = [self.amplitude, self.linear, self.cost, self.noise, self.pairs]
         return np.log(np.concatenate([self.length, rest]))
 
     @classmethod
     def of(cls, vector: Array) -> Hyperparameters:
         """From logarithms."""
         values = np.exp(vector)
-        return cls(values[:-4], *(float(v) for v in values[-4:]))
+        return cls(values[:-5], *(float(v) for v in values[-5:]))
 
 
 def prior(num_groups: int) -> tuple[Hyperparameters, Array]:
@@ -102,8 +111,9 @@ def prior(num_groups: int) -> tuple[Hyperparameters, Array]:
         linear=0.5,
         cost=0.5,
         noise=0.03,
+        pairs=0.3,
     )
-    return centre, np.array([1.0] * num_groups + [1.0, 1.5, 1.5, 1.5])
+    return centre, np.array([1.0] * num_groups + [1.0, 1.5, 1.5, 1.5, 1.5])
 
 
 def fit(features: Features, values: Array, *, weights: Array) -> Hyperparameters:
@@ -189,7 +199,12 @@ class Posterior:
 
 
 def _covariance(a: Features, b: Features, hyper: Hyperparameters) -> Array:
-    """(m, n) covariances of two sets of candidates."""
+    """(m, n) covariances of two sets of candidates, by blocks that stay in a core's cache."""
+    begins = range(0, max(1, len(a)), _BLOCK)
+    return np.concatenate([_block(a[begin : begin + _BLOCK], b, hyper) for begin in begins])
+
+
+def _block(a: Features, b: Features, hyper: Hyperparameters) -> Array:
     per_column = 1.0 / hyper.length[a.group]
     x, y = a.distance * per_column, b.distance * per_column
     squared = x @ y.T
@@ -206,8 +221,14 @@ def _covariance(a: Features, b: Features, hyper: Hyperparameters) -> Array:
     squared *= np.exp(root, out=root)
     squared *= hyper.amplitude
     squared += _CONSTANT
-    squared += hyper.linear * (a.linear @ b.linear.T)
-    squared += hyper.cost * (a.cost @ b.cost.T)
+    linear, cost = a.linear @ b.linear.T, a.cost @ b.cost.T
+    squared += hyper.linear * linear
+    squared += hyper.cost * cost
+    cost *= a.cost_as_axis
+    linear += cost
+    linear *= linear
+    linear *= hyper.pairs
+    squared += linear
     result: Array = squared
     return result
 
@@ -215,7 +236,9 @@ def _covariance(a: Features, b: Features, hyper: Hyperparameters) -> Array:
 def _own_variance(features: Features, hyper: Hyperparameters) -> Array:
     linear = np.einsum("ij,ij->i", features.linear, features.linear)
     cost = np.einsum("ij,ij->i", features.cost, features.cost)
-    result: Array = hyper.amplitude + _CONSTANT + hyper.linear * linear + hyper.cost * cost
+    pairs = (linear + features.cost_as_axis * cost) ** 2
+    own = hyper.amplitude + _CONSTANT + hyper.linear * linear + hyper.cost * cost
+    result: Array = own + hyper.pairs * pairs
     return result
 
 
@@ -227,11 +250,13 @@ class _Parts:
         squared: (G, n, n) squared distances by group.
         linear: (n, n) products of the main effects.
         cost: (n, n) products of log costs.
+        pairs: (n, n) squares of both together.
     """
 
     squared: Array
     linear: Array
     cost: Array
+    pairs: Array
 
     @classmethod
     def of(cls, features: Features) -> _Parts:
@@ -240,11 +265,9 @@ class _Parts:
             columns = features.distance[:, features.group == group]
             difference = columns[:, None, :] - columns[None, :, :]
             groups.append(np.einsum("ijk,ijk->ij", difference, difference))
-        return cls(
-            np.stack(groups),
-            features.linear @ features.linear.T,
-            features.cost @ features.cost.T,
-        )
+        linear, cost = features.linear @ features.linear.T, features.cost @ features.cost.T
+        pairs = (linear + features.cost_as_axis * cost) ** 2
+        return cls(np.stack(groups), linear, cost, pairs)
 
 
 def _negative_log_likelihood(
@@ -256,9 +279,8 @@ def _negative_log_likelihood(
     root = _ROOT5 * np.sqrt(np.tensordot(inverse_square, parts.squared, axes=1))
     decay = np.exp(-root)
     matern = (1.0 + root + root**2 / 3.0) * decay
-    covariance = (
-        hyper.amplitude * matern + hyper.linear * parts.linear + hyper.cost * parts.cost + _CONSTANT
-    )
+    covariance = hyper.amplitude * matern + hyper.linear * parts.linear + hyper.cost * parts.cost
+    covariance += hyper.pairs * parts.pairs + _CONSTANT
     covariance[np.diag_indices_from(covariance)] += hyper.noise * weights + _JITTER
     factor = linalg.cholesky(covariance, lower=True, check_finite=False)
     inverse, _ = linalg.lapack.dpotri(factor, lower=1)
@@ -273,5 +295,6 @@ def _negative_log_likelihood(
         hyper.linear * np.vdot(outer, parts.linear),
         hyper.cost * np.vdot(outer, parts.cost),
         hyper.noise * float(np.diag(outer) @ weights),
+        hyper.pairs * np.vdot(outer, parts.pairs),
     ]
     return likelihood, 0.5 * np.concatenate([by_length, rest])
