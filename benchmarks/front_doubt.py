@@ -10,9 +10,12 @@ resampled  The table's mean over seeds is taken for the truth, and a training sh
            normal, one in ten three times as wide.
 fresh      One seed is seen and the front of the means of the other seeds is foretold, whose own
            noise the model adds; nothing is made up. Needs two seeds or more.
+made up    Every study has a table of its own, made up as ``sampler_making.py`` does, whose truth
+           and noise are known exactly.
 
     python benchmarks/trained_table.py train benchmarks/hybrids.yaml out-0.jsonl
     python benchmarks/front_doubt.py out-0.jsonl [out-1.jsonl ...] --studies 100
+    python benchmarks/front_doubt.py --made-up noisy,layers,stages --studies 100
 """
 
 from __future__ import annotations
@@ -23,10 +26,12 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+import sampler_making
 
 from archbench.records.belief import belief_of
 from archbench.records.doubt import DRAWS, doubt, truths
@@ -39,6 +44,13 @@ RULE = FrontRule(
     objectives={"proxy_accuracy": "max", "macs": "min"}, limits={}, chance=0.1, num_validation=1536
 )
 SYNTHETIC_SD = 0.03
+
+
+class Judge(Protocol):
+    """Draws one study and puts down what is said of it and what is so."""
+
+    def __call__(self, tally: Tally, *, size: int, rng: np.random.Generator, seen: int) -> None:
+        """Puts one study down."""
 
 
 @dataclass
@@ -61,34 +73,41 @@ class Tally:
 def main() -> None:
     """Parses, resamples, prints."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("tables", nargs="+", type=Path)
+    parser.add_argument("tables", nargs="*", type=Path)
+    parser.add_argument("--made-up", help="kinds of tables, one made for each study")
     parser.add_argument("--studies", type=int, default=100)
     parser.add_argument("--sizes", default="20,60,120", help="candidates of a study")
-    parser.add_argument("--seeds-seen", type=int, default=1, help="trainings of each, resampled")
+    parser.add_argument("--seeds-seen", type=int, default=1, help="trainings of each")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
-    table = Table(given.tables)
+    if bool(given.tables) == bool(given.made_up):
+        parser.error("give tables, or --made-up")
+    judges = _judges(given.tables, given.made_up)
     results = []
     begin = time.perf_counter()
     for size in map(int, given.sizes.split(",")):
-        kinds = ["resampled"] + (["fresh"] if table.num_seeds > 1 else [])
-        for kind in kinds:
+        for kind, judge in judges.items():
             tally = Tally()
             for study in range(given.studies):
                 rng = np.random.default_rng([size, study])
-                judge = table.resampled if kind == "resampled" else table.fresh
-                judge(tally, size=min(size, len(table.entries)), rng=rng, seen=given.seeds_seen)
+                judge(tally, size=size, rng=rng, seen=given.seeds_seen)
             results.append({"kind": kind, "size": size, **summary(tally)})
     seconds = time.perf_counter() - begin
     document = {
         "schema": "archbench.front_doubt/1",
-        "networks": len(table.entries),
-        "seeds": table.num_seeds,
         "studies": given.studies,
         "seconds": round(seconds, 1),
         "results": results,
     }
     print(json.dumps(document, indent=2) if given.json else text(document))
+
+
+def _judges(tables: Sequence[Path], kinds: str | None) -> dict[str, Judge]:
+    if kinds:
+        return {f"made up, {kind}": partial(made_up, kind) for kind in kinds.split(",")}
+    table = Table(tables)
+    found: dict[str, Judge] = {"resampled": table.resampled}
+    return {**found, "fresh": table.fresh} if table.num_seeds > 1 else found
 
 
 class Table:
@@ -114,22 +133,14 @@ class Table:
 
     def resampled(self, tally: Tally, *, size: int, rng: np.random.Generator, seen: int) -> None:
         """One study whose truth is the table's mean."""
-        chosen = rng.choice(len(self.entries), size=size, replace=False)
+        chosen = self._chosen(size, rng)
         truth = self.accuracy[chosen].mean(axis=1)
-        shown = truth[:, None] + self._noise((size, seen), rng)
-        trials = self._trials(chosen, np.clip(shown, 0, 1))
-        found = doubt(trials, rule=RULE)
-        really = _front(truth, trials)
-        members = {record.number for record in RULE.front(trials)}
-        for place, record in enumerate(trials):
-            if record.number in found.on_front:
-                said = found.on_front[record.number]
-                tally.said.append((said, record.number in members, bool(really[place])))
-        self._judge_hypervolume(tally, found, trials, truth=truth, members=members)
+        shown = truth[:, None] + self._noise((len(chosen), seen), rng)
+        _judge(tally, self._trials(chosen, np.clip(shown, 0, 1)), truth=truth, rng=rng)
 
     def fresh(self, tally: Tally, *, size: int, rng: np.random.Generator, seen: int) -> None:
         """One study of one seed, whose front by the other seeds is foretold."""
-        chosen = rng.choice(len(self.entries), size=size, replace=False)
+        chosen = self._chosen(size, rng)
         seed = int(rng.integers(self.num_seeds))
         others = [s for s in range(self.num_seeds) if s != seed]
         trials = self._trials(chosen, self.accuracy[chosen][:, [seed]])
@@ -144,6 +155,9 @@ class Table:
         for place, record in enumerate(trials):
             tally.said.append((float(shares[place]), record.number in members, bool(really[place])))
 
+    def _chosen(self, size: int, rng: np.random.Generator) -> Any:
+        return rng.choice(len(self.entries), size=min(size, len(self.entries)), replace=False)
+
     def _noise(self, shape: tuple[int, int], rng: np.random.Generator) -> Any:
         if self.num_seeds > 1:
             return rng.choice(self.residuals, size=shape)
@@ -152,21 +166,49 @@ class Table:
 
     def _trials(self, chosen: Any, results: Any) -> list[TrialRecord]:
         return [
-            _record(place, next(iter(self.entries[index].values())), [float(r) for r in row])
+            _record(place, next(iter(self.entries[index].values())), row)
             for place, (index, row) in enumerate(zip(chosen, results, strict=True))
         ]
 
-    def _judge_hypervolume(
-        self, tally: Tally, found: Any, trials: list[TrialRecord], *, truth: Any, members: set[int]
-    ) -> None:
-        box = RULE.box(trials)
-        if box is None or found.hypervolume is None:
-            return
-        points = [(float(truth[n]), float(trials[n].macs)) for n in sorted(members)]
-        true = box.share(points)
-        tally.covered.append(found.hypervolume.low <= true <= found.hypervolume.high)
-        tally.bare.append(RULE.hypervolume(trials) - true)
-        tally.centred.append(found.hypervolume.value - true)
+
+def made_up(kind: str, tally: Tally, *, size: int, rng: np.random.Generator, seen: int) -> None:
+    """One study of a table made for it; its cost stands for MACs."""
+    table = sampler_making.KINDS[kind](rng)
+    chosen = rng.choice(len(table.codes), size=min(size, len(table.codes)), replace=False)
+    truth = table.accuracy[chosen]
+    shown = truth[:, None] + table.noise * rng.standard_normal((len(chosen), seen))
+    trials = []
+    for place, (row, results) in enumerate(zip(chosen, np.clip(shown, 0, 1), strict=True)):
+        codes = zip(table.axes, table.codes[row], strict=True)
+        entry = {
+            "digest": str(row),
+            "choices": {axis.name: axis.values[code] for axis, code in codes},
+            "params": 1,
+            "macs": round(1e6 * float(table.cost[row])),
+        }
+        trials.append(_record(place, entry, results))
+    _judge(tally, trials, truth=truth, rng=rng)
+
+
+def _judge(
+    tally: Tally, trials: list[TrialRecord], *, truth: Any, rng: np.random.Generator
+) -> None:
+    found = doubt(trials, rule=RULE)
+    really = _front(truth, trials)
+    members = {record.number for record in RULE.front(trials)}
+    for place, record in enumerate(trials):
+        if record.number in found.on_front:
+            said = found.on_front[record.number]
+            tally.said.append((said, record.number in members, bool(really[place])))
+    box = RULE.box(trials)
+    if box is None or found.hypervolume is None:
+        return
+    luck = rng.standard_normal() / RULE.num_validation**0.5  # of the images, alike for all
+    anew = np.clip(truth - luck * np.sqrt(truth * (1 - truth)), 0, 1)
+    true = box.share([(float(anew[n]), float(trials[n].macs)) for n in sorted(members)])
+    tally.covered.append(found.hypervolume.low <= true <= found.hypervolume.high)
+    tally.bare.append(RULE.hypervolume(trials) - true)
+    tally.centred.append(found.hypervolume.value - true)
 
 
 def summary(tally: Tally) -> dict[str, Any]:
@@ -223,9 +265,9 @@ def _front(accuracy: Any, trials: list[TrialRecord]) -> Any:
     return nondominated(np.column_stack([-accuracy, macs]))
 
 
-def _record(number: int, line: dict[str, Any], results: list[float]) -> TrialRecord:
+def _record(number: int, line: dict[str, Any], results: Sequence[float]) -> TrialRecord:
     curve = [
-        CurvePoint(seed=seed, epoch=1, step=1, loss=0.0, accuracy=accuracy, seconds=1.0)
+        CurvePoint(seed=seed, epoch=1, step=1, loss=0.0, accuracy=float(accuracy), seconds=1.0)
         for seed, accuracy in enumerate(results)
     ]
     return TrialRecord(

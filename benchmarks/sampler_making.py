@@ -7,6 +7,7 @@ import csv
 import itertools
 import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,39 @@ from sampler_table import Axis, Table
 _SEEDS = 3
 
 
+@dataclass(frozen=True)
+class Truth:
+    """A made-up table before anyone trains its networks.
+
+    Attributes:
+        name: Its kind.
+        axes: Choices that vary.
+        codes: (n, D) the index of each choice.
+        cost: (n,).
+        accuracy: (n,) in truth.
+        noise: Standard deviation between seeds.
+    """
+
+    name: str
+    axes: tuple[Axis, ...]
+    codes: np.ndarray
+    cost: np.ndarray
+    accuracy: np.ndarray
+    noise: float
+
+    def table(self, rng: np.random.Generator) -> Table:
+        """What three seeds of each network show."""
+        luck = rng.normal(0, self.noise, size=(len(self.codes), _SEEDS))
+        return Table(self.name, self.axes, self.codes, self.cost, self.accuracy[:, None] + luck)
+
+
 def make(words: list[str]) -> None:
     """Parses and makes one table."""
     parser = argparse.ArgumentParser(prog="samplers.py make")
     steps = parser.add_subparsers(required=True)
     step = steps.add_parser("synthetic", help="made-up networks")
     step.add_argument("out", type=Path)
-    step.add_argument("--kind", choices=sorted(_KINDS), default="stages")
+    step.add_argument("--kind", choices=sorted(KINDS), default="stages")
     step.add_argument("--seed", type=int, default=0)
     step.add_argument("--rows", type=int, help="only so many, by chance: an incomplete table")
     step.set_defaults(run=_synthetic)
@@ -39,7 +66,7 @@ def make(words: list[str]) -> None:
 
 def _synthetic(arguments: argparse.Namespace) -> None:
     rng = np.random.default_rng(arguments.seed)
-    table = _KINDS[arguments.kind](rng)
+    table = KINDS[arguments.kind](rng).table(rng)
     if arguments.rows is not None:
         rows = np.sort(rng.choice(len(table), size=arguments.rows, replace=False))
         table = Table(
@@ -49,7 +76,7 @@ def _synthetic(arguments: argparse.Namespace) -> None:
     print(f"{arguments.out}: {len(table):,} networks, {len(table.axes)} choices", file=sys.stderr)
 
 
-def _stages(rng: np.random.Generator) -> Table:
+def _stages(rng: np.random.Generator) -> Truth:
     """14 choices as of CvT and LeViT in three stages: widths, depths, kinds; pairs interact."""
     sizes = [2, 3, 2, 2, 3, 2, 2, 2, 2, 2, 2, 2, 2, 2]
     is_ordered = [place % 4 != 3 for place in range(len(sizes))]
@@ -58,10 +85,10 @@ def _stages(rng: np.random.Generator) -> Table:
     log_cost, quality = _main_effects(axes, codes, rng, spread=0.5, bend=0.25)
     quality += _pairs(axes, codes, rng, share=0.35, scale=0.12)
     accuracy = 0.55 + 0.35 / (1 + np.exp(-0.9 * _standard(quality) - 0.3))
-    return _table("stages", axes, codes, 1e6 * np.exp(log_cost), accuracy, rng, noise=0.01)
+    return Truth("stages", axes, codes, 1e6 * np.exp(log_cost), accuracy, noise=0.01)
 
 
-def _layers(rng: np.random.Generator) -> Table:
+def _layers(rng: np.random.Generator) -> Truth:
     """Eight layers of three kinds each (nothing, narrow, wide), with diminishing returns."""
     axes = _axes([3] * 8, [True] * 8)
     codes = _grid([3] * 8)
@@ -75,10 +102,10 @@ def _layers(rng: np.random.Generator) -> Table:
     accuracy += _pairs(axes, codes, rng, share=1.0, scale=0.002)
     accuracy += rng.normal(0, 0.002, size=len(codes))
     cost = 20 * (1 + macs[np.arange(8), codes].sum(axis=1))
-    return _table("layers", axes, codes, cost, accuracy, rng, noise=0.0025)
+    return Truth("layers", axes, codes, cost, accuracy, noise=0.0025)
 
 
-def _rugged(rng: np.random.Generator) -> Table:
+def _rugged(rng: np.random.Generator) -> Truth:
     """Five choices of six, half of them categories, with strong pairs; some do not learn."""
     axes = _axes([6] * 5, [True, False, True, False, True])
     codes = _grid([6] * 5)
@@ -86,10 +113,10 @@ def _rugged(rng: np.random.Generator) -> Table:
     quality += _pairs(axes, codes, rng, share=1.0, scale=0.35)
     accuracy = 0.5 + 0.3 / (1 + np.exp(-_standard(quality)))
     accuracy[rng.random(len(codes)) < 0.03] = 0.1
-    return _table("rugged", axes, codes, np.exp(2 * log_cost), accuracy, rng, noise=0.004)
+    return Truth("rugged", axes, codes, np.exp(2 * log_cost), accuracy, noise=0.004)
 
 
-def _noisy(rng: np.random.Generator) -> Table:
+def _noisy(rng: np.random.Generator) -> Truth:
     """432 networks whose seeds differ by a quarter of what networks differ by."""
     axes = _axes([2, 2, 3, 3, 2, 2, 3], [False, False, True, True, True, False, False])
     codes = _grid([len(axis.values) for axis in axes])
@@ -97,10 +124,10 @@ def _noisy(rng: np.random.Generator) -> Table:
     quality += _pairs(axes, codes, rng, share=1.0, scale=0.25)
     quality = _standard(quality) + rng.normal(0, 0.25, size=len(codes))
     accuracy = 0.62 + 0.13 * np.tanh(0.8 * quality)
-    return _table("noisy", axes, codes, 5e5 * np.exp(log_cost), accuracy, rng, noise=0.033)
+    return Truth("noisy", axes, codes, 5e5 * np.exp(log_cost), accuracy, noise=0.033)
 
 
-_KINDS = {"stages": _stages, "layers": _layers, "rugged": _rugged, "noisy": _noisy}
+KINDS = {"stages": _stages, "layers": _layers, "rugged": _rugged, "noisy": _noisy}
 
 
 def _axes(sizes: list[int], is_ordered: list[bool]) -> tuple[Axis, ...]:
@@ -154,20 +181,6 @@ def _pairs(
 
 def _standard(values: np.ndarray) -> np.ndarray:
     return (values - values.mean()) / values.std()
-
-
-def _table(
-    name: str,
-    axes: tuple[Axis, ...],
-    codes: np.ndarray,
-    cost: np.ndarray,
-    accuracy: np.ndarray,
-    rng: np.random.Generator,
-    *,
-    noise: float,
-) -> Table:
-    seen = accuracy[:, None] + rng.normal(0, noise, size=(len(codes), _SEEDS))
-    return Table(name, axes, codes, cost, seen)
 
 
 def _trained(arguments: argparse.Namespace) -> None:

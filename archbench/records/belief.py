@@ -2,10 +2,15 @@
 
 A training's result is the candidate's own accuracy plus the luck of its seed, and the best of many
 results is one with more luck than most. The model here takes that luck out again: accuracy is a sum
-of what each choice contributes (a ridge regression), of what is the candidate's own, and of noise
-whose size comes from candidates that were trained more than once. All scales are averaged over
-what the study leaves possible, not set to a best guess (normal hierarchical model, see Gelman et
-al., Bayesian Data Analysis, 3rd ed., ch. 5 and 14).
+of what each choice contributes and what each two contribute together (a ridge regression), of what
+is the candidate's own, and of noise whose size comes from candidates that were trained more than
+once. All scales are averaged over what the study leaves possible, not set to a best guess (normal
+hierarchical model, see Gelman et al., Bayesian Data Analysis, 3rd ed., ch. 5 and 14).
+
+Without the pairs, what they do is taken for the candidates' own: in benchmarks/hybrids.jsonl a
+third of the spread, where a tenth is. The model is then wrong for like candidates alike, and the
+best keep half of their luck. Near a ceiling they keep it too, unless contributions may add up on
+a scale that is bent.
 """
 
 from __future__ import annotations
@@ -17,7 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from archbench.records.feature import Features
+from archbench.records.bend import BENDS, STRAIGHT, Bend
+from archbench.records.feature import Features, Products
 from archbench.records.trial import TrialRecord, final_accuracies
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
@@ -28,9 +34,11 @@ _NOISE_SHARE = 0.3
 seen in three sets of small hybrids (for one, benchmarks/separability.md)."""
 _NOISE_DEGREES = 3.0  # degrees of freedom that this guess counts for
 _LEAST_SD = 1e-4
-_NOISE_NODES = 9
-_EXPLAINED = (0.15, 0.3, 0.6, 1.0, 1.7)  # scale of the choices' part, in spreads
-_OWN = (0.05, 0.12, 0.25, 0.4, 0.6, 0.85, 1.2)  # scale of the candidate's own part, likewise
+_NOISE_NODES = 5
+_SINGLE = (0.35, 1.0)  # scale of what single choices contribute, in spreads
+_PAIRED = (0.05, 0.25, 0.5, 0.9)  # scale of what pairs contribute, likewise
+_OWN = (0.05, 0.15, 0.3, 0.5, 0.8)  # scale of the candidate's own part, likewise
+_LEVELS = 4  # to an octave, of as how many trainings a candidate's count on a bent scale
 _NODES = 32  # of the grid, by weight, that moments are averaged over
 _INTERCEPT_SD = 10.0  # in spreads: wide
 
@@ -92,16 +100,20 @@ class Belief:
         self._place = {number: place for place, number in enumerate(numbers)}
         self._centre = float(trainings.mean.mean())
         self._y = (trainings.mean - self._centre) / trainings.spread
-        scale = 1 / np.sqrt(max(1, features.shape[1]))
-        self._x = np.column_stack([np.ones(len(self._y)), scale * features])
-        self._scale = scale
+        self._num_features = features.shape[1]
+        self._products = Products.of(self._scaled(features))
+        self._x = self._rows(features)
         self._nodes = self._noise_nodes(rng)
-        self._groups = [_Group.of(self._x, self._y, self._seen.count, c) for c in self._counts]
+        straight = self._scale(STRAIGHT, near=self._y)
+        first = self._nodes_of(straight)
+        near, _ = self._moments_at(first[int(np.argmax(self._logs(first)))])
+        bent = [self._scale(bend, near=near) for bend in BENDS]
+        self._grid = [*first, *(node for scale in bent for node in self._nodes_of(scale))]
 
     @cached_property
     def noise_sd(self) -> float:
         """Standard deviation between seeds, as believed."""
-        variances = np.array([noise for noise, _, _ in self._grid])
+        variances = np.array([node.noise for node in self._grid])
         return float(np.sqrt(self._weights @ variances)) * self._seen.spread
 
     @property
@@ -125,26 +137,26 @@ class Belief:
             rng: Of the draws.
             unseen: Features of networks that were never trained, (m, p).
         """
-        fresh = np.zeros((0, self._x.shape[1] - 1)) if unseen is None else unseen
-        others = np.column_stack([np.ones(len(fresh)), self._scale * fresh])
+        fresh = np.zeros((0, self._num_features)) if unseen is None else unseen
+        others = self._rows(fresh)
         drawn = np.empty((number, len(of) + len(fresh)))
         places = [self._place[candidate] for candidate in of]
-        x, y, count = self._x[places], self._y[places], self._seen.count[places]
-        for rows, (noise, own), beta in self._coefficients(number, rng):
-            variance = noise / count
-            weight = own / (own + variance)
-            mean = weight * y + (1 - weight) * (beta @ x.T)
+        x = self._x[places]
+        for rows, node, beta in self._coefficients(number, rng):
+            variance = node.noise / node.scale.count[places]
+            weight = node.own / (node.own + variance)
+            mean = weight * node.scale.bent[places] + (1 - weight) * (beta @ x.T)
             seen = mean + np.sqrt(weight * variance) * rng.standard_normal(mean.shape)
             alike = (len(rows), len(fresh))
-            new = beta @ others.T + np.sqrt(own) * rng.standard_normal(alike)
-            drawn[rows] = np.hstack([seen, new])
+            new = beta @ others.T + np.sqrt(node.own) * rng.standard_normal(alike)
+            drawn[rows] = node.scale.straight(np.hstack([seen, new]))
         return self._centre + self._seen.spread * drawn
 
     def moments(self) -> dict[int, tuple[float, float]]:
         """Candidate to mean and standard deviation of its true accuracy."""
         chosen = np.searchsorted(np.cumsum(self._weights), (np.arange(_NODES) + 0.5) / _NODES)
         nodes, times = np.unique(np.minimum(chosen, len(self._grid) - 1), return_counts=True)
-        found = [self._moments_at(*self._grid[node]) for node in nodes]
+        found = [self._moments_at(self._grid[node]) for node in nodes]
         means, variances = (np.stack(column) for column in zip(*found, strict=True))
         shares = times / _NODES
         mean = shares @ means
@@ -152,18 +164,39 @@ class Belief:
         means, sds = self._centre + self._seen.spread * mean, self._seen.spread * sd
         return {n: (float(means[place]), float(sds[place])) for n, place in self._place.items()}
 
-    def _moments_at(self, noise: float, explained: float, own: float) -> tuple[Array, Array]:
+    def _moments_at(self, node: _Node) -> tuple[Array, Array]:
         """Mean and variance at one node, in spreads from the centre."""
-        mean, factor = self._regression(noise, explained, own)
-        variance = noise / self._seen.count
-        weight = own / (own + variance)
+        mean, factor = self._regression(node)
+        variance = node.noise / node.scale.count
+        weight = node.own / (node.own + variance)
         around = np.linalg.solve(factor, self._x.T)
-        centre = weight * self._y + (1 - weight) * (self._x @ mean)
-        return centre, weight * variance + (1 - weight) ** 2 * (around**2).sum(axis=0)
+        centre = weight * node.scale.bent + (1 - weight) * (self._x @ mean)
+        wide = weight * variance + (1 - weight) ** 2 * (around**2).sum(axis=0)
+        return node.scale.bend.moments(node.scale.size * centre, node.scale.size**2 * wide)
 
-    @property
-    def _counts(self) -> list[float]:
-        return sorted({float(count) for count in self._seen.count})
+    def _scale(self, bend: Bend, *, near: Array) -> _Scale:
+        """The accuracies on one scale, where a seed's luck is as large as the slope near them."""
+        bent = bend.bent(self._y)
+        size = 1.0 if bend == STRAIGHT else float(bent.std()) or 1.0
+        count = self._seen.count * (size / bend.slope(near)) ** 2
+        if bend != STRAIGHT:
+            count = 2.0 ** (np.round(_LEVELS * np.log2(count)) / _LEVELS)
+        return _Scale(
+            bend=bend,
+            size=size,
+            bent=bent / size,
+            count=count,
+            groups=[_Group.of(self._x, bent / size, count, level) for level in np.unique(count)],
+            log_slope=float(np.log(bend.slope(self._y) / size).sum()),
+        )
+
+    def _scaled(self, features: Array) -> Array:
+        return features / np.sqrt(max(1, self._num_features))
+
+    def _rows(self, features: Array) -> Array:
+        """What the regression sees: a one, the features, their products."""
+        single = self._scaled(features)
+        return np.column_stack([np.ones(len(single)), single, self._products.rows(single)])
 
     def _noise_nodes(self, rng: np.random.Generator) -> Array:
         """Variances of the noise, in squared spreads, equally likely by the seeds alone."""
@@ -173,71 +206,118 @@ class Belief:
         nodes = np.quantile(draws, (np.arange(_NOISE_NODES) + 0.5) / _NOISE_NODES)
         return np.asarray(nodes, dtype=np.float64)
 
-    @cached_property
-    def _grid(self) -> list[tuple[float, float, float]]:
-        """Variances of noise, of the choices' part and of the own part, in squared spreads."""
+    def _nodes_of(self, scale: _Scale) -> list[_Node]:
         return [
-            (float(noise), explained**2, own**2)
+            _Node(scale=scale, noise=float(noise), single=single**2, paired=paired**2, own=own**2)
             for noise in self._nodes
-            for explained in _EXPLAINED
             for own in _OWN
+            for single in _SINGLE
+            for paired in _PAIRED
         ]
 
     @cached_property
     def _weights(self) -> Array:
         """How likely each node of the grid is, by what was seen; their sum is 1."""
-        grid = np.array(self._grid)
-        xx, xy, yy, logs = self._sums(grid[:, 0], grid[:, 2])
-        prior = self._priors(grid[:, 1])
-        factors = np.linalg.cholesky(xx + _diagonals(1 / prior))
-        around = np.linalg.solve(factors, xy[:, :, None])[:, :, 0]
-        scales = np.diagonal(factors, axis1=1, axis2=2)
-        determinant = logs + np.log(prior).sum(axis=1) + 2 * np.log(scales).sum(axis=1)
-        log = -0.5 * (determinant + yy - (around**2).sum(axis=1))
+        log = self._logs(self._grid)
         weights = np.exp(log - log.max())
         return np.asarray(weights / weights.sum(), dtype=np.float64)
 
-    def _priors(self, explained: Array) -> Array:
-        """Variance of each coefficient before anything was seen, (nodes, p)."""
-        prior = np.repeat(explained[:, None], self._x.shape[1], axis=1)
-        prior[:, 0] = _INTERCEPT_SD**2
+    def _logs(self, grid: Sequence[_Node]) -> Array:
+        """Log likelihoods of what was seen."""
+        alike = len(_SINGLE) * len(_PAIRED)
+        parts = [grid[start : start + alike] for start in range(0, len(grid), alike)]
+        return np.concatenate([self._log_likelihoods(part) for part in parts])
+
+    def _log_likelihoods(self, nodes: Sequence[_Node]) -> Array:
+        """Of what was seen, at nodes that differ in the regression's scales alone.
+
+        The last row of the Cholesky factor of [[A, b], [b', c]] holds the solution of A and then
+        the root of c - b' inv(A) b, so that nothing has to be solved. Up to a constant.
+        """
+        xx, xy, yy, logs = self._sums(nodes[0])
+        prior = np.stack([self._prior(node) for node in nodes])
+        bordered = np.empty((len(nodes), len(xy) + 1, len(xy) + 1))
+        bordered[:, :-1, :-1] = xx + (1 / prior)[:, :, None] * np.eye(len(xy))
+        bordered[:, :-1, -1] = bordered[:, -1, :-1] = xy
+        bordered[:, -1, -1] = yy + 1  # of accuracies that are all equal the root would be of 0
+        scales = np.diagonal(np.linalg.cholesky(bordered), axis1=1, axis2=2)
+        determinant = logs + np.log(prior).sum(axis=1) + 2 * np.log(scales[:, :-1]).sum(axis=1)
+        return np.asarray(nodes[0].scale.log_slope - 0.5 * (determinant + scales[:, -1] ** 2))
+
+    def _prior(self, node: _Node) -> Array:
+        """Variance of each coefficient before anything was seen, (p,)."""
+        prior = np.full(self._x.shape[1], node.paired)
+        prior[0] = _INTERCEPT_SD**2
+        prior[1 : 1 + self._num_features] = node.single
         return prior
 
-    def _sums(self, noise: Array, own: Array) -> tuple[Array, Array, Array, Array]:
-        """X'X, X'y and y'y weighted by each candidate's precision, and its summed log variance.
+    def _sums(self, node: _Node) -> tuple[Array, Array, float, float]:
+        """X'X (p, p), X'y (p,), y'y by each candidate's precision; its summed log variance."""
+        groups = node.scale.groups
+        variance = [node.own + node.noise / group.count for group in groups]
+        weighed = list(zip(groups, variance, strict=True))
+        xx = np.sum([group.xx / variance for group, variance in weighed], axis=0)
+        xy = np.sum([group.xy / variance for group, variance in weighed], axis=0)
+        yy = sum(group.yy / variance for group, variance in weighed)
+        return xx, xy, yy, sum(group.size * float(np.log(variance)) for group, variance in weighed)
 
-        Each for every node: (nodes, p, p), (nodes, p), (nodes,), (nodes,).
-        """
-        counts = np.array([group.count for group in self._groups])
-        variance = own[:, None] + noise[:, None] / counts
-        xx = np.tensordot(1 / variance, np.stack([group.xx for group in self._groups]), axes=1)
-        xy = (1 / variance) @ np.stack([group.xy for group in self._groups])
-        yy = (1 / variance) @ np.array([group.yy for group in self._groups])
-        logs = np.log(variance) @ np.array([float(group.size) for group in self._groups])
-        return xx, xy, yy, logs
-
-    def _regression(self, noise: float, explained: float, own: float) -> tuple[Array, Array]:
+    def _regression(self, node: _Node) -> tuple[Array, Array]:
         """Mean of the coefficients and the Cholesky factor of their precision."""
-        xx, xy, _, _ = self._sums(np.array([noise]), np.array([own]))
-        prior = self._priors(np.array([explained]))
-        factor = np.linalg.cholesky(xx + _diagonals(1 / prior))[0]
-        mean = np.linalg.solve(factor.T, np.linalg.solve(factor, xy[0]))
-        return mean, factor
+        xx, xy, _, _ = self._sums(node)
+        factor = np.linalg.cholesky(xx + np.diag(1 / self._prior(node)))
+        mean = np.linalg.solve(factor.T, np.linalg.solve(factor, xy))
+        return mean, np.asarray(factor, dtype=np.float64)
 
     def _coefficients(
         self, number: int, rng: np.random.Generator
-    ) -> list[tuple[Places, tuple[float, float], Array]]:
-        """Draws of the coefficients, node by node: rows, (noise, own), coefficients (rows, p)."""
+    ) -> list[tuple[Places, _Node, Array]]:
+        """Draws of the coefficients, node by node: rows, node, coefficients (rows, p)."""
         chosen = rng.choice(len(self._grid), size=number, p=self._weights)
         found = []
-        for node in np.unique(chosen):
-            rows = np.flatnonzero(chosen == node)
-            noise, explained, own = self._grid[node]
-            mean, factor = self._regression(noise, explained, own)
+        for place in np.unique(chosen):
+            rows = np.flatnonzero(chosen == place)
+            node = self._grid[place]
+            mean, factor = self._regression(node)
             normal = rng.standard_normal((self._x.shape[1], len(rows)))
             beta = mean[:, None] + np.linalg.solve(factor.T, normal)
-            found.append((rows, (noise, own), beta.T))
+            found.append((rows, node, beta.T))
         return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Scale:
+    """What was seen, on one scale.
+
+    Attributes:
+        bend: From spreads off the mean.
+        size: Spread on the bent scale; what follows is in it.
+        bent: Mean of each candidate's results, (n,).
+        count: As how many trainings they count, by the slope of the bend, (n,).
+        groups: Of candidates that count alike.
+        log_slope: Summed logarithm of the slope: likelihoods are of what was seen, not of its bend.
+    """
+
+    bend: Bend
+    size: float
+    bent: Array
+    count: Array
+    groups: Sequence[_Group]
+    log_slope: float
+
+    def straight(self, values: Array) -> Array:
+        """Values of this scale in spreads off the mean."""
+        return self.bend.straight(self.size * values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Node:
+    """Variances in squared spreads: of a seed, of single choices, of pairs, of the own part."""
+
+    scale: _Scale
+    noise: float
+    single: float
+    paired: float
+    own: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -255,11 +335,6 @@ class _Group:
         rows = counts == count
         x, y = x[rows], y[rows]
         return cls(count=count, size=len(y), xx=x.T @ x, xy=x.T @ y, yy=float(y @ y))
-
-
-def _diagonals(values: Array) -> Array:
-    """A diagonal matrix for each row, (rows, p, p)."""
-    return values[:, :, None] * np.eye(values.shape[1])
 
 
 def belief_of(trials: Sequence[TrialRecord], *, rng: np.random.Generator) -> Belief:

@@ -11,6 +11,10 @@ import numpy as np
 Array = np.ndarray[Any, np.dtype[np.float64]]
 _ABSENT = None
 
+_BASIS = 256  # candidates at most whose products give the directions
+_DIRECTIONS = 64
+_LEAST_SIZE = 1e-9  # of a direction to the largest
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Column:
@@ -56,6 +60,38 @@ class Features:
             for index, column in enumerate(self.columns):
                 rows[place, index] = column.values.get(_key(entry.get(column.axis, _ABSENT)), 0.0)
         return rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class Products:
+    """Columns for what products of two features add to a regression, squares among them.
+
+    Many features have more products than can be told apart, so a column is not a product but a
+    direction in which the candidates' products differ, the largest first (Nyström's method:
+    Williams and Seeger 2000, Using the Nyström method to speed up kernel machines). While there
+    are 64 products or fewer, nothing is lost: then a regression on the columns is one on the
+    products, each as large as any other beforehand.
+
+    Attributes:
+        basis: Features of the candidates that the directions are from, (m, p).
+        weights: (m, directions).
+    """
+
+    basis: Array
+    weights: Array
+
+    @classmethod
+    def of(cls, features: Array) -> Products:
+        """Directions in which candidates with these features (n, p) differ."""
+        some = np.linspace(0, len(features) - 1, min(_BASIS, len(features))).astype(np.intp)
+        basis = features[some]
+        sizes, directions = np.linalg.eigh((basis @ basis.T) ** 2)
+        kept = np.flatnonzero(sizes > _LEAST_SIZE * sizes[-1])[-_DIRECTIONS:]
+        return cls(basis=basis, weights=directions[:, kept] / np.sqrt(sizes[kept]))
+
+    def rows(self, features: Array) -> Array:
+        """One row a candidate, (n, directions)."""
+        return np.asarray((features @ self.basis.T) ** 2 @ self.weights)
 
 
 def _raw(values: Sequence[Any]) -> list[dict[Any, float]]:

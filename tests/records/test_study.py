@@ -104,7 +104,7 @@ def test_verdict_on_synthetic_data(tmp_path: Path) -> None:
     assert study.verdict() == (
         "2 of 3 trained designs are on the front: 0.41 ms at 62.1 % to 0.93 ms at 78.4 % proxy "
         "accuracy. 2 of 2 are sure to belong there; 1 design beside it may, most likely trial 2 "
-        "with 20 %. This ranks designs on synthetic digits at 32 px; it says nothing about your "
+        "with 18 %. This ranks designs on synthetic digits at 32 px; it says nothing about your "
         "accuracy. With your photos: archbench search quickstart --data folder:PATH"
     )
     assert study.no_front_reason() is None
