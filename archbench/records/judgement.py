@@ -19,6 +19,8 @@ from archbench.records.certificate import (
 )
 from archbench.records.rank import Agreement, Floats, Spread, agreement, grouped, others, spread
 
+_ENOUGH = 32  # candidates that mostly settle it
+
 METHOD = (
     "Tau is Kendall's: the share of pairs in their order less that of the others. The truth is the "
     "mean of the longer trainings, whose seeds no score has seen. At equal cost: what is left of "
@@ -31,7 +33,12 @@ METHOD = (
 
 
 def judge(
-    candidates: Sequence[Candidate], *, proxy_seeds: int, bar: float, holds_for: str
+    candidates: Sequence[Candidate],
+    *,
+    proxy_seeds: int,
+    bar: float,
+    holds_for: str,
+    most: int | None = None,
 ) -> Finding:
     """What the trainings of a sample show; those that lack one of them are left out.
 
@@ -42,10 +49,11 @@ def judge(
         proxy_seeds: Trainings of a candidate that count together in a search.
         bar: The accuracy from which a candidate is better than guessing.
         holds_for: Data, resolution and lengths, in words.
+        most: Candidates that a sample of the space can have; None where that is not known.
     """
     used = _complete(candidates)
     if len(used) < FEWEST:
-        return _too_few(used)
+        return _too_few(used, num=len(candidates), most=most)
     log_cost = np.log([float(candidate.macs) for candidate in used])
     truth_of, truths = _truth(used, proxy_seeds=proxy_seeds)
     rungs = tuple(
@@ -74,7 +82,7 @@ def judge(
         spread=apart,
         rungs_advised=_advised(rungs),
         sentence=f"{_SENTENCES[state](rungs[-1], nulls['macs'], len(used))} {holds_for}",
-        advice=_advice(state, rungs, ceiling=ceiling, apart=apart, num=len(used)),
+        advice=_advice(state, rungs, ceiling=ceiling, apart=apart, num=len(used), most=most),
     )
 
 
@@ -204,6 +212,7 @@ def _advice(
     ceiling: Agreement | None,
     apart: Spread | None,
     num: int,
+    most: int | None,
 ) -> str:
     if state == "certified":
         return ""
@@ -218,21 +227,29 @@ def _advice(
             "(--set proxy.seeds=3), or widen the axes"
         )
     if state == "undecided":
-        return f"train more candidates: --candidates {_needed(rungs[-1], num)}"
+        return _more(last, num=num, most=most, longer=longer)
     if ceiling is not None and is_good(ceiling.at_equal_cost):
         return longer
     return "count several seeds together (--set proxy.seeds=3), or widen the axes"
 
 
-def _needed(last: Rung, num: int) -> int:
+def _more(last: Rung, *, num: int, most: int | None, longer: str) -> str:
     """Candidates whose interval would decide; at least half as many again, at most four times."""
     tau = last.agreement.at_equal_cost
     half = (tau.high - tau.low) / 2
     off = tau.value if tau.value >= GOOD else max(abs(GOOD - tau.value), 0.05)
-    return min(4 * num, max(math.ceil(1.5 * num), math.ceil(num * (half / off) ** 2)))
+    needed = max(math.ceil(1.5 * num), math.ceil(num * (half / off) ** 2))
+    if most is None or needed <= most:
+        return f"train more candidates: --candidates {min(4 * num, needed)}"
+    return (
+        f"the space has {most} candidates, too few for a sample of them to settle it (about "
+        f"{needed} would): {longer}; or count several seeds together (--set proxy.seeds=3); or "
+        "train all of them instead of ranking them"
+    )
 
 
-def _too_few(used: Sequence[Candidate]) -> Finding:
+def _too_few(used: Sequence[Candidate], *, num: int, most: int | None) -> Finding:
+    wanted = _ENOUGH if most is None else min(_ENOUGH, most)
     return Finding(
         state="undecided",
         num_used=len(used),
@@ -245,5 +262,6 @@ def _too_few(used: Sequence[Candidate]) -> Finding:
             f"Whether this proxy can rank this space is not known: all trainings ended of "
             f"{len(used)} candidates, and {FEWEST} are the least."
         ),
-        advice="see why trainings failed, or train more candidates: --candidates 32",
+        advice="see why trainings failed"
+        + (f", or train more candidates: --candidates {wanted}" if wanted > num else ""),
     )

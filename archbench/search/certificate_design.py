@@ -127,7 +127,7 @@ def sample(space: SearchSpace, number: int, *, seed: int) -> list[tuple[Choices,
 
     rng = random.Random(seed)
     if space.size() <= _WHOLE:
-        found = [choices for choices in space.enumerate() if space.is_feasible(choices)]
+        found = _every(space)
     else:
         drawn = (space.sample_feasible(rng, tries=_TRIES) for _ in range(_POOL * number))
         found = [choices for choices in drawn if choices is not None]
@@ -137,6 +137,16 @@ def sample(space: SearchSpace, number: int, *, seed: int) -> list[tuple[Choices,
         return ordered
     ends = [round(index * len(ordered) / number) for index in range(number + 1)]
     return [ordered[rng.randrange(ends[i], ends[i + 1])] for i in range(number)]
+
+
+def most_candidates(space: SearchSpace) -> int:
+    """How many a sample can have: exact where the space is listed, else no more than this."""
+    size = space.size()
+    return len(_every(space)) if size <= _WHOLE else size
+
+
+def _every(space: SearchSpace) -> list[Choices]:
+    return [choices for choices in space.enumerate() if space.is_feasible(choices)]
 
 
 def _minutes(seconds: float) -> str:

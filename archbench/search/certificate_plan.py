@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 from archbench.errors import SpaceError, UsageError
 from archbench.records.certificate import FEWEST, subject_of
 from archbench.records.environment import Environment
-from archbench.search.certificate_design import CANDIDATES, LONGER, SEEDS, Design, sample
+from archbench.search.certificate_design import (
+    CANDIDATES,
+    LONGER,
+    SEEDS,
+    Design,
+    most_candidates,
+    sample,
+)
 from archbench.search.certificate_training import JOURNAL, resume_command
 from archbench.search.request import Request
 from archbench.space import Choices, SearchSpace
@@ -127,6 +134,7 @@ def create(
             "command": command or resume_command(request.path),
             "space_name": space.name,
             "space_text": space.text,
+            "most_candidates": most_candidates(space),
             "question": space.question,
             "subject": subject_of({"space_digest": space.digest, "proxy": kept}),
             "seed": request.seed,

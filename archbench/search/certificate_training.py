@@ -121,6 +121,7 @@ class Trainings:
                 candidates,
                 proxy_seeds=proxy["seeds"],
                 bar=_bar(proxy),
+                most=plan.get("most_candidates"),
                 holds_for=(
                     f"That holds for {proxy['data']} at {proxy['resolution']} px and "
                     f"{proxy['rungs'][-1]} epochs, judged by {longer}; it says nothing of other "

@@ -11,8 +11,11 @@ from archbench.records.judgement import judge
 from tests.records.certified import sample
 
 
-def _judged(candidates: list[Candidate], *, bar: float = 0.12, proxy_seeds: int = 1) -> Finding:
-    return judge(candidates, proxy_seeds=proxy_seeds, bar=bar, holds_for="That holds for digits.")
+def _judged(
+    candidates: list[Candidate], *, bar: float = 0.12, proxy_seeds: int = 1, most: int | None = None
+) -> Finding:
+    holds_for = "That holds for digits."
+    return judge(candidates, proxy_seeds=proxy_seeds, bar=bar, holds_for=holds_for, most=most)
 
 
 def test_good_proxy_is_certified() -> None:
@@ -53,6 +56,25 @@ def test_few_candidates_leave_it_open_and_say_how_many_would_tell() -> None:
     assert found.state == "undecided"
     assert "10 candidates show a tau at equal cost" in found.sentence
     assert found.advice.startswith("train more candidates: --candidates ")
+
+
+def test_no_more_candidates_are_asked_for_than_the_space_has() -> None:
+    few = sample(quality=0.5, num=10, seed=4)
+    told = _judged(few, most=40).advice
+    assert told == (
+        "the space has 40 candidates, too few for a sample of them to settle it (about 278 would): "
+        "train longer: --set 'proxy.rungs=[8, 16]'; or count several seeds together "
+        "(--set proxy.seeds=3); or train all of them instead of ranking them"
+    )
+    assert _judged(few, most=277).advice.startswith("the space has 277 candidates, too few")
+    assert _judged(few, most=278).advice == "train more candidates: --candidates 40"
+
+
+def test_of_a_space_of_which_all_were_trained_no_more_are_asked_for() -> None:
+    few = sample(quality=0.95, num=7)
+    assert _judged(few).advice.endswith("train more candidates: --candidates 32")
+    assert _judged(few, most=12).advice.endswith("train more candidates: --candidates 12")
+    assert _judged(few, most=7).advice == "see why trainings failed"
 
 
 def test_candidates_that_differ_less_than_seeds_are_told() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,18 @@ from archbench.evaluate import capture_environment, count
 from archbench.records.certificate import Certificate
 from archbench.search import event, search
 from archbench.search.certificate import certify
-from archbench.search.certificate_design import Design, epochs_told, fitted, in_words, sample
+from archbench.search.certificate_design import (
+    Design,
+    epochs_told,
+    fitted,
+    in_words,
+    most_candidates,
+    sample,
+)
 from archbench.search.certificate_first import First
-from archbench.search.certificate_training import is_certificate, read_certificate
+from archbench.search.certificate_training import JOURNAL, is_certificate, read_certificate
 from archbench.search.interruption import Interruption, ParkedError
-from archbench.search.journal import RESULTS
+from archbench.search.journal import PLAN, RESULTS
 from archbench.search.preparation import Grounds, unplanned
 from archbench.search.request import requested
 from archbench.space import SearchSpace
@@ -69,6 +78,20 @@ def test_nothing_is_trained_twice(whole: Certificate, data: str) -> None:
     assert before.count('"kind":"end"') == 32
     assert _certify(data, whole.path.parent, resume=True) == whole
     assert (whole.path / RESULTS).read_text() == before
+
+
+def test_plan_knows_how_many_candidates_there_are(whole: Certificate, data: str) -> None:
+    assert JOURNAL.read_plan(whole.path)["most_candidates"] == _space(data).size()
+    assert most_candidates(_space(data)) == len(sample(_space(data), 1000, seed=0))
+
+
+def test_plan_of_before_that_was_known_is_read(whole: Certificate, tmp_path: Path) -> None:
+    old = tmp_path / whole.name
+    shutil.copytree(whole.path, old)
+    plan = json.loads((old / PLAN).read_text())
+    del plan["most_candidates"]
+    (old / PLAN).write_text(json.dumps(plan))
+    assert replace(read_certificate(old), path=whole.path) == whole
 
 
 def test_another_is_not_taken_for_it(whole: Certificate, data: str) -> None:
