@@ -272,9 +272,23 @@ def shown(
     def listener(happened: event.Event) -> None:
         line = progress.update(happened)
         if not quiet and not (hidden and isinstance(happened, hidden)):
-            console.note(line)
+            console.note(_folded(line))
 
     yield listener
+
+
+def _folded(text: str) -> str:
+    """Its lines within the width, but for a path or a word that is longer than that."""
+    return "\n".join(
+        textwrap.fill(
+            line,
+            console.WIDTH,
+            subsequent_indent="  ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        for line in text.split("\n")
+    )
 
 
 @contextmanager

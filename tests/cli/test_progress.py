@@ -215,6 +215,31 @@ def test_on_a_pipe_every_event_is_a_line_on_stderr(
     assert capsys.readouterr() == ("", "calibrating\n")
 
 
+def test_on_a_pipe_a_long_reason_goes_on_in_further_lines(
+    progress: SearchProgress, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reason = "8 % of the time off the CPU; the clock fell from 3200 to 2100 MHz between the rounds"
+    measured = replace(latency(4.2), verdict="disturbed", reason=reason)
+    with shown(progress, quiet=False) as listener:
+        listener(event.LatencyMeasured(number=0, latency=measured))
+        listener(PREPARED)
+    assert capsys.readouterr().err.split("\n") == [
+        "trial 0: 4.20 (4.16–4.24) ms, disturbed: 8 % of the time off the CPU; the clock",
+        "  fell from 3200 to 2100 MHz between the rounds",
+        *progress.update(PREPARED).split("\n"),
+        "",
+    ]
+
+
+def test_on_a_pipe_a_path_stays_whole(
+    progress: SearchProgress, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = "results/" + "a-long-name/" * 8
+    with shown(progress, quiet=False) as listener:
+        listener(event.Warned(text=f"nothing is left in {path}"))
+    assert capsys.readouterr().err == f"warning: nothing is left in\n  {path}\n"
+
+
 def test_a_program_that_reads_stderr_is_told_nothing(
     progress: SearchProgress, capsys: pytest.CaptureFixture[str]
 ) -> None:
