@@ -11,15 +11,20 @@ from archbench.errors import ArchbenchError, SpecError
 from archbench.records.confirmation import CONFIRMED, confirmation_of
 from archbench.records.doubt import doubt
 from archbench.records.rule import FrontRule
-from archbench.records.trial import TrialRecord, final_accuracies
+from archbench.records.trial import TrialRecord
 from archbench.search import event
 from archbench.search.job import Engine
 from archbench.search.ledger import Ledger
 from archbench.search.pool import EnginePool
 from archbench.search.repeat import Repeats
 from archbench.search.stage import ConfirmJob, SealedTestJob, StageError, finish
-from archbench.search.trial import numbers_with_files, remove_files, weights_path
-from archbench.search.weight import may_reach_front
+from archbench.search.trial import numbers_with_files, remove_files
+from archbench.search.weight import (
+    earlier_folders,
+    earlier_weights,
+    kept_weights,
+    may_reach_front,
+)
 
 if TYPE_CHECKING:
     from archbench.evaluate import Proxy, Target
@@ -168,9 +173,10 @@ class Confirmation:
     def _test(self, pool: EnginePool, record: TrialRecord) -> None:
         files = self._weights(record)
         if not files:
-            self.listener(
-                event.Warned(text=f"trial {record.number} was not tested: its weights are gone")
-            )
+            where = [str(folder) for folder in earlier_folders(record, header=self._header)]
+            too = f", and not in {' or '.join(where)}, either" if where else ""
+            told = f"trial {record.number} was not tested: its weights are not here{too}"
+            self.listener(event.Warned(text=told))
             return
         job = SealedTestJob(number=record.number, spec=record.spec, proxy=self.proxy, weights=files)
         try:
@@ -182,14 +188,16 @@ class Confirmation:
             return
         self.ledger.set_test_accuracy(record.number, accuracy)
 
+    @property
+    def _header(self) -> Mapping[str, Any]:
+        return self.ledger.store.header()
+
     def _weights(self, record: TrialRecord) -> list[Path]:
-        """Of the search's own trainings; where they were not kept, of those that came later."""
-        seeds = sorted(final_accuracies(record))
-        files = {seed: weights_path(self.checkpoints, record.number, seed=seed) for seed in seeds}
-        own = [files[seed] for seed in seeds if seed < self.proxy.num_seeds]
-        if own and all(file.exists() for file in own):
-            return own
-        return [file for file in files.values() if file not in own and file.exists()]
+        """Of the study; where it has none, of the one that the trial was taken from."""
+        num_seeds = self.proxy.num_seeds
+        found = kept_weights(self.checkpoints.parent, record, num_seeds=num_seeds)
+        found = found or earlier_weights(record, header=self._header, num_seeds=num_seeds)
+        return list(found.values())
 
     def _tidy(self) -> None:
         for number in numbers_with_files(self.checkpoints):

@@ -24,7 +24,7 @@ from archbench.search.proposal import finished_trial
 from archbench.search.request import Request
 from archbench.search.stage import LatencyJob, finish
 from archbench.search.trial import weights_path
-from archbench.search.weight import may_reach_front
+from archbench.search.weight import kept_weights, may_reach_front
 from archbench.space import Choices, SearchSpace, choices_for
 
 if TYPE_CHECKING:
@@ -209,16 +209,15 @@ def _timed(
 
 
 def _bring_weights(folder: Path, heir: Heir, *, inheritance: Inheritance, num_seeds: int) -> bool:
-    """Whether the weights of all trainings of a trial lie in the new folder now."""
-    home = Path(inheritance.sources[heir.source]["path"]) / owner.CHECKPOINTS
-    for seed in range(num_seeds):
-        old = weights_path(home, heir.match.record.number, seed=seed)
-        new = weights_path(folder / owner.CHECKPOINTS, heir.record.number, seed=seed)
+    """Whether weights to test a trial by lie in the new folder now."""
+    source = Path(inheritance.sources[heir.source]["path"])
+    found = kept_weights(source, heir.match.record, num_seeds=num_seeds)
+    for seed, old in found.items():
         try:
-            _link(old, new)
+            _link(old, weights_path(folder / owner.CHECKPOINTS, heir.record.number, seed=seed))
         except FileNotFoundError:
-            return False  # the earlier study has put it away, perhaps just now
-    return True
+            return False  # the earlier study has put it away just now
+    return bool(found)
 
 
 def _link(old: Path, new: Path) -> None:

@@ -1,13 +1,22 @@
-"""Whose weights are worth keeping: the front's, and those that a second look may put there."""
+"""Whose weights are worth keeping, and where do they lie?
+
+Worth keeping are the front's, and those that a second look may put there.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
+from archbench.errors import StorageError
 from archbench.records.objective import objective_value
 from archbench.records.rule import FrontRule
-from archbench.records.trial import TrialRecord
+from archbench.records.study import open_study
+from archbench.records.trial import TrialRecord, final_accuracies
+from archbench.search.owner import CHECKPOINTS
+from archbench.search.trial import weights_path
 
 _SLACK = 0.05  # two timings of one network differ by less
 _LUCK = 2.0  # standard errors by which images alone set two trainings apart
@@ -27,6 +36,60 @@ def may_reach_front(record: TrialRecord, *, rule: FrontRule, among: Sequence[Tri
         for other in among
         if other.number != record.number and rule.is_eligible(other)
     )
+
+
+def kept_weights(folder: Path, record: TrialRecord, *, num_seeds: int) -> dict[int, Path]:
+    """Seed to weights, of a search's own trainings; were they not kept, of those that came later.
+
+    Args:
+        folder: Of the study that the record is from.
+        record: The trial.
+        num_seeds: Trainings of a trial in the search.
+    """
+    home = folder / CHECKPOINTS
+    files = {
+        seed: weights_path(home, record.number, seed=seed)
+        for seed in sorted(final_accuracies(record))
+    }
+    own = {seed: file for seed, file in files.items() if seed < num_seeds}
+    if own and all(file.exists() for file in own.values()):
+        return own
+    return {seed: file for seed, file in files.items() if seed not in own and file.exists()}
+
+
+def earlier_weights(
+    record: TrialRecord, *, header: Mapping[str, Any], num_seeds: int
+) -> dict[int, Path]:
+    """``kept_weights`` in the study that a trial was taken from; none where that has changed.
+
+    Args:
+        record: The trial that was taken over.
+        header: Of the study that took it.
+        num_seeds: Trainings of a trial in the search.
+    """
+    number = record.origin.rpartition(":")[2]
+    mine = final_accuracies(record)
+    for folder in earlier_folders(record, header=header):
+        try:
+            there = open_study(folder).trials()
+        except StorageError:
+            continue
+        for old in there:
+            known = final_accuracies(old)
+            is_same = old.digest == record.digest and all(
+                known.get(seed) == mine[seed] for seed in mine if seed < num_seeds
+            )
+            if str(old.number) == number and is_same:
+                return kept_weights(folder, old, num_seeds=num_seeds)
+    return {}
+
+
+def earlier_folders(record: TrialRecord, *, header: Mapping[str, Any]) -> Iterator[Path]:
+    """Where the study lay that a trial was taken from."""
+    study = record.origin.rpartition(":")[0]
+    for source in header.get("sources", ()):
+        if record.origin and source["study"] == study:
+            yield Path(source["path"])
 
 
 def _signed(record: TrialRecord, *, rule: FrontRule, slack: float, luck: float) -> list[float]:

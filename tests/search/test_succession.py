@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,19 +15,24 @@ import pytest
 from optuna.trial import TrialState
 
 from archbench.errors import StorageError, UsageError
+from archbench.evaluate import Proxy
 from archbench.records.measurement import Conditions, Measurement
 from archbench.records.study import StudyReader
+from archbench.records.trial import TrialRecord
 from archbench.report import write_report
 from archbench.search import event, search
+from archbench.search.confirm import Confirmation
 from archbench.search.earlier import Earlier, Match, read_earlier
 from archbench.search.inheritance import Heir, Inheritance, inherit
 from archbench.search.interruption import Interruption
 from archbench.search.ledger import Ledger
+from archbench.search.pool import EnginePool
 from archbench.search.repeat import Repeats
 from archbench.search.request import Request, requested
 from archbench.search.start import start
 from archbench.search.succession import create, first_choices
 from archbench.search.trial import weights_path
+from archbench.search.weight import earlier_weights, kept_weights
 from archbench.space import SearchSpace
 from tests.search import tiny
 
@@ -326,6 +332,90 @@ def test_weights_of_the_front_come_along_and_missing_ones_are_told(
     assert isinstance(told, event.Warned)
     assert cheapest.record.origin in told.text
     assert best.record.origin not in told.text
+
+
+@pytest.fixture
+def heir_with_weights(study: StudyReader, earlier: StudyReader) -> Iterator[tuple[Any, Path]]:
+    """A trial that was taken over, and the weights that only the earlier study has."""
+    heir = study.trials()[1]
+    weights_path(study.path / "checkpoints", heir.number, seed=0).unlink(missing_ok=True)
+    file = weights_path(earlier.path / "checkpoints", 1, seed=0)
+    file.write_bytes(b"weights")
+    yield heir, file
+    file.unlink()
+
+
+def test_weights_that_the_earlier_study_still_has_are_found(
+    study: StudyReader, heir_with_weights: tuple[TrialRecord, Path]
+) -> None:
+    heir, file = heir_with_weights
+    assert earlier_weights(heir, header=study.header, num_seeds=1) == {0: file}
+    own = replace(heir, origin="")
+    assert earlier_weights(own, header=study.header, num_seeds=1) == {}
+
+
+def test_weights_of_an_earlier_study_that_has_changed_are_not_taken(
+    study: StudyReader, heir_with_weights: tuple[TrialRecord, Path], tmp_path: Path
+) -> None:
+    heir, _ = heir_with_weights
+    point = replace(heir.curve[-1], accuracy=0.99)
+    trained_anew = replace(heir, curve=(*heir.curve[:-1], point))
+    for other in (replace(heir, digest="0" * 16), trained_anew):
+        assert earlier_weights(other, header=study.header, num_seeds=1) == {}
+    moved = [{**source, "path": str(tmp_path)} for source in study.header["sources"]]
+    header = {**study.header, "sources": moved}
+    assert earlier_weights(heir, header=header, num_seeds=1) == {}
+
+
+def test_later_trainings_serve_where_a_searchs_own_weights_were_not_kept(
+    earlier: StudyReader, tmp_path: Path
+) -> None:
+    record = earlier.trials()[0]
+    twice = replace(record, curve=(*record.curve, replace(record.curve[-1], seed=1)))
+    own, later = (weights_path(tmp_path / "checkpoints", 0, seed=seed) for seed in (0, 1))
+    later.parent.mkdir()
+    assert kept_weights(tmp_path, twice, num_seeds=1) == {}
+    later.touch()
+    assert kept_weights(tmp_path, twice, num_seeds=1) == {1: later}
+    own.touch()
+    assert kept_weights(tmp_path, twice, num_seeds=1) == {0: own}
+
+
+def test_confirmation_uses_the_earlier_weights_and_says_where_it_looked(
+    study: StudyReader, earlier: StudyReader, heir_with_weights: tuple[TrialRecord, Path]
+) -> None:
+    heir, file = heir_with_weights
+    heard: list[event.Event] = []
+    header = study.header
+    with Ledger(study.path / "study.db") as ledger:
+        confirmation = Confirmation(
+            ledger=ledger,
+            rule=study.rule,
+            proxy=Proxy.from_document(header["proxy"], plan=header["plan"], num_seeds=1),
+            target=None,
+            checkpoints=study.path / "checkpoints",
+            budget_s=0.0,
+            timeout_s=60.0,
+            interruption=Interruption(),
+            listener=heard.append,
+        )
+        assert confirmation._weights(heir) == [file]
+        file.unlink()
+        confirmation._test(_pool(), heir)
+        file.touch()
+    (told,) = heard
+    assert isinstance(told, event.Warned)
+    assert told.text == (
+        "trial 1 was not tested: its weights are not here, and not in "
+        f"{earlier.path.resolve()}, either"
+    )
+
+
+def _pool() -> EnginePool:
+    def refuse(number: int) -> Any:
+        raise AssertionError("nothing is run")
+
+    return EnginePool(refuse, workers=1)
 
 
 def test_the_start_is_the_front_then_what_was_next_to_it_spread_over_cost(
