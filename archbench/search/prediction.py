@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from archbench.search import event, owner
@@ -40,7 +41,8 @@ def predictor(
     share = found.covered(specs)
     told = f"timed blocks tell the latency of {100 * share:.0f} % of the candidates"
     if share < _ENOUGH:
-        more = f"archbench predict --space {request.space.name} --samples 300 times more"
+        space = shlex.quote(request.space_to_type)
+        more = f"archbench predict --space {space} --samples 300 times more"
         listener(event.StageChanged(text=f"{told}, too few to go by: {more}"))
         return None
     error = 100 * found.mean_error(specs)

@@ -126,11 +126,14 @@ class Request:
         return int(_MEMORY_SHARE * usable_memory_bytes() / workers)
 
     @property
+    def space_to_type(self) -> str:
+        """What a command takes for the space: the study's copy where no name will do."""
+        return self.space.name if _is_shipped(self.space) else str(self.path / SPACE)
+
+    @property
     def command(self) -> str:
-        """What to type to repeat the search, from the study's copy where no name will do."""
-        is_shipped = _is_shipped(self.space)
-        space = self.space.name if is_shipped else str(self.path / SPACE)
-        words = ["archbench", "search", space]
+        """What to type to repeat the search."""
+        words = ["archbench", "search", self.space_to_type]
         for option, value in self.options.items():
             words += [f"--{option}", str(value)]
         for source in self.sources:

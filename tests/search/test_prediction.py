@@ -88,7 +88,8 @@ def test_a_table_that_lacks_most_blocks_is_left_aside_with_what_to_do(request_: 
     heard: list[event.Event] = []
     assert predictor(request_, target=TARGET, listener=heard.append) is None
     (text,) = _told(heard)
-    assert "too few to go by: archbench predict --space toy --samples 300" in text
+    copy = request_.path / owner.SPACE
+    assert f"too few to go by: archbench predict --space {copy} --samples 300" in text
 
 
 def test_without_a_table_or_a_latency_nothing_is_said(request_: Request) -> None:
