@@ -7,6 +7,7 @@ that no search saw, and hypervolume (log cost, accuracy) is set against CPU-seco
     python benchmarks/search_peers.py replay out-0.jsonl out-1.jsonl --cpu-seconds 800 \
         --systems archbench,optuna_tpe,optuna_nsga2 --seeds 0,1,2,3,4 --keep runs.jsonl
     python benchmarks/search_peers.py summary runs.jsonl
+    python benchmarks/search_peers.py latencies benchmarks/hybrids.yaml latencies.json
     python benchmarks/search_peers.py live benchmarks/hybrids.yaml --set proxy.seeds=1 \
         --cpu-seconds 200 --seeds 0 --systems archbench,optuna_tpe --keep live.jsonl
 
@@ -14,6 +15,8 @@ replay  A table of all networks of a space, each trained several times (trained_
         in place of training: an epoch costs its share of the CPU-seconds on record, and the time
         that a system thinks is measured and added. A search sees one training of each network, by
         chance; the others judge.
+        With --latencies they are what is minimised, and each that is taken costs CPU time.
+latencies  Of all candidates of a space, from this machine's block table.
 live    ``archbench search`` as a user types it and a study of Optuna's whose objective trains and
         measures with archbench's functions, each until its CPU-seconds are used.
 
@@ -24,6 +27,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import sys
 from pathlib import Path
 
@@ -32,6 +36,8 @@ from search_peers_result import Result
 from search_peers_run import Replay, Run, Training, complete, curve, read
 from search_peers_systems import search, system
 
+from archbench.evaluate.block_table import predict_all
+from archbench.search.request import conditions_of
 from archbench.space import SearchSpace
 
 _SPACE = Path(__file__).with_name("hybrids.yaml")
@@ -51,6 +57,10 @@ def main() -> None:
     step.add_argument("--latency-seconds", type=float, default=3.0, help="CPU time of one latency")
     step.set_defaults(run=_replay)
     _common(step, systems="archbench,optuna_tpe,optuna_nsga2", seconds=800)
+    step = steps.add_parser("latencies", help="what replay can minimise in place of MACs")
+    step.add_argument("space")
+    step.add_argument("out", type=Path)
+    step.set_defaults(run=lambda a: _latencies(SearchSpace.load(a.space), out=a.out))
     step = steps.add_parser("live", help="really train")
     _of_live(step)
     step.add_argument("--fresh", type=int, default=2, help="trainings of each member that judge")
@@ -115,6 +125,15 @@ def _replay(arguments: argparse.Namespace) -> None:
             print(f"\r{name} {seed}", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
     _print(results, marks=_numbers(arguments.marks))
+
+
+def _latencies(space: SearchSpace, *, out: Path) -> None:
+    """Writes digest to ms."""
+    specs = [space.decode(choices) for choices in space.enumerate()]
+    found = predict_all(specs, conditions_of(space))
+    out.write_text(json.dumps({prediction.digest: prediction.ms for prediction in found}))
+    error = statistics.fmean(prediction.error_percent for prediction in found)
+    print(f"{len(found)} networks, mean error {error:.1f} %")
 
 
 def replayed(
