@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,7 +49,7 @@ ROOMS = {
     ),
     # Optuna's storage is SQLAlchemy's and raises its errors.
     "search": Room(
-        {"space", "evaluate", "records"}, {"optuna", "optunahub", "sqlalchemy", "scipy", "ray"}
+        {"space", "evaluate", "records"}, {"optuna", "optunahub", "sqlalchemy", "scipy"}
     ),
     # It runs on the search's engines, and its t intervals are scipy's.
     "ablation": Room({"models", "space", "evaluate", "search", "records"}, {"scipy"}),
@@ -191,6 +193,25 @@ def test_forbidden_import_is_seen_wherever_it_stands(room: str, source: str, fau
 )
 def test_allowed_import_passes(room: str, source: str) -> None:
     assert not [f for entry in imports_of(source, name="x.py", room=room) for f in faults(entry)]
+
+
+@pytest.mark.parametrize(
+    ("room", "library"),
+    [(room, library) for room in ROOMS for library in sorted(ROOMS[room].libraries)],
+)
+def test_room_uses_each_library_that_it_owns(room: str, library: str) -> None:
+    """Some are imported by a name that is data, so the name itself is looked for."""
+    sources = (path.read_text() for path in FILES if room_of(path) == room)
+    assert any(re.search(rf"\b{library}\b", source) for source in sources)
+
+
+def test_every_extra_installs_a_library_that_a_room_owns() -> None:
+    project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    owned = set().union(*(room.libraries for room in ROOMS.values()))
+    for extra in extras.keys() - {"test"}:
+        names = {re.split(r"[^\w-]", line)[0] for line in extras[extra]}
+        assert names & owned, f"no room uses what the extra {extra} installs"
 
 
 LIGHT = """
