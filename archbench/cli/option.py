@@ -14,7 +14,6 @@ Decorated = Callable[..., Any]
 
 _AMOUNT = re.compile(r"(\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)\s*([kKmMgG]?)")
 _SCALES = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9}
-_DURATION = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,6})s)?")
 
 
 def json_option(command: Decorated) -> Decorated:
@@ -126,19 +125,19 @@ def share(ctx: click.Context, param: click.Parameter, value: str | None) -> floa
 
 
 def seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
-    """Seconds of a time such as ``90s``, ``20m`` or ``1h30m``.
+    """Seconds of a time such as ``90s``, ``20m``, ``1.5h`` or ``1h30m``.
 
     Raises:
         BadParameter: It is something else.
     """
     if value is None:
         return None
-    found = _DURATION.fullmatch(value.strip().lower())
-    hours, minutes, rest = (int(part or 0) for part in found.groups()) if found else (0, 0, 0)
-    total = 3600 * hours + 60 * minutes + rest
-    if not total:
+    from archbench.space.field import parse_duration
+
+    total = parse_duration(value)
+    if total is None:
         raise click.BadParameter(f"{value!r} is not a time such as 90s, 20m or 1h30m")
-    return float(total)
+    return total
 
 
 def _whole(text: str) -> int:

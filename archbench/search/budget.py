@@ -37,7 +37,7 @@ class Budget:
             return cls(share=float(share[1]) / 100)
         if written == "0":
             return cls(share=0.0)
-        seconds = parse_duration(written) if written[-1:].isalpha() else None
+        seconds = parse_duration(written)
         if seconds is None:
             raise UsageError(
                 f"{text!r} is neither a share such as 20% nor a time such as 10m",

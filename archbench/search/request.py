@@ -224,7 +224,7 @@ def requested(
         "confirm-budget": confirm_budget,
     }
     if time_limit_s is not None:
-        said["time"] = f"{time_limit_s:.0f}s"
+        said["time"] = f"{time_limit_s:.3f}".rstrip("0").rstrip(".") + "s"
     section = space.search
     chosen = section.sampler if sampler is None else sampler
     load_sampler(chosen, place="--sampler" if sampler else "search.sampler")

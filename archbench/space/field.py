@@ -11,7 +11,8 @@ from archbench.space.document import Node
 
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _SAMPLER = re.compile(r"(optuna:|hub:)?[A-Za-z0-9][A-Za-z0-9_./-]{0,127}(:\w{1,64})?")
-_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?")
+_AMOUNT = r"(\d{1,9}(?:\.\d{1,9})?)"
+_DURATION = re.compile(f"(?:{_AMOUNT}h)?(?:{_AMOUNT}m)?(?:{_AMOUNT}s)?")
 
 
 def entries(node: Node, *, noun: str, allowed: Iterable[str] | None = None) -> dict[str, Node]:
@@ -149,13 +150,13 @@ def one_of(node: Node, allowed: Iterable[str]) -> str:
 
 
 def duration(node: Node) -> float:
-    """Seconds, from a number or from text such as ``20m`` and ``1h30m``.
+    """Seconds, from a number or from text such as ``20m`` and ``1h30m``; the last unit may lack.
 
     Raises:
         SpaceError: It is no duration above zero.
     """
     if isinstance(node.value, str):
-        seconds = parse_duration(node.value)
+        seconds = parse_duration(node.value) or parse_duration(f"{node.value.strip()}s")
         if seconds is not None:
             return seconds
         node.fail(f"{shown(node)} is not a duration", help="write it like 90s, 20m or 1h30m")
@@ -163,13 +164,15 @@ def duration(node: Node) -> float:
 
 
 def parse_duration(written: str) -> float | None:
-    """Seconds of text such as ``90``, ``90s``, ``20m`` and ``1h30m``; None where it is none.
+    """Seconds of text such as ``90s``, ``20m``, ``1.5h`` and ``1h30m``.
+
+    None where it is something else or no time at all, as ``0s``.
 
     >>> parse_duration("1h30m")
     5400.0
     """
-    match = _DURATION.fullmatch(written.strip() + ("s" if written.strip()[-1:].isdigit() else ""))
-    if match is None or not any(match.groups()):
+    match = _DURATION.fullmatch(written.strip().lower())
+    if match is None:
         return None
     hours, minutes, seconds = (float(group or 0) for group in match.groups())
     return hours * 3600 + minutes * 60 + seconds or None

@@ -32,12 +32,16 @@ def test_three_sides_are_refused() -> None:
         option.resolution(CONTEXT, PARAMETER, "1x2x3")
 
 
-@pytest.mark.parametrize(("text", "value"), [("90s", 90), ("20m", 1200), ("1h30m", 5400)])
+@pytest.mark.parametrize(
+    ("text", "value"), [("90s", 90), ("20m", 1200), ("1h30m", 5400), ("1.5h", 5400), (" 20M", 1200)]
+)
 def test_times_are_in_seconds(text: str, value: float) -> None:
     assert option.seconds(CONTEXT, PARAMETER, text) == value
 
 
-@pytest.mark.parametrize("text", ["", "20", "0m", "m", "20min", "30s1h", "-5s", "1.5h"])
+@pytest.mark.parametrize(
+    "text", ["", "20", "0m", "m", "20min", "30s1h", "-5s", ".5h", "9" * 5000 + "s"]
+)
 def test_what_is_no_time_is_refused(text: str) -> None:
     with pytest.raises(click.BadParameter, match="is not a time such as 90s, 20m or 1h30m"):
         option.seconds(CONTEXT, PARAMETER, text)

@@ -53,6 +53,13 @@ def test_what_is_said_counts_and_is_repeated_in_the_command(space: SearchSpace) 
     )
 
 
+@pytest.mark.parametrize(("seconds", "told"), [(5400.0, "5400s"), (100.0, "100s"), (0.5, "0.5s")])
+def test_a_time_limit_is_repeated_as_the_command_takes_it(
+    space: SearchSpace, seconds: float, told: str
+) -> None:
+    assert _request(space, time_limit_s=seconds).command.endswith(f" --time {told}")
+
+
 def test_a_shipped_space_is_repeated_by_its_name() -> None:
     assert _request(SearchSpace.load("quickstart")).command == "archbench search quickstart"
     changed = SearchSpace.load("quickstart", overrides=["search.trials=3"])

@@ -215,11 +215,17 @@ def test_sections_have_defaults_and_take_what_is_written(make):
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("90", 90), ("90s", 90), ("20m", 1200), ("1h30m", 5400), ("0.5h", 1800), ("0s", None)]
-    + [(text, None) for text in ("", "m", "20 m", "1m1h", "-3s", "1e3", "x")],
+    [("90s", 90), ("20m", 1200), ("1h30m", 5400), ("0.5h", 1800), ("1H", 3600), ("0s", None)]
+    + [(text, None) for text in ("", "90", "m", "20 m", "1m1h", "-3s", "1e3", "x")],
 )
 def test_durations(text, seconds):
     assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("written", ["90", "'90'", "90s", "1.5m"])
+def test_a_space_takes_a_time_limit_without_a_unit_in_seconds(written):
+    space = SearchSpace.parse(f"base: cvt_13\nsearch: {{time: {written}}}", source="s")
+    assert space.search.time_limit_s == 90
 
 
 AXES = "axes:\n  stages[each].dim: [32, 64]\n  stages[each].depth: [1, 2]\n"
