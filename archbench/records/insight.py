@@ -70,7 +70,6 @@ class Insight:
     Attributes:
         num_trials: Trained to the end.
         cost: The objective that is held equal.
-        explained: The quantity that ``costs`` explain.
         accuracy: Each axis's share of accuracy at equal cost, largest first.
         pairs: The largest shares of pairs beyond their axes.
         costs: Each axis's share of the logarithm of the cost, largest first.
