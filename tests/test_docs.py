@@ -1,0 +1,125 @@
+"""Are the texts of the project true: links lead somewhere, and commands can be typed?"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from archbench.cli.main import archbench
+from archbench.errors import ArchbenchError
+
+ROOT = Path(__file__).parent.parent
+TEXTS = tuple(
+    path.relative_to(ROOT).as_posix()
+    for path in (
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        *sorted((ROOT / "docs").glob("*.md")),
+        ROOT / "results" / "README.md",
+    )
+)
+LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+CODE = re.compile(r"(?<!`)`([^`]+)`(?!`)")
+SHELL_END = re.compile(r"\s(?:&&|\|\|?|;|>|#)\s?.*")
+
+
+def _text(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def _prose(text: str) -> str:
+    return FENCE.sub("", text)
+
+
+def _anchors(text: str) -> set[str]:
+    """What GitHub makes of headings: lower case, blanks as dashes, punctuation dropped."""
+    headings = re.findall(r"^#+ (.+)$", _prose(text), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def _commands(text: str) -> Iterator[str]:
+    """Every command line that begins with archbench, in code blocks and in code within prose."""
+    for _, code in FENCE.findall(text):
+        for line in code.replace("\\\n", " ").splitlines():
+            for part in line.removeprefix("$ ").split(" && "):
+                if re.match(r"archbench [a-z]", part):
+                    yield SHELL_END.sub("", part)
+    for code in CODE.findall(_prose(text)):
+        line = " ".join(code.split())
+        if re.match(r"archbench [a-z]", line):
+            yield line
+
+
+def _parse(words: list[str]) -> None:
+    """As click would before it runs anything; values of arguments may be placeholders."""
+    command: click.Command = archbench
+    context = click.Context(command, info_name="archbench")
+    while isinstance(command, click.Group):
+        known = command.list_commands(context)
+        if "list" in known and not set(words[:1]) & set(known):
+            words = ["list", *words]
+        name, found, words = command.resolve_command(context, words)
+        assert found is not None
+        command, context = found, click.Context(found, info_name=name, parent=context)
+    _, rest, _ = command.make_parser(context).parse_args(words)
+    assert not rest, f"left over: {rest}"
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_every_relative_link_points_to_something(name: str) -> None:
+    for target in LINK.findall(_prose(_text(name))):
+        if target.startswith(("http://", "https://")):
+            continue
+        path, _, anchor = target.partition("#")
+        there = (ROOT / name).parent / path if path else ROOT / name
+        assert there.exists(), f"{name}: {target}"
+        if anchor:
+            assert anchor in _anchors(there.read_text(encoding="utf-8")), f"{name}: {target}"
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_every_command_line_can_be_typed(name: str) -> None:
+    for line in _commands(_text(name)):
+        try:
+            _parse(shlex.split(line)[1:])
+        except (click.ClickException, ArchbenchError, AssertionError) as error:
+            pytest.fail(f"{name}: {line}: {error}")
+
+
+def test_a_command_line_with_an_unknown_option_is_found() -> None:
+    with pytest.raises(click.NoSuchOption):
+        _parse(["search", "quickstart", "--no-such-option"])
+
+
+def test_readme_fits_on_two_pages() -> None:
+    assert len(_text("README.md").splitlines()) <= 130
+
+
+def test_readme_shows_what_the_recorded_study_prints(tmp_path: Path) -> None:
+    study = str(ROOT / "results" / "quickstart-recorded")
+    printed = CliRunner().invoke(
+        archbench, ["report", study, "--format", "csv", "--out", str(tmp_path)]
+    )
+    assert printed.exit_code == 0, printed.output
+    front = printed.stdout[: printed.stdout.index("\n\nwritten:")]
+    assert f"```\n{front}\n```" in _text("README.md")
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = _text("docs/README.md")
+    for name in TEXTS:
+        if name.startswith("docs/") and name != "docs/README.md":
+            assert f"({name.removeprefix('docs/')})" in index
+
+
+def test_every_command_has_its_words() -> None:
+    words = _text("docs/commands.md")
+    for name in archbench.list_commands(click.Context(archbench)):
+        assert f"`archbench {name}" in words, name
