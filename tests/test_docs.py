@@ -123,3 +123,36 @@ def test_every_command_has_its_words() -> None:
     words = _text("docs/commands.md")
     for name in archbench.list_commands(click.Context(archbench)):
         assert f"`archbench {name}" in words, name
+
+
+TERM = re.compile(r"^\*\*(.+?)\*\*: (.+)$", re.DOTALL)
+
+
+def _glossary() -> dict[str, str]:
+    _, _, *entries = _text("docs/glossary.md").strip().split("\n\n")
+    found = [TERM.match(entry) for entry in entries]
+    assert all(found), entries[found.index(None)] if None in found else ""
+    return {match[1]: match[2] for match in found if match}
+
+
+def test_glossary_defines_each_term_once_and_shortly() -> None:
+    entries = _text("docs/glossary.md").strip().split("\n\n")[2:]
+    terms = _glossary()
+    assert len(terms) == len(entries) >= 40
+    assert list(terms) == sorted(terms, key=lambda term: term.lower().replace("-", " "))
+    long = [term for term, definition in terms.items() if len(definition.split()) >= 60]
+    assert not long
+
+
+@pytest.mark.parametrize(
+    "term",
+    [
+        "Ablation", "Audit", "Axis", "Backend", "Block table", "Calibration network", "Candidate",
+        "Certificate", "Confirmation", "Cost-adjusted", "Deployed form", "Drift check",
+        "Front probability", "Held-out test split", "Hypervolume", "Inherited trial",
+        "Kendall's tau", "Learning curve", "MACs", "Pareto front", "Proxy", "Proxy accuracy",
+        "Pruner", "Rung", "Sampler", "Space", "Study", "Trial", "Verdict", "Warm start",
+    ],
+)  # fmt: skip
+def test_glossary_defines_what_the_output_says(term: str) -> None:
+    assert term in _glossary()
