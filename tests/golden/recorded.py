@@ -1,0 +1,65 @@
+"""Compare text with its recorded copy, and run the command line as a person does."""
+
+from __future__ import annotations
+
+import io
+import shlex
+from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from itertools import zip_longest
+from pathlib import Path
+
+import pytest
+
+from archbench.cli.main import main
+
+ROOT = Path(__file__).parent.parent.parent
+DATA = Path(__file__).parent / "data"
+_MOST_SHOWN, _WIDTH = 5, 240
+
+
+def check(name: str, text: str) -> None:
+    """Fail, with the first lines that differ, unless ``data/name`` holds exactly this text."""
+    kept = (DATA / name).read_bytes().decode()
+    if text == kept:
+        return
+    differing = [
+        f"line {number}\n  recorded: {_shown(old, new)}\n  now:      {_shown(new, old)}"
+        for number, (old, new) in enumerate(zip_longest(kept.split("\n"), text.split("\n")), 1)
+        if old != new
+    ]
+    pytest.fail(
+        "\n".join(
+            [
+                f"tests/golden/data/{name}: {len(differing)} lines differ",
+                *differing[:_MOST_SHOWN],
+                "if a change of the code or another release of a library is meant to alter them:",
+                "python -m tests.golden.renew",
+            ]
+        ),
+        pytrace=False,
+    )
+
+
+def printed(*arguments: str) -> str:
+    """The command, its exit code, and what it wrote to stdout and to stderr."""
+    code, out, err = run(arguments)
+    return f"$ archbench {shlex.join(arguments)}\n{out}-- stderr, exit code {code}\n{err}"
+
+
+def run(arguments: Sequence[str]) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of ``archbench`` in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended:
+        main(arguments)
+    return int(ended.value.code or 0), out.getvalue(), err.getvalue()
+
+
+def _shown(line: str | None, other: str | None) -> str:
+    """A line from a little before the first sign that differs, or that there is none."""
+    if line is None:
+        return "(no such line)"
+    pairs = zip_longest(line, other or "")
+    first = next((place for place, (one, two) in enumerate(pairs) if one != two), 0)
+    begin = max(0, first - _WIDTH // 4)
+    return ("…" if begin else "") + line[begin : begin + _WIDTH]
