@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "archbench"
-BENEATH_ALL = {"errors", "memory", "registry"}
+BENEATH_ALL = {"command_line", "errors", "memory", "registry"}
 EVERYWHERE = {"numpy"}
 
 
@@ -30,6 +30,7 @@ class Room:
 
 
 ROOMS = {
+    "command_line": Room(),
     "errors": Room(),
     "memory": Room(),
     "registry": Room({"errors"}),

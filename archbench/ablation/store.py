@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from archbench.command_line import command_line, named_in_results
 from archbench.records.measurement import Conditions, Measurement
 from archbench.search.journal import PLAN, RESULTS, Journal, Line, append, mend, read_lines
 
@@ -17,8 +18,7 @@ SCHEMA = "archbench.ablation-plan/1"
 
 def resume_command(path: Path) -> str:
     """What to type to go on with an ablation."""
-    results = f" --results {path.parent}" if path.parent != Path("results") else ""
-    return f"archbench ablate --name {path.name}{results} --resume"
+    return command_line("archbench", "ablate", *named_in_results(path), "--resume")
 
 
 _JOURNAL = Journal(noun="ablation", schema=SCHEMA, resume_command=resume_command)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from archbench.cli import console
+from archbench.command_line import command_line, named_in_results
 
 if TYPE_CHECKING:
     from archbench.records.ablation import AblationRecord
@@ -34,9 +34,7 @@ def show(found: AblationRecord, *, as_json: bool, folder: Path | None = None) ->
 def _more(found: AblationRecord) -> str:
     """How to learn more where too few seeds say nothing."""
     unseen = [form for form in found.forms if form.finding.startswith("no difference")]
-    where = found.path.parent
-    results = "" if where == Path("results") else f" --results {shlex.quote(str(where))}"
-    go_on = f"archbench ablate --name {shlex.quote(found.name)}{results} --resume"
+    go_on = command_line("archbench", "ablate", *named_in_results(found.path), "--resume")
     if found.num_done < found.num_trainings:
         return f", or go on: {go_on}"
     return f", or see smaller differences: {go_on} --seeds {2 * found.num_seeds}" if unseen else ""

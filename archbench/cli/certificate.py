@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from archbench.cli import console
+from archbench.command_line import command_line
 
 if TYPE_CHECKING:
     from archbench.records.certificate import Certificate
@@ -49,9 +50,9 @@ def _more(found: Certificate) -> str:
     """How to go on: to the end, with what would help, or with the search."""
     from archbench.records.typed import space_typed
 
-    space = space_typed(found.header)
     if found.finding is None:
         from archbench.search.certificate_training import resume_command
 
         return f", or go on: {resume_command(found.path)}"
-    return f", then: archbench search {space}" if found.is_certified else ""
+    search = command_line("archbench", "search", space_typed(found.header))
+    return f", then: {search}" if found.is_certified else ""

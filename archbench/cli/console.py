@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
+
+from archbench.command_line import command_line
 
 WIDTH = 80
 """Columns that every table fits into, unless a name is longer than its column."""
@@ -78,7 +79,7 @@ def written(files: Sequence[Path], *, more: str = "") -> None:
     listed = "\n".join(f"  {path}" for path in files)
     result(f"\nwritten:\n{listed}")
     page = next(path for path in files if path.suffix == ".html")
-    next_step(f"open {shlex.quote(str(page))}{more}")
+    next_step(command_line("open", page) + more)
 
 
 def error(text: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +14,7 @@ import click
 
 from archbench import errors
 from archbench.cli import console
+from archbench.command_line import command_line
 from archbench.errors import ArchbenchError
 
 ERROR_SCHEMA = "archbench.error/1"
@@ -131,7 +131,7 @@ def _bug(error: Exception, arguments: Sequence[str]) -> ArchbenchError:
     lines = [
         f"archbench {archbench.__version__}",
         f"{platform.python_implementation()} {platform.python_version()} on {platform.platform()}",
-        f"archbench {shlex.join(arguments)}",
+        command_line("archbench", *arguments),
         "",
         "".join(traceback.format_exception(error)),
     ]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archbench.cli.study import study_path, trial_of
+from archbench.command_line import command_line
 from archbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def _written(text: str, *, results: Path) -> ArchSpec:
         raise UsageError(
             "it is no network of the grammar, so it has no fields and is not trained here",
             place=text,
-            help=f"archbench profile {text} measures it as it is",
+            help=f"{command_line('archbench', 'profile', text)} measures it as it is",
         )
     if text.endswith(_SUFFIXES) or Path(text).is_file():
         return _from_file(Path(text))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
+
+from archbench.command_line import command_line
 
 Decorated = Callable[..., Any]
 
@@ -46,10 +47,10 @@ def results_option(command: Decorated) -> Decorated:
     )(command)
 
 
-def command_line(ctx: click.Context, *, without: Collection[str] = ()) -> str:
+def typed_command(ctx: click.Context, *, without: Collection[str] = ()) -> str:
     """What the person typed, as one line for a shell, without some flags."""
     typed: Sequence[str] = ctx.obj or ()
-    return shlex.join(["archbench", *(word for word in typed if word not in without)])
+    return command_line("archbench", *(word for word in typed if word not in without))
 
 
 def wholes(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from archbench.cli import console
+from archbench.command_line import command_line
 
 if TYPE_CHECKING:
     from archbench.models import ArchSpec
@@ -48,5 +48,5 @@ def show_serving(
         console.document(content)
         return
     console.result("\n\n\n".join(serving_text(entry) for entry in content["networks"]))
-    name = shlex.quote(specs[0].name or "FILE")
-    console.next_step(f"archbench profile {name} --where says which blocks take the time")
+    profile = command_line("archbench", "profile", specs[0].name or "FILE", "--where")
+    console.next_step(f"{profile} says which blocks take the time")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from archbench.cli import console
+from archbench.command_line import command_line, study_argument
 
 if TYPE_CHECKING:
     from archbench.records.study import StudyReader
@@ -56,14 +56,13 @@ def show(study: StudyReader, *, files: Sequence[Path]) -> None:
 
 def next_after(study: StudyReader, *, page: Path | None) -> str:
     """What to do after looking at a study."""
-    look = f"open {shlex.quote(str(page))}" if page else ""
+    look = command_line("open", page) if page else ""
     members = study.front_records()
     if not members:
-        return look or f"archbench report {shlex.quote(str(study.path))}"
-    place = study.path.name if study.path.parent == Path("results") else study.path
-    trial = shlex.quote(f"{place}:{members[-1].number}")
-    data = shlex.quote(str(study.header["proxy"]["data"]))
-    train = f"archbench train {trial} --data {data} --epochs 30"
+        return look or command_line("archbench", "report", study.path)
+    trial = f"{study_argument(study.path)}:{members[-1].number}"
+    data = study.header["proxy"]["data"]
+    train = command_line("archbench", "train", trial, "--data", data, "--epochs", 30)
     return f"{look}, or {train}" if look else train
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archbench.cli import console
+from archbench.command_line import command_line
 from archbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -75,11 +75,11 @@ def show_where(
         return
     console.result("\n\n\n".join(where_text(entry) for entry in content["networks"]))
     if kept:
-        study = shlex.quote(str(kept[0].parent.parent))
-        console.next_step(f"archbench report {study} shows it beside the front")
+        report = command_line("archbench", "report", kept[0].parent.parent)
+        console.next_step(f"{report} shows it beside the front")
         return
-    name = shlex.quote(specs[0].name or "FILE")
-    console.next_step(f"archbench ablate {name} says what each choice of a network costs and buys")
+    ablate = command_line("archbench", "ablate", specs[0].name or "FILE")
+    console.next_step(f"{ablate} says what each choice of a network costs and buys")
 
 
 def keep_for_reports(

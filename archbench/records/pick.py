@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from archbench.command_line import command_line
 from archbench.errors import NEGATIVE_RESULT, ArchbenchError
 from archbench.records.belief import Array, Belief, belief_of
 from archbench.records.doubt import (
@@ -147,7 +148,7 @@ class _Picker:
             raise NothingKeepsItError(
                 f"no design to pick from: {study.no_front_reason()}",
                 place=study.name,
-                help=f"see its trials: archbench report {study.path}",
+                help=f"see its trials: {command_line('archbench', 'report', study.path)}",
             )
         self._belief: Belief = belief_of(self._trials, rng=np.random.default_rng(0))
         self._moments = self._belief.moments()

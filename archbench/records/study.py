@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from archbench.command_line import command_line
 from archbench.errors import StorageError, UsageError
 from archbench.records.certificate import CertificateSummary, find_certificate, subject_of
 from archbench.records.column import TableName
@@ -118,10 +119,11 @@ class StudyReader:
         for record in self._snapshot.trials:
             if record.number == number:
                 return record
+        report = command_line("archbench", "report", self.path)
         raise UsageError(
             f"there is no trial {number} in the study",
             place=self.name,
-            help=f"it has {len(self._snapshot.trials)} trials; see: archbench report {self.path}",
+            help=f"it has {len(self._snapshot.trials)} trials; see: {report}",
         )
 
     def references(self) -> list[Reference]:

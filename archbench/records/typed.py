@@ -8,7 +8,7 @@ from typing import Any
 
 
 def space_typed(header: Mapping[str, Any]) -> str:
-    """The space as the command that began it names it, quoted; its name where none is kept.
+    """The space as the command that began it names it; its name where none is kept.
 
     A name serves for spaces that come along only, others are files.
 
@@ -20,4 +20,4 @@ def space_typed(header: Mapping[str, Any]) -> str:
     except ValueError:
         words = []
     is_named = len(words) > 2 and words[0] == "archbench" and not words[2].startswith("-")
-    return shlex.quote(words[2] if is_named else str(header.get("space_name") or "SPACE"))
+    return words[2] if is_named else str(header.get("space_name") or "SPACE")

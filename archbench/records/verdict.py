@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from archbench.command_line import command_line
 from archbench.records.doubt import SURE
 from archbench.records.objective import OBJECTIVES, objective_value
 from archbench.records.trial import TrialRecord
@@ -164,15 +164,17 @@ def _meaning(study: StudyReader) -> str:
     where = f"at {proxy['resolution']} px" if "resolution" in proxy else ""
     if kind == "folder":
         best = study.front_records()[-1]
+        trial = f"{study.name}:{best.number}"
+        train = command_line("archbench", "train", trial, "--data", data, "--epochs", 100)
         return (
             f"This ranks designs by a short training on your images {where}; trained for longer "
-            f"they reach more. Next: archbench train {shlex.quote(study.name)}:{best.number} "
-            f"--data {shlex.quote(data)} --epochs 100"
+            f"they reach more. Next: {train}"
         )
     space = space_typed(study.header)
+    search = command_line("archbench", "search", space, "--data", "folder:PATH")
     return (
         f"This ranks designs on {_SYNTHETIC.get(kind, kind)} {where}; it says nothing about "
-        f"your accuracy. With your photos: archbench search {space} --data folder:PATH"
+        f"your accuracy. With your photos: {search}"
     )
 
 

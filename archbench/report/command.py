@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from pathlib import Path
 
+from archbench.command_line import command_line, named_in_results, study_argument
 from archbench.report.markup import Markup, html
 from archbench.report.summary import Summary
 
@@ -24,7 +24,7 @@ def commands(summary: Summary) -> Markup:
             "It resumes exactly where it stands; add --trials for more.",
             resume_command(summary),
         ),
-        ("Write this report anew", "", f"archbench report {shlex.quote(place_of(summary))}"),
+        ("Write this report anew", "", command_line("archbench", "report", place_of(summary))),
     ]
     if summary.front:
         best = max(summary.front, key=lambda record: record.proxy_accuracy or 0)
@@ -54,23 +54,22 @@ def again_command(summary: Summary) -> str:
     seed = summary.header.get("seed")
     words = _without(_begun(summary), ("--name", "--seed") if seed is not None else ("--name",))
     words += [] if seed is None else ["--seed", str(seed)]
-    return shlex.join([*words, "--name", f"{summary.name}-again"])
+    return command_line(*words, "--name", f"{summary.name}-again")
 
 
 def resume_command(summary: Summary) -> str:
     """The command that goes on with the study, from the space as it was copied into it."""
     path = summary.study.path
-    results = "" if _is_default(summary) else f" --results {shlex.quote(str(path.parent))}"
-    space, name = shlex.quote(str(path / "space.yaml")), shlex.quote(path.name)
-    return f"archbench search {space} --name {name}{results} --resume"
+    options = (*named_in_results(path), "--resume")
+    return command_line("archbench", "search", path / "space.yaml", *options)
 
 
 def train_command(summary: Summary, number: int) -> str:
     """The command that trains one design of the study, on the user's images or a folder's."""
     data = str(summary.proxy.get("data", ""))
-    images = shlex.quote(data) if data.startswith("folder:") else "folder:PATH"
-    trial = shlex.quote(f"{place_of(summary)}:{number}")
-    return f"archbench train {trial} --data {images} --epochs {_EPOCHS}"
+    images = data if data.startswith("folder:") else "folder:PATH"
+    trial = f"{place_of(summary)}:{number}"
+    return command_line("archbench", "train", trial, "--data", images, "--epochs", _EPOCHS)
 
 
 def code(text: str) -> Markup:
@@ -97,9 +96,4 @@ def _without(words: list[str], options: tuple[str, ...]) -> list[str]:
 
 def place_of(summary: Summary) -> str:
     """What names the study on the command line: its name alone only among the results."""
-    path = summary.study.path
-    return path.name if _is_default(summary) else str(path)
-
-
-def _is_default(summary: Summary) -> bool:
-    return summary.study.path.parent == Path("results")
+    return study_argument(summary.study.path)

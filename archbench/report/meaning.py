@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from archbench.command_line import command_line
 from archbench.records.typed import space_typed
 from archbench.report.markup import Markup, html
 from archbench.report.number import exact
@@ -63,10 +64,10 @@ def _certificate(summary: Summary) -> str:
     found = summary.study.certificate
     if found is not None:
         return f"{found.sentence} (Taken in {found.name}.)"
-    space = space_typed(summary.header)
+    certify = command_line("archbench", "certify", space_typed(summary.header))
     return (
         "None was taken: whether this proxy can rank this space is not known. "
-        f"`archbench certify {space}` trains a sample for longer and says so."
+        f"`{certify}` trains a sample for longer and says so."
     )
 
 

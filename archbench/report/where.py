@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from archbench.command_line import command_line
 from archbench.errors import StorageError
 from archbench.records.trial import TrialRecord
 from archbench.records.where_file import read_where
@@ -47,12 +47,12 @@ def where_time_goes(summary: Summary) -> Markup:
 def _how_to(summary: Summary, lacking: Sequence[TrialRecord], *, any_there: bool) -> Markup:
     if not lacking:
         return Markup()
-    names = [shlex.quote(f"{place_of(summary)}:{record.number}") for record in lacking]
+    names = [f"{place_of(summary)}:{record.number}" for record in lacking]
     others = "the other members" if any_there else "the members of the front"
     return html(
         "<p>To see where the time of {} goes, block by block, then write this report anew:</p>\n{}",
         others,
-        code(f"archbench profile {' '.join(names)} --where"),
+        code(command_line("archbench", "profile", *names, "--where")),
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
@@ -329,7 +328,7 @@ def _parked(path: Path, interruption: Interruption) -> ParkedError:
         )
     return ParkedError(
         "the certificate is parked; what was running goes on from its last checkpoint",
-        place=shlex.quote(str(path)),
+        place=str(path),
         help=f"resume it with: {resume_command(path)}",
         signal_number=number,
     )

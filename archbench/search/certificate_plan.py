@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from archbench.command_line import command_line
 from archbench.errors import SpaceError, UsageError
 from archbench.records.certificate import FEWEST, subject_of
 from archbench.records.environment import Environment
@@ -86,8 +86,8 @@ def sampled(request: Request, *, number: int) -> list[tuple[Choices, ArchSpec]]:
         raise SpaceError(
             f"only {len(found)} feasible candidates, and a tau needs {FEWEST}",
             place=space.name,
-            help="train all of them with several seeds instead: archbench search "
-            f"{shlex.quote(space.name)} --set proxy.seeds=3",
+            help="train all of them with several seeds instead: "
+            + command_line("archbench", "search", space.name, "--set", "proxy.seeds=3"),
         )
     return found
 

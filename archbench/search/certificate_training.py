@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from archbench.command_line import command_line, named_in_results
 from archbench.errors import MISSING_INPUT, STORAGE_FAILURE
 from archbench.records.certificate import (
     DOCUMENT,
@@ -242,10 +242,7 @@ class Trainings:
 
 def resume_command(path: Path) -> str:
     """What to type to go on with a certificate."""
-    results = (
-        f" --results {shlex.quote(str(path.parent))}" if path.parent != Path("results") else ""
-    )
-    return f"archbench certify --name {path.name}{results} --resume"
+    return command_line("archbench", "certify", *named_in_results(path), "--resume")
 
 
 JOURNAL = journal.Journal(noun="certificate", schema=SCHEMA, resume_command=resume_command)

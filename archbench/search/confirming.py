@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from archbench.command_line import command_line
 from archbench.records.rule import FrontRule
 from archbench.records.study import StudyReader, open_study
 from archbench.search import event, ledger, owner
@@ -131,7 +132,7 @@ def confirm(
 
 def confirm_command(path: Path) -> str:
     """What to type to confirm a study."""
-    return f"archbench search {path} --confirm"
+    return command_line("archbench", "search", path, "--confirm")
 
 
 def _request(path: Path, *, budget: str | None, workers: int | None, download: bool) -> Request:

@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from archbench.command_line import command_line
 from archbench.errors import UsageError
 from archbench.records.file import write_atomically
 from archbench.records.trial import TrialRecord
@@ -190,7 +191,8 @@ def _entry(size: int, *, since: int, when: str, changes: list[str], text: str) -
 
 
 def _instead(path: Path) -> str:
+    another = command_line("archbench", "search", "SPACE", "--from", path, "--name", "NAME")
     return (
         f"go on as it was begun: {owner.resume_command(path)}; or begin another that takes over "
-        f"what it can: archbench search SPACE --from {path} --name NAME"
+        f"what it can: {another}"
     )

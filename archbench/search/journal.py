@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from archbench.command_line import command_line
 from archbench.errors import StorageError
 from archbench.records.file import write_atomically
 from archbench.search.owner import CHECKPOINTS, REPORT, storage_failures, valid_name
@@ -103,7 +104,8 @@ class Journal:
             raise StorageError(
                 f"there is no {self.noun} here",
                 place=str(path),
-                help="begin it without --resume, or list what there is: ls " + str(path.parent),
+                help="begin it without --resume, or list what there is: "
+                + command_line("ls", path.parent),
             ) from error
         except (OSError, ValueError) as error:
             raise StorageError(

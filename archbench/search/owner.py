@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
+from archbench.command_line import command_line, named_in_results
 from archbench.errors import StorageError, UsageError
 
 DATABASE = "study.db"
@@ -76,7 +77,7 @@ def refuse_existing(path: Path) -> None:
             f"a study named {path.name} exists already",
             place=str(path),
             help=f"go on with it: {resume_command(path)}; or begin another: "
-            f"archbench search SPACE --name {_free_name(path)}",
+            + command_line("archbench", "search", "SPACE", "--name", _free_name(path)),
         )
 
 
@@ -103,8 +104,7 @@ def tidy(path: Path) -> None:
 
 def resume_command(path: Path) -> str:
     """What to type to go on with a study."""
-    results = f" --results {path.parent}" if path.parent != Path("results") else ""
-    return f"archbench search {path / SPACE} --name {path.name}{results} --resume"
+    return command_line("archbench", "search", path / SPACE, *named_in_results(path), "--resume")
 
 
 @contextmanager
@@ -124,7 +124,8 @@ def ownership(path: Path, *, truth: str = DATABASE) -> Iterator[None]:
         raise StorageError(
             "there is no study here to resume",
             place=str(path),
-            help="leave out --resume to begin it, or list the studies: ls " + str(path.parent),
+            help="leave out --resume to begin it, or list the studies: "
+            + command_line("ls", path.parent),
         )
     with storage_failures(path):
         handle = os.open(path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING
 
+from archbench.command_line import command_line
 from archbench.search import event, owner
 from archbench.search.request import Request
 
@@ -41,9 +41,9 @@ def predictor(
     share = found.covered(specs)
     told = f"timed blocks tell the latency of {100 * share:.0f} % of the candidates"
     if share < _ENOUGH:
-        space = shlex.quote(request.space_to_type)
-        more = f"archbench predict --space {space} --samples 300 times more"
-        listener(event.StageChanged(text=f"{told}, too few to go by: {more}"))
+        words = ("archbench", "predict", "--space", request.space_to_type, "--samples", 300)
+        more = command_line(*words)
+        listener(event.StageChanged(text=f"{told}, too few to go by: {more} times more"))
         return None
     error = 100 * found.mean_error(specs)
     listener(event.StageChanged(text=f"{told} beforehand, to {error:.1f} %"))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import random
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from archbench.command_line import command_line
 from archbench.errors import UsageError
 from archbench.records.measurement import Conditions
 from archbench.records.quota import usable_cores, usable_memory_bytes
@@ -138,7 +138,7 @@ class Request:
             words += [f"--{option}", str(value)]
         for source in self.sources:
             words += ["--from", str(source)]
-        return shlex.join(words)
+        return command_line(*words)
 
     def some_candidates(self, number: int) -> list[ArchSpec]:
         """At most so many feasible candidates of different sizes, the smallest first."""
@@ -275,13 +275,15 @@ def as_begun(request: Request, header: Mapping[str, Any]) -> Request:
         "pruner": header.get("pruner", "none"),
         "data": header["proxy"]["data"],
     }
+    words = ("archbench", "search", "SPACE", "--from", request.path, "--name", "NAME")
+    another = command_line(*words)
     for key, value in begun.items():
         if request.options.get(key, value) != value:
             raise UsageError(
                 f"the study was begun with the {key} {value}, not {request.options[key]}",
                 place=str(request.path),
                 help=f"resume it as it was begun: {resume_command(request.path)}; or begin "
-                f"another from it: archbench search SPACE --from {request.path} --name NAME",
+                f"another from it: {another}",
             )
     own = space_of(header, path=request.path)
     outgrown = {entry["text"] for entry in header.get("spaces", ())}

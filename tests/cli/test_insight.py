@@ -8,6 +8,7 @@ from pathlib import Path
 from archbench.cli.insight_text import insight_text
 from archbench.records.insight import Insight
 from tests.cli.conftest import Run
+from tests.cli.stored import write_study
 
 STUDY = Path(__file__).parents[2] / "results" / "quickstart-recorded"
 
@@ -22,6 +23,12 @@ def test_recorded_study_is_told_in_80_columns(run: Run) -> None:
     assert max(map(len, ended.out.splitlines())) <= 80
     document = json.loads(run("insight", str(STUDY), "--json").out)
     assert (document["schema"], document["num_trials"]) == ("archbench.insight/1", 36)
+
+
+def test_a_study_elsewhere_is_named_by_its_path_in_the_next_step(run: Run) -> None:
+    write_study(Path("my results") / "toy")
+    ended = run("insight", "toy", "--results", "my results")
+    assert ended.err == "\nnext: archbench report 'my results/toy'\n"
 
 
 def test_few_trials_are_told() -> None:

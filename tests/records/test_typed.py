@@ -11,7 +11,7 @@ from archbench.records.typed import space_typed
     ("command", "typed"),
     [
         ("archbench search quickstart --trials 9", "quickstart"),
-        ("archbench certify 'my spaces/narrow.yaml'", "'my spaces/narrow.yaml'"),
+        ("archbench certify 'my spaces/narrow.yaml'", "my spaces/narrow.yaml"),
         ("archbench certify --name x --resume", "narrow"),
         ("archbench.search('narrow')", "narrow"),
         ("it's", "narrow"),

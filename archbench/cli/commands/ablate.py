@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 import click
 
 from archbench.cli import console
-from archbench.cli.option import command_line, json_option, results_option, set_option
+from archbench.cli.option import json_option, results_option, set_option, typed_command
+from archbench.command_line import command_line
 from archbench.errors import UsageError
 
 
@@ -101,7 +101,7 @@ def command(
 
     named, turned = _sorted(words, axes=axes)
     spec = network_of(named, overrides=overrides, results=results) if named else None
-    typed = command_line(click.get_current_context(), without=("--resume", "--json"))
+    typed = typed_command(click.get_current_context(), without=("--resume", "--json"))
     with meter(quiet=as_json) as told:
         found = ablate(
             spec,
@@ -130,7 +130,7 @@ def command(
             on_note=told.say,
         )
     if found is None:
-        again = command_line(click.get_current_context(), without=("--dry-run",))
+        again = typed_command(click.get_current_context(), without=("--dry-run",))
         console.next_step(again)
         return
     from archbench.cli.ablation import show
@@ -143,7 +143,7 @@ def _sorted(words: tuple[str, ...], *, axes: tuple[str, ...]) -> tuple[str | Non
     names = [word for word in words if "=" not in word]
     if len(names) > 1:
         raise UsageError(
-            f"one network is changed at a time, and {shlex.join(names)} are named",
+            f"one network is changed at a time, and {command_line(*names)} are named",
             place="archbench ablate",
             help="an axis is written KNOB=VALUE,VALUE",
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from archbench.cli import console
-from archbench.cli.option import command_line, json_option, results_option, set_option
+from archbench.cli.option import json_option, results_option, set_option, typed_command
 from archbench.errors import NEGATIVE_RESULT
 
 
@@ -74,7 +74,7 @@ def command(
     from archbench.search.certificate_design import Design
     from archbench.space import SearchSpace
 
-    typed = command_line(click.get_current_context(), without=("--resume", "--json"))
+    typed = typed_command(click.get_current_context(), without=("--resume", "--json"))
     with meter(quiet=as_json) as told:
         found = certify(
             SearchSpace.load(space, overrides=overrides) if space else None,
@@ -97,7 +97,7 @@ def command(
     if isinstance(found, Design):
         show_design(found, as_json=as_json)
         if not as_json:
-            console.next_step(command_line(click.get_current_context(), without=("--dry-run",)))
+            console.next_step(typed_command(click.get_current_context(), without=("--dry-run",)))
         return 0
     show(found, as_json=as_json)
     return 0 if found.is_certified else NEGATIVE_RESULT

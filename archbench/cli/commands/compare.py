@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import click
 
 from archbench.cli import console
 from archbench.cli.option import json_option, resolution, results_option
+from archbench.command_line import command_line
 from archbench.errors import NEGATIVE_RESULT, ArchbenchError, UsageError
 
 _NUMBERED = re.compile(r"(\d+):(.+)")
@@ -173,9 +173,9 @@ def _judge(pairs: Sequence[Mapping[str, Any]], *, limit: Any, text: str) -> None
 
 
 def _next(networks: Sequence[str], *, saved: Path | None) -> str:
-    named = shlex.join(networks)
+    compare = ("archbench", "compare", *networks)
     if saved:
-        return f"archbench compare {named} --against {shlex.quote(str(saved))} after a change"
+        return f"{command_line(*compare, '--against', saved)} after a change"
     if len(networks) == 1:
-        return f"archbench compare {named} --against FILE --fail-if slower:3% in a test"
-    return f"archbench compare {named} --fail-if slower:3% ends with 1 where one is slower"
+        return f"{command_line(*compare)} --against FILE --fail-if slower:3% in a test"
+    return f"{command_line(*compare)} --fail-if slower:3% ends with 1 where one is slower"

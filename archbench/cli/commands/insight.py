@@ -8,6 +8,7 @@ import click
 
 from archbench.cli import console
 from archbench.cli.option import json_option, results_option
+from archbench.command_line import command_line, study_argument
 
 SCHEMA = "archbench.insight/1"
 
@@ -22,8 +23,6 @@ def command(study: str, results: Path, as_json: bool) -> None:
     Shares of variance with their 95 % intervals, pairs that work together, values that never help
     and ends of axes at which the front lies. What chance could explain is said to be so.
     """
-    import shlex
-
     from archbench.cli.insight_text import insight_text
     from archbench.cli.study import study_path
     from archbench.records.study import open_study
@@ -33,4 +32,4 @@ def command(study: str, results: Path, as_json: bool) -> None:
         console.document({"schema": SCHEMA, "study": found.name, **found.insight.document()})
         return
     console.result(insight_text(found.name, found.insight))
-    console.next_step(f"archbench report {shlex.quote(study)}")
+    console.next_step(command_line("archbench", "report", study_argument(found.path)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ import click
 
 from archbench.cli import console
 from archbench.cli.option import json_option, results_option
+from archbench.command_line import command_line, study_argument
 
 if TYPE_CHECKING:
     from archbench.evaluate.elsewhere import Elsewhere, Which
@@ -57,9 +57,10 @@ def command(
     from archbench.cli.study import study_path
     from archbench.evaluate.elsewhere import measure_elsewhere
 
+    path = study_path(study, results=results)
     with meter(quiet=as_json) as told:
         found = measure_elsewhere(
-            study_path(study, results=results),
+            path,
             device=device,
             backend=backend,
             precision=precision,
@@ -72,11 +73,13 @@ def command(
         console.document(found.document())
         return
     console.result(_text(found))
-    again = f"archbench measure {shlex.quote(study)} --device {device} --backend {backend}"
+    named = study_argument(path)
+    target = ("--device", device, "--backend", backend, "--trials", "all")
+    again = command_line("archbench", "measure", named, *target)
     console.next_step(
-        f"{again} --trials all also says what was lost by not searching there"
+        f"{again} also says what was lost by not searching there"
         if trials == "front"
-        else f"archbench report {shlex.quote(study)}"
+        else command_line("archbench", "report", named)
     )
 
 

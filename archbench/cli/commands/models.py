@@ -11,6 +11,7 @@ import click
 from archbench.cli import console
 from archbench.cli.group import ListByDefault
 from archbench.cli.option import json_option
+from archbench.command_line import command_line
 from archbench.errors import NEGATIVE_RESULT, ArchbenchError
 
 SCHEMA = "archbench.models/1"
@@ -51,7 +52,8 @@ def list_(pattern: str, with_ablations: bool, as_json: bool) -> None:
         "\nMACs are multiply-adds, one counted as 1; papers print them as FLOPs. "
         "Top-1: the\npaper's own, in percent of ImageNet-1k's validation images."
     )
-    console.next_step(f"archbench models show {names[0]}, or archbench profile {names[0]}")
+    show = command_line("archbench", "models", "show", names[0])
+    console.next_step(f"{show}, or {command_line('archbench', 'profile', names[0])}")
 
 
 @command.command()
@@ -109,9 +111,8 @@ def show(name: str, as_json: bool) -> None:
         + "".join(f"# {text}\n" for text in (printed.row, printed.reason, printed.note) if text)
         + to_yaml(spec.to_document()).rstrip("\n")
     )
-    console.next_step(
-        f"archbench profile {name}; or keep this as a file, change it and profile the file"
-    )
+    profile = command_line("archbench", "profile", name)
+    console.next_step(f"{profile}; or keep this as a file, change it and profile the file")
 
 
 def _matching(pattern: str, *, with_ablations: bool) -> list[str]:

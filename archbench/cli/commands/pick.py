@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ import click
 
 from archbench.cli import console
 from archbench.cli.option import amount, json_option, results_option, share
+from archbench.command_line import command_line, study_argument
 from archbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -83,12 +83,11 @@ def command(
         console.document(document(answer, study=found))
         return
     console.result(text(answer, study=found))
-    name = found.path.name if found.path.parent == Path("results") else found.path
-    trial = shlex.quote(str(spec_file) if spec_file else f"{name}:{record.number}")
-    data = shlex.quote(str(found.header["proxy"]["data"]))
-    console.next_step(
-        f"archbench train {trial} --data {data} --epochs 30, or archbench profile {trial} --where"
-    )
+    trial = spec_file or f"{study_argument(found.path)}:{record.number}"
+    data = found.header["proxy"]["data"]
+    train = command_line("archbench", "train", trial, "--data", data, "--epochs", 30)
+    profile = command_line("archbench", "profile", trial, "--where")
+    console.next_step(f"{train}, or {profile}")
 
 
 def _check(wish: Wish) -> None:

@@ -11,6 +11,7 @@ import click
 
 from archbench.cli import console
 from archbench.cli.option import json_option, results_option, set_option
+from archbench.command_line import command_line
 from archbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -90,9 +91,9 @@ def command(
         console.warn(note)
     console.result(prediction_text(content["predictions"]))
     console.next_step(
-        f"archbench search {space} goes by these latencies"
+        f"{command_line('archbench', 'search', space)} goes by these latencies"
         if space
-        else f"measure what looks good: archbench profile {networks[0]}"
+        else f"measure what looks good: {command_line('archbench', 'profile', networks[0])}"
     )
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 import click
 
 from archbench.cli import console
 from archbench.cli.option import json_option, resolution, results_option, set_option, wholes, words
+from archbench.command_line import command_line
 from archbench.errors import NEGATIVE_RESULT, ArchbenchError, UsageError
 
 
@@ -202,7 +202,7 @@ def _refuse(differing: list[str]) -> None:
 
 
 def _next(name: str, *, no_latency: bool) -> str:
-    quoted = shlex.quote(name)
+    profile = command_line("archbench", "profile", name)
     if no_latency:
-        return f"archbench profile {quoted} times it, too"
-    return f"archbench profile {quoted} --batch 1,16, or search around it: archbench space --help"
+        return f"{profile} times it, too"
+    return f"{profile} --batch 1,16, or search around it: archbench space --help"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from archbench.cli import console
-from archbench.cli.option import command_line, json_option, results_option, seconds, set_option
+from archbench.cli.option import json_option, results_option, seconds, set_option, typed_command
 from archbench.errors import NEGATIVE_RESULT, UsageError
 
 if TYPE_CHECKING:
@@ -215,4 +215,4 @@ def _show_plan(progress: SearchProgress, *, as_json: bool) -> None:
         console.document({"schema": PLAN_SCHEMA, **known})
         return
     console.result("\n".join(preparation(found, now=datetime.now())))
-    console.next_step(command_line(click.get_current_context(), without=("--dry-run",)))
+    console.next_step(typed_command(click.get_current_context(), without=("--dry-run",)))

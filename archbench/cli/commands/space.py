@@ -10,6 +10,7 @@ import click
 from archbench.cli import console
 from archbench.cli.group import ListByDefault
 from archbench.cli.option import json_option, set_option
+from archbench.command_line import command_line
 
 if TYPE_CHECKING:
     from archbench.space import SearchSpace
@@ -53,7 +54,7 @@ def show(space: str, overrides: tuple[str, ...], as_json: bool) -> None:
         console.document({**_facts(found), **written(found)})
         return
     console.result(description(found))
-    console.next_step(f"archbench space count {space}")
+    console.next_step(command_line("archbench", "space", "count", space))
 
 
 @command.command()
@@ -72,7 +73,7 @@ def validate(space: str, overrides: tuple[str, ...], as_json: bool) -> None:
         console.document({**_facts(found), "valid": True, **_share(found)})
         return
     console.result(f"{space} is valid: {found.size():,} candidates, {share_text(share)} feasible")
-    console.next_step(f"archbench search {space} --dry-run")
+    console.next_step(command_line("archbench", "search", space, "--dry-run"))
 
 
 @command.command()
@@ -88,7 +89,9 @@ def count(space: str, overrides: tuple[str, ...], as_json: bool) -> None:
         console.document({**_facts(found), **_share(found)})
         return
     console.result(counts(found))
-    console.next_step(f"archbench space sample {space}, or archbench search {space} --dry-run")
+    sample = command_line("archbench", "space", "sample", space)
+    search = command_line("archbench", "search", space, "--dry-run")
+    console.next_step(f"{sample}, or {search}")
 
 
 @command.command()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,8 @@ import click
 
 from archbench.cli import console
 from archbench.cli.ending import parked
-from archbench.cli.option import command_line, json_option, results_option, set_option
+from archbench.cli.option import json_option, results_option, set_option, typed_command
+from archbench.command_line import command_line
 from archbench.errors import ArchbenchError, StorageError
 
 if TYPE_CHECKING:
@@ -110,8 +110,8 @@ def command(
         console.document(_document(spec, weights, data=data))
         return
     console.result(_text(spec, weights, data=data))
-    best = shlex.quote(str(weights.best))
-    console.next_step(f"use {best} (safetensors), or archbench profile {shlex.quote(network)}")
+    profile = command_line("archbench", "profile", network)
+    console.next_step(f"use {command_line(weights.best)} (safetensors), or {profile}")
 
 
 def _folder_name(spec: ArchSpec) -> str:
@@ -121,7 +121,7 @@ def _folder_name(spec: ArchSpec) -> str:
 
 def _check_folder(folder: Path, *, resume: bool) -> None:
     begun = (folder / "training.json").exists()
-    again = command_line(click.get_current_context(), without=("--resume",))
+    again = typed_command(click.get_current_context(), without=("--resume",))
     if begun and not resume:
         raise StorageError(
             "a training is here already",
@@ -135,7 +135,7 @@ def _check_folder(folder: Path, *, resume: bool) -> None:
 
 
 def _parked(by: KeyboardInterrupt, folder: Path) -> ArchbenchError:
-    again = command_line(click.get_current_context(), without=("--resume",))
+    again = typed_command(click.get_current_context(), without=("--resume",))
     return parked(
         by,
         "the training is parked at its last epoch",

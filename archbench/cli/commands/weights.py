@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ import click
 
 from archbench.cli import console
 from archbench.cli.option import json_option, resolution, results_option, set_option
+from archbench.command_line import command_line
 
 if TYPE_CHECKING:
     from archbench.models import Converted
@@ -94,7 +94,7 @@ def convert(
         console.document(_converted_document(converted))
         return
     console.result(_converted_text(converted))
-    console.next_step(f"archbench weights show {shlex.quote(str(target))}")
+    console.next_step(command_line("archbench", "weights", "show", target))
 
 
 @command.command()
@@ -109,13 +109,13 @@ def show(file: Path, as_json: bool) -> None:
         console.document({"schema": SCHEMA, **found})
         return
     console.result(_description_text(found))
-    name = found["network"] or next(iter(found["same_size"]), None)
-    console.next_step(
-        f"archbench weights convert {shlex.quote(str(file))} OUT --to timm"
+    name = found["network"] or next(iter(found["same_size"]), "NETWORK")
+    more = (
+        ("OUT", "--to", "timm")
         if found["layout"] == "archbench"
-        else f"archbench weights convert {shlex.quote(str(file))} OUT.safetensors --model "
-        f"{name or 'NETWORK'}"
+        else ("OUT.safetensors", "--model", name)
     )
+    console.next_step(command_line("archbench", "weights", "convert", file, *more))
 
 
 @command.command()
@@ -141,7 +141,7 @@ def fetch(name: str, out: Path | None, as_json: bool) -> None:
         return
     console.result(str(found.path))
     console.note(f"from {found.url}" if found.url else "it was there already")
-    console.next_step(f"archbench weights show {shlex.quote(str(found.path))}")
+    console.next_step(command_line("archbench", "weights", "show", found.path))
 
 
 def _converted_document(converted: Converted) -> dict[str, Any]:
