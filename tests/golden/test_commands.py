@@ -1,0 +1,28 @@
+"""Every command prints what it has always printed, to the letter but for what is measured.
+
+``python -m tests.golden.renew_commands`` rewrites the golden files after an intended change.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.golden.stories import STORIES
+from tests.golden.transcript import GOLDEN, Story, play
+
+
+@pytest.mark.parametrize(
+    "story",
+    [
+        pytest.param(story, id=story.name, marks=[pytest.mark.slow] if story.is_slow else [])
+        for story in STORIES
+    ],
+)
+def test_command_prints_what_it_printed(story: Story, tmp_path: Path) -> None:
+    assert play(story, tmp_path).splitlines() == story.file.read_text().splitlines()
+
+
+def test_every_golden_file_has_a_story() -> None:
+    assert {story.file for story in STORIES} == set(GOLDEN.rglob("*.txt"))

@@ -1,0 +1,163 @@
+"""What commands print, as one text a story: run through the entry point, measured parts masked."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+GOLDEN = Path(__file__).parent / "commands"
+REPOSITORY = Path(__file__).parents[2]
+
+Rules = Sequence[tuple[str, str]]
+"""Patterns and what takes their place, in order."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Story:
+    """Commands that are run one after the other in one folder.
+
+    Attributes:
+        name: Of the golden file, without its suffix.
+        commands: What follows ``archbench``, as typed in a shell; ``ls FOLDER`` lists its files.
+        files: Texts that lie in the folder, by name.
+        prepare: Makes what else lies in the folder.
+        masks: What is measured in the text.
+        values: What is measured in JSON: patterns of whole paths, such as ``models.*.ms``.
+        is_slow: Whether it takes more than some seconds.
+    """
+
+    name: str
+    commands: tuple[str, ...]
+    files: Mapping[str, str] = field(default_factory=dict)
+    prepare: Callable[[Path], None] | None = None
+    masks: Rules = ()
+    values: tuple[str, ...] = ()
+    is_slow: bool = False
+
+    @property
+    def file(self) -> Path:
+        """Where its golden transcript lies."""
+        return GOLDEN / f"{self.name}.txt"
+
+
+def play(story: Story, folder: Path) -> str:
+    """The transcript of a story that is run in an empty folder."""
+    for name, text in story.files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    if story.prepare:
+        story.prepare(folder)
+    with _place(folder):
+        return "\n".join(_part(story, command) for command in story.commands)
+
+
+@contextmanager
+def _place(folder: Path) -> Iterator[None]:
+    """The folder as the current one, 80 columns, and a cache of its own."""
+    wanted = {"COLUMNS": "80", "TERM": "dumb", "ARCHBENCH_CACHE": str(folder / "cache")}
+    before, here = dict(os.environ), Path.cwd()
+    os.chdir(folder)
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        os.chdir(here)
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _part(story: Story, command: str) -> str:
+    words = shlex.split(command)
+    if words[0] == "ls":
+        found = sorted(str(path) for path in Path(words[1]).rglob("*") if path.is_file())
+        return f"$ {command}\n" + "".join(f"{name}\n" for name in found)
+    code, out, err = run(words)
+    if "--json" in words and out:
+        out = _masked_json(out, story.values)
+    elif story.masks:
+        out = masked(out, story.masks)
+    if story.masks:
+        err = masked(err, story.masks)
+    parts = [f"$ archbench {command}\n[exit {code}]\n"]
+    parts += [f"[{stream}]\n{text}" for stream, text in (("out", out), ("err", err)) if text]
+    return "".join(parts)
+
+
+def run(words: Sequence[str]) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of ``archbench`` with these words."""
+    from archbench.cli.main import main
+
+    out, err = io.StringIO(), io.StringIO()
+    code: Any = None
+    with redirect_stdout(out), redirect_stderr(err):
+        try:
+            main(list(words))
+        except SystemExit as ended:
+            code = ended.code
+    return code or 0, out.getvalue(), err.getvalue()
+
+
+def masked(text: str, rules: Rules) -> str:
+    """The text with what the rules find replaced; only paragraphs with such a part are refilled.
+
+    A measured number has no known width: where one was replaced, the lines of a table lose their
+    alignment, and other paragraphs their breaks.
+    """
+    paragraphs = re.split(r"(\n{2,})", text)
+    return "".join(part if not part.strip() else _paragraph(part, rules) for part in paragraphs)
+
+
+def _paragraph(text: str, rules: Rules) -> str:
+    end = "\n" if text.endswith("\n") else ""
+    unfolded = re.sub(r"\n {2,}(?=\S)", " ", text.rstrip("\n")).split("\n")
+    lines = [re.sub(r"(?<=\S) {2,}", "  ", line) for line in unfolded]
+    found = [_replaced(line, rules) for line in lines]
+    if found == lines:
+        return text
+    rulers = [re.sub(r"-{2,}", "--", line) for line in found]
+    return "\n".join(line for line in rulers if line.strip()) + end
+
+
+def _replaced(text: str, rules: Rules) -> str:
+    for pattern, replacement in rules:
+        text = re.sub(pattern, replacement, text)
+    return text
+
+
+def _masked_json(text: str, patterns: Sequence[str]) -> str:
+    document = json.loads(text)
+    compiled = [re.compile(pattern) for pattern in patterns]
+    shown = _masked_value(document, (), compiled)
+    return json.dumps(shown, indent=1, ensure_ascii=False) + "\n"
+
+
+def _masked_value(value: Any, path: tuple[str, ...], patterns: Sequence[re.Pattern[str]]) -> Any:
+    """The value with each leaf at a measured path replaced by its type; lists of them by one."""
+    name = ".".join(path)
+    if any(pattern.fullmatch(name) for pattern in patterns):
+        return _type(value)
+    if isinstance(value, dict):
+        return {key: _masked_value(entry, (*path, key), patterns) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [
+            _masked_value(entry, (*path, str(place)), patterns) for place, entry in enumerate(value)
+        ]
+    return value
+
+
+def _type(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _type(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        kinds = sorted({json.dumps(_type(entry)) for entry in value})
+        return [json.loads(kind) for kind in kinds]
+    return f"<{'number' if type(value) in (int, float) else type(value).__name__}>"
