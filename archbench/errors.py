@@ -103,6 +103,12 @@ def unknown_name(
     )
 
 
+def fault_text(error: BaseException) -> str:
+    """What code of others raised, in one line for a record."""
+    first = str(error).strip().splitlines()
+    return f"it raised {type(error).__name__}{': ' + first[0] if first else ''}"
+
+
 def _rebuilt(
     kind: type[ArchbenchError], message: str, place: str | None, help: str | None
 ) -> ArchbenchError:

@@ -6,13 +6,10 @@ import contextlib
 import difflib
 import importlib
 import inspect
-import sys
-import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 from types import ModuleType
 
 import torch
@@ -20,8 +17,8 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from archbench.errors import MissingError, UsageError, unknown_name
-from archbench.measure.rounds import fault_text
 from archbench.models.part import Grid
+from archbench.registry import current_folder, import_outside, raised_outside
 
 SOURCES = ("module", "timm", "torchvision")
 INSTALL = {"timm": "pip install 'archbench[timm]'", "torchvision": "pip install torchvision"}
@@ -131,8 +128,8 @@ def _from_module(name: str, *, place: str) -> nn.Module:
     path, colon, attribute = name.partition(":")
     if not path or not colon or not attribute:
         raise UsageError("a module and a builder in it are needed", place=place, help=_EXAMPLE)
-    with _current_folder():
-        module = _imported(path, place=place)
+    with current_folder():
+        module = import_outside(path, place=place, example=_EXAMPLE)
         builder = getattr(module, attribute, None)
         if not callable(builder):
             own = sorted(
@@ -154,28 +151,11 @@ def _library(name: str, *, place: str) -> ModuleType:
         raise MissingError(f"{name} is not installed", place=place, help=INSTALL[name]) from None
 
 
-def _imported(path: str, *, place: str) -> ModuleType:
-    try:
-        return importlib.import_module(path)
-    except ModuleNotFoundError as error:
-        # A module that is missing inside the user's own is the user's to mend.
-        if error.name is None or not f"{path}.".startswith(f"{error.name}."):
-            raise _raised(error, place=place) from error
-        raise MissingError(
-            f"there is no module {error.name}",
-            place=place,
-            help="modules are looked for in the current folder and among the installed ones; "
-            + _EXAMPLE,
-        ) from None
-    except Exception as error:  # whatever it raises is the user's
-        raise _raised(error, place=place) from error
-
-
 def _built(builder: Callable[[], object], *, place: str) -> nn.Module:
     try:
         network = builder()
     except Exception as error:  # whatever it raises is its author's
-        raise _raised(error, place=place) from error
+        raise raised_outside(error, place=place) from error
     if not isinstance(network, nn.Module):
         raise UsageError(
             f"it gave a {type(network).__name__}, not a torch.nn.Module",
@@ -212,30 +192,6 @@ def _unwarned() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         yield
-
-
-@contextlib.contextmanager
-def _current_folder() -> Iterator[None]:
-    """The current folder first among those in which modules are looked for."""
-    folder = str(Path.cwd())
-    sys.path.insert(0, folder)
-    try:
-        yield
-    finally:
-        sys.path.remove(folder)
-
-
-def _raised(error: Exception, *, place: str) -> UsageError:
-    """The error of somebody else's code, with the line where it was raised."""
-    frames = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if frame.filename != __file__ and "importlib" not in frame.filename
-    ]
-    where = f"at {frames[-1].filename}:{frames[-1].lineno}; " if frames else ""
-    return UsageError(
-        fault_text(error), place=place, help=f"{where}ARCHBENCH_DEBUG=1 shows the whole trace"
-    )
 
 
 def _nearest(name: str, known: Sequence[str]) -> str:

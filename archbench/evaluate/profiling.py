@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import torch
 
-from archbench.errors import UncountedOperatorError, UsageError
+from archbench.errors import UncountedOperatorError, UsageError, fault_text
 from archbench.evaluate.foreign import Foreign, is_foreign, open_foreign
 from archbench.evaluate.pretrained import fetch_all
 from archbench.evaluate.profiled import ForeignProfile, ModelProfile, Profile, StageProfile
@@ -16,7 +16,7 @@ from archbench.evaluate.target import ForeignForm, Target, calibrated, foreign_f
 from archbench.measure.device import devices as machine_devices
 from archbench.measure.environment import capture_environment
 from archbench.measure.macs import OperatorCount, count_operators
-from archbench.measure.rounds import NETWORK_FAULTS, fault_text
+from archbench.measure.rounds import NETWORK_FAULTS
 from archbench.models import ArchSpec, ablation_names, build, count, paper, published_names
 from archbench.models.catalogue import Paper, published
 from archbench.models.network import Written, as_spec

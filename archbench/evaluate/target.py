@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from archbench.errors import ArchbenchError
+from archbench.errors import ArchbenchError, fault_text
 from archbench.evaluate.foreign import Foreign
 from archbench.measure.backend import difference, form, require_close
 from archbench.measure.calibration import Calibration, Progress, calibrate
@@ -21,7 +21,7 @@ from archbench.measure.device import torch_threads
 from archbench.measure.form_file import FormFile, form_file
 from archbench.measure.latency import measure_latency
 from archbench.measure.placement import placed
-from archbench.measure.rounds import NETWORK_FAULTS, fault_text
+from archbench.measure.rounds import NETWORK_FAULTS
 from archbench.models import ArchSpec, Deployed, build, deploy, fold, load_weights
 from archbench.models.part import Grid
 from archbench.records.environment import Environment

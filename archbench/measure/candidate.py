@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from archbench.errors import InexactError
+from archbench.errors import InexactError, fault_text
 from archbench.measure.backend import Prepared, prepared
 from archbench.measure.calibrator import Family
-from archbench.measure.rounds import NETWORK_FAULTS, Pair, WarmUp, fault_text
+from archbench.measure.rounds import NETWORK_FAULTS, Pair, WarmUp
 from archbench.records.measurement import Conditions
 
 

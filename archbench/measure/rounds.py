@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from archbench.errors import fault_text
 from archbench.measure.clock import Clock, Forward, Stopwatch, Timing, stopwatch
 from archbench.measure.estimate import NEEDED_FORWARDS, Ratio, placed_ratio, ratio
 from archbench.measure.neighbour import GpuUse
@@ -276,9 +277,3 @@ def _waiting(pairs: Sequence[Pair], *, together: bool) -> list[Pair]:
     able = [pair for pair in pairs if not pair.fault]
     going = [pair for pair in able if not pair.is_done]
     return able if together and going else going
-
-
-def fault_text(error: BaseException) -> str:
-    """One line for a record."""
-    first = str(error).strip().splitlines()
-    return f"it raised {type(error).__name__}{': ' + first[0] if first else ''}"
