@@ -14,6 +14,10 @@ from types import ModuleType
 
 from archbench.errors import MissingError, UsageError, fault_text, unknown_name
 
+OUTSIDE = "module:"
+"""What stands before the dotted path of a module that is no file of the folder."""
+
+
 @dataclass(frozen=True)
 class Registry:
     """The entries of a package folder.
@@ -23,14 +27,16 @@ class Registry:
     Attributes:
         package: Dotted name of the folder, for example ``archbench.models.blocks``.
         noun: What one entry is called in messages.
+        takes_modules: Whether ``module:PACKAGE.MODULE`` names an entry of the user's own.
     """
 
     package: str
     noun: str
+    takes_modules: bool = False
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """The names of all entries, sorted."""
+        """The names of all entries of the folder, sorted."""
         folder = importlib.import_module(self.package)
         found = pkgutil.iter_modules(folder.__path__)
         return tuple(sorted(entry.name for entry in found if not entry.name.startswith("_")))
@@ -39,8 +45,15 @@ class Registry:
         """The module of one entry.
 
         Raises:
-            UsageError: There is no entry of this name; the nearest names are listed.
+            UsageError: There is no entry of this name (the nearest names are listed), or a module
+                of the user's own raised an error when it was imported.
+            MissingError: There is no such module of the user's own.
         """
+        if self.takes_modules and name.startswith(OUTSIDE):
+            path = name.removeprefix(OUTSIDE)
+            return import_outside(
+                path, place=place, example=f"write it like {OUTSIDE}my_{self.noun}"
+            )
         if name not in self.names:
             raise unknown_name(self.noun, name, self.names, place=place)
         return importlib.import_module(f"{self.package}.{name}")

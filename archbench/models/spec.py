@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from functools import cache, cached_property, lru_cache
 from typing import Any, Literal, cast
 
-from archbench.errors import ArchbenchError, SpecError, unknown_name
+from archbench.errors import ArchbenchError, SpecError, UsageError, unknown_name
 from archbench.models.part import (
     Block,
     Embed,
@@ -23,8 +23,8 @@ from archbench.models.resolved import ResolvedSpec, inside, resolve
 from archbench.registry import Registry
 
 Role = Literal["embed", "block"]
-EMBEDS = Registry("archbench.models.embeds", "embed")
-BLOCKS = Registry("archbench.models.blocks", "block")
+EMBEDS = Registry("archbench.models.embeds", "embed", takes_modules=True)
+BLOCKS = Registry("archbench.models.blocks", "block", takes_modules=True)
 POOLS = ("mean", "class_token", "layer_class_attention")
 POSITIONS = ("absolute", "bias", "none")
 
@@ -178,14 +178,32 @@ class ArchSpec:
 
 
 @cache
+def part_spec(role: Role, kind: str) -> type[Any]:
+    """The spec class of an embed or block of a kind.
+
+    Raises:
+        UsageError: There is no such kind, or a module of the user's own holds no such spec.
+        MissingError: There is no such module of the user's own.
+    """
+    module = (EMBEDS if role == "embed" else BLOCKS).load(kind)
+    spec = getattr(module, "Spec", None)
+    if not is_dataclass(spec) or getattr(spec, "kind", None) != kind:
+        raise UsageError(
+            f"{module.__name__} has no dataclass Spec with kind = {kind!r}",
+            help=f"the {role}s of archbench show how one is written, "
+            f"for example archbench.models.{role}s.conv",
+        )
+    return cast(type[Any], spec)
+
+
+@cache
 def part_fields(role: Role, kind: str) -> frozenset[str]:
     """The fields that may be set on an embed or block of a kind.
 
     Raises:
         UsageError: There is no such kind.
     """
-    spec = (EMBEDS if role == "embed" else BLOCKS).load(kind).Spec
-    return frozenset(field.name for field in fields(spec))
+    return frozenset(field.name for field in fields(part_spec(role, kind)))
 
 
 def _arch(document: Mapping[str, Any]) -> ArchSpec:
@@ -269,8 +287,10 @@ def _part(role: Role, document: object, place: str) -> Any:
 
 
 def _constructed(role: Role, kind: object, values: Mapping[str, Any], place: str) -> Any:
-    registry = EMBEDS if role == "embed" else BLOCKS
-    allowed = part_fields(role, _kind(registry, kind, place))
+    try:
+        allowed = part_fields(role, str(kind))
+    except ArchbenchError as error:
+        raise error.at(f"{place}.kind") from None
     _check_keys(values, allowed, place=place)
     for name, value in values.items():
         if not isinstance(value, str | int | float | bool | None):
@@ -282,14 +302,7 @@ def _constructed(role: Role, kind: object, values: Mapping[str, Any], place: str
 
 @lru_cache(maxsize=65536)
 def _cached_part(role: Role, kind: str, values: tuple[tuple[str, type, Any], ...]) -> Any:
-    registry = EMBEDS if role == "embed" else BLOCKS
-    return registry.load(kind).Spec(**{name: value for name, _, value in values})
-
-
-def _kind(registry: Registry, kind: object, place: str) -> str:
-    if kind not in registry.names:
-        raise unknown_name(registry.noun, str(kind), registry.names, place=f"{place}.kind")
-    return str(kind)
+    return part_spec(role, kind)(**{name: value for name, _, value in values})
 
 
 def _changed(block: Block, changes: tuple[tuple[str, Scalar], ...], *, place: str) -> Block:

@@ -7,6 +7,7 @@ A file of ours is safetensors whose header holds the network as JSON (``spec``),
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +29,7 @@ from archbench.models.weight_file import (
     read_weights,
     write_safetensors,
 )
+from archbench.registry import OUTSIDE
 
 FORMAT = "archbench.weights/1"
 OURS = "archbench"
@@ -227,11 +229,26 @@ def own_spec(file: WeightFile) -> ArchSpec | None:
         )
     try:
         document = json.loads(text)
+        _refuse_code(document)
         return ArchSpec.from_document(document, place="spec")
     except (ArchbenchError, AttributeError, RecursionError, TypeError, ValueError) as error:
         raise WeightsError(
             f"the spec in its header cannot be read: {error}", place=str(file.path)
         ) from error
+
+
+def _refuse_code(document: object) -> None:
+    """Refuse parts of modules that nobody imported yet: reading a file runs no code."""
+    if isinstance(document, str) and document.startswith(OUTSIDE):
+        path = document.removeprefix(OUTSIDE)
+        if path not in sys.modules:
+            raise UsageError(
+                f"it has parts of the module {path}, which is not imported",
+                help=f"if you trust that module, import it first: import {path}",
+            )
+    elif isinstance(document, Mapping | list):
+        for value in document.values() if isinstance(document, Mapping) else document:
+            _refuse_code(value)
 
 
 def source_of(file: WeightFile) -> dict[str, Any]:

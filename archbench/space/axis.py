@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from archbench.errors import ArchbenchError, SpaceError, unknown_name
+from archbench.errors import ArchbenchError, SpaceError
 from archbench.models.path import Path, Segment, parse_path
 from archbench.models.spec import BLOCKS, EMBEDS, Role, part_fields
 from archbench.space import field
@@ -203,10 +203,10 @@ def _check_part(path: Path, node: Node) -> None:
             help=f"write {{kind: {registry.names[0]}, ...}}; kinds: {', '.join(registry.names)}",
         )
     kind = node.value["kind"]
-    if kind.value not in registry.names:
-        error = unknown_name(registry.noun, str(kind.value), registry.names)
+    try:
+        fields = part_fields(role_of(path), str(kind.value))
+    except ArchbenchError as error:
         kind.fail(f"{path}: {error.message}", help=error.help)
-    fields = part_fields(role_of(path), str(kind.value))
     field.entries(node, noun=f"field of {kind.value}", allowed=("kind", *sorted(fields)))
 
 

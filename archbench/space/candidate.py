@@ -13,12 +13,11 @@ from archbench.models.arithmetic import Work
 from archbench.models.path import Path
 from archbench.models.resolved import ResolvedSpec
 from archbench.models.spec import (
-    BLOCKS,
-    EMBEDS,
     ArchSpec,
     HeadSpec,
     Role,
     StageSpec,
+    part_spec,
 )
 from archbench.space.axis import Choices, role_of
 from archbench.space.document import Place
@@ -323,8 +322,9 @@ def _own(outer: dict[Any, Any], key: Any, owned: set[int]) -> dict[Any, Any]:
 @cache
 def _defaults(role: Role, kind: str) -> Mapping[str, Any]:
     """Every field of a kind with its default, None where there is none."""
-    spec = (EMBEDS if role == "embed" else BLOCKS).load(kind).Spec
-    return {f.name: None if f.default is MISSING else f.default for f in fields(spec)}
+    return {
+        f.name: None if f.default is MISSING else f.default for f in fields(part_spec(role, kind))
+    }
 
 
 @cache

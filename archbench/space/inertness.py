@@ -10,7 +10,7 @@ from typing import Any
 from archbench.errors import ArchbenchError
 from archbench.models.part import Grid, Site
 from archbench.models.resolved import IMAGE_CHANNELS
-from archbench.models.spec import BLOCKS, EMBEDS, Role, part_fields
+from archbench.models.spec import Role, part_fields, part_spec
 from archbench.space.axis import Axis
 from archbench.space.expansion import Document, Slot
 
@@ -46,7 +46,7 @@ def resolved_part(role: Role, part: Mapping[str, Any], *, before: int, after: in
     """A part with derived values at its widths; None where it is illegal there."""
     values = {key: value for key, value in part.items() if key != "kind"}
     try:
-        spec = (EMBEDS if role == "embed" else BLOCKS).load(str(part["kind"])).Spec(**values)
+        spec = part_spec(role, str(part["kind"]))(**values)
         return spec.resolved(Site(grid=_GRID, incoming_dim=before, dim=after))
     except (ArchbenchError, TypeError):
         return None
@@ -63,7 +63,7 @@ def filled(role: Role, part: Mapping[str, Any], given: Mapping[str, Any]) -> Map
 def _is_whole(role: Role, part: Mapping[str, Any]) -> bool:
     values = {key: value for key, value in part.items() if key != "kind"}
     try:
-        (EMBEDS if role == "embed" else BLOCKS).load(str(part["kind"])).Spec(**values)
+        part_spec(role, str(part["kind"]))(**values)
     except (ArchbenchError, TypeError):
         return False
     return True
