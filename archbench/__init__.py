@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from archbench.ablation.run import ablate
+    from archbench.analysis.study import StudyReader, open_study
     from archbench.evaluate import compare, fetch_weights, profile, train_network
     from archbench.models import (
         ArchSpec,
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
         save_weights,
     )
     from archbench.models.catalogue import published
-    from archbench.records.study import StudyReader, open_study
     from archbench.search import search
-    from archbench.search.cost_aware import CostAwareSampler
+    from archbench.search.ablation.run import ablate
+    from archbench.search.bayes.cost_aware import CostAwareSampler
     from archbench.space import SearchSpace
 
     __version__: str
@@ -58,11 +58,11 @@ __all__ = [
 
 _HOMES = {
     "ArchSpec": "archbench.models",
-    "CostAwareSampler": "archbench.search.cost_aware",
+    "CostAwareSampler": "archbench.search.bayes.cost_aware",
     "SearchSpace": "archbench.space",
-    "StudyReader": "archbench.records.study",
+    "StudyReader": "archbench.analysis.study",
     "ablation_names": "archbench.models",
-    "ablate": "archbench.ablation",
+    "ablate": "archbench.search.ablation",
     "build": "archbench.models",
     "compare": "archbench.evaluate",
     "convert_weights": "archbench.models",
@@ -71,7 +71,7 @@ _HOMES = {
     "fetch_weights": "archbench.evaluate",
     "fold": "archbench.models",
     "load_weights": "archbench.models",
-    "open_study": "archbench.records.study",
+    "open_study": "archbench.analysis.study",
     "profile": "archbench.evaluate",
     "published": "archbench.models.catalogue",
     "published_names": "archbench.models",

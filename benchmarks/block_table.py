@@ -50,7 +50,7 @@ def report(*, per_kind: int, resolution: int, budget_s: float, seed: int, raw: P
     from archbench.evaluate.piece import pieces
     from archbench.evaluate.target import calibrated
     from archbench.measure.environment import capture_environment
-    from archbench.records.measurement import Conditions
+    from archbench.study.measurement import Conditions
 
     environment, conditions = capture_environment(), Conditions()
     print(f"{environment.cpu}, {environment.cores} cores, {environment.system}, ", end="")

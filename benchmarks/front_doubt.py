@@ -1,8 +1,8 @@
 """Does a front's doubt hold: of candidates said to be on it with 80 %, are 80 % on it?
 
 Studies are made from a table of really trained networks, some of its networks each, seen as one
-training shows them, and the probabilities that ``archbench.records.doubt`` gives are held against
-what is so:
+training shows them, and the probabilities that ``archbench.analysis.front_probability`` gives are
+held against what is so:
 
 resampled  The table's mean over seeds is taken for the truth, and a training shows it with a
            residual of the whole table added, so that truth is known and noise is as it was seen.
@@ -33,11 +33,11 @@ from typing import Any, Protocol
 import numpy as np
 import sampler_making
 
-from archbench.records.belief import belief_of
-from archbench.records.doubt import DRAWS, doubt, truths
-from archbench.records.front import nondominated
-from archbench.records.rule import FrontRule
-from archbench.records.trial import CurvePoint, TrialRecord
+from archbench.analysis.accuracy_model import belief_of
+from archbench.analysis.front import nondominated
+from archbench.analysis.front_probability import DRAWS, doubt, truths
+from archbench.analysis.rule import FrontRule
+from archbench.study.trial import CurvePoint, TrialRecord
 
 BINS = ((0.0, 0.05), (0.05, 0.2), (0.2, 0.4), (0.4, 0.6), (0.6, 0.8), (0.8, 0.95), (0.95, 1.0))
 RULE = FrontRule(

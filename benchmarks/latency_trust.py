@@ -80,7 +80,7 @@ def collect(options: argparse.Namespace, *, samples: Path) -> None:
     """Runs fresh processes under a load and adds what they say to the file, each at once."""
     from archbench.measure.device import measuring_cores
     from archbench.measure.machine import activity, snapshot
-    from archbench.records.environment import usable_cores
+    from archbench.study.environment import usable_cores
 
     os.environ["ARCHBENCH_CACHE"] = str(options.folder / "cache")
     options.folder.mkdir(parents=True, exist_ok=True)
@@ -111,9 +111,9 @@ def collect(options: argparse.Namespace, *, samples: Path) -> None:
 
 def take_constants(folder: Path) -> None:
     """The machine's constants for all that follows, unless they are in the folder already."""
-    from archbench.measure.calibration import calibrate
     from archbench.measure.environment import capture_environment
-    from archbench.records.measurement import Conditions
+    from archbench.measure.latency.calibration import calibrate
+    from archbench.study.measurement import Conditions
 
     found = calibrate(Conditions(), environment=capture_environment())
     if found.note:
@@ -197,7 +197,7 @@ def deployed_network(spec: ArchSpec, *, raced: bool = False) -> tuple[Any, Tenso
 
     from archbench.evaluate.target import calibrated, deployed
     from archbench.measure.environment import capture_environment
-    from archbench.records.measurement import Conditions
+    from archbench.study.measurement import Conditions
 
     conditions = Conditions(resolution=(spec.resolution[0], spec.resolution[1]))
     example = torch.randn(1, 3, *spec.resolution, generator=torch.Generator().manual_seed(0))
@@ -207,9 +207,9 @@ def deployed_network(spec: ArchSpec, *, raced: bool = False) -> tuple[Any, Tenso
 
 def our_row(network: nn.Module, *, spec: ArchSpec, environment: Any) -> Row:
     from archbench.evaluate.target import SEARCH_BUDGET_S
-    from archbench.measure.estimate import lower_mean
-    from archbench.measure.latency import measure_latency
-    from archbench.records.measurement import Conditions
+    from archbench.measure.latency.latency import measure_latency
+    from archbench.measure.latency.statistics import lower_mean
+    from archbench.study.measurement import Conditions
 
     conditions = Conditions(resolution=(spec.resolution[0], spec.resolution[1]))
     found = measure_latency(
@@ -271,10 +271,10 @@ def torch_row(network: nn.Module, example: Tensor) -> Row:
 def session_rows(sessions: int, *, raced: bool, seconds_each: float) -> list[Row]:
     """Comparisons of one process: copies of a network with one another, and with a slower one."""
     from archbench.evaluate.comparison import WANTED_HALF_WIDTH
-    from archbench.measure.comparison import compare_rounds
     from archbench.measure.environment import capture_environment
-    from archbench.measure.latency import measure_latency
-    from archbench.records.measurement import Conditions
+    from archbench.measure.latency.comparison import compare_rounds
+    from archbench.measure.latency.latency import measure_latency
+    from archbench.study.measurement import Conditions
 
     environment, spec = capture_environment(), small_levit()
     conditions = Conditions(resolution=(spec.resolution[0], spec.resolution[1]))

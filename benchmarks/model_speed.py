@@ -211,7 +211,7 @@ def peak() -> tuple[Forward, str]:
     import torch
     from torch import nn
 
-    from archbench.models.packing import PackedLinear
+    from archbench.models.kernels import PackedLinear
 
     size, times = 1024, 4
     layer = PackedLinear(nn.Linear(size, size), activation=None, tokens=size)

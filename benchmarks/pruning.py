@@ -29,11 +29,11 @@ from typing import Any
 
 import numpy as np
 
-from archbench.records.pruning import pruning_report
-from archbench.records.rule import FrontRule
-from archbench.records.trial import CurvePoint, TrialRecord, epochs_trained
+from archbench.analysis.pruning import pruning_report
+from archbench.analysis.rule import FrontRule
 from archbench.search.pruners import curve
 from archbench.search.pruning import PRUNERS, Opinion, Referee, Situation
+from archbench.study.trial import CurvePoint, TrialRecord, epochs_trained
 
 _NUM_VALIDATION = 1536
 _SCHEMA = "archbench.pruning/1"

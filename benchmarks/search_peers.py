@@ -37,7 +37,7 @@ from search_peers_run import Replay, Run, Training, complete, curve, read
 from search_peers_systems import search, system
 
 from archbench.evaluate.block_table import predict_all
-from archbench.search.request import conditions_of
+from archbench.search.settings import conditions_of
 from archbench.space import SearchSpace
 
 _SPACE = Path(__file__).with_name("hybrids.yaml")

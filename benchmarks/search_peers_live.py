@@ -20,6 +20,8 @@ from sampler_table import Axis, Table
 from search_peers_run import Run, Spent
 from search_peers_systems import search
 
+from archbench.analysis.front import pareto_front
+from archbench.analysis.study import open_study
 from archbench.evaluate import (
     Plan,
     Proxy,
@@ -32,12 +34,10 @@ from archbench.evaluate import (
     open_data,
     warm_up,
 )
-from archbench.records.front import pareto_front
-from archbench.records.objective import objective_value
-from archbench.records.study import open_study
-from archbench.search.owner import DATABASE
-from archbench.search.request import conditions_of
+from archbench.search.settings import conditions_of
 from archbench.space import Choices, SearchSpace
+from archbench.study.folder import DATABASE
+from archbench.study.objective import objective_value
 
 _LOOK_EVERY_S = 0.5
 _BEYOND = 1.1  # the reference cost, in times the largest of any front

@@ -22,15 +22,15 @@ import optuna
 import sampler_peers
 from search_peers_run import MOST_TRIALS, Run, Spent
 
-from archbench.records.measurement import Conditions, Measurement
-from archbench.records.objective import objective_value
-from archbench.records.rule import FrontRule
-from archbench.records.trial import CurvePoint, TrialRecord
-from archbench.search.parameter import options, suggest
-from archbench.search.proposal import Knowledge, Proposal, Proposer
+from archbench.analysis.rule import FrontRule
+from archbench.search.bayes.parameter import options, suggest
+from archbench.search.proposer import Knowledge, Proposal, Proposer
 from archbench.search.pruning import PRUNERS, Referee
 from archbench.search.sampler import load_sampler
 from archbench.space import Choices, InfeasibleError, SearchSpace
+from archbench.study.measurement import Conditions, Measurement
+from archbench.study.objective import objective_value
+from archbench.study.trial import CurvePoint, TrialRecord
 
 Search = Callable[[Run, SearchSpace, int], None]
 

@@ -17,8 +17,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from archbench.records.certificate import Candidate, estimate_text
-from archbench.records.judgement import judge
+from archbench.analysis.certificate import Candidate, estimate_text
+from archbench.analysis.judgement import judge
 from archbench.report import certificate as words
 from archbench.report.number import percent
 

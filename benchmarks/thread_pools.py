@@ -37,11 +37,11 @@ def timed(backend: str, *, threads: int, rounds: int) -> dict[str, float]:
     import torch
 
     from archbench.measure.backend import prepared
-    from archbench.measure.calibrator import CALIBRATORS
     from archbench.measure.device import settled
-    from archbench.measure.estimate import lower_quartile
+    from archbench.measure.latency.reference_networks import CALIBRATORS
+    from archbench.measure.latency.statistics import lower_quartile
     from archbench.models import build, fold
-    from archbench.records.measurement import Conditions
+    from archbench.study.measurement import Conditions
 
     other = next(entry for entry in CALIBRATORS if entry.name == "attention_large_1")
     taken: dict[str, list[float]] = {case: [] for case in CASES}

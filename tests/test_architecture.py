@@ -34,27 +34,28 @@ ROOMS = {
     "errors": Room(),
     "memory": Room(),
     "registry": Room({"errors"}),
-    "records": Room(set(), {"pandas", "pyarrow", "moocore"}),
+    "study": Room(),
+    "analysis": Room({"study"}, {"pandas", "pyarrow", "moocore"}),
     "models": Room(set(), {"torch", "safetensors"}),
     "data": Room(set(), {"torch", "torchvision", "sklearn", "PIL"}),
     # A checkpoint is a safetensors file, too: reading it executes nothing.
-    "train": Room({"data", "records"}, {"torch", "safetensors"}),
+    "train": Room({"data", "study"}, {"torch", "safetensors"}),
     "measure": Room(
-        {"records"}, {"torch", "fvcore", "onnx", "onnxruntime", "openvino", "nncf", "tensorrt"}
+        {"study"}, {"torch", "fvcore", "onnx", "onnxruntime", "openvino", "nncf", "tensorrt"}
     ),
     "space": Room({"models"}, {"yaml"}),
     # It joins networks, a data set and numbers, so it has to load the data set by its name.
     # It opens networks of other libraries by name, to measure them like ours: foreign.py.
     "evaluate": Room(
-        {"models", "data", "train", "measure", "records"}, {"torch", "timm", "torchvision"}
+        {"analysis", "models", "data", "train", "measure", "study"},
+        {"torch", "timm", "torchvision"},
     ),
     # Optuna's storage is SQLAlchemy's and raises its errors.
     "search": Room(
-        {"space", "evaluate", "records"}, {"optuna", "optunahub", "sqlalchemy", "scipy"}
+        {"analysis", "evaluate", "models", "space", "study", "train"},
+        {"optuna", "optunahub", "sqlalchemy", "scipy"},
     ),
-    # It runs on the search's engines, and its t intervals are scipy's.
-    "ablation": Room({"models", "space", "evaluate", "search", "records"}, {"scipy"}),
-    "report": Room({"records"}, {"matplotlib"}),
+    "report": Room({"analysis", "study"}, {"matplotlib"}),
     "cli": Room(
         {
             "models",
@@ -64,9 +65,9 @@ ROOMS = {
             "space",
             "evaluate",
             "search",
-            "ablation",
             "report",
-            "records",
+            "analysis",
+            "study",
         },
         {"click", "rich"},
     ),
@@ -163,12 +164,12 @@ def test_room_imports_only_what_its_row_allows(room: str) -> None:
 @pytest.mark.parametrize(
     ("room", "source", "fault"),
     [
-        ("records", "import torch", "records does not own torch"),
-        ("records", "def f():\n    import torch.nn as nn", "records does not own torch"),
-        ("records", "from archbench import models", "records may not import archbench.models"),
+        ("study", "import torch", "study does not own torch"),
+        ("study", "def f():\n    import torch.nn as nn", "study does not own torch"),
+        ("study", "from archbench import models", "study may not import archbench.models"),
         (
             "report",
-            "from archbench.search.study import x",
+            "from archbench.search.run import x",
             "report may not import archbench.search",
         ),
         ("search", "from archbench.cli import main", "search may not import archbench.cli"),
@@ -186,10 +187,10 @@ def test_forbidden_import_is_seen_wherever_it_stands(room: str, source: str, fau
 @pytest.mark.parametrize(
     ("room", "source"),
     [
-        ("records", "import pandas as pd\nimport numpy as np\nimport json"),
-        ("records", "from archbench.errors import StorageError"),
-        ("records", "from archbench.records import row"),
-        ("cli", "def f():\n    from archbench.search.study import search\n    import click"),
+        ("analysis", "import pandas as pd\nimport numpy as np\nimport json"),
+        ("study", "from archbench.errors import StorageError"),
+        ("study", "from archbench.study import row"),
+        ("cli", "def f():\n    from archbench.search.run import search\n    import click"),
     ],
 )
 def test_allowed_import_passes(room: str, source: str) -> None:
@@ -229,7 +230,7 @@ assert not heavy, f"{{heavy}} came with {names!r}"
 @pytest.mark.parametrize(
     ("names", "heavy"),
     [
-        (["archbench.records"], {"torch", "optuna", "matplotlib"}),
+        (["archbench.study"], {"torch", "optuna", "matplotlib"}),
         (["archbench.report"], {"torch", "optuna"}),
         (["archbench.errors", "archbench.registry"], {"torch", "pandas", "numpy"}),
     ],

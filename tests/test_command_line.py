@@ -15,7 +15,7 @@ STUDY = Path("my results/toy")
 
 
 def _resumed_search() -> str:
-    from archbench.search.owner import resume_command
+    from archbench.study.folder import resume_command
 
     return resume_command(STUDY)
 
@@ -33,7 +33,7 @@ def _resumed_certificate() -> str:
 
 
 def _resumed_ablation() -> str:
-    from archbench.ablation.store import resume_command
+    from archbench.search.ablation.store import resume_command
 
     return resume_command(STUDY)
 

@@ -33,7 +33,7 @@ def test_counts_are_those_of_the_papers_code() -> None:
 
 
 def test_search_can_be_called_after_its_room_was_imported() -> None:
-    import archbench.search.event
+    import archbench.search.events
 
     assert callable(archbench.search)
 

@@ -9,7 +9,7 @@ from archbench.cli import console
 from archbench.command_line import command_line, named_in_results
 
 if TYPE_CHECKING:
-    from archbench.records.ablation import AblationRecord
+    from archbench.analysis.ablation import AblationRecord
 
 
 def show(found: AblationRecord, *, as_json: bool, folder: Path | None = None) -> None:

@@ -6,8 +6,8 @@ import textwrap
 from collections.abc import Sequence
 from itertools import groupby
 
+from archbench.analysis.ablation import AblationRecord, FormRecord
 from archbench.cli import console
-from archbench.records.ablation import AblationRecord, FormRecord
 from archbench.report import number
 from archbench.report.ablation import (
     label,

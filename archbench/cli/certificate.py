@@ -10,7 +10,7 @@ from archbench.cli import console
 from archbench.command_line import command_line
 
 if TYPE_CHECKING:
-    from archbench.records.certificate import Certificate
+    from archbench.analysis.certificate import Certificate
     from archbench.search.certificate_design import Design
 
 DESIGN_SCHEMA = "archbench.certificate-design/1"
@@ -48,7 +48,7 @@ def show_design(design: Design, *, as_json: bool) -> None:
 
 def _more(found: Certificate) -> str:
     """How to go on: to the end, with what would help, or with the search."""
-    from archbench.records.typed import space_typed
+    from archbench.analysis.typed import space_typed
 
     if found.finding is None:
         from archbench.search.certificate_training import resume_command

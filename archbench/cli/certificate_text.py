@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import textwrap
 
+from archbench.analysis.certificate import Certificate, Finding, estimate_text
 from archbench.cli import console
-from archbench.records.certificate import Certificate, Finding, estimate_text
 from archbench.report import certificate as words
 from archbench.report.ablation import plural
 from archbench.report.number import NOT_THERE, percent

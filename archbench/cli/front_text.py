@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from archbench.analysis.front_probability import SURE
 from archbench.cli import console
-from archbench.records.doubt import SURE
-from archbench.records.measurement import Measurement
-from archbench.records.trial import TrialRecord
 from archbench.report import number
+from archbench.study.measurement import Measurement
+from archbench.study.trial import TrialRecord
 
 if TYPE_CHECKING:
     from archbench.report.summary import Summary

@@ -5,9 +5,9 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
+from archbench.analysis.importance import FEWEST, Insight
+from archbench.analysis.share import KnobShare
 from archbench.cli import console
-from archbench.records.insight import FEWEST, Insight
-from archbench.records.share import KnobShare
 from archbench.report.insight import METHOD, best, findings, percent, told
 
 _SHOWN = 8

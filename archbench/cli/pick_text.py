@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from archbench.analysis.front_probability import Estimate
+from archbench.analysis.knob import Knob
+from archbench.analysis.pick import Choice, Pick, Trade, Wish
+from archbench.analysis.study import StudyReader
+from archbench.analysis.verdict import certified
 from archbench.cli import console
 from archbench.cli.front_text import accuracy_text, latency_text
-from archbench.records.doubt import Estimate
-from archbench.records.knob import Knob
-from archbench.records.objective import OBJECTIVES
-from archbench.records.pick import Choice, Pick, Trade, Wish
-from archbench.records.study import StudyReader
-from archbench.records.verdict import certified
 from archbench.report import number
 from archbench.report.document import to_words, to_yaml
 from archbench.report.summary import Summary
+from archbench.study.objective import OBJECTIVES
 
 SCHEMA = "archbench.pick/1"
 _KNOBS = 6

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from archbench.cli import console
 from archbench.cli.front_text import accuracy_text, cost_text, front_table, latency_text
-from archbench.records.trial import TrialRecord, final_accuracies
 from archbench.report import number
-from archbench.search import event
+from archbench.search import events
+from archbench.study.trial import TrialRecord, final_accuracies
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -61,7 +61,7 @@ class SearchProgress:
         self._now = now
         self._began = clock()
         self.stage = "starting"
-        self.prepared: event.Prepared | None = None
+        self.prepared: events.Prepared | None = None
         self.trials_done = 0
         self.trials = 0
         self._remaining: float | None = None
@@ -78,28 +78,28 @@ class SearchProgress:
         return max(0.0, self._remaining - (self._clock() - self._remaining_at))
 
     @singledispatchmethod
-    def update(self, happened: event.Event) -> str:
+    def update(self, happened: events.Event) -> str:
         """Take an event in; what it says as one line (the preparation takes several)."""
         raise AssertionError(f"an event of no known kind: {happened!r}")
 
     @update.register
-    def _(self, happened: event.StageChanged) -> str:
+    def _(self, happened: events.StageChanged) -> str:
         self.stage = happened.text
         return happened.text
 
     @update.register
-    def _(self, happened: event.Warned) -> str:
+    def _(self, happened: events.Warned) -> str:
         return f"warning: {happened.text}"
 
     @update.register
-    def _(self, happened: event.Prepared) -> str:
+    def _(self, happened: events.Prepared) -> str:
         self.prepared = happened
         self.trials, self.trials_done = happened.trials, happened.trials_done
         self._remains(happened.expected_seconds)
         return "\n".join(preparation(happened, now=self._now()))
 
     @update.register
-    def _(self, happened: event.TrialStarted) -> str:
+    def _(self, happened: events.TrialStarted) -> str:
         record = happened.record
         doing = "goes on" if happened.resumed else "built, being timed"
         self.workers[happened.worker] = Running(
@@ -111,7 +111,7 @@ class SearchProgress:
         return f"trial {record.number}: {again}{size}"
 
     @update.register
-    def _(self, happened: event.LatencyMeasured) -> str:
+    def _(self, happened: events.LatencyMeasured) -> str:
         told = latency_text(happened.latency)
         self._doing(happened.number, f"{told}, training")
         if happened.latency.verdict != "stable":
@@ -119,7 +119,7 @@ class SearchProgress:
         return f"trial {happened.number}: {told}"
 
     @update.register
-    def _(self, happened: event.RungFinished) -> str:
+    def _(self, happened: events.RungFinished) -> str:
         point = happened.point
         epochs = f"{point.epoch} epoch{'s' if point.epoch > 1 else ''}"
         told = f"{number.percent(point.accuracy)} after {epochs}"
@@ -127,7 +127,7 @@ class SearchProgress:
         return f"trial {happened.number}: {told}"
 
     @update.register
-    def _(self, happened: event.TrialFinished) -> str:
+    def _(self, happened: events.TrialFinished) -> str:
         record = happened.record
         self.trials_done, self.trials = happened.trials_done, happened.trials
         self._remains(happened.remaining_seconds)
@@ -144,7 +144,7 @@ class SearchProgress:
         )
 
     @update.register
-    def _(self, happened: event.FrontChanged) -> str:
+    def _(self, happened: events.FrontChanged) -> str:
         self.front = happened.members
         if not self.front:
             return f"no front: {self.no_front_reason()}"
@@ -152,7 +152,7 @@ class SearchProgress:
         return f"front: {len(self.front)}{of} trials, {_span(self.front)}"
 
     @update.register
-    def _(self, happened: event.SeedTrained) -> str:
+    def _(self, happened: events.SeedTrained) -> str:
         record = happened.record
         spent = number.duration(happened.spent_seconds)
         told = (
@@ -164,7 +164,7 @@ class SearchProgress:
         return f"[{spent} of {number.duration(happened.budget_seconds)}] {told}"
 
     @update.register
-    def _(self, happened: event.Finished) -> str:
+    def _(self, happened: events.Finished) -> str:
         self._remains(0.0)
         return f"finished after {number.duration(happened.seconds)}: {happened.reason}"
 
@@ -208,7 +208,7 @@ class SearchProgress:
         }
 
 
-def preparation(prepared: event.Prepared, *, now: datetime) -> Iterator[str]:
+def preparation(prepared: events.Prepared, *, now: datetime) -> Iterator[str]:
     """What is known before the first trial, in lines: size, feasible share, price, end."""
     low, high = prepared.feasible_low, prepared.feasible_high
     share = number.percent(prepared.feasible_share)
@@ -255,8 +255,8 @@ def _span(members: Sequence[TrialRecord]) -> str:
 
 @contextmanager
 def shown(
-    progress: SearchProgress, *, quiet: bool = False, hidden: type[event.Event] | None = None
-) -> Iterator[event.Listener]:
+    progress: SearchProgress, *, quiet: bool = False, hidden: type[events.Event] | None = None
+) -> Iterator[events.Listener]:
     """A listener that shows a search on stderr while this lasts.
 
     Args:
@@ -269,7 +269,7 @@ def shown(
             yield drawn
         return
 
-    def listener(happened: event.Event) -> None:
+    def listener(happened: events.Event) -> None:
         line = progress.update(happened)
         if not quiet and not (hidden and isinstance(happened, hidden)):
             console.note(_folded(line))
@@ -293,8 +293,8 @@ def _folded(text: str) -> str:
 
 @contextmanager
 def _picture(
-    progress: SearchProgress, *, hidden: type[event.Event] | None
-) -> Iterator[event.Listener]:
+    progress: SearchProgress, *, hidden: type[events.Event] | None
+) -> Iterator[events.Listener]:
     from rich.console import Console, Group
     from rich.live import Live
     from rich.padding import Padding
@@ -311,9 +311,9 @@ def _picture(
     # Once a second: drawing takes time from the cores that are measured.
     with Live(console=screen, get_renderable=picture, refresh_per_second=1, transient=True) as live:
 
-        def listener(happened: event.Event) -> None:
+        def listener(happened: events.Event) -> None:
             line = progress.update(happened)
-            stays = isinstance(happened, event.Prepared | event.Warned)
+            stays = isinstance(happened, events.Prepared | events.Warned)
             if stays and not (hidden and isinstance(happened, hidden)):
                 live.console.print(Text(console.clean(line)))
 

@@ -11,7 +11,7 @@ from archbench.command_line import command_line
 
 if TYPE_CHECKING:
     from archbench.models import ArchSpec
-    from archbench.records.measurement import Conditions
+    from archbench.study.measurement import Conditions
 
 
 def show_serving(

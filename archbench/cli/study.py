@@ -11,7 +11,7 @@ from archbench.cli import console
 from archbench.command_line import command_line, study_argument
 
 if TYPE_CHECKING:
-    from archbench.records.study import StudyReader
+    from archbench.analysis.study import StudyReader
 
 
 def study_path(text: str, *, results: Path) -> Path:
@@ -31,8 +31,8 @@ def trial_of(text: str) -> tuple[str, int] | None:
 
 def show(study: StudyReader, *, files: Sequence[Path]) -> None:
     """Print what a study found: counts, verdict, front, the files that hold it."""
+    from archbench.analysis.source import taken_in_words
     from archbench.cli.front_text import front_table
-    from archbench.records.source import taken_in_words
     from archbench.report.summary import Summary
 
     counts = study.counts()
@@ -67,8 +67,8 @@ def next_after(study: StudyReader, *, page: Path | None) -> str:
 
 
 def _hypervolume(study: StudyReader) -> str:
-    from archbench.records.objective import OBJECTIVES
     from archbench.report.number import with_interval
+    from archbench.study.objective import OBJECTIVES
 
     corner = study.reference_point() or {}
     sides = ", ".join(OBJECTIVES[name].text(value) for name, value in corner.items())

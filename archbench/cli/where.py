@@ -41,14 +41,14 @@ def show_where(
 
     Raises:
         UsageError: A plot of several is asked for, or one of another format.
-        ArchbenchError: See ``archbench.evaluate.where.where``.
+        ArchbenchError: See ``archbench.evaluate.parts.where``.
     """
     from archbench.cli.meter import meter
     from archbench.cli.where_text import where_text
-    from archbench.evaluate.where import document, where
+    from archbench.evaluate.parts import document, where
     from archbench.models.part import Grid
-    from archbench.records.measurement import Conditions
     from archbench.report.where_plot import save_where
+    from archbench.study.measurement import Conditions
 
     if save is not None and len(specs) * len(batches) != 1:
         raise UsageError(
@@ -86,7 +86,7 @@ def keep_for_reports(
     networks: Sequence[Mapping[str, Any]], keep: Sequence[tuple[Path, int] | None]
 ) -> list[Path]:
     """Keeps those networks of a document that are trials of studies; the files."""
-    from archbench.records.where_file import SCHEMA, write_where
+    from archbench.study.where_file import SCHEMA, write_where
 
     return [
         write_where(*place, {"schema": SCHEMA, "networks": [found]})

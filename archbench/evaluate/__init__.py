@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from archbench.evaluate.comparison import Compared, compare
-    from archbench.evaluate.longer import train_network, trial_spec
     from archbench.evaluate.predictor import Predictor, keep_stored, stored_predictor
     from archbench.evaluate.pretrained import fetch_weights
     from archbench.evaluate.pricing import Price, price
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
         teacher_in_words,
     )
     from archbench.evaluate.target import Target, calibrated, warm_up
+    from archbench.evaluate.training import train_network, trial_spec
     from archbench.measure.environment import capture_environment
     from archbench.models import ArchSpec, count, published_names
     from archbench.models.network import as_spec
@@ -92,8 +92,8 @@ _HOMES = {
     "published_names": "archbench.models",
     "stored_predictor": "archbench.evaluate.predictor",
     "teacher_in_words": "archbench.evaluate.proxy",
-    "train_network": "archbench.evaluate.longer",
-    "trial_spec": "archbench.evaluate.longer",
+    "train_network": "archbench.evaluate.training",
+    "trial_spec": "archbench.evaluate.training",
     "warm_up": "archbench.evaluate.target",
 }
 

@@ -23,15 +23,15 @@ from archbench.evaluate.predictor import NEEDED_WHOLES, Fit, fitted, sum_of_piec
 from archbench.evaluate.table_file import Table, Whole, add_to_table, read_table, table_path
 from archbench.evaluate.target import calibrated
 from archbench.measure.backend import prepared
-from archbench.measure.calibration import Calibration, Progress, calibrate
 from archbench.measure.cold import ColdPiece, ColdTime, Multiple, cold_times, evictor
 from archbench.measure.device import torch_threads
 from archbench.measure.environment import capture_environment
+from archbench.measure.latency.calibration import Calibration, Progress, calibrate
 from archbench.measure.precision import dtype_of
 from archbench.models import ArchSpec, count, deploy, fold
 from archbench.models.network import Written, as_spec
-from archbench.records.environment import Environment
-from archbench.records.measurement import Conditions
+from archbench.study.environment import Environment
+from archbench.study.measurement import Conditions
 
 SCHEMA = "archbench.prediction/1"
 
@@ -114,7 +114,7 @@ def predict_all(
 
     Raises:
         SpecError: One is illegal.
-        ArchbenchError: See ``archbench.measure.latency.measure_latency``.
+        ArchbenchError: See ``archbench.measure.latency.latency.measure_latency``.
     """
     conditions = conditions or Conditions()
     specs = [as_spec(written) for written in networks]

@@ -12,14 +12,14 @@ from typing import Any
 from archbench.errors import IncomparableError, MissingError, StorageError, UsageError
 from archbench.evaluate.foreign import Foreign, is_foreign, open_foreign
 from archbench.evaluate.target import ForeignForm, calibrated, foreign_form
-from archbench.measure.comparison import Comparison, compare_processes, compare_rounds
 from archbench.measure.environment import capture_environment
+from archbench.measure.latency.comparison import Comparison, compare_processes, compare_rounds
 from archbench.models import ArchSpec
 from archbench.models.network import Written, as_spec
 from archbench.models.part import Grid
-from archbench.records.environment import Environment
-from archbench.records.file import write_atomically
-from archbench.records.measurement import Conditions, Measurement
+from archbench.study.environment import Environment
+from archbench.study.file import write_atomically
+from archbench.study.measurement import Conditions, Measurement
 
 SCHEMA = "archbench.comparison/1"
 WANTED_HALF_WIDTH = 0.005
@@ -111,7 +111,7 @@ def compare(
     Raises:
         UsageError: There is nothing to compare, a name is unknown, or resolutions differ.
         IncomparableError: What is stored was taken elsewhere or under other conditions.
-        ArchbenchError: See ``archbench.measure.latency.measure_latency``.
+        ArchbenchError: See ``archbench.measure.latency.latency.measure_latency``.
     """
     if len(models) < (1 if against else 2):
         raise UsageError("nothing to compare with", help="name two networks, or a stored result")

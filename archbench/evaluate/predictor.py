@@ -19,7 +19,7 @@ from archbench.errors import StorageError
 from archbench.evaluate.piece import family, pieces
 from archbench.evaluate.table_file import Table, read_table, table_path
 from archbench.evaluate.target import Target
-from archbench.measure.calibration import Calibration
+from archbench.measure.latency.calibration import Calibration
 from archbench.models import ArchSpec
 
 NEEDED_WHOLES = 6

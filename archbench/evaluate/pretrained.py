@@ -10,10 +10,10 @@ from archbench.errors import UsageError
 from archbench.evaluate.foreign import Foreign
 from archbench.models import ArchSpec
 from archbench.models.catalogue import published, published_names
-from archbench.models.hub import Fetched, Progress
-from archbench.models.hub import fetch_weights as fetch_into
 from archbench.models.network import Written, as_spec
-from archbench.models.shell import differing_fields
+from archbench.models.weights.hub import Fetched, Progress
+from archbench.models.weights.hub import fetch_weights as fetch_into
+from archbench.models.weights.skeleton import differing_fields
 
 
 def fetch_weights(

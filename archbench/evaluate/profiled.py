@@ -14,8 +14,8 @@ from archbench.measure.macs import OperatorCount
 from archbench.models import ArchSpec
 from archbench.models.arithmetic import Count, Work
 from archbench.models.catalogue import Paper
-from archbench.records.environment import Environment
-from archbench.records.measurement import Measurement
+from archbench.study.environment import Environment
+from archbench.study.measurement import Measurement
 
 SCHEMA = "archbench.profile/1"
 

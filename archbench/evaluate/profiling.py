@@ -15,13 +15,13 @@ from archbench.evaluate.side_by_side import Unavailable, choose
 from archbench.evaluate.target import ForeignForm, Target, calibrated, foreign_form
 from archbench.measure.device import devices as machine_devices
 from archbench.measure.environment import capture_environment
+from archbench.measure.latency.rounds import NETWORK_FAULTS
 from archbench.measure.macs import OperatorCount, count_operators
-from archbench.measure.rounds import NETWORK_FAULTS
 from archbench.models import ArchSpec, ablation_names, build, count, paper, published_names
 from archbench.models.catalogue import Paper, published
 from archbench.models.network import Written, as_spec
 from archbench.models.part import Grid
-from archbench.records.measurement import Conditions
+from archbench.study.measurement import Conditions
 
 Progress = Callable[[str, int, int], None]
 
@@ -67,7 +67,7 @@ def profile(
         UsageError: A name is unknown, there is nothing to profile, or no weights are published.
         MissingError: The weights could not be fetched.
         SpecError: A network is illegal, also at the resolution asked for.
-        ArchbenchError: See ``archbench.measure.latency.measure_latency``.
+        ArchbenchError: See ``archbench.measure.latency.latency.measure_latency``.
     """
     opened = [_opened(written, resolution) for written in _several(models)]
     weights = fetch_all(opened if pretrained else (), on_progress=on_progress)

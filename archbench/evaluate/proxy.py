@@ -12,13 +12,13 @@ from typing import Any, Self
 from archbench.data import DataSet, load
 from archbench.errors import MissingError, StorageError
 from archbench.models import ArchSpec, Network, build, proxy
-from archbench.records.trial import CurvePoint
+from archbench.study.trial import CurvePoint
 from archbench.train.accuracy import accuracy
 from archbench.train.checkpoint import previous_path, read_checkpoint, read_tensors, write_tensors
 from archbench.train.loop import train
 from archbench.train.plan import Plan
+from archbench.train.randomness import derived_seed
 from archbench.train.recipe import Recipe
-from archbench.train.schedule import derived_seed
 from archbench.train.teacher import Teacher, teacher_for
 
 OnPoint = Callable[[CurvePoint, Path, str], bool | None]

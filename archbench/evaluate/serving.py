@@ -10,14 +10,14 @@ import torch
 
 from archbench.evaluate.target import deployed
 from archbench.measure.backend import prepared
-from archbench.measure.calibration import Progress, calibrate
 from archbench.measure.environment import capture_environment
-from archbench.measure.form_file import form_file
+from archbench.measure.latency.calibration import Progress, calibrate
+from archbench.measure.machine_cache import form_file
 from archbench.measure.serving import Service, serve
 from archbench.models import ArchSpec
 from archbench.models.network import Written, as_spec
-from archbench.records.environment import Environment
-from archbench.records.measurement import Conditions
+from archbench.study.environment import Environment
+from archbench.study.measurement import Conditions
 
 SCHEMA = "archbench.serving/1"
 LARGEST_BATCH = 256
@@ -82,7 +82,7 @@ def serving(
         on_progress: Told what is being done, how much of it, and of how much.
 
     Raises:
-        ArchbenchError: See ``archbench.measure.latency.measure_latency``.
+        ArchbenchError: See ``archbench.measure.latency.latency.measure_latency``.
     """
     conditions = conditions or Conditions()
     spec = as_spec(written)

@@ -9,7 +9,7 @@ from typing import Any
 
 from archbench.errors import UsageError
 from archbench.measure.backend import BACKENDS, absence, can_compute, require_backend
-from archbench.records.measurement import Conditions, Measurement
+from archbench.study.measurement import Conditions, Measurement
 
 ALL = "all"
 REFERENCE = "eager"

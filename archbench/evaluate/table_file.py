@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from archbench.errors import StorageError
-from archbench.measure.calibration import settings_of
 from archbench.measure.cold import ColdTime, Multiple
-from archbench.measure.constant_file import cache_folder
-from archbench.records.environment import Environment
-from archbench.records.file import write_atomically, writing_alone
-from archbench.records.measurement import Conditions
+from archbench.measure.latency.calibration import settings_of
+from archbench.measure.latency.constant_file import cache_folder
+from archbench.study.environment import Environment
+from archbench.study.file import write_atomically, writing_alone
+from archbench.study.measurement import Conditions
 
 SCHEMA = "archbench.block_table/2"
 

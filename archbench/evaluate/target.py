@@ -16,16 +16,16 @@ from torch import Tensor, nn
 from archbench.errors import ArchbenchError, fault_text
 from archbench.evaluate.foreign import Foreign
 from archbench.measure.backend import difference, form, require_close
-from archbench.measure.calibration import Calibration, Progress, calibrate
 from archbench.measure.device import torch_threads
-from archbench.measure.form_file import FormFile, form_file
-from archbench.measure.latency import measure_latency
+from archbench.measure.latency.calibration import Calibration, Progress, calibrate
+from archbench.measure.latency.latency import measure_latency
+from archbench.measure.latency.rounds import NETWORK_FAULTS
+from archbench.measure.machine_cache import FormFile, form_file
 from archbench.measure.placement import placed
-from archbench.measure.rounds import NETWORK_FAULTS
 from archbench.models import ArchSpec, Deployed, build, deploy, fold, load_weights
 from archbench.models.part import Grid
-from archbench.records.environment import Environment
-from archbench.records.measurement import Conditions, Measurement
+from archbench.study.environment import Environment
+from archbench.study.measurement import Conditions, Measurement
 
 BUDGET_S = 10.0
 SEARCH_BUDGET_S = 3.0  # a candidate of a search: the front is timed again at its end
@@ -59,7 +59,7 @@ class Target:
 
         Raises:
             SpecError: It is illegal.
-            ArchbenchError: See ``archbench.measure.latency.measure_latency``.
+            ArchbenchError: See ``archbench.measure.latency.latency.measure_latency``.
         """
         found = self.measure_together({"candidate": spec}, budget_s=SEARCH_BUDGET_S)
         return found["candidate"]
@@ -79,12 +79,12 @@ class Target:
             specs: What is timed, by any names.
             weights: Files of the weights that some are timed with; fresh ones by default.
             budget_s: Seconds for each, where the machine does not settle before.
-            together: See ``archbench.measure.latency.measure_latency``.
+            together: See ``archbench.measure.latency.latency.measure_latency``.
             on_progress: Told what is being done, how much of it, and of how much.
 
         Raises:
             SpecError: One is illegal.
-            ArchbenchError: See ``archbench.measure.latency.measure_latency``.
+            ArchbenchError: See ``archbench.measure.latency.latency.measure_latency``.
         """
         files = weights or {}
         found: dict[str, Measurement] = {}
@@ -112,7 +112,7 @@ def calibrated(
     """The target of these conditions, with this machine's constants (taken now, if never before).
 
     Raises:
-        ArchbenchError: See ``archbench.measure.calibration.calibrate``.
+        ArchbenchError: See ``archbench.measure.latency.calibration.calibrate``.
     """
     calibration = calibrate(conditions, environment=environment, on_progress=on_progress)
     constants = {

@@ -28,8 +28,8 @@ from torch.utils import _pytree as pytree
 
 from archbench.errors import InexactError, MissingError, UsageError, unknown_name
 from archbench.measure.placement import evaluating, is_placed
-from archbench.records.measurement import Conditions
 from archbench.registry import Registry
+from archbench.study.measurement import Conditions
 
 BACKENDS = Registry("archbench.measure.backends", "backend")
 PRECISIONS = ("fp32", "bf16", "fp16", "int8")

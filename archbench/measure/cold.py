@@ -13,14 +13,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from archbench.measure.calibration import Calibration, Progress
-from archbench.measure.clock import Clock, Forward, SystemClock
 from archbench.measure.device import require_device, settled
-from archbench.measure.estimate import lower_mean
+from archbench.measure.latency.calibration import Calibration, Progress
+from archbench.measure.latency.clock import Clock, Forward, SystemClock
+from archbench.measure.latency.rounds import bench
+from archbench.measure.latency.statistics import lower_mean
 from archbench.measure.lock import measurement_lock
-from archbench.measure.rounds import bench
-from archbench.records.environment import Environment
-from archbench.records.measurement import Conditions
+from archbench.study.environment import Environment
+from archbench.study.measurement import Conditions
 
 # More than the second-level cache of a core and less than a third-level one, where a network of
 # this size leaves its weights; on a GPU more than its one cache.

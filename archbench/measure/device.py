@@ -15,7 +15,7 @@ import torch
 
 from archbench.errors import MissingError, UsageError, unknown_name
 from archbench.memory import keep_memory, use_huge_pages
-from archbench.records.environment import usable_cores
+from archbench.study.environment import usable_cores
 
 _KNOWN = ("cpu", "cuda")
 _TASKS = Path("/proc/self/task")

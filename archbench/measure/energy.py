@@ -11,8 +11,8 @@ from pathlib import Path
 
 import torch
 
-from archbench.measure.clock import Clock, Forward
-from archbench.measure.nvml import open_nvml
+from archbench.measure.gpu import open_nvml
+from archbench.measure.latency.clock import Clock, Forward
 from archbench.measure.quantity import Quantity
 
 POWERCAP = Path("/sys/class/powercap")

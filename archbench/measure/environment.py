@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from archbench.measure.device import gpu_name
-from archbench.records.environment import Environment, capture
+from archbench.study.environment import Environment, capture
 
 
 def capture_environment() -> Environment:

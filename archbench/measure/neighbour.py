@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from archbench.measure.nvml import open_nvml
+from archbench.measure.gpu import open_nvml
 
 BUSY_LIMIT = 0.02
 """The share of the GPU that others may use: what is less hardly shows in any time."""
 
 
 class GpuDriver(Protocol):
-    """What is asked of a GPU's driver, see ``archbench.measure.nvml.Nvml``."""
+    """What is asked of a GPU's driver, see ``archbench.measure.gpu.Nvml``."""
 
     def processes(self) -> dict[int, int] | None:
         """Bytes by process."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from archbench.measure.clock import Forward
+from archbench.measure.latency.clock import Forward
 from archbench.measure.quantity import Quantity
 
 _PROCESS = Path("/proc/self")

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from archbench.measure.precision import dtype_of
-from archbench.records.measurement import Conditions
+from archbench.study.measurement import Conditions
 
 _STEP, _MOST_STEPS, _MOST_FILLERS = 64, 4096, 5  # bytes of a line of the cache; how many of them
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from archbench.errors import unknown_name
-from archbench.records.measurement import Conditions
+from archbench.study.measurement import Conditions
 
 _TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 # Bits behind the binary point that a product keeps, and what such products are called.

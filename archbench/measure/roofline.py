@@ -18,16 +18,16 @@ import torch
 from torch import nn
 
 from archbench.errors import StorageError
-from archbench.measure.calibration import settings_of
-from archbench.measure.clock import Clock, SystemClock
-from archbench.measure.constant_file import cache_folder
 from archbench.measure.device import require_device, settled
+from archbench.measure.latency.calibration import settings_of
+from archbench.measure.latency.clock import Clock, SystemClock
+from archbench.measure.latency.constant_file import cache_folder
+from archbench.measure.latency.rounds import Bench, bench
 from archbench.measure.lock import measurement_lock
 from archbench.measure.precision import dtype_of
-from archbench.measure.rounds import Bench, bench
-from archbench.records.environment import Environment
-from archbench.records.file import write_atomically
-from archbench.records.measurement import Conditions
+from archbench.study.environment import Environment
+from archbench.study.file import write_atomically
+from archbench.study.measurement import Conditions
 
 SCHEMA = "archbench.roofline/1"
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from archbench.measure.calibration import Calibration, Progress
-from archbench.measure.clock import Clock, Forward, SystemClock, Timing
 from archbench.measure.device import require_device, settled
 from archbench.measure.energy import energy_per_image
-from archbench.measure.estimate import lower_mean, off_cpu_share, quantile
+from archbench.measure.latency.calibration import Calibration, Progress
+from archbench.measure.latency.clock import Clock, Forward, SystemClock, Timing
+from archbench.measure.latency.rounds import bench, warm_up
+from archbench.measure.latency.statistics import lower_mean, off_cpu_share, quantile
 from archbench.measure.lock import measurement_lock
 from archbench.measure.peak_memory import peak_memory
 from archbench.measure.quantity import Quantity
-from archbench.measure.rounds import bench, warm_up
-from archbench.records.environment import Environment
-from archbench.records.measurement import Conditions
+from archbench.study.environment import Environment
+from archbench.study.measurement import Conditions
 
 _LEAST_PASSES, _MOST_PASSES = 20, 400
 _FOR_P99 = 100

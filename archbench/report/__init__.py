@@ -9,7 +9,7 @@ from archbench.errors import StorageError
 from archbench.registry import Registry
 
 if TYPE_CHECKING:
-    from archbench.records.study import StudyReader
+    from archbench.analysis.study import StudyReader
 
 FORMATS = Registry("archbench.report.formats", "report format")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from archbench.records.ablation import AblationRecord, Difference, FormRecord
+from archbench.analysis.ablation import AblationRecord, Difference, FormRecord
 from archbench.report.number import NOT_THERE, decimals, short
 
 

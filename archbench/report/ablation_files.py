@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from archbench.records.ablation import AblationRecord
+from archbench.analysis.ablation import AblationRecord
 from archbench.report.ablation_page import ablation_page
 from archbench.report.ablation_plot import effect_figure
 from archbench.report.files import write_files

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from archbench.records.ablation import AblationRecord, Difference, FormRecord
+from archbench.analysis.ablation import AblationRecord, Difference, FormRecord
 from archbench.report.ablation import (
     label,
     milliseconds_text,
@@ -19,7 +19,7 @@ from archbench.report.ablation_plot import effect_figure
 from archbench.report.command import code
 from archbench.report.document import to_words, to_yaml
 from archbench.report.figure import inline_svg
-from archbench.report.markup import Markup, html
+from archbench.report.html import Markup, html
 from archbench.report.number import NOT_THERE, exact, percent, short, with_interval
 from archbench.report.shell import shell
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from archbench.records.ablation import AblationRecord, Difference, FormRecord
+from archbench.analysis.ablation import AblationRecord, Difference, FormRecord
 from archbench.report.ablation import label
 from archbench.report.figure import PALETTE, drawable, style
 

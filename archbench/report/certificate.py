@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from archbench.records.certificate import Certificate, Finding
-from archbench.records.rank import Agreement
+from archbench.analysis.certificate import Certificate, Finding
+from archbench.analysis.rank import Agreement
 from archbench.report.ablation import plural
 from archbench.report.number import percent
 

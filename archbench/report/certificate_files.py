@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from archbench.records.certificate import Certificate
+from archbench.analysis.certificate import Certificate
 from archbench.report.certificate_page import certificate_page
 from archbench.report.certificate_plot import certificate_figure
 from archbench.report.files import write_files

@@ -5,14 +5,14 @@ from __future__ import annotations
 import statistics
 from typing import Any
 
-from archbench.records.certificate import Candidate, Certificate, estimate_text
-from archbench.records.rank import Estimate
+from archbench.analysis.certificate import Candidate, Certificate, estimate_text
+from archbench.analysis.rank import Estimate
 from archbench.report import certificate as words
 from archbench.report.certificate_plot import certificate_figure
 from archbench.report.command import code
 from archbench.report.document import to_words
 from archbench.report.figure import inline_svg
-from archbench.report.markup import Markup, html
+from archbench.report.html import Markup, html
 from archbench.report.number import NOT_THERE, exact, percent
 from archbench.report.shell import shell
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from archbench.records.certificate import GOOD, Certificate, Finding
-from archbench.records.rank import Estimate, without_cost
+from archbench.analysis.certificate import GOOD, Certificate, Finding
+from archbench.analysis.rank import Estimate, without_cost
 from archbench.report.certificate import scores
 from archbench.report.figure import PALETTE, style
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 
 from archbench.command_line import command_line, named_in_results, study_argument
-from archbench.report.markup import Markup, html
+from archbench.report.html import Markup, html
 from archbench.report.summary import Summary
 
 _EPOCHS = 100

@@ -6,11 +6,11 @@ import statistics
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from archbench.records.trial import TrialRecord
 from archbench.report.figure import PALETTE, style
 from archbench.report.marks import draw_chance, scale_shares
 from archbench.report.scale import share_window
 from archbench.report.summary import Summary, finite
+from archbench.study.trial import TrialRecord
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from archbench.records.trial import TrialRecord
 from archbench.report.command import code, train_command
 from archbench.report.document import to_words, to_yaml
-from archbench.report.markup import Markup, html
+from archbench.report.html import Markup, html
 from archbench.report.number import exact, percent, with_interval
 from archbench.report.summary import Summary
+from archbench.study.trial import TrialRecord
 
 
 def designs(summary: Summary) -> Markup:

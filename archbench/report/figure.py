@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from archbench.report.markup import Markup, html, visible
+from archbench.report.html import Markup, html, visible
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

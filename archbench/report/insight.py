@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from archbench.records.insight import FEWEST, Insight
-from archbench.records.rank import Estimate
-from archbench.records.share import KnobShare
-from archbench.report.markup import Markup, html
+from archbench.analysis.importance import FEWEST, Insight
+from archbench.analysis.rank import Estimate
+from archbench.analysis.share import KnobShare
+from archbench.report.html import Markup, html
 
 METHOD = (
     "Share: of the variance, of accuracy what a cubic in the logarithm of the cost leaves. "

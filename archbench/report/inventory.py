@@ -7,14 +7,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from archbench.records.confirmation import confirmation_in_words
-from archbench.records.source import source_in_words, spaces_in_words
-from archbench.records.trial import TrialRecord
+from archbench.analysis.confirmation import confirmation_in_words
+from archbench.analysis.source import source_in_words, spaces_in_words
 from archbench.report.command import code
 from archbench.report.document import to_flow, to_words
-from archbench.report.markup import Markup, html, one_line
+from archbench.report.html import Markup, html, one_line
 from archbench.report.number import exact, percent
 from archbench.report.summary import Summary, number, part
+from archbench.study.trial import TrialRecord
 
 _VALUES_SHOWN = 30
 _REASONS_SHOWN = 5

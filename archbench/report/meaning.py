@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from archbench.analysis.typed import space_typed
 from archbench.command_line import command_line
-from archbench.records.typed import space_typed
-from archbench.report.markup import Markup, html
+from archbench.report.html import Markup, html
 from archbench.report.number import exact
 from archbench.report.summary import Summary, number
 

@@ -6,7 +6,7 @@ import base64
 import hashlib
 from importlib import resources
 
-from archbench.report.markup import Markup, html, one_line
+from archbench.report.html import Markup, html, one_line
 
 
 def shell(title: str, body: Markup) -> Markup:

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
-from archbench.records.doubt import SURE, Doubt
-from archbench.records.objective import objective_value
-from archbench.records.snapshot import Reference
-from archbench.records.study import StudyReader
-from archbench.records.table import accuracy_standard_error
-from archbench.records.trial import TrialRecord
+from archbench.analysis.front_probability import SURE, Doubt
+from archbench.analysis.study import StudyReader
+from archbench.analysis.table import accuracy_standard_error
+from archbench.study.objective import objective_value
+from archbench.study.snapshot import Reference
+from archbench.study.trial import TrialRecord
 
 Kind = Literal["front", "dominated", "chance", "stopped", "over_limit"]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from archbench.records.measurement import Measurement
-from archbench.records.trial import TrialRecord
-from archbench.report.markup import Markup, html, one_line
+from archbench.report.html import Markup, html, one_line
 from archbench.report.number import NOT_THERE, chance, exact, percent, short, with_interval
 from archbench.report.summary import Summary
+from archbench.study.measurement import Measurement
+from archbench.study.trial import TrialRecord
 
 TRIALS_SHOWN = 300
 """Rows of the table of all trials; the study's ``trials.csv`` has them all."""

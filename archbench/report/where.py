@@ -7,14 +7,14 @@ from typing import Any
 
 from archbench.command_line import command_line
 from archbench.errors import StorageError
-from archbench.records.trial import TrialRecord
-from archbench.records.where_file import read_where
 from archbench.report.command import code, place_of
 from archbench.report.figure import inline_svg
-from archbench.report.markup import Markup, html
+from archbench.report.html import Markup, html
 from archbench.report.number import exact, percent, short
 from archbench.report.summary import Summary
 from archbench.report.where_plot import where_figure
+from archbench.study.trial import TrialRecord
+from archbench.study.where_file import read_where
 
 _WIDE, _NARROW = 8.0, 3.9  # inches; the page shows the one that fits
 _HEADINGS = ("part", "ms", "share", "MACs", "MB moved", "GFLOP/s", "roof", "held up by")

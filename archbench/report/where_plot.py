@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archbench.errors import StorageError, UsageError
-from archbench.records.file import write_atomically
 from archbench.report.figure import PALETTE, drawable, png_bytes, style, svg_text
+from archbench.study.file import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

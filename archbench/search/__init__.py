@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from archbench.search.interruption import ParkedError
-    from archbench.search.loop import AllFailedError
-    from archbench.search.study import search
+    from archbench.search.run import search
+    from archbench.search.scheduler import AllFailedError
 
 __all__ = ["AllFailedError", "ParkedError", "search"]
 
 _HOMES = {
-    "AllFailedError": "loop",
+    "AllFailedError": "scheduler",
     "ParkedError": "interruption",
-    "search": "study",
+    "search": "run",
 }
 
 
@@ -36,7 +36,7 @@ class _Callable(ModuleType):
     """A package that is called like its function."""
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
-        return import_module(f"{__name__}.study").search(*arguments, **options)
+        return import_module(f"{__name__}.run").search(*arguments, **options)
 
 
 sys.modules[__name__].__class__ = _Callable

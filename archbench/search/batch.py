@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from archbench.records.trial import CurvePoint
 from archbench.search.job import Broken
+from archbench.study.trial import CurvePoint
 
 if TYPE_CHECKING:
     from archbench.evaluate import Proxy

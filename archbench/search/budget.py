@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from archbench.errors import UsageError
 from archbench.space.field import parse_duration
-from archbench.space.section import MOST_CONFIRMATION
+from archbench.space.sections import MOST_CONFIRMATION
 
 _SHARE = re.compile(r"(\d+(?:\.\d+)?)\s*%")
 

@@ -10,9 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from archbench.analysis.certificate import Certificate
 from archbench.errors import UsageError
-from archbench.records.certificate import Certificate
-from archbench.records.environment import Environment
 from archbench.search import journal
 from archbench.search.certificate_design import Design, fitted, in_words
 from archbench.search.certificate_plan import (
@@ -32,11 +31,12 @@ from archbench.search.certificate_training import (
     resume_command,
 )
 from archbench.search.interruption import Interruption, ParkedError, interruptions
-from archbench.search.owner import ownership, require_writable, tidy, valid_name
 from archbench.search.preparation import unplanned
-from archbench.search.request import ENGINES, Request, requested
+from archbench.search.settings import ENGINES, Request, requested
 from archbench.search.stage import DataJob, PriceJob, Progress, TeacherJob, finish
 from archbench.space import SearchSpace
+from archbench.study.environment import Environment
+from archbench.study.folder import ownership, require_writable, tidy, valid_name
 
 if TYPE_CHECKING:
     from archbench.evaluate import Proxy

@@ -8,21 +8,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from archbench.errors import UsageError
-from archbench.records.certificate import (
+from archbench.analysis.certificate import (
     CertificateSummary,
     find_certificate,
     subject_of,
 )
-from archbench.records.environment import Environment
-from archbench.search import event, journal
+from archbench.errors import UsageError
+from archbench.search import events, journal
 from archbench.search.certificate import Told, Work, train
 from archbench.search.certificate_design import Design, fitted, in_words
 from archbench.search.certificate_plan import Asked, create, designed
 from archbench.search.certificate_training import is_certificate, read_certificate
-from archbench.search.owner import ownership, require_writable, tidy
 from archbench.search.preparation import Grounds
-from archbench.search.request import Request
+from archbench.search.settings import Request
+from archbench.study.environment import Environment
+from archbench.study.folder import ownership, require_writable, tidy
 
 if TYPE_CHECKING:
     from archbench.search.interruption import Interruption
@@ -43,7 +43,7 @@ class First:
     header: Mapping[str, Any]
     environment: Environment
     interruption: Interruption
-    listener: event.Listener
+    listener: events.Listener
 
     def certify(self, engine: Engine, *, dry_run: bool) -> None:
         """Takes the certificate, if it is wanted and none is there; says its price first.
@@ -133,7 +133,7 @@ class First:
         if found.state == "certified":
             self._say(text)
         else:
-            self.listener(event.Warned(text=text))
+            self.listener(events.Warned(text=text))
 
     def _say(self, text: str) -> None:
-        self.listener(event.StageChanged(text=text))
+        self.listener(events.StageChanged(text=text))

@@ -8,10 +8,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from archbench.analysis.certificate import FEWEST, subject_of
 from archbench.command_line import command_line
 from archbench.errors import SpaceError, UsageError
-from archbench.records.certificate import FEWEST, subject_of
-from archbench.records.environment import Environment
 from archbench.search.certificate_design import (
     CANDIDATES,
     LONGER,
@@ -21,8 +20,9 @@ from archbench.search.certificate_design import (
     sample,
 )
 from archbench.search.certificate_training import JOURNAL, resume_command
-from archbench.search.request import Request
+from archbench.search.settings import Request
 from archbench.space import Choices, SearchSpace
+from archbench.study.environment import Environment
 
 if TYPE_CHECKING:
     from archbench.evaluate import ArchSpec, Proxy

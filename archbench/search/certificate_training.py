@@ -7,23 +7,23 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from archbench.command_line import command_line, named_in_results
-from archbench.errors import MISSING_INPUT, STORAGE_FAILURE
-from archbench.records.certificate import (
+from archbench.analysis.certificate import (
     DOCUMENT,
     Candidate,
     Certificate,
     certificate_bytes,
 )
-from archbench.records.file import write_atomically
-from archbench.records.judgement import METHOD, judge
-from archbench.records.rule import FrontRule
-from archbench.records.trial import CurvePoint
+from archbench.analysis.judgement import METHOD, judge
+from archbench.analysis.rule import FrontRule
+from archbench.command_line import command_line, named_in_results
+from archbench.errors import MISSING_INPUT, STORAGE_FAILURE
 from archbench.search import journal
 from archbench.search.batch import TrainingJob, run_all
 from archbench.search.certificate_design import epochs_told
 from archbench.search.job import Broken, Done, Sent
-from archbench.search.owner import CHECKPOINTS
+from archbench.study.file import write_atomically
+from archbench.study.folder import CHECKPOINTS
+from archbench.study.trial import CurvePoint
 
 if TYPE_CHECKING:
     from archbench.evaluate import Proxy

@@ -8,17 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from archbench.analysis.rule import FrontRule
+from archbench.analysis.study import StudyReader, open_study
 from archbench.command_line import command_line
-from archbench.records.rule import FrontRule
-from archbench.records.study import StudyReader, open_study
-from archbench.search import event, ledger, owner
-from archbench.search.confirm import Confirmation
+from archbench.search import events, optuna_mirror
+from archbench.search.confirmation import Confirmation
 from archbench.search.interruption import Interruption, ParkedError, interruptions
-from archbench.search.ledger import Ledger
+from archbench.search.optuna_mirror import Ledger
 from archbench.search.pool import EnginePool, make_engine
 from archbench.search.preparation import Grounds, check_data, restore
 from archbench.search.repeat import search_seconds
-from archbench.search.request import Request, as_begun, requested, space_of
+from archbench.search.settings import Request, as_begun, requested, space_of
+from archbench.study import folder
 
 if TYPE_CHECKING:
     from archbench.search.job import Engine
@@ -40,7 +41,7 @@ class Confirming:
     request: Request
     grounds: Grounds
     study: Ledger
-    listener: event.Listener
+    listener: events.Listener
     interruption: Interruption
     logs: Path
 
@@ -63,7 +64,7 @@ class Confirming:
             rule=FrontRule.of(self.study.store.header(), place=str(request.path)),
             proxy=self.grounds.proxy,
             target=self.grounds.target if is_wanted else None,
-            checkpoints=request.path / owner.CHECKPOINTS,
+            checkpoints=request.path / folder.CHECKPOINTS,
             budget_s=request.confirmation_budget.of(took) if is_wanted else 0.0,
             timeout_s=request.space.search.timeout_s,
             interruption=self.interruption,
@@ -89,7 +90,7 @@ def confirm(
     budget: str | None = None,
     workers: int | None = None,
     download: bool = False,
-    on_event: event.Listener | None = None,
+    on_event: events.Listener | None = None,
 ) -> StudyReader:
     """Confirms the front of a study that was searched before, and searches nothing.
 
@@ -115,8 +116,8 @@ def confirm(
     """
     path = Path(path)
     request = _request(path, budget=budget, workers=workers, download=download)
-    listener = on_event or event.ignore
-    ledger.quiet_optuna()
+    listener = on_event or events.ignore
+    optuna_mirror.quiet_optuna()
     with interruptions() as interruption, tempfile.TemporaryDirectory() as logs:
         try:
             _confirm(request, listener=listener, interruption=interruption, logs=Path(logs))
@@ -155,13 +156,13 @@ def _request(path: Path, *, budget: str | None, workers: int | None, download: b
 
 
 def _confirm(
-    request: Request, *, listener: event.Listener, interruption: Interruption, logs: Path
+    request: Request, *, listener: events.Listener, interruption: Interruption, logs: Path
 ) -> None:
     from archbench.evaluate import capture_environment
     from archbench.search.derived import DerivedTables
 
-    with owner.ownership(request.path), Ledger(request.path / owner.DATABASE) as study:
-        owner.tidy(request.path)
+    with folder.ownership(request.path), Ledger(request.path / folder.DATABASE) as study:
+        folder.tidy(request.path)
         header = study.store.header()
         grounds = restore(header, environment=capture_environment(), place=str(request.path))
         workers = request.num_workers(left=max(1, len(study.trials)))

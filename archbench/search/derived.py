@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from archbench.records.study import open_study
-from archbench.records.table import write_tables
+from archbench.analysis.study import open_study
+from archbench.analysis.table import write_tables
 
 _EVERY_S = 10.0
 _LARGEST_SHARE = 0.05

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from archbench.analysis.study import StudyReader, open_study
 from archbench.errors import ArchbenchError, SpecError, UsageError
-from archbench.records.snapshot import Taken
-from archbench.records.study import StudyReader, open_study
-from archbench.records.trial import TrialRecord
 from archbench.space import Choices, SearchSpace, candidate_changes, choices_for
+from archbench.study.snapshot import Taken
+from archbench.study.trial import TrialRecord
 
 if TYPE_CHECKING:
     from archbench.evaluate import ArchSpec

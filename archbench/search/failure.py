@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 
 from archbench.errors import SpecError
-from archbench.records.trial import Failure, FailureKind
+from archbench.study.trial import Failure, FailureKind
 
 _MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory")
 

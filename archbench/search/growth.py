@@ -11,11 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from archbench.command_line import command_line
 from archbench.errors import UsageError
-from archbench.records.file import write_atomically
-from archbench.records.trial import TrialRecord
-from archbench.search import owner
-from archbench.search.ledger import Ledger
-from archbench.search.proposal import encoded
+from archbench.search.optuna_mirror import Ledger
+from archbench.search.proposer import encoded
 from archbench.space import (
     Choices,
     SearchSpace,
@@ -23,6 +20,9 @@ from archbench.space import (
     choices_for,
     condition_changes,
 )
+from archbench.study import folder
+from archbench.study.file import write_atomically
+from archbench.study.trial import TrialRecord
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -126,7 +126,7 @@ def grow(
         replace(record, choices=space.values(found[number]))
         for number, record in study.trials.items()
     ]
-    write_atomically(home / owner.SPACE, space.text.encode())  # first: that way it can be repeated
+    write_atomically(home / folder.SPACE, space.text.encode())  # first: that way it can be repeated
     study.re_encode(
         records,
         parameters={number: encoded(space, choices) for number, choices in found.items()},
@@ -193,6 +193,6 @@ def _entry(size: int, *, since: int, when: str, changes: list[str], text: str) -
 def _instead(path: Path) -> str:
     another = command_line("archbench", "search", "SPACE", "--from", path, "--name", "NAME")
     return (
-        f"go on as it was begun: {owner.resume_command(path)}; or begin another that takes over "
+        f"go on as it was begun: {folder.resume_command(path)}; or begin another that takes over "
         f"what it can: {another}"
     )

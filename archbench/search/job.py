@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from archbench.errors import ArchbenchError
-from archbench.records.trial import Failure
+from archbench.study.trial import Failure
 
 Send = Callable[[Any], Any]
 """Hands something over; gives the owner's answer to a ``Question``, and None to all else."""

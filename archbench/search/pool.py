@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from archbench.search.job import Engine
-from archbench.search.request import ENGINES, Request
+from archbench.search.settings import ENGINES, Request
 
 
 class EnginePool:

@@ -9,13 +9,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from archbench.errors import StorageError, UsageError
-from archbench.records.environment import Environment
-from archbench.records.measurement import Conditions
-from archbench.search import event
+from archbench.search import events
 from archbench.search.job import Engine
 from archbench.search.memory import held_bytes
-from archbench.search.request import Request
+from archbench.search.settings import Request
 from archbench.search.stage import DataJob, PriceJob, Progress, TeacherJob, finish
+from archbench.study.environment import Environment
+from archbench.study.measurement import Conditions
 
 if TYPE_CHECKING:
     from archbench.evaluate import Plan, Price, Proxy, Target
@@ -51,7 +51,7 @@ def prepare(
     environment: Environment,
     engine: Engine,
     interruption: Interruption,
-    listener: event.Listener,
+    listener: events.Listener,
     plan: Plan | None = None,
 ) -> tuple[Grounds, dict[str, Any]]:
     """Makes the data, takes the constants, tries some candidates; the grounds and the header.
@@ -62,19 +62,19 @@ def prepare(
         ArchbenchError: Data, device or candidates are missing or cannot be used.
         KeyboardInterrupt: Somebody wants it to stop.
     """
-    listener(event.StageChanged(text="counting the feasible candidates"))
+    listener(events.StageChanged(text="counting the feasible candidates"))
     share = request.space.feasible()
     specs = request.some_candidates(_PRICED)
     if not specs:
         raise request.space.infeasible(share)
     if held_bytes(os.getpid()) is None:
-        listener(event.StageChanged(text="this system hides how much memory a worker holds"))
+        listener(events.StageChanged(text="this system hides how much memory a worker holds"))
     facts = _data(request, engine=engine, interruption=interruption, listener=listener)
     for note in facts["data_notes"]:
-        listener(event.StageChanged(text=note))
+        listener(events.StageChanged(text=note))
     proxy = unplanned(request, num_classes=facts["num_classes"])
     facts |= _teacher(proxy, engine=engine, interruption=interruption, listener=listener)
-    listener(event.StageChanged(text="calibrating, and trying what a trial costs"))
+    listener(events.StageChanged(text="calibrating, and trying what a trial costs"))
     job = PriceJob(
         specs=[spec.to_document() for spec in specs],
         proxy=proxy,
@@ -93,7 +93,7 @@ def prepare(
         told = (
             f"a trial may take {price.seconds * _SLOWEST:.0f} s and is ended after {timeout_s:g} s"
         )
-        listener(event.Warned(text=f"{told}: give more time, search.timeout in the space"))
+        listener(events.Warned(text=f"{told}: give more time, search.timeout in the space"))
     grounds = Grounds(
         proxy=replace(proxy, plan=price.plan),
         target=target,
@@ -106,12 +106,12 @@ def prepare(
 
 def prepared(
     request: Request, grounds: Grounds, *, done: int, workers: int, sources: tuple[str, ...] = ()
-) -> event.Prepared:
+) -> events.Prepared:
     """What is told before the first trial."""
     value, low, high = grounds.feasible
     trials = request.expected_trials
     left = max(0, trials - done)
-    return event.Prepared(
+    return events.Prepared(
         name=request.name,
         path=request.path,
         size=request.space.size(),
@@ -135,7 +135,7 @@ def check_data(
     kept: Mapping[str, Any],
     engine: Engine,
     interruption: Interruption,
-    listener: event.Listener,
+    listener: events.Listener,
 ) -> None:
     """Prepares data and teacher of a study again, where the cache is gone, and compares.
 
@@ -210,9 +210,9 @@ def restore(header: Mapping[str, Any], *, environment: Environment, place: str) 
 
 
 def _data(
-    request: Request, *, engine: Engine, interruption: Interruption, listener: event.Listener
+    request: Request, *, engine: Engine, interruption: Interruption, listener: events.Listener
 ) -> dict[str, Any]:
-    listener(event.StageChanged(text=f"preparing the data ({request.data})"))
+    listener(events.StageChanged(text=f"preparing the data ({request.data})"))
     job = DataJob(
         name=request.data,
         resolution=request.space.proxy.resolution,
@@ -229,7 +229,7 @@ def _data(
 
 
 def _teacher(
-    proxy: Proxy, *, engine: Engine, interruption: Interruption, listener: event.Listener
+    proxy: Proxy, *, engine: Engine, interruption: Interruption, listener: events.Listener
 ) -> dict[str, Any]:
     """What the header keeps of the teacher; nothing where there is none."""
     if proxy.recipe.teacher == "none":
@@ -242,7 +242,7 @@ def _teacher(
         on_sent=_progress_teller(listener),
     )
     facts, words = found
-    listener(event.StageChanged(text=words))
+    listener(events.StageChanged(text=words))
     return {"teacher": facts}
 
 
@@ -334,12 +334,12 @@ def _refuse_other_environment(begun: Environment, now: Environment) -> None:
     )
 
 
-def _progress_teller(listener: event.Listener) -> Callable[[Any], None]:
+def _progress_teller(listener: events.Listener) -> Callable[[Any], None]:
     told: set[str] = set()
 
     def tell(payload: Any) -> None:
         if isinstance(payload, Progress) and payload.what not in told:
             told.add(payload.what)
-            listener(event.StageChanged(text=payload.what))
+            listener(events.StageChanged(text=payload.what))
 
     return tell

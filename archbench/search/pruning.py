@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
 
-from archbench.records.objective import objective_value
-from archbench.records.pruning import stop_of
-from archbench.records.rule import FrontRule
-from archbench.records.trial import RungVerdict, TrialRecord
+from archbench.analysis.pruning import stop_of
+from archbench.analysis.rule import FrontRule
 from archbench.registry import Registry
+from archbench.study.objective import objective_value
+from archbench.study.trial import RungVerdict, TrialRecord
 
 PRUNERS = Registry("archbench.search.pruners", "pruner")
 

@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from archbench.analysis.front_probability import doubt
+from archbench.analysis.rule import FrontRule
+from archbench.analysis.settle import next_training, settled_by_training
 from archbench.errors import MISSING_INPUT, STORAGE_FAILURE
-from archbench.records.doubt import doubt
-from archbench.records.rule import FrontRule
-from archbench.records.settle import next_training, settled_by_training
-from archbench.records.trial import CurvePoint, TrialRecord, final_accuracies
-from archbench.search import event
+from archbench.search import events
 from archbench.search.job import Broken, Done, Engine, Report, Send, Sent
-from archbench.search.ledger import Ledger
-from archbench.search.trial import Note, Rung, Saved, checkpoint_path, weights_path
+from archbench.search.jobs import Note, Rung, Saved, checkpoint_path, weights_path
+from archbench.search.optuna_mirror import Ledger
+from archbench.study.trial import CurvePoint, TrialRecord, final_accuracies
 
 if TYPE_CHECKING:
     from archbench.evaluate import Proxy
@@ -98,7 +98,7 @@ class Repeats:
     budget_s: float
     timeout_s: float
     interruption: Interruption
-    listener: event.Listener
+    listener: events.Listener
     _running: dict[int, int] = field(default_factory=dict)
     _broken: Counter[int] = field(default_factory=Counter)
     _asks_again: bool = True
@@ -183,7 +183,7 @@ class Repeats:
         )
         self._running[number] = seed
         told = "goes on" if cut_off is not None else "is trained once more"
-        self.listener(event.StageChanged(text=f"trial {number} {told}, with seed {seed}"))
+        self.listener(events.StageChanged(text=f"trial {number} {told}, with seed {seed}"))
         engine.start(job, timeout_s=self.timeout_s)
 
     def _take(self, report: Report) -> None:
@@ -195,7 +195,7 @@ class Repeats:
                     number, saved.seed, saved.path, saved.sha256, saved.epoch
                 )
             case Sent(payload=Note(text=text)):
-                self.listener(event.Warned(text=f"trial {number}: {text}"))
+                self.listener(events.Warned(text=f"trial {number}: {text}"))
             case Done():
                 self._asks_again = True
                 self._tell_end(number, seed=self._running.pop(number))
@@ -206,7 +206,7 @@ class Repeats:
                 seed = self._running.pop(number)
                 self._broken[number] += 1 if report.from_outside else _TRIES
                 self.listener(
-                    event.Warned(
+                    events.Warned(
                         text=f"trial {number} could not be trained with seed {seed}: "
                         f"{report.failure.message}"
                     )
@@ -215,7 +215,7 @@ class Repeats:
     def _tell_end(self, number: int, *, seed: int) -> None:
         found = doubt(self._trials, rule=self.rule)
         self.listener(
-            event.SeedTrained(
+            events.SeedTrained(
                 record=self.ledger.trials[number],
                 seed=seed,
                 on_front=found.on_front.get(number, 0.0),

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from archbench.errors import NEGATIVE_RESULT, ArchbenchError
-from archbench.records.environment import Environment
-from archbench.records.measurement import Conditions, Measurement
 from archbench.search.job import Broken, Done, Engine, Job, Send, Sent
+from archbench.study.environment import Environment
+from archbench.study.measurement import Conditions, Measurement
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from archbench.records.front import Direction, pareto_front
-from archbench.records.objective import objective_value
-from archbench.records.trial import TrialRecord
+from archbench.analysis.front import Direction, pareto_front
 from archbench.search.earlier import Match
+from archbench.study.objective import objective_value
+from archbench.study.trial import TrialRecord
 
 LARGEST = 20
 """As many as a start stratified by cost was seen to need, see ``benchmarks/samplers.py``."""

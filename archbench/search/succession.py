@@ -11,21 +11,22 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from archbench.records.environment import Environment
-from archbench.records.measurement import Measurement
-from archbench.records.rule import FrontRule
-from archbench.records.source import source_in_words
-from archbench.search import event, ledger, owner
+from archbench.analysis.rule import FrontRule
+from archbench.analysis.source import source_in_words
+from archbench.search import events, optuna_mirror
 from archbench.search.earlier import Earlier, Match, read_earlier
-from archbench.search.inheritance import Heir, Inheritance, inherit
 from archbench.search.job import Engine
-from archbench.search.ledger import Ledger
-from archbench.search.proposal import finished_trial
-from archbench.search.request import Request
+from archbench.search.jobs import weights_path
+from archbench.search.kept_weights import kept_weights, may_reach_front
+from archbench.search.optuna_mirror import Ledger
+from archbench.search.proposer import finished_trial
+from archbench.search.settings import Request
 from archbench.search.stage import LatencyJob, finish
-from archbench.search.trial import weights_path
-from archbench.search.weight import kept_weights, may_reach_front
+from archbench.search.warm_start import Heir, Inheritance, inherit
 from archbench.space import Choices, SearchSpace, choices_for
+from archbench.study import folder as owner
+from archbench.study.environment import Environment
+from archbench.study.measurement import Measurement
 
 if TYPE_CHECKING:
     from archbench.evaluate import Plan, Target
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 _SECONDS_EACH = 120.0
 
 
-def read_sources(request: Request, *, listener: event.Listener) -> tuple[Earlier, ...]:
+def read_sources(request: Request, *, listener: events.Listener) -> tuple[Earlier, ...]:
     """The earlier studies that a search starts from, none of which is written.
 
     Raises:
@@ -42,7 +43,7 @@ def read_sources(request: Request, *, listener: event.Listener) -> tuple[Earlier
         StorageError: One cannot be read.
     """
     for path in request.sources:
-        listener(event.StageChanged(text=f"reading the study {path}"))
+        listener(events.StageChanged(text=f"reading the study {path}"))
     return tuple(read_earlier(path, space=request.space) for path in request.sources)
 
 
@@ -71,7 +72,7 @@ def take_over(
     target: Target | None,
     engine: Engine,
     interruption: Interruption,
-    listener: event.Listener,
+    listener: events.Listener,
     dry_run: bool,
 ) -> Inheritance:
     """What a new study takes from earlier ones; latencies are taken here where they must be.
@@ -94,18 +95,18 @@ def take_over(
         number = len(matches)
         what = f"{number} earlier candidate{'s' if number > 1 else ''}, trained but not timed here"
         if dry_run:
-            listener(event.StageChanged(text=f"{what}, would be timed first"))
+            listener(events.StageChanged(text=f"{what}, would be timed first"))
             return {}
         found: dict[str, Measurement] = {}
         for done, match in enumerate(matches):
-            listener(event.StageChanged(text=f"timing {what}: {done + 1} of {number}"))
+            listener(events.StageChanged(text=f"timing {what}: {done + 1} of {number}"))
             found |= _timed(match, target=target, engine=engine, interruption=interruption)
         return found
 
     found = inherit(earlier, request=request, header=header, timer=timer)
     if len(found.heirs) >= request.trials:
         told = f"all {request.trials} trials are there already and none will be trained"
-        listener(event.Warned(text=f"{told}: ask for more with --trials"))
+        listener(events.Warned(text=f"{told}: ask for more with --trials"))
     return found
 
 
@@ -121,7 +122,7 @@ def create(
     environment: Environment,
     inheritance: Inheritance,
     target: Target | None,
-    listener: event.Listener,
+    listener: events.Listener,
 ) -> None:
     """Makes the folder of a new study with all that it takes over, whole or not at all.
 
@@ -150,13 +151,13 @@ def create(
         if target is not None:
             keep_stored(folder / owner.BLOCKS, target=target)
         whole = {**header, **inheritance.header(request)}
-        ledger.create(folder / owner.DATABASE, header=whole)
+        optuna_mirror.create(folder / owner.DATABASE, header=whole)
         untested.extend(_write(folder, inheritance, request=request))
 
     owner.create_folder(request.path.parent, request.name, fill=fill)
     if untested:
         told = f"the weights of {', '.join(untested)} are gone, so they cannot be tested"
-        listener(event.Warned(text=f"{told} should they stand on the front"))
+        listener(events.Warned(text=f"{told} should they stand on the front"))
 
 
 def first_choices(space: SearchSpace, header: Mapping[str, Any]) -> list[Choices]:

@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from archbench.space.axis import Axis, Choices
     from archbench.space.candidate import InfeasibleError
     from archbench.space.catalogue import shipped
-    from archbench.space.change import Change, candidate_changes, condition_changes
+    from archbench.space.correspondence import Change, candidate_changes, condition_changes
+    from archbench.space.feasibility import DeadChoice, Share
     from archbench.space.retracing import choices_for
-    from archbench.space.share import DeadChoice, Share
     from archbench.space.space import SearchSpace
 
 __all__ = [
@@ -30,15 +30,15 @@ __all__ = [
 
 _HOMES = {
     "Axis": "axis",
-    "Change": "change",
+    "Change": "correspondence",
     "Choices": "axis",
-    "DeadChoice": "share",
+    "DeadChoice": "feasibility",
     "InfeasibleError": "candidate",
     "SearchSpace": "space",
-    "Share": "share",
-    "candidate_changes": "change",
+    "Share": "feasibility",
+    "candidate_changes": "correspondence",
     "choices_for": "retracing",
-    "condition_changes": "change",
+    "condition_changes": "correspondence",
     "shipped": "catalogue",
 }
 

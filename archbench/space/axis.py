@@ -10,8 +10,8 @@ from archbench.errors import ArchbenchError, SpaceError
 from archbench.models.path import Path, Segment, parse_path
 from archbench.models.spec import BLOCKS, EMBEDS, Role, part_fields
 from archbench.space import field
-from archbench.space.document import Node, Place, write_flow
 from archbench.space.expression import Expression
+from archbench.space.yaml_document import Node, Place, write_flow
 
 MAX_VALUES = 1000
 

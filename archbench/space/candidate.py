@@ -20,10 +20,10 @@ from archbench.models.spec import (
     part_spec,
 )
 from archbench.space.axis import Choices, role_of
-from archbench.space.document import Place
+from archbench.space.conditions import Wiring
 from archbench.space.expression import Expression
-from archbench.space.section import ProxySection
-from archbench.space.wiring import Wiring
+from archbench.space.sections import ProxySection
+from archbench.space.yaml_document import Place
 
 
 class InfeasibleError(SpaceError):

@@ -12,8 +12,8 @@ from archbench.errors import ArchbenchError, SpaceError, SpecError
 from archbench.models.path import Path, Segment, expand, set_value
 from archbench.models.spec import ArchSpec
 from archbench.space.axis import Axis, WrittenAxis, concrete_name, is_part, moved, role_of
-from archbench.space.document import Node, Place
 from archbench.space.expression import Expression, parse_expression
+from archbench.space.yaml_document import Node, Place
 
 Document = Mapping[str, Any]
 Slot = tuple[str | int, ...]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from archbench.errors import unknown_name
-from archbench.space.document import Node
+from archbench.space.yaml_document import Node
 
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _SAMPLER = re.compile(r"(optuna:|hub:)?[A-Za-z0-9][A-Za-z0-9_./-]{0,127}(:\w{1,64})?")

@@ -13,9 +13,9 @@ from archbench.models.path import NETWORK_FIELDS, Path, override
 from archbench.space import field
 from archbench.space.axis import WrittenAxis, is_choice, moved, read_axis, read_path
 from archbench.space.candidate import Requirement
-from archbench.space.document import Node, Place, first_comment, load_yaml, write_flow
 from archbench.space.expression import parse_expression
-from archbench.space.section import SECTIONS, Sections, read_sections
+from archbench.space.sections import SECTIONS, Sections, read_sections
+from archbench.space.yaml_document import Node, Place, first_comment, load_yaml, write_flow
 
 KEYS = ("base", "set", "axes", "require", *SECTIONS, "overrides")
 

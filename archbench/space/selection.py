@@ -18,7 +18,7 @@ from math import prod
 from archbench.errors import SpaceError
 from archbench.space.alias import Aliases
 from archbench.space.axis import Axis, Choices
-from archbench.space.wiring import Wiring
+from archbench.space.conditions import Wiring
 
 MAX_STATES = 200_000
 

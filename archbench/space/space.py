@@ -23,15 +23,15 @@ from archbench.space.candidate import (
     reasons,
 )
 from archbench.space.catalogue import find
-from archbench.space.document import Place, read_text, write_flow
+from archbench.space.conditions import Wiring, wire
 from archbench.space.expansion import Expansion, check_reads, expand_axes
 from archbench.space.expression import parse_expression
+from archbench.space.feasibility import DeadChoice, Share, dead_choices, feasible_share
 from archbench.space.legality import check_values
 from archbench.space.reading import Reading, read_space
-from archbench.space.section import ProxySection, SearchSection, TargetSection
+from archbench.space.sections import ProxySection, SearchSection, TargetSection
 from archbench.space.selection import Selection
-from archbench.space.share import DeadChoice, Share, dead_choices, feasible_share
-from archbench.space.wiring import Wiring, wire
+from archbench.space.yaml_document import Place, read_text, write_flow
 
 
 class SearchSpace:

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from archbench.data import DataSet, augment
 from archbench.errors import UsageError
+from archbench.train.randomness import batch_bounds, derived_seed
 from archbench.train.recipe import Recipe
-from archbench.train.schedule import batch_bounds, derived_seed
 
 _LARGEST_SHARE_OF_DEVICE = 0.25
 

@@ -14,14 +14,14 @@ from torch import Tensor, nn
 
 from archbench.data import DataSet
 from archbench.errors import NEGATIVE_RESULT, ArchbenchError, UsageError
-from archbench.records.trial import CurvePoint
+from archbench.study.trial import CurvePoint
 from archbench.train.accuracy import accuracy
 from archbench.train.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from archbench.train.determinism import reproducible, seed_network_randomness
 from archbench.train.feed import Feed
 from archbench.train.plan import Plan
+from archbench.train.randomness import derived_seed, rate_share
 from archbench.train.recipe import Recipe
-from archbench.train.schedule import derived_seed, rate_share
 from archbench.train.step import Trainer
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from torch import nn
 
 from archbench.data import DataSet
 from archbench.errors import StorageError
-from archbench.records.trial import CurvePoint
+from archbench.study.trial import CurvePoint
 from archbench.train.checkpoint import read_tensors, write_tensors
 from archbench.train.loop import OnPoint, train
 from archbench.train.plan import Plan

@@ -6,7 +6,7 @@ import random
 from dataclasses import replace
 from pathlib import Path
 
-from archbench.records.store import Store
+from archbench.study.store import Store
 from tests.report import plausible
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from archbench.cli.ablation_text import ablation_text
-from tests.ablation.toy import record
 from tests.cli.conftest import Run
 from tests.cli.test_train import NETWORK
 from tests.search import tiny
+from tests.search.ablation.toy import record
 
 TEXT = """\
 one: one knob at a time from toy

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from archbench.cli.certificate_text import certificate_text
+from tests.analysis.certified import certificate, sample
 from tests.cli.conftest import Run
-from tests.records.certified import certificate, sample
 from tests.search import tiny
 
 

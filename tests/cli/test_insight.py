@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from archbench.analysis.importance import Insight
 from archbench.cli.insight_text import insight_text
-from archbench.records.insight import Insight
 from tests.cli.conftest import Run
 from tests.cli.stored import write_study
 

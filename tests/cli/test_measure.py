@@ -10,9 +10,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from archbench.evaluate.elsewhere import measure_elsewhere
-from archbench.records.store import Store
-from archbench.records.study import open_study
+from archbench.analysis.study import open_study
+from archbench.evaluate.remeasure import measure_elsewhere
+from archbench.study.store import Store
 from tests.cli.conftest import Run
 from tests.cli.stored import write_study
 from tests.report import plausible

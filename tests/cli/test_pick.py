@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from archbench.analysis.certificate import DOCUMENT, SCHEMA, CertificateSummary, subject_of
+from archbench.analysis.rank import Estimate
+from archbench.analysis.study import open_study
 from archbench.models import ArchSpec
-from archbench.records.certificate import DOCUMENT, SCHEMA, CertificateSummary, subject_of
-from archbench.records.rank import Estimate
-from archbench.records.store import Store
-from archbench.records.study import open_study
-from archbench.space.document import load_yaml
+from archbench.space.yaml_document import load_yaml
+from archbench.study.store import Store
 from tests.cli.conftest import Run
 from tests.cli.stored import write_study
 

@@ -10,11 +10,11 @@ import pytest
 
 from archbench.cli.front_text import front_table
 from archbench.cli.progress import ROWS, SearchProgress, shown
-from archbench.records.measurement import Conditions, Measurement
-from archbench.records.trial import CurvePoint, Failure, TrialRecord
-from archbench.search import event
+from archbench.search import events
+from archbench.study.measurement import Conditions, Measurement
+from archbench.study.trial import CurvePoint, Failure, TrialRecord
 
-PREPARED = event.Prepared(
+PREPARED = events.Prepared(
     name="quickstart",
     path=Path("results/quickstart"),
     size=1_234_567,
@@ -67,8 +67,8 @@ def over_limit(number: int) -> TrialRecord:
     return replace(running(number), state="over_limit", reason="latency_ms 9.1 is over 8")
 
 
-def finished(record: TrialRecord, *, done: int = 1) -> event.TrialFinished:
-    return event.TrialFinished(record=record, trials_done=done, trials=40, remaining_seconds=200.0)
+def finished(record: TrialRecord, *, done: int = 1) -> events.TrialFinished:
+    return events.TrialFinished(record=record, trials_done=done, trials=40, remaining_seconds=200.0)
 
 
 class Clock:
@@ -104,14 +104,14 @@ def test_each_event_is_a_line_that_stands_alone(progress: SearchProgress) -> Non
     told = [
         progress.update(happened)
         for happened in (
-            event.StageChanged(text="calibrating"),
-            event.Warned(text="close other programs"),
-            event.TrialStarted(record=running(3), worker=0, resumed=True),
-            event.LatencyMeasured(number=3, latency=latency(4.2)),
-            event.RungFinished(number=3, point=point),
+            events.StageChanged(text="calibrating"),
+            events.Warned(text="close other programs"),
+            events.TrialStarted(record=running(3), worker=0, resumed=True),
+            events.LatencyMeasured(number=3, latency=latency(4.2)),
+            events.RungFinished(number=3, point=point),
             finished(complete(3)),
-            event.FrontChanged(members=(complete(3),)),
-            event.Finished(path=Path("results/q"), reason="40 trials are done", seconds=247.0),
+            events.FrontChanged(members=(complete(3),)),
+            events.Finished(path=Path("results/q"), reason="40 trials are done", seconds=247.0),
         )
     ]
     assert told == [
@@ -136,14 +136,14 @@ def test_a_failure_is_said_with_its_kind(progress: SearchProgress) -> None:
 
 def test_a_disturbed_latency_is_said_to_be(progress: SearchProgress) -> None:
     measured = replace(latency(4.2), verdict="disturbed", reason="8 % of the time off the CPU")
-    told = progress.update(event.LatencyMeasured(number=0, latency=measured))
+    told = progress.update(events.LatencyMeasured(number=0, latency=measured))
     assert told == "trial 0: 4.20 (4.16–4.24) ms, disturbed: 8 % of the time off the CPU"
 
 
 def test_the_picture_shows_what_each_worker_does(progress: SearchProgress, clock: Clock) -> None:
     progress.update(PREPARED)
-    progress.update(event.TrialStarted(record=running(4), worker=1, resumed=False))
-    progress.update(event.LatencyMeasured(number=4, latency=latency(4.2)))
+    progress.update(events.TrialStarted(record=running(4), worker=1, resumed=False))
+    progress.update(events.LatencyMeasured(number=4, latency=latency(4.2)))
     clock.now = 31.0
     assert progress.headline() == "quickstart  0 of 40 trials  3 min 29 s left"
     assert progress.lines()[0] == "worker 1  trial 4  4.20 (4.16–4.24) ms, training  (31 s)"
@@ -152,13 +152,13 @@ def test_the_picture_shows_what_each_worker_does(progress: SearchProgress, clock
 def test_before_the_first_trial_only_the_headline_is_shown(
     progress: SearchProgress, clock: Clock
 ) -> None:
-    progress.update(event.StageChanged(text="calibrating"))
+    progress.update(events.StageChanged(text="calibrating"))
     clock.now = 12.0
     assert (progress.headline(), progress.lines()) == ("calibrating  12 s", [])
 
 
 def test_a_finished_trial_leaves_its_worker(progress: SearchProgress) -> None:
-    progress.update(event.TrialStarted(record=running(0), worker=0, resumed=False))
+    progress.update(events.TrialStarted(record=running(0), worker=0, resumed=False))
     progress.update(finished(complete(0)))
     assert progress.workers == {}
 
@@ -175,8 +175,8 @@ def test_the_picture_fits_a_terminal_of_80_by_24(progress: SearchProgress) -> No
     progress.update(PREPARED)
     members = tuple(complete(number) for number in range(100, 130))
     for worker in (0, 1):
-        progress.update(event.TrialStarted(record=running(worker), worker=worker, resumed=False))
-    progress.update(event.FrontChanged(members=members))
+        progress.update(events.TrialStarted(record=running(worker), worker=worker, resumed=False))
+    progress.update(events.FrontChanged(members=members))
     lines = progress.lines()
     assert lines[-1] == f"and {30 - ROWS} more"
     assert max(map(len, (*lines, *progress.update(PREPARED).split("\n")))) <= 80
@@ -211,7 +211,7 @@ def test_on_a_pipe_every_event_is_a_line_on_stderr(
     progress: SearchProgress, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with shown(progress, quiet=False) as listener:
-        listener(event.StageChanged(text="calibrating"))
+        listener(events.StageChanged(text="calibrating"))
     assert capsys.readouterr() == ("", "calibrating\n")
 
 
@@ -221,7 +221,7 @@ def test_on_a_pipe_a_long_reason_goes_on_in_further_lines(
     reason = "8 % of the time off the CPU; the clock fell from 3200 to 2100 MHz between the rounds"
     measured = replace(latency(4.2), verdict="disturbed", reason=reason)
     with shown(progress, quiet=False) as listener:
-        listener(event.LatencyMeasured(number=0, latency=measured))
+        listener(events.LatencyMeasured(number=0, latency=measured))
         listener(PREPARED)
     assert capsys.readouterr().err.split("\n") == [
         "trial 0: 4.20 (4.16–4.24) ms, disturbed: 8 % of the time off the CPU; the clock",
@@ -236,7 +236,7 @@ def test_on_a_pipe_a_path_stays_whole(
 ) -> None:
     path = "results/" + "a-long-name/" * 8
     with shown(progress, quiet=False) as listener:
-        listener(event.Warned(text=f"nothing is left in {path}"))
+        listener(events.Warned(text=f"nothing is left in {path}"))
     assert capsys.readouterr().err == f"warning: nothing is left in\n  {path}\n"
 
 
@@ -244,7 +244,7 @@ def test_a_program_that_reads_stderr_is_told_nothing(
     progress: SearchProgress, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with shown(progress, quiet=True) as listener:
-        listener(event.StageChanged(text="calibrating"))
+        listener(events.StageChanged(text="calibrating"))
     assert capsys.readouterr() == ("", "")
     assert progress.stage == "calibrating"
 
@@ -253,7 +253,7 @@ def test_an_escape_sequence_in_a_reason_does_not_reach_the_terminal(
     progress: SearchProgress, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with shown(progress, quiet=False) as listener:
-        listener(event.StageChanged(text="\x1b[2J"))
+        listener(events.StageChanged(text="\x1b[2J"))
     assert "\x1b" not in capsys.readouterr().err
 
 
@@ -263,7 +263,7 @@ def test_a_further_training_says_what_it_settled(progress: SearchProgress) -> No
         for seed in range(3)
     )
     told = progress.update(
-        event.SeedTrained(
+        events.SeedTrained(
             record=replace(complete(4), curve=points),
             seed=2,
             on_front=0.97,

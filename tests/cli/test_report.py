@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from archbench.records.study import open_study
+from archbench.analysis.study import open_study
 from tests.cli.conftest import Run
 from tests.cli.stored import write_study
 

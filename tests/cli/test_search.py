@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from archbench.analysis.study import open_study
 from archbench.cli import ending
 from archbench.cli.main import archbench
-from archbench.records.study import open_study
 from tests.cli.conftest import Run
 from tests.search import tiny
 

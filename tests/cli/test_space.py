@@ -9,7 +9,7 @@ import pytest
 
 from archbench.models import ArchSpec
 from archbench.space import SearchSpace, shipped
-from archbench.space.document import load_yaml
+from archbench.space.yaml_document import load_yaml
 from tests.cli.conftest import Run
 
 SPACE = """\

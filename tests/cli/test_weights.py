@@ -13,8 +13,8 @@ import torch
 
 from archbench.models import build, save_weights
 from archbench.models.catalogue import published
-from archbench.models.layout import Form
-from archbench.models.translation import their_tensors
+from archbench.models.weights.layout import Form
+from archbench.models.weights.translation import their_tensors
 from tests.cli.conftest import Run
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from archbench.cli.network import trial_place
+from archbench.cli.names import trial_place
 from archbench.cli.where import keep_for_reports
 from archbench.cli.where_text import where_text
 from archbench.errors import StorageError, UsageError

@@ -14,11 +14,11 @@ from archbench.evaluate.block_table import predict_all, references
 from archbench.evaluate.piece import FAMILIES, Family, family
 from archbench.evaluate.predictor import NEEDED_WHOLES, fitted
 from archbench.evaluate.table_file import Table, Whole, add_to_table, read_table, table_path
-from archbench.measure.calibration import Calibration
-from archbench.measure.calibrator import CALIBRATORS
 from archbench.measure.cold import ColdTime, Multiple
 from archbench.measure.environment import capture_environment
-from archbench.records.measurement import Conditions
+from archbench.measure.latency.calibration import Calibration
+from archbench.measure.latency.reference_networks import CALIBRATORS
+from archbench.study.measurement import Conditions
 from tests.evaluate.toy import SPEC
 
 HERE: dict[str, Any] = {"conditions": Conditions(), "environment": capture_environment()}

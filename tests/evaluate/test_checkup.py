@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import pytest
 
-from archbench.evaluate.checkup import Checkup, Gpu, StudyHealth, check_up
+from archbench.evaluate.doctor import Checkup, Gpu, StudyHealth, check_up
 from archbench.measure.machine import Activity, Clocks
-from archbench.measure.resolution import Constant, Resolution
+from archbench.measure.self_test import Constant, Resolution
 
 
 @pytest.fixture(scope="module")

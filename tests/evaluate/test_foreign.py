@@ -16,7 +16,7 @@ from archbench.evaluate.profiled import ForeignProfile
 from archbench.evaluate.target import foreign_form
 from archbench.models.layer import ConvNorm
 from archbench.models.part import Grid
-from archbench.records.measurement import Conditions
+from archbench.study.measurement import Conditions
 
 MODULE = """
 import torch

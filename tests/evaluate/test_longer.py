@@ -10,9 +10,9 @@ from safetensors import safe_open
 
 from archbench.errors import UsageError, WeightsError
 from archbench.evaluate import train_network
-from archbench.evaluate.longer import DOCUMENT
+from archbench.evaluate.training import DOCUMENT
 from archbench.models import build, load_weights
-from archbench.records.trial import CurvePoint
+from archbench.study.trial import CurvePoint
 from archbench.train.weights import Weights
 from tests.evaluate.toy import SPEC
 

@@ -11,11 +11,11 @@ from archbench.evaluate import Target, as_spec, keep_stored, stored_predictor
 from archbench.evaluate.piece import FAMILIES, pieces
 from archbench.evaluate.predictor import NEEDED_WHOLES, Predictor
 from archbench.evaluate.table_file import Table, Whole, add_to_table, table_path
-from archbench.measure.calibration import Calibration
-from archbench.measure.calibrator import CALIBRATORS
 from archbench.measure.cold import ColdTime, Multiple
 from archbench.measure.environment import capture_environment
-from archbench.records.measurement import Conditions
+from archbench.measure.latency.calibration import Calibration
+from archbench.measure.latency.reference_networks import CALIBRATORS
+from archbench.study.measurement import Conditions
 from tests.evaluate.toy import SPEC
 
 NAME = CALIBRATORS[0].name

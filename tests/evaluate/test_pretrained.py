@@ -14,7 +14,7 @@ from archbench.evaluate.target import deployed
 from archbench.models import as_spec, build, save_weights
 from archbench.models.catalogue import published
 from archbench.models.part import Grid
-from archbench.records.measurement import Conditions
+from archbench.study.measurement import Conditions
 from tests.evaluate.toy import SPEC
 
 CONDITIONS = Conditions(device="cpu", backend="eager", precision="fp32", batch=1, threads=1)

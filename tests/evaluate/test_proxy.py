@@ -9,7 +9,7 @@ import pytest
 
 from archbench.errors import StorageError
 from archbench.evaluate import Plan, Proxy, Recipe, as_spec, describe
-from archbench.records.trial import CurvePoint
+from archbench.study.trial import CurvePoint
 from tests.evaluate.toy import SPEC
 
 

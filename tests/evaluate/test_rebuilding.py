@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from archbench.evaluate.rebuilding import Rebuilt, check_document, rebuild
+from archbench.evaluate.catalogue_check import Rebuilt, check_document, rebuild
 from archbench.models import ablation_names, published_names
 from archbench.models.catalogue import Released
 

@@ -11,7 +11,7 @@ from archbench.measure.environment import capture_environment
 from archbench.measure.quantity import Quantity
 from archbench.measure.serving import Service
 from archbench.models.spec import ArchSpec
-from archbench.records.measurement import Conditions
+from archbench.study.measurement import Conditions
 from tests.evaluate.toy import SPEC
 
 NONE = Quantity(unit="ms", reason="none")

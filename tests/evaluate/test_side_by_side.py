@@ -9,7 +9,7 @@ from archbench.evaluate import profile
 from archbench.evaluate.side_by_side import choose, flips, speed_to_eager
 from archbench.measure import backend as backends
 from archbench.measure.backend import BACKENDS
-from archbench.records.measurement import Conditions, Measurement
+from archbench.study.measurement import Conditions, Measurement
 from tests.evaluate.toy import SPEC
 
 ASKED = Conditions(batch=2, threads=1)

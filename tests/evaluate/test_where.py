@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from archbench.errors import UsageError
-from archbench.evaluate.where import document, where
+from archbench.evaluate.parts import document, where
 from archbench.models import count
-from archbench.records.measurement import Conditions
+from archbench.study.measurement import Conditions
 from tests.evaluate.toy import SPEC
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from optuna.trial import TrialState
 
 from archbench import ArchSpec, SearchSpace
-from archbench.search.proposal import Knowledge, Proposer
+from archbench.search.proposer import Knowledge, Proposer
 from archbench.search.sampler import load_sampler
 
 Choices = dict[str, int]

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from archbench.measure.calibration import Calibration, settings_of
-from archbench.measure.calibrator import Calibrator
-from archbench.records.environment import Environment
-from archbench.records.measurement import Conditions
+from archbench.measure.latency.calibration import Calibration, settings_of
+from archbench.measure.latency.reference_networks import Calibrator
+from archbench.study.environment import Environment
+from archbench.study.measurement import Conditions
 
 Milliseconds = Callable[[int], float]
 

@@ -20,8 +20,8 @@ from archbench.measure.backend import BACKENDS, Prepared, absence, difference, p
 from archbench.measure.backends import eager
 from archbench.measure.device import settled
 from archbench.models import build, fold
-from archbench.records.environment import usable_cores
-from archbench.records.measurement import Conditions
+from archbench.study.environment import usable_cores
+from archbench.study.measurement import Conditions
 from tests.models.specs import random_spec
 
 COMPILING = {"compiled", "aotinductor"}

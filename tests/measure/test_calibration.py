@@ -11,17 +11,17 @@ import pytest
 import torch
 from torch import nn
 
-from archbench.measure.calibration import (
+from archbench.measure.latency.calibration import (
     Calibration,
     calibrate,
     settings_of,
     stored_or_taken,
 )
-from archbench.measure.calibrator import CALIBRATORS, Calibrator
-from archbench.measure.constant_file import cache_folder
+from archbench.measure.latency.constant_file import cache_folder
+from archbench.measure.latency.reference_networks import CALIBRATORS, Calibrator
 from archbench.measure.macs import count_operators
-from archbench.records.environment import Environment
-from archbench.records.measurement import Conditions
+from archbench.study.environment import Environment
+from archbench.study.measurement import Conditions
 from tests.measure.conftest import FakeClock, Ticking
 
 Take = Callable[..., Calibration]

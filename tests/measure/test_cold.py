@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from archbench.errors import IncomparableError
-from archbench.measure.calibration import Calibration
 from archbench.measure.cold import ColdPiece, Multiple, cold_times
-from archbench.records.environment import Environment
-from archbench.records.measurement import Conditions
+from archbench.measure.latency.calibration import Calibration
+from archbench.study.environment import Environment
+from archbench.study.measurement import Conditions
 from tests.measure.conftest import FakeClock, Ticking
 
 Calibrate = Callable[..., Calibration]

@@ -8,25 +8,29 @@ import numpy as np
 import pytest
 
 from archbench.errors import IncomparableError
-from archbench.measure.calibration import Calibration
-from archbench.measure.comparison import BETWEEN_PROCESSES, compare_processes, compare_rounds
-from archbench.measure.estimate import lower_mean
-from archbench.measure.interval import (
+from archbench.measure.latency.calibration import Calibration
+from archbench.measure.latency.comparison import (
+    BETWEEN_PROCESSES,
+    compare_processes,
+    compare_rounds,
+)
+from archbench.measure.latency.interval import (
     log_half_widths,
     lower_ratios,
     over_placements,
     placement_logs,
 )
-from archbench.measure.latency import measure_latency
-from archbench.measure.rounds import (
+from archbench.measure.latency.latency import measure_latency
+from archbench.measure.latency.rounds import (
     LOOK_LEVEL,
     LOOKS,
     PLACEMENT_LEVEL,
     PLACEMENT_LOOKS,
     PLACEMENT_ROUNDS,
 )
-from archbench.records.environment import Environment
-from archbench.records.measurement import Conditions, Measurement
+from archbench.measure.latency.statistics import lower_mean
+from archbench.study.environment import Environment
+from archbench.study.measurement import Conditions, Measurement
 from tests.measure.conftest import FakeClock, Ticking
 from tests.measure.synthetic import KINDS, Array, timings
 

@@ -13,7 +13,7 @@ import torch
 from archbench.errors import UsageError
 from archbench.measure.device import devices, measuring_cores, require_device, settled
 from archbench.measure.environment import capture_environment
-from archbench.records.environment import usable_cores
+from archbench.study.environment import usable_cores
 
 pinning = pytest.mark.skipif(
     not hasattr(os, "sched_setaffinity"), reason="this system cannot pin threads"

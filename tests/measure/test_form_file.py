@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from archbench.measure.form_file import FormFile, form_file
-from archbench.records.environment import Environment
-from archbench.records.file import writing_alone
-from archbench.records.measurement import Conditions
+from archbench.measure.machine_cache import FormFile, form_file
+from archbench.study.environment import Environment
+from archbench.study.file import writing_alone
+from archbench.study.measurement import Conditions
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from archbench.measure.interval import log_half_widths, lower_ratios, student
-from archbench.measure.rounds import LOOK_LEVEL, LOOKS, WANTED_HALF_WIDTH
+from archbench.measure.latency.interval import log_half_widths, lower_ratios, student
+from archbench.measure.latency.rounds import LOOK_LEVEL, LOOKS, WANTED_HALF_WIDTH
 from tests.measure.synthetic import KINDS, Array, timings
 
 

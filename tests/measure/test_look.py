@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from archbench.measure.calibration import Calibration, stored_or_taken
-from archbench.measure.calibrator import Calibrator
-from archbench.measure.constant_file import constants_path
-from archbench.measure.latency import measure_latency
-from archbench.measure.look import look_at_constants
+from archbench.measure.latency.calibration import Calibration, stored_or_taken
+from archbench.measure.latency.constant_file import constants_path
+from archbench.measure.latency.latency import measure_latency
+from archbench.measure.latency.look import look_at_constants
+from archbench.measure.latency.reference_networks import Calibrator
+from archbench.measure.latency.rounds import bench
 from archbench.measure.machine import Snapshot
-from archbench.measure.rounds import bench
-from archbench.records.environment import Environment
-from archbench.records.measurement import Conditions
+from archbench.study.environment import Environment
+from archbench.study.measurement import Conditions
 from tests.measure.conftest import FakeClock, Ticking
 
 Process = Callable[..., Calibration]

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from archbench.measure.calibration import Calibration
-from archbench.measure.latency import measure_latency
+from archbench.measure.gpu import Nvml
+from archbench.measure.latency.calibration import Calibration
+from archbench.measure.latency.latency import measure_latency
 from archbench.measure.neighbour import BUSY_LIMIT, GpuUse, GpuWatch, gpu_watch
-from archbench.measure.nvml import Nvml
-from archbench.records.environment import Environment
-from archbench.records.measurement import Conditions
+from archbench.study.environment import Environment
+from archbench.study.measurement import Conditions
 from tests.measure.conftest import FakeClock, Ticking
 
 OWN = 77

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from archbench.measure.precision import honest, kept_bits, precision_name
-from archbench.records.measurement import Conditions
+from archbench.study.measurement import Conditions
 
 
 def rounded(bits: int) -> Callable[[Tensor, Tensor], Tensor]:

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from archbench.measure.renewal import (
+from archbench.measure.latency.renewal import (
     LOOKS,
     Doubt,
     Look,

@@ -7,11 +7,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from archbench.measure.calibration import Calibration
-from archbench.measure.interval import log_half_widths, lower_ratios
-from archbench.measure.resolution import COPIES, WINDOW, resolution_of, self_test
-from archbench.records.environment import Environment
-from archbench.records.measurement import Conditions
+from archbench.measure.latency.calibration import Calibration
+from archbench.measure.latency.interval import log_half_widths, lower_ratios
+from archbench.measure.self_test import COPIES, WINDOW, resolution_of, self_test
+from archbench.study.environment import Environment
+from archbench.study.measurement import Conditions
 from tests.measure.conftest import FakeClock, Ticking
 from tests.measure.synthetic import timings
 

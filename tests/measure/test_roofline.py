@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from archbench.measure.roofline import Roofline, roofline
-from archbench.records.environment import Environment
-from archbench.records.measurement import Conditions
+from archbench.study.environment import Environment
+from archbench.study.measurement import Conditions
 from tests.measure.conftest import FakeClock
 
 LIMITS = Roofline(

@@ -7,9 +7,17 @@ import math
 import pytest
 import torch
 
-from archbench.measure.clock import SystemClock, stopwatch
-from archbench.measure.rounds import LOOKS, Bench, WarmUp, bench, looks, placement_rounds, warm_up
-from archbench.records.measurement import Conditions
+from archbench.measure.latency.clock import SystemClock, stopwatch
+from archbench.measure.latency.rounds import (
+    LOOKS,
+    Bench,
+    WarmUp,
+    bench,
+    looks,
+    placement_rounds,
+    warm_up,
+)
+from archbench.study.measurement import Conditions
 from tests.measure.conftest import FakeClock, Milliseconds, Ticking
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from archbench.measure.calibration import Calibration
 from archbench.measure.energy import energy_per_image
+from archbench.measure.latency.calibration import Calibration
 from archbench.measure.peak_memory import peak_memory
 from archbench.measure.serving import serve
-from archbench.records.environment import Environment
-from archbench.records.measurement import Conditions
+from archbench.study.environment import Environment
+from archbench.study.measurement import Conditions
 from tests.measure.conftest import FakeClock, Ticking
 
 Calibrate = Callable[..., Calibration]

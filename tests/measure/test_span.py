@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from archbench.measure.calibration import Calibration
-from archbench.measure.span import time_spans
-from archbench.records.environment import Environment
-from archbench.records.measurement import Conditions
+from archbench.measure.latency.calibration import Calibration
+from archbench.measure.parts import time_spans
+from archbench.study.environment import Environment
+from archbench.study.measurement import Conditions
 from tests.measure.conftest import FakeClock, Ticking
 
 Calibrate = Callable[..., Calibration]

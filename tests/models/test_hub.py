@@ -17,10 +17,10 @@ from safetensors.torch import save
 from archbench.errors import MissingError, UsageError, WeightsError
 from archbench.models import build, load_weights
 from archbench.models.catalogue import published, variants
-from archbench.models.conversion import describe_weights
-from archbench.models.hub import HUB, fetch_weights, hub_address
-from archbench.models.layout import Form
-from archbench.models.translation import their_tensors
+from archbench.models.weights.conversion import describe_weights
+from archbench.models.weights.hub import HUB, fetch_weights, hub_address
+from archbench.models.weights.layout import Form
+from archbench.models.weights.translation import their_tensors
 
 NAME = "levit_128s"
 PATH = "/timm/levit_128s.fb_dist_in1k/resolve/main"

@@ -13,10 +13,10 @@ from torch import nn
 from archbench.errors import SpecError, UsageError, WeightsError
 from archbench.models import ArchSpec, build, convert_weights, load_weights, save_weights
 from archbench.models.catalogue import ablation_names, published
-from archbench.models.layout import Form, layout_for, listed, table
 from archbench.models.part import Grid
-from archbench.models.shell import shell
-from archbench.models.translation import their_tensors
+from archbench.models.weights.layout import Form, layout_for, listed, table
+from archbench.models.weights.skeleton import shell
+from archbench.models.weights.translation import their_tensors
 from tests.models.foreign import randomise
 from tests.models.specs import random_spec
 

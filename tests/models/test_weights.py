@@ -17,12 +17,12 @@ import archbench
 from archbench.errors import UsageError, WeightsError
 from archbench.models import ArchSpec, build, convert_weights, load_weights, save_weights
 from archbench.models.catalogue import published
-from archbench.models.conversion import describe_weights
-from archbench.models.deployment import deploy, fold
-from archbench.models.layout import LAYOUTS, Form, layout, table
+from archbench.models.deploy import deploy, fold
 from archbench.models.network import as_spec
-from archbench.models.shell import shell
-from archbench.models.translation import their_tensors
+from archbench.models.weights.conversion import describe_weights
+from archbench.models.weights.layout import LAYOUTS, Form, layout, table
+from archbench.models.weights.skeleton import shell
+from archbench.models.weights.translation import their_tensors
 from tests.models.foreign import (
     Logits,
     State,

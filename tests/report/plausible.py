@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from archbench.records.environment import Environment
-from archbench.records.measurement import Conditions, Measurement
-from archbench.records.snapshot import Reference, Snapshot
-from archbench.records.study import StudyReader
-from archbench.records.trial import CurvePoint, Failure, TrialRecord
+from archbench.analysis.study import StudyReader
+from archbench.study.environment import Environment
+from archbench.study.measurement import Conditions, Measurement
+from archbench.study.snapshot import Reference, Snapshot
+from archbench.study.trial import CurvePoint, Failure, TrialRecord
 
 CONDITIONS = Conditions(resolution=(32, 32))
 ENVIRONMENT = Environment(

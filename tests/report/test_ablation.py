@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from archbench.records.ablation import Difference
+from archbench.analysis.ablation import Difference
 from archbench.report.ablation import sentence, training_text
 from archbench.report.ablation_files import write_ablation
 from archbench.report.ablation_page import ablation_page
 from archbench.report.ablation_plot import effect_figure
 from archbench.report.figure import svg_text
-from tests.ablation.toy import record
 from tests.report.browser import Page, read
 from tests.report.hostile import PAYLOADS
+from tests.search.ablation.toy import record
 
 
 def _page(path: Path, **options: bool) -> Page:

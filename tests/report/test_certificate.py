@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from archbench.records.certificate import certificate_bytes, estimate_text
-from archbench.records.snapshot import Snapshot
-from archbench.records.study import StudyReader
+from archbench.analysis.certificate import certificate_bytes, estimate_text
+from archbench.analysis.study import StudyReader
 from archbench.report.certificate_files import write_certificate
 from archbench.report.certificate_page import certificate_page
 from archbench.report.certificate_plot import certificate_figure
-from archbench.report.page import page
+from archbench.report.study_page import page
 from archbench.report.summary import Summary
-from tests.records.certified import certificate, sample
+from archbench.study.snapshot import Snapshot
+from tests.analysis.certified import certificate, sample
 from tests.report import plausible
 from tests.report.browser import read
 from tests.report.hostile import PAYLOADS

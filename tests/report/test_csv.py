@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from archbench.records.column import columns_of
+from archbench.analysis.tables import columns_of
 from archbench.report.formats import csv as csv_format
 
 from . import plausible

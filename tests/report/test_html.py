@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 import yaml
 
-from archbench.records.snapshot import Reference
-from archbench.records.study import StudyReader
-from archbench.records.trial import Failure, TrialRecord
+from archbench.analysis.study import StudyReader
 from archbench.report.formats import html as page_format
-from archbench.report.markup import one_line, visible
-from archbench.report.page import page
+from archbench.report.html import one_line, visible
+from archbench.report.study_page import page
 from archbench.report.summary import Summary
+from archbench.study.snapshot import Reference
+from archbench.study.trial import Failure, TrialRecord
 
 from . import plausible
 from .browser import Page, read

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archbench.report.markup import Markup, html, one_line, visible
+from archbench.report.html import Markup, html, one_line, visible
 
 from .hostile import PAYLOADS
 

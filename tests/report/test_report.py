@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from archbench.analysis.study import open_study
 from archbench.errors import StorageError
-from archbench.records.environment import Environment
-from archbench.records.store import Store
-from archbench.records.study import open_study
 from archbench.report import FORMATS, write_report
+from archbench.study.environment import Environment
+from archbench.study.store import Store
 
 from . import plausible
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from archbench.analysis.study import StudyReader
 from archbench.errors import StorageError
-from archbench.records.study import StudyReader
-from archbench.records.where_file import SCHEMA, read_where, where_path, write_where
-from archbench.report.page import page
+from archbench.report.study_page import page
 from archbench.report.summary import Summary
 from archbench.report.where import where_time_goes
+from archbench.study.where_file import SCHEMA, read_where, where_path, write_where
 
 from . import plausible
 from .browser import Page, read

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from archbench.errors import ArchbenchError
-from archbench.search import event, search
+from archbench.search import events, search
 from archbench.space import SearchSpace
 
 
@@ -61,7 +61,7 @@ class Owner:
         return self.process.returncode, err
 
 
-def _show(happened: event.Event) -> None:
+def _show(happened: events.Event) -> None:
     number = getattr(happened, "number", getattr(getattr(happened, "record", None), "number", ""))
     print(type(happened).__name__, number, getattr(happened, "text", ""), flush=True)
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from archbench.analysis.certificate import Certificate
 from archbench.errors import SpaceError, StorageError, UsageError
 from archbench.evaluate import capture_environment, count
-from archbench.records.certificate import Certificate
-from archbench.search import event, search
+from archbench.search import events, search
 from archbench.search.certificate import certify
 from archbench.search.certificate_design import (
     Design,
@@ -28,7 +28,7 @@ from archbench.search.certificate_training import JOURNAL, is_certificate, read_
 from archbench.search.interruption import Interruption, ParkedError
 from archbench.search.journal import PLAN, RESULTS
 from archbench.search.preparation import Grounds, unplanned
-from archbench.search.request import requested
+from archbench.search.settings import requested
 from archbench.space import SearchSpace
 from tests.search import tiny
 
@@ -124,7 +124,7 @@ def test_what_was_found_is_stored_and_read_again(whole: Certificate) -> None:
 
 
 def test_search_begins_with_a_certificate_where_it_is_wanted(data: str, tmp_path: Path) -> None:
-    heard: list[event.Event] = []
+    heard: list[events.Event] = []
     text = tiny.space_text(data, trials=1)  # type: ignore[arg-type]
     narrow = SearchSpace.parse(
         text, source="toy.yaml",
@@ -134,7 +134,7 @@ def test_search_begins_with_a_certificate_where_it_is_wanted(data: str, tmp_path
     study = search(narrow, results=tmp_path, certify=True, on_event=heard.append)
     assert study is not None
     assert study.certificate is not None
-    told = [e.text for e in heard if isinstance(e, event.StageChanged | event.Warned)]
+    told = [e.text for e in heard if isinstance(e, events.StageChanged | events.Warned)]
     assert any("a certificate of the proxy comes first: 8 candidates x 2 seeds" in t for t in told)
     assert is_certificate(tmp_path / study.certificate.name)
 
@@ -145,7 +145,7 @@ class _Engine:
 
 def _told(data: str, results: Path, **changes: Any) -> list[str]:
     """What is said before the first trial of a search that would take so long."""
-    heard: list[event.Event] = []
+    heard: list[events.Event] = []
     space = SearchSpace.parse(
         tiny.space_text(data, trials=changes.pop("trials", 10_000)),  # type: ignore[arg-type]
         source="toy.yaml",
@@ -168,7 +168,7 @@ def _told(data: str, results: Path, **changes: Any) -> list[str]:
         listener=heard.append,
     )
     first.certify(_Engine(), dry_run=True)  # type: ignore[arg-type]
-    return [e.text for e in heard if isinstance(e, event.StageChanged)]
+    return [e.text for e in heard if isinstance(e, events.StageChanged)]
 
 
 def test_long_search_says_the_price_of_the_certificate_first(data: str, tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
+from archbench.analysis.pruning import stop_of
+from archbench.analysis.study import StudyReader, open_study
 from archbench.errors import StorageError
-from archbench.records.pruning import stop_of
-from archbench.records.study import StudyReader, open_study
 from archbench.search import search
 from tests.search import tiny
 from tests.search.owner_process import Owner

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import approx_fprime
 
-from archbench.search import gaussian_process
-from archbench.search.gaussian_process import Features, Hyperparameters, Posterior
+from archbench.search.bayes import gaussian_process
+from archbench.search.bayes.gaussian_process import Features, Hyperparameters, Posterior
 
 
 def _features(rng: np.random.Generator, count: int) -> Features:

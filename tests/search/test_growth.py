@@ -14,17 +14,17 @@ import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
+from archbench.analysis.source import spaces_in_words
 from archbench.errors import UsageError
-from archbench.records.source import spaces_in_words
-from archbench.records.store import Store
-from archbench.records.trial import TrialRecord
-from archbench.search import ledger
+from archbench.search import optuna_mirror
 from archbench.search.growth import grow
-from archbench.search.ledger import Ledger
-from archbench.search.proposal import Proposer, finished_trial
-from archbench.search.request import Request, as_begun, requested
+from archbench.search.optuna_mirror import Ledger
+from archbench.search.proposer import Proposer, finished_trial
 from archbench.search.sampler import SAMPLERS
+from archbench.search.settings import Request, as_begun, requested
 from archbench.space import Choices, SearchSpace
+from archbench.study.store import Store
+from archbench.study.trial import TrialRecord
 from tests.search import tiny
 
 _TEXT = tiny.space_text(Path("images"))
@@ -49,8 +49,8 @@ def study(tmp_path: Path) -> Iterator[Ledger]:
     space = _space()
     path = tmp_path / "toy" / "study.db"
     path.parent.mkdir()
-    ledger.quiet_optuna()
-    ledger.create(path, header=_header(space))
+    optuna_mirror.quiet_optuna()
+    optuna_mirror.create(path, header=_header(space))
     rng = random.Random(0)
     with Ledger(path) as made:
         for number in range(_TRIALS):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from moocore import hypervolume
 
-from archbench.search.improvement import front_members, hypervolume_improvement
+from archbench.search.bayes.improvement import front_members, hypervolume_improvement
 
 
 def _volume(costs: np.ndarray, values: np.ndarray, floor: float, corner: np.ndarray) -> float:

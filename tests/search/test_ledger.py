@@ -15,10 +15,10 @@ from optuna.distributions import IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from archbench.errors import StorageError
-from archbench.records.measurement import Conditions, Measurement
-from archbench.records.trial import CurvePoint, Failure, TrialRecord
-from archbench.search import ledger
-from archbench.search.ledger import Ledger
+from archbench.search import optuna_mirror
+from archbench.search.optuna_mirror import Ledger
+from archbench.study.measurement import Conditions, Measurement
+from archbench.study.trial import CurvePoint, Failure, TrialRecord
 
 _HEADER = {
     "name": "mine",
@@ -29,14 +29,14 @@ _HEADER = {
 
 @pytest.fixture(autouse=True)
 def _quiet() -> None:
-    ledger.quiet_optuna()
+    optuna_mirror.quiet_optuna()
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     path = tmp_path / "strange ?%#name" / "study.db"
     path.parent.mkdir()
-    ledger.create(path, header=_HEADER)
+    optuna_mirror.create(path, header=_HEADER)
     return path
 
 
@@ -97,7 +97,7 @@ def _load(path: Path) -> optuna.Study:
 
 def test_optuna_opens_the_database(tmp_path: Path) -> None:
     path = tmp_path / "study.db"
-    ledger.create(path, header=_HEADER)
+    optuna_mirror.create(path, header=_HEADER)
     with Ledger(path) as study:
         _complete(study, 0)
         study.begin(_record(1), trial=_trial(1))
@@ -116,7 +116,7 @@ def test_optuna_dashboard_answers(tmp_path: Path) -> None:
     from optuna_dashboard import wsgi
 
     path = tmp_path / "study.db"
-    ledger.create(path, header=_HEADER)
+    optuna_mirror.create(path, header=_HEADER)
     with Ledger(path) as study:
         _complete(study, 0)
     app = wsgi(f"sqlite:///{path}")

@@ -12,23 +12,24 @@ from typing import Any
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
+from archbench.analysis.rule import FrontRule
 from archbench.errors import StorageError
 from archbench.evaluate import Plan as TrainingPlan
 from archbench.evaluate import Proxy, Recipe, count
-from archbench.records.measurement import Conditions, Measurement
-from archbench.records.rule import FrontRule
-from archbench.records.trial import CurvePoint, Failure, TrialRecord
-from archbench.search import event, ledger
+from archbench.search import events
+from archbench.search import optuna_mirror as ledger
 from archbench.search.derived import DerivedTables
 from archbench.search.interruption import Interruption
 from archbench.search.job import Broken, Done, Job, Report, Sent
-from archbench.search.ledger import Ledger
-from archbench.search.loop import AllFailedError, Interrupted, Loop, Plan
-from archbench.search.proposal import Knowledge, Proposal, Proposer
+from archbench.search.jobs import MayGoOn, Rung, Saved, TrialEnd, TrialJob, weights_path
+from archbench.search.optuna_mirror import Ledger
+from archbench.search.proposer import Knowledge, Proposal, Proposer
 from archbench.search.pruning import PRUNERS, Referee
 from archbench.search.sampler import SAMPLERS
-from archbench.search.trial import MayGoOn, Rung, Saved, TrialEnd, TrialJob, weights_path
+from archbench.search.scheduler import AllFailedError, Interrupted, Loop, Plan
 from archbench.space import SearchSpace
+from archbench.study.measurement import Conditions, Measurement
+from archbench.study.trial import CurvePoint, Failure, TrialRecord
 from tests.search import tiny
 
 Script = Callable[[TrialJob], list[Report]]
@@ -128,7 +129,7 @@ class Study:
     path: Path
     ledger: Ledger
     space: SearchSpace
-    heard: list[event.Event] = field(default_factory=list)
+    heard: list[events.Event] = field(default_factory=list)
     interruption: Interruption = field(default_factory=Interruption)
 
     def loop(
@@ -219,13 +220,13 @@ def _states(study: Study) -> list[str]:
 def test_it_ends_when_enough_trials_are_done(study: Study) -> None:
     assert study.loop(ScriptedEngine(_completes)).run() == "4 trials are done"
     assert _states(study) == ["complete"] * 4
-    assert study.of(event.TrialFinished)[-1].trials_done == 4
-    assert study.of(event.TrialFinished)[-1].remaining_seconds == 0.0
+    assert study.of(events.TrialFinished)[-1].trials_done == 4
+    assert study.of(events.TrialFinished)[-1].remaining_seconds == 0.0
 
 
 def test_no_more_trials_are_expected_than_the_space_has_candidates(study: Study) -> None:
     study.loop(ScriptedEngine(_completes), trials=9, size=4).run()
-    assert [told.trials for told in study.of(event.TrialFinished)] == [4] * 9
+    assert [told.trials for told in study.of(events.TrialFinished)] == [4] * 9
 
 
 def test_a_failure_is_recorded_and_the_search_goes_on(study: Study) -> None:
@@ -253,7 +254,7 @@ def test_a_trial_over_the_limit_is_told_as_pruned(study: Study) -> None:
     assert _states(study) == ["over_limit"] * 6
     assert study.ledger.trials[0].reason == "too long"
     assert {trial.state for trial in study.optuna_trials()} == {TrialState.PRUNED}
-    assert study.of(event.FrontChanged) == []
+    assert study.of(events.FrontChanged) == []
 
 
 def test_a_worker_killed_from_outside_gets_one_more_try(study: Study) -> None:
@@ -264,7 +265,7 @@ def test_a_worker_killed_from_outside_gets_one_more_try(study: Study) -> None:
     study.loop(engine, trials=3).run()
     assert [job.number for job in engine.jobs] == [0, 0, 1, 1, 2]
     assert _states(study) == ["failed", "failed", "complete"]
-    assert len(study.of(event.Warned)) == 2
+    assert len(study.of(events.Warned)) == 2
 
 
 def test_first_trials_that_all_fail_alike_end_the_study(study: Study) -> None:
@@ -296,7 +297,7 @@ def test_what_was_running_goes_on_first_with_what_is_known(study: Study) -> None
     assert [job.number for job in engine.jobs] == [0, 1]
     assert engine.jobs[0].latency == _latency(5.0)
     assert engine.jobs[0].saved[0].sha256 == "0" * 64
-    assert [started.resumed for started in study.of(event.TrialStarted)] == [False, True, False]
+    assert [started.resumed for started in study.of(events.TrialStarted)] == [False, True, False]
     assert len(study.ledger.trials[0].curve) == 1
 
 
@@ -330,7 +331,7 @@ def test_the_front_is_told_when_it_changes(study: Study) -> None:
         return _completes(job, latency=latency, accuracy=accuracy)
 
     study.loop(ScriptedEngine(script)).run()
-    fronts = [[m.number for m in told.members] for told in study.of(event.FrontChanged)]
+    fronts = [[m.number for m in told.members] for told in study.of(events.FrontChanged)]
     assert fronts == [[0], [2], [3, 2]]
 
 
@@ -379,7 +380,7 @@ def test_hopeless_trials_are_stopped_and_told_with_their_curves(study: Study) ->
     assert [point.epoch for point in study.ledger.trials[10].curve] == [4]
     told = study.optuna_trials()[10]
     assert told.state == TrialState.PRUNED
-    members = study.of(event.FrontChanged)[-1].members
+    members = study.of(events.FrontChanged)[-1].members
     assert {member.number for member in members} == {0, 12}
 
 
@@ -413,7 +414,7 @@ def test_epochs_that_were_not_trained_go_to_other_candidates(study: Study) -> No
     reason = study.loop(_asking(study), trials=14, epochs=96, pruner="curve", rungs=(4, 8)).run()
     assert reason == "96 epochs are trained, 96 were to be"
     assert _states(study) == ["complete"] * 10 + ["pruned", "pruned", "complete"]
-    expected = [finished.trials for finished in study.of(event.TrialFinished)]
+    expected = [finished.trials for finished in study.of(events.TrialFinished)]
     assert expected[0] == 12
     assert expected[-1] == 13
 

@@ -12,13 +12,14 @@ from archbench.evaluate import ArchSpec, Target, capture_environment
 from archbench.evaluate.piece import FAMILIES, pieces
 from archbench.evaluate.predictor import NEEDED_WHOLES
 from archbench.evaluate.table_file import Table, Whole, add_to_table
-from archbench.measure.calibrator import CALIBRATORS
 from archbench.measure.cold import ColdTime, Multiple
-from archbench.records.measurement import Conditions
-from archbench.search import event, owner
+from archbench.measure.latency.reference_networks import CALIBRATORS
+from archbench.search import events
 from archbench.search.prediction import predictor
-from archbench.search.request import Request, requested
+from archbench.search.settings import Request, requested
 from archbench.space import SearchSpace
+from archbench.study import folder
+from archbench.study.measurement import Conditions
 from tests.search import tiny
 
 NAME = CALIBRATORS[0].name
@@ -64,17 +65,17 @@ def _keep(request: Request, specs: list[ArchSpec]) -> None:
     }
     times = {key: ColdTime(calibrator=NAME, ratio=1.0, again=1.0) for key in keys}
     here: dict[str, Any] = {"conditions": TARGET.conditions, "environment": TARGET.environment}
-    add_to_table(request.path / owner.BLOCKS, Table(pieces=times, wholes=wholes), **here)
+    add_to_table(request.path / folder.BLOCKS, Table(pieces=times, wholes=wholes), **here)
 
 
-def _told(heard: list[event.Event]) -> list[str]:
-    return [entry.text for entry in heard if isinstance(entry, event.StageChanged | event.Warned)]
+def _told(heard: list[events.Event]) -> list[str]:
+    return [entry.text for entry in heard if isinstance(entry, events.StageChanged | events.Warned)]
 
 
 def test_a_table_of_the_space_tells_latencies(request_: Request) -> None:
     specs = request_.some_candidates(200)
     _keep(request_, specs)
-    heard: list[event.Event] = []
+    heard: list[events.Event] = []
     found = predictor(request_, target=TARGET, listener=heard.append)
     assert found is not None
     assert found(specs[0]) is not None
@@ -85,15 +86,15 @@ def test_a_table_of_the_space_tells_latencies(request_: Request) -> None:
 
 def test_a_table_that_lacks_most_blocks_is_left_aside_with_what_to_do(request_: Request) -> None:
     _keep(request_, request_.some_candidates(200)[:1])
-    heard: list[event.Event] = []
+    heard: list[events.Event] = []
     assert predictor(request_, target=TARGET, listener=heard.append) is None
     (text,) = _told(heard)
-    copy = request_.path / owner.SPACE
+    copy = request_.path / folder.SPACE
     assert f"too few to go by: archbench predict --space {copy} --samples 300" in text
 
 
 def test_without_a_table_or_a_latency_nothing_is_said(request_: Request) -> None:
-    heard: list[event.Event] = []
+    heard: list[events.Event] = []
     assert predictor(request_, target=TARGET, listener=heard.append) is None
     _keep(request_, request_.some_candidates(3))
     assert predictor(request_, target=None, listener=heard.append) is None
@@ -102,7 +103,7 @@ def test_without_a_table_or_a_latency_nothing_is_said(request_: Request) -> None
 
 def test_the_table_of_another_machine_is_not_taken(request_: Request) -> None:
     _keep(request_, request_.some_candidates(200))
-    heard: list[event.Event] = []
+    heard: list[events.Event] = []
     other = replace(TARGET, conditions=Conditions(batch=8))
     assert predictor(request_, target=other, listener=heard.append) is None
     assert "belongs to other conditions" in _told(heard)[0]

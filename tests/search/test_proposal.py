@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
-from archbench.search.proposal import (
+from archbench.search.proposer import (
     Knowledge,
     Proposal,
     Proposer,

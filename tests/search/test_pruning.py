@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from archbench.records.measurement import Conditions, Measurement
-from archbench.records.rule import FrontRule
-from archbench.records.trial import CurvePoint, RungVerdict, TrialRecord
+from archbench.analysis.rule import FrontRule
 from archbench.search.pruners import curve, promotion
 from archbench.search.pruning import PRUNERS, Course, Referee, Situation
+from archbench.study.measurement import Conditions, Measurement
+from archbench.study.trial import CurvePoint, RungVerdict, TrialRecord
 
 _RUNGS = (2, 4, 8)
 _RULE = FrontRule(

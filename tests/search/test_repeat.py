@@ -12,18 +12,18 @@ from pathlib import Path
 
 import pytest
 
+from archbench.analysis.rule import FrontRule
+from archbench.analysis.settle import LEAST_GAIN, next_training, settled_by_training
+from archbench.analysis.study import StudyReader, open_study
 from archbench.errors import UsageError
-from archbench.records.rule import FrontRule
-from archbench.records.settle import LEAST_GAIN, next_training, settled_by_training
-from archbench.records.store import Store
-from archbench.records.study import StudyReader, open_study
-from archbench.records.trial import TrialRecord, final_accuracies
-from archbench.search import event, search
+from archbench.search import events, search
 from archbench.search.budget import Budget
 from archbench.search.confirming import confirm
 from archbench.search.repeat import spent_on_repeats
-from tests.records import example
+from archbench.study.store import Store
+from archbench.study.trial import TrialRecord, final_accuracies
 from tests.search import tiny
+from tests.study import example
 
 RULE = FrontRule(
     objectives={"proxy_accuracy": "max", "macs": "min"}, limits={}, chance=0.1, num_validation=1536
@@ -111,7 +111,7 @@ def test_a_space_that_asks_for_none_is_not_trained_again(searched: StudyReader) 
 
 
 def test_those_in_doubt_are_trained_with_more_seeds(searched: StudyReader, tmp_path: Path) -> None:
-    heard: list[event.Event] = []
+    heard: list[events.Event] = []
     study = confirm(copy(searched, tmp_path), budget="60s", on_event=heard.append)
     again = [record for record in study.trials() if len(final_accuracies(record)) > 1]
     assert again
@@ -123,7 +123,7 @@ def test_those_in_doubt_are_trained_with_more_seeds(searched: StudyReader, tmp_p
     assert told["front"] == [record.number for record in study.front_records()]
     assert told["spent_s"] == pytest.approx(sum(spent_on_repeats(r, own=1) for r in again))
     assert all(record.test_accuracy is not None for record in study.front_records())
-    trained = [happened for happened in heard if isinstance(happened, event.SeedTrained)]
+    trained = [happened for happened in heard if isinstance(happened, events.SeedTrained)]
     assert len(trained) == sum(len(final_accuracies(r)) - 1 for r in again)
 
 
@@ -135,7 +135,7 @@ def test_a_budget_of_nothing_trains_nothing(searched: StudyReader, tmp_path: Pat
 CONFIRM = """
 import sys
 from pathlib import Path
-from archbench.search import event
+from archbench.search import events
 from archbench.search.confirming import confirm
 
 def told(happened):

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from archbench.errors import UsageError
-from archbench.records.quota import usable_cores
-from archbench.search.request import Request, requested
+from archbench.search.settings import Request, requested
 from archbench.space import SearchSpace
+from archbench.study.quota import usable_cores
 from tests.search import tiny
 
 _ARGUMENTS: dict[str, Any] = {

@@ -10,10 +10,10 @@ import pytest
 from optuna.trial import TrialState
 
 from archbench.evaluate import ArchSpec, as_spec, count
-from archbench.search.ledger import quiet_optuna
-from archbench.search.proposal import Knowledge, Proposer
+from archbench.search.bayes.space_source import SpaceSource
+from archbench.search.optuna_mirror import quiet_optuna
+from archbench.search.proposer import Knowledge, Proposer
 from archbench.search.sampler import load_sampler
-from archbench.search.space_source import SpaceSource
 from archbench.space import SearchSpace
 from tests.search.tiny import space_text
 

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 import archbench
+from archbench.analysis.study import StudyReader
 from archbench.errors import StorageError, UsageError
-from archbench.records.study import StudyReader
-from archbench.search import event, search
+from archbench.search import events, search
 from archbench.space import SearchSpace
 from tests.search import tiny
 
@@ -23,13 +23,13 @@ def _space(folder: Path, data: str, **options: Any) -> Path:
 
 
 @pytest.fixture(scope="module")
-def heard() -> list[event.Event]:
+def heard() -> list[events.Event]:
     return []
 
 
 @pytest.fixture(scope="module")
 def study(
-    tmp_path_factory: pytest.TempPathFactory, data: str, heard: list[event.Event]
+    tmp_path_factory: pytest.TempPathFactory, data: str, heard: list[events.Event]
 ) -> StudyReader:
     """A whole study with latencies, of which one candidate in a few is over the limit."""
     folder = tmp_path_factory.mktemp("study")
@@ -53,14 +53,14 @@ def test_all_trials_are_there_with_their_values(study: StudyReader) -> None:
     assert all(record.seconds > 0 for record in trials)
 
 
-def test_events_tell_the_story_in_order(heard: list[event.Event], study: StudyReader) -> None:
+def test_events_tell_the_story_in_order(heard: list[events.Event], study: StudyReader) -> None:
     names = [type(happened).__name__ for happened in heard]
     assert names[0] == "StageChanged"
     assert names[-1] == "Finished"
     assert names.count("TrialStarted") == names.count("TrialFinished") == 4
     assert names.count("LatencyMeasured") == 4
     assert names.count("RungFinished") == 8
-    prepared = next(h for h in heard if isinstance(h, event.Prepared))
+    prepared = next(h for h in heard if isinstance(h, events.Prepared))
     assert (prepared.size, prepared.feasible_share, prepared.trials) == (216, 1.0, 4)
     assert prepared.trial_seconds > 0
     assert names.index("Prepared") < names.index("TrialStarted")
@@ -117,9 +117,9 @@ def test_resuming_otherwise_than_begun_is_refused(
 
 
 def test_a_dry_run_stores_nothing(tmp_path: Path, data: str) -> None:
-    heard: list[event.Event] = []
+    heard: list[events.Event] = []
     space = SearchSpace.load(_space(tmp_path, data))
     results = tmp_path / "results"
     assert archbench.search(space, results=results, dry_run=True, on_event=heard.append) is None
-    assert isinstance(heard[-1], event.Prepared)
+    assert isinstance(heard[-1], events.Prepared)
     assert not (tmp_path / "results").exists()

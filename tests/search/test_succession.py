@@ -14,26 +14,26 @@ import pandas as pd
 import pytest
 from optuna.trial import TrialState
 
+from archbench.analysis.study import StudyReader
 from archbench.errors import StorageError, UsageError
 from archbench.evaluate import Proxy
-from archbench.records.measurement import Conditions, Measurement
-from archbench.records.study import StudyReader
-from archbench.records.trial import TrialRecord
 from archbench.report import write_report
-from archbench.search import event, search
-from archbench.search.confirm import Confirmation
+from archbench.search import events, search
+from archbench.search.confirmation import Confirmation
 from archbench.search.earlier import Earlier, Match, read_earlier
-from archbench.search.inheritance import Heir, Inheritance, inherit
 from archbench.search.interruption import Interruption
-from archbench.search.ledger import Ledger
+from archbench.search.jobs import weights_path
+from archbench.search.kept_weights import earlier_weights, kept_weights
+from archbench.search.optuna_mirror import Ledger
 from archbench.search.pool import EnginePool
 from archbench.search.repeat import Repeats
-from archbench.search.request import Request, requested
+from archbench.search.settings import Request, requested
 from archbench.search.start import start
 from archbench.search.succession import create, first_choices
-from archbench.search.trial import weights_path
-from archbench.search.weight import earlier_weights, kept_weights
+from archbench.search.warm_start import Heir, Inheritance, inherit
 from archbench.space import SearchSpace
+from archbench.study.measurement import Conditions, Measurement
+from archbench.study.trial import TrialRecord
 from tests.search import tiny
 
 _LATENCY = "{accuracy: max, latency_ms: min}"
@@ -55,12 +55,12 @@ def earlier(tmp_path_factory: pytest.TempPathFactory, data: str) -> StudyReader:
 
 
 @pytest.fixture(scope="module")
-def heard() -> list[event.Event]:
+def heard() -> list[events.Event]:
     return []
 
 
 @pytest.fixture(scope="module")
-def study(earlier: StudyReader, heard: list[event.Event]) -> StudyReader:
+def study(earlier: StudyReader, heard: list[events.Event]) -> StudyReader:
     """Like the earlier one, with one trial more."""
     before = _digest(earlier)
     found = search(
@@ -82,14 +82,14 @@ def _digest(study: StudyReader) -> str:
 
 
 def test_trials_of_the_same_conditions_are_taken_and_not_trained(
-    study: StudyReader, earlier: StudyReader, heard: list[event.Event]
+    study: StudyReader, earlier: StudyReader, heard: list[events.Event]
 ) -> None:
     assert [record.origin for record in study.trials()] == ["a:0", "a:1", "a:2", ""]
     for mine, theirs in zip(study.trials(), earlier.trials(), strict=False):
         changed = {"origin": "", "spec": theirs.spec, "test_accuracy": None}
         assert replace(mine, **changed) == replace(theirs, test_accuracy=None)
-    assert sum(isinstance(happened, event.TrialStarted) for happened in heard) == 1
-    prepared = next(happened for happened in heard if isinstance(happened, event.Prepared))
+    assert sum(isinstance(happened, events.TrialStarted) for happened in heard) == 1
+    prepared = next(happened for happened in heard if isinstance(happened, events.Prepared))
     assert prepared.trials_done == 3
     assert prepared.sources == ("from a: 3 of 3 trials taken over",)
 
@@ -258,7 +258,7 @@ def test_a_space_without_a_common_candidate_is_refused_with_what_differs(
     assert "--from" in told
 
 
-def _no_stage(happened: event.Event) -> None:
+def _no_stage(happened: events.Event) -> None:
     told = getattr(happened, "text", "reading the study")
     assert told.startswith("reading the study"), "refused before anything is made"
 
@@ -277,10 +277,10 @@ def test_resuming_and_starting_from_another_at_once_is_refused(earlier: StudyRea
         search(space, results=earlier.path.parent, resume=True, start_from=[earlier.path])
 
 
-def _create(request: Request, header: Any, found: Inheritance) -> list[event.Event]:
-    from archbench.records.environment import capture
+def _create(request: Request, header: Any, found: Inheritance) -> list[events.Event]:
+    from archbench.study.environment import capture
 
-    heard: list[event.Event] = []
+    heard: list[events.Event] = []
     create(
         request,
         header={**header, "name": request.name},
@@ -329,7 +329,7 @@ def test_weights_of_the_front_come_along_and_missing_ones_are_told(
     new = weights_path(request.path / "checkpoints", best.record.number, seed=0)
     assert new.read_bytes() == b"weights"
     assert new.stat().st_ino == old.stat().st_ino
-    assert isinstance(told, event.Warned)
+    assert isinstance(told, events.Warned)
     assert cheapest.record.origin in told.text
     assert best.record.origin not in told.text
 
@@ -385,7 +385,7 @@ def test_confirmation_uses_the_earlier_weights_and_says_where_it_looked(
     study: StudyReader, earlier: StudyReader, heir_with_weights: tuple[TrialRecord, Path]
 ) -> None:
     heir, file = heir_with_weights
-    heard: list[event.Event] = []
+    heard: list[events.Event] = []
     header = study.header
     with Ledger(study.path / "study.db") as ledger:
         confirmation = Confirmation(
@@ -404,7 +404,7 @@ def test_confirmation_uses_the_earlier_weights_and_says_where_it_looked(
         confirmation._test(_pool(), heir)
         file.touch()
     (told,) = heard
-    assert isinstance(told, event.Warned)
+    assert isinstance(told, events.Warned)
     assert told.text == (
         "trial 1 was not tested: its weights are not here, and not in "
         f"{earlier.path.resolve()}, either"

@@ -8,11 +8,9 @@ from typing import Any
 
 import pytest
 
+from archbench.analysis.rule import FrontRule
 from archbench.evaluate import Recipe
-from archbench.records.measurement import Conditions, Measurement
-from archbench.records.rule import FrontRule
-from archbench.records.trial import CurvePoint, TrialRecord
-from archbench.search.trial import (
+from archbench.search.jobs import (
     MayGoOn,
     NoLatencyError,
     Note,
@@ -25,7 +23,9 @@ from archbench.search.trial import (
     remove_files,
     weights_path,
 )
-from archbench.search.weight import may_reach_front
+from archbench.search.kept_weights import may_reach_front
+from archbench.study.measurement import Conditions, Measurement
+from archbench.study.trial import CurvePoint, TrialRecord
 from tests.evaluate.toy import SPEC
 
 _POINT = CurvePoint(seed=0, epoch=1, step=1, loss=1.0, accuracy=0.5, seconds=1.0)

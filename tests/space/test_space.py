@@ -454,7 +454,7 @@ def test_an_ablation_is_a_base():
 
 
 def test_what_models_show_prints_starts_a_space():
-    from archbench.space.document import write_flow
+    from archbench.space.yaml_document import write_flow
 
     text = write_flow(as_spec("levit_128").to_document())
     space = SearchSpace.parse(text, source="any.yaml")

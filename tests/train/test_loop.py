@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from archbench.data import DataSet
 from archbench.errors import NEGATIVE_RESULT, UsageError
-from archbench.records.trial import CurvePoint
+from archbench.study.trial import CurvePoint
 from archbench.train.checkpoint import previous_path
 from archbench.train.loop import NonFiniteLossError, train
 from archbench.train.plan import Plan

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archbench.train.schedule import batch_bounds, derived_seed, rate_share
+from archbench.train.randomness import batch_bounds, derived_seed, rate_share
 
 
 @given(st.integers(2, 400), st.integers(2, 50))

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from archbench.errors import UsageError
-from archbench.space.section import TEACHERS as TEACHERS_OF_A_SPACE
+from archbench.space.sections import TEACHERS as TEACHERS_OF_A_SPACE
 from archbench.train import teacher as module
 from archbench.train.convolutional import ConvolutionalNetwork, stage_widths
 from archbench.train.loop import train

@@ -9,7 +9,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from archbench.errors import StorageError
-from archbench.records.trial import CurvePoint
+from archbench.study.trial import CurvePoint
 from archbench.train.accuracy import accuracy
 from archbench.train.plan import Plan
 from archbench.train.recipe import Recipe

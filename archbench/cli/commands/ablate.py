@@ -95,9 +95,9 @@ def command(
     ('stages[all].block.kv_stride'; [each] turns one after another) or one of the training
     (teacher). Counts are exact, latencies are taken in turn, accuracies with the same seeds.
     """
-    from archbench.ablation import ablate
     from archbench.cli.meter import meter
-    from archbench.cli.network import network as network_of
+    from archbench.cli.names import network as network_of
+    from archbench.search.ablation import ablate
 
     named, turned = _sorted(words, axes=axes)
     spec = network_of(named, overrides=overrides, results=results) if named else None

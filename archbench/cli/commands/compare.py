@@ -128,7 +128,7 @@ def command(
 
 
 def _networks(texts: Sequence[str], *, overrides: Sequence[str], results: Path) -> list[Any]:
-    from archbench.cli.network import network
+    from archbench.cli.names import network
     from archbench.evaluate.foreign import is_foreign
 
     changes: list[list[str]] = [[] for _ in texts]

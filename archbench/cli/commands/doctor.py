@@ -39,7 +39,7 @@ def command(
     from archbench.cli.doctor_text import doctor_text
     from archbench.cli.meter import meter
     from archbench.cli.study import study_path
-    from archbench.evaluate.checkup import check_up
+    from archbench.evaluate.doctor import check_up
 
     with meter(quiet=as_json) as told:
         found = check_up(

@@ -23,9 +23,9 @@ def command(study: str, results: Path, as_json: bool) -> None:
     Shares of variance with their 95 % intervals, pairs that work together, values that never help
     and ends of axes at which the front lies. What chance could explain is said to be so.
     """
+    from archbench.analysis.study import open_study
     from archbench.cli.insight_text import insight_text
     from archbench.cli.study import study_path
-    from archbench.records.study import open_study
 
     found = open_study(study_path(study, results=results))
     if as_json:

@@ -13,8 +13,8 @@ from archbench.cli.option import json_option, results_option
 from archbench.command_line import command_line, study_argument
 
 if TYPE_CHECKING:
-    from archbench.evaluate.elsewhere import Elsewhere, Which
-    from archbench.records.measurement import Verdict
+    from archbench.evaluate.remeasure import Elsewhere, Which
+    from archbench.study.measurement import Verdict
 
 _DOUBTS: dict[Verdict, str] = {
     "disturbed": "measure again on a quiet machine (archbench doctor says why)",
@@ -55,7 +55,7 @@ def command(
     """
     from archbench.cli.meter import meter
     from archbench.cli.study import study_path
-    from archbench.evaluate.elsewhere import measure_elsewhere
+    from archbench.evaluate.remeasure import measure_elsewhere
 
     path = study_path(study, results=results)
     with meter(quiet=as_json) as told:

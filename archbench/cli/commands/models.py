@@ -67,7 +67,7 @@ def check(pattern: str, full: bool, as_json: bool) -> None:
     """
     from archbench.cli.meter import meter
     from archbench.cli.models_text import check_text
-    from archbench.evaluate.rebuilding import MOST_MACS, check_document, rebuild
+    from archbench.evaluate.catalogue_check import MOST_MACS, check_document, rebuild
     from archbench.report import number
 
     names = _matching(pattern, with_ablations=True)

@@ -13,7 +13,7 @@ from archbench.command_line import command_line, study_argument
 from archbench.errors import UsageError
 
 if TYPE_CHECKING:
-    from archbench.records.pick import Wish
+    from archbench.analysis.pick import Wish
 
 
 @click.command()
@@ -59,12 +59,12 @@ def command(
 
     The study may still be running.
     """
+    from archbench.analysis.pick import Wish, pick
+    from archbench.analysis.study import open_study
     from archbench.cli.pick_text import document, text
     from archbench.cli.study import study_path
-    from archbench.records.file import write_atomically
-    from archbench.records.pick import Wish, pick
-    from archbench.records.study import open_study
     from archbench.report.document import to_yaml
+    from archbench.study.file import write_atomically
 
     limits = {"latency_ms": latency, "params": params, "macs": macs}
     wish = Wish(

@@ -53,12 +53,12 @@ def command(
     before it measures them.
     """
     from archbench.cli.meter import meter
-    from archbench.cli.network import network
+    from archbench.cli.names import network
     from archbench.cli.predict_text import prediction_text
     from archbench.evaluate.block_table import document, predict_all
-    from archbench.records.measurement import Conditions
-    from archbench.search.request import conditions_of
+    from archbench.search.settings import conditions_of
     from archbench.space import SearchSpace
+    from archbench.study.measurement import Conditions
 
     if bool(networks) == (space is not None):
         raise UsageError(

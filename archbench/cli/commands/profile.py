@@ -110,7 +110,7 @@ def command(
     """
     from archbench.cli.backend_text import flip_text, unavailable_text
     from archbench.cli.meter import meter
-    from archbench.cli.network import network, trial_place
+    from archbench.cli.names import network, trial_place
     from archbench.cli.profile_text import comparison_text, profile_text
     from archbench.evaluate import profile
     from archbench.evaluate.foreign import is_foreign
@@ -129,7 +129,7 @@ def command(
         )
     if is_serving:
         from archbench.cli.serving import show_serving
-        from archbench.records.measurement import Conditions
+        from archbench.study.measurement import Conditions
 
         show_serving(
             [network(text, overrides=overrides, results=results) for text in networks],

@@ -37,12 +37,12 @@ def command(
     or a certificate. It may still be running:
     the report shows what is there now.
     """
-    from archbench.ablation import is_ablation, read_ablation
+    from archbench.analysis.study import open_study
     from archbench.cli.ablation import show as show_ablation
     from archbench.cli.certificate import show as show_certificate
     from archbench.cli.study import next_after, show, study_path
-    from archbench.records.study import open_study
     from archbench.report import FORMATS, write_report
+    from archbench.search.ablation import is_ablation, read_ablation
     from archbench.search.certificate_training import is_certificate, read_certificate
 
     path = study_path(study, results=results)

@@ -14,9 +14,9 @@ from archbench.cli.option import json_option, results_option, seconds, set_optio
 from archbench.errors import NEGATIVE_RESULT, UsageError
 
 if TYPE_CHECKING:
+    from archbench.analysis.study import StudyReader
     from archbench.cli.progress import SearchProgress
-    from archbench.records.study import StudyReader
-    from archbench.search.event import Listener
+    from archbench.search.events import Listener
 
 PLAN_SCHEMA = "archbench.plan/1"
 _OF_A_SEARCH = (
@@ -108,13 +108,13 @@ def command(
     from archbench.cli.progress import SearchProgress, shown
     from archbench.cli.study import next_after, show, study_path
     from archbench.report import write_report
-    from archbench.search import event, search
+    from archbench.search import events, search
     from archbench.space import SearchSpace
 
     if confirm:
         _refuse_search_options()
     progress = SearchProgress()
-    hidden = event.Prepared if dry_run else None  # then it is the result
+    hidden = events.Prepared if dry_run else None  # then it is the result
     with shown(progress, quiet=as_json, hidden=hidden) as listener:
         study = (
             _confirmed(

@@ -17,7 +17,7 @@ from archbench.errors import ArchbenchError, StorageError
 
 if TYPE_CHECKING:
     from archbench.models import ArchSpec
-    from archbench.records.trial import CurvePoint
+    from archbench.study.trial import CurvePoint
     from archbench.train.weights import Weights
 
 SCHEMA = "archbench.training/1"
@@ -80,7 +80,7 @@ def command(
     NETWORK is a published name, a file as archbench models show prints it, or STUDY:TRIAL.
     """
     from archbench.cli.meter import meter
-    from archbench.cli.network import network as network_of
+    from archbench.cli.names import network as network_of
     from archbench.evaluate import train_network
 
     spec = network_of(network, overrides=overrides, results=results)

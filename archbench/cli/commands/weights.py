@@ -75,7 +75,7 @@ def convert(
     OUT ends in .safetensors or, where the names are not ours, in .pth, .pt or .bin. There and
     back changes no bit.
     """
-    from archbench.cli.network import network
+    from archbench.cli.names import network
     from archbench.errors import UsageError
     from archbench.models import convert_weights
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from archbench.data.dataset import DataError
-from archbench.data.gathering import Gathered, Item, gather, notes
+from archbench.data.image_files import Gathered, Item, gather, notes
 from archbench.data.source import Facts, Request, Share, Sink, Source
 from archbench.data.split import held_out_share, rest
 from archbench.data.tree import Tree, has_class_folders, shown, tree

@@ -6,7 +6,7 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
-from archbench.data.official import Photographs, fingerprints, make
+from archbench.data.published import Photographs, fingerprints, make
 from archbench.data.source import Facts, Request, Sink, Source
 from archbench.errors import MissingError
 

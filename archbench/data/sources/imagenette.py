@@ -8,7 +8,7 @@ from typing import Any
 
 from archbench.data.dataset import DataError
 from archbench.data.download import fetch, home
-from archbench.data.official import Photographs, fingerprints, make
+from archbench.data.published import Photographs, fingerprints, make
 from archbench.data.source import Facts, Request, Sink, Source
 from archbench.errors import MissingError
 

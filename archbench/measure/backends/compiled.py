@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from archbench.measure.backend import Absence, Prepared, compiler
 from archbench.measure.placement import placed
 from archbench.measure.precision import honest
-from archbench.records.measurement import Conditions
+from archbench.study.measurement import Conditions
 
 PRECISIONS = {"cpu": ("fp32", "bf16", "fp16"), "cuda": ("fp32", "bf16", "fp16")}
 FORM = "portable"

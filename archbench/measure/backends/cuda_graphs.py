@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from archbench.measure.backend import Absence, Prepared
 from archbench.measure.placement import placed
 from archbench.measure.precision import honest
-from archbench.records.measurement import Conditions
+from archbench.study.measurement import Conditions
 
 PRECISIONS = {"cuda": ("fp32", "bf16", "fp16")}
 FORM = "deployed"

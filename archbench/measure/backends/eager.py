@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from archbench.measure.backend import Absence, Prepared
 from archbench.measure.placement import elsewhere, placed
 from archbench.measure.precision import honest
-from archbench.records.measurement import Conditions
+from archbench.study.measurement import Conditions
 
 PRECISIONS = {"cpu": ("fp32", "bf16", "fp16"), "cuda": ("fp32", "bf16", "fp16")}
 FORM = "deployed"

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from archbench.measure.backend import Absence, Prepared, library
-from archbench.measure.onnx import ONNX_LIBRARIES, write_onnx
+from archbench.measure.backends._onnx import ONNX_LIBRARIES, write_onnx
 from archbench.measure.quantisation import calibration_batches, quiet
-from archbench.records.measurement import Conditions
+from archbench.study.measurement import Conditions
 
 if TYPE_CHECKING:
     import onnxruntime

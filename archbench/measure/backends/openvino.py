@@ -15,7 +15,7 @@ from archbench.errors import InexactError, MissingError
 from archbench.measure.backend import Absence, Prepared, library
 from archbench.measure.placement import evaluating
 from archbench.measure.quantisation import calibration_batches, quiet
-from archbench.records.measurement import Conditions
+from archbench.study.measurement import Conditions
 
 if TYPE_CHECKING:
     import openvino

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from archbench.measure.backend import Absence, Prepared, library
-from archbench.measure.onnx import ONNX_LIBRARIES, write_onnx
+from archbench.measure.backends._onnx import ONNX_LIBRARIES, write_onnx
 from archbench.measure.placement import placed
-from archbench.records.measurement import Conditions
+from archbench.study.measurement import Conditions
 
 PRECISIONS = {"cuda": ("fp32", "bf16", "fp16")}
 FORM = "portable"

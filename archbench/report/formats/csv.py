@@ -6,9 +6,9 @@ import csv
 import io
 from pathlib import Path
 
-from archbench.records.column import columns_of
-from archbench.records.file import write_atomically
-from archbench.records.study import StudyReader
+from archbench.analysis.study import StudyReader
+from archbench.analysis.tables import columns_of
+from archbench.study.file import write_atomically
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from archbench.records.file import write_atomically
-from archbench.records.study import StudyReader
-from archbench.report.page import page
+from archbench.analysis.study import StudyReader
+from archbench.report.study_page import page
 from archbench.report.summary import Summary
+from archbench.study.file import write_atomically
 
 
 def write(study: StudyReader, folder: Path) -> Path:

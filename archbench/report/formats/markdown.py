@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from archbench.records.file import write_atomically
-from archbench.records.study import StudyReader
-from archbench.records.trial import TrialRecord
+from archbench.analysis.study import StudyReader
 from archbench.report.command import train_command
-from archbench.report.markup import one_line, visible
+from archbench.report.html import one_line, visible
 from archbench.report.number import NOT_THERE, chance, percent, short, with_interval
 from archbench.report.summary import Summary
+from archbench.study.file import write_atomically
+from archbench.study.trial import TrialRecord
 
 _COLUMNS = (
     ("trial", "---:"),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from archbench.records.file import write_atomically
-from archbench.records.study import StudyReader
+from archbench.analysis.study import StudyReader
 from archbench.report.figure import svg_text
-from archbench.report.plot import pareto_figure
+from archbench.report.study_plot import pareto_figure
 from archbench.report.summary import Summary
+from archbench.study.file import write_atomically
 
 
 def write(study: StudyReader, folder: Path) -> Path:

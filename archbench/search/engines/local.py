@@ -16,12 +16,12 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-from archbench.records.trial import Failure, FailureKind
 from archbench.search.job import Answer, Broken, Engine, Job, Report, Sent
 from archbench.search.memory import held_bytes, kernel_kills
+from archbench.study.trial import Failure, FailureKind
 
 _BOOT = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-_BOOT += "from archbench.search.worker import main; main(sys.argv[2])"
+_BOOT += "from archbench.search.engines._worker import main; main(sys.argv[2])"
 _LOOK_EVERY_S = 0.25
 _GRACE_S = 2.0
 _SPOILING: tuple[FailureKind, ...] = ("memory", "error")  # a CUDA error spoils its process

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from archbench.records.front import Direction, pareto_front
+from archbench.analysis.front import Direction, pareto_front
 from archbench.search.pruning import Opinion, Situation
 
 ASKS = True

@@ -11,10 +11,10 @@ import math
 
 import optuna
 
-from archbench.search.cost_aware import CostAwareSampler
+from archbench.search.bayes.cost_aware import CostAwareSampler
+from archbench.search.bayes.observations import Problem
+from archbench.search.bayes.space_source import FACTS, SpaceSource
 from archbench.search.setting import Setting
-from archbench.search.space_source import FACTS, SpaceSource
-from archbench.search.told import Problem
 from archbench.space import SearchSpace
 
 ATTEMPTS = 3  # proposals that may be refused, as infeasible or seen

@@ -1,0 +1,1 @@
+"""What follows from a study's facts: fronts, models of accuracy, certificates, picks, tables."""

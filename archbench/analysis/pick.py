@@ -1,0 +1,323 @@
+"""Which one design of a study to take, for what somebody needs, and how sure that is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from archbench.analysis.accuracy_model import Array, Belief, belief_of
+from archbench.analysis.front_probability import (
+    DRAWS,
+    Estimate,
+    contenders,
+    cost_draws,
+    limit_chances,
+    near_front,
+)
+from archbench.analysis.knob import Knob, knobs_of
+from archbench.analysis.rule import FrontRule
+from archbench.analysis.study import StudyReader
+from archbench.command_line import command_line
+from archbench.errors import NEGATIVE_RESULT, ArchbenchError
+from archbench.study.objective import OBJECTIVES, objective_value
+from archbench.study.trial import TrialRecord
+
+SURE = 0.9
+"""How probable it must be that a design keeps what was asked for, by default."""
+
+_DRAWN = 60  # candidates that are compared by draws: the best by their expected value
+_POINT = 0.01
+_WHOLE_FROM = 5.0  # ms, from which a step of one millisecond is a small change
+
+
+class NothingKeepsItError(ArchbenchError):
+    """A wish that no design of a study fulfils as surely as asked for."""
+
+    exit_code = NEGATIVE_RESULT
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """What somebody needs.
+
+    Attributes:
+        limits: Cost to the most that it may be; the most accurate within is wanted.
+        accuracy: The least proxy accuracy; then the cheapest is wanted.
+        is_knee: Whether the point is wanted from which on more cost buys least.
+        sure: How probable it must be that limits and accuracy are kept.
+    """
+
+    limits: Mapping[str, float] = field(default_factory=dict)
+    accuracy: float | None = None
+    is_knee: bool = False
+    sure: float = SURE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """A design that keeps what was asked for.
+
+    Attributes:
+        record: The trial.
+        accuracy: Its accuracy with the luck taken out.
+        keeps: Probability that it keeps what was asked for.
+        on_front: Probability that it belongs on the study's front.
+    """
+
+    record: TrialRecord
+    accuracy: Estimate
+    keeps: float
+    on_front: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trade:
+    """What another limit would buy.
+
+    Attributes:
+        name: What is limited, or ``proxy_accuracy``.
+        value: The other limit.
+        choice: Who would be picked; None where nothing keeps it.
+        accuracy: Its accuracy less that of the pick.
+        cost: Its cost less that of the pick, in the cost's own unit; None where unknown.
+    """
+
+    name: str
+    value: float
+    choice: Choice | None
+    accuracy: Estimate | None = None
+    cost: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pick:
+    """The answer.
+
+    Attributes:
+        wish: What was asked for.
+        cost: Name of the cost that is traded against accuracy.
+        chosen: The design to take.
+        admitted: How many designs keep what was asked for.
+        runner_up: The next best, or None.
+        as_good: How probable it is that the runner-up is as good.
+        more: What a looser limit buys.
+        less: What a tighter limit costs.
+        knobs: What single changes of a knob do from here.
+    """
+
+    wish: Wish
+    cost: str
+    chosen: Choice
+    admitted: int
+    runner_up: Choice | None
+    as_good: float | None
+    more: Trade
+    less: Trade
+    knobs: Sequence[Knob]
+
+
+def pick(study: StudyReader, wish: Wish) -> Pick:
+    """The design of a study to take.
+
+    Raises:
+        NothingKeepsItError: No design keeps what was asked for; the nearest is named.
+    """
+    return _Picker(study).pick(wish)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Ranked:
+    """Who keeps a wish, best first, with draws of what they are worth by it."""
+
+    choices: list[Choice]
+    worth: Array
+
+
+class _Picker:
+    """Ranks the designs of one study by wishes."""
+
+    def __init__(self, study: StudyReader) -> None:
+        self._study = study
+        self._rule: FrontRule = study.rule
+        self._trials = study.trials()
+        self._all = contenders(self._trials, rule=self._rule)
+        if not self._all:
+            raise NothingKeepsItError(
+                f"no design to pick from: {study.no_front_reason()}",
+                place=study.name,
+                help=f"see its trials: {command_line('archbench', 'report', study.path)}",
+            )
+        self._belief: Belief = belief_of(self._trials, rng=np.random.default_rng(0))
+        self._moments = self._belief.moments()
+        self._cost = next(n for n in self._rule.objectives if n != "proxy_accuracy")
+
+    def pick(self, wish: Wish) -> Pick:
+        ranked = self._ranked(wish)
+        if not ranked.choices:
+            raise self._nothing(wish)
+        chosen = ranked.choices[0]
+        runner_up = ranked.choices[1] if len(ranked.choices) > 1 else None
+        worse, better = self._other_wishes(wish, chosen)
+        return Pick(
+            wish=wish,
+            cost=self._cost,
+            chosen=chosen,
+            admitted=len(self._admitted(wish)),
+            runner_up=runner_up,
+            as_good=float(np.mean(ranked.worth[:, 1] >= ranked.worth[:, 0])) if runner_up else None,
+            more=self._trade(chosen, better),
+            less=self._trade(chosen, worse),
+            knobs=knobs_of(chosen.record, self._trials, belief=self._belief, cost=self._cost),
+        )
+
+    def _ranked(self, wish: Wish) -> _Ranked:
+        among = self._admitted(wish)
+        among = sorted(among, key=lambda entry: -self._expected(entry[0], wish))[:_DRAWN]
+        records = [record for record, _ in among]
+        if not records:
+            return _Ranked(choices=[], worth=np.zeros((DRAWS, 0)))
+        worth = self._worth(records, wish)
+        order = np.argsort(-worth.mean(axis=0), kind="stable")
+        choices = [self._choice(*among[place]) for place in order]
+        return _Ranked(choices=choices, worth=worth[:, order])
+
+    def _admitted(self, wish: Wish) -> list[tuple[TrialRecord, float]]:
+        """The designs that keep the wish as surely as asked for, with how surely."""
+        among = self._all
+        if wish.is_knee:
+            among = near_front(among, rule=self._rule, moments=self._moments)
+            among = [r for r in among if self._study.doubt.on_front.get(r.number, 0.0) >= 0.5]
+            among = among or self._study.front_records()
+        kept = [(record, self._keeps(record, wish)) for record in among]
+        return [(record, chance) for record, chance in kept if chance >= wish.sure]
+
+    def _keeps(self, record: TrialRecord, wish: Wish) -> float:
+        limits = {**self._rule.limits, **wish.limits}
+        costs = limit_chances(record, rule=replace(self._rule, limits=limits))
+        if set(costs) != set(limits):
+            return 0.0  # a cost that has a limit and is not known
+        chance = math.prod(costs.values())
+        if wish.accuracy is None:
+            return chance
+        mean, sd = self._moments[record.number]
+        return chance * 0.5 * math.erfc((wish.accuracy - mean) / sd / math.sqrt(2))
+
+    def _expected(self, record: TrialRecord, wish: Wish) -> float:
+        if wish.accuracy is not None:
+            return -(objective_value(record, self._cost) or math.inf)
+        return self._moments[record.number][0]
+
+    def _worth(self, records: Sequence[TrialRecord], wish: Wish) -> Array:
+        """Draws of what each is worth by the wish, more being better, (draws, records)."""
+        rng = np.random.default_rng(1)
+        accuracy = self._belief.draw(DRAWS, of=[r.number for r in records], rng=rng)
+        if wish.accuracy is None and not wish.is_knee:
+            return accuracy
+        cost = np.column_stack(
+            [cost_draws(record, self._cost, draws=DRAWS, rng=rng) for record in records]
+        )
+        if wish.accuracy is not None:
+            return -cost
+        return _unit(accuracy) - _unit(np.log(cost))
+
+    def _choice(self, record: TrialRecord, keeps: float) -> Choice:
+        found = self._study.doubt
+        return Choice(
+            record=record,
+            accuracy=found.accuracy[record.number],
+            keeps=keeps,
+            on_front=found.on_front[record.number],
+        )
+
+    def _other_wishes(self, wish: Wish, chosen: Choice) -> tuple[Wish, Wish]:
+        """A tighter and a looser wish."""
+        if wish.accuracy is not None:
+            share = wish.accuracy
+            return replace(wish, accuracy=share - _POINT), replace(wish, accuracy=share + _POINT)
+        name = next(iter(wish.limits), self._cost)
+        value = wish.limits.get(name) or _upper(chosen.record, name)
+        step = step_of(name, value)
+        tighter, looser = (
+            Wish(limits={**wish.limits, name: limit}, sure=wish.sure)
+            for limit in (value - step, value + step)
+        )
+        return tighter, looser
+
+    def _trade(self, chosen: Choice, wish: Wish) -> Trade:
+        name = "proxy_accuracy" if wish.accuracy is not None else next(iter(wish.limits))
+        value = wish.accuracy if wish.accuracy is not None else wish.limits[name]
+        ranked = self._ranked(wish)
+        if not ranked.choices:
+            return Trade(name=name, value=value, choice=None)
+        other = ranked.choices[0]
+        numbers = [chosen.record.number, other.record.number]
+        drawn = self._belief.draw(DRAWS, of=numbers, rng=np.random.default_rng(2))
+        mine, theirs = (objective_value(c.record, self._cost) for c in (chosen, other))
+        return Trade(
+            name=name,
+            value=value,
+            choice=other,
+            accuracy=estimate(drawn[:, 1] - drawn[:, 0]),
+            cost=None if mine is None or theirs is None else theirs - mine,
+        )
+
+    def _nothing(self, wish: Wish) -> NothingKeepsItError:
+        nearest = max(self._all, key=lambda r: (self._keeps(r, wish), -self._over(r, wish)))
+        told = [f"{OBJECTIVES[n].text(v)}" for n, v in wish.limits.items()]
+        told += [OBJECTIVES["proxy_accuracy"].text(wish.accuracy)] if wish.accuracy else []
+        names = list(wish.limits) + (["proxy_accuracy"] if wish.accuracy else [])
+        has = ", ".join(
+            OBJECTIVES[name].text(value)
+            for name in names
+            if (value := objective_value(nearest, name)) is not None
+        )
+        chance = self._keeps(nearest, wish)
+        return NothingKeepsItError(
+            f"no design keeps {' and '.join(told) or 'the limits'} with {100 * wish.sure:.0f} %",
+            place=self._study.name,
+            help=f"the nearest is trial {nearest.number} with {has} ({100 * chance:.0f} %): "
+            + (
+                f"take it with --sure {max(1, math.floor(100 * chance))}, or search on"
+                if chance >= 0.01
+                else "ask for what it has, or search other designs"
+            ),
+        )
+
+    def _over(self, record: TrialRecord, wish: Wish) -> float:
+        """How far a design is from the wish, in shares of it."""
+        costs = [((objective_value(record, n) or math.inf) - v) / v for n, v in wish.limits.items()]
+        lacks = (wish.accuracy or 0.0) - self._moments[record.number][0]
+        return max([*costs, lacks])
+
+
+def estimate(draws: Array) -> Estimate:
+    """Mean and 95 % interval of draws."""
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return Estimate(value=float(draws.mean()), low=float(low), high=float(high))
+
+
+def step_of(name: str, value: float) -> float:
+    """A step of a limit that a person would ask about: 1 ms, or about a fifth of small limits."""
+    if name == "latency_ms" and value >= _WHOLE_FROM:
+        return 1.0
+    exponent = math.floor(math.log10(value / 5))
+    scaled = value / 5 / 10**exponent
+    return (5 if scaled >= 5 else 2 if scaled >= 2 else 1) * 10.0**exponent
+
+
+def _upper(record: TrialRecord, name: str) -> float:
+    value = objective_value(record, name)
+    assert value is not None
+    if name == "latency_ms" and record.latency is not None and record.latency.high is not None:
+        return max(value, record.latency.high)
+    return value
+
+
+def _unit(values: Array) -> Array:
+    """The values in the span of their means, so that it goes from 0 to 1."""
+    means = values.mean(axis=0)
+    span = float(means.max() - means.min())
+    return np.asarray((values - means.min()) / (span or 1.0))

@@ -1,0 +1,309 @@
+"""What did a study find: read from its database alone, without the search or torch."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from archbench.analysis.certificate import CertificateSummary, find_certificate, subject_of
+from archbench.analysis.confirmation import confirmation_of
+from archbench.analysis.front_probability import SURE, Doubt, doubt
+from archbench.analysis.importance import Insight, insight
+from archbench.analysis.pruning import PruningReport, pruning_report
+from archbench.analysis.rule import FrontRule
+from archbench.analysis.table import (
+    accuracy_standard_error,
+    curves_table,
+    front_table,
+    measurements_table,
+    trials_table,
+)
+from archbench.analysis.tables import TableName
+from archbench.analysis.verdict import no_front_reason, verdict
+from archbench.command_line import command_line
+from archbench.errors import StorageError, UsageError
+from archbench.study.snapshot import Reference, Snapshot, Taken
+from archbench.study.store import Store
+from archbench.study.trial import TrialRecord
+
+__all__ = ["DATABASE", "SCHEMA", "Reference", "StudyReader", "open_study"]
+
+SCHEMA = "archbench.study/1"
+DATABASE = "study.db"
+_HEADER_KEYS = (
+    "question",
+    "created",
+    "seed",
+    "space_name",
+    "space_text",
+    "size",
+    "feasible_share",
+    "sampler",
+    "pruner",
+    "audit",
+    "conditions",
+    "plan",
+    "proxy",
+    "environment",
+    "command",
+    "seconds",
+    "sources",
+    "spaces",
+)
+_STATES = ("complete", "pruned", "over_limit", "failed", "running")
+
+
+def open_study(path: Path | str) -> StudyReader:
+    """A study as it stands now; a search that goes on is not held up and not followed.
+
+    Args:
+        path: The study's folder, or the database in it.
+
+    Raises:
+        StorageError: There is no study, it is damaged, or a newer archbench wrote it.
+    """
+    path = Path(path)
+    file = path / DATABASE if path.is_dir() or path.suffix != ".db" else path
+    if not file.is_file():
+        known = sorted(found.parent.name for found in path.parent.glob(f"*/{DATABASE}"))
+        raise StorageError(
+            "there is no study here",
+            place=str(path),
+            help=f"studies beside it: {', '.join(known)}"
+            if known
+            else "begin one with: archbench search quickstart",
+        )
+    with Store.open(file, read_only=True) as store:
+        return StudyReader(file.parent, snapshot=store.snapshot())
+
+
+class StudyReader:
+    """A study at one moment: its trials, its front and what they say.
+
+    Args:
+        path: The study's folder.
+        snapshot: What its store held.
+    """
+
+    def __init__(self, path: Path, *, snapshot: Snapshot) -> None:
+        self.path = path
+        self._snapshot = snapshot
+
+    @property
+    def header(self) -> Mapping[str, Any]:
+        """What the study is: keys and JSON values."""
+        return self._snapshot.header
+
+    @property
+    def name(self) -> str:
+        """The study's name."""
+        return str(self.header.get("name") or self.path.resolve().name)
+
+    def trials(self) -> list[TrialRecord]:
+        """All trials by number."""
+        return list(self._snapshot.trials)
+
+    def trial(self, number: int) -> TrialRecord:
+        """One trial.
+
+        Raises:
+            UsageError: There is no such trial.
+        """
+        for record in self._snapshot.trials:
+            if record.number == number:
+                return record
+        report = command_line("archbench", "report", self.path)
+        raise UsageError(
+            f"there is no trial {number} in the study",
+            place=self.name,
+            help=f"it has {len(self._snapshot.trials)} trials; see: {report}",
+        )
+
+    def references(self) -> list[Reference]:
+        """Published networks measured beside the study, by name."""
+        return list(self._snapshot.references)
+
+    def taken(self) -> list[Taken]:
+        """Every measurement, of trials and references, in the order taken."""
+        return list(self._snapshot.measurements)
+
+    @cached_property
+    def certificate(self) -> CertificateSummary | None:
+        """The newest certificate beside the study that holds for its space and proxy."""
+        return find_certificate(self.path.resolve().parent, subject_of(self.header))
+
+    @cached_property
+    def insight(self) -> Insight:
+        """Which choices matter, and where bounds cut."""
+        axes = self.header.get("axes", {})
+        return insight(self._snapshot.trials, self._front, rule=self.rule, axes=axes)
+
+    @cached_property
+    def rule(self) -> FrontRule:
+        """Which trials may stand on the front.
+
+        Raises:
+            StorageError: The header lacks an entry that this needs.
+        """
+        return FrontRule.of(self.header, place=str(self.path))
+
+    @cached_property
+    def doubt(self) -> Doubt:
+        """How sure each candidate's place is, the front's hypervolume with its interval."""
+        return doubt(self._snapshot.trials, rule=self.rule)
+
+    def front_records(self) -> list[TrialRecord]:
+        """The members of the front, cheapest first."""
+        return list(self._front)
+
+    def front(self) -> pd.DataFrame:
+        """The front as a table, cheapest first; no rows while there is none."""
+        num_validation = self.rule.num_validation
+        return front_table(self._front, num_validation=num_validation, doubt=self.doubt)
+
+    def curves(self) -> pd.DataFrame:
+        """The table of all points of all proxy trainings."""
+        return curves_table(self._snapshot.trials)
+
+    def measurements(self) -> pd.DataFrame:
+        """The table of all measurements with their samples."""
+        return measurements_table(self._snapshot.measurements)
+
+    def tables(self) -> dict[TableName, pd.DataFrame]:
+        """All four tables by name."""
+        num_validation = self.rule.num_validation
+        return {
+            "trials": trials_table(
+                self._snapshot.trials, num_validation=num_validation, doubt=self.doubt
+            ),
+            "measurements": self.measurements(),
+            "curves": self.curves(),
+            "front": self.front(),
+        }
+
+    def counts(self) -> dict[str, int]:
+        """How many trials are complete, pruned, over_limit, failed and running."""
+        found = Counter[str](record.state for record in self._snapshot.trials)
+        return {state: found[state] for state in _STATES}
+
+    def reference_point(self) -> dict[str, float] | None:
+        """Objective to the worst corner of the hypervolume; None while a cost is unknown."""
+        return self.rule.reference_point(self._snapshot.trials)
+
+    def hypervolume(self) -> float:
+        """Share of the box between reference point and ideal that the front covers, 0 to 1."""
+        return self.rule.hypervolume(self._snapshot.trials)
+
+    @cached_property
+    def pruning(self) -> PruningReport | None:
+        """What stopping early saved and lost; None where no trial was to be stopped."""
+        proxy = self.header.get("proxy", {})
+        return pruning_report(
+            self._snapshot.trials,
+            rule=self.rule,
+            rungs=proxy.get("rungs", ()),
+            num_seeds=proxy.get("seeds", 1),
+        )
+
+    def verdict(self) -> str:
+        """What was found and what it does and does not mean, for a person."""
+        return verdict(self)
+
+    def no_front_reason(self) -> str | None:
+        """Why there is no front yet, in words; None when there is one."""
+        return no_front_reason(self)
+
+    def document(self) -> dict[str, Any]:
+        """The study as a JSON document of the schema ``archbench.study/1``.
+
+        Exactly what a parser would give back: finite numbers, text as keys.
+        """
+        header, counts = self.header, self.counts()
+        document = {
+            "schema": SCHEMA,
+            "study": self.name,
+            "verdict": self.verdict(),
+            "no_front_reason": self.no_front_reason(),
+            "trials": {**counts, "total": sum(counts.values())},
+            "front": [self._member(record) for record in self._front],
+            "hypervolume": self.hypervolume(),
+            "doubt": self._doubt(),
+            "pruning": self.pruning.document() if self.pruning else None,
+            "reference_point": self.reference_point(),
+            "objectives": dict(self.rule.objectives),
+            "limits": dict(self.rule.limits),
+            "insight": self.insight.document(),
+            "certificate": asdict(self.certificate) if self.certificate else None,
+            "references": [
+                {
+                    "name": reference.name,
+                    "latency_ms": reference.latency.value,
+                    "latency_low_ms": reference.latency.low,
+                    "latency_high_ms": reference.latency.high,
+                    "latency_verdict": reference.latency.verdict,
+                    "params": reference.params,
+                    "macs": reference.macs,
+                }
+                for reference in self._snapshot.references
+            ],
+            **{key: header.get(key) for key in _HEADER_KEYS},
+        }
+        plain: dict[str, Any] = json.loads(json.dumps(document, allow_nan=False))
+        return plain
+
+    @cached_property
+    def _front(self) -> list[TrialRecord]:
+        return self.rule.front(self._snapshot.trials)
+
+    def _doubt(self) -> dict[str, Any]:
+        found = self.doubt
+        covered = found.hypervolume
+        members = {record.number for record in self._front}
+        return {
+            "hypervolume": asdict(covered) if covered else None,
+            "in_doubt": found.in_doubt(),
+            "others_with_a_chance": [
+                {"trial": number, "on_front": chance}
+                for number, chance in sorted(found.on_front.items())
+                if number not in members and chance > 1 - SURE
+            ],
+            "seed_sd": found.noise_sd,
+            "seed_sd_degrees": found.noise_degrees,
+            "confirmation": confirmation_of(self.header),
+        }
+
+    def _member(self, record: TrialRecord) -> dict[str, Any]:
+        latency = record.latency
+        return {
+            "trial": record.number,
+            "digest": record.digest,
+            "accuracy": record.proxy_accuracy,
+            "proxy_accuracy": record.proxy_accuracy,
+            "accuracy_standard_error": accuracy_standard_error(
+                record, num_validation=self.rule.num_validation
+            ),
+            "test_accuracy": record.test_accuracy,
+            "latency_ms": latency.value if latency else None,
+            "latency_low_ms": latency.low if latency else None,
+            "latency_high_ms": latency.high if latency else None,
+            "latency_verdict": latency.verdict if latency else None,
+            "on_front": self.doubt.on_front.get(record.number),
+            "meets_limits": self.doubt.meets_limits.get(record.number),
+            "meets": dict(self.doubt.meets.get(record.number, {})),
+            "likely_accuracy": asdict(self.doubt.accuracy[record.number])
+            if record.number in self.doubt.accuracy
+            else None,
+            "params": record.params,
+            "macs": record.macs,
+            "activations": record.activations,
+            "choices": dict(record.choices),
+            "spec": dict(record.spec),
+            "origin": record.origin or None,
+        }

@@ -1,0 +1,323 @@
+"""What can this machine measure today, what stands in the way, and what is to be done about it?"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from archbench.analysis.study import DATABASE, open_study
+from archbench.errors import ArchbenchError
+from archbench.measure.backend import BACKENDS, PRECISIONS, absence, can_compute
+from archbench.measure.device import devices, gpu_name
+from archbench.measure.environment import capture_environment
+from archbench.measure.latency.constant_file import cache_folder
+from archbench.measure.latency.statistics import DRIFT_LIMIT, OFF_CPU_LIMIT
+from archbench.measure.machine import (
+    Activity,
+    Clocks,
+    activity,
+    clocks,
+    load_average,
+    snapshot,
+)
+from archbench.measure.neighbour import gpu_watch
+from archbench.measure.self_test import SelfTest, self_test
+from archbench.study.damage import backup_path
+from archbench.study.environment import Environment
+from archbench.study.measurement import Conditions
+
+SCHEMA = "archbench.doctor/1"
+
+# From where on a person is told what to do.
+_COARSE = 0.03
+_OFTEN_FALSE = 0.10
+_STEAL = 0.01
+_CONSTANT_LIMIT = 0.05
+_LEAST_DISK = 2**30
+_GPU_MEMORY = 0.05
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backend:
+    """What runs networks, and whether it does so here.
+
+    Attributes:
+        name: Its file in ``archbench/measure/backends``.
+        device: ``cpu`` or ``cuda``.
+        precisions: That it can be asked for here; none where it is not there.
+        missing: What it lacks; empty where it is there.
+        help: What brings that.
+    """
+
+    name: str
+    device: str
+    precisions: tuple[str, ...]
+    missing: str = ""
+    help: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gpu:
+    """The first GPU.
+
+    Attributes:
+        name: What it is.
+        memory_bytes: What it has.
+        used_bytes: What is in use, by whomever.
+        disturbance: What others did there during the test, or what slowed it down; mostly empty.
+        note: Who is there without being known to work; mostly empty.
+    """
+
+    name: str
+    memory_bytes: int
+    used_bytes: int
+    disturbance: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyHealth:
+    """The state of a study's database.
+
+    Attributes:
+        path: Its folder.
+        trials: How many trials it holds; None where it cannot be read.
+        size_bytes: Of the database.
+        has_backup: Whether a copy lies beside it.
+        fault: Why it cannot be read; empty where it is whole.
+        help: What to do about that.
+    """
+
+    path: str
+    trials: int | None
+    size_bytes: int
+    has_backup: bool
+    fault: str = ""
+    help: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Advice:
+    """Something that stands in the way.
+
+    Attributes:
+        what: What was found.
+        do: What to do about it.
+    """
+
+    what: str
+    do: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkup:
+    """What was found; `advice` is drawn from it."""
+
+    environment: Environment
+    conditions: Conditions
+    test: SelfTest
+    activity: Activity
+    clocks: Clocks
+    load: float | None
+    gpu: Gpu | None
+    backends: tuple[Backend, ...]
+    disks: dict[str, int]
+    study: StudyHealth | None = None
+
+    @property
+    def advice(self) -> tuple[Advice, ...]:
+        """What stands in the way, with what to do about it."""
+        return tuple(
+            Advice(what=what, do=do)
+            for found in (_of_test(self), _of_machine(self), _of_storage(self))
+            for what, do in found
+        )
+
+    def document(self) -> dict[str, Any]:
+        """A JSON document of the schema ``archbench.doctor/1``."""
+        return {
+            "schema": SCHEMA,
+            **asdict(self),
+            "environment": {"id": self.environment.id, **asdict(self.environment)},
+            "advice": [asdict(entry) for entry in self.advice],
+        }
+
+
+def check_up(
+    *,
+    seconds: float = 10.0,
+    device: str = "cpu",
+    threads: int = 1,
+    study: Path | None = None,
+    on_progress: Progress | None = None,
+) -> Checkup:
+    """An A/A test on this machine, and everything that may disturb a measurement.
+
+    Args:
+        seconds: How long to time; all else takes some 2 s, and constants 2 s once.
+        device: ``cpu`` or ``cuda``.
+        threads: CPU threads of one forward pass.
+        study: A study's folder, to look into its database.
+        on_progress: Told what is being done, how much of it, and of how much.
+
+    Raises:
+        ArchbenchError: See ``archbench.measure.latency.calibration.calibrate``.
+    """
+    environment = capture_environment()
+    conditions = Conditions(device=device, threads=threads)
+    gpu, watch = _gpu(), gpu_watch("cuda") if gpu_name() else None
+    if watch:
+        watch.look()
+    began, before = time.monotonic(), snapshot()
+    test = self_test(conditions, environment=environment, seconds=seconds, on_progress=on_progress)
+    after, ended = snapshot(), time.monotonic()
+    if gpu and watch:
+        use = watch.look(works=device == "cuda")
+        gpu = replace(gpu, disturbance=use.disturbance, note=use.note)
+    return Checkup(
+        environment=environment,
+        conditions=conditions,
+        test=test,
+        activity=activity(before, after, seconds=ended - began),
+        clocks=clocks(),
+        load=load_average(),
+        gpu=gpu,
+        backends=tuple(_backend(name, on) for on in devices() for name in BACKENDS.names),
+        disks={str(path): _free(path) for path in (Path.cwd(), cache_folder())},
+        study=_health(study) if study else None,
+    )
+
+
+def _backend(name: str, device: str) -> Backend:
+    missing = absence(name, device=device)
+    asked = [Conditions(device=device, backend=name, precision=kind) for kind in PRECISIONS]
+    return Backend(
+        name=name,
+        device=device,
+        precisions=tuple(one.precision for one in asked if missing is None and can_compute(one)),
+        missing=missing.reason if missing else "",
+        help=missing.help if missing else "",
+    )
+
+
+def _gpu() -> Gpu | None:
+    name = gpu_name()
+    if name is None:
+        return None
+    free, total = torch.cuda.mem_get_info()
+    return Gpu(name=name, memory_bytes=total, used_bytes=total - free)
+
+
+def _free(path: Path) -> int:
+    """Free bytes where the folder lies or will lie."""
+    while not path.exists():
+        path = path.parent
+    return shutil.disk_usage(path).free
+
+
+def _health(path: Path) -> StudyHealth:
+    file = path / DATABASE if path.suffix != ".db" else path
+    size = file.stat().st_size if file.is_file() else 0
+    has_backup = backup_path(file).is_file()
+    try:
+        trials = len(open_study(path).trials())
+    except ArchbenchError as error:
+        return StudyHealth(
+            path=str(path),
+            trials=None,
+            size_bytes=size,
+            has_backup=has_backup,
+            fault=error.message,
+            help=error.help or "",
+        )
+    return StudyHealth(path=str(path), trials=trials, size_bytes=size, has_backup=has_backup)
+
+
+def _of_test(found: Checkup) -> Iterator[tuple[str, str]]:
+    test, resolution = found.test, found.test.resolution
+    if resolution is None:
+        yield "there was no time for an A/A test", "give it more --seconds"
+    elif resolution.smallest > _COARSE:
+        yield (
+            f"differences under {resolution.smallest:.1%} cannot be told apart",
+            "give comparisons more --seconds, or quieten the machine as said below",
+        )
+    if resolution and resolution.false_share > _OFTEN_FALSE:
+        yield (
+            f"a network seemed different from itself in {resolution.false_share:.0%} of "
+            f"{resolution.comparisons} comparisons, where 5% are by chance",
+            f"take differences under {resolution.spread:.1%} for ties",
+        )
+    if test.drift > DRIFT_LIMIT:
+        yield (
+            f"the speed of the machine moved by {test.drift:.0%} within seconds",
+            "compare networks in one run (archbench compare), never by times of two runs",
+        )
+    moved = {
+        name: entry.deviation
+        for name, entry in test.constants.items()
+        if abs(entry.deviation) > _CONSTANT_LIMIT
+    }
+    if test.due:
+        yield f"stored constants no longer hold: {test.due}", "nothing: the next measurement does"
+    elif moved:
+        listed = ", ".join(f"{name} by {value:+.0%}" for name, value in moved.items())
+        yield (
+            f"stored constants seem to hold no longer: {listed}",
+            "quieten the machine: constants are then looked at again, and taken anew if need be",
+        )
+    if test.note:
+        yield test.note, "run archbench doctor again on a quiet machine"
+    if test.seat.note:
+        yield test.seat.note, "take a Linux machine for numbers that count"
+
+
+def _of_machine(found: Checkup) -> Iterator[tuple[str, str]]:
+    busy = ", ".join(f"{name} ({cores:.1f} cores)" for name, cores in found.activity.busy)
+    if found.test.off_cpu is not None and found.test.off_cpu > OFF_CPU_LIMIT:
+        yield (
+            f"other work held the measuring core for {found.test.off_cpu:.0%} of the time",
+            f"end or move it: {busy}" if busy else "look for it on the host of this container",
+        )
+    elif busy:
+        yield f"other processes work: {busy}", "end them: caches and clock are shared"
+    if (found.activity.steal_share or 0) > _STEAL:
+        yield (
+            f"the host gave {found.activity.steal_share:.1%} of the time to other guests",
+            "measure at another hour, or on a machine of your own",
+        )
+    if found.activity.throttled:
+        yield (
+            f"cores were slowed down for heat {found.activity.throttled} times",
+            "cool the machine, or measure shorter",
+        )
+    if found.clocks.governor not in {None, "performance"}:
+        yield (
+            f"the clock is governed by {found.clocks.governor}",
+            "sudo cpupower frequency-set -g performance",
+        )
+    if found.gpu and found.gpu.disturbance:
+        yield found.gpu.disturbance, "nvidia-smi shows more: end what disturbs, or wait for it"
+    if found.gpu and found.gpu.note:
+        yield found.gpu.note, "nvidia-smi shows them: end them before you measure there"
+    elif found.gpu and found.gpu.used_bytes > _GPU_MEMORY * found.gpu.memory_bytes:
+        yield (
+            f"{found.gpu.used_bytes / 2**30:.1f} GiB of the GPU's memory are in use",
+            "nvidia-smi shows by whom: end it before you measure there",
+        )
+
+
+def _of_storage(found: Checkup) -> Iterator[tuple[str, str]]:
+    for path, free in found.disks.items():
+        if free < _LEAST_DISK:
+            yield f"only {free / 2**20:.0f} MiB are free in {path}", "make room: studies grow"
+    if found.study and found.study.fault:
+        yield f"{found.study.path}: {found.study.fault}", found.study.help

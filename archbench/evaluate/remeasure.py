@@ -1,0 +1,176 @@
+"""How fast are the networks of a study on another device, and does its front stand there?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from archbench.analysis.study import StudyReader, open_study
+from archbench.analysis.table import write_front_elsewhere
+from archbench.analysis.transfer import Transfer, moved, transfer
+from archbench.errors import UsageError
+from archbench.evaluate.target import SEARCH_BUDGET_S, calibrated
+from archbench.measure.environment import capture_environment
+from archbench.models.network import as_spec
+from archbench.study.environment import Environment
+from archbench.study.measurement import Conditions
+from archbench.study.snapshot import Taken
+from archbench.study.trial import TrialRecord
+
+SCHEMA = "archbench.elsewhere/1"
+Which = Literal["front", "all"]
+Progress = Callable[[str, int, int], None]
+
+_AT_ONCE = 6
+"""Networks that share their rounds, and the memory of the process."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Elsewhere:
+    """The networks of a study on another device.
+
+    Attributes:
+        study: Name of the study.
+        searched: Conditions of its own latencies.
+        conditions: Those that were asked for now.
+        environment: The machine and software.
+        trials: The trials with their latency there.
+        front: Those of them on the front there, cheapest first.
+        transfer: What became of the front.
+        files: What was written.
+    """
+
+    study: str
+    searched: Conditions
+    conditions: Conditions
+    environment: Environment
+    trials: tuple[TrialRecord, ...]
+    front: tuple[TrialRecord, ...]
+    transfer: Transfer
+    files: tuple[Path, ...]
+
+    def document(self) -> dict[str, Any]:
+        """A JSON document of the schema ``archbench.elsewhere/1``."""
+        return {
+            "schema": SCHEMA,
+            "study": self.study,
+            "searched": asdict(self.searched),
+            "conditions": asdict(self.conditions),
+            "environment": {"id": self.environment.id, **asdict(self.environment)},
+            "trials": [_trial_document(record) for record in self.trials],
+            "transfer": asdict(self.transfer),
+            "files": [str(path) for path in self.files],
+        }
+
+
+def measure_elsewhere(
+    study: Path | str,
+    *,
+    device: str = "cpu",
+    backend: str = "eager",
+    precision: str | None = None,
+    batch: int | None = None,
+    threads: int | None = None,
+    trials: Which = "front",
+    budget_s: float = SEARCH_BUDGET_S,
+    on_progress: Progress | None = None,
+) -> Elsewhere:
+    """Times the networks of a study again, trains nothing, and writes the front by these times.
+
+    The tables ``front-<device>-<backend>`` and ``measurements-<device>-<backend>`` are written
+    beside those of the study, which stay as they are.
+
+    Args:
+        study: Its folder.
+        device: ``cpu`` or ``cuda``.
+        backend: What runs the networks, an entry of ``archbench/measure/backends``.
+        precision: That of the search by default, likewise batch and threads.
+        batch: Images per forward pass.
+        threads: CPU threads of one forward pass.
+        trials: Members of the front, or all trials that were trained to the end. What was lost by
+            not searching there is only known from all.
+        budget_s: Seconds for each network, where the machine does not settle before.
+        on_progress: Told what is being done, how much of it, and of how much.
+
+    Raises:
+        UsageError: The study has no such trial yet.
+        StorageError: There is no such study, or it cannot be written beside.
+        ArchbenchError: See ``archbench.measure.latency.latency.measure_latency``.
+    """
+    reader = open_study(study)
+    here = _chosen(reader, trials)
+    searched = next((record.latency.conditions for record in here if record.latency), Conditions())
+    conditions = replace(
+        searched,
+        device=device,
+        backend=backend,
+        precision=precision or searched.precision,
+        batch=batch or searched.batch,
+        threads=threads or searched.threads,
+    )
+    environment = capture_environment()
+    target = calibrated(conditions, environment=environment, on_progress=on_progress)
+    there: list[TrialRecord] = []
+    for start in range(0, len(here), _AT_ONCE):
+        part = here[start : start + _AT_ONCE]
+        if on_progress:
+            on_progress("timing networks again", start, len(here))
+        found = target.measure_together(
+            {str(record.number): as_spec(record.spec) for record in part}, budget_s=budget_s
+        )
+        there += [replace(record, latency=found[str(record.number)]) for record in part]
+    _, front = moved(reader.rule, there)
+    files = write_front_elsewhere(
+        reader.path,
+        name=f"{device}-{backend}",
+        members=front,
+        measurements=[_taken(record) for record in there],
+        num_validation=reader.rule.num_validation,
+    )
+    return Elsewhere(
+        study=reader.name,
+        searched=searched,
+        conditions=conditions,
+        environment=environment,
+        trials=tuple(there),
+        front=tuple(front),
+        transfer=transfer(
+            reader.rule,
+            here=here,
+            there=there,
+            members=[record.number for record in reader.front_records()],
+        ),
+        files=tuple(files),
+    )
+
+
+def _chosen(reader: StudyReader, which: Which) -> Sequence[TrialRecord]:
+    if which == "front":
+        found = reader.front_records()
+        reason = reader.no_front_reason() or "its front is empty"
+    else:
+        found = [record for record in reader.trials() if record.state == "complete"]
+        reason = "no trial was trained to the end"
+    if not found:
+        raise UsageError(reason, place=reader.name, help="search on, or take --trials all")
+    return found
+
+
+def _taken(record: TrialRecord) -> Taken:
+    assert record.latency is not None
+    return Taken(trial=record.number, reference=None, kind="confirm", measurement=record.latency)
+
+
+def _trial_document(record: TrialRecord) -> dict[str, Any]:
+    assert record.latency is not None
+    return {
+        "trial": record.number,
+        "proxy_accuracy": record.proxy_accuracy,
+        "latency_ms": record.latency.value,
+        "latency_low_ms": record.latency.low,
+        "latency_high_ms": record.latency.high,
+        "latency_verdict": record.latency.verdict,
+        "latency_reason": record.latency.reason,
+    }

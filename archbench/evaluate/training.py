@@ -1,0 +1,177 @@
+"""How good does one network become when it is trained longer, with weights to take away."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from archbench.analysis.study import open_study
+from archbench.errors import StorageError, UsageError
+from archbench.evaluate.proxy import describe, identity, open_data, teacher_in_words, widest
+from archbench.measure.device import require_device
+from archbench.models import ArchSpec, build, proxy
+from archbench.models.network import Written, as_spec
+from archbench.study.file import write_atomically
+from archbench.train.loop import OnPoint
+from archbench.train.plan import Plan, choose_plan
+from archbench.train.randomness import derived_seed
+from archbench.train.recipe import Recipe
+from archbench.train.teacher import teacher_for
+from archbench.train.weights import Weights, rungs_every, train_to_end
+
+SCHEMA = "archbench.training/1"
+DOCUMENT = "training.json"
+
+
+def train_network(
+    written: Written,
+    *,
+    data: str,
+    epochs: int,
+    folder: Path,
+    resolution: int | None = None,
+    stem: str = "keep_grid",
+    seed: int = 0,
+    device: str = "cpu",
+    batch: int = 32,
+    teacher: str = "none",
+    download: bool = False,
+    on_point: OnPoint | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+    on_note: Callable[[str], None] | None = None,
+    on_data: Callable[[str, int, int], None] | None = None,
+) -> Weights:
+    """Trains one network with the loop and recipe of the search, and keeps its weights.
+
+    The same call goes on with an interrupted training in the same folder, bit for bit on the CPU.
+
+    Args:
+        written: A published name, a spec or a plain document; its classes become the data's.
+        data: Name of a data set.
+        epochs: Epochs of the whole training, with a point and a checkpoint after each.
+        folder: Made if it is not there. Gets ``training.json``, ``checkpoint.safetensors``,
+            ``best.safetensors`` and ``last.safetensors``; weights hold the spec as JSON.
+        resolution: Side of the images; the network's own, where that is square, by default.
+        stem: What becomes of the first embed at another resolution than the network's own, see
+            ``archbench.models.proxy``.
+        seed: Of weights, order and augmentation.
+        device: ``cpu`` or ``cuda``.
+        batch: Images of one step.
+        teacher: ``none``, or ``convolutional`` to learn also from the answers of a plain
+            convolutional network, which is trained on the same data first; ``on_note`` is told how
+            good it is.
+        download: Whether missing data may be fetched from its home.
+        on_point: Told each point when its checkpoint is durable; False ends the training there.
+        on_progress: Told the steps done and those in all.
+        on_note: Told in words what was not as it should be.
+        on_data: Told how far the data is prepared.
+
+    Raises:
+        UsageError: The folder holds another training, or an argument cannot be taken.
+        SpecError: The network is illegal at this resolution.
+        NonFiniteLossError: The training diverged.
+        ArchbenchError: The data is missing or cannot be learnt from, or a file not be written.
+    """
+    require_device(device)
+    target = as_spec(written)
+    side = resolution or _own_side(target)
+    dataset = open_data(data, resolution=side, download=download, progress=on_data)
+    spec = proxy(target, resolution=side, num_classes=dataset.num_classes, stem=stem)
+    spec.resolved()
+    recipe = Recipe(rungs=rungs_every(1, epochs=epochs), batch=batch, seed=seed, teacher=teacher)
+    taught_by = teacher_for(
+        dataset, recipe=recipe, device=device, on_progress=on_data, on_note=on_note
+    )
+    if taught_by and on_note:
+        on_note(teacher_in_words(taught_by))
+    network = build(spec, seed=derived_seed("weights", seed, 0))
+    asked = {
+        "schema": SCHEMA,
+        "spec": spec.to_document(),
+        "digest": spec.digest,
+        "data": describe(dataset),
+        "recipe": recipe.document(),
+        "device": device,
+        **({"teacher": taught_by.facts()} if taught_by else {}),
+    }
+    plan = _kept_plan(folder, asked=asked)
+    if plan is None:
+        plan = choose_plan(network, dataset, width=widest(spec), recipe=recipe, device=device)
+        _keep(folder, {**asked, "plan": plan.document()})
+    return train_to_end(
+        network,
+        dataset,
+        folder=folder,
+        recipe=recipe,
+        plan=plan,
+        width=widest(spec),
+        device=device,
+        teacher=taught_by,
+        metadata=identity(spec),
+        on_point=on_point,
+        on_progress=on_progress,
+        on_note=on_note,
+    )
+
+
+def trial_spec(study: Path | str, number: int) -> ArchSpec:
+    """The network of a study's trial, at its target.
+
+    Raises:
+        StorageError: There is no such study, or it cannot be read.
+        UsageError: There is no such trial.
+    """
+    return as_spec(open_study(study).trial(number).spec)
+
+
+def _own_side(spec: ArchSpec) -> int:
+    height, width = spec.resolution
+    if height != width:
+        raise UsageError(
+            f"the network's own resolution {height}x{width} is not square",
+            place="--resolution",
+            help=f"give the side of the images, for example --resolution {min(height, width)}",
+        )
+    return height
+
+
+def _kept_plan(folder: Path, *, asked: Mapping[str, Any]) -> Plan | None:
+    """The plan of the training that the folder holds, or None where it holds none.
+
+    Raises:
+        UsageError: It holds another training.
+        StorageError: Its document cannot be read.
+    """
+    path = folder / DOCUMENT
+    try:
+        kept = json.loads(path.read_text())
+        plan = Plan(**kept.pop("plan"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise StorageError(
+            f"the training's document cannot be read: {error}",
+            place=str(path),
+            help="train into another folder, or delete this one",
+        ) from error
+    wanted = json.loads(json.dumps(asked))
+    differing = [key for key in wanted if kept.get(key) != wanted[key]]
+    if differing:
+        raise UsageError(
+            f"the folder holds another training: its {', '.join(differing)} is different",
+            place=str(folder),
+            help="train into another folder, or as this one was begun",
+        )
+    return plan
+
+
+def _keep(folder: Path, document: Mapping[str, Any]) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"cannot make the folder: {error.strerror}", place=str(folder)
+        ) from error
+    write_atomically(folder / DOCUMENT, json.dumps(document, indent=2).encode())

@@ -1,0 +1,1 @@
+"""Latency: calibration, rounds, estimate and comparison."""

@@ -1,0 +1,157 @@
+"""Which of two networks is faster, by how much, and is that more than chance?"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from archbench.measure.latency.interval import LEAST_PLACEMENTS
+from archbench.measure.latency.rounds import stopped_ratio
+from archbench.measure.latency.statistics import NEEDED_FORWARDS, Ratio
+from archbench.study.measurement import Measurement
+
+Outcome = Literal["slower", "faster", "tie", "unknown"]
+
+BETWEEN_PROCESSES = 0.012
+"""Standard deviation of a calibrated latency from one process to the next, as a share: that of
+small_cvt with huge pages in the calmer hour of benchmarks/latency_trust.md, where that of
+levit_128s was 0.007. What intervals of one process hold is in it, so it is rather too wide."""
+
+_TWO_SIDED_95 = 1.96
+_OF_CONSTANTS = ("calibrator", "calibration_constant_ms", "calibration_generation")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """How the times of two networks relate.
+
+    Attributes:
+        first: Name of the reference.
+        second: Name of the one that is judged.
+        ratio: The second's time / the first's, with its 95 % interval; None without a value.
+        rounds: How many pairs of passes it rests on; 0 where the two ran in other processes.
+        placements: Over how many places in memory it is a mean; 0 where the networks stayed in one,
+            so that up to 1 % may be owed to where they lay.
+        reason: Why there is no ratio, or why it is doubtful; mostly empty.
+    """
+
+    first: str
+    second: str
+    ratio: Ratio | None
+    rounds: int
+    placements: int = 0
+    reason: str = ""
+
+    @property
+    def outcome(self) -> Outcome:
+        """What the second is; a tie where the interval holds the same speed."""
+        if self.ratio is None:
+            return "unknown"
+        if self.ratio.low > 1:
+            return "slower"
+        return "faster" if self.ratio.high < 1 else "tie"
+
+    @property
+    def difference(self) -> float | None:
+        """By which share the second takes longer; negative where it is faster."""
+        return None if self.ratio is None else self.ratio.value - 1
+
+
+def compare_rounds(names: tuple[str, str], first: Measurement, second: Measurement) -> Comparison:
+    """Two networks that were timed in the same rounds of one process.
+
+    Each round's two passes share the state of the machine, so this is far sharper than a
+    comparison of the two values. Neighbouring rounds may resemble one another, and where the
+    networks lie in memory counts, see `archbench.measure.latency.interval`.
+
+    Args:
+        names: Of the reference and of the one that is judged.
+        first: Of the reference, with a sample a round.
+        second: Of the other.
+
+    Raises:
+        IncomparableError: Conditions or environment differ.
+    """
+    reason = _doubts(names, first, second)
+    if first.value is None or second.value is None:
+        return _unknown(names, reason)
+    first.ratio_to(second)
+    rounds = min(len(first.samples), len(second.samples))
+    if rounds < NEEDED_FORWARDS:
+        return _unknown(names, f"only {rounds} rounds of {NEEDED_FORWARDS} needed ones")
+    stay = _placement_rounds(first, second)
+    ratio = stopped_ratio(second.samples[:rounds], first.samples[:rounds], placement_rounds=stay)
+    placements = rounds // stay if stay else 0
+    return Comparison(
+        first=names[0],
+        second=names[1],
+        ratio=ratio,
+        rounds=rounds,
+        placements=placements if placements >= LEAST_PLACEMENTS else 0,
+        reason=reason,
+    )
+
+
+def compare_processes(
+    names: tuple[str, str], first: Measurement, second: Measurement
+) -> Comparison:
+    """Two networks of which each was timed in a process of its own, as with a stored result.
+
+    Only the calibrated values can be compared; what differs from process to process makes the
+    interval wide. Constants that were renewed in between change nothing where both were compared
+    with the same calibration network; else the reason says that they were.
+
+    Raises:
+        IncomparableError: Conditions or environment differ.
+    """
+    reason = _doubts(names, first, second)
+    if first.value is None or second.value is None:
+        return _unknown(names, reason)
+    change, doubt = _change_of_constants(first, second)
+    value = second.ratio_to(first) * change
+    reason = "; ".join(filter(None, (reason, doubt)))
+    spread = math.hypot(_log_half_width(first), _log_half_width(second))
+    factor = math.exp(math.hypot(spread, _TWO_SIDED_95 * math.sqrt(2) * BETWEEN_PROCESSES))
+    ratio = Ratio(value=value, low=value / factor, high=value * factor)
+    return Comparison(first=names[0], second=names[1], ratio=ratio, rounds=0, reason=reason)
+
+
+def _change_of_constants(first: Measurement, second: Measurement) -> tuple[float, str]:
+    """What makes the ratio of two values that of the calibrated times, and what is left to say.
+
+    Both are multiples of a calibration network's constant. Where they are of the same network,
+    they are compared as such, whatever its constant was.
+    """
+    (name, before, old), (other, now, new) = (
+        tuple(map(taken.details.get, _OF_CONSTANTS)) for taken in (first, second)
+    )
+    if name == other and before and now:
+        return float(before) / float(now), ""
+    is_doubtful = None not in (old, new) and old != new
+    return 1.0, "calibration constants were renewed in between" if is_doubtful else ""
+
+
+def _placement_rounds(*measurements: Measurement) -> int:
+    """How many rounds both stayed in one place; 0 where one of them stayed there all the time."""
+    found = {int(entry.details.get("placement_rounds", 0)) for entry in measurements}
+    return found.pop() if len(found) == 1 else 0
+
+
+def _unknown(names: tuple[str, str], reason: str) -> Comparison:
+    return Comparison(first=names[0], second=names[1], ratio=None, rounds=0, reason=reason)
+
+
+def _doubts(names: tuple[str, str], *measurements: Measurement) -> str:
+    doubts = {
+        f"{name}: {measurement.reason}"
+        for name, measurement in zip(names, measurements, strict=True)
+        if measurement.verdict != "stable"
+    }
+    return "; ".join(sorted(doubts))
+
+
+def _log_half_width(measurement: Measurement) -> float:
+    assert measurement.low is not None
+    assert measurement.high is not None
+    return math.log(measurement.high / measurement.low) / 2

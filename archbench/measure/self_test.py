@@ -1,0 +1,272 @@
+"""What is the smallest difference that this machine can tell apart today?
+
+The same network takes part several times: every two of its copies are a comparison whose truth is
+known, so whatever seems faster seems so by chance.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from archbench.measure.backend import prepared
+from archbench.measure.device import Seat, settled
+from archbench.measure.latency.calibration import Calibration, Progress, eager, stored_or_taken
+from archbench.measure.latency.clock import Clock, SystemClock, Timing
+from archbench.measure.latency.interval import (
+    LEAST_PLACEMENTS,
+    Array,
+    log_half_widths,
+    lower_means,
+    over_placements,
+    placement_logs,
+)
+from archbench.measure.latency.look import disturbance, note_look
+from archbench.measure.latency.placing import place_anew
+from archbench.measure.latency.renewal import LOOKS, Look, deviations
+from archbench.measure.latency.rounds import Bench, bench, warm_up
+from archbench.measure.latency.statistics import drift, lower_mean, off_cpu_share
+from archbench.measure.lock import measurement_lock
+from archbench.measure.machine import Snapshot, activity, snapshot
+from archbench.study.environment import Environment
+from archbench.study.measurement import Conditions
+
+COPIES = 6
+PLACEMENT = 2 * COPIES
+"""Rounds in one place of memory; each copy is twice in each place of the order."""
+WINDOW = LEAST_PLACEMENTS * PLACEMENT
+"""Rounds of one of the many short comparisons."""
+
+_LEVEL = 0.95
+_MOST_ROUNDS = 400
+_LEAST_ROUNDS = 5
+_LONG_LOOK = 80  # rounds, of which every fourth has a pass of each calibration network
+_CALIBRATE_EVERY = 4
+_WARM_UP_S = 0.5
+# An interval that leaves out 1 in 95 of 100 runs: 1.96 of its deviations for itself, 1.645 more.
+_FOUND_19_OF_20 = 1 + 1.645 / 1.96
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resolution:
+    """What an A/A test showed.
+
+    Attributes:
+        rounds: Passes of each copy.
+        smallest: The difference, as a share, that a comparison of so many rounds finds in 95 of
+            100 runs.
+        comparisons: Short comparisons of two copies.
+        false_share: The share of them in which one copy seemed faster.
+        spread: By how much the slowest copy seems slower than the fastest over all rounds.
+    """
+
+    rounds: int
+    smallest: float
+    comparisons: int
+    false_share: float
+    spread: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Constant:
+    """Whether the constant of a calibration network still holds.
+
+    Attributes:
+        stored_ms: What is kept.
+        now_ms: What it takes now.
+        deviation: By which share it left the others: what all took more or less is apart.
+    """
+
+    stored_ms: float
+    now_ms: float
+    deviation: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelfTest:
+    """What a short measurement of nothing but the machine gave.
+
+    Attributes:
+        network: Which network ran.
+        resolution: What can be told apart; None where there was no time for it.
+        constants: By the names of the calibration networks.
+        state: By which share all of them together take longer than when constants were taken.
+        off_cpu: The share of time in which other work held the core; None on a GPU.
+        drift: By how much the network drifted meanwhile.
+        seat: Where it ran.
+        note: What is to be said of the constants; mostly empty.
+        generation: How many times the constants were taken here.
+        due: Why the next measurement takes them anew; mostly empty.
+        disturbance: Why nothing can be said of the constants now; mostly empty.
+    """
+
+    network: str
+    resolution: Resolution | None
+    constants: Mapping[str, Constant]
+    state: float
+    off_cpu: float | None
+    drift: float
+    seat: Seat
+    note: str
+    generation: int = 1
+    due: str = ""
+    disturbance: str = ""
+
+
+def resolution_of(samples: Array) -> Resolution:
+    """What the times of copies of one network say, (copies, rounds).
+
+    They were placed anew in memory every `PLACEMENT` rounds. Rounds that are too few to tell by
+    places give the difference that the rounds alone would find.
+    """
+    copies, rounds = samples.shape
+    pairs = list(itertools.combinations(range(copies), 2))
+    first, second = (samples[[pair[side] for pair in pairs]] for side in (0, 1))
+    means = lower_means(samples)
+    windows = rounds // WINDOW
+    apart = []
+    if windows:
+        logs = placement_logs(second, first, rounds=PLACEMENT)
+        _, widths = over_placements(logs, level=_LEVEL)
+        for part in np.split(logs[:, : windows * LEAST_PLACEMENTS], windows, axis=1):
+            off, width = over_placements(part, level=_LEVEL)
+            apart.append(np.abs(off) > width)
+    else:
+        widths = log_half_widths(second, first, level=_LEVEL)
+    return Resolution(
+        rounds=rounds,
+        smallest=math.expm1(float(np.median(widths)) * _FOUND_19_OF_20),
+        comparisons=len(apart) * len(pairs),
+        false_share=float(np.mean(apart)) if apart else 0.0,
+        spread=float(means.max() / means.min() - 1),
+    )
+
+
+def self_test(
+    conditions: Conditions,
+    *,
+    environment: Environment,
+    seconds: float,
+    calibration: Calibration | None = None,
+    clock: Clock | None = None,
+    counters: Callable[[], Snapshot] = snapshot,
+    on_progress: Progress | None = None,
+) -> SelfTest:
+    """Times copies of a calibration network, and now and then all calibration networks.
+
+    Args:
+        conditions: Device, threads and precision.
+        environment: This machine, see `capture_environment`.
+        seconds: How long to time; constants that were never taken take 2 s more.
+        calibration: The constants, where they are at hand.
+        clock: Where time comes from; a test has its own.
+        counters: What tells of other processes; a test has its own.
+        on_progress: Told about the rounds.
+
+    Raises:
+        ArchbenchError: See ``archbench.measure.latency.calibration.calibrate``.
+    """
+    clock = clock or SystemClock()
+    with measurement_lock(conditions.device), settled(threads=conditions.threads) as seat:
+        calibration = calibration or stored_or_taken(
+            conditions, environment=environment, clock=clock, on_progress=on_progress
+        )
+        on = bench(conditions, clock=clock)
+        began, before = clock.wall(), counters()
+        copies, others = _timed(
+            calibration, conditions=conditions, on=on, seconds=seconds, on_progress=on_progress
+        )
+        worked = activity(before, counters(), seconds=clock.wall() - began)
+        everything = [timing for timings in copies for timing in timings]
+        # A round of which the end was cut off is of no use.
+        rounds = min(map(len, copies))
+        samples = np.array([[on.seconds(timing) for timing in taken[:rounds]] for taken in copies])
+        constants, state = _held(calibration, others, on=on)
+        off_cpu = off_cpu_share(everything) if conditions.device == "cpu" else None
+        moved = drift(np.median(samples, axis=0).tolist()) if rounds else 0.0
+        look = Look(
+            deviations={name: entry.deviation for name, entry in constants.items()},
+            disturbance=disturbance(off_cpu=off_cpu, moved=moved, busy=worked),
+            weight=LOOKS if rounds >= _LONG_LOOK else 1,
+        )
+        doubt = note_look(calibration, look, environment=environment)
+    return SelfTest(
+        network=calibration.calibrators[0].name,
+        resolution=resolution_of(samples) if rounds >= _LEAST_ROUNDS else None,
+        constants=constants,
+        state=state,
+        off_cpu=off_cpu,
+        drift=moved,
+        seat=seat,
+        note=calibration.note,
+        generation=calibration.generation,
+        due=doubt.due,
+        disturbance=look.disturbance,
+    )
+
+
+def _timed(
+    calibration: Calibration,
+    *,
+    conditions: Conditions,
+    on: Bench,
+    seconds: float,
+    on_progress: Progress | None,
+) -> tuple[list[list[Timing]], dict[str, list[Timing]]]:
+    """Timings of each copy, and of each calibration network by its name."""
+    until = on.clock.wall() + seconds
+    entry = calibration.calibrators[0]
+    example = torch.randn(entry.shape, generator=torch.Generator().manual_seed(0))
+    sources = {
+        str(copy): prepared(entry.build(), example, conditions=eager(conditions))
+        for copy in range(COPIES)
+    }
+    forwards = {name: source.run for name, source in sources.items()}
+    known = {name: calibration.forward(name, conditions=conditions) for name in calibration.by_name}
+    for forward in (*forwards.values(), *known.values()):
+        warm_up(forward, on=on, until=on.clock.wall() + _WARM_UP_S)
+    copies: dict[str, list[Timing]] = {name: [] for name in forwards}
+    others: dict[str, list[Timing]] = {name: [] for name in known}
+    draw, turns = random.Random(0), list(copies)
+    for done in range(_MOST_ROUNDS):
+        if on.clock.wall() >= until and done:
+            break
+        if done and done % PLACEMENT == 0:
+            place_anew(sources, forwards=forwards, draw=draw)
+        place = done % COPIES
+        if place == 0:
+            draw.shuffle(turns)
+        for name in [*turns[place:], *turns[:place]]:
+            copies[name].append(on.watch(forwards[name]))
+        if done % _CALIBRATE_EVERY == 0:
+            for name, forward in known.items():
+                others[name].append(on.watch(forward))
+        if on_progress:
+            on_progress("timing copies of one network", done + 1, _MOST_ROUNDS)
+    return list(copies.values()), others
+
+
+def _held(
+    calibration: Calibration, timings: Mapping[str, list[Timing]], *, on: Bench
+) -> tuple[dict[str, Constant], float]:
+    """The constants beside what they are now, and what all of them have in common."""
+    now = {
+        name: lower_mean([on.seconds(timing) * 1e3 for timing in taken])
+        for name, taken in timings.items()
+    }
+    found, state = deviations(now, calibration.constants_ms)
+    constants = {
+        name: Constant(
+            stored_ms=calibration.constants_ms[name],
+            now_ms=now[name],
+            deviation=found[name],
+        )
+        for name in now
+    }
+    return constants, state

@@ -1,0 +1,321 @@
+"""The form of a network that ships: norms folded, biases gathered, layers packed; same function.
+
+``fold`` changes the network by algebra alone, so it runs wherever PyTorch does and can be
+exported. ``deploy`` then lets every layer run in each form that this machine has, inside the
+network and on the example, and keeps the fastest.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from archbench.errors import InexactError
+from archbench.memory import keep_memory as tell_to_keep_memory
+from archbench.memory import use_huge_pages
+from archbench.models.flow import Flow, observe, put
+from archbench.models.kernels import PackedConv, PackedLinear, can_fuse, can_pack
+from archbench.models.layer import Attend, QuickGELU, fold_norm
+from archbench.models.trial import KEPT_ROUNDS, MAX_ROUNDS, Candidates, Times, clock_of, race
+
+TOLERANCE = 1e-4
+BUDGET_S = 3.0
+Make = Callable[[], nn.Module]
+MOST_IMAGES = 64  # beyond, attention image by image spends its time in calls
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """Which form of a layer runs.
+
+    Attributes:
+        place: The layer's path in the network.
+        kind: The layer and the shapes that it takes, in words: equal layers have equal ones.
+        chosen: The fastest form.
+        seconds: What each form took inside the network: the lower quartile of its runs, and of
+            those of equal layers; empty where the form was known before.
+    """
+
+    place: str
+    kind: str
+    chosen: str
+    seconds: dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deployment:
+    """What was done to deploy a network.
+
+    Attributes:
+        choices: Layer by layer, where there was one.
+        error: Largest difference from the network's output in evaluation, over the largest
+            output; None without an example.
+        keeps_memory: Whether the process keeps the memory of freed tensors.
+    """
+
+    choices: tuple[Choice, ...] = ()
+    error: float | None = None
+    keeps_memory: bool = False
+
+    def summary(self) -> dict[str, int]:
+        """How many layers run in each form."""
+        chosen = [choice.chosen for choice in self.choices]
+        return {form: chosen.count(form) for form in sorted(set(chosen))}
+
+    def raced(self) -> int:
+        """How many layers run in a form that was raced now; the others' were known before."""
+        return sum(bool(choice.seconds) for choice in self.choices)
+
+    def decided(self) -> dict[str, str]:
+        """The form of each kind of layer that was raced now."""
+        return {choice.kind: choice.chosen for choice in self.choices if choice.seconds}
+
+
+class Deployed(nn.Module):
+    """A network that ships, and how it was made.
+
+    It is fast on tensors of the example's shape; others are computed as well.
+    """
+
+    def __init__(self, network: nn.Module, *, deployment: Deployment) -> None:
+        super().__init__()
+        self.network = network
+        self.deployment = deployment
+
+    def forward(self, images: Tensor) -> Tensor:
+        output: Tensor = self.network(images)
+        return output
+
+
+def fold(network: nn.Module) -> nn.Module:
+    """A copy for evaluation: batch norms folded into their neighbours, attention biases gathered.
+
+    Folding is done in float64. The network itself is left as it is, so that loading other weights
+    into it later cannot make the copy stale: fold again.
+
+    Args:
+        network: Any network; what has no folded form stays as it is.
+    """
+    return _folded(copy.deepcopy(network).eval()).requires_grad_(requires_grad=False)
+
+
+def deploy(
+    network: nn.Module,
+    example: Tensor,
+    *,
+    clock: Callable[[], float] | None = None,
+    budget_s: float = BUDGET_S,
+    keep_memory: bool = True,
+    known: Mapping[str, str] | None = None,
+) -> Deployed:
+    """The fastest form of a network for evaluation on this machine.
+
+    Batch norms are folded, also where a module of another library runs a convolution and then its
+    norm; attention biases are gathered once. Then every linear layer, convolution and attention
+    runs in each form that PyTorch has for it here, and the fastest stays: plain, or packed for
+    oneDNN with the activation behind it; attention by products, fused or image by image.
+    Precision is never reduced. The network itself is left as it is: after loading other weights
+    into it, deploy again.
+
+    Args:
+        network: Any network that takes images and gives one tensor.
+        example: Images (B, 3, H, W) like those that will come, on their device and in their
+            precision.
+        clock: Seconds, for the trial of the forms; by default the CPU time of this thread, or
+            with several threads or on a GPU the time that passes.
+        budget_s: Seconds that the trial may take; at least two rounds are run.
+        keep_memory: Whether to tell the process to keep freed memory, in huge pages where the
+            system has them, see ``archbench.memory``.
+        known: Forms that were decided before, by the kinds of layers as in ``Choice.kind``: these
+            are not raced. Where a mapping is given, even an empty one, the race of the others is
+            twice as long, as what it decides is to be kept.
+
+    Raises:
+        InexactError: The forms differ by more than 1e-4 of the largest output.
+    """
+    keeps = keep_memory and tell_to_keep_memory()
+    if keeps:
+        use_huge_pages()
+    deployed = fold(network)
+    with torch.inference_mode():
+        expected = _evaluated(network, example)
+        deployed = _with_observed_norms_folded(deployed, example, expected)
+        flow = observe(deployed, example)
+        candidates = _offer(flow, example, known=known or {})
+        race(
+            deployed,
+            example,
+            candidates=[found for _, found in candidates.values() if len(found.names) > 1],
+            clock=clock or clock_of(example),
+            budget_s=budget_s,
+            rounds=MAX_ROUNDS if known is None else KEPT_ROUNDS,
+        )
+        choices = tuple(
+            _settle(flow, place, found, kind=kind) for place, (kind, found) in candidates.items()
+        )
+        error = _error(expected, deployed(example))
+    if error > _tolerance(example.dtype):
+        raise InexactError(
+            f"the deployed form differs from the network by {error:.1e} of the largest output",
+            help="report this network; it is a fault in the folding",
+        )
+    record = Deployment(choices=choices, error=error, keeps_memory=keeps)
+    return Deployed(deployed, deployment=record).eval()
+
+
+def deployment_error(network: nn.Module, deployed: nn.Module, example: Tensor) -> float:
+    """Largest difference of the outputs in evaluation, over the largest output."""
+    with torch.inference_mode():
+        return _error(_evaluated(network, example), deployed(example))
+
+
+def _folded(module: nn.Module) -> nn.Module:
+    for name, child in module.named_children():
+        setattr(module, name, _folded(child))
+    if isinstance(module, nn.Sequential):
+        _without_quick_gelu(module)
+    make = getattr(module, "deployed", None)
+    return make().eval() if callable(make) else module
+
+
+def _without_quick_gelu(layers: nn.Sequential) -> None:
+    """``x * sigmoid(a x)`` is ``silu(a x) / a``: the factors go into the linears around it."""
+    for i in range(1, len(layers) - 1):
+        before, between, behind = layers[i - 1], layers[i], layers[i + 1]
+        is_mlp = type(before) is type(behind) is nn.Linear
+        if not is_mlp or not isinstance(between, QuickGELU):
+            continue
+        with torch.no_grad():
+            for parameter in before.parameters():
+                parameter.mul_(QuickGELU.FACTOR)
+            behind.weight.div_(QuickGELU.FACTOR)  # type: ignore[operator]
+        layers[i] = nn.SiLU()
+
+
+def _with_observed_norms_folded(network: nn.Module, example: Tensor, expected: Tensor) -> nn.Module:
+    """Folds a batch norm that was seen to follow a convolution; not where that changes outputs."""
+    if not any(type(module) is nn.BatchNorm2d for module in network.modules()):
+        return network
+    flow = observe(network, example)
+    pairs = [
+        (conv, norm)
+        for conv, norm in flow.pairs
+        if type(conv) is nn.Conv2d
+        and type(norm) is nn.BatchNorm2d
+        and norm.affine
+        and norm.track_running_stats
+    ]
+    if not pairs:
+        return network
+    folded = copy.deepcopy(network)
+    for conv, norm in pairs:
+        put(folded, flow.places[conv], fold_norm(conv, norm))
+        put(folded, flow.places[norm], nn.Identity())
+    is_same = _error(expected, folded(example)) <= _tolerance(example.dtype)
+    return folded if is_same else network
+
+
+def _offer(
+    flow: Flow, example: Tensor, *, known: Mapping[str, str]
+) -> dict[str, tuple[str, Candidates]]:
+    """Puts candidates in the place of every layer of which there are several forms.
+
+    Layers that are equal but for their weights, on inputs of equal shape, are timed as one: what
+    is fastest for one is so for all, and a chance that favours a form now and then cancels out.
+
+    Returns:
+        By place: the kind of the layer, and its candidates; only one where it is known.
+    """
+    follower = dict(flow.pairs)
+    packs = can_pack(example)
+    found = {}
+    times: dict[str, Times] = {}
+    for module, sizes in flow.sizes.items():
+        size = sizes[0]
+        assert size is not None, "a layer is seen by the tensor it takes first"
+        forms: dict[str, Make] = {}
+        activation: nn.Module | None = None
+        if isinstance(module, Attend):
+            kernels = _kernels(size[0], is_cpu=example.is_cpu)
+            forms = {kernel: partial(Attend, module.scale, kernel=kernel) for kernel in kernels}
+        elif packs and type(module) in (nn.Linear, nn.Conv2d):
+            behind = follower.get(module)
+            activation = behind if behind is not None and can_fuse(behind) else None
+            forms = _layer_forms(module, activation, size)
+            if forms and activation is not None:
+                put(flow.network, flow.places[activation], nn.Identity())
+        if forms:
+            place = flow.places[module]
+            kind = _kind(module, activation, sizes)
+            if known.get(kind) in forms:
+                forms = {known[kind]: forms[known[kind]]}
+            made = {name: make() for name, make in forms.items()}
+            found[place] = kind, Candidates(made, seconds=times.setdefault(kind, {}))
+            put(flow.network, place, found[place][1])
+    return found
+
+
+def _kind(
+    module: nn.Module, activation: nn.Module | None, sizes: Sequence[torch.Size | None]
+) -> str:
+    scale = getattr(module, "scale", None)
+    layer = f"{module!r} scaled by {scale}" if scale is not None else repr(module)
+    behind = f" with {activation!r}" if activation is not None else ""
+    return f"{layer}{behind} on {[size and list(size) for size in sizes]}"
+
+
+def _kernels(images: int, *, is_cpu: bool) -> tuple[str, ...]:
+    """The kernels of attention worth a trial; windows of a map count as images, too."""
+    if not is_cpu or images > MOST_IMAGES:
+        return ("products", "fused")
+    return ("by_image", "fused") if images == 1 else ("products", "fused", "by_image")
+
+
+def _layer_forms(
+    layer: nn.Module, activation: nn.Module | None, size: torch.Size
+) -> dict[str, Make]:
+    def plain() -> nn.Module:
+        return layer if activation is None else nn.Sequential(layer, activation)
+
+    if isinstance(layer, nn.Linear):
+        tokens = size[:-1].numel()
+        packed = partial(PackedLinear, layer, activation=activation, tokens=tokens)
+        return {"plain": plain, "packed": packed}
+    assert isinstance(layer, nn.Conv2d)
+    if isinstance(layer.padding, str) or layer.padding_mode != "zeros":
+        return {}
+    return {"plain": plain, "packed": partial(PackedConv, layer, activation=activation, size=size)}
+
+
+def _settle(flow: Flow, place: str, candidates: Candidates, *, kind: str) -> Choice:
+    """Leaves the fastest form alone in its place, or the only one."""
+    is_raced = len(candidates.names) > 1
+    seconds = candidates.quartiles() if is_raced else {}
+    chosen = candidates.fastest() if is_raced else candidates.names[0]
+    put(flow.network, place, candidates.forms[chosen])
+    return Choice(place=place, kind=kind, chosen=chosen, seconds=seconds)
+
+
+def _evaluated(network: nn.Module, example: Tensor) -> Tensor:
+    was_training = network.training
+    network.eval()
+    try:
+        output: Tensor = network(example)
+    finally:
+        network.train(was_training)
+    return output
+
+
+def _error(expected: Tensor, got: Tensor) -> float:
+    scale = expected.abs().max().clamp_min(torch.finfo(expected.dtype).tiny)
+    return float((expected - got).abs().max() / scale)
+
+
+def _tolerance(dtype: torch.dtype) -> float:
+    """1e-4 in fp32; as many steps of rounding in another precision."""
+    return TOLERANCE * torch.finfo(dtype).eps / torch.finfo(torch.float32).eps

@@ -1,0 +1,212 @@
+"""How do published weights come from the model hub: whole or not at all, or soon refused?"""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
+
+from archbench.errors import MissingError, StorageError, UsageError, WeightsError
+from archbench.models.catalogue import Variant, entry, published, variants
+from archbench.models.weights.conversion import convert_weights
+from archbench.models.weights.file import MAX_BYTES, read_weights
+from archbench.models.weights.load import own_spec
+
+HUB = "https://huggingface.co"
+FILES = ("model.safetensors", "pytorch_model.bin")
+PATIENCE_S = 3.0
+"""Seconds until the first byte, and between any two: a command is refused within five."""
+
+_PIECE = 2**20
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """Published weights in a file of ours.
+
+    Attributes:
+        path: The file.
+        url: Where they came from; empty where they were there already.
+    """
+
+    path: Path
+    url: str
+
+
+def hub_address(environment: Mapping[str, str] = os.environ) -> str:
+    """The address of the hub: ``ARCHBENCH_HUB`` where it is set, for a mirror.
+
+    Raises:
+        UsageError: It is set to no address of the web.
+    """
+    address = environment.get("ARCHBENCH_HUB") or HUB
+    if urlsplit(address).scheme not in ("http", "https"):
+        raise UsageError(
+            f"{address!r} is no address of the web", place="ARCHBENCH_HUB", help=f"as in {HUB}"
+        )
+    return address.rstrip("/")
+
+
+def fetch_weights(
+    name: str,
+    *,
+    folder: Path,
+    hub: str | None = None,
+    patience_s: float = PATIENCE_S,
+    on_progress: Progress | None = None,
+) -> Fetched:
+    """The published weights of a network as a file of ours, from a folder or else from the hub.
+
+    The file's header says where they came from and the sha256 of what was fetched.
+
+    Args:
+        name: Of a published network.
+        folder: Where such files are kept; made if it is not there.
+        hub: Address of the hub; that of ``hub_address`` by default.
+        patience_s: Seconds to wait for the first byte, and for any other.
+        on_progress: Told what is fetched, the bytes so far and in all.
+
+    Raises:
+        UsageError: There is no such network, or nobody published weights for it.
+        MissingError: They could not be fetched; nothing is left behind.
+        WeightsError: What was fetched does not fit or is damaged.
+        StorageError: The folder cannot be written.
+    """
+    repository = _repository(name)
+    path = folder / f"{name}.safetensors"
+    if _is_sound(path, name=name):
+        return Fetched(path, "")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=".fetch-", dir=folder) as temporary:
+            url, file = _first(
+                [f"{hub or hub_address()}/{repository}/resolve/main/{file}" for file in FILES],
+                folder=Path(temporary),
+                patience_s=patience_s,
+                told=on_progress or (lambda what, done, total: None),
+            )
+            try:
+                convert_weights(file, path, model=name, origin=url)
+            except WeightsError as error:
+                raise WeightsError(error.message, place=url, help=error.help) from None
+    except OSError as error:
+        raise StorageError(f"cannot write: {error.strerror}", place=str(folder)) from error
+    return Fetched(path, url)
+
+
+def _repository(name: str) -> str:
+    found = entry(name)
+    repository = found.hub if isinstance(found, Variant) else None
+    if repository is None:
+        known = [other for other, variant in variants().items() if variant.hub]
+        raise UsageError(
+            f"no published weights are known for {name}", help=f"known: {', '.join(known)}"
+        )
+    return repository
+
+
+def _is_sound(path: Path, *, name: str) -> bool:
+    """Whether the file is there, whole and of this network; any other is fetched again."""
+    if not path.is_file():
+        return False
+    try:
+        found = own_spec(read_weights(path))
+    except WeightsError:
+        return False
+    return found is not None and found.digest == published(name).digest
+
+
+def _first(urls: list[str], *, folder: Path, patience_s: float, told: Progress) -> tuple[str, Path]:
+    """The first address that the hub has, and its content."""
+    for url in urls:
+        path = folder / url.rpartition("/")[2]
+        if _download(url, path, patience_s=patience_s, told=told):
+            return url, path
+    raise _unreachable(urls[0], "the hub has no such file")
+
+
+def _download(url: str, path: Path, *, patience_s: float, told: Progress) -> bool:
+    """Whether the hub has the file; it is then there whole."""
+    response = _opened(url, patience_s)
+    if response is None:
+        return False
+    with response:
+        if urlsplit(response.url).scheme != urlsplit(url).scheme:
+            raise _unreachable(url, "it hands on to an address that is not safe")
+        length = response.headers.get("Content-Length", "")
+        total = int(length) if length.isdecimal() else 0
+        if total > MAX_BYTES:
+            raise _unreachable(url, f"{total:,} bytes are more than any network here has")
+        try:
+            done = _copied(response, path, total=total, told=told, url=url)
+        except (TimeoutError, ConnectionError, HTTPException) as error:
+            raise _unreachable(url, f"it broke off: {_reason(error)}") from error
+    if total and done != total:
+        raise _unreachable(url, f"it ended after {done:,} of {total:,} bytes")
+    return True
+
+
+def _copied(response: HTTPResponse, path: Path, *, total: int, told: Progress, url: str) -> int:
+    done = 0
+    with open(path, "wb") as file:
+        while piece := response.read1(_PIECE):
+            done += len(piece)
+            if done > MAX_BYTES:
+                raise _unreachable(url, "it does not end")
+            file.write(piece)
+            told(f"fetching {urlsplit(url).path.split('/')[2]}", done, max(done, total))
+    return done
+
+
+def _opened(url: str, patience_s: float) -> HTTPResponse | None:
+    """The answer to a request, or None where the file is not there.
+
+    In a thread of its own, as neither the search for a name nor a list of addresses that are
+    silent, one after the other, has a time limit.
+    """
+    answers: queue.SimpleQueue[HTTPResponse | Exception] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            request = Request(url, headers={"User-Agent": "archbench"})  # noqa: S310  ours
+            answers.put(urlopen(request, timeout=patience_s))  # noqa: S310
+        except (OSError, HTTPException, ValueError) as error:
+            answers.put(error)
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        answer = answers.get(timeout=patience_s)
+    except queue.Empty:
+        raise _unreachable(url, f"no answer within {patience_s:g} s") from None
+    if isinstance(answer, HTTPError):
+        answer.close()  # it holds the connection
+        # The hub answers 401 for what does not exist, as for what is private.
+        if answer.code in (401, 403, 404):
+            return None
+    if isinstance(answer, Exception):
+        raise _unreachable(url, _reason(answer)) from answer
+    return answer
+
+
+def _reason(error: Exception) -> str:
+    reason = error.reason if isinstance(error, URLError) else error
+    return str(reason) or type(error).__name__
+
+
+def _unreachable(url: str, reason: str) -> MissingError:
+    return MissingError(
+        f"the weights could not be fetched: {reason}",
+        place=url,
+        help="look to the network; or fetch the file elsewhere and convert it: "
+        "archbench weights convert FILE OUT --model NAME",
+    )

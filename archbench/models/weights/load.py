@@ -1,0 +1,302 @@
+"""Weights in and out: load them into a network, save them, convert them between layouts.
+
+A file of ours is safetensors whose header holds the network as JSON (``spec``), its digest, a
+``sha256`` of that JSON and all tensors, and where the weights came from (``source``).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from archbench.errors import ArchbenchError, UsageError, WeightsError
+from archbench.models.deploy import Deployed
+from archbench.models.network import Network, Written, as_spec
+from archbench.models.spec import ArchSpec
+from archbench.models.weights.file import (
+    WeightFile,
+    content_sha256,
+    read_weights,
+    write_safetensors,
+)
+from archbench.models.weights.layout import Form
+from archbench.models.weights.resize import resized_bias, resized_position
+from archbench.models.weights.skeleton import Table, differing_fields, shell, tables_that_differ
+from archbench.models.weights.translation import our_tensors, recognise
+from archbench.registry import OUTSIDE
+
+FORMAT = "archbench.weights/1"
+OURS = "archbench"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """What was read from a file, and what was done to it.
+
+    Attributes:
+        layout: Whose names the file has.
+        spec: The network that the weights are of, at the file's resolution and, where the
+            classifiers were not left out, with its classes.
+        verified: Whether the file holds a sha256 of its weights; it agrees, then.
+        interpolated: Tensors that were brought to another map.
+        fresh: Tensors that stayed as the network had them.
+        source: Where a file of ours came from, if it was converted: layout, form, file, sha256.
+    """
+
+    layout: str
+    spec: ArchSpec
+    verified: bool
+    interpolated: tuple[str, ...]
+    fresh: tuple[str, ...]
+    source: Mapping[str, Any]
+
+
+def load_weights(
+    network: nn.Module,
+    path: str | Path,
+    *,
+    layout: str | None = None,
+    interpolate: bool = False,
+    new_head: bool = False,
+) -> Loaded:
+    """Loads a file of weights into a network; on an error the network is as it was.
+
+    The released LeViT's, CvT's and DeiT's names are known, timm's, transformers', torchvision's
+    and ours, in safetensors or PyTorch's files. Nothing in a file is executed.
+
+    Args:
+        network: As ``archbench.build`` gives it, not yet deployed.
+        path: The file.
+        layout: Whose names it has, as in ``timm``; seen from the names by default.
+        interpolate: Bring position embeddings and attention biases from the file's resolution to
+            the network's, see ``archbench.models.weights.resize``; without it another one is
+            refused.
+        new_head: Leave the classifiers as they are in the network: for other classes.
+
+    Raises:
+        MissingError: There is no such file.
+        WeightsError: It is damaged or unsafe, or does not fit; the message lists what is missing,
+            left over or of another shape.
+        UsageError: The network is none of ours, or is deployed already.
+    """
+    _refuse_deployed(network)
+    if not isinstance(network, Network):
+        raise UsageError(f"weights go into a network of archbench.build, not {type(network)!r}")
+    spec, own = network.spec, network.state_dict()
+    if {k: v.shape for k, v in own.items()} != {k: v.shape for k, v in _shapes(spec).items()}:
+        raise UsageError(
+            "the layers of this network are not those that it was built with",
+            help="load the weights before archbench.deploy, and deploy again",
+        )
+    file = read_weights(Path(path))
+    tensors, loaded, _ = read_into(
+        file, asked=layout, spec=spec, interpolate=interpolate, new_head=new_head
+    )
+    network.load_state_dict({**own, **tensors})
+    return loaded
+
+
+def save_weights(
+    network: nn.Module,
+    path: str | Path,
+    *,
+    spec: Written | None = None,
+    source: Mapping[str, Any] | None = None,
+) -> str:
+    """Saves a network's weights with its spec and their sha256, and gives the file's sha256.
+
+    Args:
+        network: As ``archbench.build`` gives it, or any with the same tensors.
+        path: A .safetensors file; replaced whole when all of the new one is on the disk.
+        spec: The network; by default what it was built from.
+        source: Where the weights came from, JSON-able.
+
+    Raises:
+        UsageError: The spec is not known, its tensors are others, or the name ends otherwise.
+        StorageError: The file cannot be written; what was there before still is.
+    """
+    _refuse_deployed(network)
+    if spec is not None:
+        known = as_spec(spec)
+    elif isinstance(network, Network):
+        known = network.spec
+    else:
+        raise UsageError("what was this network built from?", help="give its spec")
+    tensors = network.state_dict()
+    wanted = _shapes(known)
+    if {k: v.shape for k, v in tensors.items()} != {k: v.shape for k, v in wanted.items()}:
+        raise UsageError(
+            "the tensors of this network are not those of its spec",
+            help="save the network itself, not its deployed form",
+        )
+    return save_tensors(Path(path), tensors, spec=known, source=source or {})
+
+
+def _refuse_deployed(network: nn.Module) -> None:
+    if isinstance(network, Deployed):
+        raise UsageError(
+            "a deployed form neither takes nor gives weights",
+            help="use the network itself, and archbench.deploy behind it",
+        )
+
+
+def read_into(
+    file: WeightFile, *, asked: str | None, spec: ArchSpec, interpolate: bool, new_head: bool
+) -> tuple[dict[str, Tensor], Loaded, Form]:
+    """The tensors of a file that a network takes from it, under our names and of its sizes.
+
+    Args:
+        file: What was read.
+        asked: A layout or dialect that the person named.
+        spec: The network.
+        interpolate: Whether the file's resolution may be another.
+        new_head: Whether the classifiers are left out.
+
+    Raises:
+        WeightsError: It does not fit.
+        UsageError: The layout that was named is unknown.
+    """
+    name, form = recognise(file, asked=asked, spec=spec)
+    own = own_spec(file) if name == OURS else None
+    if own is not None:
+        _check_same(own, spec, file, new_head=new_head)
+    base = replace(spec, resolution=own.resolution) if own else spec
+    tensors, found = our_tensors(file, name=name, form=form, spec=base, new_head=new_head)
+    if found.num_classes != spec.num_classes:
+        raise WeightsError(
+            f"for {found.num_classes} classes, and the network has {spec.num_classes}",
+            place=str(file.path),
+            help=f"build it with num_classes {found.num_classes}, or ask for a new head "
+            f"(new_head=True, --classes {spec.num_classes})",
+        )
+    moved = tables_that_differ(spec, found)
+    if moved and not interpolate:
+        raise _other_resolution(file, found, spec, moved)
+    for key, (old, new) in moved.items():
+        tensors[key] = _resized(tensors[key], old, new)
+    loaded = Loaded(
+        layout=name,
+        spec=found,
+        verified=own is not None and "sha256" in file.metadata,
+        interpolated=tuple(moved),
+        fresh=tuple(key for key in _shapes(spec) if key not in tensors),
+        source=source_of(file),
+    )
+    return tensors, loaded, form
+
+
+def _shapes(spec: ArchSpec) -> Mapping[str, Tensor]:
+    return shell(spec).tensors
+
+
+def _resized(values: Tensor, old: Table, new: Table) -> Tensor:
+    if values.ndim == 2:
+        return resized_bias(values, old=old.grid, new=new.grid)
+    return resized_position(values, first=old.first, old=old.grid, new=new.grid)
+
+
+def _other_resolution(
+    file: WeightFile, found: ArchSpec, spec: ArchSpec, moved: Mapping[str, tuple[Table, Table]]
+) -> WeightsError:
+    key, (old, new) = next(iter(moved.items()))
+    height, width = found.resolution
+    fits = str(height) if height == width else f"{height}x{width}"
+    return WeightsError(
+        f"for images of {found.resolution}, and the network takes {spec.resolution}: {key} has a "
+        f"map of {old.grid}, not {new.grid}",
+        place=str(file.path),
+        help=f"build it at {fits}, or ask for interpolation (interpolate=True, "
+        f"--resolution {spec.resolution})",
+    )
+
+
+def own_spec(file: WeightFile) -> ArchSpec | None:
+    """The spec in the header, with the sha256 beside it checked; None where there is none."""
+    text = file.metadata.get("spec")
+    if file.metadata.get("format") != FORMAT or text is None:
+        return None
+    sha256 = file.metadata.get("sha256")
+    if sha256 is not None and sha256 != content_sha256(file.tensors, text):
+        raise WeightsError(
+            "damaged or changed: the weights and spec are not those of its sha256",
+            place=str(file.path),
+            help="fetch, copy or convert it again",
+        )
+    try:
+        document = json.loads(text)
+        _refuse_code(document)
+        return ArchSpec.from_document(document, place="spec")
+    except (ArchbenchError, AttributeError, RecursionError, TypeError, ValueError) as error:
+        raise WeightsError(
+            f"the spec in its header cannot be read: {error}", place=str(file.path)
+        ) from error
+
+
+def _refuse_code(document: object) -> None:
+    """Refuse parts of modules that nobody imported yet: reading a file runs no code."""
+    if isinstance(document, str) and document.startswith(OUTSIDE):
+        path = document.removeprefix(OUTSIDE)
+        if path not in sys.modules:
+            raise UsageError(
+                f"it has parts of the module {path}, which is not imported",
+                help=f"if you trust that module, import it first: import {path}",
+            )
+    elif isinstance(document, Mapping | list):
+        for value in document.values() if isinstance(document, Mapping) else document:
+            _refuse_code(value)
+
+
+def source_of(file: WeightFile) -> dict[str, Any]:
+    """Where a file of ours says that it came from; empty if it says nothing."""
+    try:
+        source = json.loads(file.metadata.get("source", "{}"))
+    except (ValueError, RecursionError):
+        return {}
+    return source if isinstance(source, dict) else {}
+
+
+def _check_same(own: ArchSpec, spec: ArchSpec, file: WeightFile, *, new_head: bool) -> None:
+    """Refuse weights of a network that computes something else, whatever their shapes."""
+    fields = [
+        field
+        for field in differing_fields(own, spec)
+        if not (new_head and field.startswith("head.num_classifiers"))
+    ]
+    if fields:
+        more = f", and {len(fields) - 5} more" if len(fields) > 5 else ""
+        raise WeightsError(
+            f"the weights are of another network{f' ({own.name})' if own.name else ''}: "
+            f"{', '.join(fields[:5])}{more}",
+            place=str(file.path),
+            help="archbench weights show prints the network that they are of",
+        )
+
+
+def save_tensors(
+    path: Path, tensors: Mapping[str, Tensor], *, spec: ArchSpec, source: Mapping[str, Any]
+) -> str:
+    """Writes a file of ours and gives its sha256.
+
+    Raises:
+        UsageError: Its name does not end in .safetensors.
+        StorageError: It cannot be written.
+    """
+    if path.suffix != ".safetensors":
+        raise UsageError(
+            f"{path.name} does not end in .safetensors, as our files do", place=str(path)
+        )
+    text = json.dumps(spec.to_document(), sort_keys=True)
+    metadata = {
+        "format": FORMAT,
+        "spec": text,
+        "digest": spec.digest,
+        "sha256": content_sha256(tensors, text),
+        "source": json.dumps(source, sort_keys=True),
+    }
+    return write_safetensors(path, tensors, metadata=metadata)

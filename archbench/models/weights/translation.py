@@ -1,0 +1,297 @@
+"""Do the weights of a file fit a network, and what are they under our names, or under others'?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from archbench.errors import UsageError, WeightsError
+from archbench.models.catalogue import published, published_names
+from archbench.models.network import count
+from archbench.models.spec import ArchSpec
+from archbench.models.weights.file import WeightFile
+from archbench.models.weights.layout import (
+    BIASES,
+    COUNTER,
+    HEAD,
+    OFFSETS,
+    Form,
+    Name,
+    layout,
+    layout_for,
+    listed,
+    offsets,
+    recognised,
+    table,
+)
+from archbench.models.weights.skeleton import shell, spec_in_file
+
+_STATISTICS = ("running_mean", "running_var", COUNTER, OFFSETS)
+
+
+def recognise(file: WeightFile, *, asked: str | None, spec: ArchSpec | None) -> tuple[str, Form]:
+    """The layout of a file, and what is particular about this one.
+
+    Args:
+        file: What was read.
+        asked: A layout or dialect that the person named; None to see it from the names.
+        spec: The network, where it is known; a dialect needs it.
+
+    Raises:
+        WeightsError: It is of no layout that is known, or may be of several.
+        UsageError: The layout that was named is unknown.
+    """
+    prefix = "module." if all(name.startswith("module.") for name in file.tensors) else ""
+    names = [name.removeprefix(prefix) for name in file.tensors]
+    if asked is not None:
+        found = [layout_for(asked, spec) if spec else asked]
+        layout(found[0])
+    else:
+        found = recognised(names)
+    if len(found) != 1:
+        raise WeightsError(
+            f"of no layout that is known; it holds {listed(names)}"
+            if not found
+            else f"may be of several layouts: {', '.join(found)}",
+            place=str(file.path),
+            help="only networks of archbench's own grammar are read, under their own, timm's, "
+            "transformers' or the released names"
+            if not found
+            else "say which",
+        )
+    shapes = {name: file.tensors[prefix + name].ndim for name in names}
+    held = layout(found[0])
+    return found[0], Form(
+        wrapper=file.wrapper,
+        prefix=prefix,
+        pointwise="norm" in held.LEAVES
+        and any(shape == 4 for name, shape in shapes.items() if ".qkv." in name),
+        offsets=any(name.endswith(OFFSETS) for name in names),
+        counters=any(name.endswith(COUNTER) for name in names),
+    )
+
+
+def our_tensors(
+    file: WeightFile, *, name: str, form: Form, spec: ArchSpec, new_head: bool
+) -> tuple[dict[str, Tensor], ArchSpec]:
+    """The weights of a file under our names, and the network that they are of.
+
+    That network is ``spec``, but for resolution and classes, which are those of the file.
+
+    Args:
+        file: What was read.
+        name: Of its layout.
+        form: What is particular about the file.
+        spec: The network that they are wanted for.
+        new_head: Leave its classifiers out.
+
+    Raises:
+        WeightsError: A tensor is missing, left over, of another shape or not finite, or the
+            layout cannot hold such a network.
+    """
+    theirs = {key.removeprefix(form.prefix): value for key, value in file.tensors.items()}
+    names = [
+        entry
+        for entry in _table(file, name, spec)
+        if not (new_head and entry.ours.startswith(HEAD))
+    ]
+    found = {
+        entry.ours: joined
+        for entry in names
+        if (joined := _joined(entry, theirs, form)) is not None
+    }
+    source = spec_in_file(spec, found)
+    wanted = shell(source).tensors
+    missing = [
+        one
+        for entry in names
+        if entry.ours not in found
+        for one in entry.theirs
+        if one not in theirs
+    ]
+    used = {one for entry in names for one in entry.theirs} | _ignored(
+        name, spec, theirs, new_head=new_head
+    )
+    left = [one for one in theirs if one not in used]
+    shapes = [
+        f"{'+'.join(entry.theirs)[:120]}: {_sides(found[entry.ours])} in the file, "
+        f"{_sides(wanted[entry.ours])} in the network"
+        for entry in names
+        if entry.ours in found and found[entry.ours].shape != wanted[entry.ours].shape
+    ]
+    if missing or left or shapes:
+        raise _misfit(file, name, spec, missing=missing, left=left, shapes=shapes)
+    _check_values(found, wanted, file)
+    _check_offsets(theirs, name, source, file)
+    return found, source
+
+
+def their_tensors(
+    tensors: Mapping[str, Tensor], *, name: str, form: Form, spec: ArchSpec
+) -> dict[str, Tensor]:
+    """Our weights under the names of a layout: what ``our_tensors`` reads back, bit for bit.
+
+    Raises:
+        UsageError: The layout cannot hold such a network.
+    """
+    resolved = spec.resolved()
+    found: dict[str, Tensor] = {}
+    for entry in table(name, resolved, tensors):
+        if entry.ours.endswith(COUNTER) and not form.counters:
+            continue
+        value = tensors[entry.ours]
+        is_linear = value.ndim == 2 and not entry.ours.startswith(HEAD)
+        if form.pointwise and is_linear and entry.ours.endswith(".weight"):
+            value = value[:, :, None, None]
+        pieces = value.chunk(len(entry.theirs), dim=entry.dim) if len(entry.theirs) > 1 else [value]
+        found |= dict(zip(entry.theirs, pieces, strict=True))
+    if form.offsets:
+        found |= offsets(name, resolved)
+    return {form.prefix + key: value for key, value in found.items()}
+
+
+def same_size(file: WeightFile, form: Form) -> list[str]:
+    """The published networks with as many parameters as the file holds."""
+    number = sum(
+        tensor.numel()
+        for name, tensor in file.tensors.items()
+        if not name.removeprefix(form.prefix).endswith(_STATISTICS)
+    )
+    return [name for name in published_names() if count(published(name)).params == number]
+
+
+def _table(file: WeightFile, name: str, spec: ArchSpec) -> tuple[Name, ...]:
+    try:
+        return table(name, spec.resolved(), shell(spec).tensors)
+    except UsageError as error:
+        raise WeightsError(
+            f"the weights are not of this network: {error.message}", place=str(file.path)
+        ) from None
+
+
+def _joined(entry: Name, theirs: Mapping[str, Tensor], form: Form) -> Tensor | None:
+    if not form.counters and entry.ours.endswith(COUNTER):
+        return torch.zeros((), dtype=torch.int64)
+    pieces = [theirs[one] for one in entry.theirs if one in theirs]
+    if len(pieces) != len(entry.theirs):
+        return None
+    if form.pointwise and ".conv." not in entry.ours:
+        pieces = [p[:, :, 0, 0] if p.ndim == 4 and p.shape[2:] == (1, 1) else p for p in pieces]
+    if len(pieces) == 1:
+        return pieces[0]
+    sides = {(p.ndim, p.shape[: entry.dim], p.shape[entry.dim + 1 :], p.dtype) for p in pieces}
+    is_alike = len(sides) == 1 and pieces[0].ndim > entry.dim
+    # Pieces that cannot be joined are shown as they are: their shape is not the wanted one.
+    return torch.cat(pieces, dim=entry.dim) if is_alike else pieces[0]
+
+
+def _ignored(
+    name: str, spec: ArchSpec, theirs: Mapping[str, Tensor], *, new_head: bool
+) -> set[str]:
+    """What a file may hold beyond what is read: offsets beside a bias, classifiers left out."""
+    beside = {one for one in theirs if one.removesuffix(OFFSETS) + BIASES in theirs}
+    if not new_head:
+        return beside
+    roots = [
+        f"{root}."
+        for number in (1, 2)
+        for place in layout(name).places(
+            replace(spec.resolved(), head=replace(spec.head, num_classifiers=number))
+        )
+        if place.ours.startswith(HEAD)
+        for root in ((place.theirs,) if isinstance(place.theirs, str) else place.theirs)
+    ]
+    roots = roots or [HEAD]
+    return beside | {one for one in theirs if one.startswith(tuple(roots))}
+
+
+def _misfit(
+    file: WeightFile,
+    name: str,
+    spec: ArchSpec,
+    *,
+    missing: list[str],
+    left: list[str],
+    shapes: list[str],
+) -> WeightsError:
+    parts = []
+    if missing:
+        parts.append(f"missing: {listed(missing)}")
+    if left:
+        parts.append(f"left over: {listed(left)}")
+    if shapes:
+        more = f"; and {len(shapes) - 3} more" if len(shapes) > 3 else ""
+        parts.append(f"of another shape: {len(shapes)} ({'; '.join(shapes[:3])}{more})")
+    form = Form(prefix="module." if next(iter(file.tensors)).startswith("module.") else "")
+    alike = [other for other in same_size(file, form) if other != spec.name]
+    return WeightsError(
+        f"{layout(name).TITLE} weights that do not fit {spec.name or 'the network'}: "
+        + "; ".join(parts),
+        place=str(file.path),
+        help=f"they have as many parameters as {' and '.join(alike[:3])}"
+        if alike
+        else _help_for(missing, left),
+    )
+
+
+def _help_for(missing: list[str], left: list[str]) -> str:
+    """The usual reason where only classifiers differ."""
+    words = ("head_dist", "classifier", "head.")
+    heads = [one for one in (*missing, *left) if one.startswith(words) or "distill" in one]
+    if heads and len(heads) == len(missing) + len(left):
+        return "the number of classifiers differs: change head.num_classifiers, or take a new head"
+    return "build the network that the weights were trained in"
+
+
+def _check_values(
+    found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], file: WeightFile
+) -> None:
+    kinds = [
+        key
+        for key, value in found.items()
+        if value.dtype.is_floating_point != wanted[key].dtype.is_floating_point
+    ]
+    if kinds:
+        raise WeightsError(f"another type of number in {listed(kinds)}", place=str(file.path))
+    wild = [
+        key
+        for key, value in found.items()
+        if value.dtype.is_floating_point and not bool(value.float().isfinite().all())
+    ]
+    if wild:
+        raise WeightsError(
+            f"values that are not finite in {listed(wild)}",
+            place=str(file.path),
+            help="the training diverged or the file is damaged; take an earlier one",
+        )
+    negative = [
+        key for key in found if key.endswith("running_var") and bool((found[key] < 0).any())
+    ]
+    if negative:
+        raise WeightsError(f"negative variances in {listed(negative)}", place=str(file.path))
+
+
+def _check_offsets(
+    theirs: Mapping[str, Tensor], name: str, source: ArchSpec, file: WeightFile
+) -> None:
+    """Refuse a file that numbers the offsets of its biases otherwise."""
+    if not any(one.endswith(OFFSETS) for one in theirs):
+        return
+    other = [
+        key
+        for key, expected in offsets(name, source.resolved()).items()
+        if key in theirs and not torch.equal(theirs[key], expected)
+    ]
+    if other:
+        raise WeightsError(
+            f"other offsets between queries and keys than the network's in {listed(other)}",
+            place=str(file.path),
+            help="the weights were made for another form of the map; they cannot be used here",
+        )
+
+
+def _sides(tensor: Tensor) -> str:
+    return "x".join(map(str, tensor.shape)) or "a single number"

@@ -1,0 +1,259 @@
+"""What can be had for which cost: the plot of the Pareto front."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from archbench.report.figure import PALETTE, drawable, style
+from archbench.report.html import one_line
+from archbench.report.marks import by_mark, draw_chance, draw_trials, label_front, scale_shares
+from archbench.report.number import short, with_interval
+from archbench.report.scale import Window, accuracy_window, cost_window
+from archbench.report.summary import Point, Summary, number
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_LEFT, _RIGHT, _BOTTOM, _GAP, _ROW = 0.8, 0.1, 0.46, 0.07, 0.19  # inches
+_TITLE, _LEGEND_ROW = 0.5, 0.2  # inches
+_DASHED: Any = (0, (5, 3))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Reference:
+    name: str
+    cost: float
+    interval: tuple[float, float] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Layout:
+    """Where things stand, in inches."""
+
+    width: float
+    body: float
+    strip: float
+    legend_columns: int
+    legend_rows: int
+    is_titled: bool
+
+    @property
+    def height(self) -> float:
+        above = _LEGEND_ROW * self.legend_rows + 0.12 + (_TITLE if self.is_titled else 0)
+        return _BOTTOM + self.strip + self.body + above
+
+    @property
+    def axes_width(self) -> float:
+        return self.width - _LEFT - _RIGHT
+
+    def box(self, bottom: float, height: float) -> tuple[float, float, float, float]:
+        """The place of axes as matplotlib wants it, in shares of the figure."""
+        return (
+            _LEFT / self.width,
+            bottom / self.height,
+            self.axes_width / self.width,
+            height / self.height,
+        )
+
+
+def pareto_figure(
+    summary: Summary, *, width_inches: float = 8.0, is_titled: bool = True, is_linked: bool = False
+) -> Figure:
+    """Proxy accuracy against cost: the front, all other trials, and what to hold against them.
+
+    Bars are 95 % intervals in both directions: the measured one of a latency, and 1.96 standard
+    errors of an accuracy.
+
+    Args:
+        summary: The study.
+        width_inches: Width of the figure; its text keeps its size, so a narrow one suits a phone.
+        is_titled: Whether name, question and proxy stand above the plot.
+        is_linked: Whether every point of the front links to ``#trial-<number>``.
+    """
+    from matplotlib.figure import Figure
+
+    references = _references(summary)
+    groups = by_mark(summary.points)
+    layout = _layout(width_inches, len(references), sum(map(bool, groups.values())), is_titled)
+    with style():
+        figure = Figure(figsize=(layout.width, layout.height))
+        axes = figure.add_axes(layout.box(_BOTTOM + layout.strip, layout.body))
+        window = _scale(axes, summary, references, width_points=72 * layout.axes_width)
+        _draw_lines(axes, summary, window)
+        draw_trials(axes, groups, window, limit=summary.limit, is_linked=is_linked)
+        below = axes
+        if references:
+            below = figure.add_axes(layout.box(_BOTTOM, layout.strip - _GAP), sharex=axes)
+            _draw_references(below, references, window, summary)
+            axes.tick_params(axis="x", labelbottom=False, length=0)
+        below.set_xlabel(_cost_label(summary, is_wide=width_inches > 6), parse_math=False)
+        _draw_legend(figure, axes, layout)
+        if is_titled:
+            _draw_title(figure, layout, summary)
+        label_front(axes, groups["front"])
+    return figure
+
+
+def tooltip(summary: Summary, point: Point) -> str:
+    """What is said of a point on hovering over it."""
+    share = "" if point.accuracy is None else f"{100 * point.accuracy:.1f} %, "
+    low, high = point.interval or (None, None)
+    unit = summary.cost.unit
+    cost = f"{with_interval(point.cost, low, high)} {unit}" if unit else short(point.cost)
+    return f"trial {point.trial}: {share}{cost}"
+
+
+def tick(value: float) -> str:
+    """A cost as it stands at a tick."""
+    return short(value) if abs(value) >= 10_000 else f"{value:.4g}"
+
+
+def _references(summary: Summary) -> list[_Reference]:
+    found = []
+    for reference in summary.references:
+        interval = None
+        if summary.cost.name == "latency_ms":
+            taken = reference.latency
+            cost = number(taken.value)
+            if taken.low is not None and taken.high is not None:
+                interval = (taken.low, taken.high)
+        else:
+            cost = number(getattr(reference, summary.cost.name, None))
+        if cost is not None:
+            found.append(_Reference(name=reference.name, cost=cost, interval=interval))
+    return sorted(found, key=lambda reference: (reference.cost, reference.name))
+
+
+def _layout(width: float, references: int, groups: int, is_titled: bool) -> _Layout:
+    columns = 5 if width > 6 else 2
+    return _Layout(
+        width=width,
+        body=min(4.0, max(2.9, 0.5 * width)),
+        strip=_ROW * references + 0.1 + _GAP if references else 0.0,
+        legend_columns=columns,
+        legend_rows=math.ceil(groups / columns),
+        is_titled=is_titled,
+    )
+
+
+def _scale(
+    axes: Axes, summary: Summary, references: Sequence[_Reference], *, width_points: float
+) -> Window:
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    costs = [reference.cost for reference in references]
+    window = cost_window(summary, costs, width_points=width_points)
+    if window.is_log:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=window.log_steps, numticks=12))
+        axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: tick(value)))
+    axes.set_xlim(window.low, window.high)
+    scale_shares(axes, accuracy_window(summary))
+    return window
+
+
+def _draw_lines(axes: Axes, summary: Summary, window: Window) -> None:
+    if summary.chance is not None:
+        draw_chance(axes, summary.chance)
+    limit = summary.limit
+    if limit is None or not window.holds(limit):
+        return
+    colour = PALETTE["limit"]
+    axes.axvline(limit, color=colour, lw=1.1, ls=_DASHED, zorder=2)
+    axes.axvspan(limit, window.high, color=colour, alpha=0.06, lw=0, zorder=0)
+    axes.annotate(
+        f"limit {tick(limit)} {summary.cost.unit}".rstrip(), (limit, 1),
+        xycoords=("data", "axes fraction"), xytext=(4, -4), textcoords="offset points",
+        ha="left", va="top", fontsize=8, rotation=90, color=colour,
+    )  # fmt: skip
+
+
+def _draw_references(
+    axes: Axes, references: Sequence[_Reference], window: Window, summary: Summary
+) -> None:
+    """One row for each reference; one outside the window is pointed at, with its cost."""
+    colour = PALETTE["reference"]
+    for row, reference in enumerate(references):
+        _draw_reference(axes, reference, row, window, unit=summary.cost.unit)
+    if summary.limit is not None and window.holds(summary.limit):
+        axes.axvline(summary.limit, color=PALETTE["limit"], lw=1.1, ls=_DASHED, zorder=0)
+        axes.axvspan(summary.limit, window.high, color=PALETTE["limit"], alpha=0.06, lw=0, zorder=0)
+    axes.set_ylim(len(references) - 0.4, -0.7)
+    axes.set_yticks([])
+    axes.set_ylabel(
+        "untrained\nreference", rotation=0, ha="right", va="center", fontsize=8, color=colour
+    )
+
+
+def _draw_reference(
+    axes: Axes, reference: _Reference, row: int, window: Window, *, unit: str
+) -> None:
+    colour = PALETTE["reference"]
+    cost = min(max(reference.cost, window.low), window.high)
+    place = axes.transAxes.inverted().transform(axes.transData.transform((cost, 0)))[0]
+    text = one_line(drawable(reference.name), length=32)
+    marker, is_left = "D", place > 0.6
+    beside = cost
+    if not window.holds(reference.cost):
+        marker = ">" if reference.cost > window.high else "<"
+        text = f"{text}, {tick(float(f'{reference.cost:.3g}'))} {unit}".rstrip()
+    elif reference.interval:
+        axes.plot(reference.interval, [row, row], color=colour, lw=1.1)
+        beside = reference.interval[0 if is_left else 1]
+    axes.scatter([cost], [row], marker=marker, s=17, color=colour, zorder=3, clip_on=False)
+    axes.annotate(
+        text, (beside, row), xytext=(-6 if is_left else 6, 0), textcoords="offset points",
+        ha="right" if is_left else "left", va="center_baseline", fontsize=8, color=colour,
+        parse_math=False, annotation_clip=False,
+    )  # fmt: skip
+
+
+def _cost_label(summary: Summary, *, is_wide: bool) -> str:
+    unit = f", {summary.cost.unit}" if summary.cost.unit else ""
+    label = f"{summary.cost.label}{unit}"
+    if not is_wide or summary.cost.name != "latency_ms":
+        return label
+    conditions = summary.conditions_text
+    return drawable(f"{label}  ({one_line(conditions, length=64)})") if conditions else label
+
+
+def _draw_legend(figure: Figure, axes: Axes, layout: _Layout) -> None:
+    from matplotlib.collections import PathCollection
+
+    handles, _ = axes.get_legend_handles_labels()
+    if not handles:
+        return
+    top = 1 - (_TITLE if layout.is_titled else 0) / layout.height
+    legend = figure.legend(
+        handles=handles,
+        loc="upper left",
+        bbox_to_anchor=(0.0, top),
+        ncols=layout.legend_columns,
+        handletextpad=0.1,
+        columnspacing=1.2,
+        borderaxespad=0.15,
+        labelspacing=0.35,
+        scatterpoints=1,
+    )
+    for handle in legend.findobj(PathCollection):
+        handle.set_alpha(1)
+        handle.set_sizes([22])
+
+
+def _draw_title(figure: Figure, layout: _Layout, summary: Summary) -> None:
+    name = one_line(drawable(summary.name), length=int(9 * layout.width))
+    under = one_line(drawable(summary.subtitle), length=int(14.5 * layout.width))
+    left = 0.08 / layout.width
+    figure.text(
+        left, 1 - 0.08 / layout.height, name, fontsize=12, fontweight="bold", va="top",
+        parse_math=False,
+    )  # fmt: skip
+    figure.text(
+        left, 1 - 0.3 / layout.height, under, fontsize=8.5, va="top", color=PALETTE["muted"],
+        parse_math=False,
+    )  # fmt: skip

@@ -1,0 +1,212 @@
+"""Which forms does a person mean by ``position=bias,none`` or ``stages[each].dim=64,96``?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from archbench.errors import SpecError, UsageError, unknown_name
+from archbench.models.path import (
+    HEAD_FIELDS,
+    STAGE_FIELDS,
+    Path,
+    Segment,
+    expand,
+    override,
+    parse_path,
+)
+from archbench.search.ablation.form import Form, built
+from archbench.space.axis import read_axis
+from archbench.space.yaml_document import Node, load_yaml, write_flow
+
+if TYPE_CHECKING:
+    from archbench.evaluate import ArchSpec, Recipe
+
+TRAINING_KNOBS = (
+    "teacher",
+    "peak_rate",
+    "weight_decay",
+    "warmup",
+    "label_smoothing",
+    "clip",
+    "shift",
+)
+"""Knobs of the training: fields of the recipe that may differ between forms."""
+
+_PLACE = "--axes"
+_EXAMPLE = "write it like position=bias,none or 'stages[all].block.kv_stride=1,2'"
+
+Check = Callable[["ArchSpec"], object]
+
+
+def forms_of(
+    base: ArchSpec, axes: Sequence[str], *, recipe: Recipe, check: Check
+) -> tuple[Form, ...]:
+    """Every form that turns one knob of a base; illegal ones with the reason.
+
+    Args:
+        base: From which each form differs in one knob.
+        axes: Texts ``KNOB=VALUE,VALUE``. A knob is a path of a network (``[all]`` turns every part
+            that has the field at once, ``[each]`` one after another), the last name of one where
+            only one kind of place has it (``position``, ``block.norm``), or one of the training.
+        recipe: Of the base.
+        check: Raises SpecError where a legal network cannot be trained as a proxy.
+
+    Raises:
+        UsageError: A text is no axis, or a name is unknown or means several places.
+        SpecError: The base has no such place.
+        SpaceError: A value cannot stand there whatever the network.
+    """
+    document = base.to_document()
+    forms: dict[str, Form] = {}
+    for text in axes:
+        knob, values = _parsed(text)
+        found = (
+            _training_forms(base, knob, values, recipe=recipe)
+            if knob in TRAINING_KNOBS
+            else _network_forms(document, knob, values, check=check)
+        )
+        for form in found:
+            if form.name in forms:
+                raise UsageError(f"{form.name} is asked for twice", place=_PLACE)
+            forms[form.name] = form
+    return tuple(forms.values())
+
+
+def full_path(document: Mapping[str, Any], text: str) -> Path:
+    """The path that a text names, which may leave out ``stages[all]``, block, embed or head.
+
+    Raises:
+        SpecError: The text is no path, or the document has no such place.
+        UsageError: Nothing is called so, or it could mean several places.
+    """
+    first, _, rest = text.partition(".")
+    if "[" in first or first == "head" or (not rest and first in ("resolution", "num_classes")):
+        return parse_path(text)
+    if first in ("block", "embed", "layers"):
+        return parse_path(f"stages[all].{text}")
+    if rest:
+        return parse_path(text)
+    found = [path for path in _places(text) if _is_there(document, path)]
+    if len(found) > 1:
+        raise UsageError(
+            f"{text} could mean {' or '.join(map(str, found))}",
+            place=_PLACE,
+            help=f"write one of them, for example '{found[0]}=...'",
+        )
+    if not found:
+        raise unknown_name("knob", text, _known(document), place=_PLACE)
+    return found[0]
+
+
+def _parsed(text: str) -> tuple[str, Node]:
+    knob, sign, values = text.partition("=")
+    knob = knob.strip()
+    if not sign or not knob or not values.strip():
+        raise UsageError(f"{text[:80]!r} is no axis", place=_PLACE, help=_EXAMPLE)
+    return knob, load_yaml(f"[{values}]", source=f"{_PLACE} {knob}")
+
+
+def _training_forms(base: ArchSpec, knob: str, node: Node, *, recipe: Recipe) -> list[Form]:
+    forms = []
+    for value in node.plain():
+        label, name = _label(value), f"{knob}={_label(value)}"
+        try:
+            replace(recipe, **{knob: value})
+        except (UsageError, TypeError) as error:
+            forms.append(Form(name=name, knob=knob, value=label, reason=str(error)))
+            continue
+        changed = {} if value == getattr(recipe, knob) else {knob: value}
+        forms.append(built(base, name=name, knob=knob, value=label, training=changed))
+    return forms
+
+
+def _network_forms(
+    document: Mapping[str, Any], knob: str, node: Node, *, check: Check
+) -> list[Form]:
+    path = full_path(document, knob)
+    axis = read_axis(str(path), Node(node.value, node.place, node.place))
+    places = _turned_together(document, path)
+    return [
+        _network_form(
+            document,
+            knob if len(places) == 1 else str(place),
+            place,
+            value.plain(),
+            check=check,
+        )
+        for place in places
+        for value in axis.values
+    ]
+
+
+def _network_form(
+    document: Mapping[str, Any], knob: str, path: Path, value: Any, *, check: Check
+) -> Form:
+    from archbench.evaluate import as_spec
+
+    label = _label(value)
+    name = f"{knob}={label}"
+    try:
+        spec = as_spec(override(document, path, value))
+        spec.resolved()
+        check(spec)
+    except SpecError as error:
+        return Form(name=name, knob=knob, value=label, reason=str(error))
+    return built(spec, name=name, knob=knob, value=label)
+
+
+def _turned_together(document: Mapping[str, Any], path: Path) -> list[Path]:
+    """The paths of the knobs: one, or one for each part where ``[each]`` stands."""
+    places = expand(document, path)
+    if not any(segment.index == "each" for segment in path.segments):
+        return [path]
+    found = [
+        Path(
+            tuple(
+                Segment(written.name, written.index if written.index == "all" else there.index)
+                for written, there in zip(path.segments, place.segments, strict=True)
+            )
+        )
+        for place in places
+    ]
+    return list(dict.fromkeys(found))
+
+
+def _places(name: str) -> list[Path]:
+    texts = []
+    if name in STAGE_FIELDS:
+        texts.append(f"stages[all].{name}")
+    texts += [f"stages[all].block.{name}", f"stages[all].embed.{name}"]
+    if name in HEAD_FIELDS:
+        texts.append(f"head.{name}")
+    return [parse_path(text) for text in texts]
+
+
+def _is_there(document: Mapping[str, Any], path: Path) -> bool:
+    try:
+        expand(document, path)
+    except SpecError:
+        return False
+    return True
+
+
+def _known(document: Mapping[str, Any]) -> list[str]:
+    """Every short name, also those that mean several places."""
+    from archbench.models.spec import part_fields
+
+    found = {*TRAINING_KNOBS, *HEAD_FIELDS, *STAGE_FIELDS}
+    for stage in document["stages"]:
+        for role in ("embed", "block"):
+            kind = (stage.get(role) or {}).get("kind")
+            if kind:
+                found |= part_fields("embed" if role == "embed" else "block", kind)
+    return sorted(found)
+
+
+def _label(value: Any) -> str:
+    if isinstance(value, Mapping) and "kind" in value:
+        fields = ", ".join(f"{key}={write_flow(v)}" for key, v in value.items() if key != "kind")
+        return f"{value['kind']}({fields})" if fields else str(value["kind"])
+    return str(write_flow(value))

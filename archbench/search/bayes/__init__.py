@@ -1,0 +1,1 @@
+"""The Bayesian sampler: candidates, surrogate, acquisition, and the sampler itself."""

@@ -1,0 +1,234 @@
+"""A sampler for objectives of which all but one are known before a candidate is evaluated."""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler, RandomSampler
+from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from archbench.errors import UsageError
+from archbench.search.bayes.acquisition import Choice
+from archbench.search.bayes.candidates import Activity, Inferred, Listed, Source
+from archbench.search.bayes.encoding import Encoding
+from archbench.search.bayes.observations import PROPOSED, Problem, Reading
+
+Array = NDArray[np.float64]
+Params = Mapping[str, Any]
+
+_FEWEST_START, _MOST_START = 8, 20
+
+
+class CostAwareSampler(BaseSampler):
+    """Proposes what promises most new hypervolume, when costs are known before evaluation.
+
+    One objective (accuracy) is uncertain and modelled; the others (parameters, MACs, latency) are
+    computed by ``cost``, or modelled as well where it is not given. No candidate is proposed
+    twice as long as others are left, also not by several workers at a time. Spaces may be
+    conditional, and parameters categorical, whole numbers or real. A trial that was pruned is
+    learnt from where its user attributes have ``curve`` (a list of seed, epoch, accuracy) or
+    ``cost`` (a list, in the order of the objectives without the uncertain one).
+
+    Args:
+        cost: The known objectives of a candidate, in their order, from its parameters. It is
+            called some hundred times a proposal.
+        candidates: The parameters of all candidates, where not every combination exists.
+        distributions: What the parameters are drawn from, so that the first proposals need not
+            be left to chance; by default they are inferred from earlier trials.
+        uncertain: Position of the objective that is not known beforehand; by default the first
+            that is maximised.
+        limits: Position of an objective to what it may be at most.
+        num_start: Candidates spread over the costs before the model is asked; by default from 8
+            to 20, more for more parameters.
+        seed: Of all choices.
+
+    >>> study = optuna.create_study(
+    ...     directions=["maximize", "minimize"],
+    ...     sampler=CostAwareSampler(cost=lambda params: [params["width"] ** 2], seed=0),
+    ... )
+    """
+
+    def __init__(
+        self,
+        *,
+        cost: Callable[[dict[str, Any]], Sequence[float]] | None = None,
+        candidates: Sequence[Params] | None = None,
+        distributions: Mapping[str, BaseDistribution] | None = None,
+        uncertain: int | None = None,
+        limits: Mapping[int, float] | None = None,
+        num_start: int | None = None,
+        seed: int | None = None,
+    ) -> None:
+        self._cost = cost
+        self._candidates = candidates
+        self._distributions = dict(distributions or {})
+        self._uncertain = uncertain
+        self._limits = dict(limits or {})
+        self._num_start = num_start
+        self._rng = np.random.default_rng(seed)
+        self._independent = RandomSampler(seed=seed)
+        self._memory: MutableMapping[Any, Any] = {}
+        self._source: Source | None = None
+        self._problem: Problem | None = None
+        self._lock = threading.RLock()
+        self._given: dict[int, dict[str, Any]] = {}
+        self._looked: tuple[str, int, dict[str, BaseDistribution]] = ("", 0, {})
+
+    @classmethod
+    def over(
+        cls,
+        source: Source,
+        *,
+        problem: Problem,
+        seed: int,
+        memory: MutableMapping[Any, Any],
+    ) -> CostAwareSampler:
+        """A sampler over candidates of a source of its own.
+
+        Args:
+            source: Where candidates come from.
+            problem: What the objectives are.
+            seed: Of all choices.
+            memory: Keeps what can be computed again from the trials, between proposals.
+        """
+        sampler = cls(seed=seed)
+        sampler._source, sampler._problem, sampler._memory = source, problem, memory
+        return sampler
+
+    def reseed_rng(self) -> None:
+        """See Optuna."""
+        self._rng = np.random.default_rng()
+        self._independent.reseed_rng()
+
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """Every parameter that a trial of the study has asked for so far."""
+        if self._source is not None:
+            return self._source.encoding.distributions
+        if self._looked[0] != study.study_name:
+            self._looked = (study.study_name, 0, dict(self._distributions))
+        _, begin, found = self._looked
+        trials = _trials(study)
+        for other in trials[begin:]:
+            found.update(other.distributions)
+        while begin < len(trials) and trials[begin].state.is_finished():
+            begin += 1
+        self._looked = (study.study_name, begin, found)
+        return dict(sorted(found.items()))
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """The proposal; nothing before the parameters are known, or when none is left."""
+        if not search_space:
+            return {}
+        with self._lock:
+            params = self._proposal(study, search_space)
+            self._given[trial.number] = params
+        if params and self._source is None:  # for other processes; who has a source asks alone
+            study._storage.set_trial_system_attr(  # noqa: SLF001
+                trial._trial_id,  # noqa: SLF001
+                PROPOSED,
+                json.dumps(params),
+            )
+        return params
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """A parameter that no trial has asked for before, by chance."""
+        return self._independent.sample_independent(study, trial, param_name, param_distribution)
+
+    def after_trial(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        state: TrialState,
+        values: Sequence[float] | None,
+    ) -> None:
+        """See Optuna."""
+        self._given.pop(trial.number, None)
+
+    def _proposal(
+        self, study: Study, search_space: Mapping[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        encoding = self._encoding(search_space, name=study.study_name)
+        if not len(encoding):
+            return {}
+        problem = self._problem or self._problem_of(study)
+        if "reading" not in self._memory:
+            self._memory["reading"] = Reading(encoding, problem)
+        told = self._memory["reading"].told(_trials(study), given=self._given)
+        source = self._source or self._inferred(encoding, told.codes, num_costs=problem.num_costs)
+        choice = Choice(
+            source,
+            problem=problem,
+            told=told,
+            memory=self._memory,
+            num_start=self._num_start or _default_start(len(encoding)),
+            rng=self._rng,
+        )
+        code = choice.best()
+        return {} if code is None else encoding.params(code)
+
+    def _encoding(self, search_space: Mapping[str, BaseDistribution], *, name: str) -> Encoding:
+        if self._source is not None:
+            return self._source.encoding
+        kept = self._memory.get("encoding")
+        is_other = self._memory.get("study") != name
+        if is_other or kept is None or kept.distributions != dict(search_space):
+            self._memory.clear()
+            self._memory["study"] = name
+            kept = self._memory["encoding"] = Encoding(search_space)
+        encoding: Encoding = kept
+        return encoding
+
+    def _inferred(self, encoding: Encoding, codes: Array, *, num_costs: int) -> Source:
+        if self._candidates is None:
+            activity = Activity(encoding, codes)
+            return Inferred(encoding, activity=activity, cost=self._cost, num_costs=num_costs)
+        if "listed" not in self._memory:
+            self._memory["listed"] = Listed(encoding, candidates=self._candidates, cost=self._cost)
+        listed: Listed = self._memory["listed"]
+        return listed
+
+    def _problem_of(self, study: Study) -> Problem:
+        directions = study.directions
+        uncertain = self._uncertain
+        if uncertain is None:
+            maximised = [i for i, d in enumerate(directions) if d == StudyDirection.MAXIMIZE]
+            if not maximised:
+                raise UsageError(
+                    "no objective is maximised, so it is not clear which one is uncertain",
+                    place="CostAwareSampler",
+                    help="name its position: CostAwareSampler(uncertain=0, ...)",
+                )
+            uncertain = maximised[0]
+        others = [place for place in range(len(directions)) if place != uncertain]
+        return Problem(
+            uncertain=uncertain,
+            signs=tuple(-1.0 if d == StudyDirection.MAXIMIZE else 1.0 for d in directions),
+            known=tuple(None if self._cost is None else index for index in range(len(others))),
+            limits=tuple(self._limits.get(place, math.inf) for place in others),
+        )
+
+
+def _trials(study: Study) -> list[FrozenTrial]:
+    return study.get_trials(deepcopy=False)
+
+
+def _default_start(num_axes: int) -> int:
+    return min(_MOST_START, max(_FEWEST_START, round(6 * math.sqrt(num_axes))))

@@ -1,0 +1,291 @@
+"""What is believed of candidates, given what became of others.
+
+One belief is a Gaussian process over codes and known facts. Its hyperparameters are fitted again
+whenever there is a tenth more to learn from, always to the first so many observations: so a
+search that was interrupted goes on with the same beliefs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from archbench.search.bayes import gaussian_process
+from archbench.search.bayes.encoding import Encoding
+from archbench.search.bayes.gaussian_process import Features, Hyperparameters, Posterior
+
+Array = NDArray[np.float64]
+Rows = NDArray[np.intp]
+Curve = Sequence[tuple[int, int, float]]
+
+_GROWTH = 1.1
+_FIRST_FIT = 5
+_FITTED_TO = 200  # observations at most; the likelihood takes their number to the third power
+_KNOWN = 400  # observations at most that a belief rests on
+_NEAR_FRONT = 2 / 3  # of these, how many for being near the front
+_OUTLIER = 3.0  # robust standard deviations below the trend in cost
+_MAD = 1.4826
+_TYPICAL_NOISE = 0.03  # of the variance between candidates
+_FEWEST_CURVES = 5
+
+
+@dataclass(frozen=True)
+class _Fit:
+    hyper: Hyperparameters
+    fact_centre: Array
+    fact_scale: Array
+
+
+class Belief:
+    """What is believed of one quantity.
+
+    Args:
+        encoding: Of candidates.
+        codes: (n, D) of those that were seen.
+        facts: (n, f) known of them, logarithms where they span orders of magnitude.
+        values: (n,) what was seen.
+        weights: (n,) how many times the noise of one observation each has; above 1 for what was
+            not seen but estimated, from which no hyperparameters are fitted.
+        trend: (n, k) costs along whose trend outliers are drawn in; None to leave them.
+        name: What tells its hyperparameters from others' in the memory.
+        memory: Keeps hyperparameters between proposals.
+        rows: Which to rest on, where not all of them.
+    """
+
+    def __init__(
+        self,
+        encoding: Encoding,
+        *,
+        codes: Array,
+        facts: Array,
+        values: Array,
+        weights: Array,
+        name: str,
+        memory: MutableMapping[Any, Any],
+        trend: Array | None = None,
+        rows: Rows | None = None,
+    ) -> None:
+        self._encoding = encoding
+        self._codes, self._facts = codes, facts
+        self._raw, self._trend, self._weights = values, trend, weights
+        self._values = values if trend is None else without_outliers(values, trend)
+        self._rows = np.arange(len(values)) if rows is None else rows
+        self._fit = self._recalled(name, memory)
+        self._posterior = self._given(self._rows)
+
+    @property
+    def noise(self) -> float:
+        """Standard deviation of one observation of weight one."""
+        return self._posterior.noise
+
+    def predicted(self, codes: Array, facts: Array) -> tuple[Array, Array]:
+        """(m,) expected values, and (m,) standard deviations without noise."""
+        return self._posterior.mean_and_deviation(self._features(codes, facts))
+
+    def expected(self, codes: Array, facts: Array) -> Array:
+        """(m,) expected values."""
+        return self._posterior.mean(self._features(codes, facts))
+
+    def believe(self, codes: Array, facts: Array) -> Array:
+        """Takes as seen what is being evaluated now, at its expected value, which is given."""
+        if not len(codes):
+            return np.zeros(0)
+        expected = self.expected(codes, facts)
+        self._codes = np.concatenate([self._codes, codes])
+        self._facts = np.concatenate([self._facts, facts])
+        self._values = np.concatenate([self._values, expected])
+        self._weights = np.concatenate([self._weights, np.ones(len(codes))])
+        added = np.arange(len(self._values) - len(codes), len(self._values))
+        self._rows = np.concatenate([self._rows, added])
+        self._posterior = self._given(self._rows)
+        return expected
+
+    def _given(self, rows: Rows) -> Posterior:
+        values = self._values[rows]
+        return Posterior(
+            self._features(self._codes[rows], self._facts[rows]),
+            values,
+            weights=self._weights[rows],
+            hyperparameters=self._fit.hyper,
+            centre=float(values.mean()),
+            scale=_spread(values),
+        )
+
+    def _recalled(self, name: str, memory: MutableMapping[Any, Any]) -> _Fit:
+        seen = np.flatnonzero(self._weights <= 1.0)
+        count = _milestone(len(seen))
+        key = (name, count, len(self._encoding), self._facts.shape[1])
+        if key not in memory:
+            memory[key] = self._fitted(seen[:count])
+        fit: _Fit = memory[key]
+        return fit
+
+    def _fitted(self, rows: Rows) -> _Fit:
+        facts = self._facts[rows]
+        centre = facts.mean(axis=0) if len(rows) else self._facts.mean(axis=0)
+        scale = facts.std(axis=0) if len(rows) else self._facts.std(axis=0)
+        scale = np.where(scale > 1e-9 * (1.0 + abs(centre)), scale, np.inf)
+        groups = len(self._encoding) + facts.shape[1]
+        fit = _Fit(gaussian_process.prior(groups)[0], centre, scale)
+        if not len(rows):
+            return fit
+        values = self._raw[rows]
+        if self._trend is not None:
+            values = without_outliers(values, self._trend[rows])
+        if len(rows) > _FITTED_TO:
+            some = np.unique(np.linspace(0, len(rows) - 1, _FITTED_TO).astype(np.intp))
+            rows, values = rows[some], values[some]
+        hyper = gaussian_process.fit(
+            self._features(self._codes[rows], self._facts[rows], fit=fit),
+            (values - values.mean()) / _spread(values),
+            weights=self._weights[rows],
+        )
+        return _Fit(hyper, centre, scale)
+
+    def _features(self, codes: Array, facts: Array, *, fit: _Fit | None = None) -> Features:
+        fit = fit or self._fit
+        return self._encoding.features(codes, (facts - fit.fact_centre) / fit.fact_scale)
+
+
+def without_outliers(values: Array, costs: Array) -> Array:
+    """Values that lie far below the trend in cost, drawn up to where they count as bad.
+
+    A network that did not learn says little of how good its neighbours are, and would widen
+    every belief about them.
+
+    Args:
+        values: (n,).
+        costs: (n, k) on the scale on which the trend is linear.
+    """
+    if len(values) < _FIRST_FIT:
+        return values
+    design = np.column_stack([np.ones(len(values)), costs])
+    trend = design @ np.linalg.lstsq(design, values, rcond=None)[0]
+    above = values - trend
+    median = float(np.median(above))
+    deviation = _MAD * float(np.median(np.abs(above - median)))
+    if deviation <= 0:
+        return values
+    result: Array = trend + np.maximum(above, median - _OUTLIER * deviation)
+    return result
+
+
+def near_front(codes: Array, costs: Array, values: Array) -> Rows | None:
+    """Which observations to rest on where there are too many: None for all.
+
+    Two thirds are those nearest to the front of the observations, the others are spread evenly
+    over the order in which they came.
+
+    Args:
+        codes: (n, D), for their number alone.
+        costs: (n, k).
+        values: (n,).
+    """
+    if len(codes) <= _KNOWN:
+        return None
+    wanted = int(_KNOWN * _NEAR_FRONT)
+    gap = _gap(costs, values)
+    nearest = np.argsort(gap, kind="stable")[:wanted]
+    others = np.setdiff1d(np.arange(len(codes)), nearest)
+    spread = others[np.linspace(0, len(others) - 1, _KNOWN - wanted).astype(np.intp)]
+    return np.union1d(nearest, spread).astype(np.intp)
+
+
+def _gap(costs: Array, values: Array) -> Array:
+    """(n,) how much better the best is that costs no more."""
+    if costs.shape[1] == 0:
+        return values.max() - values
+    order = np.lexsort(costs.T[::-1])
+    if costs.shape[1] == 1:
+        best = np.maximum.accumulate(values[order])
+        gap = np.empty(len(values))
+        gap[order] = best - values[order]
+        return gap
+    best = np.array([values[(costs <= cost).all(axis=1)].max() for cost in costs])
+    return best - values
+
+
+def extrapolated(curves: Sequence[Curve], finals: Array) -> tuple[Array, Array]:
+    """What unfinished trainings would have come to, by regression over the finished ones.
+
+    Args:
+        curves: (n,) seed, epoch and accuracy of every rung.
+        finals: (n,) the last accuracy; NaN where training was not finished.
+
+    Returns:
+        (n,) the values, still NaN where too little is known, and (n,) their weights: how many
+        times the noise of one observation each has.
+    """
+    values = finals.copy()
+    weights = np.array([1.0 / _num_seeds(curve) if curve else 1.0 for curve in curves])
+    is_finished = ~np.isnan(finals)
+    if not any(curves[row] for row in np.flatnonzero(~is_finished).tolist()):
+        return values, weights
+    by_epoch = [_means(curve) for curve in curves]
+    spread = float(finals[is_finished].var()) if is_finished.any() else 0.0
+    models: dict[int, tuple[float, float, float] | None] = {}
+    for row in np.flatnonzero(~is_finished):
+        if not by_epoch[row]:
+            continue
+        epoch = max(by_epoch[row])
+        if epoch not in models:
+            models[epoch] = _regression(epoch, by_epoch, finals)
+        model = models[epoch]
+        if model is not None and spread > 0:
+            slope, offset, variance = model
+            values[row] = offset + slope * by_epoch[row][epoch]
+            weights[row] = 1.0 + variance / (_TYPICAL_NOISE * spread)
+    return values, weights
+
+
+def _regression(
+    epoch: int, by_epoch: Sequence[dict[int, float]], finals: Array
+) -> tuple[float, float, float] | None:
+    """Slope, offset and residual variance of the last accuracy by that of an epoch."""
+    rows = [
+        row for row, means in enumerate(by_epoch) if epoch in means and finals[row] == finals[row]
+    ]
+    if len(rows) < _FEWEST_CURVES:
+        return None
+    early = np.array([by_epoch[row][epoch] for row in rows])
+    last = finals[rows]
+    variance = float(early.var())
+    slope = (
+        float(((early - early.mean()) * (last - last.mean())).mean()) / variance
+        if variance
+        else 0.0
+    )
+    offset = float(last.mean()) - slope * float(early.mean())
+    residual = last - offset - slope * early
+    return slope, offset, float(residual @ residual) / max(1, len(rows) - 2)
+
+
+def _means(curve: Curve) -> dict[int, float]:
+    """Epoch to the mean accuracy of the seeds that came so far."""
+    found: dict[int, list[float]] = {}
+    for _, epoch, accuracy in curve:
+        found.setdefault(int(epoch), []).append(float(accuracy))
+    return {epoch: sum(values) / len(values) for epoch, values in found.items()}
+
+
+def _num_seeds(curve: Curve) -> int:
+    return len({seed for seed, _, _ in curve})
+
+
+def _milestone(count: int) -> int:
+    """The last of 5, 6, 7, ... with steps of a tenth that is no more than the count."""
+    if count < _FIRST_FIT:
+        return 0
+    step = _FIRST_FIT
+    while (following := max(step + 1, int(step * _GROWTH))) <= count:
+        step = following
+    return step
+
+
+def _spread(values: Array) -> float:
+    deviation = float(values.std())
+    return deviation if deviation > 1e-12 else 1.0

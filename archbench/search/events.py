@@ -1,0 +1,168 @@
+"""What a running search tells the one who shows it: frozen events, in the order they happen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from archbench.study.measurement import Measurement
+from archbench.study.trial import CurvePoint, TrialRecord
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageChanged:
+    """What the search does from now on, for example ``calibrating``."""
+
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Warned:
+    """Something that should change what the user does."""
+
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """What is known before the first trial.
+
+    Attributes:
+        name: Name of the study.
+        path: Its folder (not made yet in a dry run).
+        size: Exact number of candidates in the space.
+        feasible_share: Share of them that satisfies every requirement, 0 to 1.
+        feasible_low: Lower end of its 95 % interval; the share itself where it is exact.
+        feasible_high: Upper end, likewise.
+        trials: Trials that the study will have when it is done.
+        trials_done: Trials that it has already, when it is resumed.
+        workers: Trials that run at a time.
+        trial_seconds: What one trial costs one worker, extrapolated from a candidate that was
+            built, timed and trained for a few steps.
+        expected_seconds: How long the rest of the search will take.
+        tried: What was tried and how its cost is made up, in words.
+        sources: What was taken from each earlier study, in words.
+    """
+
+    name: str
+    path: Path
+    size: int
+    feasible_share: float
+    feasible_low: float
+    feasible_high: float
+    trials: int
+    trials_done: int
+    workers: int
+    trial_seconds: float
+    expected_seconds: float
+    tried: str
+    sources: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialStarted:
+    """A trial began, or goes on after an interruption where ``resumed``."""
+
+    record: TrialRecord
+    worker: int
+    resumed: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatencyMeasured:
+    """The latency of a running trial is known."""
+
+    number: int
+    latency: Measurement
+
+
+@dataclass(frozen=True, kw_only=True)
+class RungFinished:
+    """A running trial reached the end of a rung."""
+
+    number: int
+    point: CurvePoint
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialFinished:
+    """A trial is over and committed.
+
+    Attributes:
+        record: All that is known of it.
+        trials_done: Trials that are over by now.
+        trials: Trials that the study will have.
+        remaining_seconds: How long the rest will take at the pace seen so far.
+    """
+
+    record: TrialRecord
+    trials_done: int
+    trials: int
+    remaining_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrontChanged:
+    """The Pareto front has other members than before.
+
+    Attributes:
+        members: The front's trials, cheapest first.
+    """
+
+    members: tuple[TrialRecord, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeedTrained:
+    """A candidate in doubt was trained once more.
+
+    Attributes:
+        record: All that is known of it; its accuracy is the mean over its trainings.
+        seed: Of the training, counted from 0.
+        on_front: Probability that it belongs on the front.
+        in_doubt: Candidates whose place is not settled yet.
+        spent_seconds: What such trainings have taken so far.
+        budget_seconds: What they may take.
+    """
+
+    record: TrialRecord
+    seed: int
+    on_front: float
+    in_doubt: int
+    spent_seconds: float
+    budget_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """The search is over and its front confirmed.
+
+    Attributes:
+        path: The study folder.
+        reason: Why it ended, for example ``40 trials are done``.
+        seconds: Time spent by this run.
+    """
+
+    path: Path
+    reason: str
+    seconds: float
+
+
+Event = (
+    StageChanged
+    | Warned
+    | Prepared
+    | TrialStarted
+    | LatencyMeasured
+    | RungFinished
+    | TrialFinished
+    | FrontChanged
+    | SeedTrained
+    | Finished
+)
+Listener = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """A listener that shows nothing."""

@@ -1,0 +1,110 @@
+"""Whose weights are worth keeping, and where do they lie?
+
+Worth keeping are the front's, and those that a second look may put there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from archbench.analysis.rule import FrontRule
+from archbench.analysis.study import open_study
+from archbench.errors import StorageError
+from archbench.search.jobs import weights_path
+from archbench.study.folder import CHECKPOINTS
+from archbench.study.objective import objective_value
+from archbench.study.trial import TrialRecord, final_accuracies
+
+_SLACK = 0.05  # two timings of one network differ by less
+_LUCK = 2.0  # standard errors by which images alone set two trainings apart
+
+
+def may_reach_front(record: TrialRecord, *, rule: FrontRule, among: Sequence[TrialRecord]) -> bool:
+    """Whether a trial would stand on the front with a little more luck than the others.
+
+    Its latency may turn out 5 % shorter, and its accuracy, when members of the front are trained
+    again, higher than theirs by twice the standard error of a difference.
+    """
+    if not rule.is_eligible(record):
+        return False
+    mine = _signed(record, rule=rule, slack=_SLACK, luck=_LUCK)
+    return not any(
+        _dominates(_signed(other, rule=rule, slack=0.0, luck=0.0), mine)
+        for other in among
+        if other.number != record.number and rule.is_eligible(other)
+    )
+
+
+def kept_weights(folder: Path, record: TrialRecord, *, num_seeds: int) -> dict[int, Path]:
+    """Seed to weights, of a search's own trainings; were they not kept, of those that came later.
+
+    Args:
+        folder: Of the study that the record is from.
+        record: The trial.
+        num_seeds: Trainings of a trial in the search.
+    """
+    home = folder / CHECKPOINTS
+    files = {
+        seed: weights_path(home, record.number, seed=seed)
+        for seed in sorted(final_accuracies(record))
+    }
+    own = {seed: file for seed, file in files.items() if seed < num_seeds}
+    if own and all(file.exists() for file in own.values()):
+        return own
+    return {seed: file for seed, file in files.items() if seed not in own and file.exists()}
+
+
+def earlier_weights(
+    record: TrialRecord, *, header: Mapping[str, Any], num_seeds: int
+) -> dict[int, Path]:
+    """``kept_weights`` in the study that a trial was taken from; none where that has changed.
+
+    Args:
+        record: The trial that was taken over.
+        header: Of the study that took it.
+        num_seeds: Trainings of a trial in the search.
+    """
+    number = record.origin.rpartition(":")[2]
+    mine = final_accuracies(record)
+    for folder in earlier_folders(record, header=header):
+        try:
+            there = open_study(folder).trials()
+        except StorageError:
+            continue
+        for old in there:
+            known = final_accuracies(old)
+            is_same = old.digest == record.digest and all(
+                known.get(seed) == mine[seed] for seed in mine if seed < num_seeds
+            )
+            if str(old.number) == number and is_same:
+                return kept_weights(folder, old, num_seeds=num_seeds)
+    return {}
+
+
+def earlier_folders(record: TrialRecord, *, header: Mapping[str, Any]) -> Iterator[Path]:
+    """Where the study lay that a trial was taken from."""
+    study = record.origin.rpartition(":")[0]
+    for source in header.get("sources", ()):
+        if record.origin and source["study"] == study:
+            yield Path(source["path"])
+
+
+def _signed(record: TrialRecord, *, rule: FrontRule, slack: float, luck: float) -> list[float]:
+    """The objectives, less being better."""
+    values = []
+    for name, direction in rule.objectives.items():
+        value = objective_value(record, name) or 0.0
+        if name == "latency_ms":
+            value *= 1 - slack
+        if name == "proxy_accuracy":
+            value += luck * math.sqrt(2 * value * (1 - value) / rule.num_validation)
+        values.append(-value if direction == "max" else value)
+    return values
+
+
+def _dominates(one: Sequence[float], other: Sequence[float]) -> bool:
+    at_least_as_good = all(a <= b for a, b in zip(one, other, strict=True))
+    return at_least_as_good and any(a < b for a, b in zip(one, other, strict=True))

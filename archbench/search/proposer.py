@@ -1,0 +1,361 @@
+"""Which candidate comes next: a sampler proposes, what is infeasible or known is turned down."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import random
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.exceptions import ExperimentalWarning
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from archbench.search.bayes.parameter import index_of, options, suggest
+from archbench.search.setting import SamplerEntry, Setting
+from archbench.space import Axis, Choices, InfeasibleError, SearchSpace
+
+if TYPE_CHECKING:
+    from archbench.evaluate import ArchSpec
+
+_UNIFORM_TRIES = 2000
+_ENUMERABLE = 50_000
+_FORGET_ABOVE = 200
+_SAMPLED = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposal:
+    """A candidate that has not been seen, and what the sampler wants to know of it later.
+
+    Attributes:
+        number: Its trial number.
+        choices: Axis name to the index of its value.
+        spec: What the choices decode to.
+        params: Axis name to value, as Optuna stores it.
+        distributions: Axis name to what the value was drawn from.
+        system_attrs: What the sampler noted, for example a generation.
+    """
+
+    number: int
+    choices: Choices
+    spec: ArchSpec
+    params: Mapping[str, Any]
+    distributions: Mapping[str, BaseDistribution]
+    system_attrs: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Knowledge:
+    """What is known of a trial besides its objectives, complete or not.
+
+    Attributes:
+        curve: Seed, epoch and accuracy of each rung that was trained, in the order taken.
+        cost: The cost objectives, in the order of the objectives without accuracy; empty while
+            one of them is not known.
+        latency_ms: On the target, where it was measured.
+    """
+
+    curve: Sequence[tuple[int, int, float]] = ()
+    cost: Sequence[float] = ()
+    latency_ms: float | None = None
+
+    def attributes(self) -> dict[str, Any]:
+        """As the trial's user attributes keep it for samplers."""
+        return {
+            "curve": [list(point) for point in self.curve],
+            "cost": list(self.cost),
+            "latency_ms": self.latency_ms,
+        }
+
+
+class Proposer:
+    """Proposes candidates and learns from what became of them.
+
+    The sampler sees a study in memory that holds accepted candidates only, and is made anew for
+    every proposal with a seed of its own, so that a study that was interrupted goes on with the
+    proposals that it would have had.
+
+    Args:
+        space: What is searched.
+        sampler: An entry of ``archbench/search/samplers``, or what stands for one.
+        seed: Of the study.
+        directions: ``max`` or ``min`` for each objective.
+        first: Candidates that are proposed before any of the sampler's, as far as they are fresh.
+        predict: See ``Setting``; the same as long as the study lasts.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        *,
+        sampler: SamplerEntry,
+        seed: int,
+        directions: Sequence[str],
+        first: Sequence[Choices] = (),
+        predict: Callable[[ArchSpec], float | None] | None = None,
+    ) -> None:
+        self._space = space
+        self._sampler = sampler
+        self._seed = seed
+        self._directions = [
+            StudyDirection.MAXIMIZE if d == "max" else StudyDirection.MINIMIZE for d in directions
+        ]
+        self._is_conditional = _is_conditional(space)
+        self._first = tuple(first)
+        self._predict = predict
+        self._seen: set[str] = set()
+        self._left: list[Choices] | None = None
+        self._accepted: dict[int, FrozenTrial] = {}
+        self._lasting: dict[Any, Any] = {}
+        self._start_mirror()
+
+    @property
+    def has_enumerated(self) -> bool:
+        """Whether ``propose`` gave None because every candidate has been tried, for certain."""
+        return self._left is not None
+
+    def propose(self, number: int) -> Proposal | None:
+        """The candidate of a trial; None when none is left, or none can be found.
+
+        The same told trials, number and seed give the same candidate.
+        """
+        with _quiet():
+            self._mirror.sampler = self._sampler.make(
+                Setting(
+                    space=self._space,
+                    seed=_derived_seed(self._seed, number),
+                    study_seed=self._seed,
+                    conditional=self._is_conditional,
+                    memory=self._memory,
+                    lasting=self._lasting,
+                    predict=self._predict,
+                )
+            )
+        for choices in self._first:
+            if self._fresh_spec(choices) is not None:
+                return self._propose_this(number, choices)
+        refused = []
+        for _ in range(self._sampler.ATTEMPTS):
+            trial = self._ask()
+            choices, spec = self._walk(trial)
+            if spec is not None:
+                return self._accept(number, trial, choices, spec)
+            self._mirror.tell(trial, state=TrialState.FAIL)
+            refused.append(choices)
+        rng = random.Random(_derived_seed(self._seed, number, -1))
+        instead = self._neighbour(refused, rng) or self._chance(rng)
+        return None if instead is None else self._propose_this(number, instead)
+
+    def restore(self, trials: Iterable[tuple[FrozenTrial, str, Knowledge]]) -> None:
+        """Takes over trials of an earlier run, in the order of their numbers, with digests."""
+        for trial, digest, known in trials:
+            self._seen.add(digest)
+            told = copy.copy(trial)
+            told.user_attrs = {**trial.user_attrs, **known.attributes()}
+            self._accepted[trial.number] = told
+        self._start_mirror()
+
+    def tell(
+        self,
+        number: int,
+        *,
+        state: TrialState,
+        values: Sequence[float] | None,
+        known: Knowledge | None = None,
+    ) -> None:
+        """Takes in how a proposed trial ended, and what else became known of it."""
+        where = self._places[number]
+        identity, storage = self._frozen(where)._trial_id, self._mirror._storage  # noqa: SLF001
+        for key, value in (known or Knowledge()).attributes().items():
+            storage.set_trial_user_attr(identity, key, value)
+        self._mirror.tell(where, values, state=state)
+        self._accepted[number] = self._frozen(where)
+        num_accepted = len(self._accepted)
+        if len(self._frozen_trials()) > 2 * num_accepted + _FORGET_ABOVE:
+            self._start_mirror()
+
+    def _start_mirror(self) -> None:
+        with _quiet():
+            self._mirror = optuna.create_study(directions=self._directions)
+        self._memory: dict[Any, Any] = {}
+        self._places: dict[int, int] = {}
+        for place, number in enumerate(sorted(self._accepted)):
+            self._mirror.add_trial(self._accepted[number])
+            self._places[number] = place
+
+    def _ask(self) -> optuna.Trial:
+        with _quiet():
+            return self._mirror.ask()
+
+    def _walk(self, trial: optuna.Trial) -> tuple[Choices, ArchSpec | None]:
+        with _quiet():
+            choices = self._space.choose(lambda axis: suggest(trial, axis))
+        return choices, self._fresh_spec(choices)
+
+    def _fresh_spec(self, choices: Choices) -> ArchSpec | None:
+        try:
+            spec = self._space.decode(choices)
+        except InfeasibleError:
+            return None
+        return spec if spec.digest not in self._seen else None
+
+    def _accept(
+        self, number: int, trial: optuna.Trial, choices: Choices, spec: ArchSpec
+    ) -> Proposal:
+        frozen = self._frozen(trial.number)
+        self._seen.add(spec.digest)
+        self._places[number] = trial.number
+        self._accepted[number] = frozen
+        return Proposal(
+            number=number,
+            choices=choices,
+            spec=spec,
+            params=frozen.params,
+            distributions=frozen.distributions,
+            system_attrs=frozen.system_attrs,
+        )
+
+    def _propose_this(self, number: int, choices: Choices) -> Proposal:
+        self._mirror.enqueue_trial(_params(self._space, choices))
+        trial = self._ask()
+        walked, spec = self._walk(trial)
+        assert walked == choices, "an enqueued candidate is taken as it is"
+        assert spec is not None
+        return self._accept(number, trial, choices, spec)
+
+    def _neighbour(self, refused: Sequence[Choices], rng: random.Random) -> Choices | None:
+        """A fresh candidate that differs in one or two axes from one the sampler wanted."""
+        for attempt in range(self._sampler.NEIGHBOURS):
+            start = rng.choice(refused)
+            moved = rng.sample(sorted(start), k=min(len(start), 1 + attempt % 2))
+            choices = self._space.choose(lambda axis: _moved(axis, start, moved, rng))  # noqa: B023
+            if self._fresh_spec(choices) is not None:
+                return choices
+        return None
+
+    def _chance(self, rng: random.Random) -> Choices | None:
+        for _ in range(_UNIFORM_TRIES):
+            choices = self._space.sample_feasible(rng, tries=_UNIFORM_TRIES)
+            if choices is None:
+                break
+            if self._fresh_spec(choices) is not None:
+                return choices
+        if self._space.size() > _ENUMERABLE:
+            return None
+        every = self._space.enumerate() if self._left is None else self._left
+        self._left = [choices for choices in every if self._fresh_spec(choices) is not None]
+        return rng.choice(self._left) if self._left else None
+
+    def _frozen_trials(self) -> list[FrozenTrial]:
+        return self._mirror.get_trials(deepcopy=False)
+
+    def _frozen(self, place: int) -> FrozenTrial:
+        return self._frozen_trials()[place]
+
+
+def running_trial(proposal: Proposal, *, digest: str) -> FrozenTrial:
+    """The proposal as a running trial of Optuna's, to be stored."""
+    return FrozenTrial(
+        number=proposal.number,
+        trial_id=proposal.number,
+        state=TrialState.RUNNING,
+        value=None,
+        values=None,
+        datetime_start=datetime.now(),
+        datetime_complete=None,
+        params=dict(proposal.params),
+        distributions=dict(proposal.distributions),
+        user_attrs={"digest": digest},
+        system_attrs=dict(proposal.system_attrs),
+        intermediate_values={},
+    )
+
+
+def finished_trial(
+    space: SearchSpace,
+    choices: Choices,
+    *,
+    number: int,
+    digest: str,
+    state: TrialState,
+    values: Sequence[float] | None,
+) -> FrozenTrial:
+    """A candidate that has ended as a trial of Optuna's, to be stored."""
+    params, distributions = encoded(space, choices)
+    now = datetime.now()
+    return FrozenTrial(
+        number=number,
+        trial_id=number,
+        state=state,
+        value=None,
+        values=values,
+        datetime_start=now,
+        datetime_complete=now,
+        params=params,
+        distributions=distributions,
+        user_attrs={"digest": digest},
+        system_attrs={},
+        intermediate_values={},
+    )
+
+
+def encoded(
+    space: SearchSpace, choices: Choices
+) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:
+    """Axis name to value, and to what it is drawn from, as Optuna stores a candidate."""
+    trial = optuna.trial.FixedTrial(_params(space, choices))
+    walked = space.choose(lambda axis: suggest(trial, axis))
+    assert walked == choices, "a candidate is stored as it is"
+    return dict(trial.params), dict(trial.distributions)
+
+
+def choices_of(space: SearchSpace, params: Mapping[str, Any]) -> Choices:
+    """The choices behind the parameters of a stored trial."""
+    return space.choose(lambda axis: index_of(axis, params))
+
+
+def _moved(axis: Axis, start: Choices, moved: Sequence[str], rng: random.Random) -> int:
+    if axis.name in start and axis.name not in moved:
+        return start[axis.name]
+    others = [index for index in range(len(axis.values)) if index != start.get(axis.name)]
+    return rng.choice(others or [0])
+
+
+def _is_conditional(space: SearchSpace) -> bool:
+    """Whether some axes are active only under some choices, as far as a few samples show."""
+    rng = random.Random(0)
+    return any(len(space.sample(rng)) < len(space.axes) for _ in range(_SAMPLED))
+
+
+def _params(space: SearchSpace, choices: Choices) -> dict[str, Any]:
+    params: dict[str, Any] = {}
+
+    def note(axis: Axis) -> int:
+        values = options(axis)
+        if len(values) > 1:
+            params[axis.name] = values[choices[axis.name]]
+        return choices[axis.name]
+
+    space.choose(note)
+    return params
+
+
+def _derived_seed(*numbers: int) -> int:
+    digest = hashlib.sha256(repr(numbers).encode()).digest()
+    return int.from_bytes(digest[:4], "big")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Optuna without its notes that these samplers are experimental, which are of no use here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        yield

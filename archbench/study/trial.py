@@ -1,0 +1,137 @@
+"""What is known about one candidate of a study."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from archbench.study.measurement import Measurement
+
+TrialState = Literal["running", "complete", "over_limit", "pruned", "failed"]
+FailureKind = Literal["timeout", "memory", "nan", "illegal", "crash", "error"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurvePoint:
+    """Accuracy of a proxy training at the end of a rung.
+
+    Attributes:
+        seed: Which of the proxy's training seeds, counted from 0.
+        epoch: Epochs trained so far.
+        step: Optimiser steps taken so far.
+        loss: Mean training loss since the point before.
+        accuracy: Share of the validation images classified rightly, 0 to 1.
+        seconds: Training time so far, from a monotonic clock, interruptions left out.
+    """
+
+    seed: int
+    epoch: int
+    step: int
+    loss: float
+    accuracy: float
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class RungVerdict:
+    """What the rule for stopping early said of a trial at the end of a rung.
+
+    Attributes:
+        seed: Which training, counted from 0.
+        epoch: Epochs of it trained by then.
+        stops: Whether the rule would train it no further.
+        is_audited: Trained on all the same, so that what the rule loses can be measured.
+        probability: That it would have reached the front, by the rule; None where it gives none.
+        reason: In words.
+    """
+
+    seed: int
+    epoch: int
+    stops: bool
+    is_audited: bool = False
+    probability: float | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """Why a trial failed.
+
+    Attributes:
+        kind: The class of the failure, for counting.
+        message: One line for a person.
+        traceback: The whole trace where there is one.
+    """
+
+    kind: FailureKind
+    message: str
+    traceback: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRecord:
+    """One candidate: what it is, what it costs, what it reached.
+
+    Attributes:
+        number: Its number in the study, from 0, the same as Optuna's.
+        state: ``running``, ``complete``, ``over_limit`` (a hard limit, known before training),
+            ``pruned`` (training stopped early by a rule) or ``failed``.
+        digest: Identity of the resolved spec at the target.
+        choices: Axis name to chosen value, active axes only.
+        spec: The spec as a YAML-able document.
+        params: Learnt parameters.
+        macs: Multiply-accumulates of one image at the target resolution (one = 1).
+        activations: Outputs of convolutions, linears and attention products, one image.
+        latency: The latency on the target, or None before it is measured.
+        curve: Points of the proxy training in the order taken.
+        proxy_accuracy: Validation accuracy at the last rung, mean over seeds, 0 to 1.
+        test_accuracy: Accuracy on the sealed test share, members of the front only.
+        failure: Why it failed, for ``failed`` only.
+        reason: Why it was not trained to the end, for ``over_limit`` and ``pruned``.
+        seconds: Wall time spent on it, summed over interruptions.
+        origin: The study and trial that it was taken from, ``STUDY:TRIAL``, its conditions being
+            the same; empty for a trial of the study itself.
+        verdicts: What the rule for stopping early said, in the order of seeds and epochs.
+    """
+
+    number: int
+    state: TrialState
+    digest: str
+    choices: Mapping[str, Any]
+    spec: Mapping[str, Any]
+    params: int
+    macs: int
+    activations: int
+    latency: Measurement | None = None
+    curve: tuple[CurvePoint, ...] = field(default=())
+    proxy_accuracy: float | None = None
+    test_accuracy: float | None = None
+    failure: Failure | None = None
+    reason: str = ""
+    seconds: float = 0.0
+    origin: str = ""
+    verdicts: tuple[RungVerdict, ...] = field(default=())
+
+
+def epochs_trained(record: TrialRecord, *, num_seeds: int) -> int:
+    """Epochs of the search's own trainings, all together; those that confirm come on top.
+
+    Args:
+        record: The trial.
+        num_seeds: Trainings of a trial in the search.
+    """
+    reached = {point.seed: point.epoch for point in record.curve if point.seed < num_seeds}
+    return sum(reached.values())
+
+
+def final_accuracies(record: TrialRecord) -> dict[int, float]:
+    """Seed to the accuracy at the last rung, of the trainings of a complete trial that got there.
+
+    Of a record that holds its accuracy but no curve, that accuracy.
+    """
+    last = max((point.epoch for point in record.curve), default=0)
+    found = {point.seed: point.accuracy for point in record.curve if point.epoch == last}
+    if not found and record.proxy_accuracy is not None:
+        return {0: record.proxy_accuracy}
+    return found

@@ -1,0 +1,109 @@
+"""What is believed of accuracies, held against truths that are made up."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from archbench.analysis.accuracy_model import Belief, Trainings
+from archbench.analysis.bend import BENDS, STRAIGHT, Bend
+from archbench.analysis.feature import Products
+
+SEED_SD = 0.03
+SIGNS = np.array(list(itertools.product((-1.0, 1.0), repeat=6)))  # 64 designs of six choices
+
+
+def believed(shown: np.ndarray, features: np.ndarray = SIGNS) -> Belief:
+    """From one training each."""
+    trainings = Trainings.of([[float(value)] for value in shown])
+    numbers = range(len(shown))
+    return Belief(trainings, numbers=numbers, features=features, rng=np.random.default_rng(0))
+
+
+def means(belief: Belief) -> np.ndarray:
+    return np.array([mean for mean, _ in belief.moments().values()])
+
+
+def test_what_two_choices_do_together_is_told_from_luck() -> None:
+    rng = np.random.default_rng(0)
+    truth = 0.5 + 0.04 * SIGNS[:, 0] + 0.1 * SIGNS[:, 1] * SIGNS[:, 2]
+    shown = truth + SEED_SD * rng.standard_normal(64)
+    off = means(believed(shown)) - truth
+    assert off.std() < 0.8 * (shown - truth).std()
+
+
+@pytest.mark.parametrize(("ceiling", "bends"), [(0.15, True), (1.5, False)])
+def test_scale_on_which_choices_add_up_is_found(ceiling: float, bends: bool) -> None:
+    rng = np.random.default_rng(0)
+    quality = 0.15 * (SIGNS @ rng.uniform(0.2, 0.6, 6)) + 0.01 * rng.standard_normal(64)
+    belief = believed(0.6 + ceiling * np.tanh(quality / ceiling))
+    strength = belief._weights @ np.array([node.scale.bend.strength for node in belief._grid])
+    assert strength > 0.6 if bends else strength < 0.25
+
+
+def test_draws_have_the_moments() -> None:
+    rng = np.random.default_rng(1)
+    belief = believed(0.5 + 0.1 * SIGNS[:, 0] + SEED_SD * rng.standard_normal(64))
+    drawn = belief.draw(4000, of=range(64), rng=rng)
+    mean, sd = (np.array(column) for column in zip(*belief.moments().values(), strict=True))
+    assert drawn.mean(axis=0) == pytest.approx(mean, abs=0.005)
+    assert drawn.std(axis=0) == pytest.approx(sd, rel=0.15)
+
+
+def test_likelihood_is_that_of_the_normal_distribution_of_what_was_seen() -> None:
+    rng = np.random.default_rng(2)
+    y = rng.standard_normal(20)
+    belief = believed(0.5 + 0.1 * y, SIGNS[:20])
+    nodes = belief._grid[3], belief._grid[-3]
+    found = [belief._logs([node])[0] for node in nodes]
+    wanted = []
+    for node in nodes:
+        x = belief._x
+        around = (x * belief._prior(node)) @ x.T + np.diag(node.own + node.noise / node.scale.count)
+        _, determinant = np.linalg.slogdet(around)
+        square = node.scale.bent @ np.linalg.solve(around, node.scale.bent)
+        slope = node.scale.bend.slope(belief._y) / node.scale.size
+        wanted.append(np.log(slope).sum() - 0.5 * (determinant + square))
+    assert nodes[0].scale.bend != nodes[1].scale.bend
+    assert found[0] - found[1] == pytest.approx(wanted[0] - wanted[1])
+
+
+@pytest.mark.parametrize("shown", [[0.5], [0.5, 0.5, 0.5]])
+def test_accuracies_that_are_all_equal_are_believed(shown: list[float]) -> None:
+    belief = believed(np.array(shown), np.zeros((len(shown), 0)))
+    assert means(belief) == pytest.approx(0.5, abs=1e-3)
+
+
+def test_products_are_those_of_the_features() -> None:
+    some = np.random.default_rng(3).standard_normal((40, 5))
+    columns = Products.of(some).rows(some)
+    every = np.einsum("np,nq->npq", some, some).reshape(40, 25)
+    assert columns.shape == (40, 15)
+    assert columns @ columns.T == pytest.approx(every @ every.T)
+
+
+def test_most_of_many_products_is_kept() -> None:
+    some = np.random.default_rng(4).choice((-1.0, 1.0), size=(300, 30)) / 30**0.5
+    columns = Products.of(some).rows(some)
+    assert columns.shape == (300, 64)
+    assert (columns**2).sum() > 0.4 * 300
+
+
+@pytest.mark.parametrize("bend", [STRAIGHT, *BENDS])
+def test_bend_is_undone_and_knows_its_slope(bend: Bend) -> None:
+    values = np.linspace(-3, 3, 13)
+    step = 1e-6
+    rise = (bend.bent(values + step) - bend.bent(values - step)) / (2 * step)
+    assert bend.straight(bend.bent(values)) == pytest.approx(values)
+    assert bend.slope(values) == pytest.approx(rise)
+    assert bend.slope(np.zeros(1)) == pytest.approx(1.0)
+
+
+def test_moments_of_a_bend_are_those_of_draws() -> None:
+    bend = Bend(0.6, 1.0)
+    drawn = bend.straight(1.5 + 0.7 * np.random.default_rng(5).standard_normal(100_000))
+    mean, variance = bend.moments(np.array([1.5]), np.array([0.49]))
+    assert mean[0] == pytest.approx(drawn.mean(), abs=0.005)
+    assert variance[0] == pytest.approx(drawn.var(), rel=0.03)

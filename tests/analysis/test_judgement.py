@@ -1,0 +1,127 @@
+"""A proxy that can rank is certified, one that only ranks size is not, and each says why."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from archbench.analysis.certificate import Candidate, Finding
+from archbench.analysis.judgement import judge
+from tests.analysis.certified import sample
+
+
+def _judged(
+    candidates: list[Candidate], *, bar: float = 0.12, proxy_seeds: int = 1, most: int | None = None
+) -> Finding:
+    holds_for = "That holds for digits."
+    return judge(candidates, proxy_seeds=proxy_seeds, bar=bar, holds_for=holds_for, most=most)
+
+
+def test_good_proxy_is_certified() -> None:
+    found = _judged(sample(quality=0.95))
+    assert found.state == "certified"
+    assert found.sentence.startswith(
+        "This proxy can rank this space: of two networks of equal cost it names the better one in "
+    )
+    assert found.sentence.endswith("That holds for digits.")
+    assert found.advice == ""
+    assert found.rungs_advised[-1] == 8
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_proxy_that_only_ranks_size_is_never_certified(seed: int) -> None:
+    found = _judged(sample(quality=0, num=40, seed=seed, between=0.04))
+    assert found.state in ("refused", "undecided")
+    assert "a front that it finds is not to be trusted" in found.sentence
+    assert found.rungs[-1].agreement.overall.low > 0, "it does rank, by size"
+    assert found.rungs_advised == ()
+
+
+def test_proxy_that_only_ranks_size_is_refused_and_told_so() -> None:
+    found = _judged(sample(quality=0, num=60, seed=1, between=0.04))
+    assert found.state == "refused"
+    assert "is that of the size" in found.sentence
+
+
+def test_proxy_at_chance_is_refused_and_told_to_train_longer() -> None:
+    found = _judged(sample(quality=0.95), bar=0.9)
+    assert found.state == "refused"
+    assert "no more than guessing" in found.sentence
+    assert found.advice == "train longer: --set 'proxy.rungs=[8, 16]'"
+
+
+def test_few_candidates_leave_it_open_and_say_how_many_would_tell() -> None:
+    found = _judged(sample(quality=0.5, num=10, seed=4))
+    assert found.state == "undecided"
+    assert "10 candidates show a tau at equal cost" in found.sentence
+    assert found.advice.startswith("train more candidates: --candidates ")
+
+
+def test_no_more_candidates_are_asked_for_than_the_space_has() -> None:
+    few = sample(quality=0.5, num=10, seed=4)
+    told = _judged(few, most=40).advice
+    assert told == (
+        "the space has 40 candidates, too few for a sample of them to settle it (about 278 would): "
+        "train longer: --set 'proxy.rungs=[8, 16]'; or count several seeds together "
+        "(--set proxy.seeds=3); or train all of them instead of ranking them"
+    )
+    assert _judged(few, most=277).advice.startswith("the space has 277 candidates, too few")
+    assert _judged(few, most=278).advice == "train more candidates: --candidates 40"
+
+
+def test_of_a_space_of_which_all_were_trained_no_more_are_asked_for() -> None:
+    few = sample(quality=0.95, num=7)
+    assert _judged(few).advice.endswith("train more candidates: --candidates 32")
+    assert _judged(few, most=12).advice.endswith("train more candidates: --candidates 12")
+    assert _judged(few, most=7).advice == "see why trainings failed"
+
+
+def test_candidates_that_differ_less_than_seeds_are_told() -> None:
+    found = _judged(sample(quality=0.5, noise=0.06, between=0.01, num=60))
+    assert found.state != "certified"
+    assert "count several seeds together" in found.advice
+
+
+def test_rungs_begin_at_the_first_that_is_good_and_above_chance() -> None:
+    candidates = sample(quality=0.95)
+    blurred = [
+        replace(c, proxy={s: {**curve, 1: 0.1, 2: 0.11} for s, curve in c.proxy.items()})
+        for c in candidates
+    ]
+    assert _judged(blurred).rungs_advised == (4, 8)
+    assert [rung.is_above_chance for rung in _judged(blurred).rungs] == [False, False, True, True]
+
+
+def test_seeds_that_count_together_are_averaged() -> None:
+    candidates = sample(quality=0.95, noise=0.1, num=40)
+    alone, together = _judged(candidates), _judged(candidates, proxy_seeds=2)
+    assert together.last.value > alone.last.value
+
+
+def test_candidate_that_lacks_a_training_is_left_out() -> None:
+    candidates = sample(quality=0.95)
+    candidates[3] = replace(candidates[3], longer={2: 0.5})
+    assert _judged(candidates).num_used == 31
+
+
+def test_too_few_candidates_say_nothing() -> None:
+    found = _judged(sample(quality=0.95, num=7))
+    assert (found.state, found.rungs) == ("undecided", ())
+    assert "all trainings ended of 7 candidates, and 8 are the least" in found.sentence
+
+
+def test_without_longer_trainings_the_other_seeds_are_the_truth() -> None:
+    candidates = [replace(c, longer={}) for c in sample(quality=0.95, seeds=3)]
+    found = _judged(candidates)
+    assert found.state == "certified"
+    assert found.ceiling is not None
+    assert found.last.value == pytest.approx(found.ceiling.at_equal_cost.value)
+
+
+def test_one_longer_training_leaves_noise_unknown() -> None:
+    candidates = [replace(c, longer={2: c.longer[2]}) for c in sample(quality=0.95)]
+    found = _judged(candidates)
+    assert found.ceiling is None
+    assert found.spread is None
+    assert found.state == "certified"

@@ -1,0 +1,136 @@
+"""Which one design is picked, and what is said of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from archbench.analysis.pick import NothingKeepsItError, Wish, pick, step_of
+from archbench.analysis.study import StudyReader
+from archbench.study.trial import TrialRecord
+from tests.study import example
+
+
+def design(number: int, accuracy: float, latency_ms: float, *, width: float = 0.01, dim: int = 0,
+           depth: int = 1) -> TrialRecord:  # fmt: skip
+    """A design that was trained four times, with almost the same result each time."""
+    curve = tuple(
+        example.point(8, accuracy + off, seed=seed)
+        for seed, off in enumerate((0.001, -0.001, 0.0005, -0.0005))
+    )
+    latency = replace(
+        example.latency(latency_ms), low=latency_ms * (1 - width), high=latency_ms * (1 + width)
+    )
+    choices = {"dim": dim or 16 * (number + 1), "depth": depth}
+    return example.trial(number, accuracy=accuracy, latency=latency, curve=curve, choices=choices)
+
+
+DESIGNS = [
+    design(0, 0.50, 1.0),
+    design(1, 0.70, 2.0),
+    design(2, 0.72, 7.9, width=0.04),  # may as well take more than 8 ms
+    design(3, 0.73, 8.6),
+    design(4, 0.60, 2.1, dim=32, depth=2),  # one knob from trial 1
+    design(5, 0.45, 1.5),
+    design(6, 0.55, 3.0),
+]
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> StudyReader:
+    return example.study(tmp_path, DESIGNS, header=example.header())
+
+
+def test_a_design_that_may_break_the_limit_is_passed_over(study: StudyReader) -> None:
+    answer = pick(study, Wish(limits={"latency_ms": 8.0}))
+    assert answer.chosen.record.number == 1
+    assert answer.chosen.keeps > 0.99
+    assert answer.admitted == 5
+
+
+def test_less_sureness_lets_it_in(study: StudyReader) -> None:
+    answer = pick(study, Wish(limits={"latency_ms": 8.0}, sure=0.6))
+    assert answer.chosen.record.number == 2
+    assert 0.6 < answer.chosen.keeps < 0.8
+
+
+def test_one_more_millisecond_buys_what_a_design_within_it_reaches(study: StudyReader) -> None:
+    more, less = (
+        (answer := pick(study, Wish(limits={"latency_ms": 8.0}))).more,
+        answer.less,
+    )
+    assert (more.value, less.value) == (9.0, 7.0)
+    assert more.choice is not None
+    assert more.choice.record.number == 3
+    assert more.accuracy is not None
+    assert more.accuracy.value == pytest.approx(0.03, abs=0.01)
+    assert less.choice is not None
+    assert less.choice.record.number == 1
+
+
+def test_the_cheapest_of_an_accuracy(study: StudyReader) -> None:
+    answer = pick(study, Wish(accuracy=0.58))
+    assert answer.chosen.record.number == 1
+    assert answer.runner_up is not None
+    assert answer.runner_up.record.number == 4
+    assert answer.as_good is not None
+    assert answer.as_good < 0.1
+
+
+def test_the_knee_is_where_the_front_bends(study: StudyReader) -> None:
+    assert pick(study, Wish(is_knee=True)).chosen.record.number == 1
+
+
+def test_a_trial_that_differs_in_one_knob_says_what_it_does(study: StudyReader) -> None:
+    knobs = pick(study, Wish(limits={"latency_ms": 4.0})).knobs
+    (shown,) = [knob for knob in knobs if knob.axis == "depth"]
+    assert (shown.axis, shown.before, shown.after, shown.trial) == ("depth", 1, 2, 4)
+    assert shown.is_told_apart
+    assert shown.accuracy.value == pytest.approx(-0.1, abs=0.01)
+    assert shown.cost == pytest.approx(0.1)
+    assert {knob.trial for knob in knobs} == {0, 2, 3, 4, 5, 6}
+
+
+def test_a_change_that_no_trial_shows_is_foretold_and_says_so(study: StudyReader) -> None:
+    knobs = pick(study, Wish(limits={"latency_ms": 2.2}, accuracy=0.55, sure=0.5)).knobs
+    foretold = [knob for knob in knobs if knob.trial is None]
+    assert all(knob.cost is None for knob in foretold)
+    both = next(n for n in pick(study, Wish(limits={"latency_ms": 1.2})).knobs if n.trial is None)
+    assert both.axis == "depth"
+    assert both.cost is None
+
+
+def test_two_alike_are_as_good_in_half_of_the_cases(tmp_path: Path) -> None:
+    twins = [design(8, 0.701, 2.0, dim=300), design(9, 0.701, 2.0, dim=300)]
+    study = example.study(tmp_path, [DESIGNS[0], *twins, *DESIGNS[4:]], header=example.header())
+    answer = pick(study, Wish(limits={"latency_ms": 4.0}))
+    assert answer.as_good == pytest.approx(0.5, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("wish", "told"),
+    [
+        (Wish(limits={"latency_ms": 0.5}), "no design keeps 0.50 ms with 90 %; the nearest is tri"),
+        (Wish(limits={"latency_ms": 1.0}), r"trial 0 with 1.00 ms \(50 %\): take it with --sure"),
+        (Wish(accuracy=0.9), "no design keeps 90.0 % with 90 %; the nearest is trial 3 with 73"),
+    ],
+)
+def test_what_nothing_keeps_names_the_nearest(study: StudyReader, wish: Wish, told: str) -> None:
+    with pytest.raises(NothingKeepsItError, match=told):
+        pick(study, wish)
+
+
+def test_a_study_without_a_trained_design_has_nothing_to_pick(tmp_path: Path) -> None:
+    study = example.study(tmp_path, [], header=example.header())
+    with pytest.raises(NothingKeepsItError, match="no design has been tried yet"):
+        pick(study, Wish(is_knee=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "step"),
+    [("latency_ms", 8, 1.0), ("latency_ms", 1, 0.2), ("latency_ms", 0.6, 0.1), ("macs", 4e8, 5e7)],
+)
+def test_a_step_is_one_that_a_person_would_ask_about(name: str, value: float, step: float) -> None:
+    assert step_of(name, value) == pytest.approx(step)

@@ -1,0 +1,166 @@
+"""The tables have their columns and types with any content, and on the disk, too."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from archbench.analysis.study import StudyReader
+from archbench.analysis.table import (
+    accuracy_standard_error,
+    curves_table,
+    front_table,
+    measurements_table,
+    trials_table,
+    write_tables,
+)
+from archbench.analysis.tables import COLUMNS, columns_of
+from archbench.errors import StorageError
+from archbench.study.snapshot import Taken
+from archbench.study.trial import Failure, TrialRecord
+from tests.study import example
+
+NAMES = ("trials", "measurements", "curves", "front")
+MIXED = [
+    example.trial(0, accuracy=0.5, latency_ms=1.0),
+    example.trial(1, state="over_limit", latency_ms=9.0, reason="latency_ms 9 > 8"),
+    example.trial(2, state="failed", failure=Failure(kind="nan", message="<b>not</b> finite")),
+    example.trial(3, accuracy=0.7, latency_ms=2.0, test_accuracy=0.6),
+    example.trial(4, state="running"),
+]
+
+
+def tables(trials: list[TrialRecord]) -> dict[str, pd.DataFrame]:
+    taken = [
+        Taken(trial=record.number, reference=None, kind="search", measurement=record.latency)
+        for record in trials
+        if record.latency
+    ]
+    if trials:
+        reference = example.latency(3.0)
+        taken.append(
+            Taken(trial=None, reference="levit_128s", kind="reference", measurement=reference)
+        )
+    return {
+        "trials": trials_table(trials, num_validation=1536),
+        "measurements": measurements_table(taken),
+        "curves": curves_table(trials),
+        "front": front_table([trial for trial in trials if trial.proxy_accuracy]),
+    }
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> StudyReader:
+    return example.study(tmp_path, MIXED, header=example.header())
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("trials", [[], MIXED], ids=["empty", "mixed"])
+def test_columns_and_types_do_not_depend_on_the_content(
+    name: str, trials: list[TrialRecord]
+) -> None:
+    table = tables(trials)[name]
+    declared = columns_of(name)
+    assert list(table.columns) == [column.name for column in declared]
+    types = {column.name: column.kind.replace("floats", "object") for column in declared}
+    assert {column: str(kind) for column, kind in table.dtypes.items()} == types
+
+
+def test_every_column_is_described_once_a_table() -> None:
+    assert all(column.description and column.tables for column in COLUMNS)
+    for name in NAMES:
+        names = [column.name for column in columns_of(name)]
+        assert len(names) == len(set(names)) > 5
+
+
+def test_units_stand_in_the_names_or_beside_them() -> None:
+    for column in COLUMNS:
+        if column.name.endswith("_ms"):
+            assert column.unit == "ms"
+        assert column.name != "accuracy"
+
+
+def test_what_is_not_known_is_missing_and_never_zero() -> None:
+    table = trials_table(MIXED, num_validation=1536).set_index("trial")
+    assert math.isnan(table.loc[4, "proxy_accuracy"])
+    assert math.isnan(table.loc[2, "latency_ms"])
+    assert table["reason"].isna().tolist() == [True, False, True, True, True]
+    assert table.loc[2, "failure_message"] == "<b>not</b> finite"
+    assert pd.isna(table.loc[0, "failure_kind"])
+
+
+def test_reference_has_no_trial_number() -> None:
+    table = tables(MIXED)["measurements"]
+    assert table["trial"].isna().tolist() == [False, False, False, True]
+    assert table["trial"].dropna().tolist() == [0, 1, 3]
+    assert table["samples"].iloc[0] == [1.0, 1.1, 0.9]
+
+
+def test_standard_error_is_binomial_for_one_seed() -> None:
+    record = example.trial(0, accuracy=0.6)
+    error = accuracy_standard_error(record, num_validation=1536)
+    assert error == pytest.approx(math.sqrt(0.6 * 0.4 / 1536))
+    assert accuracy_standard_error(record, num_validation=None) is None
+    assert accuracy_standard_error(example.trial(0), num_validation=1536) is None
+
+
+def test_standard_error_adds_the_spread_of_seeds() -> None:
+    curve = tuple(
+        example.point(epoch, accuracy + epoch / 100, seed=seed)
+        for seed, accuracy in enumerate((0.5, 0.6))
+        for epoch in (4, 8)
+    )
+    record = example.trial(0, accuracy=0.63, curve=curve)
+    variance = 0.63 * 0.37 / 1536 + ((0.1 / math.sqrt(2)) ** 2) / 2
+    error = accuracy_standard_error(record, num_validation=1536)
+    assert error == pytest.approx(math.sqrt(variance))
+
+
+def test_written_tables_are_those_in_memory(study: StudyReader, tmp_path: Path) -> None:
+    written = write_tables(tmp_path, study)
+    assert sorted(path.name for path in written) == [
+        "curves.parquet",
+        "front.csv",
+        "front.parquet",
+        "measurements.parquet",
+        "trials.csv",
+        "trials.parquet",
+    ]
+    for name, table in study.tables().items():
+        again = pd.read_parquet(tmp_path / f"{name}.parquet")
+        again_lists = (
+            again.assign(samples=again["samples"].map(list)) if "samples" in again else again
+        )
+        pd.testing.assert_frame_equal(again_lists, table)
+    front = pd.read_csv(tmp_path / "front.csv", dtype={"digest": "str"})
+    assert front["trial"].tolist() == study.front()["trial"].tolist() == [0, 3]
+    assert front["latency_ms"].tolist() == [1.0, 2.0]
+
+
+def test_parquet_says_what_its_columns_are(study: StudyReader, tmp_path: Path) -> None:
+    write_tables(tmp_path, study)
+    for name in NAMES:
+        schema = pq.read_schema(tmp_path / f"{name}.parquet")
+        for column in columns_of(name):
+            metadata = schema.field(column.name).metadata
+            assert metadata[b"unit"].decode() == column.unit
+            assert metadata[b"description"].decode() == column.description
+
+
+def test_study_without_trials_gives_tables_with_all_columns(tmp_path: Path) -> None:
+    study = example.study(tmp_path, header=example.header())
+    write_tables(tmp_path, study)
+    for name in NAMES:
+        table = pd.read_parquet(tmp_path / f"{name}.parquet")
+        assert len(table) == 0
+        assert list(table.columns) == [column.name for column in columns_of(name)]
+    assert (tmp_path / "front.csv").read_text().startswith("trial,digest,proxy_accuracy,")
+
+
+def test_folder_that_is_not_there_is_named(study: StudyReader, tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="the folder for the tables is not there"):
+        write_tables(tmp_path / "none", study)

@@ -1,0 +1,110 @@
+"""What becomes of a front where latencies are others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import kendalltau
+
+from archbench.analysis.rule import FrontRule
+from archbench.analysis.transfer import Transfer, kendall_tau, moved, transfer
+from archbench.study.measurement import Conditions, Measurement
+from archbench.study.trial import TrialRecord
+
+RULE = FrontRule(
+    objectives={"proxy_accuracy": "max", "latency_ms": "min"},
+    limits={"latency_ms": 2.0},
+    chance=0.1,
+    num_validation=1000,
+)
+
+
+def trial(number: int, accuracy: float, latency_ms: float | None) -> TrialRecord:
+    latency = Measurement(
+        metric="latency",
+        unit="ms",
+        samples=(),
+        value=latency_ms,
+        low=latency_ms,
+        high=latency_ms,
+        conditions=Conditions(),
+        environment_id="here",
+        verdict="stable" if latency_ms else "incomplete",
+    )
+    return TrialRecord(
+        number=number,
+        state="complete",
+        digest=str(number),
+        choices={},
+        spec={},
+        params=1,
+        macs=1,
+        activations=1,
+        latency=latency,
+        proxy_accuracy=accuracy,
+    )
+
+
+HERE = [trial(0, 0.5, 1.0), trial(1, 0.7, 1.5), trial(2, 0.6, 1.8)]
+
+
+def moved_to(latencies: Sequence[float | None], *, trials: Sequence[int] = (0, 1, 2)) -> Transfer:
+    here = [HERE[number] for number in trials]
+    there = [
+        trial(record.number, record.proxy_accuracy or 0.0, latency)
+        for record, latency in zip(here, latencies, strict=True)
+    ]
+    return transfer(RULE, here=here, there=there, members=[0, 1])
+
+
+def test_twice_as_slow_keeps_the_front_and_loses_nothing() -> None:
+    found = moved_to([2.0, 3.0, 3.6])
+    assert (found.front, found.kept, found.left, found.joined) == ((0, 1), (0, 1), (), ())
+    assert (found.kendall_tau, found.compared) == (1.0, 3)
+    assert found.lost == pytest.approx(0.0)
+
+
+def test_members_leave_and_others_join() -> None:
+    found = moved_to([2.0, 4.0, 1.0])
+    assert found.front == (2, 1)
+    assert (found.kept, found.left, found.joined) == ((1,), (0,), (2,))
+    assert found.kendall_tau == pytest.approx(-1 / 3)
+
+
+def test_what_is_lost_is_the_hypervolume_that_members_do_not_cover() -> None:
+    found = moved_to([2.0, 4.0, 1.0])
+    # In a box of 4 ms x 0.9: all cover 3 x 0.5, members 2 x 0.4; the slowest stands at the edge.
+    assert found.lost == pytest.approx(1 - (2 * 0.4) / (3 * 0.5))
+
+
+def test_members_alone_do_not_say_what_was_lost() -> None:
+    assert moved_to([2.0, 3.0], trials=[0, 1]).lost is None
+
+
+def test_a_network_that_does_not_run_there_leaves() -> None:
+    found = moved_to([2.0, None, 3.0])
+    assert found.left == (1,)
+    assert found.compared == 2
+
+
+def test_a_limit_of_the_search_does_not_hold_elsewhere() -> None:
+    rule, front = moved(RULE, [trial(0, 0.5, 50.0)])
+    assert "latency_ms" not in rule.limits
+    assert [record.number for record in front] == [0]
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=2, max_size=30))
+def test_tau_is_scipy_s(pairs: list[tuple[float, float]]) -> None:
+    found = kendall_tau(pairs)
+    if found is None:
+        assert any(len(set(side)) == 1 for side in zip(*pairs, strict=True))
+    else:
+        assert found == pytest.approx(kendalltau(*zip(*pairs, strict=True)).statistic)
+
+
+def test_fewer_than_two_have_no_order() -> None:
+    assert kendall_tau([]) is None
+    assert kendall_tau([(1.0, 2.0)]) is None

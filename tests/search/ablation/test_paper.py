@@ -1,0 +1,79 @@
+"""A paper's tables are run from the paper's own base, and every row is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from archbench.errors import UsageError
+from archbench.evaluate import as_spec, count
+from archbench.search.ablation.paper import PAPERS
+from archbench.search.ablation.request import Request, requested
+
+
+def _request(paper: str) -> Request:
+    return requested(None, paper=paper)
+
+
+@pytest.mark.parametrize("paper", PAPERS.names)
+def test_every_row_is_legal_also_as_a_proxy(paper: str) -> None:
+    request = _request(paper)
+    assert request.forms
+    assert [form.reason for form in request.forms] == [""] * len(request.forms)
+    for form in request.trained:
+        assert form.spec is not None
+        assert count(request.proxy.spec(as_spec(form.spec))).macs < 70e6  # or no CPU trains it soon
+    assert all(form.printed for form in request.forms)
+
+
+def test_levit_has_its_seven_rows_from_a_distilled_base() -> None:
+    request = _request("levit")
+    assert [form.name for form in request.forms] == [f"a{number}" for number in range(1, 8)]
+    assert request.base.params == 7_391_290
+    assert request.proxy.recipe.teacher == "convolutional"
+    a4 = request.forms[3]
+    assert a4.training == {"teacher": "none"}
+    assert a4.digest == request.base.digest
+    assert a4.printed is not None
+    assert (a4.printed.top1, a4.printed.base_top1) == (69.7, 71.9)
+    assert {form.name: dict(form.training) for form in request.forms if form.training} == {
+        "a4": {"teacher": "none"}
+    }
+
+
+def test_cvt_has_the_rows_of_its_four_tables() -> None:
+    request = _request("cvt")
+    assert request.base.params == 19_997_480
+    names = [form.name for form in request.forms]
+    assert {name.partition("_")[0] for name in names} == {"t5", "t6", "t7", "t8"}
+    sources = {form.printed.source for form in request.forms if form.printed}
+    assert sources == {f"CvT, table {number}" for number in (5, 6, 7, 8)}
+    every = {form.name: form for form in request.forms}
+    assert every["t5_every"].key == every["t6_conv_position"].key  # so it is trained once
+    assert len(request.trained) == len(names)
+
+
+def test_what_is_said_goes_before_the_papers_own_scale() -> None:
+    request = requested(
+        None, paper="levit", resolution=32, scale=0.5, epochs=2, seeds=2, teacher="none"
+    )
+    proxy = request.proxy
+    assert (proxy.resolution, proxy.scale, proxy.recipe.epochs, proxy.num_seeds) == (32, 0.5, 2, 2)
+    assert request.forms[3].key == request.base.key  # A4 is then the base
+
+
+def test_paper_and_network_exclude_each_other() -> None:
+    with pytest.raises(UsageError, match="--paper: a paper's tables have their own base"):
+        requested(as_spec("cvt_13"), paper="cvt")
+    with pytest.raises(UsageError, match="unknown paper 'swin'"):
+        requested(None, paper="swin")
+
+
+def test_nothing_to_compare_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no form is left to compare with the base: position=bias"):
+        requested(as_spec("levit_128s"), axes=["position=bias"], results=tmp_path)
+    with pytest.raises(UsageError, match="--axes: nothing to turn"):
+        requested(as_spec("levit_128s"))
+    with pytest.raises(UsageError, match="no network to change; name one"):
+        requested(None)

@@ -1,0 +1,185 @@
+"""Damage is seen and named, and never read as if it were a result."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import struct
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from archbench.errors import StorageError
+from archbench.study.schema import checksum
+from archbench.study.snapshot import Snapshot
+from archbench.study.store import Store
+from tests.study import example
+
+LOG = "study.db-wal"
+
+
+def fill(store: Store) -> None:
+    """Some dozen trials with samples."""
+    for number in range(12):
+        samples = tuple(random.Random(number).random() for _ in range(200))
+        store.add_trial(
+            example.trial(
+                number, accuracy=0.5, latency=replace(example.latency(1.0), samples=samples)
+            )
+        )
+    store.add_reference("levit_128s", example.latency(3.0), 7, 8)
+
+
+@pytest.fixture
+def closed(tmp_path: Path) -> Path:
+    """A study that was closed as it should."""
+    with Store.create(tmp_path / "study.db", example.header()) as store:
+        fill(store)
+    return tmp_path / "study.db"
+
+
+@pytest.fixture
+def killed(tmp_path: Path) -> Path:
+    """A study whose owner was killed: all of it still stands in the log."""
+    live, folder = tmp_path / "live", tmp_path / "killed"
+    live.mkdir()
+    folder.mkdir()
+    with Store.create(live / "study.db", example.header()) as store:
+        fill(store)
+        for name in ("study.db", LOG):
+            shutil.copy(live / name, folder / name)
+    return folder / "study.db"
+
+
+def content(path: Path, *, read_only: bool = True) -> Snapshot:
+    with Store.open(path, read_only=read_only) as store:
+        return store.snapshot()
+
+
+def flip(path: Path, *, original: bytes, bit: int) -> None:
+    """Write a file anew with one bit flipped, and nothing of another run beside it."""
+    for beside in (LOG, "study.db-shm"):
+        if beside != path.name:
+            path.with_name(beside).unlink(missing_ok=True)
+    damaged = bytearray(original)
+    damaged[bit // 8] ^= 1 << (bit % 8)
+    path.write_bytes(damaged)
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+def test_flipped_bit_is_seen_or_harmless(closed: Path, read_only: bool) -> None:
+    original, whole = closed.read_bytes(), content(closed)
+    random_ = random.Random(0)
+    bits = [random_.randrange(8 * len(original)) for _ in range(60)]
+    heads = [4096 * 8 * page + random_.randrange(512) for page in range(len(original) // 4096)]
+    errors = []
+    for bit in bits + heads:
+        flip(closed, original=original, bit=bit)
+        try:
+            assert content(closed, read_only=read_only) == whole
+        except StorageError as error:
+            errors.append(error)
+    assert len(errors) > 20
+    assert all(error.place == str(closed) and error.help for error in errors)
+
+
+def test_flipped_bit_in_samples_is_seen(closed: Path) -> None:
+    original = closed.read_bytes()
+    sample = random.Random(7).random()
+    start = original.index(struct.pack("<d", sample))
+    flip(closed, original=original, bit=8 * start + 3)
+    with pytest.raises(StorageError, match=r"the row id 7 of archbench_measurement does not match"):
+        content(closed)
+
+
+def test_name_of_a_table_that_is_no_text_any_more_is_seen(closed: Path) -> None:
+    original = closed.read_bytes()
+    heads = [start for start in range(4096) if original.startswith(b"archbench_point", start)]
+    assert heads
+    for start in heads:
+        for character in range(len(b"archbench_point")):
+            flip(closed, original=original, bit=8 * (start + character) + 7)
+            with pytest.raises(StorageError, match="the database is damaged"):
+                content(closed)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.3, 0.7, 0.99])
+def test_truncated_file_is_seen(closed: Path, share: float) -> None:
+    original = closed.read_bytes()
+    closed.write_bytes(original[: int(share * len(original))])
+    for read_only in (True, False):
+        with pytest.raises(StorageError, match=r"study\.db: the database"):
+            content(closed, read_only=read_only)
+
+
+def test_file_of_another_kind_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "study.db").write_text("name: quickstart\n" * 500)
+    with pytest.raises(StorageError, match="the database is damaged: file is not a database"):
+        content(tmp_path / "study.db")
+    with pytest.raises(StorageError, match="the database is damaged: file is not a database"):
+        Store.create(tmp_path / "study.db", example.header())
+
+
+def test_row_that_is_missing_is_seen(closed: Path) -> None:
+    with Store.open(closed) as store, store._writing() as connection:
+        connection.execute("DELETE FROM archbench_trial WHERE number = 3")
+    with pytest.raises(StorageError, match="curves of trials that are not there"):
+        content(closed)
+
+
+def test_killed_study_is_whole(killed: Path) -> None:
+    assert len(content(killed).trials) == 12
+    assert len(content(killed, read_only=False).trials) == 12
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+def test_flipped_bit_in_the_log_is_seen(killed: Path, read_only: bool) -> None:
+    database, log = killed.read_bytes(), (killed.parent / LOG).read_bytes()
+    last_commit = 40 * 4120  # frames that hold the last few commits are SQLite's to drop
+    random_ = random.Random(1)
+    bits = [random_.randrange(8 * (len(log) - last_commit)) for _ in range(15)]
+    for bit in [*range(0, 256, 32), *bits]:
+        killed.write_bytes(database)
+        flip(killed.parent / LOG, original=log, bit=bit)
+        with pytest.raises(StorageError, match=r"damaged: its log study\.db-wal is bad from frame"):
+            content(killed, read_only=read_only)
+
+
+@pytest.mark.parametrize("tear", ["cut", "garbled"])
+def test_log_that_a_power_cut_tore_is_used_up_to_its_last_whole_commit(
+    killed: Path, tear: str
+) -> None:
+    log = killed.parent / LOG
+    whole = log.read_bytes()
+    log.write_bytes(whole[:-2000] + (b"" if tear == "cut" else bytes(2000)))
+    snapshot = content(killed, read_only=False)
+    assert len(snapshot.trials) == 12
+    assert snapshot.references == ()
+
+
+def test_help_names_the_backup_which_restores_the_study(closed: Path) -> None:
+    with Store.open(closed) as store:
+        whole = store.snapshot()
+        backup = store.back_up()
+    assert backup.name == "study.db.backup"
+    closed.write_bytes(closed.read_bytes()[:5000])
+    with pytest.raises(StorageError, match=r"then copy study\.db\.backup to study\.db$"):
+        content(closed)
+    shutil.copy(backup, closed)
+    assert content(closed) == whole
+    assert not list(closed.parent.glob("*.partial"))
+
+
+def test_backup_that_cannot_be_written_is_named(closed: Path) -> None:
+    (closed.parent / "study.db.backup").mkdir()
+    with (
+        Store.open(closed) as store,
+        pytest.raises(StorageError, match=r"study\.db\.backup: cannot write the backup"),
+    ):
+        store.back_up()
+
+
+def test_checksum_is_the_same_everywhere() -> None:
+    row = (1, 0.1, -0.0, None, "größer\n\U0001f600", b"\x00\xff")
+    assert checksum(row) == 1353571335

@@ -1,0 +1,22 @@
+"""Objectives are told in the unit that fits their size."""
+
+from __future__ import annotations
+
+import pytest
+
+from archbench.study.objective import OBJECTIVES
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("macs", 53_312.0, "53.3 k MACs"),
+        ("macs", 600_000.0, "600 k MACs"),
+        ("macs", 304_660_832.0, "304.7 M MACs"),
+        ("params", 7_777_058.0, "7.78 M parameters"),
+        ("latency_ms", 0.532, "0.53 ms"),
+        ("proxy_accuracy", 0.764, "76.4 %"),
+    ],
+)
+def test_a_value_is_told_with_its_unit(name: str, value: float, text: str) -> None:
+    assert OBJECTIVES[name].text(value) == text

@@ -1,0 +1,344 @@
+"""What goes into the store comes out of it, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from archbench.errors import StorageError
+from archbench.study import row, schema
+from archbench.study.snapshot import Reference
+from archbench.study.store import Store
+from archbench.study.trial import Failure
+from tests.study import example
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store.create(tmp_path / "study.db", example.header()) as store:
+        yield store
+
+
+def reread(store: Store) -> Store:
+    """The same study through the file, as another process would see it."""
+    store.close()
+    return Store.open(store.path)
+
+
+def test_trial_comes_back_equal(store: Store) -> None:
+    given = example.trial(7, accuracy=0.625, latency_ms=0.4, test_accuracy=0.5)
+    store.add_trial(given)
+    with reread(store) as again:
+        assert again.trials() == [given]
+
+
+def test_header_comes_back_with_the_version_of_the_tables(store: Store) -> None:
+    store.set_header("seconds", 12.5)
+    store.set_header("seconds", 13.5)
+    with reread(store) as again:
+        assert again.header() == {**example.header(), "seconds": 13.5, "schema": schema.VERSION}
+
+
+def test_version_of_the_tables_is_not_to_be_set(store: Store) -> None:
+    with pytest.raises(ValueError, match="not to be set"):
+        store.set_header("schema", 99)
+
+
+def test_life_of_a_trial(store: Store, tmp_path: Path) -> None:
+    store.add_trial(example.trial(0, state="running", seconds=0.0))
+    store.set_latency(0, example.latency(0.4))
+    store.add_point(0, example.point(4, 0.3))
+    store.set_checkpoint(0, 0, tmp_path / "checkpoints" / "0.pt", "ab" * 32, 4)
+    store.add_point(0, example.point(8, 0.6))
+    store.finish(0, state="complete", proxy_accuracy=0.6, seconds=2.5)
+    store.set_test_accuracy(0, 0.55)
+    (record,) = reread(store).trials()
+    assert record == example.trial(
+        0,
+        accuracy=0.6,
+        latency_ms=0.4,
+        curve=(example.point(4, 0.3), example.point(8, 0.6)),
+        test_accuracy=0.55,
+        seconds=2.5,
+    )
+
+
+def test_failure_comes_back_with_its_trace(store: Store) -> None:
+    failure = Failure(kind="nan", message="the loss is not finite at step 7", traceback="a\n b")
+    store.add_trial(example.trial(0, state="running"))
+    store.finish(0, state="failed", failure=failure, seconds=1.0)
+    (record,) = store.trials()
+    assert record.failure == failure
+
+
+def test_confirmed_latency_counts_before_later_ones_of_the_search(store: Store) -> None:
+    store.add_trial(example.trial(0, latency_ms=0.4))
+    store.add_measurement(0, "confirm", example.latency(0.5))
+    store.set_latency(0, example.latency(0.6))
+    snapshot = store.snapshot()
+    assert snapshot.trials[0].latency == example.latency(0.5)
+    assert [taken.measurement.value for taken in snapshot.measurements] == [0.4, 0.5, 0.6]
+
+
+def test_confirmation_without_a_value_leaves_that_of_the_search(store: Store) -> None:
+    store.add_trial(example.trial(0, latency_ms=0.4))
+    store.add_measurement(0, "confirm", example.latency(None, verdict="incomplete"))
+    assert store.trials()[0].latency == example.latency(0.4)
+
+
+def test_incomplete_latency_comes_back_with_its_reason(store: Store) -> None:
+    incomplete = example.latency(None, verdict="incomplete")
+    store.add_trial(example.trial(0))
+    store.set_latency(0, incomplete)
+    assert store.trials()[0].latency == incomplete
+
+
+def test_point_given_twice_is_kept_once(store: Store) -> None:
+    store.add_trial(example.trial(0, state="running"))
+    for accuracy in (0.3, 0.4):
+        store.add_point(0, example.point(4, accuracy))
+    assert store.trials()[0].curve == (example.point(4, 0.4),)
+
+
+def test_curve_is_ordered_by_seed_and_epoch(store: Store) -> None:
+    store.add_trial(example.trial(0, state="running"))
+    points = [example.point(epoch, 0.5, seed=seed) for seed in (0, 1) for epoch in (4, 8)]
+    for given in reversed(points):
+        store.add_point(0, given)
+    assert store.trials()[0].curve == tuple(points)
+
+
+def test_last_reference_of_a_name_counts(store: Store) -> None:
+    store.add_reference("levit_128s", example.latency(3.0), 7, 8)
+    store.add_reference("cvt_13", example.latency(9.0), 1, 2)
+    store.add_reference("levit_128s", example.latency(2.0), 7, 8)
+    assert store.references() == [
+        Reference(name="cvt_13", latency=example.latency(9.0), params=1, macs=2),
+        Reference(name="levit_128s", latency=example.latency(2.0), params=7, macs=8),
+    ]
+
+
+def test_checkpoint_moves_with_the_folder(tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.mkdir()
+    with Store.create(old / "study.db", example.header()) as store:
+        store.add_trial(example.trial(0, state="running"))
+        store.set_checkpoint(0, 1, old / "checkpoints" / "0-1.pt", "ab" * 32, 4)
+    old.rename(new)
+    with Store.open(new / "study.db") as store:
+        assert store.checkpoint(0, 1) == (new / "checkpoints" / "0-1.pt", "ab" * 32, 4)
+        assert store.checkpoint(0, 0) is None
+
+
+def test_checkpoint_outside_the_folder_keeps_its_place(store: Store, tmp_path: Path) -> None:
+    outside = tmp_path.parent / "elsewhere.pt"
+    store.add_trial(example.trial(0, state="running"))
+    store.set_checkpoint(0, 0, outside, "ab" * 32, 4)
+    assert store.checkpoint(0, 0) == (outside, "ab" * 32, 4)
+
+
+def test_reopened_trial_keeps_what_was_learnt(store: Store) -> None:
+    store.add_trial(example.trial(0, accuracy=0.6, latency_ms=0.4, seconds=2.0))
+    store.reopen(0)
+    (running,) = store.trials()
+    assert (running.state, running.proxy_accuracy) == ("running", None)
+    assert running.curve == (example.point(4, 0.6),)
+    assert running.latency == example.latency(0.4)
+    store.finish(0, state="complete", proxy_accuracy=0.7, seconds=3.0)
+    assert store.trials()[0].seconds == 5.0
+
+
+def test_trial_ends_once(store: Store) -> None:
+    store.add_trial(example.trial(3, state="running"))
+    store.finish(3, state="pruned", reason="behind", seconds=1.0)
+    with pytest.raises(StorageError, match=r"study\.db: trial 3 has already ended as pruned"):
+        store.finish(3, state="complete", proxy_accuracy=0.5, seconds=1.0)
+
+
+def test_number_is_taken_once(store: Store) -> None:
+    store.add_trial(example.trial(3))
+    with pytest.raises(StorageError, match="trial 3 is already there"):
+        store.add_trial(example.trial(3))
+
+
+def test_unknown_trial_is_named(store: Store) -> None:
+    with pytest.raises(StorageError, match="there is no trial 9"):
+        store.set_latency(9, example.latency(1.0))
+    assert store.snapshot().measurements == ()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_number_that_is_not_finite_is_refused_and_nothing_is_written(
+    store: Store, value: float
+) -> None:
+    store.add_trial(example.trial(0, state="running"))
+    with pytest.raises(ValueError, match="proxy_accuracy must be finite"):
+        store.finish(0, state="complete", proxy_accuracy=value, seconds=1.0)
+    with pytest.raises(ValueError, match="samples must be finite"):
+        store.set_latency(0, example.latency(value))
+    with pytest.raises(ValueError, match="JSON compliant"):
+        store.set_header("seconds", value)
+    assert store.trials() == [example.trial(0, state="running")]
+
+
+def test_write_that_fails_in_the_middle_leaves_nothing(store: Store) -> None:
+    bad = example.point(8, float("nan"))
+    with pytest.raises(ValueError, match="accuracy must be finite"):
+        store.add_trial(example.trial(0, latency_ms=0.4, curve=(example.point(4, 0.3), bad)))
+    assert store.snapshot().trials == ()
+    assert store.snapshot().measurements == ()
+
+
+def test_second_study_in_a_file_is_refused(store: Store) -> None:
+    with pytest.raises(StorageError, match="a study is already there; go on with --resume"):
+        Store.create(store.path, example.header())
+
+
+def test_missing_folder_and_file_are_named(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="the folder of the database does not exist"):
+        Store.create(tmp_path / "none" / "study.db", example.header())
+    with pytest.raises(StorageError, match=r"none\.db: there is no study database"):
+        Store.open(tmp_path / "none.db")
+
+
+def test_header_that_has_no_json_form_leaves_no_study(tmp_path: Path) -> None:
+    with pytest.raises(TypeError):
+        Store.create(tmp_path / "study.db", {"bad": object()})
+    with Store.create(tmp_path / "study.db", example.header()) as store:
+        assert store.trials() == []
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+def test_newer_version_is_refused(store: Store, read_only: bool) -> None:
+    write_version(store, schema.VERSION + 1)
+    with pytest.raises(StorageError, match=r"study\.db: a newer archbench wrote it .* update: pip"):
+        Store.open(store.path, read_only=read_only)
+
+
+def test_older_version_is_lifted_when_opened_for_writing(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.add_trial(example.trial(0))
+    write_version(store, 0)
+    steps = {0: ["UPDATE archbench_trial SET number = number"]}
+    monkeypatch.setattr(schema, "MIGRATIONS", steps)
+    with pytest.raises(StorageError, match="older version 0, this one reads 1; lift it"):
+        Store.open(store.path, read_only=True)
+    with Store.open(store.path) as lifted:
+        assert lifted.header()["schema"] == schema.VERSION
+        assert lifted.trials() == [example.trial(0)]
+
+
+def test_version_that_no_step_lifts_is_refused(store: Store) -> None:
+    write_version(store, 0)
+    with pytest.raises(StorageError, match="too old"):
+        Store.open(store.path)
+
+
+def test_full_disk_is_said_plainly_and_the_store_goes_on(store: Store) -> None:
+    connection = store._connection
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    connection.execute(f"PRAGMA max_page_count = {pages}")
+
+    def fill() -> None:
+        for number in range(100):
+            store.add_trial(example.trial(number, latency_ms=1.0))
+
+    with pytest.raises(StorageError, match=r"study\.db: the disk is full; nothing of the last"):
+        fill()
+    kept = store.trials()
+    connection.execute("PRAGMA max_page_count = 100000")
+    store.add_trial(example.trial(len(kept)))
+    assert [record.number for record in store.trials()] == list(range(len(kept) + 1))
+
+
+def test_file_that_vanished_is_not_written_into_the_void(store: Store, tmp_path: Path) -> None:
+    store.path.rename(tmp_path / "moved.db")
+    with pytest.raises(StorageError, match="was moved, deleted or replaced while the study"):
+        store.add_trial(example.trial(0))
+
+
+def test_reader_does_not_write(store: Store) -> None:
+    with (
+        Store.open(store.path, read_only=True) as reader,
+        pytest.raises(StorageError, match="opened for reading only"),
+    ):
+        reader.add_trial(example.trial(0))
+
+
+def test_closing_twice_does_nothing(store: Store) -> None:
+    store.close()
+    store.close()
+
+
+def test_commits_are_on_the_disk_and_readers_are_let_in(store: Store) -> None:
+    modes = {
+        name: store._connection.execute(f"PRAGMA {name}").fetchone()[0]
+        for name in ("journal_mode", "synchronous", "busy_timeout")
+    }
+    assert modes == {"journal_mode": "wal", "synchronous": 2, "busy_timeout": 60_000}
+
+
+WRITER = """
+import sys
+from archbench.study.store import Store
+from tests.study import example
+with Store.create(sys.argv[1], example.header()) as store:
+    for number in range(100_000):
+        store.add_trial(example.trial(number, state="running", latency_ms=1.0 + number))
+        store.finish(number, state="complete", proxy_accuracy=0.5, seconds=1.0)
+        print(number, flush=True)
+"""
+
+
+def test_kill_in_the_middle_loses_nothing_acknowledged(tmp_path: Path) -> None:
+    path = tmp_path / "study.db"
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(path)],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    ) as writer:
+        assert writer.stdout
+        acknowledged = -1
+        for line in writer.stdout:
+            acknowledged = int(line)
+            if acknowledged == 25:
+                writer.send_signal(signal.SIGKILL)
+    with Store.open(path) as store:
+        complete = [record for record in store.trials() if record.state == "complete"]
+    assert [record.number for record in complete] == list(range(len(complete)))
+    assert len(complete) in {acknowledged + 1, acknowledged + 2}
+    assert all(r.latency is not None and r.latency.value == 1.0 + r.number for r in complete)
+
+
+def write_version(store: Store, version: int) -> None:
+    """Give a store another version of its tables, and close it."""
+    with store._writing() as connection:
+        schema.put(connection, schema.HEADER, ("schema", json.dumps(version)))
+    store.close()
+
+
+def test_other_tables_may_stand_in_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "study.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE other (a)")
+    connection.close()
+    with Store.create(path, example.header()) as store:
+        assert store.trials() == []
+
+
+def test_documents_keep_whole_number_keys() -> None:
+    document = {"layers": {2: {"kv_stride": 1}}, "text": "int: no key", "list": [1, 2.5, None]}
+    assert row.from_json(row.to_json(document)) == document
+    with pytest.raises(TypeError, match="cannot store the key"):
+        row.to_json({1.5: "x"})
+    with pytest.raises(TypeError, match="cannot store the key"):
+        row.to_json({"int:2": "x"})
