@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from archbench.cli.main import archbench
@@ -20,6 +22,7 @@ TEXTS = tuple(
     for path in (
         ROOT / "README.md",
         ROOT / "CONTRIBUTING.md",
+        ROOT / "SECURITY.md",
         *sorted((ROOT / "docs").glob("*.md")),
         ROOT / "results" / "README.md",
     )
@@ -110,6 +113,19 @@ def test_readme_shows_what_the_recorded_study_prints(tmp_path: Path) -> None:
     assert printed.exit_code == 0, printed.output
     front = printed.stdout[: printed.stdout.index("\n\nwritten:")]
     assert f"```\n{front}\n```" in _text("README.md")
+
+
+def test_public_checks_are_those_of_this_repository() -> None:
+    jobs = yaml.safe_load(_text(".github/workflows/ci.yml"))["jobs"]
+    commands = [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step]
+    assert commands == [".ci/run"]
+    hooks = yaml.safe_load(_text(".pre-commit-config.yaml"))["repos"]
+    assert [repo["repo"] for repo in hooks] == ["local"]
+
+
+def test_citation_names_the_version() -> None:
+    project = tomllib.loads(_text("pyproject.toml"))["project"]
+    assert str(yaml.safe_load(_text("CITATION.cff"))["version"]) == project["version"]
 
 
 def test_every_page_is_in_the_index() -> None:
