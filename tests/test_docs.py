@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 from archbench.cli.main import archbench
 from archbench.errors import ArchbenchError
+from tests.test_architecture import ROOMS
 
 ROOT = Path(__file__).parent.parent
 TEXTS = tuple(
@@ -126,6 +127,16 @@ def test_public_checks_are_those_of_this_repository() -> None:
 def test_citation_names_the_version() -> None:
     project = tomllib.loads(_text("pyproject.toml"))["project"]
     assert str(yaml.safe_load(_text("CITATION.cff"))["version"]) == project["version"]
+
+
+def test_contributing_lists_the_rooms_that_there_are() -> None:
+    rooms = re.findall(r"^\| `(\w+)` \|", _text("CONTRIBUTING.md"), re.MULTILINE)
+    assert sorted(rooms) == sorted(ROOMS)
+
+
+def test_contributing_names_folders_that_there_are() -> None:
+    for path in re.findall(r"`([\w/]+)/x\.\w+`", _text("CONTRIBUTING.md")):
+        assert (ROOT / path).is_dir(), path
 
 
 def test_every_page_is_in_the_index() -> None:
