@@ -45,7 +45,7 @@ def _resumed_ablation() -> str:
             _resumed_search,
             "search|my results/toy/space.yaml|--name|toy|--results|my results|--resume",
         ),
-        (_confirmed, "search|my results/toy|--confirm"),
+        (_confirmed, "confirm|my results/toy"),
         (_resumed_certificate, "certify|--name|toy|--results|my results|--resume"),
         (_resumed_ablation, "ablate|--name|toy|--results|my results|--resume"),
     ],

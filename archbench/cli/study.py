@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from archbench.cli import console
 from archbench.command_line import command_line, study_argument
+from archbench.errors import NEGATIVE_RESULT
 
 if TYPE_CHECKING:
     from archbench.analysis.study import StudyReader
@@ -52,6 +53,20 @@ def show(study: StudyReader, *, files: Sequence[Path]) -> None:
     if files:
         listed = "\n".join(f"  {path}" for path in files)
         console.result(f"\nwritten:\n{listed}")
+
+
+def end(study: StudyReader, *, as_json: bool) -> int:
+    """Write the report of a study that was worked on, print what it found; the exit code."""
+    from archbench.report import write_report
+
+    files = write_report(study, study.path / "report")
+    if as_json:
+        console.document(study.document())
+    else:
+        show(study, files=[study.path / "study.db", *files])
+        page = next((path for path in files if path.suffix == ".html"), None)
+        console.next_step(next_after(study, page=page))
+    return 0 if study.front_records() else NEGATIVE_RESULT
 
 
 def next_after(study: StudyReader, *, page: Path | None) -> str:

@@ -133,7 +133,7 @@ def confirm(
 
 def confirm_command(path: Path) -> str:
     """What to type to confirm a study."""
-    return command_line("archbench", "search", path, "--confirm")
+    return command_line("archbench", "confirm", path)
 
 
 def _request(path: Path, *, budget: str | None, workers: int | None, download: bool) -> Request:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -122,13 +124,42 @@ def test_what_cannot_be_searched_is_refused(
     assert told in ended.err
 
 
-def test_a_confirmation_takes_no_option_of_a_search(run: Run, tmp_path: Path) -> None:
-    ended = run("search", "x", "--confirm", "--trials", "3", "--results", str(tmp_path))
+@pytest.mark.parametrize(
+    "option", ["--trials=3", "--epochs=3", "--pruner=none", "--no-certify", "--resume", "--seed=1"]
+)
+def test_a_confirmation_takes_no_option_of_a_search(run: Run, option: str) -> None:
+    ended = run("search", "x", "--confirm", option, "--results", "my results")
     assert (ended.code, ended.out) == (2, "")
-    assert "--trials: a confirmation searches nothing; leave out --trials" in ended.err
+    name = option.split("=")[0]
+    told = rf"{name}: a confirmation searches nothing; leave out \S*{name} and"
+    assert re.search(told, ended.err)
+    assert "type: archbench confirm 'my results/x'; or leave out --confirm" in ended.err
+
+
+def test_a_search_that_only_confirms_says_which_command_to_type(run: Run, tmp_path: Path) -> None:
+    ended = run("search", "x", "--confirm", "--results", str(tmp_path))
+    told = f"search --confirm becomes archbench confirm; type: archbench confirm {tmp_path}/x"
+    assert f"warning: {told}\n" in ended.err
+
+
+@pytest.mark.parametrize("words", [["confirm"], ["search", "--confirm"]])
+def test_the_front_of_a_study_is_confirmed_and_told(
+    run: Run, study: Path, words: list[str]
+) -> None:
+    ended = run(*words, str(study), "--json")
+    assert (ended.code, ended.err) == (0, "")
+    document = json.loads(ended.out)
+    assert document["study"] == "toy"
+    assert document["doubt"]["confirmation"]["spent_s"] >= 0
+
+
+def test_a_confirmation_refuses_what_is_no_budget(run: Run) -> None:
+    ended = run("confirm", "x", "--budget", "many")
+    assert ended.code == 2
+    assert "--budget: 'many' is neither a share such as 20% nor a time such as 10m" in ended.err
 
 
 def test_a_study_to_confirm_that_is_not_there_is_named(run: Run, tmp_path: Path) -> None:
-    ended = run("search", "x", "--confirm", "--results", str(tmp_path))
+    ended = run("confirm", "x", "--results", str(tmp_path))
     assert ended.code == 4
     assert f"{tmp_path}/x: there is no study here" in ended.err

@@ -30,9 +30,9 @@ head: {pool: mean, norm: batch, num_classifiers: 1}
 """
 
 COMMANDS = (
-    "ablate", "certify", "compare", "doctor", "insight", "measure", "models", "models check",
-    "models list", "models show", "pick", "predict", "profile", "report", "search", "space",
-    "space count", "space list", "space sample", "space show", "space validate", "train",
+    "ablate", "certify", "compare", "confirm", "doctor", "insight", "measure", "models",
+    "models check", "models list", "models show", "pick", "predict", "profile", "report", "search",
+    "space", "space count", "space list", "space sample", "space show", "space validate", "train",
     "weights", "weights convert", "weights fetch", "weights show",
 )  # fmt: skip
 
@@ -244,6 +244,9 @@ STORIES = [
             "search quickstart --confirm",
             "search quickstart --confirm --trials 3",
             "search quickstart --confirm --resume --json",
+            "confirm quickstart",
+            "confirm quickstart --budget much",
+            "confirm quickstart --trials 3",
             "search quickstart --workers 0",
             "search quickstart --seed x",
         ),

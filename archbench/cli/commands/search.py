@@ -11,18 +11,16 @@ import click
 
 from archbench.cli import console
 from archbench.cli.option import json_option, results_option, seconds, set_option, typed_command
-from archbench.errors import NEGATIVE_RESULT, UsageError
+from archbench.command_line import command_line
+from archbench.errors import UsageError
 
 if TYPE_CHECKING:
-    from archbench.analysis.study import StudyReader
     from archbench.cli.progress import SearchProgress
-    from archbench.search.events import Listener
 
 PLAN_SCHEMA = "archbench.plan/1"
-_OF_A_SEARCH = (
-    "trials", "time_limit_s", "overrides", "data", "earlier", "resume", "dry_run", "sampler",
-    "seed",
-)  # fmt: skip
+_OF_A_CONFIRMATION = {
+    "space", "confirm", "confirm_budget", "workers", "download", "name", "results", "as_json",
+}  # fmt: skip
 
 
 @click.command()
@@ -53,7 +51,7 @@ _OF_A_SEARCH = (
     help="Go on with a study where it stood; --trials gives it more, a wider SPACE more to choose.",
 )
 @click.option(
-    "--confirm", is_flag=True, help="Confirm the front of the study SPACE, and search nothing."
+    "--confirm", is_flag=True, help="Type archbench confirm STUDY instead; this option will go."
 )
 @click.option(
     "--confirm-budget",
@@ -106,25 +104,24 @@ def command(
     on with it.
     """
     from archbench.cli.progress import SearchProgress, shown
-    from archbench.cli.study import next_after, show, study_path
-    from archbench.report import write_report
+    from archbench.cli.study import end, study_path
     from archbench.search import events, search
+    from archbench.search.confirming import confirm as run_confirmation
     from archbench.space import SearchSpace
 
     if confirm:
-        _refuse_search_options()
+        path = _study_to_confirm(space, name=name, results=results)
+        _refuse_search_options(path, as_json=as_json)
     progress = SearchProgress()
     hidden = events.Prepared if dry_run else None  # then it is the result
     with shown(progress, quiet=as_json, hidden=hidden) as listener:
         study = (
-            _confirmed(
-                space,
-                name=name,
-                results=results,
+            run_confirmation(
+                path,
                 budget=confirm_budget,
                 workers=workers,
                 download=download,
-                listener=listener,
+                on_event=listener,
             )
             if confirm
             else search(
@@ -151,18 +148,11 @@ def command(
     if study is None:
         _show_plan(progress, as_json=as_json)
         return 0
-    files = write_report(study, study.path / "report")
-    if as_json:
-        console.document(study.document())
-    else:
-        show(study, files=[study.path / "study.db", *files])
-        page = next((path for path in files if path.suffix == ".html"), None)
-        console.next_step(next_after(study, page=page))
-    return 0 if study.front_records() else NEGATIVE_RESULT
+    return end(study, as_json=as_json)
 
 
-def _refuse_search_options() -> None:
-    """Only what says how to confirm may stand beside ``--confirm``.
+def _refuse_search_options(path: Path, *, as_json: bool) -> None:
+    """Only what says how to confirm may stand beside ``--confirm``, which is to go.
 
     Raises:
         UsageError: Something else does.
@@ -170,38 +160,27 @@ def _refuse_search_options() -> None:
     from click.core import ParameterSource
 
     ctx = click.get_current_context()
-    said = [
-        name
-        for name in _OF_A_SEARCH
-        if ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE
-    ]
-    if said:
-        option = next(p.opts[0] for p in ctx.command.params if p.name == said[0])
-        raise UsageError(
-            "a confirmation searches nothing",
-            place=option,
-            help=f"leave out {option}, or leave out --confirm",
-        )
+    instead = command_line("archbench", "confirm", path)
+    for param in ctx.command.params:
+        is_said = ctx.get_parameter_source(str(param.name)) == ParameterSource.COMMANDLINE
+        if is_said and param.name not in _OF_A_CONFIRMATION:
+            option = "/".join((*param.opts, *param.secondary_opts))
+            raise UsageError(
+                "a confirmation searches nothing",
+                place=option,
+                help=f"leave out {option} and type: {instead}; or leave out --confirm",
+            )
+    if not as_json:
+        console.warn(f"search --confirm becomes archbench confirm; type: {instead}")
 
 
-def _confirmed(
-    text: str,
-    *,
-    name: str | None,
-    results: Path,
-    budget: str | None,
-    workers: int | None,
-    download: bool,
-    listener: Listener,
-) -> StudyReader:
+def _study_to_confirm(text: str, *, name: str | None, results: Path) -> Path:
     """The study behind ``--name``, or behind SPACE: its folder, its name, or its space's."""
     from archbench.cli.study import study_path
-    from archbench.search.confirming import confirm
 
     is_space = text.endswith((".yaml", ".yml"))
     named = name or (Path(text).stem if is_space else text)
-    path = results / named if name or is_space else study_path(named, results=results)
-    return confirm(path, budget=budget, workers=workers, download=download, on_event=listener)
+    return results / named if name or is_space else study_path(named, results=results)
 
 
 def _show_plan(progress: SearchProgress, *, as_json: bool) -> None:

@@ -1,0 +1,52 @@
+"""``archbench confirm``: whose place on the front of a study is in doubt?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from archbench.cli.option import json_option, results_option
+
+
+@click.command()
+@click.argument("study")
+@click.option(
+    "--budget",
+    metavar="SHARE|TIME",
+    help="What training those in doubt again may take: 20% of the search's time, 10m.",
+)
+@click.option("--workers", type=click.IntRange(min=1), help="Trainings at a time.")
+@click.option("--download", is_flag=True, help="Allow the data to be fetched.")
+@results_option
+@json_option
+def command(
+    study: str,
+    budget: str | None,
+    workers: int | None,
+    download: bool,
+    results: Path,
+    as_json: bool,
+) -> int:
+    """Confirm the front of STUDY, and search nothing.
+
+    STUDY is the folder of a study or its name. Candidates whose place on the front is in doubt are
+    timed again and trained with more seeds, until the front is settled or the budget is spent.
+    Ctrl-C parks it; the same command goes on.
+    """
+    from archbench.cli.progress import SearchProgress, shown
+    from archbench.cli.study import end, study_path
+    from archbench.search.budget import Budget
+    from archbench.search.confirming import confirm
+
+    if budget is not None:
+        Budget.parse(budget, place="--budget")
+    with shown(SearchProgress(), quiet=as_json) as listener:
+        found = confirm(
+            study_path(study, results=results),
+            budget=budget,
+            workers=workers,
+            download=download,
+            on_event=listener,
+        )
+    return end(found, as_json=as_json)
