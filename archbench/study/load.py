@@ -10,7 +10,7 @@ from archbench.study import row, schema
 from archbench.study.measurement import Conditions, Measurement
 from archbench.study.schema import DamagedError
 from archbench.study.snapshot import Reference, Snapshot, Taken
-from archbench.study.trial import CurvePoint, RungVerdict
+from archbench.study.trial import CurvePoint, RungVerdict, TrainingRecord
 
 
 def header(connection: sqlite3.Connection) -> dict[str, Any]:
@@ -33,7 +33,7 @@ def snapshot(connection: sqlite3.Connection) -> Snapshot:
     curves: dict[int, list[CurvePoint]] = {}
     for cells in schema.rows(connection, schema.POINT):
         curves.setdefault(cast(int, cells[0]), []).append(row.point_of(cells))
-    verdicts = _verdicts(connection)
+    verdicts, trainings = _verdicts(connection), _trainings(connection)
     trials = tuple(
         row.trial_of(
             cells,
@@ -41,11 +41,12 @@ def snapshot(connection: sqlite3.Connection) -> Snapshot:
             curve=tuple(curves.get(cast(int, cells[0]), ())),
             origin=origins.get(str(cells[0]), ""),
             verdicts=tuple(verdicts.get(cast(int, cells[0]), ())),
+            trainings=tuple(trainings.get(cast(int, cells[0]), ())),
         )
         for cells in schema.rows(connection, schema.TRIAL)
     )
     known = {record.number for record in trials}
-    if not all(known.issuperset(found) for found in (curves, latency, verdicts)):
+    if not all(known.issuperset(found) for found in (curves, latency, verdicts, trainings)):
         raise DamagedError("it holds measurements, verdicts or curves of trials that are not there")
     of_reference = {entry.reference: entry.measurement for entry in taken if entry.reference}
     references = tuple(
@@ -63,6 +64,14 @@ def _verdicts(connection: sqlite3.Connection) -> dict[int, list[RungVerdict]]:
         for cells in schema.rows(connection, schema.VERDICT):
             verdicts.setdefault(cast(int, cells[0]), []).append(row.verdict_of(cells))
     return verdicts
+
+
+def _trainings(connection: sqlite3.Connection) -> dict[int, list[TrainingRecord]]:
+    trainings: dict[int, list[TrainingRecord]] = {}
+    if schema.is_there(connection, schema.TRAINING):
+        for cells in schema.rows(connection, schema.TRAINING):
+            trainings.setdefault(cast(int, cells[0]), []).append(row.training_of(cells))
+    return trainings
 
 
 def _measurements(connection: sqlite3.Connection) -> Iterator[Taken]:

@@ -11,7 +11,7 @@ from typing import Any, cast
 from archbench.study.measurement import Conditions, Measurement
 from archbench.study.schema import Row
 from archbench.study.snapshot import MeasurementKind
-from archbench.study.trial import CurvePoint, Failure, RungVerdict, TrialRecord
+from archbench.study.trial import CurvePoint, Failure, RungVerdict, TrainingRecord, TrialRecord
 
 _NUMBERED = "int:"
 
@@ -62,6 +62,7 @@ def trial_of(
     curve: tuple[CurvePoint, ...] = (),
     origin: str = "",
     verdicts: tuple[RungVerdict, ...] = (),
+    trainings: tuple[TrainingRecord, ...] = (),
 ) -> TrialRecord:
     """The trial of a row, with what other tables hold of it."""
     (number, state, digest, choices, spec, params, macs, activations, accuracy, test, *rest) = cast(
@@ -86,6 +87,7 @@ def trial_of(
         seconds=seconds,
         origin=origin,
         verdicts=verdicts,
+        trainings=trainings,
     )
 
 
@@ -133,6 +135,32 @@ def verdict_of(row: Row) -> RungVerdict:
         is_audited=bool(is_audited),
         probability=probability,
         reason=reason,
+    )
+
+
+def training_row(number: int, training: TrainingRecord) -> Row:
+    """The row of a training of a trial."""
+    failure = training.failure
+    return (
+        int(number),
+        int(training.seed),
+        int(training.epochs),
+        int(training.epoch),
+        _real(training.accuracy),
+        failure.kind if failure else None,
+        failure.message if failure else None,
+    )
+
+
+def training_of(row: Row) -> TrainingRecord:
+    """The training of a row."""
+    _, seed, epochs, epoch, accuracy, kind, message = cast(tuple[Any, ...], row)
+    return TrainingRecord(
+        seed=seed,
+        epochs=epochs,
+        epoch=epoch,
+        accuracy=accuracy,
+        failure=Failure(kind=kind, message=message) if kind else None,
     )
 
 

@@ -143,8 +143,21 @@ VERDICT = Table(
     },
     key=("trial", "seed", "epoch"),
 )
+TRAINING = Table(
+    "archbench_training",
+    {
+        "trial": "INTEGER",
+        "seed": "INTEGER",
+        "epochs": "INTEGER",
+        "epoch": "INTEGER",
+        "accuracy": "REAL",
+        "failure_kind": "TEXT",
+        "failure_message": "TEXT",
+    },
+    key=("trial", "seed"),
+)
 TABLES = (HEADER, TRIAL, POINT, CHECKPOINT, REFERENCE, MEASUREMENT)
-LATER = (VERDICT,)
+LATER = (VERDICT, TRAINING)
 """Tables that came without a new version: where one is missing, it counts as empty."""
 
 

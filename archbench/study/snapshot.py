@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from archbench.study.measurement import Measurement
 from archbench.study.trial import TrialRecord
 
 MeasurementKind = Literal["search", "confirm", "reference"]
+StudyKind = Literal["search", "certificate", "ablation"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,3 +63,8 @@ class Snapshot:
     trials: tuple[TrialRecord, ...]
     references: tuple[Reference, ...]
     measurements: tuple[Taken, ...]
+
+    @property
+    def kind(self) -> StudyKind:
+        """What the study is, by the entry ``kind`` of its header: a search where it has none."""
+        return cast(StudyKind, self.header.get("kind", "search"))

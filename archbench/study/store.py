@@ -14,7 +14,14 @@ from archbench.errors import StorageError
 from archbench.study import damage, database, load, row, schema
 from archbench.study.measurement import Measurement
 from archbench.study.snapshot import MeasurementKind, Reference, Snapshot
-from archbench.study.trial import CurvePoint, Failure, RungVerdict, TrialRecord, TrialState
+from archbench.study.trial import (
+    CurvePoint,
+    Failure,
+    RungVerdict,
+    TrainingRecord,
+    TrialRecord,
+    TrialState,
+)
 
 _T = TypeVar("_T")
 
@@ -54,7 +61,9 @@ class Store:
 
         Args:
             path: The database file, in a folder that exists.
-            header: What the study is, JSON values; ``schema`` is added.
+            header: What the study is, JSON values; ``schema`` is added. ``kind`` says whether it
+                is a ``search``, which is meant where it is left out, a ``certificate`` or an
+                ``ablation``.
 
         Raises:
             StorageError: A study is already there, or the file cannot be written.
@@ -187,6 +196,8 @@ class Store:
                 schema.put(connection, schema.POINT, row.point_row(record.number, point))
             for verdict in record.verdicts:
                 schema.put(connection, schema.VERDICT, row.verdict_row(record.number, verdict))
+            for training in record.trainings:
+                schema.put(connection, schema.TRAINING, row.training_row(record.number, training))
             if record.latency:
                 _put_measurement(connection, record.latency, kind="search", trial=record.number)
 
@@ -231,6 +242,16 @@ class Store:
         with self._writing() as connection:
             self._trial(number)
             schema.put(connection, schema.VERDICT, row.verdict_row(number, verdict))
+
+    def set_training(self, number: int, training: TrainingRecord) -> None:
+        """Store how a training of a trial stands, in the place of what was stored of its seed.
+
+        A certificate and an ablation plan their trainings one by one. Their candidates are
+        trials, each training has a seed and epochs of its own and, by ``add_point``, its curve.
+        """
+        with self._writing() as connection:
+            self._trial(number)
+            schema.put(connection, schema.TRAINING, row.training_row(number, training))
 
     def set_checkpoint(
         self, number: int, seed: int, path: Path | str, sha256: str, epoch: int

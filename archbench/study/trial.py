@@ -70,6 +70,25 @@ class Failure:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TrainingRecord:
+    """One planned training of a trial; its curve stands among the points of the same seed.
+
+    Attributes:
+        seed: Which training of the trial, counted from 0.
+        epochs: Epochs it is to be trained.
+        epoch: Epochs trained so far.
+        accuracy: At the last epoch, 0 to 1; None before it has ended.
+        failure: Why it failed, without its trace; None where it did not.
+    """
+
+    seed: int
+    epochs: int
+    epoch: int = 0
+    accuracy: float | None = None
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrialRecord:
     """One candidate: what it is, what it costs, what it reached.
 
@@ -93,6 +112,8 @@ class TrialRecord:
         origin: The study and trial that it was taken from, ``STUDY:TRIAL``, its conditions being
             the same; empty for a trial of the study itself.
         verdicts: What the rule for stopping early said, in the order of seeds and epochs.
+        trainings: How each training stands, by seed, where the study plans them one by one, as a
+            certificate and an ablation do.
     """
 
     number: int
@@ -112,6 +133,7 @@ class TrialRecord:
     seconds: float = 0.0
     origin: str = ""
     verdicts: tuple[RungVerdict, ...] = field(default=())
+    trainings: tuple[TrainingRecord, ...] = field(default=())
 
 
 def epochs_trained(record: TrialRecord, *, num_seeds: int) -> int:

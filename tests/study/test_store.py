@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from archbench.errors import StorageError
 from archbench.study import row, schema
 from archbench.study.snapshot import Reference
 from archbench.study.store import Store
-from archbench.study.trial import Failure
+from archbench.study.trial import Failure, TrainingRecord
 from tests.study import example
 
 
@@ -76,6 +77,26 @@ def test_failure_comes_back_with_its_trace(store: Store) -> None:
     store.finish(0, state="failed", failure=failure, seconds=1.0)
     (record,) = store.trials()
     assert record.failure == failure
+
+
+def test_trainings_of_a_certificate_come_back_as_they_stand(tmp_path: Path) -> None:
+    ended = TrainingRecord(seed=0, epochs=8, epoch=8, accuracy=0.6)
+    failed = TrainingRecord(
+        seed=1, epochs=24, epoch=4, failure=Failure(kind="nan", message="the loss is not finite")
+    )
+    planned = TrainingRecord(seed=2, epochs=24)
+    header = {**example.header(), "kind": "certificate"}
+    with Store.create(tmp_path / "study.db", header) as store:
+        store.add_trial(example.trial(0, state="running", trainings=(planned,)))
+        for training in (replace(failed, failure=None), failed, ended):
+            store.set_training(0, training)
+        snapshot = reread(store).snapshot()
+    assert snapshot.kind == "certificate"
+    assert snapshot.trials[0].trainings == (ended, failed, planned)
+
+
+def test_study_whose_header_names_no_kind_is_a_search(store: Store) -> None:
+    assert store.snapshot().kind == "search"
 
 
 def test_confirmed_latency_counts_before_later_ones_of_the_search(store: Store) -> None:
