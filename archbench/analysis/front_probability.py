@@ -17,8 +17,7 @@ import numpy as np
 from archbench.analysis.accuracy_model import Array, Belief, belief_of, is_trained
 from archbench.analysis.front import Flags, covered_share, nondominated
 from archbench.analysis.rule import FrontRule
-from archbench.study.measurement import Measurement
-from archbench.study.objective import objective_value
+from archbench.study.objective import OBJECTIVES, objective_value
 from archbench.study.trial import TrialRecord
 
 DRAWS = 2000
@@ -158,7 +157,7 @@ def cost_draws(record: TrialRecord, name: str, *, draws: int, rng: np.random.Gen
     value = objective_value(record, name)
     if value is None:
         return np.full(draws, np.inf)
-    low, high = _interval(record.latency) if name == "latency_ms" else (value, value)
+    low, high = _interval(record, name, value=value)
     normal = rng.standard_normal(draws)
     wide = np.where(normal < 0, math.log(value / low), math.log(high / value)) / NORMAL_95
     return np.asarray(value * np.exp(wide * normal), dtype=np.float64)
@@ -171,7 +170,7 @@ def limit_chances(record: TrialRecord, *, rule: FrontRule) -> dict[str, float]:
         value = objective_value(record, name)
         if value is None:
             continue
-        low, high = _interval(record.latency) if name == "latency_ms" else (value, value)
+        low, high = _interval(record, name, value=value)
         found[name] = _chance_below(limit, value=value, low=low, high=high)
     return found
 
@@ -184,13 +183,10 @@ def _chance_below(limit: float, *, value: float, low: float, high: float) -> flo
     return 0.5 * math.erfc(-deviations / math.sqrt(2))
 
 
-def _interval(latency: Measurement | None) -> tuple[float, float]:
-    """The 95 % interval; the value itself where none was had."""
-    assert latency is not None
-    assert latency.value is not None
-    low = latency.value if latency.low is None else min(latency.low, latency.value)
-    high = latency.value if latency.high is None else max(latency.high, latency.value)
-    return max(low, _LEAST_SHARE * latency.value), high
+def _interval(record: TrialRecord, name: str, *, value: float) -> tuple[float, float]:
+    """The 95 % interval of a cost; the value itself where it is exact."""
+    low, high = OBJECTIVES[name].interval(record) or (value, value)
+    return max(min(low, value), _LEAST_SHARE * value), max(high, value)
 
 
 def near_front(
@@ -226,9 +222,9 @@ def _corners(
         mean, sd = moments[record.number]
         return mean - _FAR * sd, mean + _FAR * sd
     value = objective_value(record, name) or 0.0
-    if name != "latency_ms":
+    low, high = _interval(record, name, value=value)
+    if low == high:
         return value, value
-    low, high = _interval(record.latency)
     far = _FAR / NORMAL_95
     return value * (low / value) ** far, value * (high / value) ** far
 

@@ -311,9 +311,8 @@ def step_of(name: str, value: float) -> float:
 def _upper(record: TrialRecord, name: str) -> float:
     value = objective_value(record, name)
     assert value is not None
-    if name == "latency_ms" and record.latency is not None and record.latency.high is not None:
-        return max(value, record.latency.high)
-    return value
+    interval = OBJECTIVES[name].interval(record)
+    return max(value, interval[1]) if interval else value
 
 
 def _unit(values: Array) -> Array:

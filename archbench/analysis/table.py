@@ -18,6 +18,7 @@ from archbench.analysis.front_probability import Doubt
 from archbench.analysis.tables import COLUMNS, Kind, TableName, columns_of
 from archbench.errors import StorageError
 from archbench.study.file import write_atomically
+from archbench.study.objective import OBJECTIVES
 from archbench.study.snapshot import Taken
 from archbench.study.trial import TrialRecord, final_accuracies
 
@@ -204,18 +205,14 @@ def _trial_cells(
         "trial": record.number,
         "digest": record.digest,
         "state": record.state,
-        "proxy_accuracy": record.proxy_accuracy,
+        **{name: one.value(record) for name, one in OBJECTIVES.items()},
         "accuracy_standard_error": accuracy_standard_error(record, num_validation=num_validation),
         "test_accuracy": record.test_accuracy,
-        "latency_ms": latency.value if latency else None,
         "latency_low_ms": latency.low if latency else None,
         "latency_high_ms": latency.high if latency else None,
         "latency_verdict": latency.verdict if latency else None,
         "on_front": doubt.on_front.get(record.number) if doubt else None,
         "meets_limits": doubt.meets_limits.get(record.number) if doubt else None,
-        "params": record.params,
-        "macs": record.macs,
-        "activations": record.activations,
         "seeds": len({point.seed for point in record.curve}),
         "epochs": max((point.epoch for point in record.curve), default=0),
         "seconds": record.seconds,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from archbench.study.objective import OBJECTIVES
+
 TableName = Literal["trials", "measurements", "curves", "front"]
 Kind = Literal["int64", "Int64", "float64", "str", "floats"]
 
@@ -34,17 +36,20 @@ _TRIALS: tuple[TableName, ...] = ("trials",)
 _CURVES: tuple[TableName, ...] = ("curves",)
 _MEASUREMENTS: tuple[TableName, ...] = ("measurements",)
 
+
+def _objective(name: str) -> Column:
+    one = OBJECTIVES[name]
+    kind: Kind = "int64" if one.is_whole else "float64"
+    return Column(name, kind, one.unit, one.description, _DESIGNS)
+
+
+_PLACED = ("proxy_accuracy", "latency_ms", "params", "macs")
+
 COLUMNS: tuple[Column, ...] = (
     Column("trial", "int64", "", "number in the study, from 0", ("trials", "front", "curves")),
     Column("digest", "str", "", "identity of the design at the target", _DESIGNS),
     Column("state", "str", "", "running, complete, over_limit, pruned or failed", _TRIALS),
-    Column(
-        "proxy_accuracy",
-        "float64",
-        "share",
-        "validation accuracy, 0 to 1, of the proxy training: at its last rung, mean over seeds",
-        _DESIGNS,
-    ),
+    _objective("proxy_accuracy"),
     Column(
         "accuracy_standard_error",
         "float64",
@@ -59,7 +64,7 @@ COLUMNS: tuple[Column, ...] = (
         "accuracy on the sealed test share, which the search never saw; front members only",
         _DESIGNS,
     ),
-    Column("latency_ms", "float64", "ms", "of one batch on the target, confirmed if so", _DESIGNS),
+    _objective("latency_ms"),
     Column("latency_low_ms", "float64", "ms", "lower end of its 95 % interval", _DESIGNS),
     Column("latency_high_ms", "float64", "ms", "upper end of its 95 % interval", _DESIGNS),
     Column("latency_verdict", "str", "", "stable, disturbed or incomplete", _DESIGNS),
@@ -77,15 +82,9 @@ COLUMNS: tuple[Column, ...] = (
         "that it keeps every limit in truth; missing without a limit or a cost",
         _DESIGNS,
     ),
-    Column("params", "int64", "", "learnt parameters", _DESIGNS),
-    Column("macs", "int64", "", "multiply-accumulates of one image (one = 1, not 2)", _DESIGNS),
-    Column(
-        "activations",
-        "int64",
-        "",
-        "outputs of convolutions, linears and attention products, one image",
-        _DESIGNS,
-    ),
+    _objective("params"),
+    _objective("macs"),
+    *(_objective(name) for name in OBJECTIVES if name not in _PLACED),
     Column("seeds", "int64", "", "proxy trainings that gave at least one point", _TRIALS),
     Column("epochs", "int64", "epochs", "of the longest proxy training; 0 if untrained", _TRIALS),
     Column("origin", "str", "", "STUDY:TRIAL it was taken from; else missing", _DESIGNS),

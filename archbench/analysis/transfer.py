@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from archbench.analysis.rule import FrontRule
+from archbench.study.objective import costs
 from archbench.study.trial import TrialRecord
 
 
@@ -44,7 +45,8 @@ def moved(rule: FrontRule, trials: Sequence[TrialRecord]) -> tuple[FrontRule, li
         rule: Of the study.
         trials: Trials with their latency there.
     """
-    limits = {name: most for name, most in rule.limits.items() if name != "latency_ms"}
+    timed = costs("latency")
+    limits = {name: most for name, most in rule.limits.items() if name not in timed}
     there = replace(rule, limits=limits)
     return there, there.front(trials)
 

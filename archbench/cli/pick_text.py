@@ -143,7 +143,7 @@ def _runner_up(answer: Pick) -> str:
     return (
         f"runner-up: trial {other.record.number} ({_costs(other, answer.cost)}, likely "
         f"{_interval(other.accuracy)}) is as good with {number.chance(answer.as_good)}"
-        f"{f' in {cost.noun}' if answer.wish.accuracy is not None else ''}."
+        f"{f' in {cost.label}' if answer.wish.accuracy is not None else ''}."
     )
 
 
@@ -178,7 +178,7 @@ def _costs(choice: Choice, cost: str) -> str:
     record = choice.record
     if cost == "latency_ms":
         return latency_text(record.latency)
-    return f"{number.short(getattr(record, cost))} {OBJECTIVES[cost].noun}"
+    return f"{number.short(getattr(record, cost))} {OBJECTIVES[cost].label}"
 
 
 def _knobs(knobs: Sequence[Knob], *, cost: str) -> str:

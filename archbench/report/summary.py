@@ -12,48 +12,11 @@ from typing import Any, Literal
 from archbench.analysis.front_probability import SURE, Doubt
 from archbench.analysis.study import StudyReader
 from archbench.analysis.table import accuracy_standard_error
-from archbench.study.objective import objective_value
+from archbench.study.objective import OBJECTIVES, Objective, costs
 from archbench.study.snapshot import Reference
 from archbench.study.trial import TrialRecord
 
 Kind = Literal["front", "dominated", "chance", "stopped", "over_limit"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cost:
-    """The objective along the horizontal axis.
-
-    Attributes:
-        name: As in the study's header, for example ``latency_ms``.
-        label: In words.
-        unit: Its unit, or empty.
-    """
-
-    name: str
-    label: str
-    unit: str
-
-    def of(self, record: TrialRecord) -> float | None:
-        """The record's cost, or None where it could not be had."""
-        return number(objective_value(record, self.name))
-
-    def interval(self, record: TrialRecord) -> tuple[float, float] | None:
-        """The 95 % interval of a measured cost; None for an exact one."""
-        if self.name != "latency_ms" or record.latency is None:
-            return None
-        low, high = number(record.latency.low), number(record.latency.high)
-        return None if low is None or high is None else (low, high)
-
-
-COSTS = {
-    cost.name: cost
-    for cost in (
-        Cost(name="latency_ms", label="latency", unit="ms"),
-        Cost(name="macs", label="MACs", unit=""),
-        Cost(name="params", label="parameters", unit=""),
-        Cost(name="activations", label="activations", unit=""),
-    )
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,10 +87,11 @@ class Summary:
         return part(self.header, "proxy")
 
     @cached_property
-    def cost(self) -> Cost:
+    def cost(self) -> Objective:
         """What is traded against accuracy: the first objective that is not the accuracy."""
-        names = [name for name in part(self.header, "objectives") if name in COSTS]
-        return COSTS[names[0] if names else "latency_ms"]
+        known = costs()
+        names = [name for name in part(self.header, "objectives") if name in known]
+        return OBJECTIVES[names[0] if names else known[0]]
 
     @property
     def limit(self) -> float | None:
@@ -202,7 +166,7 @@ class Summary:
         return tuple(point for point in found if point)
 
     def _point(self, record: TrialRecord, *, is_member: bool) -> Point | None:
-        cost = self.cost.of(record)
+        cost = number(self.cost.value(record))
         if cost is None or record.state in ("running", "failed"):
             return None
         accuracy = number(record.proxy_accuracy)
@@ -215,7 +179,7 @@ class Summary:
             trial=record.number,
             kind=kind,
             cost=cost,
-            interval=self.cost.interval(record),
+            interval=_finite(self.cost.interval(record)),
             accuracy=accuracy,
             error=self.accuracy_error(record),
         )
@@ -247,6 +211,11 @@ def number(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if math.isfinite(value) else None
+
+
+def _finite(interval: tuple[float, float] | None) -> tuple[float, float] | None:
+    low, high = map(number, interval or (None, None))
+    return None if low is None or high is None else (low, high)
 
 
 def finite(values: Iterable[float | None]) -> list[float]:

@@ -15,7 +15,7 @@ from archbench.analysis.study import open_study
 from archbench.errors import StorageError
 from archbench.search.jobs import weights_path
 from archbench.study.folder import CHECKPOINTS
-from archbench.study.objective import objective_value
+from archbench.study.objective import costs, objective_value
 from archbench.study.trial import TrialRecord, final_accuracies
 
 _SLACK = 0.05  # two timings of one network differ by less
@@ -97,7 +97,7 @@ def _signed(record: TrialRecord, *, rule: FrontRule, slack: float, luck: float) 
     values = []
     for name, direction in rule.objectives.items():
         value = objective_value(record, name) or 0.0
-        if name == "latency_ms":
+        if name in costs("latency"):
             value *= 1 - slack
         if name == "proxy_accuracy":
             value += luck * math.sqrt(2 * value * (1 - value) / rule.num_validation)

@@ -11,7 +11,7 @@ from types import ModuleType
 from archbench.analysis.pruning import stop_of
 from archbench.analysis.rule import FrontRule
 from archbench.registry import Registry
-from archbench.study.objective import objective_value
+from archbench.study.objective import OBJECTIVES, objective_value
 from archbench.study.trial import RungVerdict, TrialRecord
 
 PRUNERS = Registry("archbench.search.pruners", "pruner")
@@ -148,8 +148,9 @@ class Referee:
             if name == "proxy_accuracy":
                 continue
             value = objective_value(record, name)
-            if at_best and name == "latency_ms" and record.latency is not None:
-                value = record.latency.low or value
+            interval = OBJECTIVES[name].interval(record)
+            if at_best and interval is not None:
+                value = interval[0] or value
             assert value is not None, "costs are known before anything is trained"
             costs.append(value)
         return Course(

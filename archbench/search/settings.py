@@ -19,6 +19,7 @@ from archbench.search.sampler import load_sampler
 from archbench.space import SearchSpace, shipped
 from archbench.study.folder import SPACE, resume_command, valid_name
 from archbench.study.measurement import Conditions
+from archbench.study.objective import costs
 from archbench.study.quota import usable_cores, usable_memory_bytes
 
 if TYPE_CHECKING:
@@ -77,8 +78,8 @@ class Request:
 
     @property
     def wants_latency(self) -> bool:
-        """Whether latency is an objective or has a limit."""
-        return "latency_ms" in {*self.space.objectives, *self.space.limits}
+        """Whether what a timing gives is an objective or has a limit."""
+        return not {*self.space.objectives, *self.space.limits}.isdisjoint(costs("latency"))
 
     @property
     def confirmation_budget(self) -> Budget:

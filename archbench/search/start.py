@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from archbench.analysis.front import Direction, pareto_front
 from archbench.search.earlier import Match
-from archbench.study.objective import objective_value
+from archbench.study.objective import costs, objective_value
 from archbench.study.trial import TrialRecord
 
 LARGEST = 20
@@ -54,7 +54,7 @@ def _layers(matches: Sequence[Match], *, objectives: Mapping[str, Direction]) ->
 def _standing_for(name: str, records: Sequence[TrialRecord]) -> str:
     """The objective itself; the MACs for a latency that the study has not measured."""
     has_all = all(objective_value(record, name) is not None for record in records)
-    return name if has_all or name != "latency_ms" else "macs"
+    return name if has_all or name not in costs("latency") else "macs"
 
 
 def _spread(layer: Sequence[Match], *, room: int) -> list[Match]:

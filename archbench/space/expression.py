@@ -31,8 +31,8 @@ from archbench.space.term import (
     one,
     reckoned,
 )
+from archbench.study.objective import costs
 
-QUANTITIES = ("macs", "params", "activations")
 MAX_NESTING = 16
 
 
@@ -211,7 +211,7 @@ class _Parser:
         return Term(gathered(name, arguments), "number", f"{name}(...)", column)
 
     def _name(self, text: str, column: int) -> Term:
-        if text in QUANTITIES:
+        if text in costs("arithmetic"):
             self.quantities.append(text)
             return Term(lambda scope: scope.quantity(text), "number", text, column)
         if text in _WORDS:
@@ -322,7 +322,7 @@ def _is_wild(text: str) -> bool:
 
 
 def _quantity_hint(text: str) -> str | None:
-    near = get_close_matches(text, QUANTITIES, n=1)
+    near = get_close_matches(text, costs("arithmetic"), n=1)
     return f"did you mean {near[0]}?" if near else None
 
 

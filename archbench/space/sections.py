@@ -11,9 +11,9 @@ from typing import Any, Literal
 from archbench.models.rewrite import STEMS
 from archbench.space import field
 from archbench.space.yaml_document import Node
+from archbench.study.objective import OBJECTIVES, costs
 
 Direction = Literal["max", "min"]
-COSTS = ("latency_ms", "macs", "params", "activations")
 PRECISIONS = ("fp32", "bf16", "fp16")
 MOST_CONFIRMATION = 10.0
 """Times the search's own cost that a confirmation may be given at most."""
@@ -128,7 +128,7 @@ def read_sections(members: Mapping[str, Node]) -> Sections:
     return Sections(
         target=TargetSection(**_read(members.get("target"), "target", _TARGET)),
         objectives=_objectives(members.get("objectives")),
-        limits=_read(members.get("limits"), "limit", dict.fromkeys(COSTS, field.positive)),
+        limits=_read(members.get("limits"), "limit", dict.fromkeys(costs(), field.positive)),
         proxy=ProxySection(**_read(members.get("proxy"), "proxy", _PROXY)),
         search=_search(members.get("search")),
     )
@@ -154,18 +154,19 @@ def _search(node: Node | None) -> SearchSection:
 def _objectives(node: Node | None) -> dict[str, Direction]:
     if node is None:
         return {"proxy_accuracy": "max", "latency_ms": "min"}
-    members = field.entries(node, noun="objective", allowed=("accuracy", "proxy_accuracy", *COSTS))
+    allowed = ("accuracy", *OBJECTIVES)
+    members = field.entries(node, noun="objective", allowed=allowed)
     found: dict[str, Direction] = {}
     for name, direction in members.items():
-        is_accuracy = name not in COSTS
-        wanted: Direction = "max" if is_accuracy else "min"
+        objective = OBJECTIVES["proxy_accuracy" if name == "accuracy" else name]
+        wanted = objective.direction
         if direction.value != wanted:
             direction.fail(f"{name} can only be {wanted}, got {field.shown(direction)}")
-        found["proxy_accuracy" if is_accuracy else name] = wanted
+        found[objective.name] = wanted
     if "proxy_accuracy" not in found or len(found) < 2:
         node.fail(
             "a front needs accuracy and at least one cost",
-            help=f"costs: {', '.join(COSTS)}",
+            help=f"costs: {', '.join(costs())}",
         )
     return found
 

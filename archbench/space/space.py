@@ -32,6 +32,7 @@ from archbench.space.reading import Reading, read_space
 from archbench.space.sections import ProxySection, SearchSection, TargetSection
 from archbench.space.selection import Selection
 from archbench.space.yaml_document import Place, read_text, write_flow
+from archbench.study.objective import costs
 
 
 class SearchSpace:
@@ -277,7 +278,7 @@ class SearchSpace:
                 Place(self._reading.source, 1, 1),
             )
             for name, limit in self.limits.items()
-            if name != "latency_ms"
+            if name in costs("arithmetic")
         ]
         found = [*written, *limits]
         return tuple(sorted(found, key=lambda requirement: bool(requirement.expression.quantities)))

@@ -1,50 +1,96 @@
-"""What can a search optimise, and what is a trial worth by it."""
+"""What can a search optimise or limit, and what is a trial worth by it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
 
+from archbench.registry import Registry
 from archbench.study.trial import TrialRecord
+
+Source = Literal["training", "latency", "arithmetic"]
 
 _MILLION = 1e6
 
 
-@dataclass(frozen=True)
+def _exact(_: TrialRecord) -> None:
+    """The interval of a number that is known exactly."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Objective:
-    """A number of a trial that can be optimised or limited.
+    """A number of a trial that can be optimised or limited; a file of ``objectives``.
 
     Attributes:
-        name: As in the study's header and in tables.
-        noun: What a person calls it.
-        unit: Printed behind the number.
-        scale: What the number is divided by for printing.
+        name: As in space files, headers and tables; the name of its file.
+        label: What a person calls it, on the axis of a plot too.
+        direction: Which way is better.
+        source: What gives it: the proxy's training, a timing on the target, or arithmetic, by
+            which ``require`` of a space may then ask for it.
+        value: What a trial is worth by it, or None where that is not known.
+        interval: The 95 % interval of a trial's value; None where it is exact or not known.
+        description: What stands in its column of the tables.
+        unit: Of the value; empty for a count.
+        is_whole: Whether the value is a whole number that every trial has.
+        shown_in: Unit of the printed number.
+        scale: What the value is divided by for printing.
         digits: Decimals printed.
+        rank: Place in lists, rising; equal ones by name.
     """
 
     name: str
-    noun: str
-    unit: str
-    scale: float
-    digits: int
+    label: str
+    direction: Literal["max", "min"] = "min"
+    source: Source
+    value: Callable[[TrialRecord], float | None]
+    interval: Callable[[TrialRecord], tuple[float, float] | None] = _exact
+    description: str
+    unit: str = ""
+    is_whole: bool = False
+    shown_in: str
+    scale: float = 1.0
+    digits: int = 1
+    rank: int = 100
 
     def text(self, value: float) -> str:
         """The value with its unit, for a person; of millions a part is told in thousands."""
         if self.scale == _MILLION and abs(value) < _MILLION:
-            return f"{value / 1e3:.3g} k {self.unit.removeprefix('M ')}"
-        return f"{value / self.scale:.{self.digits}f} {self.unit}"
+            return f"{value / 1e3:.3g} k {self.shown_in.removeprefix('M ')}"
+        return f"{value / self.scale:.{self.digits}f} {self.shown_in}"
 
 
-OBJECTIVES: Mapping[str, Objective] = {
-    entry.name: entry
-    for entry in (
-        Objective("proxy_accuracy", "proxy accuracy", "%", 0.01, 1),
-        Objective("latency_ms", "latency", "ms", 1.0, 2),
-        Objective("macs", "MACs", "M MACs", _MILLION, 1),
-        Objective("params", "parameters", "M parameters", _MILLION, 2),
-        Objective("activations", "activations", "M activations", _MILLION, 2),
+class _Objectives(Mapping[str, Objective]):
+    """Name to objective, in the order of their ranks; loaded when first asked for."""
+
+    @cached_property
+    def _entries(self) -> dict[str, Objective]:
+        registry = Registry("archbench.study.objectives", noun="objective")
+        found: list[Objective] = [registry.load(name).OBJECTIVE for name in registry.names]
+        return {one.name: one for one in sorted(found, key=lambda one: (one.rank, one.name))}
+
+    def __getitem__(self, name: str) -> Objective:
+        return self._entries[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
+OBJECTIVES: Mapping[str, Objective] = _Objectives()
+"""Every objective by its name; a file of ``objectives`` adds one."""
+
+
+def costs(*sources: Source) -> tuple[str, ...]:
+    """The objectives of which less is better, by name; of some sources alone where given."""
+    return tuple(
+        name
+        for name, one in OBJECTIVES.items()
+        if one.direction == "min" and (not sources or one.source in sources)
     )
-}
 
 
 def objective_value(record: TrialRecord, name: str) -> float | None:
@@ -53,10 +99,4 @@ def objective_value(record: TrialRecord, name: str) -> float | None:
     Raises:
         KeyError: There is no such objective.
     """
-    if name == "latency_ms":
-        return record.latency.value if record.latency else None
-    if name == "proxy_accuracy":
-        return record.proxy_accuracy
-    return float(
-        {"macs": record.macs, "params": record.params, "activations": record.activations}[name]
-    )
+    return OBJECTIVES[name].value(record)

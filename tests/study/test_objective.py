@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from archbench.study.objective import OBJECTIVES
+from archbench.registry import Registry
+from archbench.study.objective import OBJECTIVES, costs
 
 
 @pytest.mark.parametrize(
@@ -20,3 +21,14 @@ from archbench.study.objective import OBJECTIVES
 )
 def test_a_value_is_told_with_its_unit(name: str, value: float, text: str) -> None:
     assert OBJECTIVES[name].text(value) == text
+
+
+def test_a_file_of_the_folder_is_an_objective() -> None:
+    names = Registry("archbench.study.objectives", noun="objective").names
+    assert sorted(OBJECTIVES) == sorted(names)
+    assert all(name == one.name for name, one in OBJECTIVES.items())
+
+
+def test_costs_are_listed_by_their_source() -> None:
+    assert costs("arithmetic") == ("macs", "params", "activations")
+    assert costs()[:4] == ("latency_ms", *costs("arithmetic"))

@@ -22,14 +22,12 @@ from archbench.search.bayes.encoding import Encoding, keys
 from archbench.search.bayes.parameter import distribution, options
 from archbench.search.bayes.surrogate import Belief
 from archbench.space import Axis, Choices, InfeasibleError, SearchSpace
+from archbench.study.objective import costs
 
 if TYPE_CHECKING:
     from archbench.evaluate import ArchSpec
 
 Array = NDArray[np.float64]
-
-FACTS = ("macs", "params", "activations")
-"""What arithmetic knows of a candidate; behind it comes the latency that is predicted, if any."""
 
 _COUNTED = 128
 _TRIES = 50
@@ -60,7 +58,8 @@ class SpaceSource:
         self._space = space
         self._seed = seed
         self._predict = predict
-        self.num_facts = len(FACTS) + (predict is not None)
+        self._facts = costs("arithmetic")  # behind them the latency that is predicted, if any
+        self.num_facts = len(self._facts) + (predict is not None)
         self._axes = [axis for axis in space.axes if len(axis.values) > 1]
         self.encoding = Encoding({axis.name: distribution(axis) for axis in self._axes})
         self._column = {axis.name: column for column, axis in enumerate(self.encoding.axes)}
@@ -144,7 +143,7 @@ class SpaceSource:
         except InfeasibleError:
             return None
         counted = count(spec)
-        facts = [float(getattr(counted, name)) for name in FACTS]
+        facts = [float(getattr(counted, name)) for name in self._facts]
         if self._predict:
             facts.append(self._predict(spec) or math.nan)
         return np.array(facts)

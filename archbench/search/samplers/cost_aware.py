@@ -13,9 +13,10 @@ import optuna
 
 from archbench.search.bayes.cost_aware import CostAwareSampler
 from archbench.search.bayes.observations import Problem
-from archbench.search.bayes.space_source import FACTS, SpaceSource
+from archbench.search.bayes.space_source import SpaceSource
 from archbench.search.setting import Setting
 from archbench.space import SearchSpace
+from archbench.study import objective
 
 ATTEMPTS = 3  # proposals that may be refused, as infeasible or seen
 NEIGHBOURS = 40  # tries to change a refused one a little, before chance decides
@@ -47,13 +48,13 @@ def problem(space: SearchSpace, *, is_foretold: bool) -> Problem:
     learnt = [name for name in (_ACCURACY, _LATENCY) if name in names] or names
     others = [name for name in names if name != learnt[0]]
     limited = [_LATENCY] if _LATENCY in space.limits and _LATENCY not in names else []
-    costs = [*others, *limited]
+    costs, facts = [*others, *limited], objective.costs("arithmetic")
     return Problem(
         uncertain=names.index(learnt[0]),
         signs=tuple(-1.0 if way == "max" else 1.0 for way in space.objectives.values()),
-        known=tuple(FACTS.index(n) if n in FACTS else None for n in costs),
+        known=tuple(facts.index(n) if n in facts else None for n in costs),
         limits=tuple(space.limits.get(name, math.inf) for name in costs),
         num_limited=len(limited),
         has_curves=learnt[0] == _ACCURACY,
-        foretold={costs.index(_LATENCY): len(FACTS)} if is_foretold and _LATENCY in costs else {},
+        foretold={costs.index(_LATENCY): len(facts)} if is_foretold and _LATENCY in costs else {},
     )

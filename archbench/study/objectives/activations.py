@@ -1,0 +1,18 @@
+"""Outputs of convolutions, linears and attention products, of one image."""
+
+from __future__ import annotations
+
+from archbench.study.objective import Objective
+
+OBJECTIVE = Objective(
+    name="activations",
+    label="activations",
+    source="arithmetic",
+    value=lambda record: float(record.activations),
+    description="outputs of convolutions, linears and attention products, one image",
+    is_whole=True,
+    shown_in="M activations",
+    scale=1e6,
+    digits=2,
+    rank=4,
+)

@@ -1,0 +1,27 @@
+"""The latency of one batch on the target."""
+
+from __future__ import annotations
+
+from archbench.study.objective import Objective
+from archbench.study.trial import TrialRecord
+
+
+def _interval(record: TrialRecord) -> tuple[float, float] | None:
+    latency = record.latency
+    if latency is None or latency.low is None or latency.high is None:
+        return None
+    return latency.low, latency.high
+
+
+OBJECTIVE = Objective(
+    name="latency_ms",
+    label="latency",
+    source="latency",
+    value=lambda record: record.latency.value if record.latency else None,
+    interval=_interval,
+    description="of one batch on the target, confirmed if so",
+    unit="ms",
+    shown_in="ms",
+    digits=2,
+    rank=1,
+)

@@ -1,0 +1,18 @@
+"""Learnt parameters."""
+
+from __future__ import annotations
+
+from archbench.study.objective import Objective
+
+OBJECTIVE = Objective(
+    name="params",
+    label="parameters",
+    source="arithmetic",
+    value=lambda record: float(record.params),
+    description="learnt parameters",
+    is_whole=True,
+    shown_in="M parameters",
+    scale=1e6,
+    digits=2,
+    rank=3,
+)
