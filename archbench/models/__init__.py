@@ -1,7 +1,7 @@
 """Specs made into networks, and their exact arithmetic."""
 
 from archbench.models.catalogue import ablation_names, paper, published_names
-from archbench.models.deploy import Deployed, deploy, deployment_error, fold
+from archbench.models.deployment import Deployed, deploy, deployment_error, fold
 from archbench.models.network import Network, Written, as_spec, build, count
 from archbench.models.resolved import ResolvedSpec
 from archbench.models.rewrite import proxy

@@ -14,8 +14,7 @@ from torch import Tensor, nn
 
 from archbench.errors import InexactError, UsageError
 from archbench.memory import keep_memory, use_huge_pages
-from archbench.models import build, deploy, deployment_error, fold
-from archbench.models import deploy as deployment
+from archbench.models import build, deploy, deployment, deployment_error, fold
 from archbench.models.flow import observe
 from archbench.models.kernels import Packed, PackedConv, PackedLinear, can_fuse, can_pack
 from archbench.models.layer import ATTENTION_KERNELS, Attend, CachedBias, QuickGELU

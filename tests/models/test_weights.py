@@ -17,7 +17,7 @@ import archbench
 from archbench.errors import UsageError, WeightsError
 from archbench.models import ArchSpec, build, convert_weights, load_weights, save_weights
 from archbench.models.catalogue import published
-from archbench.models.deploy import deploy, fold
+from archbench.models.deployment import deploy, fold
 from archbench.models.network import as_spec
 from archbench.models.weights.conversion import describe_weights
 from archbench.models.weights.layout import LAYOUTS, Form, layout, table

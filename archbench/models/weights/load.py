@@ -16,7 +16,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from archbench.errors import ArchbenchError, UsageError, WeightsError
-from archbench.models.deploy import Deployed
+from archbench.models.deployment import Deployed
 from archbench.models.network import Network, Written, as_spec
 from archbench.models.spec import ArchSpec
 from archbench.models.weights.file import (
