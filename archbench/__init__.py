@@ -5,91 +5,43 @@ Importing the package imports nothing else; each name is fetched when it is firs
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
+from archbench.lazy import exports
+
 if TYPE_CHECKING:
-    from archbench.analysis.study import StudyReader, open_study
-    from archbench.evaluate import compare, fetch_weights, profile, train_network
-    from archbench.models import (
-        ArchSpec,
-        ablation_names,
-        build,
-        convert_weights,
-        count,
-        deploy,
-        fold,
-        load_weights,
-        published_names,
-        save_weights,
-    )
-    from archbench.models.catalogue import published
-    from archbench.search import search
-    from archbench.search.ablation.run import ablate
-    from archbench.search.bayes.cost_aware import CostAwareSampler
-    from archbench.space import SearchSpace
+    from archbench.analysis.study import StudyReader as StudyReader
+    from archbench.analysis.study import open_study as open_study
+    from archbench.evaluate.comparison import compare as compare
+    from archbench.evaluate.pretrained import fetch_weights as fetch_weights
+    from archbench.evaluate.profiling import profile as profile
+    from archbench.evaluate.training import train_network as train_network
+    from archbench.models.catalogue import ablation_names as ablation_names
+    from archbench.models.catalogue import published as published
+    from archbench.models.catalogue import published_names as published_names
+    from archbench.models.deployment import deploy as deploy
+    from archbench.models.deployment import fold as fold
+    from archbench.models.network import build as build
+    from archbench.models.network import count as count
+    from archbench.models.spec import ArchSpec as ArchSpec
+    from archbench.models.weights.conversion import convert_weights as convert_weights
+    from archbench.models.weights.load import load_weights as load_weights
+    from archbench.models.weights.load import save_weights as save_weights
+    from archbench.search.ablation.run import ablate as ablate
+    from archbench.search.bayes.cost_aware import CostAwareSampler as CostAwareSampler
+    from archbench.search.run import search as search
+    from archbench.space.space import SearchSpace as SearchSpace
 
     __version__: str
 
-__all__ = [
-    "ArchSpec",
-    "CostAwareSampler",
-    "SearchSpace",
-    "StudyReader",
-    "__version__",
-    "ablate",
-    "ablation_names",
-    "build",
-    "compare",
-    "convert_weights",
-    "count",
-    "deploy",
-    "fetch_weights",
-    "fold",
-    "load_weights",
-    "open_study",
-    "profile",
-    "published",
-    "published_names",
-    "save_weights",
-    "search",
-    "train_network",
-]
-
-_HOMES = {
-    "ArchSpec": "archbench.models",
-    "CostAwareSampler": "archbench.search.bayes.cost_aware",
-    "SearchSpace": "archbench.space",
-    "StudyReader": "archbench.analysis.study",
-    "ablation_names": "archbench.models",
-    "ablate": "archbench.search.ablation",
-    "build": "archbench.models",
-    "compare": "archbench.evaluate",
-    "convert_weights": "archbench.models",
-    "count": "archbench.models",
-    "deploy": "archbench.models",
-    "fetch_weights": "archbench.evaluate",
-    "fold": "archbench.models",
-    "load_weights": "archbench.models",
-    "open_study": "archbench.analysis.study",
-    "profile": "archbench.evaluate",
-    "published": "archbench.models.catalogue",
-    "published_names": "archbench.models",
-    "save_weights": "archbench.models",
-    "search": "archbench.search",
-    "train_network": "archbench.evaluate",
-}
+__all__, _fetch, __dir__ = exports(__name__)
+__all__ += ["__version__"]
 
 
 def __getattr__(name: str) -> Any:
-    """A public name, imported from the room it lives in."""
+    """A public name, imported from the file it lives in."""
     if name == "__version__":
-        return importlib.import_module("importlib.metadata").version("archbench")
-    if name not in _HOMES:
-        raise AttributeError(f"module 'archbench' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+        from importlib.metadata import version
 
-
-def __dir__() -> list[str]:
-    """The public names, imported or not."""
-    return sorted({*globals(), *__all__})
+        return version("archbench")
+    return _fetch(name)

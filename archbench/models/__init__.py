@@ -1,40 +1,28 @@
 """Specs made into networks, and their exact arithmetic."""
 
-from archbench.models.catalogue import ablation_names, paper, published_names
-from archbench.models.deployment import Deployed, deploy, deployment_error, fold
-from archbench.models.network import Network, Written, as_spec, build, count
-from archbench.models.resolved import ResolvedSpec
-from archbench.models.rewrite import proxy
-from archbench.models.spec import ArchSpec, HeadSpec, StageSpec, part_fields
-from archbench.models.weights.conversion import Converted, convert_weights, describe_weights
-from archbench.models.weights.hub import Fetched, fetch_weights
-from archbench.models.weights.load import Loaded, load_weights, save_weights
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "ArchSpec",
-    "Converted",
-    "Deployed",
-    "Fetched",
-    "HeadSpec",
-    "Loaded",
-    "Network",
-    "ResolvedSpec",
-    "StageSpec",
-    "Written",
-    "ablation_names",
-    "as_spec",
-    "build",
-    "convert_weights",
-    "count",
-    "deploy",
-    "deployment_error",
-    "describe_weights",
-    "fetch_weights",
-    "fold",
-    "load_weights",
-    "paper",
-    "part_fields",
-    "proxy",
-    "published_names",
-    "save_weights",
-]
+from archbench.lazy import exports
+
+if TYPE_CHECKING:
+    from archbench.models.catalogue import ablation_names as ablation_names
+    from archbench.models.catalogue import paper as paper
+    from archbench.models.catalogue import published_names as published_names
+    from archbench.models.deployment import Deployed as Deployed
+    from archbench.models.deployment import deploy as deploy
+    from archbench.models.deployment import deployment_error as deployment_error
+    from archbench.models.deployment import fold as fold
+    from archbench.models.network import Network as Network
+    from archbench.models.network import Written as Written
+    from archbench.models.network import as_spec as as_spec
+    from archbench.models.network import build as build
+    from archbench.models.network import count as count
+    from archbench.models.rewrite import proxy as proxy
+    from archbench.models.spec import ArchSpec as ArchSpec
+    from archbench.models.weights.conversion import Converted as Converted
+    from archbench.models.weights.conversion import convert_weights as convert_weights
+    from archbench.models.weights.conversion import describe_weights as describe_weights
+    from archbench.models.weights.load import load_weights as load_weights
+    from archbench.models.weights.load import save_weights as save_weights
+
+__all__, __getattr__, __dir__ = exports(__name__)
