@@ -21,7 +21,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Self
 
 from torch import Tensor, nn
 
@@ -29,29 +29,22 @@ import archbench
 from archbench.errors import SpecError
 from archbench.models.arithmetic import Work, convolution, mlp, norm, total
 from archbench.models.layer import DropPath, map_tokens, token_map
-from archbench.models.part import Grid, Site, check_number, check_whole
+from archbench.models.part import Block, Grid, Kernel, Ratio, Site, hidden_width
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spec:
-    """What may be set; the constructor is the only validator.
+class Spec(Block):
+    """What may be set; each field is checked as its annotation says.
 
     Attributes:
         kernel: Side of the depthwise kernel, odd.
         mlp_ratio: Hidden width of the MLP, as a multiple of the width.
     """
 
-    kind: ClassVar[str] = "module:own_block"
-    has_attention: ClassVar[bool] = False
+    kind = "module:own_block"
 
-    kernel: int = 7
-    mlp_ratio: float = 4
-
-    def __post_init__(self) -> None:
-        check_whole("kernel", self.kernel, high=31)
-        if self.kernel % 2 == 0:
-            raise SpecError(f"the kernel {self.kernel} is not odd", place="kernel")
-        check_number("mlp_ratio", self.mlp_ratio, low=0.125, high=64)
+    kernel: Kernel = 7
+    mlp_ratio: Ratio = 4
 
     def resolved(self, site: Site) -> Self:
         """Itself: nothing is derived from where the block stands."""
@@ -61,29 +54,18 @@ class Spec:
 
     def count(self, site: Site) -> Work:
         """k*k*N*C MACs of the convolution and 2*r*N*C*C of the MLP."""
-        dim, tokens = site.dim, site.grid.tokens
+        dim, tokens, hidden = site.dim, site.grid.tokens, hidden_width(site.dim, self.mlp_ratio)
         return total(
-            (
-                convolution(
-                    inputs=dim,
-                    outputs=dim,
-                    kernel=self.kernel,
-                    tokens=tokens,
-                    groups=dim,
-                    bias=True,
-                ),
-                norm(dim),
-                mlp(dim=dim, hidden=self.hidden(dim), tokens=tokens, bias=True),
-            )
+            convolution(
+                inputs=dim, outputs=dim, kernel=self.kernel, tokens=tokens, groups=dim, bias=True
+            ),
+            norm(dim),
+            mlp(dim=dim, hidden=hidden, tokens=tokens, bias=True),
         )
 
     def module(self, site: Site) -> nn.Module:
         """(B, N, C) to (B, N, C)."""
         return OwnBlock(self, site)
-
-    def hidden(self, dim: int) -> int:
-        """Hidden width of the MLP."""
-        return max(1, int(dim * self.mlp_ratio))
 
 
 class OwnBlock(nn.Module):
@@ -91,7 +73,7 @@ class OwnBlock(nn.Module):
 
     def __init__(self, spec: Spec, site: Site) -> None:
         super().__init__()
-        dim, hidden = site.dim, spec.hidden(site.dim)
+        dim, hidden = site.dim, hidden_width(site.dim, spec.mlp_ratio)
         self.mix = nn.Conv2d(dim, dim, spec.kernel, padding=spec.kernel // 2, groups=dim)
         self.norm = nn.LayerNorm(dim)
         self.mlp = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim))

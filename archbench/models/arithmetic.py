@@ -39,7 +39,7 @@ class StageWork:
     @property
     def total(self) -> Work:
         """Embed and blocks together."""
-        return total((self.embed, *self.blocks))
+        return total(self.embed, *self.blocks)
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Count:
     @property
     def total(self) -> Work:
         """The whole network."""
-        return total((*(stage.total for stage in self.stages), self.head))
+        return total(*(stage.total for stage in self.stages), self.head)
 
     @property
     def params(self) -> int:
@@ -75,7 +75,7 @@ class Count:
         return self.total.activations
 
 
-def total(works: tuple[Work, ...]) -> Work:
+def total(*works: Work) -> Work:
     """The sum of several."""
     return Work(*map(sum, zip(*works, strict=True))) if works else Work()
 
@@ -110,8 +110,11 @@ def mlp(*, dim: int, hidden: int, tokens: int, bias: bool) -> Work:
     )
 
 
-def attention(*, heads: int, queries: int, keys: int, key_dim: int, value_dim: int) -> Work:
-    """Both products of multi-head attention; widths are those of one head."""
+def attention(
+    *, heads: int, queries: int, keys: int, key_dim: int, value_dim: int | None = None
+) -> Work:
+    """Both products of multi-head attention; widths are those of one head, equal by default."""
+    value_dim = value_dim or key_dim
     return Work(
         activations=heads * queries * (keys + value_dim),
         attention=heads * queries * keys * (key_dim + value_dim),

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from archbench.errors import SpecError
 from archbench.models.arithmetic import Work, convolution, norm, total
 from archbench.models.layer import ConvNorm, DropPath, activation
-from archbench.models.part import Grid, Site, strided
+from archbench.models.part import Site
 
 
 class Bottleneck(nn.Module):
@@ -24,23 +24,24 @@ class Bottleneck(nn.Module):
 
     Args:
         site: Where it stands.
-        inner: Width of the 3x3 convolution.
+        reduction: See ``inner_width``.
         stride: Of the 3x3 convolution and of the shortcut.
         activation_name: One of ``part.ACTIVATIONS``.
     """
 
-    def __init__(self, site: Site, *, inner: int, stride: int, activation_name: str) -> None:
+    def __init__(self, site: Site, *, reduction: int, stride: int, activation_name: str) -> None:
         super().__init__()
         before, after = site.incoming_dim, site.dim
+        inner = inner_width(site, reduction=reduction)
         self.branch = nn.Sequential(
-            ConvNorm(before, inner, kernel=1, stride=1, padding=0),
+            ConvNorm(before, inner, kernel=1),
             activation(activation_name),
-            ConvNorm(inner, inner, kernel=3, stride=stride, padding=1),
+            ConvNorm(inner, inner, kernel=3, stride=stride),
             activation(activation_name),
-            ConvNorm(inner, after, kernel=1, stride=1, padding=0),
+            ConvNorm(inner, after, kernel=1),
         )
         self.shortcut = (
-            ConvNorm(before, after, kernel=1, stride=stride, padding=0)
+            ConvNorm(before, after, kernel=1, stride=stride)
             if _is_projected(site, stride)
             else nn.Identity()
         )
@@ -52,10 +53,11 @@ class Bottleneck(nn.Module):
         return self.activation(self.shortcut(x) + self.drop_path(self.branch(x)))
 
 
-def bottleneck_work(site: Site, *, inner: int, stride: int) -> Work:
+def bottleneck_work(site: Site, *, reduction: int, stride: int) -> Work:
     """N*C*I + M*(9*I*I + I*C') MACs and M*C*C' of the shortcut; N tokens enter, M leave."""
-    before, after = site.incoming_dim, site.dim
-    entering, leaving = site.grid.tokens, bottleneck_grid(site.grid, stride=stride).tokens
+    before, after, inner = site.incoming_dim, site.dim, inner_width(site, reduction=reduction)
+    entering = site.grid.tokens
+    leaving = site.grid.strided(kernel=3, stride=stride, padding=1).tokens
     parts = [
         convolution(inputs=before, outputs=inner, kernel=1, tokens=entering),
         convolution(inputs=inner, outputs=inner, kernel=3, tokens=leaving),
@@ -64,16 +66,9 @@ def bottleneck_work(site: Site, *, inner: int, stride: int) -> Work:
         norm(after),
     ]
     if _is_projected(site, stride):
-        parts += [
-            convolution(inputs=before, outputs=after, kernel=1, tokens=leaving),
-            norm(after),
-        ]
-    return total(tuple(parts))
-
-
-def bottleneck_grid(grid: Grid, *, stride: int) -> Grid:
-    """The map that leaves it: ceil(size / stride)."""
-    return Grid(*(strided(size, kernel=3, stride=stride, padding=1) for size in grid))
+        shortcut = convolution(inputs=before, outputs=after, kernel=1, tokens=leaving)
+        parts += [shortcut, norm(after)]
+    return total(*parts)
 
 
 def inner_width(site: Site, *, reduction: int) -> int:
@@ -91,11 +86,12 @@ def inner_width(site: Site, *, reduction: int) -> int:
     return site.dim // reduction
 
 
-def init_convolutions(network: nn.Module) -> None:
-    """Starts every convolution as ResNet does."""
+def init_convolutions(network: nn.Module) -> nn.Module:
+    """A network of which every convolution starts as ResNet's do."""
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+    return network
 
 
 def _is_projected(site: Site, stride: int) -> bool:

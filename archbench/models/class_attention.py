@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from archbench.errors import SpecError
 from archbench.models.arithmetic import Work, attention, linear, mlp, norm, total
 from archbench.models.layer import Attend, init_linears
-from archbench.models.part import document_of
+from archbench.models.part import document_of, hidden_width
+from archbench.models.transformer import mlp_layers
 
 if TYPE_CHECKING:
     from archbench.models.resolved import ResolvedStage
@@ -67,28 +68,20 @@ class LayerAttentionShape:
             layers=len(stage.blocks),
             dim=stage.dim,
             num_heads=heads,
-            hidden=max(1, int(stage.dim * ratio)),
+            hidden=hidden_width(stage.dim, ratio),
         )
 
     def count(self, *, tokens: int) -> Work:
         """2*C*C*L + 2*C*C + 2*L*C + 2*r*C*C MACs for each class token that is read."""
         dim, head_dim = self.dim, self.dim // self.num_heads
         return total(
-            (
-                Work(params=self.layers * dim),
-                linear(inputs=dim, outputs=dim, tokens=tokens, bias=True),
-                linear(inputs=dim, outputs=2 * dim, tokens=tokens * self.layers, bias=True),
-                attention(
-                    heads=self.num_heads * tokens,
-                    queries=1,
-                    keys=self.layers,
-                    key_dim=head_dim,
-                    value_dim=head_dim,
-                ),
-                linear(inputs=dim, outputs=dim, tokens=tokens, bias=True),
-                mlp(dim=dim, hidden=self.hidden, tokens=tokens, bias=True),
-                norm(dim, number=2),
-            )
+            Work(params=self.layers * dim),
+            linear(inputs=dim, outputs=dim, tokens=tokens, bias=True),
+            linear(inputs=dim, outputs=2 * dim, tokens=tokens * self.layers, bias=True),
+            attention(heads=self.num_heads * tokens, queries=1, keys=self.layers, key_dim=head_dim),
+            linear(inputs=dim, outputs=dim, tokens=tokens, bias=True),
+            mlp(dim=dim, hidden=self.hidden, tokens=tokens, bias=True),
+            norm(dim, number=2),
         )
 
 
@@ -106,9 +99,7 @@ class LayerAttention(nn.Module):
         self.attend = Attend((dim // shape.num_heads) ** -0.5)
         self.projection = nn.Linear(dim, dim)
         self.mlp_norm = nn.LayerNorm(dim, eps=epsilon)
-        self.mlp = nn.Sequential(
-            nn.Linear(dim, shape.hidden), nn.GELU(), nn.Linear(shape.hidden, dim)
-        )
+        self.mlp = mlp_layers(dim, shape.hidden, activation_name="gelu")
         init_linears(self)
 
     def forward(self, tokens: Tensor) -> Tensor:

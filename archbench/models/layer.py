@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from archbench.models.part import Grid
+from archbench.models.part import Grid, Site
 
 
 class QuickGELU(nn.Module):
@@ -62,7 +62,8 @@ def through_map(layer: Callable[[Tensor], Tensor], x: Tensor, grid: Grid) -> Ten
 class ConvNorm(nn.Module):
     """A convolution and its batch norm; (B, C, H, W) to (B, C', H', W').
 
-    Without a bias, which the norm would only take away again; CeiT has one all the same.
+    Without a bias, which the norm would only take away again; CeiT has one all the same. The map
+    is padded by half of the kernel unless told otherwise.
     """
 
     def __init__(
@@ -71,12 +72,13 @@ class ConvNorm(nn.Module):
         outputs: int,
         *,
         kernel: int,
-        stride: int,
-        padding: int,
+        stride: int = 1,
+        padding: int | None = None,
         groups: int = 1,
         bias: bool = False,
     ) -> None:
         super().__init__()
+        padding = kernel // 2 if padding is None else padding
         self.conv = nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=bias)
         self.norm = nn.BatchNorm2d(outputs)
         self.is_sampling_by_channel = groups > 1 and stride > 1
@@ -143,6 +145,15 @@ def branch_linear(
     return LinearNorm(inputs, outputs, zero_init=zero_init)
 
 
+def branch_mlp(dim: int, hidden: int, *, norm: str, activation_name: str) -> nn.Sequential:
+    """An MLP of such a branch, which starts as nothing where norms are ``batch``."""
+    return nn.Sequential(
+        branch_linear(dim, hidden, norm=norm),
+        activation(activation_name),
+        branch_linear(hidden, dim, norm=norm, zero_init=True),
+    )
+
+
 class NormLinear(nn.Module):
     """A batch norm and the linear layer behind it, as in LeViT's classifiers; (B, C) to (B, K)."""
 
@@ -193,7 +204,16 @@ class DropPath(nn.Module):
         return f"probability={self.probability}"
 
 
-class AttentionBias(nn.Module):
+class Bias(nn.Module):
+    """Something that gives an attention bias, which evaluation needs to compute only once."""
+
+    def deployed(self) -> CachedBias:
+        """What it gives, computed once."""
+        with torch.inference_mode(False), torch.no_grad():
+            return CachedBias(self().contiguous().clone())
+
+
+class AttentionBias(Bias):
     """One learnt value per head and distance between query and key, added before the softmax.
 
     The distance is |dy|, |dx| on the finer of the two grids (Graham et al. 2021, sec. 4.2,
@@ -243,10 +263,28 @@ class AttentionBias(nn.Module):
             bias = F.pad(bias, (self.class_tokens, 0, self.class_tokens, 0))
         return bias
 
-    def deployed(self) -> CachedBias:
-        """The gathered values, computed once."""
-        with torch.inference_mode(False), torch.no_grad():
-            return CachedBias(self().contiguous().clone())
+    @classmethod
+    def at(
+        cls,
+        site: Site,
+        heads: int,
+        *,
+        queries: Grid | None = None,
+        query_stride: int = 1,
+        keys: Grid | None = None,
+        key_stride: int = 1,
+    ) -> AttentionBias | None:
+        """That of an attention over the map of a site; None where it has no bias."""
+        if not site.bias:
+            return None
+        return cls(
+            heads,
+            queries=queries or site.grid,
+            keys=keys or site.grid,
+            query_stride=query_stride,
+            key_stride=key_stride,
+            class_tokens=site.class_tokens,
+        )
 
 
 class CachedBias(nn.Module):
@@ -347,13 +385,14 @@ def init_truncated(*parameters: Tensor) -> None:
         nn.init.trunc_normal_(parameter, std=0.02)
 
 
-def init_linears(module: nn.Module) -> None:
-    """Starts every linear layer inside truncated, with biases at 0, as transformers do."""
+def init_linears(module: nn.Module) -> nn.Module:
+    """A module of which every linear layer starts truncated, with biases at 0."""
     for layer in module.modules():
         if isinstance(layer, nn.Linear):
             init_truncated(layer.weight)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
+    return module
 
 
 def _distance(queries: int, keys: int, query_stride: int, key_stride: int, finer: int) -> Tensor:

@@ -201,7 +201,7 @@ def _stage_work(stage: ResolvedStage) -> StageWork:
     tables = stage.class_tokens + (stage.tokens if stage.position == "absolute" else 0)
     embed = stage.embed.count(stage.embed_site)
     return StageWork(
-        embed=total((embed, Work(params=tables * stage.dim))),
+        embed=total(embed, Work(params=tables * stage.dim)),
         blocks=tuple(
             block.count(site) for block, site in zip(stage.blocks, stage.block_sites, strict=True)
         ),
@@ -214,7 +214,7 @@ def _head_work(head: HeadSpec, *, stage: ResolvedStage, num_classes: int) -> Wor
     works = [classifier] * head.num_classifiers + [norm(stage.dim, number=norms)]
     if head.pool == "layer_class_attention":
         works.append(LayerAttentionShape.of(stage).count(tokens=head.num_classifiers))
-    return total(tuple(works))
+    return total(*works)
 
 
 def _table(rows: int, dim: int) -> nn.Parameter | None:

@@ -1,10 +1,12 @@
-"""What every embed and block is asked for, and the checks they share."""
+"""What every embed and block is: a frozen spec with checked fields, its arithmetic, its layers."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import Any, ClassVar, NamedTuple, Protocol, Self
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from functools import cache, partial
+from typing import Annotated, Any, ClassVar, NamedTuple, Self, cast, get_args, get_type_hints
 
 from torch import nn
 
@@ -12,6 +14,97 @@ from archbench.errors import SpecError
 from archbench.models.arithmetic import Work
 
 ACTIVATIONS = ("gelu", "hardswish", "none", "quick_gelu", "relu", "silu")
+
+Check = Callable[[str, object], None]
+"""Refuses the value of a field, by the field's name, with a SpecError."""
+
+
+def whole(low: int = 1, high: int = 65536) -> Check:
+    """The check of a whole number between two bounds, both allowed."""
+
+    def check(name: str, value: object) -> None:
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise SpecError(f"{value!r} is not a whole number from {low} to {high}", place=name)
+
+    return check
+
+
+def odd(high: int) -> Check:
+    """The check of an odd whole number from 1 to a bound."""
+
+    def check(name: str, value: object) -> None:
+        whole(high=high)(name, value)
+        if value % 2 == 0:  # type: ignore[operator]
+            raise SpecError(f"the {name} {value} is not odd", place=name)
+
+    return check
+
+
+def number(low: float, high: float) -> Check:
+    """The check of a number between two bounds, both allowed."""
+
+    def check(name: str, value: object) -> None:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number or not low <= value <= high:  # type: ignore[operator]
+            raise SpecError(f"{value!r} is not a number from {low:g} to {high:g}", place=name)
+
+    return check
+
+
+def choice(*allowed: object) -> Check:
+    """The check of one of some values."""
+
+    def check(name: str, value: object) -> None:
+        if isinstance(value, bool) or value not in allowed:
+            raise SpecError(f"{value!r} is not one of {', '.join(map(str, allowed))}", place=name)
+
+    return check
+
+
+def flag(name: str, value: object) -> None:
+    """The check of true or false, which every field of type bool has."""
+    if not isinstance(value, bool):
+        raise SpecError(f"{value!r} is neither true nor false", place=name)
+
+
+Heads = Annotated[int, whole(high=1024)]
+Kernel = Annotated[int, odd(31)]
+Stride = Annotated[int, whole(high=64)]
+Ratio = Annotated[float, number(0.125, 64)]
+Epsilon = Annotated[float, number(1e-12, 1.0)]
+Activation = Annotated[str, choice(*ACTIVATIONS)]
+
+
+class Checked:
+    """A dataclass whose values are checked as the annotations of its fields say.
+
+    Raises when it is made:
+        SpecError: A value is refused; ``place`` is the name of its field.
+    """
+
+    def __post_init__(self) -> None:
+        for name, check in _checks(cast(Any, type(self))):
+            check(name, getattr(self, name))
+
+
+@cache
+def _checks(kind: Any) -> tuple[tuple[str, Check], ...]:
+    """The checks of a dataclass by its annotations; they take None where the type has it."""
+    found: list[tuple[str, Check]] = []
+    hints = get_type_hints(kind, include_extras=True)
+    for field in fields(kind):
+        options = (hints[field.name], *get_args(hints[field.name]))
+        checks = [check for option in options for check in getattr(option, "__metadata__", ())]
+        checks += [flag] * (bool in options)
+        if type(None) in options:
+            checks = [partial(_unless_none, check) for check in checks]
+        found += ((field.name, check) for check in checks)
+    return tuple(found)
+
+
+def _unless_none(check: Check, name: str, value: object) -> None:
+    if value is not None:
+        check(name, value)
 
 
 class Grid(NamedTuple):
@@ -24,6 +117,10 @@ class Grid(NamedTuple):
     def tokens(self) -> int:
         """Number of map tokens."""
         return self.height * self.width
+
+    def strided(self, *, kernel: int, stride: int, padding: int) -> Grid:
+        """The map of a convolution; a side is below 1 where the kernel does not fit."""
+        return Grid(*((size + 2 * padding - kernel) // stride + 1 for size in self))
 
     def __str__(self) -> str:
         return f"{self.height}x{self.width}"
@@ -49,12 +146,23 @@ class Site:
     bias: bool = False
     drop_path: float = 0.0
 
+    @property
+    def tokens(self) -> int:
+        """Number of class tokens and map tokens that enter."""
+        return self.class_tokens + self.grid.tokens
 
-class Part(Protocol):
-    """The spec of an embed or a block: frozen, checked when constructed."""
+
+@dataclass(frozen=True, kw_only=True)
+class Part(Checked, ABC):
+    """The spec of an embed or a block: frozen, checked when it is made.
+
+    Attributes:
+        kind: Its name in a document, which is that of its file.
+        has_attention: Whether some of its tokens attend to others.
+    """
 
     kind: ClassVar[str]
-    has_attention: ClassVar[bool]
+    has_attention: ClassVar[bool] = False
 
     def resolved(self, site: Site) -> Self:
         """This spec with every derived value filled in and every inactive one None.
@@ -62,108 +170,93 @@ class Part(Protocol):
         Raises:
             SpecError: It is illegal at this site; ``place`` is the field.
         """
+        return self
 
+    @abstractmethod
     def count(self, site: Site) -> Work:
         """Parameters, MACs and activations of a resolved spec, in closed form."""
 
+    @abstractmethod
     def module(self, site: Site) -> nn.Module:
-        """The layers of a resolved spec, initialised."""
+        """The layers of a resolved spec, initialised.
+
+        An embed's take a map (B, C, H, W) to another, a block's take tokens (B, T, C) and the
+        grid of the map among them to tokens of the same shape.
+        """
 
 
-class Embed(Part, Protocol):
+class Embed(Part):
     """How a feature map enters a stage: (grid, width) to (grid, width)."""
 
+    stride: int | None
+
     def outgoing(self, grid: Grid) -> Grid:
-        """The map that leaves it.
+        """The map that leaves it: ceil(size / stride), unless it says otherwise.
 
         Raises:
             SpecError: The map that enters is too small.
         """
+        assert self.stride is not None
+        return grid.strided(kernel=1, stride=self.stride, padding=0)
 
     def with_stride_near(self, stride: float) -> Self:
         """The same embed at the legal stride nearest to a wanted one."""
+        return replace(cast(Any, self), stride=max(1, round(stride)))
 
 
-class Block(Part, Protocol):
+class Block(Part):
     """What repeats in a stage: changes neither grid nor width."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadedBlock(Block):
+    """A block with attention in heads, of which the number, the width or both must be given.
+
+    Attributes:
+        num_heads: Left out, the width // ``head_dim``.
+        head_dim: Width of one head; left out, the width // ``num_heads``. With both set, the
+            inner width of the attention may differ from that of the stage.
+    """
+
+    has_attention = True
+
+    num_heads: Heads | None = None
+    head_dim: Heads | None = None
+
+    def __post_init__(self) -> None:
+        if self.num_heads is None and self.head_dim is None:
+            raise SpecError("neither num_heads nor head_dim is given", help="give one of them")
+        super().__post_init__()
+
+    def resolved(self, site: Site) -> Self:
+        """With heads and their width filled in.
+
+        Raises:
+            SpecError: The heads do not divide the width; the nearest that do are named.
+        """
+        if self.head_dim is None:
+            assert self.num_heads is not None
+            return replace(self, head_dim=_divided("num_heads", self.num_heads, site.dim))
+        heads = self.num_heads or _divided("head_dim", self.head_dim, site.dim)
+        return replace(self, num_heads=heads)
+
+    @property
+    def heads(self) -> tuple[int, int]:
+        """Number and width of the heads of a resolved spec."""
+        assert self.num_heads is not None
+        assert self.head_dim is not None
+        return self.num_heads, self.head_dim
 
 
 def document_of(part: Part) -> dict[str, Any]:
     """The written form of a part: its kind and every field that is not None."""
-    values = {field.name: getattr(part, field.name) for field in fields(part)}  # type: ignore[arg-type]
+    values = {field.name: getattr(part, field.name) for field in fields(part)}
     return {"kind": part.kind, **{k: v for k, v in values.items() if v is not None}}
 
 
-def check_whole(name: str, value: object, *, low: int = 1, high: int = 65536) -> None:
-    """Refuse what is not a whole number between two bounds, both allowed.
-
-    Raises:
-        SpecError: ``place`` is the field's name.
-    """
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise SpecError(f"{value!r} is not a whole number from {low} to {high}", place=name)
-
-
-def check_number(name: str, value: object, *, low: float, high: float) -> None:
-    """Refuse what is not a number between two bounds, both allowed.
-
-    Raises:
-        SpecError: ``place`` is the field's name.
-    """
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not low <= value <= high:  # type: ignore[operator]
-        raise SpecError(f"{value!r} is not a number from {low:g} to {high:g}", place=name)
-
-
-def check_flag(name: str, value: object) -> None:
-    """Refuse what is neither true nor false.
-
-    Raises:
-        SpecError: ``place`` is the field's name.
-    """
-    if not isinstance(value, bool):
-        raise SpecError(f"{value!r} is neither true nor false", place=name)
-
-
-def check_choice(name: str, value: object, allowed: Sequence[str]) -> None:
-    """Refuse what is not one of some words.
-
-    Raises:
-        SpecError: ``place`` is the field's name.
-    """
-    if value not in allowed:
-        raise SpecError(f"{value!r} is not one of {', '.join(allowed)}", place=name)
-
-
-def check_heads(num_heads: int | None, head_dim: int | None) -> None:
-    """Refuse an attention of which neither the number of heads nor their width is given.
-
-    Raises:
-        SpecError: Neither is given, or one is not a whole number from 1 to 1024.
-    """
-    if num_heads is None and head_dim is None:
-        raise SpecError("neither num_heads nor head_dim is given", help="give one of them")
-    if num_heads is not None:
-        check_whole("num_heads", num_heads, high=1024)
-    if head_dim is not None:
-        check_whole("head_dim", head_dim, high=1024)
-
-
-def heads_of(num_heads: int | None, head_dim: int | None, *, dim: int) -> tuple[int, int]:
-    """The number of heads and the width of each; what is left out follows from the width.
-
-    Raises:
-        SpecError: The one that is given does not divide the width; the nearest that do are named.
-    """
-    if head_dim is None:
-        assert num_heads is not None
-        return num_heads, _divided("num_heads", num_heads, dim)
-    return num_heads or _divided("head_dim", head_dim, dim), head_dim
-
-
-def strided(size: int, *, kernel: int, stride: int, padding: int) -> int:
-    """Outputs of a convolution along one side; below 1 where the kernel does not fit."""
-    return (size + 2 * padding - kernel) // stride + 1
+def hidden_width(dim: int, ratio: float) -> int:
+    """Hidden width of an MLP, as a multiple of the width."""
+    return max(1, int(dim * ratio))
 
 
 def _divided(name: str, value: int, dim: int) -> int:

@@ -7,17 +7,19 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from functools import cache, cached_property, lru_cache
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 from archbench.errors import ArchbenchError, SpecError, UsageError, unknown_name
 from archbench.models.part import (
     Block,
+    Checked,
     Embed,
+    Epsilon,
     Grid,
-    check_choice,
-    check_number,
-    check_whole,
+    choice,
     document_of,
+    number,
+    whole,
 )
 from archbench.models.resolved import ResolvedSpec, inside, resolve
 from archbench.registry import Registry
@@ -32,7 +34,7 @@ Scalar = str | int | float | bool
 
 
 @dataclass(frozen=True, kw_only=True)
-class StageSpec:
+class StageSpec(Checked):
     """A stage as written.
 
     Attributes:
@@ -48,26 +50,23 @@ class StageSpec:
     """
 
     embed: Embed
-    dim: int
-    depth: int = 0
+    dim: Annotated[int, whole()]
+    depth: Annotated[int, whole(0, 1024)] = 0
     block: Block | None = None
     layers: tuple[tuple[int, tuple[tuple[str, Scalar], ...]], ...] = ()
-    position: str = "none"
-    class_tokens: int = 0
+    position: Annotated[str, choice(*POSITIONS)] = "none"
+    class_tokens: Annotated[int, whole(0, 2)] = 0
     drop_path: float | tuple[float, float] = 0.0
 
     def __post_init__(self) -> None:
-        check_whole("dim", self.dim)
-        check_whole("depth", self.depth, low=0, high=1024)
-        check_choice("position", self.position, POSITIONS)
-        check_whole("class_tokens", self.class_tokens, low=0, high=2)
+        super().__post_init__()
         ends = self.drop_path if isinstance(self.drop_path, tuple) else (self.drop_path,)
         for probability in ends:
-            check_number("drop_path", probability, low=0.0, high=0.95)
+            number(0.0, 0.95)("drop_path", probability)
         if self.depth and self.block is None:
             raise SpecError(f"a depth of {self.depth} needs a block", place="block")
         for layer, _ in self.layers:
-            check_whole("layers", layer, low=0, high=1023)
+            whole(0, 1023)("layers", layer)
 
     def blocks(self) -> tuple[Block, ...]:
         """One block for each layer, with the fields that differ there."""
@@ -82,7 +81,7 @@ class StageSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
-class HeadSpec:
+class HeadSpec(Checked):
     """Pooling, norm and classifiers.
 
     Attributes:
@@ -94,16 +93,10 @@ class HeadSpec:
         num_classifiers: Two are trained with a teacher or alike; evaluation averages logits.
     """
 
-    pool: str = "mean"
-    norm: str = "layer"
-    epsilon: float = 1e-5
-    num_classifiers: int = 1
-
-    def __post_init__(self) -> None:
-        check_choice("pool", self.pool, POOLS)
-        check_choice("norm", self.norm, ("layer", "batch", "none"))
-        check_number("epsilon", self.epsilon, low=1e-12, high=1.0)
-        check_whole("num_classifiers", self.num_classifiers, high=2)
+    pool: Annotated[str, choice(*POOLS)] = "mean"
+    norm: Annotated[str, choice("layer", "batch", "none")] = "layer"
+    epsilon: Epsilon = 1e-5
+    num_classifiers: Annotated[int, whole(high=2)] = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,7 +205,7 @@ def _arch(document: Mapping[str, Any]) -> ArchSpec:
             raise SpecError(
                 f"{key} is missing", help="a network has resolution, num_classes, stages and head"
             )
-    check_whole("num_classes", document["num_classes"], high=10**6)
+    whole(high=10**6)("num_classes", document["num_classes"])
     stages = document["stages"]
     if not isinstance(stages, Sequence) or isinstance(stages, str) or not stages:
         raise SpecError("stages is not a list with at least one stage", place="stages")
@@ -230,7 +223,7 @@ def _resolution(value: object) -> Grid:
     if len(sides) != 2:
         raise SpecError(f"{value!r} is not a side or [height, width]", place="resolution")
     for side in sides:
-        check_whole("resolution", side, high=16384)
+        whole(high=16384)("resolution", side)
     return Grid(*sides)
 
 

@@ -6,7 +6,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
-from typing import Any
+from typing import Any, get_type_hints
 
 from torch import Tensor, nn
 
@@ -103,10 +103,11 @@ def _legal_values(role: Role, kind: str) -> dict[str, list[Any]]:
     """For each field the values that the spec's constructor takes by themselves."""
     (needed, *_) = (needed for needed in NEEDED if _is_legal(role, kind, needed))
     found = {}
+    types = get_type_hints(_spec(role, kind))
     for field in fields(_spec(role, kind)):
-        if field.type == "str":
+        if types[field.name] is str:
             tried: Sequence[Any] = WORDS
-        elif field.type.startswith("bool"):  # type: ignore[union-attr]
+        elif types[field.name] in (bool, bool | None):
             tried = (True, False)
         else:
             tried = NUMBERS

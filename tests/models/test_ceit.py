@@ -14,6 +14,7 @@ from archbench.measure.macs import count_operators
 from archbench.models import ArchSpec, build, count, proxy
 from archbench.models.catalogue import published
 from archbench.models.embeds.image_to_tokens import Spec as ImageToTokens
+from archbench.models.layer import through_map
 from archbench.models.part import Grid
 from tests.models.foreign import randomise
 
@@ -57,7 +58,7 @@ def test_class_tokens_pass_by_the_feed_forward() -> None:
     network = build(ArchSpec.from_document(_document()))
     x = torch.randn(2, 1 + 24, 16)
     block = network.stages[0].blocks[0]
-    y = block.mlp(x, Grid(6, 4))
+    y = through_map(block.mlp, x, Grid(6, 4))
     assert torch.equal(y[:, :1], x[:, :1])
     assert not torch.equal(y[:, 1:], x[:, 1:])
 

@@ -7,18 +7,18 @@ pass by it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Annotated, Self
 
 from torch import Tensor, nn
 
 from archbench.models.arithmetic import Work
 from archbench.models.bottleneck import Bottleneck, bottleneck_work, inner_width
 from archbench.models.layer import through_map
-from archbench.models.part import ACTIVATIONS, Grid, Site, check_choice, check_whole
+from archbench.models.part import Activation, Block, Grid, Site, whole
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spec:
+class Spec(Block):
     """What may be set.
 
     Attributes:
@@ -26,15 +26,10 @@ class Spec:
         activation: Behind each convolution, the last one's behind the sum.
     """
 
-    kind: ClassVar[str] = "bottleneck"
-    has_attention: ClassVar[bool] = False
+    kind = "bottleneck"
 
-    reduction: int = 4
-    activation: str = "relu"
-
-    def __post_init__(self) -> None:
-        check_whole("reduction", self.reduction, high=64)
-        check_choice("activation", self.activation, ACTIVATIONS)
+    reduction: Annotated[int, whole(high=64)] = 4
+    activation: Activation = "relu"
 
     def resolved(self, site: Site) -> Self:
         """Itself.
@@ -47,10 +42,10 @@ class Spec:
 
     def count(self, site: Site) -> Work:
         """N*(2*C*I + 9*I*I) MACs, I the inner width."""
-        return bottleneck_work(site, inner=inner_width(site, reduction=self.reduction), stride=1)
+        return bottleneck_work(site, reduction=self.reduction, stride=1)
 
     def module(self, site: Site) -> nn.Module:
-        """(B, T, C) to (B, T, C)."""
+        """A bottleneck on the map."""
         return BottleneckBlock(self, site)
 
 
@@ -60,10 +55,7 @@ class BottleneckBlock(nn.Module):
     def __init__(self, spec: Spec, site: Site) -> None:
         super().__init__()
         self.bottleneck = Bottleneck(
-            site,
-            inner=inner_width(site, reduction=spec.reduction),
-            stride=1,
-            activation_name=spec.activation,
+            site, reduction=spec.reduction, stride=1, activation_name=spec.activation
         )
 
     def forward(self, x: Tensor, grid: Grid) -> Tensor:

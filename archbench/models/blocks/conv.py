@@ -11,28 +11,13 @@ tokens pass by the block. Convolutions keep PyTorch's own initialisation.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple, Self
+from typing import Annotated, NamedTuple
 
 from torch import Tensor, nn
 
-from archbench.errors import SpecError
 from archbench.models.arithmetic import Work, convolution, norm, total
-from archbench.models.layer import (
-    ConvNorm,
-    DropPath,
-    MapLayerNorm,
-    activation,
-    through_map,
-)
-from archbench.models.part import (
-    ACTIVATIONS,
-    Grid,
-    Site,
-    check_choice,
-    check_flag,
-    check_number,
-    check_whole,
-)
+from archbench.models.layer import ConvNorm, DropPath, MapLayerNorm, activation, through_map
+from archbench.models.part import Activation, Block, Grid, Kernel, Ratio, Site, choice, hidden_width
 
 
 class _Layer(NamedTuple):
@@ -46,7 +31,7 @@ class _Layer(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spec:
+class Spec(Block):
     """What may be set.
 
     Attributes:
@@ -58,55 +43,39 @@ class Spec:
         activation: Behind each convolution but a 1x1 at the end.
     """
 
-    kind: ClassVar[str] = "conv"
-    has_attention: ClassVar[bool] = False
+    kind = "conv"
 
-    kernel: int = 3
-    expansion: float | None = None
+    kernel: Kernel = 3
+    expansion: Ratio | None = None
     depthwise: bool = False
-    norm: str = "batch"
-    activation: str = "relu"
-
-    def __post_init__(self) -> None:
-        check_whole("kernel", self.kernel, high=31)
-        if self.kernel % 2 == 0:
-            raise SpecError(f"the kernel {self.kernel} is not odd", place="kernel")
-        if self.expansion is not None:
-            check_number("expansion", self.expansion, low=0.125, high=64)
-        check_flag("depthwise", self.depthwise)
-        check_choice("norm", self.norm, ("batch", "layer", "none"))
-        check_choice("activation", self.activation, ACTIVATIONS)
-
-    def resolved(self, site: Site) -> Self:
-        """Itself."""
-        return self
+    norm: Annotated[str, choice("batch", "layer", "none")] = "batch"
+    activation: Activation = "relu"
 
     def count(self, site: Site) -> Work:
         """N*(k*k*C*C), N*(k*k*C + C*C) or N*(2*C*I + k*k*I*I) MACs, I the expanded width."""
-        has_bias = self.norm != "batch"
         parts = []
-        for layer in self.layers(site.dim):
+        for inputs, outputs, kernel, groups, _ in self.layers(site.dim):
             parts.append(
                 convolution(
-                    inputs=layer.inputs,
-                    outputs=layer.outputs,
-                    kernel=layer.kernel,
+                    inputs=inputs,
+                    outputs=outputs,
+                    kernel=kernel,
                     tokens=site.grid.tokens,
-                    groups=layer.groups,
-                    bias=has_bias,
+                    groups=groups,
+                    bias=self.norm != "batch",
                 )
             )
             if self.norm != "none":
-                parts.append(norm(layer.outputs))
-        return total(tuple(parts))
+                parts.append(norm(outputs))
+        return total(*parts)
 
     def module(self, site: Site) -> nn.Module:
-        """(B, T, C) to (B, T, C)."""
+        """Convolutions on the map."""
         return ConvBlock(self, site)
 
     def layers(self, dim: int) -> list[_Layer]:
         """The convolutions of the branch."""
-        inner = dim if self.expansion is None else max(1, int(dim * self.expansion))
+        inner = dim if self.expansion is None else hidden_width(dim, self.expansion)
         groups = inner if self.depthwise else 1
         before = [] if self.expansion is None else [_Layer(dim, inner, 1, 1, is_active=True)]
         is_mixed = self.depthwise or self.expansion is not None
@@ -136,8 +105,7 @@ class ConvBlock(nn.Module):
 
 def _normed(layer: _Layer, *, norm_name: str) -> list[nn.Module]:
     inputs, outputs, kernel, groups, _ = layer
-    padding = kernel // 2
     if norm_name == "batch":
-        return [ConvNorm(inputs, outputs, kernel=kernel, stride=1, padding=padding, groups=groups)]
-    conv = nn.Conv2d(inputs, outputs, kernel, padding=padding, groups=groups)
+        return [ConvNorm(inputs, outputs, kernel=kernel, groups=groups)]
+    conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, groups=groups)
     return [conv, MapLayerNorm(outputs)] if norm_name == "layer" else [conv]

@@ -11,46 +11,34 @@ QuickGELU, class tokens pass by the convolutions and join before the linear laye
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar, Self
+from functools import partial
+from typing import Annotated, Self
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from archbench.errors import SpecError
 from archbench.models.arithmetic import Work, attention, convolution, linear, mlp, norm, total
-from archbench.models.layer import (
-    Attend,
-    AttentionBias,
-    ConvNorm,
-    DropPath,
-    activation,
-    init_linears,
-    map_tokens,
-    token_map,
-)
+from archbench.models.layer import Attend, AttentionBias, ConvNorm, init_linears, through_map
 from archbench.models.part import (
-    ACTIVATIONS,
+    Activation,
     Grid,
+    HeadedBlock,
+    Ratio,
     Site,
-    check_choice,
-    check_flag,
-    check_heads,
-    check_number,
-    check_whole,
-    heads_of,
-    strided,
+    choice,
+    flag,
+    hidden_width,
+    odd,
+    whole,
 )
+from archbench.models.transformer import TransformerBlock, mlp_layers
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spec:
+class Spec(HeadedBlock):
     """What may be set; ``num_heads`` or ``head_dim`` must be.
 
     Attributes:
-        num_heads: Left out, the width // ``head_dim``.
-        head_dim: Width of one head; left out, the width // ``num_heads``. With both set, the
-            inner width of the attention may differ from that of the stage.
         kv_stride: Stride of the projection of keys and values; none for ``linear``.
         mlp_ratio: Hidden width of the MLP, as a multiple of the width.
         projection: ``depthwise`` (depthwise convolution, batch norm, linear), ``average``
@@ -63,34 +51,24 @@ class Spec:
         activation: In the MLP.
     """
 
-    kind: ClassVar[str] = "cvt"
-    has_attention: ClassVar[bool] = True
+    kind = "cvt"
 
-    num_heads: int | None = None
-    head_dim: int | None = None
     kv_stride: int | None = 2
-    mlp_ratio: float = 4
-    projection: str = "depthwise"
+    mlp_ratio: Ratio = 4
+    projection: Annotated[str, choice("depthwise", "average", "linear")] = "depthwise"
     kernel: int | None = 3
-    scale: str = "width"
+    scale: Annotated[str, choice("width", "head")] = "width"
     bias: bool = True
     shared_kv: bool | None = False
-    activation: str = "quick_gelu"
+    activation: Activation = "quick_gelu"
 
     def __post_init__(self) -> None:
-        check_heads(self.num_heads, self.head_dim)
-        check_choice("projection", self.projection, ("depthwise", "average", "linear"))
+        super().__post_init__()
         if self.projection != "linear":
-            check_whole("kv_stride", self.kv_stride, high=64)
-            check_whole("kernel", self.kernel, high=31)
-            if self.kernel is not None and self.kernel % 2 == 0:
-                raise SpecError(f"the kernel {self.kernel} is not odd", place="kernel")
-        check_number("mlp_ratio", self.mlp_ratio, low=0.125, high=64)
-        check_choice("scale", self.scale, ("width", "head"))
-        check_flag("bias", self.bias)
+            whole(high=64)("kv_stride", self.kv_stride)
+            odd(31)("kernel", self.kernel)
         if self.projection == "depthwise":
-            check_flag("shared_kv", self.shared_kv)
-        check_choice("activation", self.activation, ACTIVATIONS)
+            flag("shared_kv", self.shared_kv)
 
     def resolved(self, site: Site) -> Self:
         """With heads and their width filled in, and None for what the projection leaves unused.
@@ -98,88 +76,71 @@ class Spec:
         Raises:
             SpecError: The heads do not divide the width.
         """
-        heads, head_dim = heads_of(self.num_heads, self.head_dim, dim=site.dim)
-        filled = replace(self, num_heads=heads, head_dim=head_dim)
+        filled = super().resolved(site)
         if self.projection == "linear":
             return replace(filled, kv_stride=None, kernel=None, shared_kv=None)
         return filled if self.projection == "depthwise" else replace(filled, shared_kv=None)
 
     def count(self, site: Site) -> Work:
         """k*k*C*(N+2Nk) + C*C*(2T+2S) + 2*T*S*C + 2*r*T*C*C MACs, T and S with class tokens."""
-        assert self.num_heads is not None
-        assert self.head_dim is not None
-        dim, inner = site.dim, self.num_heads * self.head_dim
+        heads, head_dim = self.heads
+        dim, inner, hidden = site.dim, heads * head_dim, hidden_width(site.dim, self.mlp_ratio)
         keys = self.key_grid(site.grid)
-        t, s = site.grid.tokens + site.class_tokens, keys.tokens + site.class_tokens
+        t, s = site.tokens, keys.tokens + site.class_tokens
         parts = [
-            linear(inputs=dim, outputs=inner, tokens=t, bias=self.bias),
-            linear(inputs=dim, outputs=inner, tokens=s, bias=self.bias),
-            linear(inputs=dim, outputs=inner, tokens=s, bias=self.bias),
-            attention(
-                heads=self.num_heads,
-                queries=t,
-                keys=s,
-                key_dim=self.head_dim,
-                value_dim=self.head_dim,
-            ),
+            *(linear(inputs=dim, outputs=inner, tokens=n, bias=self.bias) for n in (t, s, s)),
+            attention(heads=heads, queries=t, keys=s, key_dim=head_dim),
             linear(inputs=inner, outputs=dim, tokens=t, bias=True),
-            mlp(dim=dim, hidden=self.hidden(dim), tokens=t, bias=True),
+            mlp(dim=dim, hidden=hidden, tokens=t, bias=True),
             norm(dim, number=2),
         ]
         if self.projection == "depthwise":
-            assert self.kernel is not None
-            kernel = self.kernel
-            grids = (site.grid, keys) if self.shared_kv else (site.grid, keys, keys)
-            parts += (
-                convolution(inputs=dim, outputs=dim, kernel=kernel, tokens=grid.tokens, groups=dim)
-                for grid in grids
-            )
-            parts.append(norm(dim, number=len(grids)))
+            kernel, _ = self._window
+            for grid in (site.grid, keys) if self.shared_kv else (site.grid, keys, keys):
+                tokens = grid.tokens
+                parts.append(
+                    convolution(inputs=dim, outputs=dim, kernel=kernel, tokens=tokens, groups=dim)
+                )
+                parts.append(norm(dim))
         if site.bias:
-            finer = Grid(*map(max, site.grid, keys))
-            parts.append(Work(params=self.num_heads * finer.tokens))
-        return total(tuple(parts))
+            parts.append(Work(params=heads * Grid(*map(max, site.grid, keys)).tokens))
+        return total(*parts)
 
     def module(self, site: Site) -> nn.Module:
-        """(B, T, C) to (B, T, C)."""
-        return CvtBlock(self, site)
+        """Attention and MLP behind layer norms."""
+        hidden = hidden_width(site.dim, self.mlp_ratio)
+        block = TransformerBlock(
+            site,
+            attention=CvtAttention(self, site),
+            mlp=mlp_layers(site.dim, hidden, activation_name=self.activation),
+            norm=partial(nn.LayerNorm, site.dim),
+        )
+        return init_linears(block)
 
     def key_grid(self, grid: Grid) -> Grid:
         """The map of keys and values."""
         if self.projection == "linear":
             return grid
+        kernel, stride = self._window
+        if self.projection == "depthwise":
+            return grid.strided(kernel=kernel, stride=stride, padding=kernel // 2)
+        return Grid(*(_pooled(size, kernel, stride, kernel // 2) for size in grid))
+
+    def map_projection(self, dim: int, *, of_query: bool) -> nn.Module:
+        """What maps queries, or keys or values, before their linear layer."""
+        if self.projection == "linear" or (self.projection == "average" and of_query):
+            return nn.Identity()
+        kernel, stride = self._window
+        if self.projection == "average":
+            return CeilAveragePool(kernel, stride)
+        return ConvNorm(dim, dim, kernel=kernel, stride=1 if of_query else stride, groups=dim)
+
+    @property
+    def _window(self) -> tuple[int, int]:
+        """Kernel and stride of a projection that has them."""
         assert self.kernel is not None
         assert self.kv_stride is not None
-        kernel, stride, padding = self.kernel, self.kv_stride, self.kernel // 2
-        if self.projection == "depthwise":
-            return Grid(
-                *(strided(size, kernel=kernel, stride=stride, padding=padding) for size in grid)
-            )
-        return Grid(*(_pooled(size, kernel, stride, padding) for size in grid))
-
-    def hidden(self, dim: int) -> int:
-        """Hidden width of the MLP."""
-        return max(1, int(dim * self.mlp_ratio))
-
-
-class CvtBlock(nn.Module):
-    """Pre-norm attention and MLP, each a residual branch."""
-
-    def __init__(self, spec: Spec, site: Site) -> None:
-        super().__init__()
-        dim, hidden = site.dim, spec.hidden(site.dim)
-        self.attention_norm = nn.LayerNorm(dim)
-        self.attention = CvtAttention(spec, site)
-        self.mlp_norm = nn.LayerNorm(dim)
-        self.mlp = nn.Sequential(
-            nn.Linear(dim, hidden), activation(spec.activation), nn.Linear(hidden, dim)
-        )
-        self.drop_path = DropPath(site.drop_path)
-        init_linears(self)
-
-    def forward(self, x: Tensor, grid: Grid) -> Tensor:
-        x = x + self.drop_path(self.attention(self.attention_norm(x), grid))
-        return x + self.drop_path(self.mlp(self.mlp_norm(x)))
+        return self.kernel, self.kv_stride
 
 
 class CvtAttention(nn.Module):
@@ -187,47 +148,28 @@ class CvtAttention(nn.Module):
 
     def __init__(self, spec: Spec, site: Site) -> None:
         super().__init__()
-        assert spec.num_heads is not None
-        assert spec.head_dim is not None
-        dim, inner = site.dim, spec.num_heads * spec.head_dim
-        self.num_heads = spec.num_heads
-        self.class_tokens = site.class_tokens
-        self.attend = Attend((dim if spec.scale == "width" else spec.head_dim) ** -0.5)
-        self.query_map = _map_projection(spec, dim, of_query=True)
-        self.key_map = _map_projection(spec, dim, of_query=False)
-        self.value_map = None if spec.shared_kv else _map_projection(spec, dim, of_query=False)
+        self.num_heads, head_dim = spec.heads
+        dim, inner = site.dim, self.num_heads * head_dim
+        self.attend = Attend((dim if spec.scale == "width" else head_dim) ** -0.5)
+        self.query_map = spec.map_projection(dim, of_query=True)
+        self.key_map = spec.map_projection(dim, of_query=False)
+        self.value_map = None if spec.shared_kv else spec.map_projection(dim, of_query=False)
         self.query = nn.Linear(dim, inner, bias=spec.bias)
         self.key = nn.Linear(dim, inner, bias=spec.bias)
         self.value = nn.Linear(dim, inner, bias=spec.bias)
         self.projection = nn.Linear(inner, dim)
-        self.bias = (
-            AttentionBias(
-                spec.num_heads,
-                queries=site.grid,
-                keys=spec.key_grid(site.grid),
-                key_stride=spec.kv_stride or 1,
-                class_tokens=site.class_tokens,
-            )
-            if site.bias
-            else None
+        self.bias = AttentionBias.at(
+            site, self.num_heads, keys=spec.key_grid(site.grid), key_stride=spec.kv_stride or 1
         )
 
     def forward(self, x: Tensor, grid: Grid) -> Tensor:
-        q = self._heads(self.query(self._projected(x, grid, self.query_map)))  # (B, h, T, d)
-        of_key = self._projected(x, grid, self.key_map)  # (B, S, C)
-        of_value = of_key if self.value_map is None else self._projected(x, grid, self.value_map)
+        q = self._heads(self.query(_projected(x, grid, self.query_map)))  # (B, h, T, d)
+        of_key = _projected(x, grid, self.key_map)  # (B, S, C)
+        of_value = of_key if self.value_map is None else _projected(x, grid, self.value_map)
         k = self._heads(self.key(of_key))  # (B, h, S, d)
         v = self._heads(self.value(of_value))
         bias = None if self.bias is None else self.bias()
         return self.projection(self.attend(q, k, v, bias))
-
-    def _projected(self, x: Tensor, grid: Grid, projection: nn.Module) -> Tensor:
-        if isinstance(projection, nn.Identity):
-            return x
-        tokens = map_tokens(projection(token_map(x[:, self.class_tokens :], grid)))
-        if not self.class_tokens:
-            return tokens
-        return torch.cat((x[:, : self.class_tokens], tokens), dim=1)
 
     def _heads(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
@@ -245,17 +187,8 @@ class CeilAveragePool(nn.Module):
         return F.avg_pool2d(x, self.kernel, self.stride, self.kernel // 2, ceil_mode=True)
 
 
-def _map_projection(spec: Spec, dim: int, *, of_query: bool) -> nn.Module:
-    if spec.projection == "linear" or (spec.projection == "average" and of_query):
-        return nn.Identity()
-    assert spec.kernel is not None
-    assert spec.kv_stride is not None
-    stride = 1 if of_query else spec.kv_stride
-    if spec.projection == "average":
-        return CeilAveragePool(spec.kernel, stride)
-    return ConvNorm(
-        dim, dim, kernel=spec.kernel, stride=stride, padding=spec.kernel // 2, groups=dim
-    )
+def _projected(x: Tensor, grid: Grid, projection: nn.Module) -> Tensor:
+    return x if isinstance(projection, nn.Identity) else through_map(projection, x, grid)
 
 
 def _pooled(size: int, kernel: int, stride: int, padding: int) -> int:

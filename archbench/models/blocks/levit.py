@@ -12,7 +12,8 @@ have a bias in place of the norm's, and nothing starts at 0.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar, Self
+from functools import partial
+from typing import Annotated, Self
 
 from torch import Tensor, nn
 
@@ -21,23 +22,27 @@ from archbench.models.arithmetic import Work, attention, linear, mlp, norm, tota
 from archbench.models.layer import (
     Attend,
     AttentionBias,
-    DropPath,
     activation,
     branch_linear,
+    branch_mlp,
     branch_norm,
 )
 from archbench.models.part import (
-    ACTIVATIONS,
+    Activation,
+    Block,
     Grid,
+    Heads,
+    Ratio,
     Site,
-    check_choice,
-    check_number,
-    check_whole,
+    choice,
+    hidden_width,
+    whole,
 )
+from archbench.models.transformer import TransformerBlock
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spec:
+class Spec(Block):
     """What may be set.
 
     Attributes:
@@ -50,26 +55,16 @@ class Spec:
         norm: ``batch`` behind every linear layer, or ``layer`` before each branch.
     """
 
-    kind: ClassVar[str] = "levit"
-    has_attention: ClassVar[bool] = True
+    kind = "levit"
+    has_attention = True
 
-    key_dim: int = 16
-    num_heads: int | None = None
-    attention_ratio: int = 2
-    mlp_ratio: float = 2
-    activation: str = "hardswish"
-    attention_activation: str = "hardswish"
-    norm: str = "batch"
-
-    def __post_init__(self) -> None:
-        check_whole("key_dim", self.key_dim, high=1024)
-        if self.num_heads is not None:
-            check_whole("num_heads", self.num_heads, high=1024)
-        check_whole("attention_ratio", self.attention_ratio, high=64)
-        check_number("mlp_ratio", self.mlp_ratio, low=0.125, high=64)
-        check_choice("activation", self.activation, ACTIVATIONS)
-        check_choice("attention_activation", self.attention_activation, ACTIVATIONS)
-        check_choice("norm", self.norm, ("batch", "layer"))
+    key_dim: Heads = 16
+    num_heads: Heads | None = None
+    attention_ratio: Annotated[int, whole(high=64)] = 2
+    mlp_ratio: Ratio = 2
+    activation: Activation = "hardswish"
+    attention_activation: Activation = "hardswish"
+    norm: Annotated[str, choice("batch", "layer")] = "batch"
 
     def resolved(self, site: Site) -> Self:
         """With the number of heads filled in.
@@ -77,10 +72,11 @@ class Spec:
         Raises:
             SpecError: The values of one head are wider than the stage.
         """
-        heads = self.num_heads or site.dim // self.value_dim
+        value_dim = self.attention_ratio * self.key_dim
+        heads = self.num_heads or site.dim // value_dim
         if heads < 1:
             raise SpecError(
-                f"values of width {self.value_dim} (attention_ratio x key_dim) do not fit once "
+                f"values of width {value_dim} (attention_ratio x key_dim) do not fit once "
                 f"into the width {site.dim}",
                 place="key_dim",
                 help=f"use at most {site.dim // self.attention_ratio}, or set num_heads",
@@ -89,61 +85,35 @@ class Spec:
 
     def count(self, site: Site) -> Work:
         """n*C*4DN + n*2DN*C + 3*N*n*n*D + 4*n*C*C MACs at the paper's ratios."""
-        assert self.num_heads is not None
-        heads, dim, tokens = self.num_heads, site.dim, site.grid.tokens + site.class_tokens
-        width, value_width = heads * (2 * self.key_dim + self.value_dim), heads * self.value_dim
-        hidden = self.hidden(dim)
-        bias = self.norm == "layer"
+        heads, key_dim, value_dim = self.heads
+        dim, tokens, hidden = site.dim, site.tokens, hidden_width(site.dim, self.mlp_ratio)
+        width, has_bias = heads * (2 * key_dim + value_dim), self.norm == "layer"
         return total(
-            (
-                linear(inputs=dim, outputs=width, tokens=tokens, bias=bias),
-                attention(
-                    heads=heads,
-                    queries=tokens,
-                    keys=tokens,
-                    key_dim=self.key_dim,
-                    value_dim=self.value_dim,
-                ),
-                linear(inputs=value_width, outputs=dim, tokens=tokens, bias=bias),
-                mlp(dim=dim, hidden=hidden, tokens=tokens, bias=bias),
-                norm(2 * dim if bias else width + dim + hidden + dim),
-                Work(params=heads * site.grid.tokens if site.bias else 0),
-            )
+            linear(inputs=dim, outputs=width, tokens=tokens, bias=has_bias),
+            attention(
+                heads=heads, queries=tokens, keys=tokens, key_dim=key_dim, value_dim=value_dim
+            ),
+            linear(inputs=heads * value_dim, outputs=dim, tokens=tokens, bias=has_bias),
+            mlp(dim=dim, hidden=hidden, tokens=tokens, bias=has_bias),
+            norm(2 * dim if has_bias else width + dim + hidden + dim),
+            Work(params=heads * site.grid.tokens if site.bias else 0),
         )
 
     def module(self, site: Site) -> nn.Module:
-        """(B, T, C) to (B, T, C)."""
-        return LevitBlock(self, site)
+        """Attention and MLP, with norms inside or before them."""
+        hidden = hidden_width(site.dim, self.mlp_ratio)
+        return TransformerBlock(
+            site,
+            attention=LevitAttention(self, site),
+            mlp=branch_mlp(site.dim, hidden, norm=self.norm, activation_name=self.activation),
+            norm=partial(branch_norm, site.dim, norm=self.norm),
+        )
 
     @property
-    def value_dim(self) -> int:
-        """Width of the values in each head."""
-        return self.attention_ratio * self.key_dim
-
-    def hidden(self, dim: int) -> int:
-        """Hidden width of the MLP."""
-        return max(1, int(dim * self.mlp_ratio))
-
-
-class LevitBlock(nn.Module):
-    """Attention and MLP, each a residual branch."""
-
-    def __init__(self, spec: Spec, site: Site) -> None:
-        super().__init__()
-        dim, hidden = site.dim, spec.hidden(site.dim)
-        self.attention_norm = branch_norm(dim, norm=spec.norm)
-        self.attention = LevitAttention(spec, site)
-        self.mlp_norm = branch_norm(dim, norm=spec.norm)
-        self.mlp = nn.Sequential(
-            branch_linear(dim, hidden, norm=spec.norm),
-            activation(spec.activation),
-            branch_linear(hidden, dim, norm=spec.norm, zero_init=True),
-        )
-        self.drop_path = DropPath(site.drop_path)
-
-    def forward(self, x: Tensor, grid: Grid) -> Tensor:
-        x = x + self.drop_path(self.attention(self.attention_norm(x)))
-        return x + self.drop_path(self.mlp(self.mlp_norm(x)))
+    def heads(self) -> tuple[int, int, int]:
+        """Number of heads of a resolved spec, and in each the width of its keys and values."""
+        assert self.num_heads is not None
+        return self.num_heads, self.key_dim, self.attention_ratio * self.key_dim
 
 
 class LevitAttention(nn.Module):
@@ -151,29 +121,21 @@ class LevitAttention(nn.Module):
 
     def __init__(self, spec: Spec, site: Site) -> None:
         super().__init__()
-        assert spec.num_heads is not None
-        self.spec = spec
-        heads, width = spec.num_heads, 2 * spec.key_dim + spec.value_dim
-        self.query_key_value = branch_linear(site.dim, heads * width, norm=spec.norm)
-        self.bias = (
-            AttentionBias(heads, queries=site.grid, keys=site.grid, class_tokens=site.class_tokens)
-            if site.bias
-            else None
-        )
-        self.attend = Attend(spec.key_dim**-0.5)
+        self.num_heads, key_dim, value_dim = spec.heads
+        self.widths = [key_dim, key_dim, value_dim]
+        norm, inner = spec.norm, self.num_heads * value_dim
+        self.query_key_value = branch_linear(site.dim, self.num_heads * sum(self.widths), norm=norm)
+        self.bias = AttentionBias.at(site, self.num_heads)
+        self.attend = Attend(key_dim**-0.5)
         self.activation = activation(spec.attention_activation)
-        self.projection = branch_linear(
-            heads * spec.value_dim, site.dim, norm=spec.norm, zero_init=True
-        )
+        self.projection = branch_linear(inner, site.dim, norm=norm, zero_init=True)
 
-    def forward(self, x: Tensor) -> Tensor:
-        spec = self.spec
-        assert spec.num_heads is not None
+    def forward(self, x: Tensor, grid: Grid) -> Tensor:
         q, k, v = (
             self.query_key_value(x)
-            .unflatten(-1, (spec.num_heads, 2 * spec.key_dim + spec.value_dim))
+            .unflatten(-1, (self.num_heads, -1))
             .transpose(1, 2)  # (B, h, T, 2d + e)
-            .split([spec.key_dim, spec.key_dim, spec.value_dim], dim=-1)
+            .split(self.widths, dim=-1)
         )
         bias = None if self.bias is None else self.bias()
         return self.projection(self.activation(self.attend(q, k, v, bias)))

@@ -21,8 +21,9 @@ w = tokens of a window, P pooled tokens, h heads, d head width.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import ClassVar, NamedTuple, Self
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -32,33 +33,29 @@ from archbench.models.arithmetic import Work, attention, linear, mlp, norm, tota
 from archbench.models.layer import (
     Attend,
     AttentionBias,
-    CachedBias,
-    DropPath,
-    activation,
+    Bias,
     init_linears,
     map_tokens,
     token_map,
 )
 from archbench.models.part import (
-    ACTIVATIONS,
+    Activation,
+    Epsilon,
     Grid,
+    HeadedBlock,
+    Ratio,
     Site,
-    check_choice,
-    check_heads,
-    check_number,
-    check_whole,
-    heads_of,
+    hidden_width,
+    whole,
 )
+from archbench.models.transformer import TransformerBlock, mlp_layers
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spec:
+class Spec(HeadedBlock):
     """What may be set; ``num_heads`` or ``head_dim`` must be.
 
     Attributes:
-        num_heads: Left out, the width // ``head_dim``.
-        head_dim: Width of one head; left out, the width // ``num_heads``. With both set, the
-            inner width of the attention may differ from that of the stage.
         window: Largest side of a window in tokens.
         pool: Largest side of the pooled map in tokens.
         mlp_ratio: Hidden width of the MLP, as a multiple of the width.
@@ -66,64 +63,42 @@ class Spec:
         activation: In the MLP.
     """
 
-    kind: ClassVar[str] = "local_global"
-    has_attention: ClassVar[bool] = True
+    kind = "local_global"
 
-    num_heads: int | None = None
-    head_dim: int | None = None
-    window: int = 7
-    pool: int = 7
-    mlp_ratio: float = 4
-    epsilon: float = 1e-6
-    activation: str = "gelu"
-
-    def __post_init__(self) -> None:
-        check_heads(self.num_heads, self.head_dim)
-        check_whole("window", self.window, high=256)
-        check_whole("pool", self.pool, high=64)
-        check_number("mlp_ratio", self.mlp_ratio, low=0.125, high=64)
-        check_number("epsilon", self.epsilon, low=1e-12, high=1.0)
-        check_choice("activation", self.activation, ACTIVATIONS)
-
-    def resolved(self, site: Site) -> Self:
-        """With heads and their width filled in.
-
-        Raises:
-            SpecError: The heads do not divide the width.
-        """
-        heads, head_dim = heads_of(self.num_heads, self.head_dim, dim=site.dim)
-        return replace(self, num_heads=heads, head_dim=head_dim)
+    window: Annotated[int, whole(high=256)] = 7
+    pool: Annotated[int, whole(high=64)] = 7
+    mlp_ratio: Ratio = 4
+    epsilon: Epsilon = 1e-6
+    activation: Activation = "gelu"
 
     def count(self, site: Site) -> Work:
         """4*T*C*C + 2*S*C*C + 2*n*w*w*C + 2*T*S*C + 2*r*T*C*C MACs, S = P + c; padding counts."""
-        assert self.num_heads is not None
-        assert self.head_dim is not None
-        heads, head_dim, dim = self.num_heads, self.head_dim, site.dim
-        inner, windows, pooled = heads * head_dim, self.windows(site.grid), self.pooled(site.grid)
-        tokens, keys = site.grid.tokens + site.class_tokens, pooled.tokens + site.class_tokens
-        size = windows.size.tokens
-        parts = [
+        heads, head_dim = self.heads
+        dim, inner, tokens = site.dim, heads * head_dim, site.tokens
+        windows, pooled = self.windows(site.grid), self.pooled(site.grid)
+        keys, size = pooled.tokens + site.class_tokens, windows.size.tokens
+        num_windows, hidden = windows.grid.tokens, hidden_width(dim, self.mlp_ratio)
+        return total(
             linear(inputs=dim, outputs=3 * inner, tokens=tokens, bias=True),
             linear(inputs=dim, outputs=2 * inner, tokens=keys, bias=True),
-            attention(
-                heads=heads * windows.grid.tokens,
-                queries=size,
-                keys=size,
-                key_dim=head_dim,
-                value_dim=head_dim,
-            ),
-            attention(heads=heads, queries=tokens, keys=keys, key_dim=head_dim, value_dim=head_dim),
+            attention(heads=heads * num_windows, queries=size, keys=size, key_dim=head_dim),
+            attention(heads=heads, queries=tokens, keys=keys, key_dim=head_dim),
             linear(inputs=inner, outputs=dim, tokens=tokens, bias=True),
-            mlp(dim=dim, hidden=self.hidden(dim), tokens=tokens, bias=True),
+            mlp(dim=dim, hidden=hidden, tokens=tokens, bias=True),
             norm(dim, number=2),
-        ]
-        if site.bias:
-            parts.append(Work(params=heads * (size + pooled.tokens)))
-        return total(tuple(parts))
+            Work(params=heads * (size + pooled.tokens) if site.bias else 0),
+        )
 
     def module(self, site: Site) -> nn.Module:
-        """(B, T, C) to (B, T, C)."""
-        return LocalGlobalBlock(self, site)
+        """Attention and MLP behind layer norms."""
+        hidden = hidden_width(site.dim, self.mlp_ratio)
+        block = TransformerBlock(
+            site,
+            attention=LocalGlobalAttention(self, site),
+            mlp=mlp_layers(site.dim, hidden, activation_name=self.activation),
+            norm=partial(nn.LayerNorm, site.dim, eps=self.epsilon),
+        )
+        return init_linears(block)
 
     def windows(self, grid: Grid) -> Windows:
         """How a map is cut."""
@@ -134,10 +109,6 @@ class Spec:
     def pooled(self, grid: Grid) -> Grid:
         """The pooled map."""
         return Grid(*(min(side, self.pool) for side in grid))
-
-    def hidden(self, dim: int) -> int:
-        """Hidden width of the MLP."""
-        return max(1, int(dim * self.mlp_ratio))
 
 
 class Windows(NamedTuple):
@@ -177,60 +148,31 @@ class Windows(NamedTuple):
         return x[:, : self.of.height, : self.of.width].flatten(1, 2)
 
 
-class LocalGlobalBlock(nn.Module):
-    """Attention and MLP, each a residual branch behind a layer norm."""
-
-    def __init__(self, spec: Spec, site: Site) -> None:
-        super().__init__()
-        dim, hidden = site.dim, spec.hidden(site.dim)
-        self.attention_norm = nn.LayerNorm(dim, eps=spec.epsilon)
-        self.attention = LocalGlobalAttention(spec, site)
-        self.mlp_norm = nn.LayerNorm(dim, eps=spec.epsilon)
-        self.mlp = nn.Sequential(
-            nn.Linear(dim, hidden), activation(spec.activation), nn.Linear(hidden, dim)
-        )
-        self.drop_path = DropPath(site.drop_path)
-        init_linears(self)
-
-    def forward(self, x: Tensor, grid: Grid) -> Tensor:
-        x = x + self.drop_path(self.attention(self.attention_norm(x)))
-        return x + self.drop_path(self.mlp(self.mlp_norm(x)))
-
-
 class LocalGlobalAttention(nn.Module):
     """Both paths and their sum; (B, T, C) to (B, T, C), for maps of its site's size only."""
 
     def __init__(self, spec: Spec, site: Site) -> None:
         super().__init__()
-        assert spec.num_heads is not None
-        assert spec.head_dim is not None
-        inner = spec.num_heads * spec.head_dim
-        self.num_heads = spec.num_heads
+        self.num_heads, head_dim = spec.heads
+        inner = self.num_heads * head_dim
         self.class_tokens = site.class_tokens
         self.grid, self.pooled_grid = site.grid, spec.pooled(site.grid)
         self.windows = spec.windows(site.grid)
         self.query_key_value = nn.Linear(site.dim, 3 * inner)
         self.pooled_key_value = nn.Linear(site.dim, 2 * inner)
-        self.attend_window = Attend(spec.head_dim**-0.5)
-        self.attend_pooled = Attend(spec.head_dim**-0.5)
+        self.attend_window = Attend(head_dim**-0.5)
+        self.attend_pooled = Attend(head_dim**-0.5)
         self.window_bias = (
-            WindowBias(spec.num_heads, self.windows, by_distance=site.bias)
+            WindowBias(self.num_heads, self.windows, by_distance=site.bias)
             if site.bias or any(self.windows.padding)
             else None
         )
         self.pooled_bias = (
-            PooledBias(
-                spec.num_heads,
-                grid=site.grid,
-                pooled=self.pooled_grid,
-                class_tokens=site.class_tokens,
-            )
-            if site.bias
-            else None
+            PooledBias(self.num_heads, site, pooled=self.pooled_grid) if site.bias else None
         )
         self.projection = nn.Linear(inner, site.dim)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, grid: Grid) -> Tensor:
         number = self.class_tokens
         query_key_value = self.query_key_value(x)  # (B, T, 3*h*d)
         local = self._local(query_key_value[:, number:])  # (B, N, h*d)
@@ -254,8 +196,8 @@ class LocalGlobalAttention(nn.Module):
 
     def _global(self, query: Tensor, x: Tensor) -> Tensor:
         number = self.class_tokens
-        shape = (self.pooled_grid.height, self.pooled_grid.width)
-        pooled = map_tokens(F.adaptive_avg_pool2d(token_map(x[:, number:], self.grid), shape))
+        image = token_map(x[:, number:], self.grid)
+        pooled = map_tokens(F.adaptive_avg_pool2d(image, (*self.pooled_grid,)))
         if number:
             pooled = torch.cat((x[:, :number], pooled), dim=1)  # (B, c + P, C)
         k, v = (
@@ -269,7 +211,7 @@ class LocalGlobalAttention(nn.Module):
         return self.attend_pooled(q, k, v, bias)
 
 
-class WindowBias(nn.Module):
+class WindowBias(Bias):
     """What is added to the scores inside windows: values by distance, and no padded key.
 
     Returns of ``forward``: (n*h, w or 1, w).
@@ -293,13 +235,8 @@ class WindowBias(nn.Module):
             bias = bias + self.near()
         return bias.flatten(0, 1)
 
-    def deployed(self) -> CachedBias:
-        """The sum, computed once."""
-        with torch.inference_mode(False), torch.no_grad():
-            return CachedBias(self().contiguous().clone())
 
-
-class PooledBias(nn.Module):
+class PooledBias(Bias):
     """One learnt value per head and distance on the pooled map; class tokens get zero.
 
     Returns of ``forward``: (h, T, c + P).
@@ -307,9 +244,9 @@ class PooledBias(nn.Module):
 
     cell: Tensor
 
-    def __init__(self, heads: int, *, grid: Grid, pooled: Grid, class_tokens: int) -> None:
+    def __init__(self, heads: int, site: Site, *, pooled: Grid) -> None:
         super().__init__()
-        self.class_tokens = class_tokens
+        self.class_tokens, grid = site.class_tokens, site.grid
         self.near = AttentionBias(heads, queries=pooled, keys=pooled)
         rows = torch.arange(grid.height) * pooled.height // grid.height
         columns = torch.arange(grid.width) * pooled.width // grid.width
@@ -319,8 +256,3 @@ class PooledBias(nn.Module):
     def forward(self) -> Tensor:
         bias = self.near()[:, self.cell]  # (h, N, P)
         return F.pad(bias, (self.class_tokens, 0, self.class_tokens, 0))
-
-    def deployed(self) -> CachedBias:
-        """The gathered values, computed once."""
-        with torch.inference_mode(False), torch.no_grad():
-            return CachedBias(self().contiguous().clone())

@@ -5,18 +5,18 @@ He et al. 2016 (arXiv:1512.03385), sec. 4.1; see ``archbench/models/bottleneck.p
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import ClassVar, Self
+from dataclasses import dataclass
+from typing import Annotated, Self
 
 from torch import nn
 
 from archbench.models.arithmetic import Work
-from archbench.models.bottleneck import Bottleneck, bottleneck_grid, bottleneck_work, inner_width
-from archbench.models.part import ACTIVATIONS, Grid, Site, check_choice, check_whole
+from archbench.models.bottleneck import Bottleneck, bottleneck_work, inner_width
+from archbench.models.part import Activation, Embed, Site, Stride, whole
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spec:
+class Spec(Embed):
     """What may be set.
 
     Attributes:
@@ -25,17 +25,11 @@ class Spec:
         activation: Behind each convolution, the last one's behind the sum.
     """
 
-    kind: ClassVar[str] = "bottleneck"
-    has_attention: ClassVar[bool] = False
+    kind = "bottleneck"
 
-    stride: int = 2
-    reduction: int = 4
-    activation: str = "relu"
-
-    def __post_init__(self) -> None:
-        check_whole("stride", self.stride, high=64)
-        check_whole("reduction", self.reduction, high=64)
-        check_choice("activation", self.activation, ACTIVATIONS)
+    stride: Stride = 2
+    reduction: Annotated[int, whole(high=64)] = 4
+    activation: Activation = "relu"
 
     def resolved(self, site: Site) -> Self:
         """Itself.
@@ -46,24 +40,15 @@ class Spec:
         inner_width(site, reduction=self.reduction)
         return self
 
-    def outgoing(self, grid: Grid) -> Grid:
-        """The map that leaves it: ceil(size / stride)."""
-        return bottleneck_grid(grid, stride=self.stride)
-
-    def with_stride_near(self, stride: float) -> Self:
-        """At the nearest whole stride."""
-        return replace(self, stride=max(1, round(stride)))
-
     def count(self, site: Site) -> Work:
         """N*C*I + M*(9*I*I + I*C' + C*C') MACs; N tokens enter, M leave, I the inner width."""
-        inner = inner_width(site, reduction=self.reduction)
-        return bottleneck_work(site, inner=inner, stride=self.stride)
+        return bottleneck_work(site, reduction=self.reduction, stride=self.stride)
 
     def module(self, site: Site) -> nn.Module:
-        """(B, C, H, W) to (B, C', H', W')."""
+        """A bottleneck whose shortcut is a convolution, too."""
         return Bottleneck(
             site,
-            inner=inner_width(site, reduction=self.reduction),
+            reduction=self.reduction,
             stride=self.stride,
             activation_name=self.activation,
         )

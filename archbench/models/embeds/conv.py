@@ -7,18 +7,18 @@ kernel 7 by 2, not 3. Its convolutions keep PyTorch's own initialisation.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar, Self
+from typing import Annotated, Self
 
 from torch import Tensor, nn
 
 from archbench.errors import SpecError
 from archbench.models.arithmetic import Work, convolution, norm, total
 from archbench.models.layer import ConvNorm, MapLayerNorm
-from archbench.models.part import Grid, Site, check_choice, check_flag, check_whole, strided
+from archbench.models.part import Embed, Grid, Site, Stride, choice, whole
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spec:
+class Spec(Embed):
     """What may be set.
 
     Attributes:
@@ -29,33 +29,25 @@ class Spec:
         bias: Whether the convolution has a bias; left out, it has one but before a batch norm.
     """
 
-    kind: ClassVar[str] = "conv"
-    has_attention: ClassVar[bool] = False
+    kind = "conv"
 
-    kernel: int = 3
-    stride: int = 2
+    kernel: Annotated[int, whole(high=64)] = 3
+    stride: Stride = 2
     padding: int | None = None
-    norm: str = "layer"
+    norm: Annotated[str, choice("layer", "batch", "none")] = "layer"
     bias: bool | None = None
 
     def __post_init__(self) -> None:
-        check_whole("kernel", self.kernel, high=64)
-        check_whole("stride", self.stride, high=64)
+        super().__post_init__()
         if self.padding is not None:
-            check_whole("padding", self.padding, low=0, high=self.kernel - 1)
-        check_choice("norm", self.norm, ("layer", "batch", "none"))
-        if self.bias is not None:
-            check_flag("bias", self.bias)
+            whole(0, self.kernel - 1)("padding", self.padding)
         if self.norm == "batch" and self.bias:
             raise SpecError("a batch norm makes the bias of the convolution useless", place="bias")
 
     def resolved(self, site: Site) -> Self:
         """With padding and bias filled in."""
-        return replace(
-            self,
-            padding=self._padding(),
-            bias=self.norm != "batch" if self.bias is None else self.bias,
-        )
+        bias = self.norm != "batch" if self.bias is None else self.bias
+        return replace(self, padding=self._padding(), bias=bias)
 
     def outgoing(self, grid: Grid) -> Grid:
         """The map that leaves it.
@@ -64,16 +56,14 @@ class Spec:
             SpecError: The padded map is smaller than the kernel.
         """
         padding = self._padding()
-        sizes = [
-            strided(size, kernel=self.kernel, stride=self.stride, padding=padding) for size in grid
-        ]
-        if min(sizes) < 1:
+        outgoing = grid.strided(kernel=self.kernel, stride=self.stride, padding=padding)
+        if min(outgoing) < 1:
             raise SpecError(
                 f"a kernel of {self.kernel} with padding {padding} does not fit the map of {grid}",
                 place="kernel",
                 help="use a smaller kernel, more padding, or a higher resolution",
             )
-        return Grid(*sizes)
+        return outgoing
 
     def with_stride_near(self, stride: float) -> Self:
         """At the nearest whole stride; padding follows the stride."""
@@ -89,21 +79,14 @@ class Spec:
             tokens=self.outgoing(site.grid).tokens,
             bias=bool(self.bias),
         )
-        return conv if self.norm == "none" else total((conv, norm(site.dim)))
+        return conv if self.norm == "none" else total(conv, norm(site.dim))
 
     def module(self, site: Site) -> nn.Module:
-        """(B, C, H, W) to (B, C', H', W')."""
-        assert self.padding is not None
-        assert self.bias is not None
-        if self.norm == "batch":
-            return ConvNorm(
-                site.incoming_dim,
-                site.dim,
-                kernel=self.kernel,
-                stride=self.stride,
-                padding=self.padding,
-            )
-        return ConvEmbed(self, site)
+        """The convolution and its norm."""
+        before, padding = site.incoming_dim, self._padding()
+        if self.norm != "batch":
+            return ConvEmbed(self, site)
+        return ConvNorm(before, site.dim, kernel=self.kernel, stride=self.stride, padding=padding)
 
     def _padding(self) -> int:
         if self.padding is not None:
@@ -116,15 +99,9 @@ class ConvEmbed(nn.Module):
 
     def __init__(self, spec: Spec, site: Site) -> None:
         super().__init__()
+        before, kernel, stride = site.incoming_dim, spec.kernel, spec.stride
         assert spec.padding is not None
-        self.conv = nn.Conv2d(
-            site.incoming_dim,
-            site.dim,
-            spec.kernel,
-            spec.stride,
-            spec.padding,
-            bias=bool(spec.bias),
-        )
+        self.conv = nn.Conv2d(before, site.dim, kernel, stride, spec.padding, bias=bool(spec.bias))
         self.norm = MapLayerNorm(site.dim) if spec.norm == "layer" else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import log2
-from typing import ClassVar, Self
+from typing import Annotated, Self
 
 from torch import nn
 
 from archbench.errors import SpecError
 from archbench.models.arithmetic import Work, convolution, norm, total
 from archbench.models.layer import ConvNorm, activation
-from archbench.models.part import ACTIVATIONS, Grid, Site, check_choice, check_whole, strided
+from archbench.models.part import Activation, Embed, Grid, Site, whole
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spec:
+class Spec(Embed):
     """What may be set.
 
     Attributes:
@@ -29,24 +29,21 @@ class Spec:
         activation: Between the convolutions; there is none after the last.
     """
 
-    kind: ClassVar[str] = "conv_stem"
-    has_attention: ClassVar[bool] = False
+    kind = "conv_stem"
 
-    num_convs: int = 4
+    num_convs: Annotated[int, whole(high=8)] = 4
     stride: int | None = None
-    activation: str = "hardswish"
+    activation: Activation = "hardswish"
 
     def __post_init__(self) -> None:
-        check_whole("num_convs", self.num_convs, high=8)
-        check_choice("activation", self.activation, ACTIVATIONS)
-        if self.stride is not None:
-            allowed = [2**n for n in range(self.num_convs + 1)]
-            if self.stride not in allowed:
-                raise SpecError(
-                    f"{self.stride!r} is not a stride of {self.num_convs} convolutions; use one "
-                    f"of {', '.join(map(str, allowed))}",
-                    place="stride",
-                )
+        super().__post_init__()
+        allowed = [2**n for n in range(self.num_convs + 1)]
+        if self.stride is not None and self.stride not in allowed:
+            raise SpecError(
+                f"{self.stride!r} is not a stride of {self.num_convs} convolutions; use one "
+                f"of {', '.join(map(str, allowed))}",
+                place="stride",
+            )
 
     def resolved(self, site: Site) -> Self:
         """With the stride filled in.
@@ -73,21 +70,19 @@ class Spec:
 
     def count(self, site: Site) -> Work:
         """9*C*C' MACs for each token of each convolution."""
-        widths = self._widths(site)
-        grids = self._grids(site.grid)
+        widths, grids = self._widths(site), self._grids(site.grid)
         convs = (
-            total((convolution(inputs=i, outputs=o, kernel=3, tokens=grid.tokens), norm(o)))
+            total(convolution(inputs=i, outputs=o, kernel=3, tokens=grid.tokens), norm(o))
             for i, o, grid in zip(widths, widths[1:], grids, strict=False)
         )
-        return total(tuple(convs))
+        return total(*convs)
 
     def module(self, site: Site) -> nn.Module:
-        """(B, C, H, W) to (B, C', H', W')."""
+        """The convolutions and their norms, with activations between them."""
         widths = self._widths(site)
         layers: list[nn.Module] = []
         for i, o, step in zip(widths, widths[1:], self._steps(), strict=False):
-            layers += [ConvNorm(i, o, kernel=3, stride=step, padding=1)]
-            layers += [activation(self.activation)]
+            layers += [ConvNorm(i, o, kernel=3, stride=step), activation(self.activation)]
         return nn.Sequential(*layers[:-1])
 
     def _widths(self, site: Site) -> list[int]:
@@ -102,6 +97,6 @@ class Spec:
     def _grids(self, grid: Grid) -> list[Grid]:
         grids = []
         for step in self._steps():
-            grid = Grid(*(strided(size, kernel=3, stride=step, padding=1) for size in grid))
+            grid = grid.strided(kernel=3, stride=step, padding=1)
             grids.append(grid)
         return grids

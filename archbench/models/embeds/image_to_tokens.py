@@ -7,21 +7,22 @@ patches are 4 wide, so that a token still stands for 16x16 pixels. Initialised a
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass, replace
-from typing import ClassVar, Self
+from typing import Annotated, Self
 
-from torch import Tensor, nn
+from torch import nn
 
 from archbench.errors import SpecError
 from archbench.models.arithmetic import Work, convolution, norm, total
 from archbench.models.layer import ConvNorm
-from archbench.models.part import Grid, Site, check_whole, strided
+from archbench.models.part import Embed, Grid, Kernel, Site, Stride, whole
 
 _POOL_KERNEL = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spec:
+class Spec(Embed):
     """What may be set.
 
     Attributes:
@@ -31,27 +32,18 @@ class Spec:
             the patches the rest, or 1 or 2, where the pooling and the patches take 1.
     """
 
-    kind: ClassVar[str] = "image_to_tokens"
-    has_attention: ClassVar[bool] = False
+    kind = "image_to_tokens"
 
-    channels: int = 64
-    kernel: int = 7
-    stride: int = 16
+    channels: Annotated[int, whole()] = 64
+    kernel: Kernel = 7
+    stride: Stride = 16
 
     def __post_init__(self) -> None:
-        check_whole("channels", self.channels)
-        check_whole("kernel", self.kernel, high=31)
-        if self.kernel % 2 == 0:
-            raise SpecError(f"the kernel {self.kernel} is not odd", place="kernel")
-        check_whole("stride", self.stride, high=64)
+        super().__post_init__()
         if self.stride > 2 and self.stride % 4:
             raise SpecError(
                 f"the stride {self.stride} is not 1, 2 or a multiple of 4", place="stride"
             )
-
-    def resolved(self, site: Site) -> Self:
-        """Itself."""
-        return self
 
     def outgoing(self, grid: Grid) -> Grid:
         """The map of the patches; rows and columns that do not fill one are left out.
@@ -59,11 +51,12 @@ class Spec:
         Raises:
             SpecError: Not one patch fits the pooled map.
         """
-        pooled = self.pooled(self.convolved(grid))
-        patches = Grid(*(size // self.patch for size in pooled))
+        _, step, patch = self.steps
+        pooled = self.convolved(grid).strided(kernel=_POOL_KERNEL, stride=step, padding=1)
+        patches = Grid(*(size // patch for size in pooled))
         if min(patches) < 1:
             raise SpecError(
-                f"patches of {self.patch} do not fit the pooled map of {pooled}",
+                f"patches of {patch} do not fit the pooled map of {pooled}",
                 place="stride",
                 help="use a smaller stride or a higher resolution",
             )
@@ -75,78 +68,36 @@ class Spec:
 
     def count(self, site: Site) -> Work:
         """k*k*C*c MACs for each pixel of the convolution, p*p*c*C' for each patch."""
+        pixels, patches = self.convolved(site.grid).tokens, self.outgoing(site.grid).tokens
+        before, inner, kernel, (*_, patch) = (
+            site.incoming_dim,
+            self.channels,
+            self.kernel,
+            self.steps,
+        )
         return total(
-            (
-                convolution(
-                    inputs=site.incoming_dim,
-                    outputs=self.channels,
-                    kernel=self.kernel,
-                    tokens=self.convolved(site.grid).tokens,
-                ),
-                norm(self.channels),
-                convolution(
-                    inputs=self.channels,
-                    outputs=site.dim,
-                    kernel=self.patch,
-                    tokens=self.outgoing(site.grid).tokens,
-                    bias=True,
-                ),
-            )
+            convolution(inputs=before, outputs=inner, kernel=kernel, tokens=pixels),
+            norm(inner),
+            convolution(inputs=inner, outputs=site.dim, kernel=patch, tokens=patches, bias=True),
         )
 
     def module(self, site: Site) -> nn.Module:
-        """(B, C, H, W) to (B, C', H', W')."""
-        return ImageToTokens(self, site)
+        """Convolution, batch norm, max pooling, patches."""
+        first, second, patch = self.steps
+        stem = ConvNorm(site.incoming_dim, self.channels, kernel=self.kernel, stride=first)
+        layers = OrderedDict[str, nn.Module](
+            stem=stem,
+            pool=nn.MaxPool2d(_POOL_KERNEL, second, padding=1),
+            projection=nn.Conv2d(self.channels, site.dim, patch, patch),
+        )
+        return nn.Sequential(layers)
 
     @property
-    def patch(self) -> int:
-        """Side of a patch on the pooled map."""
-        return max(1, self.stride // 4)
-
-    @property
-    def conv_stride(self) -> int:
-        """Step of the convolution."""
-        return min(2, self.stride)
-
-    @property
-    def pool_stride(self) -> int:
-        """Step of the pooling."""
-        return 2 if self.stride >= 4 else 1
+    def steps(self) -> tuple[int, int, int]:
+        """Steps of convolution and pooling, and the side of a patch on the pooled map."""
+        return min(2, self.stride), 2 if self.stride >= 4 else 1, max(1, self.stride // 4)
 
     def convolved(self, grid: Grid) -> Grid:
         """The map of the convolution."""
-        padding = self.kernel // 2
-        return Grid(
-            *(
-                strided(size, kernel=self.kernel, stride=self.conv_stride, padding=padding)
-                for size in grid
-            )
-        )
-
-    def pooled(self, grid: Grid) -> Grid:
-        """The map of the pooling, from that of the convolution."""
-        return Grid(
-            *(
-                strided(size, kernel=_POOL_KERNEL, stride=self.pool_stride, padding=1)
-                for size in grid
-            )
-        )
-
-
-class ImageToTokens(nn.Module):
-    """Convolution, batch norm, max pooling, patches; (B, C, H, W) to (B, C', H', W')."""
-
-    def __init__(self, spec: Spec, site: Site) -> None:
-        super().__init__()
-        self.stem = ConvNorm(
-            site.incoming_dim,
-            spec.channels,
-            kernel=spec.kernel,
-            stride=spec.conv_stride,
-            padding=spec.kernel // 2,
-        )
-        self.pool = nn.MaxPool2d(_POOL_KERNEL, spec.pool_stride, padding=1)
-        self.projection = nn.Conv2d(spec.channels, site.dim, spec.patch, spec.patch)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.projection(self.pool(self.stem(x)))
+        stride = self.steps[0]
+        return grid.strided(kernel=self.kernel, stride=stride, padding=self.kernel // 2)

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Self
 
 from torch import nn
 
 from archbench.errors import SpecError
 from archbench.models.arithmetic import Work
-from archbench.models.part import Grid, Site
+from archbench.models.part import Embed, Grid, Site
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spec:
+class Spec(Embed):
     """Nothing to set."""
 
-    kind: ClassVar[str] = "none"
-    has_attention: ClassVar[bool] = False
+    kind = "none"
 
     def resolved(self, site: Site) -> Self:
         """Itself.

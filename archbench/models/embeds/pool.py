@@ -7,17 +7,16 @@ pooled map to the transformer's width is our reading, which the table's paramete
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import ClassVar, Self
+from dataclasses import dataclass
 
 from torch import nn
 
 from archbench.models.arithmetic import Work, convolution
-from archbench.models.part import Grid, Site, check_whole
+from archbench.models.part import Embed, Site, Stride
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spec:
+class Spec(Embed):
     """What may be set.
 
     Attributes:
@@ -25,38 +24,17 @@ class Spec:
             reach beyond the map average what of them lies on it.
     """
 
-    kind: ClassVar[str] = "pool"
-    has_attention: ClassVar[bool] = False
+    kind = "pool"
 
-    stride: int = 2
-
-    def __post_init__(self) -> None:
-        check_whole("stride", self.stride, high=64)
-
-    def resolved(self, site: Site) -> Self:
-        """Itself."""
-        return self
-
-    def outgoing(self, grid: Grid) -> Grid:
-        """The map that leaves it: ceil(size / stride)."""
-        return Grid(*(-(-size // self.stride) for size in grid))
-
-    def with_stride_near(self, stride: float) -> Self:
-        """At the nearest whole stride."""
-        return replace(self, stride=max(1, round(stride)))
+    stride: Stride = 2
 
     def count(self, site: Site) -> Work:
         """C*C' MACs for each token that leaves."""
-        return convolution(
-            inputs=site.incoming_dim,
-            outputs=site.dim,
-            kernel=1,
-            tokens=self.outgoing(site.grid).tokens,
-            bias=True,
-        )
+        before, tokens = site.incoming_dim, self.outgoing(site.grid).tokens
+        return convolution(inputs=before, outputs=site.dim, kernel=1, tokens=tokens, bias=True)
 
     def module(self, site: Site) -> nn.Module:
-        """(B, C, H, W) to (B, C', H', W')."""
+        """Pooling and the convolution."""
         return nn.Sequential(
             nn.AvgPool2d(self.stride, ceil_mode=True) if self.stride > 1 else nn.Identity(),
             nn.Conv2d(site.incoming_dim, site.dim, 1),

@@ -8,21 +8,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import log2
-from typing import ClassVar, Self
+from typing import Annotated, Self
 
 from torch import nn
 
-from archbench.errors import SpecError
 from archbench.models.arithmetic import Work, convolution, norm, total
 from archbench.models.bottleneck import init_convolutions
 from archbench.models.layer import ConvNorm, activation
-from archbench.models.part import ACTIVATIONS, Grid, Site, check_choice, strided
+from archbench.models.part import Activation, Embed, Grid, Site, choice
 
 _STEPS = {4: (2, 2), 2: (2, 1), 1: (1, 1)}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spec:
+class Spec(Embed):
     """What may be set.
 
     Attributes:
@@ -30,26 +29,14 @@ class Spec:
         activation: Between the two.
     """
 
-    kind: ClassVar[str] = "resnet_stem"
-    has_attention: ClassVar[bool] = False
+    kind = "resnet_stem"
 
-    stride: int = 4
-    activation: str = "relu"
-
-    def __post_init__(self) -> None:
-        if isinstance(self.stride, bool) or self.stride not in _STEPS:
-            raise SpecError(f"{self.stride!r} is not one of 1, 2, 4", place="stride")
-        check_choice("activation", self.activation, ACTIVATIONS)
-
-    def resolved(self, site: Site) -> Self:
-        """Itself."""
-        return self
+    stride: Annotated[int, choice(1, 2, 4)] = 4
+    activation: Activation = "relu"
 
     def outgoing(self, grid: Grid) -> Grid:
         """The map that leaves it: ceil(size / 2) for each step of 2."""
-        step = _STEPS[self.stride][1]
-        inner = self._convolved(grid)
-        return Grid(*(strided(size, kernel=3, stride=step, padding=1) for size in inner))
+        return self._convolved(grid).strided(kernel=3, stride=_STEPS[self.stride][1], padding=1)
 
     def with_stride_near(self, stride: float) -> Self:
         """At the nearest of 4, 2 and 1, by ratio."""
@@ -59,19 +46,17 @@ class Spec:
         """49*C*C' MACs for each token of the convolution."""
         tokens = self._convolved(site.grid).tokens
         conv = convolution(inputs=site.incoming_dim, outputs=site.dim, kernel=7, tokens=tokens)
-        return total((conv, norm(site.dim)))
+        return total(conv, norm(site.dim))
 
     def module(self, site: Site) -> nn.Module:
-        """(B, C, H, W) to (B, C', H', W')."""
+        """Convolution, batch norm, activation and the maximum."""
         first, second = _STEPS[self.stride]
         stem = nn.Sequential(
-            ConvNorm(site.incoming_dim, site.dim, kernel=7, stride=first, padding=3),
+            ConvNorm(site.incoming_dim, site.dim, kernel=7, stride=first),
             activation(self.activation),
             nn.MaxPool2d(3, stride=second, padding=1),
         )
-        init_convolutions(stem)
-        return stem
+        return init_convolutions(stem)
 
     def _convolved(self, grid: Grid) -> Grid:
-        step = _STEPS[self.stride][0]
-        return Grid(*(strided(size, kernel=7, stride=step, padding=3) for size in grid))
+        return grid.strided(kernel=7, stride=_STEPS[self.stride][0], padding=3)
