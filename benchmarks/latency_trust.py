@@ -111,7 +111,7 @@ def collect(options: argparse.Namespace, *, samples: Path) -> None:
 
 def take_constants(folder: Path) -> None:
     """The machine's constants for all that follows, unless they are in the folder already."""
-    from archbench.measure.environment import capture_environment
+    from archbench.measure.device import capture_environment
     from archbench.measure.latency.calibration import calibrate
     from archbench.study.measurement import Conditions
 
@@ -148,7 +148,7 @@ def profile_rows() -> list[Row]:
 
 def process_rows(turn: int) -> list[Row]:
     """One process: each network by each estimator, in an order that turns with the process."""
-    from archbench.measure.environment import capture_environment
+    from archbench.measure.device import capture_environment
 
     environment = capture_environment()
     rows = []
@@ -196,7 +196,7 @@ def deployed_network(spec: ArchSpec, *, raced: bool = False) -> tuple[Any, Tenso
     import torch
 
     from archbench.evaluate.target import calibrated, deployed
-    from archbench.measure.environment import capture_environment
+    from archbench.measure.device import capture_environment
     from archbench.study.measurement import Conditions
 
     conditions = Conditions(resolution=(spec.resolution[0], spec.resolution[1]))
@@ -207,8 +207,8 @@ def deployed_network(spec: ArchSpec, *, raced: bool = False) -> tuple[Any, Tenso
 
 def our_row(network: nn.Module, *, spec: ArchSpec, environment: Any) -> Row:
     from archbench.evaluate.target import SEARCH_BUDGET_S
+    from archbench.measure.latency.estimate import lower_mean
     from archbench.measure.latency.latency import measure_latency
-    from archbench.measure.latency.statistics import lower_mean
     from archbench.study.measurement import Conditions
 
     conditions = Conditions(resolution=(spec.resolution[0], spec.resolution[1]))
@@ -271,7 +271,7 @@ def torch_row(network: nn.Module, example: Tensor) -> Row:
 def session_rows(sessions: int, *, raced: bool, seconds_each: float) -> list[Row]:
     """Comparisons of one process: copies of a network with one another, and with a slower one."""
     from archbench.evaluate.comparison import WANTED_HALF_WIDTH
-    from archbench.measure.environment import capture_environment
+    from archbench.measure.device import capture_environment
     from archbench.measure.latency.comparison import compare_rounds
     from archbench.measure.latency.latency import measure_latency
     from archbench.study.measurement import Conditions

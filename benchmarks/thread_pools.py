@@ -38,8 +38,8 @@ def timed(backend: str, *, threads: int, rounds: int) -> dict[str, float]:
 
     from archbench.measure.backend import prepared
     from archbench.measure.device import settled
+    from archbench.measure.latency.estimate import lower_quartile
     from archbench.measure.latency.reference_networks import CALIBRATORS
-    from archbench.measure.latency.statistics import lower_quartile
     from archbench.models import build, fold
     from archbench.study.measurement import Conditions
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     )
     from archbench.evaluate.target import Target, calibrated, warm_up
     from archbench.evaluate.training import train_network, trial_spec
-    from archbench.measure.environment import capture_environment
+    from archbench.measure.device import capture_environment
     from archbench.models import ArchSpec, count, published_names
     from archbench.models.network import as_spec
     from archbench.train.loop import NonFiniteLossError
@@ -79,7 +79,7 @@ _HOMES = {
     "Target": "archbench.evaluate.target",
     "as_spec": "archbench.models.network",
     "calibrated": "archbench.evaluate.target",
-    "capture_environment": "archbench.measure.environment",
+    "capture_environment": "archbench.measure.device",
     "compare": "archbench.evaluate.comparison",
     "count": "archbench.models",
     "describe": "archbench.evaluate.proxy",

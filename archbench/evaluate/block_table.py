@@ -22,12 +22,10 @@ from archbench.evaluate.piece import Family, Piece, family, pieces
 from archbench.evaluate.predictor import NEEDED_WHOLES, Fit, fitted, sum_of_pieces
 from archbench.evaluate.table_file import Table, Whole, add_to_table, read_table, table_path
 from archbench.evaluate.target import calibrated
-from archbench.measure.backend import prepared
+from archbench.measure.backend import dtype_of, prepared
 from archbench.measure.cold import ColdPiece, ColdTime, Multiple, cold_times, evictor
-from archbench.measure.device import torch_threads
-from archbench.measure.environment import capture_environment
+from archbench.measure.device import capture_environment, torch_threads
 from archbench.measure.latency.calibration import Calibration, Progress, calibrate
-from archbench.measure.precision import dtype_of
 from archbench.models import ArchSpec, count, deploy, fold
 from archbench.models.network import Written, as_spec
 from archbench.study.environment import Environment

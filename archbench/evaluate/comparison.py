@@ -12,7 +12,7 @@ from typing import Any
 from archbench.errors import IncomparableError, MissingError, StorageError, UsageError
 from archbench.evaluate.foreign import Foreign, is_foreign, open_foreign
 from archbench.evaluate.target import ForeignForm, calibrated, foreign_form
-from archbench.measure.environment import capture_environment
+from archbench.measure.device import capture_environment
 from archbench.measure.latency.comparison import Comparison, compare_processes, compare_rounds
 from archbench.models import ArchSpec
 from archbench.models.network import Written, as_spec

@@ -14,10 +14,10 @@ import torch
 from archbench.analysis.study import DATABASE, open_study
 from archbench.errors import ArchbenchError
 from archbench.measure.backend import BACKENDS, PRECISIONS, absence, can_compute
-from archbench.measure.device import devices, gpu_name
-from archbench.measure.environment import capture_environment
-from archbench.measure.latency.constant_file import cache_folder
-from archbench.measure.latency.statistics import DRIFT_LIMIT, OFF_CPU_LIMIT
+from archbench.measure.device import capture_environment, devices, gpu_name
+from archbench.measure.gpu import gpu_watch
+from archbench.measure.latency.constants import cache_folder
+from archbench.measure.latency.estimate import DRIFT_LIMIT, OFF_CPU_LIMIT
 from archbench.measure.machine import (
     Activity,
     Clocks,
@@ -26,7 +26,6 @@ from archbench.measure.machine import (
     load_average,
     snapshot,
 )
-from archbench.measure.neighbour import gpu_watch
 from archbench.measure.self_test import SelfTest, self_test
 from archbench.study.damage import backup_path
 from archbench.study.environment import Environment

@@ -12,13 +12,11 @@ from torch import nn
 from archbench.errors import UsageError
 from archbench.evaluate.piece import pieces
 from archbench.evaluate.target import deployed
-from archbench.measure.environment import capture_environment
+from archbench.measure.backend import dtype_of
+from archbench.measure.device import capture_environment
 from archbench.measure.latency.calibration import Progress, calibrate
 from archbench.measure.machine_cache import form_file
-from archbench.measure.parts import Spans, time_spans
-from archbench.measure.precision import dtype_of
-from archbench.measure.roofline import Roofline, roofline
-from archbench.measure.traffic import Traffic, traffic
+from archbench.measure.parts import Roofline, Spans, Traffic, roofline, time_spans, traffic
 from archbench.models import ArchSpec, Deployed
 from archbench.models.network import Network, Written, as_spec
 from archbench.study.environment import Environment
@@ -36,7 +34,7 @@ class PartProfile:
         kind: Of the part.
         ms: Milliseconds of a batch.
         macs: Multiply-accumulates of the batch.
-        moved: Operators and bytes, see ``archbench.measure.traffic``.
+        moved: Operators and bytes, see ``archbench.measure.parts``.
         bounds_ms: What compute, memory and operators would ask for alone, see ``Roofline``.
     """
 

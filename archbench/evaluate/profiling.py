@@ -13,8 +13,8 @@ from archbench.evaluate.pretrained import fetch_all
 from archbench.evaluate.profiled import ForeignProfile, ModelProfile, Profile, StageProfile
 from archbench.evaluate.side_by_side import Unavailable, choose
 from archbench.evaluate.target import ForeignForm, Target, calibrated, foreign_form
+from archbench.measure.device import capture_environment
 from archbench.measure.device import devices as machine_devices
-from archbench.measure.environment import capture_environment
 from archbench.measure.latency.rounds import NETWORK_FAULTS
 from archbench.measure.macs import OperatorCount, count_operators
 from archbench.models import ArchSpec, ablation_names, build, count, paper, published_names

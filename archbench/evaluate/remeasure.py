@@ -12,7 +12,7 @@ from archbench.analysis.table import write_front_elsewhere
 from archbench.analysis.transfer import Transfer, moved, transfer
 from archbench.errors import UsageError
 from archbench.evaluate.target import SEARCH_BUDGET_S, calibrated
-from archbench.measure.environment import capture_environment
+from archbench.measure.device import capture_environment
 from archbench.models.network import as_spec
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions

@@ -10,7 +10,7 @@ import torch
 
 from archbench.evaluate.target import deployed
 from archbench.measure.backend import prepared
-from archbench.measure.environment import capture_environment
+from archbench.measure.device import capture_environment
 from archbench.measure.latency.calibration import Progress, calibrate
 from archbench.measure.machine_cache import form_file
 from archbench.measure.serving import Service, serve

@@ -15,13 +15,12 @@ from torch import Tensor, nn
 
 from archbench.errors import ArchbenchError, fault_text
 from archbench.evaluate.foreign import Foreign
-from archbench.measure.backend import difference, form, require_close
+from archbench.measure.backend import difference, form, placed, require_close
 from archbench.measure.device import torch_threads
 from archbench.measure.latency.calibration import Calibration, Progress, calibrate
 from archbench.measure.latency.latency import measure_latency
 from archbench.measure.latency.rounds import NETWORK_FAULTS
 from archbench.measure.machine_cache import FormFile, form_file
-from archbench.measure.placement import placed
 from archbench.models import ArchSpec, Deployed, build, deploy, fold, load_weights
 from archbench.models.part import Grid
 from archbench.study.environment import Environment

@@ -14,20 +14,22 @@ comparison with eager.
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import os
 import random
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.utils import _pytree as pytree
 
 from archbench.errors import InexactError, MissingError, UsageError, unknown_name
-from archbench.measure.placement import evaluating, is_placed
 from archbench.registry import Registry
 from archbench.study.measurement import Conditions
 
@@ -254,3 +256,126 @@ def _require_own_thread(
             place=f"backend {backend}",
             help="measure it on two threads or more, where the time that passes counts",
         )
+
+
+_STEP, _MOST_STEPS, _MOST_FILLERS = 64, 4096, 5  # bytes of a line of the cache; how many of them
+
+
+def placed(
+    network: nn.Module, example: Tensor, *, conditions: Conditions
+) -> tuple[nn.Module, Tensor]:
+    """Network and images where the conditions want them; a copy, unless it is there already.
+
+    Raises:
+        UsageError: The precision is not one of fp32, bf16 and fp16.
+    """
+    device = torch.device(conditions.device)
+    kind = dtype_of(conditions.precision, place=f"backend {conditions.backend}")
+    if not is_placed(network, conditions=conditions):
+        network = copy.deepcopy(network).to(device=device, dtype=kind).eval()
+    return network, example.to(device=device, dtype=kind)
+
+
+def is_placed(network: nn.Module, *, conditions: Conditions) -> bool:
+    """Whether it is in evaluation, on the device and in the precision of the conditions."""
+    device = torch.device(conditions.device)
+    kind = dtype_of(conditions.precision, place=f"backend {conditions.backend}")
+    tensors = [*network.parameters(), *network.buffers()]
+    fits = all(
+        tensor.device.type == device.type
+        and (tensor.dtype == kind or not tensor.is_floating_point())
+        for tensor in tensors
+    )
+    return fits and not any(module.training for module in network.modules())
+
+
+def elsewhere(
+    network: nn.Module, images: Tensor, *, draw: random.Random
+) -> tuple[nn.Module, Tensor, list[Tensor]]:
+    """Copies of network and images in another place of memory, and what lies before them.
+
+    Where in memory is drawn: up to five tensors of up to 256 KiB are allocated first. They must
+    live as long as the copies, so that the next ones come to lie elsewhere.
+    """
+    sizes = [
+        _STEP * draw.randrange(1, _MOST_STEPS) for _ in range(draw.randrange(1, _MOST_FILLERS + 1))
+    ]
+    fillers = [torch.empty(size, dtype=torch.uint8, device=images.device) for size in sizes]
+    return copy.deepcopy(network), images.clone(), fillers
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[nn.Module]:
+    """The network in evaluation; afterwards each of its modules is in the mode it was in."""
+    before = {module: module.training for module in network.modules()}
+    try:
+        yield network.eval()
+    finally:
+        for module, training in before.items():
+            module.training = training
+
+
+_TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+# Bits behind the binary point that a product keeps, and what such products are called.
+_NAMES = ((20, "fp32"), (10, "tf32"), (0, "bf16"))
+_SIZE = 128
+
+Product = Callable[[Tensor, Tensor], Tensor]
+
+
+def dtype_of(precision: str, *, place: str) -> torch.dtype:
+    """What the tensors of a precision are.
+
+    Raises:
+        UsageError: The precision is not one of fp32, bf16 and fp16.
+    """
+    if precision not in _TYPES:
+        raise unknown_name("precision", precision, _TYPES, place=place)
+    return _TYPES[precision]
+
+
+def honest(conditions: Conditions) -> Conditions:
+    """The conditions with the precision that fp32 work really has here.
+
+    Torch computes fp32 products in TF32 or bf16 where a setting or a default lets it, for
+    example convolutions on a GPU. Other precisions are what they say.
+    """
+    if conditions.precision != "fp32":
+        return conditions
+    kept = min(
+        kept_bits(product, device=conditions.device)
+        for product in (_linear, _pointwise_convolution)
+    )
+    return replace(conditions, precision=precision_name(kept))
+
+
+def precision_name(kept: int) -> str:
+    """What products are called that keep so many bits, rounded down to a known name."""
+    return next(name for bits, name in _NAMES if kept >= bits)
+
+
+def kept_bits(product: Product, *, device: str = "cpu") -> int:
+    """How many bits behind the binary point survive a product with the identity, at most 23.
+
+    Args:
+        product: Takes a batch of rows and a square weight, as a linear does.
+        device: Where to multiply.
+    """
+    identity = torch.eye(_SIZE, device=device)
+    bits = torch.arange(1, 24, device=device)
+    rows = torch.ones(_SIZE, _SIZE, device=device)
+    rows[: len(bits)] += torch.exp2(-bits.float())[:, None]
+    survived = (product(rows, identity)[: len(bits)] == rows[: len(bits)]).all(dim=1)
+    return int(bits[survived].max()) if bool(survived.any()) else 0
+
+
+def _linear(rows: Tensor, weight: Tensor) -> Tensor:
+    with torch.inference_mode():
+        return F.linear(rows, weight)
+
+
+def _pointwise_convolution(rows: Tensor, weight: Tensor) -> Tensor:
+    images = rows.t().reshape(1, _SIZE, 16, _SIZE // 16)  # rows as pixels: (1, C, H, W)
+    with torch.inference_mode():
+        output = F.conv2d(images, weight[:, :, None, None])
+    return output.reshape(_SIZE, _SIZE).t()

@@ -13,12 +13,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from archbench.measure.device import require_device, settled
+from archbench.measure.device import measurement_lock, require_device, settled
 from archbench.measure.latency.calibration import Calibration, Progress
 from archbench.measure.latency.clock import Clock, Forward, SystemClock
+from archbench.measure.latency.estimate import lower_mean
 from archbench.measure.latency.rounds import bench
-from archbench.measure.latency.statistics import lower_mean
-from archbench.measure.lock import measurement_lock
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from archbench.errors import StorageError
 from archbench.measure.latency.calibration import settings_of
-from archbench.measure.latency.constant_file import cache_folder
+from archbench.measure.latency.constants import cache_folder
 from archbench.study.environment import Environment
 from archbench.study.file import write_atomically, writing_alone
 from archbench.study.measurement import Conditions

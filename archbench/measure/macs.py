@@ -22,11 +22,10 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from archbench.errors import UncountedOperatorError
-from archbench.measure.einsum import einsum_macs
-from archbench.measure.free_operators import FREE_OPERATORS
 
 if TYPE_CHECKING:
     from fvcore.nn.jit_analysis import JitModelAnalysis
+
 
 # A node of the traced graph; torch gives its type no public name.
 Value = Any
@@ -146,7 +145,7 @@ def _refuse_unknown(network: nn.Module, *, analysis: JitModelAnalysis) -> None:
         f"the operator {operator} may hold matrix products and it is not known how many",
         place=_own_name(innermost) or type(network).__name__,
         help="give it a handle in archbench/measure/macs.py, "
-        "or add it to archbench/measure/free_operators.py if it holds none",
+        "or add it to archbench/measure/macs.py if it holds none",
     )
 
 
@@ -238,3 +237,127 @@ _HANDLES: dict[str, Handle] = {
     "aten::einsum": _einsum,
     "aten::scaled_dot_product_attention": _fused_attention,
 }
+
+
+# Index name to size, the indices of size 1 left out: they broadcast and cost nothing.
+Operand = dict[str, int]
+
+
+def einsum_macs(
+    equation: str, shapes: Sequence[Sequence[int]], *, path: Sequence[int] | None = None
+) -> int:
+    """The multiply-accumulates of the contractions, operand pair by operand pair.
+
+    A pair that sums over nothing is an elementwise or outer product and costs nothing, like any
+    multiplication of two tensors. An index that only one operand has is summed before the
+    product, as torch does.
+
+    Args:
+        equation: As torch takes it: ``...`` and an implicit output are allowed.
+        shapes: One shape for each operand.
+        path: Positions of the pairs in the order they are contracted, flat, as torch records it;
+            from left to right where there is none.
+    """
+    written, output = _written(equation)
+    operands = [_operand(text, shape) for text, shape in zip(written, shapes, strict=True)]
+    kept = _kept(output, operands) if output is not None else _implicit(written, operands)
+    pairs = list(zip(path[::2], path[1::2], strict=True)) if path else None
+    macs = 0
+    while len(operands) > 1:
+        first, second = pairs.pop(0) if pairs else (0, 1)
+        right, left = operands.pop(max(first, second)), operands.pop(min(first, second))
+        rest = kept.union(*operands)
+        macs += _pair_macs(left, right, rest=rest)
+        joined = {name: size for name, size in (left | right).items() if name in rest}
+        # A given path appends the result; from left to right the result is the next left factor.
+        operands.insert(len(operands) if path else 0, joined)
+    return macs
+
+
+def _written(equation: str) -> tuple[list[str], str | None]:
+    """The operands' indices and the output's, None where the equation leaves it out."""
+    left, arrow, output = equation.replace(" ", "").partition("->")
+    return left.split(","), output if arrow else None
+
+
+def _operand(text: str, shape: Sequence[int]) -> Operand:
+    before, dots, after = text.partition("...")
+    hidden = len(shape) - len(before) - len(after) if dots else 0
+    # Dimensions under the dots align from the right: "0" is the last.
+    names = [*before, *(str(hidden - 1 - i) for i in range(hidden)), *after]
+    return {name: size for name, size in zip(names, shape, strict=True) if size > 1}
+
+
+def _kept(output: str, operands: Sequence[Operand]) -> set[str]:
+    dots = {name for operand in operands for name in operand if name.isdigit()}
+    return (dots if "..." in output else set()) | set(output.replace("...", ""))
+
+
+def _implicit(written: Sequence[str], operands: Sequence[Operand]) -> set[str]:
+    """Without an arrow the output has the dots and every index that is written once."""
+    letters = "".join(written).replace(".", "")
+    once = {letter for letter in letters if letters.count(letter) == 1}
+    return once | {name for operand in operands for name in operand if name.isdigit()}
+
+
+def _pair_macs(left: Operand, right: Operand, *, rest: set[str]) -> int:
+    summed = (left.keys() & right.keys()) - rest
+    if not summed:
+        return 0
+    return prod(size for name, size in (left | right).items() if name in rest or name in summed)
+
+
+_ELEMENTWISE = """
+    abs add addcdiv addcmul bitwise_and bitwise_not bitwise_or ceil celu clamp clamp_max clamp_min
+    clip cos deg2rad div divide elu eq erf erfc exp exp2 expm1 floor floor_divide fmod ge gelu glu
+    gt hardshrink hardsigmoid hardswish hardtanh isfinite isinf isnan le leaky_relu lerp log log10
+    log1p log2 logical_and logical_not logical_or logical_xor logit logsigmoid lt maximum minimum
+    mish mul multiply ne neg negative nan_to_num pow prelu reciprocal relu relu6 remainder round
+    rrelu rsqrt rsub selu sigmoid sign silu sin softplus softshrink softsign sqrt square sub
+    subtract tan tanh threshold true_divide trunc where masked_fill
+"""
+
+_REDUCTIONS = """
+    all amax amin any argmax argmin argsort count_nonzero cumprod cumsum log_softmax logsumexp max
+    mean median min norm linalg_norm linalg_vector_norm normalize nansum prod softmax sort std
+    std_mean sum topk var var_mean
+"""
+
+_NORMS_AND_POOLS = """
+    adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d
+    adaptive_max_pool2d adaptive_max_pool3d avg_pool1d avg_pool2d avg_pool3d batch_norm
+    cosine_similarity group_norm instance_norm layer_norm local_response_norm max_pool1d
+    max_pool2d max_pool2d_with_indices max_pool3d native_batch_norm native_group_norm
+    native_layer_norm rms_norm
+"""
+
+_RESIZING = """
+    grid_sampler grid_sampler_2d pixel_shuffle pixel_unshuffle upsample_bicubic2d
+    upsample_bilinear2d upsample_linear1d upsample_nearest1d upsample_nearest2d
+    upsample_nearest3d upsample_trilinear3d _upsample_bicubic2d_aa _upsample_bilinear2d_aa
+"""
+
+_SHAPES_AND_COPIES = """
+    Bool Float FloatImplicit Int IntImplicit ScalarImplicit __and__ __or__ __xor__ _cast_Float
+    _reshape_alias _shape_as_tensor _unsafe_view alias alpha_dropout arange as_strided
+    atleast_1d atleast_2d broadcast_tensors broadcast_to bernoulli cat channel_shuffle chunk clone
+    col2im complex concat concatenate constant_pad_nd contiguous copy cpu cuda detach diag
+    diagonal dim dropout dropout2d embedding empty empty_like expand expand_as feature_dropout
+    fill flatten flip full full_like gather hstack im2col index index_add index_copy index_fill
+    index_put index_select is_floating_point item lift_fresh linspace masked_scatter
+    mH mT masked_select meshgrid moveaxis movedim narrow narrow_copy new_empty new_full new_ones
+    new_zeros nonzero nonzero_numpy normal numel numpy_T one_hot ones ones_like pad permute rand
+    rand_like randint randn randn_like ravel reflection_pad1d reflection_pad2d repeat
+    repeat_interleave replication_pad1d replication_pad2d reshape reshape_as resolve_conj
+    resolve_neg roll rot90 scalar_tensor scatter scatter_add select select_scatter size slice
+    slice_scatter split split_with_sizes squeeze stack swapaxes swapdims t tensor tensor_split
+    tile to transpose tril tril_indices triu triu_indices type_as unbind unflatten unfold uniform
+    unsafe_chunk unsafe_split unsqueeze view view_as view_as_complex view_as_real vstack zero
+    zeros zeros_like
+"""
+
+_NAMES = f"{_ELEMENTWISE} {_REDUCTIONS} {_NORMS_AND_POOLS} {_RESIZING} {_SHAPES_AND_COPIES}".split()
+
+FREE_OPERATORS: frozenset[str] = frozenset(
+    f"aten::{name}{in_place}" for name in _NAMES for in_place in ("", "_")
+)

@@ -16,23 +16,29 @@ import numpy as np
 import torch
 
 from archbench.measure.backend import prepared
-from archbench.measure.device import Seat, settled
-from archbench.measure.latency.calibration import Calibration, Progress, eager, stored_or_taken
+from archbench.measure.device import Seat, measurement_lock, settled
+from archbench.measure.latency.calibration import (
+    Calibration,
+    Progress,
+    disturbance,
+    eager,
+    note_look,
+    stored_or_taken,
+)
 from archbench.measure.latency.clock import Clock, SystemClock, Timing
-from archbench.measure.latency.interval import (
+from archbench.measure.latency.constants import LOOKS, Look, deviations
+from archbench.measure.latency.estimate import (
     LEAST_PLACEMENTS,
     Array,
+    drift,
     log_half_widths,
+    lower_mean,
     lower_means,
+    off_cpu_share,
     over_placements,
     placement_logs,
 )
-from archbench.measure.latency.look import disturbance, note_look
-from archbench.measure.latency.placing import place_anew
-from archbench.measure.latency.renewal import LOOKS, Look, deviations
-from archbench.measure.latency.rounds import Bench, bench, warm_up
-from archbench.measure.latency.statistics import drift, lower_mean, off_cpu_share
-from archbench.measure.lock import measurement_lock
+from archbench.measure.latency.rounds import Bench, bench, place_anew, warm_up
 from archbench.measure.machine import Snapshot, activity, snapshot
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import ctypes
+import platform
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
-from archbench.measure.device import require_device, settled
-from archbench.measure.energy import energy_per_image
+import torch
+
+from archbench.measure.device import measurement_lock, require_device, settled
+from archbench.measure.gpu import open_nvml
 from archbench.measure.latency.calibration import Calibration, Progress
 from archbench.measure.latency.clock import Clock, Forward, SystemClock, Timing
+from archbench.measure.latency.estimate import lower_mean, off_cpu_share, quantile
 from archbench.measure.latency.rounds import bench, warm_up
-from archbench.measure.latency.statistics import lower_mean, off_cpu_share, quantile
-from archbench.measure.lock import measurement_lock
-from archbench.measure.peak_memory import peak_memory
-from archbench.measure.quantity import Quantity
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions
 
@@ -120,3 +123,139 @@ def _p99(walls: tuple[float, ...]) -> Quantity:
     if len(walls) < _FOR_P99:
         return Quantity(unit="ms", reason=f"fewer than {_FOR_P99} passes were made")
     return Quantity(value=quantile(walls, 0.99), unit="ms")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantity:
+    """One number with its unit.
+
+    Attributes:
+        unit: For example ``bytes``.
+        value: None where it could not be had.
+        reason: Why there is no value; empty where there is one.
+    """
+
+    unit: str
+    value: float | None = None
+    reason: str = ""
+
+
+_PROCESS = Path("/proc/self")
+_RESET_PEAK = "5"  # what proc(5) calls resetting the peak resident set
+
+
+def peak_memory(forward: Forward, *, device: str, process: Path = _PROCESS) -> Quantity:
+    """Bytes of one pass at its peak, above what was held before: weights do not count.
+
+    On a GPU the allocator tells. On a CPU the process gives freed memory back, the system's mark
+    of its largest resident set is reset, and a pass is run; the mark is coarse, some pages of 4
+    kB for each thread.
+
+    Args:
+        forward: One pass; it has run before, so that nothing is set up any more.
+        device: ``cpu`` or ``cuda``.
+        process: Where the system tells of this process.
+    """
+    if device == "cuda":
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        base = torch.cuda.memory_allocated()
+        forward()
+        torch.cuda.synchronize()
+        return Quantity(value=float(torch.cuda.max_memory_allocated() - base), unit="bytes")
+    if platform.libc_ver()[0] != "glibc":
+        reason = "the C library keeps freed memory, and cannot be asked for it"
+        return Quantity(unit="bytes", reason=reason)
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+        (process / "clear_refs").write_text(_RESET_PEAK)
+        base = _status(process, "VmRSS")
+        forward()
+        return Quantity(value=float(max(0, _status(process, "VmHWM") - base)), unit="bytes")
+    except (OSError, LookupError, ValueError) as error:
+        return Quantity(unit="bytes", reason=f"the system does not tell: {error}")
+
+
+def _status(process: Path, key: str) -> int:
+    """Bytes of an entry of the process's status.
+
+    Raises:
+        LookupError: It has no such entry.
+    """
+    for line in (process / "status").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name == key:
+            return int(value.split()[0]) * 1024
+    raise LookupError(f"no {key}")
+
+
+POWERCAP = Path("/sys/class/powercap")
+UNIT = "mJ"
+
+_SECONDS = 1.0
+_LEAST_COUNTED = 5
+
+
+def energy_per_image(
+    forward: Forward, *, device: str, batch: int, clock: Clock, powercap: Path = POWERCAP
+) -> Quantity:
+    """Millijoules of one image, over a second of passes; not available where nothing counts.
+
+    Args:
+        forward: One pass, warm.
+        device: ``cpu`` or ``cuda``.
+        batch: Images of a pass.
+        clock: Where time comes from.
+        powercap: Where the kernel keeps RAPL's counters.
+    """
+    counter = _nvml() if device == "cuda" else _rapl(powercap)
+    if isinstance(counter, str):
+        return Quantity(unit=UNIT, reason=counter)
+    passes, until = 0, clock.wall() + _SECONDS
+    try:
+        before = counter()
+        while passes < _LEAST_COUNTED or clock.wall() < until:
+            forward()
+            passes += 1
+        if device == "cuda":
+            torch.cuda.synchronize()
+        joules = counter() - before
+    except (OSError, ValueError) as error:
+        return Quantity(unit=UNIT, reason=f"the counter cannot be read: {error}")
+    if joules <= 0:
+        return Quantity(unit=UNIT, reason="the counter began anew, or did not move")
+    return Quantity(value=1e3 * joules / passes / batch, unit=UNIT)
+
+
+def _rapl(powercap: Path) -> Callable[[], float] | str:
+    """Joules of all packages so far, or why nobody knows."""
+    zones = sorted(powercap.glob("intel-rapl:[0-9]*")) if powercap.is_dir() else []
+    packages = [zone / "energy_uj" for zone in zones if zone.name.count(":") == 1]
+    packages = [path for path in packages if path.exists()]
+    if not packages:
+        return f"no RAPL counter in {powercap}; virtual machines mostly have none"
+    try:
+        for path in packages:
+            path.read_text()
+    except PermissionError:
+        return f"{packages[0]} may be read by root only; chmod a+r on it makes it readable"
+    except OSError as error:
+        return f"{packages[0]} cannot be read: {error.strerror}"
+    return lambda: sum(int(path.read_text()) for path in packages) / 1e6
+
+
+def _nvml() -> Callable[[], float] | str:
+    """Joules of the first GPU's board so far, or why nobody knows."""
+    found = open_nvml()
+    if isinstance(found, str):
+        return found
+    if found.joules() is None:
+        return "this GPU does not count its energy"
+
+    def joules() -> float:
+        total = found.joules()
+        if total is None:
+            raise OSError("NVML does not answer any more")
+        return total
+
+    return joules

@@ -15,7 +15,7 @@ from archbench.evaluate.piece import FAMILIES, Family, family
 from archbench.evaluate.predictor import NEEDED_WHOLES, fitted
 from archbench.evaluate.table_file import Table, Whole, add_to_table, read_table, table_path
 from archbench.measure.cold import ColdTime, Multiple
-from archbench.measure.environment import capture_environment
+from archbench.measure.device import capture_environment
 from archbench.measure.latency.calibration import Calibration
 from archbench.measure.latency.reference_networks import CALIBRATORS
 from archbench.study.measurement import Conditions

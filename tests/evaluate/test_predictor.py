@@ -12,7 +12,7 @@ from archbench.evaluate.piece import FAMILIES, pieces
 from archbench.evaluate.predictor import NEEDED_WHOLES, Predictor
 from archbench.evaluate.table_file import Table, Whole, add_to_table, table_path
 from archbench.measure.cold import ColdTime, Multiple
-from archbench.measure.environment import capture_environment
+from archbench.measure.device import capture_environment
 from archbench.measure.latency.calibration import Calibration
 from archbench.measure.latency.reference_networks import CALIBRATORS
 from archbench.study.measurement import Conditions

@@ -7,9 +7,8 @@ from dataclasses import replace
 import pytest
 
 from archbench.evaluate.serving import Serving, document, serving
-from archbench.measure.environment import capture_environment
-from archbench.measure.quantity import Quantity
-from archbench.measure.serving import Service
+from archbench.measure.device import capture_environment
+from archbench.measure.serving import Quantity, Service
 from archbench.models.spec import ArchSpec
 from archbench.study.measurement import Conditions
 from tests.evaluate.toy import SPEC

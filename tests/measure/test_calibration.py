@@ -17,7 +17,7 @@ from archbench.measure.latency.calibration import (
     settings_of,
     stored_or_taken,
 )
-from archbench.measure.latency.constant_file import cache_folder
+from archbench.measure.latency.constants import cache_folder
 from archbench.measure.latency.reference_networks import CALIBRATORS, Calibrator
 from archbench.measure.macs import count_operators
 from archbench.study.environment import Environment

@@ -14,8 +14,9 @@ from archbench.measure.latency.comparison import (
     compare_processes,
     compare_rounds,
 )
-from archbench.measure.latency.interval import (
+from archbench.measure.latency.estimate import (
     log_half_widths,
+    lower_mean,
     lower_ratios,
     over_placements,
     placement_logs,
@@ -28,7 +29,6 @@ from archbench.measure.latency.rounds import (
     PLACEMENT_LOOKS,
     PLACEMENT_ROUNDS,
 )
-from archbench.measure.latency.statistics import lower_mean
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions, Measurement
 from tests.measure.conftest import FakeClock, Ticking

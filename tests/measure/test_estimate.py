@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import random
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archbench.measure.latency import statistics
+from archbench.measure.latency import estimate
 from archbench.measure.latency.clock import Timing
+from archbench.measure.latency.estimate import log_half_widths, lower_ratios, student
+from archbench.measure.latency.rounds import LOOK_LEVEL, LOOKS, WANTED_HALF_WIDTH
+from tests.measure.synthetic import KINDS, Array, timings
 
 
 def normal(mean: float, *, share: float, number: int, seed: int) -> list[float]:
@@ -18,21 +22,21 @@ def normal(mean: float, *, share: float, number: int, seed: int) -> list[float]:
 
 
 def test_ratio_is_that_of_the_lower_means() -> None:
-    found = statistics.ratio([4.0, 4.0, 4.0, 9.0], [2.0, 2.0, 2.0, 2.0])
+    found = estimate.ratio([4.0, 4.0, 4.0, 9.0], [2.0, 2.0, 2.0, 2.0])
     assert found.value == pytest.approx(2.0)
 
 
 def test_interval_is_narrower_where_rounds_share_their_state() -> None:
     state = normal(1.0, share=0.1, number=60, seed=0)
     other = normal(1.0, share=0.1, number=60, seed=1)
-    shared = statistics.ratio([3 * value for value in state], state)
-    apart = statistics.ratio([3 * value for value in other], state)
+    shared = estimate.ratio([3 * value for value in state], state)
+    apart = estimate.ratio([3 * value for value in other], state)
     assert shared.half_width < 0.1 * apart.half_width
 
 
 def test_interval_is_the_same_for_the_same_samples() -> None:
     samples = normal(6.0, share=0.1, number=40, seed=0), normal(2.0, share=0.1, number=40, seed=1)
-    assert statistics.ratio(*samples) == statistics.ratio(*samples)
+    assert estimate.ratio(*samples) == estimate.ratio(*samples)
 
 
 @given(
@@ -40,39 +44,39 @@ def test_interval_is_the_same_for_the_same_samples() -> None:
     samples=st.lists(st.floats(0.5, 2.0), min_size=5, max_size=40),
 )
 def test_ratio_scales_with_the_candidate(scale: float, samples: list[float]) -> None:
-    once = statistics.ratio(samples, list(reversed(samples)))
-    scaled = statistics.ratio([scale * value for value in samples], list(reversed(samples)))
+    once = estimate.ratio(samples, list(reversed(samples)))
+    scaled = estimate.ratio([scale * value for value in samples], list(reversed(samples)))
     assert scaled.value == pytest.approx(scale * once.value)
     assert scaled.half_width == pytest.approx(once.half_width, abs=1e-9)
 
 
 def test_drift_compares_stretches() -> None:
-    assert statistics.drift([1.0] * 40) == 0.0
-    assert statistics.drift([1.0] * 30 + [1.2] * 10) == pytest.approx(0.2)
-    assert statistics.drift([1.2] * 10 + [1.0] * 30) == pytest.approx(0.2)
+    assert estimate.drift([1.0] * 40) == 0.0
+    assert estimate.drift([1.0] * 30 + [1.2] * 10) == pytest.approx(0.2)
+    assert estimate.drift([1.2] * 10 + [1.0] * 30) == pytest.approx(0.2)
 
 
 def test_drift_of_few_samples_is_not_known() -> None:
-    assert statistics.drift([1.0, 9.0] * 9) == 0.0
+    assert estimate.drift([1.0, 9.0] * 9) == 0.0
 
 
 def test_off_cpu_share_weighs_by_time() -> None:
     timings = [Timing(wall=1.0, cpu=1.0, delay=0.0), Timing(wall=3.0, cpu=1.0, delay=1.0)]
-    assert statistics.off_cpu_share(timings) == pytest.approx(0.5)
-    assert statistics.delay_share(timings) == pytest.approx(0.25)
-    assert statistics.off_cpu_share([]) == statistics.delay_share([]) == 0.0
+    assert estimate.off_cpu_share(timings) == pytest.approx(0.5)
+    assert estimate.delay_share(timings) == pytest.approx(0.25)
+    assert estimate.off_cpu_share([]) == estimate.delay_share([]) == 0.0
 
 
 def test_a_clock_that_counts_too_much_cpu_time_is_no_negative_share() -> None:
-    assert statistics.off_cpu_share([Timing(wall=1.0, cpu=1.01, delay=0.0)]) == 0.0
+    assert estimate.off_cpu_share([Timing(wall=1.0, cpu=1.01, delay=0.0)]) == 0.0
 
 
 STABLE = {"forwards": 20, "off_cpu": 0.05, "drift": 0.05, "half_width": 0.05}
 
 
 def test_verdict_is_stable_up_to_the_limits() -> None:
-    assert statistics.verdict(**STABLE) == ("stable", "")
-    assert statistics.verdict(**{**STABLE, "off_cpu": None}) == ("stable", "")
+    assert estimate.verdict(**STABLE) == ("stable", "")
+    assert estimate.verdict(**{**STABLE, "off_cpu": None}) == ("stable", "")
 
 
 @pytest.mark.parametrize(
@@ -87,9 +91,89 @@ def test_verdict_is_stable_up_to_the_limits() -> None:
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
 )
 def test_verdict_gives_the_reason(changed: dict[str, float], reason: str) -> None:
-    assert statistics.verdict(**{**STABLE, **changed}) == ("disturbed", reason)
+    assert estimate.verdict(**{**STABLE, **changed}) == ("disturbed", reason)
 
 
 def test_verdict_gives_every_reason() -> None:
-    _, reason = statistics.verdict(forwards=10, off_cpu=0.5, drift=0.5, half_width=0.5)
+    _, reason = estimate.verdict(forwards=10, off_cpu=0.5, drift=0.5, half_width=0.5)
     assert reason.count(";") == 3
+
+
+def covered(samples: list[Array], *, level: float = 0.95) -> Array:
+    off = np.abs(np.log(lower_ratios(*samples)))
+    return np.asarray(off <= log_half_widths(*samples, level=level), dtype=np.float64)
+
+
+def covered_at_the_end(samples: list[Array]) -> float:
+    """The share of intervals with the truth where each run stops as the protocol does."""
+    candidate, calibration = samples
+    held = []
+    for look in LOOKS:
+        seen = [candidate[:, :look], calibration[:, :look]]
+        narrow = log_half_widths(*seen, level=LOOK_LEVEL) <= WANTED_HALF_WIDTH
+        stops = narrow | (look == LOOKS[-1])
+        held += covered(seen, level=LOOK_LEVEL)[stops].tolist()
+        candidate, calibration = candidate[~stops], calibration[~stops]
+    assert len(held) == len(samples[0])
+    return float(np.mean(held))
+
+
+def test_interval_of_ten_thousand_disturbed_runs_is_nominal() -> None:
+    samples = timings("all", runs=10_000, rounds=100, seed=0)
+    assert 0.93 <= covered(samples).mean() <= 0.97
+
+
+@pytest.mark.parametrize("rounds", [LOOKS[0], 100, 300])
+@pytest.mark.parametrize("kind", KINDS)
+def test_interval_is_nominal_for_each_disturbance(kind: str, rounds: int) -> None:
+    samples = timings(kind, runs=2000, rounds=rounds, seed=1)
+    assert 0.93 <= covered(samples).mean() <= 0.97
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_interval_of_twenty_rounds_is_nearly_nominal(kind: str) -> None:
+    samples = timings(kind, runs=2000, rounds=20, seed=1)
+    assert 0.92 <= covered(samples).mean() <= 0.97
+
+
+@pytest.mark.parametrize("noise", [0.03, 0.012])
+@pytest.mark.parametrize("kind", KINDS)
+def test_interval_is_nominal_where_being_narrow_ends_the_run(kind: str, noise: float) -> None:
+    samples = timings(kind, runs=1000, rounds=LOOKS[-1], seed=2, noise=noise)
+    assert 0.92 <= covered_at_the_end(samples) <= 0.98  # 1,000 runs tell 1.4 % apart
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_interval_of_ten_thousand_runs_that_stop_is_nominal(kind: str) -> None:
+    samples = timings(kind, runs=10_000, rounds=LOOKS[-1], seed=3)
+    assert 0.93 <= covered_at_the_end(samples) <= 0.97
+
+
+def test_other_levels_are_kept() -> None:
+    samples = timings("all", runs=4000, rounds=100, seed=4)
+    assert 0.78 <= covered(samples, level=0.8).mean() <= 0.83
+
+
+def test_what_rounds_share_cancels() -> None:
+    state, *_ = timings("all", runs=1, rounds=60, seed=5)
+    assert log_half_widths(state, 3 * state)[0] == pytest.approx(0.0, abs=1e-12)
+
+
+def test_width_ignores_units() -> None:
+    candidate, calibration = timings("all", runs=3, rounds=40, seed=6)
+    assert log_half_widths(1e3 * candidate, calibration) == pytest.approx(
+        log_half_widths(candidate, calibration)
+    )
+
+
+def test_one_round_says_nothing_about_the_spread() -> None:
+    assert np.isinf(log_half_widths(np.ones((2, 1)), np.ones((2, 1)))).all()
+
+
+@pytest.mark.parametrize(
+    ("share", "freedom", "printed"),
+    [(0.975, 6, 2.447), (0.975, 20, 2.086), (0.99, 6, 3.143), (0.99, 21, 2.518), (0.975, 4, 2.776)],
+)
+def test_student_agrees_with_printed_tables(share: float, freedom: int, printed: float) -> None:
+    assert student(share, freedom=freedom) == pytest.approx(printed, rel=0.01)

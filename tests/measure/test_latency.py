@@ -12,9 +12,9 @@ from torch import nn
 
 from archbench.errors import IncomparableError, MissingError, UsageError
 from archbench.measure.latency.calibration import Calibration
+from archbench.measure.latency.estimate import lower_mean
 from archbench.measure.latency.latency import measure_latency
 from archbench.measure.latency.rounds import LOOKS
-from archbench.measure.latency.statistics import lower_mean
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions, Measurement
 from tests.measure.conftest import FakeClock, Ticking

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from archbench.measure.latency.calibration import Calibration, stored_or_taken
-from archbench.measure.latency.constant_file import constants_path
+from archbench.measure.latency.calibration import Calibration, look_at_constants, stored_or_taken
+from archbench.measure.latency.constants import constants_path
 from archbench.measure.latency.latency import measure_latency
-from archbench.measure.latency.look import look_at_constants
 from archbench.measure.latency.reference_networks import Calibrator
 from archbench.measure.latency.rounds import bench
 from archbench.measure.machine import Snapshot

@@ -8,10 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from archbench.measure.energy import energy_per_image
 from archbench.measure.latency.calibration import Calibration
-from archbench.measure.peak_memory import peak_memory
-from archbench.measure.serving import serve
+from archbench.measure.serving import energy_per_image, peak_memory, serve
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions
 from tests.measure.conftest import FakeClock, Ticking

@@ -7,9 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from archbench.measure.backend import Absence, Prepared, compiler
-from archbench.measure.placement import placed
-from archbench.measure.precision import honest
+from archbench.measure.backend import Absence, Prepared, compiler, honest, placed
 from archbench.study.measurement import Conditions
 
 PRECISIONS = {"cpu": ("fp32", "bf16", "fp16"), "cuda": ("fp32", "bf16", "fp16")}

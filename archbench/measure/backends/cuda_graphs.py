@@ -5,9 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from archbench.measure.backend import Absence, Prepared
-from archbench.measure.placement import placed
-from archbench.measure.precision import honest
+from archbench.measure.backend import Absence, Prepared, honest, placed
 from archbench.study.measurement import Conditions
 
 PRECISIONS = {"cuda": ("fp32", "bf16", "fp16")}

@@ -9,9 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from archbench.measure.backend import Absence, Prepared
-from archbench.measure.placement import elsewhere, placed
-from archbench.measure.precision import honest
+from archbench.measure.backend import Absence, Prepared, elsewhere, honest, placed
 from archbench.study.measurement import Conditions
 
 PRECISIONS = {"cpu": ("fp32", "bf16", "fp16"), "cuda": ("fp32", "bf16", "fp16")}

@@ -14,8 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from archbench.measure.backend import Absence, Prepared, library
-from archbench.measure.backends._onnx import ONNX_LIBRARIES, write_onnx
-from archbench.measure.quantisation import calibration_batches, quiet
+from archbench.measure.backends._onnx import ONNX_LIBRARIES, calibration_batches, quiet, write_onnx
 from archbench.study.measurement import Conditions
 
 if TYPE_CHECKING:

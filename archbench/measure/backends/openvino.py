@@ -12,9 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from archbench.errors import InexactError, MissingError
-from archbench.measure.backend import Absence, Prepared, library
-from archbench.measure.placement import evaluating
-from archbench.measure.quantisation import calibration_batches, quiet
+from archbench.measure.backend import Absence, Prepared, evaluating, library
+from archbench.measure.backends._onnx import calibration_batches, quiet
 from archbench.study.measurement import Conditions
 
 if TYPE_CHECKING:

@@ -10,9 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from archbench.measure.backend import Absence, Prepared, library
+from archbench.measure.backend import Absence, Prepared, library, placed
 from archbench.measure.backends._onnx import ONNX_LIBRARIES, write_onnx
-from archbench.measure.placement import placed
 from archbench.study.measurement import Conditions
 
 PRECISIONS = {"cuda": ("fp32", "bf16", "fp16")}

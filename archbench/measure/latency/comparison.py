@@ -6,9 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from archbench.measure.latency.interval import LEAST_PLACEMENTS
+from archbench.measure.latency.estimate import LEAST_PLACEMENTS, NEEDED_FORWARDS, Ratio
 from archbench.measure.latency.rounds import stopped_ratio
-from archbench.measure.latency.statistics import NEEDED_FORWARDS, Ratio
 from archbench.study.measurement import Measurement
 
 Outcome = Literal["slower", "faster", "tie", "unknown"]
@@ -63,7 +62,7 @@ def compare_rounds(names: tuple[str, str], first: Measurement, second: Measureme
 
     Each round's two passes share the state of the machine, so this is far sharper than a
     comparison of the two values. Neighbouring rounds may resemble one another, and where the
-    networks lie in memory counts, see `archbench.measure.latency.interval`.
+    networks lie in memory counts, see `archbench.measure.latency.estimate`.
 
     Args:
         names: Of the reference and of the one that is judged.

@@ -19,26 +19,32 @@ from archbench.measure.backend import (
     preparation_details,
     require_backend,
 )
-from archbench.measure.device import Seat, require_device, settled
-from archbench.measure.latency import statistics
-from archbench.measure.latency.calibration import Calibration, Progress, stored_or_taken
-from archbench.measure.latency.candidate import Candidate, faults_of, output_fault, ready_candidate
+from archbench.measure.device import Seat, measurement_lock, require_device, settled
+from archbench.measure.gpu import GpuUse, GpuWatch, gpu_watch
+from archbench.measure.latency import estimate
+from archbench.measure.latency.calibration import (
+    Calibration,
+    Progress,
+    look_at_constants,
+    stored_or_taken,
+)
 from archbench.measure.latency.clock import Clock, Forward, SystemClock
-from archbench.measure.latency.look import look_at_constants
-from archbench.measure.latency.placing import Placing
 from archbench.measure.latency.reference_networks import Family
 from archbench.measure.latency.rounds import (
     WANTED_HALF_WIDTH,
     Bench,
+    Candidate,
     Pair,
+    Placing,
     WarmUp,
     bench,
+    faults_of,
+    output_fault,
     placement_rounds,
+    ready_candidate,
     run_rounds,
     warm_up,
 )
-from archbench.measure.lock import measurement_lock
-from archbench.measure.neighbour import GpuUse, GpuWatch, gpu_watch
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions, Measurement, Verdict
 
@@ -150,7 +156,7 @@ class _Outcome:
     pair: Pair
     verdict: Verdict
     reason: str
-    ratio: statistics.Ratio | None = None
+    ratio: estimate.Ratio | None = None
     drift: float = 0.0
     off_cpu: float | None = None
 
@@ -283,18 +289,18 @@ class _Session:
         if pair.fault:
             return _Outcome(pair=pair, verdict="incomplete", reason=pair.fault)
         if not pair.has_value:
-            needed, number = statistics.NEEDED_FORWARDS, len(pair.timings)
+            needed, number = estimate.NEEDED_FORWARDS, len(pair.timings)
             reason = f"only {number} of {needed} needed forward passes fitted into the budget"
             return _Outcome(pair=pair, verdict="incomplete", reason=reason)
         ratio = pair.ratio(on=self.on)
         if not ratio.value:
             reason = "it takes less time than the clock can tell"
             return _Outcome(pair=pair, verdict="incomplete", reason=reason)
-        drift = statistics.drift([self.on.seconds(timing) for timing in pair.calibration])
+        drift = estimate.drift([self.on.seconds(timing) for timing in pair.calibration])
         # On a GPU the thread waits for the device: that is no disturbance.
         is_cpu = self.conditions.device == "cpu"
-        off_cpu = statistics.off_cpu_share([*pair.timings, *pair.calibration]) if is_cpu else None
-        verdict, reason = statistics.verdict(
+        off_cpu = estimate.off_cpu_share([*pair.timings, *pair.calibration]) if is_cpu else None
+        verdict, reason = estimate.verdict(
             forwards=len(pair.timings),
             off_cpu=off_cpu,
             drift=drift,
@@ -314,13 +320,13 @@ class _Session:
         walls_ms = [timing.wall * 1e3 for timing in pair.timings]
         constant = self.calibration.constants_ms[pair.calibrator]
         details: dict[str, float | int | str] = {
-            "wall_median_ms": statistics.quantile(walls_ms, 0.5),
-            "wall_p95_ms": statistics.quantile(walls_ms, 0.95),
+            "wall_median_ms": estimate.quantile(walls_ms, 0.5),
+            "wall_p95_ms": estimate.quantile(walls_ms, 0.95),
             "forwards": len(pair.timings),
             "placement_rounds": pair.placement_rounds,
             "images_per_second": self.conditions.batch / (best.ratio.value * constant) * 1e3,
             "calibrator": pair.calibrator,
-            "calibration_ms": statistics.lower_mean(
+            "calibration_ms": estimate.lower_mean(
                 [on.seconds(timing) * 1e3 for timing in pair.calibration]
             ),
             "calibration_constant_ms": constant,
@@ -334,7 +340,7 @@ class _Session:
             details["precision_asked"] = self.conditions.precision
         if best.off_cpu is not None:
             details["off_cpu_share"] = best.off_cpu
-            details["run_delay_share"] = statistics.delay_share(pair.timings)
+            details["run_delay_share"] = estimate.delay_share(pair.timings)
         details |= self.calibration.details()
         if pair.gpu.note:
             details["gpu_note"] = pair.gpu.note

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from archbench.errors import fault_text
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from archbench.errors import InexactError, fault_text
+from archbench.measure.backend import Prepared, prepared
+from archbench.measure.gpu import GpuUse
 from archbench.measure.latency.clock import Clock, Forward, Stopwatch, Timing, stopwatch
-from archbench.measure.latency.statistics import NEEDED_FORWARDS, Ratio, placed_ratio, ratio
-from archbench.measure.neighbour import GpuUse
+from archbench.measure.latency.estimate import NEEDED_FORWARDS, Ratio, placed_ratio, ratio
+from archbench.measure.latency.reference_networks import Family
 from archbench.study.measurement import Conditions
 
 # What a network may raise that is its own fault: a candidate that does is set aside, with the
@@ -277,3 +284,129 @@ def _waiting(pairs: Sequence[Pair], *, together: bool) -> list[Pair]:
     able = [pair for pair in pairs if not pair.fault]
     going = [pair for pair in able if not pair.is_done]
     return able if together and going else going
+
+
+@dataclass(kw_only=True)
+class Candidate:
+    """A network that is to be timed.
+
+    Attributes:
+        name: Any.
+        family: What kind of work it does.
+        prepared: The network ready to be run, if it could be made so.
+        warm: What its first passes showed.
+        fault: Why it takes no part; mostly empty.
+        attempts: Its timings, attempt by attempt.
+    """
+
+    name: str
+    family: Family
+    prepared: Prepared | None = None
+    warm: WarmUp | None = None
+    fault: str = ""
+    attempts: list[Pair] = field(default_factory=list)
+
+
+def ready_candidate(
+    name: str, network: nn.Module, *, family: Family, conditions: Conditions
+) -> Candidate:
+    """The network ready to be run, or with its fault."""
+    candidate = Candidate(name=name, family=family)
+    with faults_of(candidate):
+        candidate.prepared = prepared(network, _example(conditions), conditions=conditions)
+    return candidate
+
+
+@contextmanager
+def faults_of(candidate: Candidate) -> Iterator[None]:
+    """What is raised within is the candidate's fault, unless the device is lost to this process."""
+    try:
+        yield
+    except torch.AcceleratorError:
+        raise
+    except InexactError as error:
+        candidate.fault = str(error)
+    except NETWORK_FAULTS as error:
+        candidate.fault = fault_text(error)
+
+
+def output_fault(output: object) -> str:
+    """Why an output is none, or nothing."""
+    tensors = [leaf for leaf in pytree.tree_leaves(output) if isinstance(leaf, Tensor)]
+    if all(bool(torch.isfinite(tensor).all()) for tensor in tensors):
+        return ""
+    return "its output is not finite"
+
+
+def _example(conditions: Conditions) -> Tensor:
+    """Images drawn from a normal distribution, always the same ones."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(conditions.batch, 3, *conditions.resolution, generator=generator)
+
+
+CALIBRATOR_ROUNDS = 10
+"""How many rounds calibrators stay where they lie: theirs is the luck of all that is measured."""
+
+_WARM_UP = 2
+
+
+def place_anew(
+    networks: Mapping[str, Prepared], *, forwards: dict[str, Forward], draw: random.Random
+) -> None:
+    """Puts a pass of each network from another place in memory, warmed up, in place of the old.
+
+    One after another in an order that is drawn, as the first of them finds another memory than the
+    last: in a fixed order six copies of one network differed by 1 % between first and last, however
+    often they were placed anew.
+
+    Args:
+        networks: By name; those whose backend cannot place them anew stay.
+        forwards: Their passes by name, which are replaced.
+        draw: Decides on order and places.
+    """
+    for name in draw.sample(list(networks), len(networks)):
+        anew = networks[name].anew
+        if anew is None:
+            continue
+        forwards[name] = anew(draw)
+        for _ in range(_WARM_UP):
+            forwards[name]()
+
+
+@dataclass(kw_only=True)
+class Placing:
+    """Places candidates and calibrators anew whenever it is time.
+
+    Attributes:
+        pairs: The candidates; those with ``placement_rounds`` take part.
+        prepared: Theirs, by the names of the pairs.
+        sources: Calibrators as they were prepared.
+        calibrators: The calibrators' passes, which are replaced.
+        draw: Decides on order and places.
+    """
+
+    pairs: Mapping[str, Pair]
+    prepared: Mapping[str, Prepared]
+    sources: Mapping[str, Prepared]
+    calibrators: dict[str, Forward]
+    draw: random.Random = field(default_factory=lambda: random.Random(0))
+    _rounds: int = 0
+
+    def after_round(self) -> None:
+        """Counts a round, and places anew whose time it is."""
+        self._rounds += 1
+        able = [pair for pair in self.pairs.values() if pair.placement_rounds and not pair.fault]
+        stay = max((pair.placement_rounds for pair in able), default=CALIBRATOR_ROUNDS)
+        if self._rounds % stay or all(pair.is_done for pair in self.pairs.values()):
+            return
+        place_anew(self.sources, forwards=self.calibrators, draw=self.draw)
+        for pair in self.draw.sample(able, len(able)):
+            self._place(pair)
+
+    def _place(self, pair: Pair) -> None:
+        alone, forwards = {pair.name: self.prepared[pair.name]}, {pair.name: pair.forward}
+        try:
+            place_anew(alone, forwards=forwards, draw=self.draw)
+        except NETWORK_FAULTS:  # it cannot be copied, so it stays, and its record says so
+            pair.placement_rounds = 0
+        pair.forward = forwards[pair.name]

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from archbench.measure.latency.renewal import (
+from archbench.measure.latency.constants import (
     LOOKS,
     Doubt,
     Look,

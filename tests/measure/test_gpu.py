@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
-from archbench.measure.gpu import Nvml
+from archbench.measure.gpu import BUSY_LIMIT, GpuUse, GpuWatch, Nvml, gpu_watch
 from archbench.measure.latency.calibration import Calibration
 from archbench.measure.latency.latency import measure_latency
-from archbench.measure.neighbour import BUSY_LIMIT, GpuUse, GpuWatch, gpu_watch
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions
 from tests.measure.conftest import FakeClock, Ticking

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from archbench.measure.latency.calibration import Calibration
-from archbench.measure.latency.interval import log_half_widths, lower_ratios
+from archbench.measure.latency.estimate import log_half_widths, lower_ratios
 from archbench.measure.self_test import COPIES, WINDOW, resolution_of, self_test
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from archbench.measure.latency.calibration import Calibration
-from archbench.measure.parts import time_spans
+from archbench.measure.parts import Roofline, Traffic, roofline, time_spans, traffic
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions
 from tests.measure.conftest import FakeClock, Ticking
@@ -82,3 +83,59 @@ def test_rounds_end_with_the_budget_but_not_before_five(
         clock=clock,
     )
     assert found.rounds == 5
+
+
+class Small(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(4, 8)
+        self.second = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.second(self.first(x)).transpose(0, 1)  # a view
+        return y + 1
+
+
+def test_each_operator_reads_its_inputs_and_writes_its_outputs_once() -> None:
+    network = Small().eval()
+    parts = {"a": network.first, "b": network.second}
+    found = traffic(network, torch.zeros(2, 4), parts=parts)
+    assert found["a"] == Traffic(
+        operators=1, weight_bytes=4 * (4 * 8 + 8), activation_bytes=4 * (2 * 4 + 2 * 8)
+    )
+    assert found["b"] == Traffic(operators=1, activation_bytes=4 * (2 * 8 + 2 * 8))
+    assert found[""] == Traffic(operators=1, activation_bytes=4 * (2 * 8 + 2 * 8))
+
+
+def test_no_counting_hook_stays() -> None:
+    network = Small().eval()
+    traffic(network, torch.zeros(2, 4), parts={"a": network.first})
+    assert not network.first._forward_hooks
+
+
+LIMITS = Roofline(
+    gflops=100.0, memory_gbs=10.0, cache_gbs=50.0, operator_us=4.0, environment_id="here"
+)
+
+
+def test_bounds_are_what_each_limit_asks_for() -> None:
+    found = LIMITS.bounds_ms(flops=2e8, weight_bytes=1e7, activation_bytes=1e8, operators=14)
+    assert found == pytest.approx({"compute": 2.0, "memory": 1.0 + 2.0, "overhead": 0.056})
+
+
+def test_limits_are_kept_and_damaged_ones_taken_anew(
+    clock: FakeClock, environment: Environment, conditions: Conditions, tmp_path: Path
+) -> None:
+    def take() -> Roofline:
+        return roofline(conditions, environment=environment, folder=tmp_path, clock=clock)
+
+    first = take()
+    assert first.environment_id == environment.id
+    assert first.note == ""
+    (path,) = tmp_path.glob("*.json")
+    kept = path.read_text()
+    path.write_text(kept.replace(f'"gflops": {first.gflops}', '"gflops": 12.5'))
+    assert take().gflops == 12.5  # read, not taken
+    path.write_text(kept[:40])
+    assert "taken anew" in take().note
+    assert path.read_text().startswith("{")
