@@ -79,7 +79,7 @@ def main() -> None:
 def collect(options: argparse.Namespace, *, samples: Path) -> None:
     """Runs fresh processes under a load and adds what they say to the file, each at once."""
     from archbench.measure.device import measuring_cores
-    from archbench.measure.machine import activity, snapshot
+    from archbench.measure.machine import activity, counters
     from archbench.study.environment import usable_cores
 
     os.environ["ARCHBENCH_CACHE"] = str(options.folder / "cache")
@@ -91,11 +91,11 @@ def collect(options: argparse.Namespace, *, samples: Path) -> None:
     others = {"quiet": None, "same core": core, "other core": min(os.sched_getaffinity(0))}
     with loaded(others[options.load], folder=options.folder):
         for turn in range(options.number):
-            began, before = time.perf_counter(), snapshot()
+            began, before = time.perf_counter(), counters()
             is_profile = options.what == "profile"
             rows = profile_rows() if is_profile else child_rows(options, turn=turn)
             seconds = time.perf_counter() - began
-            found = activity(before, snapshot(), seconds=seconds)
+            found = activity(before, counters(), seconds=seconds)
             head = {
                 "part": options.what,
                 "load": options.load,

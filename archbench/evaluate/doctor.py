@@ -16,16 +16,16 @@ from archbench.errors import ArchbenchError
 from archbench.measure.backend import BACKENDS, PRECISIONS, absence, can_compute
 from archbench.measure.device import capture_environment, devices, gpu_name
 from archbench.measure.gpu import gpu_watch
-from archbench.measure.latency.constants import cache_folder
 from archbench.measure.latency.estimate import DRIFT_LIMIT, OFF_CPU_LIMIT
 from archbench.measure.machine import (
     Activity,
     Clocks,
     activity,
     clocks,
+    counters,
     load_average,
-    snapshot,
 )
+from archbench.measure.machine_cache import cache_folder
 from archbench.measure.self_test import SelfTest, self_test
 from archbench.study.damage import backup_path
 from archbench.study.environment import Environment
@@ -174,12 +174,12 @@ def check_up(
     conditions = Conditions(device=device, threads=threads)
     gpu, watch = _gpu(), gpu_watch("cuda") if gpu_name() else None
     if watch:
-        watch.look()
-    began, before = time.monotonic(), snapshot()
+        watch.use()
+    began, before = time.monotonic(), counters()
     test = self_test(conditions, environment=environment, seconds=seconds, on_progress=on_progress)
-    after, ended = snapshot(), time.monotonic()
+    after, ended = counters(), time.monotonic()
     if gpu and watch:
-        use = watch.look(works=device == "cuda")
+        use = watch.use(works=device == "cuda")
         gpu = replace(gpu, disturbance=use.disturbance, note=use.note)
     return Checkup(
         environment=environment,
@@ -202,8 +202,8 @@ def _backend(name: str, device: str) -> Backend:
         name=name,
         device=device,
         precisions=tuple(one.precision for one in asked if missing is None and can_compute(one)),
-        missing=missing.reason if missing else "",
-        help=missing.help if missing else "",
+        missing=missing.message if missing else "",
+        help=(missing.help or "") if missing else "",
     )
 
 

@@ -16,7 +16,7 @@ from archbench.measure.backend import dtype_of
 from archbench.measure.device import capture_environment
 from archbench.measure.latency.calibration import Progress, calibrate
 from archbench.measure.machine_cache import form_file
-from archbench.measure.parts import Roofline, Spans, Traffic, roofline, time_spans, traffic
+from archbench.measure.parts import PartTimes, Roofline, Traffic, roofline, time_parts, traffic
 from archbench.models import ArchSpec, Deployed
 from archbench.models.network import Network, Written, as_spec
 from archbench.study.environment import Environment
@@ -80,7 +80,7 @@ class Where:
     conditions: Conditions
     environment: Environment
     parts: tuple[PartProfile, ...]
-    spans: Spans
+    spans: PartTimes
     limits: Roofline
 
     @property
@@ -162,7 +162,7 @@ def where(
     example = example.to(conditions.device, kind)
     parts = _parts(network)
     moved = traffic(network, example, parts=parts)
-    spans = time_spans(
+    spans = time_parts(
         network,
         example,
         parts=parts,
@@ -200,7 +200,7 @@ def _parts(network: nn.Module) -> dict[str, nn.Module]:
 
 
 def _profiles(
-    spec: ArchSpec, *, batch: int, moved: Mapping[str, Traffic], spans: Spans, limits: Roofline
+    spec: ArchSpec, *, batch: int, moved: Mapping[str, Traffic], spans: PartTimes, limits: Roofline
 ) -> tuple[PartProfile, ...]:
     profiles = []
     for piece in pieces(spec):

@@ -80,8 +80,9 @@ def choose(
     for name in names:
         missing = absence(name, device=device) if is_all else None
         if missing:
+            reason, help_ = missing.message, missing.help or ""
             left_out.append(
-                Unavailable(backend=name, device=device, precision="", **asdict(missing))
+                Unavailable(backend=name, device=device, precision="", reason=reason, help=help_)
             )
             continue
         for kind in kinds:

@@ -11,8 +11,7 @@ from typing import Any
 
 from archbench.errors import StorageError
 from archbench.measure.cold import ColdTime, Multiple
-from archbench.measure.latency.calibration import settings_of
-from archbench.measure.latency.constants import cache_folder
+from archbench.measure.machine_cache import cache_folder, settings_of
 from archbench.study.environment import Environment
 from archbench.study.file import write_atomically, writing_alone
 from archbench.study.measurement import Conditions
@@ -74,7 +73,7 @@ def table_path(
     """
     text = json.dumps(_identity(conditions, environment), sort_keys=True)
     name = f"{environment.id}-{hashlib.sha256(text.encode()).hexdigest()[:12]}.json"
-    return (folder or cache_folder().parent / "blocks") / name
+    return (folder or cache_folder("blocks")) / name
 
 
 def read_table(path: Path, *, conditions: Conditions, environment: Environment) -> Table:

@@ -228,7 +228,7 @@ def _deployed(
                 expected = network(example)
             network = fold(network)  # folding needs the precise weights
         ready, images = placed(network, example, conditions=conditions)
-        made = deploy(ready, images, known=forms.read() if forms else None)
+        made = deploy(ready, images, known=forms.decided() if forms else None)
         if forms:
             forms.add(made.deployment.decided())
     if expected is not None:  # the error that counts is that against full precision

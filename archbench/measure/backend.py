@@ -5,8 +5,8 @@ A backend is a file of ``archbench/measure/backends``. It holds
 - ``PRECISIONS``: for each device that it runs on, the precisions that it can be asked for;
 - ``FORM``: ``deployed`` where it runs the form whose layers were chosen on this machine,
   ``portable`` where it takes the folded network and chooses for itself;
-- ``absence(device)``: what is not there that it needs, or None;
-- ``prepare(network, example, *, conditions)``: the network ready to be run, as `Prepared`.
+- ``absence(device)``: what it needs and is not there, as the error to raise, or None;
+- ``prepare(network, example, *, conditions)``: the network ready to be run, as `Runnable`.
 
 What holds for all of them is done here once: the refusals, the time that preparing takes, and the
 comparison with eager.
@@ -42,6 +42,12 @@ LIMITS = {"fp32": 1e-4, "tf32": 1e-2, "fp16": 2e-2, "bf16": 1e-1, "int8": 0.5}
 bf16 keeps 8 bits, and random networks of this grammar lose up to three of them; what int8 loses
 depends on the weights. The limits tell a wrong network from a rounded one, no more."""
 
+_TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+# Bits behind the binary point that a product keeps, and what such products are called.
+_NAMES = ((20, "fp32"), (10, "tf32"), (0, "bf16"))
+_SIZE = 128
+
+Product = Callable[[Tensor, Tensor], Tensor]
 Seconds = Callable[[], float]
 
 
@@ -50,7 +56,7 @@ def _nothing() -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Prepared:
+class Runnable:
     """A network that a backend can run.
 
     Attributes:
@@ -74,21 +80,8 @@ class Prepared:
     error: float | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Absence:
-    """Why a backend cannot be used here.
-
-    Attributes:
-        reason: What is missing.
-        help: What brings it.
-    """
-
-    reason: str
-    help: str
-
-
-def absence(name: str, *, device: str) -> Absence | None:
-    """Why a backend cannot be used on a device of this machine; None where it can.
+def absence(name: str, *, device: str) -> MissingError | None:
+    """What a backend lacks on a device of this machine; None where it can be used.
 
     Raises:
         UsageError: There is no backend of this name.
@@ -96,8 +89,8 @@ def absence(name: str, *, device: str) -> Absence | None:
     backend = BACKENDS.load(name)
     if device not in backend.PRECISIONS:
         others = ", ".join(backend.PRECISIONS)
-        return Absence(reason=f"it does not run on {device}", help=f"it runs on {others}")
-    found: Absence | None = backend.absence(device)
+        return MissingError(f"it does not run on {device}", help=f"it runs on {others}")
+    found: MissingError | None = backend.absence(device)
     return found
 
 
@@ -112,6 +105,12 @@ def can_compute(conditions: Conditions) -> bool:
     return conditions.precision in known.get(conditions.device, ())
 
 
+def in_eager(conditions: Conditions) -> Conditions:
+    """The conditions in eager, and in fp32 where eager has no such precision."""
+    asked = replace(conditions, backend="eager")
+    return asked if can_compute(asked) else replace(asked, precision="fp32")
+
+
 def require_backend(conditions: Conditions) -> None:
     """Refuses conditions that the backend cannot meet here.
 
@@ -124,7 +123,7 @@ def require_backend(conditions: Conditions) -> None:
     if precision not in PRECISIONS:
         raise unknown_name("precision", precision, PRECISIONS, place=f"backend {name}")
     if missing := absence(name, device=device):
-        raise MissingError(missing.reason, place=f"backend {name}", help=missing.help)
+        raise missing.at(f"backend {name}")
     if not can_compute(conditions):
         able = [
             other for other in BACKENDS.names if can_compute(replace(conditions, backend=other))
@@ -146,7 +145,7 @@ def prepared(
     wall: Seconds = time.perf_counter,
     own_cpu: Seconds = time.thread_time,
     all_cpu: Seconds = time.process_time,
-) -> Prepared:
+) -> Runnable:
     """A network ready to be run by the backend of the conditions, compared with eager.
 
     Args:
@@ -166,7 +165,7 @@ def prepared(
     require_backend(conditions)
     backend = BACKENDS.load(conditions.backend)
     began = wall()
-    found: Prepared = backend.prepare(network, example, conditions=conditions)
+    found: Runnable = backend.prepare(network, example, conditions=conditions)
     if conditions.backend == "eager" and is_placed(network, conditions=conditions):
         return replace(found, seconds=wall() - began)
     output = found.run()
@@ -178,14 +177,6 @@ def prepared(
     if conditions.device == "cpu" and conditions.threads == 1:
         _require_own_thread(found.run, backend=conditions.backend, own=own_cpu, all_=all_cpu)
     return replace(found, seconds=seconds, error=error)
-
-
-def preparation_details(found: Prepared) -> dict[str, float | int | str]:
-    """What a measurement's record says of how the network was made ready."""
-    details: dict[str, float | int | str] = {**found.details, "preparation_s": found.seconds}
-    if found.error is not None:
-        details["backend_error"] = found.error
-    return details
 
 
 def difference(expected: object, got: object) -> float:
@@ -215,19 +206,19 @@ def require_close(error: float, *, precision: str, backend: str) -> None:
         )
 
 
-def library(name: str, *, extra: str) -> Absence | None:
+def library(name: str, *, extra: str) -> MissingError | None:
     """The absence of a library that an extra brings; None where it is installed."""
     if importlib.util.find_spec(name):
         return None
-    return Absence(reason=f"{name} is not installed", help=f"pip install 'archbench[{extra}]'")
+    return MissingError(f"{name} is not installed", help=f"pip install 'archbench[{extra}]'")
 
 
-def compiler() -> Absence | None:
+def compiler() -> MissingError | None:
     """The absence of a C++ compiler; None where there is one."""
     if any(shutil.which(name) for name in (os.environ.get("CXX", ""), "g++", "clang++") if name):
         return None
-    return Absence(
-        reason="there is no C++ compiler", help="install g++, or name one in the variable CXX"
+    return MissingError(
+        "there is no C++ compiler", help="install g++, or name one in the variable CXX"
     )
 
 
@@ -258,9 +249,6 @@ def _require_own_thread(
         )
 
 
-_STEP, _MOST_STEPS, _MOST_FILLERS = 64, 4096, 5  # bytes of a line of the cache; how many of them
-
-
 def placed(
     network: nn.Module, example: Tensor, *, conditions: Conditions
 ) -> tuple[nn.Module, Tensor]:
@@ -289,21 +277,6 @@ def is_placed(network: nn.Module, *, conditions: Conditions) -> bool:
     return fits and not any(module.training for module in network.modules())
 
 
-def elsewhere(
-    network: nn.Module, images: Tensor, *, draw: random.Random
-) -> tuple[nn.Module, Tensor, list[Tensor]]:
-    """Copies of network and images in another place of memory, and what lies before them.
-
-    Where in memory is drawn: up to five tensors of up to 256 KiB are allocated first. They must
-    live as long as the copies, so that the next ones come to lie elsewhere.
-    """
-    sizes = [
-        _STEP * draw.randrange(1, _MOST_STEPS) for _ in range(draw.randrange(1, _MOST_FILLERS + 1))
-    ]
-    fillers = [torch.empty(size, dtype=torch.uint8, device=images.device) for size in sizes]
-    return copy.deepcopy(network), images.clone(), fillers
-
-
 @contextmanager
 def evaluating(network: nn.Module) -> Iterator[nn.Module]:
     """The network in evaluation; afterwards each of its modules is in the mode it was in."""
@@ -313,14 +286,6 @@ def evaluating(network: nn.Module) -> Iterator[nn.Module]:
     finally:
         for module, training in before.items():
             module.training = training
-
-
-_TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-# Bits behind the binary point that a product keeps, and what such products are called.
-_NAMES = ((20, "fp32"), (10, "tf32"), (0, "bf16"))
-_SIZE = 128
-
-Product = Callable[[Tensor, Tensor], Tensor]
 
 
 def dtype_of(precision: str, *, place: str) -> torch.dtype:
@@ -334,19 +299,16 @@ def dtype_of(precision: str, *, place: str) -> torch.dtype:
     return _TYPES[precision]
 
 
-def honest(conditions: Conditions) -> Conditions:
-    """The conditions with the precision that fp32 work really has here.
+def computed_precision(conditions: Conditions) -> str:
+    """The precision that products really have here under these conditions.
 
     Torch computes fp32 products in TF32 or bf16 where a setting or a default lets it, for
     example convolutions on a GPU. Other precisions are what they say.
     """
     if conditions.precision != "fp32":
-        return conditions
-    kept = min(
-        kept_bits(product, device=conditions.device)
-        for product in (_linear, _pointwise_convolution)
-    )
-    return replace(conditions, precision=precision_name(kept))
+        return conditions.precision
+    products = (F.linear, _pointwise_convolution)
+    return precision_name(min(kept_bits(one, device=conditions.device) for one in products))
 
 
 def precision_name(kept: int) -> str:
@@ -365,17 +327,11 @@ def kept_bits(product: Product, *, device: str = "cpu") -> int:
     bits = torch.arange(1, 24, device=device)
     rows = torch.ones(_SIZE, _SIZE, device=device)
     rows[: len(bits)] += torch.exp2(-bits.float())[:, None]
-    survived = (product(rows, identity)[: len(bits)] == rows[: len(bits)]).all(dim=1)
-    return int(bits[survived].max()) if bool(survived.any()) else 0
-
-
-def _linear(rows: Tensor, weight: Tensor) -> Tensor:
     with torch.inference_mode():
-        return F.linear(rows, weight)
+        survived = (product(rows, identity)[: len(bits)] == rows[: len(bits)]).all(dim=1)
+    return int(bits[survived].max()) if bool(survived.any()) else 0
 
 
 def _pointwise_convolution(rows: Tensor, weight: Tensor) -> Tensor:
     images = rows.t().reshape(1, _SIZE, 16, _SIZE // 16)  # rows as pixels: (1, C, H, W)
-    with torch.inference_mode():
-        output = F.conv2d(images, weight[:, :, None, None])
-    return output.reshape(_SIZE, _SIZE).t()
+    return F.conv2d(images, weight[:, :, None, None]).reshape(_SIZE, _SIZE).t()

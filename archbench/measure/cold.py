@@ -13,11 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from archbench.measure.device import measurement_lock, require_device, settled
 from archbench.measure.latency.calibration import Calibration, Progress
-from archbench.measure.latency.clock import Clock, Forward, SystemClock
+from archbench.measure.latency.clock import Clock, Forward, measuring
 from archbench.measure.latency.estimate import lower_mean
-from archbench.measure.latency.rounds import bench
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions
 
@@ -119,11 +117,9 @@ def cold_times(
         IncomparableError: The calibration was taken elsewhere or under other settings.
         StorageError: The measurement lock cannot be had.
     """
-    require_device(conditions.device)
     order, names = random.Random(0), list(pieces)
-    with measurement_lock(conditions.device), settled(threads=conditions.threads):
+    with measuring(conditions, clock=clock) as bench:
         calibration.require(environment, conditions=conditions)
-        on = bench(conditions, clock=clock or SystemClock())
         evict = evictor(conditions.device)
         calibrator = calibration.nearest(_CALIBRATOR_SECONDS, family="attention").name
         reference = calibration.forward(calibrator, conditions=conditions)
@@ -133,13 +129,13 @@ def cold_times(
 
         def passed(name: str) -> float:
             pieces[name].example.sum()
-            return on.seconds(on.watch(pieces[name].forward))
+            return bench.seconds(bench.watch(pieces[name].forward))
 
         with torch.inference_mode():
             for done in range(-1, rounds):  # one round more, which warms up
                 for name in order.sample(names, len(names)):
                     evict()
-                    reference_s = on.seconds(on.watch(reference))
+                    reference_s = bench.seconds(bench.watch(reference))
                     first_s = passed(name)
                     evict()
                     again_s = passed(name)

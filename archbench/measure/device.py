@@ -1,8 +1,7 @@
-"""What can be measured on here, and how is a thread kept in its place while it is measured."""
+"""What can be measured on here, by whom at a time, and how does a thread keep its core?"""
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import fcntl
 import gc
@@ -11,7 +10,7 @@ import platform
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,10 +22,11 @@ from archbench.study.environment import Environment, capture, usable_cores
 
 _KNOWN = ("cpu", "cuda")
 _TASKS = Path("/proc/self/task")
+_POLL_S = 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seat:
+class Pinning:
     """Where a measurement runs.
 
     Attributes:
@@ -46,6 +46,11 @@ def devices() -> tuple[str, ...]:
 def gpu_name() -> str | None:
     """The name of the first GPU, or None without one."""
     return str(torch.cuda.get_device_name(0)) if torch.cuda.is_available() else None
+
+
+def capture_environment() -> Environment:
+    """The environment of this process, with the first GPU's name where there is one."""
+    return capture(gpu=gpu_name())
 
 
 def require_device(device: str) -> None:
@@ -86,7 +91,7 @@ def measuring_cores(threads: int) -> tuple[int, ...]:
 
 
 @contextmanager
-def settled(*, threads: int) -> Iterator[Seat]:
+def settled(*, threads: int) -> Iterator[Pinning]:
     """Sets torch's threads, pins and stops garbage collection; afterwards all is as before.
 
     But for the memory of freed tensors: from here on the process keeps it, in huge pages where
@@ -99,8 +104,8 @@ def settled(*, threads: int) -> Iterator[Seat]:
     cores = measuring_cores(threads)
     if keep_memory():
         use_huge_pages()
-    with torch_threads(threads), _pinned(cores, everyone=threads > 1) as seat, _uncollected():
-        yield seat
+    with torch_threads(threads), _pinned(cores, everyone=threads > 1) as pinning, _uncollected():
+        yield pinning
 
 
 @contextmanager
@@ -115,16 +120,18 @@ def torch_threads(threads: int) -> Iterator[None]:
 
 
 @contextmanager
-def _pinned(cores: tuple[int, ...], *, everyone: bool) -> Iterator[Seat]:
+def _pinned(cores: tuple[int, ...], *, everyone: bool) -> Iterator[Pinning]:
     if not cores:
-        yield Seat(cores=(), note=f"not pinned: {platform.system()} cannot pin a thread to a core")
+        yield Pinning(
+            cores=(), note=f"not pinned: {platform.system()} cannot pin a thread to a core"
+        )
         return
     own = os.sched_getaffinity(0)
     before = {task: _affinity(task) for task in _tasks(everyone=everyone)}
     try:
         for task in before:
             _pin(task, set(cores))
-        yield Seat(cores=cores, note="")
+        yield Pinning(cores=cores, note="")
     finally:
         # Threads that were born meanwhile took over the pinned cores of their parent.
         for task in _tasks(everyone=everyone):
@@ -137,13 +144,13 @@ def _tasks(*, everyone: bool) -> list[int]:
 
 
 def _affinity(task: int) -> set[int]:
-    with contextlib.suppress(ProcessLookupError):
+    with suppress(ProcessLookupError):
         return os.sched_getaffinity(task)
     return set()
 
 
 def _pin(task: int, cores: set[int]) -> None:
-    with contextlib.suppress(ProcessLookupError):
+    with suppress(ProcessLookupError):
         os.sched_setaffinity(task, cores)
 
 
@@ -158,9 +165,6 @@ def _uncollected() -> Iterator[None]:
         gc.unfreeze()
         if was_enabled:
             gc.enable()
-
-
-_POLL_S = 0.02
 
 
 @contextmanager
@@ -243,8 +247,3 @@ def _wait(handle: int, *, path: Path, device: str, patience_s: float) -> None:
                 help="wait until it ends, or end it",
             )
         time.sleep(_POLL_S)
-
-
-def capture_environment() -> Environment:
-    """The environment of this process, with the first GPU's name where there is one."""
-    return capture(gpu=gpu_name())

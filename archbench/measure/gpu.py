@@ -1,4 +1,4 @@
-"""What does the driver of an NVIDIA GPU tell of it: energy, who uses it, what slows it down?
+"""What does the driver of an NVIDIA GPU tell: energy, who else uses it, what slows it down?
 
 NVML comes with the driver as a C library, so nothing needs to be installed. Fields and functions
 are those of its API reference (docs.nvidia.com/deploy/nvml-api).
@@ -10,9 +10,12 @@ import ctypes
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import torch
+
+BUSY_LIMIT = 0.02
+"""The share of the GPU that others may use: what is less hardly shows in any time."""
 
 _LIBRARY = "libnvidia-ml.so.1"
 _MOST_PROCESSES = 256
@@ -125,34 +128,14 @@ class _Sample(ctypes.Structure):
     )
 
 
-BUSY_LIMIT = 0.02
-"""The share of the GPU that others may use: what is less hardly shows in any time."""
-
-
-class GpuDriver(Protocol):
-    """What is asked of a GPU's driver, see ``archbench.measure.gpu.Nvml``."""
-
-    def processes(self) -> dict[int, int] | None:
-        """Bytes by process."""
-        ...
-
-    def busy(self, since_us: int) -> tuple[dict[int, float], int] | None:
-        """Shares by process since a time, and the newest time."""
-        ...
-
-    def slowed(self) -> tuple[str, ...]:
-        """What keeps the clocks down."""
-        ...
-
-
 @dataclass(frozen=True, kw_only=True)
 class GpuUse:
-    """What happened on a GPU between two looks.
+    """What happened on a GPU between two readings.
 
     Attributes:
         others: Other processes that hold memory there; None where it is not told.
         busy: Share of the GPU that each of the others used; None where it is not told.
-        slowed: What kept the clocks down at the second look.
+        slowed: What kept the clocks down at the second one.
     """
 
     others: int | None = None
@@ -182,7 +165,7 @@ class GpuUse:
 
 @dataclass(kw_only=True)
 class GpuWatch:
-    """Looks at a GPU now and then; each look tells of the time since the one before.
+    """Reads a GPU's counters now and then; each reading tells of the time since the one before.
 
     In a container the driver knows processes by other ids than they have inside. Then none of
     those on the GPU has ours, and the one that used it most is taken for this process.
@@ -192,12 +175,12 @@ class GpuWatch:
         own: Id of this process.
     """
 
-    driver: GpuDriver
+    driver: Nvml
     own: int = field(default_factory=os.getpid)
     _since_us: int = 0
 
-    def look(self, *, works: bool = True) -> GpuUse:
-        """What happened since the last look; at the first, since the driver's memory begins.
+    def use(self, *, works: bool = True) -> GpuUse:
+        """What happened since the last reading; at the first, since the driver's memory begins.
 
         Args:
             works: Whether this process used the GPU meanwhile.
@@ -217,7 +200,7 @@ class GpuWatch:
         )
 
 
-def gpu_watch(device: str, *, driver: Callable[[], GpuDriver | str] = open_nvml) -> GpuWatch | None:
+def gpu_watch(device: str, *, driver: Callable[[], Nvml | str] = open_nvml) -> GpuWatch | None:
     """What watches the device; None on a CPU, or where the driver says nothing."""
     if device != "cuda":
         return None

@@ -17,7 +17,7 @@ _MOST_LISTED = 5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Snapshot:
+class Counters:
     """Counters of the system at one moment; empty or None where it does not tell.
 
     Attributes:
@@ -35,7 +35,7 @@ class Snapshot:
 
 @dataclass(frozen=True, kw_only=True)
 class Activity:
-    """What happened between two snapshots.
+    """What happened between two readings of the counters.
 
     Attributes:
         steal_share: The share of all cores' time that a hypervisor gave away; None if unknown.
@@ -65,7 +65,7 @@ class Clocks:
     boost: bool | None
 
 
-def snapshot(*, root: Path = ROOT) -> Snapshot:
+def counters(*, root: Path = ROOT) -> Counters:
     """The counters as they stand.
 
     Args:
@@ -77,7 +77,7 @@ def snapshot(*, root: Path = ROOT) -> Snapshot:
             int(field) for field in (root / "proc/stat").read_text().split("\n")[0].split()[1:]
         ]
         ticks, stolen = sum(fields[:8]), fields[7]
-    return Snapshot(
+    return Counters(
         ticks=ticks,
         stolen=stolen,
         throttled=throttle_count(root=root),
@@ -92,8 +92,8 @@ def throttle_count(*, root: Path = ROOT) -> int | None:
     return int(sum(known)) if known else None
 
 
-def activity(before: Snapshot, after: Snapshot, *, seconds: float) -> Activity:
-    """What happened between two snapshots, which are so far apart."""
+def activity(before: Counters, after: Counters, *, seconds: float) -> Activity:
+    """What happened between two readings of the counters, which are so far apart."""
     ticks = after.ticks - before.ticks
     busy = []
     for process, (name, used) in after.processes.items():

@@ -1,48 +1,133 @@
-"""Which forms of layers were decided on before, on this machine and under these conditions?
-
-A race of forms is a short measurement: on a restless machine 20 processes ended in 6 to 8 different
-sets. What was decided once stays, so that a network is deployed alike by every process.
-"""
+"""What is kept for one machine and its settings, so that every process finds it again?"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from contextlib import suppress
+import os
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
+
+import torch
 
 from archbench.errors import StorageError
-from archbench.measure.latency.calibration import settings_of
-from archbench.measure.latency.constants import cache_folder
+from archbench.measure.backend import in_eager
+from archbench.memory import keep_memory, use_huge_pages
 from archbench.study.environment import Environment
 from archbench.study.file import write_atomically, writing_alone
 from archbench.study.measurement import Conditions
 
-SCHEMA = "archbench.forms/1"
+FORMS_SCHEMA = "archbench.forms/1"
+UNREADABLE = (OSError, ValueError, TypeError, LookupError, AttributeError)
+"""What is raised by reading a document that is damaged, cut off or of another version."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class FormFile:
-    """Decisions of one machine, under one set of conditions, by the kinds of layers.
+class MachineFile:
+    """A JSON document of one machine under some settings, in the user's cache folder.
 
     Attributes:
         path: The file, which need not be there.
-        environment: The machine and software.
-        settings: What else decisions depend on.
+        identity: What the document must hold: its schema, the machine, the settings.
     """
 
     path: Path
-    environment: Environment
-    settings: Mapping[str, str]
+    identity: Mapping[str, Any]
 
-    def read(self) -> dict[str, str]:
+    def read(self, *, upgrade: Callable[[Any], Any] = lambda it: it) -> dict[str, Any] | None:
+        """The document; None where there is no file.
+
+        Args:
+            upgrade: Makes a document of today's schema out of an older one.
+
+        Raises:
+            OSError: It cannot be read.
+            ValueError: It is damaged or of another machine; likewise all of `UNREADABLE`.
+        """
+        if not self.path.exists():
+            return None
+        document: dict[str, Any] = upgrade(json.loads(self.path.read_text()))
+        wanted = self.identity
+        if differing := [key for key in wanted if document[key] != wanted[key]]:
+            raise ValueError(f"another {', '.join(differing)}")
+        return document
+
+    def write(self, content: Mapping[str, Any]) -> None:
+        """Replaces what the document holds beside its identity.
+
+        Raises:
+            OSError: The folder cannot be made.
+            StorageError: The file cannot be written.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        document = {**self.identity, **content}
+        write_atomically(self.path, json.dumps(document, indent=2).encode())
+
+    def writing_alone(self) -> AbstractContextManager[None]:
+        """Keeps other processes from writing, for a document that is read and then replaced.
+
+        Raises:
+            OSError: Folder or lock cannot be made.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        return writing_alone(self.path)
+
+
+def cache_folder(kind: str = "calibration") -> Path:
+    """A kind's folder: under ARCHBENCH_CACHE, XDG_CACHE_HOME/archbench or ~/.cache/archbench."""
+    if named := os.environ.get("ARCHBENCH_CACHE"):
+        return Path(named).expanduser() / kind
+    shared = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    root = shared if shared.is_absolute() else Path.home() / ".cache"
+    return root / "archbench" / kind
+
+
+def digest_of(document: Mapping[str, Any]) -> str:
+    """Twelve hexadecimal digits for a file's name, which differ when anything in it does."""
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def settings_of(conditions: Conditions) -> dict[str, str]:
+    """What constants depend on beside the machine: conditions and torch's own settings."""
+    conditions = in_eager(conditions)
+    backends: Any = torch.backends  # its modules are classes, which the type checker cannot see
+    return {
+        "device": conditions.device,
+        "backend": conditions.backend,
+        "precision": conditions.precision,
+        "threads": str(conditions.threads),
+        "memory": _memory(),
+        "cpu_capability": backends.cpu.get_cpu_capability(),
+        "cpu_linear": backends.mkldnn.matmul.fp32_precision,
+        "cpu_convolution": backends.mkldnn.conv.fp32_precision,
+        "gpu_linear": backends.cuda.matmul.fp32_precision,
+        "gpu_convolution": backends.cudnn.conv.fp32_precision,
+        "cudnn_benchmark": str(backends.cudnn.benchmark),
+    }
+
+
+def _memory() -> str:
+    """How this process holds tensors from here on."""
+    if not keep_memory():
+        return "as the system has it"
+    return "kept in huge pages" if use_huge_pages() else "kept"
+
+
+class FormFile(MachineFile):
+    """Forms that were decided on, by the kinds of layers, under one set of conditions.
+
+    A race of forms is a short measurement: on a restless machine 20 processes ended in 6 to 8
+    different sets. What was decided once stays, so that every process deploys a network alike.
+    """
+
+    def decided(self) -> dict[str, str]:
         """The form of each kind of layer; nothing from a file that is damaged or of others."""
-        with suppress(OSError, ValueError, TypeError, LookupError, AttributeError):
-            document = json.loads(self.path.read_text())
-            if all(document[key] == value for key, value in self._identity().items()):
-                return {str(kind): str(form) for kind, form in document["forms"].items()}
+        with suppress(*UNREADABLE):
+            document = self.read() or {"forms": {}}
+            return {str(kind): str(form) for kind, form in document["forms"].items()}
         return {}
 
     def add(self, forms: Mapping[str, str]) -> None:
@@ -52,18 +137,8 @@ class FormFile:
         """
         if not forms:
             return
-        with suppress(OSError, StorageError):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with writing_alone(self.path):
-                document = {**self._identity(), "forms": {**forms, **self.read()}}
-                write_atomically(self.path, json.dumps(document, indent=1).encode())
-
-    def _identity(self) -> dict[str, object]:
-        return {
-            "schema": SCHEMA,
-            "environment": {"id": self.environment.id, **asdict(self.environment)},
-            "settings": dict(self.settings),
-        }
+        with suppress(OSError, StorageError), self.writing_alone():
+            self.write({"forms": {**forms, **self.decided()}})
 
 
 def form_file(
@@ -83,6 +158,11 @@ def form_file(
         folder: The user's cache folder by default.
     """
     settings = {**settings_of(conditions), "generation": str(generation)}
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
-    path = (folder or cache_folder()) / f"forms-{environment.id}-{digest}.json"
-    return FormFile(path=path, environment=environment, settings=settings)
+    return FormFile(
+        path=(folder or cache_folder()) / f"forms-{environment.id}-{digest_of(settings)}.json",
+        identity={
+            "schema": FORMS_SCHEMA,
+            "environment": {"id": environment.id, **asdict(environment)},
+            "settings": settings,
+        },
+    )

@@ -1,13 +1,11 @@
-"""How long does each part of a network take, inside the running network?"""
+"""How long does each part of a running network take, and what does the machine let it take?"""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import random
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,21 +17,31 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from archbench.errors import StorageError
 from archbench.measure.backend import dtype_of
-from archbench.measure.device import measurement_lock, require_device, settled
-from archbench.measure.latency.calibration import Calibration, Progress, settings_of
-from archbench.measure.latency.clock import Clock, SystemClock, Timing
-from archbench.measure.latency.constants import cache_folder
-from archbench.measure.latency.estimate import lower_mean, off_cpu_share
-from archbench.measure.latency.rounds import Bench, bench, warm_up
+from archbench.measure.latency.calibration import Calibration, Progress
+from archbench.measure.latency.clock import Bench, Clock, Timing, measuring
+from archbench.measure.latency.estimate import lower_mean
+from archbench.measure.latency.rounds import warm_up
+from archbench.measure.machine_cache import (
+    UNREADABLE,
+    MachineFile,
+    cache_folder,
+    digest_of,
+    settings_of,
+)
 from archbench.study.environment import Environment
-from archbench.study.file import write_atomically
 from archbench.study.measurement import Conditions
 
+ROOFLINE_SCHEMA = "archbench.roofline/1"
+
 _LEAST_ROUNDS, _MOST_ROUNDS = 5, 150
+_ROWS, _WIDTH = 512, 1024
+_FAR_BYTES = {"cpu": 2**28, "cuda": 2**30}  # larger than any last cache of today
+_NEAR_BYTES = {"cpu": 2**18, "cuda": 2**23}
+_PASSES = {"compute": 30, "memory": 8, "cache": 300, "operator": 300}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spans:
+class PartTimes:
     """Times in milliseconds, calibrated as latencies are.
 
     Attributes:
@@ -51,7 +59,7 @@ class Spans:
     off_cpu: float | None
 
 
-def time_spans(
+def time_parts(
     network: nn.Module,
     example: Tensor,
     *,
@@ -62,7 +70,7 @@ def time_spans(
     budget_s: float = 4.0,
     clock: Clock | None = None,
     on_progress: Progress | None = None,
-) -> Spans:
+) -> PartTimes:
     """The time of each part, of passes that take turns with passes without any hook.
 
     On one CPU thread CPU time counts, else the time that passes; a GPU is waited for before and
@@ -84,75 +92,80 @@ def time_spans(
         IncomparableError: The calibration was taken elsewhere or under other settings.
         StorageError: The measurement lock cannot be had.
     """
-    require_device(conditions.device)
-    clock = clock or SystemClock()
-    with measurement_lock(conditions.device), settled(threads=conditions.threads):
+    with measuring(conditions, clock=clock) as bench:
         calibration.require(environment, conditions=conditions)
-        on = bench(conditions, clock=clock)
 
         def plain() -> object:
             with torch.inference_mode():
                 return network(example)
 
-        until = clock.wall() + budget_s
-        warm = warm_up(plain, on=on, until=until)
+        until = bench.clock.wall() + budget_s
+        warm = warm_up(plain, bench=bench, until=until)
         calibrator = calibration.nearest(warm.seconds, family="attention").name
         reference = calibration.forward(calibrator, conditions=conditions)
-        warm_up(reference, on=on, until=until)
+        warm_up(reference, bench=bench, until=until)
         taken: dict[str, list[float]] = {name: [] for name in parts}
         timings: dict[str, list[Timing]] = {"reference": [], "plain": [], "watched": []}
         order, rounds = random.Random(0), 0
-        while rounds < _LEAST_ROUNDS or (rounds < _MOST_ROUNDS and clock.wall() < until):
+        while rounds < _LEAST_ROUNDS or (rounds < _MOST_ROUNDS and bench.clock.wall() < until):
             for what in order.sample(list(timings), len(timings)):
                 if what == "watched":
-                    with _watched(parts, taken, read=_reader(on, conditions.device)):
-                        timings[what].append(on.watch(plain))
+                    with _watched(parts, taken, bench=bench):
+                        timings[what].append(bench.watch(plain))
                 else:
-                    timings[what].append(on.watch(plain if what == "plain" else reference))
+                    timings[what].append(bench.watch(plain if what == "plain" else reference))
             rounds += 1
             if on_progress:
                 on_progress("timing parts", rounds, _MOST_ROUNDS)
-    means = {
-        what: lower_mean([on.seconds(timing) for timing in found])
-        for what, found in timings.items()
-    }
-    unit = calibration.constants_ms[calibrator] / means["reference"]
-    return Spans(
-        parts={name: lower_mean(seconds) * unit for name, seconds in taken.items()},
-        whole=means["plain"] * unit,
-        watched=means["watched"] * unit,
+    means_ms = bench.means_ms(timings)
+    unit = calibration.constants_ms[calibrator] / means_ms["reference"]
+    return PartTimes(
+        parts={name: lower_mean(seconds) * 1e3 * unit for name, seconds in taken.items()},
+        whole=means_ms["plain"] * unit,
+        watched=means_ms["watched"] * unit,
         rounds=rounds,
-        off_cpu=off_cpu_share(timings["plain"]) if conditions.device == "cpu" else None,
+        off_cpu=bench.off_cpu(timings["plain"]),
     )
-
-
-def _reader(on: Bench, device: str) -> Callable[[], float]:
-    if device == "cuda":
-
-        def synchronised() -> float:
-            torch.cuda.synchronize()
-            return on.clock.wall()
-
-        return synchronised
-    return on.clock.cpu if on.by_cpu_time else on.clock.wall
 
 
 @contextmanager
 def _watched(
-    parts: Mapping[str, nn.Module], taken: Mapping[str, list[float]], *, read: Callable[[], float]
+    parts: Mapping[str, nn.Module], taken: Mapping[str, list[float]], *, bench: Bench
 ) -> Iterator[None]:
     """Adds the seconds of each part's passes to its list."""
+    began = 0.0
+
+    def read() -> float:
+        if bench.conditions.device == "cuda":
+            torch.cuda.synchronize()
+        return bench.clock.cpu() if bench.by_cpu_time else bench.clock.wall()
+
+    def enter(name: str) -> None:
+        nonlocal began
+        began = read()
+
+    def leave(name: str) -> None:
+        taken[name].append(read() - began)
+
+    with _told(parts, enter, leave):
+        yield
+
+
+@contextmanager
+def _told(
+    parts: Mapping[str, nn.Module], enter: Callable[[str], None], leave: Callable[[str], None]
+) -> Iterator[None]:
+    """Calls what is given with the name of each part that begins or ends a pass."""
     handles = []
-    begun: dict[str, float] = {}
     for name, module in parts.items():
 
-        def enter(module: nn.Module, inputs: Any, name: str = name) -> None:
-            begun[name] = read()
+        def before(module: nn.Module, inputs: Any, name: str = name) -> None:
+            enter(name)
 
-        def leave(module: nn.Module, inputs: Any, output: Any, name: str = name) -> None:
-            taken[name].append(read() - begun[name])
+        def after(module: nn.Module, inputs: Any, output: Any, name: str = name) -> None:
+            leave(name)
 
-        handles += [module.register_forward_pre_hook(enter), module.register_forward_hook(leave)]
+        handles += [module.register_forward_pre_hook(before), module.register_forward_hook(after)]
     try:
         yield
     finally:
@@ -180,29 +193,38 @@ def traffic(
 ) -> dict[str, Traffic]:
     """The traffic of each part in one pass; what runs outside of all of them is under ``""``.
 
+    The rule: every operator reads each of its inputs once and writes its outputs once; views move
+    nothing, and neither does making an empty tensor. A fused operator counts what enters and
+    leaves it. So it is the form that is given which is counted, here and now.
+
     Args:
         network: In evaluation.
         example: What it takes.
         parts: Modules of the network by any names, none inside another.
     """
-    counter = _Counter(example)
-    with torch.inference_mode(), _told(counter, parts), counter:
+    counter = _Counter(example, parts)
+
+    def enter(name: str) -> None:
+        counter.part = name
+
+    def leave(name: str) -> None:
+        counter.part = ""
+
+    with torch.inference_mode(), _told(parts, enter, leave), counter:
         network(example)
     return {
-        name: Traffic(
-            operators=operators, weight_bytes=weight_bytes, activation_bytes=activation_bytes
-        )
-        for name, (operators, weight_bytes, activation_bytes) in counter.sums.items()
+        name: Traffic(operators=number, weight_bytes=weights, activation_bytes=activations)
+        for name, (number, weights, activations) in counter.sums.items()
     }
 
 
 class _Counter(TorchDispatchMode):
     """Sees every operator; knows which tensors follow from the input."""
 
-    def __init__(self, example: Tensor) -> None:
+    def __init__(self, example: Tensor, parts: Iterable[str]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.part = ""
-        self.sums: dict[str, list[int]] = {"": [0, 0, 0]}
+        self.sums = {name: [0, 0, 0] for name in ("", *parts)}
         # Held until the end: a freed tensor lends its identity to others.
         self.moving: dict[int, Tensor] = {id(example): example}
 
@@ -216,33 +238,12 @@ class _Counter(TorchDispatchMode):
         if follows:
             self.moving |= {id(tensor): tensor for tensor in outputs}
         if not func.is_view and "empty" not in func.__name__:
-            sums = self.sums.setdefault(self.part, [0, 0, 0])
+            sums = self.sums[self.part]
             sums[0] += 1
             for tensor in inputs:
                 sums[2 if id(tensor) in self.moving else 1] += _bytes(tensor)
             sums[2] += sum(map(_bytes, outputs))
         return output
-
-
-@contextmanager
-def _told(counter: _Counter, parts: Mapping[str, nn.Module]) -> Iterator[None]:
-    """Tells the counter which part runs."""
-    handles = []
-    for name, module in parts.items():
-
-        def enter(module: nn.Module, inputs: Any, name: str = name) -> None:
-            counter.part = name
-
-        def leave(module: nn.Module, inputs: Any, output: Any) -> None:
-            counter.part = ""
-
-        counter.sums[name] = [0, 0, 0]
-        handles += [module.register_forward_pre_hook(enter), module.register_forward_hook(leave)]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _tensors(tree: Any) -> list[Tensor]:
@@ -251,14 +252,6 @@ def _tensors(tree: Any) -> list[Tensor]:
 
 def _bytes(tensor: Tensor) -> int:
     return tensor.numel() * tensor.element_size()
-
-
-SCHEMA = "archbench.roofline/1"
-
-_ROWS, _WIDTH = 512, 1024
-_FAR_BYTES = {"cpu": 2**28, "cuda": 2**30}  # larger than any last cache of today
-_NEAR_BYTES = {"cpu": 2**18, "cuda": 2**23}
-_PASSES = {"compute": 30, "memory": 8, "cache": 300, "operator": 300}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -304,7 +297,10 @@ def roofline(
     folder: Path | None = None,
     clock: Clock | None = None,
 ) -> Roofline:
-    """The limits for these conditions: stored ones, or taken now and stored.
+    """The limits for these conditions: stored ones, or taken now, in some 2 s, and stored.
+
+    What compute and memory reach at most, as torch reaches it (Williams, Waterman and Patterson
+    2009, doi:10.1145/1498765.1498785); the best of several passes counts.
 
     Args:
         conditions: Batch and resolution do not matter.
@@ -317,55 +313,44 @@ def roofline(
         MissingError: This machine has no such device.
         StorageError: The measurement lock cannot be had.
     """
-    require_device(conditions.device)
-    identity = {"schema": SCHEMA, "environment": environment.id, "of": settings_of(conditions)}
-    name = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
-    path = (folder or cache_folder().parent / "roofline") / f"{environment.id}-{name}.json"
+    settings = settings_of(conditions)
+    identity = {"schema": ROOFLINE_SCHEMA, "environment": environment.id, "of": settings}
+    path = folder or cache_folder("roofline")
+    file = MachineFile(
+        path=path / f"{environment.id}-{digest_of(identity)}.json", identity=identity
+    )
     note = ""
     try:
-        if path.exists():
-            return _stored(path, identity)
-    except (OSError, ValueError, TypeError, LookupError) as error:
-        note = f"{path} could not be read ({error}): limits taken anew"
-    with measurement_lock(conditions.device), settled(threads=conditions.threads):
-        found = _taken(
-            conditions,
-            on=bench(conditions, clock=clock or SystemClock()),
-            environment=environment,
-            note=note,
-        )
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        content = {**identity, "limits": asdict(found)}
-        write_atomically(path, json.dumps(content, indent=2).encode())
-    except (OSError, StorageError):
-        # They are taken again next time; nothing that is said now is wrong.
-        return found
+        if document := file.read():
+            return _stored(document["limits"])
+    except UNREADABLE as error:
+        note = f"{file.path} could not be read ({error}): limits taken anew"
+    with measuring(conditions, clock=clock) as bench:
+        found = _taken(bench, environment=environment, note=note)
+    # Where they cannot be kept they are taken again next time; nothing that is said now is wrong.
+    with suppress(OSError, StorageError):
+        file.write({"limits": asdict(found)})
     return found
 
 
-def _stored(path: Path, identity: dict[str, Any]) -> Roofline:
-    document = json.loads(path.read_text())
-    if any(document[key] != value for key, value in identity.items()):
-        raise ValueError("it belongs to other conditions")
-    found = Roofline(**{**document["limits"], "note": ""})
-    limits = (found.gflops, found.memory_gbs, found.cache_gbs, found.operator_us)
-    if not all(0 < limit < math.inf for limit in limits):
+def _stored(limits: Mapping[str, Any]) -> Roofline:
+    found = Roofline(**{**limits, "note": ""})
+    numbers = (found.gflops, found.memory_gbs, found.cache_gbs, found.operator_us)
+    if not all(0 < number < math.inf for number in numbers):
         raise ValueError("a limit is no number")
     return found
 
 
-def _taken(conditions: Conditions, *, on: Bench, environment: Environment, note: str) -> Roofline:
-    kind = dtype_of(conditions.precision, place="precision")
-    device = conditions.device
-    flops = 2 * _ROWS * _WIDTH * _WIDTH
-    products = [_best(on, run, _PASSES["compute"]) for run in _products(device, kind)]
-    far, near = _FAR_BYTES[device], _NEAR_BYTES[device]
+def _taken(bench: Bench, *, environment: Environment, note: str) -> Roofline:
+    device = bench.conditions.device
+    kind = dtype_of(bench.conditions.precision, place="precision")
+    layer, value = nn.Hardswish(), torch.ones(8, device=device)
+    products = [_best(bench, run, _PASSES["compute"]) for run in _products(device, kind)]
     return Roofline(
-        gflops=flops / min(products) / 1e9,
-        memory_gbs=_bandwidth(on, device, far, passes=_PASSES["memory"]),
-        cache_gbs=_bandwidth(on, device, near, passes=_PASSES["cache"]),
-        operator_us=_best(on, _operator(device), _PASSES["operator"]) * 1e6,
+        gflops=2 * _ROWS * _WIDTH * _WIDTH / min(products) / 1e9,
+        memory_gbs=_bandwidth(bench, _FAR_BYTES[device], passes=_PASSES["memory"]),
+        cache_gbs=_bandwidth(bench, _NEAR_BYTES[device], passes=_PASSES["cache"]),
+        operator_us=_best(bench, lambda: layer(value), _PASSES["operator"]) * 1e6,
         environment_id=environment.id,
         note=note,
     )
@@ -383,24 +368,15 @@ def _products(device: str, kind: torch.dtype) -> list[Callable[[], object]]:
     return found
 
 
-def _bandwidth(on: Bench, device: str, size: int, *, passes: int) -> float:
+def _bandwidth(bench: Bench, size: int, *, passes: int) -> float:
     """10^9 bytes a second of the better of a copy and a sum; both tensors hold half of the size."""
-    left = torch.ones(size // 8, device=device)
-    right = torch.ones(size // 8, device=device)
-    copied = 2 * left.nbytes / _best(on, lambda: right.copy_(left), passes)
-    added = (
-        3 * left.nbytes / _best(on, lambda: torch.add(left, right, alpha=0.5, out=right), passes)
-    )
-    return max(copied, added) / 1e9
+    left, right = (torch.ones(size // 8, device=bench.conditions.device) for _ in range(2))
+    copy_s = _best(bench, lambda: right.copy_(left), passes)
+    sum_s = _best(bench, lambda: torch.add(left, right, alpha=0.5, out=right), passes)
+    return max(2 * left.nbytes / copy_s, 3 * left.nbytes / sum_s) / 1e9
 
 
-def _operator(device: str) -> Callable[[], object]:
-    layer = nn.Hardswish()
-    value = torch.ones(8, device=device)
-    return lambda: layer(value)
-
-
-def _best(on: Bench, run: Callable[[], object], passes: int) -> float:
+def _best(bench: Bench, run: Callable[[], object], passes: int) -> float:
     with torch.inference_mode():
         run()
-        return max(min(on.seconds(on.watch(run)) for _ in range(passes)), 1e-9)
+        return max(min(bench.seconds(bench.watch(run)) for _ in range(passes)), 1e-9)

@@ -13,33 +13,30 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
-from archbench.measure.backend import prepared
-from archbench.measure.device import Seat, measurement_lock, settled
+from archbench.measure.device import Pinning
 from archbench.measure.latency.calibration import (
     Calibration,
     Progress,
     disturbance,
-    eager,
-    note_look,
+    keep_check,
+    ready_calibrator,
     stored_or_taken,
 )
-from archbench.measure.latency.clock import Clock, SystemClock, Timing
-from archbench.measure.latency.constants import LOOKS, Look, deviations
+from archbench.measure.latency.clock import Bench, Clock, Timing, measuring
+from archbench.measure.latency.constants import CHECKS, DriftCheck, deviations
 from archbench.measure.latency.estimate import (
     LEAST_PLACEMENTS,
+    TWO_SIDED_95,
     Array,
     drift,
     log_half_widths,
-    lower_mean,
     lower_means,
-    off_cpu_share,
     over_placements,
     placement_logs,
 )
-from archbench.measure.latency.rounds import Bench, bench, place_anew, warm_up
-from archbench.measure.machine import Snapshot, activity, snapshot
+from archbench.measure.latency.rounds import Placed, place_anew, turns, warm_up
+from archbench.measure.machine import Counters, activity, counters
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions
 
@@ -52,11 +49,11 @@ WINDOW = LEAST_PLACEMENTS * PLACEMENT
 _LEVEL = 0.95
 _MOST_ROUNDS = 400
 _LEAST_ROUNDS = 5
-_LONG_LOOK = 80  # rounds, of which every fourth has a pass of each calibration network
+_LONG_CHECK = 80  # rounds, of which every fourth has a pass of each calibration network
 _CALIBRATE_EVERY = 4
 _WARM_UP_S = 0.5
 # An interval that leaves out 1 in 95 of 100 runs: 1.96 of its deviations for itself, 1.645 more.
-_FOUND_19_OF_20 = 1 + 1.645 / 1.96
+_FOUND_19_OF_20 = 1 + 1.645 / TWO_SIDED_95
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +115,7 @@ class SelfTest:
     state: float
     off_cpu: float | None
     drift: float
-    seat: Seat
+    seat: Pinning
     note: str
     generation: int = 1
     due: str = ""
@@ -161,7 +158,7 @@ def self_test(
     seconds: float,
     calibration: Calibration | None = None,
     clock: Clock | None = None,
-    counters: Callable[[], Snapshot] = snapshot,
+    read_counters: Callable[[], Counters] = counters,
     on_progress: Progress | None = None,
 ) -> SelfTest:
     """Times copies of a calibration network, and now and then all calibration networks.
@@ -172,107 +169,78 @@ def self_test(
         seconds: How long to time; constants that were never taken take 2 s more.
         calibration: The constants, where they are at hand.
         clock: Where time comes from; a test has its own.
-        counters: What tells of other processes; a test has its own.
+        read_counters: What tells of other processes; a test has its own.
         on_progress: Told about the rounds.
 
     Raises:
         ArchbenchError: See ``archbench.measure.latency.calibration.calibrate``.
     """
-    clock = clock or SystemClock()
-    with measurement_lock(conditions.device), settled(threads=conditions.threads) as seat:
+    with measuring(conditions, clock=clock) as bench:
         calibration = calibration or stored_or_taken(
-            conditions, environment=environment, clock=clock, on_progress=on_progress
+            bench, environment=environment, on_progress=on_progress
         )
-        on = bench(conditions, clock=clock)
-        began, before = clock.wall(), counters()
-        copies, others = _timed(
-            calibration, conditions=conditions, on=on, seconds=seconds, on_progress=on_progress
-        )
-        worked = activity(before, counters(), seconds=clock.wall() - began)
-        everything = [timing for timings in copies for timing in timings]
+        began, before = bench.clock.wall(), read_counters()
+        copies, others = _timed(calibration, bench=bench, seconds=seconds, on_progress=on_progress)
+        worked = activity(before, read_counters(), seconds=bench.clock.wall() - began)
+        off_cpu = bench.off_cpu([timing for timings in copies for timing in timings])
         # A round of which the end was cut off is of no use.
         rounds = min(map(len, copies))
-        samples = np.array([[on.seconds(timing) for timing in taken[:rounds]] for taken in copies])
-        constants, state = _held(calibration, others, on=on)
-        off_cpu = off_cpu_share(everything) if conditions.device == "cpu" else None
+        samples = np.array([[bench.seconds(one) for one in taken[:rounds]] for taken in copies])
         moved = drift(np.median(samples, axis=0).tolist()) if rounds else 0.0
-        look = Look(
-            deviations={name: entry.deviation for name, entry in constants.items()},
+        now_ms, stored_ms = bench.means_ms(others), calibration.constants_ms
+        found, state = deviations(now_ms, stored_ms)
+        check = DriftCheck(
+            deviations=found,
             disturbance=disturbance(off_cpu=off_cpu, moved=moved, busy=worked),
-            weight=LOOKS if rounds >= _LONG_LOOK else 1,
+            weight=CHECKS if rounds >= _LONG_CHECK else 1,
         )
-        doubt = note_look(calibration, look, environment=environment)
+        due = keep_check(calibration, check, environment=environment)
     return SelfTest(
         network=calibration.calibrators[0].name,
         resolution=resolution_of(samples) if rounds >= _LEAST_ROUNDS else None,
-        constants=constants,
+        constants={
+            name: Constant(stored_ms=stored_ms[name], now_ms=ms, deviation=found[name])
+            for name, ms in now_ms.items()
+        },
         state=state,
         off_cpu=off_cpu,
         drift=moved,
-        seat=seat,
+        seat=bench.pinning,
         note=calibration.note,
         generation=calibration.generation,
-        due=doubt.due,
-        disturbance=look.disturbance,
+        due=due,
+        disturbance=check.disturbance,
     )
 
 
 def _timed(
-    calibration: Calibration,
-    *,
-    conditions: Conditions,
-    on: Bench,
-    seconds: float,
-    on_progress: Progress | None,
+    calibration: Calibration, *, bench: Bench, seconds: float, on_progress: Progress | None
 ) -> tuple[list[list[Timing]], dict[str, list[Timing]]]:
     """Timings of each copy, and of each calibration network by its name."""
-    until = on.clock.wall() + seconds
-    entry = calibration.calibrators[0]
-    example = torch.randn(entry.shape, generator=torch.Generator().manual_seed(0))
-    sources = {
-        str(copy): prepared(entry.build(), example, conditions=eager(conditions))
+    until, conditions = bench.clock.wall() + seconds, bench.conditions
+    placed = {
+        str(copy): Placed(
+            network=ready_calibrator(calibration.calibrators[0], conditions=conditions)
+        )
         for copy in range(COPIES)
     }
-    forwards = {name: source.run for name, source in sources.items()}
     known = {name: calibration.forward(name, conditions=conditions) for name in calibration.by_name}
-    for forward in (*forwards.values(), *known.values()):
-        warm_up(forward, on=on, until=on.clock.wall() + _WARM_UP_S)
-    copies: dict[str, list[Timing]] = {name: [] for name in forwards}
+    for forward in (*(entry.forward for entry in placed.values()), *known.values()):
+        warm_up(forward, bench=bench, until=bench.clock.wall() + _WARM_UP_S)
+    copies: dict[str, list[Timing]] = {name: [] for name in placed}
     others: dict[str, list[Timing]] = {name: [] for name in known}
-    draw, turns = random.Random(0), list(copies)
+    draw = random.Random(0)
+    orders = turns(COPIES, draw=draw)
     for done in range(_MOST_ROUNDS):
-        if on.clock.wall() >= until and done:
+        if bench.clock.wall() >= until and done:
             break
         if done and done % PLACEMENT == 0:
-            place_anew(sources, forwards=forwards, draw=draw)
-        place = done % COPIES
-        if place == 0:
-            draw.shuffle(turns)
-        for name in [*turns[place:], *turns[:place]]:
-            copies[name].append(on.watch(forwards[name]))
+            place_anew(placed, draw=draw)
+        for copy in map(str, next(orders)):
+            copies[copy].append(bench.watch(placed[copy].forward))
         if done % _CALIBRATE_EVERY == 0:
             for name, forward in known.items():
-                others[name].append(on.watch(forward))
+                others[name].append(bench.watch(forward))
         if on_progress:
             on_progress("timing copies of one network", done + 1, _MOST_ROUNDS)
     return list(copies.values()), others
-
-
-def _held(
-    calibration: Calibration, timings: Mapping[str, list[Timing]], *, on: Bench
-) -> tuple[dict[str, Constant], float]:
-    """The constants beside what they are now, and what all of them have in common."""
-    now = {
-        name: lower_mean([on.seconds(timing) * 1e3 for timing in taken])
-        for name, taken in timings.items()
-    }
-    found, state = deviations(now, calibration.constants_ms)
-    constants = {
-        name: Constant(
-            stored_ms=calibration.constants_ms[name],
-            now_ms=now[name],
-            deviation=found[name],
-        )
-        for name in now
-    }
-    return constants, state

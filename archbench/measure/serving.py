@@ -10,17 +10,36 @@ from pathlib import Path
 
 import torch
 
-from archbench.measure.device import measurement_lock, require_device, settled
 from archbench.measure.gpu import open_nvml
 from archbench.measure.latency.calibration import Calibration, Progress
-from archbench.measure.latency.clock import Clock, Forward, SystemClock, Timing
-from archbench.measure.latency.estimate import lower_mean, off_cpu_share, quantile
-from archbench.measure.latency.rounds import bench, warm_up
+from archbench.measure.latency.clock import Clock, Forward, Timing, measuring
+from archbench.measure.latency.estimate import quantile
+from archbench.measure.latency.rounds import warm_up
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions
 
+POWERCAP = Path("/sys/class/powercap")
+
 _LEAST_PASSES, _MOST_PASSES = 20, 400
 _FOR_P99 = 100
+_PROCESS = Path("/proc/self")
+_RESET_PEAK = "5"  # what proc(5) calls resetting the peak resident set
+_COUNTED_S, _LEAST_COUNTED = 1.0, 5  # of passes whose energy is counted
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantity:
+    """One number with its unit.
+
+    Attributes:
+        unit: For example ``bytes``.
+        value: None where it could not be had.
+        reason: Why there is no value; empty where there is one.
+    """
+
+    unit: str
+    value: float | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,30 +100,27 @@ def serve(
         IncomparableError: The calibration was taken elsewhere or under other settings.
         StorageError: The measurement lock cannot be had.
     """
-    require_device(conditions.device)
-    clock = clock or SystemClock()
-    with measurement_lock(conditions.device), settled(threads=conditions.threads):
+    with measuring(conditions, clock=clock) as bench:
         calibration.require(environment, conditions=conditions)
-        on = bench(conditions, clock=clock)
-        until = clock.wall() + budget_s
-        warm = warm_up(forward, on=on, until=until)
+        until = bench.clock.wall() + budget_s
+        warm = warm_up(forward, bench=bench, until=until)
         name = calibration.nearest(warm.seconds, family="attention").name
         reference = calibration.forward(name, conditions=conditions)
-        warm_up(reference, on=on, until=until)
+        warm_up(reference, bench=bench, until=until)
         timings: list[Timing] = []
-        compared: list[float] = []
+        compared: list[Timing] = []
         while len(timings) < _LEAST_PASSES or (
-            len(timings) < _MOST_PASSES and clock.wall() < until
+            len(timings) < _MOST_PASSES and bench.clock.wall() < until
         ):
-            compared.append(on.seconds(on.watch(reference)))
-            timings.append(on.watch(forward))
+            compared.append(bench.watch(reference))
+            timings.append(bench.watch(forward))
             if on_progress:
                 on_progress(f"serving batch {conditions.batch}", len(timings), _MOST_PASSES)
         peak = peak_memory(forward, device=conditions.device)
         energy = energy_per_image(
-            forward, device=conditions.device, batch=conditions.batch, clock=clock
+            forward, device=conditions.device, batch=conditions.batch, clock=bench.clock
         )
-    ratio = lower_mean([on.seconds(timing) for timing in timings]) / lower_mean(compared)
+    ratio = bench.mean_ms(timings) / bench.mean_ms(compared)
     walls = tuple(timing.wall * 1e3 for timing in timings)
     return Service(
         conditions=conditions,
@@ -115,7 +131,7 @@ def serve(
         p99=_p99(walls),
         peak=peak,
         energy=energy,
-        off_cpu=off_cpu_share(timings) if conditions.device == "cpu" else None,
+        off_cpu=bench.off_cpu(timings),
     )
 
 
@@ -123,25 +139,6 @@ def _p99(walls: tuple[float, ...]) -> Quantity:
     if len(walls) < _FOR_P99:
         return Quantity(unit="ms", reason=f"fewer than {_FOR_P99} passes were made")
     return Quantity(value=quantile(walls, 0.99), unit="ms")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Quantity:
-    """One number with its unit.
-
-    Attributes:
-        unit: For example ``bytes``.
-        value: None where it could not be had.
-        reason: Why there is no value; empty where there is one.
-    """
-
-    unit: str
-    value: float | None = None
-    reason: str = ""
-
-
-_PROCESS = Path("/proc/self")
-_RESET_PEAK = "5"  # what proc(5) calls resetting the peak resident set
 
 
 def peak_memory(forward: Forward, *, device: str, process: Path = _PROCESS) -> Quantity:
@@ -189,13 +186,6 @@ def _status(process: Path, key: str) -> int:
     raise LookupError(f"no {key}")
 
 
-POWERCAP = Path("/sys/class/powercap")
-UNIT = "mJ"
-
-_SECONDS = 1.0
-_LEAST_COUNTED = 5
-
-
 def energy_per_image(
     forward: Forward, *, device: str, batch: int, clock: Clock, powercap: Path = POWERCAP
 ) -> Quantity:
@@ -210,8 +200,8 @@ def energy_per_image(
     """
     counter = _nvml() if device == "cuda" else _rapl(powercap)
     if isinstance(counter, str):
-        return Quantity(unit=UNIT, reason=counter)
-    passes, until = 0, clock.wall() + _SECONDS
+        return Quantity(unit="mJ", reason=counter)
+    passes, until = 0, clock.wall() + _COUNTED_S
     try:
         before = counter()
         while passes < _LEAST_COUNTED or clock.wall() < until:
@@ -221,10 +211,10 @@ def energy_per_image(
             torch.cuda.synchronize()
         joules = counter() - before
     except (OSError, ValueError) as error:
-        return Quantity(unit=UNIT, reason=f"the counter cannot be read: {error}")
+        return Quantity(unit="mJ", reason=f"the counter cannot be read: {error}")
     if joules <= 0:
-        return Quantity(unit=UNIT, reason="the counter began anew, or did not move")
-    return Quantity(value=1e3 * joules / passes / batch, unit=UNIT)
+        return Quantity(unit="mJ", reason="the counter began anew, or did not move")
+    return Quantity(value=1e3 * joules / passes / batch, unit="mJ")
 
 
 def _rapl(powercap: Path) -> Callable[[], float] | str:

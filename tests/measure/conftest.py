@@ -9,8 +9,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from archbench.measure.latency.calibration import Calibration, settings_of
+from archbench.measure.device import Pinning
+from archbench.measure.latency.calibration import Calibration
+from archbench.measure.latency.clock import Bench, stopwatch
 from archbench.measure.latency.reference_networks import Calibrator
+from archbench.measure.machine_cache import settings_of
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions
 
@@ -77,6 +80,21 @@ class Ticking(nn.Module):
         return self.output(number)
 
 
+def bench_of(clock: FakeClock, conditions: Conditions | None = None) -> Bench:
+    """What a measurement is timed with, on a clock that only the networks move."""
+    return Bench(
+        conditions=conditions or Conditions(),
+        clock=clock,
+        watch=stopwatch("cpu", clock=clock),
+        pinning=Pinning(cores=(), note=""),
+    )
+
+
+def calibrator(name: str, network: Ticking, *, family: str = "attention") -> Calibrator:
+    """A calibration network that ticks."""
+    return Calibrator(name=name, family=family, build=lambda: network, shape=(1, 3, 8, 8))
+
+
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock()
@@ -110,9 +128,7 @@ def calibration(
             settings=settings_of(conditions),
             constants_ms=dict(zip(names, constants_ms or [10.0] * len(used), strict=True)),
             calibrators=tuple(
-                Calibrator(
-                    name=name, family=family, build=lambda kept=network: kept, shape=(1, 3, 8, 8)
-                )
+                calibrator(name, network, family=family)
                 for name, network in zip(names, used, strict=True)
             ),
         )

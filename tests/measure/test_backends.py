@@ -19,10 +19,10 @@ from archbench.errors import InexactError, MissingError, UsageError
 from archbench.measure import backend as backends
 from archbench.measure.backend import (
     BACKENDS,
-    Prepared,
+    Runnable,
     absence,
+    computed_precision,
     difference,
-    honest,
     kept_bits,
     precision_name,
     prepared,
@@ -51,7 +51,7 @@ def cases(*, device: str) -> list[object]:
 
 def usable(name: str, precision: str, *, device: str = "cpu") -> Conditions:
     if missing := absence(name, device=device):
-        pytest.skip(missing.reason)
+        pytest.skip(missing.message)
     if (name, precision) == ("openvino", "int8"):
         pytest.importorskip("nncf")
     return Conditions(backend=name, precision=precision, device=device)
@@ -132,7 +132,7 @@ def test_keeps_the_protocol(name: str) -> None:
     precisions = set(itertools.chain(*backend.PRECISIONS.values()))
     assert precisions <= set(backends.PRECISIONS) <= set(backends.LIMITS)
     missing = absence(name, device="cpu")
-    assert missing is None or (missing.reason and missing.help)
+    assert missing is None or (missing.message and missing.help)
 
 
 def test_what_preparing_took_and_the_error_are_told() -> None:
@@ -165,9 +165,9 @@ def test_eager_runs_a_copy_in_another_precision() -> None:
 
 
 def test_another_output_than_eagers_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    def wrong(network: nn.Module, example: Tensor, *, conditions: Conditions) -> Prepared:
+    def wrong(network: nn.Module, example: Tensor, *, conditions: Conditions) -> Runnable:
         output = network(example) * 1.01
-        return Prepared(run=lambda: output, precision="fp32")
+        return Runnable(run=lambda: output, precision="fp32")
 
     monkeypatch.setattr(eager, "prepare", wrong)
     with pytest.raises(InexactError, match=r"differs from eager's by 1\.0e-02 .* fp32 explains 1e"):
@@ -273,8 +273,8 @@ def test_products_are_named_by_their_bits() -> None:
 
 def test_fp32_on_this_cpu_is_fp32() -> None:
     assert torch.get_float32_matmul_precision() == "highest"
-    assert honest(Conditions()).precision == "fp32"
+    assert computed_precision(Conditions()) == "fp32"
 
 
 def test_lower_precisions_are_what_they_say() -> None:
-    assert honest(Conditions(precision="bf16")).precision == "bf16"
+    assert computed_precision(Conditions(precision="bf16")) == "bf16"

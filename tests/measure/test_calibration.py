@@ -14,21 +14,16 @@ from torch import nn
 from archbench.measure.latency.calibration import (
     Calibration,
     calibrate,
-    settings_of,
     stored_or_taken,
 )
-from archbench.measure.latency.constants import cache_folder
 from archbench.measure.latency.reference_networks import CALIBRATORS, Calibrator
+from archbench.measure.machine_cache import cache_folder, settings_of
 from archbench.measure.macs import count_operators
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions
-from tests.measure.conftest import FakeClock, Ticking
+from tests.measure.conftest import FakeClock, Ticking, bench_of, calibrator
 
 Take = Callable[..., Calibration]
-
-
-def calibrator(name: str, network: Ticking) -> Calibrator:
-    return Calibrator(name=name, family="attention", build=lambda: network, shape=(1, 3, 8, 8))
 
 
 @pytest.fixture
@@ -50,9 +45,8 @@ def take(
         **options: object,
     ) -> Calibration:
         return stored_or_taken(
-            conditions or Conditions(),
+            bench_of(clock, conditions),
             environment=machine,
-            clock=clock,
             folder=tmp_path / "kept",
             calibrators=tuple(calibrator(name, network) for name, network in networks.items()),
             **options,

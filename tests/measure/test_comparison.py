@@ -15,6 +15,8 @@ from archbench.measure.latency.comparison import (
     compare_rounds,
 )
 from archbench.measure.latency.estimate import (
+    LOOK_LEVEL,
+    PLACEMENT_LEVEL,
     log_half_widths,
     lower_mean,
     lower_ratios,
@@ -23,9 +25,7 @@ from archbench.measure.latency.estimate import (
 )
 from archbench.measure.latency.latency import measure_latency
 from archbench.measure.latency.rounds import (
-    LOOK_LEVEL,
     LOOKS,
-    PLACEMENT_LEVEL,
     PLACEMENT_LOOKS,
     PLACEMENT_ROUNDS,
 )

@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 
 from archbench.measure.latency.constants import (
-    LOOKS,
-    Doubt,
-    Look,
-    changed,
+    CHECKS,
+    Constants,
+    DriftCheck,
     deviations,
-    doubted,
-    postponed,
     spread,
 )
 
-
-def after(*looks: Look, taken_disturbed: str = "") -> Doubt:
-    doubt = Doubt()
-    for look in looks:
-        doubt = doubted(doubt, look, taken_disturbed=taken_disturbed)
-    return doubt
+FRESH = Constants(constants_ms={"a": 2.0, "b": 4.0}, off_cpu_share=0.0)
+DISTURBED = replace(FRESH, off_cpu_share=0.5)
 
 
-def look(share: float, *, disturbance: str = "", weight: int = 1) -> Look:
-    return Look(deviations={"a": share, "b": 0.0}, disturbance=disturbance, weight=weight)
+def after(*checks: DriftCheck, constants: Constants = FRESH) -> Constants:
+    for check in checks:
+        constants = constants.checked(check)
+    return constants
+
+
+def check(share: float, *, disturbance: str = "", weight: int = 1) -> DriftCheck:
+    return DriftCheck(deviations={"a": share, "b": 0.0}, disturbance=disturbance, weight=weight)
 
 
 def test_the_common_speed_of_the_host_is_no_deviation() -> None:
@@ -36,60 +36,74 @@ def test_the_common_speed_of_the_host_is_no_deviation() -> None:
     assert spread(found) == pytest.approx(0.0667, abs=1e-4)
 
 
-def test_three_quiet_looks_on_end_renew() -> None:
-    assert after(look(0.08), look(0.07)).due == ""
-    due = after(look(0.08), look(0.07), look(0.09)).due
+def test_three_quiet_checks_on_end_renew() -> None:
+    assert after(check(0.08), check(0.07)).due == ""
+    due = after(check(0.08), check(0.07), check(0.09)).due
     assert due == "a takes 8% more beside b than when they were taken"
 
 
-def test_a_long_look_counts_for_all() -> None:
-    assert after(look(0.08, weight=LOOKS)).due
+def test_a_long_check_counts_for_all() -> None:
+    assert after(check(0.08, weight=CHECKS)).due
 
 
-def test_a_look_that_finds_them_together_makes_the_others_void() -> None:
-    assert after(look(0.08), look(0.08), look(0.02), look(0.08)) == after(look(0.08))
+def test_a_check_that_finds_them_together_makes_the_others_void() -> None:
+    assert after(check(0.08), check(0.08), check(0.02), check(0.08)) == after(check(0.08))
 
 
 def test_between_the_limits_nothing_is_renewed_and_nothing_forgotten() -> None:
-    assert after(*[look(0.04)] * 10).due == ""
-    assert after(look(0.08), look(0.04), look(0.08)).due
+    assert after(*[check(0.04)] * 10).due == ""
+    assert after(check(0.08), check(0.04), check(0.08)).due
 
 
 def test_deviations_that_change_sides_are_noise() -> None:
-    assert after(look(0.08), look(-0.08), look(0.08), look(-0.08)).due == ""
+    assert after(check(0.08), check(-0.08), check(0.08), check(-0.08)).due == ""
 
 
-def test_disturbed_looks_say_nothing() -> None:
-    assert after(*[look(0.2, disturbance="other work")] * 5) == Doubt()
-    busy = look(0.0, disturbance="other work")
-    assert after(look(0.08), busy, look(0.08)) == after(look(0.08), look(0.08))
+def test_disturbed_checks_say_nothing() -> None:
+    assert after(*[check(0.2, disturbance="other work")] * 5) == FRESH
+    busy = check(0.0, disturbance="other work")
+    assert after(check(0.08), busy, check(0.08)) == after(check(0.08), check(0.08))
 
 
-def test_constants_taken_while_disturbed_are_renewed_at_the_first_quiet_look() -> None:
-    disturbed = look(0.0, disturbance="other work")
-    assert after(disturbed, taken_disturbed="work went on").due == ""
-    due = after(disturbed, look(0.0), taken_disturbed="work went on").due
-    assert due == "they were taken while work went on"
+def test_constants_taken_while_disturbed_are_renewed_at_the_first_quiet_check() -> None:
+    busy = check(0.0, disturbance="other work")
+    assert after(busy, constants=DISTURBED).due == ""
+    due = after(busy, check(0.0), constants=DISTURBED).due
+    assert due == "they were taken while other work held the core for 50% of the time"
 
 
-def test_after_a_vain_attempt_one_quiet_look_is_enough() -> None:
-    due = after(look(0.08), look(0.08), look(0.08))
-    later = postponed(due)
+def test_after_a_vain_attempt_one_quiet_check_is_enough() -> None:
+    due = after(check(0.08), check(0.08), check(0.08))
+    later, note = due.succeeded_by(DISTURBED)
+    assert "but other work held the core for 50% of the time: the old ones stay" in note
     assert later.due == ""
-    assert doubted(later, look(0.08)).due
-    assert doubted(later, look(0.0)) == Doubt()
+    assert after(check(0.08), constants=later).due
+    assert after(check(0.0), constants=later) == FRESH
+
+
+def test_new_constants_keep_the_level_of_the_old_ones() -> None:
+    due = after(check(0.08, weight=CHECKS))
+    taken = replace(FRESH, constants_ms={"a": 3.3, "b": 6.0})
+    found, note = due.succeeded_by(taken)
+    assert found.constants_ms == pytest.approx({"a": 2.0 * 1.1 / 1.05, "b": 4.0 / 1.05})
+    assert (found.generation, found.due, found.apart) == (2, "", ())
+    assert found.history[0]["constants_ms"] == FRESH.constants_ms
+    assert note.endswith("latencies differ from those before by up to 4.8%")
+    level, _ = replace(due, off_cpu_share=0.5).succeeded_by(taken)
+    assert level.constants_ms == taken.constants_ms
 
 
 def test_one_network_has_nobody_to_be_compared_with() -> None:
-    alone = Look(deviations={"a": 0.5})
-    assert after(alone, alone, alone) == Doubt()
+    alone = DriftCheck(deviations={"a": 0.5})
+    assert after(alone, alone, alone) == FRESH
 
 
 def test_noise_of_two_percent_renews_hardly_ever() -> None:
     rng, renewed = random.Random(0), 0
     for _ in range(200):
         noisy = (
-            Look(deviations={name: rng.gauss(0.0, 0.01) for name in "abcd"}) for _ in range(20)
+            DriftCheck(deviations={name: rng.gauss(0.0, 0.01) for name in "abcd"})
+            for _ in range(20)
         )
         renewed += bool(after(*noisy).due)
     assert renewed <= 4
@@ -98,15 +112,10 @@ def test_noise_of_two_percent_renews_hardly_ever() -> None:
 def test_a_change_of_eight_percent_is_found_through_the_noise() -> None:
     rng, found = random.Random(1), 0
     for _ in range(200):
-        noisy = (
-            Look(
-                deviations={name: rng.gauss(0.08 if name == "a" else 0.0, 0.01) for name in "abcd"}
-            )
+        drawn = (
+            {name: rng.gauss(0.08 if name == "a" else 0.0, 0.01) for name in "abcd"}
             for _ in range(4)
         )
+        noisy = (DriftCheck(deviations=deviations) for deviations in drawn)
         found += bool(after(*noisy).due)
     assert found >= 195
-
-
-def test_changed_is_the_largest_share() -> None:
-    assert changed({"a": 2.0, "b": 4.0}, {"a": 2.1, "b": 3.6}) == pytest.approx(0.1)

@@ -48,9 +48,9 @@ def test_cpu_is_always_there() -> None:
 @pinning
 def test_pins_and_restores() -> None:
     before = os.sched_getaffinity(0)
-    with settled(threads=1) as seat:
-        assert os.sched_getaffinity(0) == set(seat.cores) == {max(before)}
-        assert seat.note == ""
+    with settled(threads=1) as pinning:
+        assert os.sched_getaffinity(0) == set(pinning.cores) == {max(before)}
+        assert pinning.note == ""
     assert os.sched_getaffinity(0) == before
 
 
@@ -70,8 +70,8 @@ def test_several_threads_take_the_whole_process_along() -> None:
     other.start()
     try:
         started.wait()
-        with settled(threads=2) as seat:
-            assert os.sched_getaffinity(ids[0]) == set(seat.cores)
+        with settled(threads=2) as pinning:
+            assert os.sched_getaffinity(ids[0]) == set(pinning.cores)
         assert os.sched_getaffinity(ids[0]) == first
     finally:
         release.set()
@@ -106,9 +106,9 @@ def test_where_nothing_can_be_pinned_it_says_so(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.delattr("os.sched_setaffinity", raising=False)
     monkeypatch.setattr("platform.system", lambda: "Darwin")
     assert measuring_cores(1) == ()
-    with settled(threads=1) as seat:
-        assert seat.cores == ()
-        assert seat.note == "not pinned: Darwin cannot pin a thread to a core"
+    with settled(threads=1) as pinning:
+        assert pinning.cores == ()
+        assert pinning.note == "not pinned: Darwin cannot pin a thread to a core"
 
 
 def test_more_threads_than_cores_are_refused() -> None:

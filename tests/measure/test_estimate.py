@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archbench.measure.latency import estimate
-from archbench.measure.latency.clock import Timing
-from archbench.measure.latency.estimate import log_half_widths, lower_ratios, student
-from archbench.measure.latency.rounds import LOOK_LEVEL, LOOKS, WANTED_HALF_WIDTH
+from archbench.measure.latency.clock import Timing, delay_share, off_cpu_share
+from archbench.measure.latency.estimate import LOOK_LEVEL, log_half_widths, lower_ratios, student
+from archbench.measure.latency.rounds import LOOKS, WANTED_HALF_WIDTH
 from tests.measure.synthetic import KINDS, Array, timings
 
 
@@ -62,13 +62,13 @@ def test_drift_of_few_samples_is_not_known() -> None:
 
 def test_off_cpu_share_weighs_by_time() -> None:
     timings = [Timing(wall=1.0, cpu=1.0, delay=0.0), Timing(wall=3.0, cpu=1.0, delay=1.0)]
-    assert estimate.off_cpu_share(timings) == pytest.approx(0.5)
-    assert estimate.delay_share(timings) == pytest.approx(0.25)
-    assert estimate.off_cpu_share([]) == estimate.delay_share([]) == 0.0
+    assert off_cpu_share(timings) == pytest.approx(0.5)
+    assert delay_share(timings) == pytest.approx(0.25)
+    assert off_cpu_share([]) == delay_share([]) == 0.0
 
 
 def test_a_clock_that_counts_too_much_cpu_time_is_no_negative_share() -> None:
-    assert estimate.off_cpu_share([Timing(wall=1.0, cpu=1.01, delay=0.0)]) == 0.0
+    assert off_cpu_share([Timing(wall=1.0, cpu=1.01, delay=0.0)]) == 0.0
 
 
 STABLE = {"forwards": 20, "off_cpu": 0.05, "drift": 0.05, "half_width": 0.05}

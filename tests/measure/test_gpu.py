@@ -18,7 +18,7 @@ from tests.measure.conftest import FakeClock, Ticking
 OWN = 77
 
 
-class Driver:
+class Driver(Nvml):
     """A driver that tells what it was told."""
 
     def __init__(
@@ -43,7 +43,7 @@ class Driver:
 
 
 def use(**told: Any) -> GpuUse:
-    return GpuWatch(driver=Driver(**told), own=OWN).look()
+    return GpuWatch(driver=Driver(**told), own=OWN).use()
 
 
 def test_alone_nothing_disturbs() -> None:
@@ -78,14 +78,14 @@ def test_in_a_container_the_busiest_is_taken_for_this_process() -> None:
 
 def test_while_this_process_rests_every_other_disturbs() -> None:
     watch = GpuWatch(driver=Driver(held={9: 1}, busy={9: 0.3}), own=OWN)
-    assert watch.look(works=False).busy == {9: 0.3}
+    assert watch.use(works=False).busy == {9: 0.3}
 
 
 def test_each_look_asks_for_the_time_since_the_last() -> None:
     driver = Driver(held={}, busy={})
     watch = GpuWatch(driver=driver, own=OWN)
     for _ in range(3):
-        watch.look()
+        watch.use()
     assert driver.asked == [0, 1000, 2000]
 
 

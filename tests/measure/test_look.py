@@ -9,15 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from archbench.measure.latency.calibration import Calibration, look_at_constants, stored_or_taken
-from archbench.measure.latency.constants import constants_path
+from archbench.measure.latency.calibration import Calibration, check_drift, stored_or_taken
+from archbench.measure.latency.constants import constants_file
 from archbench.measure.latency.latency import measure_latency
-from archbench.measure.latency.reference_networks import Calibrator
-from archbench.measure.latency.rounds import bench
-from archbench.measure.machine import Snapshot
+from archbench.measure.machine import Counters
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions
-from tests.measure.conftest import FakeClock, Ticking
+from tests.measure.conftest import FakeClock, Ticking, bench_of, calibrator
 
 Process = Callable[..., Calibration]
 
@@ -38,28 +36,21 @@ def process(
 
     def run(*, busy: bool = False, calibration: Calibration | None = None) -> Calibration:
         found = calibration or stored_or_taken(
-            conditions,
+            bench_of(clock, conditions),
             environment=environment,
-            clock=clock,
-            calibrators=tuple(
-                Calibrator(
-                    name=name, family="attention", build=lambda kept=kept: kept, shape=(1, 3, 8, 8)
-                )
-                for name, kept in networks.items()
-            ),
+            calibrators=tuple(calibrator(name, kept) for name, kept in networks.items()),
         )
         ticks = iter((0, 100 if busy else 0))
 
-        def counters() -> Snapshot:
+        def counters() -> Counters:
             processes = {1: ("compiler", next(ticks))}
-            return Snapshot(ticks=0, stolen=0, throttled=None, processes=processes)
+            return Counters(ticks=0, stolen=0, throttled=None, processes=processes)
 
-        look_at_constants(
+        check_drift(
             found,
             environment=environment,
-            conditions=conditions,
-            on=bench(conditions, clock=clock),
-            counters=counters,
+            bench=bench_of(clock, conditions),
+            read_counters=counters,
         )
         return found
 
@@ -68,7 +59,7 @@ def process(
 
 @pytest.fixture
 def kept(environment: Environment, process: Process) -> Callable[[], dict[str, object]]:
-    path = constants_path(environment, process().settings)
+    path = constants_file(environment, process().settings).path
     return lambda: json.loads(path.read_text())
 
 
@@ -126,7 +117,7 @@ def test_beside_other_processes_nothing_is_concluded(
     before = kept()
     for _ in range(5):
         found = process(busy=True)
-    assert found.seen[-1].disturbance == "other processes worked: compiler"
+    assert found.checks[-1].disturbance == "other processes worked: compiler"
     assert kept() == before
 
 
@@ -167,18 +158,18 @@ def test_a_study_with_older_constants_says_nothing_of_the_newer(
     for _ in range(4):
         process()
     before = kept()
-    study = replace(old, seen=[])
+    study = replace(old, checks=[])
     for _ in range(5):
-        study = replace(study, seen=[])
+        study = replace(study, checks=[])
         process(calibration=study)
-        assert study.seen[-1].deviations["c"] == pytest.approx(0.1)
+        assert study.checks[-1].deviations["c"] == pytest.approx(0.1)
     assert kept() == before
 
 
 def test_constants_without_generation_are_read(
     environment: Environment, process: Process, kept: Callable[[], dict[str, object]]
 ) -> None:
-    path: Path = constants_path(environment, process().settings)
+    path: Path = constants_file(environment, process().settings).path
     document = kept()
     for key in ("generation", "doubt", "history"):
         del document[key]
@@ -201,7 +192,7 @@ def test_a_measurement_says_how_far_the_networks_are_apart(
         {"it": Ticking(clock, 3.0)},
         conditions=conditions,
         environment=environment,
-        calibration=replace(process(), seen=[]),
+        calibration=replace(process(), checks=[]),
         clock=clock,
     )["it"]
     assert found.details["calibration_generation"] == 1

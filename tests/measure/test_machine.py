@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from archbench.measure.machine import Snapshot, activity, clocks, snapshot
+from archbench.measure.machine import Counters, activity, clocks, counters
 
 CPUS = "sys/devices/system/cpu"
 
@@ -25,23 +25,23 @@ def test_counters_are_read(tmp_path: Path) -> None:
     write(tmp_path, "proc/4000000/stat", stat("my (odd) name", user=11, system=4))
     for core, count in enumerate((2, 3)):
         write(tmp_path, f"{CPUS}/cpu{core}/thermal_throttle/core_throttle_count", f"{count}\n")
-    assert snapshot(root=tmp_path) == Snapshot(
+    assert counters(root=tmp_path) == Counters(
         ticks=1000, stolen=70, throttled=5, processes={4000000: ("my (odd) name", 15)}
     )
 
 
 def test_a_system_that_tells_nothing_is_no_error(tmp_path: Path) -> None:
-    nothing = snapshot(root=tmp_path)
-    assert nothing == Snapshot(ticks=0, stolen=0, throttled=None, processes={})
+    nothing = counters(root=tmp_path)
+    assert nothing == Counters(ticks=0, stolen=0, throttled=None, processes={})
     found = activity(nothing, nothing, seconds=1.0)
     assert (found.steal_share, found.throttled, found.busy) == (None, None, ())
 
 
 def test_activity_is_what_came_between() -> None:
-    before = Snapshot(
+    before = Counters(
         ticks=1000, stolen=0, throttled=1, processes={1: ("old", 500), 2: ("idle", 10)}
     )
-    after = Snapshot(
+    after = Counters(
         ticks=2000,
         stolen=50,
         throttled=4,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from archbench.measure.latency.calibration import Calibration
-from archbench.measure.parts import Roofline, Traffic, roofline, time_spans, traffic
+from archbench.measure.parts import Roofline, Traffic, roofline, time_parts, traffic
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions
 from tests.measure.conftest import FakeClock, Ticking
@@ -35,7 +35,7 @@ def test_parts_are_timed_and_what_is_between_is_not(
     clock: FakeClock, environment: Environment, conditions: Conditions, calibration: Calibrate
 ) -> None:
     network = TwoParts(clock)
-    found = time_spans(
+    found = time_parts(
         network,
         torch.zeros(1, 3, 8, 8),
         parts={"a": network.first, "b": network.second},
@@ -55,7 +55,7 @@ def test_no_hook_stays(
     clock: FakeClock, environment: Environment, conditions: Conditions, calibration: Calibrate
 ) -> None:
     network = TwoParts(clock)
-    time_spans(
+    time_parts(
         network,
         torch.zeros(1, 3, 8, 8),
         parts={"a": network.first},
@@ -72,7 +72,7 @@ def test_rounds_end_with_the_budget_but_not_before_five(
     clock: FakeClock, environment: Environment, conditions: Conditions, calibration: Calibrate
 ) -> None:
     network = TwoParts(clock)
-    found = time_spans(
+    found = time_parts(
         network,
         torch.zeros(1, 3, 8, 8),
         parts={"a": network.first},

@@ -7,25 +7,22 @@ import math
 import pytest
 import torch
 
-from archbench.measure.latency.clock import SystemClock, stopwatch
+from archbench.measure.latency.clock import Clock, stopwatch
 from archbench.measure.latency.rounds import (
     LOOKS,
-    Bench,
     WarmUp,
-    bench,
     looks,
     placement_rounds,
     warm_up,
 )
 from archbench.study.measurement import Conditions
-from tests.measure.conftest import FakeClock, Milliseconds, Ticking
+from tests.measure.conftest import FakeClock, Milliseconds, Ticking, bench_of
 
 
 def warmed(clock: FakeClock, cpu_ms: Milliseconds, *, budget_s: float = 1e3) -> WarmUp:
     network = Ticking(clock, cpu_ms)
     until = clock.wall() + budget_s
-    on = bench(Conditions(), clock=clock)
-    return warm_up(lambda: network(torch.zeros(1)), on=on, until=until)
+    return warm_up(lambda: network(torch.zeros(1)), bench=bench_of(clock), until=until)
 
 
 def test_warm_up_takes_eight_passes_at_least(clock: FakeClock) -> None:
@@ -56,9 +53,9 @@ def test_warm_up_is_bounded_in_time_but_makes_two_passes(clock: FakeClock) -> No
 )
 def test_what_counts(clock: FakeClock, conditions: Conditions, milliseconds: float) -> None:
     network = Ticking(clock, 3.0, waiting_ms=2.0)
-    on: Bench = bench(conditions, clock=clock)
-    timing = on.watch(lambda: network(torch.zeros(1)))
-    assert on.seconds(timing) * 1e3 == pytest.approx(milliseconds)
+    bench = bench_of(clock, conditions)
+    timing = bench.watch(lambda: network(torch.zeros(1)))
+    assert bench.mean_ms([timing]) == pytest.approx(milliseconds)
 
 
 def test_networks_stay_in_one_place_for_as_long_as_a_dozen_places_fit() -> None:
@@ -76,13 +73,13 @@ def test_measurements_stop_only_between_places() -> None:
 
 def test_how_long_a_round_takes_counts_waiting(clock: FakeClock) -> None:
     network = Ticking(clock, 3.0, waiting_ms=6.0)
-    on = bench(Conditions(), clock=clock)
-    found = warm_up(lambda: network(torch.zeros(1)), on=on, until=clock.wall() + 1e3)
+    until = clock.wall() + 1e3
+    found = warm_up(lambda: network(torch.zeros(1)), bench=bench_of(clock), until=until)
     assert (found.seconds, found.wall_s) == pytest.approx((3e-3, 9e-3))
 
 
 def test_system_clock_runs_forward() -> None:
-    timing = stopwatch("cpu", clock=SystemClock())(lambda: sum(range(1000)))
+    timing = stopwatch("cpu", clock=Clock())(lambda: sum(range(1000)))
     assert timing.wall > 0
     assert timing.cpu >= 0
     assert timing.delay >= 0

@@ -8,19 +8,20 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from archbench.measure.backend import Absence, Prepared, compiler, honest, placed
+from archbench.errors import MissingError
+from archbench.measure.backend import Runnable, compiler, computed_precision, placed
 from archbench.study.measurement import Conditions
 
 PRECISIONS = {"cpu": ("fp32", "bf16", "fp16"), "cuda": ("fp32", "bf16", "fp16")}
 FORM = "portable"
 
 
-def absence(device: str) -> Absence | None:
+def absence(device: str) -> MissingError | None:
     """A C++ compiler is needed on every device."""
     return compiler()
 
 
-def prepare(network: nn.Module, example: Tensor, *, conditions: Conditions) -> Prepared:
+def prepare(network: nn.Module, example: Tensor, *, conditions: Conditions) -> Runnable:
     """Exported, compiled and loaded.
 
     Weights are constants to the compiler, so that it packs them: LeViT-128S takes 9 ms on a CPU
@@ -44,6 +45,6 @@ def prepare(network: nn.Module, example: Tensor, *, conditions: Conditions) -> P
         with torch.no_grad():
             return loaded(images)
 
-    return Prepared(
-        run=run, precision=honest(conditions).precision, details={"package_bytes": size}
+    return Runnable(
+        run=run, precision=computed_precision(conditions), details={"package_bytes": size}
     )

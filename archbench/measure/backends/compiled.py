@@ -7,19 +7,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from archbench.measure.backend import Absence, Prepared, compiler, honest, placed
+from archbench.errors import MissingError
+from archbench.measure.backend import Runnable, compiler, computed_precision, placed
 from archbench.study.measurement import Conditions
 
 PRECISIONS = {"cpu": ("fp32", "bf16", "fp16"), "cuda": ("fp32", "bf16", "fp16")}
 FORM = "portable"
 
 
-def absence(device: str) -> Absence | None:
+def absence(device: str) -> MissingError | None:
     """A C++ compiler is needed on the CPU."""
     return compiler() if device == "cpu" else None
 
 
-def prepare(network: nn.Module, example: Tensor, *, conditions: Conditions) -> Prepared:
+def prepare(network: nn.Module, example: Tensor, *, conditions: Conditions) -> Runnable:
     """Compiled and run once without gradients, the mode in which every pass runs.
 
     A network that is compiled without gradients and run in inference mode is compiled again, and
@@ -55,9 +56,9 @@ def prepare(network: nn.Module, example: Tensor, *, conditions: Conditions) -> P
         return "it was compiled again while it was timed" if len(graphs) > number else ""
 
     is_cached = counters["inductor"]["fxgraph_cache_hit"] > hits
-    return Prepared(
+    return Runnable(
         run=run,
-        precision=honest(conditions).precision,
+        precision=computed_precision(conditions),
         details={"graphs": number, "compiled_before": "yes" if is_cached else "no"},
         complaint=complaint,
     )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from archbench.measure.backend import Absence, Prepared, honest, placed
+from archbench.errors import MissingError
+from archbench.measure.backend import Runnable, computed_precision, placed
 from archbench.study.measurement import Conditions
 
 PRECISIONS = {"cuda": ("fp32", "bf16", "fp16")}
@@ -14,12 +15,12 @@ FORM = "deployed"
 _WARM_UP = 3  # passes before recording, as PyTorch's notes on CUDA graphs ask for
 
 
-def absence(device: str) -> Absence | None:
+def absence(device: str) -> MissingError | None:
     """PyTorch brings all that is needed."""
     return None
 
 
-def prepare(network: nn.Module, example: Tensor, *, conditions: Conditions) -> Prepared:
+def prepare(network: nn.Module, example: Tensor, *, conditions: Conditions) -> Runnable:
     """Recorded on a stream of its own, from images that stay where they are.
 
     Raises:
@@ -41,4 +42,4 @@ def prepare(network: nn.Module, example: Tensor, *, conditions: Conditions) -> P
         graph.replay()
         return outputs
 
-    return Prepared(run=run, precision=honest(conditions).precision)
+    return Runnable(run=run, precision=computed_precision(conditions))

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from archbench.measure.backend import Absence, Prepared, library
+from archbench.errors import MissingError
+from archbench.measure.backend import Runnable, library
 from archbench.measure.backends._onnx import ONNX_LIBRARIES, calibration_batches, quiet, write_onnx
 from archbench.study.measurement import Conditions
 
@@ -27,13 +28,13 @@ _IN_INTEGERS = {"QLinearConv", "QLinearMatMul", "QGemm", "MatMulInteger", "ConvI
 _IN_FLOATS = {"Conv", "FusedConv", "MatMul", "FusedMatMul", "Gemm", "FusedGemm"}
 
 
-def absence(device: str) -> Absence | None:
+def absence(device: str) -> MissingError | None:
     """The libraries are an extra."""
     found = (library(name, extra="onnx") for name in ("onnxruntime", *ONNX_LIBRARIES))
     return next(filter(None, found), None)
 
 
-def prepare(network: nn.Module, example: Tensor, *, conditions: Conditions) -> Prepared:
+def prepare(network: nn.Module, example: Tensor, *, conditions: Conditions) -> Runnable:
     """Exported to ONNX and optimised; one thread works in the calling thread.
 
     Images and output lie in torch's memory, so that nothing is copied. int8 is ONNX Runtime's own
@@ -67,7 +68,7 @@ def prepare(network: nn.Module, example: Tensor, *, conditions: Conditions) -> P
         session.run_with_iobinding(binding)
         return outputs
 
-    return Prepared(
+    return Runnable(
         run=run,
         precision=layers.most_common(1)[0][0] if layers else conditions.precision,
         details={"layers_run_in": ", ".join(f"{k} {n}" for k, n in sorted(layers.items()))},

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from archbench.errors import InexactError, MissingError
-from archbench.measure.backend import Absence, Prepared, evaluating, library
+from archbench.measure.backend import Runnable, evaluating, library
 from archbench.measure.backends._onnx import calibration_batches, quiet
 from archbench.study.measurement import Conditions
 
@@ -27,12 +27,12 @@ _NAMES = {"f32": "fp32", "bf16": "bf16", "f16": "fp16", "i8": "int8", "u8": "int
 _PRODUCTS = {"Convolution", "FullyConnected", "MatMul", "GroupConvolution"}
 
 
-def absence(device: str) -> Absence | None:
+def absence(device: str) -> MissingError | None:
     """The library is an extra."""
     return library("openvino", extra="openvino")
 
 
-def prepare(network: nn.Module, example: Tensor, *, conditions: Conditions) -> Prepared:
+def prepare(network: nn.Module, example: Tensor, *, conditions: Conditions) -> Runnable:
     """Exported by PyTorch, converted and compiled; one stream of so many threads.
 
     A synchronous request of one thread works in the calling thread. Images and output lie in
@@ -76,7 +76,7 @@ def prepare(network: nn.Module, example: Tensor, *, conditions: Conditions) -> P
         return outputs
 
     layers = _precisions(compiled)
-    return Prepared(
+    return Runnable(
         run=run,
         precision=_ran(layers, asked=conditions.precision),
         details={"layers_run_in": ", ".join(f"{k} {n}" for k, n in sorted(layers.items()))},
@@ -113,7 +113,7 @@ def _converted(network: nn.Module, example: Tensor) -> openvino.Model:
 
 def _quantised(model: openvino.Model, example: Tensor) -> openvino.Model:
     if missing := library("nncf", extra="openvino"):
-        raise MissingError(missing.reason, place="backend openvino, int8", help=missing.help)
+        raise missing.at("backend openvino, int8")
     with quiet():
         nncf = _silent("nncf")
         images = nncf.Dataset([batch.numpy() for batch in calibration_batches(example)])

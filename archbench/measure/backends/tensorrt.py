@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from archbench.measure.backend import Absence, Prepared, library, placed
+from archbench.errors import MissingError
+from archbench.measure.backend import Runnable, library, placed
 from archbench.measure.backends._onnx import ONNX_LIBRARIES, write_onnx
 from archbench.study.measurement import Conditions
 
@@ -18,14 +19,14 @@ PRECISIONS = {"cuda": ("fp32", "bf16", "fp16")}
 FORM = "portable"
 
 
-def absence(device: str) -> Absence | None:
+def absence(device: str) -> MissingError | None:
     """The libraries are extras."""
     needed = [("tensorrt", "tensorrt"), *((name, "onnx") for name in ONNX_LIBRARIES)]
     found = (library(name, extra=extra) for name, extra in needed)
     return next(filter(None, found), None)
 
 
-def prepare(network: nn.Module, example: Tensor, *, conditions: Conditions) -> Prepared:
+def prepare(network: nn.Module, example: Tensor, *, conditions: Conditions) -> Runnable:
     """Exported in the precision asked for and built strongly typed, so that TensorRT keeps it.
 
     fp32 is fp32: TF32 is switched off. Images and outputs lie in torch's memory.
@@ -51,7 +52,7 @@ def prepare(network: nn.Module, example: Tensor, *, conditions: Conditions) -> P
             raise RuntimeError("TensorRT could not run the network")
         return outputs
 
-    return Prepared(
+    return Runnable(
         run=run,
         precision=conditions.precision,
         details={"tensorrt": str(trt.__version__), "layers": int(engine.num_layers)},

@@ -1,16 +1,19 @@
-"""How long did one forward pass take: on the wall, on the core, on the GPU."""
+"""How long did one forward pass take: on the wall, on the core, on the GPU?"""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 
+from archbench.measure.device import Pinning, measurement_lock, require_device, settled
+from archbench.measure.latency.estimate import lower_mean
 from archbench.measure.machine import throttle_count
+from archbench.study.measurement import Conditions
 
 Forward = Callable[[], object]
 Stopwatch = Callable[[Forward], "Timing"]
@@ -32,28 +35,8 @@ class Timing:
     delay: float
 
 
-class Clock(Protocol):
-    """Where time comes from, in seconds from any start."""
-
-    def wall(self) -> float:
-        """A monotonic clock."""
-        ...
-
-    def cpu(self) -> float:
-        """CPU time of the calling thread."""
-        ...
-
-    def delay(self) -> float:
-        """Time in which the calling thread waited for a core."""
-        ...
-
-    def throttled(self) -> int:
-        """How often a core was slowed down for heat so far."""
-        ...
-
-
-class SystemClock:
-    """The clocks of this system, for the thread that makes it."""
+class Clock:
+    """The clocks of this system for the thread that makes it, in seconds from any start."""
 
     def __init__(self) -> None:
         try:
@@ -82,6 +65,68 @@ class SystemClock:
     def throttled(self) -> int:
         """How often a core was slowed down for heat so far, 0 where the system hides it."""
         return throttle_count() or 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """What all networks of a measurement are timed with.
+
+    Attributes:
+        conditions: Device, threads and precision.
+        clock: Tells when the budget is used up.
+        watch: Times one forward pass.
+        pinning: The cores that it runs on.
+    """
+
+    conditions: Conditions
+    clock: Clock
+    watch: Stopwatch
+    pinning: Pinning
+
+    @property
+    def by_cpu_time(self) -> bool:
+        """Whether CPU time counts: on one CPU thread, as preemption leaves it alone."""
+        return self.conditions.device == "cpu" and self.conditions.threads == 1
+
+    def seconds(self, timing: Timing) -> float:
+        """The part of a timing that counts."""
+        return timing.cpu if self.by_cpu_time else timing.wall
+
+    def mean_ms(self, timings: Sequence[Timing]) -> float:
+        """The lower mean of what counts of some passes in milliseconds, see `lower_mean`."""
+        return lower_mean([self.seconds(timing) * 1e3 for timing in timings])
+
+    def means_ms(self, timings: Mapping[str, Sequence[Timing]]) -> dict[str, float]:
+        """That of each network's passes, by its name."""
+        return {name: self.mean_ms(taken) for name, taken in timings.items()}
+
+    def off_cpu(self, timings: Sequence[Timing]) -> float | None:
+        """The share of time without a core; None on a GPU, for which the thread waits anyway."""
+        return off_cpu_share(timings) if self.conditions.device == "cpu" else None
+
+
+@contextmanager
+def measuring(conditions: Conditions, *, clock: Clock | None = None) -> Iterator[Bench]:
+    """A bench on a device that nobody else measures on meanwhile; this process is pinned.
+
+    Args:
+        conditions: Device, threads and precision.
+        clock: Where time comes from; a test has its own.
+
+    Raises:
+        UsageError: There is no such kind of device, or there are fewer usable cores than threads.
+        MissingError: This machine has no such device.
+        StorageError: The measurement lock cannot be had.
+    """
+    require_device(conditions.device)
+    clock = clock or Clock()
+    with measurement_lock(conditions.device), settled(threads=conditions.threads) as pinning:
+        yield Bench(
+            conditions=conditions,
+            clock=clock,
+            watch=stopwatch(conditions.device, clock=clock),
+            pinning=pinning,
+        )
 
 
 def stopwatch(device: str, *, clock: Clock) -> Stopwatch:
@@ -119,3 +164,15 @@ def _cuda_stopwatch(clock: Clock) -> Stopwatch:
         return Timing(wall=wall, cpu=cpu, delay=clock.delay() - delay)
 
     return timed
+
+
+def off_cpu_share(timings: Sequence[Timing]) -> float:
+    """The share of the wall time in which the timed thread had no core."""
+    wall = sum(timing.wall for timing in timings)
+    return max(0.0, 1 - sum(timing.cpu for timing in timings) / wall) if wall else 0.0
+
+
+def delay_share(timings: Sequence[Timing]) -> float:
+    """The share of the wall time in which the timed thread waited for a core."""
+    wall = sum(timing.wall for timing in timings)
+    return sum(timing.delay for timing in timings) / wall if wall else 0.0

@@ -6,8 +6,13 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from archbench.measure.latency.estimate import LEAST_PLACEMENTS, NEEDED_FORWARDS, Ratio
-from archbench.measure.latency.rounds import stopped_ratio
+from archbench.measure.latency import estimate
+from archbench.measure.latency.estimate import (
+    LEAST_PLACEMENTS,
+    NEEDED_FORWARDS,
+    TWO_SIDED_95,
+    Ratio,
+)
 from archbench.study.measurement import Measurement
 
 Outcome = Literal["slower", "faster", "tie", "unknown"]
@@ -17,7 +22,6 @@ BETWEEN_PROCESSES = 0.012
 small_cvt with huge pages in the calmer hour of benchmarks/latency_trust.md, where that of
 levit_128s was 0.007. What intervals of one process hold is in it, so it is rather too wide."""
 
-_TWO_SIDED_95 = 1.96
 _OF_CONSTANTS = ("calibrator", "calibration_constant_ms", "calibration_generation")
 
 
@@ -80,7 +84,7 @@ def compare_rounds(names: tuple[str, str], first: Measurement, second: Measureme
     if rounds < NEEDED_FORWARDS:
         return _unknown(names, f"only {rounds} rounds of {NEEDED_FORWARDS} needed ones")
     stay = _placement_rounds(first, second)
-    ratio = stopped_ratio(second.samples[:rounds], first.samples[:rounds], placement_rounds=stay)
+    ratio = estimate.ratio(second.samples[:rounds], first.samples[:rounds], placement_rounds=stay)
     placements = rounds // stay if stay else 0
     return Comparison(
         first=names[0],
@@ -111,7 +115,7 @@ def compare_processes(
     value = second.ratio_to(first) * change
     reason = "; ".join(filter(None, (reason, doubt)))
     spread = math.hypot(_log_half_width(first), _log_half_width(second))
-    factor = math.exp(math.hypot(spread, _TWO_SIDED_95 * math.sqrt(2) * BETWEEN_PROCESSES))
+    factor = math.exp(math.hypot(spread, TWO_SIDED_95 * math.sqrt(2) * BETWEEN_PROCESSES))
     ratio = Ratio(value=value, low=value / factor, high=value * factor)
     return Comparison(first=names[0], second=names[1], ratio=ratio, rounds=0, reason=reason)
 

@@ -1,44 +1,45 @@
-"""Where are calibration constants kept, with what is thought of them and what they were before?"""
+"""Which times of the calibration networks are kept here, and when are they to be taken anew?
+
+How fast the host is today all calibration networks feel alike, so it cancels among them. What is
+left, by how much each of them leaves the others, is a matter of the constants: of the day on which
+they were taken, or of a machine that is no longer the same.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-import os
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from archbench.measure.latency.estimate import OFF_CPU_LIMIT
+from archbench.measure.latency.estimate import held_core
+from archbench.measure.machine_cache import MachineFile, cache_folder, digest_of
 from archbench.study.environment import Environment
-from archbench.study.file import write_atomically
 
 SCHEMA = "archbench.calibration/2"
 _BEFORE = "archbench.calibration/1"  # without generation, doubt and history
 
-
 AWAY = 0.05
 """Constants of which two lie farther apart than this no longer hold."""
 BACK = 0.03
-"""A look at which they are nearer than this makes whatever was seen before void."""
-LOOKS = 3
-"""How many quiet looks it takes."""
+"""A drift check at which they are nearer than this makes whatever was seen before void."""
+CHECKS = 3
+"""How many quiet drift checks it takes."""
 
 Deviations = Mapping[str, float]
 """Calibration network to the share by which it leaves the others."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
-    """One look at the calibration networks, beside their constants.
+class DriftCheck:
+    """How the calibration networks stand to their constants at one time.
 
     Attributes:
         deviations: By how much each leaves the others.
-        disturbance: Why it says nothing of the constants; empty for a quiet look.
-        weight: How many of the looks that are needed it stands for: a long one for all.
+        disturbance: Why it says nothing of the constants; empty for a quiet one.
+        weight: How many of the checks that are needed it stands for: a long one for all.
     """
 
     deviations: Deviations
@@ -47,100 +48,128 @@ class Look:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Doubt:
-    """What the looks so far say of constants.
-
-    Attributes:
-        looks: The last quiet ones that found them apart.
-        due: Why they are to be taken anew; empty where they are not.
-    """
-
-    looks: tuple[Deviations, ...] = ()
-    due: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
 class Constants:
-    """The constants of one machine under one set of settings.
+    """The constants of one machine under one set of settings, as they are kept.
 
     Attributes:
         constants_ms: Milliseconds by the names of the networks.
         off_cpu_share: The share of time in which other work held the core meanwhile.
         generation: How many times they were taken.
-        doubt: What was seen of them since.
+        apart: The last quiet drift checks that found them apart.
+        due: Why they are to be taken anew; empty where they are not.
         history: Those before, as they stood in the file, each with why it was given up.
     """
 
     constants_ms: Mapping[str, float]
     off_cpu_share: float
     generation: int = 1
-    doubt: Doubt = field(default_factory=Doubt)
+    apart: tuple[Deviations, ...] = ()
+    due: str = ""
     history: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def disturbance(self) -> str:
         """What disturbed when they were taken; empty where nothing did."""
-        if self.off_cpu_share <= OFF_CPU_LIMIT:
-            return ""
-        return f"other work held the core for {self.off_cpu_share:.0%} of the time"
+        return held_core(self.off_cpu_share)
 
-    def renewed(self, constants: Constants) -> Constants:
-        """Others in their place, which keep these in their history."""
+    def checked(self, check: DriftCheck) -> Constants:
+        """The constants with what is to be thought of them after one drift check more.
+
+        They are to be taken anew when three quiet checks on end found two of them apart by more
+        than 3 % each time and by 5 % on the mean; one that finds them together again makes the
+        others void. Checks that were disturbed change nothing. Constants that were themselves taken
+        while disturbed are to be taken anew at the first quiet check.
+        """
+        if check.disturbance or len(check.deviations) < 2:
+            return self
+        if self.disturbance:
+            return replace(self, due=f"they were taken while {self.disturbance}")
+        if spread(check.deviations) <= BACK:
+            return replace(self, apart=(), due="")
+        apart = (*self.apart, *[check.deviations] * check.weight)[-CHECKS:]
+        mean, due = {name: statistics.fmean(one[name] for one in apart) for name in apart[-1]}, ""
+        if len(apart) == CHECKS and spread(mean) > AWAY:
+            slow, fast = max(mean, key=mean.__getitem__), min(mean, key=mean.__getitem__)
+            due = f"{slow} takes {spread(mean):.0%} more beside {fast} than when they were taken"
+        return replace(self, apart=apart, due=due)
+
+    def succeeded_by(self, taken: Constants) -> tuple[Constants, str]:
+        """What holds after constants that were due were taken, and what is to be said of it.
+
+        New ones keep the level of the old, so that how fast the host is today does not part what
+        was measured before from what comes; constants that were taken while disturbed had no good
+        level. New ones that are disturbed are not taken over; then one quiet check is enough.
+        """
+        if taken.disturbance:
+            return (
+                replace(self, apart=self.apart[1 - CHECKS :], due=""),
+                f"constants are to be taken anew ({self.due}), but {taken.disturbance}: the old "
+                "ones stay for now",
+            )
+        new_ms = taken.constants_ms
+        if not self.disturbance:
+            _, state = deviations(new_ms, self.constants_ms)
+            new_ms = {name: ms / (1 + state) for name, ms in new_ms.items()}
         old = {
             "generation": self.generation,
             "constants_ms": dict(self.constants_ms),
             "off_cpu_share": self.off_cpu_share,
-            "given_up_because": self.doubt.due,
+            "given_up_because": self.due,
         }
-        return replace(constants, generation=self.generation + 1, history=(*self.history, old))
+        most = max(abs(ms / self.constants_ms[name] - 1) for name, ms in new_ms.items())
+        return (
+            Constants(
+                constants_ms=new_ms,
+                off_cpu_share=taken.off_cpu_share,
+                generation=self.generation + 1,
+                history=(*self.history, old),
+            ),
+            f"constants taken anew ({self.due}): latencies differ from those before by up to "
+            f"{most:.1%}",
+        )
+
+    def document(self) -> dict[str, Any]:
+        """As it stands in a file of the schema ``archbench.calibration/2``."""
+        return {
+            "constants_ms": dict(self.constants_ms),
+            "off_cpu_share": self.off_cpu_share,
+            "generation": self.generation,
+            "doubt": {"looks": [dict(entry) for entry in self.apart], "due": self.due},
+            "history": [dict(entry) for entry in self.history],
+        }
 
 
-def constants_path(
+def constants_file(
     environment: Environment, settings: Mapping[str, str], *, folder: Path | None = None
-) -> Path:
-    """The file of a machine and settings, in the user's cache folder by default."""
-    text = json.dumps(settings, sort_keys=True)
-    name = f"{environment.id}-{hashlib.sha256(text.encode()).hexdigest()[:12]}.json"
-    return (folder or cache_folder()) / name
+) -> MachineFile:
+    """The file of a machine and settings, in the user's cache folder by default.
+
+    Who writes it holds the measurement lock.
+    """
+    name = f"{environment.id}-{digest_of(settings)}.json"
+    return MachineFile(
+        path=(folder or cache_folder()) / name,
+        identity={"schema": SCHEMA, "environment": environment.id, "settings": dict(settings)},
+    )
 
 
-def cache_folder() -> Path:
-    """Where constants are kept: under ARCHBENCH_CACHE, XDG_CACHE_HOME/archbench or ~/.cache."""
-    if named := os.environ.get("ARCHBENCH_CACHE"):
-        return Path(named).expanduser() / "calibration"
-    shared = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    root = shared if shared.is_absolute() else Path.home() / ".cache"
-    return root / "archbench" / "calibration"
-
-
-def read_constants(
-    path: Path, *, environment: Environment, settings: Mapping[str, str], names: Sequence[str]
-) -> Constants | None:
-    """What the file holds, or None where there is none.
+def read_constants(file: MachineFile, *, names: Sequence[str]) -> Constants | None:
+    """The constants of these networks in a file, or None where there is none.
 
     Raises:
         OSError: It cannot be read.
-        ValueError: It is not what it should be, likewise TypeError and LookupError.
+        ValueError: It is not what it should be, likewise all of ``UNREADABLE``.
     """
-    if not path.exists():
+    document = file.read(upgrade=_of_today)
+    if document is None:
         return None
-    document = json.loads(path.read_text())
-    if document["schema"] == _BEFORE:
-        document = {"generation": 1, "doubt": asdict(Doubt()), "history": [], **document}
-        document["schema"] = SCHEMA
-    wanted = _identity(environment, settings)
-    if differing := [key for key in wanted if document[key] != wanted[key]]:
-        raise ValueError(f"another {', '.join(differing)}")
+    doubt = document["doubt"]
     found = Constants(
         constants_ms={name: float(document["constants_ms"][name]) for name in names},
         off_cpu_share=float(document["off_cpu_share"]),
         generation=int(document["generation"]),
-        doubt=Doubt(
-            looks=tuple(
-                {name: float(look[name]) for name in names} for look in document["doubt"]["looks"]
-            ),
-            due=str(document["doubt"]["due"]),
-        ),
+        apart=tuple({name: float(look[name]) for name in names} for look in doubt["looks"]),
+        due=str(doubt["due"]),
         history=tuple(dict(entry) for entry in document["history"]),
     )
     if not all(0 < value < math.inf for value in found.constants_ms.values()):
@@ -148,22 +177,11 @@ def read_constants(
     return found
 
 
-def write_constants(
-    path: Path, constants: Constants, *, environment: Environment, settings: Mapping[str, str]
-) -> None:
-    """Keeps them for every process of this machine; the caller holds the measurement lock.
-
-    Raises:
-        OSError: The folder cannot be made.
-        StorageError: The file cannot be written.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    document = {**_identity(environment, settings), **asdict(constants)}
-    write_atomically(path, json.dumps(document, indent=2).encode())
-
-
-def _identity(environment: Environment, settings: Mapping[str, str]) -> dict[str, Any]:
-    return {"schema": SCHEMA, "environment": environment.id, "settings": dict(settings)}
+def _of_today(document: Any) -> Any:
+    if document["schema"] != _BEFORE:
+        return document
+    new = {"generation": 1, "doubt": {"looks": [], "due": ""}, "history": []}
+    return {**new, **document, "schema": SCHEMA}
 
 
 def deviations(
@@ -178,50 +196,3 @@ def deviations(
 def spread(found: Deviations) -> float:
     """By which share the slowest of the networks left the fastest."""
     return (1 + max(found.values())) / (1 + min(found.values())) - 1
-
-
-def doubted(doubt: Doubt, look: Look, *, taken_disturbed: str = "") -> Doubt:
-    """What is to be thought of the constants after one look more.
-
-    They are to be taken anew when three quiet looks on end found two of them apart by more than
-    3 % each time and by 5 % on the mean; one that finds them together again makes the others void.
-    Looks that were disturbed change nothing. Constants that were themselves taken while disturbed
-    are to be taken anew at the first quiet look.
-
-    Args:
-        doubt: What the looks before said.
-        look: The new one.
-        taken_disturbed: What disturbed when the constants were taken; mostly nothing.
-    """
-    if look.disturbance or len(look.deviations) < 2:
-        return doubt
-    if taken_disturbed:
-        return Doubt(looks=doubt.looks, due=f"they were taken while {taken_disturbed}")
-    if spread(look.deviations) <= BACK:
-        return Doubt()
-    looks = (*doubt.looks, *[look.deviations] * look.weight)[-LOOKS:]
-    mean = _mean(looks)
-    if len(looks) < LOOKS or spread(mean) <= AWAY:
-        return Doubt(looks=looks)
-    slow, fast = max(mean, key=mean.__getitem__), min(mean, key=mean.__getitem__)
-    return Doubt(
-        looks=looks,
-        due=f"{slow} takes {spread(mean):.0%} more beside {fast} than when they were taken",
-    )
-
-
-def postponed(doubt: Doubt) -> Doubt:
-    """After constants were to be taken anew and the machine was not quiet: one look is missing."""
-    return Doubt(looks=doubt.looks[1 - LOOKS :])
-
-
-def changed(old_ms: Mapping[str, float], new_ms: Mapping[str, float]) -> float:
-    """The largest share by which a constant changed."""
-    return max(
-        (abs(math.expm1(math.log(new_ms[name] / old_ms[name]))) for name in new_ms), default=0.0
-    )
-
-
-def _mean(looks: Sequence[Deviations]) -> dict[str, float]:
-    names = [name for name in looks[-1] if all(name in look for look in looks)]
-    return {name: statistics.fmean(look[name] for look in looks) for name in names}

@@ -9,44 +9,41 @@ processes differ by somewhat more, see benchmarks/latency_trust.md.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
-from archbench.measure.backend import (
-    preparation_details,
-    require_backend,
-)
-from archbench.measure.device import Seat, measurement_lock, require_device, settled
+from archbench.errors import InexactError, fault_text
+from archbench.measure.backend import Runnable, prepared, require_backend
+from archbench.measure.device import require_device
 from archbench.measure.gpu import GpuUse, GpuWatch, gpu_watch
-from archbench.measure.latency import estimate
 from archbench.measure.latency.calibration import (
     Calibration,
     Progress,
-    look_at_constants,
+    check_drift,
     stored_or_taken,
 )
-from archbench.measure.latency.clock import Clock, Forward, SystemClock
+from archbench.measure.latency.clock import Bench, Clock, Forward, delay_share, measuring
+from archbench.measure.latency.estimate import NEEDED_FORWARDS, Ratio, drift, quantile, verdict
 from archbench.measure.latency.reference_networks import Family
 from archbench.measure.latency.rounds import (
+    NETWORK_FAULTS,
     WANTED_HALF_WIDTH,
-    Bench,
-    Candidate,
-    Pair,
-    Placing,
+    Attempt,
+    Placed,
     WarmUp,
-    bench,
-    faults_of,
-    output_fault,
     placement_rounds,
-    ready_candidate,
     run_rounds,
     warm_up,
 )
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions, Measurement, Verdict
+
+Details = dict[str, float | int | str]
 
 # Of the budget, for all candidates together and for all calibrators together.
 _WARM_UP_SHARE = 0.125
@@ -108,68 +105,109 @@ def measure_latency(
     """
     require_device(conditions.device)
     require_backend(conditions)
-    clock = clock or SystemClock()
-    with measurement_lock(conditions.device), settled(threads=conditions.threads) as seat:
+    with measuring(conditions, clock=clock) as bench:
         if calibration is None:
-            calibration = stored_or_taken(
-                conditions, environment=environment, clock=clock, on_progress=on_progress
-            )
+            calibration = stored_or_taken(bench, environment=environment, on_progress=on_progress)
         calibration.require(environment, conditions=conditions)
-        candidates = [
-            ready_candidate(
-                name,
-                network,
-                family=(families or {}).get(name, "attention"),
-                conditions=conditions,
-            )
+        timed = [
+            _made_ready(name, network, conditions=conditions, family=(families or {}).get(name))
             for name, network in networks.items()
         ]
-        on = bench(conditions, clock=clock)
+        began = bench.clock.wall()
         session = _Session(
-            conditions=conditions,
+            bench=bench,
             environment=environment,
             calibration=calibration,
-            on=on,
-            seat=seat,
-            until=clock.wall() + budget_s,
-            at_last=clock.wall() + budget_s * _PATIENCE,
+            until=began + budget_s,
+            at_last=began + budget_s * _PATIENCE,
             warm_up_s=budget_s * _WARM_UP_SHARE,
             together=together,
             on_progress=on_progress,
             gpu=gpu or gpu_watch(conditions.device),
         )
-        for candidate in candidates:
-            session.warm(candidate, seconds=session.warm_up_s / len(networks))
-        session.compete([entry for entry in candidates if not entry.fault])
-        disturbed = [entry for entry in candidates if session.is_worth_repeating(entry)]
+        for entry in timed:
+            session.warm(entry, seconds=session.warm_up_s / len(networks))
+        session.compete([entry for entry in timed if not entry.fault])
+        disturbed = [entry for entry in timed if session.is_worth_repeating(entry)]
         if disturbed and together is None and not session.is_over():
             session.compete(disturbed)
         if not session.is_over():
-            look_at_constants(calibration, environment=environment, conditions=conditions, on=on)
-        return {entry.name: session.measurement(entry) for entry in candidates}
+            check_drift(calibration, environment=environment, bench=bench)
+        return {entry.name: session.measurement(entry) for entry in timed}
+
+
+@dataclass(kw_only=True)
+class _Timed:
+    """A network that is to be timed.
+
+    Attributes:
+        name: Any.
+        family: What kind of work it does.
+        network: The network ready to be run, if it could be made so.
+        warm: What its first passes showed.
+        fault: Why it takes no part; mostly empty.
+        attempts: Its timings, attempt by attempt.
+    """
+
+    name: str
+    family: Family
+    network: Runnable | None = None
+    warm: WarmUp | None = None
+    fault: str = ""
+    attempts: list[Attempt] = field(default_factory=list)
+
+
+def _made_ready(
+    name: str, network: nn.Module, *, conditions: Conditions, family: Family | None
+) -> _Timed:
+    """The network ready to be run on images that are always the same, or with its fault."""
+    entry = _Timed(name=name, family=family or "attention")
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(conditions.batch, 3, *conditions.resolution, generator=generator)
+    with _faults_of(entry):
+        entry.network = prepared(network, images, conditions=conditions)
+    return entry
+
+
+@contextmanager
+def _faults_of(entry: _Timed) -> Iterator[None]:
+    """What is raised within is the network's fault, unless the device is lost to this process."""
+    try:
+        yield
+    except torch.AcceleratorError:
+        raise
+    except InexactError as error:
+        entry.fault = str(error)
+    except NETWORK_FAULTS as error:
+        entry.fault = fault_text(error)
+
+
+def _output_fault(output: object) -> str:
+    """Why an output is no result; empty where it is one."""
+    tensors = [leaf for leaf in pytree.tree_leaves(output) if isinstance(leaf, Tensor)]
+    is_finite = all(bool(torch.isfinite(tensor).all()) for tensor in tensors)
+    return "" if is_finite else "its output is not finite"
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Outcome:
     """What one attempt gave."""
 
-    pair: Pair
+    attempt: Attempt
     verdict: Verdict
     reason: str
-    ratio: estimate.Ratio | None = None
+    ratio: Ratio | None = None
     drift: float = 0.0
     off_cpu: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Session:
-    """One measurement of several candidates: what they share."""
+    """One measurement of several networks: what they share."""
 
-    conditions: Conditions
+    bench: Bench
     environment: Environment
     calibration: Calibration
-    on: Bench
-    seat: Seat
     until: float
     at_last: float
     warm_up_s: float
@@ -178,206 +216,179 @@ class _Session:
     gpu: GpuWatch | None
 
     def is_over(self) -> bool:
-        return self.on.clock.wall() >= self.until
+        return self.bench.clock.wall() >= self.until
 
-    def warm(self, candidate: Candidate, *, seconds: float) -> None:
-        """Runs a candidate until it is ready to be timed, or has a fault."""
-        if candidate.prepared is None:
+    def warm(self, entry: _Timed, *, seconds: float) -> None:
+        """Runs a network until it is ready to be timed, or has a fault."""
+        if entry.network is None:
             return
-        with faults_of(candidate):
-            candidate.fault = output_fault(candidate.prepared.run())
-            if not candidate.fault:
-                candidate.warm = self._warmed(candidate.prepared.run, seconds=seconds)
+        with _faults_of(entry):
+            entry.fault = _output_fault(entry.network.run())
+            if not entry.fault:
+                entry.warm = self._warmed(entry.network.run, seconds=seconds)
 
-    def compete(self, candidates: Sequence[Candidate]) -> None:
-        """One attempt at each candidate, in shared rounds."""
-        pairs, ready = [], {}
-        for entry in candidates:
-            assert entry.prepared is not None
-            assert entry.warm is not None
-            ready[entry.name] = entry.prepared
-            calibrator = self.calibration.nearest(entry.warm.seconds, family=entry.family)
-            pairs.append(
-                Pair(
-                    name=entry.name,
-                    forward=entry.prepared.run,
-                    calibrator=calibrator.name,
-                    wanted_half_width=self.together or WANTED_HALF_WIDTH,
-                )
-            )
-            entry.attempts.append(pairs[-1])
-        sources = {
-            name: self.calibration.ready(name, conditions=self.conditions)
-            for name in dict.fromkeys(pair.calibrator for pair in pairs)
+    def compete(self, entries: Sequence[_Timed]) -> None:
+        """One attempt at each network, in shared rounds."""
+        attempts = [self._attempt(entry) for entry in entries]
+        calibrators = {
+            name: Placed(network=self.calibration.ready(name, conditions=self.bench.conditions))
+            for name in dict.fromkeys(attempt.calibrator for attempt in attempts)
         }
-        calibrators = {name: source.run for name, source in sources.items()}
-        known_s = sum(entry.warm.wall_s for entry in candidates if entry.warm)
-        for forward in calibrators.values():
-            known_s += self._warmed(forward, seconds=self.warm_up_s / len(calibrators)).wall_s
+        round_s = sum(entry.warm.wall_s for entry in entries if entry.warm)
+        for calibrator in calibrators.values():
+            seconds = self.warm_up_s / len(calibrators)
+            round_s += self._warmed(calibrator.forward, seconds=seconds).wall_s
         if self.together is not None:
-            stay = placement_rounds(seconds=self.until - self.on.clock.wall(), round_s=known_s)
-            for pair in pairs:
-                pair.placement_rounds = stay if ready[pair.name].anew else 0
-        placing = Placing(
-            pairs={pair.name: pair for pair in pairs},
-            prepared=ready,
-            sources=sources,
-            calibrators=calibrators,
-        )
+            stay = placement_rounds(seconds=self.until - self.bench.clock.wall(), round_s=round_s)
+            for attempt in attempts:
+                attempt.placement_rounds = stay if attempt.network.anew else 0
 
         def after_round() -> None:
             if self.on_progress:
-                rounds = max(len(pair.timings) for pair in pairs)
-                self.on_progress("timing", rounds, max(pair.looks[-1] for pair in pairs))
-            placing.after_round()
+                rounds = max(len(attempt.timings) for attempt in attempts)
+                self.on_progress("timing", rounds, max(one.looks[-1] for one in attempts))
 
-        throttled = self.on.clock.throttled()
+        throttled = self.bench.clock.throttled()
         if self.gpu:
-            self.gpu.look()
+            self.gpu.use()
         run_rounds(
-            pairs,
+            attempts,
             calibrators,
-            on=self.on,
+            bench=self.bench,
             until=self.until,
             at_last=self.at_last,
             after_round=after_round,
             together=self.together is not None,
         )
-        use = self.gpu.look() if self.gpu else GpuUse()
-        for pair in pairs:
-            pair.throttled = self.on.clock.throttled() - throttled
-            pair.gpu = use
+        use = self.gpu.use() if self.gpu else GpuUse()
+        for attempt in attempts:
+            attempt.throttled = self.bench.clock.throttled() - throttled
+            attempt.gpu = use
+
+    def _attempt(self, entry: _Timed) -> Attempt:
+        assert entry.network is not None
+        assert entry.warm is not None
+        attempt = Attempt(
+            network=entry.network,
+            calibrator=self.calibration.nearest(entry.warm.seconds, family=entry.family).name,
+            wanted_half_width=self.together or WANTED_HALF_WIDTH,
+        )
+        entry.attempts.append(attempt)
+        return attempt
 
     def _warmed(self, forward: Forward, *, seconds: float) -> WarmUp:
-        until = min(self.until, self.on.clock.wall() + seconds)
-        return warm_up(forward, on=self.on, until=until)
+        until = min(self.until, self.bench.clock.wall() + seconds)
+        return warm_up(forward, bench=self.bench, until=until)
 
-    def is_worth_repeating(self, candidate: Candidate) -> bool:
-        return bool(candidate.attempts) and self._best(candidate).verdict == "disturbed"
+    def is_worth_repeating(self, entry: _Timed) -> bool:
+        return bool(entry.attempts) and self._best(entry).verdict == "disturbed"
 
-    def measurement(self, candidate: Candidate) -> Measurement:
-        """The candidate's record: of its better attempt, with the samples of all."""
-        record = partial(self._record, candidate)
-        if not candidate.attempts:
-            return record(samples=(), verdict="incomplete", reason=candidate.fault)
-        best = self._best(candidate)
-        samples = tuple(
-            self.on.seconds(timing) * 1e3 for pair in candidate.attempts for timing in pair.timings
+    def measurement(self, entry: _Timed) -> Measurement:
+        """The network's record: of its better attempt, with the samples of all."""
+        conditions = self.bench.conditions
+        found = Measurement(
+            metric="latency",
+            unit="ms",
+            samples=tuple(
+                self.bench.seconds(timing) * 1e3
+                for attempt in entry.attempts
+                for timing in attempt.timings
+            ),
+            value=None,
+            low=None,
+            high=None,
+            conditions=replace(
+                conditions,
+                precision=entry.network.precision if entry.network else conditions.precision,
+            ),
+            environment_id=self.environment.id,
+            verdict="incomplete",
+            reason=entry.fault,
         )
+        if not entry.attempts:
+            return found
+        assert entry.network is not None
+        best = self._best(entry)
         if best.ratio is None:
-            return record(samples=samples, verdict=best.verdict, reason=best.reason)
-        assert candidate.prepared is not None
-        if complaint := candidate.prepared.complaint():
-            return record(samples=samples, verdict="incomplete", reason=complaint)
-        constant = self.calibration.constants_ms[best.pair.calibrator]
-        return record(
-            samples=samples,
+            return replace(found, verdict=best.verdict, reason=best.reason)
+        if complaint := entry.network.complaint():
+            return replace(found, reason=complaint)
+        constant = self.calibration.constants_ms[best.attempt.calibrator]
+        return replace(
+            found,
             value=best.ratio.value * constant,
             low=best.ratio.low * constant,
             high=best.ratio.high * constant,
             verdict=best.verdict,
             reason=best.reason,
-            details=self._details(candidate, best=best),
+            details=self._details(entry, best=best, ratio=best.ratio),
         )
 
-    def _best(self, candidate: Candidate) -> _Outcome:
+    def _best(self, entry: _Timed) -> _Outcome:
         """The better verdict; of equal ones the narrower interval, then the later attempt."""
-        outcomes = [self._outcome(pair) for pair in reversed(candidate.attempts)]
-        return min(outcomes, key=_worth)
+        return min((self._outcome(one) for one in reversed(entry.attempts)), key=_worth)
 
-    def _outcome(self, pair: Pair) -> _Outcome:
-        if pair.fault:
-            return _Outcome(pair=pair, verdict="incomplete", reason=pair.fault)
-        if not pair.has_value:
-            needed, number = estimate.NEEDED_FORWARDS, len(pair.timings)
+    def _outcome(self, attempt: Attempt) -> _Outcome:
+        number, needed, reason = len(attempt.timings), NEEDED_FORWARDS, attempt.fault
+        if not reason and not attempt.has_value:
             reason = f"only {number} of {needed} needed forward passes fitted into the budget"
-            return _Outcome(pair=pair, verdict="incomplete", reason=reason)
-        ratio = pair.ratio(on=self.on)
-        if not ratio.value:
-            reason = "it takes less time than the clock can tell"
-            return _Outcome(pair=pair, verdict="incomplete", reason=reason)
-        drift = estimate.drift([self.on.seconds(timing) for timing in pair.calibration])
-        # On a GPU the thread waits for the device: that is no disturbance.
-        is_cpu = self.conditions.device == "cpu"
-        off_cpu = estimate.off_cpu_share([*pair.timings, *pair.calibration]) if is_cpu else None
-        verdict, reason = estimate.verdict(
-            forwards=len(pair.timings),
+        ratio = None if reason else attempt.ratio(bench=self.bench)
+        if ratio is None or not ratio.value:
+            reason = reason or "it takes less time than the clock can tell"
+            return _Outcome(attempt=attempt, verdict="incomplete", reason=reason)
+        moved = drift([self.bench.seconds(timing) for timing in attempt.calibration])
+        off_cpu = self.bench.off_cpu([*attempt.timings, *attempt.calibration])
+        found, reason = verdict(
+            forwards=number,
             off_cpu=off_cpu,
-            drift=drift,
+            drift=moved,
             half_width=ratio.half_width,
-            throttled=pair.throttled,
-            gpu=pair.gpu.disturbance,
+            throttled=attempt.throttled,
+            gpu=attempt.gpu.disturbance,
         )
         return _Outcome(
-            pair=pair, verdict=verdict, reason=reason, ratio=ratio, drift=drift, off_cpu=off_cpu
+            attempt=attempt, verdict=found, reason=reason, ratio=ratio, drift=moved, off_cpu=off_cpu
         )
 
-    def _details(self, candidate: Candidate, *, best: _Outcome) -> dict[str, float | int | str]:
-        pair, on, warm = best.pair, self.on, candidate.warm
-        assert best.ratio is not None
+    def _details(self, entry: _Timed, *, best: _Outcome, ratio: Ratio) -> Details:
+        attempt, network, warm = best.attempt, entry.network, entry.warm
+        assert network is not None
         assert warm is not None
-        assert candidate.prepared is not None
-        walls_ms = [timing.wall * 1e3 for timing in pair.timings]
-        constant = self.calibration.constants_ms[pair.calibrator]
-        details: dict[str, float | int | str] = {
-            "wall_median_ms": estimate.quantile(walls_ms, 0.5),
-            "wall_p95_ms": estimate.quantile(walls_ms, 0.95),
-            "forwards": len(pair.timings),
-            "placement_rounds": pair.placement_rounds,
-            "images_per_second": self.conditions.batch / (best.ratio.value * constant) * 1e3,
-            "calibrator": pair.calibrator,
-            "calibration_ms": estimate.lower_mean(
-                [on.seconds(timing) * 1e3 for timing in pair.calibration]
-            ),
+        conditions, pinning = self.bench.conditions, self.bench.pinning
+        walls_ms = [timing.wall * 1e3 for timing in attempt.timings]
+        constant = self.calibration.constants_ms[attempt.calibrator]
+        details: Details = {
+            "wall_median_ms": quantile(walls_ms, 0.5),
+            "wall_p95_ms": quantile(walls_ms, 0.95),
+            "forwards": len(attempt.timings),
+            "placement_rounds": attempt.placement_rounds,
+            "images_per_second": conditions.batch / (ratio.value * constant) * 1e3,
+            "calibrator": attempt.calibrator,
+            "calibration_ms": self.bench.mean_ms(attempt.calibration),
             "calibration_constant_ms": constant,
             "calibration_drift": best.drift,
             "warm_up_forwards": warm.forwards,
             "warm_up_settled": "yes" if warm.settled else "no",
-            "pinned_to": ", ".join(map(str, self.seat.cores)) or self.seat.note,
+            "pinned_to": ", ".join(map(str, pinning.cores)) or pinning.note,
+            **network.details,
+            "preparation_s": network.seconds,
         }
-        details |= preparation_details(candidate.prepared)
-        if candidate.prepared.precision != self.conditions.precision:
-            details["precision_asked"] = self.conditions.precision
+        if network.error is not None:
+            details["backend_error"] = network.error
+        if network.precision != conditions.precision:
+            details["precision_asked"] = conditions.precision
         if best.off_cpu is not None:
             details["off_cpu_share"] = best.off_cpu
-            details["run_delay_share"] = estimate.delay_share(pair.timings)
+            details["run_delay_share"] = delay_share(attempt.timings)
         details |= self.calibration.details()
-        if pair.gpu.note:
-            details["gpu_note"] = pair.gpu.note
-        if len(candidate.attempts) > 1:
-            first = candidate.attempts[0]
-            details["repeats"] = len(candidate.attempts) - 1
+        if attempt.gpu.note:
+            details["gpu_note"] = attempt.gpu.note
+        if len(entry.attempts) > 1:
+            first = entry.attempts[0]
+            details["repeats"] = len(entry.attempts) - 1
             details["repeated_because"] = self._outcome(first).reason
-            details["first_sample_used"] = 0 if pair is first else len(first.timings)
+            details["first_sample_used"] = 0 if attempt is first else len(first.timings)
         return details
-
-    def _record(
-        self,
-        candidate: Candidate,
-        *,
-        samples: tuple[float, ...],
-        verdict: Verdict,
-        reason: str,
-        value: float | None = None,
-        low: float | None = None,
-        high: float | None = None,
-        details: Mapping[str, float | int | str] | None = None,
-    ) -> Measurement:
-        found = candidate.prepared
-        precision = found.precision if found else self.conditions.precision
-        return Measurement(
-            metric="latency",
-            unit="ms",
-            samples=samples,
-            value=value,
-            low=low,
-            high=high,
-            conditions=replace(self.conditions, precision=precision),
-            environment_id=self.environment.id,
-            verdict=verdict,
-            reason=reason,
-            details=details or {},
-        )
 
 
 def _worth(outcome: _Outcome) -> tuple[int, float]:
