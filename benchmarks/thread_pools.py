@@ -38,7 +38,7 @@ def timed(backend: str, *, threads: int, rounds: int) -> dict[str, float]:
 
     from archbench.measure.backend import prepared
     from archbench.measure.device import settled
-    from archbench.measure.latency.estimate import lower_quartile
+    from archbench.measure.latency.estimate import lower_mean
     from archbench.measure.latency.reference_networks import CALIBRATORS
     from archbench.models import build, fold
     from archbench.study.measurement import Conditions
@@ -68,7 +68,7 @@ def timed(backend: str, *, threads: int, rounds: int) -> dict[str, float]:
                 runs[what]()
                 if done >= 0:
                     taken[case].append((time.perf_counter() - began) * 1e3)
-    return {case: lower_quartile(values) for case, values in taken.items()}
+    return {case: lower_mean(values) for case, values in taken.items()}
 
 
 if __name__ == "__main__":
