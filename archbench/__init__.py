@@ -5,7 +5,7 @@ Importing the package imports nothing else; each name is fetched when it is firs
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from archbench.lazy import exports
 
@@ -32,16 +32,7 @@ if TYPE_CHECKING:
     from archbench.search.run import search as search
     from archbench.space.space import SearchSpace as SearchSpace
 
-    __version__: str
+__version__ = "0.2.0"
 
-__all__, _fetch, __dir__ = exports(__name__)
+__all__, __getattr__, __dir__ = exports(__name__)
 __all__ += ["__version__"]
-
-
-def __getattr__(name: str) -> Any:
-    """A public name, imported from the file it lives in."""
-    if name == "__version__":
-        from importlib.metadata import version
-
-        return version("archbench")
-    return _fetch(name)

@@ -12,12 +12,12 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 
+import archbench
 from archbench.study.quota import usable_cores, usable_memory_bytes
 
 __all__ = ["Environment", "capture", "usable_cores", "usable_memory_bytes"]
 
 PACKAGES = (
-    "archbench",
     "torch",
     "torchvision",
     "numpy",
@@ -25,7 +25,7 @@ PACKAGES = (
     "onnxruntime",
     "openvino",
 )
-"""What changes a measured or trained number; those that are not installed are left out."""
+"""What changes a measured or trained number beside archbench; what is not installed is left out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +95,7 @@ def _cpu(*, cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
 
 
 def _versions() -> dict[str, str]:
-    versions = {}
+    versions = {"archbench": archbench.__version__}
     for name in PACKAGES:
         with suppress(metadata.PackageNotFoundError):
             versions[name] = metadata.version(name)

@@ -62,7 +62,7 @@ def test_every_command_offers_json(command: str) -> None:
 
 
 def test_the_version_is_that_of_the_package() -> None:
-    assert CliRunner().invoke(archbench, ["--version"]).output == "archbench 0.1.0\n"
+    assert CliRunner().invoke(archbench, ["--version"]).output == "archbench 0.2.0\n"
 
 
 def test_a_misspelt_command_names_its_neighbour(capsys: pytest.CaptureFixture[str]) -> None:

@@ -139,6 +139,7 @@ STORIES = [
             "profile levit_128s --no-latency --resolution 160x224",
         ),
         files={"toy.yaml": NETWORK},
+        values=("environment",),
     ),
     Story(
         name="errors-words",
