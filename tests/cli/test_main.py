@@ -69,8 +69,8 @@ def test_a_misspelt_command_names_its_neighbour(capsys: pytest.CaptureFixture[st
     assert ending.run(archbench, ["serch", "quickstart"]) == 2
     assert capsys.readouterr().err == (
         "error: archbench: unknown command 'serch'; did you mean search? known: search, "
-        "ablate, certify, compare, doctor, insight, measure, models, pick, predict, profile, "
-        "report, space, train, weights\n"
+        "ablate, certify, compare, confirm, doctor, insight, measure, models, pick, predict, "
+        "profile, report, space, train, weights\n"
     )
 
 
