@@ -133,7 +133,7 @@ def seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> fl
     """
     if value is None:
         return None
-    from archbench.space.field import parse_duration
+    from archbench.space.sections import parse_duration
 
     total = parse_duration(value)
     if total is None:

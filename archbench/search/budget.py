@@ -6,8 +6,7 @@ import re
 from dataclasses import dataclass
 
 from archbench.errors import UsageError
-from archbench.space.field import parse_duration
-from archbench.space.sections import MOST_CONFIRMATION
+from archbench.space.sections import MOST_CONFIRMATION, parse_duration
 
 _SHARE = re.compile(r"(\d+(?:\.\d+)?)\s*%")
 

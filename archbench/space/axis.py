@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from archbench.errors import ArchbenchError, SpaceError
+from archbench.errors import ArchbenchError
 from archbench.models.path import Path, Segment, parse_path
 from archbench.models.spec import BLOCKS, EMBEDS, Role, part_fields
-from archbench.space import field
 from archbench.space.expression import Expression
 from archbench.space.yaml_document import Node, Place, write_flow
 
@@ -70,7 +69,7 @@ def read_axis(key: str, node: Node) -> WrittenAxis:
     Raises:
         SpaceError: The path, the values or the condition are malformed, with line and column.
     """
-    place = node.key_place or node.place
+    place = node.start
     path = read_path(key, place=place)
     _check_target(path, node)
     values, when = _read_values(node)
@@ -80,7 +79,7 @@ def read_axis(key: str, node: Node) -> WrittenAxis:
     return WrittenAxis(
         path=path,
         values=values,
-        when=field.text(when) if when else None,
+        when=when.text() if when else None,
         place=place,
         when_place=when.place if when else None,
     )
@@ -112,30 +111,28 @@ def read_path(text: str, *, place: Place) -> Path:
     try:
         return parse_path(text)
     except ArchbenchError as error:
-        raise moved(error, place) from None
-
-
-def moved(error: ArchbenchError, place: Place) -> SpaceError:
-    """An error of the models, at the line and column that caused it."""
-    message = f"{error.place}: {error.message}" if error.place else error.message
-    return SpaceError(message, place=str(place), help=error.help)
+        raise place.moved(error) from None
 
 
 def _check_target(path: Path, node: Node) -> None:
     last = path.segments[-1]
     if last.name == "kind":
         part = Path(path.segments[:-1])
-        node.fail_at_key(
+        node.fail(
             f"{path}: a kind is chosen with its fields",
             help=f"write whole parts as values of {part}, for example {{kind: cvt, head_dim: 64}}",
+            at_key=True,
         )
     if last.name in ("resolution", "num_classes"):
-        node.fail_at_key(
+        node.fail(
             f"{path}: cannot be an axis, since a study compares networks for one kind of image",
             help="write it under set, and search one space for each",
+            at_key=True,
         )
     if last.name in ("name", "stages", "layers", "head"):
-        node.fail_at_key(f"{path}: cannot be an axis", help="choose a field, an embed or a block")
+        node.fail(
+            f"{path}: cannot be an axis", help="choose a field, an embed or a block", at_key=True
+        )
 
 
 def _read_values(node: Node) -> tuple[tuple[Node, ...], Node | None]:
@@ -149,12 +146,12 @@ def _read_values(node: Node) -> tuple[tuple[Node, ...], Node | None]:
         )
     if "values" not in node.value:
         keys = ("from", "to", "step", "when")
-        members = field.entries(node, noun="key of an axis", allowed=keys)
+        members = node.entries(noun="key of an axis", allowed=keys)
         return _range(node, members), members.get("when")
-    members = field.entries(node, noun="key of an axis", allowed=("values", "when"))
+    members = node.entries(noun="key of an axis", allowed=("values", "when"))
     values, when = _read_values(members["values"])
     if when is not None:
-        when.fail_at_key("when stands beside values, not within them")
+        when.fail("when stands beside values, not within them", at_key=True)
     return values, members.get("when")
 
 
@@ -207,7 +204,7 @@ def _check_part(path: Path, node: Node) -> None:
         fields = part_fields(role_of(path), str(kind.value))
     except ArchbenchError as error:
         kind.fail(f"{path}: {error.message}", help=error.help)
-    field.entries(node, noun=f"field of {kind.value}", allowed=("kind", *sorted(fields)))
+    node.entries(noun=f"field of {kind.value}", allowed=("kind", *sorted(fields)))
 
 
 def concrete_name(path: Path, target: Path) -> str:

@@ -67,7 +67,7 @@ class Requirement:
         except InfeasibleError:
             raise
         except SpaceError as error:
-            raise SpaceError(error.message, place=str(self.place), help=error.help) from None
+            raise self.place.moved(error) from None
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 from archbench.errors import ArchbenchError, SpaceError, SpecError
 from archbench.models.path import Path, Segment, expand, set_value
 from archbench.models.spec import ArchSpec
-from archbench.space.axis import Axis, WrittenAxis, concrete_name, is_part, moved, role_of
+from archbench.space.axis import Axis, WrittenAxis, concrete_name, is_part, role_of
 from archbench.space.expression import Expression, parse_expression
 from archbench.space.yaml_document import Node, Place
 
@@ -143,7 +143,7 @@ def _set(base: Document, target: Path, node: Node) -> Document:
     try:
         ArchSpec.from_document(changed)
     except ArchbenchError as error:
-        raise moved(error, node.place) from None
+        raise node.place.moved(error) from None
     return changed
 
 
@@ -193,7 +193,7 @@ def _targets(path: Path, variants: Sequence[Document], place: Place) -> list[Pat
             failure = failure or error
     if not found:
         assert failure is not None
-        raise moved(failure, place)
+        raise place.moved(failure)
     return sorted(found, key=_indices)
 
 
@@ -212,7 +212,7 @@ def _condition(axis: WrittenAxis, target: Path) -> Expression | None:
     try:
         condition = parse_expression(text)
     except SpaceError as error:
-        raise SpaceError(error.message, place=str(axis.when_place), help=error.help) from None
+        raise axis.when_place.moved(error) from None
     if condition.quantities:
         raise SpaceError(
             f"when cannot read {condition.quantities[0]}, which hangs on every axis",

@@ -10,8 +10,7 @@ from typing import Any
 from archbench.errors import ArchbenchError, SpaceError
 from archbench.models import ArchSpec, as_spec
 from archbench.models.path import NETWORK_FIELDS, Path, override
-from archbench.space import field
-from archbench.space.axis import WrittenAxis, is_choice, moved, read_axis, read_path
+from archbench.space.axis import WrittenAxis, is_choice, read_axis, read_path
 from archbench.space.candidate import Requirement
 from archbench.space.expression import parse_expression
 from archbench.space.sections import SECTIONS, Sections, read_sections
@@ -64,10 +63,10 @@ def read_space(
     root = load_yaml(text, source=source)
     if not isinstance(root.value, Mapping):
         root.fail(f"a space file is a mapping, got {root.kind}", help="begin with  base: NAME")
-    members = field.entries(root, noun="key", allowed=(*KEYS, *NETWORK_FIELDS))
+    members = root.entries(noun="key", allowed=(*KEYS, *NETWORK_FIELDS))
     settings = _settings(members.get("overrides"), overrides)
-    axes = field.entries(members["axes"], noun="axis") if "axes" in members else {}
-    written = {str(read_path(key, place=_at(node))): (key, node) for key, node in axes.items()}
+    axes = members["axes"].entries(noun="axis") if "axes" in members else {}
+    written = {str(read_path(key, place=node.start)): (key, node) for key, node in axes.items()}
     if len(written) < len(axes):
         members["axes"].fail("two axes have the same path")
     fixed = []
@@ -110,7 +109,7 @@ def read_setting(text: str) -> tuple[str, Node]:
 
 
 def _settings(node: Node | None, overrides: Sequence[str]) -> dict[str, Node]:
-    found = field.entries(node, noun="path") if node is not None else {}
+    found = node.entries(noun="path") if node is not None else {}
     return found | dict(map(read_setting, overrides))
 
 
@@ -139,10 +138,9 @@ def _with_overrides(
     longer = "\n".join([text.rstrip("\n"), *header, *lines]) + "\n"
     try:
         again = load_yaml(longer, source=source)
-        members = field.entries(again, noun="key")
+        members = again.entries(noun="key")
         same = {
-            key: node.plain()
-            for key, node in field.entries(members["overrides"], noun="path").items()
+            key: node.plain() for key, node in members["overrides"].entries(noun="path").items()
         }
     except (SpaceError, KeyError):
         same = {}
@@ -157,9 +155,9 @@ def _with_overrides(
 
 def _name(members: Mapping[str, Node], source: str) -> str:
     if "name" in members:
-        return field.word(members["name"])
+        return members["name"].word()
     stem = FilePath(source).name.removesuffix(".yaml").removesuffix(".yml")
-    return field.word(Node(stem, Place(source, 1, 1)))
+    return Node(stem, Place(source, 1, 1)).word()
 
 
 def _base(members: Mapping[str, Node], root: Node) -> Mapping[str, Any]:
@@ -173,9 +171,9 @@ def _base(members: Mapping[str, Node], root: Node) -> Mapping[str, Any]:
         )
     if start is not None and network:
         key, node = next(iter(network.items()))
-        node.fail_at_key(f"{key} stands beside base", help="write it under set")
+        node.fail(f"{key} stands beside base", help="write it under set", at_key=True)
     if start is not None and isinstance(start.value, Mapping):
-        network = field.entries(start, noun="key", allowed=NETWORK_FIELDS)
+        network = start.entries(noun="key", allowed=NETWORK_FIELDS)
         start = None
     if start is not None:
         document = _published(start)
@@ -186,18 +184,18 @@ def _base(members: Mapping[str, Node], root: Node) -> Mapping[str, Any]:
 
 def _published(node: Node) -> dict[str, Any]:
     try:
-        return as_spec(field.text(node)).to_document()
+        return as_spec(node.text()).to_document()
     except SpaceError:
         raise
     except ArchbenchError as error:
-        raise moved(error, node.place) from None
+        raise node.place.moved(error) from None
 
 
 def _spec(document: dict[str, Any], network: Mapping[str, Node], root: Node) -> dict[str, Any]:
     try:
         return ArchSpec.from_document(document).to_document()
     except ArchbenchError as error:
-        raise moved(error, _nearest(network, error.place or "", root)) from None
+        raise _nearest(network, error.place or "", root).moved(error) from None
 
 
 def _nearest(network: Mapping[str, Node], place: str, root: Node) -> Place:
@@ -217,13 +215,13 @@ def _nearest(network: Mapping[str, Node], place: str, root: Node) -> Place:
 def _set(document: dict[str, Any], node: Node | None) -> Mapping[str, Any]:
     if node is None:
         return document
-    for key, value in field.entries(node, noun="path").items():
-        path = read_path(key, place=_at(value))
+    for key, value in node.entries(noun="path").items():
+        path = read_path(key, place=value.start)
         try:
             document = override(document, path, value.plain())
             ArchSpec.from_document(document)
         except ArchbenchError as error:
-            raise moved(error, _at(value)) from None
+            raise value.start.moved(error) from None
     return document
 
 
@@ -231,14 +229,10 @@ def _requirements(node: Node | None) -> list[Requirement]:
     if node is None or node.value is None:
         return []
     found = []
-    for item in field.items(node, noun="requirements"):
-        text = field.text(item)
+    for item in node.items(noun="requirements"):
+        text = item.text()
         try:
             found.append(Requirement(parse_expression(text), item.place))
         except SpaceError as error:
-            raise SpaceError(error.message, place=str(item.place), help=error.help) from None
+            raise item.place.moved(error) from None
     return found
-
-
-def _at(node: Node) -> Place:
-    return node.key_place or node.place

@@ -4,24 +4,94 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
+from archbench.errors import SpaceError, UsageError
 from archbench.models.rewrite import STEMS
-from archbench.space import field
-from archbench.space.yaml_document import Node
+from archbench.space.yaml_document import Node, Place, is_number
 from archbench.study.objective import OBJECTIVES, costs
 
 Direction = Literal["max", "min"]
+Reader = Callable[[Node], Any]
+
 PRECISIONS = ("fp32", "bf16", "fp16")
-MOST_CONFIRMATION = 10.0
-"""Times the search's own cost that a confirmation may be given at most."""
 TEACHERS = ("none", "convolutional")
 CERTIFY = ("auto", "always", "never")
-
+MOST_CONFIRMATION = 10.0
+"""Times the search's own cost that a confirmation may be given at most."""
 
 _DEVICE = re.compile(r"cpu|cuda(:\d{1,3})?")
+_SAMPLER = re.compile(r"(optuna:|hub:)[A-Za-z0-9][A-Za-z0-9_./-]{0,127}(:\w{1,64})?")
+_AMOUNT = r"(\d{1,9}(?:\.\d{1,9})?)"
+_DURATION = re.compile(f"(?:{_AMOUNT}h)?(?:{_AMOUNT}m)?(?:{_AMOUNT}s)?")
+
+
+def _reader(
+    allows: Callable[[Any], bool],
+    refusal: str,
+    *,
+    help: str | None = None,
+    form: Callable[[Any], Any] = lambda value: value,
+) -> Reader:
+    """What reads a value that a check allows, and refuses any other in these words."""
+
+    def read(node: Node) -> Any:
+        if not allows(node.value):
+            node.fail(f"{node.shown} {refusal}", help=help)
+        return form(node.value)
+
+    return read
+
+
+def _whole(*, low: int = 1, high: int = 10**9) -> Reader:
+    return _reader(
+        lambda value: is_number(value) and value % 1 == 0 and low <= value <= high,
+        f"is not a whole number from {low:,} to {high:,}",
+        form=int,
+    )
+
+
+def _one_of(*words: str) -> Reader:
+    return _reader(words.__contains__, f"is not one of {', '.join(words)}")
+
+
+_device = _reader(
+    lambda value: isinstance(value, str) and _DEVICE.fullmatch(value) is not None,
+    "is not cpu, cuda or cuda:N",
+)
+_positive = _reader(lambda value: is_number(value) and value > 0, "is not a number above 0")
+_share = _reader(
+    lambda value: is_number(value) and 0 <= value <= 1, "is not a share from 0 to 1", form=float
+)
+_confirm = _reader(
+    lambda value: isinstance(value, bool) or (is_number(value) and 0 <= value <= MOST_CONFIRMATION),
+    f"is neither true, false nor a number from 0 to {MOST_CONFIRMATION:g}",
+    help="0.2 spends up to a fifth of the search's time on further training",
+    form=lambda value: value if isinstance(value, bool) else float(value),
+)
+
+
+def _sampler(node: Node) -> str:
+    is_foreign = isinstance(node.value, str) and _SAMPLER.fullmatch(node.value)
+    return str(node.value) if is_foreign else node.word()
+
+
+def _duration(node: Node) -> Any:
+    if not isinstance(node.value, str):
+        return _positive(node)
+    seconds = parse_duration(node.value) or parse_duration(f"{node.value.strip()}s")
+    if seconds is None:
+        node.fail(f"{node.shown} is not a duration", help="write it like 90s, 20m or 1h30m")
+    return seconds
+
+
+def _rungs(node: Node) -> tuple[int, ...]:
+    rungs = tuple(map(_whole(high=100_000), node.items(noun="epochs")))
+    if not rungs or any(later <= earlier for earlier, later in pairwise(rungs)):
+        node.fail("rungs are epochs trained in all, so they rise", help="write them like [3, 4, 8]")
+    return rungs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,11 +106,11 @@ class TargetSection:
         precision: ``fp32``, ``bf16``, ``fp16`` or ``int8``, as far as the backend has it.
     """
 
-    device: str = "cpu"
-    threads: int = 1
-    backend: str = "eager"
-    batch: int = 1
-    precision: str = "fp32"
+    device: Annotated[str, _device] = "cpu"
+    threads: Annotated[int, _whole(high=1024)] = 1
+    backend: Annotated[str, Node.word] = "eager"
+    batch: Annotated[int, _whole(high=65536)] = 1
+    precision: Annotated[str, _one_of(*PRECISIONS)] = "fp32"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,13 +130,13 @@ class ProxySection:
             network that is trained on the same data first.
     """
 
-    data: str = "cluttered_digits"
-    resolution: int = 64
-    stem: str = "keep_grid"
-    rungs: tuple[int, ...] = (3, 4, 8)
-    seeds: int = 1
-    batch: int = 32
-    teacher: str = "none"
+    data: Annotated[str, Node.text] = "cluttered_digits"
+    resolution: Annotated[int, _whole(low=8, high=4096)] = 64
+    stem: Annotated[str, _one_of(*STEMS)] = "keep_grid"
+    rungs: Annotated[tuple[int, ...], _rungs] = (3, 4, 8)
+    seeds: Annotated[int, _whole(high=100)] = 1
+    batch: Annotated[int, _whole(low=2, high=65536)] = 32
+    teacher: Annotated[str, _one_of(*TEACHERS)] = "none"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,17 +162,17 @@ class SearchSection:
             search is many times as long, ``always`` or ``never``.
     """
 
-    sampler: str = "cost_aware"
-    pruner: str = "curve"
-    audit: float = 0.1
-    trials: int = 40
-    epochs: int | None = None
-    time_limit_s: float | None = None
-    seed: int = 0
-    workers: int | None = None
-    timeout_s: float = 600.0
-    confirm: bool | float = True
-    certify: str = "auto"
+    sampler: Annotated[str, _sampler] = "cost_aware"
+    pruner: Annotated[str, Node.word] = "curve"
+    audit: Annotated[float, _share] = 0.1
+    trials: Annotated[int, _whole()] = 40
+    epochs: Annotated[int | None, _whole()] = None
+    time_limit_s: Annotated[float | None, _duration] = None
+    seed: Annotated[int, _whole(low=0, high=2**31 - 1)] = 0
+    workers: Annotated[int | None, _whole(high=4096)] = None
+    timeout_s: Annotated[float, _duration] = 600.0
+    confirm: Annotated[bool | float, _confirm] = True
+    certify: Annotated[str, _one_of(*CERTIFY)] = "auto"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +186,10 @@ class Sections:
     search: SearchSection
 
 
+_Section = TypeVar("_Section", TargetSection, ProxySection, SearchSection)
 SECTIONS = ("target", "objectives", "limits", "proxy", "search")
+_KEYS = {"time_limit_s": "time", "timeout_s": "timeout"}
+"""What the file calls the fields of other names."""
 
 
 def read_sections(members: Mapping[str, Node]) -> Sections:
@@ -126,42 +199,79 @@ def read_sections(members: Mapping[str, Node]) -> Sections:
         SpaceError: A key is unknown or a value not allowed, with line and column.
     """
     return Sections(
-        target=TargetSection(**_read(members.get("target"), "target", _TARGET)),
+        target=_section(TargetSection, members.get("target"), noun="target"),
         objectives=_objectives(members.get("objectives")),
-        limits=_read(members.get("limits"), "limit", dict.fromkeys(costs(), field.positive)),
-        proxy=ProxySection(**_read(members.get("proxy"), "proxy", _PROXY)),
-        search=_search(members.get("search")),
+        limits=_limits(members.get("limits")),
+        proxy=_section(ProxySection, members.get("proxy"), noun="proxy"),
+        search=_section(SearchSection, members.get("search"), noun="search"),
     )
 
 
-def _read(
-    node: Node | None, noun: str, readers: Mapping[str, Callable[[Node], Any]]
-) -> dict[str, Any]:
+def override(section: _Section, **said: Any) -> _Section:
+    """A section with what a command says in place of what the file says, held to the same limits.
+
+    Args:
+        section: As the file has it.
+        **said: Values by field; None where nothing is said.
+
+    Raises:
+        UsageError: A value is not allowed; its place is the option, such as ``--trials``.
+    """
+    nodes = {name: Node(value, Place(f"--{_KEYS.get(name, name)}")) for name, value in said.items()}
+    try:
+        return _with(section, {n: node for n, node in nodes.items() if node.value is not None})
+    except SpaceError as error:
+        raise UsageError(error.message, place=error.place, help=error.help) from None
+
+
+def parse_duration(written: str) -> float | None:
+    """Seconds of text such as ``90s``, ``20m``, ``1.5h`` and ``1h30m``.
+
+    None where it is something else or no time at all, as ``0s``.
+
+    >>> parse_duration("1h30m")
+    5400.0
+    """
+    match = _DURATION.fullmatch(written.strip().lower())
+    if match is None:
+        return None
+    hours, minutes, seconds = (float(group or 0) for group in match.groups())
+    return hours * 3600 + minutes * 60 + seconds or None
+
+
+def _section(kind: type[_Section], node: Node | None, *, noun: str) -> _Section:
     if node is None:
-        return {}
-    noun = noun if noun == "limit" else f"key of {noun}"
-    return field.read(field.entries(node, noun=noun, allowed=readers), readers)
+        return kind()
+    fields = {_KEYS.get(name, name): name for name in _readers(kind)}
+    members = node.entries(noun=f"key of {noun}", allowed=fields)
+    return _with(kind(), {fields[key]: member for key, member in members.items()})
 
 
-def _search(node: Node | None) -> SearchSection:
-    values = _read(node, "search", _SEARCH)
+def _with(section: _Section, nodes: Mapping[str, Node]) -> _Section:
+    readers = _readers(type(section))
+    values = {name: readers[name](node) for name, node in nodes.items()}
     if "epochs" in values:
         values.setdefault("trials", values["epochs"])
-    names = {"time": "time_limit_s", "timeout": "timeout_s"}
-    return SearchSection(**{names.get(key, key): value for key, value in values.items()})
+    return replace(section, **values)
+
+
+def _readers(kind: type) -> dict[str, Reader]:
+    """What reads each field of a section, as its annotation says."""
+    hints = get_type_hints(kind, include_extras=True)
+    return {name: hint.__metadata__[0] for name, hint in hints.items()}
 
 
 def _objectives(node: Node | None) -> dict[str, Direction]:
     if node is None:
         return {"proxy_accuracy": "max", "latency_ms": "min"}
-    allowed = ("accuracy", *OBJECTIVES)
-    members = field.entries(node, noun="objective", allowed=allowed)
     found: dict[str, Direction] = {}
-    for name, direction in members.items():
+    for name, direction in node.entries(
+        noun="objective", allowed=("accuracy", *OBJECTIVES)
+    ).items():
         objective = OBJECTIVES["proxy_accuracy" if name == "accuracy" else name]
         wanted = objective.direction
         if direction.value != wanted:
-            direction.fail(f"{name} can only be {wanted}, got {field.shown(direction)}")
+            direction.fail(f"{name} can only be {wanted}, got {direction.shown}")
         found[objective.name] = wanted
     if "proxy_accuracy" not in found or len(found) < 2:
         node.fail(
@@ -171,66 +281,6 @@ def _objectives(node: Node | None) -> dict[str, Direction]:
     return found
 
 
-def _device(node: Node) -> str:
-    if not isinstance(node.value, str) or not _DEVICE.fullmatch(node.value):
-        node.fail(f"{field.shown(node)} is not cpu, cuda or cuda:N")
-    return node.value
-
-
-def _rungs(node: Node) -> tuple[int, ...]:
-    rungs = tuple(field.whole(rung, high=100_000) for rung in field.items(node, noun="epochs"))
-    if not rungs or any(later <= earlier for earlier, later in pairwise(rungs)):
-        node.fail("rungs are epochs trained in all, so they rise", help="write them like [3, 4, 8]")
-    return rungs
-
-
-def _seed(node: Node) -> int:
-    return field.whole(node, low=0, high=2**31 - 1)
-
-
-def _resolution(node: Node) -> int:
-    return field.whole(node, low=8, high=4096)
-
-
-def _confirm(node: Node) -> bool | float:
-    value = node.value
-    if isinstance(value, bool):
-        return value
-    if not isinstance(value, int | float) or not 0 <= value <= MOST_CONFIRMATION:
-        node.fail(
-            f"{field.shown(node)} is neither true, false nor a number from 0 to "
-            f"{MOST_CONFIRMATION:g}",
-            help="0.2 spends up to a fifth of the search's time on further training",
-        )
-    return float(value)
-
-
-_TARGET: Mapping[str, Callable[[Node], Any]] = {
-    "device": _device,
-    "threads": lambda node: field.whole(node, high=1024),
-    "backend": field.word,
-    "batch": lambda node: field.whole(node, high=65536),
-    "precision": lambda node: field.one_of(node, PRECISIONS),
-}
-_PROXY: Mapping[str, Callable[[Node], Any]] = {
-    "data": field.text,
-    "resolution": _resolution,
-    "stem": lambda node: field.one_of(node, STEMS),
-    "rungs": _rungs,
-    "seeds": lambda node: field.whole(node, high=100),
-    "batch": lambda node: field.whole(node, low=2, high=65536),
-    "teacher": lambda node: field.one_of(node, TEACHERS),
-}
-_SEARCH: Mapping[str, Callable[[Node], Any]] = {
-    "sampler": field.sampler_name,
-    "pruner": field.word,
-    "audit": field.share,
-    "trials": field.whole,
-    "epochs": field.whole,
-    "time": field.duration,
-    "seed": _seed,
-    "workers": lambda node: field.whole(node, high=4096),
-    "timeout": field.duration,
-    "confirm": _confirm,
-    "certify": lambda node: field.one_of(node, CERTIFY),
-}
+def _limits(node: Node | None) -> dict[str, float]:
+    members = node.entries(noun="limit", allowed=costs()) if node is not None else {}
+    return {name: _positive(limit) for name, limit in members.items()}

@@ -264,7 +264,7 @@ class SearchSpace:
         try:
             return axis.when.holds(Candidate(document, may_resolve=False))
         except SpaceError as error:
-            raise SpaceError(error.message, place=str(axis.place), help=error.help) from None
+            raise axis.place.moved(error) from None
 
     def _requirements(self) -> tuple[Requirement, ...]:
         """Those written and arithmetic limits; quantities cost most, so they come last."""

@@ -10,14 +10,14 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
 
-from archbench.errors import MissingError, SpaceError
+from archbench.errors import ArchbenchError, MissingError, SpaceError, unknown_name
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
@@ -30,14 +30,19 @@ Key = str | int
 
 @dataclass(frozen=True)
 class Place:
-    """Where something is written: line and column count from 1."""
+    """Where something is written: line and column count from 1; 0 means the source alone."""
 
     source: str
-    line: int
-    column: int
+    line: int = 0
+    column: int = 0
 
     def __str__(self) -> str:
-        return f"{self.source}:{self.line}:{self.column}"
+        return f"{self.source}:{self.line}:{self.column}" if self.line else self.source
+
+    def moved(self, error: ArchbenchError) -> SpaceError:
+        """An error from elsewhere, with what is written here as its cause."""
+        message = f"{error.place}: {error.message}" if error.place else error.message
+        return SpaceError(message, place=str(self), help=error.help)
 
 
 @dataclass(frozen=True)
@@ -79,21 +84,84 @@ class Node:
             case str():
                 return "text"
 
-    def fail(self, message: str, *, help: str | None = None) -> NoReturn:
-        """Refuses the value at its place.
+    @property
+    def shown(self) -> str:
+        """The value as a message shows it."""
+        if isinstance(self.value, tuple | Mapping):
+            return self.kind
+        return repr(self.value) if self.value is not None else "nothing"
+
+    def entries(self, *, noun: str, allowed: Iterable[str] | None = None) -> dict[str, Node]:
+        """The members of a mapping by key; none where nothing is written.
+
+        Args:
+            noun: What one key is called in messages.
+            allowed: The keys that are known; None where any text may stand.
+
+        Raises:
+            SpaceError: It is no mapping, or a key is not known; the nearest are named.
+        """
+        if self.value is None:
+            return {}
+        if not isinstance(self.value, Mapping):
+            self.fail(f"expected a mapping, got {self.kind}")
+        known = None if allowed is None else tuple(allowed)
+        for key, member in self.value.items():
+            if known is not None and key not in known:
+                error = unknown_name(noun, str(key), known)
+                member.fail(error.message, help=error.help, at_key=True)
+        return {str(key): member for key, member in self.value.items()}
+
+    def items(self, *, noun: str) -> tuple[Node, ...]:
+        """The members of a list.
+
+        Raises:
+            SpaceError: It is no list.
+        """
+        if not isinstance(self.value, tuple):
+            self.fail(f"expected a list of {noun}, got {self.kind}")
+        return self.value
+
+    def text(self) -> str:
+        """Any text that is not empty.
+
+        Raises:
+            SpaceError: It is none.
+        """
+        if not isinstance(self.value, str) or not self.value.strip():
+            self.fail(f"{self.shown} is not text")
+        return self.value
+
+    def word(self) -> str:
+        """A name of letters, digits, ``_``, ``-`` and ``.``, of at most 64 characters.
+
+        Raises:
+            SpaceError: It is none; so is a name with a path in it.
+        """
+        if not isinstance(self.value, str) or not _NAME.fullmatch(self.value):
+            self.fail(
+                f"{self.shown} is not a name",
+                help="use up to 64 letters, digits, _, - and ., and begin with a letter or digit",
+            )
+        return self.value
+
+    @property
+    def start(self) -> Place:
+        """Where its key begins, or else the value."""
+        return self.key_place or self.place
+
+    def fail(self, message: str, *, help: str | None = None, at_key: bool = False) -> NoReturn:
+        """Refuses the value, or the key under which it stands.
 
         Raises:
             SpaceError: Always.
         """
-        raise SpaceError(message, place=str(self.place), help=help)
+        _fail(self.start if at_key else self.place, message, help=help)
 
-    def fail_at_key(self, message: str, *, help: str | None = None) -> NoReturn:
-        """Refuses the key under which the value stands.
 
-        Raises:
-            SpaceError: Always.
-        """
-        raise SpaceError(message, place=str(self.key_place or self.place), help=help)
+def is_number(value: Any) -> bool:
+    """Whether a value is a number; true and false are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def read_text(path: Path) -> str:
@@ -183,10 +251,10 @@ def write_flow(value: Any) -> str:
 _FORBIDDEN = re.compile(
     "[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
 )
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
-_INT = re.compile(r"[-+]?[0-9]+")
-_OCTAL = re.compile(r"0o[0-7]+")
-_HEX = re.compile(r"0x[0-9a-fA-F]+")
+_INT = re.compile(r"([-+]?[0-9]+)|0o([0-7]+)|0x([0-9a-fA-F]+)")
+_BASES = (0, 10, 8, 16)
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _WORDS: dict[str, Scalar] = {
@@ -198,6 +266,16 @@ _BRACKETS = "a path with brackets within {...} or [...] needs quotes; or write o
 _LARGEST_INT = 2**63 - 1
 
 
+@dataclass
+class _Collection:
+    """A list or mapping whose end has not come yet; ``key`` waits for its value."""
+
+    place: Place
+    members: list[Node] | dict[Key, Node]
+    keys: dict[str, Place] = field(default_factory=dict)
+    key: tuple[Key, Place] | None = None
+
+
 class _Builder:
     """Builds nodes from events with a stack of its own: depth costs no recursion."""
 
@@ -207,125 +285,96 @@ class _Builder:
         self._open: list[_Collection] = []
         self._count = 0
 
-    def take(self, event: yaml.Event) -> None:
+    def take(self, event: Any) -> None:
+        place = Place(self.source, event.start_mark.line + 1, event.start_mark.column + 1)
         match event:
             case yaml.AliasEvent():
-                self._fail(event, "aliases are not allowed", help="write the value out")
+                _fail(place, "aliases are not allowed", help="write the value out")
             case yaml.DocumentStartEvent():
                 if self.root is not None:
-                    self._fail(event, "holds more than one document")
+                    _fail(place, "holds more than one document")
                 if event.tags:
-                    self._fail(event, "tags are not allowed")
+                    _fail(place, "tags are not allowed")
             case yaml.ScalarEvent():
-                self._check(event)
-                self._add(event, self._scalar(event))
+                self._check(event, place)
+                self._add(_scalar(event, place), place, is_plain=not event.style)
             case yaml.SequenceStartEvent() | yaml.MappingStartEvent():
-                self._check(event)
+                self._check(event, place)
                 if len(self._open) == MAX_DEPTH:
-                    self._fail(event, f"is nested deeper than {MAX_DEPTH} levels")
+                    _fail(place, f"is nested deeper than {MAX_DEPTH} levels")
                 is_mapping = isinstance(event, yaml.MappingStartEvent)
-                self._open.append(_Collection(self._place(event), is_mapping))
+                self._open.append(_Collection(place, {} if is_mapping else []))
             case yaml.SequenceEndEvent() | yaml.MappingEndEvent():
-                collection = self._open.pop()
-                self._add(event, collection.value(), place=collection.place)
+                ended = self._open.pop()
+                members = ended.members
+                value = tuple(members) if isinstance(members, list) else members
+                self._add(value, ended.place)
             case _:
                 pass
 
-    def _check(self, event: Any) -> None:
+    def _check(self, event: Any, place: Place) -> None:
         if event.anchor is not None:
-            self._fail(event, "anchors are not allowed", help="write the value out")
+            _fail(place, "anchors are not allowed", help="write the value out")
         if event.tag is not None:
-            self._fail(event, "tags are not allowed", help="write the value without one")
+            _fail(place, "tags are not allowed", help="write the value without one")
         self._count += 1
         if self._count > MAX_NODES:
-            self._fail(event, f"holds more than {MAX_NODES:,} values")
+            _fail(place, f"holds more than {MAX_NODES:,} values")
 
-    def _scalar(self, event: yaml.ScalarEvent) -> Scalar:
-        text: str = event.value
-        if len(text) > MAX_SCALAR:
-            self._fail(event, f"a value of {len(text):,} characters; at most {MAX_SCALAR}")
-        if _FORBIDDEN.search(text) is not None:
-            self._fail(event, "a control character in a value")
-        if event.style:  # quoted or block: text, whatever it looks like
-            return text
-        try:
-            return _resolved(text)
-        except ValueError as error:
-            self._fail(event, str(error))
-
-    def _add(self, event: yaml.Event, value: Any, *, place: Place | None = None) -> None:
-        place = place or self._place(event)
+    def _add(self, value: Any, place: Place, *, is_plain: bool = True) -> None:
         if not self._open:
             self.root = Node(value, place)
             return
-        collection = self._open[-1]
-        if not collection.is_mapping:
-            collection.items.append(Node(value, place))
-        elif collection.key is None:
-            collection.key = (self._key(value, event, collection, place), place)
+        outer = self._open[-1]
+        if isinstance(outer.members, list):
+            outer.members.append(Node(value, place))
+        elif outer.key is None:
+            if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
+                _fail(place, "a key must be a word or a whole number")
+            if value == "<<" and is_plain:
+                _fail(place, "merge keys are not allowed", help="write the entries out")
+            first = outer.keys.setdefault(str(value), place)
+            if first is not place:
+                _fail(
+                    place,
+                    f"the key {_shown(str(value))} is written twice, in lines {first.line} and "
+                    f"{place.line}",
+                    help="keep one of the two",
+                )
+            outer.key = value, place
         else:
-            key, key_place = collection.key
-            collection.entries[key] = Node(value, place, key_place)
-            collection.key = None
-
-    def _key(
-        self, value: Any, event: yaml.Event, collection: _Collection, place: Place
-    ) -> str | int:
-        if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
-            self._fail(event, "a key must be a word or a whole number", at=place)
-        if value == "<<" and not getattr(event, "style", None):
-            self._fail(event, "merge keys are not allowed", help="write the entries out")
-        first = collection.keys.setdefault(str(value), place)
-        if first is not place:
-            shown = _shown(str(value))
-            self._fail(
-                event,
-                f"the key {shown} is written twice, in lines {first.line} and {place.line}",
-                help="keep one of the two",
-                at=place,
-            )
-        return value
-
-    def _place(self, event: Any) -> Place:
-        mark = event.start_mark
-        return Place(self.source, mark.line + 1, mark.column + 1)
-
-    def _fail(
-        self, event: yaml.Event, message: str, *, help: str | None = None, at: Place | None = None
-    ) -> NoReturn:
-        raise SpaceError(message, place=str(at or self._place(event)), help=help)
+            key, key_place = outer.key
+            outer.members[key] = Node(value, place, key_place)
+            outer.key = None
 
 
-class _Collection:
-    """A list or mapping whose end has not come yet."""
+def _fail(place: Place, message: str, *, help: str | None = None) -> NoReturn:
+    raise SpaceError(message, place=str(place), help=help)
 
-    def __init__(self, place: Place, is_mapping: bool) -> None:
-        self.place = place
-        self.is_mapping = is_mapping
-        self.items: list[Node] = []
-        self.entries: dict[Key, Node] = {}
-        self.keys: dict[str, Place] = {}
-        self.key: tuple[Key, Place] | None = None
 
-    def value(self) -> tuple[Node, ...] | Mapping[Key, Node]:
-        return self.entries if self.is_mapping else tuple(self.items)
+def _scalar(event: yaml.ScalarEvent, place: Place) -> Scalar:
+    text: str = event.value
+    if len(text) > MAX_SCALAR:
+        _fail(place, f"a value of {len(text):,} characters; at most {MAX_SCALAR}")
+    if _FORBIDDEN.search(text) is not None:
+        _fail(place, "a control character in a value")
+    if event.style:  # quoted or block: text, whatever it looks like
+        return text
+    try:
+        return _resolved(text)
+    except ValueError as error:
+        _fail(place, str(error))
 
 
 def _resolved(text: str) -> Scalar:
     """The value of a plain scalar in YAML 1.2's core schema."""
     if text in _WORDS:
         return _WORDS[text]
-    whole: int | None = None
-    if _INT.fullmatch(text):
-        whole = int(text)
-    elif _OCTAL.fullmatch(text):
-        whole = int(text[2:], 8)
-    elif _HEX.fullmatch(text):
-        whole = int(text[2:], 16)
-    if whole is not None:
-        if abs(whole) > _LARGEST_INT:
+    if whole := _INT.fullmatch(text):
+        number: int | float = int(whole[whole.lastindex or 1], _BASES[whole.lastindex or 1])
+        if abs(number) > _LARGEST_INT:
             raise ValueError(f"the number {_shown(text)} is too large")
-        return whole
+        return number
     if _NOT_FINITE.fullmatch(text):
         raise ValueError(f"the number {text} is not finite")
     if not _FLOAT.fullmatch(text):

@@ -10,7 +10,7 @@ import pytest
 from archbench.errors import ArchbenchError, SpaceError
 from archbench.space import SearchSpace, shipped
 from archbench.space.catalogue import find
-from archbench.space.field import parse_duration
+from archbench.space.sections import parse_duration
 from tests.space.conftest import NETWORK
 
 
