@@ -1,35 +1,48 @@
-"""In which order are the axes of a space asked, and what makes one inactive?
+"""Which axes are active, in which order are they asked, and which of their values are the same?
 
 An axis is active when a choice of it changes the network. What it sets may be missing (its layer
 lies beyond the depth that is chosen, the chosen part has no such field), it may do nothing (the
 stride of a projection that does not stride), or its ``when`` may be false.
+
+Two values can come to one network: heads may be given by number or by width, a ramp of one layer
+is its first value. The first of them then stands for all.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import product
 from typing import Any
 
-from archbench.errors import SpaceError
-from archbench.models.path import Path
-from archbench.models.spec import part_fields
-from archbench.space.alias import Aliases
+from archbench.errors import ArchbenchError, SpaceError
+from archbench.models.part import Grid, Site
+from archbench.models.path import Index, Path, set_value
+from archbench.models.resolved import IMAGE_CHANNELS
+from archbench.models.spec import Role, part_fields, part_spec
 from archbench.space.axis import Axis, Choices, is_part, role_of
+from archbench.space.candidate import Candidate
 from archbench.space.expansion import (
+    MAX_DEPTH,
+    Document,
     Expansion,
     Slot,
-    check_reads,
-    is_depth,
+    axes_read,
     part_slot,
     slot,
 )
-from archbench.space.inertness import Dims, filled, matters, site_dims
+
+Part = Mapping[str, Any]
+
+# Derived values hang on widths, never on the grid, which only has to be large enough here.
+_GRID = Grid(256, 256)
+_MAX_SITES = 64
 
 
 @dataclass(frozen=True)
-class Gate:
+class _Gate:
     """A choice on which a target hangs: it is missing unless one of some values is chosen.
 
     Attributes:
@@ -42,124 +55,131 @@ class Gate:
     open: frozenset[int]
     base: bool
 
-    def is_open(self, choices: Choices) -> bool:
-        """Whether the target is there, as far as this gate is concerned."""
-        chosen = choices.get(self.axis)
-        return self.base if chosen is None else chosen in self.open
+
+_Gates = tuple[_Gate, ...]
+_CLOSED = _Gate("", frozenset(), base=False)
 
 
-Gates = tuple[Gate, ...]
-CLOSED = Gate("", frozenset(), base=False)
-
-
-@dataclass(frozen=True)
 class Wiring:
     """The axes of a space and how they hang together.
 
     Attributes:
         axes: In the order in which they are asked: those that decide come before those they
             decide about, and else as the file has them.
-        presence: For each axis, for each of its targets, the gates that must all be open for the
-            target to exist.
-        effects: For each axis, groups of gates: it changes the network where all gates of a group
-            are open.
-        controllers: For each axis, the axes that decide whether it is active.
-    """
-
-    axes: tuple[Axis, ...]
-    presence: Mapping[str, tuple[Gates, ...]]
-    effects: Mapping[str, tuple[Gates, ...]]
-    controllers: Mapping[str, frozenset[str]]
-
-    def has_effect(self, axis: Axis, choices: Choices) -> bool:
-        """Whether a choice of the axis changes the network, its ``when`` aside."""
-        groups = self.effects[axis.name]
-        return any(all(gate.is_open(choices) for gate in group) for group in groups)
-
-    def targets(self, axis: Axis, choices: Choices) -> list[Path]:
-        """The places of the axis that exist."""
-        return [
-            target
-            for target, gates in zip(axis.targets, self.presence[axis.name], strict=True)
-            if all(gate.is_open(choices) for gate in gates)
-        ]
-
-
-def wire(expansion: Expansion, aliases: Aliases) -> Wiring:
-    """How the axes of a space hang together.
+        controllers: For each axis, those that decide whether it is active and which of its values
+            are the same.
 
     Raises:
         SpaceError: Conditions read what no candidate has, or go in a circle.
     """
-    axes = expansion.axes
-    wires = _Wires(expansion)
-    presence, effects, controllers = {}, {}, {}
-    for axis in axes:
-        if axis.when is not None:
-            check_reads(axis.when, expansion.variants, place=axis.place)
-        presence[axis.name] = tuple(wires.presence(target) for target in axis.targets)
-        effects[axis.name] = wires.effects(axis)
-        deciding = {gate.axis for group in effects[axis.name] for gate in group} - {""}
-        reading = _read_axes(axis, axes, len(expansion.base["stages"]))
-        controllers[axis.name] = aliases.controllers(axis) | deciding | reading
-    return Wiring(_sorted(axes, controllers), presence, effects, controllers)
-
-
-class _Wires:
-    """Looks up which axis sets what while the gates are made."""
 
     def __init__(self, expansion: Expansion) -> None:
-        self.base = expansion.base
-        self.owners = {slot(t): axis for axis in expansion.axes for t in axis.targets}
-        self.in_part: dict[Slot, list[tuple[Path, Axis]]] = defaultdict(list)
+        self._base: Document = expansion.base
+        self._owners = {slot(target): axis for axis in expansion.axes for target in axis.targets}
+        self._in_part: dict[Slot, list[tuple[Path, Axis]]] = defaultdict(list)
         for axis in expansion.axes:
             for target in axis.targets:
-                place = part_slot(target)
-                if place is not None:
-                    self.in_part[place].append((target, axis))
+                self._in_part[part_slot(target) or ()].append((target, axis))
+        self._presence: dict[str, list[tuple[Path, _Gates]]] = {}
+        self._effects: dict[str, tuple[_Gates, ...]] = {}
+        self._ambiguous: dict[str, frozenset[str]] = {}
+        self._standing: dict[tuple[str, tuple[int | None, ...]], tuple[int, ...]] = {}
+        self.controllers: dict[str, frozenset[str]] = {}
+        for axis in expansion.axes:
+            self._presence[axis.name] = [(t, self._gates(t)) for t in axis.targets]
+            effects = self._effects[axis.name] = self._effects_of(axis)
+            if self._is_ambiguous(axis):
+                self._ambiguous[axis.name] = self._resolving(axis)
+            deciding = frozenset(gate.axis for group in effects for gate in group) - {""}
+            same = self._ambiguous.get(axis.name, frozenset())
+            self.controllers[axis.name] = deciding | same | axes_read(axis, expansion)
+        self.axes = _sorted(expansion.axes, self.controllers)
 
-    def presence(self, target: Path) -> Gates:
+    def document(self, choices: Choices) -> dict[str, Any]:
+        """The base with choices applied: whole parts, then fields, then layers cut to the depth.
+
+        Nothing of the base is changed; what the choices leave alone is shared with it.
+        """
+        document = dict(self._base)
+        chosen = [
+            (axis, axis.values[choices[axis.name]]) for axis in self.axes if axis.name in choices
+        ]
+        for axis, value in chosen:
+            for target in axis.targets if axis.is_part else ():
+                document = set_value(document, target, value)
+                if role_of(target) == "block":  # layers name fields of the block that is replaced
+                    document["stages"][target.stage].pop("layers", None)
+        for axis, value in chosen:
+            if not axis.is_part:
+                for target, gates in self._presence[axis.name]:
+                    if _are_open(gates, choices):
+                        document = set_value(document, target, value)
+        document["stages"] = [_cut(stage) for stage in document["stages"]]
+        return document
+
+    def standing(self, axis: Axis, choices: Choices) -> tuple[int, ...]:
+        """For each value, the value that stands for it; empty where the axis is inactive."""
+        key = (axis.name, tuple(map(choices.get, sorted(self.controllers[axis.name]))))
+        if key not in self._standing:
+            is_active = any(_are_open(group, choices) for group in self._effects[axis.name])
+            is_active = is_active and self._holds(axis, choices)
+            self._standing[key] = tuple(self._representatives(axis, choices)) if is_active else ()
+        return self._standing[key]
+
+    def _holds(self, axis: Axis, choices: Choices) -> bool:
+        try:
+            return axis.when is None or axis.when.holds(Candidate(self.document(choices)))
+        except SpaceError as error:
+            raise axis.place.moved(error) from None
+
+    # What is chosen or may be chosen for a stage.
+
+    def _stage_axis(self, stage: Any, name: str) -> Axis | None:
+        return self._owners.get((f"stages[{stage}].{name}",))
+
+    def _value(self, stage: Any, name: str, choices: Choices) -> Any:
+        axis = self._stage_axis(stage, name)
+        index = choices.get(axis.name) if axis else None
+        if axis is None or index is None:
+            return self._base["stages"][stage][name]
+        return axis.values[index]
+
+    def _offered(self, stage: Any, name: str) -> list[int]:
+        axis = self._stage_axis(stage, name)
+        values = axis.values if axis else (self._base["stages"][stage].get(name, 0),)
+        return [value for value in values if type(value) is int]
+
+    def _sites(self, part: Slot) -> list[tuple[int, int]]:
+        """Pairs of widths that may enter and leave a part, not all where there are many."""
+        number = int(part[1])
+        after = self._offered(number, "dim")
+        if part[2] == "block":
+            return [(dim, dim) for dim in after[:_MAX_SITES]]
+        before = self._offered(number - 1, "dim") if number else [IMAGE_CHANNELS]
+        return list(product(before, after))[:_MAX_SITES]
+
+    def _written(self, target: Path) -> Part:
+        return self._base["stages"][target.stage].get(role_of(target)) or {}
+
+    # Where a target exists, and where it changes the network.
+
+    def _gates(self, target: Path) -> _Gates:
         """The gates behind which a target exists."""
         return (*self._depth_gate(target, target.layer), *self._part_gate(target))
 
-    def effects(self, axis: Axis) -> tuple[Gates, ...]:
-        """Groups of gates, one group for each place where the axis may change the network."""
-        found = [group for target in axis.targets for group in self._groups(target, axis)]
-        groups = [group for group in found if CLOSED not in group]
-        if not groups:
-            return ((CLOSED,),)
-        return ((),) if () in groups else tuple(dict.fromkeys(groups))
-
-    def _groups(self, target: Path, axis: Axis) -> Iterator[Gates]:
-        place = part_slot(target)
-        if place is None:
-            yield self.presence(target) if is_part(target) else ()
-            return
-        inert = self._inert_gates(target, axis, place)
-        part = self._part_gate(target)
-        whole = [gate for layer, gate in inert if layer is None or layer == target.layer]
-        layers = {layer for layer, _ in inert if layer is not None}
-        if isinstance(target.layer, int) or not layers:
-            yield (*self._depth_gate(target, target.layer), *part, *whole)
-            return
-        for layer in range(self._max_depth(place[1])):  # it may do nothing in some layers alone
-            own = [gate for number, gate in inert if number == layer]
-            yield (*self._depth_gate(target, layer), *part, *whole, *own)
-
-    def _depth_gate(self, target: Path, layer: Any) -> Gates:
+    def _depth_gate(self, target: Path, layer: Any) -> _Gates:
         """A block is missing at depth 0, a layer at its number and below."""
         if len(target.segments) < 2 or target.segments[1].name not in ("block", "layers"):
             return ()
         number = layer if isinstance(layer, int) else 0
-        depth = self.owners.get((f"stages[{target.stage}].depth",))
+        depth = self._stage_axis(target.stage, "depth")
         if depth is None:
             return ()
         return _gate(depth, lambda value: not isinstance(value, int) or value > number, base=False)
 
-    def _part_gate(self, target: Path) -> Gates:
+    def _part_gate(self, target: Path) -> _Gates:
         """A field is missing where the chosen part has none of its name."""
-        place = part_slot(target)
-        part = self.owners.get(place) if place else None
+        part = self._owners.get(part_slot(target) or ())
         if part is None:
             return ()
         role, name = role_of(target), target.segments[-1].name
@@ -167,125 +187,188 @@ class _Wires:
         in_base = bool(written) and name in part_fields(role, written["kind"])
         return _gate(part, lambda value: name in part_fields(role, value["kind"]), base=in_base)
 
-    def _inert_gates(self, target: Path, axis: Axis, place: Slot) -> list[tuple[int | None, Gate]]:
+    def _effects_of(self, axis: Axis) -> tuple[_Gates, ...]:
+        """Groups of gates: an axis changes the network where all gates of a group are open."""
+        found = [group for target in axis.targets for group in self._groups(target, axis)]
+        groups = [group for group in found if _CLOSED not in group]
+        if not groups:
+            return ((_CLOSED,),)
+        return ((),) if () in groups else tuple(dict.fromkeys(groups))
+
+    def _groups(self, target: Path, axis: Axis) -> Iterator[_Gates]:
+        place = part_slot(target)
+        if place is None:
+            yield self._gates(target) if is_part(target) else ()
+            return
+        inert = self._inert_gates(target, axis, place)
+        whole = [gate for layer, gate in inert if layer is None or layer == target.layer]
+        part = (*self._part_gate(target), *whole)
+        layers = {layer for layer, _ in inert if layer is not None}
+        if isinstance(target.layer, int) or not layers:
+            yield (*self._depth_gate(target, target.layer), *part)
+            return
+        depth = max(self._offered(place[1], "depth"), default=0)
+        for layer in range(min(MAX_DEPTH, depth)):  # it may do nothing in some layers alone
+            own = [gate for number, gate in inert if number == layer]
+            yield (*self._depth_gate(target, layer), *part, *own)
+
+    def _inert_gates(self, target: Path, axis: Axis, place: Slot) -> list[tuple[Index, _Gate]]:
         """The gates of the choices in the same part with which a field does nothing.
 
         Each with the layer for which it decides, None for the whole part.
         """
         role, name = role_of(target), target.segments[-1].name
-        dims = site_dims(self.base, self.owners, place)
-        parts = self.parts(target)
-        found: list[tuple[int | None, Gate]] = []
-        for other, decider in self.in_part[place]:
-            if decider is axis or not _meet(target, other):
-                continue
+        owner, sites = self._owners.get(place), self._sites(place)
+        given = {t.segments[-1].name: axis.values[0] for t, axis in self._in_part[place]}
+        written = owner.values if owner else (self._written(target),)
+        having = [part for part in written if name in part_fields(role, part["kind"])]
+        parts = [_filled(role, part, given) for part in having]
+        matters = partial(_matters, role=role, name=name, values=axis.values, sites=sites)
+        working = [part for part, filled in zip(having, parts, strict=True) if matters(filled)]
+        found = []
+        for other, decider in self._in_part[place]:
             field = other.segments[-1].name
-            having = [part for part in parts if field in part_fields(role, part["kind"])]
-            if len(having) < len(parts):
+            meets = None in (target.layer, other.layer) or target.layer == other.layer
+            if decider is axis or not meets:
+                continue
+            if any(field not in part_fields(role, part["kind"]) for part in parts):
                 continue  # some part works without that field, so it does not decide
-            working = frozenset(
+            acting = frozenset(
                 index
                 for index, value in enumerate(decider.values)
-                if any(matters(role, {**p, field: value}, name, axis.values, dims) for p in having)
+                if any(matters({**part, field: value}) for part in parts)
             )
-            if 0 < len(working) < len(decider.values):
-                base = any(matters(role, part, name, axis.values, dims) for part in having)
-                number = other.layer if isinstance(other.layer, int) else None
-                found.append((number, Gate(decider.name, working, base)))
-        return found or self._inert_parts(target, axis, parts, dims)
+            if 0 < len(acting) < len(decider.values):
+                found.append((other.layer, _Gate(decider.name, acting, bool(working))))
+        if found or len(working) == len(parts):
+            return found
+        gates = _gate(owner, working.__contains__, base=False) if owner else (_CLOSED,)
+        return [(None, gate) for gate in gates]
 
-    def _inert_parts(
-        self, target: Path, axis: Axis, parts: Sequence[Mapping[str, Any]], dims: Dims
-    ) -> list[tuple[int | None, Gate]]:
-        """The gate of the part choices, or of the base, that leave a field without effect."""
-        role, name = role_of(target), target.segments[-1].name
-        if all(matters(role, part, name, axis.values, dims) for part in parts):
-            return []
-        place = part_slot(target) or ()
-        owner = self.owners.get(place)
-        if owner is None:
-            return [(None, CLOSED)]
+    # Which values of an axis are one and the same choice.
 
-        def works(value: Mapping[str, Any]) -> bool:
-            if name not in part_fields(role, value["kind"]):
-                return False
-            part = filled(role, value, self.given(place))
-            return matters(role, part, name, axis.values, dims)
+    def _is_ambiguous(self, axis: Axis) -> bool:
+        first = axis.targets[0]
+        if first.segments[-1].name == "drop_path":
+            return any(isinstance(value, list) for value in axis.values)
+        if is_part(first):
+            kinds = [value["kind"] for value in axis.values]
+            return len(set(kinds)) < len(kinds) and any(
+                self._meets(target, axis.values) for target in axis.targets
+            )
+        return part_slot(first) is not None and None in axis.values
 
-        return [(None, gate) for gate in _gate(owner, works, base=False)]
+    def _meets(self, target: Path, parts: Sequence[Part]) -> bool:
+        """Whether two part choices are the same at some widths."""
+        for before, after in self._sites(slot(target)):
+            found = [_resolved(role_of(target), part, before=before, after=after) for part in parts]
+            legal = [part for part in found if part is not None]
+            if any(part in legal[:number] for number, part in enumerate(legal)):
+                return True
+        return False
 
-    def given(self, place: Slot) -> dict[str, Any]:
-        """The first value of every axis on a field of a part."""
-        return {t.segments[-1].name: axis.values[0] for t, axis in self.in_part[place]}
+    def _resolving(self, axis: Axis) -> frozenset[str]:
+        """The axes on which the resolved values of an ambiguous axis hang."""
+        found: list[Axis | None] = []
+        for target in axis.targets:
+            stage = int(target.stage or 0)
+            if target.segments[-1].name == "drop_path":
+                found.append(self._stage_axis(stage, "depth"))
+                continue
+            found.append(self._stage_axis(stage, "dim"))
+            if role_of(target) == "embed":
+                found.append(self._stage_axis(stage - 1, "dim"))
+            if not is_part(target):
+                found.append(self._owners.get(part_slot(target) or ()))
+        return frozenset(other.name for other in found if other is not None)
 
-    def parts(self, target: Path) -> list[Mapping[str, Any]]:
-        """The parts that may stand where a field lies and have it, each a legal start.
+    def _representatives(self, axis: Axis, choices: Choices) -> Sequence[int]:
+        """For each value, the first one that is the same choice."""
+        if axis.name not in self._ambiguous:
+            return range(len(axis.values))
+        keys = [[self._key(t, value, choices) for t in axis.targets] for value in axis.values]
+        return [keys.index(key) for key in keys]
 
-        What a part needs and another axis gives is filled in with that axis' first value.
-        """
-        place = part_slot(target)
-        role, name = role_of(target), target.segments[-1].name
-        owner = self.owners.get(place) if place else None
-        written = owner.values if owner else (self._written(target),)
-        parts = [part for part in written if name in part_fields(role, part["kind"])]
-        return [filled(role, part, self.given(place or ())) for part in parts]
+    def _key(self, target: Path, value: Any, choices: Choices) -> Any:
+        """What a value comes to at one target, given the choices before."""
+        number, name = int(target.stage or 0), target.segments[-1].name
+        if name == "drop_path":
+            first, last = value if isinstance(value, list) else (value, value)
+            has_ramp = self._value(number, "depth", choices) > 1
+            return (float(first), float(last if has_ramp else first))
+        role = role_of(target)
+        part = value
+        if not is_part(target):
+            owner = self._owners.get(part_slot(target) or ())
+            index = choices.get(owner.name) if owner else None
+            written = (
+                self._written(target) if owner is None or index is None else owner.values[index]
+            )
+            if "kind" not in written or name not in part_fields(role, written["kind"]):
+                return None  # the field is missing here, whatever its value
+            part = {**written, name: value}
+        after = before = self._value(number, "dim", choices)
+        if role == "embed":
+            before = int(self._value(number - 1, "dim", choices)) if number else IMAGE_CHANNELS
+        resolved = _resolved(role, part, before=before, after=after)
+        return repr(value) if resolved is None else resolved
 
-    def _written(self, target: Path) -> Mapping[str, Any]:
-        part: Mapping[str, Any] = self.base["stages"][target.stage].get(role_of(target)) or {}
-        return part
 
-    def _max_depth(self, stage: Any) -> int:
-        axis = self.owners.get((f"stages[{stage}].depth",))
-        values = axis.values if axis else (self.base["stages"][stage].get("depth", 0),)
-        return min(1024, max((v for v in values if isinstance(v, int)), default=0))
+def _are_open(gates: _Gates, choices: Choices) -> bool:
+    chosen = ((gate, choices.get(gate.axis)) for gate in gates)
+    return all(gate.base if index is None else index in gate.open for gate, index in chosen)
 
 
-def _gate(axis: Axis, is_open: Callable[[Any], bool], *, base: bool) -> Gates:
+def _cut(stage: Part) -> Part:
+    """A stage without what it says of layers beyond its depth."""
+    layers, depth = stage.get("layers"), stage.get("depth", 0)
+    if not layers:
+        return stage
+    return {
+        **stage,
+        "layers": {number: layers[number] for number in sorted(layers) if number < depth},
+    }
+
+
+def _spec(role: Role, part: Part) -> Any:
+    values = {key: value for key, value in part.items() if key != "kind"}
+    return part_spec(role, str(part["kind"]))(**values)
+
+
+def _resolved(role: Role, part: Part, *, before: int, after: int) -> Any:
+    """A part with derived values at its widths; None where it is illegal there."""
+    try:
+        return _spec(role, part).resolved(Site(grid=_GRID, incoming_dim=before, dim=after))
+    except (ArchbenchError, TypeError):
+        return None
+
+
+def _matters(
+    part: Part, *, role: Role, name: str, values: Sequence[Any], sites: Sequence[tuple[int, int]]
+) -> bool:
+    """Whether some of a field's values make different parts; yes, where none are known."""
+    for before, after in sites:
+        made = [_resolved(role, {**part, name: v}, before=before, after=after) for v in values]
+        legal = [spec for spec in made if spec is not None]
+        if len(legal) > 1:
+            return any(spec != legal[0] for spec in legal)
+    return True
+
+
+def _filled(role: Role, part: Part, given: Mapping[str, Any]) -> Part:
+    """A part that its kind accepts: as written, else with what other axes give it."""
+    try:
+        _spec(role, part)
+    except (ArchbenchError, TypeError):
+        known = part_fields(role, str(part["kind"]))
+        return {**{key: value for key, value in given.items() if key in known}, **part}
+    return part
+
+
+def _gate(axis: Axis, is_open: Callable[[Any], bool], *, base: bool) -> _Gates:
     """The gate of an axis, or none where every value leaves it open."""
     found = frozenset(index for index, value in enumerate(axis.values) if is_open(value))
-    return () if len(found) == len(axis.values) else (Gate(axis.name, found, base),)
-
-
-def _meet(target: Path, other: Path) -> bool:
-    """Whether two fields of a part can meet in one layer."""
-    return target.layer is None or other.layer is None or target.layer == other.layer
-
-
-def _read_axes(axis: Axis, axes: Sequence[Axis], stages: int) -> set[str]:
-    """The axes that set what the condition of an axis reads."""
-    if axis.when is None:
-        return set()
-    found = set()
-    for path in axis.when.paths:
-        numbers = [path.stage] if isinstance(path.stage, int) else range(stages)
-        for other in axes:
-            if any(_touches(path, target, numbers) for target in other.targets):
-                found.add(other.name)
-    if axis.name in found:
-        raise SpaceError(f"{axis.name}: when reads the axis itself", place=str(axis.place))
-    return found
-
-
-def _touches(path: Path, target: Path, stages: Iterable[int | str | None]) -> bool:
-    """Whether setting a target can change what a path reads."""
-    if path.segments[0].name != "stages" or target.segments[0].name != "stages":
-        return path.segments[0].name == target.segments[0].name and (
-            path.segments[-1].name == target.segments[-1].name
-        )
-    if target.stage not in stages:
-        return False
-    if len(path.segments) < 3:
-        return path.segments[-1].name == target.segments[1].name
-    if is_depth(target):
-        return path.segments[1].name == "layers"
-    in_same_part = len(target.segments) > 1 and target.segments[1].name in (
-        "embed",
-        "block",
-        "layers",
-    )
-    if not in_same_part or role_of(target) != role_of(path):
-        return False
-    return is_part(target) or target.segments[-1].name == path.segments[-1].name
+    return () if len(found) == len(axis.values) else (_Gate(axis.name, found, base),)
 
 
 def _sorted(axes: Sequence[Axis], controllers: Mapping[str, frozenset[str]]) -> tuple[Axis, ...]:

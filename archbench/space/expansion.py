@@ -89,6 +89,28 @@ def check_reads(expression: Expression, variants: Sequence[Document], *, place: 
         _targets(path, variants, place)
 
 
+def axes_read(axis: Axis, expansion: Expansion) -> frozenset[str]:
+    """The axes that set what the condition of an axis reads.
+
+    Raises:
+        SpaceError: The condition reads what no candidate has, or the axis itself.
+    """
+    if axis.when is None:
+        return frozenset()
+    check_reads(axis.when, expansion.variants, place=axis.place)
+    found = set()
+    for path in axis.when.paths:
+        numbers = (
+            [path.stage] if isinstance(path.stage, int) else range(len(expansion.base["stages"]))
+        )
+        for other in expansion.axes:
+            if any(_touches(path, target, numbers) for target in other.targets):
+                found.add(other.name)
+    if axis.name in found:
+        raise SpaceError(f"{axis.name}: when reads the axis itself", place=str(axis.place))
+    return frozenset(found)
+
+
 def slot(target: Path) -> Slot:
     """What a target sets, so that two that set the same have the same slot."""
     match target.segments:
@@ -112,6 +134,28 @@ def part_slot(target: Path) -> Slot | None:
 def is_depth(path: Path) -> bool:
     """Whether a path names the depth of stages."""
     return path.segments[-1].name == "depth" and len(path.segments) == 2
+
+
+def _touches(path: Path, target: Path, stages: Iterable[int | str | None]) -> bool:
+    """Whether setting a target can change what a path reads."""
+    if path.segments[0].name != "stages" or target.segments[0].name != "stages":
+        return path.segments[0].name == target.segments[0].name and (
+            path.segments[-1].name == target.segments[-1].name
+        )
+    if target.stage not in stages:
+        return False
+    if len(path.segments) < 3:
+        return path.segments[-1].name == target.segments[1].name
+    if is_depth(target):
+        return path.segments[1].name == "layers"
+    in_same_part = len(target.segments) > 1 and target.segments[1].name in (
+        "embed",
+        "block",
+        "layers",
+    )
+    if not in_same_part or role_of(target) != role_of(path):
+        return False
+    return is_part(target) or target.segments[-1].name == path.segments[-1].name
 
 
 def _order(axis: Axis, written: Sequence[WrittenAxis]) -> int:

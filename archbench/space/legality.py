@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from archbench.errors import SpaceError
 from archbench.space.axis import Axis, Choices
-from archbench.space.candidate import Candidate, InfeasibleError, Rules, reasons
+from archbench.space.candidate import Candidate, InfeasibleError, Requirement, exclusions
 from archbench.space.selection import Selection
 
 _TRIES = 50
@@ -15,7 +15,11 @@ _FIRST = 20
 
 
 def check_values(
-    selection: Selection, candidate: Callable[[Choices], Candidate], rules: Rules, *, source: str
+    selection: Selection,
+    candidate: Callable[[Choices], Candidate],
+    requirements: Sequence[Requirement],
+    *,
+    source: str,
 ) -> None:
     """Refuses a space with a value that no legal network has, requirements aside.
 
@@ -36,16 +40,16 @@ def check_values(
     error = None
     for _ in range(_FIRST):
         choices = selection.sample(rng)
-        error = None if choices is None else _illegality(candidate(choices), rules)
+        error = None if choices is None else _illegality(candidate(choices))
         failures.add(error.message if error else "")
         if choices is not None and error is None:
-            reasons(candidate(choices), rules)  # requirements that cannot be evaluated say so now
+            list(exclusions(candidate(choices), requirements))  # those without a value say so now
         for choice in choices.items() if choices and not error else ():
             waiting.pop(choice, None)
         if not waiting:
             break
     for (_, index), axis in waiting.items():
-        found = _never_legal(selection, candidate, rules, axis, index, rng)
+        found = _never_legal(selection, candidate, axis, index, rng)
         if found is not None and (_names(found, axis) or failures != {found.message}):
             raise SpaceError(
                 f"{axis.name}: the value {axis.label(index)} is never legal: {found.message}",
@@ -72,10 +76,9 @@ def _all(axis: Axis) -> range:
     return range(len(axis.values))
 
 
-def _illegality(candidate: Candidate, rules: Rules) -> InfeasibleError | None:
+def _illegality(candidate: Candidate) -> InfeasibleError | None:
     try:
-        _ = candidate.resolved
-        candidate.check_proxy(rules.proxy)
+        candidate.check_legal()
     except InfeasibleError as error:
         return error
     return None
@@ -84,7 +87,6 @@ def _illegality(candidate: Candidate, rules: Rules) -> InfeasibleError | None:
 def _never_legal(
     selection: Selection,
     candidate: Callable[[Choices], Candidate],
-    rules: Rules,
     axis: Axis,
     index: int,
     rng: random.Random,
@@ -95,7 +97,7 @@ def _never_legal(
         choices = selection.sample(rng, given={axis.name: index})
         if choices is None:
             return None
-        failure = _illegality(candidate(choices), rules)
+        failure = _illegality(candidate(choices))
         if failure is None:
             return None
         first = first or failure

@@ -16,14 +16,12 @@ from itertools import accumulate
 from math import prod
 
 from archbench.errors import SpaceError
-from archbench.space.alias import Aliases
 from archbench.space.axis import Axis, Choices
 from archbench.space.conditions import Wiring
 
 MAX_STATES = 200_000
 
 State = tuple[int | None, ...]
-Condition = Callable[[Axis, Choices], bool]
 
 
 class Selection:
@@ -31,37 +29,20 @@ class Selection:
 
     Args:
         wiring: The axes and what they hang on.
-        aliases: Which of their values are the same choice.
-        holds: Whether the ``when`` of an axis holds, given the choices of its controllers.
     """
 
-    def __init__(self, wiring: Wiring, aliases: Aliases, *, holds: Condition) -> None:
+    def __init__(self, wiring: Wiring) -> None:
         self._wiring = wiring
-        self._aliases = aliases
-        self._holds = holds
         self._restricted: dict[frozenset[tuple[str, int]], Component] = {}
-        self._known: dict[tuple[str, State], tuple[int, ...]] = {}
 
     @property
     def axes(self) -> tuple[Axis, ...]:
         """In the order in which they are asked."""
         return self._wiring.axes
 
-    def representatives(self, axis: Axis, choices: Choices) -> tuple[int, ...]:
-        """For each value, the value that stands for it; empty where the axis is inactive."""
-        controllers = self._wiring.controllers[axis.name]
-        key = (axis.name, tuple(choices.get(name) for name in sorted(controllers)))
-        found = self._known.get(key)
-        if found is None:
-            found = ()
-            if self._wiring.has_effect(axis, choices) and self._holds(axis, choices):
-                found = tuple(self._aliases.representatives(axis, choices))
-            self._known[key] = found
-        return found
-
     def options(self, axis: Axis, choices: Choices) -> Sequence[int]:
         """The values that differ; empty where the axis is inactive."""
-        return sorted(set(self.representatives(axis, choices)))
+        return sorted(set(self._wiring.standing(axis, choices)))
 
     def choose(self, chooser: Callable[[Axis], int]) -> Choices:
         """Choices made axis by axis; only active axes are asked.
@@ -71,7 +52,7 @@ class Selection:
         """
         choices: Choices = {}
         for axis in self.axes:
-            standing = self.representatives(axis, choices)
+            standing = self._wiring.standing(axis, choices)
             if standing:
                 index = chooser(axis)
                 if not 0 <= index < len(standing):
@@ -104,27 +85,15 @@ class Selection:
 
     def enumerate(self) -> Iterator[Choices]:
         """Every candidate once, in the order of the axes and their values."""
-        axes = self.axes
-        choices: Choices = {}
-        waiting: list[Iterator[int | None]] = []
-        while True:
-            if len(waiting) == len(axes):
-                yield dict(choices)
-            else:
-                waiting.append(iter(self.options(axes[len(waiting)], choices) or (None,)))
-            while waiting:
-                name = axes[len(waiting) - 1].name
-                choices.pop(name, None)
-                try:
-                    index = next(waiting[-1])
-                except StopIteration:
-                    waiting.pop()
-                    continue
-                if index is not None:
-                    choices[name] = index
-                break
-            else:
-                return
+        waiting: list[tuple[int, Choices]] = [(0, {})]
+        while waiting:
+            place, choices = waiting.pop()
+            if place == len(self.axes):
+                yield choices
+                continue
+            axis = self.axes[place]
+            chosen = [{**choices, axis.name: index} for index in self.options(axis, choices)]
+            waiting += [(place + 1, found) for found in reversed(chosen or [choices])]
 
     @cached_property
     def components(self) -> tuple[Component, ...]:

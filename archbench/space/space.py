@@ -11,19 +11,10 @@ from typing import Any
 
 from archbench.errors import SpaceError
 from archbench.models import ArchSpec
-from archbench.space.alias import Aliases
 from archbench.space.axis import Axis, Choices
-from archbench.space.candidate import (
-    Candidate,
-    InfeasibleError,
-    Requirement,
-    Rules,
-    check,
-    document_of,
-    reasons,
-)
+from archbench.space.candidate import Candidate, InfeasibleError, Requirement, exclusions
 from archbench.space.catalogue import find
-from archbench.space.conditions import Wiring, wire
+from archbench.space.conditions import Wiring
 from archbench.space.expansion import Expansion, check_reads, expand_axes
 from archbench.space.expression import parse_expression
 from archbench.space.feasibility import DeadChoice, Share, dead_choices, feasible_share
@@ -49,11 +40,10 @@ class SearchSpace:
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
         self._expansion: Expansion = expand_axes(reading.base, reading.axes, reading.fixed)
-        aliases = Aliases(self._expansion)
-        self._wiring: Wiring = wire(self._expansion, aliases)
-        self._selection = Selection(self._wiring, aliases, holds=self._holds)
-        self._rules = Rules(self._requirements(), reading.sections.proxy)
-        check_values(self._selection, self._candidate, self._rules, source=reading.source)
+        self._wiring = Wiring(self._expansion)
+        self._selection = Selection(self._wiring)
+        self._requirements = self._required()
+        check_values(self._selection, self._candidate, self._requirements, source=reading.source)
 
     @classmethod
     def load(cls, path_or_name: str | Path, *, overrides: Sequence[str] = ()) -> SearchSpace:
@@ -126,7 +116,7 @@ class SearchSpace:
     @property
     def require(self) -> tuple[str, ...]:
         """The requirements as written, and the limits that are arithmetic."""
-        return tuple(requirement.expression.text for requirement in self._rules.require)
+        return tuple(requirement.expression.text for requirement in self._requirements)
 
     @property
     def target(self) -> TargetSection:
@@ -175,12 +165,14 @@ class SearchSpace:
                 met; ``requirement`` says which.
         """
         candidate = self._candidate(choices)
-        check(candidate, self._rules)
+        for error in exclusions(candidate, self._requirements):
+            raise error
         return candidate.spec
 
     def excluded_by(self, choices: Choices) -> list[str]:
         """Every requirement that choices do not meet, and why the network is illegal if it is."""
-        return reasons(self._candidate(choices), self._rules)
+        found = exclusions(self._candidate(choices), self._requirements)
+        return list(dict.fromkeys(error.requirement for error in found))
 
     def values(self, choices: Choices) -> dict[str, Any]:
         """The chosen values by axis, for tables; whole parts as a label."""
@@ -254,19 +246,10 @@ class SearchSpace:
         )
 
     def _candidate(self, choices: Choices) -> Candidate:
-        document = document_of(self.base, self._wiring, choices)
-        return Candidate({**document, "name": self.name})
+        document = {**self._wiring.document(choices), "name": self.name}
+        return Candidate(document, self.proxy)
 
-    def _holds(self, axis: Axis, choices: Choices) -> bool:
-        if axis.when is None:
-            return True
-        document = document_of(self.base, self._wiring, choices)
-        try:
-            return axis.when.holds(Candidate(document, may_resolve=False))
-        except SpaceError as error:
-            raise axis.place.moved(error) from None
-
-    def _requirements(self) -> tuple[Requirement, ...]:
+    def _required(self) -> tuple[Requirement, ...]:
         """Those written and arithmetic limits; quantities cost most, so they come last."""
         written = self._reading.require
         variants = self._expansion.variants

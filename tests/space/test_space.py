@@ -11,7 +11,6 @@ import pytest
 from archbench.errors import MissingError, SpaceError, SpecError
 from archbench.models import ArchSpec, as_spec, count
 from archbench.space import InfeasibleError, SearchSpace, shipped
-from archbench.space.candidate import document_of
 from tests.space.conftest import NETWORK
 
 
@@ -41,7 +40,7 @@ def all_networks(space):
     found = set()
     for indices in itertools.product(*(range(len(axis.values)) for axis in space.axes)):
         choices = dict(zip(names(space), indices, strict=True))
-        found.add(digest(document_of(space.base, space._wiring, choices)))
+        found.add(digest(space.document(choices)))
     return found
 
 
