@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from archbench.search.interruption import ParkedError
     from archbench.search.run import search
-    from archbench.search.scheduler import AllFailedError
+    from archbench.search.trials import AllFailedError
 
 __all__ = ["AllFailedError", "ParkedError", "search"]
 
 _HOMES = {
-    "AllFailedError": "scheduler",
+    "AllFailedError": "trials",
     "ParkedError": "interruption",
     "search": "run",
 }

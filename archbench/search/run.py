@@ -27,7 +27,6 @@ from archbench.search.preparation import Grounds, check_data, prepare, prepared,
 from archbench.search.proposer import Proposal, Proposer, choices_of
 from archbench.search.pruning import PRUNERS, Referee
 from archbench.search.sampler import load_sampler
-from archbench.search.scheduler import AllFailedError, Interrupted, Loop, Plan
 from archbench.search.settings import Request, as_begun, requested, space_of
 from archbench.search.succession import (
     create,
@@ -37,6 +36,7 @@ from archbench.search.succession import (
     read_sources,
     take_over,
 )
+from archbench.search.trials import AllFailedError, Interrupted, Loop, Plan
 from archbench.space import Choices, SearchSpace
 from archbench.study import folder
 from archbench.study.trial import TrialRecord

@@ -26,7 +26,7 @@ from archbench.search.optuna_mirror import Ledger
 from archbench.search.proposer import Knowledge, Proposal, Proposer
 from archbench.search.pruning import PRUNERS, Referee
 from archbench.search.sampler import SAMPLERS
-from archbench.search.scheduler import AllFailedError, Interrupted, Loop, Plan
+from archbench.search.trials import AllFailedError, Interrupted, Loop, Plan
 from archbench.space import SearchSpace
 from archbench.study.measurement import Conditions, Measurement
 from archbench.study.trial import CurvePoint, Failure, TrialRecord
