@@ -1,21 +1,17 @@
-"""Many trainings side by side: what a worker does, and how they are handed out."""
+"""One of many trainings that run side by side: what a worker does."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from archbench.search.job import Broken
 from archbench.study.trial import CurvePoint
 
 if TYPE_CHECKING:
     from archbench.evaluate import Proxy
-    from archbench.search.interruption import Interruption
-    from archbench.search.job import Engine, Job, Report, Send
-
-_LOOK_EVERY_S = 0.25
+    from archbench.search.job import Send
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,43 +48,3 @@ class TrainingJob:
             on_point=tell,
             on_note=send,
         )
-
-
-def run_all(
-    engine: Engine,
-    jobs: Sequence[Job],
-    *,
-    timeout_s: float,
-    interruption: Interruption,
-    heard: Callable[[Report], None],
-) -> None:
-    """Runs jobs, as many at a time as the engine has workers.
-
-    A job whose worker somebody killed is begun once more before that is told.
-
-    Args:
-        engine: Runs nothing else.
-        jobs: Each with a number of its own.
-        timeout_s: Of one job.
-        interruption: Whether somebody wants it to stop.
-        heard: Told every report.
-
-    Raises:
-        KeyboardInterrupt: Somebody wants it to stop.
-    """
-    todo = list(jobs)
-    by_number = {job.number: job for job in jobs}
-    spared = set[int]()
-    while todo or engine.running:
-        while todo and len(engine.running) < engine.workers:
-            engine.start(todo.pop(0), timeout_s=timeout_s)
-        for report in engine.poll(_LOOK_EVERY_S):
-            is_killed = isinstance(report, Broken) and report.from_outside
-            if is_killed and report.number not in spared:
-                spared.add(report.number)
-                todo.insert(0, by_number[report.number])
-                continue
-            heard(report)
-        if interruption.signal_number is not None:
-            engine.stop()
-            raise KeyboardInterrupt

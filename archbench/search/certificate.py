@@ -32,8 +32,9 @@ from archbench.search.certificate_training import (
 )
 from archbench.search.interruption import Interruption, ParkedError, interruptions
 from archbench.search.preparation import unplanned
+from archbench.search.scheduler import finish
 from archbench.search.settings import ENGINES, Request, requested
-from archbench.search.stage import DataJob, PriceJob, Progress, TeacherJob, finish
+from archbench.search.stage import DataJob, PriceJob, Progress, TeacherJob
 from archbench.space import SearchSpace
 from archbench.study.environment import Environment
 from archbench.study.folder import ownership, require_writable, tidy, valid_name

@@ -16,11 +16,11 @@ from archbench.analysis.certificate import (
 from archbench.analysis.judgement import METHOD, judge
 from archbench.analysis.rule import FrontRule
 from archbench.command_line import command_line, named_in_results
-from archbench.errors import MISSING_INPUT, STORAGE_FAILURE
 from archbench.search import journal
-from archbench.search.batch import TrainingJob, run_all
+from archbench.search.batch import TrainingJob
 from archbench.search.certificate_design import epochs_told
 from archbench.search.job import Broken, Done, Sent
+from archbench.search.scheduler import run_all
 from archbench.study.file import write_atomically
 from archbench.study.folder import CHECKPOINTS
 from archbench.study.trial import CurvePoint
@@ -34,7 +34,6 @@ SCHEMA = "archbench.certificate-plan/1"
 _SLOWEST = 8.0  # times what a training was found to take
 _LEAST_TIMEOUT_S = 600.0
 _FINAL = ("nan", "illegal")  # the same again would fail alike
-_NOT_THE_TRAININGS = (MISSING_INPUT, STORAGE_FAILURE)
 _KEPT = (
     "created", "command", "space_name", "question", "subject", "proxy", "seeds", "longer",
     "workers", "notes", "environment",
@@ -186,8 +185,6 @@ class Trainings:
                 for file in (self.path / CHECKPOINTS).glob(f"{_checkpoint(training)}*"):
                     file.unlink(missing_ok=True)
             case Broken():
-                if report.error is not None and report.error.exit_code in _NOT_THE_TRAININGS:
-                    raise report.error
                 failure = report.failure
                 kept = {"failure": failure.kind, "message": failure.message}
                 self._store({"kind": "failure", **about, **kept})

@@ -23,7 +23,8 @@ from archbench.search.kept_weights import (
 from archbench.search.optuna_mirror import Ledger
 from archbench.search.pool import EnginePool
 from archbench.search.repeat import Repeats
-from archbench.search.stage import ConfirmJob, SealedTestJob, StageError, finish
+from archbench.search.scheduler import StageError, finish
+from archbench.search.stage import ConfirmJob, SealedTestJob
 from archbench.study.trial import TrialRecord
 
 if TYPE_CHECKING:

@@ -12,8 +12,9 @@ from archbench.errors import StorageError, UsageError
 from archbench.search import events
 from archbench.search.job import Engine
 from archbench.search.memory import held_bytes
+from archbench.search.scheduler import finish
 from archbench.search.settings import Request
-from archbench.search.stage import DataJob, PriceJob, Progress, TeacherJob, finish
+from archbench.search.stage import DataJob, PriceJob, Progress, TeacherJob
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 from archbench.analysis.front_probability import doubt
 from archbench.analysis.rule import FrontRule
 from archbench.analysis.settle import next_training, settled_by_training
-from archbench.errors import MISSING_INPUT, STORAGE_FAILURE
-from archbench.search import events
-from archbench.search.job import Broken, Done, Engine, Report, Send, Sent
+from archbench.search import events, scheduler
+from archbench.search.job import Broken, Done, Engine, Job, Report, Send, Sent
 from archbench.search.jobs import Note, Rung, Saved, checkpoint_path, weights_path
 from archbench.search.optuna_mirror import Ledger
 from archbench.study.trial import CurvePoint, TrialRecord, final_accuracies
@@ -24,10 +22,6 @@ if TYPE_CHECKING:
 
 TAKEN_OVER = "repeat_seconds"
 """Key of a study's header: what its trials had taken of further trainings in earlier studies."""
-
-_LOOK_EVERY_S = 0.25
-_NOT_THE_TRAININGS = (MISSING_INPUT, STORAGE_FAILURE)
-_TRIES = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +68,7 @@ class SeedJob:
 
 
 @dataclass(kw_only=True)
-class Repeats:
+class Repeats(scheduler.Work):
     """Further trainings of the candidates in doubt.
 
     What they have cost so far stands in the curves, so that a run that was killed goes on with
@@ -100,7 +94,7 @@ class Repeats:
     interruption: Interruption
     listener: events.Listener
     _running: dict[int, int] = field(default_factory=dict)
-    _broken: Counter[int] = field(default_factory=Counter)
+    _broken: set[int] = field(default_factory=set)
     _asks_again: bool = True
 
     @property
@@ -120,19 +114,23 @@ class Repeats:
             KeyboardInterrupt: Somebody wants it to stop; what runs is left as it stands.
             ArchbenchError: Data, device or storage were lost.
         """
-        while True:
-            while len(engine.running) < engine.workers and self._asks_again:
-                number = self._next()
-                if number is None:
-                    self._asks_again = False  # until something has ended
-                else:
-                    self._start(engine, number)
-            if not engine.running:
-                return
-            for report in engine.poll(_LOOK_EVERY_S):
-                self._take(report)
-            if self.interruption.signal_number is not None:
-                raise KeyboardInterrupt
+        scheduler.run(self, engine=engine, interruption=self.interruption, timeout_s=self.timeout_s)
+
+    def next_job(self) -> SeedJob | None:
+        """The training that settles most; None where none is worth it or fits."""
+        if not self._asks_again:
+            return None
+        number = self._next()
+        if number is None:
+            self._asks_again = False  # until something has ended
+            return None
+        return self._begun(number)
+
+    def restarted(self, job: Job) -> SeedJob:
+        """The training, from its last checkpoint."""
+        told = "its worker was killed from outside; it goes on from its last checkpoint"
+        self.listener(events.Warned(text=f"trial {job.number}: {told}"))
+        return self._job(job.number, seed=self._running[job.number])
 
     @property
     def _trials(self) -> list[TrialRecord]:
@@ -157,7 +155,7 @@ class Repeats:
     @property
     def _busy(self) -> set[int]:
         """Candidates that are being trained, and those whose trainings break."""
-        return {*self._running, *(n for n, times in self._broken.items() if times >= _TRIES)}
+        return {*self._running, *self._broken}
 
     def _cut_off(self, record: TrialRecord) -> int | None:
         """The seed of a further training that has begun and not ended, or None."""
@@ -165,15 +163,20 @@ class Repeats:
         begun = {point.seed for point in record.curve if point.seed >= self.proxy.num_seeds}
         return min(begun - set(ended), default=None) if record.state == "complete" else None
 
-    def _start(self, engine: Engine, number: int) -> None:
+    def _begun(self, number: int) -> SeedJob:
         record = self.ledger.trials[number]
         cut_off = self._cut_off(record)
         seed = max(point.seed for point in record.curve) + 1 if cut_off is None else cut_off
-        seed = max(seed, self.proxy.num_seeds)
+        seed = self._running[number] = max(seed, self.proxy.num_seeds)
+        told = "goes on" if cut_off is not None else "is trained once more"
+        self.listener(events.StageChanged(text=f"trial {number} {told}, with seed {seed}"))
+        return self._job(number, seed=seed)
+
+    def _job(self, number: int, *, seed: int) -> SeedJob:
         found = self.ledger.store.checkpoint(number, seed)
-        job = SeedJob(
+        return SeedJob(
             number=number,
-            spec=record.spec,
+            spec=self.ledger.trials[number].spec,
             proxy=self.proxy,
             seed=seed,
             folder=self.folder,
@@ -181,12 +184,9 @@ class Repeats:
             if found
             else None,
         )
-        self._running[number] = seed
-        told = "goes on" if cut_off is not None else "is trained once more"
-        self.listener(events.StageChanged(text=f"trial {number} {told}, with seed {seed}"))
-        engine.start(job, timeout_s=self.timeout_s)
 
-    def _take(self, report: Report) -> None:
+    def take(self, report: Report) -> None:
+        """Writes down what a worker reports."""
         number = report.number
         match report:
             case Sent(payload=Rung(point=point, saved=saved)):
@@ -199,12 +199,10 @@ class Repeats:
             case Done():
                 self._asks_again = True
                 self._tell_end(number, seed=self._running.pop(number))
-            case Broken(error=error) if error and error.exit_code in _NOT_THE_TRAININGS:
-                raise error
             case Broken():
                 self._asks_again = True
                 seed = self._running.pop(number)
-                self._broken[number] += 1 if report.from_outside else _TRIES
+                self._broken.add(number)
                 self.listener(
                     events.Warned(
                         text=f"trial {number} could not be trained with seed {seed}: "

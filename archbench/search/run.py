@@ -36,7 +36,7 @@ from archbench.search.succession import (
     read_sources,
     take_over,
 )
-from archbench.search.trials import AllFailedError, Interrupted, Loop, Plan
+from archbench.search.trials import AllFailedError, Loop, Plan
 from archbench.space import Choices, SearchSpace
 from archbench.study import folder
 from archbench.study.trial import TrialRecord
@@ -142,7 +142,7 @@ def search(
                 dry_run=dry_run,
             ):
                 return None
-        except (Interrupted, KeyboardInterrupt):
+        except KeyboardInterrupt:
             raise _parked(request, interruption) from None
     return open_study(request.path)
 
@@ -272,7 +272,7 @@ class _Run:
         """Searches and confirms.
 
         Raises:
-            Interrupted: Somebody wants it to stop, likewise KeyboardInterrupt.
+            KeyboardInterrupt: Somebody wants it to stop.
             ArchbenchError: The study cannot go on.
         """
         begin = time.monotonic()
@@ -287,7 +287,7 @@ class _Run:
                 interruption=self.interruption,
                 logs=self.logs,
             ).run(engine)
-        except (Interrupted, KeyboardInterrupt, AllFailedError):
+        except (KeyboardInterrupt, AllFailedError):
             engine.stop()
             self._close(tables, begin=begin)
             raise

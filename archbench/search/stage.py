@@ -6,27 +6,14 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from archbench.errors import NEGATIVE_RESULT, ArchbenchError
-from archbench.search.job import Broken, Done, Engine, Job, Send, Sent
+from archbench.search.job import Send
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions, Measurement
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from archbench.evaluate import Plan, Price, Proxy, Target
-    from archbench.search.interruption import Interruption
-
-_LOOK_EVERY_S = 0.25
-_T = TypeVar("_T")
-
-
-class StageError(ArchbenchError):
-    """A step beside the trials that broke: its worker died, hung or met a bug."""
-
-    exit_code = NEGATIVE_RESULT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,34 +163,3 @@ class SealedTestJob:
 
         spec = as_spec(self.spec)
         return statistics.fmean(self.proxy.test(spec, weights=file) for file in self.weights)
-
-
-def finish(
-    engine: Engine,
-    job: Job,
-    *,
-    timeout_s: float,
-    interruption: Interruption,
-    on_sent: Callable[[Any], None] = lambda payload: None,
-) -> Any:
-    """The result of a job on an engine that runs nothing else.
-
-    Raises:
-        ArchbenchError: The job raised it, or it broke.
-        KeyboardInterrupt: Somebody wants the search to stop.
-    """
-    engine.start(job, timeout_s=timeout_s)
-    while True:
-        for report in engine.poll(_LOOK_EVERY_S):
-            match report:
-                case Sent():
-                    on_sent(report.payload)
-                case Done():
-                    return report.result
-                case Broken():
-                    raise report.error or StageError(
-                        f"{type(job).__name__}: {report.failure.kind}: {report.failure.message}",
-                        help=report.failure.traceback or None,
-                    )
-        if interruption.signal_number is not None:
-            raise KeyboardInterrupt

@@ -20,8 +20,9 @@ from archbench.search.jobs import weights_path
 from archbench.search.kept_weights import kept_weights, may_reach_front
 from archbench.search.optuna_mirror import Ledger
 from archbench.search.proposer import finished_trial
+from archbench.search.scheduler import finish
 from archbench.search.settings import Request
-from archbench.search.stage import LatencyJob, finish
+from archbench.search.stage import LatencyJob
 from archbench.search.warm_start import Heir, Inheritance, inherit
 from archbench.space import Choices, SearchSpace, choices_for
 from archbench.study import folder as owner

@@ -1,4 +1,4 @@
-"""The owner's loop: candidates go out, what comes back is written down, until it is enough."""
+"""The trials of a study: candidates go out, what comes back is written down, until enough."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from archbench.analysis.rule import FrontRule
-from archbench.errors import MISSING_INPUT, NEGATIVE_RESULT, STORAGE_FAILURE, ArchbenchError
-from archbench.search import events
+from archbench.errors import NEGATIVE_RESULT, ArchbenchError
+from archbench.search import events, scheduler
 from archbench.search.derived import DerivedTables
-from archbench.search.job import Broken, Done, Engine, Report, Sent
+from archbench.search.job import Broken, Done, Engine, Job, Report, Sent
 from archbench.search.jobs import (
     MayGoOn,
     Note,
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from archbench.evaluate import Proxy, Target
     from archbench.search.interruption import Interruption
 
-_LOOK_EVERY_S = 0.25
-_NOT_THE_TRIALS = (MISSING_INPUT, STORAGE_FAILURE)
 _ALIKE = 5  # so many first trials that fail alike end the study
 
 
@@ -45,10 +43,6 @@ class AllFailedError(ArchbenchError):
     """A study whose first trials all failed for the same reason."""
 
     exit_code = NEGATIVE_RESULT
-
-
-class Interrupted(Exception):  # noqa: N818  not an error: somebody wants it so
-    """The loop was asked to stop and has stopped."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +86,7 @@ class _Pace:
         return mean * trials / workers
 
 
-class Loop:
+class Loop(scheduler.Work):
     """Runs trials until enough are done, none is left, or somebody stops it.
 
     Args:
@@ -137,7 +131,9 @@ class Loop:
         self._clock = clock
         self._waiting = deque(record.number for record in ledger.running)
         self._started: dict[int, float] = {}
-        self._tried_again: set[int] = set()
+        self._fresh: set[int] = set()
+        self._begin = 0.0
+        self._reason = ""
         self._kept = numbers_with_files(plan.checkpoints) - set(self._waiting)
         self._front: list[int] = []
         self._pace = _Pace(expected=plan.trial_seconds)
@@ -153,38 +149,67 @@ class Loop:
         """Why it ended, in words.
 
         Raises:
-            Interrupted: Somebody wants it to stop; what runs is left as it stands.
+            KeyboardInterrupt: Somebody wants it to stop; what runs is left as it stands.
             AllFailedError: The first trials all failed alike.
             ArchbenchError: Data, device or storage were lost; the trials that ran can go on.
         """
-        begin = self._clock()
+        self._begin = self._clock()
         self._note_front()
-        while True:
-            reason = self._fill(elapsed=self._clock() - begin)
-            if not self._engine.running:
-                return reason
-            for report in self._engine.poll(_LOOK_EVERY_S):
-                self._take(report)
-            self._tables.write_if_due()
-            if self._interruption.signal_number is not None:
-                raise Interrupted
+        scheduler.run(
+            self,
+            engine=self._engine,
+            interruption=self._interruption,
+            timeout_s=self._plan.timeout_s,
+        )
+        return self._reason
 
-    def _fill(self, *, elapsed: float) -> str:
-        """Gives idle workers something to do; why there is nothing more, if there is not."""
-        while len(self._engine.running) < self._engine.workers:
-            if self._waiting:
-                self._start(self._waiting.popleft(), resumed=True)
-                continue
-            reason = self._enough(elapsed=elapsed)
-            if reason:
-                return reason
-            proposal = self._proposer.propose(self._ledger.next_number)
-            if proposal is None:
-                return self._no_more()
-            record = self._record_of(proposal)
-            self._ledger.begin(record, trial=running_trial(proposal, digest=record.digest))
-            self._start(record.number, resumed=False)
-        return ""
+    def next_job(self) -> TrialJob | None:
+        """The next trial; None when there are enough, or none is left."""
+        if self._waiting:
+            return self._job(self._waiting.popleft())
+        self._reason = self._enough(elapsed=self._clock() - self._begin)
+        if self._reason:
+            return None
+        proposal = self._proposer.propose(self._ledger.next_number)
+        if proposal is None:
+            self._reason = self._no_more()
+            return None
+        record = self._record_of(proposal)
+        self._ledger.begin(record, trial=running_trial(proposal, digest=record.digest))
+        self._fresh.add(record.number)
+        return self._job(record.number)
+
+    def restarted(self, job: Job) -> TrialJob:
+        """The trial, from where it stands."""
+        told = "its worker was killed from outside; it goes on from its last checkpoint"
+        self._tell(events.Warned(text=f"trial {job.number}: {told}"))
+        return self._job(job.number)
+
+    def started(self, job: Job, *, worker: int) -> None:
+        """Tells that a trial began, or goes on."""
+        number = job.number
+        is_resumed = number not in self._fresh
+        self._fresh.discard(number)
+        record = self._ledger.trials[number]
+        self._tell(events.TrialStarted(record=record, worker=worker, resumed=is_resumed))
+
+    def tick(self) -> None:
+        """Writes the derived tables when they are due."""
+        self._tables.write_if_due()
+
+    def take(self, report: Report) -> Any:
+        """Writes down what a worker reports, and answers what it asks."""
+        match report:
+            case Sent(number=number, payload=MayGoOn(seed=seed, epoch=epoch)):
+                verdict = self._verdict(number, seed=seed, epoch=epoch)
+                return verdict.reason if verdict.stops and not verdict.is_audited else ""
+            case Sent(number=number, payload=payload):
+                self._hear(number, payload)
+            case Done(number=number, result=end):
+                self._end(number, end=end, failure=None)
+            case Broken(number=number, failure=failure):
+                self._end(number, end=TrialEnd(state="failed"), failure=failure)
+        return None
 
     def _enough(self, *, elapsed: float) -> str:
         if len(self._ledger.trials) >= self._plan.trials:
@@ -202,14 +227,15 @@ class Loop:
             return "every feasible candidate of the space has been tried"
         return "no further candidate that meets every requirement and limit could be found"
 
-    def _start(self, number: int, *, resumed: bool) -> None:
+    def _job(self, number: int) -> TrialJob:
         record = self._ledger.trials[number]
         saved = {
             seed: Saved(seed=seed, path=found[0], sha256=found[1], epoch=found[2])
             for seed in range(self._plan.proxy.num_seeds)
             if (found := self._ledger.store.checkpoint(number, seed))
         }
-        job = TrialJob(
+        self._started[number] = self._clock()
+        return TrialJob(
             number=number,
             spec=record.spec,
             proxy=self._plan.proxy,
@@ -220,26 +246,6 @@ class Loop:
             saved=saved,
             asks=self._referee.asks,
         )
-        self._started[number] = self._clock()
-        worker = self._engine.start(job, timeout_s=self._plan.timeout_s)
-        self._tell(events.TrialStarted(record=record, worker=worker, resumed=resumed))
-
-    def _take(self, report: Report) -> None:
-        number = report.number
-        match report:
-            case Sent():
-                self._hear(number, report.payload)
-            case Done():
-                self._end(number, end=report.result, failure=None)
-            case Broken(error=error) if error is not None and error.exit_code in _NOT_THE_TRIALS:
-                raise error  # no other trial would fare better; this one goes on when resumed
-            case Broken() if report.from_outside and number not in self._tried_again:
-                self._tried_again.add(number)
-                self._waiting.append(number)
-                told = "its worker was killed from outside; it goes on from its last checkpoint"
-                self._tell(events.Warned(text=f"trial {number}: {told}"))
-            case Broken():
-                self._end(number, end=TrialEnd(state="failed"), failure=report.failure)
 
     def _hear(self, number: int, payload: object) -> None:
         match payload:
@@ -255,10 +261,6 @@ class Loop:
                 )
                 if is_new:
                     self._tell(events.RungFinished(number=number, point=point))
-            case MayGoOn(seed=seed, epoch=epoch):
-                verdict = self._verdict(number, seed=seed, epoch=epoch)
-                is_stopped = verdict.stops and not verdict.is_audited
-                self._engine.answer(number, verdict.reason if is_stopped else "")
             case Note(text=text):
                 self._tell(events.Warned(text=f"trial {number}: {text}"))
 

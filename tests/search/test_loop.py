@@ -26,7 +26,7 @@ from archbench.search.optuna_mirror import Ledger
 from archbench.search.proposer import Knowledge, Proposal, Proposer
 from archbench.search.pruning import PRUNERS, Referee
 from archbench.search.sampler import SAMPLERS
-from archbench.search.trials import AllFailedError, Interrupted, Loop, Plan
+from archbench.search.trials import AllFailedError, Loop, Plan
 from archbench.space import SearchSpace
 from archbench.study.measurement import Conditions, Measurement
 from archbench.study.trial import CurvePoint, Failure, TrialRecord
@@ -288,7 +288,7 @@ def test_what_was_running_goes_on_first_with_what_is_known(study: Study) -> None
         study.interruption.signal_number = 2
         return _completes(job)[:2]
 
-    with pytest.raises(Interrupted):
+    with pytest.raises(KeyboardInterrupt):
         study.loop(ScriptedEngine(parks)).run()
     assert _states(study) == ["running"]
     study.interruption.signal_number = None
@@ -400,7 +400,7 @@ def test_what_is_on_record_is_answered_again(study: Study) -> None:
         return _asks(job, accuracy=_ACCURACIES[job.number])
 
     engine = AskingEngine(parks)
-    with pytest.raises(Interrupted):
+    with pytest.raises(KeyboardInterrupt):
         study.loop(engine, trials=14, pruner="curve", rungs=(4, 8)).run()
     said.append(dict(engine.answers)[10])
     study.interruption.signal_number = None

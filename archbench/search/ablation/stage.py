@@ -15,8 +15,9 @@ from archbench.search.ablation.job import TimingJob
 from archbench.search.ablation.request import Request, proxy_of, worker_memory_bytes
 from archbench.search.ablation.training import Trainings
 from archbench.search.interruption import Interruption
+from archbench.search.scheduler import finish
 from archbench.search.settings import ENGINES
-from archbench.search.stage import DataJob, PriceJob, Progress, TeacherJob, finish
+from archbench.search.stage import DataJob, PriceJob, Progress, TeacherJob
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions
 

@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from archbench.errors import MISSING_INPUT, STORAGE_FAILURE
 from archbench.search.ablation import store
 from archbench.search.ablation.form import Form, form_of
 from archbench.search.ablation.request import proxy_of
-from archbench.search.batch import TrainingJob, run_all
+from archbench.search.batch import TrainingJob
 from archbench.search.job import Broken, Done, Sent
+from archbench.search.scheduler import run_all
 from archbench.study.folder import CHECKPOINTS
 from archbench.study.measurement import Measurement
 from archbench.study.trial import CurvePoint
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 _SLOWEST = 8.0  # times what a training was found to take
 _LEAST_TIMEOUT_S = 600.0
 _FINAL = ("nan", "illegal")  # the same again would fail alike
-_NOT_THE_TRAININGS = (MISSING_INPUT, STORAGE_FAILURE)
 
 OnProgress = Callable[[str, int, int], None]
 OnNote = Callable[[str], None]
@@ -154,8 +153,6 @@ class Trainings:
                 told = f"{self.num_done} of {self.num_total}: {form.name}, seed {seed}"
                 note(f"{told}: {100 * report.result:.1f} %")
             case Broken():
-                if report.error is not None and report.error.exit_code in _NOT_THE_TRAININGS:
-                    raise report.error
                 failure = report.failure
                 kept = {"failure": failure.kind, "message": failure.message}
                 self._store({"kind": "failure", **about, **kept})

@@ -1,0 +1,145 @@
+"""One loop for everything that runs on an engine: jobs go out, and what comes back is taken in."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from archbench.errors import MISSING_INPUT, NEGATIVE_RESULT, STORAGE_FAILURE, ArchbenchError
+from archbench.search.job import Broken, Done, Engine, Job, Question, Report, Sent
+
+if TYPE_CHECKING:
+    from archbench.search.interruption import Interruption
+
+_LOOK_EVERY_S = 0.25
+_NOT_THE_JOBS = (MISSING_INPUT, STORAGE_FAILURE)
+
+
+class StageError(ArchbenchError):
+    """A step beside the trials that broke: its worker died, hung or met a bug."""
+
+    exit_code = NEGATIVE_RESULT
+
+
+class Work:
+    """Where jobs come from and where their reports go."""
+
+    def next_job(self) -> Job | None:
+        """The next job to start; None where there is nothing to start now."""
+        raise NotImplementedError
+
+    def take(self, report: Report) -> Any:
+        """Takes in a report; what it gives for a question is the worker's answer."""
+        raise NotImplementedError
+
+    def restarted(self, job: Job) -> Job:
+        """The job in place of one whose worker was killed from outside for the first time."""
+        return job
+
+    def started(self, job: Job, *, worker: int) -> None:
+        """Told that a worker has got a job."""
+
+    def tick(self) -> None:
+        """Called a few times a second while jobs run."""
+
+
+def run(work: Work, *, engine: Engine, interruption: Interruption, timeout_s: float) -> None:
+    """Runs jobs, as many at a time as the engine has workers, until there is none to start.
+
+    A job whose worker somebody killed is started once more. Numbers of jobs that run at the same
+    time are different.
+
+    Args:
+        work: Gives the jobs and takes their reports.
+        engine: Runs nothing else.
+        interruption: Whether somebody wants it to stop.
+        timeout_s: Seconds after which a job is ended.
+
+    Raises:
+        KeyboardInterrupt: Somebody wants it to stop; what runs is left as it stands.
+        ArchbenchError: A job met an error that is not its own, for example lost data or storage,
+            or the work raised it.
+    """
+    jobs: dict[int, Job] = {}
+    killed: set[int] = set()
+    again: deque[Job] = deque()
+    while True:
+        while len(engine.running) < engine.workers:
+            job = again.popleft() if again else work.next_job()
+            if job is None:
+                break
+            jobs[job.number] = job
+            work.started(job, worker=engine.start(job, timeout_s=timeout_s))
+        if not engine.running:
+            return
+        for report in engine.poll(_LOOK_EVERY_S):
+            match report:
+                case Broken(error=error) if error and error.exit_code in _NOT_THE_JOBS:
+                    raise error  # no other job would fare better; this one goes on when resumed
+                case Broken(number=number, from_outside=True) if number not in killed:
+                    killed.add(number)
+                    again.append(work.restarted(jobs[number]))
+                case Sent(number=number, payload=Question()):
+                    engine.answer(number, work.take(report))
+                case _:
+                    work.take(report)
+        work.tick()
+        if interruption.signal_number is not None:
+            raise KeyboardInterrupt
+
+
+def run_all(
+    engine: Engine,
+    jobs: Sequence[Job],
+    *,
+    timeout_s: float,
+    interruption: Interruption,
+    heard: Callable[[Report], None],
+) -> None:
+    """Runs jobs of different numbers; ``heard`` is told every report. See ``run``."""
+    run(_Batch(jobs, heard=heard), engine=engine, interruption=interruption, timeout_s=timeout_s)
+
+
+def finish(
+    engine: Engine,
+    job: Job,
+    *,
+    timeout_s: float,
+    interruption: Interruption,
+    on_sent: Callable[[Any], None] = lambda payload: None,
+) -> Any:
+    """The result of a job on an engine that runs nothing else.
+
+    Raises:
+        ArchbenchError: The job raised it, or it broke.
+        KeyboardInterrupt: Somebody wants it to stop.
+    """
+    results: list[Any] = []
+
+    def heard(report: Report) -> None:
+        match report:
+            case Sent():
+                on_sent(report.payload)
+            case Done():
+                results.append(report.result)
+            case Broken(failure=failure):
+                raise report.error or StageError(
+                    f"{type(job).__name__}: {failure.kind}: {failure.message}",
+                    help=failure.traceback or None,
+                )
+
+    run_all(engine, [job], timeout_s=timeout_s, interruption=interruption, heard=heard)
+    return results[0]
+
+
+class _Batch(Work):
+    def __init__(self, jobs: Sequence[Job], *, heard: Callable[[Report], None]) -> None:
+        self._todo = deque(jobs)
+        self._heard = heard
+
+    def next_job(self) -> Job | None:
+        return self._todo.popleft() if self._todo else None
+
+    def take(self, report: Report) -> None:
+        self._heard(report)
