@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,16 +32,16 @@ from archbench.search.certificate_training import (
     resume_command,
 )
 from archbench.search.interruption import Interruption, ParkedError, interruptions
+from archbench.search.jobs import Call, Progress, prepare_data, prepare_teacher, price_trial
 from archbench.search.preparation import unplanned
 from archbench.search.scheduler import finish
 from archbench.search.settings import ENGINES, Request, requested
-from archbench.search.stage import DataJob, PriceJob, Progress, TeacherJob
 from archbench.space import SearchSpace
 from archbench.study.environment import Environment
 from archbench.study.folder import ownership, require_writable, tidy, valid_name
 
 if TYPE_CHECKING:
-    from archbench.evaluate import Proxy
+    from archbench.evaluate.proxy import Proxy
     from archbench.search.job import Engine
 
 OnProgress = Callable[[str, int, int], None]
@@ -167,8 +168,8 @@ class Work:
     told: Told
     interruption: Interruption
 
-    def finished(self, engine: Engine, job: Any) -> Any:
-        """The result of a job that runs alone."""
+    def finished(self, engine: Engine, job: partial[Any]) -> Any:
+        """The result of a step that runs alone."""
 
         def tell(payload: Any) -> None:
             if isinstance(payload, Progress):
@@ -176,7 +177,7 @@ class Work:
 
         return finish(
             engine,
-            job,
+            Call(function=job),
             timeout_s=_PATIENCE_S,
             interruption=self.interruption,
             on_sent=tell,
@@ -218,7 +219,8 @@ def begin(work: Work, engine: Engine, *, asked: Asked, dry_run: bool) -> Design:
     specs = work.request.some_candidates(_PRICED)
     _, price = work.finished(
         engine,
-        PriceJob(
+        partial(
+            price_trial,
             specs=[spec.to_document() for spec in specs],
             proxy=replace(proxy, num_seeds=1),
             conditions=None,
@@ -302,7 +304,8 @@ def go_on(work: Work, *, asked: Asked, logs: Path) -> None:
 
 
 def _data(work: Work, engine: Engine) -> dict[str, Any]:
-    job = DataJob(
+    job = partial(
+        prepare_data,
         name=work.request.data,
         resolution=work.request.space.proxy.resolution,
         download=work.request.download,
@@ -314,7 +317,7 @@ def _data(work: Work, engine: Engine) -> dict[str, Any]:
 def _teacher(work: Work, engine: Engine, proxy: Proxy) -> dict[str, Any]:
     if proxy.recipe.teacher == "none":
         return {}
-    facts, words = work.finished(engine, TeacherJob(proxy=proxy))
+    facts, words = work.finished(engine, partial(prepare_teacher, proxy=proxy))
     work.told.note(words)
     return {"teacher": facts}
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from archbench.errors import UsageError
 
 if TYPE_CHECKING:
-    from archbench.evaluate import ArchSpec
+    from archbench.models import ArchSpec
     from archbench.space import Choices, SearchSpace
 
 CANDIDATES = 32
@@ -123,7 +123,7 @@ def sample(space: SearchSpace, number: int, *, seed: int) -> list[tuple[Choices,
         number: Wanted.
         seed: Of all that is random.
     """
-    from archbench.evaluate import count
+    from archbench.models import count
 
     rng = random.Random(seed)
     if space.size() <= _WHOLE:

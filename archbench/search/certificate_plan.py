@@ -25,7 +25,8 @@ from archbench.space import Choices, SearchSpace
 from archbench.study.environment import Environment
 
 if TYPE_CHECKING:
-    from archbench.evaluate import ArchSpec, Proxy
+    from archbench.evaluate.proxy import Proxy
+    from archbench.models import ArchSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +109,7 @@ def create(
         SpaceError: See ``sampled``.
         StorageError: It cannot be written, or a folder of its name is there.
     """
-    from archbench.evaluate import count
+    from archbench.models import count
 
     space = request.space
     chosen = sampled(request, number=design.candidates)
@@ -152,7 +153,7 @@ def create(
 
 def proxy_in(plan: Mapping[str, Any]) -> Proxy:
     """The proxy of a plan."""
-    from archbench.evaluate import Proxy
+    from archbench.evaluate.proxy import Proxy
 
     kept = plan["proxy"]
     return Proxy.from_document(kept, plan=kept["plan"], num_seeds=kept["seeds"])

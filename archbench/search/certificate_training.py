@@ -17,16 +17,15 @@ from archbench.analysis.judgement import METHOD, judge
 from archbench.analysis.rule import FrontRule
 from archbench.command_line import command_line, named_in_results
 from archbench.search import journal
-from archbench.search.batch import TrainingJob
 from archbench.search.certificate_design import epochs_told
 from archbench.search.job import Broken, Done, Sent
+from archbench.search.jobs import Note, Rung, TrainJob
 from archbench.search.scheduler import run_all
 from archbench.study.file import write_atomically
 from archbench.study.folder import CHECKPOINTS
-from archbench.study.trial import CurvePoint
 
 if TYPE_CHECKING:
-    from archbench.evaluate import Proxy
+    from archbench.evaluate.proxy import Proxy
     from archbench.search.interruption import Interruption
     from archbench.search.job import Engine, Report
 
@@ -175,11 +174,11 @@ class Trainings:
     def _heard(self, report: Report, training: Training, *, note: OnNote) -> None:
         about = asdict(training)
         match report:
-            case Sent(payload=CurvePoint() as point):
+            case Sent(payload=Rung(point=point)):
                 known = {"epoch": point.epoch, "accuracy": point.accuracy}
                 self._store({"kind": "point", **about, **known})
-            case Sent():
-                note(f"{training.digest}, seed {training.seed}: {report.payload}")
+            case Sent(payload=Note(text=text)):
+                note(f"{training.digest}, seed {training.seed}: {text}")
             case Done():
                 self._store({"kind": "end", **about})
                 for file in (self.path / CHECKPOINTS).glob(f"{_checkpoint(training)}*"):
@@ -191,12 +190,12 @@ class Trainings:
                 seed = f"{training.digest}, seed {training.seed}"
                 note(f"{seed} failed ({failure.kind}): {failure.message}")
 
-    def _job(self, number: int, training: Training, proxy: Proxy) -> TrainingJob:
+    def _job(self, number: int, training: Training, proxy: Proxy) -> TrainJob:
         rungs = epochs_told(proxy.recipe.rungs)
         if training.is_longer:
             rungs = tuple(sorted({*rungs, int(self.plan["longer"])}))
         specs = {candidate["digest"]: candidate["spec"] for candidate in self.plan["candidates"]}
-        return TrainingJob(
+        return TrainJob(
             number=number,
             spec=specs[training.digest],
             proxy=replace(proxy, recipe=replace(proxy.recipe, rungs=rungs)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,13 @@ from archbench.analysis.rule import FrontRule
 from archbench.errors import ArchbenchError, SpecError
 from archbench.search import events
 from archbench.search.job import Engine
-from archbench.search.jobs import numbers_with_files, remove_files
+from archbench.search.jobs import (
+    Call,
+    held_out_accuracy,
+    numbers_with_files,
+    remove_files,
+    time_together,
+)
 from archbench.search.kept_weights import (
     earlier_folders,
     earlier_weights,
@@ -24,11 +31,11 @@ from archbench.search.optuna_mirror import Ledger
 from archbench.search.pool import EnginePool
 from archbench.search.repeat import Repeats
 from archbench.search.scheduler import StageError, finish
-from archbench.search.stage import ConfirmJob, SealedTestJob
 from archbench.study.trial import TrialRecord
 
 if TYPE_CHECKING:
-    from archbench.evaluate import Proxy, Target
+    from archbench.evaluate.proxy import Proxy
+    from archbench.evaluate.target import Target
     from archbench.search.interruption import Interruption
 
 REFERENCES = ("levit_128s", "levit_256", "cvt_13")
@@ -154,11 +161,12 @@ class Confirmation:
         references: Mapping[str, Mapping[str, Any]],
         target: Target,
     ) -> None:
-        from archbench.evaluate import count
+        from archbench.models import count
 
         trials = {str(record.number): record.spec for record in records}
-        job = ConfirmJob(specs={**trials, **references}, target=target)
-        timeout_s = _SECONDS_EACH * len(job.specs)
+        specs = {**trials, **references}
+        job = Call(function=partial(time_together, specs=specs, target=target))
+        timeout_s = _SECONDS_EACH * len(specs)
         try:
             measured = finish(engine, job, timeout_s=timeout_s, interruption=self.interruption)
         except StageError as error:
@@ -179,7 +187,9 @@ class Confirmation:
             told = f"trial {record.number} was not tested: its weights are not here{too}"
             self.listener(events.Warned(text=told))
             return
-        job = SealedTestJob(number=record.number, spec=record.spec, proxy=self.proxy, weights=files)
+        job = Call(
+            function=partial(held_out_accuracy, spec=record.spec, proxy=self.proxy, weights=files)
+        )
         try:
             accuracy = finish(
                 pool.any(), job, timeout_s=self.timeout_s, interruption=self.interruption
@@ -209,7 +219,7 @@ class Confirmation:
 
 def _references(records: Sequence[TrialRecord]) -> dict[str, Mapping[str, Any]]:
     """Published networks at the resolution and classes of the trials, where legal."""
-    from archbench.evaluate import as_spec
+    from archbench.models import as_spec
 
     like = records[0].spec
     found: dict[str, Mapping[str, Any]] = {}

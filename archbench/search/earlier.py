@@ -14,7 +14,7 @@ from archbench.study.snapshot import Taken
 from archbench.study.trial import TrialRecord
 
 if TYPE_CHECKING:
-    from archbench.evaluate import ArchSpec
+    from archbench.models import ArchSpec
 
 _SHOWN = 4
 
@@ -87,7 +87,7 @@ def read_earlier(path: Path, *, space: SearchSpace) -> Earlier:
 
 
 def _match(record: TrialRecord, taken: tuple[Taken, ...], *, space: SearchSpace) -> Match | None:
-    from archbench.evaluate import as_spec
+    from archbench.models import as_spec
 
     base = {key: space.base[key] for key in ("resolution", "num_classes")}
     try:

@@ -21,7 +21,7 @@ def classify(error: BaseException) -> Failure:
 
 
 def _kind(error: BaseException) -> FailureKind:
-    from archbench.evaluate import NonFiniteLossError
+    from archbench.train.loop import NonFiniteLossError
 
     if isinstance(error, NonFiniteLossError):
         return "nan"

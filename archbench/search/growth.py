@@ -27,7 +27,7 @@ from archbench.study.trial import TrialRecord
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
-    from archbench.evaluate import ArchSpec
+    from archbench.models import ArchSpec
 
 _KEPT = ("sampler", "pruner", "audit", "seed")
 _SAMPLES = 300
@@ -112,7 +112,7 @@ def grow(
     Raises:
         UsageError: A trial, or another candidate of the study's space, is none of the new one.
     """
-    from archbench.evaluate import as_spec
+    from archbench.models import as_spec
 
     study.mend(record_of)
     home = study.path.parent

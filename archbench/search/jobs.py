@@ -1,21 +1,27 @@
-"""What a worker does with a candidate: time it, hold it against the limit, train it."""
+"""What workers do: a trial, a training, and the steps beside them; and where their files lie."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archbench.errors import NEGATIVE_RESULT, ArchbenchError
-from archbench.search.job import Question
-from archbench.study.measurement import Measurement
+from archbench.search.job import Question, Send
+from archbench.study.environment import Environment
+from archbench.study.measurement import Conditions, Measurement
 from archbench.study.trial import CurvePoint, TrialState
 
 if TYPE_CHECKING:
-    from archbench.evaluate import Proxy, Target
-    from archbench.search.job import Send
+    from archbench.evaluate.price import Price
+    from archbench.evaluate.proxy import Proxy
+    from archbench.evaluate.target import Target
+    from archbench.train.plan import Plan
+
+Document = Mapping[str, Any]
 
 
 class NoLatencyError(ArchbenchError):
@@ -25,21 +31,12 @@ class NoLatencyError(ArchbenchError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Saved:
-    """A training's checkpoint."""
-
-    seed: int
-    path: Path
-    sha256: str
-    epoch: int
-
-
-@dataclass(frozen=True, kw_only=True)
 class Rung:
-    """A point of the curve, whose checkpoint is durable."""
+    """A point of the curve, and the checkpoint that is durable since."""
 
     point: CurvePoint
-    saved: Saved
+    path: Path
+    sha256: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +55,15 @@ class Note:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far a job is: what is being done, how much of it, and of how much."""
+
+    what: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrialEnd:
     """How a trial ended that did not fail."""
 
@@ -67,8 +73,65 @@ class TrialEnd:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TrainJob:
+    """One training of a network with one seed, from wherever it stood.
+
+    Attributes:
+        number: What its reports are known by.
+        spec: The network as a document.
+        proxy: What its accuracy is taken on.
+        seed: Which training, counted from 0.
+        checkpoint: Its file.
+        sha256: Of the checkpoint on record; None for whatever lies there.
+        weights: Where those at the end are written; None keeps none.
+    """
+
+    number: int
+    spec: Document
+    proxy: Proxy
+    seed: int
+    checkpoint: Path
+    sha256: str | None = None
+    weights: Path | None = None
+
+    def run(self, send: Send) -> float:
+        """Sends the rungs and notes, and gives the accuracy at the last rung.
+
+        Raises:
+            ArchbenchError: See ``archbench.evaluate.proxy.Proxy.train``.
+        """
+        return self.train(send)[0]
+
+    def train(
+        self, send: Send, *, asks_at: Callable[[int], bool] = lambda epoch: False
+    ) -> tuple[float, str]:
+        """The accuracy at the last rung reached, and why it was ended there, if it was."""
+        from archbench.models import as_spec
+
+        reason = ""
+
+        def tell(point: CurvePoint, path: Path, sha256: str) -> bool:
+            nonlocal reason
+            send(Rung(point=point, path=path, sha256=sha256))
+            if asks_at(point.epoch):
+                reason = send(MayGoOn(seed=self.seed, epoch=point.epoch))
+            return not reason
+
+        accuracy = self.proxy.train(
+            as_spec(self.spec),
+            seed=self.seed,
+            checkpoint=self.checkpoint,
+            sha256=self.sha256,
+            weights=self.weights,
+            on_point=tell,
+            on_note=lambda text: send(Note(text=text)),
+        )
+        return accuracy, reason
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrialJob:
-    """One trial, from wherever it stood.
+    """One trial, from wherever it stood: timed, held against the limit, trained.
 
     Attributes:
         number: Of the trial.
@@ -78,18 +141,18 @@ class TrialJob:
         latency: Its latency, where it has been measured before.
         latency_limit_ms: What it may take at most, or None.
         folder: For checkpoints and weights.
-        saved: Checkpoints on record by seed.
+        saved: Digests of the checkpoints on record by seed.
         asks: Whether the owner is asked at each rung before the last if it goes on.
     """
 
     number: int
-    spec: Mapping[str, Any]
+    spec: Document
     proxy: Proxy
     target: Target | None
     latency: Measurement | None
     latency_limit_ms: float | None
     folder: Path
-    saved: Mapping[int, Saved]
+    saved: Mapping[int, str]
     asks: bool = False
 
     def run(self, send: Send) -> TrialEnd:
@@ -99,12 +162,11 @@ class TrialJob:
             NoLatencyError: The latency could not be had.
             ArchbenchError: See ``archbench.evaluate``.
         """
-        from archbench.evaluate import as_spec
+        from archbench.models import as_spec
 
-        spec = as_spec(self.spec)
         latency = self.latency
         if latency is None and self.target is not None:
-            latency = self.target.measure(spec)
+            latency = self.target.measure(as_spec(self.spec))
             send(latency)
         if latency is not None and latency.value is None:
             raise NoLatencyError(f"no latency could be had: {latency.reason}")
@@ -113,38 +175,126 @@ class TrialJob:
             return TrialEnd(state="over_limit", reason=reason)
         accuracies = []
         for seed in range(self.proxy.num_seeds):
-            accuracy, reason = self._train(spec, seed=seed, send=send)
+            accuracy, reason = self._training(seed).train(send, asks_at=self._asks_at(seed))
             if reason:
                 return TrialEnd(state="pruned", reason=reason)
             accuracies.append(accuracy)
         return TrialEnd(state="complete", proxy_accuracy=statistics.fmean(accuracies))
 
-    def _train(self, spec: Any, *, seed: int, send: Send) -> tuple[float, str]:
-        """The accuracy at the last rung reached, and why it was stopped there, if it was."""
-        reason = ""
-
-        def tell(point: CurvePoint, path: Path, sha256: str) -> bool:
-            nonlocal reason
-            saved = Saved(seed=seed, path=path, sha256=sha256, epoch=point.epoch)
-            send(Rung(point=point, saved=saved))
-            if self.asks and not self._is_last(seed=seed, epoch=point.epoch):
-                reason = send(MayGoOn(seed=seed, epoch=point.epoch))
-            return not reason
-
-        saved = self.saved.get(seed)
-        accuracy = self.proxy.train(
-            spec,
+    def _training(self, seed: int) -> TrainJob:
+        return TrainJob(
+            number=self.number,
+            spec=self.spec,
+            proxy=self.proxy,
             seed=seed,
             checkpoint=checkpoint_path(self.folder, self.number, seed=seed),
-            sha256=saved.sha256 if saved else None,
+            sha256=self.saved.get(seed),
             weights=weights_path(self.folder, self.number, seed=seed),
-            on_point=tell,
-            on_note=lambda text: send(Note(text=text)),
         )
-        return accuracy, reason
 
-    def _is_last(self, *, seed: int, epoch: int) -> bool:
-        return seed == self.proxy.num_seeds - 1 and epoch == self.proxy.recipe.epochs
+    def _asks_at(self, seed: int) -> Callable[[int], bool]:
+        """Whether the owner is asked after an epoch: after any but the trial's last one."""
+        is_last_seed = seed == self.proxy.num_seeds - 1
+        return lambda epoch: self.asks and not (is_last_seed and epoch == self.proxy.recipe.epochs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """A step beside the trials: a function below, with all its arguments but ``send``."""
+
+    function: partial[Any]
+    number: int = 0
+
+    def run(self, send: Send) -> Any:
+        """What the function gives."""
+        return self.function(send)
+
+
+def prepare_data(send: Send, *, name: str, resolution: int, download: bool) -> dict[str, Any]:
+    """What a study's header keeps of the data, which every worker finds in the cache then."""
+    from archbench.evaluate.proxy import describe, open_data
+
+    dataset = open_data(name, resolution=resolution, download=download, progress=_progress(send))
+    return describe(dataset)
+
+
+def prepare_teacher(send: Send, *, proxy: Proxy) -> tuple[dict[str, Any], str] | None:
+    """The teacher's facts, also in words; every worker finds it in the cache then."""
+    from archbench.evaluate.proxy import open_teacher, teacher_in_words
+
+    teacher = open_teacher(
+        proxy.data,
+        resolution=proxy.resolution,
+        recipe=proxy.recipe,
+        device=proxy.device,
+        progress=_progress(send),
+    )
+    return (teacher.facts(), teacher_in_words(teacher)) if teacher else None
+
+
+def price_trial(
+    send: Send,
+    *,
+    specs: Sequence[Document],
+    proxy: Proxy,
+    conditions: Conditions | None,
+    environment: Environment,
+    plan: Plan | None = None,
+    plan_budget_s: float = 4.0,
+) -> tuple[Target | None, Price]:
+    """The target with this machine's constants, and what a trial costs on average.
+
+    Args:
+        send: Unused.
+        specs: Candidates that are tried.
+        proxy: As it will be, but for the plan.
+        conditions: Of the latency; None where none is measured.
+        environment: The machine, captured before anything was pinned.
+        plan: How trainings are computed, where an earlier study has chosen it.
+        plan_budget_s: Seconds for the choice of each candidate's plan.
+    """
+    from archbench.evaluate.price import price
+    from archbench.evaluate.target import calibrated
+    from archbench.models import as_spec
+
+    target = calibrated(conditions, environment=environment) if conditions else None
+    found = price(
+        [as_spec(spec) for spec in specs],
+        proxy=proxy,
+        target=target,
+        plan=plan,
+        plan_budget_s=plan_budget_s,
+    )
+    return target, found
+
+
+def time_together(
+    send: Send, *, specs: Mapping[str, Document], target: Target
+) -> dict[str, Measurement]:
+    """Name to latency, of networks that are timed in turn with one another."""
+    from archbench.models import as_spec
+
+    return target.measure_together({name: as_spec(spec) for name, spec in specs.items()})
+
+
+def time_alone(send: Send, *, spec: Document, target: Target) -> Measurement:
+    """The latency of a network that is timed as a trial is."""
+    from archbench.models import as_spec
+
+    return target.measure(as_spec(spec))
+
+
+def held_out_accuracy(
+    send: Send, *, spec: Document, proxy: Proxy, weights: Sequence[Path]
+) -> float:
+    """The accuracy on the held-out test split, 0 to 1: the mean over trainings."""
+    from archbench.models import as_spec
+
+    return statistics.fmean(proxy.test(as_spec(spec), weights=file) for file in weights)
+
+
+def _progress(send: Send) -> Callable[[str, int, int], None]:
+    return lambda what, done, total: send(Progress(what=what, done=done, total=total))
 
 
 def over_limit(latency: Measurement | None, *, limit_ms: float | None) -> str:

@@ -10,7 +10,8 @@ from archbench.search.settings import Request
 from archbench.study import folder
 
 if TYPE_CHECKING:
-    from archbench.evaluate import Predictor, Target
+    from archbench.evaluate.predictor import Predictor
+    from archbench.evaluate.target import Target
 
 _ASKED = 32
 _ENOUGH = 0.5  # of the candidates: a model of these tells the others'
@@ -33,7 +34,7 @@ def predictor(
     path = request.path / folder.BLOCKS
     if target is None or not path.exists():
         return None
-    from archbench.evaluate import stored_predictor
+    from archbench.evaluate.predictor import stored_predictor
 
     found, note = stored_predictor(target, path=path)
     if note:

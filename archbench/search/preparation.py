@@ -6,21 +6,25 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from archbench.errors import StorageError, UsageError
 from archbench.search import events
 from archbench.search.job import Engine
+from archbench.search.jobs import Call, Progress, prepare_data, prepare_teacher, price_trial
 from archbench.search.memory import held_bytes
 from archbench.search.scheduler import finish
 from archbench.search.settings import Request
-from archbench.search.stage import DataJob, PriceJob, Progress, TeacherJob
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions
 
 if TYPE_CHECKING:
-    from archbench.evaluate import Plan, Price, Proxy, Target
+    from archbench.evaluate.price import Price
+    from archbench.evaluate.proxy import Proxy
+    from archbench.evaluate.target import Target
     from archbench.search.interruption import Interruption
+    from archbench.train.plan import Plan
 
 _PRICED = 3
 _SLOWEST = 3.0  # times the mean trial
@@ -76,7 +80,8 @@ def prepare(
     proxy = unplanned(request, num_classes=facts["num_classes"])
     facts |= _teacher(proxy, engine=engine, interruption=interruption, listener=listener)
     listener(events.StageChanged(text="calibrating, and trying what a trial costs"))
-    job = PriceJob(
+    job = partial(
+        price_trial,
         specs=[spec.to_document() for spec in specs],
         proxy=proxy,
         conditions=request.conditions if request.wants_latency else None,
@@ -85,7 +90,7 @@ def prepare(
     )
     target, price = finish(
         engine,
-        job,
+        Call(function=job),
         timeout_s=request.space.search.timeout_s * _PRICED,
         interruption=interruption,
     )
@@ -177,7 +182,8 @@ def restore(header: Mapping[str, Any], *, environment: Environment, place: str) 
         UsageError: It was begun on another machine or with other software.
         StorageError: The header lacks an entry.
     """
-    from archbench.evaluate import Proxy, Target
+    from archbench.evaluate.proxy import Proxy
+    from archbench.evaluate.target import Target
 
     try:
         begun = Environment(**header["environment"])
@@ -214,14 +220,15 @@ def _data(
     request: Request, *, engine: Engine, interruption: Interruption, listener: events.Listener
 ) -> dict[str, Any]:
     listener(events.StageChanged(text=f"preparing the data ({request.data})"))
-    job = DataJob(
+    job = partial(
+        prepare_data,
         name=request.data,
         resolution=request.space.proxy.resolution,
         download=request.download,
     )
     facts: dict[str, Any] = finish(
         engine,
-        job,
+        Call(function=job),
         timeout_s=_PATIENCE_S,
         interruption=interruption,
         on_sent=_progress_teller(listener),
@@ -237,7 +244,7 @@ def _teacher(
         return {}
     found = finish(
         engine,
-        TeacherJob(proxy=proxy),
+        Call(function=partial(prepare_teacher, proxy=proxy)),
         timeout_s=_PATIENCE_S,
         interruption=interruption,
         on_sent=_progress_teller(listener),
@@ -249,7 +256,9 @@ def _teacher(
 
 def unplanned(request: Request, *, num_classes: int) -> Proxy:
     """The proxy of a request, but for its plan."""
-    from archbench.evaluate import Plan, Proxy, Recipe
+    from archbench.evaluate.proxy import Proxy
+    from archbench.train.plan import Plan
+    from archbench.train.recipe import Recipe
 
     section = request.space.proxy
     return Proxy(

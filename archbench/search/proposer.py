@@ -23,7 +23,7 @@ from archbench.search.setting import SamplerEntry, Setting
 from archbench.space import Axis, Choices, InfeasibleError, SearchSpace
 
 if TYPE_CHECKING:
-    from archbench.evaluate import ArchSpec
+    from archbench.models import ArchSpec
 
 _UNIFORM_TRIES = 2000
 _ENUMERABLE = 50_000

@@ -2,69 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from archbench.analysis.front_probability import doubt
 from archbench.analysis.rule import FrontRule
 from archbench.analysis.settle import next_training, settled_by_training
 from archbench.search import events, scheduler
-from archbench.search.job import Broken, Done, Engine, Job, Report, Send, Sent
-from archbench.search.jobs import Note, Rung, Saved, checkpoint_path, weights_path
+from archbench.search.job import Broken, Done, Engine, Job, Report, Sent
+from archbench.search.jobs import Note, Rung, TrainJob, checkpoint_path, weights_path
 from archbench.search.optuna_mirror import Ledger
-from archbench.study.trial import CurvePoint, TrialRecord, final_accuracies
+from archbench.study.trial import TrialRecord, final_accuracies
 
 if TYPE_CHECKING:
-    from archbench.evaluate import Proxy
+    from archbench.evaluate.proxy import Proxy
     from archbench.search.interruption import Interruption
 
 TAKEN_OVER = "repeat_seconds"
 """Key of a study's header: what its trials had taken of further trainings in earlier studies."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SeedJob:
-    """One training of a candidate with one seed, from wherever it stood.
-
-    Attributes:
-        number: Of the trial.
-        spec: The candidate as a document.
-        proxy: What its accuracy is taken on.
-        seed: Which training, counted from 0.
-        folder: For checkpoint and weights.
-        saved: Its checkpoint on record, or None.
-    """
-
-    number: int
-    spec: Mapping[str, Any]
-    proxy: Proxy
-    seed: int
-    folder: Path
-    saved: Saved | None
-
-    def run(self, send: Send) -> float:
-        """Sends the rungs and notes, and gives the accuracy at the last rung.
-
-        Raises:
-            ArchbenchError: See ``archbench.evaluate``.
-        """
-        from archbench.evaluate import as_spec
-
-        def tell(point: CurvePoint, path: Path, sha256: str) -> None:
-            saved = Saved(seed=self.seed, path=path, sha256=sha256, epoch=point.epoch)
-            send(Rung(point=point, saved=saved))
-
-        return self.proxy.train(
-            as_spec(self.spec),
-            seed=self.seed,
-            checkpoint=checkpoint_path(self.folder, self.number, seed=self.seed),
-            sha256=self.saved.sha256 if self.saved else None,
-            weights=weights_path(self.folder, self.number, seed=self.seed),
-            on_point=tell,
-            on_note=lambda text: send(Note(text=text)),
-        )
 
 
 @dataclass(kw_only=True)
@@ -116,7 +73,7 @@ class Repeats(scheduler.Work):
         """
         scheduler.run(self, engine=engine, interruption=self.interruption, timeout_s=self.timeout_s)
 
-    def next_job(self) -> SeedJob | None:
+    def next_job(self) -> TrainJob | None:
         """The training that settles most; None where none is worth it or fits."""
         if not self._asks_again:
             return None
@@ -126,7 +83,7 @@ class Repeats(scheduler.Work):
             return None
         return self._begun(number)
 
-    def restarted(self, job: Job) -> SeedJob:
+    def restarted(self, job: Job) -> TrainJob:
         """The training, from its last checkpoint."""
         told = "its worker was killed from outside; it goes on from its last checkpoint"
         self.listener(events.Warned(text=f"trial {job.number}: {told}"))
@@ -163,7 +120,7 @@ class Repeats(scheduler.Work):
         begun = {point.seed for point in record.curve if point.seed >= self.proxy.num_seeds}
         return min(begun - set(ended), default=None) if record.state == "complete" else None
 
-    def _begun(self, number: int) -> SeedJob:
+    def _begun(self, number: int) -> TrainJob:
         record = self.ledger.trials[number]
         cut_off = self._cut_off(record)
         seed = max(point.seed for point in record.curve) + 1 if cut_off is None else cut_off
@@ -172,28 +129,25 @@ class Repeats(scheduler.Work):
         self.listener(events.StageChanged(text=f"trial {number} {told}, with seed {seed}"))
         return self._job(number, seed=seed)
 
-    def _job(self, number: int, *, seed: int) -> SeedJob:
+    def _job(self, number: int, *, seed: int) -> TrainJob:
         found = self.ledger.store.checkpoint(number, seed)
-        return SeedJob(
+        return TrainJob(
             number=number,
             spec=self.ledger.trials[number].spec,
             proxy=self.proxy,
             seed=seed,
-            folder=self.folder,
-            saved=Saved(seed=seed, path=found[0], sha256=found[1], epoch=found[2])
-            if found
-            else None,
+            checkpoint=checkpoint_path(self.folder, number, seed=seed),
+            sha256=found[1] if found else None,
+            weights=weights_path(self.folder, number, seed=seed),
         )
 
     def take(self, report: Report) -> None:
         """Writes down what a worker reports."""
         number = report.number
         match report:
-            case Sent(payload=Rung(point=point, saved=saved)):
+            case Sent(payload=Rung(point=point, path=path, sha256=sha256)):
                 self.ledger.add_repeated_point(number, point)
-                self.ledger.store.set_checkpoint(
-                    number, saved.seed, saved.path, saved.sha256, saved.epoch
-                )
+                self.ledger.store.set_checkpoint(number, point.seed, path, sha256, point.epoch)
             case Sent(payload=Note(text=text)):
                 self.listener(events.Warned(text=f"trial {number}: {text}"))
             case Done():

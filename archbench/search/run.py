@@ -44,7 +44,7 @@ from archbench.study.trial import TrialRecord
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
-    from archbench.evaluate import ArchSpec
+    from archbench.models import ArchSpec
     from archbench.search.job import Engine
 
 
@@ -375,7 +375,7 @@ def _record_of_trial(space: SearchSpace, trial: FrozenTrial) -> TrialRecord:
 
 
 def _record(space: SearchSpace, number: int, *, choices: Choices, spec: ArchSpec) -> TrialRecord:
-    from archbench.evaluate import count
+    from archbench.models import count
 
     counted = count(spec)
     return TrialRecord(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from archbench.errors import MISSING_INPUT, NEGATIVE_RESULT, STORAGE_FAILURE, ArchbenchError
 from archbench.search.job import Broken, Done, Engine, Job, Question, Report, Sent
+from archbench.search.jobs import Call
 
 if TYPE_CHECKING:
     from archbench.search.interruption import Interruption
@@ -125,12 +126,18 @@ def finish(
                 results.append(report.result)
             case Broken(failure=failure):
                 raise report.error or StageError(
-                    f"{type(job).__name__}: {failure.kind}: {failure.message}",
+                    f"{_what(job)}: {failure.kind}: {failure.message}",
                     help=failure.traceback or None,
                 )
 
     run_all(engine, [job], timeout_s=timeout_s, interruption=interruption, heard=heard)
     return results[0]
+
+
+def _what(job: Job) -> str:
+    """What a job does, in words: the name of the function that it calls."""
+    function = job.function.func if isinstance(job, Call) else type(job)
+    return function.__name__.replace("_", " ")
 
 
 class _Batch(Work):

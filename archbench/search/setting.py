@@ -11,7 +11,7 @@ import optuna
 from archbench.space import SearchSpace
 
 if TYPE_CHECKING:
-    from archbench.evaluate import ArchSpec
+    from archbench.models import ArchSpec
 
 
 @dataclass(frozen=True, kw_only=True)

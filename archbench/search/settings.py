@@ -23,7 +23,7 @@ from archbench.study.objective import costs
 from archbench.study.quota import usable_cores, usable_memory_bytes
 
 if TYPE_CHECKING:
-    from archbench.evaluate import ArchSpec
+    from archbench.models import ArchSpec
 
 ENGINES = Registry("archbench.search.engines", "engine")
 
@@ -143,7 +143,7 @@ class Request:
 
     def some_candidates(self, number: int) -> list[ArchSpec]:
         """At most so many feasible candidates of different sizes, the smallest first."""
-        from archbench.evaluate import count
+        from archbench.models import count
 
         rng = random.Random(self.seed)
         drawn = [self.space.sample_feasible(rng, tries=_TRIES) for _ in range(8 * number)]

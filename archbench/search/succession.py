@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +17,12 @@ from archbench.analysis.source import source_in_words
 from archbench.search import events, optuna_mirror
 from archbench.search.earlier import Earlier, Match, read_earlier
 from archbench.search.job import Engine
-from archbench.search.jobs import weights_path
+from archbench.search.jobs import Call, time_alone, weights_path
 from archbench.search.kept_weights import kept_weights, may_reach_front
 from archbench.search.optuna_mirror import Ledger
 from archbench.search.proposer import finished_trial
 from archbench.search.scheduler import finish
 from archbench.search.settings import Request
-from archbench.search.stage import LatencyJob
 from archbench.search.warm_start import Heir, Inheritance, inherit
 from archbench.space import Choices, SearchSpace, choices_for
 from archbench.study import folder as owner
@@ -30,8 +30,9 @@ from archbench.study.environment import Environment
 from archbench.study.measurement import Measurement
 
 if TYPE_CHECKING:
-    from archbench.evaluate import Plan, Target
+    from archbench.evaluate.target import Target
     from archbench.search.interruption import Interruption
+    from archbench.train.plan import Plan
 
 _SECONDS_EACH = 120.0
 
@@ -55,7 +56,7 @@ def known_plan(
 
     Chosen anew by measuring it could come out otherwise, and nothing would be comparable.
     """
-    from archbench.evaluate import Plan
+    from archbench.train.plan import Plan
 
     for found in earlier:
         header = found.study.header
@@ -141,7 +142,7 @@ def create(
     Raises:
         StorageError: The folder cannot be written, or is there.
     """
-    from archbench.evaluate import keep_stored
+    from archbench.evaluate.predictor import keep_stored
 
     untested: list[str] = []
 
@@ -163,7 +164,7 @@ def create(
 
 def first_choices(space: SearchSpace, header: Mapping[str, Any]) -> list[Choices]:
     """The candidates that a study tries before any of its sampler's."""
-    from archbench.evaluate import as_spec
+    from archbench.models import as_spec
 
     found = (
         choices_for(space, as_spec(entry["spec"]), known=entry["choices"])
@@ -202,12 +203,9 @@ def _timed(
     match: Match, *, target: Target | None, engine: Engine, interruption: Interruption
 ) -> dict[str, Measurement]:
     assert target is not None, "only a study with latencies times"
-    digest = match.spec.digest
-    job = LatencyJob(specs={digest: match.spec.to_document()}, target=target)
-    found: dict[str, Measurement] = finish(
-        engine, job, timeout_s=_SECONDS_EACH, interruption=interruption
-    )
-    return found
+    job = Call(function=partial(time_alone, spec=match.spec.to_document(), target=target))
+    latency = finish(engine, job, timeout_s=_SECONDS_EACH, interruption=interruption)
+    return {match.spec.digest: latency}
 
 
 def _bring_weights(folder: Path, heir: Heir, *, inheritance: Inheritance, num_seeds: int) -> bool:

@@ -19,7 +19,6 @@ from archbench.search.jobs import (
     MayGoOn,
     Note,
     Rung,
-    Saved,
     TrialEnd,
     TrialJob,
     numbers_with_files,
@@ -33,7 +32,8 @@ from archbench.study.measurement import Measurement
 from archbench.study.trial import Failure, RungVerdict, TrialRecord, epochs_trained
 
 if TYPE_CHECKING:
-    from archbench.evaluate import Proxy, Target
+    from archbench.evaluate.proxy import Proxy
+    from archbench.evaluate.target import Target
     from archbench.search.interruption import Interruption
 
 _ALIKE = 5  # so many first trials that fail alike end the study
@@ -230,7 +230,7 @@ class Loop(scheduler.Work):
     def _job(self, number: int) -> TrialJob:
         record = self._ledger.trials[number]
         saved = {
-            seed: Saved(seed=seed, path=found[0], sha256=found[1], epoch=found[2])
+            seed: found[1]
             for seed in range(self._plan.proxy.num_seeds)
             if (found := self._ledger.store.checkpoint(number, seed))
         }
@@ -252,13 +252,11 @@ class Loop(scheduler.Work):
             case Measurement():
                 self._ledger.add_latency(number, payload, kind="search")
                 self._tell(events.LatencyMeasured(number=number, latency=payload))
-            case Rung(point=point, saved=saved):
+            case Rung(point=point, path=path, sha256=sha256):
                 before = self._epochs_of(self._ledger.trials[number])
                 is_new = self._ledger.add_point(number, point)
                 self._epochs += self._epochs_of(self._ledger.trials[number]) - before
-                self._ledger.store.set_checkpoint(
-                    number, saved.seed, saved.path, saved.sha256, saved.epoch
-                )
+                self._ledger.store.set_checkpoint(number, point.seed, path, sha256, point.epoch)
                 if is_new:
                     self._tell(events.RungFinished(number=number, point=point))
             case Note(text=text):

@@ -12,7 +12,8 @@ import pytest
 
 from archbench.analysis.certificate import Certificate
 from archbench.errors import SpaceError, StorageError, UsageError
-from archbench.evaluate import capture_environment, count
+from archbench.evaluate import capture_environment
+from archbench.models import count
 from archbench.search import events, search
 from archbench.search.certificate import certify
 from archbench.search.certificate_design import (

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from archbench.errors import SpecError
-from archbench.evaluate import NonFiniteLossError
 from archbench.search.failure import classify
+from archbench.train.loop import NonFiniteLossError
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from archbench.evaluate import NonFiniteLossError
 from archbench.search.engines import local
 from archbench.search.job import Broken, Done, Report, Sent
+from archbench.train.loop import NonFiniteLossError
 from tests.search.jobs import Act
 
 _PATIENCE_S = 120

@@ -14,14 +14,14 @@ from optuna.trial import FrozenTrial, TrialState
 
 from archbench.analysis.rule import FrontRule
 from archbench.errors import StorageError
-from archbench.evaluate import Plan as TrainingPlan
-from archbench.evaluate import Proxy, Recipe, count
+from archbench.evaluate.proxy import Proxy
+from archbench.models import count
 from archbench.search import events
 from archbench.search import optuna_mirror as ledger
 from archbench.search.derived import DerivedTables
 from archbench.search.interruption import Interruption
 from archbench.search.job import Broken, Done, Job, Report, Sent
-from archbench.search.jobs import MayGoOn, Rung, Saved, TrialEnd, TrialJob, weights_path
+from archbench.search.jobs import MayGoOn, Rung, TrialEnd, TrialJob, weights_path
 from archbench.search.optuna_mirror import Ledger
 from archbench.search.proposer import Knowledge, Proposal, Proposer
 from archbench.search.pruning import PRUNERS, Referee
@@ -30,6 +30,8 @@ from archbench.search.trials import AllFailedError, Loop, Plan
 from archbench.space import SearchSpace
 from archbench.study.measurement import Conditions, Measurement
 from archbench.study.trial import CurvePoint, Failure, TrialRecord
+from archbench.train.plan import Plan as TrainingPlan
+from archbench.train.recipe import Recipe
 from tests.search import tiny
 
 Script = Callable[[TrialJob], list[Report]]
@@ -109,7 +111,7 @@ def _completes(job: TrialJob, *, latency: float = 5.0, accuracy: float = 0.5) ->
     path = weights_path(job.folder, number, seed=0)
     path.write_bytes(b"weights")
     point = CurvePoint(seed=0, epoch=1, step=1, loss=1.0, accuracy=accuracy, seconds=1.0)
-    rung = Rung(point=point, saved=Saved(seed=0, path=path, sha256="0" * 64, epoch=1))
+    rung = Rung(point=point, path=path, sha256="0" * 64)
     return [
         Sent(number=number, payload=_latency(latency)),
         Sent(number=number, payload=rung),
@@ -296,7 +298,7 @@ def test_what_was_running_goes_on_first_with_what_is_known(study: Study) -> None
     study.loop(engine, trials=2).run()
     assert [job.number for job in engine.jobs] == [0, 1]
     assert engine.jobs[0].latency == _latency(5.0)
-    assert engine.jobs[0].saved[0].sha256 == "0" * 64
+    assert engine.jobs[0].saved[0] == "0" * 64
     assert [started.resumed for started in study.of(events.TrialStarted)] == [False, True, False]
     assert len(study.ledger.trials[0].curve) == 1
 
@@ -338,10 +340,9 @@ def test_the_front_is_told_when_it_changes(study: Study) -> None:
 def _asks(job: TrialJob, *, accuracy: float) -> list[Report]:
     """A trial that has come to its first rung of two."""
     point = CurvePoint(seed=0, epoch=4, step=4, loss=1.0, accuracy=accuracy, seconds=1.0)
-    saved = Saved(seed=0, path=job.folder / "c", sha256="0" * 64, epoch=4)
     return [
         Sent(number=job.number, payload=_latency(5.0 + job.number / 10)),
-        Sent(number=job.number, payload=Rung(point=point, saved=saved)),
+        Sent(number=job.number, payload=Rung(point=point, path=job.folder / "c", sha256="0" * 64)),
         Sent(number=job.number, payload=MayGoOn(seed=0, epoch=4)),
     ]
 
@@ -358,8 +359,8 @@ class AskingEngine(ScriptedEngine):
         else:
             reached = _ACCURACIES[number] + 0.1
             point = CurvePoint(seed=0, epoch=8, step=8, loss=1.0, accuracy=reached, seconds=2.0)
-            saved = Saved(seed=0, path=job.folder / "c", sha256="1" * 64, epoch=8)
-            self.reports.append(Sent(number=number, payload=Rung(point=point, saved=saved)))
+            rung = Rung(point=point, path=job.folder / "c", sha256="1" * 64)
+            self.reports.append(Sent(number=number, payload=rung))
             end = TrialEnd(state="complete", proxy_accuracy=reached)
         self.reports.append(Done(number=number, result=end))
 

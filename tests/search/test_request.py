@@ -91,7 +91,7 @@ def test_workers_share_cores_by_threads_and_never_exceed_the_trials(space: Searc
 
 
 def test_candidates_to_be_tried_are_of_different_sizes(space: SearchSpace) -> None:
-    from archbench.evaluate import count
+    from archbench.models import count
 
     macs = [count(spec).macs for spec in _request(space).some_candidates(3)]
     assert macs == sorted(macs)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from optuna.trial import TrialState
 
-from archbench.evaluate import ArchSpec, as_spec, count
+from archbench.models import ArchSpec, as_spec, count
 from archbench.search.bayes.space_source import SpaceSource
 from archbench.search.optuna_mirror import quiet_optuna
 from archbench.search.proposer import Knowledge, Proposer

@@ -16,7 +16,7 @@ from optuna.trial import TrialState
 
 from archbench.analysis.study import StudyReader
 from archbench.errors import StorageError, UsageError
-from archbench.evaluate import Proxy
+from archbench.evaluate.proxy import Proxy
 from archbench.report import write_report
 from archbench.search import events, search
 from archbench.search.confirmation import Confirmation

@@ -9,13 +9,11 @@ from typing import Any
 import pytest
 
 from archbench.analysis.rule import FrontRule
-from archbench.evaluate import Recipe
 from archbench.search.jobs import (
     MayGoOn,
     NoLatencyError,
     Note,
     Rung,
-    Saved,
     TrialEnd,
     TrialJob,
     checkpoint_path,
@@ -26,6 +24,7 @@ from archbench.search.jobs import (
 from archbench.search.kept_weights import may_reach_front
 from archbench.study.measurement import Conditions, Measurement
 from archbench.study.trial import CurvePoint, TrialRecord
+from archbench.train.recipe import Recipe
 from tests.evaluate.toy import SPEC
 
 _POINT = CurvePoint(seed=0, epoch=1, step=1, loss=1.0, accuracy=0.5, seconds=1.0)
@@ -99,8 +98,8 @@ def _run(job: TrialJob) -> tuple[TrialEnd, list[Any]]:
 def test_latency_comes_before_training(tmp_path: Path) -> None:
     end, sent = _run(_job(tmp_path))
     assert end == TrialEnd(state="complete", proxy_accuracy=0.5)
-    saved = Saved(seed=0, path=Path("c"), sha256="1" * 64, epoch=1)
-    assert sent == [_latency(4.0), Rung(point=_POINT, saved=saved), Note(text="all is well")]
+    rung = Rung(point=_POINT, path=Path("c"), sha256="1" * 64)
+    assert sent == [_latency(4.0), rung, Note(text="all is well")]
 
 
 @dataclass
@@ -184,8 +183,7 @@ def test_without_a_target_nothing_is_timed(tmp_path: Path) -> None:
 
 def test_accuracy_is_the_mean_over_seeds_each_from_its_checkpoint(tmp_path: Path) -> None:
     proxy = StoredProxy([0.4, 0.6])
-    saved = {1: Saved(seed=1, path=Path("c"), sha256="2" * 64, epoch=1)}
-    end, _ = _run(_job(tmp_path, proxy=proxy, saved=saved))
+    end, _ = _run(_job(tmp_path, proxy=proxy, saved={1: "2" * 64}))
     assert end.proxy_accuracy == 0.5
     assert [call["sha256"] for call in proxy.calls] == [None, "2" * 64]
     assert len({call["checkpoint"] for call in proxy.calls}) == 2

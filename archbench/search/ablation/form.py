@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from archbench.evaluate import ArchSpec
+    from archbench.models import ArchSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +92,7 @@ def built(
     printed: Printed | None = None,
 ) -> Form:
     """The form of a network that is legal, with its exact counts."""
-    from archbench.evaluate import count
+    from archbench.models import count
 
     counted = count(spec)
     return Form(

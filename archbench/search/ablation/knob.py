@@ -21,7 +21,8 @@ from archbench.space.axis import read_axis
 from archbench.space.yaml_document import Node, load_yaml, write_flow
 
 if TYPE_CHECKING:
-    from archbench.evaluate import ArchSpec, Recipe
+    from archbench.models import ArchSpec
+    from archbench.train.recipe import Recipe
 
 TRAINING_KNOBS = (
     "teacher",
@@ -144,7 +145,7 @@ def _network_forms(
 def _network_form(
     document: Mapping[str, Any], knob: str, path: Path, value: Any, *, check: Check
 ) -> Form:
-    from archbench.evaluate import as_spec
+    from archbench.models import as_spec
 
     label = _label(value)
     name = f"{knob}={label}"

@@ -13,7 +13,7 @@ from archbench.search.ablation.form import Form, Printed, built
 from archbench.search.ablation.knob import Check
 
 if TYPE_CHECKING:
-    from archbench.evaluate import Recipe
+    from archbench.train.recipe import Recipe
 
 PAPERS = Registry("archbench.search.ablation.papers", "paper")
 

@@ -9,7 +9,7 @@ from archbench.search.ablation.request import Request
 from archbench.search.ablation.stage import TIMING_S
 
 if TYPE_CHECKING:
-    from archbench.evaluate import Proxy
+    from archbench.evaluate.proxy import Proxy
 
 _BEFORE_S = 30.0  # calibrating, and workers that start
 

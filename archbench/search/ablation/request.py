@@ -16,7 +16,8 @@ from archbench.study.folder import valid_name
 from archbench.study.quota import usable_cores, usable_memory_bytes
 
 if TYPE_CHECKING:
-    from archbench.evaluate import ArchSpec, Proxy
+    from archbench.evaluate.proxy import Proxy
+    from archbench.models import ArchSpec
 
 _WORKER_BYTES = 2 * 2**30
 _MEMORY_SHARE = 0.9
@@ -122,7 +123,10 @@ def requested(
         SpecError: The base is illegal, also as a proxy.
         ArchbenchError: An axis cannot be read.
     """
-    from archbench.evaluate import Plan, Proxy, Recipe, as_spec
+    from archbench.evaluate.proxy import Proxy
+    from archbench.models import as_spec
+    from archbench.train.plan import Plan
+    from archbench.train.recipe import Recipe
 
     tables: PaperTables | None = PAPERS.load(paper, place="--paper").PAPER if paper else None
     base = _base(base, tables, axes)
@@ -187,7 +191,7 @@ def proxy_of(form: Form, proxy: Proxy) -> Proxy:
 
 
 def _base(base: ArchSpec | None, tables: PaperTables | None, axes: Sequence[str]) -> ArchSpec:
-    from archbench.evaluate import as_spec
+    from archbench.models import as_spec
 
     if tables:
         if base is not None or axes:

@@ -33,7 +33,7 @@ from archbench.study.folder import ownership, require_writable, tidy, valid_name
 from archbench.study.measurement import Conditions
 
 if TYPE_CHECKING:
-    from archbench.evaluate import ArchSpec
+    from archbench.models import ArchSpec
     from archbench.search.job import Engine
 
 OnNote = Callable[[str], None]
@@ -104,7 +104,7 @@ def ablate(
         ParkedError: It was stopped from outside; the help says how to go on.
         ArchbenchError: Something cannot be read, built, measured or stored.
     """
-    from archbench.evaluate import as_spec
+    from archbench.models import as_spec
 
     is_said = base is not None or paper is not None or not resume
     request = (

@@ -5,25 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archbench.errors import UsageError
 from archbench.search.ablation import store
 from archbench.search.ablation.form import Form, form_of
-from archbench.search.ablation.job import TimingJob
+from archbench.search.ablation.job import time_forms
 from archbench.search.ablation.request import Request, proxy_of, worker_memory_bytes
 from archbench.search.ablation.training import Trainings
 from archbench.search.interruption import Interruption
+from archbench.search.jobs import Call, Progress, prepare_data, prepare_teacher, price_trial
 from archbench.search.scheduler import finish
 from archbench.search.settings import ENGINES
-from archbench.search.stage import DataJob, PriceJob, Progress, TeacherJob
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions
 
 if TYPE_CHECKING:
-    from archbench.evaluate import Plan, Proxy
+    from archbench.evaluate.proxy import Proxy
     from archbench.search.job import Engine
+    from archbench.train.plan import Plan
 
 OnProgress = Callable[[str, int, int], None]
 
@@ -59,7 +61,9 @@ class Stage:
     def data(self, request: Request) -> dict[str, Any]:
         """What is known of the data, which are then in the cache."""
         proxy = request.proxy
-        job = DataJob(name=proxy.data, resolution=proxy.resolution, download=request.download)
+        job = partial(
+            prepare_data, name=proxy.data, resolution=proxy.resolution, download=request.download
+        )
         facts: dict[str, Any] = self._finished(job, timeout_s=_PATIENCE_S)
         return facts
 
@@ -68,7 +72,9 @@ class Stage:
         found: dict[str, str] = {}
         for proxy in {proxy.recipe.teacher: proxy for proxy in proxies}.values():
             if proxy.recipe.teacher != "none":
-                facts, words = self._finished(TeacherJob(proxy=proxy), timeout_s=_PATIENCE_S)
+                facts, words = self._finished(
+                    partial(prepare_teacher, proxy=proxy), timeout_s=_PATIENCE_S
+                )
                 found[facts["sha256"]] = words
         return found
 
@@ -78,7 +84,8 @@ class Stage:
         """How steps are computed, and what one training takes on average."""
         specs = _of_all_sizes(request.trained, proxy=proxy)
         self.progress("trying what a training takes", 0, 1)
-        job = PriceJob(
+        job = partial(
+            price_trial,
             specs=specs,
             proxy=replace(proxy, num_seeds=1),
             conditions=None,
@@ -94,7 +101,8 @@ class Stage:
         specs = {form.digest: form.spec for form in forms if form.spec}
         conditions = dict(plan["conditions"])
         conditions["resolution"] = tuple(conditions["resolution"])
-        job = TimingJob(
+        job = partial(
+            time_forms,
             specs=specs,
             conditions=Conditions(**conditions),
             environment=Environment(**plan["environment"]),
@@ -119,7 +127,7 @@ class Stage:
             UsageError: They have changed.
         """
         proxy = trainings.proxy
-        job = DataJob(name=proxy.data, resolution=proxy.resolution, download=False)
+        job = partial(prepare_data, name=proxy.data, resolution=proxy.resolution, download=False)
         facts = self._finished(job, timeout_s=_PATIENCE_S)
         teachers = self.teachers([proxy_of(form, proxy) for form, _ in trainings.pending()])
         is_same = facts["data_digest"] == plan["proxy"]["data_digest"]
@@ -130,14 +138,14 @@ class Stage:
                 help="put it back as it was, or begin another with another --name",
             )
 
-    def _finished(self, job: Any, *, timeout_s: float) -> Any:
+    def _finished(self, job: partial[Any], *, timeout_s: float) -> Any:
         def tell(payload: Any) -> None:
             if isinstance(payload, Progress):
                 self.progress(payload.what, payload.done, payload.total)
 
         return finish(
             self.engine,
-            job,
+            Call(function=job),
             timeout_s=timeout_s,
             interruption=self.interruption,
             on_sent=tell,
@@ -146,7 +154,7 @@ class Stage:
 
 def _of_all_sizes(forms: Sequence[Form], *, proxy: Proxy) -> list[Mapping[str, Any]]:
     """Some networks that cost together what all of them cost on average, by their proxies."""
-    from archbench.evaluate import as_spec, count
+    from archbench.models import as_spec, count
 
     specs = {form.digest: form.spec for form in forms if form.spec}
     macs = {digest: count(proxy.spec(as_spec(spec))).macs for digest, spec in specs.items()}

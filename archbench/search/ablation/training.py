@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 from archbench.search.ablation import store
 from archbench.search.ablation.form import Form, form_of
 from archbench.search.ablation.request import proxy_of
-from archbench.search.batch import TrainingJob
 from archbench.search.job import Broken, Done, Sent
+from archbench.search.jobs import Note, Rung, TrainJob
 from archbench.search.scheduler import run_all
 from archbench.study.folder import CHECKPOINTS
 from archbench.study.measurement import Measurement
 from archbench.study.trial import CurvePoint
 
 if TYPE_CHECKING:
-    from archbench.evaluate import Proxy
+    from archbench.evaluate.proxy import Proxy
     from archbench.search.interruption import Interruption
     from archbench.search.job import Engine, Report
 
@@ -142,11 +142,11 @@ class Trainings:
         """Stores what a worker reports; the points that came with it."""
         about = {"key": form.key, "seed": seed}
         match report:
-            case Sent(payload=CurvePoint() as point):
+            case Sent(payload=Rung(point=point)):
                 self._store({"kind": "point", "key": form.key, "point": asdict(point)})
                 return 1
-            case Sent():
-                note(f"{form.name}, seed {seed}: {report.payload}")
+            case Sent(payload=Note(text=text)):
+                note(f"{form.name}, seed {seed}: {text}")
             case Done():
                 self._store({"kind": "accuracy", **about, "accuracy": report.result})
                 self._tidy(form, seed)
@@ -159,9 +159,9 @@ class Trainings:
                 note(f"{form.name}, seed {seed} failed ({failure.kind}): {failure.message}")
         return 0
 
-    def _job(self, number: int, form: Form, seed: int) -> TrainingJob:
+    def _job(self, number: int, form: Form, seed: int) -> TrainJob:
         assert form.spec is not None
-        return TrainingJob(
+        return TrainJob(
             number=number,
             spec=form.spec,
             proxy=proxy_of(form, self.proxy),
@@ -201,7 +201,7 @@ class Trainings:
 
 def proxy_in(plan: Mapping[str, Any]) -> Proxy:
     """The proxy of a plan, as the base is trained."""
-    from archbench.evaluate import Proxy
+    from archbench.evaluate.proxy import Proxy
 
     kept = plan["proxy"]
     return Proxy.from_document(

@@ -25,7 +25,7 @@ from archbench.space import Axis, Choices, InfeasibleError, SearchSpace
 from archbench.study.objective import costs
 
 if TYPE_CHECKING:
-    from archbench.evaluate import ArchSpec
+    from archbench.models import ArchSpec
 
 Array = NDArray[np.float64]
 
@@ -136,7 +136,7 @@ class SpaceSource:
 
     def _counted(self, choices: Choices) -> Array | None:
         """(f,) NaN for a latency that cannot be told; None where it is not feasible."""
-        from archbench.evaluate import count
+        from archbench.models import count
 
         try:
             spec = self._space.decode(choices)
@@ -181,7 +181,7 @@ def _published_in(space: SearchSpace) -> Iterator[Choices]:
     comes of it is compared by digest: so a network of which the space holds another spelling may
     be missed, and none is found wrongly.
     """
-    from archbench.evaluate import as_spec, published_names
+    from archbench.models import as_spec, published_names
 
     num_stages, resolution = len(space.base["stages"]), space.base["resolution"]
     for name in published_names():

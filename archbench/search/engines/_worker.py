@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from archbench.errors import ArchbenchError
-from archbench.evaluate import warm_up
+from archbench.evaluate.target import warm_up
 from archbench.search.failure import classify
 from archbench.search.job import Answer, Broken, Done, Job, Question, Sent
 

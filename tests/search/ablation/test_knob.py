@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from archbench.errors import ArchbenchError, SpaceError, SpecError, UsageError
-from archbench.evaluate import ArchSpec, Recipe, as_spec
+from archbench.models import ArchSpec, as_spec
 from archbench.search.ablation.form import Form, form_of
 from archbench.search.ablation.knob import forms_of, full_path
+from archbench.train.recipe import Recipe
 from tests.search.ablation.toy import SPEC
 
 BASE = as_spec(SPEC)

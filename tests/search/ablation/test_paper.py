@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from archbench.errors import UsageError
-from archbench.evaluate import as_spec, count
+from archbench.models import as_spec, count
 from archbench.search.ablation.paper import PAPERS
 from archbench.search.ablation.request import Request, requested
 

@@ -11,7 +11,7 @@ import pytest
 
 from archbench.analysis.ablation import AblationRecord
 from archbench.errors import StorageError, UsageError
-from archbench.evaluate import as_spec
+from archbench.models import as_spec
 from archbench.search.ablation import ablate, read_ablation, stage
 from archbench.search.ablation.store import RESULTS
 from archbench.search.interruption import ParkedError

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from archbench.evaluate import as_spec, count
+from archbench.models import as_spec, count
 from archbench.search.ablation.request import requested
 from archbench.search.ablation.stage import _of_all_sizes
 
