@@ -21,7 +21,7 @@ def _resumed_search() -> str:
 
 
 def _confirmed() -> str:
-    from archbench.search.confirming import confirm_command
+    from archbench.search.confirmation import confirm_command
 
     return confirm_command(STUDY)
 

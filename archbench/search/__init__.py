@@ -11,25 +11,15 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from archbench.lazy import exports
+
 if TYPE_CHECKING:
-    from archbench.search.interruption import ParkedError
-    from archbench.search.run import search
-    from archbench.search.trials import AllFailedError
+    from archbench.search.confirmation import confirm as confirm
+    from archbench.search.interruption import ParkedError as ParkedError
+    from archbench.search.run import search as search
+    from archbench.search.trials import AllFailedError as AllFailedError
 
-__all__ = ["AllFailedError", "ParkedError", "search"]
-
-_HOMES = {
-    "AllFailedError": "trials",
-    "ParkedError": "interruption",
-    "search": "run",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """A public name, imported from the file it lives in."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+__all__, __getattr__, __dir__ = exports(__name__)
 
 
 class _Callable(ModuleType):

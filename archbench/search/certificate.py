@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import signal
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from archbench.analysis.certificate import Certificate
 from archbench.errors import UsageError
-from archbench.search import journal
+from archbench.search import events, journal
 from archbench.search.certificate_design import Design, fitted, in_words
 from archbench.search.certificate_plan import (
     Asked,
@@ -22,7 +19,6 @@ from archbench.search.certificate_plan import (
     proxy_in,
     refuse_another,
     sampled,
-    space_of,
 )
 from archbench.search.certificate_training import (
     JOURNAL,
@@ -31,23 +27,21 @@ from archbench.search.certificate_training import (
     read_certificate,
     resume_command,
 )
-from archbench.search.interruption import Interruption, ParkedError, interruptions
-from archbench.search.jobs import Call, Progress, prepare_data, prepare_teacher, price_trial
+from archbench.search.context import StudyContext
+from archbench.search.interruption import ParkedError
+from archbench.search.jobs import prepare_data, prepare_teacher, price_trial
 from archbench.search.preparation import unplanned
-from archbench.search.scheduler import finish
-from archbench.search.settings import ENGINES, Request, requested
+from archbench.search.settings import Settings, settings_of, space_of
 from archbench.space import SearchSpace
 from archbench.study.environment import Environment
 from archbench.study.folder import ownership, require_writable, tidy, valid_name
 
 if TYPE_CHECKING:
     from archbench.evaluate.proxy import Proxy
-    from archbench.search.job import Engine
 
 OnProgress = Callable[[str, int, int], None]
 OnNote = Callable[[str], None]
 
-_PATIENCE_S = 24 * 3600.0
 _PRICED = 3
 
 
@@ -112,44 +106,40 @@ def certify(
                 help="name one, for example: archbench certify quickstart",
             )
         path = results / valid_name(name)
-        space = space_of(JOURNAL.read_plan(path), path)
+        space = space_of(JOURNAL.read_plan(path), path=path)
     elif not isinstance(space, SearchSpace):
         space = SearchSpace.load(space)
-    request = requested(
+    settings = settings_of(
         space,
-        trials=None,
-        time_limit_s=None,
+        {"workers": workers, "seed": seed},
         name=f"certify-{space.name}"[:64] if name is None else name,
         results=results,
         data=data,
-        workers=workers,
-        seed=seed,
-        sampler=None,
         download=download,
     )
     asked = Asked(
         candidates=candidates, seeds=seeds, longer=longer, max_minutes=max_minutes, command=command
     )
-    with interruptions() as interruption, tempfile.TemporaryDirectory() as logs:
-        work = Work(request=request, told=told, interruption=interruption)
+    with StudyContext(settings, on_event=events.ignore) as context:
+        work = Work(context=context, told=told)
         try:
             if resume:
-                go_on(work, asked=asked, logs=Path(logs))
+                go_on(work, asked=asked)
             else:
                 if not dry_run:
-                    JOURNAL.refuse_existing(request.path)
+                    JOURNAL.refuse_existing(settings.path)
                     require_writable(results)
-                wanted = designed(request, asked, training_seconds=0.0, workers=1)
-                sampled(request, number=wanted.candidates)
-                with engine_of(request, left=wanted.num_trainings, logs=Path(logs)) as engine:
-                    design = begin(work, engine, asked=asked, dry_run=dry_run)
-                    if dry_run:
-                        return design
-                    with ownership(request.path, truth=journal.PLAN):
-                        train(work, engine)
+                wanted = designed(settings, asked, training_seconds=0.0, workers=1)
+                sampled(settings, number=wanted.candidates)
+                context.start(settings.num_workers(left=wanted.num_trainings))
+                design = begin(work, asked=asked, dry_run=dry_run)
+                if dry_run:
+                    return design
+                with ownership(settings.path, truth=journal.PLAN):
+                    train(work, settings.path)
         except KeyboardInterrupt:
-            raise _parked(request.path, interruption) from None
-    return read_certificate(request.path)
+            raise _parked(context) from None
+    return read_certificate(settings.path)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,61 +154,35 @@ class Told:
 class Work:
     """One run of a certificate."""
 
-    request: Request
+    context: StudyContext
     told: Told
-    interruption: Interruption
 
-    def finished(self, engine: Engine, job: partial[Any]) -> Any:
+    @property
+    def settings(self) -> Settings:
+        """What was asked for."""
+        return self.context.settings
+
+    def finished(self, job: partial[Any]) -> Any:
         """The result of a step that runs alone."""
-
-        def tell(payload: Any) -> None:
-            if isinstance(payload, Progress):
-                self.told.progress(payload.what, payload.done, payload.total)
-
-        return finish(
-            engine,
-            Call(function=job),
-            timeout_s=_PATIENCE_S,
-            interruption=self.interruption,
-            on_sent=tell,
-        )
+        return self.context.call(job, on_progress=self.told.progress)
 
 
-@contextmanager
-def engine_of(request: Request, *, left: int, logs: Path) -> Iterator[Engine]:
-    """The workers, ended with the block."""
-    workers = request.num_workers(left=left)
-    engine: Engine = ENGINES.load("local").make(
-        workers=workers,
-        threads=request.space.target.threads,
-        memory_bytes=request.worker_memory_bytes(workers=workers),
-        logs=logs,
-    )
-    try:
-        yield engine
-    finally:
-        engine.stop()
-
-
-def begin(work: Work, engine: Engine, *, asked: Asked, dry_run: bool) -> Design:
+def begin(work: Work, *, asked: Asked, dry_run: bool) -> Design:
     """Prepares data and price, and stores what is to be trained but in a dry run.
 
     Raises:
         SpaceError: No candidate is feasible.
         ArchbenchError: Data or device are missing, or it does not fit into the time.
     """
-    from archbench.evaluate import capture_environment
-
-    environment = capture_environment()
-    facts = _data(work, engine)
+    environment, context = work.context.environment, work.context
+    facts = _data(work)
     for text in facts["data_notes"]:
         work.told.note(text)
-    proxy = unplanned(work.request, num_classes=facts["num_classes"])
-    facts |= _teacher(work, engine, proxy)
+    proxy = unplanned(work.settings, num_classes=facts["num_classes"])
+    facts |= _teacher(work, proxy)
     work.told.progress("trying what a training takes", 0, 1)
-    specs = work.request.some_candidates(_PRICED)
+    specs = work.settings.some_candidates(_PRICED)
     _, price = work.finished(
-        engine,
         partial(
             price_trial,
             specs=[spec.to_document() for spec in specs],
@@ -228,7 +192,7 @@ def begin(work: Work, engine: Engine, *, asked: Asked, dry_run: bool) -> Design:
         ),
     )
     wanted = designed(
-        work.request, asked, training_seconds=price.training_seconds, workers=engine.workers
+        work.settings, asked, training_seconds=price.training_seconds, workers=context.workers
     )
     limit = asked.max_minutes
     chosen = fitted(wanted, max_seconds=60 * limit if limit is not None else None)
@@ -237,7 +201,7 @@ def begin(work: Work, engine: Engine, *, asked: Asked, dry_run: bool) -> Design:
         return chosen
     work.told.note(price_told)
     create(
-        work.request,
+        work.settings,
         design=chosen,
         proxy=replace(proxy, plan=price.plan),
         facts=facts,
@@ -248,40 +212,36 @@ def begin(work: Work, engine: Engine, *, asked: Asked, dry_run: bool) -> Design:
     return chosen
 
 
-def train(work: Work, engine: Engine) -> None:
+def train(work: Work, path: Path) -> None:
     """Trains all that a folder that is owned still lacks.
 
     Raises:
         KeyboardInterrupt: Somebody wants it to stop.
         ArchbenchError: It cannot go on.
     """
-    path = work.request.path
     plan = JOURNAL.read_plan(path)
     Trainings.of(path, plan).run(
-        engine,
+        work.context,
         proxy=proxy_in(plan),
-        interruption=work.interruption,
         progress=work.told.progress,
         note=work.told.note,
     )
 
 
-def go_on(work: Work, *, asked: Asked, logs: Path) -> None:
+def go_on(work: Work, *, asked: Asked) -> None:
     """Trains what is left of a certificate that was begun before.
 
     Raises:
         UsageError: Something else was asked for, or data or machine are others.
         KeyboardInterrupt: Somebody wants it to stop.
     """
-    from archbench.evaluate import capture_environment
-
-    path = work.request.path
+    path = work.settings.path
     with ownership(path, truth=journal.PLAN):
         tidy(path)
         journal.mend(path)
         plan = JOURNAL.read_plan(path)
-        refuse_another(work.request, asked, plan)
-        if Environment(**plan["environment"]).id != capture_environment().id:
+        refuse_another(work.settings, asked, plan)
+        if Environment(**plan["environment"]).id != work.context.environment.id:
             raise UsageError(
                 "it was begun on another machine or with other software",
                 place=str(path),
@@ -290,49 +250,47 @@ def go_on(work: Work, *, asked: Asked, logs: Path) -> None:
         left = len(Trainings.of(path, plan).pending)
         if not left:
             return
-        with engine_of(work.request, left=left, logs=logs) as engine:
-            facts = _data(work, engine)
-            facts |= _teacher(work, engine, proxy_in(plan))
-            for key in ("data_digest", "teacher"):
-                if facts.get(key) != plan["proxy"].get(key):
-                    raise UsageError(
-                        f"the {key.partition('_')[0]} has changed since it was begun",
-                        place=plan["proxy"]["data"],
-                        help="put it back as it was, or begin another with another --name",
-                    )
-            train(work, engine)
+        work.context.start(work.settings.num_workers(left=left))
+        facts = _data(work)
+        facts |= _teacher(work, proxy_in(plan))
+        for key in ("data_digest", "teacher"):
+            if facts.get(key) != plan["proxy"].get(key):
+                raise UsageError(
+                    f"the {key.partition('_')[0]} has changed since it was begun",
+                    place=plan["proxy"]["data"],
+                    help="put it back as it was, or begin another with another --name",
+                )
+        train(work, path)
 
 
-def _data(work: Work, engine: Engine) -> dict[str, Any]:
+def _data(work: Work) -> dict[str, Any]:
     job = partial(
         prepare_data,
-        name=work.request.data,
-        resolution=work.request.space.proxy.resolution,
-        download=work.request.download,
+        name=work.settings.data,
+        resolution=work.settings.space.proxy.resolution,
+        download=work.settings.download,
     )
-    facts: dict[str, Any] = work.finished(engine, job)
+    facts: dict[str, Any] = work.finished(job)
     return facts
 
 
-def _teacher(work: Work, engine: Engine, proxy: Proxy) -> dict[str, Any]:
+def _teacher(work: Work, proxy: Proxy) -> dict[str, Any]:
     if proxy.recipe.teacher == "none":
         return {}
-    facts, words = work.finished(engine, partial(prepare_teacher, proxy=proxy))
+    facts, words = work.finished(partial(prepare_teacher, proxy=proxy))
     work.told.note(words)
     return {"teacher": facts}
 
 
-def _parked(path: Path, interruption: Interruption) -> ParkedError:
-    number = interruption.signal_number or signal.SIGINT
+def _parked(context: StudyContext) -> ParkedError:
+    path = context.settings.path
     if not is_certificate(path):
-        return ParkedError(
+        return context.parked(
             "stopped before the first training, with nothing stored",
             help="type the same command to begin again",
-            signal_number=number,
         )
-    return ParkedError(
+    return context.parked(
         "the certificate is parked; what was running goes on from its last checkpoint",
-        place=str(path),
+        place=path,
         help=f"resume it with: {resume_command(path)}",
-        signal_number=number,
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archbench.analysis.certificate import FEWEST, subject_of
@@ -20,8 +19,8 @@ from archbench.search.certificate_design import (
     sample,
 )
 from archbench.search.certificate_training import JOURNAL, resume_command
-from archbench.search.settings import Request
-from archbench.space import Choices, SearchSpace
+from archbench.search.settings import Settings
+from archbench.space import Choices
 from archbench.study.environment import Environment
 
 if TYPE_CHECKING:
@@ -40,13 +39,13 @@ class Asked:
     command: str = ""
 
 
-def designed(request: Request, asked: Asked, *, training_seconds: float, workers: int) -> Design:
+def designed(settings: Settings, asked: Asked, *, training_seconds: float, workers: int) -> Design:
     """What would be trained where nothing limits it.
 
     Raises:
         UsageError: What was asked for shows nothing.
     """
-    section = request.space.proxy
+    section = settings.space.proxy
     epochs = section.rungs[-1]
     longer = LONGER * epochs if asked.longer is None else asked.longer
     if longer <= epochs:
@@ -63,7 +62,7 @@ def designed(request: Request, asked: Asked, *, training_seconds: float, workers
             help=f"use {section.seeds} or more",
         )
     return Design(
-        candidates=min(asked.candidates or CANDIDATES, request.space.size()),
+        candidates=min(asked.candidates or CANDIDATES, settings.space.size()),
         seeds=seeds,
         epochs=epochs,
         longer=longer,
@@ -73,14 +72,14 @@ def designed(request: Request, asked: Asked, *, training_seconds: float, workers
     )
 
 
-def sampled(request: Request, *, number: int) -> list[tuple[Choices, ArchSpec]]:
+def sampled(settings: Settings, *, number: int) -> list[tuple[Choices, ArchSpec]]:
     """The candidates that are trained.
 
     Raises:
         SpaceError: The space has none, or too few to compare.
     """
-    space = request.space
-    found = sample(space, number, seed=request.seed)
+    space = settings.space
+    found = sample(space, number, seed=settings.search.seed)
     if not found:
         raise space.infeasible(space.feasible())
     if len(found) < FEWEST:
@@ -94,7 +93,7 @@ def sampled(request: Request, *, number: int) -> list[tuple[Choices, ArchSpec]]:
 
 
 def create(
-    request: Request,
+    settings: Settings,
     *,
     design: Design,
     proxy: Proxy,
@@ -111,8 +110,8 @@ def create(
     """
     from archbench.models import count
 
-    space = request.space
-    chosen = sampled(request, number=design.candidates)
+    space = settings.space
+    chosen = sampled(settings, number=design.candidates)
     if len(chosen) < design.candidates:
         notes = [*notes, f"The space has {len(chosen)} feasible candidates, and all are taken."]
     kept = _proxy_document(proxy, facts=facts)
@@ -127,18 +126,18 @@ def create(
         for choices, spec in chosen
     ]
     JOURNAL.create(
-        request.path.parent,
-        request.path.name,
+        settings.path.parent,
+        settings.path.name,
         plan={
-            "name": request.path.name,
+            "name": settings.path.name,
             "created": datetime.now().astimezone().isoformat(timespec="seconds"),
-            "command": command or resume_command(request.path),
+            "command": command or resume_command(settings.path),
             "space_name": space.name,
             "space_text": space.text,
             "most_candidates": most_candidates(space),
             "question": space.question,
             "subject": subject_of({"space_digest": space.digest, "proxy": kept}),
-            "seed": request.seed,
+            "seed": settings.search.seed,
             "seeds": design.seeds,
             "longer": design.longer,
             "epoch_seconds": design.epoch_seconds,
@@ -159,14 +158,7 @@ def proxy_in(plan: Mapping[str, Any]) -> Proxy:
     return Proxy.from_document(kept, plan=kept["plan"], num_seeds=kept["seeds"])
 
 
-def space_of(plan: Mapping[str, Any], path: Path) -> SearchSpace:
-    """The space of a plan."""
-    return SearchSpace.parse(
-        plan["space_text"], source=f"{path}/{plan['space_name']}.yaml", name=plan["space_name"]
-    )
-
-
-def refuse_another(request: Request, asked: Asked, plan: Mapping[str, Any]) -> None:
+def refuse_another(settings: Settings, asked: Asked, plan: Mapping[str, Any]) -> None:
     """Nothing, when what is asked for now is what was begun.
 
     Raises:
@@ -181,9 +173,9 @@ def refuse_another(request: Request, asked: Asked, plan: Mapping[str, Any]) -> N
         "longer": plan["longer"],
     }
     now = {
-        "space": request.space.digest,
-        "data": request.data,
-        "rungs": list(request.space.proxy.rungs),
+        "space": settings.space.digest,
+        "data": settings.data,
+        "rungs": list(settings.space.proxy.rungs),
         "candidates": asked.candidates,
         "seeds": asked.seeds,
         "longer": asked.longer,
@@ -192,8 +184,8 @@ def refuse_another(request: Request, asked: Asked, plan: Mapping[str, Any]) -> N
     if differing:
         raise UsageError(
             f"it was begun with other {', '.join(differing)}",
-            place=str(request.path),
-            help=f"resume it as it was begun: {resume_command(request.path)}; or begin another "
+            place=str(settings.path),
+            help=f"resume it as it was begun: {resume_command(settings.path)}; or begin another "
             "with another --name",
         )
 

@@ -18,16 +18,16 @@ from archbench.analysis.rule import FrontRule
 from archbench.command_line import command_line, named_in_results
 from archbench.search import journal
 from archbench.search.certificate_design import epochs_told
+from archbench.search.context import Context
 from archbench.search.job import Broken, Done, Sent
 from archbench.search.jobs import Note, Rung, TrainJob
-from archbench.search.scheduler import run_all
+from archbench.search.scheduler import Batch
 from archbench.study.file import write_atomically
 from archbench.study.folder import CHECKPOINTS
 
 if TYPE_CHECKING:
     from archbench.evaluate.proxy import Proxy
-    from archbench.search.interruption import Interruption
-    from archbench.search.job import Engine, Report
+    from archbench.search.job import Report
 
 SCHEMA = "archbench.certificate-plan/1"
 _SLOWEST = 8.0  # times what a training was found to take
@@ -137,10 +137,9 @@ class Trainings:
 
     def run(
         self,
-        engine: Engine,
+        context: Context,
         *,
         proxy: Proxy,
-        interruption: Interruption,
         progress: OnProgress,
         note: OnNote,
     ) -> None:
@@ -162,13 +161,9 @@ class Trainings:
             progress(what, done, len(waiting))
 
         seconds = self.plan["epoch_seconds"] * self.plan["longer"]
-        run_all(
-            engine,
-            [self._job(number, training, proxy) for number, training in waiting.items()],
-            timeout_s=max(_LEAST_TIMEOUT_S, _SLOWEST * seconds),
-            interruption=interruption,
-            heard=heard,
-        )
+        jobs = [self._job(number, training, proxy) for number, training in waiting.items()]
+        batch = Batch(jobs, heard=heard)
+        context.run(batch, timeout_s=max(_LEAST_TIMEOUT_S, _SLOWEST * seconds))
         write_atomically(self.path / DOCUMENT, certificate_bytes(self.certificate()))
 
     def _heard(self, report: Report, training: Training, *, note: OnNote) -> None:

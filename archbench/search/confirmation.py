@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archbench.analysis.confirmation import CONFIRMED, confirmation_of
-from archbench.analysis.front_probability import doubt
-from archbench.analysis.rule import FrontRule
+from archbench.analysis.front_probability import Doubt, doubt
+from archbench.analysis.settle import next_training, settled_by_training
+from archbench.analysis.study import StudyReader, open_study
+from archbench.analysis.table import write_tables
+from archbench.command_line import command_line
 from archbench.errors import ArchbenchError, SpecError
-from archbench.search import events
-from archbench.search.job import Engine
+from archbench.search import events, optuna_mirror, scheduler
+from archbench.search.context import StudyContext
+from archbench.search.job import Broken, Done, Job, Report, Sent
 from archbench.search.jobs import (
-    Call,
+    Note,
+    Rung,
+    TrainJob,
+    checkpoint_path,
     held_out_accuracy,
     numbers_with_files,
     remove_files,
     time_together,
+    weights_path,
 )
 from archbench.search.kept_weights import (
     earlier_folders,
@@ -27,194 +34,347 @@ from archbench.search.kept_weights import (
     kept_weights,
     may_reach_front,
 )
-from archbench.search.optuna_mirror import Ledger
-from archbench.search.pool import EnginePool
-from archbench.search.repeat import Repeats
-from archbench.search.scheduler import StageError, finish
-from archbench.study.trial import TrialRecord
+from archbench.search.preparation import check_data, opened
+from archbench.search.scheduler import StageError
+from archbench.search.settings import as_begun, settings_of, space_of
+from archbench.study.trial import TrialRecord, final_accuracies
 
 if TYPE_CHECKING:
-    from archbench.evaluate.proxy import Proxy
     from archbench.evaluate.target import Target
-    from archbench.search.interruption import Interruption
 
 REFERENCES = ("levit_128s", "levit_256", "cvt_13")
+"""Published networks that are timed beside the candidates."""
+
+REPEATS_TAKEN_OVER = "repeat_seconds"
+"""Key of a study's header: what its trials had taken of further trainings in earlier studies."""
+
 _SECONDS_EACH = 120.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class Confirmation:
-    """What is needed to confirm a front.
+def confirm(
+    path: Path | str,
+    *,
+    budget: str | None = None,
+    workers: int | None = None,
+    download: bool = False,
+    on_event: events.Listener | None = None,
+) -> StudyReader:
+    """Confirms the front of a study that was searched before, and searches nothing.
 
-    Attributes:
-        ledger: The study's truth.
-        rule: What may stand on the front.
-        proxy: What accuracy is taken on.
-        target: What latency is taken on; None where none is taken again.
-        checkpoints: Folder of the weights.
-        budget_s: Seconds that further trainings may take in all, those of earlier runs included.
-        timeout_s: After how long a training, or the test of one trial, is ended.
-        interruption: Whether somebody wants it to stop.
-        listener: Told what happens.
+    Candidates whose place on the front is in doubt are timed again in a fresh process and trained
+    with more seeds, until the front is settled or the budget is spent. It may be killed at any
+    moment and begun again: what was trained counts.
+
+    Args:
+        path: The study's folder.
+        budget: ``20%`` of the search's time, or a time such as ``10m``, spent earlier included;
+            the study's space says by default.
+        workers: Trainings at a time; by default as in the search.
+        download: Whether missing data may be fetched from its home.
+        on_event: Told what happens.
+
+    Returns:
+        The study as it stands then.
+
+    Raises:
+        ParkedError: It was stopped from outside; the help says how to go on.
+        ArchbenchError: The study, its data or its storage cannot be used, or it was begun on
+            another machine.
+    """
+    path = Path(path)
+    header = open_study(path).header
+    settings = settings_of(
+        space_of(header, path=path),
+        {"workers": workers},
+        name=path.resolve().name,
+        results=path.parent,
+        download=download,
+        confirm_budget=budget,
+    )
+    optuna_mirror.quiet_optuna()
+    settings = as_begun(settings, header)
+    with StudyContext(settings, on_event=on_event or events.ignore) as context:
+        try:
+            _confirm(context)
+        except KeyboardInterrupt:
+            raise context.parked(
+                "the confirmation is parked; what was running goes on from its last checkpoint",
+                place=path,
+                help=f"go on with: {confirm_command(path)}",
+            ) from None
+    return open_study(path)
+
+
+def confirm_command(path: Path) -> str:
+    """What to type to confirm a study."""
+    return command_line("archbench", "confirm", path)
+
+
+def _confirm(context: StudyContext) -> None:
+    with opened(context):
+        try:
+            context.start(context.settings.num_workers(left=max(1, len(context.study.trials))))
+            check_data(context)
+            confirm_front(context, is_asked_for=True)
+        finally:
+            context.stop()
+            write_tables(context.settings.path, open_study(context.settings.path))
+            context.study.store.back_up()
+
+
+def confirm_front(context: StudyContext, *, is_asked_for: bool = False) -> None:
+    """Times and trains those in doubt, then tests the members of the front.
+
+    What breaks is told as a warning, and the numbers of the search stand.
+
+    Args:
+        context: With an open study, and an engine that runs nothing.
+        is_asked_for: Whether it is done whatever the space says and was done before.
+
+    Raises:
+        KeyboardInterrupt: Somebody wants it to stop.
+        StorageError: The study cannot be written.
+    """
+    settings = context.settings
+    is_wanted = is_asked_for or settings.search.confirm is not False
+    took = sum(record.seconds for record in context.trials)
+    budget_s = settings.confirmation_seconds(took) if is_wanted else 0.0
+    if not is_asked_for and _is_done(context, budget_s=budget_s):
+        return
+    repeats = Repeats(context, budget_s=budget_s)
+    _tell_plan(context, repeats)
+    timed = _time(context, without=frozenset(), is_first=True) if is_wanted else frozenset()
+    if repeats.is_worth_starting():
+        context.run(repeats, timeout_s=settings.search.timeout_s)
+        context.tell(events.FrontChanged(members=tuple(context.front())))
+        if is_wanted:
+            _time(context, without=timed, is_first=False)
+    for record in context.front():
+        if record.test_accuracy is None:
+            take_test(context, record)
+    for number in numbers_with_files(context.checkpoints):
+        record = context.study.trials[number]
+        is_kept = may_reach_front(record, rule=context.rule, among=context.trials)
+        remove_files(context.checkpoints, number, keep_weights=is_kept)
+    confirmed = {
+        "front": [record.number for record in context.front()],
+        "settled": not _doubt(context).in_doubt(),
+        "budget_s": budget_s,
+        "spent_s": repeats.spent_s,
+    }
+    context.study.store.set_header(CONFIRMED, confirmed)
+
+
+class Repeats(scheduler.Work):
+    """Further trainings of the candidates in doubt, until none is worth it or fits the budget.
+
+    What they have cost so far stands in the curves, so that a run that was killed goes on with
+    what was left of the budget, and with the training that was cut off.
+
+    Args:
+        context: With an open study.
+        budget_s: Seconds of training that may be spent in all.
     """
 
-    ledger: Ledger
-    rule: FrontRule
-    proxy: Proxy
-    target: Target | None
-    checkpoints: Path
-    budget_s: float
-    timeout_s: float
-    interruption: Interruption
-    listener: events.Listener
+    def __init__(self, context: StudyContext, *, budget_s: float) -> None:
+        self._context = context
+        self._study = context.study
+        self._own = context.settings.space.proxy.seeds
+        self._budget_s = budget_s
+        self._running: dict[int, int] = {}
+        self._broken: set[int] = set()
+        self._asks_again = True
 
     @property
-    def is_done(self) -> bool:
-        """Whether this very front was confirmed before, with no smaller budget."""
-        header = self.ledger.store.header()
-        done = confirmation_of(header)
-        numbers = [record.number for record in self.front()]
-        if done is None:
-            return bool(header.get(CONFIRMED) == numbers)
-        is_enough = done["settled"] or done["budget_s"] >= self.budget_s
-        return bool(done["front"] == numbers and is_enough)
-
-    def front(self) -> list[TrialRecord]:
-        """The front as it stands."""
-        return self.rule.front(self._trials)
-
-    def run(self, pool: EnginePool) -> None:
-        """Times and trains those in doubt, then tests the members of the front.
-
-        What breaks is told as a warning, and the numbers of the search stand.
-
-        Raises:
-            KeyboardInterrupt: Somebody wants it to stop.
-            StorageError: The study cannot be written.
-        """
-        repeats = self._repeats()
-        self._tell_plan(repeats)
-        timed = self._time(pool, without=frozenset(), is_first=True)
-        if repeats.is_worth_starting():
-            repeats.run(pool.training())
-            self.listener(events.FrontChanged(members=tuple(self.front())))
-            self._time(pool, without=timed, is_first=False)
-        for record in self.front():
-            if record.test_accuracy is None:
-                self._test(pool, record)
-        self._tidy()
-        self._note(repeats)
+    def spent_s(self) -> float:
+        """Seconds that trainings beyond the search's own have taken in this study so far."""
+        seconds = sum(spent_on_repeats(record, own=self._own) for record in self._context.trials)
+        return max(0.0, seconds - float(self._study.store.header().get(REPEATS_TAKEN_OVER, 0.0)))
 
     @property
-    def _trials(self) -> list[TrialRecord]:
-        return list(self.ledger.trials.values())
+    def left_s(self) -> float:
+        """What is left of the budget."""
+        return max(0.0, self._budget_s - self.spent_s)
 
-    def _repeats(self) -> Repeats:
-        return Repeats(
-            ledger=self.ledger,
-            rule=self.rule,
-            proxy=self.proxy,
-            folder=self.checkpoints,
-            budget_s=self.budget_s,
-            timeout_s=self.timeout_s,
-            interruption=self.interruption,
-            listener=self.listener,
+    def is_worth_starting(self) -> bool:
+        """Is there a training that would settle something and fits the budget?"""
+        return self._next() is not None
+
+    def next_job(self) -> TrainJob | None:
+        """The training that settles most; None where none is worth it or fits."""
+        number = self._next() if self._asks_again else None
+        if number is None:
+            self._asks_again = False  # until something has ended
+            return None
+        record = self._study.trials[number]
+        cut_off = self._cut_off(record)
+        seed = max(point.seed for point in record.curve) + 1 if cut_off is None else cut_off
+        seed = self._running[number] = max(seed, self._own)
+        told = "goes on" if cut_off is not None else "is trained once more"
+        self._context.say(f"trial {number} {told}, with seed {seed}")
+        return self._job(number, seed=seed)
+
+    def restarted(self, job: Job) -> TrainJob:
+        """The training, from its last checkpoint."""
+        told = "its worker was killed from outside; it goes on from its last checkpoint"
+        self._context.warn(f"trial {job.number}: {told}")
+        return self._job(job.number, seed=self._running[job.number])
+
+    def take(self, report: Report) -> None:
+        """Writes down what a worker reports."""
+        number = report.number
+        match report:
+            case Sent(payload=Rung(point=point, path=path, sha256=sha256)):
+                self._study.add_repeated_point(number, point)
+                self._study.store.set_checkpoint(number, point.seed, path, sha256, point.epoch)
+            case Sent(payload=Note(text=text)):
+                self._context.warn(f"trial {number}: {text}")
+            case Done():
+                self._asks_again = True
+                self._tell_end(number, seed=self._running.pop(number))
+            case Broken(failure=failure):
+                self._asks_again = True
+                self._broken.add(number)
+                seed = self._running.pop(number)
+                told = f"trial {number} could not be trained with seed {seed}"
+                self._context.warn(f"{told}: {failure.message}")
+
+    def _next(self) -> int | None:
+        trials, busy = self._context.trials, {*self._running, *self._broken}
+        for record in trials:
+            if self._cut_off(record) is not None and record.number not in busy:
+                return record.number
+        seconds = {record.number: _training_seconds(record) for record in trials if record.curve}
+        planned = sum(seconds[number] for number in self._running)
+        gains = settled_by_training(trials, rule=self._context.rule)
+        return next_training(
+            {number: gain for number, gain in gains.items() if number in seconds},
+            seconds=seconds,
+            left=self._budget_s - self.spent_s - planned,
+            busy=busy,
         )
 
-    def _tell_plan(self, repeats: Repeats) -> None:
-        open_ = doubt(self._trials, rule=self.rule).in_doubt()
-        left = max(0.0, self.budget_s - repeats.spent_s)
-        those = f"{len(open_)} candidate{'s' if len(open_) != 1 else ''} in doubt"
-        trained = f", up to {left:.0f} s of further training" if left > 0 and open_ else ""
-        self.listener(events.StageChanged(text=f"confirming the front: {those}{trained}"))
+    def _cut_off(self, record: TrialRecord) -> int | None:
+        """The seed of a further training that has begun and not ended, or None."""
+        begun = {point.seed for point in record.curve if point.seed >= self._own}
+        ended = set(final_accuracies(record))
+        return min(begun - ended, default=None) if record.state == "complete" else None
 
-    def _note(self, repeats: Repeats) -> None:
-        found = doubt(self._trials, rule=self.rule)
-        self.ledger.store.set_header(
-            CONFIRMED,
-            {
-                "front": [record.number for record in self.front()],
-                "settled": not found.in_doubt(),
-                "budget_s": self.budget_s,
-                "spent_s": repeats.spent_s,
-            },
+    def _job(self, number: int, *, seed: int) -> TrainJob:
+        found = self._study.store.checkpoint(number, seed)
+        folder = self._context.checkpoints
+        return TrainJob(
+            number=number,
+            spec=self._study.trials[number].spec,
+            proxy=self._context.proxy,
+            seed=seed,
+            checkpoint=checkpoint_path(folder, number, seed=seed),
+            sha256=found[1] if found else None,
+            weights=weights_path(folder, number, seed=seed),
         )
 
-    def _time(self, pool: EnginePool, *, without: frozenset[int], is_first: bool) -> frozenset[int]:
-        """Times those in doubt in a fresh process, and at first published networks beside them."""
-        if self.target is None:
-            return frozenset()
-        numbers = doubt(self._trials, rule=self.rule).in_doubt()
-        records = [self.ledger.trials[n] for n in numbers if n not in without]
-        references = _references(self._trials) if is_first and self.front() else {}
-        if records or references:
-            engine = pool.fresh()
-            self._time_together(engine, records, references=references, target=self.target)
-            self.listener(events.FrontChanged(members=tuple(self.front())))
-        return frozenset(record.number for record in records)
-
-    def _time_together(
-        self,
-        engine: Engine,
-        records: Sequence[TrialRecord],
-        *,
-        references: Mapping[str, Mapping[str, Any]],
-        target: Target,
-    ) -> None:
-        from archbench.models import count
-
-        trials = {str(record.number): record.spec for record in records}
-        specs = {**trials, **references}
-        job = Call(function=partial(time_together, specs=specs, target=target))
-        timeout_s = _SECONDS_EACH * len(specs)
-        try:
-            measured = finish(engine, job, timeout_s=timeout_s, interruption=self.interruption)
-        except StageError as error:
-            told = f"those in doubt could not be timed again: {error.message}"
-            self.listener(events.Warned(text=told))
-            return
-        for record in records:
-            self.ledger.add_latency(record.number, measured[str(record.number)], kind="confirm")
-        for name, spec in references.items():
-            counted = count(spec)
-            self.ledger.store.add_reference(name, measured[name], counted.params, counted.macs)
-
-    def _test(self, pool: EnginePool, record: TrialRecord) -> None:
-        files = self._weights(record)
-        if not files:
-            where = [str(folder) for folder in earlier_folders(record, header=self._header)]
-            too = f", and not in {' or '.join(where)}, either" if where else ""
-            told = f"trial {record.number} was not tested: its weights are not here{too}"
-            self.listener(events.Warned(text=told))
-            return
-        job = Call(
-            function=partial(held_out_accuracy, spec=record.spec, proxy=self.proxy, weights=files)
-        )
-        try:
-            accuracy = finish(
-                pool.any(), job, timeout_s=self.timeout_s, interruption=self.interruption
+    def _tell_end(self, number: int, *, seed: int) -> None:
+        found = _doubt(self._context)
+        self._context.tell(
+            events.SeedTrained(
+                record=self._study.trials[number],
+                seed=seed,
+                on_front=found.on_front.get(number, 0.0),
+                in_doubt=len(found.in_doubt()),
+                spent_seconds=self.spent_s,
+                budget_seconds=self._budget_s,
             )
-        except ArchbenchError as error:
-            self.listener(events.Warned(text=f"trial {record.number} was not tested: {error}"))
-            return
-        self.ledger.set_test_accuracy(record.number, accuracy)
+        )
 
-    @property
-    def _header(self) -> Mapping[str, Any]:
-        return self.ledger.store.header()
 
-    def _weights(self, record: TrialRecord) -> list[Path]:
-        """Of the study; where it has none, of the one that the trial was taken from."""
-        num_seeds = self.proxy.num_seeds
-        found = kept_weights(self.checkpoints.parent, record, num_seeds=num_seeds)
-        found = found or earlier_weights(record, header=self._header, num_seeds=num_seeds)
-        return list(found.values())
+def spent_on_repeats(record: TrialRecord, *, own: int) -> float:
+    """Seconds of the trainings of a trial beyond the search's own.
 
-    def _tidy(self) -> None:
-        for number in numbers_with_files(self.checkpoints):
-            record = self.ledger.trials[number]
-            is_kept = may_reach_front(record, rule=self.rule, among=self._trials)
-            remove_files(self.checkpoints, number, keep_weights=is_kept)
+    Args:
+        record: The trial.
+        own: How many trainings the search gave each trial.
+    """
+    last = {point.seed: point.seconds for point in record.curve if point.seed >= own}
+    return sum(last.values())
+
+
+def take_test(context: StudyContext, record: TrialRecord) -> None:
+    """Takes the accuracy of a trial on the held-out test split, where its weights are there."""
+    header, num_seeds = context.study.store.header(), context.proxy.num_seeds
+    files = kept_weights(context.settings.path, record, num_seeds=num_seeds)
+    files = files or earlier_weights(record, header=header, num_seeds=num_seeds)
+    if not files:
+        where = [str(folder) for folder in earlier_folders(record, header=header)]
+        too = f", and not in {' or '.join(where)}, either" if where else ""
+        context.warn(f"trial {record.number} was not tested: its weights are not here{too}")
+        return
+    weights = list(files.values())
+    function = partial(held_out_accuracy, spec=record.spec, proxy=context.proxy, weights=weights)
+    try:
+        accuracy = context.call(function, timeout_s=context.settings.search.timeout_s)
+    except ArchbenchError as error:
+        context.warn(f"trial {record.number} was not tested: {error}")
+        return
+    context.study.set_test_accuracy(record.number, accuracy)
+
+
+def _is_done(context: StudyContext, *, budget_s: float) -> bool:
+    """Whether this very front was confirmed before, with no smaller budget."""
+    header = context.study.store.header()
+    done = confirmation_of(header)
+    numbers = [record.number for record in context.front()]
+    if done is None:
+        return bool(header.get(CONFIRMED) == numbers)
+    return bool(done["front"] == numbers and (done["settled"] or done["budget_s"] >= budget_s))
+
+
+def _doubt(context: StudyContext) -> Doubt:
+    return doubt(context.trials, rule=context.rule)
+
+
+def _tell_plan(context: StudyContext, repeats: Repeats) -> None:
+    number = len(_doubt(context).in_doubt())
+    those = f"{number} candidate{'s' if number != 1 else ''} in doubt"
+    left = repeats.left_s
+    trained = f", up to {left:.0f} s of further training" if left > 0 and number else ""
+    context.say(f"confirming the front: {those}{trained}")
+
+
+def _time(context: StudyContext, *, without: frozenset[int], is_first: bool) -> frozenset[int]:
+    """Times those in doubt in a fresh process, and at first published networks beside them."""
+    target = context.target
+    if target is None:
+        return frozenset()
+    numbers = _doubt(context).in_doubt()
+    records = [context.study.trials[number] for number in numbers if number not in without]
+    references = _references(context.trials) if is_first and context.front() else {}
+    if records or references:
+        _time_together(context, records, references=references, target=target)
+        context.tell(events.FrontChanged(members=tuple(context.front())))
+    return frozenset(record.number for record in records)
+
+
+def _time_together(
+    context: StudyContext,
+    records: Sequence[TrialRecord],
+    *,
+    references: Mapping[str, Mapping[str, Any]],
+    target: Target,
+) -> None:
+    from archbench.models import count
+
+    specs = {**{str(record.number): record.spec for record in records}, **references}
+    function = partial(time_together, specs=specs, target=target)
+    try:
+        measured = context.call(function, timeout_s=_SECONDS_EACH * len(specs), is_alone=True)
+    except StageError as error:
+        context.warn(f"those in doubt could not be timed again: {error.message}")
+        return
+    for record in records:
+        context.study.add_latency(record.number, measured[str(record.number)], kind="confirm")
+    for name, spec in references.items():
+        counted = count(spec)
+        context.study.store.add_reference(name, measured[name], counted.params, counted.macs)
 
 
 def _references(records: Sequence[TrialRecord]) -> dict[str, Mapping[str, Any]]:
@@ -232,3 +392,10 @@ def _references(records: Sequence[TrialRecord]) -> dict[str, Mapping[str, Any]]:
             continue
         found[name] = document
     return found
+
+
+def _training_seconds(record: TrialRecord) -> float:
+    """What a training of a trial to its last rung took on average."""
+    ended = final_accuracies(record)
+    taken = [max(point.seconds for point in record.curve if point.seed == seed) for seed in ended]
+    return sum(taken) / len(taken)

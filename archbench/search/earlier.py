@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from archbench.analysis.study import StudyReader, open_study
 from archbench.errors import ArchbenchError, SpecError, UsageError
+from archbench.search.context import StudyContext
+from archbench.search.settings import space_of
 from archbench.space import Choices, SearchSpace, candidate_changes, choices_for
+from archbench.study.environment import Environment
 from archbench.study.snapshot import Taken
 from archbench.study.trial import TrialRecord
 
 if TYPE_CHECKING:
     from archbench.models import ArchSpec
+    from archbench.train.plan import Plan
 
 _SHOWN = 4
 
@@ -48,12 +52,25 @@ class Earlier:
     Attributes:
         study: The study.
         matches: Those of its trials that are candidates now, by number.
-        strangers: How many of its trials are none.
+        num_outside: How many of its trials are none.
     """
 
     study: StudyReader
     matches: tuple[Match, ...]
-    strangers: int
+    num_outside: int
+
+
+def read_sources(context: StudyContext) -> tuple[Earlier, ...]:
+    """The earlier studies that a search starts from, none of which is written.
+
+    Raises:
+        UsageError: One has nothing in common with the space.
+        StorageError: One cannot be read.
+    """
+    settings = context.settings
+    for path in settings.sources:
+        context.say(f"reading the study {path}")
+    return tuple(read_earlier(path, space=settings.space) for path in settings.sources)
 
 
 def read_earlier(path: Path, *, space: SearchSpace) -> Earlier:
@@ -82,8 +99,29 @@ def read_earlier(path: Path, *, space: SearchSpace) -> Earlier:
         if (match := _match(record, tuple(measured.get(record.number, ())), space=space))
     ]
     if not found:
-        raise _incompatible(study, path=path, space=space)
-    return Earlier(study=study, matches=tuple(found), strangers=len(trials) - len(found))
+        raise UsageError(
+            f"none of the {len(trials)} trials of {study.name} is a candidate of the space "
+            f"{space.name}: {'; '.join(_space_differences(study, space))}",
+            place=f"--from {path}",
+            help="name a study of a like space, widen this one by that study's values, or leave "
+            "out --from",
+        )
+    return Earlier(study=study, matches=tuple(found), num_outside=len(trials) - len(found))
+
+
+def known_plan(context: StudyContext, earlier: Sequence[Earlier]) -> Plan | None:
+    """How trainings are computed, from the first study that found it on this very machine.
+
+    Chosen anew by measuring it could come out otherwise, and nothing would be comparable.
+    """
+    from archbench.train.plan import Plan
+
+    for found in earlier:
+        header = found.study.header
+        is_here = Environment(**header["environment"]).id == context.environment.id
+        if is_here and header["proxy"]["device"] == context.settings.training_device:
+            return Plan(**header["plan"])
+    return None
 
 
 def _match(record: TrialRecord, taken: tuple[Taken, ...], *, space: SearchSpace) -> Match | None:
@@ -100,24 +138,10 @@ def _match(record: TrialRecord, taken: tuple[Taken, ...], *, space: SearchSpace)
     return Match(record=record, taken=taken, choices=choices, spec=space.decode(choices))
 
 
-def _incompatible(study: StudyReader, *, path: Path, space: SearchSpace) -> UsageError:
-    number = len(study.trials())
-    return UsageError(
-        f"none of the {number} trials of {study.name} is a candidate of the space {space.name}: "
-        f"{'; '.join(_differences(study, space))}",
-        place=f"--from {path}",
-        help="name a study of a like space, widen this one by that study's values, or leave out "
-        "--from",
-    )
-
-
-def _differences(study: StudyReader, space: SearchSpace) -> Sequence[str]:
+def _space_differences(study: StudyReader, space: SearchSpace) -> Sequence[str]:
     """What of the two spaces differs, in words."""
-    header: dict[str, Any] = dict(study.header)
     try:
-        before = SearchSpace.parse(
-            header["space_text"], source=str(study.path / "space.yaml"), name=header["space_name"]
-        )
+        before = space_of(study.header, path=study.path)
     except (ArchbenchError, KeyError) as error:
         return [f"its own space cannot be read any more ({error})"]
     changes = [str(change) for change in candidate_changes(before, space)]

@@ -3,101 +3,36 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from archbench.command_line import command_line
 from archbench.errors import UsageError
 from archbench.search.optuna_mirror import Ledger
+from archbench.search.preparation import space_entries
 from archbench.search.proposer import encoded
+from archbench.search.settings import instead
+from archbench.search.trials import record_of_trial
 from archbench.space import (
     Choices,
     SearchSpace,
     candidate_changes,
     choices_for,
-    condition_changes,
 )
 from archbench.study import folder
 from archbench.study.file import write_atomically
-from archbench.study.trial import TrialRecord
 
 if TYPE_CHECKING:
-    from optuna.trial import FrozenTrial
-
     from archbench.models import ArchSpec
 
-_KEPT = ("sampler", "pruner", "audit", "seed")
 _SAMPLES = 300
 _TRIES = 50
 
 
-def refuse_other_meaning(before: SearchSpace, after: SearchSpace, *, path: Path) -> None:
-    """Nothing, when numbers mean the same in both spaces and no value of an axis is gone.
-
-    Args:
-        before: The space of the study.
-        after: The one that it shall go on with.
-        path: The study's folder.
-
-    Raises:
-        UsageError: A section says something else, or a value is gone; with place, old and new.
-    """
-    for change in condition_changes(before, after):
-        raise UsageError(
-            f"the study was begun with {change.before}, not {change.after}: its numbers and new "
-            "ones would not mean the same",
-            place=change.place,
-            help=_instead(path),
-        )
-    for change in candidate_changes(before, after):
-        if change.is_loss:
-            raise UsageError(
-                f"the study was begun with {change.before}, not {change.after}: a study that goes "
-                "on may gain values and loses none",
-                place=change.place,
-                help=_instead(path),
-            )
-
-
-def refuse_other_search(
-    before: SearchSpace, after: SearchSpace, *, header: Mapping[str, Any], path: Path
-) -> None:
-    """Nothing, when a space file asks for no other search than the study was begun with.
-
-    Sampler, pruner, audit and seed stay those of its beginning, where an option may have given
-    another one than its space; what else ``search`` says may change.
-
-    Args:
-        before: The space of the study.
-        after: The one that it shall go on with.
-        header: Of the study.
-        path: The study's folder.
-
-    Raises:
-        UsageError: One of them was changed; with place, old and new.
-    """
-    for key in _KEPT:
-        old, new = (getattr(space.search, key) for space in (before, after))
-        begun = header.get(key, old)
-        if new not in (old, begun):
-            raise UsageError(
-                f"the study was begun with the {key} {begun}, not {new}, and a study keeps the one "
-                "that it was begun with",
-                place=f"search.{key}",
-                help=f"write {begun} there, or {_instead(path)}",
-            )
-
-
-def grow(
-    study: Ledger,
-    space: SearchSpace,
-    *,
-    before: SearchSpace,
-    record_of: Callable[[FrozenTrial], TrialRecord],
-) -> None:
+def grow(study: Ledger, space: SearchSpace, *, before: SearchSpace) -> None:
     """Lets a study go on in a space that holds all candidates of its own.
 
     Every trial is found in the new space, to the digest, and stored as that encodes it. The
@@ -105,16 +40,15 @@ def grow(
 
     Args:
         study: Owned and open.
-        space: The new one; see ``refuse_other_meaning``.
+        space: The new one; see ``settings.refuse_other_meaning``.
         before: The study's own.
-        record_of: The record, in that space, of a trial that was begun in Optuna's tables only.
 
     Raises:
         UsageError: A trial, or another candidate of the study's space, is none of the new one.
     """
     from archbench.models import as_spec
 
-    study.mend(record_of)
+    study.mend(partial(record_of_trial, before))
     home = study.path.parent
     found = {
         number: _found(space, as_spec(record.spec), known=record.choices, home=home)
@@ -141,7 +75,7 @@ def _found(space: SearchSpace, spec: ArchSpec, *, known: Mapping[str, Any], home
         raise UsageError(
             f"a candidate of the study is none of this space, or another network there: {told}",
             place=space.name,
-            help=_instead(home),
+            help=instead(home),
         )
     return choices
 
@@ -161,13 +95,7 @@ def _some(space: SearchSpace) -> Iterator[Choices]:
 def _header(study: Ledger, space: SearchSpace, *, before: SearchSpace) -> dict[str, Any]:
     header = study.store.header()
     changes = [str(change) for change in candidate_changes(before, space)]
-    named = {
-        "space_text": space.text,
-        "space_name": space.name,
-        "space_digest": space.digest,
-        "axes": {a.name: [a.label(i) for i in range(len(a.values))] for a in space.axes},
-        "question": space.question,
-    }
+    named = space_entries(space)
     if not changes:  # only how is searched, for example how long a trial may take
         return named
     share = space.feasible()
@@ -188,11 +116,3 @@ def _header(study: Ledger, space: SearchSpace, *, before: SearchSpace) -> dict[s
 
 def _entry(size: int, *, since: int, when: str, changes: list[str], text: str) -> dict[str, Any]:
     return {"since": since, "when": when, "size": size, "changes": changes, "text": text}
-
-
-def _instead(path: Path) -> str:
-    another = command_line("archbench", "search", "SPACE", "--from", path, "--name", "NAME")
-    return (
-        f"go on as it was begun: {folder.resume_command(path)}; or begin another that takes over "
-        f"what it can: {another}"
-    )

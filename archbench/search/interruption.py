@@ -20,7 +20,7 @@ class ParkedError(ArchbenchError):
         message: What was stopped.
         place: The study folder, or None where nothing had been stored.
         help: What to type to go on.
-        signal_number: What stopped it.
+        signal_number: What stopped it; Ctrl-C where that is not known.
     """
 
     def __init__(
@@ -29,10 +29,10 @@ class ParkedError(ArchbenchError):
         *,
         place: str | None = None,
         help: str | None = None,
-        signal_number: int = signal.SIGINT,
+        signal_number: int | None = None,
     ) -> None:
         super().__init__(message, place=place, help=help)
-        self.exit_code = INTERRUPTED if signal_number == signal.SIGINT else TERMINATED
+        self.exit_code = INTERRUPTED if signal_number in (None, signal.SIGINT) else TERMINATED
 
 
 class Interruption:

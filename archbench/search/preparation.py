@@ -3,63 +3,42 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from archbench.analysis.rule import FrontRule
+from archbench.command_line import command_line
 from archbench.errors import StorageError, UsageError
 from archbench.search import events
-from archbench.search.job import Engine
-from archbench.search.jobs import Call, Progress, prepare_data, prepare_teacher, price_trial
+from archbench.search.context import StudyContext
+from archbench.search.jobs import prepare_data, prepare_teacher, price_trial
 from archbench.search.memory import held_bytes
-from archbench.search.scheduler import finish
-from archbench.search.settings import Request
+from archbench.search.optuna_mirror import Ledger
+from archbench.search.settings import Settings, conditions_of
+from archbench.space import SearchSpace
+from archbench.study import folder
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions
 
 if TYPE_CHECKING:
-    from archbench.evaluate.price import Price
+    from archbench.evaluate.predictor import Predictor
+    from archbench.evaluate.pricing import Price
     from archbench.evaluate.proxy import Proxy
     from archbench.evaluate.target import Target
-    from archbench.search.interruption import Interruption
     from archbench.train.plan import Plan
 
 _PRICED = 3
 _SLOWEST = 3.0  # times the mean trial
-_PATIENCE_S = 24 * 3600.0
+_ASKED = 32
+_ENOUGH = 0.5  # of the candidates: a model of these tells the others'
 
 
-@dataclass(frozen=True, kw_only=True)
-class Grounds:
-    """What all trials of a study stand on.
-
-    Attributes:
-        proxy: What accuracy is taken on.
-        target: What latency is taken on, or None.
-        trial_seconds: What a trial costs a worker.
-        tried: How that is made up, in words.
-        feasible: Share of feasible candidates, with its interval: value, low, high.
-    """
-
-    proxy: Proxy
-    target: Target | None
-    trial_seconds: float
-    tried: str
-    feasible: tuple[float, float, float]
-
-
-def prepare(
-    request: Request,
-    *,
-    environment: Environment,
-    engine: Engine,
-    interruption: Interruption,
-    listener: events.Listener,
-    plan: Plan | None = None,
-) -> tuple[Grounds, dict[str, Any]]:
-    """Makes the data, takes the constants, tries some candidates; the grounds and the header.
+def prepare(context: StudyContext, *, plan: Plan | None = None) -> None:
+    """Makes the data, takes the constants, tries some candidates: the header of a new study.
 
     How trainings are computed is chosen by measuring, unless a ``plan`` is given.
 
@@ -67,147 +46,80 @@ def prepare(
         ArchbenchError: Data, device or candidates are missing or cannot be used.
         KeyboardInterrupt: Somebody wants it to stop.
     """
-    listener(events.StageChanged(text="counting the feasible candidates"))
-    share = request.space.feasible()
-    specs = request.some_candidates(_PRICED)
+    settings = context.settings
+    context.say("counting the feasible candidates")
+    share = settings.space.feasible()
+    specs = settings.some_candidates(_PRICED)
     if not specs:
-        raise request.space.infeasible(share)
+        raise settings.space.infeasible(share)
     if held_bytes(os.getpid()) is None:
-        listener(events.StageChanged(text="this system hides how much memory a worker holds"))
-    facts = _data(request, engine=engine, interruption=interruption, listener=listener)
+        context.say("this system hides how much memory a worker holds")
+    facts = _data_facts(context)
     for note in facts["data_notes"]:
-        listener(events.StageChanged(text=note))
-    proxy = unplanned(request, num_classes=facts["num_classes"])
-    facts |= _teacher(proxy, engine=engine, interruption=interruption, listener=listener)
-    listener(events.StageChanged(text="calibrating, and trying what a trial costs"))
-    job = partial(
-        price_trial,
-        specs=[spec.to_document() for spec in specs],
-        proxy=proxy,
-        conditions=request.conditions if request.wants_latency else None,
-        environment=environment,
-        plan=plan,
+        context.say(note)
+    proxy = unplanned(settings, num_classes=facts["num_classes"])
+    facts |= _teacher_facts(context, proxy)
+    context.say("calibrating, and trying what a trial costs")
+    timeout_s = settings.search.timeout_s
+    target, price = context.call(
+        partial(
+            price_trial,
+            specs=[spec.to_document() for spec in specs],
+            proxy=proxy,
+            conditions=conditions_of(settings.space) if settings.wants_latency else None,
+            environment=context.environment,
+            plan=plan,
+        ),
+        timeout_s=timeout_s * _PRICED,
     )
-    target, price = finish(
-        engine,
-        Call(function=job),
-        timeout_s=request.space.search.timeout_s * _PRICED,
-        interruption=interruption,
-    )
-    timeout_s = request.space.search.timeout_s
     if price.seconds * _SLOWEST > timeout_s:
         told = (
             f"a trial may take {price.seconds * _SLOWEST:.0f} s and is ended after {timeout_s:g} s"
         )
-        listener(events.Warned(text=f"{told}: give more time, search.timeout in the space"))
-    grounds = Grounds(
-        proxy=replace(proxy, plan=price.plan),
-        target=target,
-        trial_seconds=price.seconds,
-        tried=_in_words(price),
-        feasible=(share.value, share.low, share.high),
-    )
-    return grounds, _header(request, grounds=grounds, facts=facts, environment=environment)
+        context.warn(f"{told}: give more time, search.timeout in the space")
+    header = _header(settings, environment=context.environment) | {
+        "feasible_share": share.value,
+        "feasible_low": share.low,
+        "feasible_high": share.high,
+        "calibration": dict(target.constants) if target else None,
+        "proxy": {**facts, **proxy_document(proxy)},
+        "plan": price.plan.document(),
+        "trial_seconds": price.seconds,
+        "tried": _in_words(price),
+    }
+    restore(context, header)
 
 
-def prepared(
-    request: Request, grounds: Grounds, *, done: int, workers: int, sources: tuple[str, ...] = ()
-) -> events.Prepared:
-    """What is told before the first trial."""
-    value, low, high = grounds.feasible
-    trials = request.expected_trials
-    left = max(0, trials - done)
-    return events.Prepared(
-        name=request.name,
-        path=request.path,
-        size=request.space.size(),
-        feasible_share=value,
-        feasible_low=low,
-        feasible_high=high,
-        trials=trials,
-        trials_done=done,
-        workers=workers,
-        trial_seconds=grounds.trial_seconds,
-        expected_seconds=grounds.trial_seconds * left / workers,
-        tried=grounds.tried,
-        sources=sources,
-    )
-
-
-def check_data(
-    request: Request,
-    *,
-    proxy: Proxy,
-    kept: Mapping[str, Any],
-    engine: Engine,
-    interruption: Interruption,
-    listener: events.Listener,
-) -> None:
-    """Prepares data and teacher of a study again, where the cache is gone, and compares.
-
-    Args:
-        request: What is resumed.
-        proxy: Of the study.
-        kept: What the header keeps of the proxy.
-        engine: Where they are prepared.
-        interruption: Whether somebody wants it to stop.
-        listener: Told what happens.
+@contextmanager
+def opened(context: StudyContext) -> Iterator[None]:
+    """Owns and opens the study of a context while the block runs.
 
     Raises:
-        UsageError: The images, labels, classes or the teacher are others than when the study was
-            begun.
-        KeyboardInterrupt: Somebody wants it to stop.
+        UsageError: It was begun on another machine or with other software.
+        StorageError: There is no study, it cannot be read, or another process owns it.
     """
-    facts = _data(request, engine=engine, interruption=interruption, listener=listener)
-    if facts["data_digest"] != kept["data_digest"]:
-        raise UsageError(
-            f"the data {request.data} has changed since the study was begun",
-            place=str(request.path),
-            help="put it back as it was, or begin a new study with another --name",
-        )
-    teacher = _teacher(proxy, engine=engine, interruption=interruption, listener=listener)
-    if teacher.get("teacher", {}).get("sha256") != kept.get("teacher", {}).get("sha256"):
-        raise UsageError(
-            "the teacher of the study is gone, and the one that was trained anew is another",
-            place=str(request.path),
-            help="put back its file in the cache's folder teachers, or begin a new study with "
-            "another --name",
-        )
+    path = context.settings.path
+    with folder.ownership(path), Ledger(path / folder.DATABASE) as context.study:
+        folder.tidy(path)
+        restore(context, context.study.store.header())
+        yield
 
 
-def restore(header: Mapping[str, Any], *, environment: Environment, place: str) -> Grounds:
-    """The grounds of a study from its header.
+def restore(context: StudyContext, header: Mapping[str, Any]) -> None:
+    """Gives a context the header of a study, and what is made from it.
 
     Raises:
         UsageError: It was begun on another machine or with other software.
         StorageError: The header lacks an entry.
     """
-    from archbench.evaluate.proxy import Proxy
-    from archbench.evaluate.target import Target
-
+    place = str(context.settings.path)
     try:
         begun = Environment(**header["environment"])
-        _refuse_other_environment(begun, environment)
-        kept = header["proxy"]
-        proxy = Proxy.from_document(kept, plan=header["plan"], num_seeds=kept["seeds"])
-        target = None
-        if header["calibration"] is not None:
-            conditions = header["conditions"]
-            target = Target(
-                conditions=Conditions(
-                    **{**conditions, "resolution": tuple(conditions["resolution"])}
-                ),
-                environment=begun,
-                constants=header["calibration"],
-            )
-        share = header["feasible_share"], header["feasible_low"], header["feasible_high"]
-        return Grounds(
-            proxy=proxy,
-            target=target,
-            trial_seconds=header["trial_seconds"],
-            tried=header["tried"],
-            feasible=share,
-        )
+        _refuse_other_environment(begun, context.environment)
+        context.header = dict(header)
+        context.proxy = proxy_of(header)
+        context.target = _target_of(header, environment=begun)
+        context.rule = FrontRule.of(header, place=place)
     except (KeyError, TypeError) as error:
         raise StorageError(
             f"the study's header is not as this version writes it: {error}",
@@ -216,107 +128,192 @@ def restore(header: Mapping[str, Any], *, environment: Environment, place: str) 
         ) from error
 
 
-def _data(
-    request: Request, *, engine: Engine, interruption: Interruption, listener: events.Listener
-) -> dict[str, Any]:
-    listener(events.StageChanged(text=f"preparing the data ({request.data})"))
-    job = partial(
-        prepare_data,
-        name=request.data,
-        resolution=request.space.proxy.resolution,
-        download=request.download,
+def prepared(context: StudyContext, *, done: int, sources: tuple[str, ...] = ()) -> events.Prepared:
+    """What is told before the first trial."""
+    settings, header = context.settings, context.header
+    trials, each = settings.expected_trials, header["trial_seconds"]
+    return events.Prepared(
+        name=settings.name,
+        path=settings.path,
+        size=settings.space.size(),
+        feasible_share=header["feasible_share"],
+        feasible_low=header["feasible_low"],
+        feasible_high=header["feasible_high"],
+        trials=trials,
+        trials_done=done,
+        workers=context.workers,
+        trial_seconds=each,
+        expected_seconds=each * max(0, trials - done) / context.workers,
+        tried=header["tried"],
+        sources=sources,
     )
-    facts: dict[str, Any] = finish(
-        engine,
-        Call(function=job),
-        timeout_s=_PATIENCE_S,
-        interruption=interruption,
-        on_sent=_progress_teller(listener),
+
+
+def check_data(context: StudyContext) -> None:
+    """Prepares data and teacher of a study again, where the cache is gone, and compares.
+
+    Raises:
+        UsageError: The images, labels, classes or the teacher are others than when the study was
+            begun.
+        KeyboardInterrupt: Somebody wants it to stop.
+    """
+    settings, kept = context.settings, context.header["proxy"]
+    facts = _data_facts(context)
+    if facts["data_digest"] != kept["data_digest"]:
+        raise UsageError(
+            f"the data {settings.data} has changed since the study was begun",
+            place=str(settings.path),
+            help="put it back as it was, or begin a new study with another --name",
+        )
+    teacher = _teacher_facts(context, context.proxy)
+    if teacher.get("teacher", {}).get("sha256") != kept.get("teacher", {}).get("sha256"):
+        raise UsageError(
+            "the teacher of the study is gone, and the one that was trained anew is another",
+            place=str(settings.path),
+            help="put back its file in the cache's folder teachers, or begin a new study with "
+            "another --name",
+        )
+
+
+def _data_facts(context: StudyContext) -> dict[str, Any]:
+    """What a header keeps of the data, which are in the cache then."""
+    settings = context.settings
+    context.say(f"preparing the data ({settings.data})")
+    facts: dict[str, Any] = context.call(
+        partial(
+            prepare_data,
+            name=settings.data,
+            resolution=settings.space.proxy.resolution,
+            download=settings.download,
+        )
     )
     return facts
 
 
-def _teacher(
-    proxy: Proxy, *, engine: Engine, interruption: Interruption, listener: events.Listener
-) -> dict[str, Any]:
-    """What the header keeps of the teacher; nothing where there is none."""
+def _teacher_facts(context: StudyContext, proxy: Proxy) -> dict[str, Any]:
+    """What a header keeps of the teacher, which is in the cache then; nothing without one."""
     if proxy.recipe.teacher == "none":
         return {}
-    found = finish(
-        engine,
-        Call(function=partial(prepare_teacher, proxy=proxy)),
-        timeout_s=_PATIENCE_S,
-        interruption=interruption,
-        on_sent=_progress_teller(listener),
-    )
-    facts, words = found
-    listener(events.StageChanged(text=words))
+    facts, words = context.call(partial(prepare_teacher, proxy=proxy))
+    context.say(words)
     return {"teacher": facts}
 
 
-def unplanned(request: Request, *, num_classes: int) -> Proxy:
-    """The proxy of a request, but for its plan."""
+def unplanned(settings: Settings, *, num_classes: int) -> Proxy:
+    """The proxy of a search, but for its plan."""
     from archbench.evaluate.proxy import Proxy
     from archbench.train.plan import Plan
     from archbench.train.recipe import Recipe
 
-    section = request.space.proxy
+    section = settings.space.proxy
     return Proxy(
-        data=request.data,
+        data=settings.data,
         resolution=section.resolution,
         num_classes=num_classes,
         stem=section.stem,
         num_seeds=section.seeds,
         recipe=Recipe(
-            rungs=section.rungs, batch=section.batch, seed=request.seed, teacher=section.teacher
+            rungs=section.rungs,
+            batch=section.batch,
+            seed=settings.search.seed,
+            teacher=section.teacher,
         ),
         plan=Plan(),
-        device=request.training_device,
+        device=settings.training_device,
     )
 
 
-def _header(
-    request: Request, *, grounds: Grounds, facts: Mapping[str, Any], environment: Environment
-) -> dict[str, Any]:
-    space, proxy, target = request.space, grounds.proxy, grounds.target
-    value, low, high = grounds.feasible
+def proxy_document(proxy: Proxy) -> dict[str, Any]:
+    """What a header keeps of the proxy, beside the facts of its data and teacher."""
     return {
-        "name": request.name,
+        "resolution": proxy.resolution,
+        "stem": proxy.stem,
+        "rungs": list(proxy.recipe.rungs),
+        "seeds": proxy.num_seeds,
+        "device": proxy.device,
+        "recipe": proxy.recipe.document(),
+    }
+
+
+def proxy_of(header: Mapping[str, Any]) -> Proxy:
+    """The proxy of a study."""
+    from archbench.evaluate.proxy import Proxy
+
+    kept = header["proxy"]
+    return Proxy.from_document(kept, plan=header["plan"], num_seeds=kept["seeds"])
+
+
+def predictor(context: StudyContext) -> Predictor | None:
+    """What tells candidates' latencies, from the blocks that were stored when the study began.
+
+    None where no latency is wanted, no table was there, or it tells less than half of some
+    candidates: then the way to more is told.
+    """
+    settings, target = context.settings, context.target
+    path = settings.path / folder.BLOCKS
+    if target is None or not path.exists():
+        return None
+    from archbench.evaluate.predictor import stored_predictor
+
+    found, note = stored_predictor(target, path=path)
+    if note:
+        context.warn(note)
+    specs = settings.some_candidates(_ASKED)
+    share = found.covered(specs)
+    told = f"timed blocks tell the latency of {100 * share:.0f} % of the candidates"
+    if share < _ENOUGH:
+        space = settings.space_to_type
+        more = command_line("archbench", "predict", "--space", space, "--samples", 300)
+        context.say(f"{told}, too few to go by: {more} times more")
+        return None
+    context.say(f"{told} beforehand, to {100 * found.mean_error(specs):.1f} %")
+    return found
+
+
+def _target_of(header: Mapping[str, Any], *, environment: Environment) -> Target | None:
+    from archbench.evaluate.target import Target
+
+    if header["calibration"] is None:
+        return None
+    kept = header["conditions"]
+    return Target(
+        conditions=Conditions(**{**kept, "resolution": tuple(kept["resolution"])}),
+        environment=environment,
+        constants=header["calibration"],
+    )
+
+
+def _header(settings: Settings, *, environment: Environment) -> dict[str, Any]:
+    """What is known before anything is tried."""
+    space, search = settings.space, settings.search
+    return {
+        "name": settings.name,
         "created": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "seed": request.seed,
-        "sampler": request.sampler,
-        "pruner": request.pruner,
-        "audit": request.space.search.audit,
-        "trials": request.trials,
-        "epochs": request.epochs,
-        "command": request.command,
+        "seed": search.seed,
+        "sampler": search.sampler,
+        "pruner": search.pruner,
+        "audit": search.audit,
+        "trials": search.trials,
+        "epochs": search.epochs,
+        "command": settings.command,
+        **space_entries(space),
+        "objectives": dict(space.objectives),
+        "limits": dict(space.limits),
+        "size": space.size(),
+        "conditions": asdict(conditions_of(settings.space)),
+        "environment": asdict(environment),
+        "seconds": 0.0,
+    }
+
+
+def space_entries(space: SearchSpace) -> dict[str, Any]:
+    """What a header keeps of the space, beside its size."""
+    return {
         "space_text": space.text,
         "space_name": space.name,
         "space_digest": space.digest,
         "axes": {a.name: [a.label(i) for i in range(len(a.values))] for a in space.axes},
         "question": space.question,
-        "objectives": dict(space.objectives),
-        "limits": dict(space.limits),
-        "size": space.size(),
-        "feasible_share": value,
-        "feasible_low": low,
-        "feasible_high": high,
-        "conditions": asdict(request.conditions),
-        "calibration": dict(target.constants) if target else None,
-        "environment": asdict(environment),
-        "proxy": {
-            **facts,
-            "resolution": proxy.resolution,
-            "stem": proxy.stem,
-            "rungs": list(proxy.recipe.rungs),
-            "seeds": proxy.num_seeds,
-            "device": proxy.device,
-            "recipe": proxy.recipe.document(),
-        },
-        "plan": proxy.plan.document(),
-        "trial_seconds": grounds.trial_seconds,
-        "tried": grounds.tried,
-        "seconds": 0.0,
     }
 
 
@@ -342,14 +339,3 @@ def _refuse_other_environment(begun: Environment, now: Environment) -> None:
         help="its numbers and new ones could not be compared; resume it there, or begin a new "
         "study with another --name",
     )
-
-
-def _progress_teller(listener: events.Listener) -> Callable[[Any], None]:
-    told: set[str] = set()
-
-    def tell(payload: Any) -> None:
-        if isinstance(payload, Progress) and payload.what not in told:
-            told.add(payload.what)
-            listener(events.StageChanged(text=payload.what))
-
-    return tell

@@ -2,50 +2,26 @@
 
 from __future__ import annotations
 
-import signal
-import tempfile
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from archbench.analysis.rule import FrontRule
 from archbench.analysis.study import StudyReader, open_study
+from archbench.analysis.table import write_tables
+from archbench.errors import UsageError
 from archbench.search import events, optuna_mirror
-from archbench.search.certificate_first import First
-from archbench.search.confirming import Confirming
-from archbench.search.derived import DerivedTables
+from archbench.search.certificate_first import certify_first
+from archbench.search.confirmation import confirm_front
+from archbench.search.context import StudyContext
+from archbench.search.creation import create
+from archbench.search.earlier import known_plan, read_sources
 from archbench.search.growth import grow
-from archbench.search.interruption import Interruption, ParkedError, interruptions
-from archbench.search.optuna_mirror import Ledger
-from archbench.search.pool import make_engine
-from archbench.search.prediction import predictor
-from archbench.search.preparation import Grounds, check_data, prepare, prepared, restore
-from archbench.search.proposer import Proposal, Proposer, choices_of
-from archbench.search.pruning import PRUNERS, Referee
-from archbench.search.sampler import load_sampler
-from archbench.search.settings import Request, as_begun, requested, space_of
-from archbench.search.succession import (
-    create,
-    first_choices,
-    in_words,
-    known_plan,
-    read_sources,
-    take_over,
-)
-from archbench.search.trials import AllFailedError, Loop, Plan
-from archbench.space import Choices, SearchSpace
+from archbench.search.interruption import ParkedError
+from archbench.search.preparation import check_data, opened, prepare, prepared, restore
+from archbench.search.settings import as_begun, settings_of, space_of
+from archbench.search.trials import AllFailedError, run_trials
+from archbench.search.warm_start import warm_start
+from archbench.space import SearchSpace
 from archbench.study import folder
-from archbench.study.trial import TrialRecord
-
-if TYPE_CHECKING:
-    from optuna.trial import FrozenTrial
-
-    from archbench.models import ArchSpec
-    from archbench.search.job import Engine
 
 
 def search(
@@ -110,297 +86,119 @@ def search(
     """
     if not isinstance(space, SearchSpace):
         space = SearchSpace.load(space)
-    request = requested(
+    if resume and start_from:
+        beginning = f"--from {results / (name or space.name)} --from {start_from[0]}"
+        raise UsageError(
+            "a study that goes on takes nothing from another",
+            place="--from",
+            help=f"leave out --resume and give another --name to begin one from both: {beginning}",
+        )
+    settings = settings_of(
         space,
-        trials=trials,
-        epochs=epochs,
-        time_limit_s=time_limit_s,
+        {
+            "trials": trials,
+            "epochs": epochs,
+            "time_limit_s": time_limit_s,
+            "workers": workers,
+            "seed": seed,
+            "sampler": sampler,
+            "pruner": pruner,
+            "certify": None if certify is None else "always" if certify else "never",
+        },
         name=name,
         results=results,
         data=data,
-        workers=workers,
-        seed=seed,
-        sampler=sampler,
-        pruner=pruner,
         download=download,
-        sources=[Path(path) for path in start_from],
-        resume=resume,
         confirm_budget=confirm_budget,
-        certify=certify,
+        sources=[Path(path) for path in start_from],
     )
-    listener = on_event or events.ignore
     optuna_mirror.quiet_optuna()
-    with interruptions() as interruption, tempfile.TemporaryDirectory() as logs:
+    with StudyContext(settings, on_event=on_event or events.ignore) as context:
         try:
             if resume:
-                _resume(request, listener=listener, interruption=interruption, logs=Path(logs))
-            elif not _begin(
-                request,
-                listener=listener,
-                interruption=interruption,
-                logs=Path(logs),
-                dry_run=dry_run,
-            ):
+                _resume(context)
+            elif not _begin(context, dry_run=dry_run):
                 return None
         except KeyboardInterrupt:
-            raise _parked(request, interruption) from None
-    return open_study(request.path)
+            raise _parked(context) from None
+    return open_study(settings.path)
 
 
-def _begin(
-    request: Request,
-    *,
-    listener: events.Listener,
-    interruption: Interruption,
-    logs: Path,
-    dry_run: bool,
-) -> bool:
+def _begin(context: StudyContext, *, dry_run: bool) -> bool:
     """A new study, searched; False after a dry run."""
-    from archbench.evaluate import capture_environment
-
+    settings = context.settings
     if not dry_run:
-        folder.refuse_existing(request.path)
-        folder.require_writable(request.path.parent)
-    environment = capture_environment()
-    earlier = read_sources(request, listener=listener)
-    with _engine(request, left=request.trials, logs=logs) as engine:
-        grounds, header = prepare(
-            request,
-            environment=environment,
-            engine=engine,
-            interruption=interruption,
-            listener=listener,
-            plan=known_plan(earlier, request=request, environment=environment),
-        )
-        found = take_over(
-            earlier,
-            request=request,
-            header=header,
-            target=grounds.target,
-            engine=engine,
-            interruption=interruption,
-            listener=listener,
-            dry_run=dry_run,
-        )
-        done, told = len(found.heirs), in_words(found)
-        listener(prepared(request, grounds, done=done, workers=engine.workers, sources=told))
-        First(
-            request=request,
-            grounds=grounds,
-            header=header,
-            environment=environment,
-            interruption=interruption,
-            listener=listener,
-        ).certify(engine, dry_run=dry_run)
-        if dry_run:
-            return False
-        create(
-            request,
-            header=header,
-            environment=environment,
-            inheritance=found,
-            target=grounds.target,
-            listener=listener,
-        )
-        with folder.ownership(request.path), Ledger(request.path / folder.DATABASE) as study:
-            run = _Run(
-                request=request,
-                grounds=grounds,
-                study=study,
-                listener=listener,
-                interruption=interruption,
-                logs=logs,
-            )
-            run.go(engine)
+        folder.refuse_existing(settings.path)
+        folder.require_writable(settings.path.parent)
+    earlier = read_sources(context)
+    context.start(settings.num_workers(left=settings.search.trials))
+    prepare(context, plan=known_plan(context, earlier))
+    start = warm_start(context, earlier, dry_run=dry_run)
+    context.tell(prepared(context, done=len(start.inherited), sources=start.in_words()))
+    certify_first(context, dry_run=dry_run)
+    if dry_run:
+        return False
+    create(context, start)
+    with opened(context):
+        _search(context)
     return True
 
 
-def _resume(
-    request: Request, *, listener: events.Listener, interruption: Interruption, logs: Path
-) -> None:
+def _resume(context: StudyContext) -> None:
     """An existing study, searched on."""
-    from archbench.evaluate import capture_environment
-
-    with folder.ownership(request.path), Ledger(request.path / folder.DATABASE) as study:
-        folder.tidy(request.path)
-        header = study.store.header()
-        grounds = restore(header, environment=capture_environment(), place=str(request.path))
-        request = as_begun(request, header)
-        if request.space.text != header["space_text"]:
-            listener(events.StageChanged(text="finding the study's trials in the new space"))
-            own = space_of(header, path=request.path)
-            grow(study, request.space, before=own, record_of=partial(_record_of_trial, own))
-            header = study.store.header()
-            grounds = restore(header, environment=capture_environment(), place=str(request.path))
+    with opened(context):
+        header, study = context.header, context.study
+        settings = context.settings = as_begun(context.settings, header)
+        if settings.space.text != header["space_text"]:
+            context.say("finding the study's trials in the new space")
+            grow(study, settings.space, before=space_of(header, path=settings.path))
+            restore(context, study.store.header())
         done = len(study.trials) - len(study.running)
-        with _engine(request, left=max(1, request.trials - done), logs=logs) as engine:
-            check_data(
-                request,
-                proxy=grounds.proxy,
-                kept=header["proxy"],
-                engine=engine,
-                interruption=interruption,
-                listener=listener,
-            )
-            listener(prepared(request, grounds, done=done, workers=engine.workers))
-            for key, budget in (("trials", request.trials), ("epochs", request.epochs)):
-                if budget != header.get(key):
-                    study.store.set_header(key, budget)
-            run = _Run(
-                request=request,
-                grounds=grounds,
-                study=study,
-                listener=listener,
-                interruption=interruption,
-                logs=logs,
-            )
-            run.go(engine)
+        context.start(settings.num_workers(left=max(1, settings.search.trials - done)))
+        check_data(context)
+        context.tell(prepared(context, done=done))
+        for key in ("trials", "epochs"):
+            if getattr(settings.search, key) != header.get(key):
+                study.store.set_header(key, getattr(settings.search, key))
+        _search(context)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Run:
-    """One run of a study that is owned and open."""
+def _search(context: StudyContext) -> None:
+    """Searches and confirms a study that is owned and open.
 
-    request: Request
-    grounds: Grounds
-    study: Ledger
-    listener: events.Listener
-    interruption: Interruption
-    logs: Path
-
-    def go(self, engine: Engine) -> None:
-        """Searches and confirms.
-
-        Raises:
-            KeyboardInterrupt: Somebody wants it to stop.
-            ArchbenchError: The study cannot go on.
-        """
-        begin = time.monotonic()
-        tables = DerivedTables(self.request.path)
-        try:
-            reason = self._loop(engine, tables=tables).run()
-            Confirming(
-                request=self.request,
-                grounds=self.grounds,
-                study=self.study,
-                listener=self.listener,
-                interruption=self.interruption,
-                logs=self.logs,
-            ).run(engine)
-        except (KeyboardInterrupt, AllFailedError):
-            engine.stop()
-            self._close(tables, begin=begin)
-            raise
-        self._close(tables, begin=begin)
-        self.listener(
-            events.Finished(path=self.request.path, reason=reason, seconds=time.monotonic() - begin)
-        )
-
-    def _close(self, tables: DerivedTables, *, begin: float) -> None:
-        store = self.study.store
-        seconds = float(store.header()["seconds"]) + time.monotonic() - begin
-        store.set_header("seconds", seconds)
-        tables.write()
-        store.back_up()
-
-    def _loop(self, engine: Engine, *, tables: DerivedTables) -> Loop:
-        space, request = self.request.space, self.request
-        proposer = Proposer(
-            space,
-            sampler=load_sampler(request.sampler),
-            seed=request.seed,
-            directions=list(space.objectives.values()),
-            first=first_choices(space, self.study.store.header()),
-            predict=predictor(request, target=self.grounds.target, listener=self.listener),
-        )
-        found = self.study.mend(partial(_record_of_trial, space))
-        records = [self.study.trials[trial.number] for trial in found]
-        proposer.restore(
-            (trial, record.digest, self.study.knowledge(record))
-            for trial, record in zip(found, records, strict=True)
-        )
-        return Loop(
-            Plan(
-                trials=request.trials,
-                epochs=request.epochs,
-                time_limit_s=request.time_limit_s,
-                timeout_s=space.search.timeout_s,
-                trial_seconds=self.grounds.trial_seconds,
-                proxy=self.grounds.proxy,
-                target=self.grounds.target,
-                latency_limit_ms=space.limits.get("latency_ms"),
-                checkpoints=request.path / folder.CHECKPOINTS,
-                size=space.size(),
-            ),
-            ledger=self.study,
-            engine=engine,
-            proposer=proposer,
-            record_of=self._record_of_proposal,
-            rule=self._rule(),
-            referee=Referee(
-                pruner=PRUNERS.load(request.pruner),
-                rule=self._rule(),
-                rungs=self.grounds.proxy.recipe.rungs,
-                num_seeds=self.grounds.proxy.num_seeds,
-                audit=space.search.audit,
-                seed=request.seed,
-            ),
-            tables=tables,
-            interruption=self.interruption,
-            listener=self.listener,
-        )
-
-    def _rule(self) -> FrontRule:
-        return FrontRule.of(self.study.store.header(), place=str(self.request.path))
-
-    def _record_of_proposal(self, proposal: Proposal) -> TrialRecord:
-        return _record(
-            self.request.space, proposal.number, choices=proposal.choices, spec=proposal.spec
-        )
-
-
-@contextmanager
-def _engine(request: Request, *, left: int, logs: Path) -> Iterator[Engine]:
-    workers = request.num_workers(left=left)
-    engine = make_engine(request, workers=workers, logs=logs)
+    Raises:
+        KeyboardInterrupt: Somebody wants it to stop.
+        ArchbenchError: The study cannot go on.
+    """
+    begin = context.clock()
     try:
-        yield engine
-    finally:
-        engine.stop()
+        reason = run_trials(context)
+        confirm_front(context)
+    except (KeyboardInterrupt, AllFailedError):
+        _close(context, begin=begin)
+        raise
+    _close(context, begin=begin)
+    seconds = context.clock() - begin
+    context.tell(events.Finished(path=context.settings.path, reason=reason, seconds=seconds))
 
 
-def _record_of_trial(space: SearchSpace, trial: FrozenTrial) -> TrialRecord:
-    choices = choices_of(space, trial.params)
-    return _record(space, trial.number, choices=choices, spec=space.decode(choices))
+def _close(context: StudyContext, *, begin: float) -> None:
+    context.stop()
+    store, path = context.study.store, context.settings.path
+    store.set_header("seconds", float(store.header()["seconds"]) + context.clock() - begin)
+    write_tables(path, open_study(path))
+    store.back_up()
 
 
-def _record(space: SearchSpace, number: int, *, choices: Choices, spec: ArchSpec) -> TrialRecord:
-    from archbench.models import count
-
-    counted = count(spec)
-    return TrialRecord(
-        number=number,
-        state="running",
-        digest=spec.digest,
-        choices=space.values(choices),
-        spec=spec.to_document(),
-        params=counted.params,
-        macs=counted.macs,
-        activations=counted.activations,
-    )
-
-
-def _parked(request: Request, interruption: Interruption) -> ParkedError:
-    number = interruption.signal_number or signal.SIGINT
-    if not (request.path / folder.DATABASE).is_file():
-        return ParkedError(
+def _parked(context: StudyContext) -> ParkedError:
+    path = context.settings.path
+    if not (path / folder.DATABASE).is_file():
+        return context.parked(
             "stopped before the first trial, with nothing stored",
             help="type the same command to begin again",
-            signal_number=number,
         )
-    return ParkedError(
+    return context.parked(
         "the search is parked; what was running goes on from its last checkpoint",
-        place=str(request.path),
-        help=f"resume it with: {folder.resume_command(request.path)}",
-        signal_number=number,
+        place=path,
+        help=f"resume it with: {folder.resume_command(path)}",
     )

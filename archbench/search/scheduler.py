@@ -90,18 +90,6 @@ def run(work: Work, *, engine: Engine, interruption: Interruption, timeout_s: fl
             raise KeyboardInterrupt
 
 
-def run_all(
-    engine: Engine,
-    jobs: Sequence[Job],
-    *,
-    timeout_s: float,
-    interruption: Interruption,
-    heard: Callable[[Report], None],
-) -> None:
-    """Runs jobs of different numbers; ``heard`` is told every report. See ``run``."""
-    run(_Batch(jobs, heard=heard), engine=engine, interruption=interruption, timeout_s=timeout_s)
-
-
 def finish(
     engine: Engine,
     job: Job,
@@ -130,7 +118,8 @@ def finish(
                     help=failure.traceback or None,
                 )
 
-    run_all(engine, [job], timeout_s=timeout_s, interruption=interruption, heard=heard)
+    batch = Batch([job], heard=heard)
+    run(batch, engine=engine, interruption=interruption, timeout_s=timeout_s)
     return results[0]
 
 
@@ -140,13 +129,17 @@ def _what(job: Job) -> str:
     return function.__name__.replace("_", " ")
 
 
-class _Batch(Work):
+class Batch(Work):
+    """Jobs of different numbers; ``heard`` is told every report."""
+
     def __init__(self, jobs: Sequence[Job], *, heard: Callable[[Report], None]) -> None:
         self._todo = deque(jobs)
         self._heard = heard
 
     def next_job(self) -> Job | None:
+        """The next of them."""
         return self._todo.popleft() if self._todo else None
 
     def take(self, report: Report) -> None:
+        """Tells it."""
         self._heard(report)

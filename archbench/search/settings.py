@@ -1,9 +1,10 @@
-"""What was asked for, with the space's own words wherever nothing was said."""
+"""What a search was asked to be, with the space's own words wherever nothing was said."""
 
 from __future__ import annotations
 
 import math
 import random
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,12 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from archbench.command_line import command_line
 from archbench.errors import UsageError
-from archbench.registry import Registry
-from archbench.search.budget import Budget
-from archbench.search.growth import refuse_other_meaning, refuse_other_search
 from archbench.search.pruning import PRUNERS
 from archbench.search.sampler import load_sampler
-from archbench.space import SearchSpace, shipped
+from archbench.space import SearchSpace, candidate_changes, condition_changes, shipped
+from archbench.space.sections import MOST_CONFIRMATION, SearchSection, parse_duration
 from archbench.study.folder import SPACE, resume_command, valid_name
 from archbench.study.measurement import Conditions
 from archbench.study.objective import costs
@@ -25,51 +24,38 @@ from archbench.study.quota import usable_cores, usable_memory_bytes
 if TYPE_CHECKING:
     from archbench.models import ArchSpec
 
-ENGINES = Registry("archbench.search.engines", "engine")
-
 _WORKER_BYTES = 2 * 2**30  # a training process was seen to hold 1.1 GB
 _MEMORY_SHARE = 0.9
 _TRIES = 2_000
+_KEPT = ("sampler", "pruner", "audit", "seed")
+_CONFIRM_SHARE = 0.2
+_SHARE = re.compile(r"(\d+(?:\.\d+)?)\s*%")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
-    """A search that somebody asked for.
+class Settings:
+    """What a search was asked to be.
 
     Attributes:
         space: What is searched.
+        search: Its section ``search``, with what was said in place of the space's words.
         path: The study folder.
-        trials: Trials that the study shall have at most.
-        epochs: Epochs trained in all after which no trial is begun, or None.
-        time_limit_s: Seconds after which no trial is begun, or None.
-        seed: Of proposals and trainings.
-        sampler: Name of the sampler.
-        pruner: Name of the rule that stops trainings early.
         data: Name of the data set.
-        workers: Trials at a time; None for as many as the machine serves.
         download: Whether missing data may be fetched.
-        certify: Whether a certificate of the proxy comes first: ``auto``, ``always``, ``never``.
         options: What was said explicitly, for the command that repeats it.
         sources: Folders of the earlier studies from which it starts.
-        confirm_budget: What further trainings of those in doubt may take; the space says by
-            default.
+        budget: What further trainings of candidates in doubt may take: a share of the search's
+            time, or seconds in its place.
     """
 
     space: SearchSpace
+    search: SearchSection
     path: Path
-    trials: int
-    epochs: int | None
-    time_limit_s: float | None
-    seed: int
-    sampler: str
-    pruner: str
     data: str
-    workers: int | None
     download: bool
     options: Mapping[str, Any]
     sources: tuple[Path, ...] = ()
-    confirm_budget: Budget | None = None
-    certify: str = "auto"
+    budget: tuple[float, float | None] = (_CONFIRM_SHARE, None)
 
     @property
     def name(self) -> str:
@@ -82,17 +68,9 @@ class Request:
         return not {*self.space.objectives, *self.space.limits}.isdisjoint(costs("latency"))
 
     @property
-    def confirmation_budget(self) -> Budget:
-        """What the confirmation may spend on training."""
-        if self.confirm_budget is not None:
-            return self.confirm_budget
-        said = self.space.search.confirm
-        return Budget() if isinstance(said, bool) else Budget(share=said)
-
-    @property
-    def conditions(self) -> Conditions:
-        """On what latency is measured, at the resolution of the space's base."""
-        return conditions_of(self.space)
+    def latency_limit_ms(self) -> float | None:
+        """What a candidate may take at most, or None."""
+        return self.space.limits.get("latency_ms")
 
     @property
     def training_device(self) -> str:
@@ -100,31 +78,29 @@ class Request:
         return "cuda" if self.space.target.device.startswith("cuda") else "cpu"
 
     @property
+    def most_trials(self) -> int:
+        """Trials that the study can have; no candidate is tried twice."""
+        return min(self.search.trials, self.space.size())
+
+    @property
     def expected_trials(self) -> int:
-        """Trials that the study will have if none is stopped early; no candidate is tried twice."""
-        proxy = self.space.proxy
-        most = min(self.trials, self.space.size())
-        if self.epochs is None:
-            return most
-        return min(most, math.ceil(self.epochs / (proxy.rungs[-1] * proxy.seeds)))
+        """Trials that the study will have if none is stopped early."""
+        if self.search.epochs is None:
+            return self.most_trials
+        each = self.space.proxy.rungs[-1] * self.space.proxy.seeds
+        return min(self.most_trials, math.ceil(self.search.epochs / each))
 
     def num_workers(self, *, left: int) -> int:
-        """Trials at a time: what was asked for, else what cores, memory and GPU serve.
+        """Trials at a time, where so many are left; see the function of this name."""
+        threads = self.space.target.threads
+        return num_workers(
+            self.search.workers, device=self.training_device, threads=threads, left=left
+        )
 
-        Args:
-            left: Trials that are still to run.
-        """
-        if self.workers is not None:
-            return self.workers
-        if self.training_device == "cuda":
-            return 1  # who is timed on the only GPU must be alone on it
-        by_cores = usable_cores() // self.space.target.threads
-        by_memory = int(usable_memory_bytes() // _WORKER_BYTES)
-        return max(1, min(by_cores, by_memory, left))
-
-    def worker_memory_bytes(self, *, workers: int) -> int:
-        """What one of so many workers may hold."""
-        return int(_MEMORY_SHARE * usable_memory_bytes() / workers)
+    def confirmation_seconds(self, search_seconds: float) -> float:
+        """Seconds of further trainings, summed over workers, given those of the search."""
+        share, seconds = self.budget
+        return share * search_seconds if seconds is None else seconds
 
     @property
     def space_to_type(self) -> str:
@@ -134,24 +110,137 @@ class Request:
     @property
     def command(self) -> str:
         """What to type to repeat the search."""
-        words = ["archbench", "search", self.space_to_type]
-        for option, value in self.options.items():
-            words += [f"--{option}", str(value)]
-        for source in self.sources:
-            words += ["--from", str(source)]
-        return command_line(*words)
+        options = [word for key, value in self.options.items() for word in (f"--{key}", value)]
+        sources = [word for source in self.sources for word in ("--from", source)]
+        return command_line("archbench", "search", self.space_to_type, *options, *sources)
 
     def some_candidates(self, number: int) -> list[ArchSpec]:
         """At most so many feasible candidates of different sizes, the smallest first."""
         from archbench.models import count
 
-        rng = random.Random(self.seed)
+        rng = random.Random(self.search.seed)
         drawn = [self.space.sample_feasible(rng, tries=_TRIES) for _ in range(8 * number)]
         specs = {spec.digest: spec for c in drawn if c and (spec := self.space.decode(c))}
         ordered = sorted(specs.values(), key=lambda spec: (count(spec).macs, spec.digest))
         last = len(ordered) - 1
         picked = {round(last * (2 * i + 1) / (2 * number)) for i in range(number)}
         return [ordered[index] for index in sorted(picked) if ordered]
+
+
+def settings_of(
+    space: SearchSpace,
+    said: Mapping[str, Any],
+    *,
+    name: str | None,
+    results: Path,
+    data: str | None = None,
+    download: bool = False,
+    confirm_budget: str | None = None,
+    sources: Sequence[Path] = (),
+) -> Settings:
+    """The settings behind the arguments of a search.
+
+    Args:
+        space: What is searched.
+        said: Fields of the space's section ``search``; None where nothing was said.
+        name: Of the study; the space's by default.
+        results: Folder of the studies.
+        data: Name of a data set in place of the space's.
+        download: Whether missing data may be fetched.
+        confirm_budget: ``20%`` of the search's time, or a time such as ``10m``.
+        sources: Folders of earlier studies.
+
+    Raises:
+        UsageError: An argument cannot be taken.
+    """
+    said = {key: value for key, value in said.items() if value is not None}
+    for key, least in (("trials", 1), ("epochs", 1), ("workers", 1), ("seed", 0)):
+        if said.get(key, least) < least:
+            raise UsageError(
+                f"{said[key]} cannot be", place=f"--{key}", help=f"use {least} or more"
+            )
+    limit = said.get("time_limit_s")
+    if limit is not None and not limit > 0:
+        raise UsageError(f"{limit} s is no time", place="--time", help="use 20m or the like")
+    instead = {"trials": said["epochs"]} if "epochs" in said else {}
+    search = replace(space.search, **{**instead, **said})
+    load_sampler(search.sampler, place="--sampler" if "sampler" in said else "search.sampler")
+    PRUNERS.load(search.pruner, place="--pruner" if "pruner" in said else "search.pruner")
+    confirm = space.search.confirm
+    share = _CONFIRM_SHARE if isinstance(confirm, bool) else confirm
+    return Settings(
+        space=space,
+        search=search,
+        path=results / valid_name(space.name if name is None else name),
+        data=space.proxy.data if data is None else data,
+        download=download,
+        options=_options(said, name=name, data=data, confirm_budget=confirm_budget),
+        sources=tuple(sources),
+        budget=(share, None)
+        if confirm_budget is None
+        else parse_budget(confirm_budget, place="--confirm-budget"),
+    )
+
+
+def _options(
+    said: Mapping[str, Any], *, name: str | None, data: str | None, confirm_budget: str | None
+) -> dict[str, Any]:
+    """What was said, as the command line takes it, in the order of its options."""
+    limit = said.get("time_limit_s")
+    every = {
+        "data": data,
+        **{key: said.get(key) for key in ("trials", "epochs", "seed", "sampler", "pruner")},
+        "name": name,
+        "confirm-budget": confirm_budget,
+        "time": None if limit is None else f"{limit:.3f}".rstrip("0").rstrip(".") + "s",
+    }
+    return {option: value for option, value in every.items() if value is not None}
+
+
+def parse_budget(text: str, *, place: str) -> tuple[float, float | None]:
+    """The budget of ``20%``, ``90s``, ``20m`` or ``1h30m``; ``0`` trains nothing.
+
+    Returns:
+        A share of the search's time, and seconds in its place, or None.
+
+    Raises:
+        UsageError: It is something else.
+    """
+    share = _SHARE.fullmatch(text.strip())
+    if share is not None and float(share[1]) <= 100 * MOST_CONFIRMATION:
+        return float(share[1]) / 100, None
+    if text.strip() == "0":
+        return 0.0, None
+    seconds = parse_duration(text.strip())
+    if seconds is None:
+        raise UsageError(
+            f"{text!r} is neither a share such as 20% nor a time such as 10m",
+            place=place,
+            help=f"use up to {100 * MOST_CONFIRMATION:.0f}% of the search's time, or a time",
+        )
+    return 0.0, seconds
+
+
+def num_workers(asked: int | None, *, device: str, threads: int, left: int) -> int:
+    """Jobs at a time: what was asked for, else what cores, memory and GPU serve.
+
+    Args:
+        asked: For how many, or None.
+        device: ``cuda`` or ``cpu``, where trainings run.
+        threads: Of one worker.
+        left: Jobs that are still to run.
+    """
+    if asked is not None:
+        return asked
+    if device == "cuda":
+        return 1  # who is timed on the only GPU must be alone on it
+    by_memory = int(usable_memory_bytes() // _WORKER_BYTES)
+    return max(1, min(usable_cores() // threads, by_memory, left))
+
+
+def worker_memory_bytes(*, workers: int) -> int:
+    """What one of so many workers may hold."""
+    return int(_MEMORY_SHARE * usable_memory_bytes() / workers)
 
 
 def conditions_of(space: SearchSpace) -> Conditions:
@@ -168,100 +257,14 @@ def conditions_of(space: SearchSpace) -> Conditions:
     )
 
 
-def _is_shipped(space: SearchSpace) -> bool:
-    """Whether the space is one that the package ships, with nothing changed."""
-    return space.name in shipped() and SearchSpace.load(space.name).text == space.text
-
-
-def requested(
-    space: SearchSpace,
-    *,
-    trials: int | None,
-    epochs: int | None = None,
-    time_limit_s: float | None,
-    name: str | None,
-    results: Path,
-    data: str | None,
-    workers: int | None,
-    seed: int | None,
-    sampler: str | None,
-    pruner: str | None = None,
-    download: bool,
-    sources: Sequence[Path] = (),
-    resume: bool = False,
-    confirm_budget: str | None = None,
-    certify: bool | None = None,
-) -> Request:
-    """The request behind the arguments of a search.
-
-    Raises:
-        UsageError: An argument cannot be taken.
-    """
-    for option, value, least in (
-        ("--trials", trials, 1),
-        ("--epochs", epochs, 1),
-        ("--workers", workers, 1),
-        ("--seed", seed, 0),
-    ):
-        if value is not None and value < least:
-            raise UsageError(f"{value} cannot be", place=option, help=f"use {least} or more")
-    if time_limit_s is not None and not time_limit_s > 0:
-        raise UsageError(f"{time_limit_s} s is no time", place="--time", help="use 20m or the like")
-    if sources and resume:
-        raise UsageError(
-            "a study that goes on takes nothing from another",
-            place="--from",
-            help="leave out --resume and give another --name to begin one from both: "
-            f"--from {results / (name or space.name)} --from {sources[0]}",
-        )
-    said: dict[str, Any] = {
-        "data": data,
-        "trials": trials,
-        "epochs": epochs,
-        "seed": seed,
-        "sampler": sampler,
-        "pruner": pruner,
-        "name": name,
-        "confirm-budget": confirm_budget,
-    }
-    if time_limit_s is not None:
-        said["time"] = f"{time_limit_s:.3f}".rstrip("0").rstrip(".") + "s"
-    section = space.search
-    chosen = section.sampler if sampler is None else sampler
-    load_sampler(chosen, place="--sampler" if sampler else "search.sampler")
-    stops = section.pruner if pruner is None else pruner
-    PRUNERS.load(stops, place="--pruner" if pruner else "search.pruner")
-    if trials is None:
-        trials = section.trials if epochs is None else epochs
-    return Request(
-        space=space,
-        path=results / valid_name(space.name if name is None else name),
-        trials=trials,
-        epochs=section.epochs if epochs is None else epochs,
-        time_limit_s=section.time_limit_s if time_limit_s is None else time_limit_s,
-        seed=section.seed if seed is None else seed,
-        sampler=chosen,
-        pruner=stops,
-        data=space.proxy.data if data is None else data,
-        workers=section.workers if workers is None else workers,
-        download=download,
-        confirm_budget=None
-        if confirm_budget is None
-        else Budget.parse(confirm_budget, place="--confirm-budget"),
-        certify=section.certify if certify is None else "always" if certify else "never",
-        options={option: value for option, value in said.items() if value is not None},
-        sources=tuple(sources),
-    )
-
-
 def space_of(header: Mapping[str, Any], *, path: Path) -> SearchSpace:
     """The space of the study in a folder, as its header keeps it."""
     text, name = header["space_text"], header["space_name"]
     return SearchSpace.parse(text, source=str(path / SPACE), name=name)
 
 
-def as_begun(request: Request, header: Mapping[str, Any]) -> Request:
-    """The request with what the study was begun with.
+def as_begun(settings: Settings, header: Mapping[str, Any]) -> Settings:
+    """The settings with what the study was begun with.
 
     Its space is the study's own, or another one in which numbers mean the same; where that names
     another number of trials or epochs, that is how many there shall be. Spaces that the study has
@@ -274,38 +277,77 @@ def as_begun(request: Request, header: Mapping[str, Any]) -> Request:
         "seed": header["seed"],
         "sampler": header["sampler"],
         "pruner": header.get("pruner", "none"),
-        "data": header["proxy"]["data"],
     }
-    words = ("archbench", "search", "SPACE", "--from", request.path, "--name", "NAME")
-    another = command_line(*words)
-    for key, value in begun.items():
-        if request.options.get(key, value) != value:
+    said, path = settings.options, settings.path
+    for key, value in (*begun.items(), ("data", header["proxy"]["data"])):
+        if said.get(key, value) != value:
+            another = command_line("archbench", "search", "SPACE", "--from", path, "--name", "NAME")
             raise UsageError(
-                f"the study was begun with the {key} {value}, not {request.options[key]}",
-                place=str(request.path),
-                help=f"resume it as it was begun: {resume_command(request.path)}; or begin "
-                f"another from it: {another}",
+                f"the study was begun with the {key} {value}, not {said[key]}",
+                place=str(path),
+                help=f"resume it as it was begun: {resume_command(path)}; or begin another from "
+                f"it: {another}",
             )
-    own = space_of(header, path=request.path)
-    outgrown = {entry["text"] for entry in header.get("spaces", ())}
-    is_own = request.space.text in {own.text, *outgrown}
-    if not is_own:
-        refuse_other_meaning(own, request.space, path=request.path)
-        refuse_other_search(own, request.space, header=header, path=request.path)
-    trials, epochs = max(header["trials"], request.options.get("epochs", 0)), header.get("epochs")
-    if not is_own and _budget(request.space) != _budget(own):
-        trials, epochs = request.trials, request.epochs
+    space, own = settings.space, space_of(header, path=path)
+    if space.text in {own.text, *(entry["text"] for entry in header.get("spaces", ()))}:
+        space = own
+    else:
+        _refuse_other(own, space, header=header, path=path)
+    trials, epochs = max(header["trials"], said.get("epochs", 0)), header.get("epochs")
+    if (space.search.trials, space.search.epochs) != (own.search.trials, own.search.epochs):
+        trials, epochs = settings.search.trials, settings.search.epochs
+    chosen = {
+        **begun,
+        "trials": said.get("trials", trials),
+        "epochs": said.get("epochs", epochs),
+        "workers": settings.search.workers,
+        "time_limit_s": settings.search.time_limit_s,
+    }
     return replace(
-        request,
-        space=own if is_own else request.space,
-        seed=begun["seed"],
-        sampler=begun["sampler"],
-        pruner=begun["pruner"],
-        data=begun["data"],
-        trials=request.options.get("trials", trials),
-        epochs=request.options.get("epochs", epochs),
+        settings,
+        space=space,
+        search=replace(space.search, **chosen),
+        data=header["proxy"]["data"],
     )
 
 
-def _budget(space: SearchSpace) -> tuple[int, int | None]:
-    return space.search.trials, space.search.epochs
+def _refuse_other(before: SearchSpace, space: SearchSpace, *, header: Any, path: Path) -> None:
+    """Refuses a space in which numbers mean something else, or that asks for another search.
+
+    Sampler, pruner, audit and seed stay those of the beginning, where an option may have given
+    another one than its space; what else ``search`` says may change.
+    """
+    losses = [change for change in candidate_changes(before, space) if change.is_loss]
+    meaning = "its numbers and new ones would not mean the same"
+    lost = "a study that goes on may gain values and loses none"
+    for changes, why in ((condition_changes(before, space), meaning), (losses, lost)):
+        for change in changes:
+            raise UsageError(
+                f"the study was begun with {change.before}, not {change.after}: {why}",
+                place=change.place,
+                help=instead(path),
+            )
+    for key in _KEPT:
+        old, new = (getattr(one.search, key) for one in (before, space))
+        begun = header.get(key, old)
+        if new not in (old, begun):
+            raise UsageError(
+                f"the study was begun with the {key} {begun}, not {new}, and a study keeps the one "
+                "that it was begun with",
+                place=f"search.{key}",
+                help=f"write {begun} there, or {instead(path)}",
+            )
+
+
+def instead(path: Path) -> str:
+    """What to do in place of going on with a study in a space that is too different."""
+    another = command_line("archbench", "search", "SPACE", "--from", path, "--name", "NAME")
+    return (
+        f"go on as it was begun: {resume_command(path)}; or begin another that takes over what it "
+        f"can: {another}"
+    )
+
+
+def _is_shipped(space: SearchSpace) -> bool:
+    """Whether the space is one that the package ships, with nothing changed."""
+    return space.name in shipped() and SearchSpace.load(space.name).text == space.text

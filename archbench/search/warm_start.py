@@ -9,31 +9,35 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from functools import partial
+from typing import Any, Literal
 
+from archbench.analysis.front import Direction, pareto_front
 from archbench.analysis.rule import FrontRule
+from archbench.analysis.source import source_in_words
+from archbench.search.context import StudyContext
 from archbench.search.earlier import Earlier, Match
-from archbench.search.jobs import over_limit
-from archbench.search.repeat import TAKEN_OVER, spent_on_repeats
-from archbench.search.sameness import (
-    accuracy_differences,
-    latency_differences,
-    rule_differences,
-)
-from archbench.search.start import start
+from archbench.search.jobs import over_limit, time_alone
+from archbench.search.same_conditions import Differences, differences
+from archbench.search.settings import Settings
+from archbench.space import Choices, SearchSpace, choices_for
 from archbench.study.measurement import Measurement
+from archbench.study.objective import costs, objective_value
 from archbench.study.snapshot import Taken
 from archbench.study.trial import TrialRecord
 
-if TYPE_CHECKING:
-    from archbench.search.settings import Request
+LARGEST = 20
+"""As many as a start stratified by cost was seen to need, see ``benchmarks/samplers.py``."""
 
-Timer = Callable[[Sequence[Match]], Mapping[str, Measurement]]
+_SHARE = 3  # at most one in so many of the trials to come
+_LAYERS = 3
+_SECONDS_EACH = 120.0
+
 Use = Literal["done", "untimed", "prior", "left"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Heir:
+class InheritedTrial:
     """A trial that the new study takes over.
 
     Attributes:
@@ -52,125 +56,160 @@ class Heir:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
-    """How the numbers of an earlier study stand to those of the new one.
-
-    Attributes:
-        accuracy: What of the accuracy's conditions differs, in words; empty where nothing does.
-        latency: What of the latency's conditions differs; empty where none is wanted.
-        rule: What else decides whether a training is stopped early.
-    """
-
-    accuracy: tuple[str, ...]
-    latency: tuple[str, ...]
-    rule: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Inheritance:
+class WarmStart:
     """All that a new study takes over.
 
     Attributes:
-        heirs: In the order of their new numbers.
+        inherited: In the order of their new numbers.
         first: Candidates seen under other conditions that are to be tried first.
         sources: What was taken from each study named, and why not all, as the header keeps it.
     """
 
-    heirs: tuple[Heir, ...] = ()
+    inherited: tuple[InheritedTrial, ...] = ()
     first: tuple[Match, ...] = ()
     sources: tuple[Mapping[str, Any], ...] = ()
 
-    def header(self, request: Request) -> dict[str, Any]:
-        """What the new study's header keeps of it; nothing where nothing was asked for."""
-        if not self.sources:
+    def in_words(self) -> tuple[str, ...]:
+        """What is taken from each earlier study, a sentence each."""
+        return tuple(source_in_words(source) for source in self.sources)
+
+
+def warm_start(context: StudyContext, earlier: Sequence[Earlier], *, dry_run: bool) -> WarmStart:
+    """What a new study takes from earlier ones; latencies are taken here where they must be.
+
+    Args:
+        context: Of the new study, which is prepared.
+        earlier: The studies.
+        dry_run: Whether to time nothing; what would be timed is then told, and not taken.
+
+    Raises:
+        KeyboardInterrupt: Somebody wants it to stop.
+    """
+
+    def timer(matches: Sequence[Match]) -> Mapping[str, Measurement]:
+        number = len(matches)
+        what = f"{number} earlier candidate{'s' if number > 1 else ''}, trained but not timed here"
+        if dry_run:
+            context.say(f"{what}, would be timed first")
             return {}
-        values = request.space.values
-        return {
-            "sources": [dict(source) for source in self.sources],
-            "origins": {str(heir.record.number): heir.record.origin for heir in self.heirs},
-            TAKEN_OVER: sum(
-                spent_on_repeats(heir.record, own=request.space.proxy.seeds) for heir in self.heirs
-            ),
-            "start": [
-                {"choices": values(match.choices), "spec": match.spec.to_document()}
-                for match in self.first
-            ],
-        }
+        found: dict[str, Measurement] = {}
+        for done, match in enumerate(matches):
+            context.say(f"timing {what}: {done + 1} of {number}")
+            assert context.target is not None, "only a study with latencies times"
+            spec = match.spec.to_document()
+            function = partial(time_alone, spec=spec, target=context.target)
+            found[match.spec.digest] = context.call(function, timeout_s=_SECONDS_EACH)
+        return found
+
+    settings = context.settings
+    found = inherit(earlier, settings=settings, header=context.header, timer=timer)
+    if len(found.inherited) >= settings.search.trials:
+        told = f"all {settings.search.trials} trials are there already and none will be trained"
+        context.warn(f"{told}: ask for more with --trials")
+    return found
 
 
 def inherit(
-    earlier: Sequence[Earlier], *, request: Request, header: Mapping[str, Any], timer: Timer
-) -> Inheritance:
+    earlier: Sequence[Earlier],
+    *,
+    settings: Settings,
+    header: Mapping[str, Any],
+    timer: Callable[[Sequence[Match]], Mapping[str, Measurement]],
+) -> WarmStart:
     """What of earlier studies counts as done in a new one, and what is tried first there.
 
     Args:
         earlier: The studies; of a candidate that several have, the first that counts is taken.
-        request: The new search.
+        settings: Of the new search.
         header: Of the new study.
         timer: Gives latencies by digest, under the conditions of the new study.
     """
-    standings = [_standing(found, request=request, header=header) for found in earlier]
-    sorted_out: dict[Use, list[tuple[int, Match]]] = {"done": [], "untimed": [], "prior": []}
+    differing = [differences(found.study.header, header) for found in earlier]
+    by_use: dict[Use, list[tuple[int, Match]]] = {"done": [], "untimed": [], "prior": []}
     for place, found in enumerate(earlier):
         for match in found.matches:
-            use = _use(match, standings[place], rule=found.study.rule, request=request)
-            sorted_out.setdefault(use, []).append((place, match))
+            use = _use(match, differing[place], rule=found.study.rule, settings=settings)
+            by_use.setdefault(use, []).append((place, match))
     seen: set[str] = set()
-    done, untimed, prior = (_new(sorted_out[use], seen) for use in ("done", "untimed", "prior"))
+    done, untimed, prior = (_unseen(by_use[use], seen) for use in ("done", "untimed", "prior"))
     latencies = timer([match for _, match in untimed]) if untimed else {}
     usable = [(p, m) for p, m in untimed if _has_value(latencies.get(m.spec.digest))]
-    heirs = tuple(
-        _heir(
+    inherited = tuple(
+        _inherited(
             match,
             number=number,
             source=place,
             study=earlier[place].study.name,
             latency=latencies.get(match.spec.digest),
-            request=request,
+            settings=settings,
         )
         for number, (place, match) in enumerate([*done, *usable])
     )
     first = start(
         [[match for at, match in prior if at == place] for place in range(len(earlier))],
         objectives=header["objectives"],
-        left=request.trials - len(heirs),
+        left=settings.search.trials - len(inherited),
     )
-    used = [(heir.source, heir) for heir in heirs]
     sources = [
         _source(
             found,
-            standing=standings[place],
-            heirs=[heir for at, heir in used if at == place],
+            differing=differing[place],
+            inherited=[trial for trial in inherited if trial.source == place],
             prior=sum(at == place for at, _ in prior),
         )
         for place, found in enumerate(earlier)
     ]
-    return Inheritance(heirs=heirs, first=tuple(first), sources=tuple(sources))
+    return WarmStart(inherited=inherited, first=tuple(first), sources=tuple(sources))
 
 
-def _standing(found: Earlier, *, request: Request, header: Mapping[str, Any]) -> Standing:
-    before = found.study.header
-    return Standing(
-        accuracy=tuple(accuracy_differences(before, header)),
-        latency=tuple(latency_differences(before, header)) if request.wants_latency else (),
-        rule=tuple(rule_differences(before, header)),
+def start(
+    prior: Sequence[Sequence[Match]], *, objectives: Mapping[str, Direction], left: int
+) -> list[Match]:
+    """The members of the earlier fronts, then what was next to them, of all costs.
+
+    Only the order of the numbers within one study counts, so they need not be comparable. Each
+    study is peeled into fronts, of which the first three serve; of one that does not fit whole,
+    members evenly spaced by cost are taken. At most 20, and a third of the trials to come.
+
+    Args:
+        prior: The candidates of each earlier study, none of them twice.
+        objectives: ``max`` or ``min`` by name, those of the new study.
+        left: Trials to come.
+    """
+    room = min(LARGEST, left // _SHARE)
+    peeled = [_layers(matches, objectives=objectives) for matches in prior]
+    found: list[Match] = []
+    for depth in range(_LAYERS):
+        layer = [match for layers in peeled if depth < len(layers) for match in layers[depth]]
+        found += _spread(layer, room=room - len(found))
+    return found
+
+
+def first_choices(space: SearchSpace, header: Mapping[str, Any]) -> list[Choices]:
+    """The candidates that a study tries before any of its sampler's."""
+    from archbench.models import as_spec
+
+    found = (
+        choices_for(space, as_spec(entry["spec"]), known=entry["choices"])
+        for entry in header.get("start", ())
     )
+    return [choices for choices in found if choices is not None]
 
 
-def _use(match: Match, standing: Standing, *, rule: FrontRule, request: Request) -> Use:
-    record = match.record
-    is_timed = not request.wants_latency or (not standing.latency and _has_value(record.latency))
-    if match.is_same and not standing.accuracy:
+def _use(match: Match, differing: Differences, *, rule: FrontRule, settings: Settings) -> Use:
+    record, limit = match.record, settings.latency_limit_ms
+    is_timed = not settings.wants_latency or (not differing.latency and _has_value(record.latency))
+    if match.is_same and not differing.accuracy:
         if record.state == "complete":
             return "done" if is_timed else "untimed"
-        if record.state == "pruned" and is_timed and not standing.rule:
+        if record.state == "pruned" and is_timed and not differing.rule:
             return "done"
     if match.is_same and record.state == "over_limit" and is_timed:
-        return "done" if over_limit(record.latency, limit_ms=_limit(request)) else "left"
+        return "done" if over_limit(record.latency, limit_ms=limit) else "left"
     return "prior" if record.state == "complete" and rule.beats_chance(record) else "left"
 
 
-def _new(found: Sequence[tuple[int, Match]], seen: set[str]) -> list[tuple[int, Match]]:
+def _unseen(found: Sequence[tuple[int, Match]], seen: set[str]) -> list[tuple[int, Match]]:
     """Those whose network was not seen before, each once."""
     fresh = []
     for place, match in found:
@@ -180,19 +219,19 @@ def _new(found: Sequence[tuple[int, Match]], seen: set[str]) -> list[tuple[int, 
     return fresh
 
 
-def _heir(
+def _inherited(
     match: Match,
     *,
     number: int,
     source: int,
     study: str,
     latency: Measurement | None,
-    request: Request,
-) -> Heir:
+    settings: Settings,
+) -> InheritedTrial:
     old = match.record
-    counting = latency or (old.latency if request.wants_latency else None)
-    reason = over_limit(counting, limit_ms=_limit(request))
-    taken = match.taken if request.wants_latency else ()
+    counting = latency or (old.latency if settings.wants_latency else None)
+    reason = over_limit(counting, limit_ms=settings.latency_limit_ms)
+    taken = match.taken if settings.wants_latency else ()
     if latency is not None:
         taken = (Taken(trial=number, reference=None, kind="search", measurement=latency),)
     record = replace(
@@ -200,42 +239,60 @@ def _heir(
         number=number,
         state="over_limit" if reason else old.state,
         reason=reason or old.reason,
-        choices=request.space.values(match.choices),
+        choices=settings.space.values(match.choices),
         spec=match.spec.to_document(),
         latency=counting,
         origin=f"{study}:{old.number}",
     )
-    return Heir(
-        match=match,
-        source=source,
-        record=record,
-        taken=taken,
-        is_timed=latency is not None,
-    )
+    is_timed = latency is not None
+    return InheritedTrial(match=match, source=source, record=record, taken=taken, is_timed=is_timed)
 
 
 def _source(
-    found: Earlier, *, standing: Standing, heirs: Sequence[Heir], prior: int
+    found: Earlier, *, differing: Differences, inherited: Sequence[InheritedTrial], prior: int
 ) -> dict[str, Any]:
     num_trials = len(found.study.trials())
-    differs = [*standing.accuracy, *standing.latency]
     return {
         "study": found.study.name,
         "path": str(found.study.path.resolve()),
         "trials": num_trials,
-        "taken": len(heirs),
-        "timed": sum(heir.is_timed for heir in heirs),
-        "otherwise": list(standing.latency),
+        "taken": len(inherited),
+        "timed": sum(trial.is_timed for trial in inherited),
+        "otherwise": list(differing.latency),
         "prior": prior,
-        "differs": differs,
-        "strangers": found.strangers,
-        "left": num_trials - len(heirs) - prior - found.strangers,
+        "differs": [*differing.accuracy, *differing.latency],
+        "strangers": found.num_outside,
+        "left": num_trials - len(inherited) - prior - found.num_outside,
     }
-
-
-def _limit(request: Request) -> float | None:
-    return request.space.limits.get("latency_ms")
 
 
 def _has_value(latency: Measurement | None) -> bool:
     return latency is not None and latency.value is not None
+
+
+def _layers(matches: Sequence[Match], *, objectives: Mapping[str, Direction]) -> list[list[Match]]:
+    records = [match.record for match in matches]
+    names = [_in_place_of(name, records) for name in objectives]
+    left = [m for m in matches if all(objective_value(m.record, n) is not None for n in names)]
+    layers: list[list[Match]] = []
+    while left and len(layers) < _LAYERS:
+        points = [tuple(objective_value(m.record, n) or 0.0 for n in names) for m in left]
+        members = set(pareto_front(points, list(objectives.values())))
+        layers.append([match for place, match in enumerate(left) if place in members])
+        left = [match for place, match in enumerate(left) if place not in members]
+    return layers
+
+
+def _in_place_of(name: str, records: Sequence[TrialRecord]) -> str:
+    """The objective itself; the MACs for a latency that the study has not measured."""
+    has_all = all(objective_value(record, name) is not None for record in records)
+    return name if has_all or name not in costs("latency") else "macs"
+
+
+def _spread(layer: Sequence[Match], *, room: int) -> list[Match]:
+    """At most so many, evenly spaced by MACs."""
+    ordered = sorted(layer, key=lambda match: (match.record.macs, match.spec.digest))
+    if len(ordered) <= room:
+        return ordered
+    places = {round((len(ordered) - 1) * step / max(1, room - 1)) for step in range(room)}
+    return [ordered[place] for place in sorted(places)]

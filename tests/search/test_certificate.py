@@ -12,7 +12,6 @@ import pytest
 
 from archbench.analysis.certificate import Certificate
 from archbench.errors import SpaceError, StorageError, UsageError
-from archbench.evaluate import capture_environment
 from archbench.models import count
 from archbench.search import events, search
 from archbench.search.certificate import certify
@@ -24,12 +23,14 @@ from archbench.search.certificate_design import (
     most_candidates,
     sample,
 )
-from archbench.search.certificate_first import First
+from archbench.search.certificate_first import certify_first
 from archbench.search.certificate_training import JOURNAL, is_certificate, read_certificate
-from archbench.search.interruption import Interruption, ParkedError
+from archbench.search.context import StudyContext
+from archbench.search.interruption import ParkedError
+from archbench.search.job import Engine
 from archbench.search.journal import PLAN, RESULTS
-from archbench.search.preparation import Grounds, unplanned
-from archbench.search.settings import requested
+from archbench.search.preparation import unplanned
+from archbench.search.settings import settings_of
 from archbench.space import SearchSpace
 from tests.search import tiny
 
@@ -140,8 +141,8 @@ def test_search_begins_with_a_certificate_where_it_is_wanted(data: str, tmp_path
     assert is_certificate(tmp_path / study.certificate.name)
 
 
-class _Engine:
-    workers = 2
+def _no_engine(workers: int) -> Engine:
+    raise AssertionError("nothing is run")
 
 
 def _told(data: str, results: Path, **changes: Any) -> list[str]:
@@ -152,23 +153,12 @@ def _told(data: str, results: Path, **changes: Any) -> list[str]:
         source="toy.yaml",
         overrides=[changes.pop("widths", "stages[0].dim={from: 8, to: 8000, step: 8}")],
     )
-    arguments: dict[str, Any] = {
-        "trials": None, "time_limit_s": None, "name": None, "results": results, "data": None,
-        "workers": None, "seed": None, "sampler": None, "download": False,
-    }  # fmt: skip
-    request = requested(space, **{**arguments, **changes})
-    proxy = unplanned(request, num_classes=3)
-    first = First(
-        request=request,
-        grounds=Grounds(
-            proxy=proxy, target=None, trial_seconds=1.0, tried="", feasible=(1.0, 1.0, 1.0)
-        ),
-        header={},
-        environment=capture_environment(),
-        interruption=Interruption(),
-        listener=heard.append,
-    )
-    first.certify(_Engine(), dry_run=True)  # type: ignore[arg-type]
+    settings = settings_of(space, changes, name=None, results=results)
+    context = StudyContext(settings, on_event=heard.append, make_engine=_no_engine)
+    context.workers = 2
+    context.proxy = unplanned(settings, num_classes=3)
+    context.header = {"trial_seconds": 1.0}
+    certify_first(context, dry_run=True)
     return [e.text for e in heard if isinstance(e, events.StageChanged)]
 
 
@@ -186,7 +176,7 @@ def test_long_search_says_the_price_of_the_certificate_first(data: str, tmp_path
     "changes",
     [
         {"trials": 40},
-        {"certify": False},
+        {"certify": "never"},
         {"time_limit_s": 60.0},
         {"widths": "stages[0].dim=[8]"},  # soon tried through, however many trials are allowed
     ],
@@ -199,7 +189,7 @@ def test_short_search_begins_at_once(data: str, tmp_path: Path, changes: dict[st
 def test_certificate_that_is_wanted_comes_first_whatever_it_costs(
     data: str, tmp_path: Path
 ) -> None:
-    assert "240 % of the search" in _told(data, tmp_path, trials=80, certify=True)[0]
+    assert "240 % of the search" in _told(data, tmp_path, trials=80, certify="always")[0]
 
 
 def test_dry_run_says_the_price_and_stores_nothing(data: str, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from archbench.search.growth import grow
 from archbench.search.optuna_mirror import Ledger
 from archbench.search.proposer import Proposer, finished_trial
 from archbench.search.sampler import SAMPLERS
-from archbench.search.settings import Request, as_begun, requested
+from archbench.search.settings import Settings, as_begun, settings_of
 from archbench.space import Choices, SearchSpace
 from archbench.study.store import Store
 from archbench.study.trial import TrialRecord
@@ -105,7 +105,7 @@ def _no_record(trial: FrozenTrial) -> TrialRecord:
 
 
 def _grow(study: Ledger, space: SearchSpace) -> None:
-    grow(study, space, before=_space(), record_of=_no_record)
+    grow(study, space, before=_space())
 
 
 _LARGER = (
@@ -227,19 +227,8 @@ def test_a_base_that_makes_other_networks_is_refused(study: Ledger) -> None:
         _grow(study, _changed(("key_dim: 8", "key_dim: 16")))
 
 
-def _request(space: SearchSpace) -> Request:
-    return requested(
-        space,
-        trials=None,
-        time_limit_s=None,
-        name=None,
-        results=Path("results"),
-        data=None,
-        workers=None,
-        seed=None,
-        sampler=None,
-        download=False,
-    )
+def _settings(space: SearchSpace) -> Settings:
+    return settings_of(space, {}, name=None, results=Path("results"))
 
 
 @pytest.mark.parametrize(
@@ -260,18 +249,18 @@ def test_changing_what_a_number_means_is_refused_with_place_and_values(
     before: str, after: str, place: str, told: str
 ) -> None:
     with pytest.raises(UsageError, match=rf"{place}: .*{told}.*--from results/toy"):
-        as_begun(_request(_changed((before, after))), _header(_space()))
+        as_begun(_settings(_changed((before, after))), _header(_space()))
 
 
 def test_what_an_option_began_stays_whatever_the_space_file_says() -> None:
     header = {**_header(_space()), "sampler": "random", "pruner": "curve"}
     grown = _changed(("trials: 6", "trials: 6, timeout: 20m"))
-    found = as_begun(_request(grown), header)
-    assert (found.sampler, found.pruner) == ("random", "curve")
+    found = as_begun(_settings(grown), header)
+    assert (found.search.sampler, found.search.pruner) == ("random", "curve")
     named = _changed(("sampler: tpe", "sampler: random"), ("pruner: none", "pruner: curve"))
-    assert as_begun(_request(named), header).sampler == "random"
+    assert as_begun(_settings(named), header).search.sampler == "random"
     with pytest.raises(UsageError, match="with the sampler random, not nsga2"):
-        as_begun(_request(_changed(("sampler: tpe", "sampler: nsga2"))), header)
+        as_begun(_settings(_changed(("sampler: tpe", "sampler: nsga2"))), header)
 
 
 @pytest.mark.parametrize(
@@ -287,18 +276,18 @@ def test_a_space_file_with_another_budget_gives_the_study_that_budget(
     written: str, begun: dict[str, int], trials: int, epochs: int | None
 ) -> None:
     header = {**_header(_space()), **begun}
-    found = as_begun(_request(_changed(("trials: 6", written))), header)
-    assert (found.trials, found.epochs) == (trials, epochs)
+    found = as_begun(_settings(_changed(("trials: 6", written))), header)
+    assert (found.search.trials, found.search.epochs) == (trials, epochs)
 
 
 def test_a_space_that_the_study_has_outgrown_is_its_own() -> None:
     larger = _changed(("[8, 16, 24, 32]", "[8, 16, 24, 32, 40]"))
     header = {**_header(larger), "spaces": [{"text": _TEXT}, {"text": larger.text}]}
-    assert as_begun(_request(_space()), header).space.text == larger.text
+    assert as_begun(_settings(_space()), header).space.text == larger.text
 
 
 def test_how_long_a_trial_may_take_can_be_changed(study: Ledger) -> None:
     space = _changed(("search: {", "search: {timeout: 20m, "))
-    assert as_begun(_request(space), _header(_space())).space.search.timeout_s == 1200
+    assert as_begun(_settings(space), _header(_space())).search.timeout_s == 1200
     _grow(study, space)
     assert "spaces" not in study.store.header()

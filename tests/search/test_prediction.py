@@ -17,8 +17,10 @@ from archbench.measure.cold import ColdTime, Multiple
 from archbench.measure.latency.reference_networks import CALIBRATORS
 from archbench.models import ArchSpec
 from archbench.search import events
-from archbench.search.prediction import predictor
-from archbench.search.settings import Request, requested
+from archbench.search.context import StudyContext
+from archbench.search.job import Engine
+from archbench.search.preparation import predictor
+from archbench.search.settings import Settings, settings_of
 from archbench.space import SearchSpace
 from archbench.study import folder
 from archbench.study.measurement import Conditions
@@ -33,26 +35,27 @@ TARGET = Target(
 
 
 @pytest.fixture
-def request_(tmp_path: Path) -> Request:
+def context(tmp_path: Path, heard: list[events.Event]) -> StudyContext:
     """Of a search whose study folder is there."""
     text = tiny.space_text(Path("images"), objectives="{accuracy: max, latency_ms: min}")
-    found = requested(
-        SearchSpace.parse(text, source="toy.yaml"),
-        trials=None,
-        time_limit_s=None,
-        name=None,
-        results=tmp_path,
-        data=None,
-        workers=None,
-        seed=None,
-        sampler=None,
-        download=False,
-    )
-    found.path.mkdir()
+    space = SearchSpace.parse(text, source="toy.yaml")
+    settings = settings_of(space, {}, name=None, results=tmp_path)
+    settings.path.mkdir()
+    found = StudyContext(settings, on_event=heard.append, make_engine=_no_engine)
+    found.target = TARGET
     return found
 
 
-def _keep(request: Request, specs: list[ArchSpec]) -> None:
+@pytest.fixture
+def heard() -> list[events.Event]:
+    return []
+
+
+def _no_engine(workers: int) -> Engine:
+    raise AssertionError("nothing is run")
+
+
+def _keep(settings: Settings, specs: list[ArchSpec]) -> None:
     """A table with the blocks of these networks in the study's folder."""
     keys = [piece.key for spec in specs for piece in pieces(spec)]
     wholes = {
@@ -67,18 +70,19 @@ def _keep(request: Request, specs: list[ArchSpec]) -> None:
     }
     times = {key: ColdTime(calibrator=NAME, ratio=1.0, again=1.0) for key in keys}
     here: dict[str, Any] = {"conditions": TARGET.conditions, "environment": TARGET.environment}
-    add_to_table(request.path / folder.BLOCKS, Table(pieces=times, wholes=wholes), **here)
+    add_to_table(settings.path / folder.BLOCKS, Table(pieces=times, wholes=wholes), **here)
 
 
 def _told(heard: list[events.Event]) -> list[str]:
     return [entry.text for entry in heard if isinstance(entry, events.StageChanged | events.Warned)]
 
 
-def test_a_table_of_the_space_tells_latencies(request_: Request) -> None:
-    specs = request_.some_candidates(200)
-    _keep(request_, specs)
-    heard: list[events.Event] = []
-    found = predictor(request_, target=TARGET, listener=heard.append)
+def test_a_table_of_the_space_tells_latencies(
+    context: StudyContext, heard: list[events.Event]
+) -> None:
+    specs = context.settings.some_candidates(200)
+    _keep(context.settings, specs)
+    found = predictor(context)
     assert found is not None
     assert found(specs[0]) is not None
     (text,) = _told(heard)
@@ -86,26 +90,30 @@ def test_a_table_of_the_space_tells_latencies(request_: Request) -> None:
     assert text.endswith(", to 17.3 %")  # 18.8 where 3 is told by the others, 15.9 where 4 is
 
 
-def test_a_table_that_lacks_most_blocks_is_left_aside_with_what_to_do(request_: Request) -> None:
-    _keep(request_, request_.some_candidates(200)[:1])
-    heard: list[events.Event] = []
-    assert predictor(request_, target=TARGET, listener=heard.append) is None
+def test_a_table_that_lacks_most_blocks_is_left_aside_with_what_to_do(
+    context: StudyContext, heard: list[events.Event]
+) -> None:
+    _keep(context.settings, context.settings.some_candidates(200)[:1])
+    assert predictor(context) is None
     (text,) = _told(heard)
-    copy = request_.path / folder.SPACE
+    copy = context.settings.path / folder.SPACE
     assert f"too few to go by: archbench predict --space {copy} --samples 300" in text
 
 
-def test_without_a_table_or_a_latency_nothing_is_said(request_: Request) -> None:
-    heard: list[events.Event] = []
-    assert predictor(request_, target=TARGET, listener=heard.append) is None
-    _keep(request_, request_.some_candidates(3))
-    assert predictor(request_, target=None, listener=heard.append) is None
+def test_without_a_table_or_a_latency_nothing_is_said(
+    context: StudyContext, heard: list[events.Event]
+) -> None:
+    assert predictor(context) is None
+    _keep(context.settings, context.settings.some_candidates(3))
+    context.target = None
+    assert predictor(context) is None
     assert not heard
 
 
-def test_the_table_of_another_machine_is_not_taken(request_: Request) -> None:
-    _keep(request_, request_.some_candidates(200))
-    heard: list[events.Event] = []
-    other = replace(TARGET, conditions=Conditions(batch=8))
-    assert predictor(request_, target=other, listener=heard.append) is None
+def test_the_table_of_another_machine_is_not_taken(
+    context: StudyContext, heard: list[events.Event]
+) -> None:
+    _keep(context.settings, context.settings.some_candidates(200))
+    context.target = replace(TARGET, conditions=Conditions(batch=8))
+    assert predictor(context) is None
     assert "belongs to other conditions" in _told(heard)[0]

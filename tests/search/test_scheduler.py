@@ -12,7 +12,7 @@ import pytest
 from archbench.errors import MissingError
 from archbench.search.interruption import Interruption
 from archbench.search.job import Broken, Done, Job, Question, Report, Sent
-from archbench.search.scheduler import StageError, Work, finish, run, run_all
+from archbench.search.scheduler import Batch, StageError, Work, finish, run
 from archbench.study.trial import Failure
 from tests.search.jobs import Act
 
@@ -64,7 +64,8 @@ def _run_all(engine: Replay, *, interruption: Interruption | None = None) -> lis
     heard: list[Report] = []
     jobs = [Act(number, "answer") for number in engine.reports]
     interruption = interruption or Interruption()
-    run_all(engine, jobs, timeout_s=1.0, interruption=interruption, heard=heard.append)
+    batch = Batch(jobs, heard=heard.append)
+    run(batch, engine=engine, interruption=interruption, timeout_s=1.0)
     return heard
 
 

@@ -36,11 +36,11 @@ def command(
     """
     from archbench.cli.progress import SearchProgress, shown
     from archbench.cli.study import end, study_path
-    from archbench.search.budget import Budget
-    from archbench.search.confirming import confirm
+    from archbench.search import confirm
+    from archbench.search.settings import parse_budget
 
     if budget is not None:
-        Budget.parse(budget, place="--budget")
+        parse_budget(budget, place="--budget")
     with shown(SearchProgress(), quiet=as_json) as listener:
         found = confirm(
             study_path(study, results=results),

@@ -105,8 +105,8 @@ def command(
     """
     from archbench.cli.progress import SearchProgress, shown
     from archbench.cli.study import end, study_path
+    from archbench.search import confirm as run_confirmation
     from archbench.search import events, search
-    from archbench.search.confirming import confirm as run_confirmation
     from archbench.space import SearchSpace
 
     if confirm:

@@ -12,15 +12,13 @@ from archbench.errors import ArchbenchError, SpecError, UsageError
 from archbench.search.ablation.form import Form, built
 from archbench.search.ablation.knob import Check, forms_of
 from archbench.search.ablation.paper import PAPERS, PaperTables, Scale, rows_of
+from archbench.search.settings import num_workers
 from archbench.study.folder import valid_name
-from archbench.study.quota import usable_cores, usable_memory_bytes
 
 if TYPE_CHECKING:
     from archbench.evaluate.proxy import Proxy
     from archbench.models import ArchSpec
 
-_WORKER_BYTES = 2 * 2**30
-_MEMORY_SHARE = 0.9
 _POINTS = 3  # of a curve, and checkpoints of a training, about
 
 
@@ -77,21 +75,7 @@ class Request:
 
     def num_workers(self, *, left: int) -> int:
         """Trainings at a time: what was asked for, else what cores, memory and GPU serve."""
-        return num_workers(self.workers, device=self.proxy.device, left=left)
-
-
-def num_workers(asked: int | None, *, device: str, left: int) -> int:
-    """Trainings at a time, of one thread each."""
-    if asked is not None:
-        return asked
-    if device == "cuda":
-        return 1
-    return max(1, min(usable_cores(), int(usable_memory_bytes() // _WORKER_BYTES), left))
-
-
-def worker_memory_bytes(*, workers: int) -> int:
-    """What one of so many workers may hold."""
-    return int(_MEMORY_SHARE * usable_memory_bytes() / workers)
+        return num_workers(self.workers, device=self.proxy.device, threads=1, left=left)
 
 
 def requested(

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import signal
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from archbench.analysis.ablation import AblationRecord
 from archbench.errors import UsageError
+from archbench.search import events
 from archbench.search.ablation import store
 from archbench.search.ablation.budget import fitted
 from archbench.search.ablation.form import Form
@@ -24,17 +22,18 @@ from archbench.search.ablation.plan import (
     shortened,
 )
 from archbench.search.ablation.reading import read_ablation
-from archbench.search.ablation.request import Request, num_workers, proxy_of, requested, with_epochs
-from archbench.search.ablation.stage import OnProgress, Stage, engine_of
+from archbench.search.ablation.request import Request, proxy_of, requested, with_epochs
+from archbench.search.ablation.stage import OnProgress, Stage
 from archbench.search.ablation.training import Trainings
-from archbench.search.interruption import Interruption, ParkedError, interruptions
+from archbench.search.context import Context
+from archbench.search.interruption import ParkedError
+from archbench.search.settings import num_workers
 from archbench.study.environment import Environment
 from archbench.study.folder import ownership, require_writable, tidy, valid_name
 from archbench.study.measurement import Conditions
 
 if TYPE_CHECKING:
     from archbench.models import ArchSpec
-    from archbench.search.job import Engine
 
 OnNote = Callable[[str], None]
 
@@ -139,19 +138,19 @@ def ablate(
         progress=on_progress or (lambda what, done, total: None),
         note=on_note or (lambda text: None),
     )
-    with interruptions() as interruption, tempfile.TemporaryDirectory() as logs:
+    with Context(events.ignore) as context:
+        stage = Stage(context=context, progress=run.progress)
         try:
             if resume:
-                run.go_on(request, seeds=seeds, interruption=interruption, logs=Path(logs))
+                run.go_on(request, seeds=seeds, stage=stage)
             else:
                 assert request is not None
-                with run.engine(request, dry_run=dry_run, logs=Path(logs)) as engine:
-                    stage = Stage(engine=engine, interruption=interruption, progress=run.progress)
-                    if not run.begin(request, command=command, dry_run=dry_run, stage=stage):
-                        return None
-                    run.go(stage)
+                run.start(request, dry_run=dry_run, context=context)
+                if not run.begin(request, command=command, dry_run=dry_run, stage=stage):
+                    return None
+                run.go(stage)
         except KeyboardInterrupt:
-            raise _parked(path, interruption) from None
+            raise _parked(path, context) from None
     return read_ablation(path)
 
 
@@ -164,15 +163,13 @@ class _Run:
     progress: OnProgress
     note: OnNote
 
-    @contextmanager
-    def engine(self, request: Request, *, dry_run: bool, logs: Path) -> Iterator[Engine]:
-        """The workers of a new ablation, where it can be stored."""
+    def start(self, request: Request, *, dry_run: bool, context: Context) -> None:
+        """Starts the workers of a new ablation, where it can be stored."""
         if not dry_run:
             store.refuse_existing(self.path)
             require_writable(self.path.parent)
         left = len(request.trained) * request.proxy.num_seeds
-        with engine_of(request.num_workers(left=left), logs=logs) as engine:
-            yield engine
+        context.start(request.num_workers(left=left))
 
     def begin(self, request: Request, *, command: str, dry_run: bool, stage: Stage) -> bool:
         """Prepares what is asked for and stores the plan; False after a dry run.
@@ -259,8 +256,7 @@ class _Run:
         request: Request | None,
         *,
         seeds: int | None,
-        interruption: Interruption,
-        logs: Path,
+        stage: Stage,
     ) -> None:
         """Times and trains what has not been, in an ablation that was begun before.
 
@@ -286,22 +282,17 @@ class _Run:
             left = len(trainings.pending())
             if not left and _is_timed(plan, trainings):
                 return
-            workers = num_workers(self.workers, device=plan["proxy"]["device"], left=max(left, 1))
-            with engine_of(workers, logs=logs) as engine:
-                stage = Stage(engine=engine, interruption=interruption, progress=self.progress)
-                stage.check(plan, trainings=trainings)
-                self._finish(stage, plan, trainings=trainings)
+            device = plan["proxy"]["device"]
+            workers = num_workers(self.workers, device=device, threads=1, left=max(left, 1))
+            stage.context.start(workers)
+            stage.check(plan, trainings=trainings)
+            self._finish(stage, plan, trainings=trainings)
 
     def _finish(self, stage: Stage, plan: dict[str, Any], *, trainings: Trainings) -> None:
         """Nothing trains before or while the latencies are taken."""
         if not _is_timed(plan, trainings):
             stage.time(self.path, plan)
-        trainings.run(
-            stage.engine,
-            interruption=stage.interruption,
-            progress=self.progress,
-            note=self.note,
-        )
+        trainings.run(stage.context, progress=self.progress, note=self.note)
 
 
 def _is_timed(plan: dict[str, Any], trainings: Trainings) -> bool:
@@ -324,17 +315,14 @@ def _named(name: str | None) -> str:
     return valid_name(name)
 
 
-def _parked(path: Path, interruption: Interruption) -> ParkedError:
-    number = interruption.signal_number or signal.SIGINT
+def _parked(path: Path, context: Context) -> ParkedError:
     if not store.is_ablation(path):
-        return ParkedError(
+        return context.parked(
             "stopped before the first training, with nothing stored",
             help="type the same command to begin again",
-            signal_number=number,
         )
-    return ParkedError(
+    return context.parked(
         "the ablation is parked; what was running goes on from its last checkpoint",
-        place=str(path),
+        place=path,
         help=f"resume it with: {store.resume_command(path)}",
-        signal_number=number,
     )

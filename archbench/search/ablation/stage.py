@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,49 +12,29 @@ from archbench.errors import UsageError
 from archbench.search.ablation import store
 from archbench.search.ablation.form import Form, form_of
 from archbench.search.ablation.job import time_forms
-from archbench.search.ablation.request import Request, proxy_of, worker_memory_bytes
+from archbench.search.ablation.request import Request, proxy_of
 from archbench.search.ablation.training import Trainings
-from archbench.search.interruption import Interruption
-from archbench.search.jobs import Call, Progress, prepare_data, prepare_teacher, price_trial
-from archbench.search.scheduler import finish
-from archbench.search.settings import ENGINES
+from archbench.search.context import Context
+from archbench.search.jobs import prepare_data, prepare_teacher, price_trial
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions
 
 if TYPE_CHECKING:
     from archbench.evaluate.proxy import Proxy
-    from archbench.search.job import Engine
     from archbench.train.plan import Plan
 
 OnProgress = Callable[[str, int, int], None]
 
 TIMING_S = 10.0  # of budget for each network; the slowest may take three times that
-_PATIENCE_S = 24 * 3600.0
 _PRICED = 3
 _PLAN_BUDGET_S = 15.0  # of a network's; all trainings of an hour hang on the choice
-
-
-@contextmanager
-def engine_of(workers: int, *, logs: Path) -> Iterator[Engine]:
-    """An engine of workers with one thread each, ended with the block."""
-    engine: Engine = ENGINES.load("local").make(
-        workers=workers,
-        threads=1,
-        memory_bytes=worker_memory_bytes(workers=workers),
-        logs=logs,
-    )
-    try:
-        yield engine
-    finally:
-        engine.stop()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
     """The work beside the trainings, each alone on the engine."""
 
-    engine: Engine
-    interruption: Interruption
+    context: Context
     progress: OnProgress
 
     def data(self, request: Request) -> dict[str, Any]:
@@ -64,7 +43,7 @@ class Stage:
         job = partial(
             prepare_data, name=proxy.data, resolution=proxy.resolution, download=request.download
         )
-        facts: dict[str, Any] = self._finished(job, timeout_s=_PATIENCE_S)
+        facts: dict[str, Any] = self._finished(job)
         return facts
 
     def teachers(self, proxies: Sequence[Proxy]) -> dict[str, str]:
@@ -72,9 +51,7 @@ class Stage:
         found: dict[str, str] = {}
         for proxy in {proxy.recipe.teacher: proxy for proxy in proxies}.values():
             if proxy.recipe.teacher != "none":
-                facts, words = self._finished(
-                    partial(prepare_teacher, proxy=proxy), timeout_s=_PATIENCE_S
-                )
+                facts, words = self._finished(partial(prepare_teacher, proxy=proxy))
                 found[facts["sha256"]] = words
         return found
 
@@ -92,7 +69,7 @@ class Stage:
             environment=environment,
             plan_budget_s=_PLAN_BUDGET_S,
         )
-        _, price = self._finished(job, timeout_s=_PATIENCE_S)
+        _, price = self._finished(job)
         return price.plan, price.training_seconds
 
     def time(self, path: Path, plan: dict[str, Any]) -> None:
@@ -128,7 +105,7 @@ class Stage:
         """
         proxy = trainings.proxy
         job = partial(prepare_data, name=proxy.data, resolution=proxy.resolution, download=False)
-        facts = self._finished(job, timeout_s=_PATIENCE_S)
+        facts = self._finished(job)
         teachers = self.teachers([proxy_of(form, proxy) for form, _ in trainings.pending()])
         is_same = facts["data_digest"] == plan["proxy"]["data_digest"]
         if not is_same or not set(teachers) <= set(plan["proxy"]["teachers"]):
@@ -138,18 +115,8 @@ class Stage:
                 help="put it back as it was, or begin another with another --name",
             )
 
-    def _finished(self, job: partial[Any], *, timeout_s: float) -> Any:
-        def tell(payload: Any) -> None:
-            if isinstance(payload, Progress):
-                self.progress(payload.what, payload.done, payload.total)
-
-        return finish(
-            self.engine,
-            Call(function=job),
-            timeout_s=timeout_s,
-            interruption=self.interruption,
-            on_sent=tell,
-        )
+    def _finished(self, job: partial[Any], *, timeout_s: float = 24 * 3600.0) -> Any:
+        return self.context.call(job, timeout_s=timeout_s, on_progress=self.progress)
 
 
 def _of_all_sizes(forms: Sequence[Form], *, proxy: Proxy) -> list[Mapping[str, Any]]:

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 from archbench.search.ablation import store
 from archbench.search.ablation.form import Form, form_of
 from archbench.search.ablation.request import proxy_of
+from archbench.search.context import Context
 from archbench.search.job import Broken, Done, Sent
 from archbench.search.jobs import Note, Rung, TrainJob
-from archbench.search.scheduler import run_all
+from archbench.search.scheduler import Batch
 from archbench.study.folder import CHECKPOINTS
 from archbench.study.measurement import Measurement
 from archbench.study.trial import CurvePoint
 
 if TYPE_CHECKING:
     from archbench.evaluate.proxy import Proxy
-    from archbench.search.interruption import Interruption
-    from archbench.search.job import Engine, Report
+    from archbench.search.job import Report
 
 _SLOWEST = 8.0  # times what a training was found to take
 _LEAST_TIMEOUT_S = 600.0
@@ -107,9 +107,8 @@ class Trainings:
 
     def run(
         self,
-        engine: Engine,
+        context: Context,
         *,
-        interruption: Interruption,
         progress: OnProgress,
         note: OnNote,
     ) -> None:
@@ -130,13 +129,9 @@ class Trainings:
             done += self._heard(report, *waiting[report.number], note=note)
             progress(what, min(done, steps), steps)
 
-        run_all(
-            engine,
-            [self._job(number, form, seed) for number, (form, seed) in waiting.items()],
-            timeout_s=max(_LEAST_TIMEOUT_S, _SLOWEST * self.training_seconds),
-            interruption=interruption,
-            heard=heard,
-        )
+        jobs = [self._job(number, form, seed) for number, (form, seed) in waiting.items()]
+        timeout_s = max(_LEAST_TIMEOUT_S, _SLOWEST * self.training_seconds)
+        context.run(Batch(jobs, heard=heard), timeout_s=timeout_s)
 
     def _heard(self, report: Report, form: Form, seed: int, *, note: OnNote) -> int:
         """Stores what a worker reports; the points that came with it."""

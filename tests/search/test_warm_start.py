@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import optuna
@@ -16,21 +15,24 @@ from optuna.trial import TrialState
 
 from archbench.analysis.study import StudyReader
 from archbench.errors import StorageError, UsageError
-from archbench.evaluate.proxy import Proxy
 from archbench.report import write_report
 from archbench.search import events, search
-from archbench.search.confirmation import Confirmation
+from archbench.search.confirmation import Repeats, take_test
+from archbench.search.context import StudyContext
+from archbench.search.creation import create, warm_start_entries
 from archbench.search.earlier import Earlier, Match, read_earlier
-from archbench.search.interruption import Interruption
 from archbench.search.jobs import weights_path
 from archbench.search.kept_weights import earlier_weights, kept_weights
 from archbench.search.optuna_mirror import Ledger
-from archbench.search.pool import EnginePool
-from archbench.search.repeat import Repeats
-from archbench.search.settings import Request, requested
-from archbench.search.start import start
-from archbench.search.succession import create, first_choices
-from archbench.search.warm_start import Heir, Inheritance, inherit
+from archbench.search.preparation import opened, restore
+from archbench.search.settings import Settings, settings_of
+from archbench.search.warm_start import (
+    InheritedTrial,
+    WarmStart,
+    first_choices,
+    inherit,
+    start,
+)
 from archbench.space import SearchSpace
 from archbench.study.measurement import Conditions, Measurement
 from archbench.study.trial import TrialRecord
@@ -120,33 +122,40 @@ def test_tables_document_and_page_say_where_trials_come_from(study: StudyReader)
 def test_a_study_can_start_from_two_and_takes_each_network_once(
     study: StudyReader, earlier: StudyReader
 ) -> None:
-    request = _request(study, trials=9)
+    settings = _settings(study, trials=9)
     found = inherit(
-        [_read(earlier), _read(study)], request=request, header=study.header, timer=_refuse
+        [_read(earlier), _read(study)], settings=settings, header=study.header, timer=_refuse
     )
-    assert [heir.record.origin for heir in found.heirs] == ["a:0", "a:1", "a:2", "b:3"]
+    assert [heir.record.origin for heir in found.inherited] == ["a:0", "a:1", "a:2", "b:3"]
     assert [source["taken"] for source in found.sources] == [3, 1]
     assert found.sources[1]["left"] == 3
 
 
-def _request(study: StudyReader, *, text: str | None = None, **changes: Any) -> Request:
+def _settings(
+    study: StudyReader,
+    *,
+    text: str | None = None,
+    trials: int = 40,
+    name: str = "c",
+    results: Path | None = None,
+) -> Settings:
     space = SearchSpace.parse(text or study.header["space_text"], source="toy.yaml", name="toy")
-    arguments: dict[str, Any] = {
-        "trials": 40,
-        "time_limit_s": None,
-        "name": "c",
-        "results": study.path.parent,
-        "data": None,
-        "workers": 1,
-        "seed": None,
-        "sampler": None,
-        "download": False,
-    }
-    return requested(space, **{**arguments, **changes})
+    said = {"trials": trials, "workers": 1}
+    return settings_of(space, said, name=name, results=results or study.path.parent)
+
+
+def _context(settings: Settings, heard: list[events.Event], *, header: Any = None) -> StudyContext:
+    def refuse(workers: int) -> Any:
+        raise AssertionError("nothing is run")
+
+    context = StudyContext(settings, on_event=heard.append, make_engine=refuse)
+    if header is not None:
+        restore(context, {**header, "name": settings.name})
+    return context
 
 
 def _read(study: StudyReader, *, space: SearchSpace | None = None) -> Earlier:
-    return read_earlier(study.path, space=space or _request(study).space)
+    return read_earlier(study.path, space=space or _settings(study).space)
 
 
 def _refuse(matches: object) -> Any:
@@ -174,8 +183,10 @@ def test_other_conditions_only_say_where_to_start_and_what_differs(
     if "recipe" in changes:
         changes = {"recipe": {**earlier.header["proxy"]["recipe"], **changes["recipe"]}}
     header = _header(earlier, section, **changes)
-    found = inherit(_above_chance(earlier), request=_request(earlier), header=header, timer=_refuse)
-    assert found.heirs == ()
+    found = inherit(
+        _above_chance(earlier), settings=_settings(earlier), header=header, timer=_refuse
+    )
+    assert found.inherited == ()
     (source,) = found.sources
     assert (source["taken"], source["prior"]) == (0, 3)
     assert any(told in difference for difference in source["differs"])
@@ -186,8 +197,8 @@ def test_other_conditions_only_say_where_to_start_and_what_differs(
 def test_another_seed_or_machine_is_no_other_accuracy(earlier: StudyReader) -> None:
     header = _header(earlier, "environment", cpu="another", cores=99)
     header["proxy"] = {**header["proxy"], "recipe": {**header["proxy"]["recipe"], "seed": 77}}
-    found = inherit([_read(earlier)], request=_request(earlier), header=header, timer=_refuse)
-    assert len(found.heirs) == 3
+    found = inherit([_read(earlier)], settings=_settings(earlier), header=header, timer=_refuse)
+    assert len(found.inherited) == 3
 
 
 def _above_chance(study: StudyReader) -> list[Earlier]:
@@ -220,17 +231,17 @@ def test_a_network_trained_alike_but_timed_elsewhere_is_timed_and_not_trained(
     text = earlier.header["space_text"].replace(
         "{accuracy: max, macs: min}", f"{_LATENCY}\nlimits: {{latency_ms: 5}}"
     )
-    request = _request(earlier, text=text)
-    header = {**earlier.header, "objectives": dict(request.space.objectives), "calibration": {}}
+    settings = _settings(earlier, text=text)
+    header = {**earlier.header, "objectives": dict(settings.space.objectives), "calibration": {}}
     digests = [record.digest for record in earlier.trials()]
     values = dict(zip(digests, [2.0, 9.0, None], strict=True))
     found = inherit(
         [_read(earlier)],
-        request=request,
+        settings=settings,
         header=header,
         timer=lambda matches: {m.spec.digest: _latency(values[m.spec.digest]) for m in matches},
     )
-    fast, slow = (heir.record for heir in found.heirs)
+    fast, slow = (heir.record for heir in found.inherited)
     assert (fast.state, fast.latency) == ("complete", _latency(2.0))
     assert (slow.state, slow.reason) == (
         "over_limit",
@@ -277,26 +288,17 @@ def test_resuming_and_starting_from_another_at_once_is_refused(earlier: StudyRea
         search(space, results=earlier.path.parent, resume=True, start_from=[earlier.path])
 
 
-def _create(request: Request, header: Any, found: Inheritance) -> list[events.Event]:
-    from archbench.study.environment import capture
-
+def _create(settings: Settings, header: Any, found: WarmStart) -> list[events.Event]:
     heard: list[events.Event] = []
-    create(
-        request,
-        header={**header, "name": request.name},
-        environment=capture(),
-        inheritance=found,
-        target=None,
-        listener=heard.append,
-    )
+    create(_context(settings, heard, header=header), found)
     return heard
 
 
 def test_death_while_trials_are_written_leaves_nothing_and_hinders_nothing(
     earlier: StudyReader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    request = _request(earlier, results=tmp_path)
-    found = inherit([_read(earlier)], request=request, header=earlier.header, timer=_refuse)
+    settings = _settings(earlier, results=tmp_path)
+    found = inherit([_read(earlier)], settings=settings, header=earlier.header, timer=_refuse)
     written: list[int] = []
     take = Ledger.take
 
@@ -309,24 +311,24 @@ def test_death_while_trials_are_written_leaves_nothing_and_hinders_nothing(
     with monkeypatch.context() as patch:
         patch.setattr(Ledger, "take", dies)
         with pytest.raises(KeyboardInterrupt):
-            _create(request, earlier.header, found)
-    assert not request.path.exists()
-    _create(request, earlier.header, found)
-    with Ledger(request.path / "study.db") as again:
+            _create(settings, earlier.header, found)
+    assert not settings.path.exists()
+    _create(settings, earlier.header, found)
+    with Ledger(settings.path / "study.db") as again:
         assert len(again.trials) == again.next_number == 3
 
 
 def test_weights_of_the_front_come_along_and_missing_ones_are_told(
     earlier: StudyReader, tmp_path: Path
 ) -> None:
-    request = _request(earlier, results=tmp_path)
-    found = inherit(_above_chance(earlier), request=request, header=earlier.header, timer=_refuse)
-    cheapest, best = min(found.heirs, key=lambda h: h.record.macs), found.heirs[-1]
+    settings = _settings(earlier, results=tmp_path)
+    found = inherit(_above_chance(earlier), settings=settings, header=earlier.header, timer=_refuse)
+    cheapest, best = min(found.inherited, key=lambda h: h.record.macs), found.inherited[-1]
     assert cheapest is not best
     old = weights_path(earlier.path / "checkpoints", best.match.record.number, seed=0)
     old.write_bytes(b"weights")
-    (told,) = _create(request, earlier.header, found)
-    new = weights_path(request.path / "checkpoints", best.record.number, seed=0)
+    (told,) = _create(settings, earlier.header, found)
+    new = weights_path(settings.path / "checkpoints", best.record.number, seed=0)
     assert new.read_bytes() == b"weights"
     assert new.stat().st_ino == old.stat().st_ino
     assert isinstance(told, events.Warned)
@@ -386,22 +388,10 @@ def test_confirmation_uses_the_earlier_weights_and_says_where_it_looked(
 ) -> None:
     heir, file = heir_with_weights
     heard: list[events.Event] = []
-    header = study.header
-    with Ledger(study.path / "study.db") as ledger:
-        confirmation = Confirmation(
-            ledger=ledger,
-            rule=study.rule,
-            proxy=Proxy.from_document(header["proxy"], plan=header["plan"], num_seeds=1),
-            target=None,
-            checkpoints=study.path / "checkpoints",
-            budget_s=0.0,
-            timeout_s=60.0,
-            interruption=Interruption(),
-            listener=heard.append,
-        )
-        assert confirmation._weights(heir) == [file]
+    context = _context(_settings(study, name=study.name), heard)
+    with opened(context):
         file.unlink()
-        confirmation._test(_pool(), heir)
+        take_test(context, heir)
         file.touch()
     (told,) = heard
     assert isinstance(told, events.Warned)
@@ -409,13 +399,6 @@ def test_confirmation_uses_the_earlier_weights_and_says_where_it_looked(
         "trial 1 was not tested: its weights are not here, and not in "
         f"{earlier.path.resolve()}, either"
     )
-
-
-def _pool() -> EnginePool:
-    def refuse(number: int) -> Any:
-        raise AssertionError("nothing is run")
-
-    return EnginePool(refuse, workers=1)
 
 
 def test_the_start_is_the_front_then_what_was_next_to_it_spread_over_cost(
@@ -440,31 +423,23 @@ def _match(example: Match, *, number: int, macs: int, accuracy: float) -> Match:
 
 
 def test_what_is_tried_first_is_found_again_in_the_header(earlier: StudyReader) -> None:
-    request = _request(earlier)
+    settings = _settings(earlier)
     header = _header(earlier, "plan", precision="bf16")
-    found = inherit(_above_chance(earlier), request=request, header=header, timer=_refuse)
-    kept = found.header(request)
-    assert first_choices(request.space, kept) == [match.choices for match in found.first]
+    found = inherit(_above_chance(earlier), settings=settings, header=header, timer=_refuse)
+    kept = warm_start_entries(_context(settings, [], header=header), found)
+    assert first_choices(settings.space, kept) == [match.choices for match in found.first]
 
 
 def test_trainings_that_an_earlier_confirmation_took_use_up_no_budget(
     earlier: StudyReader, tmp_path: Path
 ) -> None:
-    request = _request(earlier, results=tmp_path)
-    found = inherit([_read(earlier)], request=request, header=earlier.header, timer=_refuse)
-    more = [_trained_again(heir, seconds=5.0) for heir in found.heirs]
-    _create(request, earlier.header, replace(found, heirs=tuple(more)))
-    with Ledger(request.path / "study.db") as ledger:
-        repeats = Repeats(
-            ledger=ledger,
-            rule=earlier.rule,
-            proxy=SimpleNamespace(num_seeds=1),  # type: ignore[arg-type]
-            folder=tmp_path,
-            budget_s=1.0,
-            timeout_s=1.0,
-            interruption=Interruption(),
-            listener=_no_stage,
-        )
+    settings = _settings(earlier, results=tmp_path)
+    found = inherit([_read(earlier)], settings=settings, header=earlier.header, timer=_refuse)
+    more = [_trained_again(heir, seconds=5.0) for heir in found.inherited]
+    _create(settings, earlier.header, replace(found, inherited=tuple(more)))
+    context = _context(settings, [])
+    with opened(context):
+        repeats, ledger = Repeats(context, budget_s=1.0), context.study
         assert repeats.spent_s == 0
         last = ledger.trials[0].curve[-1]
         ledger.store.add_point(0, replace(last, seed=9, seconds=2.0))
@@ -472,6 +447,6 @@ def test_trainings_that_an_earlier_confirmation_took_use_up_no_budget(
         assert repeats.spent_s == pytest.approx(2.0)
 
 
-def _trained_again(heir: Heir, *, seconds: float) -> Heir:
+def _trained_again(heir: InheritedTrial, *, seconds: float) -> InheritedTrial:
     point = replace(heir.record.curve[-1], seed=8, seconds=seconds)
     return replace(heir, record=replace(heir.record, curve=(*heir.record.curve, point)))

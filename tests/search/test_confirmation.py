@@ -15,11 +15,8 @@ import pytest
 from archbench.analysis.rule import FrontRule
 from archbench.analysis.settle import LEAST_GAIN, next_training, settled_by_training
 from archbench.analysis.study import StudyReader, open_study
-from archbench.errors import UsageError
 from archbench.search import events, search
-from archbench.search.budget import Budget
-from archbench.search.confirming import confirm
-from archbench.search.repeat import spent_on_repeats
+from archbench.search.confirmation import confirm, spent_on_repeats
 from archbench.study.store import Store
 from archbench.study.trial import TrialRecord, final_accuracies
 from tests.search import tiny
@@ -74,19 +71,6 @@ def test_the_next_training_settles_most_in_its_time(
     assert next_training(gains, seconds={0: 2.0, 1: 1.0}, left=left, busy=busy) == number
 
 
-@pytest.mark.parametrize(
-    ("text", "seconds"), [("20%", 20.0), ("0", 0.0), ("90s", 90.0), ("10m", 600.0), ("250 %", 250)]
-)
-def test_a_budget_is_a_share_or_a_time(text: str, seconds: float) -> None:
-    assert Budget.parse(text, place="--confirm-budget").of(100.0) == pytest.approx(seconds)
-
-
-@pytest.mark.parametrize("text", ["many", "-3%", "2000%", "0.2"])
-def test_another_budget_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="neither a share such as 20% nor a time"):
-        Budget.parse(text, place="--confirm-budget")
-
-
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory: pytest.TempPathFactory, data: str) -> StudyReader:
     """A study whose space asks for no confirmation."""
@@ -136,10 +120,10 @@ CONFIRM = """
 import sys
 from pathlib import Path
 from archbench.search import events
-from archbench.search.confirming import confirm
+from archbench.search import confirm
 
 def told(happened):
-    if isinstance(happened, event.SeedTrained):
+    if isinstance(happened, events.SeedTrained):
         print("trained", flush=True)
 
 if __name__ == "__main__":

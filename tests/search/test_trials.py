@@ -1,8 +1,7 @@
-"""The loop writes down whatever an engine brings, and knows when to stop."""
+"""Trials write down whatever an engine brings, and know when to stop."""
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,21 +14,20 @@ from optuna.trial import FrozenTrial, TrialState
 from archbench.analysis.rule import FrontRule
 from archbench.errors import StorageError
 from archbench.evaluate.proxy import Proxy
-from archbench.models import count
-from archbench.search import events
-from archbench.search import optuna_mirror as ledger
-from archbench.search.derived import DerivedTables
+from archbench.search import events, optuna_mirror
+from archbench.search.context import StudyContext
 from archbench.search.interruption import Interruption
 from archbench.search.job import Broken, Done, Job, Report, Sent
 from archbench.search.jobs import MayGoOn, Rung, TrialEnd, TrialJob, weights_path
 from archbench.search.optuna_mirror import Ledger
-from archbench.search.proposer import Knowledge, Proposal, Proposer
+from archbench.search.proposer import Knowledge, Proposer
 from archbench.search.pruning import PRUNERS, Referee
 from archbench.search.sampler import SAMPLERS
-from archbench.search.trials import AllFailedError, Loop, Plan
+from archbench.search.settings import settings_of
+from archbench.search.trials import AllFailedError, Trials
 from archbench.space import SearchSpace
 from archbench.study.measurement import Conditions, Measurement
-from archbench.study.trial import CurvePoint, Failure, TrialRecord
+from archbench.study.trial import CurvePoint, Failure
 from archbench.train.plan import Plan as TrainingPlan
 from archbench.train.recipe import Recipe
 from tests.search import tiny
@@ -126,7 +124,7 @@ def _breaks(job: TrialJob, *, kind: str = "nan", **options: Any) -> list[Report]
 
 @dataclass
 class Study:
-    """A ledger on disk, with everything that a loop needs."""
+    """A study on disk, with everything that its trials need."""
 
     path: Path
     ledger: Ledger
@@ -134,7 +132,7 @@ class Study:
     heard: list[events.Event] = field(default_factory=list)
     interruption: Interruption = field(default_factory=Interruption)
 
-    def loop(
+    def run(
         self,
         engine: ScriptedEngine,
         *,
@@ -145,44 +143,37 @@ class Study:
         pruner: str = "none",
         audit: float = 0.0,
         rungs: tuple[int, ...] = (1,),
-        size: float = math.inf,
-    ) -> Loop:
-        proxy = replace(_PROXY, recipe=Recipe(rungs=rungs))
+    ) -> str:
+        """Why it ended."""
+        said = {"trials": trials, "epochs": epochs, "time_limit_s": time_limit_s}
+        settings = settings_of(self.space, said, name=self.path.name, results=self.path.parent)
+        context = StudyContext(
+            settings,
+            make_engine=lambda workers: engine,
+            on_event=self.heard.append,
+            clock=clock,
+        )
+        context.interruption = self.interruption
+        context.header = {**_HEADER, "trial_seconds": 1.0}
+        context.proxy = replace(_PROXY, recipe=Recipe(rungs=rungs))
+        context.target = None
+        context.rule = FrontRule.of(_HEADER, place="test")
+        context.study = self.ledger
         proposer = Proposer(
             self.space, sampler=SAMPLERS.load("random"), seed=0, directions=["max", "min"]
         )
         proposer.restore((t, t.user_attrs["digest"], Knowledge()) for t in self.optuna_trials())
-        return Loop(
-            Plan(
-                trials=trials,
-                epochs=epochs,
-                time_limit_s=time_limit_s,
-                timeout_s=60.0,
-                trial_seconds=1.0,
-                proxy=proxy,
-                target=None,
-                latency_limit_ms=10.0,
-                checkpoints=self.path / "checkpoints",
-                size=size,
-            ),
-            ledger=self.ledger,
-            engine=engine,
-            proposer=proposer,
-            record_of=_record,
-            rule=FrontRule.of(_HEADER, place="test"),
-            referee=Referee(
-                pruner=PRUNERS.load(pruner),
-                rule=FrontRule.of(_HEADER, place="test"),
-                rungs=rungs,
-                num_seeds=1,
-                audit=audit,
-                seed=0,
-            ),
-            tables=DerivedTables(self.path, clock=clock),
-            interruption=self.interruption,
-            listener=self.heard.append,
-            clock=clock,
+        referee = Referee(
+            pruner=PRUNERS.load(pruner),
+            rule=context.rule,
+            rungs=rungs,
+            num_seeds=1,
+            audit=audit,
+            seed=0,
         )
+        trials_ = Trials(context, proposer=proposer, referee=referee)
+        context.run(trials_, timeout_s=60.0)
+        return trials_.reason
 
     def optuna_trials(self) -> list[FrozenTrial]:
         return self.ledger._storage.get_all_trials(self.ledger._study_id)
@@ -191,28 +182,23 @@ class Study:
         return [happened for happened in self.heard if isinstance(happened, kind)]
 
 
-def _record(proposal: Proposal) -> TrialRecord:
-    counted = count(proposal.spec)
-    return TrialRecord(
-        number=proposal.number,
-        state="running",
-        digest=proposal.spec.digest,
-        choices=dict(proposal.params),
-        spec=proposal.spec.to_document(),
-        params=counted.params,
-        macs=counted.macs,
-        activations=counted.activations,
-    )
-
-
 @pytest.fixture
 def study(tmp_path: Path) -> Iterator[Study]:
-    ledger.quiet_optuna()
-    ledger.create(tmp_path / "study.db", header=_HEADER)
+    optuna_mirror.quiet_optuna()
+    optuna_mirror.create(tmp_path / "study.db", header=_HEADER)
     (tmp_path / "checkpoints").mkdir()
-    space = SearchSpace.parse(tiny.space_text(Path("unused")), source="toy.yaml")
     with Ledger(tmp_path / "study.db") as opened:
-        yield Study(path=tmp_path, ledger=opened, space=space)
+        yield Study(path=tmp_path, ledger=opened, space=_space())
+
+
+def _space(*, is_small: bool = False) -> SearchSpace:
+    """The tiny space, or four widths of it."""
+    text = tiny.space_text(Path("unused"), objectives="{accuracy: max, latency_ms: min}")
+    text = text.replace("objectives:", "limits: {latency_ms: 10}\nobjectives:")
+    if not is_small:
+        return SearchSpace.parse(text, source="toy.yaml")
+    text = text.split("  stages[0].depth")[0] + "proxy: {resolution: 16}\n"
+    return SearchSpace.parse(text, source="small.yaml")
 
 
 def _states(study: Study) -> list[str]:
@@ -220,22 +206,23 @@ def _states(study: Study) -> list[str]:
 
 
 def test_it_ends_when_enough_trials_are_done(study: Study) -> None:
-    assert study.loop(ScriptedEngine(_completes)).run() == "4 trials are done"
+    assert study.run(ScriptedEngine(_completes)) == "4 trials are done"
     assert _states(study) == ["complete"] * 4
     assert study.of(events.TrialFinished)[-1].trials_done == 4
     assert study.of(events.TrialFinished)[-1].remaining_seconds == 0.0
 
 
 def test_no_more_trials_are_expected_than_the_space_has_candidates(study: Study) -> None:
-    study.loop(ScriptedEngine(_completes), trials=9, size=4).run()
-    assert [told.trials for told in study.of(events.TrialFinished)] == [4] * 9
+    study.space = _space(is_small=True)
+    study.run(ScriptedEngine(_completes), trials=9)
+    assert [told.trials for told in study.of(events.TrialFinished)] == [4] * 4
 
 
 def test_a_failure_is_recorded_and_the_search_goes_on(study: Study) -> None:
     def script(job: TrialJob) -> list[Report]:
         return _breaks(job) if job.number == 1 else _completes(job)
 
-    study.loop(ScriptedEngine(script)).run()
+    study.run(ScriptedEngine(script))
     assert _states(study) == ["complete", "failed", "complete", "complete"]
     failure = study.ledger.trials[1].failure
     assert failure is not None
@@ -252,7 +239,7 @@ def test_a_trial_over_the_limit_is_told_as_pruned(study: Study) -> None:
             Done(number=job.number, result=end),
         ]
 
-    study.loop(ScriptedEngine(script), trials=6).run()
+    study.run(ScriptedEngine(script), trials=6)
     assert _states(study) == ["over_limit"] * 6
     assert study.ledger.trials[0].reason == "too long"
     assert {trial.state for trial in study.optuna_trials()} == {TrialState.PRUNED}
@@ -264,7 +251,7 @@ def test_a_worker_killed_from_outside_gets_one_more_try(study: Study) -> None:
         return _breaks(job, kind="crash", from_outside=True) if job.number < 2 else _completes(job)
 
     engine = ScriptedEngine(script)
-    study.loop(engine, trials=3).run()
+    study.run(engine, trials=3)
     assert [job.number for job in engine.jobs] == [0, 0, 1, 1, 2]
     assert _states(study) == ["failed", "failed", "complete"]
     assert len(study.of(events.Warned)) == 2
@@ -272,7 +259,7 @@ def test_a_worker_killed_from_outside_gets_one_more_try(study: Study) -> None:
 
 def test_first_trials_that_all_fail_alike_end_the_study(study: Study) -> None:
     with pytest.raises(AllFailedError, match=r"first 5 trials all failed \(nan\): the loss became"):
-        study.loop(ScriptedEngine(_breaks), trials=40).run()
+        study.run(ScriptedEngine(_breaks), trials=40)
     assert len(study.ledger.trials) == 5
 
 
@@ -281,7 +268,7 @@ def test_lost_storage_ends_the_run_and_leaves_the_trial_running(study: Study) ->
         return _breaks(job, kind="error", error=StorageError("the disk is full"))
 
     with pytest.raises(StorageError, match="the disk is full"):
-        study.loop(ScriptedEngine(script)).run()
+        study.run(ScriptedEngine(script))
     assert _states(study) == ["running"]
 
 
@@ -291,11 +278,11 @@ def test_what_was_running_goes_on_first_with_what_is_known(study: Study) -> None
         return _completes(job)[:2]
 
     with pytest.raises(KeyboardInterrupt):
-        study.loop(ScriptedEngine(parks)).run()
+        study.run(ScriptedEngine(parks))
     assert _states(study) == ["running"]
     study.interruption.signal_number = None
     engine = ScriptedEngine(_completes)
-    study.loop(engine, trials=2).run()
+    study.run(engine, trials=2)
     assert [job.number for job in engine.jobs] == [0, 1]
     assert engine.jobs[0].latency == _latency(5.0)
     assert engine.jobs[0].saved[0] == "0" * 64
@@ -310,17 +297,16 @@ def test_no_trial_is_begun_after_the_time_limit(study: Study) -> None:
         now[0] += 40.0
         return _completes(job)
 
-    loop = study.loop(ScriptedEngine(script), trials=99, clock=lambda: now[0], time_limit_s=100)
-    assert loop.run() == "the time limit of 100 s is reached"
+    engine = ScriptedEngine(script)
+    reason = study.run(engine, trials=99, clock=lambda: now[0], time_limit_s=100)
+    assert reason == "the time limit of 100 s is reached"
     assert len(study.ledger.trials) == 3
     assert all(record.seconds == 40.0 for record in study.ledger.trials.values())
 
 
 def test_an_exhausted_space_ends_the_study(study: Study) -> None:
-    text = tiny.space_text(Path("unused")).split("  stages[0].depth")[0]
-    text += "proxy: {resolution: 16}\n"
-    study.space = SearchSpace.parse(text, source="small.yaml")
-    reason = study.loop(ScriptedEngine(_completes), trials=99).run()
+    study.space = _space(is_small=True)
+    reason = study.run(ScriptedEngine(_completes), trials=99)
     assert reason == "every feasible candidate of the space has been tried"
     assert len(study.ledger.trials) == study.space.size() == 4
 
@@ -332,7 +318,7 @@ def test_the_front_is_told_when_it_changes(study: Study) -> None:
         latency, accuracy = results[job.number]
         return _completes(job, latency=latency, accuracy=accuracy)
 
-    study.loop(ScriptedEngine(script)).run()
+    study.run(ScriptedEngine(script))
     fronts = [[m.number for m in told.members] for told in study.of(events.FrontChanged)]
     assert fronts == [[0], [2], [3, 2]]
 
@@ -374,7 +360,7 @@ def _asking(study: Study) -> AskingEngine:
 
 def test_hopeless_trials_are_stopped_and_told_with_their_curves(study: Study) -> None:
     engine = _asking(study)
-    study.loop(engine, trials=14, pruner="curve", rungs=(4, 8)).run()
+    study.run(engine, trials=14, pruner="curve", rungs=(4, 8))
     states = _states(study)
     assert states == ["complete"] * 10 + ["pruned", "pruned", "complete", "pruned"]
     assert study.ledger.trials[10].reason == dict(engine.answers)[10]
@@ -386,7 +372,7 @@ def test_hopeless_trials_are_stopped_and_told_with_their_curves(study: Study) ->
 
 
 def test_audited_trials_go_on_and_what_was_said_of_them_is_kept(study: Study) -> None:
-    study.loop(_asking(study), trials=14, pruner="curve", rungs=(4, 8), audit=1.0).run()
+    study.run(_asking(study), trials=14, pruner="curve", rungs=(4, 8), audit=1.0)
     assert _states(study) == ["complete"] * 14
     kept = study.ledger.store.trials()
     assert [r.number for r in kept if r.verdicts and r.verdicts[0].is_audited] == [10, 11, 13]
@@ -402,17 +388,17 @@ def test_what_is_on_record_is_answered_again(study: Study) -> None:
 
     engine = AskingEngine(parks)
     with pytest.raises(KeyboardInterrupt):
-        study.loop(engine, trials=14, pruner="curve", rungs=(4, 8)).run()
+        study.run(engine, trials=14, pruner="curve", rungs=(4, 8))
     said.append(dict(engine.answers)[10])
     study.interruption.signal_number = None
     again = _asking(study)
-    study.loop(again, trials=11, pruner="none", rungs=(4, 8)).run()
+    study.run(again, trials=11, pruner="none", rungs=(4, 8))
     said.append(dict(again.answers)[10])
     assert said[0] == said[1] != ""
 
 
 def test_epochs_that_were_not_trained_go_to_other_candidates(study: Study) -> None:
-    reason = study.loop(_asking(study), trials=14, epochs=96, pruner="curve", rungs=(4, 8)).run()
+    reason = study.run(_asking(study), trials=14, epochs=96, pruner="curve", rungs=(4, 8))
     assert reason == "96 epochs are trained, 96 were to be"
     assert _states(study) == ["complete"] * 10 + ["pruned", "pruned", "complete"]
     expected = [finished.trials for finished in study.of(events.TrialFinished)]
@@ -427,6 +413,6 @@ def test_only_weights_that_may_matter_are_kept(study: Study) -> None:
         latency, accuracy = results[job.number]
         return _completes(job, latency=latency, accuracy=accuracy)
 
-    study.loop(ScriptedEngine(script)).run()
+    study.run(ScriptedEngine(script))
     kept = sorted(file.name for file in (study.path / "checkpoints").iterdir())
     assert kept == ["trial-00001-seed-0.safetensors", "trial-00002-seed-0.safetensors"]

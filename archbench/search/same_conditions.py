@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 _SOFTWARE = ("archbench", "torch", "torchvision", "numpy")
@@ -10,34 +11,48 @@ _PROXY = ("resolution", "num_classes", "stem", "seeds", "device")
 _NOT_THERE = "not there"
 
 
-def accuracy_differences(earlier: Mapping[str, Any], header: Mapping[str, Any]) -> list[str]:
-    """What keeps accuracies of two studies from being draws of one quantity, knob by knob.
+@dataclass(frozen=True, kw_only=True)
+class Differences:
+    """What of the conditions of two studies differs, in words, setting by setting.
 
-    The seed of a study is no difference: it decides which draw, not of what. Neither is the
-    machine, as long as the software, the precision and the kind of device are the same.
+    Attributes:
+        accuracy: What keeps their accuracies from being draws of one quantity. The seed of a study
+            is no difference: it decides which draw, not of what. Neither is the machine, as long
+            as the software, the precision and the kind of device are the same.
+        latency: What keeps their latencies from being comparable; empty where the second study
+            measures none.
+        rule: What else keeps a training that was stopped early in one from being stopped in the
+            other.
+    """
+
+    accuracy: tuple[str, ...]
+    latency: tuple[str, ...]
+    rule: tuple[str, ...]
+
+
+def differences(earlier: Mapping[str, Any], header: Mapping[str, Any]) -> Differences:
+    """How the conditions of a study that is differ from those of an earlier one.
 
     Args:
         earlier: Header of the study that was.
         header: Header of the study that is.
     """
-    return [*_data(earlier, header), *_unequal(_training(earlier), _training(header))]
-
-
-def latency_differences(earlier: Mapping[str, Any], header: Mapping[str, Any]) -> list[str]:
-    """What keeps latencies of two studies from being comparable, knob by knob; see above.
-
-    The second study must be one that measures latency.
-    """
-    if earlier.get("calibration") is None:
-        return ["latency was not measured"]
-    return list(_unequal(_measuring(earlier), _measuring(header)))
-
-
-def rule_differences(earlier: Mapping[str, Any], header: Mapping[str, Any]) -> list[str]:
-    """What keeps a training that was stopped early in one study from being stopped in another."""
-    keys = ("objectives", "limits")
-    before, now = ({key: study.get(key) for key in keys} for study in (earlier, header))
-    return list(_unequal(before, now))
+    latency: Iterable[str] = ()
+    if header["calibration"] is not None:
+        is_known = earlier.get("calibration") is not None
+        latency = (
+            _unequal(_measuring(earlier), _measuring(header))
+            if is_known
+            else ["latency was not measured"]
+        )
+    before, now = (
+        {key: study.get(key) for key in ("objectives", "limits")} for study in (earlier, header)
+    )
+    return Differences(
+        accuracy=(*_data(earlier, header), *_unequal(_training(earlier), _training(header))),
+        latency=tuple(latency),
+        rule=tuple(_unequal(before, now)),
+    )
 
 
 def _data(earlier: Mapping[str, Any], header: Mapping[str, Any]) -> Iterator[str]:
@@ -74,10 +89,10 @@ def _measuring(header: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _unequal(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
-    for knob in dict.fromkeys([*before, *now]):
-        old, new = _plain(before.get(knob)), _plain(now.get(knob))
+    for key in dict.fromkeys([*before, *now]):
+        old, new = _plain(before.get(key)), _plain(now.get(key))
         if old != new:
-            yield f"{knob} was {_text(old)} and is {_text(new)}"
+            yield f"{key} was {_text(old)} and is {_text(new)}"
 
 
 def _plain(value: Any) -> Any:

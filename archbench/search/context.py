@@ -1,0 +1,205 @@
+"""What a run has: an engine, who listens, whether it is to stop, and its study once it is open."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from archbench.analysis.rule import FrontRule
+from archbench.registry import Registry
+from archbench.search import events, scheduler
+from archbench.search.interruption import Interruption, ParkedError, interruptions
+from archbench.search.job import Engine
+from archbench.search.jobs import Call, Progress
+from archbench.search.optuna_mirror import Ledger
+from archbench.search.settings import Settings, worker_memory_bytes
+from archbench.study import folder
+from archbench.study.environment import Environment
+from archbench.study.trial import TrialRecord
+
+if TYPE_CHECKING:
+    from archbench.evaluate.proxy import Proxy
+    from archbench.evaluate.target import Target
+
+ENGINES = Registry("archbench.search.engines", "engine")
+
+_DAY_S = 24 * 3600.0
+
+
+class Context:
+    """What a run of any kind has; workers end with its block, and the first interruption is noted.
+
+    Args:
+        on_event: Told what happens.
+        threads: Of one worker.
+        make_engine: Makes an engine of so many workers; by default one of this machine.
+        clock: Monotonic seconds.
+
+    Attributes:
+        environment: The machine and software, captured before anything was pinned.
+        interruption: Whether somebody wants it to stop.
+        workers: Jobs at a time.
+    """
+
+    def __init__(
+        self,
+        on_event: events.Listener,
+        *,
+        threads: int = 1,
+        make_engine: Callable[[int], Engine] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        from archbench.evaluate import capture_environment
+
+        self.environment: Environment = capture_environment()
+        self.interruption = Interruption()
+        self.workers = 1
+        self.tell = on_event
+        self.clock = clock
+        self._make_engine = make_engine or partial(self._local_engine, threads=threads)
+        self._engine: Engine | None = None
+        self._block = ExitStack()
+
+    def __enter__(self) -> Self:
+        self.interruption = self._block.enter_context(interruptions())
+        self._logs = Path(self._block.enter_context(tempfile.TemporaryDirectory()))
+        self._block.callback(self.stop)
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._block.close()
+
+    def start(self, workers: int) -> None:
+        """Starts so many workers, unless that many are there."""
+        self.workers = workers
+        self._engine_of(workers)
+
+    def stop(self) -> None:
+        """Ends every worker and what it runs."""
+        if self._engine is not None:
+            self._engine.stop()
+            self._engine = None
+
+    def run(self, work: scheduler.Work, *, timeout_s: float) -> None:
+        """Runs work on all workers; see ``scheduler.run``."""
+        engine = self._engine_of(self.workers)
+        scheduler.run(work, engine=engine, interruption=self.interruption, timeout_s=timeout_s)
+
+    def call(
+        self,
+        function: partial[Any],
+        *,
+        timeout_s: float = _DAY_S,
+        on_progress: Callable[[str, int, int], None] | None = None,
+        is_alone: bool = False,
+    ) -> Any:
+        """What a function of ``jobs`` gives in a worker while no other job runs.
+
+        Args:
+            function: All its arguments but ``send`` are given.
+            timeout_s: Seconds after which it is ended.
+            on_progress: Told how far it is; by default each new thing that is done is told.
+            is_alone: Whether it runs in a new process, with no other worker on the machine.
+
+        Raises:
+            ArchbenchError: The function raised it, or it broke.
+            KeyboardInterrupt: Somebody wants it to stop.
+        """
+        if is_alone:
+            self.stop()
+            self._engine_of(1)
+        tell, said = on_progress, set[str]()
+
+        def on_sent(payload: object) -> None:
+            if not isinstance(payload, Progress):
+                return
+            if tell is not None:
+                tell(payload.what, payload.done, payload.total)
+            elif payload.what not in said:
+                said.add(payload.what)
+                self.say(payload.what)
+
+        return scheduler.finish(
+            self._engine or self._engine_of(self.workers),
+            Call(function=function),
+            timeout_s=timeout_s,
+            interruption=self.interruption,
+            on_sent=on_sent,
+        )
+
+    def say(self, text: str) -> None:
+        """Tells what is done from now on."""
+        self.tell(events.StageChanged(text=text))
+
+    def warn(self, text: str) -> None:
+        """Tells what should change what the user does."""
+        self.tell(events.Warned(text=text))
+
+    def parked(self, message: str, *, help: str, place: Path | None = None) -> ParkedError:
+        """The error that ends a run that was interrupted."""
+        place_told = None if place is None else str(place)
+        number = self.interruption.signal_number
+        return ParkedError(message, place=place_told, help=help, signal_number=number)
+
+    def _engine_of(self, workers: int) -> Engine:
+        if self._engine is None or self._engine.workers != workers:
+            self.stop()
+            self._engine = self._make_engine(workers)
+        return self._engine
+
+    def _local_engine(self, workers: int, *, threads: int) -> Engine:
+        memory_bytes = worker_memory_bytes(workers=workers)
+        engine: Engine = ENGINES.load("local").make(
+            workers=workers, threads=threads, memory_bytes=memory_bytes, logs=self._logs
+        )
+        return engine
+
+
+class StudyContext(Context):
+    """What a run of a study has.
+
+    Attributes:
+        settings: What was asked for.
+        header: Of the study, once it is prepared; the next three are made from it.
+        proxy: What accuracy is taken on.
+        target: What latency is taken on; None where none is wanted.
+        rule: What may stand on the front.
+        study: Its database, while it is open.
+    """
+
+    header: dict[str, Any]
+    proxy: Proxy
+    target: Target | None
+    rule: FrontRule
+    study: Ledger
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        on_event: events.Listener,
+        make_engine: Callable[[int], Engine] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        threads = settings.space.target.threads
+        super().__init__(on_event, threads=threads, make_engine=make_engine, clock=clock)
+        self.settings = settings
+
+    @property
+    def trials(self) -> list[TrialRecord]:
+        """Those of the open study, by number."""
+        return list(self.study.trials.values())
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of checkpoints and weights."""
+        return self.settings.path / folder.CHECKPOINTS
+
+    def front(self) -> list[TrialRecord]:
+        """The front as it stands, cheapest first."""
+        return self.rule.front(self.trials)
