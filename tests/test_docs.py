@@ -24,6 +24,7 @@ TEXTS = tuple(
         ROOT / "README.md",
         ROOT / "CONTRIBUTING.md",
         ROOT / "SECURITY.md",
+        ROOT / "changelog.d" / "README.md",
         *sorted((ROOT / "docs").glob("*.md")),
         ROOT / "results" / "README.md",
     )
