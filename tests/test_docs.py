@@ -12,7 +12,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from archbench import __version__
+import archbench as package
 from archbench.cli.main import archbench
 from archbench.errors import ArchbenchError
 from tests.test_architecture import ROOMS
@@ -126,7 +126,7 @@ def test_public_checks_are_those_of_this_repository() -> None:
 
 
 def test_citation_names_the_version() -> None:
-    assert str(yaml.safe_load(_text("CITATION.cff"))["version"]) == __version__
+    assert str(yaml.safe_load(_text("CITATION.cff"))["version"]) == package.__version__
 
 
 def test_contributing_lists_the_rooms_that_there_are() -> None:
@@ -141,6 +141,21 @@ def test_contributing_lists_the_rooms_that_there_are() -> None:
 def test_contributing_names_folders_that_there_are() -> None:
     for path in re.findall(r"`([\w/]+)/x\.\w+`", _text("CONTRIBUTING.md")):
         assert (ROOT / path).is_dir(), path
+
+
+def test_python_page_names_what_the_package_hands_on() -> None:
+    text = _text("docs/python.md")
+    for name in package.__all__:
+        assert name == "__version__" or re.search(rf"`{name}\b", text), name
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_python_in_texts_compiles_and_calls_what_there_is(name: str) -> None:
+    for language, code in FENCE.findall(_text(name)):
+        if language == "python":
+            compile(code, name, "exec")
+            for used in re.findall(r"\barchbench\.(\w+)", code):
+                assert hasattr(package, used), used
 
 
 def test_every_page_is_in_the_index() -> None:
