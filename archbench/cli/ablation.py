@@ -20,8 +20,8 @@ def show(found: AblationRecord, *, as_json: bool, folder: Path | None = None) ->
         as_json: Print the document instead.
         folder: Where the report goes; into the ablation's own folder by default.
     """
-    from archbench.cli.ablation_text import ablation_text
     from archbench.report.ablation_files import write_ablation
+    from archbench.report.findings.ablation_text import ablation_text
 
     files = write_ablation(found, folder)
     if as_json:

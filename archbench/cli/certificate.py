@@ -24,8 +24,8 @@ def show(found: Certificate, *, as_json: bool, folder: Path | None = None) -> No
         as_json: Print the document instead.
         folder: Where the report goes; into the certificate's own folder by default.
     """
-    from archbench.cli.certificate_text import certificate_text
     from archbench.report.certificate_files import write_certificate
+    from archbench.report.findings.certificate_text import certificate_text
 
     files = write_certificate(found, folder)
     if as_json:

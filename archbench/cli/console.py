@@ -5,18 +5,15 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 from archbench.command_line import command_line
-
-WIDTH = 80
-"""Columns that every table fits into, unless a name is longer than its column."""
-
-_CONTROL = dict.fromkeys((*range(32), *range(127, 160)), "\N{REPLACEMENT CHARACTER}")
-_CONTROL_IN_TEXT = {code: sign for code, sign in _CONTROL.items() if chr(code) not in "\n\t"}
+from archbench.report.text import WIDTH, clean
 
 
 class ReaderGoneError(Exception):
@@ -102,11 +99,6 @@ def is_terminal(stream: IO[str]) -> bool:
     return stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
 
 
-def clean(text: str) -> str:
-    """The text with control characters replaced: names are data, never commands to a terminal."""
-    return text.translate(_CONTROL_IN_TEXT)
-
-
 def _to_stderr(text: str) -> None:
     try:
         sys.stderr.write(text + "\n")
@@ -121,22 +113,87 @@ def _coloured(text: str, code: str) -> str:
     return text
 
 
-def table(titles: Sequence[str], rows: Sequence[Sequence[str]], *, align: str) -> str:
-    """A table in aligned columns under a ruled line of titles, without trailing blanks.
+class Meter(Protocol):
+    """Shows the progress of one thing after another."""
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        """Take in what is being done, how much of it is done, and of how much."""
+
+    def say(self, text: str) -> None:
+        """Leave a line that stays."""
+
+
+_REDRAW_S = 0.2
+
+
+@contextmanager
+def meter(*, quiet: bool = False, clock: Callable[[], float] = time.monotonic) -> Iterator[Meter]:
+    """A meter on stderr while this lasts; the terminal's line is gone at the end.
 
     Args:
-        titles: One per column.
-        rows: The cells, as many per row as there are titles.
-        align: One letter per column: ``l`` or ``r``.
+        quiet: Show nothing unless stderr is a terminal, as a program may read it.
+        clock: Seconds, from any monotonic clock.
     """
-    cells = [[cell.translate(_CONTROL) for cell in row] for row in (titles, *rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(titles))]
-    lines = []
-    for row in cells:
-        placed = (
-            cell.rjust(width) if side == "r" else cell.ljust(width)
-            for cell, width, side in zip(row, widths, align, strict=True)
-        )
-        lines.append("  ".join(placed).rstrip())
-    lines.insert(1, "  ".join("-" * width for width in widths))
-    return "\n".join(lines)
+    if is_terminal(sys.stderr):
+        line = _Line(clock)
+        try:
+            yield line
+        finally:
+            redraw("")
+    else:
+        yield _Silence() if quiet else _Log()
+
+
+class _Line:
+    """Draws over itself, a few times a second at most."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._what = ""
+        self._began = 0.0
+        self._drawn = float("-inf")
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        from archbench.report import number
+
+        now = self._clock()
+        if what != self._what:
+            self._what, self._began, self._drawn = what, now, float("-inf")
+        if now - self._drawn < _REDRAW_S:
+            return
+        self._drawn = now
+        text = f"{what}  {done:,} of {total:,}"
+        if 0 < done < total and now - self._began > 2:
+            left = (now - self._began) / done * (total - done)
+            text += f"  {number.duration(left)} left"
+        redraw(text[: WIDTH - 1])
+
+    def say(self, text: str) -> None:
+        redraw("")
+        note(text)
+        self._drawn = float("-inf")
+
+
+class _Log:
+    """Says each thing once, when it begins."""
+
+    def __init__(self) -> None:
+        self._what = ""
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        if what != self._what:
+            self._what = what
+            note(what)
+
+    def say(self, text: str) -> None:
+        note(text)
+
+
+class _Silence:
+    """Nobody wants to know."""
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        pass
+
+    def say(self, text: str) -> None:
+        pass

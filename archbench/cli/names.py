@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from archbench.cli.study import study_path, trial_of
 from archbench.command_line import command_line
 from archbench.errors import UsageError
 
@@ -45,6 +44,21 @@ def network(text: str, *, overrides: Sequence[str], results: Path) -> ArchSpec:
         document = override(document, parse_path(path), value.plain())
     changed = ArchSpec.from_document(document, place="--set")
     return replace(changed, name=f"{spec.name} (changed)")
+
+
+def study_path(text: str, *, results: Path) -> Path:
+    """The folder that a person means by a study: a path, or a name among the results."""
+    path = Path(text)
+    is_name = len(path.parts) == 1 and not path.is_dir() and path.suffix != ".db"
+    return results / path if is_name else path
+
+
+def trial_of(text: str) -> tuple[str, int] | None:
+    """Study and number of a text ``STUDY:TRIAL``; None where it is something else."""
+    study, separator, trial = text.rpartition(":")
+    if not separator or not study or not (trial.isascii() and trial.isdigit()):
+        return None
+    return study, int(trial)
 
 
 def trial_place(text: str, *, results: Path) -> tuple[Path, int] | None:

@@ -141,6 +141,16 @@ def seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> fl
     return total
 
 
+class ListByDefault(click.Group):
+    """A group that lists when its first argument names none of its commands."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click does, with ``list`` put in front where no command is named."""
+        if not args or args[0] not in {*self.commands, *ctx.help_option_names}:
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+
 def _whole(text: str) -> int:
     digits = text.strip()
     if not (digits.isascii() and digits.isdigit() and len(digits) <= 9 and int(digits) >= 1):

@@ -14,8 +14,9 @@ from functools import singledispatchmethod
 from typing import TYPE_CHECKING
 
 from archbench.cli import console
-from archbench.cli.front_text import accuracy_text, cost_text, front_table, latency_text
 from archbench.report import number
+from archbench.report.findings.front import accuracy_text, cost_text, front_table, latency_text
+from archbench.report.text import WIDTH, clean
 from archbench.search import events
 from archbench.study.trial import TrialRecord, final_accuracies
 
@@ -216,9 +217,9 @@ def preparation(prepared: events.Prepared, *, now: datetime) -> Iterator[str]:
         share += f" ({100 * low:.1f}-{100 * high:.1f})"
     yield f"{prepared.name}: {number.exact(prepared.size)} candidates, {share} feasible"
     price = f"one trial takes {number.duration(prepared.trial_seconds)}: {prepared.tried}"
-    yield from textwrap.wrap(price, console.WIDTH, subsequent_indent="  ")
+    yield from textwrap.wrap(price, WIDTH, subsequent_indent="  ")
     for source in prepared.sources:
-        yield from textwrap.wrap(source, console.WIDTH, subsequent_indent="  ")
+        yield from textwrap.wrap(source, WIDTH, subsequent_indent="  ")
     left = max(0, prepared.trials - prepared.trials_done)
     workers = f"{prepared.workers} worker{'s' if prepared.workers > 1 else ''}"
     end = now + timedelta(seconds=prepared.expected_seconds)
@@ -282,7 +283,7 @@ def _folded(text: str) -> str:
     return "\n".join(
         textwrap.fill(
             line,
-            console.WIDTH,
+            WIDTH,
             subsequent_indent="  ",
             break_long_words=False,
             break_on_hyphens=False,
@@ -304,8 +305,8 @@ def _picture(
     def picture() -> RenderableType:
         # The padding ends the bar's line, which the bar alone does not.
         bar = Padding(ProgressBar(total=max(1, progress.trials), completed=progress.trials_done))
-        lines = [Text(console.clean(line), no_wrap=True) for line in progress.lines()]
-        return Group(Text(console.clean(progress.headline()), style="bold"), bar, *lines)
+        lines = [Text(clean(line), no_wrap=True) for line in progress.lines()]
+        return Group(Text(clean(progress.headline()), style="bold"), bar, *lines)
 
     screen = Console(stderr=True, highlight=False, soft_wrap=False)
     # Once a second: drawing takes time from the cores that are measured.
@@ -315,6 +316,6 @@ def _picture(
             line = progress.update(happened)
             stays = isinstance(happened, events.Prepared | events.Warned)
             if stays and not (hidden and isinstance(happened, hidden)):
-                live.console.print(Text(console.clean(line)))
+                live.console.print(Text(clean(line)))
 
         yield listener

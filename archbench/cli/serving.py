@@ -34,10 +34,10 @@ def show_serving(
     Raises:
         ArchbenchError: See ``archbench.evaluate.serving.serving``.
     """
-    from archbench.cli.meter import meter
-    from archbench.cli.serving_text import serving_text
+    from archbench.cli.console import meter
     from archbench.evaluate.serving import document, serving
     from archbench.models.part import Grid
+    from archbench.report.findings.serving import serving_text
 
     if resolution is not None:
         specs = [replace(spec, resolution=Grid(*resolution)) for spec in specs]

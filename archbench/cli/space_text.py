@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from archbench.cli import console
 from archbench.report import number
 from archbench.report.document import to_flow, to_yaml
+from archbench.report.text import WIDTH, table
 from archbench.space import Axis, Choices, SearchSpace, Share
 
 _MOST_DEAD = 20
@@ -19,7 +19,7 @@ def listing(spaces: Sequence[SearchSpace]) -> str:
     """Several spaces, each with its size and the question that it answers."""
     return "\n\n".join(
         f"{space.name}: {number.exact(space.size())} candidates\n"
-        + textwrap.fill(space.question, console.WIDTH, initial_indent="  ", subsequent_indent="  ")
+        + textwrap.fill(space.question, WIDTH, initial_indent="  ", subsequent_indent="  ")
         for space in spaces
     )
 
@@ -37,7 +37,7 @@ def description(space: SearchSpace) -> str:
     ]
     return "\n\n".join(
         [
-            textwrap.fill(f"{space.name}: {space.question}", console.WIDTH),
+            textwrap.fill(f"{space.name}: {space.question}", WIDTH),
             f"{number.exact(space.size())} candidates from {len(space.axes)} axes",
             _pairs(pairs),
             _pairs(conditions),
@@ -77,7 +77,7 @@ def counts(space: SearchSpace) -> str:
     ]
     if share.excluded:
         rows = [(reason, number.percent(count / share.samples)) for reason, count in share.excluded]
-        lines += ["", console.table(("excluded by", "share"), rows, align="lr")]
+        lines += ["", table(("excluded by", "share"), rows, align="lr")]
     return "\n".join([*lines, "", *_dead(space)])
 
 
@@ -143,7 +143,7 @@ def _pairs(pairs: Sequence[tuple[str, str]]) -> str:
         wrapped = [
             line
             for part in text.split("\n")
-            for line in textwrap.wrap(part, console.WIDTH - left, break_on_hyphens=False)
+            for line in textwrap.wrap(part, WIDTH - left, break_on_hyphens=False)
         ] or [""]
         lines.append(f"{name:<{left}}{wrapped[0]}".rstrip())
         lines += [f"{'':<{left}}{line}" for line in wrapped[1:]]

@@ -10,30 +10,16 @@ from typing import TYPE_CHECKING
 from archbench.cli import console
 from archbench.command_line import command_line, study_argument
 from archbench.errors import NEGATIVE_RESULT
+from archbench.report.text import WIDTH
 
 if TYPE_CHECKING:
     from archbench.analysis.study import StudyReader
 
 
-def study_path(text: str, *, results: Path) -> Path:
-    """The folder that a person means by a study: a path, or a name among the results."""
-    path = Path(text)
-    is_name = len(path.parts) == 1 and not path.is_dir() and path.suffix != ".db"
-    return results / path if is_name else path
-
-
-def trial_of(text: str) -> tuple[str, int] | None:
-    """Study and number of a text ``STUDY:TRIAL``; None where it is something else."""
-    study, separator, trial = text.rpartition(":")
-    if not separator or not study or not (trial.isascii() and trial.isdigit()):
-        return None
-    return study, int(trial)
-
-
 def show(study: StudyReader, *, files: Sequence[Path]) -> None:
     """Print what a study found: counts, verdict, front, the files that hold it."""
     from archbench.analysis.source import taken_in_words
-    from archbench.cli.front_text import front_table
+    from archbench.report.findings.front import front_table
     from archbench.report.summary import Summary
 
     counts = study.counts()
@@ -43,13 +29,13 @@ def show(study: StudyReader, *, files: Sequence[Path]) -> None:
     console.result(f"{study.name}: {sum(counts.values())} trials ({told or 'none yet'})")
     taken = taken_in_words(study.trials())
     console.result(f"{taken}\n" if taken else "")
-    console.result(textwrap.fill(study.verdict(), console.WIDTH, break_on_hyphens=False))
+    console.result(textwrap.fill(study.verdict(), WIDTH, break_on_hyphens=False))
     members = study.front_records()
     if members:
         console.result("\n" + front_table(members, summary=Summary(study)))
-        console.result("\n" + textwrap.fill(_hypervolume(study), console.WIDTH))
+        console.result("\n" + textwrap.fill(_hypervolume(study), WIDTH))
     if study.pruning:
-        console.result("\n" + textwrap.fill(study.pruning.in_words(), console.WIDTH))
+        console.result("\n" + textwrap.fill(study.pruning.in_words(), WIDTH))
     if files:
         listed = "\n".join(f"  {path}" for path in files)
         console.result(f"\nwritten:\n{listed}")

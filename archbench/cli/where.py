@@ -43,10 +43,10 @@ def show_where(
         UsageError: A plot of several is asked for, or one of another format.
         ArchbenchError: See ``archbench.evaluate.parts.where``.
     """
-    from archbench.cli.meter import meter
-    from archbench.cli.where_text import where_text
+    from archbench.cli.console import meter
     from archbench.evaluate.parts import document, where
     from archbench.models.part import Grid
+    from archbench.report.findings.parts_text import where_text
     from archbench.report.where_plot import save_where
     from archbench.study.measurement import Conditions
 

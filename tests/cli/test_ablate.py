@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from archbench.cli.ablation_text import ablation_text
+from archbench.report.findings.ablation_text import ablation_text
 from tests.cli.conftest import Run
 from tests.cli.test_train import NETWORK
 from tests.search import tiny

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from archbench.cli.certificate_text import certificate_text
+from archbench.report.findings.certificate_text import certificate_text
 from tests.analysis.certified import certificate, sample
 from tests.cli.conftest import Run
 from tests.search import tiny

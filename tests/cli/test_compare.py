@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from archbench.cli.comparison_text import comparison_text, read_limit, sentence
 from archbench.errors import UsageError
+from archbench.report.findings.comparison import comparison_text, read_limit, sentence
 from tests.cli.conftest import Run
 from tests.evaluate.toy import SPEC
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from archbench.cli.doctor_text import doctor_text
+from archbench.report.findings.doctor import doctor_text
 from tests.cli.conftest import Run
 
 DOCUMENT = {

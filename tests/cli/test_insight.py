@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from archbench.analysis.importance import Insight
-from archbench.cli.insight_text import insight_text
+from archbench.report.findings.importance import insight_text
 from tests.cli.conftest import Run
 from tests.cli.stored import write_study
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from archbench.cli import ending
 from archbench.cli.main import REGISTRY, archbench
 
 HEAVY = (
@@ -63,15 +62,6 @@ def test_every_command_offers_json(command: str) -> None:
 
 def test_the_version_is_that_of_the_package() -> None:
     assert CliRunner().invoke(archbench, ["--version"]).output == "archbench 0.2.0\n"
-
-
-def test_a_misspelt_command_names_its_neighbour(capsys: pytest.CaptureFixture[str]) -> None:
-    assert ending.run(archbench, ["serch", "quickstart"]) == 2
-    assert capsys.readouterr().err == (
-        "error: archbench: unknown command 'serch'; did you mean search? known: search, "
-        "ablate, certify, compare, confirm, doctor, insight, measure, models, pick, predict, "
-        "profile, report, space, train, weights\n"
-    )
 
 
 def test_a_reader_that_left_early_is_no_error() -> None:

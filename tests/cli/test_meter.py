@@ -7,7 +7,7 @@ from contextlib import redirect_stderr
 
 import pytest
 
-from archbench.cli.meter import meter
+from archbench.cli.console import meter
 
 
 class Terminal(io.StringIO):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from archbench.cli.predict_text import prediction_text
+from archbench.report.findings.prediction import prediction_text
 from tests.cli.conftest import Run
 
 PREDICTION: dict[str, Any] = {

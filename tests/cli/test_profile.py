@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from archbench.cli.profile_text import comparison_text, latency_table, profile_text
 from archbench.models import build, save_weights
 from archbench.models.catalogue import published
+from archbench.report.findings.profile import comparison_text, latency_table, profile_text
 from tests.cli.conftest import Run
 
 LATENCY = {

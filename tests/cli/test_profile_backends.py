@@ -6,7 +6,12 @@ from typing import Any
 
 import pytest
 
-from archbench.cli.backend_text import backend_table, flip_text, has_several, unavailable_text
+from archbench.report.findings.backends import (
+    backend_table,
+    flip_text,
+    has_several,
+    unavailable_text,
+)
 from tests.cli.conftest import Run
 
 

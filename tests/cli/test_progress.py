@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from archbench.cli.front_text import front_table
 from archbench.cli.progress import ROWS, SearchProgress, shown
+from archbench.report.findings.front import front_table
 from archbench.search import events
 from archbench.study.measurement import Conditions, Measurement
 from archbench.study.trial import CurvePoint, Failure, TrialRecord

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from archbench.cli.serving_text import serving_text
+from archbench.report.findings.serving import serving_text
 from tests.cli.conftest import Run
 
 

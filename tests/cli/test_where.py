@@ -10,9 +10,9 @@ import pytest
 
 from archbench.cli.names import trial_place
 from archbench.cli.where import keep_for_reports
-from archbench.cli.where_text import where_text
 from archbench.errors import StorageError, UsageError
 from archbench.report.figure import svg_text
+from archbench.report.findings.parts_text import where_text
 from archbench.report.where_plot import save_where, where_figure
 from tests.cli.conftest import Run
 

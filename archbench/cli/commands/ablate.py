@@ -95,7 +95,7 @@ def command(
     ('stages[all].block.kv_stride'; [each] turns one after another) or one of the training
     (teacher). Counts are exact, latencies are taken in turn, accuracies with the same seeds.
     """
-    from archbench.cli.meter import meter
+    from archbench.cli.console import meter
     from archbench.cli.names import network as network_of
     from archbench.search.ablation import ablate
 

@@ -69,7 +69,7 @@ def command(
     code 1 where a front that they find is not to be trusted. Ctrl-C parks it.
     """
     from archbench.cli.certificate import show, show_design
-    from archbench.cli.meter import meter
+    from archbench.cli.console import meter
     from archbench.search.certificate import certify
     from archbench.search.certificate_design import Design
     from archbench.space import SearchSpace

@@ -93,9 +93,9 @@ def command(
     the 95 % interval of the ratio leaves out 1; all else is a tie. The same network twice shows
     what this machine can tell apart.
     """
-    from archbench.cli.comparison_text import comparison_text, read_limit
-    from archbench.cli.meter import meter
+    from archbench.cli.console import meter
     from archbench.evaluate import comparison
+    from archbench.report.findings.comparison import comparison_text, read_limit
 
     limit = read_limit(fail_if) if fail_if else None
     stored = comparison.read_stored(against) if against else None
@@ -155,7 +155,7 @@ def _networks(texts: Sequence[str], *, overrides: Sequence[str], results: Path) 
 
 
 def _judge(pairs: Sequence[Mapping[str, Any]], *, limit: Any, text: str) -> None:
-    from archbench.cli.comparison_text import sentence
+    from archbench.report.findings.comparison import sentence
 
     broken = [sentence(pair) for pair in pairs if limit.is_broken_by(pair)]
     unknown = [sentence(pair) for pair in pairs if pair["outcome"] == "unknown"]

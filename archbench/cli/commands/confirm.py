@@ -34,8 +34,9 @@ def command(
     timed again and trained with more seeds, until the front is settled or the budget is spent.
     Ctrl-C parks it; the same command goes on.
     """
+    from archbench.cli.names import study_path
     from archbench.cli.progress import SearchProgress, shown
-    from archbench.cli.study import end, study_path
+    from archbench.cli.study import end
     from archbench.search import confirm
     from archbench.search.settings import parse_budget
 

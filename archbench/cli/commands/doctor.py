@@ -36,10 +36,10 @@ def command(
     Times several copies of one network against one another: what seems faster among them seems so
     by chance. With a STUDY its database is looked into, too.
     """
-    from archbench.cli.doctor_text import doctor_text
-    from archbench.cli.meter import meter
-    from archbench.cli.study import study_path
+    from archbench.cli.console import meter
+    from archbench.cli.names import study_path
     from archbench.evaluate.doctor import check_up
+    from archbench.report.findings.doctor import doctor_text
 
     with meter(quiet=as_json) as told:
         found = check_up(

@@ -24,8 +24,8 @@ def command(study: str, results: Path, as_json: bool) -> None:
     and ends of axes at which the front lies. What chance could explain is said to be so.
     """
     from archbench.analysis.study import open_study
-    from archbench.cli.insight_text import insight_text
-    from archbench.cli.study import study_path
+    from archbench.cli.names import study_path
+    from archbench.report.findings.importance import insight_text
 
     found = open_study(study_path(study, results=results))
     if as_json:

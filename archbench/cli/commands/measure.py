@@ -11,6 +11,7 @@ import click
 from archbench.cli import console
 from archbench.cli.option import json_option, results_option
 from archbench.command_line import command_line, study_argument
+from archbench.report.text import WIDTH
 
 if TYPE_CHECKING:
     from archbench.evaluate.remeasure import Elsewhere, Which
@@ -53,8 +54,8 @@ def command(
 
     Nothing is trained. The front by the new times is written beside the study's own tables.
     """
-    from archbench.cli.meter import meter
-    from archbench.cli.study import study_path
+    from archbench.cli.console import meter
+    from archbench.cli.names import study_path
     from archbench.evaluate.remeasure import measure_elsewhere
 
     path = study_path(study, results=results)
@@ -84,7 +85,7 @@ def command(
 
 
 def _text(found: Elsewhere) -> str:
-    from archbench.cli.front_text import front_table
+    from archbench.report.findings.front import front_table
 
     moved = found.transfer
     parts = [f"{found.study}: {len(found.trials)} networks on {found.conditions}"]
@@ -118,4 +119,4 @@ def _listed(numbers: tuple[int, ...]) -> str:
 
 
 def _wrapped(line: str) -> str:
-    return textwrap.fill(line, console.WIDTH, subsequent_indent="  ", break_on_hyphens=False)
+    return textwrap.fill(line, WIDTH, subsequent_indent="  ", break_on_hyphens=False)

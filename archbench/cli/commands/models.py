@@ -9,8 +9,7 @@ from typing import Any
 import click
 
 from archbench.cli import console
-from archbench.cli.group import ListByDefault
-from archbench.cli.option import json_option
+from archbench.cli.option import ListByDefault, json_option
 from archbench.command_line import command_line
 from archbench.errors import NEGATIVE_RESULT, ArchbenchError
 
@@ -40,7 +39,7 @@ def list_(pattern: str, with_ablations: bool, as_json: bool) -> None:
 
     The rows of the papers' ablation tables are named VARIANT/ROW: 'levit_128s/*' lists them.
     """
-    from archbench.cli.models_text import list_text
+    from archbench.report.findings.catalogue import list_text
 
     names = _matching(pattern, with_ablations=with_ablations or "/" in pattern)
     models = [_document(name) for name in names]
@@ -65,10 +64,10 @@ def check(pattern: str, full: bool, as_json: bool) -> None:
 
     Ends with 1 where a count is not exactly that of the released code.
     """
-    from archbench.cli.meter import meter
-    from archbench.cli.models_text import check_text
+    from archbench.cli.console import meter
     from archbench.evaluate.catalogue_check import MOST_MACS, check_document, rebuild
     from archbench.report import number
+    from archbench.report.findings.catalogue import check_text
 
     names = _matching(pattern, with_ablations=True)
     with meter(quiet=as_json) as told:

@@ -61,9 +61,9 @@ def command(
     """
     from archbench.analysis.pick import Wish, pick
     from archbench.analysis.study import open_study
-    from archbench.cli.pick_text import document, text
-    from archbench.cli.study import study_path
+    from archbench.cli.names import study_path
     from archbench.report.document import to_yaml
+    from archbench.report.findings.pick import document, text
     from archbench.study.file import write_atomically
 
     limits = {"latency_ms": latency, "params": params, "macs": macs}

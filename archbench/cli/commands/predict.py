@@ -52,10 +52,10 @@ def command(
     archbench profile measures. A search whose space was looked at with --space knows latencies
     before it measures them.
     """
-    from archbench.cli.meter import meter
+    from archbench.cli.console import meter
     from archbench.cli.names import network
-    from archbench.cli.predict_text import prediction_text
     from archbench.evaluate.block_table import document, predict_all
+    from archbench.report.findings.prediction import prediction_text
     from archbench.search.settings import conditions_of
     from archbench.space import SearchSpace
     from archbench.study.measurement import Conditions

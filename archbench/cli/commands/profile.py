@@ -108,12 +108,12 @@ def command(
     it, or STUDY:TRIAL. To compare with: timm:NAME, torchvision:NAME, or module:PACKAGE.MODULE:NAME
     for a function of yours that returns a torch.nn.Module.
     """
-    from archbench.cli.backend_text import flip_text, unavailable_text
-    from archbench.cli.meter import meter
+    from archbench.cli.console import meter
     from archbench.cli.names import network, trial_place
-    from archbench.cli.profile_text import comparison_text, profile_text
     from archbench.evaluate import profile
     from archbench.evaluate.foreign import is_foreign
+    from archbench.report.findings.backends import flip_text, unavailable_text
+    from archbench.report.findings.profile import comparison_text, profile_text
 
     if is_serving and is_where:
         raise UsageError("--serving and --where are two questions", help="ask one at a time")

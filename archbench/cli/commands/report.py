@@ -40,7 +40,8 @@ def command(
     from archbench.analysis.study import open_study
     from archbench.cli.ablation import show as show_ablation
     from archbench.cli.certificate import show as show_certificate
-    from archbench.cli.study import next_after, show, study_path
+    from archbench.cli.names import study_path
+    from archbench.cli.study import next_after, show
     from archbench.report import FORMATS, write_report
     from archbench.search.ablation import is_ablation, read_ablation
     from archbench.search.certificate_training import is_certificate, read_certificate

@@ -103,8 +103,9 @@ def command(
     Shows the front as it grows, and confirms it at the end. Ctrl-C parks the study; --resume goes
     on with it.
     """
+    from archbench.cli.names import study_path
     from archbench.cli.progress import SearchProgress, shown
-    from archbench.cli.study import end, study_path
+    from archbench.cli.study import end
     from archbench.search import confirm as run_confirmation
     from archbench.search import events, search
     from archbench.space import SearchSpace
@@ -176,7 +177,7 @@ def _refuse_search_options(path: Path, *, as_json: bool) -> None:
 
 def _study_to_confirm(text: str, *, name: str | None, results: Path) -> Path:
     """The study behind ``--name``, or behind SPACE: its folder, its name, or its space's."""
-    from archbench.cli.study import study_path
+    from archbench.cli.names import study_path
 
     is_space = text.endswith((".yaml", ".yml"))
     named = name or (Path(text).stem if is_space else text)

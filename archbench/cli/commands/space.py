@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from archbench.cli import console
-from archbench.cli.group import ListByDefault
-from archbench.cli.option import json_option, set_option
+from archbench.cli.option import ListByDefault, json_option, set_option
 from archbench.command_line import command_line
 
 if TYPE_CHECKING:

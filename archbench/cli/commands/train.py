@@ -79,7 +79,7 @@ def command(
 
     NETWORK is a published name, a file as archbench models show prints it, or STUDY:TRIAL.
     """
-    from archbench.cli.meter import meter
+    from archbench.cli.console import meter
     from archbench.cli.names import network as network_of
     from archbench.evaluate import train_network
 

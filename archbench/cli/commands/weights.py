@@ -10,6 +10,7 @@ import click
 from archbench.cli import console
 from archbench.cli.option import json_option, resolution, results_option, set_option
 from archbench.command_line import command_line
+from archbench.report.text import table
 
 if TYPE_CHECKING:
     from archbench.models import Converted
@@ -129,7 +130,7 @@ def show(file: Path, as_json: bool) -> None:
 @json_option
 def fetch(name: str, out: Path | None, as_json: bool) -> None:
     """Get the published weights of NAME from the hub."""
-    from archbench.cli.meter import meter
+    from archbench.cli.console import meter
     from archbench.evaluate import fetch_weights
 
     with meter(quiet=as_json) as told:
@@ -196,7 +197,7 @@ def _description_text(found: dict[str, Any]) -> str:
         (name, "x".join(map(str, entry["shape"])), entry["type"])
         for name, entry in list(tensors.items())[:_SHOWN]
     ]
-    lines += ["", console.table(("tensor", "shape", "type"), rows, align="lrl")]
+    lines += ["", table(("tensor", "shape", "type"), rows, align="lrl")]
     if len(tensors) > _SHOWN:
         lines.append(f"and {len(tensors) - _SHOWN} more: --json lists all")
     return "\n".join(lines)

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from archbench.cli import console
 from archbench.errors import UsageError
 from archbench.report import number
+from archbench.report.text import WIDTH, table
 
 _LIMIT = re.compile(r"(slower|faster|either)\s*:\s*(\d{1,3}(?:\.\d{1,3})?)\s*%")
 
@@ -77,7 +77,7 @@ def comparison_text(document: Mapping[str, Any]) -> str:
     titles = ("network", "ms (95 % interval)", "passes", "verdict")
     parts = [
         f"on {_where(document['networks'][0]['latency']['conditions'])}",
-        console.table(titles, rows, align="lrrl"),
+        table(titles, rows, align="lrrl"),
         *([_wrapped(reasons)] if reasons else []),
         _wrapped([sentence(pair) for pair in (*document["pairs"], *document["stored"])]),
         *([_wrapped([_STAYED])] if _is_of_one_place(document["pairs"]) else []),
@@ -128,6 +128,6 @@ def _where(conditions: Mapping[str, Any]) -> str:
 
 def _wrapped(sentences: Sequence[str]) -> str:
     return "\n".join(
-        textwrap.fill(text, console.WIDTH, subsequent_indent="  ", break_on_hyphens=False)
+        textwrap.fill(text, WIDTH, subsequent_indent="  ", break_on_hyphens=False)
         for text in sentences
     )

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from archbench.cli import console
+from archbench.report.text import WIDTH, table
 
 _INDENT = 16
 
@@ -124,7 +124,7 @@ def _backends(backends: Sequence[Mapping[str, Any]]) -> str:
         (entry["name"], entry["device"], ", ".join(entry["precisions"]) or _missing(entry))
         for entry in backends
     ]
-    return console.table(("backend", "on", "precisions"), rows, align="lll")
+    return table(("backend", "on", "precisions"), rows, align="lll")
 
 
 def _missing(entry: Mapping[str, Any]) -> str:
@@ -137,14 +137,14 @@ def _advice(advice: Sequence[Mapping[str, str]]) -> str:
     lines = ["what to do"]
     for entry in advice:
         text = f"- {entry['what']}: {entry['do']}"
-        lines.append(textwrap.fill(text, console.WIDTH, subsequent_indent="  "))
+        lines.append(textwrap.fill(text, WIDTH, subsequent_indent="  "))
     return "\n".join(lines)
 
 
 def _fact(name: str, text: str) -> str:
     return textwrap.fill(
         text,
-        console.WIDTH,
+        WIDTH,
         initial_indent=f"{name:{_INDENT}}",
         subsequent_indent=" " * _INDENT,
         break_on_hyphens=False,

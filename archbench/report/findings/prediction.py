@@ -6,8 +6,8 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from archbench.cli import console
 from archbench.report import number
+from archbench.report.text import WIDTH, table
 
 
 def prediction_text(predictions: Sequence[Mapping[str, Any]]) -> str:
@@ -25,7 +25,7 @@ def prediction_text(predictions: Sequence[Mapping[str, Any]]) -> str:
     titles = ("network", "px", "family", "predicted ms", "new blocks")
     parts = [
         "\n".join(_conditions(predictions[0]["conditions"])),
-        console.table(titles, rows, align="llllr"),
+        table(titles, rows, align="llllr"),
         "\n".join(_errors(predictions)),
     ]
     return "\n\n".join(parts)
@@ -45,7 +45,7 @@ def _conditions(conditions: Mapping[str, Any]) -> list[str]:
         f"predicted, not measured: {conditions['device']}{threads}, {conditions['backend']} "
         f"{conditions['precision']}, batch {conditions['batch']}; the sum of the network's blocks, "
         "each timed alone with cold caches",
-        console.WIDTH,
+        WIDTH,
     )
 
 

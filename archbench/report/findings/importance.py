@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from archbench.analysis.importance import FEWEST, Insight
 from archbench.analysis.share import KnobShare
-from archbench.cli import console
 from archbench.report.insight import METHOD, best, findings, percent, told
+from archbench.report.text import WIDTH, table
 
 _SHOWN = 8
 _LONGEST = 38
@@ -41,7 +41,7 @@ def _table(knobs: Sequence[KnobShare], *, factor: float, unit: str) -> str:
         )
         for knob in knobs[:_SHOWN]
     ]
-    return console.table(("choice", "share, %", f"from, {unit}, to"), rows, align="lrl")
+    return table(("choice", "share, %", f"from, {unit}, to"), rows, align="lrl")
 
 
 def _shortened(text: str) -> str:
@@ -49,4 +49,4 @@ def _shortened(text: str) -> str:
 
 
 def _filled(text: str) -> str:
-    return textwrap.fill(text, console.WIDTH, subsequent_indent="  ", break_on_hyphens=False)
+    return textwrap.fill(text, WIDTH, subsequent_indent="  ", break_on_hyphens=False)

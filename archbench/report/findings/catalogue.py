@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from archbench.cli import console
+from archbench.report.text import WIDTH, table
 
 _SOURCE_WIDTH = 14
 _QUANTITIES = (("params", "params", "parameters"), ("macs", "flops", "MACs"))
@@ -20,15 +20,15 @@ def list_text(models: Sequence[Mapping[str, Any]], *, titles: Mapping[str, str])
     """
     columns = ("network", "px", "parameters", "MACs", "top-1, printed in")
     rows = [_listed(model, title=titles[model["family"]]) for model in models]
-    head, rule, *lines = console.table(columns, rows, align="lrrrl").split("\n")
+    head, rule, *lines = table(columns, rows, align="lrrrl").split("\n")
     parts = [head, rule]
     pairs = zip(models, lines, strict=True)
     for family, members in itertools.groupby(pairs, key=lambda pair: pair[0]["family"]):
-        title = textwrap.shorten(titles[family], console.WIDTH, placeholder=" ...")
+        title = textwrap.shorten(titles[family], WIDTH, placeholder=" ...")
         parts += [title, *(line for _, line in members)]
     if ablated := [_ablated(model) for model in models if model["ablation"]]:
         changes = ("ablation", "base", "what is changed")
-        parts += ["", console.table(changes, ablated, align="lrl")]
+        parts += ["", table(changes, ablated, align="lrl")]
     return "\n".join(parts)
 
 
@@ -84,7 +84,7 @@ def _parameters(models: Sequence[Mapping[str, Any]]) -> str:
         for model in models
     ]
     titles = ("network", "parameters", "printed", "off by", "built", "released")
-    return console.table(titles, rows, align="lrrrll")
+    return table(titles, rows, align="lrrrll")
 
 
 def _macs(models: Sequence[Mapping[str, Any]]) -> str:
@@ -99,7 +99,7 @@ def _macs(models: Sequence[Mapping[str, Any]]) -> str:
         for model in models
     ]
     titles = ("network", "MACs", "printed", "off by", "fvcore", "released")
-    return console.table(titles, rows, align="lrrrll")
+    return table(titles, rows, align="lrrrll")
 
 
 def _printed(model: Mapping[str, Any], what: str, key: str) -> tuple[str, str]:
@@ -125,7 +125,7 @@ def _reasons(models: Sequence[Mapping[str, Any]]) -> str:
     if not found:
         return ""
     lines = [
-        textwrap.fill(f"{', '.join(names)}: {reason}", console.WIDTH, subsequent_indent="  ")
+        textwrap.fill(f"{', '.join(names)}: {reason}", WIDTH, subsequent_indent="  ")
         for reason, names in found.items()
     ]
     return "\n".join(["Printed is another number than the exact one, rounded:", *lines])
@@ -159,4 +159,4 @@ def _how(models: Sequence[Mapping[str, Any]], *, left_out: str) -> str:
         lines.append(f"Not run, {left_out}: {', '.join(without)}.")
     if unknown:
         lines.append(f"Not known is what released code counts of {', '.join(unknown)}.")
-    return "\n".join(textwrap.fill(line, console.WIDTH, subsequent_indent="  ") for line in lines)
+    return "\n".join(textwrap.fill(line, WIDTH, subsequent_indent="  ") for line in lines)

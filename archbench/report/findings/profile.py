@@ -6,9 +6,9 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from archbench.cli import console
-from archbench.cli.backend_text import backend_table, has_several
 from archbench.report import number
+from archbench.report.findings.backends import backend_table, has_several
+from archbench.report.text import table
 
 _INDENT = 13
 _WORK = {
@@ -49,7 +49,7 @@ def comparison_text(models: Sequence[Mapping[str, Any]]) -> str:
         for model in models
     ]
     titles = ("network", "px", "parameters", "MACs", "activations")
-    parts = [console.table(titles, rows, align="lrrrr")]
+    parts = [table(titles, rows, align="lrrrr")]
     # Under several backends each network has its own table.
     if any(model["latency"] for model in models) and not any(map(has_several, models)):
         parts.append(latency_table(models))
@@ -79,8 +79,8 @@ def latency_table(models: Sequence[Mapping[str, Any]]) -> str:
         heading = [f"latency on {rows[0][1]}", ""]
         titles, align = titles[:1] + titles[2:], align[:1] + align[2:]
         rows = [row[:1] + row[2:] for row in rows]
-    table = console.table(titles, rows, align=align)
-    return "\n".join([*heading, table, *dict.fromkeys(reasons)])
+    shown = table(titles, rows, align=align)
+    return "\n".join([*heading, shown, *dict.fromkeys(reasons)])
 
 
 def _forms(entry: Mapping[str, Any]) -> list[str]:
@@ -130,7 +130,7 @@ def _operators(model: Mapping[str, Any]) -> str:
         for operator, macs in sorted(model["operators"].items(), key=lambda item: -item[1])
         if macs
     ]
-    return console.table(("work", "MACs", "share"), rows, align="lrr")
+    return table(("work", "MACs", "share"), rows, align="lrr")
 
 
 def _exact(value: int | None) -> str:
@@ -182,7 +182,7 @@ def _kinds(model: Mapping[str, Any]) -> str:
     total = max(1, model["macs"])
     work = {noun: model["work"][f"{kind}_macs"] for kind, noun in _WORK.items()}
     rows = [(noun, f"{macs:,}", number.percent(macs / total)) for noun, macs in work.items()]
-    return console.table(("work", "MACs", "share"), rows, align="lrr")
+    return table(("work", "MACs", "share"), rows, align="lrr")
 
 
 def _stages(model: Mapping[str, Any]) -> str:
@@ -199,7 +199,7 @@ def _stages(model: Mapping[str, Any]) -> str:
         for stage in model["stages"]
     ]
     titles = ("stage", "layers", "width", "map", "params", "MACs", "activations")
-    return console.table(titles, rows, align="llrrrrr")
+    return table(titles, rows, align="llrrrrr")
 
 
 def _layers(stage: Mapping[str, Any]) -> str:

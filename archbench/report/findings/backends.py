@@ -6,8 +6,8 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from archbench.cli import console
 from archbench.report import number
+from archbench.report.text import table
 
 _TITLES = ("backend", "as", "ms (95 % interval)", "x eager", "ready in", "error", "verdict")
 
@@ -73,9 +73,9 @@ def _table(entries: Sequence[Mapping[str, Any]]) -> str:
             notes.append(f"{entry['backend']} computed {ran} where {asked} was asked for")
         if entry["reason"]:
             notes.append(f"{entry['backend']} {ran}, {entry['verdict']}: {entry['reason']}")
-    table = console.table(_TITLES, rows, align="llrrrrl")
+    shown = table(_TITLES, rows, align="llrrrrl")
     wrapped = [line for note in notes for line in textwrap.wrap(note, 80, subsequent_indent="  ")]
-    return "\n".join([table, *wrapped])
+    return "\n".join([shown, *wrapped])
 
 
 def _cells(entry: Mapping[str, Any]) -> tuple[str, ...]:

@@ -6,8 +6,8 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
-from archbench.cli import console
 from archbench.report import number
+from archbench.report.text import WIDTH, table
 
 _QUANTITIES = {"p50": "p50", "p95": "p95", "p99": "p99", "peak": "peak memory", "energy": "energy"}
 
@@ -26,7 +26,7 @@ def serving_text(found: Mapping[str, Any]) -> str:
         for entry in found["batches"]
     ]
     titles = ("batch", "ms", "images/s", "p50 ms", "p95 ms", "p99 ms", "peak MB", "mJ/image")
-    parts = [_heading(found), console.table(titles, rows, align="rrrrrrrr"), _notes(found)]
+    parts = [_heading(found), table(titles, rows, align="rrrrrrrr"), _notes(found)]
     return "\n\n".join(parts)
 
 
@@ -67,4 +67,4 @@ def _notes(found: Mapping[str, Any]) -> str:
     shares = [entry["off_cpu"] or 0.0 for entry in found["batches"]]
     if max(shares) > 0.05:
         lines.append(f"Other work held the core for up to {max(shares):.0%} of the time.")
-    return "\n".join(line for text in lines for line in textwrap.wrap(text, console.WIDTH))
+    return "\n".join(line for text in lines for line in textwrap.wrap(text, WIDTH))

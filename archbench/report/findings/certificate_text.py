@@ -5,10 +5,10 @@ from __future__ import annotations
 import textwrap
 
 from archbench.analysis.certificate import Certificate, Finding, estimate_text
-from archbench.cli import console
 from archbench.report import certificate as words
 from archbench.report.ablation import plural
 from archbench.report.number import NOT_THERE, percent
+from archbench.report.text import WIDTH, table
 
 
 def certificate_text(found: Certificate) -> str:
@@ -44,7 +44,7 @@ def _table(finding: Finding) -> str:
         )
         for name, median, agreement in words.scores(finding)
     ]
-    return console.table(titles, rows, align="lrrrr")
+    return table(titles, rows, align="lrrrr")
 
 
 def _failed(found: Certificate, finding: Finding) -> str:
@@ -58,7 +58,7 @@ def _failed(found: Certificate, finding: Finding) -> str:
 def _filled(text: str, *, indent: int = 0) -> str:
     return textwrap.fill(
         text,
-        console.WIDTH,
+        WIDTH,
         initial_indent=" " * indent,
         subsequent_indent=" " * indent,
         break_on_hyphens=False,

@@ -12,11 +12,11 @@ from archbench.analysis.knob import Knob
 from archbench.analysis.pick import Choice, Pick, Trade, Wish
 from archbench.analysis.study import StudyReader
 from archbench.analysis.verdict import certified
-from archbench.cli import console
-from archbench.cli.front_text import accuracy_text, latency_text
 from archbench.report import number
 from archbench.report.document import to_words, to_yaml
+from archbench.report.findings.front import accuracy_text, latency_text
 from archbench.report.summary import Summary
+from archbench.report.text import WIDTH, table
 from archbench.study.objective import OBJECTIVES
 
 SCHEMA = "archbench.pick/1"
@@ -31,10 +31,10 @@ def text(answer: Pick, *, study: StudyReader) -> str:
         f"{study.name}: {wish_text(answer.wish)}",
         _row(answer, summary),
         *(
-            textwrap.fill(sentence, console.WIDTH, break_on_hyphens=False)
+            textwrap.fill(sentence, WIDTH, break_on_hyphens=False)
             for sentence in _sentences(answer, study)
         ),
-        textwrap.fill(told, console.WIDTH)
+        textwrap.fill(told, WIDTH)
         if "\n" not in (told := _knobs(answer.knobs, cost=answer.cost))
         else told,
         "the network:\n" + to_yaml(answer.chosen.record.spec).rstrip(),
@@ -101,7 +101,7 @@ def _row(answer: Pick, summary: Summary) -> str:
     if record.latency is not None:
         titles.insert(1, "latency, ms")
         cells.insert(1, latency_text(record.latency).removesuffix(" ms"))
-    return console.table(titles, [cells], align="r" * len(titles))
+    return table(titles, [cells], align="r" * len(titles))
 
 
 def _sentences(answer: Pick, study: StudyReader) -> list[str]:
@@ -194,7 +194,7 @@ def _knobs(knobs: Sequence[Knob], *, cost: str) -> str:
     unit = OBJECTIVES[cost]
     rows = [_knob_cells(knob, cost=cost) for knob in shown]
     titles = ["one knob changed", "from -> to", "points, 95 %", unit.unit, "trial"]
-    return console.table(titles, rows, align="llrrr")
+    return table(titles, rows, align="llrrr")
 
 
 def _knob_cells(knob: Knob, *, cost: str) -> tuple[str, ...]:

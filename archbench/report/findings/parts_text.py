@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from archbench.cli import console
 from archbench.report import number
+from archbench.report.text import WIDTH, table
 
 
 def where_text(found: Mapping[str, Any]) -> str:
@@ -28,9 +28,7 @@ def where_text(found: Mapping[str, Any]) -> str:
     rows.append(("between", f"{between:.2f}", share, "", "", "", "", ""))
     rows.append(("whole", f"{whole:.2f}", "", *_rates(_sum(found["parts"]), ms=whole), "", ""))
     titles = ("part", "ms", "share", "MACs", "MB", "GFLOP/s", "roof", "held up by")
-    return "\n\n".join(
-        (_heading(found), console.table(titles, rows, align="lrrrrrrl"), _legend(found))
-    )
+    return "\n\n".join((_heading(found), table(titles, rows, align="lrrrrrrl"), _legend(found)))
 
 
 def _row(
@@ -100,4 +98,4 @@ def _legend(found: Mapping[str, Any]) -> str:
     ]
     if (found["off_cpu_share"] or 0) > 0.05:
         lines.append(f"Other work held the core for {found['off_cpu_share']:.0%} of the time.")
-    return "\n".join(line for text in lines for line in textwrap.wrap(text, console.WIDTH))
+    return "\n".join(line for text in lines for line in textwrap.wrap(text, WIDTH))

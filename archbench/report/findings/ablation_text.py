@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from archbench.analysis.ablation import AblationRecord, FormRecord
-from archbench.cli import console
 from archbench.report import number
 from archbench.report.ablation import (
     label,
@@ -18,6 +17,7 @@ from archbench.report.ablation import (
     signs_text,
     training_text,
 )
+from archbench.report.text import WIDTH, table
 
 _LONGEST_VALUE = 19
 
@@ -110,7 +110,7 @@ def _count(difference: int) -> str:
 def _table(titles: Sequence[str], rows: Sequence[Sequence[str]], *, align: str) -> str:
     """A table whose knobs, lines of their own, may be longer than their column."""
     kept = [row for row in rows if any(row[1:])]
-    lines = console.table(titles, kept, align=align).splitlines()
+    lines = table(titles, kept, align=align).splitlines()
     body = iter(lines[2:])
     placed = [next(body) if any(row[1:]) else row[0] for row in rows]
     return "\n".join([*lines[:2], *placed])
@@ -146,14 +146,14 @@ def _signs(found: AblationRecord) -> str:
         for form in found.forms
         if form.paper
     ]
-    table = console.table(titles, rows, align="lrrrl")
-    return "\n".join([table, "", *words, "", _filled(signs_text(found))])
+    shown = table(titles, rows, align="lrrrl")
+    return "\n".join([shown, "", *words, "", _filled(signs_text(found))])
 
 
 def _filled(text: str, *, indent: int = 0) -> str:
     return textwrap.fill(
         text,
-        console.WIDTH,
+        WIDTH,
         initial_indent="",
         subsequent_indent=" " * indent,
         break_on_hyphens=False,

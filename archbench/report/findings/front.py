@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from archbench.analysis.front_probability import SURE
-from archbench.cli import console
 from archbench.report import number
+from archbench.report.text import table
 from archbench.study.measurement import Measurement
 from archbench.study.trial import TrialRecord
 
@@ -43,7 +43,7 @@ def front_table(members: Sequence[TrialRecord], *, summary: Summary | None = Non
     filled = {title: column for title, column in columns.items() if any(column[1])}
     rows = list(zip(*(cells for _, cells in filled.values()), strict=True))
     align = "".join(side for side, _ in filled.values())
-    lines = [console.table(list(filled), rows, align=align)]
+    lines = [table(list(filled), rows, align=align)]
     if any(_is_marked(record.latency) for record in members):
         lines.append(f"{_NOT_STABLE} taken on a disturbed machine")
     lines += _notes(members, summary) if summary else []

@@ -1,0 +1,1 @@
+"""What was found, told: one file for each kind of finding."""
