@@ -207,17 +207,15 @@ def deployed_network(spec: ArchSpec, *, raced: bool = False) -> tuple[Any, Tenso
 
 def our_row(network: nn.Module, *, spec: ArchSpec, environment: Any) -> Row:
     from archbench.evaluate.target import SEARCH_BUDGET_S
+    from archbench.measure.latency.calibration import calibrate
     from archbench.measure.latency.estimate import lower_mean
     from archbench.measure.latency.latency import measure_latency
     from archbench.study.measurement import Conditions
 
     conditions = Conditions(resolution=(spec.resolution[0], spec.resolution[1]))
-    found = measure_latency(
-        {"it": network},
-        conditions=conditions,
-        environment=environment,
-        budget_s=SEARCH_BUDGET_S,
-    )["it"]
+    calibration = calibrate(conditions, environment=environment)
+    with calibration.bench(conditions, environment=environment) as bench:
+        found = measure_latency({"it": network}, bench=bench, budget_s=SEARCH_BUDGET_S)["it"]
     return {
         "ms": found.value,
         "low": found.low,
@@ -272,6 +270,7 @@ def session_rows(sessions: int, *, raced: bool, seconds_each: float) -> list[Row
     """Comparisons of one process: copies of a network with one another, and with a slower one."""
     from archbench.evaluate.comparison import WANTED_HALF_WIDTH
     from archbench.measure.device import capture_environment
+    from archbench.measure.latency.calibration import calibrate
     from archbench.measure.latency.comparison import compare_rounds
     from archbench.measure.latency.latency import measure_latency
     from archbench.study.measurement import Conditions
@@ -285,15 +284,16 @@ def session_rows(sessions: int, *, raced: bool, seconds_each: float) -> list[Row
     }
     networks |= {f"b{i}": slower(copy.deepcopy(first)) for i in range(COPIES["b"])}
     rows = []
+    calibration = calibrate(conditions, environment=environment)
     for session in range(sessions):
         began = time.perf_counter()
-        found = measure_latency(
-            networks,
-            conditions=conditions,
-            environment=environment,
-            budget_s=seconds_each * len(networks),
-            together=WANTED_HALF_WIDTH,
-        )
+        with calibration.bench(conditions, environment=environment) as bench:
+            found = measure_latency(
+                networks,
+                bench=bench,
+                budget_s=seconds_each * len(networks),
+                together=WANTED_HALF_WIDTH,
+            )
         seconds = time.perf_counter() - began
         for kind, pairs in PAIRS.items():
             for pair in pairs:

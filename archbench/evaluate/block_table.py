@@ -218,12 +218,8 @@ class _Shop:
     def _timed(self, missing: Sequence[Piece]) -> dict[str, ColdTime]:
         with torch_threads(self.conditions.threads):
             ready = {piece.key: cold_piece(piece, self.conditions) for piece in missing}
-        return cold_times(
-            ready,
-            conditions=self.conditions,
-            environment=self.environment,
-            calibration=self.calibration,
-        )
+        with self.calibration.bench(self.conditions, environment=self.environment) as bench:
+            return cold_times(ready, bench=bench)
 
 
 class _Chilled(nn.Module):

@@ -16,6 +16,7 @@ from archbench.errors import ArchbenchError
 from archbench.measure.backend import BACKENDS, PRECISIONS, absence, can_compute
 from archbench.measure.device import capture_environment, devices, gpu_name
 from archbench.measure.gpu import gpu_watch
+from archbench.measure.latency.calibration import calibrate
 from archbench.measure.latency.estimate import DRIFT_LIMIT, OFF_CPU_LIMIT
 from archbench.measure.machine import (
     Activity,
@@ -176,7 +177,9 @@ def check_up(
     if watch:
         watch.use()
     began, before = time.monotonic(), counters()
-    test = self_test(conditions, environment=environment, seconds=seconds, on_progress=on_progress)
+    calibration = calibrate(conditions, environment=environment, on_progress=on_progress)
+    with calibration.bench(conditions, environment=environment) as bench:
+        test = self_test(bench, seconds=seconds, on_progress=on_progress)
     after, ended = counters(), time.monotonic()
     if gpu and watch:
         use = watch.use(works=device == "cuda")

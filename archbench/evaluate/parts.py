@@ -162,16 +162,10 @@ def where(
     example = example.to(conditions.device, kind)
     parts = _parts(network)
     moved = traffic(network, example, parts=parts)
-    spans = time_parts(
-        network,
-        example,
-        parts=parts,
-        conditions=conditions,
-        environment=environment,
-        calibration=calibration,
-        budget_s=budget_s,
-        on_progress=on_progress,
-    )
+    with calibration.bench(conditions, environment=environment) as bench:
+        spans = time_parts(
+            network, example, parts=parts, bench=bench, budget_s=budget_s, on_progress=on_progress
+        )
     return Where(
         spec=spec,
         conditions=conditions,

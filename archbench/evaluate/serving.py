@@ -96,14 +96,10 @@ def serving(
         calibration = calibrate(here, environment=environment, on_progress=on_progress)
         forms = form_file(here, environment=environment, generation=calibration.generation)
         ready = prepared(deployed(spec, here, forms=forms), example, conditions=here)
-        service = serve(
-            ready.run,
-            conditions=replace(here, precision=ready.precision),
-            environment=environment,
-            calibration=calibration,
-            budget_s=budget_s,
-            on_progress=on_progress,
-        )
+        with calibration.bench(
+            replace(here, precision=ready.precision), environment=environment
+        ) as bench:
+            service = serve(ready.run, bench=bench, budget_s=budget_s, on_progress=on_progress)
         found.append(service)
         if not batches and len(found) > 1:
             gain = service.images_per_second / found[-2].images_per_second

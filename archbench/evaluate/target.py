@@ -92,15 +92,15 @@ class Target:
             height, width = resolution
             conditions = replace(self.conditions, resolution=(height, width))
             networks = _networks(alike, conditions=conditions, weights=files, forms=self.forms)
-            measured = measure_latency(
-                networks,
-                conditions=conditions,
-                environment=self.environment,
-                calibration=_calibration(json.dumps(self.constants, sort_keys=True)),
-                budget_s=budget_s * len(alike),
-                together=together,
-                on_progress=on_progress,
-            )
+            calibration = _calibration(json.dumps(self.constants, sort_keys=True))
+            with calibration.bench(conditions, environment=self.environment) as bench:
+                measured = measure_latency(
+                    networks,
+                    bench=bench,
+                    budget_s=budget_s * len(alike),
+                    together=together,
+                    on_progress=on_progress,
+                )
             found |= {name: _with_form(measured[name], networks[name]) for name in alike}
         return {name: found[name] for name in specs}
 

@@ -13,18 +13,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from archbench.measure.latency.calibration import Calibration, Progress
-from archbench.measure.latency.clock import Clock, Forward, measuring
-from archbench.measure.latency.estimate import lower_mean
-from archbench.study.environment import Environment
-from archbench.study.measurement import Conditions
+from archbench.measure.latency.calibration import CalibratedBench, Calibration, Progress
+from archbench.measure.latency.clock import Forward, Timing
 
 # More than the second-level cache of a core and less than a third-level one, where a network of
 # this size leaves its weights; on a GPU more than its one cache.
 EVICTED_BYTES = {"cpu": 4 * 2**20, "cuda": 128 * 2**20}
 ROUNDS = 30
 
-_LEAST_S = 1e-9
+_LEAST_MS = 1e-6
 _CALIBRATOR_SECONDS = 2e-3  # the calibration network of about that size
 
 
@@ -87,11 +84,8 @@ def evictor(device: str) -> Callable[[], None]:
 def cold_times(
     pieces: Mapping[str, ColdPiece],
     *,
-    conditions: Conditions,
-    environment: Environment,
-    calibration: Calibration,
+    bench: CalibratedBench,
     rounds: int = ROUNDS,
-    clock: Clock | None = None,
     on_progress: Progress | None = None,
 ) -> dict[str, ColdTime]:
     """The time of each piece with cold caches, in an order drawn anew each round.
@@ -105,54 +99,40 @@ def cold_times(
 
     Args:
         pieces: By any names.
-        conditions: What they were made ready for.
-        environment: This machine.
-        calibration: Its constants.
+        bench: What to time with.
         rounds: Passes of each piece.
-        clock: Where time comes from; a test has its own.
         on_progress: Told how many rounds are done.
-
-    Raises:
-        MissingError: This machine has no such device.
-        IncomparableError: The calibration was taken elsewhere or under other settings.
-        StorageError: The measurement lock cannot be had.
     """
     order, names = random.Random(0), list(pieces)
-    with measuring(conditions, clock=clock) as bench:
-        calibration.require(environment, conditions=conditions)
-        evict = evictor(conditions.device)
-        calibrator = calibration.nearest(_CALIBRATOR_SECONDS, family="attention").name
-        reference = calibration.forward(calibrator, conditions=conditions)
-        first: dict[str, list[float]] = {name: [] for name in names}
-        again: dict[str, list[float]] = {name: [] for name in names}
-        compared: list[float] = []
-
-        def passed(name: str) -> float:
-            pieces[name].example.sum()
-            return bench.seconds(bench.watch(pieces[name].forward))
-
-        with torch.inference_mode():
-            for done in range(-1, rounds):  # one round more, which warms up
-                for name in order.sample(names, len(names)):
-                    evict()
-                    reference_s = bench.seconds(bench.watch(reference))
-                    first_s = passed(name)
-                    evict()
-                    again_s = passed(name)
-                    if done >= 0:
-                        compared.append(reference_s)
-                        first[name].append(first_s)
-                        again[name].append(again_s)
-                if on_progress and done >= 0:
-                    on_progress("timing blocks with cold caches", done + 1, rounds)
     if not names:
         return {}
-    unit = max(lower_mean(compared), _LEAST_S)
+    evict = evictor(bench.conditions.device)
+    calibrator = bench.calibration.nearest(_CALIBRATOR_SECONDS, family="attention").name
+    reference = bench.reference(calibrator)
+    compared: list[Timing] = []
+    first: dict[str, list[Timing]] = {name: [] for name in names}
+    again: dict[str, list[Timing]] = {name: [] for name in names}
+
+    def passed(name: str) -> Timing:
+        pieces[name].example.sum()
+        return bench.watch(pieces[name].forward)
+
+    with torch.inference_mode():
+        for done in range(rounds + 1):  # the first one warms up, and does not count
+            for name in order.sample(names, len(names)):
+                evict()
+                compared.append(bench.watch(reference))
+                first[name].append(passed(name))
+                evict()
+                again[name].append(passed(name))
+            if on_progress and done:
+                on_progress("timing blocks with cold caches", done, rounds)
+    unit = max(bench.mean_ms(compared[len(names) :]), _LEAST_MS)
     return {
         name: ColdTime(
             calibrator=calibrator,
-            ratio=lower_mean(first[name]) / unit,
-            again=lower_mean(again[name]) / unit,
+            ratio=bench.mean_ms(first[name][1:]) / unit,
+            again=bench.mean_ms(again[name][1:]) / unit,
         )
         for name in names
     }

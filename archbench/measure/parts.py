@@ -17,10 +17,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from archbench.errors import StorageError
 from archbench.measure.backend import dtype_of
-from archbench.measure.latency.calibration import Calibration, Progress
+from archbench.measure.latency.calibration import CalibratedBench, Progress
 from archbench.measure.latency.clock import Bench, Clock, Timing, measuring
 from archbench.measure.latency.estimate import lower_mean
-from archbench.measure.latency.rounds import warm_up
 from archbench.measure.machine_cache import (
     UNREADABLE,
     MachineFile,
@@ -64,11 +63,8 @@ def time_parts(
     example: Tensor,
     *,
     parts: Mapping[str, nn.Module],
-    conditions: Conditions,
-    environment: Environment,
-    calibration: Calibration,
+    bench: CalibratedBench,
     budget_s: float = 4.0,
-    clock: Clock | None = None,
     on_progress: Progress | None = None,
 ) -> PartTimes:
     """The time of each part, of passes that take turns with passes without any hook.
@@ -80,45 +76,32 @@ def time_parts(
         network: In evaluation, where it is to be timed.
         example: What it takes.
         parts: Modules of the network by any names, none inside another; each runs once.
-        conditions: Device and threads.
-        environment: This machine.
-        calibration: Its constants.
+        bench: What to time with.
         budget_s: Seconds for all passes.
-        clock: Where time comes from; a test has its own.
         on_progress: Told how many rounds are done.
-
-    Raises:
-        MissingError: This machine has no such device.
-        IncomparableError: The calibration was taken elsewhere or under other settings.
-        StorageError: The measurement lock cannot be had.
     """
-    with measuring(conditions, clock=clock) as bench:
-        calibration.require(environment, conditions=conditions)
 
-        def plain() -> object:
-            with torch.inference_mode():
-                return network(example)
+    def plain() -> object:
+        with torch.inference_mode():
+            return network(example)
 
-        until = bench.clock.wall() + budget_s
-        warm = warm_up(plain, bench=bench, until=until)
-        calibrator = calibration.nearest(warm.seconds, family="attention").name
-        reference = calibration.forward(calibrator, conditions=conditions)
-        warm_up(reference, bench=bench, until=until)
-        taken: dict[str, list[float]] = {name: [] for name in parts}
-        timings: dict[str, list[Timing]] = {"reference": [], "plain": [], "watched": []}
-        order, rounds = random.Random(0), 0
-        while rounds < _LEAST_ROUNDS or (rounds < _MOST_ROUNDS and bench.clock.wall() < until):
-            for what in order.sample(list(timings), len(timings)):
-                if what == "watched":
-                    with _watched(parts, taken, bench=bench):
-                        timings[what].append(bench.watch(plain))
-                else:
-                    timings[what].append(bench.watch(plain if what == "plain" else reference))
-            rounds += 1
-            if on_progress:
-                on_progress("timing parts", rounds, _MOST_ROUNDS)
+    until = bench.clock.wall() + budget_s
+    constant_ms, reference = bench.beside(plain, until=until)
+    taken: dict[str, list[float]] = {name: [] for name in parts}
+    timings: dict[str, list[Timing]] = {"reference": [], "plain": [], "watched": []}
+    order, rounds = random.Random(0), 0
+    while rounds < _LEAST_ROUNDS or (rounds < _MOST_ROUNDS and bench.clock.wall() < until):
+        for what in order.sample(list(timings), len(timings)):
+            if what == "watched":
+                with _watched(parts, taken, bench=bench):
+                    timings[what].append(bench.watch(plain))
+            else:
+                timings[what].append(bench.watch(plain if what == "plain" else reference))
+        rounds += 1
+        if on_progress:
+            on_progress("timing parts", rounds, _MOST_ROUNDS)
     means_ms = bench.means_ms(timings)
-    unit = calibration.constants_ms[calibrator] / means_ms["reference"]
+    unit = constant_ms / means_ms["reference"]
     return PartTimes(
         parts={name: lower_mean(seconds) * 1e3 * unit for name, seconds in taken.items()},
         whole=means_ms["plain"] * unit,

@@ -16,14 +16,13 @@ import numpy as np
 
 from archbench.measure.device import Pinning
 from archbench.measure.latency.calibration import (
-    Calibration,
+    CalibratedBench,
     Progress,
     disturbance,
     keep_check,
     ready_calibrator,
-    stored_or_taken,
 )
-from archbench.measure.latency.clock import Bench, Clock, Timing, measuring
+from archbench.measure.latency.clock import Timing
 from archbench.measure.latency.constants import CHECKS, DriftCheck, deviations
 from archbench.measure.latency.estimate import (
     LEAST_PLACEMENTS,
@@ -37,8 +36,6 @@ from archbench.measure.latency.estimate import (
 )
 from archbench.measure.latency.rounds import Placed, place_anew, turns, warm_up
 from archbench.measure.machine import Counters, activity, counters
-from archbench.study.environment import Environment
-from archbench.study.measurement import Conditions
 
 COPIES = 6
 PLACEMENT = 2 * COPIES
@@ -152,49 +149,37 @@ def resolution_of(samples: Array) -> Resolution:
 
 
 def self_test(
-    conditions: Conditions,
+    bench: CalibratedBench,
     *,
-    environment: Environment,
     seconds: float,
-    calibration: Calibration | None = None,
-    clock: Clock | None = None,
     read_counters: Callable[[], Counters] = counters,
     on_progress: Progress | None = None,
 ) -> SelfTest:
     """Times copies of a calibration network, and now and then all calibration networks.
 
     Args:
-        conditions: Device, threads and precision.
-        environment: This machine, see `capture_environment`.
-        seconds: How long to time; constants that were never taken take 2 s more.
-        calibration: The constants, where they are at hand.
-        clock: Where time comes from; a test has its own.
+        bench: What to time with.
+        seconds: How long to time.
         read_counters: What tells of other processes; a test has its own.
         on_progress: Told about the rounds.
-
-    Raises:
-        ArchbenchError: See ``archbench.measure.latency.calibration.calibrate``.
     """
-    with measuring(conditions, clock=clock) as bench:
-        calibration = calibration or stored_or_taken(
-            bench, environment=environment, on_progress=on_progress
-        )
-        began, before = bench.clock.wall(), read_counters()
-        copies, others = _timed(calibration, bench=bench, seconds=seconds, on_progress=on_progress)
-        worked = activity(before, read_counters(), seconds=bench.clock.wall() - began)
-        off_cpu = bench.off_cpu([timing for timings in copies for timing in timings])
-        # A round of which the end was cut off is of no use.
-        rounds = min(map(len, copies))
-        samples = np.array([[bench.seconds(one) for one in taken[:rounds]] for taken in copies])
-        moved = drift(np.median(samples, axis=0).tolist()) if rounds else 0.0
-        now_ms, stored_ms = bench.means_ms(others), calibration.constants_ms
-        found, state = deviations(now_ms, stored_ms)
-        check = DriftCheck(
-            deviations=found,
-            disturbance=disturbance(off_cpu=off_cpu, moved=moved, busy=worked),
-            weight=CHECKS if rounds >= _LONG_CHECK else 1,
-        )
-        due = keep_check(calibration, check, environment=environment)
+    calibration = bench.calibration
+    began, before = bench.clock.wall(), read_counters()
+    copies, others = _timed(bench, seconds=seconds, on_progress=on_progress)
+    worked = activity(before, read_counters(), seconds=bench.clock.wall() - began)
+    off_cpu = bench.off_cpu([timing for timings in copies for timing in timings])
+    # A round of which the end was cut off is of no use.
+    rounds = min(map(len, copies))
+    samples = np.array([[bench.seconds(one) for one in taken[:rounds]] for taken in copies])
+    moved = drift(np.median(samples, axis=0).tolist()) if rounds else 0.0
+    now_ms, stored_ms = bench.means_ms(others), calibration.constants_ms
+    found, state = deviations(now_ms, stored_ms)
+    check = DriftCheck(
+        deviations=found,
+        disturbance=disturbance(off_cpu=off_cpu, moved=moved, busy=worked),
+        weight=CHECKS if rounds >= _LONG_CHECK else 1,
+    )
+    due = keep_check(check, bench=bench)
     return SelfTest(
         network=calibration.calibrators[0].name,
         resolution=resolution_of(samples) if rounds >= _LEAST_ROUNDS else None,
@@ -214,17 +199,15 @@ def self_test(
 
 
 def _timed(
-    calibration: Calibration, *, bench: Bench, seconds: float, on_progress: Progress | None
+    bench: CalibratedBench, *, seconds: float, on_progress: Progress | None
 ) -> tuple[list[list[Timing]], dict[str, list[Timing]]]:
     """Timings of each copy, and of each calibration network by its name."""
-    until, conditions = bench.clock.wall() + seconds, bench.conditions
+    until, first = bench.clock.wall() + seconds, bench.calibration.calibrators[0]
     placed = {
-        str(copy): Placed(
-            network=ready_calibrator(calibration.calibrators[0], conditions=conditions)
-        )
+        str(copy): Placed(network=ready_calibrator(first, conditions=bench.conditions))
         for copy in range(COPIES)
     }
-    known = {name: calibration.forward(name, conditions=conditions) for name in calibration.by_name}
+    known = {name: bench.reference(name) for name in bench.calibration.by_name}
     for forward in (*(entry.forward for entry in placed.values()), *known.values()):
         warm_up(forward, bench=bench, until=bench.clock.wall() + _WARM_UP_S)
     copies: dict[str, list[Timing]] = {name: [] for name in placed}

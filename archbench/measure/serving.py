@@ -11,11 +11,9 @@ from pathlib import Path
 import torch
 
 from archbench.measure.gpu import open_nvml
-from archbench.measure.latency.calibration import Calibration, Progress
-from archbench.measure.latency.clock import Clock, Forward, Timing, measuring
+from archbench.measure.latency.calibration import CalibratedBench, Progress
+from archbench.measure.latency.clock import Clock, Forward, Timing
 from archbench.measure.latency.estimate import quantile
-from archbench.measure.latency.rounds import warm_up
-from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions
 
 POWERCAP = Path("/sys/class/powercap")
@@ -77,60 +75,40 @@ class Service:
 def serve(
     forward: Forward,
     *,
-    conditions: Conditions,
-    environment: Environment,
-    calibration: Calibration,
+    bench: CalibratedBench,
     budget_s: float = 2.0,
-    clock: Clock | None = None,
     on_progress: Progress | None = None,
 ) -> Service:
     """Runs a network as a service would, in turn with a calibration network.
 
     Args:
         forward: One pass, ready.
-        conditions: What it was made ready for.
-        environment: This machine.
-        calibration: Its constants.
+        bench: What to time with.
         budget_s: Seconds of passes; at least 20 are made.
-        clock: Where time comes from; a test has its own.
         on_progress: Told how many passes are done.
-
-    Raises:
-        MissingError: This machine has no such device.
-        IncomparableError: The calibration was taken elsewhere or under other settings.
-        StorageError: The measurement lock cannot be had.
     """
-    with measuring(conditions, clock=clock) as bench:
-        calibration.require(environment, conditions=conditions)
-        until = bench.clock.wall() + budget_s
-        warm = warm_up(forward, bench=bench, until=until)
-        name = calibration.nearest(warm.seconds, family="attention").name
-        reference = calibration.forward(name, conditions=conditions)
-        warm_up(reference, bench=bench, until=until)
-        timings: list[Timing] = []
-        compared: list[Timing] = []
-        while len(timings) < _LEAST_PASSES or (
-            len(timings) < _MOST_PASSES and bench.clock.wall() < until
-        ):
-            compared.append(bench.watch(reference))
-            timings.append(bench.watch(forward))
-            if on_progress:
-                on_progress(f"serving batch {conditions.batch}", len(timings), _MOST_PASSES)
-        peak = peak_memory(forward, device=conditions.device)
-        energy = energy_per_image(
-            forward, device=conditions.device, batch=conditions.batch, clock=bench.clock
-        )
-    ratio = bench.mean_ms(timings) / bench.mean_ms(compared)
+    conditions, clock = bench.conditions, bench.clock
+    until = clock.wall() + budget_s
+    constant_ms, reference = bench.beside(forward, until=until)
+    timings: list[Timing] = []
+    compared: list[Timing] = []
+    while len(timings) < _LEAST_PASSES or (len(timings) < _MOST_PASSES and clock.wall() < until):
+        compared.append(bench.watch(reference))
+        timings.append(bench.watch(forward))
+        if on_progress:
+            on_progress(f"serving batch {conditions.batch}", len(timings), _MOST_PASSES)
     walls = tuple(timing.wall * 1e3 for timing in timings)
     return Service(
         conditions=conditions,
-        ms=ratio * calibration.constants_ms[name],
+        ms=bench.mean_ms(timings) / bench.mean_ms(compared) * constant_ms,
         wall_ms=walls,
         p50=Quantity(value=quantile(walls, 0.5), unit="ms"),
         p95=Quantity(value=quantile(walls, 0.95), unit="ms"),
         p99=_p99(walls),
-        peak=peak,
-        energy=energy,
+        peak=peak_memory(forward, device=conditions.device),
+        energy=energy_per_image(
+            forward, device=conditions.device, batch=conditions.batch, clock=clock
+        ),
         off_cpu=bench.off_cpu(timings),
     )
 

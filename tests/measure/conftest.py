@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from archbench.measure.device import Pinning
-from archbench.measure.latency.calibration import Calibration
+from archbench.measure.latency.calibration import CalibratedBench, Calibration
 from archbench.measure.latency.clock import Bench, stopwatch
 from archbench.measure.latency.reference_networks import Calibrator
 from archbench.measure.machine_cache import settings_of
@@ -131,6 +131,28 @@ def calibration(
                 calibrator(name, network, family=family)
                 for name, network in zip(names, used, strict=True)
             ),
+        )
+
+    return make
+
+
+@pytest.fixture
+def bench(
+    clock: FakeClock,
+    environment: Environment,
+    conditions: Conditions,
+    calibration: Callable[..., Calibration],
+) -> Callable[..., CalibratedBench]:
+    """Makes a bench on the fake clock, with a calibration of networks as `calibration` takes them.
+
+    By default one that takes 2 ms, where its constant is 10.
+    """
+
+    def make(*networks: Ticking, **options: object) -> CalibratedBench:
+        return CalibratedBench(
+            **vars(bench_of(clock, conditions)),
+            environment=environment,
+            calibration=calibration(*networks, **options),
         )
 
     return make

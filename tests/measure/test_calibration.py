@@ -11,17 +11,17 @@ import pytest
 import torch
 from torch import nn
 
+from archbench.errors import IncomparableError
 from archbench.measure.latency.calibration import (
     Calibration,
     calibrate,
-    stored_or_taken,
 )
 from archbench.measure.latency.reference_networks import CALIBRATORS, Calibrator
 from archbench.measure.machine_cache import cache_folder, settings_of
 from archbench.measure.macs import count_operators
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions
-from tests.measure.conftest import FakeClock, Ticking, bench_of, calibrator
+from tests.measure.conftest import FakeClock, Ticking, calibrator
 
 Take = Callable[..., Calibration]
 
@@ -44,9 +44,10 @@ def take(
         machine: Environment = environment,
         **options: object,
     ) -> Calibration:
-        return stored_or_taken(
-            bench_of(clock, conditions),
+        return calibrate(
+            conditions or Conditions(),
             environment=machine,
+            clock=clock,
             folder=tmp_path / "kept",
             calibrators=tuple(calibrator(name, network) for name, network in networks.items()),
             **options,
@@ -157,6 +158,25 @@ def test_constants_taken_beside_other_work_say_so_ever_after(
         note = take().note
         assert "constants taken while other work held the core for 13% of the time" in note
         assert "taken again when the machine is found quiet" in note
+
+
+@pytest.mark.parametrize(
+    ("machine", "asked", "what"),
+    [({"cpu": "slide rule"}, {}, "environment"), ({}, {"precision": "bf16"}, "precision")],
+)
+def test_constants_of_another_machine_or_other_conditions_are_refused(
+    take: Take,
+    environment: Environment,
+    machine: dict[str, str],
+    asked: dict[str, str],
+    what: str,
+) -> None:
+    here, conditions = replace(environment, **machine), Conditions(**asked)
+    with (
+        pytest.raises(IncomparableError, match=f"taken with another {what}; take them with"),
+        take().bench(conditions, environment=here),
+    ):
+        pass
 
 
 def test_progress_is_told(take: Take) -> None:

@@ -7,14 +7,11 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from archbench.errors import IncomparableError
-from archbench.measure.cold import ColdPiece, Multiple, cold_times
-from archbench.measure.latency.calibration import Calibration
-from archbench.study.environment import Environment
-from archbench.study.measurement import Conditions
-from tests.measure.conftest import FakeClock, Ticking
+from archbench.measure.cold import ColdPiece, ColdTime, Multiple, cold_times
+from archbench.measure.latency.calibration import CalibratedBench
+from tests.measure.conftest import FakeClock, Milliseconds, Ticking
 
-Calibrate = Callable[..., Calibration]
+MakeBench = Callable[..., CalibratedBench]
 
 
 def piece(network: Ticking) -> ColdPiece:
@@ -22,78 +19,50 @@ def piece(network: Ticking) -> ColdPiece:
     return ColdPiece(forward=lambda: network(example), example=example)
 
 
-def test_time_is_the_ratio_to_the_calibration_network(
-    clock: FakeClock, environment: Environment, conditions: Conditions, calibration: Calibrate
-) -> None:
-    constants = calibration()
-    found = cold_times(
-        {"a": piece(Ticking(clock, 5.0)), "b": piece(Ticking(clock, 1.0))},
-        conditions=conditions,
-        environment=environment,
-        calibration=constants,
-        clock=clock,
-    )
-    # The calibration network of the fixture takes 2 ms and its constant is 10 ms.
-    assert found["a"].ratio == pytest.approx(2.5)
-    assert found["b"].milliseconds(constants) == pytest.approx(5.0)
-    assert found["b"].milliseconds_again(constants) == pytest.approx(5.0)
+def cold_time(
+    clock: FakeClock, milliseconds: float | Milliseconds, *, bench: CalibratedBench
+) -> ColdTime:
+    return cold_times({"a": piece(Ticking(clock, milliseconds))}, bench=bench)["a"]
+
+
+def test_time_is_the_ratio_to_the_calibration_network(clock: FakeClock, bench: MakeBench) -> None:
+    found = cold_time(clock, 5.0, bench=bench())
+    assert (found.ratio, found.again) == pytest.approx((2.5, 2.5))
+
+
+def test_milliseconds_follow_the_constant(bench: MakeBench) -> None:
+    calibration = bench().calibration
+    name = calibration.calibrators[0].name
+    assert Multiple(calibrator=name, ratio=0.5).milliseconds(calibration) == pytest.approx(5.0)
+    time = ColdTime(calibrator=name, ratio=0.5, again=0.25)
+    assert time.milliseconds_again(calibration) == pytest.approx(2.5)
 
 
 def test_the_second_pass_is_the_one_behind_an_equal_piece(
-    clock: FakeClock, environment: Environment, conditions: Conditions, calibration: Calibrate
+    clock: FakeClock, bench: MakeBench
 ) -> None:
-    found = cold_times(
-        {"a": piece(Ticking(clock, lambda number: 3.0 if number % 2 else 5.0))},
-        conditions=conditions,
-        environment=environment,
-        calibration=calibration(),
-        clock=clock,
-    )["a"]
+    found = cold_time(clock, lambda number: 3.0 if number % 2 else 5.0, bench=bench())
     assert (found.ratio, found.again) == pytest.approx((2.5, 1.5))
 
 
-def test_a_slower_machine_gives_the_same_ratio(
-    clock: FakeClock, environment: Environment, conditions: Conditions, calibration: Calibrate
-) -> None:
-    ratios = [
-        cold_times(
-            {"a": piece(Ticking(clock, 5.0 * slowness))},
-            conditions=conditions,
-            environment=environment,
-            calibration=calibration(Ticking(clock, 2.0 * slowness)),
-            clock=clock,
-        )["a"].ratio
-        for slowness in (1.0, 1.7)
-    ]
-    assert ratios[0] == pytest.approx(ratios[1])
+def test_a_slower_machine_gives_the_same_ratio(clock: FakeClock, bench: MakeBench) -> None:
+    slow = bench(Ticking(clock, 2.0 * 1.7))
+    assert cold_time(clock, 5.0 * 1.7, bench=slow).ratio == pytest.approx(2.5)
 
 
 def test_a_machine_that_slows_down_meanwhile_changes_nothing(
-    clock: FakeClock, environment: Environment, conditions: Conditions, calibration: Calibrate
+    clock: FakeClock, bench: MakeBench
 ) -> None:
-    found = cold_times(
-        {"a": piece(Ticking(clock, lambda number: 5.0 * (1 + number // 8)))},
-        conditions=conditions,
-        environment=environment,
-        calibration=calibration(Ticking(clock, lambda number: 2.0 * (1 + number // 4))),
-        clock=clock,
-    )
-    assert found["a"].ratio == pytest.approx(2.5)
+    slowing = bench(Ticking(clock, lambda number: 2.0 * (1 + number // 4)))
+    found = cold_time(clock, lambda number: 5.0 * (1 + number // 8), bench=slowing)
+    assert found.ratio == pytest.approx(2.5)
 
 
-def test_order_is_drawn_anew_in_each_round(
-    clock: FakeClock, environment: Environment, conditions: Conditions, calibration: Calibrate
-) -> None:
+def test_order_is_drawn_anew_in_each_round(clock: FakeClock, bench: MakeBench) -> None:
     log: list[str] = []
     names = "abcdef"
-    cold_times(
-        {name: piece(Ticking(clock, 1.0, name=name, log=log)) for name in names},
-        conditions=conditions,
-        environment=environment,
-        calibration=calibration(),
-        rounds=5,
-        clock=clock,
-    )
+    networks = {name: piece(Ticking(clock, 1.0, name=name, log=log)) for name in names}
+    cold_times(networks, bench=bench(), rounds=5)
     assert log[::2] == log[1::2]  # each runs twice in a row
     firsts = log[::2]
     rounds = ["".join(firsts[i : i + 6]) for i in range(0, len(firsts), 6)]
@@ -102,20 +71,5 @@ def test_order_is_drawn_anew_in_each_round(
     assert len(set(rounds)) > 3
 
 
-def test_constants_of_other_conditions_are_refused(
-    clock: FakeClock, environment: Environment, calibration: Calibrate
-) -> None:
-    with pytest.raises(IncomparableError, match="another precision"):
-        cold_times(
-            {},
-            conditions=Conditions(precision="bf16"),
-            environment=environment,
-            calibration=calibration(),
-            clock=clock,
-        )
-
-
-def test_milliseconds_follow_the_constant(calibration: Calibrate) -> None:
-    constants = calibration()
-    name = constants.calibrators[0].name
-    assert Multiple(calibrator=name, ratio=0.5).milliseconds(constants) == pytest.approx(5.0)
+def test_nothing_takes_no_time(bench: MakeBench) -> None:
+    assert cold_times({}, bench=bench()) == {}

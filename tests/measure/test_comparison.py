@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from archbench.errors import IncomparableError
-from archbench.measure.latency.calibration import Calibration
+from archbench.measure.latency.calibration import CalibratedBench
 from archbench.measure.latency.comparison import (
     BETWEEN_PROCESSES,
     compare_processes,
@@ -29,7 +29,6 @@ from archbench.measure.latency.rounds import (
     PLACEMENT_LOOKS,
     PLACEMENT_ROUNDS,
 )
-from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions, Measurement
 from tests.measure.conftest import FakeClock, Ticking
 from tests.measure.synthetic import KINDS, Array, timings
@@ -197,22 +196,11 @@ def test_ratio_is_a_mean_over_places_where_both_were_placed_anew() -> None:
 
 
 def test_networks_that_are_compared_are_placed_anew(
-    clock: FakeClock,
-    environment: Environment,
-    conditions: Conditions,
-    calibration: Callable[..., Calibration],
+    clock: FakeClock, bench: Callable[..., CalibratedBench]
 ) -> None:
     calibrator = Ticking(clock, 2.0, name="calibrator")
     networks = {"a": Ticking(clock, 5.0), "b": Ticking(clock, 5.0), "stays": Stubborn(clock, 5.0)}
-    found = measure_latency(
-        networks,
-        conditions=conditions,
-        environment=environment,
-        calibration=calibration(calibrator),
-        together=0.005,
-        budget_s=30.0,
-        clock=clock,
-    )
+    found = measure_latency(networks, bench=bench(calibrator), together=0.005, budget_s=30.0)
     assert [entry.details["placement_rounds"] for entry in found.values()] == [20, 20, 0]
     assert {len(entry.samples) for entry in found.values()} == {10 * PLACEMENT_ROUNDS}
     assert networks["a"].copies == networks["b"].copies == calibrator.copies == 9
@@ -302,10 +290,7 @@ def test_constants_that_were_renewed_in_between_change_no_ratio() -> None:
 
 
 def test_samples_of_networks_that_are_compared_pair_up(
-    clock: FakeClock,
-    environment: Environment,
-    conditions: Conditions,
-    calibration: Callable[..., Calibration],
+    clock: FakeClock, bench: Callable[..., CalibratedBench]
 ) -> None:
     drawn = np.random.default_rng(0)
     networks = {
@@ -313,15 +298,7 @@ def test_samples_of_networks_that_are_compared_pair_up(
         "noisy": Ticking(clock, lambda number: 5.0 + drawn.uniform()),
         "waiting": Ticking(clock, 5.0, waiting_ms=5.0),
     }
-    found = measure_latency(
-        networks,
-        conditions=conditions,
-        environment=environment,
-        calibration=calibration(),
-        together=0.005,
-        budget_s=30.0,
-        clock=clock,
-    )
+    found = measure_latency(networks, bench=bench(), together=0.005, budget_s=30.0)
     assert {len(entry.samples) for entry in found.values()} == {PLACEMENT_ROUNDS * 40}
     assert found["waiting"].verdict == "disturbed"
     assert "repeats" not in found["waiting"].details

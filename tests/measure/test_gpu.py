@@ -9,10 +9,8 @@ from typing import Any
 import pytest
 
 from archbench.measure.gpu import BUSY_LIMIT, GpuUse, GpuWatch, Nvml, gpu_watch
-from archbench.measure.latency.calibration import Calibration
+from archbench.measure.latency.calibration import CalibratedBench
 from archbench.measure.latency.latency import measure_latency
-from archbench.study.environment import Environment
-from archbench.study.measurement import Conditions
 from tests.measure.conftest import FakeClock, Ticking
 
 OWN = 77
@@ -113,21 +111,13 @@ def test_nobody_watches_a_cpu_nor_asks_a_driver_that_is_not_there() -> None:
 )
 def test_a_measurement_beside_another_process_is_disturbed(
     clock: FakeClock,
-    environment: Environment,
-    conditions: Conditions,
-    calibration: Callable[..., Calibration],
+    bench: Callable[..., CalibratedBench],
     told: dict[str, Any],
     verdict: str,
     reason: str,
 ) -> None:
-    found = measure_latency(
-        {"it": Ticking(clock, 3.0)},
-        conditions=conditions,
-        environment=environment,
-        calibration=calibration(),
-        clock=clock,
-        gpu=GpuWatch(driver=Driver(held={OWN: 1}, **told), own=OWN),
-    )["it"]
+    watch = GpuWatch(driver=Driver(held={OWN: 1}, **told), own=OWN)
+    found = measure_latency({"it": Ticking(clock, 3.0)}, bench=bench(), gpu=watch)["it"]
     assert (found.verdict, found.reason) == (verdict, reason)
 
 

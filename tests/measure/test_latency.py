@@ -5,13 +5,14 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
-from archbench.errors import IncomparableError, MissingError, UsageError
-from archbench.measure.latency.calibration import Calibration
+from archbench.errors import ArchbenchError, MissingError, UsageError
+from archbench.measure.latency.calibration import CalibratedBench, calibrate
 from archbench.measure.latency.estimate import lower_mean
 from archbench.measure.latency.latency import measure_latency
 from archbench.measure.latency.rounds import LOOKS
@@ -19,25 +20,16 @@ from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions, Measurement
 from tests.measure.conftest import FakeClock, Ticking
 
-Calibrate = Callable[..., Calibration]
+MakeBench = Callable[..., CalibratedBench]
 Measure = Callable[..., dict[str, Measurement]]
 
 
 @pytest.fixture
-def measure(
-    clock: FakeClock, environment: Environment, conditions: Conditions, calibration: Calibrate
-) -> Measure:
+def measure(bench: MakeBench) -> Measure:
     def measured(
-        networks: dict[str, nn.Module], calibrated: Calibration | None = None, **options: object
+        networks: dict[str, nn.Module], on: CalibratedBench | None = None, **options: object
     ) -> dict[str, Measurement]:
-        return measure_latency(
-            networks,
-            conditions=conditions,
-            environment=environment,
-            calibration=calibrated or calibration(),
-            clock=clock,
-            **options,
-        )
+        return measure_latency(networks, bench=on or bench(), **options)
 
     return measured
 
@@ -89,18 +81,18 @@ def test_never_takes_more_than_400_forwards(clock: FakeClock, measure: Measure) 
 
 
 def test_a_state_of_the_machine_cancels(
-    clock: FakeClock, measure: Measure, calibration: Calibrate
+    clock: FakeClock, measure: Measure, bench: MakeBench
 ) -> None:
     slow = 1.4
-    calibrated = calibration(Ticking(clock, 2.0 * slow))
+    calibrated = bench(Ticking(clock, 2.0 * slow))
     assert measure({"a": Ticking(clock, 5.0 * slow)}, calibrated)["a"].value == pytest.approx(25.0)
 
 
 def test_rounds_are_shared_and_interleaved(
-    clock: FakeClock, measure: Measure, calibration: Calibrate
+    clock: FakeClock, measure: Measure, bench: MakeBench
 ) -> None:
     log: list[str] = []
-    calibrated = calibration(Ticking(clock, 2.0, name="c", log=log))
+    calibrated = bench(Ticking(clock, 2.0, name="c", log=log))
     networks = {name: Ticking(clock, 5.0, name=name, log=log) for name in "ab"}
     measure(networks, calibrated)
     orders = re.findall("c([ab]+)", "".join(log))[-20:]
@@ -109,11 +101,11 @@ def test_rounds_are_shared_and_interleaved(
 
 
 def test_a_network_that_is_measured_alone_stays_where_it_lies_and_its_calibrator_moves(
-    clock: FakeClock, measure: Measure, calibration: Calibrate
+    clock: FakeClock, measure: Measure, bench: MakeBench
 ) -> None:
     calibrator = Ticking(clock, 2.0, name="calibrator")
     network = Ticking(clock, 5.0)
-    found = measure({"a": network}, calibration(calibrator))["a"]
+    found = measure({"a": network}, bench(calibrator))["a"]
     assert found.details["forwards"] == LOOKS[0] == 34
     assert found.details["placement_rounds"] == network.copies == 0
     assert calibrator.copies == 3
@@ -130,13 +122,13 @@ def test_preemption_leaves_the_value_and_marks_it(clock: FakeClock, measure: Mea
 
 
 def test_a_drifting_calibrator_marks_it(
-    clock: FakeClock, measure: Measure, calibration: Calibrate
+    clock: FakeClock, measure: Measure, bench: MakeBench
 ) -> None:
     def creep(number: int) -> float:
         return 2.0 * 1.002**number
 
     found = measure(
-        {"a": Ticking(clock, noisy(5.0, share=0.1, seed=0))}, calibration(Ticking(clock, creep))
+        {"a": Ticking(clock, noisy(5.0, share=0.1, seed=0))}, bench(Ticking(clock, creep))
     )["a"]
     assert found.verdict == "disturbed"
     assert "the calibration network drifted by" in found.reason
@@ -266,10 +258,10 @@ def test_a_lost_device_is_not_the_network_s_fault(clock: FakeClock, measure: Mea
 
 
 def test_calibrator_is_the_nearest_of_the_family(
-    clock: FakeClock, measure: Measure, calibration: Calibrate
+    clock: FakeClock, measure: Measure, bench: MakeBench
 ) -> None:
     small, large = (Ticking(clock, ms, name=f"calibrator_{ms}") for ms in (2.0, 12.0))
-    calibrated = calibration(small, large, constants_ms=(2.0, 12.0))
+    calibrated = bench(small, large, constants_ms=(2.0, 12.0))
     networks = {str(ms): Ticking(clock, ms) for ms in (1.0, 4.0, 6.0, 50.0)}
     found = measure(networks, calibrated)
     chosen = {name: entry.details["calibrator"] for name, entry in found.items()}
@@ -282,9 +274,9 @@ def test_calibrator_is_the_nearest_of_the_family(
 
 
 def test_family_is_what_the_caller_names(
-    clock: FakeClock, measure: Measure, calibration: Calibrate
+    clock: FakeClock, measure: Measure, bench: MakeBench
 ) -> None:
-    calibrated = calibration(Ticking(clock, 2.0), family="convolution")
+    calibrated = bench(Ticking(clock, 2.0), family="convolution")
     found = measure({"a": Ticking(clock, 5.0)}, calibrated, families={"a": "convolution"})["a"]
     assert found.details["calibrator"] == "calibrator_0"
 
@@ -308,35 +300,6 @@ def test_no_networks_give_no_measurements(measure: Measure) -> None:
     assert measure({}) == {}
 
 
-def test_constants_of_another_machine_are_refused(
-    clock: FakeClock, calibration: Calibrate, conditions: Conditions
-) -> None:
-    other = Environment(
-        cpu="slide rule", cores=1, memory_bytes=1, gpu=None, system="", python="", packages={}
-    )
-    with pytest.raises(IncomparableError, match="taken with another environment"):
-        measure_latency(
-            {},
-            conditions=conditions,
-            environment=other,
-            calibration=calibration(),
-            clock=clock,
-        )
-
-
-def test_constants_of_other_threads_are_refused(
-    clock: FakeClock, calibration: Calibrate, environment: Environment
-) -> None:
-    with pytest.raises(IncomparableError, match="taken with another precision"):
-        measure_latency(
-            {},
-            conditions=Conditions(precision="bf16"),
-            environment=environment,
-            calibration=calibration(),
-            clock=clock,
-        )
-
-
 @pytest.mark.parametrize(
     ("changed", "error", "message"),
     [
@@ -351,24 +314,32 @@ def test_constants_of_other_threads_are_refused(
 def test_impossible_conditions_are_refused(
     environment: Environment, changed: dict[str, object], error: type[Exception], message: str
 ) -> None:
-    conditions = Conditions(**changed)
     with pytest.raises(error, match=message):
-        measure_latency(
-            {"a": nn.Linear(1, 1)}, conditions=conditions, environment=environment, budget_s=0.01
-        )
+        calibrate(Conditions(**changed), environment=environment)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
 def test_a_gpu_that_is_not_there_is_missing(environment: Environment) -> None:
     with pytest.raises(MissingError, match="this machine has no cuda device"):
-        measure_latency({}, conditions=Conditions(device="cuda"), environment=environment)
+        calibrate(Conditions(device="cuda"), environment=environment)
+
+
+@pytest.mark.parametrize("changed", [{"backend": "cuda_graphs"}, {"precision": "int8"}], ids=str)
+def test_what_the_backend_cannot_run_is_refused(
+    bench: MakeBench, conditions: Conditions, changed: dict[str, str]
+) -> None:
+    on = replace(bench(), conditions=replace(conditions, **changed))
+    with pytest.raises(ArchbenchError, match="it does not"):
+        measure_latency({}, bench=on)
 
 
 @pytest.mark.gpu
 def test_times_on_a_gpu_by_events(environment: Environment) -> None:
     conditions = Conditions(device="cuda", batch=8, resolution=(64, 64))
     network = nn.Sequential(nn.Conv2d(3, 64, 3), nn.ReLU(), nn.Conv2d(64, 64, 3)).eval()
-    found = measure_latency({"a": network}, conditions=conditions, environment=environment)["a"]
+    calibration = calibrate(conditions, environment=environment)
+    with calibration.bench(conditions, environment=environment) as bench:
+        found = measure_latency({"a": network}, bench=bench)["a"]
     assert found.verdict != "incomplete", found.reason
     assert "off_cpu_share" not in found.details
     assert next(network.parameters()).device.type == "cpu"

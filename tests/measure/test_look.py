@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from archbench.measure.latency.calibration import Calibration, check_drift, stored_or_taken
+from archbench.measure.latency.calibration import Calibration, calibrate, check_drift
 from archbench.measure.latency.constants import constants_file
 from archbench.measure.latency.latency import measure_latency
 from archbench.measure.machine import Counters
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions
-from tests.measure.conftest import FakeClock, Ticking, bench_of, calibrator
+from tests.measure.conftest import FakeClock, Ticking, calibrator
 
 Process = Callable[..., Calibration]
 
@@ -35,23 +35,20 @@ def process(
     """What a process does: it gets the constants, measures, and looks at them."""
 
     def run(*, busy: bool = False, calibration: Calibration | None = None) -> Calibration:
-        found = calibration or stored_or_taken(
-            bench_of(clock, conditions),
+        found = calibration or calibrate(
+            conditions,
             environment=environment,
+            clock=clock,
             calibrators=tuple(calibrator(name, kept) for name, kept in networks.items()),
         )
         ticks = iter((0, 100 if busy else 0))
 
-        def counters() -> Counters:
+        def read_counters() -> Counters:
             processes = {1: ("compiler", next(ticks))}
             return Counters(ticks=0, stolen=0, throttled=None, processes=processes)
 
-        check_drift(
-            found,
-            environment=environment,
-            bench=bench_of(clock, conditions),
-            read_counters=counters,
-        )
+        with found.bench(conditions, environment=environment, clock=clock) as bench:
+            check_drift(bench, read_counters=read_counters)
         return found
 
     return run
@@ -188,12 +185,8 @@ def test_a_measurement_says_how_far_the_networks_are_apart(
 ) -> None:
     process()
     networks["c"].cpu_ms *= 1.1
-    found = measure_latency(
-        {"it": Ticking(clock, 3.0)},
-        conditions=conditions,
-        environment=environment,
-        calibration=replace(process(), checks=[]),
-        clock=clock,
-    )["it"]
+    calibration = replace(process(), checks=[])
+    with calibration.bench(conditions, environment=environment, clock=clock) as bench:
+        found = measure_latency({"it": Ticking(clock, 3.0)}, bench=bench)["it"]
     assert found.details["calibration_generation"] == 1
     assert found.details["calibrators_apart"] == pytest.approx(0.1)

@@ -9,13 +9,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from archbench.measure.latency.calibration import Calibration
+from archbench.measure.latency.calibration import CalibratedBench
 from archbench.measure.parts import Roofline, Traffic, roofline, time_parts, traffic
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions
 from tests.measure.conftest import FakeClock, Ticking
 
-Calibrate = Callable[..., Calibration]
+MakeBench = Callable[..., CalibratedBench]
+IMAGES = torch.zeros(1, 3, 8, 8)
 
 
 class TwoParts(nn.Module):
@@ -31,19 +32,10 @@ class TwoParts(nn.Module):
         return self.second(images)
 
 
-def test_parts_are_timed_and_what_is_between_is_not(
-    clock: FakeClock, environment: Environment, conditions: Conditions, calibration: Calibrate
-) -> None:
+def test_parts_are_timed_and_what_is_between_is_not(clock: FakeClock, bench: MakeBench) -> None:
     network = TwoParts(clock)
-    found = time_parts(
-        network,
-        torch.zeros(1, 3, 8, 8),
-        parts={"a": network.first, "b": network.second},
-        conditions=conditions,
-        environment=environment,
-        calibration=calibration(),
-        clock=clock,
-    )
+    parts = {"a": network.first, "b": network.second}
+    found = time_parts(network, IMAGES, parts=parts, bench=bench())
     # The calibration network takes 2 ms where it is known to take 10.
     assert found.parts == pytest.approx({"a": 15.0, "b": 20.0})
     assert found.whole == pytest.approx(40.0)
@@ -51,38 +43,14 @@ def test_parts_are_timed_and_what_is_between_is_not(
     assert found.off_cpu == pytest.approx(50 / 58)
 
 
-def test_no_hook_stays(
-    clock: FakeClock, environment: Environment, conditions: Conditions, calibration: Calibrate
+def test_rounds_end_with_the_budget_but_not_before_five_and_no_hook_stays(
+    clock: FakeClock, bench: MakeBench
 ) -> None:
     network = TwoParts(clock)
-    time_parts(
-        network,
-        torch.zeros(1, 3, 8, 8),
-        parts={"a": network.first},
-        conditions=conditions,
-        environment=environment,
-        calibration=calibration(),
-        clock=clock,
-    )
+    found = time_parts(network, IMAGES, parts={"a": network.first}, bench=bench(), budget_s=0.0)
+    assert found.rounds == 5
     assert not network.first._forward_hooks
     assert not network.first._forward_pre_hooks
-
-
-def test_rounds_end_with_the_budget_but_not_before_five(
-    clock: FakeClock, environment: Environment, conditions: Conditions, calibration: Calibrate
-) -> None:
-    network = TwoParts(clock)
-    found = time_parts(
-        network,
-        torch.zeros(1, 3, 8, 8),
-        parts={"a": network.first},
-        conditions=conditions,
-        environment=environment,
-        calibration=calibration(),
-        budget_s=0.0,
-        clock=clock,
-    )
-    assert found.rounds == 5
 
 
 class Small(nn.Module):
@@ -105,11 +73,6 @@ def test_each_operator_reads_its_inputs_and_writes_its_outputs_once() -> None:
     )
     assert found["b"] == Traffic(operators=1, activation_bytes=4 * (2 * 8 + 2 * 8))
     assert found[""] == Traffic(operators=1, activation_bytes=4 * (2 * 8 + 2 * 8))
-
-
-def test_no_counting_hook_stays() -> None:
-    network = Small().eval()
-    traffic(network, torch.zeros(2, 4), parts={"a": network.first})
     assert not network.first._forward_hooks
 
 

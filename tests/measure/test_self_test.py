@@ -7,13 +7,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from archbench.measure.latency.calibration import Calibration
+from archbench.measure.latency.calibration import CalibratedBench
 from archbench.measure.latency.estimate import log_half_widths, lower_ratios
 from archbench.measure.self_test import COPIES, WINDOW, resolution_of, self_test
-from archbench.study.environment import Environment
-from archbench.study.measurement import Conditions
 from tests.measure.conftest import FakeClock, Ticking
 from tests.measure.synthetic import timings
+
+MakeBench = Callable[..., CalibratedBench]
 
 
 def test_copies_seem_different_as_often_as_chance_lets_them() -> None:
@@ -49,20 +49,9 @@ def test_few_rounds_make_no_short_comparison() -> None:
     assert (found.comparisons, found.false_share) == (0, 0.0)
 
 
-def test_constants_that_left_the_others_are_told(
-    clock: FakeClock,
-    environment: Environment,
-    conditions: Conditions,
-    calibration: Callable[..., Calibration],
-) -> None:
+def test_constants_that_left_the_others_are_told(clock: FakeClock, bench: MakeBench) -> None:
     networks = [Ticking(clock, ms, name=f"n{ms}") for ms in (2.2, 4.4, 11.0)]
-    found = self_test(
-        conditions,
-        environment=environment,
-        seconds=20.0,
-        calibration=calibration(*networks, constants_ms=(2.0, 4.0, 8.0)),
-        clock=clock,
-    )
+    found = self_test(bench(*networks, constants_ms=(2.0, 4.0, 8.0)), seconds=20.0)
     assert found.state == pytest.approx(0.1)
     assert found.constants["n2.2"].deviation == pytest.approx(0.0)
     assert found.constants["n11.0"].deviation == pytest.approx(0.25)
@@ -72,17 +61,9 @@ def test_constants_that_left_the_others_are_told(
     assert (found.resolution.smallest, found.resolution.spread) == pytest.approx((0.0, 0.0))
 
 
-def test_the_time_is_bounded(
-    clock: FakeClock,
-    environment: Environment,
-    conditions: Conditions,
-    calibration: Callable[..., Calibration],
-) -> None:
+def test_the_time_is_bounded(clock: FakeClock, bench: MakeBench) -> None:
     began = clock.wall()
-    slow = calibration(Ticking(clock, 500.0, waiting_ms=500.0))
-    found = self_test(
-        conditions, environment=environment, seconds=5.0, calibration=slow, clock=clock
-    )
+    found = self_test(bench(Ticking(clock, 500.0, waiting_ms=500.0)), seconds=5.0)
     assert found.resolution is None
     assert found.off_cpu == pytest.approx(0.5)
     assert clock.wall() - began < 30.0

@@ -8,28 +8,19 @@ from pathlib import Path
 import pytest
 import torch
 
-from archbench.measure.latency.calibration import Calibration
+from archbench.measure.latency.calibration import CalibratedBench
 from archbench.measure.serving import energy_per_image, peak_memory, serve
-from archbench.study.environment import Environment
-from archbench.study.measurement import Conditions
 from tests.measure.conftest import FakeClock, Ticking
 
-Calibrate = Callable[..., Calibration]
+MakeBench = Callable[..., CalibratedBench]
 IMAGES = torch.zeros(1, 3, 8, 8)
 
 
 def test_tails_are_those_of_the_wall_clock_and_the_rate_is_calibrated(
-    clock: FakeClock, environment: Environment, conditions: Conditions, calibration: Calibrate
+    clock: FakeClock, bench: MakeBench
 ) -> None:
     network = Ticking(clock, 5.0, waiting_ms=lambda number: 95.0 if number % 10 == 0 else 0.0)
-    found = serve(
-        lambda: network(IMAGES),
-        conditions=conditions,
-        environment=environment,
-        calibration=calibration(),
-        budget_s=10.0,
-        clock=clock,
-    )
+    found = serve(lambda: network(IMAGES), bench=bench(), budget_s=10.0)
     assert found.ms == pytest.approx(25.0)  # 5 ms where 2 ms are known to be 10
     assert found.images_per_second == pytest.approx(40.0)
     assert found.p50.value == pytest.approx(5.0)
@@ -38,18 +29,9 @@ def test_tails_are_those_of_the_wall_clock_and_the_rate_is_calibrated(
     assert len(found.wall_ms) >= 100
 
 
-def test_no_p99_from_few_passes(
-    clock: FakeClock, environment: Environment, conditions: Conditions, calibration: Calibrate
-) -> None:
+def test_no_p99_from_few_passes(clock: FakeClock, bench: MakeBench) -> None:
     network = Ticking(clock, 5.0)
-    found = serve(
-        lambda: network(IMAGES),
-        conditions=conditions,
-        environment=environment,
-        calibration=calibration(),
-        budget_s=0.0,
-        clock=clock,
-    )
+    found = serve(lambda: network(IMAGES), bench=bench(), budget_s=0.0)
     assert len(found.wall_ms) == 20
     assert (found.p99.value, found.p99.reason) == (None, "fewer than 100 passes were made")
 

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +23,7 @@ import torch
 from archbench.errors import IncomparableError, StorageError
 from archbench.measure.backend import Runnable, in_eager, prepared, require_backend
 from archbench.measure.device import require_device
-from archbench.measure.latency.clock import Bench, Forward, Timing, measuring
+from archbench.measure.latency.clock import Bench, Clock, Forward, Timing, measuring
 from archbench.measure.latency.constants import (
     BACK,
     Constants,
@@ -85,10 +85,6 @@ class Calibration:
         size = math.log(max(seconds * 1e3, _LEAST_MS))
         return min(of_family, key=lambda entry: abs(math.log(self.constants_ms[entry.name]) - size))
 
-    def forward(self, name: str, *, conditions: Conditions) -> Forward:
-        """One forward pass of a calibrator."""
-        return self.ready(name, conditions=conditions).run
-
     def ready(self, name: str, *, conditions: Conditions) -> Runnable:
         """A calibrator, prepared once."""
         if name not in self._prepared:
@@ -104,20 +100,64 @@ class Calibration:
             found["calibration_note"] = self.note
         return found
 
-    def require(self, environment: Environment, *, conditions: Conditions) -> None:
-        """Refuses to be used elsewhere than where it was taken.
+    @contextmanager
+    def bench(
+        self, conditions: Conditions, *, environment: Environment, clock: Clock | None = None
+    ) -> Iterator[CalibratedBench]:
+        """A bench with these constants, on a device that nobody else measures on meanwhile.
+
+        Args:
+            conditions: Device, threads, batch, resolution and precision.
+            environment: This machine, see `capture_environment`; captured before anything is
+                pinned.
+            clock: Where time comes from; a test has its own.
 
         Raises:
-            IncomparableError: Environment or settings are others.
+            UsageError: There is no such kind of device, or too few cores for the threads.
+            MissingError: This machine has no such device.
+            IncomparableError: The constants were taken elsewhere or under other settings.
+            StorageError: The measurement lock cannot be had.
         """
-        mine = {"environment": self.environment_id, **self.settings}
-        asked = {"environment": environment.id, **settings_of(conditions)}
-        if mine != asked:
-            differing = sorted(key for key in mine if mine[key] != asked.get(key))
-            raise IncomparableError(
-                f"these calibration constants were taken with another {', '.join(differing)}",
-                help="take them with calibrate() under the conditions to be measured",
-            )
+        with measuring(conditions, clock=clock) as bench:
+            mine = {"environment": self.environment_id, **self.settings}
+            asked = {"environment": environment.id, **settings_of(conditions)}
+            if mine != asked:
+                differing = sorted(key for key in mine if mine[key] != asked.get(key))
+                raise IncomparableError(
+                    f"these calibration constants were taken with another {', '.join(differing)}",
+                    help="take them with calibrate() under the conditions to be measured",
+                )
+            yield CalibratedBench(**vars(bench), environment=environment, calibration=self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibratedBench(Bench):
+    """A bench on which times are multiples of calibration constants.
+
+    Attributes:
+        environment: This machine.
+        calibration: Its constants.
+    """
+
+    environment: Environment
+    calibration: Calibration
+
+    def reference(self, name: str) -> Forward:
+        """One forward pass of a calibration network."""
+        return self.calibration.ready(name, conditions=self.conditions).run
+
+    def beside(self, forward: Forward, *, until: float) -> tuple[float, Forward]:
+        """The constant and a pass of the calibration network nearest to a network; both are warm.
+
+        Args:
+            forward: One pass of the network.
+            until: When to stop warming up, on the bench's wall clock.
+        """
+        warm = warm_up(forward, bench=self, until=until)
+        name = self.calibration.nearest(warm.seconds, family="attention").name
+        reference = self.reference(name)
+        warm_up(reference, bench=self, until=until)
+        return self.calibration.constants_ms[name], reference
 
 
 def calibrate(
@@ -126,6 +166,7 @@ def calibrate(
     environment: Environment,
     folder: Path | None = None,
     calibrators: tuple[Calibrator, ...] = CALIBRATORS,
+    clock: Clock | None = None,
     on_progress: Progress | None = None,
 ) -> Calibration:
     """The constants for these conditions: stored ones, or taken now (some 2 s) and stored.
@@ -135,49 +176,32 @@ def calibrate(
         environment: This machine, see `capture_environment`.
         folder: Where the constants are kept, the user's cache folder by default.
         calibrators: The networks.
+        clock: Where time comes from; a test has its own.
         on_progress: Told about the passes.
 
     Raises:
         UsageError: Device, backend, precision or threads that cannot be.
-        MissingError: This machine has no such device.
+        MissingError: This machine has no such device, or lacks what the backend needs.
         StorageError: The measurement lock cannot be had.
     """
     require_device(conditions.device)
     require_backend(conditions)
-    with measuring(conditions) as bench:
-        return stored_or_taken(
-            bench,
-            environment=environment,
-            folder=folder,
-            calibrators=calibrators,
-            on_progress=on_progress,
-        )
-
-
-def stored_or_taken(
-    bench: Bench,
-    *,
-    environment: Environment,
-    folder: Path | None = None,
-    calibrators: tuple[Calibrator, ...] = CALIBRATORS,
-    on_progress: Progress | None = None,
-) -> Calibration:
-    """As `calibrate`, for a caller that is measuring already."""
-    settings, notes = settings_of(bench.conditions), []
-    file = constants_file(environment, settings, folder=folder)
-    constants = None
-    try:
-        constants = read_constants(file, names=[entry.name for entry in calibrators])
-    except UNREADABLE as error:
-        notes.append(f"{file.path} could not be read ({error}): constants taken anew")
-    if constants is None or constants.due:
-        taken = _taken(calibrators, bench=bench, on_progress=on_progress)
-        constants, note = constants.succeeded_by(taken) if constants else (taken, "")
-        notes += [note] * bool(note)
+    with measuring(conditions, clock=clock) as bench:
+        settings, notes = settings_of(conditions), []
+        file = constants_file(environment, settings, folder=folder)
+        constants = None
         try:
-            file.write(constants.document())
-        except (OSError, StorageError) as error:
-            notes.append(f"constants could not be kept ({error}): the next run takes others")
+            constants = read_constants(file, names=[entry.name for entry in calibrators])
+        except UNREADABLE as error:
+            notes.append(f"{file.path} could not be read ({error}): constants taken anew")
+        if constants is None or constants.due:
+            taken = _taken(calibrators, bench=bench, on_progress=on_progress)
+            constants, note = constants.succeeded_by(taken) if constants else (taken, "")
+            notes += [note] * bool(note)
+            try:
+                file.write(constants.document())
+            except (OSError, StorageError) as error:
+                notes.append(f"constants could not be kept ({error}): the next run takes others")
     if constants.disturbance:
         notes.append(
             f"constants taken while {constants.disturbance}: they are taken again when the "
@@ -225,11 +249,7 @@ def ready_calibrator(calibrator: Calibrator, *, conditions: Conditions) -> Runna
 
 
 def check_drift(
-    calibration: Calibration,
-    *,
-    environment: Environment,
-    bench: Bench,
-    read_counters: Callable[[], Counters] = counters,
+    bench: CalibratedBench, *, read_counters: Callable[[], Counters] = counters
 ) -> None:
     """One drift check a process of the calibration networks, and what follows from it.
 
@@ -237,21 +257,19 @@ def check_drift(
     Constants that this machine does not keep are not checked.
 
     Args:
-        calibration: Its ``checks`` get the result.
-        environment: This machine.
-        bench: What to time with.
+        bench: What to time with; its calibration's ``checks`` get the result.
         read_counters: What tells of other processes; a test has its own.
     """
+    calibration = bench.calibration
     if calibration.checks or len(calibration.calibrators) < 2:
         return
-    if not constants_file(environment, calibration.settings).path.exists():
+    if not constants_file(bench.environment, calibration.settings).path.exists():
         return
-    check = _drift_check(calibration, bench=bench, read_counters=read_counters)
-    calibration.checks.append(check)
-    keep_check(calibration, check, environment=environment)
+    calibration.checks.append(_drift_check(bench, read_counters=read_counters))
+    keep_check(calibration.checks[-1], bench=bench)
 
 
-def keep_check(calibration: Calibration, check: DriftCheck, *, environment: Environment) -> str:
+def keep_check(check: DriftCheck, *, bench: CalibratedBench) -> str:
     """Keeps a drift check beside the constants, if they are those that were checked.
 
     A study goes on with the constants of its first day; of newer ones it says nothing. A file
@@ -260,8 +278,8 @@ def keep_check(calibration: Calibration, check: DriftCheck, *, environment: Envi
     Returns:
         Why the constants are to be taken anew; empty where they are not.
     """
-    file = constants_file(environment, calibration.settings)
-    due = ""
+    calibration, due = bench.calibration, ""
+    file = constants_file(bench.environment, calibration.settings)
     with suppress(*UNREADABLE, StorageError):
         kept = read_constants(file, names=list(calibration.by_name))
         if kept is not None and kept.generation == calibration.generation:
@@ -288,12 +306,8 @@ def disturbance(*, off_cpu: float | None, moved: float, busy: Activity) -> str:
     return f"other processes worked: {names}" if names else ""
 
 
-def _drift_check(
-    calibration: Calibration, *, bench: Bench, read_counters: Callable[[], Counters]
-) -> DriftCheck:
-    forwards = {
-        name: calibration.forward(name, conditions=bench.conditions) for name in calibration.by_name
-    }
+def _drift_check(bench: CalibratedBench, *, read_counters: Callable[[], Counters]) -> DriftCheck:
+    forwards = {name: bench.reference(name) for name in bench.calibration.by_name}
     timings: dict[str, list[Timing]] = {name: [] for name in forwards}
     order = random.Random(0)
     for forward in forwards.values():
@@ -305,7 +319,7 @@ def _drift_check(
         while len(next(iter(timings.values()))) < rounds:
             for name in order.sample(list(forwards), len(forwards)):
                 timings[name].append(bench.watch(forwards[name]))
-        found, _ = deviations(bench.means_ms(timings), calibration.constants_ms)
+        found, _ = deviations(bench.means_ms(timings), bench.calibration.constants_ms)
         if spread(found) <= BACK:
             break
     seconds, after = bench.clock.wall() - began, read_counters()

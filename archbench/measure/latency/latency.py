@@ -19,15 +19,13 @@ from torch.utils import _pytree as pytree
 
 from archbench.errors import InexactError, fault_text
 from archbench.measure.backend import Runnable, prepared, require_backend
-from archbench.measure.device import require_device
 from archbench.measure.gpu import GpuUse, GpuWatch, gpu_watch
 from archbench.measure.latency.calibration import (
-    Calibration,
+    CalibratedBench,
     Progress,
     check_drift,
-    stored_or_taken,
 )
-from archbench.measure.latency.clock import Bench, Clock, Forward, delay_share, measuring
+from archbench.measure.latency.clock import Forward, delay_share
 from archbench.measure.latency.estimate import NEEDED_FORWARDS, Ratio, drift, quantile, verdict
 from archbench.measure.latency.reference_networks import Family
 from archbench.measure.latency.rounds import (
@@ -40,7 +38,6 @@ from archbench.measure.latency.rounds import (
     run_rounds,
     warm_up,
 )
-from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions, Measurement, Verdict
 
 Details = dict[str, float | int | str]
@@ -55,14 +52,11 @@ _BEST_FIRST: tuple[Verdict, ...] = ("stable", "disturbed", "incomplete")
 def measure_latency(
     networks: Mapping[str, nn.Module],
     *,
-    conditions: Conditions,
-    environment: Environment,
-    calibration: Calibration | None = None,
+    bench: CalibratedBench,
     families: Mapping[str, Family] | None = None,
     budget_s: float = 10.0,
     together: float | None = None,
     on_progress: Progress | None = None,
-    clock: Clock | None = None,
     gpu: GpuWatch | None = None,
 ) -> dict[str, Measurement]:
     """The latency of each network in milliseconds a batch, all of them timed in shared rounds.
@@ -73,11 +67,8 @@ def measure_latency(
 
     Args:
         networks: Name to network, in the form that is to be timed; they stay as they are.
-        conditions: Device, threads, batch, resolution and precision. The
-            precision of the result is the one that ran, which may be another.
-        environment: This machine, see `capture_environment`; captured before anything is pinned.
-        calibration: The constants, where they are at hand; else the stored ones, which the first
-            measurement on a machine takes in some 2 s.
+        bench: What to time with, under which conditions. The precision of the result is the one
+            that ran, which may be another than that of the conditions.
         families: What kind of work a network does; attention where nothing is said, as hybrids
             mostly do.
         budget_s: Seconds for all networks together, constants apart. The measurement stops
@@ -87,8 +78,7 @@ def measure_latency(
             repeated, and every round has a pass of each network, so that their samples pair up;
             and where the backend can, all of them are placed anew in memory every so many rounds,
             as ``placement_rounds`` in their details says.
-        on_progress: Told about rounds and calibration passes.
-        clock: Where time comes from; a test has its own.
+        on_progress: Told about rounds.
         gpu: What tells of other processes on the GPU: its driver on one, by default.
 
     Returns:
@@ -98,42 +88,34 @@ def measure_latency(
         that were placed anew, the mean over the places of that ratio.
 
     Raises:
-        UsageError: A device, backend, precision or number of threads that cannot be.
-        MissingError: This machine has no such device, or lacks what the backend needs.
-        IncomparableError: The calibration was taken elsewhere or under other settings.
-        StorageError: The measurement lock cannot be had.
+        UsageError: A backend or precision that cannot be.
+        MissingError: This machine lacks what the backend needs.
     """
-    require_device(conditions.device)
+    conditions = bench.conditions
     require_backend(conditions)
-    with measuring(conditions, clock=clock) as bench:
-        if calibration is None:
-            calibration = stored_or_taken(bench, environment=environment, on_progress=on_progress)
-        calibration.require(environment, conditions=conditions)
-        timed = [
-            _made_ready(name, network, conditions=conditions, family=(families or {}).get(name))
-            for name, network in networks.items()
-        ]
-        began = bench.clock.wall()
-        session = _Session(
-            bench=bench,
-            environment=environment,
-            calibration=calibration,
-            until=began + budget_s,
-            at_last=began + budget_s * _PATIENCE,
-            warm_up_s=budget_s * _WARM_UP_SHARE,
-            together=together,
-            on_progress=on_progress,
-            gpu=gpu or gpu_watch(conditions.device),
-        )
-        for entry in timed:
-            session.warm(entry, seconds=session.warm_up_s / len(networks))
-        session.compete([entry for entry in timed if not entry.fault])
-        disturbed = [entry for entry in timed if session.is_worth_repeating(entry)]
-        if disturbed and together is None and not session.is_over():
-            session.compete(disturbed)
-        if not session.is_over():
-            check_drift(calibration, environment=environment, bench=bench)
-        return {entry.name: session.measurement(entry) for entry in timed}
+    timed = [
+        _made_ready(name, network, conditions=conditions, family=(families or {}).get(name))
+        for name, network in networks.items()
+    ]
+    began = bench.clock.wall()
+    session = _Session(
+        bench=bench,
+        until=began + budget_s,
+        at_last=began + budget_s * _PATIENCE,
+        warm_up_s=budget_s * _WARM_UP_SHARE,
+        together=together,
+        on_progress=on_progress,
+        gpu=gpu or gpu_watch(conditions.device),
+    )
+    for entry in timed:
+        session.warm(entry, seconds=session.warm_up_s / len(networks))
+    session.compete([entry for entry in timed if not entry.fault])
+    disturbed = [entry for entry in timed if session.is_worth_repeating(entry)]
+    if disturbed and together is None and not session.is_over():
+        session.compete(disturbed)
+    if not session.is_over():
+        check_drift(bench)
+    return {entry.name: session.measurement(entry) for entry in timed}
 
 
 @dataclass(kw_only=True)
@@ -205,9 +187,7 @@ class _Outcome:
 class _Session:
     """One measurement of several networks: what they share."""
 
-    bench: Bench
-    environment: Environment
-    calibration: Calibration
+    bench: CalibratedBench
     until: float
     at_last: float
     warm_up_s: float
@@ -231,7 +211,9 @@ class _Session:
         """One attempt at each network, in shared rounds."""
         attempts = [self._attempt(entry) for entry in entries]
         calibrators = {
-            name: Placed(network=self.calibration.ready(name, conditions=self.bench.conditions))
+            name: Placed(
+                network=self.bench.calibration.ready(name, conditions=self.bench.conditions)
+            )
             for name in dict.fromkeys(attempt.calibrator for attempt in attempts)
         }
         round_s = sum(entry.warm.wall_s for entry in entries if entry.warm)
@@ -270,7 +252,7 @@ class _Session:
         assert entry.warm is not None
         attempt = Attempt(
             network=entry.network,
-            calibrator=self.calibration.nearest(entry.warm.seconds, family=entry.family).name,
+            calibrator=self.bench.calibration.nearest(entry.warm.seconds, family=entry.family).name,
             wanted_half_width=self.together or WANTED_HALF_WIDTH,
         )
         entry.attempts.append(attempt)
@@ -301,7 +283,7 @@ class _Session:
                 conditions,
                 precision=entry.network.precision if entry.network else conditions.precision,
             ),
-            environment_id=self.environment.id,
+            environment_id=self.bench.environment.id,
             verdict="incomplete",
             reason=entry.fault,
         )
@@ -313,7 +295,7 @@ class _Session:
             return replace(found, verdict=best.verdict, reason=best.reason)
         if complaint := entry.network.complaint():
             return replace(found, reason=complaint)
-        constant = self.calibration.constants_ms[best.attempt.calibrator]
+        constant = self.bench.calibration.constants_ms[best.attempt.calibrator]
         return replace(
             found,
             value=best.ratio.value * constant,
@@ -356,7 +338,7 @@ class _Session:
         assert warm is not None
         conditions, pinning = self.bench.conditions, self.bench.pinning
         walls_ms = [timing.wall * 1e3 for timing in attempt.timings]
-        constant = self.calibration.constants_ms[attempt.calibrator]
+        constant = self.bench.calibration.constants_ms[attempt.calibrator]
         details: Details = {
             "wall_median_ms": quantile(walls_ms, 0.5),
             "wall_p95_ms": quantile(walls_ms, 0.95),
@@ -380,7 +362,7 @@ class _Session:
         if best.off_cpu is not None:
             details["off_cpu_share"] = best.off_cpu
             details["run_delay_share"] = delay_share(attempt.timings)
-        details |= self.calibration.details()
+        details |= self.bench.calibration.details()
         if attempt.gpu.note:
             details["gpu_note"] = attempt.gpu.note
         if len(entry.attempts) > 1:
