@@ -15,8 +15,8 @@ from archbench.command_line import command_line
 from archbench.errors import StorageError, UsageError
 from archbench.search import events
 from archbench.search.context import StudyContext
+from archbench.search.engines.local import held_bytes
 from archbench.search.jobs import prepare_data, prepare_teacher, price_trial
-from archbench.search.memory import held_bytes
 from archbench.search.optuna_mirror import Ledger
 from archbench.search.settings import Settings, conditions_of
 from archbench.space import SearchSpace

@@ -6,7 +6,7 @@ import math
 import random
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from archbench.errors import UsageError
 from archbench.search.pruning import PRUNERS
 from archbench.search.sampler import load_sampler
 from archbench.space import SearchSpace, candidate_changes, condition_changes, shipped
-from archbench.space.sections import MOST_CONFIRMATION, SearchSection, parse_duration
+from archbench.space.sections import MOST_CONFIRMATION, SearchSection, override, parse_duration
 from archbench.study.folder import SPACE, resume_command, valid_name
 from archbench.study.measurement import Conditions
 from archbench.study.objective import costs
@@ -153,19 +153,9 @@ def settings_of(
     Raises:
         UsageError: An argument cannot be taken.
     """
-    said = {key: value for key, value in said.items() if value is not None}
-    for key, least in (("trials", 1), ("epochs", 1), ("workers", 1), ("seed", 0)):
-        if said.get(key, least) < least:
-            raise UsageError(
-                f"{said[key]} cannot be", place=f"--{key}", help=f"use {least} or more"
-            )
-    limit = said.get("time_limit_s")
-    if limit is not None and not limit > 0:
-        raise UsageError(f"{limit} s is no time", place="--time", help="use 20m or the like")
-    instead = {"trials": said["epochs"]} if "epochs" in said else {}
-    search = replace(space.search, **{**instead, **said})
-    load_sampler(search.sampler, place="--sampler" if "sampler" in said else "search.sampler")
-    PRUNERS.load(search.pruner, place="--pruner" if "pruner" in said else "search.pruner")
+    search = override(space.search, **said)
+    load_sampler(search.sampler, place="--sampler" if said.get("sampler") else "search.sampler")
+    PRUNERS.load(search.pruner, place="--pruner" if said.get("pruner") else "search.pruner")
     confirm = space.search.confirm
     share = _CONFIRM_SHARE if isinstance(confirm, bool) else confirm
     return Settings(
@@ -245,16 +235,9 @@ def worker_memory_bytes(*, workers: int) -> int:
 
 def conditions_of(space: SearchSpace) -> Conditions:
     """What the target of a space is, at the resolution of its base."""
-    target, resolution = space.target, space.base["resolution"]
-    sides = resolution if isinstance(resolution, list) else [resolution, resolution]
-    return Conditions(
-        resolution=(sides[0], sides[1]),
-        device=target.device,
-        backend=target.backend,
-        precision=target.precision,
-        batch=target.batch,
-        threads=target.threads,
-    )
+    sides = space.base["resolution"]
+    height, width = sides if isinstance(sides, list) else (sides, sides)
+    return Conditions(resolution=(height, width), **asdict(space.target))
 
 
 def space_of(header: Mapping[str, Any], *, path: Path) -> SearchSpace:
@@ -281,12 +264,11 @@ def as_begun(settings: Settings, header: Mapping[str, Any]) -> Settings:
     said, path = settings.options, settings.path
     for key, value in (*begun.items(), ("data", header["proxy"]["data"])):
         if said.get(key, value) != value:
-            another = command_line("archbench", "search", "SPACE", "--from", path, "--name", "NAME")
             raise UsageError(
                 f"the study was begun with the {key} {value}, not {said[key]}",
                 place=str(path),
                 help=f"resume it as it was begun: {resume_command(path)}; or begin another from "
-                f"it: {another}",
+                f"it: {_another_from(path)}",
             )
     space, own = settings.space, space_of(header, path=path)
     if space.text in {own.text, *(entry["text"] for entry in header.get("spaces", ()))}:
@@ -296,19 +278,15 @@ def as_begun(settings: Settings, header: Mapping[str, Any]) -> Settings:
     trials, epochs = max(header["trials"], said.get("epochs", 0)), header.get("epochs")
     if (space.search.trials, space.search.epochs) != (own.search.trials, own.search.epochs):
         trials, epochs = settings.search.trials, settings.search.epochs
-    chosen = {
+    search = replace(
+        space.search,
         **begun,
-        "trials": said.get("trials", trials),
-        "epochs": said.get("epochs", epochs),
-        "workers": settings.search.workers,
-        "time_limit_s": settings.search.time_limit_s,
-    }
-    return replace(
-        settings,
-        space=space,
-        search=replace(space.search, **chosen),
-        data=header["proxy"]["data"],
+        trials=said.get("trials", trials),
+        epochs=said.get("epochs", epochs),
+        workers=settings.search.workers,
+        time_limit_s=settings.search.time_limit_s,
     )
+    return replace(settings, space=space, search=search, data=header["proxy"]["data"])
 
 
 def _refuse_other(before: SearchSpace, space: SearchSpace, *, header: Any, path: Path) -> None:
@@ -341,11 +319,14 @@ def _refuse_other(before: SearchSpace, space: SearchSpace, *, header: Any, path:
 
 def instead(path: Path) -> str:
     """What to do in place of going on with a study in a space that is too different."""
-    another = command_line("archbench", "search", "SPACE", "--from", path, "--name", "NAME")
     return (
         f"go on as it was begun: {resume_command(path)}; or begin another that takes over what it "
-        f"can: {another}"
+        f"can: {_another_from(path)}"
     )
+
+
+def _another_from(path: Path) -> str:
+    return command_line("archbench", "search", "SPACE", "--from", path, "--name", "NAME")
 
 
 def _is_shipped(space: SearchSpace) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from archbench.errors import SpecError
-from archbench.search.failure import classify
+from archbench.search.engines._worker import classify
 from archbench.train.loop import NonFiniteLossError
 
 

@@ -57,10 +57,10 @@ def test_a_shipped_space_is_repeated_by_its_name() -> None:
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"trials": 0}, "--trials: 0 cannot be"),
-        ({"workers": 0}, "--workers: 0 cannot be"),
-        ({"seed": -1}, "--seed: -1 cannot be"),
-        ({"time_limit_s": 0.0}, "--time: 0.0 s is no time"),
+        ({"trials": 0}, "--trials: 0 is not a whole number from 1"),
+        ({"workers": 0}, "--workers: 0 is not a whole number from 1"),
+        ({"seed": -1}, "--seed: -1 is not a whole number from 0"),
+        ({"time_limit_s": 0.0}, "--time: 0.0 is not a number above 0"),
         ({"sampler": "tpee"}, "--sampler: unknown sampler 'tpee'; did you mean tpe"),
         ({"name": "../x"}, "--name: '../x' cannot name a study"),
     ],

@@ -9,15 +9,17 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from multiprocessing.connection import Connection
 from typing import Any
 
-from archbench.errors import ArchbenchError
+from archbench.errors import ArchbenchError, SpecError
 from archbench.evaluate.target import warm_up
-from archbench.search.failure import classify
 from archbench.search.job import Answer, Broken, Done, Job, Question, Sent
+from archbench.study.trial import Failure, FailureKind
 
 _PR_SET_PDEATHSIG = 1
+_MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory")
 
 
 def main(options: str) -> None:
@@ -73,3 +75,26 @@ def _die_with(owner: int, *, lifeline: int) -> None:
 def _watch(lifeline: int) -> None:
     os.read(lifeline, 1)  # nothing is ever written: this returns when the owner's end closes
     os._exit(1)
+
+
+def classify(error: BaseException) -> Failure:
+    """The failure record of an exception that ended a trial."""
+    text = str(error).strip().splitlines()
+    return Failure(
+        kind=_kind(error),
+        message=f"{type(error).__name__}: {text[0]}" if text else type(error).__name__,
+        traceback="".join(traceback.format_exception(error)),
+    )
+
+
+def _kind(error: BaseException) -> FailureKind:
+    from archbench.train.loop import NonFiniteLossError
+
+    if isinstance(error, NonFiniteLossError):
+        return "nan"
+    if isinstance(error, SpecError):
+        return "illegal"
+    # the CPU allocator raises a bare RuntimeError, CUDA a subclass of it
+    if isinstance(error, MemoryError) or any(word in str(error).lower() for word in _MEMORY_WORDS):
+        return "memory"
+    return "error"

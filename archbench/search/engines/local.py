@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from archbench.search.job import Answer, Broken, Engine, Job, Report, Sent
-from archbench.search.memory import held_bytes, kernel_kills
 from archbench.study.trial import Failure, FailureKind
 
 _BOOT = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
@@ -260,3 +259,32 @@ def _last_lines(log: Path, *, count: int = 30) -> str:
         return "\n".join(log.read_text(errors="replace").splitlines()[-count:])
     except OSError:
         return ""
+
+
+def held_bytes(pid: int) -> int | None:
+    """Memory that only this process holds; None where the system does not tell.
+
+    Pages of mapped files (libraries, the cached images) can be dropped by the kernel at any time
+    and do not count.
+    """
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return None
+    kib = [int(line.split()[1]) for line in lines if line.startswith(("RssAnon:", "RssShmem:"))]
+    return sum(kib) * 1024 if kib else None
+
+
+def kernel_kills() -> int:
+    """How often the kernel has killed for lack of memory, here or in this container, so far."""
+    return sum(
+        _counter(path) for path in (Path("/proc/vmstat"), Path("/sys/fs/cgroup/memory.events"))
+    )
+
+
+def _counter(path: Path) -> int:
+    try:
+        lines = path.read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
