@@ -22,12 +22,8 @@ _PATIENCE_S = 120
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local.LocalEngine]:
-    engine = local.LocalEngine(
-        local.core_groups(workers=1, threads=1),
-        threads=1,
-        memory_bytes=2**30,
-        logs=tmp_path_factory.mktemp("logs"),
-    )
+    logs = tmp_path_factory.mktemp("logs")
+    engine = local.make(workers=1, threads=1, memory_bytes=2**30, logs=logs)
     yield engine
     engine.stop()
 

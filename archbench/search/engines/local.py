@@ -10,13 +10,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-from archbench.search.job import Answer, Broken, Engine, Job, Report, Sent
+from archbench.search.job import Answer, Broken, Job, Report, Sent
 from archbench.study.trial import Failure, FailureKind
 
 _BOOT = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
@@ -26,42 +26,12 @@ _GRACE_S = 2.0
 _SPOILING: tuple[FailureKind, ...] = ("memory", "error")  # a CUDA error spoils its process
 
 
-def make(*, workers: int, threads: int, memory_bytes: int, logs: Path) -> Engine:
-    """An engine of ``workers`` child processes.
-
-    Args:
-        workers: Jobs at a time.
-        threads: Threads and cores of one worker.
-        memory_bytes: What one worker may hold before it is ended.
-        logs: Folder for what the workers print.
-    """
-    return LocalEngine(
-        groups=core_groups(workers=workers, threads=threads),
-        threads=threads,
-        memory_bytes=memory_bytes,
-        logs=logs,
-    )
-
-
-def core_groups(*, workers: int, threads: int) -> list[tuple[int, ...] | None]:
-    """The cores of each worker; None for all of them where pinning cannot be had.
-
-    Workers beyond the cores that there are share them in turn.
-    """
-    if not hasattr(os, "sched_getaffinity"):
-        return [None] * workers
-    cores = sorted(os.sched_getaffinity(0))
-    groups = [tuple(cores[i : i + threads]) for i in range(0, len(cores) - threads + 1, threads)]
-    groups = groups or [tuple(cores)]
-    return [groups[i % len(groups)] for i in range(workers)]
-
-
 class LocalEngine:
     """Warm child processes that can be killed; a dead one is replaced.
 
     Args:
-        groups: The cores of each worker, or None for any.
-        threads: Threads of one worker.
+        workers: Jobs at a time.
+        threads: Threads and cores of one worker.
         memory_bytes: What one worker may hold before it is ended.
         logs: Folder for what the workers print.
         clock: Monotonic seconds.
@@ -69,8 +39,8 @@ class LocalEngine:
 
     def __init__(
         self,
-        groups: Sequence[tuple[int, ...] | None],
         *,
+        workers: int,
         threads: int,
         memory_bytes: int,
         logs: Path,
@@ -80,7 +50,7 @@ class LocalEngine:
         self._clock = clock
         self._children = [
             _Child(cores, threads=threads, log=logs / f"worker-{index}.log")
-            for index, cores in enumerate(groups)
+            for index, cores in enumerate(_core_groups(workers=workers, threads=threads))
         ]
 
     @property
@@ -94,12 +64,7 @@ class LocalEngine:
         return tuple(child.job.number for child in self._children if child.job is not None)
 
     def start(self, job: Job, *, timeout_s: float) -> int:
-        """Hands the job to an idle worker and gives the worker's index.
-
-        Args:
-            job: What to run.
-            timeout_s: After how long it is killed.
-        """
+        """Hands the job to an idle worker, to be killed when late, and gives the worker's index."""
         index = next(i for i, child in enumerate(self._children) if child.job is None)
         self._children[index].start(job, deadline=self._clock() + timeout_s, timeout_s=timeout_s)
         return index
@@ -144,6 +109,9 @@ class LocalEngine:
             allowed = f"{self._memory_bytes / 2**30:.1f} GiB that a worker may use"
             return child.kill("memory", f"held {held / 2**30:.1f} GiB, more than the {allowed}")
         return None
+
+
+make = LocalEngine
 
 
 class _Child:
@@ -252,6 +220,19 @@ class _Child:
             )
         theirs.close()
         os.close(lifeline)
+
+
+def _core_groups(*, workers: int, threads: int) -> list[tuple[int, ...] | None]:
+    """The cores of each worker; None for all of them where pinning cannot be had.
+
+    Workers beyond the cores that there are share them in turn.
+    """
+    if not hasattr(os, "sched_getaffinity"):
+        return [None] * workers
+    cores = sorted(os.sched_getaffinity(0))
+    groups = [tuple(cores[i : i + threads]) for i in range(0, len(cores) - threads + 1, threads)]
+    groups = groups or [tuple(cores)]
+    return [groups[i % len(groups)] for i in range(workers)]
 
 
 def _last_lines(log: Path, *, count: int = 30) -> str:
