@@ -32,7 +32,7 @@ import numpy as np
 from archbench.analysis.pruning import pruning_report
 from archbench.analysis.rule import FrontRule
 from archbench.search.pruners import curve
-from archbench.search.pruning import PRUNERS, Opinion, Referee, Situation
+from archbench.search.pruning import PRUNERS, Opinion, Pruner, Situation
 from archbench.study.trial import CurvePoint, TrialRecord, epochs_trained
 
 _NUM_VALIDATION = 1536
@@ -161,14 +161,14 @@ def compare(
         num_validation=_NUM_VALIDATION,
     )
     judge = pruner or SimpleNamespace(ASKS=True, judge=partial(_by_chance, seed=seed))
-    referee = Referee(pruner=judge, rule=rule, rungs=rungs, num_seeds=1, audit=audit, seed=seed)
+    judged = Pruner(entry=judge, rule=rule, rungs=rungs, num_seeds=1, audit=audit, seed=seed)
     whole = [
         _trained(number, network, accuracies=network.curves[which], rungs=rungs)
         for number, (network, which) in enumerate(zip(chosen, shown, strict=True))
     ]
     records: list[TrialRecord] = []
     for record in whole:
-        records.append(_searched(record, referee=referee, among=records))
+        records.append(_searched(record, pruner=judged, among=records))
     truth = {number: network.truth for number, network in enumerate(chosen)}
     report = pruning_report(records, rule=rule, rungs=rungs, num_seeds=1)
     told = report.lost if report else None
@@ -207,14 +207,12 @@ def _trained(
     )
 
 
-def _searched(
-    record: TrialRecord, *, referee: Referee, among: Sequence[TrialRecord]
-) -> TrialRecord:
+def _searched(record: TrialRecord, *, pruner: Pruner, among: Sequence[TrialRecord]) -> TrialRecord:
     """The trial as the rule leaves it."""
     now = replace(record, state="running", curve=(), proxy_accuracy=None)
     for point in record.curve[:-1]:
         now = replace(now, curve=(*now.curve, point))
-        verdict = referee.verdict(now, seed=0, epoch=point.epoch, among=among)
+        verdict = pruner.verdict(now, seed=0, epoch=point.epoch, among=among)
         now = replace(now, verdicts=(*now.verdicts, verdict))
         if verdict.stops and not verdict.is_audited:
             return replace(now, state="pruned", reason=verdict.reason)

@@ -25,7 +25,7 @@ from search_peers_run import MOST_TRIALS, Run, Spent
 from archbench.analysis.rule import FrontRule
 from archbench.search.bayes.parameter import options, suggest
 from archbench.search.proposer import Knowledge, Proposal, Proposer
-from archbench.search.pruning import PRUNERS, Referee
+from archbench.search.pruning import PRUNERS, Pruner
 from archbench.search.sampler import load_sampler
 from archbench.space import Choices, InfeasibleError, SearchSpace
 from archbench.study.measurement import Conditions, Measurement
@@ -75,8 +75,8 @@ def archbench(run: Run, space: SearchSpace, seed: int, *, sampler: str, pruner: 
         chance=1 / space.base["num_classes"],
         num_validation=_NUM_VALIDATION,
     )
-    referee = Referee(
-        pruner=PRUNERS.load(pruner or space.search.pruner),
+    judge = Pruner(
+        entry=PRUNERS.load(pruner or space.search.pruner),
         rule=rule,
         rungs=tuple(range(1, run.trainings.num_epochs + 1)),
         num_seeds=1,
@@ -89,7 +89,7 @@ def archbench(run: Run, space: SearchSpace, seed: int, *, sampler: str, pruner: 
         proposal = proposer.propose(number)
         if proposal is None:
             return
-        record = _trained(run, proposal, referee=referee, among=records)
+        record = _trained(run, proposal, pruner=judge, among=records)
         if record.state == "complete" and record.proxy_accuracy is not None:
             run.note(proposal.choices, record.proxy_accuracy)
         records.append(record)
@@ -113,7 +113,7 @@ _TOLD_AS = {
 
 
 def _trained(
-    run: Run, proposal: Proposal, *, referee: Referee, among: list[TrialRecord]
+    run: Run, proposal: Proposal, *, pruner: Pruner, among: list[TrialRecord]
 ) -> TrialRecord:
     """The trial as it ends: complete, or stopped at a rung."""
     from archbench.evaluate import count
@@ -129,16 +129,16 @@ def _trained(
         params=counted.params,
         macs=counted.macs,
         activations=counted.activations,
-        latency=_exactly(cost) if "latency_ms" in referee.rule.objectives else None,
+        latency=_exactly(cost) if "latency_ms" in pruner.rule.objectives else None,
     )
     for epoch, accuracy in run.epochs(proposal.choices):
         point = CurvePoint(seed=0, epoch=epoch, step=epoch, loss=0, accuracy=accuracy, seconds=0)
         record = replace(record, curve=(*record.curve, point))
-        if epoch == referee.rungs[-1]:
+        if epoch == pruner.rungs[-1]:
             return replace(record, state="complete", proxy_accuracy=accuracy)
-        if not referee.asks:
+        if not pruner.asks:
             continue
-        verdict = referee.verdict(record, seed=0, epoch=epoch, among=among)
+        verdict = pruner.verdict(record, seed=0, epoch=epoch, among=among)
         record = replace(record, verdicts=(*record.verdicts, verdict))
         if verdict.stops and not verdict.is_audited:
             return replace(record, state="pruned", reason=verdict.reason)

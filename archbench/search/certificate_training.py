@@ -20,7 +20,7 @@ from archbench.search import journal
 from archbench.search.certificate_design import epochs_told
 from archbench.search.context import Context
 from archbench.search.job import Broken, Done, Sent
-from archbench.search.jobs import Note, Rung, TrainJob
+from archbench.search.jobs import Note, RungReached, TrainJob
 from archbench.search.scheduler import Batch
 from archbench.study.file import write_atomically
 from archbench.study.folder import CHECKPOINTS
@@ -169,7 +169,7 @@ class Trainings:
     def _heard(self, report: Report, training: Training, *, note: OnNote) -> None:
         about = asdict(training)
         match report:
-            case Sent(payload=Rung(point=point)):
+            case Sent(payload=RungReached(point=point)):
                 known = {"epoch": point.epoch, "accuracy": point.accuracy}
                 self._store({"kind": "point", **about, **known})
             case Sent(payload=Note(text=text)):

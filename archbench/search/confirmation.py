@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from archbench.analysis.confirmation import CONFIRMED, confirmation_of
 from archbench.analysis.front_probability import Doubt, doubt
@@ -19,7 +19,7 @@ from archbench.search.context import StudyContext
 from archbench.search.job import Broken, Done, Job, Report, Sent
 from archbench.search.jobs import (
     Note,
-    Rung,
+    RungReached,
     TrainJob,
     checkpoint_path,
     held_out_accuracy,
@@ -38,9 +38,6 @@ from archbench.search.preparation import check_data, opened
 from archbench.search.scheduler import StageError
 from archbench.search.settings import as_begun, settings_of, space_of
 from archbench.study.trial import TrialRecord, final_accuracies
-
-if TYPE_CHECKING:
-    from archbench.evaluate.target import Target
 
 REFERENCES = ("levit_128s", "levit_256", "cvt_13")
 """Published networks that are timed beside the candidates."""
@@ -142,13 +139,13 @@ def confirm_front(context: StudyContext, *, is_asked_for: bool = False) -> None:
     if not is_asked_for and _is_done(context, budget_s=budget_s):
         return
     repeats = Repeats(context, budget_s=budget_s)
-    _tell_plan(context, repeats)
-    timed = _time(context, without=frozenset(), is_first=True) if is_wanted else frozenset()
+    _say_plan(context, left_s=budget_s - repeats.spent_s)
+    timed = _time(context, is_first=True) if is_wanted else frozenset()
     if repeats.is_worth_starting():
         context.run(repeats, timeout_s=settings.search.timeout_s)
-        context.tell(events.FrontChanged(members=tuple(context.front())))
+        _tell_front(context)
         if is_wanted:
-            _time(context, without=timed, is_first=False)
+            _time(context, is_first=False, without=timed)
     for record in context.front():
         if record.test_accuracy is None:
             take_test(context, record)
@@ -165,7 +162,7 @@ def confirm_front(context: StudyContext, *, is_asked_for: bool = False) -> None:
     context.study.store.set_header(CONFIRMED, confirmed)
 
 
-class Repeats(scheduler.Work):
+class Repeats(scheduler.Jobs):
     """Further trainings of the candidates in doubt, until none is worth it or fits the budget.
 
     What they have cost so far stands in the curves, so that a run that was killed goes on with
@@ -190,11 +187,6 @@ class Repeats(scheduler.Work):
         """Seconds that trainings beyond the search's own have taken in this study so far."""
         seconds = sum(spent_on_repeats(record, own=self._own) for record in self._context.trials)
         return max(0.0, seconds - float(self._study.store.header().get(REPEATS_TAKEN_OVER, 0.0)))
-
-    @property
-    def left_s(self) -> float:
-        """What is left of the budget."""
-        return max(0.0, self._budget_s - self.spent_s)
 
     def is_worth_starting(self) -> bool:
         """Is there a training that would settle something and fits the budget?"""
@@ -224,7 +216,7 @@ class Repeats(scheduler.Work):
         """Writes down what a worker reports."""
         number = report.number
         match report:
-            case Sent(payload=Rung(point=point, path=path, sha256=sha256)):
+            case Sent(payload=RungReached(point=point, path=path, sha256=sha256)):
                 self._study.add_repeated_point(number, point)
                 self._study.store.set_checkpoint(number, point.seed, path, sha256, point.epoch)
             case Sent(payload=Note(text=text)):
@@ -332,49 +324,47 @@ def _doubt(context: StudyContext) -> Doubt:
     return doubt(context.trials, rule=context.rule)
 
 
-def _tell_plan(context: StudyContext, repeats: Repeats) -> None:
+def _say_plan(context: StudyContext, *, left_s: float) -> None:
     number = len(_doubt(context).in_doubt())
     those = f"{number} candidate{'s' if number != 1 else ''} in doubt"
-    left = repeats.left_s
-    trained = f", up to {left:.0f} s of further training" if left > 0 and number else ""
+    trained = f", up to {left_s:.0f} s of further training" if left_s > 0 and number else ""
     context.say(f"confirming the front: {those}{trained}")
 
 
-def _time(context: StudyContext, *, without: frozenset[int], is_first: bool) -> frozenset[int]:
+def _time(
+    context: StudyContext, *, is_first: bool, without: frozenset[int] = frozenset()
+) -> frozenset[int]:
     """Times those in doubt in a fresh process, and at first published networks beside them."""
-    target = context.target
-    if target is None:
-        return frozenset()
-    numbers = _doubt(context).in_doubt()
-    records = [context.study.trials[number] for number in numbers if number not in without]
-    references = _references(context.trials) if is_first and context.front() else {}
-    if records or references:
-        _time_together(context, records, references=references, target=target)
-        context.tell(events.FrontChanged(members=tuple(context.front())))
-    return frozenset(record.number for record in records)
-
-
-def _time_together(
-    context: StudyContext,
-    records: Sequence[TrialRecord],
-    *,
-    references: Mapping[str, Mapping[str, Any]],
-    target: Target,
-) -> None:
     from archbench.models import count
 
-    specs = {**{str(record.number): record.spec for record in records}, **references}
-    function = partial(time_together, specs=specs, target=target)
+    target, study = context.target, context.study
+    if target is None:
+        return frozenset()
+    numbers = [number for number in _doubt(context).in_doubt() if number not in without]
+    references = _references(context.trials) if is_first and context.front() else {}
+    specs = {**{str(number): study.trials[number].spec for number in numbers}, **references}
+    if not specs:
+        return frozenset()
     try:
-        measured = context.call(function, timeout_s=_SECONDS_EACH * len(specs), is_alone=True)
+        measured = context.call(
+            partial(time_together, specs=specs, target=target),
+            timeout_s=_SECONDS_EACH * len(specs),
+            is_alone=True,
+        )
     except StageError as error:
         context.warn(f"those in doubt could not be timed again: {error.message}")
-        return
-    for record in records:
-        context.study.add_latency(record.number, measured[str(record.number)], kind="confirm")
-    for name, spec in references.items():
-        counted = count(spec)
-        context.study.store.add_reference(name, measured[name], counted.params, counted.macs)
+    else:
+        for number in numbers:
+            study.add_latency(number, measured[str(number)], kind="confirm")
+        for name, spec in references.items():
+            counted = count(spec)
+            study.store.add_reference(name, measured[name], counted.params, counted.macs)
+    _tell_front(context)
+    return frozenset(numbers)
+
+
+def _tell_front(context: StudyContext) -> None:
+    context.tell(events.FrontChanged(members=tuple(context.front())))
 
 
 def _references(records: Sequence[TrialRecord]) -> dict[str, Mapping[str, Any]]:

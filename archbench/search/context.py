@@ -85,10 +85,10 @@ class Context:
             self._engine.stop()
             self._engine = None
 
-    def run(self, work: scheduler.Work, *, timeout_s: float) -> None:
-        """Runs work on all workers; see ``scheduler.run``."""
+    def run(self, source: scheduler.Jobs, *, timeout_s: float) -> None:
+        """Runs jobs on all workers; see ``scheduler.run``."""
         engine = self._engine_of(self.workers)
-        scheduler.run(work, engine=engine, interruption=self.interruption, timeout_s=timeout_s)
+        scheduler.run(source, engine=engine, interruption=self.interruption, timeout_s=timeout_s)
 
     def call(
         self,

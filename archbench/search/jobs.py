@@ -31,7 +31,7 @@ class NoLatencyError(ArchbenchError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rung:
+class RungReached:
     """A point of the curve, and the checkpoint that is durable since."""
 
     point: CurvePoint
@@ -112,7 +112,7 @@ class TrainJob:
 
         def tell(point: CurvePoint, path: Path, sha256: str) -> bool:
             nonlocal reason
-            send(Rung(point=point, path=path, sha256=sha256))
+            send(RungReached(point=point, path=path, sha256=sha256))
             if asks_at(point.epoch):
                 reason = send(MayGoOn(seed=self.seed, epoch=point.epoch))
             return not reason

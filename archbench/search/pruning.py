@@ -72,11 +72,11 @@ class Opinion:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Referee:
+class Pruner:
     """Gives verdicts: the same for the same trials, whenever it is asked.
 
     Attributes:
-        pruner: An entry of ``archbench/search/pruners``.
+        entry: A module of ``archbench/search/pruners``.
         rule: What may stand on the front.
         rungs: Epochs, rising.
         num_seeds: Trainings of a trial.
@@ -84,7 +84,7 @@ class Referee:
         seed: Of the study; with a trial's number it decides if that is audited.
     """
 
-    pruner: ModuleType
+    entry: ModuleType
     rule: FrontRule
     rungs: tuple[int, ...]
     num_seeds: int
@@ -94,7 +94,7 @@ class Referee:
     @property
     def asks(self) -> bool:
         """Whether there is anything to ask: a rule that may stop, and a rung before the last."""
-        return bool(self.pruner.ASKS) and len(self.rungs) * self.num_seeds > 1
+        return bool(self.entry.ASKS) and len(self.rungs) * self.num_seeds > 1
 
     def verdict(
         self, trial: TrialRecord, *, seed: int, epoch: int, among: Sequence[TrialRecord]
@@ -113,7 +113,7 @@ class Referee:
         if is_chance(situation):
             told = "nothing is stopped here: half of the trials are no better than chance"
             return RungVerdict(seed=seed, epoch=epoch, stops=False, reason=told)
-        opinion = self.pruner.judge(situation)
+        opinion = self.entry.judge(situation)
         return RungVerdict(
             seed=seed,
             epoch=epoch,

@@ -23,7 +23,7 @@ class StageError(ArchbenchError):
     exit_code = NEGATIVE_RESULT
 
 
-class Work:
+class Jobs:
     """Where jobs come from and where their reports go."""
 
     def next_job(self) -> Job | None:
@@ -45,14 +45,14 @@ class Work:
         """Called a few times a second while jobs run."""
 
 
-def run(work: Work, *, engine: Engine, interruption: Interruption, timeout_s: float) -> None:
+def run(source: Jobs, *, engine: Engine, interruption: Interruption, timeout_s: float) -> None:
     """Runs jobs, as many at a time as the engine has workers, until there is none to start.
 
     A job whose worker somebody killed is started once more. Numbers of jobs that run at the same
     time are different.
 
     Args:
-        work: Gives the jobs and takes their reports.
+        source: Gives the jobs and takes their reports.
         engine: Runs nothing else.
         interruption: Whether somebody wants it to stop.
         timeout_s: Seconds after which a job is ended.
@@ -67,11 +67,11 @@ def run(work: Work, *, engine: Engine, interruption: Interruption, timeout_s: fl
     again: deque[Job] = deque()
     while True:
         while len(engine.running) < engine.workers:
-            job = again.popleft() if again else work.next_job()
+            job = again.popleft() if again else source.next_job()
             if job is None:
                 break
             jobs[job.number] = job
-            work.started(job, worker=engine.start(job, timeout_s=timeout_s))
+            source.started(job, worker=engine.start(job, timeout_s=timeout_s))
         if not engine.running:
             return
         for report in engine.poll(_LOOK_EVERY_S):
@@ -80,12 +80,12 @@ def run(work: Work, *, engine: Engine, interruption: Interruption, timeout_s: fl
                     raise error  # no other job would fare better; this one goes on when resumed
                 case Broken(number=number, from_outside=True) if number not in killed:
                     killed.add(number)
-                    again.append(work.restarted(jobs[number]))
+                    again.append(source.restarted(jobs[number]))
                 case Sent(number=number, payload=Question()):
-                    engine.answer(number, work.take(report))
+                    engine.answer(number, source.take(report))
                 case _:
-                    work.take(report)
-        work.tick()
+                    source.take(report)
+        source.tick()
         if interruption.signal_number is not None:
             raise KeyboardInterrupt
 
@@ -129,7 +129,7 @@ def _what(job: Job) -> str:
     return function.__name__.replace("_", " ")
 
 
-class Batch(Work):
+class Batch(Jobs):
     """Jobs of different numbers; ``heard`` is told every report."""
 
     def __init__(self, jobs: Sequence[Job], *, heard: Callable[[Report], None]) -> None:

@@ -16,7 +16,7 @@ from archbench.search.job import Broken, Done, Job, Report, Sent
 from archbench.search.jobs import (
     MayGoOn,
     Note,
-    Rung,
+    RungReached,
     TrialEnd,
     TrialJob,
     numbers_with_files,
@@ -25,7 +25,7 @@ from archbench.search.jobs import (
 from archbench.search.kept_weights import may_reach_front
 from archbench.search.preparation import predictor
 from archbench.search.proposer import Proposer, choices_of, running_trial
-from archbench.search.pruning import PRUNERS, Referee
+from archbench.search.pruning import PRUNERS, Pruner
 from archbench.search.sampler import load_sampler
 from archbench.search.warm_start import first_choices
 from archbench.space import Choices, SearchSpace
@@ -71,37 +71,37 @@ def run_trials(context: StudyContext) -> str:
         (trial, record.digest, study.knowledge(record))
         for trial, record in zip(found, records, strict=True)
     )
-    referee = Referee(
-        pruner=PRUNERS.load(search.pruner),
+    pruner = Pruner(
+        entry=PRUNERS.load(search.pruner),
         rule=context.rule,
         rungs=context.proxy.recipe.rungs,
         num_seeds=context.proxy.num_seeds,
         audit=search.audit,
         seed=search.seed,
     )
-    trials = Trials(context, proposer=proposer, referee=referee)
+    trials = Trials(context, proposer=proposer, pruner=pruner)
     context.run(trials, timeout_s=search.timeout_s)
     return trials.reason
 
 
-class Trials(scheduler.Work):
+class Trials(scheduler.Jobs):
     """The trials that are still to run, and what becomes of them.
 
     Args:
         context: With an open study.
         proposer: What proposes candidates; knows the trials that have ended.
-        referee: Who says whether a trial goes on from a rung.
+        pruner: Who says whether a trial goes on from a rung.
 
     Attributes:
         reason: Why no trial is begun any more, in words.
     """
 
-    def __init__(self, context: StudyContext, *, proposer: Proposer, referee: Referee) -> None:
+    def __init__(self, context: StudyContext, *, proposer: Proposer, pruner: Pruner) -> None:
         self.reason = ""
         self._context = context
         self._study = context.study
         self._proposer = proposer
-        self._referee = referee
+        self._pruner = pruner
         self._begin = self._tables_due = context.clock()
         self._has_new_end = False
         self._waiting = deque(record.number for record in self._study.running)
@@ -166,7 +166,7 @@ class Trials(scheduler.Work):
             case Sent(payload=Measurement() as latency):
                 self._study.add_latency(number, latency, kind="search")
                 self._context.tell(events.LatencyMeasured(number=number, latency=latency))
-            case Sent(payload=Rung() as rung):
+            case Sent(payload=RungReached() as rung):
                 self._add_rung(number, rung)
             case Sent(payload=Note(text=text)):
                 self._context.warn(f"trial {number}: {text}")
@@ -208,10 +208,10 @@ class Trials(scheduler.Work):
                 for seed in range(context.proxy.num_seeds)
                 if (found := self._study.store.checkpoint(number, seed))
             },
-            asks=self._referee.asks,
+            asks=self._pruner.asks,
         )
 
-    def _add_rung(self, number: int, rung: Rung) -> None:
+    def _add_rung(self, number: int, rung: RungReached) -> None:
         point = rung.point
         before = self._epochs_of(self._study.trials[number])
         is_new = self._study.add_point(number, point)
@@ -227,7 +227,7 @@ class Trials(scheduler.Work):
             if (verdict.seed, verdict.epoch) == (seed, epoch):
                 return verdict
         among = self._context.trials
-        verdict = self._referee.verdict(record, seed=seed, epoch=epoch, among=among)
+        verdict = self._pruner.verdict(record, seed=seed, epoch=epoch, among=among)
         self._study.add_verdict(number, verdict)
         return verdict
 

@@ -13,7 +13,7 @@ from archbench.search.jobs import (
     MayGoOn,
     NoLatencyError,
     Note,
-    Rung,
+    RungReached,
     TrialEnd,
     TrialJob,
     checkpoint_path,
@@ -98,7 +98,7 @@ def _run(job: TrialJob) -> tuple[TrialEnd, list[Any]]:
 def test_latency_comes_before_training(tmp_path: Path) -> None:
     end, sent = _run(_job(tmp_path))
     assert end == TrialEnd(state="complete", proxy_accuracy=0.5)
-    rung = Rung(point=_POINT, path=Path("c"), sha256="1" * 64)
+    rung = RungReached(point=_POINT, path=Path("c"), sha256="1" * 64)
     assert sent == [_latency(4.0), rung, Note(text="all is well")]
 
 
@@ -167,7 +167,7 @@ def test_a_latency_that_is_known_is_not_taken_again(tmp_path: Path) -> None:
     end, sent = _run(_job(tmp_path, target=target, latency=_latency(3.0)))
     assert end.state == "complete"
     assert target.asked == 0
-    assert isinstance(sent[0], Rung)
+    assert isinstance(sent[0], RungReached)
 
 
 def test_a_latency_that_cannot_be_had_ends_the_trial_with_the_reason(tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def test_a_latency_that_cannot_be_had_ends_the_trial_with_the_reason(tmp_path: P
 def test_without_a_target_nothing_is_timed(tmp_path: Path) -> None:
     end, sent = _run(_job(tmp_path, target=None))
     assert end.state == "complete"
-    assert isinstance(sent[0], Rung)
+    assert isinstance(sent[0], RungReached)
 
 
 def test_accuracy_is_the_mean_over_seeds_each_from_its_checkpoint(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from archbench.analysis.rule import FrontRule
 from archbench.search.pruners import curve, promotion
-from archbench.search.pruning import PRUNERS, Course, Referee, Situation
+from archbench.search.pruning import PRUNERS, Course, Pruner, Situation
 from archbench.study.measurement import Conditions, Measurement
 from archbench.study.trial import CurvePoint, RungVerdict, TrialRecord
 
@@ -139,9 +139,9 @@ def test_promotion_shares_follow_from_the_rungs() -> None:
     assert [share(0, 2), share(0, 4), share(0, 8), share(1, 4)] == [1 / 2, 1 / 2, 8 / 10, 12 / 16]
 
 
-def _referee(pruner: str = "curve", *, audit: float = 0.0, seed: int = 0) -> Referee:
-    return Referee(
-        pruner=PRUNERS.load(pruner),
+def _pruner(pruner: str = "curve", *, audit: float = 0.0, seed: int = 0) -> Pruner:
+    return Pruner(
+        entry=PRUNERS.load(pruner),
         rule=_RULE,
         rungs=_RUNGS,
         num_seeds=1,
@@ -190,7 +190,7 @@ def _records() -> list[TrialRecord]:
 
 def test_noise_of_timing_does_not_tell_against_a_trial() -> None:
     trial = _record(99, end=0.5, latency=5.0, known=2)
-    situation = _referee().situation(trial, seed=0, epoch=4, among=[*_records(), trial])
+    situation = _pruner().situation(trial, seed=0, epoch=4, among=[*_records(), trial])
     assert situation.trial.costs == (4.5,)
     assert len(situation.others) == 30
 
@@ -198,28 +198,28 @@ def test_noise_of_timing_does_not_tell_against_a_trial() -> None:
 def test_a_rung_at_chance_stops_nothing() -> None:
     records = [_record(n, end=0.24, latency=1.0 + n) for n in range(20)]
     trial = _record(99, end=0.02, latency=30.0, known=1)
-    verdict = _referee().verdict(trial, seed=0, epoch=2, among=records)
+    verdict = _pruner().verdict(trial, seed=0, epoch=2, among=records)
     assert not verdict.stops
     assert "no better than chance" in verdict.reason
     trial = _record(99, end=0.02, latency=30.0, known=2)
-    assert _referee().verdict(trial, seed=0, epoch=4, among=records).stops
+    assert _pruner().verdict(trial, seed=0, epoch=4, among=records).stops
 
 
 def test_the_audit_takes_its_share_the_same_every_time() -> None:
-    referee = _referee(audit=0.1, seed=5)
-    audited = [number for number in range(2000) if referee.is_audited(number)]
+    pruner = _pruner(audit=0.1, seed=5)
+    audited = [number for number in range(2000) if pruner.is_audited(number)]
     assert 150 < len(audited) < 250
-    assert audited == [n for n in range(2000) if _referee(audit=0.1, seed=5).is_audited(n)]
-    assert audited != [n for n in range(2000) if _referee(audit=0.1, seed=6).is_audited(n)]
-    assert not any(_referee(audit=0.0).is_audited(number) for number in range(100))
+    assert audited == [n for n in range(2000) if _pruner(audit=0.1, seed=5).is_audited(n)]
+    assert audited != [n for n in range(2000) if _pruner(audit=0.1, seed=6).is_audited(n)]
+    assert not any(_pruner(audit=0.0).is_audited(number) for number in range(100))
 
 
 def test_an_audited_trial_keeps_its_first_verdict_and_goes_on() -> None:
     trial = _record(99, end=0.2, latency=9.0, known=2)
-    verdict = _referee(audit=1.0).verdict(trial, seed=0, epoch=4, among=_records())
+    verdict = _pruner(audit=1.0).verdict(trial, seed=0, epoch=4, among=_records())
     assert (verdict.stops, verdict.is_audited) == (True, True)
     earlier = RungVerdict(seed=0, epoch=2, stops=True, is_audited=True)
-    later = _referee().verdict(
+    later = _pruner().verdict(
         replace(trial, verdicts=(earlier,)), seed=0, epoch=4, among=_records()
     )
     assert not later.stops

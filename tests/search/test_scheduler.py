@@ -12,7 +12,7 @@ import pytest
 from archbench.errors import MissingError
 from archbench.search.interruption import Interruption
 from archbench.search.job import Broken, Done, Job, Question, Report, Sent
-from archbench.search.scheduler import Batch, StageError, Work, finish, run
+from archbench.search.scheduler import Batch, Jobs, StageError, finish, run
 from archbench.study.trial import Failure
 from tests.search.jobs import Act
 
@@ -106,7 +106,7 @@ def test_the_result_of_one_job_or_why_there_is_none() -> None:
         finish(engine, job, timeout_s=1.0, interruption=interruption)
 
 
-class Asks(Work):
+class Asks(Jobs):
     """One job that asks."""
 
     todo = 1

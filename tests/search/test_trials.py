@@ -18,10 +18,10 @@ from archbench.search import events, optuna_mirror
 from archbench.search.context import StudyContext
 from archbench.search.interruption import Interruption
 from archbench.search.job import Broken, Done, Job, Report, Sent
-from archbench.search.jobs import MayGoOn, Rung, TrialEnd, TrialJob, weights_path
+from archbench.search.jobs import MayGoOn, RungReached, TrialEnd, TrialJob, weights_path
 from archbench.search.optuna_mirror import Ledger
 from archbench.search.proposer import Knowledge, Proposer
-from archbench.search.pruning import PRUNERS, Referee
+from archbench.search.pruning import PRUNERS, Pruner
 from archbench.search.sampler import SAMPLERS
 from archbench.search.settings import settings_of
 from archbench.search.trials import AllFailedError, Trials
@@ -109,7 +109,7 @@ def _completes(job: TrialJob, *, latency: float = 5.0, accuracy: float = 0.5) ->
     path = weights_path(job.folder, number, seed=0)
     path.write_bytes(b"weights")
     point = CurvePoint(seed=0, epoch=1, step=1, loss=1.0, accuracy=accuracy, seconds=1.0)
-    rung = Rung(point=point, path=path, sha256="0" * 64)
+    rung = RungReached(point=point, path=path, sha256="0" * 64)
     return [
         Sent(number=number, payload=_latency(latency)),
         Sent(number=number, payload=rung),
@@ -163,17 +163,17 @@ class Study:
             self.space, sampler=SAMPLERS.load("random"), seed=0, directions=["max", "min"]
         )
         proposer.restore((t, t.user_attrs["digest"], Knowledge()) for t in self.optuna_trials())
-        referee = Referee(
-            pruner=PRUNERS.load(pruner),
+        judge = Pruner(
+            entry=PRUNERS.load(pruner),
             rule=context.rule,
             rungs=rungs,
             num_seeds=1,
             audit=audit,
             seed=0,
         )
-        trials_ = Trials(context, proposer=proposer, referee=referee)
-        context.run(trials_, timeout_s=60.0)
-        return trials_.reason
+        found = Trials(context, proposer=proposer, pruner=judge)
+        context.run(found, timeout_s=60.0)
+        return found.reason
 
     def optuna_trials(self) -> list[FrozenTrial]:
         return self.ledger._storage.get_all_trials(self.ledger._study_id)
@@ -328,7 +328,10 @@ def _asks(job: TrialJob, *, accuracy: float) -> list[Report]:
     point = CurvePoint(seed=0, epoch=4, step=4, loss=1.0, accuracy=accuracy, seconds=1.0)
     return [
         Sent(number=job.number, payload=_latency(5.0 + job.number / 10)),
-        Sent(number=job.number, payload=Rung(point=point, path=job.folder / "c", sha256="0" * 64)),
+        Sent(
+            number=job.number,
+            payload=RungReached(point=point, path=job.folder / "c", sha256="0" * 64),
+        ),
         Sent(number=job.number, payload=MayGoOn(seed=0, epoch=4)),
     ]
 
@@ -345,7 +348,7 @@ class AskingEngine(ScriptedEngine):
         else:
             reached = _ACCURACIES[number] + 0.1
             point = CurvePoint(seed=0, epoch=8, step=8, loss=1.0, accuracy=reached, seconds=2.0)
-            rung = Rung(point=point, path=job.folder / "c", sha256="1" * 64)
+            rung = RungReached(point=point, path=job.folder / "c", sha256="1" * 64)
             self.reports.append(Sent(number=number, payload=rung))
             end = TrialEnd(state="complete", proxy_accuracy=reached)
         self.reports.append(Done(number=number, result=end))

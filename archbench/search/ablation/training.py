@@ -12,7 +12,7 @@ from archbench.search.ablation.form import Form, form_of
 from archbench.search.ablation.request import proxy_of
 from archbench.search.context import Context
 from archbench.search.job import Broken, Done, Sent
-from archbench.search.jobs import Note, Rung, TrainJob
+from archbench.search.jobs import Note, RungReached, TrainJob
 from archbench.search.scheduler import Batch
 from archbench.study.folder import CHECKPOINTS
 from archbench.study.measurement import Measurement
@@ -137,7 +137,7 @@ class Trainings:
         """Stores what a worker reports; the points that came with it."""
         about = {"key": form.key, "seed": seed}
         match report:
-            case Sent(payload=Rung(point=point)):
+            case Sent(payload=RungReached(point=point)):
                 self._store({"kind": "point", "key": form.key, "point": asdict(point)})
                 return 1
             case Sent(payload=Note(text=text)):
