@@ -22,22 +22,16 @@ from search_peers_systems import search
 
 from archbench.analysis.front import pareto_front
 from archbench.analysis.study import open_study
-from archbench.evaluate import (
-    Plan,
-    Proxy,
-    Recipe,
-    Target,
-    as_spec,
-    calibrated,
-    capture_environment,
-    count,
-    open_data,
-    warm_up,
-)
+from archbench.evaluate.proxy import Proxy, open_data
+from archbench.evaluate.target import Target, calibrated, warm_up
+from archbench.measure.device import capture_environment
+from archbench.models.network import as_spec, count
 from archbench.search.settings import conditions_of
 from archbench.space import Choices, SearchSpace
 from archbench.study.folder import DATABASE
 from archbench.study.objective import objective_value
+from archbench.train.plan import Plan
+from archbench.train.recipe import Recipe
 
 _LOOK_EVERY_S = 0.5
 _BEYOND = 1.1  # the reference cost, in times the largest of any front

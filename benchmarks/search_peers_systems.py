@@ -116,7 +116,7 @@ def _trained(
     run: Run, proposal: Proposal, *, pruner: Pruner, among: list[TrialRecord]
 ) -> TrialRecord:
     """The trial as it ends: complete, or stopped at a rung."""
-    from archbench.evaluate import count
+    from archbench.models.network import count
 
     counted = count(proposal.spec)
     cost = run.cost(proposal.choices)

@@ -53,7 +53,7 @@ ROOMS = {
     ),
     # Optuna's storage is SQLAlchemy's and raises its errors.
     "search": Room(
-        {"analysis", "evaluate", "models", "space", "study", "train"},
+        {"analysis", "evaluate", "measure", "models", "space", "study", "train"},
         {"optuna", "optunahub", "sqlalchemy", "scipy"},
     ),
     "report": Room({"analysis", "study"}, {"matplotlib"}),

@@ -104,7 +104,7 @@ def _from_file(path: Path) -> ArchSpec:
 
 
 def _from_study(study: str, number: int, *, results: Path) -> ArchSpec:
-    from archbench.evaluate import trial_spec
+    from archbench.evaluate.training import trial_spec
 
     path = study_path(study, results=results)
     return replace(trial_spec(path, number), name=f"{path.name}:{number}")

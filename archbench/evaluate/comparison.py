@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from archbench.errors import IncomparableError, MissingError, StorageError, UsageError
-from archbench.evaluate.foreign import Foreign, is_foreign, open_foreign
+from archbench.evaluate.foreign import Foreign, opened
 from archbench.evaluate.target import ForeignForm, calibrated, foreign_form
 from archbench.measure.device import capture_environment
 from archbench.measure.latency.comparison import Comparison, compare_processes, compare_rounds
 from archbench.models import ArchSpec
-from archbench.models.network import Written, as_spec
-from archbench.models.part import Grid
+from archbench.models.network import Written
 from archbench.study.environment import Environment
 from archbench.study.file import write_atomically
 from archbench.study.measurement import Conditions, Measurement
@@ -65,7 +64,7 @@ class Compared:
         """A JSON document of the schema ``archbench.comparison/1``, which `read_stored` reads."""
         return {
             "schema": SCHEMA,
-            "environment": {"id": self.environment.id, **asdict(self.environment)},
+            "environment": self.environment.document(),
             "networks": [
                 {
                     "name": entry.name,
@@ -115,21 +114,21 @@ def compare(
     """
     if len(models) < (1 if against else 2):
         raise UsageError("nothing to compare with", help="name two networks, or a stored result")
-    opened = [_opened(written, resolution) for written in models]
-    sides = _common_resolution(opened)
+    networks = [opened(written, resolution=resolution) for written in models]
+    sides = _common_resolution(networks)
     conditions = Conditions(
         device=device, backend=backend, precision=precision, batch=batch, threads=threads
     )
     environment = capture_environment()
     at = replace(conditions, resolution=sides)
-    names = _names(opened)
+    names = _names(networks)
     matched = _matched(names, against or {}, conditions=at, environment=environment)
     target = calibrated(conditions, environment=environment, on_progress=on_progress)
     forms = {
         name: foreign_form(entry, conditions=at, forms=target.forms)
         if isinstance(entry, Foreign)
         else entry
-        for name, entry in zip(names, opened, strict=True)
+        for name, entry in zip(names, networks, strict=True)
     }
     measured = target.measure_together(
         forms, budget_s=budget_s, together=WANTED_HALF_WIDTH, on_progress=on_progress
@@ -190,20 +189,8 @@ def read_stored(path: Path) -> dict[str, Measurement]:
         ) from error
 
 
-def _opened(
-    written: Written | Foreign, resolution: tuple[int, int] | int | None
-) -> ArchSpec | Foreign:
-    if isinstance(written, str) and is_foreign(written):
-        return open_foreign(written, resolution=resolution)
-    found = written if isinstance(written, Foreign) else as_spec(written)
-    if resolution is None:
-        return found
-    sides = (resolution, resolution) if isinstance(resolution, int) else resolution
-    return replace(found, resolution=Grid(*sides))
-
-
-def _common_resolution(opened: Sequence[ArchSpec | Foreign]) -> tuple[int, int]:
-    found = {(entry.resolution[0], entry.resolution[1]) for entry in opened}
+def _common_resolution(networks: Sequence[ArchSpec | Foreign]) -> tuple[int, int]:
+    found = {(entry.resolution[0], entry.resolution[1]) for entry in networks}
     if len(found) > 1:
         sides = ", ".join(f"{height}x{width}" for height, width in sorted(found))
         raise UsageError(
@@ -214,10 +201,10 @@ def _common_resolution(opened: Sequence[ArchSpec | Foreign]) -> tuple[int, int]:
     return found.pop()
 
 
-def _names(opened: Sequence[ArchSpec | Foreign]) -> list[str]:
+def _names(networks: Sequence[ArchSpec | Foreign]) -> list[str]:
     """One for each, as ``levit_128s`` and ``levit_128s (2)``."""
     names: list[str] = []
-    for entry in opened:
+    for entry in networks:
         name, number = entry.name or "network", 1
         label = name
         while label in names:

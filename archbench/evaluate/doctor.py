@@ -146,7 +146,7 @@ class Checkup:
         return {
             "schema": SCHEMA,
             **asdict(self),
-            "environment": {"id": self.environment.id, **asdict(self.environment)},
+            "environment": self.environment.document(),
             "advice": [asdict(entry) for entry in self.advice],
         }
 

@@ -8,7 +8,7 @@ import importlib
 import inspect
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from types import ModuleType
 
@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from archbench.errors import MissingError, UsageError, unknown_name
+from archbench.models import ArchSpec
+from archbench.models.network import Written, as_spec
 from archbench.models.part import Grid
 from archbench.registry import current_folder, import_outside, raised_outside
 
@@ -55,6 +57,28 @@ def is_foreign(text: str) -> bool:
     """
     source, colon, rest = text.partition(":")
     return bool(colon) and source in SOURCES and not rest.isdecimal()
+
+
+def opened(
+    written: Written | Foreign, *, resolution: tuple[int, int] | int | None
+) -> ArchSpec | Foreign:
+    """The network that was asked for, in whatever way it is written, at a resolution.
+
+    Args:
+        written: A published name, a spec, a plain document or the name of another network.
+        resolution: Height and width in pixels, or a side; the network's own by default.
+
+    Raises:
+        UsageError: A name is unknown.
+        SpecError: The network is illegal at this resolution.
+    """
+    if isinstance(written, str) and is_foreign(written):
+        return open_foreign(written, resolution=resolution)
+    found = written if isinstance(written, Foreign) else as_spec(written)
+    if resolution is None:
+        return found
+    sides = (resolution, resolution) if isinstance(resolution, int) else resolution
+    return replace(found, resolution=Grid(*sides))
 
 
 def open_foreign(text: str, *, resolution: tuple[int, int] | int | None = None) -> Foreign:

@@ -93,7 +93,7 @@ class Where:
         return {
             "name": self.spec.name or self.spec.digest,
             "digest": self.spec.digest,
-            "environment": {"id": self.environment.id, **asdict(self.environment)},
+            "environment": self.environment.document(),
             "conditions": asdict(self.conditions),
             "whole_ms": self.spans.whole,
             "watched_ms": self.spans.watched,

@@ -113,7 +113,7 @@ class Profile:
 
     def document(self) -> dict[str, Any]:
         """The profile as a JSON document of the schema ``archbench.profile/1``."""
-        environment = {"id": self.environment.id, **asdict(self.environment)}
+        environment = self.environment.document()
         return {
             "schema": SCHEMA,
             "environment": environment,

@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 
 from archbench.errors import UncountedOperatorError, UsageError, fault_text
-from archbench.evaluate.foreign import Foreign, is_foreign, open_foreign
+from archbench.evaluate.foreign import Foreign, opened
 from archbench.evaluate.pretrained import fetch_all
 from archbench.evaluate.profiled import ForeignProfile, ModelProfile, Profile, StageProfile
 from archbench.evaluate.side_by_side import Unavailable, choose
@@ -19,8 +19,7 @@ from archbench.measure.latency.rounds import NETWORK_FAULTS
 from archbench.measure.macs import OperatorCount, count_operators
 from archbench.models import ArchSpec, ablation_names, build, count, paper, published_names
 from archbench.models.catalogue import Paper, published
-from archbench.models.network import Written, as_spec
-from archbench.models.part import Grid
+from archbench.models.network import Written
 from archbench.study.measurement import Conditions
 
 Progress = Callable[[str, int, int], None]
@@ -69,14 +68,14 @@ def profile(
         SpecError: A network is illegal, also at the resolution asked for.
         ArchbenchError: See ``archbench.measure.latency.latency.measure_latency``.
     """
-    opened = [_opened(written, resolution) for written in _several(models)]
-    weights = fetch_all(opened if pretrained else (), on_progress=on_progress)
+    networks = [opened(written, resolution=resolution) for written in _several(models)]
+    weights = fetch_all(networks if pretrained else (), on_progress=on_progress)
     environment = capture_environment()
     profiles = [
         _foreign_counted(entry)
         if isinstance(entry, Foreign)
         else replace(_counted(entry, check=check), weights=weights.get(entry))
-        for entry in opened
+        for entry in networks
     ]
     left_out: list[Unavailable] = []
     for device in devices or machine_devices() if latency else ():
@@ -100,18 +99,6 @@ def _several(models: Written | Foreign | Sequence[Written | Foreign]) -> list[Wr
     if not models:
         raise UsageError("no network to profile", help="name one, for example levit_128")
     return list(models)
-
-
-def _opened(
-    written: Written | Foreign, resolution: tuple[int, int] | int | None
-) -> ArchSpec | Foreign:
-    if isinstance(written, str) and is_foreign(written):
-        return open_foreign(written, resolution=resolution)
-    found = written if isinstance(written, Foreign) else as_spec(written)
-    if resolution is None:
-        return found
-    sides = (resolution, resolution) if isinstance(resolution, int) else resolution
-    return replace(found, resolution=Grid(*sides))
 
 
 def _foreign_counted(foreign: Foreign) -> ForeignProfile:

@@ -58,7 +58,7 @@ class Elsewhere:
             "study": self.study,
             "searched": asdict(self.searched),
             "conditions": asdict(self.conditions),
-            "environment": {"id": self.environment.id, **asdict(self.environment)},
+            "environment": self.environment.document(),
             "trials": [_trial_document(record) for record in self.trials],
             "transfer": asdict(self.transfer),
             "files": [str(path) for path in self.files],

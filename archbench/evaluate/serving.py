@@ -55,7 +55,7 @@ class Serving:
         return {
             "name": self.spec.name or self.spec.digest,
             "digest": self.spec.digest,
-            "environment": {"id": self.environment.id, **asdict(self.environment)},
+            "environment": self.environment.document(),
             "saturating_batch": self.saturating_batch,
             "batches": [
                 {**asdict(entry), "images_per_second": entry.images_per_second}

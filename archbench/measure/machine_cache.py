@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -162,7 +162,7 @@ def form_file(
         path=(folder or cache_folder()) / f"forms-{environment.id}-{digest_of(settings)}.json",
         identity={
             "schema": FORMS_SCHEMA,
-            "environment": {"id": environment.id, **asdict(environment)},
+            "environment": environment.document(),
             "settings": settings,
         },
     )

@@ -54,7 +54,7 @@ class Context:
         make_engine: Callable[[int], Engine] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        from archbench.evaluate import capture_environment
+        from archbench.measure.device import capture_environment
 
         self.environment: Environment = capture_environment()
         self.interruption = Interruption()

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +36,7 @@ def create(context: StudyContext, start: WarmStart) -> None:
 
     def fill(folder: Path) -> None:
         (folder / owner.SPACE).write_text(settings.space.text)
-        document = {"id": context.environment.id, **asdict(context.environment)}
+        document = context.environment.document()
         (folder / owner.ENVIRONMENT).write_text(json.dumps(document, indent=2) + "\n")
         if context.target is not None:
             keep_stored(folder / owner.BLOCKS, target=context.target)

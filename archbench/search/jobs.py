@@ -16,7 +16,7 @@ from archbench.study.measurement import Conditions, Measurement
 from archbench.study.trial import CurvePoint, TrialState
 
 if TYPE_CHECKING:
-    from archbench.evaluate.pricing import Price
+    from archbench.evaluate.price import Price
     from archbench.evaluate.proxy import Proxy
     from archbench.evaluate.target import Target
     from archbench.train.plan import Plan
@@ -253,7 +253,7 @@ def price_trial(
         plan: How trainings are computed, where an earlier study has chosen it.
         plan_budget_s: Seconds for the choice of each candidate's plan.
     """
-    from archbench.evaluate.pricing import price
+    from archbench.evaluate.price import price
     from archbench.evaluate.target import calibrated
     from archbench.models import as_spec
 

@@ -26,7 +26,7 @@ from archbench.study.measurement import Conditions
 
 if TYPE_CHECKING:
     from archbench.evaluate.predictor import Predictor
-    from archbench.evaluate.pricing import Price
+    from archbench.evaluate.price import Price
     from archbench.evaluate.proxy import Proxy
     from archbench.evaluate.target import Target
     from archbench.train.plan import Plan

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import archbench
 from archbench.study.quota import usable_cores, usable_memory_bytes
@@ -55,6 +56,10 @@ class Environment:
         """Twelve hexadecimal digits that differ when any attribute does."""
         text = json.dumps(asdict(self), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def document(self) -> dict[str, Any]:
+        """JSON-able, with the id."""
+        return {"id": self.id, **asdict(self)}
 
 
 def capture(gpu: str | None = None) -> Environment:

@@ -9,8 +9,7 @@ import pytest
 from safetensors import safe_open
 
 from archbench.errors import UsageError, WeightsError
-from archbench.evaluate import train_network
-from archbench.evaluate.training import DOCUMENT
+from archbench.evaluate.training import DOCUMENT, train_network
 from archbench.models import build, load_weights
 from archbench.study.trial import CurvePoint
 from archbench.train.weights import Weights

@@ -7,14 +7,15 @@ from typing import Any
 
 import pytest
 
-from archbench.evaluate import Target, as_spec, keep_stored, stored_predictor
 from archbench.evaluate.piece import FAMILIES, pieces
-from archbench.evaluate.predictor import NEEDED_WHOLES, Predictor
+from archbench.evaluate.predictor import NEEDED_WHOLES, Predictor, keep_stored, stored_predictor
 from archbench.evaluate.table_file import Table, Whole, add_to_table, table_path
+from archbench.evaluate.target import Target
 from archbench.measure.cold import ColdTime, Multiple
 from archbench.measure.device import capture_environment
 from archbench.measure.latency.calibration import Calibration
 from archbench.measure.latency.reference_networks import CALIBRATORS
+from archbench.models.network import as_spec
 from archbench.study.measurement import Conditions
 from tests.evaluate.toy import SPEC
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from archbench.errors import SpecError, UsageError
-from archbench.evaluate import profile
+from archbench.evaluate.profiling import profile
 from tests.evaluate.toy import SPEC
 
 

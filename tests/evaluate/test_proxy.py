@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 
 from archbench.errors import StorageError
-from archbench.evaluate import Plan, Proxy, Recipe, as_spec, describe
+from archbench.evaluate.proxy import Proxy, describe
+from archbench.models.network import as_spec
 from archbench.study.trial import CurvePoint
+from archbench.train.plan import Plan
+from archbench.train.recipe import Recipe
 from tests.evaluate.toy import SPEC
 
 

@@ -110,8 +110,8 @@ def command(
     """
     from archbench.cli.console import meter
     from archbench.cli.names import network, trial_place
-    from archbench.evaluate import profile
     from archbench.evaluate.foreign import is_foreign
+    from archbench.evaluate.profiling import profile
     from archbench.report.findings.backends import flip_text, unavailable_text
     from archbench.report.findings.profile import comparison_text, profile_text
 

@@ -81,7 +81,7 @@ def command(
     """
     from archbench.cli.console import meter
     from archbench.cli.names import network as network_of
-    from archbench.evaluate import train_network
+    from archbench.evaluate.training import train_network
 
     spec = network_of(network, overrides=overrides, results=results)
     folder = out or results / f"trained-{_folder_name(spec)}"

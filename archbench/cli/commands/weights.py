@@ -131,7 +131,7 @@ def show(file: Path, as_json: bool) -> None:
 def fetch(name: str, out: Path | None, as_json: bool) -> None:
     """Get the published weights of NAME from the hub."""
     from archbench.cli.console import meter
-    from archbench.evaluate import fetch_weights
+    from archbench.evaluate.pretrained import fetch_weights
 
     with meter(quiet=as_json) as told:
         found = fetch_weights(name, folder=out, on_progress=told)

@@ -177,7 +177,7 @@ class _Run:
         Raises:
             ArchbenchError: Data or device are missing, or it does not fit into the time.
         """
-        from archbench.evaluate import capture_environment
+        from archbench.measure.device import capture_environment
 
         environment = capture_environment()
         for form in request.forms:
@@ -264,7 +264,7 @@ class _Run:
             KeyboardInterrupt: Somebody wants it to stop.
             ArchbenchError: There is nothing to resume, or it was begun otherwise or elsewhere.
         """
-        from archbench.evaluate import capture_environment
+        from archbench.measure.device import capture_environment
 
         with ownership(self.path, truth=store.PLAN):
             tidy(self.path)
