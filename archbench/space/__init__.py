@@ -9,9 +9,13 @@ if TYPE_CHECKING:
     from archbench.space.axis import Axis, Choices
     from archbench.space.candidate import InfeasibleError
     from archbench.space.catalogue import shipped
-    from archbench.space.correspondence import Change, candidate_changes, condition_changes
+    from archbench.space.correspondence import (
+        Change,
+        candidate_changes,
+        choices_for,
+        condition_changes,
+    )
     from archbench.space.feasibility import DeadChoice, Share
-    from archbench.space.retracing import choices_for
     from archbench.space.space import SearchSpace
 
 __all__ = [
@@ -37,7 +41,7 @@ _HOMES = {
     "SearchSpace": "space",
     "Share": "feasibility",
     "candidate_changes": "correspondence",
-    "choices_for": "retracing",
+    "choices_for": "correspondence",
     "condition_changes": "correspondence",
     "shipped": "catalogue",
 }

@@ -58,9 +58,8 @@ class WrittenAxis:
 
     path: Path
     values: tuple[Node, ...]
-    when: str | None
+    when: Node | None
     place: Place
-    when_place: Place | None
 
 
 def read_axis(key: str, node: Node) -> WrittenAxis:
@@ -76,13 +75,9 @@ def read_axis(key: str, node: Node) -> WrittenAxis:
     if not values:
         node.fail(f"{path}: no values to choose from")
     _check_values(path, values)
-    return WrittenAxis(
-        path=path,
-        values=values,
-        when=when.text() if when else None,
-        place=place,
-        when_place=when.place if when else None,
-    )
+    if when is not None:
+        when.text()
+    return WrittenAxis(path, values, when, place)
 
 
 def is_choice(node: Node) -> bool:

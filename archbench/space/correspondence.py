@@ -1,16 +1,26 @@
-"""In what does one space differ from another, in words, place by place."""
+"""How does one space differ from another, and which of its candidates is a network known before?"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import islice
 from typing import Any
 
-from archbench.space.axis import Axis
+from archbench.errors import SpecError
+from archbench.models import ArchSpec
+from archbench.models.path import get
+from archbench.space.axis import Axis, Choices
+from archbench.space.candidate import InfeasibleError
 from archbench.space.space import SearchSpace
 from archbench.space.yaml_document import write_flow
 
 _LONGEST = 60
+_WALKS = 64
+
+_Options = Callable[[Axis], Sequence[int]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,13 +50,38 @@ def candidate_changes(before: SearchSpace, after: SearchSpace) -> list[Change]:
 
 def condition_changes(before: SearchSpace, after: SearchSpace) -> list[Change]:
     """What makes other numbers: target, objectives, limits and proxy."""
-    sections = [
-        ("target", asdict(before.target), asdict(after.target)),
-        ("objectives", before.objectives, after.objectives),
-        ("limits", before.limits, after.limits),
-        ("proxy", asdict(before.proxy), asdict(after.proxy)),
+    return [
+        Change(place=place, before=_shown(old, place), after=_shown(new, place))
+        for old, new in zip(_conditions(before), _conditions(after), strict=True)
+        for place in dict.fromkeys([*old, *new])
+        if old.get(place) != new.get(place)
     ]
-    return [change for name, old, new in sections for change in _entries(name, old, new)]
+
+
+def choices_for(
+    space: SearchSpace, spec: ArchSpec, *, known: Mapping[str, Any] | None = None
+) -> Choices | None:
+    """The choices that come to the very network, to the digest; None where none were found.
+
+    An axis takes the value that is known of it, else what the network has written there. Where
+    neither says it, as for derived values, its values are tried in turn, at most 64 combinations;
+    so a candidate of an unlike space may be missed, and never is a wrong one given.
+
+    Takes about as long as decoding a candidate where every axis is known.
+
+    Args:
+        space: Where it is looked for.
+        spec: The network.
+        known: Axis to value as tables show it, from a space whose axes bear the same names.
+    """
+    options = partial(_options, document=spec.to_document(), known=known or {})
+    for choices in islice(_walks(space, options), _WALKS):
+        try:
+            if space.decode(choices).digest == spec.digest:
+                return choices
+        except InfeasibleError:
+            continue
+    return None
 
 
 def _axes(before: SearchSpace, after: SearchSpace) -> Iterator[Change]:
@@ -67,10 +102,7 @@ def _axes(before: SearchSpace, after: SearchSpace) -> Iterator[Change]:
 
 
 def _has(axis: Axis | None, value: Any) -> bool:
-    return axis is not None and any(
-        value == other and isinstance(value, bool) == isinstance(other, bool)
-        for other in axis.values
-    )
+    return axis is not None and any(_equal(value, other) for other in axis.values)
 
 
 def _base(before: SearchSpace, after: SearchSpace) -> Iterator[Change]:
@@ -93,16 +125,17 @@ def _require(before: SearchSpace, after: SearchSpace) -> Iterator[Change]:
         )
 
 
-def _entries(name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Change]:
-    old, new = _plain(before), _plain(after)
-    for key in dict.fromkeys([*old, *new]):
-        if old.get(key) != new.get(key):
-            place = f"{name}.{key}"
-            yield Change(place=place, before=_shown(old, key), after=_shown(new, key))
-
-
-def _plain(section: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in section.items()}
+def _conditions(space: SearchSpace) -> Iterator[dict[str, Any]]:
+    """Each section's values by place."""
+    sections: dict[str, Mapping[str, Any]] = {
+        "target": asdict(space.target),
+        "objectives": space.objectives,
+        "limits": space.limits,
+        "proxy": asdict(space.proxy),
+    }
+    for name, section in sections.items():
+        plain = {k: list(v) if isinstance(v, tuple) else v for k, v in section.items()}
+        yield {f"{name}.{key}": value for key, value in plain.items()}
 
 
 def _flat(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
@@ -132,3 +165,67 @@ def _shown(entries: Mapping[str, Any], key: str) -> str:
 
 def _short(text: str) -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+
+
+class _NoValueError(Exception):
+    """An axis that lacks the network's value."""
+
+
+def _options(axis: Axis, *, document: Mapping[str, Any], known: Mapping[str, Any]) -> Sequence[int]:
+    """Which values of an axis the network may have; none where it has another one."""
+    every = range(len(axis.values))
+    if axis.name in known:
+        value = known[axis.name]
+        found = [index for index in every if _equal(axis.label(index), value)]
+        is_composed = any(isinstance(other, list | Mapping) for other in axis.values)
+        if found or not is_composed:  # what is composed can be written in several ways
+            return found
+    for target in axis.targets:
+        try:
+            written = get(document, target)
+        except SpecError:
+            continue  # not in this network, or derived there
+        return [index for index in every if _may_be(axis.values[index], written)]
+    return every
+
+
+def _may_be(value: Any, written: Any) -> bool:
+    """Whether a value may have become what is written; no other axis sets a part's own fields."""
+    if isinstance(value, Mapping) and isinstance(written, Mapping):
+        return all(_equal(written.get(key, inner), inner) for key, inner in value.items())
+    return isinstance(value, list) or _equal(value, written)
+
+
+def _equal(one: Any, other: Any) -> bool:
+    return bool(one == other) and isinstance(one, bool) == isinstance(other, bool)
+
+
+def _walks(space: SearchSpace, options: _Options) -> Iterator[Choices]:
+    """Every way through the options, those of the last axes changing first."""
+    script: list[int] = []
+    while True:
+        asked: list[int] = []
+        with suppress(_NoValueError):
+            yield space.choose(_chooser(options, script=script, asked=asked))
+        script += [0] * (len(asked) - len(script))
+        while script and script[-1] + 1 >= asked[len(script) - 1]:
+            script.pop()
+        if not script:
+            return
+        script[-1] += 1
+
+
+def _chooser(
+    options: _Options, *, script: Sequence[int], asked: list[int]
+) -> Callable[[Axis], int]:
+    """Takes the options that a script numbers, the first where it ends; counts those asked."""
+
+    def choose(axis: Axis) -> int:
+        found = options(axis)
+        asked.append(len(found))
+        if not found:
+            raise _NoValueError
+        place = len(asked) - 1
+        return found[script[place] if place < len(script) else 0]
+
+    return choose

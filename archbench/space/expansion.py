@@ -50,27 +50,14 @@ def expand_axes(
     Raises:
         SpaceError: An axis selects nothing, two set one field, or a value cannot be fixed.
     """
-    base, parts = _expanded(base, [axis for axis in written if is_part(axis.path)], fixed, is_part)
-    base, depths = _expanded(
-        base, [axis for axis in written if is_depth(axis.path)], fixed, is_depth
-    )
+    base, parts = _expanded(base, written, fixed, is_kind=is_part)
+    base, depths = _expanded(base, written, fixed, is_kind=is_depth)
     variants = _variants(base, parts, depths)
-    rest = [axis for axis in written if not is_part(axis.path) and not is_depth(axis.path)]
-    inner = [(path, node) for path, node in fixed if not is_part(path) and not is_depth(path)]
-    others: list[Axis] = []
-    for axis in rest:
-        others += _concrete(axis, variants)
-    for path, node in inner:
-        targets = _targets(path, variants, node.place)
-        others = [left for axis in others if (left := _without(axis, targets)) is not None]
-        _check_layers(targets, others, node)
-        chosen = [target for target in targets if _covered(target, parts)]
-        for target in targets:
-            if target not in chosen:
-                base = _set(base, target, node)
-        if chosen:
-            others.append(_single(str(path), tuple(chosen), node))
-    found = sorted([*parts, *depths, *others], key=lambda axis: _order(axis, written))
+    base, others = _expanded(
+        base, written, fixed, is_kind=_is_other, variants=variants, parts=parts
+    )
+    order = {axis.place: number for number, axis in enumerate(written)}
+    found = sorted([*parts, *depths, *others], key=lambda axis: order.get(axis.place, len(order)))
     _check_conflicts(found)
     if len(found) > MAX_AXES:
         raise SpaceError(
@@ -158,28 +145,53 @@ def _touches(path: Path, target: Path, stages: Iterable[int | str | None]) -> bo
     return is_part(target) or target.segments[-1].name == path.segments[-1].name
 
 
-def _order(axis: Axis, written: Sequence[WrittenAxis]) -> int:
-    places = [other.place for other in written]
-    return places.index(axis.place) if axis.place in places else len(places)
+def _is_other(path: Path) -> bool:
+    return not is_part(path) and not is_depth(path)
 
 
 def _expanded(
     base: Document,
     written: Sequence[WrittenAxis],
     fixed: Sequence[tuple[Path, Node]],
+    *,
     is_kind: Callable[[Path], bool],
+    variants: Sequence[Document] = (),
+    parts: Sequence[Axis] = (),
 ) -> tuple[Document, list[Axis]]:
-    """The axes of one kind over the base alone, and the base with what is fixed of that kind."""
+    """The axes of one kind, and the base with what is fixed of that kind.
+
+    A field of a part that an axis chooses is fixed by an axis of one value.
+    """
     axes: list[Axis] = []
     for axis in written:
-        axes += _concrete(axis, [base])
+        if is_kind(axis.path):
+            axes += _concrete(axis, variants or [base])
+    part_slots = {slot(target) for axis in parts for target in axis.targets}
     for path, node in fixed:
-        if is_kind(path):
-            targets = _targets(path, [base], node.place)
-            axes = [left for axis in axes if (left := _without(axis, targets)) is not None]
-            for target in targets:
+        if not is_kind(path):
+            continue
+        targets = _targets(path, variants or [base], node.place)
+        left = [(axis, tuple(t for t in axis.targets if t not in targets)) for axis in axes]
+        axes = [replace(axis, targets=rest) for axis, rest in left if rest]
+        _check_layers(targets, axes, node)
+        chosen = tuple(target for target in targets if part_slot(target) in part_slots)
+        for target in targets:
+            if target not in chosen:
                 base = _set(base, target, node)
+        if chosen:
+            axes.append(_axis(str(path), (node,), chosen, None, node.place))
     return base, axes
+
+
+def _axis(
+    name: str,
+    values: tuple[Node, ...],
+    targets: tuple[Path, ...],
+    when: Expression | None,
+    place: Place,
+) -> Axis:
+    plain = tuple(node.plain() for node in values)
+    return Axis(name, plain, targets, when, place, tuple(node.place for node in values))
 
 
 def _set(base: Document, target: Path, node: Node) -> Document:
@@ -213,16 +225,8 @@ def _concrete(axis: WrittenAxis, variants: Sequence[Document]) -> list[Axis]:
     groups: dict[str, list[Path]] = defaultdict(list)
     for target in targets:
         groups[concrete_name(axis.path, target)].append(target)
-    values = tuple(node.plain() for node in axis.values)
     return [
-        Axis(
-            name=name,
-            values=values,
-            targets=tuple(group),
-            when=_condition(axis, group[0]),
-            place=axis.place,
-            value_places=tuple(node.place for node in axis.values),
-        )
+        _axis(name, axis.values, tuple(group), _condition(axis, group[0]), axis.place)
         for name, group in groups.items()
     ]
 
@@ -247,43 +251,23 @@ def _indices(path: Path) -> tuple[int, ...]:
 
 def _condition(axis: WrittenAxis, target: Path) -> Expression | None:
     """The condition of an axis; its ``each`` means the place of the axis."""
-    if axis.when is None or axis.when_place is None:
+    if axis.when is None:
         return None
-    text = axis.when
+    text = axis.when.text()
     for written, found in zip(axis.path.segments, target.segments, strict=True):
         if written.index == "each":
             text = re.sub(rf"\b{written.name}\[\s*each\s*\]", str(found), text)
     try:
         condition = parse_expression(text)
     except SpaceError as error:
-        raise axis.when_place.moved(error) from None
+        raise axis.when.place.moved(error) from None
     if condition.quantities:
         raise SpaceError(
             f"when cannot read {condition.quantities[0]}, which hangs on every axis",
-            place=str(axis.when_place),
+            place=str(axis.when.place),
             help="state it under require",
         )
     return condition
-
-
-def _without(axis: Axis, targets: Iterable[Path]) -> Axis | None:
-    left = tuple(target for target in axis.targets if target not in set(targets))
-    return replace(axis, targets=left) if left else None
-
-
-def _covered(target: Path, parts: Sequence[Axis]) -> bool:
-    return part_slot(target) in {slot(part) for axis in parts for part in axis.targets}
-
-
-def _single(name: str, targets: tuple[Path, ...], node: Node) -> Axis:
-    return Axis(
-        name=name,
-        values=(node.plain(),),
-        targets=targets,
-        when=None,
-        place=node.place,
-        value_places=(node.place,),
-    )
 
 
 def _check_layers(targets: Sequence[Path], axes: Sequence[Axis], node: Node) -> None:

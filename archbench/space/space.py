@@ -17,8 +17,13 @@ from archbench.space.catalogue import find
 from archbench.space.conditions import Wiring
 from archbench.space.expansion import Expansion, check_reads, expand_axes
 from archbench.space.expression import parse_expression
-from archbench.space.feasibility import DeadChoice, Share, dead_choices, feasible_share
-from archbench.space.legality import check_values
+from archbench.space.feasibility import (
+    DeadChoice,
+    Share,
+    check_values,
+    dead_choices,
+    feasible_share,
+)
 from archbench.space.reading import Reading, read_space
 from archbench.space.sections import ProxySection, SearchSection, TargetSection
 from archbench.space.selection import Selection
