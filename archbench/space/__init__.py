@@ -1,55 +1,20 @@
 """YAML in, SearchSpace out: what is searched and under which conditions."""
 
-from __future__ import annotations
+from typing import TYPE_CHECKING
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from archbench.lazy import exports
 
 if TYPE_CHECKING:
-    from archbench.space.axis import Axis, Choices
-    from archbench.space.candidate import InfeasibleError
-    from archbench.space.catalogue import shipped
-    from archbench.space.correspondence import (
-        Change,
-        candidate_changes,
-        choices_for,
-        condition_changes,
-    )
-    from archbench.space.feasibility import DeadChoice, Share
-    from archbench.space.space import SearchSpace
+    from archbench.space.axis import Axis as Axis
+    from archbench.space.axis import Choices as Choices
+    from archbench.space.candidate import InfeasibleError as InfeasibleError
+    from archbench.space.catalogue import shipped as shipped
+    from archbench.space.correspondence import Change as Change
+    from archbench.space.correspondence import candidate_changes as candidate_changes
+    from archbench.space.correspondence import choices_for as choices_for
+    from archbench.space.correspondence import condition_changes as condition_changes
+    from archbench.space.feasibility import DeadChoice as DeadChoice
+    from archbench.space.feasibility import Share as Share
+    from archbench.space.space import SearchSpace as SearchSpace
 
-__all__ = [
-    "Axis",
-    "Change",
-    "Choices",
-    "DeadChoice",
-    "InfeasibleError",
-    "SearchSpace",
-    "Share",
-    "candidate_changes",
-    "choices_for",
-    "condition_changes",
-    "shipped",
-]
-
-_HOMES = {
-    "Axis": "axis",
-    "Change": "correspondence",
-    "Choices": "axis",
-    "DeadChoice": "feasibility",
-    "InfeasibleError": "candidate",
-    "SearchSpace": "space",
-    "Share": "feasibility",
-    "candidate_changes": "correspondence",
-    "choices_for": "correspondence",
-    "condition_changes": "correspondence",
-    "shipped": "catalogue",
-}
-
-
-def __getattr__(name: str) -> Any:
-    # Networks need torch, and reading a YAML file does not: so nothing is imported before it is
-    # asked for.
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+__all__, __getattr__, __dir__ = exports(__name__)

@@ -71,7 +71,7 @@ def feasible_share(
     rng: random.Random,
 ) -> Share:
     """The share of feasible candidates, exact where there are no more than ``samples``."""
-    is_exact = selection.size <= samples
+    is_exact = selection.size() <= samples
     excluded: Counter[str] = Counter()
     seen = feasible = 0
     for choices in _candidates(selection, samples, rng, is_exact=is_exact):
@@ -114,7 +114,7 @@ def dead_choices(
     rng: random.Random,
 ) -> tuple[DeadChoice, ...]:
     """The values that no feasible candidate has."""
-    is_exact = selection.size <= samples
+    is_exact = selection.size() <= samples
     wanted = _values(selection.axes)
     seen: Counter[tuple[str, int]] = Counter()
     for choices in _candidates(selection, min(samples, 200), rng, is_exact=is_exact):
@@ -227,8 +227,7 @@ def _candidates(
     """Every candidate, or so many random ones."""
     if is_exact:
         return selection.enumerate()
-    drawn = (selection.sample(rng) for _ in range(samples))
-    return (choices for choices in drawn if choices is not None)
+    return (selection.sample(rng) for _ in range(samples))
 
 
 def _having(
@@ -236,7 +235,7 @@ def _having(
 ) -> Iterator[Choices]:
     """So many random candidates that have a value; none where no candidate has it."""
     for _ in range(tries):
-        choices = selection.sample(rng, given={axis.name: index})
+        choices = selection.sample_with({axis.name: index}, rng)
         if choices is None:
             return
         yield choices

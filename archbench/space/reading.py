@@ -64,8 +64,10 @@ def read_space(
     if not isinstance(root.value, Mapping):
         root.fail(f"a space file is a mapping, got {root.kind}", help="begin with  base: NAME")
     members = root.entries(noun="key", allowed=(*KEYS, *NETWORK_FIELDS))
-    settings = _settings(members.get("overrides"), overrides)
-    axes = members["axes"].entries(noun="axis") if "axes" in members else {}
+    settings = _entries(members.get("overrides"), noun="path")
+    given = dict(map(read_setting, overrides))
+    settings |= given
+    axes = _entries(members.get("axes"), noun="axis")
     written = {str(read_path(key, place=node.start)): (key, node) for key, node in axes.items()}
     if len(written) < len(axes):
         members["axes"].fail("two axes have the same path")
@@ -84,7 +86,7 @@ def read_space(
         name=name or _name(members, source),
         question=first_comment(text),
         source=source,
-        text=_with_overrides(text, overrides, settings, source=source),
+        text=text if not given else _with_settings(text, given, members, settings, source=source),
         base=_base(members, root),
         axes=tuple(read_axis(key, node) for key, node in written.values()),
         fixed=tuple(fixed),
@@ -108,11 +110,6 @@ def read_setting(text: str) -> tuple[str, Node]:
     return key, load_yaml(value, source=f"--set {key}")
 
 
-def _settings(node: Node | None, overrides: Sequence[str]) -> dict[str, Node]:
-    found = node.entries(noun="path") if node is not None else {}
-    return found | dict(map(read_setting, overrides))
-
-
 def _with_setting(section: Node | None, key: str, node: Node) -> Node:
     """A section with one key set from outside, or all of it."""
     _, _, name = key.partition(".")
@@ -123,28 +120,24 @@ def _with_setting(section: Node | None, key: str, node: Node) -> Node:
     return Node(entries, section.place if section else node.place)
 
 
-def _with_overrides(
-    text: str, overrides: Sequence[str], settings: Mapping[str, Node], *, source: str
+def _with_settings(
+    text: str,
+    given: Mapping[str, Node],
+    members: Mapping[str, Node],
+    settings: Mapping[str, Node],
+    *,
+    source: str,
 ) -> str:
-    """The text with the settings at its end, so that it says what was really searched."""
-    if not overrides:
-        return text
-    root = load_yaml(text, source=source)
-    assert isinstance(root.value, Mapping)
-    before = root.value.get("overrides")
-    given = dict(map(read_setting, overrides))
+    """The text with what is given at its end, so that it says what was really searched."""
     lines = [f"  {key}: {write_flow(node.plain())}" for key, node in given.items()]
-    header = [] if before is not None else ["", "# Set from outside the file:", "overrides:"]
+    header = [] if "overrides" in members else ["", "# Set from outside the file:", "overrides:"]
     longer = "\n".join([text.rstrip("\n"), *header, *lines]) + "\n"
     try:
-        again = load_yaml(longer, source=source)
-        members = again.entries(noun="key")
-        same = {
-            key: node.plain() for key, node in members["overrides"].entries(noun="path").items()
-        }
+        again = load_yaml(longer, source=source).entries(noun="key")
+        read = _plain(again["overrides"].entries(noun="path"))
     except (SpaceError, KeyError):
-        same = {}
-    if same != {key: node.plain() for key, node in settings.items()}:
+        read = {}
+    if read != _plain(settings):
         raise SpaceError(
             "what is set cannot be written at the end of this file",
             place=source,
@@ -153,11 +146,17 @@ def _with_overrides(
     return longer
 
 
+def _entries(node: Node | None, *, noun: str) -> dict[str, Node]:
+    return node.entries(noun=noun) if node is not None else {}
+
+
+def _plain(members: Mapping[str, Node]) -> dict[str, Any]:
+    return {key: node.plain() for key, node in members.items()}
+
+
 def _name(members: Mapping[str, Node], source: str) -> str:
-    if "name" in members:
-        return members["name"].word()
     stem = FilePath(source).name.removesuffix(".yaml").removesuffix(".yml")
-    return Node(stem, Place(source, 1, 1)).word()
+    return members.get("name", Node(stem, Place(source, 1, 1))).word()
 
 
 def _base(members: Mapping[str, Node], root: Node) -> Mapping[str, Any]:
@@ -175,27 +174,24 @@ def _base(members: Mapping[str, Node], root: Node) -> Mapping[str, Any]:
     if start is not None and isinstance(start.value, Mapping):
         network = start.entries(noun="key", allowed=NETWORK_FIELDS)
         start = None
-    if start is not None:
-        document = _published(start)
-    else:
-        document = _spec({key: node.plain() for key, node in network.items()}, network, root)
-    return _set(document, members.get("set"))
-
-
-def _published(node: Node) -> dict[str, Any]:
     try:
-        return as_spec(node.text()).to_document()
+        if start is not None:
+            document = as_spec(start.text()).to_document()
+        else:
+            document = ArchSpec.from_document(_plain(network)).to_document()
     except SpaceError:
         raise
     except ArchbenchError as error:
-        raise node.place.moved(error) from None
-
-
-def _spec(document: dict[str, Any], network: Mapping[str, Node], root: Node) -> dict[str, Any]:
-    try:
-        return ArchSpec.from_document(document).to_document()
-    except ArchbenchError as error:
-        raise _nearest(network, error.place or "", root).moved(error) from None
+        place = start.place if start else _nearest(network, error.place or "", root)
+        raise place.moved(error) from None
+    for key, value in _entries(members.get("set"), noun="path").items():
+        path = read_path(key, place=value.start)
+        try:
+            document = override(document, path, value.plain())
+            ArchSpec.from_document(document)
+        except ArchbenchError as error:
+            raise value.start.moved(error) from None
+    return document
 
 
 def _nearest(network: Mapping[str, Node], place: str, root: Node) -> Place:
@@ -210,19 +206,6 @@ def _nearest(network: Mapping[str, Node], place: str, root: Node) -> Place:
         node = members[key]
         found = node.value
     return node.place
-
-
-def _set(document: dict[str, Any], node: Node | None) -> Mapping[str, Any]:
-    if node is None:
-        return document
-    for key, value in node.entries(noun="path").items():
-        path = read_path(key, place=value.start)
-        try:
-            document = override(document, path, value.plain())
-            ArchSpec.from_document(document)
-        except ArchbenchError as error:
-            raise value.start.moved(error) from None
-    return document
 
 
 def _requirements(node: Node | None) -> list[Requirement]:

@@ -27,25 +27,24 @@ State = tuple[int | None, ...]
 class Selection:
     """The choices of a space: activity, number, order, chance.
 
+    Choices map the name of each active axis to the number of its value.
+
     Args:
         wiring: The axes and what they hang on.
+
+    Attributes:
+        axes: In the order in which they are asked.
     """
 
     def __init__(self, wiring: Wiring) -> None:
+        self.axes: tuple[Axis, ...] = wiring.axes
         self._wiring = wiring
-        self._restricted: dict[frozenset[tuple[str, int]], Component] = {}
-
-    @property
-    def axes(self) -> tuple[Axis, ...]:
-        """In the order in which they are asked."""
-        return self._wiring.axes
-
-    def options(self, axis: Axis, choices: Choices) -> Sequence[int]:
-        """The values that differ; empty where the axis is inactive."""
-        return sorted(set(self._wiring.standing(axis, choices)))
+        self._restricted: dict[frozenset[tuple[str, int]], _Component] = {}
 
     def choose(self, chooser: Callable[[Axis], int]) -> Choices:
-        """Choices made axis by axis; only active axes are asked.
+        """Choices made axis by axis; only axes that are active, given those before, are asked.
+
+        Of values that come to the same network the first is taken.
 
         Raises:
             ValueError: The chooser gives an index that the axis does not have.
@@ -60,31 +59,36 @@ class Selection:
                 choices[axis.name] = standing[index]
         return choices
 
-    @property
     def size(self) -> int:
-        """The exact number of candidates, feasible or not."""
-        return prod(component.size for component in self.components)
+        """The exact number of candidates, feasible or not.
 
-    def sample(
-        self, rng: random.Random, *, given: Mapping[str, int] | None = None
-    ) -> Choices | None:
-        """Choices drawn so that every candidate is as likely as every other.
+        Inactive choices do not count, and choices that come to the same network count once.
 
-        Args:
-            rng: The source of chance.
-            given: Values that must be chosen; None is returned where no candidate has them.
+        Raises:
+            SpaceError: Axes are too entangled to be counted.
         """
+        return prod(component.size for component in self._components)
+
+    def sample(self, rng: random.Random) -> Choices:
+        """A candidate, feasible or not, every one as likely as every other."""
+        choices = self.sample_with({}, rng)
+        assert choices is not None, "nothing was asked for, so there is always a candidate"
+        return choices
+
+    def sample_with(self, given: Mapping[str, int], rng: random.Random) -> Choices | None:
+        """A random candidate that has some values, all equally likely; None where there is none."""
         found: Choices = {}
-        for component in self.components:
-            own = {name: index for name, index in (given or {}).items() if name in component.names}
-            drawn = (self._given(component, own) if own else component).sample(rng)
+        for component in self._components:
+            names = {axis.name for axis in component.axes}
+            own = {name: index for name, index in given.items() if name in names}
+            drawn = (self._with(component, own) if own else component).sample(rng)
             if drawn is None:
                 return None
             found |= drawn
         return {axis.name: found[axis.name] for axis in self.axes if axis.name in found}
 
     def enumerate(self) -> Iterator[Choices]:
-        """Every candidate once, in the order of the axes and their values."""
+        """Every candidate once, feasible or not, in the order of the axes and their values."""
         waiting: list[tuple[int, Choices]] = [(0, {})]
         while waiting:
             place, choices = waiting.pop()
@@ -92,19 +96,19 @@ class Selection:
                 yield choices
                 continue
             axis = self.axes[place]
-            chosen = [{**choices, axis.name: index} for index in self.options(axis, choices)]
+            chosen = [{**choices, axis.name: index} for index in self._options(axis, choices)]
             waiting += [(place + 1, found) for found in reversed(chosen or [choices])]
 
-    @cached_property
-    def components(self) -> tuple[Component, ...]:
-        """The axes in groups that hang together, each counted.
+    def _options(self, axis: Axis, choices: Choices) -> Sequence[int]:
+        """The values that differ; empty where the axis is inactive."""
+        return sorted(set(self._wiring.standing(axis, choices)))
 
-        Raises:
-            SpaceError: A group is too entangled to be counted.
-        """
+    @cached_property
+    def _components(self) -> tuple[_Component, ...]:
+        """The axes in groups that hang together, each counted."""
         return tuple(self._component(axes, {}) for axes in self._groups())
 
-    def _given(self, component: Component, given: Mapping[str, int]) -> Component:
+    def _with(self, component: _Component, given: Mapping[str, int]) -> _Component:
         key = frozenset(given.items())
         if key not in self._restricted:
             self._restricted[key] = self._component(component.axes, given)
@@ -120,7 +124,7 @@ class Selection:
         seen = {id(group): group for group in groups.values()}
         return [[axis for axis in self.axes if axis.name in group] for group in seen.values()]
 
-    def _component(self, axes: Sequence[Axis], given: Mapping[str, int]) -> Component:
+    def _component(self, axes: Sequence[Axis], given: Mapping[str, int]) -> _Component:
         """A group with the number of ways to go on from every state that can be reached."""
         deciding = [self._wiring.controllers[axis.name] for axis in axes]
         live: list[tuple[str, ...]] = []
@@ -134,7 +138,7 @@ class Selection:
             for state in states:
                 before = dict(zip(live[place], state, strict=True))
                 chosen = {name: index for name, index in before.items() if index is not None}
-                options: Sequence[int | None] = self.options(axis, chosen) or (None,)
+                options: Sequence[int | None] = self._options(axis, chosen) or (None,)
                 if axis.name in given:
                     options = [index for index in options if index == given[axis.name]]
                 step[state] = {
@@ -150,11 +154,17 @@ class Selection:
                     place=str(axis.place),
                     help="let fewer axes depend on each other",
                 )
-        return Component(tuple(axes), tuple(steps), _ways(steps))
+        ways: list[dict[State, int]] = [{(): 1}]
+        for step in reversed(steps):
+            after = ways[-1]
+            ways.append(
+                {state: sum(after[then] for then in on.values()) for state, on in step.items()}
+            )
+        return _Component(tuple(axes), steps, ways[::-1])
 
 
 @dataclass(frozen=True)
-class Component:
+class _Component:
     """Axes that hang together.
 
     Attributes:
@@ -164,17 +174,11 @@ class Component:
     """
 
     axes: tuple[Axis, ...]
-    steps: tuple[Mapping[State, Mapping[int | None, State]], ...]
-    ways: tuple[Mapping[State, int], ...]
-
-    @property
-    def names(self) -> frozenset[str]:
-        """The names of its axes."""
-        return frozenset(axis.name for axis in self.axes)
+    steps: Sequence[Mapping[State, Mapping[int | None, State]]]
+    ways: Sequence[Mapping[State, int]]
 
     @property
     def size(self) -> int:
-        """The number of its different choices."""
         return self.ways[0][()]
 
     def sample(self, rng: random.Random) -> Choices | None:
@@ -192,15 +196,3 @@ class Component:
             if index is not None:
                 choices[axis.name] = index
         return choices
-
-
-def _ways(
-    steps: Sequence[Mapping[State, Mapping[int | None, State]]],
-) -> tuple[Mapping[State, int], ...]:
-    found: list[dict[State, int]] = [{(): 1}]
-    for step in reversed(steps):
-        after = found[-1]
-        found.append(
-            {state: sum(after[then] for then in ways.values()) for state, ways in step.items()}
-        )
-    return tuple(reversed(found))

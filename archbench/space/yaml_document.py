@@ -87,9 +87,8 @@ class Node:
     @property
     def shown(self) -> str:
         """The value as a message shows it."""
-        if isinstance(self.value, tuple | Mapping):
-            return self.kind
-        return repr(self.value) if self.value is not None else "nothing"
+        has_members = isinstance(self.value, tuple | Mapping)
+        return self.kind if has_members or self.value is None else repr(self.value)
 
     def entries(self, *, noun: str, allowed: Iterable[str] | None = None) -> dict[str, Node]:
         """The members of a mapping by key; none where nothing is written.
@@ -105,10 +104,10 @@ class Node:
             return {}
         if not isinstance(self.value, Mapping):
             self.fail(f"expected a mapping, got {self.kind}")
-        known = None if allowed is None else tuple(allowed)
+        known = tuple(self.value if allowed is None else allowed)
         for key, member in self.value.items():
-            if known is not None and key not in known:
-                error = unknown_name(noun, str(key), known)
+            if key not in known:
+                error = unknown_name(noun, str(key), map(str, known))
                 member.fail(error.message, help=error.help, at_key=True)
         return {str(key): member for key, member in self.value.items()}
 
@@ -199,7 +198,11 @@ def load_yaml(text: str, *, source: str) -> Node:
         SpaceError: It is no YAML, holds what is not allowed, or is larger than the limits; with
             line and column.
     """
-    _check_characters(text, source)
+    if len(text) > MAX_BYTES:
+        raise SpaceError(f"is larger than {MAX_BYTES:,} characters", place=source)
+    if found := _FORBIDDEN.search(text):
+        place = Place(source, *_position(text[: found.start()]))
+        _fail(place, f"the control character U+{ord(found.group()):04X} is not allowed")
     builder = _Builder(source)
     loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
@@ -306,11 +309,8 @@ class _Builder:
                 self._open.append(_Collection(place, {} if is_mapping else []))
             case yaml.SequenceEndEvent() | yaml.MappingEndEvent():
                 ended = self._open.pop()
-                members = ended.members
-                value = tuple(members) if isinstance(members, list) else members
-                self._add(value, ended.place)
-            case _:
-                pass
+                is_list = isinstance(ended.members, list)
+                self._add(tuple(ended.members) if is_list else ended.members, ended.place)
 
     def _check(self, event: Any, place: Place) -> None:
         if event.anchor is not None:
@@ -387,16 +387,6 @@ def _resolved(text: str) -> Scalar:
 
 def _shown(text: str) -> str:
     return repr(text if len(text) <= 40 else f"{text[:37]}...")
-
-
-def _check_characters(text: str, source: str) -> None:
-    if len(text) > MAX_BYTES:
-        raise SpaceError(f"is larger than {MAX_BYTES:,} characters", place=source)
-    found = _FORBIDDEN.search(text)
-    if found is not None:
-        place = Place(source, *_position(text[: found.start()]))
-        code = f"U+{ord(found.group()):04X}"
-        raise SpaceError(f"the control character {code} is not allowed", place=str(place))
 
 
 def _position(before: str | bytes) -> tuple[int, int]:
