@@ -190,7 +190,7 @@ def test_forbidden_import_is_seen_wherever_it_stands(room: str, source: str, fau
     [
         ("analysis", "import pandas as pd\nimport numpy as np\nimport json"),
         ("study", "from archbench.errors import StorageError"),
-        ("study", "from archbench.study import row"),
+        ("study", "from archbench.study import rows"),
         ("cli", "def f():\n    from archbench.search.run import search\n    import click"),
     ],
 )

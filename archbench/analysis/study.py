@@ -29,9 +29,8 @@ from archbench.analysis.tables import TableName
 from archbench.analysis.verdict import no_front_reason, verdict
 from archbench.command_line import command_line
 from archbench.errors import StorageError, UsageError
-from archbench.study.snapshot import Reference, Snapshot, Taken
-from archbench.study.store import Store
-from archbench.study.trial import TrialRecord
+from archbench.study.database import Store
+from archbench.study.trial import Reference, Snapshot, Taken, TrialRecord
 
 __all__ = ["DATABASE", "SCHEMA", "Reference", "StudyReader", "open_study"]
 
@@ -80,8 +79,7 @@ def open_study(path: Path | str) -> StudyReader:
             if known
             else "begin one with: archbench search quickstart",
         )
-    with Store.open(file, read_only=True) as store:
-        return StudyReader(file.parent, snapshot=store.snapshot())
+    return StudyReader(file.parent, snapshot=Store.read(file))
 
 
 class StudyReader:

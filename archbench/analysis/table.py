@@ -19,8 +19,7 @@ from archbench.analysis.tables import COLUMNS, Kind, TableName, columns_of
 from archbench.errors import StorageError
 from archbench.study.file import write_atomically
 from archbench.study.objective import OBJECTIVES
-from archbench.study.snapshot import Taken
-from archbench.study.trial import TrialRecord, final_accuracies
+from archbench.study.trial import Taken, TrialRecord, final_accuracies
 
 __all__ = [
     "COLUMNS",

@@ -70,7 +70,7 @@ class Compared:
                     "name": entry.name,
                     "digest": entry.digest,
                     "form": entry.form,
-                    "latency": asdict(entry.latency),
+                    "latency": entry.latency.to_document(),
                 }
                 for entry in self.contestants
             ],
@@ -174,7 +174,10 @@ def read_stored(path: Path) -> dict[str, Measurement]:
         document = json.loads(path.read_text())
         if document["schema"] != SCHEMA:
             raise ValueError(f"its schema is {document['schema']!r}, not {SCHEMA!r}")
-        return {entry["name"]: _measurement(entry["latency"]) for entry in document["networks"]}
+        return {
+            entry["name"]: Measurement.from_document(entry["latency"])
+            for entry in document["networks"]
+        }
     except FileNotFoundError as error:
         raise MissingError(
             "there is no such file",
@@ -251,18 +254,6 @@ def _matched(
                     help="keep a result of this machine and these conditions with --save",
                 )
     return found
-
-
-def _measurement(document: Mapping[str, Any]) -> Measurement:
-    conditions = dict(document["conditions"])
-    height, width = conditions.pop("resolution")
-    return Measurement(
-        **{
-            **document,
-            "samples": tuple(document["samples"]),
-            "conditions": Conditions(resolution=(height, width), **conditions),
-        }
-    )
 
 
 def _pair_document(pair: Comparison) -> dict[str, Any]:

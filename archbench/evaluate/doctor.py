@@ -28,8 +28,9 @@ from archbench.measure.machine import (
 )
 from archbench.measure.machine_cache import cache_folder
 from archbench.measure.self_test import SelfTest, self_test
-from archbench.study.damage import backup_path
+from archbench.study.database import Store
 from archbench.study.environment import Environment
+from archbench.study.file import backup_path
 from archbench.study.measurement import Conditions
 
 SCHEMA = "archbench.doctor/1"
@@ -231,6 +232,7 @@ def _health(path: Path) -> StudyHealth:
     has_backup = backup_path(file).is_file()
     try:
         trials = len(open_study(path).trials())
+        Store.read(file, thorough=True)
     except ArchbenchError as error:
         return StudyHealth(
             path=str(path),

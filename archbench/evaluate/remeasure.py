@@ -16,8 +16,7 @@ from archbench.measure.device import capture_environment
 from archbench.models.network import as_spec
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions
-from archbench.study.snapshot import Taken
-from archbench.study.trial import TrialRecord
+from archbench.study.trial import Taken, TrialRecord
 
 SCHEMA = "archbench.elsewhere/1"
 Which = Literal["front", "all"]

@@ -13,8 +13,7 @@ from archbench.analysis.front_probability import SURE, Doubt
 from archbench.analysis.study import StudyReader
 from archbench.analysis.table import accuracy_standard_error
 from archbench.study.objective import OBJECTIVES, Objective, costs
-from archbench.study.snapshot import Reference
-from archbench.study.trial import TrialRecord
+from archbench.study.trial import Reference, TrialRecord
 
 Kind = Literal["front", "dominated", "chance", "stopped", "over_limit"]
 

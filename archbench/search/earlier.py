@@ -13,8 +13,7 @@ from archbench.search.context import StudyContext
 from archbench.search.settings import space_of
 from archbench.space import Choices, SearchSpace, candidate_changes, choices_for
 from archbench.study.environment import Environment
-from archbench.study.snapshot import Taken
-from archbench.study.trial import TrialRecord
+from archbench.study.trial import Taken, TrialRecord
 
 if TYPE_CHECKING:
     from archbench.models import ArchSpec

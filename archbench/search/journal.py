@@ -16,8 +16,8 @@ from typing import Any
 
 from archbench.command_line import command_line
 from archbench.errors import StorageError
-from archbench.study.file import write_atomically
-from archbench.study.folder import CHECKPOINTS, REPORT, storage_failures, valid_name
+from archbench.study.file import storage_failures, write_atomically
+from archbench.study.folder import CHECKPOINTS, REPORT, valid_name
 
 PLAN = "plan.json"
 RESULTS = "results.jsonl"

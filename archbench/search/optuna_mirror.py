@@ -26,14 +26,14 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from archbench.errors import StorageError
 from archbench.search.proposer import Knowledge
+from archbench.study.database import Store
 from archbench.study.measurement import Measurement
 from archbench.study.objective import objective_value
-from archbench.study.snapshot import Taken
-from archbench.study.store import Store
 from archbench.study.trial import (
     CurvePoint,
     Failure,
     RungVerdict,
+    Taken,
     TrialRecord,
     final_accuracies,
 )
@@ -169,18 +169,16 @@ class Ledger:
             for axis, value in params.items()
         ]
         gone = [(self._ids[number],) for number in parameters]
-        self.store.amend(
-            records,
-            header=header,
-            others=[
-                ("DELETE FROM trial_params WHERE trial_id = ?", gone),
-                (
-                    "INSERT INTO trial_params (trial_id, param_name, param_value, "
-                    "distribution_json) VALUES (?, ?, ?, ?)",
-                    rows,
-                ),
-            ],
-        )
+        with self.store.transaction() as connection:
+            for key, value in header.items():
+                self.store.set_header(key, value)
+            self.store.put_trials(records)
+            connection.executemany("DELETE FROM trial_params WHERE trial_id = ?", gone)
+            connection.executemany(
+                "INSERT INTO trial_params (trial_id, param_name, param_value, "
+                "distribution_json) VALUES (?, ?, ?, ?)",
+                rows,
+            )
         with _explained(self.path):
             self._found = self._storage.get_all_trials(self._study_id, deepcopy=False)
         self.trials = {record.number: record for record in self.store.trials()}

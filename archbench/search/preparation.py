@@ -277,7 +277,7 @@ def _target_of(header: Mapping[str, Any], *, environment: Environment) -> Target
         return None
     kept = header["conditions"]
     return Target(
-        conditions=Conditions(**{**kept, "resolution": tuple(kept["resolution"])}),
+        conditions=Conditions.from_document(kept),
         environment=environment,
         constants=header["calibration"],
     )

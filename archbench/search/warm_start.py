@@ -23,8 +23,7 @@ from archbench.search.settings import Settings
 from archbench.space import Choices, SearchSpace, choices_for
 from archbench.study.measurement import Measurement
 from archbench.study.objective import costs, objective_value
-from archbench.study.snapshot import Taken
-from archbench.study.trial import TrialRecord
+from archbench.study.trial import Taken, TrialRecord
 
 LARGEST = 20
 """As many as a start stratified by cost was seen to need, see ``benchmarks/samplers.py``."""

@@ -1,23 +1,22 @@
-"""On which machine and with which software was a number taken."""
+"""On which machine and with which software was a number taken, in a container too?"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib import metadata
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import archbench
-from archbench.study.quota import usable_cores, usable_memory_bytes
 
-__all__ = ["Environment", "capture", "usable_cores", "usable_memory_bytes"]
-
+ROOT = Path("/")
 PACKAGES = (
     "torch",
     "torchvision",
@@ -79,6 +78,37 @@ def capture(gpu: str | None = None) -> Environment:
     )
 
 
+def usable_cores(*, root: Path = ROOT) -> int:
+    """Cores that this process may keep busy: affinity and container quota, at least 1.
+
+    A quota of 2.5 cores counts as 2: a third busy process would be throttled.
+
+    Args:
+        root: Where ``proc`` lies; another one for tests.
+    """
+    cores = _allowed_cores()
+    for folder in _groups("cpu", root=root):
+        quota = _core_quota(folder)
+        if quota is not None:
+            cores = min(cores, max(1, int(quota)))
+    return cores
+
+
+def usable_memory_bytes(*, root: Path = ROOT) -> int:
+    """Memory that this process may use: what the machine has, or the container's limit.
+
+    Args:
+        root: Where ``proc`` lies; another one for tests.
+    """
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for folder in _groups("memory", root=root):
+        for name in ("memory.max", "memory.limit_in_bytes"):
+            limit = _number(folder / name)
+            if limit is not None:
+                memory = min(memory, limit)
+    return memory
+
+
 def _cpu(*, cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     """Model name of the processor, as well as the system tells it."""
     with suppress(OSError):
@@ -105,3 +135,71 @@ def _versions() -> dict[str, str]:
         with suppress(metadata.PackageNotFoundError):
             versions[name] = metadata.version(name)
     return versions
+
+
+def _allowed_cores() -> int:
+    """Where the system has no affinity, as macOS, it is all cores."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _core_quota(folder: Path) -> float | None:
+    """Cores that a control group grants, version 2 (``cpu.max``) or 1 (``cpu.cfs_*``)."""
+    with suppress(OSError, ValueError):
+        quota, period = (folder / "cpu.max").read_text().split()
+        return None if quota == "max" else float(quota) / float(period)
+    quota_us, period_us = (_number(folder / f"cpu.cfs_{name}_us") for name in ("quota", "period"))
+    return quota_us / period_us if quota_us and period_us else None
+
+
+def _number(path: Path) -> int | None:
+    """The positive number in a file; None without one, as for ``max`` and -1."""
+    with suppress(OSError, ValueError):
+        number = int(path.read_text())
+        return number if number > 0 else None
+    return None
+
+
+def _groups(controller: str, *, root: Path) -> Iterator[Path]:
+    """Folders of the control groups that bind this process, from its own up to the mount."""
+    for own, mounted, mount in _memberships(controller, root=root):
+        inside = PurePosixPath(own)
+        inside = inside.relative_to(mounted) if inside.is_relative_to(mounted) else PurePosixPath()
+        folder = root / mount.lstrip("/")
+        yield folder
+        for part in inside.parts:
+            folder /= part
+            yield folder
+
+
+def _memberships(controller: str, *, root: Path) -> Iterator[tuple[str, str, str]]:
+    """Own path, mounted path and mount point, for each hierarchy with this controller."""
+    paths = dict(_own_paths(controller, root=root))
+    for line in _lines(root / "proc/self/mountinfo"):
+        before, _, after = line.partition(" - ")
+        fields, kind = before.split(), after.split()
+        if len(fields) < 5 or len(kind) < 3:
+            continue
+        mounted, mount = fields[3], fields[4]
+        if kind[0] == "cgroup2" and "2" in paths:
+            yield paths["2"], mounted, mount
+        elif kind[0] == "cgroup" and controller in kind[2].split(",") and "1" in paths:
+            yield paths["1"], mounted, mount
+
+
+def _own_paths(controller: str, *, root: Path) -> Iterator[tuple[str, str]]:
+    """Version of the hierarchy to this process's path in it."""
+    for line in _lines(root / "proc/self/cgroup"):
+        number, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if number == "0" and not controllers:
+            yield "2", path
+        elif controller in controllers.split(","):
+            yield "1", path
+
+
+def _lines(path: Path) -> list[str]:
+    with suppress(OSError):
+        return path.read_text().splitlines()
+    return []

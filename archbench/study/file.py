@@ -1,9 +1,10 @@
-"""How does a file get its content whole or not at all, and from one process at a time."""
+"""How does a file get its content whole or not at all, and what do failures of storage mean?"""
 
 from __future__ import annotations
 
 import fcntl
 import os
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -58,6 +59,100 @@ def writing_alone(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+@contextmanager
+def storage_failures(path: Path) -> Iterator[None]:
+    """Turns an operating-system error about the study's storage into one that says what to do.
+
+    Raises:
+        StorageError: The block raised an OSError, as for a full disk or a missing right.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"cannot write the study: {error.strerror or error}",
+            place=str(error.filename or path),
+            help="see that the folder is there, has space and lets you write, then try again; "
+            "what was told as finished is safe",
+        ) from error
+
+
+def backup_path(path: Path) -> Path:
+    """Where the copy of a database lies."""
+    return path.with_name(path.name + ".backup")
+
+
+@contextmanager
+def database_failures(path: Path) -> Iterator[None]:
+    """Turn failures of SQLite and of the disk, and damage, into errors that name the file.
+
+    Raises:
+        StorageError: With what happened and what to do.
+    """
+    try:
+        yield
+    except sqlite3.ProgrammingError:  # ours, such as the use of a closed store
+        raise
+    except sqlite3.Error as error:
+        raise _storage_error(path, error) from error
+    except UnicodeDecodeError as error:  # the damage is in what SQLite says about it
+        raise _damaged(path, "its schema is not readable") from error
+    except OSError as error:
+        raise StorageError(
+            f"cannot reach the database ({error.strerror})",
+            place=str(path),
+            help="check that the folder is there and that you may write in it",
+        ) from error
+    except StorageError as error:
+        if error.place:
+            raise
+        raise error.at(str(path)) from error
+
+
+def _storage_error(path: Path, error: sqlite3.Error) -> StorageError:
+    """What a failure of SQLite means, in words."""
+    match getattr(error, "sqlite_errorcode", 0) & 0xFF:
+        case sqlite3.SQLITE_FULL:
+            told = "the disk is full; nothing of the last step was written"
+            help_ = "free some space and resume: what was acknowledged before is safe"
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            told = "another process holds the database for writing"
+            help_ = "wait for it or end it, then try again"
+        case (
+            sqlite3.SQLITE_READONLY
+            | sqlite3.SQLITE_CANTOPEN
+            | sqlite3.SQLITE_PERM
+            | sqlite3.SQLITE_AUTH
+        ):
+            told = f"cannot open or write the database ({error})"
+            help_ = (
+                "check that the folder is there and that you may write in it, or copy it to "
+                "where you may"
+            )
+        case sqlite3.SQLITE_IOERR:
+            told = f"reading or writing the disk failed ({error})"
+            help_ = "check the disk and its free space, then resume"
+        case _:
+            return _damaged(path, str(error))
+    return StorageError(told, place=str(path), help=help_)
+
+
+def _damaged(path: Path, what: str) -> StorageError:
+    """The error for a database whose content cannot be trusted."""
+    backup = backup_path(path)
+    if backup.exists():
+        help_ = (
+            f"move {path.name}, {path.name}-wal and {path.name}-shm away, "
+            f"then copy {backup.name} to {path.name}"
+        )
+    else:
+        help_ = (
+            "put back a copy of it, or begin anew under another --name; the parquet and CSV "
+            "tables beside it hold the results up to their last writing"
+        )
+    return StorageError(f"the database is damaged: {what}", place=str(path), help=help_)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from archbench.command_line import command_line, named_in_results
 from archbench.errors import StorageError, UsageError
+from archbench.study.file import storage_failures
 
 DATABASE = "study.db"
 SPACE = "space.yaml"
@@ -139,24 +140,6 @@ def ownership(path: Path, *, truth: str = DATABASE) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
-
-
-@contextmanager
-def storage_failures(path: Path) -> Iterator[None]:
-    """Turns an operating-system error about the study's storage into one that says what to do.
-
-    Raises:
-        StorageError: The block raised an OSError, as for a full disk or a missing right.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise StorageError(
-            f"cannot write the study: {error.strerror or error}",
-            place=str(error.filename or path),
-            help="see that the folder is there, has space and lets you write, then try again; "
-            "what was told as finished is safe",
-        ) from error
 
 
 def _publish(fresh: Path, path: Path) -> None:

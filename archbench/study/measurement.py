@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Self
 
 from archbench.errors import IncomparableError
 
@@ -30,6 +30,16 @@ class Conditions:
     batch: int = 1
     resolution: tuple[int, int] = (224, 224)
     threads: int = 1
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Self:
+        """The conditions of a JSON document.
+
+        Raises:
+            LookupError: A key is missing; likewise ValueError and TypeError for other faults.
+        """
+        height, width = document["resolution"]
+        return cls(**{**document, "resolution": (height, width)})
 
     def __str__(self) -> str:
         height, width = self.resolution
@@ -67,6 +77,21 @@ class Measurement:
     verdict: Verdict
     reason: str = ""
     details: Mapping[str, float | int | str] = field(default_factory=dict)
+
+    def to_document(self) -> dict[str, Any]:
+        """The measurement as a JSON-able mapping."""
+        return asdict(self)
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Self:
+        """The measurement of a JSON document.
+
+        Raises:
+            LookupError: A key is missing; likewise ValueError and TypeError for other faults.
+        """
+        conditions = Conditions.from_document(document["conditions"])
+        samples = tuple(document["samples"])
+        return cls(**{**document, "samples": samples, "conditions": conditions})
 
     def ratio_to(self, other: Measurement) -> float:
         """How many times the other's value this one is.

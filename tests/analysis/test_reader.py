@@ -8,14 +8,19 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from archbench.analysis.study import open_study
 from archbench.errors import StorageError
-from archbench.study.store import Store
+from archbench.study import connection
+from archbench.study.connection import connect
+from archbench.study.database import Store
+from archbench.study.rows import snapshot
+from archbench.study.trial import Snapshot
 from tests.study import example
 
 NOBODY = 65534
@@ -78,24 +83,32 @@ def test_reader_in_the_middle_of_reading_does_not_block_the_writer(folder: Path)
     with Store.open(path) as store:
         store.add_trial(example.trial(1))
         store._connection.execute("PRAGMA busy_timeout = 0")
-        with Store.open(path, read_only=True) as reader:
-            reader._connection.execute("BEGIN")
-            assert len(reader.trials()) == 2
+        with closing(connect(path, "mode=ro")) as reader:
+            reader.execute("BEGIN")
+            assert len(snapshot(reader).trials) == 2
             for number in range(2, 30):
                 store.add_trial(example.trial(number, latency_ms=1.0))
-            assert len(reader.trials()) == 2
-            reader._connection.execute("ROLLBACK")
-            assert len(reader.trials()) == 30
+            assert len(snapshot(reader).trials) == 2
+            reader.execute("ROLLBACK")
+            assert len(snapshot(reader).trials) == 30
 
 
-def test_reader_without_locks_sees_what_a_later_writer_does(folder: Path) -> None:
+def test_reader_without_locks_reads_again_when_a_writer_came(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = folder / "study.db"
-    with Store.open(path, read_only=True) as reader:
-        assert len(reader.trials()) == 1
+    read = connection._read
+
+    def interrupted(*arguments: Any, **options: Any) -> Snapshot:
+        found = read(*arguments, **options)
+        monkeypatch.undo()
         with Store.open(path) as store:
             for number in range(1, 40):
                 store.add_trial(example.trial(number, latency_ms=1.0))
-        assert len(reader.trials()) == 40
+        return found
+
+    monkeypatch.setattr(connection, "_read", interrupted)
+    assert len(open_study(folder).trials()) == 40
 
 
 WRITE_AND_CLOSE = """
@@ -124,7 +137,7 @@ def test_second_writer_waits_and_is_then_refused_in_words(folder: Path) -> None:
     with Store.open(path) as store, Store.open(path) as other:
         other._connection.execute("PRAGMA busy_timeout = 10")
         with (
-            store._writing(),
+            store.transaction(),
             pytest.raises(StorageError, match="another process holds the database for writing"),
         ):
             other.add_trial(example.trial(1))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from archbench.analysis.rule import FrontRule
 from archbench.analysis.study import open_study
 from archbench.errors import StorageError, UsageError
-from archbench.study.store import Store
+from archbench.study.database import Store
 from archbench.study.trial import Failure, TrialRecord
 from tests.study import example
 

@@ -20,8 +20,7 @@ from archbench.analysis.table import (
 )
 from archbench.analysis.tables import COLUMNS, columns_of
 from archbench.errors import StorageError
-from archbench.study.snapshot import Taken
-from archbench.study.trial import Failure, TrialRecord
+from archbench.study.trial import Failure, Taken, TrialRecord
 from tests.study import example
 
 NAMES = ("trials", "measurements", "curves", "front")

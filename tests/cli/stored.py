@@ -6,7 +6,7 @@ import random
 from dataclasses import replace
 from pathlib import Path
 
-from archbench.study.store import Store
+from archbench.study.database import Store
 from tests.report import plausible
 
 
@@ -31,7 +31,7 @@ def write_study(folder: Path, *, trials: int = 12, limit: float = 1.4) -> Path:
                 )
             )
             if record.latency is not None:
-                store.set_latency(number, record.latency)
+                store.add_measurement(number, "search", record.latency)
             for point in record.curve:
                 store.add_point(number, point)
             store.finish(

@@ -12,7 +12,7 @@ import pytest
 
 from archbench.analysis.study import open_study
 from archbench.evaluate.remeasure import measure_elsewhere
-from archbench.study.store import Store
+from archbench.study.database import Store
 from tests.cli.conftest import Run
 from tests.cli.stored import write_study
 from tests.report import plausible

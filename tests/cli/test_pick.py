@@ -13,7 +13,7 @@ from archbench.analysis.rank import Estimate
 from archbench.analysis.study import open_study
 from archbench.models import ArchSpec
 from archbench.space.yaml_document import load_yaml
-from archbench.study.store import Store
+from archbench.study.database import Store
 from tests.cli.conftest import Run
 from tests.cli.stored import write_study
 

@@ -13,8 +13,7 @@ from typing import Any
 from archbench.analysis.study import StudyReader
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions, Measurement
-from archbench.study.snapshot import Reference, Snapshot
-from archbench.study.trial import CurvePoint, Failure, TrialRecord
+from archbench.study.trial import CurvePoint, Failure, Reference, Snapshot, TrialRecord
 
 CONDITIONS = Conditions(resolution=(32, 32))
 ENVIRONMENT = Environment(

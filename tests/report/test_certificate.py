@@ -15,7 +15,7 @@ from archbench.report.certificate_page import certificate_page
 from archbench.report.certificate_plot import certificate_figure
 from archbench.report.study_page import page
 from archbench.report.summary import Summary
-from archbench.study.snapshot import Snapshot
+from archbench.study.trial import Snapshot
 from tests.analysis.certified import certificate, sample
 from tests.report import plausible
 from tests.report.browser import read

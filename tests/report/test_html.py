@@ -20,8 +20,7 @@ from archbench.report.formats import html as page_format
 from archbench.report.html import one_line, visible
 from archbench.report.study_page import page
 from archbench.report.summary import Summary
-from archbench.study.snapshot import Reference
-from archbench.study.trial import Failure, TrialRecord
+from archbench.study.trial import Failure, Reference, TrialRecord
 
 from . import plausible
 from .browser import Page, read

@@ -11,8 +11,8 @@ import pytest
 from archbench.analysis.study import open_study
 from archbench.errors import StorageError
 from archbench.report import FORMATS, write_report
+from archbench.study.database import Store
 from archbench.study.environment import Environment
-from archbench.study.store import Store
 
 from . import plausible
 

@@ -17,7 +17,7 @@ from archbench.analysis.settle import LEAST_GAIN, next_training, settled_by_trai
 from archbench.analysis.study import StudyReader, open_study
 from archbench.search import events, search
 from archbench.search.confirmation import confirm, spent_on_repeats
-from archbench.study.store import Store
+from archbench.study.database import Store
 from archbench.study.trial import TrialRecord, final_accuracies
 from tests.search import tiny
 from tests.study import example

@@ -23,7 +23,7 @@ from archbench.search.proposer import Proposer, finished_trial
 from archbench.search.sampler import SAMPLERS
 from archbench.search.settings import Settings, as_begun, settings_of
 from archbench.space import Choices, SearchSpace
-from archbench.study.store import Store
+from archbench.study.database import Store
 from archbench.study.trial import TrialRecord
 from tests.search import tiny
 
@@ -199,7 +199,7 @@ def test_death_while_the_study_grows_leaves_it_as_it_was(
     study: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     space = _changed(*_LARGER)
-    monkeypatch.setattr(Store, "_trial", _dies)
+    monkeypatch.setattr(Store, "_require", _dies)
     with pytest.raises(KeyboardInterrupt):
         _grow(study, space)
     monkeypatch.undo()

@@ -10,7 +10,7 @@ import pytest
 from archbench.errors import UsageError
 from archbench.search.settings import Settings, settings_of
 from archbench.space import SearchSpace
-from archbench.study.quota import usable_cores
+from archbench.study.environment import usable_cores
 from tests.search import tiny
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from archbench.analysis.study import StudyReader, open_study
+from archbench.study.database import Store
 from archbench.study.measurement import Conditions, Measurement, Verdict
-from archbench.study.store import Store
 from archbench.study.trial import CurvePoint, TrialRecord, TrialState
 
 SPEC = {"name": "tiny", "stages": [{"dim": 16, "depth": 2, "layers": {0: {"kv_stride": 1}}}]}

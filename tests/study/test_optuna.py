@@ -8,8 +8,8 @@ import optuna
 import pytest
 
 from archbench.analysis.study import open_study
-from archbench.study.schema import TABLES
-from archbench.study.store import Store
+from archbench.study.database import Store
+from archbench.study.rows import TABLES
 from tests.study import example
 
 

@@ -76,12 +76,10 @@ class Stage:
         """Measures every network, all of them in turn, and stores it in one line."""
         forms = [form_of(document) for document in (plan["base"], *plan["forms"])]
         specs = {form.digest: form.spec for form in forms if form.spec}
-        conditions = dict(plan["conditions"])
-        conditions["resolution"] = tuple(conditions["resolution"])
         job = partial(
             time_forms,
             specs=specs,
-            conditions=Conditions(**conditions),
+            conditions=Conditions.from_document(plan["conditions"]),
             environment=Environment(**plan["environment"]),
             budget_s=TIMING_S,
         )
@@ -91,8 +89,7 @@ class Stage:
             {
                 "kind": "latency",
                 "measurements": {
-                    digest: store.measurement_document(measurement)
-                    for digest, measurement in measured.items()
+                    digest: measurement.to_document() for digest, measurement in measured.items()
                 },
             },
         )

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from archbench.command_line import command_line, named_in_results
 from archbench.search.journal import PLAN, RESULTS, Journal, Line, append, mend, read_lines
-from archbench.study.measurement import Conditions, Measurement
 
 __all__ = ["PLAN", "RESULTS", "Line", "append", "mend", "read_lines"]
 
@@ -28,21 +24,3 @@ refuse_existing = _JOURNAL.refuse_existing
 is_ablation = _JOURNAL.is_at
 write_plan = _JOURNAL.write_plan
 read_plan = _JOURNAL.read_plan
-
-
-def measurement_document(measurement: Measurement) -> Line:
-    """A measurement as a JSON-able mapping."""
-    return asdict(measurement)
-
-
-def measurement_of(document: Mapping[str, Any]) -> Measurement:
-    """The measurement that ``measurement_document`` wrote."""
-    conditions = dict(document["conditions"])
-    conditions["resolution"] = tuple(conditions["resolution"])
-    return Measurement(
-        **{
-            **document,
-            "samples": tuple(document["samples"]),
-            "conditions": Conditions(**conditions),
-        }
-    )

@@ -180,7 +180,7 @@ class Trainings:
         match line["kind"]:
             case "latency":
                 for digest, measured in line["measurements"].items():
-                    self.latencies[digest] = store.measurement_of(measured)
+                    self.latencies[digest] = Measurement.from_document(measured)
             case "point":
                 point = CurvePoint(**line["point"])
                 self.points.setdefault(line["key"], {})[point.seed, point.epoch] = point

@@ -8,7 +8,6 @@ import pytest
 
 from archbench.errors import StorageError, UsageError
 from archbench.search.ablation import store
-from tests.search.ablation.toy import latency
 
 PLAN = {"spec": {"layers": {1: {"dim": 8}}}, "seeds": 3}
 
@@ -48,11 +47,6 @@ def test_damaged_line_is_told(tmp_path: Path) -> None:
     (path / store.RESULTS).write_bytes(b'{"kind":"a"}\n{"ki\n')
     with pytest.raises(StorageError, match="a line is damaged"):
         store.read_lines(path)
-
-
-def test_measurement_comes_back_as_it_was() -> None:
-    taken = latency(0.5)
-    assert store.measurement_of(store.measurement_document(taken)) == taken
 
 
 def test_second_of_a_name_is_refused_with_the_way_on(tmp_path: Path) -> None:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
+from contextlib import closing
+from dataclasses import asdict
+from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archbench.study import row, schema
+from archbench.study import rows
 from archbench.study.measurement import Conditions, Measurement
-from archbench.study.trial import CurvePoint, Failure, TrialRecord
+from archbench.study.trial import CurvePoint, Failure, Snapshot, Taken, TrialRecord
 from tests.study import example
 
+_TRIAL = example.trial(0)
 WHOLE = st.integers(-(2**63), 2**63 - 1)
 COUNT = st.integers(0, 2**63 - 1)
 REAL = st.floats(allow_nan=False, allow_infinity=False)
@@ -68,36 +74,51 @@ POINTS = st.builds(
 )
 
 
-def through(table: schema.Table, cells: schema.Row) -> schema.Row:
-    """A row as it comes back from a database."""
-    connection = sqlite3.connect(":memory:")
-    try:
-        connection.execute(table.create)
-        schema.put(connection, table, cells)
-        (found,) = schema.rows(connection, table)
-    finally:
-        connection.close()
-    return found
+def kept(
+    record: TrialRecord = _TRIAL, *, points: tuple[CurvePoint, ...] = (), taken: Any = ()
+) -> Snapshot:
+    """What comes back from a database of one trial."""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        for table in rows.TABLES:
+            connection.execute(table.create)
+        rows.put_trial(connection, record)
+        for point in points:
+            rows.POINT.put(connection, record.number, *asdict(point).values())
+        for measurement in taken:
+            rows.put_measurement(
+                connection,
+                Taken(trial=record.number, reference=None, kind="search", measurement=measurement),
+            )
+        return rows.snapshot(connection)
 
 
 @given(TRIALS)
 def test_trial_is_kept(record: TrialRecord) -> None:
-    assert row.trial_of(through(schema.TRIAL, row.trial_row(record))) == record
+    assert kept(record).trials == (record,)
 
 
 @given(POINTS)
 def test_point_is_kept(point: CurvePoint) -> None:
-    assert row.point_of(through(schema.POINT, row.point_row(0, point))) == point
+    assert kept(points=(point,)).trials[0].curve == (point,)
 
 
 @given(MEASUREMENTS)
 def test_measurement_is_kept_with_every_sample(measurement: Measurement) -> None:
-    cells = through(schema.MEASUREMENT, row.measurement_row(0, measurement, kind="search", trial=1))
-    assert row.measurement_of(cells, conditions=row.conditions_of) == measurement
+    assert kept(taken=(measurement,)).measurements[0].measurement == measurement
+    document = json.loads(json.dumps(measurement.to_document()))
+    assert Measurement.from_document(document) == measurement
 
 
 def test_text_without_a_utf8_form_is_kept_escaped() -> None:
     failure = Failure(kind="crash", message="no such file: \udcff.jpg")
-    record = example.trial(0, state="failed", failure=failure)
-    kept = row.trial_of(through(schema.TRIAL, row.trial_row(record)))
-    assert kept.failure == Failure(kind="crash", message="no such file: \\udcff.jpg")
+    (record,) = kept(example.trial(0, state="failed", failure=failure)).trials
+    assert record.failure == Failure(kind="crash", message="no such file: \\udcff.jpg")
+
+
+def test_documents_keep_whole_number_keys() -> None:
+    document = {"layers": {2: {"kv_stride": 1}}, "text": "int: no key", "list": [1, 2.5, None]}
+    assert rows.from_json(rows.to_json(document)) == document
+    with pytest.raises(TypeError, match="cannot store the key"):
+        rows.to_json({1.5: "x"})
+    with pytest.raises(TypeError, match="cannot store the key"):
+        rows.to_json({"int:2": "x"})
