@@ -19,7 +19,7 @@ from archbench.models import ArchSpec
 from archbench.models.arithmetic import Work
 from archbench.models.network import Head, Stage, count
 from archbench.models.part import Grid, Site, document_of
-from archbench.models.resolved import ResolvedSpec, ResolvedStage
+from archbench.models.spec import ResolvedSpec, ResolvedStage
 
 Family = Literal["convolution", "levit", "cvt", "mixed"]
 

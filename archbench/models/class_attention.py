@@ -10,8 +10,8 @@ Shapes: B batch, L layers, c class tokens, C channels, h heads, d head width.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -19,11 +19,8 @@ from torch import Tensor, nn
 from archbench.errors import SpecError
 from archbench.models.arithmetic import Work, attention, linear, mlp, norm, total
 from archbench.models.layer import Attend, init_linears
-from archbench.models.part import document_of, hidden_width
+from archbench.models.part import Block, document_of, hidden_width
 from archbench.models.transformer import mlp_layers
-
-if TYPE_CHECKING:
-    from archbench.models.resolved import ResolvedStage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,13 +40,13 @@ class LayerAttentionShape:
     hidden: int
 
     @classmethod
-    def of(cls, stage: ResolvedStage) -> LayerAttentionShape:
-        """That of a last stage.
+    def of(cls, blocks: Sequence[Block], *, dim: int) -> LayerAttentionShape:
+        """That of a last stage of these blocks and of a width.
 
         Raises:
             SpecError: It has no layers, or its last block no heads that divide the width.
         """
-        last = document_of(stage.blocks[-1]) if stage.blocks else {}
+        last = document_of(blocks[-1]) if blocks else {}
         heads, ratio = last.get("num_heads"), last.get("mlp_ratio")
         if heads is None or ratio is None:
             raise SpecError(
@@ -58,18 +55,14 @@ class LayerAttentionShape:
                 place="head.pool",
                 help="end the last stage with a block with attention, or use pool: class_token",
             )
-        if stage.dim % heads:
+        if dim % heads:
             raise SpecError(
-                f"the {heads} heads of the last block do not divide the width {stage.dim}",
+                f"the {heads} heads of the last block do not divide the width {dim}",
                 place="head.pool",
                 help="use another number of heads in the last block, or pool: class_token",
             )
-        return cls(
-            layers=len(stage.blocks),
-            dim=stage.dim,
-            num_heads=heads,
-            hidden=hidden_width(stage.dim, ratio),
-        )
+        hidden = hidden_width(dim, ratio)
+        return cls(layers=len(blocks), dim=dim, num_heads=heads, hidden=hidden)
 
     def count(self, *, tokens: int) -> Work:
         """2*C*C*L + 2*C*C + 2*L*C + 2*r*C*C MACs for each class token that is read."""

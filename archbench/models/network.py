@@ -16,8 +16,7 @@ from archbench.models.catalogue import published
 from archbench.models.class_attention import LayerAttention, LayerAttentionShape
 from archbench.models.layer import NormLinear, init_truncated, map_tokens, token_map
 from archbench.models.part import Grid
-from archbench.models.resolved import ResolvedStage
-from archbench.models.spec import ArchSpec, HeadSpec
+from archbench.models.spec import ArchSpec, HeadSpec, ResolvedStage
 
 Written = str | ArchSpec | Mapping[str, Any]
 
@@ -114,7 +113,9 @@ class Head(nn.Module):
         dim = stage.dim
         self.pool = spec.pool
         self.layer_attention = (
-            LayerAttention(LayerAttentionShape.of(stage), epsilon=spec.epsilon)
+            LayerAttention(
+                LayerAttentionShape.of(stage.blocks, dim=stage.dim), epsilon=spec.epsilon
+            )
             if spec.pool == "layer_class_attention"
             else None
         )
@@ -213,7 +214,9 @@ def _head_work(head: HeadSpec, *, stage: ResolvedStage, num_classes: int) -> Wor
     norms = {"none": 0, "layer": 1, "batch": head.num_classifiers}[head.norm]
     works = [classifier] * head.num_classifiers + [norm(stage.dim, number=norms)]
     if head.pool == "layer_class_attention":
-        works.append(LayerAttentionShape.of(stage).count(tokens=head.num_classifiers))
+        works.append(
+            LayerAttentionShape.of(stage.blocks, dim=stage.dim).count(tokens=head.num_classifiers)
+        )
     return total(*works)
 
 

@@ -1,18 +1,36 @@
-"""What every embed and block is: a frozen spec with checked fields, its arithmetic, its layers."""
+"""What every embed and block is: a frozen spec with checked fields, its arithmetic, its layers.
+
+A spec is written as a document, a mapping with its ``kind``, which is read here.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
-from functools import cache, partial
-from typing import Annotated, Any, ClassVar, NamedTuple, Self, cast, get_args, get_type_hints
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import cache, lru_cache, partial
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    Literal,
+    NamedTuple,
+    Self,
+    cast,
+    get_args,
+    get_type_hints,
+)
 
 from torch import nn
 
-from archbench.errors import SpecError
+from archbench.errors import ArchbenchError, SpecError, UsageError, unknown_name
 from archbench.models.arithmetic import Work
+from archbench.registry import Registry
 
+Role = Literal["embed", "block"]
+EMBEDS = Registry("archbench.models.embeds", "embed", takes_modules=True)
+BLOCKS = Registry("archbench.models.blocks", "block", takes_modules=True)
 ACTIVATIONS = ("gelu", "hardswish", "none", "quick_gelu", "relu", "silu")
 
 Check = Callable[[str, object], None]
@@ -248,10 +266,106 @@ class HeadedBlock(Block):
         return self.num_heads, self.head_dim
 
 
+def registry_of(role: Role) -> Registry:
+    """The kinds of embeds, or of blocks."""
+    return EMBEDS if role == "embed" else BLOCKS
+
+
+@cache
+def part_spec(role: Role, kind: str) -> type[Any]:
+    """The spec class of an embed or block of a kind.
+
+    Raises:
+        UsageError: There is no such kind, or a module of the user's own holds no such spec.
+        MissingError: There is no such module of the user's own.
+    """
+    module = registry_of(role).load(kind)
+    spec = getattr(module, "Spec", None)
+    if not is_dataclass(spec) or getattr(spec, "kind", None) != kind:
+        raise UsageError(
+            f"{module.__name__} has no dataclass Spec with kind = {kind!r}",
+            help=f"the {role}s of archbench show how one is written, "
+            f"for example archbench.models.{role}s.conv",
+        )
+    return cast(type[Any], spec)
+
+
+@cache
+def part_fields(role: Role, kind: str) -> frozenset[str]:
+    """The fields that may be set on an embed or block of a kind.
+
+    Raises:
+        UsageError: There is no such kind.
+    """
+    return frozenset(field_names(part_spec(role, kind)))
+
+
+def part_of(role: Role, document: object, *, place: str) -> Any:
+    """The spec of a document with a kind.
+
+    Raises:
+        SpecError: It is none, a key is unknown, or a value is refused; ``place`` is its path.
+    """
+    if not isinstance(document, Mapping) or "kind" not in document:
+        raise SpecError(
+            f"{document!r} is not {'an embed' if role == 'embed' else 'a block'} with a kind",
+            place=place,
+            help=f"kinds: {', '.join(registry_of(role).names)}",
+        )
+    values = dict(document)
+    kind = str(values.pop("kind"))
+    try:
+        allowed = part_fields(role, kind)
+    except ArchbenchError as error:
+        raise error.at(f"{place}.kind") from None
+    check_keys(values, allowed, place=place)
+    for name, value in values.items():
+        if not isinstance(value, str | int | float | bool | None):
+            raise SpecError(f"{value!r} is not a single value", place=f"{place}.{name}")
+    with inside(place):
+        return _part(
+            role, kind, tuple((key, type(values[key]), values[key]) for key in sorted(values))
+        )
+
+
+@lru_cache(maxsize=65536)
+def _part(role: Role, kind: str, values: tuple[tuple[str, type, Any], ...]) -> Any:
+    return part_spec(role, kind)(**{name: value for name, _, value in values})
+
+
 def document_of(part: Part) -> dict[str, Any]:
     """The written form of a part: its kind and every field that is not None."""
     values = {field.name: getattr(part, field.name) for field in fields(part)}
     return {"kind": part.kind, **{k: v for k, v in values.items() if v is not None}}
+
+
+def field_names(kind: type[Any]) -> tuple[str, ...]:
+    """The keys that the document of a dataclass may have."""
+    return tuple(field.name for field in fields(kind))
+
+
+def check_keys(document: Mapping[str, Any], allowed: Any, *, place: str = "") -> None:
+    """Refuse a document with a key that is not known.
+
+    Raises:
+        SpecError: There is one; the known ones are listed.
+    """
+    for key in document:
+        if key not in allowed:
+            error = unknown_name("key", str(key), allowed)
+            raise SpecError(error.message, place=place or None, help=error.help)
+
+
+@contextmanager
+def inside(place: str) -> Iterator[None]:
+    """Puts the path of a part before the field that an error names."""
+    try:
+        yield
+    except SpecError as error:
+        if (error.place or "").startswith(place):
+            raise
+        inner = f"{place}.{error.place}" if error.place else place
+        raise SpecError(error.message, place=inner, help=error.help) from None
 
 
 def hidden_width(dim: int, ratio: float) -> int:

@@ -13,21 +13,14 @@ from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 from archbench.errors import SpecError, unknown_name
+from archbench.models.part import field_names, part_fields
+from archbench.models.spec import ArchSpec, HeadSpec, StageSpec
 
 Index = int | Literal["each", "all"] | None
 
-NETWORK_FIELDS = ("name", "resolution", "num_classes", "stages", "head")
-STAGE_FIELDS = (
-    "embed",
-    "block",
-    "dim",
-    "depth",
-    "position",
-    "class_tokens",
-    "drop_path",
-    "layers",
-)
-HEAD_FIELDS = ("pool", "norm", "epsilon", "num_classifiers")
+NETWORK_FIELDS = field_names(ArchSpec)
+STAGE_FIELDS = field_names(StageSpec)
+HEAD_FIELDS = field_names(HeadSpec)
 
 _LISTS = ("stages", "layers")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -285,8 +278,6 @@ def _fields(document: Mapping[str, Any], path: Path) -> Iterable[str]:
 
 
 def _part_fields(stage: Mapping[str, Any], part: str) -> frozenset[str]:
-    from archbench.models.spec import part_fields
-
     kind = (stage.get(part) or {}).get("kind")
     if kind is None:
         return frozenset()

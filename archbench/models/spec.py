@@ -5,30 +5,31 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, is_dataclass
-from functools import cache, cached_property, lru_cache
-from typing import Annotated, Any, Literal, cast
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from typing import Annotated, Any
 
-from archbench.errors import ArchbenchError, SpecError, UsageError, unknown_name
+from archbench.errors import ArchbenchError, SpecError
+from archbench.models.class_attention import LayerAttentionShape
 from archbench.models.part import (
     Block,
     Checked,
     Embed,
     Epsilon,
     Grid,
+    Site,
+    check_keys,
     choice,
     document_of,
+    field_names,
+    inside,
     number,
+    part_of,
     whole,
 )
-from archbench.models.resolved import ResolvedSpec, inside, resolve
-from archbench.registry import Registry
 
-Role = Literal["embed", "block"]
-EMBEDS = Registry("archbench.models.embeds", "embed", takes_modules=True)
-BLOCKS = Registry("archbench.models.blocks", "block", takes_modules=True)
-POOLS = ("mean", "class_token", "layer_class_attention")
-POSITIONS = ("absolute", "bias", "none")
+IMAGE_CHANNELS = 3
+MAX_TOKENS = 2**20
 
 Scalar = str | int | float | bool
 
@@ -54,7 +55,7 @@ class StageSpec(Checked):
     depth: Annotated[int, whole(0, 1024)] = 0
     block: Block | None = None
     layers: tuple[tuple[int, tuple[tuple[str, Scalar], ...]], ...] = ()
-    position: Annotated[str, choice(*POSITIONS)] = "none"
+    position: Annotated[str, choice("absolute", "bias", "none")] = "none"
     class_tokens: Annotated[int, whole(0, 2)] = 0
     drop_path: float | tuple[float, float] = 0.0
 
@@ -67,17 +68,6 @@ class StageSpec(Checked):
             raise SpecError(f"a depth of {self.depth} needs a block", place="block")
         for layer, _ in self.layers:
             whole(0, 1023)("layers", layer)
-
-    def blocks(self) -> tuple[Block, ...]:
-        """One block for each layer, with the fields that differ there."""
-        changes = dict(self.layers)
-        assert self.block is not None or not self.depth
-        return tuple(
-            _changed(cast(Block, self.block), changes[layer], place=f"layers[{layer}]")
-            if layer in changes
-            else cast(Block, self.block)
-            for layer in range(self.depth)
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,10 +83,60 @@ class HeadSpec(Checked):
         num_classifiers: Two are trained with a teacher or alike; evaluation averages logits.
     """
 
-    pool: Annotated[str, choice(*POOLS)] = "mean"
+    pool: Annotated[str, choice("mean", "class_token", "layer_class_attention")] = "mean"
     norm: Annotated[str, choice("layer", "batch", "none")] = "layer"
     epsilon: Epsilon = 1e-5
     num_classifiers: Annotated[int, whole(high=2)] = 1
+
+
+@dataclass(frozen=True)
+class ResolvedStage:
+    """A stage with one block for each layer, every derived value filled in, and their sites."""
+
+    embed: Embed
+    embed_site: Site
+    blocks: tuple[Block, ...]
+    block_sites: tuple[Site, ...]
+    position: str
+    class_tokens: int
+    carried_tokens: int
+    grid: Grid
+    dim: int
+
+    @property
+    def tokens(self) -> int:
+        """Class tokens, carried or new, and map tokens."""
+        return self.carried_tokens + self.class_tokens + self.grid.tokens
+
+
+@dataclass(frozen=True)
+class ResolvedSpec:
+    """A network that is legal, with nothing left to derive; this is what is built and counted."""
+
+    resolution: Grid
+    num_classes: int
+    stages: tuple[ResolvedStage, ...]
+    head: HeadSpec
+
+    def to_document(self) -> dict[str, Any]:
+        """Plain values, for the digest and for a person who wants to see what was derived."""
+        return {
+            "resolution": list(self.resolution),
+            "num_classes": self.num_classes,
+            "stages": [
+                {
+                    "embed": document_of(stage.embed),
+                    "blocks": [document_of(block) for block in stage.blocks],
+                    "dim": stage.dim,
+                    "position": stage.position,
+                    "class_tokens": stage.class_tokens,
+                    "drop_path": [stage.embed_site.drop_path]
+                    + [site.drop_path for site in stage.block_sites],
+                }
+                for stage in self.stages
+            ],
+            "head": asdict(self.head),
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +166,6 @@ class ArchSpec:
                 its path. What only shows between parts is found by ``resolved``.
         """
         try:
-            _check_keys(document, ("name", "resolution", "num_classes", "stages", "head"))
             return _arch(document)
         except ArchbenchError as error:
             raise (error.at(place) if place else error) from None
@@ -150,56 +189,24 @@ class ArchSpec:
         """
         return self._resolved
 
-    @property
+    @cached_property
+    def _resolved(self) -> ResolvedSpec:
+        return _resolve(self)
+
+    @cached_property
     def digest(self) -> str:
         """Sixteen hexadecimal digits of the resolved spec without its name.
 
         Raises:
             SpecError: The network is illegal.
         """
-        return self._digest
-
-    @cached_property
-    def _resolved(self) -> ResolvedSpec:
-        return resolve(self)
-
-    @cached_property
-    def _digest(self) -> str:
         document = _canonical(self.resolved().to_document())
         text = json.dumps(document, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-@cache
-def part_spec(role: Role, kind: str) -> type[Any]:
-    """The spec class of an embed or block of a kind.
-
-    Raises:
-        UsageError: There is no such kind, or a module of the user's own holds no such spec.
-        MissingError: There is no such module of the user's own.
-    """
-    module = (EMBEDS if role == "embed" else BLOCKS).load(kind)
-    spec = getattr(module, "Spec", None)
-    if not is_dataclass(spec) or getattr(spec, "kind", None) != kind:
-        raise UsageError(
-            f"{module.__name__} has no dataclass Spec with kind = {kind!r}",
-            help=f"the {role}s of archbench show how one is written, "
-            f"for example archbench.models.{role}s.conv",
-        )
-    return cast(type[Any], spec)
-
-
-@cache
-def part_fields(role: Role, kind: str) -> frozenset[str]:
-    """The fields that may be set on an embed or block of a kind.
-
-    Raises:
-        UsageError: There is no such kind.
-    """
-    return frozenset(field.name for field in fields(part_spec(role, kind)))
-
-
 def _arch(document: Mapping[str, Any]) -> ArchSpec:
+    check_keys(document, field_names(ArchSpec))
     for key in ("resolution", "num_classes", "stages", "head"):
         if key not in document:
             raise SpecError(
@@ -230,23 +237,23 @@ def _resolution(value: object) -> Grid:
 def _stage(document: object, place: str) -> StageSpec:
     if not isinstance(document, Mapping):
         raise SpecError(f"{document!r} is not a stage", place=place, help="write embed, dim, ...")
-    _check_keys(document, [field.name for field in fields(StageSpec)], place=place)
+    check_keys(document, field_names(StageSpec), place=place)
     for key in ("embed", "dim"):
         if key not in document:
             raise SpecError(f"{key} is missing", place=place)
     values = dict(document)
-    values["embed"] = _part("embed", document["embed"], f"{place}.embed")
+    values["embed"] = part_of("embed", document["embed"], place=f"{place}.embed")
     if document.get("block") is not None:
-        values["block"] = _part("block", document["block"], f"{place}.block")
+        values["block"] = part_of("block", document["block"], place=f"{place}.block")
     values["layers"] = _layers(document.get("layers") or {}, f"{place}.layers")
-    if isinstance(document.get("drop_path"), list):
-        if len(document["drop_path"]) != 2:
-            raise SpecError(
-                f"{document['drop_path']!r} is not a probability or [first, last]",
-                place=f"{place}.drop_path",
-            )
-        values["drop_path"] = tuple(document["drop_path"])
     with inside(place):
+        ends = document.get("drop_path")
+        if isinstance(ends, list):
+            if len(ends) != 2:
+                raise SpecError(
+                    f"{ends!r} is not a probability or [first, last]", place="drop_path"
+                )
+            values["drop_path"] = tuple(ends)
         return StageSpec(**values)
 
 
@@ -267,49 +274,10 @@ def _layers(document: object, place: str) -> tuple[tuple[int, tuple[tuple[str, S
     return tuple(sorted(layers.items()))
 
 
-def _part(role: Role, document: object, place: str) -> Any:
-    if not isinstance(document, Mapping) or "kind" not in document:
-        registry = EMBEDS if role == "embed" else BLOCKS
-        raise SpecError(
-            f"{document!r} is not {'an embed' if role == 'embed' else 'a block'} with a kind",
-            place=place,
-            help=f"kinds: {', '.join(registry.names)}",
-        )
-    values = {key: value for key, value in document.items() if key != "kind"}
-    return _constructed(role, document["kind"], values, place)
-
-
-def _constructed(role: Role, kind: object, values: Mapping[str, Any], place: str) -> Any:
-    try:
-        allowed = part_fields(role, str(kind))
-    except ArchbenchError as error:
-        raise error.at(f"{place}.kind") from None
-    _check_keys(values, allowed, place=place)
-    for name, value in values.items():
-        if not isinstance(value, str | int | float | bool | None):
-            raise SpecError(f"{value!r} is not a single value", place=f"{place}.{name}")
-    with inside(place):
-        typed = tuple((name, type(value), value) for name, value in sorted(values.items()))
-        return _cached_part(role, str(kind), typed)
-
-
-@lru_cache(maxsize=65536)
-def _cached_part(role: Role, kind: str, values: tuple[tuple[str, type, Any], ...]) -> Any:
-    return part_spec(role, kind)(**{name: value for name, _, value in values})
-
-
-def _changed(block: Block, changes: tuple[tuple[str, Scalar], ...], *, place: str) -> Block:
-    values = document_of(block) | dict(changes)
-    if "kind" in dict(changes):
-        values = dict(changes)
-    kind = values.pop("kind")
-    return cast(Block, _constructed("block", kind, values, place))
-
-
 def _head(document: object) -> HeadSpec:
     if not isinstance(document, Mapping):
         raise SpecError(f"{document!r} is not a head", place="head", help="write pool, norm, ...")
-    _check_keys(document, [field.name for field in fields(HeadSpec)], place="head")
+    check_keys(document, field_names(HeadSpec), place="head")
     with inside("head"):
         return HeadSpec(**document)
 
@@ -329,13 +297,6 @@ def _stage_document(stage: StageSpec) -> dict[str, Any]:
     }
 
 
-def _check_keys(document: Mapping[str, Any], allowed: Any, *, place: str = "") -> None:
-    for key in document:
-        if key not in allowed:
-            error = unknown_name("key", str(key), allowed)
-            raise SpecError(error.message, place=place or None, help=error.help)
-
-
 def _canonical(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(key): _canonical(item) for key, item in value.items()}
@@ -344,3 +305,96 @@ def _canonical(value: Any) -> Any:
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return value
+
+
+def _resolve(spec: ArchSpec) -> ResolvedSpec:
+    grid, dim, tokens = spec.resolution, IMAGE_CHANNELS, 0
+    stages = []
+    for i, stage in enumerate(spec.stages):
+        resolved = _resolve_stage(stage, f"stages[{i}]", grid=grid, dim=dim, tokens=tokens)
+        grid, dim = resolved.grid, resolved.dim
+        tokens = resolved.carried_tokens + resolved.class_tokens
+        stages.append(resolved)
+    if spec.head.pool != "mean" and tokens < spec.head.num_classifiers:
+        raise SpecError(
+            f"{spec.head.num_classifiers} classifiers cannot read {tokens} class tokens",
+            place="head.pool",
+            help="use pool: mean, or as many class_tokens in the last stage",
+        )
+    if spec.head.pool == "layer_class_attention":
+        LayerAttentionShape.of(stages[-1].blocks, dim=dim)
+    return ResolvedSpec(spec.resolution, spec.num_classes, tuple(stages), spec.head)
+
+
+def _resolve_stage(
+    stage: StageSpec, place: str, *, grid: Grid, dim: int, tokens: int
+) -> ResolvedStage:
+    if stage.embed.kind == "none" and place == "stages[0]":
+        raise SpecError("the first stage needs an embed of the image", place=f"{place}.embed.kind")
+    carried = tokens if stage.embed.kind == "none" else 0
+    first, last = stage.drop_path if isinstance(stage.drop_path, tuple) else (stage.drop_path,) * 2
+    site = Site(
+        grid=grid,
+        incoming_dim=dim,
+        dim=stage.dim,
+        class_tokens=carried,
+        bias=stage.position == "bias",
+        drop_path=first,
+    )
+    with inside(f"{place}.embed"):
+        embed = stage.embed.resolved(site)
+        outgoing = embed.outgoing(grid)
+    within = replace(
+        site, grid=outgoing, incoming_dim=stage.dim, class_tokens=carried + stage.class_tokens
+    )
+    step = (last - first) / max(1, stage.depth - 1)
+    sites = tuple(replace(within, drop_path=first + step * i) for i in range(stage.depth))
+    resolved = ResolvedStage(
+        embed=embed,
+        embed_site=site,
+        blocks=_resolve_blocks(stage, sites, place),
+        block_sites=sites,
+        position=stage.position,
+        class_tokens=stage.class_tokens,
+        carried_tokens=carried,
+        grid=outgoing,
+        dim=stage.dim,
+    )
+    with inside(place):
+        _check_together(resolved)
+    return resolved
+
+
+def _resolve_blocks(stage: StageSpec, sites: tuple[Site, ...], place: str) -> tuple[Block, ...]:
+    """One block for each site, with the fields that differ there."""
+    differing, blocks = dict(stage.layers), []
+    for layer, site in enumerate(sites):
+        assert stage.block is not None
+        block, inner = stage.block, f"{place}.block"
+        if layer in differing:
+            changes, inner = dict(differing[layer]), f"{place}.layers[{layer}]"
+            document = changes if "kind" in changes else document_of(block) | changes
+            block = part_of("block", document, place=inner)
+        with inside(inner):
+            blocks.append(block.resolved(site))
+    return tuple(blocks)
+
+
+def _check_together(stage: ResolvedStage) -> None:
+    if stage.grid.tokens > MAX_TOKENS:
+        raise SpecError(f"a map of {stage.grid} tokens is too large", place="embed")
+    has_attention = any(part.has_attention for part in (stage.embed, *stage.blocks))
+    if not has_attention and stage.position != "none":
+        raise SpecError(
+            f"a stage without attention has no use for the position {stage.position}",
+            place="position",
+            help="use none",
+        )
+    if stage.class_tokens and not any(block.has_attention for block in stage.blocks):
+        raise SpecError(
+            "class tokens need a block with attention to learn from",
+            place="class_tokens",
+            help="use 0, or a block with attention",
+        )
+    if stage.carried_tokens + stage.class_tokens > 2:
+        raise SpecError("there would be more than two class tokens", place="class_tokens")

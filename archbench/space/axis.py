@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from archbench.errors import ArchbenchError
+from archbench.models.part import BLOCKS, EMBEDS, Role, part_fields
 from archbench.models.path import Path, Segment, parse_path
-from archbench.models.spec import BLOCKS, EMBEDS, Role, part_fields
 from archbench.space.expression import Expression
 from archbench.space.yaml_document import Node, Place, write_flow
 

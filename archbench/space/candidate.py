@@ -11,9 +11,9 @@ from typing import Any
 from archbench.errors import ArchbenchError, SpaceError
 from archbench.models import count, proxy
 from archbench.models.arithmetic import Work
+from archbench.models.part import Role, part_spec
 from archbench.models.path import Path
-from archbench.models.resolved import ResolvedSpec
-from archbench.models.spec import ArchSpec, HeadSpec, Role, StageSpec, part_spec
+from archbench.models.spec import ArchSpec, HeadSpec, ResolvedSpec, StageSpec
 from archbench.space.axis import role_of
 from archbench.space.expression import Expression
 from archbench.space.sections import ProxySection

@@ -18,10 +18,9 @@ from itertools import product
 from typing import Any
 
 from archbench.errors import ArchbenchError, SpaceError
-from archbench.models.part import Grid, Site
+from archbench.models.part import Grid, Role, Site, part_fields, part_spec
 from archbench.models.path import Index, Path, set_value
-from archbench.models.resolved import IMAGE_CHANNELS
-from archbench.models.spec import Role, part_fields, part_spec
+from archbench.models.spec import IMAGE_CHANNELS
 from archbench.space.axis import Axis, Choices, is_part, role_of
 from archbench.space.candidate import Candidate
 from archbench.space.expansion import (

@@ -11,8 +11,7 @@ from typing import Any, get_type_hints
 from torch import Tensor, nn
 
 from archbench.errors import SpecError
-from archbench.models.part import ACTIVATIONS, Grid, Site
-from archbench.models.spec import BLOCKS, EMBEDS, Role
+from archbench.models.part import ACTIVATIONS, BLOCKS, EMBEDS, Grid, Role, Site
 
 NUMBERS = (1, 2, 3, 4, 5, 7, 8, 0.5, 1.5, 2.5, 1e-5)
 WORDS = ("average", "batch", "depthwise", "head", "layer", "linear", "none", "width", *ACTIVATIONS)

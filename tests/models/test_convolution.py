@@ -11,8 +11,7 @@ from torch import nn
 from archbench.errors import ArchbenchError
 from archbench.models import ArchSpec, build, count, deploy, deployment_error, fold, proxy
 from archbench.models.catalogue import published
-from archbench.models.part import Grid, Site
-from archbench.models.spec import BLOCKS, EMBEDS
+from archbench.models.part import BLOCKS, EMBEDS, Grid, Site
 from tests.models.foreign import randomise
 
 

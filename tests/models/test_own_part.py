@@ -12,7 +12,7 @@ import torch
 from archbench import ArchSpec, SearchSpace, build, count, load_weights, save_weights
 from archbench.errors import ArchbenchError, MissingError, SpaceError, UsageError, WeightsError
 from archbench.measure.macs import count_operators
-from archbench.models.spec import _cached_part, part_fields, part_spec
+from archbench.models.part import _part, part_fields, part_spec
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 BLOCK = (EXAMPLES / "own_block.py").read_text(encoding="utf-8")
@@ -38,7 +38,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     file.write_text(BLOCK.replace("module:own_block", f"module:{NAME}"), encoding="utf-8")
     yield file
     sys.modules.pop(NAME, None)
-    for known in (part_spec, part_fields, _cached_part):
+    for known in (part_spec, part_fields, _part):
         known.cache_clear()
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from archbench.measure.macs import count_operators
 from archbench.models import deploy, deployment_error, fold
-from archbench.models.spec import Role
+from archbench.models.part import Role
 from tests.models.foreign import randomise
 from tests.models.parts import KINDS, Alone, Drawn, draw
 

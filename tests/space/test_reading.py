@@ -318,7 +318,7 @@ def test_a_block_is_not_fixed_where_its_layers_choose(make):
     with pytest.raises(SpaceError, match=r"layers\[0\].mlp_ratio chooses it .* set stages\[1\].la"):
         make(axes, overrides=["stages[1].block.mlp_ratio=2"])
     space = make(axes, overrides=["stages[1].layers[all].mlp_ratio=1"])
-    assert [block.mlp_ratio for block in space.decode({}).stages[1].blocks()] == [1, 1]
+    assert [block.mlp_ratio for block in space.decode({}).resolved().stages[1].blocks] == [1, 1]
 
 
 def test_settings_need_a_file_that_can_be_continued():

@@ -167,7 +167,7 @@ def test_layers_of_the_base_are_cut_to_the_depth():
 def test_layers_of_the_base_go_with_the_block_that_is_replaced():
     axes = "axes:\n  stages[1].block: [{kind: levit, attention_ratio: 1}, {kind: cvt, head_dim: 8}]"
     space = SearchSpace.parse(LAYERED + axes, source="s.yaml")
-    blocks = [space.decode(choices).stages[1].blocks() for choices in space.enumerate()]
+    blocks = [space.decode(choices).resolved().stages[1].blocks for choices in space.enumerate()]
     assert [block.kind for block in blocks[1]] == ["cvt", "cvt"]
     assert [block.attention_ratio for block in blocks[0]] == [1, 1]
 

@@ -16,8 +16,7 @@ from torch import Tensor
 
 from archbench.errors import UsageError, WeightsError
 from archbench.models.part import Grid
-from archbench.models.resolved import ResolvedSpec
-from archbench.models.spec import ArchSpec
+from archbench.models.spec import ArchSpec, ResolvedSpec
 from archbench.registry import Registry
 
 LAYOUTS = Registry("archbench.models.weights.layouts", "layout")

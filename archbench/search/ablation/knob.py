@@ -195,7 +195,7 @@ def _is_there(document: Mapping[str, Any], path: Path) -> bool:
 
 def _known(document: Mapping[str, Any]) -> list[str]:
     """Every short name, also those that mean several places."""
-    from archbench.models.spec import part_fields
+    from archbench.models.part import part_fields
 
     found = {*TRAINING_KNOBS, *HEAD_FIELDS, *STAGE_FIELDS}
     for stage in document["stages"]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from archbench.models.resolved import ResolvedSpec
+from archbench.models.spec import ResolvedSpec
 from archbench.models.weights.layout import Place
 
 TITLE = "archbench's"

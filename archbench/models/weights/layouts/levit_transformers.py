@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from archbench.models.resolved import ResolvedSpec
+from archbench.models.spec import ResolvedSpec
 from archbench.models.weights.layout import Place
 
 TITLE = "transformers' LeViT"
