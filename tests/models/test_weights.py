@@ -245,9 +245,9 @@ def test_weights_of_others_compute_the_same_and_come_back(
 @pytest.mark.parametrize("name", LAYOUTS.names)
 def test_every_layout_has_a_test_and_says_all_that_is_asked(name: str) -> None:
     held = layout(name)
-    assert held.TITLE
-    assert held.DIALECTS
-    assert held.MARKS
+    assert held.title
+    assert held.dialects
+    assert held.marks
     assert name == "archbench" or any(
         name in case.__name__ or name in (case.__code__.co_consts or ()) for case in CASES
     )
@@ -272,7 +272,7 @@ def test_the_released_code_has_as_many_names(tmp_path: Path) -> None:
     for network in ("cvt_13", "cvt_21", "cvt_w24", "levit_128s", "levit_256"):
         spec = published(network)
         name = f"{network.split('_')[0]}_official"
-        form = Form(offsets=layout(name).KEEPS_OFFSETS)
+        form = Form(offsets=layout(name).keeps_offsets)
         found = their_tensors(shell(spec).tensors, name=name, form=form, spec=spec)
         counts[network] = len(found)
     assert counts == {

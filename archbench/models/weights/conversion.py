@@ -122,7 +122,7 @@ def describe_weights(path: str | Path) -> dict[str, Any]:
         "sha256": file.sha256,
         "kind": file.kind,
         "layout": name,
-        "title": layout(name).TITLE,
+        "title": layout(name).title,
         "form": asdict(form),
         "verified": name == OURS and "sha256" in file.metadata,
         "network": spec.name if spec else None,
@@ -175,7 +175,7 @@ def _write_theirs(
     source: Mapping[str, Any],
 ) -> str:
     held = layout(name)
-    form = Form(wrapper=held.WRAPPER, offsets=held.KEEPS_OFFSETS)
+    form = Form(wrapper=held.wrapper, offsets=held.keeps_offsets)
     if source.get("layout") == name:
         form = form_of(source.get("form"))
     theirs = their_tensors(tensors, name=name, form=form, spec=spec)

@@ -8,14 +8,14 @@ or not.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Protocol, cast
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import NamedTuple
 
 from torch import Tensor
 
 from archbench.errors import UsageError, WeightsError
-from archbench.models.part import Grid
+from archbench.models.layer import AttentionBias
 from archbench.models.spec import ArchSpec, ResolvedSpec
 from archbench.registry import Registry
 
@@ -27,48 +27,81 @@ BIASES = "attention_biases"
 OFFSETS = "attention_bias_idxs"
 
 
-@dataclass(frozen=True)
-class Place:
-    """A module or tensor of ours and what it is called elsewhere.
+Names = Mapping[str, str | tuple[str, ...]]
+"""Modules or tensors of ours, and what they are called elsewhere: one name, or several whose
+tensors are joined to make ours. What begins with a name moves along. Our names may hold ``{s}``
+for every stage, ``{e}`` for every stage behind the first and ``{b}`` for every block of a stage;
+theirs these and what ``_numbers`` adds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """What each file of ``layouts/`` gives as ``LAYOUT``.
 
     Attributes:
-        ours: Dotted name; what begins with it moves along.
-        theirs: Dotted name, or several whose tensors are joined to make ours.
-        dim: The side along which they are joined.
+        title: For messages, as in "timm's LeViT".
+        dialects: What a person may call it for a network that it can hold.
+        marks: Regular expressions; a file in which each matches some name is of this layout.
+        names: Which module or tensor of ours is which of theirs, for every network or for one.
+        embeds: Kinds that the first stage may have, and those of later stages; None for any.
+        blocks: Kinds of blocks; None for any.
+        fields: What some fields of a block may be, where others would have other layers.
+        leaves: What our ``conv``, ``linear`` and ``norm`` within a module are called.
+        wrapper: Under which key its own code looks for the weights in a .pth file, or empty.
+        keeps_offsets: Whether its own code stores the number of each offset beside the bias.
     """
 
-    ours: str
-    theirs: str | tuple[str, ...]
-    dim: int = 0
+    title: str
+    dialects: tuple[str, ...]
+    marks: tuple[str, ...]
+    names: Names | Callable[[ResolvedSpec], Names]
+    embeds: tuple[tuple[str, ...], tuple[str, ...]] | None = None
+    blocks: tuple[str, ...] | None = None
+    fields: Mapping[str, tuple[object, ...]] = field(default_factory=dict)
+    leaves: Mapping[str, str] = field(default_factory=dict)
+    wrapper: str = ""
+    keeps_offsets: bool = False
+
+    def places(self, spec: ResolvedSpec) -> dict[str, tuple[str, ...]]:
+        """The names for each stage and block of a network."""
+        names = self.names(spec) if callable(self.names) else self.names
+        return {
+            ours.format(**numbers): tuple(
+                name.format(**numbers)
+                for name in ((theirs,) if isinstance(theirs, str) else theirs)
+            )
+            for ours, theirs in names.items()
+            for numbers in _numbers(ours, spec)
+        }
 
 
-class Layout(Protocol):
-    """What each file of ``layouts/`` gives.
+def _numbers(ours: str, spec: ResolvedSpec) -> Iterator[dict[str, int]]:
+    """What stands for the placeholders of a name, once for each module that it names.
 
-    Attributes:
-        TITLE: For messages, as in "timm's LeViT".
-        DIALECTS: What a person may call it for a network that it can hold.
-        MARKS: Regular expressions; a file in which each matches some name is of this layout.
-        EMBEDS: Kinds that the first stage may have, and those of later stages; None for any.
-        BLOCKS: Kinds of blocks; None for any.
-        FIELDS: What some fields of a block may be, where others would have other layers.
-        LEAVES: What our ``conv``, ``linear`` and ``norm`` within a module are called.
-        WRAPPER: Under which key its own code looks for the weights in a .pth file, or empty.
-        KEEPS_OFFSETS: Whether its own code stores the number of each offset beside the bias.
+    Some layouts keep a stage, or the whole network, as one list in which an attention and its MLP
+    are entries of their own: ``entry`` and ``entry_mlp`` count within a stage, where the embed
+    ends the stage before it, and ``flat`` and ``flat_mlp`` within the network.
     """
-
-    TITLE: str
-    DIALECTS: tuple[str, ...]
-    MARKS: tuple[str, ...]
-    EMBEDS: tuple[tuple[str, ...], tuple[str, ...]] | None
-    BLOCKS: tuple[str, ...] | None
-    FIELDS: Mapping[str, tuple[object, ...]]
-    LEAVES: Mapping[str, str]
-    WRAPPER: str
-    KEEPS_OFFSETS: bool
-
-    def places(self, spec: ResolvedSpec) -> Iterator[Place]:
-        """Which module or tensor of ours is which of theirs."""
+    if "{" not in ours:
+        yield {}
+        return
+    depths = [len(stage.blocks) for stage in spec.stages]
+    for s in range(1 if "{e}" in ours else 0, len(depths) if "{s}" in ours or "{e}" in ours else 1):
+        is_block = "{b}" in ours
+        for b in range(depths[s]) if is_block else (0,):
+            flat = 2 * (sum(depths[:s]) + s + b - (not is_block))
+            entry = 2 * b if is_block else 2 * depths[s - 1]
+            yield {
+                "s": s,
+                "e": s,
+                "before": s - 1,
+                "b": b,
+                "next": b + 1,
+                "flat": flat,
+                "flat_mlp": flat + 1,
+                "entry": entry,
+                "entry_mlp": entry + 1,
+            }
 
 
 @dataclass(frozen=True)
@@ -104,8 +137,7 @@ def form_of(document: object) -> Form:
     return Form(**{name: document[name] for name in known})
 
 
-@dataclass(frozen=True)
-class Name:
+class Place(NamedTuple):
     """One tensor of ours, and the tensors of theirs that are joined along a side to make it."""
 
     ours: str
@@ -119,7 +151,8 @@ def layout(name: str) -> Layout:
     Raises:
         UsageError: There is none.
     """
-    return cast(Layout, LAYOUTS.load(name))
+    found: Layout = LAYOUTS.load(name).LAYOUT
+    return found
 
 
 def layout_for(dialect: str, spec: ArchSpec) -> str:
@@ -134,9 +167,9 @@ def layout_for(dialect: str, spec: ArchSpec) -> str:
     """
     if dialect in LAYOUTS.names:
         return dialect
-    names = [name for name in LAYOUTS.names if dialect in layout(name).DIALECTS]
+    names = [name for name in LAYOUTS.names if dialect in layout(name).dialects]
     if not names:
-        known = sorted({word for name in LAYOUTS.names for word in layout(name).DIALECTS})
+        known = sorted({word for name in LAYOUTS.names for word in layout(name).dialects})
         raise UsageError(f"unknown layout {dialect!r}", help=f"known: {', '.join(known)}")
     resolved = spec.resolved()
     fitting = [name for name in names if _misfit(layout(name), resolved) is None]
@@ -144,7 +177,7 @@ def layout_for(dialect: str, spec: ArchSpec) -> str:
         raise UsageError(
             f"{dialect} has no layout for {spec.name or 'this network'}; "
             + "; ".join(
-                f"{layout(name).TITLE}: {_misfit(layout(name), resolved)}" for name in names
+                f"{layout(name).title}: {_misfit(layout(name), resolved)}" for name in names
             ),
             help="keep it as archbench",
         )
@@ -156,11 +189,11 @@ def recognised(names: Collection[str]) -> list[str]:
     return [
         name
         for name in LAYOUTS.names
-        if all(any(re.search(mark, key) for key in names) for mark in layout(name).MARKS)
+        if all(any(re.search(mark, key) for key in names) for mark in layout(name).marks)
     ]
 
 
-def table(name: str, spec: ResolvedSpec, keys: Iterable[str]) -> tuple[Name, ...]:
+def table(name: str, spec: ResolvedSpec, keys: Iterable[str]) -> tuple[Place, ...]:
     """Where each tensor of a network stands in a layout, in our order.
 
     Args:
@@ -173,20 +206,22 @@ def table(name: str, spec: ResolvedSpec, keys: Iterable[str]) -> tuple[Name, ...
     """
     held = layout(name)
     if misfit := _misfit(held, spec):
-        raise UsageError(f"as {held.TITLE} they would need another: {misfit}")
-    places = {place.ours: place for place in held.places(spec)}
+        raise UsageError(f"as {held.title} they would need another: {misfit}")
+    places = held.places(spec)
     found, homeless = [], []
     for key in keys:
-        place = _place(key, places)
-        if place is None:
+        prefix = key
+        while prefix and prefix not in places:
+            prefix = prefix.rpartition(".")[0]
+        if prefix not in places:
             homeless.append(key)
             continue
-        rest = key.removeprefix(place.ours).split(".")
-        leaf = ".".join(held.LEAVES.get(part, part) for part in rest)
-        several = (place.theirs,) if isinstance(place.theirs, str) else place.theirs
-        found.append(Name(key, tuple(one + leaf for one in several), place.dim))
+        rest = key.removeprefix(prefix).split(".")
+        leaf = ".".join(held.leaves.get(part, part) for part in rest)
+        theirs = tuple(one + leaf for one in places[prefix])
+        found.append(Place(key, theirs, 1 if prefix.endswith("class_token") else 0))
     if homeless:
-        raise UsageError(f"{held.TITLE} has no place for {listed(homeless)}")
+        raise UsageError(f"{held.title} has no place for {listed(homeless)}")
     return tuple(found)
 
 
@@ -196,12 +231,19 @@ def offsets(name: str, spec: ResolvedSpec) -> dict[str, Tensor]:
     Their integers (queries, keys) are ours, since LeViT's code numbers offsets in the order of
     first use and the first query meets all of them row by row.
     """
-    found = {}
-    for place in layout(name).places(spec):
-        theirs = place.theirs
-        if isinstance(theirs, str) and theirs.endswith(BIASES):
-            found[theirs.removesuffix(BIASES) + OFFSETS] = _numbers(*_bias_site(place.ours, spec))
-    return found
+    places = layout(name).places(spec)
+    biases = [ours for ours, theirs in places.items() if theirs[0].endswith(BIASES)]
+    biases.sort(key=lambda ours: (int(ours.split(".")[1]), ".embed." not in ours))
+    return {places[ours][0].removesuffix(BIASES) + OFFSETS: _offsets(ours, spec) for ours in biases}
+
+
+def _offsets(ours: str, spec: ResolvedSpec) -> Tensor:
+    stage = spec.stages[int(ours.split(".")[1])]
+    keys, stride = stage.grid, 1
+    if ".embed." in ours:
+        keys, stride = stage.embed_site.grid, int(getattr(stage.embed, "stride", 1))
+    queries = keys.strided(kernel=1, stride=stride, padding=0)
+    return AttentionBias(1, queries=queries, keys=keys, query_stride=stride).index
 
 
 def listed(names: Sequence[str], *, most: int = 5) -> str:
@@ -219,40 +261,16 @@ def _shown(name: str) -> str:
 
 def _misfit(held: Layout, spec: ResolvedSpec) -> str | None:
     for number, stage in enumerate(spec.stages):
-        if held.EMBEDS is not None:
-            kinds = held.EMBEDS[min(number, 1)]
+        if held.embeds is not None:
+            kinds = held.embeds[min(number, 1)]
             if not kinds:
                 return f"it has {len(spec.stages)} stages, not 1"
             if stage.embed.kind not in kinds:
                 return f"stages[{number}].embed is {stage.embed.kind}, not {' or '.join(kinds)}"
         for block in stage.blocks:
-            if held.BLOCKS is not None and block.kind not in held.BLOCKS:
-                return f"stages[{number}].block is {block.kind}, not {' or '.join(held.BLOCKS)}"
-            for field, allowed in held.FIELDS.items():
-                if (value := getattr(block, field)) not in allowed:
-                    return f"stages[{number}].block.{field} is {value}, not {allowed[0]}"
+            if held.blocks is not None and block.kind not in held.blocks:
+                return f"stages[{number}].block is {block.kind}, not {' or '.join(held.blocks)}"
+            for name, allowed in held.fields.items():
+                if (value := getattr(block, name)) not in allowed:
+                    return f"stages[{number}].block.{name} is {value}, not {allowed[0]}"
     return None
-
-
-def _place(key: str, places: Mapping[str, Place]) -> Place | None:
-    """The place of the longest name that the key begins with."""
-    prefix = key
-    while prefix not in places:
-        if not prefix:
-            return None
-        prefix = prefix.rpartition(".")[0]
-    return places[prefix]
-
-
-def _bias_site(ours: str, spec: ResolvedSpec) -> tuple[Grid, int]:
-    stage = spec.stages[int(ours.split(".")[1])]
-    if ".embed." in ours:
-        return stage.embed_site.grid, int(getattr(stage.embed, "stride", 1))
-    return stage.grid, 1
-
-
-def _numbers(keys: Grid, stride: int) -> Tensor:
-    from archbench.models.layer import AttentionBias
-
-    queries = Grid(-(-keys.height // stride), -(-keys.width // stride))
-    return AttentionBias(1, queries=queries, keys=keys, query_stride=stride).index

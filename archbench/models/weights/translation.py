@@ -19,7 +19,7 @@ from archbench.models.weights.layout import (
     HEAD,
     OFFSETS,
     Form,
-    Name,
+    Place,
     layout,
     layout_for,
     listed,
@@ -67,7 +67,7 @@ def recognise(file: WeightFile, *, asked: str | None, spec: ArchSpec | None) -> 
     return found[0], Form(
         wrapper=file.wrapper,
         prefix=prefix,
-        pointwise="norm" in held.LEAVES
+        pointwise="norm" in held.leaves
         and any(shape == 4 for name, shape in shapes.items() if ".qkv." in name),
         offsets=any(name.endswith(OFFSETS) for name in names),
         counters=any(name.endswith(COUNTER) for name in names),
@@ -163,7 +163,7 @@ def same_size(file: WeightFile, form: Form) -> list[str]:
     return [name for name in published_names() if count(published(name)).params == number]
 
 
-def _table(file: WeightFile, name: str, spec: ArchSpec) -> tuple[Name, ...]:
+def _table(file: WeightFile, name: str, spec: ArchSpec) -> tuple[Place, ...]:
     try:
         return table(name, spec.resolved(), shell(spec).tensors)
     except UsageError as error:
@@ -172,7 +172,7 @@ def _table(file: WeightFile, name: str, spec: ArchSpec) -> tuple[Name, ...]:
         ) from None
 
 
-def _joined(entry: Name, theirs: Mapping[str, Tensor], form: Form) -> Tensor | None:
+def _joined(entry: Place, theirs: Mapping[str, Tensor], form: Form) -> Tensor | None:
     if not form.counters and entry.ours.endswith(COUNTER):
         return torch.zeros((), dtype=torch.int64)
     pieces = [theirs[one] for one in entry.theirs if one in theirs]
@@ -195,14 +195,15 @@ def _ignored(
     beside = {one for one in theirs if one.removesuffix(OFFSETS) + BIASES in theirs}
     if not new_head:
         return beside
+    resolved = spec.resolved()
     roots = [
         f"{root}."
         for number in (1, 2)
-        for place in layout(name).places(
-            replace(spec.resolved(), head=replace(spec.head, num_classifiers=number))
-        )
-        if place.ours.startswith(HEAD)
-        for root in ((place.theirs,) if isinstance(place.theirs, str) else place.theirs)
+        for ours, theirs in layout(name)
+        .places(replace(resolved, head=replace(spec.head, num_classifiers=number)))
+        .items()
+        if ours.startswith(HEAD)
+        for root in theirs
     ]
     roots = roots or [HEAD]
     return beside | {one for one in theirs if one.startswith(tuple(roots))}
@@ -228,7 +229,7 @@ def _misfit(
     form = Form(prefix="module." if next(iter(file.tensors)).startswith("module.") else "")
     alike = [other for other in same_size(file, form) if other != spec.name]
     return WeightsError(
-        f"{layout(name).TITLE} weights that do not fit {spec.name or 'the network'}: "
+        f"{layout(name).title} weights that do not fit {spec.name or 'the network'}: "
         + "; ".join(parts),
         place=str(file.path),
         help=f"they have as many parameters as {' and '.join(alike[:3])}"

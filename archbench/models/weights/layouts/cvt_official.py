@@ -3,43 +3,32 @@
 Wu et al. 2021 (arXiv:2103.15808), the released code.
 """
 
-from __future__ import annotations
+from archbench.models.weights.layout import Layout
 
-from collections.abc import Iterator
-
-from archbench.models.spec import ResolvedSpec
-from archbench.models.weights.layout import Place
-
-TITLE = "the released CvT's"
-DIALECTS = ("official",)
-MARKS = (r"^stage0\.patch_embed\.proj\.weight$", r"^head\.weight$")
-EMBEDS = (("conv",), ("conv",))
-BLOCKS = ("cvt",)
-FIELDS: dict[str, tuple[object, ...]] = {"shared_kv": (False, None)}
-LEAVES = {"norm": "bn"}
-WRAPPER = ""
-KEEPS_OFFSETS = False
-
-
-def places(spec: ResolvedSpec) -> Iterator[Place]:
-    """Stage by stage, as ours."""
-    for number, stage in enumerate(spec.stages):
-        ours, theirs = f"stages.{number}", f"stage{number}"
-        yield Place(f"{ours}.embed.conv", f"{theirs}.patch_embed.proj")
-        yield Place(f"{ours}.embed.norm", f"{theirs}.patch_embed.norm")
-        yield Place(f"{ours}.class_token", f"{theirs}.cls_token")
-        for layer in range(len(stage.blocks)):
-            yield from _block(f"{ours}.blocks.{layer}", f"{theirs}.blocks.{layer}")
-    yield Place("head.norm", "norm")
-    yield Place("head.classifiers.0", "head")
-
-
-def _block(ours: str, theirs: str) -> Iterator[Place]:
-    yield Place(f"{ours}.attention_norm", f"{theirs}.norm1")
-    for word in ("query", "key", "value"):
-        yield Place(f"{ours}.attention.{word}_map", f"{theirs}.attn.conv_proj_{word[0]}")
-        yield Place(f"{ours}.attention.{word}", f"{theirs}.attn.proj_{word[0]}")
-    yield Place(f"{ours}.attention.projection", f"{theirs}.attn.proj")
-    yield Place(f"{ours}.mlp_norm", f"{theirs}.norm2")
-    yield Place(f"{ours}.mlp.0", f"{theirs}.mlp.fc1")
-    yield Place(f"{ours}.mlp.2", f"{theirs}.mlp.fc2")
+LAYOUT = Layout(
+    title="the released CvT's",
+    dialects=("official",),
+    marks=(r"^stage0\.patch_embed\.proj\.weight$", r"^head\.weight$"),
+    embeds=(("conv",), ("conv",)),
+    blocks=("cvt",),
+    fields={"shared_kv": (False, None)},
+    leaves={"norm": "bn"},
+    names={
+        "stages.{s}.embed.conv": "stage{s}.patch_embed.proj",
+        "stages.{s}.embed.norm": "stage{s}.patch_embed.norm",
+        "stages.{s}.class_token": "stage{s}.cls_token",
+        "stages.{s}.blocks.{b}.attention_norm": "stage{s}.blocks.{b}.norm1",
+        "stages.{s}.blocks.{b}.attention.query_map": "stage{s}.blocks.{b}.attn.conv_proj_q",
+        "stages.{s}.blocks.{b}.attention.query": "stage{s}.blocks.{b}.attn.proj_q",
+        "stages.{s}.blocks.{b}.attention.key_map": "stage{s}.blocks.{b}.attn.conv_proj_k",
+        "stages.{s}.blocks.{b}.attention.key": "stage{s}.blocks.{b}.attn.proj_k",
+        "stages.{s}.blocks.{b}.attention.value_map": "stage{s}.blocks.{b}.attn.conv_proj_v",
+        "stages.{s}.blocks.{b}.attention.value": "stage{s}.blocks.{b}.attn.proj_v",
+        "stages.{s}.blocks.{b}.attention.projection": "stage{s}.blocks.{b}.attn.proj",
+        "stages.{s}.blocks.{b}.mlp_norm": "stage{s}.blocks.{b}.norm2",
+        "stages.{s}.blocks.{b}.mlp.0": "stage{s}.blocks.{b}.mlp.fc1",
+        "stages.{s}.blocks.{b}.mlp.2": "stage{s}.blocks.{b}.mlp.fc2",
+        "head.norm": "norm",
+        "head.classifiers.0": "head",
+    },
+)

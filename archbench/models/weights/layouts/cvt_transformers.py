@@ -1,45 +1,38 @@
 """CvT as transformers has it; only the names, as its activation is not that of the weights."""
 
-from __future__ import annotations
+from archbench.models.weights.layout import Layout
 
-from collections.abc import Iterator
+_EMBEDDING = "cvt.encoder.stages.{s}.embedding.convolution_embeddings"
+_LAYER = "cvt.encoder.stages.{s}.layers.{b}"
+_MAP = f"{_LAYER}.attention.attention.convolution_projection"
 
-from archbench.models.spec import ResolvedSpec
-from archbench.models.weights.layout import Place
-
-TITLE = "transformers' CvT"
-DIALECTS = ("transformers",)
-MARKS = (r"^cvt\.encoder\.stages\.0\.embedding\.convolution_embeddings\.", r"^classifier\.weight$")
-EMBEDS = (("conv",), ("conv",))
-BLOCKS = ("cvt",)
-FIELDS: dict[str, tuple[object, ...]] = {"shared_kv": (False, None)}
-LEAVES = {"conv": "convolution", "norm": "normalization"}
-WRAPPER = ""
-KEEPS_OFFSETS = False
-
-
-def places(spec: ResolvedSpec) -> Iterator[Place]:
-    """Stage by stage, as ours."""
-    for number, stage in enumerate(spec.stages):
-        ours, theirs = f"stages.{number}", f"cvt.encoder.stages.{number}"
-        embedding = f"{theirs}.embedding.convolution_embeddings"
-        yield Place(f"{ours}.embed.conv", f"{embedding}.projection")
-        yield Place(f"{ours}.embed.norm", f"{embedding}.normalization")
-        yield Place(f"{ours}.class_token", f"{theirs}.cls_token")
-        for layer in range(len(stage.blocks)):
-            yield from _block(f"{ours}.blocks.{layer}", f"{theirs}.layers.{layer}")
-    yield Place("head.norm", "layernorm")
-    yield Place("head.classifiers.0", "classifier")
-
-
-def _block(ours: str, theirs: str) -> Iterator[Place]:
-    inner = f"{theirs}.attention.attention"
-    yield Place(f"{ours}.attention_norm", f"{theirs}.layernorm_before")
-    for word in ("query", "key", "value"):
-        convolution = f"{inner}.convolution_projection_{word}.convolution_projection"
-        yield Place(f"{ours}.attention.{word}_map", convolution)
-        yield Place(f"{ours}.attention.{word}", f"{inner}.projection_{word}")
-    yield Place(f"{ours}.attention.projection", f"{theirs}.attention.output.dense")
-    yield Place(f"{ours}.mlp_norm", f"{theirs}.layernorm_after")
-    yield Place(f"{ours}.mlp.0", f"{theirs}.intermediate.dense")
-    yield Place(f"{ours}.mlp.2", f"{theirs}.output.dense")
+LAYOUT = Layout(
+    title="transformers' CvT",
+    dialects=("transformers",),
+    marks=(
+        r"^cvt\.encoder\.stages\.0\.embedding\.convolution_embeddings\.",
+        r"^classifier\.weight$",
+    ),
+    embeds=(("conv",), ("conv",)),
+    blocks=("cvt",),
+    fields={"shared_kv": (False, None)},
+    leaves={"conv": "convolution", "norm": "normalization"},
+    names={
+        "stages.{s}.embed.conv": f"{_EMBEDDING}.projection",
+        "stages.{s}.embed.norm": f"{_EMBEDDING}.normalization",
+        "stages.{s}.class_token": "cvt.encoder.stages.{s}.cls_token",
+        "stages.{s}.blocks.{b}.attention_norm": f"{_LAYER}.layernorm_before",
+        "stages.{s}.blocks.{b}.attention.query_map": f"{_MAP}_query.convolution_projection",
+        "stages.{s}.blocks.{b}.attention.query": f"{_LAYER}.attention.attention.projection_query",
+        "stages.{s}.blocks.{b}.attention.key_map": f"{_MAP}_key.convolution_projection",
+        "stages.{s}.blocks.{b}.attention.key": f"{_LAYER}.attention.attention.projection_key",
+        "stages.{s}.blocks.{b}.attention.value_map": f"{_MAP}_value.convolution_projection",
+        "stages.{s}.blocks.{b}.attention.value": f"{_LAYER}.attention.attention.projection_value",
+        "stages.{s}.blocks.{b}.attention.projection": f"{_LAYER}.attention.output.dense",
+        "stages.{s}.blocks.{b}.mlp_norm": f"{_LAYER}.layernorm_after",
+        "stages.{s}.blocks.{b}.mlp.0": f"{_LAYER}.intermediate.dense",
+        "stages.{s}.blocks.{b}.mlp.2": f"{_LAYER}.output.dense",
+        "head.norm": "layernorm",
+        "head.classifiers.0": "classifier",
+    },
+)

@@ -4,54 +4,40 @@ A stage is one list in which attention and MLP are entries of their own; the shr
 and its MLP end the stage before the one that they make.
 """
 
-from __future__ import annotations
+from archbench.models.weights.layout import Layout
 
-from collections.abc import Iterator
+_BEFORE, _STAGE = "levit.encoder.stages.{before}.layers", "levit.encoder.stages.{s}.layers"
+_ATTENTION = f"{_STAGE}.{{entry}}.module"
 
-from archbench.models.spec import ResolvedSpec
-from archbench.models.weights.layout import Place
-
-TITLE = "transformers' LeViT"
-DIALECTS = ("transformers",)
-MARKS = (
-    r"^levit\.patch_embeddings\.embedding_layer_1\.",
-    r"^levit\.encoder\.stages\.0\.layers\.0\.",
+LAYOUT = Layout(
+    title="transformers' LeViT",
+    dialects=("transformers",),
+    marks=(
+        r"^levit\.patch_embeddings\.embedding_layer_1\.",
+        r"^levit\.encoder\.stages\.0\.layers\.0\.",
+    ),
+    embeds=(("conv_stem",), ("shrink_attention",)),
+    blocks=("levit",),
+    fields={"norm": ("batch",)},
+    leaves={"conv": "convolution", "norm": "batch_norm"},
+    names={
+        # Every other entry of our stem is an activation.
+        **{
+            f"stages.0.embed.{2 * i}": f"levit.patch_embeddings.embedding_layer_{i + 1}"
+            for i in range(8)
+        },
+        "stages.{e}.embed.bias.values": f"{_BEFORE}.{{entry}}.attention_biases",
+        "stages.{e}.embed.key_value": f"{_BEFORE}.{{entry}}.keys_values",
+        "stages.{e}.embed.query": f"{_BEFORE}.{{entry}}.queries",
+        "stages.{e}.embed.projection": f"{_BEFORE}.{{entry}}.projection",
+        "stages.{e}.embed.mlp.0": f"{_BEFORE}.{{entry_mlp}}.module.linear_up",
+        "stages.{e}.embed.mlp.2": f"{_BEFORE}.{{entry_mlp}}.module.linear_down",
+        "stages.{s}.blocks.{b}.attention.bias.values": f"{_ATTENTION}.attention_biases",
+        "stages.{s}.blocks.{b}.attention.query_key_value": f"{_ATTENTION}.queries_keys_values",
+        "stages.{s}.blocks.{b}.attention.projection": f"{_ATTENTION}.projection",
+        "stages.{s}.blocks.{b}.mlp.0": f"{_STAGE}.{{entry_mlp}}.module.linear_up",
+        "stages.{s}.blocks.{b}.mlp.2": f"{_STAGE}.{{entry_mlp}}.module.linear_down",
+        "head.classifiers.0": "classifier",
+        "head.classifiers.1": "classifier_distill",
+    },
 )
-EMBEDS = (("conv_stem",), ("shrink_attention",))
-BLOCKS = ("levit",)
-FIELDS: dict[str, tuple[object, ...]] = {"norm": ("batch",)}
-LEAVES = {"conv": "convolution", "norm": "batch_norm"}
-WRAPPER = ""
-KEEPS_OFFSETS = False
-
-
-def places(spec: ResolvedSpec) -> Iterator[Place]:
-    """The embed of a stage stands behind the blocks of the one before."""
-    for number in range(8):  # every other entry of our stem is an activation
-        theirs = f"levit.patch_embeddings.embedding_layer_{number + 1}"
-        yield Place(f"stages.0.embed.{2 * number}", theirs)
-    before = ""
-    entry = 0
-    for number, stage in enumerate(spec.stages):
-        if number:
-            embed, theirs = f"stages.{number}.embed", f"{before}.{entry}"
-            yield Place(f"{embed}.bias.values", f"{theirs}.attention_biases")
-            yield Place(f"{embed}.key_value", f"{theirs}.keys_values")
-            yield Place(f"{embed}.query", f"{theirs}.queries")
-            yield Place(f"{embed}.projection", f"{theirs}.projection")
-            yield from _mlp(embed, f"{before}.{entry + 1}.module")
-        before, entry = f"levit.encoder.stages.{number}.layers", 0
-        for layer in range(len(stage.blocks)):
-            block, theirs = f"stages.{number}.blocks.{layer}", f"{before}.{entry}.module"
-            yield Place(f"{block}.attention.bias.values", f"{theirs}.attention_biases")
-            yield Place(f"{block}.attention.query_key_value", f"{theirs}.queries_keys_values")
-            yield Place(f"{block}.attention.projection", f"{theirs}.projection")
-            yield from _mlp(block, f"{before}.{entry + 1}.module")
-            entry += 2
-    for ours, head in (("0", "classifier"), ("1", "classifier_distill")):
-        yield Place(f"head.classifiers.{ours}", head)
-
-
-def _mlp(ours: str, theirs: str) -> Iterator[Place]:
-    yield Place(f"{ours}.mlp.0", f"{theirs}.linear_up")
-    yield Place(f"{ours}.mlp.2", f"{theirs}.linear_down")

@@ -5,34 +5,54 @@ A network with two class tokens is its DeiT, any other its ViT, also where the w
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
+from functools import partial
 
 from archbench.models.spec import ResolvedSpec
-from archbench.models.weights.layout import Place
-from archbench.models.weights.vit_layout import vit_places
-
-TITLE = "transformers' ViT or DeiT"
-DIALECTS = ("transformers",)
-MARKS = (r"^(vit|deit)\.embeddings\.", r"^(vit|deit)\.encoder\.layer\.0\.attention\.attention\.")
-EMBEDS = (("conv",), ())
-BLOCKS = ("vit",)
-FIELDS: dict[str, tuple[object, ...]] = {}
-LEAVES: dict[str, str] = {}
-WRAPPER = ""
-KEEPS_OFFSETS = False
+from archbench.models.weights.layout import Layout, Names
 
 
-def places(spec: ResolvedSpec) -> Iterator[Place]:
-    """One stage, three layers for each of our ``query_key_value``."""
-    return vit_places(spec, layers="encoder.layer", block=_block)
+def vit_names(
+    spec: ResolvedSpec,
+    *,
+    block: str,
+    query_key_value: Sequence[str],
+    projection: str,
+    mlp: tuple[str, str],
+) -> Names:
+    """What differs between the releases of transformers are the names inside a block."""
+    root = "deit" if spec.stages[0].class_tokens == 2 else "vit"
+    tokens = (f"{root}.embeddings.cls_token", f"{root}.embeddings.distillation_token")
+    one = spec.head.num_classifiers == 1
+    return {
+        "stages.0.embed.conv": f"{root}.embeddings.patch_embeddings.projection",
+        "stages.0.class_token": tokens if root == "deit" else tokens[:1],
+        "stages.0.position": f"{root}.embeddings.position_embeddings",
+        "stages.0.blocks.{b}.attention_norm": f"{root}.{block}.layernorm_before",
+        "stages.0.blocks.{b}.attention.query_key_value": tuple(
+            f"{root}.{block}.{name}" for name in query_key_value
+        ),
+        "stages.0.blocks.{b}.attention.projection": f"{root}.{block}.{projection}",
+        "stages.0.blocks.{b}.mlp_norm": f"{root}.{block}.layernorm_after",
+        "stages.0.blocks.{b}.mlp.0": f"{root}.{block}.{mlp[0]}",
+        "stages.0.blocks.{b}.mlp.2": f"{root}.{block}.{mlp[1]}",
+        "head.norm": f"{root}.layernorm",
+        "head.classifiers.0": "classifier" if one else "cls_classifier",
+        **({} if one else {"head.classifiers.1": "distillation_classifier"}),
+    }
 
 
-def _block(ours: str, theirs: str) -> Iterator[Place]:
-    inner = f"{theirs}.attention.attention"
-    yield Place(f"{ours}.attention_norm", f"{theirs}.layernorm_before")
-    three = tuple(f"{inner}.{word}" for word in ("query", "key", "value"))
-    yield Place(f"{ours}.attention.query_key_value", three)
-    yield Place(f"{ours}.attention.projection", f"{theirs}.attention.output.dense")
-    yield Place(f"{ours}.mlp_norm", f"{theirs}.layernorm_after")
-    yield Place(f"{ours}.mlp.0", f"{theirs}.intermediate.dense")
-    yield Place(f"{ours}.mlp.2", f"{theirs}.output.dense")
+LAYOUT = Layout(
+    title="transformers' ViT or DeiT",
+    dialects=("transformers",),
+    marks=(r"^(vit|deit)\.embeddings\.", r"^(vit|deit)\.encoder\.layer\.0\.attention\.attention\."),
+    embeds=(("conv",), ()),
+    blocks=("vit",),
+    names=partial(
+        vit_names,
+        block="encoder.layer.{b}",
+        query_key_value=[f"attention.attention.{word}" for word in ("query", "key", "value")],
+        projection="attention.output.dense",
+        mlp=("intermediate.dense", "output.dense"),
+    ),
+)

@@ -3,35 +3,22 @@
 Its ``save_pretrained`` still writes the names of ``vit_transformers``.
 """
 
-from __future__ import annotations
+from functools import partial
 
-from collections.abc import Iterator
+from archbench.models.weights.layout import Layout
+from archbench.models.weights.layouts.vit_transformers import vit_names
 
-from archbench.models.spec import ResolvedSpec
-from archbench.models.weights.layout import Place
-from archbench.models.weights.vit_layout import vit_places
-
-TITLE = "transformers 5's ViT or DeiT"
-DIALECTS = ("transformers_5",)
-MARKS = (r"^(vit|deit)\.embeddings\.", r"^(vit|deit)\.layers\.0\.attention\.q_proj\.")
-EMBEDS = (("conv",), ())
-BLOCKS = ("vit",)
-FIELDS: dict[str, tuple[object, ...]] = {}
-LEAVES: dict[str, str] = {}
-WRAPPER = ""
-KEEPS_OFFSETS = False
-
-
-def places(spec: ResolvedSpec) -> Iterator[Place]:
-    """One stage, three layers for each of our ``query_key_value``."""
-    return vit_places(spec, layers="layers", block=_block)
-
-
-def _block(ours: str, theirs: str) -> Iterator[Place]:
-    yield Place(f"{ours}.attention_norm", f"{theirs}.layernorm_before")
-    three = tuple(f"{theirs}.attention.{letter}_proj" for letter in "qkv")
-    yield Place(f"{ours}.attention.query_key_value", three)
-    yield Place(f"{ours}.attention.projection", f"{theirs}.attention.o_proj")
-    yield Place(f"{ours}.mlp_norm", f"{theirs}.layernorm_after")
-    yield Place(f"{ours}.mlp.0", f"{theirs}.mlp.fc1")
-    yield Place(f"{ours}.mlp.2", f"{theirs}.mlp.fc2")
+LAYOUT = Layout(
+    title="transformers 5's ViT or DeiT",
+    dialects=("transformers_5",),
+    marks=(r"^(vit|deit)\.embeddings\.", r"^(vit|deit)\.layers\.0\.attention\.q_proj\."),
+    embeds=(("conv",), ()),
+    blocks=("vit",),
+    names=partial(
+        vit_names,
+        block="layers.{b}",
+        query_key_value=[f"attention.{letter}_proj" for letter in "qkv"],
+        projection="attention.o_proj",
+        mlp=("mlp.fc1", "mlp.fc2"),
+    ),
+)
