@@ -11,6 +11,7 @@ import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,10 +19,19 @@ from torch import Tensor, nn
 from archbench.errors import InexactError
 from archbench.memory import keep_memory as tell_to_keep_memory
 from archbench.memory import use_huge_pages
-from archbench.models.flow import Flow, observe, put
-from archbench.models.kernels import PackedConv, PackedLinear, can_fuse, can_pack
+from archbench.models.kernels import (
+    KEPT_ROUNDS,
+    MAX_ROUNDS,
+    Candidates,
+    PackedConv,
+    PackedLinear,
+    Times,
+    can_fuse,
+    can_pack,
+    clock_of,
+    race,
+)
 from archbench.models.layer import Attend, QuickGELU, fold_norm
-from archbench.models.trial import KEPT_ROUNDS, MAX_ROUNDS, Candidates, Times, clock_of, race
 
 TOLERANCE = 1e-4
 BUDGET_S = 3.0
@@ -30,7 +40,7 @@ MOST_IMAGES = 64  # beyond, attention image by image spends its time in calls
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choice:
+class LayerForm:
     """Which form of a layer runs.
 
     Attributes:
@@ -58,7 +68,7 @@ class Deployment:
         keeps_memory: Whether the process keeps the memory of freed tensors.
     """
 
-    choices: tuple[Choice, ...] = ()
+    choices: tuple[LayerForm, ...] = ()
     error: float | None = None
     keeps_memory: bool = False
 
@@ -131,9 +141,9 @@ def deploy(
         budget_s: Seconds that the trial may take; at least two rounds are run.
         keep_memory: Whether to tell the process to keep freed memory, in huge pages where the
             system has them, see ``archbench.memory``.
-        known: Forms that were decided before, by the kinds of layers as in ``Choice.kind``: these
-            are not raced. Where a mapping is given, even an empty one, the race of the others is
-            twice as long, as what it decides is to be kept.
+        known: Forms that were decided before, by the kinds of layers as in ``LayerForm.kind``:
+            these are not raced. Where a mapping is given, even an empty one, the others are raced
+            for twice as long, as what is decided is to be kept.
 
     Raises:
         InexactError: The forms differ by more than 1e-4 of the largest output.
@@ -220,6 +230,69 @@ def _with_observed_norms_folded(network: nn.Module, example: Tensor, expected: T
     return folded if is_same else network
 
 
+@dataclass(frozen=True)
+class Flow:
+    """What was seen of the layers that ran exactly once and stand in one place.
+
+    Attributes:
+        network: The one that was seen.
+        places: Path of each layer.
+        sizes: Shapes of what each layer took, in order; None for what is no tensor.
+        pairs: A layer and another that took its very output.
+    """
+
+    network: nn.Module
+    places: dict[nn.Module, str]
+    sizes: dict[nn.Module, tuple[torch.Size | None, ...]]
+    pairs: tuple[tuple[nn.Module, nn.Module], ...]
+
+
+def observe(network: nn.Module, example: Tensor) -> Flow:
+    """Runs the network once and looks at its layers."""
+    runs: list[tuple[nn.Module, tuple[torch.Size | None, ...], Tensor, Any]] = []
+
+    def look(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        if inputs and isinstance(inputs[0], Tensor):
+            sizes = tuple(x.shape if isinstance(x, Tensor) else None for x in inputs)
+            runs.append((module, sizes, inputs[0], output))
+
+    places = _single_places(network)
+    handles = [module.register_forward_hook(look) for module in places]
+    try:
+        network(example)
+    finally:
+        for handle in handles:
+            handle.remove()
+    once = [run for run in runs if sum(run[0] is other[0] for other in runs) == 1]
+    # Tensors are compared while all of them are alive: a freed one lends its identity to others.
+    maker = {id(output): module for module, _, _, output in once if isinstance(output, Tensor)}
+    takers: dict[nn.Module, list[nn.Module]] = {}
+    for module, _, first, _ in once:
+        if id(first) in maker:
+            takers.setdefault(maker[id(first)], []).append(module)
+    return Flow(
+        network=network,
+        places={module: places[module] for module, *_ in once},
+        sizes={module: sizes for module, sizes, _, _ in once},
+        pairs=tuple((first, then[0]) for first, then in takers.items() if len(then) == 1),
+    )
+
+
+def put(network: nn.Module, place: str, module: nn.Module) -> None:
+    """Puts a module in a place of a network."""
+    parent, _, name = place.rpartition(".")
+    setattr(network.get_submodule(parent), name, module)
+
+
+def _single_places(network: nn.Module) -> dict[nn.Module, str]:
+    """The innermost layers, and attention, that stand in one place only."""
+    found: dict[nn.Module, list[str]] = {}
+    for place, module in network.named_modules(remove_duplicate=False):
+        if place and (isinstance(module, Attend) or not any(True for _ in module.children())):
+            found.setdefault(module, []).append(place)
+    return {module: places[0] for module, places in found.items() if len(places) == 1}
+
+
 def _offer(
     flow: Flow, example: Tensor, *, known: Mapping[str, str]
 ) -> dict[str, tuple[str, Candidates]]:
@@ -292,13 +365,13 @@ def _layer_forms(
     return {"plain": plain, "packed": partial(PackedConv, layer, activation=activation, size=size)}
 
 
-def _settle(flow: Flow, place: str, candidates: Candidates, *, kind: str) -> Choice:
+def _settle(flow: Flow, place: str, candidates: Candidates, *, kind: str) -> LayerForm:
     """Leaves the fastest form alone in its place, or the only one."""
     is_raced = len(candidates.names) > 1
     seconds = candidates.quartiles() if is_raced else {}
     chosen = candidates.fastest() if is_raced else candidates.names[0]
     put(flow.network, place, candidates.forms[chosen])
-    return Choice(place=place, kind=kind, chosen=chosen, seconds=seconds)
+    return LayerForm(place=place, kind=kind, chosen=chosen, seconds=seconds)
 
 
 def _evaluated(network: nn.Module, example: Tensor) -> Tensor:

@@ -15,10 +15,17 @@ from torch import Tensor, nn
 from archbench.errors import InexactError, UsageError
 from archbench.memory import keep_memory, use_huge_pages
 from archbench.models import build, deploy, deployment, deployment_error, fold
-from archbench.models.flow import observe
-from archbench.models.kernels import Packed, PackedConv, PackedLinear, can_fuse, can_pack
+from archbench.models.deployment import observe
+from archbench.models.kernels import (
+    Candidates,
+    Packed,
+    PackedConv,
+    PackedLinear,
+    can_fuse,
+    can_pack,
+    race,
+)
 from archbench.models.layer import ATTENTION_KERNELS, Attend, CachedBias, QuickGELU
-from archbench.models.trial import Candidates, race
 from tests.models.foreign import randomise
 
 needs_packing = pytest.mark.skipif(not can_pack(torch.zeros(1)), reason="no oneDNN here")
