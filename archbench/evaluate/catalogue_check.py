@@ -11,8 +11,14 @@ import torch
 from archbench.measure.macs import OperatorCount, count_operators
 from archbench.models import ablation_names, build, count, published_names
 from archbench.models.arithmetic import Count
-from archbench.models.catalogue import Paper, Released, entry, family_of, published
-from archbench.models.printed import difference
+from archbench.models.catalogue import (
+    Paper,
+    Released,
+    difference,
+    entry,
+    family_of,
+    published,
+)
 
 MOST_MACS = 10**10
 """Above it a forward pass is left out, which takes seconds a network and gigabytes of memory."""
@@ -128,7 +134,7 @@ def _document(found: Rebuilt) -> dict[str, Any]:
         "released": found.released._asdict() if found.released else None,
         "paper": asdict(found.paper),
         "difference": {
-            what: asdict(difference(exact, printed)) if printed else None
+            what: difference(exact, printed)._asdict() if printed else None
             for what, exact, printed in (
                 ("params", found.exact.params, found.paper.params),
                 ("macs", found.exact.macs, found.paper.flops),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import cache
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from archbench.errors import unknown_name
 from archbench.models.path import override, parse_path
@@ -14,6 +16,11 @@ from archbench.models.spec import ArchSpec
 from archbench.registry import Registry
 
 FAMILIES = Registry("archbench.models.published", "family")
+
+_SCALES = {"k": 3, "M": 6, "G": 9, "T": 12}
+_FORM = re.compile(r"([0-9]+)(?:\.([0-9]+))? ([kMGT])")
+
+Kind = Literal["rounded", "cut off", "differs"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +54,19 @@ class Released(NamedTuple):
 
     params: int
     macs: int
+
+
+class PrintedDifference(NamedTuple):
+    """An exact count against a printed one.
+
+    Attributes:
+        share: By how much the exact count is larger, as a share of the printed one.
+        kind: ``rounded`` where the printed digits are those of the exact count, ``cut off`` where
+            they are so without the last one being rounded up, else ``differs``.
+    """
+
+    share: float
+    kind: Kind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,6 +187,30 @@ def entry(name: str) -> Variant | Ablation:
     if name in known:
         return known[name]
     raise unknown_name("network", name, ablations() if "/" in name else variants())
+
+
+def difference(exact: int, printed: str) -> PrintedDifference:
+    """The exact count against what is printed.
+
+    >>> difference(86_567_656, "86 M").kind
+    'cut off'
+
+    Raises:
+        ValueError: The text is no number and unit such as ``4.53 G``.
+    """
+    form = _FORM.fullmatch(printed)
+    if form is None:
+        raise ValueError(f"{printed!r} is no number and unit such as 4.53 G")
+    whole, decimals, scale = form.groups(default="")
+    value = Decimal(f"{whole}.{decimals}").scaleb(_SCALES[scale])
+    last_digit = Decimal(1).scaleb(_SCALES[scale] - len(decimals))
+    over = Decimal(exact) - value
+    kind: Kind = "differs"
+    if abs(over) <= last_digit / 2:
+        kind = "rounded"
+    elif 0 <= over < last_digit:
+        kind = "cut off"
+    return PrintedDifference(float(over / value), kind)
 
 
 def _document(name: str) -> Mapping[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from archbench.models.printed import difference
+from archbench.models.catalogue import difference
 
 
 @pytest.mark.parametrize(

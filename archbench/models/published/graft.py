@@ -10,7 +10,7 @@ drop path, which the paper does not mention, only DeiT-S keeps its own.
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
 
 from archbench.models.catalogue import Paper, Variant
 from archbench.models.published.deit import VARIANTS as DEIT
@@ -18,7 +18,7 @@ from archbench.models.published.resnet import VARIANTS as RESNET
 from archbench.models.published.resnet import stages
 
 
-def _document(*, num_stages: int, num_layers: int) -> dict[str, Any]:
+def _variant(num_stages: int, num_layers: int, paper: Paper) -> Variant:
     transformer = {
         "embed": {"kind": "pool", "stride": 2 ** (3 - num_stages)},
         "block": {"kind": "vit", "head_dim": 64, "mlp_ratio": 4},
@@ -27,12 +27,13 @@ def _document(*, num_stages: int, num_layers: int) -> dict[str, Any]:
         "position": "absolute",
         "class_tokens": 2,
     }
-    return {
+    document = {
         "resolution": 224,
         "num_classes": 1000,
         "stages": [*stages(num_stages), transformer],
         "head": {"pool": "class_token", "norm": "layer", "epsilon": 1e-6, "num_classifiers": 2},
     }
+    return Variant(document=document, paper=paper)
 
 
 def _paper(params: str, convolution: int, transformer: int, top1: float, note: str = "") -> Paper:
@@ -51,26 +52,17 @@ def _paper(params: str, convolution: int, transformer: int, top1: float, note: s
 _READING = "two class tokens, two classifiers and the 1x1 projection are our reading"
 
 VARIANTS = {
-    "graft_0_12": Variant(
-        document=DEIT["deit_small"].document,
+    "graft_0_12": replace(
+        DEIT["deit_small"],
         paper=_paper("22.0 M", 57, 4519, 79.9, "DeiT-S with one classifier"),
-        released=DEIT["deit_small"].released,
+        hub=None,
     ),
-    "graft_1_9": Variant(
-        document=_document(num_stages=1, num_layers=9),
-        paper=_paper("17.1 M", 820, 3389, 80.6, _READING),
-    ),
-    "graft_2_6": Variant(
-        document=_document(num_stages=2, num_layers=6),
-        paper=_paper("13.1 M", 1876, 2260, 80.9, _READING),
-    ),
-    "graft_3_3": Variant(
-        document=_document(num_stages=3, num_layers=3),
-        paper=_paper("15.1 M", 3385, 1130, 80.1, _READING),
-    ),
-    "graft_4_0": Variant(
-        document=RESNET["resnet_50"].document,
+    "graft_1_9": _variant(1, 9, _paper("17.1 M", 820, 3389, 80.6, _READING)),
+    "graft_2_6": _variant(2, 6, _paper("13.1 M", 1876, 2260, 80.9, _READING)),
+    "graft_3_3": _variant(3, 3, _paper("15.1 M", 3385, 1130, 80.1, _READING)),
+    "graft_4_0": replace(
+        RESNET["resnet_50"],
         paper=_paper("25.5 M", 4119, 0, 78.4, "ResNet-50, trained as DeiT is"),
-        released=RESNET["resnet_50"].released,
+        hub=None,
     ),
 }

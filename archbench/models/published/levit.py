@@ -10,13 +10,25 @@ from typing import Any
 
 from archbench.models.catalogue import Ablation, Paper, Released, Variant
 
+_STEM = {"kind": "conv_stem", "num_convs": 4}
+
+
+def _block(num_heads: int, key_dim: int) -> dict[str, Any]:
+    return {
+        "kind": "levit",
+        "num_heads": num_heads,
+        "key_dim": key_dim,
+        "attention_ratio": 2,
+        "mlp_ratio": 2,
+    }
+
 
 def _document(
     *,
     dims: tuple[int, ...],
     key_dim: int,
     heads: tuple[int, ...],
-    depths: tuple[int, ...],
+    depths: tuple[int, ...] = (4, 4, 4),
     drop_path: float = 0.0,
 ) -> dict[str, Any]:
     shrink = {
@@ -26,23 +38,18 @@ def _document(
         "mlp_ratio": 2,
         "stride": 2,
     }
-    embeds = [{"kind": "conv_stem", "num_convs": 4}, shrink, shrink]
     stages = [
         {
             "embed": dict(embed),
-            "block": {
-                "kind": "levit",
-                "num_heads": num_heads,
-                "key_dim": key_dim,
-                "attention_ratio": 2,
-                "mlp_ratio": 2,
-            },
+            "block": _block(num_heads, key_dim),
             "dim": dim,
             "depth": depth,
             "position": "bias",
             "drop_path": drop_path,
         }
-        for embed, dim, num_heads, depth in zip(embeds, dims, heads, depths, strict=True)
+        for embed, dim, num_heads, depth in zip(
+            (_STEM, shrink, shrink), dims, heads, depths, strict=True
+        )
     ]
     return {
         "resolution": 224,
@@ -68,19 +75,19 @@ VARIANTS = {
         hub="timm/levit_128s.fb_dist_in1k",
     ),
     "levit_128": Variant(
-        document=_document(dims=(128, 256, 384), key_dim=16, heads=(4, 8, 12), depths=(4, 4, 4)),
+        document=_document(dims=(128, 256, 384), key_dim=16, heads=(4, 8, 12)),
         paper=_paper("9.2 M", "406 M", 78.6, _with_softmax("406.1 M")),
         released=Released(9_213_936, 405_321_728),
         hub="timm/levit_128.fb_dist_in1k",
     ),
     "levit_192": Variant(
-        document=_document(dims=(192, 288, 384), key_dim=32, heads=(3, 5, 6), depths=(4, 4, 4)),
+        document=_document(dims=(192, 288, 384), key_dim=32, heads=(3, 5, 6)),
         paper=_paper("10.9 M", "658 M", 80.0, _with_softmax("657.6 M")),
         released=Released(10_947_069, 657_022_080),
         hub="timm/levit_192.fb_dist_in1k",
     ),
     "levit_256": Variant(
-        document=_document(dims=(256, 384, 512), key_dim=32, heads=(4, 6, 8), depths=(4, 4, 4)),
+        document=_document(dims=(256, 384, 512), key_dim=32, heads=(4, 6, 8)),
         paper=_paper(
             "18.9 M",
             "1120 M",
@@ -91,9 +98,7 @@ VARIANTS = {
         hub="timm/levit_256.fb_dist_in1k",
     ),
     "levit_384": Variant(
-        document=_document(
-            dims=(384, 512, 768), key_dim=32, heads=(6, 9, 12), depths=(4, 4, 4), drop_path=0.1
-        ),
+        document=_document(dims=(384, 512, 768), key_dim=32, heads=(6, 9, 12), drop_path=0.1),
         paper=_paper("39.1 M", "2353 M", 82.6, _with_softmax("2352.9 M")),
         released=Released(39_128_836, 2_351_786_880),
         hub="timm/levit_384.fb_dist_in1k",
@@ -137,14 +142,8 @@ def _ablation(
 
 _BASE = Released(7_391_290, 304_276_832)
 _PLAIN_STAGE = {
-    "embed": {"kind": "conv_stem", "num_convs": 4},
-    "block": {
-        "kind": "levit",
-        "num_heads": 3,
-        "key_dim": 19,
-        "attention_ratio": 2,
-        "mlp_ratio": 2,
-    },
+    "embed": _STEM,
+    "block": _block(3, 19),
     "dim": 114,
     "depth": 11,
     "position": "bias",

@@ -16,13 +16,10 @@ from typing import Any
 from archbench.models.catalogue import Paper, Released, Variant
 
 
-def _document(heads: tuple[int, ...]) -> dict[str, Any]:
-    embeds = [
-        {"kind": "conv", "kernel": 7, "stride": 4, "padding": 3, "norm": "layer"},
-        {"kind": "conv", "kernel": 3, "stride": 2, "padding": 1, "norm": "layer"},
-        {"kind": "conv", "kernel": 3, "stride": 2, "padding": 1, "norm": "layer"},
-    ]
-    block = {
+def _variant(heads: tuple[int, ...], released: tuple[int, int], note: str) -> Variant:
+    first = {"kind": "conv", "kernel": 7, "stride": 4, "padding": 3, "norm": "layer"}
+    later = {"kind": "conv", "kernel": 3, "stride": 2, "padding": 1, "norm": "layer"}
+    block: dict[str, Any] = {
         "kind": "cvt",
         "head_dim": 64,
         "kv_stride": 2,
@@ -34,31 +31,27 @@ def _document(heads: tuple[int, ...]) -> dict[str, Any]:
         "shared_kv": True,
         "activation": "gelu",
     }
-    stages = [
-        {"embed": embed, "block": block | {"num_heads": number}, "dim": dim, "depth": depth}
-        for embed, number, dim, depth in zip(embeds, heads, (64, 192, 384), (1, 2, 10), strict=True)
-    ]
-    return {
+    sizes = zip((first, later, later), heads, (64, 192, 384), (1, 2, 10), strict=True)
+    document = {
         "resolution": 224,
         "num_classes": 1000,
-        "stages": stages,
+        "stages": [
+            {"embed": embed, "block": block | {"num_heads": number}, "dim": dim, "depth": depth}
+            for embed, number, dim, depth in sizes
+        ],
         "head": {"pool": "mean", "norm": "none", "num_classifiers": 1},
     }
-
-
-def _paper(note: str) -> Paper:
-    return Paper(params=None, flops=None, top1=None, source="vit-pytorch, cvt.py", note=note)
+    paper = Paper(params=None, flops=None, top1=None, source="vit-pytorch, cvt.py", note=note)
+    return Variant(document=document, paper=paper, released=Released(*released))
 
 
 VARIANTS = {
-    "vit_pytorch_cvt": Variant(
-        document=_document((1, 3, 6)),
-        paper=_paper("no paper: the library's defaults, untrained"),
-        released=Released(19_936_296, 4_543_682_816),
+    "vit_pytorch_cvt": _variant(
+        (1, 3, 6), (19_936_296, 4_543_682_816), "no paper: the library's defaults, untrained"
     ),
-    "vit_pytorch_cvt_4_heads": Variant(
-        document=_document((1, 3, 4)),
-        paper=_paper("no paper: the library's defaults before its issue 95, untrained"),
-        released=Released(17_970_216, 4_278_251_776),
+    "vit_pytorch_cvt_4_heads": _variant(
+        (1, 3, 4),
+        (17_970_216, 4_278_251_776),
+        "no paper: the library's defaults before its issue 95, untrained",
     ),
 }
