@@ -21,7 +21,7 @@ from tests.models.specs import random_spec
 def test_pieces_are_the_whole_network_and_run_alone(seed: int) -> None:
     spec = random_spec(random.Random(seed))
     found = pieces(spec)
-    assert total(tuple(piece.work for piece in found)) == count(spec).total
+    assert total(*(piece.work for piece in found)) == count(spec).total
     for piece in found:
         with torch.inference_mode():
             output = piece.build().eval()(torch.randn(2, *piece.shape))
