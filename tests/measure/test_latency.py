@@ -330,7 +330,7 @@ def test_what_the_backend_cannot_run_is_refused(
 ) -> None:
     on = replace(bench(), conditions=replace(conditions, **changed))
     with pytest.raises(ArchbenchError, match="it does not"):
-        measure_latency({}, bench=on)
+        measure_latency({"it": nn.Linear(1, 1)}, bench=on)
 
 
 @pytest.mark.gpu

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from archbench.measure.latency import estimate
@@ -41,8 +41,8 @@ class Comparison:
 
     first: str
     second: str
-    ratio: Ratio | None
-    rounds: int
+    ratio: Ratio | None = None
+    rounds: int = 0
     placements: int = 0
     reason: str = ""
 
@@ -76,24 +76,18 @@ def compare_rounds(names: tuple[str, str], first: Measurement, second: Measureme
     Raises:
         IncomparableError: Conditions or environment differ.
     """
-    reason = _doubts(names, first, second)
+    found = _unknown(names, first, second)
     if first.value is None or second.value is None:
-        return _unknown(names, reason)
-    first.ratio_to(second)
+        return found
+    first.ratio_to(second)  # refuses other conditions
     rounds = min(len(first.samples), len(second.samples))
     if rounds < NEEDED_FORWARDS:
-        return _unknown(names, f"only {rounds} rounds of {NEEDED_FORWARDS} needed ones")
+        return replace(found, reason=f"only {rounds} rounds of {NEEDED_FORWARDS} needed ones")
     stay = _placement_rounds(first, second)
     ratio = estimate.ratio(second.samples[:rounds], first.samples[:rounds], placement_rounds=stay)
     placements = rounds // stay if stay else 0
-    return Comparison(
-        first=names[0],
-        second=names[1],
-        ratio=ratio,
-        rounds=rounds,
-        placements=placements if placements >= LEAST_PLACEMENTS else 0,
-        reason=reason,
-    )
+    placements = placements if placements >= LEAST_PLACEMENTS else 0
+    return replace(found, ratio=ratio, rounds=rounds, placements=placements)
 
 
 def compare_processes(
@@ -108,16 +102,16 @@ def compare_processes(
     Raises:
         IncomparableError: Conditions or environment differ.
     """
-    reason = _doubts(names, first, second)
+    found = _unknown(names, first, second)
     if first.value is None or second.value is None:
-        return _unknown(names, reason)
+        return found
     change, doubt = _change_of_constants(first, second)
     value = second.ratio_to(first) * change
-    reason = "; ".join(filter(None, (reason, doubt)))
+    reason = "; ".join(filter(None, (found.reason, doubt)))
     spread = math.hypot(_log_half_width(first), _log_half_width(second))
     factor = math.exp(math.hypot(spread, TWO_SIDED_95 * math.sqrt(2) * BETWEEN_PROCESSES))
     ratio = Ratio(value=value, low=value / factor, high=value * factor)
-    return Comparison(first=names[0], second=names[1], ratio=ratio, rounds=0, reason=reason)
+    return replace(found, ratio=ratio, reason=reason)
 
 
 def _change_of_constants(first: Measurement, second: Measurement) -> tuple[float, str]:
@@ -141,17 +135,14 @@ def _placement_rounds(*measurements: Measurement) -> int:
     return found.pop() if len(found) == 1 else 0
 
 
-def _unknown(names: tuple[str, str], reason: str) -> Comparison:
-    return Comparison(first=names[0], second=names[1], ratio=None, rounds=0, reason=reason)
-
-
-def _doubts(names: tuple[str, str], *measurements: Measurement) -> str:
+def _unknown(names: tuple[str, str], *measurements: Measurement) -> Comparison:
+    """A comparison without a ratio yet, and what is doubtful about the measurements."""
     doubts = {
         f"{name}: {measurement.reason}"
         for name, measurement in zip(names, measurements, strict=True)
         if measurement.verdict != "stable"
     }
-    return "; ".join(sorted(doubts))
+    return Comparison(first=names[0], second=names[1], reason="; ".join(sorted(doubts)))
 
 
 def _log_half_width(measurement: Measurement) -> float:

@@ -18,14 +18,14 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from archbench.errors import InexactError, fault_text
-from archbench.measure.backend import Runnable, prepared, require_backend
+from archbench.measure.backend import Runnable, prepared
 from archbench.measure.gpu import GpuUse, GpuWatch, gpu_watch
 from archbench.measure.latency.calibration import (
     CalibratedBench,
     Progress,
     check_drift,
 )
-from archbench.measure.latency.clock import Forward, delay_share
+from archbench.measure.latency.clock import Bench, Forward, delay_share
 from archbench.measure.latency.estimate import NEEDED_FORWARDS, Ratio, drift, quantile, verdict
 from archbench.measure.latency.reference_networks import Family
 from archbench.measure.latency.rounds import (
@@ -38,7 +38,7 @@ from archbench.measure.latency.rounds import (
     run_rounds,
     warm_up,
 )
-from archbench.study.measurement import Conditions, Measurement, Verdict
+from archbench.study.measurement import Measurement, Verdict
 
 Details = dict[str, float | int | str]
 
@@ -92,83 +92,20 @@ def measure_latency(
         MissingError: This machine lacks what the backend needs.
     """
     conditions = bench.conditions
-    require_backend(conditions)
-    timed = [
-        _made_ready(name, network, conditions=conditions, family=(families or {}).get(name))
-        for name, network in networks.items()
-    ]
-    began = bench.clock.wall()
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(conditions.batch, 3, *conditions.resolution, generator=generator)
     session = _Session(
         bench=bench,
-        until=began + budget_s,
-        at_last=began + budget_s * _PATIENCE,
-        warm_up_s=budget_s * _WARM_UP_SHARE,
+        families=families or {},
         together=together,
         on_progress=on_progress,
         gpu=gpu or gpu_watch(conditions.device),
     )
-    for entry in timed:
-        session.warm(entry, seconds=session.warm_up_s / len(networks))
-    session.compete([entry for entry in timed if not entry.fault])
-    disturbed = [entry for entry in timed if session.is_worth_repeating(entry)]
-    if disturbed and together is None and not session.is_over():
-        session.compete(disturbed)
-    if not session.is_over():
-        check_drift(bench)
-    return {entry.name: session.measurement(entry) for entry in timed}
-
-
-@dataclass(kw_only=True)
-class _Timed:
-    """A network that is to be timed.
-
-    Attributes:
-        name: Any.
-        family: What kind of work it does.
-        network: The network ready to be run, if it could be made so.
-        warm: What its first passes showed.
-        fault: Why it takes no part; mostly empty.
-        attempts: Its timings, attempt by attempt.
-    """
-
-    name: str
-    family: Family
-    network: Runnable | None = None
-    warm: WarmUp | None = None
-    fault: str = ""
-    attempts: list[Attempt] = field(default_factory=list)
-
-
-def _made_ready(
-    name: str, network: nn.Module, *, conditions: Conditions, family: Family | None
-) -> _Timed:
-    """The network ready to be run on images that are always the same, or with its fault."""
-    entry = _Timed(name=name, family=family or "attention")
-    generator = torch.Generator().manual_seed(0)
-    images = torch.randn(conditions.batch, 3, *conditions.resolution, generator=generator)
-    with _faults_of(entry):
-        entry.network = prepared(network, images, conditions=conditions)
-    return entry
-
-
-@contextmanager
-def _faults_of(entry: _Timed) -> Iterator[None]:
-    """What is raised within is the network's fault, unless the device is lost to this process."""
-    try:
-        yield
-    except torch.AcceleratorError:
-        raise
-    except InexactError as error:
-        entry.fault = str(error)
-    except NETWORK_FAULTS as error:
-        entry.fault = fault_text(error)
-
-
-def _output_fault(output: object) -> str:
-    """Why an output is no result; empty where it is one."""
-    tensors = [leaf for leaf in pytree.tree_leaves(output) if isinstance(leaf, Tensor)]
-    is_finite = all(bool(torch.isfinite(tensor).all()) for tensor in tensors)
-    return "" if is_finite else "its output is not finite"
+    for name, network in networks.items():
+        with session.faults_of(name):
+            session.networks[name] = prepared(network, images, conditions=conditions)
+    session.run(budget_s=budget_s, share=1 / max(1, len(networks)))
+    return {name: session.measurement(name) for name in networks}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,178 +113,178 @@ class _Outcome:
     """What one attempt gave."""
 
     attempt: Attempt
+    gpu: GpuUse
     verdict: Verdict
     reason: str
     ratio: Ratio | None = None
     drift: float = 0.0
     off_cpu: float | None = None
 
+    @property
+    def rank(self) -> tuple[int, float]:
+        """Lower for a better verdict, and of equal ones for a narrower interval."""
+        width = self.ratio.half_width if self.ratio else math.inf
+        return _BEST_FIRST.index(self.verdict), width
 
-@dataclass(frozen=True, kw_only=True)
+
+@dataclass(kw_only=True)
 class _Session:
-    """One measurement of several networks: what they share."""
+    """One measurement of several networks.
+
+    Attributes:
+        networks: Those that are ready to be run, by name; so for all that follows.
+        warm: What the first passes showed.
+        faults: Why a network takes no part.
+        outcomes: Of each attempt.
+    """
 
     bench: CalibratedBench
-    until: float
-    at_last: float
-    warm_up_s: float
+    families: Mapping[str, Family]
     together: float | None
     on_progress: Progress | None
     gpu: GpuWatch | None
+    networks: dict[str, Runnable] = field(default_factory=dict)
+    warm: dict[str, WarmUp] = field(default_factory=dict)
+    faults: dict[str, str] = field(default_factory=dict)
+    outcomes: dict[str, list[_Outcome]] = field(default_factory=dict)
+    until: float = 0.0
+    warm_up_s: float = 0.0
 
-    def is_over(self) -> bool:
-        return self.bench.clock.wall() >= self.until
+    @contextmanager
+    def faults_of(self, name: str) -> Iterator[None]:
+        """What is raised within is the network's fault, unless the device is lost."""
+        try:
+            yield
+        except torch.AcceleratorError:
+            raise
+        except InexactError as error:
+            self.faults[name] = str(error)
+        except NETWORK_FAULTS as error:
+            self.faults[name] = fault_text(error)
 
-    def warm(self, entry: _Timed, *, seconds: float) -> None:
-        """Runs a network until it is ready to be timed, or has a fault."""
-        if entry.network is None:
-            return
-        with _faults_of(entry):
-            entry.fault = _output_fault(entry.network.run())
-            if not entry.fault:
-                entry.warm = self._warmed(entry.network.run, seconds=seconds)
-
-    def compete(self, entries: Sequence[_Timed]) -> None:
-        """One attempt at each network, in shared rounds."""
-        attempts = [self._attempt(entry) for entry in entries]
-        calibrators = {
-            name: Placed(
-                network=self.bench.calibration.ready(name, conditions=self.bench.conditions)
-            )
-            for name in dict.fromkeys(attempt.calibrator for attempt in attempts)
-        }
-        round_s = sum(entry.warm.wall_s for entry in entries if entry.warm)
-        for calibrator in calibrators.values():
-            seconds = self.warm_up_s / len(calibrators)
-            round_s += self._warmed(calibrator.forward, seconds=seconds).wall_s
-        if self.together is not None:
-            stay = placement_rounds(seconds=self.until - self.bench.clock.wall(), round_s=round_s)
-            for attempt in attempts:
-                attempt.placement_rounds = stay if attempt.network.anew else 0
-
-        def after_round() -> None:
-            if self.on_progress:
-                rounds = max(len(attempt.timings) for attempt in attempts)
-                self.on_progress("timing", rounds, max(one.looks[-1] for one in attempts))
-
-        throttled = self.bench.clock.throttled()
-        if self.gpu:
-            self.gpu.use()
-        run_rounds(
-            attempts,
-            calibrators,
-            bench=self.bench,
-            until=self.until,
-            at_last=self.at_last,
-            after_round=after_round,
-            together=self.together is not None,
-        )
-        use = self.gpu.use() if self.gpu else GpuUse()
-        for attempt in attempts:
-            attempt.throttled = self.bench.clock.throttled() - throttled
-            attempt.gpu = use
-
-    def _attempt(self, entry: _Timed) -> Attempt:
-        assert entry.network is not None
-        assert entry.warm is not None
-        attempt = Attempt(
-            network=entry.network,
-            calibrator=self.bench.calibration.nearest(entry.warm.seconds, family=entry.family).name,
-            wanted_half_width=self.together or WANTED_HALF_WIDTH,
-        )
-        entry.attempts.append(attempt)
-        return attempt
+    def run(self, *, budget_s: float, share: float) -> None:
+        """Times all networks, and once more those that were disturbed, while the budget lasts."""
+        clock = self.bench.clock
+        self.warm_up_s = budget_s * _WARM_UP_SHARE
+        self.until, at_last = clock.wall() + budget_s, clock.wall() + budget_s * _PATIENCE
+        for name, network in self.networks.items():
+            with self.faults_of(name):
+                if _is_finite(network.run()):
+                    self.warm[name] = self._warmed(network.run, seconds=self.warm_up_s * share)
+                else:
+                    self.faults[name] = "its output is not finite"
+        self._compete(list(self.warm), at_last=at_last)
+        disturbed = [name for name in self.warm if self._best(name).verdict == "disturbed"]
+        if disturbed and self.together is None and clock.wall() < self.until:
+            self._compete(disturbed, at_last=at_last)
+        if clock.wall() < self.until:
+            check_drift(self.bench)
 
     def _warmed(self, forward: Forward, *, seconds: float) -> WarmUp:
         until = min(self.until, self.bench.clock.wall() + seconds)
         return warm_up(forward, bench=self.bench, until=until)
 
-    def is_worth_repeating(self, entry: _Timed) -> bool:
-        return bool(entry.attempts) and self._best(entry).verdict == "disturbed"
+    def _compete(self, names: Sequence[str], *, at_last: float) -> None:
+        """One attempt at each network, in shared rounds."""
+        bench, calibration = self.bench, self.bench.calibration
+        attempts: dict[str, Attempt] = {}
+        for name in names:
+            family = self.families.get(name, "attention")
+            attempts[name] = Attempt(
+                network=self.networks[name],
+                calibrator=calibration.nearest(self.warm[name].seconds, family=family).name,
+                wanted_half_width=self.together or WANTED_HALF_WIDTH,
+            )
+        calibrators = {
+            name: Placed(network=calibration.ready(name, conditions=bench.conditions))
+            for name in dict.fromkeys(attempt.calibrator for attempt in attempts.values())
+        }
+        round_s = sum(self.warm[name].wall_s for name in names)
+        for calibrator in calibrators.values():
+            seconds = self.warm_up_s / len(calibrators)
+            round_s += self._warmed(calibrator.forward, seconds=seconds).wall_s
+        if self.together is not None:
+            stay = placement_rounds(seconds=self.until - bench.clock.wall(), round_s=round_s)
+            for attempt in attempts.values():
+                attempt.placement_rounds = stay if attempt.network.anew else 0
 
-    def measurement(self, entry: _Timed) -> Measurement:
+        def after_round() -> None:
+            if self.on_progress:
+                rounds = max(len(one.timings) for one in attempts.values())
+                self.on_progress("timing", rounds, max(one.looks[-1] for one in attempts.values()))
+
+        throttled = bench.clock.throttled()
+        if self.gpu:
+            self.gpu.use()
+        run_rounds(
+            list(attempts.values()),
+            calibrators,
+            bench=bench,
+            until=self.until,
+            at_last=at_last,
+            after_round=after_round,
+            together=self.together is not None,
+        )
+        use = self.gpu.use() if self.gpu else GpuUse()
+        throttled = bench.clock.throttled() - throttled
+        for name, attempt in attempts.items():
+            outcome = _outcome(attempt, bench=bench, throttled=throttled, gpu=use)
+            self.outcomes.setdefault(name, []).append(outcome)
+
+    def _best(self, name: str) -> _Outcome:
+        """The better of the attempts; of equal ones the later."""
+        return min(reversed(self.outcomes[name]), key=lambda outcome: outcome.rank)
+
+    def measurement(self, name: str) -> Measurement:
         """The network's record: of its better attempt, with the samples of all."""
-        conditions = self.bench.conditions
+        bench, network = self.bench, self.networks.get(name)
+        outcomes = self.outcomes.get(name, [])
+        timings = [timing for outcome in outcomes for timing in outcome.attempt.timings]
+        precision = network.precision if network else bench.conditions.precision
         found = Measurement(
             metric="latency",
             unit="ms",
-            samples=tuple(
-                self.bench.seconds(timing) * 1e3
-                for attempt in entry.attempts
-                for timing in attempt.timings
-            ),
+            samples=tuple(bench.seconds(timing) * 1e3 for timing in timings),
             value=None,
             low=None,
             high=None,
-            conditions=replace(
-                conditions,
-                precision=entry.network.precision if entry.network else conditions.precision,
-            ),
-            environment_id=self.bench.environment.id,
+            conditions=replace(bench.conditions, precision=precision),
+            environment_id=bench.environment.id,
             verdict="incomplete",
-            reason=entry.fault,
+            reason=self.faults.get(name, ""),
         )
-        if not entry.attempts:
+        if network is None or not outcomes:
             return found
-        assert entry.network is not None
-        best = self._best(entry)
+        best = self._best(name)
         if best.ratio is None:
             return replace(found, verdict=best.verdict, reason=best.reason)
-        if complaint := entry.network.complaint():
+        if complaint := network.complaint():
             return replace(found, reason=complaint)
-        constant = self.bench.calibration.constants_ms[best.attempt.calibrator]
+        constant = bench.calibration.constants_ms[best.attempt.calibrator]
+        value = best.ratio.value * constant
         return replace(
             found,
-            value=best.ratio.value * constant,
+            value=value,
             low=best.ratio.low * constant,
             high=best.ratio.high * constant,
             verdict=best.verdict,
             reason=best.reason,
-            details=self._details(entry, best=best, ratio=best.ratio),
+            details=self._details(name, best=best, value=value),
         )
 
-    def _best(self, entry: _Timed) -> _Outcome:
-        """The better verdict; of equal ones the narrower interval, then the later attempt."""
-        return min((self._outcome(one) for one in reversed(entry.attempts)), key=_worth)
-
-    def _outcome(self, attempt: Attempt) -> _Outcome:
-        number, needed, reason = len(attempt.timings), NEEDED_FORWARDS, attempt.fault
-        if not reason and not attempt.has_value:
-            reason = f"only {number} of {needed} needed forward passes fitted into the budget"
-        ratio = None if reason else attempt.ratio(bench=self.bench)
-        if ratio is None or not ratio.value:
-            reason = reason or "it takes less time than the clock can tell"
-            return _Outcome(attempt=attempt, verdict="incomplete", reason=reason)
-        moved = drift([self.bench.seconds(timing) for timing in attempt.calibration])
-        off_cpu = self.bench.off_cpu([*attempt.timings, *attempt.calibration])
-        found, reason = verdict(
-            forwards=number,
-            off_cpu=off_cpu,
-            drift=moved,
-            half_width=ratio.half_width,
-            throttled=attempt.throttled,
-            gpu=attempt.gpu.disturbance,
-        )
-        return _Outcome(
-            attempt=attempt, verdict=found, reason=reason, ratio=ratio, drift=moved, off_cpu=off_cpu
-        )
-
-    def _details(self, entry: _Timed, *, best: _Outcome, ratio: Ratio) -> Details:
-        attempt, network, warm = best.attempt, entry.network, entry.warm
-        assert network is not None
-        assert warm is not None
+    def _details(self, name: str, *, best: _Outcome, value: float) -> Details:
+        attempt, network, warm = best.attempt, self.networks[name], self.warm[name]
         conditions, pinning = self.bench.conditions, self.bench.pinning
         walls_ms = [timing.wall * 1e3 for timing in attempt.timings]
-        constant = self.bench.calibration.constants_ms[attempt.calibrator]
         details: Details = {
             "wall_median_ms": quantile(walls_ms, 0.5),
             "wall_p95_ms": quantile(walls_ms, 0.95),
             "forwards": len(attempt.timings),
             "placement_rounds": attempt.placement_rounds,
-            "images_per_second": conditions.batch / (ratio.value * constant) * 1e3,
+            "images_per_second": conditions.batch / value * 1e3,
             "calibrator": attempt.calibrator,
             "calibration_ms": self.bench.mean_ms(attempt.calibration),
-            "calibration_constant_ms": constant,
+            "calibration_constant_ms": self.bench.calibration.constants_ms[attempt.calibrator],
             "calibration_drift": best.drift,
             "warm_up_forwards": warm.forwards,
             "warm_up_settled": "yes" if warm.settled else "no",
@@ -363,16 +300,45 @@ class _Session:
             details["off_cpu_share"] = best.off_cpu
             details["run_delay_share"] = delay_share(attempt.timings)
         details |= self.bench.calibration.details()
-        if attempt.gpu.note:
-            details["gpu_note"] = attempt.gpu.note
-        if len(entry.attempts) > 1:
-            first = entry.attempts[0]
-            details["repeats"] = len(entry.attempts) - 1
-            details["repeated_because"] = self._outcome(first).reason
-            details["first_sample_used"] = 0 if attempt is first else len(first.timings)
+        if best.gpu.note:
+            details["gpu_note"] = best.gpu.note
+        first, *repeats = self.outcomes[name]
+        if repeats:
+            details["repeats"] = len(repeats)
+            details["repeated_because"] = first.reason
+            details["first_sample_used"] = 0 if best is first else len(first.attempt.timings)
         return details
 
 
-def _worth(outcome: _Outcome) -> tuple[int, float]:
-    width = outcome.ratio.half_width if outcome.ratio else math.inf
-    return _BEST_FIRST.index(outcome.verdict), width
+def _outcome(attempt: Attempt, *, bench: Bench, throttled: int, gpu: GpuUse) -> _Outcome:
+    number, needed, reason = len(attempt.timings), NEEDED_FORWARDS, attempt.fault
+    if not reason and not attempt.has_value:
+        reason = f"only {number} of {needed} needed forward passes fitted into the budget"
+    ratio = None if reason else attempt.ratio(bench=bench)
+    if ratio is None or not ratio.value:
+        reason = reason or "it takes less time than the clock can tell"
+        return _Outcome(attempt=attempt, gpu=gpu, verdict="incomplete", reason=reason)
+    off_cpu = bench.off_cpu([*attempt.timings, *attempt.calibration])
+    moved = drift([bench.seconds(timing) for timing in attempt.calibration])
+    found, reason = verdict(
+        forwards=number,
+        off_cpu=off_cpu,
+        drift=moved,
+        half_width=ratio.half_width,
+        throttled=throttled,
+        gpu=gpu.disturbance,
+    )
+    return _Outcome(
+        attempt=attempt,
+        gpu=gpu,
+        verdict=found,
+        reason=reason,
+        ratio=ratio,
+        drift=moved,
+        off_cpu=off_cpu,
+    )
+
+
+def _is_finite(output: object) -> bool:
+    tensors = [leaf for leaf in pytree.tree_leaves(output) if isinstance(leaf, Tensor)]
+    return all(bool(torch.isfinite(tensor).all()) for tensor in tensors)

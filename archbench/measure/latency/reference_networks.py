@@ -125,40 +125,21 @@ class _ConvolutionBlock(nn.Module):
         return features + reduced
 
 
-def _seeded(build: Callable[[], nn.Module]) -> Callable[[], nn.Module]:
-    """Weights drawn without touching anybody's random state."""
+def _calibrator(name: str, build: Callable[[], nn.Module], *, side: int) -> Calibrator:
+    """One whose weights are drawn without touching anybody's random state."""
 
-    def built() -> nn.Module:
+    def seeded() -> nn.Module:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             return build().eval()
 
-    return built
+    family: Family = "attention" if name.startswith("attention") else "convolution"
+    return Calibrator(name=name, family=family, build=seeded, shape=(1, 3, side, side))
 
 
 CALIBRATORS: tuple[Calibrator, ...] = (
-    Calibrator(
-        name="attention_small_1",
-        family="attention",
-        build=_seeded(lambda: AttentionNetwork(dim=96, depth=3)),
-        shape=(1, 3, 80, 80),
-    ),
-    Calibrator(
-        name="attention_large_1",
-        family="attention",
-        build=_seeded(lambda: AttentionNetwork(dim=192, depth=4)),
-        shape=(1, 3, 112, 112),
-    ),
-    Calibrator(
-        name="convolution_small_1",
-        family="convolution",
-        build=_seeded(lambda: ConvolutionNetwork(dim=16, depth=1)),
-        shape=(1, 3, 96, 96),
-    ),
-    Calibrator(
-        name="convolution_large_1",
-        family="convolution",
-        build=_seeded(lambda: ConvolutionNetwork(dim=32, depth=2)),
-        shape=(1, 3, 160, 160),
-    ),
+    _calibrator("attention_small_1", lambda: AttentionNetwork(dim=96, depth=3), side=80),
+    _calibrator("attention_large_1", lambda: AttentionNetwork(dim=192, depth=4), side=112),
+    _calibrator("convolution_small_1", lambda: ConvolutionNetwork(dim=16, depth=1), side=96),
+    _calibrator("convolution_large_1", lambda: ConvolutionNetwork(dim=32, depth=2), side=160),
 )

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 from archbench.errors import fault_text
 from archbench.measure.backend import Runnable
-from archbench.measure.gpu import GpuUse
 from archbench.measure.latency.clock import Bench, Forward, Timing
 from archbench.measure.latency.estimate import NEEDED_FORWARDS, Ratio, ratio
 
@@ -130,8 +129,6 @@ class Attempt(Placed):
         is_done: It takes no further part.
         wanted_half_width: Of the interval, as a share, to be narrow enough.
         placement_rounds: After how many rounds it is placed anew in memory; 0 where it is not.
-        throttled: How often a core was slowed down for heat meanwhile.
-        gpu: What else happened on the GPU meanwhile.
     """
 
     calibrator: str
@@ -141,8 +138,6 @@ class Attempt(Placed):
     is_done: bool = False
     wanted_half_width: float = WANTED_HALF_WIDTH
     placement_rounds: int = 0
-    throttled: int = 0
-    gpu: GpuUse = field(default_factory=GpuUse)
 
     @property
     def has_value(self) -> bool:
