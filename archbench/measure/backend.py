@@ -5,7 +5,7 @@ A backend is a file of ``archbench/measure/backends``. It holds
 - ``PRECISIONS``: for each device that it runs on, the precisions that it can be asked for;
 - ``FORM``: ``deployed`` where it runs the form whose layers were chosen on this machine,
   ``portable`` where it takes the folded network and chooses for itself;
-- ``absence(device)``: what it needs and is not there, as the error to raise, or None;
+- ``absence(device)``, where it needs anything: what is not there, as the error to raise, or None;
 - ``prepare(network, example, *, conditions)``: the network ready to be run, as `Runnable`.
 
 What holds for all of them is done here once: the refusals, the time that preparing takes, and the
@@ -51,10 +51,6 @@ Product = Callable[[Tensor, Tensor], Tensor]
 Seconds = Callable[[], float]
 
 
-def _nothing() -> str:
-    return ""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Runnable:
     """A network that a backend can run.
@@ -74,7 +70,7 @@ class Runnable:
     run: Callable[[], object]
     precision: str
     details: Mapping[str, float | int | str] = field(default_factory=dict)
-    complaint: Callable[[], str] = _nothing
+    complaint: Callable[[], str] = str
     anew: Callable[[random.Random], Callable[[], object]] | None = None
     seconds: float = 0.0
     error: float | None = None
@@ -90,8 +86,7 @@ def absence(name: str, *, device: str) -> MissingError | None:
     if device not in backend.PRECISIONS:
         others = ", ".join(backend.PRECISIONS)
         return MissingError(f"it does not run on {device}", help=f"it runs on {others}")
-    found: MissingError | None = backend.absence(device)
-    return found
+    return backend.absence(device) if hasattr(backend, "absence") else None
 
 
 def form(name: str) -> str:
@@ -125,9 +120,7 @@ def require_backend(conditions: Conditions) -> None:
     if missing := absence(name, device=device):
         raise missing.at(f"backend {name}")
     if not can_compute(conditions):
-        able = [
-            other for other in BACKENDS.names if can_compute(replace(conditions, backend=other))
-        ]
+        able = [one for one in BACKENDS.names if can_compute(replace(conditions, backend=one))]
         known = ", ".join(BACKENDS.load(name).PRECISIONS[device])
         others = f"; {precision} on {device}: {', '.join(able)}" if able else ""
         raise UsageError(
@@ -172,7 +165,11 @@ def prepared(
     if conditions.device == "cuda":
         torch.cuda.synchronize()
     seconds = wall() - began
-    error = difference(_eager(network, example), output)
+    # The network as it is, in evaluation, where it lies.
+    own = next((one for one in network.parameters() if one.is_floating_point()), example)
+    with evaluating(network), torch.inference_mode():
+        expected = network(example.to(own.device, own.dtype))
+    error = difference(expected, output)
     require_close(error, precision=found.precision, backend=conditions.backend)
     if conditions.device == "cpu" and conditions.threads == 1:
         _require_own_thread(found.run, backend=conditions.backend, own=own_cpu, all_=all_cpu)
@@ -181,14 +178,20 @@ def prepared(
 
 def difference(expected: object, got: object) -> float:
     """Largest difference of two outputs, over the largest expected one; of all their tensors."""
-    pairs = list(zip(_tensors(expected), _tensors(got), strict=True))
-    tiny = torch.finfo(torch.float32).tiny
-    scale = max((float(one.abs().max()) for one, _ in pairs), default=0.0)
+    ones, others = (
+        [one.detach().float().cpu() for one in tensors_of(output)] for output in (expected, got)
+    )
+    scale = max((float(one.abs().max()) for one in ones), default=0.0)
+    pairs = zip(ones, others, strict=True)
     largest = [float((one - other.reshape(one.shape)).abs().max()) for one, other in pairs]
     # A comparison with what is not a number must not pass as a small one.
-    return max((value if value == value else float("inf") for value in largest), default=0.0) / max(
-        scale, tiny
-    )
+    error = max((value if value == value else float("inf") for value in largest), default=0.0)
+    return error / max(scale, torch.finfo(torch.float32).tiny)
+
+
+def tensors_of(tree: object) -> list[Tensor]:
+    """The tensors of an output or of arguments, however they are nested."""
+    return [leaf for leaf in pytree.tree_leaves(tree) if isinstance(leaf, Tensor)]
 
 
 def require_close(error: float, *, precision: str, backend: str) -> None:
@@ -222,18 +225,6 @@ def compiler() -> MissingError | None:
     )
 
 
-def _eager(network: nn.Module, example: Tensor) -> object:
-    """The output of the network as it is, in evaluation."""
-    tensor = next((t for t in network.parameters() if t.is_floating_point()), example)
-    with evaluating(network), torch.inference_mode():
-        return network(example.to(tensor.device, tensor.dtype))
-
-
-def _tensors(output: object) -> list[Tensor]:
-    leaves = pytree.tree_leaves(output)
-    return [leaf.detach().float().cpu() for leaf in leaves if isinstance(leaf, Tensor)]
-
-
 def _require_own_thread(
     run: Callable[[], object], *, backend: str, own: Seconds, all_: Seconds
 ) -> None:
@@ -257,22 +248,19 @@ def placed(
     Raises:
         UsageError: The precision is not one of fp32, bf16 and fp16.
     """
-    device = torch.device(conditions.device)
     kind = dtype_of(conditions.precision, place=f"backend {conditions.backend}")
     if not is_placed(network, conditions=conditions):
-        network = copy.deepcopy(network).to(device=device, dtype=kind).eval()
-    return network, example.to(device=device, dtype=kind)
+        network = copy.deepcopy(network).to(device=conditions.device, dtype=kind).eval()
+    return network, example.to(device=conditions.device, dtype=kind)
 
 
 def is_placed(network: nn.Module, *, conditions: Conditions) -> bool:
     """Whether it is in evaluation, on the device and in the precision of the conditions."""
-    device = torch.device(conditions.device)
     kind = dtype_of(conditions.precision, place=f"backend {conditions.backend}")
-    tensors = [*network.parameters(), *network.buffers()]
     fits = all(
-        tensor.device.type == device.type
+        tensor.device.type == conditions.device
         and (tensor.dtype == kind or not tensor.is_floating_point())
-        for tensor in tensors
+        for tensor in (*network.parameters(), *network.buffers())
     )
     return fits and not any(module.training for module in network.modules())
 
@@ -308,11 +296,7 @@ def computed_precision(conditions: Conditions) -> str:
     if conditions.precision != "fp32":
         return conditions.precision
     products = (F.linear, _pointwise_convolution)
-    return precision_name(min(kept_bits(one, device=conditions.device) for one in products))
-
-
-def precision_name(kept: int) -> str:
-    """What products are called that keep so many bits, rounded down to a known name."""
+    kept = min(kept_bits(product, device=conditions.device) for product in products)
     return next(name for bits, name in _NAMES if kept >= bits)
 
 

@@ -107,7 +107,7 @@ def cold_times(
     if not names:
         return {}
     evict = evictor(bench.conditions.device)
-    calibrator = bench.calibration.nearest(_CALIBRATOR_SECONDS, family="attention").name
+    calibrator = bench.calibration.nearest(_CALIBRATOR_SECONDS)
     reference = bench.reference(calibrator)
     compared: list[Timing] = []
     first: dict[str, list[Timing]] = {name: [] for name in names}

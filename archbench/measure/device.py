@@ -126,32 +126,23 @@ def _pinned(cores: tuple[int, ...], *, everyone: bool) -> Iterator[Pinning]:
             cores=(), note=f"not pinned: {platform.system()} cannot pin a thread to a core"
         )
         return
-    own = os.sched_getaffinity(0)
-    before = {task: _affinity(task) for task in _tasks(everyone=everyone)}
+    own, before = os.sched_getaffinity(0), {}
     try:
-        for task in before:
-            _pin(task, set(cores))
+        for task in _tasks(everyone=everyone):
+            with suppress(ProcessLookupError):  # it has ended
+                before[task] = os.sched_getaffinity(task)
+                os.sched_setaffinity(task, cores)
         yield Pinning(cores=cores, note="")
     finally:
         # Threads that were born meanwhile took over the pinned cores of their parent.
         for task in _tasks(everyone=everyone):
-            _pin(task, before.get(task) or own)
+            with suppress(ProcessLookupError):
+                os.sched_setaffinity(task, before.get(task, own))
 
 
 def _tasks(*, everyone: bool) -> list[int]:
     """Thread ids; 0 is the calling thread."""
     return [int(entry.name) for entry in _TASKS.iterdir()] if everyone else [0]
-
-
-def _affinity(task: int) -> set[int]:
-    with suppress(ProcessLookupError):
-        return os.sched_getaffinity(task)
-    return set()
-
-
-def _pin(task: int, cores: set[int]) -> None:
-    with suppress(ProcessLookupError):
-        os.sched_setaffinity(task, cores)
 
 
 @contextmanager

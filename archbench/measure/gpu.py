@@ -39,13 +39,19 @@ class Nvml:
     def __init__(self, library: Any, handle: object) -> None:
         self._library, self._handle = library, handle
 
-    def joules(self) -> float | None:
-        """Energy of the board so far; None where it is not counted."""
+    def joules(self) -> float:
+        """Energy of the board so far.
+
+        Raises:
+            OSError: It is not counted.
+        """
         total = ctypes.c_ulonglong()
         failed = self._library.nvmlDeviceGetTotalEnergyConsumption(
             self._handle, ctypes.byref(total)
         )
-        return None if failed else total.value / 1e3
+        if failed:
+            raise OSError("NVML does not answer any more")
+        return total.value / 1e3
 
     def processes(self) -> dict[int, int] | None:
         """Bytes that each process holds there, by its id on the host; None where it is not told."""

@@ -73,22 +73,16 @@ def counters(*, root: Path = ROOT) -> Counters:
     """
     ticks = stolen = 0
     with suppress(OSError, ValueError, IndexError):
-        fields = [
-            int(field) for field in (root / "proc/stat").read_text().split("\n")[0].split()[1:]
-        ]
+        first = (root / "proc/stat").read_text().split("\n")[0]
+        fields = [int(field) for field in first.split()[1:]]
         ticks, stolen = sum(fields[:8]), fields[7]
-    return Counters(
-        ticks=ticks,
-        stolen=stolen,
-        throttled=throttle_count(root=root),
-        processes=_processes(root),
-    )
+    throttled, processes = throttle_count(root=root), _processes(root)
+    return Counters(ticks=ticks, stolen=stolen, throttled=throttled, processes=processes)
 
 
 def throttle_count(*, root: Path = ROOT) -> int | None:
     """How often cores were slowed down for heat since the system started; None if unknown."""
-    folders = (root / _CPUS).glob("cpu[0-9]*/thermal_throttle/core_throttle_count")
-    known = [count for path in folders if (count := _number(path)) is not None]
+    known = _numbers(root, f"{_CPUS}/cpu[0-9]*/thermal_throttle/core_throttle_count")
     return int(sum(known)) if known else None
 
 
@@ -115,25 +109,18 @@ def clocks(*, root: Path = ROOT) -> Clocks:
     Args:
         root: Where ``proc`` and ``sys`` lie; another one for tests.
     """
-    cpus = root / _CPUS
-    governors = {
-        text
-        for path in cpus.glob("cpu[0-9]*/cpufreq/scaling_governor")
-        if (text := _text(path)) is not None
-    }
-    current = [_number(path) for path in cpus.glob("cpu[0-9]*/cpufreq/scaling_cur_freq")]
-    mhz = [value / 1e3 for value in current if value is not None]
-    if not mhz and (info := _text(root / "proc/cpuinfo")):
+    governors = set(_texts(root, f"{_CPUS}/cpu[0-9]*/cpufreq/scaling_governor"))
+    mhz = [khz / 1e3 for khz in _numbers(root, f"{_CPUS}/cpu[0-9]*/cpufreq/scaling_cur_freq")]
+    for info in _texts(root, "proc/cpuinfo") if not mhz else ():
         mhz = [float(value) for value in re.findall(r"cpu MHz\s*:\s*([0-9.]+)", info)]
-    limits = [_number(path) for path in cpus.glob("cpu[0-9]*/cpufreq/cpuinfo_max_freq")]
-    most = [value / 1e3 for value in limits if value is not None]
-    boost = _number(cpus / "cpufreq/boost")
-    no_turbo = _number(cpus / "intel_pstate/no_turbo")
+    limits = _numbers(root, f"{_CPUS}/cpu[0-9]*/cpufreq/cpuinfo_max_freq")
+    boosts = [bool(number) for number in _numbers(root, f"{_CPUS}/cpufreq/boost")]
+    boosts += [not number for number in _numbers(root, f"{_CPUS}/intel_pstate/no_turbo")]
     return Clocks(
         governor=", ".join(sorted(governors)) or None,
         current_mhz=(min(mhz), max(mhz)) if mhz else None,
-        most_mhz=max(most) if most else None,
-        boost=bool(boost) if boost is not None else not no_turbo if no_turbo is not None else None,
+        most_mhz=max(limits) / 1e3 if limits else None,
+        boost=boosts[0] if boosts else None,
     )
 
 
@@ -157,13 +144,18 @@ def _processes(root: Path) -> dict[int, tuple[str, int]]:
     return found
 
 
-def _text(path: Path) -> str | None:
-    with suppress(OSError):
-        return path.read_text(errors="replace").strip()
-    return None
+def _texts(root: Path, pattern: str) -> list[str]:
+    """What each file holds that the pattern names, as far as it can be read."""
+    found = []
+    for path in root.glob(pattern):
+        with suppress(OSError):
+            found.append(path.read_text(errors="replace").strip())
+    return found
 
 
-def _number(path: Path) -> float | None:
-    with suppress(OSError, ValueError):
-        return float(path.read_text())
-    return None
+def _numbers(root: Path, pattern: str) -> list[float]:
+    found = []
+    for text in _texts(root, pattern):
+        with suppress(ValueError):
+            found.append(float(text))
+    return found

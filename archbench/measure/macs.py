@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
 
 from archbench.errors import UncountedOperatorError
+from archbench.measure.backend import evaluating, tensors_of
 
 if TYPE_CHECKING:
     from fvcore.nn.jit_analysis import JitModelAnalysis
@@ -70,22 +70,19 @@ def count_operators(network: nn.Module, example: Tensor) -> OperatorCount:
             has no matrix products; the message names the operator and the module.
     """
     _refuse_scripted(network)
-    with _counting(network):
+    with evaluating(network), torch.no_grad(), _products_apart():
         analysis = _analysis(_Flattened(network), example)
         counts = analysis.by_module_and_operator()
     _refuse_unknown(network, analysis=analysis)
-    total = counts[""]
+    macs = {name: _part(count, "macs") for name, count in counts.items()}
+    activations = _part(counts[""], "activations")
     return OperatorCount(
-        macs=sum(number for (what, _), number in total.items() if what == "macs"),
-        activations=sum(number for (what, _), number in total.items() if what == "activations"),
+        macs=sum(macs[""].values()),
+        activations=sum(activations.values()),
         params=sum(parameter.numel() for parameter in network.parameters()),
-        by_operator=_part(total, "macs"),
-        by_module={
-            _own_name(name): sum(_part(count, "macs").values())
-            for name, count in counts.items()
-            if name
-        },
-        activations_by_operator=_part(total, "activations"),
+        by_operator=macs[""],
+        by_module={_own_name(name): sum(found.values()) for name, found in macs.items() if name},
+        activations_by_operator=activations,
     )
 
 
@@ -98,27 +95,18 @@ class _Flattened(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """The tensors of the network's output, in the order in which they stand there."""
-        leaves = pytree.tree_leaves(self.network(images))
-        return tuple(leaf for leaf in leaves if isinstance(leaf, Tensor))
+        return tuple(tensors_of(self.network(images)))
 
 
 @contextmanager
-def _counting(network: nn.Module) -> Iterator[None]:
-    """Eval mode without gradients; afterwards the network is as it was.
-
-    The fast path of nn.MultiheadAttention is off: it hides its products in one operator.
-    """
-    training = [module for module in network.modules() if module.training]
+def _products_apart() -> Iterator[None]:
+    """Without the fast path of nn.MultiheadAttention, which hides its products in one operator."""
     fast_path = torch.backends.mha.get_fastpath_enabled()
-    network.eval()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        with torch.no_grad():
-            yield
+        yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast_path)
-        for module in training:
-            module.training = True
 
 
 def _analysis(network: nn.Module, example: Tensor) -> JitModelAnalysis:
@@ -145,7 +133,7 @@ def _refuse_unknown(network: nn.Module, *, analysis: JitModelAnalysis) -> None:
         f"the operator {operator} may hold matrix products and it is not known how many",
         place=_own_name(innermost) or type(network).__name__,
         help="give it a handle in archbench/measure/macs.py, "
-        "or add it to archbench/measure/macs.py if it holds none",
+        "or add it to FREE_OPERATORS there if it holds none",
     )
 
 

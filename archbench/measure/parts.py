@@ -12,11 +12,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from archbench.errors import StorageError
-from archbench.measure.backend import dtype_of
+from archbench.measure.backend import dtype_of, tensors_of
 from archbench.measure.latency.calibration import CalibratedBench, Progress
 from archbench.measure.latency.clock import Bench, Clock, Timing, measuring
 from archbench.measure.latency.estimate import lower_mean
@@ -215,26 +214,16 @@ class _Counter(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         output = func(*args, **(kwargs or {}))
-        inputs = _tensors((args, kwargs))
-        outputs = _tensors(output)
-        follows = not inputs or any(id(tensor) in self.moving for tensor in inputs)
-        if follows:
+        inputs, outputs = tensors_of((args, kwargs)), tensors_of(output)
+        if not inputs or any(id(tensor) in self.moving for tensor in inputs):
             self.moving |= {id(tensor): tensor for tensor in outputs}
         if not func.is_view and "empty" not in func.__name__:
             sums = self.sums[self.part]
             sums[0] += 1
             for tensor in inputs:
-                sums[2 if id(tensor) in self.moving else 1] += _bytes(tensor)
-            sums[2] += sum(map(_bytes, outputs))
+                sums[2 if id(tensor) in self.moving else 1] += tensor.nbytes
+            sums[2] += sum(tensor.nbytes for tensor in outputs)
         return output
-
-
-def _tensors(tree: Any) -> list[Tensor]:
-    return [leaf for leaf in pytree.tree_leaves(tree) if isinstance(leaf, Tensor)]
-
-
-def _bytes(tensor: Tensor) -> int:
-    return tensor.numel() * tensor.element_size()
 
 
 @dataclass(frozen=True, kw_only=True)

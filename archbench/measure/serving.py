@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import platform
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,25 +99,22 @@ def serve(
         if on_progress:
             on_progress(f"serving batch {conditions.batch}", len(timings), _MOST_PASSES)
     walls = tuple(timing.wall * 1e3 for timing in timings)
+    p99 = Quantity(unit="ms", reason=f"fewer than {_FOR_P99} passes were made")
+    if len(walls) >= _FOR_P99:
+        p99 = Quantity(value=quantile(walls, 0.99), unit="ms")
     return Service(
         conditions=conditions,
         ms=bench.mean_ms(timings) / bench.mean_ms(compared) * constant_ms,
         wall_ms=walls,
         p50=Quantity(value=quantile(walls, 0.5), unit="ms"),
         p95=Quantity(value=quantile(walls, 0.95), unit="ms"),
-        p99=_p99(walls),
+        p99=p99,
         peak=peak_memory(forward, device=conditions.device),
         energy=energy_per_image(
             forward, device=conditions.device, batch=conditions.batch, clock=clock
         ),
         off_cpu=bench.off_cpu(timings),
     )
-
-
-def _p99(walls: tuple[float, ...]) -> Quantity:
-    if len(walls) < _FOR_P99:
-        return Quantity(unit="ms", reason=f"fewer than {_FOR_P99} passes were made")
-    return Quantity(value=quantile(walls, 0.99), unit="ms")
 
 
 def peak_memory(forward: Forward, *, device: str, process: Path = _PROCESS) -> Quantity:
@@ -152,16 +150,11 @@ def peak_memory(forward: Forward, *, device: str, process: Path = _PROCESS) -> Q
 
 
 def _status(process: Path, key: str) -> int:
-    """Bytes of an entry of the process's status.
-
-    Raises:
-        LookupError: It has no such entry.
-    """
-    for line in (process / "status").read_text().splitlines():
-        name, _, value = line.partition(":")
-        if name == key:
-            return int(value.split()[0]) * 1024
-    raise LookupError(f"no {key}")
+    """Bytes of an entry of the process's status."""
+    found = re.search(rf"^{key}:\s*(\d+)", (process / "status").read_text(), re.MULTILINE)
+    if found is None:
+        raise LookupError(f"no {key}")
+    return int(found[1]) * 1024
 
 
 def energy_per_image(
@@ -217,13 +210,8 @@ def _nvml() -> Callable[[], float] | str:
     found = open_nvml()
     if isinstance(found, str):
         return found
-    if found.joules() is None:
+    try:
+        found.joules()
+    except OSError:
         return "this GPU does not count its energy"
-
-    def joules() -> float:
-        total = found.joules()
-        if total is None:
-            raise OSError("NVML does not answer any more")
-        return total
-
-    return joules
+    return found.joules

@@ -90,9 +90,9 @@ def bench_of(clock: FakeClock, conditions: Conditions | None = None) -> Bench:
     )
 
 
-def calibrator(name: str, network: Ticking, *, family: str = "attention") -> Calibrator:
+def calibrator(name: str, network: Ticking) -> Calibrator:
     """A calibration network that ticks."""
-    return Calibrator(name=name, family=family, build=lambda: network, shape=(1, 3, 8, 8))
+    return Calibrator(name=name, family="attention", build=lambda: network, shape=(1, 3, 8, 8))
 
 
 @pytest.fixture
@@ -118,9 +118,7 @@ def calibration(
 ) -> Callable[..., Calibration]:
     """Makes a calibration whose networks take the given milliseconds; its constants are ten."""
 
-    def make(
-        *networks: Ticking, constants_ms: tuple[float, ...] | None = None, family: str = "attention"
-    ) -> Calibration:
+    def make(*networks: Ticking, constants_ms: tuple[float, ...] | None = None) -> Calibration:
         used = networks or (Ticking(clock, 2.0, name="calibrator"),)
         names = [network.name or f"calibrator_{i}" for i, network in enumerate(used)]
         return Calibration(
@@ -128,8 +126,7 @@ def calibration(
             settings=settings_of(conditions),
             constants_ms=dict(zip(names, constants_ms or [10.0] * len(used), strict=True)),
             calibrators=tuple(
-                calibrator(name, network, family=family)
-                for name, network in zip(names, used, strict=True)
+                calibrator(name, network) for name, network in zip(names, used, strict=True)
             ),
         )
 

@@ -24,7 +24,6 @@ from archbench.measure.backend import (
     computed_precision,
     difference,
     kept_bits,
-    precision_name,
     prepared,
 )
 from archbench.measure.backends import eager
@@ -267,8 +266,12 @@ def test_bf16_keeps_seven_and_fp16_ten() -> None:
     assert kept_bits(lambda rows, weight: (rows.half() @ weight.half().t()).float()) == 10
 
 
-def test_products_are_named_by_their_bits() -> None:
-    assert [precision_name(bits) for bits in (23, 16, 10, 7)] == ["fp32", "tf32", "tf32", "bf16"]
+@pytest.mark.parametrize(("kept", "name"), [(23, "fp32"), (16, "tf32"), (10, "tf32"), (7, "bf16")])
+def test_products_are_named_by_their_bits(
+    kept: int, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backends, "_pointwise_convolution", rounded(kept))
+    assert computed_precision(Conditions()) == name
 
 
 def test_fp32_on_this_cpu_is_fp32() -> None:

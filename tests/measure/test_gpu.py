@@ -164,5 +164,7 @@ def test_the_driver_is_read() -> None:
 
 def test_a_driver_that_fails_tells_nothing() -> None:
     nvml = Nvml(Library(code=3), None)
-    assert (nvml.joules(), nvml.processes(), nvml.busy(0), nvml.slowed()) == (None, None, None, ())
+    assert (nvml.processes(), nvml.busy(0), nvml.slowed()) == (None, None, ())
+    with pytest.raises(OSError, match="NVML does not answer"):
+        nvml.joules()
     assert Nvml(Library(code=6), None).busy(7) == ({}, 7)

@@ -273,14 +273,6 @@ def test_calibrator_is_the_nearest_of_the_family(
     }
 
 
-def test_family_is_what_the_caller_names(
-    clock: FakeClock, measure: Measure, bench: MakeBench
-) -> None:
-    calibrated = bench(Ticking(clock, 2.0), family="convolution")
-    found = measure({"a": Ticking(clock, 5.0)}, calibrated, families={"a": "convolution"})["a"]
-    assert found.details["calibrator"] == "calibrator_0"
-
-
 def test_networks_stay_as_they_are(clock: FakeClock, measure: Measure) -> None:
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).double()
     before = network[1].running_mean.clone()

@@ -6,15 +6,18 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from archbench.measure.backend import evaluating
+from archbench.measure.backend import Runnable, evaluating
 
 ONNX_LIBRARIES = ("onnx", "onnxscript")
+
+_NUM_IMAGES = 8  # on which int8 is calibrated
 
 
 def write_onnx(network: nn.Module, example: Tensor, *, path: Path) -> Path:
@@ -35,9 +38,6 @@ def write_onnx(network: nn.Module, example: Tensor, *, path: Path) -> Path:
     return path
 
 
-NUM_IMAGES = 8
-
-
 def calibration_batches(example: Tensor) -> list[Tensor]:
     """Batches of noise like the example, at least 8 images in all, always the same.
 
@@ -45,8 +45,23 @@ def calibration_batches(example: Tensor) -> list[Tensor]:
     it on images of its task.
     """
     generator = torch.Generator().manual_seed(1)
-    number = -(-NUM_IMAGES // len(example))
+    number = -(-_NUM_IMAGES // len(example))
     return [torch.randn(example.shape, generator=generator) for _ in range(number)]
+
+
+def mixed(run: Callable[[], object], layers: Counter[str], *, asked: str) -> Runnable:
+    """What runs in the precision of most of its layers, and says how many run in each.
+
+    Args:
+        run: One forward pass.
+        layers: Of those with products, how many run in each precision.
+        asked: What was asked for, which holds where nothing is known of the layers.
+    """
+    return Runnable(
+        run=run,
+        precision=layers.most_common(1)[0][0] if layers else asked,
+        details={"layers_run_in": ", ".join(f"{k} {n}" for k, n in sorted(layers.items()))},
+    )
 
 
 @contextlib.contextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from archbench.errors import MissingError
 from archbench.measure.backend import Runnable, computed_precision, placed
 from archbench.study.measurement import Conditions
 
@@ -13,11 +12,6 @@ PRECISIONS = {"cuda": ("fp32", "bf16", "fp16")}
 FORM = "deployed"
 
 _WARM_UP = 3  # passes before recording, as PyTorch's notes on CUDA graphs ask for
-
-
-def absence(device: str) -> MissingError | None:
-    """PyTorch brings all that is needed."""
-    return None
 
 
 def prepare(network: nn.Module, example: Tensor, *, conditions: Conditions) -> Runnable:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from archbench.errors import MissingError
 from archbench.measure.backend import Runnable, computed_precision, placed
 from archbench.study.measurement import Conditions
 
@@ -18,11 +17,6 @@ PRECISIONS = {"cpu": ("fp32", "bf16", "fp16"), "cuda": ("fp32", "bf16", "fp16")}
 FORM = "deployed"
 
 _STEP, _MOST_STEPS, _MOST_FILLERS = 64, 4096, 5  # bytes of a line of the cache; how many of them
-
-
-def absence(device: str) -> MissingError | None:
-    """Nothing is ever missing."""
-    return None
 
 
 def prepare(network: nn.Module, example: Tensor, *, conditions: Conditions) -> Runnable:

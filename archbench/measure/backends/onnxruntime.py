@@ -15,7 +15,13 @@ from torch import Tensor, nn
 
 from archbench.errors import MissingError
 from archbench.measure.backend import Runnable, library
-from archbench.measure.backends._onnx import ONNX_LIBRARIES, calibration_batches, quiet, write_onnx
+from archbench.measure.backends._onnx import (
+    ONNX_LIBRARIES,
+    calibration_batches,
+    mixed,
+    quiet,
+    write_onnx,
+)
 from archbench.study.measurement import Conditions
 
 if TYPE_CHECKING:
@@ -68,11 +74,7 @@ def prepare(network: nn.Module, example: Tensor, *, conditions: Conditions) -> R
         session.run_with_iobinding(binding)
         return outputs
 
-    return Runnable(
-        run=run,
-        precision=layers.most_common(1)[0][0] if layers else conditions.precision,
-        details={"layers_run_in": ", ".join(f"{k} {n}" for k, n in sorted(layers.items()))},
-    )
+    return mixed(run, layers, asked=conditions.precision)
 
 
 def _bound(

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from archbench.errors import InexactError, MissingError
 from archbench.measure.backend import Runnable, evaluating, library
-from archbench.measure.backends._onnx import calibration_batches, quiet
+from archbench.measure.backends._onnx import calibration_batches, mixed, quiet
 from archbench.study.measurement import Conditions
 
 if TYPE_CHECKING:
@@ -75,12 +75,7 @@ def prepare(network: nn.Module, example: Tensor, *, conditions: Conditions) -> R
         request.infer()
         return outputs
 
-    layers = _precisions(compiled)
-    return Runnable(
-        run=run,
-        precision=_ran(layers, asked=conditions.precision),
-        details={"layers_run_in": ", ".join(f"{k} {n}" for k, n in sorted(layers.items()))},
-    )
+    return mixed(run, _precisions(compiled), asked=conditions.precision)
 
 
 def _core(ov: Any) -> openvino.Core:
@@ -145,8 +140,3 @@ def _precisions(compiled: openvino.CompiledModel) -> Counter[str]:
         if info["layerType"].astype(str) in _PRODUCTS
     ]
     return Counter(_NAMES.get(kind, kind) for kind in kinds)
-
-
-def _ran(layers: Counter[str], *, asked: str) -> str:
-    """The precision of most of them."""
-    return layers.most_common(1)[0][0] if layers else asked

@@ -34,7 +34,7 @@ from archbench.measure.latency.constants import (
     spread,
 )
 from archbench.measure.latency.estimate import DRIFT_LIMIT, drift, held_core
-from archbench.measure.latency.reference_networks import CALIBRATORS, Calibrator, Family
+from archbench.measure.latency.reference_networks import CALIBRATORS, Calibrator
 from archbench.measure.latency.rounds import CALIBRATOR_ROUNDS, Placed, place_anew, warm_up
 from archbench.measure.machine import Activity, Counters, activity, counters
 from archbench.measure.machine_cache import UNREADABLE, settings_of
@@ -79,11 +79,14 @@ class Calibration:
         """The networks by their names."""
         return {calibrator.name: calibrator for calibrator in self.calibrators}
 
-    def nearest(self, seconds: float, *, family: Family) -> Calibrator:
-        """The calibrator of the family whose constant is nearest, as a ratio."""
-        of_family = [entry for entry in self.calibrators if entry.family == family]
+    def nearest(self, seconds: float) -> str:
+        """Name of the attention network whose constant is nearest, as a ratio.
+
+        Hybrids mostly do its kind of work. The others tell whether the constants still hold.
+        """
+        names = [entry.name for entry in self.calibrators if entry.family == "attention"]
         size = math.log(max(seconds * 1e3, _LEAST_MS))
-        return min(of_family, key=lambda entry: abs(math.log(self.constants_ms[entry.name]) - size))
+        return min(names, key=lambda name: abs(math.log(self.constants_ms[name]) - size))
 
     def ready(self, name: str, *, conditions: Conditions) -> Runnable:
         """A calibrator, prepared once."""
@@ -154,7 +157,7 @@ class CalibratedBench(Bench):
             until: When to stop warming up, on the bench's wall clock.
         """
         warm = warm_up(forward, bench=self, until=until)
-        name = self.calibration.nearest(warm.seconds, family="attention").name
+        name = self.calibration.nearest(warm.seconds)
         reference = self.reference(name)
         warm_up(reference, bench=self, until=until)
         return self.calibration.constants_ms[name], reference
@@ -291,10 +294,10 @@ def keep_check(check: DriftCheck, *, bench: CalibratedBench) -> str:
 
 
 def disturbance(*, off_cpu: float | None, moved: float, busy: Activity) -> str:
-    """Why a drift check says nothing of constants; empty where it was quiet.
+    """Why a drift check says nothing of constants; empty where nothing disturbed it.
 
     Args:
-        off_cpu: The share of time in which other work held the core; None on a GPU.
+        off_cpu: See ``Bench.off_cpu``.
         moved: By how much the networks drifted meanwhile.
         busy: What else the machine did.
     """

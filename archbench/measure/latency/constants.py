@@ -160,7 +160,7 @@ def read_constants(file: MachineFile, *, names: Sequence[str]) -> Constants | No
         OSError: It cannot be read.
         ValueError: It is not what it should be, likewise all of ``UNREADABLE``.
     """
-    document = file.read(upgrade=_of_today)
+    document = file.read(upgrade=_upgrade)
     if document is None:
         return None
     doubt = document["doubt"]
@@ -177,7 +177,7 @@ def read_constants(file: MachineFile, *, names: Sequence[str]) -> Constants | No
     return found
 
 
-def _of_today(document: Any) -> Any:
+def _upgrade(document: Any) -> Any:
     if document["schema"] != _BEFORE:
         return document
     new = {"generation": 1, "doubt": {"looks": [], "due": ""}, "history": []}

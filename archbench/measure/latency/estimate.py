@@ -125,11 +125,7 @@ def drift(samples: Sequence[float]) -> float:
 
 
 def held_core(off_cpu: float | None) -> str:
-    """What other work did meanwhile, for a person; empty where it held the core for 5 % at most.
-
-    Args:
-        off_cpu: The share of time without a core; None where waiting is no disturbance.
-    """
+    """What other work did meanwhile, for a person; empty where it held the core for 5 % at most."""
     if off_cpu is None or off_cpu <= OFF_CPU_LIMIT:
         return ""
     return f"other work held the core for {off_cpu:.0%} of the time"
@@ -146,13 +142,7 @@ def verdict(
 ) -> tuple[Verdict, str]:
     """How far a measurement with a value can be trusted, and why not further.
 
-    Args:
-        forwards: Timed forward passes of the candidate.
-        off_cpu: See ``Bench.off_cpu``.
-        drift: See the function of this name, of the calibrator.
-        half_width: See `Ratio.half_width`.
-        throttled: How often a core was slowed down for heat meanwhile.
-        gpu: What disturbed on the GPU, see ``GpuUse.disturbance``.
+    The passes are the candidate's, and the drift is the calibration network's.
     """
     few = f"only {forwards} of {WANTED_FORWARDS} wanted forward passes fitted into the budget"
     reasons = (

@@ -14,11 +14,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import torch
-from torch import Tensor, nn
-from torch.utils import _pytree as pytree
+from torch import nn
 
 from archbench.errors import InexactError, fault_text
-from archbench.measure.backend import Runnable, prepared
+from archbench.measure.backend import Runnable, prepared, tensors_of
 from archbench.measure.gpu import GpuUse, GpuWatch, gpu_watch
 from archbench.measure.latency.calibration import (
     CalibratedBench,
@@ -27,13 +26,13 @@ from archbench.measure.latency.calibration import (
 )
 from archbench.measure.latency.clock import Bench, Forward, delay_share
 from archbench.measure.latency.estimate import NEEDED_FORWARDS, Ratio, drift, quantile, verdict
-from archbench.measure.latency.reference_networks import Family
 from archbench.measure.latency.rounds import (
     NETWORK_FAULTS,
     WANTED_HALF_WIDTH,
     Attempt,
     Placed,
     WarmUp,
+    looks,
     placement_rounds,
     run_rounds,
     warm_up,
@@ -53,7 +52,6 @@ def measure_latency(
     networks: Mapping[str, nn.Module],
     *,
     bench: CalibratedBench,
-    families: Mapping[str, Family] | None = None,
     budget_s: float = 10.0,
     together: float | None = None,
     on_progress: Progress | None = None,
@@ -69,8 +67,6 @@ def measure_latency(
         networks: Name to network, in the form that is to be timed; they stay as they are.
         bench: What to time with, under which conditions. The precision of the result is the one
             that ran, which may be another than that of the conditions.
-        families: What kind of work a network does; attention where nothing is said, as hybrids
-            mostly do.
         budget_s: Seconds for all networks together, constants apart. The measurement stops
             earlier when every interval is within ±1 %; for networks so slow that five passes do
             not fit, it may take three times as long.
@@ -96,7 +92,6 @@ def measure_latency(
     images = torch.randn(conditions.batch, 3, *conditions.resolution, generator=generator)
     session = _Session(
         bench=bench,
-        families=families or {},
         together=together,
         on_progress=on_progress,
         gpu=gpu or gpu_watch(conditions.device),
@@ -139,7 +134,6 @@ class _Session:
     """
 
     bench: CalibratedBench
-    families: Mapping[str, Family]
     together: float | None
     on_progress: Progress | None
     gpu: GpuWatch | None
@@ -187,14 +181,14 @@ class _Session:
     def _compete(self, names: Sequence[str], *, at_last: float) -> None:
         """One attempt at each network, in shared rounds."""
         bench, calibration = self.bench, self.bench.calibration
-        attempts: dict[str, Attempt] = {}
-        for name in names:
-            family = self.families.get(name, "attention")
-            attempts[name] = Attempt(
+        attempts = {
+            name: Attempt(
                 network=self.networks[name],
-                calibrator=calibration.nearest(self.warm[name].seconds, family=family).name,
+                calibrator=calibration.nearest(self.warm[name].seconds),
                 wanted_half_width=self.together or WANTED_HALF_WIDTH,
             )
+            for name in names
+        }
         calibrators = {
             name: Placed(network=calibration.ready(name, conditions=bench.conditions))
             for name in dict.fromkeys(attempt.calibrator for attempt in attempts.values())
@@ -211,7 +205,8 @@ class _Session:
         def after_round() -> None:
             if self.on_progress:
                 rounds = max(len(one.timings) for one in attempts.values())
-                self.on_progress("timing", rounds, max(one.looks[-1] for one in attempts.values()))
+                most = max(looks(one.placement_rounds)[-1] for one in attempts.values())
+                self.on_progress("timing", rounds, most)
 
         throttled = bench.clock.throttled()
         if self.gpu:
@@ -340,5 +335,4 @@ def _outcome(attempt: Attempt, *, bench: Bench, throttled: int, gpu: GpuUse) -> 
 
 
 def _is_finite(output: object) -> bool:
-    tensors = [leaf for leaf in pytree.tree_leaves(output) if isinstance(leaf, Tensor)]
-    return all(bool(torch.isfinite(tensor).all()) for tensor in tensors)
+    return all(bool(torch.isfinite(tensor).all()) for tensor in tensors_of(output))

@@ -144,11 +144,6 @@ class Attempt(Placed):
         """Whether there are enough passes for an estimate."""
         return len(self.timings) >= NEEDED_FORWARDS
 
-    @property
-    def looks(self) -> tuple[int, ...]:
-        """After how many passes it is asked whether the interval is narrow; the last is the end."""
-        return looks(self.placement_rounds)
-
     def ratio(self, *, bench: Bench) -> Ratio:
         """The ratio to the calibrator over all rounds so far."""
         return ratio(
@@ -166,10 +161,10 @@ class Attempt(Placed):
             return
         self.timings.append(timing)
         self.calibration.append(calibration)
-        number = len(self.timings)
-        if number in self.looks:
+        number, stops = len(self.timings), looks(self.placement_rounds)
+        if number in stops:
             self.is_done = self.ratio(bench=bench).half_width <= self.wanted_half_width
-        self.is_done = self.is_done or number >= self.looks[-1]
+        self.is_done = self.is_done or number >= stops[-1]
 
 
 def looks(placement_rounds: int) -> tuple[int, ...]:
