@@ -23,8 +23,6 @@ from archbench.search.jobs import (
     TrainJob,
     checkpoint_path,
     held_out_accuracy,
-    numbers_with_files,
-    remove_files,
     time_together,
     weights_path,
 )
@@ -32,7 +30,7 @@ from archbench.search.kept_weights import (
     earlier_folders,
     earlier_weights,
     kept_weights,
-    may_reach_front,
+    remove_useless_files,
 )
 from archbench.search.preparation import check_data, opened
 from archbench.search.scheduler import StageError
@@ -149,10 +147,7 @@ def confirm_front(context: StudyContext, *, is_asked_for: bool = False) -> None:
     for record in context.front():
         if record.test_accuracy is None:
             take_test(context, record)
-    for number in numbers_with_files(context.checkpoints):
-        record = context.study.trials[number]
-        is_kept = may_reach_front(record, rule=context.rule, among=context.trials)
-        remove_files(context.checkpoints, number, keep_weights=is_kept)
+    remove_useless_files(context.checkpoints, rule=context.rule, trials=context.study.trials)
     confirmed = {
         "front": [record.number for record in context.front()],
         "settled": not _doubt(context).in_doubt(),

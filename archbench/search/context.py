@@ -15,7 +15,6 @@ from archbench.registry import Registry
 from archbench.search import events, scheduler
 from archbench.search.interruption import Interruption, ParkedError, interruptions
 from archbench.search.job import Engine
-from archbench.search.jobs import Call, Progress
 from archbench.search.optuna_mirror import Ledger
 from archbench.search.settings import Settings, worker_memory_bytes
 from archbench.study import folder
@@ -113,23 +112,12 @@ class Context:
         if is_alone:
             self.stop()
             self._engine_of(1)
-        tell, said = on_progress, set[str]()
-
-        def on_sent(payload: object) -> None:
-            if not isinstance(payload, Progress):
-                return
-            if tell is not None:
-                tell(payload.what, payload.done, payload.total)
-            elif payload.what not in said:
-                said.add(payload.what)
-                self.say(payload.what)
-
         return scheduler.finish(
             self._engine or self._engine_of(self.workers),
-            Call(function=function),
+            function,
             timeout_s=timeout_s,
             interruption=self.interruption,
-            on_sent=on_sent,
+            on_progress=on_progress or self._say_once(set()),
         )
 
     def say(self, text: str) -> None:
@@ -145,6 +133,14 @@ class Context:
         place_told = None if place is None else str(place)
         number = self.interruption.signal_number
         return ParkedError(message, place=place_told, help=help, signal_number=number)
+
+    def _say_once(self, said: set[str]) -> Callable[[str, int, int], None]:
+        def say(what: str, done: int, total: int) -> None:
+            if what not in said:
+                said.add(what)
+                self.say(what)
+
+        return say
 
     def _engine_of(self, workers: int) -> Engine:
         if self._engine is None or self._engine.workers != workers:

@@ -88,16 +88,14 @@ def _write(context: StudyContext, folder: Path, start: WarmStart) -> list[str]:
         trial.record.origin
         for trial in start.inherited
         if may_reach_front(trial.record, rule=context.rule, among=records)
-        and not _bring_weights(context, folder, trial, start=start)
+        and not _bring_weights(context, folder, trial)
         and trial.record.test_accuracy is None
     ]
 
 
-def _bring_weights(
-    context: StudyContext, folder: Path, trial: InheritedTrial, *, start: WarmStart
-) -> bool:
+def _bring_weights(context: StudyContext, folder: Path, trial: InheritedTrial) -> bool:
     """Whether weights to test a trial by lie in the new folder now."""
-    source = Path(start.sources[trial.source]["path"])
+    source = trial.match.study.path.resolve()
     num_seeds = context.settings.space.proxy.seeds
     found = kept_weights(source, trial.match.record, num_seeds=num_seeds)
     for seed, old in found.items():

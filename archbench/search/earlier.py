@@ -27,12 +27,14 @@ class Match:
     """A trial of an earlier study and the candidate that it is now.
 
     Attributes:
+        study: The earlier one.
         record: The trial, as it stood when it was read.
         taken: Its measurements in the order taken.
         choices: Of the candidate in the space of now.
         spec: The candidate; its resolution and number of classes are those of now.
     """
 
+    study: StudyReader
     record: TrialRecord
     taken: tuple[Taken, ...]
     choices: Choices
@@ -95,7 +97,7 @@ def read_earlier(path: Path, *, space: SearchSpace) -> Earlier:
     found = [
         match
         for record in trials
-        if (match := _match(record, tuple(measured.get(record.number, ())), space=space))
+        if (match := _match(study, record, tuple(measured.get(record.number, ())), space=space))
     ]
     if not found:
         raise UsageError(
@@ -123,7 +125,9 @@ def known_plan(context: StudyContext, earlier: Sequence[Earlier]) -> Plan | None
     return None
 
 
-def _match(record: TrialRecord, taken: tuple[Taken, ...], *, space: SearchSpace) -> Match | None:
+def _match(
+    study: StudyReader, record: TrialRecord, taken: tuple[Taken, ...], *, space: SearchSpace
+) -> Match | None:
     from archbench.models import as_spec
 
     base = {key: space.base[key] for key in ("resolution", "num_classes")}
@@ -134,7 +138,8 @@ def _match(record: TrialRecord, taken: tuple[Taken, ...], *, space: SearchSpace)
         return None
     if choices is None:
         return None
-    return Match(record=record, taken=taken, choices=choices, spec=space.decode(choices))
+    spec = space.decode(choices)
+    return Match(study=study, record=record, taken=taken, choices=choices, spec=spec)
 
 
 def _space_differences(study: StudyReader, space: SearchSpace) -> Sequence[str]:

@@ -102,10 +102,14 @@ class TrainJob:
         """
         return self.train(send)[0]
 
-    def train(
-        self, send: Send, *, asks_at: Callable[[int], bool] = lambda epoch: False
-    ) -> tuple[float, str]:
-        """The accuracy at the last rung reached, and why it was ended there, if it was."""
+    def train(self, send: Send, *, asks: bool = False, is_last: bool = True) -> tuple[float, str]:
+        """The accuracy at the last rung reached, and why it was ended there, if it was.
+
+        Args:
+            send: Gets the rungs and notes.
+            asks: Whether it is asked at each rung if the training goes on from there.
+            is_last: Whether nothing comes after the last rung, so that it is not asked there.
+        """
         from archbench.models import as_spec
 
         reason = ""
@@ -113,7 +117,7 @@ class TrainJob:
         def tell(point: CurvePoint, path: Path, sha256: str) -> bool:
             nonlocal reason
             send(RungReached(point=point, path=path, sha256=sha256))
-            if asks_at(point.epoch):
+            if asks and not (is_last and point.epoch == self.proxy.recipe.epochs):
                 reason = send(MayGoOn(seed=self.seed, epoch=point.epoch))
             return not reason
 
@@ -175,7 +179,8 @@ class TrialJob:
             return TrialEnd(state="over_limit", reason=reason)
         accuracies = []
         for seed in range(self.proxy.num_seeds):
-            accuracy, reason = self._training(seed).train(send, asks_at=self._asks_at(seed))
+            is_last = seed == self.proxy.num_seeds - 1
+            accuracy, reason = self._training(seed).train(send, asks=self.asks, is_last=is_last)
             if reason:
                 return TrialEnd(state="pruned", reason=reason)
             accuracies.append(accuracy)
@@ -191,11 +196,6 @@ class TrialJob:
             sha256=self.saved.get(seed),
             weights=weights_path(self.folder, self.number, seed=seed),
         )
-
-    def _asks_at(self, seed: int) -> Callable[[int], bool]:
-        """Whether the owner is asked after an epoch: after any but the trial's last one."""
-        is_last_seed = seed == self.proxy.num_seeds - 1
-        return lambda epoch: self.asks and not (is_last_seed and epoch == self.proxy.recipe.epochs)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from typing import Any
 from archbench.analysis.rule import FrontRule
 from archbench.analysis.study import open_study
 from archbench.errors import StorageError
-from archbench.search.jobs import weights_path
+from archbench.search.jobs import numbers_with_files, remove_files, weights_path
 from archbench.study.folder import CHECKPOINTS
 from archbench.study.objective import costs, objective_value
 from archbench.study.trial import TrialRecord, final_accuracies
@@ -36,6 +36,17 @@ def may_reach_front(record: TrialRecord, *, rule: FrontRule, among: Sequence[Tri
         for other in among
         if other.number != record.number and rule.is_eligible(other)
     )
+
+
+def remove_useless_files(
+    folder: Path, *, rule: FrontRule, trials: Mapping[int, TrialRecord]
+) -> None:
+    """Leaves of the trials that have ended the weights of those that may stand on the front yet."""
+    records = list(trials.values())
+    for number in numbers_with_files(folder):
+        if trials[number].state != "running":
+            is_kept = may_reach_front(trials[number], rule=rule, among=records)
+            remove_files(folder, number, keep_weights=is_kept)
 
 
 def kept_weights(folder: Path, record: TrialRecord, *, num_seeds: int) -> dict[int, Path]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from archbench.errors import MISSING_INPUT, NEGATIVE_RESULT, STORAGE_FAILURE, ArchbenchError
 from archbench.search.job import Broken, Done, Engine, Job, Question, Report, Sent
-from archbench.search.jobs import Call
+from archbench.search.jobs import Call, Progress
 
 if TYPE_CHECKING:
     from archbench.search.interruption import Interruption
@@ -92,41 +93,35 @@ def run(source: Jobs, *, engine: Engine, interruption: Interruption, timeout_s: 
 
 def finish(
     engine: Engine,
-    job: Job,
+    function: partial[Any],
     *,
     timeout_s: float,
     interruption: Interruption,
-    on_sent: Callable[[Any], None] = lambda payload: None,
+    on_progress: Callable[[str, int, int], None],
 ) -> Any:
-    """The result of a job on an engine that runs nothing else.
+    """What a function of ``jobs`` gives in a worker, on an engine that runs nothing else.
 
     Raises:
-        ArchbenchError: The job raised it, or it broke.
+        ArchbenchError: The function raised it, or it broke.
         KeyboardInterrupt: Somebody wants it to stop.
     """
     results: list[Any] = []
 
     def heard(report: Report) -> None:
         match report:
-            case Sent():
-                on_sent(report.payload)
-            case Done():
-                results.append(report.result)
-            case Broken(failure=failure):
-                raise report.error or StageError(
-                    f"{_what(job)}: {failure.kind}: {failure.message}",
-                    help=failure.traceback or None,
+            case Sent(payload=Progress(what=what, done=done, total=total)):
+                on_progress(what, done, total)
+            case Done(result=result):
+                results.append(result)
+            case Broken(failure=failure, error=error):
+                step = function.func.__name__.replace("_", " ")
+                raise error or StageError(
+                    f"{step}: {failure.kind}: {failure.message}", help=failure.traceback or None
                 )
 
-    batch = Batch([job], heard=heard)
+    batch = Batch([Call(function=function)], heard=heard)
     run(batch, engine=engine, interruption=interruption, timeout_s=timeout_s)
     return results[0]
-
-
-def _what(job: Job) -> str:
-    """What a job does, in words: the name of the function that it calls."""
-    function = job.function.func if isinstance(job, Call) else type(job)
-    return function.__name__.replace("_", " ")
 
 
 class Batch(Jobs):

@@ -19,10 +19,8 @@ from archbench.search.jobs import (
     RungReached,
     TrialEnd,
     TrialJob,
-    numbers_with_files,
-    remove_files,
 )
-from archbench.search.kept_weights import may_reach_front
+from archbench.search.kept_weights import remove_useless_files
 from archbench.search.preparation import predictor
 from archbench.search.proposer import Proposer, choices_of, running_trial
 from archbench.search.pruning import PRUNERS, Pruner
@@ -108,7 +106,6 @@ class Trials(scheduler.Jobs):
         self._fresh: set[int] = set()
         self._started: dict[int, float] = {}
         self._seconds: list[float] = []
-        self._kept = numbers_with_files(context.checkpoints) - set(self._waiting)
         self._front: list[int] = []
         own = (record for record in context.trials if not record.origin)
         self._epochs = sum(map(self._epochs_of, own))
@@ -232,7 +229,8 @@ class Trials(scheduler.Jobs):
         return verdict
 
     def _end(self, number: int, *, end: TrialEnd, failure: Failure | None) -> None:
-        seconds = self._context.clock() - self._started.pop(number)
+        context = self._context
+        seconds = context.clock() - self._started.pop(number)
         record = self._study.end(
             number,
             state=end.state,
@@ -249,7 +247,7 @@ class Trials(scheduler.Jobs):
         )
         self._seconds.append(seconds)
         self._has_new_end = True
-        self._tidy(record)
+        remove_useless_files(context.checkpoints, rule=context.rule, trials=self._study.trials)
         self._tell_end(record)
         self._note_front()
         self._refuse_all_failed()
@@ -287,17 +285,6 @@ class Trials(scheduler.Jobs):
         if numbers != self._front:
             self._front = numbers
             self._context.tell(events.FrontChanged(members=tuple(members)))
-
-    def _tidy(self, ended: TrialRecord) -> None:
-        """Keeps the weights of trials that may yet stand on the front, and no other files."""
-        context = self._context
-        for number in sorted({*self._kept, ended.number}):
-            record = self._study.trials[number]
-            if may_reach_front(record, rule=context.rule, among=context.trials):
-                self._kept.add(number)
-            else:
-                self._kept.discard(number)
-            remove_files(context.checkpoints, number, keep_weights=number in self._kept)
 
     def _refuse_all_failed(self) -> None:
         ended = [record for record in self._context.trials if record.state != "running"]

@@ -13,7 +13,6 @@ from functools import partial
 from typing import Any, Literal
 
 from archbench.analysis.front import Direction, pareto_front
-from archbench.analysis.rule import FrontRule
 from archbench.analysis.source import source_in_words
 from archbench.search.context import StudyContext
 from archbench.search.earlier import Earlier, Match
@@ -41,14 +40,12 @@ class InheritedTrial:
 
     Attributes:
         match: What it was and is.
-        source: Place of its study among those that were named.
         record: As it enters, under its new number.
         taken: The measurements that enter with it.
         is_timed: Whether its latency was taken anew.
     """
 
     match: Match
-    source: int
     record: TrialRecord
     taken: tuple[Taken, ...]
     is_timed: bool
@@ -123,42 +120,31 @@ def inherit(
         header: Of the new study.
         timer: Gives latencies by digest, under the conditions of the new study.
     """
+    by_use: dict[Use, list[Match]] = {"done": [], "untimed": [], "prior": [], "left": []}
     differing = [differences(found.study.header, header) for found in earlier]
-    by_use: dict[Use, list[tuple[int, Match]]] = {"done": [], "untimed": [], "prior": []}
-    for place, found in enumerate(earlier):
+    for found, differs in zip(earlier, differing, strict=True):
         for match in found.matches:
-            use = _use(match, differing[place], rule=found.study.rule, settings=settings)
-            by_use.setdefault(use, []).append((place, match))
+            by_use[_use(match, differs, settings=settings)].append(match)
     seen: set[str] = set()
     done, untimed, prior = (_unseen(by_use[use], seen) for use in ("done", "untimed", "prior"))
-    latencies = timer([match for _, match in untimed]) if untimed else {}
-    usable = [(p, m) for p, m in untimed if _has_value(latencies.get(m.spec.digest))]
+    latencies = timer(untimed) if untimed else {}
+    timed = [match for match in untimed if _has_value(latencies.get(match.spec.digest))]
     inherited = tuple(
         _inherited(
-            match,
-            number=number,
-            source=place,
-            study=earlier[place].study.name,
-            latency=latencies.get(match.spec.digest),
-            settings=settings,
+            match, number=number, latency=latencies.get(match.spec.digest), settings=settings
         )
-        for number, (place, match) in enumerate([*done, *usable])
+        for number, match in enumerate([*done, *timed])
     )
-    first = start(
-        [[match for at, match in prior if at == place] for place in range(len(earlier))],
-        objectives=header["objectives"],
-        left=settings.search.trials - len(inherited),
+    priors = [[match for match in prior if match.study is found.study] for found in earlier]
+    left = settings.search.trials - len(inherited)
+    return WarmStart(
+        inherited=inherited,
+        first=tuple(start(priors, objectives=header["objectives"], left=left)),
+        sources=tuple(
+            _source(found, differs, inherited=inherited, prior=len(theirs))
+            for found, differs, theirs in zip(earlier, differing, priors, strict=True)
+        ),
     )
-    sources = [
-        _source(
-            found,
-            differing=differing[place],
-            inherited=[trial for trial in inherited if trial.source == place],
-            prior=sum(at == place for at, _ in prior),
-        )
-        for place, found in enumerate(earlier)
-    ]
-    return WarmStart(inherited=inherited, first=tuple(first), sources=tuple(sources))
 
 
 def start(
@@ -195,8 +181,8 @@ def first_choices(space: SearchSpace, header: Mapping[str, Any]) -> list[Choices
     return [choices for choices in found if choices is not None]
 
 
-def _use(match: Match, differing: Differences, *, rule: FrontRule, settings: Settings) -> Use:
-    record, limit = match.record, settings.latency_limit_ms
+def _use(match: Match, differing: Differences, *, settings: Settings) -> Use:
+    record = match.record
     is_timed = not settings.wants_latency or (not differing.latency and _has_value(record.latency))
     if match.is_same and not differing.accuracy:
         if record.state == "complete":
@@ -204,28 +190,24 @@ def _use(match: Match, differing: Differences, *, rule: FrontRule, settings: Set
         if record.state == "pruned" and is_timed and not differing.rule:
             return "done"
     if match.is_same and record.state == "over_limit" and is_timed:
-        return "done" if over_limit(record.latency, limit_ms=limit) else "left"
-    return "prior" if record.state == "complete" and rule.beats_chance(record) else "left"
+        is_over = over_limit(record.latency, limit_ms=settings.latency_limit_ms)
+        return "done" if is_over else "left"
+    is_prior = record.state == "complete" and match.study.rule.beats_chance(record)
+    return "prior" if is_prior else "left"
 
 
-def _unseen(found: Sequence[tuple[int, Match]], seen: set[str]) -> list[tuple[int, Match]]:
+def _unseen(found: Sequence[Match], seen: set[str]) -> list[Match]:
     """Those whose network was not seen before, each once."""
     fresh = []
-    for place, match in found:
+    for match in found:
         if match.spec.digest not in seen:
             seen.add(match.spec.digest)
-            fresh.append((place, match))
+            fresh.append(match)
     return fresh
 
 
 def _inherited(
-    match: Match,
-    *,
-    number: int,
-    source: int,
-    study: str,
-    latency: Measurement | None,
-    settings: Settings,
+    match: Match, *, number: int, latency: Measurement | None, settings: Settings
 ) -> InheritedTrial:
     old = match.record
     counting = latency or (old.latency if settings.wants_latency else None)
@@ -241,27 +223,27 @@ def _inherited(
         choices=settings.space.values(match.choices),
         spec=match.spec.to_document(),
         latency=counting,
-        origin=f"{study}:{old.number}",
+        origin=f"{match.study.name}:{old.number}",
     )
-    is_timed = latency is not None
-    return InheritedTrial(match=match, source=source, record=record, taken=taken, is_timed=is_timed)
+    return InheritedTrial(match=match, record=record, taken=taken, is_timed=latency is not None)
 
 
 def _source(
-    found: Earlier, *, differing: Differences, inherited: Sequence[InheritedTrial], prior: int
+    found: Earlier, differing: Differences, *, inherited: Sequence[InheritedTrial], prior: int
 ) -> dict[str, Any]:
+    trials = [trial for trial in inherited if trial.match.study is found.study]
     num_trials = len(found.study.trials())
     return {
         "study": found.study.name,
         "path": str(found.study.path.resolve()),
         "trials": num_trials,
-        "taken": len(inherited),
-        "timed": sum(trial.is_timed for trial in inherited),
+        "taken": len(trials),
+        "timed": sum(trial.is_timed for trial in trials),
         "otherwise": list(differing.latency),
         "prior": prior,
         "differs": [*differing.accuracy, *differing.latency],
         "strangers": found.num_outside,
-        "left": num_trials - len(inherited) - prior - found.num_outside,
+        "left": num_trials - len(trials) - prior - found.num_outside,
     }
 
 

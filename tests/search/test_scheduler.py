@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from archbench.errors import MissingError
 from archbench.search.interruption import Interruption
 from archbench.search.job import Broken, Done, Job, Question, Report, Sent
+from archbench.search.jobs import prepare_data
 from archbench.search.scheduler import Batch, Jobs, StageError, finish, run
 from archbench.study.trial import Failure
 from tests.search.jobs import Act
@@ -98,12 +100,13 @@ def test_an_interruption_stops_it_and_starts_nothing_more() -> None:
     assert engine.started == [0]
 
 
-def test_the_result_of_one_job_or_why_there_is_none() -> None:
-    engine = Replay({7: [_done(7), [Broken(number=7, failure=_FAILURE)]]})
-    job, interruption = Act(7, "answer"), Interruption()
-    assert finish(engine, job, timeout_s=1.0, interruption=interruption) == 7
-    with pytest.raises(StageError, match="crash: the worker process ended"):
-        finish(engine, job, timeout_s=1.0, interruption=interruption)
+def test_the_result_of_one_function_or_why_there_is_none() -> None:
+    engine = Replay({0: [_done(0), [Broken(number=0, failure=_FAILURE)]]})
+    step = partial(prepare_data, name="unused")
+    options: dict[str, Any] = {"interruption": Interruption(), "on_progress": print}
+    assert finish(engine, step, timeout_s=1.0, **options) == 0
+    with pytest.raises(StageError, match="prepare data: crash: the worker process ended"):
+        finish(engine, step, timeout_s=1.0, **options)
 
 
 class Asks(Jobs):
