@@ -1,14 +1,16 @@
-"""Jobs that behave and jobs that don't, for the engine's tests."""
+"""Jobs that behave and jobs that don't, and an engine that brings what a test wants."""
 
 from __future__ import annotations
 
 import os
 import signal
 import time
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from archbench.search.job import Question, Send
+from archbench.search.job import Job, Question, Report, Send, Sent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,3 +60,39 @@ class Act:
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGHUP)
         return "went on"
+
+
+@dataclass
+class ScriptedEngine:
+    """An engine that answers each job with the reports of a script."""
+
+    script: Callable[[Any], list[Report]]
+    workers: int = 1
+    jobs: list[Any] = field(default_factory=list)
+    reports: deque[Report] = field(default_factory=deque)
+    current: list[int] = field(default_factory=list)
+    answers: list[tuple[int, Any]] = field(default_factory=list)
+
+    @property
+    def running(self) -> tuple[int, ...]:
+        return tuple(self.current)
+
+    def start(self, job: Job, *, timeout_s: float) -> int:
+        self.jobs.append(job)
+        self.current.append(job.number)
+        self.reports += self.script(job)
+        return 0
+
+    def answer(self, number: int, content: Any) -> None:
+        self.answers.append((number, content))
+
+    def poll(self, timeout_s: float) -> Sequence[Report]:
+        found = list(self.reports)
+        self.reports.clear()
+        for report in found:
+            if not isinstance(report, Sent):
+                self.current.remove(report.number)
+        return found
+
+    def stop(self) -> None:
+        self.current.clear()

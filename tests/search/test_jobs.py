@@ -22,12 +22,12 @@ from archbench.search.jobs import (
     weights_path,
 )
 from archbench.search.kept_weights import may_reach_front
-from archbench.study.measurement import Conditions, Measurement
-from archbench.study.trial import CurvePoint, TrialRecord
+from archbench.study.measurement import Measurement
 from archbench.train.recipe import Recipe
 from tests.evaluate.toy import SPEC
+from tests.study.example import latency, point, trial
 
-_POINT = CurvePoint(seed=0, epoch=1, step=1, loss=1.0, accuracy=0.5, seconds=1.0)
+_POINT = point(1, 0.5)
 
 
 @dataclass
@@ -39,7 +39,7 @@ class StoredTarget:
 
     def measure(self, spec: Any) -> Measurement:
         self.asked += 1
-        return _latency(self.value)
+        return latency(self.value, verdict="stable" if self.value else "incomplete")
 
 
 @dataclass
@@ -59,21 +59,6 @@ class StoredProxy:
         options["on_point"](replace(_POINT, seed=seed), Path("c"), "1" * 64)
         options["on_note"]("all is well")
         return self.accuracies[seed]
-
-
-def _latency(value: float | None) -> Measurement:
-    return Measurement(
-        metric="latency",
-        unit="ms",
-        samples=(),
-        value=value,
-        low=value,
-        high=value,
-        conditions=Conditions(),
-        environment_id="e",
-        verdict="incomplete" if value is None else "stable",
-        reason="it raised" if value is None else "",
-    )
 
 
 def _job(folder: Path, **changes: Any) -> TrialJob:
@@ -99,7 +84,7 @@ def test_latency_comes_before_training(tmp_path: Path) -> None:
     end, sent = _run(_job(tmp_path))
     assert end == TrialEnd(state="complete", proxy_accuracy=0.5)
     rung = RungReached(point=_POINT, path=Path("c"), sha256="1" * 64)
-    assert sent == [_latency(4.0), rung, Note(text="all is well")]
+    assert sent == [latency(4.0), rung, Note(text="all is well")]
 
 
 @dataclass
@@ -111,8 +96,8 @@ class RungProxy:
 
     def train(self, spec: Any, **options: Any) -> float:
         for epoch in (1, 2):
-            point = replace(_POINT, seed=options["seed"], epoch=epoch)
-            if options["on_point"](point, Path("c"), "1" * 64) is False:
+            reached = replace(_POINT, seed=options["seed"], epoch=epoch)
+            if options["on_point"](reached, Path("c"), "1" * 64) is False:
                 break
         return 0.5
 
@@ -154,7 +139,7 @@ def test_what_is_over_the_limit_is_not_trained(tmp_path: Path) -> None:
     end, sent = _run(_job(tmp_path, target=StoredTarget(8.01), proxy=proxy))
     assert end.state == "over_limit"
     assert end.reason == "latency 8.01 ms is over the limit of 8 ms"
-    assert sent == [_latency(8.01)]
+    assert sent == [latency(8.01)]
     assert proxy.calls == []
 
 
@@ -164,14 +149,14 @@ def test_the_limit_itself_is_within_it(tmp_path: Path) -> None:
 
 def test_a_latency_that_is_known_is_not_taken_again(tmp_path: Path) -> None:
     target = StoredTarget(99.0)
-    end, sent = _run(_job(tmp_path, target=target, latency=_latency(3.0)))
+    end, sent = _run(_job(tmp_path, target=target, latency=latency(3.0)))
     assert end.state == "complete"
     assert target.asked == 0
     assert isinstance(sent[0], RungReached)
 
 
 def test_a_latency_that_cannot_be_had_ends_the_trial_with_the_reason(tmp_path: Path) -> None:
-    with pytest.raises(NoLatencyError, match="it raised"):
+    with pytest.raises(NoLatencyError, match="others were busy"):
         _run(_job(tmp_path, target=StoredTarget(None)))
 
 
@@ -209,23 +194,8 @@ _RULE = FrontRule(
 )
 
 
-def _record(number: int, accuracy: float, latency: float) -> TrialRecord:
-    return TrialRecord(
-        number=number,
-        state="complete",
-        digest=str(number),
-        choices={},
-        spec={},
-        params=1,
-        macs=1,
-        activations=1,
-        latency=_latency(latency),
-        proxy_accuracy=accuracy,
-    )
-
-
 @pytest.mark.parametrize(
-    ("accuracy", "latency", "may"),
+    ("accuracy", "cost", "may"),
     [
         (0.6, 5.0, True),  # better
         (0.5, 5.0, True),  # equal
@@ -236,6 +206,6 @@ def _record(number: int, accuracy: float, latency: float) -> TrialRecord:
         (0.11, 1.0, False),  # no better than chance
     ],
 )
-def test_weights_matter_near_the_front(accuracy: float, latency: float, *, may: bool) -> None:
-    records = [_record(0, 0.5, 5.0), _record(1, accuracy, latency)]
+def test_weights_matter_near_the_front(accuracy: float, cost: float, *, may: bool) -> None:
+    records = [trial(0, accuracy=0.5, latency_ms=5.0), trial(1, accuracy=accuracy, latency_ms=cost)]
     assert may_reach_front(records[1], rule=_RULE, among=records) is may

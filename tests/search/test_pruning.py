@@ -10,8 +10,8 @@ import pytest
 from archbench.analysis.rule import FrontRule
 from archbench.search.pruners import curve, promotion
 from archbench.search.pruning import PRUNERS, Course, Pruner, Situation
-from archbench.study.measurement import Conditions, Measurement
-from archbench.study.trial import CurvePoint, RungVerdict, TrialRecord
+from archbench.study.trial import RungVerdict, TrialRecord
+from tests.study import example
 
 _RUNGS = (2, 4, 8)
 _RULE = FrontRule(
@@ -152,30 +152,11 @@ def _pruner(pruner: str = "curve", *, audit: float = 0.0, seed: int = 0) -> Prun
 
 def _record(number: int, *, end: float, latency: float, known: int = 3) -> TrialRecord:
     course = _course(end, cost=latency, known=known)
-    return TrialRecord(
-        number=number,
+    return example.trial(
+        number,
         state="complete" if known == 3 else "running",
-        digest=str(number),
-        choices={},
-        spec={},
-        params=1,
-        macs=1,
-        activations=1,
-        latency=Measurement(
-            metric="latency",
-            unit="ms",
-            samples=(),
-            value=latency,
-            low=0.9 * latency,
-            high=1.1 * latency,
-            conditions=Conditions(),
-            environment_id="e",
-            verdict="stable",
-        ),
-        curve=tuple(
-            CurvePoint(seed=s, epoch=e, step=e, loss=1.0, accuracy=a, seconds=1.0)
-            for (s, e), a in course.curve.items()
-        ),
+        latency_ms=latency,
+        curve=tuple(example.point(e, a, seed=s) for (s, e), a in course.curve.items()),
         proxy_accuracy=course.accuracy,
     )
 

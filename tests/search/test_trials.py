@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from archbench.evaluate.proxy import Proxy
 from archbench.search import events, optuna_mirror
 from archbench.search.context import StudyContext
 from archbench.search.interruption import Interruption
-from archbench.search.job import Broken, Done, Job, Report, Sent
+from archbench.search.job import Broken, Done, Report, Sent
 from archbench.search.jobs import MayGoOn, RungReached, TrialEnd, TrialJob, weights_path
 from archbench.search.optuna_mirror import Ledger
 from archbench.search.proposer import Knowledge, Proposer
@@ -26,13 +25,12 @@ from archbench.search.sampler import SAMPLERS
 from archbench.search.settings import settings_of
 from archbench.search.trials import AllFailedError, Trials
 from archbench.space import SearchSpace
-from archbench.study.measurement import Conditions, Measurement
-from archbench.study.trial import CurvePoint, Failure
+from archbench.study.trial import Failure
 from archbench.train.plan import Plan as TrainingPlan
 from archbench.train.recipe import Recipe
 from tests.search import tiny
-
-Script = Callable[[TrialJob], list[Report]]
+from tests.search.jobs import ScriptedEngine
+from tests.study.example import latency, point
 
 _HEADER: dict[str, Any] = {
     "name": "mine",
@@ -53,65 +51,13 @@ _PROXY = Proxy(
 )
 
 
-@dataclass
-class ScriptedEngine:
-    """Answers each job with the reports of a script."""
-
-    script: Script
-    workers: int = 1
-    jobs: list[TrialJob] = field(default_factory=list)
-    reports: deque[Report] = field(default_factory=deque)
-    current: list[int] = field(default_factory=list)
-    answers: list[tuple[int, str]] = field(default_factory=list)
-
-    @property
-    def running(self) -> tuple[int, ...]:
-        return tuple(self.current)
-
-    def start(self, job: Job, *, timeout_s: float) -> int:
-        assert isinstance(job, TrialJob)
-        self.jobs.append(job)
-        self.current.append(job.number)
-        self.reports += self.script(job)
-        return 0
-
-    def answer(self, number: int, content: Any) -> None:
-        self.answers.append((number, content))
-
-    def poll(self, timeout_s: float) -> Sequence[Report]:
-        found = list(self.reports)
-        self.reports.clear()
-        for report in found:
-            if not isinstance(report, Sent):
-                self.current.remove(report.number)
-        return found
-
-    def stop(self) -> None:
-        self.current.clear()
-
-
-def _latency(value: float) -> Measurement:
-    return Measurement(
-        metric="latency",
-        unit="ms",
-        samples=(value,),
-        value=value,
-        low=value,
-        high=value,
-        conditions=Conditions(),
-        environment_id="e",
-        verdict="stable",
-    )
-
-
-def _completes(job: TrialJob, *, latency: float = 5.0, accuracy: float = 0.5) -> list[Report]:
+def _completes(job: TrialJob, *, cost: float = 5.0, accuracy: float = 0.5) -> list[Report]:
     number = job.number
     path = weights_path(job.folder, number, seed=0)
     path.write_bytes(b"weights")
-    point = CurvePoint(seed=0, epoch=1, step=1, loss=1.0, accuracy=accuracy, seconds=1.0)
-    rung = RungReached(point=point, path=path, sha256="0" * 64)
+    rung = RungReached(point=point(1, accuracy), path=path, sha256="0" * 64)
     return [
-        Sent(number=number, payload=_latency(latency)),
+        Sent(number=number, payload=latency(cost)),
         Sent(number=number, payload=rung),
         Done(number=number, result=TrialEnd(state="complete", proxy_accuracy=accuracy)),
     ]
@@ -235,7 +181,7 @@ def test_a_trial_over_the_limit_is_told_as_pruned(study: Study) -> None:
     def script(job: TrialJob) -> list[Report]:
         end = TrialEnd(state="over_limit", reason="too long")
         return [
-            Sent(number=job.number, payload=_latency(99.0)),
+            Sent(number=job.number, payload=latency(99.0)),
             Done(number=job.number, result=end),
         ]
 
@@ -284,7 +230,7 @@ def test_what_was_running_goes_on_first_with_what_is_known(study: Study) -> None
     engine = ScriptedEngine(_completes)
     study.run(engine, trials=2)
     assert [job.number for job in engine.jobs] == [0, 1]
-    assert engine.jobs[0].latency == _latency(5.0)
+    assert engine.jobs[0].latency == latency(5.0)
     assert engine.jobs[0].saved[0] == "0" * 64
     assert [started.resumed for started in study.of(events.TrialStarted)] == [False, True, False]
     assert len(study.ledger.trials[0].curve) == 1
@@ -315,8 +261,8 @@ def test_the_front_is_told_when_it_changes(study: Study) -> None:
     results = [(5.0, 0.5), (6.0, 0.4), (4.0, 0.6), (3.0, 0.3)]
 
     def script(job: TrialJob) -> list[Report]:
-        latency, accuracy = results[job.number]
-        return _completes(job, latency=latency, accuracy=accuracy)
+        cost, accuracy = results[job.number]
+        return _completes(job, cost=cost, accuracy=accuracy)
 
     study.run(ScriptedEngine(script))
     fronts = [[m.number for m in told.members] for told in study.of(events.FrontChanged)]
@@ -325,13 +271,10 @@ def test_the_front_is_told_when_it_changes(study: Study) -> None:
 
 def _asks(job: TrialJob, *, accuracy: float) -> list[Report]:
     """A trial that has come to its first rung of two."""
-    point = CurvePoint(seed=0, epoch=4, step=4, loss=1.0, accuracy=accuracy, seconds=1.0)
+    rung = RungReached(point=point(4, accuracy), path=job.folder / "c", sha256="0" * 64)
     return [
-        Sent(number=job.number, payload=_latency(5.0 + job.number / 10)),
-        Sent(
-            number=job.number,
-            payload=RungReached(point=point, path=job.folder / "c", sha256="0" * 64),
-        ),
+        Sent(number=job.number, payload=latency(5.0 + job.number / 10)),
+        Sent(number=job.number, payload=rung),
         Sent(number=job.number, payload=MayGoOn(seed=0, epoch=4)),
     ]
 
@@ -347,8 +290,7 @@ class AskingEngine(ScriptedEngine):
             end = TrialEnd(state="pruned", reason=content)
         else:
             reached = _ACCURACIES[number] + 0.1
-            point = CurvePoint(seed=0, epoch=8, step=8, loss=1.0, accuracy=reached, seconds=2.0)
-            rung = RungReached(point=point, path=job.folder / "c", sha256="1" * 64)
+            rung = RungReached(point=point(8, reached), path=job.folder / "c", sha256="1" * 64)
             self.reports.append(Sent(number=number, payload=rung))
             end = TrialEnd(state="complete", proxy_accuracy=reached)
         self.reports.append(Done(number=number, result=end))
@@ -413,8 +355,8 @@ def test_only_weights_that_may_matter_are_kept(study: Study) -> None:
     results = [(5.0, 0.5), (4.1, 0.6), (4.0, 0.6), (9.0, 0.2)]
 
     def script(job: TrialJob) -> list[Report]:
-        latency, accuracy = results[job.number]
-        return _completes(job, latency=latency, accuracy=accuracy)
+        cost, accuracy = results[job.number]
+        return _completes(job, cost=cost, accuracy=accuracy)
 
     study.run(ScriptedEngine(script))
     kept = sorted(file.name for file in (study.path / "checkpoints").iterdir())

@@ -34,9 +34,9 @@ from archbench.search.warm_start import (
     start,
 )
 from archbench.space import SearchSpace
-from archbench.study.measurement import Conditions, Measurement
 from archbench.study.trial import TrialRecord
 from tests.search import tiny
+from tests.study.example import latency
 
 _LATENCY = "{accuracy: max, latency_ms: min}"
 
@@ -211,20 +211,6 @@ def _above_chance(study: StudyReader) -> list[Earlier]:
     return [replace(found, matches=matches)]
 
 
-def _latency(value: float | None) -> Measurement:
-    return Measurement(
-        metric="latency",
-        unit="ms",
-        samples=(),
-        value=value,
-        low=value,
-        high=value,
-        conditions=Conditions(),
-        environment_id="e",
-        verdict="stable" if value else "incomplete",
-    )
-
-
 def test_a_network_trained_alike_but_timed_elsewhere_is_timed_and_not_trained(
     earlier: StudyReader,
 ) -> None:
@@ -239,10 +225,10 @@ def test_a_network_trained_alike_but_timed_elsewhere_is_timed_and_not_trained(
         [_read(earlier)],
         settings=settings,
         header=header,
-        timer=lambda matches: {m.spec.digest: _latency(values[m.spec.digest]) for m in matches},
+        timer=lambda matches: {m.spec.digest: latency(values[m.spec.digest]) for m in matches},
     )
     fast, slow = (heir.record for heir in found.inherited)
-    assert (fast.state, fast.latency) == ("complete", _latency(2.0))
+    assert (fast.state, fast.latency) == ("complete", latency(2.0))
     assert (slow.state, slow.reason) == (
         "over_limit",
         "latency 9 ms is over the limit of 5 ms",
