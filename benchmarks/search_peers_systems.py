@@ -121,7 +121,7 @@ def _trained(
     counted = count(proposal.spec)
     cost = run.cost(proposal.choices)
     record = TrialRecord(
-        number=proposal.number,
+        number=proposal.trial.number,
         state="running",
         digest=proposal.spec.digest,
         choices={},

@@ -33,23 +33,17 @@ _SAMPLED = 64
 
 @dataclass(frozen=True, kw_only=True)
 class Proposal:
-    """A candidate that has not been seen, and what the sampler wants to know of it later.
+    """A candidate that has not been seen.
 
     Attributes:
-        number: Its trial number.
         choices: Axis name to the index of its value.
         spec: What the choices decode to.
-        params: Axis name to value, as Optuna stores it.
-        distributions: Axis name to what the value was drawn from.
-        system_attrs: What the sampler noted, for example a generation.
+        trial: As a running trial of Optuna's, with what the sampler noted, to be stored.
     """
 
-    number: int
     choices: Choices
     spec: ArchSpec
-    params: Mapping[str, Any]
-    distributions: Mapping[str, BaseDistribution]
-    system_attrs: Mapping[str, Any]
+    trial: FrozenTrial
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +68,14 @@ class Knowledge:
             "cost": list(self.cost),
             "latency_ms": self.latency_ms,
         }
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Optuna without its notes that these samplers are experimental, which are of no use here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        yield
 
 
 class Proposer:
@@ -122,29 +124,29 @@ class Proposer:
         """Whether ``propose`` gave None because every candidate has been tried, for certain."""
         return self._left is not None
 
+    @_quiet()
     def propose(self, number: int) -> Proposal | None:
         """The candidate of a trial; None when none is left, or none can be found.
 
         The same told trials, number and seed give the same candidate.
         """
-        with _quiet():
-            self._mirror.sampler = self._sampler.make(
-                Setting(
-                    space=self._space,
-                    seed=_derived_seed(self._seed, number),
-                    study_seed=self._seed,
-                    conditional=self._is_conditional,
-                    memory=self._memory,
-                    lasting=self._lasting,
-                    predict=self._predict,
-                )
+        self._mirror.sampler = self._sampler.make(
+            Setting(
+                space=self._space,
+                seed=_derived_seed(self._seed, number),
+                study_seed=self._seed,
+                conditional=self._is_conditional,
+                memory=self._memory,
+                lasting=self._lasting,
+                predict=self._predict,
             )
+        )
         for choices in self._first:
             if self._fresh_spec(choices) is not None:
                 return self._propose_this(number, choices)
         refused = []
         for _ in range(self._sampler.ATTEMPTS):
-            trial = self._ask()
+            trial = self._mirror.ask()
             choices, spec = self._walk(trial)
             if spec is not None:
                 return self._accept(number, trial, choices, spec)
@@ -182,22 +184,17 @@ class Proposer:
         if len(self._frozen_trials()) > 2 * num_accepted + _FORGET_ABOVE:
             self._start_mirror()
 
+    @_quiet()
     def _start_mirror(self) -> None:
-        with _quiet():
-            self._mirror = optuna.create_study(directions=self._directions)
+        self._mirror = optuna.create_study(directions=self._directions)
         self._memory: dict[Any, Any] = {}
         self._places: dict[int, int] = {}
         for place, number in enumerate(sorted(self._accepted)):
             self._mirror.add_trial(self._accepted[number])
             self._places[number] = place
 
-    def _ask(self) -> optuna.Trial:
-        with _quiet():
-            return self._mirror.ask()
-
     def _walk(self, trial: optuna.Trial) -> tuple[Choices, ArchSpec | None]:
-        with _quiet():
-            choices = self._space.choose(lambda axis: suggest(trial, axis))
+        choices = self._space.choose(lambda axis: suggest(trial, axis))
         return choices, self._fresh_spec(choices)
 
     def _fresh_spec(self, choices: Choices) -> ArchSpec | None:
@@ -214,18 +211,12 @@ class Proposer:
         self._seen.add(spec.digest)
         self._places[number] = trial.number
         self._accepted[number] = frozen
-        return Proposal(
-            number=number,
-            choices=choices,
-            spec=spec,
-            params=frozen.params,
-            distributions=frozen.distributions,
-            system_attrs=frozen.system_attrs,
-        )
+        stored = _stored(number, state=TrialState.RUNNING, digest=spec.digest, like=frozen)
+        return Proposal(choices=choices, spec=spec, trial=stored)
 
     def _propose_this(self, number: int, choices: Choices) -> Proposal:
         self._mirror.enqueue_trial(_params(self._space, choices))
-        trial = self._ask()
+        trial = self._mirror.ask()
         walked, spec = self._walk(trial)
         assert walked == choices, "an enqueued candidate is taken as it is"
         assert spec is not None
@@ -261,24 +252,6 @@ class Proposer:
         return self._frozen_trials()[place]
 
 
-def running_trial(proposal: Proposal, *, digest: str) -> FrozenTrial:
-    """The proposal as a running trial of Optuna's, to be stored."""
-    return FrozenTrial(
-        number=proposal.number,
-        trial_id=proposal.number,
-        state=TrialState.RUNNING,
-        value=None,
-        values=None,
-        datetime_start=datetime.now(),
-        datetime_complete=None,
-        params=dict(proposal.params),
-        distributions=dict(proposal.distributions),
-        user_attrs={"digest": digest},
-        system_attrs=dict(proposal.system_attrs),
-        intermediate_values={},
-    )
-
-
 def finished_trial(
     space: SearchSpace,
     choices: Choices,
@@ -290,21 +263,10 @@ def finished_trial(
 ) -> FrozenTrial:
     """A candidate that has ended as a trial of Optuna's, to be stored."""
     params, distributions = encoded(space, choices)
-    now = datetime.now()
-    return FrozenTrial(
-        number=number,
-        trial_id=number,
-        state=state,
-        value=None,
-        values=values,
-        datetime_start=now,
-        datetime_complete=now,
-        params=params,
-        distributions=distributions,
-        user_attrs={"digest": digest},
-        system_attrs={},
-        intermediate_values={},
+    like = optuna.trial.create_trial(
+        state=TrialState.RUNNING, params=params, distributions=distributions
     )
+    return _stored(number, state=state, digest=digest, like=like, values=values)
 
 
 def encoded(
@@ -320,6 +282,31 @@ def encoded(
 def choices_of(space: SearchSpace, params: Mapping[str, Any]) -> Choices:
     """The choices behind the parameters of a stored trial."""
     return space.choose(lambda axis: index_of(axis, params))
+
+
+def _stored(
+    number: int,
+    *,
+    state: TrialState,
+    digest: str,
+    like: FrozenTrial,
+    values: Sequence[float] | None = None,
+) -> FrozenTrial:
+    now = datetime.now()
+    return FrozenTrial(
+        number=number,
+        trial_id=number,
+        state=state,
+        value=None,
+        values=values,
+        datetime_start=now,
+        datetime_complete=now if state.is_finished() else None,
+        params=dict(like.params),
+        distributions=dict(like.distributions),
+        user_attrs={"digest": digest},
+        system_attrs=dict(like.system_attrs),
+        intermediate_values={},
+    )
 
 
 def _moved(axis: Axis, start: Choices, moved: Sequence[str], rng: random.Random) -> int:
@@ -351,11 +338,3 @@ def _params(space: SearchSpace, choices: Choices) -> dict[str, Any]:
 def _derived_seed(*numbers: int) -> int:
     digest = hashlib.sha256(repr(numbers).encode()).digest()
     return int.from_bytes(digest[:4], "big")
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Optuna without its notes that these samplers are experimental, which are of no use here."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        yield

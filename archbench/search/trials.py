@@ -22,7 +22,7 @@ from archbench.search.jobs import (
 )
 from archbench.search.kept_weights import remove_useless_files
 from archbench.search.preparation import predictor
-from archbench.search.proposer import Proposer, choices_of, running_trial
+from archbench.search.proposer import Proposer, choices_of
 from archbench.search.pruning import PRUNERS, Pruner
 from archbench.search.sampler import load_sampler
 from archbench.search.warm_start import first_choices
@@ -118,16 +118,15 @@ class Trials(scheduler.Jobs):
         self.reason = self._enough()
         if self.reason:
             return None
-        proposal = self._proposer.propose(self._study.next_number)
+        number, space = self._study.next_number, self._context.settings.space
+        proposal = self._proposer.propose(number)
         if proposal is None:
             self.reason = self._no_more()
             return None
-        record = running_record(
-            self._context.settings.space, proposal.number, proposal.choices, proposal.spec
-        )
-        self._study.begin(record, trial=running_trial(proposal, digest=record.digest))
-        self._fresh.add(record.number)
-        return self._job(record.number)
+        record = running_record(space, number, proposal.choices, proposal.spec)
+        self._study.begin(record, trial=proposal.trial)
+        self._fresh.add(number)
+        return self._job(number)
 
     def restarted(self, job: Job) -> TrialJob:
         """The trial, from where it stands."""

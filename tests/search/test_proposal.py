@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import pytest
@@ -12,7 +13,6 @@ from archbench.search.proposer import (
     Proposal,
     Proposer,
     choices_of,
-    running_trial,
 )
 from archbench.search.sampler import SAMPLERS
 from archbench.space import SearchSpace
@@ -73,7 +73,7 @@ def _told(number: int, proposal: Proposal) -> tuple[TrialState, list[float] | No
 
 
 def _stored(proposal: Proposal, state: TrialState, values: Sequence[float] | None) -> FrozenTrial:
-    trial = running_trial(proposal, digest=proposal.spec.digest)
+    trial = copy.copy(proposal.trial)
     trial.datetime_complete = trial.datetime_start
     trial.state, trial.values = state, values
     return trial
@@ -145,7 +145,7 @@ def test_several_at_a_time_are_all_new(space: SearchSpace, sampler: str) -> None
     assert len({p.spec.digest for p in together if p}) == 8
     for proposal in together:
         assert proposal is not None
-        proposer.tell(proposal.number, state=TrialState.COMPLETE, values=_values(proposal))
+        proposer.tell(proposal.trial.number, state=TrialState.COMPLETE, values=_values(proposal))
 
 
 @pytest.mark.parametrize("sampler", ["cost_aware", "tpe", "nsga2", "random"])
@@ -162,7 +162,7 @@ def test_a_small_space_is_tried_to_the_last_candidate(sampler: str) -> None:
 
 def test_choices_are_found_again_from_stored_parameters(space: SearchSpace) -> None:
     proposals, _ = _run(_proposer(space, "tpe"), begin=0, end=25)
-    assert [choices_of(space, p.params) for p in proposals] == [p.choices for p in proposals]
+    assert [choices_of(space, p.trial.params) for p in proposals] == [p.choices for p in proposals]
 
 
 def test_parameters_are_values_that_a_person_reads(space: SearchSpace) -> None:
