@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from archbench.data import SOURCES
 from archbench.data.cache import cache_folder, cached
 from archbench.data.dataset import DataSet
-from archbench.data.source import Progress, Request, Source, reading
+from archbench.data.source import SOURCES, Progress, Request, Source, reading
 from archbench.errors import UsageError
 
 SMALLEST_RESOLUTION = 8
@@ -56,12 +55,8 @@ def load(
         resolution=resolution,
         seed=seed,
         download=download,
-        progress=progress or _unheard,
+        progress=progress or (lambda what, done, total: None),
     )
     with reading(request):
         source: Source = module.source(request)
     return cached(source, kind=kind, request=request, folder=cache or cache_folder())
-
-
-def _unheard(what: str, done: int, total: int) -> None:
-    """Nobody wants to know."""

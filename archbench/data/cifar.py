@@ -10,10 +10,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from archbench.data.dataset import DataError
-from archbench.data.download import fetch, home
+from archbench.data.dataset import DataError, held_out_share, rest
+from archbench.data.published import fetch, home
 from archbench.data.source import Facts, Request, Share, Sink, Source
-from archbench.data.split import held_out_share, rest
 from archbench.errors import MissingError
 
 RECIPE = 1  # raise it with every change that changes a byte
@@ -58,13 +57,7 @@ def cifar_source(request: Request, *, kind: Kind, folder: str, archive: str) -> 
         )
     files = sorted(path for path in place.iterdir() if path.is_file())
     marks = [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files]
-    settings = {
-        "recipe": RECIPE,
-        "resolution": request.resolution,
-        "seed": request.seed,
-        "place": str(place.resolve()),
-        "files": marks,
-    }
+    settings = request.settings(recipe=RECIPE, place=str(place.resolve()), files=marks)
     return Source(settings=settings, make=lambda sink: _make(sink, request, root, kind))
 
 

@@ -1,14 +1,19 @@
-"""What does training see: images as bytes, labels, and what they are."""
+"""What does training see: images as bytes and labels in three shares, and which are held out."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from archbench.errors import MISSING_INPUT, ArchbenchError
 
 if TYPE_CHECKING:
     import torch
+
+HELD_OUT = 0.15
+MOST_HELD_OUT = 10_000  # a standard error of half a point
 
 
 class DataError(ArchbenchError):
@@ -50,7 +55,6 @@ class DataSet:
         validation: What ranks them.
         test: The sealed share, for the final accuracy of the few that were picked.
         description: What it is in one sentence, synthetic data labelled as such.
-        majority_share: The best accuracy on ``validation`` of a guess that is always the same.
         digest: 16 hex of the images, labels and class names of all shares; equal data prepared
             elsewhere has the same.
         flip: Whether a mirrored image keeps its label; digits do not.
@@ -68,7 +72,6 @@ class DataSet:
     validation: Split
     test: Split
     description: str
-    majority_share: float
     digest: str
     flip: bool
     notes: tuple[str, ...] = ()
@@ -81,6 +84,12 @@ class DataSet:
     def num_classes(self) -> int:
         """The number of classes, empty ones included."""
         return len(self.class_names)
+
+    @property
+    def majority_share(self) -> float:
+        """The best accuracy on ``validation`` of a guess that is always the same."""
+        labels = self.validation.labels
+        return float(labels.bincount().max()) / len(labels)
 
     def _check(self, share: str, split: Split) -> None:
         place = f"{self.name}: {share}"
@@ -107,3 +116,47 @@ def check_labels(labels: torch.Tensor, *, num_classes: int, place: str) -> None:
             f"{num_classes - 1}",
             place=place,
         )
+
+
+def stratified_share(
+    labels: np.ndarray, *, share: float, rng: np.random.Generator, most: int | None = None
+) -> np.ndarray:
+    """Indices of about a share of each class, ascending.
+
+    Of each class at least one is taken and at least one left; a class of one is left whole.
+
+    Args:
+        labels: Class of each item, (N,).
+        share: How much of each class to take, 0 to 1.
+        rng: Source of the choice.
+        most: About how many to take in all; lowers the share where it would give more.
+    """
+    if most is not None:
+        share = min(share, most / max(len(labels), 1))
+    taken = []
+    for label in np.unique(labels):
+        members = rng.permutation(np.flatnonzero(labels == label))
+        count = min(max(round(share * len(members)), 1), len(members) - 1)
+        taken.append(members[:count])
+    return np.sort(np.concatenate(taken)) if taken else np.empty(0, dtype=np.int64)
+
+
+def held_out_share(labels: np.ndarray, *, seed: int, number: int) -> np.ndarray:
+    """Indices of what is held out of a data set that brings no such share of its own.
+
+    15 % of each class, about 10,000 at most in all.
+
+    Args:
+        labels: Class of each image, (N,).
+        seed: The data set's seed.
+        number: Tells the shares that are drawn with one seed apart.
+    """
+    rng = np.random.default_rng((seed, number))
+    return stratified_share(labels, share=HELD_OUT, rng=rng, most=MOST_HELD_OUT)
+
+
+def rest(count: int, taken: np.ndarray) -> np.ndarray:
+    """The indices below a count that were not taken, ascending."""
+    left = np.ones(count, dtype=bool)
+    left[taken] = False
+    return np.flatnonzero(left)

@@ -1,21 +1,33 @@
-"""How do image files get into the shares: decoded in parallel, broken ones and copies left out."""
+"""How do image files get into the shares?
+
+They are found in a folder of class folders and decoded in parallel to squares of bytes; broken ones
+and copies are left out.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import io
 import math
+import os
+import re
+import struct
+import warnings
+import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from PIL import Image, UnidentifiedImageError
 
-from archbench.data.decoding import UnreadableError, decoded, without_decoder_warnings
 from archbench.data.source import SHARES, Progress, Share, Sink
-from archbench.data.tree import shown
 
 # the shares that must stay clean come first: an image that is in one of them is left out later
 ORDER: tuple[Share, ...] = ("test", "validation", "train")
@@ -23,10 +35,60 @@ BLOCK = 256
 LISTED = 5
 COUNTED_CLASSES = 12
 FEW_TO_VALIDATE = 300
+# as torchvision.datasets.ImageFolder takes them
+SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+ORIENTATION = 0x0112  # EXIF tag
+TURNED = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+# not all that Pillow knows: its EPS reader would run Ghostscript
+FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP", "GIF")
+# what Pillow's readers raise on broken files
+BROKEN = (
+    OSError,
+    EOFError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    OverflowError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+
+
+class UnreadableError(Exception):
+    """An image that cannot be decoded; the text says why."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Item:
+class Tree:
+    """The images below a folder; hidden files and folders are passed over.
+
+    Attributes:
+        root: The folder.
+        classes: Class folder to its images, both sorted; deeper folders belong to the class.
+        num_loose: Images that lie in the folder itself, outside every class.
+        num_others: Files of other kinds.
+        fingerprint: Changes with every image that comes, goes, or gets another size or time.
+    """
+
+    root: Path
+    classes: Mapping[str, tuple[Path, ...]]
+    num_loose: int
+    num_others: int
+    fingerprint: str
+
+
+class Item(NamedTuple):
     """An image file and its class."""
 
     path: Path
@@ -46,6 +108,83 @@ class Gathered:
     counts: dict[Share, Counter[int]] = field(default_factory=dict)
     unreadable: list[tuple[Path, str]] = field(default_factory=list)
     copies: list[tuple[Share, Path, Path]] = field(default_factory=list)
+
+
+def tree(root: Path) -> Tree:
+    """The images below a folder, found by their suffix; no image is opened.
+
+    Raises:
+        OSError: A folder cannot be listed.
+    """
+    classes: dict[str, tuple[Path, ...]] = {}
+    marks = hashlib.sha256()
+    num_loose = num_others = 0
+    for entry in _entries(root):
+        files = list(_files(entry))
+        images = [file for file in files if is_image(file.name)]
+        if entry.is_dir():
+            classes[entry.name] = tuple(Path(image.path) for image in images)
+        else:
+            num_loose += len(images)
+        num_others += len(files) - len(images)
+        for image in images:
+            status = image.stat()
+            mark = (os.path.relpath(image.path, root), status.st_size, status.st_mtime_ns)
+            marks.update(repr(mark).encode())
+    return Tree(
+        root=root,
+        classes=classes,
+        num_loose=num_loose,
+        num_others=num_others,
+        fingerprint=marks.hexdigest(),
+    )
+
+
+def is_image(name: str) -> bool:
+    """Whether a file is an image, going by its suffix."""
+    return name.lower().endswith(SUFFIXES)
+
+
+def has_class_folders(folder: Path) -> bool:
+    """Whether there is any folder in a folder, so that it may be one of class folders."""
+    return folder.is_dir() and any(entry.is_dir() for entry in _entries(folder))
+
+
+def shown(name: str) -> str:
+    """A name that can be printed and written as UTF-8, whatever the file system holds."""
+    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    return text if text.isprintable() else repr(text)[1:-1]
+
+
+def decoded(content: bytes, *, resolution: int) -> np.ndarray:
+    """The image of a file, its middle square resized: uint8, (3, R, R).
+
+    Turned as its EXIF data says; 16-bit grey becomes 8-bit; transparency is dropped.
+
+    Raises:
+        UnreadableError: It cannot be decoded.
+    """
+    try:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            # a JPEG can be decoded at 1/2, 1/4 or 1/8 in a fraction of the time
+            image.draft("RGB", (2 * resolution, 2 * resolution))
+            orientation = image.getexif().get(ORIENTATION)
+            square = _square(_rgb(image), resolution)
+    except UnidentifiedImageError as error:
+        raise UnreadableError("not an image of a known format") from error
+    except BROKEN as error:
+        raise UnreadableError(" ".join(str(error).split()) or type(error).__name__) from error
+    if orientation in TURNED:
+        square = square.transpose(TURNED[orientation])
+    return np.ascontiguousarray(np.asarray(square).transpose(2, 0, 1))
+
+
+@contextmanager
+def without_decoder_warnings() -> Iterator[None]:
+    """Silences Pillow's remarks on odd metadata: what cannot be decoded is an error anyway."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=rf"PIL\.|{re.escape(__name__)}")
+        yield
 
 
 def gather(
@@ -73,52 +212,48 @@ def gather(
         for share in ORDER:
             counts = found.counts[share] = Counter()
             here: dict[bytes, Path] = {}
-            for block in _blocks(shares[share]):
+            for start in range(0, len(shares[share]), BLOCK):
                 progress("decoding images", done, total)
-                read = pool.map(lambda item: _read(item, resolution), block)
-                kept = [file for file in read if _is_kept(file, share, sealed, found)]
+                block = shares[share][start : start + BLOCK]
+                read = zip(
+                    block, pool.map(partial(_read, resolution=resolution), block), strict=True
+                )
+                kept = list(_kept(read, share=share, sealed=sealed, found=found))
                 if kept:
-                    labels = np.array([file.item.label for file in kept])
-                    sink.add(share, np.stack([file.image for file in kept]), labels)
-                    counts.update(labels.tolist())
-                if share != "train":
-                    here |= {file.sha256: file.item.path for file in kept}
+                    labels = [item.label for item, _, _ in kept]
+                    sink.add(share, np.stack([image for _, image, _ in kept]), np.array(labels))
+                    counts.update(labels)
+                here |= {sha256: item.path for item, _, sha256 in kept}
                 done += len(block)
             sealed |= here
     progress("decoding images", total, total)
     return found
 
 
-@dataclass(frozen=True, kw_only=True)
-class _File:
-    item: Item
-    sha256: bytes = b""
-    image: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint8))
-    broken: str = ""
-
-
-def _read(item: Item, resolution: int) -> _File:
+def _read(item: Item, resolution: int) -> tuple[np.ndarray, bytes] | str:
+    """The image and the sha256 of a file, or why it cannot be read."""
     try:
         content = item.path.read_bytes()
-        image = decoded(content, resolution=resolution)
+        return decoded(content, resolution=resolution), hashlib.sha256(content).digest()
     except (OSError, UnreadableError) as error:
-        return _File(item=item, broken=getattr(error, "strerror", None) or str(error))
-    return _File(item=item, sha256=hashlib.sha256(content).digest(), image=image)
+        return getattr(error, "strerror", None) or str(error)
 
 
-def _is_kept(file: _File, share: Share, sealed: Mapping[bytes, Path], found: Gathered) -> bool:
-    if file.broken:
-        found.unreadable.append((file.item.path, file.broken))
-    elif file.sha256 in sealed:
-        found.copies.append((share, file.item.path, sealed[file.sha256]))
-    else:
-        return True
-    return False
-
-
-def _blocks(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
-    for start in range(0, len(items), BLOCK):
-        yield items[start : start + BLOCK]
+def _kept(
+    read: Iterable[tuple[Item, tuple[np.ndarray, bytes] | str]],
+    *,
+    share: Share,
+    sealed: Mapping[bytes, Path],
+    found: Gathered,
+) -> Iterator[tuple[Item, np.ndarray, bytes]]:
+    """The files that go into a share; of the others the reason is noted."""
+    for item, result in read:
+        if isinstance(result, str):
+            found.unreadable.append((item.path, result))
+        elif result[1] in sealed:
+            found.copies.append((share, item.path, sealed[result[1]]))
+        else:
+            yield item, *result
 
 
 def notes(found: Gathered, *, class_names: Sequence[str], root: Path) -> tuple[str, ...]:
@@ -160,3 +295,42 @@ def _listed(texts: Sequence[str]) -> str:
 
 def _name(path: Path, root: Path) -> str:
     return shown(str(path.relative_to(root)))
+
+
+def _entries(folder: Path | str) -> list[os.DirEntry[str]]:
+    with os.scandir(folder) as found:
+        kept = [entry for entry in found if not entry.name.startswith(".")]
+    return sorted(kept, key=lambda entry: entry.name)
+
+
+def _files(
+    entry: os.DirEntry[str], above: frozenset[str] = frozenset()
+) -> Iterator[os.DirEntry[str]]:
+    """The files at and below an entry; a link to a folder above is not followed again."""
+    if not entry.is_dir():
+        if entry.is_file():
+            yield entry
+        return
+    real = os.path.realpath(entry.path)
+    if real not in above:
+        for inner in _entries(entry.path):
+            yield from _files(inner, above | {real})
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "F":
+        raise UnreadableError("its pixels are fractions without a known range")
+    if not image.mode.startswith("I"):
+        return image.convert("RGB")
+    deep = np.asarray(image)
+    if deep.min() < 0 or deep.max() > 0xFFFF:
+        raise UnreadableError("its pixels have more than 16 bits")
+    return Image.fromarray((deep >> 8).astype(np.uint8)).convert("RGB")
+
+
+def _square(image: Image.Image, resolution: int) -> Image.Image:
+    width, height = image.size
+    side = min(width, height)
+    left, top = (width - side) / 2, (height - side) / 2
+    box = (left, top, left + side, top + side)
+    return image.resize((resolution, resolution), Image.Resampling.BICUBIC, box=box)

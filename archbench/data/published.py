@@ -1,48 +1,76 @@
-"""How do published photographs become shares: the official held-out images are sealed."""
+"""How does a published data set get to the user's disk and into shares?
+
+It comes wholly or not at all, and the official held-out images are sealed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import contextlib
+import sys
+import tarfile
+import tempfile
+from collections.abc import Callable, Sequence
+from http.client import HTTPException
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
+from urllib.error import HTTPError
 
 import numpy as np
 
-from archbench.data.dataset import DataError
-from archbench.data.image_files import Item, gather, notes
+from archbench.data.dataset import DataError, held_out_share, rest
+from archbench.data.image_files import Item, Tree, gather, notes, tree
 from archbench.data.source import Facts, Request, Share, Sink
-from archbench.data.split import held_out_share, rest
-from archbench.data.tree import Tree, tree
+from archbench.errors import MissingError
 
 
-class Listing(Protocol):
-    """A torchvision data set whose loader gives the path in place of the image."""
+def fetch(dataset: Callable[[str], object], *, root: Path, folder: str, request: Request) -> None:
+    """Has torchvision download a data set and moves it to its place when all of it is there.
 
-    def __len__(self) -> int: ...
+    torchvision checks the archive's MD5, but takes a half unpacked folder for a whole one; so it
+    works in a folder of its own.
 
-    def __getitem__(self, index: int) -> tuple[str, int]: ...
+    Args:
+        dataset: Downloads into the folder that it is given.
+        root: Where the data set's folder shall lie; made if it is not there.
+        folder: What torchvision calls the data set's folder.
+        request: Told that it has begun.
 
-
-@dataclass(frozen=True, kw_only=True)
-class Photographs:
-    """A published data set in ``train/`` and ``val/``.
-
-    Attributes:
-        root: The folder of both.
-        title: What it is called.
-        class_names: In the order of the labels.
-        train: The official training images.
-        held_out: The official validation images.
-        num_published: Images that are published in all.
+    Raises:
+        MissingError: It could not be fetched or kept; nothing is left behind.
     """
+    request.progress(f"downloading {folder}", 0, 1)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".download-", dir=root) as temporary:
+            with contextlib.redirect_stdout(sys.stderr):  # stdout is for results
+                dataset(temporary)
+            (Path(temporary) / folder).replace(root / folder)
+    except (OSError, EOFError, RuntimeError, HTTPException, tarfile.TarError) as error:
+        if isinstance(error, HTTPError):
+            error.close()  # it holds the connection
+        raise MissingError(
+            f"{folder} could not be downloaded ({error})",
+            place=str(root),
+            help="look to the network and the disk, or fetch the archive by hand and unpack it "
+            "there",
+        ) from error
+    request.progress(f"downloading {folder}", 1, 1)
 
-    root: Path
-    title: str
-    class_names: Sequence[str]
-    train: Listing
-    held_out: Listing
-    num_published: int
+
+def home(request: Request, *, folders: Sequence[str]) -> tuple[Path, Sequence[str]]:
+    """Where a data set's folder lies, and what it may be called there.
+
+    The path behind the colon is that of the place, or that of the folder itself.
+
+    Args:
+        request: What is asked.
+        folders: What its archives unpack to.
+
+    Raises:
+        UsageError: The name has no path.
+    """
+    path = request.path(what=f"the folder that {folders[0]}/ lies in")
+    return (path.parent, [path.name]) if path.name in folders else (path, folders)
 
 
 def fingerprints(root: Path) -> dict[str, Any]:
@@ -67,36 +95,55 @@ def fingerprints(root: Path) -> dict[str, Any]:
     }
 
 
-def make(sink: Sink, request: Request, photographs: Photographs) -> Facts:
-    """Decodes a published data set; validation is drawn from its training images."""
-    items = _items(photographs.train)
+def make(
+    sink: Sink,
+    request: Request,
+    *,
+    root: Path,
+    title: str,
+    class_names: Sequence[str],
+    train: Any,
+    held_out: Any,
+    num_published: int,
+) -> Facts:
+    """Decodes a published data set in ``train/`` and ``val/``; validation is drawn from the first.
+
+    Args:
+        sink: Takes the images.
+        request: What is asked.
+        root: The folder of both.
+        title: What it is called.
+        class_names: In the order of the labels.
+        train: The official training images, as torchvision lists them: path and label of each.
+        held_out: The official validation images, likewise.
+        num_published: Images that are published in all.
+    """
+    items = _items(train)
     labels = np.array([item.label for item in items])
     taken = held_out_share(labels, seed=request.seed, number=0)
     shares: dict[Share, list[Item]] = {
         "train": [items[index] for index in rest(len(items), taken)],
         "validation": [items[index] for index in taken],
-        "test": _items(photographs.held_out),
+        "test": _items(held_out),
     }
     found = gather(sink, shares, resolution=request.resolution, progress=request.progress)
     lines = [
-        *notes(found, class_names=photographs.class_names, root=photographs.root),
+        *notes(found, class_names=class_names, root=root),
         f"test is the official val/; validation was drawn from train/ with seed {request.seed}",
     ]
-    if (num_files := sum(map(len, shares.values()))) != photographs.num_published:
-        lines.append(
-            f"{num_files:,} files of the {photographs.num_published:,} published images are there"
-        )
+    if (num_files := sum(map(len, shares.values()))) != num_published:
+        lines.append(f"{num_files:,} files of the {num_published:,} published images are there")
     return Facts(
-        class_names=tuple(photographs.class_names),
-        description=f"{photographs.title}, photographs of {len(photographs.class_names):,} classes",
+        class_names=tuple(class_names),
+        description=f"{title}, photographs of {len(class_names):,} classes",
         flip=True,
         notes=tuple(lines),
     )
 
 
-def _items(listing: Listing) -> list[Item]:
+def _items(listing: Any) -> list[Item]:
     found = (listing[index] for index in range(len(listing)))
-    return [Item(path=Path(path), label=label) for path, label in found]
+    return [Item(Path(path), label) for path, label in found]
 
 
 def _check(images: Tree, name: str) -> None:

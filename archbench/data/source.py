@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from archbench.errors import MissingError, UsageError
+from archbench.registry import Registry
 
 if TYPE_CHECKING:
     import numpy as np
 
 Share = Literal["train", "validation", "test"]
 SHARES: tuple[Share, ...] = ("train", "validation", "test")
+SOURCES = Registry("archbench.data.sources", "data set")
 Progress = Callable[[str, int, int], None]
 
 
@@ -38,6 +40,15 @@ class Request:
     seed: int
     download: bool
     progress: Progress
+
+    def settings(self, *, recipe: int, **more: Any) -> dict[str, Any]:
+        """All that the images of a source depend on, see ``Source.settings``.
+
+        Args:
+            recipe: Number of the source's way to make them, raised with every change of a byte.
+            **more: Of the files, or of how they are made.
+        """
+        return {"recipe": recipe, "resolution": self.resolution, "seed": self.seed, **more}
 
     def path(self, *, what: str) -> Path:
         """The path behind the colon.

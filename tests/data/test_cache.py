@@ -12,9 +12,8 @@ import pytest
 import torch
 
 from archbench.data import DataError, cache_folder
-from archbench.data.cache import cached
+from archbench.data.cache import EntryWriter, cached
 from archbench.data.dataset import DataSet
-from archbench.data.entry import EntryWriter
 from archbench.data.source import SHARES, Facts, Sink, Source
 from archbench.errors import StorageError
 from tests.data.conftest import request_for
@@ -186,7 +185,7 @@ def test_a_full_disk_is_said(cache: Path) -> None:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
 def test_no_space_is_called_a_full_disk() -> None:
     with Path("/dev/full").open("wb", buffering=0) as file:
-        writer = EntryWriter(file=file, name="x", place="/dev/full", resolution=2)
+        writer = EntryWriter(file, name="x", place="/dev/full", resolution=2)
         with pytest.raises(StorageError, match="the disk is full"):
             writer.add("train", np.zeros((1, 3, 2, 2), np.uint8), np.zeros(1, np.int64))
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from archbench.data import DataError, load
-from archbench.data.download import fetch
+from archbench.data.published import fetch
 from archbench.errors import MissingError
 from tests.data.conftest import (
     archive_of,

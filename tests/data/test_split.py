@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archbench.data.split import MOST_HELD_OUT, held_out_share, rest, stratified_share
+from archbench.data.dataset import MOST_HELD_OUT, held_out_share, rest, stratified_share
 
 LABELS = st.lists(st.integers(0, 5), max_size=80).map(lambda labels: np.array(labels, np.int64))
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from archbench.data.tree import has_class_folders, shown, tree
+from archbench.data.image_files import has_class_folders, shown, tree
 from tests.data.conftest import write_classes
 
 

@@ -33,7 +33,6 @@ def tiny_dataset(*, num_train: int = 48, num_validation: int = 24, flip: bool = 
         validation=split(num_validation),
         test=split(8),
         description="bright colours",
-        majority_share=0.25,
         digest="0123456789abcdef",
         flip=flip,
     )

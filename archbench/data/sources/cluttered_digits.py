@@ -17,8 +17,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from archbench.data.dataset import rest, stratified_share
 from archbench.data.source import Facts, Request, Share, Sink, Source
-from archbench.data.split import rest, stratified_share
 from archbench.errors import UsageError, unknown_name
 
 RECIPE = 1  # raise it with every change that changes a byte
@@ -42,9 +42,9 @@ class Difficulty:
         shear: Largest shear, either way.
         contrast: How much brighter than its background the ink is; 1 is black to white.
         texture: Standard deviation of the background's texture.
-        chroma: Share of the texture that differs between the colour channels.
         noise: Standard deviation of the noise of every pixel.
         num_distractors: Half digits strewn over the image.
+        chroma: Share of the texture that differs between the colour channels.
         distractor_side: Side of a distractor as a share of the image's.
     """
 
@@ -53,10 +53,10 @@ class Difficulty:
     shear: float
     contrast: tuple[float, float]
     texture: float
-    chroma: float
     noise: float
     num_distractors: int
-    distractor_side: tuple[float, float]
+    chroma: float = 0.25
+    distractor_side: tuple[float, float] = (0.25, 0.35)
 
 
 DIFFICULTIES = {
@@ -66,10 +66,8 @@ DIFFICULTIES = {
         shear=0.1,
         contrast=(0.6, 0.9),
         texture=0.06,
-        chroma=0.25,
         noise=0.02,
         num_distractors=0,
-        distractor_side=(0.25, 0.35),
     ),
     "medium": Difficulty(
         side=(0.65, 0.85),
@@ -77,10 +75,8 @@ DIFFICULTIES = {
         shear=0.15,
         contrast=(0.45, 0.8),
         texture=0.07,
-        chroma=0.25,
         noise=0.04,
         num_distractors=1,
-        distractor_side=(0.25, 0.35),
     ),
     "hard": Difficulty(
         side=(0.6, 0.8),
@@ -88,10 +84,8 @@ DIFFICULTIES = {
         shear=0.2,
         contrast=(0.4, 0.7),
         texture=0.08,
-        chroma=0.25,
         noise=0.05,
         num_distractors=2,
-        distractor_side=(0.25, 0.35),
     ),
 }
 
@@ -111,15 +105,13 @@ def source(request: Request) -> Source:
             f"{SMALLEST_RESOLUTION} to {LARGEST_RESOLUTION} px",
             place=request.name,
         )
-    settings = {
-        "recipe": RECIPE,
-        "difficulty": asdict(DIFFICULTIES[level]),
-        "sizes": dict(SIZES),
-        "chunk_pixels": CHUNK_PIXELS,
-        "held_out_glyphs": HELD_OUT_GLYPHS,
-        "resolution": request.resolution,
-        "seed": request.seed,
-    }
+    settings = request.settings(
+        recipe=RECIPE,
+        difficulty=asdict(DIFFICULTIES[level]),
+        sizes=dict(SIZES),
+        chunk_pixels=CHUNK_PIXELS,
+        held_out_glyphs=HELD_OUT_GLYPHS,
+    )
     return Source(settings=settings, make=lambda sink: _make(sink, request, level))
 
 

@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from archbench.data.dataset import DataError
-from archbench.data.image_files import Gathered, Item, gather, notes
+from archbench.data.dataset import DataError, held_out_share, rest
+from archbench.data.image_files import (
+    Gathered,
+    Item,
+    Tree,
+    gather,
+    has_class_folders,
+    notes,
+    shown,
+    tree,
+)
 from archbench.data.source import Facts, Request, Share, Sink, Source
-from archbench.data.split import held_out_share, rest
-from archbench.data.tree import Tree, has_class_folders, shown, tree
 from archbench.errors import MissingError
 
 RECIPE = 1  # raise it with every change that changes a byte
@@ -56,15 +62,11 @@ def source(request: Request) -> Source:
     layout = _layout(root)
     _check(layout)
     trees = {"train": layout.train, "validation": layout.validation, "test": layout.test}
-    settings: dict[str, Any] = {
-        "recipe": RECIPE,
-        "resolution": request.resolution,
-        "seed": request.seed,
-        "trees": {
-            share: found and [str(found.root.resolve()), found.fingerprint]
-            for share, found in trees.items()
-        },
+    marks = {
+        share: found and [str(found.root.resolve()), found.fingerprint]
+        for share, found in trees.items()
     }
+    settings = request.settings(recipe=RECIPE, trees=marks)
     return Source(settings=settings, make=lambda sink: _make(sink, request, root, layout))
 
 
@@ -190,7 +192,7 @@ def _shares(layout: Layout, *, seed: int) -> tuple[dict[Share, list[Item]], list
 
 def _items(found: Tree, names: Sequence[str]) -> list[Item]:
     return [
-        Item(path=path, label=label)
+        Item(path, label)
         for label, name in enumerate(names)
         for path in found.classes.get(name, ())
     ]

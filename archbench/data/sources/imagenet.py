@@ -6,7 +6,7 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
-from archbench.data.published import Photographs, fingerprints, make
+from archbench.data.published import fingerprints, make
 from archbench.data.source import Facts, Request, Sink, Source
 from archbench.errors import MissingError
 
@@ -51,12 +51,7 @@ def source(request: Request) -> Source:
             place=str(root),
             help=f"put it there, or say folder:{root}, which needs no names",
         )
-    settings = {
-        "recipe": RECIPE,
-        "resolution": request.resolution,
-        "seed": request.seed,
-        **fingerprints(root),
-    }
+    settings = request.settings(recipe=RECIPE, **fingerprints(root))
     return Source(settings=settings, make=lambda sink: _make(sink, request, root))
 
 
@@ -89,7 +84,9 @@ def _dataset(root: Path, split: str) -> Any:
 
 def _make(sink: Sink, request: Request, root: Path) -> Facts:
     train = _dataset(root, "train")
-    photographs = Photographs(
+    return make(
+        sink,
+        request,
         root=root,
         title="ImageNet-1k",
         class_names=[
@@ -100,4 +97,3 @@ def _make(sink: Sink, request: Request, root: Path) -> Facts:
         held_out=_dataset(root, "val"),
         num_published=NUM_PUBLISHED,
     )
-    return make(sink, request, photographs)

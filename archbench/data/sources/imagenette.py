@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from archbench.data.dataset import DataError
-from archbench.data.download import fetch, home
-from archbench.data.published import Photographs, fingerprints, make
+from archbench.data.published import fetch, fingerprints, home, make
 from archbench.data.source import Facts, Request, Sink, Source
 from archbench.errors import MissingError
 
@@ -53,12 +52,7 @@ def source(request: Request) -> Source:
             f"({MEGABYTES[names[0]]:,} MB); or use cluttered_digits, which is built in",
         )
     folder = next((name for name in there if _fits(name, request)), there[-1])
-    settings = {
-        "recipe": RECIPE,
-        "resolution": request.resolution,
-        "seed": request.seed,
-        **fingerprints(root / folder),
-    }
+    settings = request.settings(recipe=RECIPE, **fingerprints(root / folder))
     return Source(settings=settings, make=lambda sink: _make(sink, request, root, folder))
 
 
@@ -82,7 +76,9 @@ def _make(sink: Sink, request: Request, root: Path, folder: str) -> Facts:
             place=str(root / folder / "train"),
             help=f"take it away, or say folder:{root / folder}",
         ) from error
-    photographs = Photographs(
+    return make(
+        sink,
+        request,
         root=root / folder,
         title=f"Imagenette ({folder})",
         class_names=[names[0] for names in train.classes],
@@ -90,4 +86,3 @@ def _make(sink: Sink, request: Request, root: Path, folder: str) -> Facts:
         held_out=_dataset(root, folder, split="val"),
         num_published=NUM_PUBLISHED,
     )
-    return make(sink, request, photographs)

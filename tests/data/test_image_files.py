@@ -7,7 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from archbench.data.decoding import ORIENTATION, UnreadableError, decoded, without_decoder_warnings
+from archbench.data.image_files import (
+    ORIENTATION,
+    UnreadableError,
+    decoded,
+    without_decoder_warnings,
+)
 
 
 def _file(image: Image.Image, form: str, *, exif: Image.Exif | None = None) -> bytes:
