@@ -34,9 +34,8 @@ import numpy as np
 import sampler_making
 
 from archbench.analysis.accuracy_model import belief_of
-from archbench.analysis.front import nondominated
+from archbench.analysis.front import FrontRule, nondominated
 from archbench.analysis.front_probability import DRAWS, doubt, truths
-from archbench.analysis.rule import FrontRule
 from archbench.study.trial import CurvePoint, TrialRecord
 
 BINS = ((0.0, 0.05), (0.05, 0.2), (0.2, 0.4), (0.4, 0.6), (0.6, 0.8), (0.8, 0.95), (0.95, 1.0))

@@ -29,8 +29,8 @@ from typing import Any
 
 import numpy as np
 
+from archbench.analysis.front import FrontRule
 from archbench.analysis.pruning import pruning_report
-from archbench.analysis.rule import FrontRule
 from archbench.search.pruners import curve
 from archbench.search.pruning import PRUNERS, Opinion, Pruner, Situation
 from archbench.study.trial import CurvePoint, TrialRecord, epochs_trained

@@ -22,7 +22,7 @@ import optuna
 import sampler_peers
 from search_peers_run import MOST_TRIALS, Run, Spent
 
-from archbench.analysis.rule import FrontRule
+from archbench.analysis.front import FrontRule
 from archbench.search.bayes.parameter import options, suggest
 from archbench.search.proposer import Knowledge, Proposal, Proposer
 from archbench.search.pruning import PRUNERS, Pruner

@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from archbench.analysis.rank import Agreement, Estimate, Spread
+from archbench.analysis.rank import Agreement, Spread
+from archbench.analysis.statistics import Estimate
 
 SCHEMA = "archbench.certificate/1"
 DOCUMENT = "certificate.json"

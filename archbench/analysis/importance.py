@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from archbench.analysis.rank import Floats
-from archbench.analysis.rule import FrontRule
+from archbench.analysis.front import FrontRule
 from archbench.analysis.share import Design, KnobShare, PairShare, shares
+from archbench.analysis.statistics import Floats
 from archbench.study.objective import objective_value
 from archbench.study.trial import TrialRecord
 

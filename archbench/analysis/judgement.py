@@ -17,7 +17,8 @@ from archbench.analysis.certificate import (
     estimate_text,
     is_good,
 )
-from archbench.analysis.rank import Agreement, Floats, Spread, agreement, grouped, others, spread
+from archbench.analysis.rank import Agreement, Spread, agreement, grouped, others, spread
+from archbench.analysis.statistics import Floats
 
 _ENOUGH = 32  # candidates that mostly settle it
 

@@ -12,33 +12,13 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from archbench.analysis.statistics import Estimate, Floats, kendall_tau
+
 Statistic = Callable[[Floats, Floats, Floats], Floats]
 
-CONFIDENCE = 0.95
 _DRAWS = 1000
 _PAIRS_AT_A_TIME = 2_000_000
 _DEGREE = 3
-
-
-@dataclass(frozen=True, kw_only=True)
-class Estimate:
-    """A number with its 95 % interval.
-
-    Attributes:
-        value: From all candidates.
-        low: Lower end.
-        high: Upper end.
-    """
-
-    value: float
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, document: Mapping[str, float]) -> Self:
-        """The estimate that ``asdict`` wrote."""
-        return cls(value=document["value"], low=document["low"], high=document["high"])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,21 +59,6 @@ class Spread:
     def of(cls, document: Mapping[str, float]) -> Self:
         """The spread that ``asdict`` wrote."""
         return cls(**{name: document[name] for name in cls.__dataclass_fields__})
-
-
-def kendall_tau(a: Floats, b: Floats) -> Floats:
-    """Kendall's tau-b along the last axis; 0 where one of them does not vary.
-
-    Kendall 1945, Biometrika 33, 239-251. Takes memory for every pair.
-
-    >>> float(kendall_tau(np.array([1.0, 2.0, 3.0]), np.array([1.0, 3.0, 2.0]))).__round__(3)
-    0.333
-    """
-    first, second = np.triu_indices(a.shape[-1], 1)
-    in_a, in_b = (_signs(values, first, second) for values in (a, b))
-    agreeing = (in_a * in_b).sum(-1, dtype=np.float64)
-    untied = np.sqrt(np.abs(in_a).sum(-1, dtype=np.float64) * np.abs(in_b).sum(-1, dtype=np.int64))
-    return np.divide(agreeing, untied, out=np.zeros_like(agreeing), where=untied > 0)
 
 
 def without_cost(values: Floats, log_cost: Floats) -> Floats:
@@ -189,12 +154,6 @@ def others(trainings: Floats) -> Floats:
     return (trainings.sum(0) - trainings) / (num - 1)
 
 
-def _signs(values: Floats, first: NDArray[np.intp], second: NDArray[np.intp]) -> NDArray[np.int8]:
-    """1, 0 or -1 for each pair, in bytes, as there are many."""
-    one, other = values[..., first], values[..., second]
-    return (one > other).view(np.int8) - (one < other).view(np.int8)
-
-
 def _overall(score: Floats, truth: Floats, log_cost: Floats) -> Floats:
     return kendall_tau(score, truth)
 
@@ -234,6 +193,4 @@ def _estimate(
             for part in parts
         ]
     )
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(again, [tail, 1 - tail])
-    return Estimate(value=float(value), low=float(low), high=float(high))
+    return Estimate.of_draws(again, value=float(value))

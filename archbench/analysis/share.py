@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from archbench.analysis.rank import Estimate, Floats
+from archbench.analysis.statistics import Estimate, Floats
 
 _PENALTIES = np.geomspace(0.1, 1000, 13)
 _TAIL = 2.5

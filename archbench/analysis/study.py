@@ -13,11 +13,10 @@ from typing import Any
 import pandas as pd
 
 from archbench.analysis.certificate import CertificateSummary, find_certificate, subject_of
-from archbench.analysis.confirmation import confirmation_of
+from archbench.analysis.front import FrontRule
 from archbench.analysis.front_probability import SURE, Doubt, doubt
 from archbench.analysis.importance import Insight, insight
 from archbench.analysis.pruning import PruningReport, pruning_report
-from archbench.analysis.rule import FrontRule
 from archbench.analysis.table import (
     accuracy_standard_error,
     curves_table,
@@ -26,7 +25,7 @@ from archbench.analysis.table import (
     trials_table,
 )
 from archbench.analysis.tables import TableName
-from archbench.analysis.verdict import no_front_reason, verdict
+from archbench.analysis.verdict import confirmation_of, no_front_reason, verdict
 from archbench.command_line import command_line
 from archbench.errors import StorageError, UsageError
 from archbench.study.database import Store

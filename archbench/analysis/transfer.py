@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
-from archbench.analysis.rule import FrontRule
+from archbench.analysis.front import FrontRule
+from archbench.analysis.statistics import kendall_tau_of
 from archbench.study.objective import costs
 from archbench.study.trial import TrialRecord
 
@@ -87,22 +86,7 @@ def transfer(
         kept=tuple(number for number in members if number in numbers),
         left=tuple(number for number in members if number not in numbers),
         joined=tuple(number for number in numbers if number not in members),
-        kendall_tau=kendall_tau(pairs),
+        kendall_tau=kendall_tau_of(pairs),
         compared=len(pairs),
         lost=lost,
     )
-
-
-def kendall_tau(pairs: Sequence[tuple[float, float]]) -> float | None:
-    """Kendall's rank correlation with ties (tau-b); None where one side never differs.
-
-    >>> kendall_tau([(1.0, 10.0), (2.0, 30.0), (3.0, 20.0)])
-    0.3333333333333333
-    """
-    values = np.array(pairs, dtype=np.float64).reshape(len(pairs), 2)
-    rows, columns = np.triu_indices(len(pairs), k=1)
-    signs = np.sign(values[rows] - values[columns])
-    differing = np.abs(signs).sum(axis=0)
-    if not differing.all():
-        return None
-    return float((signs[:, 0] * signs[:, 1]).sum() / np.sqrt(differing[0] * differing[1]))

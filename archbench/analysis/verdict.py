@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from archbench.analysis.front_probability import SURE
-from archbench.analysis.typed import space_typed
 from archbench.command_line import command_line
 from archbench.study.objective import OBJECTIVES, objective_value
 from archbench.study.trial import TrialRecord
 
 if TYPE_CHECKING:
     from archbench.analysis.study import StudyReader
+
 
 _SYNTHETIC = {"cluttered_digits": "synthetic digits"}
 
@@ -184,3 +186,76 @@ def _designs(number: int) -> str:
 
 def _percent(share: float) -> str:
     return OBJECTIVES["proxy_accuracy"].text(share)
+
+
+def space_typed(header: Mapping[str, Any]) -> str:
+    """The space as the command that began it names it; its name where none is kept.
+
+    A name serves for spaces that come along only, others are files.
+
+    >>> space_typed({"command": "archbench search results/mine/space.yaml --name mine"})
+    'results/mine/space.yaml'
+    """
+    try:
+        words = shlex.split(str(header.get("command") or ""))
+    except ValueError:
+        words = []
+    is_named = len(words) > 2 and words[0] == "archbench" and not words[2].startswith("-")
+    return words[2] if is_named else str(header.get("space_name") or "SPACE")
+
+
+CONFIRMED = "confirmed"
+"""Key of a study's header: a document, or a list of trials where an older version confirmed,
+which trained nothing again."""
+
+
+def confirmation_of(header: Mapping[str, Any]) -> dict[str, Any] | None:
+    """``front``, ``settled``, ``budget_s`` and ``spent_s`` of the last confirmation, or None."""
+    found = header.get(CONFIRMED)
+    return dict(found) if isinstance(found, Mapping) else None
+
+
+def confirmation_in_words(header: Mapping[str, Any]) -> str | None:
+    """For example ``not settled after 12 s of further training, of at most 12 s``; None without.
+
+    A front is settled where nobody's place is in doubt.
+    """
+    found = confirmation_of(header)
+    if found is None:
+        return None
+    told = "settled" if found["settled"] else "not settled"
+    spent, budget = found["spent_s"], found["budget_s"]
+    return f"{told} after {spent:.0f} s of further training, of at most {budget:.0f} s"
+
+
+def taken_in_words(trials: Sequence[TrialRecord]) -> str:
+    """How many trials were taken from which study; empty where none was."""
+    studies = Counter(record.origin.rpartition(":")[0] for record in trials if record.origin)
+    parts = [f"{count} from {name}" for name, count in studies.items()]
+    return f"of these taken over: {', '.join(parts)}" if parts else ""
+
+
+def source_in_words(source: Mapping[str, Any]) -> str:
+    """What counts of an earlier study, as the header keeps it, and why not all."""
+    total = source["trials"]
+    told = [f"{source['taken']} of {total} trial{'s' if total > 1 else ''} taken over"]
+    if source["timed"]:
+        told.append(f"{source['timed']} of them timed anew ({'; '.join(source['otherwise'])})")
+    if source["prior"]:
+        why = "; ".join(source["differs"]) or "at another resolution or with other classes"
+        told.append(f"{source['prior']} only say where to start ({why})")
+    if source["strangers"]:
+        told.append(f"{source['strangers']} are no candidates here")
+    if source["left"]:
+        told.append(f"{source['left']} have no number that counts here, or stand here already")
+    return f"from {source['study']}: {', '.join(told)}"
+
+
+def spaces_in_words(header: Mapping[str, Any]) -> list[str]:
+    """Each space that a study has had, where there was more than one."""
+    told = []
+    for space in header.get("spaces", ()):
+        changes = "; ".join(space["changes"])
+        why = f" ({changes})" if changes else ""
+        told.append(f"from trial {space['since']} on {space['size']:,} candidates{why}")
+    return told

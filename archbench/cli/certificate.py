@@ -48,7 +48,7 @@ def show_design(design: Design, *, as_json: bool) -> None:
 
 def _more(found: Certificate) -> str:
     """How to go on: to the end, with what would help, or with the search."""
-    from archbench.analysis.typed import space_typed
+    from archbench.analysis.verdict import space_typed
 
     if found.finding is None:
         from archbench.search.certificate_training import resume_command

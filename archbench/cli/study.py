@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def show(study: StudyReader, *, files: Sequence[Path]) -> None:
     """Print what a study found: counts, verdict, front, the files that hold it."""
-    from archbench.analysis.source import taken_in_words
+    from archbench.analysis.verdict import taken_in_words
     from archbench.report.findings.front import front_table
     from archbench.report.summary import Summary
 

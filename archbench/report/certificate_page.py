@@ -6,7 +6,7 @@ import statistics
 from typing import Any
 
 from archbench.analysis.certificate import Candidate, Certificate, estimate_text
-from archbench.analysis.rank import Estimate
+from archbench.analysis.statistics import Estimate
 from archbench.report import certificate as words
 from archbench.report.certificate_plot import certificate_figure
 from archbench.report.command import code

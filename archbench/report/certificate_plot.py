@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from archbench.analysis.certificate import GOOD, Certificate, Finding
-from archbench.analysis.rank import Estimate, without_cost
+from archbench.analysis.rank import without_cost
+from archbench.analysis.statistics import Estimate
 from archbench.report.certificate import scores
 from archbench.report.figure import PALETTE, style
 

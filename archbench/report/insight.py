@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from archbench.analysis.importance import FEWEST, Insight
-from archbench.analysis.rank import Estimate
 from archbench.analysis.share import KnobShare
+from archbench.analysis.statistics import Estimate
 from archbench.report.html import Markup, html
 
 METHOD = (

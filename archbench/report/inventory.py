@@ -7,8 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from archbench.analysis.confirmation import confirmation_in_words
-from archbench.analysis.source import source_in_words, spaces_in_words
+from archbench.analysis.verdict import confirmation_in_words, source_in_words, spaces_in_words
 from archbench.report.command import code
 from archbench.report.document import to_flow, to_words
 from archbench.report.html import Markup, html, one_line

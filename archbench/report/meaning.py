@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from archbench.analysis.typed import space_typed
+from archbench.analysis.verdict import space_typed
 from archbench.command_line import command_line
 from archbench.report.html import Markup, html
 from archbench.report.number import exact

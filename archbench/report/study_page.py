@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from archbench.analysis.certificate import estimate_text
-from archbench.analysis.source import taken_in_words
+from archbench.analysis.verdict import taken_in_words
 from archbench.report.command import commands
 from archbench.report.curve_plot import curve_figure
 from archbench.report.design import designs

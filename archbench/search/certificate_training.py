@@ -13,8 +13,8 @@ from archbench.analysis.certificate import (
     Certificate,
     certificate_bytes,
 )
+from archbench.analysis.front import FrontRule
 from archbench.analysis.judgement import METHOD, judge
-from archbench.analysis.rule import FrontRule
 from archbench.command_line import command_line, named_in_results
 from archbench.search import journal
 from archbench.search.certificate_design import epochs_told

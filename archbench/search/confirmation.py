@@ -7,11 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from archbench.analysis.confirmation import CONFIRMED, confirmation_of
-from archbench.analysis.front_probability import Doubt, doubt
-from archbench.analysis.settle import next_training, settled_by_training
+from archbench.analysis.front_probability import Doubt, doubt, next_training, settled_by_training
 from archbench.analysis.study import StudyReader, open_study
 from archbench.analysis.table import write_tables
+from archbench.analysis.verdict import CONFIRMED, confirmation_of
 from archbench.command_line import command_line
 from archbench.errors import ArchbenchError, SpecError
 from archbench.search import events, optuna_mirror, scheduler

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from archbench.analysis.rule import FrontRule
+from archbench.analysis.front import FrontRule
 from archbench.registry import Registry
 from archbench.search import events, scheduler
 from archbench.search.interruption import Interruption, ParkedError, interruptions

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from archbench.analysis.rule import FrontRule
+from archbench.analysis.front import FrontRule
 from archbench.analysis.study import open_study
 from archbench.errors import StorageError
 from archbench.search.jobs import numbers_with_files, remove_files, weights_path

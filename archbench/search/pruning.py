@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
 
+from archbench.analysis.front import FrontRule
 from archbench.analysis.pruning import stop_of
-from archbench.analysis.rule import FrontRule
 from archbench.registry import Registry
 from archbench.study.objective import OBJECTIVES, objective_value
 from archbench.study.trial import RungVerdict, TrialRecord

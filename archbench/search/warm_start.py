@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, Literal
 
 from archbench.analysis.front import Direction, pareto_front
-from archbench.analysis.source import source_in_words
+from archbench.analysis.verdict import source_in_words
 from archbench.search.context import StudyContext
 from archbench.search.earlier import Earlier, Match
 from archbench.search.jobs import over_limit, time_alone

@@ -13,7 +13,7 @@ from archbench.analysis.certificate import (
     find_certificate,
     subject_of,
 )
-from archbench.analysis.rank import Estimate
+from archbench.analysis.statistics import Estimate
 from tests.analysis.certified import certificate, sample
 
 HEADER: dict[str, Any] = {

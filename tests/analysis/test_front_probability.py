@@ -7,9 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from archbench.analysis.front import nondominated
+from archbench.analysis.front import FrontRule, nondominated
 from archbench.analysis.front_probability import doubt
-from archbench.analysis.rule import FrontRule
 from archbench.study.trial import TrialRecord
 from tests.study import example
 

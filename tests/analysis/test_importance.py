@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from archbench.analysis.front import FrontRule
 from archbench.analysis.importance import Insight, insight
-from archbench.analysis.rule import FrontRule
 from archbench.study.trial import TrialRecord
 from tests.study import example
 

@@ -9,9 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from archbench.analysis.learning_curve import LearningCurve
-from archbench.analysis.pruning import pruning_report, seed_scatter
-from archbench.analysis.rule import FrontRule
+from archbench.analysis.front import FrontRule
+from archbench.analysis.pruning import LearningCurve, pruning_report, seed_scatter
 from archbench.study.trial import CurvePoint, RungVerdict, TrialRecord
 
 _RUNGS = (4, 8)

@@ -6,15 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from archbench.analysis.rank import (
-    agreement,
-    grouped,
-    kendall_tau,
-    near_front,
-    others,
-    spread,
-    without_cost,
-)
+from archbench.analysis.rank import agreement, grouped, near_front, others, spread, without_cost
+from archbench.analysis.statistics import kendall_tau
 from tests.analysis.certified import sample
 
 

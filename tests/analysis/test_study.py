@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from archbench.analysis.rule import FrontRule
+from archbench.analysis.front import FrontRule
 from archbench.analysis.study import open_study
 from archbench.errors import StorageError, UsageError
 from archbench.study.database import Store

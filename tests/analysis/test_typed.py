@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from archbench.analysis.typed import space_typed
+from archbench.analysis.verdict import space_typed
 
 
 @pytest.mark.parametrize(

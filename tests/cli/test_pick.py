@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from archbench.analysis.certificate import DOCUMENT, SCHEMA, CertificateSummary, subject_of
-from archbench.analysis.rank import Estimate
+from archbench.analysis.statistics import Estimate
 from archbench.analysis.study import open_study
 from archbench.models import ArchSpec
 from archbench.space.yaml_document import load_yaml

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from archbench.analysis.rule import FrontRule
-from archbench.analysis.settle import LEAST_GAIN, next_training, settled_by_training
+from archbench.analysis.front import FrontRule
+from archbench.analysis.front_probability import LEAST_GAIN, next_training, settled_by_training
 from archbench.analysis.study import StudyReader, open_study
 from archbench.search import events, search
 from archbench.search.confirmation import confirm, spent_on_repeats

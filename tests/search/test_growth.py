@@ -14,7 +14,7 @@ import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
-from archbench.analysis.source import spaces_in_words
+from archbench.analysis.verdict import spaces_in_words
 from archbench.errors import UsageError
 from archbench.search import optuna_mirror
 from archbench.search.growth import grow

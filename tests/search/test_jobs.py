@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from archbench.analysis.rule import FrontRule
+from archbench.analysis.front import FrontRule
 from archbench.search.jobs import (
     MayGoOn,
     NoLatencyError,

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from archbench.analysis.rule import FrontRule
+from archbench.analysis.front import FrontRule
 from archbench.search.pruners import curve, promotion
 from archbench.search.pruning import PRUNERS, Course, Pruner, Situation
 from archbench.study.trial import RungVerdict, TrialRecord

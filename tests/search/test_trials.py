@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
-from archbench.analysis.rule import FrontRule
+from archbench.analysis.front import FrontRule
 from archbench.errors import StorageError
 from archbench.evaluate.proxy import Proxy
 from archbench.search import events, optuna_mirror

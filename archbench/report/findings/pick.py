@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from archbench.analysis.front_probability import Estimate
-from archbench.analysis.knob import Knob
-from archbench.analysis.pick import Choice, Pick, Trade, Wish
+from archbench.analysis.pick import Choice, Knob, Pick, Trade, Wish
+from archbench.analysis.statistics import Estimate
 from archbench.analysis.study import StudyReader
 from archbench.analysis.verdict import certified
 from archbench.report import number

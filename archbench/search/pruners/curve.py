@@ -1,7 +1,7 @@
 """Stops a trial when its curve can hardly reach the front at its cost any more.
 
 The last accuracy is forecast from the rungs so far by a regression over the study's trainings that
-went to the end (``archbench.analysis.learning_curve``), further seeds by the scatter between seeds.
+went to the end (``archbench.analysis.pruning``), further seeds by the scatter between seeds.
 It is held against the best accuracy that a trial of no greater cost has reached: one that stays
 below it is on no front, whatever comes later. How many candidates are lost so is set by the bound
 below and measured by the audit; benchmarks/pruning.md has what it saved and lost on real curves.
@@ -18,8 +18,7 @@ from collections.abc import Iterable, Sequence
 
 from scipy.stats import t as student
 
-from archbench.analysis.learning_curve import Forecast, LearningCurve
-from archbench.analysis.pruning import seed_scatter
+from archbench.analysis.pruning import Forecast, LearningCurve, seed_scatter
 from archbench.search.pruning import Course, Opinion, Situation
 
 ASKS = True
