@@ -5,23 +5,20 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from archbench.analysis.facts import StudyFacts
 from archbench.analysis.front_probability import SURE
 from archbench.command_line import command_line
 from archbench.study.objective import OBJECTIVES, objective_value
 from archbench.study.trial import TrialRecord
 
-if TYPE_CHECKING:
-    from archbench.analysis.study import StudyReader
-
-
 _SYNTHETIC = {"cluttered_digits": "synthetic digits"}
 
 
-def verdict(study: StudyReader) -> str:
+def verdict(study: StudyFacts) -> str:
     """What was found, how sure that is, what it says nothing about, and what to do next."""
-    reason = study.no_front_reason()
+    reason = no_front_reason(study)
     if reason is not None:
         return f"There is no front: {reason}."
     sentences = (
@@ -34,7 +31,7 @@ def verdict(study: StudyReader) -> str:
     return " ".join(sentence for sentence in sentences if sentence)
 
 
-def no_front_reason(study: StudyReader) -> str | None:
+def no_front_reason(study: StudyFacts) -> str | None:
     """The commonest reason for which no trial stands on the front, without a full stop."""
     if study.front_records():
         return None
@@ -50,7 +47,7 @@ def no_front_reason(study: StudyReader) -> str | None:
     return _explained(study, commonest, stopped)
 
 
-def certified(study: StudyReader) -> str:
+def certified(study: StudyFacts) -> str:
     """Whether the proxy was found able to rank this space; empty where nobody looked."""
     certificate = study.certificate
     if certificate is None:
@@ -60,7 +57,7 @@ def certified(study: StudyReader) -> str:
     return f"{told}{trust}."
 
 
-def _obstacle(study: StudyReader, record: TrialRecord) -> str:
+def _obstacle(study: StudyFacts, record: TrialRecord) -> str:
     """What keeps a trial off the front: one word for counting."""
     if record.state != "complete":
         return record.state
@@ -70,7 +67,7 @@ def _obstacle(study: StudyReader, record: TrialRecord) -> str:
     return "unmeasured" if unknown else "chance"
 
 
-def _explained(study: StudyReader, obstacle: str, stopped: list[TrialRecord]) -> str:
+def _explained(study: StudyFacts, obstacle: str, stopped: list[TrialRecord]) -> str:
     share = f"{len(stopped)} of {_designs(len(study.trials()))}"
     if obstacle == "over_limit":
         return f"{share} over the limit; {_nearest_to_limit(study, stopped)}"
@@ -92,7 +89,7 @@ def _explained(study: StudyReader, obstacle: str, stopped: list[TrialRecord]) ->
     )
 
 
-def _nearest_to_limit(study: StudyReader, stopped: list[TrialRecord]) -> str:
+def _nearest_to_limit(study: StudyFacts, stopped: list[TrialRecord]) -> str:
     broken = Counter(name for record in stopped for name in study.rule.broken_limits(record))
     if not broken:
         return next(
@@ -107,7 +104,7 @@ def _nearest_to_limit(study: StudyReader, stopped: list[TrialRecord]) -> str:
     )
 
 
-def _found(study: StudyReader) -> str:
+def _found(study: StudyFacts) -> str:
     front, trained = study.front_records(), study.counts()["complete"]
     names = list(study.rule.objectives)
     ends = dict.fromkeys([_design(front[0], names), _design(front[-1], names)])
@@ -129,7 +126,7 @@ def _design(record: TrialRecord, names: list[str]) -> str:
     return f"{costs} at {accuracy}" if accuracy else costs
 
 
-def _sure(study: StudyReader) -> str:
+def _sure(study: StudyFacts) -> str:
     """For example ``2 of 3 are sure to belong there, the least sure is trial 5 with 62 %.``."""
     chances = study.doubt.on_front
     members = {r.number: chances[r.number] for r in study.front_records() if r.number in chances}
@@ -148,7 +145,7 @@ def _sure(study: StudyReader) -> str:
     return f"{told}."
 
 
-def _disturbed(study: StudyReader) -> str:
+def _disturbed(study: StudyFacts) -> str:
     front = study.front_records()
     disturbed = sum(1 for r in front if r.latency is not None and r.latency.verdict == "disturbed")
     if not disturbed:
@@ -159,7 +156,7 @@ def _disturbed(study: StudyReader) -> str:
     )
 
 
-def _meaning(study: StudyReader) -> str:
+def _meaning(study: StudyFacts) -> str:
     proxy: dict[str, Any] = study.header["proxy"]
     data = str(proxy.get("data", "unknown data"))
     kind = data.split(":")[0]
