@@ -15,8 +15,7 @@ from archbench.analysis.importance import Insight, insight
 from archbench.analysis.pruning import PruningReport, pruning_report
 from archbench.command_line import command_line
 from archbench.errors import UsageError
-from archbench.study.trial import Reference, Snapshot, Taken
-from archbench.study.trial import TrialRecord
+from archbench.study.trial import Reference, Snapshot, Taken, TrialRecord
 
 _STATES = ("complete", "pruned", "over_limit", "failed", "running")
 

@@ -129,14 +129,6 @@ def pick(study: StudyReader, wish: Wish) -> Pick:
     return _Picker(study).pick(wish)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Ranked:
-    """Who keeps a wish, best first, with draws of what they are worth by it."""
-
-    choices: list[Choice]
-    worth: Array
-
-
 class _Picker:
     """Ranks the designs of one study by wishes."""
 
@@ -156,11 +148,10 @@ class _Picker:
         self._cost = next(n for n in self._rule.objectives if n != "proxy_accuracy")
 
     def pick(self, wish: Wish) -> Pick:
-        ranked = self._ranked(wish)
-        if not ranked.choices:
+        choices, worth = self._ranked(wish)
+        if not choices:
             raise self._nothing(wish)
-        chosen = ranked.choices[0]
-        runner_up = ranked.choices[1] if len(ranked.choices) > 1 else None
+        chosen, runner_up = choices[0], choices[1] if len(choices) > 1 else None
         worse, better = self._other_wishes(wish, chosen)
         return Pick(
             wish=wish,
@@ -168,22 +159,22 @@ class _Picker:
             chosen=chosen,
             admitted=len(self._admitted(wish)),
             runner_up=runner_up,
-            as_good=float(np.mean(ranked.worth[:, 1] >= ranked.worth[:, 0])) if runner_up else None,
+            as_good=float(np.mean(worth[:, 1] >= worth[:, 0])) if runner_up else None,
             more=self._trade(chosen, better),
             less=self._trade(chosen, worse),
             knobs=knobs_of(chosen.record, self._trials, belief=self._belief, cost=self._cost),
         )
 
-    def _ranked(self, wish: Wish) -> _Ranked:
+    def _ranked(self, wish: Wish) -> tuple[list[Choice], Array]:
+        """Who keeps a wish, best first, with draws of what they are worth by it."""
         among = self._admitted(wish)
         among = sorted(among, key=lambda entry: -self._expected(entry[0], wish))[:_DRAWN]
         records = [record for record, _ in among]
         if not records:
-            return _Ranked(choices=[], worth=np.zeros((DRAWS, 0)))
+            return [], np.zeros((DRAWS, 0))
         worth = self._worth(records, wish)
         order = np.argsort(-worth.mean(axis=0), kind="stable")
-        choices = [self._choice(*among[place]) for place in order]
-        return _Ranked(choices=choices, worth=worth[:, order])
+        return [self._choice(*among[place]) for place in order], worth[:, order]
 
     def _admitted(self, wish: Wish) -> list[tuple[TrialRecord, float]]:
         """The designs that keep the wish as surely as asked for, with how surely."""
@@ -250,10 +241,10 @@ class _Picker:
     def _trade(self, chosen: Choice, wish: Wish) -> Trade:
         name = "proxy_accuracy" if wish.accuracy is not None else next(iter(wish.limits))
         value = wish.accuracy if wish.accuracy is not None else wish.limits[name]
-        ranked = self._ranked(wish)
-        if not ranked.choices:
+        choices, _ = self._ranked(wish)
+        if not choices:
             return Trade(name=name, value=value, choice=None)
-        other = ranked.choices[0]
+        other = choices[0]
         numbers = [chosen.record.number, other.record.number]
         drawn = self._belief.draw(DRAWS, of=numbers, rng=np.random.default_rng(2))
         mine, theirs = (objective_value(c.record, self._cost) for c in (chosen, other))

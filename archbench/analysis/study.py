@@ -11,14 +11,14 @@ import pandas as pd
 
 from archbench.analysis.facts import StudyFacts
 from archbench.analysis.front_probability import SURE
-from archbench.analysis.table import (
+from archbench.analysis.tables import (
+    TableName,
     accuracy_standard_error,
     curves_table,
     front_table,
     measurements_table,
     trials_table,
 )
-from archbench.analysis.tables import TableName
 from archbench.analysis.verdict import confirmation_of, no_front_reason, verdict
 from archbench.errors import StorageError
 from archbench.study.database import Store

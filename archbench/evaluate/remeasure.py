@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from archbench.analysis.study import StudyReader, open_study
-from archbench.analysis.table import write_front_elsewhere
+from archbench.analysis.tables import write_front_elsewhere
 from archbench.analysis.transfer import Transfer, moved, transfer
 from archbench.errors import UsageError
 from archbench.evaluate.target import SEARCH_BUDGET_S, calibrated

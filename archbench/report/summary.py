@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from archbench.analysis.front_probability import SURE, Doubt
 from archbench.analysis.study import StudyReader
-from archbench.analysis.table import accuracy_standard_error
+from archbench.analysis.tables import accuracy_standard_error
 from archbench.study.objective import OBJECTIVES, Objective, costs
 from archbench.study.trial import Reference, TrialRecord
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from archbench.analysis.front_probability import Doubt, doubt, next_training, settled_by_training
 from archbench.analysis.study import StudyReader, open_study
-from archbench.analysis.table import write_tables
+from archbench.analysis.tables import write_tables
 from archbench.analysis.verdict import CONFIRMED, confirmation_of
 from archbench.command_line import command_line
 from archbench.errors import ArchbenchError, SpecError

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from archbench.analysis.study import StudyReader, open_study
-from archbench.analysis.table import write_tables
+from archbench.analysis.tables import write_tables
 from archbench.errors import UsageError
 from archbench.search import events, optuna_mirror
 from archbench.search.certificate_first import certify_first

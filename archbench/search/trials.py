@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from archbench.analysis.study import open_study
-from archbench.analysis.table import write_tables
+from archbench.analysis.tables import write_tables
 from archbench.errors import NEGATIVE_RESULT, ArchbenchError
 from archbench.search import events, scheduler
 from archbench.search.context import StudyContext

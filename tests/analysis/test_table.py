@@ -10,15 +10,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from archbench.analysis.study import StudyReader
-from archbench.analysis.table import (
+from archbench.analysis.tables import (
+    COLUMNS,
     accuracy_standard_error,
+    columns_of,
     curves_table,
     front_table,
     measurements_table,
     trials_table,
     write_tables,
 )
-from archbench.analysis.tables import COLUMNS, columns_of
 from archbench.errors import StorageError
 from archbench.study.trial import Failure, Taken, TrialRecord
 from tests.study import example
