@@ -23,9 +23,10 @@ from archbench.evaluate.predictor import NEEDED_WHOLES, Fit, fitted, sum_of_piec
 from archbench.evaluate.table_file import Table, Whole, add_to_table, read_table, table_path
 from archbench.evaluate.target import calibrated
 from archbench.measure.backend import dtype_of, prepared
-from archbench.measure.cold import ColdPiece, ColdTime, Multiple, cold_times, evictor
+from archbench.measure.cold import ColdTime, Multiple, cold_times, evictor
 from archbench.measure.device import capture_environment, torch_threads
 from archbench.measure.latency.calibration import Calibration, Progress, calibrate
+from archbench.measure.latency.clock import Forward
 from archbench.models import ArchSpec, count, deploy, fold
 from archbench.models.network import Written, as_spec
 from archbench.study.environment import Environment
@@ -237,7 +238,7 @@ class _Chilled(nn.Module):
         return y
 
 
-def cold_piece(piece: Piece, conditions: Conditions) -> ColdPiece:
+def cold_piece(piece: Piece, conditions: Conditions) -> tuple[Forward, Tensor]:
     """A piece in the form that would be deployed, ready to be timed."""
     kind = dtype_of(conditions.precision, place="precision")
     generator = torch.Generator().manual_seed(0)
@@ -253,8 +254,7 @@ def cold_piece(piece: Piece, conditions: Conditions) -> ColdPiece:
         made = deploy(chilled, example, budget_s=_PIECE_BUDGET_S).network
         assert isinstance(made, _Chilled)
         network = made.piece
-    forward = prepared(network, example, conditions=conditions).run
-    return ColdPiece(forward=forward, example=example)
+    return prepared(network, example, conditions=conditions).run, example
 
 
 def document(predictions: Sequence[Prediction]) -> dict[str, Any]:

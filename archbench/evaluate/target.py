@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from archbench.errors import ArchbenchError, fault_text
 from archbench.evaluate.foreign import Foreign
-from archbench.measure.backend import difference, form, placed, require_close
+from archbench.measure.backend import BACKENDS, difference, placed, require_close
 from archbench.measure.device import torch_threads
 from archbench.measure.latency.calibration import Calibration, Progress, calibrate
 from archbench.measure.latency.latency import measure_latency
@@ -219,7 +219,7 @@ def _deployed(
     """The form that the backend takes: of the fastest layers here, or the portable one."""
     generator = torch.Generator().manual_seed(0)
     example = torch.randn(conditions.batch, 3, *resolution, generator=generator)
-    if form(conditions.backend) == "portable":
+    if BACKENDS.load(conditions.backend).FORM == "portable":
         return fold(network)
     network, expected = network.eval(), None
     with torch_threads(conditions.threads):

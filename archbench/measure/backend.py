@@ -89,11 +89,6 @@ def absence(name: str, *, device: str) -> MissingError | None:
     return backend.absence(device) if hasattr(backend, "absence") else None
 
 
-def form(name: str) -> str:
-    """Which form of a network the backend takes: ``deployed`` or ``portable``."""
-    return str(BACKENDS.load(name).FORM)
-
-
 def can_compute(conditions: Conditions) -> bool:
     """Whether the backend can be asked for this precision on this device."""
     known = BACKENDS.load(conditions.backend).PRECISIONS
@@ -303,9 +298,7 @@ def computed_precision(conditions: Conditions) -> str:
 def kept_bits(product: Product, *, device: str = "cpu") -> int:
     """How many bits behind the binary point survive a product with the identity, at most 23.
 
-    Args:
-        product: Takes a batch of rows and a square weight, as a linear does.
-        device: Where to multiply.
+    The product takes a batch of rows and a square weight, as a linear does.
     """
     identity = torch.eye(_SIZE, device=device)
     bits = torch.arange(1, 24, device=device)

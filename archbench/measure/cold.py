@@ -26,19 +26,6 @@ _CALIBRATOR_SECONDS = 2e-3  # the calibration network of about that size
 
 
 @dataclass(frozen=True, kw_only=True)
-class ColdPiece:
-    """What is timed.
-
-    Attributes:
-        forward: One pass.
-        example: What the pass takes; in a network the piece before has just written it.
-    """
-
-    forward: Forward
-    example: Tensor
-
-
-@dataclass(frozen=True, kw_only=True)
 class Multiple:
     """A time as a multiple of a calibration network's.
 
@@ -82,7 +69,7 @@ def evictor(device: str) -> Callable[[], None]:
 
 
 def cold_times(
-    pieces: Mapping[str, ColdPiece],
+    pieces: Mapping[str, tuple[Forward, Tensor]],
     *,
     bench: CalibratedBench,
     rounds: int = ROUNDS,
@@ -98,7 +85,8 @@ def cold_times(
     takes some 5 ms for each piece beside its own time.
 
     Args:
-        pieces: By any names.
+        pieces: By any names, one pass of each with what it takes: in a network the piece before
+            has just written that.
         bench: What to time with.
         rounds: Passes of each piece.
         on_progress: Told how many rounds are done.
@@ -114,8 +102,9 @@ def cold_times(
     again: dict[str, list[Timing]] = {name: [] for name in names}
 
     def passed(name: str) -> Timing:
-        pieces[name].example.sum()
-        return bench.watch(pieces[name].forward)
+        forward, example = pieces[name]
+        example.sum()
+        return bench.watch(forward)
 
     with torch.inference_mode():
         for done in range(rounds + 1):  # the first one warms up, and does not count

@@ -53,14 +53,14 @@ class Nvml:
             raise OSError("NVML does not answer any more")
         return total.value / 1e3
 
-    def processes(self) -> dict[int, int] | None:
-        """Bytes that each process holds there, by its id on the host; None where it is not told."""
+    def processes(self) -> set[int] | None:
+        """Who holds memory there, by the ids on the host; None where it is not told."""
         found, number = (_Process * _MOST_PROCESSES)(), ctypes.c_uint(_MOST_PROCESSES)
         if self._library.nvmlDeviceGetComputeRunningProcesses_v3(
             self._handle, ctypes.byref(number), found
         ):
             return None
-        return {entry.pid: entry.bytes for entry in found[: number.value]}
+        return {entry.pid for entry in found[: number.value]}
 
     def busy(self, since_us: int) -> tuple[dict[int, float], int] | None:
         """The mean share of the GPU that each process used since a time, and the newest time.
@@ -139,34 +139,12 @@ class GpuUse:
     """What happened on a GPU between two readings.
 
     Attributes:
-        others: Other processes that hold memory there; None where it is not told.
-        busy: Share of the GPU that each of the others used; None where it is not told.
-        slowed: What kept the clocks down at the second one.
+        disturbance: Why times taken meanwhile are doubtful; empty where they are not.
+        note: Who is there without being known to work; empty where nobody is.
     """
 
-    others: int | None = None
-    busy: Mapping[int, float] | None = None
-    slowed: tuple[str, ...] = ()
-
-    @property
-    def disturbance(self) -> str:
-        """Why times taken meanwhile are doubtful; empty where they are not."""
-        reasons = []
-        share = sum((self.busy or {}).values())
-        if share > BUSY_LIMIT:
-            named = ", ".join(str(pid) for pid in sorted(self.busy or {}))
-            reasons.append(f"another process on the GPU used it for {share:.0%} (process {named})")
-        if self.slowed:
-            reasons.append(f"the GPU's clocks were kept down by {' and '.join(self.slowed)}")
-        return "; ".join(reasons)
-
-    @property
-    def note(self) -> str:
-        """Who is there without being known to work; empty where nobody is."""
-        if not self.others or self.busy is not None:
-            return ""
-        number = f"{self.others} other process{'es' if self.others > 1 else ''}"
-        return f"{number} on the GPU; whether they work is not told"
+    disturbance: str = ""
+    note: str = ""
 
 
 @dataclass(kw_only=True)
@@ -188,22 +166,26 @@ class GpuWatch:
     def use(self, *, works: bool = True) -> GpuUse:
         """What happened since the last reading; at the first, since the driver's memory begins.
 
-        Args:
-            works: Whether this process used the GPU meanwhile.
+        Where this process did not work on the GPU meanwhile, whoever did is another.
         """
         held, told = self.driver.processes(), self.driver.busy(self._since_us)
-        busy: dict[int, float] | None = None
+        busy: dict[int, float] = {}
         if told is not None:
             busy, self._since_us = dict(told[0]), told[1]
-            if self.own in busy or self.own in (held or {}):
+            if self.own in busy or self.own in (held or ()):
                 busy.pop(self.own, None)
             elif busy and works:
                 del busy[max(busy, key=busy.__getitem__)]
-        return GpuUse(
-            others=None if held is None else max(0, len(held) - 1),
-            busy=busy,
-            slowed=self.driver.slowed(),
-        )
+        reasons, note, others, share = [], "", len(held or ()) - 1, sum(busy.values())
+        if share > BUSY_LIMIT:
+            named = ", ".join(map(str, sorted(busy)))
+            reasons.append(f"another process on the GPU used it for {share:.0%} (process {named})")
+        if slowed := self.driver.slowed():
+            reasons.append(f"the GPU's clocks were kept down by {' and '.join(slowed)}")
+        if others > 0 and told is None:
+            number = f"{others} other process{'es' if others > 1 else ''}"
+            note = f"{number} on the GPU; whether they work is not told"
+        return GpuUse(disturbance="; ".join(reasons), note=note)
 
 
 def gpu_watch(device: str, *, driver: Callable[[], Nvml | str] = open_nvml) -> GpuWatch | None:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path("/")
+"""Where ``proc`` and ``sys`` lie."""
+
 _CPUS = "sys/devices/system/cpu"
 _TICKS = 100  # of /proc, a second, on every Linux
 _BUSY_SHARE = 0.05
@@ -66,11 +68,7 @@ class Clocks:
 
 
 def counters(*, root: Path = ROOT) -> Counters:
-    """The counters as they stand.
-
-    Args:
-        root: Where ``proc`` and ``sys`` lie; another one for tests.
-    """
+    """The counters as they stand."""
     ticks = stolen = 0
     with suppress(OSError, ValueError, IndexError):
         first = (root / "proc/stat").read_text().split("\n")[0]
@@ -104,11 +102,7 @@ def activity(before: Counters, after: Counters, *, seconds: float) -> Activity:
 
 
 def clocks(*, root: Path = ROOT) -> Clocks:
-    """The speed of the cores, as far as the system tells.
-
-    Args:
-        root: Where ``proc`` and ``sys`` lie; another one for tests.
-    """
+    """The speed of the cores, as far as the system tells."""
     governors = set(_texts(root, f"{_CPUS}/cpu[0-9]*/cpufreq/scaling_governor"))
     mhz = [khz / 1e3 for khz in _numbers(root, f"{_CPUS}/cpu[0-9]*/cpufreq/scaling_cur_freq")]
     for info in _texts(root, "proc/cpuinfo") if not mhz else ():

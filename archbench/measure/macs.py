@@ -246,9 +246,15 @@ def einsum_macs(
         path: Positions of the pairs in the order they are contracted, flat, as torch records it;
             from left to right where there is none.
     """
-    written, output = _written(equation)
+    left_side, arrow, output = equation.replace(" ", "").partition("->")
+    written = left_side.split(",")
     operands = [_operand(text, shape) for text, shape in zip(written, shapes, strict=True)]
-    kept = _kept(output, operands) if output is not None else _implicit(written, operands)
+    kept = {name for operand in operands for name in operand if name.isdigit()}  # under dots
+    if arrow:
+        kept = (kept if "..." in output else set()) | set(output.replace("...", ""))
+    else:  # the output has the dots and every index that is written once
+        letters = "".join(written).replace(".", "")
+        kept |= {letter for letter in letters if letters.count(letter) == 1}
     pairs = list(zip(path[::2], path[1::2], strict=True)) if path else None
     macs = 0
     while len(operands) > 1:
@@ -262,30 +268,12 @@ def einsum_macs(
     return macs
 
 
-def _written(equation: str) -> tuple[list[str], str | None]:
-    """The operands' indices and the output's, None where the equation leaves it out."""
-    left, arrow, output = equation.replace(" ", "").partition("->")
-    return left.split(","), output if arrow else None
-
-
 def _operand(text: str, shape: Sequence[int]) -> Operand:
     before, dots, after = text.partition("...")
     hidden = len(shape) - len(before) - len(after) if dots else 0
     # Dimensions under the dots align from the right: "0" is the last.
     names = [*before, *(str(hidden - 1 - i) for i in range(hidden)), *after]
     return {name: size for name, size in zip(names, shape, strict=True) if size > 1}
-
-
-def _kept(output: str, operands: Sequence[Operand]) -> set[str]:
-    dots = {name for operand in operands for name in operand if name.isdigit()}
-    return (dots if "..." in output else set()) | set(output.replace("...", ""))
-
-
-def _implicit(written: Sequence[str], operands: Sequence[Operand]) -> set[str]:
-    """Without an arrow the output has the dots and every index that is written once."""
-    letters = "".join(written).replace(".", "")
-    once = {letter for letter in letters if letters.count(letter) == 1}
-    return once | {name for operand in operands for name in operand if name.isdigit()}
 
 
 def _pair_macs(left: Operand, right: Operand, *, rest: set[str]) -> int:

@@ -155,14 +155,7 @@ def self_test(
     read_counters: Callable[[], Counters] = counters,
     on_progress: Progress | None = None,
 ) -> SelfTest:
-    """Times copies of a calibration network, and now and then all calibration networks.
-
-    Args:
-        bench: What to time with.
-        seconds: How long to time.
-        read_counters: What tells of other processes; a test has its own.
-        on_progress: Told about the rounds.
-    """
+    """Times copies of a calibration network, and now and then all calibration networks."""
     calibration = bench.calibration
     began, before = bench.clock.wall(), read_counters()
     copies, others = _timed(bench, seconds=seconds, on_progress=on_progress)
@@ -207,7 +200,7 @@ def _timed(
         str(copy): Placed(network=ready_calibrator(first, conditions=bench.conditions))
         for copy in range(COPIES)
     }
-    known = {name: bench.reference(name) for name in bench.calibration.by_name}
+    known = {name: bench.reference(name) for name in bench.calibration.constants_ms}
     for forward in (*(entry.forward for entry in placed.values()), *known.values()):
         warm_up(forward, bench=bench, until=bench.clock.wall() + _WARM_UP_S)
     copies: dict[str, list[Timing]] = {name: [] for name in placed}

@@ -82,11 +82,7 @@ def serve(
 ) -> Service:
     """Runs a network as a service would, in turn with a calibration network.
 
-    Args:
-        forward: One pass, ready.
-        bench: What to time with.
-        budget_s: Seconds of passes; at least 20 are made.
-        on_progress: Told how many passes are done.
+    At least 20 passes are made, however short the budget.
     """
     conditions, clock = bench.conditions, bench.clock
     until = clock.wall() + budget_s
@@ -122,12 +118,7 @@ def peak_memory(forward: Forward, *, device: str, process: Path = _PROCESS) -> Q
 
     On a GPU the allocator tells. On a CPU the process gives freed memory back, the system's mark
     of its largest resident set is reset, and a pass is run; the mark is coarse, some pages of 4
-    kB for each thread.
-
-    Args:
-        forward: One pass; it has run before, so that nothing is set up any more.
-        device: ``cpu`` or ``cuda``.
-        process: Where the system tells of this process.
+    kB for each thread. The pass has run before, so that nothing is set up any more.
     """
     if device == "cuda":
         torch.cuda.synchronize()
@@ -160,14 +151,11 @@ def _status(process: Path, key: str) -> int:
 def energy_per_image(
     forward: Forward, *, device: str, batch: int, clock: Clock, powercap: Path = POWERCAP
 ) -> Quantity:
-    """Millijoules of one image, over a second of passes; not available where nothing counts.
+    """Millijoules of one image, over a second of warm passes; not available where nothing counts.
 
-    Args:
-        forward: One pass, warm.
-        device: ``cpu`` or ``cuda``.
-        batch: Images of a pass.
-        clock: Where time comes from.
-        powercap: Where the kernel keeps RAPL's counters.
+    On a CPU the counters are RAPL's of all packages, as the kernel's powercap tells them; they
+    count whatever else the packages do, idle cores included. On a GPU it is NVML's total of the
+    board.
     """
     counter = _nvml() if device == "cuda" else _rapl(powercap)
     if isinstance(counter, str):

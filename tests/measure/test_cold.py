@@ -6,17 +6,19 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from torch import Tensor
 
-from archbench.measure.cold import ColdPiece, ColdTime, Multiple, cold_times
+from archbench.measure.cold import ColdTime, Multiple, cold_times
 from archbench.measure.latency.calibration import CalibratedBench
+from archbench.measure.latency.clock import Forward
 from tests.measure.conftest import FakeClock, Milliseconds, Ticking
 
 MakeBench = Callable[..., CalibratedBench]
 
 
-def piece(network: Ticking) -> ColdPiece:
+def piece(network: Ticking) -> tuple[Forward, Tensor]:
     example = torch.zeros(1, 3, 8, 8)
-    return ColdPiece(forward=lambda: network(example), example=example)
+    return lambda: network(example), example
 
 
 def cold_time(

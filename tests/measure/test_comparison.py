@@ -19,7 +19,7 @@ from archbench.measure.latency.estimate import (
     PLACEMENT_LEVEL,
     log_half_widths,
     lower_mean,
-    lower_ratios,
+    lower_means,
     over_placements,
     placement_logs,
 )
@@ -54,7 +54,7 @@ def measured(samples: Sequence[float], **changed: object) -> Measurement:
 
 def apart(first: Array, second: Array) -> Array:
     """1 where the second seems slower, -1 where it seems faster, 0 at a tie; one for each run."""
-    off = np.log(lower_ratios(second, first))
+    off = np.log(lower_means(second) / lower_means(first))
     width = log_half_widths(second, first, level=LOOK_LEVEL)
     return np.where(np.abs(off) > width, np.sign(off), 0.0)
 

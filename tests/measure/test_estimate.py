@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archbench.measure.latency import estimate
-from archbench.measure.latency.clock import Timing, delay_share, off_cpu_share
-from archbench.measure.latency.estimate import LOOK_LEVEL, log_half_widths, lower_ratios, student
+from archbench.measure.latency.clock import Timing, delay_share
+from archbench.measure.latency.estimate import LOOK_LEVEL, log_half_widths, lower_means, student
 from archbench.measure.latency.rounds import LOOKS, WANTED_HALF_WIDTH
+from archbench.study.measurement import Conditions
+from tests.measure.conftest import FakeClock, bench_of
 from tests.measure.synthetic import KINDS, Array, timings
 
 
@@ -60,15 +63,16 @@ def test_drift_of_few_samples_is_not_known() -> None:
     assert estimate.drift([1.0, 9.0] * 9) == 0.0
 
 
-def test_off_cpu_share_weighs_by_time() -> None:
+def test_shares_off_the_cpu_weigh_by_time() -> None:
+    bench = bench_of(FakeClock())
     timings = [Timing(wall=1.0, cpu=1.0, delay=0.0), Timing(wall=3.0, cpu=1.0, delay=1.0)]
-    assert off_cpu_share(timings) == pytest.approx(0.5)
+    assert bench.off_cpu(timings) == pytest.approx(0.5)
     assert delay_share(timings) == pytest.approx(0.25)
-    assert off_cpu_share([]) == delay_share([]) == 0.0
-
-
-def test_a_clock_that_counts_too_much_cpu_time_is_no_negative_share() -> None:
-    assert off_cpu_share([Timing(wall=1.0, cpu=1.01, delay=0.0)]) == 0.0
+    assert bench.off_cpu([]) == delay_share([]) == 0.0
+    # A clock that counts too much CPU time gives no negative share.
+    assert bench.off_cpu([Timing(wall=1.0, cpu=1.01, delay=0.0)]) == 0.0
+    on_gpu = replace(bench, conditions=Conditions(device="cuda"))
+    assert on_gpu.off_cpu(timings) is None
 
 
 STABLE = {"forwards": 20, "off_cpu": 0.05, "drift": 0.05, "half_width": 0.05}
@@ -100,7 +104,7 @@ def test_verdict_gives_every_reason() -> None:
 
 
 def covered(samples: list[Array], *, level: float = 0.95) -> Array:
-    off = np.abs(np.log(lower_ratios(*samples)))
+    off = np.abs(np.log(np.divide(*map(lower_means, samples))))
     return np.asarray(off <= log_half_widths(*samples, level=level), dtype=np.float64)
 
 

@@ -22,14 +22,14 @@ class Driver(Nvml):
     def __init__(
         self,
         *,
-        held: dict[int, int] | None = None,
+        held: set[int] | None = None,
         busy: dict[int, float] | None = None,
         slowed: tuple[str, ...] = (),
     ) -> None:
         self.held, self.shares, self.what = held, busy, slowed
         self.asked: list[int] = []
 
-    def processes(self) -> dict[int, int] | None:
+    def processes(self) -> set[int] | None:
         return self.held
 
     def busy(self, since_us: int) -> tuple[dict[int, float], int] | None:
@@ -44,43 +44,38 @@ def use(**told: Any) -> GpuUse:
     return GpuWatch(driver=Driver(**told), own=OWN).use()
 
 
-def test_alone_nothing_disturbs() -> None:
-    found = use(held={OWN: 2**30}, busy={OWN: 0.9})
-    assert (found.others, found.busy) == (0, {})
-    assert (found.disturbance, found.note) == ("", "")
+def used(share: int, *, by: int) -> GpuUse:
+    reason = f"another process on the GPU used it for {share}% (process {by})"
+    return GpuUse(disturbance=reason)
+
+
+def test_alone_or_beside_a_process_that_rests_nothing_disturbs() -> None:
+    assert use(held={OWN}, busy={OWN: 0.9}) == GpuUse()
+    assert use(held={OWN, 9}, busy={OWN: 0.5}) == GpuUse()
 
 
 def test_another_process_that_works_disturbs() -> None:
-    found = use(held={OWN: 1, 9: 1}, busy={OWN: 0.5, 9: 0.37})
-    assert found.disturbance == "another process on the GPU used it for 37% (process 9)"
-    assert use(held={OWN: 1, 9: 1}, busy={OWN: 0.5, 9: BUSY_LIMIT}).disturbance == ""
-
-
-def test_another_process_that_rests_does_not() -> None:
-    found = use(held={OWN: 1, 9: 2**30}, busy={OWN: 0.5})
-    assert (found.others, found.disturbance, found.note) == (1, "", "")
+    assert use(held={OWN, 9}, busy={OWN: 0.5, 9: 0.37}) == used(37, by=9)
+    assert use(held={OWN, 9}, busy={OWN: 0.5, 9: BUSY_LIMIT}) == GpuUse()
 
 
 def test_where_work_is_not_told_who_is_there_is_noted() -> None:
-    found = use(held={OWN: 1, 9: 1, 10: 1})
-    assert found.disturbance == ""
-    assert found.note == "2 other processes on the GPU; whether they work is not told"
-    assert use(held={OWN: 1}).note == ""
-    assert use().note == ""
+    note = "2 other processes on the GPU; whether they work is not told"
+    assert use(held={OWN, 9, 10}) == GpuUse(note=note)
+    assert use(held={OWN}) == use() == GpuUse()
 
 
 def test_in_a_container_the_busiest_is_taken_for_this_process() -> None:
-    found = use(held={5: 1, 9: 1}, busy={5: 0.6, 9: 0.3})
-    assert found.busy == {9: 0.3}
+    assert use(held={5, 9}, busy={5: 0.6, 9: 0.3}) == used(30, by=9)
 
 
 def test_while_this_process_rests_every_other_disturbs() -> None:
-    watch = GpuWatch(driver=Driver(held={9: 1}, busy={9: 0.3}), own=OWN)
-    assert watch.use(works=False).busy == {9: 0.3}
+    watch = GpuWatch(driver=Driver(held={9}, busy={9: 0.3}), own=OWN)
+    assert watch.use(works=False) == used(30, by=9)
 
 
-def test_each_look_asks_for_the_time_since_the_last() -> None:
-    driver = Driver(held={}, busy={})
+def test_each_reading_asks_for_the_time_since_the_last() -> None:
+    driver = Driver(held=set(), busy={})
     watch = GpuWatch(driver=driver, own=OWN)
     for _ in range(3):
         watch.use()
@@ -116,7 +111,7 @@ def test_a_measurement_beside_another_process_is_disturbed(
     verdict: str,
     reason: str,
 ) -> None:
-    watch = GpuWatch(driver=Driver(held={OWN: 1}, **told), own=OWN)
+    watch = GpuWatch(driver=Driver(held={OWN}, **told), own=OWN)
     found = measure_latency({"it": Ticking(clock, 3.0)}, bench=bench(), gpu=watch)["it"]
     assert (found.verdict, found.reason) == (verdict, reason)
 
@@ -154,7 +149,7 @@ class Library:
 def test_the_driver_is_read() -> None:
     nvml = Nvml(Library(), None)
     assert nvml.joules() == pytest.approx(12.345)
-    assert nvml.processes() == {5: 2**30}
+    assert nvml.processes() == {5}
     told = nvml.busy(100)
     assert told is not None
     assert told[0] == pytest.approx({5: 0.3})  # the sample at 100 was seen before

@@ -23,10 +23,7 @@ _NUM_IMAGES = 8  # on which int8 is calibrated
 def write_onnx(network: nn.Module, example: Tensor, *, path: Path) -> Path:
     """Exports the network in evaluation, for the example's shape; its input is named ``images``.
 
-    Args:
-        network: It stays as it is.
-        example: Images in the precision and on the device of the network.
-        path: Where the file is written.
+    The images are in the precision and on the device of the network, which stays as it is.
     """
     with quiet(), warnings.catch_warnings(), torch.no_grad(), evaluating(network):
         warnings.simplefilter("ignore")  # of the exporter, to its own authors
@@ -52,10 +49,7 @@ def calibration_batches(example: Tensor) -> list[Tensor]:
 def mixed(run: Callable[[], object], layers: Counter[str], *, asked: str) -> Runnable:
     """What runs in the precision of most of its layers, and says how many run in each.
 
-    Args:
-        run: One forward pass.
-        layers: Of those with products, how many run in each precision.
-        asked: What was asked for, which holds where nothing is known of the layers.
+    Where nothing is known of the layers with products, it is the precision asked for.
     """
     return Runnable(
         run=run,

@@ -15,7 +15,6 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -74,11 +73,6 @@ class Calibration:
     checks: list[DriftCheck] = field(default_factory=list, repr=False, compare=False)
     _prepared: dict[str, Runnable] = field(default_factory=dict, repr=False, compare=False)
 
-    @cached_property
-    def by_name(self) -> dict[str, Calibrator]:
-        """The networks by their names."""
-        return {calibrator.name: calibrator for calibrator in self.calibrators}
-
     def nearest(self, seconds: float) -> str:
         """Name of the attention network whose constant is nearest, as a ratio.
 
@@ -91,7 +85,8 @@ class Calibration:
     def ready(self, name: str, *, conditions: Conditions) -> Runnable:
         """A calibrator, prepared once."""
         if name not in self._prepared:
-            self._prepared[name] = ready_calibrator(self.by_name[name], conditions=conditions)
+            (calibrator,) = (entry for entry in self.calibrators if entry.name == name)
+            self._prepared[name] = ready_calibrator(calibrator, conditions=conditions)
         return self._prepared[name]
 
     def details(self) -> dict[str, float | int | str]:
@@ -152,9 +147,7 @@ class CalibratedBench(Bench):
     def beside(self, forward: Forward, *, until: float) -> tuple[float, Forward]:
         """The constant and a pass of the calibration network nearest to a network; both are warm.
 
-        Args:
-            forward: One pass of the network.
-            until: When to stop warming up, on the bench's wall clock.
+        Warming up stops when the bench's wall clock is at ``until``.
         """
         warm = warm_up(forward, bench=self, until=until)
         name = self.calibration.nearest(warm.seconds)
@@ -257,11 +250,7 @@ def check_drift(
     """One drift check a process of the calibration networks, and what follows from it.
 
     It takes some 0.2 s, and four times as long where the networks seem to have left one another.
-    Constants that this machine does not keep are not checked.
-
-    Args:
-        bench: What to time with; its calibration's ``checks`` get the result.
-        read_counters: What tells of other processes; a test has its own.
+    Constants that this machine does not keep are not checked. The calibration keeps the result.
     """
     calibration = bench.calibration
     if calibration.checks or len(calibration.calibrators) < 2:
@@ -284,7 +273,7 @@ def keep_check(check: DriftCheck, *, bench: CalibratedBench) -> str:
     calibration, due = bench.calibration, ""
     file = constants_file(bench.environment, calibration.settings)
     with suppress(*UNREADABLE, StorageError):
-        kept = read_constants(file, names=list(calibration.by_name))
+        kept = read_constants(file, names=list(calibration.constants_ms))
         if kept is not None and kept.generation == calibration.generation:
             found = kept.checked(check)
             if found != kept:
@@ -296,10 +285,7 @@ def keep_check(check: DriftCheck, *, bench: CalibratedBench) -> str:
 def disturbance(*, off_cpu: float | None, moved: float, busy: Activity) -> str:
     """Why a drift check says nothing of constants; empty where nothing disturbed it.
 
-    Args:
-        off_cpu: See ``Bench.off_cpu``.
-        moved: By how much the networks drifted meanwhile.
-        busy: What else the machine did.
+    A share of the time was off the core, and the networks moved by a share of theirs.
     """
     if held := held_core(off_cpu):
         return held
@@ -310,7 +296,7 @@ def disturbance(*, off_cpu: float | None, moved: float, busy: Activity) -> str:
 
 
 def _drift_check(bench: CalibratedBench, *, read_counters: Callable[[], Counters]) -> DriftCheck:
-    forwards = {name: bench.reference(name) for name in bench.calibration.by_name}
+    forwards = {name: bench.reference(name) for name in bench.calibration.constants_ms}
     timings: dict[str, list[Timing]] = {name: [] for name in forwards}
     order = random.Random(0)
     for forward in forwards.values():

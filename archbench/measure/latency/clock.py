@@ -101,8 +101,11 @@ class Bench:
         return {name: self.mean_ms(taken) for name, taken in timings.items()}
 
     def off_cpu(self, timings: Sequence[Timing]) -> float | None:
-        """The share of time without a core; None on a GPU, for which the thread waits anyway."""
-        return off_cpu_share(timings) if self.conditions.device == "cpu" else None
+        """The share of wall time without a core; None on a GPU, for which the thread waits."""
+        if self.conditions.device != "cpu":
+            return None
+        wall = sum(timing.wall for timing in timings)
+        return max(0.0, 1 - sum(timing.cpu for timing in timings) / wall) if wall else 0.0
 
 
 @contextmanager
@@ -164,12 +167,6 @@ def _cuda_stopwatch(clock: Clock) -> Stopwatch:
         return Timing(wall=wall, cpu=cpu, delay=clock.delay() - delay)
 
     return timed
-
-
-def off_cpu_share(timings: Sequence[Timing]) -> float:
-    """The share of the wall time in which the timed thread had no core."""
-    wall = sum(timing.wall for timing in timings)
-    return max(0.0, 1 - sum(timing.cpu for timing in timings) / wall) if wall else 0.0
 
 
 def delay_share(timings: Sequence[Timing]) -> float:

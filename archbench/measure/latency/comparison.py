@@ -66,12 +66,8 @@ def compare_rounds(names: tuple[str, str], first: Measurement, second: Measureme
 
     Each round's two passes share the state of the machine, so this is far sharper than a
     comparison of the two values. Neighbouring rounds may resemble one another, and where the
-    networks lie in memory counts, see `archbench.measure.latency.estimate`.
-
-    Args:
-        names: Of the reference and of the one that is judged.
-        first: Of the reference, with a sample a round.
-        second: Of the other.
+    networks lie in memory counts, see `archbench.measure.latency.estimate`. The first is the
+    reference, and the second is judged.
 
     Raises:
         IncomparableError: Conditions or environment differ.

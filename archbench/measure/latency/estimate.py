@@ -105,7 +105,7 @@ def ratio(
         value = math.exp(float(centre[0]))
     else:
         width = log_half_widths(first, second, level=LOOK_LEVEL)
-        value = float(lower_ratios(first, second)[0])
+        value = float(lower_means(first)[0] / lower_means(second)[0])
     factor = math.exp(min(float(width[0]), _WIDEST))
     return Ratio(value=value, low=value / factor, high=value * factor)
 
@@ -165,27 +165,14 @@ def lower_means(samples: Array) -> Array:
     return means
 
 
-def lower_ratios(candidate: Array, calibration: Array) -> Array:
-    """The ratio of the lower means of each run, (runs,)."""
-    ratios: Array = lower_means(candidate) / lower_means(calibration)
-    return ratios
-
-
 def log_half_widths(candidate: Array, calibration: Array, *, level: float = 0.95) -> Array:
     """By how much the logarithm of each run's ratio may be off, (runs,).
 
     Each round's influence on the ratio is how far it pulls both means apart. The variance of
     the sum of these is taken from their lowest cosine waves, so it holds what is slow, too: the
     equal-weighted cosine estimate with its Student distribution (Müller 2004, "A theory of robust
-    long-run variance estimation"; Lazarus et al. 2018, "HAR inference", eq. 8 and 10).
-
-    Args:
-        candidate: Samples of one network.
-        calibration: Samples of the other.
-        level: The share of intervals that shall hold the truth.
-
-    Returns:
-        Infinite for fewer than two rounds.
+    long-run variance estimation"; Lazarus et al. 2018, "HAR inference", eq. 8 and 10). The level
+    is the share of intervals that shall hold the truth; the width of one round is infinite.
     """
     runs, rounds = candidate.shape
     if rounds < 2:
@@ -200,10 +187,7 @@ def log_half_widths(candidate: Array, calibration: Array, *, level: float = 0.95
 def placement_logs(candidate: Array, calibration: Array, *, rounds: int) -> Array:
     """The logarithm of the ratio of the lower means in each placement, (runs, placements).
 
-    Args:
-        candidate: Samples of one network.
-        calibration: Samples of the other.
-        rounds: Of each placement; a last one that was cut short is left out.
+    Each placement has so many rounds; a last one that was cut short is left out.
     """
     parts = []
     for samples in (candidate, calibration):
@@ -221,11 +205,7 @@ def over_placements(logs: Array, *, level: float) -> tuple[Array, Array]:
     winsorised variance (Tukey and McLaughlin 1963, "Less vulnerable confidence and significance
     procedures for location", Sankhya A 25). Means of stretches need not be equally certain for it,
     nor their passes independent (Ibragimov and Müller 2010, "t-statistic based correlation and
-    heterogeneity robust inference", sec. 2).
-
-    Args:
-        logs: Of each placement, (runs, placements); `LEAST_PLACEMENTS` at least.
-        level: The share of intervals that shall hold the truth.
+    heterogeneity robust inference", sec. 2). It takes `LEAST_PLACEMENTS` at least.
     """
     number = logs.shape[1]
     left_out = number // _LEFT_OUT

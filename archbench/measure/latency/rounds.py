@@ -64,10 +64,7 @@ class WarmUp:
 def warm_up(forward: Forward, *, bench: Bench, until: float) -> WarmUp:
     """Runs until five passes in a row agree within 3 %, at least 8 and at most 30 times.
 
-    Args:
-        forward: One forward pass.
-        bench: What to time with.
-        until: When to stop in any case, on the bench's wall clock; two passes are always made.
+    It stops when the bench's wall clock is at ``until``, but makes two passes in any case.
     """
     taken: list[float] = []
     began, settled = bench.clock.wall(), False
@@ -175,14 +172,9 @@ def looks(placement_rounds: int) -> tuple[int, ...]:
 
 
 def placement_rounds(*, seconds: float, round_s: float) -> int:
-    """How many rounds networks stay in one place, so that there are a dozen places in the time.
+    """How many rounds networks stay in one place, so that a dozen places fit into the seconds left.
 
-    Args:
-        seconds: What is left.
-        round_s: What one round takes on the wall.
-
-    Returns:
-        0 where the time suffices for too few rounds to place anything anew.
+    A round takes so long on the wall; 0 where too few fit to place anything anew.
     """
     fitting = int(min(seconds / max(round_s, _SHORTEST_ROUND_S), MOST_FORWARDS))
     rounds = min(PLACEMENT_ROUNDS, fitting // _WANTED_PLACEMENTS)
