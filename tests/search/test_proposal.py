@@ -167,6 +167,6 @@ def test_choices_are_found_again_from_stored_parameters(space: SearchSpace) -> N
 
 def test_parameters_are_values_that_a_person_reads(space: SearchSpace) -> None:
     proposals, _ = _run(_proposer(space, "random"), begin=0, end=5)
-    assert all(p.params["stages[0].dim"] == p.spec.stages[0].dim for p in proposals)
-    kinds = {p.params["stages[1].block"] for p in proposals}
+    assert all(p.trial.params["stages[0].dim"] == p.spec.stages[0].dim for p in proposals)
+    kinds = {p.trial.params["stages[1].block"] for p in proposals}
     assert all('"kind": ' in kind for kind in kinds)
