@@ -19,7 +19,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from archbench.search.bayes.parameter import index_of, options, suggest
-from archbench.search.setting import SamplerEntry, Setting
+from archbench.search.sampler import SamplerEntry, SamplerInput
 from archbench.space import Axis, Choices, InfeasibleError, SearchSpace
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class Proposer:
         seed: Of the study.
         directions: ``max`` or ``min`` for each objective.
         first: Candidates that are proposed before any of the sampler's, as far as they are fresh.
-        predict: See ``Setting``; the same as long as the study lasts.
+        predict: See ``SamplerInput``; the same as long as the study lasts.
     """
 
     def __init__(
@@ -131,7 +131,7 @@ class Proposer:
         The same told trials, number and seed give the same candidate.
         """
         self._mirror.sampler = self._sampler.make(
-            Setting(
+            SamplerInput(
                 space=self._space,
                 seed=_derived_seed(self._seed, number),
                 study_seed=self._seed,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import inspect
 import warnings
+from collections.abc import Callable, MutableMapping
+from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
@@ -13,10 +15,50 @@ from optuna.samplers import BaseSampler
 
 from archbench.errors import MissingError, UsageError, unknown_name
 from archbench.registry import Registry
-from archbench.search.setting import SamplerEntry, Setting
+from archbench.space import SearchSpace
+
+if TYPE_CHECKING:
+    from archbench.models import ArchSpec
 
 SAMPLERS = Registry("archbench.search.samplers", "sampler")
 OPTUNA, HUB = "optuna:", "hub:"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplerInput:
+    """For one proposal of a study.
+
+    Attributes:
+        space: What is searched.
+        seed: Of this proposal.
+        study_seed: Of the whole study.
+        conditional: Whether some axes are active only under some choices.
+        memory: Kept between proposals, and emptied when the study in memory is made anew.
+        lasting: Kept between proposals as long as the process lives.
+        predict: The latency of a candidate in ms, or None where it cannot be told; None where no
+            candidate's can be.
+    """
+
+    space: SearchSpace
+    seed: int
+    study_seed: int
+    conditional: bool
+    memory: MutableMapping[Any, Any]
+    lasting: MutableMapping[Any, Any]
+    predict: Callable[[ArchSpec], float | None] | None = None
+
+
+class SamplerEntry(Protocol):
+    """A file of ``archbench/search/samplers``, or what stands for one."""
+
+    ATTEMPTS: int
+    """Proposals that may be refused, as infeasible or seen."""
+
+    NEIGHBOURS: int
+    """Tries to change a refused one a little, before chance decides."""
+
+    def make(self, setting: SamplerInput) -> optuna.samplers.BaseSampler:
+        """The sampler for one proposal."""
 
 
 def load_sampler(name: str, *, place: str | None = None) -> SamplerEntry:
@@ -50,7 +92,7 @@ class _Foreign:
         self._takes_seed = "seed" in inspect.signature(kind).parameters
         self._try_out()
 
-    def make(self, setting: Setting) -> BaseSampler:
+    def make(self, setting: SamplerInput) -> BaseSampler:
         """The sampler for one proposal."""
         return self._made(setting.seed)
 

@@ -14,7 +14,7 @@ import optuna
 from archbench.search.bayes.cost_aware import CostAwareSampler
 from archbench.search.bayes.observations import Problem
 from archbench.search.bayes.space_source import SpaceSource
-from archbench.search.setting import Setting
+from archbench.search.sampler import SamplerInput
 from archbench.space import SearchSpace
 from archbench.study import objective
 
@@ -24,16 +24,14 @@ NEIGHBOURS = 40  # tries to change a refused one a little, before chance decides
 _ACCURACY, _LATENCY = "proxy_accuracy", "latency_ms"
 
 
-def make(setting: Setting) -> optuna.samplers.BaseSampler:
+def make(given: SamplerInput) -> optuna.samplers.BaseSampler:
     """The sampler for one proposal."""
-    lasting = setting.lasting
+    lasting = given.lasting
     if "source" not in lasting:
-        lasting["source"] = SpaceSource(
-            setting.space, seed=setting.study_seed, predict=setting.predict
-        )
-        lasting["problem"] = problem(setting.space, is_foretold=setting.predict is not None)
+        lasting["source"] = SpaceSource(given.space, seed=given.study_seed, predict=given.predict)
+        lasting["problem"] = problem(given.space, is_foretold=given.predict is not None)
     return CostAwareSampler.over(
-        lasting["source"], problem=lasting["problem"], seed=setting.seed, memory=setting.memory
+        lasting["source"], problem=lasting["problem"], seed=given.seed, memory=given.memory
     )
 
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import optuna
 
-from archbench.search.setting import Setting
+from archbench.search.sampler import SamplerInput
 
 ATTEMPTS = 2  # a refused proposal changes nothing in the model: the next is often the same
 NEIGHBOURS = 40  # tries to change a refused one a little, before chance decides
 
 
-def make(setting: Setting) -> optuna.samplers.BaseSampler:
+def make(given: SamplerInput) -> optuna.samplers.BaseSampler:
     """The sampler for one proposal."""
-    return optuna.samplers.GPSampler(seed=setting.seed, deterministic_objective=False)
+    return optuna.samplers.GPSampler(seed=given.seed, deterministic_objective=False)

@@ -12,16 +12,16 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial
 
-from archbench.search.setting import Setting
+from archbench.search.sampler import SamplerInput
 
 ATTEMPTS = 4  # proposals that may be refused, as infeasible or seen
 NEIGHBOURS = 40  # tries to change a refused one a little, before chance decides
 _POPULATION = 20
 
 
-def make(setting: Setting) -> optuna.samplers.BaseSampler:
+def make(given: SamplerInput) -> optuna.samplers.BaseSampler:
     """The sampler for one proposal."""
-    return _Nsga2(seed=setting.seed, parents=setting.memory)
+    return _Nsga2(seed=given.seed, parents=given.memory)
 
 
 class _Nsga2(optuna.samplers.NSGAIISampler):

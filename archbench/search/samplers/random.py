@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import optuna
 
-from archbench.search.setting import Setting
+from archbench.search.sampler import SamplerInput
 
 ATTEMPTS = 24  # proposals that may be refused, as infeasible or seen
 NEIGHBOURS = 0  # chance alone decides
 
 
-def make(setting: Setting) -> optuna.samplers.BaseSampler:
+def make(given: SamplerInput) -> optuna.samplers.BaseSampler:
     """The sampler for one proposal."""
-    return optuna.samplers.RandomSampler(seed=setting.seed)
+    return optuna.samplers.RandomSampler(seed=given.seed)

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import optuna
 
-from archbench.search.setting import Setting
+from archbench.search.sampler import SamplerInput
 
 ATTEMPTS = 4  # proposals that may be refused, as infeasible or seen
 NEIGHBOURS = 40  # tries to change a refused one a little, before chance decides
 
 
-def make(setting: Setting) -> optuna.samplers.BaseSampler:
+def make(given: SamplerInput) -> optuna.samplers.BaseSampler:
     """The sampler for one proposal."""
     return optuna.samplers.TPESampler(
-        multivariate=True, group=setting.conditional, constant_liar=True, seed=setting.seed
+        multivariate=True, group=given.conditional, constant_liar=True, seed=given.seed
     )
