@@ -19,7 +19,8 @@ from archbench.train.loop import train
 from archbench.train.plan import Plan
 from archbench.train.randomness import derived_seed
 from archbench.train.recipe import Recipe
-from archbench.train.teacher import Teacher, teacher_for
+from archbench.train.step import Teacher
+from archbench.train.teacher import teacher_for
 
 OnPoint = Callable[[CurvePoint, Path, str], bool | None]
 Progress = Callable[[str, int, int], None]

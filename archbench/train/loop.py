@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -17,15 +16,16 @@ from archbench.errors import NEGATIVE_RESULT, ArchbenchError, UsageError
 from archbench.study.trial import CurvePoint
 from archbench.train.accuracy import accuracy
 from archbench.train.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
-from archbench.train.determinism import reproducible, seed_network_randomness
 from archbench.train.feed import Feed
 from archbench.train.plan import Plan
-from archbench.train.randomness import derived_seed, rate_share
+from archbench.train.randomness import (
+    derived_seed,
+    rate_share,
+    reproducible,
+    seed_network_randomness,
+)
 from archbench.train.recipe import Recipe
-from archbench.train.step import Trainer
-
-if TYPE_CHECKING:
-    from archbench.train.teacher import Teacher
+from archbench.train.step import MemoryFormat, Teacher, Trainer
 
 OnPoint = Callable[[CurvePoint, Path | None, str | None], bool | None]
 
@@ -89,16 +89,29 @@ def train(
         StorageError: The checkpoint cannot be written, or only damaged ones are left.
         MissingError: There is no file for the checkpoint on record.
     """
-    training = _Training(
+    _check_teacher(teacher, recipe=recipe)
+    where = torch.device(device)
+    feed = Feed(dataset, recipe=recipe, seed=seed, device=where)
+    trainer = Trainer(
         network,
-        dataset,
         recipe=recipe,
-        seed=seed,
-        plan=plan,
         width=width,
-        device=device,
-        teacher=teacher,
+        num_classes=dataset.num_classes,
+        precision=plan.precision,
+        memory_format=plan.memory_format,
+        device=where,
+        answers=teacher.answers if teacher else None,
     )
+    identity = {
+        "recipe": recipe.document(),
+        "seed": seed,
+        "width": width,
+        "plan": f"{plan.precision} {plan.memory_format}",
+        "data": dataset.digest,
+        "network": trainer.signature(),
+        **({"teacher": teacher.sha256} if teacher else {}),
+    }
+    training = _Training(trainer, feed, dataset, recipe, seed, where, plan.memory_format, identity)
     saved: tuple[Path | None, str | None] = (None, None)
     found = read_checkpoint(checkpoint, sha256=sha256) if checkpoint else None
     if found:
@@ -108,7 +121,7 @@ def train(
             on_note(found.note)
         if on_point and on_point(training.points[-1], *saved) is False:
             return training.points
-    with reproducible(training.device):
+    with reproducible(where):
         for rung in recipe.rungs[len(training.points) :]:
             training.go_on(to_epoch=rung, clock=clock, on_progress=on_progress)
             if checkpoint:
@@ -118,46 +131,22 @@ def train(
     return training.points
 
 
+@dataclass
 class _Training:
     """Where a training stands: epoch, step, seconds and points beside network and optimiser."""
 
-    def __init__(
-        self,
-        network: nn.Module,
-        dataset: DataSet,
-        *,
-        recipe: Recipe,
-        seed: int,
-        plan: Plan,
-        width: int,
-        device: str | torch.device,
-        teacher: Teacher | None,
-    ) -> None:
-        _check_teacher(teacher, recipe=recipe)
-        self.device = torch.device(device)
-        self.points: tuple[CurvePoint, ...] = ()
-        self._epoch, self._step, self._seconds = 0, 0, 0.0
-        self._feed = Feed(dataset, recipe=recipe, seed=seed, device=self.device)
-        self._trainer = Trainer(
-            network,
-            recipe=recipe,
-            width=width,
-            num_classes=dataset.num_classes,
-            precision=plan.precision,
-            memory_format=plan.memory_format,
-            device=self.device,
-            answers=teacher.answers if teacher else None,
-        )
-        self._dataset, self._recipe, self._seed, self._plan = dataset, recipe, seed, plan
-        self._identity = {
-            "recipe": recipe.document(),
-            "seed": seed,
-            "width": width,
-            "plan": f"{plan.precision} {plan.memory_format}",
-            "data": dataset.digest,
-            "network": self._trainer.signature(),
-            **({"teacher": teacher.sha256} if teacher else {}),
-        }
+    trainer: Trainer
+    feed: Feed
+    dataset: DataSet
+    recipe: Recipe
+    seed: int
+    device: torch.device
+    memory_format: MemoryFormat
+    identity: dict[str, object]
+    epoch: int = 0
+    step: int = 0
+    seconds: float = 0.0
+    points: tuple[CurvePoint, ...] = ()
 
     def go_on(
         self,
@@ -168,45 +157,45 @@ class _Training:
     ) -> None:
         """Trains to the end of an epoch and takes the accuracy there."""
         begin = clock()
-        first_step, total = self._step, 0.0
-        while self._epoch < to_epoch:
+        first_step, total = self.step, 0.0
+        while self.epoch < to_epoch:
             total += self._train_epoch(on_progress)
-            self._epoch += 1
+            self.epoch += 1
         reached = accuracy(
-            self._trainer.network,
-            self._dataset.validation,
+            self.trainer.network,
+            self.dataset.validation,
             device=self.device,
-            memory_format=self._plan.memory_format,
+            memory_format=self.memory_format,
         )
-        self._seconds += clock() - begin
+        self.seconds += clock() - begin
         point = CurvePoint(
-            seed=self._seed,
-            epoch=self._epoch,
-            step=self._step,
-            loss=total / (self._step - first_step),
+            seed=self.seed,
+            epoch=self.epoch,
+            step=self.step,
+            loss=total / (self.step - first_step),
             accuracy=reached,
-            seconds=self._seconds,
+            seconds=self.seconds,
         )
         self.points = (*self.points, point)
 
     def _train_epoch(self, on_progress: Callable[[int, int], None] | None) -> float:
         """The sum of the epoch's losses."""
-        seed = derived_seed("network", self._recipe.seed, self._seed, self._epoch)
+        seed = derived_seed("network", self.recipe.seed, self.seed, self.epoch)
         seed_network_randomness(seed, device=self.device)
-        self._trainer.network.train()
-        num_steps = self._feed.num_steps * self._recipe.epochs
+        self.trainer.network.train()
+        num_steps = self.feed.num_steps * self.recipe.epochs
         between_checks = _STEPS_BETWEEN_CHECKS_ON_GPU if self.device.type == "cuda" else 1
         total = 0.0
         unchecked: list[Tensor] = []
-        for index, (images, labels) in enumerate(self._feed.epoch(self._epoch), 1):
-            share = rate_share(self._step, num_steps=num_steps, warmup=self._recipe.warmup)
-            unchecked.append(self._trainer.step(images, labels, share=share))
-            self._step += 1
-            if len(unchecked) == between_checks or index == self._feed.num_steps:
+        for index, (images, labels) in enumerate(self.feed.epoch(self.epoch), 1):
+            share = rate_share(self.step, num_steps=num_steps, warmup=self.recipe.warmup)
+            unchecked.append(self.trainer.step(images, labels, share=share))
+            self.step += 1
+            if len(unchecked) == between_checks or index == self.feed.num_steps:
                 total += self._checked_sum(unchecked)
                 unchecked = []
             if on_progress:
-                on_progress(self._step, num_steps)
+                on_progress(self.step, num_steps)
         return total
 
     def _checked_sum(self, measured: list[Tensor]) -> float:
@@ -216,8 +205,8 @@ class _Training:
                 what = "gradient" if math.isfinite(loss) else "loss"
                 raise NonFiniteLossError(
                     f"the {what} became {norm if math.isfinite(loss) else loss} in epoch "
-                    f"{self._epoch + 1}",
-                    place=f"step {self._step - len(measured) + index + 1}",
+                    f"{self.epoch + 1}",
+                    place=f"step {self.step - len(measured) + index + 1}",
                     help="lower the recipe's peak_rate, or train in fp32",
                 )
             total += loss
@@ -226,15 +215,15 @@ class _Training:
     def save(self, path: Path) -> str:
         """Writes all that is needed to go on, and gives the file's sha256."""
         document = {
-            "training": self._identity,
+            "training": self.identity,
             "state": {
-                "epoch": self._epoch,
-                "step": self._step,
-                "seconds": self._seconds,
+                "epoch": self.epoch,
+                "step": self.step,
+                "seconds": self.seconds,
                 "points": [asdict(point) for point in self.points],
             },
         }
-        return write_checkpoint(path, tensors=self._trainer.state(), document=document)
+        return write_checkpoint(path, tensors=self.trainer.state(), document=document)
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Puts everything back to where the checkpoint was written.
@@ -243,7 +232,7 @@ class _Training:
             UsageError: It is of another training; the first difference is named.
         """
         theirs = checkpoint.document["training"]
-        for key, mine in self._identity.items():
+        for key, mine in self.identity.items():
             if theirs.get(key) != mine:
                 raise UsageError(
                     f"the checkpoint is of another training: {key} was {theirs.get(key)}, not "
@@ -251,10 +240,10 @@ class _Training:
                     place=str(checkpoint.path),
                     help="delete it, or train as it was begun",
                 )
-        self._trainer.restore(checkpoint.tensors)
+        self.trainer.restore(checkpoint.tensors)
         state = checkpoint.document["state"]
-        self._epoch, self._step = state["epoch"], state["step"]
-        self._seconds = state["seconds"]
+        self.epoch, self.step = state["epoch"], state["step"]
+        self.seconds = state["seconds"]
         self.points = tuple(CurvePoint(**point) for point in state["points"])
 
 

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from archbench.data import DataSet
 from archbench.errors import UsageError
-from archbench.train.determinism import reproducible
 from archbench.train.feed import Feed
+from archbench.train.randomness import reproducible
 from archbench.train.recipe import Recipe
 from archbench.train.step import MemoryFormat, Precision, Trainer
 

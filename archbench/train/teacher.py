@@ -1,13 +1,15 @@
-"""Who teaches a network by its answers: a plain one, trained once on the same data and kept."""
+"""Who teaches a network by its answers: a plain one, trained once on the same data and kept.
+
+Shapes: B batch, C channels, H W map, K classes.
+"""
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import ExitStack
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from torch import Tensor, nn
 from archbench.data import DataSet
 from archbench.data.cache import cache_folder
 from archbench.errors import StorageError
+from archbench.study.file import writing_alone
 from archbench.train.accuracy import accuracy
 from archbench.train.checkpoint import (
     Checkpoint,
@@ -25,52 +28,53 @@ from archbench.train.checkpoint import (
     read_checkpoint,
     write_checkpoint,
 )
-from archbench.train.convolutional import ConvolutionalNetwork
 from archbench.train.loop import train
 from archbench.train.plan import Plan
 from archbench.train.recipe import Recipe
+from archbench.train.step import Teacher
 
 Progress = Callable[[str, int, int], None]
 
 _FORMAT = "archbench.teacher/1"
 _PLAN = Plan(memory_format="channels_last")
 _IMAGES_SEEDED = 24_576  # images that a training sees in all: 12 epochs of 2,048
+_FIRST_WIDTH, _LAST_WIDTH = 32, 256
+_LAST_SIDE = 4  # pixels of the map that is pooled, about
 _FEWEST_EPOCHS, _MOST_EPOCHS = 4, 60
 
 
-@dataclass(frozen=True, kw_only=True)
-class Teacher:
-    """A trained network whose answers others learn.
+class ConvolutionalNetwork(nn.Module):
+    """Pairs of 3x3 convolutions, each with batch norm and ReLU; the first of a pair halves.
 
-    Attributes:
-        kind: An entry of ``archbench.train.recipe.TEACHERS``.
-        network: In evaluation; nobody trains it further.
-        sha256: Of its weights, for the identity of what it teaches.
-        accuracy: Share of the validation images that it classifies rightly.
-        agreement: Share of the training images, as they are, on which its answer is the label.
-            Near 1 there is little in its answers that the labels do not say.
+    As many pairs as bring the images down to maps of about 4 pixels, 32 channels in the first and
+    twice as many in each that follows, up to 256; then the mean over the map and a classifier.
+    No attention: as a teacher it knows what its students must learn, that near pixels belong
+    together (Touvron et al. 2021, arXiv:2012.12877, sec. 5.2, found convolutional teachers best).
+
+    Takes images (B, 3, H, W), gives logits (B, K).
+
+    Args:
+        resolution: Side of the images, by which the number of pairs is chosen.
+        num_classes: K.
+        seed: Of the initial weights.
     """
 
-    kind: str
-    network: nn.Module
-    sha256: str
-    accuracy: float
-    agreement: float
+    def __init__(self, *, resolution: int, num_classes: int, seed: int) -> None:
+        super().__init__()
+        self.widths = stage_widths(resolution)
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            self.stages = nn.Sequential(
+                *(
+                    nn.Sequential(*_unit(before, width, stride=2), *_unit(width, width, stride=1))
+                    for before, width in pairwise((3, *self.widths))
+                )
+            )
+            self.classifier = nn.Linear(self.widths[-1], num_classes)
 
-    @torch.no_grad()
-    def answers(self, images: Tensor) -> Tensor:
-        """The class (B,) that it takes each of the images (B, 3, H, W), normalised, to be."""
-        found: Tensor = self.network(images).argmax(dim=1)
-        return found
-
-    def facts(self) -> dict[str, Any]:
-        """What a study's header keeps of it, JSON-able."""
-        return {
-            "kind": self.kind,
-            "sha256": self.sha256,
-            "accuracy": self.accuracy,
-            "agreement": self.agreement,
-        }
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (B, K) of images (B, 3, H, W)."""
+        return self.classifier(self.stages(images).mean(dim=(2, 3)))
 
 
 def teacher_for(
@@ -108,7 +112,16 @@ def teacher_for(
     identity = _identity(dataset, kind=recipe.teacher, seed=recipe.seed, device=where)
     key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
     path = home / f"{recipe.teacher}-{dataset.resolution}px-{key}.safetensors"
-    with _locked(path):
+    with ExitStack() as stack:
+        try:
+            home.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(writing_alone(path))
+        except OSError as error:
+            raise StorageError(
+                f"cannot keep a teacher: {error.strerror}",
+                place=str(home),
+                help="set ARCHBENCH_CACHE to a folder that can be written",
+            ) from error
         kept = _kept(path, on_note=on_note)
         if kept is None:
             _train(path, dataset, identity=identity, device=where, on_progress=on_progress)
@@ -148,23 +161,6 @@ def _network(dataset: DataSet, *, seed: int) -> ConvolutionalNetwork:
     )
 
 
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Holds the right to make a teacher; the kernel gives it back even after a kill."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = path.with_suffix(".lock").open("wb")
-    except OSError as error:
-        raise StorageError(
-            f"cannot keep a teacher: {error.strerror}",
-            place=str(path.parent),
-            help="set ARCHBENCH_CACHE to a folder that can be written",
-        ) from error
-    with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
 def _kept(path: Path, *, on_note: Callable[[str], None] | None) -> Checkpoint | None:
     """What was written at a path, or None; a damaged file is removed."""
     try:
@@ -202,16 +198,33 @@ def _train(
     )
     network.eval()
     tensors = network.state_dict()
+    shares = {"accuracy": dataset.validation, "agreement": dataset.train}
     document = {
         **identity,
         "weights_sha256": content_sha256(tensors),
-        "accuracy": accuracy(
-            network, dataset.validation, device=device, memory_format=_PLAN.memory_format
-        ),
-        "agreement": accuracy(
-            network, dataset.train, device=device, memory_format=_PLAN.memory_format
-        ),
+        **{
+            name: accuracy(network, split, device=device, memory_format=_PLAN.memory_format)
+            for name, split in shares.items()
+        },
     }
     write_checkpoint(path, tensors=tensors, document=document)
     for file in (unfinished, previous_path(unfinished)):
         file.unlink(missing_ok=True)
+
+
+def stage_widths(resolution: int) -> tuple[int, ...]:
+    """Channels of each pair for images of this side.
+
+    >>> stage_widths(32), stage_widths(64)
+    ((32, 64, 128), (32, 64, 128, 256))
+    """
+    widths = [_FIRST_WIDTH]
+    while resolution >> (len(widths) + 1) >= _LAST_SIDE:
+        widths.append(min(2 * widths[-1], _LAST_WIDTH))
+    return tuple(widths)
+
+
+def _unit(before: int, width: int, *, stride: int) -> tuple[nn.Module, ...]:
+    convolution = nn.Conv2d(before, width, 3, stride=stride, padding=1, bias=False)
+    nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
+    return convolution, nn.BatchNorm2d(width), nn.ReLU(inplace=True)

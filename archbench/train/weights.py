@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -19,9 +18,7 @@ from archbench.train.checkpoint import read_tensors, write_tensors
 from archbench.train.loop import OnPoint, train
 from archbench.train.plan import Plan
 from archbench.train.recipe import Recipe
-
-if TYPE_CHECKING:
-    from archbench.train.teacher import Teacher
+from archbench.train.step import Teacher
 
 
 @dataclass(frozen=True, kw_only=True)

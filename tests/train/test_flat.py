@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from archbench.errors import UsageError
-from archbench.train.flat import FlatParameters, decayed_and_others
+from archbench.train.step import FlatParameters, decayed_and_others
 from tests.train.tiny import RESOLUTION, tiny_network
 
 

@@ -6,9 +6,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from archbench.errors import UsageError
-from archbench.train.flat import decayed_and_others
 from archbench.train.recipe import Recipe
-from archbench.train.step import Trainer
+from archbench.train.step import Trainer, decayed_and_others
 from tests.train.tiny import NUM_CLASSES, RESOLUTION, WIDTH, TinyHybrid, tiny_network
 
 CPU = torch.device("cpu")

@@ -14,12 +14,11 @@ from torch import Tensor, nn
 from archbench.errors import UsageError
 from archbench.space.sections import TEACHERS as TEACHERS_OF_A_SPACE
 from archbench.train import teacher as module
-from archbench.train.convolutional import ConvolutionalNetwork, stage_widths
 from archbench.train.loop import train
 from archbench.train.plan import Plan
 from archbench.train.recipe import TEACHERS, Recipe
 from archbench.train.step import Trainer
-from archbench.train.teacher import Teacher, teacher_for
+from archbench.train.teacher import ConvolutionalNetwork, Teacher, stage_widths, teacher_for
 from tests.train.tiny import NUM_CLASSES, RESOLUTION, WIDTH, tiny_dataset, tiny_network
 
 RECIPE = Recipe(rungs=(1, 2), batch=8, teacher="convolutional")
