@@ -23,7 +23,7 @@ def keep_memory() -> bool:
 
     By default glibc maps every large tensor anew and gives it back when it is freed, so that the
     system clears its pages again in each forward pass: a quarter of the time of LeViT at batch
-    16 (``benchmarks/model_speed.md``). The setting holds for the whole process and cannot be
+    16 (``benchmarks/model_speed``). The setting holds for the whole process and cannot be
     undone in it; memory that is kept is used again by everything that allocates.
 
     Returns:
@@ -48,7 +48,7 @@ def use_huge_pages() -> bool:
     page's address first: on a virtual machine whose neighbours work, the middle half of LeViT's
     passes spread over 22 % of their time, and over 8 % with huge pages; copies of one network,
     some in small pages and some in huge ones, took up to 2.4 % more or less than one another
-    (``benchmarks/latency_trust.md``). Only after `keep_memory` do tensors lie in the heap, which
+    (``benchmarks/latency_trust``). Only after `keep_memory` do tensors lie in the heap, which
     is what is asked for. It is grown by 512 MiB of addresses, of which none takes memory before
     it is used. What it holds already is moved, which takes up to a second the first time.
 

@@ -7,7 +7,7 @@ is the candidate's own, and of noise whose size comes from candidates that were 
 once. All scales are averaged over what the study leaves possible, not set to a best guess (normal
 hierarchical model, see Gelman et al., Bayesian Data Analysis, 3rd ed., ch. 5 and 14).
 
-Without the pairs, what they do is taken for the candidates' own: in benchmarks/hybrids.jsonl a
+Without the pairs, what they do is taken for the candidates' own: in benchmarks/hybrids a
 third of the spread, where a tenth is. The model is then wrong for like candidates alike, and the
 best keep half of their luck. Near a ceiling they keep it too, unless contributions may add up on
 a scale that is bent.
@@ -31,7 +31,7 @@ Places = np.ndarray[Any, np.dtype[np.intp]]
 
 _NOISE_SHARE = 0.3
 """Noise of a seed to the spread between candidates, while none was trained twice: .25 to .31 was
-seen in three sets of small hybrids (for one, benchmarks/separability.md)."""
+seen in three sets of small hybrids (for one, benchmarks/separability)."""
 _NOISE_DEGREES = 3.0  # degrees of freedom that this guess counts for
 _LEAST_SD = 1e-4
 _NOISE_NODES = 5

@@ -25,7 +25,7 @@ from archbench.study.objective import costs, objective_value
 from archbench.study.trial import Taken, TrialRecord
 
 LARGEST = 20
-"""As many as a start stratified by cost was seen to need, see ``benchmarks/samplers.py``."""
+"""As many as a start stratified by cost was seen to need, see ``benchmarks/samplers``."""
 
 _SHARE = 3  # at most one in so many of the trials to come
 _LAYERS = 3

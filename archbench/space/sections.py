@@ -123,7 +123,7 @@ class ProxySection:
         stem: ``keep_grid`` reduces the first embed's stride so that the token grid stays about
             that of the target; ``as_is`` changes nothing.
         rungs: Epochs trained in all at each rung, rising; a third and a half of the schedule are
-            where stopping was seen to save most (benchmarks/pruning.md).
+            where stopping was seen to save most (benchmarks/pruning).
         seeds: Trainings of each candidate.
         batch: Images per training step.
         teacher: Whose answers are learnt beside the labels: of nobody, or of a plain convolutional

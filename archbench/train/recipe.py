@@ -82,7 +82,7 @@ class Recipe:
         the wide ones: of the rates tried, a two-stage CvT did best at 5e-3, 4e-3, 2e-3 and 1e-3 at
         widths 32, 64, 128 and 256, and stayed at chance at 1.6e-2, 6e-3 and 8e-3 at the first
         three; LeViT hardly minded a factor of four. The rule gives CvT 0.5 to 1.1 of its best
-        rate. One seed, batch 32 (``benchmarks/learning_rate.md``).
+        rate. One seed, batch 32 (``benchmarks/learning_rate``).
 
         Raises:
             UsageError: The width is not positive.

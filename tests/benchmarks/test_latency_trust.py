@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-FILE = Path(__file__).parents[2] / "benchmarks" / "latency_trust_table.py"
+FILE = Path(__file__).parents[2] / "benchmarks" / "latency_trust" / "latency_trust_table.py"
 
 
 @pytest.fixture(scope="module")

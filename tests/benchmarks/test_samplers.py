@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-FOLDER = Path(__file__).parents[2] / "benchmarks"
+FOLDER = Path(__file__).parents[2] / "benchmarks" / "samplers"
 SEEDS = ["accuracy_0", "accuracy_1", "accuracy_2"]
 CODES = list(itertools.product(range(3), repeat=4))
 

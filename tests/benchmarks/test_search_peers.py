@@ -15,7 +15,7 @@ import pytest
 
 from archbench.space import SearchSpace
 
-FOLDER = Path(__file__).parents[2] / "benchmarks"
+FOLDER = Path(__file__).parents[2] / "benchmarks" / "search_peers"
 AXES = ("stages[0].dim", "stages[1].dim", "stages[1].depth")
 EPOCHS = 3
 SPACE = """

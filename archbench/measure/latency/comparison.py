@@ -19,7 +19,7 @@ Outcome = Literal["slower", "faster", "tie", "unknown"]
 
 BETWEEN_PROCESSES = 0.012
 """Standard deviation of a calibrated latency from one process to the next, as a share: that of
-small_cvt with huge pages in the calmer hour of benchmarks/latency_trust.md, where that of
+small_cvt with huge pages in the calmer hour of benchmarks/latency_trust, where that of
 levit_128s was 0.007. What intervals of one process hold is in it, so it is rather too wide."""
 
 _OF_CONSTANTS = ("calibrator", "calibration_constant_ms", "calibration_generation")

@@ -33,7 +33,7 @@ from archbench.study.measurement import Verdict
 
 Array = npt.NDArray[np.float64]
 
-# Proposals of the protocol; benchmarks/latency_trust.md records what they gave.
+# Proposals of the protocol; benchmarks/latency_trust records what they gave.
 OFF_CPU_LIMIT = 0.05
 DRIFT_LIMIT = 0.05
 WIDTH_LIMIT = 0.05

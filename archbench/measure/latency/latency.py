@@ -3,7 +3,7 @@
 Times drift from process to process, and whatever else the machine does shows in all of them. So
 each network is timed in turn with a calibration network whose time here is known; its latency is
 the ratio of the two, times that constant. The interval is that of the ratio in this process: two
-processes differ by somewhat more, see benchmarks/latency_trust.md.
+processes differ by somewhat more, see benchmarks/latency_trust.
 """
 
 from __future__ import annotations

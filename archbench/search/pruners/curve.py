@@ -4,7 +4,7 @@ The last accuracy is forecast from the rungs so far by a regression over the stu
 went to the end (``archbench.analysis.pruning``), further seeds by the scatter between seeds.
 It is held against the best accuracy that a trial of no greater cost has reached: one that stays
 below it is on no front, whatever comes later. How many candidates are lost so is set by the bound
-below and measured by the audit; benchmarks/pruning.md has what it saved and lost on real curves.
+below and measured by the audit; benchmarks/pruning has what it saved and lost on real curves.
 
 Where the rungs so far explain less than half of what the last accuracies differ by, nothing is
 stopped: the forecast is then hardly more than what other candidates reached, and a sampler

@@ -13,15 +13,16 @@ fresh      One seed is seen and the front of the means of the other seeds is for
 made up    Every study has a table of its own, made up as ``sampler_making.py`` does, whose truth
            and noise are known exactly.
 
-    python benchmarks/trained_table.py train benchmarks/hybrids.yaml out-0.jsonl
-    python benchmarks/front_doubt.py out-0.jsonl [out-1.jsonl ...] --studies 100
-    python benchmarks/front_doubt.py --made-up noisy,layers,stages --studies 100
+    python benchmarks/hybrids/trained_table.py train benchmarks/hybrids/hybrids.yaml out-0.jsonl
+    python benchmarks/front_probability/front_probability.py out-0.jsonl [out-1.jsonl ...] --studies 100
+    python benchmarks/front_probability/front_probability.py --made-up noisy,layers,stages --studies 100
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -31,6 +32,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "samplers"))  # the tables
+
 import sampler_making
 
 from archbench.analysis.accuracy_model import belief_of

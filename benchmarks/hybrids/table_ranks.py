@@ -5,7 +5,7 @@ by chance from those that were trained with so many seeds: each rung of one seed
 end of the others. Nothing in the table was trained longer, so this tells where on the way networks
 may be compared and how much seeds scatter; it does not judge the length of the schedule.
 
-    python benchmarks/table_ranks.py TABLE.jsonl... --seeds 2 --networks 64
+    python benchmarks/hybrids/table_ranks.py TABLE.jsonl... --seeds 2 --networks 64
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Random networks of the space hybrid, as many of LeViT's work as of CvT's and mix
 each family are measured whole for the scale; then all are predicted from their blocks, and after
 that measured, in a random order and six at a time in turn with one another.
 
-    python benchmarks/block_table.py --networks 60 --resolution 160
+    python benchmarks/block_table/block_table.py --networks 60 --resolution 160
 """
 
 from __future__ import annotations
@@ -163,5 +163,5 @@ def sampled(kind: str, number: int, resolution: int, seed: int) -> list:  # type
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
     main()

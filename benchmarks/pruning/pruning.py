@@ -1,6 +1,6 @@
 """What does stopping trainings early save, and what does it lose, on curves that were trained?
 
-A table of whole curves (benchmarks/trained_table.py, or made by ``make`` here) is searched in an
+A table of whole curves (benchmarks/hybrids/trained_table.py, or made by ``make`` here) is searched in an
 order by chance: each candidate shows its accuracy rung by rung, the rule says after each whether it
 goes on. With the same order everything is trained to the end, too. Epochs saved are those that were
 not trained; hypervolume lost is that of the front that was picked from what ended, by the true
@@ -8,8 +8,8 @@ accuracies (means over all seeds of the table), against the front picked from al
 estimated the way a study does, from its audited trials alone, without looking at what was not
 trained.
 
-    python benchmarks/pruning.py run out-0.jsonl out-1.jsonl --trials 60,120 --seeds 40
-    python benchmarks/pruning.py make synthetic.jsonl
+    python benchmarks/pruning/pruning.py run out-0.jsonl out-1.jsonl --trials 60,120 --seeds 40
+    python benchmarks/pruning/pruning.py make synthetic.jsonl
 """
 
 from __future__ import annotations

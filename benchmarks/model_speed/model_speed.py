@@ -5,8 +5,8 @@ Peers run in a process as PyTorch finds it; our deployed form runs in one that k
 freed tensors (archbench.memory), where each peer is timed a second time. Times are CPU times of
 a whole process, so that work in other threads counts and preemption does not.
 
-    python benchmarks/model_speed.py forward --rounds 30 --compile
-    python benchmarks/model_speed.py training --rounds 8
+    python benchmarks/model_speed/model_speed.py forward --rounds 30 --compile
+    python benchmarks/model_speed/model_speed.py training --rounds 8
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 r"""How near does a sampler come to the front of a table, after how many evaluations?
 
-    python benchmarks/samplers.py --table FILE.csv --samplers cost_aware,tpe,nsga2,gp,random \
+    python benchmarks/samplers/samplers.py --table FILE.csv --samplers cost_aware,tpe,nsga2,gp,random \
         --budgets 50,100,200 --seeds 20 [--json]
-    python benchmarks/samplers.py make synthetic OUT.csv [--kind stages|layers|rugged|noisy]
-    python benchmarks/samplers.py make trained OUT.csv --from TRAINED.jsonl ... [--curves OUT.csv]
-    python benchmarks/samplers.py pace --trials 100,1000,10000
+    python benchmarks/samplers/samplers.py make synthetic OUT.csv [--kind stages|layers|rugged|noisy]
+    python benchmarks/samplers/samplers.py make trained OUT.csv --from TRAINED.jsonl ... [--curves OUT.csv]
+    python benchmarks/samplers/samplers.py pace --trials 100,1000,10000
 
 What a table is, and what regret, stands in sampler_table.py. Every evaluation shows one noisy
 accuracy of a row, the same one however often it is asked for; which one differs from seed to seed.

@@ -4,8 +4,8 @@ One line of JSON for each training goes to the file as soon as it ends, first al
 seed 0, then all with seed 1, and so on, in an order by chance; what stands in the file already is
 not trained again. Several processes may share the work, each with its part and its own file.
 
-    python benchmarks/trained_table.py train benchmarks/hybrids.yaml out-0.jsonl --part 0/2
-    python benchmarks/trained_table.py train benchmarks/hybrids.yaml out-1.jsonl --part 1/2
+    python benchmarks/hybrids/trained_table.py train benchmarks/hybrids/hybrids.yaml out-0.jsonl --part 0/2
+    python benchmarks/hybrids/trained_table.py train benchmarks/hybrids/hybrids.yaml out-1.jsonl --part 1/2
 
 A training of hybrids.yaml takes 6 to 11 s of a core, so all 1,296 about three hours of one;
 hybrids.jsonl holds them (11,393 s of CPU time). A run that was stopped goes on from its files.

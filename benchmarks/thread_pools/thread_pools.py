@@ -3,7 +3,7 @@
 A network is timed behind itself, behind a calibration network, and behind one with a pause, in a
 random order within one process; and the other way about.
 
-    python benchmarks/thread_pools.py --threads 2
+    python benchmarks/thread_pools/thread_pools.py --threads 2
 """
 
 from __future__ import annotations
@@ -72,5 +72,5 @@ def timed(backend: str, *, threads: int, rounds: int) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
     main()

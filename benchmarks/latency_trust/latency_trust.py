@@ -6,10 +6,10 @@ and with one of a little more work; ``profile`` times a whole command. Each can 
 piece: samples are added to a file, of which ``table`` makes the tables. The load is a training
 run that the benchmark starts itself, on the core that measures or on the one beside it.
 
-    python benchmarks/latency_trust.py processes --load quiet --number 20
-    python benchmarks/latency_trust.py comparisons --load "same core" --number 10
-    python benchmarks/latency_trust.py profile --number 5
-    python benchmarks/latency_trust.py table
+    python benchmarks/latency_trust/latency_trust.py processes --load quiet --number 20
+    python benchmarks/latency_trust/latency_trust.py comparisons --load "same core" --number 10
+    python benchmarks/latency_trust/latency_trust.py profile --number 5
+    python benchmarks/latency_trust/latency_trust.py table
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Trains random candidates of a space with several seeds each, as a search would, and compares the
 pooled standard deviation of one network over its seeds with that between the networks' means.
 
-    python benchmarks/separability.py quickstart --networks 24 --seeds 3 --json out.json
+    python benchmarks/separability/separability.py quickstart --networks 24 --seeds 3 --json out.json
 
 Takes networks x seeds x the time of one trial; ``--workers`` trains that many side by side.
 """

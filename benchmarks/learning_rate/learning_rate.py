@@ -3,7 +3,7 @@
 Trains one LeViT and one CvT of two stages at each width and rate on the built-in digits. The rate
 that the recipe's rule gives a width is printed beside.
 
-    python benchmarks/learning_rate.py --widths 32 64 128 --json out.json
+    python benchmarks/learning_rate/learning_rate.py --widths 32 64 128 --json out.json
 
 Takes 7 to 20 s of CPU a training up to width 128.
 """

@@ -4,11 +4,11 @@ The same space, proxy and data through archbench, plain Optuna (TPE multivariate
 Syne Tune and NePS, as far as they are installed. What each found is judged by trainings with seeds
 that no search saw, and hypervolume (log cost, accuracy) is set against CPU-seconds.
 
-    python benchmarks/search_peers.py replay out-0.jsonl out-1.jsonl --cpu-seconds 800 \
+    python benchmarks/search_peers/search_peers.py replay out-0.jsonl out-1.jsonl --cpu-seconds 800 \
         --systems archbench,optuna_tpe,optuna_nsga2 --seeds 0,1,2,3,4 --keep runs.jsonl
-    python benchmarks/search_peers.py summary runs.jsonl
-    python benchmarks/search_peers.py latencies benchmarks/hybrids.yaml latencies.json
-    python benchmarks/search_peers.py live benchmarks/hybrids.yaml --set proxy.seeds=1 \
+    python benchmarks/search_peers/search_peers.py summary runs.jsonl
+    python benchmarks/search_peers/search_peers.py latencies benchmarks/hybrids/hybrids.yaml latencies.json
+    python benchmarks/search_peers/search_peers.py live benchmarks/hybrids/hybrids.yaml --set proxy.seeds=1 \
         --cpu-seconds 200 --seeds 0 --systems archbench,optuna_tpe --keep live.jsonl
 
 replay  A table of all networks of a space, each trained several times (trained_table.py), answers
@@ -31,6 +31,8 @@ import statistics
 import sys
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).resolve().parents[1] / "samplers"))  # the tables
+
 import search_peers_result
 from search_peers_result import Result
 from search_peers_run import Replay, Run, Training, complete, curve, read
@@ -40,7 +42,7 @@ from archbench.evaluate.block_table import predict_all
 from archbench.search.settings import conditions_of
 from archbench.space import SearchSpace
 
-_SPACE = Path(__file__).with_name("hybrids.yaml")
+_SPACE = Path(__file__).resolve().parents[1] / "hybrids" / "hybrids.yaml"
 _BY_MACS = "objectives={accuracy: max, macs: min}"
 
 
