@@ -18,6 +18,7 @@ from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions
 
 Milliseconds = Callable[[int], float]
+MakeBench = Callable[..., CalibratedBench]
 
 
 class FakeClock:
@@ -113,44 +114,23 @@ def conditions() -> Conditions:
 
 
 @pytest.fixture
-def calibration(
-    clock: FakeClock, environment: Environment, conditions: Conditions
-) -> Callable[..., Calibration]:
-    """Makes a calibration whose networks take the given milliseconds; its constants are ten."""
+def bench(clock: FakeClock, environment: Environment, conditions: Conditions) -> MakeBench:
+    """Makes a bench on the fake clock, with calibration networks that take the milliseconds given.
 
-    def make(*networks: Ticking, constants_ms: tuple[float, ...] | None = None) -> Calibration:
-        used = networks or (Ticking(clock, 2.0, name="calibrator"),)
-        names = [network.name or f"calibrator_{i}" for i, network in enumerate(used)]
-        return Calibration(
-            environment_id=environment.id,
-            settings=settings_of(conditions),
-            constants_ms=dict(zip(names, constants_ms or [10.0] * len(used), strict=True)),
-            calibrators=tuple(
-                calibrator(name, network) for name, network in zip(names, used, strict=True)
-            ),
-        )
-
-    return make
-
-
-@pytest.fixture
-def bench(
-    clock: FakeClock,
-    environment: Environment,
-    conditions: Conditions,
-    calibration: Callable[..., Calibration],
-) -> Callable[..., CalibratedBench]:
-    """Makes a bench on the fake clock, with a calibration of networks as `calibration` takes them.
-
-    By default one that takes 2 ms, where its constant is 10.
+    By default it has one that takes 2 ms; the constant of each is 10.
     """
 
-    def make(*networks: Ticking, **options: object) -> CalibratedBench:
-        return CalibratedBench(
-            **vars(bench_of(clock, conditions)),
-            environment=environment,
-            calibration=calibration(*networks, **options),
+    def make(*networks: Ticking, constants_ms: tuple[float, ...] | None = None) -> CalibratedBench:
+        used = networks or (Ticking(clock, 2.0, name="calibrator"),)
+        named = {network.name or f"calibrator_{i}": network for i, network in enumerate(used)}
+        calibration = Calibration(
+            environment_id=environment.id,
+            settings=settings_of(conditions),
+            constants_ms=dict(zip(named, constants_ms or [10.0] * len(used), strict=True)),
+            calibrators=tuple(calibrator(name, network) for name, network in named.items()),
         )
+        timed = vars(bench_of(clock, conditions))
+        return CalibratedBench(**timed, environment=environment, calibration=calibration)
 
     return make
 

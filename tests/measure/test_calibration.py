@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,7 +20,7 @@ from archbench.measure.latency.calibration import (
 from archbench.measure.latency.reference_networks import CALIBRATORS, Calibrator
 from archbench.measure.machine_cache import cache_folder, settings_of
 from archbench.measure.macs import count_operators
-from archbench.study.environment import Environment
+from archbench.study.environment import Environment, usable_cores
 from archbench.study.measurement import Conditions
 from tests.measure.conftest import FakeClock, Ticking, calibrator
 
@@ -76,33 +77,29 @@ def test_constants_are_kept(take: Take, networks: dict[str, Ticking], tmp_path: 
 
 
 @pytest.mark.parametrize(
-    "changed",
-    [{"threads": 2}, {"precision": "bf16"}],
+    ("conditions", "machine", "is_taken"),
+    [
+        ({"threads": 2}, {}, True),
+        ({"precision": "bf16"}, {}, True),
+        ({"batch": 16, "resolution": (64, 96)}, {}, False),
+        ({}, {"cores": 64}, True),
+    ],
     ids=str,
 )
-def test_other_conditions_take_their_own(
-    take: Take, networks: dict[str, Ticking], changed: dict[str, object]
+def test_constants_belong_to_a_machine_and_to_conditions_but_for_batch_and_resolution(
+    take: Take,
+    environment: Environment,
+    networks: dict[str, Ticking],
+    conditions: dict[str, Any],
+    machine: dict[str, Any],
+    is_taken: bool,
 ) -> None:
+    if conditions.get("threads", 1) > usable_cores():
+        pytest.skip("too few cores")
     take()
     passes = networks["small"].passes
-    take(Conditions(**changed))
-    assert networks["small"].passes > passes
-
-
-def test_batch_and_resolution_share_constants(take: Take, networks: dict[str, Ticking]) -> None:
-    take()
-    passes = networks["small"].passes
-    take(Conditions(batch=16, resolution=(64, 96)))
-    assert networks["small"].passes == passes
-
-
-def test_another_machine_takes_its_own(
-    take: Take, environment: Environment, networks: dict[str, Ticking]
-) -> None:
-    take()
-    passes = networks["small"].passes
-    take(machine=replace(environment, cores=64))
-    assert networks["small"].passes > passes
+    take(Conditions(**conditions), machine=replace(environment, **machine))
+    assert (networks["small"].passes > passes) == is_taken
 
 
 def test_torch_settings_matter() -> None:

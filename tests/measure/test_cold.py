@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 import torch
 from torch import Tensor
@@ -11,9 +9,7 @@ from torch import Tensor
 from archbench.measure.cold import ColdTime, Multiple, cold_times
 from archbench.measure.latency.calibration import CalibratedBench
 from archbench.measure.latency.clock import Forward
-from tests.measure.conftest import FakeClock, Milliseconds, Ticking
-
-MakeBench = Callable[..., CalibratedBench]
+from tests.measure.conftest import FakeClock, MakeBench, Milliseconds, Ticking
 
 
 def piece(network: Ticking) -> tuple[Forward, Tensor]:

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from archbench.errors import IncomparableError
-from archbench.measure.latency.calibration import CalibratedBench
 from archbench.measure.latency.comparison import (
     BETWEEN_PROCESSES,
+    Comparison,
     compare_processes,
     compare_rounds,
 )
@@ -30,7 +30,7 @@ from archbench.measure.latency.rounds import (
     PLACEMENT_ROUNDS,
 )
 from archbench.study.measurement import Conditions, Measurement
-from tests.measure.conftest import FakeClock, Ticking
+from tests.measure.conftest import FakeClock, MakeBench, Ticking
 from tests.measure.synthetic import KINDS, Array, timings
 
 NAMES = ("a", "b")
@@ -178,26 +178,22 @@ def test_ratio_is_a_mean_over_places_where_both_were_placed_anew() -> None:
         for entry in placed(timings("quiet", runs=1, rounds=200, seed=2), seed=1, deviation=0.02)
     )
     details = {"placement_rounds": PLACEMENT_ROUNDS}
-    found = compare_rounds(
-        NAMES, measured(first, details=details), measured(second, details=details)
-    )
-    assert (found.rounds, found.placements) == (200, 10)
-    for other in ({}, {"placement_rounds": 0}):
-        stayed = compare_rounds(
-            NAMES, measured(first, details=details), measured(second, details=other)
+
+    def compared(rounds: int, *, other: dict[str, int]) -> Comparison:
+        return compare_rounds(
+            NAMES,
+            measured(first[:rounds], details=details),
+            measured(second[:rounds], details=other),
         )
-        assert stayed.placements == 0
-    assert (
-        compare_rounds(
-            NAMES, measured(first[:90], details=details), measured(second[:90], details=details)
-        ).placements
-        == 0
-    )  # four places are too few
+
+    found = compared(200, other=details)
+    assert (found.rounds, found.placements) == (200, 10)
+    assert compared(200, other={}).placements == 0
+    assert compared(200, other={"placement_rounds": 0}).placements == 0
+    assert compared(90, other=details).placements == 0  # four places are too few
 
 
-def test_networks_that_are_compared_are_placed_anew(
-    clock: FakeClock, bench: Callable[..., CalibratedBench]
-) -> None:
+def test_networks_that_are_compared_are_placed_anew(clock: FakeClock, bench: MakeBench) -> None:
     calibrator = Ticking(clock, 2.0, name="calibrator")
     networks = {"a": Ticking(clock, 5.0), "b": Ticking(clock, 5.0), "stays": Stubborn(clock, 5.0)}
     found = measure_latency(networks, bench=bench(calibrator), together=0.005, budget_s=30.0)
@@ -289,9 +285,7 @@ def test_constants_that_were_renewed_in_between_change_no_ratio() -> None:
     assert compare_processes(NAMES, taken(2.0), taken(2.2, calibrator="b")).reason == ""
 
 
-def test_samples_of_networks_that_are_compared_pair_up(
-    clock: FakeClock, bench: Callable[..., CalibratedBench]
-) -> None:
+def test_samples_of_networks_that_are_compared_pair_up(clock: FakeClock, bench: MakeBench) -> None:
     drawn = np.random.default_rng(0)
     networks = {
         "steady": Ticking(clock, 5.0),

@@ -191,29 +191,19 @@ def test_runtime_folder_is_the_user_s_own(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "mine"))
     assert runtime_folder() == tmp_path / "mine" / "archbench"
     assert runtime_folder().stat().st_mode & 0o777 == 0o700
-
-
-def test_runtime_folder_without_a_login_lies_with_temporary_files(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("XDG_RUNTIME_DIR")
+    monkeypatch.delenv("XDG_RUNTIME_DIR")  # without a login it lies with temporary files
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     assert runtime_folder().parent == tmp_path
     assert runtime_folder().name.startswith("archbench-")
 
 
-def test_runtime_folder_that_cannot_be_made_is_named(
+def test_runtime_folder_that_cannot_be_made_or_is_another_user_s_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "file"))
     with pytest.raises(StorageError, match="the runtime folder cannot be made"):
         runtime_folder()
-
-
-def test_runtime_folder_of_another_user_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
     owner = tmp_path.stat().st_uid
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     monkeypatch.setattr("os.getuid", lambda: owner + 1)

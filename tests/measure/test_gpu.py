@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from archbench.measure.gpu import BUSY_LIMIT, GpuUse, GpuWatch, Nvml, gpu_watch
-from archbench.measure.latency.calibration import CalibratedBench
 from archbench.measure.latency.latency import measure_latency
-from tests.measure.conftest import FakeClock, Ticking
+from tests.measure.conftest import FakeClock, MakeBench, Ticking
 
 OWN = 77
 
@@ -106,7 +104,7 @@ def test_nobody_watches_a_cpu_nor_asks_a_driver_that_is_not_there() -> None:
 )
 def test_a_measurement_beside_another_process_is_disturbed(
     clock: FakeClock,
-    bench: Callable[..., CalibratedBench],
+    bench: MakeBench,
     told: dict[str, Any],
     verdict: str,
     reason: str,

@@ -6,6 +6,7 @@ import random
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -18,10 +19,10 @@ from archbench.measure.latency.latency import measure_latency
 from archbench.measure.latency.rounds import LOOKS
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions, Measurement
-from tests.measure.conftest import FakeClock, Ticking
+from tests.measure.conftest import FakeClock, MakeBench, Ticking
 
-MakeBench = Callable[..., CalibratedBench]
 Measure = Callable[..., dict[str, Measurement]]
+Alone = Callable[..., Measurement]
 
 
 @pytest.fixture
@@ -34,15 +35,28 @@ def measure(bench: MakeBench) -> Measure:
     return measured
 
 
+@pytest.fixture
+def alone(clock: FakeClock, measure: Measure) -> Alone:
+    """Measures one network that takes the milliseconds given."""
+
+    def measured(
+        cpu_ms: object, on: CalibratedBench | None = None, *, budget_s: float = 10.0, **ticking: Any
+    ) -> Measurement:
+        network = Ticking(clock, cpu_ms, **ticking)
+        return measure({"a": network}, on, budget_s=budget_s)["a"]
+
+    return measured
+
+
 def noisy(milliseconds: float, *, share: float, seed: int) -> Callable[[int], float]:
     drawn = random.Random(seed)
     return lambda number: milliseconds * (1 + drawn.uniform(-share, share))
 
 
 def test_value_is_the_ratio_to_the_calibrator_times_its_constant(
-    clock: FakeClock, measure: Measure, environment: Environment, conditions: Conditions
+    environment: Environment, conditions: Conditions, alone: Alone
 ) -> None:
-    found = measure({"a": Ticking(clock, 5.0)})["a"]
+    found = alone(5.0)
     assert found.value == pytest.approx(5.0 / 2.0 * 10.0)
     assert (found.low, found.high) == pytest.approx((25.0, 25.0))
     assert (found.verdict, found.reason) == ("stable", "")
@@ -52,40 +66,28 @@ def test_value_is_the_ratio_to_the_calibrator_times_its_constant(
     assert found.details["images_per_second"] == pytest.approx(40.0)
 
 
-def test_value_follows_from_the_record_alone(clock: FakeClock, measure: Measure) -> None:
-    found = measure({"a": Ticking(clock, noisy(5.0, share=0.3, seed=1))})["a"]
-    mean = lower_mean(found.samples)
-    details = found.details
-    assert found.value == pytest.approx(
-        mean / details["calibration_ms"] * details["calibration_constant_ms"]
-    )
+def test_value_follows_from_the_record_alone(alone: Alone) -> None:
+    found = alone(noisy(5.0, share=0.3, seed=1))
+    ratio = lower_mean(found.samples) / found.details["calibration_ms"]
+    assert found.value == pytest.approx(ratio * found.details["calibration_constant_ms"])
 
 
-def test_stops_at_the_first_look_when_the_interval_is_narrow(
-    clock: FakeClock, measure: Measure
-) -> None:
-    found = measure({"a": Ticking(clock, 5.0)})["a"]
-    assert found.details["forwards"] == len(found.samples) == LOOKS[0]
-
-
-def test_goes_on_while_the_interval_is_wide(clock: FakeClock, measure: Measure) -> None:
-    found = measure({"a": Ticking(clock, noisy(5.0, share=0.05, seed=0))})["a"]
+def test_goes_on_while_the_interval_is_wide(alone: Alone) -> None:
+    found = alone(noisy(5.0, share=0.05, seed=0))
     assert LOOKS[0] < found.details["forwards"] < 400
     assert found.low < found.value < found.high
     assert (found.high - found.low) / 2 <= 0.01 * found.value
 
 
-def test_never_takes_more_than_400_forwards(clock: FakeClock, measure: Measure) -> None:
-    found = measure({"a": Ticking(clock, noisy(5.0, share=0.6, seed=0))}, budget_s=1e3)["a"]
+def test_never_takes_more_than_400_forwards(alone: Alone) -> None:
+    found = alone(noisy(5.0, share=0.6, seed=0), budget_s=1e3)
     assert found.details["forwards"] == 400
 
 
-def test_a_state_of_the_machine_cancels(
-    clock: FakeClock, measure: Measure, bench: MakeBench
-) -> None:
+def test_a_state_of_the_machine_cancels(clock: FakeClock, bench: MakeBench, alone: Alone) -> None:
     slow = 1.4
     calibrated = bench(Ticking(clock, 2.0 * slow))
-    assert measure({"a": Ticking(clock, 5.0 * slow)}, calibrated)["a"].value == pytest.approx(25.0)
+    assert alone(5.0 * slow, calibrated).value == pytest.approx(25.0)
 
 
 def test_rounds_are_shared_and_interleaved(
@@ -100,19 +102,19 @@ def test_rounds_are_shared_and_interleaved(
     assert orders.count("ab") + orders.count("ba") == 20
 
 
-def test_a_network_that_is_measured_alone_stays_where_it_lies_and_its_calibrator_moves(
+def test_alone_it_stops_at_the_first_look_and_stays_where_it_lies_while_its_calibrator_moves(
     clock: FakeClock, measure: Measure, bench: MakeBench
 ) -> None:
     calibrator = Ticking(clock, 2.0, name="calibrator")
     network = Ticking(clock, 5.0)
     found = measure({"a": network}, bench(calibrator))["a"]
-    assert found.details["forwards"] == LOOKS[0] == 34
+    assert found.details["forwards"] == len(found.samples) == LOOKS[0] == 34
     assert found.details["placement_rounds"] == network.copies == 0
     assert calibrator.copies == 3
 
 
-def test_preemption_leaves_the_value_and_marks_it(clock: FakeClock, measure: Measure) -> None:
-    found = measure({"a": Ticking(clock, 5.0, waiting_ms=5.0)})["a"]
+def test_preemption_leaves_the_value_and_marks_it(alone: Alone) -> None:
+    found = alone(5.0, waiting_ms=5.0)
     assert found.value == pytest.approx(25.0)
     assert found.verdict == "disturbed"
     assert "other work held the core for 42% of the time" in found.reason
@@ -121,26 +123,22 @@ def test_preemption_leaves_the_value_and_marks_it(clock: FakeClock, measure: Mea
     assert found.details["wall_median_ms"] == pytest.approx(10.0)
 
 
-def test_a_drifting_calibrator_marks_it(
-    clock: FakeClock, measure: Measure, bench: MakeBench
-) -> None:
+def test_a_drifting_calibrator_marks_it(clock: FakeClock, bench: MakeBench, alone: Alone) -> None:
     def creep(number: int) -> float:
         return 2.0 * 1.002**number
 
-    found = measure(
-        {"a": Ticking(clock, noisy(5.0, share=0.1, seed=0))}, bench(Ticking(clock, creep))
-    )["a"]
+    found = alone(noisy(5.0, share=0.1, seed=0), bench(Ticking(clock, creep)))
     assert found.verdict == "disturbed"
     assert "the calibration network drifted by" in found.reason
     assert found.details["calibration_drift"] > 0.05
 
 
-def test_a_core_that_was_slowed_down_for_heat_marks_it(clock: FakeClock, measure: Measure) -> None:
+def test_a_core_that_was_slowed_down_for_heat_marks_it(clock: FakeClock, alone: Alone) -> None:
     def heat(number: int) -> float:
         clock.throttle_count += number == 1 + 8 + 3
         return 5.0
 
-    found = measure({"a": Ticking(clock, heat)})["a"]
+    found = alone(heat)
     assert found.verdict == "stable"
     assert found.details["repeated_because"] == "cores were slowed down for heat 1 times meanwhile"
 
@@ -167,14 +165,14 @@ def test_still_disturbed_after_the_repeat_says_so(clock: FakeClock, measure: Mea
     assert network.passes == 1 + 8 + 2 * LOOKS[0]
 
 
-def test_no_repeat_beyond_the_budget(clock: FakeClock, measure: Measure) -> None:
-    found = measure({"a": Ticking(clock, 5.0, waiting_ms=5.0)}, budget_s=0.3)["a"]
+def test_no_repeat_beyond_the_budget(alone: Alone) -> None:
+    found = alone(5.0, waiting_ms=5.0, budget_s=0.3)
     assert found.verdict == "disturbed"
     assert "repeats" not in found.details
 
 
-def test_too_few_forwards_are_marked(clock: FakeClock, measure: Measure) -> None:
-    found = measure({"a": Ticking(clock, 1000.0)}, budget_s=10.0)["a"]
+def test_too_few_forwards_are_marked(alone: Alone) -> None:
+    found = alone(1000.0, budget_s=10.0)
     assert found.verdict == "disturbed"
     assert "of 20 wanted forward passes fitted into the budget" in found.reason
     assert found.value == pytest.approx(5000.0)
@@ -190,9 +188,9 @@ def test_a_slow_network_gets_five_passes_beyond_the_budget(
     assert network.passes == 1 + 2 + 5
 
 
-def test_hardly_any_forwards_give_no_number(clock: FakeClock, measure: Measure) -> None:
+def test_hardly_any_forwards_give_no_number(clock: FakeClock, alone: Alone) -> None:
     start = clock.wall()
-    found = measure({"a": Ticking(clock, 3000.0)}, budget_s=4.0)["a"]
+    found = alone(3000.0, budget_s=4.0)
     assert (found.verdict, found.value, found.low) == ("incomplete", None, None)
     assert found.reason == "only 1 of 5 needed forward passes fitted into the budget"
     assert len(found.samples) == 1
@@ -233,18 +231,14 @@ def test_a_network_that_raises_later_keeps_its_samples(clock: FakeClock, measure
     ],
     ids=["tensor", "tuple", "dictionary"],
 )
-def test_an_output_that_is_not_finite_gives_no_number(
-    clock: FakeClock, measure: Measure, output: object
-) -> None:
-    found = measure({"a": Ticking(clock, 5.0, output=lambda number: output)})["a"]
+def test_an_output_that_is_not_finite_gives_no_number(output: object, alone: Alone) -> None:
+    found = alone(5.0, output=lambda number: output)
     assert (found.verdict, found.value) == ("incomplete", None)
     assert found.reason == "its output is not finite"
 
 
-def test_a_network_too_fast_for_the_clock_gives_no_number(
-    clock: FakeClock, measure: Measure
-) -> None:
-    found = measure({"a": Ticking(clock, 0.0)})["a"]
+def test_a_network_too_fast_for_the_clock_gives_no_number(clock: FakeClock, alone: Alone) -> None:
+    found = alone(0.0)
     assert (found.verdict, found.value) == ("incomplete", None)
     assert found.reason == "it takes less time than the clock can tell"
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from archbench.measure.latency.calibration import CalibratedBench
 from archbench.measure.parts import Roofline, Traffic, roofline, time_parts, traffic
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions
-from tests.measure.conftest import FakeClock, Ticking
+from tests.measure.conftest import FakeClock, MakeBench, Ticking
 
-MakeBench = Callable[..., CalibratedBench]
 IMAGES = torch.zeros(1, 3, 8, 8)
 
 

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 
-from archbench.measure.latency.calibration import CalibratedBench
 from archbench.measure.latency.estimate import log_half_widths, lower_means
 from archbench.measure.self_test import COPIES, WINDOW, resolution_of, self_test
-from tests.measure.conftest import FakeClock, Ticking
+from tests.measure.conftest import FakeClock, MakeBench, Ticking
 from tests.measure.synthetic import timings
-
-MakeBench = Callable[..., CalibratedBench]
 
 
 def test_copies_seem_different_as_often_as_chance_lets_them() -> None:

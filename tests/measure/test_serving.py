@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
-from archbench.measure.latency.calibration import CalibratedBench
 from archbench.measure.serving import energy_per_image, peak_memory, serve
-from tests.measure.conftest import FakeClock, Ticking
+from tests.measure.conftest import FakeClock, MakeBench, Ticking
 
-MakeBench = Callable[..., CalibratedBench]
 IMAGES = torch.zeros(1, 3, 8, 8)
 
 

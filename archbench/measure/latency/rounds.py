@@ -174,7 +174,7 @@ def looks(placement_rounds: int) -> tuple[int, ...]:
 def placement_rounds(*, seconds: float, round_s: float) -> int:
     """How many rounds networks stay in one place, so that a dozen places fit into the seconds left.
 
-    A round takes so long on the wall; 0 where too few fit to place anything anew.
+    One takes ``round_s`` of wall time. 0 where too few fit to place anything anew.
     """
     fitting = int(min(seconds / max(round_s, _SHORTEST_ROUND_S), MOST_FORWARDS))
     rounds = min(PLACEMENT_ROUNDS, fitting // _WANTED_PLACEMENTS)
