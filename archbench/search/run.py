@@ -12,14 +12,13 @@ from archbench.search import events, optuna_mirror
 from archbench.search.certificate_first import certify_first
 from archbench.search.confirmation import confirm_front
 from archbench.search.context import StudyContext
-from archbench.search.creation import create
 from archbench.search.earlier import known_plan, read_sources
 from archbench.search.growth import grow
 from archbench.search.interruption import ParkedError
 from archbench.search.preparation import check_data, opened, prepare, prepared, restore
 from archbench.search.settings import as_begun, settings_of, space_of
 from archbench.search.trials import AllFailedError, run_trials
-from archbench.search.warm_start import warm_start
+from archbench.search.warm_start import create, warm_start
 from archbench.space import SearchSpace
 from archbench.study import folder
 

@@ -19,7 +19,6 @@ from archbench.report import write_report
 from archbench.search import events, search
 from archbench.search.confirmation import Repeats, take_test
 from archbench.search.context import StudyContext
-from archbench.search.creation import create, warm_start_entries
 from archbench.search.earlier import Earlier, Match, read_earlier
 from archbench.search.jobs import weights_path
 from archbench.search.kept_weights import earlier_weights, kept_weights
@@ -29,9 +28,11 @@ from archbench.search.settings import Settings, settings_of
 from archbench.search.warm_start import (
     InheritedTrial,
     WarmStart,
+    create,
     first_choices,
     inherit,
     start,
+    warm_start_entries,
 )
 from archbench.space import SearchSpace
 from archbench.study.trial import TrialRecord
