@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from archbench.analysis.front import FrontRule
+from archbench.analysis.front import FrontRule, pareto_front
 from archbench.analysis.study import open_study
 from archbench.errors import StorageError
 from archbench.search.jobs import numbers_with_files, remove_files, weights_path
@@ -30,22 +30,20 @@ def may_reach_front(record: TrialRecord, *, rule: FrontRule, among: Sequence[Tri
     """
     if not rule.is_eligible(record):
         return False
-    mine = _signed(record, rule=rule, slack=_SLACK, luck=_LUCK)
-    return not any(
-        _dominates(_signed(other, rule=rule, slack=0.0, luck=0.0), mine)
-        for other in among
-        if other.number != record.number and rule.is_eligible(other)
-    )
+    others = (r for r in among if r.number != record.number and rule.is_eligible(r))
+    points = [_point(record, rule=rule, slack=_SLACK, luck=_LUCK)]
+    points += [_point(other, rule=rule) for other in others]
+    return 0 in pareto_front(points, list(rule.objectives.values()))
 
 
 def remove_useless_files(
     folder: Path, *, rule: FrontRule, trials: Mapping[int, TrialRecord]
 ) -> None:
     """Leaves of the trials that have ended the weights of those that may stand on the front yet."""
-    records = list(trials.values())
+    front = rule.front(list(trials.values()))  # what no member dominates nobody does
     for number in numbers_with_files(folder):
         if trials[number].state != "running":
-            is_kept = may_reach_front(trials[number], rule=rule, among=records)
+            is_kept = may_reach_front(trials[number], rule=rule, among=front)
             remove_files(folder, number, keep_weights=is_kept)
 
 
@@ -103,19 +101,15 @@ def earlier_folders(record: TrialRecord, *, header: Mapping[str, Any]) -> Iterat
             yield Path(source["path"])
 
 
-def _signed(record: TrialRecord, *, rule: FrontRule, slack: float, luck: float) -> list[float]:
-    """The objectives, less being better."""
+def _point(
+    record: TrialRecord, *, rule: FrontRule, slack: float = 0.0, luck: float = 0.0
+) -> tuple[float, ...]:
     values = []
-    for name, direction in rule.objectives.items():
+    for name in rule.objectives:
         value = objective_value(record, name) or 0.0
         if name in costs("latency"):
             value *= 1 - slack
         if name == "proxy_accuracy":
             value += luck * math.sqrt(2 * value * (1 - value) / rule.num_validation)
-        values.append(-value if direction == "max" else value)
-    return values
-
-
-def _dominates(one: Sequence[float], other: Sequence[float]) -> bool:
-    at_least_as_good = all(a <= b for a, b in zip(one, other, strict=True))
-    return at_least_as_good and any(a < b for a, b in zip(one, other, strict=True))
+        values.append(value)
+    return tuple(values)
