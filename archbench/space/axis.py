@@ -8,7 +8,7 @@ from typing import Any
 
 from archbench.errors import ArchbenchError
 from archbench.models.part import BLOCKS, EMBEDS, Role, part_fields
-from archbench.models.path import Path, Segment, parse_path
+from archbench.models.path import Path, parse_path
 from archbench.space.expression import Expression
 from archbench.space.yaml_document import Node, Place, write_flow
 
@@ -200,16 +200,3 @@ def _check_part(path: Path, node: Node) -> None:
     except ArchbenchError as error:
         kind.fail(f"{path}: {error.message}", help=error.help)
     node.entries(noun=f"field of {kind.value}", allowed=("kind", *sorted(fields)))
-
-
-def concrete_name(path: Path, target: Path) -> str:
-    """The name of the axis of one place: ``each`` becomes its number, ``all`` stays."""
-    segments = zip(path.segments, target.segments, strict=True)
-    return str(
-        Path(
-            tuple(
-                Segment(written.name, written.index if written.index == "all" else found.index)
-                for written, found in segments
-            )
-        )
-    )

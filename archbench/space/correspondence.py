@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice
@@ -18,9 +17,7 @@ from archbench.space.space import SearchSpace
 from archbench.space.yaml_document import write_flow
 
 _LONGEST = 60
-_WALKS = 64
-
-_Options = Callable[[Axis], Sequence[int]]
+_MOST_TRIED = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +72,7 @@ def choices_for(
         known: Axis to value as tables show it, from a space whose axes bear the same names.
     """
     options = partial(_options, document=spec.to_document(), known=known or {})
-    for choices in islice(_walks(space, options), _WALKS):
+    for choices in islice(space.enumerate(among=options), _MOST_TRIED):
         try:
             if space.decode(choices).digest == spec.digest:
                 return choices
@@ -167,10 +164,6 @@ def _short(text: str) -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
 
-class _NoValueError(Exception):
-    """An axis that lacks the network's value."""
-
-
 def _options(axis: Axis, *, document: Mapping[str, Any], known: Mapping[str, Any]) -> Sequence[int]:
     """Which values of an axis the network may have; none where it has another one."""
     every = range(len(axis.values))
@@ -198,34 +191,3 @@ def _may_be(value: Any, written: Any) -> bool:
 
 def _equal(one: Any, other: Any) -> bool:
     return bool(one == other) and isinstance(one, bool) == isinstance(other, bool)
-
-
-def _walks(space: SearchSpace, options: _Options) -> Iterator[Choices]:
-    """Every way through the options, those of the last axes changing first."""
-    script: list[int] = []
-    while True:
-        asked: list[int] = []
-        with suppress(_NoValueError):
-            yield space.choose(_chooser(options, script=script, asked=asked))
-        script += [0] * (len(asked) - len(script))
-        while script and script[-1] + 1 >= asked[len(script) - 1]:
-            script.pop()
-        if not script:
-            return
-        script[-1] += 1
-
-
-def _chooser(
-    options: _Options, *, script: Sequence[int], asked: list[int]
-) -> Callable[[Axis], int]:
-    """Takes the options that a script numbers, the first where it ends; counts those asked."""
-
-    def choose(axis: Axis) -> int:
-        found = options(axis)
-        asked.append(len(found))
-        if not found:
-            raise _NoValueError
-        place = len(asked) - 1
-        return found[script[place] if place < len(script) else 0]
-
-    return choose

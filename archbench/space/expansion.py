@@ -11,7 +11,7 @@ from typing import Any
 from archbench.errors import ArchbenchError, SpaceError, SpecError
 from archbench.models.path import Path, Segment, expand, set_value
 from archbench.models.spec import ArchSpec
-from archbench.space.axis import Axis, WrittenAxis, concrete_name, is_part, role_of
+from archbench.space.axis import Axis, WrittenAxis, is_part, role_of
 from archbench.space.expression import Expression, parse_expression
 from archbench.space.yaml_document import Node, Place
 
@@ -224,7 +224,9 @@ def _concrete(axis: WrittenAxis, variants: Sequence[Document]) -> list[Axis]:
     targets = _targets(axis.path, variants, axis.place)
     groups: dict[str, list[Path]] = defaultdict(list)
     for target in targets:
-        groups[concrete_name(axis.path, target)].append(target)
+        segments = zip(axis.path.segments, target.segments, strict=True)
+        name = Path(tuple(w if w.index == "all" else found for w, found in segments))
+        groups[str(name)].append(target)
     return [
         _axis(name, axis.values, tuple(group), _condition(axis, group[0]), axis.place)
         for name, group in groups.items()

@@ -87,8 +87,14 @@ class Selection:
             found |= drawn
         return {axis.name: found[axis.name] for axis in self.axes if axis.name in found}
 
-    def enumerate(self) -> Iterator[Choices]:
-        """Every candidate once, feasible or not, in the order of the axes and their values."""
+    def enumerate(
+        self, *, among: Callable[[Axis], Sequence[int]] | None = None
+    ) -> Iterator[Choices]:
+        """Every candidate once, feasible or not, in the order of the axes and their values.
+
+        Args:
+            among: Gives the values of an axis to which candidates are limited; all by default.
+        """
         waiting: list[tuple[int, Choices]] = [(0, {})]
         while waiting:
             place, choices = waiting.pop()
@@ -96,12 +102,12 @@ class Selection:
                 yield choices
                 continue
             axis = self.axes[place]
-            chosen = [{**choices, axis.name: index} for index in self._options(axis, choices)]
-            waiting += [(place + 1, found) for found in reversed(chosen or [choices])]
-
-    def _options(self, axis: Axis, choices: Choices) -> Sequence[int]:
-        """The values that differ; empty where the axis is inactive."""
-        return sorted(set(self._wiring.standing(axis, choices)))
+            standing = self._wiring.standing(axis, choices)
+            wanted = among(axis) if among and standing else range(len(standing))
+            options = dict.fromkeys(standing[index] for index in wanted)
+            waiting += [(place + 1, {**choices, axis.name: index}) for index in reversed(options)]
+            if not standing:
+                waiting.append((place + 1, choices))
 
     @cached_property
     def _components(self) -> tuple[_Component, ...]:
@@ -138,7 +144,8 @@ class Selection:
             for state in states:
                 before = dict(zip(live[place], state, strict=True))
                 chosen = {name: index for name, index in before.items() if index is not None}
-                options: Sequence[int | None] = self._options(axis, chosen) or (None,)
+                standing = self._wiring.standing(axis, chosen)
+                options: Sequence[int | None] = sorted(set(standing)) or (None,)
                 if axis.name in given:
                     options = [index for index in options if index == given[axis.name]]
                 step[state] = {
