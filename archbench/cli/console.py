@@ -10,10 +10,15 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from archbench.command_line import command_line
+from archbench.errors import NEGATIVE_RESULT
 from archbench.report.text import WIDTH, clean
+
+if TYPE_CHECKING:
+    from archbench.analysis.study import StudyReader
+    from archbench.report.finding import Finding
 
 
 class ReaderGoneError(Exception):
@@ -66,17 +71,38 @@ def next_step(text: str) -> None:
     _to_stderr(f"\n{_coloured('next:', '1')} {clean(text)}")
 
 
-def written(files: Sequence[Path], *, more: str = "") -> None:
-    """List the files of a report, and say what to do next: open its page.
+def tell(finding: Finding, *, as_json: bool, files: Sequence[Path] = ()) -> None:
+    """Write a finding to stdout, and what to do next to stderr.
 
     Args:
-        files: One of them ends in ``.html``.
-        more: What else may be done next.
+        finding: What was found.
+        as_json: As its JSON document, and nothing else.
+        files: That were written of it; a page among them is what to open next.
     """
-    listed = "\n".join(f"  {path}" for path in files)
-    result(f"\nwritten:\n{listed}")
-    page = next(path for path in files if path.suffix == ".html")
-    next_step(command_line("open", page) + more)
+    if as_json:
+        document(finding.document)
+        return
+    result(finding.text())
+    if files:
+        result("\nwritten:\n" + "\n".join(f"  {path}" for path in files))
+    pages = [command_line("open", path) for path in files if path.suffix == ".html"]
+    if step := ", or ".join(filter(None, [*pages, finding.next_step])):
+        next_step(step)
+
+
+def tell_with_files(finding: Finding, folder: Path, *, as_json: bool) -> None:
+    """Write page, document and plot of a finding into a folder, and tell it."""
+    tell(finding, as_json=as_json, files=finding.write(folder))
+
+
+def tell_study(study: StudyReader, *, as_json: bool) -> int:
+    """Write the report of a study that was worked on, and tell what it found; the exit code."""
+    from archbench.report import write_report
+    from archbench.report.findings import study as findings
+
+    files = [study.path / "study.db", *write_report(study)]
+    tell(findings.finding(study), as_json=as_json, files=files)
+    return 0 if study.front_records() else NEGATIVE_RESULT
 
 
 def error(text: str) -> None:

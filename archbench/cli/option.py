@@ -3,48 +3,75 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import click
 
 from archbench.command_line import command_line
 
-Decorated = Callable[..., Any]
-
 _AMOUNT = re.compile(r"(\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)\s*([kKmMgG]?)")
 _SCALES = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9}
 
-
-def json_option(command: Decorated) -> Decorated:
-    """``--json``: one document on stdout instead of text."""
-    return click.option(
-        "--json", "as_json", is_flag=True, help="Print one JSON document instead of text."
-    )(command)
+FILE = click.Path(path_type=Path, dir_okay=False)
+FOLDER = click.Path(path_type=Path, file_okay=False)
+COUNT = click.IntRange(min=1)
+DATA = "What to train on: cluttered_digits, folder:PATH, cifar10:PATH."
 
 
-def set_option(command: Decorated) -> Decorated:
-    """``--set PATH=VALUE``, which may be given several times."""
-    return click.option(
-        "--set",
-        "overrides",
-        metavar="PATH=VALUE",
-        multiple=True,
-        help="Change a field, as in stages[all].block.kv_stride=1. Repeatable.",
-    )(command)
+def resolution(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> tuple[int, int] | None:
+    """Height and width of a side in pixels or of ``160x224``.
+
+    Raises:
+        BadParameter: It is something else.
+    """
+    if value is None:
+        return None
+    sides = [_whole(side) for side in value.lower().split("x")]
+    if len(sides) > 2:
+        raise click.BadParameter(f"{value!r} is not a side or HEIGHTxWIDTH, as 224 or 160x224")
+    return sides[0], sides[-1]
 
 
-def results_option(command: Decorated) -> Decorated:
-    """``--results``: where the studies lie."""
-    return click.option(
-        "--results",
-        metavar="FOLDER",
-        type=click.Path(path_type=Path, file_okay=False),
-        default=Path("results"),
-        show_default=True,
-        help="Where the study folders lie.",
-    )(command)
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON document instead of text."
+)
+set_option = click.option(
+    "--set",
+    "overrides",
+    metavar="PATH=VALUE",
+    multiple=True,
+    help="Change a field, as in stages[all].block.kv_stride=1. Repeatable.",
+)
+results_option = click.option(
+    "--results",
+    metavar="FOLDER",
+    type=FOLDER,
+    default=Path("results"),
+    show_default=True,
+    help="Where the study folders lie.",
+)
+data_option = click.option("--data", metavar="NAME", help=DATA)
+download_option = click.option("--download", is_flag=True, help="Allow the data to be fetched.")
+workers_option = click.option("--workers", type=COUNT, help="Trainings at a time.")
+minutes_option = partial(click.option, "--max-minutes", type=click.FloatRange(min=0, min_open=True))
+dry_run_option = click.option("--dry-run", is_flag=True, help="Say what it would take, and stop.")
+seed_option = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+resolution_option = click.option(
+    "--resolution",
+    metavar="PIXELS",
+    callback=resolution,
+    help="Side, or height and width: 160x224.",
+)
+batch_option = click.option("--batch", type=COUNT, default=1, show_default=True)
+threads_option = click.option("--threads", type=COUNT, default=1, show_default=True)
+backend_option = click.option("--backend", metavar="NAME", default="eager", show_default=True)
+device_option = click.option(
+    "--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True
+)
 
 
 def typed_command(ctx: click.Context, *, without: Collection[str] = ()) -> str:
@@ -72,22 +99,6 @@ def words(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, 
     if not all(names):
         raise click.BadParameter(f"{value!r} is no list of names, as eager,openvino")
     return names
-
-
-def resolution(
-    ctx: click.Context, param: click.Parameter, value: str | None
-) -> tuple[int, int] | None:
-    """Height and width of a side in pixels or of ``160x224``.
-
-    Raises:
-        BadParameter: It is something else.
-    """
-    if value is None:
-        return None
-    sides = [_whole(side) for side in value.lower().split("x")]
-    if len(sides) > 2:
-        raise click.BadParameter(f"{value!r} is not a side or HEIGHTxWIDTH, as 224 or 160x224")
-    return sides[0], sides[-1]
 
 
 def amount(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:

@@ -189,7 +189,13 @@ class SearchProgress:
             return [*shown, "", f"no front yet: {self.no_front_reason()}"]
         rest = len(self.front) - ROWS
         more = [f"and {rest} more"] if rest > 0 else []
-        return [*shown, "", "the front so far", *front_table(self.front[:ROWS]).split("\n"), *more]
+        return [
+            *shown,
+            "",
+            "the front so far",
+            *front_table(self.front[:ROWS]).text().split("\n"),
+            *more,
+        ]
 
     def headline(self) -> str:
         """Where the search stands, in one line."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from archbench.errors import StorageError
 from archbench.registry import Registry
 
 if TYPE_CHECKING:
@@ -27,13 +26,8 @@ def write_report(study: StudyReader, folder: Path | None = None) -> list[Path]:
     Raises:
         StorageError: The folder cannot be made or written in.
     """
+    from archbench.report.finding import make_folder
+
     folder = study.path / "report" if folder is None else folder
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(
-            f"cannot make the folder of the report ({error.strerror})",
-            place=str(folder),
-            help="choose another folder, or make this one writable",
-        ) from error
+    make_folder(folder)
     return [FORMATS.load(name).write(study, folder) for name in FORMATS.names]

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import shlex
 
-from archbench.command_line import command_line, named_in_results, study_argument
-from archbench.report.html import Markup, html
+from archbench.command_line import command_line, study_argument
+from archbench.report.finding import Code, Part
+from archbench.report.html import html
 from archbench.report.summary import Summary
+from archbench.study.folder import resume_command
 
 _EPOCHS = 100
 
 
-def commands(summary: Summary) -> Markup:
+def commands(summary: Summary) -> list[Part]:
     """The commands with what each is for."""
+    path, best = summary.study.path, summary.best
     entries = [
         (
             "Run it again",
@@ -22,31 +25,18 @@ def commands(summary: Summary) -> Markup:
         (
             "Go on with it",
             "It resumes exactly where it stands; add --trials for more.",
-            resume_command(summary),
+            resume_command(path),
         ),
-        ("Write this report anew", "", command_line("archbench", "report", place_of(summary))),
+        ("Write this report anew", "", command_line("archbench", "report", study_argument(path))),
     ]
-    if summary.front:
-        best = max(summary.front, key=lambda record: record.proxy_accuracy or 0)
-        entries.append(
-            (
-                "Train a design for longer",
-                f"Trial {best.number} is the most accurate here; any other works alike.",
-                train_command(summary, best.number),
-            )
-        )
-    return html(
-        "{}",
-        [
-            html(
-                "<h3>{}</h3>\n{}{}\n",
-                title,
-                html("<p>{}</p>\n", purpose) if purpose else "",
-                code(command),
-            )
-            for title, purpose, command in entries
-        ],
-    )
+    if best is not None:
+        told = f"Trial {best.number} is the most accurate here; any other works alike."
+        train = train_command(summary, best.number)
+        entries.append(("Train a design for longer", told, train))
+    parts: list[Part] = []
+    for title, purpose, typed in entries:
+        parts += [html("<h3>{}</h3>\n", title), *([purpose] if purpose else []), Code(typed)]
+    return parts
 
 
 def again_command(summary: Summary) -> str:
@@ -57,24 +47,12 @@ def again_command(summary: Summary) -> str:
     return command_line(*words, "--name", f"{summary.name}-again")
 
 
-def resume_command(summary: Summary) -> str:
-    """The command that goes on with the study, from the space as it was copied into it."""
-    path = summary.study.path
-    options = (*named_in_results(path), "--resume")
-    return command_line("archbench", "search", path / "space.yaml", *options)
-
-
 def train_command(summary: Summary, number: int) -> str:
     """The command that trains one design of the study, on the user's images or a folder's."""
     data = str(summary.proxy.get("data", ""))
     images = data if data.startswith("folder:") else "folder:PATH"
-    trial = f"{place_of(summary)}:{number}"
+    trial = f"{study_argument(summary.study.path)}:{number}"
     return command_line("archbench", "train", trial, "--data", images, "--epochs", _EPOCHS)
-
-
-def code(text: str) -> Markup:
-    """Text to copy."""
-    return html('<div class="code"><pre>{}</pre></div>', text)
 
 
 def _begun(summary: Summary) -> list[str]:
@@ -92,8 +70,3 @@ def _without(words: list[str], options: tuple[str, ...]) -> list[str]:
     """The words without these options and the value behind each."""
     pairs = zip(["", *words], words, strict=False)
     return [word for before, word in pairs if word not in options and before not in options]
-
-
-def place_of(summary: Summary) -> str:
-    """What names the study on the command line: its name alone only among the results."""
-    return study_argument(summary.study.path)

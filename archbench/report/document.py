@@ -46,6 +46,27 @@ def to_words(value: Any) -> str:
     return value if isinstance(value, str) else to_flow(value)
 
 
+def facts_of(content: Mapping[str, Any]) -> dict[str, str]:
+    """What a document says, name by name, in words: sizes in GiB, floats to four digits."""
+    facts = {}
+    for key, value in content.items():
+        name = str(key).removesuffix("_bytes").replace("_", " ")
+        is_size = str(key).endswith("_bytes") and isinstance(value, int | float)
+        facts[name] = f"{value / 2**30:.1f} GiB" if is_size else in_words(value)
+    return facts
+
+
+def in_words(value: object) -> str:
+    """A value in words; empty where it says nothing."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {in_words(item)}" for key, item in value.items())
+    if isinstance(value, str) or value is None:
+        return value or ""
+    if isinstance(value, list | tuple) and any(isinstance(item, str) for item in value):
+        return "; ".join(map(str, value))
+    return f"{value:.4g}" if isinstance(value, float) else to_flow(value)
+
+
 def _mapping_lines(document: Mapping[Any, Any]) -> list[str]:
     lines = []
     for key, value in document.items():

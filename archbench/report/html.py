@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import unicodedata
 from collections.abc import Iterable
+from importlib import resources
 
 _ENTITIES = str.maketrans(
     {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;", "`": "&#96;"}
@@ -51,6 +54,33 @@ def one_line(text: str, *, length: int = 300) -> str:
     return line if len(line) <= length else f"{line[: length - 1]}…"
 
 
+def shell(title: str, body: Markup) -> Markup:
+    """A whole page as HTML.
+
+    Nothing in it can reach the network: its policy forbids every request, and of all scripts
+    allows the page's own by its digest alone.
+    """
+    script = _asset("page.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = (
+        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
+        f"script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    )
+    return html(
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta http-equiv="Content-Security-Policy" content="{}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="referrer" content="no-referrer">\n<link rel="icon" href="data:,">\n'
+        "<title>{} · archbench</title>\n<style>\n{}</style>\n</head>\n<body>\n<main>\n{}\n</main>\n"
+        "<script>{}</script>\n</body>\n</html>\n",
+        Markup(policy),
+        one_line(title, length=80),
+        Markup(_asset("page.css")),
+        body,
+        Markup(script),
+    )
+
+
 def _written(value: object) -> str:
     if isinstance(value, Markup):
         return value
@@ -64,3 +94,7 @@ def _seen(character: str) -> str:
         return character
     code = ord(character)
     return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
+def _asset(name: str) -> str:
+    return resources.files("archbench.report").joinpath(name).read_text(encoding="utf-8")

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from archbench.analysis.verdict import confirmation_in_words, source_in_words, spaces_in_words
-from archbench.report.command import code
-from archbench.report.document import to_flow, to_words
+from archbench.report.document import in_words, to_words
+from archbench.report.finding import Cell, Code, Facts, Fold, Groups, Part, Table
 from archbench.report.html import Markup, html, one_line
 from archbench.report.number import exact, percent
 from archbench.report.summary import Summary, number, part
@@ -26,88 +26,67 @@ _OUTCOMES = {
 }
 
 
-def searched(summary: Summary) -> Markup:
+def searched(summary: Summary) -> list[Part]:
     """Question, size, what was optimised, the axes with what was tried, and the space file."""
     header = summary.header
-    rows: list[tuple[str, object]] = [("question", header.get("question"))]
-    size = number(header.get("size"))
-    rows += [
+    size, audited = number(header.get("size")), number(header.get("audit"))
+    has_audit = audited is not None and header.get("pruner") != "none"
+    facts: list[tuple[str, object]] = [
+        ("question", header.get("question")),
         ("candidates", exact(int(size)) if size is not None else None),
         ("of these feasible", _feasible(header)),
-        ("objectives", _written(part(header, "objectives"))),
-        ("limits", _written(part(header, "limits"))),
+        ("objectives", in_words(part(header, "objectives"))),
+        ("limits", in_words(part(header, "limits"))),
         *(("earlier study", source_in_words(source)) for source in header.get("sources", ())),
         *(("its spaces", told) for told in spaces_in_words(header)),
         ("sampler", header.get("sampler")),
         ("stops early by", header.get("pruner")),
-        ("audited share", _audit(header)),
+        ("audited share", percent(audited) if has_audit and audited is not None else None),
         ("seed", header.get("seed")),
         ("confirmation", confirmation_in_words(header)),
     ]
     text = header.get("space_text")
-    file = (
-        html(
-            '<details><summary>{}</summary><div class="inner">{}</div></details>',
-            "The space file",
-            code(text),
-        )
-        if isinstance(text, str) and text
-        else ""
-    )
-    return html("{}{}{}", _facts(rows), _axes(summary), file)
+    has_file = isinstance(text, str) and bool(text)
+    file = [Fold(title="The space file", parts=[Code(str(text))])] if has_file else []
+    return [Facts(facts), *_axes(summary), *file]
 
 
-def outcomes(summary: Summary) -> Markup:
+def outcomes(summary: Summary) -> list[Part]:
     """How many trials ended in each state, with the commonest reasons."""
     rows = []
     for state, count in summary.study.counts().items():
-        if not count:
-            continue
         reasons = _reasons(record for record in summary.trials if record.state == state)
-        rows.append(
-            html(
-                '<tr><td>{}</td><td class="number">{}</td><td class="prose">{}{}</td></tr>\n',
-                state.replace("_", " "),
-                exact(count),
-                _OUTCOMES.get(state, ""),
-                html("<br><small>{}</small>", reasons) if reasons else "",
-            )
-        )
+        means = Cell(_OUTCOMES.get(state, ""), why=reasons)
+        if count:
+            rows.append((state.replace("_", " "), exact(count), means))
     if not rows:
-        return Markup()
-    return html(
-        '<div class="scroll" tabindex="0"><table><thead><tr><th>state</th>'
-        '<th class="number">trials</th><th>what it means, and the commonest reasons</th></tr>'
-        "</thead><tbody>\n{}</tbody></table></div>{}",
-        rows,
-        html("<p>{}</p>", report.in_words()) if (report := summary.study.pruning) else "",
-    )
+        return []
+    titles = ("state", "trials", "what it means, and the commonest reasons")
+    saved = summary.study.pruning
+    return [
+        Table(titles=titles, rows=rows, align="lrp"),
+        *([saved.in_words()] if saved else []),
+    ]
 
 
-def conditions(summary: Summary) -> Markup:
+def conditions(summary: Summary) -> Groups:
     """Conditions of the latency, the proxy, and the machine with its software."""
     header = summary.header
-    groups = (
-        ("Latency", part(header, "conditions")),
-        ("Machine and software", part(header, "environment")),
-        ("Proxy training", summary.proxy),
-        ("How its steps are computed", part(header, "plan")),
-    )
-    return html(
-        '<div class="groups">{}</div>',
-        [
-            html("<div><h3>{}</h3>\n{}</div>\n", title, _facts(_said(content)))
-            for title, content in groups
-            if content
-        ],
+    return Groups(
+        {
+            "Latency": part(header, "conditions"),
+            "Machine and software": part(header, "environment"),
+            "Proxy training": summary.proxy,
+            "How its steps are computed": part(header, "plan"),
+        }
     )
 
 
-def _axes(summary: Summary) -> Markup:
+def _axes(summary: Summary) -> list[Markup]:
     """The values that were tried on each axis, and how many of them stand on the front."""
     tried = _tally(summary.trials)
     if not tried:
-        return Markup()
+        return []
     on_front = _tally(summary.front)
     rows = [
         html(
@@ -115,18 +94,20 @@ def _axes(summary: Summary) -> Markup:
             axis,
             [
                 _chip(value, count, on_front.get(axis, Counter())[value])
-                for value, count in _in_order(values)[:_VALUES_SHOWN]
+                for value, count in sorted(values.items(), key=_by_number)[:_VALUES_SHOWN]
             ],
             f"and {len(values) - _VALUES_SHOWN} more" if len(values) > _VALUES_SHOWN else "",
         )
         for axis, values in tried.items()
     ]
-    return html(
-        '<div class="scroll" tabindex="0"><table class="stacked"><thead><tr><th>axis</th>'
-        "<th>values tried, how often; blue: those on the front</th></tr></thead><tbody>\n{}</tbody>"
-        "</table></div>",
-        rows,
-    )
+    return [
+        html(
+            '<div class="scroll" tabindex="0"><table class="stacked"><thead><tr><th>axis</th>'
+            "<th>values tried, how often; blue: those on the front</th></tr></thead><tbody>\n{}"
+            "</tbody></table></div>\n",
+            rows,
+        )
+    ]
 
 
 def _tally(records: Iterable[TrialRecord]) -> dict[str, Counter[str]]:
@@ -137,14 +118,11 @@ def _tally(records: Iterable[TrialRecord]) -> dict[str, Counter[str]]:
     return tally
 
 
-def _in_order(values: Counter[str]) -> list[tuple[str, int]]:
-    def order(entry: tuple[str, int]) -> tuple[int, float, str]:
-        try:
-            return (0, float(entry[0]), "")
-        except ValueError:
-            return (1, 0.0, entry[0])
-
-    return sorted(values.items(), key=order)
+def _by_number(entry: tuple[str, int]) -> tuple[int, float, str]:
+    try:
+        return (0, float(entry[0]), "")
+    except ValueError:
+        return (1, 0.0, entry[0])
 
 
 def _chip(value: str, count: int, on_front: int) -> Markup:
@@ -186,43 +164,3 @@ def _feasible(header: Mapping[str, Any]) -> str | None:
     if low is None or high is None or low == high:
         return percent(value)
     return f"{percent(value)}, by sampling (95 % interval {percent(low)} to {percent(high)})"
-
-
-def _audit(header: Mapping[str, Any]) -> str | None:
-    """Trials trained to the end whatever the rule said; nothing where no rule stops any."""
-    share = number(header.get("audit"))
-    return None if share is None or header.get("pruner") == "none" else percent(share)
-
-
-def _said(content: Mapping[str, Any]) -> list[tuple[str, object]]:
-    rows: list[tuple[str, object]] = []
-    for key, value in content.items():
-        label = str(key).removesuffix("_bytes").replace("_", " ")
-        size = number(value)
-        if str(key).endswith("_bytes") and size is not None:
-            rows.append((label, f"{size / 2**30:.1f} GiB"))
-        else:
-            rows.append((label, _written(value)))
-    return rows
-
-
-def _written(value: object) -> str:
-    """A value in words; empty where it says nothing."""
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_written(item)}" for key, item in value.items())
-    if isinstance(value, str) or value is None:
-        return value or ""
-    if isinstance(value, list | tuple) and any(isinstance(item, str) for item in value):
-        return "; ".join(map(str, value))
-    return f"{value:.4g}" if isinstance(value, float) else to_flow(value)
-
-
-def _facts(rows: Iterable[tuple[str, object]]) -> Markup:
-    return html(
-        '<dl class="facts">{}</dl>',
-        [
-            html("<dt>{}</dt><dd>{}</dd>\n", name, value)
-            for name, value in rows
-            if value not in (None, "", "[]")
-        ],
-    )

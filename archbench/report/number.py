@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from archbench.study.measurement import Measurement
 
 NOT_THERE = "–"
 _PREFIXES = ((1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k"))
@@ -18,6 +22,22 @@ def with_interval(value: float, low: float | None, high: float | None) -> str:
         return f"{value:.3g}"
     digits = decimals(max(high - low, 0) / 2, value)
     return f"{value:.{digits}f} ({low:.{digits}f}–{high:.{digits}f})"
+
+
+def measured(latency: Measurement | Mapping[str, Any] | None, *, none: str = "none") -> str:
+    """A latency with its interval, without its unit.
+
+    Args:
+        latency: The measurement, or its document.
+        none: What stands for one without a value.
+    """
+    if latency is None:
+        return none
+    if isinstance(latency, Mapping):
+        value, low, high = (latency[key] for key in ("value", "low", "high"))
+    else:
+        value, low, high = latency.value, latency.low, latency.high
+    return none if value is None else with_interval(value, low, high)
 
 
 def percent(share: float, error: float | None = None) -> str:
@@ -72,6 +92,20 @@ def duration(seconds: float) -> str:
         return f"{minutes} min {rest} s"
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min"
+
+
+def plural(count: int, noun: str) -> str:
+    """A count with its noun.
+
+    >>> plural(1, "seed"), plural(5, "seed")
+    ('1 seed', '5 seeds')
+    """
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def in_percent(shares: Iterable[float]) -> str:
+    """Shares in percent, without its sign, with commas between them."""
+    return ", ".join(f"{100 * share:.1f}" for share in shares)
 
 
 def decimals(half_width: float, value: float) -> int:

@@ -2,117 +2,103 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 from archbench.analysis.certificate import estimate_text
-from archbench.analysis.verdict import taken_in_words
-from archbench.report.command import commands
+from archbench.analysis.verdict import space_typed, taken_in_words
+from archbench.command_line import command_line
+from archbench.report.command import commands, train_command
 from archbench.report.curve_plot import curve_figure
-from archbench.report.design import designs
-from archbench.report.figure import inline_svg
-from archbench.report.html import Markup, html
-from archbench.report.insight import section as insight_section
+from archbench.report.document import to_words, to_yaml
+from archbench.report.finding import Cell, Code, Facts, Fold, Page, Part, Plot, Table
+from archbench.report.findings.front import (
+    count_cell,
+    front_columns,
+    latency_cell,
+    share_cell,
+    verdict_cell,
+)
+from archbench.report.findings.importance import what_matters
+from archbench.report.findings.parts import where_time_goes
+from archbench.report.html import html, one_line
 from archbench.report.inventory import conditions, outcomes, searched
-from archbench.report.meaning import meaning
-from archbench.report.number import duration, exact, percent, with_interval
-from archbench.report.shell import shell
+from archbench.report.number import chance, duration, exact, measured, percent, plural
 from archbench.report.study_plot import pareto_figure, tooltip
 from archbench.report.summary import Summary, number
-from archbench.report.table import front_table, reference_table, trials_table
-from archbench.report.where import where_time_goes
+from archbench.study.trial import TrialRecord
 
-_WIDE, _NARROW = 8.0, 3.9  # inches; the page shows the one that fits
-_TITLES = {
-    "front": "The front",
-    "designs": "The designs",
-    "where": "Where their time goes",
-    "references": "Published networks, untrained",
-    "searched": "What was searched",
-    "outcomes": "How the trials ended",
-    "insight": "What matters",
-    "curves": "Learning curves",
-    "trials": "All trials",
-    "conditions": "Conditions",
-    "commands": "Commands",
-    "meaning": "What the numbers mean",
-}
+TRIALS_SHOWN = 300
+"""Rows of the table of all trials; the study's ``trials.csv`` has them all."""
+
+_STATES = {"pruned": "stopped early", "over_limit": "over the limit"}
+_CURVES = (
+    "Validation accuracy at each rung of the proxy training, mean over seeds; blue: members of the "
+    "front. Lines that still rise or cross at the end say that longer training could change the "
+    "order."
+)
 
 
 def page(summary: Summary) -> str:
-    """The whole page as HTML, see ``shell``."""
-    return shell(summary.name, _body(summary))
-
-
-def _body(summary: Summary) -> Markup:
-    contents = {
-        "front": html("{}{}", _figure(summary), front_table(summary)),
-        "designs": designs(summary),
-        "where": where_time_goes(summary),
-        "references": reference_table(summary),
-        "searched": searched(summary),
-        "outcomes": outcomes(summary),
-        "curves": _curves(summary),
-        "trials": trials_table(summary),
-        "conditions": conditions(summary),
-        "insight": insight_section(summary.study.insight),
-        "commands": commands(summary),
-        "meaning": meaning(summary),
-    }
-    titles = _TITLES
-    if not summary.front:  # then what was measured is all there is to see
-        first = {"front": "What was measured", "trials": _TITLES["trials"]}
-        titles = first | {key: title for key, title in _TITLES.items() if key not in first}
-    shown = [(key, title) for key, title in titles.items() if contents[key]]
-    return html(
-        "{}\n<nav>{}</nav>\n{}\n<footer><p>{}</p></footer>",
-        _opening(summary),
-        [html('<a href="#{}">{}</a> ', key, title) for key, title in shown],
-        [
-            html('<section id="{}">\n<h2>{}</h2>\n{}\n</section>\n', key, title, contents[key])
-            for key, title in shown
-        ],
-        _origin(summary),
-    )
-
-
-def _opening(summary: Summary) -> Markup:
+    """The whole page as HTML."""
     running = summary.study.counts()["running"]
-    badge = html('<span class="badge">{} running</span>', running) if running else ""
-    question = summary.header.get("question")
-    return html(
-        '<header>\n<p class="kicker">archbench study{}</p>\n<h1>{}</h1>\n{}</header>\n'
-        '<p class="verdict{}">{}</p>\n{}',
-        badge,
-        summary.name,
-        html('<p class="question">{}</p>\n', question) if question else "",
-        "" if summary.front else " none",
-        summary.study.verdict(),
-        _key_figures(summary),
+    curves = Plot(
+        draw=lambda width: curve_figure(summary, width_inches=width),
+        title="Learning curves",
+        caption=_CURVES,
+        prefix="curves-",
     )
+    front: tuple[str, Sequence[Part]] = ("The front", [*_figure(summary), *_front(summary)])
+    trials = ("All trials", _trials(summary))
+    if not summary.front:  # then what was measured is all there is to see
+        front = ("What was measured", front[1])
+    sections: dict[str, tuple[str, Sequence[Part]]] = {
+        "front": front,
+        **({} if summary.front else {"trials": trials}),
+        "designs": ("The designs", _designs(summary)),
+        "where": ("Where their time goes", where_time_goes(summary)),
+        "references": ("Published networks, untrained", _references(summary)),
+        "searched": ("What was searched", searched(summary)),
+        "outcomes": ("How the trials ended", outcomes(summary)),
+        "insight": ("What matters", what_matters(summary.study.insight)),
+        "curves": ("Learning curves", [curves]),
+        **({"trials": trials} if summary.front else {}),
+        "conditions": ("Conditions", [conditions(summary)]),
+        "commands": ("Commands", commands(summary)),
+        "meaning": ("What the numbers mean", [Facts(_meaning(summary), css="meaning")]),
+    }
+    return Page(
+        kind="study",
+        name=summary.name,
+        badge=f"{running} running" if running else "",
+        question=str(summary.header.get("question") or ""),
+        verdict=summary.study.verdict(),
+        is_good=bool(summary.front),
+        key_figures=_key_figures(summary),
+        sections=sections,
+        begun=summary.header.get("created"),
+    ).html()
 
 
-def _key_figures(summary: Summary) -> Markup:
+def _key_figures(summary: Summary) -> list[tuple[str, str, str]]:
     counts = summary.study.counts()
     trained = f"{exact(counts['complete'])} trained to the end"
-    origin = taken_in_words(summary.trials)
-    told = f"{trained}; {origin}" if origin else trained
+    told = "; ".join(filter(None, [trained, taken_in_words(summary.trials)]))
     entries = [("trials", exact(sum(counts.values())), told)]
-    if summary.front:
-        best = max(summary.front, key=lambda record: record.proxy_accuracy or 0)
-        if best.proxy_accuracy is not None:
-            error = summary.accuracy_error(best)
-            entries.append(
-                ("best proxy accuracy", percent(best.proxy_accuracy, error), f"trial {best.number}")
-            )
-        fastest = summary.front[0]
+    best = summary.best
+    if best is not None and best.proxy_accuracy is not None:
+        reached = percent(best.proxy_accuracy, summary.accuracy_error(best))
+        entries.append(("best proxy accuracy", reached, f"trial {best.number}"))
+    for fastest in summary.front[:1]:
         if fastest.latency and fastest.latency.value is not None:
-            taken = fastest.latency
-            text = with_interval(fastest.latency.value, taken.low, taken.high).split(" (")[0]
+            text = measured(fastest.latency).split(" (")[0]
             entries.append(("fastest on the front", f"{text} ms", f"trial {fastest.number}"))
     if summary.chance is not None:
         entries.append(("chance", percent(summary.chance), "always the commonest class"))
     if summary.front:
-        entries.append(
-            ("hypervolume", f"{summary.study.hypervolume():.3f}", _hypervolume_range(summary))
-        )
+        covered = summary.doubt.hypervolume
+        truth = f"in truth {covered.low:.3f}–{covered.high:.3f}" if covered else "0 to 1"
+        entries.append(("hypervolume", f"{summary.study.hypervolume():.3f}", truth))
     certificate = summary.study.certificate
     if certificate is not None:
         tau = certificate.at_equal_cost
@@ -120,91 +106,258 @@ def _key_figures(summary: Summary) -> Markup:
         state = "certified" if certificate.state == "certified" else "not certified"
         entries.append(("proxy", state, text))
     seconds = number(summary.header.get("seconds"))
-    if seconds is not None:
-        entries.append(("search time", duration(seconds), ""))
-    return html(
-        '<dl class="key">{}</dl>',
-        [
-            html(
-                "<div><dt>{}</dt><dd>{}{}</dd></div>",
-                *entry[:2],
-                html("<small>{}</small>", entry[2]) if entry[2] else "",
-            )
-            for entry in entries
-        ],
-    )
+    return [*entries, *([] if seconds is None else [("search time", duration(seconds), "")])]
 
 
-def _hypervolume_range(summary: Summary) -> str:
-    covered = summary.doubt.hypervolume
-    return f"in truth {covered.low:.3f}–{covered.high:.3f}" if covered else "0 to 1"
-
-
-def _figure(summary: Summary) -> Markup:
+def _figure(summary: Summary) -> list[Part]:
     if not summary.points and not summary.references:
-        return html("<p>{}</p>", "No trial has been measured yet, so there is nothing to plot.")
-    title = f"{summary.name}: proxy accuracy against {summary.cost.label}"
+        return ["No trial has been measured yet, so there is nothing to plot."]
     tooltips = {
         f"trial-{point.trial}": tooltip(summary, point)
         for point in summary.points
         if point.kind == "front"
     }
-    drawn = [
-        html(
-            '<div class="{}">{}</div>',
-            name,
-            inline_svg(
-                pareto_figure(summary, width_inches=width, is_titled=False, is_linked=True),
-                prefix=f"{name}-",
-                title=title,
-                tooltips=tooltips,
-            ),
-        )
-        for name, width in (("large", _WIDE), ("small", _NARROW))
-    ]
-    return html("<figure>{}<figcaption>{}</figcaption></figure>", drawn, _caption(summary))
+    plot = Plot(
+        draw=lambda width: pareto_figure(
+            summary, width_inches=width, is_titled=False, is_linked=True
+        ),
+        title=f"{summary.name}: proxy accuracy against {summary.cost.label}",
+        caption=" ".join(_caption(summary)),
+        tooltips=tooltips,
+    )
+    return [plot]
 
 
-def _caption(summary: Summary) -> str:
-    measured = summary.cost.name == "latency_ms"
-    words = []
+def _caption(summary: Summary) -> list[str]:
+    words, points = [], summary.points
     if summary.front:
         words.append(
             "Blue: no other design is both more accurate and cheaper; the number is the trial's, "
             "and the line the best accuracy within each cost."
         )
-    if any(point.error and point.kind in ("front", "dominated") for point in summary.points):
-        interval = ", and the measured interval of the latency" if measured else ""
+    if any(point.error and point.kind in ("front", "dominated") for point in points):
+        measured = ", and the measured interval of the latency"
+        interval = measured if summary.cost.name == "latency_ms" else ""
         words.append(f"Bars are 95 % intervals: 1.96 standard errors of the accuracy{interval}.")
-    if any(point.kind == "stopped" for point in summary.points):
+    if any(point.kind == "stopped" for point in points):
         words.append("Designs stopped early stand at the accuracy they had then.")
-    if any(point.accuracy is None for point in summary.points):
+    if any(point.accuracy is None for point in points):
         words.append("Crosses on the axis were over a limit, so they were never trained.")
     if summary.references:
         words.append(
             "Green: published networks as references, for their cost only; they were not trained "
             "on this data."
         )
-    return " ".join(words)
+    return words
 
 
-def _curves(summary: Summary) -> Markup:
-    drawn = []
-    for name, width in (("large", _WIDE), ("small", _NARROW)):
-        figure = curve_figure(summary, width_inches=width)
-        if figure is None:
-            return Markup()
-        svg = inline_svg(figure, prefix=f"curves-{name}-", title="Learning curves")
-        drawn.append(html('<div class="{}">{}</div>', name, svg))
-    caption = (
-        "Validation accuracy at each rung of the proxy training, mean over seeds; blue: members "
-        "of the front. Lines that still rise or cross at the end say that longer training could "
-        "change the order."
+def _front(summary: Summary) -> list[Part]:
+    """The members of the front, cheapest first; nothing where there are none."""
+    if not summary.front:
+        return []
+    columns = front_columns(summary)
+    notes = []
+    if summary.conditions_text:
+        notes.append(f"Latency per batch under: {summary.conditions_text}.")
+    if summary.others_with_a_chance:
+        named = ", ".join(
+            f"trial {trial} ({chance(share)})" for trial, share in summary.others_with_a_chance
+        )
+        notes.append(f"Not on the front, but with a chance: {named}.")
+    shown = Table(
+        titles=list(columns),
+        rows=[[cell(record) for _, cell in columns.values()] for record in summary.front],
+        align="".join(side for side, _ in columns.values()),
+        notes=notes,
+        is_sortable=True,
+        ids=[f"trial-{record.number}" for record in summary.front],
     )
-    return html("<figure>{}<figcaption>{}</figcaption></figure>", drawn, caption)
+    return [shown]
 
 
-def _origin(summary: Summary) -> str:
-    created = summary.header.get("created")
-    begun = f"Study begun {created}. " if created else ""
-    return f"{begun}This file is complete in itself and loads nothing from anywhere."
+def _references(summary: Summary) -> list[Part]:
+    """The published networks measured beside the study."""
+    if not summary.references:
+        return []
+    titles = ("network", "latency, ms, 95 % interval", "measurement", "parameters",
+              "MACs, one image")  # fmt: skip
+    rows = [
+        (
+            reference.name,
+            latency_cell(reference.latency),
+            verdict_cell(reference.latency),
+            count_cell(reference.params),
+            count_cell(reference.macs),
+        )
+        for reference in summary.references
+    ]
+    told = (
+        "Measured on the same machine under the same conditions as the trials, to hold their "
+        "latency against. They were not trained here, so they have no accuracy on this data."
+    )
+    return [told, Table(titles=titles, rows=rows, align="nrlrr", is_sortable=True)]
+
+
+def _trials(summary: Summary) -> list[Part]:
+    """The trials, the most accurate first; unfolded where there is no front to look at."""
+    if not summary.trials:
+        return []
+    shown = sorted(summary.trials, key=_most_accurate_first)[:TRIALS_SHOWN]
+    titles = (
+        "trial", "state", "latency, ms, 95 % interval", "proxy accuracy, ± standard error",
+        "parameters", "MACs, one image", "why it ended",
+    )  # fmt: skip
+    rows = [
+        (
+            Cell(record.number, value=record.number),
+            _STATES.get(record.state, record.state),
+            latency_cell(record.latency),
+            share_cell(record.proxy_accuracy, summary.accuracy_error(record)),
+            count_cell(record.params),
+            count_cell(record.macs),
+            one_line(_why(record), length=200),
+        )
+        for record in shown
+    ]
+    count = exact(len(summary.trials))
+    title = (
+        f"{count} trials, the most accurate first"
+        if len(shown) == len(summary.trials)
+        else f"the {len(shown)} most accurate of {count} trials; trials.csv in the study's folder "
+        "has all"
+    )
+    found = Table(titles=titles, rows=rows, align="llrrrrp", is_sortable=True)
+    return [Fold(title=title, parts=[found], is_open=not summary.front)]
+
+
+def _why(record: TrialRecord) -> str:
+    why = record.failure.message if record.failure else record.reason
+    origin = f"taken from {record.origin}" if record.origin else ""
+    return "; ".join(filter(None, (origin, why)))
+
+
+def _most_accurate_first(record: TrialRecord) -> tuple[float, float, int]:
+    accuracy = -1.0 if record.proxy_accuracy is None else record.proxy_accuracy
+    latency = record.latency.value if record.latency else None
+    return (-accuracy, math.inf if latency is None else latency, record.number)
+
+
+def _designs(summary: Summary) -> list[Part]:
+    """Each member of the front: its choices and its spec, to copy."""
+    if not summary.front:
+        return []
+    return [
+        "Each spec is a network that archbench builds as it stands, and a valid start of a "
+        "space: save it as a file, then profile or train it.",
+        *(_design(summary, record) for record in summary.front),
+    ]
+
+
+def _design(summary: Summary, record: TrialRecord) -> Fold:
+    words = []
+    if record.latency and record.latency.value is not None:
+        words.append(f"{measured(record.latency).split(' (')[0]} ms")
+    if record.proxy_accuracy is not None:
+        words.append(f"{percent(record.proxy_accuracy)} proxy accuracy")
+    facts: dict[str, object] = {
+        "parameters": exact(record.params),
+        "MACs, one image": exact(record.macs),
+        "activations, one image": exact(record.activations),
+        "digest": record.digest,
+        "taken from": record.origin,
+    }
+    for axis, value in record.choices.items():
+        facts[html("<code>{}</code>", axis)] = to_words(value)
+    return Fold(
+        name=f"design-{record.number}",
+        title=html(
+            "<b>Trial {}</b> {}", record.number, [html("<span>{}</span> ", word) for word in words]
+        ),
+        parts=[
+            Facts(facts),
+            Code(to_yaml(record.spec)),
+            Code(train_command(summary, record.number)),
+        ],
+    )
+
+
+def _meaning(summary: Summary) -> dict[str, str]:
+    """What each number of the page means, and what it does not say."""
+    corner = summary.study.reference_point() or {}
+    sides = ", ".join(f"{name} {value:.4g}" for name, value in corner.items())
+    return {
+        "Proxy accuracy": _proxy(summary),
+        "Its standard error": _error(summary),
+        "Certificate of the proxy": _certificate(summary),
+        "Test accuracy": "Of the proxy training on a sealed share of the data that no trial of the "
+        "search ever saw. Only members of the front get one, at the end.",
+        "Latency": "Time of one forward pass of the deployed network (batch norm folded, biases "
+        "cached) for one batch, under the conditions above. Networks are timed in turn with a "
+        "calibration network, and the interval covers 95 %. “Disturbed” means that the machine was "
+        "busy meanwhile: the number is kept and marked.",
+        "On the front": _chances(summary),
+        "MACs": "Multiply-accumulates of one image at the target resolution; one multiply and its "
+        "add count as 1. Papers on vision transformers print this same number as FLOPs; tools that "
+        "count multiply and add apart print twice as much.",
+        "Hypervolume": "The share of the box between the reference point and the ideal that the "
+        f"front covers, 0 to 1{f' (reference: {sides})' if sides else ''}. It compares only "
+        "studies of one reference point. The range holds 95 % of what the same designs may cover "
+        "in truth: the best of many short trainings were also lucky, so it may lie below the "
+        "number itself.",
+    }
+
+
+def _proxy(summary: Summary) -> str:
+    proxy = summary.proxy
+    resolution = proxy.get("resolution")
+    size = f" at {resolution} px" if resolution else ""
+    what = proxy.get("data_description") or proxy.get("data") or "unnamed data"
+    return (
+        f"Share of validation images classified rightly after a short training on {what}{size}. "
+        "It is made to rank designs cheaply and is not your accuracy: not on your images, and not "
+        "after a full training."
+    )
+
+
+def _certificate(summary: Summary) -> str:
+    found = summary.study.certificate
+    if found is not None:
+        return f"{found.sentence} (Taken in {found.name}.)"
+    certify = command_line("archbench", "certify", space_typed(summary.header))
+    return (
+        "None was taken: whether this proxy can rank this space is not known. "
+        f"`{certify}` trains a sample for longer and says so."
+    )
+
+
+def _error(summary: Summary) -> str:
+    images = number(summary.proxy.get("num_validation"))
+    count = f" of {exact(int(images))} images" if images else ""
+    spread = (
+        "Each design was trained once, so how much another seed would change is not known and "
+        "not in it."
+        if number(summary.proxy.get("seeds")) == 1
+        else "The spread over training seeds is in it where a design was trained more than once."
+    )
+    return f"By the size of the validation set{count}: another set would move it so far. {spread}"
+
+
+def _chances(summary: Summary) -> str:
+    doubt = summary.doubt
+    noise = ""
+    if doubt.noise_sd is not None:
+        source = (
+            plural(doubt.noise_degrees, "repeated training")
+            if doubt.noise_degrees
+            else "a share of the spread between designs, as none was trained twice"
+        )
+        noise = (
+            f" Two trainings of one design differ by about {100 * doubt.noise_sd:.1f} points "
+            f"(standard deviation, by {source})."
+        )
+    return (
+        "The probability that no other design of this study is both more accurate and cheaper in "
+        "truth. It counts over draws of what the accuracies may be without the luck of a seed, "
+        "judged by all designs together, and the latencies within their intervals. It says nothing "
+        f"about designs that were not tried.{noise}"
+    )

@@ -65,6 +65,11 @@ class Summary:
         """The members of the front, cheapest first."""
         return self.study.front_records()
 
+    @cached_property
+    def best(self) -> TrialRecord | None:
+        """The most accurate member of the front."""
+        return max(self.front, key=lambda record: record.proxy_accuracy or 0, default=None)
+
     @property
     def name(self) -> str:
         """The study's name."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from archbench.report.findings.ablation_text import ablation_text
+from archbench.report.findings import ablation
 from tests.cli.conftest import Run
 from tests.cli.test_train import NETWORK
 from tests.search import tiny
@@ -73,13 +73,13 @@ def _words(folder: Path, *options: str) -> list[str]:
 
 
 def test_text_says_what_each_knob_costs_and_buys(tmp_path: Path) -> None:
-    text = ablation_text(record(tmp_path / "one"))
+    text = ablation.finding(record(tmp_path / "one")).text()
     assert text == TEXT
     assert max(len(line) for line in text.splitlines()) <= 80
 
 
 def test_text_of_a_paper_has_its_signs(tmp_path: Path) -> None:
-    text = ablation_text(record(tmp_path / "one", is_paper=True))
+    text = ablation.finding(record(tmp_path / "one", is_paper=True)).text()
     assert PAPER in text
     assert "  -64  " in text
     assert text.endswith("The paper trains for longer.")

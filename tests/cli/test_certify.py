@@ -8,10 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from archbench.report.findings.certificate_text import certificate_text
+from archbench.analysis.certificate import Certificate
+from archbench.report.findings import certificate as findings
 from tests.analysis.certified import certificate, sample
 from tests.cli.conftest import Run
 from tests.search import tiny
+
+
+def certificate_text(found: Certificate) -> str:
+    return findings.finding(found).text()
 
 
 def test_text_answers_first_and_fits_into_80_columns(tmp_path: Path) -> None:

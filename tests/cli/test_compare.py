@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from archbench.errors import UsageError
-from archbench.report.findings.comparison import comparison_text, read_limit, sentence
+from archbench.report.findings.comparison import Limit, finding, sentence
 from tests.cli.conftest import Run
 from tests.evaluate.toy import SPEC
 
@@ -59,19 +59,19 @@ def test_a_sentence_says_which_is_which(found: dict[str, object], words: str) ->
 def test_a_limit_is_broken_by_more_than_it_allows(
     limit: str, broken_by: list[dict[str, object]]
 ) -> None:
-    found = read_limit(limit)
+    found = Limit.read(limit)
     assert [entry for entry in (SLOWER, FASTER, TIE) if found.is_broken_by(entry)] == broken_by
 
 
 def test_a_limit_below_what_can_be_seen_is_known() -> None:
-    assert read_limit("slower:0.4%").is_out_of_sight(TIE)
-    assert not read_limit("slower:0.6%").is_out_of_sight(TIE)
+    assert Limit.read("slower:0.4%").is_out_of_sight(TIE)
+    assert not Limit.read("slower:0.6%").is_out_of_sight(TIE)
 
 
 @pytest.mark.parametrize("text", ["3%", "slower", "slower:3", "slower:-3%", "quicker:3%"])
 def test_no_limit_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match=r"is no limit; write slower:3%"):
-        read_limit(text)
+        Limit.read(text)
 
 
 def test_the_text_is_a_table_and_a_sentence() -> None:
@@ -88,7 +88,7 @@ def test_the_text_is_a_table_and_a_sentence() -> None:
     none = {**latency, "value": None, "verdict": "incomplete", "reason": "too slow"}
     networks = [{"name": "a", "latency": latency}, {"name": "b", "latency": none}]
     document = {"networks": networks, "pairs": [SLOWER], "stored": []}
-    assert comparison_text(document) == (
+    assert finding(document).text() == (
         "on cpu x1, eager fp32, batch 1, 224x224 px\n"
         "\n"
         "network  ms (95 % interval)  passes  verdict\n"
@@ -102,7 +102,7 @@ def test_the_text_is_a_table_and_a_sentence() -> None:
     )
 
     stayed = {**document, "pairs": [{**SLOWER, "placements": 0}]}
-    assert "each network lay in one place of memory" in comparison_text(stayed)
+    assert "each network lay in one place of memory" in finding(stayed).text()
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from archbench.report.findings.doctor import doctor_text
+from archbench.report.findings import doctor
 from tests.cli.conftest import Run
 
 DOCUMENT = {
@@ -75,14 +75,16 @@ what to do
 
 
 def test_the_text_says_what_can_be_told_apart_and_what_to_do() -> None:
-    text = doctor_text(DOCUMENT)
+    text = doctor.finding(DOCUMENT).text()
     assert text == TEXT
     assert max(map(len, text.splitlines())) <= 80
 
 
 def test_nothing_to_do_is_said() -> None:
-    assert doctor_text({**DOCUMENT, "advice": []}).endswith(
-        "nothing stands in the way of a measurement"
+    assert (
+        doctor.finding({**DOCUMENT, "advice": []})
+        .text()
+        .endswith("nothing stands in the way of a measurement")
     )
 
 

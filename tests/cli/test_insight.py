@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 from archbench.analysis.importance import Insight
-from archbench.report.findings.importance import insight_text
+from archbench.report.finding import joined
+from archbench.report.findings.importance import told
 from tests.cli.conftest import Run
 from tests.cli.stored import write_study
 
@@ -32,5 +33,5 @@ def test_a_study_elsewhere_is_named_by_its_path_in_the_next_step(run: Run) -> No
 
 
 def test_few_trials_are_told() -> None:
-    text = insight_text("small", Insight(num_trials=9, cost="latency_ms"))
+    text = joined(told("small", Insight(num_trials=9, cost="latency_ms")))
     assert text.endswith("not separable with 9 trials: 16 are the least")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from archbench.report.findings.prediction import prediction_text
+from archbench.report.findings import prediction
 from tests.cli.conftest import Run
 
 PREDICTION: dict[str, Any] = {
@@ -30,7 +30,7 @@ PREDICTION: dict[str, Any] = {
 
 def test_predictions_are_called_so_and_carry_their_error() -> None:
     slow = {**PREDICTION, "name": "large", "ms": 9.0, "low": 8.8, "high": 9.2, "family": "cvt"}
-    assert prediction_text([slow, PREDICTION]) == (
+    assert prediction.finding({"predictions": [slow, PREDICTION]}).text() == (
         "predicted, not measured: cpu x1, eager fp32, batch 1; the sum of the network's\n"
         "blocks, each timed alone with cold caches\n"
         "\n"
@@ -46,7 +46,7 @@ def test_predictions_are_called_so_and_carry_their_error() -> None:
 
 def test_networks_of_one_name_show_their_digest() -> None:
     other = {**PREDICTION, "digest": "f" * 16}
-    text = prediction_text([PREDICTION, other])
+    text = prediction.finding({"predictions": [PREDICTION, other]}).text()
     assert "small 01234567" in text
     assert "small ffffffff" in text
 

@@ -12,7 +12,8 @@ import pytest
 
 from archbench.models import build, save_weights
 from archbench.models.catalogue import published
-from archbench.report.findings.profile import comparison_text, latency_table, profile_text
+from archbench.report.finding import joined, text_of
+from archbench.report.findings.profile import latencies, parts_of, side_by_side
 from tests.cli.conftest import Run
 
 LATENCY = {
@@ -114,7 +115,7 @@ def test_several_networks_end_in_a_comparison(run: Run) -> None:
 
 
 def test_a_latency_has_interval_verdict_and_conditions() -> None:
-    assert latency_table([{"name": "a", "latency": [LATENCY]}]) == (
+    assert text_of(latencies([{"name": "a", "latency": [LATENCY]}])) == (
         "latency on          batch  ms (95 % interval)  images/s  verdict\n"
         "------------------  -----  ------------------  --------  -------\n"
         "cpu x1, eager fp32      1  4.21 (4.18–4.30)         237  stable"
@@ -130,7 +131,7 @@ def test_a_latency_that_could_not_be_had_says_why() -> None:
         "verdict": "incomplete",
         "reason": "out of memory",
     }
-    lines = latency_table([{"name": "a", "latency": [missing]}]).split("\n")
+    lines = text_of(latencies([{"name": "a", "latency": [missing]}])).split("\n")
     assert lines[2].split() == ["cpu", "x1,", "eager", "fp32", "1", "none", "incomplete"]
     assert lines[3] == "incomplete (a, batch 1): out of memory"
 
@@ -139,7 +140,7 @@ def test_everything_fits_80_columns(run: Run) -> None:
     found = model(run, "cvt_w24_384")
     slow = LATENCY | {"median_ms": 14321.0, "low_ms": 14221.0, "high_ms": 14421.0}
     timed = {**found, "latency": [slow | {"batch": 16, "verdict": "disturbed"}]}
-    text = "\n".join([profile_text(timed), comparison_text([timed, timed])])
+    text = "\n".join([joined(parts_of(timed)), joined(side_by_side([timed, timed]))])
     assert max(map(len, text.split("\n"))) <= 80
 
 
@@ -263,7 +264,7 @@ def test_what_fvcore_cannot_count_is_not_available() -> None:
         "latency": [],
         "spec": None,
     }
-    assert profile_text(found) == (
+    assert joined(parts_of(found)) == (
         "timm:x: 224x224 px, timm 1.0\n"
         "\n"
         "parameters              12\n"
@@ -271,12 +272,16 @@ def test_what_fvcore_cannot_count_is_not_available() -> None:
         "             layer: the operator aten::inv may hold matrix products\n"
         "timed        as built: its output is no single tensor"
     )
-    assert comparison_text([found, found]).splitlines()[2].endswith("not available  not available")
+    assert (
+        joined(side_by_side([found, found]))
+        .splitlines()[2]
+        .endswith("not available  not available")
+    )
 
 
 def test_one_device_for_all_networks_stands_over_their_latencies() -> None:
     models = [{"name": name, "latency": [LATENCY]} for name in ("torchvision:efficientnet_b0", "b")]
-    assert latency_table(models) == (
+    assert text_of(latencies(models)) == (
         "latency on cpu x1, eager fp32\n"
         "\n"
         "network                      batch  ms (95 % interval)  images/s  verdict\n"

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
+from archbench.report.finding import Lines, joined, text_of
 from archbench.report.findings.backends import (
-    backend_table,
-    flip_text,
+    backend_tables,
+    flips,
     has_several,
-    unavailable_text,
+    unavailable,
 )
 from tests.cli.conftest import Run
 
@@ -47,7 +48,7 @@ def test_backends_stand_side_by_side() -> None:
     )
     model = {"latency": [entry("eager", 8.0), openvino, broken]}
     assert has_several(model)
-    assert backend_table(model) == (
+    assert joined(backend_tables(model)) == (
         "latency on cpu x1, batch 1\n"
         "\n"
         "backend   as    ms (95 % interval)  x eager  ready in    error  verdict\n"
@@ -77,12 +78,12 @@ def test_what_was_left_out_is_listed_with_what_brings_it() -> None:
         },
         {"backend": "eager", "precision": "int8", "reason": "it does not", "help": "it has fp32"},
     ]
-    assert unavailable_text(left_out) == (
+    assert text_of(unavailable(left_out)) == (
         "left out:\n"
         "  openvino: openvino is not installed; pip install 'archbench[openvino]'\n"
         "  eager int8: it does not; it has fp32"
     )
-    assert unavailable_text([]) == ""
+    assert text_of(unavailable([])) == ""
 
 
 def test_an_order_that_depends_on_the_backend_is_said() -> None:
@@ -94,11 +95,11 @@ def test_an_order_that_depends_on_the_backend_is_said() -> None:
         "first_wins": ("eager fp32",),
         "second_wins": ("openvino fp32", "openvino bf16"),
     }
-    assert flip_text([flip]) == (
+    assert text_of(Lines(flips([flip]))) == (
         "the order depends on the backend (cpu, batch 1): a is faster under eager fp32; b\n"
         "  under openvino fp32, openvino bf16"
     )
-    assert flip_text([]) == ""
+    assert flips([]) == []
 
 
 @pytest.mark.parametrize(

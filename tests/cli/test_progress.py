@@ -184,7 +184,7 @@ def test_the_picture_fits_a_terminal_of_80_by_24(progress: SearchProgress) -> No
 
 
 def test_the_front_has_no_latency_column_without_latencies() -> None:
-    assert front_table([replace(complete(0), latency=None)]) == (
+    assert front_table([replace(complete(0), latency=None)]).text() == (
         "trial   proxy  params    MACs\n"
         "-----  ------  ------  ------\n"
         "    0  50.0 %  45.2 k  1.20 M"
@@ -193,14 +193,14 @@ def test_the_front_has_no_latency_column_without_latencies() -> None:
 
 def test_a_latency_from_a_disturbed_machine_is_marked() -> None:
     disturbed = replace(latency(1.0), verdict="disturbed", reason="busy")
-    lines = front_table([complete(0), replace(complete(1), latency=disturbed)]).split("\n")
+    lines = front_table([complete(0), replace(complete(1), latency=disturbed)]).text().split("\n")
     assert "1.00 (0.99–1.01) " in lines[2]
     assert "1.00 (0.99–1.01)*" in lines[3]
     assert lines[4] == "* taken on a disturbed machine"
 
 
 def test_an_accuracy_on_the_sealed_share_has_its_column() -> None:
-    tested = front_table([replace(complete(0), test_accuracy=0.48), complete(1)])
+    tested = front_table([replace(complete(0), test_accuracy=0.48), complete(1)]).text()
     assert tested.split("\n")[0].split() == [
         "trial", "latency,", "ms", "proxy", "test", "params", "MACs",
     ]  # fmt: skip

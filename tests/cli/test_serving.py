@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from archbench.report.findings.serving import serving_text
+from archbench.report.finding import joined
+from archbench.report.findings.serving import parts_of
 from tests.cli.conftest import Run
 
 
@@ -37,7 +38,7 @@ def batch(number: int) -> dict[str, Any]:
 
 def test_every_number_or_its_reason_is_there() -> None:
     found = {"name": "small", "saturating_batch": 1, "batches": [batch(1), batch(4)]}
-    assert serving_text(found) == (
+    assert joined(parts_of(found)) == (
         "small: 224x224 px, cpu x1, eager fp32, deployed form\n"
         "\n"
         "batch     ms  images/s  p50 ms  p95 ms  p99 ms  peak MB  mJ/image\n"

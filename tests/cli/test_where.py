@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
+from archbench.cli.commands.profile import keep_for_reports
 from archbench.cli.names import trial_place
-from archbench.cli.where import keep_for_reports
 from archbench.errors import StorageError, UsageError
 from archbench.report.figure import svg_text
-from archbench.report.findings.parts_text import where_text
-from archbench.report.where_plot import save_where, where_figure
+from archbench.report.finding import joined
+from archbench.report.findings.parts import parts_of
+from archbench.report.findings.parts_plot import save_where, where_figure
 from tests.cli.conftest import Run
 
 
@@ -57,7 +58,7 @@ FOUND: dict[str, Any] = {
 
 
 def test_parts_stages_and_the_whole_stand_in_a_table() -> None:
-    text = where_text(FOUND)
+    text = joined(parts_of(FOUND))
     assert max(map(len, text.splitlines())) <= 80
     assert text.split("\n\n")[0] == "small: 224x224 px, batch 1, cpu x1, eager fp32, deployed form"
     assert text.split("\n\n")[1] == (

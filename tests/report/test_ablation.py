@@ -9,18 +9,17 @@ from pathlib import Path
 import pytest
 
 from archbench.analysis.ablation import Difference
-from archbench.report.ablation import sentence, training_text
-from archbench.report.ablation_files import write_ablation
-from archbench.report.ablation_page import ablation_page
-from archbench.report.ablation_plot import effect_figure
 from archbench.report.figure import svg_text
+from archbench.report.findings import ablation
+from archbench.report.findings.ablation import sentence, training_text
+from archbench.report.findings.effects import effect_figure
 from tests.report.browser import Page, read
 from tests.report.hostile import PAYLOADS
 from tests.search.ablation.toy import record
 
 
 def _page(path: Path, **options: bool) -> Page:
-    return read(ablation_page(record(path, **options)))  # type: ignore[arg-type]
+    return read(ablation.finding(record(path, **options)).html())  # type: ignore[arg-type]
 
 
 def test_every_form_is_there_and_every_reason(tmp_path: Path) -> None:
@@ -63,7 +62,7 @@ def test_page_loads_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", PAYLOADS[::5])
 def test_names_are_text_and_never_markup(tmp_path: Path, name: str) -> None:
-    page = read(ablation_page(record(tmp_path, name=name)))
+    page = read(ablation.finding(record(tmp_path, name=name)).html())
     plain = _page(tmp_path)
     assert {tag for tag, _ in page.elements} == {tag for tag, _ in plain.elements}
     assert page.attributes("onerror") == page.attributes("onload") == []
@@ -92,13 +91,13 @@ def test_figure_of_nothing_is_none_and_its_page_says_so(tmp_path: Path) -> None:
     )
     empty = replace(found, forms=forms, num_done=0)
     assert effect_figure(empty) is None
-    text = read(ablation_page(empty)).text
+    text = read(ablation.finding(empty).html()).text
     assert "Nothing has been compared yet." in text
     assert "0 of 12 trainings" in text
 
 
 def test_files_are_page_document_and_plot(tmp_path: Path) -> None:
-    files = write_ablation(record(tmp_path))
+    files = ablation.finding(record(tmp_path)).write(tmp_path / "report")
     assert [file.relative_to(tmp_path).as_posix() for file in files] == [
         "report/index.html",
         "report/ablation.json",

@@ -10,9 +10,7 @@ import pytest
 
 from archbench.analysis.certificate import certificate_bytes, estimate_text
 from archbench.analysis.study import StudyReader
-from archbench.report.certificate_files import write_certificate
-from archbench.report.certificate_page import certificate_page
-from archbench.report.certificate_plot import certificate_figure
+from archbench.report.findings.certificate import figure, finding
 from archbench.report.study_page import page
 from archbench.report.summary import Summary
 from archbench.study.trial import Snapshot
@@ -24,7 +22,7 @@ from tests.report.hostile import PAYLOADS
 
 def test_page_answers_first_and_shows_every_candidate(tmp_path: Path) -> None:
     found = certificate(tmp_path / "certify-quickstart")
-    text = " ".join(read(certificate_page(found)).text.split())
+    text = " ".join(read(finding(found).html()).text.split())
     assert found.finding is not None
     for told in (
         "Can this proxy rank quickstart?",
@@ -39,17 +37,17 @@ def test_page_answers_first_and_shows_every_candidate(tmp_path: Path) -> None:
 
 def test_page_of_a_refusal_says_what_helps(tmp_path: Path) -> None:
     found = certificate(tmp_path, sample(quality=0, num=60, seed=1, between=0.04))
-    text = read(certificate_page(found)).text
+    text = read(finding(found).html()).text
     assert "is not to be trusted" in text
     assert "What helps: " in text
 
 
 def test_page_of_one_that_runs_says_so(tmp_path: Path) -> None:
     found = certificate(tmp_path, finding=None, num_done=3)
-    text = read(certificate_page(found)).text
+    text = read(finding(found).html()).text
     assert "3 of 128 trainings" in text
     assert "Its trainings have not ended." in text
-    assert certificate_figure(found) is None
+    assert figure(found) is None
 
 
 @pytest.mark.parametrize("name", PAYLOADS[::5])
@@ -59,15 +57,15 @@ def test_names_are_text_and_never_markup(tmp_path: Path, name: str) -> None:
         replace(c, choices={"stages[0].block": name}, failures=(name,)) for c in plain.candidates
     ]
     hostile = replace(plain, candidates=tuple(candidates))
-    shown = read(certificate_page(hostile))
+    shown = read(finding(hostile).html())
     assert {tag for tag, _ in shown.elements} == {
-        tag for tag, _ in read(certificate_page(plain)).elements
+        tag for tag, _ in read(finding(plain).html()).elements
     }
     assert shown.attributes("onerror") == shown.attributes("onload") == []
 
 
 def test_files_are_page_document_and_plot(tmp_path: Path) -> None:
-    files = write_certificate(certificate(tmp_path))
+    files = finding(certificate(tmp_path)).write(tmp_path / "report")
     names = [file.name for file in files]
     assert names == ["index.html", "certificate.json", "taus.png", "taus.svg"]
     document = json.loads((tmp_path / "report" / "certificate.json").read_text())
@@ -76,7 +74,7 @@ def test_files_are_page_document_and_plot(tmp_path: Path) -> None:
 
 def test_narrow_figure_has_its_panels_below_each_other(tmp_path: Path) -> None:
     found = certificate(tmp_path)
-    wide, narrow = certificate_figure(found), certificate_figure(found, width_inches=3.9)
+    wide, narrow = figure(found), figure(found, width_inches=3.9)
     assert wide is not None
     assert narrow is not None
     assert len(wide.axes) == len(narrow.axes) == 2

@@ -219,9 +219,7 @@ def test_failures_are_counted_by_reason() -> None:
         replace(records[0], number=9, failure=Failure(kind="memory", message="out of memory"))
     )
     seen = shown(plausible.study(records=records))
-    assert "3 ×, for example: nan: nan at step 0; 1 ×: memory: out of memory" in seen.within(
-        "small"
-    )
+    assert "3 ×, for example: nan: nan at step 0; 1 ×: memory: out of memory" in seen.within("span")
 
 
 def test_commands_can_be_copied_and_lead_back_to_the_study(seen: Page) -> None:

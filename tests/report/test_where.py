@@ -10,9 +10,10 @@ import pytest
 
 from archbench.analysis.study import StudyReader
 from archbench.errors import StorageError
+from archbench.report.finding import page_of
+from archbench.report.findings.parts import where_time_goes
 from archbench.report.study_page import page
 from archbench.report.summary import Summary
-from archbench.report.where import where_time_goes
 from archbench.study.where_file import SCHEMA, read_where, where_path, write_where
 
 from . import plausible
@@ -93,7 +94,7 @@ def test_identifiers_stay_apart(tmp_path: Path) -> None:
 def test_a_payload_stays_text(tmp_path: Path, payload: str) -> None:
     study = plausible.study(path=tmp_path)
     keep(study, place=payload, kind=payload, bound_by=payload)
-    seen = read(where_time_goes(Summary(study)))
+    seen = read(page_of(where_time_goes(Summary(study))))
     assert {tag for tag, _ in seen.elements} <= TAGS
     assert {name for _, values in seen.elements for name in values} <= ATTRIBUTES
 
@@ -120,7 +121,7 @@ def test_a_damaged_file_is_said_and_the_page_is_made(
     path.write_text(damage(path.read_text()))
     with pytest.raises(StorageError, match=said):
         read_where(tmp_path, number, digest=study.front_records()[0].digest)
-    assert "does not say where time goes" in where_time_goes(Summary(study))
+    assert "does not say where time goes" in page_of(where_time_goes(Summary(study)))
 
 
 def test_nothing_kept_is_none(tmp_path: Path) -> None:

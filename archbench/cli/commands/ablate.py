@@ -7,7 +7,20 @@ from pathlib import Path
 import click
 
 from archbench.cli import console
-from archbench.cli.option import json_option, results_option, set_option, typed_command
+from archbench.cli.option import (
+    COUNT,
+    DATA,
+    device_option,
+    download_option,
+    dry_run_option,
+    json_option,
+    minutes_option,
+    results_option,
+    seed_option,
+    set_option,
+    typed_command,
+    workers_option,
+)
 from archbench.command_line import command_line
 from archbench.errors import UsageError
 
@@ -21,13 +34,7 @@ from archbench.errors import UsageError
     help="What is changed, and to what: position=bias,none. More may follow, or --axes again.",
 )
 @click.option("--paper", metavar="NAME", help="Run a paper's own tables instead: levit or cvt.")
-@click.option(
-    "--data",
-    default="cluttered_digits",
-    show_default=True,
-    metavar="NAME",
-    help="What to train on: cluttered_digits, folder:PATH, cifar10:PATH.",
-)
+@click.option("--data", default="cluttered_digits", show_default=True, metavar="NAME", help=DATA)
 @click.option(
     "--resolution",
     type=click.IntRange(min=8),
@@ -40,27 +47,23 @@ from archbench.errors import UsageError
     help="Whether the first embed is adapted to these images.",
 )
 @click.option("--scale", type=float, help="Train it with its widths times this, as 0.25.")
-@click.option("--epochs", type=click.IntRange(min=1), help="Of each training; 8 by default.")
-@click.option("--seeds", type=click.IntRange(min=1), help="Trainings of each form; 5 by default.")
+@click.option("--epochs", type=COUNT, help="Of each training; 8 by default.")
+@click.option("--seeds", type=COUNT, help="Trainings of each form; 5 by default.")
 @click.option("--batch", type=click.IntRange(min=2), default=32, show_default=True)
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@seed_option
 @click.option(
     "--teacher",
     type=click.Choice(["none", "convolutional"]),
     help="Of the base; as in the paper with --paper, none otherwise.",
 )
-@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
+@device_option
 @click.option("--no-latency", is_flag=True, help="Count and train only.")
-@click.option(
-    "--max-minutes",
-    type=click.FloatRange(min=0, min_open=True),
-    help="Plan fewer seeds, then fewer epochs, to take no longer.",
-)
-@click.option("--workers", type=click.IntRange(min=1), help="Trainings at a time.")
-@click.option("--download", is_flag=True, help="Allow the data to be fetched.")
+@minutes_option(help="Plan fewer seeds, then fewer epochs, to take no longer.")
+@workers_option
+@download_option
 @click.option("--name", help="Of its folder; ablate-NETWORK by default.")
 @click.option("--resume", is_flag=True, help="Go on where it stood; --seeds may be more now.")
-@click.option("--dry-run", is_flag=True, help="Say what it would take, and stop.")
+@dry_run_option
 @set_option
 @results_option
 @json_option
@@ -95,14 +98,14 @@ def command(
     ('stages[all].block.kv_stride'; [each] turns one after another) or one of the training
     (teacher). Counts are exact, latencies are taken in turn, accuracies with the same seeds.
     """
-    from archbench.cli.console import meter
     from archbench.cli.names import network as network_of
+    from archbench.report.findings import ablation
     from archbench.search.ablation import ablate
 
     named, turned = _sorted(words, axes=axes)
     spec = network_of(named, overrides=overrides, results=results) if named else None
     typed = typed_command(click.get_current_context(), without=("--resume", "--json"))
-    with meter(quiet=as_json) as told:
+    with console.meter(quiet=as_json) as told:
         found = ablate(
             spec,
             axes=turned,
@@ -133,9 +136,7 @@ def command(
         again = typed_command(click.get_current_context(), without=("--dry-run",))
         console.next_step(again)
         return
-    from archbench.cli.ablation import show
-
-    show(found, as_json=as_json)
+    console.tell_with_files(ablation.finding(found), found.path / "report", as_json=as_json)
 
 
 def _sorted(words: tuple[str, ...], *, axes: tuple[str, ...]) -> tuple[str | None, list[str]]:

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from archbench.cli import console
-from archbench.cli.option import json_option, results_option, set_option, typed_command
+from archbench.cli.option import (
+    data_option,
+    download_option,
+    dry_run_option,
+    json_option,
+    minutes_option,
+    results_option,
+    set_option,
+    typed_command,
+    workers_option,
+)
 from archbench.errors import NEGATIVE_RESULT
+
+DESIGN_SCHEMA = "archbench.certificate-design/1"
 
 
 @click.command()
@@ -30,20 +43,14 @@ from archbench.errors import NEGATIVE_RESULT
     help="Of the trainings that judge the proxy; twice its own by default.",
 )
 @set_option
-@click.option(
-    "--data", metavar="NAME", help="What to train on: cluttered_digits, folder:PATH, cifar10:PATH."
-)
-@click.option("--download", is_flag=True, help="Allow the data to be fetched.")
+@data_option
+@download_option
 @click.option("--seed", type=click.IntRange(min=0), help="Of the sample and of all trainings.")
-@click.option(
-    "--max-minutes",
-    type=click.FloatRange(min=0, min_open=True),
-    help="Plan fewer candidates, then fewer seeds, to take no longer.",
-)
-@click.option("--workers", type=click.IntRange(min=1), help="Trainings at a time.")
+@minutes_option(help="Plan fewer candidates, then fewer seeds, to take no longer.")
+@workers_option
 @click.option("--name", help="Of its folder; certify-SPACE by default.")
 @click.option("--resume", is_flag=True, help="Go on where it stood; SPACE may be left out.")
-@click.option("--dry-run", is_flag=True, help="Say what it would take, and stop.")
+@dry_run_option
 @results_option
 @json_option
 def command(
@@ -68,14 +75,14 @@ def command(
     Says how well the short trainings order candidates, at large and at equal cost, and ends with
     code 1 where a front that they find is not to be trusted. Ctrl-C parks it.
     """
-    from archbench.cli.certificate import show, show_design
-    from archbench.cli.console import meter
+    from archbench.report.finding import Code, Finding
+    from archbench.report.findings import certificate
     from archbench.search.certificate import certify
-    from archbench.search.certificate_design import Design
+    from archbench.search.certificate_design import Design, in_words
     from archbench.space import SearchSpace
 
     typed = typed_command(click.get_current_context(), without=("--resume", "--json"))
-    with meter(quiet=as_json) as told:
+    with console.meter(quiet=as_json) as told:
         found = certify(
             SearchSpace.load(space, overrides=overrides) if space else None,
             candidates=candidates,
@@ -95,9 +102,13 @@ def command(
             on_note=told.say,
         )
     if isinstance(found, Design):
-        show_design(found, as_json=as_json)
-        if not as_json:
-            console.next_step(typed_command(click.get_current_context(), without=("--dry-run",)))
+        known = {**asdict(found), "num_trainings": found.num_trainings, "seconds": found.seconds}
+        planned = Finding(
+            document={"schema": DESIGN_SCHEMA, **known},
+            parts=[Code(in_words(found))],
+            next_step=typed_command(click.get_current_context(), without=("--dry-run",)),
+        )
+        console.tell(planned, as_json=as_json)
         return 0
-    show(found, as_json=as_json)
+    console.tell_with_files(certificate.finding(found), found.path / "report", as_json=as_json)
     return 0 if found.is_certified else NEGATIVE_RESULT

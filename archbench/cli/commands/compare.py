@@ -10,7 +10,16 @@ from typing import Any
 import click
 
 from archbench.cli import console
-from archbench.cli.option import json_option, resolution, results_option
+from archbench.cli.option import (
+    FILE,
+    backend_option,
+    batch_option,
+    device_option,
+    json_option,
+    resolution_option,
+    results_option,
+    threads_option,
+)
 from archbench.command_line import command_line
 from archbench.errors import NEGATIVE_RESULT, ArchbenchError, UsageError
 
@@ -39,28 +48,18 @@ class LimitBrokenError(ArchbenchError):
     help="End with 1 if a network is slower:3%, faster:3% or either:3% beside the first (or "
     "beside its stored self): by more than that, and told apart from a tie.",
 )
-@click.option(
-    "--save",
-    metavar="FILE",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Keep the result, to compare with later.",
-)
+@click.option("--save", metavar="FILE", type=FILE, help="Keep the result, to compare with later.")
 @click.option(
     "--against",
     metavar="FILE",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=FILE,
     help="Compare with a kept result, too; with one network, with nothing else.",
 )
-@click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True)
-@click.option(
-    "--resolution",
-    metavar="PIXELS",
-    callback=resolution,
-    help="Side, or height and width: 160x224.",
-)
-@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True)
-@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
-@click.option("--backend", metavar="NAME", default="eager", show_default=True)
+@batch_option
+@resolution_option
+@threads_option
+@device_option
+@backend_option
 @click.option("--precision", metavar="NAME", default="fp32", show_default=True)
 @click.option(
     "--seconds",
@@ -93,14 +92,13 @@ def command(
     the 95 % interval of the ratio leaves out 1; all else is a tie. The same network twice shows
     what this machine can tell apart.
     """
-    from archbench.cli.console import meter
     from archbench.evaluate import comparison
-    from archbench.report.findings.comparison import comparison_text, read_limit
+    from archbench.report.findings.comparison import Limit, finding
 
-    limit = read_limit(fail_if) if fail_if else None
+    limit = Limit.read(fail_if) if fail_if else None
     stored = comparison.read_stored(against) if against else None
     opened = _networks(networks, overrides=overrides, results=results)
-    with meter(quiet=as_json) as told:
+    with console.meter(quiet=as_json) as told:
         found = comparison.compare(
             opened,
             batch=batch,
@@ -116,10 +114,7 @@ def command(
     document = found.document()
     if save:
         comparison.save(found, save)
-    if as_json:
-        console.document(document)
-    else:
-        console.result(comparison_text(document))
+    console.tell(finding(document), as_json=as_json)
     if limit:
         judged = [pair for pair in document["pairs"] if pair["first"] == found.contestants[0].name]
         _judge([*judged, *document["stored"]], limit=limit, text=fail_if or "")

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from archbench.cli.option import json_option, results_option
+from archbench.cli import console
+from archbench.cli.option import download_option, json_option, results_option, workers_option
 
 
 @click.command()
@@ -16,8 +17,8 @@ from archbench.cli.option import json_option, results_option
     metavar="SHARE|TIME",
     help="What training those in doubt again may take: 20% of the search's time, 10m.",
 )
-@click.option("--workers", type=click.IntRange(min=1), help="Trainings at a time.")
-@click.option("--download", is_flag=True, help="Allow the data to be fetched.")
+@workers_option
+@download_option
 @results_option
 @json_option
 def command(
@@ -36,7 +37,6 @@ def command(
     """
     from archbench.cli.names import study_path
     from archbench.cli.progress import SearchProgress, shown
-    from archbench.cli.study import end
     from archbench.search import confirm
     from archbench.search.settings import parse_budget
 
@@ -50,4 +50,4 @@ def command(
             download=download,
             on_event=listener,
         )
-    return end(found, as_json=as_json)
+    return console.tell_study(found, as_json=as_json)

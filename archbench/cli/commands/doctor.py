@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from archbench.cli import console
-from archbench.cli.option import json_option, results_option
+from archbench.cli.option import device_option, json_option, results_option, threads_option
 
 
 @click.command()
@@ -19,29 +19,23 @@ from archbench.cli.option import json_option, results_option
     show_default=True,
     help="How long to time copies of one network.",
 )
-@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
-@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True)
+@device_option
+@threads_option
 @results_option
 @json_option
 def command(
-    study: str | None,
-    seconds: float,
-    device: str,
-    threads: int,
-    results: Path,
-    as_json: bool,
+    study: str | None, seconds: float, device: str, threads: int, results: Path, as_json: bool
 ) -> None:
     """Say what this machine can measure today, and what to do about what disturbs it.
 
     Times several copies of one network against one another: what seems faster among them seems so
     by chance. With a STUDY its database is looked into, too.
     """
-    from archbench.cli.console import meter
     from archbench.cli.names import study_path
     from archbench.evaluate.doctor import check_up
-    from archbench.report.findings.doctor import doctor_text
+    from archbench.report.findings import doctor
 
-    with meter(quiet=as_json) as told:
+    with console.meter(quiet=as_json) as told:
         found = check_up(
             seconds=seconds,
             device=device,
@@ -49,9 +43,4 @@ def command(
             study=study_path(study, results=results) if study else None,
             on_progress=told,
         )
-    document = found.document()
-    if as_json:
-        console.document(document)
-        return
-    console.result(doctor_text(document))
-    console.next_step("archbench compare A B says which of two networks is faster here")
+    console.tell(doctor.finding(found.document()), as_json=as_json)

@@ -8,9 +8,6 @@ import click
 
 from archbench.cli import console
 from archbench.cli.option import json_option, results_option
-from archbench.command_line import command_line, study_argument
-
-SCHEMA = "archbench.insight/1"
 
 
 @click.command()
@@ -25,11 +22,7 @@ def command(study: str, results: Path, as_json: bool) -> None:
     """
     from archbench.analysis.study import open_study
     from archbench.cli.names import study_path
-    from archbench.report.findings.importance import insight_text
+    from archbench.report.findings import importance
 
     found = open_study(study_path(study, results=results))
-    if as_json:
-        console.document({"schema": SCHEMA, "study": found.name, **found.insight.document()})
-        return
-    console.result(insight_text(found.name, found.insight))
-    console.next_step(command_line("archbench", "report", study_argument(found.path)))
+    console.tell(importance.finding(found), as_json=as_json)

@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from archbench.cli import console
-from archbench.cli.option import json_option, results_option
+from archbench.cli.option import COUNT, backend_option, device_option, json_option, results_option
 from archbench.command_line import command_line, study_argument
-from archbench.report.text import WIDTH
 
 if TYPE_CHECKING:
-    from archbench.evaluate.remeasure import Elsewhere, Which
-    from archbench.study.measurement import Verdict
-
-_DOUBTS: dict[Verdict, str] = {
-    "disturbed": "measure again on a quiet machine (archbench doctor says why)",
-    "incomplete": "they have no value, and --json says why",
-}
+    from archbench.evaluate.remeasure import Which
 
 
 @click.command()
 @click.argument("study")
-@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
-@click.option("--backend", metavar="NAME", default="eager", show_default=True)
+@device_option
+@backend_option
 @click.option("--precision", metavar="NAME", help="That of the search by default.")
-@click.option("--batch", type=click.IntRange(min=1), help="That of the search by default.")
-@click.option("--threads", type=click.IntRange(min=1), help="Those of the search by default.")
+@click.option("--batch", type=COUNT, help="That of the search by default.")
+@click.option("--threads", type=COUNT, help="Those of the search by default.")
 @click.option(
     "--trials",
     type=click.Choice(["front", "all"]),
@@ -54,12 +46,12 @@ def command(
 
     Nothing is trained. The front by the new times is written beside the study's own tables.
     """
-    from archbench.cli.console import meter
     from archbench.cli.names import study_path
     from archbench.evaluate.remeasure import measure_elsewhere
+    from archbench.report.findings import remeasure
 
     path = study_path(study, results=results)
-    with meter(quiet=as_json) as told:
+    with console.meter(quiet=as_json) as told:
         found = measure_elsewhere(
             path,
             device=device,
@@ -70,53 +62,17 @@ def command(
             trials=trials,
             on_progress=told,
         )
-    if as_json:
-        console.document(found.document())
-        return
-    console.result(_text(found))
     named = study_argument(path)
     target = ("--device", device, "--backend", backend, "--trials", "all")
     again = command_line("archbench", "measure", named, *target)
-    console.next_step(
-        f"{again} also says what was lost by not searching there"
+    finding = remeasure.finding(
+        found.document(),
+        title=f"{found.study}: {len(found.trials)} networks on {found.conditions}",
+        front=found.front,
+        transfer=found.transfer,
+        verdicts=[record.latency.verdict for record in found.trials if record.latency],
+        next_step=f"{again} also says what was lost by not searching there"
         if trials == "front"
-        else command_line("archbench", "report", named)
+        else command_line("archbench", "report", named),
     )
-
-
-def _text(found: Elsewhere) -> str:
-    from archbench.report.findings.front import front_table
-
-    moved = found.transfer
-    parts = [f"{found.study}: {len(found.trials)} networks on {found.conditions}"]
-    parts.append(front_table(found.front) if found.front else "no network stands on a front here")
-    lines = [
-        f"on the front of the search and of this device: {_listed(moved.kept)}",
-        f"on the front of the search only: {_listed(moved.left)}",
-        f"on the front of this device only: {_listed(moved.joined)}",
-    ]
-    if moved.kendall_tau is not None:
-        lines.append(
-            f"rank correlation of both latencies (Kendall's tau): {moved.kendall_tau:.2f} over "
-            f"{moved.compared} networks"
-        )
-    if moved.lost is not None:
-        lines.append(
-            f"without a search here {100 * moved.lost:.1f} % of the hypervolume are lost, of what "
-            "this study has trained"
-        )
-    verdicts = [record.latency.verdict for record in found.trials if record.latency]
-    for verdict, meaning in _DOUBTS.items():
-        if number := verdicts.count(verdict):
-            lines.append(f"{number} of {len(verdicts)} latencies are {verdict}: {meaning}")
-    parts.append("\n".join(map(_wrapped, lines)))
-    parts.append("written:\n" + "\n".join(f"  {path}" for path in found.files))
-    return "\n\n".join(parts)
-
-
-def _listed(numbers: tuple[int, ...]) -> str:
-    return f"trials {', '.join(map(str, numbers))}" if numbers else "none"
-
-
-def _wrapped(line: str) -> str:
-    return textwrap.fill(line, WIDTH, subsequent_indent="  ", break_on_hyphens=False)
+    console.tell(finding, as_json=as_json, files=found.files)

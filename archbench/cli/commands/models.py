@@ -39,20 +39,23 @@ def list_(pattern: str, with_ablations: bool, as_json: bool) -> None:
 
     The rows of the papers' ablation tables are named VARIANT/ROW: 'levit_128s/*' lists them.
     """
-    from archbench.report.findings.catalogue import list_text
+    from archbench.models.catalogue import family_title
+    from archbench.report.findings import catalogue
 
     names = _matching(pattern, with_ablations=with_ablations or "/" in pattern)
-    models = [_document(name) for name in names]
-    if as_json:
-        console.document({"schema": SCHEMA, "models": models})
-        return
-    console.result(list_text(models, titles=_titles(models)))
-    console.note(
-        "\nMACs are multiply-adds, one counted as 1; papers print them as FLOPs. "
-        "Top-1: the\npaper's own, in percent of ImageNet-1k's validation images."
-    )
+    document = _document(*names)
     show = command_line("archbench", "models", "show", names[0])
-    console.next_step(f"{show}, or {command_line('archbench', 'profile', names[0])}")
+    finding = catalogue.listing(
+        document,
+        titles={model["family"]: family_title(model["family"]) for model in document["models"]},
+        next_step=f"{show}, or {command_line('archbench', 'profile', names[0])}",
+    )
+    if not as_json:
+        console.note(
+            "\nMACs are multiply-adds, one counted as 1; papers print them as FLOPs. "
+            "Top-1: the\npaper's own, in percent of ImageNet-1k's validation images."
+        )
+    console.tell(finding, as_json=as_json)
 
 
 @command.command()
@@ -64,29 +67,23 @@ def check(pattern: str, full: bool, as_json: bool) -> None:
 
     Ends with 1 where a count is not exactly that of the released code.
     """
-    from archbench.cli.console import meter
     from archbench.evaluate.catalogue_check import MOST_MACS, check_document, rebuild
     from archbench.report import number
-    from archbench.report.findings.catalogue import check_text
+    from archbench.report.findings import catalogue
 
     names = _matching(pattern, with_ablations=True)
-    with meter(quiet=as_json) as told:
+    with console.meter(quiet=as_json) as told:
         found = rebuild(names, most_macs=None if full else MOST_MACS, on_progress=told)
-    document = check_document(found)
-    if as_json:
-        console.document(document)
-    else:
-        left_out = f"being above {number.short(MOST_MACS)} MACs (--full does)"
-        console.result(check_text(document, left_out=left_out))
+    left_out = f"being above {number.short(MOST_MACS)} MACs (--full does)"
     faults = [f"{entry.name}: {fault}" for entry in found for fault in entry.faults]
+    finding = catalogue.check(check_document(found), left_out=left_out, is_good=not faults)
+    console.tell(finding, as_json=as_json)
     if faults:
         raise UnexpectedCountError(
             f"counts that should agree do not: {'; '.join(faults)}",
             place="archbench models check",
             help="report it; a change of the code has changed these networks",
         )
-    if not as_json:
-        console.next_step("archbench models show NAME says how one is written")
 
 
 @command.command()
@@ -94,24 +91,11 @@ def check(pattern: str, full: bool, as_json: bool) -> None:
 @json_option
 def show(name: str, as_json: bool) -> None:
     """NAME as YAML, in the form that a search space starts from."""
-    from archbench.models import count, paper
-    from archbench.models.catalogue import published
-    from archbench.report.document import to_yaml
+    from archbench.report.findings import catalogue
 
-    spec = published(name)
-    if as_json:
-        console.document({"schema": SCHEMA, "models": [_document(name)]})
-        return
-    printed, exact = paper(name), count(spec)
-    console.result(
-        f"# {printed.source}\n"
-        f"# parameters: {exact.params:,} (paper: {printed.params or 'not printed'})\n"
-        f"# MACs: {exact.macs:,} (paper: {printed.flops or 'not printed'})\n"
-        + "".join(f"# {text}\n" for text in (printed.row, printed.reason, printed.note) if text)
-        + to_yaml(spec.to_document()).rstrip("\n")
-    )
     profile = command_line("archbench", "profile", name)
-    console.next_step(f"{profile}; or keep this as a file, change it and profile the file")
+    step = f"{profile}; or keep this as a file, change it and profile the file"
+    console.tell(catalogue.network(_document(name), next_step=step), as_json=as_json)
 
 
 def _matching(pattern: str, *, with_ablations: bool) -> list[str]:
@@ -126,18 +110,16 @@ def _matching(pattern: str, *, with_ablations: bool) -> list[str]:
     return sorted(names, key=family_of)
 
 
-def _titles(models: list[dict[str, Any]]) -> dict[str, str]:
-    from archbench.models.catalogue import family_title
-
-    return {model["family"]: family_title(model["family"]) for model in models}
+def _document(*names: str) -> dict[str, Any]:
+    return {"schema": SCHEMA, "models": [_model(name) for name in names]}
 
 
-def _document(name: str) -> dict[str, Any]:
+def _model(name: str) -> dict[str, Any]:
     from archbench.models import count
     from archbench.models.catalogue import Ablation, entry, family_of, published
 
     spec, known = published(name), entry(name)
-    printed, exact = known.paper, count(spec)
+    exact = count(spec)
     return {
         "name": name,
         "family": family_of(name),
@@ -147,7 +129,7 @@ def _document(name: str) -> dict[str, Any]:
         "params": exact.params,
         "macs": exact.macs,
         "activations": exact.activations,
-        "paper": asdict(printed),
+        "paper": asdict(known.paper),
         "released": known.released._asdict() if known.released else None,
         "ablation": {"base": known.base, "set": dict(known.set), "training": dict(known.training)}
         if isinstance(known, Ablation)

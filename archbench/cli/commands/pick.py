@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from archbench.cli import console
-from archbench.cli.option import amount, json_option, results_option, share
+from archbench.cli.option import FILE, amount, json_option, results_option, share
 from archbench.command_line import command_line, study_argument
 from archbench.errors import UsageError
 
@@ -18,8 +18,12 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("study")
-@click.option("--latency", type=click.FloatRange(min=0, min_open=True), metavar="MS",
-              help="The most accurate within so many milliseconds.")  # fmt: skip
+@click.option(
+    "--latency",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="MS",
+    help="The most accurate within so many milliseconds.",
+)
 @click.option("--params", callback=amount, metavar="NUMBER", help="Within so many, as 5M or 4e6.")
 @click.option("--macs", callback=amount, metavar="NUMBER", help="Within so many, as 400M.")
 @click.option(
@@ -35,11 +39,7 @@ if TYPE_CHECKING:
     help="How probable it must be that limits and accuracy are kept.",
 )
 @click.option(
-    "--spec",
-    "spec_file",
-    metavar="FILE",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Write the network as YAML there.",
+    "--spec", "spec_file", metavar="FILE", type=FILE, help="Write the network as YAML there."
 )
 @results_option
 @json_option
@@ -63,7 +63,7 @@ def command(
     from archbench.analysis.study import open_study
     from archbench.cli.names import study_path
     from archbench.report.document import to_yaml
-    from archbench.report.findings.pick import document, text
+    from archbench.report.findings import pick as findings
     from archbench.study.file import write_atomically
 
     limits = {"latency_ms": latency, "params": params, "macs": macs}
@@ -79,15 +79,12 @@ def command(
     record = answer.chosen.record
     if spec_file is not None:
         write_atomically(spec_file, to_yaml(record.spec).encode())
-    if as_json:
-        console.document(document(answer, study=found))
-        return
-    console.result(text(answer, study=found))
     trial = spec_file or f"{study_argument(found.path)}:{record.number}"
     data = found.header["proxy"]["data"]
     train = command_line("archbench", "train", trial, "--data", data, "--epochs", 30)
     profile = command_line("archbench", "profile", trial, "--where")
-    console.next_step(f"{train}, or {profile}")
+    finding = findings.finding(answer, study=found, next_step=f"{train}, or {profile}")
+    console.tell(finding, as_json=as_json)
 
 
 def _check(wish: Wish) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from archbench.cli import console
-from archbench.cli.option import json_option, results_option, set_option
+from archbench.cli.option import COUNT, json_option, results_option, seed_option, set_option
 from archbench.command_line import command_line
 from archbench.errors import UsageError
 
@@ -26,10 +26,10 @@ _TO_FIT = 60
 @click.argument("networks", metavar="[NETWORK...]", nargs=-1)
 @click.option("--space", metavar="SPACE", help="Random networks of this space instead.")
 @click.option("--samples", type=click.IntRange(1, 10_000), default=20, show_default=True)
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@seed_option
 @set_option
-@click.option("--batch", type=click.IntRange(min=1), help="The space's, or 1.")
-@click.option("--threads", type=click.IntRange(min=1), help="The space's, or 1.")
+@click.option("--batch", type=COUNT, help="The space's, or 1.")
+@click.option("--threads", type=COUNT, help="The space's, or 1.")
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), help="The space's, or cpu.")
 @results_option
 @json_option
@@ -52,10 +52,9 @@ def command(
     archbench profile measures. A search whose space was looked at with --space knows latencies
     before it measures them.
     """
-    from archbench.cli.console import meter
     from archbench.cli.names import network
     from archbench.evaluate.block_table import document, predict_all
-    from archbench.report.findings.prediction import prediction_text
+    from archbench.report.findings import prediction
     from archbench.search.settings import conditions_of
     from archbench.space import SearchSpace
     from archbench.study.measurement import Conditions
@@ -79,22 +78,21 @@ def command(
         batch=batch or conditions.batch,
         threads=threads or conditions.threads,
     )
-    with meter(quiet=as_json) as told:
+    with console.meter(quiet=as_json) as told:
         found = predict_all(specs, conditions, alike=alike, on_progress=told)
     content = document(found)
-    if as_json:
-        for entry, spec in zip(content["predictions"], specs, strict=True):
-            entry["spec"] = spec.to_document()
-        console.document(content)
-        return
-    for note in dict.fromkeys(entry.note for entry in found if entry.note):
+    for entry, spec in zip(content["predictions"], specs, strict=True):
+        entry["spec"] = spec.to_document()
+    notes = dict.fromkeys(entry.note for entry in found if entry.note and not as_json)
+    for note in notes:
         console.warn(note)
-    console.result(prediction_text(content["predictions"]))
-    console.next_step(
-        f"{command_line('archbench', 'search', space)} goes by these latencies"
+    finding = prediction.finding(
+        content,
+        next_step=f"{command_line('archbench', 'search', space)} goes by these latencies"
         if space
-        else f"measure what looks good: {command_line('archbench', 'profile', networks[0])}"
+        else f"measure what looks good: {command_line('archbench', 'profile', networks[0])}",
     )
+    console.tell(finding, as_json=as_json)
 
 
 def _drawn(space: SearchSpace, *, samples: int, seed: int) -> tuple[list[ArchSpec], list[ArchSpec]]:

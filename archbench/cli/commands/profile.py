@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from archbench.cli import console
-from archbench.cli.option import json_option, resolution, results_option, set_option, wholes, words
+from archbench.cli.option import (
+    FILE,
+    json_option,
+    resolution_option,
+    results_option,
+    set_option,
+    threads_option,
+    wholes,
+    words,
+)
 from archbench.command_line import command_line
 from archbench.errors import NEGATIVE_RESULT, ArchbenchError, UsageError
+
+if TYPE_CHECKING:
+    from archbench.models import ArchSpec
+    from archbench.study.measurement import Conditions
 
 
 class CountsDifferError(ArchbenchError):
@@ -30,13 +46,8 @@ class CountsDifferError(ArchbenchError):
     callback=wholes,
     help="Images per forward pass, as 1,16.",
 )
-@click.option(
-    "--resolution",
-    metavar="PIXELS",
-    callback=resolution,
-    help="Side, or height and width: 160x224.",
-)
-@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True)
+@resolution_option
+@threads_option
 @click.option(
     "--device",
     type=click.Choice(["cpu", "cuda", "all"]),
@@ -79,7 +90,7 @@ class CountsDifferError(ArchbenchError):
 @click.option(
     "--save",
     metavar="FILE",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=FILE,
     help="With --where: keep it as a bar plot, .svg or .png.",
 )
 @results_option
@@ -108,54 +119,37 @@ def command(
     it, or STUDY:TRIAL. To compare with: timm:NAME, torchvision:NAME, or module:PACKAGE.MODULE:NAME
     for a function of yours that returns a torch.nn.Module.
     """
-    from archbench.cli.console import meter
     from archbench.cli.names import network, trial_place
     from archbench.evaluate.foreign import is_foreign
     from archbench.evaluate.profiling import profile
-    from archbench.report.findings.backends import flip_text, unavailable_text
-    from archbench.report.findings.profile import comparison_text, profile_text
+    from archbench.report.findings import profile as findings
+    from archbench.study.measurement import Conditions
 
-    if is_serving and is_where:
-        raise UsageError("--serving and --where are two questions", help="ask one at a time")
-    if (is_serving or is_where) and (no_latency or pretrained or check):
-        raise UsageError(
-            "--serving and --where time fresh weights and count nothing",
-            help="leave --no-latency, --pretrained and --check out",
+    if is_serving or is_where:
+        _check_question(
+            both=is_serving and is_where,
+            counts=no_latency or pretrained or check,
+            other_ways=(backends, precisions) != (("eager",), ("fp32",)),
         )
-    if (is_serving or is_where) and (backends, precisions) != (("eager",), ("fp32",)):
-        raise UsageError(
-            "--serving and --where run the eager backend in fp32 only",
-            help="leave --backend and --precision out",
-        )
-    if is_serving:
-        from archbench.cli.serving import show_serving
-        from archbench.study.measurement import Conditions
-
-        show_serving(
-            [network(text, overrides=overrides, results=results) for text in networks],
-            Conditions(device="cpu" if device == "all" else device, threads=threads),
-            batches=batches if batches != (1,) else (),
-            resolution=resolution,
-            as_json=as_json,
-        )
-        return
-    if is_where:
-        from archbench.cli.where import show_where
-
-        show_where(
-            [network(text, overrides=overrides, results=results) for text in networks],
-            batches=batches,
-            resolution=resolution,
-            threads=threads,
-            device="cpu" if device == "all" else device,
-            save=save,
-            keep=[None if overrides else trial_place(text, results=results) for text in networks],
-            as_json=as_json,
-        )
+        specs = [network(text, overrides=overrides, results=results) for text in networks]
+        specs = [_resized(spec, resolution) for spec in specs]
+        conditions = Conditions(device="cpu" if device == "all" else device, threads=threads)
+        is_one = batches == (1,)
+        if is_serving:
+            _serving(specs, conditions, batches=() if is_one else batches, as_json=as_json)
+            return
+        keeps = is_one and resolution is None and not overrides
+        places = [trial_place(text, results=results) if keeps else None for text in networks]
+        if save is not None and len(specs) * len(batches) != 1:
+            raise UsageError(
+                "a plot shows one network at one batch", place="--save", help="name one of each"
+            )
+        at = [replace(conditions, batch=batch) for batch in batches]
+        _where(specs, at, save=save, places=places, as_json=as_json)
         return
     if save is not None:
         raise UsageError("there is a plot of --where only", place="--save", help="add --where")
-    with meter(quiet=as_json) as told:
+    with console.meter(quiet=as_json) as told:
         found = profile(
             [
                 text
@@ -175,25 +169,13 @@ def command(
             on_progress=told,
         )
     document = found.document()
-    models = document["models"]
     differing = [
-        model["name"] for model in models if model["built"] and not model["built"]["agrees"]
+        model["name"]
+        for model in document["models"]
+        if model["built"] and not model["built"]["agrees"]
     ]
-    if as_json:
-        console.document(document)
-        _refuse(differing)
-        return
-    console.result("\n\n\n".join(profile_text(model) for model in models))
-    if len(models) > 1:
-        console.result("\n\n" + comparison_text(models))
-    for text in (flip_text(document["flips"]), unavailable_text(document["unavailable"])):
-        if text:
-            console.result("\n" + text)
-    _refuse(differing)
-    console.next_step(_next(networks[0], no_latency=no_latency))
-
-
-def _refuse(differing: list[str]) -> None:
+    step = "" if differing else _next(networks[0], no_latency=no_latency)
+    console.tell(findings.finding(document, next_step=step), as_json=as_json)
     if differing:
         raise CountsDifferError(
             f"the closed form and fvcore count differently: {', '.join(differing)}",
@@ -206,3 +188,96 @@ def _next(name: str, *, no_latency: bool) -> str:
     if no_latency:
         return f"{profile} times it, too"
     return f"{profile} --batch 1,16, or search around it: archbench space --help"
+
+
+def _check_question(*, both: bool, counts: bool, other_ways: bool) -> None:
+    """``--serving`` and ``--where`` answer one question each, under conditions of their own.
+
+    Raises:
+        UsageError: Both are asked, or something that they do not do.
+    """
+    if both:
+        raise UsageError("--serving and --where are two questions", help="ask one at a time")
+    if counts:
+        raise UsageError(
+            "--serving and --where time fresh weights and count nothing",
+            help="leave --no-latency, --pretrained and --check out",
+        )
+    if other_ways:
+        raise UsageError(
+            "--serving and --where run the eager backend in fp32 only",
+            help="leave --backend and --precision out",
+        )
+
+
+def _resized(spec: ArchSpec, resolution: tuple[int, int] | None) -> ArchSpec:
+    from archbench.models.part import Grid
+
+    return spec if resolution is None else replace(spec, resolution=Grid(*resolution))
+
+
+def _serving(
+    specs: Sequence[ArchSpec], conditions: Conditions, *, batches: Sequence[int], as_json: bool
+) -> None:
+    """Prints how each network serves; without batches these double until it is saturated."""
+    from archbench.evaluate.serving import document, serving
+    from archbench.report.findings import serving as findings
+
+    with console.meter(quiet=as_json) as told:
+        found = [serving(spec, conditions, batches=batches, on_progress=told) for spec in specs]
+    profile = command_line("archbench", "profile", specs[0].name or "FILE", "--where")
+    step = f"{profile} says which blocks take the time"
+    console.tell(findings.finding(document(found), next_step=step), as_json=as_json)
+
+
+def _where(
+    specs: Sequence[ArchSpec],
+    conditions: Sequence[Conditions],
+    *,
+    save: Path | None,
+    places: Sequence[tuple[Path, int] | None],
+    as_json: bool,
+) -> None:
+    """Prints where the time of each network goes, under each of the conditions.
+
+    Args:
+        specs: The networks.
+        conditions: One for each batch.
+        save: A file for the plot.
+        places: For each network the study and the trial that it is of, where it is one and its
+            report is to show what was found.
+        as_json: Print one JSON document instead of text.
+    """
+    from archbench.evaluate.parts import document, where
+    from archbench.report.findings import parts
+    from archbench.report.findings.parts_plot import save_where
+
+    with console.meter(quiet=as_json) as told:
+        found = [where(spec, at, on_progress=told) for spec in specs for at in conditions]
+    content = document(found)
+    if save is not None:
+        save_where(content["networks"][0], save)
+        console.note(f"plot: {save}")
+    kept = keep_for_reports(content["networks"], places) if any(places) else []
+    for path in kept:
+        console.note(f"kept for the study's report: {path}")
+    step = (
+        f"{command_line('archbench', 'report', kept[0].parent.parent)} shows it beside the front"
+        if kept
+        else f"{command_line('archbench', 'ablate', specs[0].name or 'FILE')} says what each "
+        "choice of a network costs and buys"
+    )
+    console.tell(parts.finding(content, next_step=step), as_json=as_json)
+
+
+def keep_for_reports(
+    networks: Sequence[Mapping[str, Any]], places: Sequence[tuple[Path, int] | None]
+) -> list[Path]:
+    """Keeps those networks of a document that are trials of studies; the files."""
+    from archbench.study.where_file import SCHEMA, write_where
+
+    return [
+        write_where(*place, {"schema": SCHEMA, "networks": [found]})
+        for found, place in zip(networks, places, strict=True)
+        if place is not None
+    ]

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from archbench.cli import console
-from archbench.cli.option import json_option, results_option
+from archbench.cli.option import FOLDER, json_option, results_option
 from archbench.errors import UsageError
 
 
@@ -23,7 +23,7 @@ from archbench.errors import UsageError
 @click.option(
     "--out",
     metavar="FOLDER",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=FOLDER,
     help="Where to write; report/ in the study's folder by default.",
 )
 @results_option
@@ -38,11 +38,11 @@ def command(
     the report shows what is there now.
     """
     from archbench.analysis.study import open_study
-    from archbench.cli.ablation import show as show_ablation
-    from archbench.cli.certificate import show as show_certificate
     from archbench.cli.names import study_path
-    from archbench.cli.study import next_after, show
     from archbench.report import FORMATS, write_report
+    from archbench.report.finding import make_folder
+    from archbench.report.findings import ablation, certificate
+    from archbench.report.findings import study as findings
     from archbench.search.ablation import is_ablation, read_ablation
     from archbench.search.certificate_training import is_certificate, read_certificate
 
@@ -53,20 +53,17 @@ def command(
             raise UsageError(
                 f"{noun} is written whole", place="--format", help="leave out --format"
             )
-        if is_ablation(path):
-            show_ablation(read_ablation(path), as_json=as_json, folder=out)
-        else:
-            show_certificate(read_certificate(path), as_json=as_json, folder=out)
+        finding = (
+            ablation.finding(read_ablation(path))
+            if is_ablation(path)
+            else certificate.finding(read_certificate(path))
+        )
+        console.tell_with_files(finding, out or path / "report", as_json=as_json)
         return
     wanted = [FORMATS.load(name, place="--format") for name in dict.fromkeys(formats)]
     found = open_study(path)
     folder = out or found.path / "report"
-    if wanted:
-        folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     files = [form.write(found, folder) for form in wanted] or write_report(found, folder)
-    if as_json:
-        console.document(found.document())
-        return
-    show(found, files=files)
-    page = next((path for path in files if path.suffix == ".html"), None)
-    console.next_step(next_after(found, page=page))
+    has_page = any(file.suffix == ".html" for file in files)
+    console.tell(findings.finding(found, has_page=has_page), as_json=as_json, files=files)

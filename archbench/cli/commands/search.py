@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING
 import click
 
 from archbench.cli import console
-from archbench.cli.option import json_option, results_option, seconds, set_option, typed_command
+from archbench.cli.option import (
+    COUNT,
+    data_option,
+    download_option,
+    json_option,
+    results_option,
+    seconds,
+    set_option,
+    typed_command,
+)
 from archbench.command_line import command_line
 from archbench.errors import UsageError
 
@@ -25,18 +34,14 @@ _OF_A_CONFIRMATION = {
 
 @click.command()
 @click.argument("space")
-@click.option("--trials", type=click.IntRange(min=1), help="How many; the space says by default.")
-@click.option(
-    "--epochs", type=click.IntRange(min=1), help="Begin no trial after so many trained epochs."
-)
+@click.option("--trials", type=COUNT, help="How many; the space says by default.")
+@click.option("--epochs", type=COUNT, help="Begin no trial after so many trained epochs.")
 @click.option(
     "--time", "time_limit_s", metavar="TIME", callback=seconds, help="Stop after 90s, 20m, 1h30m."
 )
 @set_option
-@click.option(
-    "--data", metavar="NAME", help="What to train on: cluttered_digits, folder:PATH, cifar10:PATH."
-)
-@click.option("--download", is_flag=True, help="Allow the data to be fetched.")
+@data_option
+@download_option
 @click.option("--name", help="Name of the study; that of the space by default.")
 @click.option(
     "--from",
@@ -67,7 +72,7 @@ _OF_A_CONFIRMATION = {
 @click.option(
     "--pruner", metavar="NAME", help="What stops hopeless trials: curve, promotion or none."
 )
-@click.option("--workers", type=click.IntRange(min=1), help="Trials at a time.")
+@click.option("--workers", type=COUNT, help="Trials at a time.")
 @click.option("--seed", type=click.IntRange(min=0), help="Of all that is random in the search.")
 @click.option(
     "--certify/--no-certify",
@@ -105,7 +110,6 @@ def command(
     """
     from archbench.cli.names import study_path
     from archbench.cli.progress import SearchProgress, shown
-    from archbench.cli.study import end
     from archbench.search import confirm as run_confirmation
     from archbench.search import events, search
     from archbench.space import SearchSpace
@@ -149,7 +153,7 @@ def command(
     if study is None:
         _show_plan(progress, as_json=as_json)
         return 0
-    return end(study, as_json=as_json)
+    return console.tell_study(study, as_json=as_json)
 
 
 def _refuse_search_options(path: Path, *, as_json: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,7 +13,7 @@ from archbench.cli.option import ListByDefault, json_option, set_option
 from archbench.command_line import command_line
 
 if TYPE_CHECKING:
-    from archbench.space import SearchSpace
+    from archbench.space import Choices, SearchSpace
 
 SCHEMA = "archbench.space/1"
 
@@ -29,15 +30,11 @@ def command() -> None:
 @json_option
 def list_(as_json: bool) -> None:
     """The spaces that come with archbench, and what they answer."""
-    from archbench.cli.space_text import listing
-    from archbench.space import SearchSpace, shipped
+    from archbench.report.findings import space as findings
+    from archbench.space import shipped
 
-    spaces = [SearchSpace.load(name) for name in shipped()]
-    if as_json:
-        console.document({"schema": SCHEMA, "spaces": [_facts(space) for space in spaces]})
-        return
-    console.result(listing(spaces))
-    console.next_step("archbench space show quickstart, or archbench search quickstart")
+    found = {"schema": SCHEMA, "spaces": [_facts(_load(name, ())) for name in shipped()]}
+    console.tell(findings.listing(found), as_json=as_json)
 
 
 @command.command()
@@ -46,14 +43,13 @@ def list_(as_json: bool) -> None:
 @json_option
 def show(space: str, overrides: tuple[str, ...], as_json: bool) -> None:
     """What SPACE searches, and under which conditions."""
-    from archbench.cli.space_text import description, written
+    from archbench.report.findings import space as findings
 
     found = _load(space, overrides)
-    if as_json:
-        console.document({**_facts(found), **written(found)})
-        return
-    console.result(description(found))
-    console.next_step(command_line("archbench", "space", "count", space))
+    labels = {axis.name: list(map(axis.label, range(len(axis.values)))) for axis in found.axes}
+    step = command_line("archbench", "space", "count", space)
+    finding = findings.description(_document(found), labels=labels, next_step=step)
+    console.tell(finding, as_json=as_json)
 
 
 @command.command()
@@ -62,17 +58,18 @@ def show(space: str, overrides: tuple[str, ...], as_json: bool) -> None:
 @json_option
 def validate(space: str, overrides: tuple[str, ...], as_json: bool) -> None:
     """Say whether SPACE can be searched; what is wrong comes with line and column."""
-    from archbench.cli.space_text import share_text
+    from archbench.report.findings import space as findings
 
     found = _load(space, overrides)
     share = found.feasible()
     if not share.feasible:
         raise found.infeasible(share)
-    if as_json:
-        console.document({**_facts(found), "valid": True, **_share(found)})
-        return
-    console.result(f"{space} is valid: {found.size():,} candidates, {share_text(share)} feasible")
-    console.next_step(command_line("archbench", "search", space, "--dry-run"))
+    finding = findings.validity(
+        {**_facts(found), "valid": True, **_share(found)},
+        name=space,
+        next_step=command_line("archbench", "search", space, "--dry-run"),
+    )
+    console.tell(finding, as_json=as_json)
 
 
 @command.command()
@@ -81,16 +78,20 @@ def validate(space: str, overrides: tuple[str, ...], as_json: bool) -> None:
 @json_option
 def count(space: str, overrides: tuple[str, ...], as_json: bool) -> None:
     """The exact size of SPACE, the share that is feasible, and dead choices."""
-    from archbench.cli.space_text import counts
+    from archbench.report.findings import space as findings
 
     found = _load(space, overrides)
-    if as_json:
-        console.document({**_facts(found), **_share(found)})
-        return
-    console.result(counts(found))
     sample = command_line("archbench", "space", "sample", space)
     search = command_line("archbench", "search", space, "--dry-run")
-    console.next_step(f"{sample}, or {search}")
+    finding = findings.counts(
+        {**_facts(found), **_share(found)},
+        dead=[
+            (dead.axis, dead.value, None if dead.is_certain else dead.samples)
+            for dead in found.dead_choices()
+        ],
+        next_step=f"{sample}, or {search}",
+    )
+    console.tell(finding, as_json=as_json)
 
 
 @command.command()
@@ -101,7 +102,7 @@ def count(space: str, overrides: tuple[str, ...], as_json: bool) -> None:
 @json_option
 def sample(space: str, number: int, seed: int, overrides: tuple[str, ...], as_json: bool) -> None:
     """Random feasible networks of SPACE as YAML, all equally likely."""
-    from archbench.cli.space_text import candidate, candidate_text
+    from archbench.report.findings import space as findings
 
     found = _load(space, overrides)
     rng = random.Random(seed)
@@ -110,12 +111,9 @@ def sample(space: str, number: int, seed: int, overrides: tuple[str, ...], as_js
         choices = found.sample_feasible(rng)
         if choices is None:
             raise found.infeasible(found.feasible())
-        drawn.append(candidate(found, choices))
-    if as_json:
-        console.document({**_facts(found), "seed": seed, "candidates": drawn})
-        return
-    console.result("\n".join(candidate_text(entry) for entry in drawn).rstrip("\n"))
-    console.next_step("keep one as a file and look at it: archbench profile FILE")
+        drawn.append(_candidate(found, choices))
+    document = {**_facts(found), "seed": seed, "candidates": drawn}
+    console.tell(findings.candidates(document), as_json=as_json)
 
 
 def _load(space: str, overrides: tuple[str, ...]) -> SearchSpace:
@@ -134,6 +132,29 @@ def _facts(space: SearchSpace) -> dict[str, Any]:
     }
 
 
+def _document(space: SearchSpace) -> dict[str, Any]:
+    axes = [
+        {
+            "name": axis.name,
+            "values": list(axis.values),
+            "when": axis.when.text if axis.when else None,
+        }
+        for axis in space.axes
+    ]
+    return {
+        **_facts(space),
+        "base": dict(space.base),
+        "axes": axes,
+        "require": list(space.require),
+        "objectives": dict(space.objectives),
+        "limits": dict(space.limits),
+        "target": asdict(space.target),
+        "proxy": asdict(space.proxy),
+        "search": asdict(space.search),
+        "text": space.text,
+    }
+
+
 def _share(space: SearchSpace) -> dict[str, Any]:
     share = space.feasible()
     return {
@@ -147,4 +168,19 @@ def _share(space: SearchSpace) -> dict[str, Any]:
             {"axis": dead.axis, "value": dead.value, "is_certain": dead.is_certain}
             for dead in space.dead_choices()
         ],
+    }
+
+
+def _candidate(space: SearchSpace, choices: Choices) -> dict[str, Any]:
+    from archbench.models import count
+
+    spec = space.decode(choices)
+    counted = count(spec)
+    return {
+        "digest": spec.digest,
+        "choices": space.values(choices),
+        "params": counted.params,
+        "macs": counted.macs,
+        "activations": counted.activations,
+        "spec": spec.to_document(),
     }

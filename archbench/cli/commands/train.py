@@ -11,13 +11,23 @@ import click
 
 from archbench.cli import console
 from archbench.cli.ending import parked
-from archbench.cli.option import json_option, results_option, set_option, typed_command
+from archbench.cli.option import (
+    COUNT,
+    DATA,
+    FOLDER,
+    device_option,
+    download_option,
+    json_option,
+    results_option,
+    seed_option,
+    set_option,
+    typed_command,
+)
 from archbench.command_line import command_line
 from archbench.errors import ArchbenchError, StorageError
 
 if TYPE_CHECKING:
     from archbench.models import ArchSpec
-    from archbench.study.trial import CurvePoint
     from archbench.train.weights import Weights
 
 SCHEMA = "archbench.training/1"
@@ -25,21 +35,16 @@ SCHEMA = "archbench.training/1"
 
 @click.command()
 @click.argument("network")
-@click.option(
-    "--data",
-    required=True,
-    metavar="NAME",
-    help="What to train on: cluttered_digits, folder:PATH, cifar10:PATH.",
-)
-@click.option("--epochs", type=click.IntRange(min=1), default=30, show_default=True)
+@click.option("--data", required=True, metavar="NAME", help=DATA)
+@click.option("--epochs", type=COUNT, default=30, show_default=True)
 @click.option(
     "--resolution",
     type=click.IntRange(min=8),
     metavar="PIXELS",
     help="Side of the images; the network's own by default.",
 )
-@click.option("--batch", type=click.IntRange(min=1), default=32, show_default=True)
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--batch", type=COUNT, default=32, show_default=True)
+@seed_option
 @click.option(
     "--teacher",
     type=click.Choice(["none", "convolutional"]),
@@ -47,12 +52,12 @@ SCHEMA = "archbench.training/1"
     show_default=True,
     help="Learn also from the answers of a convolutional network, trained on the data first.",
 )
-@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
-@click.option("--download", is_flag=True, help="Allow the data to be fetched.")
+@device_option
+@download_option
 @click.option(
     "--out",
     metavar="FOLDER",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=FOLDER,
     help="Where the weights go; trained-NETWORK among the results by default.",
 )
 @click.option("--resume", is_flag=True, help="Go on with the training that the folder holds.")
@@ -79,14 +84,14 @@ def command(
 
     NETWORK is a published name, a file as archbench models show prints it, or STUDY:TRIAL.
     """
-    from archbench.cli.console import meter
     from archbench.cli.names import network as network_of
     from archbench.evaluate.training import train_network
+    from archbench.report.findings import training
 
     spec = network_of(network, overrides=overrides, results=results)
     folder = out or results / f"trained-{_folder_name(spec)}"
     _check_folder(folder, resume=resume)
-    with meter(quiet=as_json) as told:
+    with console.meter(quiet=as_json) as told:
         try:
             weights = train_network(
                 spec,
@@ -99,19 +104,21 @@ def command(
                 batch=batch,
                 teacher=teacher,
                 download=download,
-                on_point=lambda point, path, sha256: told.say(_point(point, epochs=epochs)),
+                on_point=lambda point, path, sha256: told.say(
+                    training.point_text(point, epochs=epochs)
+                ),
                 on_progress=lambda done, total: told("training, step", done, total),
                 on_note=told.say,
                 on_data=told,
             )
         except KeyboardInterrupt as stop:
             raise _parked(stop, folder) from None
-    if as_json:
-        console.document(_document(spec, weights, data=data))
-        return
-    console.result(_text(spec, weights, data=data))
     profile = command_line("archbench", "profile", network)
-    console.next_step(f"use {command_line(weights.best)} (safetensors), or {profile}")
+    finding = training.finding(
+        _document(spec, weights, data=data),
+        next_step=f"use {command_line(weights.best)} (safetensors), or {profile}",
+    )
+    console.tell(finding, as_json=as_json)
 
 
 def _folder_name(spec: ArchSpec) -> str:
@@ -141,29 +148,6 @@ def _parked(by: KeyboardInterrupt, folder: Path) -> ArchbenchError:
         "the training is parked at its last epoch",
         place=str(folder),
         help=f"resume it with: {again} --resume",
-    )
-
-
-def _point(point: CurvePoint, *, epochs: int) -> str:
-    from archbench.report import number
-
-    took = number.duration(point.seconds)
-    return (
-        f"epoch {point.epoch} of {epochs}: {number.percent(point.accuracy)} of the validation "
-        f"images, loss {point.loss:.3f}, {took}"
-    )
-
-
-def _text(spec: ArchSpec, weights: Weights, *, data: str) -> str:
-    from archbench.report import number
-
-    last = weights.points[-1]
-    best = max(weights.points, key=lambda point: point.accuracy)
-    return (
-        f"{spec.name} on {data}: validation accuracy {number.percent(last.accuracy)} after "
-        f"{last.epoch} epoch{'s' if last.epoch > 1 else ''}; "
-        f"best {number.percent(best.accuracy)} after {best.epoch}\n"
-        f"written:\n  {weights.best}\n  {weights.last}"
     )
 
 

@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from archbench.cli import console
-from archbench.cli.option import json_option, resolution, results_option, set_option
+from archbench.cli.option import FOLDER, json_option, resolution, results_option, set_option
 from archbench.command_line import command_line
-from archbench.report.text import table
 
 if TYPE_CHECKING:
     from archbench.models import Converted
 
 SCHEMA = "archbench.weights-file/1"
-_SHOWN = 12
 
 
 @click.group(subcommand_metavar="convert IN OUT | show FILE | fetch NAME")
@@ -79,6 +77,7 @@ def convert(
     from archbench.cli.names import network
     from archbench.errors import UsageError
     from archbench.models import convert_weights
+    from archbench.report.findings import weights as findings
 
     if overrides and model is None:
         raise UsageError("--set changes a network that --model names", place="--set")
@@ -91,11 +90,13 @@ def convert(
         resolution=resolution,
         classes=classes,
     )
-    if as_json:
-        console.document(_converted_document(converted))
-        return
-    console.result(_converted_text(converted))
-    console.next_step(command_line("archbench", "weights", "show", target))
+    finding = findings.converted(
+        _converted(converted),
+        was=str(converted.loaded.spec.resolution),
+        is_now=str(converted.spec.resolution),
+        next_step=command_line("archbench", "weights", "show", target),
+    )
+    console.tell(finding, as_json=as_json)
 
 
 @command.command()
@@ -104,19 +105,18 @@ def convert(
 def show(file: Path, as_json: bool) -> None:
     """Whose names are in FILE, of which network, and is it whole?"""
     from archbench.models import describe_weights
+    from archbench.report.findings import weights as findings
 
     found = describe_weights(file)
-    if as_json:
-        console.document({"schema": SCHEMA, **found})
-        return
-    console.result(_description_text(found))
     name = found["network"] or next(iter(found["same_size"]), "NETWORK")
     more = (
         ("OUT", "--to", "timm")
         if found["layout"] == "archbench"
         else ("OUT.safetensors", "--model", name)
     )
-    console.next_step(command_line("archbench", "weights", "convert", file, *more))
+    step = command_line("archbench", "weights", "convert", file, *more)
+    finding = findings.description({"schema": SCHEMA, **found}, next_step=step)
+    console.tell(finding, as_json=as_json)
 
 
 @command.command()
@@ -124,28 +124,27 @@ def show(file: Path, as_json: bool) -> None:
 @click.option(
     "--out",
     metavar="FOLDER",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=FOLDER,
     help="Where to keep them; the cache by default.",
 )
 @json_option
 def fetch(name: str, out: Path | None, as_json: bool) -> None:
     """Get the published weights of NAME from the hub."""
-    from archbench.cli.console import meter
     from archbench.evaluate.pretrained import fetch_weights
+    from archbench.report.findings import weights as findings
 
-    with meter(quiet=as_json) as told:
+    with console.meter(quiet=as_json) as told:
         found = fetch_weights(name, folder=out, on_progress=told)
-    if as_json:
-        console.document(
-            {"schema": SCHEMA, "network": name, "file": str(found.path), "url": found.url or None}
-        )
-        return
-    console.result(str(found.path))
-    console.note(f"from {found.url}" if found.url else "it was there already")
-    console.next_step(command_line("archbench", "weights", "show", found.path))
+    if not as_json:
+        console.note(f"from {found.url}" if found.url else "it was there already")
+    document = {
+        "schema": SCHEMA, "network": name, "file": str(found.path), "url": found.url or None,
+    }  # fmt: skip
+    step = command_line("archbench", "weights", "show", found.path)
+    console.tell(findings.fetched(document, next_step=step), as_json=as_json)
 
 
-def _converted_document(converted: Converted) -> dict[str, Any]:
+def _converted(converted: Converted) -> dict[str, Any]:
     loaded = converted.loaded
     return {
         "schema": SCHEMA,
@@ -159,51 +158,3 @@ def _converted_document(converted: Converted) -> dict[str, Any]:
         "interpolated": list(loaded.interpolated),
         "fresh": list(loaded.fresh),
     }
-
-
-def _converted_text(converted: Converted) -> str:
-    loaded, spec = converted.loaded, converted.spec
-    lines = [
-        f"{spec.name or 'network'}: {loaded.layout} -> {converted.layout}",
-        f"written: {converted.path}",
-        f"sha256:  {converted.sha256}",
-    ]
-    if loaded.interpolated:
-        lines.append(
-            f"interpolated from {loaded.spec.resolution} to {spec.resolution}: "
-            f"{len(loaded.interpolated)} tables"
-        )
-    if loaded.fresh:
-        lines.append(f"fresh for {spec.num_classes} classes: {len(loaded.fresh)} tensors")
-    return "\n".join(lines)
-
-
-def _description_text(found: dict[str, Any]) -> str:
-    tensors = found["tensors"]
-    of = found["network"] or " or ".join(found["same_size"][:3]) or "not a published one"
-    source = found["source"]
-    lines = [
-        f"layout   {found['layout']} ({found['title']} names), {found['kind']}",
-        f"network  {of}{'' if found['network'] else ', by the number of parameters'}",
-        f"size     {len(tensors)} tensors, {found['bytes']:,} bytes",
-        f"sha256   {found['sha256']}",
-        f"content  {_checked(found)}",
-    ]
-    if source:
-        came = source.get("url") or source.get("file") or ""
-        lines.append(f"source   {came} ({source.get('layout')})")
-        lines.append(f"         sha256 {source.get('sha256')}")
-    rows = [
-        (name, "x".join(map(str, entry["shape"])), entry["type"])
-        for name, entry in list(tensors.items())[:_SHOWN]
-    ]
-    lines += ["", table(("tensor", "shape", "type"), rows, align="lrl")]
-    if len(tensors) > _SHOWN:
-        lines.append(f"and {len(tensors) - _SHOWN} more: --json lists all")
-    return "\n".join(lines)
-
-
-def _checked(found: dict[str, Any]) -> str:
-    if found["verified"]:
-        return "agrees with the sha256 of weights and spec in its header"
-    return "holds no sha256 to check"

@@ -1,15 +1,20 @@
-"""How does a person read one network under several backends, side by side?"""
+"""One network under several backends, side by side: what was left out, what changes places."""
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from archbench.report import number
-from archbench.report.text import table
+from archbench.report.finding import Lines, Part, Table
+from archbench.report.findings.conditions import device_text
 
 _TITLES = ("backend", "as", "ms (95 % interval)", "x eager", "ready in", "error", "verdict")
+_LEGEND = (
+    "x eager: times as fast as eager in fp32",
+    "ready in: copying, exporting and compiling",
+    "error: largest difference from eager in fp32, over the largest output",
+)
 
 
 def has_several(model: Mapping[str, Any]) -> bool:
@@ -18,77 +23,68 @@ def has_several(model: Mapping[str, Any]) -> bool:
     return len(ways) > 1
 
 
-def backend_table(model: Mapping[str, Any]) -> str:
+def timed(entry: Mapping[str, Any]) -> str:
+    """A latency of a profile document with its interval, or none."""
+    value, low, high = (entry[f"{name}_ms"] for name in ("median", "low", "high"))
+    return "none" if value is None else number.with_interval(value, low, high)
+
+
+def backend_tables(model: Mapping[str, Any]) -> list[Part]:
     """Its latencies, a table for each device and batch; what is to be said stands beneath."""
-    places = list(dict.fromkeys(map(_place, model["latency"])))
-    parts = []
-    for place in places:
-        entries = [entry for entry in model["latency"] if _place(entry) == place]
-        parts.append(f"latency on {place}\n\n{_table(entries)}")
-    parts[-1] += (
-        "\nx eager: times as fast as eager in fp32\n"
-        "ready in: copying, exporting and compiling\n"
-        "error: largest difference from eager in fp32, over the largest output"
-    )
-    return "\n\n".join(parts)
+    places: dict[str, list[Mapping[str, Any]]] = {}
+    for entry in model["latency"]:
+        place = f"{device_text(entry)}, batch {entry['batch']}"
+        places.setdefault(place, []).append(entry)
+    parts: list[Part] = []
+    for place, entries in places.items():
+        legend = _LEGEND if place == list(places)[-1] else ()
+        notes = [note for entry in entries for note in _notes(entry)]
+        rows = [_cells(entry) for entry in entries]
+        shown = Table(titles=_TITLES, rows=rows, align="llrrrrl", notes=[*notes, *legend])
+        parts += [f"latency on {place}", shown]
+    return parts
 
 
-def unavailable_text(entries: Sequence[Mapping[str, Any]]) -> str:
-    """The backends that were left out, with what brings them; empty for none."""
-    lines: list[str] = []
-    for entry in entries:
-        kind = f" {entry['precision']}" if entry["precision"] else ""
-        text = f"{entry['backend']}{kind}: {entry['reason']}; {entry['help']}"
-        lines += textwrap.wrap(text, 80, initial_indent="  ", subsequent_indent="    ")
-    return "\n".join(["left out:", *lines]) if lines else ""
-
-
-def flip_text(flips: Sequence[Mapping[str, Any]]) -> str:
-    """The pairs of networks whose order depends on the backend; empty for none."""
-    lines = [
-        line
-        for flip in flips
-        for line in textwrap.wrap(
-            f"the order depends on the backend ({flip['device']}, batch {flip['batch']}): "
-            f"{flip['first']} is faster under {', '.join(flip['first_wins'])}; "
-            f"{flip['second']} under {', '.join(flip['second_wins'])}",
-            80,
-            subsequent_indent="  ",
-        )
+def unavailable(entries: Sequence[Mapping[str, Any]]) -> Part:
+    """The backends that were left out, with what brings them; nothing for none."""
+    if not entries:
+        return ""
+    texts = [
+        f"  {entry['backend']}{' ' if entry['precision'] else ''}{entry['precision'] or ''}: "
+        f"{entry['reason']}; {entry['help']}"
+        for entry in entries
     ]
-    return "\n".join(lines)
+    return Lines(["left out:", *texts], rest="    ")
 
 
-def _place(entry: Mapping[str, Any]) -> str:
-    cores = f" x{entry['threads']}" if entry["device"] == "cpu" else ""
-    return f"{entry['device']}{cores}, batch {entry['batch']}"
+def flips(found: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The pairs of networks whose order depends on the backend."""
+    return [
+        f"the order depends on the backend ({flip['device']}, batch {flip['batch']}): "
+        f"{flip['first']} is faster under {', '.join(flip['first_wins'])}; "
+        f"{flip['second']} under {', '.join(flip['second_wins'])}"
+        for flip in found
+    ]
 
 
-def _table(entries: Sequence[Mapping[str, Any]]) -> str:
-    rows, notes = [], []
-    for entry in entries:
-        rows.append(_cells(entry))
-        ran, asked = entry["precision"], entry["precision_asked"]
-        if ran != asked:
-            notes.append(f"{entry['backend']} computed {ran} where {asked} was asked for")
-        if entry["reason"]:
-            notes.append(f"{entry['backend']} {ran}, {entry['verdict']}: {entry['reason']}")
-    shown = table(_TITLES, rows, align="llrrrrl")
-    wrapped = [line for note in notes for line in textwrap.wrap(note, 80, subsequent_indent="  ")]
-    return "\n".join([shown, *wrapped])
+def _notes(entry: Mapping[str, Any]) -> list[str]:
+    ran, asked = entry["precision"], entry["precision_asked"]
+    notes = []
+    if ran != asked:
+        notes.append(f"{entry['backend']} computed {ran} where {asked} was asked for")
+    if entry["reason"]:
+        notes.append(f"{entry['backend']} {ran}, {entry['verdict']}: {entry['reason']}")
+    return notes
 
 
 def _cells(entry: Mapping[str, Any]) -> tuple[str, ...]:
     details, speed = entry["details"], entry["speed_to_eager"]
     error = details.get("deployment_error", details.get("backend_error"))
     seconds = details.get("preparation_s")
-    value = "none"
-    if entry["median_ms"] is not None:
-        value = number.with_interval(entry["median_ms"], entry["low_ms"], entry["high_ms"])
     return (
         entry["backend"],
         entry["precision"],
-        value,
+        timed(entry),
         number.NOT_THERE if speed is None else f"{speed:.2f}",
         number.NOT_THERE if seconds is None else number.duration(seconds),
         number.NOT_THERE if error is None else f"{error:.1e}",

@@ -1,4 +1,4 @@
-"""How does a person read the catalogue: the list of networks, and the check of each?"""
+"""The catalogue of published networks: the list, and the check of each."""
 
 from __future__ import annotations
 
@@ -7,41 +7,69 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from archbench.report.document import to_yaml
+from archbench.report.finding import Code, Finding, Lines, Part, Table
 from archbench.report.text import WIDTH, table
 
 _SOURCE_WIDTH = 14
-_QUANTITIES = (("params", "params", "parameters"), ("macs", "flops", "MACs"))
 
 
-def list_text(models: Sequence[Mapping[str, Any]], *, titles: Mapping[str, str]) -> str:
+def listing(
+    document: Mapping[str, Any], *, titles: Mapping[str, str], next_step: str = ""
+) -> Finding:
     """The networks of a models document, family by family under its title.
 
     Under them stands what ablations change, and the top-1 of the base in the same table.
     """
+    models = document["models"]
     columns = ("network", "px", "parameters", "MACs", "top-1, printed in")
     rows = [_listed(model, title=titles[model["family"]]) for model in models]
     head, rule, *lines = table(columns, rows, align="lrrrl").split("\n")
-    parts = [head, rule]
+    shown = [head, rule]
     pairs = zip(models, lines, strict=True)
     for family, members in itertools.groupby(pairs, key=lambda pair: pair[0]["family"]):
         title = textwrap.shorten(titles[family], WIDTH, placeholder=" ...")
-        parts += [title, *(line for _, line in members)]
+        shown += [title, *(line for _, line in members)]
+    parts: list[Part] = [Code("\n".join(shown))]
     if ablated := [_ablated(model) for model in models if model["ablation"]]:
         changes = ("ablation", "base", "what is changed")
-        parts += ["", table(changes, ablated, align="lrl")]
-    return "\n".join(parts)
+        parts.append(Table(titles=changes, rows=ablated, align="lrl"))
+    return Finding(document=document, parts=parts, next_step=next_step)
 
 
-def check_text(check: Mapping[str, Any], *, left_out: str) -> str:
+def network(document: Mapping[str, Any], *, next_step: str) -> Finding:
+    """One network as YAML, its counts and what its paper prints in comments."""
+    (model,) = document["models"]
+    paper = model["paper"]
+    comments = [
+        paper["source"],
+        f"parameters: {model['params']:,} (paper: {paper['params'] or 'not printed'})",
+        f"MACs: {model['macs']:,} (paper: {paper['flops'] or 'not printed'})",
+        *(paper[key] for key in ("row", "reason", "note") if paper[key]),
+    ]
+    shown = "".join(f"# {comment}\n" for comment in comments) + to_yaml(model["spec"]).rstrip("\n")
+    return Finding(document=document, parts=[Code(shown)], next_step=next_step)
+
+
+def check(document: Mapping[str, Any], *, left_out: str, is_good: bool = True) -> Finding:
     """Published against exact numbers, why they differ, and what was checked how.
 
     Args:
-        check: A document of the schema ``archbench.models_check/1``.
+        document: Of the schema ``archbench.models_check/1``.
         left_out: Why fvcore did not count a network.
+        is_good: Whether no count differs that should agree.
     """
-    models = check["models"]
-    parts = [_parameters(models), _macs(models), _reasons(models), _how(models, left_out=left_out)]
-    return "\n\n".join(part for part in parts if part)
+    models = document["models"]
+    return Finding(
+        document=document,
+        parts=[
+            _counted(models, ("params", "parameters", "params"), by=("built", "unknown")),
+            _counted(models, ("macs", "MACs", "flops"), by=("fvcore", "not run")),
+            Lines(_reasons(models)),
+            Lines(_how(models, left_out=left_out)),
+        ],
+        next_step="archbench models show NAME says how one is written" if is_good else "",
+    )
 
 
 def _listed(model: Mapping[str, Any], *, title: str) -> tuple[str, ...]:
@@ -72,34 +100,24 @@ def _top1(paper: Mapping[str, Any], *, title: str) -> str:
     return f"{paper['top1']:.1f}, {', '.join(parts)}"
 
 
-def _parameters(models: Sequence[Mapping[str, Any]]) -> str:
+def _counted(
+    models: Sequence[Mapping[str, Any]], names: tuple[str, str, str], *, by: tuple[str, str]
+) -> Table:
+    """Exact counts beside printed ones, and beside what the built and the released code give."""
+    what, noun, printed = names
+    counter, unknown = by
     rows = [
         (
             model["name"],
-            f"{model['params']:,}",
-            *_printed(model, "params", "params"),
-            _same(model["built"]["params"], model["params"]),
-            _same((model["released"] or {}).get("params"), model["params"]),
+            f"{model[what]:,}",
+            *_printed(model, what, printed),
+            _same((model[counter] or {}).get(what), model[what], unknown=unknown),
+            _same((model["released"] or {}).get(what), model[what]),
         )
         for model in models
     ]
-    titles = ("network", "parameters", "printed", "off by", "built", "released")
-    return table(titles, rows, align="lrrrll")
-
-
-def _macs(models: Sequence[Mapping[str, Any]]) -> str:
-    rows = [
-        (
-            model["name"],
-            f"{model['macs']:,}",
-            *_printed(model, "macs", "flops"),
-            _same((model["fvcore"] or {}).get("macs"), model["macs"], unknown="not run"),
-            _same((model["released"] or {}).get("macs"), model["macs"]),
-        )
-        for model in models
-    ]
-    titles = ("network", "MACs", "printed", "off by", "fvcore", "released")
-    return table(titles, rows, align="lrrrll")
+    titles = ("network", noun, "printed", "off by", counter, "released")
+    return Table(titles=titles, rows=rows, align="lrrrll")
 
 
 def _printed(model: Mapping[str, Any], what: str, key: str) -> tuple[str, str]:
@@ -116,25 +134,20 @@ def _same(count: int | None, exact: int, *, unknown: str = "unknown") -> str:
     return "same" if count == exact else "DIFFERS"
 
 
-def _reasons(models: Sequence[Mapping[str, Any]]) -> str:
+def _reasons(models: Sequence[Mapping[str, Any]]) -> list[str]:
     """Why printed numbers differ, networks with the same reason together."""
     found: dict[str, list[str]] = {}
     for model in models:
         for reason in _reasons_of(model):
             found.setdefault(reason, []).append(model["name"])
-    if not found:
-        return ""
-    lines = [
-        textwrap.fill(f"{', '.join(names)}: {reason}", WIDTH, subsequent_indent="  ")
-        for reason, names in found.items()
-    ]
-    return "\n".join(["Printed is another number than the exact one, rounded:", *lines])
+    told = [f"{', '.join(names)}: {reason}" for reason, names in found.items()]
+    return ["Printed is another number than the exact one, rounded:", *told] if told else []
 
 
 def _reasons_of(model: Mapping[str, Any]) -> Iterator[str]:
     kinds = {
         noun: model["difference"][what]["kind"]
-        for what, _, noun in _QUANTITIES
+        for what, noun in (("params", "parameters"), ("macs", "MACs"))
         if model["difference"][what]
     }
     cut = [noun for noun, kind in kinds.items() if kind == "cut off"]
@@ -145,18 +158,15 @@ def _reasons_of(model: Mapping[str, Any]) -> Iterator[str]:
         yield f"{' and '.join(other)} ({model['paper']['reason'] or 'no reason is known'})"
 
 
-def _how(models: Sequence[Mapping[str, Any]], *, left_out: str) -> str:
-    number = len(models)
+def _how(models: Sequence[Mapping[str, Any]], *, left_out: str) -> list[str]:
+    count = len(models)
     without = [model["name"] for model in models if not model["fvcore"]]
     unknown = [model["name"] for model in models if not model["released"]]
-    lines = [
-        f"All {number} were built, on a device without memory, and their parameters counted."
-        if number > 1
+    return [
+        f"All {count} were built, on a device without memory, and their parameters counted."
+        if count > 1
         else "It was built, on a device without memory, and its parameters counted.",
-        f"fvcore counted a forward pass of {number - len(without)} of {number}.",
+        f"fvcore counted a forward pass of {count - len(without)} of {count}.",
+        f"Not run, {left_out}: {', '.join(without)}." if without else "",
+        f"Not known is what released code counts of {', '.join(unknown)}." if unknown else "",
     ]
-    if without:
-        lines.append(f"Not run, {left_out}: {', '.join(without)}.")
-    if unknown:
-        lines.append(f"Not known is what released code counts of {', '.join(unknown)}.")
-    return "\n".join(textwrap.fill(line, WIDTH, subsequent_indent="  ") for line in lines)

@@ -1,16 +1,16 @@
-"""How does a person read a comparison: who is slower than whom, by how much, and what ties?"""
+"""Who is slower than whom, by how much, what ties, and which differences are too much?"""
 
 from __future__ import annotations
 
 import re
-import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from archbench.errors import UsageError
 from archbench.report import number
-from archbench.report.text import WIDTH, table
+from archbench.report.finding import Finding, Lines, Part, Table
+from archbench.report.findings.conditions import runs_text, side
 
 _LIMIT = re.compile(r"(slower|faster|either)\s*:\s*(\d{1,3}(?:\.\d{1,3})?)\s*%")
 
@@ -32,6 +32,22 @@ class Limit:
     direction: str
     share: float
 
+    @classmethod
+    def read(cls, text: str) -> Limit:
+        """The limit that a person typed, as ``slower:3%``.
+
+        Raises:
+            UsageError: It is something else.
+        """
+        found = _LIMIT.fullmatch(text.strip().lower())
+        if not found:
+            raise UsageError(
+                f"{text!r} is no limit",
+                place="--fail-if",
+                help="write slower:3%, faster:3% or either:3%",
+            )
+        return cls(direction=found[1], share=float(found[2]) / 100)
+
     def is_broken_by(self, pair: Mapping[str, Any]) -> bool:
         """Whether the second is told apart from the first and farther from it than the share."""
         if pair["outcome"] not in {"slower", "faster"}:
@@ -42,47 +58,33 @@ class Limit:
     def is_out_of_sight(self, pair: Mapping[str, Any]) -> bool:
         """Whether a difference of this size could not have been told from none."""
         ratio = pair["ratio"]
-        if ratio["value"] is None:
-            return True
-        return bool((ratio["high"] - ratio["low"]) / 2 > self.share)
+        return ratio["value"] is None or bool((ratio["high"] - ratio["low"]) / 2 > self.share)
 
 
-def read_limit(text: str) -> Limit:
-    """The limit that a person typed, as ``slower:3%``.
-
-    Raises:
-        UsageError: It is something else.
-    """
-    found = _LIMIT.fullmatch(text.strip().lower())
-    if not found:
-        raise UsageError(
-            f"{text!r} is no limit",
-            place="--fail-if",
-            help="write slower:3%, faster:3% or either:3%",
-        )
-    return Limit(direction=found[1], share=float(found[2]) / 100)
-
-
-def comparison_text(document: Mapping[str, Any]) -> str:
-    """A comparison document in 80 columns: times, then one sentence for each pair."""
+def finding(document: Mapping[str, Any], *, next_step: str = "") -> Finding:
+    """A comparison document: times, then one sentence for each pair."""
     rows, reasons = [], []
     for entry in document["networks"]:
-        latency = entry["latency"]
-        value = "none"
-        if latency["value"] is not None:
-            value = number.with_interval(latency["value"], latency["low"], latency["high"])
-        rows.append((entry["name"], value, str(len(latency["samples"])), latency["verdict"]))
-        if latency["reason"]:
-            reasons.append(f"{entry['name']} is {latency['verdict']}: {latency['reason']}")
-    titles = ("network", "ms (95 % interval)", "passes", "verdict")
-    parts = [
-        f"on {_where(document['networks'][0]['latency']['conditions'])}",
-        table(titles, rows, align="lrrl"),
-        *([_wrapped(reasons)] if reasons else []),
-        _wrapped([sentence(pair) for pair in (*document["pairs"], *document["stored"])]),
-        *([_wrapped([_STAYED])] if _is_of_one_place(document["pairs"]) else []),
+        taken = entry["latency"]
+        passes = str(len(taken["samples"]))
+        rows.append((entry["name"], number.measured(taken), passes, taken["verdict"]))
+        if taken["reason"]:
+            reasons.append(f"{entry['name']} is {taken['verdict']}: {taken['reason']}")
+    conditions = document["networks"][0]["latency"]["conditions"]
+    stayed = any(
+        pair["ratio"]["value"] is not None and not pair["placements"] for pair in document["pairs"]
+    )
+    parts: list[Part] = [
+        f"on {runs_text(conditions)}, batch {conditions['batch']}, "
+        f"{side(conditions['resolution'])} px",
+        Table(
+            titles=("network", "ms (95 % interval)", "passes", "verdict"), rows=rows, align="lrrl"
+        ),
+        Lines(reasons),
+        Lines([sentence(pair) for pair in (*document["pairs"], *document["stored"])]),
+        Lines([_STAYED] if stayed else []),
     ]
-    return "\n\n".join(parts)
+    return Finding(document=document, parts=parts, next_step=next_step)
 
 
 def sentence(pair: Mapping[str, Any]) -> str:
@@ -110,24 +112,4 @@ def sentence(pair: Mapping[str, Any]) -> str:
     return (
         f"{second} is faster than {first}: it takes {value:.1f} % ({low:.1f} to {high:.1f} %) "
         f"less time{apart}"
-    )
-
-
-def _is_of_one_place(pairs: Sequence[Mapping[str, Any]]) -> bool:
-    return any(pair["ratio"]["value"] is not None and not pair["placements"] for pair in pairs)
-
-
-def _where(conditions: Mapping[str, Any]) -> str:
-    height, width = conditions["resolution"]
-    cores = f" x{conditions['threads']}" if conditions["device"] == "cpu" else ""
-    return (
-        f"{conditions['device']}{cores}, {conditions['backend']} {conditions['precision']}, "
-        f"batch {conditions['batch']}, {height}x{width} px"
-    )
-
-
-def _wrapped(sentences: Sequence[str]) -> str:
-    return "\n".join(
-        textwrap.fill(text, WIDTH, subsequent_indent="  ", break_on_hyphens=False)
-        for text in sentences
     )

@@ -1,4 +1,4 @@
-"""How does a person read a checkup: what can be told apart, what disturbs, what to do?"""
+"""What can this machine tell apart, what disturbs it, and what is to be done?"""
 
 from __future__ import annotations
 
@@ -6,99 +6,95 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from archbench.report.text import WIDTH, table
-
-_INDENT = 16
+from archbench.report.finding import Facts, Finding, Lines, Table
 
 
-def doctor_text(document: Mapping[str, Any]) -> str:
-    """A doctor document in 80 columns."""
+def finding(document: Mapping[str, Any]) -> Finding:
+    """A doctor document."""
+    test = document["test"]
     facts = {
-        **_test(document["test"]),
-        "disturbed by": _disturbances(document),
+        **_test(test),
+        "disturbed by": _disturbances(test, document["activity"]),
         "cores": _cores(document),
         "clock": _clock(document["clocks"]),
         "GPU": _gpu(document["gpu"]),
-        "constants": _constants(document["test"]),
+        "constants": _constants(test),
         "disk": "; ".join(f"{_bytes(f)} free in {path}" for path, f in document["disks"].items()),
+        "study": _study(document["study"]) if document["study"] else "",
     }
-    if document["study"]:
-        facts["study"] = _study(document["study"])
-    parts = [
-        "\n".join(_fact(name, text) for name, text in facts.items()),
-        _backends(document["backends"]),
-        _advice(document["advice"]),
-    ]
-    return "\n\n".join(parts)
+    advice = [f"- {entry['what']}: {entry['do']}" for entry in document["advice"]]
+    return Finding(
+        document=document,
+        parts=[
+            Facts(facts),
+            _backends(document["backends"]),
+            Lines(
+                ["what to do", *advice]
+                if advice
+                else ["nothing stands in the way of a measurement"]
+            ),
+        ],
+        next_step="archbench compare A B says which of two networks is faster here",
+    )
 
 
 def _test(test: Mapping[str, Any]) -> dict[str, str]:
-    resolution = test["resolution"]
-    if resolution is None:
+    found = test["resolution"]
+    if found is None:
         return {"told apart": "nothing: there was no time for an A/A test"}
-    short = (
-        f"{resolution['false_share']:.1%} of {resolution['comparisons']} comparisons of copies of "
-        "one network (5 % are by chance)"
-        if resolution["comparisons"]
-        else "not known: too few rounds"
+    false = (
+        f"{found['false_share']:.1%} of {found['comparisons']} comparisons of copies of one "
+        "network (5 % are by chance)"
     )
     return {
-        "told apart": f"differences from {resolution['smallest']:.1%} on, within "
-        f"{resolution['rounds']} rounds ({test['network']})",
-        'false "faster"': short,
-        "copies": f"differ by {resolution['spread']:.1%} over all rounds",
+        "told apart": f"differences from {found['smallest']:.1%} on, within {found['rounds']} "
+        f"rounds ({test['network']})",
+        'false "faster"': false if found["comparisons"] else "not known: too few rounds",
+        "copies": f"differ by {found['spread']:.1%} over all rounds",
     }
 
 
-def _disturbances(document: Mapping[str, Any]) -> str:
-    test, activity = document["test"], document["activity"]
-    found = []
-    if test["off_cpu"] is not None:
-        found.append(f"other work on the measuring core {test['off_cpu']:.0%} of the time")
-    found.append(f"drift {test['drift']:.1%}")
-    if activity["steal_share"] is not None:
-        found.append(f"time given to other guests {activity['steal_share']:.1%}")
-    if activity["throttled"] is not None:
-        found.append(f"slowed for heat {activity['throttled']} times")
-    if activity["busy"]:
-        found.append(", ".join(f"{name} {cores:.1f} cores" for name, cores in activity["busy"]))
-    return "; ".join(found)
+def _disturbances(test: Mapping[str, Any], activity: Mapping[str, Any]) -> str:
+    off_cpu, steal, throttled = test["off_cpu"], activity["steal_share"], activity["throttled"]
+    busy = ", ".join(f"{name} {cores:.1f} cores" for name, cores in activity["busy"])
+    return _joined(
+        f"other work on the measuring core {off_cpu:.0%} of the time"
+        if off_cpu is not None
+        else "",
+        f"drift {test['drift']:.1%}",
+        f"time given to other guests {steal:.1%}" if steal is not None else "",
+        f"slowed for heat {throttled} times" if throttled is not None else "",
+        busy,
+    )
 
 
 def _cores(document: Mapping[str, Any]) -> str:
-    seat = document["test"]["seat"]
+    seat, load = document["test"]["seat"], document["load"]
     pinned = ", ".join(map(str, seat["cores"]))
-    load = document["load"]
-    parts = [
+    return _joined(
         f"{document['environment']['cores']} usable",
         f"measured on core {pinned}" if pinned else seat["note"],
         f"load average {load:.1f}" if load is not None else "",
-    ]
-    return "; ".join(filter(None, parts))
+    )
 
 
 def _clock(clocks: Mapping[str, Any]) -> str:
-    parts = []
-    if clocks["current_mhz"]:
-        low, high = clocks["current_mhz"]
-        parts.append(f"{low:.0f} to {high:.0f} MHz" if low != high else f"{low:.0f} MHz")
-    if clocks["most_mhz"]:
-        parts.append(f"at most {clocks['most_mhz']:.0f} MHz")
-    parts.append(f"governor {clocks['governor'] or 'not told by this system'}")
-    if clocks["boost"] is not None:
-        parts.append(f"boost {'on' if clocks['boost'] else 'off'}")
-    return "; ".join(parts)
+    low, high = clocks["current_mhz"] or (None, None)
+    current = f"{low:.0f} to {high:.0f} MHz" if low != high else f"{low:.0f} MHz" if low else ""
+    most, boost = clocks["most_mhz"], clocks["boost"]
+    return _joined(
+        current,
+        f"at most {most:.0f} MHz" if most else "",
+        f"governor {clocks['governor'] or 'not told by this system'}",
+        f"boost {'on' if boost else 'off'}" if boost is not None else "",
+    )
 
 
 def _gpu(gpu: Mapping[str, Any] | None) -> str:
     if gpu is None:
         return "none that torch can use"
-    parts = [
-        f"{gpu['name']}, {_bytes(gpu['used_bytes'])} of {_bytes(gpu['memory_bytes'])} in use",
-        gpu["disturbance"],
-        gpu["note"],
-    ]
-    return "; ".join(filter(None, parts))
+    used = f"{_bytes(gpu['used_bytes'])} of {_bytes(gpu['memory_bytes'])} in use"
+    return _joined(f"{gpu['name']}, {used}", gpu["disturbance"], gpu["note"])
 
 
 def _constants(test: Mapping[str, Any]) -> str:
@@ -119,36 +115,24 @@ def _study(study: Mapping[str, Any]) -> str:
     return f"{study['path']} is whole: {study['trials']} trials, {size}, {backup}"
 
 
-def _backends(backends: Sequence[Mapping[str, Any]]) -> str:
+def _backends(backends: Sequence[Mapping[str, Any]]) -> Table:
     rows = [
-        (entry["name"], entry["device"], ", ".join(entry["precisions"]) or _missing(entry))
+        (
+            entry["name"],
+            entry["device"],
+            ", ".join(entry["precisions"]) or _missing(entry),
+        )
         for entry in backends
     ]
-    return table(("backend", "on", "precisions"), rows, align="lll")
+    return Table(titles=("backend", "on", "precisions"), rows=rows, align="lll")
 
 
 def _missing(entry: Mapping[str, Any]) -> str:
     return textwrap.shorten(f"{entry['missing']}: {entry['help']}", 60, placeholder="...")
 
 
-def _advice(advice: Sequence[Mapping[str, str]]) -> str:
-    if not advice:
-        return "nothing stands in the way of a measurement"
-    lines = ["what to do"]
-    for entry in advice:
-        text = f"- {entry['what']}: {entry['do']}"
-        lines.append(textwrap.fill(text, WIDTH, subsequent_indent="  "))
-    return "\n".join(lines)
-
-
-def _fact(name: str, text: str) -> str:
-    return textwrap.fill(
-        text,
-        WIDTH,
-        initial_indent=f"{name:{_INDENT}}",
-        subsequent_indent=" " * _INDENT,
-        break_on_hyphens=False,
-    )
+def _joined(*texts: str) -> str:
+    return "; ".join(filter(None, texts))
 
 
 def _bytes(value: float) -> str:

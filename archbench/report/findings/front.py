@@ -1,65 +1,57 @@
-"""How does a person read a front: a line for each member, in 80 columns."""
+"""How is a front told: a line for each member, in a terminal, on a page and in Markdown."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
 
 from archbench.analysis.front_probability import SURE
 from archbench.report import number
-from archbench.report.text import table
+from archbench.report.finding import Cell, Table
+from archbench.report.html import html, one_line
+from archbench.report.summary import Summary
 from archbench.study.measurement import Measurement
 from archbench.study.trial import TrialRecord
-
-if TYPE_CHECKING:
-    from archbench.report.summary import Summary
 
 _NOT_STABLE = "*"
 _OTHERS = 2  # named; a line holds no more
 
 
-def front_table(members: Sequence[TrialRecord], *, summary: Summary | None = None) -> str:
-    """The front, cheapest first; a column that would be empty is left out.
+def front_table(members: Sequence[TrialRecord], *, summary: Summary | None = None) -> Table:
+    """The front in a terminal, cheapest first; a column that would be empty is left out.
 
     Args:
         members: The front.
         summary: Of the whole study, for standard errors; a search that goes on has none.
     """
-    columns = {
+    columns: dict[str, tuple[str, list[str]]] = {
         "trial": ("r", [str(record.number) for record in members]),
-        "latency, ms": ("l", [_latency(record.latency) for record in members]),
-        "proxy": (
-            "r",
-            [
-                accuracy_text(record, error=summary.accuracy_error(record) if summary else None)
-                for record in members
-            ],
-        ),
+        "latency, ms": ("l", [_marked(record.latency) for record in members]),
+        "proxy": ("r", [accuracy_text(record, summary=summary) for record in members]),
         "front": ("r", [_on_front(record, summary) for record in members]),
         "test": ("r", [_test(record, summary) for record in members]),
         "params": ("r", [number.short(record.params) for record in members]),
         "MACs": ("r", [number.short(record.macs) for record in members]),
     }
     filled = {title: column for title, column in columns.items() if any(column[1])}
-    rows = list(zip(*(cells for _, cells in filled.values()), strict=True))
-    align = "".join(side for side, _ in filled.values())
-    lines = [table(list(filled), rows, align=align)]
-    if any(_is_marked(record.latency) for record in members):
-        lines.append(f"{_NOT_STABLE} taken on a disturbed machine")
-    lines += _notes(members, summary) if summary else []
-    return "\n".join(lines)
+    marked = any(_is_marked(record.latency) for record in members)
+    notes = [f"{_NOT_STABLE} taken on a disturbed machine"] if marked else []
+    return Table(
+        titles=list(filled),
+        rows=list(zip(*(cells for _, cells in filled.values()), strict=True)),
+        align="".join(side for side, _ in filled.values()),
+        notes=[*notes, *(_notes(members, summary) if summary else [])],
+    )
 
 
 def latency_text(latency: Measurement | None) -> str:
     """A latency with its interval and unit, or none."""
-    if latency is None or latency.value is None:
-        return "none"
-    return f"{number.with_interval(latency.value, latency.low, latency.high)} ms"
+    return f"{number.measured(latency)} ms".replace("none ms", "none")
 
 
-def accuracy_text(record: TrialRecord, *, error: float | None = None) -> str:
-    """The proxy accuracy of a trial, or none."""
+def accuracy_text(record: TrialRecord, *, summary: Summary | None = None) -> str:
+    """The proxy accuracy of a trial, with its standard error where a study is given, or none."""
     reached = record.proxy_accuracy
+    error = summary.accuracy_error(record) if summary else None
     return "none" if reached is None else number.percent(reached, error)
 
 
@@ -68,11 +60,9 @@ def cost_text(record: TrialRecord) -> str:
     return latency_text(record.latency) if record.latency else f"{number.short(record.macs)} MACs"
 
 
-def _latency(latency: Measurement | None) -> str:
-    if latency is None:
-        return ""
+def _marked(latency: Measurement | None) -> str:
     mark = _NOT_STABLE if _is_marked(latency) else ""
-    return latency_text(latency).removesuffix(" ms") + mark
+    return "" if latency is None else f"{number.measured(latency)}{mark}"
 
 
 def _is_marked(latency: Measurement | None) -> bool:
@@ -82,6 +72,12 @@ def _is_marked(latency: Measurement | None) -> bool:
 def _on_front(record: TrialRecord, summary: Summary | None) -> str:
     chance = summary.doubt.on_front.get(record.number) if summary else None
     return "" if chance is None else number.chance(chance)
+
+
+def _test(record: TrialRecord, summary: Summary | None) -> str:
+    if record.test_accuracy is None:
+        return ""
+    return number.percent(record.test_accuracy, summary.test_error(record) if summary else None)
 
 
 def _notes(members: Sequence[TrialRecord], summary: Summary) -> list[str]:
@@ -102,7 +98,69 @@ def _notes(members: Sequence[TrialRecord], summary: Summary) -> list[str]:
     return notes
 
 
-def _test(record: TrialRecord, summary: Summary | None) -> str:
-    if record.test_accuracy is None:
-        return ""
-    return number.percent(record.test_accuracy, summary.test_error(record) if summary else None)
+def front_columns(summary: Summary) -> dict[str, tuple[str, Callable[[TrialRecord], Cell]]]:
+    """Title to alignment and cells of the front on a page and in Markdown."""
+    doubt = summary.doubt
+    columns: dict[str, tuple[str, Callable[[TrialRecord], Cell]]] = {
+        "trial": ("l", _linked),
+        "latency, ms, 95 % interval": ("r", lambda record: latency_cell(record.latency)),
+        "proxy accuracy, ± standard error": (
+            "r",
+            lambda record: share_cell(record.proxy_accuracy, summary.accuracy_error(record)),
+        ),
+        "on the front, probability": ("r", lambda r: _chance_cell(doubt.on_front.get(r.number))),
+        "in the limits, probability": (
+            "r",
+            lambda record: _chance_cell(doubt.meets_limits.get(record.number)),
+        ),
+        "test accuracy, sealed share": (
+            "r",
+            lambda record: share_cell(record.test_accuracy, summary.test_error(record)),
+        ),
+        "measurement": ("l", lambda record: verdict_cell(record.latency)),
+        "parameters": ("r", lambda record: count_cell(record.params)),
+        "MACs, one image": ("r", lambda record: count_cell(record.macs)),
+        "digest": ("l", lambda record: Cell(record.digest, around="<code>{}</code>")),
+    }
+    if not summary.limit_names:
+        del columns["in the limits, probability"]
+    return columns
+
+
+def _linked(record: TrialRecord) -> Cell:
+    link = html('<a href="#design-{}">', record.number)
+    return Cell(record.number, value=record.number, around=f"{link}{{}}</a>")
+
+
+def latency_cell(latency: Measurement | None) -> Cell:
+    """A latency with its interval."""
+    if latency is None or latency.value is None:
+        return Cell(value="")
+    value, _, interval = number.measured(latency).partition(" ")
+    return Cell(value, small=interval, value=latency.value)
+
+
+def verdict_cell(latency: Measurement | None) -> Cell:
+    """Whether a measurement can be relied on, and why not."""
+    if latency is None:
+        return Cell()
+    kind = latency.verdict if latency.verdict in ("stable", "disturbed") else "incomplete"
+    around = html('<span class="{}">', kind)
+    return Cell(kind, value=kind, around=f"{around}{{}}</span>", why=one_line(latency.reason))
+
+
+def share_cell(share: float | None, error: float | None) -> Cell:
+    """An accuracy with its standard error."""
+    if share is None:
+        return Cell(value="")
+    value, _, spread = number.percent(share, error).removesuffix(" %").partition(" ")
+    return Cell(value, small=spread, unit="%", value=share)
+
+
+def count_cell(count: int) -> Cell:
+    """A count to three digits, with all of them on hovering over it."""
+    return Cell(number.short(count), value=count, hint=number.exact(count))
+
+
+def _chance_cell(share: float | None) -> Cell:
+    return Cell(value="") if share is None else Cell(number.chance(share), value=share)

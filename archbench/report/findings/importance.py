@@ -1,52 +1,128 @@
-"""What the trials of a study say of its choices, as text in 80 columns."""
+"""Which choices of a study matter: shares of variance, pairs, bounds, values without use."""
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 
 from archbench.analysis.importance import FEWEST, Insight
 from archbench.analysis.share import KnobShare
-from archbench.report.insight import METHOD, best, findings, percent, told
-from archbench.report.text import WIDTH, table
+from archbench.analysis.statistics import Estimate
+from archbench.analysis.study import StudyReader
+from archbench.command_line import command_line, study_argument
+from archbench.report.finding import Finding, Lines, Part, Table
+from archbench.report.html import html
+from archbench.report.text import shortened
 
+SCHEMA = "archbench.insight/1"
+
+_METHOD = (
+    "Share: of the variance, of accuracy what a cubic in the logarithm of the cost leaves. "
+    "Trials were chosen by the search, not by chance: shares hold for these."
+)
 _SHOWN = 8
 _LONGEST = 38
 
 
-def insight_text(name: str, found: Insight) -> str:
-    """Shares for accuracy and cost, pairs, bounds, values that never help."""
+def finding(study: StudyReader) -> Finding:
+    """What the trials of a study say of its choices."""
+    return Finding(
+        document={"schema": SCHEMA, "study": study.name, **study.insight.document()},
+        parts=told(study.name, study.insight),
+        next_step=command_line("archbench", "report", study_argument(study.path)),
+    )
+
+
+def told(name: str, found: Insight) -> list[Part]:
+    """Shares for accuracy and cost, pairs, bounds, values that never help, for a terminal."""
     opening = f"{name}: what {found.num_trials} trained trials say of its choices"
     if not found.is_told:
-        return f"{opening}\n\nnot separable with {found.num_trials} trials: {FEWEST} are the least"
+        return [opening, f"not {_too_few(found)}"]
     cost = found.cost.removesuffix("_ms")
-    parts = [
+    return [
         opening,
-        f"accuracy at equal {cost}: {told(found.accuracy, found)}",
-        _table(found.accuracy, factor=100, unit="points"),
-        f"{cost}: {told(found.costs, found)}",
-        _table(found.costs, factor=100, unit="% about"),
-        "\n".join(_filled(text) for text in findings(found)),
-        _filled(METHOD),
+        f"accuracy at equal {cost}: {_separable(found.accuracy, found)}",
+        _table(found.accuracy[:_SHOWN], unit="points"),
+        f"{cost}: {_separable(found.costs, found)}",
+        _table(found.costs[:_SHOWN], unit="% about"),
+        Lines(_sentences(found)),
+        Lines([_METHOD]),
     ]
-    return "\n\n".join(part for part in parts if part)
 
 
-def _table(knobs: Sequence[KnobShare], *, factor: float, unit: str) -> str:
+def what_matters(found: Insight) -> list[Part]:
+    """The same for a study's page."""
+    if not found.is_told:
+        return [f"Not {_too_few(found)}."]
+    cost = found.cost.removesuffix("_ms")
+    parts: list[Part] = [f"{text}." for text in _sentences(found)]
+    for title, knobs, unit in (
+        (f"Accuracy at equal {cost}", found.accuracy, "points"),
+        (cost.capitalize(), found.costs, "%, about"),
+    ):
+        heading = html("<h3>{}</h3>\n", title)
+        table = _table(knobs, unit=unit, share="share, %, 95 % interval")
+        parts += [heading, f"{_separable(knobs, found)}.", table]
+    return [*parts, _METHOD]
+
+
+def _too_few(found: Insight) -> str:
+    return f"separable with {found.num_trials} trials: {FEWEST} are the least"
+
+
+def _separable(knobs: Sequence[KnobShare], found: Insight) -> str:
+    """How many choices are separable."""
+    count = sum(knob.is_separable for knob in knobs)
+    if not count:
+        return f"no choice is separable with {found.num_trials} trials"
+    return f"{count} of {len(knobs)} choices are separable with {found.num_trials} trials"
+
+
+def _table(knobs: Sequence[KnobShare], *, unit: str, share: str = "share, %") -> Table:
     rows = [
         (
-            _shortened(knob.axis),
-            percent(knob.share),
-            best(knob, factor=factor) if knob.is_separable else "not separable",
+            shortened(knob.axis, _LONGEST),
+            _percent(knob.share),
+            _best(knob) if knob.is_separable else "not separable",
         )
-        for knob in knobs[:_SHOWN]
+        for knob in knobs
     ]
-    return table(("choice", "share, %", f"from, {unit}, to"), rows, align="lrl")
+    return Table(titles=("choice", share, f"from, {unit}, to"), rows=rows, align="nrl")
 
 
-def _shortened(text: str) -> str:
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+def _best(knob: KnobShare) -> str:
+    """The value with the least and that with the largest effect."""
+    low = min(knob.effects, key=lambda value: knob.effects[value].value)
+    high = max(knob.effects, key=lambda value: knob.effects[value].value)
+    apart = 100 * (knob.effects[high].value - knob.effects[low].value)
+    return shortened(f"{_word(low)}, {apart:+.1f}, {_word(high)}", 26)
 
 
-def _filled(text: str) -> str:
-    return textwrap.fill(text, WIDTH, subsequent_indent="  ", break_on_hyphens=False)
+def _sentences(found: Insight) -> list[str]:
+    """Pairs, bounds and values that never help."""
+    pairs = [
+        f"{one} and {other} work together: {100 * pair.share:.1f} % beyond what each does alone"
+        for pair in found.pairs
+        if pair.is_separable
+        for one, other in [pair.axes]
+    ]
+    bounds = [
+        f"the front lies at {bound.axis} = {bound.value}, the {bound.end} value ({bound.on_front} "
+        f"of {bound.of_front} members, {100 * bound.share:.0f} % of the trials): widen it"
+        for bound in found.bounds
+    ]
+    useless = [
+        f"{_word(one.value)} of {one.axis} never helps ({one.tried} trials, none on the front, "
+        f"{100 * one.loss:.1f} points below the best at equal cost): drop it"
+        for one in found.useless
+    ]
+    none = f"no pair of choices is separable with {found.num_trials} trials"
+    return [*(pairs or [none]), *bounds, *useless]
+
+
+def _word(value: object) -> str:
+    return str(value).partition("(")[0] if len(str(value)) > 12 else str(value)
+
+
+def _percent(estimate: Estimate) -> str:
+    value, low, high = (100 * end for end in (estimate.value, estimate.low, estimate.high))
+    return f"{value:.0f} [{low:.0f}, {high:.0f}]"

@@ -1,8 +1,7 @@
-"""How does a person read a pick: one row, why, and what a little more or less would buy?"""
+"""Which design was picked, why, and what would a little more or less buy?"""
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -13,9 +12,10 @@ from archbench.analysis.study import StudyReader
 from archbench.analysis.verdict import certified
 from archbench.report import number
 from archbench.report.document import to_words, to_yaml
+from archbench.report.finding import Code, Finding, Part, Table
 from archbench.report.findings.front import accuracy_text, latency_text
 from archbench.report.summary import Summary
-from archbench.report.text import WIDTH, table
+from archbench.report.text import shortened
 from archbench.study.objective import OBJECTIVES
 
 SCHEMA = "archbench.pick/1"
@@ -23,22 +23,16 @@ _KNOBS = 6
 _VALUE = 9  # characters of a knob's value
 
 
-def text(answer: Pick, *, study: StudyReader) -> str:
-    """The whole answer, in 80 columns but for names and the network itself."""
-    summary = Summary(study)
-    paragraphs = [
+def finding(answer: Pick, *, study: StudyReader, next_step: str = "") -> Finding:
+    """One design: its row, why it, the runner-up, what more and less would buy, its network."""
+    parts: list[Part] = [
         f"{study.name}: {wish_text(answer.wish)}",
-        _row(answer, summary),
-        *(
-            textwrap.fill(sentence, WIDTH, break_on_hyphens=False)
-            for sentence in _sentences(answer, study)
-        ),
-        textwrap.fill(told, WIDTH)
-        if "\n" not in (told := _knobs(answer.knobs, cost=answer.cost))
-        else told,
-        "the network:\n" + to_yaml(answer.chosen.record.spec).rstrip(),
+        _row(answer, Summary(study)),
+        *_sentences(answer, study),
+        _knobs(answer.knobs, cost=answer.cost),
+        Code("the network:\n" + to_yaml(answer.chosen.record.spec).rstrip()),
     ]
-    return "\n\n".join(paragraphs)
+    return Finding(document=_document(answer, study=study), parts=parts, next_step=next_step)
 
 
 def wish_text(wish: Wish) -> str:
@@ -52,55 +46,41 @@ def wish_text(wish: Wish) -> str:
     return f"the most accurate within {limits}"
 
 
-def document(answer: Pick, *, study: StudyReader) -> dict[str, Any]:
-    """The answer as a JSON document."""
+def _document(answer: Pick, *, study: StudyReader) -> dict[str, Any]:
+    wish, second = answer.wish, answer.runner_up
     return {
         "schema": SCHEMA,
         "study": study.name,
         "asked": {
-            "limits": dict(answer.wish.limits),
-            "accuracy": answer.wish.accuracy,
-            "knee": answer.wish.is_knee,
-            "sure": answer.wish.sure,
+            "limits": dict(wish.limits),
+            "accuracy": wish.accuracy,
+            "knee": wish.is_knee,
+            "sure": wish.sure,
         },
         "pick": {**_choice(answer.chosen), "spec": dict(answer.chosen.record.spec)},
         "admitted": answer.admitted,
-        "runner_up": None
-        if answer.runner_up is None
-        else {**_choice(answer.runner_up), "as_good": answer.as_good},
+        "runner_up": {**_choice(second), "as_good": answer.as_good} if second else None,
         "cost": answer.cost,
         "tighter": _trade(answer.less),
         "looser": _trade(answer.more),
-        "knobs": [
-            {
-                "axis": knob.axis,
-                "before": knob.before,
-                "after": knob.after,
-                "trial": knob.trial,
-                "accuracy": asdict(knob.accuracy),
-                "cost": knob.cost,
-            }
-            for knob in answer.knobs
-        ],
+        "knobs": [asdict(knob) for knob in answer.knobs],
         "why": " ".join(_sentences(answer, study)),
     }
 
 
-def _row(answer: Pick, summary: Summary) -> str:
+def _row(answer: Pick, summary: Summary) -> Table:
     record = answer.chosen.record
-    titles = ["trial", "proxy", "params", "MACs", "in the limits", "front"]
-    cells = [
-        str(record.number),
-        accuracy_text(record, error=summary.accuracy_error(record)),
-        number.short(record.params),
-        number.short(record.macs),
-        number.chance(answer.chosen.keeps),
-        number.chance(answer.chosen.on_front),
-    ]
-    if record.latency is not None:
-        titles.insert(1, "latency, ms")
-        cells.insert(1, latency_text(record.latency).removesuffix(" ms"))
-    return table(titles, [cells], align="r" * len(titles))
+    cells = {
+        "trial": str(record.number),
+        "latency, ms": number.measured(record.latency) if record.latency is not None else "",
+        "proxy": accuracy_text(record, summary=summary),
+        "params": number.short(record.params),
+        "MACs": number.short(record.macs),
+        "in the limits": number.chance(answer.chosen.keeps),
+        "front": number.chance(answer.chosen.on_front),
+    }
+    shown = {title: cell for title, cell in cells.items() if cell}
+    return Table(titles=list(shown), rows=[list(shown.values())], align="r" * len(shown))
 
 
 def _sentences(answer: Pick, study: StudyReader) -> list[str]:
@@ -180,7 +160,7 @@ def _costs(choice: Choice, cost: str) -> str:
     return f"{number.short(getattr(record, cost))} {OBJECTIVES[cost].label}"
 
 
-def _knobs(knobs: Sequence[Knob], *, cost: str) -> str:
+def _knobs(knobs: Sequence[Knob], *, cost: str) -> Part:
     if not knobs:
         return "knobs: nothing is known of single changes; no trial differs in one knob alone."
     sure = [knob for knob in knobs if knob.is_told_apart or knob.trial is not None]
@@ -190,10 +170,9 @@ def _knobs(knobs: Sequence[Knob], *, cost: str) -> str:
             "knobs: no single change from here is known to matter; the study has too few trials "
             "to tell one from the luck of a seed."
         )
-    unit = OBJECTIVES[cost]
+    titles = ["one knob changed", "from -> to", "points, 95 %", OBJECTIVES[cost].unit, "trial"]
     rows = [_knob_cells(knob, cost=cost) for knob in shown]
-    titles = ["one knob changed", "from -> to", "points, 95 %", unit.unit, "trial"]
-    return table(titles, rows, align="llrrr")
+    return Table(titles=titles, rows=rows, align="llrrr")
 
 
 def _knob_cells(knob: Knob, *, cost: str) -> tuple[str, ...]:
@@ -220,7 +199,7 @@ def _apart(*values: str) -> list[str]:
     alike = next((i for i in range(shortest) if len({v[i] for v in values}) > 1), shortest)
     begin = max(0, alike - 2)
     shown = [("…" if begin else "") + value[begin:] for value in values]
-    return [v if len(v) <= _VALUE else f"{v[: _VALUE - 1]}…" for v in shown]
+    return [shortened(value, _VALUE) for value in shown]
 
 
 def _interval(estimate: Estimate) -> str:

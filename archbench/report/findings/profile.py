@@ -1,4 +1,4 @@
-"""How does a person read the profile of a network: totals, kinds of work, stages, latency."""
+"""What is a network, what does it compute, and how fast is it here, alone or beside others?"""
 
 from __future__ import annotations
 
@@ -7,56 +7,74 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from archbench.report import number
-from archbench.report.findings.backends import backend_table, has_several
-from archbench.report.text import table
+from archbench.report.finding import Code, Finding, Lines, Part, Table, joined, one_after_another
+from archbench.report.findings.backends import (
+    backend_tables,
+    flips,
+    has_several,
+    timed,
+    unavailable,
+)
+from archbench.report.findings.conditions import runs_text, side
+from archbench.report.text import WIDTH
 
 _INDENT = 13
-_WORK = {
-    "convolution": "convolution",
-    "linear": "linear",
-    "attention": "attention",
-    "mlp": "MLP",
-}
+_WORK = {"convolution": "convolution", "linear": "linear", "attention": "attention", "mlp": "MLP"}
 _OPERATORS = {
     "conv": "convolution",
     "matmul": "matrix product",
     "scaled_dot_product_attention": "attention",
 }
+_OUTPUTS = "outputs of convolutions, linears and attention"
 
 
-def profile_text(model: Mapping[str, Any]) -> str:
-    """One network of a profile document: what it is, computes and takes, in 80 columns."""
+def finding(document: Mapping[str, Any], *, next_step: str = "") -> Finding:
+    """A profile document: each network, then all beside one another."""
+    models = document["models"]
+    parts: list[Part] = [one_after_another(map(parts_of, models))]
+    if len(models) > 1:
+        parts.append(Code(f"\n{joined(side_by_side(models))}"))
+    parts += [Lines(flips(document["flips"])), unavailable(document["unavailable"])]
+    return Finding(document=document, parts=parts, next_step=next_step)
+
+
+def parts_of(model: Mapping[str, Any]) -> list[Part]:
+    """One network: what it is, computes and takes."""
+    name = f"{model['name']}: {side(model['resolution'])} px"
+    parts: list[Part]
     if model["spec"] is None:
-        parts = [_foreign_heading(model), _foreign_totals(model)]
-        parts += [_operators(model)] if model["operators"] else []
+        parts = [Code(f"{name}, {model['origin']}"), Code(_foreign_totals(model))]
+        parts += [_work(model, _operators(model))] if model["operators"] else []
     else:
-        parts = [_heading(model), _totals(model), _kinds(model), _stages(model)]
+        head = f"{name}, {model['num_classes']} classes, digest {model['digest']}"
+        work = {noun: model["work"][f"{kind}_macs"] for kind, noun in _WORK.items()}
+        parts = [Code(head), Code(_totals(model)), _work(model, work), _stages(model)]
     if has_several(model):
-        parts.append(backend_table(model))
+        parts += backend_tables(model)
     elif model["latency"]:
-        parts.append(latency_table([model]))
-    return "\n\n".join(parts)
+        parts.append(latencies([model]))
+    return parts
 
 
-def comparison_text(models: Sequence[Mapping[str, Any]]) -> str:
-    """Several networks beside one another, a line for each."""
+def side_by_side(models: Sequence[Mapping[str, Any]]) -> list[Part]:
+    """Several networks, a line for each."""
     rows = [
         (
             model["name"],
-            _side(model["resolution"]),
+            side(model["resolution"]),
             *(_exact(model[what]) for what in ("params", "macs", "activations")),
         )
         for model in models
     ]
     titles = ("network", "px", "parameters", "MACs", "activations")
-    parts = [table(titles, rows, align="lrrrr")]
+    parts: list[Part] = [Table(titles=titles, rows=rows, align="lrrrr")]
     # Under several backends each network has its own table.
     if any(model["latency"] for model in models) and not any(map(has_several, models)):
-        parts.append(latency_table(models))
-    return "\n\n".join(parts)
+        parts.append(latencies(models))
+    return parts
 
 
-def latency_table(models: Sequence[Mapping[str, Any]]) -> str:
+def latencies(models: Sequence[Mapping[str, Any]]) -> Part:
     """Every latency of the models with interval and verdict; reasons stand under the table.
 
     Where several models were timed on one device only, it stands over the table.
@@ -69,18 +87,25 @@ def latency_table(models: Sequence[Mapping[str, Any]]) -> str:
                 whose = f"{model['name']}, batch {entry['batch']}"
                 reasons.append(f"{entry['verdict']} ({whose}): {entry['reason']}")
             forms += _forms(entry)
-    titles = ["network", "latency on", "batch", "ms (95 % interval)", "images/s", "verdict"]
-    align = "llrlrl"
-    heading = []
-    if len(models) == 1:
-        titles, align, rows = titles[1:], align[1:], [row[1:] for row in rows]
-        reasons += forms
-    elif len({row[1] for row in rows}) == 1:
-        heading = [f"latency on {rows[0][1]}", ""]
-        titles, align = titles[:1] + titles[2:], align[:1] + align[2:]
-        rows = [row[:1] + row[2:] for row in rows]
-    shown = table(titles, rows, align=align)
-    return "\n".join([*heading, shown, *dict.fromkeys(reasons)])
+    titles = ("network", "latency on", "batch", "ms (95 % interval)", "images/s", "verdict")
+    is_alone = len(models) == 1
+    is_on_one = not is_alone and len({row[1] for row in rows}) == 1
+    columns = [c for c in range(6) if (c, is_alone) != (0, True) and (c, is_on_one) != (1, True)]
+    shown = Table(
+        titles=[titles[column] for column in columns],
+        rows=[[row[column] for column in columns] for row in rows],
+        align="".join("llrlrl"[column] for column in columns),
+    ).text()
+    head = [f"latency on {rows[0][1]}", ""] if is_on_one else []
+    notes = dict.fromkeys([*reasons, *(forms if is_alone else [])])
+    return Code("\n".join([*head, shown, *notes]))
+
+
+def _latency_cells(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    value, pace = timed(entry), ""
+    if entry["median_ms"] is not None:
+        pace = f"{entry['images_per_second']:,.0f}"
+    return runs_text(entry), str(entry["batch"]), value, pace, entry["verdict"]
 
 
 def _forms(entry: Mapping[str, Any]) -> list[str]:
@@ -93,64 +118,50 @@ def _forms(entry: Mapping[str, Any]) -> list[str]:
         f"batch {entry['batch']} on {entry['device']}: layers run {details['forms']} ({decided}); "
         f"the output differs from the trained form's by {details['deployment_error']:.1e}"
     )
-    return textwrap.wrap(text, 80, subsequent_indent="  ")
-
-
-def _heading(model: Mapping[str, Any]) -> str:
-    side = _side(model["resolution"])
-    return f"{model['name']}: {side} px, {model['num_classes']} classes, digest {model['digest']}"
-
-
-def _foreign_heading(model: Mapping[str, Any]) -> str:
-    return f"{model['name']}: {_side(model['resolution'])} px, {model['origin']}"
+    return textwrap.wrap(text, WIDTH, subsequent_indent="  ")
 
 
 def _foreign_totals(model: Mapping[str, Any]) -> str:
     texts = [_exact(model[what]) for what in ("params", "macs", "activations")]
     width = max(map(len, texts))
     params, macs, activations = (text.rjust(width) for text in texts)
-    lines = [f"parameters   {params}"]
+    facts = {"parameters": params}
     if model["macs"] is None:
-        why = textwrap.wrap(model["uncounted"], 80 - _INDENT, max_lines=3)
-        lines += [f"MACs         {macs}", *(f"{'':{_INDENT}}{line}" for line in why)]
+        facts["MACs"] = "\n".join([macs, *_three_lines(model["uncounted"])])
     else:
-        lines.append(f"MACs         {macs}  multiply-adds, counted by fvcore on the built network")
-        lines.append(f"activations  {activations}  outputs of convolutions, linears and attention")
+        facts["MACs"] = f"{macs}  multiply-adds, counted by fvcore on the built network"
+        facts["activations"] = f"{activations}  {_OUTPUTS}"
     if model["form"]:
         reason = f": {model['form_reason']}" if model["form_reason"] else ""
-        timed = textwrap.wrap(f"{model['form']}{reason}", 80 - _INDENT, max_lines=3)
-        lines.append(f"{'timed':{_INDENT}}" + f"\n{'':{_INDENT}}".join(timed))
-    return "\n".join(lines)
-
-
-def _operators(model: Mapping[str, Any]) -> str:
-    total = max(1, model["macs"])
-    rows = [
-        (_OPERATORS.get(operator, operator), f"{macs:,}", number.percent(macs / total))
-        for operator, macs in sorted(model["operators"].items(), key=lambda item: -item[1])
-        if macs
-    ]
-    return table(("work", "MACs", "share"), rows, align="lrr")
-
-
-def _exact(value: int | None) -> str:
-    return "not available" if value is None else f"{value:,}"
+        facts["timed"] = "\n".join(_three_lines(f"{model['form']}{reason}"))
+    return _facts(facts)
 
 
 def _totals(model: Mapping[str, Any]) -> str:
     params, macs, activations = model["params"], model["macs"], model["activations"]
     width = len(f"{max(params, macs, activations):,}")
-    return (
-        f"parameters   {params:>{width},}\n"
-        f"MACs         {macs:>{width},}  multiply-adds; papers print these as FLOPs;\n"
-        f"{'':13}{'':{width}}  a multiply-add counted as two would be {number.short(2 * macs)}\n"
-        f"activations  {activations:>{width},}  outputs of convolutions, linears and attention"
-        f"{_paper(model['paper'])}{_built(model['built'])}{_weights(model['weights'])}"
+    facts = {
+        "parameters": f"{params:>{width},}",
+        "MACs": f"{macs:>{width},}  multiply-adds; papers print these as FLOPs;\n"
+        f"{'':{width}}  a multiply-add counted as two would be {number.short(2 * macs)}",
+        "activations": f"{activations:>{width},}  {_OUTPUTS}",
+        "paper": _paper(model["paper"]),
+        "fvcore": _built(model["built"]),
+        "weights": model["weights"] or "",
+    }
+    return _facts({name: text for name, text in facts.items() if text})
+
+
+def _facts(facts: Mapping[str, str]) -> str:
+    """Names at the left, lines beside them as they are."""
+    indent = f"\n{'':{_INDENT}}"
+    return "\n".join(
+        f"{name:{_INDENT}}{indent.join(text.splitlines())}" for name, text in facts.items()
     )
 
 
-def _weights(path: str | None) -> str:
-    return f"\n{'weights':{_INDENT}}{path}" if path else ""
+def _three_lines(text: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH - _INDENT, max_lines=3)
 
 
 def _paper(paper: Mapping[str, Any] | None) -> str:
@@ -163,64 +174,53 @@ def _paper(paper: Mapping[str, Any] | None) -> str:
     )
     printed = ", ".join(filter(None, known)) or "prints no number"
     notes = [paper["source"], *(paper[key] for key in ("row", "reason", "note") if paper[key])]
-    lines = textwrap.wrap(f"{printed} ({'; '.join(notes)})", 80 - _INDENT)
-    return f"\n{'paper':{_INDENT}}" + f"\n{'':{_INDENT}}".join(lines)
+    return "\n".join(textwrap.wrap(f"{printed} ({'; '.join(notes)})", WIDTH - _INDENT))
 
 
 def _built(built: Mapping[str, Any] | None) -> str:
     if built is None:
         return ""
     if built["agrees"]:
-        return "\nfvcore       counts the same on the built network, to the unit"
+        return "counts the same on the built network, to the unit"
     return (
-        f"\nfvcore       counts {built['params']:,} parameters, {built['macs']:,} MACs\n"
-        f"{'':{_INDENT}}and {built['activations']:,} activations on the built network"
+        f"counts {built['params']:,} parameters, {built['macs']:,} MACs\n"
+        f"and {built['activations']:,} activations on the built network"
     )
 
 
-def _kinds(model: Mapping[str, Any]) -> str:
+def _operators(model: Mapping[str, Any]) -> dict[str, int]:
+    found = sorted(model["operators"].items(), key=lambda item: -item[1])
+    return {_OPERATORS.get(operator, operator): macs for operator, macs in found if macs}
+
+
+def _work(model: Mapping[str, Any], work: Mapping[str, int]) -> Table:
     total = max(1, model["macs"])
-    work = {noun: model["work"][f"{kind}_macs"] for kind, noun in _WORK.items()}
     rows = [(noun, f"{macs:,}", number.percent(macs / total)) for noun, macs in work.items()]
-    return table(("work", "MACs", "share"), rows, align="lrr")
+    return Table(titles=("work", "MACs", "share"), rows=rows, align="lrr")
 
 
-def _stages(model: Mapping[str, Any]) -> str:
+def _exact(value: int | None) -> str:
+    return "not available" if value is None else f"{value:,}"
+
+
+def _stages(model: Mapping[str, Any]) -> Table:
     rows = [
         (
             stage["name"].removeprefix("stages[").removesuffix("]"),
             _layers(stage),
             str(stage["dim"]),
-            _side(stage["grid"]) if stage["grid"] else "",
-            number.short(stage["params"]),
-            number.short(stage["macs"]),
-            number.short(stage["activations"]),
+            side(stage["grid"]) if stage["grid"] else "",
+            *(number.short(stage[what]) for what in ("params", "macs", "activations")),
         )
         for stage in model["stages"]
     ]
     titles = ("stage", "layers", "width", "map", "params", "MACs", "activations")
-    return table(titles, rows, align="llrrrrr")
+    return Table(titles=titles, rows=rows, align="llrrrrr")
 
 
 def _layers(stage: Mapping[str, Any]) -> str:
     """What a stage is made of, as ``conv_stem, 4 levit``."""
     if not stage["embed"]:
         return "pool, norm, classify"
-    return (
-        f"{stage['embed']}, {stage['depth']} {stage['block']}" if stage["depth"] else stage["embed"]
-    )
-
-
-def _latency_cells(entry: Mapping[str, Any]) -> tuple[str, ...]:
-    cores = f" x{entry['threads']}" if entry["device"] == "cpu" else ""
-    where = f"{entry['device']}{cores}, {entry['backend']} {entry['precision']}"
-    value, pace = "none", ""
-    if entry["median_ms"] is not None:
-        value = number.with_interval(entry["median_ms"], entry["low_ms"], entry["high_ms"])
-        pace = f"{entry['images_per_second']:,.0f}"
-    return where, str(entry["batch"]), value, pace, entry["verdict"]
-
-
-def _side(resolution: Sequence[int]) -> str:
-    height, width = resolution
-    return f"{height}x{width}"
+    blocks = f", {stage['depth']} {stage['block']}" if stage["depth"] else ""
+    return f"{stage['embed']}{blocks}"

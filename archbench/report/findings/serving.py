@@ -1,19 +1,25 @@
-"""How does a person read how a network serves: a line for each batch, and why a number is not."""
+"""How does a network serve: a line for each batch, and why a number is not there."""
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping
 from typing import Any
 
 from archbench.report import number
-from archbench.report.text import WIDTH, table
+from archbench.report.finding import Finding, Lines, Part, Table, one_after_another
+from archbench.report.findings.conditions import runs_text, side
 
 _QUANTITIES = {"p50": "p50", "p95": "p95", "p99": "p99", "peak": "peak memory", "energy": "energy"}
 
 
-def serving_text(found: Mapping[str, Any]) -> str:
-    """One network of an ``archbench.serving/1`` document, in 80 columns."""
+def finding(document: Mapping[str, Any], *, next_step: str) -> Finding:
+    """A document of the schema ``archbench.serving/1``."""
+    told = one_after_another(map(parts_of, document["networks"]))
+    return Finding(document=document, parts=[told], next_step=next_step)
+
+
+def parts_of(found: Mapping[str, Any]) -> list[Part]:
+    """One network of such a document."""
     rows = [
         (
             str(entry["conditions"]["batch"]),
@@ -26,45 +32,38 @@ def serving_text(found: Mapping[str, Any]) -> str:
         for entry in found["batches"]
     ]
     titles = ("batch", "ms", "images/s", "p50 ms", "p95 ms", "p99 ms", "peak MB", "mJ/image")
-    parts = [_heading(found), table(titles, rows, align="rrrrrrrr"), _notes(found)]
-    return "\n\n".join(parts)
+    conditions = found["batches"][0]["conditions"]
+    return [
+        f"{found['name']}: {side(conditions['resolution'])} px, {runs_text(conditions)}, "
+        "deployed form",
+        Table(titles=titles, rows=rows, align="rrrrrrrr"),
+        Lines(_notes(found), rest=""),
+    ]
 
 
 def _cell(quantity: Mapping[str, Any], *, scale: float = 1.0) -> str:
-    if quantity["value"] is None:
-        return number.NOT_THERE
-    return f"{quantity['value'] * scale:.2f}"
+    value = quantity["value"]
+    return number.NOT_THERE if value is None else f"{value * scale:.2f}"
 
 
-def _heading(found: Mapping[str, Any]) -> str:
-    conditions = found["batches"][0]["conditions"]
-    threads = f" x{conditions['threads']}" if conditions["device"] == "cpu" else ""
-    resolution = "x".join(map(str, conditions["resolution"]))
-    return (
-        f"{found['name']}: {resolution} px, {conditions['device']}{threads}, "
-        f"{conditions['backend']} {conditions['precision']}, deployed form"
-    )
-
-
-def _notes(found: Mapping[str, Any]) -> str:
-    lines = [
-        "ms and images/s are calibrated, as latencies are; p50, p95 and p99 are passes on the "
-        "wall clock as it was; peak is what a pass needs beside the weights.",
-    ]
-    if found["saturating_batch"] is not None:
-        lines.append(
-            f"images/s: batch {found['saturating_batch']} is the smallest within 5 % of the best."
-        )
+def _notes(found: Mapping[str, Any]) -> list[str]:
+    saturating, batches = found["saturating_batch"], found["batches"]
     missing: dict[str, list[str]] = {}
-    for entry in found["batches"]:
+    for entry in batches:
         for key, name in _QUANTITIES.items():
             if entry[key]["reason"]:
                 text = f"{name}: not available: {entry[key]['reason']}"
                 missing.setdefault(text, []).append(str(entry["conditions"]["batch"]))
-    for text, batches in missing.items():
-        everywhere = len(batches) == len(found["batches"])
-        lines.append(text if everywhere else f"{text} (batch {', '.join(batches)})")
-    shares = [entry["off_cpu"] or 0.0 for entry in found["batches"]]
-    if max(shares) > 0.05:
-        lines.append(f"Other work held the core for up to {max(shares):.0%} of the time.")
-    return "\n".join(line for text in lines for line in textwrap.wrap(text, WIDTH))
+    off_cpu = max(entry["off_cpu"] or 0.0 for entry in batches)
+    return [
+        "ms and images/s are calibrated, as latencies are; p50, p95 and p99 are passes on the "
+        "wall clock as it was; peak is what a pass needs beside the weights.",
+        f"images/s: batch {saturating} is the smallest within 5 % of the best."
+        if saturating is not None
+        else "",
+        *(
+            text if len(lacking) == len(batches) else f"{text} (batch {', '.join(lacking)})"
+            for text, lacking in missing.items()
+        ),
+        f"Other work held the core for up to {off_cpu:.0%} of the time." if off_cpu > 0.05 else "",
+    ]

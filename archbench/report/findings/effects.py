@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from archbench.analysis.ablation import AblationRecord, Difference, FormRecord
-from archbench.report.ablation import label
 from archbench.report.figure import PALETTE, drawable, style
+from archbench.report.text import shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,6 +16,14 @@ if TYPE_CHECKING:
 _ROW, _TOP, _BOTTOM, _SIDE, _GAP = 0.44, 0.12, 0.5, 0.12, 0.4  # inches
 _SIDE_BY_SIDE_FROM = 6.0  # inches
 _CHARACTER = 0.068  # inches of a letter of a label, about
+
+
+def label(form: FormRecord) -> str:
+    """What is changed: knob and value, or the words of a paper's row behind its name."""
+    if form.paper is None:
+        return form.name
+    row = form.paper.row
+    return row if row.lower().startswith(f"{form.name.lower()}:") else f"{form.name}: {row}"
 
 
 def effect_figure(found: AblationRecord, *, width_inches: float = 8.0) -> Figure | None:
@@ -98,10 +106,9 @@ def _frame(axes: Axes, forms: Sequence[FormRecord], *, length: int, is_labelled:
     axes.spines["left"].set_visible(False)
     axes.margins(x=0.08)
     for row, form in enumerate(forms) if is_labelled else ():
-        text = drawable(label(form))
-        shown = text if len(text) <= length else f"{text[: length - 1]}…"
         axes.annotate(
-            shown, (0, row), xycoords=("axes fraction", "data"), xytext=(0, 4.5),
-            textcoords="offset points", fontsize=8.5, color=PALETTE["ink"], ha="left",
-            va="bottom", annotation_clip=False, zorder=7,
+            shortened(drawable(label(form)), length), (0, row),
+            xycoords=("axes fraction", "data"), xytext=(0, 4.5), textcoords="offset points",
+            fontsize=8.5, color=PALETTE["ink"], ha="left", va="bottom", annotation_clip=False,
+            zorder=7,
         )  # fmt: skip

@@ -1,0 +1,392 @@
+"""What does an ablation say: what does each choice of a network cost, and what does it buy?"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import groupby
+
+from archbench.analysis.ablation import AblationRecord, Difference, FormRecord
+from archbench.command_line import command_line, named_in_results
+from archbench.report.document import to_words, to_yaml
+from archbench.report.finding import (
+    Cell,
+    Code,
+    Facts,
+    Finding,
+    Fold,
+    Groups,
+    Lines,
+    Page,
+    Part,
+    Plot,
+    Table,
+)
+from archbench.report.findings.effects import effect_figure, label
+from archbench.report.html import html
+from archbench.report.number import (
+    NOT_THERE,
+    decimals,
+    exact,
+    in_percent,
+    measured,
+    percent,
+    plural,
+    short,
+)
+from archbench.report.text import filled, shortened, table
+
+_LONGEST_VALUE = 19
+
+
+def finding(found: AblationRecord) -> Finding:
+    """Base, differences, what they mean and, for a paper, its signs."""
+    legal = [form for form in found.forms if form.state != "illegal"]
+    illegal = {form.name: form.reason for form in found.forms if form.state == "illegal"}
+    findings = [
+        f"{form.name}: {sentence(form, base=found.base)}" for form in legal if form.state != "base"
+    ]
+    method = [str(found.header["method"]), *map(str, found.header["notes"])]
+    cannot = [f"{name}: {reason}" for name, reason in illegal.items()]
+    is_paper = bool(found.header["paper"])
+    parts: list[Part] = [
+        _opening(found),
+        Code(_differences(found, legal)),
+        Lines(findings),
+        *(_signs(found) if any(form.paper for form in found.forms) else []),
+        *([Lines(["cannot be built:", *cannot])] if cannot else []),
+        *method,
+    ]
+    caption = (
+        "Differences to the base with 95 % intervals. Blue: better; orange: worse; grey: not told "
+        f"apart from none.{' Green diamonds: what the paper prints.' if is_paper else ''}"
+    )
+    plot = Plot(
+        draw=lambda width: effect_figure(found, width_inches=width),
+        title=f"{found.name}: differences to the base",
+        caption=caption,
+    )
+    is_whole = found.num_done == found.num_trainings
+    sections: dict[str, tuple[str, Sequence[Part]]] = {
+        "effects": ("Effects", [plot, _effects(legal, base=found.base)]),
+        "paper": ("Beside the paper", [_beside_the_paper(found)] if is_paper else []),
+        "illegal": ("What cannot be built", [Facts(illegal, css="meaning")]),
+        "forms": ("The networks", _forms(found)),
+        "conditions": ("Conditions", [_conditions(found), Code(str(found.header["command"]))]),
+        "method": ("What the numbers mean", method),
+    }
+    page = Page(
+        kind="ablation",
+        name=found.name,
+        badge="" if is_whole else f"{found.num_done} of {found.num_trainings} trainings",
+        question=f"One knob at a time from {_base_name(found)}; {training_text(found)}",
+        verdict=_verdict(found),
+        key_figures=_key_figures(found.base),
+        sections=sections,
+        begun=found.header["created"],
+    )
+    return Finding(
+        document=found.document(),
+        parts=parts,
+        next_step=_next(found),
+        page=page,
+        plot=("effects", lambda: effect_figure(found)),
+    )
+
+
+def _next(found: AblationRecord) -> str:
+    """How to learn more where too few seeds say nothing."""
+    go_on = command_line("archbench", "ablate", *named_in_results(found.path), "--resume")
+    if found.num_done < found.num_trainings:
+        return f"or go on: {go_on}"
+    unseen = any(form.finding.startswith("no difference") for form in found.forms)
+    return f"or see smaller differences: {go_on} --seeds {2 * found.num_seeds}" if unseen else ""
+
+
+def training_text(found: AblationRecord) -> str:
+    """On what the accuracies were taken, in one sentence."""
+    proxy = found.proxy
+    scale = float(proxy["scale"])
+    width = "" if scale == 1 else f", widths x {scale:g}"
+    stem = "" if proxy["stem"] == "keep_grid" else ", the stem as it is"
+    teacher = proxy["recipe"].get("teacher", "none")
+    taught = "" if teacher == "none" else f", taught by a {teacher} network"
+    return (
+        f"accuracy: {plural(found.num_seeds, 'seed')} of {plural(int(proxy['epochs']), 'epoch')} "
+        f"on {proxy['data']} at {proxy['resolution']} px{width}{stem}{taught}"
+    )
+
+
+def _base_name(found: AblationRecord) -> str:
+    return str((found.base.spec or {}).get("name") or found.base.digest)
+
+
+def _opening(found: AblationRecord) -> Code:
+    base = found.base
+    left = found.num_trainings - found.num_done
+    reached = "not trained yet"
+    if base.accuracy is not None:
+        seeds = in_percent(base.accuracies.values())
+        reached = f"{percent(base.accuracy)} of the validation images (by seed: {seeds})"
+    lines = [
+        f"{found.name}: one knob at a time from {_base_name(found)}",
+        *(
+            [f"not whole yet: {plural(left, 'training')} of {found.num_trainings} left"]
+            if left > 0
+            else []
+        ),
+        filled(training_text(found)),
+        "",
+        f"base  {exact(base.params)} parameters, {exact(base.macs)} MACs{_latency(base)}",
+        f"      {reached}",
+    ]
+    return Code("\n".join(lines))
+
+
+def _latency(base: FormRecord) -> str:
+    latency = base.latency
+    if latency is None:
+        return ""
+    if latency.value is None:
+        return f", no latency: {latency.reason}"
+    disturbed = "" if latency.verdict == "stable" else f" ({latency.verdict})"
+    return f", {measured(latency)} ms{disturbed}"
+
+
+def _verdict(found: AblationRecord) -> str:
+    differences = {
+        form.name: (abs(form.accuracy_difference.value), form)
+        for form in found.forms
+        if form.accuracy_difference is not None
+    }
+    if not differences:
+        return "Nothing has been compared yet."
+    seen = [
+        (size, form)
+        for size, form in differences.values()
+        if form.accuracy_difference and form.accuracy_difference.is_seen
+    ]
+    largest = sorted(seen, key=lambda entry: -entry[0])[:2]
+    return " ".join(
+        [
+            f"{len(seen)} of {plural(len(differences), 'change')} make a difference in accuracy "
+            f"that {plural(found.num_seeds, 'seed')} can tell.",
+            *(f"{form.name}: {sentence(form, base=found.base)}." for _, form in largest),
+            _signs_text(found),
+        ]
+    )
+
+
+def _key_figures(base: FormRecord) -> list[tuple[str, str, str]]:
+    entries = [
+        ("parameters of the base", exact(base.params), short(base.params)),
+        ("MACs of the base", exact(base.macs), short(base.macs)),
+    ]
+    if base.latency and base.latency.value is not None:
+        text = measured(base.latency).split(" (")[0]
+        entries.append(("latency of the base", f"{text} ms", base.latency.verdict))
+    if base.accuracy is not None:
+        seeds = plural(len(base.accuracies), "seed")
+        entries.append(("accuracy of the base", percent(base.accuracy), seeds))
+    return entries
+
+
+def sentence(form: FormRecord, *, base: FormRecord) -> str:
+    """What the knob buys, and what it costs."""
+    bought = form.finding
+    difference = form.accuracy_difference
+    if difference is not None and difference.is_seen:
+        assert difference.low is not None
+        assert difference.high is not None
+        low, high = sorted((abs(difference.low), abs(difference.high)))
+        size = f"{100 * abs(difference.value):.1f} points {form.finding}"
+        bought = f"{size} ({100 * low:.1f} to {100 * high:.1f})"
+    return "; ".join(filter(None, [bought, *_costs(form, base=base), form.reason]))
+
+
+def _costs(form: FormRecord, *, base: FormRecord) -> list[str]:
+    if form.digest == base.digest:
+        return ["the same network, trained otherwise"]
+    told = []
+    time = form.latency_difference
+    if time is not None and time.is_seen and base.latency and base.latency.value:
+        share = 100 * abs(time.value) / base.latency.value
+        told.append(f"{share:.2g} % {'slower' if time.value > 0 else 'faster'}")
+    elif time is not None:
+        told.append("no difference in latency seen")
+    more = {"parameters": form.params - base.params, "MACs": form.macs - base.macs}
+    told += [
+        f"{short(abs(count))} {'more' if count > 0 else 'fewer'} {name}"
+        for name, count in more.items()
+        if count
+    ]
+    return told or ["at the same cost"]
+
+
+def _points(difference: Difference | None) -> Cell:
+    """A difference in accuracy and its interval, in points: ``-1.3`` and ``(-2.1 to -0.5)``."""
+    return _difference(difference, factor=100, least=1)
+
+
+def _milliseconds(difference: Difference | None) -> Cell:
+    return _difference(difference, factor=1, least=0)
+
+
+def _difference(difference: Difference | None, *, factor: float, least: int) -> Cell:
+    if difference is None:
+        return Cell(value="")
+    value = factor * difference.value
+    if difference.low is None or difference.high is None:
+        text = f"{value:+.{least}f}" if least else f"{value:+.2g}"
+        return Cell(text, value=difference.value)
+    low, high = factor * difference.low, factor * difference.high
+    digits = max(least, decimals((high - low) / 2, value))
+    interval = f"({low:+.{digits}f} to {high:+.{digits}f})"
+    return Cell(f"{value:+.{digits}f}", small=interval, value=difference.value)
+
+
+def _count(difference: int) -> Cell:
+    sign = "+" if difference > 0 else "-" if difference else ""
+    return Cell(f"{sign}{short(abs(difference))}", value=difference, hint=exact(difference))
+
+
+def _differences(found: AblationRecord, legal: Sequence[FormRecord]) -> str:
+    """The table of a terminal: a knob is a line of its own above its values."""
+    titles = ("change", "params", "MACs", "latency, ms", "accuracy, points")
+    has_latency = any(form.latency for form in legal)
+    columns = range(5) if has_latency else (0, 1, 2, 4)
+    knobs: list[tuple[int, str]] = []
+    rows: list[list[str]] = []
+    for knob, forms in groupby(legal, key=lambda form: "" if form.paper else form.knob):
+        if knob:
+            knobs.append((len(rows) + len(knobs), knob))
+        cells = [_cells(form, base=found.base, indent="  " if knob else "") for form in forms]
+        rows += [[str(row[column]) for column in columns] for row in cells]
+    head, rule, *lines = table(
+        [titles[column] for column in columns], rows, align="l" + "r" * (len(columns) - 1)
+    ).splitlines()
+    for place, knob in knobs:
+        lines.insert(place, knob)
+    return "\n".join([head, rule, *lines])
+
+
+def _cells(form: FormRecord, *, base: FormRecord, indent: str) -> tuple[object, ...]:
+    name = f"{indent}{shortened(form.name if form.paper else form.value, _LONGEST_VALUE)}"
+    if form.state == "base":
+        return name, "", "", "", "the base"
+    is_base = form.digest == base.digest
+    return (
+        name,
+        _count(form.params - base.params),
+        _count(form.macs - base.macs),
+        "" if is_base else _milliseconds(form.latency_difference),
+        _points(form.accuracy_difference) if form.accuracy_difference else form.state,
+    )
+
+
+def _effects(legal: Sequence[FormRecord], *, base: FormRecord) -> Table:
+    """The table of the page."""
+    titles = (
+        "change", "parameters, difference", "MACs, difference", "latency, ms, 95 % interval",
+        "accuracy, points, 95 % interval", "finding",
+    )  # fmt: skip
+    rows = [
+        (label(form), *[Cell("the base", value=0)] * 4, "")
+        if form.state == "base"
+        else (
+            label(form),
+            _count(form.params - base.params),
+            _count(form.macs - base.macs),
+            _milliseconds(form.latency_difference),
+            _points(form.accuracy_difference),
+            form.finding + (f"; {form.reason}" if form.reason else ""),
+        )
+        for form in legal
+    ]
+    return Table(titles=titles, rows=rows, align="nrrrrp", is_sortable=True)
+
+
+def _signs(found: AblationRecord) -> list[Part]:
+    """How a terminal shows the rows of a paper."""
+    papers = [(form, form.paper) for form in found.forms if form.paper]
+    rows = [
+        (
+            form.name,
+            f"{paper.top1:.1f}",
+            f"{paper.difference:+.1f}",
+            _points(form.accuracy_difference),
+            paper.sign.partition(" with ")[0],
+        )
+        for form, paper in papers
+    ]
+    by = plural(found.num_seeds, "seed")
+    titles = ("row", "top-1", "paper", "here, points", f"sign, by {by}")
+    return [
+        Table(titles=titles, rows=rows, align="lrrrl"),
+        Lines([f"{label(form)} ({paper.source})" for form, paper in papers]),
+        _signs_text(found),
+    ]
+
+
+def _signs_text(found: AblationRecord) -> str:
+    """How many of a paper's signs are confirmed, in one sentence; empty without a paper."""
+    signs = Counter(form.paper.sign for form in found.forms if form.paper)
+    if not signs:
+        return ""
+    told = ", ".join(f"{count} {sign}" for sign, count in signs.most_common())
+    return f"Of {plural(signs.total(), 'row')} of the paper: {told}."
+
+
+def _beside_the_paper(found: AblationRecord) -> Table:
+    titles = (
+        "row", "parameters, here / paper", "MACs, here / paper", "top-1, paper, %",
+        "difference, paper, points", "difference, here, points", "sign",
+    )  # fmt: skip
+    rows = [
+        (
+            Cell(label(form), small=paper.source + (f"; {paper.note}" if paper.note else "")),
+            f"{exact(form.params) if form.spec else NOT_THERE} / {paper.params or NOT_THERE}",
+            f"{exact(form.macs) if form.spec else NOT_THERE} / {paper.flops or NOT_THERE}",
+            f"{paper.top1:.1f}",
+            f"{paper.difference:+.1f}",
+            _points(form.accuracy_difference),
+            paper.sign,
+        )
+        for form in found.forms
+        if (paper := form.paper)
+    ]
+    return Table(titles=titles, rows=rows, align="nrrrrrl", is_sortable=True)
+
+
+def _forms(found: AblationRecord) -> list[Part]:
+    return [
+        Fold(
+            title=html("<b>{}</b> <span>{}</span>", form.name, _headline(form)),
+            parts=[
+                *([f"trained with {to_words(dict(form.training))}"] if form.training else []),
+                Code(to_yaml(form.spec)),
+            ],
+        )
+        for form in (found.base, *found.forms)
+        if form.spec and (form.state != "base" or form is found.base)
+    ]
+
+
+def _headline(form: FormRecord) -> str:
+    words = [f"{short(form.params)} parameters", f"{short(form.macs)} MACs"]
+    if form.latency and form.latency.value is not None:
+        words.append(f"{measured(form.latency)} ms")
+    if form.accuracies:
+        words.append(f"accuracy by seed: {in_percent(form.accuracies.values())} %")
+    return ", ".join(words)
+
+
+def _conditions(found: AblationRecord) -> Groups:
+    return Groups(
+        {
+            "Trainings": {key: value for key, value in found.proxy.items() if key != "plan"},
+            "Latency": found.header["conditions"],
+            "Machine and software": found.header["environment"],
+            "How its steps are computed": found.proxy["plan"],
+        }
+    )

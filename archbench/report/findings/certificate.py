@@ -1,0 +1,292 @@
+"""What does a certificate say: can a proxy rank a space, and how well does each score order?"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from archbench.analysis.certificate import GOOD, Certificate, estimate_text
+from archbench.analysis.certificate import Finding as Judgement
+from archbench.analysis.rank import Agreement, without_cost
+from archbench.analysis.statistics import Estimate
+from archbench.analysis.verdict import space_typed
+from archbench.command_line import command_line, named_in_results
+from archbench.report.document import to_words
+from archbench.report.figure import PALETTE, style
+from archbench.report.finding import Cell, Code, Finding, Groups, Lines, Page, Part, Plot, Table
+from archbench.report.number import NOT_THERE, exact, in_percent, percent, plural
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_CAPTION = (
+    "Kendall's tau with the longer trainings and its 95 % interval, filled at equal cost, "
+    "hollow overall; grey: size alone, and what one longer training tells of the others. "
+    "Dashed: what is asked for at equal cost. The points are candidates."
+)
+_HEIGHT = 3.1  # inches of a panel
+_SIDE_BY_SIDE_FROM = 6.0
+
+
+def finding(found: Certificate) -> Finding:
+    """The answer, then how well each score orders, the noise, the rungs."""
+    space, told = found.header["space_name"], found.finding
+    question = f"{found.name}: can its proxy rank {space}?"
+    parts: list[Part] = [Lines([question, _trained(found)], rest="")]
+    taus: list[Part] = []
+    if told is None:
+        left = found.num_trainings - found.num_done
+        parts.append(f"not whole yet: {left} of {found.num_trainings} trainings left")
+    else:
+        parts += [told.sentence, _left_out(found, told)]
+        remarks = Lines([_noise(told), _rungs(told), *map(str, found.header["notes"])], rest="")
+        if told.rungs:
+            taus = [_taus(told), Lines([_explained(told)], rest="")]
+            parts += ["Kendall's tau with the longer trainings", *taus]
+        parts.append(remarks)
+        parts += [f"what helps: {told.advice}"] if told.advice else []
+        taus += [remarks] if taus else []
+    plot = Plot(
+        draw=lambda width: figure(found, width_inches=width),
+        title=f"{found.name}: taus with intervals",
+        caption=_CAPTION,
+    )
+    page = Page(
+        kind="certificate",
+        name=found.name,
+        badge=told.state if told else f"{found.num_done} of {found.num_trainings} trainings",
+        question=f"Can this proxy rank {space}? {_trained(found)}.",
+        verdict=_verdict(told),
+        is_good=found.is_certified,
+        key_figures=_key_figures(told),
+        sections={
+            "taus": (
+                "How well it orders",
+                [plot, *taus] if taus else ["Nothing can be compared yet."],
+            ),
+            "candidates": ("The candidates", [_candidates(found)]),
+            "conditions": ("Conditions", [_conditions(found), Code(found.header["command"])]),
+            "method": ("What the numbers mean", [str(found.header["method"])]),
+        },
+        begun=found.header["created"],
+    )
+    return Finding(
+        document=found.document(),
+        parts=parts,
+        next_step=_next(found),
+        page=page,
+        plot=("taus", lambda: figure(found)),
+    )
+
+
+def _next(found: Certificate) -> str:
+    if found.finding is None:
+        go_on = ("archbench", "certify", *named_in_results(found.path), "--resume")
+        return f"or go on: {command_line(*go_on)}"
+    search = command_line("archbench", "search", space_typed(found.header))
+    return f"then: {search}" if found.is_certified else ""
+
+
+def _trained(found: Certificate) -> str:
+    proxy, header = found.proxy, found.header
+    return (
+        f"{plural(len(found.candidates), 'candidate')}, of each {plural(header['seeds'], 'seed')} "
+        f"of {proxy['rungs'][-1]} and of {header['longer']} epochs, on {proxy['data']} at "
+        f"{proxy['resolution']} px"
+    )
+
+
+def _verdict(told: Judgement | None) -> str:
+    if told is None:
+        return "Its trainings have not ended."
+    return f"{told.sentence} What helps: {told.advice}." if told.advice else told.sentence
+
+
+def _key_figures(told: Judgement | None) -> list[tuple[str, str, str]]:
+    if told is None or not told.rungs:
+        return []
+    taus = {
+        "tau at equal cost": told.last,
+        "tau overall": told.rungs[-1].agreement.overall,
+        "tau of MACs alone": told.nulls["macs"].overall,
+    }
+    advised = ", ".join(map(str, told.rungs_advised)) or "none"
+    return [
+        *((name, f"{e.value:.2f}", f"{e.low:.2f} to {e.high:.2f}") for name, e in taus.items()),
+        ("rungs that follow", advised, "epochs"),
+    ]
+
+
+def _left_out(found: Certificate, told: Judgement) -> Lines:
+    left_out = len(found.candidates) - told.num_used
+    if not left_out:
+        return Lines([])
+    lost = [candidate for candidate in found.candidates if candidate.failures]
+    reasons = [f"  {c.digest}: {'; '.join(c.failures)}" for c in lost[:3]]
+    return Lines([f"left out, as trainings failed: {plural(left_out, 'candidate')}", *reasons])
+
+
+def _scores(told: Judgement) -> Iterator[tuple[str, float | None, Agreement]]:
+    """Every score: its name, the median accuracy where it is one, how well it orders."""
+    for rung in told.rungs:
+        yield f"epoch {rung.epoch}", rung.median, rung.agreement
+    if told.nulls:
+        yield "MACs", None, told.nulls["macs"]
+        yield "params", None, told.nulls["params"]
+    if told.ceiling is not None:
+        yield "ceiling", None, told.ceiling
+
+
+def _taus(told: Judgement) -> Table:
+    rows = [
+        (
+            name,
+            NOT_THERE if median is None else percent(median),
+            estimate_text(agreement.at_equal_cost),
+            estimate_text(agreement.near_front),
+            estimate_text(agreement.overall),
+        )
+        for name, median, agreement in _scores(told)
+    ]
+    titles = ("score", "median", "at equal cost", "near the front", "overall")
+    return Table(titles=titles, rows=rows, align="nrrrr")
+
+
+def _explained(told: Judgement) -> str:
+    ceiling = "; ceiling: one longer training against the others of the same length"
+    return (
+        "epoch: the proxy's accuracy after so many of its epochs; MACs and params: size alone, "
+        f"which knows nothing at equal cost{ceiling if told.ceiling else ''}"
+    )
+
+
+def _noise(told: Judgement) -> str:
+    """What separates candidates beside what separates seeds; empty where it is not known."""
+    found = told.spread
+    if found is None:
+        return ""
+    seeds, candidates, at_equal_cost = (
+        f"{100 * spread:.1f} points"
+        for spread in (found.seeds, found.candidates, found.at_equal_cost)
+    )
+    return (
+        f"longer trainings differ by {seeds} between seeds of one candidate, by {candidates} "
+        f"between candidates, and by {at_equal_cost} between candidates of equal cost (standard "
+        "deviations)"
+    )
+
+
+def _rungs(told: Judgement) -> str:
+    if not told.rungs:
+        return ""
+    if not told.rungs_advised:
+        return "no rung of this proxy is good enough to stop a candidate at"
+    advised = ", ".join(map(str, told.rungs_advised))
+    chance = [rung for rung in told.rungs if not rung.is_above_chance]
+    guess = (
+        f"; after {plural(chance[-1].epoch, 'epoch')} the median candidate is at "
+        f"{percent(chance[-1].median)}, no more than guessing"
+        if chance
+        else ""
+    )
+    return f"rungs that follow: [{advised}]{guess}"
+
+
+def _candidates(found: Certificate) -> Table:
+    rows = [
+        (
+            candidate.digest,
+            Cell(exact(candidate.params), value=candidate.params),
+            Cell(exact(candidate.macs), value=candidate.macs),
+            _accuracy([curve[max(curve)] for curve in candidate.proxy.values()]),
+            _accuracy(list(candidate.longer.values())),
+            "; ".join([to_words(dict(candidate.choices)), *candidate.failures]),
+        )
+        for candidate in found.candidates
+    ]
+    titles = ("network", "parameters", "MACs", "proxy", "longer", "choices")
+    return Table(titles=titles, rows=rows, align="nrrrrp", is_sortable=True)
+
+
+def _accuracy(accuracies: Sequence[float]) -> Cell:
+    if not accuracies:
+        return Cell(value="")
+    mean = statistics.fmean(accuracies)
+    return Cell(percent(mean), small=in_percent(accuracies), value=mean)
+
+
+def _conditions(found: Certificate) -> Groups:
+    return Groups(
+        {
+            "Trainings": {key: value for key, value in found.proxy.items() if key != "plan"},
+            "Holds for": found.header["subject"],
+            "Machine and software": found.header["environment"],
+            "How its steps are computed": found.proxy["plan"],
+        }
+    )
+
+
+def figure(found: Certificate, *, width_inches: float = 8.0) -> Figure | None:
+    """Taus with their intervals and, beside or below, the candidates at equal cost.
+
+    Returns:
+        None where nothing was found yet.
+    """
+    from matplotlib.figure import Figure
+
+    told = found.finding
+    if told is None or not told.rungs:
+        return None
+    panels = 2 if any(candidate.longer for candidate in found.candidates) else 1
+    beside = width_inches >= _SIDE_BY_SIDE_FROM or panels == 1
+    with style():
+        height = _HEIGHT if beside else panels * _HEIGHT
+        drawn = Figure(figsize=(width_inches, height), layout="constrained")
+        shape = (1, panels) if beside else (panels, 1)
+        axes = drawn.subplots(*shape, squeeze=False).ravel()
+        _draw_taus(axes[0], told)
+        if panels == 2:
+            _draw_candidates(axes[1], found)
+    return drawn
+
+
+def _draw_taus(axes: Axes, told: Judgement) -> None:
+    rows = list(_scores(told))
+    for row, (_, median, agreement) in enumerate(rows):
+        colour = PALETTE["front"] if median is not None else PALETTE["other"]
+        _interval(axes, row - 0.14, agreement.at_equal_cost, colour=colour, is_filled=True)
+        _interval(axes, row + 0.16, agreement.overall, colour=colour, is_filled=False)
+    axes.axvline(0, color=PALETTE["muted"], lw=1)
+    axes.axvline(GOOD, color=PALETTE["reference"], lw=1, ls="--")
+    axes.set_yticks(range(len(rows)), [name for name, *_ in rows])
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.grid(visible=False, axis="y")
+    axes.set_xlabel("Kendall's tau; filled: at equal cost, hollow: overall")
+
+
+def _interval(axes: Axes, row: float, estimate: Estimate, *, colour: str, is_filled: bool) -> None:
+    axes.plot([estimate.low, estimate.high], [row, row], color=colour, lw=2 if is_filled else 1)
+    axes.plot(
+        [estimate.value], [row], marker="o", ms=5, ls="none", color=colour,
+        mfc=colour if is_filled else PALETTE["paper"],
+    )  # fmt: skip
+
+
+def _draw_candidates(axes: Axes, found: Certificate) -> None:
+    """Points above or below what others of their cost reach, by the proxy and by the longer."""
+    used = [c for c in found.candidates if c.longer and c.proxy]
+    log_cost = np.log([float(c.macs) for c in used])
+    short = np.array([np.mean([curve[max(curve)] for curve in c.proxy.values()]) for c in used])
+    longer = np.array([np.mean(list(c.longer.values())) for c in used])
+    axes.scatter(
+        100 * without_cost(short, log_cost), 100 * without_cost(longer, log_cost), s=18,
+        color=PALETTE["front"], alpha=0.8, linewidths=0,
+    )  # fmt: skip
+    axes.axhline(0, color=PALETTE["muted"], lw=1)
+    axes.axvline(0, color=PALETTE["muted"], lw=1)
+    axes.set_xlabel("points above others of its cost: proxy")
+    axes.set_ylabel(f"after {found.header['longer']} epochs")

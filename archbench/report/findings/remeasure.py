@@ -1,0 +1,63 @@
+"""What becomes of the front of a study on another device?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from archbench.analysis.transfer import Transfer
+from archbench.report.finding import Finding, Lines
+from archbench.report.findings.front import front_table
+from archbench.study.measurement import Verdict
+from archbench.study.trial import TrialRecord
+
+_DOUBTS: dict[Verdict, str] = {
+    "disturbed": "measure again on a quiet machine (archbench doctor says why)",
+    "incomplete": "they have no value, and --json says why",
+}
+
+
+def finding(
+    document: Mapping[str, Any],
+    *,
+    title: str,
+    front: Sequence[TrialRecord],
+    transfer: Transfer,
+    verdicts: Sequence[Verdict],
+    next_step: str,
+) -> Finding:
+    """The front by the new times, and how it differs from that of the search.
+
+    Args:
+        document: As JSON.
+        title: What was measured under which conditions.
+        front: By the new times.
+        transfer: What the search's front loses here.
+        verdicts: Of the new latencies.
+        next_step: What to do next.
+    """
+    tau, lost = transfer.kendall_tau, transfer.lost
+    lines = [
+        f"on the front of the search and of this device: {_listed(transfer.kept)}",
+        f"on the front of the search only: {_listed(transfer.left)}",
+        f"on the front of this device only: {_listed(transfer.joined)}",
+        f"rank correlation of both latencies (Kendall's tau): {tau:.2f} over {transfer.compared} "
+        "networks"
+        if tau is not None
+        else "",
+        f"without a search here {100 * lost:.1f} % of the hypervolume are lost, of what this study "
+        "has trained"
+        if lost is not None
+        else "",
+        *(
+            f"{count} of {len(verdicts)} latencies are {verdict}: {meaning}"
+            for verdict, meaning in _DOUBTS.items()
+            if (count := verdicts.count(verdict))
+        ),
+    ]
+    shown = front_table(front) if front else "no network stands on a front here"
+    return Finding(document=document, parts=[title, shown, Lines(lines)], next_step=next_step)
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return f"trials {', '.join(map(str, numbers))}" if numbers else "none"

@@ -1,0 +1,72 @@
+"""Whose weights are in a file, and what became of them?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from archbench.report.finding import Code, Finding, Table
+
+_SHOWN = 12
+
+
+def converted(document: Mapping[str, Any], *, was: str, is_now: str, next_step: str) -> Finding:
+    """Weights in another layout.
+
+    Args:
+        document: As JSON.
+        was: The resolution that positions were interpolated from.
+        is_now: The one that they were interpolated to.
+        next_step: What to do next.
+    """
+    tables, fresh = len(document["interpolated"]), len(document["fresh"])
+    lines = [
+        f"{document['network'] or 'network'}: {document['read_layout']} -> {document['layout']}",
+        f"written: {document['file']}",
+        f"sha256:  {document['sha256']}",
+        f"interpolated from {was} to {is_now}: {tables} tables" if tables else "",
+        f"fresh for {document['spec']['num_classes']} classes: {fresh} tensors" if fresh else "",
+    ]
+    return Finding(
+        document=document, parts=[Code("\n".join(filter(None, lines)))], next_step=next_step
+    )
+
+
+def description(document: Mapping[str, Any], *, next_step: str) -> Finding:
+    """Whose names are in a file, of which network, and whether it is whole."""
+    tensors, source = document["tensors"], document["source"]
+    of = document["network"] or " or ".join(document["same_size"][:3]) or "not a published one"
+    by = "" if document["network"] else ", by the number of parameters"
+    checked = (
+        "agrees with the sha256 of weights and spec in its header"
+        if document["verified"]
+        else "holds no sha256 to check"
+    )
+    lines = [
+        f"layout   {document['layout']} ({document['title']} names), {document['kind']}",
+        f"network  {of}{by}",
+        f"size     {len(tensors)} tensors, {document['bytes']:,} bytes",
+        f"sha256   {document['sha256']}",
+        f"content  {checked}",
+    ]
+    if source:
+        came = source.get("url") or source.get("file") or ""
+        lines.append(f"source   {came} ({source.get('layout')})")
+        lines.append(f"         sha256 {source.get('sha256')}")
+    rows = [
+        (name, "x".join(map(str, entry["shape"])), entry["type"])
+        for name, entry in list(tensors.items())[:_SHOWN]
+    ]
+    more = len(tensors) - _SHOWN
+    shown = Table(
+        titles=("tensor", "shape", "type"),
+        rows=rows,
+        align="lrl",
+        notes=[f"and {more} more: --json lists all"] if more > 0 else [],
+    )
+    return Finding(document=document, parts=[Code("\n".join(lines)), shown], next_step=next_step)
+
+
+def fetched(document: Mapping[str, Any], *, next_step: str) -> Finding:
+    """Where published weights lie now."""
+    return Finding(document=document, parts=[Code(document["file"])], next_step=next_step)
