@@ -27,19 +27,17 @@ class QuickGELU(nn.Module):
         return F.silu(x * self.FACTOR) * (1 / self.FACTOR)
 
 
-_ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
-    "gelu": nn.GELU,
-    "hardswish": nn.Hardswish,
-    "none": nn.Identity,
-    "quick_gelu": QuickGELU,
-    "relu": nn.ReLU,
-    "silu": nn.SiLU,
-}
-
-
 def activation(name: str) -> nn.Module:
     """The activation function of one of ``part.ACTIVATIONS``."""
-    return _ACTIVATIONS[name]()
+    kinds: dict[str, Callable[[], nn.Module]] = {
+        "gelu": nn.GELU,
+        "hardswish": nn.Hardswish,
+        "none": nn.Identity,
+        "quick_gelu": QuickGELU,
+        "relu": nn.ReLU,
+        "silu": nn.SiLU,
+    }
+    return kinds[name]()
 
 
 def map_tokens(x: Tensor) -> Tensor:
@@ -117,11 +115,8 @@ class LinearNorm(nn.Module):
 
     def deployed(self) -> nn.Linear:
         """One linear layer that computes the same in evaluation."""
-        folded = nn.Linear(self.linear.in_features, self.linear.out_features).to(self.linear.weight)
         scale, shift = norm_affine(self.norm)
-        _set(folded.weight, self.linear.weight.double() * scale[:, None])
-        _set(folded.bias, shift)
-        return folded
+        return linear_of(self.linear.weight.double() * scale[:, None], shift, like=self.linear)
 
 
 def branch_norm(dim: int, *, norm: str) -> nn.Module:
@@ -132,14 +127,7 @@ def branch_norm(dim: int, *, norm: str) -> nn.Module:
 def branch_linear(
     inputs: int, outputs: int, *, norm: str, zero_init: bool = False
 ) -> LinearNorm | nn.Linear:
-    """A linear layer of such a branch: followed by its batch norm, or with a bias.
-
-    Args:
-        inputs: Width that enters.
-        outputs: Width that leaves.
-        norm: ``batch`` or ``layer``.
-        zero_init: See ``LinearNorm``; without a batch norm it does nothing.
-    """
+    """A linear layer of such a branch: followed by its batch norm, or with a bias."""
     if norm == "layer":
         return nn.Linear(inputs, outputs)
     return LinearNorm(inputs, outputs, zero_init=zero_init)
@@ -167,12 +155,9 @@ class NormLinear(nn.Module):
 
     def deployed(self) -> nn.Linear:
         """One linear layer that computes the same in evaluation."""
-        linear = self.linear
-        folded = nn.Linear(linear.in_features, linear.out_features).to(linear.weight)
         scale, shift = norm_affine(self.norm)
-        _set(folded.weight, linear.weight.double() * scale)
-        _set(folded.bias, linear.bias.double() + linear.weight.double() @ shift)
-        return folded
+        weight, bias = self.linear.weight.double(), self.linear.bias.double()
+        return linear_of(weight * scale, bias + weight @ shift, like=self.linear)
 
 
 class MapLayerNorm(nn.LayerNorm):
@@ -248,8 +233,7 @@ class AttentionBias(Bias):
     ) -> None:
         super().__init__()
         self.class_tokens = class_tokens
-        finer = Grid(max(queries.height, keys.height), max(queries.width, keys.width))
-        self.grid = finer
+        self.grid = finer = Grid(*map(max, queries, keys))
         self.values = nn.Parameter(torch.zeros(heads, finer.tokens))
         rows = _distance(queries.height, keys.height, query_stride, key_stride, finer.height)
         columns = _distance(queries.width, keys.width, query_stride, key_stride, finer.width)
@@ -367,7 +351,17 @@ def fold_norm(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
     if conv.bias is not None:
         shift = shift + scale * conv.bias.double()
     folded.bias = nn.Parameter(shift.to(conv.weight.dtype))
-    _set(folded.weight, conv.weight.double() * scale[:, None, None, None])
+    with torch.no_grad():
+        folded.weight.copy_(conv.weight.double() * scale[:, None, None, None])
+    return folded
+
+
+def linear_of(weight: Tensor, bias: Tensor, *, like: nn.Linear) -> nn.Linear:
+    """A linear layer of given values, on the device and in the precision of another."""
+    folded = nn.Linear(weight.shape[1], weight.shape[0]).to(like.weight)
+    with torch.no_grad():
+        folded.weight.copy_(weight)
+        folded.bias.copy_(bias)
     return folded
 
 
@@ -400,9 +394,3 @@ def _distance(queries: int, keys: int, query_stride: int, key_stride: int, finer
     k = torch.arange(keys) * key_stride
     # Pooling that rounds up has one key beyond the border: it counts as on the border.
     return (q[:, None] - k[None, :]).abs().clamp_max(finer - 1)
-
-
-def _set(parameter: Tensor | None, value: Tensor) -> None:
-    assert parameter is not None
-    with torch.no_grad():
-        parameter.copy_(value)

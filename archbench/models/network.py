@@ -14,7 +14,14 @@ from torch import Tensor, nn
 from archbench.models.arithmetic import Count, StageWork, Work, linear, norm, total
 from archbench.models.catalogue import published
 from archbench.models.class_attention import LayerAttention, LayerAttentionShape
-from archbench.models.layer import NormLinear, init_truncated, map_tokens, token_map
+from archbench.models.layer import (
+    NormLinear,
+    init_linears,
+    init_truncated,
+    linear_of,
+    map_tokens,
+    token_map,
+)
 from archbench.models.part import Grid
 from archbench.models.spec import ArchSpec, HeadSpec, ResolvedStage
 
@@ -57,9 +64,7 @@ class Stage(nn.Module):
 
     Takes a map (B, C, H, W) and the class tokens (B, c, C) before it or None; gives the same.
 
-    Args:
-        stage: What it is made of.
-        hands_layers: Give the class tokens of every layer, (B, layers, c, C), instead.
+    With ``hands_layers`` the class tokens are those of every layer, (B, layers, c, C).
     """
 
     def __init__(self, stage: ResolvedStage, *, hands_layers: bool = False) -> None:
@@ -100,13 +105,7 @@ class Stage(nn.Module):
 
 
 class Head(nn.Module):
-    """Pooling, norm, classifiers; a map (B, C, H, W) and class tokens to logits (B, K).
-
-    Args:
-        spec: What it is made of.
-        stage: The last one.
-        num_classes: Outputs of each classifier.
-    """
+    """Pooling, norm, classifiers behind a stage; a map (B, C, H, W) and class tokens to (B, K)."""
 
     def __init__(self, spec: HeadSpec, *, stage: ResolvedStage, num_classes: int) -> None:
         super().__init__()
@@ -124,23 +123,19 @@ class Head(nn.Module):
         self.classifiers = nn.ModuleList(
             classifier(dim, num_classes) for _ in range(spec.num_classifiers)
         )
-        for layer in self.classifiers.modules():
-            if isinstance(layer, nn.Linear):
-                init_truncated(layer.weight)
-                nn.init.zeros_(layer.bias)
+        init_linears(self.classifiers)
 
     def forward(self, x: Tensor, tokens: Tensor | None) -> Tensor | tuple[Tensor, ...]:
         if self.pool == "mean":
-            pooled = self.norm(map_tokens(x)).mean(dim=1)
-            logits = tuple(classifier(pooled) for classifier in self.classifiers)
+            pooled = [self.norm(map_tokens(x)).mean(dim=1)] * len(self.classifiers)
         else:
             assert tokens is not None
             if self.layer_attention is not None:
                 tokens = self.layer_attention(tokens[:, :, : len(self.classifiers)])
-            tokens = self.norm(tokens)
-            logits = tuple(
-                classifier(tokens[:, j]) for j, classifier in enumerate(self.classifiers)
-            )
+            pooled = self.norm(tokens).unbind(dim=1)
+        logits = tuple(
+            classifier(x) for classifier, x in zip(self.classifiers, pooled, strict=False)
+        )
         if len(logits) == 1:
             return logits[0]
         return logits if self.training else torch.stack(logits).mean(dim=0)
@@ -150,20 +145,16 @@ class Head(nn.Module):
         if self.pool != "mean" or len(self.classifiers) == 1:
             return self
         several = [layer for layer in self.classifiers if isinstance(layer, nn.Linear)]
-        merged = nn.Linear(several[0].in_features, several[0].out_features).to(several[0].weight)
-        with torch.no_grad():
-            merged.weight.copy_(torch.stack([c.weight.double() for c in several]).mean(0))
-            merged.bias.copy_(torch.stack([c.bias.double() for c in several]).mean(0))
-        self.classifiers = nn.ModuleList([merged])
+        weight = torch.stack([layer.weight.double() for layer in several]).mean(0)
+        bias = torch.stack([layer.bias.double() for layer in several]).mean(0)
+        self.classifiers = nn.ModuleList([linear_of(weight, bias, like=several[0])])
         return self
 
 
 def build(written: Written, *, seed: int | None = None) -> Network:
     """The network of a published name, a spec or a plain document, with fresh weights.
 
-    Args:
-        written: What to build.
-        seed: Of the initial weights; left out, PyTorch's global generator goes on.
+    Without a seed of the initial weights, PyTorch's global generator goes on.
 
     Raises:
         UsageError: No published network has this name.

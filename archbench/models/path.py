@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from archbench.errors import SpecError, unknown_name
 from archbench.models.part import field_names, part_fields
@@ -22,9 +22,7 @@ NETWORK_FIELDS = field_names(ArchSpec)
 STAGE_FIELDS = field_names(StageSpec)
 HEAD_FIELDS = field_names(HeadSpec)
 
-_LISTS = ("stages", "layers")
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_INDEX = re.compile(r"\[\s*([A-Za-z]+|[0-9]{1,6})\s*\]")
+_SEGMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?:\[\s*([A-Za-z]+|[0-9]{1,6})\s*\])?")
 _EXAMPLE = "write it like stages[1].block.kv_stride, stages[all].dim or head.pool"
 
 
@@ -88,22 +86,23 @@ def parse_path(text: str) -> Path:
     Raises:
         SpecError: The text is no path, with the column at which it stops being one.
     """
-    segments = []
+    segments: list[Segment] = []
     place = 0
-    while True:
-        name = _NAME.match(text, place)
-        if name is None:
+    while not segments or place < len(text):
+        if segments:
+            if text[place] != ".":
+                raise _malformed(text, place, "'.' or the end")
+            place += 1
+        match = _SEGMENT.match(text, place)
+        if match is None:
             raise _malformed(text, place, "a name")
-        place = name.end()
-        index = _INDEX.match(text, place) if text[place : place + 1] == "[" else None
-        if index is not None:
-            place = index.end()
-        segments.append(Segment(name.group(), _index(text, index)))
-        if place == len(text):
-            return _checked(text, segments)
-        if text[place] != ".":
-            raise _malformed(text, place, "'.' or the end")
-        place += 1
+        name, word = match.groups()
+        if word and not word.isdigit() and word not in ("each", "all"):
+            raise _malformed(text, match.start(2), "a number, each or all")
+        index: Any = int(word) if word and word.isdigit() else word
+        segments.append(Segment(name, index))
+        place = match.end()
+    return _checked(text, Path(tuple(segments)))
 
 
 def expand(document: Mapping[str, Any], path: Path) -> list[Path]:
@@ -115,7 +114,11 @@ def expand(document: Mapping[str, Any], path: Path) -> list[Path]:
     Raises:
         SpecError: The document has no such place, or no part of it has the field.
     """
-    found = [place for place in _candidates(document, path) if _has(document, place)]
+    found = [
+        place
+        for place in _candidates(document, path)
+        if place.segments[-1].name in _fields(document, place)
+    ]
     if not path.is_concrete:
         found = [place for place in found if not _lacks_block(document, place)]
     if not found:
@@ -129,7 +132,9 @@ def get(document: Mapping[str, Any], path: Path) -> Any:
     Raises:
         SpecError: The document has no such place, or nothing is written there.
     """
-    (concrete,) = expand(document, _require_concrete(path))
+    if not path.is_concrete:
+        raise SpecError("one place is needed here, not each or all", place=str(path))
+    (concrete,) = expand(document, path)
     value = _written(document, concrete.segments)
     if value is _NOTHING and concrete.layer is not None:
         block = (concrete.segments[0], Segment("block"), *concrete.segments[2:])
@@ -163,31 +168,20 @@ def set_value(document: Mapping[str, Any], path: Path, value: Any) -> dict[str, 
 _NOTHING = object()
 
 
-def _index(text: str, match: re.Match[str] | None) -> Index:
-    if match is None:
-        return None
-    word = match.group(1)
-    if word.isdigit():
-        return int(word)
-    if word == "each":
-        return "each"
-    if word == "all":
-        return "all"
-    raise _malformed(text, match.start(1), "a number, each or all")
-
-
-def _checked(text: str, segments: list[Segment]) -> Path:
-    path = Path(tuple(segments))
-    _known("field of a network", segments[0].name, NETWORK_FIELDS, place=text)
-    for segment in segments:
-        if segment.index is not None and segment.name not in _LISTS:
+def _checked(text: str, path: Path) -> Path:
+    first, *rest = path.segments
+    if first.name not in NETWORK_FIELDS:
+        error = unknown_name("field of a network", first.name, NETWORK_FIELDS)
+        raise SpecError(error.message, place=text, help=error.help)
+    for segment in path.segments:
+        if segment.index is not None and segment.name not in ("stages", "layers"):
             raise SpecError(f"{segment.name} is no list and takes no [...]", place=text)
-    if segments[0] == Segment("stages") and len(segments) > 1:
+    if first == Segment("stages") and rest:
         raise SpecError(
             "say which stage: a number in brackets, each or all", place=text, help=_EXAMPLE
         )
-    layers = [place for place, segment in enumerate(segments) if segment.name == "layers"]
-    if layers and (layers != [1] or len(segments) != 3 or segments[1].index is None):
+    layers = [place for place, segment in enumerate(path.segments) if segment.name == "layers"]
+    if layers and (layers != [1] or len(rest) != 2 or rest[0].index is None):
         raise SpecError(
             "a layer's field is written stages[1].layers[0].field, [each] or [all] for every layer",
             place=text,
@@ -204,12 +198,6 @@ def _malformed(text: str, place: int, expected: str) -> SpecError:
     )
 
 
-def _require_concrete(path: Path) -> Path:
-    if not path.is_concrete:
-        raise SpecError("one place is needed here, not each or all", place=str(path))
-    return path
-
-
 def _candidates(document: Mapping[str, Any], path: Path) -> list[Path]:
     """Concrete paths by the indices alone, whether or not the part has the field."""
     first, rest = path.segments[0], path.segments[1:]
@@ -218,38 +206,29 @@ def _candidates(document: Mapping[str, Any], path: Path) -> list[Path]:
     found = []
     for number in _selected(first, len(document.get("stages", ())), path):
         stage = Segment("stages", number)
-        if rest and rest[0].name == "layers":
-            depth = document["stages"][number].get("depth", 0)
-            if rest[0].index == "each" or rest[0].index == "all" or not _is_wild(first):
-                layers = _selected(rest[0], depth, path, place=str(stage))
-            else:  # stages[each].layers[3]: the stages that are deep enough
-                layers = [layer for layer in range(depth) if layer == rest[0].index]
-            found += [Path((stage, Segment("layers", layer), *rest[1:])) for layer in layers]
-        else:
+        if not rest or rest[0].name != "layers":
             found.append(Path((stage, *rest)))
+            continue
+        depth = document["stages"][number].get("depth", 0)
+        if isinstance(first.index, str) and isinstance(rest[0].index, int):
+            # stages[each].layers[3]: the stages that are deep enough
+            layers = [rest[0].index] if rest[0].index < depth else []
+        else:
+            layers = _selected(rest[0], depth, path, owner=str(stage))
+        found += [Path((stage, Segment("layers", layer), *rest[1:])) for layer in layers]
     return found
 
 
-def _is_wild(segment: Segment) -> bool:
-    return isinstance(segment.index, str)
-
-
-def _selected(segment: Segment, count: int, path: Path, *, place: str = "") -> list[int]:
+def _selected(segment: Segment, count: int, path: Path, *, owner: str = "the network") -> list[int]:
     if not isinstance(segment.index, int):
         return list(range(count))
     if segment.index < count:
         return [segment.index]
-    owner = place or "the network"
-    allowed = f"0 to {count - 1}" if count else "none"
     raise SpecError(
         f"{owner} has {count} {segment.name}, {segment.index} is not among them",
         place=str(path),
-        help=f"allowed: {allowed}",
+        help=f"allowed: {f'0 to {count - 1}' if count else 'none'}",
     )
-
-
-def _has(document: Mapping[str, Any], path: Path) -> bool:
-    return path.segments[-1].name in _fields(document, path)
 
 
 def _lacks_block(document: Mapping[str, Any], path: Path) -> bool:
@@ -302,21 +281,13 @@ def _absent(document: Mapping[str, Any], path: Path) -> SpecError:
     return SpecError(error.message, place=str(path), help=error.help)
 
 
-def _known(noun: str, name: str, names: Iterable[str], *, place: str) -> None:
-    if name not in names:
-        error = unknown_name(noun, name, names)
-        raise SpecError(error.message, place=place, help=error.help)
-
-
 def _written(document: Any, segments: tuple[Segment, ...]) -> Any:
     for segment in segments:
-        document = document.get(segment.name, _NOTHING) if document is not None else _NOTHING
+        document = (document or {}).get(segment.name, _NOTHING)
         if document is not _NOTHING and segment.index is not None:
-            document = (
-                document[segment.index]
-                if segment.name == "stages"
-                else document.get(segment.index, _NOTHING)
-            )
+            is_list = segment.name == "stages"
+            index = segment.index
+            document = document[index] if is_list else document.get(index, _NOTHING)
         if document is _NOTHING:
             return _NOTHING
     return document
@@ -330,13 +301,12 @@ def _with(document: Any, segments: tuple[Segment, ...], value: Any) -> Any:
     inner = copy.get(segment.name)
     if segment.index is None:
         copy[segment.name] = _with(inner, rest, value)
-    elif segment.name == "stages":
-        members = list(inner or ())
-        index = cast(int, segment.index)
+        return copy
+    index: Any = segment.index
+    if segment.name == "stages":
+        members: Any = list(inner or ())
         members[index] = _with(members[index], rest, value)
-        copy["stages"] = members
     else:
-        layers = dict(inner or {})
-        layers[segment.index] = _with(layers.get(segment.index), rest, value)
-        copy["layers"] = layers
-    return copy
+        members = dict(inner or {})
+        members[index] = _with(members.get(index), rest, value)
+    return copy | {segment.name: members}

@@ -15,7 +15,7 @@ from archbench.models import ArchSpec, build, convert_weights, load_weights, sav
 from archbench.models.catalogue import ablation_names, published
 from archbench.models.part import Grid
 from archbench.models.weights.layout import Form, layout_for, listed, table
-from archbench.models.weights.skeleton import shell
+from archbench.models.weights.skeleton import skeleton
 from archbench.models.weights.translation import their_tensors
 from tests.models.foreign import randomise
 from tests.models.specs import random_spec
@@ -107,7 +107,7 @@ def test_a_layout_refuses_what_its_own_code_cannot_build(
 @pytest.mark.parametrize("name", [n for n in ablation_names() if n.startswith("levit_128s")])
 def test_an_ablation_is_written_whole_or_refused(name: str) -> None:
     spec = published(name)
-    tensors = shell(spec).tensors
+    tensors = skeleton(spec).tensors
     try:
         names = table(layout_for("timm", spec), spec.resolved(), tensors)
     except UsageError as error:

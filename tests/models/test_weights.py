@@ -21,7 +21,7 @@ from archbench.models.deployment import deploy, fold
 from archbench.models.network import as_spec
 from archbench.models.weights.conversion import describe_weights
 from archbench.models.weights.layout import LAYOUTS, Form, layout, table
-from archbench.models.weights.skeleton import shell
+from archbench.models.weights.skeleton import skeleton
 from archbench.models.weights.translation import their_tensors
 from tests.models.foreign import (
     Logits,
@@ -258,7 +258,7 @@ def test_every_layout_has_a_test_and_says_all_that_is_asked(name: str) -> None:
 )
 def test_no_two_tensors_of_a_published_network_share_a_name(network: str) -> None:
     spec = published(network)
-    tensors = shell(spec).tensors
+    tensors = skeleton(spec).tensors
     for name in LAYOUTS.names:
         if not name.startswith(network.split("_")[0].replace("deit", "vit")):
             continue
@@ -273,7 +273,7 @@ def test_the_released_code_has_as_many_names(tmp_path: Path) -> None:
         spec = published(network)
         name = f"{network.split('_')[0]}_official"
         form = Form(offsets=layout(name).keeps_offsets)
-        found = their_tensors(shell(spec).tensors, name=name, form=form, spec=spec)
+        found = their_tensors(skeleton(spec).tensors, name=name, form=form, spec=spec)
         counts[network] = len(found)
     assert counts == {
         "cvt_13": 459,

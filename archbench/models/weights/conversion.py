@@ -22,7 +22,7 @@ from archbench.models.weights.file import (
 )
 from archbench.models.weights.layout import Form, form_of, layout, layout_for
 from archbench.models.weights.load import OURS, Loaded, own_spec, read_into, save_tensors, source_of
-from archbench.models.weights.skeleton import shell
+from archbench.models.weights.skeleton import skeleton
 from archbench.models.weights.translation import recognise, same_size, their_tensors
 
 
@@ -160,7 +160,7 @@ def _may_hold(name: str, network: str) -> bool:
     spec = published(network)
     try:
         return layout_for(name, spec) == name and bool(
-            their_tensors(shell(spec).tensors, name=name, form=Form(), spec=spec)
+            their_tensors(skeleton(spec).tensors, name=name, form=Form(), spec=spec)
         )
     except UsageError:
         return False

@@ -26,8 +26,14 @@ from archbench.models.weights.file import (
     write_safetensors,
 )
 from archbench.models.weights.layout import Form
-from archbench.models.weights.resize import resized_bias, resized_position
-from archbench.models.weights.skeleton import Table, differing_fields, shell, tables_that_differ
+from archbench.models.weights.skeleton import (
+    MapTable,
+    differing_fields,
+    resized_bias,
+    resized_position,
+    skeleton,
+    tables_that_differ,
+)
 from archbench.models.weights.translation import our_tensors, recognise
 from archbench.registry import OUTSIDE
 
@@ -75,7 +81,7 @@ def load_weights(
         path: The file.
         layout: Whose names it has, as in ``timm``; seen from the names by default.
         interpolate: Bring position embeddings and attention biases from the file's resolution to
-            the network's, see ``archbench.models.weights.resize``; without it another one is
+            the network's, see ``archbench.models.weights.skeleton``; without it another one is
             refused.
         new_head: Leave the classifiers as they are in the network: for other classes.
 
@@ -89,7 +95,7 @@ def load_weights(
     if not isinstance(network, Network):
         raise UsageError(f"weights go into a network of archbench.build, not {type(network)!r}")
     spec, own = network.spec, network.state_dict()
-    if {k: v.shape for k, v in own.items()} != {k: v.shape for k, v in _shapes(spec).items()}:
+    if not skeleton(spec).has_shapes_of(own):
         raise UsageError(
             "the layers of this network are not those that it was built with",
             help="load the weights before archbench.deploy, and deploy again",
@@ -129,8 +135,7 @@ def save_weights(
     else:
         raise UsageError("what was this network built from?", help="give its spec")
     tensors = network.state_dict()
-    wanted = _shapes(known)
-    if {k: v.shape for k, v in tensors.items()} != {k: v.shape for k, v in wanted.items()}:
+    if not skeleton(known).has_shapes_of(tensors):
         raise UsageError(
             "the tensors of this network are not those of its spec",
             help="save the network itself, not its deployed form",
@@ -179,30 +184,27 @@ def read_into(
     if moved and not interpolate:
         raise _other_resolution(file, found, spec, moved)
     for key, (old, new) in moved.items():
-        tensors[key] = _resized(tensors[key], old, new)
+        if tensors[key].ndim == 2:
+            tensors[key] = resized_bias(tensors[key], old=old.grid, new=new.grid)
+        else:
+            grids = {"old": old.grid, "new": new.grid}
+            tensors[key] = resized_position(tensors[key], first=old.first, **grids)
     loaded = Loaded(
         layout=name,
         spec=found,
         verified=own is not None and "sha256" in file.metadata,
         interpolated=tuple(moved),
-        fresh=tuple(key for key in _shapes(spec) if key not in tensors),
+        fresh=tuple(key for key in skeleton(spec).tensors if key not in tensors),
         source=source_of(file),
     )
     return tensors, loaded, form
 
 
-def _shapes(spec: ArchSpec) -> Mapping[str, Tensor]:
-    return shell(spec).tensors
-
-
-def _resized(values: Tensor, old: Table, new: Table) -> Tensor:
-    if values.ndim == 2:
-        return resized_bias(values, old=old.grid, new=new.grid)
-    return resized_position(values, first=old.first, old=old.grid, new=new.grid)
-
-
 def _other_resolution(
-    file: WeightFile, found: ArchSpec, spec: ArchSpec, moved: Mapping[str, tuple[Table, Table]]
+    file: WeightFile,
+    found: ArchSpec,
+    spec: ArchSpec,
+    moved: Mapping[str, tuple[MapTable, MapTable]],
 ) -> WeightsError:
     key, (old, new) = next(iter(moved.items()))
     height, width = found.resolution

@@ -1,14 +1,20 @@
-"""Which tensors has a network, before any is made, and of which network may a file be?"""
+"""Which tensors has a network before any is made, of which may a file be, and for which map?
+
+What was learnt for each place of a map comes to another by the shape of the map, not by pixels: a
+position is a share of the map, and a distance a share of the farthest one.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from math import isqrt
+from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from archbench.errors import SpecError
@@ -19,21 +25,14 @@ from archbench.models.spec import ArchSpec
 from archbench.models.weights.layout import HEAD
 
 
-@dataclass(frozen=True)
-class Table:
-    """A parameter with one row for each place of a map.
-
-    Attributes:
-        first: How many rows stand before those of the map.
-        grid: The map.
-    """
+class MapTable(NamedTuple):
+    """A parameter with one row for each place of a map: rows before those of the map, the map."""
 
     first: int
     grid: Grid
 
 
-@dataclass(frozen=True)
-class Shell:
+class Skeleton(NamedTuple):
     """The tensors of a network without their values.
 
     Attributes:
@@ -42,11 +41,16 @@ class Shell:
     """
 
     tensors: Mapping[str, Tensor]
-    tables: Mapping[str, Table]
+    tables: Mapping[str, MapTable]
+
+    def has_shapes_of(self, tensors: Mapping[str, Tensor]) -> bool:
+        """Whether tensors have these names and shapes."""
+        shapes = {name: tensor.shape for name, tensor in self.tensors.items()}
+        return shapes == {name: tensor.shape for name, tensor in tensors.items()}
 
 
 @lru_cache(maxsize=16)
-def shell(spec: ArchSpec) -> Shell:
+def skeleton(spec: ArchSpec) -> Skeleton:
     """The names and shapes of a network's tensors; nothing of its size is made.
 
     Raises:
@@ -54,22 +58,62 @@ def shell(spec: ArchSpec) -> Shell:
     """
     with torch.device("meta"):
         network = Network(spec)
-    tables: dict[str, Table] = {}
+    tables: dict[str, MapTable] = {}
     for name, module in network.named_modules():
         if isinstance(module, AttentionBias):
-            tables[f"{name}.values"] = Table(0, module.grid)
+            tables[f"{name}.values"] = MapTable(0, module.grid)
         if isinstance(module, Stage) and module.position is not None:
             first = module.position.shape[1] - module.grid.tokens
-            tables[f"{name}.position"] = Table(first, module.grid)
-    return Shell(network.state_dict(), tables)
+            tables[f"{name}.position"] = MapTable(first, module.grid)
+    return Skeleton(network.state_dict(), tables)
 
 
-def tables_that_differ(spec: ArchSpec, source: ArchSpec) -> dict[str, tuple[Table, Table]]:
+def tables_that_differ(spec: ArchSpec, source: ArchSpec) -> dict[str, tuple[MapTable, MapTable]]:
     """The tables whose map is another in two networks that differ in resolution: old and new."""
     if spec.resolution == source.resolution:
         return {}
-    old, new = shell(source).tables, shell(spec).tables
+    old, new = skeleton(source).tables, skeleton(spec).tables
     return {key: (old[key], new[key]) for key in new if old[key].grid != new[key].grid}
+
+
+def resized_position(values: Tensor, *, first: int, old: Grid, new: Grid) -> Tensor:
+    """Embeddings (1, c+N, C) of another map: bicubic over it, antialiased, class tokens kept.
+
+    As DeiT's authors do for 384 px (Touvron et al. 2021, arXiv:2012.12877, sec. 6), whose code
+    lacks the antialiasing, which matters where the map shrinks; timm has it.
+
+    Args:
+        values: One row for each token, class tokens in front.
+        first: How many class tokens, c.
+        old: The map they were learnt for.
+        new: The map they are wanted for; the same gives the same values.
+    """
+    if old == new:
+        return values
+    kept, rows = values[:, :first], values[:, first:]
+    image = rows.float().unflatten(1, tuple(old)).permute(0, 3, 1, 2)  # (1, C, H, W)
+    image = F.interpolate(image, size=tuple(new), mode="bicubic", antialias=True)
+    tokens = image.permute(0, 2, 3, 1).flatten(1, 2).to(values.dtype)  # (1, H*W, C)
+    return torch.cat((kept, tokens), dim=1)
+
+
+def resized_bias(values: Tensor, *, old: Grid, new: Grid) -> Tensor:
+    """Biases (h, H*W) by |dy|, |dx| on another grid: linear between the nearest distances.
+
+    No distance stays none and the farthest stays the farthest, so the distance d of the new grid
+    is d * (old side - 1) / (new side - 1) of the old one. Linear, as the learnt values have an
+    edge at no distance, which a cubic would overshoot.
+
+    Args:
+        values: One row for each head.
+        old: The finer grid of queries and keys that they were learnt for.
+        new: The one they are wanted for; the same gives the same values.
+    """
+    if old == new:
+        return values
+    tables = values.float().unflatten(1, tuple(old))[None]  # (1, h, H, W)
+    tables = F.interpolate(tables, size=tuple(new), mode="bilinear", align_corners=True)
+    return tables[0].flatten(1).to(values.dtype)
 
 
 def spec_in_file(spec: ArchSpec, found: Mapping[str, Tensor]) -> ArchSpec:
@@ -77,7 +121,7 @@ def spec_in_file(spec: ArchSpec, found: Mapping[str, Tensor]) -> ArchSpec:
     for key in (f"{HEAD}0.weight", f"{HEAD}0.linear.weight"):
         if key in found and found[key].ndim == 2 and 0 < found[key].shape[0] <= 10**6:
             spec = replace(spec, num_classes=found[key].shape[0])
-    own = shell(spec)
+    own = skeleton(spec)
     for key, entry in own.tables.items():
         shape = found[key].shape if key in found else own.tensors[key].shape
         if len(shape) < 2 or shape[1] == own.tensors[key].shape[1]:
@@ -110,16 +154,13 @@ def differing_fields(one: ArchSpec, other: ArchSpec) -> list[str]:
 
     Names, resolution, classes and drop path do not.
     """
-    return [
-        f"{path}: {was!r}, here {now!r}"
-        for path, was, now in _differences(_computed(one), _computed(other), "")
-    ]
+    found = _differences(_computed(one), _computed(other), "")
+    return [f"{path}: {was!r}, here {now!r}" for path, was, now in found]
 
 
 def _computed(spec: ArchSpec) -> dict[str, object]:
     document = json.loads(json.dumps(spec.resolved().to_document()))
-    for field in ("resolution", "num_classes"):
-        del document[field]
+    del document["resolution"], document["num_classes"]
     for stage in document["stages"]:
         del stage["drop_path"]
     return dict(document)
@@ -130,10 +171,11 @@ def _differences(one: object, other: object, path: str) -> Iterator[tuple[str, o
         for key in sorted({*one, *other}):
             inner = f"{path}.{key}" if path else key
             yield from _differences(one.get(key), other.get(key), inner)
-    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+    elif isinstance(one, list) and isinstance(other, list):
+        if len(one) != len(other):
+            yield f"number of {path}", len(one), len(other)
+            return
         for number, pair in enumerate(zip(one, other, strict=True)):
             yield from _differences(*pair, f"{path}[{number}]")
-    elif isinstance(one, list) and isinstance(other, list):
-        yield f"number of {path}", len(one), len(other)
     elif one != other:
         yield path, one, other

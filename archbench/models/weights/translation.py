@@ -27,7 +27,7 @@ from archbench.models.weights.layout import (
     recognised,
     table,
 )
-from archbench.models.weights.skeleton import shell, spec_in_file
+from archbench.models.weights.skeleton import skeleton, spec_in_file
 
 _STATISTICS = ("running_mean", "running_var", COUNTER, OFFSETS)
 
@@ -104,7 +104,7 @@ def our_tensors(
         if (joined := _joined(entry, theirs, form)) is not None
     }
     source = spec_in_file(spec, found)
-    wanted = shell(source).tensors
+    wanted = skeleton(source).tensors
     missing = [
         one
         for entry in names
@@ -165,7 +165,7 @@ def same_size(file: WeightFile, form: Form) -> list[str]:
 
 def _table(file: WeightFile, name: str, spec: ArchSpec) -> tuple[Place, ...]:
     try:
-        return table(name, spec.resolved(), shell(spec).tensors)
+        return table(name, spec.resolved(), skeleton(spec).tensors)
     except UsageError as error:
         raise WeightsError(
             f"the weights are not of this network: {error.message}", place=str(file.path)
