@@ -20,13 +20,7 @@ class Bottleneck(nn.Module):
     """Three convolutions beside a shortcut, and an activation behind their sum.
 
     Takes (B, C, H, W) to (B, C', H', W'). The shortcut is the identity where neither width nor
-    map changes, else a 1x1 convolution with a batch norm.
-
-    Args:
-        site: Where it stands.
-        reduction: See ``inner_width``.
-        stride: Of the 3x3 convolution and of the shortcut.
-        activation_name: One of ``part.ACTIVATIONS``.
+    map changes, else a 1x1 convolution with a batch norm, which takes the stride, too.
     """
 
     def __init__(self, site: Site, *, reduction: int, stride: int, activation_name: str) -> None:

@@ -108,19 +108,15 @@ class Ablation:
 @cache
 def variants() -> Mapping[str, Variant]:
     """Every published network by name, family by family; ablations are apart."""
-    found: dict[str, Variant] = {}
-    for family in FAMILIES.names:
-        found |= FAMILIES.load(family).VARIANTS
-    return MappingProxyType(found)
+    tables = [FAMILIES.load(family).VARIANTS for family in FAMILIES.names]
+    return MappingProxyType({name: found for table in tables for name, found in table.items()})
 
 
 @cache
 def ablations() -> Mapping[str, Ablation]:
     """Every row of the papers' ablation tables by name, ``VARIANT/ROW``, family by family."""
-    found: dict[str, Ablation] = {}
-    for family in FAMILIES.names:
-        found |= getattr(FAMILIES.load(family), "ABLATIONS", {})
-    return MappingProxyType(found)
+    tables = [getattr(FAMILIES.load(family), "ABLATIONS", {}) for family in FAMILIES.names]
+    return MappingProxyType({name: found for table in tables for name, found in table.items()})
 
 
 def published_names() -> tuple[str, ...]:

@@ -11,7 +11,7 @@ Shapes: B batch, L layers, c class tokens, C channels, h heads, d head width.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -23,8 +23,7 @@ from archbench.models.part import Block, document_of, hidden_width
 from archbench.models.transformer import mlp_layers
 
 
-@dataclass(frozen=True, kw_only=True)
-class LayerAttentionShape:
+class LayerAttentionShape(NamedTuple):
     """The sizes of the attention over layers.
 
     Attributes:
@@ -61,19 +60,18 @@ class LayerAttentionShape:
                 place="head.pool",
                 help="use another number of heads in the last block, or pool: class_token",
             )
-        hidden = hidden_width(dim, ratio)
-        return cls(layers=len(blocks), dim=dim, num_heads=heads, hidden=hidden)
+        return cls(len(blocks), dim, heads, hidden_width(dim, ratio))
 
-    def count(self, *, tokens: int) -> Work:
+    def work(self, *, tokens: int) -> Work:
         """2*C*C*L + 2*C*C + 2*L*C + 2*r*C*C MACs for each class token that is read."""
-        dim, head_dim = self.dim, self.dim // self.num_heads
+        layers, dim, heads, hidden = self
         return total(
-            Work(params=self.layers * dim),
+            Work(params=layers * dim),
             linear(inputs=dim, outputs=dim, tokens=tokens, bias=True),
-            linear(inputs=dim, outputs=2 * dim, tokens=tokens * self.layers, bias=True),
-            attention(heads=self.num_heads * tokens, queries=1, keys=self.layers, key_dim=head_dim),
+            linear(inputs=dim, outputs=2 * dim, tokens=tokens * layers, bias=True),
+            attention(heads=heads * tokens, queries=1, keys=layers, key_dim=dim // heads),
             linear(inputs=dim, outputs=dim, tokens=tokens, bias=True),
-            mlp(dim=dim, hidden=self.hidden, tokens=tokens, bias=True),
+            mlp(dim=dim, hidden=hidden, tokens=tokens, bias=True),
             norm(dim, number=2),
         )
 

@@ -98,8 +98,7 @@ class Deployed(nn.Module):
         self.deployment = deployment
 
     def forward(self, images: Tensor) -> Tensor:
-        output: Tensor = self.network(images)
-        return output
+        return self.network(images)
 
 
 def fold(network: nn.Module) -> nn.Module:
@@ -212,20 +211,13 @@ def _with_observed_norms_folded(network: nn.Module, example: Tensor, expected: T
     if not any(type(module) is nn.BatchNorm2d for module in network.modules()):
         return network
     flow = observe(network, example)
-    pairs = [
-        (conv, norm)
-        for conv, norm in flow.pairs
-        if type(conv) is nn.Conv2d
-        and type(norm) is nn.BatchNorm2d
-        and norm.affine
-        and norm.track_running_stats
-    ]
-    if not pairs:
-        return network
     folded = copy.deepcopy(network)
-    for conv, norm in pairs:
-        put(folded, flow.places[conv], fold_norm(conv, norm))
-        put(folded, flow.places[norm], nn.Identity())
+    for conv, norm in flow.pairs:
+        if type(conv) is not nn.Conv2d or type(norm) is not nn.BatchNorm2d:
+            continue
+        if norm.affine and norm.track_running_stats:
+            put(folded, flow.places[conv], fold_norm(conv, norm))
+            put(folded, flow.places[norm], nn.Identity())
     is_same = _error(expected, folded(example)) <= _tolerance(example.dtype)
     return folded if is_same else network
 

@@ -71,12 +71,9 @@ class Packed(nn.Module):
 
 
 class PackedLinear(Packed):
-    """A linear layer and the activation behind it; (..., C) to (..., C').
+    """A linear layer and an activation behind it that ``can_fuse``; (..., C) to (..., C').
 
-    Args:
-        linear: The layer.
-        activation: One that ``can_fuse``.
-        tokens: Rows of the input that the layout is made for; others are computed as well.
+    The layout is made for inputs of so many rows, or tokens; others are computed as well.
     """
 
     def __init__(self, linear: nn.Linear, *, activation: nn.Module | None, tokens: int) -> None:
@@ -91,12 +88,10 @@ class PackedLinear(Packed):
 
 
 class PackedConv(Packed):
-    """A convolution and the activation behind it; (B, C, H, W) to (B, C', H', W').
+    """A convolution and an activation behind it that ``can_fuse``; a map to another.
 
-    Args:
-        conv: The layer; its padding is given in numbers.
-        activation: One that ``can_fuse``.
-        size: Shape of the input that the layout is made for; others are computed as well.
+    The layout is made for inputs of one size; others are computed as well. The padding of the
+    convolution is given in numbers.
     """
 
     def __init__(self, conv: nn.Conv2d, *, activation: nn.Module | None, size: torch.Size) -> None:

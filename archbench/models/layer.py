@@ -96,11 +96,8 @@ class ConvNorm(nn.Module):
 class LinearNorm(nn.Module):
     """A linear layer without bias and its batch norm over all tokens; (..., C) to (..., C').
 
-    Args:
-        inputs: Width that enters.
-        outputs: Width that leaves.
-        zero_init: Start the norm's weight at 0, so that a residual branch starts as nothing
-            (Graham et al. 2021, sec. 4.2, after Goyal et al. 2017).
+    With ``zero_init`` the norm's weight starts at 0, so that a residual branch starts as nothing
+    (Graham et al. 2021, sec. 4.2, after Goyal et al. 2017).
     """
 
     def __init__(self, inputs: int, outputs: int, *, zero_init: bool = False) -> None:
@@ -205,18 +202,11 @@ class AttentionBias(Bias):
     eq. 2); class tokens get zero. The released LeViT code numbers the distances in the order of
     first use, which is this order for every square map of less than 20 tokens a side.
 
-    Args:
-        heads: Number of heads.
-        queries: Grid of the queries.
-        keys: Grid of the keys.
-        query_stride: Steps on the finer grid between neighbouring queries.
-        key_stride: Likewise between keys.
-        class_tokens: Tokens in front of both.
+    A stride is the number of steps on the finer grid between neighbouring queries, or keys; class
+    tokens stand in front of both. ``forward`` gives (h, T_queries, T_keys).
 
     Attributes:
         grid: The finer of the two grids.
-
-    Returns of ``forward``: (h, T_queries, T_keys).
     """
 
     index: Tensor

@@ -206,7 +206,7 @@ def _head_work(head: HeadSpec, *, stage: ResolvedStage, num_classes: int) -> Wor
     works = [classifier] * head.num_classifiers + [norm(stage.dim, number=norms)]
     if head.pool == "layer_class_attention":
         works.append(
-            LayerAttentionShape.of(stage.blocks, dim=stage.dim).count(tokens=head.num_classifiers)
+            LayerAttentionShape.of(stage.blocks, dim=stage.dim).work(tokens=head.num_classifiers)
         )
     return total(*works)
 

@@ -37,53 +37,49 @@ Check = Callable[[str, object], None]
 """Refuses the value of a field, by the field's name, with a SpecError."""
 
 
-def whole(low: int = 1, high: int = 65536) -> Check:
-    """The check of a whole number between two bounds, both allowed."""
-
+def _check(is_met: Callable[[Any], bool], fault: str) -> Check:
     def check(name: str, value: object) -> None:
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise SpecError(f"{value!r} is not a whole number from {low} to {high}", place=name)
+        if not is_met(value):
+            raise SpecError(f"{value!r} is {fault}", place=name)
 
     return check
+
+
+def _is_number(value: object, kind: Any) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def whole(low: int = 1, high: int = 65536) -> Check:
+    """The check of a whole number between two bounds, both allowed."""
+    fault = f"not a whole number from {low} to {high}"
+    return _check(lambda value: _is_number(value, int) and low <= value <= high, fault)
+
+
+def number(low: float, high: float) -> Check:
+    """The check of a number between two bounds, both allowed."""
+    fault = f"not a number from {low:g} to {high:g}"
+    return _check(lambda value: _is_number(value, int | float) and low <= value <= high, fault)
+
+
+def choice(*allowed: object) -> Check:
+    """The check of one of some values."""
+    fault = f"not one of {', '.join(map(str, allowed))}"
+    return _check(lambda value: not isinstance(value, bool) and value in allowed, fault)
 
 
 def odd(high: int) -> Check:
     """The check of an odd whole number from 1 to a bound."""
 
-    def check(name: str, value: object) -> None:
+    def check(name: str, value: Any) -> None:
         whole(high=high)(name, value)
-        if value % 2 == 0:  # type: ignore[operator]
+        if value % 2 == 0:
             raise SpecError(f"the {name} {value} is not odd", place=name)
 
     return check
 
 
-def number(low: float, high: float) -> Check:
-    """The check of a number between two bounds, both allowed."""
-
-    def check(name: str, value: object) -> None:
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not is_number or not low <= value <= high:  # type: ignore[operator]
-            raise SpecError(f"{value!r} is not a number from {low:g} to {high:g}", place=name)
-
-    return check
-
-
-def choice(*allowed: object) -> Check:
-    """The check of one of some values."""
-
-    def check(name: str, value: object) -> None:
-        if isinstance(value, bool) or value not in allowed:
-            raise SpecError(f"{value!r} is not one of {', '.join(map(str, allowed))}", place=name)
-
-    return check
-
-
-def flag(name: str, value: object) -> None:
-    """The check of true or false, which every field of type bool has."""
-    if not isinstance(value, bool):
-        raise SpecError(f"{value!r} is neither true nor false", place=name)
-
+flag = _check(lambda value: isinstance(value, bool), "neither true nor false")
+"""The check of true or false, which every field of type bool has."""
 
 Heads = Annotated[int, whole(high=1024)]
 Kernel = Annotated[int, odd(31)]

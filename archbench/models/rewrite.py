@@ -40,21 +40,18 @@ def proxy(
     if stem not in STEMS:
         raise UsageError(f"stem {stem!r} is not one of {', '.join(STEMS)}", place="proxy.stem")
     spec = spec if scale == 1.0 else scaled(spec, scale)
-    stages = spec.stages
+    first, *later = spec.stages
     target = spec.resolution
-    if stem == "keep_grid":
-        ratio = resolution / sqrt(target.height * target.width)
-        embed = stages[0].embed
-        out = embed.outgoing(target)
-        stride = sqrt(target.tokens / out.tokens) * ratio
-        if ratio != 1.0:
-            stages = (replace(stages[0], embed=embed.with_stride_near(stride)), *stages[1:])
+    ratio = resolution / sqrt(target.height * target.width)
+    if stem == "keep_grid" and ratio != 1.0:
+        stride = sqrt(target.tokens / first.embed.outgoing(target).tokens) * ratio
+        first = replace(first, embed=first.embed.with_stride_near(stride))
     return replace(
         spec,
         name=f"{spec.name}@{resolution}" if spec.name else "",
         resolution=Grid(resolution, resolution),
         num_classes=num_classes,
-        stages=stages,
+        stages=(first, *later),
     )
 
 

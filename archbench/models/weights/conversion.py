@@ -14,12 +14,7 @@ from archbench.models.catalogue import published
 from archbench.models.network import Written, as_spec, build
 from archbench.models.part import Grid
 from archbench.models.spec import ArchSpec
-from archbench.models.weights.file import (
-    WeightFile,
-    read_weights,
-    write_pickle,
-    write_safetensors,
-)
+from archbench.models.weights.file import WeightFile, read_weights, write_pickle, write_safetensors
 from archbench.models.weights.layout import Form, form_of, layout, layout_for
 from archbench.models.weights.load import OURS, Loaded, own_spec, read_into, save_tensors, source_of
 from archbench.models.weights.skeleton import skeleton
@@ -94,14 +89,9 @@ def convert_weights(
     wanted = layout_for(to, spec)
     path = Path(target)
     if wanted == OURS:
-        came = loaded.source or {
-            "file": file.path.name,
-            "url": origin,
-            "sha256": file.sha256,
-            "layout": loaded.layout,
-            "form": asdict(form),
-        }
-        sha256 = save_tensors(path, tensors, spec=spec, source=came)
+        came: dict[str, Any] = {"file": file.path.name, "url": origin, "sha256": file.sha256}
+        came |= {"layout": loaded.layout, "form": asdict(form)}
+        sha256 = save_tensors(path, tensors, spec=spec, source=loaded.source or came)
     else:
         sha256 = _write_theirs(path, tensors, name=wanted, spec=spec, source=loaded.source)
     return Converted(loaded=loaded, spec=spec, layout=wanted, path=path, sha256=sha256)
@@ -127,7 +117,7 @@ def describe_weights(path: str | Path) -> dict[str, Any]:
         "verified": name == OURS and "sha256" in file.metadata,
         "network": spec.name if spec else None,
         "spec": spec.to_document() if spec else None,
-        "same_size": same_size(file, form),
+        "same_size": same_size(file),
         "source": source_of(file),
         "tensors": {
             key: {"shape": list(tensor.shape), "type": str(tensor.dtype).removeprefix("torch.")}
@@ -138,19 +128,15 @@ def describe_weights(path: str | Path) -> dict[str, Any]:
 
 def _spec_of(file: WeightFile, *, asked: str | None) -> ArchSpec:
     """The network of a file that no one named."""
-    name, form = recognise(file, asked=asked, spec=None)
+    name, _ = recognise(file, asked=asked, spec=None)
     if name == OURS and (own := own_spec(file)) is not None:
         return own
-    alike = [other for other in same_size(file, form) if _may_hold(name, other)]
+    alike = [other for other in same_size(file) if _may_hold(name, other)]
     if len(alike) == 1:
         return published(alike[0])
+    known = f"these have as many parameters: {', '.join(alike)}"
     raise WeightsError(
-        "of which network? "
-        + (
-            f"these have as many parameters: {', '.join(alike)}"
-            if alike
-            else "no published one has as many parameters"
-        ),
+        f"of which network? {known if alike else 'no published one has as many parameters'}",
         place=str(file.path),
         help="name it: --model NAME, or a file as archbench models show prints it",
     )

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 from archbench.errors import MissingError, StorageError, UsageError, WeightsError
-from archbench.models.catalogue import Variant, entry, published, variants
+from archbench.models.catalogue import entry, published, variants
 from archbench.models.weights.conversion import convert_weights
 from archbench.models.weights.file import MAX_BYTES, read_weights
 from archbench.models.weights.load import own_spec
@@ -105,8 +105,7 @@ def fetch_weights(
 
 
 def _repository(name: str) -> str:
-    found = entry(name)
-    repository = found.hub if isinstance(found, Variant) else None
+    repository: str | None = getattr(entry(name), "hub", None)
     if repository is None:
         known = [other for other, variant in variants().items() if variant.hub]
         raise UsageError(
@@ -127,45 +126,37 @@ def _is_sound(path: Path, *, name: str) -> bool:
 
 
 def _first(urls: list[str], *, folder: Path, patience_s: float, told: Progress) -> tuple[str, Path]:
-    """The first address that the hub has, and its content."""
+    """The first address that the hub has, and its content, which is there whole."""
     for url in urls:
+        response = _opened(url, patience_s)
+        if response is None:
+            continue
         path = folder / url.rpartition("/")[2]
-        if _download(url, path, patience_s=patience_s, told=told):
-            return url, path
+        with response:
+            _download(response, path, told=told, url=url)
+        return url, path
     raise _unreachable(urls[0], "the hub has no such file")
 
 
-def _download(url: str, path: Path, *, patience_s: float, told: Progress) -> bool:
-    """Whether the hub has the file; it is then there whole."""
-    response = _opened(url, patience_s)
-    if response is None:
-        return False
-    with response:
-        if urlsplit(response.url).scheme != urlsplit(url).scheme:
-            raise _unreachable(url, "it hands on to an address that is not safe")
-        length = response.headers.get("Content-Length", "")
-        total = int(length) if length.isdecimal() else 0
-        if total > MAX_BYTES:
-            raise _unreachable(url, f"{total:,} bytes are more than any network here has")
-        try:
-            done = _copied(response, path, total=total, told=told, url=url)
-        except (TimeoutError, ConnectionError, HTTPException) as error:
-            raise _unreachable(url, f"it broke off: {_reason(error)}") from error
+def _download(response: HTTPResponse, path: Path, *, told: Progress, url: str) -> None:
+    if urlsplit(response.url).scheme != urlsplit(url).scheme:
+        raise _unreachable(url, "it hands on to an address that is not safe")
+    length = response.headers.get("Content-Length", "")
+    total, done = int(length) if length.isdecimal() else 0, 0
+    if total > MAX_BYTES:
+        raise _unreachable(url, f"{total:,} bytes are more than any network here has")
+    try:
+        with open(path, "wb") as file:
+            while piece := response.read1(_PIECE):
+                done += len(piece)
+                if done > MAX_BYTES:
+                    raise _unreachable(url, "it does not end")
+                file.write(piece)
+                told(f"fetching {urlsplit(url).path.split('/')[2]}", done, max(done, total))
+    except (TimeoutError, ConnectionError, HTTPException) as error:
+        raise _unreachable(url, f"it broke off: {_reason(error)}") from error
     if total and done != total:
         raise _unreachable(url, f"it ended after {done:,} of {total:,} bytes")
-    return True
-
-
-def _copied(response: HTTPResponse, path: Path, *, total: int, told: Progress, url: str) -> int:
-    done = 0
-    with open(path, "wb") as file:
-        while piece := response.read1(_PIECE):
-            done += len(piece)
-            if done > MAX_BYTES:
-                raise _unreachable(url, "it does not end")
-            file.write(piece)
-            told(f"fetching {urlsplit(url).path.split('/')[2]}", done, max(done, total))
-    return done
 
 
 def _opened(url: str, patience_s: float) -> HTTPResponse | None:

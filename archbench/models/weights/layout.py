@@ -130,11 +130,10 @@ def form_of(document: object) -> Form:
         WeightsError: It says something else.
     """
     known = {field.name: type(field.default) for field in fields(Form)}
-    if not isinstance(document, Mapping) or not all(
-        type(document.get(name)) is kind for name, kind in known.items()
-    ):
+    held = document if isinstance(document, Mapping) else {}
+    if any(type(held.get(name)) is not kind for name, kind in known.items()):
         raise WeightsError("the form of the file that these weights came from cannot be read")
-    return Form(**{name: document[name] for name in known})
+    return Form(**{name: held[name] for name in known})
 
 
 class Place(NamedTuple):
@@ -156,11 +155,7 @@ def layout(name: str) -> Layout:
 
 
 def layout_for(dialect: str, spec: ArchSpec) -> str:
-    """The name of the layout that a dialect has for a network.
-
-    Args:
-        dialect: As in ``timm``, or the name of a layout.
-        spec: The network.
+    """The name of the layout that a dialect, such as ``timm``, has for a network; or itself.
 
     Raises:
         UsageError: The dialect is unknown or cannot hold the network.
@@ -174,11 +169,9 @@ def layout_for(dialect: str, spec: ArchSpec) -> str:
     resolved = spec.resolved()
     fitting = [name for name in names if _misfit(layout(name), resolved) is None]
     if not fitting:
+        reasons = [f"{layout(name).title}: {_misfit(layout(name), resolved)}" for name in names]
         raise UsageError(
-            f"{dialect} has no layout for {spec.name or 'this network'}; "
-            + "; ".join(
-                f"{layout(name).title}: {_misfit(layout(name), resolved)}" for name in names
-            ),
+            f"{dialect} has no layout for {spec.name or 'this network'}; {'; '.join(reasons)}",
             help="keep it as archbench",
         )
     return fitting[0]
@@ -194,12 +187,7 @@ def recognised(names: Collection[str]) -> list[str]:
 
 
 def table(name: str, spec: ResolvedSpec, keys: Iterable[str]) -> tuple[Place, ...]:
-    """Where each tensor of a network stands in a layout, in our order.
-
-    Args:
-        name: Of the layout.
-        spec: The network.
-        keys: The names of its tensors.
+    """Where each tensor of a network stands in a layout, in the order of ``keys``, their names.
 
     Raises:
         UsageError: The layout cannot hold such a network.

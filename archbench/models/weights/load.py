@@ -120,7 +120,7 @@ def save_weights(
     Args:
         network: As ``archbench.build`` gives it, or any with the same tensors.
         path: A .safetensors file; replaced whole when all of the new one is on the disk.
-        spec: The network; by default what it was built from.
+        spec: What the network was built from, where it does not say so itself.
         source: Where the weights came from, JSON-able.
 
     Raises:
@@ -128,12 +128,11 @@ def save_weights(
         StorageError: The file cannot be written; what was there before still is.
     """
     _refuse_deployed(network)
-    if spec is not None:
-        known = as_spec(spec)
-    elif isinstance(network, Network):
-        known = network.spec
-    else:
+    if spec is None and isinstance(network, Network):
+        spec = network.spec
+    if spec is None:
         raise UsageError("what was this network built from?", help="give its spec")
+    known = as_spec(spec)
     tensors = network.state_dict()
     if not skeleton(known).has_shapes_of(tensors):
         raise UsageError(
@@ -156,12 +155,7 @@ def read_into(
 ) -> tuple[dict[str, Tensor], Loaded, Form]:
     """The tensors of a file that a network takes from it, under our names and of its sizes.
 
-    Args:
-        file: What was read.
-        asked: A layout or dialect that the person named.
-        spec: The network.
-        interpolate: Whether the file's resolution may be another.
-        new_head: Whether the classifiers are left out.
+    See ``load_weights`` for what may be asked.
 
     Raises:
         WeightsError: It does not fit.
@@ -213,8 +207,8 @@ def _other_resolution(
         f"for images of {found.resolution}, and the network takes {spec.resolution}: {key} has a "
         f"map of {old.grid}, not {new.grid}",
         place=str(file.path),
-        help=f"build it at {fits}, or ask for interpolation (interpolate=True, "
-        f"--resolution {spec.resolution})",
+        help=f"build it at {fits}, or ask for interpolation (interpolate=True, --resolution "
+        f"{spec.resolution})",
     )
 
 

@@ -79,48 +79,31 @@ def our_tensors(
 ) -> tuple[dict[str, Tensor], ArchSpec]:
     """The weights of a file under our names, and the network that they are of.
 
-    That network is ``spec``, but for resolution and classes, which are those of the file.
-
-    Args:
-        file: What was read.
-        name: Of its layout.
-        form: What is particular about the file.
-        spec: The network that they are wanted for.
-        new_head: Leave its classifiers out.
+    That network is ``spec``, for which they are wanted, but for resolution and classes, which are
+    those of the file. With ``new_head`` its classifiers are left out.
 
     Raises:
         WeightsError: A tensor is missing, left over, of another shape or not finite, or the
             layout cannot hold such a network.
     """
     theirs = {key.removeprefix(form.prefix): value for key, value in file.tensors.items()}
-    names = [
-        entry
-        for entry in _table(file, name, spec)
-        if not (new_head and entry.ours.startswith(HEAD))
-    ]
-    found = {
-        entry.ours: joined
-        for entry in names
-        if (joined := _joined(entry, theirs, form)) is not None
-    }
+    places = _table(file, name, spec)
+    if new_head:
+        places = tuple(place for place in places if not place.ours.startswith(HEAD))
+    joined = {place.ours: _joined(place, theirs, form) for place in places}
+    found = {ours: value for ours, value in joined.items() if value is not None}
     source = spec_in_file(spec, found)
     wanted = skeleton(source).tensors
-    missing = [
-        one
-        for entry in names
-        if entry.ours not in found
-        for one in entry.theirs
-        if one not in theirs
-    ]
-    used = {one for entry in names for one in entry.theirs} | _ignored(
-        name, spec, theirs, new_head=new_head
-    )
-    left = [one for one in theirs if one not in used]
+    known = {one for place in places for one in place.theirs}
+    known |= _ignored(name, spec, theirs, new_head=new_head)
+    lacking = [one for place in places if place.ours not in found for one in place.theirs]
+    missing = [one for one in lacking if one not in theirs]
+    left = [one for one in theirs if one not in known]
     shapes = [
-        f"{'+'.join(entry.theirs)[:120]}: {_sides(found[entry.ours])} in the file, "
-        f"{_sides(wanted[entry.ours])} in the network"
-        for entry in names
-        if entry.ours in found and found[entry.ours].shape != wanted[entry.ours].shape
+        f"{'+'.join(place.theirs)[:120]}: {_sides(found[place.ours])} in the file, "
+        f"{_sides(wanted[place.ours])} in the network"
+        for place in places
+        if place.ours in found and found[place.ours].shape != wanted[place.ours].shape
     ]
     if missing or left or shapes:
         raise _misfit(file, name, spec, missing=missing, left=left, shapes=shapes)
@@ -153,13 +136,10 @@ def their_tensors(
     return {form.prefix + key: value for key, value in found.items()}
 
 
-def same_size(file: WeightFile, form: Form) -> list[str]:
+def same_size(file: WeightFile) -> list[str]:
     """The published networks with as many parameters as the file holds."""
-    number = sum(
-        tensor.numel()
-        for name, tensor in file.tensors.items()
-        if not name.removeprefix(form.prefix).endswith(_STATISTICS)
-    )
+    counted = {k: v for k, v in file.tensors.items() if not k.endswith(_STATISTICS)}
+    number = sum(tensor.numel() for tensor in counted.values())
     return [name for name in published_names() if count(published(name)).params == number]
 
 
@@ -218,16 +198,12 @@ def _misfit(
     left: list[str],
     shapes: list[str],
 ) -> WeightsError:
-    parts = []
-    if missing:
-        parts.append(f"missing: {listed(missing)}")
-    if left:
-        parts.append(f"left over: {listed(left)}")
+    parts = [f"missing: {listed(missing)}"] if missing else []
+    parts += [f"left over: {listed(left)}"] if left else []
     if shapes:
         more = f"; and {len(shapes) - 3} more" if len(shapes) > 3 else ""
         parts.append(f"of another shape: {len(shapes)} ({'; '.join(shapes[:3])}{more})")
-    form = Form(prefix="module." if next(iter(file.tensors)).startswith("module.") else "")
-    alike = [other for other in same_size(file, form) if other != spec.name]
+    alike = [other for other in same_size(file) if other != spec.name]
     return WeightsError(
         f"{layout(name).title} weights that do not fit {spec.name or 'the network'}: "
         + "; ".join(parts),
@@ -250,29 +226,19 @@ def _help_for(missing: list[str], left: list[str]) -> str:
 def _check_values(
     found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], file: WeightFile
 ) -> None:
-    kinds = [
-        key
-        for key, value in found.items()
-        if value.dtype.is_floating_point != wanted[key].dtype.is_floating_point
-    ]
-    if kinds:
-        raise WeightsError(f"another type of number in {listed(kinds)}", place=str(file.path))
-    wild = [
-        key
-        for key, value in found.items()
-        if value.dtype.is_floating_point and not bool(value.float().isfinite().all())
-    ]
-    if wild:
-        raise WeightsError(
-            f"values that are not finite in {listed(wild)}",
-            place=str(file.path),
-            help="the training diverged or the file is damaged; take an earlier one",
-        )
-    negative = [
-        key for key in found if key.endswith("running_var") and bool((found[key] < 0).any())
-    ]
-    if negative:
-        raise WeightsError(f"negative variances in {listed(negative)}", place=str(file.path))
+    is_float = {key: value.dtype.is_floating_point for key, value in found.items()}
+    kinds = [key for key in found if is_float[key] != wanted[key].dtype.is_floating_point]
+    wild = [key for key in found if is_float[key] and not found[key].float().isfinite().all()]
+    variances = [key for key in found if key.endswith("running_var")]
+    negative = [key for key in variances if (found[key] < 0).any()]
+    advice = "the training diverged or the file is damaged; take an earlier one"
+    for what, keys, help_ in (
+        ("another type of number", kinds, None),
+        ("values that are not finite", wild, advice),
+        ("negative variances", negative, None),
+    ):
+        if keys:
+            raise WeightsError(f"{what} in {listed(keys)}", place=str(file.path), help=help_)
 
 
 def _check_offsets(
