@@ -53,7 +53,7 @@ def test_it_equals_attention_token_by_token(
     attention = _attention(grid, window=window, pool=pool, bias=bias, class_tokens=class_tokens)
     x = torch.randn(2, class_tokens + grid.tokens, DIM, dtype=torch.float64)
     expected = torch.stack([_by_token(attention, one, grid, rows, columns, pool) for one in x])
-    torch.testing.assert_close(attention(x), expected)
+    torch.testing.assert_close(attention(x, attention.grid), expected)
 
 
 @pytest.mark.parametrize("path", ["local", "global"])
@@ -65,7 +65,7 @@ def test_a_token_sees_its_window_and_through_the_pooled_map_everything(path: str
         silent.weight[-DIM:] = 0.0
         silent.bias[-DIM:] = 0.0
     x = torch.randn(1, grid.tokens, DIM, dtype=torch.float64, requires_grad=True)
-    attention(x)[0, 4 * 10 + 1].sum().backward()  # row 4, column 1
+    attention(x, attention.grid)[0, 4 * 10 + 1].sum().backward()  # row 4, column 1
     assert x.grad is not None
     seen = x.grad[0].abs().sum(-1).reshape(grid) > 0
     window = torch.zeros(grid, dtype=torch.bool)
@@ -77,7 +77,7 @@ def test_class_tokens_ask_the_pooled_map_and_map_tokens_hear_them() -> None:
     grid = Grid(4, 4)
     attention = _attention(grid, window=2, pool=2, class_tokens=1)
     x = torch.randn(1, 17, DIM, dtype=torch.float64, requires_grad=True)
-    y = attention(x)
+    y = attention(x, attention.grid)
     (of_class,) = torch.autograd.grad(y[0, 0].sum(), x, retain_graph=True)
     (of_last,) = torch.autograd.grad(y[0, 16].sum(), x)
     assert bool((of_class[0].abs().sum(-1) > 0).all())
@@ -109,7 +109,8 @@ def test_the_cost_of_attention_grows_with_the_tokens() -> None:
 
 def test_half_precision_survives_the_padding() -> None:
     attention = _attention(Grid(5, 5), window=3, pool=2, bias=True).bfloat16()
-    assert bool(attention(torch.randn(1, 25, DIM, dtype=torch.bfloat16)).isfinite().all())
+    x = torch.randn(1, 25, DIM, dtype=torch.bfloat16)
+    assert bool(attention(x, attention.grid).isfinite().all())
 
 
 def _by_token(
