@@ -66,18 +66,23 @@ def draw(role: Role, kind: str, rng: random.Random) -> Drawn:
     """A legal part of a kind at a random site; at odd and at non-square maps, too."""
     for _ in range(500):
         site = _site(role, kind, rng)
-        values = dict(rng.choice([needed for needed in NEEDED if _is_legal(role, kind, needed)]))
-        for name, legal in _legal_values(role, kind).items():
-            if rng.random() < 0.4:
-                values[name] = rng.choice(legal)
         try:
-            part = _spec(role, kind)(**values).resolved(site)
+            part = _spec(role, kind)(**draw_values(role, kind, rng)).resolved(site)
             if role == "embed":
                 part.outgoing(site.grid)
         except SpecError:
             continue
         return Drawn(role, part, site)
     raise AssertionError(f"no legal {role} of kind {kind} was found")
+
+
+def draw_values(role: Role, kind: str, rng: random.Random) -> dict[str, Any]:
+    """Some fields of a kind, each legal by itself."""
+    values = dict(rng.choice([needed for needed in NEEDED if _is_legal(role, kind, needed)]))
+    for name, legal in _legal_values(role, kind).items():
+        if rng.random() < 0.4:
+            values[name] = rng.choice(legal)
+    return values
 
 
 def _site(role: Role, kind: str, rng: random.Random) -> Site:

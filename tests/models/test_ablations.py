@@ -6,23 +6,10 @@ import re
 from typing import Any
 
 import pytest
-from torch import nn
 
 from archbench.errors import UsageError
-from archbench.models import ArchSpec, ablation_names, build, count, published_names
+from archbench.models import ArchSpec, ablation_names, count, published_names
 from archbench.models.catalogue import FAMILIES, ablations, entry, family_of, published, variants
-
-# Parameters and MACs of the released code, counted there; the base and A4 are LeViT-128S with
-# one classifier of 385,768 parameters and 384,000 MACs less.
-RELEASED = {
-    "cvt_13/t7_stride_1": (19_997_480, 6_643_074_560),
-    "cvt_13/nas_smallest": (13_779_368, 3_121_544_704),
-    "cvt_13/nas_stride_1": (13_779_368, 5_198_530_048),
-    "levit_128s/base": (7_391_290, 304_276_832),
-    "levit_128s/a1": (1_214_614, 307_039_416),
-    "levit_128s/a2": (7_392_170, 274_773_344),
-    "levit_128s/a4": (7_391_290, 304_276_832),
-}
 
 # Worked out by hand from CvT-13 (19,997,480 parameters, 4,566,089,216 MACs). Tables of positions
 # are tokens x width; a projection has (9 + 2) x width parameters for each of q, k and v, and
@@ -65,12 +52,6 @@ def test_every_row_of_the_tables_is_there() -> None:
     assert "deit_small/t5_none" in ablation_names()
 
 
-@pytest.mark.parametrize("name", RELEASED)
-def test_parameters_and_macs_are_those_of_the_released_code(name: str) -> None:
-    counted = count(name)
-    assert (counted.params, counted.macs) == RELEASED[name] == entry(name).released
-
-
 @pytest.mark.parametrize("name", BY_HAND)
 def test_parameters_and_macs_are_those_worked_out_by_hand(name: str) -> None:
     counted = count(name)
@@ -89,15 +70,6 @@ def test_narrow_blocks_have_keys_queries_and_values_of_one_width() -> None:
         (30, 1, 4)
     }
     assert [stage["embed"].get("num_heads") for stage in stages] == [None, 16, 24]
-
-
-def test_no_block_of_a3_has_a_batch_norm() -> None:
-    network = build("levit_128s/a3")
-    names = [name for name, part in network.named_modules() if isinstance(part, nn.BatchNorm1d)]
-    maps = [name for name, part in network.named_modules() if isinstance(part, nn.BatchNorm2d)]
-    assert not names
-    assert len(maps) == 4
-    assert all(name.startswith("stages.0.embed") for name in maps)
 
 
 def test_the_position_of_a5_is_one_embedding_behind_the_stem() -> None:
@@ -127,13 +99,6 @@ def test_an_ablation_builds_and_stands_in_a_table(name: str) -> None:
     assert published(name).digest != published(found.base).digest or found.training
 
 
-@pytest.mark.parametrize("name", ablation_names())
-def test_the_written_form_of_an_ablation_reads_back_as_itself(name: str) -> None:
-    spec = published(name)
-    assert ArchSpec.from_document(spec.to_document()) == spec
-    assert spec.name == name
-
-
 def test_the_base_of_an_ablation_stays_as_it_was() -> None:
     before = published("cvt_13").to_document()
     for name in ablation_names():
@@ -152,11 +117,6 @@ def test_names_of_variants_and_ablations_are_apart() -> None:
 def test_the_family_of_a_name_is_its_file() -> None:
     assert family_of("cvt_13/t8_none") == "cvt"
     assert {family_of(name) for name in ablations()} <= set(FAMILIES.names)
-
-
-def test_an_ablation_can_be_built_by_name() -> None:
-    network = build("levit_128s/a1")
-    assert sum(parameter.numel() for parameter in network.parameters()) == 1_214_614
 
 
 def test_an_unknown_row_names_the_nearest() -> None:

@@ -23,7 +23,7 @@ def test_both_counts_agree_on_random_specs(seeds: range) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["levit_128s", "levit_384", "cvt_13", "deit_tiny_distilled", "graft_1_9"]
+    "name", ["ceit_tiny", "cvt_13", "deit_tiny_distilled", "graft_1_9", "levit_128s", "levit_384"]
 )
 def test_both_counts_agree_on_published_networks(name: str) -> None:
     closed = count(name)

@@ -10,8 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from archbench.errors import SpecError
-from archbench.measure.macs import count_operators
-from archbench.models import ArchSpec, build, count, proxy
+from archbench.models import ArchSpec, build
 from archbench.models.catalogue import published
 from archbench.models.embeds.image_to_tokens import Spec as ImageToTokens
 from archbench.models.layer import through_map
@@ -29,15 +28,6 @@ def _document(**changes: Any) -> dict[str, Any]:
     document["stages"][0]["block"] = {"kind": "ceit", "num_heads": 2, "mlp_ratio": 2}
     document["head"] |= changes
     return document
-
-
-@pytest.mark.parametrize(
-    ("name", "params", "macs"),
-    [("ceit_tiny", 6_356_904, 1_395_307_008), ("ceit_small", 24_204_840, 4_759_544_832)],
-)
-def test_the_built_network_counts_as_the_released_code(name: str, params: int, macs: int) -> None:
-    counted = count_operators(build(name), torch.zeros(1, 3, 224, 224))
-    assert (counted.params, counted.macs) == (params, macs)
 
 
 def test_a_small_one_equals_plain_functions() -> None:
@@ -102,12 +92,6 @@ def test_the_last_attention_needs_layers_and_class_tokens() -> None:
         ArchSpec.from_document(document).resolved()
 
 
-@pytest.mark.parametrize(("side", "grid"), [(32, 16), (64, 16), (96, 12), (448, 14)])
-def test_a_proxy_keeps_about_the_grid(side: int, grid: int) -> None:
-    spec = proxy(published("ceit_tiny"), resolution=side, num_classes=10)
-    assert spec.resolved().stages[0].grid == (grid, grid)
-
-
 @pytest.mark.parametrize(
     ("wanted", "stride"), [(0.3, 1), (1.6, 2), (3.1, 4), (5.0, 4), (6.1, 8), (1000, 64)]
 )
@@ -115,41 +99,13 @@ def test_the_nearest_stride_is_one_that_it_can_take(wanted: float, stride: int) 
     assert ImageToTokens().with_stride_near(wanted).stride == stride
 
 
-@pytest.mark.parametrize("size", [16, 17, 30, 33])
-@pytest.mark.parametrize("stride", [1, 2, 4, 8, 12])
-def test_the_map_is_as_large_as_said(size: int, stride: int) -> None:
-    document = _document()
-    document["resolution"] = [size, 40]
-    document["stages"][0]["embed"]["stride"] = stride
-    spec = ArchSpec.from_document(document)
-    embed = build(spec).stages[0].embed
-    assert embed(torch.zeros(1, 3, size, 40)).shape[-2:] == spec.resolved().stages[0].grid
-
-
-@pytest.mark.parametrize(
-    ("fields", "message"),
-    [
-        ({"stride": 6}, "the stride 6 is not 1, 2 or a multiple of 4"),
-        ({"kernel": 4}, "the kernel 4 is not odd"),
-    ],
-)
-def test_an_illegal_stem_is_refused(fields: dict[str, int], message: str) -> None:
-    with pytest.raises(SpecError, match=message):
-        ImageToTokens(**fields)  # type: ignore[arg-type]
-
-
-def test_an_image_smaller_than_a_patch_is_refused() -> None:
+def test_an_illegal_stem_is_refused() -> None:
+    with pytest.raises(SpecError, match="the stride 6 is not 1, 2 or a multiple of 4"):
+        ImageToTokens(stride=6)
+    with pytest.raises(SpecError, match="the kernel 4 is not odd"):
+        ImageToTokens(kernel=4)
     with pytest.raises(SpecError, match="patches of 4 do not fit the pooled map of 3x10"):
         ImageToTokens().outgoing(Grid(12, 40))
-
-
-def test_counts_agree_away_from_the_published_sizes() -> None:
-    spec = ArchSpec.from_document(_document(norm="batch", num_classifiers=1))
-    network = build(spec)
-    counted = count_operators(network, torch.zeros(1, 3, 48, 32))
-    closed = count(spec)
-    assert (counted.params, counted.macs) == (closed.params, closed.macs)
-    assert counted.activations == closed.activations
 
 
 def _ceit(images: Tensor, state: State) -> Tensor:

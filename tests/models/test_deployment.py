@@ -25,7 +25,7 @@ from archbench.models.kernels import (
     can_pack,
     race,
 )
-from archbench.models.layer import ATTENTION_KERNELS, Attend, CachedBias, QuickGELU
+from archbench.models.layer import ATTENTION_KERNELS, Attend, QuickGELU
 from tests.models.foreign import randomise
 
 needs_packing = pytest.mark.skipif(not can_pack(torch.zeros(1)), reason="no oneDNN here")
@@ -96,42 +96,30 @@ def test_weights_loaded_later_reach_the_network_and_not_its_deployed_form() -> N
         assert deployment_error(one, deploy(one, images, budget_s=0.0), images) <= 2e-6
 
 
-def test_a_batch_norm_is_folded_where_it_was_seen_behind_a_convolution() -> None:
-    class Foreign(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.norm = nn.BatchNorm2d(4)
-            self.conv = nn.Conv2d(3, 4, 3, bias=True)
-            self.act = nn.ReLU()
-            self.head = nn.Linear(4, 2)
+class Foreign(nn.Module):
+    """A convolution and its norm, whose input may be used a second time."""
 
-        def forward(self, x: Tensor) -> Tensor:
-            return self.head(self.act(self.norm(self.conv(x))).mean((2, 3)))
+    def __init__(self, *, twice: bool) -> None:
+        super().__init__()
+        self.twice = twice
+        self.norm = nn.BatchNorm2d(4)
+        self.conv = nn.Conv2d(3, 4, 3, bias=True)
+        self.act = nn.ReLU()
+        self.head = nn.Linear(4, 2)
 
-    network = Foreign()
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        y = self.act(self.norm(x)).mean((2, 3))
+        return self.head(y + x.mean((2, 3)) if self.twice else y)
+
+
+@pytest.mark.parametrize("twice", [False, True])
+def test_a_batch_norm_is_folded_where_it_alone_was_seen_behind_a_convolution(twice: bool) -> None:
+    network = Foreign(twice=twice)
     randomise(network)
     images = torch.randn(2, 3, 9, 9)
     deployed = deploy(network, images, budget_s=0.0)
-    assert not any(isinstance(module, nn.BatchNorm2d) for module in deployed.modules())
-    assert deployment_error(network, deployed, images) <= 2e-6
-
-
-def test_a_batch_norm_is_kept_whose_input_is_used_twice() -> None:
-    class Twice(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.conv = nn.Conv2d(3, 4, 3)
-            self.norm = nn.BatchNorm2d(4)
-
-        def forward(self, x: Tensor) -> Tensor:
-            x = self.conv(x)
-            return (x + self.norm(x)).mean((2, 3))
-
-    network = Twice()
-    randomise(network)
-    images = torch.randn(2, 3, 9, 9)
-    deployed = deploy(network, images, budget_s=0.0)
-    assert any(isinstance(module, nn.BatchNorm2d) for module in deployed.modules())
+    assert any(isinstance(module, nn.BatchNorm2d) for module in deployed.modules()) == twice
     assert deployment_error(network, deployed, images) <= 2e-6
 
 
@@ -216,11 +204,6 @@ def test_kernels_of_attention_agree(kernel: str, batch: int, has_bias: bool) -> 
         got = Attend(0.5, kernel=kernel)(q, k, v, bias)
     torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-6)
     assert got.shape == (batch, 6, 14)
-
-
-def test_attention_bias_is_gathered_once() -> None:
-    folded = fold(build("levit_128s"))
-    assert sum(isinstance(module, CachedBias) for module in folded.modules()) == 11
 
 
 def test_the_fastest_form_wins_by_a_margin_or_not_at_all() -> None:

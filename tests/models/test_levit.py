@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -18,13 +16,7 @@ from archbench.models.spec import ArchSpec
 
 @pytest.fixture(scope="module")
 def spec() -> ArchSpec:
-    document: dict[str, Any] = published("levit_128s").to_document()
-    for stage in document["stages"]:
-        stage["block"]["norm"] = "layer"
-        if stage["embed"]["kind"] == "shrink_attention":
-            stage["embed"]["norm"] = "layer"
-    document["head"] = {"pool": "mean", "norm": "layer", "num_classifiers": 1}
-    return ArchSpec.from_document(document)
+    return published("levit_128s/a3")
 
 
 def test_only_the_stem_keeps_batch_norms(spec: ArchSpec) -> None:

@@ -1,4 +1,4 @@
-"""The same weights in timm's LeViT and transformers' CvT give the same outputs, in training too."""
+"""The same weights in timm's, torchvision's and transformers' networks give the same outputs."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from torch import Tensor, nn
 from archbench.models import build, load_weights
 from archbench.models.catalogue import published
 from archbench.models.layer import DropPath
-from tests.models.foreign import Logits, timm_network, transformers_cvt
+from tests.models.foreign import Logits, randomise, timm_network, transformers_cvt
 
 TOLERANCE = 1e-5
+
+in_both_modes = pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
 
 
 @pytest.fixture(autouse=True)
@@ -21,37 +23,70 @@ def _seed() -> None:
     torch.manual_seed(0)
 
 
-@pytest.mark.parametrize("name", ["levit_128s", "levit_192", "levit_384"])
-@pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
-def test_levit_equals_timm(name: str, training: bool, tmp_path: Path) -> None:
-    theirs = timm_network(name)
-    ours = build(name)
-    _load(ours, theirs, tmp_path)
-    theirs.set_distilled_training(True)  # type: ignore[operator]
-    assert _difference(ours, theirs, training=training, fixed_size=True) < TOLERANCE
+@in_both_modes
+@pytest.mark.parametrize(
+    ("name", "theirs"),
+    [
+        ("levit_128s", "levit_128s"),
+        ("levit_192", "levit_192"),
+        ("levit_384", "levit_384"),
+        ("deit_tiny", "deit_tiny_patch16_224"),
+        ("deit_small_distilled", "deit_small_distilled_patch16_224"),
+    ],
+)
+def test_levit_and_deit_equal_timm(name: str, theirs: str, training: bool, tmp_path: Path) -> None:
+    network = timm_network(theirs)
+    ours = _loaded(name, network, tmp_path)
+    if len(ours.head.classifiers) == 2:
+        network.set_distilled_training(True)  # type: ignore[operator]
+    assert _difference(ours, network, training=training, side=224) < TOLERANCE
 
 
+def test_deit_equals_timm_at_384(tmp_path: Path) -> None:
+    theirs = timm_network("deit_base_patch16_384")
+    ours = _loaded("deit_base_384", theirs, tmp_path)
+    assert _difference(ours, theirs, training=False, side=384) < TOLERANCE
+
+
+@in_both_modes
+def test_resnet_equals_torchvision(training: bool, tmp_path: Path) -> None:
+    theirs = pytest.importorskip("torchvision").models.resnet50(weights=None)
+    randomise(theirs)
+    ours = _loaded("resnet_50", theirs, tmp_path)
+    assert _difference(ours, theirs, training=training, side=97) < TOLERANCE
+
+
+def test_resnet_equals_timm(tmp_path: Path) -> None:
+    theirs = timm_network("resnet50")
+    ours = _loaded("resnet_50", theirs, tmp_path)
+    assert _difference(ours, theirs, training=False, side=97) < TOLERANCE
+
+
+@in_both_modes
 @pytest.mark.parametrize("depth", [[1, 2, 10], [1, 2, 3]], ids=str)
-@pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
 def test_cvt_equals_transformers(depth: list[int], training: bool, tmp_path: Path) -> None:
     theirs = transformers_cvt(depth)
-    ours = build(_cvt_document(depth))
-    _load(ours, theirs, tmp_path)
-    assert _difference(ours, Logits(theirs), training=training, fixed_size=False) < TOLERANCE
+    document = published("cvt_13").to_document()
+    for stage, number in zip(document["stages"], depth, strict=True):
+        stage["depth"] = number
+    ours = _loaded(document, theirs, tmp_path)
+    assert _difference(ours, Logits(theirs), training=training, side=96) < TOLERANCE
 
 
-def _load(ours: nn.Module, theirs: nn.Module, folder: Path) -> None:
+def _loaded(written: str | dict[str, object], theirs: nn.Module, folder: Path) -> nn.Module:
+    """Our network with their weights, and without drop path."""
     torch.save(theirs.state_dict(), folder / "theirs.pth")
+    ours = build(written)
     load_weights(ours, folder / "theirs.pth")
     for module in ours.modules():
         if isinstance(module, DropPath):
             module.probability = 0.0
+    return ours
 
 
-def _difference(ours: nn.Module, theirs: nn.Module, *, training: bool, fixed_size: bool) -> float:
+def _difference(ours: nn.Module, theirs: nn.Module, *, training: bool, side: int) -> float:
     # Batch statistics of a few alike images magnify rounding, so training compares in float64.
     dtype = torch.float64 if training else torch.float32
-    side = 224 if fixed_size else 96
     images = torch.randn(3, 3, side, side, dtype=dtype)
     with torch.no_grad():
         mine = ours.to(dtype).train(training)(images)
@@ -62,10 +97,3 @@ def _difference(ours: nn.Module, theirs: nn.Module, *, training: bool, fixed_siz
 
 def _outputs(result: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     return result if isinstance(result, tuple) else (result,)
-
-
-def _cvt_document(depth: list[int]) -> dict[str, object]:
-    document = published("cvt_13").to_document()
-    for stage, number in zip(document["stages"], depth, strict=True):
-        stage["depth"] = number
-    return document

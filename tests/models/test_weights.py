@@ -13,7 +13,6 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-import archbench
 from archbench.errors import UsageError, WeightsError
 from archbench.models import ArchSpec, build, convert_weights, load_weights, save_weights
 from archbench.models.catalogue import published
@@ -532,12 +531,6 @@ def test_a_form_that_was_tampered_with_is_refused(tmp_path: Path, tiny: ArchSpec
     save_weights(build(tiny, seed=0), tmp_path / "a.safetensors", source=source)
     with pytest.raises(WeightsError, match="the form of the file"):
         convert_weights(tmp_path / "a.safetensors", tmp_path / "a.pth", to="official")
-
-
-def test_the_public_names_are_there() -> None:
-    assert archbench.load_weights is load_weights
-    assert archbench.save_weights is save_weights
-    assert archbench.convert_weights is convert_weights
 
 
 @pytest.fixture
