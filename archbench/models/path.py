@@ -62,11 +62,6 @@ class Path:
         return not any(isinstance(segment.index, str) for segment in self.segments)
 
     @property
-    def is_shared(self) -> bool:
-        """Whether ``all`` stands in the path."""
-        return any(segment.index == "all" for segment in self.segments)
-
-    @property
     def stage(self) -> Index:
         """The index behind ``stages``, None for fields of the network and of the head."""
         return self.segments[0].index if self.segments[0].name == "stages" else None

@@ -13,7 +13,7 @@ import torch
 
 from archbench.models import build, save_weights
 from archbench.models.catalogue import published
-from archbench.models.weights.layout import Form
+from archbench.models.weights.layout import FileForm
 from archbench.models.weights.translation import their_tensors
 from tests.cli.conftest import Run
 
@@ -24,7 +24,8 @@ def timm(tmp_path: Path) -> Path:
     path = tmp_path / "timm.pth"
     tensors = build("levit_128s", seed=0).state_dict()
     torch.save(
-        their_tensors(tensors, name="levit_timm", form=Form(), spec=published("levit_128s")), path
+        their_tensors(tensors, name="levit_timm", form=FileForm(), spec=published("levit_128s")),
+        path,
     )
     return path
 

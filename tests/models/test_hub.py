@@ -19,7 +19,7 @@ from archbench.models import build, load_weights
 from archbench.models.catalogue import published, variants
 from archbench.models.weights.conversion import describe_weights
 from archbench.models.weights.hub import HUB, fetch_weights, hub_address
-from archbench.models.weights.layout import Form
+from archbench.models.weights.layout import FileForm
 from archbench.models.weights.translation import their_tensors
 
 NAME = "levit_128s"
@@ -80,7 +80,7 @@ def hub() -> Iterator[Hub]:
 def weights() -> bytes:
     """LeViT-128S as timm's repository would hold it."""
     tensors = build(NAME, seed=0).state_dict()
-    theirs = their_tensors(tensors, name="levit_timm", form=Form(), spec=published(NAME))
+    theirs = their_tensors(tensors, name="levit_timm", form=FileForm(), spec=published(NAME))
     return save({name: value.contiguous() for name, value in theirs.items()})
 
 
@@ -136,7 +136,7 @@ def test_other_weights_and_pages_are_refused_and_leave_nothing(hub: Hub, tmp_pat
     with pytest.raises(WeightsError, match=r"model\.safetensors: neither a safetensors file nor"):
         fetch_weights(NAME, folder=tmp_path, hub=hub.address)
     tensors = build("levit_128").state_dict()
-    theirs = their_tensors(tensors, name="levit_timm", form=Form(), spec=published("levit_128"))
+    theirs = their_tensors(tensors, name="levit_timm", form=FileForm(), spec=published("levit_128"))
     hub.files[f"{PATH}/model.safetensors"] = save(theirs)
     with pytest.raises(WeightsError, match="left over: 75 tensors"):
         fetch_weights(NAME, folder=tmp_path, hub=hub.address)

@@ -14,7 +14,7 @@ from archbench.errors import SpecError, UsageError, WeightsError
 from archbench.models import ArchSpec, build, convert_weights, load_weights, save_weights
 from archbench.models.catalogue import ablation_names, published
 from archbench.models.part import Grid
-from archbench.models.weights.layout import Form, layout_for, listed, table
+from archbench.models.weights.layout import FileForm, layout_for, listed, table
 from archbench.models.weights.skeleton import skeleton
 from archbench.models.weights.translation import their_tensors
 from tests.models.foreign import randomise
@@ -70,7 +70,7 @@ def test_a_bare_state_dict_of_ours_is_read_too(tmp_path: Path) -> None:
 def test_released_weights_of_another_resolution_bring_their_offsets(tmp_path: Path) -> None:
     spec = replace(published("levit_128s"), resolution=Grid(256, 256))
     tensors = _network(spec).state_dict()
-    form = Form(wrapper="model", offsets=True)
+    form = FileForm(wrapper="model", offsets=True)
     theirs = their_tensors(tensors, name="levit_official", form=form, spec=spec)
     torch.save({"model": theirs}, tmp_path / "a.pth")
     with pytest.raises(WeightsError, match=r"16x16, not 14x14; build it at 256, or ask"):

@@ -19,7 +19,7 @@ from archbench.models.catalogue import published
 from archbench.models.deployment import deploy, fold
 from archbench.models.network import as_spec
 from archbench.models.weights.conversion import describe_weights
-from archbench.models.weights.layout import LAYOUTS, Form, layout, table
+from archbench.models.weights.layout import LAYOUTS, FileForm, layout, table
 from archbench.models.weights.skeleton import skeleton
 from archbench.models.weights.translation import their_tensors
 from tests.models.foreign import (
@@ -263,7 +263,7 @@ def test_no_two_tensors_of_a_published_network_share_a_name(network: str) -> Non
             continue
         names = [one for entry in table(name, spec.resolved(), tensors) for one in entry.theirs]
         assert len(names) == len(set(names))
-        assert len(their_tensors(tensors, name=name, form=Form(), spec=spec)) == len(names)
+        assert len(their_tensors(tensors, name=name, form=FileForm(), spec=spec)) == len(names)
 
 
 def test_the_released_code_has_as_many_names(tmp_path: Path) -> None:
@@ -271,7 +271,7 @@ def test_the_released_code_has_as_many_names(tmp_path: Path) -> None:
     for network in ("cvt_13", "cvt_21", "cvt_w24", "levit_128s", "levit_256"):
         spec = published(network)
         name = f"{network.split('_')[0]}_official"
-        form = Form(offsets=layout(name).keeps_offsets)
+        form = FileForm(offsets=layout(name).keeps_offsets)
         found = their_tensors(skeleton(spec).tensors, name=name, form=form, spec=spec)
         counts[network] = len(found)
     assert counts == {

@@ -15,7 +15,7 @@ from archbench.models.network import Written, as_spec, build
 from archbench.models.part import Grid
 from archbench.models.spec import ArchSpec
 from archbench.models.weights.file import WeightFile, read_weights, write_pickle, write_safetensors
-from archbench.models.weights.layout import Form, form_of, layout, layout_for
+from archbench.models.weights.layout import FileForm, form_of, layout, layout_for
 from archbench.models.weights.load import OURS, Loaded, own_spec, read_into, save_tensors, source_of
 from archbench.models.weights.skeleton import skeleton
 from archbench.models.weights.translation import recognise, same_size, their_tensors
@@ -146,7 +146,7 @@ def _may_hold(name: str, network: str) -> bool:
     spec = published(network)
     try:
         return layout_for(name, spec) == name and bool(
-            their_tensors(skeleton(spec).tensors, name=name, form=Form(), spec=spec)
+            their_tensors(skeleton(spec).tensors, name=name, form=FileForm(), spec=spec)
         )
     except UsageError:
         return False
@@ -161,7 +161,7 @@ def _write_theirs(
     source: Mapping[str, Any],
 ) -> str:
     held = layout(name)
-    form = Form(wrapper=held.wrapper, offsets=held.keeps_offsets)
+    form = FileForm(wrapper=held.wrapper, offsets=held.keeps_offsets)
     if source.get("layout") == name:
         form = form_of(source.get("form"))
     theirs = their_tensors(tensors, name=name, form=form, spec=spec)

@@ -35,7 +35,7 @@ theirs these and what ``_numbers`` adds."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Layout:
+class WeightLayout:
     """What each file of ``layouts/`` gives as ``LAYOUT``.
 
     Attributes:
@@ -105,7 +105,7 @@ def _numbers(ours: str, spec: ResolvedSpec) -> Iterator[dict[str, int]]:
 
 
 @dataclass(frozen=True)
-class Form:
+class FileForm:
     """What may differ between two files of one layout with the same weights.
 
     Attributes:
@@ -123,20 +123,20 @@ class Form:
     counters: bool = True
 
 
-def form_of(document: object) -> Form:
+def form_of(document: object) -> FileForm:
     """The form that a file of ours says it came in.
 
     Raises:
         WeightsError: It says something else.
     """
-    known = {field.name: type(field.default) for field in fields(Form)}
+    known = {field.name: type(field.default) for field in fields(FileForm)}
     held = document if isinstance(document, Mapping) else {}
     if any(type(held.get(name)) is not kind for name, kind in known.items()):
         raise WeightsError("the form of the file that these weights came from cannot be read")
-    return Form(**{name: held[name] for name in known})
+    return FileForm(**{name: held[name] for name in known})
 
 
-class Place(NamedTuple):
+class TensorPlace(NamedTuple):
     """One tensor of ours, and the tensors of theirs that are joined along a side to make it."""
 
     ours: str
@@ -144,13 +144,13 @@ class Place(NamedTuple):
     dim: int
 
 
-def layout(name: str) -> Layout:
+def layout(name: str) -> WeightLayout:
     """The layout of a name, which is that of its file.
 
     Raises:
         UsageError: There is none.
     """
-    found: Layout = LAYOUTS.load(name).LAYOUT
+    found: WeightLayout = LAYOUTS.load(name).LAYOUT
     return found
 
 
@@ -186,7 +186,7 @@ def recognised(names: Collection[str]) -> list[str]:
     ]
 
 
-def table(name: str, spec: ResolvedSpec, keys: Iterable[str]) -> tuple[Place, ...]:
+def table(name: str, spec: ResolvedSpec, keys: Iterable[str]) -> tuple[TensorPlace, ...]:
     """Where each tensor of a network stands in a layout, in the order of ``keys``, their names.
 
     Raises:
@@ -207,7 +207,7 @@ def table(name: str, spec: ResolvedSpec, keys: Iterable[str]) -> tuple[Place, ..
         rest = key.removeprefix(prefix).split(".")
         leaf = ".".join(held.leaves.get(part, part) for part in rest)
         theirs = tuple(one + leaf for one in places[prefix])
-        found.append(Place(key, theirs, 1 if prefix.endswith("class_token") else 0))
+        found.append(TensorPlace(key, theirs, 1 if prefix.endswith("class_token") else 0))
     if homeless:
         raise UsageError(f"{held.title} has no place for {listed(homeless)}")
     return tuple(found)
@@ -247,7 +247,7 @@ def _shown(name: str) -> str:
     return plain if len(plain) <= 120 else f"{plain[:117]}..."
 
 
-def _misfit(held: Layout, spec: ResolvedSpec) -> str | None:
+def _misfit(held: WeightLayout, spec: ResolvedSpec) -> str | None:
     for number, stage in enumerate(spec.stages):
         if held.embeds is not None:
             kinds = held.embeds[min(number, 1)]

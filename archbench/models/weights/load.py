@@ -25,7 +25,7 @@ from archbench.models.weights.file import (
     read_weights,
     write_safetensors,
 )
-from archbench.models.weights.layout import Form
+from archbench.models.weights.layout import FileForm
 from archbench.models.weights.skeleton import (
     MapTable,
     differing_fields,
@@ -152,7 +152,7 @@ def _refuse_deployed(network: nn.Module) -> None:
 
 def read_into(
     file: WeightFile, *, asked: str | None, spec: ArchSpec, interpolate: bool, new_head: bool
-) -> tuple[dict[str, Tensor], Loaded, Form]:
+) -> tuple[dict[str, Tensor], Loaded, FileForm]:
     """The tensors of a file that a network takes from it, under our names and of its sizes.
 
     See ``load_weights`` for what may be asked.

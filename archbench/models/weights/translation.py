@@ -18,8 +18,8 @@ from archbench.models.weights.layout import (
     COUNTER,
     HEAD,
     OFFSETS,
-    Form,
-    Place,
+    FileForm,
+    TensorPlace,
     layout,
     layout_for,
     listed,
@@ -32,7 +32,9 @@ from archbench.models.weights.skeleton import skeleton, spec_in_file
 _STATISTICS = ("running_mean", "running_var", COUNTER, OFFSETS)
 
 
-def recognise(file: WeightFile, *, asked: str | None, spec: ArchSpec | None) -> tuple[str, Form]:
+def recognise(
+    file: WeightFile, *, asked: str | None, spec: ArchSpec | None
+) -> tuple[str, FileForm]:
     """The layout of a file, and what is particular about this one.
 
     Args:
@@ -64,7 +66,7 @@ def recognise(file: WeightFile, *, asked: str | None, spec: ArchSpec | None) -> 
         )
     shapes = {name: file.tensors[prefix + name].ndim for name in names}
     held = layout(found[0])
-    return found[0], Form(
+    return found[0], FileForm(
         wrapper=file.wrapper,
         prefix=prefix,
         pointwise="norm" in held.leaves
@@ -75,7 +77,7 @@ def recognise(file: WeightFile, *, asked: str | None, spec: ArchSpec | None) -> 
 
 
 def our_tensors(
-    file: WeightFile, *, name: str, form: Form, spec: ArchSpec, new_head: bool
+    file: WeightFile, *, name: str, form: FileForm, spec: ArchSpec, new_head: bool
 ) -> tuple[dict[str, Tensor], ArchSpec]:
     """The weights of a file under our names, and the network that they are of.
 
@@ -113,7 +115,7 @@ def our_tensors(
 
 
 def their_tensors(
-    tensors: Mapping[str, Tensor], *, name: str, form: Form, spec: ArchSpec
+    tensors: Mapping[str, Tensor], *, name: str, form: FileForm, spec: ArchSpec
 ) -> dict[str, Tensor]:
     """Our weights under the names of a layout: what ``our_tensors`` reads back, bit for bit.
 
@@ -143,7 +145,7 @@ def same_size(file: WeightFile) -> list[str]:
     return [name for name in published_names() if count(published(name)).params == number]
 
 
-def _table(file: WeightFile, name: str, spec: ArchSpec) -> tuple[Place, ...]:
+def _table(file: WeightFile, name: str, spec: ArchSpec) -> tuple[TensorPlace, ...]:
     try:
         return table(name, spec.resolved(), skeleton(spec).tensors)
     except UsageError as error:
@@ -152,7 +154,7 @@ def _table(file: WeightFile, name: str, spec: ArchSpec) -> tuple[Place, ...]:
         ) from None
 
 
-def _joined(entry: Place, theirs: Mapping[str, Tensor], form: Form) -> Tensor | None:
+def _joined(entry: TensorPlace, theirs: Mapping[str, Tensor], form: FileForm) -> Tensor | None:
     if not form.counters and entry.ours.endswith(COUNTER):
         return torch.zeros((), dtype=torch.int64)
     pieces = [theirs[one] for one in entry.theirs if one in theirs]

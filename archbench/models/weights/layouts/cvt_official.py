@@ -3,9 +3,9 @@
 Wu et al. 2021 (arXiv:2103.15808), the released code.
 """
 
-from archbench.models.weights.layout import Layout
+from archbench.models.weights.layout import WeightLayout
 
-LAYOUT = Layout(
+LAYOUT = WeightLayout(
     title="the released CvT's",
     dialects=("official",),
     marks=(r"^stage0\.patch_embed\.proj\.weight$", r"^head\.weight$"),

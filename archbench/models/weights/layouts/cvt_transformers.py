@@ -1,12 +1,12 @@
 """CvT as transformers has it; only the names, as its activation is not that of the weights."""
 
-from archbench.models.weights.layout import Layout
+from archbench.models.weights.layout import WeightLayout
 
 _EMBEDDING = "cvt.encoder.stages.{s}.embedding.convolution_embeddings"
 _LAYER = "cvt.encoder.stages.{s}.layers.{b}"
 _MAP = f"{_LAYER}.attention.attention.convolution_projection"
 
-LAYOUT = Layout(
+LAYOUT = WeightLayout(
     title="transformers' CvT",
     dialects=("transformers",),
     marks=(

@@ -5,9 +5,9 @@ own in the list, each within a residual ``m`` but the shrinking attention. Its v
 convolutions has the same names.
 """
 
-from archbench.models.weights.layout import Layout
+from archbench.models.weights.layout import WeightLayout
 
-LAYOUT = Layout(
+LAYOUT = WeightLayout(
     title="the released LeViT's",
     dialects=("official",),
     marks=(r"^patch_embed\.0\.c\.weight$", r"^blocks\.0\.m\.qkv\.c\."),

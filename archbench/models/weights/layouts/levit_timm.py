@@ -1,10 +1,10 @@
 """LeViT as timm has it: stages that begin with their downsampling; also with 1x1 convolutions."""
 
-from archbench.models.weights.layout import Layout
+from archbench.models.weights.layout import WeightLayout
 
 _DOWNSAMPLE, _BLOCK = "stages.{e}.downsample", "stages.{s}.blocks.{b}"
 
-LAYOUT = Layout(
+LAYOUT = WeightLayout(
     title="timm's LeViT",
     dialects=("timm",),
     marks=(r"^stem\.conv1\.linear\.weight$", r"^stages\.\d+\.blocks\.\d+\.attn\.qkv\.linear\."),

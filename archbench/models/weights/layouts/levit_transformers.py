@@ -4,12 +4,12 @@ A stage is one list in which attention and MLP are entries of their own; the shr
 and its MLP end the stage before the one that they make.
 """
 
-from archbench.models.weights.layout import Layout
+from archbench.models.weights.layout import WeightLayout
 
 _BEFORE, _STAGE = "levit.encoder.stages.{before}.layers", "levit.encoder.stages.{s}.layers"
 _ATTENTION = f"{_STAGE}.{{entry}}.module"
 
-LAYOUT = Layout(
+LAYOUT = WeightLayout(
     title="transformers' LeViT",
     dialects=("transformers",),
     marks=(

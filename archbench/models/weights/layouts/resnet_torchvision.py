@@ -1,8 +1,8 @@
 """ResNets of bottlenecks as torchvision has them, and timm under the same names."""
 
-from archbench.models.weights.layout import Layout
+from archbench.models.weights.layout import WeightLayout
 
-LAYOUT = Layout(
+LAYOUT = WeightLayout(
     title="torchvision's and timm's ResNet's",
     dialects=("torchvision", "timm"),
     marks=(r"^conv1\.weight$", r"^layer1\.0\.conv3\.weight$", r"^fc\.weight$"),

@@ -6,7 +6,7 @@ Touvron et al. 2021 (arXiv:2012.12877): the released files keep the weights unde
 from __future__ import annotations
 
 from archbench.models.spec import ResolvedSpec
-from archbench.models.weights.layout import Layout, Names
+from archbench.models.weights.layout import Names, WeightLayout
 
 
 def _names(spec: ResolvedSpec) -> Names:
@@ -27,7 +27,7 @@ def _names(spec: ResolvedSpec) -> Names:
     }
 
 
-LAYOUT = Layout(
+LAYOUT = WeightLayout(
     title="timm's and the released ViT's",
     dialects=("official", "timm"),
     marks=(r"^patch_embed\.proj\.weight$", r"^blocks\.0\.attn\.qkv\.weight$", r"^pos_embed$"),

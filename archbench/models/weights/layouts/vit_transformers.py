@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from archbench.models.spec import ResolvedSpec
-from archbench.models.weights.layout import Layout, Names
+from archbench.models.weights.layout import Names, WeightLayout
 
 
 def vit_names(
@@ -42,7 +42,7 @@ def vit_names(
     }
 
 
-LAYOUT = Layout(
+LAYOUT = WeightLayout(
     title="transformers' ViT or DeiT",
     dialects=("transformers",),
     marks=(r"^(vit|deit)\.embeddings\.", r"^(vit|deit)\.encoder\.layer\.0\.attention\.attention\."),

@@ -5,10 +5,10 @@ Its ``save_pretrained`` still writes the names of ``vit_transformers``.
 
 from functools import partial
 
-from archbench.models.weights.layout import Layout
+from archbench.models.weights.layout import WeightLayout
 from archbench.models.weights.layouts.vit_transformers import vit_names
 
-LAYOUT = Layout(
+LAYOUT = WeightLayout(
     title="transformers 5's ViT or DeiT",
     dialects=("transformers_5",),
     marks=(r"^(vit|deit)\.embeddings\.", r"^(vit|deit)\.layers\.0\.attention\.q_proj\."),
