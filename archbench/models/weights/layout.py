@@ -8,100 +8,100 @@ or not.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+import tomllib
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import NamedTuple
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from archbench.errors import UsageError, WeightsError
+from archbench.errors import UsageError, WeightsError, unknown_name
 from archbench.models.layer import AttentionBias
 from archbench.models.spec import ArchSpec, ResolvedSpec
-from archbench.registry import Registry
-
-LAYOUTS = Registry("archbench.models.weights.layouts", "layout")
 
 HEAD = "head.classifiers."
 COUNTER = "num_batches_tracked"
 BIASES = "attention_biases"
 OFFSETS = "attention_bias_idxs"
 
-
-Names = Mapping[str, str | tuple[str, ...]]
-"""Modules or tensors of ours, and what they are called elsewhere: one name, or several whose
-tensors are joined to make ours. What begins with a name moves along. Our names may hold ``{s}``
-for every stage, ``{e}`` for every stage behind the first and ``{b}`` for every block of a stage;
-theirs these and what ``_numbers`` adds."""
+_LAYOUTS = Path(__file__).with_name("layouts")
 
 
 @dataclass(frozen=True, kw_only=True)
 class WeightLayout:
-    """What each file of ``layouts/`` gives as ``LAYOUT``.
+    """What a file of ``layouts/`` says.
 
     Attributes:
         title: For messages, as in "timm's LeViT".
         dialects: What a person may call it for a network that it can hold.
         marks: Regular expressions; a file in which each matches some name is of this layout.
-        names: Which module or tensor of ours is which of theirs, for every network or for one.
+        modules: Which modules or tensors of ours are which of theirs: ``names``, with what stands
+            before them in ours and in theirs. What begins with a name moves along; several of
+            theirs are joined to make ours. Names hold what ``_numbers`` fills in.
         embeds: Kinds that the first stage may have, and those of later stages; None for any.
         blocks: Kinds of blocks; None for any.
-        fields: What some fields of a block may be, where others would have other layers.
+        fields: What some fields of a block may be, if they are used, where others would have
+            other layers.
         leaves: What our ``conv``, ``linear`` and ``norm`` within a module are called.
         wrapper: Under which key its own code looks for the weights in a .pth file, or empty.
         keeps_offsets: Whether its own code stores the number of each offset beside the bias.
     """
 
     title: str
-    dialects: tuple[str, ...]
-    marks: tuple[str, ...]
-    names: Names | Callable[[ResolvedSpec], Names]
-    embeds: tuple[tuple[str, ...], tuple[str, ...]] | None = None
-    blocks: tuple[str, ...] | None = None
-    fields: Mapping[str, tuple[object, ...]] = field(default_factory=dict)
+    dialects: Sequence[str]
+    marks: Sequence[str]
+    modules: Sequence[Mapping[str, Any]]
+    embeds: Sequence[Sequence[str]] | None = None
+    blocks: Sequence[str] | None = None
+    fields: Mapping[str, Sequence[object]] = field(default_factory=dict)
     leaves: Mapping[str, str] = field(default_factory=dict)
     wrapper: str = ""
     keeps_offsets: bool = False
 
     def places(self, spec: ResolvedSpec) -> dict[str, tuple[str, ...]]:
-        """The names for each stage and block of a network."""
-        names = self.names(spec) if callable(self.names) else self.names
-        return {
-            ours.format(**numbers): tuple(
-                name.format(**numbers)
-                for name in ((theirs,) if isinstance(theirs, str) else theirs)
-            )
-            for ours, theirs in names.items()
-            for numbers in _numbers(ours, spec)
-        }
+        """The names of a network's modules: ours, and of each one or several of theirs."""
+        found = {}
+        for module in self.modules:
+            for inner, theirs in module["names"].items():
+                ours = module.get("ours", "") + inner
+                several = (theirs,) if isinstance(theirs, str) else tuple(theirs)
+                if inner == "class_token":
+                    several = several[: max(1, spec.stages[0].class_tokens)]
+                names = [module.get("theirs", "") + name for name in several]
+                for numbers in _numbers(ours, spec):
+                    found[ours.format(**numbers)] = tuple(n.format(**numbers) for n in names)
+        return found
 
 
-def _numbers(ours: str, spec: ResolvedSpec) -> Iterator[dict[str, int]]:
+def _numbers(ours: str, spec: ResolvedSpec) -> Iterator[Mapping[str, Any]]:
     """What stands for the placeholders of a name, once for each module that it names.
 
-    Some layouts keep a stage, or the whole network, as one list in which an attention and its MLP
-    are entries of their own: ``entry`` and ``entry_mlp`` count within a stage, where the embed
-    ends the stage before it, and ``flat`` and ``flat_mlp`` within the network.
+    ``s`` is every stage, ``e`` every stage behind the first, ``b`` every block of a stage, and
+    ``c`` every convolution of our stem, between which are activations; ``before``, ``next`` and
+    ``conv`` are the stage before, the block behind, and the convolution counted from 1. Some
+    layouts keep a stage, or the whole network, as one list in which an attention and its MLP are
+    entries of their own: ``entry`` and ``entry_mlp`` count within a stage, where the embed ends
+    the stage before it, and ``flat`` and ``flat_mlp`` within the network. ``vit`` and ``cls``
+    differ in transformers' networks with a second class token or classifier.
     """
-    if "{" not in ours:
-        yield {}
+    words: dict[str, Any] = {
+        "vit": "deit" if spec.stages[0].class_tokens == 2 else "vit",
+        "cls": "" if spec.head.num_classifiers == 1 else "cls_",
+    }
+    if "{c}" in ours:
+        yield from ({"c": 2 * i, "conv": i + 1} for i in range(8))
         return
     depths = [len(stage.blocks) for stage in spec.stages]
-    for s in range(1 if "{e}" in ours else 0, len(depths) if "{s}" in ours or "{e}" in ours else 1):
-        is_block = "{b}" in ours
+    is_block = "{b}" in ours
+    for s in range("{e}" in ours, len(depths) if "{" in ours else 1):
         for b in range(depths[s]) if is_block else (0,):
             flat = 2 * (sum(depths[:s]) + s + b - (not is_block))
             entry = 2 * b if is_block else 2 * depths[s - 1]
-            yield {
-                "s": s,
-                "e": s,
-                "before": s - 1,
-                "b": b,
-                "next": b + 1,
-                "flat": flat,
-                "flat_mlp": flat + 1,
-                "entry": entry,
-                "entry_mlp": entry + 1,
-            }
+            numbers = {"s": s, "e": s, "b": b, "before": s - 1, "next": b + 1}
+            lists = {"flat": flat, "flat_mlp": flat + 1, "entry": entry, "entry_mlp": entry + 1}
+            yield words | numbers | lists
 
 
 @dataclass(frozen=True)
@@ -144,14 +144,22 @@ class TensorPlace(NamedTuple):
     dim: int
 
 
+@cache
+def layout_names() -> tuple[str, ...]:
+    """The names of all layouts, sorted."""
+    return tuple(sorted(path.stem for path in _LAYOUTS.glob("*.toml")))
+
+
+@cache
 def layout(name: str) -> WeightLayout:
     """The layout of a name, which is that of its file.
 
     Raises:
         UsageError: There is none.
     """
-    found: WeightLayout = LAYOUTS.load(name).LAYOUT
-    return found
+    if name not in layout_names():
+        raise unknown_name("layout", name, layout_names())
+    return WeightLayout(**tomllib.loads((_LAYOUTS / f"{name}.toml").read_text("utf-8")))
 
 
 def layout_for(dialect: str, spec: ArchSpec) -> str:
@@ -160,11 +168,11 @@ def layout_for(dialect: str, spec: ArchSpec) -> str:
     Raises:
         UsageError: The dialect is unknown or cannot hold the network.
     """
-    if dialect in LAYOUTS.names:
+    if dialect in layout_names():
         return dialect
-    names = [name for name in LAYOUTS.names if dialect in layout(name).dialects]
+    names = [name for name in layout_names() if dialect in layout(name).dialects]
     if not names:
-        known = sorted({word for name in LAYOUTS.names for word in layout(name).dialects})
+        known = sorted({word for name in layout_names() for word in layout(name).dialects})
         raise UsageError(f"unknown layout {dialect!r}", help=f"known: {', '.join(known)}")
     resolved = spec.resolved()
     fitting = [name for name in names if _misfit(layout(name), resolved) is None]
@@ -181,7 +189,7 @@ def recognised(names: Collection[str]) -> list[str]:
     """The layouts that a file with these names of tensors may be of."""
     return [
         name
-        for name in LAYOUTS.names
+        for name in layout_names()
         if all(any(re.search(mark, key) for key in names) for mark in layout(name).marks)
     ]
 
@@ -259,6 +267,6 @@ def _misfit(held: WeightLayout, spec: ResolvedSpec) -> str | None:
             if held.blocks is not None and block.kind not in held.blocks:
                 return f"stages[{number}].block is {block.kind}, not {' or '.join(held.blocks)}"
             for name, allowed in held.fields.items():
-                if (value := getattr(block, name)) not in allowed:
+                if (value := getattr(block, name)) not in (*allowed, None):
                     return f"stages[{number}].block.{name} is {value}, not {allowed[0]}"
     return None

@@ -1,1 +1,0 @@
-"""Layouts of weights: whose names; one file is one layout."""
