@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from archbench.errors import UsageError, WeightsError
+from archbench.errors import UsageError
 from archbench.models.catalogue import published
 from archbench.models.network import Written, as_spec, build
 from archbench.models.part import Grid
@@ -135,9 +135,8 @@ def _spec_of(file: WeightFile, *, asked: str | None) -> ArchSpec:
     if len(alike) == 1:
         return published(alike[0])
     known = f"these have as many parameters: {', '.join(alike)}"
-    raise WeightsError(
+    raise file.refused(
         f"of which network? {known if alike else 'no published one has as many parameters'}",
-        place=str(file.path),
         help="name it: --model NAME, or a file as archbench models show prints it",
     )
 

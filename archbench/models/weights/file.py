@@ -74,6 +74,10 @@ class WeightFile:
     metadata: Mapping[str, str]
     wrapper: str = ""
 
+    def refused(self, message: str, *, help: str | None = None) -> WeightsError:
+        """The error that refuses these weights."""
+        return WeightsError(message, place=str(self.path), help=help)
+
 
 def read_weights(path: Path) -> WeightFile:
     """The tensors of a .safetensors, .pth, .pt or .bin file; its content says which, not its name.

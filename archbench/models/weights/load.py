@@ -168,9 +168,8 @@ def read_into(
     base = replace(spec, resolution=own.resolution) if own else spec
     tensors, found = our_tensors(file, name=name, form=form, spec=base, new_head=new_head)
     if found.num_classes != spec.num_classes:
-        raise WeightsError(
+        raise file.refused(
             f"for {found.num_classes} classes, and the network has {spec.num_classes}",
-            place=str(file.path),
             help=f"build it with num_classes {found.num_classes}, or ask for a new head "
             f"(new_head=True, --classes {spec.num_classes})",
         )
@@ -203,10 +202,9 @@ def _other_resolution(
     key, (old, new) = next(iter(moved.items()))
     height, width = found.resolution
     fits = str(height) if height == width else f"{height}x{width}"
-    return WeightsError(
+    return file.refused(
         f"for images of {found.resolution}, and the network takes {spec.resolution}: {key} has a "
         f"map of {old.grid}, not {new.grid}",
-        place=str(file.path),
         help=f"build it at {fits}, or ask for interpolation (interpolate=True, --resolution "
         f"{spec.resolution})",
     )
@@ -219,9 +217,8 @@ def own_spec(file: WeightFile) -> ArchSpec | None:
         return None
     sha256 = file.metadata.get("sha256")
     if sha256 is not None and sha256 != content_sha256(file.tensors, text):
-        raise WeightsError(
+        raise file.refused(
             "damaged or changed: the weights and spec are not those of its sha256",
-            place=str(file.path),
             help="fetch, copy or convert it again",
         )
     try:
@@ -229,9 +226,7 @@ def own_spec(file: WeightFile) -> ArchSpec | None:
         _refuse_code(document)
         return ArchSpec.from_document(document, place="spec")
     except (ArchbenchError, AttributeError, RecursionError, TypeError, ValueError) as error:
-        raise WeightsError(
-            f"the spec in its header cannot be read: {error}", place=str(file.path)
-        ) from error
+        raise file.refused(f"the spec in its header cannot be read: {error}") from error
 
 
 def _refuse_code(document: object) -> None:
@@ -266,10 +261,9 @@ def _check_same(own: ArchSpec, spec: ArchSpec, file: WeightFile, *, new_head: bo
     ]
     if fields:
         more = f", and {len(fields) - 5} more" if len(fields) > 5 else ""
-        raise WeightsError(
+        raise file.refused(
             f"the weights are of another network{f' ({own.name})' if own.name else ''}: "
             f"{', '.join(fields[:5])}{more}",
-            place=str(file.path),
             help="archbench weights show prints the network that they are of",
         )
 

@@ -54,11 +54,10 @@ def recognise(
     else:
         found = recognised(names)
     if len(found) != 1:
-        raise WeightsError(
+        raise file.refused(
             f"of no layout that is known; it holds {listed(names)}"
             if not found
             else f"may be of several layouts: {', '.join(found)}",
-            place=str(file.path),
             help="only networks of archbench's own grammar are read, under their own, timm's, "
             "transformers' or the released names"
             if not found
@@ -149,9 +148,7 @@ def _table(file: WeightFile, name: str, spec: ArchSpec) -> tuple[TensorPlace, ..
     try:
         return table(name, spec.resolved(), skeleton(spec).tensors)
     except UsageError as error:
-        raise WeightsError(
-            f"the weights are not of this network: {error.message}", place=str(file.path)
-        ) from None
+        raise file.refused(f"the weights are not of this network: {error.message}") from None
 
 
 def _joined(entry: TensorPlace, theirs: Mapping[str, Tensor], form: FileForm) -> Tensor | None:
@@ -206,10 +203,9 @@ def _misfit(
         more = f"; and {len(shapes) - 3} more" if len(shapes) > 3 else ""
         parts.append(f"of another shape: {len(shapes)} ({'; '.join(shapes[:3])}{more})")
     alike = [other for other in same_size(file) if other != spec.name]
-    return WeightsError(
+    return file.refused(
         f"{layout(name).title} weights that do not fit {spec.name or 'the network'}: "
         + "; ".join(parts),
-        place=str(file.path),
         help=f"they have as many parameters as {' and '.join(alike[:3])}"
         if alike
         else _help_for(missing, left),
@@ -240,7 +236,7 @@ def _check_values(
         ("negative variances", negative, None),
     ):
         if keys:
-            raise WeightsError(f"{what} in {listed(keys)}", place=str(file.path), help=help_)
+            raise file.refused(f"{what} in {listed(keys)}", help=help_)
 
 
 def _check_offsets(
@@ -255,9 +251,8 @@ def _check_offsets(
         if key in theirs and not torch.equal(theirs[key], expected)
     ]
     if other:
-        raise WeightsError(
+        raise file.refused(
             f"other offsets between queries and keys than the network's in {listed(other)}",
-            place=str(file.path),
             help="the weights were made for another form of the map; they cannot be used here",
         )
 
