@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from archbench.errors import ArchbenchError, fault_text
 from archbench.evaluate.foreign import Foreign
-from archbench.measure.backend import BACKENDS, difference, placed, require_close
+from archbench.measure.backend import BACKENDS, checked_error, placed
 from archbench.measure.device import torch_threads
 from archbench.measure.latency.calibration import Calibration, Progress, calibrate
 from archbench.measure.latency.latency import measure_latency
@@ -233,8 +233,10 @@ def _deployed(
             forms.add(made.deployment.decided())
     if expected is not None:  # the error that counts is that against full precision
         with torch.inference_mode():
-            error = difference(expected, made(images))
-        require_close(error, precision=conditions.precision, backend=conditions.backend)
+            output = made(images)
+        error = checked_error(
+            expected, output, precision=conditions.precision, backend=conditions.backend
+        )
         made.deployment = replace(made.deployment, error=error)
     return made
 

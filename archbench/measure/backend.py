@@ -164,15 +164,19 @@ def prepared(
     own = next((one for one in network.parameters() if one.is_floating_point()), example)
     with evaluating(network), torch.inference_mode():
         expected = network(example.to(own.device, own.dtype))
-    error = difference(expected, output)
-    require_close(error, precision=found.precision, backend=conditions.backend)
+    name = conditions.backend
+    error = checked_error(expected, output, precision=found.precision, backend=name)
     if conditions.device == "cpu" and conditions.threads == 1:
-        _require_own_thread(found.run, backend=conditions.backend, own=own_cpu, all_=all_cpu)
+        _require_own_thread(found.run, backend=name, own=own_cpu, all_=all_cpu)
     return replace(found, seconds=seconds, error=error)
 
 
-def difference(expected: object, got: object) -> float:
-    """Largest difference of two outputs, over the largest expected one; of all their tensors."""
+def checked_error(expected: object, got: object, *, precision: str, backend: str) -> float:
+    """Largest difference of two outputs, over the largest expected one; of all their tensors.
+
+    Raises:
+        InexactError: It is beyond the limit of the precision.
+    """
     ones, others = (
         [one.detach().float().cpu() for one in tensors_of(output)] for output in (expected, got)
     )
@@ -181,20 +185,7 @@ def difference(expected: object, got: object) -> float:
     largest = [float((one - other.reshape(one.shape)).abs().max()) for one, other in pairs]
     # A comparison with what is not a number must not pass as a small one.
     error = max((value if value == value else float("inf") for value in largest), default=0.0)
-    return error / max(scale, torch.finfo(torch.float32).tiny)
-
-
-def tensors_of(tree: object) -> list[Tensor]:
-    """The tensors of an output or of arguments, however they are nested."""
-    return [leaf for leaf in pytree.tree_leaves(tree) if isinstance(leaf, Tensor)]
-
-
-def require_close(error: float, *, precision: str, backend: str) -> None:
-    """Refuses an output that another precision does not explain.
-
-    Raises:
-        InexactError: It is beyond the limit of the precision.
-    """
+    error /= max(scale, torch.finfo(torch.float32).tiny)
     if error > LIMITS[precision]:
         raise InexactError(
             f"its output differs from eager's by {error:.1e} of the largest one, and "
@@ -202,6 +193,12 @@ def require_close(error: float, *, precision: str, backend: str) -> None:
             place=f"backend {backend}",
             help="use another backend or precision for this network",
         )
+    return error
+
+
+def tensors_of(tree: object) -> list[Tensor]:
+    """The tensors of an output or of arguments, however they are nested."""
+    return [leaf for leaf in pytree.tree_leaves(tree) if isinstance(leaf, Tensor)]
 
 
 def library(name: str, *, extra: str) -> MissingError | None:

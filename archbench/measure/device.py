@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import gc
 import os
@@ -198,10 +197,9 @@ def runtime_folder() -> Path:
     Raises:
         StorageError: The folder belongs to somebody else.
     """
-    if given := os.environ.get("XDG_RUNTIME_DIR"):
-        folder = Path(given) / "archbench"
-    else:
-        folder = Path(tempfile.gettempdir()) / f"archbench-{os.getuid()}"
+    given = os.environ.get("XDG_RUNTIME_DIR")
+    temporary = Path(tempfile.gettempdir()) / f"archbench-{os.getuid()}"
+    folder = Path(given) / "archbench" if given else temporary
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         owner = folder.lstat().st_uid
@@ -223,12 +221,8 @@ def runtime_folder() -> Path:
 def _wait(handle: int, *, path: Path, device: str, patience_s: float) -> None:
     end = time.monotonic() + patience_s
     while True:
-        try:
+        with suppress(BlockingIOError, PermissionError):
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno not in (errno.EAGAIN, errno.EACCES):
-                raise
-        else:
             return
         if time.monotonic() >= end:
             holder = os.pread(handle, 32, 0).decode(errors="replace") or "unknown"

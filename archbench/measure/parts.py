@@ -15,17 +15,11 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from archbench.errors import StorageError
+from archbench.measure import machine_cache
 from archbench.measure.backend import dtype_of, tensors_of
 from archbench.measure.latency.calibration import CalibratedBench, Progress
 from archbench.measure.latency.clock import Bench, Clock, Timing, measuring
 from archbench.measure.latency.estimate import lower_mean
-from archbench.measure.machine_cache import (
-    UNREADABLE,
-    MachineFile,
-    cache_folder,
-    digest_of,
-    settings_of,
-)
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions
 
@@ -140,14 +134,10 @@ def _told(
     """Calls what is given with the name of each part that begins or ends a pass."""
     handles = []
     for name, module in parts.items():
-
-        def before(module: nn.Module, inputs: Any, name: str = name) -> None:
-            enter(name)
-
-        def after(module: nn.Module, inputs: Any, output: Any, name: str = name) -> None:
-            leave(name)
-
-        handles += [module.register_forward_pre_hook(before), module.register_forward_hook(after)]
+        handles += [
+            module.register_forward_pre_hook(lambda *_, name=name: enter(name)),
+            module.register_forward_hook(lambda *_, name=name: leave(name)),
+        ]
     try:
         yield
     finally:
@@ -177,12 +167,8 @@ def traffic(
 
     The rule: every operator reads each of its inputs once and writes its outputs once; views move
     nothing, and neither does making an empty tensor. A fused operator counts what enters and
-    leaves it. So it is the form that is given which is counted, here and now.
-
-    Args:
-        network: In evaluation.
-        example: What it takes.
-        parts: Modules of the network by any names, none inside another.
+    leaves it. So it is the form that is given which is counted, here and now. No part lies inside
+    another.
     """
     counter = _Counter(example, parts)
 
@@ -285,17 +271,17 @@ def roofline(
         MissingError: This machine has no such device.
         StorageError: The measurement lock cannot be had.
     """
-    settings = settings_of(conditions)
+    settings = machine_cache.settings_of(conditions)
     identity = {"schema": ROOFLINE_SCHEMA, "environment": environment.id, "of": settings}
-    path = folder or cache_folder("roofline")
-    file = MachineFile(
-        path=path / f"{environment.id}-{digest_of(identity)}.json", identity=identity
+    path = folder or machine_cache.cache_folder("roofline")
+    file = machine_cache.MachineFile(
+        path=path / f"{environment.id}-{machine_cache.digest_of(identity)}.json", identity=identity
     )
     note = ""
     try:
         if document := file.read():
             return _stored(document["limits"])
-    except UNREADABLE as error:
+    except machine_cache.UNREADABLE as error:
         note = f"{file.path} could not be read ({error}): limits taken anew"
     with measuring(conditions, clock=clock) as bench:
         found = _taken(bench, environment=environment, note=note)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from archbench.measure.device import Pinning
+from archbench.measure.latency import estimate
 from archbench.measure.latency.calibration import (
     CalibratedBench,
     Progress,
@@ -24,16 +25,7 @@ from archbench.measure.latency.calibration import (
 )
 from archbench.measure.latency.clock import Timing
 from archbench.measure.latency.constants import CHECKS, DriftCheck, deviations
-from archbench.measure.latency.estimate import (
-    LEAST_PLACEMENTS,
-    TWO_SIDED_95,
-    Array,
-    drift,
-    log_half_widths,
-    lower_means,
-    over_placements,
-    placement_logs,
-)
+from archbench.measure.latency.estimate import LEAST_PLACEMENTS, TWO_SIDED_95, Array, drift
 from archbench.measure.latency.rounds import Placed, place_anew, turns, warm_up
 from archbench.measure.machine import Counters, activity, counters
 
@@ -128,17 +120,17 @@ def resolution_of(samples: Array) -> Resolution:
     copies, rounds = samples.shape
     pairs = list(itertools.combinations(range(copies), 2))
     first, second = (samples[[pair[side] for pair in pairs]] for side in (0, 1))
-    means = lower_means(samples)
+    means = estimate.lower_means(samples)
     windows = rounds // WINDOW
     apart = []
     if windows:
-        logs = placement_logs(second, first, rounds=PLACEMENT)
-        _, widths = over_placements(logs, level=_LEVEL)
+        logs = estimate.placement_logs(second, first, rounds=PLACEMENT)
+        _, widths = estimate.over_placements(logs, level=_LEVEL)
         for part in np.split(logs[:, : windows * LEAST_PLACEMENTS], windows, axis=1):
-            off, width = over_placements(part, level=_LEVEL)
+            off, width = estimate.over_placements(part, level=_LEVEL)
             apart.append(np.abs(off) > width)
     else:
-        widths = log_half_widths(second, first, level=_LEVEL)
+        widths = estimate.log_half_widths(second, first, level=_LEVEL)
     return Resolution(
         rounds=rounds,
         smallest=math.expm1(float(np.median(widths)) * _FOUND_19_OF_20),

@@ -21,8 +21,8 @@ from archbench.measure.backend import (
     BACKENDS,
     Runnable,
     absence,
+    checked_error,
     computed_precision,
-    difference,
     kept_bits,
     prepared,
 )
@@ -87,7 +87,7 @@ def test_computes_what_eager_computes(name: str, precision: str) -> None:
         with torch.inference_mode():
             expected = network(example)
         found = prepared(network, example, conditions=conditions)
-        assert difference(expected, found.run()) <= backends.LIMITS[found.precision]
+        checked_error(expected, found.run(), precision=found.precision, backend=name)
         assert found.complaint() == ""
 
 
@@ -174,7 +174,9 @@ def test_another_output_than_eagers_is_refused(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_an_output_that_is_not_a_number_is_no_small_difference() -> None:
-    assert difference(torch.ones(2), torch.tensor([1.0, float("nan")])) == float("inf")
+    output = torch.tensor([1.0, float("nan")])
+    with pytest.raises(InexactError, match="by inf of the largest one"):
+        checked_error(torch.ones(2), output, precision="int8", backend="it")
 
 
 def test_work_in_threads_that_cpu_time_cannot_see_is_refused() -> None:
