@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.golden.measured import MEASURED, NETWORK
 from tests.golden.transcript import Story
 
 SPACE = """\
@@ -14,19 +15,6 @@ axes:
 require:
   - stages[0].dim <= 96
 limits: {latency_ms: 8}
-"""
-
-NETWORK = """\
-name: toy
-resolution: 16
-num_classes: 7
-stages:
-  - embed: {kind: conv, kernel: 4, stride: 4, padding: 0, norm: batch}
-    block: {kind: levit, num_heads: 2, key_dim: 8, attention_ratio: 1, mlp_ratio: 1}
-    dim: 16
-    depth: 1
-    position: bias
-head: {pool: mean, norm: batch, num_classifiers: 1}
 """
 
 COMMANDS = (
@@ -62,6 +50,7 @@ BAD_SPACES = {
 }
 
 STORIES = [
+    *MEASURED,
     Story(
         name="help/archbench",
         commands=("--help", "--version", "-h"),
@@ -236,8 +225,8 @@ STORIES = [
             "search quickstart --sampler tp",
             "search quickstart --pruner curv",
             "search quickstart --set search.trails=3",
-            "search quickstart --data folder:nowhere",
-            "search quickstart --data cluttered_digit",
+            "search small.yaml --data folder:nowhere",
+            "search small.yaml --data cluttered_digit",
             "search quickstart --resume",
             "search quickstart --resume --name other",
             "search quickstart --from nothing",
@@ -251,7 +240,7 @@ STORIES = [
             "search quickstart --workers 0",
             "search quickstart --seed x",
         ),
-        files={"key.yaml": BAD_SPACES["key.yaml"]},
+        files={"key.yaml": BAD_SPACES["key.yaml"], "small.yaml": SPACE},
     ),
     Story(
         name="errors-certify-ablate",

@@ -30,7 +30,8 @@ class Story:
         files: Texts that lie in the folder, by name.
         prepare: Makes what else lies in the folder.
         masks: What is measured in the text.
-        values: What is measured in JSON: patterns of whole paths, such as ``models.*.ms``.
+        values: What is measured in JSON, by patterns of whole paths such as ``models.*.ms``; what
+            begins with ``?`` has no known type, what begins with ``-`` may not be there.
         is_slow: Whether it takes more than some seconds.
     """
 
@@ -82,11 +83,11 @@ def _part(story: Story, command: str) -> str:
         return f"$ {command}\n" + "".join(f"{name}\n" for name in found)
     code, out, err = run(words)
     if "--json" in words and out:
-        out = _masked_json(out, story.values)
+        out = _masked_json(out, story)
     elif story.masks:
         out = masked(out, story.masks)
     if story.masks:
-        err = masked(err, story.masks)
+        err = masked(err, story.masks, is_log=True)
     parts = [f"$ archbench {command}\n[exit {code}]\n"]
     parts += [f"[{stream}]\n{text}" for stream, text in (("out", out), ("err", err)) if text]
     return "".join(parts)
@@ -106,25 +107,40 @@ def run(words: Sequence[str]) -> tuple[int, str, str]:
     return code or 0, out.getvalue(), err.getvalue()
 
 
-def masked(text: str, rules: Rules) -> str:
+def masked(text: str, rules: Rules, *, is_log: bool = False) -> str:
     """The text with what the rules find replaced; only paragraphs with such a part are refilled.
 
     A measured number has no known width: where one was replaced, the lines of a table lose their
     alignment, and other paragraphs their breaks.
+
+    Args:
+        text: Paragraphs with blank lines between them.
+        rules: What is replaced.
+        is_log: Each line stands for itself: only those that were folded are joined, and of
+            those that differ in what is measured alone, one is kept.
     """
-    paragraphs = re.split(r"(\n{2,})", text)
-    return "".join(part if not part.strip() else _paragraph(part, rules) for part in paragraphs)
+    parts = re.split(r"(\n{2,})", text.rstrip("\n"))
+    found = "".join(
+        part if not part.strip() else _paragraph(part, rules, is_log=is_log) for part in parts
+    )
+    return re.sub(r"\n{3,}", "\n\n", found) + "\n" * text.endswith("\n")
 
 
-def _paragraph(text: str, rules: Rules) -> str:
-    end = "\n" if text.endswith("\n") else ""
-    unfolded = re.sub(r"\n {2,}(?=\S)", " ", text.rstrip("\n")).split("\n")
-    lines = [re.sub(r"(?<=\S) {2,}", "  ", line) for line in unfolded]
-    found = [_replaced(line, rules) for line in lines]
-    if found == lines:
+def _paragraph(text: str, rules: Rules, *, is_log: bool) -> str:
+    unfolded = re.sub(r"\n {2,}(?=\S)", " ", text)
+    lines = unfolded.split("\n")
+    if not is_log and not any("  " in line for line in lines):  # no table, no list of facts
+        lines = [" ".join(lines)]
+    lines = [re.sub(r"(?<=\S) {2,}", "  ", line) for line in lines]
+    if not any(re.search(pattern, line) for pattern, _ in rules for line in lines):
         return text
-    rulers = [re.sub(r"-{2,}", "--", line) for line in found]
-    return "\n".join(line for line in rulers if line.strip()) + end
+    found: list[str] = []
+    for line in lines:
+        shown = _replaced(line, rules)
+        is_repeated = is_log and shown != line and shown in found
+        if shown.strip() and not is_repeated:
+            found.append(re.sub(r"-{2,}", "--", shown))
+    return "\n".join(found)
 
 
 def _replaced(text: str, rules: Rules) -> str:
@@ -133,25 +149,29 @@ def _replaced(text: str, rules: Rules) -> str:
     return text
 
 
-def _masked_json(text: str, patterns: Sequence[str]) -> str:
+def _masked_json(text: str, story: Story) -> str:
     document = json.loads(text)
-    compiled = [re.compile(pattern) for pattern in patterns]
-    shown = _masked_value(document, (), compiled)
+    shown = _masked_value(document, (), story)
     return json.dumps(shown, indent=1, ensure_ascii=False) + "\n"
 
 
-def _masked_value(value: Any, path: tuple[str, ...], patterns: Sequence[re.Pattern[str]]) -> Any:
-    """The value with each leaf at a measured path replaced by its type; lists of them by one."""
+def _masked_value(value: Any, path: tuple[str, ...], story: Story) -> Any:
+    """The value with what is measured in it replaced by its type; None where it is left out."""
     name = ".".join(path)
-    if any(pattern.fullmatch(name) for pattern in patterns):
-        return _type(value)
+    for pattern in story.values:
+        if re.fullmatch(pattern.lstrip("?-"), name):
+            return {"?": "<any>", "-": None}.get(pattern[0], _type(value))
     if isinstance(value, dict):
-        return {key: _masked_value(entry, (*path, key), patterns) for key, entry in value.items()}
+        found = {key: _masked_value(entry, (*path, key), story) for key, entry in value.items()}
+        left_out = {key for key in found if found[key] is None and value[key] is not None}
+        return {key: entry for key, entry in found.items() if key not in left_out}
     if isinstance(value, list):
         return [
-            _masked_value(entry, (*path, str(place)), patterns) for place, entry in enumerate(value)
+            _masked_value(entry, (*path, str(place)), story) for place, entry in enumerate(value)
         ]
-    return value
+    if isinstance(value, float) and story.values:
+        return float(f"{value:.6g}")  # what arithmetic in another order still agrees on
+    return _replaced(value, story.masks) if isinstance(value, str) else value
 
 
 def _type(value: Any) -> Any:
