@@ -6,7 +6,6 @@ import random
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,6 @@ from archbench.search.optuna_mirror import Ledger
 from archbench.search.preparation import space_entries
 from archbench.search.proposer import encoded
 from archbench.search.settings import instead
-from archbench.search.trials import record_of_trial
 from archbench.space import (
     Choices,
     SearchSpace,
@@ -48,7 +46,7 @@ def grow(study: Ledger, space: SearchSpace, *, before: SearchSpace) -> None:
     """
     from archbench.models import as_spec
 
-    study.mend(partial(record_of_trial, before))
+    study.mend()
     home = study.path.parent
     found = {
         number: _found(space, as_spec(record.spec), known=record.choices, home=home)

@@ -1,31 +1,24 @@
-"""The one truth of a study: our tables and Optuna's in one database, kept in step.
+"""A study that is open: what is known of its trials, told to our tables and shown in Optuna's.
 
-A trial is begun in Optuna's tables first, which give its number and keep what the sampler noted,
-and ended in ours first, which keep everything else. It counts as ended when both have it; a study
-that died between the two is mended when it is opened again.
+Our tables alone are true. What happens is written there first; Optuna's tables are a view of it
+(``optuna_view``), written after, and mended from ours when a study is opened again.
 """
 
 from __future__ import annotations
 
-import sqlite3
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
-import optuna
-from optuna.distributions import BaseDistribution, distribution_to_json
-from optuna.exceptions import StorageInternalError
-from optuna.storages import RDBStorage
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy.exc import SQLAlchemyError
 
 from archbench.errors import StorageError
-from archbench.search.proposer import Knowledge
+from archbench.search import optuna_view
+from archbench.search.optuna_view import quiet_optuna
+from archbench.search.proposer import Knowledge, Parameters
 from archbench.study.database import Store
 from archbench.study.measurement import Measurement
 from archbench.study.objective import objective_value
@@ -39,16 +32,9 @@ from archbench.study.trial import (
 )
 from archbench.study.trial import TrialState as State
 
-Kind = Literal["search", "confirm"]
-Parameters = tuple[Mapping[str, Any], Mapping[str, BaseDistribution]]
+__all__ = ["Ledger", "create", "quiet_optuna"]
 
-_BUSY_TIMEOUT_S = 60
-_TOLD_AS: Mapping[State, TrialState] = {
-    "complete": TrialState.COMPLETE,
-    "over_limit": TrialState.PRUNED,
-    "pruned": TrialState.PRUNED,
-    "failed": TrialState.FAIL,
-}
+Kind = Literal["search", "confirm"]
 
 
 def create(path: Path, *, header: Mapping[str, Any]) -> None:
@@ -61,13 +47,11 @@ def create(path: Path, *, header: Mapping[str, Any]) -> None:
     Raises:
         StorageError: It cannot be written.
     """
-    Store.create(path, header).close()
-    directions = [
-        StudyDirection.MAXIMIZE if direction == "max" else StudyDirection.MINIMIZE
-        for direction in header["objectives"].values()
-    ]
-    with _explained(path), _optuna(path) as storage:
-        storage.create_new_study(directions, study_name=header["name"])
+    with Store.create(path, header) as store:
+        with optuna_view.tables(path):
+            pass  # they are there now
+        with store.transaction() as connection:
+            optuna_view.renew(connection, (), header=header)
 
 
 class Ledger:
@@ -83,14 +67,13 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.store = Store.open(path)
-        self._context = _optuna(path)
-        with _explained(path):
-            self._storage = self._context.__enter__()
-            self._study_id = self._storage.get_all_studies()[0]._study_id  # noqa: SLF001
-            self._found = self._storage.get_all_trials(self._study_id, deepcopy=False)
-        self.trials = {record.number: record for record in self.store.trials()}
-        self._ids = {trial.number: trial._trial_id for trial in self._found}  # noqa: SLF001
-        self._objectives = tuple(self.store.header()["objectives"])
+        self.trials: dict[int, TrialRecord] = {}
+        self._notes: dict[int, dict[str, Any]] = {}
+        try:
+            self._load()
+        except BaseException:
+            self.store.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -101,45 +84,36 @@ class Ledger:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._context.__exit__(None, None, None)
         self.store.close()
 
     @property
     def next_number(self) -> int:
         """The number that the next trial will have."""
-        return len(self._ids)
+        return len(self.trials)
 
     @property
     def running(self) -> list[TrialRecord]:
         """Trials that were begun and have not ended, by number."""
         return [record for record in self.trials.values() if record.state == "running"]
 
-    def begin(self, record: TrialRecord, *, trial: FrozenTrial) -> None:
+    def begin(self, record: TrialRecord, *, drawn: Parameters) -> None:
         """Adds a running trial.
 
         Args:
-            record: Ours.
-            trial: Optuna's, of the same number.
+            record: Of it.
+            drawn: How it was drawn.
         """
-        with _explained(self.path):
-            created = self._storage.create_new_trial(self._study_id, template_trial=trial)
-        assert record.number == len(self._ids), "numbers are given in order, by one owner"
-        self._ids[record.number] = created
-        self._add(record)
+        self._add(record, drawn=drawn, taken=())
 
-    def take(self, record: TrialRecord, *, taken: Sequence[Taken], trial: FrozenTrial) -> None:
+    def take(self, record: TrialRecord, *, taken: Sequence[Taken], drawn: Parameters) -> None:
         """Adds a trial that has ended in another study.
 
         Args:
-            record: Ours.
+            record: Of it.
             taken: Its measurements in the order taken.
-            trial: Optuna's, of the same number.
+            drawn: As this study's space encodes it.
         """
-        self.begin(replace(record, latency=None), trial=trial)
-        for entry in taken:
-            assert entry.kind != "reference", "a reference is no trial"
-            self.store.add_measurement(record.number, entry.kind, entry.measurement)
-        self.trials[record.number] = record
+        self._add(record, drawn=drawn, taken=taken)
 
     def re_encode(
         self,
@@ -158,30 +132,16 @@ class Ledger:
             parameters: Trial to its values and what they are drawn from.
             header: Entries of the header that change.
         """
-        rows = [
-            (
-                self._ids[number],
-                axis,
-                distributions[axis].to_internal_repr(value),
-                distribution_to_json(distributions[axis]),
-            )
-            for number, (params, distributions) in parameters.items()
-            for axis, value in params.items()
-        ]
-        gone = [(self._ids[number],) for number in parameters]
-        with self.store.transaction() as connection:
+        with self.store.transaction():
             for key, value in header.items():
                 self.store.set_header(key, value)
             self.store.put_trials(records)
-            connection.executemany("DELETE FROM trial_params WHERE trial_id = ?", gone)
-            connection.executemany(
-                "INSERT INTO trial_params (trial_id, param_name, param_value, "
-                "distribution_json) VALUES (?, ?, ?, ?)",
-                rows,
-            )
-        with _explained(self.path):
-            self._found = self._storage.get_all_trials(self._study_id, deepcopy=False)
-        self.trials = {record.number: record for record in self.store.trials()}
+            for number, drawn in parameters.items():
+                encoded = optuna_view.notes_of(drawn, started=None)
+                kept = {key: self._notes[number][key] for key in ("system_attrs", "started")}
+                self.store.set_notes(number, {**encoded, **kept})
+        self._load()
+        self.mend()
 
     def end(
         self,
@@ -211,7 +171,7 @@ class Ledger:
             seconds=self.trials[number].seconds + seconds,
         )
         self.trials[number] = record
-        self._tell(record)
+        self._show(record)
         return record
 
     def add_latency(self, number: int, latency: Measurement, *, kind: Kind) -> None:
@@ -276,90 +236,60 @@ class Ledger:
         return [float(value) for value in values if value is not None]
 
     def told_as(self, record: TrialRecord) -> TrialState:
-        """Optuna's word for the state of a trial that has ended."""
-        return _TOLD_AS[record.state]
+        """Optuna's word for the state of a trial."""
+        return optuna_view.TOLD_AS[record.state]
 
-    def mend(self, record_of: Callable[[FrozenTrial], TrialRecord]) -> list[FrozenTrial]:
-        """Brings both sets of tables in step after whatever end; Optuna's trials by number.
+    def mend(self) -> list[FrozenTrial]:
+        """Brings Optuna's tables in step with ours, however they differ; its trials by number.
 
         To be called once, before the first trial is begun or ended.
 
-        Args:
-            record_of: The record of a trial that was begun in Optuna's tables only.
-
         Raises:
-            StorageError: Optuna's tables lack a trial that ours have.
+            StorageError: What a sampler noted of a trial is nowhere.
         """
-        told = []
-        for trial in self._found:
-            record = self.trials.get(trial.number)
-            if record is None:
-                self._add(record_of(trial))
-            elif record.state != "running" and not trial.state.is_finished():
-                self._tell(record)
-                told.append(trial.number)
-        lacking = sorted(set(self.trials) - set(self._ids))
-        if lacking:
-            raise StorageError(
-                f"Optuna's tables lack the trials {lacking}",
-                place=str(self.path),
-                help="put the database back from its backup",
-            )
-        with _explained(self.path):
-            for number in told:
-                self._found[number] = self._storage.get_trial(self._ids[number])
-        return self._found
+        if not self.trials.keys() <= self._notes.keys():
+            found = optuna_view.earlier_notes(self.path)
+            lacking = sorted(self.trials.keys() - self._notes.keys() - found.keys())
+            if lacking:
+                raise StorageError(
+                    f"Optuna's tables lack the trials {lacking}",
+                    place=str(self.path),
+                    help="put the database back from its backup",
+                )
+            with self.store.transaction():
+                for number in self.trials.keys() - self._notes.keys():
+                    self.store.set_notes(number, found[number])
+            self._notes = self.store.notes()
+        with optuna_view.tables(self.path):
+            pass  # they are there now, whatever was done to them
+        trials = [self._frozen(record) for record in self.trials.values()]
+        with self.store.transaction() as connection:
+            optuna_view.renew(connection, trials, header=self.store.header())
+        return trials
 
-    def _add(self, record: TrialRecord) -> None:
-        self.store.add_trial(record)
-        self.trials[record.number] = record
+    def _load(self) -> None:
+        found = self.store.snapshot()
+        self.trials = {record.number: record for record in found.trials}
+        self._notes = self.store.notes()
+        self._objectives = tuple(found.header["objectives"])
 
-    def _tell(self, record: TrialRecord) -> None:
-        with _explained(self.path):
-            self._storage.set_trial_state_values(
-                self._ids[record.number], self.told_as(record), self.values(record)
-            )
+    def _add(self, record: TrialRecord, *, drawn: Parameters, taken: Sequence[Taken]) -> None:
+        number = record.number
+        assert number == self.next_number, "numbers are given in order, by one owner"
+        notes = optuna_view.notes_of(drawn, started=None)
+        with self.store.transaction():
+            self.store.add_trial(replace(record, latency=None))
+            self.store.set_notes(number, notes)
+            for entry in taken:
+                assert entry.kind != "reference", "a reference is no trial"
+                self.store.add_measurement(number, entry.kind, entry.measurement)
+        self.trials[number], self._notes[number] = record, notes
+        self._show(record)
 
+    def _show(self, record: TrialRecord) -> None:
+        with self.store.transaction() as connection:
+            optuna_view.show(connection, self._frozen(record))
 
-@contextmanager
-def _optuna(path: Path) -> Iterator[RDBStorage]:
-    def connect() -> sqlite3.Connection:
-        connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, check_same_thread=False)
-        connection.execute("PRAGMA synchronous = FULL")
-        return connection
-
-    storage = RDBStorage("sqlite://", engine_kwargs={"creator": connect})
-    try:
-        yield storage
-    finally:
-        storage.remove_session()
-        storage.engine.dispose()
-
-
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """Optuna's failures in our words.
-
-    Raises:
-        StorageError: The block failed in the database.
-    """
-    try:
-        yield
-    except (StorageInternalError, SQLAlchemyError, sqlite3.Error) as error:
-        cause = error.__cause__ if isinstance(error, StorageInternalError) else error
-        reason = getattr(cause, "orig", None) or cause
-        raise StorageError(
-            f"cannot write the study's database ({reason})",
-            place=str(path),
-            help="check the disk and its free space, then resume: what was acknowledged is safe",
-        ) from error
-
-
-def quiet_optuna() -> None:
-    """Lets Optuna log warnings only."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-
-
-def finished(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    """Those that have ended."""
-    return [trial for trial in trials if trial.state.is_finished()]
+    def _frozen(self, record: TrialRecord) -> FrozenTrial:
+        notes = self._notes[record.number]
+        return optuna_view.frozen(record, notes, values=self.values(record))

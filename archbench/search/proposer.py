@@ -8,8 +8,7 @@ import random
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import optuna
@@ -18,7 +17,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from archbench.search.bayes.parameter import index_of, options, suggest
+from archbench.search.bayes.parameter import options, suggest
 from archbench.search.sampler import SamplerEntry, SamplerInput
 from archbench.space import Axis, Choices, InfeasibleError, SearchSpace
 
@@ -32,18 +31,33 @@ _SAMPLED = 64
 
 
 @dataclass(frozen=True, kw_only=True)
-class Proposal:
-    """A candidate that has not been seen.
+class Parameters:
+    """A candidate as Optuna stores it.
 
     Attributes:
-        choices: Axis name to the index of its value.
-        spec: What the choices decode to.
-        trial: As a running trial of Optuna's, with what the sampler noted, to be stored.
+        params: Axis name to value.
+        distributions: Axis name to what the value was drawn from.
+        system_attrs: What the sampler noted, for example a generation.
     """
 
+    params: Mapping[str, Any]
+    distributions: Mapping[str, BaseDistribution]
+    system_attrs: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposal(Parameters):
+    """A candidate that has not been seen, and what the sampler wants to know of it later.
+
+    Attributes:
+        number: Its trial number.
+        choices: Axis name to the index of its value.
+        spec: What the choices decode to.
+    """
+
+    number: int
     choices: Choices
     spec: ArchSpec
-    trial: FrozenTrial
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,8 +225,14 @@ class Proposer:
         self._seen.add(spec.digest)
         self._places[number] = trial.number
         self._accepted[number] = frozen
-        stored = _stored(number, state=TrialState.RUNNING, digest=spec.digest, like=frozen)
-        return Proposal(choices=choices, spec=spec, trial=stored)
+        return Proposal(
+            number=number,
+            choices=choices,
+            spec=spec,
+            params=dict(frozen.params),
+            distributions=dict(frozen.distributions),
+            system_attrs=dict(frozen.system_attrs),
+        )
 
     def _propose_this(self, number: int, choices: Choices) -> Proposal:
         self._mirror.enqueue_trial(_params(self._space, choices))
@@ -252,61 +272,12 @@ class Proposer:
         return self._frozen_trials()[place]
 
 
-def finished_trial(
-    space: SearchSpace,
-    choices: Choices,
-    *,
-    number: int,
-    digest: str,
-    state: TrialState,
-    values: Sequence[float] | None,
-) -> FrozenTrial:
-    """A candidate that has ended as a trial of Optuna's, to be stored."""
-    params, distributions = encoded(space, choices)
-    like = optuna.trial.create_trial(
-        state=TrialState.RUNNING, params=params, distributions=distributions
-    )
-    return _stored(number, state=state, digest=digest, like=like, values=values)
-
-
-def encoded(
-    space: SearchSpace, choices: Choices
-) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:
-    """Axis name to value, and to what it is drawn from, as Optuna stores a candidate."""
+def encoded(space: SearchSpace, choices: Choices) -> Parameters:
+    """A candidate that no sampler proposed, as Optuna stores it."""
     trial = optuna.trial.FixedTrial(_params(space, choices))
     walked = space.choose(lambda axis: suggest(trial, axis))
     assert walked == choices, "a candidate is stored as it is"
-    return dict(trial.params), dict(trial.distributions)
-
-
-def choices_of(space: SearchSpace, params: Mapping[str, Any]) -> Choices:
-    """The choices behind the parameters of a stored trial."""
-    return space.choose(lambda axis: index_of(axis, params))
-
-
-def _stored(
-    number: int,
-    *,
-    state: TrialState,
-    digest: str,
-    like: FrozenTrial,
-    values: Sequence[float] | None = None,
-) -> FrozenTrial:
-    now = datetime.now()
-    return FrozenTrial(
-        number=number,
-        trial_id=number,
-        state=state,
-        value=None,
-        values=values,
-        datetime_start=now,
-        datetime_complete=now if state.is_finished() else None,
-        params=dict(like.params),
-        distributions=dict(like.distributions),
-        user_attrs={"digest": digest},
-        system_attrs=dict(like.system_attrs),
-        intermediate_values={},
-    )
+    return Parameters(params=dict(trial.params), distributions=dict(trial.distributions))
 
 
 def _moved(axis: Axis, start: Choices, moved: Sequence[str], rng: random.Random) -> int:

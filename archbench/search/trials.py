@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from archbench.analysis.study import open_study
@@ -22,7 +21,7 @@ from archbench.search.jobs import (
 )
 from archbench.search.kept_weights import remove_useless_files
 from archbench.search.preparation import predictor
-from archbench.search.proposer import Proposer, choices_of
+from archbench.search.proposer import Proposer
 from archbench.search.pruning import PRUNERS, Pruner
 from archbench.search.sampler import load_sampler
 from archbench.search.warm_start import first_choices
@@ -31,8 +30,6 @@ from archbench.study.measurement import Measurement
 from archbench.study.trial import Failure, RungVerdict, TrialRecord, epochs_trained
 
 if TYPE_CHECKING:
-    from optuna.trial import FrozenTrial
-
     from archbench.models import ArchSpec
 
 _ALIKE = 5  # so many first trials that fail alike end the study
@@ -63,7 +60,7 @@ def run_trials(context: StudyContext) -> str:
         first=first_choices(space, context.header),
         predict=predictor(context),
     )
-    found = study.mend(partial(record_of_trial, space))
+    found = study.mend()
     records = [study.trials[trial.number] for trial in found]
     proposer.restore(
         (trial, record.digest, study.knowledge(record))
@@ -124,7 +121,7 @@ class Trials(scheduler.Jobs):
             self.reason = self._no_more()
             return None
         record = running_record(space, number, proposal.choices, proposal.spec)
-        self._study.begin(record, trial=proposal.trial)
+        self._study.begin(record, drawn=proposal)
         self._fresh.add(number)
         return self._job(number)
 
@@ -317,9 +314,3 @@ def running_record(
         macs=counted.macs,
         activations=counted.activations,
     )
-
-
-def record_of_trial(space: SearchSpace, trial: FrozenTrial) -> TrialRecord:
-    """The record of a trial that was begun in Optuna's tables only."""
-    choices = choices_of(space, trial.params)
-    return running_record(space, trial.number, choices, space.decode(choices))

@@ -26,7 +26,7 @@ from archbench.search.earlier import Differences, Earlier, Match, differences
 from archbench.search.jobs import over_limit, time_alone, weights_path
 from archbench.search.kept_weights import kept_weights, may_reach_front
 from archbench.search.optuna_mirror import Ledger
-from archbench.search.proposer import finished_trial
+from archbench.search.proposer import encoded
 from archbench.search.settings import Settings
 from archbench.space import Choices, SearchSpace, choices_for
 from archbench.study import folder as owner
@@ -343,15 +343,8 @@ def _write(context: StudyContext, folder: Path, start: WarmStart) -> list[str]:
     with Ledger(folder / owner.DATABASE) as study:
         for trial in start.inherited:
             record = trial.record
-            stored = finished_trial(
-                context.settings.space,
-                trial.match.choices,
-                number=record.number,
-                digest=record.digest,
-                state=study.told_as(record),
-                values=study.values(record),
-            )
-            study.take(record, taken=trial.taken, trial=stored)
+            drawn = encoded(context.settings.space, trial.match.choices)
+            study.take(record, taken=trial.taken, drawn=drawn)
     records = [trial.record for trial in start.inherited]
     return [
         trial.record.origin

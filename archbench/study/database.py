@@ -7,6 +7,7 @@ the owner ends. SQLite's own check of the whole file costs a read of it: it is m
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
@@ -241,6 +242,18 @@ class Store:
         with self.transaction() as connection:
             self._require(number)
             rows.put_training(connection, number, training)
+
+    def set_notes(self, number: int, notes: Mapping[str, Any]) -> None:
+        """Store what a sampler noted of a trial, JSON values, in the place of earlier notes."""
+        with self.transaction() as connection:
+            self._require(number)
+            rows.NOTE.put(connection, number, json.dumps(notes))
+
+    def notes(self) -> dict[int, dict[str, Any]]:
+        """Trial to what a sampler noted of it; those of an older study may have none."""
+        with database_failures(self.path):
+            found = cast(Iterable[tuple[int, str]], rows.NOTE.rows(self._connection))
+            return {number: json.loads(notes) for number, notes in found}
 
     def set_checkpoint(
         self, number: int, seed: int, path: Path | str, sha256: str, epoch: int

@@ -161,7 +161,8 @@ MEASUREMENT = Table(
     "low REAL, high REAL, conditions TEXT, environment_id TEXT, verdict TEXT, reason TEXT, "
     "details TEXT, samples BLOB",
 )
-TABLES = (HEADER, TRIAL, POINT, VERDICT, TRAINING, CHECKPOINT, REFERENCE, MEASUREMENT)
+NOTE = Table("archbench_note", 1, "trial INTEGER, notes TEXT")
+TABLES = (HEADER, TRIAL, POINT, VERDICT, TRAINING, CHECKPOINT, REFERENCE, MEASUREMENT, NOTE)
 
 
 def to_json(value: object) -> str:

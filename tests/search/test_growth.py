@@ -12,14 +12,13 @@ from wsgiref.util import setup_testing_defaults
 
 import optuna
 import pytest
-from optuna.trial import FrozenTrial, TrialState
 
 from archbench.analysis.verdict import spaces_in_words
 from archbench.errors import UsageError
 from archbench.search import optuna_mirror
 from archbench.search.growth import grow
 from archbench.search.optuna_mirror import Ledger
-from archbench.search.proposer import Proposer, finished_trial
+from archbench.search.proposer import Proposer, encoded
 from archbench.search.sampler import SAMPLERS
 from archbench.search.settings import Settings, as_begun, settings_of
 from archbench.space import Choices, SearchSpace
@@ -57,15 +56,7 @@ def study(tmp_path: Path) -> Iterator[Ledger]:
             choices = space.sample_feasible(rng)
             assert choices is not None
             record = _record(space, number, choices)
-            trial = finished_trial(
-                space,
-                choices,
-                number=number,
-                digest=record.digest,
-                state=TrialState.COMPLETE,
-                values=[0.5, float(record.macs)],
-            )
-            made.take(record, taken=(), trial=trial)
+            made.take(record, taken=(), drawn=encoded(space, choices))
         yield made
 
 
@@ -98,10 +89,6 @@ def _record(space: SearchSpace, number: int, choices: Choices) -> TrialRecord:
         activations=1,
         proxy_accuracy=0.5,
     )
-
-
-def _no_record(trial: FrozenTrial) -> TrialRecord:
-    raise AssertionError("no record is missing")
 
 
 def _grow(study: Ledger, space: SearchSpace) -> None:
@@ -157,7 +144,7 @@ def test_optuna_dashboard_shows_the_grown_study(study: Ledger) -> None:
 def test_every_sampler_goes_on_with_old_and_new_values(study: Ledger, sampler: str) -> None:
     space = _changed(*_LARGER)
     _grow(study, space)
-    trials = study.mend(_no_record)
+    trials = study.mend()
     proposer = Proposer(
         space, sampler=SAMPLERS.load(sampler), seed=1, directions=list(space.objectives.values())
     )
@@ -168,18 +155,7 @@ def test_every_sampler_goes_on_with_old_and_new_values(study: Ledger, sampler: s
     proposal = proposer.propose(_TRIALS)
     assert proposal is not None
     assert proposal.spec.digest not in {record.digest for record in study.trials.values()}
-    study.begin(_record(space, _TRIALS, proposal.choices), trial=_running(space, proposal.choices))
-
-
-def _running(space: SearchSpace, choices: Choices) -> FrozenTrial:
-    return finished_trial(
-        space,
-        choices,
-        number=_TRIALS,
-        digest=space.decode(choices).digest,
-        state=TrialState.COMPLETE,
-        values=[0.5, 1.0],
-    )
+    study.begin(_record(space, _TRIALS, proposal.choices), drawn=proposal)
 
 
 def test_the_header_tells_the_history_of_spaces(study: Ledger) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from datetime import datetime
+import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from wsgiref.util import setup_testing_defaults
@@ -12,14 +13,17 @@ from wsgiref.util import setup_testing_defaults
 import optuna
 import pytest
 from optuna.distributions import IntDistribution
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 from archbench.errors import StorageError
 from archbench.search import optuna_mirror
 from archbench.search.optuna_mirror import Ledger
+from archbench.search.proposer import Parameters
+from archbench.study.database import Store
 from archbench.study.measurement import Conditions, Measurement
 from archbench.study.trial import CurvePoint, Failure, TrialRecord
 
+_RECORDED = Path(__file__).parents[2] / "results/quickstart-recorded/study.db"
 _HEADER = {
     "name": "mine",
     "objectives": {"proxy_accuracy": "max", "latency_ms": "min"},
@@ -53,20 +57,11 @@ def _record(number: int) -> TrialRecord:
     )
 
 
-def _trial(number: int) -> FrozenTrial:
-    return FrozenTrial(
-        number=number,
-        trial_id=number,
-        state=TrialState.RUNNING,
-        value=None,
-        values=None,
-        datetime_start=datetime.now(),
-        datetime_complete=None,
+def _drawn(number: int) -> Parameters:
+    return Parameters(
         params={"dim": number},
         distributions={"dim": IntDistribution(0, 100)},
-        user_attrs={"digest": f"{number:016x}"},
         system_attrs={"_Nsga2:generation": 4},
-        intermediate_values={},
     )
 
 
@@ -85,14 +80,22 @@ def _latency(value: float | None) -> Measurement:
 
 
 def _complete(study: Ledger, number: int) -> TrialRecord:
-    study.begin(_record(number), trial=_trial(number))
+    study.begin(_record(number), drawn=_drawn(number))
     study.add_latency(number, _latency(4.0), kind="search")
     return study.end(number, state="complete", proxy_accuracy=0.5, seconds=1.0)
 
 
-def _load(path: Path) -> optuna.Study:
-    storage = optuna.storages.RDBStorage(f"sqlite:///{path}")
-    return optuna.load_study(study_name="mine", storage=storage)
+def _storage(path: Path) -> optuna.storages.RDBStorage:
+    """Of a path that a URL could not hold."""
+
+    def connect() -> sqlite3.Connection:
+        return sqlite3.connect(path, check_same_thread=False)
+
+    return optuna.storages.RDBStorage("sqlite://", engine_kwargs={"creator": connect})
+
+
+def _load(path: Path, *, name: str = "mine") -> optuna.Study:
+    return optuna.load_study(study_name=name, storage=_storage(path))
 
 
 def test_optuna_opens_the_database(tmp_path: Path) -> None:
@@ -100,9 +103,9 @@ def test_optuna_opens_the_database(tmp_path: Path) -> None:
     optuna_mirror.create(path, header=_HEADER)
     with Ledger(path) as study:
         _complete(study, 0)
-        study.begin(_record(1), trial=_trial(1))
+        study.begin(_record(1), drawn=_drawn(1))
         study.end(1, state="over_limit", reason="too long", seconds=0.1)
-        study.begin(_record(2), trial=_trial(2))
+        study.begin(_record(2), drawn=_drawn(2))
         study.end(2, state="failed", failure=Failure(kind="nan", message="nan"), seconds=0.1)
     loaded = _load(path)
     states = [trial.state for trial in loaded.trials]
@@ -134,7 +137,7 @@ def test_optuna_dashboard_answers(tmp_path: Path) -> None:
 def test_all_is_there_after_closing(path: Path) -> None:
     point = CurvePoint(seed=0, epoch=1, step=2, loss=3.0, accuracy=0.4, seconds=5.0)
     with Ledger(path) as study:
-        study.begin(_record(0), trial=_trial(0))
+        study.begin(_record(0), drawn=_drawn(0))
         study.add_latency(0, _latency(4.0), kind="search")
         assert study.add_point(0, point)
         assert not study.add_point(0, point)
@@ -143,7 +146,7 @@ def test_all_is_there_after_closing(path: Path) -> None:
     with Ledger(path) as again:
         assert again.trials == {0: ended}
         assert again.next_number == 1
-        (trial,) = again.mend(_no_record)
+        (trial,) = again.mend()
         assert trial.system_attrs == {"_Nsga2:generation": 4}
 
 
@@ -157,41 +160,134 @@ def test_a_confirmed_latency_counts(path: Path) -> None:
         assert again.trials[0].latency == told == _latency(5.0)
 
 
-def _no_record(trial: FrozenTrial) -> TrialRecord:
-    raise AssertionError("no record is missing")
-
-
 def _dies(*arguments: Any, **options: Any) -> None:
     raise KeyboardInterrupt
 
 
-def test_death_between_optunas_row_and_ours_is_mended(
+def test_death_between_our_row_and_optunas_is_mended(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Ledger(path) as study:
-        monkeypatch.setattr(study.store, "add_trial", _dies)
+        monkeypatch.setattr(study, "_show", _dies)
         with pytest.raises(KeyboardInterrupt):
-            study.begin(_record(0), trial=_trial(0))
+            study.begin(_record(0), drawn=_drawn(0))
+    assert _load(path).trials == []
     with Ledger(path) as again:
-        assert again.trials == {}
-        again.mend(lambda trial: _record(trial.number))
+        again.mend()
         assert again.running == [_record(0)]
         assert again.next_number == 1
+    assert [trial.state for trial in _load(path).trials] == [TrialState.RUNNING]
 
 
 def test_death_between_our_end_and_optunas_is_mended(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Ledger(path) as study:
-        study.begin(_record(0), trial=_trial(0))
+        study.begin(_record(0), drawn=_drawn(0))
         study.add_latency(0, _latency(4.0), kind="search")
-        monkeypatch.setattr(study, "_tell", _dies)
+        monkeypatch.setattr(study, "_show", _dies)
         with pytest.raises(KeyboardInterrupt):
             study.end(0, state="complete", proxy_accuracy=0.5, seconds=1.0)
     with Ledger(path) as again:
-        (trial,) = again.mend(_no_record)
+        (trial,) = again.mend()
         assert trial.state == TrialState.COMPLETE
         assert trial.values == [0.5, 4.0]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE trials SET state = 'FAIL'",
+        "UPDATE trial_values SET value = 0.9",
+        "UPDATE trial_params SET param_value = 7.0",
+        "DELETE FROM trial_params",
+        "DELETE FROM trial_system_attributes",
+        "DELETE FROM trials WHERE number = 0",
+        "INSERT INTO trials (number, study_id, state) VALUES (2, 1, 'COMPLETE')",
+        "UPDATE study_directions SET direction = 'MAXIMIZE'",
+        "DELETE FROM studies",
+        "DROP TABLE trial_values",
+    ],
+)
+def test_optunas_tables_are_made_again_from_ours_however_they_differ(
+    path: Path, change: str
+) -> None:
+    with Ledger(path) as study:
+        _complete(study, 0)
+        study.begin(_record(1), drawn=_drawn(1))
+        before = study.mend()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(change)
+        connection.commit()
+    with Ledger(path) as again:
+        assert again.mend() == before
+    loaded = _load(path)
+    assert [direction.name for direction in loaded.directions] == ["MAXIMIZE", "MINIMIZE"]
+    for found, told in zip(loaded.trials, before, strict=True):
+        for what in ("number", "state", "values", "params", "distributions", "system_attrs"):
+            assert getattr(found, what) == getattr(told, what)
+
+
+def test_study_that_was_deleted_in_the_dashboard_goes_on(path: Path) -> None:
+    with Ledger(path) as study:
+        _complete(study, 0)
+    optuna.delete_study(study_name="mine", storage=_storage(path))
+    with Ledger(path) as again:
+        again.mend()
+        assert _complete(again, 1).state == "complete"
+    assert [trial.values for trial in _load(path).trials] == [[0.5, 4.0], [0.5, 4.0]]
+
+
+def test_what_a_sampler_noted_for_an_older_archbench_is_taken_once(path: Path) -> None:
+    """Archbench 0.1 kept it in Optuna's tables, and a kill might leave a trial there alone."""
+    with Ledger(path) as study:
+        _complete(study, 0)
+        study.begin(_record(1), drawn=_drawn(1))
+        before = study.mend()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("DROP TABLE archbench_note")
+        connection.execute("UPDATE archbench_header SET value = 1 WHERE key = 'schema'")
+        connection.execute("INSERT INTO trials (number, study_id, state) VALUES (2, 1, 'RUNNING')")
+        connection.commit()
+    assert len(Store.read(path).trials) == 2
+    with Ledger(path) as again:
+        assert again.mend() == before
+        assert again.store.notes().keys() == {0, 1}
+    assert len(_load(path).trials) == 2
+
+
+def test_notes_that_are_nowhere_are_told(path: Path) -> None:
+    with Ledger(path) as study:
+        _complete(study, 0)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("DELETE FROM archbench_note")
+        connection.execute("DELETE FROM trials")
+        connection.commit()
+    with Ledger(path) as again, pytest.raises(StorageError, match=r"lack the trials \[0\]"):
+        again.mend()
+
+
+def test_recorded_study_of_an_older_archbench_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "study.db"
+    shutil.copy(_RECORDED, path)
+    before = path.read_bytes()
+    read = Store.read(path)
+    assert path.read_bytes() == before
+    stored = _load(path, name=read.header["name"]).trials
+    with Ledger(path) as study:
+        trials = study.mend()
+        assert tuple(study.trials.values()) == read.trials
+    for trial, old in zip(trials, stored, strict=True):
+        assert trial.params == old.params
+        assert trial.distributions == old.distributions
+        assert trial.system_attrs == old.system_attrs
+        assert trial.state == old.state
+    shown = _load(path, name=read.header["name"])
+    complete = {record.number: record for record in read.trials if record.state == "complete"}
+    for trial in shown.get_trials(states=[TrialState.COMPLETE]):
+        record = complete[trial.number]
+        assert record.latency is not None
+        assert trial.values == [record.proxy_accuracy, record.latency.value]
 
 
 def test_a_full_disk_is_said_and_nothing_is_torn(path: Path) -> None:
@@ -203,7 +299,7 @@ def test_a_full_disk_is_said_and_nothing_is_torn(path: Path) -> None:
             _complete_many(study, 200)
         reached = len(study.trials)
     with Ledger(path) as again:
-        again.mend(lambda trial: _record(trial.number))
+        again.mend()
         ended = [r.number for r in again.trials.values() if r.state == "complete"]
         assert ended == list(range(len(ended)))
         assert reached - 1 <= len(ended) <= reached
@@ -217,8 +313,4 @@ def _complete_many(study: Ledger, count: int) -> None:
 
 def _cap(study: Ledger, pages: int) -> None:
     """SQLite refuses to grow beyond so many pages, as on a full disk."""
-    connections: list[Callable[[str], Any]] = [study.store._connection.execute]
-    raw = study._storage.engine.raw_connection()
-    connections.append(raw.driver_connection.execute)  # type: ignore[union-attr]
-    for execute in connections:
-        execute(f"PRAGMA max_page_count = {pages}")
+    study.store._connection.execute(f"PRAGMA max_page_count = {pages}")

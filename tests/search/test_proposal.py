@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
+from datetime import datetime
 
 import pytest
 from optuna.trial import FrozenTrial, TrialState
@@ -12,7 +12,7 @@ from archbench.search.proposer import (
     Knowledge,
     Proposal,
     Proposer,
-    choices_of,
+    encoded,
 )
 from archbench.search.sampler import SAMPLERS
 from archbench.space import SearchSpace
@@ -73,10 +73,21 @@ def _told(number: int, proposal: Proposal) -> tuple[TrialState, list[float] | No
 
 
 def _stored(proposal: Proposal, state: TrialState, values: Sequence[float] | None) -> FrozenTrial:
-    trial = copy.copy(proposal.trial)
-    trial.datetime_complete = trial.datetime_start
-    trial.state, trial.values = state, values
-    return trial
+    now = datetime(2026, 11, 20)
+    return FrozenTrial(
+        number=proposal.number,
+        trial_id=proposal.number,
+        state=state,
+        value=None,
+        values=values,
+        datetime_start=now,
+        datetime_complete=now,
+        params=dict(proposal.params),
+        distributions=dict(proposal.distributions),
+        user_attrs={},
+        system_attrs=dict(proposal.system_attrs),
+        intermediate_values={},
+    )
 
 
 def _known(proposal: Proposal, values: Sequence[float] | None) -> Knowledge:
@@ -145,7 +156,7 @@ def test_several_at_a_time_are_all_new(space: SearchSpace, sampler: str) -> None
     assert len({p.spec.digest for p in together if p}) == 8
     for proposal in together:
         assert proposal is not None
-        proposer.tell(proposal.trial.number, state=TrialState.COMPLETE, values=_values(proposal))
+        proposer.tell(proposal.number, state=TrialState.COMPLETE, values=_values(proposal))
 
 
 @pytest.mark.parametrize("sampler", ["cost_aware", "tpe", "nsga2", "random"])
@@ -160,13 +171,13 @@ def test_a_small_space_is_tried_to_the_last_candidate(sampler: str) -> None:
     assert proposer.has_enumerated
 
 
-def test_choices_are_found_again_from_stored_parameters(space: SearchSpace) -> None:
+def test_candidate_that_nobody_proposed_is_stored_as_a_proposal_is(space: SearchSpace) -> None:
     proposals, _ = _run(_proposer(space, "tpe"), begin=0, end=25)
-    assert [choices_of(space, p.trial.params) for p in proposals] == [p.choices for p in proposals]
+    assert [encoded(space, p.choices).params for p in proposals] == [p.params for p in proposals]
 
 
 def test_parameters_are_values_that_a_person_reads(space: SearchSpace) -> None:
     proposals, _ = _run(_proposer(space, "random"), begin=0, end=5)
-    assert all(p.trial.params["stages[0].dim"] == p.spec.stages[0].dim for p in proposals)
-    kinds = {p.trial.params["stages[1].block"] for p in proposals}
+    assert all(p.params["stages[0].dim"] == p.spec.stages[0].dim for p in proposals)
+    kinds = {p.params["stages[1].block"] for p in proposals}
     assert all('"kind": ' in kind for kind in kinds)

@@ -122,7 +122,7 @@ class Study:
         return found.reason
 
     def optuna_trials(self) -> list[FrozenTrial]:
-        return self.ledger._storage.get_all_trials(self.ledger._study_id)
+        return self.ledger.mend()
 
     def of(self, kind: type) -> list[Any]:
         return [happened for happened in self.heard if isinstance(happened, kind)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -31,12 +31,6 @@ def suggest(trial: optuna.trial.BaseTrial, axis: Axis) -> int:
     if isinstance(drawn, IntDistribution):
         return values.index(trial.suggest_int(axis.name, drawn.low, drawn.high, step=drawn.step))
     return values.index(trial.suggest_categorical(axis.name, values))
-
-
-def index_of(axis: Axis, params: Mapping[str, Any]) -> int:
-    """The index behind a stored parameter."""
-    values = options(axis)
-    return 0 if len(values) == 1 else values.index(params[axis.name])
 
 
 def options(axis: Axis) -> list[Any]:
