@@ -10,7 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from archbench.search.job import Job, Question, Report, Send, Sent
+from archbench.search import events
+from archbench.search.context import StudyContext
+from archbench.search.job import Engine, Job, Question, Report, Send, Sent
+from archbench.search.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,3 +99,12 @@ class ScriptedEngine:
 
     def stop(self) -> None:
         self.current.clear()
+
+
+def idle_context(settings: Settings, heard: list[events.Event]) -> StudyContext:
+    """A context on which nothing runs."""
+
+    def refuse(workers: int) -> Engine:
+        raise AssertionError("nothing is run")
+
+    return StudyContext(settings, on_event=heard.append, make_engine=refuse)

@@ -18,13 +18,13 @@ from archbench.measure.latency.reference_networks import CALIBRATORS
 from archbench.models import ArchSpec
 from archbench.search import events
 from archbench.search.context import StudyContext
-from archbench.search.job import Engine
 from archbench.search.preparation import predictor
 from archbench.search.settings import Settings, settings_of
 from archbench.space import SearchSpace
 from archbench.study import folder
 from archbench.study.measurement import Conditions
 from tests.search import tiny
+from tests.search.jobs import idle_context
 
 NAME = CALIBRATORS[0].name
 TARGET = Target(
@@ -41,7 +41,7 @@ def context(tmp_path: Path, heard: list[events.Event]) -> StudyContext:
     space = SearchSpace.parse(text, source="toy.yaml")
     settings = settings_of(space, {}, name=None, results=tmp_path)
     settings.path.mkdir()
-    found = StudyContext(settings, on_event=heard.append, make_engine=_no_engine)
+    found = idle_context(settings, heard)
     found.target = TARGET
     return found
 
@@ -49,10 +49,6 @@ def context(tmp_path: Path, heard: list[events.Event]) -> StudyContext:
 @pytest.fixture
 def heard() -> list[events.Event]:
     return []
-
-
-def _no_engine(workers: int) -> Engine:
-    raise AssertionError("nothing is run")
 
 
 def _keep(settings: Settings, specs: list[ArchSpec]) -> None:

@@ -37,6 +37,7 @@ from archbench.search.warm_start import (
 from archbench.space import SearchSpace
 from archbench.study.trial import TrialRecord
 from tests.search import tiny
+from tests.search.jobs import idle_context
 from tests.study.example import latency
 
 _LATENCY = "{accuracy: max, latency_ms: min}"
@@ -124,9 +125,7 @@ def test_a_study_can_start_from_two_and_takes_each_network_once(
     study: StudyReader, earlier: StudyReader
 ) -> None:
     settings = _settings(study, trials=9)
-    found = inherit(
-        [_read(earlier), _read(study)], settings=settings, header=study.header, timer=_refuse
-    )
+    found = _inherit([_read(earlier), _read(study)], study.header, settings=settings)
     assert [heir.record.origin for heir in found.inherited] == ["a:0", "a:1", "a:2", "b:3"]
     assert [source["taken"] for source in found.sources] == [3, 1]
     assert found.sources[1]["left"] == 3
@@ -145,14 +144,17 @@ def _settings(
     return settings_of(space, said, name=name, results=results or study.path.parent)
 
 
-def _context(settings: Settings, heard: list[events.Event], *, header: Any = None) -> StudyContext:
-    def refuse(workers: int) -> Any:
-        raise AssertionError("nothing is run")
-
-    context = StudyContext(settings, on_event=heard.append, make_engine=refuse)
-    if header is not None:
-        restore(context, {**header, "name": settings.name})
+def _context(settings: Settings, heard: list[events.Event], *, header: Any) -> StudyContext:
+    context = idle_context(settings, heard)
+    restore(context, {**header, "name": settings.name})
     return context
+
+
+def _inherit(
+    earlier: list[Earlier], header: Any, *, settings: Settings, timer: Any = None
+) -> WarmStart:
+    """What is taken over; nothing is to be timed by default."""
+    return inherit(earlier, settings=settings, header=header, timer=timer or _refuse)
 
 
 def _read(study: StudyReader, *, space: SearchSpace | None = None) -> Earlier:
@@ -184,9 +186,7 @@ def test_other_conditions_only_say_where_to_start_and_what_differs(
     if "recipe" in changes:
         changes = {"recipe": {**earlier.header["proxy"]["recipe"], **changes["recipe"]}}
     header = _header(earlier, section, **changes)
-    found = inherit(
-        _above_chance(earlier), settings=_settings(earlier), header=header, timer=_refuse
-    )
+    found = _inherit(_above_chance(earlier), header, settings=_settings(earlier))
     assert found.inherited == ()
     (source,) = found.sources
     assert (source["taken"], source["prior"]) == (0, 3)
@@ -198,7 +198,7 @@ def test_other_conditions_only_say_where_to_start_and_what_differs(
 def test_another_seed_or_machine_is_no_other_accuracy(earlier: StudyReader) -> None:
     header = _header(earlier, "environment", cpu="another", cores=99)
     header["proxy"] = {**header["proxy"], "recipe": {**header["proxy"]["recipe"], "seed": 77}}
-    found = inherit([_read(earlier)], settings=_settings(earlier), header=header, timer=_refuse)
+    found = _inherit([_read(earlier)], header, settings=_settings(earlier))
     assert len(found.inherited) == 3
 
 
@@ -285,7 +285,7 @@ def test_death_while_trials_are_written_leaves_nothing_and_hinders_nothing(
     earlier: StudyReader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = _settings(earlier, results=tmp_path)
-    found = inherit([_read(earlier)], settings=settings, header=earlier.header, timer=_refuse)
+    found = _inherit([_read(earlier)], earlier.header, settings=settings)
     written: list[int] = []
     take = Ledger.take
 
@@ -309,7 +309,7 @@ def test_weights_of_the_front_come_along_and_missing_ones_are_told(
     earlier: StudyReader, tmp_path: Path
 ) -> None:
     settings = _settings(earlier, results=tmp_path)
-    found = inherit(_above_chance(earlier), settings=settings, header=earlier.header, timer=_refuse)
+    found = _inherit(_above_chance(earlier), earlier.header, settings=settings)
     cheapest, best = min(found.inherited, key=lambda h: h.record.macs), found.inherited[-1]
     assert cheapest is not best
     old = weights_path(earlier.path / "checkpoints", best.match.record.number, seed=0)
@@ -375,7 +375,7 @@ def test_confirmation_uses_the_earlier_weights_and_says_where_it_looked(
 ) -> None:
     heir, file = heir_with_weights
     heard: list[events.Event] = []
-    context = _context(_settings(study, name=study.name), heard)
+    context = idle_context(_settings(study, name=study.name), heard)
     with opened(context):
         file.unlink()
         take_test(context, heir)
@@ -412,7 +412,7 @@ def _match(example: Match, *, number: int, macs: int, accuracy: float) -> Match:
 def test_what_is_tried_first_is_found_again_in_the_header(earlier: StudyReader) -> None:
     settings = _settings(earlier)
     header = _header(earlier, "plan", precision="bf16")
-    found = inherit(_above_chance(earlier), settings=settings, header=header, timer=_refuse)
+    found = _inherit(_above_chance(earlier), header, settings=settings)
     kept = warm_start_entries(_context(settings, [], header=header), found)
     assert first_choices(settings.space, kept) == [match.choices for match in found.first]
 
@@ -421,10 +421,10 @@ def test_trainings_that_an_earlier_confirmation_took_use_up_no_budget(
     earlier: StudyReader, tmp_path: Path
 ) -> None:
     settings = _settings(earlier, results=tmp_path)
-    found = inherit([_read(earlier)], settings=settings, header=earlier.header, timer=_refuse)
+    found = _inherit([_read(earlier)], earlier.header, settings=settings)
     more = [_trained_again(heir, seconds=5.0) for heir in found.inherited]
     _create(settings, earlier.header, replace(found, inherited=tuple(more)))
-    context = _context(settings, [])
+    context = idle_context(settings, [])
     with opened(context):
         repeats, ledger = Repeats(context, budget_s=1.0), context.study
         assert repeats.spent_s == 0
