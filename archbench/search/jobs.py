@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from archbench.evaluate.price import Price
     from archbench.evaluate.proxy import Proxy
     from archbench.evaluate.target import Target
+    from archbench.models import ArchSpec
     from archbench.train.plan import Plan
 
 Document = Mapping[str, Any]
@@ -110,8 +111,6 @@ class TrainJob:
             asks: Whether it is asked at each rung if the training goes on from there.
             is_last: Whether nothing comes after the last rung, so that it is not asked there.
         """
-        from archbench.models import as_spec
-
         reason = ""
 
         def tell(point: CurvePoint, path: Path, sha256: str) -> bool:
@@ -122,7 +121,7 @@ class TrainJob:
             return not reason
 
         accuracy = self.proxy.train(
-            as_spec(self.spec),
+            _network(self.spec),
             seed=self.seed,
             checkpoint=self.checkpoint,
             sha256=self.sha256,
@@ -166,11 +165,9 @@ class TrialJob:
             NoLatencyError: The latency could not be had.
             ArchbenchError: See ``archbench.evaluate``.
         """
-        from archbench.models import as_spec
-
         latency = self.latency
         if latency is None and self.target is not None:
-            latency = self.target.measure(as_spec(self.spec))
+            latency = self.target.measure(_network(self.spec))
             send(latency)
         if latency is not None and latency.value is None:
             raise NoLatencyError(f"no latency could be had: {latency.reason}")
@@ -255,11 +252,10 @@ def price_trial(
     """
     from archbench.evaluate.price import price
     from archbench.evaluate.target import calibrated
-    from archbench.models import as_spec
 
     target = calibrated(conditions, environment=environment) if conditions else None
     found = price(
-        [as_spec(spec) for spec in specs],
+        [_network(spec) for spec in specs],
         proxy=proxy,
         target=target,
         plan=plan,
@@ -272,25 +268,25 @@ def time_together(
     send: Send, *, specs: Mapping[str, Document], target: Target
 ) -> dict[str, Measurement]:
     """Name to latency, of networks that are timed in turn with one another."""
-    from archbench.models import as_spec
-
-    return target.measure_together({name: as_spec(spec) for name, spec in specs.items()})
+    return target.measure_together({name: _network(spec) for name, spec in specs.items()})
 
 
 def time_alone(send: Send, *, spec: Document, target: Target) -> Measurement:
     """The latency of a network that is timed as a trial is."""
-    from archbench.models import as_spec
-
-    return target.measure(as_spec(spec))
+    return target.measure(_network(spec))
 
 
 def held_out_accuracy(
     send: Send, *, spec: Document, proxy: Proxy, weights: Sequence[Path]
 ) -> float:
     """The accuracy on the held-out test split, 0 to 1: the mean over trainings."""
+    return statistics.fmean(proxy.test(_network(spec), weights=file) for file in weights)
+
+
+def _network(spec: Document) -> ArchSpec:
     from archbench.models import as_spec
 
-    return statistics.fmean(proxy.test(as_spec(spec), weights=file) for file in weights)
+    return as_spec(spec)
 
 
 def _progress(send: Send) -> Callable[[str, int, int], None]:
