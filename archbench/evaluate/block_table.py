@@ -1,306 +1,271 @@
-"""How long would a network take, told from its spec by the pieces that others were made of?
+"""What would a network take, by the blocks that are stored? Nothing is built or timed.
 
-A piece is timed once for a machine and conditions, alone, deployed and with cold caches, and kept:
-as it runs behind other work, and as it runs behind an equal piece. The sum over a network, times a
-scale for its family that is fitted to networks that were measured whole, is a prediction. It
-serves for shortlisting only; what is reported is measured.
+The sum over a network's pieces, times a scale for its family that is fitted to networks that were
+measured whole. A search keeps the table as it was when it began, so that it goes on with the same
+predictions after an interruption.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
+import shutil
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-
-from archbench.evaluate.piece import Family, Piece, family, pieces
-from archbench.evaluate.predictor import NEEDED_WHOLES, Fit, fitted, sum_of_pieces
-from archbench.evaluate.table_file import Table, Whole, add_to_table, read_table, table_path
-from archbench.evaluate.target import calibrated
-from archbench.measure.backend import dtype_of, prepared
-from archbench.measure.cold import ColdTime, Multiple, cold_times, evictor
-from archbench.measure.device import capture_environment, torch_threads
-from archbench.measure.latency.calibration import Calibration, Progress, calibrate
-from archbench.measure.latency.clock import Forward
-from archbench.models import ArchSpec, count, deploy, fold
-from archbench.models.network import Written, as_spec
+from archbench.errors import StorageError
+from archbench.evaluate.piece import family, pieces
+from archbench.evaluate.target import Target
+from archbench.measure.cold import ColdTime, Multiple
+from archbench.measure.latency.calibration import Calibration
+from archbench.measure.machine_cache import cache_folder, settings_of
+from archbench.models import ArchSpec
 from archbench.study.environment import Environment
+from archbench.study.file import write_atomically, writing_alone
 from archbench.study.measurement import Conditions
 
-SCHEMA = "archbench.prediction/1"
-
-_TOGETHER = 64
-_PIECE_BUDGET_S = 0.03
-_WHOLE_BUDGET_S = 1.0
-_REFERENCE_SIDES = (128, 144, 160, 176, 192, 224)
-_REFERENCES: Mapping[Family, tuple[str, ...]] = {
-    "convolution": ("resnet_50",),
-    "levit": ("levit_128s", "levit_128", "levit_192", "levit_256"),
-    "cvt": ("cvt_13", "deit_tiny"),
-    "mixed": ("graft_2_6", "graft_3_3"),
-}
+SCHEMA = "archbench.block_table/2"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Prediction:
-    """A latency that was not measured.
+class Whole:
+    """A network that was measured whole, to be compared with the sum of its pieces.
 
     Attributes:
-        name: Of the network.
-        digest: Of the network.
-        ms: Milliseconds a batch.
-        low: Lower end of where two of three networks of the family that were left out lay.
-        high: Upper end of it.
-        error_percent: Mean error on whole networks of the family, each left out of the fit.
-        family: Whose scale was taken.
-        num_wholes: Networks that the scale was fitted to.
-        num_blocks_new: Pieces that had to be timed for this network.
-        conditions: What holds for it.
-        note: What is to be said of the table: damaged, not kept. Mostly empty.
+        name: What it is called.
+        family: Its kind of work.
+        pieces: Keys of its pieces in the order they run.
+        time: What it took.
     """
 
     name: str
-    digest: str
-    ms: float
-    low: float
-    high: float
-    error_percent: float
-    family: Family
-    num_wholes: int
-    num_blocks_new: int
-    conditions: Conditions
-    note: str = ""
-
-
-def predict(
-    written: Written,
-    conditions: Conditions | None = None,
-    *,
-    folder: Path | None = None,
-    on_progress: Progress | None = None,
-) -> Prediction:
-    """As ``predict_all``, for one network."""
-    return predict_all([written], conditions, folder=folder, on_progress=on_progress)[0]
-
-
-def predict_all(
-    networks: Sequence[Written],
-    conditions: Conditions | None = None,
-    *,
-    alike: Sequence[Written] = (),
-    folder: Path | None = None,
-    on_progress: Progress | None = None,
-) -> list[Prediction]:
-    """The latency of networks from the block table; what the table lacks is timed and kept.
-
-    A family of which fewer than six networks were measured whole gets them measured first, small
-    and large ones in turn with one another: networks that are alike where there are as many, else
-    some of those asked for where they are many more, else published ones.
-
-    Args:
-        networks: Published names, specs or plain documents.
-        alike: Others that resemble them, as random candidates of the same space do: better to be
-            fitted to than published networks.
-        conditions: All but the resolution, which is each network's own; one CPU thread by
-            default.
-        folder: Where tables lie, the user's cache folder by default.
-        on_progress: Told what is being done, how much of it, and of how much.
-
-    Raises:
-        SpecError: One is illegal.
-        ArchbenchError: See ``archbench.measure.latency.latency.measure_latency``.
-    """
-    conditions = conditions or Conditions()
-    specs = [as_spec(written) for written in networks]
-    environment = capture_environment()
-    shop = _Shop(
-        conditions=conditions,
-        environment=environment,
-        calibration=calibrate(conditions, environment=environment, on_progress=on_progress),
-        path=table_path(conditions, environment=environment, folder=folder),
-        on_progress=on_progress,
-    )
-    table = read_table(shop.path, conditions=conditions, environment=environment)
-    known = set(table.pieces)
-    others = [as_spec(written) for written in alike]
-    table = shop.with_wholes(specs, shop.with_pieces(specs, table), alike=others)
-    fits = fitted(table, calibration=shop.calibration)
-    return [_prediction(spec, table, fits, known=known, shop=shop) for spec in specs]
-
-
-def references(name: Family) -> list[ArchSpec]:
-    """What a family's scale is fitted to by default: published networks at six resolutions."""
-    found = []
-    for number, side in enumerate(_REFERENCE_SIDES):
-        spec = as_spec(_REFERENCES[name][number % len(_REFERENCES[name])])
-        document = {**spec.to_document(), "resolution": side}
-        found.append(ArchSpec.from_document(document))
-    return found
+    family: str
+    pieces: tuple[str, ...]
+    time: Multiple
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Shop:
-    """Where pieces and whole networks are timed."""
+class Table:
+    """What is known of one machine under one set of conditions.
 
-    conditions: Conditions
-    environment: Environment
-    calibration: Calibration
-    path: Path
-    on_progress: Progress | None
+    All times are multiples of a calibration network's, so they outlive a renewal of its constant.
 
-    def with_pieces(self, specs: Sequence[ArchSpec], table: Table) -> Table:
-        """The table with every piece of the specs; new ones are timed, some together."""
-        needed = {piece.key: piece for spec in specs for piece in pieces(spec)}
-        missing = [piece for key, piece in needed.items() if key not in table.pieces]
-        for start in range(0, len(missing), _TOGETHER):
-            if self.on_progress:
-                self.on_progress("timing blocks", start, len(missing))
-            found = self._timed(missing[start : start + _TOGETHER])
-            table = self._kept(table, Table(pieces=found))
-        return table
+    Attributes:
+        pieces: Key to time.
+        wholes: Digest to network.
+        note: What is to be said of the file; mostly empty.
+    """
 
-    def with_wholes(
-        self, specs: Sequence[ArchSpec], table: Table, *, alike: Sequence[ArchSpec]
-    ) -> Table:
-        """The table with as many whole networks of each family of the specs as a fit needs."""
-        asked, others = _by_family(specs), _by_family(alike)
-        for name, found in asked.items():
-            known = {d for d, whole in table.wholes.items() if whole.family == name}
-            lacking = NEEDED_WHOLES - len(known)
-            if lacking <= 0:
-                continue
-            away = {**dict.fromkeys(known), **dict.fromkeys(found)}
-            fresh = [spec for digest, spec in others.get(name, {}).items() if digest not in away]
-            if len(fresh) < lacking:
-                fresh = [spec for digest, spec in found.items() if digest not in known]
-                if len(fresh) < 2 * lacking:
-                    fresh = [spec for spec in references(name) if spec.digest not in known]
-            fresh.sort(key=lambda spec: count(spec).macs)
-            table = self.measured(_spread(fresh, lacking), table)
-        return table
+    pieces: Mapping[str, ColdTime] = field(default_factory=dict)
+    wholes: Mapping[str, Whole] = field(default_factory=dict)
+    note: str = ""
 
-    def measured(self, specs: Sequence[ArchSpec], table: Table) -> Table:
-        """The table with these networks measured whole, in turn with one another."""
-        table = self.with_pieces(specs, table)
-        target = calibrated(
-            self.conditions, environment=self.environment, on_progress=self.on_progress
-        )
-        if self.on_progress:
-            self.on_progress(f"measuring {len(specs)} networks whole", 0, len(specs))
-        found = target.measure_together(
-            {spec.digest: spec for spec in specs}, budget_s=_WHOLE_BUDGET_S
-        )
-        wholes = {}
-        for spec in specs:
-            value = found[spec.digest].value
-            if value is None:
-                continue
-            calibrator = str(found[spec.digest].details["calibrator"])
-            wholes[spec.digest] = Whole(
-                name=spec.name or spec.digest,
-                family=family(spec),
-                pieces=_keys(spec),
-                time=Multiple(
-                    calibrator=calibrator, ratio=value / self.calibration.constants_ms[calibrator]
-                ),
-            )
-        return self._kept(table, Table(wholes=wholes))
-
-    def _kept(self, table: Table, news: Table) -> Table:
-        return table.joined(
-            add_to_table(self.path, news, conditions=self.conditions, environment=self.environment)
+    def joined(self, other: Table) -> Table:
+        """Both; where both know something, the other."""
+        return Table(
+            pieces={**self.pieces, **other.pieces},
+            wholes={**self.wholes, **other.wholes},
+            note=self.note or other.note,
         )
 
-    def _timed(self, missing: Sequence[Piece]) -> dict[str, ColdTime]:
-        with torch_threads(self.conditions.threads):
-            ready = {piece.key: cold_piece(piece, self.conditions) for piece in missing}
-        with self.calibration.bench(self.conditions, environment=self.environment) as bench:
-            return cold_times(ready, bench=bench)
+
+def table_path(
+    conditions: Conditions, *, environment: Environment, folder: Path | None = None
+) -> Path:
+    """The file of a machine and conditions; the resolution does not matter.
+
+    Args:
+        conditions: Device, backend, precision, threads and batch.
+        environment: The machine and software.
+        folder: Where tables lie, the user's cache folder by default.
+    """
+    text = json.dumps(_identity(conditions, environment), sort_keys=True)
+    name = f"{environment.id}-{hashlib.sha256(text.encode()).hexdigest()[:12]}.json"
+    return (folder or cache_folder("blocks")) / name
 
 
-class _Chilled(nn.Module):
-    """A piece that finds the caches cold, so that its layers choose their form as in a network."""
-
-    def __init__(self, piece: nn.Module, device: str) -> None:
-        super().__init__()
-        self.piece = piece
-        self.evict = evictor(device)
-
-    def forward(self, x: Tensor) -> Tensor:
-        self.evict()
-        x.sum()  # in a network the piece before has just written it
-        y: Tensor = self.piece(x)
-        return y
-
-
-def cold_piece(piece: Piece, conditions: Conditions) -> tuple[Forward, Tensor]:
-    """A piece in the form that would be deployed, ready to be timed."""
-    kind = dtype_of(conditions.precision, place="precision")
-    generator = torch.Generator().manual_seed(0)
-    example = torch.randn(conditions.batch, *piece.shape, generator=generator)
-    example = example.to(conditions.device, kind)
-    if len(piece.shape) == 3 and piece.place != "stages[0].embed":
-        example = example.contiguous(memory_format=torch.channels_last)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        network = fold(piece.build())
-    if conditions.backend == "eager":
-        chilled = _Chilled(network.to(conditions.device, kind), conditions.device)
-        made = deploy(chilled, example, budget_s=_PIECE_BUDGET_S).network
-        assert isinstance(made, _Chilled)
-        network = made.piece
-    return prepared(network, example, conditions=conditions).run, example
+def read_table(path: Path, *, conditions: Conditions, environment: Environment) -> Table:
+    """What the file holds; nothing, with a note, where it is damaged or cannot be read."""
+    try:
+        if not path.exists():
+            return Table()
+        document = json.loads(path.read_text())
+        content = document["content"]
+        if document["sha256"] != _checksum(content):
+            raise ValueError("its checksum does not hold")
+        if content["identity"] != _identity(conditions, environment):
+            raise ValueError("it belongs to other conditions")
+        return Table(
+            pieces={key: _cold(entry) for key, entry in content["pieces"].items()},
+            wholes={key: _whole(entry) for key, entry in content["wholes"].items()},
+        )
+    except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
+        return Table(note=f"the block table {path} could not be read ({error}): it is built anew")
 
 
-def document(predictions: Sequence[Prediction]) -> dict[str, Any]:
-    """The predictions as a JSON document of the schema ``archbench.prediction/1``."""
-    return {"schema": SCHEMA, "predictions": [asdict(entry) for entry in predictions]}
+def add_to_table(
+    path: Path, news: Table, *, conditions: Conditions, environment: Environment
+) -> Table:
+    """The table with what was learnt, kept for all; what others added meanwhile stays.
+
+    A file that cannot be written is told of in the note.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with writing_alone(path):
+            table = read_table(path, conditions=conditions, environment=environment).joined(news)
+            content = {
+                "identity": _identity(conditions, environment),
+                "pieces": {key: asdict(entry) for key, entry in table.pieces.items()},
+                "wholes": {key: asdict(entry) for key, entry in table.wholes.items()},
+            }
+            content = json.loads(json.dumps(content))  # tuples as lists, as they will be read
+            document = {"content": content, "sha256": _checksum(content)}
+            write_atomically(path, json.dumps(document, indent=1).encode())
+            return table
+    except (OSError, StorageError) as error:
+        note = f"the block table could not be kept ({error}): the next run times its blocks again"
+        return Table(pieces=news.pieces, wholes=news.wholes, note=note)
 
 
-def _prediction(
-    spec: ArchSpec, table: Table, fits: Mapping[str, Fit], *, known: set[str], shop: _Shop
-) -> Prediction:
-    kind, keys = family(spec), _keys(spec)
-    fit = fits[kind]
-    ms = fit.scale * sum_of_pieces(table, keys, calibration=shop.calibration)
-    spread = math.sqrt(statistics.fmean(math.log1p(error) ** 2 for error in fit.errors))
-    height, width = spec.resolution
-    return Prediction(
-        name=spec.name or spec.digest,
-        digest=spec.digest,
-        ms=ms,
-        low=ms * math.exp(-spread),
-        high=ms * math.exp(spread),
-        error_percent=100 * fit.mean_error,
-        family=kind,
-        num_wholes=len(fit.errors),
-        num_blocks_new=len(set(keys) - known),
-        conditions=replace(shop.conditions, resolution=(height, width)),
-        note=table.note,
+def _identity(conditions: Conditions, environment: Environment) -> dict[str, Any]:
+    own = {key: str(getattr(conditions, key)) for key in ("backend", "precision", "batch")}
+    settings = {**settings_of(conditions), **own}  # the calibration's may be those of eager
+    return {"schema": SCHEMA, "environment": environment.id, "settings": settings}
+
+
+def _checksum(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _time(entry: Mapping[str, Any]) -> Multiple:
+    return Multiple(calibrator=str(entry["calibrator"]), ratio=float(entry["ratio"]))
+
+
+def _cold(entry: Mapping[str, Any]) -> ColdTime:
+    return ColdTime(**asdict(_time(entry)), again=float(entry["again"]))
+
+
+def _whole(entry: Mapping[str, Any]) -> Whole:
+    return Whole(
+        name=str(entry["name"]),
+        family=str(entry["family"]),
+        pieces=tuple(entry["pieces"]),
+        time=_time(entry["time"]),
     )
 
 
-def _keys(spec: ArchSpec) -> tuple[str, ...]:
-    return tuple(piece.key for piece in pieces(spec))
+NEEDED_WHOLES = 6
+"""Networks of a family that are measured whole before a network of it is predicted."""
 
 
-def _by_family(specs: Sequence[ArchSpec]) -> dict[Family, dict[str, ArchSpec]]:
-    """Family to digest to network."""
-    found: dict[Family, dict[str, ArchSpec]] = {}
-    for spec in specs:
-        found.setdefault(family(spec), {})[spec.digest] = spec
-    return found
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """How the sums of a family relate to what its networks took whole.
+
+    Attributes:
+        scale: Of the sum of the pieces.
+        errors: Of each network, predicted by the others: predicted / measured - 1.
+    """
+
+    scale: float
+    errors: tuple[float, ...]
+
+    @property
+    def mean_error(self) -> float:
+        """The mean size of the errors."""
+        return statistics.fmean(map(abs, self.errors))
 
 
-def _spread(specs: Sequence[ArchSpec], number: int) -> list[ArchSpec]:
-    """So many of them at even steps, the first and the last among them."""
-    if len(specs) <= number:
-        return list(specs)
-    if number == 1:
-        return [specs[len(specs) // 2]]
-    return [specs[round(i * (len(specs) - 1) / (number - 1))] for i in range(number)]
+class Predictor:
+    """Latencies of networks from stored blocks alone.
+
+    Args:
+        table: Blocks and whole networks of one machine and conditions.
+        calibration: Constants of the same, of which the table's times are multiples.
+    """
+
+    def __init__(self, table: Table, *, calibration: Calibration) -> None:
+        self._table, self._calibration = table, calibration
+        found = fitted(table, calibration=calibration)
+        self._fits = {name: fit for name, fit in found.items() if len(fit.errors) >= NEEDED_WHOLES}
+
+    def __call__(self, spec: ArchSpec) -> float | None:
+        """Milliseconds a batch; None where a block or the scale of its family is not known."""
+        fit = self._fits.get(family(spec))
+        keys = [piece.key for piece in pieces(spec)]
+        if fit is None or not self._table.pieces.keys() >= set(keys):
+            return None
+        return fit.scale * sum_of_pieces(self._table, keys, calibration=self._calibration)
+
+    def covered(self, specs: Sequence[ArchSpec]) -> float:
+        """The share of networks that it can tell, 0 to 1."""
+        return statistics.fmean(self(spec) is not None for spec in specs)
+
+    def mean_error(self, specs: Sequence[ArchSpec]) -> float:
+        """Of networks as these, each whole one predicted by the others; a share."""
+        known = [self._fits[name] for spec in specs if (name := family(spec)) in self._fits]
+        return statistics.fmean(fit.mean_error for fit in known)
+
+
+def keep_stored(path: Path, *, target: Target) -> None:
+    """Copies the machine's table for the conditions of a target, where there is one.
+
+    Raises:
+        StorageError: The copy cannot be written.
+    """
+    stored = table_path(target.conditions, environment=target.environment)
+    try:
+        with suppress(FileNotFoundError):
+            shutil.copyfile(stored, path)
+    except OSError as error:
+        raise StorageError(f"the block table cannot be copied: {error}", place=str(path)) from error
+
+
+def stored_predictor(target: Target, *, path: Path | None = None) -> tuple[Predictor, str]:
+    """What the blocks of a file tell, by the constants of a target; and what is to be said of it.
+
+    Args:
+        target: Machine, conditions and constants.
+        path: The file; by default that of the machine and conditions.
+    """
+    path = path or table_path(target.conditions, environment=target.environment)
+    table = read_table(path, conditions=target.conditions, environment=target.environment)
+    return Predictor(table, calibration=Calibration(**target.constants)), table.note
+
+
+def fitted(table: Table, *, calibration: Calibration) -> dict[str, Fit]:
+    """A scale for each family that has two whole networks and more, with its held-out errors.
+
+    The scale is the geometric mean of measured / sum.
+    """
+    logs: dict[str, list[float]] = {}
+    for whole in table.wholes.values():
+        if all(key in table.pieces for key in whole.pieces):
+            total = sum_of_pieces(table, whole.pieces, calibration=calibration)
+            ratio = whole.time.milliseconds(calibration) / total
+            logs.setdefault(whole.family, []).append(math.log(ratio))
+    return {name: _fit(found) for name, found in logs.items() if len(found) >= 2}
+
+
+def sum_of_pieces(table: Table, keys: Sequence[str], *, calibration: Calibration) -> float:
+    """Milliseconds of all pieces together; one behind an equal one finds its code at hand."""
+    total = 0.0
+    for before, key in zip(("", *keys), keys, strict=False):
+        time = table.pieces[key]
+        is_again = before == key
+        total += (time.milliseconds_again if is_again else time.milliseconds)(calibration)
+    return total
+
+
+def _fit(logs: Sequence[float]) -> Fit:
+    total = sum(logs)
+    left_out = [(total - entry) / (len(logs) - 1) - entry for entry in logs]
+    return Fit(
+        scale=math.exp(total / len(logs)), errors=tuple(math.expm1(error) for error in left_out)
+    )

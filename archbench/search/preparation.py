@@ -25,7 +25,7 @@ from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions
 
 if TYPE_CHECKING:
-    from archbench.evaluate.predictor import Predictor
+    from archbench.evaluate.block_table import Predictor
     from archbench.evaluate.price import Price
     from archbench.evaluate.proxy import Proxy
     from archbench.evaluate.target import Target
@@ -253,7 +253,7 @@ def predictor(context: StudyContext) -> Predictor | None:
     path = settings.path / folder.BLOCKS
     if target is None or not path.exists():
         return None
-    from archbench.evaluate.predictor import stored_predictor
+    from archbench.evaluate.block_table import stored_predictor
 
     found, note = stored_predictor(target, path=path)
     if note:

@@ -299,7 +299,7 @@ def create(context: StudyContext, start: WarmStart) -> None:
     Raises:
         StorageError: The folder cannot be written, or is there.
     """
-    from archbench.evaluate.predictor import keep_stored
+    from archbench.evaluate.block_table import keep_stored
 
     settings, untested = context.settings, list[str]()
 

@@ -46,8 +46,8 @@ def main() -> None:
 
 
 def report(*, per_kind: int, resolution: int, budget_s: float, seed: int, raw: Path | None) -> None:
-    from archbench.evaluate.block_table import predict_all
     from archbench.evaluate.piece import pieces
+    from archbench.evaluate.predict import predict_all
     from archbench.evaluate.target import calibrated
     from archbench.measure.device import capture_environment
     from archbench.study.measurement import Conditions

@@ -38,7 +38,7 @@ from search_peers_result import Result
 from search_peers_run import Replay, Run, Training, complete, curve, read
 from search_peers_systems import search, system
 
-from archbench.evaluate.block_table import predict_all
+from archbench.evaluate.predict import predict_all
 from archbench.search.settings import conditions_of
 from archbench.space import SearchSpace
 

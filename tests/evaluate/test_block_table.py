@@ -10,10 +10,17 @@ from typing import Any
 
 import pytest
 
-from archbench.evaluate.block_table import predict_all, references
+from archbench.evaluate.block_table import (
+    NEEDED_WHOLES,
+    Table,
+    Whole,
+    add_to_table,
+    fitted,
+    read_table,
+    table_path,
+)
 from archbench.evaluate.piece import FAMILIES, Family, family
-from archbench.evaluate.predictor import NEEDED_WHOLES, fitted
-from archbench.evaluate.table_file import Table, Whole, add_to_table, read_table, table_path
+from archbench.evaluate.predict import predict_all, references
 from archbench.measure.cold import ColdTime, Multiple
 from archbench.measure.device import capture_environment
 from archbench.measure.latency.calibration import Calibration

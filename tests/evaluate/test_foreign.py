@@ -11,8 +11,7 @@ from torch import nn
 
 from archbench.errors import ArchbenchError, MissingError, UsageError
 from archbench.evaluate.foreign import Foreign, is_foreign, open_foreign
-from archbench.evaluate.profiled import ForeignProfile
-from archbench.evaluate.profiling import profile
+from archbench.evaluate.profile import ForeignProfile, profile
 from archbench.evaluate.target import foreign_form
 from archbench.models.layer import ConvNorm
 from archbench.models.part import Grid

@@ -7,9 +7,17 @@ from typing import Any
 
 import pytest
 
+from archbench.evaluate.block_table import (
+    NEEDED_WHOLES,
+    Predictor,
+    Table,
+    Whole,
+    add_to_table,
+    keep_stored,
+    stored_predictor,
+    table_path,
+)
 from archbench.evaluate.piece import FAMILIES, pieces
-from archbench.evaluate.predictor import NEEDED_WHOLES, Predictor, keep_stored, stored_predictor
-from archbench.evaluate.table_file import Table, Whole, add_to_table, table_path
 from archbench.evaluate.target import Target
 from archbench.measure.cold import ColdTime, Multiple
 from archbench.measure.device import capture_environment

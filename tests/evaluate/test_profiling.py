@@ -7,7 +7,7 @@ import json
 import pytest
 
 from archbench.errors import SpecError, UsageError
-from archbench.evaluate.profiling import profile
+from archbench.evaluate.profile import profile
 from tests.evaluate.toy import SPEC
 
 

@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
+from archbench.evaluate.block_table import NEEDED_WHOLES, Table, Whole, add_to_table
 from archbench.evaluate.piece import FAMILIES, pieces
-from archbench.evaluate.predictor import NEEDED_WHOLES
-from archbench.evaluate.table_file import Table, Whole, add_to_table
 from archbench.evaluate.target import Target
 from archbench.measure.cold import ColdTime, Multiple
 from archbench.measure.device import capture_environment

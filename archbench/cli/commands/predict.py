@@ -53,7 +53,7 @@ def command(
     before it measures them.
     """
     from archbench.cli.names import network
-    from archbench.evaluate.block_table import document, predict_all
+    from archbench.evaluate.predict import document, predict_all
     from archbench.report.findings import prediction
     from archbench.search.settings import conditions_of
     from archbench.space import SearchSpace

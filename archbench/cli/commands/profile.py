@@ -121,7 +121,7 @@ def command(
     """
     from archbench.cli.names import network, trial_place
     from archbench.evaluate.foreign import is_foreign
-    from archbench.evaluate.profiling import profile
+    from archbench.evaluate.profile import profile
     from archbench.report.findings import profile as findings
     from archbench.study.measurement import Conditions
 

@@ -1,0 +1,315 @@
+"""How long would a network take, told from its spec by the pieces that others were made of?
+
+A piece is timed once for a machine and conditions, alone, deployed and with cold caches, and kept:
+as it runs behind other work, and as it runs behind an equal piece. The sum over a network, times a
+scale for its family that is fitted to networks that were measured whole, is a prediction. It
+serves for shortlisting only; what is reported is measured.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from archbench.evaluate.block_table import (
+    NEEDED_WHOLES,
+    Fit,
+    Table,
+    Whole,
+    add_to_table,
+    fitted,
+    read_table,
+    sum_of_pieces,
+    table_path,
+)
+from archbench.evaluate.piece import Family, Piece, family, pieces
+from archbench.evaluate.target import calibrated
+from archbench.measure.backend import dtype_of, prepared
+from archbench.measure.cold import ColdTime, Multiple, cold_times, evictor
+from archbench.measure.device import capture_environment, torch_threads
+from archbench.measure.latency.calibration import Calibration, Progress, calibrate
+from archbench.measure.latency.clock import Forward
+from archbench.models import ArchSpec, count, deploy, fold
+from archbench.models.network import Written, as_spec
+from archbench.study.environment import Environment
+from archbench.study.measurement import Conditions
+
+SCHEMA = "archbench.prediction/1"
+
+_TOGETHER = 64
+_PIECE_BUDGET_S = 0.03
+_WHOLE_BUDGET_S = 1.0
+_REFERENCE_SIDES = (128, 144, 160, 176, 192, 224)
+_REFERENCES: Mapping[Family, tuple[str, ...]] = {
+    "convolution": ("resnet_50",),
+    "levit": ("levit_128s", "levit_128", "levit_192", "levit_256"),
+    "cvt": ("cvt_13", "deit_tiny"),
+    "mixed": ("graft_2_6", "graft_3_3"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """A latency that was not measured.
+
+    Attributes:
+        name: Of the network.
+        digest: Of the network.
+        ms: Milliseconds a batch.
+        low: Lower end of where two of three networks of the family that were left out lay.
+        high: Upper end of it.
+        error_percent: Mean error on whole networks of the family, each left out of the fit.
+        family: Whose scale was taken.
+        num_wholes: Networks that the scale was fitted to.
+        num_blocks_new: Pieces that had to be timed for this network.
+        conditions: What holds for it.
+        note: What is to be said of the table: damaged, not kept. Mostly empty.
+    """
+
+    name: str
+    digest: str
+    ms: float
+    low: float
+    high: float
+    error_percent: float
+    family: Family
+    num_wholes: int
+    num_blocks_new: int
+    conditions: Conditions
+    note: str = ""
+
+
+def predict(
+    written: Written,
+    conditions: Conditions | None = None,
+    *,
+    folder: Path | None = None,
+    on_progress: Progress | None = None,
+) -> Prediction:
+    """As ``predict_all``, for one network."""
+    return predict_all([written], conditions, folder=folder, on_progress=on_progress)[0]
+
+
+def predict_all(
+    networks: Sequence[Written],
+    conditions: Conditions | None = None,
+    *,
+    alike: Sequence[Written] = (),
+    folder: Path | None = None,
+    on_progress: Progress | None = None,
+) -> list[Prediction]:
+    """The latency of networks from the block table; what the table lacks is timed and kept.
+
+    A family of which fewer than six networks were measured whole gets them measured first, small
+    and large ones in turn with one another: networks that are alike where there are as many, else
+    some of those asked for where they are many more, else published ones.
+
+    Args:
+        networks: Published names, specs or plain documents.
+        alike: Others that resemble them, as random candidates of the same space do: better to be
+            fitted to than published networks.
+        conditions: All but the resolution, which is each network's own; one CPU thread by
+            default.
+        folder: Where tables lie, the user's cache folder by default.
+        on_progress: Told what is being done, how much of it, and of how much.
+
+    Raises:
+        SpecError: One is illegal.
+        ArchbenchError: See ``archbench.measure.latency.latency.measure_latency``.
+    """
+    conditions = conditions or Conditions()
+    specs = [as_spec(written) for written in networks]
+    environment = capture_environment()
+    shop = _Shop(
+        conditions=conditions,
+        environment=environment,
+        calibration=calibrate(conditions, environment=environment, on_progress=on_progress),
+        path=table_path(conditions, environment=environment, folder=folder),
+        on_progress=on_progress,
+    )
+    table = read_table(shop.path, conditions=conditions, environment=environment)
+    known = set(table.pieces)
+    others = [as_spec(written) for written in alike]
+    table = shop.with_wholes(specs, shop.with_pieces(specs, table), alike=others)
+    fits = fitted(table, calibration=shop.calibration)
+    return [_prediction(spec, table, fits, known=known, shop=shop) for spec in specs]
+
+
+def references(name: Family) -> list[ArchSpec]:
+    """What a family's scale is fitted to by default: published networks at six resolutions."""
+    found = []
+    for number, side in enumerate(_REFERENCE_SIDES):
+        spec = as_spec(_REFERENCES[name][number % len(_REFERENCES[name])])
+        document = {**spec.to_document(), "resolution": side}
+        found.append(ArchSpec.from_document(document))
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Shop:
+    """Where pieces and whole networks are timed."""
+
+    conditions: Conditions
+    environment: Environment
+    calibration: Calibration
+    path: Path
+    on_progress: Progress | None
+
+    def with_pieces(self, specs: Sequence[ArchSpec], table: Table) -> Table:
+        """The table with every piece of the specs; new ones are timed, some together."""
+        needed = {piece.key: piece for spec in specs for piece in pieces(spec)}
+        missing = [piece for key, piece in needed.items() if key not in table.pieces]
+        for start in range(0, len(missing), _TOGETHER):
+            if self.on_progress:
+                self.on_progress("timing blocks", start, len(missing))
+            found = self._timed(missing[start : start + _TOGETHER])
+            table = self._kept(table, Table(pieces=found))
+        return table
+
+    def with_wholes(
+        self, specs: Sequence[ArchSpec], table: Table, *, alike: Sequence[ArchSpec]
+    ) -> Table:
+        """The table with as many whole networks of each family of the specs as a fit needs."""
+        asked, others = _by_family(specs), _by_family(alike)
+        for name, found in asked.items():
+            known = {d for d, whole in table.wholes.items() if whole.family == name}
+            lacking = NEEDED_WHOLES - len(known)
+            if lacking <= 0:
+                continue
+            away = {**dict.fromkeys(known), **dict.fromkeys(found)}
+            fresh = [spec for digest, spec in others.get(name, {}).items() if digest not in away]
+            if len(fresh) < lacking:
+                fresh = [spec for digest, spec in found.items() if digest not in known]
+                if len(fresh) < 2 * lacking:
+                    fresh = [spec for spec in references(name) if spec.digest not in known]
+            fresh.sort(key=lambda spec: count(spec).macs)
+            table = self.measured(_spread(fresh, lacking), table)
+        return table
+
+    def measured(self, specs: Sequence[ArchSpec], table: Table) -> Table:
+        """The table with these networks measured whole, in turn with one another."""
+        table = self.with_pieces(specs, table)
+        target = calibrated(
+            self.conditions, environment=self.environment, on_progress=self.on_progress
+        )
+        if self.on_progress:
+            self.on_progress(f"measuring {len(specs)} networks whole", 0, len(specs))
+        found = target.measure_together(
+            {spec.digest: spec for spec in specs}, budget_s=_WHOLE_BUDGET_S
+        )
+        wholes = {}
+        for spec in specs:
+            value = found[spec.digest].value
+            if value is None:
+                continue
+            calibrator = str(found[spec.digest].details["calibrator"])
+            wholes[spec.digest] = Whole(
+                name=spec.name or spec.digest,
+                family=family(spec),
+                pieces=_keys(spec),
+                time=Multiple(
+                    calibrator=calibrator, ratio=value / self.calibration.constants_ms[calibrator]
+                ),
+            )
+        return self._kept(table, Table(wholes=wholes))
+
+    def _kept(self, table: Table, news: Table) -> Table:
+        return table.joined(
+            add_to_table(self.path, news, conditions=self.conditions, environment=self.environment)
+        )
+
+    def _timed(self, missing: Sequence[Piece]) -> dict[str, ColdTime]:
+        with torch_threads(self.conditions.threads):
+            ready = {piece.key: cold_piece(piece, self.conditions) for piece in missing}
+        with self.calibration.bench(self.conditions, environment=self.environment) as bench:
+            return cold_times(ready, bench=bench)
+
+
+class _Chilled(nn.Module):
+    """A piece that finds the caches cold, so that its layers choose their form as in a network."""
+
+    def __init__(self, piece: nn.Module, device: str) -> None:
+        super().__init__()
+        self.piece = piece
+        self.evict = evictor(device)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.evict()
+        x.sum()  # in a network the piece before has just written it
+        y: Tensor = self.piece(x)
+        return y
+
+
+def cold_piece(piece: Piece, conditions: Conditions) -> tuple[Forward, Tensor]:
+    """A piece in the form that would be deployed, ready to be timed."""
+    kind = dtype_of(conditions.precision, place="precision")
+    generator = torch.Generator().manual_seed(0)
+    example = torch.randn(conditions.batch, *piece.shape, generator=generator)
+    example = example.to(conditions.device, kind)
+    if len(piece.shape) == 3 and piece.place != "stages[0].embed":
+        example = example.contiguous(memory_format=torch.channels_last)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = fold(piece.build())
+    if conditions.backend == "eager":
+        chilled = _Chilled(network.to(conditions.device, kind), conditions.device)
+        made = deploy(chilled, example, budget_s=_PIECE_BUDGET_S).network
+        assert isinstance(made, _Chilled)
+        network = made.piece
+    return prepared(network, example, conditions=conditions).run, example
+
+
+def document(predictions: Sequence[Prediction]) -> dict[str, Any]:
+    """The predictions as a JSON document of the schema ``archbench.prediction/1``."""
+    return {"schema": SCHEMA, "predictions": [asdict(entry) for entry in predictions]}
+
+
+def _prediction(
+    spec: ArchSpec, table: Table, fits: Mapping[str, Fit], *, known: set[str], shop: _Shop
+) -> Prediction:
+    kind, keys = family(spec), _keys(spec)
+    fit = fits[kind]
+    ms = fit.scale * sum_of_pieces(table, keys, calibration=shop.calibration)
+    spread = math.sqrt(statistics.fmean(math.log1p(error) ** 2 for error in fit.errors))
+    height, width = spec.resolution
+    return Prediction(
+        name=spec.name or spec.digest,
+        digest=spec.digest,
+        ms=ms,
+        low=ms * math.exp(-spread),
+        high=ms * math.exp(spread),
+        error_percent=100 * fit.mean_error,
+        family=kind,
+        num_wholes=len(fit.errors),
+        num_blocks_new=len(set(keys) - known),
+        conditions=replace(shop.conditions, resolution=(height, width)),
+        note=table.note,
+    )
+
+
+def _keys(spec: ArchSpec) -> tuple[str, ...]:
+    return tuple(piece.key for piece in pieces(spec))
+
+
+def _by_family(specs: Sequence[ArchSpec]) -> dict[Family, dict[str, ArchSpec]]:
+    """Family to digest to network."""
+    found: dict[Family, dict[str, ArchSpec]] = {}
+    for spec in specs:
+        found.setdefault(family(spec), {})[spec.digest] = spec
+    return found
+
+
+def _spread(specs: Sequence[ArchSpec], number: int) -> list[ArchSpec]:
+    """So many of them at even steps, the first and the last among them."""
+    if len(specs) <= number:
+        return list(specs)
+    if number == 1:
+        return [specs[len(specs) // 2]]
+    return [specs[round(i * (len(specs) - 1) / (number - 1))] for i in range(number)]
