@@ -60,8 +60,8 @@ class Runnable:
         precision: What its products are computed in, whatever was asked for.
         details: What was done, for the record.
         complaint: After the passes: why they are not to be trusted; empty where they are.
-        anew: Gives a pass of a copy of the network that lies elsewhere in memory, as drawn; None
-            where the backend cannot.
+        relocated: Gives a pass of a copy that lies elsewhere in memory, as drawn; None where the
+            backend cannot.
         seconds: What preparing took: copying, exporting, compiling and the first pass.
         error: Largest difference from eager in fp32, over the largest output; None where the
             network ran as it was given, so that there is nothing to compare.
@@ -71,13 +71,13 @@ class Runnable:
     precision: str
     details: Mapping[str, float | int | str] = field(default_factory=dict)
     complaint: Callable[[], str] = str
-    anew: Callable[[random.Random], Callable[[], object]] | None = None
+    relocated: Callable[[random.Random], Callable[[], object]] | None = None
     seconds: float = 0.0
     error: float | None = None
 
 
 def absence(name: str, *, device: str) -> MissingError | None:
-    """What a backend lacks on a device of this machine; None where it can be used.
+    """Why a backend cannot be used on a device of this machine; None where it can.
 
     Raises:
         UsageError: There is no backend of this name.
@@ -269,7 +269,7 @@ def evaluating(network: nn.Module) -> Iterator[nn.Module]:
 
 
 def dtype_of(precision: str, *, place: str) -> torch.dtype:
-    """What the tensors of a precision are.
+    """The data type of tensors of a precision.
 
     Raises:
         UsageError: The precision is not one of fp32, bf16 and fp16.
@@ -280,7 +280,7 @@ def dtype_of(precision: str, *, place: str) -> torch.dtype:
 
 
 def computed_precision(conditions: Conditions) -> str:
-    """The precision that products really have here under these conditions.
+    """The precision in which products are really computed here, under these conditions.
 
     Torch computes fp32 products in TF32 or bf16 where a setting or a default lets it, for
     example convolutions on a GPU. Other precisions are what they say.

@@ -1,4 +1,4 @@
-"""How long does a piece of a network take whose weights are not in the caches, as inside one?
+"""How long does a piece of a network take with cold caches, as it does inside a network?
 
 Alone and repeated, a piece finds its weights in the nearest cache, which inside a network the
 other pieces have taken over: sums of such hot times are wrong by 11 %.
@@ -27,11 +27,11 @@ _CALIBRATOR_SECONDS = 2e-3  # the calibration network of about that size
 
 @dataclass(frozen=True, kw_only=True)
 class Multiple:
-    """A time as a multiple of a calibration network's.
+    """A time as a multiple of that of a calibration network.
 
     Attributes:
         calibrator: Which one.
-        ratio: The lower quartile of all passes over that of the calibration network.
+        ratio: The lower mean of its passes over that of the calibration network.
     """
 
     calibrator: str
@@ -44,7 +44,7 @@ class Multiple:
 
 @dataclass(frozen=True, kw_only=True)
 class ColdTime(Multiple):
-    """What a piece takes whose weights are not in the nearest caches.
+    """The time of a piece with cold caches: its weights are not in the nearest ones.
 
     Attributes:
         ratio: Behind other work, whose code is in the caches instead of its own.
@@ -54,12 +54,12 @@ class ColdTime(Multiple):
     again: float
 
     def milliseconds_again(self, calibration: Calibration) -> float:
-        """The time behind an equal piece."""
+        """The time behind an equal piece, where the calibration network takes its constant."""
         return self.again * calibration.constants_ms[self.calibrator]
 
 
 def evictor(device: str) -> Callable[[], None]:
-    """What takes the caches over."""
+    """A function that fills the caches with other data."""
     filler = torch.ones(EVICTED_BYTES[device] // 4, device=device)
 
     def evict() -> None:
@@ -77,9 +77,9 @@ def cold_times(
 ) -> dict[str, ColdTime]:
     """The time of each piece with cold caches, in an order drawn anew each round.
 
-    Before a pass the caches are taken over by other data, then a calibration network runs: such a
+    Before a pass the caches are filled with other data, then a calibration network runs: such a
     pass finds neither weights nor code, as the first of a stack of blocks does. Then the caches
-    are taken over once more, and a second pass finds its code and no weights, as the blocks
+    are filled once more, and a second pass finds its code and no weights, as the blocks
     behind it do. The sums of 84 networks, each block as it stands, differed by 2.6 % from what
     they took whole once scaled; with the first kind of pass for all blocks by 3.8 %. A round
     takes some 5 ms for each piece beside its own time.

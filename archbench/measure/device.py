@@ -1,4 +1,4 @@
-"""What can be measured on here, by whom at a time, and how does a thread keep its core?"""
+"""Which devices are there, which process measures on one now, and how is it pinned to cores?"""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _POLL_S = 0.02
 
 @dataclass(frozen=True, kw_only=True)
 class Pinning:
-    """Where a measurement runs.
+    """The cores that a measurement is pinned to.
 
     Attributes:
-        cores: The cores that it is pinned to; empty where it is not pinned.
+        cores: Their numbers; empty where it is not pinned.
         note: Why it is not pinned; empty where it is.
     """
 
@@ -90,7 +90,7 @@ def measuring_cores(threads: int) -> tuple[int, ...]:
 
 
 @contextmanager
-def settled(*, threads: int) -> Iterator[Pinning]:
+def pinned(*, threads: int) -> Iterator[Pinning]:
     """Sets torch's threads, pins and stops garbage collection; afterwards all is as before.
 
     But for the memory of freed tensors: from here on the process keeps it, in huge pages where
@@ -103,7 +103,7 @@ def settled(*, threads: int) -> Iterator[Pinning]:
     cores = measuring_cores(threads)
     if keep_memory():
         use_huge_pages()
-    with torch_threads(threads), _pinned(cores, everyone=threads > 1) as pinning, _uncollected():
+    with torch_threads(threads), _affinity(cores, everyone=threads > 1) as pinning, _uncollected():
         yield pinning
 
 
@@ -119,7 +119,7 @@ def torch_threads(threads: int) -> Iterator[None]:
 
 
 @contextmanager
-def _pinned(cores: tuple[int, ...], *, everyone: bool) -> Iterator[Pinning]:
+def _affinity(cores: tuple[int, ...], *, everyone: bool) -> Iterator[Pinning]:
     if not cores:
         yield Pinning(
             cores=(), note=f"not pinned: {platform.system()} cannot pin a thread to a core"

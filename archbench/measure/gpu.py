@@ -54,7 +54,7 @@ class Nvml:
         return total.value / 1e3
 
     def processes(self) -> set[int] | None:
-        """Who holds memory there, by the ids on the host; None where it is not told."""
+        """Processes that hold memory there, by their ids on the host; None where it is unknown."""
         found, number = (_Process * _MOST_PROCESSES)(), ctypes.c_uint(_MOST_PROCESSES)
         if self._library.nvmlDeviceGetComputeRunningProcesses_v3(
             self._handle, ctypes.byref(number), found
@@ -95,7 +95,7 @@ class Nvml:
 
 
 def open_nvml() -> Nvml | str:
-    """NVML for the first GPU of this process, or why there is none."""
+    """NVML for the first GPU of this process, or the reason why there is none."""
     try:
         library = ctypes.CDLL(_LIBRARY)
     except OSError:
@@ -189,7 +189,7 @@ class GpuWatch:
 
 
 def gpu_watch(device: str, *, driver: Callable[[], Nvml | str] = open_nvml) -> GpuWatch | None:
-    """What watches the device; None on a CPU, or where the driver says nothing."""
+    """A watch over the device; None on a CPU, or where there is no driver to ask."""
     if device != "cuda":
         return None
     found = driver()

@@ -1,4 +1,4 @@
-"""What else does this machine do, and what does it tell of its clocks?"""
+"""What other work does this machine do, and how fast are its clocks?"""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MOST_LISTED = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Counters:
-    """Counters of the system at one moment; empty or None where it does not tell.
+    """Counters of the system at one moment; empty or None where they are unknown.
 
     Attributes:
         ticks: Of all cores together, idle ones included.
@@ -52,7 +52,7 @@ class Activity:
 
 @dataclass(frozen=True, kw_only=True)
 class Clocks:
-    """What the system tells of the cores' speed; None where it hides it, as most guests do.
+    """The speed of the cores; None where the system hides it, as most virtual machines do.
 
     Attributes:
         governor: Who chooses the clock, as ``performance``; several with commas between them.

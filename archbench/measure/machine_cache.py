@@ -1,4 +1,4 @@
-"""What is kept for one machine and its settings, so that every process finds it again?"""
+"""How are numbers of one machine kept in files that all its processes share?"""
 
 from __future__ import annotations
 

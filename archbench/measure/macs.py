@@ -1,4 +1,4 @@
-"""How many multiply-accumulates and activations does a built network cost, operator by operator.
+"""How many multiply-accumulates and activations does a built network cost, operator by operator?
 
 One multiply-accumulate counts 1, as in the papers of CvT, LeViT and DeiT; what is counted are
 convolutions, linears and matrix products, without their bias. Normalisation, pooling, resizing,

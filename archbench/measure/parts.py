@@ -79,7 +79,7 @@ def time_parts(
             return network(example)
 
     until = bench.clock.wall() + budget_s
-    constant_ms, reference = bench.beside(plain, until=until)
+    constant_ms, reference = bench.nearest_reference(plain, until=until)
     taken: dict[str, list[float]] = {name: [] for name in parts}
     timings: dict[str, list[Timing]] = {"reference": [], "plain": [], "watched": []}
     order, rounds = random.Random(0), 0
@@ -123,15 +123,15 @@ def _watched(
     def leave(name: str) -> None:
         taken[name].append(read() - began)
 
-    with _told(parts, enter, leave):
+    with _hooked(parts, enter, leave):
         yield
 
 
 @contextmanager
-def _told(
+def _hooked(
     parts: Mapping[str, nn.Module], enter: Callable[[str], None], leave: Callable[[str], None]
 ) -> Iterator[None]:
-    """Calls what is given with the name of each part that begins or ends a pass."""
+    """Calls the two functions with the name of a part whenever it begins or ends a pass."""
     handles = []
     for name, module in parts.items():
         handles += [
@@ -178,7 +178,7 @@ def traffic(
     def leave(name: str) -> None:
         counter.part = ""
 
-    with torch.inference_mode(), _told(parts, enter, leave), counter:
+    with torch.inference_mode(), _hooked(parts, enter, leave), counter:
         network(example)
     return {
         name: Traffic(operators=number, weight_bytes=weights, activation_bytes=activations)
@@ -187,7 +187,7 @@ def traffic(
 
 
 class _Counter(TorchDispatchMode):
-    """Sees every operator; knows which tensors follow from the input."""
+    """Counts every operator, and knows which tensors were computed from the input."""
 
     def __init__(self, example: Tensor, parts: Iterable[str]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -235,7 +235,7 @@ class Roofline:
     def bounds_ms(
         self, *, flops: float, weight_bytes: float, activation_bytes: float, operators: int
     ) -> dict[str, float]:
-        """The milliseconds that each limit alone asks for.
+        """The milliseconds that each limit alone would take.
 
         Weights come from memory, since all others were read before they are wanted again;
         activations were written just before, so they come from the cache.

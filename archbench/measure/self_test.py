@@ -1,4 +1,4 @@
-"""What is the smallest difference that this machine can tell apart today?
+"""What is the smallest resolvable difference on this machine today?
 
 The same network takes part several times: every two of its copies are a comparison whose truth is
 known, so whatever seems faster seems so by chance.
@@ -26,7 +26,7 @@ from archbench.measure.latency.calibration import (
 from archbench.measure.latency.clock import Timing
 from archbench.measure.latency.constants import CHECKS, DriftCheck, deviations
 from archbench.measure.latency.estimate import LEAST_PLACEMENTS, TWO_SIDED_95, Array, drift
-from archbench.measure.latency.rounds import Placed, place_anew, turns, warm_up
+from archbench.measure.latency.rounds import Placed, relocate, rotated_orders, warm_up
 from archbench.measure.machine import Counters, activity, counters
 
 COPIES = 6
@@ -82,7 +82,7 @@ class Constant:
 
 @dataclass(frozen=True, kw_only=True)
 class SelfTest:
-    """What a short measurement of nothing but the machine gave.
+    """The results of an A/A test of this machine.
 
     Attributes:
         network: Which network ran.
@@ -91,7 +91,7 @@ class SelfTest:
         state: By which share all of them together take longer than when constants were taken.
         off_cpu: The share of time in which other work held the core; None on a GPU.
         drift: By how much the network drifted meanwhile.
-        seat: Where it ran.
+        seat: The cores that it ran on.
         note: What is to be said of the constants; mostly empty.
         generation: How many times the constants were taken here.
         due: Why the next measurement takes them anew; mostly empty.
@@ -198,12 +198,12 @@ def _timed(
     copies: dict[str, list[Timing]] = {name: [] for name in placed}
     others: dict[str, list[Timing]] = {name: [] for name in known}
     draw = random.Random(0)
-    orders = turns(COPIES, draw=draw)
+    orders = rotated_orders(COPIES, draw=draw)
     for done in range(_MOST_ROUNDS):
         if bench.clock.wall() >= until and done:
             break
         if done and done % PLACEMENT == 0:
-            place_anew(placed, draw=draw)
+            relocate(placed, draw=draw)
         for copy in map(str, next(orders)):
             copies[copy].append(bench.watch(placed[copy].forward))
         if done % _CALIBRATE_EVERY == 0:

@@ -1,4 +1,4 @@
-"""What does who serves a network see: slow passes, images a second, memory, energy?"""
+"""How does a network serve: slow passes, images a second, memory, energy?"""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Quantity:
 
 @dataclass(frozen=True, kw_only=True)
 class Service:
-    """What passes of one network at one batch gave.
+    """How one network serves at one batch.
 
     Attributes:
         conditions: Under which.
@@ -86,7 +86,7 @@ def serve(
     """
     conditions, clock = bench.conditions, bench.clock
     until = clock.wall() + budget_s
-    constant_ms, reference = bench.beside(forward, until=until)
+    constant_ms, reference = bench.nearest_reference(forward, until=until)
     timings: list[Timing] = []
     compared: list[Timing] = []
     while len(timings) < _LEAST_PASSES or (len(timings) < _MOST_PASSES and clock.wall() < until):
@@ -177,7 +177,7 @@ def energy_per_image(
 
 
 def _rapl(powercap: Path) -> Callable[[], float] | str:
-    """Joules of all packages so far, or why nobody knows."""
+    """Joules of all packages so far, or the reason why they are unknown."""
     zones = sorted(powercap.glob("intel-rapl:[0-9]*")) if powercap.is_dir() else []
     packages = [zone / "energy_uj" for zone in zones if zone.name.count(":") == 1]
     packages = [path for path in packages if path.exists()]
@@ -194,7 +194,7 @@ def _rapl(powercap: Path) -> Callable[[], float] | str:
 
 
 def _nvml() -> Callable[[], float] | str:
-    """Joules of the first GPU's board so far, or why nobody knows."""
+    """Joules of the first GPU's board so far, or the reason why they are unknown."""
     found = open_nvml()
     if isinstance(found, str):
         return found

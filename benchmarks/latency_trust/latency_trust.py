@@ -241,9 +241,9 @@ def timm_row(network: nn.Module, example: Tensor) -> Row:
     """The protocol of timm's benchmark.py, pinned as ours is: the mean of 40 after 10."""
     import torch
 
-    from archbench.measure.device import settled
+    from archbench.measure.device import pinned
 
-    with settled(threads=1), torch.inference_mode():
+    with pinned(threads=1), torch.inference_mode():
         for _ in range(TIMM_WARM_UP):
             network(example)
         total = 0.0
@@ -259,9 +259,9 @@ def torch_row(network: nn.Module, example: Tensor) -> Row:
     import torch
     from torch.utils.benchmark import Timer
 
-    from archbench.measure.device import settled
+    from archbench.measure.device import pinned
 
-    with settled(threads=1), torch.inference_mode():
+    with pinned(threads=1), torch.inference_mode():
         timer = Timer("network(example)", globals={"network": network, "example": example})
         return {"ms": timer.blocked_autorange().median * 1e3}
 

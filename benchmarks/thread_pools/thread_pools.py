@@ -37,7 +37,7 @@ def timed(backend: str, *, threads: int, rounds: int) -> dict[str, float]:
     import torch
 
     from archbench.measure.backend import prepared
-    from archbench.measure.device import settled
+    from archbench.measure.device import pinned
     from archbench.measure.latency.estimate import lower_mean
     from archbench.measure.latency.reference_networks import CALIBRATORS
     from archbench.models import build, fold
@@ -45,7 +45,7 @@ def timed(backend: str, *, threads: int, rounds: int) -> dict[str, float]:
 
     other = next(entry for entry in CALIBRATORS if entry.name == "attention_large_1")
     taken: dict[str, list[float]] = {case: [] for case in CASES}
-    with settled(threads=threads), torch.inference_mode():
+    with pinned(threads=threads), torch.inference_mode():
         runs: dict[str, Callable[[], object]] = {
             "it": prepared(
                 fold(build("levit_128s", seed=0)),

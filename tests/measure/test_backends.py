@@ -27,7 +27,7 @@ from archbench.measure.backend import (
     prepared,
 )
 from archbench.measure.backends import eager
-from archbench.measure.device import settled
+from archbench.measure.device import pinned
 from archbench.models import build, fold
 from archbench.study.environment import usable_cores
 from archbench.study.measurement import Conditions
@@ -118,7 +118,7 @@ def test_the_network_stays_as_it_was(name: str, precision: str) -> None:
 def test_threads_are_those_asked_for_after_one_was_pinned(name: str) -> None:
     conditions = usable(name, "fp32")
     for threads in (1, 2):
-        with settled(threads=threads):
+        with pinned(threads=threads):
             asked = replace(conditions, threads=threads)
             assert prepared(small(), torch.randn(1, 3, 8, 8), conditions=asked).precision == "fp32"
 
@@ -241,9 +241,9 @@ def test_eager_computes_the_same_from_another_place_in_memory() -> None:
             return output
 
     found = prepared(Placed().eval(), torch.randn(2, 4), conditions=Conditions())
-    assert found.anew is not None
+    assert found.relocated is not None
     draw = random.Random(0)
-    runs = [found.run, *(found.anew(draw) for _ in range(4))]
+    runs = [found.run, *(found.relocated(draw) for _ in range(4))]
     outputs = [run() for run in runs]
     assert all(torch.equal(outputs[0], output) for output in outputs)
     assert len(set(places)) == 5

@@ -20,9 +20,9 @@ from archbench.measure.device import (
     devices,
     measurement_lock,
     measuring_cores,
+    pinned,
     require_device,
     runtime_folder,
-    settled,
 )
 from archbench.study.environment import usable_cores
 
@@ -48,7 +48,7 @@ def test_cpu_is_always_there() -> None:
 @pinning
 def test_pins_and_restores() -> None:
     before = os.sched_getaffinity(0)
-    with settled(threads=1) as pinning:
+    with pinned(threads=1) as pinning:
         assert os.sched_getaffinity(0) == set(pinning.cores) == {max(before)}
         assert pinning.note == ""
     assert os.sched_getaffinity(0) == before
@@ -70,7 +70,7 @@ def test_several_threads_take_the_whole_process_along() -> None:
     other.start()
     try:
         started.wait()
-        with settled(threads=2) as pinning:
+        with pinned(threads=2) as pinning:
             assert os.sched_getaffinity(ids[0]) == set(pinning.cores)
         assert os.sched_getaffinity(ids[0]) == first
     finally:
@@ -81,7 +81,7 @@ def test_several_threads_take_the_whole_process_along() -> None:
 @pinning
 def test_restores_after_an_error(collecting: None) -> None:
     before = os.sched_getaffinity(0), torch.get_num_threads()
-    with pytest.raises(ZeroDivisionError), settled(threads=1):
+    with pytest.raises(ZeroDivisionError), pinned(threads=1):
         _ = 1 / 0
     assert (os.sched_getaffinity(0), torch.get_num_threads()) == before
     assert gc.isenabled()
@@ -89,13 +89,13 @@ def test_restores_after_an_error(collecting: None) -> None:
 
 def test_sets_threads_and_restores() -> None:
     torch.set_num_threads(2)
-    with settled(threads=1):
+    with pinned(threads=1):
         assert torch.get_num_threads() == 1
     assert torch.get_num_threads() == 2
 
 
 def test_collects_no_garbage_meanwhile(collecting: None) -> None:
-    with settled(threads=1):
+    with pinned(threads=1):
         assert not gc.isenabled()
         assert gc.get_freeze_count() > 0
     assert gc.isenabled()
@@ -106,7 +106,7 @@ def test_where_nothing_can_be_pinned_it_says_so(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.delattr("os.sched_setaffinity", raising=False)
     monkeypatch.setattr("platform.system", lambda: "Darwin")
     assert measuring_cores(1) == ()
-    with settled(threads=1) as pinning:
+    with pinned(threads=1) as pinning:
         assert pinning.cores == ()
         assert pinning.note == "not pinned: Darwin cannot pin a thread to a core"
 

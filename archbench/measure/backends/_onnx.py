@@ -47,9 +47,9 @@ def calibration_batches(example: Tensor) -> list[Tensor]:
 
 
 def mixed(run: Callable[[], object], layers: Counter[str], *, asked: str) -> Runnable:
-    """What runs in the precision of most of its layers, and says how many run in each.
+    """A network whose layers run in several precisions, named by that of most of them.
 
-    Where nothing is known of the layers with products, it is the precision asked for.
+    Layers are those with products. Where nothing is known of them, it is the precision asked for.
     """
     return Runnable(
         run=run,

@@ -29,13 +29,14 @@ def prepare(network: nn.Module, example: Tensor, *, conditions: Conditions) -> R
     """
     ready, images = placed(network, example, conditions=conditions)
 
-    def anew(draw: random.Random) -> Callable[[], object]:
+    def relocated(draw: random.Random) -> Callable[[], object]:
         number = draw.randrange(1, _MOST_FILLERS + 1)
         sizes = [_STEP * draw.randrange(1, _MOST_STEPS) for _ in range(number)]
         fillers = [torch.empty(size, dtype=torch.uint8, device=images.device) for size in sizes]
         return _Pass(copy.deepcopy(ready), images.clone(), fillers)
 
-    return Runnable(run=_Pass(ready, images), precision=computed_precision(conditions), anew=anew)
+    run, precision = _Pass(ready, images), computed_precision(conditions)
+    return Runnable(run=run, precision=precision, relocated=relocated)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""How long do the calibration networks take on this machine: constants, taken once and kept.
+"""How long do the calibration networks take on this machine? Measured once and kept.
 
 A latency is a ratio to a calibration network times its constant. So what the constants were off
 by on the day they were taken, all latencies of this machine are off by, and comparisons are not.
@@ -32,9 +32,9 @@ from archbench.measure.latency.constants import (
     read_constants,
     spread,
 )
-from archbench.measure.latency.estimate import DRIFT_LIMIT, drift, held_core
+from archbench.measure.latency.estimate import DRIFT_LIMIT, core_disturbance, drift
 from archbench.measure.latency.reference_networks import CALIBRATORS, Calibrator
-from archbench.measure.latency.rounds import CALIBRATOR_ROUNDS, Placed, place_anew, warm_up
+from archbench.measure.latency.rounds import CALIBRATOR_ROUNDS, Placed, relocate, warm_up
 from archbench.measure.machine import Activity, Counters, activity, counters
 from archbench.measure.machine_cache import UNREADABLE, settings_of
 from archbench.study.environment import Environment
@@ -83,7 +83,7 @@ class Calibration:
         return min(names, key=lambda name: abs(math.log(self.constants_ms[name]) - size))
 
     def ready(self, name: str, *, conditions: Conditions) -> Runnable:
-        """A calibrator, prepared once."""
+        """A calibration network ready to be run; each is prepared once."""
         if name not in self._prepared:
             (calibrator,) = (entry for entry in self.calibrators if entry.name == name)
             self._prepared[name] = ready_calibrator(calibrator, conditions=conditions)
@@ -144,8 +144,8 @@ class CalibratedBench(Bench):
         """One forward pass of a calibration network."""
         return self.calibration.ready(name, conditions=self.conditions).run
 
-    def beside(self, forward: Forward, *, until: float) -> tuple[float, Forward]:
-        """The constant and a pass of the calibration network nearest to a network; both are warm.
+    def nearest_reference(self, forward: Forward, *, until: float) -> tuple[float, Forward]:
+        """The constant and a pass of the calibration network nearest in time; both get warm.
 
         Warming up stops when the bench's wall clock is at ``until``.
         """
@@ -227,7 +227,7 @@ def _taken(
     timings: dict[str, list[Timing]] = {name: [] for name in placed}
     for done in range(_ROUNDS):
         if done and done % CALIBRATOR_ROUNDS == 0:
-            place_anew(placed, draw=draw)
+            relocate(placed, draw=draw)
         for name, entry in placed.items():
             timings[name].append(bench.watch(entry.forward))
         if on_progress:
@@ -247,7 +247,7 @@ def ready_calibrator(calibrator: Calibrator, *, conditions: Conditions) -> Runna
 def check_drift(
     bench: CalibratedBench, *, read_counters: Callable[[], Counters] = counters
 ) -> None:
-    """One drift check a process of the calibration networks, and what follows from it.
+    """Checks once in a process whether the calibration networks drifted from their constants.
 
     It takes some 0.2 s, and four times as long where the networks seem to have left one another.
     Constants that this machine does not keep are not checked. The calibration keeps the result.
@@ -262,10 +262,10 @@ def check_drift(
 
 
 def keep_check(check: DriftCheck, *, bench: CalibratedBench) -> str:
-    """Keeps a drift check beside the constants, if they are those that were checked.
+    """Writes a drift check into the file of the constants, if it still holds those checked.
 
-    A study goes on with the constants of its first day; of newer ones it says nothing. A file
-    that cannot be written leaves things as they are.
+    A study that goes on with the constants of its first day says nothing of newer ones. Where the
+    file cannot be written, nothing changes.
 
     Returns:
         Why the constants are to be taken anew; empty where they are not.
@@ -285,9 +285,9 @@ def keep_check(check: DriftCheck, *, bench: CalibratedBench) -> str:
 def disturbance(*, off_cpu: float | None, moved: float, busy: Activity) -> str:
     """Why a drift check says nothing of constants; empty where nothing disturbed it.
 
-    A share of the time was off the core, and the networks moved by a share of theirs.
+    ``off_cpu`` is the share of time without a core, ``moved`` the share by which times drifted.
     """
-    if held := held_core(off_cpu):
+    if held := core_disturbance(off_cpu):
         return held
     if moved > DRIFT_LIMIT:
         return f"the speed of the machine moved by {moved:.0%}"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
-from archbench.measure.device import Pinning, measurement_lock, require_device, settled
+from archbench.measure.device import Pinning, measurement_lock, pinned, require_device
 from archbench.measure.latency.estimate import lower_mean
 from archbench.measure.machine import throttle_count
 from archbench.study.measurement import Conditions
@@ -89,15 +89,15 @@ class Bench:
         return self.conditions.device == "cpu" and self.conditions.threads == 1
 
     def seconds(self, timing: Timing) -> float:
-        """The part of a timing that counts."""
+        """The seconds that count: of CPU time or of wall time."""
         return timing.cpu if self.by_cpu_time else timing.wall
 
     def mean_ms(self, timings: Sequence[Timing]) -> float:
-        """The lower mean of what counts of some passes in milliseconds, see `lower_mean`."""
+        """The lower mean of some passes in milliseconds of the clock that counts."""
         return lower_mean([self.seconds(timing) * 1e3 for timing in timings])
 
     def means_ms(self, timings: Mapping[str, Sequence[Timing]]) -> dict[str, float]:
-        """That of each network's passes, by its name."""
+        """The lower mean of each network's passes in milliseconds, by its name."""
         return {name: self.mean_ms(taken) for name, taken in timings.items()}
 
     def off_cpu(self, timings: Sequence[Timing]) -> float | None:
@@ -123,7 +123,7 @@ def measuring(conditions: Conditions, *, clock: Clock | None = None) -> Iterator
     """
     require_device(conditions.device)
     clock = clock or Clock()
-    with measurement_lock(conditions.device), settled(threads=conditions.threads) as pinning:
+    with measurement_lock(conditions.device), pinned(threads=conditions.threads) as pinning:
         yield Bench(
             conditions=conditions,
             clock=clock,

@@ -1,4 +1,4 @@
-"""Which times of the calibration networks are kept here, and when are they to be taken anew?
+"""How are calibration constants kept, and when are they to be measured again?
 
 How fast the host is today all calibration networks feel alike, so it cancels among them. What is
 left, by how much each of them leaves the others, is a matter of the constants: of the day on which
@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from archbench.measure.latency.estimate import held_core
+from archbench.measure.latency.estimate import core_disturbance
 from archbench.measure.machine_cache import MachineFile, cache_folder, digest_of
 from archbench.study.environment import Environment
 
@@ -34,7 +34,7 @@ Deviations = Mapping[str, float]
 
 @dataclass(frozen=True, kw_only=True)
 class DriftCheck:
-    """How the calibration networks stand to their constants at one time.
+    """How far the calibration networks drifted from their constants, at one time.
 
     Attributes:
         deviations: By how much each leaves the others.
@@ -70,10 +70,10 @@ class Constants:
     @property
     def disturbance(self) -> str:
         """What disturbed when they were taken; empty where nothing did."""
-        return held_core(self.off_cpu_share)
+        return core_disturbance(self.off_cpu_share)
 
     def checked(self, check: DriftCheck) -> Constants:
-        """The constants with what is to be thought of them after one drift check more.
+        """The constants after one more drift check.
 
         They are to be taken anew when three quiet checks on end found two of them apart by more
         than 3 % each time and by 5 % on the mean; one that finds them together again makes the
@@ -94,7 +94,7 @@ class Constants:
         return replace(self, apart=apart, due=due)
 
     def succeeded_by(self, taken: Constants) -> tuple[Constants, str]:
-        """What holds after constants that were due were taken, and what is to be said of it.
+        """The constants after they were taken anew, with a note for a person.
 
         New ones keep the level of the old, so that how fast the host is today does not part what
         was measured before from what comes; constants that were taken while disturbed had no good
@@ -129,7 +129,7 @@ class Constants:
         )
 
     def document(self) -> dict[str, Any]:
-        """As it stands in a file of the schema ``archbench.calibration/2``."""
+        """A JSON document of the schema ``archbench.calibration/2``, without its identity."""
         return {
             "constants_ms": dict(self.constants_ms),
             "off_cpu_share": self.off_cpu_share,

@@ -79,7 +79,7 @@ def quantile(samples: Sequence[float], share: float) -> float:
 
 
 def lower_mean(samples: Sequence[float]) -> float:
-    """What is compared: the mean between the 5th and the 40th percentile.
+    """The mean of the samples between the 5th and the 40th percentile, which is what is compared.
 
     It forgives slow passes, and is steadier than the fastest one or a single quantile.
     """
@@ -124,8 +124,8 @@ def drift(samples: Sequence[float]) -> float:
     return max(means) / min(means) - 1
 
 
-def held_core(off_cpu: float | None) -> str:
-    """What other work did meanwhile, for a person; empty where it held the core for 5 % at most."""
+def core_disturbance(off_cpu: float | None) -> str:
+    """Says that other work held the core; empty where it did so for 5 % of the time at most."""
     if off_cpu is None or off_cpu <= OFF_CPU_LIMIT:
         return ""
     return f"other work held the core for {off_cpu:.0%} of the time"
@@ -140,14 +140,14 @@ def verdict(
     throttled: int = 0,
     gpu: str = "",
 ) -> tuple[Verdict, str]:
-    """How far a measurement with a value can be trusted, and why not further.
+    """The verdict on a measurement that has a value, with the reasons.
 
-    The passes are the candidate's, and the drift is the calibration network's.
+    Forward passes are the candidate's; the drift is that of the calibration network.
     """
     few = f"only {forwards} of {WANTED_FORWARDS} wanted forward passes fitted into the budget"
     reasons = (
         few if forwards < WANTED_FORWARDS else "",
-        held_core(off_cpu),
+        core_disturbance(off_cpu),
         f"the calibration network drifted by {drift:.0%} meanwhile" if drift > DRIFT_LIMIT else "",
         f"cores were slowed down for heat {throttled} times meanwhile" if throttled else "",
         gpu,

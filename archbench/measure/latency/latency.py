@@ -1,4 +1,4 @@
-"""How long does a forward pass take on this device, how sure is that, and was it disturbed.
+"""How long does a forward pass take on this device, how sure is that, and was it disturbed?
 
 Times drift from process to process, and whatever else the machine does shows in all of them. So
 each network is timed in turn with a calibration network whose time here is known; its latency is
@@ -167,10 +167,10 @@ class _Session:
                     self.warm[name] = self._warmed(network.run, seconds=self.warm_up_s * share)
                 else:
                     self.faults[name] = "its output is not finite"
-        self._compete(list(self.warm), at_last=at_last)
+        self._time_in_rounds(list(self.warm), at_last=at_last)
         disturbed = [name for name in self.warm if self._best(name).verdict == "disturbed"]
         if disturbed and self.together is None and clock.wall() < self.until:
-            self._compete(disturbed, at_last=at_last)
+            self._time_in_rounds(disturbed, at_last=at_last)
         if clock.wall() < self.until:
             check_drift(self.bench)
 
@@ -178,7 +178,7 @@ class _Session:
         until = min(self.until, self.bench.clock.wall() + seconds)
         return warm_up(forward, bench=self.bench, until=until)
 
-    def _compete(self, names: Sequence[str], *, at_last: float) -> None:
+    def _time_in_rounds(self, names: Sequence[str], *, at_last: float) -> None:
         """One attempt at each network, in shared rounds."""
         bench, calibration = self.bench, self.bench.calibration
         attempts = {
@@ -200,7 +200,7 @@ class _Session:
         if self.together is not None:
             stay = placement_rounds(seconds=self.until - bench.clock.wall(), round_s=round_s)
             for attempt in attempts.values():
-                attempt.placement_rounds = stay if attempt.network.anew else 0
+                attempt.placement_rounds = stay if attempt.network.relocated else 0
 
         def after_round() -> None:
             if self.on_progress:

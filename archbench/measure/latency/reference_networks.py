@@ -1,4 +1,4 @@
-"""Which networks are timed in turn with a candidate, so that the state of the machine cancels.
+"""Which networks are timed in turn with a candidate, so that the state of the machine cancels?
 
 They are nobody's architecture: one resembles convolutional networks, one attention, each in two
 sizes, since a calibrator must share the candidate's kind of work and its footprint in the caches.

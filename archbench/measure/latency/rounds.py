@@ -96,22 +96,22 @@ class Placed:
     def __post_init__(self) -> None:
         self.forward: Forward = self.network.run
 
-    def place_anew(self, draw: random.Random) -> None:
+    def relocate(self, draw: random.Random) -> None:
         """Goes on with a warm copy in another place, unless the backend cannot make one."""
-        if self.network.anew is not None:
-            self.forward = self.network.anew(draw)
+        if self.network.relocated is not None:
+            self.forward = self.network.relocated(draw)
             for _ in range(_PLACEMENT_WARM_UP):
                 self.forward()
 
 
-def place_anew(networks: Mapping[str, Placed], *, draw: random.Random) -> None:
-    """Places networks elsewhere in memory, one after another in an order that is drawn.
+def relocate(networks: Mapping[str, Placed], *, draw: random.Random) -> None:
+    """Moves networks elsewhere in memory, one after another in an order that is drawn.
 
     The first of them finds another memory than the last: in a fixed order six copies of one
     network differed by 1 % between first and last, however often they were placed anew.
     """
     for name in draw.sample(list(networks), len(networks)):
-        networks[name].place_anew(draw)
+        networks[name].relocate(draw)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -149,7 +149,7 @@ class Attempt(Placed):
             placement_rounds=self.placement_rounds,
         )
 
-    def take(self, calibration: Timing, *, bench: Bench) -> None:
+    def add_round(self, calibration: Timing, *, bench: Bench) -> None:
         """Adds a round; done when the interval is narrow enough or there are enough passes."""
         try:
             timing = bench.watch(self.forward)
@@ -181,7 +181,7 @@ def placement_rounds(*, seconds: float, round_s: float) -> int:
     return rounds if rounds >= _LEAST_PLACEMENT_ROUNDS else 0
 
 
-def turns(number: int, *, draw: random.Random) -> Iterator[list[int]]:
+def rotated_orders(number: int, *, draw: random.Random) -> Iterator[list[int]]:
     """Orders of so many networks: drawn, then turned until each has been in each place.
 
     What ran before leaves the caches in its state: in a fixed order the first of five copies of
@@ -208,7 +208,7 @@ def run_rounds(
     """Times calibrators and candidates in turn until every candidate is done.
 
     In each round each calibrator in use runs once, then the candidates that are compared with it,
-    in the order of `turns`. Between rounds all of them are placed anew where it is time.
+    in the order of `rotated_orders`. Every so many rounds all of them are relocated in memory.
 
     Args:
         attempts: At the candidates; their timings are added to.
@@ -222,7 +222,7 @@ def run_rounds(
             of each.
     """
     draw, placing, number = random.Random(0), random.Random(0), 0
-    orders = turns(len(attempts), draw=draw)
+    orders = rotated_orders(len(attempts), draw=draw)
     while waiting := _waiting(attempts, together=together):
         order = [attempts[i] for i in next(orders) if attempts[i] in waiting]
         names = list(dict.fromkeys(attempt.calibrator for attempt in waiting))
@@ -231,13 +231,13 @@ def run_rounds(
             for attempt in order:
                 if attempt.calibrator != name:
                     continue
-                attempt.take(calibration, bench=bench)
+                attempt.add_round(calibration, bench=bench)
                 now = bench.clock.wall()
                 if now >= at_last or (now >= until and all(entry.has_value for entry in waiting)):
                     return
         number += 1
         after_round()
-        _place_anew(attempts, calibrators, number=number, draw=placing)
+        _relocate(attempts, calibrators, number=number, draw=placing)
 
 
 def _waiting(attempts: Sequence[Attempt], *, together: bool) -> list[Attempt]:
@@ -246,21 +246,21 @@ def _waiting(attempts: Sequence[Attempt], *, together: bool) -> list[Attempt]:
     return able if together and going else going
 
 
-def _place_anew(
+def _relocate(
     attempts: Sequence[Attempt],
     calibrators: Mapping[str, Placed],
     *,
     number: int,
     draw: random.Random,
 ) -> None:
-    """After so many rounds, places calibrators anew, and candidates that take part in that."""
+    """Relocates calibrators, and the candidates that take part in it, where it is time."""
     able = [attempt for attempt in attempts if attempt.placement_rounds and not attempt.fault]
     stay = max((attempt.placement_rounds for attempt in able), default=CALIBRATOR_ROUNDS)
     if number % stay or all(attempt.is_done for attempt in attempts):
         return
-    place_anew(calibrators, draw=draw)
+    relocate(calibrators, draw=draw)
     for attempt in draw.sample(able, len(able)):
         try:
-            attempt.place_anew(draw)
+            attempt.relocate(draw)
         except NETWORK_FAULTS:  # it cannot be copied, so it stays, and its record says so
             attempt.placement_rounds = 0
