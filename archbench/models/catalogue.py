@@ -1,22 +1,30 @@
-"""Which networks are published, what do their papers print, and what did they ablate?"""
+"""Which networks are published, what do their papers print, and what did they ablate?
+
+A family is one file in ``published/``. Its ``document`` is what its networks have in common, with
+one ``block`` for all stages; ``variants`` and ``ablations`` say of each network what it changes
+(``before``: stages in front; ``each``: a field of every stage; ``set``: paths to values; ``like``:
+it is another network) and what its paper prints, where ``variant`` and ``ablation`` say what is
+printed of all of them.
+"""
 
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import cache
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 from archbench.errors import unknown_name
+from archbench.models.part import field_names
 from archbench.models.path import override, parse_path
 from archbench.models.spec import ArchSpec
-from archbench.registry import Registry
 
-FAMILIES = Registry("archbench.models.published", "family")
-
+_PUBLISHED = Path(__file__).with_name("published")
 _SCALES = {"k": 3, "M": 6, "G": 9, "T": 12}
 _FORM = re.compile(r"([0-9]+)(?:\.([0-9]+))? ([kMGT])")
 
@@ -28,10 +36,10 @@ class Paper:
     """What a paper prints of a network; None where it prints nothing.
 
     Attributes:
+        source: Paper and table.
         params: Millions, as printed.
         flops: As printed, for example ``4.53 G``; the papers mean multiply-accumulates.
         top1: ImageNet-1k validation accuracy in percent.
-        source: Paper and table.
         row: What is changed, in a row of an ablation table.
         base_top1: What the same table prints of the row's base.
         reason: Why an exact count is another than the printed one, where rounding does not say.
@@ -39,10 +47,10 @@ class Paper:
             the network is our reading.
     """
 
-    params: str | None
-    flops: str | None
-    top1: float | None
     source: str
+    params: str | None = None
+    flops: str | None = None
+    top1: float | None = None
     row: str = ""
     base_top1: float | None = None
     reason: str = ""
@@ -106,17 +114,74 @@ class Ablation:
 
 
 @cache
+def families() -> Mapping[str, Mapping[str, Any]]:
+    """What the files of ``published/`` hold, by their names."""
+    files = sorted(_PUBLISHED.glob("*.toml"))
+    return MappingProxyType({file.stem: tomllib.loads(file.read_text("utf-8")) for file in files})
+
+
+@cache
 def variants() -> Mapping[str, Variant]:
     """Every published network by name, family by family; ablations are apart."""
-    tables = [FAMILIES.load(family).VARIANTS for family in FAMILIES.names]
-    return MappingProxyType({name: found for table in tables for name, found in table.items()})
+    found = {
+        name: Variant(
+            document=_with_changes(family["document"], table),
+            paper=_paper(family.get("variant", {}) | table),
+            released=_released(table),
+            hub=table.get("hub"),
+        )
+        for family in families().values()
+        for name, table in family["variants"].items()
+    }
+    alike = {
+        name: replace(found[table["like"]], paper=found[name].paper, hub=None)
+        for family in families().values()
+        for name, table in family["variants"].items()
+        if "like" in table
+    }
+    return MappingProxyType(found | alike)
 
 
 @cache
 def ablations() -> Mapping[str, Ablation]:
     """Every row of the papers' ablation tables by name, ``VARIANT/ROW``, family by family."""
-    tables = [getattr(FAMILIES.load(family), "ABLATIONS", {}) for family in FAMILIES.names]
-    return MappingProxyType({name: found for table in tables for name, found in table.items()})
+    found = {}
+    for family in families().values():
+        for name, own in family.get("ablations", {}).items():
+            table = family["ablation"] | own
+            found[name] = Ablation(
+                base=table["base"],
+                paper=_paper(table),
+                set=table.get("set", {}),
+                training=table.get("training", {}),
+                released=_released(own),
+            )
+    return MappingProxyType(found)
+
+
+def _paper(table: Mapping[str, Any]) -> Paper:
+    return Paper(**{key: table[key] for key in field_names(Paper) if key in table})
+
+
+def _released(table: Mapping[str, Any]) -> Released | None:
+    return Released(*table["released"]) if "released" in table else None
+
+
+def _with_changes(common: Mapping[str, Any], table: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The document of a network, from that of its family."""
+    block = {"block": common["block"]} if "block" in common else {}
+    stages = [*table.get("before", ()), *({**block, **stage} for stage in common["stages"])]
+    document = {key: value for key, value in common.items() if key != "block"}
+    document["stages"] = stages
+    each = table.get("each", {}).items()
+    changes = {f"stages[{i}].{name}": v for name, values in each for i, v in enumerate(values)}
+    return _overridden(document, changes | table.get("set", {}))
+
+
+def _overridden(document: Mapping[str, Any], changes: Mapping[str, Any]) -> Mapping[str, Any]:
+    for path, value in changes.items():
+        document = override(document, parse_path(path), value)
+    return document
 
 
 def published_names() -> tuple[str, ...]:
@@ -136,22 +201,23 @@ def family_of(name: str) -> str:
         UsageError: There is none of this name.
     """
     entry(name)
-    for family in FAMILIES.names:
-        module = FAMILIES.load(family)
-        if name in module.VARIANTS or name in getattr(module, "ABLATIONS", {}):
-            return family
-    raise AssertionError(name)
+    return next(
+        family
+        for family, held in families().items()
+        if name in held["variants"] or name in held.get("ablations", {})
+    )
 
 
 def family_title(family: str) -> str:
-    """What a family is, and where from: the first line of its file, up to its source.
+    """What a family is, and where from.
 
     Raises:
         UsageError: There is no such family.
     """
-    first = (FAMILIES.load(family).__doc__ or family).splitlines()[0]
-    source, bracket, _ = first.partition(")")
-    return source + bracket if bracket else first.removesuffix(".")
+    if family not in families():
+        raise unknown_name("family", family, families())
+    title: str = families()[family]["title"]
+    return title
 
 
 @cache
@@ -213,7 +279,4 @@ def _document(name: str) -> Mapping[str, Any]:
     found = entry(name)
     if isinstance(found, Variant):
         return found.document
-    document = _document(found.base)
-    for path, value in found.set.items():
-        document = override(document, parse_path(path), value)
-    return document
+    return _overridden(_document(found.base), found.set)

@@ -1,1 +1,0 @@
-"""Published families; one file is one paper."""
