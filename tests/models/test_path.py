@@ -86,25 +86,35 @@ def test_any_text_is_a_path_or_a_spec_error(text):
         assert str(parse_path(text))
 
 
-@pytest.mark.parametrize("word", ["each", "all"])
-def test_each_and_all_select_every_stage(network, word):
-    found = expand(network, parse_path(f"stages[{word}].dim"))
-    assert texts(found) == ["stages[0].dim", "stages[1].dim"]
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("stages[each].dim", ["stages[0].dim", "stages[1].dim"]),
+        ("stages[all].dim", ["stages[0].dim", "stages[1].dim"]),
+        ("stages[each].block.attention_ratio", ["stages[1].block.attention_ratio"]),
+        # A field that is not written exists all the same.
+        ("stages[all].block.activation", [f"stages[{i}].block.activation" for i in (0, 1)]),
+        ("stages[1].layers[each].key_dim", [f"stages[1].layers[{i}].key_dim" for i in range(3)]),
+        ("stages[each].layers[2].mlp_ratio", ["stages[1].layers[2].mlp_ratio"]),
+    ],
+)
+def test_a_path_selects_every_place_that_has_the_field(network, text, found):
+    assert texts(expand(network, parse_path(text))) == found
 
 
-def test_a_stage_that_is_not_there_is_refused(network):
-    with pytest.raises(SpecError, match=r"the network has 2 stages, 5 is not among .* 0 to 1"):
-        expand(network, parse_path("stages[5].dim"))
-
-
-def test_a_misspelt_field_names_the_nearest(network):
-    with pytest.raises(SpecError, match=r"stages\[0\].dimm: unknown field .*did you mean dim\?"):
-        expand(network, parse_path("stages[0].dimm"))
-
-
-def test_a_field_of_a_plain_value_is_refused(network):
-    with pytest.raises(SpecError, match="resolution has no field width"):
-        expand(network, parse_path("resolution.width"))
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("stages[5].dim", r"the network has 2 stages, 5 is not among .* 0 to 1"),
+        ("stages[0].dimm", r"stages\[0\].dimm: unknown field .*did you mean dim\?"),
+        ("resolution.width", "resolution has no field width"),
+        ("stages[1].layers[3].mlp_ratio", r"stages\[1\] has 3 layers, 3 is not among them.*0 to 2"),
+        ("stages[all].block.kv_strde", r"of stages\[all\].block 'kv_strde'; did you"),
+    ],
+)
+def test_a_path_that_selects_nothing_says_why(network, text, message):
+    with pytest.raises(SpecError, match=message):
+        expand(network, parse_path(text))
 
 
 def test_override_leaves_the_document_as_it_is(network):
@@ -133,36 +143,6 @@ def test_get_of_an_unwritten_field_says_so(network):
 def test_get_wants_one_place(network):
     with pytest.raises(SpecError, match="one place is needed"):
         get(network, parse_path("stages[all].dim"))
-
-
-def test_each_selects_only_the_parts_that_have_the_field(network):
-    found = expand(network, parse_path("stages[each].block.attention_ratio"))
-    assert texts(found) == ["stages[1].block.attention_ratio"]
-
-
-def test_a_field_that_is_not_written_exists_all_the_same(network):
-    found = expand(network, parse_path("stages[all].block.activation"))
-    assert texts(found) == ["stages[0].block.activation", "stages[1].block.activation"]
-
-
-def test_layers_reach_as_far_as_the_depth(network):
-    found = expand(network, parse_path("stages[1].layers[each].attention_ratio"))
-    assert texts(found) == [f"stages[1].layers[{layer}].attention_ratio" for layer in range(3)]
-
-
-def test_a_layer_of_every_stage_that_is_deep_enough(network):
-    found = expand(network, parse_path("stages[each].layers[2].mlp_ratio"))
-    assert texts(found) == ["stages[1].layers[2].mlp_ratio"]
-
-
-def test_a_layer_beyond_the_depth_is_refused(network):
-    with pytest.raises(SpecError, match=r"stages\[1\] has 3 layers, 3 is not among them.*0 to 2"):
-        expand(network, parse_path("stages[1].layers[3].mlp_ratio"))
-
-
-def test_a_field_that_no_part_has_is_refused_with_the_nearest(network):
-    with pytest.raises(SpecError, match=r"of stages\[all\].block 'kv_strde'; did you"):
-        expand(network, parse_path("stages[all].block.kv_strde"))
 
 
 def test_a_stage_without_block_has_no_depth_to_choose(network):
