@@ -1,4 +1,4 @@
-"""The rows of the papers' ablation tables: each is its base with some fields set."""
+"""The catalogue against released code, papers' tables of ablations, and printed counts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,20 @@ import pytest
 
 from archbench.errors import UsageError
 from archbench.models import ArchSpec, ablation_names, count, published_names
-from archbench.models.catalogue import ablations, entry, families, family_of, published, variants
+from archbench.models.catalogue import (
+    ablations,
+    difference,
+    entry,
+    families,
+    family_of,
+    paper,
+    published,
+    variants,
+)
+
+# No code was released for these; their parameters are those of the paper's table to its last
+# digit, and their convolutions are its column less what it counts beyond MACs.
+OURS = {"graft_1_9", "graft_2_6", "graft_3_3"}
 
 # Worked out by hand from CvT-13 (19,997,480 parameters, 4,566,089,216 MACs). Tables of positions
 # are tokens x width; a projection has (9 + 2) x width parameters for each of q, k and v, and
@@ -38,6 +51,80 @@ BY_HAND = {
         - 10 * 9 * (196 + 2 * 49) * 384,  # no depthwise convolutions
     ),
 }
+
+
+@pytest.mark.parametrize("name", [*published_names(), *ablation_names()])
+def test_counts_are_those_of_the_released_code(name: str) -> None:
+    counted, released = count(name), entry(name).released
+    assert released in ((counted.params, counted.macs), None)
+
+
+def test_only_grafts_and_some_rows_have_no_released_code() -> None:
+    assert {name for name in published_names() if entry(name).released is None} == OURS
+    known = {name for name in ablation_names() if entry(name).released}
+    assert known == {
+        *("cvt_13/t7_stride_1", "cvt_13/nas_smallest", "cvt_13/nas_stride_1"),
+        *("levit_128s/base", "levit_128s/a1", "levit_128s/a2", "levit_128s/a4"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "column"), [("graft_1_9", 820), ("graft_2_6", 1876), ("graft_3_3", 3385)]
+)
+def test_convolutions_of_a_graft_are_a_little_less_than_its_table_prints(
+    name: str, column: int
+) -> None:
+    assert count(name).total.convolution / 1e6 == pytest.approx(column, rel=0.02)
+
+
+@pytest.mark.parametrize("name", sorted(OURS))
+def test_a_graft_joins_at_14_by_14(name: str) -> None:
+    assert published(name).resolved().stages[-1].grid == (14, 14)
+
+
+@pytest.mark.parametrize(
+    ("name", "activations"),
+    [("levit_128s", 1_875_074), ("cvt_13", 16_981_504), ("deit_tiny", 5_974_636)],
+)
+def test_activations_are_those_of_the_released_code(name: str, activations: int) -> None:
+    assert count(name).activations == activations
+
+
+def test_kinds_of_work_sum_to_the_parts_of_cvt_13() -> None:
+    work = count("cvt_13").total
+    assert work.convolution == 246_263_808 + 16_934_400
+    assert work.linear == 905_052_160 + 384_000
+    assert work.attention == 508_365_824
+    assert work.mlp == 2_889_089_024
+
+
+@pytest.mark.parametrize("name", [*published_names(), *ablation_names()])
+def test_the_written_form_reads_back_as_itself(name: str) -> None:
+    spec = published(name)
+    assert ArchSpec.from_document(spec.to_document()) == spec
+    assert spec.name == name
+
+
+@pytest.mark.parametrize("name", published_names())
+def test_the_paper_s_parameters_are_near_the_exact_ones(name: str) -> None:
+    printed = paper(name).params
+    if printed is None:
+        assert paper(name).note
+        return
+    number = printed.removesuffix(" M")
+    # DeiT prints whole millions, and 5 M for 5.7 M.
+    last_digit = 0.0 if "." in number else 0.75
+    exact = count(name).params / 1e6
+    assert float(number) == pytest.approx(exact, rel=0.013, abs=last_digit)
+
+
+def test_families_are_the_files_of_the_folder() -> None:
+    assert tuple(families()) == ("ceit", "cvt", "deit", "graft", "levit", "resnet", "vit_pytorch")
+
+
+def test_an_unknown_network_names_the_nearest() -> None:
+    with pytest.raises(UsageError, match=r"unknown network 'levit_129'; did you mean levit_1"):
+        count("levit_129")
 
 
 def test_every_row_of_the_tables_is_there() -> None:
@@ -122,3 +209,34 @@ def test_the_family_of_a_name_is_its_file() -> None:
 def test_an_unknown_row_names_the_nearest() -> None:
     with pytest.raises(UsageError, match=re.escape("did you mean levit_128s/a")):
         count("levit_128s/a9")
+
+
+@pytest.mark.parametrize(
+    ("exact", "printed", "kind"),
+    [
+        (7_777_058, "7.8 M", "rounded"),
+        (304_660_832, "305 M", "rounded"),
+        (4_500_000_000, "4.5 G", "rounded"),
+        (19_997_480, "19.98 M", "differs"),
+        (1_127_257_344, "1120 M", "differs"),
+        (5_717_416, "5 M", "cut off"),
+        (5_717_416, "6 M", "rounded"),
+        (86_567_656, "86 M", "cut off"),
+        (4_999_999, "6 M", "differs"),
+        (6_000_000, "5 M", "differs"),
+        (405_321_728, "406 M", "differs"),
+    ],
+)
+def test_what_became_of_the_digits_is_told(exact: int, printed: str, kind: str) -> None:
+    assert difference(exact, printed).kind == kind
+
+
+def test_the_share_is_of_the_printed_number() -> None:
+    assert difference(1_100_000, "1 M").share == pytest.approx(0.1)
+    assert difference(900_000, "1 M").share == pytest.approx(-0.1)
+
+
+@pytest.mark.parametrize("text", ["4.53", "4.53G", "x M", "", "4.5 m"])
+def test_what_is_no_number_and_unit_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is no number and unit"):
+        difference(1, text)
