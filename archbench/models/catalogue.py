@@ -36,10 +36,10 @@ class Paper:
     """What a paper prints of a network; None where it prints nothing.
 
     Attributes:
-        source: Paper and table.
         params: Millions, as printed.
         flops: As printed, for example ``4.53 G``; the papers mean multiply-accumulates.
         top1: ImageNet-1k validation accuracy in percent.
+        source: Paper and table.
         row: What is changed, in a row of an ablation table.
         base_top1: What the same table prints of the row's base.
         reason: Why an exact count is another than the printed one, where rounding does not say.
@@ -47,10 +47,10 @@ class Paper:
             the network is our reading.
     """
 
-    source: str
     params: str | None = None
     flops: str | None = None
     top1: float | None = None
+    source: str
     row: str = ""
     base_top1: float | None = None
     reason: str = ""

@@ -10,6 +10,7 @@ import pytest
 from archbench.errors import UsageError
 from archbench.models import ArchSpec, ablation_names, count, published_names
 from archbench.models.catalogue import (
+    Paper,
     ablations,
     difference,
     entry,
@@ -19,6 +20,7 @@ from archbench.models.catalogue import (
     published,
     variants,
 )
+from archbench.models.part import field_names
 
 # No code was released for these; their parameters are those of the paper's table to its last
 # digit, and their convolutions are its column less what it counts beyond MACs.
@@ -116,6 +118,17 @@ def test_the_paper_s_parameters_are_near_the_exact_ones(name: str) -> None:
     last_digit = 0.0 if "." in number else 0.75
     exact = count(name).params / 1e6
     assert float(number) == pytest.approx(exact, rel=0.013, abs=last_digit)
+
+
+def test_a_family_says_nothing_that_is_not_read() -> None:
+    printed = set(field_names(Paper))
+    for family in families().values():
+        names = ("title", "document", "variant", "variants", "ablation", "ablations")
+        assert family.keys() <= set(names)
+        for table in (family.get("variant", {}), *family["variants"].values()):
+            assert table.keys() <= printed | {"like", "before", "each", "set", "released", "hub"}
+        for table in (family.get("ablation", {}), *family.get("ablations", {}).values()):
+            assert table.keys() <= printed | {"base", "set", "training", "released"}
 
 
 def test_families_are_the_files_of_the_folder() -> None:
