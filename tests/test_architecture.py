@@ -36,7 +36,7 @@ ROOMS = {
     "memory": Room(),
     "registry": Room({"errors"}),
     "study": Room(),
-    "analysis": Room({"study"}, {"pandas", "pyarrow", "moocore"}),
+    "analysis": Room({"study"}, {"pandas", "pyarrow", "moocore", "scipy"}),
     "models": Room(set(), {"torch", "safetensors"}),
     "data": Room(set(), {"torch", "torchvision", "sklearn", "PIL"}),
     # A checkpoint is a safetensors file, too: reading it executes nothing.

@@ -27,15 +27,15 @@ def _confirmed() -> str:
 
 
 def _resumed_certificate() -> str:
-    from archbench.search.certificate_training import resume_command
+    from archbench.study.planned import resume_planned
 
-    return resume_command(STUDY)
+    return resume_planned(STUDY, kind="certificate")
 
 
 def _resumed_ablation() -> str:
-    from archbench.search.ablation.store import resume_command
+    from archbench.study.planned import resume_planned
 
-    return resume_command(STUDY)
+    return resume_planned(STUDY, kind="ablation")
 
 
 @pytest.mark.parametrize(

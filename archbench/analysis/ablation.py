@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -9,10 +10,44 @@ from pathlib import Path
 from typing import Any, Literal
 
 from archbench.study.measurement import Measurement
+from archbench.study.planned import pending, read_planned
+from archbench.study.trial import Snapshot, TrialRecord
 
 SCHEMA = "archbench.ablation/1"
+CONFIDENCE = 0.95
+METHOD = (
+    "Accuracy: mean of the differences to the base, seed by seed (same data, order and shifts), "
+    "with Student's t interval at 95 %. Latency: difference of two measurements taken in turn, its "
+    "95 % interval from theirs (MOVER, Zou and Donner 2008). Each interval is for itself: of 20, "
+    "one misses on average. Seeds stand for training again on the same images, not for others."
+)
+
+_KEPT = ("created", "command", "paper", "notes", "environment", "conditions", "proxy", "seeds")
 
 FormState = Literal["base", "trained", "illegal", "failed", "waiting"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Printed:
+    """What a paper prints of a form.
+
+    Attributes:
+        row: What is changed, in words.
+        source: Paper and table.
+        top1: Its accuracy in percent.
+        base_top1: That of the base in the same table.
+        params: Parameters as printed, or None.
+        flops: Multiply-accumulates as printed, or None.
+        note: What of it is a reading of ours; empty where nothing is.
+    """
+
+    row: str
+    source: str
+    top1: float
+    base_top1: float
+    params: str | None = None
+    flops: str | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,3 +199,156 @@ def _form_document(form: FormRecord) -> dict[str, Any]:
     document["accuracy"] = form.accuracy
     document["accuracies"] = {str(seed): value for seed, value in form.accuracies.items()}
     return document
+
+
+def read_ablation(path: Path) -> AblationRecord:
+    """Everything that is known of an ablation, with differences; it may still be running.
+
+    Raises:
+        StorageError: There is no ablation, or it cannot be read.
+    """
+    return ablation_of(path, read_planned(path, kind="ablation"))
+
+
+def ablation_of(path: Path, found: Snapshot) -> AblationRecord:
+    """The ablation in a folder, from what its study holds."""
+    first, *others = found.header["forms"]
+    base = found.trials[first["trial"]]
+    forms = [_form_record(form, found=found, base=base) for form in others]
+    num_trainings = sum(len(trial.trainings) for trial in found.trials)
+    return AblationRecord(
+        path=path,
+        header={key: found.header[key] for key in _KEPT} | {"method": METHOD},
+        base=_form_record(first, found=found, base=base),
+        forms=tuple(forms),
+        num_trainings=num_trainings,
+        num_done=num_trainings - len(pending(found)),
+    )
+
+
+def _form_record(form: Mapping[str, Any], *, found: Snapshot, base: TrialRecord) -> FormRecord:
+    known = {key: form[key] for key in ("name", "knob", "value", "training")}
+    printed = Printed(**form["printed"]) if form["printed"] else None
+    if form["trial"] is None:
+        paper = comparison(printed, None, num_pairs=0) if printed else None
+        known |= {"reason": form["reason"], "finding": "cannot be built"}
+        return FormRecord(**known, state="illegal", paper=paper)
+    trial = found.trials[form["trial"]]
+    accuracies, is_base = _accuracies(trial), trial.number == base.number
+    theirs = _accuracies(base)
+    difference = None if is_base else paired_difference(accuracies, theirs)
+    num_pairs = 0 if is_base else len(accuracies.keys() & theirs.keys())
+    failures = [
+        f"seed {training.seed} failed ({training.failure.kind}): {training.failure.message}"
+        for training in trial.trainings
+        if training.failure
+    ]
+    state: FormState = "base" if is_base else "trained" if accuracies else "waiting"
+    told = "" if is_base else finding(difference, num_pairs=num_pairs)
+    if not accuracies and len(failures) == len(trial.trainings):
+        state, told = "failed", "every training failed"
+    is_same = trial.digest == base.digest
+    return FormRecord(
+        **known,
+        state=state,
+        reason="; ".join(failures),
+        digest=trial.digest,
+        spec=trial.spec,
+        params=trial.params,
+        macs=trial.macs,
+        latency=trial.latency,
+        accuracies=accuracies,
+        latency_difference=None if is_same else latency_difference(trial.latency, base.latency),
+        accuracy_difference=difference,
+        num_pairs=num_pairs,
+        finding=told,
+        paper=comparison(printed, difference, num_pairs=num_pairs) if printed else None,
+    )
+
+
+def _accuracies(trial: TrialRecord) -> dict[int, float]:
+    return {t.seed: t.accuracy for t in trial.trainings if t.accuracy is not None}
+
+
+def paired_difference(form: Mapping[int, float], base: Mapping[int, float]) -> Difference | None:
+    """The mean difference over the seeds that both have, with its interval; None without any.
+
+    Student's t of the differences. One seed gives no interval.
+
+    Args:
+        form: Seed to accuracy.
+        base: Likewise.
+
+    >>> paired_difference({0: 0.5, 1: 0.6}, {0: 0.4, 1: 0.5, 2: 0.9}).value.__round__(6)
+    0.1
+    """
+    differences = [form[seed] - base[seed] for seed in sorted(form.keys() & base.keys())]
+    if not differences:
+        return None
+    mean = statistics.fmean(differences)
+    if len(differences) == 1:
+        return Difference(value=mean)
+    from scipy.stats import t
+
+    count = len(differences)
+    quantile = float(t.ppf((1 + CONFIDENCE) / 2, count - 1))
+    half = quantile * statistics.stdev(differences) / math.sqrt(count)
+    return Difference(value=mean, low=mean - half, high=mean + half)
+
+
+def latency_difference(form: Measurement | None, base: Measurement | None) -> Difference | None:
+    """The difference of two latencies with its interval; None where one could not be had.
+
+    By the method of variance estimates recovery for independent estimates: Zou and Donner 2008,
+    Statistics in Medicine 27, 1693-1702, equation 8.
+    """
+    if form is None or base is None or form.value is None or base.value is None:
+        return None
+    value = form.value - base.value
+    ends = form.low, form.high, base.low, base.high
+    if any(end is None for end in ends):
+        return Difference(value=value)
+    low, high, base_low, base_high = (float(end or 0) for end in ends)
+    return Difference(
+        value=value,
+        low=value - math.hypot(form.value - low, base_high - base.value),
+        high=value + math.hypot(high - form.value, base.value - base_low),
+    )
+
+
+def finding(difference: Difference | None, *, num_pairs: int) -> str:
+    """What a knob buys, in words."""
+    if difference is None:
+        return "not trained yet"
+    if difference.low is None:
+        return "one seed, so no interval"
+    if not difference.is_seen:
+        return f"no difference seen with {num_pairs} seeds"
+    return "better" if difference.value > 0 else "worse"
+
+
+def comparison(
+    printed: Printed, difference: Difference | None, *, num_pairs: int
+) -> PaperComparison:
+    """A form beside its row in the paper."""
+    theirs = round(printed.top1 - printed.base_top1, 6)
+    return PaperComparison(
+        row=printed.row,
+        source=printed.source,
+        top1=printed.top1,
+        difference=theirs,
+        params=printed.params,
+        flops=printed.flops,
+        note=printed.note,
+        sign=_sign(theirs, difference, num_pairs=num_pairs),
+    )
+
+
+def _sign(theirs: float, ours: Difference | None, *, num_pairs: int) -> str:
+    if ours is None:
+        return "not trained yet"
+    if not ours.is_seen:
+        return f"not separable with {num_pairs} seed{'s' if num_pairs != 1 else ''}"
+    if theirs == 0:
+        return "the paper prints no difference"
+    return "sign confirmed" if (theirs > 0) == (ours.value > 0) else "opposite sign"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -11,14 +12,18 @@ from archbench.analysis.certificate import (
     FEWEST,
     GOOD,
     Candidate,
+    Certificate,
     Finding,
     Rung,
     State,
     estimate_text,
     is_good,
 )
+from archbench.analysis.front import FrontRule
 from archbench.analysis.rank import Agreement, Spread, agreement, grouped, others, spread
 from archbench.analysis.statistics import Floats
+from archbench.study.planned import pending, read_planned
+from archbench.study.trial import Snapshot, TrialRecord
 
 _ENOUGH = 32  # candidates that mostly settle it
 
@@ -31,6 +36,71 @@ METHOD = (
     "drawn with all its trainings. A proxy is certified where its tau at equal cost is a third or "
     "more (two of three pairs in their order) and the interval leaves out 0."
 )
+
+_KEPT = (
+    "created", "command", "space_name", "question", "subject", "proxy", "seeds", "longer",
+    "workers", "notes", "environment",
+)  # fmt: skip
+
+
+def read_certificate(path: Path) -> Certificate:
+    """Everything that is known of a certificate; it may still be running.
+
+    Raises:
+        StorageError: There is no certificate, or it cannot be read.
+    """
+    return certificate_of(path, read_planned(path, kind="certificate"))
+
+
+def certificate_of(path: Path, found: Snapshot) -> Certificate:
+    """The certificate in a folder, judged once each of its trainings has ended or failed."""
+    header, proxy = found.header, found.header["proxy"]
+    candidates = tuple(_candidate(trial, seeds=header["seeds"]) for trial in found.trials)
+    trainings = [training for trial in found.trials for training in trial.trainings]
+    finding = None
+    if all(training.accuracy is not None or training.failure for training in trainings):
+        chance = {key: proxy[key] for key in ("chance", "num_validation")}
+        finding = judge(
+            candidates,
+            proxy_seeds=proxy["seeds"],
+            bar=FrontRule(objectives={}, limits={}, **chance).bar,
+            most=header.get("most_candidates"),
+            holds_for=(
+                f"That holds for {proxy['data']} at {proxy['resolution']} px and "
+                f"{proxy['rungs'][-1]} epochs, judged by {header['longer']}; it says nothing of "
+                "other data or of full training."
+            ),
+        )
+    return Certificate(
+        path=path,
+        header={key: header[key] for key in _KEPT} | {"method": METHOD},
+        candidates=candidates,
+        num_trainings=len(trainings),
+        num_done=len(trainings) - len(pending(found)),
+        finding=finding,
+    )
+
+
+def _candidate(trial: TrialRecord, *, seeds: int) -> Candidate:
+    """A trial of which the first ``seeds`` trainings are as long as the proxy's."""
+    ended = {t.seed: t.accuracy for t in trial.trainings if t.accuracy is not None}
+    return Candidate(
+        digest=trial.digest,
+        choices=trial.choices,
+        params=trial.params,
+        macs=trial.macs,
+        proxy={
+            seed: {point.epoch: point.accuracy for point in trial.curve if point.seed == seed}
+            for seed in ended
+            if seed < seeds
+        },
+        longer={seed: accuracy for seed, accuracy in ended.items() if seed >= seeds},
+        failures=tuple(
+            f"seed {training.seed} failed ({training.failure.kind}): {training.failure.message}"
+            for training in trial.trainings
+            if training.failure
+        ),
+    )
 
 
 def judge(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,9 @@ from archbench.analysis.tables import (
 )
 from archbench.analysis.verdict import confirmation_of, no_front_reason, verdict
 from archbench.errors import StorageError
+from archbench.study.connection import read_kind
 from archbench.study.database import Store
+from archbench.study.planned import refuse_planned
 from archbench.study.trial import Reference, TrialRecord
 
 __all__ = ["DATABASE", "SCHEMA", "Reference", "StudyReader", "open_study"]
@@ -62,7 +65,9 @@ def open_study(path: Path | str) -> StudyReader:
     path = Path(path)
     file = path / DATABASE if path.is_dir() or path.suffix != ".db" else path
     if not file.is_file():
-        known = sorted(found.parent.name for found in path.parent.glob(f"*/{DATABASE}"))
+        known = sorted(
+            found.parent.name for found in path.parent.glob(f"*/{DATABASE}") if _is_search(found)
+        )
         raise StorageError(
             "there is no study here",
             place=str(path),
@@ -70,7 +75,16 @@ def open_study(path: Path | str) -> StudyReader:
             if known
             else "begin one with: archbench search quickstart",
         )
-    return StudyReader(file.parent, snapshot=Store.read(file))
+    snapshot = Store.read(file)
+    refuse_planned(snapshot.kind, path=file.parent)
+    return StudyReader(file.parent, snapshot=snapshot)
+
+
+def _is_search(file: Path) -> bool:
+    """Whether a database is that of a search, or cannot be read."""
+    with suppress(StorageError):
+        return read_kind(file) == "search"
+    return True
 
 
 class StudyReader(StudyFacts):

@@ -2,47 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from archbench.analysis.certificate import Certificate
+from archbench.analysis.certificate import (
+    DOCUMENT,
+    Certificate,
+    CertificateSummary,
+    certificate_bytes,
+    find_certificate,
+    subject_of,
+)
+from archbench.analysis.judgement import certificate_of, read_certificate
 from archbench.errors import UsageError
-from archbench.search import events, journal
-from archbench.search.certificate_design import Design, fitted, in_words
-from archbench.search.certificate_plan import (
-    Asked,
-    create,
+from archbench.search import trainings
+from archbench.search.certificate_design import (
+    Design,
     designed,
-    proxy_in,
-    refuse_another,
+    epochs_told,
+    fitted,
+    in_words,
+    most_candidates,
     sampled,
 )
-from archbench.search.certificate_training import (
-    JOURNAL,
-    Trainings,
-    is_certificate,
-    read_certificate,
-    resume_command,
-)
-from archbench.search.context import StudyContext
-from archbench.search.interruption import ParkedError
-from archbench.search.jobs import prepare_data, prepare_teacher, price_trial
-from archbench.search.preparation import unplanned
+from archbench.search.context import OnProgress, StudyContext
+from archbench.search.jobs import prepare_data, price_trial
+from archbench.search.preparation import proxy_document, teacher_facts, unplanned
 from archbench.search.settings import Settings, settings_of, space_of
+from archbench.search.trainings import OnNote, PlannedTrainings
+from archbench.search.trials import running_record
 from archbench.space import SearchSpace
-from archbench.study.environment import Environment
-from archbench.study.folder import ownership, require_writable, tidy, valid_name
+from archbench.study.database import Store
+from archbench.study.file import write_atomically
+from archbench.study.folder import require_writable, valid_name
+from archbench.study.planned import find_planned, pending, read_planned, resume_planned
+from archbench.study.trial import TrainingRecord, TrialRecord
 
 if TYPE_CHECKING:
     from archbench.evaluate.proxy import Proxy
 
-OnProgress = Callable[[str, int, int], None]
-OnNote = Callable[[str], None]
+SHARE = 0.2
+"""Of the search's time that a certificate may take for a search to begin with one by itself."""
 
 _PRICED = 3
+_TELLINGS = 8
 
 
 def certify(
@@ -94,10 +103,6 @@ def certify(
         ParkedError: It was stopped from outside; the help says how to go on.
         ArchbenchError: Space, data, device or storage cannot be used.
     """
-    told = Told(
-        progress=on_progress or (lambda what, done, total: None),
-        note=on_note or (lambda text: None),
-    )
     if space is None:
         if not resume or name is None:
             raise UsageError(
@@ -106,7 +111,7 @@ def certify(
                 help="name one, for example: archbench certify quickstart",
             )
         path = results / valid_name(name)
-        space = space_of(JOURNAL.read_plan(path), path=path)
+        space = space_of(read_planned(path, kind="certificate").header, path=path)
     elif not isinstance(space, SearchSpace):
         space = SearchSpace.load(space)
     settings = settings_of(
@@ -117,180 +122,264 @@ def certify(
         data=data,
         download=download,
     )
-    asked = Asked(
-        candidates=candidates, seeds=seeds, longer=longer, max_minutes=max_minutes, command=command
-    )
-    with StudyContext(settings, on_event=events.ignore) as context:
-        work = Work(context=context, told=told)
+    said = {"candidates": candidates, "seeds": seeds, "longer": longer}
+    with StudyContext(
+        settings,
+        on_event=trainings.told_in_words(on_note),
+        on_progress=on_progress or (lambda what, done, total: None),
+    ) as context:
         try:
             if resume:
-                go_on(work, asked=asked)
+                _go_on(context, said=said)
             else:
-                if not dry_run:
-                    JOURNAL.refuse_existing(settings.path)
-                    require_writable(results)
-                wanted = designed(settings, asked, training_seconds=0.0, workers=1)
-                sampled(settings, number=wanted.candidates)
-                context.start(settings.num_workers(left=wanted.num_trainings))
-                design = begin(work, asked=asked, dry_run=dry_run)
+                wanted = designed(settings, **said)
+                chosen = _begin(context, wanted, minutes=max_minutes, command=command, dry=dry_run)
                 if dry_run:
-                    return design
-                with ownership(settings.path, truth=journal.PLAN):
-                    train(work, settings.path)
+                    return chosen
         except KeyboardInterrupt:
-            raise _parked(context) from None
+            raise context.parked(
+                settings.path,
+                noun="certificate",
+                first="training",
+                resume=f"resume it with: {resume_planned(settings.path, kind='certificate')}",
+            ) from None
     return read_certificate(settings.path)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Told:
-    """Who hears of it."""
-
-    progress: OnProgress
-    note: OnNote
-
-
-@dataclass(frozen=True, kw_only=True)
-class Work:
-    """One run of a certificate."""
-
-    context: StudyContext
-    told: Told
-
-    @property
-    def settings(self) -> Settings:
-        """What was asked for."""
-        return self.context.settings
-
-    def finished(self, job: partial[Any]) -> Any:
-        """The result of a step that runs alone."""
-        return self.context.call(job, on_progress=self.told.progress)
-
-
-def begin(work: Work, *, asked: Asked, dry_run: bool) -> Design:
-    """Prepares data and price, and stores what is to be trained but in a dry run.
-
-    Raises:
-        SpaceError: No candidate is feasible.
-        ArchbenchError: Data or device are missing, or it does not fit into the time.
-    """
-    environment, context = work.context.environment, work.context
-    facts = _data(work)
+def _begin(
+    context: StudyContext, wanted: Design, *, minutes: float | None, command: str, dry: bool
+) -> Design:
+    """Prepares and prices a new certificate, and takes it but in a dry run."""
+    settings = context.settings
+    if not dry:
+        trainings.refuse_existing(settings.path, kind="certificate")
+        require_writable(settings.path.parent)
+    sampled(settings, number=wanted.candidates)
+    context.start(settings.num_workers(left=wanted.num_trainings))
+    facts = context.call(
+        partial(
+            prepare_data,
+            name=settings.data,
+            resolution=settings.space.proxy.resolution,
+            download=settings.download,
+        )
+    )
     for text in facts["data_notes"]:
-        work.told.note(text)
-    proxy = unplanned(work.settings, num_classes=facts["num_classes"])
-    facts |= _teacher(work, proxy)
-    work.told.progress("trying what a training takes", 0, 1)
-    specs = work.settings.some_candidates(_PRICED)
-    _, price = work.finished(
+        context.say(text)
+    proxy = unplanned(settings, num_classes=facts["num_classes"])
+    facts |= teacher_facts(context, proxy)
+    if context.progress is not None:
+        context.progress("trying what a training takes", 0, 1)
+    specs = settings.some_candidates(_PRICED)
+    _, price = context.call(
         partial(
             price_trial,
             specs=[spec.to_document() for spec in specs],
             proxy=replace(proxy, num_seeds=1),
             conditions=None,
-            environment=environment,
-        ),
+            environment=context.environment,
+        )
     )
-    wanted = designed(
-        work.settings, asked, training_seconds=price.training_seconds, workers=context.workers
-    )
-    limit = asked.max_minutes
-    chosen = fitted(wanted, max_seconds=60 * limit if limit is not None else None)
-    price_told = in_words(chosen, asked=wanted)
-    if dry_run:
+    each = price.training_seconds / wanted.epochs
+    wanted = replace(wanted, epoch_seconds=each, workers=context.workers)
+    chosen = fitted(wanted, max_seconds=None if minutes is None else 60 * minutes)
+    if dry:
         return chosen
-    work.told.note(price_told)
-    create(
-        work.settings,
+    told = in_words(chosen, asked=wanted)
+    context.say(told)
+    _create(
+        context,
+        settings,
         design=chosen,
-        proxy=replace(proxy, plan=price.plan),
-        facts=facts,
-        environment=environment,
-        command=asked.command,
-        notes=[] if chosen == wanted else [f"{price_told[:1].upper()}{price_told[1:]}."],
+        proxy={**facts, **proxy_document(proxy), "plan": price.plan.document()},
+        command=command,
+        notes=[] if chosen == wanted else [f"{told[:1].upper()}{told[1:]}."],
     )
+    with trainings.opened(settings.path, kind="certificate") as study:
+        _train(context, study, progress=context.progress)
     return chosen
 
 
-def train(work: Work, path: Path) -> None:
-    """Trains all that a folder that is owned still lacks.
+def _go_on(context: StudyContext, *, said: Mapping[str, int | None]) -> None:
+    """Trains what is left of a certificate that was begun before."""
+    settings, path = context.settings, context.settings.path
+    with trainings.opened(path, kind="certificate") as study:
+        found = study.snapshot()
+        header, kept = found.header, found.header["proxy"]
+        begun = {
+            "space": header["subject"]["space"],
+            "data": kept["data"],
+            "rungs": kept["rungs"],
+            "candidates": len(found.trials),
+            "seeds": header["seeds"],
+            "longer": header["longer"],
+        }
+        rungs = list(settings.space.proxy.rungs)
+        now = {"space": settings.space.digest, "data": settings.data, "rungs": rungs, **said}
+        trainings.refuse_another(context, found, path=path, begun=begun, now=now)
+        left = len(pending(found))
+        if left:
+            context.start(settings.num_workers(left=left))
+            proxies = [_proxy_of(header)]
+            trainings.check_data(context, kept, proxies=proxies, download=settings.download)
+        _train(context, study, progress=context.progress)
+
+
+def _create(
+    context: StudyContext,
+    settings: Settings,
+    *,
+    design: Design,
+    proxy: Mapping[str, Any],
+    command: str,
+    notes: Sequence[str],
+) -> None:
+    """Stores what is to be trained; ``proxy`` is what the header keeps of it.
+
+    Raises:
+        SpaceError: See ``sampled``.
+        StorageError: It cannot be written, or a folder of its name is there.
+    """
+    space, path = settings.space, settings.path
+    chosen = sampled(settings, number=design.candidates)
+    if len(chosen) < design.candidates:
+        notes = [*notes, f"The space has {len(chosen)} feasible candidates, and all are taken."]
+    lengths = [design.epochs] * design.seeds + [design.longer] * design.seeds
+    planned = tuple(TrainingRecord(seed=s, epochs=epochs) for s, epochs in enumerate(lengths))
+    trainings.create(
+        path,
+        kind="certificate",
+        header={
+            "name": path.name,
+            "created": datetime.now().astimezone().isoformat(timespec="seconds"),
+            "command": command or resume_planned(path, kind="certificate"),
+            "space_name": space.name,
+            "space_text": space.text,
+            "most_candidates": most_candidates(space),
+            "question": space.question,
+            "subject": subject_of({"space_digest": space.digest, "proxy": proxy}),
+            "seed": settings.search.seed,
+            "seeds": design.seeds,
+            "longer": design.longer,
+            "epoch_seconds": design.epoch_seconds,
+            "workers": design.workers,
+            "notes": notes,
+            "environment": asdict(context.environment),
+            "proxy": proxy,
+        },
+        trials=[
+            replace(running_record(space, number, choices, spec), trainings=planned)
+            for number, (choices, spec) in enumerate(chosen)
+        ],
+    )
+
+
+def _train(context: StudyContext, study: Store, *, progress: OnProgress | None) -> None:
+    """Trains all that an open certificate still lacks, and writes what it shows.
 
     Raises:
         KeyboardInterrupt: Somebody wants it to stop.
         ArchbenchError: It cannot go on.
     """
-    plan = JOURNAL.read_plan(path)
-    Trainings.of(path, plan).run(
-        work.context,
-        proxy=proxy_in(plan),
-        progress=work.told.progress,
-        note=work.told.note,
-    )
+    header, path = study.header(), study.path.parent
+    proxy, names = _proxy_of(header), {trial.number: trial.digest for trial in study.trials()}
+
+    def proxy_of(trial: TrialRecord, training: TrainingRecord) -> Proxy:
+        rungs = tuple(sorted({*epochs_told(proxy.recipe.rungs), training.epochs}))
+        return replace(proxy, recipe=replace(proxy.recipe, rungs=rungs))
+
+    planned = PlannedTrainings(context, study, proxy_of=proxy_of, names=names, progress=progress)
+    planned.run(seconds=header["epoch_seconds"] * header["longer"])
+    found = certificate_of(path, study.snapshot())
+    write_atomically(path / DOCUMENT, certificate_bytes(found))
 
 
-def go_on(work: Work, *, asked: Asked) -> None:
-    """Trains what is left of a certificate that was begun before.
+def _proxy_of(header: Mapping[str, Any]) -> Proxy:
+    from archbench.evaluate.proxy import Proxy
+
+    kept = header["proxy"]
+    return Proxy.from_document(kept, plan=kept["plan"], num_seeds=kept["seeds"])
+
+
+def certify_first(context: StudyContext, *, dry_run: bool) -> None:
+    """Takes the certificate of a prepared study, if it is wanted and none is there.
+
+    Its price is said first.
 
     Raises:
-        UsageError: Something else was asked for, or data or machine are others.
-        KeyboardInterrupt: Somebody wants it to stop.
+        KeyboardInterrupt: Somebody wants it to stop; the same command goes on with it.
+        ArchbenchError: It cannot be stored or trained.
     """
-    path = work.settings.path
-    with ownership(path, truth=journal.PLAN):
-        tidy(path)
-        journal.mend(path)
-        plan = JOURNAL.read_plan(path)
-        refuse_another(work.settings, asked, plan)
-        if Environment(**plan["environment"]).id != work.context.environment.id:
-            raise UsageError(
-                "it was begun on another machine or with other software",
-                place=str(path),
-                help="resume it there, or begin another with another --name",
-            )
-        left = len(Trainings.of(path, plan).pending)
-        if not left:
-            return
-        work.context.start(work.settings.num_workers(left=left))
-        facts = _data(work)
-        facts |= _teacher(work, proxy_in(plan))
-        for key in ("data_digest", "teacher"):
-            if facts.get(key) != plan["proxy"].get(key):
-                raise UsageError(
-                    f"the {key.partition('_')[0]} has changed since it was begun",
-                    place=plan["proxy"]["data"],
-                    help="put it back as it was, or begin another with another --name",
-                )
-        train(work, path)
-
-
-def _data(work: Work) -> dict[str, Any]:
-    job = partial(
-        prepare_data,
-        name=work.settings.data,
-        resolution=work.settings.space.proxy.resolution,
-        download=work.settings.download,
-    )
-    facts: dict[str, Any] = work.finished(job)
-    return facts
-
-
-def _teacher(work: Work, proxy: Proxy) -> dict[str, Any]:
-    if proxy.recipe.teacher == "none":
-        return {}
-    facts, words = work.finished(partial(prepare_teacher, proxy=proxy))
-    work.told.note(words)
-    return {"teacher": facts}
-
-
-def _parked(context: StudyContext) -> ParkedError:
-    path = context.settings.path
-    if not is_certificate(path):
-        return context.parked(
-            "stopped before the first training, with nothing stored",
-            help="type the same command to begin again",
+    settings = context.settings
+    subject = subject_of(context.header)
+    found = find_certificate(settings.path.parent, subject)
+    if found is not None:
+        _tell(context, found)
+        return
+    if settings.search.certify == "never":
+        return
+    identity = json.dumps(subject, sort_keys=True).encode()
+    name = f"certify-{settings.space.name[:40]}-{hashlib.sha256(identity).hexdigest()[:8]}"
+    own = replace(settings, path=settings.path.parent / name)
+    design = _worthwhile(context, own)
+    if design is None or dry_run:
+        return
+    if find_planned(own.path) is None:
+        require_writable(own.path.parent)
+        _create(
+            context,
+            own,
+            design=design,
+            proxy={**context.header["proxy"], "plan": context.header["plan"]},
+            command=settings.command,
+            notes=[],
         )
-    return context.parked(
-        "the certificate is parked; what was running goes on from its last checkpoint",
-        place=path,
-        help=f"resume it with: {resume_command(path)}",
+    with trainings.opened(own.path, kind="certificate") as study:
+        _train(context, study, progress=_progress(context))
+    _tell(context, read_certificate(own.path).summary)
+
+
+def _worthwhile(context: StudyContext, own: Settings) -> Design | None:
+    """What is to be trained; None where the search is too short for it to be worth it."""
+    each, search = context.header["trial_seconds"], own.search
+    wanted = designed(own)
+    wanted = replace(
+        wanted,
+        # With the latency, so that it is rather less than told.
+        epoch_seconds=each / context.proxy.num_seeds / wanted.epochs,
+        workers=context.workers,
     )
+    search_seconds = each * own.expected_trials / context.workers
+    if search.time_limit_s is not None:
+        search_seconds = min(search_seconds, search.time_limit_s)
+    if search.certify == "auto":
+        try:
+            wanted = fitted(wanted, max_seconds=SHARE * search_seconds)
+        except UsageError:
+            return None
+    share = 100 * wanted.seconds / search_seconds
+    context.say(
+        f"a certificate of the proxy comes first: {in_words(wanted)}, {share:.0f} % of the "
+        "search; --no-certify leaves it out"
+    )
+    return wanted
+
+
+def _progress(context: StudyContext) -> OnProgress:
+    told = set[int]()
+
+    def progress(what: str, done: int, total: int) -> None:
+        step = _TELLINGS * done // max(total, 1)
+        if step not in told:
+            told.add(step)
+            context.say(f"certifying the proxy: {done} of {total} trainings")
+
+    return progress
+
+
+def _tell(context: StudyContext, found: CertificateSummary) -> None:
+    text = f"{found.text} ({found.name}). {found.sentence}"
+    if found.state == "certified":
+        context.say(text)
+    else:
+        context.warn(text)

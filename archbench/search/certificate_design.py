@@ -6,7 +6,10 @@ import random
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from archbench.errors import UsageError
+from archbench.analysis.certificate import FEWEST
+from archbench.command_line import command_line
+from archbench.errors import SpaceError, UsageError
+from archbench.search.settings import Settings
 
 if TYPE_CHECKING:
     from archbench.models import ArchSpec
@@ -57,6 +60,45 @@ class Design:
         """How long all of it takes."""
         epochs = self.candidates * self.seeds * (self.epochs + self.longer)
         return epochs * self.epoch_seconds / min(self.workers, self.num_trainings)
+
+
+def designed(
+    settings: Settings,
+    *,
+    candidates: int | None = None,
+    seeds: int | None = None,
+    longer: int | None = None,
+) -> Design:
+    """What would be trained where nothing limits it, not priced yet.
+
+    Raises:
+        UsageError: What was asked for shows nothing.
+    """
+    section = settings.space.proxy
+    epochs = section.rungs[-1]
+    longer = LONGER * epochs if longer is None else longer
+    if longer <= epochs:
+        raise UsageError(
+            f"{longer} epochs are not longer than the proxy's {epochs}",
+            place="--longer",
+            help=f"use {LONGER * epochs} or so",
+        )
+    seeds = max(SEEDS, section.seeds) if seeds is None else seeds
+    if seeds < section.seeds:
+        raise UsageError(
+            f"the proxy counts {section.seeds} seeds together, and {seeds} are trained",
+            place="--seeds",
+            help=f"use {section.seeds} or more",
+        )
+    return Design(
+        candidates=min(candidates or CANDIDATES, settings.space.size()),
+        seeds=seeds,
+        epochs=epochs,
+        longer=longer,
+        epoch_seconds=0.0,
+        workers=1,
+        proxy_seeds=section.seeds,
+    )
 
 
 def fitted(design: Design, *, max_seconds: float | None) -> Design:
@@ -137,6 +179,26 @@ def sample(space: SearchSpace, number: int, *, seed: int) -> list[tuple[Choices,
         return ordered
     ends = [round(index * len(ordered) / number) for index in range(number + 1)]
     return [ordered[rng.randrange(ends[i], ends[i + 1])] for i in range(number)]
+
+
+def sampled(settings: Settings, *, number: int) -> list[tuple[Choices, ArchSpec]]:
+    """The candidates that are trained.
+
+    Raises:
+        SpaceError: The space has none, or too few to compare.
+    """
+    space = settings.space
+    found = sample(space, number, seed=settings.search.seed)
+    if not found:
+        raise space.infeasible(space.feasible())
+    if len(found) < FEWEST:
+        raise SpaceError(
+            f"only {len(found)} feasible candidates, and a tau needs {FEWEST}",
+            place=space.name,
+            help="train all of them with several seeds instead: "
+            + command_line("archbench", "search", space.name, "--set", "proxy.seeds=3"),
+        )
+    return found
 
 
 def most_candidates(space: SearchSpace) -> int:

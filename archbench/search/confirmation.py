@@ -91,11 +91,8 @@ def confirm(
         try:
             _confirm(context)
         except KeyboardInterrupt:
-            raise context.parked(
-                "the confirmation is parked; what was running goes on from its last checkpoint",
-                place=path,
-                help=f"go on with: {confirm_command(path)}",
-            ) from None
+            resume = f"go on with: {confirm_command(path)}"
+            raise context.parked(path, noun="confirmation", resume=resume) from None
     return open_study(path)
 
 

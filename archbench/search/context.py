@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 ENGINES = Registry("archbench.search.engines", "engine")
 
+OnProgress = Callable[[str, int, int], None]
+
 _DAY_S = 24 * 3600.0
 
 
@@ -35,6 +37,8 @@ class Context:
 
     Args:
         on_event: Told what happens.
+        on_progress: Told how far steps beside the trainings are: what is done, how much of it, and
+            of how much; by default each new thing that is done is told as an event.
         threads: Of one worker.
         make_engine: Makes an engine of so many workers; by default one of this machine.
         clock: Monotonic seconds.
@@ -49,6 +53,7 @@ class Context:
         self,
         on_event: events.Listener,
         *,
+        on_progress: OnProgress | None = None,
         threads: int = 1,
         make_engine: Callable[[int], Engine] | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -59,6 +64,7 @@ class Context:
         self.interruption = Interruption()
         self.workers = 1
         self.tell = on_event
+        self.progress = on_progress
         self.clock = clock
         self._make_engine = make_engine or partial(self._local_engine, threads=threads)
         self._engine: Engine | None = None
@@ -94,7 +100,6 @@ class Context:
         function: partial[Any],
         *,
         timeout_s: float = _DAY_S,
-        on_progress: Callable[[str, int, int], None] | None = None,
         is_alone: bool = False,
     ) -> Any:
         """What a function of ``jobs`` gives in a worker while no other job runs.
@@ -102,7 +107,6 @@ class Context:
         Args:
             function: All its arguments but ``send`` are given.
             timeout_s: Seconds after which it is ended.
-            on_progress: Told how far it is; by default each new thing that is done is told.
             is_alone: Whether it runs in a new process, with no other worker on the machine.
 
         Raises:
@@ -117,7 +121,7 @@ class Context:
             function,
             timeout_s=timeout_s,
             interruption=self.interruption,
-            on_progress=on_progress or self._say_once(set()),
+            on_progress=self.progress or self._say_once(set()),
         )
 
     def say(self, text: str) -> None:
@@ -128,13 +132,33 @@ class Context:
         """Tells what should change what the user does."""
         self.tell(events.Warned(text=text))
 
-    def parked(self, message: str, *, help: str, place: Path | None = None) -> ParkedError:
-        """The error that ends a run that was interrupted."""
-        place_told = None if place is None else str(place)
-        number = self.interruption.signal_number
-        return ParkedError(message, place=place_told, help=help, signal_number=number)
+    def parked(
+        self, path: Path, *, noun: str, resume: str, first: str | None = None
+    ) -> ParkedError:
+        """The error that ends a run that was interrupted.
 
-    def _say_once(self, said: set[str]) -> Callable[[str, int, int], None]:
+        Args:
+            path: The study's folder.
+            noun: What is parked.
+            resume: How to go on, with the command to type.
+            first: Before what the run was stopped where nothing is stored yet; None where the
+                study is there.
+        """
+        number = self.interruption.signal_number
+        if first is not None and not (path / folder.DATABASE).is_file():
+            return ParkedError(
+                f"stopped before the first {first}, with nothing stored",
+                help="type the same command to begin again",
+                signal_number=number,
+            )
+        return ParkedError(
+            f"the {noun} is parked; what was running goes on from its last checkpoint",
+            place=str(path),
+            help=resume,
+            signal_number=number,
+        )
+
+    def _say_once(self, said: set[str]) -> OnProgress:
         def say(what: str, done: int, total: int) -> None:
             if what not in said:
                 said.add(what)
@@ -179,11 +203,18 @@ class StudyContext(Context):
         settings: Settings,
         *,
         on_event: events.Listener,
+        on_progress: OnProgress | None = None,
         make_engine: Callable[[int], Engine] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         threads = settings.space.target.threads
-        super().__init__(on_event, threads=threads, make_engine=make_engine, clock=clock)
+        super().__init__(
+            on_event,
+            on_progress=on_progress,
+            threads=threads,
+            make_engine=make_engine,
+            clock=clock,
+        )
         self.settings = settings
 
     @property

@@ -271,6 +271,32 @@ def time_together(
     return target.measure_together({name: _network(spec) for name, spec in specs.items()})
 
 
+def time_forms(
+    send: Send,
+    *,
+    specs: Mapping[str, Document],
+    conditions: Conditions,
+    environment: Environment,
+    budget_s: float,
+) -> dict[str, Measurement]:
+    """Digest to latency of the deployed form, of networks that are timed in turn.
+
+    Args:
+        send: Told how far it is.
+        specs: Digest to network, as documents.
+        conditions: All but the resolution, which is each network's own.
+        environment: The machine, captured before anything was pinned.
+        budget_s: Seconds for each, where the machine does not settle before.
+    """
+    from archbench.evaluate.target import calibrated
+    from archbench.models import as_spec
+
+    tell = _progress(send)
+    target = calibrated(conditions, environment=environment, on_progress=tell)
+    networks = {digest: as_spec(spec) for digest, spec in specs.items()}
+    return target.measure_together(networks, budget_s=budget_s, on_progress=tell)
+
+
 def time_alone(send: Send, *, spec: Document, target: Target) -> Measurement:
     """The latency of a network that is timed as a trial is."""
     return target.measure(_network(spec))

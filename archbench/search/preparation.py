@@ -14,15 +14,17 @@ from archbench.analysis.front import FrontRule
 from archbench.command_line import command_line
 from archbench.errors import StorageError, UsageError
 from archbench.search import events
-from archbench.search.context import StudyContext
+from archbench.search.context import Context, StudyContext
 from archbench.search.engines.local import held_bytes
 from archbench.search.jobs import prepare_data, prepare_teacher, price_trial
 from archbench.search.optuna_mirror import Ledger
 from archbench.search.settings import Settings, conditions_of
 from archbench.space import SearchSpace
 from archbench.study import folder
+from archbench.study.connection import read_kind
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions
+from archbench.study.planned import refuse_planned
 
 if TYPE_CHECKING:
     from archbench.evaluate.block_table import Predictor
@@ -58,7 +60,7 @@ def prepare(context: StudyContext, *, plan: Plan | None = None) -> None:
     for note in facts["data_notes"]:
         context.say(note)
     proxy = unplanned(settings, num_classes=facts["num_classes"])
-    facts |= _teacher_facts(context, proxy)
+    facts |= teacher_facts(context, proxy)
     context.say("calibrating, and trying what a trial costs")
     timeout_s = settings.search.timeout_s
     target, price = context.call(
@@ -99,10 +101,12 @@ def opened(context: StudyContext) -> Iterator[None]:
         StorageError: There is no study, it cannot be read, or another process owns it.
     """
     path = context.settings.path
-    with folder.ownership(path), Ledger(path / folder.DATABASE) as context.study:
-        folder.tidy(path)
-        restore(context, context.study.store.header())
-        yield
+    with folder.ownership(path):
+        refuse_planned(read_kind(path / folder.DATABASE), path=path)
+        with Ledger(path / folder.DATABASE) as context.study:
+            folder.tidy(path)
+            restore(context, context.study.store.header())
+            yield
 
 
 def restore(context: StudyContext, header: Mapping[str, Any]) -> None:
@@ -115,7 +119,7 @@ def restore(context: StudyContext, header: Mapping[str, Any]) -> None:
     place = str(context.settings.path)
     try:
         begun = Environment(**header["environment"])
-        _refuse_other_environment(begun, context.environment)
+        refuse_other_environment(begun, context.environment)
         context.header = dict(header)
         context.proxy = proxy_of(header)
         context.target = _target_of(header, environment=begun)
@@ -165,7 +169,7 @@ def check_data(context: StudyContext) -> None:
             place=str(settings.path),
             help="put it back as it was, or begin a new study with another --name",
         )
-    teacher = _teacher_facts(context, context.proxy)
+    teacher = teacher_facts(context, context.proxy)
     if teacher.get("teacher", {}).get("sha256") != kept.get("teacher", {}).get("sha256"):
         raise UsageError(
             "the teacher of the study is gone, and the one that was trained anew is another",
@@ -190,7 +194,7 @@ def _data_facts(context: StudyContext) -> dict[str, Any]:
     return facts
 
 
-def _teacher_facts(context: StudyContext, proxy: Proxy) -> dict[str, Any]:
+def teacher_facts(context: Context, proxy: Proxy) -> dict[str, Any]:
     """What a header keeps of the teacher, which is in the cache then; nothing without one."""
     if proxy.recipe.teacher == "none":
         return {}
@@ -327,7 +331,12 @@ def _in_words(price: Price) -> str:
     )
 
 
-def _refuse_other_environment(begun: Environment, now: Environment) -> None:
+def refuse_other_environment(begun: Environment, now: Environment) -> None:
+    """Nothing, when a study is gone on with where it was begun.
+
+    Raises:
+        UsageError: The machine or its software is another.
+    """
     if begun.id == now.id:
         return
     theirs, ours = asdict(begun), asdict(now)

@@ -9,12 +9,11 @@ from archbench.analysis.study import StudyReader, open_study
 from archbench.analysis.tables import write_tables
 from archbench.errors import UsageError
 from archbench.search import events, optuna_mirror
-from archbench.search.certificate_first import certify_first
+from archbench.search.certificate import certify_first
 from archbench.search.confirmation import confirm_front
 from archbench.search.context import StudyContext
 from archbench.search.earlier import known_plan, read_sources
 from archbench.search.growth import grow
-from archbench.search.interruption import ParkedError
 from archbench.search.preparation import check_data, opened, prepare, prepared, restore
 from archbench.search.settings import as_begun, settings_of, space_of
 from archbench.search.trials import AllFailedError, run_trials
@@ -119,7 +118,10 @@ def search(
             elif not _begin(context, dry_run=dry_run):
                 return None
         except KeyboardInterrupt:
-            raise _parked(context) from None
+            command = folder.resume_command(settings.path)
+            raise context.parked(
+                settings.path, noun="search", first="trial", resume=f"resume it with: {command}"
+            ) from None
     return open_study(settings.path)
 
 
@@ -187,17 +189,3 @@ def _close(context: StudyContext, *, begin: float) -> None:
     store.set_header("seconds", float(store.header()["seconds"]) + context.clock() - begin)
     write_tables(path, open_study(path))
     store.back_up()
-
-
-def _parked(context: StudyContext) -> ParkedError:
-    path = context.settings.path
-    if not (path / folder.DATABASE).is_file():
-        return context.parked(
-            "stopped before the first trial, with nothing stored",
-            help="type the same command to begin again",
-        )
-    return context.parked(
-        "the search is parked; what was running goes on from its last checkpoint",
-        place=path,
-        help=f"resume it with: {folder.resume_command(path)}",
-    )

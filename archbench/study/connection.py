@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import sqlite3
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import TypeVar, cast
 
 from archbench.errors import StorageError
 from archbench.study import rows
 from archbench.study.file import database_failures
-from archbench.study.trial import Snapshot
+from archbench.study.trial import Snapshot, StudyKind
+
+_T = TypeVar("_T")
 
 BUSY_TIMEOUT_S = 60
 _UNREADABLE = (ValueError, TypeError, LookupError, RecursionError, struct.error)
@@ -30,12 +33,30 @@ def read(path: Path | str, *, thorough: bool = False) -> Snapshot:
     Raises:
         StorageError: There is none, it is damaged, or a newer archbench wrote it.
     """
-    path = existing(path)
+    return _at_one_moment(existing(path), content, thorough=thorough)
+
+
+def read_kind(path: Path | str) -> StudyKind:
+    """What a study is, told without reading its trials.
+
+    Raises:
+        StorageError: There is none, it is damaged, or a newer archbench wrote it.
+    """
+    header = _at_one_moment(existing(path), rows.header, thorough=False)
+    return cast(StudyKind, header.get("kind", "search"))
+
+
+def _at_one_moment(path: Path, load: Callable[[sqlite3.Connection], _T], *, thorough: bool) -> _T:
     while True:
         quiet = _quiet_stamp(path)  # where nobody has it open it is read without locks
         mode = "mode=ro" if quiet is None else "immutable=1"
         try:
-            found = _read(path, mode, thorough=thorough)
+            with database_failures(path), closing(connect(path, mode)) as connection:
+                if thorough:
+                    _check_pages(connection)
+                check_version(connection)
+                connection.execute("BEGIN")
+                found = load(connection)
         except StorageError:
             if quiet == _quiet_stamp(path):
                 raise
@@ -101,15 +122,6 @@ def set_durable(connection: sqlite3.Connection) -> None:
             help="put the study on a local disk with --results FOLDER",
         )
     connection.execute("PRAGMA synchronous = FULL")
-
-
-def _read(path: Path, mode: str, *, thorough: bool) -> Snapshot:
-    with database_failures(path), closing(connect(path, mode)) as connection:
-        if thorough:
-            _check_pages(connection)
-        check_version(connection)
-        connection.execute("BEGIN")
-        return content(connection)
 
 
 def content(connection: sqlite3.Connection) -> Snapshot:

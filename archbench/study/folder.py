@@ -46,14 +46,26 @@ def valid_name(name: str, *, place: str = "--name") -> str:
     return name
 
 
-def create_folder(results: Path, name: str, *, fill: Callable[[Path], None]) -> Path:
+def create_folder(
+    results: Path,
+    name: str,
+    *,
+    fill: Callable[[Path], None],
+    refuse: Callable[[Path], None] | None = None,
+) -> Path:
     """A new study folder that ``fill`` has written into; it appears whole or not at all.
+
+    Args:
+        results: Folder of the studies.
+        name: Of the study.
+        fill: Told the folder that is to be filled.
+        refuse: Raises where something lies at a path; ``refuse_existing`` by default.
 
     Raises:
         StorageError: A study of this name exists, or the results folder cannot be written.
     """
-    path = results / valid_name(name)
-    refuse_existing(path)
+    path, refuse = results / valid_name(name), refuse or refuse_existing
+    refuse(path)
     fresh = results / f".{name}.{os.getpid()}.new"
     with storage_failures(results):
         shutil.rmtree(fresh, ignore_errors=True)
@@ -61,7 +73,7 @@ def create_folder(results: Path, name: str, *, fill: Callable[[Path], None]) -> 
             for folder in (CHECKPOINTS, REPORT):
                 (fresh / folder).mkdir(parents=True)
             fill(fresh)
-            _publish(fresh, path)
+            _publish(fresh, path, refuse=refuse)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
     return path
@@ -142,11 +154,11 @@ def ownership(path: Path, *, truth: str = DATABASE) -> Iterator[None]:
         os.close(handle)
 
 
-def _publish(fresh: Path, path: Path) -> None:
+def _publish(fresh: Path, path: Path, *, refuse: Callable[[Path], None]) -> None:
     try:
         fresh.rename(path)
     except OSError:
-        refuse_existing(path)  # another process was faster
+        refuse(path)  # another process was faster
         raise
     parent = os.open(path.parent, os.O_RDONLY)
     try:

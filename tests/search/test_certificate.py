@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from archbench.analysis.certificate import Certificate
+from archbench.analysis.judgement import read_certificate
+from archbench.analysis.study import open_study
 from archbench.errors import SpaceError, StorageError, UsageError
 from archbench.models import count
 from archbench.search import events, search
-from archbench.search.certificate import certify
+from archbench.search.certificate import certify, certify_first
 from archbench.search.certificate_design import (
     Design,
     epochs_told,
@@ -23,15 +23,14 @@ from archbench.search.certificate_design import (
     most_candidates,
     sample,
 )
-from archbench.search.certificate_first import certify_first
-from archbench.search.certificate_training import JOURNAL, is_certificate, read_certificate
 from archbench.search.context import StudyContext
 from archbench.search.interruption import ParkedError
 from archbench.search.job import Engine
-from archbench.search.journal import PLAN, RESULTS
 from archbench.search.preparation import unplanned
 from archbench.search.settings import settings_of
 from archbench.space import SearchSpace
+from archbench.study.planned import find_planned, read_planned
+from archbench.study.trial import Snapshot
 from tests.search import tiny
 
 DESIGN = Design(candidates=32, seeds=3, epochs=8, longer=16, epoch_seconds=1.0, workers=2)
@@ -39,6 +38,10 @@ DESIGN = Design(candidates=32, seeds=3, epochs=8, longer=16, epoch_seconds=1.0, 
 
 def _space(data: str, **options: Any) -> SearchSpace:
     return SearchSpace.parse(tiny.space_text(data, **options), source="toy.yaml")  # type: ignore[arg-type]
+
+
+def _stored(path: Path) -> Snapshot:
+    return read_planned(path, kind="certificate")
 
 
 def _certify(data: str, results: Path, **changes: Any) -> Certificate:
@@ -50,7 +53,7 @@ def _certify(data: str, results: Path, **changes: Any) -> Certificate:
 
 @pytest.fixture(scope="module")
 def parked(data: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of one that was stopped after five trainings, in the middle of a line."""
+    """The folder of one that was stopped after five trainings."""
 
     def stop(what: str, done: int, total: int) -> None:
         if what.startswith("training") and done == 5:
@@ -60,8 +63,6 @@ def parked(data: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.raises(ParkedError, match=r"the certificate is parked.*--resume"):
         _certify(data, results, on_progress=stop)
     path = results / "certify-toy"
-    with (path / RESULTS).open("ab") as file:
-        file.write(b'{"kind":"poi')
     found = read_certificate(path)
     assert (found.num_done, found.finding) == (5, None)
     return path
@@ -76,24 +77,25 @@ def whole(parked: Path) -> Certificate:
 
 
 def test_nothing_is_trained_twice(whole: Certificate, data: str) -> None:
-    before = (whole.path / RESULTS).read_text()
-    assert before.count('"kind":"end"') == 32
+    before = _stored(whole.path)
+    ended = [t for trial in before.trials for t in trial.trainings if t.accuracy is not None]
+    assert len(ended) == 32
     assert _certify(data, whole.path.parent, resume=True) == whole
-    assert (whole.path / RESULTS).read_text() == before
+    assert _stored(whole.path) == before
+
+
+def test_it_is_no_study_of_a_search(whole: Certificate, data: str) -> None:
+    with pytest.raises(StorageError, match=r"of the kind certificate, .*: archbench report"):
+        open_study(whole.path)
+    with pytest.raises(StorageError, match="of the kind certificate, and a search is needed"):
+        search(_space(data), name=whole.name, results=whole.path.parent, resume=True)
+    with pytest.raises(StorageError, match="there is no study here; begin one with"):
+        open_study(whole.path.with_name("none"))
 
 
 def test_plan_knows_how_many_candidates_there_are(whole: Certificate, data: str) -> None:
-    assert JOURNAL.read_plan(whole.path)["most_candidates"] == _space(data).size()
+    assert _stored(whole.path).header["most_candidates"] == _space(data).size()
     assert most_candidates(_space(data)) == len(sample(_space(data), 1000, seed=0))
-
-
-def test_plan_of_before_that_was_known_is_read(whole: Certificate, tmp_path: Path) -> None:
-    old = tmp_path / whole.name
-    shutil.copytree(whole.path, old)
-    plan = json.loads((old / PLAN).read_text())
-    del plan["most_candidates"]
-    (old / PLAN).write_text(json.dumps(plan))
-    assert replace(read_certificate(old), path=whole.path) == whole
 
 
 def test_another_is_not_taken_for_it(whole: Certificate, data: str) -> None:
@@ -138,7 +140,7 @@ def test_search_begins_with_a_certificate_where_it_is_wanted(data: str, tmp_path
     assert study.certificate is not None
     told = [e.text for e in heard if isinstance(e, events.StageChanged | events.Warned)]
     assert any("a certificate of the proxy comes first: 8 candidates x 2 seeds" in t for t in told)
-    assert is_certificate(tmp_path / study.certificate.name)
+    assert find_planned(tmp_path / study.certificate.name) is not None
 
 
 def _no_engine(workers: int) -> Engine:

@@ -37,26 +37,29 @@ def command(
     or a certificate. It may still be running:
     the report shows what is there now.
     """
+    from archbench.analysis.ablation import ablation_of
+    from archbench.analysis.judgement import certificate_of
     from archbench.analysis.study import open_study
     from archbench.cli.names import study_path
     from archbench.report import FORMATS, write_report
     from archbench.report.finding import make_folder
     from archbench.report.findings import ablation, certificate
     from archbench.report.findings import study as findings
-    from archbench.search.ablation import is_ablation, read_ablation
-    from archbench.search.certificate_training import is_certificate, read_certificate
+    from archbench.study.planned import find_planned
 
     path = study_path(study, results=results)
-    if is_ablation(path) or is_certificate(path):
+    planned = find_planned(path)
+    if planned is not None:
+        is_ablation = planned.kind == "ablation"
         if formats:
-            noun = "an ablation" if is_ablation(path) else "a certificate"
+            noun = "an ablation" if is_ablation else "a certificate"
             raise UsageError(
                 f"{noun} is written whole", place="--format", help="leave out --format"
             )
         finding = (
-            ablation.finding(read_ablation(path))
-            if is_ablation(path)
-            else certificate.finding(read_certificate(path))
+            ablation.finding(ablation_of(path, planned))
+            if is_ablation
+            else certificate.finding(certificate_of(path, planned))
         )
         console.tell_with_files(finding, out or path / "report", as_json=as_json)
         return

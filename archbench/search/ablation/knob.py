@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from archbench.analysis.ablation import Printed
 from archbench.errors import SpecError, UsageError, unknown_name
 from archbench.models.path import (
     HEAD_FIELDS,
@@ -16,9 +17,9 @@ from archbench.models.path import (
     override,
     parse_path,
 )
-from archbench.search.ablation.form import Form, built
 from archbench.space.axis import read_axis
 from archbench.space.yaml_document import Node, load_yaml, write_flow
+from archbench.study.planned import form_key
 
 if TYPE_CHECKING:
     from archbench.models import ArchSpec
@@ -39,6 +40,69 @@ _PLACE = "--axes"
 _EXAMPLE = "write it like position=bias,none or 'stages[all].block.kv_stride=1,2'"
 
 Check = Callable[["ArchSpec"], object]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """One form of a network.
+
+    Attributes:
+        name: Knob and value, ``position=none``; ``base`` is the base.
+        knob: What is turned, as it was typed.
+        value: What it is turned to, as tables show it.
+        digest: Identity of the network; empty where it is illegal.
+        spec: The network as a document; None where it is illegal.
+        training: Fields of the recipe that differ from those of the proxy.
+        reason: Why it cannot be built; empty where it can.
+        params: Learnt parameters, exact.
+        macs: Multiply-accumulates of one image, exact.
+        activations: Outputs of convolutions, linears and attention products, one image.
+        printed: What a paper prints of it, or None.
+    """
+
+    name: str
+    knob: str = ""
+    value: str = ""
+    digest: str = ""
+    spec: Mapping[str, Any] | None = None
+    training: Mapping[str, Any] = field(default_factory=dict)
+    reason: str = ""
+    params: int = 0
+    macs: int = 0
+    activations: int = 0
+    printed: Printed | None = None
+
+    @property
+    def key(self) -> str:
+        """What its trainings are known by: the same network trained alike has the same."""
+        return form_key(self.digest, self.training)
+
+
+def built(
+    spec: ArchSpec,
+    *,
+    name: str,
+    knob: str = "",
+    value: str = "",
+    training: Mapping[str, Any] | None = None,
+    printed: Printed | None = None,
+) -> Form:
+    """The form of a network that is legal, with its exact counts."""
+    from archbench.models import count
+
+    counted = count(spec)
+    return Form(
+        name=name,
+        knob=knob,
+        value=value,
+        digest=spec.digest,
+        spec=spec.to_document(),
+        training=dict(training or {}),
+        params=counted.params,
+        macs=counted.macs,
+        activations=counted.activations,
+        printed=printed,
+    )
 
 
 def forms_of(

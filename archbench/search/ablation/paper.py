@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
+from archbench.analysis.ablation import Printed
 from archbench.errors import SpecError, UsageError
 from archbench.models.catalogue import Paper, ablations, published
 from archbench.registry import Registry
-from archbench.search.ablation.form import Form, Printed, built
-from archbench.search.ablation.knob import Check
+from archbench.search.ablation.knob import Check, Form, built
 
 if TYPE_CHECKING:
     from archbench.train.recipe import Recipe

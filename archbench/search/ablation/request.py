@@ -1,7 +1,8 @@
-"""What was asked for: the base, its forms, and on what their accuracy is taken."""
+"""What was asked for: the base, its forms, their proxy, and how much of it fits into the time."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,16 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archbench.errors import ArchbenchError, SpecError, UsageError
-from archbench.search.ablation.form import Form, built
-from archbench.search.ablation.knob import Check, forms_of
+from archbench.search.ablation.knob import Check, Form, built, forms_of
 from archbench.search.ablation.paper import PAPERS, PaperTables, Scale, rows_of
-from archbench.search.settings import num_workers
 from archbench.study.folder import valid_name
 
 if TYPE_CHECKING:
     from archbench.evaluate.proxy import Proxy
     from archbench.models import ArchSpec
 
+WANTED_SEEDS = 3  # fewer leave an interval that is hardly ever narrow enough to say anything
+_FEWEST_SEEDS = 2
+_FEWEST_EPOCHS = 2
 _POINTS = 3  # of a curve, and checkpoints of a training, about
 
 
@@ -31,10 +33,6 @@ class Request:
         base: The base.
         forms: The others; illegal ones among them.
         proxy: What accuracy is taken on, but for the plan and the number of classes.
-        latency: Whether latency is measured.
-        max_seconds: How long it may take by plan, or None.
-        workers: Trainings at a time, or None for as many as the machine serves.
-        download: Whether missing data may be fetched.
         paper: Name of the paper whose tables these are, or None.
         notes: What a person should know about it.
     """
@@ -43,20 +41,19 @@ class Request:
     base: Form
     forms: tuple[Form, ...]
     proxy: Proxy
-    latency: bool
-    max_seconds: float | None
-    workers: int | None
-    download: bool
     paper: str | None
     notes: tuple[str, ...]
 
     @property
     def trained(self) -> tuple[Form, ...]:
         """The base and the legal forms, each network and training once."""
-        legal = {form.key: form for form in reversed((self.base, *self.forms)) if form.spec}
-        return tuple(reversed(legal.values()))
+        legal: dict[str, Form] = {}
+        for form in (self.base, *self.forms):
+            if form.spec:
+                legal.setdefault(form.key, form)
+        return tuple(legal.values())
 
-    def asked(self) -> dict[str, Any]:
+    def asked(self, *, latency: bool) -> dict[str, Any]:
         """What must be the same when it is resumed, JSON-able."""
         proxy = self.proxy
         return {
@@ -70,12 +67,8 @@ class Request:
             "seed": proxy.recipe.seed,
             "teacher": proxy.recipe.teacher,
             "device": proxy.device,
-            "latency": self.latency,
+            "latency": latency,
         }
-
-    def num_workers(self, *, left: int) -> int:
-        """Trainings at a time: what was asked for, else what cores, memory and GPU serve."""
-        return num_workers(self.workers, device=self.proxy.device, threads=1, left=left)
 
 
 def requested(
@@ -93,10 +86,6 @@ def requested(
     seed: int = 0,
     teacher: str | None = None,
     device: str = "cpu",
-    latency: bool = True,
-    max_minutes: float | None = None,
-    workers: int | None = None,
-    download: bool = False,
     name: str | None = None,
     results: Path = Path("results"),
 ) -> Request:
@@ -148,10 +137,6 @@ def requested(
         base=start,
         forms=forms,
         proxy=proxy,
-        latency=latency,
-        max_seconds=None if max_minutes is None else 60 * max_minutes,
-        workers=workers,
-        download=download,
         paper=paper,
         notes=(tables.note,) if tables and tables.note else (),
     )
@@ -168,10 +153,97 @@ def with_epochs(proxy: Proxy, epochs: int) -> Proxy:
     return replace(proxy, recipe=replace(proxy.recipe, rungs=rungs(epochs)))
 
 
-def proxy_of(form: Form, proxy: Proxy) -> Proxy:
+def trained_as(training: Mapping[str, Any], proxy: Proxy) -> Proxy:
     """The proxy with what a form changes in the recipe."""
-    changed: Mapping[str, Any] = form.training
-    return replace(proxy, recipe=replace(proxy.recipe, **changed)) if changed else proxy
+    return replace(proxy, recipe=replace(proxy.recipe, **training)) if training else proxy
+
+
+def of_all_sizes(forms: Sequence[Form], *, proxy: Proxy, number: int) -> list[Mapping[str, Any]]:
+    """Some networks that cost together what all of them cost on average, by their proxies."""
+    from archbench.models import as_spec, count
+
+    specs = {form.digest: form.spec for form in forms if form.spec}
+    macs = {digest: count(proxy.spec(as_spec(spec))).macs for digest, spec in specs.items()}
+    ordered = sorted(specs, key=lambda digest: (macs[digest], digest))
+    last = len(ordered) - 1
+    picked = {round(last * (2 * i + 1) / (2 * number)) for i in range(number)}
+    return [specs[ordered[index]] for index in sorted(picked)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workload:
+    """What is to be trained.
+
+    Attributes:
+        forms: Networks that are trained.
+        seeds: Trainings of each.
+        epochs: Of each training.
+        epoch_seconds: What an epoch of one training takes a worker, on average.
+        workers: Trainings at a time.
+        before_seconds: What is done before the first training.
+    """
+
+    forms: int
+    seeds: int
+    epochs: int
+    epoch_seconds: float
+    workers: int
+    before_seconds: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """How long all of it takes; seeds are trained one after another, form by form."""
+        rounds = math.ceil(self.forms * self.seeds / self.workers)
+        return self.before_seconds + rounds * self.epochs * self.epoch_seconds
+
+    def __str__(self) -> str:
+        workers = f"{self.workers} worker{'s' if self.workers > 1 else ''}"
+        return (
+            f"{self.forms} networks x {self.seeds} seeds x {self.epochs} epochs on {workers}: "
+            f"about {_minutes(self.seconds)}, of which a training takes "
+            f"{self.epochs * self.epoch_seconds:.0f} s"
+        )
+
+    def shortened_from(self, asked: Workload) -> list[str]:
+        """What was left out to fit into the time, in words; nothing where all fits."""
+        if asked == self:
+            return []
+        return [
+            f"planned {self.seeds} of {asked.seeds} seeds and {self.epochs} of {asked.epochs} "
+            f"epochs to stay within the time; all would take about {_minutes(asked.seconds)}"
+        ]
+
+
+def within(work: Workload, *, max_seconds: float | None) -> Workload:
+    """The work with as many seeds, then as many epochs, as fit; as it is without a limit.
+
+    Seeds go first, down to three, then epochs down to two, then the third seed.
+
+    Raises:
+        UsageError: Not even two seeds of two epochs fit.
+    """
+    if max_seconds is None or work.seconds <= max_seconds:
+        return work
+    fewest, few = min(work.seeds, _FEWEST_SEEDS), min(work.seeds, WANTED_SEEDS)
+    shortest = min(work.epochs, _FEWEST_EPOCHS)
+    tries = [(seeds, work.epochs) for seeds in range(work.seeds - 1, few - 1, -1)]
+    tries += [(few, epochs) for epochs in range(work.epochs - 1, shortest - 1, -1)]
+    tries += [(fewest, epochs) for epochs in range(work.epochs, shortest - 1, -1)]
+    for seeds, epochs in tries:
+        tried = replace(work, seeds=seeds, epochs=epochs)
+        if tried.seconds <= max_seconds:
+            return tried
+    least = replace(work, seeds=fewest, epochs=shortest)
+    raise UsageError(
+        f"{max_seconds / 60:.3g} minutes are too few: {fewest} seeds of {shortest} epochs take "
+        f"about {least.seconds / 60:.0f}",
+        place="--max-minutes",
+        help="give more time, fewer axes, a smaller --scale or --resolution",
+    )
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} minutes"
 
 
 def _base(base: ArchSpec | None, tables: PaperTables | None, axes: Sequence[str]) -> ArchSpec:

@@ -2,40 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from archbench.analysis.ablation import AblationRecord
+from archbench.analysis.ablation import AblationRecord, read_ablation
 from archbench.errors import UsageError
-from archbench.search import events
-from archbench.search.ablation import store
-from archbench.search.ablation.budget import fitted
-from archbench.search.ablation.form import Form
-from archbench.search.ablation.plan import (
-    as_sentence,
-    in_words,
-    planned_work,
-    proxy_document,
-    shortened,
+from archbench.search import trainings
+from archbench.search.ablation.knob import Form
+from archbench.search.ablation.request import (
+    Request,
+    Workload,
+    of_all_sizes,
+    requested,
+    trained_as,
+    with_epochs,
+    within,
 )
-from archbench.search.ablation.reading import read_ablation
-from archbench.search.ablation.request import Request, proxy_of, requested, with_epochs
-from archbench.search.ablation.stage import OnProgress, Stage
-from archbench.search.ablation.training import Trainings
-from archbench.search.context import Context
-from archbench.search.interruption import ParkedError
+from archbench.search.context import Context, OnProgress
+from archbench.search.jobs import prepare_data, prepare_teacher, price_trial, time_forms
 from archbench.search.settings import num_workers
+from archbench.search.trainings import OnNote, PlannedTrainings
+from archbench.study.database import Store
 from archbench.study.environment import Environment
-from archbench.study.folder import ownership, require_writable, tidy, valid_name
+from archbench.study.folder import require_writable, valid_name
 from archbench.study.measurement import Conditions
+from archbench.study.planned import is_final, pending, resume_planned
+from archbench.study.trial import Snapshot, TrainingRecord, TrialRecord
 
 if TYPE_CHECKING:
+    from archbench.evaluate.proxy import Proxy
     from archbench.models import ArchSpec
 
-OnNote = Callable[[str], None]
+TIMING_S = 10.0  # of budget for each network; the slowest may take three times that
+_BEFORE_S = 30.0  # calibrating, and workers that start
+_PRICED = 3
+_PLAN_BUDGET_S = 15.0  # of a network's; all trainings of an hour hang on the choice
 
 
 def ablate(
@@ -105,9 +110,9 @@ def ablate(
     """
     from archbench.models import as_spec
 
-    is_said = base is not None or paper is not None or not resume
-    request = (
-        requested(
+    request = None
+    if base is not None or paper is not None or not resume:
+        request = requested(
             as_spec(base) if isinstance(base, str) else base,
             axes=axes,
             paper=paper,
@@ -121,182 +126,274 @@ def ablate(
             seed=seed,
             teacher=teacher,
             device=device,
-            latency=latency,
-            max_minutes=max_minutes,
-            workers=workers,
-            download=download,
             name=name,
             results=results,
         )
-        if is_said
-        else None
-    )
     path = request.path if request else results / _named(name)
-    run = _Run(
-        path=path,
-        workers=workers,
-        progress=on_progress or (lambda what, done, total: None),
-        note=on_note or (lambda text: None),
-    )
-    with Context(events.ignore) as context:
-        stage = Stage(context=context, progress=run.progress)
+    asked = request.asked(latency=latency) if request else None
+    with Context(
+        trainings.told_in_words(on_note),
+        on_progress=on_progress or (lambda what, done, total: None),
+    ) as context:
         try:
-            if resume:
-                run.go_on(request, seeds=seeds, stage=stage)
-            else:
-                assert request is not None
-                run.start(request, dry_run=dry_run, context=context)
-                if not run.begin(request, command=command, dry_run=dry_run, stage=stage):
-                    return None
-                run.go(stage)
+            if resume or request is None:
+                _go_on(context, path, asked=asked, seeds=seeds, workers=workers)
+                return read_ablation(path)
+            if not dry_run:
+                trainings.refuse_existing(path, kind="ablation")
+                require_writable(path.parent)
+            left = len(request.trained) * request.proxy.num_seeds
+            context.start(num_workers(workers, device=device, threads=1, left=left))
+            header = _planned(
+                context, request, latency=latency, max_minutes=max_minutes, download=download
+            )
+            if dry_run:
+                return None
+            _create(context, request, header={**header, "asked": asked}, command=command)
+            with trainings.opened(path, kind="ablation") as study:
+                _finish(context, study)
         except KeyboardInterrupt:
-            raise _parked(path, context) from None
+            raise context.parked(
+                path,
+                noun="ablation",
+                first="training",
+                resume=f"resume it with: {resume_planned(path, kind='ablation')}",
+            ) from None
     return read_ablation(path)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Run:
-    """One run of an ablation in its folder."""
+def _planned(
+    context: Context,
+    request: Request,
+    *,
+    latency: bool,
+    max_minutes: float | None,
+    download: bool,
+) -> dict[str, Any]:
+    """What the header keeps of data, proxy and time, once they are prepared and tried.
 
-    path: Path
-    workers: int | None
-    progress: OnProgress
-    note: OnNote
+    Raises:
+        ArchbenchError: Data or device are missing, or it does not fit into the time.
+    """
+    for form in request.forms:
+        if form.reason:
+            context.say(f"{form.name} cannot be built: {form.reason}")
+    name, resolution = request.proxy.data, request.proxy.resolution
+    facts = context.call(partial(prepare_data, name=name, resolution=resolution, download=download))
+    for text in facts["data_notes"]:
+        context.say(text)
+    proxy = replace(request.proxy, num_classes=facts["num_classes"])
+    teachers = _teachers(context, request, proxy=proxy)
+    plan, training_seconds = _price(context, request, proxy=proxy)
+    timed = len({form.digest for form in request.trained}) if latency else 0
+    asked = Workload(
+        forms=len(request.trained),
+        seeds=proxy.num_seeds,
+        epochs=proxy.recipe.epochs,
+        epoch_seconds=training_seconds / proxy.recipe.epochs,
+        workers=context.workers,
+        before_seconds=_BEFORE_S + TIMING_S * timed,
+    )
+    chosen = within(asked, max_seconds=None if max_minutes is None else 60 * max_minutes)
+    short = chosen.shortened_from(asked)
+    context.say("; ".join([str(chosen), *short]))
+    proxy = with_epochs(proxy, chosen.epochs)
+    conditions = Conditions(device=proxy.device, resolution=_sides(request.base))
+    return {
+        "seeds_asked": asked.seeds,
+        "notes": [*request.notes, *map(_as_sentence, [*teachers.values(), *short])],
+        "conditions": asdict(conditions) if latency else None,
+        "proxy": {
+            **facts,
+            "resolution": proxy.resolution,
+            "stem": proxy.stem,
+            "scale": proxy.scale,
+            "epochs": proxy.recipe.epochs,
+            "device": proxy.device,
+            "teachers": teachers,
+            "recipe": proxy.recipe.document(),
+            "plan": plan,
+        },
+        "seeds": chosen.seeds,
+        "training_seconds": chosen.epochs * chosen.epoch_seconds,
+    }
 
-    def start(self, request: Request, *, dry_run: bool, context: Context) -> None:
-        """Starts the workers of a new ablation, where it can be stored."""
-        if not dry_run:
-            store.refuse_existing(self.path)
-            require_writable(self.path.parent)
-        left = len(request.trained) * request.proxy.num_seeds
-        context.start(request.num_workers(left=left))
 
-    def begin(self, request: Request, *, command: str, dry_run: bool, stage: Stage) -> bool:
-        """Prepares what is asked for and stores the plan; False after a dry run.
+def _teachers(context: Context, request: Request, *, proxy: Proxy) -> dict[str, str]:
+    """The sha256 of each teacher to what is to be said of it."""
+    found: dict[str, str] = {}
+    proxies = [trained_as(form.training, proxy) for form in request.trained]
+    for taught in {proxy.recipe.teacher: proxy for proxy in proxies}.values():
+        if taught.recipe.teacher != "none":
+            facts, words = context.call(partial(prepare_teacher, proxy=taught))
+            context.say(words)
+            found[facts["sha256"]] = words
+    return found
 
-        Raises:
-            ArchbenchError: Data or device are missing, or it does not fit into the time.
-        """
-        from archbench.measure.device import capture_environment
 
-        environment = capture_environment()
-        for form in request.forms:
-            if form.reason:
-                self.note(f"{form.name} cannot be built: {form.reason}")
-        facts = stage.data(request)
-        proxy = replace(request.proxy, num_classes=facts["num_classes"])
-        for text in facts["data_notes"]:
-            self.note(text)
-        teachers = stage.teachers([proxy_of(form, proxy) for form in request.trained])
-        for text in teachers.values():
-            self.note(text)
-        plan, training_seconds = stage.price(request, proxy=proxy, environment=environment)
-        work = planned_work(request, proxy=proxy, seconds=training_seconds)
-        chosen = fitted(work, max_seconds=request.max_seconds)
-        self.note(in_words(work, chosen))
-        short = map(as_sentence, shortened(work, chosen))
-        if dry_run:
-            return False
-        proxy = replace(with_epochs(proxy, chosen.epochs), plan=plan, num_seeds=chosen.seeds)
-        conditions = Conditions(device=proxy.device, resolution=_sides(request.base))
-        store.create(
-            self.path.parent,
-            self.path.name,
-            plan={
-                "name": self.path.name,
-                "created": datetime.now().astimezone().isoformat(timespec="seconds"),
-                "command": command or store.resume_command(self.path),
-                "asked": request.asked(),
-                "seeds_asked": request.proxy.num_seeds,
-                "paper": request.paper,
-                "notes": [*request.notes, *map(as_sentence, teachers.values()), *short],
-                "environment": asdict(environment),
-                "conditions": asdict(conditions) if request.latency else None,
-                "proxy": proxy_document(proxy, facts=facts, teachers=teachers),
-                "seeds": chosen.seeds,
-                "training_seconds": chosen.epochs * chosen.epoch_seconds,
-                "base": request.base.document(),
-                "forms": [form.document() for form in request.forms],
-            },
+def _price(context: Context, request: Request, *, proxy: Proxy) -> tuple[dict[str, Any], float]:
+    """How steps are computed, and what one training takes on average."""
+    specs = of_all_sizes(request.trained, proxy=proxy, number=_PRICED)
+    if context.progress is not None:
+        context.progress("trying what a training takes", 0, 1)
+    _, price = context.call(
+        partial(
+            price_trial,
+            specs=specs,
+            proxy=replace(proxy, num_seeds=1),
+            conditions=None,
+            environment=context.environment,
+            plan_budget_s=_PLAN_BUDGET_S,
         )
-        return True
-
-    def _as_begun(self, request: Request | None, *, seeds: int | None) -> dict[str, Any]:
-        """The plan, where what is asked for now is what was begun; more seeds are taken into it."""
-        plan = store.read_plan(self.path)
-        begun = plan["asked"]
-        now = request.asked() if request else begun
-        differing = [key for key in begun if begun[key] != now.get(key)]
-        if differing:
-            raise UsageError(
-                f"it was begun with other {', '.join(differing)}",
-                place=str(self.path),
-                help=f"resume it as it was begun: {store.resume_command(self.path)}; or begin "
-                "another with another --name",
-            )
-        if seeds is not None and seeds > plan["seeds_asked"]:
-            self.note(f"going on to {seeds} seeds, {plan['seeds']} were planned before")
-            plan |= {"seeds": seeds, "seeds_asked": seeds}
-            store.write_plan(self.path, plan)
-        return plan
-
-    def go(self, stage: Stage) -> None:
-        """Times and trains all that has just been planned.
-
-        Raises:
-            KeyboardInterrupt: Somebody wants it to stop.
-            ArchbenchError: It cannot go on.
-        """
-        with ownership(self.path, truth=store.PLAN):
-            plan = store.read_plan(self.path)
-            self._finish(stage, plan, trainings=Trainings.of(self.path, plan))
-
-    def go_on(
-        self,
-        request: Request | None,
-        *,
-        seeds: int | None,
-        stage: Stage,
-    ) -> None:
-        """Times and trains what has not been, in an ablation that was begun before.
-
-        Raises:
-            KeyboardInterrupt: Somebody wants it to stop.
-            ArchbenchError: There is nothing to resume, or it was begun otherwise or elsewhere.
-        """
-        from archbench.measure.device import capture_environment
-
-        with ownership(self.path, truth=store.PLAN):
-            tidy(self.path)
-            store.mend(self.path)
-            plan = self._as_begun(request, seeds=seeds)
-            begun, now = Environment(**plan["environment"]), capture_environment()
-            if begun.id != now.id:
-                raise UsageError(
-                    "it was begun on another machine or with other software",
-                    place=str(self.path),
-                    help="resume it there, or begin another with another --name",
-                )
-            trainings = Trainings.of(self.path, plan)
-            trainings.tell_failures(self.note)
-            left = len(trainings.pending())
-            if not left and _is_timed(plan, trainings):
-                return
-            device = plan["proxy"]["device"]
-            workers = num_workers(self.workers, device=device, threads=1, left=max(left, 1))
-            stage.context.start(workers)
-            stage.check(plan, trainings=trainings)
-            self._finish(stage, plan, trainings=trainings)
-
-    def _finish(self, stage: Stage, plan: dict[str, Any], *, trainings: Trainings) -> None:
-        """Nothing trains before or while the latencies are taken."""
-        if not _is_timed(plan, trainings):
-            stage.time(self.path, plan)
-        trainings.run(stage.context, progress=self.progress, note=self.note)
+    )
+    return price.plan.document(), price.training_seconds
 
 
-def _is_timed(plan: dict[str, Any], trainings: Trainings) -> bool:
-    return plan["conditions"] is None or bool(trainings.latencies)
+def _create(context: Context, request: Request, *, header: Mapping[str, Any], command: str) -> None:
+    """Stores what is planned: each network and training is a trial, the base the first."""
+    path = request.path
+    lengths = [header["proxy"]["epochs"]] * header["seeds"]
+    planned = tuple(TrainingRecord(seed=s, epochs=epochs) for s, epochs in enumerate(lengths))
+    trials = {
+        form.key: TrialRecord(
+            number=number,
+            state="running",
+            digest=form.digest,
+            choices={form.knob: form.value} if form.knob else {},
+            spec=form.spec or {},
+            params=form.params,
+            macs=form.macs,
+            activations=form.activations,
+            trainings=planned,
+        )
+        for number, form in enumerate(request.trained)
+    }
+
+    def entry(form: Form) -> dict[str, Any]:
+        known = {name: getattr(form, name) for name in ("name", "knob", "value", "training")}
+        printed = asdict(form.printed) if form.printed else None
+        trial = trials[form.key].number if form.spec else None
+        return {**known, "reason": form.reason, "printed": printed, "trial": trial}
+
+    trainings.create(
+        path,
+        kind="ablation",
+        header={
+            **header,
+            "name": path.name,
+            "created": datetime.now().astimezone().isoformat(timespec="seconds"),
+            "command": command or resume_planned(path, kind="ablation"),
+            "paper": request.paper,
+            "environment": asdict(context.environment),
+            "forms": [entry(form) for form in (request.base, *request.forms)],
+        },
+        trials=trials.values(),
+    )
+
+
+def _go_on(
+    context: Context,
+    path: Path,
+    *,
+    asked: Mapping[str, Any] | None,
+    seeds: int | None,
+    workers: int | None,
+) -> None:
+    """Times and trains what has not been, in an ablation that was begun before."""
+    with trainings.opened(path, kind="ablation") as study:
+        found = study.snapshot()
+        header, begun = found.header, found.header["asked"]
+        trainings.refuse_another(context, found, path=path, begun=begun, now=asked or begun)
+        if seeds is not None and seeds > header["seeds_asked"]:
+            context.say(f"going on to {seeds} seeds, {header['seeds']} were planned before")
+            found = _with_seeds(study, seeds)
+        names = _names(found)
+        for trial in found.trials:
+            for training in trial.trainings:
+                if training.failure and is_final(training):
+                    told = f"{names[trial.number]}, seed {training.seed} is not trained again"
+                    context.say(f"{told}: {training.failure.message}")
+        left = pending(found)
+        if not left and _is_timed(found):
+            return
+        device = header["proxy"]["device"]
+        number = max(len(left), 1)
+        context.start(num_workers(workers, device=device, threads=1, left=number))
+        proxies = [_proxy_of(found, trial) for trial, _ in left]
+        trainings.check_data(context, header["proxy"], proxies=proxies)
+        _finish(context, study)
+
+
+def _with_seeds(study: Store, seeds: int) -> Snapshot:
+    """What a study holds once more seeds are planned of each trial."""
+    header = study.header()
+    with study.transaction():
+        study.set_header("seeds", seeds)
+        study.set_header("seeds_asked", seeds)
+        for trial in study.trials():
+            for seed in range(header["seeds"], seeds):
+                planned = TrainingRecord(seed=seed, epochs=header["proxy"]["epochs"])
+                study.set_training(trial.number, planned)
+    return study.snapshot()
+
+
+def _finish(context: Context, study: Store) -> None:
+    """Times and trains what is lacking; nothing trains before or while latencies are taken.
+
+    Raises:
+        KeyboardInterrupt: Somebody wants it to stop.
+        ArchbenchError: It cannot go on.
+    """
+    found = study.snapshot()
+    if not _is_timed(found):
+        _time(context, study, found)
+    PlannedTrainings(
+        context,
+        study,
+        proxy_of=lambda trial, training: _proxy_of(found, trial),
+        names=_names(found),
+        progress=context.progress,
+        tells_each=True,
+    ).run(seconds=found.header["training_seconds"])
+
+
+def _time(context: Context, study: Store, found: Snapshot) -> None:
+    """Measures every network, all of them in turn, and stores all in one transaction."""
+    specs = {trial.digest: trial.spec for trial in found.trials}
+    measured = context.call(
+        partial(
+            time_forms,
+            specs=specs,
+            conditions=Conditions.from_document(found.header["conditions"]),
+            environment=Environment(**found.header["environment"]),
+            budget_s=TIMING_S,
+        ),
+        timeout_s=9 * TIMING_S * len(specs) + 300,
+    )
+    with study.transaction():
+        for trial in found.trials:
+            study.add_measurement(trial.number, "search", measured[trial.digest])
+
+
+def _is_timed(found: Snapshot) -> bool:
+    return found.header["conditions"] is None or all(trial.latency for trial in found.trials)
+
+
+def _names(found: Snapshot) -> dict[int, str]:
+    """Trial to the name of the first form that it stands for."""
+    return {form["trial"]: form["name"] for form in reversed(found.header["forms"])}
+
+
+def _proxy_of(found: Snapshot, trial: TrialRecord) -> Proxy:
+    """What the trainings of a trial are taken on."""
+    from archbench.evaluate.proxy import Proxy
+
+    header, kept = found.header, found.header["proxy"]
+    proxy = Proxy.from_document(
+        kept, plan=kept["plan"], num_seeds=header["seeds"], scale=kept["scale"]
+    )
+    form = next(form for form in header["forms"] if form["trial"] == trial.number)
+    return trained_as(form["training"], proxy)
 
 
 def _sides(base: Form) -> tuple[int, int]:
@@ -315,14 +412,5 @@ def _named(name: str | None) -> str:
     return valid_name(name)
 
 
-def _parked(path: Path, context: Context) -> ParkedError:
-    if not store.is_ablation(path):
-        return context.parked(
-            "stopped before the first training, with nothing stored",
-            help="type the same command to begin again",
-        )
-    return context.parked(
-        "the ablation is parked; what was running goes on from its last checkpoint",
-        place=path,
-        help=f"resume it with: {store.resume_command(path)}",
-    )
+def _as_sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."

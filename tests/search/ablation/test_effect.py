@@ -8,14 +8,14 @@ from dataclasses import replace
 import pytest
 from scipy import stats
 
-from archbench.analysis.ablation import Difference
-from archbench.search.ablation.effect import (
+from archbench.analysis.ablation import (
+    Difference,
+    Printed,
     comparison,
     finding,
     latency_difference,
     paired_difference,
 )
-from archbench.search.ablation.form import Printed
 from tests.search.ablation.toy import latency
 
 FORM = {0: 0.70, 1: 0.74, 2: 0.71, 3: 0.78}

@@ -6,8 +6,7 @@ import pytest
 
 from archbench.errors import ArchbenchError, SpaceError, SpecError, UsageError
 from archbench.models import ArchSpec, as_spec
-from archbench.search.ablation.form import Form, form_of
-from archbench.search.ablation.knob import forms_of, full_path
+from archbench.search.ablation.knob import Form, forms_of, full_path
 from archbench.train.recipe import Recipe
 from tests.search.ablation.toy import SPEC
 
@@ -145,8 +144,3 @@ def test_what_is_no_axis_is_refused(axis: str, error: type[ArchbenchError], told
 def test_same_form_twice_is_refused() -> None:
     with pytest.raises(UsageError, match="position=none is asked for twice"):
         _forms("position=none", "position=none")
-
-
-def test_form_survives_its_document() -> None:
-    for form in _forms("position=none,sideways", "teacher=convolutional").values():
-        assert form_of(form.document()) == form

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from archbench.analysis.ablation import AblationRecord
+from archbench.analysis.ablation import AblationRecord, read_ablation
 from archbench.errors import StorageError, UsageError
 from archbench.models import as_spec
-from archbench.search.ablation import ablate, read_ablation, stage
-from archbench.search.ablation.store import RESULTS
+from archbench.search.ablation import ablate, run
 from archbench.search.interruption import ParkedError
+from archbench.study.planned import read_planned
+from archbench.study.trial import Snapshot
 from tests.search.ablation.toy import SPEC
 
 _AXES = ("stages[0].dim=16,24,3", "teacher=convolutional")
@@ -34,16 +35,26 @@ def _ablate(data: str, results: Path, **changes: Any) -> AblationRecord:
 def plan_without_trial() -> Iterator[None]:
     """Steps are fp32: which precision is faster may differ from run to run on a busy machine."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stage, "_PLAN_BUDGET_S", 0.0)
+        patch.setattr(run, "_PLAN_BUDGET_S", 0.0)
         yield
 
 
 @pytest.fixture(scope="module")
-def whole(data: str, tmp_path_factory: pytest.TempPathFactory) -> AblationRecord:
+def done() -> list[str]:
+    """What is done for ``whole``, in order."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def whole(data: str, done: list[str], tmp_path_factory: pytest.TempPathFactory) -> AblationRecord:
     """Trained without a break, with a latency that is taken quickly."""
+
+    def told(what: str, *counts: int) -> None:
+        done.append(what)
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stage, "TIMING_S", 1.0)
-        return _ablate(data, tmp_path_factory.mktemp("whole"), latency=True)
+        patch.setattr(run, "TIMING_S", 1.0)
+        return _ablate(data, tmp_path_factory.mktemp("whole"), latency=True, on_progress=told)
 
 
 def test_every_form_has_its_state_costs_and_seeds(whole: AblationRecord) -> None:
@@ -64,16 +75,20 @@ def test_every_form_has_its_state_costs_and_seeds(whole: AblationRecord) -> None
     assert taught.accuracies != whole.base.accuracies
 
 
-def test_latencies_of_all_forms_are_taken_together(whole: AblationRecord) -> None:
+def test_latencies_of_all_forms_are_taken_together(whole: AblationRecord, done: list[str]) -> None:
     wider = whole.forms[1]
     assert wider.latency is not None
     assert whole.base.latency is not None
     assert wider.latency.conditions == whole.base.latency.conditions
     assert wider.latency.conditions.resolution == (16, 16)
     assert wider.latency_difference is not None
-    lines = [json.loads(line)["kind"] for line in _results(whole.path).splitlines()]
-    assert lines.count("latency") == 1
-    assert lines[0] == "latency"  # nothing trains before or while it is taken
+    found = _stored(whole.path)
+    assert [taken.trial for taken in found.measurements] == [0, 1, 2]
+    training = done.index("training 6 times")
+    assert set(done[training:]) == {"training 6 times"}, (
+        "nothing trains before or while it is taken"
+    )
+    assert found.trials[0].latency == found.trials[2].latency  # the same network, taught
 
 
 def test_document_is_whole(whole: AblationRecord) -> None:
@@ -103,9 +118,7 @@ def test_stopped_run_goes_on_and_ends_the_same(
     with pytest.raises(ParkedError, match=r"--resume") as parked:
         _ablate(data, tmp_path, on_note=stop)
     assert "the ablation is parked" in str(parked.value)
-    with (tmp_path / "ablate-toy" / RESULTS).open("ab") as file:
-        file.write(b'{"kind":"accur')  # as a kill in the middle of a line leaves it
-    before = _results(tmp_path / "ablate-toy").count('"kind":"accuracy"')
+    before = len(_ended(_stored(tmp_path / "ablate-toy")))
     again: list[str] = []
     found = _ablate(data, tmp_path, resume=True, on_note=again.append)
     assert before == 2
@@ -119,14 +132,14 @@ def test_finished_one_trains_nothing_more_and_takes_more_seeds_by_name(
 ) -> None:
     short = {"axes": ["stages[0].dim=24"], "epochs": 1, "seeds": 1}
     first = _ablate(data, tmp_path, **short)
-    before = _results(first.path)
+    before = _stored(first.path)
     assert _ablate(data, tmp_path, **short, resume=True) == first
-    assert _results(first.path) == before
+    assert _stored(first.path) == before
     more = ablate(name="ablate-toy", results=tmp_path, resume=True, seeds=2, workers=1)
     assert more is not None
     assert more.forms[0].accuracies.keys() == {0, 1}
     assert more.forms[0].accuracies[0] == first.forms[0].accuracies[0]
-    assert _results(first.path).startswith(before)
+    assert _ended(before).items() <= _ended(_stored(first.path)).items()
     with pytest.raises(UsageError, match="it was begun with other forms, epochs; resume it as"):
         _ablate(data, tmp_path, resume=True, epochs=3)
     with pytest.raises(StorageError, match="ablate-toy exists already"):
@@ -141,10 +154,10 @@ def test_training_that_diverges_is_told_and_not_repeated(data: str, tmp_path: Pa
     assert form.state == "failed"
     assert "seed 0 failed (nan)" in form.reason
     assert form.finding == "every training failed"
-    before = _results(found.path)
+    before = _stored(found.path)
     again = _ablate(data, tmp_path, **asked, resume=True)
     assert again == found
-    assert _results(found.path) == before
+    assert _stored(found.path) == before
 
 
 def test_resuming_nothing_is_refused(tmp_path: Path) -> None:
@@ -154,5 +167,15 @@ def test_resuming_nothing_is_refused(tmp_path: Path) -> None:
         ablate(results=tmp_path, resume=True)
 
 
-def _results(path: Path) -> str:
-    return (path / RESULTS).read_text()
+def _stored(path: Path) -> Snapshot:
+    return read_planned(path, kind="ablation")
+
+
+def _ended(found: Snapshot) -> dict[tuple[int, int], float]:
+    """Trial and seed to accuracy."""
+    return {
+        (trial.number, training.seed): training.accuracy
+        for trial in found.trials
+        for training in trial.trainings
+        if training.accuracy is not None
+    }

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from archbench.models import as_spec, count
-from archbench.search.ablation.request import requested
-from archbench.search.ablation.stage import _of_all_sizes
+from archbench.search.ablation.request import of_all_sizes, requested
 
 
 def test_networks_are_tried_from_the_light_to_the_heavy_but_no_extreme() -> None:
     request = requested(None, paper="levit")
     proxies = [request.proxy.spec(as_spec(form.spec)) for form in request.trained if form.spec]
     every = sorted({proxy.digest: count(proxy).macs for proxy in proxies}.values())
-    found = _of_all_sizes(request.trained, proxy=request.proxy)
+    found = of_all_sizes(request.trained, proxy=request.proxy, number=3)
     macs = [count(request.proxy.spec(as_spec(spec))).macs for spec in found]
     assert len(found) == 3
     assert macs == sorted(macs)
@@ -22,4 +21,4 @@ def test_networks_are_tried_from_the_light_to_the_heavy_but_no_extreme() -> None
 
 def test_two_networks_are_both_tried() -> None:
     request = requested(as_spec("levit_128s"), axes=["position=none"])
-    assert len(_of_all_sizes(request.trained, proxy=request.proxy)) == 2
+    assert len(of_all_sizes(request.trained, proxy=request.proxy, number=3)) == 2
