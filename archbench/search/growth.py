@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from archbench.errors import UsageError
 from archbench.search.optuna_mirror import Ledger
 from archbench.search.preparation import space_entries
-from archbench.search.proposer import encoded
 from archbench.search.settings import instead
+from archbench.search.suggestion import encoded
 from archbench.space import (
     Choices,
     SearchSpace,

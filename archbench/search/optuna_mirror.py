@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 from archbench.errors import StorageError
 from archbench.search import optuna_view
 from archbench.search.optuna_view import quiet_optuna
-from archbench.search.proposer import Knowledge, Parameters
+from archbench.search.suggestion import Knowledge, Parameters
 from archbench.study.database import Store
 from archbench.study.measurement import Measurement
 from archbench.study.objective import objective_value

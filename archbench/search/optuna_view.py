@@ -25,7 +25,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from archbench.errors import StorageError
-from archbench.search.proposer import Parameters
+from archbench.search.suggestion import Parameters
 from archbench.study.trial import TrialRecord
 from archbench.study.trial import TrialState as State
 

@@ -21,9 +21,9 @@ from archbench.search.jobs import (
 )
 from archbench.search.kept_weights import remove_useless_files
 from archbench.search.preparation import predictor
-from archbench.search.proposer import Proposer
 from archbench.search.pruning import PRUNERS, Pruner
 from archbench.search.sampler import load_sampler
+from archbench.search.suggestion import Suggester
 from archbench.search.warm_start import first_choices
 from archbench.space import Choices, SearchSpace
 from archbench.study.measurement import Measurement
@@ -52,7 +52,7 @@ def run_trials(context: StudyContext) -> str:
         ArchbenchError: Data, device or storage were lost; the trials that ran can go on.
     """
     space, search, study = context.settings.space, context.settings.search, context.study
-    proposer = Proposer(
+    suggester = Suggester(
         space,
         sampler=load_sampler(search.sampler),
         seed=search.seed,
@@ -62,7 +62,7 @@ def run_trials(context: StudyContext) -> str:
     )
     found = study.mend()
     records = [study.trials[trial.number] for trial in found]
-    proposer.restore(
+    suggester.restore(
         (trial, record.digest, study.knowledge(record))
         for trial, record in zip(found, records, strict=True)
     )
@@ -74,7 +74,7 @@ def run_trials(context: StudyContext) -> str:
         audit=search.audit,
         seed=search.seed,
     )
-    trials = Trials(context, proposer=proposer, pruner=pruner)
+    trials = Trials(context, suggester=suggester, pruner=pruner)
     context.run(trials, timeout_s=search.timeout_s)
     return trials.reason
 
@@ -84,18 +84,18 @@ class Trials(scheduler.Jobs):
 
     Args:
         context: With an open study.
-        proposer: What proposes candidates; knows the trials that have ended.
+        suggester: What proposes candidates; knows the trials that have ended.
         pruner: Who says whether a trial goes on from a rung.
 
     Attributes:
         reason: Why no trial is begun any more, in words.
     """
 
-    def __init__(self, context: StudyContext, *, proposer: Proposer, pruner: Pruner) -> None:
+    def __init__(self, context: StudyContext, *, suggester: Suggester, pruner: Pruner) -> None:
         self.reason = ""
         self._context = context
         self._study = context.study
-        self._proposer = proposer
+        self._suggester = suggester
         self._pruner = pruner
         self._begin = self._tables_due = context.clock()
         self._has_new_end = False
@@ -116,12 +116,12 @@ class Trials(scheduler.Jobs):
         if self.reason:
             return None
         number, space = self._study.next_number, self._context.settings.space
-        proposal = self._proposer.propose(number)
-        if proposal is None:
+        suggestion = self._suggester.suggest(number)
+        if suggestion is None:
             self.reason = self._no_more()
             return None
-        record = running_record(space, number, proposal.choices, proposal.spec)
-        self._study.begin(record, drawn=proposal)
+        record = running_record(space, number, suggestion.choices, suggestion.spec)
+        self._study.begin(record, drawn=suggestion)
         self._fresh.add(number)
         return self._job(number)
 
@@ -181,7 +181,7 @@ class Trials(scheduler.Jobs):
         return ""
 
     def _no_more(self) -> str:
-        if self._proposer.has_enumerated:
+        if self._suggester.has_enumerated:
             return "every feasible candidate of the space has been tried"
         return "no further candidate that meets every requirement and limit could be found"
 
@@ -235,7 +235,7 @@ class Trials(scheduler.Jobs):
             reason=end.reason,
             seconds=seconds,
         )
-        self._proposer.tell(
+        self._suggester.tell(
             number,
             state=self._study.told_as(record),
             values=self._study.values(record),

@@ -26,8 +26,8 @@ from archbench.search.earlier import Differences, Earlier, Match, differences
 from archbench.search.jobs import over_limit, time_alone, weights_path
 from archbench.search.kept_weights import kept_weights, may_reach_front
 from archbench.search.optuna_mirror import Ledger
-from archbench.search.proposer import encoded
 from archbench.search.settings import Settings
+from archbench.search.suggestion import encoded
 from archbench.space import Choices, SearchSpace, choices_for
 from archbench.study import folder as owner
 from archbench.study.measurement import Measurement

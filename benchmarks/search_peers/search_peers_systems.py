@@ -24,9 +24,9 @@ from search_peers_run import MOST_TRIALS, Run, Spent
 
 from archbench.analysis.front import FrontRule
 from archbench.search.bayes.parameter import options, suggest
-from archbench.search.proposer import Knowledge, Proposal, Proposer
 from archbench.search.pruning import PRUNERS, Pruner
 from archbench.search.sampler import load_sampler
+from archbench.search.suggestion import Knowledge, Suggester, Suggestion
 from archbench.space import Choices, InfeasibleError, SearchSpace
 from archbench.study.measurement import Conditions, Measurement
 from archbench.study.objective import objective_value
@@ -62,8 +62,8 @@ def search(name: str, run: Run, *, space: SearchSpace, seed: int) -> Run:
 
 
 def archbench(run: Run, space: SearchSpace, seed: int, *, sampler: str, pruner: str) -> None:
-    """The proposals and verdicts of ``archbench search`` with one worker."""
-    proposer = Proposer(
+    """The suggestions and verdicts of ``archbench search`` with one worker."""
+    suggester = Suggester(
         space,
         sampler=load_sampler(sampler or space.search.sampler),
         seed=seed,
@@ -86,15 +86,15 @@ def archbench(run: Run, space: SearchSpace, seed: int, *, sampler: str, pruner: 
     records: list[TrialRecord] = []
     run.begin()
     for number in itertools.count():
-        proposal = proposer.propose(number)
-        if proposal is None:
+        suggestion = suggester.suggest(number)
+        if suggestion is None:
             return
-        record = _trained(run, proposal, pruner=judge, among=records)
+        record = _trained(run, suggestion, pruner=judge, among=records)
         if record.state == "complete" and record.proxy_accuracy is not None:
-            run.note(proposal.choices, record.proxy_accuracy)
+            run.note(suggestion.choices, record.proxy_accuracy)
         records.append(record)
         values = [objective_value(record, name) for name in space.objectives]
-        proposer.tell(
+        suggester.tell(
             number,
             state=_TOLD_AS[record.state],
             values=[v for v in values if v is not None] if record.state == "complete" else None,
@@ -113,17 +113,17 @@ _TOLD_AS = {
 
 
 def _trained(
-    run: Run, proposal: Proposal, *, pruner: Pruner, among: list[TrialRecord]
+    run: Run, suggestion: Suggestion, *, pruner: Pruner, among: list[TrialRecord]
 ) -> TrialRecord:
     """The trial as it ends: complete, or stopped at a rung."""
     from archbench.models.network import count
 
-    counted = count(proposal.spec)
-    cost = run.cost(proposal.choices)
+    counted = count(suggestion.spec)
+    cost = run.cost(suggestion.choices)
     record = TrialRecord(
-        number=proposal.trial.number,
+        number=suggestion.number,
         state="running",
-        digest=proposal.spec.digest,
+        digest=suggestion.spec.digest,
         choices={},
         spec={},
         params=counted.params,
@@ -131,7 +131,7 @@ def _trained(
         activations=counted.activations,
         latency=_exactly(cost) if "latency_ms" in pruner.rule.objectives else None,
     )
-    for epoch, accuracy in run.epochs(proposal.choices):
+    for epoch, accuracy in run.epochs(suggestion.choices):
         point = CurvePoint(seed=0, epoch=epoch, step=epoch, loss=0, accuracy=accuracy, seconds=0)
         record = replace(record, curve=(*record.curve, point))
         if epoch == pruner.rungs[-1]:

@@ -8,8 +8,8 @@ from typing import Any
 from optuna.trial import TrialState
 
 from archbench import ArchSpec, SearchSpace
-from archbench.search.proposer import Knowledge, Proposer
 from archbench.search.sampler import load_sampler
+from archbench.search.suggestion import Knowledge, Suggester
 
 Choices = dict[str, int]
 
@@ -24,13 +24,13 @@ def proposals(
 ) -> Iterator[Choices]:
     """Axis name to index of each candidate; ``evaluate`` gives state, accuracy and latency."""
     directions = list(space.objectives.values())
-    proposer: Any = Proposer(
+    suggester: Any = Suggester(
         space, sampler=load_sampler(sampler), seed=seed, directions=directions, predict=predict
     )
     for number in range(space.size()):
-        found = proposer.propose(number)
+        found = suggester.suggest(number)
         yield found.choices
         state, accuracy, latency = evaluate(number, found.choices, found.spec)
         known = Knowledge(curve=[(0, 3, accuracy)], cost=[latency], latency_ms=latency)
         values = [accuracy, latency] if state == "COMPLETE" else None
-        proposer.tell(number, state=TrialState[state], values=values, known=known)
+        suggester.tell(number, state=TrialState[state], values=values, known=known)

@@ -18,9 +18,9 @@ from archbench.errors import UsageError
 from archbench.search import optuna_mirror
 from archbench.search.growth import grow
 from archbench.search.optuna_mirror import Ledger
-from archbench.search.proposer import Proposer, encoded
 from archbench.search.sampler import SAMPLERS
 from archbench.search.settings import Settings, as_begun, settings_of
+from archbench.search.suggestion import Suggester, encoded
 from archbench.space import Choices, SearchSpace
 from archbench.study.database import Store
 from archbench.study.trial import TrialRecord
@@ -145,14 +145,14 @@ def test_every_sampler_goes_on_with_old_and_new_values(study: Ledger, sampler: s
     space = _changed(*_LARGER)
     _grow(study, space)
     trials = study.mend()
-    proposer = Proposer(
+    suggester = Suggester(
         space, sampler=SAMPLERS.load(sampler), seed=1, directions=list(space.objectives.values())
     )
-    proposer.restore(
+    suggester.restore(
         (trial, study.trials[trial.number].digest, study.knowledge(study.trials[trial.number]))
         for trial in trials
     )
-    proposal = proposer.propose(_TRIALS)
+    proposal = suggester.suggest(_TRIALS)
     assert proposal is not None
     assert proposal.spec.digest not in {record.digest for record in study.trials.values()}
     study.begin(_record(space, _TRIALS, proposal.choices), drawn=proposal)

@@ -18,7 +18,7 @@ from optuna.trial import TrialState
 from archbench.errors import StorageError
 from archbench.search import optuna_mirror
 from archbench.search.optuna_mirror import Ledger
-from archbench.search.proposer import Parameters
+from archbench.search.suggestion import Parameters
 from archbench.study.database import Store
 from archbench.study.measurement import Conditions, Measurement
 from archbench.study.trial import CurvePoint, Failure, TrialRecord

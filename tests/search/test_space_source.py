@@ -12,8 +12,8 @@ from optuna.trial import TrialState
 from archbench.models import ArchSpec, as_spec, count
 from archbench.search.bayes.space_source import SpaceSource
 from archbench.search.optuna_mirror import quiet_optuna
-from archbench.search.proposer import Knowledge, Proposer
 from archbench.search.sampler import load_sampler
+from archbench.search.suggestion import Knowledge, Suggester
 from archbench.space import SearchSpace
 from tests.search.tiny import space_text
 
@@ -50,13 +50,13 @@ axes:
 def test_published_networks_of_a_space_are_asked_for_first(text: str, names: set[str]) -> None:
     quiet_optuna()
     space = SearchSpace.parse(text, source="space.yaml", name="space")
-    proposer = Proposer(
+    suggester = Suggester(
         space,
         sampler=load_sampler("cost_aware"),
         seed=0,
         directions=list(space.objectives.values()),
     )
-    first = [proposer.propose(number) for number in range(len(names) + 1)]
+    first = [suggester.suggest(number) for number in range(len(names) + 1)]
     digests = [found.spec.digest for found in first if found is not None]
     assert set(digests[:-1]) == {as_spec(name).digest for name in names}
     assert digests[-1] not in digests[:-1]
@@ -110,7 +110,7 @@ def _share_within(limit_ms: float, *, predict: Callable[[ArchSpec], float | None
     """Of ten proposals behind twenty; each takes a fifth longer than is predicted."""
     quiet_optuna()
     text = f"{_TOY}limits: {{latency_ms: {limit_ms}}}\n"
-    proposer = Proposer(
+    suggester = Suggester(
         SearchSpace.parse(text, source="space.yaml", name="space"),
         sampler=load_sampler("cost_aware"),
         seed=0,
@@ -119,12 +119,12 @@ def _share_within(limit_ms: float, *, predict: Callable[[ArchSpec], float | None
     )
     taken = []
     for number in range(30):
-        found = proposer.propose(number)
+        found = suggester.suggest(number)
         assert found is not None
         taken.append(1.2 * _erratic(found.spec))
         known = Knowledge(cost=[taken[-1]], latency_ms=taken[-1])
         values = [count(found.spec).params / 1e5, taken[-1]]
-        proposer.tell(number, state=TrialState.COMPLETE, values=values, known=known)
+        suggester.tell(number, state=TrialState.COMPLETE, values=values, known=known)
     return float(np.mean(np.array(taken[20:]) <= limit_ms))
 
 

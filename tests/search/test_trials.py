@@ -19,10 +19,10 @@ from archbench.search.interruption import Interruption
 from archbench.search.job import Broken, Done, Report, Sent
 from archbench.search.jobs import MayGoOn, RungReached, TrialEnd, TrialJob, weights_path
 from archbench.search.optuna_mirror import Ledger
-from archbench.search.proposer import Knowledge, Proposer
 from archbench.search.pruning import PRUNERS, Pruner
 from archbench.search.sampler import SAMPLERS
 from archbench.search.settings import settings_of
+from archbench.search.suggestion import Knowledge, Suggester
 from archbench.search.trials import AllFailedError, Trials
 from archbench.space import SearchSpace
 from archbench.study.trial import Failure
@@ -105,10 +105,10 @@ class Study:
         context.target = None
         context.rule = FrontRule.of(_HEADER, place="test")
         context.study = self.ledger
-        proposer = Proposer(
+        suggester = Suggester(
             self.space, sampler=SAMPLERS.load("random"), seed=0, directions=["max", "min"]
         )
-        proposer.restore((t, t.user_attrs["digest"], Knowledge()) for t in self.optuna_trials())
+        suggester.restore((t, t.user_attrs["digest"], Knowledge()) for t in self.optuna_trials())
         judge = Pruner(
             entry=PRUNERS.load(pruner),
             rule=context.rule,
@@ -117,7 +117,7 @@ class Study:
             audit=audit,
             seed=0,
         )
-        found = Trials(context, proposer=proposer, pruner=judge)
+        found = Trials(context, suggester=suggester, pruner=judge)
         context.run(found, timeout_s=60.0)
         return found.reason
 

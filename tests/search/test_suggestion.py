@@ -8,13 +8,13 @@ from datetime import datetime
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
-from archbench.search.proposer import (
+from archbench.search.sampler import SAMPLERS
+from archbench.search.suggestion import (
     Knowledge,
-    Proposal,
-    Proposer,
+    Suggester,
+    Suggestion,
     encoded,
 )
-from archbench.search.sampler import SAMPLERS
 from archbench.space import SearchSpace
 
 _SPACE = """
@@ -53,70 +53,72 @@ def space() -> SearchSpace:
     return SearchSpace.parse(_SPACE, source="mixed.yaml")
 
 
-def _proposer(space: SearchSpace, sampler: str, *, seed: int = 1) -> Proposer:
-    return Proposer(space, sampler=SAMPLERS.load(sampler), seed=seed, directions=["max", "min"])
+def _suggester(space: SearchSpace, sampler: str, *, seed: int = 1) -> Suggester:
+    return Suggester(space, sampler=SAMPLERS.load(sampler), seed=seed, directions=["max", "min"])
 
 
-def _values(proposal: Proposal) -> list[float]:
+def _values(suggestion: Suggestion) -> list[float]:
     """Made-up accuracy and cost: a smooth function of the digest-free choices."""
-    wide = proposal.spec.stages[0].dim + proposal.spec.stages[1].dim
-    deep = proposal.spec.stages[1].depth
+    wide = suggestion.spec.stages[0].dim + suggestion.spec.stages[1].dim
+    deep = suggestion.spec.stages[1].depth
     return [1 - 1 / (wide + 3 * deep), float(wide * deep)]
 
 
-def _told(number: int, proposal: Proposal) -> tuple[TrialState, list[float] | None]:
+def _told(number: int, suggestion: Suggestion) -> tuple[TrialState, list[float] | None]:
     if number % 7 == 3:
         return TrialState.PRUNED, None
     if number % 11 == 5:
         return TrialState.FAIL, None
-    return TrialState.COMPLETE, _values(proposal)
+    return TrialState.COMPLETE, _values(suggestion)
 
 
-def _stored(proposal: Proposal, state: TrialState, values: Sequence[float] | None) -> FrozenTrial:
+def _stored(
+    suggestion: Suggestion, state: TrialState, values: Sequence[float] | None
+) -> FrozenTrial:
     now = datetime(2026, 11, 20)
     return FrozenTrial(
-        number=proposal.number,
-        trial_id=proposal.number,
+        number=suggestion.number,
+        trial_id=suggestion.number,
         state=state,
         value=None,
         values=values,
         datetime_start=now,
         datetime_complete=now,
-        params=dict(proposal.params),
-        distributions=dict(proposal.distributions),
+        params=dict(suggestion.params),
+        distributions=dict(suggestion.distributions),
         user_attrs={},
-        system_attrs=dict(proposal.system_attrs),
+        system_attrs=dict(suggestion.system_attrs),
         intermediate_values={},
     )
 
 
-def _known(proposal: Proposal, values: Sequence[float] | None) -> Knowledge:
-    cost = _values(proposal)[1]
+def _known(suggestion: Suggestion, values: Sequence[float] | None) -> Knowledge:
+    cost = _values(suggestion)[1]
     curve = [(0, 1, 0.4), (0, 2, values[0])] if values else [(0, 1, 0.3)]
     return Knowledge(curve=curve, cost=[cost], latency_ms=cost)
 
 
 def _run(
-    proposer: Proposer, *, begin: int, end: int
-) -> tuple[list[Proposal], list[tuple[FrozenTrial, str, Knowledge]]]:
-    proposals, stored = [], []
+    suggester: Suggester, *, begin: int, end: int
+) -> tuple[list[Suggestion], list[tuple[FrozenTrial, str, Knowledge]]]:
+    suggestions, stored = [], []
     for number in range(begin, end):
-        proposal = proposer.propose(number)
-        assert proposal is not None
-        state, values = _told(number, proposal)
-        known = _known(proposal, values)
-        proposer.tell(number, state=state, values=values, known=known)
-        proposals.append(proposal)
-        stored.append((_stored(proposal, state, values), proposal.spec.digest, known))
-    return proposals, stored
+        suggestion = suggester.suggest(number)
+        assert suggestion is not None
+        state, values = _told(number, suggestion)
+        known = _known(suggestion, values)
+        suggester.tell(number, state=state, values=values, known=known)
+        suggestions.append(suggestion)
+        stored.append((_stored(suggestion, state, values), suggestion.spec.digest, known))
+    return suggestions, stored
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS.names)
 def test_an_interruption_changes_no_proposal(space: SearchSpace, sampler: str) -> None:
     count, stop = {"gp": (13, 12), "nsga2": (75, 53)}.get(sampler, (36, 25))
-    whole, _ = _run(_proposer(space, sampler), begin=0, end=count)
-    first, stored = _run(_proposer(space, sampler), begin=0, end=stop)
-    resumed = _proposer(space, sampler)
+    whole, _ = _run(_suggester(space, sampler), begin=0, end=count)
+    first, stored = _run(_suggester(space, sampler), begin=0, end=stop)
+    resumed = _suggester(space, sampler)
     resumed.restore(stored)
     rest, _ = _run(resumed, begin=stop, end=count)
     assert [p.choices for p in first + rest] == [p.choices for p in whole]
@@ -124,18 +126,18 @@ def test_an_interruption_changes_no_proposal(space: SearchSpace, sampler: str) -
 
 @pytest.mark.parametrize("sampler", ["cost_aware", "tpe", "nsga2", "random"])
 def test_every_proposal_is_feasible_and_new(space: SearchSpace, sampler: str) -> None:
-    proposals, _ = _run(_proposer(space, sampler), begin=0, end=60)
-    assert len({proposal.spec.digest for proposal in proposals}) == 60
-    assert all(space.is_feasible(proposal.choices) for proposal in proposals)
-    assert all(p.spec.digest == space.decode(p.choices).digest for p in proposals)
+    suggestions, _ = _run(_suggester(space, sampler), begin=0, end=60)
+    assert len({suggestion.spec.digest for suggestion in suggestions}) == 60
+    assert all(space.is_feasible(suggestion.choices) for suggestion in suggestions)
+    assert all(p.spec.digest == space.decode(p.choices).digest for p in suggestions)
 
 
 def test_what_became_known_reaches_the_sampler_also_of_a_pruned_trial(space: SearchSpace) -> None:
-    proposer = _proposer(space, "random")
-    _, stored = _run(proposer, begin=0, end=5)
-    resumed = _proposer(space, "random")
+    suggester = _suggester(space, "random")
+    _, stored = _run(suggester, begin=0, end=5)
+    resumed = _suggester(space, "random")
     resumed.restore(stored)
-    for known in (proposer, resumed):
+    for known in (suggester, resumed):
         pruned = known._accepted[3]
         assert pruned.state == TrialState.PRUNED
         assert pruned.user_attrs["curve"] == [[0, 1, 0.3]]
@@ -143,20 +145,20 @@ def test_what_became_known_reaches_the_sampler_also_of_a_pruned_trial(space: Sea
 
 
 def test_other_seeds_propose_otherwise(space: SearchSpace) -> None:
-    one, _ = _run(_proposer(space, "random", seed=1), begin=0, end=5)
-    other, _ = _run(_proposer(space, "random", seed=2), begin=0, end=5)
+    one, _ = _run(_suggester(space, "random", seed=1), begin=0, end=5)
+    other, _ = _run(_suggester(space, "random", seed=2), begin=0, end=5)
     assert [p.choices for p in one] != [p.choices for p in other]
 
 
 @pytest.mark.parametrize("sampler", ["cost_aware", "tpe"])
 def test_several_at_a_time_are_all_new(space: SearchSpace, sampler: str) -> None:
-    proposer = _proposer(space, sampler)
-    _run(proposer, begin=0, end=12)
-    together = [proposer.propose(number) for number in range(12, 20)]
+    suggester = _suggester(space, sampler)
+    _run(suggester, begin=0, end=12)
+    together = [suggester.suggest(number) for number in range(12, 20)]
     assert len({p.spec.digest for p in together if p}) == 8
-    for proposal in together:
-        assert proposal is not None
-        proposer.tell(proposal.number, state=TrialState.COMPLETE, values=_values(proposal))
+    for suggestion in together:
+        assert suggestion is not None
+        suggester.tell(suggestion.number, state=TrialState.COMPLETE, values=_values(suggestion))
 
 
 @pytest.mark.parametrize("sampler", ["cost_aware", "tpe", "nsga2", "random"])
@@ -164,20 +166,22 @@ def test_a_small_space_is_tried_to_the_last_candidate(sampler: str) -> None:
     text = _SPACE.replace("axes:", "axes:\n  stages[0].depth: [1, 2]\nunused:")
     text = text.split("unused:")[0] + "  stages[1].dim: [16, 24, 40]\n"
     small = SearchSpace.parse(text, source="small.yaml")
-    proposer = _proposer(small, sampler)
-    proposals, _ = _run(proposer, begin=0, end=small.size())
-    assert len({proposal.spec.digest for proposal in proposals}) == small.size() == 6
-    assert proposer.propose(6) is None
-    assert proposer.has_enumerated
+    suggester = _suggester(small, sampler)
+    suggestions, _ = _run(suggester, begin=0, end=small.size())
+    assert len({suggestion.spec.digest for suggestion in suggestions}) == small.size() == 6
+    assert suggester.suggest(6) is None
+    assert suggester.has_enumerated
 
 
 def test_candidate_that_nobody_proposed_is_stored_as_a_proposal_is(space: SearchSpace) -> None:
-    proposals, _ = _run(_proposer(space, "tpe"), begin=0, end=25)
-    assert [encoded(space, p.choices).params for p in proposals] == [p.params for p in proposals]
+    suggestions, _ = _run(_suggester(space, "tpe"), begin=0, end=25)
+    assert [encoded(space, p.choices).params for p in suggestions] == [
+        p.params for p in suggestions
+    ]
 
 
 def test_parameters_are_values_that_a_person_reads(space: SearchSpace) -> None:
-    proposals, _ = _run(_proposer(space, "random"), begin=0, end=5)
-    assert all(p.params["stages[0].dim"] == p.spec.stages[0].dim for p in proposals)
-    kinds = {p.params["stages[1].block"] for p in proposals}
+    suggestions, _ = _run(_suggester(space, "random"), begin=0, end=5)
+    assert all(p.params["stages[0].dim"] == p.spec.stages[0].dim for p in suggestions)
+    kinds = {p.params["stages[1].block"] for p in suggestions}
     assert all('"kind": ' in kind for kind in kinds)

@@ -1,4 +1,4 @@
-"""Which candidate comes next: a sampler proposes, what is infeasible or known is turned down."""
+"""Which candidate comes next: a sampler suggests, what is infeasible or known is turned down."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Parameters:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Proposal(Parameters):
+class Suggestion(Parameters):
     """A candidate that has not been seen, and what the sampler wants to know of it later.
 
     Attributes:
@@ -92,19 +92,19 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-class Proposer:
-    """Proposes candidates and learns from what became of them.
+class Suggester:
+    """Suggests candidates and learns from what became of them.
 
     The sampler sees a study in memory that holds accepted candidates only, and is made anew for
-    every proposal with a seed of its own, so that a study that was interrupted goes on with the
-    proposals that it would have had.
+    every suggestion with a seed of its own, so that a study that was interrupted goes on with the
+    suggestions that it would have had.
 
     Args:
         space: What is searched.
         sampler: An entry of ``archbench/search/samplers``, or what stands for one.
         seed: Of the study.
         directions: ``max`` or ``min`` for each objective.
-        first: Candidates that are proposed before any of the sampler's, as far as they are fresh.
+        first: Candidates that are suggested before any of the sampler's, as far as they are fresh.
         predict: See ``SamplerInput``; the same as long as the study lasts.
     """
 
@@ -139,7 +139,7 @@ class Proposer:
         return self._left is not None
 
     @_quiet()
-    def propose(self, number: int) -> Proposal | None:
+    def suggest(self, number: int) -> Suggestion | None:
         """The candidate of a trial; None when none is left, or none can be found.
 
         The same told trials, number and seed give the same candidate.
@@ -157,7 +157,7 @@ class Proposer:
         )
         for choices in self._first:
             if self._fresh_spec(choices) is not None:
-                return self._propose_this(number, choices)
+                return self._suggest_this(number, choices)
         refused = []
         for _ in range(self._sampler.ATTEMPTS):
             trial = self._mirror.ask()
@@ -168,7 +168,7 @@ class Proposer:
             refused.append(choices)
         rng = random.Random(_derived_seed(self._seed, number, -1))
         instead = self._neighbour(refused, rng) or self._chance(rng)
-        return None if instead is None else self._propose_this(number, instead)
+        return None if instead is None else self._suggest_this(number, instead)
 
     def restore(self, trials: Iterable[tuple[FrozenTrial, str, Knowledge]]) -> None:
         """Takes over trials of an earlier run, in the order of their numbers, with digests."""
@@ -187,7 +187,7 @@ class Proposer:
         values: Sequence[float] | None,
         known: Knowledge | None = None,
     ) -> None:
-        """Takes in how a proposed trial ended, and what else became known of it."""
+        """Takes in how a suggested trial ended, and what else became known of it."""
         where = self._places[number]
         identity, storage = self._frozen(where)._trial_id, self._mirror._storage  # noqa: SLF001
         for key, value in (known or Knowledge()).attributes().items():
@@ -220,12 +220,12 @@ class Proposer:
 
     def _accept(
         self, number: int, trial: optuna.Trial, choices: Choices, spec: ArchSpec
-    ) -> Proposal:
+    ) -> Suggestion:
         frozen = self._frozen(trial.number)
         self._seen.add(spec.digest)
         self._places[number] = trial.number
         self._accepted[number] = frozen
-        return Proposal(
+        return Suggestion(
             number=number,
             choices=choices,
             spec=spec,
@@ -234,7 +234,7 @@ class Proposer:
             system_attrs=dict(frozen.system_attrs),
         )
 
-    def _propose_this(self, number: int, choices: Choices) -> Proposal:
+    def _suggest_this(self, number: int, choices: Choices) -> Suggestion:
         self._mirror.enqueue_trial(_params(self._space, choices))
         trial = self._mirror.ask()
         walked, spec = self._walk(trial)
