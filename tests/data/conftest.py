@@ -91,42 +91,16 @@ def write_imagenet(root: Path) -> Path:
     return root
 
 
-def _cluttered_digits(root: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    return "cluttered_digits"
-
-
-def _folder(root: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    return f"folder:{write_classes(root / 'photos', {'cat': 20, 'dog': 30})}"
-
-
-def _cifar10(root: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    write_cifar(root, monkeypatch, num_classes=10)
-    return f"cifar10:{root}"
-
-
-def _cifar100(root: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    write_cifar(root, monkeypatch, num_classes=100)
-    return f"cifar100:{root}"
-
-
-def _imagenette(root: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    write_imagenette(root)
-    return f"imagenette:{root}"
-
-
-def _imagenet(root: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    write_imagenet(root)
-    return f"imagenet:{root}"
-
-
 # a new source needs a line here: how to make a tiny one of it, and what it is then called
 MAKERS: Mapping[str, Maker] = {
-    "cifar10": _cifar10,
-    "cifar100": _cifar100,
-    "cluttered_digits": _cluttered_digits,
-    "folder": _folder,
-    "imagenet": _imagenet,
-    "imagenette": _imagenette,
+    "cifar10": lambda root, patch: f"cifar10:{write_cifar(root, patch, num_classes=10).parent}",
+    "cifar100": lambda root, patch: f"cifar100:{write_cifar(root, patch, num_classes=100).parent}",
+    "cluttered_digits": lambda root, patch: "cluttered_digits",
+    "folder": lambda root, patch: (
+        f"folder:{write_classes(root / 'photos', {'cat': 20, 'dog': 30})}"
+    ),
+    "imagenet": lambda root, patch: f"imagenet:{write_imagenet(root)}",
+    "imagenette": lambda root, patch: f"imagenette:{write_imagenette(root).parent}",
 }
 
 

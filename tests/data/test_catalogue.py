@@ -3,13 +3,11 @@ from __future__ import annotations
 import errno
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 
-from archbench.data import DataError, DataSet, Split, load
+from archbench.data import load
 from archbench.data.source import reading
 from archbench.errors import MissingError, UsageError
 from tests.data.conftest import request_for
@@ -71,26 +69,6 @@ def test_listing_the_sources_imports_nothing_heavy() -> None:
         "imagenet",
         "imagenette",
     ]
-
-
-@pytest.mark.parametrize("label", [-1, 10])
-def test_a_label_out_of_range_is_no_data_set(digits: DataSet, label: int) -> None:
-    labels = digits.test.labels.clone()
-    labels[5] = label
-    with pytest.raises(DataError, match=f"test: label {label} is out of range; 10 classes take 0"):
-        replace(digits, test=Split(digits.test.images, labels))
-
-
-def test_images_and_labels_must_fit(digits: DataSet) -> None:
-    short = Split(digits.train.images[:-1], digits.train.labels)
-    with pytest.raises(DataError, match=r"train: images of shape \(2047, 3, 32, 32\) where"):
-        replace(digits, train=short)
-
-
-def test_a_share_moves_to_a_device(digits: DataSet) -> None:
-    moved = digits.test.to(torch.device("meta"))
-    assert moved.images.device.type == moved.labels.device.type == "meta"
-    assert len(moved) == len(digits.test)
 
 
 def test_unknown_names_of_the_room_are_attribute_errors() -> None:

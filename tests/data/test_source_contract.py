@@ -18,11 +18,12 @@ def test_every_source_has_a_maker() -> None:
     assert set(MAKERS) == set(SOURCES.names)
 
 
-@pytest.mark.parametrize("source", SOURCES.names)
-def test_gives_three_disjoint_labelled_shares(
-    source: str, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    name = MAKERS[source](tmp_path, monkeypatch)
+@pytest.fixture(params=SOURCES.names)
+def name(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    return MAKERS[request.param](tmp_path, monkeypatch)
+
+
+def test_gives_three_disjoint_labelled_shares(name: str, tmp_path: Path, cache: Path) -> None:
     dataset = load(name, resolution=24, cache=cache)
     images = bytes_of(dataset)
     for share in ("train", "validation"):
@@ -39,11 +40,9 @@ def test_gives_three_disjoint_labelled_shares(
         assert any(note.startswith(f"{share}: {count:,} images") for note in dataset.notes)
 
 
-@pytest.mark.parametrize("source", SOURCES.names)
 def test_same_seed_gives_same_bytes_and_the_cache_is_used_again(
-    source: str, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, tmp_path: Path, cache: Path
 ) -> None:
-    name = MAKERS[source](tmp_path, monkeypatch)
     told: set[str] = set()
     first = load(name, resolution=16, cache=cache)
     again = load(name, resolution=16, cache=cache, progress=lambda what, *_: told.add(what))
@@ -53,20 +52,12 @@ def test_same_seed_gives_same_bytes_and_the_cache_is_used_again(
     assert bytes_of(first) == bytes_of(again) == bytes_of(afresh)
 
 
-@pytest.mark.parametrize("source", SOURCES.names)
-def test_another_seed_gives_another_data_set(
-    source: str, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    name = MAKERS[source](tmp_path, monkeypatch)
+def test_another_seed_gives_another_data_set(name: str, tmp_path: Path, cache: Path) -> None:
     digests = {load(name, resolution=16, seed=seed, cache=cache).digest for seed in (0, 1)}
     assert len(digests) == 2
 
 
-@pytest.mark.parametrize("source", SOURCES.names)
-def test_progress_ends_at_its_total(
-    source: str, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    name = MAKERS[source](tmp_path, monkeypatch)
+def test_progress_ends_at_its_total(name: str, tmp_path: Path, cache: Path) -> None:
     told: list[tuple[str, int, int]] = []
     load(name, resolution=16, cache=cache, progress=lambda *what: told.append(what))
     made = [(done, total) for what, done, total in told if not what.startswith("checking")]

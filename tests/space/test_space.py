@@ -128,16 +128,6 @@ def test_each_in_when_means_the_place_of_the_axis(make):
     assert space.size() == 2
 
 
-def test_a_stride_without_effect_is_no_choice(make):
-    space = make(
-        "axes:\n  stages[0].block.kv_stride: [1, 2]\n"
-        "  stages[0].block.projection: [depthwise, linear]"
-    )
-    assert space.size() == 3
-    assert len(set(digests(space))) == 3
-    assert set(digests(space)) == all_networks(space)
-
-
 def test_a_stride_that_the_base_does_not_use_is_never_active():
     text = NETWORK.replace("head_dim: 16,", "head_dim: 16, projection: linear,")
     space = SearchSpace.parse(text + "axes:\n  stages[0].block.kv_stride: [1, 2]", source="s.yaml")
@@ -172,23 +162,6 @@ def test_layers_of_the_base_go_with_the_block_that_is_replaced():
     assert [block.attention_ratio for block in blocks[0]] == [1, 1]
 
 
-def test_a_shared_stride_counts_where_any_part_uses_it(make):
-    space = make(
-        "axes:\n  stages[1].block: [{kind: levit}, {kind: cvt, head_dim: 16}]\n"
-        "  stages[each].block.projection: [average, linear]\n"
-        "  stages[all].block.kv_stride: [1, 2]"
-    )
-    assert len(set(digests(space))) == space.size() == len(all_networks(space)) == 10
-
-
-def test_a_stride_of_the_block_counts_where_any_layer_uses_it(make):
-    space = make(
-        "axes:\n  stages[0].depth: [1, 2]\n  stages[0].block.kv_stride: [1, 2]\n"
-        "  stages[0].layers[each].projection: [depthwise, linear]"
-    )
-    assert len(set(digests(space))) == space.size() == len(all_networks(space)) == 3 + 7
-
-
 @pytest.mark.parametrize(
     ("axes", "size"),
     [
@@ -208,6 +181,21 @@ def test_a_stride_of_the_block_counts_where_any_layer_uses_it(make):
             "    - {kind: cvt, head_dim: 16, projection: linear, kv_stride: 2}\n"
             "    - {kind: levit}",
             2,
+        ),
+        (  # a stride without effect is no choice
+            "stages[0].block.kv_stride: [1, 2]\n  stages[0].block.projection: [depthwise, linear]",
+            3,
+        ),
+        (  # a shared stride counts where any part uses it
+            "stages[1].block: [{kind: levit}, {kind: cvt, head_dim: 16}]\n"
+            "  stages[each].block.projection: [average, linear]\n"
+            "  stages[all].block.kv_stride: [1, 2]",
+            10,
+        ),
+        (  # a stride of the block counts where any layer uses it
+            "stages[0].depth: [1, 2]\n  stages[0].block.kv_stride: [1, 2]\n"
+            "  stages[0].layers[each].projection: [depthwise, linear]",
+            3 + 7,
         ),
     ],
 )

@@ -11,14 +11,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from archbench.data import DataSet
 from archbench.errors import NEGATIVE_RESULT, UsageError
 from archbench.study.trial import CurvePoint
 from archbench.train.checkpoint import previous_path
-from archbench.train.loop import NonFiniteLossError, train
+from archbench.train.loop import NonFiniteLossError
 from archbench.train.plan import Plan
 from archbench.train.recipe import Recipe
-from tests.train.tiny import WIDTH, TinyHybrid, tiny_dataset, tiny_network
+from tests.train.tiny import TinyHybrid, same, tiny_dataset, tiny_network, tiny_training
 
 RECIPE = Recipe(rungs=(2, 4), batch=8)
 
@@ -28,26 +27,25 @@ class _Killed(BaseException):
 
 
 def _train(network: nn.Module, **changes: Any) -> tuple[CurvePoint, ...]:
-    arguments: dict[str, Any] = {"recipe": RECIPE, "seed": 0, "plan": Plan(), "width": WIDTH}
-    dataset: DataSet = changes.pop("dataset", None) or tiny_dataset()
-    return train(network, dataset, **{**arguments, **changes})
+    return tiny_training(network, **{"recipe": RECIPE, **changes})
 
 
 def _values(points: tuple[CurvePoint, ...]) -> list[tuple[float, ...]]:
     return [(point.epoch, point.step, point.loss, point.accuracy) for point in points]
 
 
-def _weights(network: nn.Module) -> list[Tensor]:
-    return [tensor.clone() for tensor in network.state_dict().values()]
-
-
-def _equal(one: list[Tensor], other: list[Tensor]) -> bool:
-    return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
-
-
-def _straight(**changes: Any) -> tuple[tuple[CurvePoint, ...], list[Tensor]]:
+def _straight(**changes: Any) -> tuple[tuple[CurvePoint, ...], TinyHybrid]:
     network = tiny_network()
-    return _train(network, **changes), _weights(network)
+    return _train(network, **changes), network
+
+
+def _check_going_on(path: Path, *, seed: int = 9, **changes: Any) -> None:
+    """A training that goes on from a checkpoint ends as the straight one, bit for bit."""
+    told = {"on_note": changes.pop("on_note", None)}
+    points, straight = _straight(**changes)
+    network = tiny_network(seed=seed)
+    assert _values(_train(network, checkpoint=path, **changes, **told)) == _values(points)
+    assert same(network, straight)
 
 
 def test_training_learns_what_can_be_learnt() -> None:
@@ -61,7 +59,7 @@ def test_training_learns_what_can_be_learnt() -> None:
 def test_same_seed_gives_the_same_curve_and_weights() -> None:
     (first, weights), (second, others) = _straight(), _straight()
     assert _values(first) == _values(second)
-    assert _equal(weights, others)
+    assert same(weights, others)
 
 
 def test_other_seed_gives_another_curve() -> None:
@@ -84,18 +82,13 @@ def test_resumed_training_equals_the_straight_one_bit_for_bit(
     tmp_path: Path, precision: Any, memory_format: Any
 ) -> None:
     plan = Plan(precision=precision, memory_format=memory_format)
-    points, weights = _straight(plan=plan)
     path = tmp_path / "checkpoint"
     _train(tiny_network(), plan=plan, checkpoint=path, on_point=lambda *_: False)
-    network = tiny_network(seed=9)
-    resumed = _train(network, plan=plan, checkpoint=path)
-    assert _values(resumed) == _values(points)
-    assert _equal(_weights(network), weights)
+    _check_going_on(path, plan=plan)
 
 
 @pytest.mark.parametrize("step", [1, 11, 12, 13, 24])
 def test_training_killed_at_any_step_ends_the_same(tmp_path: Path, step: int) -> None:
-    points, weights = _straight()
     path = tmp_path / "checkpoint"
 
     def killed(done: int, total: int) -> None:
@@ -105,31 +98,22 @@ def test_training_killed_at_any_step_ends_the_same(tmp_path: Path, step: int) ->
 
     with pytest.raises(_Killed):
         _train(tiny_network(), checkpoint=path, on_progress=killed)
-    network = tiny_network(seed=9 if path.exists() else 0)
-    assert _values(_train(network, checkpoint=path)) == _values(points)
-    assert _equal(_weights(network), weights)
+    _check_going_on(path, seed=9 if path.exists() else 0)
 
 
 def test_training_killed_while_writing_a_checkpoint_ends_the_same(tmp_path: Path) -> None:
-    points, weights = _straight()
     path = tmp_path / "checkpoint"
     _train(tiny_network(), checkpoint=path, on_point=lambda *_: False)
     (tmp_path / ".checkpoint.partial").write_bytes(path.read_bytes()[:999])
-    network = tiny_network(seed=9)
-    assert _values(_train(network, checkpoint=path)) == _values(points)
-    assert _equal(_weights(network), weights)
+    _check_going_on(path)
 
 
 def test_damaged_checkpoint_is_told_and_costs_only_time(tmp_path: Path) -> None:
-    points, weights = _straight()
     path = tmp_path / "checkpoint"
     _train(tiny_network(), checkpoint=path)
     path.write_bytes(path.read_bytes()[:-1])
     notes: list[str] = []
-    network = tiny_network(seed=9)
-    resumed = _train(network, checkpoint=path, on_note=notes.append)
-    assert _values(resumed) == _values(points)
-    assert _equal(_weights(network), weights)
+    _check_going_on(path, on_note=notes.append)
     assert notes == [f"{path}: not a whole safetensors file; going on from {previous_path(path)}"]
 
 
@@ -248,7 +232,8 @@ def test_mirrored_data_is_trained_on() -> None:
 def test_memory_format_does_not_change_what_is_learnt() -> None:
     _, weights = _straight()
     _, others = _straight(plan=Plan(memory_format="channels_last"))
-    for one, other in zip(weights, others, strict=True):
+    pairs = zip(weights.state_dict().values(), others.state_dict().values(), strict=True)
+    for one, other in pairs:
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3)
 
 
@@ -269,8 +254,6 @@ def killed_training(path: Path) -> None:
 @pytest.mark.slow
 def test_training_survives_being_killed_for_good(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint"
-    recipe = Recipe(rungs=tuple(range(1, 60)), batch=8)
-    points, weights = _straight(recipe=recipe)
     for index in range(8):
         child = subprocess.Popen([sys.executable, "-c", _CHILD, str(path)])
         before = previous_path(path).stat().st_mtime_ns if index else 0
@@ -280,7 +263,4 @@ def test_training_survives_being_killed_for_good(tmp_path: Path) -> None:
             pass
         child.kill()
         child.wait()
-    network = tiny_network(seed=9)
-    resumed = _train(network, recipe=recipe, checkpoint=path)
-    assert _values(resumed) == _values(points)
-    assert _equal(_weights(network), weights)
+    _check_going_on(path, recipe=Recipe(rungs=tuple(range(1, 60)), batch=8))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -7,41 +9,19 @@ from torch import Tensor, nn
 
 from archbench.errors import UsageError
 from archbench.train.recipe import Recipe
-from archbench.train.step import Trainer, decayed_and_others
-from tests.train.tiny import NUM_CLASSES, RESOLUTION, WIDTH, TinyHybrid, tiny_network
-
-CPU = torch.device("cpu")
-
-
-def _trainer(
-    network: nn.Module, *, recipe: Recipe | None = None, num_classes: int = NUM_CLASSES
-) -> Trainer:
-    return Trainer(
-        network,
-        recipe=recipe or Recipe(),
-        width=WIDTH,
-        num_classes=num_classes,
-        precision="fp32",
-        memory_format="contiguous",
-        device=CPU,
-    )
-
-
-def _batch(size: int = 8) -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(3)
-    images = torch.randn(size, 3, RESOLUTION, RESOLUTION, generator=generator)
-    return images, torch.arange(size) % NUM_CLASSES
+from archbench.train.step import FlatParameters, decayed_and_others
+from tests.train.tiny import RESOLUTION, WIDTH, TinyHybrid, tiny_batch, tiny_network, tiny_trainer
 
 
 def test_steps_are_adamw_on_the_mean_loss_of_all_logits() -> None:
     recipe = Recipe(clip=0.1)
     network, expected = tiny_network(dropout=0.0), tiny_network(dropout=0.0)
-    trainer = _trainer(network, recipe=recipe)
+    trainer = tiny_trainer(network, recipe=recipe)
     decayed, others = decayed_and_others(expected)
     groups = [{"params": decayed, "weight_decay": 0.05}, {"params": others, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups)
     for size, share in ((8, 0.5), (4, 1.0), (6, 0.3)):
-        images, labels = _batch(size)
+        images, labels = tiny_batch(size)
         loss, norm = trainer.step(images, labels, share=share)
         losses = [F.cross_entropy(o, labels, label_smoothing=0.05) for o in expected(images)]
         optimizer.zero_grad()
@@ -59,13 +39,13 @@ def test_steps_are_adamw_on_the_mean_loss_of_all_logits() -> None:
 
 
 def test_batch_of_two_images_passes_batch_norm() -> None:
-    images, labels = _batch(2)
-    assert torch.isfinite(_trainer(tiny_network()).step(images, labels, share=1.0)).all()
+    images, labels = tiny_batch(2)
+    assert torch.isfinite(tiny_trainer(tiny_network()).step(images, labels, share=1.0)).all()
 
 
 def test_restored_state_takes_the_same_next_step() -> None:
-    images, labels = _batch()
-    one, other = (_trainer(tiny_network(seed=seed, dropout=0.0)) for seed in (0, 1))
+    images, labels = tiny_batch()
+    one, other = (tiny_trainer(tiny_network(seed=seed, dropout=0.0)) for seed in (0, 1))
     one.step(images, labels, share=1.0)
     other.restore({name: tensor.clone() for name, tensor in one.state().items()})
     assert torch.equal(one.step(images, labels, share=1.0), other.step(images, labels, share=1.0))
@@ -75,11 +55,95 @@ def test_restored_state_takes_the_same_next_step() -> None:
 
 
 def test_signature_tells_networks_apart() -> None:
-    assert _trainer(tiny_network(seed=0)).signature() == _trainer(tiny_network(seed=1)).signature()
-    assert _trainer(TinyHybrid(num_classes=5)).signature() != _trainer(tiny_network()).signature()
+    assert (
+        tiny_trainer(tiny_network(seed=0)).signature()
+        == tiny_trainer(tiny_network(seed=1)).signature()
+    )
+    assert (
+        tiny_trainer(TinyHybrid(num_classes=5)).signature()
+        != tiny_trainer(tiny_network()).signature()
+    )
 
 
 def test_other_number_of_logits_than_classes_is_refused() -> None:
-    images, labels = _batch()
+    images, labels = tiny_batch()
     with pytest.raises(UsageError, match="network: 4 logits for 10 classes; build it with"):
-        _trainer(tiny_network(), num_classes=10).step(images, labels, share=1.0)
+        tiny_trainer(tiny_network(), num_classes=10).step(images, labels, share=1.0)
+
+
+def _gradients(network: nn.Module) -> dict[str, Tensor]:
+    images = torch.randn(4, 3, RESOLUTION, RESOLUTION, generator=torch.Generator().manual_seed(1))
+    network.eval()
+    network(images).square().sum().backward()
+    found = {name: p.grad for name, p in network.named_parameters()}
+    return {name: gradient.clone() for name, gradient in found.items() if gradient is not None}
+
+
+def test_only_weights_of_linears_and_convolutions_decay() -> None:
+    network = tiny_network()
+    names = {id(parameter): name for name, parameter in network.named_parameters()}
+    decayed, others = decayed_and_others(network)
+    assert {names[id(p)] for p in decayed} == {
+        "stem.weight",
+        "qkv.weight",
+        "heads.0.weight",
+        "heads.1.weight",
+    }
+    assert len(decayed) + len(others) == len(names)
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_network_computes_and_learns_as_before(memory_format: torch.memory_format) -> None:
+    expected = tiny_network().to(memory_format=memory_format)
+    network = copy.deepcopy(expected)
+    flat = FlatParameters(network)
+    for (name, one), other in zip(network.named_parameters(), expected.parameters(), strict=True):
+        assert torch.equal(one, other), name
+        assert one.stride() == other.stride(), name
+        assert one.data_ptr() % 64 == 0, name
+    mine, theirs = _gradients(network), _gradients(expected)
+    assert mine.keys() == theirs.keys()
+    assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+    squares = sum(float(gradient.double().square().sum()) for gradient in theirs.values())
+    assert float(flat.gradient.norm()) == pytest.approx(squares**0.5)
+
+
+def test_vectors_and_parameters_are_the_same_memory() -> None:
+    network = tiny_network()
+    flat = FlatParameters(network)
+    with torch.no_grad():
+        flat.decayed.fill_(2.0)
+        flat.others.fill_(3.0)
+        flat.gradient.fill_(4.0)
+    assert network.qkv.weight.eq(2.0).all()
+    assert network.class_token.eq(3.0).all()
+    assert all(p.grad is not None and p.grad.eq(4.0).all() for p in network.parameters())
+
+
+def test_clipping_scales_a_long_gradient_and_leaves_a_short_one() -> None:
+    flat = FlatParameters(nn.Linear(2, 1, bias=False))
+    flat.gradient[:2] = torch.tensor([3.0, 4.0])
+    assert float(flat.clip(10.0)) == 5.0
+    assert flat.gradient[:2].tolist() == [3.0, 4.0]
+    assert float(flat.clip(0.5)) == 5.0
+    assert flat.gradient[:2].tolist() == pytest.approx([0.3, 0.4])
+
+
+def test_parameters_that_are_not_trained_stay_where_they_are() -> None:
+    network = nn.Linear(2, 3)
+    network.bias.requires_grad_(False)
+    place = network.bias.data_ptr()
+    FlatParameters(network)
+    assert network.bias.data_ptr() == place
+    assert network.bias.grad is None
+
+
+def test_network_without_parameters_is_refused() -> None:
+    with pytest.raises(UsageError, match="network: parameters of 0 types and devices"):
+        FlatParameters(nn.Flatten())
+
+
+def test_parameters_of_two_types_are_refused() -> None:
+    network = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2).double())
+    with pytest.raises(UsageError, match="network: parameters of 2 types and devices"):
+        FlatParameters(network)

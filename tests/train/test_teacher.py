@@ -13,13 +13,19 @@ from torch import Tensor, nn
 
 from archbench.errors import UsageError
 from archbench.space.sections import TEACHERS as TEACHERS_OF_A_SPACE
+from archbench.study.trial import CurvePoint
 from archbench.train import teacher as module
-from archbench.train.loop import train
-from archbench.train.plan import Plan
 from archbench.train.recipe import TEACHERS, Recipe
-from archbench.train.step import Trainer
 from archbench.train.teacher import ConvolutionalNetwork, Teacher, stage_widths, teacher_for
-from tests.train.tiny import NUM_CLASSES, RESOLUTION, WIDTH, tiny_dataset, tiny_network
+from tests.train.tiny import (
+    NUM_CLASSES,
+    same,
+    tiny_batch,
+    tiny_dataset,
+    tiny_network,
+    tiny_trainer,
+    tiny_training,
+)
 
 RECIPE = Recipe(rungs=(1, 2), batch=8, teacher="convolutional")
 
@@ -42,24 +48,9 @@ def _answers(images: Tensor) -> Tensor:
 
 def _step_loss(network: nn.Module, *, share: float) -> float:
     recipe = replace(RECIPE, teacher_share=share, label_smoothing=0.1)
-    trainer = Trainer(
-        network,
-        recipe=recipe,
-        width=WIDTH,
-        num_classes=NUM_CLASSES,
-        precision="fp32",
-        memory_format="contiguous",
-        device=torch.device("cpu"),
-        answers=_answers,
-    )
-    loss, _ = trainer.step(*_batch(), share=1.0)
+    trainer = tiny_trainer(network, recipe=recipe, answers=_answers)
+    loss, _ = trainer.step(*tiny_batch(), share=1.0)
     return float(loss)
-
-
-def _batch() -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(3)
-    images = torch.randn(8, 3, RESOLUTION, RESOLUTION, generator=generator)
-    return images, torch.arange(8) % NUM_CLASSES
 
 
 class OneClassifier(nn.Module):
@@ -73,7 +64,7 @@ class OneClassifier(nn.Module):
 
 def test_first_classifier_learns_the_label_and_second_the_teacher() -> None:
     network = tiny_network(dropout=0.0)
-    images, labels = _batch()
+    images, labels = tiny_batch()
     first, second = network(images)
     own = F.cross_entropy(first, labels, label_smoothing=0.1).item()
     taught = F.cross_entropy(second, _answers(images)).item()
@@ -83,7 +74,7 @@ def test_first_classifier_learns_the_label_and_second_the_teacher() -> None:
 
 def test_single_classifier_learns_both() -> None:
     network = OneClassifier()
-    images, labels = _batch()
+    images, labels = tiny_batch()
     logits = network(images)
     own = F.cross_entropy(logits, labels, label_smoothing=0.1).item()
     taught = F.cross_entropy(logits, _answers(images)).item()
@@ -101,7 +92,7 @@ def test_teacher_is_trained_once_and_its_answers_are_its_own(
     assert again is not None
     assert again.facts() == teacher.facts()
     assert teacher.agreement > 0.9
-    images, _ = _batch()
+    images, _ = tiny_batch()
     assert torch.equal(again.answers(images), teacher.answers(images))
     assert not teacher.network.training
 
@@ -161,28 +152,33 @@ def test_recipe_without_a_teacher_needs_none(tmp_path: Path) -> None:
     assert "teacher" not in " ".join(Recipe().document())
 
 
-def _train(network: nn.Module, **changes: Any) -> Any:
-    arguments: dict[str, Any] = {"recipe": RECIPE, "seed": 0, "plan": Plan(), "width": WIDTH}
-    return train(network, tiny_dataset(), **{**arguments, **changes})
+def _train(network: nn.Module, **changes: Any) -> tuple[CurvePoint, ...]:
+    return tiny_training(network, **{"recipe": RECIPE, **changes})
 
 
 def test_resumed_distillation_equals_the_straight_one(teacher: Teacher, tmp_path: Path) -> None:
     straight = tiny_network()
     points = _train(straight, teacher=teacher)
     path = tmp_path / "checkpoint"
-    _train(tiny_network(), teacher=teacher, checkpoint=path, on_point=lambda *_: False)
+    _train(
+        tiny_network(), teacher=teacher, checkpoint=path, on_point=lambda *_: False, recipe=RECIPE
+    )
     resumed = tiny_network(seed=9)
     again = _train(resumed, teacher=teacher, checkpoint=path)
     assert [(p.loss, p.accuracy) for p in again] == [(p.loss, p.accuracy) for p in points]
-    for a, b in zip(resumed.state_dict().values(), straight.state_dict().values(), strict=True):
-        assert torch.equal(a, b)
+    assert same(resumed, straight)
 
 
 def test_resuming_with_another_teacher_is_refused(teacher: Teacher, tmp_path: Path) -> None:
     path = tmp_path / "checkpoint"
     _train(tiny_network(), teacher=teacher, checkpoint=path)
     with pytest.raises(UsageError, match="of another training: teacher was"):
-        _train(tiny_network(), teacher=replace(teacher, sha256="0" * 64), checkpoint=path)
+        _train(
+            tiny_network(),
+            teacher=replace(teacher, sha256="0" * 64),
+            checkpoint=path,
+            recipe=RECIPE,
+        )
 
 
 def test_teacher_that_the_recipe_does_not_name_is_refused(teacher: Teacher) -> None:

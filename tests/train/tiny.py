@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from archbench.data import DataSet, Split
+from archbench.study.trial import CurvePoint
+from archbench.train.loop import train
+from archbench.train.plan import Plan
+from archbench.train.recipe import Recipe
+from archbench.train.step import Trainer
 
 NUM_CLASSES = 4
 RESOLUTION = 16
@@ -70,3 +77,34 @@ def tiny_network(
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         return TinyHybrid(dropout=dropout, num_classes=num_classes)
+
+
+def tiny_batch(size: int = 8) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(3)
+    images = torch.randn(size, 3, RESOLUTION, RESOLUTION, generator=generator)
+    return images, torch.arange(size) % NUM_CLASSES
+
+
+def tiny_trainer(network: nn.Module, **changes: Any) -> Trainer:
+    arguments: dict[str, Any] = {
+        "recipe": Recipe(),
+        "width": WIDTH,
+        "num_classes": NUM_CLASSES,
+        "precision": "fp32",
+        "memory_format": "contiguous",
+        "device": torch.device("cpu"),
+    }
+    return Trainer(network, **{**arguments, **changes})
+
+
+def tiny_training(
+    network: nn.Module, *, dataset: DataSet | None = None, **changes: Any
+) -> tuple[CurvePoint, ...]:
+    arguments: dict[str, Any] = {"seed": 0, "plan": Plan(), "width": WIDTH}
+    return train(network, dataset or tiny_dataset(), **{**arguments, **changes})
+
+
+def same(one: nn.Module, other: nn.Module) -> bool:
+    """Whether two networks have the same weights, bit for bit."""
+    pairs = zip(one.state_dict().values(), other.state_dict().values(), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
