@@ -124,29 +124,3 @@ def test_dry_run_says_what_fits_into_the_time(run: Run, folder: Path) -> None:
     assert " of 9000 seeds and " in ended.err
     assert "next: archbench ablate " in ended.err
     assert not (folder / "results" / "dry").exists()
-
-
-@pytest.mark.parametrize(
-    ("words", "code", "told"),
-    [
-        ([], 2, "no network to change; name one with its axes"),
-        (["levit_128s"], 2, "--axes: nothing to turn"),
-        (["levit_128s", "cvt_13", "--axes", "position=none"], 2, "one network is changed at a"),
-        (["levit_128s", "--axes", "positon=none"], 2, "did you mean position?"),
-        (["levit_128s", "--axes", "mlp_ratio=1"], 2, "mlp_ratio could mean stages[all].block."),
-        (["levit_128s", "--axes", "position=bias"], 2, "no form is left to compare"),
-        (["levit_128z", "--axes", "position=none"], 2, "unknown network"),
-        (["--paper", "levit", "--axes", "position=none"], 2, "have their own base and rows"),
-        (["--paper", "levti"], 2, "unknown paper 'levti'; did you mean levit?"),
-        (["--paper", "cvt", "--scale", "-1"], 2, "-1.0 is no scale"),
-        (["--resume", "--name", "none"], 4, "there is no study here to resume"),
-        (["levit_128s", "--axes", "position=none", "--name", "../up"], 2, "cannot name a study"),
-        (["levit_128s", "--axes", "position=none", "--data", "folder:nowhere"], 3, "nowhere"),
-    ],
-)
-def test_what_cannot_be_ablated_is_refused(
-    run: Run, words: list[str], code: int, told: str
-) -> None:
-    ended = run("ablate", *words)
-    assert (ended.code, ended.out) == (code, "")
-    assert told in ended.err

@@ -84,22 +84,3 @@ def test_certificate_is_taken_told_and_reported(
     assert run("report", "certify-toy", "--format", "csv").err.startswith(
         "error: --format: a certificate is written whole"
     )
-
-
-@pytest.mark.parametrize(
-    ("words", "code", "told"),
-    [
-        ([], 2, "no space to certify; name one, for example: archbench certify quickstart"),
-        (["quikstart"], 3, "quickstart"),
-        (["quickstart", "--longer", "8"], 2, "8 epochs are not longer than the proxy's 8"),
-        (["quickstart", "--name", "../up"], 2, "cannot name a study"),
-        (["--resume", "--name", "none"], 4, "there is no certificate here"),
-        (["quickstart", "--candidates", "7"], 2, "7 is not in the range x>=8"),
-    ],
-)
-def test_what_cannot_be_certified_is_refused(
-    run: Run, words: list[str], code: int, told: str
-) -> None:
-    ended = run("certify", *words)
-    assert (ended.code, ended.out) == (code, "")
-    assert told in ended.err

@@ -132,9 +132,3 @@ def test_a_kept_result_is_compared_with(run: Run, toy: str) -> None:
     code, _, err = run("compare", toy, "--seconds", "0.5", "--against", str(kept), "--batch", "2")
     assert code == 2
     assert "toy was stored under other conditions" in err
-
-
-def test_a_change_of_no_network_is_refused(run: Run, toy: str) -> None:
-    code, _, err = run("compare", toy, toy, "--set", "3:stages[0].depth=2")
-    assert code == 2
-    assert "there is no network 3; the networks are numbered 1 to 2" in err

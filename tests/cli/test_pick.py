@@ -70,21 +70,3 @@ def test_a_front_whose_proxy_cannot_rank_is_not_to_be_trusted(run: Run, study: P
     told = "Proxy not certified: tau at equal cost 0.10 [-0.20, 0.30]: this front is not to be"
     assert f"note: {told} trusted." in out
     assert told in json.loads(run("pick", str(study), "--knee", "--json").out)["why"]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "code", "told"),
-    [
-        ([], 2, "what is needed was not said; say --latency MS"),
-        (["--knee", "--latency", "3"], 2, "--knee: the knee is a point of the whole front"),
-        (["--params", "many"], 2, "'many' is not a number such as 5M or 4e6"),
-        (["--accuracy", "120"], 2, "'120' is not a percentage such as 70"),
-        (["--latency", "0.001"], 1, "toy: no design keeps 0.00 ms with 90 %; the nearest is trial"),
-    ],
-)
-def test_what_cannot_be_picked_is_refused(
-    run: Run, study: Path, arguments: list[str], code: int, told: str
-) -> None:
-    ended = run("pick", str(study), *arguments)
-    assert (ended.code, ended.out) == (code, "")
-    assert told in ended.err

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from archbench.report.findings import prediction
-from tests.cli.conftest import Run
 
 PREDICTION: dict[str, Any] = {
     "name": "small",
@@ -49,15 +48,3 @@ def test_networks_of_one_name_show_their_digest() -> None:
     text = prediction.finding({"predictions": [PREDICTION, other]}).text()
     assert "small 01234567" in text
     assert "small ffffffff" in text
-
-
-def test_nothing_to_predict_is_an_error(run: Run) -> None:
-    code, out, err = run("predict")
-    assert (code, out) == (2, "")
-    assert "networks or a space have to be named, and not both" in err
-
-
-def test_both_is_an_error(run: Run) -> None:
-    code, _, err = run("predict", "levit_128s", "--space", "hybrid")
-    assert code == 2
-    assert "not both" in err

@@ -70,21 +70,6 @@ def test_a_study_without_a_front_says_why(run: Run, tmp_path: Path) -> None:
     assert err.startswith("\nnext: open ")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "code", "told"),
-    [
-        (["nothing"], 4, "results/nothing: there is no study here; begin one with"),
-        (["toy", "--format", "pdf"], 2, "--format: unknown report format 'pdf'"),
-    ],
-)
-def test_what_cannot_be_reported_is_refused(
-    run: Run, arguments: list[str], code: int, told: str
-) -> None:
-    ended = run("report", *arguments)
-    assert (ended.code, ended.out) == (code, "")
-    assert told in ended.err
-
-
 def test_a_trial_of_a_study_can_be_profiled(run: Run, study: Path) -> None:
     best = open_study(study).front_records()[-1]
     ended = run("profile", f"{study}:{best.number}", "--no-latency", "--json")

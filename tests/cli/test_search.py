@@ -104,27 +104,6 @@ def test_a_study_that_exists_is_refused_with_the_ways_on(
 
 
 @pytest.mark.parametrize(
-    ("options", "code", "told"),
-    [
-        (["--name", "../up"], 2, "--name: '../up' cannot name a study"),
-        (["--time", "soon"], 2, "'soon' is not a time such as 90s, 20m or 1h30m"),
-        (["--trials", "0"], 2, "invalid value for '--trials'"),
-        (["--sampler", "tp"], 2, "--sampler: unknown sampler 'tp'; did you mean tpe?"),
-        (["--set", "search.trails=3"], 2, "did you mean trials?"),
-        (["--resume", "--name", "other"], 4, "there is no study here to resume"),
-        (["--data", "folder:nowhere"], 3, "nowhere"),
-    ],
-)
-def test_what_cannot_be_searched_is_refused(
-    run: Run, folder: Path, options: list[str], code: int, told: str
-) -> None:
-    file, results = str(folder / "toy.yaml"), str(folder / "refused")
-    ended = run("search", file, "--results", results, *options)
-    assert (ended.code, ended.out) == (code, "")
-    assert told in ended.err
-
-
-@pytest.mark.parametrize(
     "option", ["--trials=3", "--epochs=3", "--pruner=none", "--no-certify", "--resume", "--seed=1"]
 )
 def test_a_confirmation_takes_no_option_of_a_search(run: Run, option: str) -> None:
@@ -136,12 +115,6 @@ def test_a_confirmation_takes_no_option_of_a_search(run: Run, option: str) -> No
     assert "type: archbench confirm 'my results/x'; or leave out --confirm" in ended.err
 
 
-def test_a_search_that_only_confirms_says_which_command_to_type(run: Run, tmp_path: Path) -> None:
-    ended = run("search", "x", "--confirm", "--results", str(tmp_path))
-    told = f"search --confirm becomes archbench confirm; type: archbench confirm {tmp_path}/x"
-    assert f"warning: {told}\n" in ended.err
-
-
 @pytest.mark.parametrize("words", [["confirm"], ["search", "--confirm"]])
 def test_the_front_of_a_study_is_confirmed_and_told(
     run: Run, study: Path, words: list[str]
@@ -151,15 +124,3 @@ def test_the_front_of_a_study_is_confirmed_and_told(
     document = json.loads(ended.out)
     assert document["study"] == "toy"
     assert document["doubt"]["confirmation"]["spent_s"] >= 0
-
-
-def test_a_confirmation_refuses_what_is_no_budget(run: Run) -> None:
-    ended = run("confirm", "x", "--budget", "many")
-    assert ended.code == 2
-    assert "--budget: 'many' is neither a share such as 20% nor a time such as 10m" in ended.err
-
-
-def test_a_study_to_confirm_that_is_not_there_is_named(run: Run, tmp_path: Path) -> None:
-    ended = run("confirm", "x", "--results", str(tmp_path))
-    assert ended.code == 4
-    assert f"{tmp_path}/x: there is no study here" in ended.err

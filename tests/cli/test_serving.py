@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from archbench.report.finding import joined
 from archbench.report.findings.serving import parts_of
-from tests.cli.conftest import Run
 
 
 def quantity(value: float | None, reason: str = "") -> dict[str, Any]:
@@ -52,19 +49,3 @@ def test_every_number_or_its_reason_is_there() -> None:
         "energy: not available: no counter\n"
         "p99: not available: few (batch 4)"
     )
-
-
-@pytest.mark.parametrize("question", ["--serving", "--where"])
-@pytest.mark.parametrize("option", [("--backend", "openvino"), ("--precision", "bf16")], ids=str)
-def test_a_question_that_runs_in_eager_fp32_refuses_other_backends(
-    run: Run, question: str, option: tuple[str, str]
-) -> None:
-    code, out, err = run("profile", "levit_128s", question, *option)
-    assert (code, out) == (2, "")
-    assert "run the eager backend in fp32 only; leave --backend and --precision out" in err
-
-
-def test_two_questions_at_once_are_refused(run: Run) -> None:
-    code, _, err = run("profile", "levit_128s", "--serving", "--where")
-    assert code == 2
-    assert "ask one at a time" in err

@@ -92,13 +92,6 @@ def test_a_training_that_was_begun_is_not_begun_again(
     assert run(*words, "--resume").code == 0
 
 
-def test_nothing_to_resume_is_said(run: Run, folder: Path, tmp_path: Path) -> None:
-    ended = run(*arguments(folder, tmp_path / "out", "--resume"))
-    assert ended.code == 4
-    assert "there is no training here to resume; begin it: archbench train " in ended.err
-    assert "--resume" not in ended.err.split("begin it: ")[1]
-
-
 @pytest.mark.parametrize(("by", "code"), [(KeyboardInterrupt, 130), (Terminated, 143)])
 def test_an_interrupted_training_says_how_it_goes_on(
     run: Run,
@@ -119,21 +112,3 @@ def test_an_interrupted_training_says_how_it_goes_on(
         ended = run(*words)
     assert ended.code == code
     assert ended.err.endswith(f"resume it with: archbench {' '.join(words)} --resume\n")
-
-
-@pytest.mark.parametrize(
-    ("words", "code", "told"),
-    [
-        (["train", "levit_128s"], 2, "missing option '--data'"),
-        (["train", "levit_128z", "--data", "cluttered_digits"], 2, "unknown network"),
-        (["train", "levit_128s", "--data", "cluttered_digit"], 2, "cluttered_digits"),
-        (["train", "levit_128s", "--data", "folder:nowhere"], 3, "nowhere"),
-        (["train", "levit_128s", "--data", "x", "--epochs", "0"], 2, "'--epochs'"),
-    ],
-)
-def test_what_cannot_be_trained_is_refused(
-    run: Run, tmp_path: Path, words: list[str], code: int, told: str
-) -> None:
-    ended = run(*words, "--out", str(tmp_path / "out"))
-    assert (ended.code, ended.out) == (code, "")
-    assert told in ended.err

@@ -15,7 +15,6 @@ from archbench.report.figure import svg_text
 from archbench.report.finding import joined
 from archbench.report.findings.parts import parts_of
 from archbench.report.findings.parts_plot import save_where, where_figure
-from tests.cli.conftest import Run
 
 
 def part(place: str, stage: int | None, kind: str, ms: float, bound: str) -> dict[str, Any]:
@@ -92,26 +91,6 @@ def test_other_formats_and_missing_folders_are_refused(tmp_path: Path) -> None:
         save_where(FOUND, tmp_path / "where.docx")
     with pytest.raises(StorageError, match="folder is not there"):
         save_where(FOUND, tmp_path / "no" / "where.svg")
-
-
-def test_plot_of_several_is_refused(run: Run) -> None:
-    options = ("--where", "--save", "x.svg", "--batch", "1,2")
-    code, _, err = run("profile", "levit_128s", *options)
-    assert code == 2
-    assert "one network at one batch" in err
-
-
-def test_plot_without_where_is_refused(run: Run) -> None:
-    code, _, err = run("profile", "levit_128s", "--no-latency", "--save", "x.svg")
-    assert code == 2
-    assert "add --where" in err
-
-
-@pytest.mark.parametrize("option", ["--check", "--pretrained", "--no-latency"])
-def test_options_that_would_do_nothing_are_refused(run: Run, option: str) -> None:
-    code, _, err = run("profile", "levit_128s", "--where", option)
-    assert code == 2
-    assert "count nothing" in err
 
 
 def test_a_trial_of_a_study_is_kept_for_its_report(tmp_path: Path) -> None:

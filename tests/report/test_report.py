@@ -45,11 +45,6 @@ def test_a_study_whose_search_goes_on_can_be_reported(tmp_path: Path) -> None:
         store.set_test_accuracy(0, 0.5)
 
 
-def test_another_folder_is_made_where_it_is_missing(tmp_path: Path) -> None:
-    files = write_report(plausible.study(), tmp_path / "deep" / "down")
-    assert all(path.parent == tmp_path / "deep" / "down" for path in files)
-
-
 def test_a_report_takes_the_place_of_an_older_one(tmp_path: Path) -> None:
     (tmp_path / "report.html").write_text("old")
     write_report(plausible.study(), tmp_path)
