@@ -1,17 +1,26 @@
-"""Which commands are there, and where does ``archbench`` start?"""
+"""Which commands are there, and how does each end: with which exit code, and which words?"""
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
 
 import click
 
-from archbench.cli import ending
-from archbench.errors import unknown_name
+from archbench import errors
+from archbench.cli import console
+from archbench.command_line import command_line
+from archbench.errors import ArchbenchError, unknown_name
 from archbench.registry import Registry
 
 REGISTRY = Registry("archbench.cli.commands", "command")
+ERROR_SCHEMA = "archbench.error/1"
 
 
 class CommandFolder(click.Group):
@@ -81,4 +90,129 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Raises:
         SystemExit: Always; the codes are those of ``archbench.errors``.
     """
-    sys.exit(ending.run(archbench, sys.argv[1:] if arguments is None else arguments))
+    sys.exit(run(archbench, sys.argv[1:] if arguments is None else arguments))
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM or SIGHUP: whatever parks itself on Ctrl-C parks itself on these, too."""
+
+
+def parked(
+    by: BaseException | None, message: str, *, place: str = "archbench", help: str
+) -> ArchbenchError:
+    """The ending of work that was interrupted, with the exit code of what interrupted it."""
+    from archbench.search.interruption import ParkedError
+
+    number = signal.SIGTERM if isinstance(by, Terminated) else signal.SIGINT
+    return ParkedError(message, place=place, help=help, signal_number=number)
+
+
+def run(command: click.Command, arguments: Sequence[str]) -> int:
+    """Run a command; nothing escapes: every ending becomes words and an exit code.
+
+    A command returns None or an exit code. With ``--json`` among the arguments an error is one
+    JSON document on stderr.
+    """
+    as_json = "--json" in arguments
+    try:
+        with _termination_as_interrupt():
+            code = command.main(
+                list(arguments),
+                prog_name="archbench",
+                standalone_mode=False,
+                obj=tuple(arguments),  # for commands that say how to repeat themselves
+            )
+        return code if isinstance(code, int) else 0
+    except ArchbenchError as error:
+        return _report(error, code=error.exit_code, as_json=as_json)
+    except click.UsageError as error:
+        return _report(_from_click(error), code=errors.WRONG_USAGE, as_json=as_json)
+    except click.ClickException as error:
+        wrong = errors.UsageError(_sentence(error.format_message()))
+        return _report(wrong, code=errors.WRONG_USAGE, as_json=as_json)
+    except (click.Abort, KeyboardInterrupt) as error:
+        by = error.__cause__ if isinstance(error, click.Abort) else error
+        stopped = parked(by, "interrupted", help="the same command starts over")
+        return _report(stopped, code=stopped.exit_code, as_json=as_json)
+    except console.ReaderGoneError:
+        return 0
+    except Exception as error:  # noqa: BLE001  the last line of defence: a bug of ours
+        return _report(_bug(error, arguments), code=errors.INTERNAL_BUG, as_json=as_json)
+
+
+@contextmanager
+def _termination_as_interrupt() -> Iterator[None]:
+    """SIGTERM and SIGHUP raise ``Terminated`` while this lasts; an ignored one stays ignored."""
+
+    def terminate(signum: int, frame: FrameType | None) -> None:
+        raise Terminated
+
+    replaced: list[tuple[signal.Signals, Callable[..., object] | int | None]] = []
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            before = signal.getsignal(number)
+            if before is not signal.SIG_IGN:
+                replaced.append((number, before))
+                signal.signal(number, terminate)
+    try:
+        yield
+    finally:
+        for number, before in replaced:
+            signal.signal(number, before)
+
+
+def _report(error: ArchbenchError, *, code: int, as_json: bool) -> int:
+    if as_json:
+        console.error_document(
+            {
+                "schema": ERROR_SCHEMA,
+                "code": code,
+                "place": error.place,
+                "message": error.message,
+                "help": error.help,
+            }
+        )
+    else:
+        console.error(str(error))
+    if os.environ.get("ARCHBENCH_DEBUG") == "1":
+        console.trace(error)
+    return code
+
+
+def _from_click(error: click.UsageError) -> errors.UsageError:
+    path = error.ctx.command_path if error.ctx else "archbench"
+    return errors.UsageError(
+        _sentence(error.format_message()), place=path, help=f"see  {path} --help"
+    )
+
+
+def _sentence(message: str) -> str:
+    """The message in our form: no capital after the place, no stop."""
+    text = " ".join(message.split()).removesuffix(".")
+    return text[:1].lower() + text[1:]
+
+
+def _bug(error: Exception, arguments: Sequence[str]) -> ArchbenchError:
+    """What to say of an exception that nobody foresaw; its trace is kept in a file."""
+    import platform
+    import tempfile
+    import traceback
+
+    import archbench
+
+    handle, name = tempfile.mkstemp(prefix="archbench-error-", suffix=".txt")
+    lines = [
+        f"archbench {archbench.__version__}",
+        f"{platform.python_implementation()} {platform.python_version()} on {platform.platform()}",
+        command_line("archbench", *arguments),
+        "",
+        "".join(traceback.format_exception(error)),
+    ]
+    os.close(handle)
+    Path(name).write_text("\n".join(lines), encoding="utf-8")
+    told = ArchbenchError(
+        f"this is a bug of archbench: {type(error).__name__}: {str(error) or 'no message'}",
+        help=f"the trace is in {name}; please report it",
+    )
+    told.__cause__ = error
+    return told

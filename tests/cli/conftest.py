@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import pytest
 
-from archbench.cli import ending
 from archbench.cli.main import archbench
+from archbench.cli.main import run as run_command
 
 
 class Ending(NamedTuple):
@@ -32,7 +32,7 @@ def run(
     monkeypatch.chdir(tmp_path_factory.mktemp("here"))
 
     def run(*arguments: str) -> Ending:
-        code = ending.run(archbench, arguments)
+        code = run_command(archbench, arguments)
         captured = capsys.readouterr()
         return Ending(code, captured.out, captured.err)
 

@@ -12,7 +12,7 @@ import click
 import pytest
 
 from archbench import errors
-from archbench.cli import ending
+from archbench.cli import main
 
 
 def run_raising(error: BaseException | type[BaseException], *arguments: str) -> int:
@@ -21,7 +21,7 @@ def run_raising(error: BaseException | type[BaseException], *arguments: str) -> 
     def command(as_json: bool) -> None:
         raise error
 
-    return ending.run(command, arguments)
+    return main.run(command, arguments)
 
 
 def run_doing(work: Callable[[], int | None]) -> int:
@@ -29,7 +29,7 @@ def run_doing(work: Callable[[], int | None]) -> int:
     def command() -> int | None:
         return work()
 
-    return ending.run(command, [])
+    return main.run(command, [])
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def run_doing(work: Callable[[], int | None]) -> int:
         (click.UsageError("no"), 2),
         (click.FileError("x.yaml", "no"), 2),
         (KeyboardInterrupt(), 130),
-        (ending.Terminated(), 143),
+        (main.Terminated(), 143),
         (ZeroDivisionError("no"), 70),
     ],
 )
@@ -111,15 +111,15 @@ def test_a_termination_is_an_interrupt_to_the_work() -> None:
             os.kill(os.getpid(), signal.SIGTERM)
         except KeyboardInterrupt as stop:
             seen.append(type(stop))
-            raise ending.parked(stop, "parked", place="search x", help="resume") from stop
+            raise main.parked(stop, "parked", place="search x", help="resume") from stop
 
     before = signal.getsignal(signal.SIGTERM)
     assert run_doing(work) == 143
-    assert seen == [ending.Terminated]
+    assert seen == [main.Terminated]
     assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_work_parked_by_ctrl_c_says_how_it_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
-    by = ending.parked(KeyboardInterrupt(), "parked", place="results/a", help="type b")
+    by = main.parked(KeyboardInterrupt(), "parked", place="results/a", help="type b")
     assert run_raising(by) == 130
     assert capsys.readouterr().err == "error: results/a: parked; type b\n"

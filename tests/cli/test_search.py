@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from archbench.analysis.study import open_study
-from archbench.cli import ending
 from archbench.cli.main import archbench
+from archbench.cli.main import run as run_command
 from tests.cli.conftest import Run
 from tests.search import tiny
 
@@ -32,7 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def study(folder: Path) -> Path:
     """A study that was searched with --json."""
     arguments = ["search", str(folder / "toy.yaml"), "--results", str(folder / "results"), "--json"]
-    assert ending.run(archbench, arguments) == 0
+    assert run_command(archbench, arguments) == 0
     return folder / "results" / "toy"
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from archbench.report.finding import joined
 from archbench.report.findings.serving import parts_of
+from archbench.report.element import joined
 
 
 def quantity(value: float | None, reason: str = "") -> dict[str, Any]:

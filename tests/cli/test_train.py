@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from safetensors import safe_open
 
-from archbench.cli.ending import Terminated
+from archbench.cli.main import Terminated
 from tests.cli.conftest import Run
 from tests.search import tiny
 

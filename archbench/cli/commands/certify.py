@@ -75,8 +75,9 @@ def command(
     Says how well the short trainings order candidates, at large and at equal cost, and ends with
     code 1 where a front that they find is not to be trusted. Ctrl-C parks it.
     """
-    from archbench.report.finding import Code, Finding
+    from archbench.report.finding import Finding
     from archbench.report.findings import certificate
+    from archbench.report.element import Code
     from archbench.search.certificate import certify
     from archbench.search.certificate_design import Design, in_words
     from archbench.space import SearchSpace

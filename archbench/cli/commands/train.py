@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from archbench.cli import console
-from archbench.cli.ending import parked
+from archbench.cli.main import parked
 from archbench.cli.option import (
     COUNT,
     DATA,

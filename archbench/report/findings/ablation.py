@@ -9,19 +9,7 @@ from itertools import groupby
 from archbench.analysis.ablation import AblationRecord, Difference, FormRecord
 from archbench.command_line import command_line, named_in_results
 from archbench.report.document import to_words, to_yaml
-from archbench.report.finding import (
-    Cell,
-    Code,
-    Facts,
-    Finding,
-    Fold,
-    Groups,
-    Lines,
-    Page,
-    Part,
-    Plot,
-    Table,
-)
+from archbench.report.finding import Finding, Page
 from archbench.report.findings.effects import effect_figure, label
 from archbench.report.html import html
 from archbench.report.number import (
@@ -34,6 +22,7 @@ from archbench.report.number import (
     plural,
     short,
 )
+from archbench.report.element import Cell, Code, Facts, Fold, Groups, Lines, Part, Plot, Table
 from archbench.report.text import filled, shortened, table
 
 _LONGEST_VALUE = 19

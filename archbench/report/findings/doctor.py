@@ -6,7 +6,8 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from archbench.report.finding import Facts, Finding, Lines, Table
+from archbench.report.finding import Finding
+from archbench.report.element import Facts, Lines, Table
 
 
 def finding(document: Mapping[str, Any]) -> Finding:

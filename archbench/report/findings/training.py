@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from archbench.report import number
-from archbench.report.finding import Code, Finding
+from archbench.report.finding import Finding
+from archbench.report.element import Code
 from archbench.study.trial import CurvePoint
 
 
