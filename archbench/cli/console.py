@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any
 
 from archbench.command_line import command_line
 from archbench.errors import NEGATIVE_RESULT
@@ -19,6 +19,8 @@ from archbench.report.text import WIDTH, clean
 if TYPE_CHECKING:
     from archbench.analysis.study import StudyReader
     from archbench.report.finding import Finding
+
+_REDRAW_S = 0.2
 
 
 class ReaderGoneError(Exception):
@@ -139,17 +141,49 @@ def _coloured(text: str, code: str) -> str:
     return text
 
 
-class Meter(Protocol):
-    """Shows the progress of one thing after another."""
+class Meter:
+    """Shows the progress of one thing after another.
+
+    Args:
+        is_drawn: Draw over one line, a few times a second at most; else say each thing once.
+        is_silent: Show nothing.
+        clock: Seconds, from any monotonic clock.
+    """
+
+    def __init__(self, *, is_drawn: bool, is_silent: bool, clock: Callable[[], float]) -> None:
+        self._is_drawn = is_drawn
+        self._is_silent = is_silent
+        self._clock = clock
+        self._what = ""
+        self._began = 0.0
+        self._drawn = float("-inf")
 
     def __call__(self, what: str, done: int, total: int) -> None:
         """Take in what is being done, how much of it is done, and of how much."""
+        now = self._clock()
+        if what != self._what:
+            self._what, self._began, self._drawn = what, now, float("-inf")
+            if not self._is_drawn and not self._is_silent:
+                note(what)
+        if self._is_drawn and now - self._drawn >= _REDRAW_S:
+            self._drawn = now
+            redraw(self._line(done, total, now - self._began)[: WIDTH - 1])
 
     def say(self, text: str) -> None:
         """Leave a line that stays."""
+        if self._is_drawn:
+            redraw("")
+            self._drawn = float("-inf")
+        if not self._is_silent:
+            note(text)
 
+    def _line(self, done: int, total: int, seconds: float) -> str:
+        from archbench.report.number import duration
 
-_REDRAW_S = 0.2
+        text = f"{self._what}  {done:,} of {total:,}"
+        if 0 < done < total and seconds > 2:
+            text += f"  {duration(seconds / done * (total - done))} left"
+        return text
 
 
 @contextmanager
@@ -160,66 +194,9 @@ def meter(*, quiet: bool = False, clock: Callable[[], float] = time.monotonic) -
         quiet: Show nothing unless stderr is a terminal, as a program may read it.
         clock: Seconds, from any monotonic clock.
     """
-    if is_terminal(sys.stderr):
-        line = _Line(clock)
-        try:
-            yield line
-        finally:
+    is_drawn = is_terminal(sys.stderr)
+    try:
+        yield Meter(is_drawn=is_drawn, is_silent=quiet and not is_drawn, clock=clock)
+    finally:
+        if is_drawn:
             redraw("")
-    else:
-        yield _Silence() if quiet else _Log()
-
-
-class _Line:
-    """Draws over itself, a few times a second at most."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._what = ""
-        self._began = 0.0
-        self._drawn = float("-inf")
-
-    def __call__(self, what: str, done: int, total: int) -> None:
-        from archbench.report import number
-
-        now = self._clock()
-        if what != self._what:
-            self._what, self._began, self._drawn = what, now, float("-inf")
-        if now - self._drawn < _REDRAW_S:
-            return
-        self._drawn = now
-        text = f"{what}  {done:,} of {total:,}"
-        if 0 < done < total and now - self._began > 2:
-            left = (now - self._began) / done * (total - done)
-            text += f"  {number.duration(left)} left"
-        redraw(text[: WIDTH - 1])
-
-    def say(self, text: str) -> None:
-        redraw("")
-        note(text)
-        self._drawn = float("-inf")
-
-
-class _Log:
-    """Says each thing once, when it begins."""
-
-    def __init__(self) -> None:
-        self._what = ""
-
-    def __call__(self, what: str, done: int, total: int) -> None:
-        if what != self._what:
-            self._what = what
-            note(what)
-
-    def say(self, text: str) -> None:
-        note(text)
-
-
-class _Silence:
-    """Nobody wants to know."""
-
-    def __call__(self, what: str, done: int, total: int) -> None:
-        pass
-
-    def say(self, text: str) -> None:
-        pass

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +17,7 @@ _SCALES = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9}
 FILE = click.Path(path_type=Path, dir_okay=False)
 FOLDER = click.Path(path_type=Path, file_okay=False)
 COUNT = click.IntRange(min=1)
-DATA = "What to train on: cluttered_digits, folder:PATH, cifar10:PATH."
+DATA_HELP = "What to train on: cluttered_digits, folder:PATH, cifar10:PATH."
 
 
 def resolution(
@@ -36,17 +36,17 @@ def resolution(
     return sides[0], sides[-1]
 
 
-json_option = click.option(
+JSON = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON document instead of text."
 )
-set_option = click.option(
+SET = click.option(
     "--set",
     "overrides",
     metavar="PATH=VALUE",
     multiple=True,
     help="Change a field, as in stages[all].block.kv_stride=1. Repeatable.",
 )
-results_option = click.option(
+RESULTS = click.option(
     "--results",
     metavar="FOLDER",
     type=FOLDER,
@@ -54,29 +54,29 @@ results_option = click.option(
     show_default=True,
     help="Where the study folders lie.",
 )
-data_option = click.option("--data", metavar="NAME", help=DATA)
-download_option = click.option("--download", is_flag=True, help="Allow the data to be fetched.")
-workers_option = click.option("--workers", type=COUNT, help="Trainings at a time.")
-minutes_option = partial(click.option, "--max-minutes", type=click.FloatRange(min=0, min_open=True))
-dry_run_option = click.option("--dry-run", is_flag=True, help="Say what it would take, and stop.")
-seed_option = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-resolution_option = click.option(
+DATA = click.option("--data", metavar="NAME", help=DATA_HELP)
+DOWNLOAD = click.option("--download", is_flag=True, help="Allow the data to be fetched.")
+WORKERS = click.option("--workers", type=COUNT, help="Trainings at a time.")
+max_minutes = partial(click.option, "--max-minutes", type=click.FloatRange(min=0, min_open=True))
+DRY_RUN = click.option("--dry-run", is_flag=True, help="Say what it would take, and stop.")
+SEED = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+RESOLUTION = click.option(
     "--resolution",
     metavar="PIXELS",
     callback=resolution,
     help="Side, or height and width: 160x224.",
 )
-batch_option = click.option("--batch", type=COUNT, default=1, show_default=True)
-threads_option = click.option("--threads", type=COUNT, default=1, show_default=True)
-backend_option = click.option("--backend", metavar="NAME", default="eager", show_default=True)
-device_option = click.option(
+BATCH = click.option("--batch", type=COUNT, default=1, show_default=True)
+THREADS = click.option("--threads", type=COUNT, default=1, show_default=True)
+BACKEND = click.option("--backend", metavar="NAME", default="eager", show_default=True)
+DEVICE = click.option(
     "--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True
 )
 
 
-def typed_command(ctx: click.Context, *, without: Collection[str] = ()) -> str:
+def typed_command(*without: str) -> str:
     """What the person typed, as one line for a shell, without some flags."""
-    typed: Sequence[str] = ctx.obj or ()
+    typed: Sequence[str] = click.get_current_context().obj or ()
     return command_line("archbench", *(word for word in typed if word not in without))
 
 

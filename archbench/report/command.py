@@ -5,8 +5,8 @@ from __future__ import annotations
 import shlex
 
 from archbench.command_line import command_line, study_argument
-from archbench.report.html import html
 from archbench.report.element import Code, Part
+from archbench.report.html import html
 from archbench.report.summary import Summary
 from archbench.study.folder import resume_command
 

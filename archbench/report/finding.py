@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archbench.errors import StorageError
+from archbench.report.element import Part, joined, page_of
 from archbench.report.figure import png_bytes, svg_text
 from archbench.report.html import Markup, html, shell
-from archbench.report.element import Part, joined, page_of
 from archbench.study.file import write_atomically
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import Any
 
 from archbench.analysis.verdict import confirmation_in_words, source_in_words, spaces_in_words
 from archbench.report.document import in_words, to_words
+from archbench.report.element import Cell, Code, Facts, Fold, Groups, Part, Table
 from archbench.report.html import Markup, html, one_line
 from archbench.report.number import exact, percent
-from archbench.report.element import Cell, Code, Facts, Fold, Groups, Part, Table
 from archbench.report.summary import Summary, number, part
 from archbench.study.trial import TrialRecord
 

@@ -11,6 +11,7 @@ from archbench.command_line import command_line
 from archbench.report.command import commands, train_command
 from archbench.report.curve_plot import curve_figure
 from archbench.report.document import to_words, to_yaml
+from archbench.report.element import Cell, Code, Facts, Fold, Part, Plot, Table
 from archbench.report.finding import Page
 from archbench.report.findings.front import (
     count_cell,
@@ -24,7 +25,6 @@ from archbench.report.findings.parts import where_time_goes
 from archbench.report.html import html, one_line
 from archbench.report.inventory import conditions, outcomes, searched
 from archbench.report.number import chance, duration, exact, measured, percent, plural
-from archbench.report.element import Cell, Code, Facts, Fold, Part, Plot, Table
 from archbench.report.study_plot import pareto_figure, tooltip
 from archbench.report.summary import Summary, number
 from archbench.study.trial import TrialRecord

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 from archbench.analysis.importance import Insight
-from archbench.report.findings.importance import told
 from archbench.report.element import joined
+from archbench.report.findings.importance import told
 from tests.cli.conftest import Run
 from tests.cli.stored import write_study
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from archbench.models import build, save_weights
-from archbench.report.findings.profile import latencies, parts_of, side_by_side
 from archbench.report.element import joined, text_of
+from archbench.report.findings.profile import latencies, parts_of, side_by_side
 from tests.cli.conftest import Run
 
 LATENCY = {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from archbench.report.findings.serving import parts_of
 from archbench.report.element import joined
+from archbench.report.findings.serving import parts_of
 
 
 def quantity(value: float | None, reason: str = "") -> dict[str, Any]:

@@ -11,10 +11,10 @@ import pytest
 from archbench.cli.commands.profile import keep_for_reports
 from archbench.cli.names import trial_place
 from archbench.errors import StorageError, UsageError
+from archbench.report.element import joined
 from archbench.report.figure import svg_text
 from archbench.report.findings.parts import parts_of
 from archbench.report.findings.parts_plot import save_where, where_figure
-from archbench.report.element import joined
 
 
 def part(place: str, stage: int | None, kind: str, ms: float, bound: str) -> dict[str, Any]:

@@ -10,8 +10,8 @@ import pytest
 
 from archbench.analysis.study import StudyReader
 from archbench.errors import StorageError
-from archbench.report.findings.parts import where_time_goes
 from archbench.report.element import page_of
+from archbench.report.findings.parts import where_time_goes
 from archbench.report.study_page import page
 from archbench.report.summary import Summary
 from archbench.study.where_file import SCHEMA, read_where, where_path, write_where

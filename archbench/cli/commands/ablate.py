@@ -6,21 +6,7 @@ from pathlib import Path
 
 import click
 
-from archbench.cli import console
-from archbench.cli.option import (
-    COUNT,
-    DATA,
-    device_option,
-    download_option,
-    dry_run_option,
-    json_option,
-    minutes_option,
-    results_option,
-    seed_option,
-    set_option,
-    typed_command,
-    workers_option,
-)
+from archbench.cli import console, option
 from archbench.command_line import command_line
 from archbench.errors import UsageError
 
@@ -34,7 +20,9 @@ from archbench.errors import UsageError
     help="What is changed, and to what: position=bias,none. More may follow, or --axes again.",
 )
 @click.option("--paper", metavar="NAME", help="Run a paper's own tables instead: levit or cvt.")
-@click.option("--data", default="cluttered_digits", show_default=True, metavar="NAME", help=DATA)
+@click.option(
+    "--data", default="cluttered_digits", show_default=True, metavar="NAME", help=option.DATA_HELP
+)
 @click.option(
     "--resolution",
     type=click.IntRange(min=8),
@@ -47,26 +35,26 @@ from archbench.errors import UsageError
     help="Whether the first embed is adapted to these images.",
 )
 @click.option("--scale", type=float, help="Train it with its widths times this, as 0.25.")
-@click.option("--epochs", type=COUNT, help="Of each training; 8 by default.")
-@click.option("--seeds", type=COUNT, help="Trainings of each form; 5 by default.")
+@click.option("--epochs", type=option.COUNT, help="Of each training; 8 by default.")
+@click.option("--seeds", type=option.COUNT, help="Trainings of each form; 5 by default.")
 @click.option("--batch", type=click.IntRange(min=2), default=32, show_default=True)
-@seed_option
+@option.SEED
 @click.option(
     "--teacher",
     type=click.Choice(["none", "convolutional"]),
     help="Of the base; as in the paper with --paper, none otherwise.",
 )
-@device_option
+@option.DEVICE
 @click.option("--no-latency", is_flag=True, help="Count and train only.")
-@minutes_option(help="Plan fewer seeds, then fewer epochs, to take no longer.")
-@workers_option
-@download_option
+@option.max_minutes(help="Plan fewer seeds, then fewer epochs, to take no longer.")
+@option.WORKERS
+@option.DOWNLOAD
 @click.option("--name", help="Of its folder; ablate-NETWORK by default.")
 @click.option("--resume", is_flag=True, help="Go on where it stood; --seeds may be more now.")
-@dry_run_option
-@set_option
-@results_option
-@json_option
+@option.DRY_RUN
+@option.SET
+@option.RESULTS
+@option.JSON
 def command(
     words: tuple[str, ...],
     axes: tuple[str, ...],
@@ -104,7 +92,7 @@ def command(
 
     named, turned = _sorted(words, axes=axes)
     spec = network_of(named, overrides=overrides, results=results) if named else None
-    typed = typed_command(click.get_current_context(), without=("--resume", "--json"))
+    typed = option.typed_command("--resume", "--json")
     with console.meter(quiet=as_json) as told:
         found = ablate(
             spec,
@@ -133,7 +121,7 @@ def command(
             on_note=told.say,
         )
     if found is None:
-        again = typed_command(click.get_current_context(), without=("--dry-run",))
+        again = option.typed_command("--dry-run")
         console.next_step(again)
         return
     console.tell_with_files(ablation.finding(found), found.path / "report", as_json=as_json)

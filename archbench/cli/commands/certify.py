@@ -7,18 +7,7 @@ from pathlib import Path
 
 import click
 
-from archbench.cli import console
-from archbench.cli.option import (
-    data_option,
-    download_option,
-    dry_run_option,
-    json_option,
-    minutes_option,
-    results_option,
-    set_option,
-    typed_command,
-    workers_option,
-)
+from archbench.cli import console, option
 from archbench.errors import NEGATIVE_RESULT
 
 DESIGN_SCHEMA = "archbench.certificate-design/1"
@@ -42,17 +31,17 @@ DESIGN_SCHEMA = "archbench.certificate-design/1"
     type=click.IntRange(min=2),
     help="Of the trainings that judge the proxy; twice its own by default.",
 )
-@set_option
-@data_option
-@download_option
+@option.SET
+@option.DATA
+@option.DOWNLOAD
 @click.option("--seed", type=click.IntRange(min=0), help="Of the sample and of all trainings.")
-@minutes_option(help="Plan fewer candidates, then fewer seeds, to take no longer.")
-@workers_option
+@option.max_minutes(help="Plan fewer candidates, then fewer seeds, to take no longer.")
+@option.WORKERS
 @click.option("--name", help="Of its folder; certify-SPACE by default.")
 @click.option("--resume", is_flag=True, help="Go on where it stood; SPACE may be left out.")
-@dry_run_option
-@results_option
-@json_option
+@option.DRY_RUN
+@option.RESULTS
+@option.JSON
 def command(
     space: str | None,
     candidates: int | None,
@@ -75,14 +64,14 @@ def command(
     Says how well the short trainings order candidates, at large and at equal cost, and ends with
     code 1 where a front that they find is not to be trusted. Ctrl-C parks it.
     """
+    from archbench.report.element import Code
     from archbench.report.finding import Finding
     from archbench.report.findings import certificate
-    from archbench.report.element import Code
     from archbench.search.certificate import certify
     from archbench.search.certificate_design import Design, in_words
     from archbench.space import SearchSpace
 
-    typed = typed_command(click.get_current_context(), without=("--resume", "--json"))
+    typed = option.typed_command("--resume", "--json")
     with console.meter(quiet=as_json) as told:
         found = certify(
             SearchSpace.load(space, overrides=overrides) if space else None,
@@ -107,7 +96,7 @@ def command(
         planned = Finding(
             document={"schema": DESIGN_SCHEMA, **known},
             parts=[Code(in_words(found))],
-            next_step=typed_command(click.get_current_context(), without=("--dry-run",)),
+            next_step=option.typed_command("--dry-run"),
         )
         console.tell(planned, as_json=as_json)
         return 0

@@ -9,17 +9,7 @@ from typing import Any
 
 import click
 
-from archbench.cli import console
-from archbench.cli.option import (
-    FILE,
-    backend_option,
-    batch_option,
-    device_option,
-    json_option,
-    resolution_option,
-    results_option,
-    threads_option,
-)
+from archbench.cli import console, option
 from archbench.command_line import command_line
 from archbench.errors import NEGATIVE_RESULT, ArchbenchError, UsageError
 
@@ -48,18 +38,23 @@ class LimitBrokenError(ArchbenchError):
     help="End with 1 if a network is slower:3%, faster:3% or either:3% beside the first (or "
     "beside its stored self): by more than that, and told apart from a tie.",
 )
-@click.option("--save", metavar="FILE", type=FILE, help="Keep the result, to compare with later.")
+@click.option(
+    "--save",
+    metavar="FILE",
+    type=option.FILE,
+    help="Keep the result, to compare with later.",
+)
 @click.option(
     "--against",
     metavar="FILE",
-    type=FILE,
+    type=option.FILE,
     help="Compare with a kept result, too; with one network, with nothing else.",
 )
-@batch_option
-@resolution_option
-@threads_option
-@device_option
-@backend_option
+@option.BATCH
+@option.RESOLUTION
+@option.THREADS
+@option.DEVICE
+@option.BACKEND
 @click.option("--precision", metavar="NAME", default="fp32", show_default=True)
 @click.option(
     "--seconds",
@@ -68,8 +63,8 @@ class LimitBrokenError(ArchbenchError):
     show_default=True,
     help="For each network at most.",
 )
-@results_option
-@json_option
+@option.RESULTS
+@option.JSON
 def command(
     networks: tuple[str, ...],
     overrides: tuple[str, ...],

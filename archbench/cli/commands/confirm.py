@@ -6,8 +6,7 @@ from pathlib import Path
 
 import click
 
-from archbench.cli import console
-from archbench.cli.option import download_option, json_option, results_option, workers_option
+from archbench.cli import console, option
 
 
 @click.command()
@@ -17,10 +16,10 @@ from archbench.cli.option import download_option, json_option, results_option, w
     metavar="SHARE|TIME",
     help="What training those in doubt again may take: 20% of the search's time, 10m.",
 )
-@workers_option
-@download_option
-@results_option
-@json_option
+@option.WORKERS
+@option.DOWNLOAD
+@option.RESULTS
+@option.JSON
 def command(
     study: str,
     budget: str | None,

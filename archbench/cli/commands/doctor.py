@@ -6,8 +6,7 @@ from pathlib import Path
 
 import click
 
-from archbench.cli import console
-from archbench.cli.option import device_option, json_option, results_option, threads_option
+from archbench.cli import console, option
 
 
 @click.command()
@@ -19,10 +18,10 @@ from archbench.cli.option import device_option, json_option, results_option, thr
     show_default=True,
     help="How long to time copies of one network.",
 )
-@device_option
-@threads_option
-@results_option
-@json_option
+@option.DEVICE
+@option.THREADS
+@option.RESULTS
+@option.JSON
 def command(
     study: str | None, seconds: float, device: str, threads: int, results: Path, as_json: bool
 ) -> None:

@@ -6,14 +6,13 @@ from pathlib import Path
 
 import click
 
-from archbench.cli import console
-from archbench.cli.option import json_option, results_option
+from archbench.cli import console, option
 
 
 @click.command()
 @click.argument("study")
-@results_option
-@json_option
+@option.RESULTS
+@option.JSON
 def command(study: str, results: Path, as_json: bool) -> None:
     """Which choices matter in STUDY: for accuracy at equal cost, and for the cost?
 

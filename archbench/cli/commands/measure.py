@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from archbench.cli import console
-from archbench.cli.option import COUNT, backend_option, device_option, json_option, results_option
+from archbench.cli import console, option
 from archbench.command_line import command_line, study_argument
 
 if TYPE_CHECKING:
@@ -17,11 +16,11 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("study")
-@device_option
-@backend_option
+@option.DEVICE
+@option.BACKEND
 @click.option("--precision", metavar="NAME", help="That of the search by default.")
-@click.option("--batch", type=COUNT, help="That of the search by default.")
-@click.option("--threads", type=COUNT, help="Those of the search by default.")
+@click.option("--batch", type=option.COUNT, help="That of the search by default.")
+@click.option("--threads", type=option.COUNT, help="Those of the search by default.")
 @click.option(
     "--trials",
     type=click.Choice(["front", "all"]),
@@ -29,8 +28,8 @@ if TYPE_CHECKING:
     show_default=True,
     help="Which networks: those of the front, or all that were trained to the end.",
 )
-@results_option
-@json_option
+@option.RESULTS
+@option.JSON
 def command(
     study: str,
     device: str,

@@ -8,8 +8,7 @@ from typing import Any
 
 import click
 
-from archbench.cli import console
-from archbench.cli.option import ListByDefault, json_option
+from archbench.cli import console, option
 from archbench.command_line import command_line
 from archbench.errors import NEGATIVE_RESULT, ArchbenchError
 
@@ -22,7 +21,7 @@ class UnexpectedCountError(ArchbenchError):
     exit_code = NEGATIVE_RESULT
 
 
-@click.group(cls=ListByDefault, subcommand_metavar="[PATTERN] | show NAME | check [PATTERN]")
+@click.group(cls=option.ListByDefault, subcommand_metavar="[PATTERN] | show NAME | check [PATTERN]")
 def command() -> None:
     """Published networks: list them, show one as YAML, or count all of them again.
 
@@ -33,7 +32,7 @@ def command() -> None:
 @command.command("list")
 @click.argument("pattern", default="*")
 @click.option("--all", "with_ablations", is_flag=True, help="The papers' ablations, too.")
-@json_option
+@option.JSON
 def list_(pattern: str, with_ablations: bool, as_json: bool) -> None:
     """Published networks whose name matches PATTERN, as levit* (the default).
 
@@ -61,7 +60,7 @@ def list_(pattern: str, with_ablations: bool, as_json: bool) -> None:
 @command.command()
 @click.argument("pattern", default="*")
 @click.option("--full", is_flag=True, help="fvcore counts large ones, too: minutes, 3 GB.")
-@json_option
+@option.JSON
 def check(pattern: str, full: bool, as_json: bool) -> None:
     """Build each network that matches PATTERN and compare counts with what is published.
 
@@ -88,7 +87,7 @@ def check(pattern: str, full: bool, as_json: bool) -> None:
 
 @command.command()
 @click.argument("name")
-@json_option
+@option.JSON
 def show(name: str, as_json: bool) -> None:
     """NAME as YAML, in the form that a search space starts from."""
     from archbench.report.findings import catalogue

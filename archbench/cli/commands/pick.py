@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from archbench.cli import console
-from archbench.cli.option import FILE, amount, json_option, results_option, share
+from archbench.cli import console, option
 from archbench.command_line import command_line, study_argument
 from archbench.errors import UsageError
 
@@ -24,10 +23,15 @@ if TYPE_CHECKING:
     metavar="MS",
     help="The most accurate within so many milliseconds.",
 )
-@click.option("--params", callback=amount, metavar="NUMBER", help="Within so many, as 5M or 4e6.")
-@click.option("--macs", callback=amount, metavar="NUMBER", help="Within so many, as 400M.")
 @click.option(
-    "--accuracy", callback=share, metavar="PERCENT", help="The cheapest of that proxy accuracy."
+    "--params", callback=option.amount, metavar="NUMBER", help="Within so many, as 5M or 4e6."
+)
+@click.option("--macs", callback=option.amount, metavar="NUMBER", help="Within so many, as 400M.")
+@click.option(
+    "--accuracy",
+    callback=option.share,
+    metavar="PERCENT",
+    help="The cheapest of that proxy accuracy.",
 )
 @click.option("--knee", is_flag=True, help="Where more cost begins to buy little.")
 @click.option(
@@ -39,10 +43,14 @@ if TYPE_CHECKING:
     help="How probable it must be that limits and accuracy are kept.",
 )
 @click.option(
-    "--spec", "spec_file", metavar="FILE", type=FILE, help="Write the network as YAML there."
+    "--spec",
+    "spec_file",
+    metavar="FILE",
+    type=option.FILE,
+    help="Write the network as YAML there.",
 )
-@results_option
-@json_option
+@option.RESULTS
+@option.JSON
 def command(
     study: str,
     latency: float | None,

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from archbench.cli import console
-from archbench.cli.option import COUNT, json_option, results_option, seed_option, set_option
+from archbench.cli import console, option
 from archbench.command_line import command_line
 from archbench.errors import UsageError
 
@@ -26,13 +25,13 @@ _TO_FIT = 60
 @click.argument("networks", metavar="[NETWORK...]", nargs=-1)
 @click.option("--space", metavar="SPACE", help="Random networks of this space instead.")
 @click.option("--samples", type=click.IntRange(1, 10_000), default=20, show_default=True)
-@seed_option
-@set_option
-@click.option("--batch", type=COUNT, help="The space's, or 1.")
-@click.option("--threads", type=COUNT, help="The space's, or 1.")
+@option.SEED
+@option.SET
+@click.option("--batch", type=option.COUNT, help="The space's, or 1.")
+@click.option("--threads", type=option.COUNT, help="The space's, or 1.")
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), help="The space's, or cpu.")
-@results_option
-@json_option
+@option.RESULTS
+@option.JSON
 def command(
     networks: tuple[str, ...],
     space: str | None,

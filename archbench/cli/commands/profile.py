@@ -9,17 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from archbench.cli import console
-from archbench.cli.option import (
-    FILE,
-    json_option,
-    resolution_option,
-    results_option,
-    set_option,
-    threads_option,
-    wholes,
-    words,
-)
+from archbench.cli import console, option
 from archbench.command_line import command_line
 from archbench.errors import NEGATIVE_RESULT, ArchbenchError, UsageError
 
@@ -36,18 +26,18 @@ class CountsDifferError(ArchbenchError):
 
 @click.command()
 @click.argument("networks", metavar="NETWORK...", nargs=-1, required=True)
-@set_option
+@option.SET
 @click.option(
     "--batch",
     "batches",
     metavar="NUMBERS",
     default="1",
     show_default=True,
-    callback=wholes,
+    callback=option.wholes,
     help="Images per forward pass, as 1,16.",
 )
-@resolution_option
-@threads_option
+@option.RESOLUTION
+@option.THREADS
 @click.option(
     "--device",
     type=click.Choice(["cpu", "cuda", "all"]),
@@ -61,7 +51,7 @@ class CountsDifferError(ArchbenchError):
     metavar="NAMES",
     default="eager",
     show_default=True,
-    callback=words,
+    callback=option.words,
     help="What runs it, as eager,openvino; all are those that are here.",
 )
 @click.option(
@@ -70,7 +60,7 @@ class CountsDifferError(ArchbenchError):
     metavar="NAMES",
     default="fp32",
     show_default=True,
-    callback=words,
+    callback=option.words,
     help="fp32, bf16, fp16 or int8, as fp32,bf16.",
 )
 @click.option("--no-latency", is_flag=True, help="Count only.")
@@ -90,11 +80,11 @@ class CountsDifferError(ArchbenchError):
 @click.option(
     "--save",
     metavar="FILE",
-    type=FILE,
+    type=option.FILE,
     help="With --where: keep it as a bar plot, .svg or .png.",
 )
-@results_option
-@json_option
+@option.RESULTS
+@option.JSON
 def command(
     networks: tuple[str, ...],
     overrides: tuple[str, ...],

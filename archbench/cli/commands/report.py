@@ -6,8 +6,7 @@ from pathlib import Path
 
 import click
 
-from archbench.cli import console
-from archbench.cli.option import FOLDER, json_option, results_option
+from archbench.cli import console, option
 from archbench.errors import UsageError
 
 
@@ -23,11 +22,11 @@ from archbench.errors import UsageError
 @click.option(
     "--out",
     metavar="FOLDER",
-    type=FOLDER,
+    type=option.FOLDER,
     help="Where to write; report/ in the study's folder by default.",
 )
-@results_option
-@json_option
+@option.RESULTS
+@option.JSON
 def command(
     study: str, formats: tuple[str, ...], out: Path | None, results: Path, as_json: bool
 ) -> None:

@@ -9,17 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from archbench.cli import console
-from archbench.cli.option import (
-    COUNT,
-    data_option,
-    download_option,
-    json_option,
-    results_option,
-    seconds,
-    set_option,
-    typed_command,
-)
+from archbench.cli import console, option
 from archbench.command_line import command_line
 from archbench.errors import UsageError
 
@@ -34,14 +24,18 @@ _OF_A_CONFIRMATION = {
 
 @click.command()
 @click.argument("space")
-@click.option("--trials", type=COUNT, help="How many; the space says by default.")
-@click.option("--epochs", type=COUNT, help="Begin no trial after so many trained epochs.")
+@click.option("--trials", type=option.COUNT, help="How many; the space says by default.")
+@click.option("--epochs", type=option.COUNT, help="Begin no trial after so many trained epochs.")
 @click.option(
-    "--time", "time_limit_s", metavar="TIME", callback=seconds, help="Stop after 90s, 20m, 1h30m."
+    "--time",
+    "time_limit_s",
+    metavar="TIME",
+    callback=option.seconds,
+    help="Stop after 90s, 20m, 1h30m.",
 )
-@set_option
-@data_option
-@download_option
+@option.SET
+@option.DATA
+@option.DOWNLOAD
 @click.option("--name", help="Name of the study; that of the space by default.")
 @click.option(
     "--from",
@@ -72,15 +66,15 @@ _OF_A_CONFIRMATION = {
 @click.option(
     "--pruner", metavar="NAME", help="What stops hopeless trials: curve, promotion or none."
 )
-@click.option("--workers", type=COUNT, help="Trials at a time.")
+@click.option("--workers", type=option.COUNT, help="Trials at a time.")
 @click.option("--seed", type=click.IntRange(min=0), help="Of all that is random in the search.")
 @click.option(
     "--certify/--no-certify",
     default=None,
     help="Begin with a certificate of the proxy; long searches do by themselves.",
 )
-@results_option
-@json_option
+@option.RESULTS
+@option.JSON
 def command(
     space: str,
     trials: int | None,
@@ -169,11 +163,11 @@ def _refuse_search_options(path: Path, *, as_json: bool) -> None:
     for param in ctx.command.params:
         is_said = ctx.get_parameter_source(str(param.name)) == ParameterSource.COMMANDLINE
         if is_said and param.name not in _OF_A_CONFIRMATION:
-            option = "/".join((*param.opts, *param.secondary_opts))
+            said = "/".join((*param.opts, *param.secondary_opts))
             raise UsageError(
                 "a confirmation searches nothing",
-                place=option,
-                help=f"leave out {option} and type: {instead}; or leave out --confirm",
+                place=said,
+                help=f"leave out {said} and type: {instead}; or leave out --confirm",
             )
     if not as_json:
         console.warn(f"search --confirm becomes archbench confirm; type: {instead}")
@@ -191,12 +185,14 @@ def _study_to_confirm(text: str, *, name: str | None, results: Path) -> Path:
 def _show_plan(progress: SearchProgress, *, as_json: bool) -> None:
     """What a dry run found."""
     from archbench.cli.progress import preparation
+    from archbench.report.element import Code
+    from archbench.report.finding import Finding
 
     found = progress.prepared
     assert found is not None, "a dry run ends with the preparation"
-    if as_json:
-        known = {**asdict(found), "path": str(found.path)}
-        console.document({"schema": PLAN_SCHEMA, **known})
-        return
-    console.result("\n".join(preparation(found, now=datetime.now())))
-    console.next_step(typed_command(click.get_current_context(), without=("--dry-run",)))
+    plan = Finding(
+        document={"schema": PLAN_SCHEMA, **asdict(found), "path": str(found.path)},
+        parts=[Code("\n".join(preparation(found, now=datetime.now())))],
+        next_step=option.typed_command("--dry-run"),
+    )
+    console.tell(plan, as_json=as_json)

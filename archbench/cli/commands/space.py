@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from archbench.cli import console
-from archbench.cli.option import ListByDefault, json_option, set_option
+from archbench.cli import console, option
 from archbench.command_line import command_line
 
 if TYPE_CHECKING:
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 SCHEMA = "archbench.space/1"
 
 
-@click.group(cls=ListByDefault, subcommand_metavar="[COMMAND SPACE]")
+@click.group(cls=option.ListByDefault, subcommand_metavar="[COMMAND SPACE]")
 def command() -> None:
     """Spaces to search: list those that come along, or look into one.
 
@@ -27,7 +26,7 @@ def command() -> None:
 
 
 @command.command("list")
-@json_option
+@option.JSON
 def list_(as_json: bool) -> None:
     """The spaces that come with archbench, and what they answer."""
     from archbench.report.findings import space as findings
@@ -39,8 +38,8 @@ def list_(as_json: bool) -> None:
 
 @command.command()
 @click.argument("space")
-@set_option
-@json_option
+@option.SET
+@option.JSON
 def show(space: str, overrides: tuple[str, ...], as_json: bool) -> None:
     """What SPACE searches, and under which conditions."""
     from archbench.report.findings import space as findings
@@ -54,8 +53,8 @@ def show(space: str, overrides: tuple[str, ...], as_json: bool) -> None:
 
 @command.command()
 @click.argument("space")
-@set_option
-@json_option
+@option.SET
+@option.JSON
 def validate(space: str, overrides: tuple[str, ...], as_json: bool) -> None:
     """Say whether SPACE can be searched; what is wrong comes with line and column."""
     from archbench.report.findings import space as findings
@@ -74,8 +73,8 @@ def validate(space: str, overrides: tuple[str, ...], as_json: bool) -> None:
 
 @command.command()
 @click.argument("space")
-@set_option
-@json_option
+@option.SET
+@option.JSON
 def count(space: str, overrides: tuple[str, ...], as_json: bool) -> None:
     """The exact size of SPACE, the share that is feasible, and dead choices."""
     from archbench.report.findings import space as findings
@@ -98,8 +97,8 @@ def count(space: str, overrides: tuple[str, ...], as_json: bool) -> None:
 @click.argument("space")
 @click.option("-n", "--number", type=click.IntRange(1, 10_000), default=3, show_default=True)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-@set_option
-@json_option
+@option.SET
+@option.JSON
 def sample(space: str, number: int, seed: int, overrides: tuple[str, ...], as_json: bool) -> None:
     """Random feasible networks of SPACE as YAML, all equally likely."""
     from archbench.report.findings import space as findings

@@ -9,20 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from archbench.cli import console
+from archbench.cli import console, option
 from archbench.cli.main import parked
-from archbench.cli.option import (
-    COUNT,
-    DATA,
-    FOLDER,
-    device_option,
-    download_option,
-    json_option,
-    results_option,
-    seed_option,
-    set_option,
-    typed_command,
-)
 from archbench.command_line import command_line
 from archbench.errors import ArchbenchError, StorageError
 
@@ -35,16 +23,16 @@ SCHEMA = "archbench.training/1"
 
 @click.command()
 @click.argument("network")
-@click.option("--data", required=True, metavar="NAME", help=DATA)
-@click.option("--epochs", type=COUNT, default=30, show_default=True)
+@click.option("--data", required=True, metavar="NAME", help=option.DATA_HELP)
+@click.option("--epochs", type=option.COUNT, default=30, show_default=True)
 @click.option(
     "--resolution",
     type=click.IntRange(min=8),
     metavar="PIXELS",
     help="Side of the images; the network's own by default.",
 )
-@click.option("--batch", type=COUNT, default=32, show_default=True)
-@seed_option
+@click.option("--batch", type=option.COUNT, default=32, show_default=True)
+@option.SEED
 @click.option(
     "--teacher",
     type=click.Choice(["none", "convolutional"]),
@@ -52,18 +40,18 @@ SCHEMA = "archbench.training/1"
     show_default=True,
     help="Learn also from the answers of a convolutional network, trained on the data first.",
 )
-@device_option
-@download_option
+@option.DEVICE
+@option.DOWNLOAD
 @click.option(
     "--out",
     metavar="FOLDER",
-    type=FOLDER,
+    type=option.FOLDER,
     help="Where the weights go; trained-NETWORK among the results by default.",
 )
 @click.option("--resume", is_flag=True, help="Go on with the training that the folder holds.")
-@set_option
-@results_option
-@json_option
+@option.SET
+@option.RESULTS
+@option.JSON
 def command(
     network: str,
     data: str,
@@ -128,7 +116,7 @@ def _folder_name(spec: ArchSpec) -> str:
 
 def _check_folder(folder: Path, *, resume: bool) -> None:
     begun = (folder / "training.json").exists()
-    again = typed_command(click.get_current_context(), without=("--resume",))
+    again = option.typed_command("--resume")
     if begun and not resume:
         raise StorageError(
             "a training is here already",
@@ -142,7 +130,7 @@ def _check_folder(folder: Path, *, resume: bool) -> None:
 
 
 def _parked(by: KeyboardInterrupt, folder: Path) -> ArchbenchError:
-    again = typed_command(click.get_current_context(), without=("--resume",))
+    again = option.typed_command("--resume")
     return parked(
         by,
         "the training is parked at its last epoch",

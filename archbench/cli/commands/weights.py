@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from archbench.cli import console
-from archbench.cli.option import FOLDER, json_option, resolution, results_option, set_option
+from archbench.cli import console, option
 from archbench.command_line import command_line
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ def command() -> None:
 @click.option(
     "--resolution",
     metavar="PIXELS",
-    callback=resolution,
+    callback=option.resolution,
     help="Interpolate positions and biases to images of this side, or of 160x224.",
 )
 @click.option(
@@ -54,9 +53,9 @@ def command() -> None:
     type=click.IntRange(min=1),
     help="Replace the classifiers by fresh ones of so many classes.",
 )
-@set_option
-@results_option
-@json_option
+@option.SET
+@option.RESULTS
+@option.JSON
 def convert(
     source: Path,
     target: Path,
@@ -101,7 +100,7 @@ def convert(
 
 @command.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@json_option
+@option.JSON
 def show(file: Path, as_json: bool) -> None:
     """Whose names are in FILE, of which network, and is it whole?"""
     from archbench.models import describe_weights
@@ -124,10 +123,10 @@ def show(file: Path, as_json: bool) -> None:
 @click.option(
     "--out",
     metavar="FOLDER",
-    type=FOLDER,
+    type=option.FOLDER,
     help="Where to keep them; the cache by default.",
 )
-@json_option
+@option.JSON
 def fetch(name: str, out: Path | None, as_json: bool) -> None:
     """Get the published weights of NAME from the hub."""
     from archbench.evaluate.pretrained import fetch_weights

@@ -9,6 +9,7 @@ from itertools import groupby
 from archbench.analysis.ablation import AblationRecord, Difference, FormRecord
 from archbench.command_line import command_line, named_in_results
 from archbench.report.document import to_words, to_yaml
+from archbench.report.element import Cell, Code, Facts, Fold, Groups, Lines, Part, Plot, Table
 from archbench.report.finding import Finding, Page
 from archbench.report.findings.effects import effect_figure, label
 from archbench.report.html import html
@@ -22,7 +23,6 @@ from archbench.report.number import (
     plural,
     short,
 )
-from archbench.report.element import Cell, Code, Facts, Fold, Groups, Lines, Part, Plot, Table
 from archbench.report.text import filled, shortened, table
 
 _LONGEST_VALUE = 19

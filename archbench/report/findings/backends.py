@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from archbench.report import number
-from archbench.report.findings.conditions import device_text
 from archbench.report.element import Lines, Part, Table
+from archbench.report.findings.conditions import device_text
 
 _TITLES = ("backend", "as", "ms (95 % interval)", "x eager", "ready in", "error", "verdict")
 _LEGEND = (

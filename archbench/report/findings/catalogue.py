@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from archbench.report.document import to_yaml
-from archbench.report.finding import Finding
 from archbench.report.element import Code, Lines, Part, Table
+from archbench.report.finding import Finding
 from archbench.report.text import WIDTH, table
 
 _SOURCE_WIDTH = 14

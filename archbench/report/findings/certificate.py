@@ -15,10 +15,10 @@ from archbench.analysis.statistics import Estimate
 from archbench.analysis.verdict import space_typed
 from archbench.command_line import command_line, named_in_results
 from archbench.report.document import to_words
+from archbench.report.element import Cell, Code, Groups, Lines, Part, Plot, Table
 from archbench.report.figure import PALETTE, style
 from archbench.report.finding import Finding, Page
 from archbench.report.number import NOT_THERE, exact, in_percent, percent, plural
-from archbench.report.element import Cell, Code, Groups, Lines, Part, Plot, Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,9 +9,9 @@ from typing import Any
 
 from archbench.errors import UsageError
 from archbench.report import number
+from archbench.report.element import Lines, Part, Table
 from archbench.report.finding import Finding
 from archbench.report.findings.conditions import runs_text, side
-from archbench.report.element import Lines, Part, Table
 
 _LIMIT = re.compile(r"(slower|faster|either)\s*:\s*(\d{1,3}(?:\.\d{1,3})?)\s*%")
 

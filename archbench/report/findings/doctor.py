@@ -6,8 +6,8 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from archbench.report.finding import Finding
 from archbench.report.element import Facts, Lines, Table
+from archbench.report.finding import Finding
 
 
 def finding(document: Mapping[str, Any]) -> Finding:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 from archbench.analysis.front_probability import SURE
 from archbench.report import number
-from archbench.report.html import html, one_line
 from archbench.report.element import Cell, Table
+from archbench.report.html import html, one_line
 from archbench.report.summary import Summary
 from archbench.study.measurement import Measurement
 from archbench.study.trial import TrialRecord

@@ -9,9 +9,9 @@ from archbench.analysis.share import KnobShare
 from archbench.analysis.statistics import Estimate
 from archbench.analysis.study import StudyReader
 from archbench.command_line import command_line, study_argument
+from archbench.report.element import Lines, Part, Table
 from archbench.report.finding import Finding
 from archbench.report.html import html
-from archbench.report.element import Lines, Part, Table
 from archbench.report.text import shortened
 
 SCHEMA = "archbench.insight/1"

@@ -9,11 +9,11 @@ from typing import Any
 from archbench.command_line import command_line, study_argument
 from archbench.errors import StorageError
 from archbench.report import number
+from archbench.report.element import Code, Fold, Lines, Part, Plot, Table, one_after_another
 from archbench.report.finding import Finding
 from archbench.report.findings.conditions import runs_text, side
 from archbench.report.findings.parts_plot import where_figure
 from archbench.report.html import html
-from archbench.report.element import Code, Fold, Lines, Part, Plot, Table, one_after_another
 from archbench.report.summary import Summary
 from archbench.study.trial import TrialRecord
 from archbench.study.where_file import read_where

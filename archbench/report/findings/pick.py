@@ -12,9 +12,9 @@ from archbench.analysis.study import StudyReader
 from archbench.analysis.verdict import certified
 from archbench.report import number
 from archbench.report.document import to_words, to_yaml
+from archbench.report.element import Code, Part, Table
 from archbench.report.finding import Finding
 from archbench.report.findings.front import accuracy_text, latency_text
-from archbench.report.element import Code, Part, Table
 from archbench.report.summary import Summary
 from archbench.report.text import shortened
 from archbench.study.objective import OBJECTIVES

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from archbench.report import number
+from archbench.report.element import Lines, Table
 from archbench.report.finding import Finding
 from archbench.report.findings.conditions import runs_text, side
-from archbench.report.element import Lines, Table
 
 
 def finding(document: Mapping[str, Any], *, next_step: str = "") -> Finding:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from archbench.report import number
+from archbench.report.element import Code, Lines, Part, Table, joined, one_after_another
 from archbench.report.finding import Finding
 from archbench.report.findings.backends import (
     backend_tables,
@@ -16,7 +17,6 @@ from archbench.report.findings.backends import (
     unavailable,
 )
 from archbench.report.findings.conditions import runs_text, side
-from archbench.report.element import Code, Lines, Part, Table, joined, one_after_another
 from archbench.report.text import WIDTH
 
 _INDENT = 13

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from archbench.analysis.transfer import Transfer
+from archbench.report.element import Lines
 from archbench.report.finding import Finding
 from archbench.report.findings.front import front_table
-from archbench.report.element import Lines
 from archbench.study.measurement import Verdict
 from archbench.study.trial import TrialRecord
 

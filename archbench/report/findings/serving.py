@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from archbench.report import number
+from archbench.report.element import Lines, Part, Table, one_after_another
 from archbench.report.finding import Finding
 from archbench.report.findings.conditions import runs_text, side
-from archbench.report.element import Lines, Part, Table, one_after_another
 
 _QUANTITIES = {"p50": "p50", "p95": "p95", "p99": "p99", "peak": "peak memory", "energy": "energy"}
 

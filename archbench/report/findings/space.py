@@ -7,8 +7,8 @@ from typing import Any
 
 from archbench.report import number
 from archbench.report.document import to_flow, to_yaml
-from archbench.report.finding import Finding
 from archbench.report.element import Code, Facts, Lines, Part, Table
+from archbench.report.finding import Finding
 from archbench.report.text import WIDTH, filled
 
 _MOST_DEAD = 20

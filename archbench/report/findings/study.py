@@ -5,10 +5,10 @@ from __future__ import annotations
 from archbench.analysis.study import StudyReader
 from archbench.analysis.verdict import taken_in_words
 from archbench.command_line import command_line, study_argument
+from archbench.report.element import Lines, Part
 from archbench.report.finding import Finding
 from archbench.report.findings.front import front_table
 from archbench.report.number import with_interval
-from archbench.report.element import Lines, Part
 from archbench.report.summary import Summary
 from archbench.study.objective import OBJECTIVES
 

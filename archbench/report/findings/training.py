@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from archbench.report import number
-from archbench.report.finding import Finding
 from archbench.report.element import Code
+from archbench.report.finding import Finding
 from archbench.study.trial import CurvePoint
 
 

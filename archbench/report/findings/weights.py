@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from archbench.report.finding import Finding
 from archbench.report.element import Code, Table
+from archbench.report.finding import Finding
 
 _SHOWN = 12
 
