@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import sys
-import textwrap
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import singledispatchmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from archbench.cli import console
 from archbench.report import number
 from archbench.report.findings.front import accuracy_text, cost_text, front_table, latency_text
-from archbench.report.text import WIDTH, clean
+from archbench.report.text import clean, listed
 from archbench.search import events
 from archbench.study.trial import TrialRecord, final_accuracies
 
@@ -29,15 +27,8 @@ ROWS = 8
 NO_TRIAL_YET = "no trial is done yet"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Running:
-    """What one worker does now.
-
-    Attributes:
-        trial: Number of its trial.
-        doing: In words.
-        since: When the trial began, by the clock that was handed in.
-    """
+class Running(NamedTuple):
+    """Number of a worker's trial, what it does, in words, and when the trial began."""
 
     trial: int
     doing: str
@@ -103,9 +94,7 @@ class SearchProgress:
     def _(self, happened: events.TrialStarted) -> str:
         record = happened.record
         doing = "goes on" if happened.resumed else "built, being timed"
-        self.workers[happened.worker] = Running(
-            trial=record.number, doing=doing, since=self._clock()
-        )
+        self.workers[happened.worker] = Running(record.number, doing, self._clock())
         self.stage = "searching"
         again = "goes on, " if happened.resumed else ""
         size = f"{number.short(record.params)} parameters, {number.short(record.macs)} MACs"
@@ -210,7 +199,7 @@ class SearchProgress:
 
     def _doing(self, trial: int, doing: str) -> None:
         self.workers = {
-            worker: replace(running, doing=doing) if running.trial == trial else running
+            worker: running._replace(doing=doing) if running.trial == trial else running
             for worker, running in self.workers.items()
         }
 
@@ -223,9 +212,7 @@ def preparation(prepared: events.Prepared, *, now: datetime) -> Iterator[str]:
         share += f" ({100 * low:.1f}-{100 * high:.1f})"
     yield f"{prepared.name}: {number.exact(prepared.size)} candidates, {share} feasible"
     price = f"one trial takes {number.duration(prepared.trial_seconds)}: {prepared.tried}"
-    yield from textwrap.wrap(price, WIDTH, subsequent_indent="  ")
-    for source in prepared.sources:
-        yield from textwrap.wrap(source, WIDTH, subsequent_indent="  ")
+    yield listed([price, *prepared.sources])
     left = max(0, prepared.trials - prepared.trials_done)
     workers = f"{prepared.workers} worker{'s' if prepared.workers > 1 else ''}"
     end = now + timedelta(seconds=prepared.expected_seconds)
@@ -279,23 +266,9 @@ def shown(
     def listener(happened: events.Event) -> None:
         line = progress.update(happened)
         if not quiet and not (hidden and isinstance(happened, hidden)):
-            console.note(_folded(line))
+            console.note(listed(line.split("\n")))
 
     yield listener
-
-
-def _folded(text: str) -> str:
-    """Its lines within the width, but for a path or a word that is longer than that."""
-    return "\n".join(
-        textwrap.fill(
-            line,
-            WIDTH,
-            subsequent_indent="  ",
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-        for line in text.split("\n")
-    )
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from archbench.report.figure import PALETTE, style
+from archbench.report.figure import PALETTE, axes_in_inches, style
 from archbench.report.marks import draw_chance, scale_shares
 from archbench.report.scale import share_window
 from archbench.report.summary import Summary, finite
@@ -38,14 +38,8 @@ def curve_figure(summary: Summary, *, width_inches: float = 8.0) -> Figure | Non
     width, height = width_inches, min(3.2, max(2.5, 0.4 * width_inches))
     with style():
         figure = Figure(figsize=(width, height))
-        axes = figure.add_axes(
-            (
-                _LEFT / width,
-                _BOTTOM / height,
-                (width - _LEFT - _RIGHT) / width,
-                (height - _BOTTOM - _TOP) / height,
-            )
-        )
+        size = width - _LEFT - _RIGHT, height - _BOTTOM - _TOP
+        axes = axes_in_inches(figure, _LEFT, _BOTTOM, *size)
         shares = finite(share for _, shares in curves.values() for share in shares)
         axes.set_xlim(epochs[0] - 0.03 * (epochs[-1] - epochs[0]), epochs[-1])
         axes.set_xticks(epochs if len(epochs) <= 12 else epochs[:: len(epochs) // 8])

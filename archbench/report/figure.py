@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from archbench.report.html import Markup, html, visible
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 # Okabe and Ito's colours, which stay apart for the colour-blind; shapes differ as well. In a page
@@ -73,6 +74,17 @@ def style() -> Iterator[None]:
         rcdefaults()
         rcParams.update(_STYLE)
         yield
+
+
+def axes_in_inches(
+    figure: Figure, left: float, bottom: float, width: float, height: float, **options: Any
+) -> Axes:
+    """Axes at a place of the figure that is given in inches; options are those of matplotlib."""
+    whole_width, whole_height = figure.get_size_inches()
+    box = (
+        left / whole_width, bottom / whole_height, width / whole_width, height / whole_height,
+    )  # fmt: skip
+    return figure.add_axes(box, **options)
 
 
 def png_bytes(figure: Figure, *, dots_per_inch: int = 144) -> bytes:

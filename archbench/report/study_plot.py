@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from archbench.report.figure import PALETTE, drawable, style
+from archbench.report.figure import PALETTE, axes_in_inches, drawable, style
 from archbench.report.html import one_line
 from archbench.report.marks import by_mark, draw_chance, draw_trials, label_front, scale_shares
 from archbench.report.number import short, with_interval
@@ -23,41 +22,8 @@ _TITLE, _LEGEND_ROW = 0.5, 0.2  # inches
 _DASHED: Any = (0, (5, 3))
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Reference:
-    name: str
-    cost: float
-    interval: tuple[float, float] | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Layout:
-    """Where things stand, in inches."""
-
-    width: float
-    body: float
-    strip: float
-    legend_columns: int
-    legend_rows: int
-    is_titled: bool
-
-    @property
-    def height(self) -> float:
-        above = _LEGEND_ROW * self.legend_rows + 0.12 + (_TITLE if self.is_titled else 0)
-        return _BOTTOM + self.strip + self.body + above
-
-    @property
-    def axes_width(self) -> float:
-        return self.width - _LEFT - _RIGHT
-
-    def box(self, bottom: float, height: float) -> tuple[float, float, float, float]:
-        """The place of axes as matplotlib wants it, in shares of the figure."""
-        return (
-            _LEFT / self.width,
-            bottom / self.height,
-            self.axes_width / self.width,
-            height / self.height,
-        )
+# Cost, name and 95 % interval of a published network.
+_Reference = tuple[float, str, tuple[float, float] | None]
 
 
 def pareto_figure(
@@ -78,22 +44,28 @@ def pareto_figure(
 
     references = _references(summary)
     groups = by_mark(summary.points)
-    layout = _layout(width_inches, len(references), sum(map(bool, groups.values())), is_titled)
+    columns = 5 if width_inches > 6 else 2
+    rows = math.ceil(sum(map(bool, groups.values())) / columns)
+    body = min(4.0, max(2.9, 0.5 * width_inches))
+    strip = _ROW * len(references) + 0.1 + _GAP if references else 0.0
+    title = _TITLE if is_titled else 0
+    axes_width = width_inches - _LEFT - _RIGHT
+    height = _BOTTOM + strip + body + (_LEGEND_ROW * rows + 0.12 + title)
     with style():
-        figure = Figure(figsize=(layout.width, layout.height))
-        axes = figure.add_axes(layout.box(_BOTTOM + layout.strip, layout.body))
-        window = _scale(axes, summary, references, width_points=72 * layout.axes_width)
+        figure = Figure(figsize=(width_inches, height))
+        axes = axes_in_inches(figure, _LEFT, _BOTTOM + strip, axes_width, body)
+        window = _scale(axes, summary, references, width_points=72 * axes_width)
         _draw_lines(axes, summary, window)
         draw_trials(axes, groups, window, limit=summary.limit, is_linked=is_linked)
         below = axes
         if references:
-            below = figure.add_axes(layout.box(_BOTTOM, layout.strip - _GAP), sharex=axes)
+            below = axes_in_inches(figure, _LEFT, _BOTTOM, axes_width, strip - _GAP, sharex=axes)
             _draw_references(below, references, window, summary)
             axes.tick_params(axis="x", labelbottom=False, length=0)
         below.set_xlabel(_cost_label(summary, is_wide=width_inches > 6), parse_math=False)
-        _draw_legend(figure, axes, layout)
+        _draw_legend(figure, axes, columns=columns, top=1 - title / height)
         if is_titled:
-            _draw_title(figure, layout, summary)
+            _draw_title(figure, summary)
         label_front(axes, groups["front"])
     return figure
 
@@ -124,20 +96,8 @@ def _references(summary: Summary) -> list[_Reference]:
         else:
             cost = number(getattr(reference, summary.cost.name, None))
         if cost is not None:
-            found.append(_Reference(name=reference.name, cost=cost, interval=interval))
-    return sorted(found, key=lambda reference: (reference.cost, reference.name))
-
-
-def _layout(width: float, references: int, groups: int, is_titled: bool) -> _Layout:
-    columns = 5 if width > 6 else 2
-    return _Layout(
-        width=width,
-        body=min(4.0, max(2.9, 0.5 * width)),
-        strip=_ROW * references + 0.1 + _GAP if references else 0.0,
-        legend_columns=columns,
-        legend_rows=math.ceil(groups / columns),
-        is_titled=is_titled,
-    )
+            found.append((cost, reference.name, interval))
+    return sorted(found, key=lambda reference: reference[:2])
 
 
 def _scale(
@@ -145,7 +105,7 @@ def _scale(
 ) -> Window:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-    costs = [reference.cost for reference in references]
+    costs = [cost for cost, *_ in references]
     window = cost_window(summary, costs, width_points=width_points)
     if window.is_log:
         axes.set_xscale("log")
@@ -194,17 +154,18 @@ def _draw_reference(
     axes: Axes, reference: _Reference, row: int, window: Window, *, unit: str
 ) -> None:
     colour = PALETTE["reference"]
-    cost = min(max(reference.cost, window.low), window.high)
+    own, name, interval = reference
+    cost = min(max(own, window.low), window.high)
     place = axes.transAxes.inverted().transform(axes.transData.transform((cost, 0)))[0]
-    text = one_line(drawable(reference.name), length=32)
+    text = one_line(drawable(name), length=32)
     marker, is_left = "D", place > 0.6
     beside = cost
-    if not window.holds(reference.cost):
-        marker = ">" if reference.cost > window.high else "<"
-        text = f"{text}, {tick(float(f'{reference.cost:.3g}'))} {unit}".rstrip()
-    elif reference.interval:
-        axes.plot(reference.interval, [row, row], color=colour, lw=1.1)
-        beside = reference.interval[0 if is_left else 1]
+    if not window.holds(own):
+        marker = ">" if own > window.high else "<"
+        text = f"{text}, {tick(float(f'{own:.3g}'))} {unit}".rstrip()
+    elif interval:
+        axes.plot(interval, [row, row], color=colour, lw=1.1)
+        beside = interval[0 if is_left else 1]
     axes.scatter([cost], [row], marker=marker, s=17, color=colour, zorder=3, clip_on=False)
     axes.annotate(
         text, (beside, row), xytext=(-6 if is_left else 6, 0), textcoords="offset points",
@@ -222,18 +183,17 @@ def _cost_label(summary: Summary, *, is_wide: bool) -> str:
     return drawable(f"{label}  ({one_line(conditions, length=64)})") if conditions else label
 
 
-def _draw_legend(figure: Figure, axes: Axes, layout: _Layout) -> None:
+def _draw_legend(figure: Figure, axes: Axes, *, columns: int, top: float) -> None:
     from matplotlib.collections import PathCollection
 
     handles, _ = axes.get_legend_handles_labels()
     if not handles:
         return
-    top = 1 - (_TITLE if layout.is_titled else 0) / layout.height
     legend = figure.legend(
         handles=handles,
         loc="upper left",
         bbox_to_anchor=(0.0, top),
-        ncols=layout.legend_columns,
+        ncols=columns,
         handletextpad=0.1,
         columnspacing=1.2,
         borderaxespad=0.15,
@@ -245,15 +205,16 @@ def _draw_legend(figure: Figure, axes: Axes, layout: _Layout) -> None:
         handle.set_sizes([22])
 
 
-def _draw_title(figure: Figure, layout: _Layout, summary: Summary) -> None:
-    name = one_line(drawable(summary.name), length=int(9 * layout.width))
-    under = one_line(drawable(summary.subtitle), length=int(14.5 * layout.width))
-    left = 0.08 / layout.width
+def _draw_title(figure: Figure, summary: Summary) -> None:
+    width, height = figure.get_size_inches()
+    name = one_line(drawable(summary.name), length=int(9 * width))
+    under = one_line(drawable(summary.subtitle), length=int(14.5 * width))
+    left = 0.08 / width
     figure.text(
-        left, 1 - 0.08 / layout.height, name, fontsize=12, fontweight="bold", va="top",
+        left, 1 - 0.08 / height, name, fontsize=12, fontweight="bold", va="top",
         parse_math=False,
     )  # fmt: skip
     figure.text(
-        left, 1 - 0.3 / layout.height, under, fontsize=8.5, va="top", color=PALETTE["muted"],
+        left, 1 - 0.3 / height, under, fontsize=8.5, va="top", color=PALETTE["muted"],
         parse_math=False,
     )  # fmt: skip

@@ -10,7 +10,7 @@ import pytest
 
 from archbench.report.findings import ablation
 from tests.cli.conftest import Run
-from tests.cli.test_train import NETWORK
+from tests.golden.stories import NETWORK
 from tests.search import tiny
 from tests.search.ablation.toy import record
 

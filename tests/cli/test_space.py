@@ -11,18 +11,7 @@ from archbench.models import ArchSpec
 from archbench.space import SearchSpace, shipped
 from archbench.space.yaml_document import load_yaml
 from tests.cli.conftest import Run
-
-SPACE = """\
-# How deep and how wide?
-base: levit_128s
-axes:
-  stages[0].dim: [64, 96, 128]
-  stages[each].depth: {from: 1, to: 2}
-  stages[0].position: [bias, none]
-require:
-  - stages[0].dim <= 96
-limits: {latency_ms: 8}
-"""
+from tests.golden.stories import SPACE
 
 
 @pytest.fixture

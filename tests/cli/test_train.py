@@ -11,20 +11,8 @@ from safetensors import safe_open
 
 from archbench.cli.main import Terminated
 from tests.cli.conftest import Run
+from tests.golden.stories import NETWORK
 from tests.search import tiny
-
-NETWORK = """\
-name: toy
-resolution: 16
-num_classes: 7
-stages:
-  - embed: {kind: conv, kernel: 4, stride: 4, padding: 0, norm: batch}
-    block: {kind: levit, num_heads: 2, key_dim: 8, attention_ratio: 1, mlp_ratio: 1}
-    dim: 16
-    depth: 1
-    position: bias
-head: {pool: mean, norm: batch, num_classifiers: 1}
-"""
 
 
 @pytest.fixture(scope="module")

@@ -35,13 +35,6 @@ def test_page_answers_first_and_shows_every_candidate(tmp_path: Path) -> None:
         assert told in text, told
 
 
-def test_page_of_a_refusal_says_what_helps(tmp_path: Path) -> None:
-    found = certificate(tmp_path, sample(quality=0, num=60, seed=1, between=0.04))
-    text = read(finding(found).html()).text
-    assert "is not to be trusted" in text
-    assert "What helps: " in text
-
-
 def test_page_of_one_that_runs_says_so(tmp_path: Path) -> None:
     found = certificate(tmp_path, finding=None, num_done=3)
     text = read(finding(found).html()).text

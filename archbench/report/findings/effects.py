@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from archbench.analysis.ablation import AblationRecord, Difference, FormRecord
-from archbench.report.figure import PALETTE, drawable, style
+from archbench.report.figure import PALETTE, axes_in_inches, drawable, style
 from archbench.report.text import shortened
 
 if TYPE_CHECKING:
@@ -52,8 +52,7 @@ def effect_figure(found: AblationRecord, *, width_inches: float = 8.0) -> Figure
             column, line = (index, 0) if beside else (0, index)
             left = _SIDE + column * (width + _GAP)
             bottom = height - (line + 1) * (rows + _TOP + _BOTTOM) + _BOTTOM
-            box = (left / width_inches, bottom / height, width / width_inches, rows / height)
-            axes = figure.add_axes(box)
+            axes = axes_in_inches(figure, left, bottom, width, rows)
             if panel == "accuracy":
                 _draw_accuracy(axes, forms)
             else:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archbench.errors import StorageError, UsageError
-from archbench.report.figure import PALETTE, drawable, png_bytes, style, svg_text
+from archbench.report.figure import PALETTE, axes_in_inches, drawable, png_bytes, style, svg_text
 from archbench.study.file import write_atomically
 
 if TYPE_CHECKING:
@@ -32,14 +32,8 @@ def where_figure(
     height = _TOP + _ROW * len(bars) + _BOTTOM
     with style():
         figure = Figure(figsize=(width_inches, height))
-        axes = figure.add_axes(
-            (
-                _LEFT / width_inches,
-                _BOTTOM / height,
-                (width_inches - _LEFT - _RIGHT) / width_inches,
-                _ROW * len(bars) / height,
-            )
-        )
+        width = width_inches - _LEFT - _RIGHT
+        axes = axes_in_inches(figure, _LEFT, _BOTTOM, width, _ROW * len(bars))
         rows = range(len(bars))
         taken = [bar["ms"] for bar in bars]
         needed = [bar["ms"] * min(1.0, bar.get("roof_share", 0.0)) for bar in bars]
