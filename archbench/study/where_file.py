@@ -17,7 +17,9 @@ from archbench.study.file import write_atomically
 
 SCHEMA = "archbench.where/1"
 
-_NUMBERS = ("ms", "macs", "weight_bytes", "activation_bytes", "gflops", "roof_share")
+_NUMBERS = (
+    "ms", "macs", "operators", "weight_bytes", "activation_bytes", "gflops", "roof_share",
+)  # fmt: skip
 _TEXTS = ("place", "kind", "bound_by")
 
 

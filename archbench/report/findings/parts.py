@@ -33,6 +33,17 @@ def finding(document: Mapping[str, Any], *, next_step: str) -> Finding:
 
 def parts_of(found: Mapping[str, Any]) -> list[Part]:
     """One network of such a document."""
+    conditions = found["conditions"]
+    return [
+        f"{found['name']}: {side(conditions['resolution'])} px, batch {conditions['batch']}, "
+        f"{runs_text(conditions)}, deployed form",
+        _table(found),
+        Lines(_legend(found), rest=""),
+    ]
+
+
+def _table(found: Mapping[str, Any]) -> Table:
+    """Stages with their parts, what lies between them, and the whole."""
     whole, between = found["whole_ms"], found["between_ms"]
     rows: list[tuple[str, ...]] = []
     for stage, group in groupby(found["parts"], key=lambda part: part["stage"]):
@@ -48,18 +59,13 @@ def parts_of(found: Mapping[str, Any]) -> list[Part]:
             )
             for part in parts
         ]
+    share = number.percent(between / whole) if whole else ""
     rows += [
-        ("between", f"{between:.2f}", number.percent(between / whole), "", "", "", "", ""),
+        ("between", f"{between:.2f}", share, "", "", "", "", ""),
         ("whole", f"{whole:.2f}", "", *_rates(_sum(found["parts"]), ms=whole), "", ""),
     ]
     titles = ("part", "ms", "share", "MACs", "MB", "GFLOP/s", "roof", "held up by")
-    conditions = found["conditions"]
-    return [
-        f"{found['name']}: {side(conditions['resolution'])} px, batch {conditions['batch']}, "
-        f"{runs_text(conditions)}, deployed form",
-        Table(titles=titles, rows=rows, align="lrrrrrrl"),
-        Lines(_legend(found), rest=""),
-    ]
+    return Table(titles=titles, rows=rows, align="lrrrrrrl")
 
 
 def _cells(name: str, part: Mapping[str, Any], *, whole: float) -> tuple[str, ...]:
@@ -69,11 +75,8 @@ def _cells(name: str, part: Mapping[str, Any], *, whole: float) -> tuple[str, ..
 
 def _rates(part: Mapping[str, Any], *, ms: float) -> tuple[str, ...]:
     rate = 2 * part["macs"] / ms / 1e6 if ms else 0.0
-    return number.short(part["macs"]), _moved(part), f"{rate:.0f}"
-
-
-def _moved(part: Mapping[str, Any]) -> str:
-    return f"{(part['weight_bytes'] + part['activation_bytes']) / 1e6:.1f}"
+    moved = (part["weight_bytes"] + part["activation_bytes"]) / 1e6
+    return number.short(part["macs"]), f"{moved:.1f}", f"{rate:.0f}"
 
 
 def _sum(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -139,24 +142,10 @@ def _member(record: TrialRecord, found: Mapping[str, Any]) -> Fold:
         caption=_CAPTION,
         prefix=f"where-{record.number}-",
     )
-    titles = ("part", "ms", "share", "MACs", "MB moved", "GFLOP/s", "roof", "held up by")
-    rows = [
-        (
-            part["place"] if part["kind"] == part["place"] else f"{part['place']} {part['kind']}",
-            f"{part['ms']:.2f}",
-            number.percent(part["ms"] / found["whole_ms"]) if found["whole_ms"] else "",
-            number.short(part["macs"]),
-            _moved(part),
-            number.exact(round(part["gflops"])),
-            number.percent(part["roof_share"]),
-            part["bound_by"],
-        )
-        for part in found["parts"]
-    ]
     return Fold(
         name=f"where-{record.number}",
         title=html("<b>{}</b> <span>{}</span>", title, _slowest(found)),
-        parts=[plot, Table(titles=titles, rows=rows, align="lrrrrrrl")],
+        parts=[plot, _table(found)],
     )
 
 
