@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 
 from archbench.analysis.certificate import DOCUMENT, SCHEMA, CertificateSummary, subject_of
+from archbench.analysis.pick import Knob
 from archbench.analysis.statistics import Estimate
 from archbench.analysis.study import open_study
 from archbench.models import ArchSpec
+from archbench.report.element import Table
+from archbench.report.findings.pick import _knobs
 from archbench.space.yaml_document import load_yaml
 from archbench.study.database import Store
 from tests.cli.conftest import Run
@@ -70,3 +73,12 @@ def test_a_front_whose_proxy_cannot_rank_is_not_to_be_trusted(run: Run, study: P
     told = "Proxy not certified: tau at equal cost 0.10 [-0.20, 0.30]: this front is not to be"
     assert f"note: {told} trusted." in out
     assert told in json.loads(run("pick", str(study), "--knee", "--json").out)["why"]
+
+
+def test_the_cost_of_a_change_stands_under_its_unit() -> None:
+    gain = Estimate(value=0.01, low=0.005, high=0.015)
+    knob = Knob(axis="stages[0].dim", before=16, after=24, trial=3, accuracy=gain, cost=2e5)
+    shown = _knobs([knob], cost="macs")
+    assert isinstance(shown, Table)
+    assert shown.titles[-2:] == ["M MACs", "trial"]
+    assert shown.rows[0][-2:] == ("+0.2", "3")

@@ -171,7 +171,7 @@ def _knobs(knobs: Sequence[Knob], *, cost: str) -> Part:
             "knobs: no single change from here is known to matter; the study has too few trials "
             "to tell one from the luck of a seed."
         )
-    titles = ["one knob changed", "from -> to", "points, 95 %", OBJECTIVES[cost].unit, "trial"]
+    titles = ["one knob changed", "from -> to", "points, 95 %", OBJECTIVES[cost].shown_in, "trial"]
     rows = [_knob_cells(knob, cost=cost) for knob in shown]
     return Table(titles=titles, rows=rows, align="llrrr")
 
