@@ -46,7 +46,7 @@ class Cell:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Table:
+class ReportTable:
     """Rows under titles.
 
     Attributes:
@@ -106,7 +106,7 @@ class Lines:
 
 
 @dataclass(frozen=True)
-class Facts:
+class FactList:
     """Names and what is to be said of each.
 
     Attributes:
@@ -191,7 +191,7 @@ class Groups:
     groups: Mapping[str, Mapping[str, Any] | None]
 
 
-Part = str | Table | Lines | Facts | Code | Plot | Fold | Groups
+Part = str | ReportTable | Lines | FactList | Code | Plot | Fold | Groups
 """Something to tell; markup is for pages alone."""
 
 
@@ -208,11 +208,11 @@ def one_after_another(findings: Iterable[Sequence[Part]]) -> Code:
 def text_of(part: Part) -> str:
     """A part in a terminal; empty where only a page shows it."""
     match part:
-        case Table():
+        case ReportTable():
             return part.text()
         case Lines():
             return listed(part.texts, rest=part.rest)
-        case Facts():
+        case FactList():
             return beside({name: str(text) for name, text in part.said()}, left=part.left)
         case Code():
             return part.text
@@ -230,11 +230,11 @@ def _on_page(part: Part) -> Markup:
     match part:
         case Markup():
             return part
-        case Table() | Plot():
+        case ReportTable() | Plot():
             return part.html()
         case Code():
             return html('<div class="code"><pre>{}</pre></div>\n', part.text)
-        case Facts():
+        case FactList():
             facts = [html("<dt>{}</dt><dd>{}</dd>\n", *pair) for pair in part.said()]
             return html('<dl class="{}">{}</dl>\n', part.css, facts) if facts else Markup()
         case Fold():
@@ -249,7 +249,7 @@ def _on_page(part: Part) -> Markup:
             return page_of([_sentence(text) for text in part.texts if text])
         case Groups():
             shown = [
-                html("<div><h3>{}</h3>\n{}</div>\n", title, _on_page(Facts(facts_of(content))))
+                html("<div><h3>{}</h3>\n{}</div>\n", title, _on_page(FactList(facts_of(content))))
                 for title, content in part.groups.items()
                 if content
             ]

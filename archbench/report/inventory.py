@@ -9,7 +9,7 @@ from typing import Any
 
 from archbench.analysis.verdict import confirmation_in_words, source_in_words, spaces_in_words
 from archbench.report.document import in_words, to_words
-from archbench.report.element import Cell, Code, Facts, Fold, Groups, Part, Table
+from archbench.report.element import Cell, Code, FactList, Fold, Groups, Part, ReportTable
 from archbench.report.html import Markup, html, one_line
 from archbench.report.number import exact, percent
 from archbench.report.summary import Summary, number, part
@@ -48,7 +48,7 @@ def searched(summary: Summary) -> list[Part]:
     text = header.get("space_text")
     has_file = isinstance(text, str) and bool(text)
     file = [Fold(title="The space file", parts=[Code(str(text))])] if has_file else []
-    return [Facts(facts), *_axes(summary), *file]
+    return [FactList(facts), *_axes(summary), *file]
 
 
 def outcomes(summary: Summary) -> list[Part]:
@@ -64,7 +64,7 @@ def outcomes(summary: Summary) -> list[Part]:
     titles = ("state", "trials", "what it means, and the commonest reasons")
     saved = summary.study.pruning
     return [
-        Table(titles=titles, rows=rows, align="lrp"),
+        ReportTable(titles=titles, rows=rows, align="lrp"),
         *([saved.in_words()] if saved else []),
     ]
 

@@ -11,7 +11,7 @@ from archbench.command_line import command_line
 from archbench.report.command import commands, train_command
 from archbench.report.curve_plot import curve_figure
 from archbench.report.document import to_words, to_yaml
-from archbench.report.element import Cell, Code, Facts, Fold, Part, Plot, Table
+from archbench.report.element import Cell, Code, FactList, Fold, Part, Plot, ReportTable
 from archbench.report.finding import Page
 from archbench.report.findings.front import (
     count_cell,
@@ -66,7 +66,7 @@ def page(summary: Summary) -> str:
         **({"trials": trials} if summary.front else {}),
         "conditions": ("Conditions", [conditions(summary)]),
         "commands": ("Commands", commands(summary)),
-        "meaning": ("What the numbers mean", [Facts(_meaning(summary), css="meaning")]),
+        "meaning": ("What the numbers mean", [FactList(_meaning(summary), css="meaning")]),
     }
     return Page(
         kind="study",
@@ -165,7 +165,7 @@ def _front(summary: Summary) -> list[Part]:
             f"trial {trial} ({chance(share)})" for trial, share in summary.others_with_a_chance
         )
         notes.append(f"Not on the front, but with a chance: {named}.")
-    shown = Table(
+    shown = ReportTable(
         titles=list(columns),
         rows=[[cell(record) for _, cell in columns.values()] for record in summary.front],
         align="".join(side for side, _ in columns.values()),
@@ -196,7 +196,7 @@ def _references(summary: Summary) -> list[Part]:
         "Measured on the same machine under the same conditions as the trials, to hold their "
         "latency against. They were not trained here, so they have no accuracy on this data."
     )
-    return [told, Table(titles=titles, rows=rows, align="nrlrr", is_sortable=True)]
+    return [told, ReportTable(titles=titles, rows=rows, align="nrlrr", is_sortable=True)]
 
 
 def _trials(summary: Summary) -> list[Part]:
@@ -227,7 +227,7 @@ def _trials(summary: Summary) -> list[Part]:
         else f"the {len(shown)} most accurate of {count} trials; trials.csv in the study's folder "
         "has all"
     )
-    found = Table(titles=titles, rows=rows, align="llrrrrp", is_sortable=True)
+    found = ReportTable(titles=titles, rows=rows, align="llrrrrp", is_sortable=True)
     return [Fold(title=title, parts=[found], is_open=not summary.front)]
 
 
@@ -275,7 +275,7 @@ def _design(summary: Summary, record: TrialRecord) -> Fold:
             "<b>Trial {}</b> {}", record.number, [html("<span>{}</span> ", word) for word in words]
         ),
         parts=[
-            Facts(facts),
+            FactList(facts),
             Code(to_yaml(record.spec)),
             Code(train_command(summary, record.number)),
         ],

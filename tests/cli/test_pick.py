@@ -13,7 +13,7 @@ from archbench.analysis.pick import Knob
 from archbench.analysis.statistics import Estimate
 from archbench.analysis.study import open_study
 from archbench.models import ArchSpec
-from archbench.report.element import Table
+from archbench.report.element import ReportTable
 from archbench.report.findings.pick import _knobs
 from archbench.space.yaml_document import load_yaml
 from archbench.study.database import Store
@@ -79,6 +79,6 @@ def test_the_cost_of_a_change_stands_under_its_unit() -> None:
     gain = Estimate(value=0.01, low=0.005, high=0.015)
     knob = Knob(axis="stages[0].dim", before=16, after=24, trial=3, accuracy=gain, cost=2e5)
     shown = _knobs([knob], cost="macs")
-    assert isinstance(shown, Table)
+    assert isinstance(shown, ReportTable)
     assert shown.titles[-2:] == ["M MACs", "trial"]
     assert shown.rows[0][-2:] == ("+0.2", "3")

@@ -8,13 +8,13 @@ from pathlib import Path
 from archbench.report.element import (
     Cell,
     Code,
-    Facts,
+    FactList,
     Fold,
     Groups,
     Lines,
     Part,
     Plot,
-    Table,
+    ReportTable,
     joined,
     page_of,
 )
@@ -24,7 +24,7 @@ from archbench.report.html import html
 from .browser import read
 from .hostile import PAYLOADS
 
-TABLE = Table(
+TABLE = ReportTable(
     titles=("network", "latency, ms"),
     rows=[("<a>", Cell("4.21", small="(4.18–4.30)", value=4.2134)), ("b", Cell(value=""))],
     align="nr",
@@ -54,7 +54,7 @@ def test_parts_stand_apart_in_a_terminal_and_markup_is_for_pages_alone() -> None
         "one sentence",
         html("<h3>{}</h3>", "for pages"),
         Lines(["one", "", "another"]),
-        Facts({"name": "toy", "origin": ""}, left=6),
+        FactList({"name": "toy", "origin": ""}, left=6),
         Code("a: 1\n  b"),
         Fold(title="folded", parts=["away"]),
         Groups({"Machine": {"memory_bytes": 2**30, "cores": 2}, "Nothing": {}}),
@@ -71,9 +71,11 @@ def test_no_name_becomes_markup_whatever_part_it_stands_in() -> None:
         parts: list[Part] = [
             payload,
             Lines([payload]),
-            Facts({payload: payload}),
+            FactList({payload: payload}),
             Code(payload),
-            Table(titles=[payload], rows=[[Cell(payload, small=payload, hint=payload)]], align="r"),
+            ReportTable(
+                titles=[payload], rows=[[Cell(payload, small=payload, hint=payload)]], align="r"
+            ),
             Fold(title=payload, parts=[payload]),
             Groups({payload: {payload: payload}}),
         ]

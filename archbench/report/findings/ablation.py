@@ -9,7 +9,17 @@ from itertools import groupby
 from archbench.analysis.ablation import AblationRecord, Difference, FormRecord
 from archbench.command_line import command_line, named_in_results
 from archbench.report.document import to_words, to_yaml
-from archbench.report.element import Cell, Code, Facts, Fold, Groups, Lines, Part, Plot, Table
+from archbench.report.element import (
+    Cell,
+    Code,
+    FactList,
+    Fold,
+    Groups,
+    Lines,
+    Part,
+    Plot,
+    ReportTable,
+)
 from archbench.report.finding import Finding, Page
 from archbench.report.findings.effects import effect_figure, label
 from archbench.report.html import html
@@ -59,7 +69,7 @@ def finding(found: AblationRecord) -> Finding:
     sections: dict[str, tuple[str, Sequence[Part]]] = {
         "effects": ("Effects", [plot, _effects(legal, base=found.base)]),
         "paper": ("Beside the paper", [_beside_the_paper(found)] if is_paper else []),
-        "illegal": ("What cannot be built", [Facts(illegal, css="meaning")]),
+        "illegal": ("What cannot be built", [FactList(illegal, css="meaning")]),
         "forms": ("The networks", _forms(found)),
         "conditions": ("Conditions", [_conditions(found), Code(str(found.header["command"]))]),
         "method": ("What the numbers mean", method),
@@ -273,7 +283,7 @@ def _cells(form: FormRecord, *, base: FormRecord, indent: str) -> tuple[object, 
     )
 
 
-def _effects(legal: Sequence[FormRecord], *, base: FormRecord) -> Table:
+def _effects(legal: Sequence[FormRecord], *, base: FormRecord) -> ReportTable:
     """The table of the page."""
     titles = (
         "change", "parameters, difference", "MACs, difference", "latency, ms, 95 % interval",
@@ -292,7 +302,7 @@ def _effects(legal: Sequence[FormRecord], *, base: FormRecord) -> Table:
         )
         for form in legal
     ]
-    return Table(titles=titles, rows=rows, align="nrrrrp", is_sortable=True)
+    return ReportTable(titles=titles, rows=rows, align="nrrrrp", is_sortable=True)
 
 
 def _signs(found: AblationRecord) -> list[Part]:
@@ -311,7 +321,7 @@ def _signs(found: AblationRecord) -> list[Part]:
     by = plural(found.num_seeds, "seed")
     titles = ("row", "top-1", "paper", "here, points", f"sign, by {by}")
     return [
-        Table(titles=titles, rows=rows, align="lrrrl"),
+        ReportTable(titles=titles, rows=rows, align="lrrrl"),
         Lines([f"{label(form)} ({paper.source})" for form, paper in papers]),
         _signs_text(found),
     ]
@@ -326,7 +336,7 @@ def _signs_text(found: AblationRecord) -> str:
     return f"Of {plural(signs.total(), 'row')} of the paper: {told}."
 
 
-def _beside_the_paper(found: AblationRecord) -> Table:
+def _beside_the_paper(found: AblationRecord) -> ReportTable:
     titles = (
         "row", "parameters, here / paper", "MACs, here / paper", "top-1, paper, %",
         "difference, paper, points", "difference, here, points", "sign",
@@ -344,7 +354,7 @@ def _beside_the_paper(found: AblationRecord) -> Table:
         for form in found.forms
         if (paper := form.paper)
     ]
-    return Table(titles=titles, rows=rows, align="nrrrrrl", is_sortable=True)
+    return ReportTable(titles=titles, rows=rows, align="nrrrrrl", is_sortable=True)
 
 
 def _forms(found: AblationRecord) -> list[Part]:

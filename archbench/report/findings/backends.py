@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from archbench.report import number
-from archbench.report.element import Lines, Part, Table
+from archbench.report.element import Lines, Part, ReportTable
 from archbench.report.findings.conditions import device_text
 
 _TITLES = ("backend", "as", "ms (95 % interval)", "x eager", "ready in", "error", "verdict")
@@ -40,7 +40,7 @@ def backend_tables(model: Mapping[str, Any]) -> list[Part]:
         legend = _LEGEND if place == list(places)[-1] else ()
         notes = [note for entry in entries for note in _notes(entry)]
         rows = [_cells(entry) for entry in entries]
-        shown = Table(titles=_TITLES, rows=rows, align="llrrrrl", notes=[*notes, *legend])
+        shown = ReportTable(titles=_TITLES, rows=rows, align="llrrrrl", notes=[*notes, *legend])
         parts += [f"latency on {place}", shown]
     return parts
 

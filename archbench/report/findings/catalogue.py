@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from archbench.report.document import to_yaml
-from archbench.report.element import Code, Lines, Part, Table
+from archbench.report.element import Code, Lines, Part, ReportTable
 from archbench.report.finding import Finding
 from archbench.report.text import WIDTH, table
 
@@ -34,7 +34,7 @@ def listing(
     parts: list[Part] = [Code("\n".join(shown))]
     if ablated := [_ablated(model) for model in models if model["ablation"]]:
         changes = ("ablation", "base", "what is changed")
-        parts.append(Table(titles=changes, rows=ablated, align="lrl"))
+        parts.append(ReportTable(titles=changes, rows=ablated, align="lrl"))
     return Finding(document=document, parts=parts, next_step=next_step)
 
 
@@ -103,7 +103,7 @@ def _top1(paper: Mapping[str, Any], *, title: str) -> str:
 
 def _counted(
     models: Sequence[Mapping[str, Any]], names: tuple[str, str, str], *, by: tuple[str, str]
-) -> Table:
+) -> ReportTable:
     """Exact counts beside printed ones, and beside what the built and the released code give."""
     what, noun, printed = names
     counter, unknown = by
@@ -118,7 +118,7 @@ def _counted(
         for model in models
     ]
     titles = ("network", noun, "printed", "off by", counter, "released")
-    return Table(titles=titles, rows=rows, align="lrrrll")
+    return ReportTable(titles=titles, rows=rows, align="lrrrll")
 
 
 def _printed(model: Mapping[str, Any], what: str, key: str) -> tuple[str, str]:

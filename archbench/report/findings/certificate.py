@@ -15,7 +15,7 @@ from archbench.analysis.statistics import Estimate
 from archbench.analysis.verdict import space_typed
 from archbench.command_line import command_line, named_in_results
 from archbench.report.document import to_words
-from archbench.report.element import Cell, Code, Groups, Lines, Part, Plot, Table
+from archbench.report.element import Cell, Code, Groups, Lines, Part, Plot, ReportTable
 from archbench.report.figure import PALETTE, style
 from archbench.report.finding import Finding, Page
 from archbench.report.number import NOT_THERE, exact, in_percent, percent, plural
@@ -142,7 +142,7 @@ def _scores(told: Judgement) -> Iterator[tuple[str, float | None, Agreement]]:
         yield "ceiling", None, told.ceiling
 
 
-def _taus(told: Judgement) -> Table:
+def _taus(told: Judgement) -> ReportTable:
     rows = [
         (
             name,
@@ -154,7 +154,7 @@ def _taus(told: Judgement) -> Table:
         for name, median, agreement in _scores(told)
     ]
     titles = ("score", "median", "at equal cost", "near the front", "overall")
-    return Table(titles=titles, rows=rows, align="nrrrr")
+    return ReportTable(titles=titles, rows=rows, align="nrrrr")
 
 
 def _explained(told: Judgement) -> str:
@@ -197,7 +197,7 @@ def _rungs(told: Judgement) -> str:
     return f"rungs that follow: [{advised}]{guess}"
 
 
-def _candidates(found: Certificate) -> Table:
+def _candidates(found: Certificate) -> ReportTable:
     rows = [
         (
             candidate.digest,
@@ -210,7 +210,7 @@ def _candidates(found: Certificate) -> Table:
         for candidate in found.candidates
     ]
     titles = ("network", "parameters", "MACs", "proxy", "longer", "choices")
-    return Table(titles=titles, rows=rows, align="nrrrrp", is_sortable=True)
+    return ReportTable(titles=titles, rows=rows, align="nrrrrp", is_sortable=True)
 
 
 def _accuracy(accuracies: Sequence[float]) -> Cell:

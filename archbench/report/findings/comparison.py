@@ -9,7 +9,7 @@ from typing import Any
 
 from archbench.errors import UsageError
 from archbench.report import number
-from archbench.report.element import Lines, Part, Table
+from archbench.report.element import Lines, Part, ReportTable
 from archbench.report.finding import Finding
 from archbench.report.findings.conditions import runs_text, side
 
@@ -78,7 +78,7 @@ def finding(document: Mapping[str, Any], *, next_step: str = "") -> Finding:
     parts: list[Part] = [
         f"on {runs_text(conditions)}, batch {conditions['batch']}, "
         f"{side(conditions['resolution'])} px",
-        Table(
+        ReportTable(
             titles=("network", "ms (95 % interval)", "passes", "verdict"), rows=rows, align="lrrl"
         ),
         Lines(reasons),

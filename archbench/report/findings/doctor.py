@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from archbench.report.element import Facts, Lines, Table
+from archbench.report.element import FactList, Lines, ReportTable
 from archbench.report.finding import Finding
 
 
@@ -27,7 +27,7 @@ def finding(document: Mapping[str, Any]) -> Finding:
     return Finding(
         document=document,
         parts=[
-            Facts(facts),
+            FactList(facts),
             _backends(document["backends"]),
             Lines(
                 ["what to do", *advice]
@@ -116,7 +116,7 @@ def _study(study: Mapping[str, Any]) -> str:
     return f"{study['path']} is whole: {study['trials']} trials, {size}, {backup}"
 
 
-def _backends(backends: Sequence[Mapping[str, Any]]) -> Table:
+def _backends(backends: Sequence[Mapping[str, Any]]) -> ReportTable:
     rows = [
         (
             entry["name"],
@@ -125,7 +125,7 @@ def _backends(backends: Sequence[Mapping[str, Any]]) -> Table:
         )
         for entry in backends
     ]
-    return Table(titles=("backend", "on", "precisions"), rows=rows, align="lll")
+    return ReportTable(titles=("backend", "on", "precisions"), rows=rows, align="lll")
 
 
 def _missing(entry: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from archbench.analysis.front_probability import SURE
 from archbench.report import number
-from archbench.report.element import Cell, Table
+from archbench.report.element import Cell, ReportTable
 from archbench.report.html import html, one_line
 from archbench.report.summary import Summary
 from archbench.study.measurement import Measurement
@@ -16,7 +16,7 @@ _NOT_STABLE = "*"
 _OTHERS = 2  # named; a line holds no more
 
 
-def front_table(members: Sequence[TrialRecord], *, summary: Summary | None = None) -> Table:
+def front_table(members: Sequence[TrialRecord], *, summary: Summary | None = None) -> ReportTable:
     """The front in a terminal, cheapest first; a column that would be empty is left out.
 
     Args:
@@ -35,7 +35,7 @@ def front_table(members: Sequence[TrialRecord], *, summary: Summary | None = Non
     filled = {title: column for title, column in columns.items() if any(column[1])}
     marked = any(_is_marked(record.latency) for record in members)
     notes = [f"{_NOT_STABLE} taken on a disturbed machine"] if marked else []
-    return Table(
+    return ReportTable(
         titles=list(filled),
         rows=list(zip(*(cells for _, cells in filled.values()), strict=True)),
         align="".join(side for side, _ in filled.values()),

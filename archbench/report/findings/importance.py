@@ -9,7 +9,7 @@ from archbench.analysis.share import KnobShare
 from archbench.analysis.statistics import Estimate
 from archbench.analysis.study import StudyReader
 from archbench.command_line import command_line, study_argument
-from archbench.report.element import Lines, Part, Table
+from archbench.report.element import Lines, Part, ReportTable
 from archbench.report.finding import Finding
 from archbench.report.html import html
 from archbench.report.text import shortened
@@ -78,7 +78,7 @@ def _separable(knobs: Sequence[KnobShare], found: Insight) -> str:
     return f"{count} of {len(knobs)} choices are separable with {found.num_trials} trials"
 
 
-def _table(knobs: Sequence[KnobShare], *, unit: str, share: str = "share, %") -> Table:
+def _table(knobs: Sequence[KnobShare], *, unit: str, share: str = "share, %") -> ReportTable:
     rows = [
         (
             shortened(knob.axis, _LONGEST),
@@ -87,7 +87,7 @@ def _table(knobs: Sequence[KnobShare], *, unit: str, share: str = "share, %") ->
         )
         for knob in knobs
     ]
-    return Table(titles=("choice", share, f"from, {unit}, to"), rows=rows, align="nrl")
+    return ReportTable(titles=("choice", share, f"from, {unit}, to"), rows=rows, align="nrl")
 
 
 def _best(knob: KnobShare) -> str:

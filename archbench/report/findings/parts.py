@@ -9,7 +9,7 @@ from typing import Any
 from archbench.command_line import command_line, study_argument
 from archbench.errors import StorageError
 from archbench.report import number
-from archbench.report.element import Code, Fold, Lines, Part, Plot, Table, one_after_another
+from archbench.report.element import Code, Fold, Lines, Part, Plot, ReportTable, one_after_another
 from archbench.report.finding import Finding
 from archbench.report.findings.conditions import runs_text, side
 from archbench.report.findings.parts_plot import where_figure
@@ -42,7 +42,7 @@ def parts_of(found: Mapping[str, Any]) -> list[Part]:
     ]
 
 
-def _table(found: Mapping[str, Any]) -> Table:
+def _table(found: Mapping[str, Any]) -> ReportTable:
     """Stages with their parts, what lies between them, and the whole."""
     whole, between = found["whole_ms"], found["between_ms"]
     rows: list[tuple[str, ...]] = []
@@ -65,7 +65,7 @@ def _table(found: Mapping[str, Any]) -> Table:
         ("whole", f"{whole:.2f}", "", *_rates(_sum(found["parts"]), ms=whole), "", ""),
     ]
     titles = ("part", "ms", "share", "MACs", "MB", "GFLOP/s", "roof", "held up by")
-    return Table(titles=titles, rows=rows, align="lrrrrrrl")
+    return ReportTable(titles=titles, rows=rows, align="lrrrrrrl")
 
 
 def _cells(name: str, part: Mapping[str, Any], *, whole: float) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from archbench.analysis.study import StudyReader
 from archbench.analysis.verdict import certified
 from archbench.report import number
 from archbench.report.document import to_words, to_yaml
-from archbench.report.element import Code, Part, Table
+from archbench.report.element import Code, Part, ReportTable
 from archbench.report.finding import Finding
 from archbench.report.findings.front import accuracy_text, latency_text
 from archbench.report.summary import Summary
@@ -69,7 +69,7 @@ def _document(answer: Pick, *, study: StudyReader) -> dict[str, Any]:
     }
 
 
-def _row(answer: Pick, summary: Summary) -> Table:
+def _row(answer: Pick, summary: Summary) -> ReportTable:
     record = answer.chosen.record
     cells = {
         "trial": str(record.number),
@@ -81,7 +81,7 @@ def _row(answer: Pick, summary: Summary) -> Table:
         "front": number.chance(answer.chosen.on_front),
     }
     shown = {title: cell for title, cell in cells.items() if cell}
-    return Table(titles=list(shown), rows=[list(shown.values())], align="r" * len(shown))
+    return ReportTable(titles=list(shown), rows=[list(shown.values())], align="r" * len(shown))
 
 
 def _sentences(answer: Pick, study: StudyReader) -> list[str]:
@@ -173,7 +173,7 @@ def _knobs(knobs: Sequence[Knob], *, cost: str) -> Part:
         )
     titles = ["one knob changed", "from -> to", "points, 95 %", OBJECTIVES[cost].shown_in, "trial"]
     rows = [_knob_cells(knob, cost=cost) for knob in shown]
-    return Table(titles=titles, rows=rows, align="llrrr")
+    return ReportTable(titles=titles, rows=rows, align="llrrr")
 
 
 def _knob_cells(knob: Knob, *, cost: str) -> tuple[str, ...]:

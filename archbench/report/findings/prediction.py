@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from archbench.report import number
-from archbench.report.element import Lines, Table
+from archbench.report.element import Lines, ReportTable
 from archbench.report.finding import Finding
 from archbench.report.findings.conditions import runs_text, side
 
@@ -38,7 +38,7 @@ def finding(document: Mapping[str, Any], *, next_step: str = "") -> Finding:
         parts=[
             f"predicted, not measured: {runs_text(conditions)}, batch {conditions['batch']}; the "
             "sum of the network's blocks, each timed alone with cold caches",
-            Table(
+            ReportTable(
                 titles=("network", "px", "family", "predicted ms", "new blocks"),
                 rows=rows,
                 align="llllr",

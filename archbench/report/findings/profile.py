@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from archbench.report import number
-from archbench.report.element import Code, Lines, Part, Table, joined, one_after_another
+from archbench.report.element import Code, Lines, Part, ReportTable, joined, one_after_another
 from archbench.report.finding import Finding
 from archbench.report.findings.backends import (
     backend_tables,
@@ -68,7 +68,7 @@ def side_by_side(models: Sequence[Mapping[str, Any]]) -> list[Part]:
         for model in models
     ]
     titles = ("network", "px", "parameters", "MACs", "activations")
-    parts: list[Part] = [Table(titles=titles, rows=rows, align="lrrrr")]
+    parts: list[Part] = [ReportTable(titles=titles, rows=rows, align="lrrrr")]
     # Under several backends each network has its own table.
     if any(model["latency"] for model in models) and not any(map(has_several, models)):
         parts.append(latencies(models))
@@ -92,7 +92,7 @@ def latencies(models: Sequence[Mapping[str, Any]]) -> Part:
     is_alone = len(models) == 1
     is_on_one = not is_alone and len({row[1] for row in rows}) == 1
     columns = [c for c in range(6) if (c, is_alone) != (0, True) and (c, is_on_one) != (1, True)]
-    shown = Table(
+    shown = ReportTable(
         titles=[titles[column] for column in columns],
         rows=[[row[column] for column in columns] for row in rows],
         align="".join("llrlrl"[column] for column in columns),
@@ -194,17 +194,17 @@ def _operators(model: Mapping[str, Any]) -> dict[str, int]:
     return {_OPERATORS.get(operator, operator): macs for operator, macs in found if macs}
 
 
-def _work(model: Mapping[str, Any], work: Mapping[str, int]) -> Table:
+def _work(model: Mapping[str, Any], work: Mapping[str, int]) -> ReportTable:
     total = max(1, model["macs"])
     rows = [(noun, f"{macs:,}", number.percent(macs / total)) for noun, macs in work.items()]
-    return Table(titles=("work", "MACs", "share"), rows=rows, align="lrr")
+    return ReportTable(titles=("work", "MACs", "share"), rows=rows, align="lrr")
 
 
 def _exact(value: int | None) -> str:
     return "not available" if value is None else f"{value:,}"
 
 
-def _stages(model: Mapping[str, Any]) -> Table:
+def _stages(model: Mapping[str, Any]) -> ReportTable:
     rows = [
         (
             stage["name"].removeprefix("stages[").removesuffix("]"),
@@ -216,7 +216,7 @@ def _stages(model: Mapping[str, Any]) -> Table:
         for stage in model["stages"]
     ]
     titles = ("stage", "layers", "width", "map", "params", "MACs", "activations")
-    return Table(titles=titles, rows=rows, align="llrrrrr")
+    return ReportTable(titles=titles, rows=rows, align="llrrrrr")
 
 
 def _layers(stage: Mapping[str, Any]) -> str:

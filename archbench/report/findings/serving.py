@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from archbench.report import number
-from archbench.report.element import Lines, Part, Table, one_after_another
+from archbench.report.element import Lines, Part, ReportTable, one_after_another
 from archbench.report.finding import Finding
 from archbench.report.findings.conditions import runs_text, side
 
@@ -37,7 +37,7 @@ def parts_of(found: Mapping[str, Any]) -> list[Part]:
     return [
         f"{found['name']}: {side(conditions['resolution'])} px, {runs_text(conditions)}, "
         "deployed form",
-        Table(titles=titles, rows=rows, align="rrrrrrrr"),
+        ReportTable(titles=titles, rows=rows, align="rrrrrrrr"),
         Lines(_notes(found), rest=""),
     ]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from archbench.report import number
 from archbench.report.document import to_flow, to_yaml
-from archbench.report.element import Code, Facts, Lines, Part, Table
+from archbench.report.element import Code, FactList, Lines, Part, ReportTable
 from archbench.report.finding import Finding
 from archbench.report.text import WIDTH, filled
 
@@ -79,7 +79,7 @@ def counts(
     rows = [
         (reason, number.percent(count / samples)) for reason, count in document["excluded"].items()
     ]
-    shown = Table(titles=("excluded by", "share"), rows=rows, align="lr")
+    shown = ReportTable(titles=("excluded by", "share"), rows=rows, align="lr")
     parts: list[Part] = [
         Lines(lines),
         shown if rows else "",
@@ -134,5 +134,5 @@ def _section(values: Mapping[str, Any]) -> str:
     )
 
 
-def _beside(facts: Mapping[str, str]) -> Facts:
-    return Facts(facts, left=min(WIDTH // 2, max(map(len, facts), default=0)) + 2)
+def _beside(facts: Mapping[str, str]) -> FactList:
+    return FactList(facts, left=min(WIDTH // 2, max(map(len, facts), default=0)) + 2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from archbench.report.element import Code, Table
+from archbench.report.element import Code, ReportTable
 from archbench.report.finding import Finding
 
 _SHOWN = 12
@@ -59,7 +59,7 @@ def description(document: Mapping[str, Any], *, next_step: str) -> Finding:
         for name, entry in list(tensors.items())[:_SHOWN]
     ]
     more = len(tensors) - _SHOWN
-    shown = Table(
+    shown = ReportTable(
         titles=("tensor", "shape", "type"),
         rows=rows,
         align="lrl",
