@@ -43,31 +43,6 @@ _CURVES = (
 def page(summary: Summary) -> str:
     """The whole page as HTML."""
     running = summary.study.counts()["running"]
-    curves = Plot(
-        draw=lambda width: curve_figure(summary, width_inches=width),
-        title="Learning curves",
-        caption=_CURVES,
-        prefix="curves-",
-    )
-    front: tuple[str, Sequence[Part]] = ("The front", [*_figure(summary), *_front(summary)])
-    trials = ("All trials", _trials(summary))
-    if not summary.front:  # then what was measured is all there is to see
-        front = ("What was measured", front[1])
-    sections: dict[str, tuple[str, Sequence[Part]]] = {
-        "front": front,
-        **({} if summary.front else {"trials": trials}),
-        "designs": ("The designs", _designs(summary)),
-        "where": ("Where their time goes", where_time_goes(summary)),
-        "references": ("Published networks, untrained", _references(summary)),
-        "searched": ("What was searched", searched(summary)),
-        "outcomes": ("How the trials ended", outcomes(summary)),
-        "insight": ("What matters", what_matters(summary.study.insight)),
-        "curves": ("Learning curves", [curves]),
-        **({"trials": trials} if summary.front else {}),
-        "conditions": ("Conditions", [conditions(summary)]),
-        "commands": ("Commands", commands(summary)),
-        "meaning": ("What the numbers mean", [FactList(_meaning(summary), css="meaning")]),
-    }
     return Page(
         kind="study",
         name=summary.name,
@@ -76,9 +51,39 @@ def page(summary: Summary) -> str:
         verdict=summary.study.verdict(),
         is_good=bool(summary.front),
         key_figures=_key_figures(summary),
-        sections=sections,
+        sections=_sections(summary),
         begun=summary.header.get("created"),
     ).html()
+
+
+def _sections(summary: Summary) -> dict[str, tuple[str, Sequence[Part]]]:
+    curves = Plot(
+        draw=lambda width: curve_figure(summary, width_inches=width),
+        title="Learning curves",
+        caption=_CURVES,
+        prefix="curves-",
+    )
+    trials = {"trials": ("All trials", _trials(summary))}
+    # Without a front, what was measured is all there is to see.
+    first, last = ({}, trials) if summary.front else (trials, {})
+    return {
+        "front": (
+            "The front" if summary.front else "What was measured",
+            [*_figure(summary), *_front(summary)],
+        ),
+        **first,
+        "designs": ("The designs", _designs(summary)),
+        "where": ("Where their time goes", where_time_goes(summary)),
+        "references": ("Published networks, untrained", _references(summary)),
+        "searched": ("What was searched", searched(summary)),
+        "outcomes": ("How the trials ended", outcomes(summary)),
+        "insight": ("What matters", what_matters(summary.study.insight)),
+        "curves": ("Learning curves", [curves]),
+        **last,
+        "conditions": ("Conditions", [conditions(summary)]),
+        "commands": ("Commands", commands(summary)),
+        "meaning": ("What the numbers mean", [FactList(_meaning(summary), css="meaning")]),
+    }
 
 
 def _key_figures(summary: Summary) -> list[tuple[str, str, str]]:

@@ -41,40 +41,46 @@ _LONGEST_VALUE = 19
 def finding(found: AblationRecord) -> Finding:
     """Base, differences, what they mean and, for a paper, its signs."""
     legal = [form for form in found.forms if form.state != "illegal"]
-    illegal = {form.name: form.reason for form in found.forms if form.state == "illegal"}
     findings = [
         f"{form.name}: {sentence(form, base=found.base)}" for form in legal if form.state != "base"
     ]
-    method = [str(found.header["method"]), *map(str, found.header["notes"])]
-    cannot = [f"{name}: {reason}" for name, reason in illegal.items()]
-    is_paper = bool(found.header["paper"])
-    parts: list[Part] = [
-        _opening(found),
-        Code(_differences(found, legal)),
-        Lines(findings),
-        *(_signs(found) if any(form.paper for form in found.forms) else []),
-        *([Lines(["cannot be built:", *cannot])] if cannot else []),
-        *method,
-    ]
-    caption = (
-        "Differences to the base with 95 % intervals. Blue: better; orange: worse; grey: not told "
-        f"apart from none.{' Green diamonds: what the paper prints.' if is_paper else ''}"
+    cannot = [f"{form.name}: {form.reason}" for form in found.forms if form.state == "illegal"]
+    return Finding(
+        document=found.document(),
+        parts=[
+            _opening(found),
+            Code(_differences(found, legal)),
+            Lines(findings),
+            *(_signs(found) if any(form.paper for form in found.forms) else []),
+            Lines(["cannot be built:", *cannot] if cannot else []),
+            *_method(found),
+        ],
+        next_step=_next(found),
+        page=_page(found, legal),
+        plot=("effects", lambda: effect_figure(found)),
     )
+
+
+def _page(found: AblationRecord, legal: Sequence[FormRecord]) -> Page:
+    is_paper = bool(found.header["paper"])
+    diamonds = " Green diamonds: what the paper prints." if is_paper else ""
     plot = Plot(
         draw=lambda width: effect_figure(found, width_inches=width),
         title=f"{found.name}: differences to the base",
-        caption=caption,
+        caption="Differences to the base with 95 % intervals. Blue: better; orange: worse; grey: "
+        f"not told apart from none.{diamonds}",
     )
-    is_whole = found.num_done == found.num_trainings
+    illegal = {form.name: form.reason for form in found.forms if form.state == "illegal"}
     sections: dict[str, tuple[str, Sequence[Part]]] = {
         "effects": ("Effects", [plot, _effects(legal, base=found.base)]),
         "paper": ("Beside the paper", [_beside_the_paper(found)] if is_paper else []),
         "illegal": ("What cannot be built", [FactList(illegal, css="meaning")]),
         "forms": ("The networks", _forms(found)),
         "conditions": ("Conditions", [_conditions(found), Code(str(found.header["command"]))]),
-        "method": ("What the numbers mean", method),
+        "method": ("What the numbers mean", _method(found)),
     }
-    page = Page(
+    is_whole = found.num_done == found.num_trainings
+    return Page(
         kind="ablation",
         name=found.name,
         badge="" if is_whole else f"{found.num_done} of {found.num_trainings} trainings",
@@ -84,13 +90,10 @@ def finding(found: AblationRecord) -> Finding:
         sections=sections,
         begun=found.header["created"],
     )
-    return Finding(
-        document=found.document(),
-        parts=parts,
-        next_step=_next(found),
-        page=page,
-        plot=("effects", lambda: effect_figure(found)),
-    )
+
+
+def _method(found: AblationRecord) -> list[str]:
+    return [str(found.header["method"]), *map(str, found.header["notes"])]
 
 
 def _next(found: AblationRecord) -> str:

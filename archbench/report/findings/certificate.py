@@ -35,52 +35,52 @@ _SIDE_BY_SIDE_FROM = 6.0
 
 def finding(found: Certificate) -> Finding:
     """The answer, then how well each score orders, the noise, the rungs."""
-    space, told = found.header["space_name"], found.finding
-    question = f"{found.name}: can its proxy rank {space}?"
+    told = found.finding
+    question = f"{found.name}: can its proxy rank {found.header['space_name']}?"
     parts: list[Part] = [Lines([question, _trained(found)], rest="")]
     taus: list[Part] = []
     if told is None:
         left = found.num_trainings - found.num_done
         parts.append(f"not whole yet: {left} of {found.num_trainings} trainings left")
     else:
-        parts += [told.sentence, _left_out(found, told)]
         remarks = Lines([_noise(told), _rungs(told), *map(str, found.header["notes"])], rest="")
         if told.rungs:
-            taus = [_taus(told), Lines([_explained(told)], rest="")]
-            parts += ["Kendall's tau with the longer trainings", *taus]
-        parts.append(remarks)
+            taus = [_taus(told), Lines([_explained(told)], rest=""), remarks]
+        parts += [told.sentence, _left_out(found, told)]
+        parts += ["Kendall's tau with the longer trainings", *taus] if taus else [remarks]
         parts += [f"what helps: {told.advice}"] if told.advice else []
-        taus += [remarks] if taus else []
+    return Finding(
+        document=found.document(),
+        parts=parts,
+        next_step=_next(found),
+        page=_page(found, taus),
+        plot=("taus", lambda: figure(found)),
+    )
+
+
+def _page(found: Certificate, taus: Sequence[Part]) -> Page:
+    told = found.finding
     plot = Plot(
         draw=lambda width: figure(found, width_inches=width),
         title=f"{found.name}: taus with intervals",
         caption=_CAPTION,
     )
-    page = Page(
+    shown = [plot, *taus] if taus else ["Nothing can be compared yet."]
+    return Page(
         kind="certificate",
         name=found.name,
         badge=told.state if told else f"{found.num_done} of {found.num_trainings} trainings",
-        question=f"Can this proxy rank {space}? {_trained(found)}.",
+        question=f"Can this proxy rank {found.header['space_name']}? {_trained(found)}.",
         verdict=_verdict(told),
         is_good=found.is_certified,
         key_figures=_key_figures(told),
         sections={
-            "taus": (
-                "How well it orders",
-                [plot, *taus] if taus else ["Nothing can be compared yet."],
-            ),
+            "taus": ("How well it orders", shown),
             "candidates": ("The candidates", [_candidates(found)]),
             "conditions": ("Conditions", [_conditions(found), Code(found.header["command"])]),
             "method": ("What the numbers mean", [str(found.header["method"])]),
         },
         begun=found.header["created"],
-    )
-    return Finding(
-        document=found.document(),
-        parts=parts,
-        next_step=_next(found),
-        page=page,
-        plot=("taus", lambda: figure(found)),
     )
 
 
