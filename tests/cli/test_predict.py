@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from archbench.report.findings import prediction
+from archbench.study.measurement import Conditions
 
 PREDICTION: dict[str, Any] = {
     "name": "small",
@@ -16,14 +18,7 @@ PREDICTION: dict[str, Any] = {
     "family": "levit",
     "num_wholes": 4,
     "num_blocks_new": 2,
-    "conditions": {
-        "device": "cpu",
-        "backend": "eager",
-        "precision": "fp32",
-        "batch": 1,
-        "resolution": [224, 224],
-        "threads": 1,
-    },
+    "conditions": asdict(Conditions(batch=1, resolution=(224, 224))),
 }
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from archbench.report.element import joined
 from archbench.report.findings.serving import parts_of
+from archbench.study.measurement import Conditions
 
 
 def quantity(value: float | None, reason: str = "") -> dict[str, Any]:
@@ -14,14 +16,7 @@ def quantity(value: float | None, reason: str = "") -> dict[str, Any]:
 
 def batch(number: int) -> dict[str, Any]:
     return {
-        "conditions": {
-            "device": "cpu",
-            "threads": 1,
-            "backend": "eager",
-            "precision": "fp32",
-            "batch": number,
-            "resolution": [224, 224],
-        },
+        "conditions": asdict(Conditions(batch=number, resolution=(224, 224))),
         "ms": 5.0 * number,
         "images_per_second": 200.0,
         "p50": quantity(5.1),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from archbench.report.element import joined
 from archbench.report.figure import svg_text
 from archbench.report.findings.parts import parts_of
 from archbench.report.findings.parts_plot import save_where, where_figure
+from archbench.study.measurement import Conditions
 
 
 def part(place: str, stage: int | None, kind: str, ms: float, bound: str) -> dict[str, Any]:
@@ -39,14 +41,7 @@ FOUND: dict[str, Any] = {
     "between_ms": 0.5,
     "rounds": 40,
     "off_cpu_share": 0.2,
-    "conditions": {
-        "device": "cpu",
-        "threads": 1,
-        "backend": "eager",
-        "precision": "fp32",
-        "batch": 1,
-        "resolution": [224, 224],
-    },
+    "conditions": {**asdict(Conditions()), "resolution": [224, 224]},
     "limits": {"gflops": 110.0, "memory_gbs": 33.0, "cache_gbs": 89.0, "operator_us": 3.2},
     "parts": [
         part("stages[0].embed", 0, "conv_stem", 1.0, "compute"),

@@ -7,6 +7,7 @@ import json
 import math
 import random
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -82,15 +83,7 @@ def header(**changes: Any) -> dict[str, Any]:
             "num_validation": 1536,
             "num_test": 1024,
         },
-        "environment": {
-            "cpu": ENVIRONMENT.cpu,
-            "cores": ENVIRONMENT.cores,
-            "memory_bytes": ENVIRONMENT.memory_bytes,
-            "gpu": None,
-            "system": ENVIRONMENT.system,
-            "python": ENVIRONMENT.python,
-            "packages": dict(ENVIRONMENT.packages),
-        },
+        "environment": asdict(ENVIRONMENT),
         "sampler": "tpe",
         "size": 1152,
         "feasible_share": 0.8888,
@@ -115,27 +108,22 @@ def spec(choices: dict[str, Any]) -> dict[str, Any]:
     if choices["stages[1].block"]["kind"] == "cvt":
         second = dict(choices["stages[1].block"])
     ratio = choices["stages[all].block.mlp_ratio"]
-    return {
-        "resolution": 32,
-        "num_classes": 10,
-        "stages": [
-            {
-                "embed": {"kind": "conv_stem", "num_convs": 2},
-                "block": {"kind": "levit", "key_dim": 8, "attention_ratio": 2, "mlp_ratio": ratio},
-                "dim": choices["stages[0].dim"],
-                "depth": choices["stages[0].depth"],
-                "position": "bias",
-            },
-            {
-                "embed": {"kind": "shrink_attention", "key_dim": 8, "attention_ratio": 4},
-                "block": {**second, "mlp_ratio": ratio},
-                "dim": choices["stages[1].dim"],
-                "depth": choices["stages[1].depth"],
-                "position": "bias",
-            },
-        ],
-        "head": {"pool": "mean", "norm": "batch", "num_classifiers": 1},
-    }
+    embeds = {"kind": "conv_stem", "num_convs": 2}, {
+        "kind": "shrink_attention", "key_dim": 8, "attention_ratio": 4,
+    }  # fmt: skip
+    blocks = {"kind": "levit", "key_dim": 8, "attention_ratio": 2}, second
+    stages = [
+        {
+            "embed": embeds[stage],
+            "block": {**blocks[stage], "mlp_ratio": ratio},
+            "dim": choices[f"stages[{stage}].dim"],
+            "depth": choices[f"stages[{stage}].depth"],
+            "position": "bias",
+        }
+        for stage in (0, 1)
+    ]
+    head = {"pool": "mean", "norm": "batch", "num_classifiers": 1}
+    return {"resolution": 32, "num_classes": 10, "stages": stages, "head": head}
 
 
 def trial(number: int, rng: random.Random, *, limit: float = 1.4) -> TrialRecord:
