@@ -13,10 +13,7 @@ import torch
 from torch import nn
 
 from archbench.errors import IncomparableError
-from archbench.measure.latency.calibration import (
-    Calibration,
-    calibrate,
-)
+from archbench.measure.latency.calibration import Calibration, calibrate
 from archbench.measure.latency.reference_networks import CALIBRATORS, Calibrator
 from archbench.measure.machine_cache import cache_folder, settings_of
 from archbench.measure.macs import count_operators
@@ -34,16 +31,10 @@ def networks(clock: FakeClock) -> dict[str, Ticking]:
 
 @pytest.fixture
 def take(
-    clock: FakeClock,
-    environment: Environment,
-    networks: dict[str, Ticking],
-    tmp_path: Path,
+    clock: FakeClock, environment: Environment, networks: dict[str, Ticking], tmp_path: Path
 ) -> Take:
     def taken(
-        conditions: Conditions | None = None,
-        *,
-        machine: Environment = environment,
-        **options: object,
+        conditions: Conditions | None = None, *, machine: Environment = environment, **options: Any
     ) -> Calibration:
         return calibrate(
             conditions or Conditions(),
@@ -62,14 +53,12 @@ def only_file(folder: Path) -> Path:
     return path
 
 
-def test_constants_are_the_times_of_the_networks(take: Take) -> None:
-    found = take()
-    assert found.constants_ms == pytest.approx({"small": 2.0, "large": 12.0})
-    assert found.note == ""
-
-
-def test_constants_are_kept(take: Take, networks: dict[str, Ticking], tmp_path: Path) -> None:
+def test_constants_are_the_times_of_the_networks_and_are_kept(
+    take: Take, networks: dict[str, Ticking], tmp_path: Path
+) -> None:
     first = take()
+    assert first.constants_ms == pytest.approx({"small": 2.0, "large": 12.0})
+    assert first.note == ""
     passes = networks["small"].passes
     assert take().constants_ms == first.constants_ms
     assert networks["small"].passes == passes

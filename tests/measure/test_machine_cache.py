@@ -34,30 +34,31 @@ def test_the_first_decision_stays(kept: FormFile) -> None:
     assert kept.decided() == {"a": "packed", "b": "plain"}
 
 
-@pytest.mark.parametrize("changed", [{"precision": "bf16"}, {"threads": 2}])
-def test_other_conditions_have_other_decisions(
-    changed: dict[str, object], kept: FormFile, environment: Environment
+@pytest.mark.parametrize(
+    ("changed", "machine", "generation", "is_other"),
+    [
+        ({"precision": "bf16"}, {}, 1, True),
+        ({"threads": 2}, {}, 1, True),
+        ({}, {"cpu": "b"}, 1, True),
+        ({}, {}, 2, True),  # of the constants
+        ({"batch": 2}, {}, 1, False),  # the shapes in the kinds of layers say it
+    ],
+)
+def test_other_conditions_machines_and_constants_have_other_decisions(
+    kept: FormFile,
+    environment: Environment,
+    changed: dict[str, object],
+    machine: dict[str, str],
+    generation: int,
+    is_other: bool,
 ) -> None:
     other = form_file(
-        replace(Conditions(), **changed),
-        environment=environment,
-        generation=1,
+        Conditions(**changed),
+        environment=replace(environment, **machine),
+        generation=generation,
         folder=kept.path.parent,
     )
-    assert other.path != kept.path
-
-
-def test_machines_and_generations_of_constants_have_other_decisions(
-    kept: FormFile, environment: Environment
-) -> None:
-    folder = kept.path.parent
-    later = form_file(Conditions(), environment=environment, generation=2, folder=folder)
-    there = form_file(
-        Conditions(), environment=replace(environment, cpu="b"), generation=1, folder=folder
-    )
-    batch = form_file(Conditions(batch=2), environment=environment, generation=1, folder=folder)
-    assert len({kept.path, later.path, there.path}) == 3
-    assert batch.path == kept.path  # the shapes in the kinds of layers say it
+    assert (other.path != kept.path) == is_other
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"schema": "archbench.forms/1"}', "null"])

@@ -25,20 +25,20 @@ def warmed(clock: FakeClock, cpu_ms: Milliseconds, *, budget_s: float = 1e3) -> 
     return warm_up(lambda: network(torch.zeros(1)), bench=bench_of(clock), until=until)
 
 
-def test_warm_up_takes_eight_passes_at_least(clock: FakeClock) -> None:
-    found = warmed(clock, lambda number: 3.0)
-    assert (found.forwards, found.settled) == (8, True)
+@pytest.mark.parametrize(
+    ("cpu_ms", "forwards", "settled"),
+    [
+        (lambda number: 3.0, 8, True),  # at least so many
+        (lambda number: 3.0 + max(0, 10 - number), 15, True),  # when five in a row agree
+        (lambda number: 3.0 + number % 2, 30, False),  # at most so many
+    ],
+)
+def test_warm_up_goes_on_until_five_passes_agree(
+    clock: FakeClock, cpu_ms: Milliseconds, forwards: int, settled: bool
+) -> None:
+    found = warmed(clock, cpu_ms)
+    assert (found.forwards, found.settled) == (forwards, settled)
     assert found.seconds == pytest.approx(3e-3)
-
-
-def test_warm_up_goes_on_until_five_passes_agree(clock: FakeClock) -> None:
-    found = warmed(clock, lambda number: 3.0 + max(0, 10 - number))
-    assert (found.forwards, found.settled) == (15, True)
-
-
-def test_warm_up_is_bounded_in_passes(clock: FakeClock) -> None:
-    found = warmed(clock, lambda number: 3.0 + number % 2)
-    assert (found.forwards, found.settled) == (30, False)
 
 
 def test_warm_up_is_bounded_in_time_but_makes_two_passes(clock: FakeClock) -> None:
@@ -58,12 +58,14 @@ def test_what_counts(clock: FakeClock, conditions: Conditions, milliseconds: flo
     assert bench.mean_ms([timing]) == pytest.approx(milliseconds)
 
 
-def test_networks_stay_in_one_place_for_as_long_as_a_dozen_places_fit() -> None:
-    assert placement_rounds(seconds=6.0, round_s=1e-3) == 20
-    assert placement_rounds(seconds=6.0, round_s=0.03) == 16
-    assert placement_rounds(seconds=6.0, round_s=0.25) == 2
-    assert placement_rounds(seconds=6.0, round_s=0.3) == 0
-    assert placement_rounds(seconds=-1.0, round_s=0.0) == 0
+@pytest.mark.parametrize(
+    ("seconds", "round_s", "rounds"),
+    [(6.0, 1e-3, 20), (6.0, 0.03, 16), (6.0, 0.25, 2), (6.0, 0.3, 0), (-1.0, 0.0, 0)],
+)
+def test_networks_stay_in_one_place_for_as_long_as_a_dozen_places_fit(
+    seconds: float, round_s: float, rounds: int
+) -> None:
+    assert placement_rounds(seconds=seconds, round_s=round_s) == rounds
 
 
 def test_measurements_stop_only_between_places() -> None:

@@ -74,12 +74,12 @@ def test_energy_is_that_of_all_packages_by_image(clock: FakeClock, tmp_path: Pat
     assert found.unit == "mJ"
 
 
-@pytest.mark.parametrize("is_there", [True, False])
+@pytest.mark.parametrize("folder", ["", "none"])
 def test_energy_without_counters_has_a_reason(
-    clock: FakeClock, tmp_path: Path, is_there: bool
+    clock: FakeClock, tmp_path: Path, folder: str
 ) -> None:
-    folder = tmp_path if is_there else tmp_path / "none"
-    found = energy_per_image(lambda: None, device="cpu", batch=1, clock=clock, powercap=folder)
+    powercap = tmp_path / folder
+    found = energy_per_image(lambda: None, device="cpu", batch=1, clock=clock, powercap=powercap)
     assert found.value is None
     assert "no RAPL counter" in found.reason
 

@@ -82,12 +82,9 @@ def _bound(
 ) -> onnxruntime.IOBinding:
     """Input and outputs in memory of torch's."""
     binding = session.io_binding()
-    entries = [(binding.bind_input, *session.get_inputs(), images)]
-    entries += [
-        (binding.bind_output, entry, output)
-        for entry, output in zip(session.get_outputs(), outputs, strict=True)
-    ]
-    for bind, entry, tensor in entries:
+    binds = [binding.bind_input, *[binding.bind_output] * len(outputs)]
+    entries = [*session.get_inputs(), *session.get_outputs()]
+    for bind, entry, tensor in zip(binds, entries, (images, *outputs), strict=True):
         bind(entry.name, "cpu", 0, np.float32, list(tensor.shape), tensor.data_ptr())
     return binding
 
@@ -123,11 +120,9 @@ def _precisions(path: Path) -> Counter[str]:
     import onnx
 
     operators = Counter(node.op_type for node in onnx.load(path).graph.node)
-    counts = {
-        "int8": sum(operators[name] for name in _IN_INTEGERS),
-        "fp32": sum(operators[name] for name in _IN_FLOATS),
-    }
-    return Counter({name: number for name, number in counts.items() if number})
+    kinds = {"int8": _IN_INTEGERS, "fp32": _IN_FLOATS}
+    found = Counter({kind: sum(operators[name] for name in kinds[kind]) for kind in kinds})
+    return +found  # without those that are 0
 
 
 @contextmanager

@@ -84,13 +84,11 @@ def _bound(trt: Any, engine: Any, context: Any, *, images: Tensor) -> list[Tenso
         trt.DataType.BF16: torch.bfloat16,
     }
     outputs = []
-    for index in range(engine.num_io_tensors):
-        name = engine.get_tensor_name(index)
+    for name in map(engine.get_tensor_name, range(engine.num_io_tensors)):
         tensor = images
         if engine.get_tensor_mode(name) == trt.TensorIOMode.OUTPUT:
-            kind = types[engine.get_tensor_dtype(name)]
-            shape = tuple(engine.get_tensor_shape(name))
-            tensor = torch.empty(shape, dtype=kind, device=images.device)
+            kind, shape = types[engine.get_tensor_dtype(name)], engine.get_tensor_shape(name)
+            tensor = torch.empty(tuple(shape), dtype=kind, device=images.device)
             outputs.append(tensor)
         context.set_tensor_address(name, tensor.data_ptr())
     return outputs
