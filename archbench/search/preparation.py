@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from archbench.evaluate.target import Target
     from archbench.train.plan import Plan
 
+_SEARCH = ("seed", "sampler", "pruner", "audit", "trials", "epochs")
+_PREPARED = ("feasible_share", "feasible_low", "feasible_high", "trial_seconds", "tried")
 _PRICED = 3
 _SLOWEST = 3.0  # times the mean trial
 _ASKED = 32
@@ -135,21 +137,17 @@ def restore(context: StudyContext, header: Mapping[str, Any]) -> None:
 def prepared(context: StudyContext, *, done: int, sources: tuple[str, ...] = ()) -> events.Prepared:
     """What is told before the first trial."""
     settings, header = context.settings, context.header
-    trials, each = settings.expected_trials, header["trial_seconds"]
+    trials = settings.expected_trials
     return events.Prepared(
         name=settings.name,
         path=settings.path,
         size=settings.space.size(),
-        feasible_share=header["feasible_share"],
-        feasible_low=header["feasible_low"],
-        feasible_high=header["feasible_high"],
         trials=trials,
         trials_done=done,
         workers=context.workers,
-        trial_seconds=each,
-        expected_seconds=each * max(0, trials - done) / context.workers,
-        tried=header["tried"],
+        expected_seconds=header["trial_seconds"] * max(0, trials - done) / context.workers,
         sources=sources,
+        **{key: header[key] for key in _PREPARED},
     )
 
 
@@ -279,9 +277,8 @@ def _target_of(header: Mapping[str, Any], *, environment: Environment) -> Target
 
     if header["calibration"] is None:
         return None
-    kept = header["conditions"]
     return Target(
-        conditions=Conditions.from_document(kept),
+        conditions=Conditions.from_document(header["conditions"]),
         environment=environment,
         constants=header["calibration"],
     )
@@ -293,12 +290,7 @@ def _header(settings: Settings, *, environment: Environment) -> dict[str, Any]:
     return {
         "name": settings.name,
         "created": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "seed": search.seed,
-        "sampler": search.sampler,
-        "pruner": search.pruner,
-        "audit": search.audit,
-        "trials": search.trials,
-        "epochs": search.epochs,
+        **{key: getattr(search, key) for key in _SEARCH},
         "command": settings.command,
         **space_entries(space),
         "objectives": dict(space.objectives),
