@@ -96,11 +96,7 @@ class Context:
         scheduler.run(source, engine=engine, interruption=self.interruption, timeout_s=timeout_s)
 
     def call(
-        self,
-        function: partial[Any],
-        *,
-        timeout_s: float = _DAY_S,
-        is_alone: bool = False,
+        self, function: partial[Any], *, timeout_s: float = _DAY_S, is_alone: bool = False
     ) -> Any:
         """What a function of ``jobs`` gives in a worker while no other job runs.
 
@@ -209,11 +205,7 @@ class StudyContext(Context):
     ) -> None:
         threads = settings.space.target.threads
         super().__init__(
-            on_event,
-            on_progress=on_progress,
-            threads=threads,
-            make_engine=make_engine,
-            clock=clock,
+            on_event, on_progress=on_progress, threads=threads, make_engine=make_engine, clock=clock
         )
         self.settings = settings
 

@@ -14,12 +14,7 @@ from archbench.search.optuna_mirror import Ledger
 from archbench.search.preparation import space_entries
 from archbench.search.settings import instead
 from archbench.search.suggestion import encoded
-from archbench.space import (
-    Choices,
-    SearchSpace,
-    candidate_changes,
-    choices_for,
-)
+from archbench.space import Choices, SearchSpace, candidate_changes, choices_for
 from archbench.study import folder
 from archbench.study.file import write_atomically
 

@@ -12,13 +12,7 @@ from archbench.errors import NEGATIVE_RESULT, ArchbenchError
 from archbench.search import events, scheduler
 from archbench.search.context import StudyContext
 from archbench.search.job import Broken, Done, Job, Report, Sent
-from archbench.search.jobs import (
-    MayGoOn,
-    Note,
-    RungReached,
-    TrialEnd,
-    TrialJob,
-)
+from archbench.search.jobs import MayGoOn, Note, RungReached, TrialEnd, TrialJob
 from archbench.search.kept_weights import remove_useless_files
 from archbench.search.preparation import predictor
 from archbench.search.pruning import PRUNERS, Pruner

@@ -141,12 +141,7 @@ def test_promotion_shares_follow_from_the_rungs() -> None:
 
 def _pruner(pruner: str = "curve", *, audit: float = 0.0, seed: int = 0) -> Pruner:
     return Pruner(
-        entry=PRUNERS.load(pruner),
-        rule=_RULE,
-        rungs=_RUNGS,
-        num_seeds=1,
-        audit=audit,
-        seed=seed,
+        entry=PRUNERS.load(pruner), rule=_RULE, rungs=_RUNGS, num_seeds=1, audit=audit, seed=seed
     )
 
 

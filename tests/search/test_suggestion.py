@@ -9,12 +9,7 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState
 
 from archbench.search.sampler import SAMPLERS
-from archbench.search.suggestion import (
-    Knowledge,
-    Suggester,
-    Suggestion,
-    encoded,
-)
+from archbench.search.suggestion import Knowledge, Suggester, Suggestion, encoded
 from archbench.space import SearchSpace
 
 _SPACE = """

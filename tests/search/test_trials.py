@@ -94,10 +94,7 @@ class Study:
         said = {"trials": trials, "epochs": epochs, "time_limit_s": time_limit_s}
         settings = settings_of(self.space, said, name=self.path.name, results=self.path.parent)
         context = StudyContext(
-            settings,
-            make_engine=lambda workers: engine,
-            on_event=self.heard.append,
-            clock=clock,
+            settings, make_engine=lambda workers: engine, on_event=self.heard.append, clock=clock
         )
         context.interruption = self.interruption
         context.header = {**_HEADER, "trial_seconds": 1.0}
@@ -180,10 +177,7 @@ def test_a_failure_is_recorded_and_the_search_goes_on(study: Study) -> None:
 def test_a_trial_over_the_limit_is_told_as_pruned(study: Study) -> None:
     def script(job: TrialJob) -> list[Report]:
         end = TrialEnd(state="over_limit", reason="too long")
-        return [
-            Sent(number=job.number, payload=latency(99.0)),
-            Done(number=job.number, result=end),
-        ]
+        return [Sent(number=job.number, payload=latency(99.0)), Done(number=job.number, result=end)]
 
     study.run(ScriptedEngine(script), trials=6)
     assert _states(study) == ["over_limit"] * 6

@@ -230,10 +230,7 @@ def test_a_network_trained_alike_but_timed_elsewhere_is_timed_and_not_trained(
     )
     fast, slow = (heir.record for heir in found.inherited)
     assert (fast.state, fast.latency) == ("complete", latency(2.0))
-    assert (slow.state, slow.reason) == (
-        "over_limit",
-        "latency 9 ms is over the limit of 5 ms",
-    )
+    assert (slow.state, slow.reason) == ("over_limit", "latency 9 ms is over the limit of 5 ms")
     assert fast.curve == earlier.trials()[0].curve
     (source,) = found.sources
     assert (source["taken"], source["timed"], source["left"]) == (2, 2, 1)

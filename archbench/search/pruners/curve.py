@@ -84,9 +84,7 @@ def forecast_of(situation: Situation) -> Forecast:
         )
         variance += scatter**2 * left / (situation.num_seeds * known)
     return Forecast(
-        mean=(sum(done) + current.mean) / known,
-        scale=math.sqrt(variance),
-        freedom=current.freedom,
+        mean=(sum(done) + current.mean) / known, scale=math.sqrt(variance), freedom=current.freedom
     )
 
 
