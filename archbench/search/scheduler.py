@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -105,36 +105,32 @@ def finish(
         ArchbenchError: The function raised it, or it broke.
         KeyboardInterrupt: Somebody wants it to stop.
     """
-    results: list[Any] = []
-
-    def heard(report: Report) -> None:
-        match report:
-            case Sent(payload=Progress(what=what, done=done, total=total)):
-                on_progress(what, done, total)
-            case Done(result=result):
-                results.append(result)
-            case Broken(failure=failure, error=error):
-                step = function.func.__name__.replace("_", " ")
-                raise error or StageError(
-                    f"{step}: {failure.kind}: {failure.message}", help=failure.traceback or None
-                )
-
-    batch = Batch([Call(function=function)], heard=heard)
-    run(batch, engine=engine, interruption=interruption, timeout_s=timeout_s)
-    return results[0]
+    step = _Step(function, on_progress=on_progress)
+    run(step, engine=engine, interruption=interruption, timeout_s=timeout_s)
+    return step.result
 
 
-class Batch(Jobs):
-    """Jobs of different numbers; ``heard`` is told every report."""
-
-    def __init__(self, jobs: Sequence[Job], *, heard: Callable[[Report], None]) -> None:
-        self._todo = deque(jobs)
-        self._heard = heard
+class _Step(Jobs):
+    def __init__(
+        self, function: partial[Any], *, on_progress: Callable[[str, int, int], None]
+    ) -> None:
+        self.result: Any = None
+        self._job: Call | None = Call(function=function)
+        self._name = function.func.__name__.replace("_", " ")
+        self._on_progress = on_progress
 
     def next_job(self) -> Job | None:
-        """The next of them."""
-        return self._todo.popleft() if self._todo else None
+        job, self._job = self._job, None
+        return job
 
     def take(self, report: Report) -> None:
-        """Tells it."""
-        self._heard(report)
+        match report:
+            case Sent(payload=Progress(what=what, done=done, total=total)):
+                self._on_progress(what, done, total)
+            case Done(result=result):
+                self.result = result
+            case Broken(failure=failure, error=error):
+                raise error or StageError(
+                    f"{self._name}: {failure.kind}: {failure.message}",
+                    help=failure.traceback or None,
+                )

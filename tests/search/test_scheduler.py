@@ -11,7 +11,7 @@ from archbench.errors import MissingError
 from archbench.search.interruption import Interruption
 from archbench.search.job import Broken, Done, Job, Question, Report, Sent
 from archbench.search.jobs import prepare_data
-from archbench.search.scheduler import Batch, Jobs, StageError, finish, run
+from archbench.search.scheduler import Jobs, StageError, finish, run
 from archbench.study.trial import Failure
 from tests.search.jobs import Act, ScriptedEngine
 
@@ -35,13 +35,25 @@ def _killed(number: int) -> list[Report]:
     return [Broken(number=number, failure=_FAILURE, from_outside=True)]
 
 
+class Batch(Jobs):
+    """Some jobs, whose reports are kept."""
+
+    def __init__(self, count: int) -> None:
+        self.todo = [Act(number, "answer") for number in range(count)]
+        self.heard: list[Report] = []
+
+    def next_job(self) -> Job | None:
+        return self.todo.pop(0) if self.todo else None
+
+    def take(self, report: Report) -> None:
+        self.heard.append(report)
+
+
 def _run(engine: ScriptedEngine, *, jobs: int = 2, signal: int | None = None) -> list[Report]:
-    heard: list[Report] = []
-    interruption = Interruption()
+    batch, interruption = Batch(jobs), Interruption()
     interruption.signal_number = signal
-    batch = Batch([Act(number, "answer") for number in range(jobs)], heard=heard.append)
     run(batch, engine=engine, interruption=interruption, timeout_s=1.0)
-    return heard
+    return batch.heard
 
 
 def test_as_many_jobs_run_as_there_are_workers() -> None:
