@@ -100,9 +100,9 @@ def _next(found: AblationRecord) -> str:
     """How to learn more where too few seeds say nothing."""
     go_on = command_line("archbench", "ablate", *named_in_results(found.path), "--resume")
     if found.num_done < found.num_trainings:
-        return f"or go on: {go_on}"
+        return f"go on: {go_on}"
     unseen = any(form.finding.startswith("no difference") for form in found.forms)
-    return f"or see smaller differences: {go_on} --seeds {2 * found.num_seeds}" if unseen else ""
+    return f"see smaller differences: {go_on} --seeds {2 * found.num_seeds}" if unseen else ""
 
 
 def training_text(found: AblationRecord) -> str:

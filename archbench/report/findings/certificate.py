@@ -87,9 +87,9 @@ def _page(found: Certificate, taus: Sequence[Part]) -> Page:
 def _next(found: Certificate) -> str:
     if found.finding is None:
         go_on = ("archbench", "certify", *named_in_results(found.path), "--resume")
-        return f"or go on: {command_line(*go_on)}"
+        return f"go on: {command_line(*go_on)}"
     search = command_line("archbench", "search", space_typed(found.header))
-    return f"then: {search}" if found.is_certified else ""
+    return search if found.is_certified else ""
 
 
 def _trained(found: Certificate) -> str:
