@@ -27,7 +27,7 @@ import numpy as np
 import torch
 
 from archbench.data.dataset import DataSet, Split, check_labels
-from archbench.data.source import SHARES, Facts, Request, Share, Source, reading
+from archbench.data.source import SHARES, DataFacts, DataRequest, ImageSource, Share, reading
 from archbench.errors import StorageError
 
 FORMAT = b"archbench data 1"
@@ -60,7 +60,7 @@ def cache_folder(environment: Mapping[str, str] = os.environ) -> Path:
         ) from error
 
 
-def cached(source: Source, *, kind: str, request: Request, folder: Path) -> DataSet:
+def cached(source: ImageSource, *, kind: str, request: DataRequest, folder: Path) -> DataSet:
     """The data set of a source, from the cache where it lies there, else made and kept.
 
     Two processes that want the same at once make it once: the second one waits. A file that was
@@ -94,7 +94,7 @@ def cached(source: Source, *, kind: str, request: Request, folder: Path) -> Data
     return dataset
 
 
-def _kept(path: Path, request: Request) -> tuple[DataSet | None, DamagedError | None]:
+def _kept(path: Path, request: DataRequest) -> tuple[DataSet | None, DamagedError | None]:
     """What lies at a path; nothing, with the damage, if it is not what was written."""
     try:
         return _read(path, request), None
@@ -111,7 +111,7 @@ def _kept(path: Path, request: Request) -> tuple[DataSet | None, DamagedError | 
 
 
 @contextmanager
-def _locked(path: Path, request: Request) -> Iterator[None]:
+def _locked(path: Path, request: DataRequest) -> Iterator[None]:
     """Holds the right to make a file; the kernel gives it back even after a kill -9."""
     with _storing(str(path)):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -126,7 +126,7 @@ def _locked(path: Path, request: Request) -> Iterator[None]:
         yield
 
 
-def _make(source: Source, request: Request, path: Path) -> None:
+def _make(source: ImageSource, request: DataRequest, path: Path) -> None:
     """Write a file beside its place and move it there, so that no half of it is ever seen."""
     with _storing(str(path)):
         for left in path.parent.glob(f".{path.name}.*"):  # by a process that was killed
@@ -178,7 +178,7 @@ class EntryWriter:
         self._labels.setdefault(share, []).append(labels.astype("<i8"))
         self._write(np.ascontiguousarray(images).tobytes())
 
-    def finish(self, facts: Facts) -> None:
+    def finish(self, facts: DataFacts) -> None:
         """Write all that is not images.
 
         Raises:
@@ -225,7 +225,7 @@ def _storing(place: str) -> Iterator[None]:
         ) from error
 
 
-def _read(path: Path, request: Request) -> DataSet:
+def _read(path: Path, request: DataRequest) -> DataSet:
     """The data set in a file, all of it checked; images are mapped, and writing to them is private.
 
     Raises:
@@ -273,7 +273,7 @@ def _document(file: BinaryIO, path: Path) -> tuple[dict[str, Any], int]:
     return document, end
 
 
-def _check(file: BinaryIO, path: Path, request: Request, *, end: int, sha256: str) -> None:
+def _check(file: BinaryIO, path: Path, request: DataRequest, *, end: int, sha256: str) -> None:
     file.seek(0)
     found = hashlib.sha256()
     for start in range(0, end, BLOCK):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from archbench.data.cache import cache_folder, cached
 from archbench.data.dataset import DataSet
-from archbench.data.source import SOURCES, Progress, Request, Source, reading
+from archbench.data.source import SOURCES, DataRequest, ImageSource, Progress, reading
 from archbench.errors import UsageError
 
 SMALLEST_RESOLUTION = 8
@@ -49,7 +49,7 @@ def load(
         )
     if seed < 0:
         raise UsageError(f"the seed {seed}; 0 or more can be taken", place=name)
-    request = Request(
+    request = DataRequest(
         name=name,
         argument=argument,
         resolution=resolution,
@@ -58,5 +58,5 @@ def load(
         progress=progress or (lambda what, done, total: None),
     )
     with reading(request):
-        source: Source = module.source(request)
+        source: ImageSource = module.source(request)
     return cached(source, kind=kind, request=request, folder=cache or cache_folder())

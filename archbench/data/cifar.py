@@ -12,16 +12,16 @@ import torch.nn.functional as F
 
 from archbench.data.dataset import DataError, held_out_share, rest
 from archbench.data.published import fetch, home
-from archbench.data.source import Facts, Request, Share, Sink, Source
+from archbench.data.source import DataFacts, DataRequest, ImageSource, Share, Sink
 from archbench.errors import MissingError
 
 RECIPE = 1  # raise it with every change that changes a byte
 SIDE = 32
 BLOCK = 1024
-Kind = Literal["CIFAR10", "CIFAR100"]
+_Kind = Literal["CIFAR10", "CIFAR100"]
 
 
-def cifar_source(request: Request, *, kind: Kind, folder: str, archive: str) -> Source:
+def cifar_source(request: DataRequest, *, kind: _Kind, folder: str, archive: str) -> ImageSource:
     """A CIFAR data set as torchvision reads it.
 
     The official test images are the sealed test share; validation is 15 % of each class of the
@@ -58,16 +58,16 @@ def cifar_source(request: Request, *, kind: Kind, folder: str, archive: str) -> 
     files = sorted(path for path in place.iterdir() if path.is_file())
     marks = [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files]
     settings = request.settings(recipe=RECIPE, place=str(place.resolve()), files=marks)
-    return Source(settings=settings, make=lambda sink: _make(sink, request, root, kind))
+    return ImageSource(settings=settings, make=lambda sink: _make(sink, request, root, kind))
 
 
-def _dataset(kind: Kind, root: Path | str, *, is_train: bool, download: bool = False) -> Any:
+def _dataset(kind: _Kind, root: Path | str, *, is_train: bool, download: bool = False) -> Any:
     import torchvision
 
     return getattr(torchvision.datasets, kind)(root, train=is_train, download=download)
 
 
-def _make(sink: Sink, request: Request, root: Path, kind: Kind) -> Facts:
+def _make(sink: Sink, request: DataRequest, root: Path, kind: _Kind) -> DataFacts:
     _check_files(root, kind)
     train = _dataset(kind, root, is_train=True)
     test = _dataset(kind, root, is_train=False)
@@ -86,7 +86,7 @@ def _make(sink: Sink, request: Request, root: Path, kind: Kind) -> Facts:
             sink.add(share, block, of_images[start : start + BLOCK])
             done += len(block)
     request.progress("resizing images", total, total)
-    return Facts(
+    return DataFacts(
         class_names=tuple(train.classes),
         description=f"{kind}, photographs of {SIDE} px of {len(train.classes)} classes",
         flip=True,
@@ -98,7 +98,7 @@ def _make(sink: Sink, request: Request, root: Path, kind: Kind) -> Facts:
     )
 
 
-def _check_files(root: Path, kind: Kind) -> None:
+def _check_files(root: Path, kind: _Kind) -> None:
     """Nothing, if every file is the published one; torchvision would not say which is not.
 
     Raises:

@@ -19,11 +19,13 @@ import numpy as np
 
 from archbench.data.dataset import DataError, held_out_share, rest
 from archbench.data.image_files import Item, Tree, gather, notes, tree
-from archbench.data.source import Facts, Request, Share, Sink
+from archbench.data.source import DataFacts, DataRequest, Share, Sink
 from archbench.errors import MissingError
 
 
-def fetch(dataset: Callable[[str], object], *, root: Path, folder: str, request: Request) -> None:
+def fetch(
+    dataset: Callable[[str], object], *, root: Path, folder: str, request: DataRequest
+) -> None:
     """Has torchvision download a data set and moves it to its place when all of it is there.
 
     torchvision checks the archive's MD5, but takes a half unpacked folder for a whole one; so it
@@ -57,7 +59,7 @@ def fetch(dataset: Callable[[str], object], *, root: Path, folder: str, request:
     request.progress(f"downloading {folder}", 1, 1)
 
 
-def home(request: Request, *, folders: Sequence[str]) -> tuple[Path, Sequence[str]]:
+def home(request: DataRequest, *, folders: Sequence[str]) -> tuple[Path, Sequence[str]]:
     """Where a data set's folder lies, and what it may be called there.
 
     The path behind the colon is that of the place, or that of the folder itself.
@@ -97,7 +99,7 @@ def fingerprints(root: Path) -> dict[str, Any]:
 
 def make(
     sink: Sink,
-    request: Request,
+    request: DataRequest,
     *,
     root: Path,
     title: str,
@@ -105,7 +107,7 @@ def make(
     train: Any,
     held_out: Any,
     num_published: int,
-) -> Facts:
+) -> DataFacts:
     """Decodes a published data set in ``train/`` and ``val/``; validation is drawn from the first.
 
     Args:
@@ -133,7 +135,7 @@ def make(
     ]
     if (num_files := sum(map(len, shares.values()))) != num_published:
         lines.append(f"{num_files:,} files of the {num_published:,} published images are there")
-    return Facts(
+    return DataFacts(
         class_names=tuple(class_names),
         description=f"{title}, photographs of {len(class_names):,} classes",
         flip=True,

@@ -22,7 +22,7 @@ Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
+class DataRequest:
     """What is asked of a source.
 
     Attributes:
@@ -42,7 +42,7 @@ class Request:
     progress: Progress
 
     def settings(self, *, recipe: int, **more: Any) -> dict[str, Any]:
-        """All that the images of a source depend on, see ``Source.settings``.
+        """All that the images of a source depend on, see ``ImageSource.settings``.
 
         Args:
             recipe: Number of the source's way to make them, raised with every change of a byte.
@@ -69,7 +69,7 @@ class Request:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Facts:
+class DataFacts:
     """What is known of a data set once its images are made.
 
     Attributes:
@@ -99,7 +99,7 @@ class Sink(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class ImageSource:
     """A data set that could be made: cheap to have, costly to make.
 
     Attributes:
@@ -109,11 +109,11 @@ class Source:
     """
 
     settings: Mapping[str, Any]
-    make: Callable[[Sink], Facts]
+    make: Callable[[Sink], DataFacts]
 
 
 @contextmanager
-def reading(request: Request) -> Iterator[None]:
+def reading(request: DataRequest) -> Iterator[None]:
     """Turns a failure to read what is asked into one plain message.
 
     Raises:

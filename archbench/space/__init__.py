@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from archbench.space.correspondence import choices_for as choices_for
     from archbench.space.correspondence import condition_changes as condition_changes
     from archbench.space.feasibility import DeadChoice as DeadChoice
-    from archbench.space.feasibility import Share as Share
+    from archbench.space.feasibility import FeasibleShare as FeasibleShare
     from archbench.space.space import SearchSpace as SearchSpace
 
 __all__, __getattr__, __dir__ = exports(__name__)

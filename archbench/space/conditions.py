@@ -33,7 +33,7 @@ from archbench.space.expansion import (
     slot,
 )
 
-Part = Mapping[str, Any]
+_Part = Mapping[str, Any]
 
 # Derived values hang on widths, never on the grid, which only has to be large enough here.
 _GRID = Grid(256, 256)
@@ -157,7 +157,7 @@ class Wiring:
         before = self._offered(number - 1, "dim") if number else [IMAGE_CHANNELS]
         return list(product(before, after))[:_MAX_SITES]
 
-    def _written(self, target: Path) -> Part:
+    def _written(self, target: Path) -> _Part:
         return self._base["stages"][target.stage].get(role_of(target)) or {}
 
     # Where a target exists, and where it changes the network.
@@ -257,7 +257,7 @@ class Wiring:
             )
         return part_slot(first) is not None and None in axis.values
 
-    def _meets(self, target: Path, parts: Sequence[Part]) -> bool:
+    def _meets(self, target: Path, parts: Sequence[_Part]) -> bool:
         """Whether two part choices are the same at some widths."""
         for before, after in self._sites(slot(target)):
             found = [_resolved(role_of(target), part, before=before, after=after) for part in parts]
@@ -318,7 +318,7 @@ def _are_open(gates: _Gates, choices: Choices) -> bool:
     return all(gate.base if index is None else index in gate.open for gate, index in chosen)
 
 
-def _cut(stage: Part) -> Part:
+def _cut(stage: _Part) -> _Part:
     """A stage without what it says of layers beyond its depth."""
     layers, depth = stage.get("layers"), stage.get("depth", 0)
     if not layers:
@@ -329,12 +329,12 @@ def _cut(stage: Part) -> Part:
     }
 
 
-def _spec(role: Role, part: Part) -> Any:
+def _spec(role: Role, part: _Part) -> Any:
     values = {key: value for key, value in part.items() if key != "kind"}
     return part_spec(role, str(part["kind"]))(**values)
 
 
-def _resolved(role: Role, part: Part, *, before: int, after: int) -> Any:
+def _resolved(role: Role, part: _Part, *, before: int, after: int) -> Any:
     """A part with derived values at its widths; None where it is illegal there."""
     try:
         return _spec(role, part).resolved(Site(grid=_GRID, incoming_dim=before, dim=after))
@@ -343,7 +343,7 @@ def _resolved(role: Role, part: Part, *, before: int, after: int) -> Any:
 
 
 def _matters(
-    part: Part, *, role: Role, name: str, values: Sequence[Any], sites: Sequence[tuple[int, int]]
+    part: _Part, *, role: Role, name: str, values: Sequence[Any], sites: Sequence[tuple[int, int]]
 ) -> bool:
     """Whether some of a field's values make different parts; yes, where none are known."""
     for before, after in sites:
@@ -354,7 +354,7 @@ def _matters(
     return True
 
 
-def _filled(role: Role, part: Part, given: Mapping[str, Any]) -> Part:
+def _filled(role: Role, part: _Part, given: Mapping[str, Any]) -> _Part:
     """A part that its kind accepts: as written, else with what other axes give it."""
     try:
         _spec(role, part)

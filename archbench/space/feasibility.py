@@ -20,7 +20,7 @@ _FIRST = 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class Share:
+class FeasibleShare:
     """The share of feasible candidates.
 
     Attributes:
@@ -69,7 +69,7 @@ def feasible_share(
     *,
     samples: int,
     rng: random.Random,
-) -> Share:
+) -> FeasibleShare:
     """The share of feasible candidates, exact where there are no more than ``samples``."""
     is_exact = selection.size() <= samples
     excluded: Counter[str] = Counter()
@@ -80,7 +80,7 @@ def feasible_share(
         seen += 1
         feasible += not found
     low, high = (feasible / seen,) * 2 if is_exact else wilson(feasible, seen)
-    return Share(
+    return FeasibleShare(
         value=feasible / seen,
         low=low,
         high=high,

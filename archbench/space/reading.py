@@ -20,7 +20,7 @@ KEYS = ("base", "set", "axes", "require", *SECTIONS, "overrides")
 
 
 @dataclass(frozen=True)
-class Reading:
+class SpaceFile:
     """A space file, read and checked key by key.
 
     Attributes:
@@ -48,7 +48,7 @@ class Reading:
 
 def read_space(
     text: str, *, source: str, name: str | None = None, overrides: Sequence[str] = ()
-) -> Reading:
+) -> SpaceFile:
     """The space that a text describes.
 
     Args:
@@ -82,7 +82,7 @@ def read_space(
                 written[str(path)] = (key, node)
             else:
                 fixed.append((path, node))
-    return Reading(
+    return SpaceFile(
         name=name or _name(members, source),
         question=first_comment(text),
         source=source,

@@ -21,7 +21,7 @@ from archbench.space.conditions import Wiring
 
 MAX_STATES = 200_000
 
-State = tuple[int | None, ...]
+_State = tuple[int | None, ...]
 
 
 class Selection:
@@ -137,8 +137,8 @@ class Selection:
         for place in range(len(axes) + 1):
             needed = frozenset[str]().union(*deciding[place:])
             live.append(tuple(axis.name for axis in axes[:place] if axis.name in needed))
-        steps: list[dict[State, dict[int | None, State]]] = []
-        states: set[State] = {()}
+        steps: list[dict[_State, dict[int | None, _State]]] = []
+        states: set[_State] = {()}
         for place, axis in enumerate(axes):
             step = {}
             for state in states:
@@ -161,7 +161,7 @@ class Selection:
                     place=str(axis.place),
                     help="let fewer axes depend on each other",
                 )
-        ways: list[dict[State, int]] = [{(): 1}]
+        ways: list[dict[_State, int]] = [{(): 1}]
         for step in reversed(steps):
             after = ways[-1]
             ways.append(
@@ -181,8 +181,8 @@ class _Component:
     """
 
     axes: tuple[Axis, ...]
-    steps: Sequence[Mapping[State, Mapping[int | None, State]]]
-    ways: Sequence[Mapping[State, int]]
+    steps: Sequence[Mapping[_State, Mapping[int | None, _State]]]
+    ways: Sequence[Mapping[_State, int]]
 
     @property
     def size(self) -> int:
@@ -193,7 +193,7 @@ class _Component:
         if not self.size:
             return None
         choices: Choices = {}
-        state: State = ()
+        state: _State = ()
         for place, axis in enumerate(self.axes):
             step = self.steps[place][state]
             weights = [self.ways[place + 1][after] for after in step.values()]

@@ -19,12 +19,12 @@ from archbench.space.expansion import Expansion, check_reads, expand_axes
 from archbench.space.expression import parse_expression
 from archbench.space.feasibility import (
     DeadChoice,
-    Share,
+    FeasibleShare,
     check_values,
     dead_choices,
     feasible_share,
 )
-from archbench.space.reading import Reading, read_space
+from archbench.space.reading import SpaceFile, read_space
 from archbench.space.selection import Selection
 from archbench.space.yaml_document import Place, read_text, write_flow
 from archbench.study.objective import costs
@@ -52,7 +52,7 @@ class SearchSpace(Selection):
         search: How candidates are proposed, and how many.
     """
 
-    def __init__(self, reading: Reading) -> None:
+    def __init__(self, reading: SpaceFile) -> None:
         self.name, self.question, self.text = reading.name, reading.question, reading.text
         sections = reading.sections
         self.objectives, self.limits = sections.objectives, sections.limits
@@ -151,7 +151,7 @@ class SearchSpace(Selection):
             return False
         return True
 
-    def feasible(self, *, samples: int = 2000, seed: int = 0) -> Share:
+    def feasible(self, *, samples: int = 2000, seed: int = 0) -> FeasibleShare:
         """The share of candidates that are feasible, and what excludes the others.
 
         Exact where the space has no more candidates than ``samples``, else with an interval of
@@ -167,7 +167,7 @@ class SearchSpace(Selection):
         """
         return dead_choices(self, self.is_feasible, samples=samples, rng=random.Random(seed))
 
-    def infeasible(self, share: Share) -> SpaceError:
+    def infeasible(self, share: FeasibleShare) -> SpaceError:
         """The error for a space in which no feasible candidate was found: what excludes them."""
         listed = [f"{reason} excludes {count:,}" for reason, count in share.excluded[:3]] or [
             "nothing is known of it"
@@ -183,7 +183,7 @@ class SearchSpace(Selection):
         return Candidate(self.document(choices), self.proxy)
 
 
-def _required(reading: Reading, expansion: Expansion) -> tuple[Requirement, ...]:
+def _required(reading: SpaceFile, expansion: Expansion) -> tuple[Requirement, ...]:
     """Those written and arithmetic limits; quantities cost most, so they come last."""
     for requirement in reading.require:
         check_reads(requirement.expression, expansion.variants, place=requirement.place)

@@ -24,7 +24,7 @@ MAX_DEPTH = 32
 MAX_NODES = 20_000
 MAX_SCALAR = 256
 
-Scalar = str | int | float | bool | None
+_Scalar = str | int | float | bool | None
 Key = str | int
 
 
@@ -55,7 +55,7 @@ class Node:
         key_place: Where its key begins, for members of a mapping.
     """
 
-    value: Scalar | tuple[Node, ...] | Mapping[Key, Node]
+    value: _Scalar | tuple[Node, ...] | Mapping[Key, Node]
     place: Place
     key_place: Place | None = None
 
@@ -260,7 +260,7 @@ _INT = re.compile(r"([-+]?[0-9]+)|0o([0-7]+)|0x([0-9a-fA-F]+)")
 _BASES = (0, 10, 8, 16)
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
-_WORDS: dict[str, Scalar] = {
+_WORDS: dict[str, _Scalar] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
@@ -352,7 +352,7 @@ def _fail(place: Place, message: str, *, help: str | None = None) -> NoReturn:
     raise SpaceError(message, place=str(place), help=help)
 
 
-def _scalar(event: yaml.ScalarEvent, place: Place) -> Scalar:
+def _scalar(event: yaml.ScalarEvent, place: Place) -> _Scalar:
     text: str = event.value
     if len(text) > MAX_SCALAR:
         _fail(place, f"a value of {len(text):,} characters; at most {MAX_SCALAR}")
@@ -366,7 +366,7 @@ def _scalar(event: yaml.ScalarEvent, place: Place) -> Scalar:
         _fail(place, str(error))
 
 
-def _resolved(text: str) -> Scalar:
+def _resolved(text: str) -> _Scalar:
     """The value of a plain scalar in YAML 1.2's core schema."""
     if text in _WORDS:
         return _WORDS[text]

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from archbench.data import DataSet, load
-from archbench.data.source import Request
+from archbench.data.source import DataRequest
 
 PER_CLASS = 12
 
@@ -111,9 +111,9 @@ def archive_of(folder: Path, archive: Path) -> str:
     return hashlib.md5(archive.read_bytes()).hexdigest()
 
 
-def request_for(name: str, *, resolution: int = 8) -> Request:
+def request_for(name: str, *, resolution: int = 8) -> DataRequest:
     """What a source is asked for a name."""
-    return Request(
+    return DataRequest(
         name=name,
         argument=name.partition(":")[2],
         resolution=resolution,

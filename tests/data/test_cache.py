@@ -14,7 +14,7 @@ import torch
 from archbench.data import DataError, cache_folder
 from archbench.data.cache import EntryWriter, cached
 from archbench.data.dataset import DataSet
-from archbench.data.source import SHARES, Facts, Sink, Source
+from archbench.data.source import SHARES, DataFacts, ImageSource, Sink
 from archbench.errors import StorageError
 from tests.data.conftest import request_for
 
@@ -31,10 +31,10 @@ class Plain:
         self.pause = pause
         self.lock = threading.Lock()
 
-    def source(self) -> Source:
-        return Source(settings=self.settings, make=self.make)
+    def source(self) -> ImageSource:
+        return ImageSource(settings=self.settings, make=self.make)
 
-    def make(self, sink: Sink) -> Facts:
+    def make(self, sink: Sink) -> DataFacts:
         with self.lock:
             self.num_made += 1
         time.sleep(self.pause)
@@ -44,7 +44,7 @@ class Plain:
                 images = rng.integers(0, 256, (5, 3, RESOLUTION, RESOLUTION), dtype=np.uint8)
                 sink.add(share, images, np.arange(5) % 2)
         names = tuple(f"class {index}" for index in range(self.num_classes))
-        return Facts(class_names=names, description="noise", flip=False, notes=("a note",))
+        return DataFacts(class_names=names, description="noise", flip=False, notes=("a note",))
 
 
 def _cached(plain: Plain, folder: Path) -> DataSet:
@@ -142,7 +142,7 @@ def test_what_a_killed_process_left_is_cleared_away(cache: Path) -> None:
 
 def test_nothing_is_kept_of_a_failure(cache: Path) -> None:
     class Failing(Plain):
-        def make(self, sink: Sink) -> Facts:
+        def make(self, sink: Sink) -> DataFacts:
             super().make(sink)
             raise DataError("no good")
 
@@ -159,10 +159,10 @@ def test_a_label_out_of_range_is_refused_and_not_kept(cache: Path) -> None:
 
 def test_a_share_without_images_is_refused(cache: Path) -> None:
     class Lacking(Plain):
-        def make(self, sink: Sink) -> Facts:
+        def make(self, sink: Sink) -> DataFacts:
             images = np.zeros((2, 3, RESOLUTION, RESOLUTION), np.uint8)
             sink.add("train", images, np.arange(2))
-            return Facts(class_names=("a", "b"), description="", flip=False, notes=())
+            return DataFacts(class_names=("a", "b"), description="", flip=False, notes=())
 
     with pytest.raises(DataError, match="plain: validation: there is no image"):
         _cached(Lacking(), cache)

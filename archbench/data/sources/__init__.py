@@ -1,1 +1,1 @@
-"""The sources of images; one file is one source, which offers ``source(request) -> Source``."""
+"""The sources of images: a file is one, and offers ``source(request) -> ImageSource``."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from archbench.data.cifar import cifar_source
-from archbench.data.source import Request, Source
+from archbench.data.source import DataRequest, ImageSource
 
 
-def source(request: Request) -> Source:
+def source(request: DataRequest) -> ImageSource:
     """CIFAR-100 with its fine labels in the folder behind the colon; see ``cifar_source``.
 
     Raises:

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 
 from archbench.data.dataset import rest, stratified_share
-from archbench.data.source import Facts, Request, Share, Sink, Source
+from archbench.data.source import DataFacts, DataRequest, ImageSource, Share, Sink
 from archbench.errors import UsageError, unknown_name
 
 RECIPE = 1  # raise it with every change that changes a byte
@@ -90,7 +90,7 @@ DIFFICULTIES = {
 }
 
 
-def source(request: Request) -> Source:
+def source(request: DataRequest) -> ImageSource:
     """The digits at a difficulty, which stands behind the colon; medium if nothing does.
 
     Raises:
@@ -112,10 +112,10 @@ def source(request: Request) -> Source:
         chunk_pixels=CHUNK_PIXELS,
         held_out_glyphs=HELD_OUT_GLYPHS,
     )
-    return Source(settings=settings, make=lambda sink: _make(sink, request, level))
+    return ImageSource(settings=settings, make=lambda sink: _make(sink, request, level))
 
 
-def _make(sink: Sink, request: Request, level: str) -> Facts:
+def _make(sink: Sink, request: DataRequest, level: str) -> DataFacts:
     from sklearn.datasets import load_digits
 
     digits = load_digits()
@@ -140,7 +140,7 @@ def _make(sink: Sink, request: Request, level: str) -> Facts:
             sink.add(share, images, labels[now])
             done += len(now)
     request.progress("drawing digits", total, total)
-    return Facts(
+    return DataFacts(
         class_names=tuple(str(name) for name in digits.target_names),
         description=(
             "synthetic images: scikit-learn's real handwritten digits on textured backgrounds "

@@ -19,7 +19,7 @@ from archbench.data.image_files import (
     shown,
     tree,
 )
-from archbench.data.source import Facts, Request, Share, Sink, Source
+from archbench.data.source import DataFacts, DataRequest, ImageSource, Share, Sink
 from archbench.errors import MissingError
 
 RECIPE = 1  # raise it with every change that changes a byte
@@ -41,7 +41,7 @@ class Layout:
     remarks: tuple[str, ...]
 
 
-def source(request: Request) -> Source:
+def source(request: DataRequest) -> ImageSource:
     """The images below the path behind the colon.
 
     Without ``val/``, validation is 15 % of each class of the training images, without ``test/``
@@ -67,7 +67,7 @@ def source(request: Request) -> Source:
         for share, found in trees.items()
     }
     settings = request.settings(recipe=RECIPE, trees=marks)
-    return Source(settings=settings, make=lambda sink: _make(sink, request, root, layout))
+    return ImageSource(settings=settings, make=lambda sink: _make(sink, request, root, layout))
 
 
 def _layout(root: Path) -> Layout:
@@ -147,13 +147,13 @@ def _names(names: Sequence[str], found: Tree) -> str:
     return listed + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
-def _make(sink: Sink, request: Request, root: Path, layout: Layout) -> Facts:
+def _make(sink: Sink, request: DataRequest, root: Path, layout: Layout) -> DataFacts:
     names = tuple(layout.train.classes)
     shares, origin = _shares(layout, seed=request.seed)
     found = gather(sink, shares, resolution=request.resolution, progress=request.progress)
     _check_readable(found, names, root)
     class_names = tuple(shown(name) for name in names)
-    return Facts(
+    return DataFacts(
         class_names=class_names,
         description=f"images of {len(names):,} classes from {shown(str(root))}",
         flip=True,

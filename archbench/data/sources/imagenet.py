@@ -7,7 +7,7 @@ from pickle import UnpicklingError
 from typing import Any
 
 from archbench.data.published import fingerprints, make
-from archbench.data.source import Facts, Request, Sink, Source
+from archbench.data.source import DataFacts, DataRequest, ImageSource, Sink
 from archbench.errors import MissingError
 
 RECIPE = 1  # raise it with every change that changes a byte
@@ -26,7 +26,7 @@ UNREADABLE = (
 ARCHIVES = {"train": "ILSVRC2012_img_train.tar", "val": "ILSVRC2012_img_val.tar"}
 
 
-def source(request: Request) -> Source:
+def source(request: DataRequest) -> ImageSource:
     """ImageNet as torchvision unpacks it, in the folder behind the colon.
 
     The official validation images are the sealed test share; validation is about 10,000 of the
@@ -52,7 +52,7 @@ def source(request: Request) -> Source:
             help=f"put it there, or say folder:{root}, which needs no names",
         )
     settings = request.settings(recipe=RECIPE, **fingerprints(root))
-    return Source(settings=settings, make=lambda sink: _make(sink, request, root))
+    return ImageSource(settings=settings, make=lambda sink: _make(sink, request, root))
 
 
 def _how_to_get(root: Path, archive: str) -> str:
@@ -82,7 +82,7 @@ def _dataset(root: Path, split: str) -> Any:
         ) from error
 
 
-def _make(sink: Sink, request: Request, root: Path) -> Facts:
+def _make(sink: Sink, request: DataRequest, root: Path) -> DataFacts:
     train = _dataset(root, "train")
     return make(
         sink,

@@ -8,7 +8,7 @@ from typing import Any
 
 from archbench.data.dataset import DataError
 from archbench.data.published import fetch, fingerprints, home, make
-from archbench.data.source import Facts, Request, Sink, Source
+from archbench.data.source import DataFacts, DataRequest, ImageSource, Sink
 from archbench.errors import MissingError
 
 RECIPE = 1  # raise it with every change that changes a byte
@@ -22,7 +22,7 @@ SIZES: Mapping[str, tuple[str, int]] = {
 MEGABYTES = {"imagenette2-160": 100, "imagenette2-320": 340, "imagenette2": 1560}
 
 
-def source(request: Request) -> Source:
+def source(request: DataRequest) -> ImageSource:
     """The smallest size in the folder behind the colon that has the resolution.
 
     The official validation images are the sealed test share; validation is 15 % of each class of
@@ -53,10 +53,10 @@ def source(request: Request) -> Source:
         )
     folder = next((name for name in there if _fits(name, request)), there[-1])
     settings = request.settings(recipe=RECIPE, **fingerprints(root / folder))
-    return Source(settings=settings, make=lambda sink: _make(sink, request, root, folder))
+    return ImageSource(settings=settings, make=lambda sink: _make(sink, request, root, folder))
 
 
-def _fits(folder: str, request: Request) -> bool:
+def _fits(folder: str, request: DataRequest) -> bool:
     return SIZES[folder][1] >= request.resolution
 
 
@@ -67,7 +67,7 @@ def _dataset(root: Path | str, folder: str, *, split: str, download: bool = Fals
     return Imagenette(root, split=split, size=size, download=download, loader=str)
 
 
-def _make(sink: Sink, request: Request, root: Path, folder: str) -> Facts:
+def _make(sink: Sink, request: DataRequest, root: Path, folder: str) -> DataFacts:
     try:
         train = _dataset(root, folder, split="train")
     except KeyError as error:
