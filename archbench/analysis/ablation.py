@@ -28,29 +28,6 @@ FormState = Literal["base", "trained", "illegal", "failed", "waiting"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Printed:
-    """What a paper prints of a form.
-
-    Attributes:
-        row: What is changed, in words.
-        source: Paper and table.
-        top1: Its accuracy in percent.
-        base_top1: That of the base in the same table.
-        params: Parameters as printed, or None.
-        flops: Multiply-accumulates as printed, or None.
-        note: What of it is a reading of ours; empty where nothing is.
-    """
-
-    row: str
-    source: str
-    top1: float
-    base_top1: float
-    params: str | None = None
-    flops: str | None = None
-    note: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
 class Difference:
     """A form's number less the base's, with the 95 % interval of the difference.
 
@@ -228,7 +205,7 @@ def ablation_of(path: Path, found: Snapshot) -> AblationRecord:
 
 def _form_record(form: Mapping[str, Any], *, found: Snapshot, base: TrialRecord) -> FormRecord:
     known = {key: form[key] for key in ("name", "knob", "value", "training")}
-    printed = Printed(**form["printed"]) if form["printed"] else None
+    printed = form["printed"]
     if form["trial"] is None:
         paper = comparison(printed, None, num_pairs=0) if printed else None
         known |= {"reason": form["reason"], "finding": "cannot be built"}
@@ -328,18 +305,20 @@ def finding(difference: Difference | None, *, num_pairs: int) -> str:
 
 
 def comparison(
-    printed: Printed, difference: Difference | None, *, num_pairs: int
+    printed: Mapping[str, Any], difference: Difference | None, *, num_pairs: int
 ) -> PaperComparison:
-    """A form beside its row in the paper."""
-    theirs = round(printed.top1 - printed.base_top1, 6)
+    """A form beside its row in the paper.
+
+    Args:
+        printed: What the paper prints, an ``archbench.models.catalogue.Paper`` as a mapping.
+        difference: Ours, or None.
+        num_pairs: Seeds behind it.
+    """
+    theirs = round(printed["top1"] - printed["base_top1"], 6)
+    kept = ("row", "source", "top1", "params", "flops", "note")
     return PaperComparison(
-        row=printed.row,
-        source=printed.source,
-        top1=printed.top1,
+        **{key: printed[key] for key in kept},
         difference=theirs,
-        params=printed.params,
-        flops=printed.flops,
-        note=printed.note,
         sign=_sign(theirs, difference, num_pairs=num_pairs),
     )
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
-from datetime import datetime
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,8 +30,7 @@ from archbench.search.certificate_design import (
     sampled,
 )
 from archbench.search.context import OnProgress, StudyContext
-from archbench.search.jobs import prepare_data, price_trial
-from archbench.search.preparation import proxy_document, teacher_facts, unplanned
+from archbench.search.preparation import data_facts, proxy_document, teacher_facts, unplanned
 from archbench.search.settings import Settings, settings_of, space_of
 from archbench.search.trainings import OnNote, PlannedTrainings
 from archbench.search.trials import running_record
@@ -41,7 +38,7 @@ from archbench.space import SearchSpace
 from archbench.study.database import Store
 from archbench.study.file import write_atomically
 from archbench.study.folder import require_writable, valid_name
-from archbench.study.planned import find_planned, pending, read_planned, resume_planned
+from archbench.study.planned import find_planned, pending, read_planned
 from archbench.study.trial import TrainingRecord, TrialRecord
 
 if TYPE_CHECKING:
@@ -137,12 +134,7 @@ def certify(
                 if dry_run:
                     return chosen
         except KeyboardInterrupt:
-            raise context.parked(
-                settings.path,
-                noun="certificate",
-                first="training",
-                resume=f"resume it with: {resume_planned(settings.path, kind='certificate')}",
-            ) from None
+            raise trainings.parked(context, settings.path, kind="certificate") from None
     return read_certificate(settings.path)
 
 
@@ -156,30 +148,18 @@ def _begin(
         require_writable(settings.path.parent)
     sampled(settings, number=wanted.candidates)
     context.start(settings.num_workers(left=wanted.num_trainings))
-    facts = context.call(
-        partial(
-            prepare_data,
-            name=settings.data,
-            resolution=settings.space.proxy.resolution,
-            download=settings.download,
-        )
+    facts = data_facts(
+        context,
+        settings.data,
+        resolution=settings.space.proxy.resolution,
+        download=settings.download,
     )
     for text in facts["data_notes"]:
         context.say(text)
     proxy = unplanned(settings, num_classes=facts["num_classes"])
     facts |= teacher_facts(context, proxy)
-    if context.progress is not None:
-        context.progress("trying what a training takes", 0, 1)
-    specs = settings.some_candidates(_PRICED)
-    _, price = context.call(
-        partial(
-            price_trial,
-            specs=[spec.to_document() for spec in specs],
-            proxy=replace(proxy, num_seeds=1),
-            conditions=None,
-            environment=context.environment,
-        )
-    )
+    specs = [spec.to_document() for spec in settings.some_candidates(_PRICED)]
+    price = trainings.priced(context, specs, proxy=proxy)
     each = price.training_seconds / wanted.epochs
     wanted = replace(wanted, epoch_seconds=each, workers=context.workers)
     chosen = fitted(wanted, max_seconds=None if minutes is None else 60 * minutes)
@@ -240,19 +220,18 @@ def _create(
         SpaceError: See ``sampled``.
         StorageError: It cannot be written, or a folder of its name is there.
     """
-    space, path = settings.space, settings.path
+    space = settings.space
     chosen = sampled(settings, number=design.candidates)
     if len(chosen) < design.candidates:
         notes = [*notes, f"The space has {len(chosen)} feasible candidates, and all are taken."]
     lengths = [design.epochs] * design.seeds + [design.longer] * design.seeds
     planned = tuple(TrainingRecord(seed=s, epochs=epochs) for s, epochs in enumerate(lengths))
     trainings.create(
-        path,
+        context,
+        settings.path,
         kind="certificate",
+        command=command,
         header={
-            "name": path.name,
-            "created": datetime.now().astimezone().isoformat(timespec="seconds"),
-            "command": command or resume_planned(path, kind="certificate"),
             "space_name": space.name,
             "space_text": space.text,
             "most_candidates": most_candidates(space),
@@ -264,7 +243,6 @@ def _create(
             "epoch_seconds": design.epoch_seconds,
             "workers": design.workers,
             "notes": notes,
-            "environment": asdict(context.environment),
             "proxy": proxy,
         },
         trials=[

@@ -178,16 +178,16 @@ def check_data(context: StudyContext) -> None:
 
 
 def _data_facts(context: StudyContext) -> dict[str, Any]:
-    """What a header keeps of the data, which are in the cache then."""
     settings = context.settings
     context.say(f"preparing the data ({settings.data})")
+    resolution = settings.space.proxy.resolution
+    return data_facts(context, settings.data, resolution=resolution, download=settings.download)
+
+
+def data_facts(context: Context, name: str, *, resolution: int, download: bool) -> dict[str, Any]:
+    """What a header keeps of the data, which are in the cache then."""
     facts: dict[str, Any] = context.call(
-        partial(
-            prepare_data,
-            name=settings.data,
-            resolution=settings.space.proxy.resolution,
-            download=settings.download,
-        )
+        partial(prepare_data, name=name, resolution=resolution, download=download)
     )
     return facts
 

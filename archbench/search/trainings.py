@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 from archbench.errors import StorageError, UsageError
 from archbench.search import events, scheduler
 from archbench.search.context import Context, OnProgress
+from archbench.search.interruption import ParkedError
 from archbench.search.job import Broken, Done, Report, Sent
-from archbench.search.jobs import Note, RungReached, TrainJob, checkpoint_path, prepare_data
-from archbench.search.preparation import refuse_other_environment, teacher_facts
+from archbench.search.jobs import Note, RungReached, TrainJob, checkpoint_path, price_trial
+from archbench.search.preparation import data_facts, refuse_other_environment, teacher_facts
 from archbench.study.database import Store
 from archbench.study.environment import Environment
 from archbench.study.folder import CHECKPOINTS, DATABASE, create_folder, ownership, tidy
@@ -31,6 +33,7 @@ from archbench.study.planned import (
 from archbench.study.trial import Snapshot, TrainingRecord, TrialRecord
 
 if TYPE_CHECKING:
+    from archbench.evaluate.price import Price
     from archbench.evaluate.proxy import Proxy
 
 _SLOWEST = 8.0  # times what a training was found to take
@@ -111,7 +114,7 @@ def check_data(
         UsageError: The data or a teacher are others than when the study was begun.
     """
     name, resolution = kept["data"], kept["resolution"]
-    facts = context.call(partial(prepare_data, name=name, resolution=resolution, download=download))
+    facts = data_facts(context, name, resolution=resolution, download=download)
     by_teacher = {proxy.recipe.teacher: proxy for proxy in proxies}
     teachers = [teacher_facts(context, proxy).get("teacher") for proxy in by_teacher.values()]
     known = {*kept.get("teachers", ()), kept.get("teacher", {}).get("sha256")}
@@ -124,19 +127,68 @@ def check_data(
         )
 
 
+def priced(
+    context: Context,
+    specs: Sequence[Mapping[str, Any]],
+    *,
+    proxy: Proxy,
+    plan_budget_s: float = 4.0,
+) -> Price:
+    """How steps are computed and what one training takes, tried on some networks."""
+    if context.progress is not None:
+        context.progress("trying what a training takes", 0, 1)
+    function = partial(
+        price_trial,
+        specs=specs,
+        proxy=replace(proxy, num_seeds=1),
+        conditions=None,
+        environment=context.environment,
+        plan_budget_s=plan_budget_s,
+    )
+    price: Price = context.call(function)[1]
+    return price
+
+
 def create(
-    path: Path, *, kind: PlannedKind, header: Mapping[str, Any], trials: Iterable[TrialRecord]
+    context: Context,
+    path: Path,
+    *,
+    kind: PlannedKind,
+    command: str,
+    header: Mapping[str, Any],
+    trials: Iterable[TrialRecord],
 ) -> None:
     """Makes the folder of a study with its trainings planned; it appears whole or not at all.
+
+    Args:
+        context: Of this run.
+        path: The folder.
+        kind: Of the study.
+        command: What was typed, or nothing.
+        header: What else the study is.
+        trials: Its networks, with their trainings.
 
     Raises:
         StorageError: It cannot be written, or something lies there.
     """
+    about = {
+        "kind": kind,
+        "name": path.name,
+        "created": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "command": command or resume_planned(path, kind=kind),
+        "environment": asdict(context.environment),
+    }
 
     def fill(folder: Path) -> None:
-        _write(folder / DATABASE, header={**header, "kind": kind}, trials=trials)
+        _write(folder / DATABASE, header={**about, **header}, trials=trials)
 
     create_folder(path.parent, path.name, fill=fill, refuse=partial(refuse_existing, kind=kind))
+
+
+def parked(context: Context, path: Path, *, kind: PlannedKind) -> ParkedError:
+    """The error that ends a run that was interrupted."""
+    resume = f"resume it with: {resume_planned(path, kind=kind)}"
+    return context.parked(path, noun=kind, first="training", resume=resume)
 
 
 @contextmanager

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from archbench.command_line import command_line, named_in_results
 from archbench.errors import StorageError
 from archbench.study.connection import read, read_kind
-from archbench.study.file import storage_failures
 from archbench.study.folder import DATABASE
 from archbench.study.measurement import Measurement
 from archbench.study.trial import (
@@ -121,98 +120,80 @@ def read_plan(path: Path) -> Snapshot | None:
     Raises:
         StorageError: It cannot be read.
     """
+    if not (path / PLAN).is_file():
+        return None
     try:
         plan = json.loads((path / PLAN).read_text(), object_hook=_numbered)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, ValueError) as error:
-        told = f"the plan cannot be read: {error}"
-        raise StorageError(told, place=str(path / PLAN)) from error
-    kind = _SCHEMAS.get(plan.pop("schema", None))
-    if kind is None:
-        raise StorageError(
-            "the plan has a schema that is not known here",
-            place=str(path / PLAN),
-            help="begin another with another --name",
-        )
-    with storage_failures(path):
+        kind = _SCHEMAS[plan.pop("schema")]
         whole = (path / _RESULTS).read_bytes().rpartition(b"\n")[0]
-    try:
         lines = [json.loads(line) for line in whole.splitlines()]
-    except ValueError as error:
-        raise StorageError(
-            f"a line is damaged: {error}",
-            place=str(path / _RESULTS),
-            help="delete that line, and what it held is trained again",
-        ) from error
-    trials = list(_planned_before(plan, kind=kind))
-    return Snapshot(
-        header={**plan, "kind": kind},
-        trials=tuple(_with_results(trial, key, lines=lines) for key, trial in trials),
-        references=(),
-        measurements=(),
-    )
-
-
-def _planned_before(
-    plan: dict[str, Any], *, kind: PlannedKind
-) -> Iterator[tuple[str, TrialRecord]]:
-    """Key and trial of each candidate of an earlier plan; its forms are given their trials."""
-    seeds, proxy = plan["seeds"], plan["proxy"]
-    if kind == "certificate":
-        lengths = [proxy["rungs"][-1]] * seeds + [plan["longer"]] * seeds
-        candidates = {one["digest"]: one for one in plan.pop("candidates")}
-    else:
-        lengths = [proxy["epochs"]] * seeds
-        plan["forms"] = [plan.pop("base"), *plan["forms"]]
-        candidates = {}
-        for form in plan["forms"]:
-            key = form_key(form["digest"], form["training"])
-            is_legal = form["spec"] is not None
-            form["trial"] = list({**candidates, key: form}).index(key) if is_legal else None
-            if is_legal:
-                candidates.setdefault(key, {**form, "choices": {}})
-    for number, (key, known) in enumerate(candidates.items()):
-        yield (
-            key,
-            TrialRecord(
-                number=number,
-                state="running",
-                activations=0,
-                **{name: known[name] for name in ("digest", "choices", "spec", "params", "macs")},
-                trainings=tuple(TrainingRecord(seed=s, epochs=n) for s, n in enumerate(lengths)),
-            ),
+        candidates = _earlier_candidates(plan)
+        trials = tuple(
+            _earlier_trial(number, key, known, plan=plan, lines=lines)
+            for number, (key, known) in enumerate(candidates.items())
         )
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise StorageError(
+            f"what an earlier version stored cannot be read: {error!r}",
+            place=str(path),
+            help="delete the damaged line of results.jsonl, and what it held is trained again; or "
+            "begin another with another --name",
+        ) from error
+    return Snapshot(header={**plan, "kind": kind}, trials=trials, references=(), measurements=())
 
 
-def _with_results(
-    trial: TrialRecord, key: str, *, lines: Iterable[Mapping[str, Any]]
+def _earlier_candidates(plan: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Key to network of an earlier plan; its forms are given the numbers of their trials."""
+    if "candidates" in plan:
+        return {one["digest"]: one for one in plan.pop("candidates")}
+    plan["forms"] = [plan.pop("base"), *plan["forms"]]
+    found: dict[str, dict[str, Any]] = {}
+    for form in plan["forms"]:
+        key = form_key(form["digest"], form["training"])
+        if form["spec"] is not None:
+            found.setdefault(key, {**form, "choices": {}})
+        form["trial"] = list(found).index(key) if form["spec"] is not None else None
+    return found
+
+
+def _earlier_trial(
+    number: int,
+    key: str,
+    known: Mapping[str, Any],
+    *,
+    plan: Mapping[str, Any],
+    lines: Iterable[Mapping[str, Any]],
 ) -> TrialRecord:
-    """The trial with what the lines of an earlier version say of it.
-
-    A certificate kept no loss and no time of a point; they are 0.
-    """
+    """A trial of an earlier plan; a certificate kept no loss and no time of a point: they are 0."""
+    proxy, seeds = plan["proxy"], plan["seeds"]
+    is_certificate = "longer" in plan
+    lengths = [proxy["rungs"][-1] if is_certificate else proxy["epochs"]] * seeds
+    lengths += [plan["longer"]] * seeds if is_certificate else []
+    trainings = {seed: TrainingRecord(seed=seed, epochs=n) for seed, n in enumerate(lengths)}
     points: dict[tuple[int, int], CurvePoint] = {}
-    trainings, latency = {training.seed: training for training in trial.trainings}, None
+    latency: Measurement | None = None
     for line in lines:
         if line["kind"] == "latency":
-            document = line["measurements"].get(trial.digest)
-            latency = Measurement.from_document(document) if document else latency
-        elif line.get("key", line.get("digest")) == key and line["kind"] == "point":
-            known = {"step": 0, "loss": 0.0, "seconds": 0.0, **line.get("point", line)}
-            names = CurvePoint.__dataclass_fields__
-            point = CurvePoint(**{name: known[name] for name in names})
+            latency = Measurement.from_document(line["measurements"][known["digest"]])
+        elif line.get("key", line.get("digest")) != key:
+            continue
+        elif line["kind"] == "point":
+            cells = {"step": 0, "loss": 0.0, "seconds": 0.0, **line.get("point", line)}
+            names = (field.name for field in fields(CurvePoint))
+            point = CurvePoint(**{name: cells[name] for name in names})
             points[point.seed, point.epoch] = point
-        elif line.get("key", line.get("digest")) == key:
-            before, failure = trainings[line["seed"]], None
-            accuracy = line.get("accuracy")
+        else:
+            before, failure, accuracy = trainings[line["seed"]], None, line.get("accuracy")
             if line["kind"] == "failure":
                 failure = Failure(kind=line["failure"], message=line["message"])
             elif accuracy is None:
                 accuracy = points[before.seed, before.epochs].accuracy
             trainings[before.seed] = replace(before, accuracy=accuracy, failure=failure)
-    return replace(
-        trial,
+    return TrialRecord(
+        number=number,
+        state="running",
+        activations=0,
+        **{name: known[name] for name in ("digest", "choices", "spec", "params", "macs")},
         latency=latency,
         curve=tuple(points[where] for where in sorted(points)),
         trainings=tuple(trainings.values()),

@@ -128,15 +128,18 @@ def test_what_is_gone_on_with_is_in_a_database(
     assert (after.trials, pending(after)) == (before.trials, pending(before))
 
 
-def test_damage_is_told(tmp_path: Path) -> None:
-    path = _written(tmp_path / "old", CERTIFICATE, '{"kind":"a"}\n{"ki\n')
-    with pytest.raises(StorageError, match="a line is damaged"):
-        find_planned(path)
-    (path / "plan.json").write_text('{"schema": "archbench.ablation-plan/9"}')
-    with pytest.raises(StorageError, match="the plan has a schema that is not known here"):
-        find_planned(path)
-    (path / "plan.json").write_text("{")
-    with pytest.raises(StorageError, match="the plan cannot be read"):
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("results.jsonl", '{"kind":"a"}\n{"ki\n'),
+        ("plan.json", '{"schema": "archbench.ablation-plan/9"}'),
+        ("plan.json", "{"),
+    ],
+)
+def test_damage_is_told(tmp_path: Path, file: str, content: str) -> None:
+    path = _written(tmp_path / "old", CERTIFICATE, CERTIFICATE_RESULTS)
+    (path / file).write_text(content)
+    with pytest.raises(StorageError, match="what an earlier version stored cannot be read"):
         find_planned(path)
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from archbench.analysis.ablation import Printed
 from archbench.errors import SpecError, UsageError, unknown_name
 from archbench.models.path import (
     HEAD_FIELDS,
@@ -23,6 +22,7 @@ from archbench.study.planned import form_key
 
 if TYPE_CHECKING:
     from archbench.models import ArchSpec
+    from archbench.models.catalogue import Paper
     from archbench.train.recipe import Recipe
 
 TRAINING_KNOBS = (
@@ -70,7 +70,7 @@ class Form:
     params: int = 0
     macs: int = 0
     activations: int = 0
-    printed: Printed | None = None
+    printed: Paper | None = None
 
     @property
     def key(self) -> str:
@@ -78,30 +78,24 @@ class Form:
         return form_key(self.digest, self.training)
 
 
-def built(
-    spec: ArchSpec,
-    *,
-    name: str,
-    knob: str = "",
-    value: str = "",
-    training: Mapping[str, Any] | None = None,
-    printed: Printed | None = None,
-) -> Form:
-    """The form of a network that is legal, with its exact counts."""
+def built(form: Form, make: Callable[[], ArchSpec], *, check: Check = lambda spec: None) -> Form:
+    """The form with its network and exact counts, or with the reason why it is illegal."""
     from archbench.models import count
 
+    try:
+        spec = make()
+        spec.resolved()
+        check(spec)
+    except SpecError as error:
+        return replace(form, reason=str(error))
     counted = count(spec)
-    return Form(
-        name=name,
-        knob=knob,
-        value=value,
+    return replace(
+        form,
         digest=spec.digest,
         spec=spec.to_document(),
-        training=dict(training or {}),
         params=counted.params,
         macs=counted.macs,
         activations=counted.activations,
-        printed=printed,
     )
 
 
@@ -176,14 +170,14 @@ def _parsed(text: str) -> tuple[str, Node]:
 def _training_forms(base: ArchSpec, knob: str, node: Node, *, recipe: Recipe) -> list[Form]:
     forms = []
     for value in node.plain():
-        label, name = _label(value), f"{knob}={_label(value)}"
+        form = Form(name=f"{knob}={_label(value)}", knob=knob, value=_label(value))
         try:
             replace(recipe, **{knob: value})
         except (UsageError, TypeError) as error:
-            forms.append(Form(name=name, knob=knob, value=label, reason=str(error)))
+            forms.append(replace(form, reason=str(error)))
             continue
         changed = {} if value == getattr(recipe, knob) else {knob: value}
-        forms.append(built(base, name=name, knob=knob, value=label, training=changed))
+        forms.append(built(replace(form, training=changed), lambda: base))
     return forms
 
 
@@ -211,15 +205,8 @@ def _network_form(
 ) -> Form:
     from archbench.models import as_spec
 
-    label = _label(value)
-    name = f"{knob}={label}"
-    try:
-        spec = as_spec(override(document, path, value))
-        spec.resolved()
-        check(spec)
-    except SpecError as error:
-        return Form(name=name, knob=knob, value=label, reason=str(error))
-    return built(spec, name=name, knob=knob, value=label)
+    form = Form(name=f"{knob}={_label(value)}", knob=knob, value=_label(value))
+    return built(form, lambda: as_spec(override(document, path, value)), check=check)
 
 
 def _turned_together(document: Mapping[str, Any], path: Path) -> list[Path]:

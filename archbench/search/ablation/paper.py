@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-from archbench.analysis.ablation import Printed
-from archbench.errors import SpecError, UsageError
-from archbench.models.catalogue import Paper, ablations, published
+from archbench.errors import UsageError
+from archbench.models.catalogue import ablations, published
 from archbench.registry import Registry
 from archbench.search.ablation.knob import Check, Form, built
 
@@ -71,35 +71,15 @@ def rows_of(tables: PaperTables, *, recipe: Recipe, check: Check) -> tuple[Form,
     """
     forms = []
     for name, row in ablations().items():
-        printed = _printed(row.paper)
-        if not name.startswith(tables.rows) or name == tables.base or printed is None:
+        is_printed = row.paper.top1 is not None and row.paper.base_top1 is not None
+        if not name.startswith(tables.rows) or name == tables.base or not is_printed:
             continue
-        short = name.rpartition("/")[2]
         try:
             replace(recipe, **cast(dict[str, Any], row.training))
         except TypeError as error:
             raise UsageError(f"unknown setting of a training: {error}", place=name) from error
         changed = {k: v for k, v in row.training.items() if getattr(recipe, k) != v}
-        spec = published(name)
-        try:
-            spec.resolved()
-            check(spec)
-        except SpecError as error:
-            forms.append(Form(name=short, knob=name, reason=str(error), printed=printed))
-            continue
-        forms.append(built(spec, name=short, knob=name, training=changed, printed=printed))
+        short = name.rpartition("/")[2]
+        form = Form(name=short, knob=name, training=changed, printed=row.paper)
+        forms.append(built(form, partial(published, name), check=check))
     return tuple(forms)
-
-
-def _printed(paper: Paper) -> Printed | None:
-    if paper.top1 is None or paper.base_top1 is None:
-        return None
-    return Printed(
-        row=paper.row,
-        source=paper.source,
-        top1=paper.top1,
-        base_top1=paper.base_top1,
-        params=paper.params,
-        flops=paper.flops,
-        note=paper.note,
-    )

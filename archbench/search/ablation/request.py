@@ -97,7 +97,6 @@ def requested(
         ArchbenchError: An axis cannot be read.
     """
     from archbench.evaluate.proxy import Proxy
-    from archbench.models import as_spec
     from archbench.train.plan import Plan
     from archbench.train.recipe import Recipe
 
@@ -123,11 +122,10 @@ def requested(
     check: Check = proxy.spec
     _check_base(base, check)
     if tables:
-        base = as_spec(tables.base)
         forms = rows_of(tables, recipe=recipe, check=check)
     else:
         forms = forms_of(base, axes, recipe=recipe, check=check)
-    start = built(base, name="base")
+    start = built(Form(name="base"), lambda: base)
     if all(form.reason or form.key == start.key for form in forms):
         told = "; ".join(f"{form.name}: {form.reason or 'is the base'}" for form in forms)
         raise UsageError(f"no form is left to compare with the base: {told}", place="--axes")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,14 +22,15 @@ from archbench.search.ablation.request import (
     within,
 )
 from archbench.search.context import Context, OnProgress
-from archbench.search.jobs import prepare_data, prepare_teacher, price_trial, time_forms
+from archbench.search.jobs import prepare_teacher, time_forms
+from archbench.search.preparation import data_facts
 from archbench.search.settings import num_workers
 from archbench.search.trainings import OnNote, PlannedTrainings
 from archbench.study.database import Store
 from archbench.study.environment import Environment
 from archbench.study.folder import require_writable, valid_name
 from archbench.study.measurement import Conditions
-from archbench.study.planned import is_final, pending, resume_planned
+from archbench.study.planned import is_final, pending
 from archbench.study.trial import Snapshot, TrainingRecord, TrialRecord
 
 if TYPE_CHECKING:
@@ -153,12 +153,7 @@ def ablate(
             with trainings.opened(path, kind="ablation") as study:
                 _finish(context, study)
         except KeyboardInterrupt:
-            raise context.parked(
-                path,
-                noun="ablation",
-                first="training",
-                resume=f"resume it with: {resume_planned(path, kind='ablation')}",
-            ) from None
+            raise trainings.parked(context, path, kind="ablation") from None
     return read_ablation(path)
 
 
@@ -175,22 +170,25 @@ def _planned(
     Raises:
         ArchbenchError: Data or device are missing, or it does not fit into the time.
     """
+    from archbench.models import as_spec
+
     for form in request.forms:
         if form.reason:
             context.say(f"{form.name} cannot be built: {form.reason}")
     name, resolution = request.proxy.data, request.proxy.resolution
-    facts = context.call(partial(prepare_data, name=name, resolution=resolution, download=download))
+    facts = data_facts(context, name, resolution=resolution, download=download)
     for text in facts["data_notes"]:
         context.say(text)
     proxy = replace(request.proxy, num_classes=facts["num_classes"])
     teachers = _teachers(context, request, proxy=proxy)
-    plan, training_seconds = _price(context, request, proxy=proxy)
+    specs = of_all_sizes(request.trained, proxy=proxy, number=_PRICED)
+    price = trainings.priced(context, specs, proxy=proxy, plan_budget_s=_PLAN_BUDGET_S)
     timed = len({form.digest for form in request.trained}) if latency else 0
     asked = Workload(
         forms=len(request.trained),
         seeds=proxy.num_seeds,
         epochs=proxy.recipe.epochs,
-        epoch_seconds=training_seconds / proxy.recipe.epochs,
+        epoch_seconds=price.training_seconds / proxy.recipe.epochs,
         workers=context.workers,
         before_seconds=_BEFORE_S + TIMING_S * timed,
     )
@@ -198,7 +196,9 @@ def _planned(
     short = chosen.shortened_from(asked)
     context.say("; ".join([str(chosen), *short]))
     proxy = with_epochs(proxy, chosen.epochs)
-    conditions = Conditions(device=proxy.device, resolution=_sides(request.base))
+    conditions = Conditions(
+        device=proxy.device, resolution=as_spec(request.base.spec or {}).resolution
+    )
     return {
         "seeds_asked": asked.seeds,
         "notes": [*request.notes, *map(_as_sentence, [*teachers.values(), *short])],
@@ -212,7 +212,7 @@ def _planned(
             "device": proxy.device,
             "teachers": teachers,
             "recipe": proxy.recipe.document(),
-            "plan": plan,
+            "plan": price.plan.document(),
         },
         "seeds": chosen.seeds,
         "training_seconds": chosen.epochs * chosen.epoch_seconds,
@@ -231,27 +231,8 @@ def _teachers(context: Context, request: Request, *, proxy: Proxy) -> dict[str, 
     return found
 
 
-def _price(context: Context, request: Request, *, proxy: Proxy) -> tuple[dict[str, Any], float]:
-    """How steps are computed, and what one training takes on average."""
-    specs = of_all_sizes(request.trained, proxy=proxy, number=_PRICED)
-    if context.progress is not None:
-        context.progress("trying what a training takes", 0, 1)
-    _, price = context.call(
-        partial(
-            price_trial,
-            specs=specs,
-            proxy=replace(proxy, num_seeds=1),
-            conditions=None,
-            environment=context.environment,
-            plan_budget_s=_PLAN_BUDGET_S,
-        )
-    )
-    return price.plan.document(), price.training_seconds
-
-
 def _create(context: Context, request: Request, *, header: Mapping[str, Any], command: str) -> None:
     """Stores what is planned: each network and training is a trial, the base the first."""
-    path = request.path
     lengths = [header["proxy"]["epochs"]] * header["seeds"]
     planned = tuple(TrainingRecord(seed=s, epochs=epochs) for s, epochs in enumerate(lengths))
     trials = {
@@ -276,15 +257,13 @@ def _create(context: Context, request: Request, *, header: Mapping[str, Any], co
         return {**known, "reason": form.reason, "printed": printed, "trial": trial}
 
     trainings.create(
-        path,
+        context,
+        request.path,
         kind="ablation",
+        command=command,
         header={
             **header,
-            "name": path.name,
-            "created": datetime.now().astimezone().isoformat(timespec="seconds"),
-            "command": command or resume_planned(path, kind="ablation"),
             "paper": request.paper,
-            "environment": asdict(context.environment),
             "forms": [entry(form) for form in (request.base, *request.forms)],
         },
         trials=trials.values(),
@@ -394,12 +373,6 @@ def _proxy_of(found: Snapshot, trial: TrialRecord) -> Proxy:
     )
     form = next(form for form in header["forms"] if form["trial"] == trial.number)
     return trained_as(form["training"], proxy)
-
-
-def _sides(base: Form) -> tuple[int, int]:
-    assert base.spec is not None
-    sides = base.spec["resolution"]
-    return (sides[0], sides[1]) if isinstance(sides, list) else (sides, sides)
 
 
 def _named(name: str | None) -> str:

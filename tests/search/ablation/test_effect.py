@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 from scipy import stats
 
 from archbench.analysis.ablation import (
     Difference,
-    Printed,
     comparison,
     finding,
     latency_difference,
     paired_difference,
 )
+from archbench.models.catalogue import Paper
 from tests.search.ablation.toy import latency
 
+PRINTED = asdict(Paper(row="A5", source="LeViT, table 5", top1=70.4, base_top1=71.9))
 FORM = {0: 0.70, 1: 0.74, 2: 0.71, 3: 0.78}
 BASE = {0: 0.69, 1: 0.70, 2: 0.70, 3: 0.72}
 
@@ -104,7 +105,7 @@ def test_finding_is_what_the_interval_allows(
 def test_sign_is_held_against_the_paper(
     top1: float, ours: tuple[float, float, float], sign: str
 ) -> None:
-    printed = Printed(row="A5", source="LeViT, table 5", top1=top1, base_top1=71.9)
+    printed = {**PRINTED, "top1": top1}
     value, low, high = ours
     found = comparison(printed, Difference(value=value, low=low, high=high), num_pairs=5)
     assert found.sign == sign
@@ -112,5 +113,4 @@ def test_sign_is_held_against_the_paper(
 
 
 def test_sign_of_what_was_not_trained_is_not_known() -> None:
-    printed = Printed(row="A5", source="LeViT, table 5", top1=70.4, base_top1=71.9)
-    assert comparison(printed, None, num_pairs=0).sign == "not trained yet"
+    assert comparison(PRINTED, None, num_pairs=0).sign == "not trained yet"
