@@ -21,6 +21,7 @@ from archbench.measure.latency.calibration import Calibration, Progress, calibra
 from archbench.measure.latency.latency import measure_latency
 from archbench.measure.latency.rounds import NETWORK_FAULTS
 from archbench.measure.machine_cache import FormFile, form_file
+from archbench.measure.serving import Quantity, peak_memory
 from archbench.models import ArchSpec, Deployed, build, deploy, fold, load_weights
 from archbench.models.part import Grid
 from archbench.study.environment import Environment
@@ -38,11 +39,13 @@ class Target:
         conditions: All but the resolution, which is each spec's own.
         environment: The machine and software, captured before anything was pinned.
         constants: The calibration's, see ``calibrated``.
+        details: What is to be taken beside the latency: ``peak_memory_bytes``.
     """
 
     conditions: Conditions
     environment: Environment
     constants: Mapping[str, Any]
+    details: tuple[str, ...] = ()
 
     @property
     def forms(self) -> FormFile:
@@ -101,7 +104,10 @@ class Target:
                     together=together,
                     on_progress=on_progress,
                 )
-            found |= {name: _with_form(measured[name], networks[name]) for name in alike}
+            for name in alike:
+                found[name] = _with_form(measured[name], networks[name])
+                if "peak_memory_bytes" in self.details and found[name].value is not None:
+                    found[name] = _with_peak_memory(found[name], networks[name])
         return {name: found[name] for name in specs}
 
 
@@ -239,6 +245,22 @@ def _deployed(
         )
         made.deployment = replace(made.deployment, error=error)
     return made
+
+
+def _with_peak_memory(measurement: Measurement, network: nn.Module) -> Measurement:
+    """With the memory of one more pass, or why it could not be told."""
+    conditions = measurement.conditions
+    if conditions.backend != "eager":
+        peak = Quantity(unit="bytes", reason=f"the backend {conditions.backend} does not tell")
+    else:
+        example = torch.zeros(conditions.batch, 3, *conditions.resolution)
+        ready, images = placed(network, example, conditions=conditions)
+        with torch_threads(conditions.threads), torch.inference_mode():
+            ready(images)
+            peak = peak_memory(lambda: ready(images), device=conditions.device)
+    name = "peak_memory_bytes"
+    found = {f"{name}_missing": peak.reason} if peak.value is None else {name: peak.value}
+    return replace(measurement, details={**measurement.details, **found})
 
 
 def _with_form(measurement: Measurement, network: nn.Module) -> Measurement:

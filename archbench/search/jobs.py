@@ -13,6 +13,7 @@ from archbench.errors import NEGATIVE_RESULT, ArchbenchError
 from archbench.search.job import Question, Send
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions, Measurement
+from archbench.study.objective import OBJECTIVES
 from archbench.study.trial import CurvePoint, TrialState
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ class TrialJob:
         proxy: What its accuracy is taken on.
         target: What its latency is taken on; None where latency is neither objective nor limit.
         latency: Its latency, where it has been measured before.
-        latency_limit_ms: What it may take at most, or None.
+        limits: What of a timing must be known, to the most that it may be.
         folder: For checkpoints and weights.
         saved: Digests of the checkpoints on record by seed.
         asks: Whether the owner is asked at each rung before the last if it goes on.
@@ -153,7 +154,7 @@ class TrialJob:
     proxy: Proxy
     target: Target | None
     latency: Measurement | None
-    latency_limit_ms: float | None
+    limits: Mapping[str, float]
     folder: Path
     saved: Mapping[int, str]
     asks: bool = False
@@ -171,7 +172,8 @@ class TrialJob:
             send(latency)
         if latency is not None and latency.value is None:
             raise NoLatencyError(f"no latency could be had: {latency.reason}")
-        reason = over_limit(latency, limit_ms=self.latency_limit_ms)
+        _require_timed(latency, self.limits)
+        reason = over_limit(latency, limits=self.limits)
         if reason:
             return TrialEnd(state="over_limit", reason=reason)
         accuracies = []
@@ -319,11 +321,32 @@ def _progress(send: Send) -> Callable[[str, int, int], None]:
     return lambda what, done, total: send(Progress(what=what, done=done, total=total))
 
 
-def over_limit(latency: Measurement | None, *, limit_ms: float | None) -> str:
-    """Why a latency is too long, in words; empty where it is not."""
-    if latency is None or latency.value is None or limit_ms is None or latency.value <= limit_ms:
+def over_limit(latency: Measurement | None, *, limits: Mapping[str, float]) -> str:
+    """Which number of a timing is over its limit, in words; empty where none is."""
+    if latency is None:
         return ""
-    return f"latency {latency.value:.3g} ms is over the limit of {limit_ms:g} ms"
+    for name, most in limits.items():
+        one = OBJECTIVES[name]
+        value = one.timed(latency) if one.timed else None
+        if value is not None and one.direction == "min" and value > most:
+            told = f"{one.label} {value:.3g} {one.unit}"
+            return f"{told} is over the limit of {most:g} {one.unit}"
+    return ""
+
+
+def _require_timed(latency: Measurement | None, limits: Mapping[str, float]) -> None:
+    """See that a timing gives every number that is wanted of it.
+
+    Raises:
+        NoLatencyError: It lacks one.
+    """
+    if latency is None:
+        return
+    for name in limits:
+        one = OBJECTIVES[name]
+        if one.timed is None or one.timed(latency) is None:
+            why = latency.details.get(f"{one.detail}_missing") or "the timing lacks it"
+            raise NoLatencyError(f"no {one.label} could be had: {why}")
 
 
 def checkpoint_path(folder: Path, number: int, *, seed: int) -> Path:

@@ -24,6 +24,7 @@ from archbench.study import folder
 from archbench.study.connection import read_kind
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions
+from archbench.study.objective import details_wanted
 from archbench.study.planned import refuse_planned
 
 if TYPE_CHECKING:
@@ -281,6 +282,7 @@ def _target_of(header: Mapping[str, Any], *, environment: Environment) -> Target
         conditions=Conditions.from_document(header["conditions"]),
         environment=environment,
         constants=header["calibration"],
+        details=details_wanted([*header["objectives"], *header["limits"]]),
     )
 
 

@@ -149,10 +149,11 @@ class Pruner:
                 continue
             value = objective_value(record, name)
             interval = OBJECTIVES[name].interval(record)
-            if at_best and interval is not None:
-                value = interval[0] or value
             assert value is not None, "costs are known before anything is trained"
-            costs.append(value)
+            is_cost = OBJECTIVES[name].direction == "min"
+            if at_best and interval is not None:
+                value = (interval[0] if is_cost else interval[1]) or value
+            costs.append(value if is_cost else -value)
         return Course(
             costs=tuple(costs),
             curve={(point.seed, point.epoch): point.accuracy for point in record.curve},

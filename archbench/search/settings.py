@@ -19,7 +19,7 @@ from archbench.space.sections import MOST_CONFIRMATION, SearchSection, override,
 from archbench.study.environment import usable_cores, usable_memory_bytes
 from archbench.study.folder import SPACE, resume_command, valid_name
 from archbench.study.measurement import Conditions
-from archbench.study.objective import costs
+from archbench.study.objective import OBJECTIVES
 
 if TYPE_CHECKING:
     from archbench.models import ArchSpec
@@ -65,12 +65,17 @@ class Settings:
     @property
     def wants_latency(self) -> bool:
         """Whether what a timing gives is an objective or has a limit."""
-        return not {*self.space.objectives, *self.space.limits}.isdisjoint(costs("latency"))
+        return bool(self.timed_limits)
 
     @property
-    def latency_limit_ms(self) -> float | None:
-        """What a candidate may take at most, or None."""
-        return self.space.limits.get("latency_ms")
+    def timed_limits(self) -> dict[str, float]:
+        """What of a timing is an objective or has a limit, to the most that it may be."""
+        names = {*self.space.objectives, *self.space.limits}
+        return {
+            name: self.space.limits.get(name, math.inf)
+            for name, one in OBJECTIVES.items()
+            if name in names and one.source == "latency"
+        }
 
     @property
     def training_device(self) -> str:

@@ -188,7 +188,7 @@ class Trials(scheduler.Jobs):
             proxy=context.proxy,
             target=context.target,
             latency=record.latency,
-            latency_limit_ms=context.settings.latency_limit_ms,
+            limits=context.settings.timed_limits,
             folder=context.checkpoints,
             saved={
                 seed: found[1]

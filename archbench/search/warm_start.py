@@ -31,7 +31,7 @@ from archbench.search.suggestion import encoded
 from archbench.space import Choices, SearchSpace, choices_for
 from archbench.study import folder as owner
 from archbench.study.measurement import Measurement
-from archbench.study.objective import costs, objective_value
+from archbench.study.objective import OBJECTIVES, costs, objective_value
 from archbench.study.trial import Taken, TrialRecord
 
 LARGEST = 20
@@ -193,14 +193,16 @@ def first_choices(space: SearchSpace, header: Mapping[str, Any]) -> list[Choices
 
 def _use(match: Match, differing: Differences, *, settings: Settings) -> Use:
     record = match.record
-    is_timed = not settings.wants_latency or (not differing.latency and _has_value(record.latency))
+    limits = settings.timed_limits
+    has_all = all(OBJECTIVES[name].value(record) is not None for name in limits)
+    is_timed = not limits or (not differing.latency and has_all)
     if match.is_same and not differing.accuracy:
         if record.state == "complete":
             return "done" if is_timed else "untimed"
         if record.state == "pruned" and is_timed and not differing.rule:
             return "done"
     if match.is_same and record.state == "over_limit" and is_timed:
-        is_over = over_limit(record.latency, limit_ms=settings.latency_limit_ms)
+        is_over = over_limit(record.latency, limits=limits)
         return "done" if is_over else "left"
     is_prior = record.state == "complete" and match.study.rule.beats_chance(record)
     return "prior" if is_prior else "left"
@@ -221,7 +223,7 @@ def _inherited(
 ) -> InheritedTrial:
     old = match.record
     counting = latency or (old.latency if settings.wants_latency else None)
-    reason = over_limit(counting, limit_ms=settings.latency_limit_ms)
+    reason = over_limit(counting, limits=settings.timed_limits)
     taken = match.taken if settings.wants_latency else ()
     if latency is not None:
         taken = (Taken(trial=number, reference=None, kind="search", measurement=latency),)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
 from archbench.registry import Registry
+from archbench.study.measurement import Measurement
 from archbench.study.trial import TrialRecord
 
 Source = Literal["training", "latency", "arithmetic"]
@@ -30,6 +31,8 @@ class Objective:
         source: What gives it: the proxy's training, a timing on the target, or arithmetic, by
             which ``require`` of a space may then ask for it.
         value: What a trial is worth by it, or None where that is not known.
+        timed: What a timing gives of it, for a source of ``latency``; None where that lacks it.
+        detail: The detail of a timing that it needs and that is taken only where it is wanted.
         interval: The 95 % interval of a trial's value; None where it is exact or not known.
         description: What stands in its column of the tables.
         unit: Of the value; empty for a count.
@@ -45,6 +48,8 @@ class Objective:
     direction: Literal["max", "min"] = "min"
     source: Source
     value: Callable[[TrialRecord], float | None]
+    timed: Callable[[Measurement], float | None] | None = None
+    detail: str = ""
     interval: Callable[[TrialRecord], tuple[float, float] | None] = _exact
     description: str
     unit: str = ""
@@ -91,6 +96,23 @@ def costs(*sources: Source) -> tuple[str, ...]:
         for name, one in OBJECTIVES.items()
         if one.direction == "min" and (not sources or one.source in sources)
     )
+
+
+def of_timing(
+    timed: Callable[[Measurement], float | None],
+) -> Callable[[TrialRecord], float | None]:
+    """What a trial is worth by what its counting latency gives."""
+
+    def value(record: TrialRecord) -> float | None:
+        latency = record.latency
+        return None if latency is None or latency.value is None else timed(latency)
+
+    return value
+
+
+def details_wanted(names: Iterable[str]) -> tuple[str, ...]:
+    """The details of a timing that some objectives need beside its value."""
+    return tuple(sorted({OBJECTIVES[name].detail for name in names} - {""}))
 
 
 def objective_value(record: TrialRecord, name: str) -> float | None:

@@ -68,7 +68,7 @@ def _job(folder: Path, **changes: Any) -> TrialJob:
         "proxy": StoredProxy([0.5]),
         "target": StoredTarget(4.0),
         "latency": None,
-        "latency_limit_ms": 8.0,
+        "limits": {"latency_ms": 8.0},
         "folder": folder,
         "saved": {},
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from archbench.analysis.front_probability import SURE
 from archbench.report import number
@@ -10,9 +11,11 @@ from archbench.report.element import Cell, ReportTable
 from archbench.report.html import html, one_line
 from archbench.report.summary import Summary
 from archbench.study.measurement import Measurement
+from archbench.study.objective import OBJECTIVES, Objective
 from archbench.study.trial import TrialRecord
 
 _NOT_STABLE = "*"
+_OWN_COLUMN = ("proxy_accuracy", "latency_ms", "params", "macs")
 _OTHERS = 2  # named; a line holds no more
 
 
@@ -26,6 +29,10 @@ def front_table(members: Sequence[TrialRecord], *, summary: Summary | None = Non
     columns: dict[str, tuple[str, list[str]]] = {
         "trial": ("r", [str(record.number) for record in members]),
         "latency, ms": ("l", [_marked(record.latency) for record in members]),
+        **{
+            one.label: ("r", [str(_objective_cell(one, record)) for record in members])
+            for one in _others(summary)
+        },
         "proxy": ("r", [accuracy_text(record, summary=summary) for record in members]),
         "front": ("r", [_on_front(record, summary) for record in members]),
         "test": ("r", [_test(record, summary) for record in members]),
@@ -41,6 +48,17 @@ def front_table(members: Sequence[TrialRecord], *, summary: Summary | None = Non
         align="".join(side for side, _ in filled.values()),
         notes=[*notes, *(_notes(members, summary) if summary else [])],
     )
+
+
+def _others(summary: Summary | None) -> list[Objective]:
+    """The objectives of a study that have no column of their own."""
+    names = summary.study.rule.objectives if summary else ()
+    return [OBJECTIVES[name] for name in names if name not in _OWN_COLUMN]
+
+
+def _objective_cell(one: Objective, record: TrialRecord) -> Cell:
+    value = one.value(record)
+    return Cell("", value="") if value is None else Cell(one.text(value), value=value)
 
 
 def latency_text(latency: Measurement | None) -> str:
@@ -104,6 +122,7 @@ def front_columns(summary: Summary) -> dict[str, tuple[str, Callable[[TrialRecor
     columns: dict[str, tuple[str, Callable[[TrialRecord], Cell]]] = {
         "trial": ("l", _linked),
         "latency, ms, 95 % interval": ("r", lambda record: latency_cell(record.latency)),
+        **{one.label: ("r", partial(_objective_cell, one)) for one in _others(summary)},
         "proxy accuracy, ± standard error": (
             "r",
             lambda record: share_cell(record.proxy_accuracy, summary.accuracy_error(record)),

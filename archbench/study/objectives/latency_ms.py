@@ -18,6 +18,7 @@ OBJECTIVE = Objective(
     label="latency",
     source="latency",
     value=lambda record: record.latency.value if record.latency else None,
+    timed=lambda latency: latency.value,
     interval=_interval,
     description="of one batch on the target, confirmed if so",
     unit="ms",
