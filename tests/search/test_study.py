@@ -11,8 +11,10 @@ import pytest
 import archbench
 from archbench.analysis.study import StudyReader
 from archbench.errors import StorageError, UsageError
+from archbench.report.summary import Summary
 from archbench.search import events, search
 from archbench.space import SearchSpace
+from archbench.study.objective import OBJECTIVES
 from tests.search import tiny
 
 
@@ -123,3 +125,39 @@ def test_a_dry_run_stores_nothing(tmp_path: Path, data: str) -> None:
     assert archbench.search(space, results=results, dry_run=True, on_event=heard.append) is None
     assert isinstance(heard[-1], events.Prepared)
     assert not (tmp_path / "results").exists()
+
+
+def test_every_number_of_a_timing_is_an_objective_a_limit_a_column_and_an_axis(
+    tmp_path: Path, data: str
+) -> None:
+    objectives = "{accuracy: max, peak_memory_mb: min, images_per_s: max}"
+    space = _space(tmp_path, data, objectives=f"{objectives}\nlimits: {{p99_ms: 1000}}", trials=2)
+    found = search(space, results=tmp_path / "results")
+    assert found is not None
+    for record in found.trials():
+        assert record.state == "complete"
+        latency = record.latency
+        assert latency is not None
+        assert latency.value is not None
+        rate, p99, memory = (
+            OBJECTIVES[name].value(record) for name in ("images_per_s", "p99_ms", "peak_memory_mb")
+        )
+        assert rate == pytest.approx(1000 / latency.value)
+        assert p99 is not None
+        assert p99 >= latency.value
+        assert memory == latency.details["peak_memory_bytes"] / 1e6  # type: ignore[operator]
+    written = pd.read_parquet(found.path / "trials.parquet")
+    assert {"images_per_s", "p99_ms", "peak_memory_mb"} <= set(written.columns)
+    assert written["peak_memory_mb"].notna().all()
+    assert Summary(found).cost.label == "peak memory"
+
+
+def test_limit_on_a_number_of_a_timing_is_kept_before_training(tmp_path: Path, data: str) -> None:
+    space = _space(
+        tmp_path, data, objectives="{accuracy: max, macs: min}\nlimits: {p99_ms: 1e-6}", trials=1
+    )
+    found = search(space, results=tmp_path / "results")
+    assert found is not None
+    (record,) = found.trials()
+    assert (record.state, record.curve) == ("over_limit", ())
+    assert record.reason.startswith("p99 latency ")

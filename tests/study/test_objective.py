@@ -17,6 +17,7 @@ from archbench.study.objective import OBJECTIVES, costs
         ("params", 7_777_058.0, "7.78 M parameters"),
         ("latency_ms", 0.532, "0.53 ms"),
         ("proxy_accuracy", 0.764, "76.4 %"),
+        ("peak_memory_mb", 12.34, "12.3 MB"),
     ],
 )
 def test_a_value_is_told_with_its_unit(name: str, value: float, text: str) -> None:
