@@ -20,7 +20,6 @@ from archbench.errors import SpecError
 from archbench.models.arithmetic import Work, attention, linear, mlp, norm, total
 from archbench.models.layer import Attend, init_linears
 from archbench.models.part import Block, document_of, hidden_width
-from archbench.models.transformer import mlp_layers
 
 
 class LayerAttentionShape(NamedTuple):
@@ -90,7 +89,9 @@ class LayerAttention(nn.Module):
         self.attend = Attend((dim // shape.num_heads) ** -0.5)
         self.projection = nn.Linear(dim, dim)
         self.mlp_norm = nn.LayerNorm(dim, eps=epsilon)
-        self.mlp = mlp_layers(dim, shape.hidden, activation_name="gelu")
+        self.mlp = nn.Sequential(
+            nn.Linear(dim, shape.hidden), nn.GELU(), nn.Linear(shape.hidden, dim)
+        )
         init_linears(self)
 
     def forward(self, tokens: Tensor) -> Tensor:

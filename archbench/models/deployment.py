@@ -19,18 +19,7 @@ from torch import Tensor, nn
 from archbench.errors import InexactError
 from archbench.memory import keep_memory as tell_to_keep_memory
 from archbench.memory import use_huge_pages
-from archbench.models.kernels import (
-    KEPT_ROUNDS,
-    MAX_ROUNDS,
-    Candidates,
-    PackedConv,
-    PackedLinear,
-    Times,
-    can_fuse,
-    can_pack,
-    clock_of,
-    race,
-)
+from archbench.models import kernels
 from archbench.models.layer import Attend, QuickGELU, fold_norm
 
 TOLERANCE = 1e-4
@@ -156,13 +145,13 @@ def deploy(
         deployed = _with_observed_norms_folded(deployed, example, expected)
         flow = observe(deployed, example)
         candidates = _offer(flow, example, known=known or {})
-        race(
+        kernels.race(
             deployed,
             example,
             candidates=[found for _, found in candidates.values() if len(found.names) > 1],
-            clock=clock or clock_of(example),
+            clock=clock or kernels.clock_of(example),
             budget_s=budget_s,
-            rounds=MAX_ROUNDS if known is None else KEPT_ROUNDS,
+            rounds=kernels.MAX_ROUNDS if known is None else kernels.KEPT_ROUNDS,
         )
         choices = tuple(
             _settle(flow, place, found, kind=kind) for place, (kind, found) in candidates.items()
@@ -243,13 +232,13 @@ def observe(network: nn.Module, example: Tensor) -> Flow:
     """Runs the network once and looks at its layers."""
     runs: list[tuple[nn.Module, tuple[torch.Size | None, ...], Tensor, Any]] = []
 
-    def look(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+    def record(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         if inputs and isinstance(inputs[0], Tensor):
             sizes = tuple(x.shape if isinstance(x, Tensor) else None for x in inputs)
             runs.append((module, sizes, inputs[0], output))
 
     places = _single_places(network)
-    handles = [module.register_forward_hook(look) for module in places]
+    handles = [module.register_forward_hook(record) for module in places]
     try:
         network(example)
     finally:
@@ -287,7 +276,7 @@ def _single_places(network: nn.Module) -> dict[nn.Module, str]:
 
 def _offer(
     flow: Flow, example: Tensor, *, known: Mapping[str, str]
-) -> dict[str, tuple[str, Candidates]]:
+) -> dict[str, tuple[str, kernels.Candidates]]:
     """Puts candidates in the place of every layer of which there are several forms.
 
     Layers that are equal but for their weights, on inputs of equal shape, are timed as one: what
@@ -297,20 +286,20 @@ def _offer(
         By place: the kind of the layer, and its candidates; only one where it is known.
     """
     follower = dict(flow.pairs)
-    packs = can_pack(example)
+    packs = kernels.can_pack(example)
     found = {}
-    times: dict[str, Times] = {}
+    times: dict[str, kernels.Times] = {}
     for module, sizes in flow.sizes.items():
         size = sizes[0]
         assert size is not None, "a layer is seen by the tensor it takes first"
         forms: dict[str, Make] = {}
         activation: nn.Module | None = None
         if isinstance(module, Attend):
-            kernels = _kernels(size[0], is_cpu=example.is_cpu)
-            forms = {kernel: partial(Attend, module.scale, kernel=kernel) for kernel in kernels}
+            names = _attention_kernels(size[0], is_cpu=example.is_cpu)
+            forms = {kernel: partial(Attend, module.scale, kernel=kernel) for kernel in names}
         elif packs and type(module) in (nn.Linear, nn.Conv2d):
             behind = follower.get(module)
-            activation = behind if behind is not None and can_fuse(behind) else None
+            activation = behind if behind is not None and kernels.can_fuse(behind) else None
             forms = _layer_forms(module, activation, size)
             if forms and activation is not None:
                 put(flow.network, flow.places[activation], nn.Identity())
@@ -320,7 +309,7 @@ def _offer(
             if known.get(kind) in forms:
                 forms = {known[kind]: forms[known[kind]]}
             made = {name: make() for name, make in forms.items()}
-            found[place] = kind, Candidates(made, seconds=times.setdefault(kind, {}))
+            found[place] = kind, kernels.Candidates(made, seconds=times.setdefault(kind, {}))
             put(flow.network, place, found[place][1])
     return found
 
@@ -334,7 +323,7 @@ def _kind(
     return f"{layer}{behind} on {[size and list(size) for size in sizes]}"
 
 
-def _kernels(images: int, *, is_cpu: bool) -> tuple[str, ...]:
+def _attention_kernels(images: int, *, is_cpu: bool) -> tuple[str, ...]:
     """The kernels of attention worth a trial; windows of a map count as images, too."""
     if not is_cpu or images > MOST_IMAGES:
         return ("products", "fused")
@@ -349,15 +338,18 @@ def _layer_forms(
 
     if isinstance(layer, nn.Linear):
         tokens = size[:-1].numel()
-        packed = partial(PackedLinear, layer, activation=activation, tokens=tokens)
+        packed = partial(kernels.PackedLinear, layer, activation=activation, tokens=tokens)
         return {"plain": plain, "packed": packed}
     assert isinstance(layer, nn.Conv2d)
     if isinstance(layer.padding, str) or layer.padding_mode != "zeros":
         return {}
-    return {"plain": plain, "packed": partial(PackedConv, layer, activation=activation, size=size)}
+    return {
+        "plain": plain,
+        "packed": partial(kernels.PackedConv, layer, activation=activation, size=size),
+    }
 
 
-def _settle(flow: Flow, place: str, candidates: Candidates, *, kind: str) -> LayerForm:
+def _settle(flow: Flow, place: str, candidates: kernels.Candidates, *, kind: str) -> LayerForm:
     """Leaves the fastest form alone in its place, or the only one."""
     is_raced = len(candidates.names) > 1
     seconds = candidates.quartiles() if is_raced else {}

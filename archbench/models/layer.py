@@ -130,13 +130,11 @@ def branch_linear(
     return LinearNorm(inputs, outputs, zero_init=zero_init)
 
 
-def branch_mlp(dim: int, hidden: int, *, norm: str, activation_name: str) -> nn.Sequential:
+def branch_mlp(site: Site, ratio: float, *, norm: str, activation_name: str) -> nn.Sequential:
     """An MLP of such a branch, which starts as nothing where norms are ``batch``."""
-    return nn.Sequential(
-        branch_linear(dim, hidden, norm=norm),
-        activation(activation_name),
-        branch_linear(hidden, dim, norm=norm, zero_init=True),
-    )
+    first = branch_linear(site.dim, site.hidden(ratio), norm=norm)
+    last = branch_linear(site.hidden(ratio), site.dim, norm=norm, zero_init=True)
+    return nn.Sequential(first, activation(activation_name), last)
 
 
 class NormLinear(nn.Module):

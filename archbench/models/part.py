@@ -5,22 +5,13 @@ A spec is written as a document, a mapping with its ``kind``, which is read here
 
 from __future__ import annotations
 
+import typing
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cache, lru_cache, partial
-from typing import (
-    Annotated,
-    Any,
-    ClassVar,
-    Literal,
-    NamedTuple,
-    Self,
-    cast,
-    get_args,
-    get_type_hints,
-)
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self, cast
 
 from torch import nn
 
@@ -105,9 +96,9 @@ class Checked:
 def _checks(kind: Any) -> tuple[tuple[str, Check], ...]:
     """The checks of a dataclass by its annotations; they take None where the type has it."""
     found: list[tuple[str, Check]] = []
-    hints = get_type_hints(kind, include_extras=True)
+    hints = typing.get_type_hints(kind, include_extras=True)
     for field in fields(kind):
-        options = (hints[field.name], *get_args(hints[field.name]))
+        options = (hints[field.name], *typing.get_args(hints[field.name]))
         checks = [check for option in options for check in getattr(option, "__metadata__", ())]
         checks += [flag] * (bool in options)
         if type(None) in options:
@@ -164,6 +155,10 @@ class Site:
     def tokens(self) -> int:
         """Number of class tokens and map tokens that enter."""
         return self.class_tokens + self.grid.tokens
+
+    def hidden(self, ratio: float) -> int:
+        """Hidden width of an MLP, as a multiple of the width that leaves."""
+        return hidden_width(self.dim, ratio)
 
 
 @dataclass(frozen=True, kw_only=True)

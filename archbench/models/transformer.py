@@ -88,8 +88,8 @@ def self_attention_work(site: Site, *, heads: tuple[int, int], bias: bool) -> Wo
     )
 
 
-def mlp_layers(dim: int, hidden: int, *, activation_name: str) -> nn.Sequential:
+def mlp_layers(site: Site, ratio: float, *, activation_name: str) -> nn.Sequential:
     """Two linear layers with an activation between them; (..., C) to (..., C)."""
-    return nn.Sequential(
-        nn.Linear(dim, hidden), activation(activation_name), nn.Linear(hidden, dim)
-    )
+    first = nn.Linear(site.dim, site.hidden(ratio))
+    last = nn.Linear(site.hidden(ratio), site.dim)
+    return nn.Sequential(first, activation(activation_name), last)

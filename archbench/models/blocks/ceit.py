@@ -26,7 +26,6 @@ from archbench.models.part import (
     Kernel,
     Ratio,
     Site,
-    hidden_width,
 )
 from archbench.models.transformer import SelfAttention, TransformerBlock, self_attention_work
 
@@ -53,7 +52,7 @@ class Spec(HeadedBlock):
 
     def count(self, site: Site) -> Work:
         """4*T*C*C + 2*T*T*C + (2*r*C*C + k*k*r*C)*N MACs: N without class tokens, T with them."""
-        dim, hidden = site.dim, hidden_width(site.dim, self.mlp_ratio)
+        dim, hidden = site.dim, site.hidden(self.mlp_ratio)
         conv = partial(convolution, tokens=site.grid.tokens, bias=True)
         return total(
             self_attention_work(site, heads=self.heads, bias=self.bias),
@@ -66,7 +65,7 @@ class Spec(HeadedBlock):
 
     def module(self, site: Site) -> nn.Module:
         """Attention and the locally enhanced feed-forward behind layer norms."""
-        dim, hidden = site.dim, hidden_width(site.dim, self.mlp_ratio)
+        dim, hidden = site.dim, site.hidden(self.mlp_ratio)
         attention = SelfAttention(site, heads=self.heads, bias=self.bias)
         layers = nn.Sequential(
             ConvNorm(dim, hidden, kernel=1, bias=True),

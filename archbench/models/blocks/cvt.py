@@ -27,7 +27,6 @@ from archbench.models.part import (
     Site,
     choice,
     flag,
-    hidden_width,
     odd,
     whole,
 )
@@ -84,7 +83,7 @@ class Spec(HeadedBlock):
     def count(self, site: Site) -> Work:
         """k*k*C*(N+2Nk) + C*C*(2T+2S) + 2*T*S*C + 2*r*T*C*C MACs, T and S with class tokens."""
         heads, head_dim = self.heads
-        dim, inner, hidden = site.dim, heads * head_dim, hidden_width(site.dim, self.mlp_ratio)
+        dim, inner, hidden = site.dim, heads * head_dim, site.hidden(self.mlp_ratio)
         keys = self.key_grid(site.grid)
         t, s = site.tokens, keys.tokens + site.class_tokens
         parts = [
@@ -108,11 +107,10 @@ class Spec(HeadedBlock):
 
     def module(self, site: Site) -> nn.Module:
         """Attention and MLP behind layer norms."""
-        hidden = hidden_width(site.dim, self.mlp_ratio)
         block = TransformerBlock(
             site,
             attention=CvtAttention(self, site),
-            mlp=mlp_layers(site.dim, hidden, activation_name=self.activation),
+            mlp=mlp_layers(site, self.mlp_ratio, activation_name=self.activation),
             norm=partial(nn.LayerNorm, site.dim),
         )
         return init_linears(block)

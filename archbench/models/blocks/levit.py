@@ -35,7 +35,6 @@ from archbench.models.part import (
     Ratio,
     Site,
     choice,
-    hidden_width,
     whole,
 )
 from archbench.models.transformer import TransformerBlock
@@ -86,7 +85,7 @@ class Spec(Block):
     def count(self, site: Site) -> Work:
         """n*C*4DN + n*2DN*C + 3*N*n*n*D + 4*n*C*C MACs at the paper's ratios."""
         heads, key_dim, value_dim = self.heads
-        dim, tokens, hidden = site.dim, site.tokens, hidden_width(site.dim, self.mlp_ratio)
+        dim, tokens, hidden = site.dim, site.tokens, site.hidden(self.mlp_ratio)
         width, has_bias = heads * (2 * key_dim + value_dim), self.norm == "layer"
         return total(
             linear(inputs=dim, outputs=width, tokens=tokens, bias=has_bias),
@@ -101,11 +100,10 @@ class Spec(Block):
 
     def module(self, site: Site) -> nn.Module:
         """Attention and MLP, with norms inside or before them."""
-        hidden = hidden_width(site.dim, self.mlp_ratio)
         return TransformerBlock(
             site,
             attention=LevitAttention(self, site),
-            mlp=branch_mlp(site.dim, hidden, norm=self.norm, activation_name=self.activation),
+            mlp=branch_mlp(site, self.mlp_ratio, norm=self.norm, activation_name=self.activation),
             norm=partial(branch_norm, site.dim, norm=self.norm),
         )
 

@@ -45,7 +45,6 @@ from archbench.models.part import (
     HeadedBlock,
     Ratio,
     Site,
-    hidden_width,
     whole,
 )
 from archbench.models.transformer import TransformerBlock, mlp_layers
@@ -77,7 +76,7 @@ class Spec(HeadedBlock):
         dim, inner, tokens = site.dim, heads * head_dim, site.tokens
         windows, pooled = self.windows(site.grid), self.pooled(site.grid)
         keys, size = pooled.tokens + site.class_tokens, windows.size.tokens
-        num_windows, hidden = windows.grid.tokens, hidden_width(dim, self.mlp_ratio)
+        num_windows, hidden = windows.grid.tokens, site.hidden(self.mlp_ratio)
         return total(
             linear(inputs=dim, outputs=3 * inner, tokens=tokens, bias=True),
             linear(inputs=dim, outputs=2 * inner, tokens=keys, bias=True),
@@ -91,11 +90,10 @@ class Spec(HeadedBlock):
 
     def module(self, site: Site) -> nn.Module:
         """Attention and MLP behind layer norms."""
-        hidden = hidden_width(site.dim, self.mlp_ratio)
         block = TransformerBlock(
             site,
             attention=LocalGlobalAttention(self, site),
-            mlp=mlp_layers(site.dim, hidden, activation_name=self.activation),
+            mlp=mlp_layers(site, self.mlp_ratio, activation_name=self.activation),
             norm=partial(nn.LayerNorm, site.dim, eps=self.epsilon),
         )
         return init_linears(block)

@@ -14,7 +14,7 @@ from torch import nn
 
 from archbench.models.arithmetic import Work, mlp, norm, total
 from archbench.models.layer import init_linears
-from archbench.models.part import Activation, Epsilon, HeadedBlock, Ratio, Site, hidden_width
+from archbench.models.part import Activation, Epsilon, HeadedBlock, Ratio, Site
 from archbench.models.transformer import (
     SelfAttention,
     TransformerBlock,
@@ -43,20 +43,18 @@ class Spec(HeadedBlock):
 
     def count(self, site: Site) -> Work:
         """T*4*C*C + 2*T*T*C + 2*r*T*C*C MACs where the inner width is that of the stage."""
-        hidden = hidden_width(site.dim, self.mlp_ratio)
         return total(
             self_attention_work(site, heads=self.heads, bias=self.bias),
-            mlp(dim=site.dim, hidden=hidden, tokens=site.tokens, bias=True),
+            mlp(dim=site.dim, hidden=site.hidden(self.mlp_ratio), tokens=site.tokens, bias=True),
             norm(site.dim, number=2),
         )
 
     def module(self, site: Site) -> nn.Module:
         """Attention and MLP behind layer norms."""
-        hidden = hidden_width(site.dim, self.mlp_ratio)
         block = TransformerBlock(
             site,
             attention=SelfAttention(site, heads=self.heads, bias=self.bias),
-            mlp=mlp_layers(site.dim, hidden, activation_name=self.activation),
+            mlp=mlp_layers(site, self.mlp_ratio, activation_name=self.activation),
             norm=partial(nn.LayerNorm, site.dim, eps=self.epsilon),
         )
         return init_linears(block)

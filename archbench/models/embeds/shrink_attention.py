@@ -39,7 +39,6 @@ from archbench.models.part import (
     Site,
     Stride,
     choice,
-    hidden_width,
     whole,
 )
 
@@ -89,7 +88,7 @@ class Spec(Embed):
     def count(self, site: Site) -> Work:
         """Keys and values of every token, queries of the tokens that stay, then the MLP."""
         heads, key_dim, value_dim = self.heads
-        before, after, hidden = site.incoming_dim, site.dim, hidden_width(site.dim, self.mlp_ratio)
+        before, after, hidden = site.incoming_dim, site.dim, site.hidden(self.mlp_ratio)
         keys, queries = site.grid.tokens, self.outgoing(site.grid).tokens
         key_width, value_width = heads * key_dim, heads * value_dim
         has_bias = self.norm == "layer"
@@ -134,8 +133,7 @@ class ShrinkAttention(nn.Module):
         self.attention_activation = activation(spec.attention_activation)
         self.projection = branch_linear(heads * value_dim, dim, norm=norm)
         self.mlp_norm = branch_norm(dim, norm=norm)
-        hidden = hidden_width(dim, spec.mlp_ratio)
-        self.mlp = branch_mlp(dim, hidden, norm=norm, activation_name=spec.activation)
+        self.mlp = branch_mlp(site, spec.mlp_ratio, norm=norm, activation_name=spec.activation)
         self.drop_path = DropPath(site.drop_path)
 
     def forward(self, x: Tensor) -> Tensor:
