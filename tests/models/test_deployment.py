@@ -283,12 +283,8 @@ def test_what_was_chosen_is_recorded() -> None:
     assert sum(record.summary().values()) == len(record.choices)
 
 
-def test_memory_is_kept_where_the_c_library_can() -> None:
-    assert keep_memory() in (True, False)
+def test_memory_is_kept_where_the_c_library_can_and_in_huge_pages() -> None:
     assert keep_memory() == keep_memory()
-
-
-def test_the_heap_is_asked_for_in_huge_pages() -> None:
     if not (keep_memory() and use_huge_pages()):
         pytest.skip("this system has no huge pages to give")
     regions = re.split(r"\n(?=[0-9a-f]+-[0-9a-f]+ )", Path("/proc/self/smaps").read_text())

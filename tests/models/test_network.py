@@ -158,18 +158,29 @@ def test_a_proxy_keeps_about_the_token_grid_of_its_target(name: str, side: int, 
     assert build(spec).eval()(torch.randn(1, 3, side, side)).shape == (1, 10)
 
 
-@pytest.mark.parametrize("name", ["ceit_tiny", "levit_128s/a3", "vit_pytorch_cvt"])
-def test_a_proxy_takes_a_step_down(name: str) -> None:
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("ceit_tiny", "deit_tiny_distilled", "graft_1_9", "graft_3_3"),
+        *("levit_128s/a3", "resnet_50", "vit_pytorch_cvt"),
+    ],
+)
+def test_a_proxy_takes_a_step_down_and_deploys(name: str) -> None:
     network = build(proxy(published(name), resolution=64, num_classes=10), seed=0).train()
     images, labels = torch.randn(8, 3, 64, 64), torch.arange(8)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
-    before = F.cross_entropy(network(images), labels)
+
+    def loss() -> Tensor:
+        return torch.stack([F.cross_entropy(x, labels) for x in _logits(network(images))]).sum()
+
+    before = loss()
     before.backward()
     gradients = [p.grad for p in network.parameters() if p.grad is not None]
     assert gradients
     assert all(bool(gradient.isfinite().all()) for gradient in gradients)
     optimizer.step()
-    assert F.cross_entropy(network(images), labels) < before
+    assert loss() < before
+    assert deployment_error(network, deploy(network, images, budget_s=0.0), images) < 5e-6
 
 
 def test_a_proxy_as_is_keeps_the_stem() -> None:

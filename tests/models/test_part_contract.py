@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -22,6 +23,7 @@ PRECISE = 5e-6
 
 each_kind = pytest.mark.parametrize(("role", "kind"), KINDS, ids=lambda value: str(value))
 some = given(seed=st.integers(0, 2**32))
+Test = Callable[..., None]
 usual = settings(
     max_examples=EXAMPLES,
     derandomize=True,
@@ -30,6 +32,11 @@ usual = settings(
     suppress_health_check=list(HealthCheck),
 )
 few = settings(usual, max_examples=2)
+
+
+def contract(test: Test) -> Test:
+    """A test of some parts of every kind."""
+    return each_kind(usual(some(test)))
 
 
 def drawn(role: Role, kind: str, seed: int) -> tuple[Drawn, Alone]:
@@ -47,9 +54,7 @@ def images(found: Drawn, batch: int) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
 
 
-@each_kind
-@usual
-@some
+@contract
 def test_it_gives_the_shape_it_says_and_trains(role: Role, kind: str, seed: int) -> None:
     found, network = drawn(role, kind, seed)
     y = network.train()(images(found, 3))
@@ -62,9 +67,7 @@ def test_it_gives_the_shape_it_says_and_trains(role: Role, kind: str, seed: int)
         assert bool(torch.isfinite(parameter.grad).all()), name
 
 
-@each_kind
-@usual
-@some
+@contract
 def test_its_deployed_form_computes_the_same(role: Role, kind: str, seed: int) -> None:
     found, network = drawn(role, kind, seed)
     x = images(found, 2)
@@ -72,9 +75,7 @@ def test_its_deployed_form_computes_the_same(role: Role, kind: str, seed: int) -
     assert deployment_error(network, deploy(network, x, budget_s=0.0), x) < PRECISE
 
 
-@each_kind
-@usual
-@some
+@contract
 def test_its_arithmetic_is_that_of_the_built_part(role: Role, kind: str, seed: int) -> None:
     found, network = drawn(role, kind, seed)
     counted = count_operators(network.eval(), images(found, 1))
@@ -86,9 +87,7 @@ def test_its_arithmetic_is_that_of_the_built_part(role: Role, kind: str, seed: i
     )
 
 
-@each_kind
-@usual
-@some
+@contract
 def test_its_weights_can_be_kept_and_put_back(role: Role, kind: str, seed: int) -> None:
     found, network = drawn(role, kind, seed)
     other = found.alone()
@@ -98,9 +97,7 @@ def test_its_weights_can_be_kept_and_put_back(role: Role, kind: str, seed: int) 
         assert torch.equal(other.eval()(x), network.eval()(x))
 
 
-@each_kind
-@usual
-@some
+@contract
 def test_one_image_alone_gives_what_it_gives_in_a_batch(role: Role, kind: str, seed: int) -> None:
     found, network = drawn(role, kind, seed)
     x = images(found, 3)
