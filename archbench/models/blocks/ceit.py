@@ -18,15 +18,7 @@ from torch import Tensor, nn
 
 from archbench.models.arithmetic import Work, convolution, norm, total
 from archbench.models.layer import ConvNorm, activation, init_linears, through_map
-from archbench.models.part import (
-    Activation,
-    Epsilon,
-    Grid,
-    HeadedBlock,
-    Kernel,
-    Ratio,
-    Site,
-)
+from archbench.models.part import Activation, Epsilon, Grid, HeadedBlock, Kernel, Ratio, Site
 from archbench.models.transformer import SelfAttention, TransformerBlock, self_attention_work
 
 

@@ -27,16 +27,7 @@ from archbench.models.layer import (
     branch_mlp,
     branch_norm,
 )
-from archbench.models.part import (
-    Activation,
-    Block,
-    Grid,
-    Heads,
-    Ratio,
-    Site,
-    choice,
-    whole,
-)
+from archbench.models.part import Activation, Block, Grid, Heads, Ratio, Site, choice, whole
 from archbench.models.transformer import TransformerBlock
 
 

@@ -30,17 +30,7 @@ from archbench.models.layer import (
     map_tokens,
     token_map,
 )
-from archbench.models.part import (
-    Activation,
-    Embed,
-    Grid,
-    Heads,
-    Ratio,
-    Site,
-    Stride,
-    choice,
-    whole,
-)
+from archbench.models.part import Activation, Embed, Grid, Heads, Ratio, Site, Stride, choice, whole
 
 
 @dataclass(frozen=True, kw_only=True)
