@@ -123,23 +123,20 @@ def families() -> Mapping[str, Mapping[str, Any]]:
 @cache
 def variants() -> Mapping[str, Variant]:
     """Every published network by name, family by family; ablations are apart."""
-    found = {
-        name: Variant(
-            document=_with_changes(family["document"], table),
-            paper=_paper(family.get("variant", {}) | table),
-            released=_released(table),
-            hub=table.get("hub"),
-        )
-        for family in families().values()
-        for name, table in family["variants"].items()
-    }
-    alike = {
-        name: replace(found[table["like"]], paper=found[name].paper, hub=None)
-        for family in families().values()
-        for name, table in family["variants"].items()
-        if "like" in table
-    }
-    return MappingProxyType(found | alike)
+    found, alike = {}, {}
+    for family in families().values():
+        for name, table in family["variants"].items():
+            document = _with_changes(family["document"], table)
+            paper = _paper(family.get("variant", {}) | table)
+            hub = table.get("hub")
+            found[name] = Variant(
+                document=document, paper=paper, released=_released(table), hub=hub
+            )
+            if "like" in table:
+                alike[name] = table["like"]
+    for name, other in alike.items():
+        found[name] = replace(found[other], paper=found[name].paper, hub=None)
+    return MappingProxyType(found)
 
 
 @cache

@@ -6,10 +6,11 @@ kernel 7 by 2, not 3. Its convolutions keep PyTorch's own initialisation.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass, replace
 from typing import Annotated, Self
 
-from torch import Tensor, nn
+from torch import nn
 
 from archbench.errors import SpecError
 from archbench.models.arithmetic import Work, convolution, norm, total
@@ -84,25 +85,16 @@ class Spec(Embed):
     def module(self, site: Site) -> nn.Module:
         """The convolution and its norm."""
         before, padding = site.incoming_dim, self._padding()
-        if self.norm != "batch":
-            return ConvEmbed(self, site)
-        return ConvNorm(before, site.dim, kernel=self.kernel, stride=self.stride, padding=padding)
+        kernel, stride, bias = self.kernel, self.stride, bool(self.bias)
+        if self.norm == "batch":
+            return ConvNorm(before, site.dim, kernel=kernel, stride=stride, padding=padding)
+        layers = OrderedDict[str, nn.Module](
+            conv=nn.Conv2d(before, site.dim, kernel, stride, padding, bias=bias),
+            norm=MapLayerNorm(site.dim) if self.norm == "layer" else nn.Identity(),
+        )
+        return nn.Sequential(layers)
 
     def _padding(self) -> int:
         if self.padding is not None:
             return self.padding
         return max(0, (self.kernel - self.stride + 1) // 2)
-
-
-class ConvEmbed(nn.Module):
-    """A convolution and its layer norm over channels; (B, C, H, W) to (B, C', H', W')."""
-
-    def __init__(self, spec: Spec, site: Site) -> None:
-        super().__init__()
-        before, kernel, stride = site.incoming_dim, spec.kernel, spec.stride
-        assert spec.padding is not None
-        self.conv = nn.Conv2d(before, site.dim, kernel, stride, spec.padding, bias=bool(spec.bias))
-        self.norm = MapLayerNorm(site.dim) if spec.norm == "layer" else nn.Identity()
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.norm(self.conv(x))
