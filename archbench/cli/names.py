@@ -46,6 +46,18 @@ def network(text: str, *, overrides: Sequence[str], results: Path) -> ArchSpec:
     return replace(changed, name=f"{spec.name} (changed)")
 
 
+def opened(text: str, *, overrides: Sequence[str], results: Path) -> ArchSpec | str:
+    """The network of a text, or the text itself where it names one of another library.
+
+    Raises:
+        ArchbenchError: See ``network``.
+    """
+    from archbench.evaluate.foreign import is_foreign
+
+    is_theirs = is_foreign(text) and not overrides
+    return text if is_theirs else network(text, overrides=overrides, results=results)
+
+
 def study_path(text: str, *, results: Path) -> Path:
     """The folder that a person means by a study: a path, or a name among the results."""
     path = Path(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,21 +14,30 @@ if TYPE_CHECKING:
 FORMATS = Registry("archbench.report.formats", "report format")
 
 
-def write_report(study: StudyReader, folder: Path | None = None) -> list[Path]:
-    """Write a study in every format, each file whole or not at all.
+def write_report(
+    study: StudyReader, folder: Path | None = None, *, formats: Sequence[str] = ()
+) -> list[Path]:
+    """Write a study in some formats, each file whole or not at all.
 
     Args:
         study: The study as it stands; it may still be running.
         folder: Where to; ``report`` in the study's folder if not said.
+        formats: Their names; all without any.
 
     Returns:
-        The files written, by name of their format.
+        The files written.
 
     Raises:
+        UsageError: There is no such format.
         StorageError: The folder cannot be made or written in.
     """
     from archbench.report.finding import make_folder
+    from archbench.study.file import write_atomically
 
     folder = study.path / "report" if folder is None else folder
+    wanted = [FORMATS.load(name) for name in formats or FORMATS.names]
     make_folder(folder)
-    return [FORMATS.load(name).write(study, folder) for name in FORMATS.names]
+    files = {folder / entry.FILE: entry.content(study) for entry in wanted}
+    for path, content in files.items():
+        write_atomically(path, content)
+    return list(files)

@@ -14,8 +14,8 @@ from . import plausible
 from .hostile import PAYLOADS
 
 
-def test_it_is_one_table_under_the_verdict(tmp_path: Path) -> None:
-    text = markdown.write(plausible.study(), tmp_path).read_text(encoding="utf-8")
+def test_it_is_one_table_under_the_verdict() -> None:
+    text = markdown.content(plausible.study()).decode()
     paragraphs = text.rstrip().split("\n\n")
     assert paragraphs[0] == "# quickstart"
     assert paragraphs[1] == plausible.study().verdict()
@@ -30,18 +30,18 @@ def test_it_is_one_table_under_the_verdict(tmp_path: Path) -> None:
     assert paragraphs[4].startswith("Train the most accurate: `archbench train quickstart:")
 
 
-def test_without_a_front_it_says_why(tmp_path: Path) -> None:
+def test_without_a_front_it_says_why() -> None:
     study = plausible.study(records=[])
-    text = markdown.write(study, tmp_path).read_text(encoding="utf-8")
+    text = markdown.content(study).decode()
     assert text == "# quickstart\n\nThere is no front: no design has been tried yet.\n"
 
 
 @pytest.mark.parametrize("payload", PAYLOADS)
-def test_a_payload_stays_text(payload: str, tmp_path: Path) -> None:
+def test_a_payload_stays_text(payload: str) -> None:
     record = next(record for record in plausible.trials() if record.state == "complete")
     head = plausible.header(name=payload, space_name=payload, conditions={"device": payload})
     study = plausible.study(records=[replace(record, digest=payload)], head=head)
-    text = markdown.write(study, tmp_path).read_text(encoding="utf-8")
+    text = markdown.content(study).decode()
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert len(rows) == 3
     outside_code = re.sub(r"`[^`]*`", "", text.replace("\\`", ""))
@@ -71,7 +71,7 @@ def test_what_means_something_is_escaped_and_the_rest_is_left(text: str, written
     assert markdown.escaped(text) == written
 
 
-def test_code_may_hold_backticks(tmp_path: Path) -> None:
+def test_code_may_hold_backticks() -> None:
     study = plausible.study(path=Path("results/a`b"))
-    text = markdown.write(study, tmp_path).read_text(encoding="utf-8")
+    text = markdown.content(study).decode()
     assert "``" in text.splitlines()[-1]

@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from archbench.cli import console, option
 from archbench.command_line import command_line
 from archbench.errors import NEGATIVE_RESULT, ArchbenchError, UsageError
+
+if TYPE_CHECKING:
+    from archbench.models import ArchSpec
 
 _NUMBERED = re.compile(r"(\d+):(.+)")
 
@@ -92,10 +95,10 @@ def command(
 
     limit = Limit.read(fail_if) if fail_if else None
     stored = comparison.read_stored(against) if against else None
-    opened = _networks(networks, overrides=overrides, results=results)
+    contestants = _networks(networks, overrides=overrides, results=results)
     with console.meter(quiet=as_json) as told:
         found = comparison.compare(
-            opened,
+            contestants,
             batch=batch,
             resolution=resolution,
             threads=threads,
@@ -117,9 +120,10 @@ def command(
         console.next_step(_next(networks, saved=save))
 
 
-def _networks(texts: Sequence[str], *, overrides: Sequence[str], results: Path) -> list[Any]:
-    from archbench.cli.names import network
-    from archbench.evaluate.foreign import is_foreign
+def _networks(
+    texts: Sequence[str], *, overrides: Sequence[str], results: Path
+) -> list[ArchSpec | str]:
+    from archbench.cli.names import opened
 
     changes: list[list[str]] = [[] for _ in texts]
     for override in overrides:
@@ -137,9 +141,7 @@ def _networks(texts: Sequence[str], *, overrides: Sequence[str], results: Path) 
             )
         changes[place - 1].append(numbered[2])
     return [
-        text
-        if is_foreign(text) and not changed
-        else network(text, overrides=changed, results=results)
+        opened(text, overrides=changed, results=results)
         for text, changed in zip(texts, changes, strict=True)
     ]
 

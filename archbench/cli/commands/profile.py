@@ -109,8 +109,7 @@ def command(
     it, or STUDY:TRIAL. To compare with: timm:NAME, torchvision:NAME, or module:PACKAGE.MODULE:NAME
     for a function of yours that returns a torch.nn.Module.
     """
-    from archbench.cli.names import network, trial_place
-    from archbench.evaluate.foreign import is_foreign
+    from archbench.cli.names import network, opened, trial_place
     from archbench.evaluate.profile import profile
     from archbench.report.findings import profile as findings
     from archbench.study.measurement import Conditions
@@ -141,12 +140,7 @@ def command(
         raise UsageError("there is a plot of --where only", place="--save", help="add --where")
     with console.meter(quiet=as_json) as told:
         found = profile(
-            [
-                text
-                if is_foreign(text) and not overrides
-                else network(text, overrides=overrides, results=results)
-                for text in networks
-            ],
+            [opened(text, overrides=overrides, results=results) for text in networks],
             batches=batches,
             resolution=resolution,
             threads=threads,

@@ -41,7 +41,6 @@ def command(
     from archbench.analysis.study import open_study
     from archbench.cli.names import study_path
     from archbench.report import FORMATS, write_report
-    from archbench.report.finding import make_folder
     from archbench.report.findings import ablation, certificate
     from archbench.report.findings import study as findings
     from archbench.study.planned import find_planned
@@ -62,10 +61,9 @@ def command(
         )
         console.tell_with_files(finding, out or path / "report", as_json=as_json)
         return
-    wanted = [FORMATS.load(name, place="--format") for name in dict.fromkeys(formats)]
+    for name in formats:
+        FORMATS.load(name, place="--format")
     found = open_study(path)
-    folder = out or found.path / "report"
-    make_folder(folder)
-    files = [form.write(found, folder) for form in wanted] or write_report(found, folder)
+    files = write_report(found, out, formats=tuple(dict.fromkeys(formats)))
     has_page = any(file.suffix == ".html" for file in files)
     console.tell(findings.finding(found, has_page=has_page), as_json=as_json, files=files)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
-from pathlib import Path
 
 from archbench.analysis.study import StudyReader
 from archbench.analysis.tables import columns_of
-from archbench.study.file import write_atomically
+
+FILE = "front.csv"
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
-def write(study: StudyReader, folder: Path) -> Path:
-    """Write ``front.csv`` and give its path; columns and units are those of the front's table.
+def content(study: StudyReader) -> bytes:
+    """The front of a study; columns and units are those of its table.
 
     A text cell that a spreadsheet would take for a formula gets an apostrophe before it; numbers
     stay as they are, at full precision.
@@ -26,9 +26,7 @@ def write(study: StudyReader, folder: Path) -> Path:
     writer.writerow(names)
     for row in table[names].itertuples(index=False):
         writer.writerow([_cell(value) for value in row])
-    path = folder / "front.csv"
-    write_atomically(path, text.getvalue().encode())
-    return path
+    return text.getvalue().encode()
 
 
 def _cell(value: object) -> object:

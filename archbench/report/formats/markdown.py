@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 from archbench.analysis.study import StudyReader
 from archbench.report.command import train_command
 from archbench.report.findings.front import front_columns
 from archbench.report.html import one_line, visible
 from archbench.report.summary import Summary
-from archbench.study.file import write_atomically
+
+FILE = "front.md"
 
 # What means something anywhere in a line, and what does at its beginning only.
 _ANYWHERE = re.compile(r"[\\`*_\[\]<>&|#@~!$]|:(?=/)|(?<=www)\.", re.IGNORECASE)
@@ -18,11 +18,9 @@ _AT_START = re.compile(r"^([-+=]|\d+(?=[.)]))")
 _ENTITIES = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
 
 
-def write(study: StudyReader, folder: Path) -> Path:
-    """Write ``front.md`` and give its path."""
-    path = folder / "front.md"
-    write_atomically(path, _text(Summary(study)).encode())
-    return path
+def content(study: StudyReader) -> bytes:
+    """The front of a study under its verdict."""
+    return _text(Summary(study)).encode()
 
 
 def escaped(text: str) -> str:
