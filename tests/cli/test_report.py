@@ -17,25 +17,6 @@ def study(tmp_path: Path) -> Path:
     return write_study(tmp_path / "results" / "toy")
 
 
-def test_a_report_shows_verdict_front_and_files(run: Run, study: Path) -> None:
-    code, out, err = run("report", str(study))
-    assert code == 0
-    found = open_study(study)
-    lines = out.splitlines()
-    assert lines[0].startswith("toy: 12 trials (")
-    assert " ".join(found.verdict().split()) in " ".join(out.split())
-    front = [line.split()[0] for line in lines if line[:5].strip().isdigit()]
-    assert front == [str(record.number) for record in found.front_records()]
-    assert f"  {study}/report/" in out
-    page = study / "report" / "report.html"
-    assert page.is_file()
-    best = found.front_records()[-1].number
-    assert err == (
-        f"\nnext: open {page}, or archbench train {study}:{best} --data cluttered_digits "
-        "--epochs 30\n"
-    )
-
-
 def test_a_report_fits_80_columns(run: Run, study: Path) -> None:
     out = run("report", str(study)).out
     assert max(len(line) for line in out.splitlines() if str(study) not in line) <= 80
@@ -43,14 +24,6 @@ def test_a_report_fits_80_columns(run: Run, study: Path) -> None:
 
 def test_a_study_is_found_by_its_name(run: Run, study: Path, tmp_path: Path) -> None:
     assert run("report", "toy", "--results", str(tmp_path / "results")).code == 0
-
-
-def test_a_report_as_json_is_the_study(run: Run, study: Path) -> None:
-    ended = run("report", str(study), "--json")
-    document = json.loads(ended.out)
-    assert ended.err == ""
-    assert document == open_study(study).document()
-    assert document["schema"] == "archbench.study/1"
 
 
 def test_only_the_formats_that_are_asked_for_are_written(

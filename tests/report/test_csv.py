@@ -9,7 +9,6 @@ from dataclasses import replace
 
 import pytest
 
-from archbench.analysis.tables import columns_of
 from archbench.report.formats import csv as csv_format
 
 from . import plausible
@@ -18,17 +17,6 @@ from .hostile import PAYLOADS
 
 def rows_of(content: bytes) -> list[list[str]]:
     return list(csv.reader(io.StringIO(content.decode(), newline="")))
-
-
-def test_it_has_every_column_and_member() -> None:
-    head, *rows = rows_of(csv_format.content(plausible.study()))
-    assert head == [column.name for column in columns_of("front")]
-    members = plausible.study().front_records()
-    assert [int(row[head.index("trial")]) for row in rows] == [record.number for record in members]
-    for row, record in zip(rows, members, strict=True):
-        assert record.latency is not None
-        assert float(row[head.index("latency_ms")]) == record.latency.value
-        assert row[head.index("test_accuracy")] == ""
 
 
 def test_without_a_front_there_is_the_head_alone() -> None:

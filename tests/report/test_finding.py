@@ -58,12 +58,13 @@ def test_parts_stand_apart_in_a_terminal_and_markup_is_for_pages_alone() -> None
         Code("a: 1\n  b"),
         Fold(title="folded", parts=["away"]),
         Groups({"Machine": {"memory_bytes": 2**30, "cores": 2}, "Nothing": {}}),
+        Groups({"Plan": {"seconds": {"fp32": 0.021417, "bf16": 1}, "notes": ["a", "b"]}}),
     ]
     assert joined(parts) == "one sentence\n\none\nanother\n\nname  toy\n\na: 1\n  b"
     page = read(page_of(parts))
     assert page.within("p") == ["one sentence", "One.", "Another.", "away"]
-    assert page.within("h3") == ["for pages", "Machine"]
-    assert page.within("dd") == ["toy", "1.0 GiB", "2"]
+    assert page.within("h3") == ["for pages", "Machine", "Plan"]
+    assert page.within("dd") == ["toy", "1.0 GiB", "2", "fp32 0.02142, bf16 1", "a; b"]
 
 
 def test_no_name_becomes_markup_whatever_part_it_stands_in() -> None:

@@ -14,22 +14,6 @@ from . import plausible
 from .hostile import PAYLOADS
 
 
-def test_it_is_one_table_under_the_verdict() -> None:
-    text = markdown.content(plausible.study()).decode()
-    paragraphs = text.rstrip().split("\n\n")
-    assert paragraphs[0] == "# quickstart"
-    assert paragraphs[1] == plausible.study().verdict()
-    rows = paragraphs[2].splitlines()
-    members = plausible.study().front_records()
-    assert len(rows) == 2 + len(members)
-    assert {row.count("|") for row in rows} == {11}
-    first = members[0]
-    assert rows[2].startswith(f"| {first.number} | ")
-    assert first.digest in rows[2]
-    assert "papers print this number as FLOPs" in paragraphs[3]
-    assert paragraphs[4].startswith("Train the most accurate: `archbench train quickstart:")
-
-
 def test_without_a_front_it_says_why() -> None:
     study = plausible.study(records=[])
     text = markdown.content(study).decode()

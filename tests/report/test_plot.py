@@ -13,7 +13,6 @@ from xml.etree import ElementTree as ET
 import matplotlib as mpl
 import pytest
 from matplotlib.axes import Axes
-from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
@@ -47,14 +46,6 @@ def without_limit(**changes: Any) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def figure() -> Figure:
     return figure_of(plausible.study())
-
-
-def test_every_member_of_the_front_is_marked_and_numbered(figure: Figure) -> None:
-    members = plausible.study().front_records()
-    assert len(members) > 3
-    marks = figure.axes[0].findobj(PathCollection)[0].get_offsets()
-    assert len(marks) == len(members)
-    assert {str(record.number) for record in members} <= set(texts(figure))
 
 
 def test_the_legend_counts_every_trial_that_has_a_place(figure: Figure) -> None:
