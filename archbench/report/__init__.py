@@ -31,13 +31,8 @@ def write_report(
         UsageError: There is no such format.
         StorageError: The folder cannot be made or written in.
     """
-    from archbench.report.finding import make_folder
-    from archbench.study.file import write_atomically
+    from archbench.report.finding import write_files
 
     folder = study.path / "report" if folder is None else folder
     wanted = [FORMATS.load(name) for name in formats or FORMATS.names]
-    make_folder(folder)
-    files = {folder / entry.FILE: entry.content(study) for entry in wanted}
-    for path, content in files.items():
-        write_atomically(path, content)
-    return list(files)
+    return write_files(folder, {entry.FILE: entry.content(study) for entry in wanted})

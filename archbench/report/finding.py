@@ -118,17 +118,14 @@ class Finding:
         figure = draw()
         if figure is not None:
             contents |= {f"{name}.png": png_bytes(figure), f"{name}.svg": svg_text(figure).encode()}
-        make_folder(folder)
-        for file, content in contents.items():
-            write_atomically(folder / file, content)
-        return [folder / file for file in contents]
+        return write_files(folder, contents)
 
 
-def make_folder(folder: Path) -> None:
-    """Make the folder of a report, if it is not there.
+def write_files(folder: Path, contents: Mapping[str, bytes]) -> list[Path]:
+    """Write each file whole or not at all, into a folder that is made if it is not there.
 
     Raises:
-        StorageError: It cannot be made.
+        StorageError: The folder cannot be made or written in.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -138,3 +135,6 @@ def make_folder(folder: Path) -> None:
             place=str(folder),
             help="choose another folder, or make this one writable",
         ) from error
+    for file, content in contents.items():
+        write_atomically(folder / file, content)
+    return [folder / file for file in contents]

@@ -14,13 +14,13 @@ from archbench.report.element import (
     Code,
     FactList,
     Fold,
-    Groups,
     Lines,
     Part,
     Plot,
     ReportTable,
 )
 from archbench.report.finding import Finding, Page
+from archbench.report.findings.conditions import conditions
 from archbench.report.findings.effects import effect_figure, label
 from archbench.report.html import html
 from archbench.report.number import (
@@ -76,7 +76,10 @@ def _page(found: AblationRecord, legal: Sequence[FormRecord]) -> Page:
         "paper": ("Beside the paper", [_beside_the_paper(found)] if is_paper else []),
         "illegal": ("What cannot be built", [FactList(illegal, css="meaning")]),
         "forms": ("The networks", _forms(found)),
-        "conditions": ("Conditions", [_conditions(found), Code(str(found.header["command"]))]),
+        "conditions": (
+            "Conditions",
+            conditions(found.header, {"Latency": found.header["conditions"]}),
+        ),
         "method": ("What the numbers mean", _method(found)),
     }
     is_whole = found.num_done == found.num_trainings
@@ -381,14 +384,3 @@ def _headline(form: FormRecord) -> str:
     if form.accuracies:
         words.append(f"accuracy by seed: {in_percent(form.accuracies.values())} %")
     return ", ".join(words)
-
-
-def _conditions(found: AblationRecord) -> Groups:
-    return Groups(
-        {
-            "Trainings": {key: value for key, value in found.proxy.items() if key != "plan"},
-            "Latency": found.header["conditions"],
-            "Machine and software": found.header["environment"],
-            "How its steps are computed": found.proxy["plan"],
-        }
-    )

@@ -15,9 +15,10 @@ from archbench.analysis.statistics import Estimate
 from archbench.analysis.verdict import space_typed
 from archbench.command_line import command_line, named_in_results
 from archbench.report.document import to_words
-from archbench.report.element import Cell, Code, Groups, Lines, Part, Plot, ReportTable
+from archbench.report.element import Cell, Lines, Part, Plot, ReportTable
 from archbench.report.figure import PALETTE, style
 from archbench.report.finding import Finding, Page
+from archbench.report.findings.conditions import conditions
 from archbench.report.number import NOT_THERE, exact, in_percent, percent, plural
 
 if TYPE_CHECKING:
@@ -77,7 +78,10 @@ def _page(found: Certificate, taus: Sequence[Part]) -> Page:
         sections={
             "taus": ("How well it orders", shown),
             "candidates": ("The candidates", [_candidates(found)]),
-            "conditions": ("Conditions", [_conditions(found), Code(found.header["command"])]),
+            "conditions": (
+                "Conditions",
+                conditions(found.header, {"Holds for": found.header["subject"]}),
+            ),
             "method": ("What the numbers mean", [str(found.header["method"])]),
         },
         begun=found.header["created"],
@@ -218,17 +222,6 @@ def _accuracy(accuracies: Sequence[float]) -> Cell:
         return Cell(value="")
     mean = statistics.fmean(accuracies)
     return Cell(percent(mean), small=in_percent(accuracies), value=mean)
-
-
-def _conditions(found: Certificate) -> Groups:
-    return Groups(
-        {
-            "Trainings": {key: value for key, value in found.proxy.items() if key != "plan"},
-            "Holds for": found.header["subject"],
-            "Machine and software": found.header["environment"],
-            "How its steps are computed": found.proxy["plan"],
-        }
-    )
 
 
 def figure(found: Certificate, *, width_inches: float = 8.0) -> Figure | None:

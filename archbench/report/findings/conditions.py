@@ -1,9 +1,11 @@
-"""Under which conditions was a latency taken, in a few words?"""
+"""Under which conditions was something measured or trained?"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from archbench.report.element import Code, Groups, Part
 
 
 def side(resolution: Sequence[int]) -> str:
@@ -20,3 +22,16 @@ def device_text(conditions: Mapping[str, Any]) -> str:
 def runs_text(conditions: Mapping[str, Any]) -> str:
     """What ran it, and where: ``cpu x1, eager fp32``."""
     return f"{device_text(conditions)}, {conditions['backend']} {conditions['precision']}"
+
+
+def conditions(header: Mapping[str, Any], more: Mapping[str, Any]) -> list[Part]:
+    """How a certificate or an ablation was taken, and the command that began it.
+
+    Args:
+        header: What it says about itself.
+        more: Title to facts, of what is its own.
+    """
+    proxy = dict(header["proxy"])
+    plan = proxy.pop("plan")
+    machine = {"Machine and software": header["environment"], "How its steps are computed": plan}
+    return [Groups({"Trainings": proxy, **more, **machine}), Code(str(header["command"]))]
