@@ -19,8 +19,8 @@ from archbench.measure.gpu import gpu_watch
 from archbench.measure.latency.calibration import calibrate
 from archbench.measure.latency.estimate import DRIFT_LIMIT, OFF_CPU_LIMIT
 from archbench.measure.machine import (
-    Activity,
     Clocks,
+    MachineActivity,
     activity,
     clocks,
     counters,
@@ -125,7 +125,7 @@ class Checkup:
     environment: Environment
     conditions: Conditions
     test: SelfTest
-    activity: Activity
+    activity: MachineActivity
     clocks: Clocks
     load: float | None
     gpu: Gpu | None

@@ -36,7 +36,7 @@ class Counters:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Activity:
+class MachineActivity:
     """What happened between two readings of the counters.
 
     Attributes:
@@ -84,7 +84,7 @@ def throttle_count(*, root: Path = ROOT) -> int | None:
     return int(sum(known)) if known else None
 
 
-def activity(before: Counters, after: Counters, *, seconds: float) -> Activity:
+def activity(before: Counters, after: Counters, *, seconds: float) -> MachineActivity:
     """What happened between two readings of the counters, which are so far apart."""
     ticks = after.ticks - before.ticks
     busy = []
@@ -94,7 +94,7 @@ def activity(before: Counters, after: Counters, *, seconds: float) -> Activity:
         if share >= _BUSY_SHARE:
             busy.append((name, share))
     known = before.throttled is not None and after.throttled is not None
-    return Activity(
+    return MachineActivity(
         steal_share=(after.stolen - before.stolen) / ticks if ticks > 0 else None,
         throttled=(after.throttled or 0) - (before.throttled or 0) if known else None,
         busy=tuple(sorted(busy, key=lambda entry: -entry[1])[:_MOST_LISTED]),

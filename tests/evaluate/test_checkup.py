@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from archbench.evaluate.doctor import Checkup, Gpu, StudyHealth, check_up
-from archbench.measure.machine import Activity, Clocks
+from archbench.measure.machine import Clocks, MachineActivity
 from archbench.measure.self_test import Constant, Resolution
 
 
@@ -40,7 +40,7 @@ def quiet(found: Checkup) -> Checkup:
     return replace(
         found,
         test=test,
-        activity=Activity(steal_share=0.0, throttled=0, busy=()),
+        activity=MachineActivity(steal_share=0.0, throttled=0, busy=()),
         clocks=Clocks(governor="performance", current_mhz=None, most_mhz=None, boost=None),
         gpu=Gpu(name="a GPU", memory_bytes=2**34, used_bytes=2**20),
         disks={"/here": 2**40},
@@ -128,7 +128,7 @@ def test_busy_processes_are_what_to_end(quiet: Checkup) -> None:
     disturbed = replace(
         quiet,
         test=replace(quiet.test, off_cpu=0.5),
-        activity=Activity(steal_share=0.0, throttled=0, busy=(("train", 1.0),)),
+        activity=MachineActivity(steal_share=0.0, throttled=0, busy=(("train", 1.0),)),
     )
     (advice,) = disturbed.advice
     assert advice.do == "end or move it: train (1.0 cores)"

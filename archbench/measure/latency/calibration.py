@@ -35,7 +35,7 @@ from archbench.measure.latency.constants import (
 from archbench.measure.latency.estimate import DRIFT_LIMIT, core_disturbance, drift
 from archbench.measure.latency.reference_networks import CALIBRATORS, Calibrator
 from archbench.measure.latency.rounds import CALIBRATOR_ROUNDS, Placed, relocate, warm_up
-from archbench.measure.machine import Activity, Counters, activity, counters
+from archbench.measure.machine import Counters, MachineActivity, activity, counters
 from archbench.measure.machine_cache import UNREADABLE, settings_of
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions
@@ -282,7 +282,7 @@ def keep_check(check: DriftCheck, *, bench: CalibratedBench) -> str:
     return due
 
 
-def disturbance(*, off_cpu: float | None, moved: float, busy: Activity) -> str:
+def disturbance(*, off_cpu: float | None, moved: float, busy: MachineActivity) -> str:
     """Why a drift check says nothing of constants; empty where nothing disturbed it.
 
     ``off_cpu`` is the share of time without a core, ``moved`` the share by which times drifted.

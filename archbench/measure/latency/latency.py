@@ -9,7 +9,7 @@ processes differ by somewhat more, see benchmarks/latency_trust.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -180,23 +180,17 @@ class _Session:
 
     def _time_in_rounds(self, names: Sequence[str], *, at_last: float) -> None:
         """One attempt at each network, in shared rounds."""
-        bench, calibration = self.bench, self.bench.calibration
+        bench, nearest = self.bench, self.bench.calibration.nearest
         attempts = {
             name: Attempt(
                 network=self.networks[name],
-                calibrator=calibration.nearest(self.warm[name].seconds),
+                calibrator=nearest(self.warm[name].seconds),
                 wanted_half_width=self.together or WANTED_HALF_WIDTH,
             )
             for name in names
         }
-        calibrators = {
-            name: Placed(network=calibration.ready(name, conditions=bench.conditions))
-            for name in dict.fromkeys(attempt.calibrator for attempt in attempts.values())
-        }
-        round_s = sum(self.warm[name].wall_s for name in names)
-        for calibrator in calibrators.values():
-            seconds = self.warm_up_s / len(calibrators)
-            round_s += self._warmed(calibrator.forward, seconds=seconds).wall_s
+        calibrators, round_s = self._warm_calibrators(attempts.values())
+        round_s += sum(self.warm[name].wall_s for name in names)
         if self.together is not None:
             stay = placement_rounds(seconds=self.until - bench.clock.wall(), round_s=round_s)
             for attempt in attempts.values():
@@ -225,6 +219,17 @@ class _Session:
         for name, attempt in attempts.items():
             outcome = _outcome(attempt, bench=bench, throttled=throttled, gpu=use)
             self.outcomes.setdefault(name, []).append(outcome)
+
+    def _warm_calibrators(self, attempts: Iterable[Attempt]) -> tuple[dict[str, Placed], float]:
+        """The calibration networks in use, warm, and the seconds of one pass of each."""
+        ready, conditions = self.bench.calibration.ready, self.bench.conditions
+        calibrators = {
+            name: Placed(network=ready(name, conditions=conditions))
+            for name in dict.fromkeys(attempt.calibrator for attempt in attempts)
+        }
+        seconds = self.warm_up_s / max(1, len(calibrators))
+        warm = [self._warmed(entry.forward, seconds=seconds) for entry in calibrators.values()]
+        return calibrators, sum(entry.wall_s for entry in warm)
 
     def _best(self, name: str) -> _Outcome:
         """The better of the attempts; of equal ones the later."""
