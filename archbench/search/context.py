@@ -93,7 +93,7 @@ class Context:
     def run(self, source: scheduler.Jobs, *, timeout_s: float) -> None:
         """Runs jobs on all workers; see ``scheduler.run``."""
         engine = self._engine_of(self.workers)
-        scheduler.run(source, engine=engine, interruption=self.interruption, timeout_s=timeout_s)
+        scheduler.run(source, engine=engine, stop=self._stops, timeout_s=timeout_s)
 
     def call(
         self, function: partial[Any], *, timeout_s: float = _DAY_S, is_alone: bool = False
@@ -116,7 +116,7 @@ class Context:
             self._engine or self._engine_of(self.workers),
             function,
             timeout_s=timeout_s,
-            interruption=self.interruption,
+            stop=self._stops,
             on_progress=self.progress or self._say_once(set()),
         )
 
@@ -153,6 +153,9 @@ class Context:
             help=resume,
             signal_number=number,
         )
+
+    def _stops(self) -> bool:
+        return self.interruption.signal_number is not None
 
     def _say_once(self, said: set[str]) -> OnProgress:
         def say(what: str, done: int, total: int) -> None:

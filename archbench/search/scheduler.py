@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from archbench.errors import MISSING_INPUT, NEGATIVE_RESULT, STORAGE_FAILURE, ArchbenchError
 from archbench.search.job import Broken, Done, Engine, Job, Question, Report, Sent
 from archbench.search.jobs import Call, Progress
-
-if TYPE_CHECKING:
-    from archbench.search.interruption import Interruption
 
 _LOOK_EVERY_S = 0.25
 _NOT_THE_JOBS = (MISSING_INPUT, STORAGE_FAILURE)
@@ -46,7 +43,7 @@ class Jobs:
         """Called a few times a second while jobs run."""
 
 
-def run(source: Jobs, *, engine: Engine, interruption: Interruption, timeout_s: float) -> None:
+def run(source: Jobs, *, engine: Engine, stop: Callable[[], bool], timeout_s: float) -> None:
     """Runs jobs, as many at a time as the engine has workers, until there is none to start.
 
     A job whose worker somebody killed is started once more. Numbers of jobs that run at the same
@@ -55,7 +52,7 @@ def run(source: Jobs, *, engine: Engine, interruption: Interruption, timeout_s: 
     Args:
         source: Gives the jobs and takes their reports.
         engine: Runs nothing else.
-        interruption: Whether somebody wants it to stop.
+        stop: Whether somebody wants it to stop.
         timeout_s: Seconds after which a job is ended.
 
     Raises:
@@ -87,7 +84,7 @@ def run(source: Jobs, *, engine: Engine, interruption: Interruption, timeout_s: 
                 case _:
                     source.take(report)
         source.tick()
-        if interruption.signal_number is not None:
+        if stop():
             raise KeyboardInterrupt
 
 
@@ -96,7 +93,7 @@ def finish(
     function: partial[Any],
     *,
     timeout_s: float,
-    interruption: Interruption,
+    stop: Callable[[], bool],
     on_progress: Callable[[str, int, int], None],
 ) -> Any:
     """What a function of ``jobs`` gives in a worker, on an engine that runs nothing else.
@@ -106,7 +103,7 @@ def finish(
         KeyboardInterrupt: Somebody wants it to stop.
     """
     step = _Step(function, on_progress=on_progress)
-    run(step, engine=engine, interruption=interruption, timeout_s=timeout_s)
+    run(step, engine=engine, stop=stop, timeout_s=timeout_s)
     return step.result
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from archbench.errors import MissingError
-from archbench.search.interruption import Interruption
 from archbench.search.job import Broken, Done, Job, Question, Report, Sent
 from archbench.search.jobs import prepare_data
 from archbench.search.scheduler import Jobs, StageError, finish, run
@@ -49,10 +48,9 @@ class Batch(Jobs):
         self.heard.append(report)
 
 
-def _run(engine: ScriptedEngine, *, jobs: int = 2, signal: int | None = None) -> list[Report]:
-    batch, interruption = Batch(jobs), Interruption()
-    interruption.signal_number = signal
-    run(batch, engine=engine, interruption=interruption, timeout_s=1.0)
+def _run(engine: ScriptedEngine, *, jobs: int = 2, stops: bool = False) -> list[Report]:
+    batch = Batch(jobs)
+    run(batch, engine=engine, stop=lambda: stops, timeout_s=1.0)
     return batch.heard
 
 
@@ -79,14 +77,14 @@ def test_lost_data_end_the_run_whatever_else_is_to_do() -> None:
 def test_an_interruption_stops_it_and_starts_nothing_more() -> None:
     engine = _engine({0: [_done(0)], 1: [_done(1)]})
     with pytest.raises(KeyboardInterrupt):
-        _run(engine, signal=2)
+        _run(engine, stops=True)
     assert _started(engine) == [0]
 
 
 def test_the_result_of_one_function_or_why_there_is_none() -> None:
     engine = _engine({0: [_done(0), [Broken(number=0, failure=_FAILURE)]]})
     step = partial(prepare_data, name="unused")
-    options: dict[str, Any] = {"interruption": Interruption(), "on_progress": print}
+    options: dict[str, Any] = {"stop": lambda: False, "on_progress": print}
     assert finish(engine, step, timeout_s=1.0, **options) == 0
     with pytest.raises(StageError, match="prepare data: crash: the worker process ended"):
         finish(engine, step, timeout_s=1.0, **options)
@@ -107,5 +105,5 @@ class Asks(Jobs):
 
 def test_a_question_is_answered_by_the_work() -> None:
     engine = _engine({3: [[Sent(number=3, payload=Question()), Done(number=3, result=None)]]})
-    run(Asks(), engine=engine, interruption=Interruption(), timeout_s=1.0)
+    run(Asks(), engine=engine, stop=lambda: False, timeout_s=1.0)
     assert engine.answers == [(3, "yes")]
