@@ -33,7 +33,7 @@ def grow(study: Ledger, space: SearchSpace, *, before: SearchSpace) -> None:
 
     Args:
         study: Owned and open.
-        space: The new one; see ``settings.refuse_other_meaning``.
+        space: The new one; see ``settings.as_begun``.
         before: The study's own.
 
     Raises:
