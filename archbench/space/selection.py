@@ -79,7 +79,7 @@ class Selection:
         """A random candidate that has some values, all equally likely; None where there is none."""
         found: Choices = {}
         for component in self._components:
-            names = {axis.name for axis in component.axes}
+            names = {axis.name for axis in component.axes} if given else set()
             own = {name: index for name, index in given.items() if name in names}
             drawn = (self._with(component, own) if own else component).sample(rng)
             if drawn is None:

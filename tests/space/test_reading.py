@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from archbench.errors import ArchbenchError, SpaceError
+from archbench.errors import ArchbenchError, SpaceError, UsageError
 from archbench.space import SearchSpace, shipped
 from archbench.space.catalogue import find
-from archbench.space.sections import parse_duration
+from archbench.space.sections import SearchSection, override, parse_duration
 from tests.space.conftest import NETWORK
 
 
@@ -211,6 +211,27 @@ def test_sections_have_defaults_and_take_what_is_written(make):
         "proxy_accuracy": "max",
         "latency_ms": "min",
     }
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"trials": 0}, "--trials: 0 is not a whole number from 1 to 1,000,000,000"),
+        ({"time_limit_s": -1.0}, "--time: -1.0 is not a number above 0"),
+        ({"sampler": "../x"}, r"--sampler: '\.\./x' is not a name; use up to 64 letters"),
+        ({"certify": "maybe"}, "--certify: 'maybe' is not one of auto, always, never"),
+    ],
+)
+def test_what_a_command_says_is_held_to_what_a_file_may_say(said, message):
+    with pytest.raises(UsageError, match=message):
+        override(SearchSection(), **said)
+
+
+def test_what_a_command_says_stands_in_place_of_what_the_file_says():
+    section = SearchSection(trials=9, seed=3)
+    assert override(section, seed=None, workers=None) == section
+    assert override(section, epochs=12) == SearchSection(trials=12, epochs=12, seed=3)
+    assert override(section, epochs=12, trials=2).trials == 2
 
 
 @pytest.mark.parametrize(
