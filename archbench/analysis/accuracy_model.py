@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from archbench.analysis.bend import BENDS, STRAIGHT, Bend
-from archbench.analysis.feature import Features, Products
+from archbench.analysis.choice_features import ChoiceFeatures, Products
+from archbench.analysis.warping import STRAIGHT, WARPINGS, Warping
 from archbench.study.trial import TrialRecord, final_accuracies
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
@@ -44,7 +44,7 @@ _INTERCEPT_SD = 10.0  # in spreads: wide
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trainings:
+class TrainingResults:
     """Results of the trainings of some candidates that went to the end.
 
     Attributes:
@@ -60,7 +60,7 @@ class Trainings:
     degrees: int
 
     @classmethod
-    def of(cls, results: Sequence[Sequence[float]]) -> Trainings:
+    def of(cls, results: Sequence[Sequence[float]]) -> TrainingResults:
         """From the results of each candidate, of which each has one at least."""
         means = np.array([np.mean(values) for values in results], dtype=np.float64)
         return cls(
@@ -78,7 +78,7 @@ class Trainings:
         return max(float(self.mean.std(ddof=1)) if len(self.mean) > 1 else 0.0, _LEAST_SD)
 
 
-class Belief:
+class AccuracyModel:
     """What is believed of candidates after their trainings: a joint distribution to draw from.
 
     Args:
@@ -90,7 +90,7 @@ class Belief:
 
     def __init__(
         self,
-        trainings: Trainings,
+        trainings: TrainingResults,
         *,
         numbers: Sequence[int],
         features: Array,
@@ -107,7 +107,7 @@ class Belief:
         straight = self._scale(STRAIGHT, near=self._y)
         first = self._nodes_of(straight)
         near, _ = self._moments_at(first[int(np.argmax(self._logs(first)))])
-        bent = [self._scale(bend, near=near) for bend in BENDS]
+        bent = [self._scale(warping, near=near) for warping in WARPINGS]
         self._grid = [*first, *(node for scale in bent for node in self._nodes_of(scale))]
 
     @cached_property
@@ -172,22 +172,22 @@ class Belief:
         around = np.linalg.solve(factor, self._x.T)
         centre = weight * node.scale.bent + (1 - weight) * (self._x @ mean)
         wide = weight * variance + (1 - weight) ** 2 * (around**2).sum(axis=0)
-        return node.scale.bend.moments(node.scale.size * centre, node.scale.size**2 * wide)
+        return node.scale.warping.moments(node.scale.size * centre, node.scale.size**2 * wide)
 
-    def _scale(self, bend: Bend, *, near: Array) -> _Scale:
+    def _scale(self, warping: Warping, *, near: Array) -> _Scale:
         """The accuracies on one scale, where a seed's luck is as large as the slope near them."""
-        bent = bend.bent(self._y)
-        size = 1.0 if bend == STRAIGHT else float(bent.std()) or 1.0
-        count = self._seen.count * (size / bend.slope(near)) ** 2
-        if bend != STRAIGHT:
+        bent = warping.bent(self._y)
+        size = 1.0 if warping == STRAIGHT else float(bent.std()) or 1.0
+        count = self._seen.count * (size / warping.slope(near)) ** 2
+        if warping != STRAIGHT:
             count = 2.0 ** (np.round(_LEVELS * np.log2(count)) / _LEVELS)
         return _Scale(
-            bend=bend,
+            warping=warping,
             size=size,
             bent=bent / size,
             count=count,
             groups=[_Group.of(self._x, bent / size, count, level) for level in np.unique(count)],
-            log_slope=float(np.log(bend.slope(self._y) / size).sum()),
+            log_slope=float(np.log(warping.slope(self._y) / size).sum()),
         )
 
     def _scaled(self, features: Array) -> Array:
@@ -289,15 +289,16 @@ class _Scale:
     """What was seen, on one scale.
 
     Attributes:
-        bend: From spreads off the mean.
+        warping: From spreads off the mean.
         size: Spread on the bent scale; what follows is in it.
         bent: Mean of each candidate's results, (n,).
-        count: As how many trainings they count, by the slope of the bend, (n,).
+        count: As how many trainings they count, by the slope of the warping, (n,).
         groups: Of candidates that count alike.
-        log_slope: Summed logarithm of the slope: likelihoods are of what was seen, not of its bend.
+        log_slope: Summed logarithm of the slope: likelihoods are of what was seen, not of
+            its warping.
     """
 
-    bend: Bend
+    warping: Warping
     size: float
     bent: Array
     count: Array
@@ -306,7 +307,7 @@ class _Scale:
 
     def straight(self, values: Array) -> Array:
         """Values of this scale in spreads off the mean."""
-        return self.bend.straight(self.size * values)
+        return self.warping.straight(self.size * values)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -337,7 +338,7 @@ class _Group:
         return cls(count=count, size=len(y), xx=x.T @ x, xy=x.T @ y, yy=float(y @ y))
 
 
-def belief_of(trials: Sequence[TrialRecord], *, rng: np.random.Generator) -> Belief:
+def accuracy_model_of(trials: Sequence[TrialRecord], *, rng: np.random.Generator) -> AccuracyModel:
     """What is believed of the trials that were trained to the end, of which there is one at least.
 
     Args:
@@ -347,10 +348,10 @@ def belief_of(trials: Sequence[TrialRecord], *, rng: np.random.Generator) -> Bel
     ended = [record for record in trials if is_trained(record)]
     choices = [record.choices for record in ended]
     results = [list(final_accuracies(record).values()) for record in ended]
-    return Belief(
-        Trainings.of(results),
+    return AccuracyModel(
+        TrainingResults.of(results),
         numbers=[record.number for record in ended],
-        features=Features.of(choices).rows(choices),
+        features=ChoiceFeatures.of(choices).rows(choices),
         rng=rng,
     )
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from archbench.analysis.certificate import CertificateSummary, find_certificate, subject_of
 from archbench.analysis.front import FrontRule
-from archbench.analysis.front_probability import Doubt, doubt
+from archbench.analysis.front_probability import FrontProbabilities, front_probabilities
 from archbench.analysis.importance import Insight, insight
 from archbench.analysis.pruning import PruningReport, pruning_report
 from archbench.command_line import command_line
@@ -91,9 +91,9 @@ class StudyFacts:
         return FrontRule.of(self.header, place=str(self.path))
 
     @cached_property
-    def doubt(self) -> Doubt:
+    def front_probabilities(self) -> FrontProbabilities:
         """How sure each candidate's place is, the front's hypervolume with its interval."""
-        return doubt(self._snapshot.trials, rule=self.rule)
+        return front_probabilities(self._snapshot.trials, rule=self.rule)
 
     def front_records(self) -> list[TrialRecord]:
         """The members of the front, cheapest first."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from archbench.analysis.accuracy_model import Array, Belief, belief_of, is_trained
+from archbench.analysis.accuracy_model import AccuracyModel, Array, accuracy_model_of, is_trained
 from archbench.analysis.front import Flags, FrontRule, covered_share, nondominated
 from archbench.analysis.statistics import NORMAL_95, Estimate
 from archbench.study.objective import OBJECTIVES, objective_value
@@ -32,7 +32,7 @@ _LEAST_SHARE = 1e-3  # of a latency: an interval that begins at zero has no loga
 
 
 @dataclass(frozen=True, kw_only=True)
-class Doubt:
+class FrontProbabilities:
     """What is known of a study's candidates, and how surely.
 
     A trial that is not in a mapping has no accuracy or latency to say anything from.
@@ -75,9 +75,9 @@ class Truths:
     keeps: Flags
 
 
-def doubt(
+def front_probabilities(
     trials: Sequence[TrialRecord], *, rule: FrontRule, draws: int = DRAWS, seed: int = 0
-) -> Doubt:
+) -> FrontProbabilities:
     """How sure each candidate's place is; the same for the same trials.
 
     Args:
@@ -90,20 +90,20 @@ def doubt(
     kept = {number: math.prod(chances.values()) for number, chances in meets.items()}
     among = contenders(trials, rule=rule)
     if not among:
-        return Doubt(meets=meets, meets_limits=kept)
-    belief = belief_of(trials, rng=np.random.default_rng(seed))
-    moments = belief.moments()
+        return FrontProbabilities(meets=meets, meets_limits=kept)
+    model = accuracy_model_of(trials, rng=np.random.default_rng(seed))
+    moments = model.moments()
     near = near_front(among, rule=rule, moments=moments)
-    found = truths(near, rule=rule, belief=belief, draws=draws, seed=seed)
+    found = truths(near, rule=rule, model=model, draws=draws, seed=seed)
     shares = dict(zip(found.numbers, map(float, on_front(found).mean(axis=0)), strict=True))
-    return Doubt(
+    return FrontProbabilities(
         on_front={record.number: shares.get(record.number, 0.0) for record in among},
         meets=meets,
         meets_limits=kept,
         accuracy={record.number: _estimate(*moments[record.number]) for record in among},
         hypervolume=_hypervolume(found, trials, rule=rule, seed=seed),
-        noise_sd=belief.noise_sd,
-        noise_degrees=belief.noise_degrees,
+        noise_sd=model.noise_sd,
+        noise_degrees=model.noise_degrees,
     )
 
 
@@ -119,12 +119,12 @@ def contenders(trials: Sequence[TrialRecord], *, rule: FrontRule) -> list[TrialR
 
 
 def truths(
-    among: Sequence[TrialRecord], *, rule: FrontRule, belief: Belief, draws: int, seed: int
+    among: Sequence[TrialRecord], *, rule: FrontRule, model: AccuracyModel, draws: int, seed: int
 ) -> Truths:
     """Joint draws of what these contenders are in truth; the same for the same seed."""
     rng = np.random.default_rng([seed, 1])
     numbers = tuple(record.number for record in among)
-    drawn = {"proxy_accuracy": belief.draw(draws, of=numbers, rng=rng)}
+    drawn = {"proxy_accuracy": model.draw(draws, of=numbers, rng=rng)}
     for name in sorted({*rule.objectives, *rule.limits} - {"proxy_accuracy"}):
         drawn[name] = np.column_stack(
             [cost_draws(record, name, draws=draws, rng=rng) for record in among]
@@ -279,9 +279,9 @@ def settled_by_training(
     among = contenders(trials, rule=rule)
     if not among or "proxy_accuracy" not in rule.objectives:
         return {}
-    belief = belief_of(trials, rng=np.random.default_rng(seed))
-    near = near_front(among, rule=rule, moments=belief.moments())
-    found = truths(near, rule=rule, belief=belief, draws=draws, seed=seed)
+    model = accuracy_model_of(trials, rng=np.random.default_rng(seed))
+    near = near_front(among, rule=rule, moments=model.moments())
+    found = truths(near, rule=rule, model=model, draws=draws, seed=seed)
     flags = on_front(found).astype(np.float64)
     accuracies = found.values[:, :, list(rule.objectives).index("proxy_accuracy")]
     before = _entropy(flags)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from archbench.analysis.front import FrontRule
-from archbench.analysis.share import Design, KnobShare, PairShare, shares
+from archbench.analysis.share import ChoiceMatrix, KnobShare, PairShare, shares
 from archbench.analysis.statistics import Floats
 from archbench.study.objective import objective_value
 from archbench.study.trial import TrialRecord
@@ -146,8 +146,8 @@ class _Sample:
     cost: str
 
     @cached_property
-    def design(self) -> Design:
-        return Design([record.choices for record in self.trained])
+    def design(self) -> ChoiceMatrix:
+        return ChoiceMatrix([record.choices for record in self.trained])
 
     @cached_property
     def accuracy(self) -> Floats:

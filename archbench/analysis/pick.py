@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from archbench.analysis.accuracy_model import Array, Belief, belief_of, is_trained
-from archbench.analysis.feature import Features
+from archbench.analysis.accuracy_model import AccuracyModel, Array, accuracy_model_of, is_trained
+from archbench.analysis.choice_features import ChoiceFeatures
 from archbench.analysis.front import FrontRule
 from archbench.analysis.front_probability import (
     DRAWS,
@@ -83,7 +83,7 @@ class Trade:
         value: The other limit.
         choice: Who would be picked; None where nothing keeps it.
         accuracy: Its accuracy less that of the pick.
-        cost: Its cost less that of the pick, in the cost's own unit; None where unknown.
+        cost: Its cost less that of the pick, in its own unit; None where unknown.
     """
 
     name: str
@@ -143,8 +143,8 @@ class _Picker:
                 place=study.name,
                 help=f"see its trials: {command_line('archbench', 'report', study.path)}",
             )
-        self._belief: Belief = belief_of(self._trials, rng=np.random.default_rng(0))
-        self._moments = self._belief.moments()
+        self._model: AccuracyModel = accuracy_model_of(self._trials, rng=np.random.default_rng(0))
+        self._moments = self._model.moments()
         self._cost = next(n for n in self._rule.objectives if n != "proxy_accuracy")
 
     def pick(self, wish: Wish) -> Pick:
@@ -162,7 +162,7 @@ class _Picker:
             as_good=float(np.mean(worth[:, 1] >= worth[:, 0])) if runner_up else None,
             more=self._trade(chosen, better),
             less=self._trade(chosen, worse),
-            knobs=knobs_of(chosen.record, self._trials, belief=self._belief, cost=self._cost),
+            knobs=knobs_of(chosen.record, self._trials, model=self._model, cost=self._cost),
         )
 
     def _ranked(self, wish: Wish) -> tuple[list[Choice], Array]:
@@ -181,7 +181,11 @@ class _Picker:
         among = self._all
         if wish.is_knee:
             among = near_front(among, rule=self._rule, moments=self._moments)
-            among = [r for r in among if self._study.doubt.on_front.get(r.number, 0.0) >= 0.5]
+            among = [
+                r
+                for r in among
+                if self._study.front_probabilities.on_front.get(r.number, 0.0) >= 0.5
+            ]
             among = among or self._study.front_records()
         kept = [(record, self._keeps(record, wish)) for record in among]
         return [(record, chance) for record, chance in kept if chance >= wish.sure]
@@ -205,7 +209,7 @@ class _Picker:
     def _worth(self, records: Sequence[TrialRecord], wish: Wish) -> Array:
         """Draws of what each is worth by the wish, more being better, (draws, records)."""
         rng = np.random.default_rng(1)
-        accuracy = self._belief.draw(DRAWS, of=[r.number for r in records], rng=rng)
+        accuracy = self._model.draw(DRAWS, of=[r.number for r in records], rng=rng)
         if wish.accuracy is None and not wish.is_knee:
             return accuracy
         cost = np.column_stack(
@@ -216,7 +220,7 @@ class _Picker:
         return _unit(accuracy) - _unit(np.log(cost))
 
     def _choice(self, record: TrialRecord, keeps: float) -> Choice:
-        found = self._study.doubt
+        found = self._study.front_probabilities
         return Choice(
             record=record,
             accuracy=found.accuracy[record.number],
@@ -246,7 +250,7 @@ class _Picker:
             return Trade(name=name, value=value, choice=None)
         other = choices[0]
         numbers = [chosen.record.number, other.record.number]
-        drawn = self._belief.draw(DRAWS, of=numbers, rng=np.random.default_rng(2))
+        drawn = self._model.draw(DRAWS, of=numbers, rng=np.random.default_rng(2))
         mine, theirs = (objective_value(c.record, self._cost) for c in (chosen, other))
         return Trade(
             name=name,
@@ -335,7 +339,7 @@ class Knob:
 
 
 def knobs_of(
-    record: TrialRecord, trials: Sequence[TrialRecord], *, belief: Belief, cost: str
+    record: TrialRecord, trials: Sequence[TrialRecord], *, model: AccuracyModel, cost: str
 ) -> list[Knob]:
     """Single changes from a design: those that a trial shows, and what the model says of the rest.
 
@@ -344,7 +348,7 @@ def knobs_of(
     Args:
         record: The design.
         trials: Of its study.
-        belief: Of the same study.
+        model: Of the same study.
         cost: Which cost is told.
 
     Returns:
@@ -354,9 +358,11 @@ def knobs_of(
     shown = _shown(record, ended)
     foretold = _foretold(record, ended, known=[(axis, after) for axis, after, _ in shown])
     choices = [entry.choices for entry in ended]
-    unseen = Features.of(choices).rows([{**record.choices, axis: to} for axis, to in foretold])
+    unseen = ChoiceFeatures.of(choices).rows(
+        [{**record.choices, axis: to} for axis, to in foretold]
+    )
     numbers = [record.number, *(other.number for _, _, other in shown)]
-    drawn = belief.draw(DRAWS, of=numbers, unseen=unseen, rng=np.random.default_rng(3))
+    drawn = model.draw(DRAWS, of=numbers, unseen=unseen, rng=np.random.default_rng(3))
     mine = objective_value(record, cost)
     changes = [*shown, *((axis, after, None) for axis, after in foretold)]
     found = []

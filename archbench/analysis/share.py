@@ -56,7 +56,7 @@ class PairShare:
 
 
 @dataclass(frozen=True)
-class Design:
+class ChoiceMatrix:
     """Choices as columns of 0 and 1, one for each value that some but not all trials have.
 
     Attributes:
@@ -99,7 +99,7 @@ class Design:
 
 
 def shares(
-    design: Design, values: Floats, *, nuisance: Floats, seed: int = 0, draws: int = 300
+    design: ChoiceMatrix, values: Floats, *, nuisance: Floats, seed: int = 0, draws: int = 300
 ) -> tuple[list[KnobShare], list[PairShare]]:
     """The share of every axis and of every pair, largest first.
 
@@ -141,7 +141,7 @@ def shares(
 
 
 def _knob(
-    design: Design,
+    design: ChoiceMatrix,
     axis: str,
     index: int,
     *,
@@ -172,7 +172,7 @@ def _knob(
 
 
 def _pairs(
-    design: Design,
+    design: ChoiceMatrix,
     left: Floats,
     *,
     penalty: float,
@@ -201,7 +201,12 @@ def _pairs(
 
 
 def _drawn(
-    design: Design, values: Floats, nuisance: Floats, rows: NDArray[np.intp], *, penalty: float
+    design: ChoiceMatrix,
+    values: Floats,
+    nuisance: Floats,
+    rows: NDArray[np.intp],
+    *,
+    penalty: float,
 ) -> tuple[Floats, Floats]:
     """Shares (axes,) and weights (p,) of trials that were drawn."""
     basis = _basis(nuisance[rows])
@@ -212,7 +217,7 @@ def _drawn(
     return _parts(design, matrix, weights, total=total)[:, 0], weights[:, 0]
 
 
-def _parts(design: Design, matrix: Floats, weights: Floats, *, total: float) -> Floats:
+def _parts(design: ChoiceMatrix, matrix: Floats, weights: Floats, *, total: float) -> Floats:
     """What the part of each axis explains (axes, R), by the sum of its squares."""
     return np.stack(
         [

@@ -93,7 +93,9 @@ class StudyReader(StudyFacts):
     def front(self) -> pd.DataFrame:
         """The front as a table, cheapest first; no rows while there is none."""
         num_validation = self.rule.num_validation
-        return front_table(self._front, num_validation=num_validation, doubt=self.doubt)
+        return front_table(
+            self._front, num_validation=num_validation, sure=self.front_probabilities
+        )
 
     def curves(self) -> pd.DataFrame:
         """The table of all points of all proxy trainings."""
@@ -108,7 +110,9 @@ class StudyReader(StudyFacts):
         num_validation = self.rule.num_validation
         return {
             "trials": trials_table(
-                self._snapshot.trials, num_validation=num_validation, doubt=self.doubt
+                self._snapshot.trials,
+                num_validation=num_validation,
+                sure=self.front_probabilities,
             ),
             "measurements": self.measurements(),
             "curves": self.curves(),
@@ -162,7 +166,7 @@ class StudyReader(StudyFacts):
         return plain
 
     def _doubt(self) -> dict[str, Any]:
-        found = self.doubt
+        found = self.front_probabilities
         covered = found.hypervolume
         members = {record.number for record in self._front}
         return {
@@ -193,11 +197,11 @@ class StudyReader(StudyFacts):
             "latency_low_ms": latency.low if latency else None,
             "latency_high_ms": latency.high if latency else None,
             "latency_verdict": latency.verdict if latency else None,
-            "on_front": self.doubt.on_front.get(record.number),
-            "meets_limits": self.doubt.meets_limits.get(record.number),
-            "meets": dict(self.doubt.meets.get(record.number, {})),
-            "likely_accuracy": asdict(self.doubt.accuracy[record.number])
-            if record.number in self.doubt.accuracy
+            "on_front": self.front_probabilities.on_front.get(record.number),
+            "meets_limits": self.front_probabilities.meets_limits.get(record.number),
+            "meets": dict(self.front_probabilities.meets.get(record.number, {})),
+            "likely_accuracy": asdict(self.front_probabilities.accuracy[record.number])
+            if record.number in self.front_probabilities.accuracy
             else None,
             "params": record.params,
             "macs": record.macs,

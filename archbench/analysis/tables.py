@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from archbench.analysis.front_probability import Doubt
+from archbench.analysis.front_probability import FrontProbabilities
 from archbench.errors import StorageError
 from archbench.study.file import write_atomically
 from archbench.study.objective import OBJECTIVES
@@ -43,32 +43,32 @@ def trials_table(
     trials: Iterable[TrialRecord],
     *,
     num_validation: int | None = None,
-    doubt: Doubt | None = None,
+    sure: FrontProbabilities | None = None,
 ) -> pd.DataFrame:
     """One row a trial.
 
     Args:
         trials: The trials.
         num_validation: Images behind each accuracy; without it no standard errors are given.
-        doubt: How sure their places are; without it no probabilities are given.
+        sure: How sure their places are; without it no probabilities are given.
     """
-    return _frame("trials", [_trial_cells(record, num_validation, doubt) for record in trials])
+    return _frame("trials", [_trial_cells(record, num_validation, sure) for record in trials])
 
 
 def front_table(
     members: Iterable[TrialRecord],
     *,
     num_validation: int | None = None,
-    doubt: Doubt | None = None,
+    sure: FrontProbabilities | None = None,
 ) -> pd.DataFrame:
     """One row a member of the front, in the order given.
 
     Args:
         members: The members.
         num_validation: Images behind each accuracy; without it no standard errors are given.
-        doubt: How sure their places are; without it no probabilities are given.
+        sure: How sure their places are; without it no probabilities are given.
     """
-    return _frame("front", [_trial_cells(record, num_validation, doubt) for record in members])
+    return _frame("front", [_trial_cells(record, num_validation, sure) for record in members])
 
 
 def measurements_table(measurements: Iterable[Taken]) -> pd.DataFrame:
@@ -186,7 +186,7 @@ def write_front_elsewhere(
 
 
 def _trial_cells(
-    record: TrialRecord, num_validation: int | None, doubt: Doubt | None
+    record: TrialRecord, num_validation: int | None, sure: FrontProbabilities | None
 ) -> dict[str, Any]:
     latency, failure = record.latency, record.failure
     return {
@@ -199,8 +199,8 @@ def _trial_cells(
         "latency_low_ms": latency.low if latency else None,
         "latency_high_ms": latency.high if latency else None,
         "latency_verdict": latency.verdict if latency else None,
-        "on_front": doubt.on_front.get(record.number) if doubt else None,
-        "meets_limits": doubt.meets_limits.get(record.number) if doubt else None,
+        "on_front": sure.on_front.get(record.number) if sure else None,
+        "meets_limits": sure.meets_limits.get(record.number) if sure else None,
         "seeds": len({point.seed for point in record.curve}),
         "epochs": max((point.epoch for point in record.curve), default=0),
         "seconds": record.seconds,

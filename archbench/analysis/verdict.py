@@ -128,7 +128,7 @@ def _design(record: TrialRecord, names: list[str]) -> str:
 
 def _sure(study: StudyFacts) -> str:
     """For example ``2 of 3 are sure to belong there, the least sure is trial 5 with 62 %.``."""
-    chances = study.doubt.on_front
+    chances = study.front_probabilities.on_front
     members = {r.number: chances[r.number] for r in study.front_records() if r.number in chances}
     if not members:
         return ""

@@ -50,7 +50,7 @@ class Whole:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Table:
+class BlockTable:
     """What is known of one machine under one set of conditions.
 
     All times are multiples of a calibration network's, so they outlive a renewal of its constant.
@@ -65,9 +65,9 @@ class Table:
     wholes: Mapping[str, Whole] = field(default_factory=dict)
     note: str = ""
 
-    def joined(self, other: Table) -> Table:
+    def joined(self, other: BlockTable) -> BlockTable:
         """Both; where both know something, the other."""
-        return Table(
+        return BlockTable(
             pieces={**self.pieces, **other.pieces},
             wholes={**self.wholes, **other.wholes},
             note=self.note or other.note,
@@ -89,28 +89,30 @@ def table_path(
     return (folder or cache_folder("blocks")) / name
 
 
-def read_table(path: Path, *, conditions: Conditions, environment: Environment) -> Table:
+def read_table(path: Path, *, conditions: Conditions, environment: Environment) -> BlockTable:
     """What the file holds; nothing, with a note, where it is damaged or cannot be read."""
     try:
         if not path.exists():
-            return Table()
+            return BlockTable()
         document = json.loads(path.read_text())
         content = document["content"]
         if document["sha256"] != _checksum(content):
             raise ValueError("its checksum does not hold")
         if content["identity"] != _identity(conditions, environment):
             raise ValueError("it belongs to other conditions")
-        return Table(
+        return BlockTable(
             pieces={key: _cold(entry) for key, entry in content["pieces"].items()},
             wholes={key: _whole(entry) for key, entry in content["wholes"].items()},
         )
     except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
-        return Table(note=f"the block table {path} could not be read ({error}): it is built anew")
+        return BlockTable(
+            note=f"the block table {path} could not be read ({error}): it is built anew"
+        )
 
 
 def add_to_table(
-    path: Path, news: Table, *, conditions: Conditions, environment: Environment
-) -> Table:
+    path: Path, news: BlockTable, *, conditions: Conditions, environment: Environment
+) -> BlockTable:
     """The table with what was learnt, kept for all; what others added meanwhile stays.
 
     A file that cannot be written is told of in the note.
@@ -130,7 +132,7 @@ def add_to_table(
             return table
     except (OSError, StorageError) as error:
         note = f"the block table could not be kept ({error}): the next run times its blocks again"
-        return Table(pieces=news.pieces, wholes=news.wholes, note=note)
+        return BlockTable(pieces=news.pieces, wholes=news.wholes, note=note)
 
 
 def _identity(conditions: Conditions, environment: Environment) -> dict[str, Any]:
@@ -190,7 +192,7 @@ class Predictor:
         calibration: Constants of the same, of which the table's times are multiples.
     """
 
-    def __init__(self, table: Table, *, calibration: Calibration) -> None:
+    def __init__(self, table: BlockTable, *, calibration: Calibration) -> None:
         self._table, self._calibration = table, calibration
         found = fitted(table, calibration=calibration)
         self._fits = {name: fit for name, fit in found.items() if len(fit.errors) >= NEEDED_WHOLES}
@@ -239,7 +241,7 @@ def stored_predictor(target: Target, *, path: Path | None = None) -> tuple[Predi
     return Predictor(table, calibration=Calibration(**target.constants)), table.note
 
 
-def fitted(table: Table, *, calibration: Calibration) -> dict[str, Fit]:
+def fitted(table: BlockTable, *, calibration: Calibration) -> dict[str, Fit]:
     """A scale for each family that has two whole networks and more, with its held-out errors.
 
     The scale is the geometric mean of measured / sum.
@@ -253,7 +255,7 @@ def fitted(table: Table, *, calibration: Calibration) -> dict[str, Fit]:
     return {name: _fit(found) for name, found in logs.items() if len(found) >= 2}
 
 
-def sum_of_pieces(table: Table, keys: Sequence[str], *, calibration: Calibration) -> float:
+def sum_of_pieces(table: BlockTable, keys: Sequence[str], *, calibration: Calibration) -> float:
     """Milliseconds of all pieces together; one behind an equal one finds its code at hand."""
     total = 0.0
     for before, key in zip(("", *keys), keys, strict=False):

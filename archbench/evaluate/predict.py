@@ -20,8 +20,8 @@ from torch import Tensor, nn
 
 from archbench.evaluate.block_table import (
     NEEDED_WHOLES,
+    BlockTable,
     Fit,
-    Table,
     Whole,
     add_to_table,
     fitted,
@@ -162,7 +162,7 @@ class _Shop:
     path: Path
     on_progress: Progress | None
 
-    def with_pieces(self, specs: Sequence[ArchSpec], table: Table) -> Table:
+    def with_pieces(self, specs: Sequence[ArchSpec], table: BlockTable) -> BlockTable:
         """The table with every piece of the specs; new ones are timed, some together."""
         needed = {piece.key: piece for spec in specs for piece in pieces(spec)}
         missing = [piece for key, piece in needed.items() if key not in table.pieces]
@@ -170,12 +170,12 @@ class _Shop:
             if self.on_progress:
                 self.on_progress("timing blocks", start, len(missing))
             found = self._timed(missing[start : start + _TOGETHER])
-            table = self._kept(table, Table(pieces=found))
+            table = self._kept(table, BlockTable(pieces=found))
         return table
 
     def with_wholes(
-        self, specs: Sequence[ArchSpec], table: Table, *, alike: Sequence[ArchSpec]
-    ) -> Table:
+        self, specs: Sequence[ArchSpec], table: BlockTable, *, alike: Sequence[ArchSpec]
+    ) -> BlockTable:
         """The table with as many whole networks of each family of the specs as a fit needs."""
         asked, others = _by_family(specs), _by_family(alike)
         for name, found in asked.items():
@@ -193,7 +193,7 @@ class _Shop:
             table = self.measured(_spread(fresh, lacking), table)
         return table
 
-    def measured(self, specs: Sequence[ArchSpec], table: Table) -> Table:
+    def measured(self, specs: Sequence[ArchSpec], table: BlockTable) -> BlockTable:
         """The table with these networks measured whole, in turn with one another."""
         table = self.with_pieces(specs, table)
         target = calibrated(
@@ -218,9 +218,9 @@ class _Shop:
                     calibrator=calibrator, ratio=value / self.calibration.constants_ms[calibrator]
                 ),
             )
-        return self._kept(table, Table(wholes=wholes))
+        return self._kept(table, BlockTable(wholes=wholes))
 
-    def _kept(self, table: Table, news: Table) -> Table:
+    def _kept(self, table: BlockTable, news: BlockTable) -> BlockTable:
         return table.joined(
             add_to_table(self.path, news, conditions=self.conditions, environment=self.environment)
         )
@@ -272,7 +272,7 @@ def document(predictions: Sequence[Prediction]) -> dict[str, Any]:
 
 
 def _prediction(
-    spec: ArchSpec, table: Table, fits: Mapping[str, Fit], *, known: set[str], shop: _Shop
+    spec: ArchSpec, table: BlockTable, fits: Mapping[str, Fit], *, known: set[str], shop: _Shop
 ) -> Prediction:
     kind, keys = family(spec), _keys(spec)
     fit = fits[kind]

@@ -102,7 +102,7 @@ def _key_figures(summary: Summary) -> list[tuple[str, str, str]]:
     if summary.chance is not None:
         entries.append(("chance", percent(summary.chance), "always the commonest class"))
     if summary.front:
-        covered = summary.doubt.hypervolume
+        covered = summary.front_probabilities.hypervolume
         truth = f"in truth {covered.low:.3f}–{covered.high:.3f}" if covered else "0 to 1"
         entries.append(("hypervolume", f"{summary.study.hypervolume():.3f}", truth))
     certificate = summary.study.certificate
@@ -349,7 +349,7 @@ def _error(summary: Summary) -> str:
 
 
 def _chances(summary: Summary) -> str:
-    doubt = summary.doubt
+    doubt = summary.front_probabilities
     noise = ""
     if doubt.noise_sd is not None:
         source = (

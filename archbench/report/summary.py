@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
-from archbench.analysis.front_probability import SURE, Doubt
+from archbench.analysis.front_probability import SURE, FrontProbabilities
 from archbench.analysis.study import StudyReader
 from archbench.analysis.tables import accuracy_standard_error
 from archbench.study.objective import OBJECTIVES, Objective, costs
@@ -128,9 +128,9 @@ class Summary:
         return ", ".join(words)
 
     @property
-    def doubt(self) -> Doubt:
+    def front_probabilities(self) -> FrontProbabilities:
         """How sure each candidate's place is."""
-        return self.study.doubt
+        return self.study.front_probabilities
 
     @property
     def limit_names(self) -> tuple[str, ...]:
@@ -143,7 +143,7 @@ class Summary:
         members = {record.number for record in self.front}
         found = [
             (number, chance)
-            for number, chance in self.doubt.on_front.items()
+            for number, chance in self.front_probabilities.on_front.items()
             if number not in members and chance > 1 - SURE
         ]
         return sorted(found, key=lambda entry: (-entry[1], entry[0]))

@@ -7,7 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from archbench.analysis.front_probability import Doubt, doubt, next_training, settled_by_training
+from archbench.analysis.front_probability import (
+    FrontProbabilities,
+    front_probabilities,
+    next_training,
+    settled_by_training,
+)
 from archbench.analysis.study import StudyReader, open_study
 from archbench.analysis.tables import write_tables
 from archbench.analysis.verdict import CONFIRMED, confirmation_of
@@ -311,8 +316,8 @@ def _is_done(context: StudyContext, *, budget_s: float) -> bool:
     return bool(done["front"] == numbers and (done["settled"] or done["budget_s"] >= budget_s))
 
 
-def _doubt(context: StudyContext) -> Doubt:
-    return doubt(context.trials, rule=context.rule)
+def _doubt(context: StudyContext) -> FrontProbabilities:
+    return front_probabilities(context.trials, rule=context.rule)
 
 
 def _say_plan(context: StudyContext, *, left_s: float) -> None:

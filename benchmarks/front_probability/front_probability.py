@@ -37,9 +37,9 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "samplers"))  # the ta
 
 import sampler_making
 
-from archbench.analysis.accuracy_model import belief_of
+from archbench.analysis.accuracy_model import accuracy_model_of
 from archbench.analysis.front import FrontRule, nondominated
-from archbench.analysis.front_probability import DRAWS, doubt, truths
+from archbench.analysis.front_probability import DRAWS, front_probabilities, truths
 from archbench.study.trial import CurvePoint, TrialRecord
 
 BINS = ((0.0, 0.05), (0.05, 0.2), (0.2, 0.4), (0.4, 0.6), (0.6, 0.8), (0.8, 0.95), (0.95, 1.0))
@@ -148,7 +148,7 @@ class Table:
         others = [s for s in range(self.num_seeds) if s != seed]
         trials = self._trials(chosen, self.accuracy[chosen][:, [seed]])
         means = self.accuracy[chosen][:, others].mean(axis=1)
-        belief = belief_of(trials, rng=np.random.default_rng(0))
+        belief = accuracy_model_of(trials, rng=np.random.default_rng(0))
         drawn = truths(trials, rule=RULE, belief=belief, draws=DRAWS, seed=0)
         sd = belief.noise_sd / np.sqrt(len(others))
         drawn.values[:, :, 0] += sd * rng.standard_normal(drawn.values.shape[:2])
@@ -196,7 +196,7 @@ def made_up(kind: str, tally: Tally, *, size: int, rng: np.random.Generator, see
 def _judge(
     tally: Tally, trials: list[TrialRecord], *, truth: Any, rng: np.random.Generator
 ) -> None:
-    found = doubt(trials, rule=RULE)
+    found = front_probabilities(trials, rule=RULE)
     really = _front(truth, trials)
     members = {record.number for record in RULE.front(trials)}
     for place, record in enumerate(trials):

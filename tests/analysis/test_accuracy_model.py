@@ -7,22 +7,24 @@ import itertools
 import numpy as np
 import pytest
 
-from archbench.analysis.accuracy_model import Belief, Trainings
-from archbench.analysis.bend import BENDS, STRAIGHT, Bend
-from archbench.analysis.feature import Products
+from archbench.analysis.accuracy_model import AccuracyModel, TrainingResults
+from archbench.analysis.choice_features import Products
+from archbench.analysis.warping import STRAIGHT, WARPINGS, Warping
 
 SEED_SD = 0.03
 SIGNS = np.array(list(itertools.product((-1.0, 1.0), repeat=6)))  # 64 designs of six choices
 
 
-def believed(shown: np.ndarray, features: np.ndarray = SIGNS) -> Belief:
+def believed(shown: np.ndarray, features: np.ndarray = SIGNS) -> AccuracyModel:
     """From one training each."""
-    trainings = Trainings.of([[float(value)] for value in shown])
+    trainings = TrainingResults.of([[float(value)] for value in shown])
     numbers = range(len(shown))
-    return Belief(trainings, numbers=numbers, features=features, rng=np.random.default_rng(0))
+    return AccuracyModel(
+        trainings, numbers=numbers, features=features, rng=np.random.default_rng(0)
+    )
 
 
-def means(belief: Belief) -> np.ndarray:
+def means(belief: AccuracyModel) -> np.ndarray:
     return np.array([mean for mean, _ in belief.moments().values()])
 
 
@@ -39,7 +41,7 @@ def test_scale_on_which_choices_add_up_is_found(ceiling: float, bends: bool) -> 
     rng = np.random.default_rng(0)
     quality = 0.15 * (SIGNS @ rng.uniform(0.2, 0.6, 6)) + 0.01 * rng.standard_normal(64)
     belief = believed(0.6 + ceiling * np.tanh(quality / ceiling))
-    strength = belief._weights @ np.array([node.scale.bend.strength for node in belief._grid])
+    strength = belief._weights @ np.array([node.scale.warping.strength for node in belief._grid])
     assert strength > 0.6 if bends else strength < 0.25
 
 
@@ -64,9 +66,9 @@ def test_likelihood_is_that_of_the_normal_distribution_of_what_was_seen() -> Non
         around = (x * belief._prior(node)) @ x.T + np.diag(node.own + node.noise / node.scale.count)
         _, determinant = np.linalg.slogdet(around)
         square = node.scale.bent @ np.linalg.solve(around, node.scale.bent)
-        slope = node.scale.bend.slope(belief._y) / node.scale.size
+        slope = node.scale.warping.slope(belief._y) / node.scale.size
         wanted.append(np.log(slope).sum() - 0.5 * (determinant + square))
-    assert nodes[0].scale.bend != nodes[1].scale.bend
+    assert nodes[0].scale.warping != nodes[1].scale.warping
     assert found[0] - found[1] == pytest.approx(wanted[0] - wanted[1])
 
 
@@ -91,8 +93,8 @@ def test_most_of_many_products_is_kept() -> None:
     assert (columns**2).sum() > 0.4 * 300
 
 
-@pytest.mark.parametrize("bend", [STRAIGHT, *BENDS])
-def test_bend_is_undone_and_knows_its_slope(bend: Bend) -> None:
+@pytest.mark.parametrize("bend", [STRAIGHT, *WARPINGS])
+def test_bend_is_undone_and_knows_its_slope(bend: Warping) -> None:
     values = np.linspace(-3, 3, 13)
     step = 1e-6
     rise = (bend.bent(values + step) - bend.bent(values - step)) / (2 * step)
@@ -102,7 +104,7 @@ def test_bend_is_undone_and_knows_its_slope(bend: Bend) -> None:
 
 
 def test_moments_of_a_bend_are_those_of_draws() -> None:
-    bend = Bend(0.6, 1.0)
+    bend = Warping(0.6, 1.0)
     drawn = bend.straight(1.5 + 0.7 * np.random.default_rng(5).standard_normal(100_000))
     mean, variance = bend.moments(np.array([1.5]), np.array([0.49]))
     assert mean[0] == pytest.approx(drawn.mean(), abs=0.005)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from archbench.analysis.front import FrontRule, nondominated
-from archbench.analysis.front_probability import doubt
+from archbench.analysis.front_probability import front_probabilities
 from archbench.study.trial import TrialRecord
 from tests.study import example
 
@@ -68,7 +68,7 @@ def judged() -> list[tuple[float, bool, float, float]]:
     found = []
     for study in range(60):
         trials, truth = made_up(np.random.default_rng(study), size=30)
-        said = doubt(trials, rule=rule(), draws=400)
+        said = front_probabilities(trials, rule=rule(), draws=400)
         cost = np.array([record.latency.value for record in trials if record.latency])
         really = nondominated(np.column_stack([-truth, cost]))
         box = rule().box(trials)
@@ -106,7 +106,7 @@ def test_best_of_many_is_believed_to_be_lower_than_it_looks() -> None:
     twice = [trial(n, 0.6 + 0.03 * z, 0.6 - 0.03 * z) for n, z in enumerate(rng.standard_normal(9))]
     trials = [trial(10 + n, float(value)) for n, value in enumerate(shown)]
     best = 10 + int(np.argmax(shown))
-    found = doubt([*twice, *trials], rule=rule())
+    found = front_probabilities([*twice, *trials], rule=rule())
     assert found.accuracy[best].value < shown.max() - 0.03
     assert found.noise_degrees == 9
     assert found.noise_sd == pytest.approx(SEED_SD, rel=0.5)
@@ -116,12 +116,12 @@ def test_more_seeds_settle_a_place() -> None:
     close = [trial(0, 0.60, latency_ms=1.0, width=1e-3), trial(1, 0.62, latency_ms=2.0, width=1e-3)]
     rest = [trial(2 + n, 0.3 + 0.02 * n, latency_ms=3.0) for n in range(6)]
     known = [trial(9, 0.30, 0.32, 0.31, 0.33, latency_ms=3.0)]
-    once = doubt([*close, *rest, *known], rule=rule())
+    once = front_probabilities([*close, *rest, *known], rule=rule())
     again = [
         trial(0, *[0.60] * 6, latency_ms=1.0, width=1e-3),
         trial(1, *[0.62] * 6, latency_ms=2.0, width=1e-3),
     ]
-    often = doubt([*again, *rest, *known], rule=rule())
+    often = front_probabilities([*again, *rest, *known], rule=rule())
     assert 1 in once.in_doubt()
     assert once.on_front[1] < often.on_front[1]
     assert often.on_front[0] > 0.99
@@ -129,7 +129,9 @@ def test_more_seeds_settle_a_place() -> None:
 
 def test_latency_over_the_limit_in_half_its_interval_keeps_it_in_half() -> None:
     held = rule(limits={"latency_ms": 1.0})
-    found = doubt([trial(0, 0.6, latency_ms=1.0), trial(1, 0.5, latency_ms=0.5)], rule=held)
+    found = front_probabilities(
+        [trial(0, 0.6, latency_ms=1.0), trial(1, 0.5, latency_ms=0.5)], rule=held
+    )
     assert found.meets_limits[0] == pytest.approx(0.5, abs=0.01)
     assert found.meets[1] == {"latency_ms": pytest.approx(1.0)}
     assert found.on_front[0] <= found.meets_limits[0] + 0.03

@@ -12,7 +12,7 @@ import pytest
 
 from archbench.evaluate.block_table import (
     NEEDED_WHOLES,
-    Table,
+    BlockTable,
     Whole,
     add_to_table,
     fitted,
@@ -41,18 +41,18 @@ def cold(ratio: float, *, again: float | None = None) -> ColdTime:
     return ColdTime(calibrator=NAME, ratio=ratio, again=ratio if again is None else again)
 
 
-def table(*ratios: float) -> Table:
+def table(*ratios: float) -> BlockTable:
     """Networks of two equal pieces of 1, which took so much."""
     wholes = {
         str(i): Whole(name=f"n{i}", family="levit", pieces=("p", "p"), time=time(ratio))
         for i, ratio in enumerate(ratios)
     }
-    return Table(pieces={"p": cold(1.0)}, wholes=wholes)
+    return BlockTable(pieces={"p": cold(1.0)}, wholes=wholes)
 
 
 def test_table_is_kept(tmp_path: Path) -> None:
     path = table_path(**HERE, folder=tmp_path)
-    assert read_table(path, **HERE) == Table()
+    assert read_table(path, **HERE) == BlockTable()
     add_to_table(path, table(2.0, 2.2), **HERE)
     assert read_table(path, **HERE) == table(2.0, 2.2)
 
@@ -93,7 +93,7 @@ def test_concurrent_writers_lose_nothing(tmp_path: Path) -> None:
     path = table_path(**HERE, folder=tmp_path)
 
     def add(number: int) -> None:
-        add_to_table(path, Table(pieces={str(number): cold(number + 1.0)}), **HERE)
+        add_to_table(path, BlockTable(pieces={str(number): cold(number + 1.0)}), **HERE)
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(add, range(24)))
@@ -122,7 +122,7 @@ def test_a_piece_behind_an_equal_one_finds_its_code_at_hand() -> None:
             for i in range(2)
         }
         known = {"p": cold(1.0, again=0.5), "q": cold(1.0, again=0.5)}
-        table = Table(pieces=known, wholes=wholes)
+        table = BlockTable(pieces=known, wholes=wholes)
         return fitted(table, calibration=CONSTANTS)["cvt"].scale
 
     assert scale("p", "p", "p") == pytest.approx(1 / 2)
@@ -150,7 +150,7 @@ def test_networks_whose_pieces_are_lost_are_left_out() -> None:
     known = table(1.0, 4.0, 2.0)
     lost = Whole(name="lost", family="levit", pieces=("gone",), time=time(1.0))
     fit = fitted(
-        Table(pieces=known.pieces, wholes={**known.wholes, "l": lost}), calibration=CONSTANTS
+        BlockTable(pieces=known.pieces, wholes={**known.wholes, "l": lost}), calibration=CONSTANTS
     )
     assert len(fit["levit"].errors) == 3
 

@@ -9,8 +9,8 @@ import pytest
 
 from archbench.evaluate.block_table import (
     NEEDED_WHOLES,
+    BlockTable,
     Predictor,
-    Table,
     Whole,
     add_to_table,
     keep_stored,
@@ -36,7 +36,7 @@ WIDE = as_spec({**SPEC, "stages": [{**SPEC["stages"][0], "dim": 32}]})
 KEYS = tuple(piece.key for piece in pieces(TOY))
 
 
-def _table(*, num_wholes: int = NEEDED_WHOLES, scale: float = 1.5) -> Table:
+def _table(*, num_wholes: int = NEEDED_WHOLES, scale: float = 1.5) -> BlockTable:
     """Each piece takes 1, and behind an equal one .5; whole networks take so much more."""
     wholes = {
         f"{name} {number}": Whole(
@@ -49,10 +49,10 @@ def _table(*, num_wholes: int = NEEDED_WHOLES, scale: float = 1.5) -> Table:
         for name in FAMILIES
     }
     times = {key: ColdTime(calibrator=NAME, ratio=1.0, again=0.5) for key in KEYS}
-    return Table(pieces=times, wholes=wholes)
+    return BlockTable(pieces=times, wholes=wholes)
 
 
-def _predictor(table: Table) -> Predictor:
+def _predictor(table: BlockTable) -> Predictor:
     return Predictor(table, calibration=Calibration(**CONSTANTS))
 
 

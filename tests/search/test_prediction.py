@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from archbench.evaluate.block_table import NEEDED_WHOLES, Table, Whole, add_to_table
+from archbench.evaluate.block_table import NEEDED_WHOLES, BlockTable, Whole, add_to_table
 from archbench.evaluate.piece import FAMILIES, pieces
 from archbench.evaluate.target import Target
 from archbench.measure.cold import ColdTime, Multiple
@@ -65,7 +65,7 @@ def _keep(settings: Settings, specs: list[ArchSpec]) -> None:
     }
     times = {key: ColdTime(calibrator=NAME, ratio=1.0, again=1.0) for key in keys}
     here: dict[str, Any] = {"conditions": TARGET.conditions, "environment": TARGET.environment}
-    add_to_table(settings.path / folder.BLOCKS, Table(pieces=times, wholes=wholes), **here)
+    add_to_table(settings.path / folder.BLOCKS, BlockTable(pieces=times, wholes=wholes), **here)
 
 
 def _told(heard: list[events.Event]) -> list[str]:

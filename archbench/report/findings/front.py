@@ -88,7 +88,7 @@ def _is_marked(latency: Measurement | None) -> bool:
 
 
 def _on_front(record: TrialRecord, summary: Summary | None) -> str:
-    chance = summary.doubt.on_front.get(record.number) if summary else None
+    chance = summary.front_probabilities.on_front.get(record.number) if summary else None
     return "" if chance is None else number.chance(chance)
 
 
@@ -100,7 +100,10 @@ def _test(record: TrialRecord, summary: Summary | None) -> str:
 
 def _notes(members: Sequence[TrialRecord], summary: Summary) -> list[str]:
     """Who may break a limit, and who else may belong on the front."""
-    kept = {record.number: summary.doubt.meets_limits.get(record.number) for record in members}
+    kept = {
+        record.number: summary.front_probabilities.meets_limits.get(record.number)
+        for record in members
+    }
     notes = [
         f"trial {trial} keeps the limits with {number.chance(chance)} only"
         for trial, chance in kept.items()
@@ -118,7 +121,7 @@ def _notes(members: Sequence[TrialRecord], summary: Summary) -> list[str]:
 
 def front_columns(summary: Summary) -> dict[str, tuple[str, Callable[[TrialRecord], Cell]]]:
     """Title to alignment and cells of the front on a page and in Markdown."""
-    doubt = summary.doubt
+    doubt = summary.front_probabilities
     columns: dict[str, tuple[str, Callable[[TrialRecord], Cell]]] = {
         "trial": ("l", _linked),
         "latency, ms, 95 % interval": ("r", lambda record: latency_cell(record.latency)),

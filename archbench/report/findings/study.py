@@ -50,7 +50,7 @@ def _hypervolume(study: StudyReader) -> str:
     corner = study.reference_point() or {}
     sides = ", ".join(OBJECTIVES[name].text(value) for name, value in corner.items())
     told = f"hypervolume {study.hypervolume():.3f}: that share of the box from {sides} to the ideal"
-    covered = study.doubt.hypervolume
+    covered = study.front_probabilities.hypervolume
     if covered is None:
         return told
     interval = with_interval(covered.value, covered.low, covered.high)

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from archbench.search.bayes.candidates import Source, random_codes
+from archbench.search.bayes.candidates import CandidateSource, random_codes
 from archbench.search.bayes.encoding import keys
 from archbench.search.bayes.improvement import front_members, hypervolume_improvement
-from archbench.search.bayes.observations import Problem, Told
-from archbench.search.bayes.surrogate import Belief, extrapolated, near_front
+from archbench.search.bayes.observations import Observations, Problem
+from archbench.search.bayes.surrogate import Surrogate, extrapolated, near_front
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -31,13 +31,13 @@ _LAST_RESORT = 5000
 _BEYOND = 0.01  # of the span of a cost
 
 
-class Choice:
+class Acquisition:
     """The choice of one candidate.
 
     Args:
         source: Where candidates come from.
         problem: What the objectives are.
-        told: What is known.
+        observations: What is known.
         memory: Keeps what can be computed again, between choices.
         num_start: Candidates that are spread over the costs first.
         rng: Of all chance.
@@ -45,10 +45,10 @@ class Choice:
 
     def __init__(
         self,
-        source: Source,
+        source: CandidateSource,
         *,
         problem: Problem,
-        told: Told,
+        observations: Observations,
         memory: MutableMapping[Any, Any],
         num_start: int,
         rng: np.random.Generator,
@@ -58,10 +58,10 @@ class Choice:
         self._memory = memory
         self._num_start = num_start
         self._rng = rng
-        self._seen = set(told.keys)
-        facts = self._remembered_facts(told)
+        self._seen = set(observations.keys)
+        facts = self._remembered_facts(observations)
         is_whole = np.logical_not(np.isnan(facts).any(axis=1))
-        self._told, self._facts = told[is_whole], facts[is_whole]
+        self._observations, self._facts = observations[is_whole], facts[is_whole]
         self._is_positive = (self._facts > 0).all(axis=0)
 
     def best(self) -> Array | None:
@@ -69,13 +69,13 @@ class Choice:
         for code in self._source.known:
             if keys(code[None])[0] not in self._seen:
                 return np.asarray(code)
-        values, weights = extrapolated(self._told.curves, self._told.accuracy)
+        values, weights = extrapolated(self._observations.curves, self._observations.accuracy)
         is_observed = ~np.isnan(values)
         parents = self._parents(values)
         pool, facts = self._pool(parents)
         if not len(pool):
             return None
-        if len(self._told.codes) < self._num_start or is_observed.sum() < _FEWEST:
+        if len(self._observations.codes) < self._num_start or is_observed.sum() < _FEWEST:
             return self._first_settled(pool, np.argsort(-self._spread(pool, facts)))
         return self._most_promising(pool, facts, values=values, weights=weights)
 
@@ -107,7 +107,7 @@ class Choice:
 
     def _pool(self, parents: Array) -> tuple[Array, Array]:
         """Candidates that were not seen, each once, within known limits; and their facts."""
-        count = _POOL if len(self._told.codes) <= _MANY_TRIALS else _POOL_OF_MANY_TRIALS
+        count = _POOL if len(self._observations.codes) <= _MANY_TRIALS else _POOL_OF_MANY_TRIALS
         if self._problem.num_costs > 1:
             count = _POOL_OF_SEVERAL_COSTS
         found = self._unseen(self._source.pool(parents, count, rng=self._rng))
@@ -133,9 +133,9 @@ class Choice:
 
     def _parents(self, values: Array) -> Array:
         """The front of what was observed, or some of it."""
-        costs = self._known_or_told(self._told.costs, self._facts)[:, : self._problem.num_costs]
+        costs = self._all_costs(self._observations.costs, self._facts)[:, : self._problem.num_costs]
         usable = ~np.isnan(values) & ~np.isnan(costs).any(axis=1)
-        codes = self._told.codes[usable]
+        codes = self._observations.codes[usable]
         members = front_members(costs[usable], values[usable])
         return codes[np.sort(members[:_PARENTS])]
 
@@ -153,25 +153,25 @@ class Choice:
         rows = rows[np.argsort(noise[rows])][:_SPREAD_OVER]
         score = noise.copy()
         score[rows] += 1.0
-        if len(self._told.codes) and len(rows):
-            differs = pool[rows][:, None, :] != self._told.codes[None, :, :]
+        if len(self._observations.codes) and len(rows):
+            differs = pool[rows][:, None, :] != self._observations.codes[None, :, :]
             score[rows] += differs.sum(axis=2).min(axis=1)
         return score
 
     def _promise_of(self, *, values: Array, weights: Array, pool: Array, facts: Array) -> Any:
         """The function that scores codes and facts."""
-        told, scaled = self._told, self._scaled(self._facts)
-        running = told.is_running
-        costs = _Costs(self, told=told, facts=scaled, positive=self._all_positive())
-        told_costs, _ = costs.of(told.codes, self._facts)
+        observations, scaled = self._observations, self._scaled(self._facts)
+        running = observations.is_running
+        costs = _Costs(self, observations=observations, facts=scaled, positive=self._all_positive())
+        told_costs, _ = costs.of(observations.codes, self._facts)
         told_costs = np.where(np.isnan(costs.told), told_costs, costs.told)
         objectives = slice(0, self._problem.num_costs)
         is_observed = ~np.isnan(values)
         trend = told_costs[is_observed, objectives]
-        rows = near_front(told.codes[is_observed], trend, values[is_observed])
-        belief = Belief(
+        rows = near_front(observations.codes[is_observed], trend, values[is_observed])
+        surrogate = Surrogate(
             self._source.encoding,
-            codes=told.codes[is_observed],
+            codes=observations.codes[is_observed],
             facts=scaled[is_observed],
             values=values[is_observed],
             weights=weights[is_observed],
@@ -180,13 +180,15 @@ class Choice:
             memory=self._memory,
             rows=rows,
         )
-        hoped = belief.believe(told.codes[running], scaled[running])
-        is_done = ~np.isnan(told.accuracy)
+        hoped = surrogate.believe(observations.codes[running], scaled[running])
+        is_done = ~np.isnan(observations.accuracy)
         if rows is not None:  # what is far from the front has no part in it
             is_near = np.zeros(len(is_done), dtype=bool)
             is_near[np.flatnonzero(is_observed)[rows]] = True
             is_done &= is_near
-        level = np.concatenate([belief.expected(told.codes[is_done], scaled[is_done]), hoped])
+        level = np.concatenate(
+            [surrogate.expected(observations.codes[is_done], scaled[is_done]), hoped]
+        )
         front = np.concatenate([told_costs[is_done], told_costs[running]])
         limits = costs.limits
         is_allowed = (front <= limits).all(axis=1)
@@ -198,7 +200,7 @@ class Choice:
         )
 
         def promise(codes: Array, exact: Array) -> Array:
-            mean, deviation = belief.predicted(codes, self._scaled(exact))
+            mean, deviation = surrogate.predicted(codes, self._scaled(exact))
             theirs, spread = costs.of(codes, exact)
             gain = hypervolume_improvement(
                 theirs[:, objectives],
@@ -213,7 +215,7 @@ class Choice:
 
         return promise
 
-    def _known_or_told(self, costs: Array, facts: Array) -> Array:
+    def _all_costs(self, costs: Array, facts: Array) -> Array:
         costs = costs.copy()
         for place, known in enumerate(self._problem.known):
             if known is not None:
@@ -228,23 +230,23 @@ class Choice:
 
     def _all_positive(self) -> Mask:
         """(q,) whether each cost is seen on a log scale."""
-        known = self._known_or_told(self._told.costs, self._facts)
+        known = self._all_costs(self._observations.costs, self._facts)
         return np.logical_not((known <= 0).any(axis=0))
 
-    def _remembered_facts(self, told: Told) -> Array:
+    def _remembered_facts(self, observations: Observations) -> Array:
         """(n, f) each counted once for a trial that has ended."""
         width = self._source.num_facts
         kept, is_kept = self._memory.get("facts", (np.zeros((0, width)), np.zeros(0, dtype=bool)))
-        missing = told.numbers.max(initial=-1) + 1 - len(kept)
+        missing = observations.numbers.max(initial=-1) + 1 - len(kept)
         if missing > 0:
             kept = np.concatenate([kept, np.zeros((missing, width))])
             is_kept = np.concatenate([is_kept, np.zeros(missing, dtype=bool)])
-        is_new = ~is_kept[told.numbers]
+        is_new = ~is_kept[observations.numbers]
         if is_new.any():
-            kept[told.numbers[is_new]] = self._exact_facts(told.codes[is_new])
-            is_kept[told.numbers] = ~told.is_running
+            kept[observations.numbers[is_new]] = self._exact_facts(observations.codes[is_new])
+            is_kept[observations.numbers] = ~observations.is_running
         self._memory["facts"] = kept, is_kept
-        return np.asarray(kept[told.numbers])
+        return np.asarray(kept[observations.numbers])
 
     def _exact_facts(self, codes: Array) -> Array:
         """(m, f) facts, NaN for a candidate that is not feasible."""
@@ -261,25 +263,27 @@ class _Costs:
 
     Args:
         choice: Whose source, problem and memory.
-        told: What is known.
-        facts: (n, f) scaled, of what was told.
+        observations: What is known.
+        facts: (n, f) scaled, of what was observations.
         positive: (q,) whether each cost is taken on a log scale.
     """
 
-    def __init__(self, choice: Choice, *, told: Told, facts: Array, positive: Mask) -> None:
+    def __init__(
+        self, choice: Acquisition, *, observations: Observations, facts: Array, positive: Mask
+    ) -> None:
         self._choice = choice
         problem = choice._problem  # noqa: SLF001
         self._positive = positive
-        self.told = self._scaled(choice._known_or_told(told.costs, choice._facts))  # noqa: SLF001
+        self.told = self._scaled(choice._all_costs(observations.costs, choice._facts))  # noqa: SLF001
         self.limits = self._scaled(np.array(problem.limits)[None])[0]
         foretold = self._foretold(choice._facts)  # noqa: SLF001
-        self._beliefs: dict[int, Belief] = {}
+        self._surrogates: dict[int, Surrogate] = {}
         for place, known in enumerate(problem.known):
             is_told = ~np.isnan(self.told[:, place])
             if known is None and is_told.any():
-                self._beliefs[place] = Belief(
+                self._surrogates[place] = Surrogate(
                     choice._source.encoding,  # noqa: SLF001
-                    codes=told.codes[is_told],
+                    codes=observations.codes[is_told],
                     facts=facts[is_told],
                     values=(self.told - foretold)[is_told, place],
                     weights=np.ones(int(is_told.sum())),
@@ -292,12 +296,12 @@ class _Costs:
         """(m, q) costs, known or expected, and (m, q) their standard deviations."""
         costs = self._foretold(facts)
         blank = np.full_like(costs, np.nan)
-        known = self._scaled(self._choice._known_or_told(blank, facts))  # noqa: SLF001
+        known = self._scaled(self._choice._all_costs(blank, facts))  # noqa: SLF001
         costs = np.where(np.isnan(known), costs, known)
         spread = np.zeros_like(costs)
-        for place, belief in self._beliefs.items():
+        for place, surrogate in self._surrogates.items():
             scaled = self._choice._scaled(facts)  # noqa: SLF001
-            beyond, spread[:, place] = belief.predicted(codes, scaled)
+            beyond, spread[:, place] = surrogate.predicted(codes, scaled)
             costs[:, place] += beyond
         return costs, spread
 

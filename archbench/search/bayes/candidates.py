@@ -25,7 +25,7 @@ _CHANGES = (0.5, 0.8, 1.0)  # cumulated probability of one, two and three change
 _NEAR_PARENTS = 8
 
 
-class Source(Protocol):
+class CandidateSource(Protocol):
     """Where candidates come from, and what is known of them before they are evaluated."""
 
     encoding: Encoding
@@ -97,7 +97,7 @@ class Inferred:
 
     Args:
         encoding: Of all parameters.
-        activity: What switches parameters on, as ``Activity`` learns it.
+        activity: What switches parameters on, as ``ActiveParameters`` learns it.
         cost: Known costs of a candidate; None where nothing is known.
         num_costs: How many ``cost`` gives.
     """
@@ -105,7 +105,7 @@ class Inferred:
     is_exact = True
 
     def __init__(
-        self, encoding: Encoding, *, activity: Activity, cost: Costs | None, num_costs: int
+        self, encoding: Encoding, *, activity: ActiveParameters, cost: Costs | None, num_costs: int
     ) -> None:
         self.encoding = encoding
         self.num_facts = num_costs if cost is not None else 0
@@ -114,11 +114,11 @@ class Inferred:
 
     @property
     def known(self) -> Array:
-        """See ``Source``."""
+        """See ``CandidateSource``."""
         return np.zeros((0, len(self.encoding)))
 
     def pool(self, parents: Array, count: int, *, rng: np.random.Generator) -> Array:
-        """See ``Source``; the whole space where it is small."""
+        """See ``CandidateSource``; the whole space where it is small."""
         if self.encoding.size <= _ENUMERATED:
             axes = [np.arange(len(axis.levels or ()), dtype=float) for axis in self.encoding.axes]
             grid = np.meshgrid(*axes, indexing="ij")
@@ -137,14 +137,14 @@ class Inferred:
         return self._activity.applied(np.concatenate([filled, fresh]))
 
     def facts(self, codes: Array) -> Array:
-        """See ``Source``."""
+        """See ``CandidateSource``."""
         if self._cost is None:
             return np.zeros((len(codes), 0))
         known = [_known(self._cost, params) for params in self.encoding.each_params(codes)]
         return np.array(known).reshape(len(codes), self.num_facts)
 
     def settle(self, code: Array) -> Array | None:
-        """See ``Source``."""
+        """See ``CandidateSource``."""
         return self.facts(code[None])[0]
 
 
@@ -172,11 +172,11 @@ class Listed:
 
     @property
     def known(self) -> Array:
-        """See ``Source``."""
+        """See ``CandidateSource``."""
         return self._codes[:0]
 
     def pool(self, parents: Array, count: int, *, rng: np.random.Generator) -> Array:
-        """See ``Source``; the whole list where it is short."""
+        """See ``CandidateSource``; the whole list where it is short."""
         if len(self._codes) <= _LISTED_WHOLE:
             return self._codes
         if not len(parents):
@@ -193,19 +193,19 @@ class Listed:
         return self._codes[sorted(rows)]
 
     def facts(self, codes: Array) -> Array:
-        """See ``Source``."""
+        """See ``CandidateSource``."""
         rows = [self._rows.get(key, -1) for key in keys(codes)]
         found = self._facts[rows]
         found[np.array(rows) < 0] = np.nan
         return found
 
     def settle(self, code: Array) -> Array | None:
-        """See ``Source``."""
+        """See ``CandidateSource``."""
         row = self._rows.get(keys(code[None])[0])
         return None if row is None else self._facts[row]
 
 
-class Activity:
+class ActiveParameters:
     """Which parameters are active, learnt from trials.
 
     A parameter that some trials lack is taken to hang on the one parameter whose value tells

@@ -16,10 +16,10 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from archbench.errors import UsageError
-from archbench.search.bayes.acquisition import Choice
-from archbench.search.bayes.candidates import Activity, Inferred, Listed, Source
+from archbench.search.bayes.acquisition import Acquisition
+from archbench.search.bayes.candidates import ActiveParameters, CandidateSource, Inferred, Listed
 from archbench.search.bayes.encoding import Encoding
-from archbench.search.bayes.observations import PROPOSED, Problem, Reading
+from archbench.search.bayes.observations import PROPOSED, ObservationReader, Problem
 
 Array = NDArray[np.float64]
 Params = Mapping[str, Any]
@@ -76,7 +76,7 @@ class CostAwareSampler(BaseSampler):
         self._rng = np.random.default_rng(seed)
         self._independent = RandomSampler(seed=seed)
         self._memory: MutableMapping[Any, Any] = {}
-        self._source: Source | None = None
+        self._source: CandidateSource | None = None
         self._problem: Problem | None = None
         self._lock = threading.RLock()
         self._given: dict[int, dict[str, Any]] = {}
@@ -85,7 +85,7 @@ class CostAwareSampler(BaseSampler):
     @classmethod
     def over(
         cls,
-        source: Source,
+        source: CandidateSource,
         *,
         problem: Problem,
         seed: int,
@@ -170,13 +170,15 @@ class CostAwareSampler(BaseSampler):
             return {}
         problem = self._problem or self._problem_of(study)
         if "reading" not in self._memory:
-            self._memory["reading"] = Reading(encoding, problem)
-        told = self._memory["reading"].told(_trials(study), given=self._given)
-        source = self._source or self._inferred(encoding, told.codes, num_costs=problem.num_costs)
-        choice = Choice(
+            self._memory["reading"] = ObservationReader(encoding, problem)
+        observations = self._memory["reading"].told(_trials(study), given=self._given)
+        source = self._source or self._inferred(
+            encoding, observations.codes, num_costs=problem.num_costs
+        )
+        choice = Acquisition(
             source,
             problem=problem,
-            told=told,
+            observations=observations,
             memory=self._memory,
             num_start=self._num_start or _default_start(len(encoding)),
             rng=self._rng,
@@ -196,9 +198,9 @@ class CostAwareSampler(BaseSampler):
         encoding: Encoding = kept
         return encoding
 
-    def _inferred(self, encoding: Encoding, codes: Array, *, num_costs: int) -> Source:
+    def _inferred(self, encoding: Encoding, codes: Array, *, num_costs: int) -> CandidateSource:
         if self._candidates is None:
-            activity = Activity(encoding, codes)
+            activity = ActiveParameters(encoding, codes)
             return Inferred(encoding, activity=activity, cost=self._cost, num_costs=num_costs)
         if "listed" not in self._memory:
             self._memory["listed"] = Listed(encoding, candidates=self._candidates, cost=self._cost)

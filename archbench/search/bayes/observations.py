@@ -63,7 +63,7 @@ class Problem:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Told:
+class Observations:
     """What a study says of its trials, rows in the order of their numbers.
 
     Attributes:
@@ -84,11 +84,11 @@ class Told:
     curves: list[Curve]
     is_running: Mask
 
-    def __getitem__(self, rows: Mask) -> Told:
+    def __getitem__(self, rows: Mask) -> Observations:
         if rows.all():
             return self
         kept = np.flatnonzero(rows).tolist()
-        return Told(
+        return Observations(
             numbers=self.numbers[rows],
             keys=[self.keys[row] for row in kept],
             codes=self.codes[rows],
@@ -99,7 +99,7 @@ class Told:
         )
 
 
-class Reading:
+class ObservationReader:
     """What the trials of one study have told so far.
 
     Args:
@@ -115,7 +115,7 @@ class Reading:
         self._codes = np.zeros((0, len(encoding)))
         self._values = np.zeros((0, 1 + len(problem.known)))
 
-    def told(self, trials: Sequence[FrozenTrial], *, given: Mapping[int, Params]) -> Told:
+    def told(self, trials: Sequence[FrozenTrial], *, given: Mapping[int, Params]) -> Observations:
         """What is known now.
 
         Args:
@@ -133,7 +133,7 @@ class Reading:
             elif params := given.get(trial.number) or _proposed(trial) or trial.params:
                 is_running[number] = True
                 self._read(number, trial, params)
-        every = Told(
+        every = Observations(
             numbers=np.arange(count),
             keys=self._keys[:count],
             codes=self._codes[:count],

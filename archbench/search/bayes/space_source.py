@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from archbench.search.bayes.candidates import varied
 from archbench.search.bayes.encoding import Encoding, keys
 from archbench.search.bayes.parameter import distribution, options
-from archbench.search.bayes.surrogate import Belief
+from archbench.search.bayes.surrogate import Surrogate
 from archbench.space import Axis, Choices, InfeasibleError, SearchSpace
 from archbench.study.objective import costs
 
@@ -37,7 +37,7 @@ _PASSES = 2
 
 
 class SpaceSource:
-    """A source of candidates: see ``archbench.search.bayes.candidates.Source``.
+    """A source of candidates: see ``archbench.search.bayes.candidates.CandidateSource``.
 
     Args:
         space: Where they come from.
@@ -104,7 +104,7 @@ class SpaceSource:
         return self._exact[key]
 
     @cached_property
-    def _models(self) -> list[Belief]:
+    def _models(self) -> list[Surrogate]:
         """What the logarithm of each fact is, by some candidates."""
         rng = random.Random(self._seed)
         codes, facts = [], []
@@ -120,11 +120,11 @@ class SpaceSource:
             for place, is_known in enumerate(~np.isnan(found.T))
         ]
 
-    def _model(self, codes: Array, values: Array, *, name: str) -> Belief:
+    def _model(self, codes: Array, values: Array, *, name: str) -> Surrogate:
         """What is believed of a fact; where nothing is known nothing is told apart."""
         if not len(codes):
             codes, values = np.full((1, len(self.encoding)), np.nan), np.zeros(1)
-        return Belief(
+        return Surrogate(
             self.encoding,
             codes=codes,
             facts=np.zeros((len(codes), 0)),

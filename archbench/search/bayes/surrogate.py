@@ -40,7 +40,7 @@ class _Fit:
     fact_scale: Array
 
 
-class Belief:
+class Surrogate:
     """What is believed of one quantity.
 
     Args:

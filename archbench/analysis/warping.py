@@ -20,7 +20,7 @@ _POINTS, _SHARES = np.polynomial.hermite_e.hermegauss(5)
 
 
 @dataclass(frozen=True)
-class Bend:
+class Warping:
     """A scale for accuracies that are told in spreads from their mean.
 
     Attributes:
@@ -57,6 +57,6 @@ class Bend:
         return middle, np.tensordot(shares, (np.stack(around) - middle) ** 2, axes=1)
 
 
-STRAIGHT = Bend()
-BENDS = (Bend(0.35), Bend(0.7), Bend(0.3, 1.0), Bend(0.6, 1.0))
+STRAIGHT = Warping()
+WARPINGS = (Warping(0.35), Warping(0.7), Warping(0.3, 1.0), Warping(0.6, 1.0))
 """What is tried beside the straight one."""

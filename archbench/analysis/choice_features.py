@@ -30,7 +30,7 @@ class _Column:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Features:
+class ChoiceFeatures:
     """Columns for a regression.
 
     Of an axis of numbers its rank and the rank squared, of any other one column a value.
@@ -42,7 +42,7 @@ class Features:
     columns: tuple[_Column, ...]
 
     @classmethod
-    def of(cls, choices: Sequence[Mapping[str, Any]]) -> Features:
+    def of(cls, choices: Sequence[Mapping[str, Any]]) -> ChoiceFeatures:
         """Columns that tell these candidates apart; an axis that is not active is a value, too."""
         axes = dict.fromkeys(axis for entry in choices for axis in entry)
         columns: list[_Column] = []
