@@ -24,7 +24,7 @@ State = Literal["certified", "refused", "undecided", "unfinished"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Candidate:
+class CandidateRecord:
     """One candidate of the sample and what its trainings reached.
 
     Attributes:
@@ -69,7 +69,7 @@ class Rung:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class Judgement:
     """What the trainings show.
 
     Attributes:
@@ -115,10 +115,10 @@ class Certificate:
 
     path: Path
     header: Mapping[str, Any]
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[CandidateRecord, ...]
     num_trainings: int
     num_done: int
-    finding: Finding | None
+    finding: Judgement | None
 
     @property
     def name(self) -> str:

@@ -11,9 +11,9 @@ import numpy as np
 from archbench.analysis.certificate import (
     FEWEST,
     GOOD,
-    Candidate,
+    CandidateRecord,
     Certificate,
-    Finding,
+    Judgement,
     Rung,
     State,
     estimate_text,
@@ -81,10 +81,10 @@ def certificate_of(path: Path, found: Snapshot) -> Certificate:
     )
 
 
-def _candidate(trial: TrialRecord, *, seeds: int) -> Candidate:
+def _candidate(trial: TrialRecord, *, seeds: int) -> CandidateRecord:
     """A trial of which the first ``seeds`` trainings are as long as the proxy's."""
     ended = {t.seed: t.accuracy for t in trial.trainings if t.accuracy is not None}
-    return Candidate(
+    return CandidateRecord(
         digest=trial.digest,
         choices=trial.choices,
         params=trial.params,
@@ -104,13 +104,13 @@ def _candidate(trial: TrialRecord, *, seeds: int) -> Candidate:
 
 
 def judge(
-    candidates: Sequence[Candidate],
+    candidates: Sequence[CandidateRecord],
     *,
     proxy_seeds: int,
     bar: float,
     holds_for: str,
     most: int | None = None,
-) -> Finding:
+) -> Judgement:
     """What the trainings of a sample show; those that lack one of them are left out.
 
     Without longer trainings the truth of a score is the end of the schedule in the other seeds.
@@ -144,7 +144,7 @@ def judge(
     ceiling = agreement(truths, others(truths), log_cost=log_cost) if several else None
     apart = spread(truths, log_cost=log_cost) if several else None
     state = _state(rungs[-1])
-    return Finding(
+    return Judgement(
         state=state,
         num_used=len(used),
         rungs=rungs,
@@ -157,7 +157,7 @@ def judge(
     )
 
 
-def _complete(candidates: Sequence[Candidate]) -> list[Candidate]:
+def _complete(candidates: Sequence[CandidateRecord]) -> list[CandidateRecord]:
     """Those that have every training that any has."""
     proxy = {seed for candidate in candidates for seed in candidate.proxy}
     longer = {seed for candidate in candidates for seed in candidate.longer}
@@ -172,14 +172,14 @@ def _complete(candidates: Sequence[Candidate]) -> list[Candidate]:
     ]
 
 
-def _scores(used: Sequence[Candidate], epoch: int) -> Floats:
+def _scores(used: Sequence[CandidateRecord], epoch: int) -> Floats:
     """Accuracies (S, n) after some epochs."""
     seeds = sorted(used[0].proxy)
     return np.array([[candidate.proxy[seed][epoch] for candidate in used] for seed in seeds])
 
 
 def _truth(
-    used: Sequence[Candidate], *, proxy_seeds: int
+    used: Sequence[CandidateRecord], *, proxy_seeds: int
 ) -> tuple[Callable[[int], Floats], Floats]:
     """The truth (P, n) for so many scores, and the trainings (L, n) that it comes from."""
     if used[0].longer:
@@ -193,7 +193,7 @@ def _truth(
 
 
 def _rung(
-    used: Sequence[Candidate],
+    used: Sequence[CandidateRecord],
     epoch: int,
     *,
     proxy_seeds: int,
@@ -319,9 +319,9 @@ def _more(last: Rung, *, num: int, most: int | None, longer: str) -> str:
     )
 
 
-def _too_few(used: Sequence[Candidate], *, num: int, most: int | None) -> Finding:
+def _too_few(used: Sequence[CandidateRecord], *, num: int, most: int | None) -> Judgement:
     wanted = _ENOUGH if most is None else min(_ENOUGH, most)
-    return Finding(
+    return Judgement(
         state="undecided",
         num_used=len(used),
         rungs=(),

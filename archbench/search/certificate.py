@@ -21,7 +21,7 @@ from archbench.analysis.judgement import certificate_of, read_certificate
 from archbench.errors import UsageError
 from archbench.search import trainings
 from archbench.search.certificate_design import (
-    Design,
+    CertificateDesign,
     designed,
     epochs_told,
     fitted,
@@ -69,7 +69,7 @@ def certify(
     command: str = "",
     on_progress: OnProgress | None = None,
     on_note: OnNote | None = None,
-) -> Certificate | Design:
+) -> Certificate | CertificateDesign:
     """Trains a sample of a space as the proxy does and longer, and says whether it can rank it.
 
     Everything that is learnt is stored as it comes, so it may be killed and resumed.
@@ -139,8 +139,13 @@ def certify(
 
 
 def _begin(
-    context: StudyContext, wanted: Design, *, minutes: float | None, command: str, dry: bool
-) -> Design:
+    context: StudyContext,
+    wanted: CertificateDesign,
+    *,
+    minutes: float | None,
+    command: str,
+    dry: bool,
+) -> CertificateDesign:
     """Prepares and prices a new certificate, and takes it but in a dry run."""
     settings = context.settings
     if not dry:
@@ -209,7 +214,7 @@ def _create(
     context: StudyContext,
     settings: Settings,
     *,
-    design: Design,
+    design: CertificateDesign,
     proxy: Mapping[str, Any],
     command: str,
     notes: Sequence[str],
@@ -317,7 +322,7 @@ def certify_first(context: StudyContext, *, dry_run: bool) -> None:
     _tell(context, read_certificate(own.path).summary)
 
 
-def _worthwhile(context: StudyContext, own: Settings) -> Design | None:
+def _worthwhile(context: StudyContext, own: Settings) -> CertificateDesign | None:
     """What is to be trained; None where the search is too short for it to be worth it."""
     each, search = context.header["trial_seconds"], own.search
     wanted = designed(own)

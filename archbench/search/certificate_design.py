@@ -29,7 +29,7 @@ _WHOLE = 2_000  # candidates up to which a space is listed rather than drawn fro
 
 
 @dataclass(frozen=True, kw_only=True)
-class Design:
+class CertificateDesign:
     """What is trained for a certificate.
 
     Attributes:
@@ -68,7 +68,7 @@ def designed(
     candidates: int | None = None,
     seeds: int | None = None,
     longer: int | None = None,
-) -> Design:
+) -> CertificateDesign:
     """What would be trained where nothing limits it, not priced yet.
 
     Raises:
@@ -90,7 +90,7 @@ def designed(
             place="--seeds",
             help=f"use {section.seeds} or more",
         )
-    return Design(
+    return CertificateDesign(
         candidates=min(candidates or CANDIDATES, settings.space.size()),
         seeds=seeds,
         epochs=epochs,
@@ -101,7 +101,7 @@ def designed(
     )
 
 
-def fitted(design: Design, *, max_seconds: float | None) -> Design:
+def fitted(design: CertificateDesign, *, max_seconds: float | None) -> CertificateDesign:
     """The design with as many candidates, then seeds, as fit; as it is without a limit.
 
     Candidates go first, down to 24, then seeds, down to two or as many as the proxy counts
@@ -130,7 +130,7 @@ def fitted(design: Design, *, max_seconds: float | None) -> Design:
     )
 
 
-def in_words(chosen: Design, *, asked: Design | None = None) -> str:
+def in_words(chosen: CertificateDesign, *, asked: CertificateDesign | None = None) -> str:
     """What will be trained, how long that takes, and what was left out to fit."""
     workers = f"{chosen.workers} worker{'s' if chosen.workers > 1 else ''}"
     text = (

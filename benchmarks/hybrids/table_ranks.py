@@ -17,7 +17,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from archbench.analysis.certificate import Candidate, estimate_text
+from archbench.analysis.certificate import CandidateRecord, estimate_text
 from archbench.analysis.judgement import judge
 from archbench.report import certificate as words
 from archbench.report.number import percent
@@ -37,7 +37,7 @@ def main() -> None:
     print(f"of {len(found)} with {given.seeds} seeds")
 
 
-def candidates(tables: list[Path], *, num_seeds: int) -> list[Candidate]:
+def candidates(tables: list[Path], *, num_seeds: int) -> list[CandidateRecord]:
     """The networks that the tables hold with their first so many seeds."""
     from trained_table import read_lines
 
@@ -46,7 +46,7 @@ def candidates(tables: list[Path], *, num_seeds: int) -> list[Candidate]:
         for line in read_lines(table):
             found[line["digest"]][line["seed"]] = line
     return [
-        Candidate(
+        CandidateRecord(
             digest=digest,
             choices=lines[0]["choices"],
             params=lines[0]["params"],
@@ -60,7 +60,7 @@ def candidates(tables: list[Path], *, num_seeds: int) -> list[Candidate]:
     ]
 
 
-def text(used: list[Candidate]) -> str:
+def text(used: list[CandidateRecord]) -> str:
     """A table of taus, and the spread."""
     finding = judge(used, proxy_seeds=1, bar=_BAR, holds_for="")
     rows = [

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from archbench.analysis.certificate import Candidate, Certificate
+from archbench.analysis.certificate import CandidateRecord, Certificate
 from archbench.analysis.judgement import METHOD, judge
 
 EPOCHS = (1, 2, 4, 8)
@@ -23,7 +23,7 @@ def sample(
     between: float = 0.08,
     level: float = 0.35,
     seed: int = 0,
-) -> list[Candidate]:
+) -> list[CandidateRecord]:
     """Candidates whose accuracy rises with the cost and saturates.
 
     Args:
@@ -47,7 +47,7 @@ def sample(
         return {epoch: float(0.1 + (end - 0.1) * epoch / EPOCHS[-1]) for epoch in EPOCHS}
 
     return [
-        Candidate(
+        CandidateRecord(
             digest=f"{index:016x}",
             choices={"stages[0].dim": 8 * index},
             params=int(np.exp(log_macs[index]) / 20 * rng.uniform(0.8, 1.2)),
@@ -63,7 +63,7 @@ def sample(
 
 
 def certificate(
-    path: Path, candidates: Sequence[Candidate] | None = None, **changes: Any
+    path: Path, candidates: Sequence[CandidateRecord] | None = None, **changes: Any
 ) -> Certificate:
     """A certificate of a sample, by default of one whose proxy is good."""
     candidates = sample(quality=0.95) if candidates is None else candidates

@@ -7,14 +7,18 @@ from dataclasses import replace
 
 import pytest
 
-from archbench.analysis.certificate import Candidate, Finding
+from archbench.analysis.certificate import CandidateRecord, Judgement
 from archbench.analysis.judgement import judge
 from tests.analysis.certified import sample
 
 
 def _judged(
-    candidates: list[Candidate], *, bar: float = 0.12, proxy_seeds: int = 1, most: int | None = None
-) -> Finding:
+    candidates: list[CandidateRecord],
+    *,
+    bar: float = 0.12,
+    proxy_seeds: int = 1,
+    most: int | None = None,
+) -> Judgement:
     holds_for = "That holds for digits."
     return judge(candidates, proxy_seeds=proxy_seeds, bar=bar, holds_for=holds_for, most=most)
 

@@ -16,7 +16,7 @@ from archbench.models import count
 from archbench.search import events, search
 from archbench.search.certificate import certify, certify_first
 from archbench.search.certificate_design import (
-    Design,
+    CertificateDesign,
     epochs_told,
     fitted,
     in_words,
@@ -33,7 +33,9 @@ from archbench.study.planned import find_planned, read_planned
 from archbench.study.trial import Snapshot
 from tests.search import tiny
 
-DESIGN = Design(candidates=32, seeds=3, epochs=8, longer=16, epoch_seconds=1.0, workers=2)
+DESIGN = CertificateDesign(
+    candidates=32, seeds=3, epochs=8, longer=16, epoch_seconds=1.0, workers=2
+)
 
 
 def _space(data: str, **options: Any) -> SearchSpace:
@@ -196,7 +198,7 @@ def test_certificate_that_is_wanted_comes_first_whatever_it_costs(
 
 def test_dry_run_says_the_price_and_stores_nothing(data: str, tmp_path: Path) -> None:
     design = certify(_space(data), dry_run=True, results=tmp_path, workers=1, max_minutes=60)
-    assert isinstance(design, Design)
+    assert isinstance(design, CertificateDesign)
     assert (design.candidates, design.seeds, design.epochs, design.longer) == (32, 2, 2, 4)
     assert design.seconds == pytest.approx(32 * 2 * 6 * design.epoch_seconds)
     assert list(tmp_path.iterdir()) == []
@@ -265,7 +267,7 @@ def test_sample_of_a_small_space_is_the_space(data: str) -> None:
     assert len(sample(space, 1000, seed=0)) == space.size()
 
 
-def _design(candidates: int, seeds: int) -> Design:
-    return Design(
+def _design(candidates: int, seeds: int) -> CertificateDesign:
+    return CertificateDesign(
         candidates=candidates, seeds=seeds, epochs=8, longer=16, epoch_seconds=1.0, workers=2
     )

@@ -68,7 +68,7 @@ def command(
     from archbench.report.finding import Finding
     from archbench.report.findings import certificate
     from archbench.search.certificate import certify
-    from archbench.search.certificate_design import Design, in_words
+    from archbench.search.certificate_design import CertificateDesign, in_words
     from archbench.space import SearchSpace
 
     typed = option.typed_command("--resume", "--json")
@@ -91,7 +91,7 @@ def command(
             on_progress=told,
             on_note=told.say,
         )
-    if isinstance(found, Design):
+    if isinstance(found, CertificateDesign):
         known = {**asdict(found), "num_trainings": found.num_trainings, "seconds": found.seconds}
         planned = Finding(
             document={"schema": DESIGN_SCHEMA, **known},

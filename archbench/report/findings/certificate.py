@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from archbench.analysis.certificate import GOOD, Certificate, estimate_text
-from archbench.analysis.certificate import Finding as Judgement
+from archbench.analysis.certificate import GOOD, Certificate, Judgement, estimate_text
 from archbench.analysis.rank import Agreement, without_cost
 from archbench.analysis.statistics import Estimate
 from archbench.analysis.verdict import space_typed
