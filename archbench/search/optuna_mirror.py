@@ -180,6 +180,8 @@ class Ledger:
         record = self.trials[number]
         if latency.value is not None or record.latency is None:
             self.trials[number] = replace(record, latency=latency)
+            if record.state == "complete":
+                self._show(self.trials[number])
 
     def add_point(self, number: int, point: CurvePoint) -> bool:
         """Stores a point of a curve; whether it is a new one."""
@@ -193,8 +195,7 @@ class Ledger:
     def add_repeated_point(self, number: int, point: CurvePoint) -> bool:
         """Stores a point of a further training of a complete trial; whether it is a new one.
 
-        The trial's accuracy becomes the mean over the trainings that got to the last rung. What
-        Optuna was told at the trial's end stays there as it was.
+        The trial's accuracy becomes the mean over the trainings that got to the last rung.
         """
         record = self.trials[number]
         if point in record.curve:
@@ -203,6 +204,7 @@ class Ledger:
         mean = statistics.fmean(final_accuracies(longer).values())
         self.store.add_point(number, point, proxy_accuracy=mean)
         self.trials[number] = replace(longer, proxy_accuracy=mean)
+        self._show(self.trials[number])
         return True
 
     def add_verdict(self, number: int, verdict: RungVerdict) -> None:
@@ -287,6 +289,8 @@ class Ledger:
         self._show(record)
 
     def _show(self, record: TrialRecord) -> None:
+        if record.number not in self._notes:  # of an older study, which was never mended
+            return
         with self.store.transaction() as connection:
             optuna_view.show(connection, self._frozen(record))
 

@@ -156,6 +156,7 @@ def test_a_confirmed_latency_counts(path: Path) -> None:
         study.add_latency(0, _latency(5.0), kind="confirm")
         study.add_latency(0, _latency(None), kind="confirm")
         told = study.trials[0].latency
+        assert [trial.values for trial in _load(path).trials] == [[0.5, 5.0]]
     with Ledger(path) as again:
         assert again.trials[0].latency == told == _latency(5.0)
 

@@ -122,3 +122,7 @@ def test_documents_keep_whole_number_keys() -> None:
         rows.to_json({1.5: "x"})
     with pytest.raises(TypeError, match="cannot store the key"):
         rows.to_json({"int:2": "x"})
+
+
+def test_names_of_our_tables_cannot_meet_optunas() -> None:
+    assert all(table.name.startswith("archbench_") for table in rows.TABLES)
