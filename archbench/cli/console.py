@@ -89,7 +89,7 @@ def tell(finding: Finding, *, as_json: bool, files: Sequence[Path] = ()) -> None
         result("\nwritten:\n" + "\n".join(f"  {path}" for path in files))
     pages = [command_line("open", path) for path in files if path.suffix == ".html"]
     if step := ", or ".join(filter(None, [*pages, finding.next_step])):
-        next_step(step.replace(", or then: ", ", then: "))
+        next_step(step)
 
 
 def tell_with_files(finding: Finding, folder: Path, *, as_json: bool) -> None:

@@ -158,10 +158,7 @@ class Plot:
             if figure is None:
                 return Markup()
             svg = inline_svg(
-                figure,
-                prefix=f"{self.prefix}{size}-",
-                title=self.title,
-                tooltips=self.tooltips,
+                figure, prefix=f"{self.prefix}{size}-", title=self.title, tooltips=self.tooltips
             )
             drawn.append(html('<div class="{}">{}</div>', size, svg))
         return html("<figure>{}<figcaption>{}</figcaption></figure>\n", drawn, self.caption)

@@ -42,10 +42,7 @@ class LimitBrokenError(ArchbenchError):
     "beside its stored self): by more than that, and told apart from a tie.",
 )
 @click.option(
-    "--save",
-    metavar="FILE",
-    type=option.FILE,
-    help="Keep the result, to compare with later.",
+    "--save", metavar="FILE", type=option.FILE, help="Keep the result, to compare with later."
 )
 @click.option(
     "--against",

@@ -43,11 +43,7 @@ if TYPE_CHECKING:
     help="How probable it must be that limits and accuracy are kept.",
 )
 @click.option(
-    "--spec",
-    "spec_file",
-    metavar="FILE",
-    type=option.FILE,
-    help="Write the network as YAML there.",
+    "--spec", "spec_file", metavar="FILE", type=option.FILE, help="Write the network as YAML there."
 )
 @option.RESULTS
 @option.JSON

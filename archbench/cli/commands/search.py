@@ -116,11 +116,7 @@ def command(
     with shown(progress, quiet=as_json, hidden=hidden) as listener:
         study = (
             run_confirmation(
-                path,
-                budget=confirm_budget,
-                workers=workers,
-                download=download,
-                on_event=listener,
+                path, budget=confirm_budget, workers=workers, download=download, on_event=listener
             )
             if confirm
             else search(

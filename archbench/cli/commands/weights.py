@@ -121,10 +121,7 @@ def show(file: Path, as_json: bool) -> None:
 @command.command()
 @click.argument("name")
 @click.option(
-    "--out",
-    metavar="FOLDER",
-    type=option.FOLDER,
-    help="Where to keep them; the cache by default.",
+    "--out", metavar="FOLDER", type=option.FOLDER, help="Where to keep them; the cache by default."
 )
 @option.JSON
 def fetch(name: str, out: Path | None, as_json: bool) -> None:

@@ -118,11 +118,7 @@ def _study(study: Mapping[str, Any]) -> str:
 
 def _backends(backends: Sequence[Mapping[str, Any]]) -> ReportTable:
     rows = [
-        (
-            entry["name"],
-            entry["device"],
-            ", ".join(entry["precisions"]) or _missing(entry),
-        )
+        (entry["name"], entry["device"], ", ".join(entry["precisions"]) or _missing(entry))
         for entry in backends
     ]
     return ReportTable(titles=("backend", "on", "precisions"), rows=rows, align="lll")

@@ -80,11 +80,7 @@ def counts(
         (reason, number.percent(count / samples)) for reason, count in document["excluded"].items()
     ]
     shown = ReportTable(titles=("excluded by", "share"), rows=rows, align="lr")
-    parts: list[Part] = [
-        Lines(lines),
-        shown if rows else "",
-        Code("\n".join(_dead(dead))),
-    ]
+    parts: list[Part] = [Lines(lines), shown if rows else "", Code("\n".join(_dead(dead)))]
     return Finding(document=document, parts=parts, next_step=next_step)
 
 
