@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "archbench"
-BENEATH_ALL = {"command_line", "errors", "lazy", "memory", "registry"}
+BENEATH_ALL = {"command_line", "errors", "lazy", "memory", "progress", "registry"}
 EVERYWHERE = {"numpy"}
 
 
@@ -34,6 +34,7 @@ ROOMS = {
     "errors": Room(),
     "lazy": Room(),
     "memory": Room(),
+    "progress": Room(),
     "registry": Room({"errors"}),
     "study": Room(),
     "analysis": Room({"study"}, {"pandas", "pyarrow", "moocore", "scipy"}),

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from archbench.data.cache import cache_folder, cached
 from archbench.data.dataset import DataSet
-from archbench.data.source import SOURCES, DataRequest, ImageSource, Progress, reading
+from archbench.data.source import SOURCES, DataRequest, ImageSource, reading
 from archbench.errors import UsageError
+from archbench.progress import Progress
 
 SMALLEST_RESOLUTION = 8
 LARGEST_RESOLUTION = 1024

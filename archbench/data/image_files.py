@@ -27,7 +27,8 @@ import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 
-from archbench.data.source import SHARES, Progress, Share, Sink
+from archbench.data.source import SHARES, Share, Sink
+from archbench.progress import Progress
 
 # the shares that must stay clean come first: an image that is in one of them is left out later
 ORDER: tuple[Share, ...] = ("test", "validation", "train")

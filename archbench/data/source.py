@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from archbench.errors import MissingError, UsageError
+from archbench.progress import Progress
 from archbench.registry import Registry
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 Share = Literal["train", "validation", "test"]
 SHARES: tuple[Share, ...] = ("train", "validation", "test")
 SOURCES = Registry("archbench.data.sources", "data set")
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)

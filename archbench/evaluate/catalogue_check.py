@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,11 +19,10 @@ from archbench.models.catalogue import (
     family_of,
     published,
 )
+from archbench.progress import Progress
 
 MOST_MACS = 10**10
 """Above it a forward pass is left out, which takes seconds a network and gigabytes of memory."""
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)

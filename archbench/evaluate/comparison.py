@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from archbench.measure.device import capture_environment
 from archbench.measure.latency.comparison import Comparison, compare_processes, compare_rounds
 from archbench.models import ArchSpec
 from archbench.models.network import Written
+from archbench.progress import Progress
 from archbench.study.environment import Environment
 from archbench.study.file import write_atomically
 from archbench.study.measurement import Conditions, Measurement
@@ -23,8 +24,6 @@ from archbench.study.measurement import Conditions, Measurement
 SCHEMA = "archbench.comparison/1"
 WANTED_HALF_WIDTH = 0.005
 BUDGET_S = 3.0
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)

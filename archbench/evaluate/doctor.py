@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from archbench.measure.machine import (
 )
 from archbench.measure.machine_cache import cache_folder
 from archbench.measure.self_test import SelfTest, self_test
+from archbench.progress import Progress
 from archbench.study.database import Store
 from archbench.study.environment import Environment
 from archbench.study.file import backup_path
@@ -42,8 +43,6 @@ _STEAL = 0.01
 _CONSTANT_LIMIT = 0.05
 _LEAST_DISK = 2**30
 _GPU_MEMORY = 0.05
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,11 +14,12 @@ from archbench.evaluate.piece import pieces
 from archbench.evaluate.target import deployed
 from archbench.measure.backend import dtype_of
 from archbench.measure.device import capture_environment
-from archbench.measure.latency.calibration import Progress, calibrate
+from archbench.measure.latency.calibration import calibrate
 from archbench.measure.machine_cache import form_file
 from archbench.measure.parts import PartTimes, Roofline, Traffic, roofline, time_parts, traffic
 from archbench.models import ArchSpec, Deployed
 from archbench.models.network import Network, Written, as_spec
+from archbench.progress import Progress
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions
 from archbench.study.where_file import SCHEMA

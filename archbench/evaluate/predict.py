@@ -34,10 +34,11 @@ from archbench.evaluate.target import calibrated
 from archbench.measure.backend import dtype_of, prepared
 from archbench.measure.cold import ColdTime, Multiple, cold_times, evictor
 from archbench.measure.device import capture_environment, torch_threads
-from archbench.measure.latency.calibration import Calibration, Progress, calibrate
+from archbench.measure.latency.calibration import Calibration, calibrate
 from archbench.measure.latency.clock import Forward
 from archbench.models import ArchSpec, count, deploy, fold
 from archbench.models.network import Written, as_spec
+from archbench.progress import Progress
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions
 

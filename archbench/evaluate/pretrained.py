@@ -11,9 +11,10 @@ from archbench.evaluate.foreign import Foreign
 from archbench.models import ArchSpec
 from archbench.models.catalogue import published, published_names
 from archbench.models.network import Written, as_spec
-from archbench.models.weights.hub import Fetched, Progress
+from archbench.models.weights.hub import Fetched
 from archbench.models.weights.hub import fetch_weights as fetch_into
 from archbench.models.weights.skeleton import differing_fields
+from archbench.progress import Progress
 
 
 def fetch_weights(

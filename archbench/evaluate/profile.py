@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from archbench.models import ArchSpec, ablation_names, build, count, paper, publ
 from archbench.models.arithmetic import Count, Work
 from archbench.models.catalogue import Paper, published
 from archbench.models.network import Written
+from archbench.progress import Progress
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions, Measurement
 
@@ -243,8 +244,6 @@ def _latency_document(latency: Measurement, *, among: Sequence[Measurement]) -> 
         "speed_to_eager": speed_to_eager(latency, among),
     }
 
-
-Progress = Callable[[str, int, int], None]
 
 BUDGET_S = 2.0
 """For each network: a person waits, and the interval says how sure the answer is."""

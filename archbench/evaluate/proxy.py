@@ -12,6 +12,7 @@ from typing import Any, Self
 from archbench.data import DataSet, load
 from archbench.errors import MissingError, StorageError
 from archbench.models import ArchSpec, Network, build, proxy
+from archbench.progress import Progress
 from archbench.study.trial import CurvePoint
 from archbench.train.accuracy import accuracy
 from archbench.train.checkpoint import previous_path, read_checkpoint, read_tensors, write_tensors
@@ -23,7 +24,6 @@ from archbench.train.step import Teacher
 from archbench.train.teacher import teacher_for
 
 OnPoint = Callable[[CurvePoint, Path, str], bool | None]
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -14,13 +14,13 @@ from archbench.errors import UsageError
 from archbench.evaluate.target import SEARCH_BUDGET_S, calibrated
 from archbench.measure.device import capture_environment
 from archbench.models.network import as_spec
+from archbench.progress import Progress
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions
 from archbench.study.trial import Taken, TrialRecord
 
 SCHEMA = "archbench.elsewhere/1"
 Which = Literal["front", "all"]
-Progress = Callable[[str, int, int], None]
 
 _AT_ONCE = 6
 """Networks that share their rounds, and the memory of the process."""

@@ -11,11 +11,12 @@ import torch
 from archbench.evaluate.target import deployed
 from archbench.measure.backend import prepared
 from archbench.measure.device import capture_environment
-from archbench.measure.latency.calibration import Progress, calibrate
+from archbench.measure.latency.calibration import calibrate
 from archbench.measure.machine_cache import form_file
 from archbench.measure.serving import Service, serve
 from archbench.models import ArchSpec
 from archbench.models.network import Written, as_spec
+from archbench.progress import Progress
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions
 

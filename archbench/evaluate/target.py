@@ -17,13 +17,14 @@ from archbench.errors import ArchbenchError, fault_text
 from archbench.evaluate.foreign import Foreign
 from archbench.measure.backend import BACKENDS, checked_error, placed
 from archbench.measure.device import torch_threads
-from archbench.measure.latency.calibration import Calibration, Progress, calibrate
+from archbench.measure.latency.calibration import Calibration, calibrate
 from archbench.measure.latency.latency import measure_latency
 from archbench.measure.latency.rounds import NETWORK_FAULTS
 from archbench.measure.machine_cache import FormFile, form_file
 from archbench.measure.serving import Quantity, peak_memory
 from archbench.models import ArchSpec, Deployed, build, deploy, fold, load_weights
 from archbench.models.part import Grid
+from archbench.progress import Progress
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions, Measurement
 

@@ -13,6 +13,7 @@ from archbench.evaluate.proxy import describe, identity, open_data, teacher_in_w
 from archbench.measure.device import require_device
 from archbench.models import ArchSpec, build, proxy
 from archbench.models.network import Written, as_spec
+from archbench.progress import Progress
 from archbench.study.file import write_atomically
 from archbench.train.loop import OnPoint
 from archbench.train.plan import Plan, choose_plan
@@ -41,7 +42,7 @@ def train_network(
     on_point: OnPoint | None = None,
     on_progress: Callable[[int, int], None] | None = None,
     on_note: Callable[[str], None] | None = None,
-    on_data: Callable[[str, int, int], None] | None = None,
+    on_data: Progress | None = None,
 ) -> Weights:
     """Trains one network with the loop and recipe of the search, and keeps its weights.
 

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from archbench.measure.latency.calibration import CalibratedBench, Calibration, Progress
+from archbench.measure.latency.calibration import CalibratedBench, Calibration
 from archbench.measure.latency.clock import Forward, Timing
+from archbench.progress import Progress
 
 # More than the second-level cache of a core and less than a third-level one, where a network of
 # this size leaves its weights; on a GPU more than its one cache.

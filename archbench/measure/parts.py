@@ -17,9 +17,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from archbench.errors import StorageError
 from archbench.measure import machine_cache
 from archbench.measure.backend import dtype_of, tensors_of
-from archbench.measure.latency.calibration import CalibratedBench, Progress
+from archbench.measure.latency.calibration import CalibratedBench
 from archbench.measure.latency.clock import Bench, Clock, Timing, measuring
 from archbench.measure.latency.estimate import lower_mean
+from archbench.progress import Progress
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions
 

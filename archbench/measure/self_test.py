@@ -18,7 +18,6 @@ from archbench.measure.device import Pinning
 from archbench.measure.latency import estimate
 from archbench.measure.latency.calibration import (
     CalibratedBench,
-    Progress,
     disturbance,
     keep_check,
     ready_calibrator,
@@ -28,6 +27,7 @@ from archbench.measure.latency.constants import CHECKS, DriftCheck, deviations
 from archbench.measure.latency.estimate import LEAST_PLACEMENTS, TWO_SIDED_95, Array, drift
 from archbench.measure.latency.rounds import Placed, relocate, rotated_orders, warm_up
 from archbench.measure.machine import Counters, activity, counters
+from archbench.progress import Progress
 
 COPIES = 6
 PLACEMENT = 2 * COPIES

@@ -12,9 +12,10 @@ from pathlib import Path
 import torch
 
 from archbench.measure.gpu import open_nvml
-from archbench.measure.latency.calibration import CalibratedBench, Progress
+from archbench.measure.latency.calibration import CalibratedBench
 from archbench.measure.latency.clock import Clock, Forward, Timing
 from archbench.measure.latency.estimate import quantile
+from archbench.progress import Progress
 from archbench.study.measurement import Conditions
 
 POWERCAP = Path("/sys/class/powercap")

@@ -19,6 +19,7 @@ from archbench.analysis.certificate import (
 )
 from archbench.analysis.judgement import certificate_of, read_certificate
 from archbench.errors import UsageError
+from archbench.progress import Progress
 from archbench.search import trainings
 from archbench.search.certificate_design import (
     CertificateDesign,
@@ -29,7 +30,7 @@ from archbench.search.certificate_design import (
     most_candidates,
     sampled,
 )
-from archbench.search.context import OnProgress, StudyContext
+from archbench.search.context import StudyContext
 from archbench.search.preparation import data_facts, proxy_document, teacher_facts, unplanned
 from archbench.search.settings import Settings, settings_of, space_of
 from archbench.search.trainings import OnNote, PlannedTrainings
@@ -67,7 +68,7 @@ def certify(
     resume: bool = False,
     dry_run: bool = False,
     command: str = "",
-    on_progress: OnProgress | None = None,
+    on_progress: Progress | None = None,
     on_note: OnNote | None = None,
 ) -> Certificate | CertificateDesign:
     """Trains a sample of a space as the proxy does and longer, and says whether it can rank it.
@@ -257,7 +258,7 @@ def _create(
     )
 
 
-def _train(context: StudyContext, study: Store, *, progress: OnProgress | None) -> None:
+def _train(context: StudyContext, study: Store, *, progress: Progress | None) -> None:
     """Trains all that an open certificate still lacks, and writes what it shows.
 
     Raises:
@@ -348,7 +349,7 @@ def _worthwhile(context: StudyContext, own: Settings) -> CertificateDesign | Non
     return wanted
 
 
-def _progress(context: StudyContext) -> OnProgress:
+def _progress(context: StudyContext) -> Progress:
     told = set[int]()
 
     def progress(what: str, done: int, total: int) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from archbench.analysis.front import FrontRule
+from archbench.progress import Progress
 from archbench.registry import Registry
 from archbench.search import events, scheduler
 from archbench.search.interruption import Interruption, ParkedError, interruptions
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from archbench.evaluate.target import Target
 
 ENGINES = Registry("archbench.search.engines", "engine")
-
-OnProgress = Callable[[str, int, int], None]
 
 _DAY_S = 24 * 3600.0
 
@@ -53,7 +52,7 @@ class Context:
         self,
         on_event: events.Listener,
         *,
-        on_progress: OnProgress | None = None,
+        on_progress: Progress | None = None,
         threads: int = 1,
         make_engine: Callable[[int], Engine] | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -157,7 +156,7 @@ class Context:
     def _stops(self) -> bool:
         return self.interruption.signal_number is not None
 
-    def _say_once(self, said: set[str]) -> OnProgress:
+    def _say_once(self, said: set[str]) -> Progress:
         def say(what: str, done: int, total: int) -> None:
             if what not in said:
                 said.add(what)
@@ -202,7 +201,7 @@ class StudyContext(Context):
         settings: Settings,
         *,
         on_event: events.Listener,
-        on_progress: OnProgress | None = None,
+        on_progress: Progress | None = None,
         make_engine: Callable[[int], Engine] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archbench.errors import StorageError, UsageError
+from archbench.progress import Progress
 from archbench.search import events, scheduler
-from archbench.search.context import Context, OnProgress
+from archbench.search.context import Context
 from archbench.search.interruption import ParkedError
 from archbench.search.job import Broken, Done, Report, Sent
 from archbench.search.jobs import Note, RungReached, TrainJob, checkpoint_path, price_trial
@@ -237,7 +238,7 @@ class PlannedTrainings(scheduler.Jobs):
         *,
         proxy_of: Callable[[TrialRecord, TrainingRecord], Proxy],
         names: Mapping[int, str],
-        progress: OnProgress | None,
+        progress: Progress | None,
         tells_each: bool = False,
     ) -> None:
         found = study.snapshot()

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from archbench.data import DataSet
 from archbench.data.cache import cache_folder
 from archbench.errors import StorageError
+from archbench.progress import Progress
 from archbench.study.file import writing_alone
 from archbench.train.accuracy import accuracy
 from archbench.train.checkpoint import (
@@ -32,8 +33,6 @@ from archbench.train.loop import train
 from archbench.train.plan import Plan
 from archbench.train.recipe import Recipe
 from archbench.train.step import Teacher
-
-Progress = Callable[[str, int, int], None]
 
 _FORMAT = "archbench.teacher/1"
 _PLAN = Plan(memory_format="channels_last")

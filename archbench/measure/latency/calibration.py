@@ -37,11 +37,9 @@ from archbench.measure.latency.reference_networks import CALIBRATORS, Calibrator
 from archbench.measure.latency.rounds import CALIBRATOR_ROUNDS, Placed, relocate, warm_up
 from archbench.measure.machine import Counters, MachineActivity, activity, counters
 from archbench.measure.machine_cache import UNREADABLE, settings_of
+from archbench.progress import Progress
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and of how much."""
 
 _ROUNDS = 60
 _WARM_UP_S = 2.0

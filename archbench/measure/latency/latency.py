@@ -21,7 +21,6 @@ from archbench.measure.backend import Runnable, prepared, tensors_of
 from archbench.measure.gpu import GpuUse, GpuWatch, gpu_watch
 from archbench.measure.latency.calibration import (
     CalibratedBench,
-    Progress,
     check_drift,
 )
 from archbench.measure.latency.clock import Bench, Forward, delay_share
@@ -37,6 +36,7 @@ from archbench.measure.latency.rounds import (
     run_rounds,
     warm_up,
 )
+from archbench.progress import Progress
 from archbench.study.measurement import Measurement, Verdict
 
 Details = dict[str, float | int | str]

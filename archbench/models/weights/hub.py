@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import queue
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
@@ -19,6 +19,7 @@ from archbench.models.catalogue import entry, published, variants
 from archbench.models.weights.conversion import convert_weights
 from archbench.models.weights.file import MAX_BYTES, read_weights
 from archbench.models.weights.load import own_spec
+from archbench.progress import Progress
 
 HUB = "https://huggingface.co"
 FILES = ("model.safetensors", "pytorch_model.bin")
@@ -26,8 +27,6 @@ PATIENCE_S = 3.0
 """Seconds until the first byte, and between any two: a command is refused within five."""
 
 _PIECE = 2**20
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from archbench.analysis.ablation import AblationRecord, read_ablation
 from archbench.errors import UsageError
+from archbench.progress import Progress
 from archbench.search import trainings
 from archbench.search.ablation.knob import Form
 from archbench.search.ablation.request import (
@@ -21,7 +22,7 @@ from archbench.search.ablation.request import (
     with_epochs,
     within,
 )
-from archbench.search.context import Context, OnProgress
+from archbench.search.context import Context
 from archbench.search.jobs import prepare_teacher, time_forms
 from archbench.search.preparation import data_facts
 from archbench.search.settings import num_workers
@@ -67,7 +68,7 @@ def ablate(
     resume: bool = False,
     dry_run: bool = False,
     command: str = "",
-    on_progress: OnProgress | None = None,
+    on_progress: Progress | None = None,
     on_note: OnNote | None = None,
 ) -> AblationRecord | None:
     """Changes one knob of a network at a time, and says what each costs and buys.
