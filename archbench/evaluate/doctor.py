@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,10 @@ import torch
 
 from archbench.analysis.study import DATABASE, open_study
 from archbench.errors import ArchbenchError
+from archbench.evaluate.target import calibrated
 from archbench.measure.backend import BACKENDS, PRECISIONS, absence, can_compute
 from archbench.measure.device import capture_environment, devices, gpu_name
 from archbench.measure.gpu import gpu_watch
-from archbench.measure.latency.calibration import calibrate
 from archbench.measure.latency.estimate import DRIFT_LIMIT, OFF_CPU_LIMIT
 from archbench.measure.machine import (
     Clocks,
@@ -46,80 +46,25 @@ _GPU_MEMORY = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
-class Backend:
-    """What runs networks, and whether it does so here.
-
-    Attributes:
-        name: Its file in ``archbench/measure/backends``.
-        device: ``cpu`` or ``cuda``.
-        precisions: That it can be asked for here; none where it is not there.
-        missing: What it lacks; empty where it is there.
-        help: What brings that.
-    """
-
-    name: str
-    device: str
-    precisions: tuple[str, ...]
-    missing: str = ""
-    help: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Gpu:
-    """The first GPU.
-
-    Attributes:
-        name: What it is.
-        memory_bytes: What it has.
-        used_bytes: What is in use, by whomever.
-        disturbance: What others did there during the test, or what slowed it down; mostly empty.
-        note: Who is there without being known to work; mostly empty.
-    """
-
-    name: str
-    memory_bytes: int
-    used_bytes: int
-    disturbance: str = ""
-    note: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class StudyHealth:
-    """The state of a study's database.
-
-    Attributes:
-        path: Its folder.
-        trials: How many trials it holds; None where it cannot be read.
-        size_bytes: Of the database.
-        has_backup: Whether a copy lies beside it.
-        fault: Why it cannot be read; empty where it is whole.
-        help: What to do about that.
-    """
-
-    path: str
-    trials: int | None
-    size_bytes: int
-    has_backup: bool
-    fault: str = ""
-    help: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Advice:
-    """Something that stands in the way.
-
-    Attributes:
-        what: What was found.
-        do: What to do about it.
-    """
-
-    what: str
-    do: str
-
-
-@dataclass(frozen=True, kw_only=True)
 class Checkup:
-    """What was found; `advice` is drawn from it."""
+    """What was found; `advice` is drawn from it.
+
+    Attributes:
+        environment: The machine and software.
+        conditions: Of the test.
+        test: Copies of one network, timed against one another.
+        activity: What else the machine did meanwhile.
+        clocks: Of the CPU.
+        load: The load average, where the system tells it.
+        gpu: Name, memory and used bytes of the first GPU; ``disturbance``, what others did there
+            during the test or what slowed it down; ``note``, who is there without being known to
+            work.
+        backends: For each backend and device the precisions that it can be asked for here; none
+            where it is not there, with what is ``missing`` and the ``help`` that brings it.
+        disks: Free bytes by folder.
+        study: Path, trials, size and backup of a study's database; the ``fault``, why it cannot
+            be read, and the ``help``, what to do about that, are empty where it is whole.
+    """
 
     environment: Environment
     conditions: Conditions
@@ -127,16 +72,16 @@ class Checkup:
     activity: MachineActivity
     clocks: Clocks
     load: float | None
-    gpu: Gpu | None
-    backends: tuple[Backend, ...]
-    disks: dict[str, int]
-    study: StudyHealth | None = None
+    gpu: Mapping[str, Any] | None
+    backends: tuple[Mapping[str, Any], ...]
+    disks: Mapping[str, int]
+    study: Mapping[str, Any] | None = None
 
     @property
-    def advice(self) -> tuple[Advice, ...]:
+    def advice(self) -> tuple[dict[str, str], ...]:
         """What stands in the way, with what to do about it."""
         return tuple(
-            Advice(what=what, do=do)
+            {"what": what, "do": do}
             for found in (_of_test(self), _of_machine(self), _of_storage(self))
             for what, do in found
         )
@@ -147,7 +92,7 @@ class Checkup:
             "schema": SCHEMA,
             **asdict(self),
             "environment": self.environment.document(),
-            "advice": [asdict(entry) for entry in self.advice],
+            "advice": list(self.advice),
         }
 
 
@@ -177,13 +122,13 @@ def check_up(
     if watch:
         watch.use()
     began, before = time.monotonic(), counters()
-    calibration = calibrate(conditions, environment=environment, on_progress=on_progress)
-    with calibration.bench(conditions, environment=environment) as bench:
+    target = calibrated(conditions, environment=environment, on_progress=on_progress)
+    with target.bench() as bench:
         test = self_test(bench, seconds=seconds, on_progress=on_progress)
     after, ended = counters(), time.monotonic()
     if gpu and watch:
         use = watch.use(works=device == "cuda")
-        gpu = replace(gpu, disturbance=use.disturbance, note=use.note)
+        gpu |= {"disturbance": use.disturbance, "note": use.note}
     return Checkup(
         environment=environment,
         conditions=conditions,
@@ -192,30 +137,36 @@ def check_up(
         clocks=clocks(),
         load=load_average(),
         gpu=gpu,
-        backends=tuple(_backend(name, on) for on in devices() for name in BACKENDS.names),
+        backends=tuple(_backend(name, device=on) for on in devices() for name in BACKENDS.names),
         disks={str(path): _free(path) for path in (Path.cwd(), cache_folder())},
         study=_health(study) if study else None,
     )
 
 
-def _backend(name: str, device: str) -> Backend:
+def _backend(name: str, *, device: str) -> dict[str, Any]:
     missing = absence(name, device=device)
     asked = [Conditions(device=device, backend=name, precision=kind) for kind in PRECISIONS]
-    return Backend(
-        name=name,
-        device=device,
-        precisions=tuple(one.precision for one in asked if missing is None and can_compute(one)),
-        missing=missing.message if missing else "",
-        help=(missing.help or "") if missing else "",
-    )
+    return {
+        "name": name,
+        "device": device,
+        "precisions": [] if missing else [one.precision for one in asked if can_compute(one)],
+        "missing": missing.message if missing else "",
+        "help": (missing.help or "") if missing else "",
+    }
 
 
-def _gpu() -> Gpu | None:
+def _gpu() -> dict[str, Any] | None:
     name = gpu_name()
     if name is None:
         return None
     free, total = torch.cuda.mem_get_info()
-    return Gpu(name=name, memory_bytes=total, used_bytes=total - free)
+    return {
+        "name": name,
+        "memory_bytes": total,
+        "used_bytes": total - free,
+        "disturbance": "",
+        "note": "",
+    }
 
 
 def _free(path: Path) -> int:
@@ -225,23 +176,22 @@ def _free(path: Path) -> int:
     return shutil.disk_usage(path).free
 
 
-def _health(path: Path) -> StudyHealth:
+def _health(path: Path) -> dict[str, Any]:
     file = path / DATABASE if path.suffix != ".db" else path
-    size = file.stat().st_size if file.is_file() else 0
-    has_backup = backup_path(file).is_file()
+    found: dict[str, Any] = {
+        "path": str(path),
+        "trials": None,
+        "size_bytes": file.stat().st_size if file.is_file() else 0,
+        "has_backup": backup_path(file).is_file(),
+        "fault": "",
+        "help": "",
+    }
     try:
         trials = len(open_study(path).trials())
         Store.read(file, thorough=True)
     except ArchbenchError as error:
-        return StudyHealth(
-            path=str(path),
-            trials=None,
-            size_bytes=size,
-            has_backup=has_backup,
-            fault=error.message,
-            help=error.help or "",
-        )
-    return StudyHealth(path=str(path), trials=trials, size_bytes=size, has_backup=has_backup)
+        return {**found, "fault": error.message, "help": error.help or ""}
+    return {**found, "trials": trials}
 
 
 def _of_test(found: Checkup) -> Iterator[tuple[str, str]]:
@@ -307,13 +257,13 @@ def _of_machine(found: Checkup) -> Iterator[tuple[str, str]]:
             f"the clock is governed by {found.clocks.governor}",
             "sudo cpupower frequency-set -g performance",
         )
-    if found.gpu and found.gpu.disturbance:
-        yield found.gpu.disturbance, "nvidia-smi shows more: end what disturbs, or wait for it"
-    if found.gpu and found.gpu.note:
-        yield found.gpu.note, "nvidia-smi shows them: end them before you measure there"
-    elif found.gpu and found.gpu.used_bytes > _GPU_MEMORY * found.gpu.memory_bytes:
+    if found.gpu and found.gpu["disturbance"]:
+        yield found.gpu["disturbance"], "nvidia-smi shows more: end what disturbs, or wait for it"
+    if found.gpu and found.gpu["note"]:
+        yield found.gpu["note"], "nvidia-smi shows them: end them before you measure there"
+    elif found.gpu and found.gpu["used_bytes"] > _GPU_MEMORY * found.gpu["memory_bytes"]:
         yield (
-            f"{found.gpu.used_bytes / 2**30:.1f} GiB of the GPU's memory are in use",
+            f"{found.gpu['used_bytes'] / 2**30:.1f} GiB of the GPU's memory are in use",
             "nvidia-smi shows by whom: end it before you measure there",
         )
 
@@ -322,5 +272,5 @@ def _of_storage(found: Checkup) -> Iterator[tuple[str, str]]:
     for path, free in found.disks.items():
         if free < _LEAST_DISK:
             yield f"only {free / 2**20:.0f} MiB are free in {path}", "make room: studies grow"
-    if found.study and found.study.fault:
-        yield f"{found.study.path}: {found.study.fault}", found.study.help
+    if found.study and found.study["fault"]:
+        yield f"{found.study['path']}: {found.study['fault']}", found.study["help"]

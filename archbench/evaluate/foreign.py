@@ -44,10 +44,11 @@ class Foreign:
     network: nn.Module
     resolution: Grid
 
-    def example(self) -> Tensor:
-        """One image of noise, always the same."""
-        generator = torch.Generator().manual_seed(0)
-        return torch.randn(1, 3, *self.resolution, generator=generator)
+
+def noise(resolution: Grid, *, batch: int = 1) -> Tensor:
+    """Images of noise (B, 3, H, W), always the same."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(batch, 3, *resolution, generator=generator)
 
 
 def is_foreign(text: str) -> bool:

@@ -2,124 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
-import torch
 from torch import nn
 
 from archbench.errors import UsageError
-from archbench.evaluate.piece import pieces
-from archbench.evaluate.target import deployed
+from archbench.evaluate.foreign import noise
+from archbench.evaluate.piece import Piece, pieces
+from archbench.evaluate.target import calibrated, deployed
 from archbench.measure.backend import dtype_of
-from archbench.measure.device import capture_environment
-from archbench.measure.latency.calibration import calibrate
-from archbench.measure.machine_cache import form_file
-from archbench.measure.parts import PartTimes, Roofline, Traffic, roofline, time_parts, traffic
-from archbench.models import ArchSpec, Deployed
+from archbench.measure.parts import Roofline, Traffic, roofline, time_parts, traffic
+from archbench.models import Deployed
 from archbench.models.network import Network, Written, as_spec
 from archbench.progress import Progress
-from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions
 from archbench.study.where_file import SCHEMA
-
-
-@dataclass(frozen=True, kw_only=True)
-class PartProfile:
-    """What one embed, block or head costs inside the running network.
-
-    Attributes:
-        place: For example ``stages[0].blocks[1]``.
-        stage: Number of its stage; None for the head.
-        kind: Of the part.
-        ms: Milliseconds of a batch.
-        macs: Multiply-accumulates of the batch.
-        moved: Operators and bytes, see ``archbench.measure.parts``.
-        bounds_ms: What compute, memory and operators would ask for alone, see ``Roofline``.
-    """
-
-    place: str
-    stage: int | None
-    kind: str
-    ms: float
-    macs: int
-    moved: Traffic
-    bounds_ms: Mapping[str, float]
-
-    @property
-    def gflops(self) -> float:
-        """10^9 floating-point operations a second that it reached; a multiply-add is two."""
-        return 2 * self.macs / self.ms / 1e6 if self.ms else 0.0
-
-    @property
-    def roof(self) -> float:
-        """The share of its time that the machine's compute or memory asks for at least."""
-        least = max(self.bounds_ms["compute"], self.bounds_ms["memory"])
-        return least / self.ms if self.ms else 0.0
-
-    @property
-    def bound_by(self) -> str:
-        """The limit that alone explains most of the time: compute, memory or overhead."""
-        return max(self.bounds_ms, key=self.bounds_ms.__getitem__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Where:
-    """Where the time of one network goes.
-
-    Attributes:
-        spec: The network.
-        conditions: Under which it ran, in its deployed form.
-        environment: The machine and software.
-        parts: In the order they run.
-        spans: Their times, and those of the whole.
-        limits: The machine's.
-    """
-
-    spec: ArchSpec
-    conditions: Conditions
-    environment: Environment
-    parts: tuple[PartProfile, ...]
-    spans: PartTimes
-    limits: Roofline
-
-    @property
-    def between_ms(self) -> float:
-        """What the network takes beside its parts; below 0 where watching cost more than that."""
-        return self.spans.whole - sum(part.ms for part in self.parts)
-
-    def document(self) -> dict[str, Any]:
-        """As it stands in a JSON document of the schema ``archbench.where/1``."""
-        return {
-            "name": self.spec.name or self.spec.digest,
-            "digest": self.spec.digest,
-            "environment": self.environment.document(),
-            "conditions": asdict(self.conditions),
-            "whole_ms": self.spans.whole,
-            "watched_ms": self.spans.watched,
-            "between_ms": self.between_ms,
-            "rounds": self.spans.rounds,
-            "off_cpu_share": self.spans.off_cpu,
-            "limits": asdict(self.limits),
-            "parts": [
-                {
-                    "place": part.place,
-                    "stage": part.stage,
-                    "kind": part.kind,
-                    "ms": part.ms,
-                    "macs": part.macs,
-                    "operators": part.moved.operators,
-                    "weight_bytes": part.moved.weight_bytes,
-                    "activation_bytes": part.moved.activation_bytes,
-                    "gflops": part.gflops,
-                    "roof_share": part.roof,
-                    "bounds_ms": dict(part.bounds_ms),
-                    "bound_by": part.bound_by,
-                }
-                for part in self.parts
-            ],
-        }
 
 
 def where(
@@ -128,8 +27,13 @@ def where(
     *,
     budget_s: float = 4.0,
     on_progress: Progress | None = None,
-) -> Where:
+) -> dict[str, Any]:
     """The time of every part of a network's deployed form, beside what the machine could do.
+
+    It is a network of a JSON document of the schema ``archbench.where/1``, its parts in the order
+    they run. ``between_ms`` is what the network takes beside its parts, below 0 where watching
+    cost more than that; ``bounds_ms`` of a part what compute, memory and operators would ask for
+    alone, see ``Roofline``.
 
     Args:
         written: A published name, a spec or a plain document.
@@ -152,34 +56,44 @@ def where(
     spec = as_spec(written)
     height, width = spec.resolution
     conditions = replace(conditions, resolution=(height, width))
-    environment = capture_environment()
-    calibration = calibrate(conditions, environment=environment, on_progress=on_progress)
-    limits = roofline(conditions, environment=environment)
-    forms = form_file(conditions, environment=environment, generation=calibration.generation)
-    network = deployed(spec, conditions, forms=forms)
+    target = calibrated(conditions, on_progress=on_progress)
+    limits = roofline(conditions, environment=target.environment)
+    network = deployed(spec, conditions, forms=target.forms)
     kind = dtype_of(conditions.precision, place="precision")
-    generator = torch.Generator().manual_seed(0)
-    example = torch.randn(conditions.batch, 3, height, width, generator=generator)
-    example = example.to(conditions.device, kind)
+    example = noise(spec.resolution, batch=conditions.batch).to(conditions.device, kind)
     parts = _parts(network)
     moved = traffic(network, example, parts=parts)
-    with calibration.bench(conditions, environment=environment) as bench:
-        spans = time_parts(
+    with target.bench() as bench:
+        times = time_parts(
             network, example, parts=parts, bench=bench, budget_s=budget_s, on_progress=on_progress
         )
-    return Where(
-        spec=spec,
-        conditions=conditions,
-        environment=environment,
-        parts=_profiles(spec, batch=conditions.batch, moved=moved, spans=spans, limits=limits),
-        spans=spans,
-        limits=limits,
-    )
+    return {
+        "name": spec.name or spec.digest,
+        "digest": spec.digest,
+        "environment": target.environment.document(),
+        "conditions": asdict(conditions),
+        "whole_ms": times.whole,
+        "watched_ms": times.watched,
+        "between_ms": times.whole - sum(times.parts.values()),
+        "rounds": times.rounds,
+        "off_cpu_share": times.off_cpu,
+        "limits": asdict(limits),
+        "parts": [
+            _part(
+                piece,
+                batch=conditions.batch,
+                ms=times.parts[piece.place],
+                moved=moved[piece.place],
+                limits=limits,
+            )
+            for piece in pieces(spec)
+        ],
+    }
 
 
-def document(found: Sequence[Where]) -> dict[str, Any]:
+def document(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Several networks as one JSON document."""
-    return {"schema": SCHEMA, "networks": [entry.document() for entry in found]}
+    return {"schema": SCHEMA, "networks": list(found)}
 
 
 def _parts(network: nn.Module) -> dict[str, nn.Module]:
@@ -194,27 +108,21 @@ def _parts(network: nn.Module) -> dict[str, nn.Module]:
     return found | {"head": built.head}
 
 
-def _profiles(
-    spec: ArchSpec, *, batch: int, moved: Mapping[str, Traffic], spans: PartTimes, limits: Roofline
-) -> tuple[PartProfile, ...]:
-    profiles = []
-    for piece in pieces(spec):
-        found = moved[piece.place]
-        macs = piece.work.macs * batch
-        profiles.append(
-            PartProfile(
-                place=piece.place,
-                stage=None if piece.place == "head" else int(piece.place[7:].partition("]")[0]),
-                kind=str(piece.what["part"]["kind"]) if "part" in piece.what else "head",
-                ms=spans.parts[piece.place],
-                macs=macs,
-                moved=found,
-                bounds_ms=limits.bounds_ms(
-                    flops=2 * macs,
-                    weight_bytes=found.weight_bytes,
-                    activation_bytes=found.activation_bytes,
-                    operators=found.operators,
-                ),
-            )
-        )
-    return tuple(profiles)
+def _part(
+    piece: Piece, *, batch: int, ms: float, moved: Traffic, limits: Roofline
+) -> dict[str, Any]:
+    """What an embed, block or head costs inside the running network; a MAC is two flops."""
+    macs = piece.work.macs * batch
+    bounds_ms = limits.bounds_ms(flops=2 * macs, **asdict(moved))
+    return {
+        "place": piece.place,
+        "stage": None if piece.place == "head" else int(piece.place[7:].partition("]")[0]),
+        "kind": str(piece.what["part"]["kind"]) if "part" in piece.what else "head",
+        "ms": ms,
+        "macs": macs,
+        **asdict(moved),
+        "gflops": 2 * macs / ms / 1e6 if ms else 0.0,
+        "roof_share": max(bounds_ms["compute"], bounds_ms["memory"]) / ms if ms else 0.0,
+        "bounds_ms": bounds_ms,
+        "bound_by": max(bounds_ms, key=bounds_ms.__getitem__),
+    }

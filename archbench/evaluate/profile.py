@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from archbench.errors import UncountedOperatorError, UsageError, fault_text
-from archbench.evaluate.foreign import Foreign, opened
+from archbench.evaluate.foreign import Foreign, noise, opened
 from archbench.evaluate.pretrained import fetch_all
 from archbench.evaluate.side_by_side import (
     Unavailable,
@@ -323,7 +323,7 @@ def _foreign_counted(foreign: Foreign) -> ForeignProfile:
     params = sum(parameter.numel() for parameter in foreign.network.parameters())
     counted, reason = None, ""
     try:
-        counted = count_operators(foreign.network, foreign.example())
+        counted = count_operators(foreign.network, noise(foreign.resolution))
     except UncountedOperatorError as error:
         reason = f"{error.place}: {error.message}" if error.place else error.message
     except NETWORK_FAULTS as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -14,10 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from archbench.errors import ArchbenchError, fault_text
-from archbench.evaluate.foreign import Foreign
+from archbench.evaluate.foreign import Foreign, noise
 from archbench.measure.backend import BACKENDS, checked_error, placed
-from archbench.measure.device import torch_threads
-from archbench.measure.latency.calibration import Calibration, calibrate
+from archbench.measure.device import capture_environment, torch_threads
+from archbench.measure.latency.calibration import CalibratedBench, Calibration, calibrate
 from archbench.measure.latency.latency import measure_latency
 from archbench.measure.latency.rounds import NETWORK_FAULTS
 from archbench.measure.machine_cache import FormFile, form_file
@@ -49,6 +50,11 @@ class Target:
     details: tuple[str, ...] = ()
 
     @property
+    def calibration(self) -> Calibration:
+        """The constants with their networks, which a process keeps: preparing them takes long."""
+        return _calibration(json.dumps(self.constants, sort_keys=True))
+
+    @property
     def forms(self) -> FormFile:
         """The forms of layers that were decided on with these constants."""
         return form_file(
@@ -56,6 +62,18 @@ class Target:
             environment=self.environment,
             generation=int(self.constants.get("generation", 1)),
         )
+
+    def bench(self, *, precision: str | None = None) -> AbstractContextManager[CalibratedBench]:
+        """A bench for these conditions, see ``Calibration.bench``.
+
+        Args:
+            precision: What the network really computes, where that is not what was asked for.
+
+        Raises:
+            ArchbenchError: See ``Calibration.bench``.
+        """
+        conditions = replace(self.conditions, precision=precision or self.conditions.precision)
+        return self.calibration.bench(conditions, environment=self.environment)
 
     def measure(self, spec: ArchSpec) -> Measurement:
         """The latency of the deployed form of a candidate with untrained weights, at short notice.
@@ -94,10 +112,9 @@ class Target:
         for resolution in sorted({tuple(spec.resolution) for spec in specs.values()}):
             alike = {n: spec for n, spec in specs.items() if tuple(spec.resolution) == resolution}
             height, width = resolution
-            conditions = replace(self.conditions, resolution=(height, width))
-            networks = _networks(alike, conditions=conditions, weights=files, forms=self.forms)
-            calibration = _calibration(json.dumps(self.constants, sort_keys=True))
-            with calibration.bench(conditions, environment=self.environment) as bench:
+            here = replace(self, conditions=replace(self.conditions, resolution=(height, width)))
+            networks = _networks(alike, target=here, weights=files)
+            with here.bench() as bench:
                 measured = measure_latency(
                     networks,
                     bench=bench,
@@ -113,13 +130,22 @@ class Target:
 
 
 def calibrated(
-    conditions: Conditions, *, environment: Environment, on_progress: Progress | None = None
+    conditions: Conditions,
+    *,
+    environment: Environment | None = None,
+    on_progress: Progress | None = None,
 ) -> Target:
     """The target of these conditions, with this machine's constants (taken now, if never before).
+
+    Args:
+        conditions: All but the resolution counts.
+        environment: This machine; captured now by default.
+        on_progress: Told what is being done, how much of it, and of how much.
 
     Raises:
         ArchbenchError: See ``archbench.measure.latency.calibration.calibrate``.
     """
+    environment = environment or capture_environment()
     calibration = calibrate(conditions, environment=environment, on_progress=on_progress)
     constants = {
         "environment_id": calibration.environment_id,
@@ -155,7 +181,7 @@ def foreign_form(
     network, reason = foreign.network.eval(), ""
     try:
         with torch.inference_mode():
-            output = network(foreign.example())
+            output = network(noise(foreign.resolution))
         if isinstance(output, Tensor):
             network = _deployed(foreign.network, foreign.resolution, conditions, forms=forms)
         else:
@@ -199,9 +225,8 @@ def deployed(
 def _networks(
     specs: Mapping[str, ArchSpec | ForeignForm],
     *,
-    conditions: Conditions,
+    target: Target,
     weights: Mapping[str, Path | None],
-    forms: FormFile,
 ) -> dict[str, nn.Module]:
     """What is timed, by name; of a network that comes again a copy, whose layers run alike."""
     made: dict[tuple[object, Path | None], nn.Module] = {}
@@ -215,7 +240,7 @@ def _networks(
         networks[name] = made[key] = (
             spec.network
             if isinstance(spec, ForeignForm)
-            else deployed(spec, conditions, weights=weights.get(name), forms=forms)
+            else deployed(spec, target.conditions, weights=weights.get(name), forms=target.forms)
         )
     return networks
 
@@ -224,8 +249,7 @@ def _deployed(
     network: nn.Module, resolution: Grid, conditions: Conditions, *, forms: FormFile | None
 ) -> nn.Module:
     """The form that the backend takes: of the fastest layers here, or the portable one."""
-    generator = torch.Generator().manual_seed(0)
-    example = torch.randn(conditions.batch, 3, *resolution, generator=generator)
+    example = noise(resolution, batch=conditions.batch)
     if BACKENDS.load(conditions.backend).FORM == "portable":
         return fold(network)
     network, expected = network.eval(), None
@@ -299,5 +323,4 @@ def target_document(target: Target) -> dict[str, Any]:
 
 @lru_cache(maxsize=4)
 def _calibration(constants: str) -> Calibration:
-    """Kept in a process with its networks, which take longer to prepare than to time."""
     return Calibration(**json.loads(constants))

@@ -13,17 +13,14 @@ from tests.evaluate.toy import SPEC
 
 def test_every_part_is_there_with_its_arithmetic() -> None:
     found = where(SPEC, Conditions(batch=2), budget_s=0.0)
-    assert [part.place for part in found.parts] == [
-        "stages[0].embed",
-        "stages[0].blocks[0]",
-        "head",
-    ]
-    assert sum(part.macs for part in found.parts) == 2 * count(SPEC).macs
-    assert all(part.ms > 0 and part.moved.operators > 0 for part in found.parts)
-    total = sum(part.ms for part in found.parts) + found.between_ms
-    assert total == pytest.approx(found.spans.whole)
-    (entry,) = document([found])["networks"]
-    assert entry["parts"][1]["bound_by"] == "overhead"  # a tiny network is nothing else
+    parts = found["parts"]
+    assert [part["place"] for part in parts] == ["stages[0].embed", "stages[0].blocks[0]", "head"]
+    assert sum(part["macs"] for part in parts) == 2 * count(SPEC).macs
+    assert all(part["ms"] > 0 and part["operators"] > 0 for part in parts)
+    total = sum(part["ms"] for part in parts) + found["between_ms"]
+    assert total == pytest.approx(found["whole_ms"])
+    assert parts[1]["bound_by"] == "overhead"  # a tiny network is nothing else
+    assert document([found]) == {"schema": "archbench.where/1", "networks": [found]}
 
 
 def test_other_backends_have_no_parts() -> None:
