@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from archbench.analysis.study import StudyReader as StudyReader
     from archbench.analysis.study import open_study as open_study
     from archbench.evaluate.comparison import compare as compare
-    from archbench.evaluate.pretrained import fetch_weights as fetch_weights
+    from archbench.evaluate.foreign import fetch_weights as fetch_weights
     from archbench.evaluate.profile import profile as profile
     from archbench.evaluate.training import train_network as train_network
     from archbench.models.catalogue import ablation_names as ablation_names

@@ -10,8 +10,7 @@ from typing import Any
 import torch
 
 from archbench.errors import UncountedOperatorError, UsageError, fault_text
-from archbench.evaluate.foreign import Foreign, noise, opened
-from archbench.evaluate.pretrained import fetch_all
+from archbench.evaluate.foreign import Foreign, fetch_all, noise, opened
 from archbench.evaluate.side_by_side import (
     Unavailable,
     choose,

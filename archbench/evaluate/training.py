@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import nn
+
 from archbench.analysis.study import open_study
+from archbench.data import DataSet
 from archbench.errors import StorageError, UsageError
 from archbench.evaluate.proxy import describe, identity, open_data, teacher_in_words, widest
 from archbench.measure.device import require_device
@@ -15,12 +20,14 @@ from archbench.models import ArchSpec, build, proxy
 from archbench.models.network import Written, as_spec
 from archbench.progress import Progress
 from archbench.study.file import write_atomically
-from archbench.train.loop import OnPoint
+from archbench.study.trial import CurvePoint
+from archbench.train.checkpoint import read_tensors, write_tensors
+from archbench.train.loop import OnPoint, train
 from archbench.train.plan import Plan, choose_plan
 from archbench.train.randomness import derived_seed
 from archbench.train.recipe import Recipe
+from archbench.train.step import Teacher
 from archbench.train.teacher import teacher_for
-from archbench.train.weights import Weights, rungs_every, train_to_end
 
 SCHEMA = "archbench.training/1"
 DOCUMENT = "training.json"
@@ -81,7 +88,7 @@ def train_network(
     dataset = open_data(data, resolution=side, download=download, progress=on_data)
     spec = proxy(target, resolution=side, num_classes=dataset.num_classes, stem=stem)
     spec.resolved()
-    recipe = Recipe(rungs=rungs_every(1, epochs=epochs), batch=batch, seed=seed, teacher=teacher)
+    recipe = Recipe(rungs=tuple(range(1, epochs + 1)), batch=batch, seed=seed, teacher=teacher)
     taught_by = teacher_for(
         dataset, recipe=recipe, device=device, on_progress=on_data, on_note=on_note
     )
@@ -100,7 +107,9 @@ def train_network(
     plan = _kept_plan(folder, asked=asked)
     if plan is None:
         plan = choose_plan(network, dataset, width=widest(spec), recipe=recipe, device=device)
-        _keep(folder, {**asked, "plan": plan.document()})
+        _make(folder)
+        kept = json.dumps({**asked, "plan": plan.document()}, indent=2)
+        write_atomically(folder / DOCUMENT, kept.encode())
     return train_to_end(
         network,
         dataset,
@@ -168,11 +177,114 @@ def _kept_plan(folder: Path, *, asked: Mapping[str, Any]) -> Plan | None:
     return plan
 
 
-def _keep(folder: Path, document: Mapping[str, Any]) -> None:
+def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(
             f"cannot make the folder: {error.strerror}", place=str(folder)
         ) from error
-    write_atomically(folder / DOCUMENT, json.dumps(document, indent=2).encode())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """What a training left behind.
+
+    Attributes:
+        best: Weights of the point of the highest accuracy, the first of equals; safetensors.
+        last: Weights at the end; safetensors.
+        points: The whole curve.
+    """
+
+    best: Path
+    last: Path
+    points: tuple[CurvePoint, ...]
+
+
+def train_to_end(
+    network: nn.Module,
+    dataset: DataSet,
+    *,
+    folder: Path,
+    recipe: Recipe,
+    plan: Plan,
+    width: int,
+    seed: int = 0,
+    device: str | torch.device = "cpu",
+    teacher: Teacher | None = None,
+    metadata: Mapping[str, str] | None = None,
+    on_point: OnPoint | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+    on_note: Callable[[str], None] | None = None,
+) -> Weights:
+    """Trains as ``train`` does and writes the best and the last weights into a folder.
+
+    An interrupted training in the same folder is gone on with.
+
+    Args:
+        network: See ``archbench.train.loop.train``, as for all that is not named here.
+        dataset: What it is trained on.
+        folder: Made if it is not there; gets ``checkpoint.safetensors``, ``best.safetensors`` and
+            ``last.safetensors``.
+        recipe: How it is trained.
+        plan: Precision and memory format.
+        width: Channels of the widest stage.
+        seed: Number of this training among those of the network.
+        device: Where it is trained.
+        teacher: The one that the recipe names.
+        metadata: Text to stand in the header of the weights, for example the spec; ``epoch``,
+            ``accuracy`` and ``data`` are added.
+        on_point: Told each point; by then the best weights are written.
+        on_progress: Told the steps done and those in all.
+        on_note: Also told when the best weights of a training that was interrupted are lost.
+
+    Raises:
+        StorageError: A file cannot be written, or only damaged checkpoints are left.
+        ArchbenchError: As ``train`` does.
+    """
+    _make(folder)
+    checkpoint, best = folder / "checkpoint.safetensors", folder / "best.safetensors"
+    texts = {**(metadata or {}), "data": f"{dataset.name} {dataset.digest}"}
+    reached = _reached(best) if checkpoint.exists() else None
+
+    def keep_best(point: CurvePoint, path: Path | None, sha256: str | None) -> bool | None:
+        nonlocal reached
+        if reached is None or point.accuracy > reached[1]:
+            _write(best, network, point, texts=texts)
+            reached = point.epoch, point.accuracy
+        return on_point(point, path, sha256) if on_point else None
+
+    points = train(
+        network,
+        dataset,
+        recipe=recipe,
+        seed=seed,
+        plan=plan,
+        width=width,
+        device=device,
+        teacher=teacher,
+        checkpoint=checkpoint,
+        on_point=keep_best,
+        on_progress=on_progress,
+        on_note=on_note,
+    )
+    highest = max(points, key=lambda point: point.accuracy)
+    if on_note and reached and reached[1] < highest.accuracy:
+        on_note(f"the best weights, of epoch {highest.epoch}, are lost; kept: epoch {reached[0]}")
+    last = folder / "last.safetensors"
+    _write(last, network, points[-1], texts=texts)
+    return Weights(best=best, last=last, points=points)
+
+
+def _write(path: Path, network: nn.Module, point: CurvePoint, *, texts: Mapping[str, str]) -> None:
+    found = {"epoch": json.dumps(point.epoch), "accuracy": json.dumps(point.accuracy)}
+    write_tensors(path, network.state_dict(), metadata={**texts, **found})
+
+
+def _reached(path: Path) -> tuple[int, float] | None:
+    """Epoch and accuracy of weights that were written before; None if there are no sound ones."""
+    try:
+        _, metadata, _ = read_tensors(path)
+        return json.loads(metadata["epoch"]), json.loads(metadata["accuracy"])
+    except (StorageError, KeyError, ValueError):
+        return None

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from archbench.errors import UsageError, WeightsError
-from archbench.evaluate.pretrained import fetch_weights
+from archbench.evaluate.foreign import fetch_weights
 from archbench.evaluate.target import deployed
 from archbench.models import as_spec, build, save_weights
 from archbench.models.catalogue import published

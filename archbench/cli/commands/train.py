@@ -15,8 +15,8 @@ from archbench.command_line import command_line
 from archbench.errors import ArchbenchError, StorageError
 
 if TYPE_CHECKING:
+    from archbench.evaluate.training import Weights
     from archbench.models import ArchSpec
-    from archbench.train.weights import Weights
 
 SCHEMA = "archbench.training/1"
 

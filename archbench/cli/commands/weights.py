@@ -126,7 +126,7 @@ def show(file: Path, as_json: bool) -> None:
 @option.JSON
 def fetch(name: str, out: Path | None, as_json: bool) -> None:
     """Get the published weights of NAME from the hub."""
-    from archbench.evaluate.pretrained import fetch_weights
+    from archbench.evaluate.foreign import fetch_weights
     from archbench.report.findings import weights as findings
 
     with console.meter(quiet=as_json) as told:

@@ -1,5 +1,8 @@
+"""A longer training goes on where it stood and leaves weights that say what they are."""
+
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +11,61 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from archbench.errors import StorageError
+from archbench.errors import StorageError, UsageError, WeightsError
+from archbench.evaluate.training import DOCUMENT, Weights, train_network, train_to_end
+from archbench.models import build, load_weights
 from archbench.study.trial import CurvePoint
 from archbench.train.accuracy import accuracy
 from archbench.train.plan import Plan
 from archbench.train.recipe import Recipe
-from archbench.train.weights import Weights, rungs_every, train_to_end
+from tests.evaluate.toy import SPEC
 from tests.train.tiny import WIDTH, TinyHybrid, tiny_dataset, tiny_network
+
+
+def _trained(data: str, folder: Path, *, epochs: int = 3, stop_after: int = 99) -> Weights:
+    def on_point(point: CurvePoint, path: Path | None, sha256: str | None) -> bool:
+        return point.epoch < stop_after
+
+    return train_network(SPEC, data=data, epochs=epochs, folder=folder, batch=16, on_point=on_point)
+
+
+def test_it_goes_on_bit_for_bit(data: str, tmp_path: Path) -> None:
+    whole = _trained(data, tmp_path / "whole")
+    plan = json.loads((tmp_path / "whole" / DOCUMENT).read_text())
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / DOCUMENT).write_text(json.dumps(plan))
+    assert len(_trained(data, tmp_path / "parts", stop_after=1).points) == 1
+    parts = _trained(data, tmp_path / "parts")
+    assert [p.loss for p in parts.points] == [p.loss for p in whole.points]
+
+
+def test_weights_hold_the_spec(data: str, tmp_path: Path) -> None:
+    weights = _trained(data, tmp_path, epochs=1)
+    with safe_open(weights.last, framework="pt") as file:
+        metadata = file.metadata()
+    spec = json.loads(metadata["spec"])
+    assert spec["num_classes"] == 3
+    assert spec["stages"][0]["dim"] == 16
+    assert len(metadata["digest"]) == 16
+
+
+def test_weights_load_and_are_checked(data: str, tmp_path: Path) -> None:
+    weights = _trained(data, tmp_path, epochs=1)
+    with safe_open(weights.best, framework="pt") as file:
+        spec = json.loads(file.metadata()["spec"])
+    loaded = load_weights(build(spec), weights.best)
+    assert (loaded.layout, loaded.verified) == ("archbench", True)
+    whole = weights.best.read_bytes()
+    weights.best.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(WeightsError, match="damaged or changed"):
+        load_weights(build(spec), weights.best)
+
+
+def test_a_folder_with_another_training_is_refused(data: str, tmp_path: Path) -> None:
+    _trained(data, tmp_path, epochs=1)
+    with pytest.raises(UsageError, match="holds another training: its recipe is different"):
+        _trained(data, tmp_path, epochs=2)
+
 
 RECIPE = Recipe(rungs=(1, 2, 3, 4, 5, 6), batch=8, peak_rate=2e-2, shift=0.0)
 
@@ -93,12 +144,6 @@ def test_weights_of_an_older_training_do_not_count(tmp_path: Path) -> None:
     again = _train(tiny_network(), tmp_path, seed=1, recipe=Recipe(rungs=(1,), batch=8))
     assert _metadata(again.best)["epoch"] == "1"
     assert weights.best == again.best
-
-
-def test_rungs_come_every_so_many_epochs_and_at_the_end() -> None:
-    assert rungs_every(1, epochs=3) == (1, 2, 3)
-    assert rungs_every(4, epochs=10) == (4, 8, 10)
-    assert rungs_every(20, epochs=10) == (10,)
 
 
 def test_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
