@@ -23,11 +23,9 @@ from archbench.evaluate.piece import family, pieces
 from archbench.evaluate.target import Target
 from archbench.measure.cold import ColdTime, Multiple
 from archbench.measure.latency.calibration import Calibration
-from archbench.measure.machine_cache import cache_folder, settings_of
+from archbench.measure.machine_cache import UNREADABLE, cache_folder, digest_of, settings_of
 from archbench.models import ArchSpec
-from archbench.study.environment import Environment
 from archbench.study.file import write_atomically, writing_alone
-from archbench.study.measurement import Conditions
 
 SCHEMA = "archbench.block_table/2"
 
@@ -74,22 +72,18 @@ class BlockTable:
         )
 
 
-def table_path(
-    conditions: Conditions, *, environment: Environment, folder: Path | None = None
-) -> Path:
+def table_path(target: Target, *, folder: Path | None = None) -> Path:
     """The file of a machine and conditions; the resolution does not matter.
 
     Args:
-        conditions: Device, backend, precision, threads and batch.
-        environment: The machine and software.
+        target: The machine; device, backend, precision, threads and batch.
         folder: Where tables lie, the user's cache folder by default.
     """
-    text = json.dumps(_identity(conditions, environment), sort_keys=True)
-    name = f"{environment.id}-{hashlib.sha256(text.encode()).hexdigest()[:12]}.json"
+    name = f"{target.environment.id}-{digest_of(_identity(target))}.json"
     return (folder or cache_folder("blocks")) / name
 
 
-def read_table(path: Path, *, conditions: Conditions, environment: Environment) -> BlockTable:
+def read_table(path: Path, *, target: Target) -> BlockTable:
     """What the file holds; nothing, with a note, where it is damaged or cannot be read."""
     try:
         if not path.exists():
@@ -98,21 +92,19 @@ def read_table(path: Path, *, conditions: Conditions, environment: Environment) 
         content = document["content"]
         if document["sha256"] != _checksum(content):
             raise ValueError("its checksum does not hold")
-        if content["identity"] != _identity(conditions, environment):
+        if content["identity"] != _identity(target):
             raise ValueError("it belongs to other conditions")
         return BlockTable(
-            pieces={key: _cold(entry) for key, entry in content["pieces"].items()},
+            pieces={key: ColdTime(**entry) for key, entry in content["pieces"].items()},
             wholes={key: _whole(entry) for key, entry in content["wholes"].items()},
         )
-    except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
+    except UNREADABLE as error:
         return BlockTable(
             note=f"the block table {path} could not be read ({error}): it is built anew"
         )
 
 
-def add_to_table(
-    path: Path, news: BlockTable, *, conditions: Conditions, environment: Environment
-) -> BlockTable:
+def add_to_table(path: Path, news: BlockTable, *, target: Target) -> BlockTable:
     """The table with what was learnt, kept for all; what others added meanwhile stays.
 
     A file that cannot be written is told of in the note.
@@ -120,12 +112,9 @@ def add_to_table(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with writing_alone(path):
-            table = read_table(path, conditions=conditions, environment=environment).joined(news)
-            content = {
-                "identity": _identity(conditions, environment),
-                "pieces": {key: asdict(entry) for key, entry in table.pieces.items()},
-                "wholes": {key: asdict(entry) for key, entry in table.wholes.items()},
-            }
+            table = read_table(path, target=target).joined(news)
+            content = {"identity": _identity(target), **asdict(table)}
+            del content["note"]
             content = json.loads(json.dumps(content))  # tuples as lists, as they will be read
             document = {"content": content, "sha256": _checksum(content)}
             write_atomically(path, json.dumps(document, indent=1).encode())
@@ -135,30 +124,22 @@ def add_to_table(
         return BlockTable(pieces=news.pieces, wholes=news.wholes, note=note)
 
 
-def _identity(conditions: Conditions, environment: Environment) -> dict[str, Any]:
-    own = {key: str(getattr(conditions, key)) for key in ("backend", "precision", "batch")}
-    settings = {**settings_of(conditions), **own}  # the calibration's may be those of eager
-    return {"schema": SCHEMA, "environment": environment.id, "settings": settings}
+def _identity(target: Target) -> dict[str, Any]:
+    own = {key: str(getattr(target.conditions, key)) for key in ("backend", "precision", "batch")}
+    settings = {**settings_of(target.conditions), **own}  # the calibration's may be those of eager
+    return {"schema": SCHEMA, "environment": target.environment.id, "settings": settings}
 
 
 def _checksum(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _time(entry: Mapping[str, Any]) -> Multiple:
-    return Multiple(calibrator=str(entry["calibrator"]), ratio=float(entry["ratio"]))
-
-
-def _cold(entry: Mapping[str, Any]) -> ColdTime:
-    return ColdTime(**asdict(_time(entry)), again=float(entry["again"]))
-
-
 def _whole(entry: Mapping[str, Any]) -> Whole:
     return Whole(
-        name=str(entry["name"]),
-        family=str(entry["family"]),
+        name=entry["name"],
+        family=entry["family"],
         pieces=tuple(entry["pieces"]),
-        time=_time(entry["time"]),
+        time=Multiple(**entry["time"]),
     )
 
 
@@ -221,10 +202,9 @@ def keep_stored(path: Path, *, target: Target) -> None:
     Raises:
         StorageError: The copy cannot be written.
     """
-    stored = table_path(target.conditions, environment=target.environment)
     try:
         with suppress(FileNotFoundError):
-            shutil.copyfile(stored, path)
+            shutil.copyfile(table_path(target), path)
     except OSError as error:
         raise StorageError(f"the block table cannot be copied: {error}", place=str(path)) from error
 
@@ -236,9 +216,8 @@ def stored_predictor(target: Target, *, path: Path | None = None) -> tuple[Predi
         target: Machine, conditions and constants.
         path: The file; by default that of the machine and conditions.
     """
-    path = path or table_path(target.conditions, environment=target.environment)
-    table = read_table(path, conditions=target.conditions, environment=target.environment)
-    return Predictor(table, calibration=Calibration(**target.constants)), table.note
+    table = read_table(path or table_path(target), target=target)
+    return Predictor(table, calibration=target.calibration), table.note
 
 
 def fitted(table: BlockTable, *, calibration: Calibration) -> dict[str, Fit]:
@@ -252,7 +231,13 @@ def fitted(table: BlockTable, *, calibration: Calibration) -> dict[str, Fit]:
             total = sum_of_pieces(table, whole.pieces, calibration=calibration)
             ratio = whole.time.milliseconds(calibration) / total
             logs.setdefault(whole.family, []).append(math.log(ratio))
-    return {name: _fit(found) for name, found in logs.items() if len(found) >= 2}
+    fits = {}
+    for name, found in logs.items():
+        if len(found) >= 2:
+            left_out = [(sum(found) - entry) / (len(found) - 1) - entry for entry in found]
+            errors = tuple(math.expm1(error) for error in left_out)
+            fits[name] = Fit(scale=math.exp(statistics.fmean(found)), errors=errors)
+    return fits
 
 
 def sum_of_pieces(table: BlockTable, keys: Sequence[str], *, calibration: Calibration) -> float:
@@ -263,11 +248,3 @@ def sum_of_pieces(table: BlockTable, keys: Sequence[str], *, calibration: Calibr
         is_again = before == key
         total += (time.milliseconds_again if is_again else time.milliseconds)(calibration)
     return total
-
-
-def _fit(logs: Sequence[float]) -> Fit:
-    total = sum(logs)
-    left_out = [(total - entry) / (len(logs) - 1) - entry for entry in logs]
-    return Fit(
-        scale=math.exp(total / len(logs)), errors=tuple(math.expm1(error) for error in left_out)
-    )

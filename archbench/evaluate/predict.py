@@ -30,16 +30,14 @@ from archbench.evaluate.block_table import (
     table_path,
 )
 from archbench.evaluate.piece import Family, Piece, family, pieces
-from archbench.evaluate.target import calibrated
+from archbench.evaluate.target import Target, calibrated
 from archbench.measure.backend import dtype_of, prepared
-from archbench.measure.cold import ColdTime, Multiple, cold_times, evictor
-from archbench.measure.device import capture_environment, torch_threads
-from archbench.measure.latency.calibration import Calibration, calibrate
+from archbench.measure.cold import Multiple, cold_times, evictor
+from archbench.measure.device import torch_threads
 from archbench.measure.latency.clock import Forward
 from archbench.models import ArchSpec, count, deploy, fold
 from archbench.models.network import Written, as_spec
 from archbench.progress import Progress
-from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions
 
 SCHEMA = "archbench.prediction/1"
@@ -87,17 +85,6 @@ class Prediction:
     note: str = ""
 
 
-def predict(
-    written: Written,
-    conditions: Conditions | None = None,
-    *,
-    folder: Path | None = None,
-    on_progress: Progress | None = None,
-) -> Prediction:
-    """As ``predict_all``, for one network."""
-    return predict_all([written], conditions, folder=folder, on_progress=on_progress)[0]
-
-
 def predict_all(
     networks: Sequence[Written],
     conditions: Conditions | None = None,
@@ -125,22 +112,14 @@ def predict_all(
         SpecError: One is illegal.
         ArchbenchError: See ``archbench.measure.latency.latency.measure_latency``.
     """
-    conditions = conditions or Conditions()
-    specs = [as_spec(written) for written in networks]
-    environment = capture_environment()
-    shop = _Shop(
-        conditions=conditions,
-        environment=environment,
-        calibration=calibrate(conditions, environment=environment, on_progress=on_progress),
-        path=table_path(conditions, environment=environment, folder=folder),
-        on_progress=on_progress,
-    )
-    table = read_table(shop.path, conditions=conditions, environment=environment)
-    known = set(table.pieces)
-    others = [as_spec(written) for written in alike]
-    table = shop.with_wholes(specs, shop.with_pieces(specs, table), alike=others)
-    fits = fitted(table, calibration=shop.calibration)
-    return [_prediction(spec, table, fits, known=known, shop=shop) for spec in specs]
+    specs, others = ([as_spec(written) for written in some] for some in (networks, alike))
+    target = calibrated(conditions or Conditions(), on_progress=on_progress)
+    stock = _Stock(target, path=table_path(target, folder=folder), on_progress=on_progress)
+    known = set(stock.table.pieces)
+    stock.add_pieces(specs)
+    stock.add_wholes(specs, alike=others)
+    fits = fitted(stock.table, calibration=target.calibration)
+    return [_prediction(spec, stock.table, fits, known=known, target=target) for spec in specs]
 
 
 def references(name: Family) -> list[ArchSpec]:
@@ -153,34 +132,33 @@ def references(name: Family) -> list[ArchSpec]:
     return found
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Shop:
-    """Where pieces and whole networks are timed."""
+class _Stock:
+    """The table of a target, to which pieces and whole networks are added as they are timed."""
 
-    conditions: Conditions
-    environment: Environment
-    calibration: Calibration
-    path: Path
-    on_progress: Progress | None
+    def __init__(self, target: Target, *, path: Path, on_progress: Progress | None) -> None:
+        self._target, self._path, self._on_progress = target, path, on_progress
+        self.table = read_table(path, target=target)
 
-    def with_pieces(self, specs: Sequence[ArchSpec], table: BlockTable) -> BlockTable:
-        """The table with every piece of the specs; new ones are timed, some together."""
+    def add_pieces(self, specs: Sequence[ArchSpec]) -> None:
+        """Adds every piece of the specs; new ones are timed, some together."""
+        conditions = self._target.conditions
         needed = {piece.key: piece for spec in specs for piece in pieces(spec)}
-        missing = [piece for key, piece in needed.items() if key not in table.pieces]
+        missing = [piece for key, piece in needed.items() if key not in self.table.pieces]
         for start in range(0, len(missing), _TOGETHER):
-            if self.on_progress:
-                self.on_progress("timing blocks", start, len(missing))
-            found = self._timed(missing[start : start + _TOGETHER])
-            table = self._kept(table, BlockTable(pieces=found))
-        return table
+            self._tell("timing blocks", start, len(missing))
+            with torch_threads(conditions.threads):
+                ready = {
+                    piece.key: cold_piece(piece, conditions)
+                    for piece in missing[start : start + _TOGETHER]
+                }
+            with self._target.bench() as bench:
+                self._add(BlockTable(pieces=cold_times(ready, bench=bench)))
 
-    def with_wholes(
-        self, specs: Sequence[ArchSpec], table: BlockTable, *, alike: Sequence[ArchSpec]
-    ) -> BlockTable:
-        """The table with as many whole networks of each family of the specs as a fit needs."""
+    def add_wholes(self, specs: Sequence[ArchSpec], *, alike: Sequence[ArchSpec]) -> None:
+        """Adds as many whole networks of each family of the specs as a fit needs."""
         asked, others = _by_family(specs), _by_family(alike)
         for name, found in asked.items():
-            known = {d for d, whole in table.wholes.items() if whole.family == name}
+            known = {d for d, whole in self.table.wholes.items() if whole.family == name}
             lacking = NEEDED_WHOLES - len(known)
             if lacking <= 0:
                 continue
@@ -191,18 +169,13 @@ class _Shop:
                 if len(fresh) < 2 * lacking:
                     fresh = [spec for spec in references(name) if spec.digest not in known]
             fresh.sort(key=lambda spec: count(spec).macs)
-            table = self.measured(_spread(fresh, lacking), table)
-        return table
+            self._measure(_spread(fresh, lacking))
 
-    def measured(self, specs: Sequence[ArchSpec], table: BlockTable) -> BlockTable:
-        """The table with these networks measured whole, in turn with one another."""
-        table = self.with_pieces(specs, table)
-        target = calibrated(
-            self.conditions, environment=self.environment, on_progress=self.on_progress
-        )
-        if self.on_progress:
-            self.on_progress(f"measuring {len(specs)} networks whole", 0, len(specs))
-        found = target.measure_together(
+    def _measure(self, specs: Sequence[ArchSpec]) -> None:
+        """Adds these networks, measured whole in turn with one another, and their pieces."""
+        self.add_pieces(specs)
+        self._tell(f"measuring {len(specs)} networks whole", 0, len(specs))
+        found = self._target.measure_together(
             {spec.digest: spec for spec in specs}, budget_s=_WHOLE_BUDGET_S
         )
         wholes = {}
@@ -211,26 +184,21 @@ class _Shop:
             if value is None:
                 continue
             calibrator = str(found[spec.digest].details["calibrator"])
+            ratio = value / self._target.calibration.constants_ms[calibrator]
             wholes[spec.digest] = Whole(
                 name=spec.name or spec.digest,
                 family=family(spec),
                 pieces=_keys(spec),
-                time=Multiple(
-                    calibrator=calibrator, ratio=value / self.calibration.constants_ms[calibrator]
-                ),
+                time=Multiple(calibrator=calibrator, ratio=ratio),
             )
-        return self._kept(table, BlockTable(wholes=wholes))
+        self._add(BlockTable(wholes=wholes))
 
-    def _kept(self, table: BlockTable, news: BlockTable) -> BlockTable:
-        return table.joined(
-            add_to_table(self.path, news, conditions=self.conditions, environment=self.environment)
-        )
+    def _add(self, news: BlockTable) -> None:
+        self.table = self.table.joined(add_to_table(self._path, news, target=self._target))
 
-    def _timed(self, missing: Sequence[Piece]) -> dict[str, ColdTime]:
-        with torch_threads(self.conditions.threads):
-            ready = {piece.key: cold_piece(piece, self.conditions) for piece in missing}
-        with self.calibration.bench(self.conditions, environment=self.environment) as bench:
-            return cold_times(ready, bench=bench)
+    def _tell(self, what: str, done: int, total: int) -> None:
+        if self._on_progress:
+            self._on_progress(what, done, total)
 
 
 class _Chilled(nn.Module):
@@ -273,11 +241,11 @@ def document(predictions: Sequence[Prediction]) -> dict[str, Any]:
 
 
 def _prediction(
-    spec: ArchSpec, table: BlockTable, fits: Mapping[str, Fit], *, known: set[str], shop: _Shop
+    spec: ArchSpec, table: BlockTable, fits: Mapping[str, Fit], *, known: set[str], target: Target
 ) -> Prediction:
     kind, keys = family(spec), _keys(spec)
     fit = fits[kind]
-    ms = fit.scale * sum_of_pieces(table, keys, calibration=shop.calibration)
+    ms = fit.scale * sum_of_pieces(table, keys, calibration=target.calibration)
     spread = math.sqrt(statistics.fmean(math.log1p(error) ** 2 for error in fit.errors))
     height, width = spec.resolution
     return Prediction(
@@ -290,7 +258,7 @@ def _prediction(
         family=kind,
         num_wholes=len(fit.errors),
         num_blocks_new=len(set(keys) - known),
-        conditions=replace(shop.conditions, resolution=(height, width)),
+        conditions=replace(target.conditions, resolution=(height, width)),
         note=table.note,
     )
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import math
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -21,16 +21,20 @@ from archbench.evaluate.block_table import (
 )
 from archbench.evaluate.piece import FAMILIES, Family, family
 from archbench.evaluate.predict import predict_all, references
+from archbench.evaluate.target import Target
 from archbench.measure.cold import ColdTime, Multiple
 from archbench.measure.device import capture_environment
-from archbench.measure.latency.calibration import Calibration
 from archbench.measure.latency.reference_networks import CALIBRATORS
 from archbench.study.measurement import Conditions
 from tests.evaluate.toy import SPEC
 
-HERE: dict[str, Any] = {"conditions": Conditions(), "environment": capture_environment()}
 NAME = CALIBRATORS[0].name
-CONSTANTS = Calibration(environment_id="x", settings={}, constants_ms={NAME: 2.0})
+TARGET = Target(
+    conditions=Conditions(),
+    environment=capture_environment(),
+    constants={"environment_id": "x", "settings": {}, "constants_ms": {NAME: 2.0}},
+)
+CONSTANTS = TARGET.calibration
 
 
 def time(ratio: float) -> Multiple:
@@ -51,15 +55,15 @@ def table(*ratios: float) -> BlockTable:
 
 
 def test_table_is_kept(tmp_path: Path) -> None:
-    path = table_path(**HERE, folder=tmp_path)
-    assert read_table(path, **HERE) == BlockTable()
-    add_to_table(path, table(2.0, 2.2), **HERE)
-    assert read_table(path, **HERE) == table(2.0, 2.2)
+    path = table_path(TARGET, folder=tmp_path)
+    assert read_table(path, target=TARGET) == BlockTable()
+    add_to_table(path, table(2.0, 2.2), target=TARGET)
+    assert read_table(path, target=TARGET) == table(2.0, 2.2)
 
 
 def test_other_conditions_have_another_file() -> None:
     paths = {
-        table_path(conditions, environment=HERE["environment"])
+        table_path(replace(TARGET, conditions=conditions))
         for conditions in (
             Conditions(),
             Conditions(batch=4),
@@ -73,8 +77,8 @@ def test_other_conditions_have_another_file() -> None:
 
 @pytest.mark.parametrize("damage", ["cut", "changed", "other"])
 def test_damaged_table_is_built_anew_with_a_note(tmp_path: Path, damage: str) -> None:
-    path = table_path(**HERE, folder=tmp_path)
-    add_to_table(path, table(2.0), **HERE)
+    path = table_path(TARGET, folder=tmp_path)
+    add_to_table(path, table(2.0), target=TARGET)
     text = path.read_text()
     if damage == "cut":
         path.write_text(text[: len(text) // 2])
@@ -82,28 +86,28 @@ def test_damaged_table_is_built_anew_with_a_note(tmp_path: Path, damage: str) ->
         path.write_text(text.replace('"ratio": 1.0', '"ratio": 1.5'))
     else:
         path.write_text(json.dumps([1, 2]))
-    found = read_table(path, **HERE)
+    found = read_table(path, target=TARGET)
     assert not found.pieces
     assert "built anew" in found.note
-    assert add_to_table(path, table(3.0), **HERE).wholes["0"].time == time(3.0)
-    assert read_table(path, **HERE) == table(3.0)
+    assert add_to_table(path, table(3.0), target=TARGET).wholes["0"].time == time(3.0)
+    assert read_table(path, target=TARGET) == table(3.0)
 
 
 def test_concurrent_writers_lose_nothing(tmp_path: Path) -> None:
-    path = table_path(**HERE, folder=tmp_path)
+    path = table_path(TARGET, folder=tmp_path)
 
     def add(number: int) -> None:
-        add_to_table(path, BlockTable(pieces={str(number): cold(number + 1.0)}), **HERE)
+        add_to_table(path, BlockTable(pieces={str(number): cold(number + 1.0)}), target=TARGET)
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(add, range(24)))
-    assert set(read_table(path, **HERE).pieces) == {str(i) for i in range(24)}
+    assert set(read_table(path, target=TARGET).pieces) == {str(i) for i in range(24)}
 
 
 def test_table_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("")
-    found = add_to_table(table_path(**HERE, folder=blocked), table(2.0), **HERE)
+    found = add_to_table(table_path(TARGET, folder=blocked), table(2.0), target=TARGET)
     assert found.wholes == table(2.0).wholes
     assert "could not be kept" in found.note
 

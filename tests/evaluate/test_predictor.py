@@ -78,10 +78,9 @@ def test_a_copy_stays_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     copy = tmp_path / "blocks.json"
     keep_stored(copy, target=TARGET)
     assert not copy.exists()
-    here: dict[str, Any] = {"conditions": TARGET.conditions, "environment": TARGET.environment}
-    add_to_table(table_path(**here), _table(), **here)
+    add_to_table(table_path(TARGET), _table(), target=TARGET)
     keep_stored(copy, target=TARGET)
-    add_to_table(table_path(**here), _table(scale=2.0), **here)
+    add_to_table(table_path(TARGET), _table(scale=2.0), target=TARGET)
     then, note = stored_predictor(TARGET, path=copy)
     now, _ = stored_predictor(TARGET)
     assert note == ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -64,8 +63,9 @@ def _keep(settings: Settings, specs: list[ArchSpec]) -> None:
         for number in range(NEEDED_WHOLES)
     }
     times = {key: ColdTime(calibrator=NAME, ratio=1.0, again=1.0) for key in keys}
-    here: dict[str, Any] = {"conditions": TARGET.conditions, "environment": TARGET.environment}
-    add_to_table(settings.path / folder.BLOCKS, BlockTable(pieces=times, wholes=wholes), **here)
+    add_to_table(
+        settings.path / folder.BLOCKS, BlockTable(pieces=times, wholes=wholes), target=TARGET
+    )
 
 
 def _told(heard: list[events.Event]) -> list[str]:
