@@ -262,12 +262,11 @@ class _Picker:
 
     def _nothing(self, wish: Wish) -> NothingKeepsItError:
         nearest = max(self._all, key=lambda r: (self._keeps(r, wish), -self._over(r, wish)))
-        told = [f"{OBJECTIVES[n].text(v)}" for n, v in wish.limits.items()]
-        told += [OBJECTIVES["proxy_accuracy"].text(wish.accuracy)] if wish.accuracy else []
-        names = list(wish.limits) + (["proxy_accuracy"] if wish.accuracy else [])
+        asked = {**wish.limits, **({"proxy_accuracy": wish.accuracy} if wish.accuracy else {})}
+        told = [OBJECTIVES[name].text(value) for name, value in asked.items()]
         has = ", ".join(
             OBJECTIVES[name].text(value)
-            for name in names
+            for name in asked
             if (value := objective_value(nearest, name)) is not None
         )
         chance = self._keeps(nearest, wish)
@@ -384,13 +383,10 @@ def knobs_of(
 
 def _shown(record: TrialRecord, ended: Sequence[TrialRecord]) -> list[tuple[str, Any, TrialRecord]]:
     """Axis, other value and the trial that differs in that alone."""
-    found = []
-    for other in ended:
-        differing = _differing(record.choices, other.choices)
-        if len(differing) == 1:
-            (axis,) = differing
-            found.append((axis, other.choices.get(axis), other))
-    return found
+    changed = [(_differing(record.choices, other.choices), other) for other in ended]
+    return [
+        (axes[0], other.choices.get(axes[0]), other) for axes, other in changed if len(axes) == 1
+    ]
 
 
 def _foretold(

@@ -14,6 +14,7 @@ from archbench.evaluate.foreign import Foreign, opened
 from archbench.evaluate.target import ForeignForm, calibrated, foreign_form
 from archbench.measure.device import capture_environment
 from archbench.measure.latency.comparison import Comparison, compare_processes, compare_rounds
+from archbench.measure.machine_cache import UNREADABLE
 from archbench.models import ArchSpec
 from archbench.models.network import Written
 from archbench.progress import Progress
@@ -64,15 +65,7 @@ class Compared:
         return {
             "schema": SCHEMA,
             "environment": self.environment.document(),
-            "networks": [
-                {
-                    "name": entry.name,
-                    "digest": entry.digest,
-                    "form": entry.form,
-                    "latency": entry.latency.to_document(),
-                }
-                for entry in self.contestants
-            ],
+            "networks": [asdict(entry) for entry in self.contestants],
             "pairs": [_pair_document(pair) for pair in self.pairs],
             "stored": [_pair_document(pair) for pair in self.stored],
         }
@@ -183,7 +176,7 @@ def read_stored(path: Path) -> dict[str, Measurement]:
             place=str(path),
             help="archbench compare A B --save FILE writes one",
         ) from error
-    except (OSError, ValueError, TypeError, LookupError) as error:
+    except UNREADABLE as error:
         raise StorageError(
             f"it is no stored comparison: {error}",
             place=str(path),

@@ -74,8 +74,7 @@ def price(
     plan = plan or _chosen_plan(specs, proxy=proxy, dataset=dataset, budget_s=plan_budget_s)
     planned = replace(proxy, plan=plan)
     paces = [_pace(spec, dataset=dataset, proxy=planned, clock=clock) for spec in specs]
-    step_seconds = statistics.fmean(pace.step_seconds for pace in paces)
-    image_seconds = statistics.fmean(pace.image_seconds for pace in paces)
+    step_seconds, image_seconds = map(statistics.fmean, zip(*paces, strict=True))
     num_steps = math.ceil(len(dataset.train) / proxy.recipe.batch) * proxy.recipe.epochs
     num_images = len(dataset.validation) * len(proxy.recipe.rungs)
     return Price(
@@ -85,14 +84,6 @@ def price(
         training_seconds=proxy.num_seeds * (num_steps * step_seconds + num_images * image_seconds),
         tried=len(specs),
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Pace:
-    """Seconds of a training step and of an image of the validation."""
-
-    step_seconds: float
-    image_seconds: float
 
 
 def _chosen_plan(
@@ -122,8 +113,13 @@ def _measuring_seconds(
     return clock() - begin
 
 
-def _pace(spec: ArchSpec, *, dataset: DataSet, proxy: Proxy, clock: Callable[[], float]) -> _Pace:
-    """From a training of a few steps on a slice of the data; the first step does not count."""
+def _pace(
+    spec: ArchSpec, *, dataset: DataSet, proxy: Proxy, clock: Callable[[], float]
+) -> tuple[float, float]:
+    """Seconds of a training step, and of an image of the validation.
+
+    From a training of a few steps on a slice of the data; the first step does not count.
+    """
     slice_ = replace(
         dataset,
         train=_first(dataset.train, _STEPS * proxy.recipe.batch),
@@ -143,10 +139,7 @@ def _pace(spec: ArchSpec, *, dataset: DataSet, proxy: Proxy, clock: Callable[[],
     )
     validated = clock() - ends[-1]
     steps = [b - a for a, b in pairwise(ends)] or [validated]
-    return _Pace(
-        step_seconds=statistics.median(steps),
-        image_seconds=validated / len(slice_.validation),
-    )
+    return statistics.median(steps), validated / len(slice_.validation)
 
 
 def _first(split: Split, count: int) -> Split:

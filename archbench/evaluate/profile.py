@@ -15,7 +15,6 @@ from archbench.evaluate.side_by_side import (
     Unavailable,
     choose,
     flips,
-    flips_document,
     speed_to_eager,
 )
 from archbench.evaluate.target import ForeignForm, Target, calibrated, foreign_form
@@ -36,36 +35,13 @@ _COUNTED = ("params", "macs", "activations")
 
 
 @dataclass(frozen=True, kw_only=True)
-class StageProfile:
-    """The arithmetic of one stage, or of the head.
-
-    Attributes:
-        name: ``stages[0]``, or ``head``.
-        embed: Kind of the embed; empty for the head.
-        block: Kinds of the blocks; empty where there is none.
-        grid: Height and width of its map in tokens; None for the head.
-        dim: Width in channels.
-        depth: Number of blocks.
-        work: Parameters, activations, and MACs by kind.
-    """
-
-    name: str
-    embed: str
-    block: str
-    grid: tuple[int, int] | None
-    dim: int
-    depth: int
-    work: Work
-
-
-@dataclass(frozen=True, kw_only=True)
 class ModelProfile:
     """What one network costs.
 
     Attributes:
         spec: As it was profiled.
         count: Its arithmetic.
-        stages: The same, stage by stage and the head.
+        stages: The same, stage by stage and the head; plain values.
         paper: What its paper prints, where it is as published.
         built: fvcore's count of the built network, where that was asked for.
         latency: One measurement for each device and batch; none where none was asked for.
@@ -74,7 +50,7 @@ class ModelProfile:
 
     spec: ArchSpec
     count: Count
-    stages: tuple[StageProfile, ...]
+    stages: tuple[dict[str, Any], ...]
     paper: Paper | None = None
     built: OperatorCount | None = None
     latency: tuple[Measurement, ...] = ()
@@ -136,7 +112,7 @@ class Profile:
                 for model in self.models
             ],
             "unavailable": [asdict(entry) for entry in self.unavailable],
-            "flips": flips_document(flips(self._latencies())),
+            "flips": [asdict(flip) for flip in flips(self._latencies())],
         }
 
     def _latencies(self) -> dict[str, tuple[Measurement, ...]]:
@@ -168,21 +144,7 @@ def _model_document(model: ModelProfile) -> dict[str, Any]:
         }
         if model.built
         else None,
-        "stages": [
-            {
-                "name": stage.name,
-                "embed": stage.embed,
-                "block": stage.block,
-                "grid": list(stage.grid) if stage.grid else None,
-                "dim": stage.dim,
-                "depth": stage.depth,
-                "params": stage.work.params,
-                "macs": stage.work.macs,
-                "activations": stage.work.activations,
-                "work": _work_document(stage.work),
-            }
-            for stage in model.stages
-        ],
+        "stages": list(model.stages),
         "form": "deployed",
         "form_reason": "",
         "latency": [_latency_document(each, among=model.latency) for each in model.latency],
@@ -333,26 +295,18 @@ def _foreign_counted(foreign: Foreign) -> ForeignProfile:
 def _counted(spec: ArchSpec, *, check: bool) -> ModelProfile:
     counted = count(spec)
     stages = [
-        StageProfile(
-            name=f"stages[{index}]",
+        _stage(
+            f"stages[{index}]",
+            work=counted.stages[index].total,
             embed=stage.embed.kind,
             block=", ".join(sorted({block.kind for block in stage.blocks})),
-            grid=(stage.grid.height, stage.grid.width),
+            grid=[stage.grid.height, stage.grid.width],
             dim=stage.dim,
             depth=len(stage.blocks),
-            work=counted.stages[index].total,
         )
         for index, stage in enumerate(spec.resolved().stages)
     ]
-    head = StageProfile(
-        name="head",
-        embed="",
-        block="",
-        grid=None,
-        dim=spec.stages[-1].dim,
-        depth=0,
-        work=counted.head,
-    )
+    head = _stage("head", work=counted.head, dim=spec.stages[-1].dim)
     return ModelProfile(
         spec=spec,
         count=counted,
@@ -362,6 +316,31 @@ def _counted(spec: ArchSpec, *, check: bool) -> ModelProfile:
         if check
         else None,
     )
+
+
+def _stage(
+    name: str,
+    *,
+    work: Work,
+    dim: int,
+    embed: str = "",
+    block: str = "",
+    grid: list[int] | None = None,
+    depth: int = 0,
+) -> dict[str, Any]:
+    """The arithmetic of one stage; of the head, which has neither map nor blocks."""
+    return {
+        "name": name,
+        "embed": embed,
+        "block": block,
+        "grid": grid,
+        "dim": dim,
+        "depth": depth,
+        "params": work.params,
+        "macs": work.macs,
+        "activations": work.activations,
+        "work": _work_document(work),
+    }
 
 
 def _paper(spec: ArchSpec) -> Paper | None:

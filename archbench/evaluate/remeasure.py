@@ -12,7 +12,6 @@ from archbench.analysis.tables import write_front_elsewhere
 from archbench.analysis.transfer import Transfer, moved, transfer
 from archbench.errors import UsageError
 from archbench.evaluate.target import SEARCH_BUDGET_S, calibrated
-from archbench.measure.device import capture_environment
 from archbench.models.network import as_spec
 from archbench.progress import Progress
 from archbench.study.environment import Environment
@@ -109,8 +108,7 @@ def measure_elsewhere(
         batch=batch or searched.batch,
         threads=threads or searched.threads,
     )
-    environment = capture_environment()
-    target = calibrated(conditions, environment=environment, on_progress=on_progress)
+    target = calibrated(conditions, on_progress=on_progress)
     there: list[TrialRecord] = []
     for start in range(0, len(here), _AT_ONCE):
         part = here[start : start + _AT_ONCE]
@@ -132,7 +130,7 @@ def measure_elsewhere(
         study=reader.name,
         searched=searched,
         conditions=conditions,
-        environment=environment,
+        environment=target.environment,
         trials=tuple(there),
         front=tuple(front),
         transfer=transfer(

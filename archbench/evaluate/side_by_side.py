@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 from archbench.errors import UsageError
 from archbench.measure.backend import BACKENDS, absence, can_compute, require_backend
@@ -150,11 +149,6 @@ def flips(models: Mapping[str, Sequence[Measurement]]) -> tuple[Flip, ...]:
             if all(sides)
         ]
     return tuple(found)
-
-
-def flips_document(found: Sequence[Flip]) -> list[dict[str, Any]]:
-    """The flips as plain values."""
-    return [asdict(flip) for flip in found]
 
 
 def _is_reference(entry: Measurement, latency: Measurement) -> bool:

@@ -6,7 +6,7 @@ import copy
 import json
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -310,15 +310,6 @@ def warm_up(threads: int) -> None:
     import archbench.evaluate.proxy  # noqa: F401  training and data
 
     torch.set_num_threads(threads)
-
-
-def target_document(target: Target) -> dict[str, Any]:
-    """The target as a study's header keeps it, JSON-able."""
-    return {
-        "conditions": asdict(target.conditions),
-        "environment": asdict(target.environment),
-        "calibration": dict(target.constants),
-    }
 
 
 @lru_cache(maxsize=4)
