@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,37 +54,6 @@ _REFERENCES: Mapping[Family, tuple[str, ...]] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Prediction:
-    """A latency that was not measured.
-
-    Attributes:
-        name: Of the network.
-        digest: Of the network.
-        ms: Milliseconds a batch.
-        low: Lower end of where two of three networks of the family that were left out lay.
-        high: Upper end of it.
-        error_percent: Mean error on whole networks of the family, each left out of the fit.
-        family: Whose scale was taken.
-        num_wholes: Networks that the scale was fitted to.
-        num_blocks_new: Pieces that had to be timed for this network.
-        conditions: What holds for it.
-        note: What is to be said of the table: damaged, not kept. Mostly empty.
-    """
-
-    name: str
-    digest: str
-    ms: float
-    low: float
-    high: float
-    error_percent: float
-    family: Family
-    num_wholes: int
-    num_blocks_new: int
-    conditions: Conditions
-    note: str = ""
-
-
 def predict_all(
     networks: Sequence[Written],
     conditions: Conditions | None = None,
@@ -92,12 +61,17 @@ def predict_all(
     alike: Sequence[Written] = (),
     folder: Path | None = None,
     on_progress: Progress | None = None,
-) -> list[Prediction]:
+) -> list[dict[str, Any]]:
     """The latency of networks from the block table; what the table lacks is timed and kept.
 
     A family of which fewer than six networks were measured whole gets them measured first, small
     and large ones in turn with one another: networks that are alike where there are as many, else
     some of those asked for where they are many more, else published ones.
+
+    Each is an entry of a JSON document of the schema ``archbench.prediction/1``: between ``low``
+    and ``high`` lay two of three networks of the family that were left out of the fit,
+    ``error_percent`` is the mean error on them, ``num_blocks_new`` how many pieces had to be timed
+    for this network, and ``note`` what is to be said of the table, mostly nothing.
 
     Args:
         networks: Published names, specs or plain documents.
@@ -235,32 +209,27 @@ def cold_piece(piece: Piece, conditions: Conditions) -> tuple[Forward, Tensor]:
     return prepared(network, example, conditions=conditions).run, example
 
 
-def document(predictions: Sequence[Prediction]) -> dict[str, Any]:
-    """The predictions as a JSON document of the schema ``archbench.prediction/1``."""
-    return {"schema": SCHEMA, "predictions": [asdict(entry) for entry in predictions]}
-
-
 def _prediction(
     spec: ArchSpec, table: BlockTable, fits: Mapping[str, Fit], *, known: set[str], target: Target
-) -> Prediction:
+) -> dict[str, Any]:
     kind, keys = family(spec), _keys(spec)
     fit = fits[kind]
     ms = fit.scale * sum_of_pieces(table, keys, calibration=target.calibration)
     spread = math.sqrt(statistics.fmean(math.log1p(error) ** 2 for error in fit.errors))
     height, width = spec.resolution
-    return Prediction(
-        name=spec.name or spec.digest,
-        digest=spec.digest,
-        ms=ms,
-        low=ms * math.exp(-spread),
-        high=ms * math.exp(spread),
-        error_percent=100 * fit.mean_error,
-        family=kind,
-        num_wholes=len(fit.errors),
-        num_blocks_new=len(set(keys) - known),
-        conditions=replace(target.conditions, resolution=(height, width)),
-        note=table.note,
-    )
+    return {
+        "name": spec.name or spec.digest,
+        "digest": spec.digest,
+        "ms": ms,
+        "low": ms * math.exp(-spread),
+        "high": ms * math.exp(spread),
+        "error_percent": 100 * fit.mean_error,
+        "family": kind,
+        "num_wholes": len(fit.errors),
+        "num_blocks_new": len(set(keys) - known),
+        "conditions": asdict(replace(target.conditions, resolution=(height, width))),
+        "note": table.note,
+    }
 
 
 def _keys(spec: ArchSpec) -> tuple[str, ...]:

@@ -70,7 +70,11 @@ def price(
     """
     require_device(proxy.device)
     dataset = proxy.dataset()
-    latency_seconds = [_measuring_seconds(spec, target=target, clock=clock) for spec in specs]
+    latency_seconds, begin = 0.0, clock()
+    if target:
+        for spec in specs:
+            target.measure(spec)
+        latency_seconds = (clock() - begin) / len(specs)
     plan = plan or _chosen_plan(specs, proxy=proxy, dataset=dataset, budget_s=plan_budget_s)
     planned = replace(proxy, plan=plan)
     paces = [_pace(spec, dataset=dataset, proxy=planned, clock=clock) for spec in specs]
@@ -79,7 +83,7 @@ def price(
     num_images = len(dataset.validation) * len(proxy.recipe.rungs)
     return Price(
         plan=plan,
-        latency_seconds=statistics.fmean(latency_seconds),
+        latency_seconds=latency_seconds,
         step_seconds=step_seconds,
         training_seconds=proxy.num_seeds * (num_steps * step_seconds + num_images * image_seconds),
         tried=len(specs),
@@ -101,16 +105,6 @@ def _chosen_plan(
         for spec in specs
     ]
     return common_plan(plans)
-
-
-def _measuring_seconds(
-    spec: ArchSpec, *, target: Target | None, clock: Callable[[], float]
-) -> float:
-    if target is None:
-        return 0.0
-    begin = clock()
-    target.measure(spec)
-    return clock() - begin
 
 
 def _pace(

@@ -112,7 +112,7 @@ class Profile:
                 for model in self.models
             ],
             "unavailable": [asdict(entry) for entry in self.unavailable],
-            "flips": [asdict(flip) for flip in flips(self._latencies())],
+            "flips": flips(self._latencies()),
         }
 
     def _latencies(self) -> dict[str, tuple[Measurement, ...]]:

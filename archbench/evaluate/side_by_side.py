@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from archbench.errors import UsageError
 from archbench.measure.backend import BACKENDS, absence, can_compute, require_backend
@@ -31,27 +32,6 @@ class Unavailable:
     precision: str
     reason: str
     help: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Flip:
-    """Two networks of which each is faster under another backend, their intervals apart.
-
-    Attributes:
-        first: Name of one network.
-        second: Name of the other.
-        device: Where they ran.
-        batch: Images per forward pass.
-        first_wins: Backends, with precision, under which the first is faster.
-        second_wins: Those under which the second is.
-    """
-
-    first: str
-    second: str
-    device: str
-    batch: int
-    first_wins: tuple[str, ...]
-    second_wins: tuple[str, ...]
 
 
 def choose(
@@ -123,9 +103,13 @@ def speed_to_eager(latency: Measurement, among: Sequence[Measurement]) -> float 
     return reference.value / latency.value
 
 
-def flips(models: Mapping[str, Sequence[Measurement]]) -> tuple[Flip, ...]:
-    """The pairs of networks whose order another backend or precision turns round."""
-    found = []
+def flips(models: Mapping[str, Sequence[Measurement]]) -> list[dict[str, Any]]:
+    """The pairs of networks of which each is faster under another backend, their intervals apart.
+
+    Each names the networks, device and batch; ``first_wins`` are the backends, with precision,
+    under which the first is faster, ``second_wins`` those under which the second is.
+    """
+    found: list[dict[str, Any]] = []
     for (first, mine), (second, theirs) in itertools.combinations(models.items(), 2):
         wins: dict[tuple[str, int], tuple[list[str], list[str]]] = {}
         for one, other in zip(mine, theirs, strict=True):
@@ -137,18 +121,18 @@ def flips(models: Mapping[str, Sequence[Measurement]]) -> tuple[Flip, ...]:
             elif _is_faster(other, one):
                 sides[1].append(label)
         found += [
-            Flip(
-                first=first,
-                second=second,
-                device=device,
-                batch=batch,
-                first_wins=tuple(sides[0]),
-                second_wins=tuple(sides[1]),
-            )
+            {
+                "first": first,
+                "second": second,
+                "device": device,
+                "batch": batch,
+                "first_wins": sides[0],
+                "second_wins": sides[1],
+            }
             for (device, batch), sides in wins.items()
             if all(sides)
         ]
-    return tuple(found)
+    return found
 
 
 def _is_reference(entry: Measurement, latency: Measurement) -> bool:

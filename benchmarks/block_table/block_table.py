@@ -76,7 +76,7 @@ def report(*, per_kind: int, resolution: int, budget_s: float, seed: int, raw: P
     print(f"load average at the end: {' '.join(f'{load:.1f}' for load in os.getloadavg())}\n")
     number = len({piece.key for spec in held_out for piece in pieces(spec)})
     print(f"{number} distinct blocks of {len(held_out)} networks, and ", end="")
-    print(f"{predicted[0].num_wholes} whole networks of each family to fit to, ", end="")
+    print(f"{predicted[0]['num_wholes']} whole networks of each family to fit to, ", end="")
     print(f"{filled - began:.0f} s; all predicted again {ended - filled:.2f} s; ", end="")
     print(f"measured whole {time.perf_counter() - ended:.0f} s; ", end="")
     print(f"{sum(entry.verdict == 'disturbed' for entry in measured)} of them disturbed\n")
@@ -85,13 +85,13 @@ def report(*, per_kind: int, resolution: int, budget_s: float, seed: int, raw: P
     )
     print("|---|---|---|---|---|---|---|---|---|")
     for kind in (*KINDS, "all"):
-        chosen = [i for i, entry in enumerate(again) if kind in (entry.family, "all")]
+        chosen = [i for i, entry in enumerate(again) if kind in (entry["family"], "all")]
         row(
             kind,
-            told=[predicted[i].ms for i in chosen],
+            told=[predicted[i]["ms"] for i in chosen],
             seen=[measured[i].value or math.nan for i in chosen],
             macs=[macs(held_out[i]) for i in chosen],
-            shown=statistics.fmean(predicted[i].error_percent for i in chosen),
+            shown=statistics.fmean(predicted[i]["error_percent"] for i in chosen),
         )
 
 
@@ -105,8 +105,8 @@ def keep(
         rows = [
             {
                 "spec": spec.to_document(),
-                "family": told.family,
-                "predicted": [told.ms, told.low, told.high],
+                "family": told["family"],
+                "predicted": [told["ms"], told["low"], told["high"]],
                 "measured": [seen.value, seen.low, seen.high],
                 "reason": seen.reason,
             }

@@ -133,8 +133,8 @@ def _latencies(space: SearchSpace, *, out: Path) -> None:
     """Writes digest to ms."""
     specs = [space.decode(choices) for choices in space.enumerate()]
     found = predict_all(specs, conditions_of(space))
-    out.write_text(json.dumps({prediction.digest: prediction.ms for prediction in found}))
-    error = statistics.fmean(prediction.error_percent for prediction in found)
+    out.write_text(json.dumps({prediction["digest"]: prediction["ms"] for prediction in found}))
+    error = statistics.fmean(prediction["error_percent"] for prediction in found)
     print(f"{len(found)} networks, mean error {error:.1f} %")
 
 

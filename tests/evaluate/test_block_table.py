@@ -140,10 +140,10 @@ def test_networks_that_are_alike_are_fitted_to_instead_of_those_asked_for(tmp_pa
         for depth in range(2, 3 + NEEDED_WHOLES)
     ]
     (found,) = predict_all([asked], alike=alike, folder=tmp_path)
-    assert (found.family, found.num_wholes) == ("levit", NEEDED_WHOLES)
+    assert (found["family"], found["num_wholes"]) == ("levit", NEEDED_WHOLES)
     (path,) = tmp_path.glob("*.json")
     wholes = json.loads(path.read_text())["content"]["wholes"]
-    assert found.digest not in wholes
+    assert found["digest"] not in wholes
 
 
 def test_one_network_is_no_fit() -> None:
@@ -167,14 +167,14 @@ def test_predictions_fill_the_table_once(tmp_path: Path) -> None:
     ]
     first = predict_all(documents, folder=tmp_path)
     again = predict_all(documents, folder=tmp_path)
-    assert [entry.num_blocks_new for entry in first] == [3] * 12
-    assert [entry.num_blocks_new for entry in again] == [0] * 12
-    assert [entry.ms for entry in first] == [entry.ms for entry in again]
+    assert [entry["num_blocks_new"] for entry in first] == [3] * 12
+    assert [entry["num_blocks_new"] for entry in again] == [0] * 12
+    assert [entry["ms"] for entry in first] == [entry["ms"] for entry in again]
     for entry in first:
-        assert entry.family == "levit"
-        assert entry.num_wholes == NEEDED_WHOLES
-        assert 0 < entry.low <= entry.ms <= entry.high
-        assert math.isfinite(entry.error_percent)
+        assert entry["family"] == "levit"
+        assert entry["num_wholes"] == NEEDED_WHOLES
+        assert 0 < entry["low"] <= entry["ms"] <= entry["high"]
+        assert math.isfinite(entry["error_percent"])
     (path,) = tmp_path.glob("*.json")
     content = json.loads(path.read_text())["content"]
     assert (len(content["pieces"]), len(content["wholes"])) == (6, NEEDED_WHOLES)

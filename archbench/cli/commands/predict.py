@@ -52,7 +52,7 @@ def command(
     before it measures them.
     """
     from archbench.cli.names import network
-    from archbench.evaluate.predict import document, predict_all
+    from archbench.evaluate.predict import SCHEMA, predict_all
     from archbench.report.findings import prediction
     from archbench.search.settings import conditions_of
     from archbench.space import SearchSpace
@@ -77,16 +77,14 @@ def command(
         batch=batch or conditions.batch,
         threads=threads or conditions.threads,
     )
-    with console.meter(quiet=as_json) as told:
-        found = predict_all(specs, conditions, alike=alike, on_progress=told)
-    content = document(found)
-    for entry, spec in zip(content["predictions"], specs, strict=True):
-        entry["spec"] = spec.to_document()
-    notes = dict.fromkeys(entry.note for entry in found if entry.note and not as_json)
+    with console.meter(quiet=as_json) as progress:
+        found = predict_all(specs, conditions, alike=alike, on_progress=progress)
+    told = [{**entry, "spec": spec.to_document()} for entry, spec in zip(found, specs, strict=True)]
+    notes = dict.fromkeys(entry["note"] for entry in found if entry["note"] and not as_json)
     for note in notes:
         console.warn(note)
     finding = prediction.finding(
-        content,
+        {"schema": SCHEMA, "predictions": told},
         next_step=f"{command_line('archbench', 'search', space)} goes by these latencies"
         if space
         else f"measure what looks good: {command_line('archbench', 'profile', networks[0])}",
