@@ -97,7 +97,8 @@ class TrialRecord:
     Attributes:
         number: Its number in the study, from 0, the same as Optuna's.
         state: ``running``, ``complete``, ``over_limit`` (a hard limit, known before training),
-            ``pruned`` (training stopped early by a rule) or ``failed``.
+            ``pruned`` (training stopped early by a rule) or ``failed``. Where trainings are planned
+            one by one it stays ``running``: they tell how they stand.
         digest: Identity of the resolved spec at the target.
         choices: Axis name to chosen value, active axes only.
         spec: The spec as a YAML-able document.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -124,6 +126,31 @@ def test_stopped_run_goes_on_and_ends_the_same(
     assert before == 2
     assert [text.partition(" of ")[0] for text in again if " of 6: " in text] == list("3456")
     assert found.base.accuracies == whole.base.accuracies
+    assert [f.accuracies for f in found.forms] == [f.accuracies for f in whole.forms]
+
+
+_KILLED = """
+import sys
+from pathlib import Path
+from archbench.search.ablation import run
+from tests.search.ablation.test_run import _ablate
+run._PLAN_BUDGET_S = 0.0
+_ablate(sys.argv[1], Path(sys.argv[2]), on_note=lambda text: print(text, flush=True))
+"""
+
+
+def test_what_was_told_is_there_after_a_kill(
+    whole: AblationRecord, data: str, tmp_path: Path
+) -> None:
+    words = [sys.executable, "-c", _KILLED, data, str(tmp_path)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as owner:
+        assert owner.stdout is not None
+        assert any(text.startswith("2 of 6: ") for text in owner.stdout)
+        owner.kill()
+    ended = _ended(_stored(tmp_path / "ablate-toy"))
+    assert len(ended) >= 2
+    found = _ablate(data, tmp_path, resume=True)
+    assert ended.items() <= _ended(_stored(found.path)).items()
     assert [f.accuracies for f in found.forms] == [f.accuracies for f in whole.forms]
 
 
