@@ -11,7 +11,8 @@ import pytest
 
 from archbench.analysis.front import FrontRule
 from archbench.analysis.pruning import LearningCurve, pruning_report, seed_scatter
-from archbench.study.trial import CurvePoint, RungVerdict, TrialRecord
+from archbench.study.trial import RungVerdict, TrialRecord
+from tests.study import example
 
 _RUNGS = (4, 8)
 _RULE = FrontRule(
@@ -30,19 +31,11 @@ def _trial(
     verdict: RungVerdict | None = None,
 ) -> TrialRecord:
     whole = len(accuracies) == len(_RUNGS)
-    return TrialRecord(
-        number=number,
+    return example.trial(
+        number,
         state="complete" if whole else "pruned",
-        digest=str(number),
-        choices={},
-        spec={},
-        params=1,
         macs=macs,
-        activations=1,
-        curve=tuple(
-            CurvePoint(seed=0, epoch=epoch, step=epoch, loss=1.0, accuracy=share, seconds=1.0)
-            for epoch, share in zip(_RUNGS, accuracies, strict=False)
-        ),
+        curve=tuple(map(example.point, _RUNGS, accuracies)),
         proxy_accuracy=accuracies[-1] if whole else None,
         verdicts=(verdict,) if verdict else (),
     )

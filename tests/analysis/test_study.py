@@ -184,13 +184,8 @@ def test_why_there_is_no_front(tmp_path: Path, trials: list[TrialRecord], reason
 def test_counts_name_every_state(tmp_path: Path) -> None:
     trials = [*MEMBERS, failed(3, "x"), example.trial(4, state="running")]
     study = example.study(tmp_path, trials, header=example.header())
-    assert study.counts() == {
-        "complete": 3,
-        "pruned": 0,
-        "over_limit": 0,
-        "failed": 1,
-        "running": 1,
-    }
+    counts = {"complete": 3, "pruned": 0, "over_limit": 0, "failed": 1, "running": 1}
+    assert study.counts() == counts
 
 
 def test_document_holds_the_front_as_promised(tmp_path: Path) -> None:
@@ -202,14 +197,8 @@ def test_document_holds_the_front_as_promised(tmp_path: Path) -> None:
     document = open_study(tmp_path).document()
     assert document["schema"] == "archbench.study/1"
     assert document["study"] == "edge"
-    assert document["trials"] == {
-        "complete": 3,
-        "pruned": 0,
-        "over_limit": 0,
-        "failed": 0,
-        "running": 0,
-        "total": 3,
-    }
+    counts = {"complete": 3, "pruned": 0, "over_limit": 0, "failed": 0, "running": 0}
+    assert document["trials"] == {**counts, "total": 3}
     assert document["front"][0] == {
         "trial": 0,
         "digest": "0000000000000000",

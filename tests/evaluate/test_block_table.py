@@ -13,18 +13,22 @@ import pytest
 from archbench.evaluate.block_table import (
     NEEDED_WHOLES,
     BlockTable,
+    Predictor,
     Whole,
     add_to_table,
     fitted,
+    keep_stored,
     read_table,
+    stored_predictor,
     table_path,
 )
-from archbench.evaluate.piece import FAMILIES, Family, family
+from archbench.evaluate.piece import FAMILIES, Family, family, pieces
 from archbench.evaluate.predict import predict_all, references
 from archbench.evaluate.target import Target
 from archbench.measure.cold import ColdTime, Multiple
 from archbench.measure.device import capture_environment
 from archbench.measure.latency.reference_networks import CALIBRATORS
+from archbench.models.network import as_spec
 from archbench.study.measurement import Conditions
 from tests.evaluate.toy import SPEC
 
@@ -120,10 +124,9 @@ def test_scale_is_the_geometric_mean_and_errors_are_of_networks_left_out() -> No
 
 
 def test_a_piece_behind_an_equal_one_finds_its_code_at_hand() -> None:
-    def scale(*pieces: str) -> float:
+    def scale(*keys: str) -> float:
         wholes = {
-            str(i): Whole(name=str(i), family="cvt", pieces=pieces, time=time(1.0))
-            for i in range(2)
+            str(i): Whole(name=str(i), family="cvt", pieces=keys, time=time(1.0)) for i in range(2)
         }
         known = {"p": cold(1.0, again=0.5), "q": cold(1.0, again=0.5)}
         table = BlockTable(pieces=known, wholes=wholes)
@@ -185,3 +188,69 @@ def test_references_of_a_family_belong_to_it(kind: Family) -> None:
     found = references(kind)
     assert len({spec.digest for spec in found}) >= NEEDED_WHOLES
     assert {family(spec) for spec in found} == {kind}
+
+
+TOY = as_spec(SPEC)
+DEEP = as_spec({**SPEC, "stages": [{**SPEC["stages"][0], "depth": 3}]})
+WIDE = as_spec({**SPEC, "stages": [{**SPEC["stages"][0], "dim": 32}]})
+KEYS = tuple(piece.key for piece in pieces(TOY))
+
+
+def of_toy(*, num_wholes: int = NEEDED_WHOLES, scale: float = 1.5) -> BlockTable:
+    """Each piece takes 1, and behind an equal one .5; whole networks take so much more."""
+    wholes = {
+        f"{name} {number}": Whole(
+            name=str(number),
+            family=name,
+            pieces=KEYS,
+            time=time(scale * len(KEYS)),
+        )
+        for number in range(num_wholes)
+        for name in FAMILIES
+    }
+    times = {key: cold(1.0, again=0.5) for key in KEYS}
+    return BlockTable(pieces=times, wholes=wholes)
+
+
+def _predictor(table: BlockTable) -> Predictor:
+    return Predictor(table, calibration=CONSTANTS)
+
+
+def test_it_is_the_sum_of_the_pieces_times_the_scale() -> None:
+    found = _predictor(of_toy())
+    assert found(TOY) == pytest.approx(1.5 * 2.0 * len(KEYS))
+    assert found(DEEP) == pytest.approx(1.5 * 2.0 * (len(KEYS) + 2 * 0.5))
+
+
+def test_a_piece_that_was_not_timed_leaves_it_untold() -> None:
+    found = _predictor(of_toy())
+    assert found(WIDE) is None
+    assert found.covered([TOY, WIDE, DEEP, WIDE]) == 0.5
+    assert found.mean_error([TOY, WIDE]) == pytest.approx(0.0)
+
+
+def test_a_family_with_few_whole_networks_is_untold() -> None:
+    assert _predictor(of_toy(num_wholes=NEEDED_WHOLES - 1))(TOY) is None
+
+
+def test_a_copy_stays_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    copy = tmp_path / "blocks.json"
+    keep_stored(copy, target=TARGET)
+    assert not copy.exists()
+    add_to_table(table_path(TARGET), of_toy(), target=TARGET)
+    keep_stored(copy, target=TARGET)
+    add_to_table(table_path(TARGET), of_toy(scale=2.0), target=TARGET)
+    then, note = stored_predictor(TARGET, path=copy)
+    now, _ = stored_predictor(TARGET)
+    assert note == ""
+    assert then(TOY) == pytest.approx(1.5 * 2.0 * len(KEYS))
+    assert now(TOY) == pytest.approx(2.0 * 2.0 * len(KEYS))
+
+
+def test_a_damaged_copy_says_so_and_tells_nothing(tmp_path: Path) -> None:
+    copy = tmp_path / "blocks.json"
+    copy.write_text("{")
+    found, note = stored_predictor(TARGET, path=copy)
+    assert "could not be read" in note
+    assert found(TOY) is None

@@ -45,6 +45,7 @@ def _train(
     proxy: Proxy, folder: Path, *, sha256: str | None = None, killed_after: int = 99, seed: int = 0
 ) -> tuple[float | None, Heard]:
     heard = Heard()
+    folder.mkdir(exist_ok=True)
 
     def on_point(point: CurvePoint, path: Path, digest: str) -> None:
         heard.points.append(point)
@@ -72,23 +73,17 @@ def _losses(heard: Heard) -> list[float]:
 
 
 def test_going_on_gives_the_same_curve_bit_for_bit(proxy: Proxy, tmp_path: Path) -> None:
-    (whole, parts) = (tmp_path / "whole", tmp_path / "parts")
-    whole.mkdir()
-    parts.mkdir()
-    accuracy, uninterrupted = _train(proxy, whole)
-    _, before = _train(proxy, parts, killed_after=2)
-    again, after = _train(proxy, parts, sha256=before.digests[-1])
+    accuracy, uninterrupted = _train(proxy, tmp_path / "whole")
+    _, before = _train(proxy, tmp_path / "parts", killed_after=2)
+    again, after = _train(proxy, tmp_path / "parts", sha256=before.digests[-1])
     assert again == accuracy
     assert _losses(before) + _losses(after)[1:] == _losses(uninterrupted)
     assert after.notes == []
 
 
 def test_trainings_of_other_seeds_differ(proxy: Proxy, tmp_path: Path) -> None:
-    (one, other) = (tmp_path / "one", tmp_path / "other")
-    one.mkdir()
-    other.mkdir()
-    _, first = _train(proxy, one)
-    _, second = _train(proxy, other, seed=1)
+    _, first = _train(proxy, tmp_path / "one")
+    _, second = _train(proxy, tmp_path / "other", seed=1)
     assert _losses(first) != _losses(second)
     assert {point.seed for point in second.points} == {1}
 
@@ -129,7 +124,6 @@ def test_weights_give_the_accuracy_again(proxy: Proxy, tmp_path: Path) -> None:
 
 def test_weights_of_another_network_are_refused(proxy: Proxy, tmp_path: Path) -> None:
     _train(proxy, tmp_path)
-    other = as_spec({**SPEC, "num_classes": 3, "resolution": 32})
     other = as_spec({**SPEC, "stages": [{**SPEC["stages"][0], "dim": 24}]})
     with pytest.raises(StorageError, match="of another network"):
         proxy.test(other, weights=tmp_path / "weights.safetensors")
