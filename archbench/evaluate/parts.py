@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -18,7 +17,6 @@ from archbench.models import Deployed
 from archbench.models.network import Network, Written, as_spec
 from archbench.progress import Progress
 from archbench.study.measurement import Conditions
-from archbench.study.where_file import SCHEMA
 
 
 def where(
@@ -89,11 +87,6 @@ def where(
             for piece in pieces(spec)
         ],
     }
-
-
-def document(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Several networks as one JSON document."""
-    return {"schema": SCHEMA, "networks": list(found)}
 
 
 def _parts(network: nn.Module) -> dict[str, nn.Module]:

@@ -79,10 +79,5 @@ def saturating_batch(images_per_second: Mapping[int, float]) -> int | None:
     return found if len(images_per_second) > 1 else None
 
 
-def document(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Several networks as one JSON document."""
-    return {"schema": SCHEMA, "networks": list(found)}
-
-
 def _doubled() -> list[int]:
     return [2**power for power in range(LARGEST_BATCH.bit_length())]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from archbench.evaluate.serving import document, saturating_batch, serving
+from archbench.evaluate.serving import saturating_batch, serving
 from tests.evaluate.toy import SPEC
 
 
@@ -22,4 +22,3 @@ def test_each_batch_is_served() -> None:
     found = serving(SPEC, batches=(2, 1), budget_s=0.0)
     assert [entry["conditions"]["batch"] for entry in found["batches"]] == [1, 2]
     assert all(entry["ms"] > 0 and entry["p50"]["value"] for entry in found["batches"])
-    assert document([found]) == {"schema": "archbench.serving/1", "networks": [found]}

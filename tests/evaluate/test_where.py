@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from archbench.errors import UsageError
-from archbench.evaluate.parts import document, where
+from archbench.evaluate.parts import where
 from archbench.models import count
 from archbench.study.measurement import Conditions
 from tests.evaluate.toy import SPEC
@@ -20,7 +20,6 @@ def test_every_part_is_there_with_its_arithmetic() -> None:
     total = sum(part["ms"] for part in parts) + found["between_ms"]
     assert total == pytest.approx(found["whole_ms"])
     assert parts[1]["bound_by"] == "overhead"  # a tiny network is nothing else
-    assert document([found]) == {"schema": "archbench.where/1", "networks": [found]}
 
 
 def test_other_backends_have_no_parts() -> None:

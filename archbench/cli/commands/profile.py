@@ -204,14 +204,16 @@ def _serving(
     specs: Sequence[ArchSpec], conditions: Conditions, *, batches: Sequence[int], as_json: bool
 ) -> None:
     """Prints how each network serves; without batches these double until it is saturated."""
-    from archbench.evaluate.serving import document, serving
+    from archbench.evaluate.serving import SCHEMA, serving
     from archbench.report.findings import serving as findings
 
     with console.meter(quiet=as_json) as told:
         found = [serving(spec, conditions, batches=batches, on_progress=told) for spec in specs]
     profile = command_line("archbench", "profile", specs[0].name or "FILE", "--where")
     step = f"{profile} says which blocks take the time"
-    console.tell(findings.finding(document(found), next_step=step), as_json=as_json)
+    console.tell(
+        findings.finding({"schema": SCHEMA, "networks": found}, next_step=step), as_json=as_json
+    )
 
 
 def _where(
@@ -232,17 +234,18 @@ def _where(
             report is to show what was found.
         as_json: Print one JSON document instead of text.
     """
-    from archbench.evaluate.parts import document, where
+    from archbench.evaluate.parts import where
     from archbench.report.findings import parts
     from archbench.report.findings.parts_plot import save_where
+    from archbench.study.where_file import SCHEMA
 
     with console.meter(quiet=as_json) as told:
         found = [where(spec, at, on_progress=told) for spec in specs for at in conditions]
-    content = document(found)
+    content = {"schema": SCHEMA, "networks": found}
     if save is not None:
-        save_where(content["networks"][0], save)
+        save_where(found[0], save)
         console.note(f"plot: {save}")
-    kept = keep_for_reports(content["networks"], places) if any(places) else []
+    kept = keep_for_reports(found, places) if any(places) else []
     for path in kept:
         console.note(f"kept for the study's report: {path}")
     step = (
