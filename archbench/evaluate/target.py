@@ -52,7 +52,7 @@ class Target:
     @property
     def calibration(self) -> Calibration:
         """The constants with their networks, which a process keeps: preparing them takes long."""
-        return _calibration(json.dumps(self.constants, sort_keys=True))
+        return _calibration(json.dumps(self.constants))
 
     @property
     def forms(self) -> FormFile:
