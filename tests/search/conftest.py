@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from archbench.search.optuna_mirror import quiet_optuna
 from tests.search import tiny
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quiet() -> None:
+    quiet_optuna()
 
 
 @pytest.fixture(scope="session", autouse=True)

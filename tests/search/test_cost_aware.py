@@ -14,13 +14,6 @@ import pytest
 from archbench import CostAwareSampler
 from archbench.errors import UsageError
 
-pytestmark = pytest.mark.usefixtures("_quiet")
-
-
-@pytest.fixture
-def _quiet() -> None:
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-
 
 def _cost(params: dict[str, Any]) -> list[float]:
     return [1.0 + params["width"] * (1 + params["depth"]) + (params["kind"] == "wide")]
@@ -59,10 +52,32 @@ def _searched(
     return study
 
 
-@pytest.mark.parametrize("cost", [_cost, None])
-def test_nothing_is_proposed_twice(cost: Any) -> None:
-    study = _searched(_objective, 40, cost=cost, seed=0)
-    assert len(set(_asked(study))) == 40
+def _partly_pruned(trial: optuna.Trial) -> tuple[float, float]:
+    values = _objective(trial)
+    if trial.number % 5 == 2:
+        trial.set_user_attr("curve", [[0, 1, 0.5 * values[0]]])
+        trial.set_user_attr("cost", [values[1]])
+        raise optuna.TrialPruned
+    trial.set_user_attr("curve", [[0, 1, 0.5 * values[0]], [0, 2, values[0]]])
+    return values
+
+
+def _constant(trial: optuna.Trial) -> tuple[float, float]:
+    trial.suggest_int("x", 0, 60)
+    return 0.5, 1.0
+
+
+@pytest.mark.parametrize(
+    ("objective", "trials", "cost"),
+    [
+        pytest.param(_objective, 40, _cost, id="known cost"),
+        pytest.param(_objective, 40, None, id="learnt cost"),
+        pytest.param(_partly_pruned, 40, _cost, id="pruned trials"),
+        pytest.param(_constant, 30, lambda params: [1.0], id="constant values"),
+    ],
+)
+def test_nothing_is_proposed_twice(objective: Any, trials: int, cost: Any) -> None:
+    assert len(set(_asked(_searched(objective, trials, cost=cost, seed=0)))) == trials
 
 
 def test_several_workers_get_different_candidates() -> None:
@@ -145,9 +160,8 @@ def test_three_objectives(is_known: bool) -> None:
 
 
 def test_what_is_known_to_be_over_its_limit_is_not_proposed() -> None:
-    drawn = optuna.distributions.IntDistribution(1, 6)
     distributions = {
-        "width": drawn,
+        "width": optuna.distributions.IntDistribution(1, 6),
         "depth": optuna.distributions.IntDistribution(0, 4),
         "kind": optuna.distributions.CategoricalDistribution(["narrow", "wide", "none"]),
     }
@@ -168,28 +182,6 @@ def test_real_numbers_and_errors_to_minimise() -> None:
     study.optimize(objective, n_trials=40)
     late = [abs(np.log10(trial.params["rate"]) + 2) for trial in study.trials[25:]]
     assert np.median(late) < 0.4
-
-
-def test_failed_and_pruned_trials_are_not_asked_for_again() -> None:
-    def objective(trial: optuna.Trial) -> tuple[float, float]:
-        values = _objective(trial)
-        if trial.number % 5 == 2:
-            trial.set_user_attr("curve", [[0, 1, 0.5 * values[0]]])
-            trial.set_user_attr("cost", [values[1]])
-            raise optuna.TrialPruned
-        trial.set_user_attr("curve", [[0, 1, 0.5 * values[0]], [0, 2, values[0]]])
-        return values
-
-    study = _searched(objective, 40, cost=_cost, seed=0)
-    assert len(set(_asked(study))) == 40
-
-
-def test_constant_values_and_costs_are_no_obstacle() -> None:
-    def objective(trial: optuna.Trial) -> tuple[float, float]:
-        trial.suggest_int("x", 0, 60)
-        return 0.5, 1.0
-
-    assert len(set(_asked(_searched(objective, 30, cost=lambda params: [1.0], seed=0)))) == 30
 
 
 def test_where_all_cost_the_same_the_most_accurate_is_found() -> None:

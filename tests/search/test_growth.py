@@ -48,7 +48,6 @@ def study(tmp_path: Path) -> Iterator[Ledger]:
     space = _space()
     path = tmp_path / "toy" / "study.db"
     path.parent.mkdir()
-    optuna_mirror.quiet_optuna()
     optuna_mirror.create(path, header=_header(space))
     rng = random.Random(0)
     with Ledger(path) as made:

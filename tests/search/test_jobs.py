@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from archbench.analysis.front import FrontRule
 from archbench.search.jobs import (
     MayGoOn,
     NoLatencyError,
@@ -25,7 +24,7 @@ from archbench.search.kept_weights import may_reach_front
 from archbench.study.measurement import Measurement
 from archbench.train.recipe import Recipe
 from tests.evaluate.toy import SPEC
-from tests.study.example import latency, point, trial
+from tests.study.example import RULE, latency, point, trial
 
 _POINT = point(1, 0.5)
 
@@ -147,23 +146,21 @@ def test_the_limit_itself_is_within_it(tmp_path: Path) -> None:
     assert _run(_job(tmp_path, target=StoredTarget(8.0)))[0].state == "complete"
 
 
-def test_a_latency_that_is_known_is_not_taken_again(tmp_path: Path) -> None:
-    target = StoredTarget(99.0)
-    end, sent = _run(_job(tmp_path, target=target, latency=latency(3.0)))
+@pytest.mark.parametrize(
+    "changes",
+    [{"target": None}, {"target": StoredTarget(99.0), "latency": latency(3.0)}],
+    ids=["without a target", "known"],
+)
+def test_nothing_is_timed_for_nothing(tmp_path: Path, changes: dict[str, Any]) -> None:
+    end, sent = _run(_job(tmp_path, **changes))
     assert end.state == "complete"
-    assert target.asked == 0
     assert isinstance(sent[0], RungReached)
+    assert changes["target"] is None or changes["target"].asked == 0
 
 
 def test_a_latency_that_cannot_be_had_ends_the_trial_with_the_reason(tmp_path: Path) -> None:
     with pytest.raises(NoLatencyError, match="others were busy"):
         _run(_job(tmp_path, target=StoredTarget(None)))
-
-
-def test_without_a_target_nothing_is_timed(tmp_path: Path) -> None:
-    end, sent = _run(_job(tmp_path, target=None))
-    assert end.state == "complete"
-    assert isinstance(sent[0], RungReached)
 
 
 def test_accuracy_is_the_mean_over_seeds_each_from_its_checkpoint(tmp_path: Path) -> None:
@@ -186,14 +183,6 @@ def test_files_of_a_trial_that_is_over_are_removed(tmp_path: Path, *, keep: bool
     assert set(tmp_path.iterdir()) == {*others, *([mine[1]] if keep else [])}
 
 
-_RULE = FrontRule(
-    objectives={"proxy_accuracy": "max", "latency_ms": "min"},
-    limits={},
-    chance=0.1,
-    num_validation=1000,
-)
-
-
 @pytest.mark.parametrize(
     ("accuracy", "cost", "may"),
     [
@@ -208,4 +197,4 @@ _RULE = FrontRule(
 )
 def test_weights_matter_near_the_front(accuracy: float, cost: float, *, may: bool) -> None:
     records = [trial(0, accuracy=0.5, latency_ms=5.0), trial(1, accuracy=accuracy, latency_ms=cost)]
-    assert may_reach_front(records[1], rule=_RULE, among=records) is may
+    assert may_reach_front(records[1], rule=RULE, among=records) is may

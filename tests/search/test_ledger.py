@@ -31,11 +31,6 @@ _HEADER = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _quiet() -> None:
-    optuna_mirror.quiet_optuna()
-
-
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     path = tmp_path / "strange ?%#name" / "study.db"

@@ -7,19 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from archbench.analysis.front import FrontRule
 from archbench.search.pruners import curve, promotion
 from archbench.search.pruning import PRUNERS, Course, Pruner, Situation
 from archbench.study.trial import RungVerdict, TrialRecord
 from tests.study import example
 
 _RUNGS = (2, 4, 8)
-_RULE = FrontRule(
-    objectives={"proxy_accuracy": "max", "latency_ms": "min"},
-    limits={},
-    chance=0.1,
-    num_validation=1000,
-)
 
 
 def _course(end: float, *, cost: float, known: int = 3, seeds: int = 1) -> Course:
@@ -53,20 +46,23 @@ def _situation(trial: Course, *, others: list[Course], num_seeds: int = 1) -> Si
     )
 
 
+def _among_others(end: float, *, cost: float, known: int = 2, num_seeds: int = 1) -> Situation:
+    return _situation(_course(end, cost=cost, known=known), others=_study(), num_seeds=num_seeds)
+
+
 @pytest.mark.parametrize(("end", "stops"), [(0.3, True), (0.9, False)])
 @pytest.mark.parametrize("known", [1, 2])
 def test_curve_stops_what_can_no_longer_reach_the_front(
     end: float, known: int, *, stops: bool
 ) -> None:
-    opinion = curve.judge(_situation(_course(end, cost=9.0, known=known), others=_study()))
+    opinion = curve.judge(_among_others(end, cost=9.0, known=known))
     assert opinion.stops is stops
     assert opinion.probability is not None
     assert (opinion.probability < curve.HARDLY) is stops
 
 
 def test_curve_spares_a_weak_trial_that_is_cheaper_than_all_others() -> None:
-    trial = _course(0.3, cost=0.5, known=2)
-    assert not curve.judge(_situation(trial, others=_study())).stops
+    assert not curve.judge(_among_others(0.3, cost=0.5)).stops
 
 
 def test_curve_stops_nothing_while_it_knows_no_curve() -> None:
@@ -92,16 +88,15 @@ def test_curve_stops_nothing_by_rungs_that_tell_little_of_the_end() -> None:
 
 def test_curve_is_surer_after_each_rung() -> None:
     scales = [
-        curve.forecast_of(_situation(_course(0.5, cost=5.0, known=known), others=_study())).scale
-        for known in (1, 2, 3)
+        curve.forecast_of(_among_others(0.5, cost=5.0, known=known)).scale for known in (1, 2, 3)
     ]
     assert scales[0] >= scales[1] > scales[2] == 0.0
 
 
 def test_curve_is_less_sure_of_seeds_that_are_not_trained_yet() -> None:
-    trial = _course(0.5, cost=5.0, known=2)
-    one = curve.forecast_of(_situation(trial, others=_study()))
-    three = curve.forecast_of(_situation(trial, others=_study(), num_seeds=3))
+    one, three = (
+        curve.forecast_of(_among_others(0.5, cost=5.0, num_seeds=seeds)) for seeds in (1, 3)
+    )
     assert three.scale > one.scale
     assert three.mean == one.mean
 
@@ -113,7 +108,7 @@ def test_curve_counts_the_seeds_that_are_whole() -> None:
 
 
 def test_curve_gives_its_reason_in_words() -> None:
-    opinion = curve.judge(_situation(_course(0.3, cost=9.0, known=2), others=_study()))
+    opinion = curve.judge(_among_others(0.3, cost=9.0))
     assert opinion.reason.startswith("would end at 3")
     assert "% is reached at no greater cost" in opinion.reason
 
@@ -140,9 +135,8 @@ def test_promotion_shares_follow_from_the_rungs() -> None:
 
 
 def _pruner(pruner: str = "curve", *, audit: float = 0.0, seed: int = 0) -> Pruner:
-    return Pruner(
-        entry=PRUNERS.load(pruner), rule=_RULE, rungs=_RUNGS, num_seeds=1, audit=audit, seed=seed
-    )
+    rule, entry = example.RULE, PRUNERS.load(pruner)
+    return Pruner(entry=entry, rule=rule, rungs=_RUNGS, num_seeds=1, audit=audit, seed=seed)
 
 
 def _record(number: int, *, end: float, latency: float, known: int = 3) -> TrialRecord:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from archbench.errors import UsageError
+from archbench.models import count
 from archbench.search.settings import Settings, settings_of
 from archbench.space import SearchSpace
 from archbench.study.environment import usable_cores
@@ -20,9 +21,15 @@ def space() -> SearchSpace:
 
 
 def _settings(
-    space: SearchSpace, *, name: str | None = None, data: str | None = None, **said: Any
+    space: SearchSpace,
+    *,
+    name: str | None = None,
+    data: str | None = None,
+    budget: str | None = None,
+    **said: Any,
 ) -> Settings:
-    return settings_of(space, said, name=name, results=Path("results"), data=data)
+    results = Path("results")
+    return settings_of(space, said, name=name, results=results, data=data, confirm_budget=budget)
 
 
 def test_the_space_speaks_where_nothing_is_said(space: SearchSpace) -> None:
@@ -79,8 +86,6 @@ def test_workers_share_cores_by_threads_and_never_exceed_the_trials(space: Searc
 
 
 def test_candidates_to_be_tried_are_of_different_sizes(space: SearchSpace) -> None:
-    from archbench.models import count
-
     macs = [count(spec).macs for spec in _settings(space).some_candidates(3)]
     assert macs == sorted(macs)
     assert len(set(macs)) == 3
@@ -90,11 +95,10 @@ def test_candidates_to_be_tried_are_of_different_sizes(space: SearchSpace) -> No
     ("text", "seconds"), [("20%", 20.0), ("0", 0.0), ("90s", 90.0), ("10m", 600.0), ("250 %", 250)]
 )
 def test_a_budget_is_a_share_or_a_time(space: SearchSpace, text: str, seconds: float) -> None:
-    settings = settings_of(space, {}, name=None, results=Path("results"), confirm_budget=text)
-    assert settings.confirmation_seconds(100.0) == pytest.approx(seconds)
+    assert _settings(space, budget=text).confirmation_seconds(100.0) == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize("text", ["many", "-3%", "2000%", "0.2"])
 def test_another_budget_is_refused(space: SearchSpace, text: str) -> None:
     with pytest.raises(UsageError, match="neither a share such as 20% nor a time"):
-        settings_of(space, {}, name=None, results=Path("results"), confirm_budget=text)
+        _settings(space, budget=text)

@@ -18,12 +18,6 @@ from archbench.study.objective import OBJECTIVES
 from tests.search import tiny
 
 
-def _space(folder: Path, data: str, **options: Any) -> Path:
-    file = folder / "toy.yaml"
-    file.write_text(tiny.space_text(data, **options))
-    return file
-
-
 @pytest.fixture(scope="module")
 def heard() -> list[events.Event]:
     return []
@@ -35,7 +29,7 @@ def study(
 ) -> StudyReader:
     """A whole study with latencies, of which one candidate in a few is over the limit."""
     folder = tmp_path_factory.mktemp("study")
-    space = _space(
+    space = tiny.write_space(
         folder,
         data,
         objectives="{accuracy: max, latency_ms: min}\nlimits: {latency_ms: 30}",
@@ -120,7 +114,7 @@ def test_resuming_otherwise_than_begun_is_refused(
 
 def test_a_dry_run_stores_nothing(tmp_path: Path, data: str) -> None:
     heard: list[events.Event] = []
-    space = SearchSpace.load(_space(tmp_path, data))
+    space = SearchSpace.load(tiny.write_space(tmp_path, data))
     results = tmp_path / "results"
     assert archbench.search(space, results=results, dry_run=True, on_event=heard.append) is None
     assert isinstance(heard[-1], events.Prepared)
@@ -131,7 +125,9 @@ def test_every_number_of_a_timing_is_an_objective_a_limit_a_column_and_an_axis(
     tmp_path: Path, data: str
 ) -> None:
     objectives = "{accuracy: max, peak_memory_mb: min, images_per_s: max}"
-    space = _space(tmp_path, data, objectives=f"{objectives}\nlimits: {{p99_ms: 1000}}", trials=2)
+    space = tiny.write_space(
+        tmp_path, data, objectives=f"{objectives}\nlimits: {{p99_ms: 1000}}", trials=2
+    )
     found = search(space, results=tmp_path / "results")
     assert found is not None
     for record in found.trials():
@@ -153,7 +149,7 @@ def test_every_number_of_a_timing_is_an_objective_a_limit_a_column_and_an_axis(
 
 
 def test_limit_on_a_number_of_a_timing_is_kept_before_training(tmp_path: Path, data: str) -> None:
-    space = _space(
+    space = tiny.write_space(
         tmp_path, data, objectives="{accuracy: max, macs: min}\nlimits: {p99_ms: 1e-6}", trials=1
     )
     found = search(space, results=tmp_path / "results")

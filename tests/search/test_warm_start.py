@@ -40,19 +40,11 @@ from tests.search import tiny
 from tests.search.jobs import idle_context
 from tests.study.example import latency
 
-_LATENCY = "{accuracy: max, latency_ms: min}"
-
-
-def _space(folder: Path, data: str, **options: Any) -> Path:
-    file = folder / "toy.yaml"
-    file.write_text(tiny.space_text(data, **options))
-    return file
-
 
 @pytest.fixture(scope="module")
 def earlier(tmp_path_factory: pytest.TempPathFactory, data: str) -> StudyReader:
     folder = tmp_path_factory.mktemp("earlier")
-    space = _space(folder, data, trials=3)
+    space = tiny.write_space(folder, data, trials=3)
     found = search(space, results=folder, name="a", workers=1)
     assert found is not None
     return found
@@ -150,11 +142,9 @@ def _context(settings: Settings, heard: list[events.Event], *, header: Any) -> S
     return context
 
 
-def _inherit(
-    earlier: list[Earlier], header: Any, *, settings: Settings, timer: Any = None
-) -> WarmStart:
-    """What is taken over; nothing is to be timed by default."""
-    return inherit(earlier, settings=settings, header=header, timer=timer or _refuse)
+def _inherit(earlier: list[Earlier], header: Any, *, settings: Settings) -> WarmStart:
+    """What is taken over where nothing is to be timed."""
+    return inherit(earlier, settings=settings, header=header, timer=_refuse)
 
 
 def _read(study: StudyReader, *, space: SearchSpace | None = None) -> Earlier:
@@ -216,7 +206,7 @@ def test_a_network_trained_alike_but_timed_elsewhere_is_timed_and_not_trained(
     earlier: StudyReader,
 ) -> None:
     text = earlier.header["space_text"].replace(
-        "{accuracy: max, macs: min}", f"{_LATENCY}\nlimits: {{latency_ms: 5}}"
+        "{accuracy: max, macs: min}", "{accuracy: max, latency_ms: min}\nlimits: {latency_ms: 5}"
     )
     settings = _settings(earlier, text=text)
     header = {**earlier.header, "objectives": dict(settings.space.objectives), "calibration": {}}
@@ -349,8 +339,7 @@ def test_weights_of_an_earlier_study_that_has_changed_are_not_taken(
     for other in (replace(heir, digest="0" * 16), trained_anew):
         assert earlier_weights(other, header=study.header, num_seeds=1) == {}
     moved = [{**source, "path": str(tmp_path)} for source in study.header["sources"]]
-    header = {**study.header, "sources": moved}
-    assert earlier_weights(heir, header=header, num_seeds=1) == {}
+    assert earlier_weights(heir, header={**study.header, "sources": moved}, num_seeds=1) == {}
 
 
 def test_later_trainings_serve_where_a_searchs_own_weights_were_not_kept(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -49,7 +50,7 @@ def write_images(folder: Path, *, per_class: int = 40) -> Path:
 
 
 def space_text(
-    data: Path,
+    data: Path | str,
     *,
     objectives: str = "{accuracy: max, macs: min}",
     sampler: str = "tpe",
@@ -60,3 +61,10 @@ def space_text(
     return SPACE.format(
         data=data, objectives=objectives, sampler=sampler, pruner=pruner, trials=trials
     )
+
+
+def write_space(folder: Path, data: str, **options: Any) -> Path:
+    """The file of the tiny space in a folder."""
+    file = folder / "toy.yaml"
+    file.write_text(space_text(data, **options))
+    return file

@@ -6,12 +6,19 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from archbench.analysis.front import FrontRule
 from archbench.analysis.study import StudyReader, open_study
 from archbench.study.database import Store
 from archbench.study.measurement import Conditions, Measurement, Verdict
 from archbench.study.trial import CurvePoint, TrialRecord, TrialState
 
 SPEC = {"name": "tiny", "stages": [{"dim": 16, "depth": 2, "layers": {0: {"kv_stride": 1}}}]}
+RULE = FrontRule(
+    objectives={"proxy_accuracy": "max", "latency_ms": "min"},
+    limits={},
+    chance=0.1,
+    num_validation=1000,
+)
 
 
 def header(
