@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from archbench.errors import SpecError
 from archbench.search.engines import local
+from archbench.search.engines._worker import classify
 from archbench.search.job import Broken, Done, Report, Sent
 from archbench.train.loop import NonFiniteLossError
 from tests.search.jobs import Act
@@ -106,6 +108,26 @@ def test_what_swells_is_killed(engine: local.LocalEngine) -> None:
     report = _failure(engine, Act(8, "hold", 5 * 2**28))
     assert report.failure.kind == "memory"
     assert "more than the 1.0 GiB" in report.failure.message
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (NonFiniteLossError("the loss became nan"), "nan"),
+        (SpecError("7 does not divide 256"), "illegal"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "memory"),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), "memory"),
+        (MemoryError(), "memory"),
+        (RuntimeError("shape '[2]' is invalid for input of size 3"), "error"),
+        (AssertionError(), "error"),
+        (ValueError("something else\nin two lines"), "error"),
+    ],
+)
+def test_an_exception_has_a_kind_that_can_be_counted(error: Exception, kind: str) -> None:
+    failure = classify(error)
+    assert failure.kind == kind
+    assert failure.message.startswith(type(error).__name__)
+    assert "\n" not in failure.message
 
 
 @pytest.mark.slow

@@ -38,22 +38,6 @@ def test_without_optunahub_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -
     assert "archbench[hub]" in str(caught.value.help)
 
 
-def test_a_package_of_optunahub_gives_its_own_sampler(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Theirs(optuna.samplers.RandomSampler):
-        pass
-
-    package = ModuleType("package")
-    package.__dict__.update(
-        RandomSampler=optuna.samplers.RandomSampler, Theirs=Theirs, __all__=["Theirs"]
-    )
-    hub = ModuleType("optunahub")
-    hub.__dict__["load_module"] = {"samplers/theirs": package}.__getitem__
-    monkeypatch.setitem(sys.modules, "optunahub", hub)
-    assert load_sampler("hub:samplers/theirs")._kind is Theirs  # type: ignore[attr-defined]
-    with pytest.raises(UsageError, match="cannot be loaded"):
-        load_sampler("hub:samplers/missing")
-
-
 def _hub(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     """A registry with one package, ``samplers/theirs``, whose file holds the text."""
     name = "optunahub_registry.package.samplers.theirs"
@@ -72,11 +56,14 @@ class Theirs(RandomSampler):
 """
 
 
-def test_a_package_that_names_nothing_gives_what_it_defines(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("names", ["", "__all__ = ['Theirs']\n"], ids=["unnamed", "named"])
+def test_a_package_of_optunahub_gives_its_own_sampler(
+    monkeypatch: pytest.MonkeyPatch, names: str
 ) -> None:
-    _hub(monkeypatch, THEIRS)
+    _hub(monkeypatch, THEIRS + names)
     assert load_sampler("hub:samplers/theirs")._kind.__name__ == "Theirs"  # type: ignore[attr-defined]
+    with pytest.raises(UsageError, match="cannot be loaded"):
+        load_sampler("hub:samplers/missing")
 
 
 def test_of_several_samplers_one_is_to_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
