@@ -10,13 +10,12 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from archbench.analysis.study import open_study
 from archbench.errors import StorageError
-from archbench.study import connection
+from archbench.study import rows
 from archbench.study.connection import connect
 from archbench.study.database import Store
 from archbench.study.rows import snapshot
@@ -97,17 +96,16 @@ def test_reader_without_locks_reads_again_when_a_writer_came(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = folder / "study.db"
-    read = connection._read
 
-    def interrupted(*arguments: Any, **options: Any) -> Snapshot:
-        found = read(*arguments, **options)
+    def interrupted(connection: sqlite3.Connection) -> Snapshot:
+        found = snapshot(connection)
         monkeypatch.undo()
         with Store.open(path) as store:
             for number in range(1, 40):
                 store.add_trial(example.trial(number, latency_ms=1.0))
         return found
 
-    monkeypatch.setattr(connection, "_read", interrupted)
+    monkeypatch.setattr(rows, "snapshot", interrupted)
     assert len(open_study(folder).trials()) == 40
 
 
