@@ -54,25 +54,6 @@ def test_front_is_that_of_brute_force(given: tuple[list[Point], list[Direction]]
     assert pareto_front(points, directions) == by_hand
 
 
-@given(fronts(), st.randoms(use_true_random=False))
-def test_front_ignores_the_order(given: tuple[list[Point], list[Direction]], random) -> None:
-    points, directions = given
-    order = list(range(len(points)))
-    random.shuffle(order)
-    shuffled = pareto_front([points[index] for index in order], directions)
-    assert sorted(order[index] for index in shuffled) == pareto_front(points, directions)
-
-
-@given(fronts())
-def test_turning_every_objective_round_changes_nothing(
-    given: tuple[list[Point], list[Direction]],
-) -> None:
-    points, directions = given
-    turned: list[Direction] = ["max" if way == "min" else "min" for way in directions]
-    negated = [tuple(-number for number in point) for point in points]
-    assert pareto_front(negated, turned) == pareto_front(points, directions)
-
-
 @given(fronts())
 @settings(max_examples=30)
 def test_front_is_optunas(given: tuple[list[Point], list[Direction]]) -> None:
@@ -87,16 +68,6 @@ def test_front_is_optunas(given: tuple[list[Point], list[Direction]]) -> None:
     else:
         numbers = sorted(trial.number for trial in study.best_trials)
     assert pareto_front(points, directions) == numbers
-
-
-def test_front_keeps_equal_points() -> None:
-    points = [(0.7, 1.0), (0.7, 1.0), (0.6, 1.0), (0.7, 2.0)]
-    assert pareto_front(points, ["max", "min"]) == [0, 1]
-
-
-def test_no_points_have_no_front() -> None:
-    assert pareto_front([], ["max", "min"]) == []
-    assert hypervolume([], directions=["max", "min"], reference=[0, 1]) == 0.0
 
 
 @pytest.mark.parametrize(
@@ -114,17 +85,6 @@ def test_points_that_cannot_be_compared_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         pareto_front(points, directions)
-
-
-def test_hypervolume_by_hand() -> None:
-    points = [(0.5, 1.0), (0.8, 3.0), (0.4, 2.0)]
-    area = (0.5 - 0.1) * (4 - 1) + (0.8 - 0.5) * (4 - 3)
-    found = hypervolume(points, directions=["max", "min"], reference=(0.1, 4.0))
-    assert found == pytest.approx(area, abs=1e-12)
-    box = normalised_hypervolume(
-        points, directions=["max", "min"], reference=(0.1, 4.0), ideal=(1.0, 0.0)
-    )
-    assert box == pytest.approx(area / (0.9 * 4), abs=1e-12)
 
 
 def test_point_outside_the_reference_adds_nothing() -> None:
@@ -164,18 +124,14 @@ def test_only_the_front_has_volume(given: tuple[list[Point], list[Direction]]) -
     assert hypervolume(front, directions=directions, reference=corner) == pytest.approx(every)
 
 
-def test_point_beyond_the_ideal_stands_at_its_face() -> None:
-    share = normalised_hypervolume(
-        [(1.5, -1.0)], directions=["max", "min"], reference=(0.0, 1.0), ideal=(1.0, 0.0)
-    )
-    assert share == 1.0
-
-
-def test_box_without_extent_has_no_share() -> None:
-    share = normalised_hypervolume(
-        [(1.0, 0.0)], directions=["max", "min"], reference=(1.0, 1.0), ideal=(1.0, 0.0)
-    )
-    assert share == 0.0
+@pytest.mark.parametrize(
+    ("point", "reference", "share"),
+    [((1.5, -1.0), (0.0, 1.0), 1.0), ((1.0, 0.0), (1.0, 1.0), 0.0)],
+    ids=["beyond the ideal", "box without extent"],
+)
+def test_share_of_a_point_at_the_edge(point: Point, reference: Point, share: float) -> None:
+    box = {"directions": ["max", "min"], "reference": reference, "ideal": (1.0, 0.0)}
+    assert normalised_hypervolume([point], **box) == share
 
 
 def test_ideal_worse_than_the_reference_is_refused() -> None:

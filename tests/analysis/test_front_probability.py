@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,25 +23,14 @@ def rule(**changes: object) -> FrontRule:
 
 
 def trial(
-    number: int,
-    *accuracies: float,
-    latency_ms: float = 1.0,
-    width: float | None = None,
-    **more: object,
+    number: int, *accuracies: float, latency_ms: float = 1.0, width: float = 0.1, **more: Any
 ) -> TrialRecord:
-    """A trial whose seeds reached these accuracies; the latency's interval is a tenth each way."""
+    """A trial whose seeds reached these accuracies."""
     curve = tuple(example.point(8, value, seed=seed) for seed, value in enumerate(accuracies))
-    latency = example.latency(latency_ms)
-    if width is not None:
-        low, high = latency_ms * (1 - width), latency_ms * (1 + width)
-        latency = replace(latency, low=low, high=high)
+    low, high = latency_ms * (1 - width), latency_ms * (1 + width)
+    latency = replace(example.latency(latency_ms), low=low, high=high)
     mean = float(np.mean(accuracies))
-    return example.trial(
-        number,
-        accuracy=mean,
-        latency=latency,
-        **{"curve": curve, **more},  # type: ignore[arg-type]
-    )
+    return example.trial(number, accuracy=mean, latency=latency, curve=curve, **more)
 
 
 def made_up(rng: np.random.Generator, *, size: int) -> tuple[list[TrialRecord], np.ndarray]:
@@ -49,15 +39,10 @@ def made_up(rng: np.random.Generator, *, size: int) -> tuple[list[TrialRecord], 
     truth = 0.45 + 0.05 * dims + 0.04 * depths + 0.03 * rng.standard_normal(size)
     shown = truth + SEED_SD * rng.standard_normal(size)
     latency_ms = 0.5 + 0.3 * dims + 0.35 * depths + 0.3 * rng.random(size)
+    columns = zip(shown.tolist(), latency_ms.tolist(), dims.tolist(), depths.tolist(), strict=True)
     trials = [
-        trial(
-            n,
-            float(shown[n]),
-            latency_ms=float(latency_ms[n]),
-            width=1e-6,
-            choices={"dim": int(dims[n]), "depth": int(depths[n])},
-        )
-        for n in range(size)
+        trial(n, seen, latency_ms=ms, width=1e-6, choices={"dim": dim, "depth": depth})
+        for n, (seen, ms, dim, depth) in enumerate(columns)
     ]
     return trials, truth
 

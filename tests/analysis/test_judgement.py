@@ -43,24 +43,34 @@ def test_proxy_that_only_ranks_size_is_never_certified(seed: int) -> None:
     assert found.rungs_advised == ()
 
 
-def test_proxy_that_only_ranks_size_is_refused_and_told_so() -> None:
-    found = _judged(sample(quality=0, num=60, seed=1, between=0.04))
-    assert found.state == "refused"
-    assert "is that of the size" in found.sentence
-
-
-def test_proxy_at_chance_is_refused_and_told_to_train_longer() -> None:
-    found = _judged(sample(quality=0.95), bar=0.9)
-    assert found.state == "refused"
-    assert "no more than guessing" in found.sentence
-    assert found.advice == "train longer: --set 'proxy.rungs=[8, 16]'"
-
-
-def test_few_candidates_leave_it_open_and_say_how_many_would_tell() -> None:
-    found = _judged(sample(quality=0.5, num=10, seed=4))
-    assert found.state == "undecided"
-    assert "10 candidates show a tau at equal cost" in found.sentence
-    assert found.advice.startswith("train more candidates: --candidates ")
+@pytest.mark.parametrize(
+    ("candidates", "bar", "state", "told", "advice"),
+    [
+        (sample(quality=0, num=60, seed=1, between=0.04), 0.12, "refused", "that of the size", ""),
+        (
+            sample(quality=0.95),
+            0.9,
+            "refused",
+            "no more than guessing",
+            "train longer: --set",
+        ),
+        (
+            sample(quality=0.5, num=10, seed=4),
+            0.12,
+            "undecided",
+            "10 candidates show a tau at equal cost",
+            "train more candidates: --candidates ",
+        ),
+    ],
+    ids=["only size", "at chance", "too few"],
+)
+def test_proxy_that_is_not_certified_is_told_why_and_what_helps(
+    candidates: list[CandidateRecord], bar: float, state: str, told: str, advice: str
+) -> None:
+    found = _judged(candidates, bar=bar)
+    assert found.state == state
+    assert told in found.sentence
+    assert found.advice.startswith(advice)
 
 
 def test_no_more_candidates_are_asked_for_than_the_space_has() -> None:

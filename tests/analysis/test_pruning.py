@@ -24,11 +24,7 @@ _RULE = FrontRule(
 
 
 def _trial(
-    number: int,
-    *,
-    macs: int,
-    accuracies: Sequence[float],
-    verdict: RungVerdict | None = None,
+    number: int, *, macs: int, accuracies: Sequence[float], verdict: RungVerdict | None = None
 ) -> TrialRecord:
     whole = len(accuracies) == len(_RUNGS)
     return example.trial(

@@ -181,51 +181,6 @@ def test_why_there_is_no_front(tmp_path: Path, trials: list[TrialRecord], reason
     assert study.hypervolume() == 0.0
 
 
-def test_counts_name_every_state(tmp_path: Path) -> None:
-    trials = [*MEMBERS, failed(3, "x"), example.trial(4, state="running")]
-    study = example.study(tmp_path, trials, header=example.header())
-    counts = {"complete": 3, "pruned": 0, "over_limit": 0, "failed": 1, "running": 1}
-    assert study.counts() == counts
-
-
-def test_document_holds_the_front_as_promised(tmp_path: Path) -> None:
-    with Store.create(tmp_path / "study.db", example.header()) as store:
-        for record in MEMBERS:
-            store.add_trial(record)
-        store.set_test_accuracy(0, 0.6)
-        store.add_reference("levit_128s", example.latency(3.0), 7, 8)
-    document = open_study(tmp_path).document()
-    assert document["schema"] == "archbench.study/1"
-    assert document["study"] == "edge"
-    counts = {"complete": 3, "pruned": 0, "over_limit": 0, "failed": 0, "running": 0}
-    assert document["trials"] == {**counts, "total": 3}
-    assert document["front"][0] == {
-        "trial": 0,
-        "digest": "0000000000000000",
-        "accuracy": 0.621,
-        "proxy_accuracy": 0.621,
-        "accuracy_standard_error": pytest.approx(0.01238, abs=1e-5),
-        "test_accuracy": 0.6,
-        "latency_ms": 0.41,
-        "latency_low_ms": 0.9 * 0.41,
-        "latency_high_ms": 1.1 * 0.41,
-        "latency_verdict": "stable",
-        "on_front": pytest.approx(1.0, abs=0.02),
-        "meets_limits": None,
-        "meets": {},
-        "likely_accuracy": document["front"][0]["likely_accuracy"],
-        "params": 1000,
-        "macs": 100_000,
-        "activations": 5000,
-        "choices": {"stages[0].dim": 16},
-        "spec": json.loads(json.dumps(example.SPEC)),
-        "origin": None,
-    }
-    assert 0 < document["hypervolume"] < 1
-    assert document["reference_point"] == {"proxy_accuracy": 0.1, "latency_ms": 0.93}
-    assert document["references"][0]["name"] == "levit_128s"
-
-
 STATES = st.sampled_from(["running", "complete", "over_limit", "pruned", "failed"])
 ACCURACY = st.none() | st.floats(0, 1)
 LATENCY = st.none() | st.floats(1e-6, 1e6)

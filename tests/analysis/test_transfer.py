@@ -44,15 +44,11 @@ def test_twice_as_slow_keeps_the_front_and_loses_nothing() -> None:
     assert found.lost == pytest.approx(0.0)
 
 
-def test_members_leave_and_others_join() -> None:
+def test_members_leave_others_join_and_the_hypervolume_of_members_falls() -> None:
     found = moved_to([2.0, 4.0, 1.0])
     assert found.front == (2, 1)
     assert (found.kept, found.left, found.joined) == ((1,), (0,), (2,))
     assert found.kendall_tau == pytest.approx(-1 / 3)
-
-
-def test_what_is_lost_is_the_hypervolume_that_members_do_not_cover() -> None:
-    found = moved_to([2.0, 4.0, 1.0])
     # In a box of 4 ms x 0.9: all cover 3 x 0.5, members 2 x 0.4; the slowest stands at the edge.
     assert found.lost == pytest.approx(1 - (2 * 0.4) / (3 * 0.5))
 
