@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 import tarfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -69,24 +69,25 @@ def write_cifar(root: Path, monkeypatch: pytest.MonkeyPatch, *, num_classes: int
     return folder
 
 
-def write_imagenette(root: Path, *, folder: str = "imagenette2-160") -> Path:
+def write_synsets(root: Path, names: Iterable[str]) -> Path:
+    """``train/`` and ``val/`` with a folder of JPEG files for each synset."""
     for split, first in (("train", 0), ("val", 500)):
-        for number, name in enumerate(("n01440764", "n02102040", "n02979186")):
+        for number, name in enumerate(names):
             for index in range(PER_CLASS):
-                path = root / folder / split / name / f"{split}_{index}.JPEG"
+                path = root / split / name / f"{split}_{index}.JPEG"
                 write_image(path, seed=first + 100 * number + index)
-    return root / folder
+    return root
+
+
+def write_imagenette(root: Path, *, folder: str = "imagenette2-160") -> Path:
+    return write_synsets(root / folder, ("n01440764", "n02102040", "n02979186"))
 
 
 def write_imagenet(root: Path) -> Path:
     import torch
 
     names = {"n03126707": ("crane",), "n02012849": ("crane",), "n01440764": ("tench", "Tinca")}
-    for split, first in (("train", 0), ("val", 500)):
-        for number, name in enumerate(names):
-            for index in range(PER_CLASS):
-                path = root / split / name / f"{split}_{index}.JPEG"
-                write_image(path, seed=first + 100 * number + index)
+    write_synsets(root, names)
     torch.save((names, list(names)), root / "meta.bin")  # as torchvision's parse_devkit_archive
     return root
 

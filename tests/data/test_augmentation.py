@@ -50,12 +50,8 @@ def test_gives_each_image_moved_within_its_reflection(flip: bool) -> None:
             for down in range(2 * shift + 1)
             for right in range(2 * shift + 1)
             for mirrored in (False, True)
-            if torch.equal(
-                image,
-                (window.flip(-1) if mirrored else window)
-                if (window := source[:, down : down + size, right : right + size]) is not None
-                else window,
-            )
+            for window in (source[:, down : down + size, right : right + size],)
+            if torch.equal(image, window.flip(-1) if mirrored else window)
         ]
         assert len(moves) == 1
         seen.add(moves[0])

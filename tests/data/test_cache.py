@@ -48,12 +48,8 @@ class Plain:
 
 
 def _cached(plain: Plain, folder: Path) -> DataSet:
-    return cached(
-        plain.source(),
-        kind="plain",
-        request=request_for("plain", resolution=RESOLUTION),
-        folder=folder,
-    )
+    request = request_for("plain", resolution=RESOLUTION)
+    return cached(plain.source(), kind="plain", request=request, folder=folder)
 
 
 def _file(folder: Path) -> Path:

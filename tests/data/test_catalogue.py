@@ -10,30 +10,24 @@ import pytest
 from archbench.data import load
 from archbench.data.source import reading
 from archbench.errors import MissingError, UsageError
-from tests.data.conftest import request_for
+from tests.data.conftest import MAKERS, request_for
 
 
-def test_suggests_the_nearest_source(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="data: unknown data set 'cifar'; did you mean cifar10"):
-        load("cifar:somewhere", resolution=32, cache=tmp_path)
-
-
-@pytest.mark.parametrize("name", ["../evil", "", ":", "cluttered_digits/../x"])
-def test_a_name_is_no_path(name: str, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="unknown data set"):
-        load(name, resolution=32, cache=tmp_path / "cache")
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("cifar:somewhere", {}, "data: unknown data set 'cifar'; did you mean cifar10"),
+        *((name, {}, "unknown data set") for name in ("../evil", "", ":", "cluttered_digits/../x")),
+        *(("folder:x", {"resolution": px}, "8 to 1024 px can be") for px in (7, 1025, 0, -32)),
+        ("folder:x", {"seed": -1}, "the seed -1; 0 or more can be taken"),
+    ],
+)
+def test_what_cannot_be_loaded_is_refused_before_anything_is_written(
+    name: str, options: dict[str, int], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        load(name, **{"resolution": 32, **options}, cache=tmp_path / "cache")
     assert not (tmp_path / "cache").exists()
-
-
-@pytest.mark.parametrize("resolution", [7, 1025, 0, -32])
-def test_refuses_resolutions_out_of_range(resolution: int, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="8 to 1024 px can be prepared"):
-        load("folder:x", resolution=resolution, cache=tmp_path)
-
-
-def test_refuses_a_negative_seed(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="the seed -1; 0 or more can be taken"):
-        load("folder:x", resolution=32, seed=-1, cache=tmp_path)
 
 
 def test_what_cannot_be_read_is_named() -> None:
@@ -61,14 +55,7 @@ def test_listing_the_sources_imports_nothing_heavy() -> None:
     run = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
-    assert run.stdout.split() == [
-        "cifar10",
-        "cifar100",
-        "cluttered_digits",
-        "folder",
-        "imagenet",
-        "imagenette",
-    ]
+    assert run.stdout.split() == sorted(MAKERS)
 
 
 def test_unknown_names_of_the_room_are_attribute_errors() -> None:

@@ -13,8 +13,6 @@ from archbench.data.image_files import (
     ORIENTATION,
     UnreadableError,
     decoded,
-    has_class_folders,
-    shown,
     tree,
     without_decoder_warnings,
 )
@@ -176,18 +174,3 @@ def test_files_of_other_kinds_do_not_count(tmp_path: Path) -> None:
     (root / "a" / "readme.txt").write_text("x")
     assert tree(root).fingerprint == before
     assert tree(root).num_others == 1
-
-
-def test_a_folder_of_images_is_not_one_of_classes(tmp_path: Path) -> None:
-    root = write_classes(tmp_path, {"a": 1})
-    assert has_class_folders(root)
-    assert not has_class_folders(root / "a")
-    assert not has_class_folders(root / "nowhere")
-
-
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [("häuser 家", "häuser 家"), ("a\x07b", r"a\x07b"), (os.fsdecode(b"\xff"), r"\xff")],
-)
-def test_names_are_shown_printable(name: str, text: str) -> None:
-    assert shown(name) == text

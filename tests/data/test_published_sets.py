@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from archbench.data import DataError, load
+from archbench.data import DataError, DataSet, load
 from archbench.data.published import fetch
 from archbench.errors import MissingError
 from tests.data.conftest import (
@@ -66,10 +66,8 @@ def test_cifar_images_and_labels_are_those_of_the_files(
         }
         found = {
             image.numpy().tobytes(): int(label)
-            for share in shares
-            for image, label in zip(
-                getattr(dataset, share).images, getattr(dataset, share).labels, strict=True
-            )
+            for share in (getattr(dataset, name) for name in shares)
+            for image, label in zip(share.images, share.labels, strict=True)
         }
         assert found == label_of
     assert dataset.class_names[3] == "thing 3"
@@ -183,13 +181,9 @@ def test_what_is_there_is_not_downloaded(
 def test_imagenette_takes_the_smallest_size_that_fits(tmp_path: Path, cache: Path) -> None:
     write_imagenette(tmp_path, folder="imagenette2-160")
     write_imagenette(tmp_path, folder="imagenette2-320")
-    small, large, larger = (
-        load(f"imagenette:{tmp_path}", resolution=size, cache=cache).description
-        for size in (160, 161, 400)
-    )
-    assert small.startswith("Imagenette (imagenette2-160)")
-    assert large.startswith("Imagenette (imagenette2-320)")
-    assert larger.startswith("Imagenette (imagenette2-320)")
+    for size, px in ((160, 160), (161, 320), (400, 320)):
+        found = load(f"imagenette:{tmp_path}", resolution=size, cache=cache)
+        assert found.description.startswith(f"Imagenette (imagenette2-{px})")
     named = load(f"imagenette:{tmp_path / 'imagenette2-320'}", resolution=16, cache=cache)
     assert named.description.startswith("Imagenette (imagenette2-320)")
 
@@ -222,30 +216,38 @@ def test_a_folder_that_is_no_class_of_imagenette_is_refused(tmp_path: Path) -> N
         load(f"imagenette:{tmp_path}", resolution=16, cache=tmp_path / "cache")
 
 
-def test_imagenet_tells_its_two_cranes_apart(tmp_path: Path, cache: Path) -> None:
+def test_imagenet_tells_its_two_cranes_apart(tmp_path: Path) -> None:
     write_imagenet(tmp_path)
-    dataset = load(f"imagenet:{tmp_path}", resolution=16, cache=cache)
-    assert dataset.class_names == ("tench (n01440764)", "crane (n02012849)", "crane (n03126707)")
+    assert _imagenet(tmp_path).class_names == (
+        "tench (n01440764)",
+        "crane (n02012849)",
+        "crane (n03126707)",
+    )
+
+
+def _imagenet(tmp_path: Path, *, download: bool = False) -> DataSet:
+    cache = tmp_path / "cache"
+    return load(f"imagenet:{tmp_path}", resolution=16, cache=cache, download=download)
 
 
 def test_imagenet_that_is_not_unpacked_is_left_so(tmp_path: Path) -> None:
     for name in ("ILSVRC2012_img_train.tar", "ILSVRC2012_devkit_t12.tar.gz"):
         (tmp_path / name).write_bytes(b"x")
     with pytest.raises(MissingError, match="ImageNet's train/ is not there; unpack the archives"):
-        load(f"imagenet:{tmp_path}", resolution=16, cache=tmp_path / "cache", download=True)
+        _imagenet(tmp_path, download=True)
     assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_imagenet_cannot_be_downloaded(tmp_path: Path) -> None:
     with pytest.raises(MissingError, match=r"image-net\.org, which asks for an account"):
-        load(f"imagenet:{tmp_path}", resolution=16, cache=tmp_path / "cache", download=True)
+        _imagenet(tmp_path, download=True)
 
 
 def test_imagenet_without_names_points_to_folder(tmp_path: Path) -> None:
     write_imagenet(tmp_path)
     (tmp_path / "meta.bin").unlink()
     with pytest.raises(MissingError, match=f"say folder:{tmp_path}, which needs no names"):
-        load(f"imagenet:{tmp_path}", resolution=16, cache=tmp_path / "cache")
+        _imagenet(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["meta.bin", "ILSVRC2012_devkit_t12.tar.gz"])
@@ -257,7 +259,7 @@ def test_imagenet_with_a_damaged_list_of_names_is_refused(
     (tmp_path / "meta.bin").unlink()
     (tmp_path / name).write_bytes(content)
     with pytest.raises(MissingError, match="classes cannot be read") as caught:
-        load(f"imagenet:{tmp_path}", resolution=16, cache=tmp_path / "cache")
+        _imagenet(tmp_path)
     assert "weights_only" not in str(caught.value)
 
 
@@ -269,7 +271,7 @@ def test_imagenet_names_are_not_run(tmp_path: Path) -> None:
     write_imagenet(tmp_path)
     torch.save((Payload(), []), tmp_path / "meta.bin")
     with pytest.raises(MissingError, match="classes cannot be read"):
-        load(f"imagenet:{tmp_path}", resolution=16, cache=tmp_path / "cache")
+        _imagenet(tmp_path)
     assert not (tmp_path / "ran").exists()
 
 
@@ -278,4 +280,4 @@ def test_images_outside_class_folders_are_said(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "val")
     write_image(tmp_path / "val" / "ILSVRC2012_val_00000001.JPEG", seed=1)
     with pytest.raises(DataError, match="there are no class folders; 1 images lie outside them"):
-        load(f"imagenet:{tmp_path}", resolution=16, cache=tmp_path / "cache")
+        _imagenet(tmp_path)
