@@ -38,8 +38,9 @@ def _flip(path: Path, at: int) -> None:
     path.write_bytes(data)
 
 
-def test_what_was_written_is_read(tmp_path: Path) -> None:
+def test_what_was_written_is_read_and_nothing_where_there_is_none(tmp_path: Path) -> None:
     path = tmp_path / "a"
+    assert read_checkpoint(path) is None
     sha256 = _write(path, 4)
     found = read_checkpoint(path, sha256=sha256)
     assert found is not None
@@ -47,10 +48,6 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     assert found.sha256 == sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert found.tensors.keys() == _tensors(4).keys()
     assert all(torch.equal(found.tensors[name], value) for name, value in _tensors(4).items())
-
-
-def test_no_file_is_no_checkpoint(tmp_path: Path) -> None:
-    assert read_checkpoint(tmp_path / "a") is None
 
 
 def test_previous_checkpoint_is_kept(tmp_path: Path) -> None:
@@ -97,21 +94,10 @@ def test_truncated_temporary_file_is_ignored(tmp_path: Path) -> None:
     assert _epoch(path) == 8
 
 
-@pytest.mark.parametrize("place", ["header", "text", "tensor"])
-def test_flipped_byte_is_noticed(tmp_path: Path, place: str) -> None:
-    path = tmp_path / "a"
-    _write(path, 4)
-    data = path.read_bytes()
-    at = {"header": 3, "text": data.index(b"epoch") + 9, "tensor": len(data) - 5}[place]
-    _flip(path, at)
-    with pytest.raises(StorageError, match=r"a: (damaged|not a whole)"):
-        read_checkpoint(path)
-
-
 def test_every_flipped_byte_is_noticed(tmp_path: Path) -> None:
     path = tmp_path / "a"
     _write(path, 4)
-    for at in range(0, path.stat().st_size, 3):
+    for at in range(0, path.stat().st_size, 5):
         _flip(path, at)
         with pytest.raises(StorageError, match="put the file back from a copy, or delete it"):
             read_checkpoint(path)

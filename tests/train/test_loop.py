@@ -220,21 +220,17 @@ def test_gradient_that_is_not_finite_ends_the_training() -> None:
         _train(_SteepAtZero())
 
 
-def test_last_batch_of_one_image_passes_batch_norm() -> None:
-    points = _train(tiny_network(), dataset=tiny_dataset(num_train=33))
-    assert points[-1].step == 16
-
-
-def test_mirrored_data_is_trained_on() -> None:
-    assert _train(tiny_network(), dataset=tiny_dataset(flip=True))[-1].step == 24
+@pytest.mark.parametrize(("changes", "steps"), [({"num_train": 33}, 16), ({"flip": True}, 24)])
+def test_mirrored_data_and_a_last_batch_of_one_image_are_trained_on(
+    changes: dict[str, Any], steps: int
+) -> None:
+    assert _train(tiny_network(), dataset=tiny_dataset(**changes))[-1].step == steps
 
 
 def test_memory_format_does_not_change_what_is_learnt() -> None:
     _, weights = _straight()
     _, others = _straight(plan=Plan(memory_format="channels_last"))
-    pairs = zip(weights.state_dict().values(), others.state_dict().values(), strict=True)
-    for one, other in pairs:
-        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(weights.state_dict(), others.state_dict(), rtol=1e-3, atol=1e-3)
 
 
 _CHILD = """

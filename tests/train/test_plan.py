@@ -58,14 +58,11 @@ def test_candidate_that_is_hardly_faster_is_not_chosen() -> None:
 
 
 def test_hopeless_candidate_is_not_timed_to_the_end() -> None:
-    plan = _choose(tiny_network(), step_clock=_stalling_clock())
+    warm, rest = (1.0, 1.0, 30.0, 1.0), (1.0, 1.0, 1.0)
+    stalling = _clock_of(itertools.chain([warm, warm], itertools.repeat(rest)))
+    plan = _choose(tiny_network(), step_clock=stalling)
     assert plan.rejected == {"bf16 contiguous": "30.0 times slower in the warm-up"}
     assert set(plan.seconds) == {"fp32 contiguous", "fp32 channels_last", "bf16 channels_last"}
-
-
-def _stalling_clock() -> Callable[[], float]:
-    warm, rest = (1.0, 1.0, 30.0, 1.0), (1.0, 1.0, 1.0)
-    return _clock_of(itertools.chain([warm, warm], itertools.repeat(rest)))
 
 
 def test_budget_that_is_too_short_leaves_fp32_and_says_so() -> None:
@@ -74,18 +71,14 @@ def test_budget_that_is_too_short_leaves_fp32_and_says_so() -> None:
     assert plan.rejected == dict.fromkeys(NAMES, "the budget ended first")
 
 
-class _WrongInBf16(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.linear = nn.Linear(3 * RESOLUTION**2, 4)
-
+class _WrongInBf16(nn.Linear):
     def forward(self, images: Tensor) -> Tensor:
-        logits = self.linear(images.flatten(1))
+        logits = super().forward(images.flatten(1))
         return logits if logits.dtype == torch.float32 else 40.0 * logits
 
 
 def test_candidate_with_another_loss_is_not_chosen() -> None:
-    plan = _choose(_WrongInBf16(), step_clock=_clock(1.0, 1.0, 0.5, 0.5))
+    plan = _choose(_WrongInBf16(3 * RESOLUTION**2, 4), step_clock=_clock(1.0, 1.0, 0.5, 0.5))
     assert plan.precision == "fp32"
     assert set(plan.rejected) == {"bf16 contiguous", "bf16 channels_last"}
     assert "mean loss" in plan.rejected["bf16 contiguous"]

@@ -16,11 +16,8 @@ def test_every_image_is_in_one_batch_and_none_is_alone(num_images: int, batch: i
     assert all(2 <= end - begin <= batch + 1 for begin, end in bounds)
 
 
-def test_remainder_of_one_image_joins_the_batch_before() -> None:
+def test_remainder_is_a_batch_unless_it_is_one_image() -> None:
     assert batch_bounds(9, batch=4) == [(0, 4), (4, 9)]
-
-
-def test_remainder_of_several_images_is_a_batch() -> None:
     assert batch_bounds(10, batch=4) == [(0, 4), (4, 8), (8, 10)]
 
 

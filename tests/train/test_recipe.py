@@ -10,14 +10,11 @@ from archbench.errors import UsageError
 from archbench.train.recipe import Recipe
 
 
-def test_rate_is_the_peak_rate_at_the_reference_width() -> None:
-    assert Recipe().learning_rate(32) == 3e-3
-
-
-def test_rate_falls_with_the_width() -> None:
+def test_rate_falls_with_the_width_from_the_peak_rate_at_the_reference_width() -> None:
     recipe = Recipe()
     rates = [recipe.learning_rate(width) for width in (16, 32, 64, 128, 256)]
     assert rates == sorted(rates, reverse=True)
+    assert rates[1] == 3e-3
     assert math.isclose(rates[3], 3e-3 * (32 / 128) ** recipe.rate_power)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from archbench.errors import UsageError
 from archbench.train.recipe import Recipe
 from archbench.train.step import FlatParameters, decayed_and_others
-from tests.train.tiny import RESOLUTION, WIDTH, TinyHybrid, tiny_batch, tiny_network, tiny_trainer
+from tests.train.tiny import RESOLUTION, WIDTH, tiny_batch, tiny_network, tiny_trainer
 
 
 def test_steps_are_adamw_on_the_mean_loss_of_all_logits() -> None:
@@ -55,14 +55,9 @@ def test_restored_state_takes_the_same_next_step() -> None:
 
 
 def test_signature_tells_networks_apart() -> None:
-    assert (
-        tiny_trainer(tiny_network(seed=0)).signature()
-        == tiny_trainer(tiny_network(seed=1)).signature()
-    )
-    assert (
-        tiny_trainer(TinyHybrid(num_classes=5)).signature()
-        != tiny_trainer(tiny_network()).signature()
-    )
+    networks = tiny_network(seed=0), tiny_network(seed=1), tiny_network(num_classes=5)
+    one, same, other = (tiny_trainer(network).signature() for network in networks)
+    assert one == same != other
 
 
 def test_other_number_of_logits_than_classes_is_refused() -> None:
@@ -83,12 +78,8 @@ def test_only_weights_of_linears_and_convolutions_decay() -> None:
     network = tiny_network()
     names = {id(parameter): name for name, parameter in network.named_parameters()}
     decayed, others = decayed_and_others(network)
-    assert {names[id(p)] for p in decayed} == {
-        "stem.weight",
-        "qkv.weight",
-        "heads.0.weight",
-        "heads.1.weight",
-    }
+    weights = {f"{layer}.weight" for layer in ("stem", "qkv", "heads.0", "heads.1")}
+    assert {names[id(p)] for p in decayed} == weights
     assert len(decayed) + len(others) == len(names)
 
 
@@ -138,12 +129,8 @@ def test_parameters_that_are_not_trained_stay_where_they_are() -> None:
     assert network.bias.grad is None
 
 
-def test_network_without_parameters_is_refused() -> None:
-    with pytest.raises(UsageError, match="network: parameters of 0 types and devices"):
-        FlatParameters(nn.Flatten())
-
-
-def test_parameters_of_two_types_are_refused() -> None:
-    network = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2).double())
-    with pytest.raises(UsageError, match="network: parameters of 2 types and devices"):
+@pytest.mark.parametrize("types", [(), (torch.float32, torch.float64)])
+def test_parameters_of_no_type_or_of_two_are_refused(types: tuple[torch.dtype, ...]) -> None:
+    network = nn.Sequential(*(nn.Linear(2, 2, dtype=dtype) for dtype in types))
+    with pytest.raises(UsageError, match=f"parameters of {len(types)} types and devices"):
         FlatParameters(network)

@@ -35,11 +35,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("teachers")
 
 
-@pytest.fixture(scope="module")
-def teacher(folder: Path) -> Teacher:
-    found = teacher_for(tiny_dataset(), recipe=RECIPE, folder=folder)
+def _made(folder: Path, **changes: Any) -> Teacher:
+    found = teacher_for(tiny_dataset(), folder=folder, **{"recipe": RECIPE, **changes})
     assert found is not None
     return found
+
+
+@pytest.fixture(scope="module")
+def teacher(folder: Path) -> Teacher:
+    return _made(folder)
 
 
 def _answers(images: Tensor) -> Tensor:
@@ -53,15 +57,6 @@ def _step_loss(network: nn.Module, *, share: float) -> float:
     return float(loss)
 
 
-class OneClassifier(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.classifier = nn.Linear(3, NUM_CLASSES)
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.classifier(images.mean(dim=(2, 3)))
-
-
 def test_first_classifier_learns_the_label_and_second_the_teacher() -> None:
     network = tiny_network(dropout=0.0)
     images, labels = tiny_batch()
@@ -73,7 +68,8 @@ def test_first_classifier_learns_the_label_and_second_the_teacher() -> None:
 
 
 def test_single_classifier_learns_both() -> None:
-    network = OneClassifier()
+    mean = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    network = nn.Sequential(mean, nn.Linear(3, NUM_CLASSES))
     images, labels = tiny_batch()
     logits = network(images)
     own = F.cross_entropy(logits, labels, label_smoothing=0.1).item()
@@ -85,11 +81,8 @@ def test_teacher_is_trained_once_and_its_answers_are_its_own(
     teacher: Teacher, folder: Path
 ) -> None:
     told: list[str] = []
-    again = teacher_for(
-        tiny_dataset(), recipe=RECIPE, folder=folder, on_progress=lambda *what: told.append(what[0])
-    )
+    again = _made(folder, on_progress=lambda *what: told.append(what[0]))
     assert told == []
-    assert again is not None
     assert again.facts() == teacher.facts()
     assert teacher.agreement > 0.9
     images, _ = tiny_batch()
@@ -99,14 +92,10 @@ def test_teacher_is_trained_once_and_its_answers_are_its_own(
 
 def test_teacher_made_anew_is_the_same_bit_for_bit(teacher: Teacher, tmp_path: Path) -> None:
     torch.rand(3)
-    again = teacher_for(tiny_dataset(), recipe=RECIPE, folder=tmp_path)
-    assert again is not None
-    assert again.facts() == teacher.facts()
+    assert _made(tmp_path).facts() == teacher.facts()
 
 
-def test_interrupted_teacher_goes_on_and_is_the_same(
-    teacher: Teacher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_interrupted_teacher_goes_on_and_is_the_same(teacher: Teacher, tmp_path: Path) -> None:
     class Killed(BaseException):
         pass
 
@@ -115,10 +104,8 @@ def test_interrupted_teacher_goes_on_and_is_the_same(
             raise Killed
 
     with pytest.raises(Killed):
-        teacher_for(tiny_dataset(), recipe=RECIPE, folder=tmp_path, on_progress=killed)
-    again = teacher_for(tiny_dataset(), recipe=RECIPE, folder=tmp_path)
-    assert again is not None
-    assert again.sha256 == teacher.sha256
+        _made(tmp_path, on_progress=killed)
+    assert _made(tmp_path).sha256 == teacher.sha256
     assert [file.suffix for file in sorted(tmp_path.iterdir())] == [".lock", ".safetensors"]
 
 
@@ -128,9 +115,7 @@ def test_damaged_teacher_is_trained_again_and_told(teacher: Teacher, folder: Pat
     content[-5] ^= 1
     file.write_bytes(content)
     notes: list[str] = []
-    again = teacher_for(tiny_dataset(), recipe=RECIPE, folder=folder, on_note=notes.append)
-    assert again is not None
-    assert again.sha256 == teacher.sha256
+    assert _made(folder, on_note=notes.append).sha256 == teacher.sha256
     assert notes == ["the teacher is trained again: " + notes[0].split(": ", 1)[1]]
     assert "damaged" in notes[0]
 
@@ -138,9 +123,7 @@ def test_damaged_teacher_is_trained_again_and_told(teacher: Teacher, folder: Pat
 def test_other_data_and_other_seeds_have_teachers_of_their_own(
     teacher: Teacher, tmp_path: Path
 ) -> None:
-    other = teacher_for(tiny_dataset(), recipe=replace(RECIPE, seed=1), folder=tmp_path)
-    assert other is not None
-    assert other.sha256 != teacher.sha256
+    assert _made(tmp_path, recipe=replace(RECIPE, seed=1)).sha256 != teacher.sha256
     data = replace(tiny_dataset(), digest="f" * 16)
     teacher_for(data, recipe=replace(RECIPE, seed=1), folder=tmp_path)
     assert len(list(tmp_path.glob("*.safetensors"))) == 2
@@ -160,9 +143,7 @@ def test_resumed_distillation_equals_the_straight_one(teacher: Teacher, tmp_path
     straight = tiny_network()
     points = _train(straight, teacher=teacher)
     path = tmp_path / "checkpoint"
-    _train(
-        tiny_network(), teacher=teacher, checkpoint=path, on_point=lambda *_: False, recipe=RECIPE
-    )
+    _train(tiny_network(), teacher=teacher, checkpoint=path, on_point=lambda *_: False)
     resumed = tiny_network(seed=9)
     again = _train(resumed, teacher=teacher, checkpoint=path)
     assert [(p.loss, p.accuracy) for p in again] == [(p.loss, p.accuracy) for p in points]
@@ -173,12 +154,7 @@ def test_resuming_with_another_teacher_is_refused(teacher: Teacher, tmp_path: Pa
     path = tmp_path / "checkpoint"
     _train(tiny_network(), teacher=teacher, checkpoint=path)
     with pytest.raises(UsageError, match="of another training: teacher was"):
-        _train(
-            tiny_network(),
-            teacher=replace(teacher, sha256="0" * 64),
-            checkpoint=path,
-            recipe=RECIPE,
-        )
+        _train(tiny_network(), teacher=replace(teacher, sha256="0" * 64), checkpoint=path)
 
 
 def test_teacher_that_the_recipe_does_not_name_is_refused(teacher: Teacher) -> None:
