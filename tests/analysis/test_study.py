@@ -219,21 +219,6 @@ def test_study_without_a_name_is_called_as_its_folder(tmp_path: Path) -> None:
     assert example.study(tmp_path, header=header).name == tmp_path.name
 
 
-def test_missing_study_names_its_neighbours(tmp_path: Path) -> None:
-    for name in ("quick", "edge"):
-        (tmp_path / name).mkdir()
-        Store.create(tmp_path / name / "study.db", example.header()).close()
-    with pytest.raises(
-        StorageError, match="there is no study here; studies beside it: edge, quick"
-    ):
-        open_study(tmp_path / "egde")
-
-
-def test_first_study_is_suggested_where_there_is_none(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match="begin one with: archbench search quickstart"):
-        open_study(tmp_path / "edge")
-
-
 def test_trial_is_found_by_number(tmp_path: Path) -> None:
     study = example.study(tmp_path, MEMBERS, header=example.header())
     assert study.trial(1) == MEMBERS[1]

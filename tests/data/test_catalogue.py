@@ -16,7 +16,6 @@ from tests.data.conftest import MAKERS, request_for
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("cifar:somewhere", {}, "data: unknown data set 'cifar'; did you mean cifar10"),
         *((name, {}, "unknown data set") for name in ("../evil", "", ":", "cluttered_digits/../x")),
         *(("folder:x", {"resolution": px}, "8 to 1024 px can be") for px in (7, 1025, 0, -32)),
         ("folder:x", {"seed": -1}, "the seed -1; 0 or more can be taken"),

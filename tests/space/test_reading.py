@@ -17,9 +17,7 @@ from tests.space.conftest import NETWORK
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[1, 2]", "small.yaml:1:1: a space file is a mapping, got a list"),
         ("axes: {}", "small.yaml:1:1: there is no network to start from; write  base: NAME"),
-        ("base: levit_182s", r"1:7: unknown network 'levit_182s'; did you mean levit_128s\?"),
         ("base: [levit_128s]", "1:7: a list is not text"),
         ("base: levit_128s\nstages: []", "2:1: stages stands beside base"),
         (
@@ -33,7 +31,6 @@ from tests.space.conftest import NETWORK
         ("base: cvt_13\nset: {head.pool: 3}", "2:7: head.pool: 3 is not one of mean, class_token"),
         ("base: cvt_13\nset: {heads: 3}", "2:7: heads: unknown field of a network"),
         ("base: cvt_13\nname: ../x", r"2:7: '../x' is not a name"),
-        ("base: cvt_13\naxis: {}", r"2:1: unknown key 'axis'; did you mean axes\?"),
         ("base: cvt_13\naxes: 3", "2:7: expected a mapping, got a number"),
         ("stages: []", "small.yaml:1:1: resolution is missing"),
     ],
@@ -51,8 +48,6 @@ def test_an_illegal_network_is_refused_where_it_is_written():
 @pytest.mark.parametrize(
     ("axes", "message"),
     [
-        ("stages[0].dimm: [1]", r"16:3: stages\[0\].dimm: unknown field .* did you mean dim\?"),
-        ("stages[5].dim: [1]", r"16:3: stages\[5\].dim: the network has 2 stages"),
         ("stages[0]dim: [1]", "16:3: 'stages.0.dim' is no path: expected '.' or the end"),
         ("stages[each].block.window: [1]", "unknown field of stages.each..block 'window'"),
         ("stages[1].block.kv_stride: [1]", "unknown field of stages.1..block 'kv_stride'"),
@@ -73,10 +68,8 @@ def test_an_illegal_network_is_refused_where_it_is_written():
         ("stages[0].dim: [32, 33]", "16:23: .*33 is never legal: stages.0..block.head_dim: 16 doe"),
         ("stages[0].dim: [[32]]", "never legal"),
         ("stages[0].dim: [{a: 1}]", "16:19: .*expected a single value, got a mapping"),
-        ("stages[0].position: [bais]", "never legal: stages.0..position: 'bais' is not one of"),
         ("stages[0].depth: [2000000000]", "never legal"),
         ("stages[0].dim: {from: 1}", "16:18: to is no number"),
-        ("stages[0].dim: {from: 4, to: 1}", "no values from 4 to 1"),
         ("stages[0].dim: {from: 1, to: 9, step: 0}", "no values from 1 to 9 in steps of 0"),
         (
             "stages[0].dim: {from: 1, to: 9e9}",
@@ -147,23 +140,17 @@ def test_a_space_of_illegal_networks_alone_says_why(make):
         ("require: [3]", "15:11: 3 is not text"),
         ("require:\n  - mac < 3", "16:5: 'mac < 3', column 1: mac is no number; did you mean macs"),
         ("require:\n  - stages[7].dim < 3", "16:5: .*the network has 2 stages"),
-        ("require:\n  - stages[0].dim < a", "16:5: .*a is no number"),
         ("require:\n  - stages[0].dim", "16:5: stages.0..dim is 32, not true or false"),
         ("require:\n  - stages[0].position < 3", "16:5: 'none' is no number, as < needs"),
         ("target: {thread: 1}", r"15:10: unknown key of target 'thread'; did you mean threads\?"),
         ("target: {threads: 0}", "15:19: 0 is not a whole number from 1 to 1,024"),
         ("target: {threads: true}", "15:19: True is not a whole number"),
-        ("target: {device: gpu}", "15:18: 'gpu' is not cpu, cuda or cuda:N"),
         ("target: {precision: fp8}", "15:21: 'fp8' is not one of fp32, bf16, fp16"),
         ("target: {backend: ../x}", "'../x' is not a name"),
         ("objectives: {accuracy: min, macs: min}", "15:24: accuracy can only be max, got 'min'"),
         ("objectives: {accuracy: max}", "15:13: a front needs accuracy and at least one cost"),
-        ("objectives: {speed: max}", "15:14: unknown objective 'speed'"),
-        ("limits: {latency: 3}", r"15:10: unknown limit 'latency'; did you mean latency_ms\?"),
-        ("limits: {latency_ms: -3}", "15:22: -3 is not a number above 0"),
         ("limits: {latency_ms: .inf}", "15:22: the number .inf is not finite"),
         ("search: {trials: 1.5}", "15:18: 1.5 is not a whole number"),
-        ("search: {time: 20x}", "15:16: '20x' is not a duration; write it like 90s"),
         ("search: {sampler: [tpe]}", "15:19: a list is not a name"),
         ("search: {seed: -1}", "15:16: -1 is not a whole number from 0"),
         ("search: 3", "15:9: expected a mapping"),
@@ -177,7 +164,6 @@ def test_a_section_that_cannot_be_is_refused_with_its_place(make, rest, message)
 @pytest.mark.parametrize(
     ("proxy", "message"),
     [
-        ("{rungs: [4, 4]}", "rungs are epochs trained in all, so they rise"),
         ("{rungs: []}", "rungs are epochs"),
         ("{rungs: 4}", "expected a list of epochs"),
         ("{resolution: 4}", "4 is not a whole number from 8 to 4,096"),
@@ -314,14 +300,8 @@ def test_what_was_set_stands_in_the_text(make):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("search.trials", "--set: 'search.trials' is no setting; write it like PATH=VALUE"),
         ("search.trials=", "is no setting"),
         ("=3", "is no setting"),
-        (
-            "search.trails=3",
-            r"--set search.trails:1:1: unknown key of search 'trails'; did you mean",
-        ),
-        ("search.trials=x", "--set search.trials:1:1: 'x' is not a whole number"),
         ("search.trials=*a", "aliases are not allowed"),
         ("stages[0].dimm=3", "--set stages.0..dimm:1:1: stages.0..dimm: unknown field"),
         ("stages[0].depth=2000", "--set stages.0..depth:1:1: stages.0..depth: 2000 is not"),
