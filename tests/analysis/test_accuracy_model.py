@@ -54,24 +54,6 @@ def test_draws_have_the_moments() -> None:
     assert drawn.std(axis=0) == pytest.approx(sd, rel=0.15)
 
 
-def test_likelihood_is_that_of_the_normal_distribution_of_what_was_seen() -> None:
-    rng = np.random.default_rng(2)
-    y = rng.standard_normal(20)
-    belief = believed(0.5 + 0.1 * y, SIGNS[:20])
-    nodes = belief._grid[3], belief._grid[-3]
-    found = [belief._logs([node])[0] for node in nodes]
-    wanted = []
-    for node in nodes:
-        x = belief._x
-        around = (x * belief._prior(node)) @ x.T + np.diag(node.own + node.noise / node.scale.count)
-        _, determinant = np.linalg.slogdet(around)
-        square = node.scale.bent @ np.linalg.solve(around, node.scale.bent)
-        slope = node.scale.warping.slope(belief._y) / node.scale.size
-        wanted.append(np.log(slope).sum() - 0.5 * (determinant + square))
-    assert nodes[0].scale.warping != nodes[1].scale.warping
-    assert found[0] - found[1] == pytest.approx(wanted[0] - wanted[1])
-
-
 @pytest.mark.parametrize("shown", [[0.5], [0.5, 0.5, 0.5]])
 def test_accuracies_that_are_all_equal_are_believed(shown: list[float]) -> None:
     belief = believed(np.array(shown), np.zeros((len(shown), 0)))

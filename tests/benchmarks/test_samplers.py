@@ -37,15 +37,16 @@ def _module(name: str) -> ModuleType:
         return importlib.import_module(name)
 
 
+def written(folder: Path, head: Sequence[str], rows: Sequence[Sequence[Any]]) -> Path:
+    path = folder / "table.csv"
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([head, *rows])
+    return path
+
+
 @pytest.fixture
 def read(tables: ModuleType, tmp_path: Path) -> Write:
-    def written(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> Any:
-        path = tmp_path / "table.csv"
-        with path.open("w", newline="") as file:
-            csv.writer(file).writerows([head, *rows])
-        return tables.read(path)
-
-    return written
+    return lambda head, rows: tables.read(written(tmp_path, head, rows))
 
 
 def cost(code: Sequence[int]) -> float:
@@ -200,9 +201,7 @@ def test_any_table_is_searched_soundly(
 def test_results_have_the_form_that_is_promised(
     samplers: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = tmp_path / "table.csv"
-    with path.open("w", newline="") as file:
-        csv.writer(file).writerows([HEAD, *(plain(code) for code in CODES)])
+    path = written(tmp_path, HEAD, [plain(code) for code in CODES])
     words = ["--table", str(path), "--samplers", "random", "--budgets", "9,5", "--seeds", "2"]
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(FOLDER))

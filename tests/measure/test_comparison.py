@@ -81,10 +81,9 @@ def test_the_same_network_twice_seems_faster_in_at_most_1_of_20(kind: str) -> No
 
 @pytest.mark.parametrize("kind", ["quiet", "drift", "spikes"])
 def test_three_percent_are_found_nearly_always(kind: str) -> None:
-    first, second, calibration = timings(
-        kind, runs=500, rounds=LOOKS[-1], seed=1, networks=3, noise=0.02
-    )
-    found = apart_at_the_end([first, 1.03 * second, calibration], wanted=0.005)
+    samples = timings(kind, runs=500, rounds=LOOKS[-1], seed=1, networks=3, noise=0.02)
+    samples[1] *= 1.03
+    found = apart_at_the_end(samples, wanted=0.005)
     assert np.mean(found > 0) >= 0.95
     assert not np.any(found < 0)
 
@@ -118,10 +117,8 @@ def test_interval_over_placements_is_nominal_where_being_narrow_ends_the_run(
     kind: str, noise: float, deviation: float
 ) -> None:
     rounds = PLACEMENT_LOOKS[-1] * PLACEMENT_ROUNDS
-    samples = placed(
-        timings(kind, runs=500, rounds=rounds, seed=3, noise=noise), seed=4, deviation=deviation
-    )
-    held = held_over_placements(samples, wanted=0.005)
+    samples = timings(kind, runs=500, rounds=rounds, seed=3, noise=noise)
+    held = held_over_placements(placed(samples, seed=4, deviation=deviation), wanted=0.005)
     assert len(held) == 500
     assert 0.92 <= np.mean(held) <= 0.98  # 500 runs tell 2 % apart
 
@@ -142,17 +139,11 @@ def test_interval_over_placements_of_ten_thousand_runs_that_stop_is_nominal(
     kind: str, noise: float
 ) -> None:
     rounds = PLACEMENT_LOOKS[-1] * PLACEMENT_ROUNDS
-    held = [
-        held_over_placements(
-            placed(
-                timings(kind, runs=1000, rounds=rounds, seed=seed, noise=noise),
-                seed=100 + seed,
-                deviation=0.005,
-            ),
-            wanted=0.005,
-        )
-        for seed in range(10)
-    ]
+    held = []
+    for seed in range(10):
+        samples = timings(kind, runs=1000, rounds=rounds, seed=seed, noise=noise)
+        samples = placed(samples, seed=100 + seed, deviation=0.005)
+        held.append(held_over_placements(samples, wanted=0.005))
     assert 0.93 <= np.mean(np.concatenate(held)) <= 0.97
 
 
@@ -173,18 +164,13 @@ def test_one_disturbed_placement_of_eight_counts_no_more_than_the_others() -> No
 
 
 def test_ratio_is_a_mean_over_places_where_both_were_placed_anew() -> None:
-    first, second = (
-        entry[0]
-        for entry in placed(timings("quiet", runs=1, rounds=200, seed=2), seed=1, deviation=0.02)
-    )
+    samples = placed(timings("quiet", runs=1, rounds=200, seed=2), seed=1, deviation=0.02)
     details = {"placement_rounds": PLACEMENT_ROUNDS}
 
     def compared(rounds: int, *, other: dict[str, int]) -> Comparison:
-        return compare_rounds(
-            NAMES,
-            measured(first[:rounds], details=details),
-            measured(second[:rounds], details=other),
-        )
+        first, second = (entry[0, :rounds] for entry in samples)
+        found = measured(first, details=details), measured(second, details=other)
+        return compare_rounds(NAMES, *found)
 
     found = compared(200, other=details)
     assert (found.rounds, found.placements) == (200, 10)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import replace
 
 import numpy as np
@@ -19,22 +18,9 @@ from tests.measure.conftest import FakeClock, bench_of
 from tests.measure.synthetic import KINDS, Array, timings
 
 
-def normal(mean: float, *, share: float, number: int, seed: int) -> list[float]:
-    drawn = random.Random(seed)
-    return [drawn.gauss(mean, mean * share) for _ in range(number)]
-
-
 def test_ratio_is_that_of_the_lower_means() -> None:
     found = estimate.ratio([4.0, 4.0, 4.0, 9.0], [2.0, 2.0, 2.0, 2.0])
     assert found.value == pytest.approx(2.0)
-
-
-def test_interval_is_narrower_where_rounds_share_their_state() -> None:
-    state = normal(1.0, share=0.1, number=60, seed=0)
-    other = normal(1.0, share=0.1, number=60, seed=1)
-    shared = estimate.ratio([3 * value for value in state], state)
-    apart = estimate.ratio([3 * value for value in other], state)
-    assert shared.half_width < 0.1 * apart.half_width
 
 
 @given(
@@ -120,22 +106,11 @@ def covered_at_the_end(samples: list[Array]) -> float:
     return float(np.mean(held))
 
 
-def test_interval_of_ten_thousand_disturbed_runs_is_nominal() -> None:
-    samples = timings("all", runs=10_000, rounds=100, seed=0)
-    assert 0.93 <= covered(samples).mean() <= 0.97
-
-
-@pytest.mark.parametrize("rounds", [LOOKS[0], 100, 300])
+@pytest.mark.parametrize(("rounds", "least"), [(20, 0.92), (LOOKS[0], 0.93), (300, 0.93)])
 @pytest.mark.parametrize("kind", KINDS)
-def test_interval_is_nominal_for_each_disturbance(kind: str, rounds: int) -> None:
+def test_interval_is_nominal_for_each_disturbance(kind: str, rounds: int, least: float) -> None:
     samples = timings(kind, runs=2000, rounds=rounds, seed=1)
-    assert 0.93 <= covered(samples).mean() <= 0.97
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_interval_of_twenty_rounds_is_nearly_nominal(kind: str) -> None:
-    samples = timings(kind, runs=2000, rounds=20, seed=1)
-    assert 0.92 <= covered(samples).mean() <= 0.97
+    assert least <= covered(samples).mean() <= 0.97
 
 
 @pytest.mark.parametrize("noise", [0.03, 0.012])
@@ -160,13 +135,6 @@ def test_other_levels_are_kept() -> None:
 def test_what_rounds_share_cancels() -> None:
     state, *_ = timings("all", runs=1, rounds=60, seed=5)
     assert log_half_widths(state, 3 * state)[0] == pytest.approx(0.0, abs=1e-12)
-
-
-def test_width_ignores_units() -> None:
-    candidate, calibration = timings("all", runs=3, rounds=40, seed=6)
-    assert log_half_widths(1e3 * candidate, calibration) == pytest.approx(
-        log_half_widths(candidate, calibration)
-    )
 
 
 def test_one_round_says_nothing_about_the_spread() -> None:

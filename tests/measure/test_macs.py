@@ -205,12 +205,6 @@ def test_network_is_left_as_it_was() -> None:
     assert not any(module._forward_hooks for module in network.modules())
 
 
-def test_batch_scales_the_count() -> None:
-    network = nn.Conv2d(3, 4, 3)
-    one, five = (count_operators(network, torch.zeros(n, 3, 8, 8)) for n in (1, 5))
-    assert (five.macs, five.activations) == (5 * one.macs, 5 * one.activations)
-
-
 def test_levit_128s_to_the_unit() -> None:
     timm = pytest.importorskip("timm")
     counted = count_operators(timm.create_model("levit_128s"), torch.zeros(1, 3, 224, 224))
