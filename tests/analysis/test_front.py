@@ -10,12 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from archbench.analysis.front import (
-    Direction,
-    hypervolume,
-    normalised_hypervolume,
-    pareto_front,
-)
+from archbench.analysis.front import Direction, hypervolume, normalised_hypervolume, pareto_front
 
 Point = tuple[float, ...]
 

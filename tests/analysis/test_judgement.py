@@ -47,13 +47,7 @@ def test_proxy_that_only_ranks_size_is_never_certified(seed: int) -> None:
     ("candidates", "bar", "state", "told", "advice"),
     [
         (sample(quality=0, num=60, seed=1, between=0.04), 0.12, "refused", "that of the size", ""),
-        (
-            sample(quality=0.95),
-            0.9,
-            "refused",
-            "no more than guessing",
-            "train longer: --set",
-        ),
+        (sample(quality=0.95), 0.9, "refused", "no more than guessing", "train longer: --set"),
         (
             sample(quality=0.5, num=10, seed=4),
             0.12,

@@ -173,14 +173,8 @@ def test_a_changed_file_is_noticed(tmp_path: Path) -> None:
     [
         ({".": {}}, "there are no class folders; a classifier needs 2 classes or more"),
         ({".": {"cat": 9}}, "there is only one class folder, cat/; a classifier needs 2"),
-        (
-            {".": {"cat": 9, "dog": 0}},
-            r"too few images in dog \(0\); each class needs 5 or more",
-        ),
-        (
-            {".": {"cat": 4, "dog": 9}},
-            r"too few images in cat \(4\); each class needs 5 or more",
-        ),
+        ({".": {"cat": 9, "dog": 0}}, r"too few images in dog \(0\); each class needs 5 or more"),
+        ({".": {"cat": 4, "dog": 9}}, r"too few images in cat \(4\); each class needs 5 or more"),
         ({"train": {"cat": 9, "dog": 9}, "val": {"cat": 2}}, "no image of the classes dog"),
         (
             {"train": {"cat": 9, "dog": 9}, "val": {"cat": 2, "dog": 0}},

@@ -151,11 +151,7 @@ def test_constants_taken_beside_other_work_say_so_ever_after(
     [({"cpu": "slide rule"}, {}, "environment"), ({}, {"precision": "bf16"}, "precision")],
 )
 def test_constants_of_another_machine_or_other_conditions_are_refused(
-    take: Take,
-    environment: Environment,
-    machine: dict[str, str],
-    asked: dict[str, str],
-    what: str,
+    take: Take, environment: Environment, machine: dict[str, str], asked: dict[str, str], what: str
 ) -> None:
     here, conditions = replace(environment, **machine), Conditions(**asked)
     with (

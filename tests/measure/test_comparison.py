@@ -24,11 +24,7 @@ from archbench.measure.latency.estimate import (
     placement_logs,
 )
 from archbench.measure.latency.latency import measure_latency
-from archbench.measure.latency.rounds import (
-    LOOKS,
-    PLACEMENT_LOOKS,
-    PLACEMENT_ROUNDS,
-)
+from archbench.measure.latency.rounds import LOOKS, PLACEMENT_LOOKS, PLACEMENT_ROUNDS
 from archbench.study.measurement import Conditions, Measurement
 from tests.measure.conftest import FakeClock, MakeBench, Ticking
 from tests.measure.synthetic import KINDS, Array, timings

@@ -7,13 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from archbench.measure.latency.constants import (
-    CHECKS,
-    Constants,
-    DriftCheck,
-    deviations,
-    spread,
-)
+from archbench.measure.latency.constants import CHECKS, Constants, DriftCheck, deviations, spread
 
 FRESH = Constants(constants_ms={"a": 2.0, "b": 4.0}, off_cpu_share=0.0)
 DISTURBED = replace(FRESH, off_cpu_share=0.5)

@@ -29,10 +29,7 @@ def networks(clock: FakeClock) -> dict[str, Ticking]:
 
 @pytest.fixture
 def process(
-    clock: FakeClock,
-    environment: Environment,
-    conditions: Conditions,
-    networks: dict[str, Ticking],
+    clock: FakeClock, environment: Environment, conditions: Conditions, networks: dict[str, Ticking]
 ) -> Process:
     """What a process does: it gets the constants and checks whether they drifted."""
 

@@ -23,10 +23,7 @@ def test_ratio_is_that_of_the_lower_means() -> None:
     assert found.value == pytest.approx(2.0)
 
 
-@given(
-    scale=st.floats(0.01, 100.0),
-    samples=st.lists(st.floats(0.5, 2.0), min_size=5, max_size=40),
-)
+@given(scale=st.floats(0.01, 100.0), samples=st.lists(st.floats(0.5, 2.0), min_size=5, max_size=40))
 def test_ratio_scales_with_the_candidate(scale: float, samples: list[float]) -> None:
     once = estimate.ratio(samples, list(reversed(samples)))
     scaled = estimate.ratio([scale * value for value in samples], list(reversed(samples)))

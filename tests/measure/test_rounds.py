@@ -8,13 +8,7 @@ import pytest
 import torch
 
 from archbench.measure.latency.clock import Clock, stopwatch
-from archbench.measure.latency.rounds import (
-    LOOKS,
-    WarmUp,
-    looks,
-    placement_rounds,
-    warm_up,
-)
+from archbench.measure.latency.rounds import LOOKS, WarmUp, looks, placement_rounds, warm_up
 from archbench.study.measurement import Conditions
 from tests.measure.conftest import FakeClock, Milliseconds, Ticking, bench_of
 

@@ -30,11 +30,7 @@ DOCUMENT = st.recursive(
     max_leaves=8,
 )
 CONDITIONS = st.builds(
-    Conditions,
-    device=TEXT,
-    batch=COUNT,
-    resolution=st.tuples(COUNT, COUNT),
-    threads=COUNT,
+    Conditions, device=TEXT, batch=COUNT, resolution=st.tuples(COUNT, COUNT), threads=COUNT
 )
 MEASUREMENTS = st.builds(
     Measurement,
