@@ -117,14 +117,6 @@ def test_an_upright_glyph_is_the_digit_itself() -> None:
     assert np.corrcoef(small.flatten(), glyphs.flatten())[0, 1] > 0.93
 
 
-def test_distractors_are_drawn() -> None:
-    glyphs = _glyphs()[0][:100]
-    with_one, without = (
-        _drawn(glyphs, texture=0.0, noise=0.0, num_distractors=number) for number in (1, 0)
-    )
-    assert (with_one.astype(int) - without > 60).any(axis=(1, 2, 3)).mean() > 0.5
-
-
 @pytest.mark.parametrize(
     ("name", "resolution", "message"),
     [

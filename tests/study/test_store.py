@@ -32,13 +32,6 @@ def reread(store: Store) -> Store:
     return Store.open(store.path)
 
 
-def test_trial_comes_back_equal(store: Store) -> None:
-    given = example.trial(7, accuracy=0.625, latency_ms=0.4, test_accuracy=0.5)
-    store.add_trial(given)
-    with reread(store) as again:
-        assert again.trials() == [given]
-
-
 def test_header_comes_back_with_the_version_of_the_tables(store: Store) -> None:
     store.set_header("seconds", 12.5)
     store.set_header("seconds", 13.5)
@@ -111,13 +104,6 @@ def test_confirmation_without_a_value_leaves_that_of_the_search(store: Store) ->
     store.add_trial(example.trial(0, latency_ms=0.4))
     store.add_measurement(0, "confirm", example.latency(None, verdict="incomplete"))
     assert store.trials()[0].latency == example.latency(0.4)
-
-
-def test_incomplete_latency_comes_back_with_its_reason(store: Store) -> None:
-    incomplete = example.latency(None, verdict="incomplete")
-    store.add_trial(example.trial(0))
-    store.add_measurement(0, "search", incomplete)
-    assert store.trials()[0].latency == incomplete
 
 
 def test_point_given_twice_is_kept_once(store: Store) -> None:

@@ -33,10 +33,6 @@ def test_epoch_shows_every_image_once_with_its_label() -> None:
     assert torch.equal(dataset.train.labels[found], labels)
 
 
-def test_epoch_is_a_function_of_seed_and_number() -> None:
-    assert torch.equal(_epoch(3), _epoch(3))
-
-
 @pytest.mark.parametrize("other", ["epoch", "seed", "recipe"])
 def test_epochs_and_seeds_differ(other: str) -> None:
     changed = {

@@ -43,17 +43,6 @@ def test_batch_of_two_images_passes_batch_norm() -> None:
     assert torch.isfinite(tiny_trainer(tiny_network()).step(images, labels, share=1.0)).all()
 
 
-def test_restored_state_takes_the_same_next_step() -> None:
-    images, labels = tiny_batch()
-    one, other = (tiny_trainer(tiny_network(seed=seed, dropout=0.0)) for seed in (0, 1))
-    one.step(images, labels, share=1.0)
-    other.restore({name: tensor.clone() for name, tensor in one.state().items()})
-    assert torch.equal(one.step(images, labels, share=1.0), other.step(images, labels, share=1.0))
-    for mine, theirs in zip(one.state().items(), other.state().items(), strict=True):
-        assert mine[0] == theirs[0]
-        assert torch.equal(mine[1], theirs[1])
-
-
 def test_signature_tells_networks_apart() -> None:
     networks = tiny_network(seed=0), tiny_network(seed=1), tiny_network(num_classes=5)
     one, same, other = (tiny_trainer(network).signature() for network in networks)
@@ -97,18 +86,6 @@ def test_network_computes_and_learns_as_before(memory_format: torch.memory_forma
     assert all(torch.equal(mine[name], theirs[name]) for name in mine)
     squares = sum(float(gradient.double().square().sum()) for gradient in theirs.values())
     assert float(flat.gradient.norm()) == pytest.approx(squares**0.5)
-
-
-def test_vectors_and_parameters_are_the_same_memory() -> None:
-    network = tiny_network()
-    flat = FlatParameters(network)
-    with torch.no_grad():
-        flat.decayed.fill_(2.0)
-        flat.others.fill_(3.0)
-        flat.gradient.fill_(4.0)
-    assert network.qkv.weight.eq(2.0).all()
-    assert network.class_token.eq(3.0).all()
-    assert all(p.grad is not None and p.grad.eq(4.0).all() for p in network.parameters())
 
 
 def test_clipping_scales_a_long_gradient_and_leaves_a_short_one() -> None:
