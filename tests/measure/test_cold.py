@@ -23,11 +23,6 @@ def cold_time(
     return cold_times({"a": piece(Ticking(clock, milliseconds))}, bench=bench)["a"]
 
 
-def test_time_is_the_ratio_to_the_calibration_network(clock: FakeClock, bench: MakeBench) -> None:
-    found = cold_time(clock, 5.0, bench=bench())
-    assert (found.ratio, found.again) == pytest.approx((2.5, 2.5))
-
-
 def test_milliseconds_follow_the_constant(bench: MakeBench) -> None:
     calibration = bench().calibration
     name = calibration.calibrators[0].name

@@ -87,17 +87,13 @@ def test_restores_after_an_error(collecting: None) -> None:
     assert gc.isenabled()
 
 
-def test_sets_threads_and_restores() -> None:
+def test_sets_threads_collects_no_garbage_and_restores(collecting: None) -> None:
     torch.set_num_threads(2)
     with pinned(threads=1):
         assert torch.get_num_threads() == 1
-    assert torch.get_num_threads() == 2
-
-
-def test_collects_no_garbage_meanwhile(collecting: None) -> None:
-    with pinned(threads=1):
         assert not gc.isenabled()
         assert gc.get_freeze_count() > 0
+    assert torch.get_num_threads() == 2
     assert gc.isenabled()
     assert gc.get_freeze_count() == 0
 

@@ -222,14 +222,11 @@ def test_a_network_that_raises_later_keeps_its_samples(clock: FakeClock, measure
     assert found["good"].verdict == "stable"
 
 
+NAN, INFINITE = torch.tensor([1.0, float("nan")]), torch.tensor(float("-inf"))
+
+
 @pytest.mark.parametrize(
-    "output",
-    [
-        torch.tensor([1.0, float("nan")]),
-        (torch.zeros(2), torch.tensor(float("inf"))),
-        {"logits": torch.tensor(float("-inf"))},
-    ],
-    ids=["tensor", "tuple", "dictionary"],
+    "output", [NAN, (torch.zeros(2), INFINITE), {"logits": INFINITE}], ids=type
 )
 def test_an_output_that_is_not_finite_gives_no_number(output: object, alone: Alone) -> None:
     found = alone(5.0, output=lambda number: output)
@@ -258,13 +255,8 @@ def test_calibrator_is_the_nearest_of_the_family(
     calibrated = bench(small, large, constants_ms=(2.0, 12.0))
     networks = {str(ms): Ticking(clock, ms) for ms in (1.0, 4.0, 6.0, 50.0)}
     found = measure(networks, calibrated)
-    chosen = {name: entry.details["calibrator"] for name, entry in found.items()}
-    assert chosen == {
-        "1.0": "calibrator_2.0",
-        "4.0": "calibrator_2.0",
-        "6.0": "calibrator_12.0",
-        "50.0": "calibrator_12.0",
-    }
+    chosen = [entry.details["calibrator"] for entry in found.values()]
+    assert chosen == ["calibrator_2.0"] * 2 + ["calibrator_12.0"] * 2
 
 
 def test_networks_stay_as_they_are(clock: FakeClock, measure: Measure) -> None:

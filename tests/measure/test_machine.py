@@ -38,15 +38,10 @@ def test_a_system_that_tells_nothing_is_no_error(tmp_path: Path) -> None:
 
 
 def test_activity_is_what_came_between() -> None:
-    before = Counters(
-        ticks=1000, stolen=0, throttled=1, processes={1: ("old", 500), 2: ("idle", 10)}
-    )
-    after = Counters(
-        ticks=2000,
-        stolen=50,
-        throttled=4,
-        processes={1: ("old", 600), 2: ("idle", 12), 3: ("new", 400)},
-    )
+    then = {1: ("old", 500), 2: ("idle", 10)}
+    now = {1: ("old", 600), 2: ("idle", 12), 3: ("new", 400)}
+    before = Counters(ticks=1000, stolen=0, throttled=1, processes=then)
+    after = Counters(ticks=2000, stolen=50, throttled=4, processes=now)
     found = activity(before, after, seconds=2.0)
     assert found.steal_share == pytest.approx(0.05)
     assert found.throttled == 3
@@ -54,9 +49,8 @@ def test_activity_is_what_came_between() -> None:
 
 
 def test_clocks_are_read(tmp_path: Path) -> None:
-    for core, (current, governor) in enumerate(
-        [("1200000", "powersave"), ("3400000", "schedutil")]
-    ):
+    told = ("1200000", "powersave"), ("3400000", "schedutil")
+    for core, (current, governor) in enumerate(told):
         folder = f"{CPUS}/cpu{core}/cpufreq"
         write(tmp_path, f"{folder}/scaling_governor", f"{governor}\n")
         write(tmp_path, f"{folder}/scaling_cur_freq", f"{current}\n")

@@ -65,11 +65,11 @@ def test_each_operator_reads_its_inputs_and_writes_its_outputs_once() -> None:
     network = Small().eval()
     parts = {"a": network.first, "b": network.second}
     found = traffic(network, torch.zeros(2, 4), parts=parts)
+    weights, inputs, outputs = 4 * (4 * 8 + 8), 4 * 2 * 4, 4 * 2 * 8
     assert found["a"] == Traffic(
-        operators=1, weight_bytes=4 * (4 * 8 + 8), activation_bytes=4 * (2 * 4 + 2 * 8)
+        operators=1, weight_bytes=weights, activation_bytes=inputs + outputs
     )
-    assert found["b"] == Traffic(operators=1, activation_bytes=4 * (2 * 8 + 2 * 8))
-    assert found[""] == Traffic(operators=1, activation_bytes=4 * (2 * 8 + 2 * 8))
+    assert found["b"] == found[""] == Traffic(operators=1, activation_bytes=2 * outputs)
     assert not network.first._forward_hooks
 
 

@@ -13,8 +13,10 @@ from archbench.study.measurement import Conditions
 from tests.measure.conftest import FakeClock, Milliseconds, Ticking, bench_of
 
 
-def warmed(clock: FakeClock, cpu_ms: Milliseconds, *, budget_s: float = 1e3) -> WarmUp:
-    network = Ticking(clock, cpu_ms)
+def warmed(
+    clock: FakeClock, cpu_ms: Milliseconds, *, budget_s: float = 1e3, waiting_ms: float = 0.0
+) -> WarmUp:
+    network = Ticking(clock, cpu_ms, waiting_ms=waiting_ms)
     until = clock.wall() + budget_s
     return warm_up(lambda: network(torch.zeros(1)), bench=bench_of(clock), until=until)
 
@@ -68,9 +70,7 @@ def test_measurements_stop_only_between_places() -> None:
 
 
 def test_how_long_a_round_takes_counts_waiting(clock: FakeClock) -> None:
-    network = Ticking(clock, 3.0, waiting_ms=6.0)
-    until = clock.wall() + 1e3
-    found = warm_up(lambda: network(torch.zeros(1)), bench=bench_of(clock), until=until)
+    found = warmed(clock, lambda number: 3.0, waiting_ms=6.0)
     assert (found.seconds, found.wall_s) == pytest.approx((3e-3, 9e-3))
 
 
