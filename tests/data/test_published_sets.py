@@ -39,28 +39,29 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Pat
         thread.join()
 
 
-def _publish(
-    monkeypatch: pytest.MonkeyPatch, shelf: tuple[Path, str], folder: Path, *, md5: str = ""
-) -> Path:
-    """Has torchvision fetch CIFAR-10 from our shelf, on which a folder is put as an archive."""
+@pytest.fixture
+def cifar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder in which CIFAR-10's lies."""
+    return write_cifar(tmp_path / "made", monkeypatch, num_classes=10).parent
+
+
+@pytest.fixture
+def archive(cifar: Path, shelf: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """CIFAR-10 as an archive on our shelf, from which torchvision fetches it."""
     from torchvision.datasets import CIFAR10
 
     archive = shelf[0] / CIFAR10.filename
-    found = archive_of(folder, archive)
+    monkeypatch.setattr(CIFAR10, "tgz_md5", archive_of(cifar / CIFAR10.base_folder, archive))
     monkeypatch.setattr(CIFAR10, "url", f"{shelf[1]}/{archive.name}")
-    monkeypatch.setattr(CIFAR10, "tgz_md5", md5 or found)
     return archive
 
 
-def test_cifar_images_and_labels_are_those_of_the_files(
-    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_cifar_images_and_labels_are_those_of_the_files(cifar: Path, cache: Path) -> None:
     from torchvision.datasets import CIFAR10
 
-    write_cifar(tmp_path, monkeypatch, num_classes=10)
-    dataset = load(f"cifar10:{tmp_path}", resolution=32, cache=cache)
+    dataset = load(f"cifar10:{cifar}", resolution=32, cache=cache)
     for shares, is_train in ((("train", "validation"), True), (("test",), False)):
-        published = CIFAR10(tmp_path, train=is_train)
+        published = CIFAR10(cifar, train=is_train)
         label_of = {
             np.asarray(image).transpose(2, 0, 1).tobytes(): label for image, label in published
         }
@@ -74,39 +75,27 @@ def test_cifar_images_and_labels_are_those_of_the_files(
     assert dataset.description == "CIFAR10, photographs of 32 px of 10 classes"
 
 
-def test_cifar_is_resized(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_cifar(tmp_path, monkeypatch, num_classes=10)
-    means = [
-        load(f"cifar10:{tmp_path}", resolution=size, cache=cache)
-        .test.images.float()
-        .mean((1, 2, 3))
-        for size in (32, 64)
-    ]
-    assert (means[0] - means[1]).abs().max() < 2
+def test_cifar_is_resized(cifar: Path, cache: Path) -> None:
+    sizes = (load(f"cifar10:{cifar}", resolution=size, cache=cache) for size in (32, 64))
+    small, large = (dataset.test.images.float().mean((1, 2, 3)) for dataset in sizes)
+    assert (small - large).abs().max() < 2
 
 
-def test_the_folder_itself_may_be_named(
-    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = write_cifar(tmp_path, monkeypatch, num_classes=10)
+def test_the_folder_itself_may_be_named(cifar: Path, cache: Path) -> None:
+    folder = cifar / "cifar-10-batches-py"
     assert load(f"cifar10:{folder}", resolution=32, cache=cache).num_classes == 10
 
 
-@pytest.mark.parametrize("damage", ["turned", "gone"])
-def test_a_damaged_cifar_file_is_named(
-    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, damage: str
-) -> None:
-    path = write_cifar(tmp_path, monkeypatch, num_classes=10) / "data_batch_3"
-    if damage == "turned":
-        content = bytearray(path.read_bytes())
-        content[1000] ^= 1
-        path.write_bytes(content)
-    else:
-        path.unlink()
-    expected = {"turned": "not the published file: its MD5", "gone": "the file is missing"}[damage]
-    with pytest.raises(DataError, match=expected) as caught:
-        load(f"cifar10:{tmp_path}", resolution=32, cache=cache)
-    assert caught.value.place == str(path)
+def test_a_damaged_cifar_file_is_named(cifar: Path, cache: Path) -> None:
+    path = cifar / "cifar-10-batches-py" / "data_batch_3"
+    content = bytearray(path.read_bytes())
+    content[1000] ^= 1
+    path.write_bytes(content)
+    for message in ("not the published file: its MD5", "the file is missing"):
+        with pytest.raises(DataError, match=message) as caught:
+            load(f"cifar10:{cifar}", resolution=32, cache=cache)
+        assert caught.value.place == str(path)
+        path.unlink(missing_ok=True)
 
 
 def test_missing_cifar_says_how_to_get_it(tmp_path: Path) -> None:
@@ -122,14 +111,10 @@ def test_missing_cifar_says_how_to_get_it(tmp_path: Path) -> None:
 
 # torchvision unpacks without a filter, of which Python 3.12 and later warn
 @pytest.mark.filterwarnings("ignore:Python 3.14 will, by default, filter:DeprecationWarning")
+@pytest.mark.usefixtures("archive")
 def test_download_fetches_unpacks_and_leaves_only_the_folder(
-    tmp_path: Path,
-    cache: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    shelf: tuple[Path, str],
-    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _publish(monkeypatch, shelf, write_cifar(tmp_path / "made", monkeypatch, num_classes=10))
     root = tmp_path / "new" / "place"
     dataset = load(f"cifar10:{root}", resolution=32, cache=cache, download=True)
     assert dataset.num_classes == 10
@@ -152,15 +137,11 @@ def test_what_a_download_prints_is_no_result(
 @pytest.mark.filterwarnings("ignore:Python 3.14 will, by default, filter:DeprecationWarning")
 @pytest.mark.parametrize("failure", ["md5", "gone", "cut"])
 def test_a_failed_download_leaves_nothing(
-    tmp_path: Path,
-    cache: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    shelf: tuple[Path, str],
-    failure: str,
+    archive: Path, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, failure: str
 ) -> None:
-    folder = write_cifar(tmp_path / "made", monkeypatch, num_classes=10)
-    archive = _publish(monkeypatch, shelf, folder, md5="0" * 32 if failure == "md5" else "")
-    if failure == "gone":
+    if failure == "md5":
+        monkeypatch.setattr("torchvision.datasets.CIFAR10.tgz_md5", "0" * 32)
+    elif failure == "gone":
         archive.unlink()
     elif failure == "cut":
         archive.write_bytes(archive.read_bytes()[:5000])
@@ -171,11 +152,9 @@ def test_a_failed_download_leaves_nothing(
     assert list(root.iterdir()) == []
 
 
-def test_what_is_there_is_not_downloaded(
-    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, shelf: tuple[Path, str]
-) -> None:
-    _publish(monkeypatch, shelf, write_cifar(tmp_path, monkeypatch, num_classes=10)).unlink()
-    assert load(f"cifar10:{tmp_path}", resolution=32, cache=cache, download=True).num_classes == 10
+def test_what_is_there_is_not_downloaded(archive: Path, cifar: Path, cache: Path) -> None:
+    archive.unlink()
+    assert load(f"cifar10:{cifar}", resolution=32, cache=cache, download=True).num_classes == 10
 
 
 def test_imagenette_takes_the_smallest_size_that_fits(tmp_path: Path, cache: Path) -> None:
@@ -201,18 +180,20 @@ def test_imagenette_has_names_seals_val_and_says_what_lacks(tmp_path: Path, cach
     )
 
 
-def test_a_class_in_one_share_only_is_refused_as_labels_would_shift(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("splits", "message"),
+    [
+        (["val"], "the class folder n99999999 is in one of train/ and val/"),
+        (["train", "val"], "'n99999999' is not a class of Imagenette"),
+    ],
+)
+def test_a_class_in_one_share_or_in_none_of_imagenette_is_refused(
+    tmp_path: Path, splits: list[str], message: str
+) -> None:
     folder = write_imagenette(tmp_path)
-    shutil.rmtree(folder / "val" / "n02102040")
-    with pytest.raises(DataError, match="the class folder n02102040 is in one of train/ and val/"):
-        load(f"imagenette:{tmp_path}", resolution=16, cache=tmp_path / "cache")
-
-
-def test_a_folder_that_is_no_class_of_imagenette_is_refused(tmp_path: Path) -> None:
-    folder = write_imagenette(tmp_path)
-    for split in ("train", "val"):
+    for split in splits:
         write_image(folder / split / "n99999999" / "x.JPEG", seed=1)
-    with pytest.raises(DataError, match="'n99999999' is not a class of Imagenette"):
+    with pytest.raises(DataError, match=message):
         load(f"imagenette:{tmp_path}", resolution=16, cache=tmp_path / "cache")
 
 
