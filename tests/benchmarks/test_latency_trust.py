@@ -22,16 +22,6 @@ def table() -> ModuleType:
     return module
 
 
-def test_errors_are_the_worst_and_that_of_the_median(table: ModuleType) -> None:
-    worst, bias = table.errors([9.0, 11.0, 13.0], truth=10.0)
-    assert worst == pytest.approx(0.3)
-    assert bias == pytest.approx(0.1)
-
-
-def test_spread_is_a_share_of_the_mean(table: ModuleType) -> None:
-    assert table.spread([9.0, 10.0, 11.0]) == pytest.approx(0.1)
-
-
 def test_interval_of_a_share_agrees_with_wilson(table: ModuleType) -> None:
     # Wilson 1927: 1 of 10 gives 0.0179 to 0.4042
     assert table.share_interval(1, 10) == pytest.approx((0.0179, 0.4042), abs=1e-4)
