@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from archbench.analysis.front import FrontRule
 from archbench.analysis.study import open_study
+from archbench.analysis.verdict import space_typed
 from archbench.errors import StorageError, UsageError
 from archbench.study.database import Store
 from archbench.study.trial import Failure, TrialRecord
@@ -224,3 +225,18 @@ def test_trial_is_found_by_number(tmp_path: Path) -> None:
     assert study.trial(1) == MEMBERS[1]
     with pytest.raises(UsageError, match="edge: there is no trial 17 in the study"):
         study.trial(17)
+
+
+@pytest.mark.parametrize(
+    ("command", "typed"),
+    [
+        ("archbench search quickstart --trials 9", "quickstart"),
+        ("archbench certify 'my spaces/narrow.yaml'", "my spaces/narrow.yaml"),
+        ("archbench certify --name x --resume", "narrow"),
+        ("archbench.search('narrow')", "narrow"),
+        ("it's", "narrow"),
+        (None, "narrow"),
+    ],
+)
+def test_the_space_is_named_as_it_was_typed(command: str | None, typed: str) -> None:
+    assert space_typed({"command": command, "space_name": "narrow"}) == typed

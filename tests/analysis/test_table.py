@@ -93,13 +93,6 @@ def test_what_is_not_known_is_missing_and_never_zero() -> None:
     assert pd.isna(table.loc[0, "failure_kind"])
 
 
-def test_reference_has_no_trial_number() -> None:
-    table = tables(MIXED)["measurements"]
-    assert table["trial"].isna().tolist() == [False, False, False, True]
-    assert table["trial"].dropna().tolist() == [0, 1, 3]
-    assert table["samples"].iloc[0] == [1.0, 1.1, 0.9]
-
-
 def test_standard_error_is_binomial_for_one_seed() -> None:
     record = example.trial(0, accuracy=0.6)
     error = accuracy_standard_error(record, num_validation=1536)
