@@ -107,17 +107,19 @@ def compare(
     if len(models) < (1 if against else 2):
         raise UsageError("nothing to compare with", help="name two networks, or a stored result")
     networks = [opened(written, resolution=resolution) for written in models]
-    sides = _common_resolution(networks)
     conditions = Conditions(
-        device=device, backend=backend, precision=precision, batch=batch, threads=threads
+        device=device,
+        backend=backend,
+        precision=precision,
+        batch=batch,
+        resolution=_common_resolution(networks),
+        threads=threads,
     )
-    environment = capture_environment()
-    at = replace(conditions, resolution=sides)
-    names = _names(networks)
-    matched = _matched(names, against or {}, conditions=at, environment=environment)
+    environment, names = capture_environment(), _names(networks)
+    matched = _matched(names, against or {}, conditions=conditions, environment=environment)
     target = calibrated(conditions, environment=environment, on_progress=on_progress)
     forms = {
-        name: foreign_form(entry, conditions=at, forms=target.forms)
+        name: foreign_form(entry, conditions=conditions, forms=target.forms)
         if isinstance(entry, Foreign)
         else entry
         for name, entry in zip(names, networks, strict=True)

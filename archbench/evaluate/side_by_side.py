@@ -54,15 +54,12 @@ def choose(
     if is_all:
         names = [REFERENCE, *(name for name in BACKENDS.names if name != REFERENCE)]
     chosen: list[Conditions] = []
-    left_out: list[Unavailable] = []
+    left_out: list[tuple[str, str, str, str]] = []
     device = conditions.device
     for name in names:
         missing = absence(name, device=device) if is_all else None
         if missing:
-            reason, help_ = missing.message, missing.help or ""
-            left_out.append(
-                Unavailable(backend=name, device=device, precision="", reason=reason, help=help_)
-            )
+            left_out.append((name, "", missing.message, missing.help or ""))
             continue
         for kind in kinds:
             asked = replace(conditions, backend=name, precision=kind)
@@ -73,22 +70,17 @@ def choose(
             else:
                 known = ", ".join(BACKENDS.load(name).PRECISIONS[device])
                 reason = f"it does not compute {kind} on {device}"
-                left_out.append(
-                    Unavailable(
-                        backend=name,
-                        device=device,
-                        precision=kind,
-                        reason=reason,
-                        help=f"it has {known}",
-                    )
-                )
+                left_out.append((name, kind, reason, f"it has {known}"))
     if not chosen:
         raise UsageError(
             f"no backend computes {', '.join(kinds)} on {device}",
             place="precision",
-            help="; ".join(f"{entry.backend}: {entry.help}" for entry in left_out),
+            help="; ".join(f"{name}: {help_}" for name, _, _, help_ in left_out),
         )
-    return chosen, left_out
+    return chosen, [
+        Unavailable(backend=name, device=device, precision=kind, reason=reason, help=help_)
+        for name, kind, reason, help_ in left_out
+    ]
 
 
 def speed_to_eager(latency: Measurement, among: Sequence[Measurement]) -> float | None:
