@@ -11,7 +11,7 @@ from typing import Any
 
 from archbench.errors import IncomparableError, MissingError, StorageError, UsageError
 from archbench.evaluate.foreign import Foreign, opened
-from archbench.evaluate.target import ForeignForm, calibrated, foreign_form
+from archbench.evaluate.target import calibrated, foreign_form
 from archbench.measure.device import capture_environment
 from archbench.measure.latency.comparison import Comparison, compare_processes, compare_rounds
 from archbench.measure.machine_cache import UNREADABLE
@@ -211,11 +211,11 @@ def _names(networks: Sequence[ArchSpec | Foreign]) -> list[str]:
     return names
 
 
-def _contestant(name: str, form: ArchSpec | ForeignForm, latency: Measurement) -> Contestant:
+def _contestant(name: str, form: ArchSpec | Foreign, latency: Measurement) -> Contestant:
     return Contestant(
         name=name,
-        digest="" if isinstance(form, ForeignForm) else form.digest,
-        form=form.name if isinstance(form, ForeignForm) else "deployed",
+        digest="" if isinstance(form, Foreign) else form.digest,
+        form=form.form if isinstance(form, Foreign) else "deployed",
         latency=latency,
     )
 

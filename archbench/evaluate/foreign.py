@@ -42,14 +42,18 @@ class Foreign:
     Attributes:
         name: As the person typed it.
         origin: Where it comes from, with the version of a library.
-        network: With fresh weights.
+        network: With fresh weights; in the form that is timed, where there is a ``form``.
         resolution: Height and width of the images it is measured on.
+        form: ``deployed``, or ``as built`` where ``archbench.deploy`` cannot take it.
+        form_reason: Why it is as built.
     """
 
     name: str
     origin: str
     network: nn.Module
     resolution: Grid
+    form: str = ""
+    form_reason: str = ""
 
 
 def noise(resolution: Grid, *, batch: int = 1) -> Tensor:

@@ -17,7 +17,7 @@ from archbench.evaluate.side_by_side import (
     flips,
     speed_to_eager,
 )
-from archbench.evaluate.target import ForeignForm, Target, calibrated, foreign_form
+from archbench.evaluate.target import Target, calibrated, foreign_form
 from archbench.measure.device import capture_environment
 from archbench.measure.device import devices as machine_devices
 from archbench.measure.latency.rounds import NETWORK_FAULTS
@@ -81,7 +81,7 @@ class ForeignProfile:
     params: int
     counted: OperatorCount | None
     uncounted: str = ""
-    form: ForeignForm | None = None
+    form: Foreign | None = None
     latency: tuple[Measurement, ...] = ()
 
 
@@ -171,8 +171,8 @@ def _foreign_document(model: ForeignProfile) -> dict[str, Any]:
         "weights": None,
         "built": None,
         "stages": [],
-        "form": model.form.name if model.form else None,
-        "form_reason": model.form.reason if model.form else "",
+        "form": model.form.form if model.form else None,
+        "form_reason": model.form.form_reason if model.form else "",
         "latency": [_latency_document(each, among=model.latency) for each in model.latency],
         "spec": None,
     }
@@ -354,7 +354,7 @@ def _timed(
     target: Target,
     on_progress: Progress | None,
 ) -> list[ModelProfile | ForeignProfile]:
-    timed: dict[str, ArchSpec | ForeignForm] = {}
+    timed: dict[str, ArchSpec | Foreign] = {}
     weights: dict[str, Path | None] = {}
     for index, model in enumerate(profiles):
         if isinstance(model, ModelProfile):
@@ -369,7 +369,7 @@ def _timed(
     found: list[ModelProfile | ForeignProfile] = []
     for index, model in enumerate(profiles):
         latency, form = (*model.latency, measured[str(index)]), timed[str(index)]
-        if isinstance(model, ForeignProfile) and isinstance(form, ForeignForm):
+        if isinstance(model, ForeignProfile) and isinstance(form, Foreign):
             found.append(replace(model, latency=latency, form=form))
         else:
             found.append(replace(model, latency=latency))

@@ -87,7 +87,7 @@ class Target:
 
     def measure_together(
         self,
-        specs: Mapping[str, ArchSpec | ForeignForm],
+        specs: Mapping[str, ArchSpec | Foreign],
         *,
         weights: Mapping[str, Path | None] | None = None,
         budget_s: float = BUDGET_S,
@@ -157,26 +157,9 @@ def calibrated(
     return Target(conditions=conditions, environment=environment, constants=constants)
 
 
-@dataclass(frozen=True, kw_only=True)
-class ForeignForm:
-    """The form of a foreign network that is timed.
-
-    Attributes:
-        network: In evaluation.
-        resolution: Height and width of its images.
-        name: ``deployed``, or ``as built`` where ``archbench.deploy`` cannot take it.
-        reason: Why it is as built.
-    """
-
-    network: nn.Module
-    resolution: Grid
-    name: str
-    reason: str = ""
-
-
 def foreign_form(
     foreign: Foreign, *, conditions: Conditions, forms: FormFile | None = None
-) -> ForeignForm:
+) -> Foreign:
     """The deployed form of a foreign network, or the network as it is with the reason."""
     network, reason = foreign.network.eval(), ""
     try:
@@ -188,12 +171,8 @@ def foreign_form(
             reason = "its output is no single tensor"
     except (ArchbenchError, *NETWORK_FAULTS) as error:
         reason = fault_text(error)
-    return ForeignForm(
-        network=network,
-        resolution=foreign.resolution,
-        name="as built" if reason else "deployed",
-        reason=reason,
-    )
+    form = "as built" if reason else "deployed"
+    return replace(foreign, network=network, form=form, form_reason=reason)
 
 
 def deployed(
@@ -223,7 +202,7 @@ def deployed(
 
 
 def _networks(
-    specs: Mapping[str, ArchSpec | ForeignForm],
+    specs: Mapping[str, ArchSpec | Foreign],
     *,
     target: Target,
     weights: Mapping[str, Path | None],
@@ -232,14 +211,14 @@ def _networks(
     made: dict[tuple[object, Path | None], nn.Module] = {}
     networks: dict[str, nn.Module] = {}
     for name, spec in specs.items():
-        what: object = spec.network if isinstance(spec, ForeignForm) else spec.digest
+        what: object = spec.network if isinstance(spec, Foreign) else spec.digest
         key = (what, weights.get(name))
         if key in made:
             networks[name] = copy.deepcopy(made[key])
             continue
         networks[name] = made[key] = (
             spec.network
-            if isinstance(spec, ForeignForm)
+            if isinstance(spec, Foreign)
             else deployed(spec, target.conditions, weights=weights.get(name), forms=target.forms)
         )
     return networks

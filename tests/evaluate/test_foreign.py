@@ -149,7 +149,7 @@ def test_a_network_that_fails_is_recorded_with_its_own_words(module: str) -> Non
     assert "it raised RuntimeError: shape" in found.uncounted
     assert [latency.verdict for latency in found.latency] == ["incomplete"]
     assert found.form is not None
-    assert found.form.reason.startswith("it raised RuntimeError: shape")
+    assert found.form.form_reason.startswith("it raised RuntimeError: shape")
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_a_library_that_is_not_installed_is_named_with_its_extra(
 def test_only_what_gives_one_tensor_is_called_deployed() -> None:
     def form(network: nn.Module) -> str:
         foreign = Foreign(name="x", origin="here", network=network, resolution=Grid(8, 8))
-        return foreign_form(foreign, conditions=Conditions()).name
+        return foreign_form(foreign, conditions=Conditions()).form
 
     class Two(nn.Module):
         def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
