@@ -149,4 +149,4 @@ def test_killed_in_the_middle_it_goes_on(searched: StudyReader, tmp_path: Path) 
         assert before[record.number].items() <= after.items()
         assert record.proxy_accuracy == pytest.approx(sum(after.values()) / len(after))
     assert study.header["confirmed"]["front"]
-    assert open_study(path).doubt.noise_degrees > 0
+    assert open_study(path).front_probabilities.noise_degrees > 0
