@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import pytest
@@ -84,14 +83,6 @@ def test_a_graft_joins_at_14_by_14(name: str) -> None:
     assert published(name).resolved().stages[-1].grid == (14, 14)
 
 
-@pytest.mark.parametrize(
-    ("name", "activations"),
-    [("levit_128s", 1_875_074), ("cvt_13", 16_981_504), ("deit_tiny", 5_974_636)],
-)
-def test_activations_are_those_of_the_released_code(name: str, activations: int) -> None:
-    assert count(name).activations == activations
-
-
 def test_kinds_of_work_sum_to_the_parts_of_cvt_13() -> None:
     work = count("cvt_13").total
     assert work.convolution == 246_263_808 + 16_934_400
@@ -135,32 +126,10 @@ def test_families_are_the_files_of_the_folder() -> None:
     assert tuple(families()) == ("ceit", "cvt", "deit", "graft", "levit", "resnet", "vit_pytorch")
 
 
-def test_an_unknown_network_names_the_nearest() -> None:
-    with pytest.raises(UsageError, match=r"unknown network 'levit_129'; did you mean levit_1"):
-        count("levit_129")
-
-
-def test_every_row_of_the_tables_is_there() -> None:
-    rows = [name.split("/")[1] for name in ablation_names() if name.startswith("cvt_13/t")]
-    assert rows == [
-        *("t5_every", "t5_first", "t5_last"),
-        *("t6_none", "t6_position", "t6_conv_position"),
-        *("t7_stride_1", "t8_none", "t8_1", "t8_1_2"),
-    ]
-    levit = {name for name in ablation_names() if name.startswith("levit_128s/")}
-    assert levit == {"levit_128s/base", *(f"levit_128s/a{row}" for row in range(1, 8))}
-    assert "deit_small/t5_none" in ablation_names()
-
-
 @pytest.mark.parametrize("name", BY_HAND)
 def test_parameters_and_macs_are_those_worked_out_by_hand(name: str) -> None:
     counted = count(name)
     assert (counted.params, counted.macs) == BY_HAND[name]
-
-
-def test_narrow_blocks_reach_what_the_paper_prints_of_a6() -> None:
-    counted = count("levit_128s/a6")
-    assert (round(counted.params / 1e6, 1), round(counted.macs / 1e6)) == (6.2, 312)
 
 
 def test_narrow_blocks_have_keys_queries_and_values_of_one_width() -> None:
@@ -208,20 +177,21 @@ def test_the_base_of_an_ablation_stays_as_it_was() -> None:
     )
 
 
-def test_names_of_variants_and_ablations_are_apart() -> None:
-    assert not set(published_names()) & set(ablation_names())
-    assert all("/" in name for name in ablation_names())
-    assert not any("/" in name for name in published_names())
-
-
 def test_the_family_of_a_name_is_its_file() -> None:
     assert family_of("cvt_13/t8_none") == "cvt"
     assert {family_of(name) for name in ablations()} <= set(families())
 
 
-def test_an_unknown_row_names_the_nearest() -> None:
-    with pytest.raises(UsageError, match=re.escape("did you mean levit_128s/a")):
-        count("levit_128s/a9")
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("levit_129", "unknown network 'levit_129'; did you mean levit_1"),
+        ("levit_128s/a9", "did you mean levit_128s/a"),
+    ],
+)
+def test_an_unknown_name_comes_with_the_nearest(name: str, told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        count(name)
 
 
 @pytest.mark.parametrize(
