@@ -179,3 +179,12 @@ def transformers_files(memory: Mapping[str, Tensor]) -> State:
             (r"mlp\.fc2", "output.dense"),
         ],
     )
+
+
+def assert_same(found: State, expected: State, *, as_float: bool = False) -> None:
+    """The same names, types and bits."""
+    assert set(found) == set(expected)
+    for name, value in expected.items():
+        wanted: Tensor = value.float() if as_float else value
+        assert found[name].dtype == wanted.dtype, name
+        assert torch.equal(found[name], wanted), name

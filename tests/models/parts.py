@@ -62,6 +62,11 @@ class Alone(nn.Module):
         return y
 
 
+def counts(work: Any) -> tuple[int, int, int]:
+    """What both ways of counting give."""
+    return work.params, work.macs, work.activations
+
+
 def draw(role: Role, kind: str, rng: random.Random) -> Drawn:
     """A legal part of a kind at a random site; at odd and at non-square maps, too."""
     for _ in range(500):

@@ -67,28 +67,24 @@ def test_each_classifier_reads_its_own_class_token() -> None:
     torch.testing.assert_close(attention(tokens)[:, 1], both[:, 1])
 
 
+_HEADS = "the 3 heads of the last block do not divide"
+
+
 @pytest.mark.parametrize(
-    ("block", "message"),
+    ("changes", "behind", "message"),
     [
-        ({"kind": "levit", "num_heads": 3}, r"the 3 heads of the last block do not divide"),
-        ({"kind": "cvt", "num_heads": 3, "head_dim": 4}, r"the 3 heads of the last block do not"),
+        ({"block": {"kind": "levit", "num_heads": 3}}, [], _HEADS),
+        ({"block": {"kind": "cvt", "num_heads": 3, "head_dim": 4}}, [], _HEADS),
+        ({}, [{"embed": {"kind": "none"}, "dim": 16}], "takes heads and mlp_ratio from the last"),
+        ({"class_tokens": 0}, [], "1 classifiers cannot read 0 class tokens"),
     ],
 )
-def test_the_last_attention_needs_heads_that_divide(block: dict[str, Any], message: str) -> None:
+def test_the_last_attention_needs_layers_class_tokens_and_heads_that_divide(
+    changes: dict[str, Any], behind: list[Any], message: str
+) -> None:
     document = _document()
-    document["stages"][0]["block"] = block
+    document["stages"] = [document["stages"][0] | changes, *behind]
     with pytest.raises(SpecError, match=message):
-        ArchSpec.from_document(document).resolved()
-
-
-def test_the_last_attention_needs_layers_and_class_tokens() -> None:
-    document = _document()
-    document["stages"].append({"embed": {"kind": "none"}, "dim": 16})
-    with pytest.raises(SpecError, match=r"takes heads and mlp_ratio from the last block"):
-        ArchSpec.from_document(document).resolved()
-    document = _document()
-    document["stages"][0]["class_tokens"] = 0
-    with pytest.raises(SpecError, match=r"1 classifiers cannot read 0 class tokens"):
         ArchSpec.from_document(document).resolved()
 
 

@@ -17,7 +17,7 @@ from archbench.models.part import Grid
 from archbench.models.weights.layout import FileForm, layout_for, listed, table
 from archbench.models.weights.skeleton import skeleton
 from archbench.models.weights.translation import their_tensors
-from tests.models.foreign import randomise
+from tests.models.foreign import assert_same, randomise
 from tests.models.specs import random_spec
 
 
@@ -59,12 +59,7 @@ def test_a_bare_state_dict_of_ours_is_read_too(tmp_path: Path) -> None:
     again = build(spec, seed=1)
     loaded = load_weights(again, tmp_path / "a.pth")
     assert (loaded.layout, loaded.verified) == ("archbench", False)
-    assert all(
-        torch.equal(one, other)
-        for one, other in zip(
-            again.state_dict().values(), network.state_dict().values(), strict=True
-        )
-    )
+    assert_same(again.state_dict(), network.state_dict())
 
 
 def test_released_weights_of_another_resolution_bring_their_offsets(tmp_path: Path) -> None:
