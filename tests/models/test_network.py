@@ -166,8 +166,8 @@ def test_a_proxy_keeps_about_the_token_grid_of_its_target(name: str, side: int, 
     ],
 )
 def test_a_proxy_takes_a_step_down_and_deploys(name: str) -> None:
-    network = build(proxy(published(name), resolution=64, num_classes=10), seed=0).train()
-    images, labels = torch.randn(8, 3, 64, 64), torch.arange(8)
+    network = build(proxy(published(name), resolution=32, num_classes=10), seed=0).train()
+    images, labels = torch.randn(8, 3, 32, 32), torch.arange(8)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
 
     def loss() -> Tensor:
@@ -180,7 +180,8 @@ def test_a_proxy_takes_a_step_down_and_deploys(name: str) -> None:
     assert all(bool(gradient.isfinite().all()) for gradient in gradients)
     optimizer.step()
     assert loss() < before
-    assert deployment_error(network, deploy(network, images, budget_s=0.0), images) < 5e-6
+    two = images[:2]
+    assert deployment_error(network, deploy(network, two, budget_s=0.0), two) < 5e-6
 
 
 def test_a_proxy_as_is_keeps_the_stem() -> None:
