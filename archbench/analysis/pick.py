@@ -167,12 +167,11 @@ class _Picker:
 
     def _ranked(self, wish: Wish) -> tuple[list[Choice], Array]:
         """Who keeps a wish, best first, with draws of what they are worth by it."""
-        among = self._admitted(wish)
-        among = sorted(among, key=lambda entry: -self._expected(entry[0], wish))[:_DRAWN]
-        records = [record for record, _ in among]
-        if not records:
+        admitted = self._admitted(wish)
+        among = sorted(admitted, key=lambda kept: -self._expected(kept[0], wish))[:_DRAWN]
+        if not among:
             return [], np.zeros((DRAWS, 0))
-        worth = self._worth(records, wish)
+        worth = self._worth([record for record, _ in among], wish)
         order = np.argsort(-worth.mean(axis=0), kind="stable")
         return [self._choice(*among[place]) for place in order], worth[:, order]
 
@@ -230,17 +229,13 @@ class _Picker:
 
     def _other_wishes(self, wish: Wish, chosen: Choice) -> tuple[Wish, Wish]:
         """A tighter and a looser wish."""
-        if wish.accuracy is not None:
-            share = wish.accuracy
+        if (share := wish.accuracy) is not None:
             return replace(wish, accuracy=share - _POINT), replace(wish, accuracy=share + _POINT)
         name = next(iter(wish.limits), self._cost)
         value = wish.limits.get(name) or _upper(chosen.record, name)
         step = step_of(name, value)
-        tighter, looser = (
-            Wish(limits={**wish.limits, name: limit}, sure=wish.sure)
-            for limit in (value - step, value + step)
-        )
-        return tighter, looser
+        below, above = ({**wish.limits, name: limit} for limit in (value - step, value + step))
+        return Wish(limits=below, sure=wish.sure), Wish(limits=above, sure=wish.sure)
 
     def _trade(self, chosen: Choice, wish: Wish) -> Trade:
         name = "proxy_accuracy" if wish.accuracy is not None else next(iter(wish.limits))
@@ -307,8 +302,7 @@ def _upper(record: TrialRecord, name: str) -> float:
 def _unit(values: Array) -> Array:
     """The values in the span of their means, so that it goes from 0 to 1."""
     means = values.mean(axis=0)
-    span = float(means.max() - means.min())
-    return np.asarray((values - means.min()) / (span or 1.0))
+    return np.asarray((values - means.min()) / (float(np.ptp(means)) or 1.0))
 
 
 @dataclass(frozen=True, kw_only=True)
