@@ -15,7 +15,7 @@ STUDY = Path("my results/toy")
 
 
 def _resumed_search() -> str:
-    from archbench.study.folder import resume_command
+    from archbench.study.study_folder import resume_command
 
     return resume_command(STUDY)
 

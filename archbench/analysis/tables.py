@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from archbench.analysis.front_probability import FrontProbabilities
 from archbench.errors import StorageError
-from archbench.study.file import write_atomically
+from archbench.study.atomic_file import write_atomically
 from archbench.study.objective import OBJECTIVES
 from archbench.study.trial import Taken, TrialRecord, final_accuracies
 

@@ -25,7 +25,7 @@ from archbench.measure.cold import ColdTime, Multiple
 from archbench.measure.latency.calibration import Calibration
 from archbench.measure.machine_cache import UNREADABLE, cache_folder, digest_of, settings_of
 from archbench.models import ArchSpec
-from archbench.study.file import write_atomically, writing_alone
+from archbench.study.atomic_file import write_atomically, writing_alone
 
 SCHEMA = "archbench.block_table/2"
 

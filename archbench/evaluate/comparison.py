@@ -18,8 +18,8 @@ from archbench.measure.machine_cache import UNREADABLE
 from archbench.models import ArchSpec
 from archbench.models.network import Written
 from archbench.progress import Progress
+from archbench.study.atomic_file import write_atomically
 from archbench.study.environment import Environment
-from archbench.study.file import write_atomically
 from archbench.study.measurement import Conditions, Measurement
 
 SCHEMA = "archbench.comparison/1"

@@ -29,9 +29,9 @@ from archbench.measure.machine import (
 from archbench.measure.machine_cache import cache_folder
 from archbench.measure.self_test import SelfTest, self_test
 from archbench.progress import Progress
+from archbench.study.atomic_file import backup_path
 from archbench.study.database import Store
 from archbench.study.environment import Environment
-from archbench.study.file import backup_path
 from archbench.study.measurement import Conditions
 
 SCHEMA = "archbench.doctor/1"

@@ -19,7 +19,7 @@ from archbench.measure.device import require_device
 from archbench.models import ArchSpec, build, proxy
 from archbench.models.network import Written, as_spec
 from archbench.progress import Progress
-from archbench.study.file import write_atomically
+from archbench.study.atomic_file import write_atomically
 from archbench.study.trial import CurvePoint
 from archbench.train.checkpoint import read_tensors, write_tensors
 from archbench.train.loop import OnPoint, train

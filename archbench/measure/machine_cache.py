@@ -16,8 +16,8 @@ import torch
 from archbench.errors import StorageError
 from archbench.measure.backend import in_eager
 from archbench.memory import keep_memory, use_huge_pages
+from archbench.study.atomic_file import write_atomically, writing_alone
 from archbench.study.environment import Environment
-from archbench.study.file import write_atomically, writing_alone
 from archbench.study.measurement import Conditions
 
 FORMS_SCHEMA = "archbench.forms/1"

@@ -8,7 +8,7 @@ from archbench.command_line import command_line, study_argument
 from archbench.report.element import Code, Part
 from archbench.report.html import html
 from archbench.report.summary import Summary
-from archbench.study.folder import resume_command
+from archbench.study.study_folder import resume_command
 
 _EPOCHS = 100
 

@@ -12,7 +12,7 @@ from archbench.errors import StorageError
 from archbench.report.element import Part, joined, page_of
 from archbench.report.figure import png_bytes, svg_text
 from archbench.report.html import Markup, html, shell
-from archbench.study.file import write_atomically
+from archbench.study.atomic_file import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -36,10 +36,10 @@ from archbench.search.settings import Settings, settings_of, space_of
 from archbench.search.trainings import OnNote, PlannedTrainings
 from archbench.search.trials import running_record
 from archbench.space import SearchSpace
+from archbench.study.atomic_file import write_atomically
 from archbench.study.database import Store
-from archbench.study.file import write_atomically
-from archbench.study.folder import require_writable, valid_name
 from archbench.study.planned import find_planned, pending, read_planned
+from archbench.study.study_folder import require_writable, valid_name
 from archbench.study.trial import TrainingRecord, TrialRecord
 
 if TYPE_CHECKING:

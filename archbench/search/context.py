@@ -18,7 +18,7 @@ from archbench.search.interruption import Interruption, ParkedError, interruptio
 from archbench.search.job import Engine
 from archbench.search.optuna_mirror import Ledger
 from archbench.search.settings import Settings, worker_memory_bytes
-from archbench.study import folder
+from archbench.study import study_folder
 from archbench.study.environment import Environment
 from archbench.study.trial import TrialRecord
 
@@ -140,7 +140,7 @@ class Context:
                 study is there.
         """
         number = self.interruption.signal_number
-        if first is not None and not (path / folder.DATABASE).is_file():
+        if first is not None and not (path / study_folder.DATABASE).is_file():
             return ParkedError(
                 f"stopped before the first {first}, with nothing stored",
                 help="type the same command to begin again",
@@ -219,7 +219,7 @@ class StudyContext(Context):
     @property
     def checkpoints(self) -> Path:
         """Folder of checkpoints and weights."""
-        return self.settings.path / folder.CHECKPOINTS
+        return self.settings.path / study_folder.CHECKPOINTS
 
     def front(self) -> list[TrialRecord]:
         """The front as it stands, cheapest first."""

@@ -15,8 +15,8 @@ from archbench.search.preparation import space_entries
 from archbench.search.settings import instead
 from archbench.search.suggestion import encoded
 from archbench.space import Choices, SearchSpace, candidate_changes, choices_for
-from archbench.study import folder
-from archbench.study.file import write_atomically
+from archbench.study import study_folder
+from archbench.study.atomic_file import write_atomically
 
 if TYPE_CHECKING:
     from archbench.models import ArchSpec
@@ -53,7 +53,9 @@ def grow(study: Ledger, space: SearchSpace, *, before: SearchSpace) -> None:
         replace(record, choices=space.values(found[number]))
         for number, record in study.trials.items()
     ]
-    write_atomically(home / folder.SPACE, space.text.encode())  # first: that way it can be repeated
+    write_atomically(
+        home / study_folder.SPACE, space.text.encode()
+    )  # first: that way it can be repeated
     study.re_encode(
         records,
         parameters={number: encoded(space, choices) for number, choices in found.items()},

@@ -14,8 +14,8 @@ from archbench.analysis.front import FrontRule, pareto_front
 from archbench.analysis.study import open_study
 from archbench.errors import StorageError
 from archbench.search.jobs import numbers_with_files, remove_files, weights_path
-from archbench.study.folder import CHECKPOINTS
 from archbench.study.objective import costs, objective_value
+from archbench.study.study_folder import CHECKPOINTS
 from archbench.study.trial import TrialRecord, final_accuracies
 
 _SLACK = 0.05  # two timings of one network differ by less

@@ -20,7 +20,7 @@ from archbench.search.jobs import prepare_data, prepare_teacher, price_trial
 from archbench.search.optuna_mirror import Ledger
 from archbench.search.settings import Settings, conditions_of
 from archbench.space import SearchSpace
-from archbench.study import folder
+from archbench.study import study_folder
 from archbench.study.connection import read_kind
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions
@@ -104,10 +104,10 @@ def opened(context: StudyContext) -> Iterator[None]:
         StorageError: There is no study, it cannot be read, or another process owns it.
     """
     path = context.settings.path
-    with folder.ownership(path):
-        refuse_planned(read_kind(path / folder.DATABASE), path=path)
-        with Ledger(path / folder.DATABASE) as context.study:
-            folder.tidy(path)
+    with study_folder.ownership(path):
+        refuse_planned(read_kind(path / study_folder.DATABASE), path=path)
+        with Ledger(path / study_folder.DATABASE) as context.study:
+            study_folder.tidy(path)
             restore(context, context.study.store.header())
             yield
 
@@ -253,7 +253,7 @@ def predictor(context: StudyContext) -> Predictor | None:
     candidates: then the way to more is told.
     """
     settings, target = context.settings, context.target
-    path = settings.path / folder.BLOCKS
+    path = settings.path / study_folder.BLOCKS
     if target is None or not path.exists():
         return None
     from archbench.evaluate.block_table import stored_predictor

@@ -19,7 +19,7 @@ from archbench.search.settings import as_begun, settings_of, space_of
 from archbench.search.trials import AllFailedError, run_trials
 from archbench.search.warm_start import create, warm_start
 from archbench.space import SearchSpace
-from archbench.study import folder
+from archbench.study import study_folder
 
 
 def search(
@@ -118,7 +118,7 @@ def search(
             elif not _begin(context, dry_run=dry_run):
                 return None
         except KeyboardInterrupt:
-            command = folder.resume_command(settings.path)
+            command = study_folder.resume_command(settings.path)
             raise context.parked(
                 settings.path, noun="search", first="trial", resume=f"resume it with: {command}"
             ) from None
@@ -129,8 +129,8 @@ def _begin(context: StudyContext, *, dry_run: bool) -> bool:
     """A new study, searched; False after a dry run."""
     settings = context.settings
     if not dry_run:
-        folder.refuse_existing(settings.path)
-        folder.require_writable(settings.path.parent)
+        study_folder.refuse_existing(settings.path)
+        study_folder.require_writable(settings.path.parent)
     earlier = read_sources(context)
     context.start(settings.num_workers(left=settings.search.trials))
     prepare(context, plan=known_plan(context, earlier))

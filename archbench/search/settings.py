@@ -17,9 +17,9 @@ from archbench.search.sampler import load_sampler
 from archbench.space import SearchSpace, candidate_changes, condition_changes, shipped
 from archbench.space.sections import MOST_CONFIRMATION, SearchSection, override, parse_duration
 from archbench.study.environment import usable_cores, usable_memory_bytes
-from archbench.study.folder import SPACE, resume_command, valid_name
 from archbench.study.measurement import Conditions
 from archbench.study.objective import OBJECTIVES
+from archbench.study.study_folder import SPACE, resume_command, valid_name
 
 if TYPE_CHECKING:
     from archbench.models import ArchSpec

@@ -21,7 +21,6 @@ from archbench.search.jobs import Note, RungReached, TrainJob, checkpoint_path, 
 from archbench.search.preparation import data_facts, refuse_other_environment, teacher_facts
 from archbench.study.database import Store
 from archbench.study.environment import Environment
-from archbench.study.folder import CHECKPOINTS, DATABASE, create_folder, ownership, tidy
 from archbench.study.planned import (
     PLAN,
     PlannedKind,
@@ -31,6 +30,7 @@ from archbench.study.planned import (
     read_planned,
     resume_planned,
 )
+from archbench.study.study_folder import CHECKPOINTS, DATABASE, create_folder, ownership, tidy
 from archbench.study.trial import Snapshot, TrainingRecord, TrialRecord
 
 if TYPE_CHECKING:

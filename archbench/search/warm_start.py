@@ -29,7 +29,7 @@ from archbench.search.optuna_mirror import Ledger
 from archbench.search.settings import Settings
 from archbench.search.suggestion import encoded
 from archbench.space import Choices, SearchSpace, choices_for
-from archbench.study import folder as owner
+from archbench.study import study_folder as owner
 from archbench.study.measurement import Measurement
 from archbench.study.objective import OBJECTIVES, costs, objective_value
 from archbench.study.trial import Taken, TrialRecord

@@ -13,7 +13,6 @@ from archbench.errors import SpaceError
 from archbench.models import ArchSpec
 from archbench.space.axis import Choices
 from archbench.space.candidate import Candidate, InfeasibleError, Requirement, exclusions
-from archbench.space.catalogue import find
 from archbench.space.conditions import Wiring
 from archbench.space.expansion import Expansion, check_reads, expand_axes
 from archbench.space.expression import parse_expression
@@ -26,6 +25,7 @@ from archbench.space.feasibility import (
 )
 from archbench.space.reading import SpaceFile, read_space
 from archbench.space.selection import Selection
+from archbench.space.shipped import find
 from archbench.space.yaml_document import Place, read_text, write_flow
 from archbench.study.objective import costs
 

@@ -11,7 +11,7 @@ from typing import TypeVar, cast
 
 from archbench.errors import StorageError
 from archbench.study import rows
-from archbench.study.file import database_failures
+from archbench.study.atomic_file import database_failures
 from archbench.study.trial import Snapshot, StudyKind
 
 _T = TypeVar("_T")

@@ -19,6 +19,7 @@ from typing import Any, Literal, Self, cast
 
 from archbench.errors import StorageError
 from archbench.study import rows
+from archbench.study.atomic_file import backup_path, database_failures
 from archbench.study.connection import (
     check_version,
     closed_on_error,
@@ -29,7 +30,6 @@ from archbench.study.connection import (
     set_durable,
     version,
 )
-from archbench.study.file import backup_path, database_failures
 from archbench.study.measurement import Measurement
 from archbench.study.trial import (
     CurvePoint,

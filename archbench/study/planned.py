@@ -12,8 +12,8 @@ from typing import Any, Literal
 from archbench.command_line import command_line, named_in_results
 from archbench.errors import StorageError
 from archbench.study.connection import read, read_kind
-from archbench.study.folder import DATABASE
 from archbench.study.measurement import Measurement
+from archbench.study.study_folder import DATABASE
 from archbench.study.trial import (
     CurvePoint,
     Failure,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from archbench.errors import StorageError
-from archbench.study.file import write_atomically
+from archbench.study.atomic_file import write_atomically
 
 SCHEMA = "archbench.where/1"
 

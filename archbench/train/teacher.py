@@ -20,7 +20,7 @@ from archbench.data import DataSet
 from archbench.data.cache import cache_folder
 from archbench.errors import StorageError
 from archbench.progress import Progress
-from archbench.study.file import writing_alone
+from archbench.study.atomic_file import writing_alone
 from archbench.train.accuracy import accuracy
 from archbench.train.checkpoint import (
     Checkpoint,

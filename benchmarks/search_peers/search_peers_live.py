@@ -28,8 +28,8 @@ from archbench.measure.device import capture_environment
 from archbench.models.network import as_spec, count
 from archbench.search.settings import conditions_of
 from archbench.space import Choices, SearchSpace
-from archbench.study.folder import DATABASE
 from archbench.study.objective import objective_value
+from archbench.study.study_folder import DATABASE
 from archbench.train.plan import Plan
 from archbench.train.recipe import Recipe
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from archbench.measure.machine_cache import FormFile, form_file
+from archbench.study.atomic_file import writing_alone
 from archbench.study.environment import Environment
-from archbench.study.file import writing_alone
 from archbench.study.measurement import Conditions
 
 

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from archbench.errors import ArchbenchError, MissingError, StorageError, WeightsError
-from archbench.models.weights.file import read_weights, write_pickle, write_safetensors
+from archbench.models.weights.weight_file import read_weights, write_pickle, write_safetensors
 
 STATE = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.number": torch.tensor(3)}
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from archbench.errors import StorageError, UsageError
-from archbench.study import folder as owner
+from archbench.study import study_folder as owner
 
 
 def _fill(folder: Path) -> None:
@@ -24,7 +24,7 @@ def _create(results: Path, name: str = "mine") -> Path:
 def _hold(path: Path) -> subprocess.Popen[bytes]:
     """Another process that owns the study until it is killed."""
     code = (
-        "import sys; from pathlib import Path; from archbench.study.folder import ownership\n"
+        "import sys; from pathlib import Path; from archbench.study.study_folder import ownership\n"
         "with ownership(Path(sys.argv[1])):\n"
         "    print('owned', flush=True); sys.stdin.read()"
     )

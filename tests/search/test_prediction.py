@@ -19,7 +19,7 @@ from archbench.search.context import StudyContext
 from archbench.search.preparation import predictor
 from archbench.search.settings import Settings, settings_of
 from archbench.space import SearchSpace
-from archbench.study import folder
+from archbench.study import study_folder
 from archbench.study.measurement import Conditions
 from tests.search import tiny
 from tests.search.jobs import idle_context
@@ -64,7 +64,7 @@ def _keep(settings: Settings, specs: list[ArchSpec]) -> None:
     }
     times = {key: ColdTime(calibrator=NAME, ratio=1.0, again=1.0) for key in keys}
     add_to_table(
-        settings.path / folder.BLOCKS, BlockTable(pieces=times, wholes=wholes), target=TARGET
+        settings.path / study_folder.BLOCKS, BlockTable(pieces=times, wholes=wholes), target=TARGET
     )
 
 
@@ -91,7 +91,7 @@ def test_a_table_that_lacks_most_blocks_is_left_aside_with_what_to_do(
     _keep(context.settings, context.settings.some_candidates(200)[:1])
     assert predictor(context) is None
     (text,) = _told(heard)
-    copy = context.settings.path / folder.SPACE
+    copy = context.settings.path / study_folder.SPACE
     assert f"too few to go by: archbench predict --space {copy} --samples 300" in text
 
 

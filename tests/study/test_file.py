@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from archbench.errors import StorageError
-from archbench.study.file import write_atomically
+from archbench.study.atomic_file import write_atomically
 
 
 def test_content_replaces_content_and_leaves_nothing_beside(tmp_path: Path) -> None:

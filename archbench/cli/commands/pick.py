@@ -68,7 +68,7 @@ def command(
     from archbench.cli.names import study_path
     from archbench.report.document import to_yaml
     from archbench.report.findings import pick as findings
-    from archbench.study.file import write_atomically
+    from archbench.study.atomic_file import write_atomically
 
     limits = {"latency_ms": latency, "params": params, "macs": macs}
     wish = Wish(

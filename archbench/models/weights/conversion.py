@@ -14,11 +14,16 @@ from archbench.models.catalogue import published
 from archbench.models.network import Written, as_spec, build
 from archbench.models.part import Grid
 from archbench.models.spec import ArchSpec
-from archbench.models.weights.file import WeightFile, read_weights, write_pickle, write_safetensors
 from archbench.models.weights.layout import FileForm, form_of, layout, layout_for
 from archbench.models.weights.load import OURS, Loaded, own_spec, read_into, save_tensors, source_of
 from archbench.models.weights.skeleton import skeleton
 from archbench.models.weights.translation import recognise, same_size, their_tensors
+from archbench.models.weights.weight_file import (
+    WeightFile,
+    read_weights,
+    write_pickle,
+    write_safetensors,
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,8 +17,8 @@ from urllib.request import Request, urlopen
 from archbench.errors import MissingError, StorageError, UsageError, WeightsError
 from archbench.models.catalogue import entry, published, variants
 from archbench.models.weights.conversion import convert_weights
-from archbench.models.weights.file import MAX_BYTES, read_weights
 from archbench.models.weights.load import own_spec
+from archbench.models.weights.weight_file import MAX_BYTES, read_weights
 from archbench.progress import Progress
 
 HUB = "https://huggingface.co"

@@ -19,12 +19,6 @@ from archbench.errors import ArchbenchError, UsageError, WeightsError
 from archbench.models.deployment import Deployed
 from archbench.models.network import Network, Written, as_spec
 from archbench.models.spec import ArchSpec
-from archbench.models.weights.file import (
-    WeightFile,
-    content_sha256,
-    read_weights,
-    write_safetensors,
-)
 from archbench.models.weights.layout import FileForm
 from archbench.models.weights.skeleton import (
     MapTable,
@@ -35,6 +29,12 @@ from archbench.models.weights.skeleton import (
     tables_that_differ,
 )
 from archbench.models.weights.translation import our_tensors, recognise
+from archbench.models.weights.weight_file import (
+    WeightFile,
+    content_sha256,
+    read_weights,
+    write_safetensors,
+)
 from archbench.registry import OUTSIDE
 
 FORMAT = "archbench.weights/1"

@@ -12,7 +12,6 @@ from archbench.errors import UsageError, WeightsError
 from archbench.models.catalogue import published, published_names
 from archbench.models.network import count
 from archbench.models.spec import ArchSpec
-from archbench.models.weights.file import WeightFile
 from archbench.models.weights.layout import (
     BIASES,
     COUNTER,
@@ -28,6 +27,7 @@ from archbench.models.weights.layout import (
     table,
 )
 from archbench.models.weights.skeleton import skeleton, spec_in_file
+from archbench.models.weights.weight_file import WeightFile
 
 _STATISTICS = ("running_mean", "running_var", COUNTER, OFFSETS)
 

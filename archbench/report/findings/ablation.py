@@ -11,8 +11,8 @@ from archbench.command_line import command_line, named_in_results
 from archbench.report.document import to_words, to_yaml
 from archbench.report.element import Cell, Code, FactList, Fold, Lines, Part, Plot, ReportTable
 from archbench.report.finding import Finding, Page
-from archbench.report.findings.conditions import conditions
 from archbench.report.findings.effects import effect_figure, label
+from archbench.report.findings.measured_under import conditions
 from archbench.report.html import html
 from archbench.report.number import (
     NOT_THERE,

@@ -7,7 +7,7 @@ from typing import Any
 
 from archbench.report import number
 from archbench.report.element import Lines, Part, ReportTable
-from archbench.report.findings.conditions import device_text
+from archbench.report.findings.measured_under import device_text
 
 _TITLES = ("backend", "as", "ms (95 % interval)", "x eager", "ready in", "error", "verdict")
 _LEGEND = (

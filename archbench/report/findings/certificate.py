@@ -17,7 +17,7 @@ from archbench.report.document import to_words
 from archbench.report.element import Cell, Lines, Part, Plot, ReportTable
 from archbench.report.figure import PALETTE, style
 from archbench.report.finding import Finding, Page
-from archbench.report.findings.conditions import conditions
+from archbench.report.findings.measured_under import conditions
 from archbench.report.number import NOT_THERE, exact, in_percent, percent, plural
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from archbench.errors import UsageError
 from archbench.report import number
 from archbench.report.element import Lines, Part, ReportTable
 from archbench.report.finding import Finding
-from archbench.report.findings.conditions import runs_text, side
+from archbench.report.findings.measured_under import runs_text, side
 
 _LIMIT = re.compile(r"(slower|faster|either)\s*:\s*(\d{1,3}(?:\.\d{1,3})?)\s*%")
 

@@ -11,7 +11,7 @@ from archbench.errors import StorageError
 from archbench.report import number
 from archbench.report.element import Code, Fold, Lines, Part, Plot, ReportTable, one_after_another
 from archbench.report.finding import Finding
-from archbench.report.findings.conditions import runs_text, side
+from archbench.report.findings.measured_under import runs_text, side
 from archbench.report.findings.parts_plot import where_figure
 from archbench.report.html import html
 from archbench.report.summary import Summary

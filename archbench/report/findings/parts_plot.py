@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from archbench.errors import StorageError, UsageError
 from archbench.report.figure import PALETTE, axes_in_inches, drawable, png_bytes, style, svg_text
-from archbench.study.file import write_atomically
+from archbench.study.atomic_file import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,7 +9,7 @@ from typing import Any
 from archbench.report import number
 from archbench.report.element import Lines, ReportTable
 from archbench.report.finding import Finding
-from archbench.report.findings.conditions import runs_text, side
+from archbench.report.findings.measured_under import runs_text, side
 
 
 def finding(document: Mapping[str, Any], *, next_step: str = "") -> Finding:

@@ -16,7 +16,7 @@ from archbench.report.findings.backends import (
     timed,
     unavailable,
 )
-from archbench.report.findings.conditions import runs_text, side
+from archbench.report.findings.measured_under import runs_text, side
 from archbench.report.text import WIDTH
 
 _INDENT = 13

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from archbench.errors import ArchbenchError, SpecError, UsageError
 from archbench.search.ablation.knob import Check, Form, built, forms_of
 from archbench.search.ablation.paper import PAPERS, PaperTables, Scale, rows_of
-from archbench.study.folder import valid_name
+from archbench.study.study_folder import valid_name
 
 if TYPE_CHECKING:
     from archbench.evaluate.proxy import Proxy

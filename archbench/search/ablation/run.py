@@ -29,9 +29,9 @@ from archbench.search.settings import num_workers
 from archbench.search.trainings import OnNote, PlannedTrainings
 from archbench.study.database import Store
 from archbench.study.environment import Environment
-from archbench.study.folder import require_writable, valid_name
 from archbench.study.measurement import Conditions
 from archbench.study.planned import is_final, pending
+from archbench.study.study_folder import require_writable, valid_name
 from archbench.study.trial import Snapshot, TrainingRecord, TrialRecord
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from archbench.command_line import command_line, named_in_results
 from archbench.errors import StorageError, UsageError
-from archbench.study.file import storage_failures
+from archbench.study.atomic_file import storage_failures
 
 DATABASE = "study.db"
 SPACE = "space.yaml"
