@@ -177,6 +177,10 @@ def _opened(url: str, patience_s: float) -> HTTPResponse | None:
     try:
         answer = answers.get(timeout=patience_s)
     except queue.Empty:
+        answer = TimeoutError()
+    if isinstance(answer, TimeoutError) or isinstance(
+        getattr(answer, "reason", None), TimeoutError
+    ):
         raise _unreachable(url, f"no answer within {patience_s:g} s") from None
     if isinstance(answer, HTTPError):
         answer.close()  # it holds the connection
