@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -254,3 +255,100 @@ def test_package_alone_imports_nothing_heavy() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+REGISTRIES = {
+    "cli/commands",
+    "data/sources",
+    "measure/backends",
+    "models/blocks",
+    "models/embeds",
+    "models/published",
+    "models/weights/layouts",
+    "report/formats",
+    "search/ablation/papers",
+    "search/engines",
+    "search/pruners",
+    "search/samplers",
+    "study/objectives",
+}
+"""Folders whose files are entries, named by the word that a user types."""
+
+SUBJECTS = {
+    "ablation",
+    "bottleneck",
+    "catalogue",
+    "certificate",
+    "comparison",
+    "doctor",
+    "front",
+    "importance",
+    "parts",
+    "pick",
+    "predict",
+    "profile",
+    "progress",
+    "pruning",
+    "remeasure",
+    "run",
+    "serving",
+    "space",
+    "study",
+    "training",
+}
+"""What several rooms are about: derived in one, told in another, asked for in a third."""
+
+
+def test_files_of_one_name_are_about_one_subject() -> None:
+    homes = defaultdict(list)
+    for path in FILES:
+        folder = str(path.parent.relative_to(PACKAGE))
+        if path.name != "__init__.py" and folder not in REGISTRIES:
+            homes[path.stem].append(folder)
+    several = {name: found for name, found in homes.items() if len(found) > 1}
+    assert not {name: found for name, found in several.items() if name not in SUBJECTS}
+
+
+def test_registries_are_folders_that_there_are() -> None:
+    assert all((PACKAGE / folder).is_dir() for folder in REGISTRIES)
+
+
+def test_a_public_class_has_one_meaning() -> None:
+    homes = defaultdict(list)
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                homes[node.name].append(str(path.relative_to(PACKAGE)))
+    del homes["Spec"]  # each file of a block or an embed has its own
+    assert not {name: found for name, found in homes.items() if len(found) > 1}
+
+
+def test_no_file_imports_in_a_circle() -> None:
+    """Not even for a type: a file can be read before those that import it."""
+    names = {_module(path): path for path in FILES if path.name != "__init__.py"}
+    left = {
+        name: {found for found in _imported(path) if found in names and found != name}
+        for name, path in names.items()
+    }
+    while ready := [name for name, needed in left.items() if not needed & left.keys()]:
+        for name in ready:
+            del left[name]
+    assert not left, f"in a circle, or above one: {sorted(left)}"
+
+
+def test_no_room_imports_up_the_order() -> None:
+    """The table is written in that order, each room below those that may import it."""
+    order = list(ROOMS)
+    for place, (room, row) in enumerate(ROOMS.items()):
+        assert row.rooms <= set(order[:place]), room
+
+
+def _module(path: Path) -> str:
+    return ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+
+
+def _imported(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
