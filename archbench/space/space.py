@@ -25,7 +25,7 @@ from archbench.space.feasibility import (
 )
 from archbench.space.reading import SpaceFile, read_space
 from archbench.space.selection import Selection
-from archbench.space.shipped import find
+from archbench.space.shipped_spaces import find
 from archbench.space.yaml_document import Place, read_text, write_flow
 from archbench.study.objective import costs
 

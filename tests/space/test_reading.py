@@ -10,7 +10,7 @@ import pytest
 from archbench.errors import ArchbenchError, SpaceError, UsageError
 from archbench.space import SearchSpace, shipped
 from archbench.space.sections import SearchSection, override, parse_duration
-from archbench.space.shipped import find
+from archbench.space.shipped_spaces import find
 from tests.space.conftest import NETWORK
 
 
