@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -21,25 +22,25 @@ class StageError(ArchbenchError):
     exit_code = NEGATIVE_RESULT
 
 
-class Jobs:
+class Jobs(ABC):
     """Where jobs come from and where their reports go."""
 
+    @abstractmethod
     def next_job(self) -> Job | None:
         """The next job to start; None where there is nothing to start now."""
-        raise NotImplementedError
 
+    @abstractmethod
     def take(self, report: Report) -> Any:
         """Takes in a report; what it gives for a question is the worker's answer."""
-        raise NotImplementedError
 
     def restarted(self, job: Job) -> Job:
         """The job in place of one whose worker was killed from outside for the first time."""
         return job
 
-    def started(self, job: Job, *, worker: int) -> None:
+    def started(self, job: Job, *, worker: int) -> None:  # noqa: B027
         """Told that a worker has got a job."""
 
-    def tick(self) -> None:
+    def tick(self) -> None:  # noqa: B027
         """Called a few times a second while jobs run."""
 
 
