@@ -15,12 +15,21 @@ from archbench.cli.main import main
 
 ROOT = Path(__file__).parent.parent.parent
 DATA = Path(__file__).parent / "data"
+REPORT = ROOT / "results" / "quickstart-recorded" / "report"
+WRITTEN = ("report.html", "pareto.svg", "front.csv", "front.md")
+"""What lies in the recorded study itself, and so needs no second copy."""
 _MOST_SHOWN, _WIDTH = 5, 240
 
 
+def kept_at(name: str) -> Path:
+    """Where the recorded copy of a text lies."""
+    return (REPORT if name in WRITTEN else DATA) / name
+
+
 def check(name: str, text: str) -> None:
-    """Fail, with the first lines that differ, unless ``data/name`` holds exactly this text."""
-    kept = (DATA / name).read_bytes().decode()
+    """Fail, with the first lines that differ, unless the recorded copy is exactly this text."""
+    path = kept_at(name)
+    kept = path.read_bytes().decode()
     if text == kept:
         return
     differing = [
@@ -31,7 +40,7 @@ def check(name: str, text: str) -> None:
     pytest.fail(
         "\n".join(
             [
-                f"tests/golden/data/{name}: {len(differing)} lines differ",
+                f"{path.relative_to(ROOT)}: {len(differing)} lines differ",
                 *differing[:_MOST_SHOWN],
                 "if a change of the code or another release of a library is meant to alter them:",
                 "python -m tests.golden.renew",

@@ -9,11 +9,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # as in tests/conftest.py
 import optuna
 
 from tests.golden import test_networks, test_proposals, test_recorded_study
-from tests.golden.recorded import DATA
+from tests.golden.recorded import DATA, kept_at
 
 
 def main() -> None:
-    """Replace all files of ``tests/golden/data``."""
+    """Replace all files of ``tests/golden/data``, and the recorded study's report."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     golden = {**test_networks.GOLDEN, **test_proposals.GOLDEN, **test_recorded_study.GOLDEN}
     texts = {name: text() for name, text in golden.items()}
@@ -21,8 +21,8 @@ def main() -> None:
     for file in DATA.iterdir():
         file.unlink()
     for name, text in texts.items():
-        (DATA / name).write_bytes(text.encode())
-    print(f"{len(texts)} files written to {DATA}")
+        kept_at(name).write_bytes(text.encode())
+    print(f"{len(texts)} files written")
 
 
 if __name__ == "__main__":

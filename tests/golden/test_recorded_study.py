@@ -14,10 +14,9 @@ import pandas as pd
 import pytest
 
 from archbench import open_study
-from tests.golden.recorded import ROOT, check, printed
+from tests.golden.recorded import ROOT, WRITTEN, check, printed
 
 _STUDY = "quickstart-recorded"
-_TEXT = ("report.html", "pareto.svg", "front.csv", "front.md")
 _TABLES = ("trials", "front", "curves", "measurements")
 _LONG = ("spec", "samples", "details")
 """Columns of tables of which a digest is recorded instead."""
@@ -73,7 +72,7 @@ def _text(name: str) -> str:
 
 
 _NAMES = (
-    *_TEXT,
+    *WRITTEN,
     *(f"{name}_table.csv" for name in _TABLES),
     *(f"{name}.txt" for name in _COMMANDS),
 )
