@@ -46,7 +46,7 @@ ROOMS = {
     "measure": Room(
         {"study"}, {"torch", "fvcore", "onnx", "onnxruntime", "openvino", "nncf", "tensorrt"}
     ),
-    "space": Room({"models", "study"}, {"yaml"}),
+    "space": Room({"analysis", "models", "study"}, {"yaml"}),
     # It joins networks, a data set and numbers, so it has to load the data set by its name.
     # It opens networks of other libraries by name, to measure them like ours: foreign.py.
     "evaluate": Room(

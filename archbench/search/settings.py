@@ -248,7 +248,7 @@ def conditions_of(space: SearchSpace) -> Conditions:
 def space_of(header: Mapping[str, Any], *, path: Path) -> SearchSpace:
     """The space of the study in a folder, as its header keeps it."""
     text, name = header["space_text"], header["space_name"]
-    return SearchSpace.parse(text, source=str(path / SPACE), name=name)
+    return SearchSpace(text, source=str(path / SPACE), name=name)
 
 
 def as_begun(settings: Settings, header: Mapping[str, Any]) -> Settings:

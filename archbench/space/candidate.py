@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, fields
-from functools import cache, cached_property, partial
+from functools import cache, cached_property
 from typing import Any
 
 from archbench.errors import ArchbenchError, SpaceError
@@ -15,56 +15,8 @@ from archbench.models.part import Role, part_spec
 from archbench.models.path import Path
 from archbench.models.spec import ArchSpec, HeadSpec, ResolvedSpec, StageSpec
 from archbench.space.axis import role_of
-from archbench.space.expression import Expression
+from archbench.space.expression import Expression, InfeasibleError
 from archbench.space.sections import ProxySection
-from archbench.space.yaml_document import Place
-
-
-class InfeasibleError(SpaceError):
-    """Choices that name no candidate.
-
-    Attributes:
-        requirement: What excludes them: a requirement as written, or the place that is illegal.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        place: str | None = None,
-        help: str | None = None,
-        requirement: str = "",
-    ) -> None:
-        super().__init__(message, place=place, help=help)
-        self.requirement = requirement
-
-    def __reduce__(self) -> tuple[object, ...]:
-        made = partial(
-            InfeasibleError, place=self.place, help=self.help, requirement=self.requirement
-        )
-        return made, (self.message,)
-
-
-@dataclass(frozen=True)
-class Requirement:
-    """A condition that candidates must meet, and where it is written."""
-
-    expression: Expression
-    place: Place
-
-    def holds(self, candidate: Candidate) -> bool:
-        """Whether a candidate meets it.
-
-        Raises:
-            InfeasibleError: It asks for quantities of an illegal network.
-            SpaceError: It compares what cannot be compared; at its line and column.
-        """
-        try:
-            return self.expression.holds(candidate)
-        except InfeasibleError:
-            raise
-        except SpaceError as error:
-            raise self.place.moved(error) from None
 
 
 @dataclass(frozen=True)
@@ -179,7 +131,7 @@ class Candidate:
 
 
 def exclusions(
-    candidate: Candidate, requirements: Sequence[Requirement]
+    candidate: Candidate, requirements: Sequence[Expression]
 ) -> Iterator[InfeasibleError]:
     """Everything that excludes a candidate, cheapest reason first.
 
@@ -191,8 +143,8 @@ def exclusions(
     for requirement in requirements:
         try:
             if not requirement.holds(candidate):
-                text = requirement.expression.text
-                yield InfeasibleError(f"the requirement {text} is not met", requirement=text)
+                message = f"the requirement {requirement.text} is not met"
+                yield InfeasibleError(message, requirement=requirement.text)
         except InfeasibleError as error:
             yield error
     try:

@@ -121,15 +121,10 @@ class Wiring:
         key = (axis.name, tuple(map(choices.get, sorted(self.controllers[axis.name]))))
         if key not in self._standing:
             is_active = any(_are_open(group, choices) for group in self._effects[axis.name])
-            is_active = is_active and self._holds(axis, choices)
+            if is_active and axis.when is not None:
+                is_active = axis.when.holds(Candidate(self.document(choices)))
             self._standing[key] = tuple(self._representatives(axis, choices)) if is_active else ()
         return self._standing[key]
-
-    def _holds(self, axis: Axis, choices: Choices) -> bool:
-        try:
-            return axis.when is None or axis.when.holds(Candidate(self.document(choices)))
-        except SpaceError as error:
-            raise axis.place.moved(error) from None
 
     # What is chosen or may be chosen for a stage.
 

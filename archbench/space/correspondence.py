@@ -12,7 +12,7 @@ from archbench.errors import SpecError
 from archbench.models import ArchSpec
 from archbench.models.path import get
 from archbench.space.axis import Axis, Choices
-from archbench.space.candidate import InfeasibleError
+from archbench.space.expression import InfeasibleError
 from archbench.space.space import SearchSpace
 from archbench.space.yaml_document import write_flow
 

@@ -66,14 +66,14 @@ def expand_axes(
     return Expansion(base, tuple(variants), tuple(found))
 
 
-def check_reads(expression: Expression, variants: Sequence[Document], *, place: Place) -> None:
+def check_reads(expression: Expression, variants: Sequence[Document]) -> None:
     """Refuses a condition that reads what no candidate has.
 
     Raises:
         SpaceError: A path selects nothing in any of the variants.
     """
     for path in expression.paths:
-        _targets(path, variants, place)
+        _targets(path, variants, expression.place)
 
 
 def axes_read(axis: Axis, expansion: Expansion) -> frozenset[str]:
@@ -84,7 +84,7 @@ def axes_read(axis: Axis, expansion: Expansion) -> frozenset[str]:
     """
     if axis.when is None:
         return frozenset()
-    check_reads(axis.when, expansion.variants, place=axis.place)
+    check_reads(axis.when, expansion.variants)
     found = set()
     for path in axis.when.paths:
         numbers = (
@@ -259,17 +259,14 @@ def _condition(axis: WrittenAxis, target: Path) -> Expression | None:
     for written, found in zip(axis.path.segments, target.segments, strict=True):
         if written.index == "each":
             text = re.sub(rf"\b{written.name}\[\s*each\s*\]", str(found), text)
-    try:
-        condition = parse_expression(text)
-    except SpaceError as error:
-        raise axis.when.place.moved(error) from None
+    condition = parse_expression(text, place=axis.when.place)
     if condition.quantities:
         raise SpaceError(
             f"when cannot read {condition.quantities[0]}, which hangs on every axis",
             place=str(axis.when.place),
             help="state it under require",
         )
-    return condition
+    return replace(condition, place=axis.place)
 
 
 def _check_layers(targets: Sequence[Path], axes: Sequence[Axis], node: Node) -> None:

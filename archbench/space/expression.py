@@ -11,16 +11,18 @@ depth) equals nothing: every comparison with it is false but ``!=``. So does a d
 
 from __future__ import annotations
 
+import math
 import operator
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import partial
 from typing import Any, Literal, NoReturn, Protocol
 
 from archbench.errors import ArchbenchError, SpaceError
 from archbench.models.path import NETWORK_FIELDS, Path, parse_path
-from archbench.space.yaml_document import is_number
+from archbench.space.yaml_document import Place, is_number
 from archbench.study.objective import costs
 
 MAX_NESTING = 16
@@ -36,39 +38,56 @@ class Scope(Protocol):
         """The candidate's ``macs``, ``params`` or ``activations``."""
 
 
-@dataclass(frozen=True)
-class Expression:
-    """A condition that holds of a candidate or does not.
+class InfeasibleError(SpaceError):
+    """Choices that name no candidate.
 
     Attributes:
-        text: As written.
-        paths: Every path that it reads.
-        quantities: Every quantity that it reads.
+        requirement: What excludes them: a requirement as written, or the place that is illegal.
     """
+
+    def __init__(self, message: str, *, help: str | None = None, requirement: str = "") -> None:
+        super().__init__(message, help=help)
+        self.requirement = requirement
+
+    def __reduce__(self) -> tuple[object, ...]:
+        made = partial(InfeasibleError, help=self.help, requirement=self.requirement)
+        return made, (self.message,)
+
+
+@dataclass(frozen=True)
+class Expression:
+    """A condition that holds of a candidate or does not, and all that it reads."""
 
     text: str
     paths: tuple[Path, ...]
     quantities: tuple[str, ...]
+    place: Place
     _evaluate: Callable[[Scope], bool]
 
     def holds(self, scope: Scope) -> bool:
         """Whether it is true of a candidate.
 
         Raises:
+            InfeasibleError: It asks for quantities of an illegal network.
             SpaceError: It compares or reckons with values of which that cannot be done.
         """
-        return self._evaluate(scope)
+        try:
+            return self._evaluate(scope)
+        except InfeasibleError:
+            raise
+        except SpaceError as error:
+            raise self.place.moved(error) from None
 
 
-def parse_expression(text: str) -> Expression:
+def parse_expression(text: str, *, place: Place) -> Expression:
     """The condition that a text states.
 
     Raises:
         SpaceError: It is none, with the column at which it stops being one.
     """
-    parser = _Parser(text)
+    parser = _Parser(text, place)
     evaluate = parser.whole()
-    return Expression(text, tuple(parser.paths), tuple(parser.quantities), evaluate)
+    return Expression(text, tuple(parser.paths), tuple(parser.quantities), place, evaluate)
 
 
 _TOKEN = re.compile(
@@ -82,8 +101,7 @@ _TOKEN = re.compile(
 _WORDS: dict[str, Any] = {"true": True, "false": False, "null": None}
 _HINTS = {"=": "compare with ==", "&": "write and", "|": "write or", "!": "write not or !="}
 _RESERVED = ("and", "or", "not")
-_ABSENT = object()
-"""The value of a field that is not there."""
+_ABSENT = math.nan  # of a field that is not there: equal to nothing, and so is all reckoned with it
 
 _COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
     "<=": operator.le,
@@ -101,10 +119,20 @@ _ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
     "//": operator.floordiv,
     "%": operator.mod,
 }
-_LEVELS = (("+", "-"), ("*", "/", "//", "%"))
-_FUNCTIONS: dict[str, Callable[[list[Any]], Any]] = {"sum": sum, "max": max, "min": min}
-
-_Values = Callable[[Scope], Sequence[Any]]
+_NOT, _COMPARING, _PLUS, _TIMES = 3, 4, 5, 6
+_POWERS = {
+    "or": 1,
+    "and": 2,
+    **dict.fromkeys(_COMPARISONS, _COMPARING),
+    **dict.fromkeys(("+", "-"), _PLUS),
+    **dict.fromkeys(("*", "/", "//", "%"), _TIMES),
+}
+"""How tightly what stands between two terms binds them."""
+_FUNCTIONS: dict[str, Callable[[list[Any]], Any]] = {
+    "sum": sum,
+    "max": partial(max, default=_ABSENT),
+    "min": partial(min, default=_ABSENT),
+}
 
 
 @dataclass(frozen=True)
@@ -118,10 +146,10 @@ class _Term:
 
 
 class _Parser:
-    """Recursive descent over tokens; the nesting is bounded, so Python's stack is, too."""
+    """Precedence climbing over tokens; the nesting is bounded, so Python's stack is, too."""
 
-    def __init__(self, text: str) -> None:
-        self.text = text
+    def __init__(self, text: str, place: Place) -> None:
+        self.text, self.place = text, place
         self.paths: list[Path] = []
         self.quantities: list[str] = []
         self._tokens = list(self._scan())
@@ -130,54 +158,71 @@ class _Parser:
 
     def whole(self) -> Callable[[Scope], bool]:
         """The condition, with nothing behind it."""
-        term = self._or()
+        term = self._expression()
         if self._peek()[0] != "end":
             self._unexpected("a comparison, and, or, or the end")
         return self._condition(term)
 
-    def _or(self) -> _Term:
-        return self._joined("or", self._and, any)
+    def _expression(self, power: int = 0) -> _Term:
+        """What stands here, up to the first sign that binds no tighter than ``power``."""
+        left = self._prefixed(power)
+        while (binding := _POWERS.get(self._peek()[1], 0)) > power:
+            if binding == _COMPARING:
+                left = self._comparison(left)
+                continue
+            sign = self._taken()
+            right = self._expression(binding)
+            if sign in ("and", "or"):
+                left = _Term(self._either(sign, left, right), "condition", self.text, left.column)
+            else:
+                left = self._reckoned(sign, left, right, text=f"... {sign} ...")
+        return left
 
-    def _and(self) -> _Term:
-        return self._joined("and", self._not, all)
-
-    def _joined(
-        self, word: str, operand: Callable[[], _Term], join: Callable[[Any], bool]
-    ) -> _Term:
-        terms = [operand()]
-        while self._take(word):
-            terms.append(operand())
-        if len(terms) == 1:
-            return terms[0]
-        parts = [self._condition(term) for term in terms]
-        column = terms[0].column
-        return _Term(lambda scope: join(p(scope) for p in parts), "condition", self.text, column)
-
-    def _not(self) -> _Term:
-        column = self._peek()[2]
-        negations = 0
-        while self._take("not"):
-            negations += 1
-        term = self._comparison()
-        if not negations:
+    def _prefixed(self, power: int) -> _Term:
+        kind, text, column = self._peek()
+        if text == "not" and power < _NOT:
+            self._taken()
+            term = self._expression(_NOT - 1)
+            holds = self._condition(term)
+            return _Term(lambda scope: not holds(scope), "condition", term.text, column)
+        if text in ("-", "+"):
+            self._taken()
+            term = self._expression(_TIMES)
+            zero = _Term(lambda scope: 0, "number", "0", column)
+            return self._reckoned(text, zero, term, text=term.text)
+        if text == "(":
+            self._enter()
+            term = self._expression()
+            self._close()
             return term
-        inner = self._condition(term)
-        flips = negations % 2 == 1
-        return _Term(lambda scope: inner(scope) is not flips, "condition", term.text, column)
+        if kind in ("sign", "end") or text in _RESERVED:
+            self._unexpected("a value")
+        self._taken()
+        if kind == "number":
+            number = float(text) if set(text) & set(".eE") else int(text)
+            return _Term(lambda scope: number, "number", text, column)
+        if kind == "text":
+            return _Term(lambda scope: text[1:-1], "text", text, column)
+        if text in _FUNCTIONS and self._peek()[1] == "(":
+            return self._function(text, column)
+        return self._name(text, column)
 
-    def _comparison(self) -> _Term:
-        terms = [self._sum()]
-        signs = []
-        while (sign := self._take(*_COMPARISONS)) is not None:
-            signs.append(sign)
-            terms.append(self._sum())
-        if not signs:
-            return terms[0]
+    def _either(self, word: str, left: _Term, right: _Term) -> Callable[[Scope], bool]:
+        first, second = self._condition(left), self._condition(right)
+        if word == "and":
+            return lambda scope: first(scope) and second(scope)
+        return lambda scope: first(scope) or second(scope)
+
+    def _comparison(self, first: _Term) -> _Term:
+        terms, signs = [first], []
+        while self._peek()[1] in _COMPARISONS:
+            signs.append(self._taken())
+            terms.append(self._expression(_COMPARING))
         for sign, left, right in zip(signs, terms, terms[1:], strict=False):
             self._check_comparison(sign, left, right)
 
         def evaluate(scope: Scope) -> bool:
-            left = terms[0].evaluate(scope)
+            left = first.evaluate(scope)
             for sign, term in zip(signs, terms[1:], strict=True):
                 right = term.evaluate(scope)
                 if not _compared(sign, left, right):
@@ -185,73 +230,45 @@ class _Parser:
                 left = right
             return True
 
-        return _Term(evaluate, "condition", self.text, terms[0].column)
+        return _Term(evaluate, "condition", self.text, first.column)
 
-    def _sum(self, *, level: int = 0) -> _Term:
-        if level == len(_LEVELS):
-            return self._signed()
-        term = self._sum(level=level + 1)
-        while (sign := self._take(*_LEVELS[level])) is not None:
-            left, right = term, self._sum(level=level + 1)
-            self._number(left)
-            self._number(right)
-            term = _Term(_reckoned(sign, left, right), "number", f"... {sign} ...", left.column)
-        return term
+    def _reckoned(self, sign: str, left: _Term, right: _Term, *, text: str) -> _Term:
+        """Two terms joined by an arithmetic sign; a division by zero is absent."""
+        self._number(left)
+        self._number(right)
 
-    def _signed(self) -> _Term:
-        column = self._peek()[2]
-        signs = []
-        while (sign := self._take("-", "+")) is not None:
-            signs.append(sign)
-        term = self._atom()
-        if not signs:
-            return term
-        self._number(term)
-        zero = _Term(lambda scope: 0, "number", "0", column)
-        sign = "-" if signs.count("-") % 2 else "+"
-        return _Term(_reckoned(sign, zero, term), "number", term.text, column)
+        def evaluate(scope: Scope) -> Any:
+            a, b = (_as_number(term.evaluate(scope), sign) for term in (left, right))
+            try:
+                return _ARITHMETIC[sign](a, b)
+            except ZeroDivisionError:
+                return _ABSENT
+            except OverflowError:
+                raise SpaceError(f"{a} {sign} {b} is too large") from None
 
-    def _atom(self) -> _Term:
-        kind, text, column = self._peek()
-        if kind == "sign" and text == "(":
-            self._enter()
-            self._next += 1
-            term = self._or()
-            self._close()
-            return term
-        if kind in ("sign", "end") or text in _RESERVED:
-            self._unexpected("a value")
-        self._next += 1
-        if kind == "number":
-            number = float(text) if set(text) & set(".eE") else int(text)
-            return _Term(lambda scope: number, "number", text, column)
-        if kind == "text":
-            return _Term(lambda scope: text[1:-1], "text", text, column)
-        if text in _FUNCTIONS and self._take("("):
-            return self._function(text, column)
-        return self._name(text, column)
+        return _Term(evaluate, "number", text, left.column)
 
     def _function(self, name: str, column: int) -> _Term:
         self._enter()
         arguments = [self._argument()]
-        while self._take(","):
+        while self._peek()[1] == ",":
+            self._taken()
             arguments.append(self._argument())
         self._close()
 
         def evaluate(scope: Scope) -> Any:
-            values = [value for argument in arguments for value in argument(scope)]
-            if any(value is _ABSENT for value in values) or (not values and name != "sum"):
-                return _ABSENT
-            return _FUNCTIONS[name]([_as_number(value, name) for value in values])
+            given = [value for argument in arguments for value in argument(scope)]
+            values = [_as_number(value, name) for value in given]
+            return _FUNCTIONS[name](values) if all(v == v for v in values) else _ABSENT
 
         return _Term(evaluate, "number", f"{name}(...)", column)
 
-    def _argument(self) -> _Values:
-        kind, text, column = self._peek()
-        if kind == "path" and _is_wild(text):
-            self._next += 1
+    def _argument(self) -> Callable[[Scope], Sequence[Any]]:
+        _, text, column = self._peek()
+        if _is_wild(text):
+            self._taken()
             return self._read(text, column)
-        term = self._number(self._sum())
+        term = self._number(self._expression(_COMPARING))
         return lambda scope: [term.evaluate(scope)]
 
     def _name(self, text: str, column: int) -> _Term:
@@ -268,7 +285,7 @@ class _Parser:
         read = self._read(text, column)
         return _Term(lambda scope: next(iter(read(scope)), _ABSENT), "value", text, column)
 
-    def _read(self, text: str, column: int) -> _Values:
+    def _read(self, text: str, column: int) -> Callable[[Scope], Sequence[Any]]:
         try:
             path = parse_path(text)
         except ArchbenchError as error:
@@ -306,22 +323,24 @@ class _Parser:
             self._number(right)
 
     def _enter(self) -> None:
+        """Takes an opening bracket."""
+        self._taken()
         self._nesting += 1
         if self._nesting > MAX_NESTING:
             self._fail(f"is nested deeper than {MAX_NESTING} levels", self._peek()[2])
 
     def _close(self) -> None:
         self._nesting -= 1
-        if not self._take(")"):
+        if self._peek()[1] != ")":
             self._unexpected("')'")
+        self._taken()
 
     def _peek(self) -> tuple[str, str, int]:
+        """Kind, text and column of the next token."""
         return self._tokens[self._next]
 
-    def _take(self, *texts: str) -> str | None:
-        kind, text, _ = self._peek()
-        if kind == "text" or text not in texts:
-            return None
+    def _taken(self) -> str:
+        text = self._peek()[1]
         self._next += 1
         return text
 
@@ -341,39 +360,20 @@ class _Parser:
         return [*tokens, ("end", "", len(self.text) + 1)]
 
     def _unexpected(self, expected: str) -> NoReturn:
-        kind, text, column = self._peek()
-        got = "the end" if kind == "end" else repr(text)
-        self._fail(f"expected {expected}, got {got}", column)
+        _, text, column = self._peek()
+        self._fail(f"expected {expected}, got {repr(text) if text else 'the end'}", column)
 
     def _fail(self, message: str, column: int, *, help: str | None = None) -> NoReturn:
-        raise SpaceError(f"{self.text!r}, column {column}: {message}", help=help)
+        message = f"{self.text!r}, column {column}: {message}"
+        raise SpaceError(message, place=str(self.place), help=help)
 
 
 def _compared(sign: str, left: Any, right: Any) -> bool:
-    if left is _ABSENT or right is _ABSENT:
-        return sign == "!="
     if sign in ("==", "!="):
         # In Python True equals 1; in a space file a flag is no number.
         same = isinstance(left, bool) == isinstance(right, bool) and left == right
         return same == (sign == "==")
     return bool(_COMPARISONS[sign](_as_number(left, sign), _as_number(right, sign)))
-
-
-def _reckoned(sign: str, left: _Term, right: _Term) -> Callable[[Scope], Any]:
-    """Two terms joined by an arithmetic sign; a division by zero is absent."""
-
-    def evaluate(scope: Scope) -> Any:
-        a, b = left.evaluate(scope), right.evaluate(scope)
-        if a is _ABSENT or b is _ABSENT:
-            return _ABSENT
-        try:
-            return _ARITHMETIC[sign](_as_number(a, sign), _as_number(b, sign))
-        except ZeroDivisionError:
-            return _ABSENT
-        except OverflowError:
-            raise SpaceError(f"{a} {sign} {b} is too large") from None
-
-    return evaluate
 
 
 def _as_number(value: Any, sign: str) -> Any:

@@ -5,28 +5,25 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from math import sqrt
+from dataclasses import asdict, dataclass
 from typing import Any
 
+from archbench.analysis.statistics import Estimate, wilson
 from archbench.errors import SpaceError
 from archbench.space.axis import Axis, Choices
-from archbench.space.candidate import Candidate, InfeasibleError, Requirement, exclusions
+from archbench.space.candidate import Candidate, exclusions
+from archbench.space.expression import Expression, InfeasibleError
 from archbench.space.selection import Selection
 
-_Z = 1.959963984540054  # 95 % of a normal distribution lie within this many deviations
 _TRIES = 50
 _FIRST = 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class FeasibleShare:
-    """The share of feasible candidates.
+class FeasibleShare(Estimate):
+    """The share of feasible candidates with its interval, which is the share itself where exact.
 
     Attributes:
-        value: The share, or its estimate.
-        low: Lower end of the interval of 95 % (Wilson 1927), the share itself where exact.
-        high: Upper end.
         is_exact: Whether every candidate was looked at.
         samples: Candidates that were looked at.
         feasible: How many of them are feasible.
@@ -34,9 +31,6 @@ class FeasibleShare:
             candidate may be excluded by several.
     """
 
-    value: float
-    low: float
-    high: float
     is_exact: bool
     samples: int
     feasible: int
@@ -45,20 +39,15 @@ class FeasibleShare:
 
 @dataclass(frozen=True, kw_only=True)
 class DeadChoice:
-    """A value that no feasible candidate has.
+    """A value of an axis that no feasible candidate has.
 
     Attributes:
-        axis: Name of the axis.
-        value: The value's label.
-        index: The value's number.
         is_certain: Whether every candidate with it was looked at; else only ``samples`` random
             ones were.
-        samples: Candidates with this value that were looked at.
     """
 
     axis: str
     value: Any
-    index: int
     is_certain: bool
     samples: int
 
@@ -79,31 +68,15 @@ def feasible_share(
         excluded.update(found)
         seen += 1
         feasible += not found
-    low, high = (feasible / seen,) * 2 if is_exact else wilson(feasible, seen)
+    share = feasible / seen
+    exact = Estimate(value=share, low=share, high=share)
     return FeasibleShare(
-        value=feasible / seen,
-        low=low,
-        high=high,
+        **asdict(exact if is_exact else wilson(feasible, seen)),
         is_exact=is_exact,
         samples=seen,
         feasible=feasible,
         excluded=tuple(sorted(excluded.items(), key=lambda item: (-item[1], item[0]))),
     )
-
-
-def wilson(hits: int, samples: int) -> tuple[float, float]:
-    """The interval of 95 % for a share of which ``hits`` of ``samples`` were seen.
-
-    Source: Wilson 1927, "Probable inference, the law of succession, and statistical inference".
-
-    >>> [round(end, 3) for end in wilson(0, 100)]
-    [0.0, 0.037]
-    """
-    share = hits / samples
-    scale = 1 + _Z**2 / samples
-    centre = (share + _Z**2 / (2 * samples)) / scale
-    half = _Z * sqrt(share * (1 - share) / samples + _Z**2 / (4 * samples**2)) / scale
-    return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
 
 
 def dead_choices(
@@ -131,22 +104,16 @@ def dead_choices(
             if is_feasible(choices):
                 break
         else:
-            dead.append(
-                DeadChoice(
-                    axis=name,
-                    value=axis.label(index),
-                    index=index,
-                    is_certain=is_exact or not looked,
-                    samples=looked,
-                )
-            )
+            certain = is_exact or not looked
+            value = axis.label(index)
+            dead.append(DeadChoice(axis=name, value=value, is_certain=certain, samples=looked))
     return tuple(dead)
 
 
 def check_values(
     selection: Selection,
     candidate: Callable[[Choices], Candidate],
-    requirements: Sequence[Requirement],
+    requirements: Sequence[Expression],
     *,
     source: str,
 ) -> None:

@@ -3,96 +3,73 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path as FilePath
 from typing import Any
 
 from archbench.errors import ArchbenchError, SpaceError
 from archbench.models import ArchSpec, as_spec
 from archbench.models.path import NETWORK_FIELDS, Path, override
 from archbench.space.axis import WrittenAxis, is_choice, read_axis, read_path
-from archbench.space.candidate import Requirement
-from archbench.space.expression import parse_expression
-from archbench.space.sections import SECTIONS, Sections, read_sections
-from archbench.space.yaml_document import Node, Place, first_comment, load_yaml, write_flow
+from archbench.space.expression import Expression, parse_expression
+from archbench.space.sections import SECTIONS
+from archbench.space.yaml_document import Node, Place, load_yaml, write_flow
 
-KEYS = ("base", "set", "axes", "require", *SECTIONS, "overrides")
-
-
-@dataclass(frozen=True)
-class SpaceFile:
-    """A space file, read and checked key by key.
-
-    Attributes:
-        name: Of the space and of its candidates.
-        question: The first comment.
-        source: The file, for messages.
-        text: The file with what was set from outside written into it.
-        base: The document of the network from which it starts.
-        axes: As written.
-        fixed: Places that are set from outside.
-        require: The requirements as written.
-        sections: The conditions of the search.
-    """
-
-    name: str
-    question: str
-    source: str
-    text: str
-    base: Mapping[str, Any]
-    axes: tuple[WrittenAxis, ...]
-    fixed: tuple[tuple[Path, Node], ...]
-    require: tuple[Requirement, ...]
-    sections: Sections
+_KEYS = ("base", "set", "axes", "require", *SECTIONS, "overrides")
 
 
-def read_space(
-    text: str, *, source: str, name: str | None = None, overrides: Sequence[str] = ()
-) -> SpaceFile:
-    """The space that a text describes.
+def read_root(
+    text: str, *, source: str, overrides: Sequence[str]
+) -> tuple[Node, dict[str, Node], str]:
+    """The mapping of a space file, what is set from outside, and the text that says both.
+
+    What is set of a section is in the mapping already; what is left are paths.
 
     Args:
         text: The file's text.
-        source: The file, for messages and, without its ending, for the name.
-        name: The name, where neither the file's nor its key ``name`` should give it.
+        source: The file, for messages.
         overrides: ``PATH=VALUE``, as if written under ``overrides``.
 
     Raises:
-        SpaceError: Anything in it is not allowed, with line and column.
+        SpaceError: It is no mapping, a key is unknown, or a setting cannot be written.
     """
     root = load_yaml(text, source=source)
     if not isinstance(root.value, Mapping):
         root.fail(f"a space file is a mapping, got {root.kind}", help="begin with  base: NAME")
-    members = root.entries(noun="key", allowed=(*KEYS, *NETWORK_FIELDS))
+    members: dict[Any, Node] = root.entries(noun="key", allowed=(*_KEYS, *NETWORK_FIELDS))
     settings = _entries(members.get("overrides"), noun="path")
     given = dict(map(read_setting, overrides))
     settings |= given
+    if given:
+        text = _with_settings(text, given, members, settings, source=source)
+    paths = {}
+    for key, node in settings.items():
+        head = key.split(".")[0]
+        if head in SECTIONS:
+            members[head] = _with_setting(members.get(head), key, node)
+        else:
+            paths[key] = node
+    return Node(members, root.place), paths, text
+
+
+def read_axes(
+    members: Mapping[str, Node], settings: Mapping[str, Node]
+) -> tuple[list[WrittenAxis], list[tuple[Path, Node]]]:
+    """The axes as written, and the places that are set from outside to one value.
+
+    Raises:
+        SpaceError: An axis is malformed or a path is none, with line and column.
+    """
     axes = _entries(members.get("axes"), noun="axis")
     written = {str(read_path(key, place=node.start)): (key, node) for key, node in axes.items()}
     if len(written) < len(axes):
         members["axes"].fail("two axes have the same path")
     fixed = []
     for key, node in settings.items():
-        head = key.split(".")[0]
-        if head in SECTIONS:
-            members[head] = _with_setting(members.get(head), key, node)
+        path = read_path(key, place=node.place)
+        if str(path) in written and is_choice(node):
+            written[str(path)] = (key, node)
         else:
-            path = read_path(key, place=node.place)
-            if str(path) in written and is_choice(node):
-                written[str(path)] = (key, node)
-            else:
-                fixed.append((path, node))
-    return SpaceFile(
-        name=name or _name(members, source),
-        question=first_comment(text),
-        source=source,
-        text=text if not given else _with_settings(text, given, members, settings, source=source),
-        base=_base(members, root),
-        axes=tuple(read_axis(key, node) for key, node in written.values()),
-        fixed=tuple(fixed),
-        require=tuple(_requirements(members.get("require"))),
-        sections=read_sections(members),
-    )
+            fixed.append((path, node))
+    return [read_axis(key, node) for key, node in written.values()], fixed
 
 
 def read_setting(text: str) -> tuple[str, Node]:
@@ -154,12 +131,13 @@ def _plain(members: Mapping[str, Node]) -> dict[str, Any]:
     return {key: node.plain() for key, node in members.items()}
 
 
-def _name(members: Mapping[str, Node], source: str) -> str:
-    stem = FilePath(source).name.removesuffix(".yaml").removesuffix(".yml")
-    return members.get("name", Node(stem, Place(source, 1, 1))).word()
+def read_base(root: Node) -> Mapping[str, Any]:
+    """The document of the network from which a space starts, with what the file sets of it.
 
-
-def _base(members: Mapping[str, Node], root: Node) -> Mapping[str, Any]:
+    Raises:
+        SpaceError: There is none, or it is illegal; with line and column.
+    """
+    members = root.entries(noun="key")
     network = {key: members[key] for key in NETWORK_FIELDS if key in members and key != "name"}
     start = members.get("base")
     if start is None and "stages" not in network:
@@ -208,14 +186,13 @@ def _nearest(network: Mapping[str, Node], place: str, root: Node) -> Place:
     return node.place
 
 
-def _requirements(node: Node | None) -> list[Requirement]:
+def read_requirements(node: Node | None) -> list[Expression]:
+    """The conditions that a file requires.
+
+    Raises:
+        SpaceError: One is malformed, with line and column.
+    """
     if node is None or node.value is None:
         return []
-    found = []
-    for item in node.items(noun="requirements"):
-        text = item.text()
-        try:
-            found.append(Requirement(parse_expression(text), item.place))
-        except SpaceError as error:
-            raise item.place.moved(error) from None
-    return found
+    items = node.items(noun="requirements")
+    return [parse_expression(item.text(), place=item.place) for item in items]

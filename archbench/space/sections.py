@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
@@ -96,15 +97,7 @@ def _rungs(node: Node) -> tuple[int, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class TargetSection:
-    """On what the latency is measured.
-
-    Attributes:
-        device: ``cpu``, ``cuda`` or ``cuda:1``.
-        threads: CPU threads of one forward pass.
-        backend: What runs the network.
-        batch: Images per forward pass.
-        precision: ``fp32``, ``bf16``, ``fp16`` or ``int8``, as far as the backend has it.
-    """
+    """On what the latency is measured; threads and batch are those of one forward pass."""
 
     device: Annotated[str, _device] = "cpu"
     threads: Annotated[int, _whole(high=1024)] = 1
@@ -118,14 +111,11 @@ class ProxySection:
     """On what the accuracy is measured.
 
     Attributes:
-        data: Name of the data set, for example ``folder:PATH``.
-        resolution: Side of the proxy's images in pixels.
         stem: ``keep_grid`` reduces the first embed's stride so that the token grid stays about
             that of the target; ``as_is`` changes nothing.
         rungs: Epochs trained in all at each rung, rising; a third and a half of the schedule are
             where stopping was seen to save most (benchmarks/pruning).
         seeds: Trainings of each candidate.
-        batch: Images per training step.
         teacher: Whose answers are learnt beside the labels: of nobody, or of a plain convolutional
             network that is trained on the same data first.
     """
@@ -144,15 +134,13 @@ class SearchSection:
     """How candidates are proposed, and how many.
 
     Attributes:
-        sampler: Name of the sampler: an entry of ours, ``optuna:CLASS`` or ``hub:PACKAGE``.
-        pruner: Name of the rule that stops trainings early, or ``none``.
+        sampler: An entry of ours, ``optuna:CLASS`` or ``hub:PACKAGE``.
         audit: Share of the candidates that is trained to the end whatever the rule says, so that
             what it loses can be measured.
         trials: Candidates that are evaluated at most, those stopped early included; where only
             ``epochs`` is written, as many as there are epochs.
         epochs: Epochs trained in all after which no candidate is begun, or None.
         time_limit_s: Seconds after which no candidate is begun (``time: 20m``), or None.
-        seed: Of the sampler, and of training.
         workers: Child processes; None for as many as the machine serves.
         timeout_s: Seconds after which one candidate's evaluation is ended (``timeout: 10m``).
         confirm: Whether those in doubt are timed and trained again at the end: False does
@@ -175,44 +163,15 @@ class SearchSection:
     certify: Annotated[str, _one_of(*CERTIFY)] = "auto"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Sections:
-    """All conditions of a search; objectives and limits by the name of their quantity."""
-
-    target: TargetSection
-    objectives: Mapping[str, Direction]
-    limits: Mapping[str, float]
-    proxy: ProxySection
-    search: SearchSection
-
-
 _Section = TypeVar("_Section", TargetSection, ProxySection, SearchSection)
-SECTIONS = ("target", "objectives", "limits", "proxy", "search")
 _KEYS = {"time_limit_s": "time", "timeout_s": "timeout"}
 """What the file calls the fields of other names."""
-
-
-def read_sections(members: Mapping[str, Node]) -> Sections:
-    """The sections that are written, with defaults for all that is not.
-
-    Raises:
-        SpaceError: A key is unknown or a value not allowed, with line and column.
-    """
-    return Sections(
-        target=_section(TargetSection, members.get("target"), noun="target"),
-        objectives=_objectives(members.get("objectives")),
-        limits=_limits(members.get("limits")),
-        proxy=_section(ProxySection, members.get("proxy"), noun="proxy"),
-        search=_section(SearchSection, members.get("search"), noun="search"),
-    )
 
 
 def override(section: _Section, **said: Any) -> _Section:
     """A section with what a command says in place of what the file says, held to the same limits.
 
-    Args:
-        section: As the file has it.
-        **said: Values by field; None where nothing is said.
+    What is None is not said.
 
     Raises:
         UsageError: A value is not allowed; its place is the option, such as ``--trials``.
@@ -239,7 +198,7 @@ def parse_duration(written: str) -> float | None:
     return hours * 3600 + minutes * 60 + seconds or None
 
 
-def _section(kind: type[_Section], node: Node | None, *, noun: str) -> _Section:
+def _section(node: Node | None, *, kind: type[_Section], noun: str) -> _Section:
     if node is None:
         return kind()
     fields = {_KEYS.get(name, name): name for name in _readers(kind)}
@@ -265,22 +224,28 @@ def _objectives(node: Node | None) -> dict[str, Direction]:
     if node is None:
         return {"proxy_accuracy": "max", "latency_ms": "min"}
     found: dict[str, Direction] = {}
-    for name, direction in node.entries(
-        noun="objective", allowed=("accuracy", *OBJECTIVES)
-    ).items():
+    members = node.entries(noun="objective", allowed=("accuracy", *OBJECTIVES))
+    for name, direction in members.items():
         objective = OBJECTIVES["proxy_accuracy" if name == "accuracy" else name]
-        wanted = objective.direction
-        if direction.value != wanted:
-            direction.fail(f"{name} can only be {wanted}, got {direction.shown}")
-        found[objective.name] = wanted
+        if direction.value != objective.direction:
+            direction.fail(f"{name} can only be {objective.direction}, got {direction.shown}")
+        found[objective.name] = objective.direction
     if "proxy_accuracy" not in found or len(found) < 2:
-        node.fail(
-            "a front needs accuracy and at least one cost",
-            help=f"costs: {', '.join(costs())}",
-        )
+        known = ", ".join(costs())
+        node.fail("a front needs accuracy and at least one cost", help=f"costs: {known}")
     return found
 
 
 def _limits(node: Node | None) -> dict[str, float]:
-    members = node.entries(noun="limit", allowed=costs()) if node is not None else {}
+    members = node.entries(noun="limit", allowed=costs()) if node else {}
     return {name: _positive(limit) for name, limit in members.items()}
+
+
+SECTIONS: Mapping[str, Callable[[Node | None], Any]] = {
+    "target": partial(_section, kind=TargetSection, noun="target"),
+    "objectives": _objectives,
+    "limits": _limits,
+    "proxy": partial(_section, kind=ProxySection, noun="proxy"),
+    "search": partial(_section, kind=SearchSection, noun="search"),
+}
+"""What reads each section; None gives the defaults."""

@@ -5,17 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from archbench.errors import SpaceError
 from archbench.models import ArchSpec
 from archbench.space.axis import Choices
-from archbench.space.candidate import Candidate, InfeasibleError, Requirement, exclusions
+from archbench.space.candidate import Candidate, exclusions
 from archbench.space.conditions import Wiring
-from archbench.space.expansion import Expansion, check_reads, expand_axes
-from archbench.space.expression import parse_expression
+from archbench.space.expansion import check_reads, expand_axes
+from archbench.space.expression import InfeasibleError, parse_expression
 from archbench.space.feasibility import (
     DeadChoice,
     FeasibleShare,
@@ -23,26 +23,36 @@ from archbench.space.feasibility import (
     dead_choices,
     feasible_share,
 )
-from archbench.space.reading import SpaceFile, read_space
+from archbench.space.reading import read_axes, read_base, read_requirements, read_root
+from archbench.space.sections import (
+    SECTIONS,
+    Direction,
+    ProxySection,
+    SearchSection,
+    TargetSection,
+)
 from archbench.space.selection import Selection
 from archbench.space.shipped_spaces import find
-from archbench.space.yaml_document import Place, read_text, write_flow
+from archbench.space.yaml_document import Node, Place, first_comment, read_text, write_flow
 from archbench.study.objective import costs
 
 
 class SearchSpace(Selection):
     """Networks to choose from, and the conditions under which they are compared.
 
-    Made by ``load`` and ``parse``.
-
     >>> text = '{base: levit_128s, axes: {"stages[0].dim": [96, 128]}}'
-    >>> SearchSpace.parse(text, source="small.yaml").size()
+    >>> SearchSpace(text, source="small.yaml").size()
     2
 
-    Attributes:
+    Args:
+        text: YAML.
+        source: Its file, for messages; its stem is the space's name where none is given.
         name: The space's name; candidates bear it, too.
+        overrides: ``PATH=VALUE``: a section's key, a place of the base, or an axis.
+
+    Attributes:
         question: The first comment of the file: which question the space answers.
-        text: The file, with overrides written at its end; ``parse`` gives this space again.
+        text: The file, with overrides written at its end; it makes this space again.
         base: The document of the network that the axes change.
         require: The requirements as written, and the limits that are arithmetic.
         target: On what the latency is measured.
@@ -50,52 +60,55 @@ class SearchSpace(Selection):
         limits: Upper limits of costs, which are hard.
         proxy: On what the accuracy is measured.
         search: How candidates are proposed, and how many.
+
+    Raises:
+        SpaceError: The space cannot be searched as written, with file, line and column.
     """
 
-    def __init__(self, reading: SpaceFile) -> None:
-        self.name, self.question, self.text = reading.name, reading.question, reading.text
-        sections = reading.sections
-        self.objectives, self.limits = sections.objectives, sections.limits
-        self.target, self.proxy, self.search = sections.target, sections.proxy, sections.search
-        expansion = expand_axes(reading.base, reading.axes, reading.fixed)
+    target: TargetSection
+    objectives: Mapping[str, Direction]
+    limits: Mapping[str, float]
+    proxy: ProxySection
+    search: SearchSection
+
+    def __init__(
+        self, text: str, *, source: str, name: str | None = None, overrides: Sequence[str] = ()
+    ) -> None:
+        root, settings, self.text = read_root(text, source=source, overrides=overrides)
+        members = root.entries(noun="key")
+        self._source = source
+        stem = Path(source).name.removesuffix(".yaml").removesuffix(".yml")
+        self.name = name or members.get("name", Node(stem, Place(source, 1, 1))).word()
+        self.question = first_comment(text)
+        base = read_base(root)
+        axes, fixed = read_axes(members, settings)
+        required = read_requirements(members.get("require"))
+        for section, read in SECTIONS.items():
+            setattr(self, section, read(members.get(section)))
+        expansion = expand_axes(base, axes, fixed)
         self.base = expansion.base
         super().__init__(Wiring(expansion))
-        self._source = reading.source
-        self._requirements = _required(reading, expansion)
-        self.require = tuple(requirement.expression.text for requirement in self._requirements)
-        check_values(self, self._candidate, self._requirements, source=reading.source)
+        for requirement in required:
+            check_reads(requirement, expansion.variants)
+        for cost, limit in self.limits.items():
+            if cost in costs("arithmetic"):
+                most = int(limit) if limit % 1 == 0 else limit
+                required.append(parse_expression(f"{cost} <= {most}", place=Place(source, 1, 1)))
+        # quantities cost most, so they come last
+        self._requirements = sorted(required, key=lambda required: bool(required.quantities))
+        self.require = tuple(requirement.text for requirement in self._requirements)
+        check_values(self, self._candidate, self._requirements, source=source)
 
     @classmethod
     def load(cls, path_or_name: str | Path, *, overrides: Sequence[str] = ()) -> SearchSpace:
         """The space of a file, or of a name that the package ships.
-
-        Args:
-            path_or_name: A file, or the name of a shipped space.
-            overrides: ``PATH=VALUE``: a section's key, a place of the base, or an axis.
 
         Raises:
             MissingError: There is neither such a file nor such a name.
             SpaceError: The space cannot be searched as written, with file, line and column.
         """
         path = find(path_or_name)
-        return cls.parse(read_text(path), source=str(path), overrides=overrides)
-
-    @classmethod
-    def parse(
-        cls, text: str, *, source: str, name: str | None = None, overrides: Sequence[str] = ()
-    ) -> SearchSpace:
-        """The space that a text describes.
-
-        Args:
-            text: YAML.
-            source: Its file, for messages; its stem is the space's name where none is given.
-            name: The space's name.
-            overrides: As for ``load``.
-
-        Raises:
-            SpaceError: The space cannot be searched as written, with line and column.
-        """
-        return cls(read_space(text, source=source, name=name, overrides=overrides))
+        return cls(read_text(path), source=str(path), overrides=overrides)
 
     @property
     def digest(self) -> str:
@@ -181,19 +194,3 @@ class SearchSpace(Selection):
 
     def _candidate(self, choices: Choices) -> Candidate:
         return Candidate(self.document(choices), self.proxy)
-
-
-def _required(reading: SpaceFile, expansion: Expansion) -> tuple[Requirement, ...]:
-    """Those written and arithmetic limits; quantities cost most, so they come last."""
-    for requirement in reading.require:
-        check_reads(requirement.expression, expansion.variants, place=requirement.place)
-    limits = [
-        Requirement(
-            parse_expression(f"{name} <= {int(limit) if limit % 1 == 0 else limit}"),
-            Place(reading.source, 1, 1),
-        )
-        for name, limit in reading.sections.limits.items()
-        if name in costs("arithmetic")
-    ]
-    found = [*reading.require, *limits]
-    return tuple(sorted(found, key=lambda requirement: bool(requirement.expression.quantities)))

@@ -45,7 +45,7 @@ def peers() -> Iterator[ModuleType]:
 
 @pytest.fixture(scope="module")
 def space() -> SearchSpace:
-    return SearchSpace.parse(SPACE, source="made-up.yaml")
+    return SearchSpace(SPACE, source="made-up.yaml")
 
 
 @pytest.fixture(scope="module")

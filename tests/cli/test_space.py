@@ -28,7 +28,7 @@ def test_shipped_spaces_are_shown_in_80_columns(run: Run, name: str) -> None:
 
 def test_everything_of_a_space_is_in_its_json(run: Run, space: str) -> None:
     document = json.loads(run("space", "show", space, "--json").out)
-    again = SearchSpace.parse(document["text"], source="small.yaml")
+    again = SearchSpace(document["text"], source="small.yaml")
     assert [axis["name"] for axis in document["axes"]] == [axis.name for axis in again.axes]
     assert document["limits"] == {"latency_ms": 8.0}
 

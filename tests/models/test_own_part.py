@@ -82,7 +82,7 @@ axes:
     - {kind: module:no_such_block}
 """
     with pytest.raises(SpaceError, match=r"6:14: .*there is no module no_such_block"):
-        SearchSpace.parse(text, source="q.yaml")
+        SearchSpace(text, source="q.yaml")
 
 
 def test_reading_weights_imports_nothing(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ DESIGN = CertificateDesign(
 
 
 def _space(data: str, **options: Any) -> SearchSpace:
-    return SearchSpace.parse(tiny.space_text(data, **options), source="toy.yaml")  # type: ignore[arg-type]
+    return SearchSpace(tiny.space_text(data, **options), source="toy.yaml")  # type: ignore[arg-type]
 
 
 def _stored(path: Path) -> Snapshot:
@@ -132,7 +132,7 @@ def test_what_was_found_is_stored_and_read_again(whole: Certificate) -> None:
 def test_search_begins_with_a_certificate_where_it_is_wanted(data: str, tmp_path: Path) -> None:
     heard: list[events.Event] = []
     text = tiny.space_text(data, trials=1)  # type: ignore[arg-type]
-    narrow = SearchSpace.parse(
+    narrow = SearchSpace(
         text, source="toy.yaml",
         overrides=["stages[0].position=bias", "stages[0].block.num_heads=2", "stages[0].depth=1"],
     )  # fmt: skip
@@ -152,7 +152,7 @@ def _no_engine(workers: int) -> Engine:
 def _told(data: str, results: Path, **changes: Any) -> list[str]:
     """What is said before the first trial of a search that would take so long."""
     heard: list[events.Event] = []
-    space = SearchSpace.parse(
+    space = SearchSpace(
         tiny.space_text(data, trials=changes.pop("trials", 10_000)),  # type: ignore[arg-type]
         source="toy.yaml",
         overrides=[changes.pop("widths", "stages[0].dim={from: 8, to: 8000, step: 8}")],
@@ -210,13 +210,13 @@ def test_trainings_that_are_not_longer_are_refused(data: str, tmp_path: Path) ->
 
 
 def test_fewer_seeds_than_the_proxy_counts_are_refused(data: str, tmp_path: Path) -> None:
-    space = SearchSpace.parse(_space(data).text, source="a.yaml", overrides=["proxy.seeds=3"])
+    space = SearchSpace(_space(data).text, source="a.yaml", overrides=["proxy.seeds=3"])
     with pytest.raises(UsageError, match="the proxy counts 3 seeds together, and 2 are trained"):
         certify(space, seeds=2, results=tmp_path)
 
 
 def test_space_with_too_few_candidates_is_refused(data: str, tmp_path: Path) -> None:
-    space = SearchSpace.parse(
+    space = SearchSpace(
         _space(data).text,
         source="toy.yaml",
         overrides=["stages[0].position=bias", "stages[0].depth=1", "stages[0].dim=16"],

@@ -31,7 +31,7 @@ _TRIALS = 12
 
 
 def _space(text: str = _TEXT) -> SearchSpace:
-    return SearchSpace.parse(text, source="toy.yaml", name="toy")
+    return SearchSpace(text, source="toy.yaml", name="toy")
 
 
 def _changed(*changes: tuple[str, str]) -> SearchSpace:

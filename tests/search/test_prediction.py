@@ -36,7 +36,7 @@ TARGET = Target(
 def context(tmp_path: Path, heard: list[events.Event]) -> StudyContext:
     """Of a search whose study folder is there."""
     text = tiny.space_text(Path("images"), objectives="{accuracy: max, latency_ms: min}")
-    space = SearchSpace.parse(text, source="toy.yaml")
+    space = SearchSpace(text, source="toy.yaml")
     settings = settings_of(space, {}, name=None, results=tmp_path)
     settings.path.mkdir()
     found = idle_context(settings, heard)

@@ -17,7 +17,7 @@ from tests.search import tiny
 
 @pytest.fixture(scope="module")
 def space() -> SearchSpace:
-    return SearchSpace.parse(tiny.space_text(Path("images")), source="toy.yaml")
+    return SearchSpace(tiny.space_text(Path("images")), source="toy.yaml")
 
 
 def _settings(

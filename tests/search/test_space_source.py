@@ -57,7 +57,7 @@ def _suggester(
     text: str, *, predict: Callable[[ArchSpec], float | None] | None = None
 ) -> Suggester:
     return Suggester(
-        SearchSpace.parse(text, source="space.yaml", name="space"),
+        SearchSpace(text, source="space.yaml", name="space"),
         sampler=load_sampler("cost_aware"),
         seed=0,
         directions=["max", "min"],
@@ -69,7 +69,7 @@ _TOY = space_text(Path("images"), objectives="{accuracy: max, latency_ms: min}")
 
 
 def _source(predict: Callable[[ArchSpec], float | None] | None) -> SpaceSource:
-    space = SearchSpace.parse(_TOY, source="space.yaml", name="space")
+    space = SearchSpace(_TOY, source="space.yaml", name="space")
     return SpaceSource(space, seed=0, predict=predict)
 
 

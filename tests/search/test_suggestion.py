@@ -45,7 +45,7 @@ require:
 
 @pytest.fixture(scope="module")
 def space() -> SearchSpace:
-    return SearchSpace.parse(_SPACE, source="mixed.yaml")
+    return SearchSpace(_SPACE, source="mixed.yaml")
 
 
 def _suggester(space: SearchSpace, sampler: str, *, seed: int = 1) -> Suggester:
@@ -160,7 +160,7 @@ def test_several_at_a_time_are_all_new(space: SearchSpace, sampler: str) -> None
 def test_a_small_space_is_tried_to_the_last_candidate(sampler: str) -> None:
     text = _SPACE.replace("axes:", "axes:\n  stages[0].depth: [1, 2]\nunused:")
     text = text.split("unused:")[0] + "  stages[1].dim: [16, 24, 40]\n"
-    small = SearchSpace.parse(text, source="small.yaml")
+    small = SearchSpace(text, source="small.yaml")
     suggester = _suggester(small, sampler)
     suggestions, _ = _run(suggester, begin=0, end=small.size())
     assert len({suggestion.spec.digest for suggestion in suggestions}) == small.size() == 6

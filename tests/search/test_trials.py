@@ -144,9 +144,9 @@ def _space(*, is_small: bool = False) -> SearchSpace:
     text = tiny.space_text(Path("unused"), objectives="{accuracy: max, latency_ms: min}")
     text = text.replace("objectives:", "limits: {latency_ms: 10}\nobjectives:")
     if not is_small:
-        return SearchSpace.parse(text, source="toy.yaml")
+        return SearchSpace(text, source="toy.yaml")
     text = text.split("  stages[0].depth")[0] + "proxy: {resolution: 16}\n"
-    return SearchSpace.parse(text, source="small.yaml")
+    return SearchSpace(text, source="small.yaml")
 
 
 def _states(study: Study) -> list[str]:

@@ -131,7 +131,7 @@ def _settings(
     name: str = "c",
     results: Path | None = None,
 ) -> Settings:
-    space = SearchSpace.parse(text or study.header["space_text"], source="toy.yaml", name="toy")
+    space = SearchSpace(text or study.header["space_text"], source="toy.yaml", name="toy")
     said = {"trials": trials, "workers": 1}
     return settings_of(space, said, name=name, results=results or study.path.parent)
 

@@ -27,6 +27,6 @@ def make():
     """A space over the small network; axes and the like are written at its end."""
 
     def parse(rest="", **options):
-        return SearchSpace.parse(NETWORK + rest, source="small.yaml", **options)
+        return SearchSpace(NETWORK + rest, source="small.yaml", **options)
 
     return parse

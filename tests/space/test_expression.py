@@ -10,6 +10,9 @@ from hypothesis import strategies as st
 
 from archbench.errors import SpaceError
 from archbench.space.expression import parse_expression
+from archbench.space.yaml_document import Place
+
+PLACE = Place("small.yaml", 3, 5)
 
 
 class Candidate:
@@ -33,7 +36,7 @@ class Candidate:
 
 
 def holds(text):
-    return parse_expression(text).holds(Candidate())
+    return parse_expression(text, place=PLACE).holds(Candidate())
 
 
 @pytest.mark.parametrize(
@@ -122,7 +125,7 @@ def test_a_field_that_is_not_there_equals_nothing(text, value):
 )
 def test_a_text_that_is_no_condition_says_where(text, message):
     with pytest.raises(SpaceError, match=message):
-        parse_expression(text)
+        parse_expression(text, place=PLACE)
 
 
 def test_values_that_cannot_be_compared_are_named():
@@ -133,7 +136,9 @@ def test_values_that_cannot_be_compared_are_named():
 
 
 def test_what_it_reads_is_known_before_it_is_evaluated():
-    expression = parse_expression("stages[0].dim < 3 or macs < max(2, stages[all].depth)")
+    expression = parse_expression(
+        "stages[0].dim < 3 or macs < max(2, stages[all].depth)", place=PLACE
+    )
     assert [str(path) for path in expression.paths] == ["stages[0].dim", "stages[all].depth"]
     assert expression.quantities == ("macs",)
 
@@ -157,13 +162,13 @@ def test_arithmetic_agrees_with_python(left, sign, right):
 @given(st.text(alphabet="stage[0].dim<>=!+-*/%() andornt'\"19e,", max_size=60))
 def test_any_text_is_a_condition_or_a_space_error(text):
     with contextlib.suppress(SpaceError):
-        parse_expression(text).holds(Candidate())
+        parse_expression(text, place=PLACE).holds(Candidate())
 
 
 def test_long_chains_cost_no_recursion():
     draw = random.Random(1)
     for sign in ("-", "not ", "+ ", "1 + ", "true and "):
         with contextlib.suppress(SpaceError):
-            parse_expression(sign * 60 + draw.choice(["1", "true"]))
+            parse_expression(sign * 60 + draw.choice(["1", "true"]), place=PLACE)
     assert holds("not " * 60 + "true")
     assert holds(" + ".join(["1"] * 60) + " == 60")

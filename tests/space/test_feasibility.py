@@ -29,7 +29,7 @@ def test_an_illegal_combination_is_infeasible_and_names_its_place(make):
 
 def test_a_candidate_must_be_legal_as_its_proxy_too(make):
     axes = "axes:\n  stages[0].embed.kernel: [4, 16]\n  stages[0].embed.padding: [0, 6]\n"
-    space = SearchSpace.parse(
+    space = SearchSpace(
         NETWORK.replace("{resolution: 32}", "{resolution: 8, stem: as_is}") + axes, source="s.yaml"
     )
     with pytest.raises(InfeasibleError, match=r"at the proxy's 8 px: stages\[0\].embed.kernel: a"):

@@ -37,12 +37,12 @@ from tests.space.conftest import NETWORK
 )
 def test_a_file_that_is_no_space_is_refused_with_its_place(text, message):
     with pytest.raises(SpaceError, match=message):
-        SearchSpace.parse(text, source="small.yaml")
+        SearchSpace(text, source="small.yaml")
 
 
 def test_an_illegal_network_is_refused_where_it_is_written():
     with pytest.raises(SpaceError, match=r"small.yaml:5:49: stages\[0\].block.kv_stride: 0 is not"):
-        SearchSpace.parse(NETWORK.replace("kv_stride: 2", "kv_stride: 0"), source="small.yaml")
+        SearchSpace(NETWORK.replace("kv_stride: 2", "kv_stride: 0"), source="small.yaml")
 
 
 @pytest.mark.parametrize(
@@ -128,9 +128,9 @@ def test_an_axis_that_cannot_be_is_refused_with_its_place(make, axes, message):
 def test_a_space_of_illegal_networks_alone_says_why(make):
     text = NETWORK.replace("head_dim: 16", "head_dim: 24")
     with pytest.raises(SpaceError, match=r"small.yaml: no network of this space is legal: stages"):
-        SearchSpace.parse(text, source="small.yaml")
+        SearchSpace(text, source="small.yaml")
     with pytest.raises(SpaceError, match=r"no network of this space is legal: .*head_dim: 24 does"):
-        SearchSpace.parse(text + "axes:\n  stages[1].dim: [64, 96]", source="small.yaml")
+        SearchSpace(text + "axes:\n  stages[1].dim: [64, 96]", source="small.yaml")
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_a_section_that_cannot_be_is_refused_with_its_place(make, rest, message)
 )
 def test_a_proxy_that_cannot_be_is_refused(proxy, message):
     with pytest.raises(SpaceError, match=f"small.yaml:14.*{message}"):
-        SearchSpace.parse(NETWORK.replace("{resolution: 32}", proxy), source="small.yaml")
+        SearchSpace(NETWORK.replace("{resolution: 32}", proxy), source="small.yaml")
 
 
 def test_sections_have_defaults_and_take_what_is_written(make):
@@ -193,7 +193,7 @@ def test_sections_have_defaults_and_take_what_is_written(make):
         (3, 4, 8),
         1,
     )
-    assert SearchSpace.parse("base: cvt_13", source="s").objectives == {
+    assert SearchSpace("base: cvt_13", source="s").objectives == {
         "proxy_accuracy": "max",
         "latency_ms": "min",
     }
@@ -231,7 +231,7 @@ def test_durations(text, seconds):
 
 @pytest.mark.parametrize("written", ["90", "'90'", "90s", "1.5m"])
 def test_a_space_takes_a_time_limit_without_a_unit_in_seconds(written):
-    space = SearchSpace.parse(f"base: cvt_13\nsearch: {{time: {written}}}", source="s")
+    space = SearchSpace(f"base: cvt_13\nsearch: {{time: {written}}}", source="s")
     assert space.search.time_limit_s == 90
 
 
@@ -255,7 +255,7 @@ AXES = "axes:\n  stages[each].dim: [32, 64]\n  stages[each].depth: [1, 2]\n"
 def test_a_setting_fixes_a_place_or_replaces_an_axis(make, override, size):
     space = make(AXES, overrides=[override])
     assert space.size() == size
-    again = SearchSpace.parse(space.text, source="small.yaml")
+    again = SearchSpace(space.text, source="small.yaml")
     assert again.size() == size
     draw = random.Random(0)
     choices = again.sample(draw)
@@ -292,7 +292,7 @@ def test_what_was_set_stands_in_the_text(make):
     assert space.text.endswith(
         "# Set from outside the file:\noverrides:\n  proxy.rungs: [2, 4]\n  stages[0].dim: 48\n"
     )
-    again = SearchSpace.parse(space.text, source="x.yaml", overrides=["search.trials=3"])
+    again = SearchSpace(space.text, source="x.yaml", overrides=["search.trials=3"])
     assert again.text.endswith("stages[0].dim: 48\n  search.trials: 3\n")
     assert (again.search.trials, again.proxy.rungs) == (3, (2, 4))
 
@@ -325,7 +325,7 @@ def test_a_block_is_not_fixed_where_its_layers_choose(make):
 def test_settings_need_a_file_that_can_be_continued():
     text = "{base: cvt_13}"
     with pytest.raises(SpaceError, match="cannot be written at the end of this file"):
-        SearchSpace.parse(text, source="s.yaml", overrides=["search.trials=3"])
+        SearchSpace(text, source="s.yaml", overrides=["search.trials=3"])
 
 
 @pytest.mark.parametrize("name", shipped())
@@ -341,5 +341,5 @@ def test_mutated_spaces_are_read_or_refused_fast(name):
             changed = changed[:start] + word + changed[start + draw.choice([0, 1, len(word)]) :]
         start_s = time.process_time()
         with contextlib.suppress(SpaceError):
-            SearchSpace.parse(changed, source="m.yaml").size()
+            SearchSpace(changed, source="m.yaml").size()
         assert time.process_time() - start_s < 3  # what takes longest takes a tenth of that

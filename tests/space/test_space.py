@@ -129,7 +129,7 @@ def test_each_in_when_means_the_place_of_the_axis(make):
 
 def test_a_stride_that_the_base_does_not_use_is_never_active():
     text = NETWORK.replace("head_dim: 16,", "head_dim: 16, projection: linear,")
-    space = SearchSpace.parse(text + "axes:\n  stages[0].block.kv_stride: [1, 2]", source="s.yaml")
+    space = SearchSpace(text + "axes:\n  stages[0].block.kv_stride: [1, 2]", source="s.yaml")
     assert space.size() == 1
     assert space.choose(first) == {}
 
@@ -148,14 +148,14 @@ LAYERED = NETWORK.replace("    depth: 2\n", "    depth: 2\n    layers: {1: {atte
 
 
 def test_layers_of_the_base_are_cut_to_the_depth():
-    space = SearchSpace.parse(LAYERED + "axes:\n  stages[1].depth: [1, 2]", source="s.yaml")
+    space = SearchSpace(LAYERED + "axes:\n  stages[1].depth: [1, 2]", source="s.yaml")
     assert "layers" in space.document({"stages[1].depth": 1})["stages"][1]
     assert not space.document({"stages[1].depth": 0})["stages"][1]["layers"]
 
 
 def test_layers_of_the_base_go_with_the_block_that_is_replaced():
     axes = "axes:\n  stages[1].block: [{kind: levit, attention_ratio: 1}, {kind: cvt, head_dim: 8}]"
-    space = SearchSpace.parse(LAYERED + axes, source="s.yaml")
+    space = SearchSpace(LAYERED + axes, source="s.yaml")
     blocks = [space.decode(choices).resolved().stages[1].blocks for choices in space.enumerate()]
     assert [block.kind for block in blocks[1]] == ["cvt", "cvt"]
     assert [block.attention_ratio for block in blocks[0]] == [1, 1]
@@ -309,14 +309,14 @@ def test_a_space_without_axes_is_its_base(make):
 
 
 def test_a_published_network_is_a_base(make):
-    space = SearchSpace.parse("base: cvt_13\nset: {head.epsilon: 1e-6}", source="s.yaml")
+    space = SearchSpace("base: cvt_13\nset: {head.epsilon: 1e-6}", source="s.yaml")
     assert space.decode({}).head.epsilon == 1e-6
     assert space.decode({}).stages == as_spec("cvt_13").stages
 
 
 def test_an_ablation_is_a_base():
     text = 'base: levit_128s/a1\naxes: {"stages[0].dim": [114, 152]}'
-    space = SearchSpace.parse(text, source="s.yaml")
+    space = SearchSpace(text, source="s.yaml")
     assert space.size() == 2
     assert space.decode({"stages[0].dim": 0}).digest == as_spec("levit_128s/a1").digest
 
@@ -325,7 +325,7 @@ def test_what_models_show_prints_starts_a_space():
     from archbench.space.yaml_document import write_flow
 
     text = write_flow(as_spec("levit_128").to_document())
-    space = SearchSpace.parse(text, source="any.yaml")
+    space = SearchSpace(text, source="any.yaml")
     assert space.name == "levit_128"
     assert space.decode({}).digest == as_spec("levit_128").digest
 
@@ -338,7 +338,7 @@ def test_a_shipped_space_loads_with_a_question_and_feasible_candidates(name):
     draw = random.Random(0)
     assert space.size() > 1000
     assert space.sample_feasible(draw, tries=200) is not None
-    assert SearchSpace.parse(space.text, source="x.yaml", name=name).size() == space.size()
+    assert SearchSpace(space.text, source="x.yaml", name=name).size() == space.size()
 
 
 def test_the_shipped_spaces_are_those_that_are_promised():
