@@ -78,6 +78,12 @@ class IncomparableError(ArchbenchError):
     """Two numbers that were taken under different conditions."""
 
 
+class NegativeResultError(ArchbenchError):
+    """A check that was asked for and did not hold."""
+
+    exit_code = NEGATIVE_RESULT
+
+
 class InexactError(ArchbenchError):
     """A form of a network that does not compute what the network computes."""
 

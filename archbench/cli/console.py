@@ -7,10 +7,11 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Self
+
+import click
 
 from archbench.command_line import command_line
 from archbench.errors import NEGATIVE_RESULT
@@ -20,11 +21,20 @@ if TYPE_CHECKING:
     from archbench.analysis.study import StudyReader
     from archbench.report.finding import Finding
 
+IS_JSON = "archbench.is_json"
+"""Where the context of a command keeps whether ``--json`` was typed."""
+
 _REDRAW_S = 0.2
 
 
 class ReaderGoneError(Exception):
     """Whoever read our stdout has closed it, as ``head`` does: no error, but the end."""
+
+
+def is_json() -> bool:
+    """Whether the command that runs was asked for one JSON document instead of text."""
+    ctx = click.get_current_context(silent=True)
+    return ctx is not None and bool(ctx.meta.get(IS_JSON))
 
 
 def result(text: str) -> None:
@@ -73,15 +83,14 @@ def next_step(text: str) -> None:
     _to_stderr(f"\n{_coloured('next:', '1')} {clean(text)}")
 
 
-def tell(finding: Finding, *, as_json: bool, files: Sequence[Path] = ()) -> None:
-    """Write a finding to stdout, and what to do next to stderr.
+def tell(finding: Finding, *, files: Sequence[Path] = ()) -> None:
+    """Write a finding to stdout, as text or as its JSON document, and what to do next to stderr.
 
     Args:
         finding: What was found.
-        as_json: As its JSON document, and nothing else.
         files: That were written of it; a page among them is what to open next.
     """
-    if as_json:
+    if is_json():
         document(finding.document)
         return
     result(finding.text())
@@ -92,18 +101,13 @@ def tell(finding: Finding, *, as_json: bool, files: Sequence[Path] = ()) -> None
         next_step(step)
 
 
-def tell_with_files(finding: Finding, folder: Path, *, as_json: bool) -> None:
-    """Write page, document and plot of a finding into a folder, and tell it."""
-    tell(finding, as_json=as_json, files=finding.write(folder))
-
-
-def tell_study(study: StudyReader, *, as_json: bool) -> int:
+def tell_study(study: StudyReader) -> int:
     """Write the report of a study that was worked on, and tell what it found; the exit code."""
     from archbench.report import write_report
     from archbench.report.findings import study as findings
 
     files = [study.path / "study.db", *write_report(study)]
-    tell(findings.finding(study), as_json=as_json, files=files)
+    tell(findings.finding(study), files=files)
     return 0 if study.front_records() else NEGATIVE_RESULT
 
 
@@ -142,21 +146,29 @@ def _coloured(text: str, code: str) -> str:
 
 
 class Meter:
-    """Shows the progress of one thing after another.
+    """Shows on stderr the progress of one thing after another, while it is entered.
+
+    A terminal shows it on one line, redrawn a few times a second at most and gone at the end; else
+    each thing is said once, and nothing with ``--json``, as a program may read it.
 
     Args:
-        is_drawn: Draw over one line, a few times a second at most; else say each thing once.
-        is_silent: Show nothing.
         clock: Seconds, from any monotonic clock.
     """
 
-    def __init__(self, *, is_drawn: bool, is_silent: bool, clock: Callable[[], float]) -> None:
-        self._is_drawn = is_drawn
-        self._is_silent = is_silent
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._is_drawn = is_terminal(sys.stderr)
+        self._is_silent = is_json() and not self._is_drawn
         self._clock = clock
         self._what = ""
         self._began = 0.0
         self._drawn = float("-inf")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *ending: object) -> None:
+        if self._is_drawn:
+            redraw("")
 
     def __call__(self, what: str, done: int, total: int) -> None:
         """Take in what is being done, how much of it is done, and of how much."""
@@ -184,19 +196,3 @@ class Meter:
         if 0 < done < total and seconds > 2:
             text += f"  {duration(seconds / done * (total - done))} left"
         return text
-
-
-@contextmanager
-def meter(*, quiet: bool = False, clock: Callable[[], float] = time.monotonic) -> Iterator[Meter]:
-    """A meter on stderr while this lasts; the terminal's line is gone at the end.
-
-    Args:
-        quiet: Show nothing unless stderr is a terminal, as a program may read it.
-        clock: Seconds, from any monotonic clock.
-    """
-    is_drawn = is_terminal(sys.stderr)
-    try:
-        yield Meter(is_drawn=is_drawn, is_silent=quiet and not is_drawn, clock=clock)
-    finally:
-        if is_drawn:
-            redraw("")

@@ -113,7 +113,6 @@ def run(command: click.Command, arguments: Sequence[str]) -> int:
     A command returns None or an exit code. With ``--json`` among the arguments an error is one
     JSON document on stderr.
     """
-    as_json = "--json" in arguments
     try:
         with _termination_as_interrupt():
             code = command.main(
@@ -123,21 +122,26 @@ def run(command: click.Command, arguments: Sequence[str]) -> int:
                 obj=tuple(arguments),  # for commands that say how to repeat themselves
             )
         return code if isinstance(code, int) else 0
-    except ArchbenchError as error:
-        return _report(error, code=error.exit_code, as_json=as_json)
-    except click.UsageError as error:
-        return _report(_from_click(error), code=errors.WRONG_USAGE, as_json=as_json)
-    except click.ClickException as error:
-        wrong = errors.UsageError(_sentence(error.format_message()))
-        return _report(wrong, code=errors.WRONG_USAGE, as_json=as_json)
-    except (click.Abort, KeyboardInterrupt) as error:
-        by = error.__cause__ if isinstance(error, click.Abort) else error
-        stopped = parked(by, "interrupted", help="the same command starts over")
-        return _report(stopped, code=stopped.exit_code, as_json=as_json)
     except console.ReaderGoneError:
         return 0
-    except Exception as error:  # noqa: BLE001  the last line of defence: a bug of ours
-        return _report(_bug(error, arguments), code=errors.INTERNAL_BUG, as_json=as_json)
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  the last line of defence
+        return _report(_told(error, arguments), as_json="--json" in arguments)
+
+
+def _told(error: BaseException, arguments: Sequence[str]) -> ArchbenchError:
+    """The error in our words."""
+    if isinstance(error, ArchbenchError):
+        return error
+    if isinstance(error, click.UsageError):
+        path = error.ctx.command_path if error.ctx else "archbench"
+        message = _sentence(error.format_message())
+        return errors.UsageError(message, place=path, help=f"see  {path} --help")
+    if isinstance(error, click.ClickException):
+        return errors.UsageError(_sentence(error.format_message()))
+    if isinstance(error, click.Abort | KeyboardInterrupt):
+        by = error.__cause__ if isinstance(error, click.Abort) else error
+        return parked(by, "interrupted", help="the same command starts over")
+    return _bug(error, arguments)
 
 
 @contextmanager
@@ -161,29 +165,15 @@ def _termination_as_interrupt() -> Iterator[None]:
             signal.signal(number, before)
 
 
-def _report(error: ArchbenchError, *, code: int, as_json: bool) -> int:
+def _report(error: ArchbenchError, *, as_json: bool) -> int:
     if as_json:
-        console.error_document(
-            {
-                "schema": ERROR_SCHEMA,
-                "code": code,
-                "place": error.place,
-                "message": error.message,
-                "help": error.help,
-            }
-        )
+        told = {"place": error.place, "message": error.message, "help": error.help}
+        console.error_document({"schema": ERROR_SCHEMA, "code": error.exit_code, **told})
     else:
         console.error(str(error))
     if os.environ.get("ARCHBENCH_DEBUG") == "1":
         console.trace(error)
-    return code
-
-
-def _from_click(error: click.UsageError) -> errors.UsageError:
-    path = error.ctx.command_path if error.ctx else "archbench"
-    return errors.UsageError(
-        _sentence(error.format_message()), place=path, help=f"see  {path} --help"
-    )
+    return error.exit_code
 
 
 def _sentence(message: str) -> str:
@@ -192,7 +182,7 @@ def _sentence(message: str) -> str:
     return text[:1].lower() + text[1:]
 
 
-def _bug(error: Exception, arguments: Sequence[str]) -> ArchbenchError:
+def _bug(error: BaseException, arguments: Sequence[str]) -> ArchbenchError:
     """What to say of an exception that nobody foresaw; its trace is kept in a file."""
     import platform
     import tempfile
@@ -214,5 +204,6 @@ def _bug(error: Exception, arguments: Sequence[str]) -> ArchbenchError:
         f"this is a bug of archbench: {type(error).__name__}: {str(error) or 'no message'}",
         help=f"the trace is in {name}; please report it",
     )
+    told.exit_code = errors.INTERNAL_BUG
     told.__cause__ = error
     return told

@@ -16,13 +16,20 @@ if TYPE_CHECKING:
 _SUFFIXES = (".yaml", ".yml", ".json")
 
 
-def network(text: str, *, overrides: Sequence[str], results: Path) -> ArchSpec:
+def network(
+    text: str,
+    *,
+    overrides: Sequence[str],
+    results: Path,
+    resolution: tuple[int, int] | None = None,
+) -> ArchSpec:
     """The network of a published name, of a YAML file, or of a text ``STUDY:TRIAL``.
 
     Args:
         text: What the person typed.
         overrides: Texts ``PATH=VALUE``, applied in order.
         results: Where studies lie that are named.
+        resolution: Height and width in pixels; the network's own by default.
 
     Raises:
         UsageError: There is no such network, or it is one of another library.
@@ -32,18 +39,19 @@ def network(text: str, *, overrides: Sequence[str], results: Path) -> ArchSpec:
         StorageError: There is no such study.
     """
     from archbench.models import ArchSpec
+    from archbench.models.part import Grid
     from archbench.models.path import override, parse_path
     from archbench.space.reading import read_setting
 
     spec = _written(text, results=results)
-    if not overrides:
-        return spec
-    document: Mapping[str, Any] = spec.to_document()
-    for entry in overrides:
-        path, value = read_setting(entry)
-        document = override(document, parse_path(path), value.plain())
-    changed = ArchSpec.from_document(document, place="--set")
-    return replace(changed, name=f"{spec.name} (changed)")
+    if overrides:
+        document: Mapping[str, Any] = spec.to_document()
+        for entry in overrides:
+            path, value = read_setting(entry)
+            document = override(document, parse_path(path), value.plain())
+        changed = ArchSpec.from_document(document, place="--set")
+        spec = replace(changed, name=f"{spec.name} (changed)")
+    return replace(spec, resolution=Grid(*resolution)) if resolution else spec
 
 
 def opened(text: str, *, overrides: Sequence[str], results: Path) -> ArchSpec | str:
@@ -65,29 +73,20 @@ def study_path(text: str, *, results: Path) -> Path:
     return results / path if is_name else path
 
 
-def trial_of(text: str) -> tuple[str, int] | None:
-    """Study and number of a text ``STUDY:TRIAL``; None where it is something else."""
-    study, separator, trial = text.rpartition(":")
-    if not separator or not study or not (trial.isascii() and trial.isdigit()):
-        return None
-    return study, int(trial)
-
-
 def trial_place(text: str, *, results: Path) -> tuple[Path, int] | None:
     """Folder and number of the trial that a text ``STUDY:TRIAL`` names; None for other texts.
 
     A study that is a database without a folder of its own has no place for files beside it.
     """
-    trial = None if text.endswith(_SUFFIXES) or Path(text).is_file() else trial_of(text)
-    if trial is None:
-        return None
-    path = study_path(trial[0], results=results)
-    return (path, trial[1]) if path.is_dir() else None
+    trial = None if _is_file(text) else _trial(text, results=results)
+    return trial if trial and trial[0].is_dir() else None
 
 
 def _written(text: str, *, results: Path) -> ArchSpec:
+    from archbench.analysis.study import open_study
     from archbench.evaluate.foreign import is_foreign
     from archbench.models.catalogue import published
+    from archbench.models.network import as_spec
 
     if is_foreign(text):
         raise UsageError(
@@ -95,12 +94,23 @@ def _written(text: str, *, results: Path) -> ArchSpec:
             place=text,
             help=f"{command_line('archbench', 'profile', text)} measures it as it is",
         )
-    if text.endswith(_SUFFIXES) or Path(text).is_file():
+    if _is_file(text):
         return _from_file(Path(text))
-    trial = trial_of(text)
-    if trial is not None:
-        return _from_study(*trial, results=results)
+    if trial := _trial(text, results=results):
+        path, number = trial
+        spec = as_spec(open_study(path).trial(number).spec)
+        return replace(spec, name=f"{path.name}:{number}")
     return published(text)
+
+
+def _is_file(text: str) -> bool:
+    return text.endswith(_SUFFIXES) or Path(text).is_file()
+
+
+def _trial(text: str, *, results: Path) -> tuple[Path, int] | None:
+    study, _, trial = text.rpartition(":")
+    is_trial = bool(study) and trial.isascii() and trial.isdigit()
+    return (study_path(study, results=results), int(trial)) if is_trial else None
 
 
 def _from_file(path: Path) -> ArchSpec:
@@ -113,10 +123,3 @@ def _from_file(path: Path) -> ArchSpec:
         node.fail("is no network", help="archbench models show levit_128s prints one")
     spec = ArchSpec.from_document(document, place=str(path))
     return spec if spec.name else replace(spec, name=path.stem)
-
-
-def _from_study(study: str, number: int, *, results: Path) -> ArchSpec:
-    from archbench.evaluate.training import trial_spec
-
-    path = study_path(study, results=results)
-    return replace(trial_spec(path, number), name=f"{path.name}:{number}")

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import click
 
+from archbench.cli.console import IS_JSON
+from archbench.command_line import RESULTS as RESULTS_FOLDER
 from archbench.command_line import command_line
 
 _AMOUNT = re.compile(r"(\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)\s*([kKmMgG]?)")
@@ -20,24 +22,101 @@ COUNT = click.IntRange(min=1)
 DATA_HELP = "What to train on: cluttered_digits, folder:PATH, cifar10:PATH."
 
 
-def resolution(
-    ctx: click.Context, param: click.Parameter, value: str | None
-) -> tuple[int, int] | None:
+def resolution(text: str) -> tuple[int, int]:
     """Height and width of a side in pixels or of ``160x224``.
 
     Raises:
         BadParameter: It is something else.
     """
-    if value is None:
-        return None
-    sides = [_whole(side) for side in value.lower().split("x")]
+    sides = [_whole(side) for side in text.lower().split("x")]
     if len(sides) > 2:
-        raise click.BadParameter(f"{value!r} is not a side or HEIGHTxWIDTH, as 224 or 160x224")
+        raise click.BadParameter(f"{text!r} is not a side or HEIGHTxWIDTH, as 224 or 160x224")
     return sides[0], sides[-1]
 
 
+def wholes(text: str) -> tuple[int, ...]:
+    """Whole numbers of at least 1 with commas between them, as ``1,16``.
+
+    Raises:
+        BadParameter: It is something else.
+    """
+    return tuple(_whole(part) for part in text.split(","))
+
+
+def words(text: str) -> tuple[str, ...]:
+    """Names with commas between them, as ``eager,openvino``, each once.
+
+    Raises:
+        BadParameter: One is empty.
+    """
+    names = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
+    if not all(names):
+        raise click.BadParameter(f"{text!r} is no list of names, as eager,openvino")
+    return names
+
+
+def amount(text: str) -> float:
+    """A number above zero such as ``5M``, ``400k``, ``4e6`` or ``1.2G``.
+
+    Raises:
+        BadParameter: It is something else.
+    """
+    found = _AMOUNT.fullmatch(text.strip())
+    number = float(found[1]) * _SCALES[(found[2] or "").lower()] if found else 0.0
+    if not 0 < number < 1e30:
+        raise click.BadParameter(f"{text!r} is not a number such as 5M or 4e6")
+    return number
+
+
+def share(text: str) -> float:
+    """A share of ``70``, ``70%`` or ``0.7``, from 0 to 1; up to 1 it is taken for a share itself.
+
+    Raises:
+        BadParameter: It is something else.
+    """
+    written = text.strip()
+    try:
+        number = float(written.removesuffix("%"))
+    except ValueError:
+        number = -1.0
+    is_percent = written.endswith("%") or number > 1
+    number = number / 100 if is_percent else number
+    if not 0 < number <= 1:
+        raise click.BadParameter(f"{text!r} is not a percentage such as 70")
+    return number
+
+
+def seconds(text: str) -> float:
+    """Seconds of a time such as ``90s``, ``20m``, ``1.5h`` or ``1h30m``.
+
+    Raises:
+        BadParameter: It is something else.
+    """
+    from archbench.space.sections import parse_duration
+
+    total = parse_duration(text)
+    if total is None:
+        raise click.BadParameter(f"{text!r} is not a time such as 90s, 20m or 1h30m")
+    return total
+
+
+def _whole(text: str) -> int:
+    digits = text.strip()
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= 9 and int(digits) >= 1):
+        raise click.BadParameter(f"{text!r} is not a whole number of at least 1")
+    return int(digits)
+
+
+def _keep_is_json(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    ctx.meta[IS_JSON] = value
+
+
 JSON = click.option(
-    "--json", "as_json", is_flag=True, help="Print one JSON document instead of text."
+    "--json",
+    is_flag=True,
+    expose_value=False,
+    callback=_keep_is_json,
+    help="Print one JSON document instead of text.",
 )
 SET = click.option(
     "--set",
@@ -50,7 +129,7 @@ RESULTS = click.option(
     "--results",
     metavar="FOLDER",
     type=FOLDER,
-    default=Path("results"),
+    default=RESULTS_FOLDER,
     show_default=True,
     help="Where the study folders lie.",
 )
@@ -63,7 +142,7 @@ SEED = click.option("--seed", type=click.IntRange(min=0), default=0, show_defaul
 RESOLUTION = click.option(
     "--resolution",
     metavar="PIXELS",
-    callback=resolution,
+    type=resolution,
     help="Side, or height and width: 160x224.",
 )
 BATCH = click.option("--batch", type=COUNT, default=1, show_default=True)
@@ -80,78 +159,6 @@ def typed_command(*without: str) -> str:
     return command_line("archbench", *(word for word in typed if word not in without))
 
 
-def wholes(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...]:
-    """Whole numbers of at least 1 with commas between them, as ``1,16``; none is an empty tuple.
-
-    Raises:
-        BadParameter: It is something else.
-    """
-    return tuple(_whole(part) for part in value.split(",")) if value is not None else ()
-
-
-def words(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
-    """Names with commas between them, as ``eager,openvino``, each once.
-
-    Raises:
-        BadParameter: One is empty.
-    """
-    names = tuple(dict.fromkeys(part.strip() for part in value.split(",")))
-    if not all(names):
-        raise click.BadParameter(f"{value!r} is no list of names, as eager,openvino")
-    return names
-
-
-def amount(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
-    """A number above zero such as ``5M``, ``400k``, ``4e6`` or ``1.2G``.
-
-    Raises:
-        BadParameter: It is something else.
-    """
-    if value is None:
-        return None
-    found = _AMOUNT.fullmatch(value.strip())
-    number = float(found[1]) * _SCALES[(found[2] or "").lower()] if found else 0.0
-    if not 0 < number < 1e30:
-        raise click.BadParameter(f"{value!r} is not a number such as 5M or 4e6")
-    return number
-
-
-def share(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
-    """A share of ``70``, ``70%`` or ``0.7``, from 0 to 1; up to 1 it is taken for a share itself.
-
-    Raises:
-        BadParameter: It is something else.
-    """
-    if value is None:
-        return None
-    written = value.strip()
-    try:
-        number = float(written.removesuffix("%"))
-    except ValueError:
-        number = -1.0
-    is_percent = written.endswith("%") or number > 1
-    number = number / 100 if is_percent else number
-    if not 0 < number <= 1:
-        raise click.BadParameter(f"{value!r} is not a percentage such as 70")
-    return number
-
-
-def seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
-    """Seconds of a time such as ``90s``, ``20m``, ``1.5h`` or ``1h30m``.
-
-    Raises:
-        BadParameter: It is something else.
-    """
-    if value is None:
-        return None
-    from archbench.space.sections import parse_duration
-
-    total = parse_duration(value)
-    if total is None:
-        raise click.BadParameter(f"{value!r} is not a time such as 90s, 20m or 1h30m")
-    return total
-
-
 class ListByDefault(click.Group):
     """A group that lists when its first argument names none of its commands."""
 
@@ -160,10 +167,3 @@ class ListByDefault(click.Group):
         if not args or args[0] not in {*self.commands, *ctx.help_option_names}:
             args = ["list", *args]
         return super().parse_args(ctx, args)
-
-
-def _whole(text: str) -> int:
-    digits = text.strip()
-    if not (digits.isascii() and digits.isdigit() and len(digits) <= 9 and int(digits) >= 1):
-        raise click.BadParameter(f"{text!r} is not a whole number of at least 1")
-    return int(digits)

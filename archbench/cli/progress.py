@@ -249,13 +249,14 @@ def _span(members: Sequence[TrialRecord]) -> str:
 
 @contextmanager
 def shown(
-    progress: SearchProgress, *, quiet: bool = False, hidden: type[events.Event] | None = None
+    progress: SearchProgress, *, hidden: type[events.Event] | None = None
 ) -> Iterator[events.Listener]:
     """A listener that shows a search on stderr while this lasts.
 
+    With ``--json`` it shows nothing but the picture of a terminal, as a program may read stderr.
+
     Args:
         progress: Takes the events in.
-        quiet: Show nothing but the picture of a terminal, as a program may read stderr.
         hidden: Events of this kind leave no line.
     """
     if console.is_terminal(sys.stderr):
@@ -265,7 +266,7 @@ def shown(
 
     def listener(happened: events.Event) -> None:
         line = progress.update(happened)
-        if not quiet and not (hidden and isinstance(happened, hidden)):
+        if not console.is_json() and not (hidden and isinstance(happened, hidden)):
             console.note(listed(line.split("\n")))
 
     yield listener

@@ -229,6 +229,7 @@ def _prediction(
         "num_blocks_new": len(set(keys) - known),
         "conditions": asdict(replace(target.conditions, resolution=(height, width))),
         "note": table.note,
+        "spec": spec.to_document(),
     }
 
 

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from archbench.analysis.study import open_study
 from archbench.data import DataSet
 from archbench.errors import StorageError, UsageError
 from archbench.evaluate.proxy import describe, identity, open_data, teacher_in_words, widest
@@ -124,16 +123,6 @@ def train_network(
         on_progress=on_progress,
         on_note=on_note,
     )
-
-
-def trial_spec(study: Path | str, number: int) -> ArchSpec:
-    """The network of a study's trial, at its target.
-
-    Raises:
-        StorageError: There is no such study, or it cannot be read.
-        UsageError: There is no such trial.
-    """
-    return as_spec(open_study(study).trial(number).spec)
 
 
 def _own_side(spec: ArchSpec) -> int:

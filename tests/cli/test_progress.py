@@ -202,7 +202,7 @@ def test_an_accuracy_on_the_sealed_share_has_its_column() -> None:
 def test_on_a_pipe_every_event_is_a_line_on_stderr(
     progress: SearchProgress, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with shown(progress, quiet=False) as listener:
+    with shown(progress) as listener:
         listener(events.StageChanged(text="calibrating\x1b[2J"))
     assert capsys.readouterr() == ("", "calibrating\N{REPLACEMENT CHARACTER}[2J\n")
 
@@ -212,7 +212,7 @@ def test_on_a_pipe_a_long_reason_goes_on_in_further_lines(
 ) -> None:
     reason = "8 % of the time off the CPU; the clock fell from 3200 to 2100 MHz between the rounds"
     measured = replace(latency(4.2), verdict="disturbed", reason=reason)
-    with shown(progress, quiet=False) as listener:
+    with shown(progress) as listener:
         listener(events.LatencyMeasured(number=0, latency=measured))
         listener(PREPARED)
     assert capsys.readouterr().err.split("\n") == [
@@ -227,18 +227,9 @@ def test_on_a_pipe_a_path_stays_whole(
     progress: SearchProgress, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = "results/" + "a-long-name/" * 8
-    with shown(progress, quiet=False) as listener:
+    with shown(progress) as listener:
         listener(events.Warned(text=f"nothing is left in {path}"))
     assert capsys.readouterr().err == f"warning: nothing is left in\n  {path}\n"
-
-
-def test_a_program_that_reads_stderr_is_told_nothing(
-    progress: SearchProgress, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with shown(progress, quiet=True) as listener:
-        listener(events.StageChanged(text="calibrating"))
-    assert capsys.readouterr() == ("", "")
-    assert progress.stage == "calibrating"
 
 
 def test_a_further_training_says_what_it_settled(progress: SearchProgress) -> None:

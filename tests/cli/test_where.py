@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from archbench.cli.commands.profile import keep_for_reports
 from archbench.cli.names import trial_place
 from archbench.errors import StorageError, UsageError
 from archbench.report.element import joined
@@ -95,9 +93,3 @@ def test_a_trial_of_a_study_is_kept_for_its_report(tmp_path: Path) -> None:
     assert trial_place(f"{folder}:7", results=Path("elsewhere")) == (folder, 7)
     assert trial_place("levit_128s", results=tmp_path) is None
     assert trial_place("gone:7", results=tmp_path) is None
-
-
-def test_only_trials_of_studies_are_kept(tmp_path: Path) -> None:
-    (path,) = keep_for_reports([FOUND, FOUND], [None, (tmp_path, 7)])
-    assert path == tmp_path / "where" / "trial-7.json"
-    assert json.loads(path.read_text()) == {"schema": "archbench.where/1", "networks": [FOUND]}

@@ -78,7 +78,6 @@ def command(
     dry_run: bool,
     overrides: tuple[str, ...],
     results: Path,
-    as_json: bool,
 ) -> None:
     """Change one knob of NETWORK at a time: what does each cost, and what does it buy?
 
@@ -93,7 +92,7 @@ def command(
     named, turned = _sorted(words, axes=axes)
     spec = network_of(named, overrides=overrides, results=results) if named else None
     typed = option.typed_command("--resume", "--json")
-    with console.meter(quiet=as_json) as told:
+    with console.Meter() as told:
         found = ablate(
             spec,
             axes=turned,
@@ -124,7 +123,8 @@ def command(
         again = option.typed_command("--dry-run")
         console.next_step(again)
         return
-    console.tell_with_files(ablation.finding(found), found.path / "report", as_json=as_json)
+    finding = ablation.finding(found)
+    console.tell(finding, files=finding.write(found.path / "report"))
 
 
 def _sorted(words: tuple[str, ...], *, axes: tuple[str, ...]) -> tuple[str | None, list[str]]:

@@ -57,7 +57,6 @@ def command(
     resume: bool,
     dry_run: bool,
     results: Path,
-    as_json: bool,
 ) -> int:
     """Can the proxy of SPACE rank it? Trains a sample as the search would, and longer.
 
@@ -72,7 +71,7 @@ def command(
     from archbench.space import SearchSpace
 
     typed = option.typed_command("--resume", "--json")
-    with console.meter(quiet=as_json) as told:
+    with console.Meter() as told:
         found = certify(
             SearchSpace.load(space, overrides=overrides) if space else None,
             candidates=candidates,
@@ -98,7 +97,8 @@ def command(
             parts=[Code(in_words(found))],
             next_step=option.typed_command("--dry-run"),
         )
-        console.tell(planned, as_json=as_json)
+        console.tell(planned)
         return 0
-    console.tell_with_files(certificate.finding(found), found.path / "report", as_json=as_json)
+    finding = certificate.finding(found)
+    console.tell(finding, files=finding.write(found.path / "report"))
     return 0 if found.is_certified else NEGATIVE_RESULT

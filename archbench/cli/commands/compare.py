@@ -11,18 +11,12 @@ import click
 
 from archbench.cli import console, option
 from archbench.command_line import command_line
-from archbench.errors import NEGATIVE_RESULT, ArchbenchError, UsageError
+from archbench.errors import NegativeResultError, UsageError
 
 if TYPE_CHECKING:
     from archbench.models import ArchSpec
 
 _NUMBERED = re.compile(r"(\d+):(.+)")
-
-
-class LimitBrokenError(ArchbenchError):
-    """A network that is slower or faster than ``--fail-if`` allows."""
-
-    exit_code = NEGATIVE_RESULT
 
 
 @click.command()
@@ -58,6 +52,7 @@ class LimitBrokenError(ArchbenchError):
 @click.option("--precision", metavar="NAME", default="fp32", show_default=True)
 @click.option(
     "--seconds",
+    "budget_s",
     type=click.FloatRange(min=0.5),
     default=3.0,
     show_default=True,
@@ -67,19 +62,13 @@ class LimitBrokenError(ArchbenchError):
 @option.JSON
 def command(
     networks: tuple[str, ...],
+    *,
     overrides: tuple[str, ...],
     fail_if: str | None,
     save: Path | None,
     against: Path | None,
-    batch: int,
-    resolution: tuple[int, int] | None,
-    threads: int,
-    device: str,
-    backend: str,
-    precision: str,
-    seconds: float,
     results: Path,
-    as_json: bool,
+    **how: Any,
 ) -> None:
     """Say which network is faster, all timed in turn in one process.
 
@@ -93,27 +82,16 @@ def command(
     limit = Limit.read(fail_if) if fail_if else None
     stored = comparison.read_stored(against) if against else None
     contestants = _networks(networks, overrides=overrides, results=results)
-    with console.meter(quiet=as_json) as told:
-        found = comparison.compare(
-            contestants,
-            batch=batch,
-            resolution=resolution,
-            threads=threads,
-            device=device,
-            backend=backend,
-            precision=precision,
-            budget_s=seconds,
-            against=stored,
-            on_progress=told,
-        )
+    with console.Meter() as told:
+        found = comparison.compare(contestants, against=stored, on_progress=told, **how)
     document = found.document()
     if save:
         comparison.save(found, save)
-    console.tell(finding(document), as_json=as_json)
+    console.tell(finding(document))
     if limit:
         judged = [pair for pair in document["pairs"] if pair["first"] == found.contestants[0].name]
         _judge([*judged, *document["stored"]], limit=limit, text=fail_if or "")
-    if not as_json:
+    if not console.is_json():
         console.next_step(_next(networks, saved=save))
 
 
@@ -122,24 +100,20 @@ def _networks(
 ) -> list[ArchSpec | str]:
     from archbench.cli.names import opened
 
-    changes: list[list[str]] = [[] for _ in texts]
+    changes: dict[int, list[str]] = {place: [] for place, _ in enumerate(texts, start=1)}
     for override in overrides:
         numbered = _NUMBERED.fullmatch(override)
-        if not numbered:
-            for changed in changes:
-                changed.append(override)
-            continue
-        place = int(numbered[1])
-        if not 1 <= place <= len(texts):
-            raise UsageError(
-                f"there is no network {place}",
-                place=f"--set {override}",
-                help=f"the networks are numbered 1 to {len(texts)}",
-            )
-        changes[place - 1].append(numbered[2])
+        for place in [int(numbered[1])] if numbered else changes:
+            if place not in changes:
+                raise UsageError(
+                    f"there is no network {place}",
+                    place=f"--set {override}",
+                    help=f"the networks are numbered 1 to {len(texts)}",
+                )
+            changes[place].append(numbered[2] if numbered else override)
     return [
-        opened(text, overrides=changed, results=results)
-        for text, changed in zip(texts, changes, strict=True)
+        opened(text, overrides=changes[place], results=results)
+        for place, text in enumerate(texts, start=1)
     ]
 
 
@@ -149,7 +123,7 @@ def _judge(pairs: Sequence[Mapping[str, Any]], *, limit: Any, text: str) -> None
     broken = [sentence(pair) for pair in pairs if limit.is_broken_by(pair)]
     unknown = [sentence(pair) for pair in pairs if pair["outcome"] == "unknown"]
     if broken or unknown:
-        raise LimitBrokenError(
+        raise NegativeResultError(
             "; ".join([*broken, *unknown]),
             place=f"--fail-if {text}",
             help="archbench profile A B shows what each costs",

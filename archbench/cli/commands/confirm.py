@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -20,14 +21,7 @@ from archbench.cli import console, option
 @option.DOWNLOAD
 @option.RESULTS
 @option.JSON
-def command(
-    study: str,
-    budget: str | None,
-    workers: int | None,
-    download: bool,
-    results: Path,
-    as_json: bool,
-) -> int:
+def command(study: str, *, budget: str | None, results: Path, **how: Any) -> int:
     """Confirm the front of STUDY, and search nothing.
 
     STUDY is the folder of a study or its name. Candidates whose place on the front is in doubt are
@@ -41,12 +35,7 @@ def command(
 
     if budget is not None:
         parse_budget(budget, place="--budget")
-    with shown(SearchProgress(), quiet=as_json) as listener:
-        found = confirm(
-            study_path(study, results=results),
-            budget=budget,
-            workers=workers,
-            download=download,
-            on_event=listener,
-        )
-    return console.tell_study(found, as_json=as_json)
+    path = study_path(study, results=results)
+    with shown(SearchProgress()) as listener:
+        found = confirm(path, budget=budget, on_event=listener, **how)
+    return console.tell_study(found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -22,9 +23,7 @@ from archbench.cli import console, option
 @option.THREADS
 @option.RESULTS
 @option.JSON
-def command(
-    study: str | None, seconds: float, device: str, threads: int, results: Path, as_json: bool
-) -> None:
+def command(study: str | None, *, results: Path, **how: Any) -> None:
     """Say what this machine can measure today, and what to do about what disturbs it.
 
     Times several copies of one network against one another: what seems faster among them seems so
@@ -34,12 +33,7 @@ def command(
     from archbench.evaluate.doctor import check_up
     from archbench.report.findings import doctor
 
-    with console.meter(quiet=as_json) as told:
-        found = check_up(
-            seconds=seconds,
-            device=device,
-            threads=threads,
-            study=study_path(study, results=results) if study else None,
-            on_progress=told,
-        )
-    console.tell(doctor.finding(found.document()), as_json=as_json)
+    path = study_path(study, results=results) if study else None
+    with console.Meter() as told:
+        found = check_up(study=path, on_progress=told, **how)
+    console.tell(doctor.finding(found.document()))

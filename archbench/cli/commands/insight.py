@@ -13,7 +13,7 @@ from archbench.cli import console, option
 @click.argument("study")
 @option.RESULTS
 @option.JSON
-def command(study: str, results: Path, as_json: bool) -> None:
+def command(study: str, results: Path) -> None:
     """Which choices matter in STUDY: for accuracy at equal cost, and for the cost?
 
     Shares of variance with their 95 % intervals, pairs that work together, values that never help
@@ -24,4 +24,4 @@ def command(study: str, results: Path, as_json: bool) -> None:
     from archbench.report.findings import importance
 
     found = open_study(study_path(study, results=results))
-    console.tell(importance.finding(found), as_json=as_json)
+    console.tell(importance.finding(found))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -31,15 +31,7 @@ if TYPE_CHECKING:
 @option.RESULTS
 @option.JSON
 def command(
-    study: str,
-    device: str,
-    backend: str,
-    precision: str | None,
-    batch: int | None,
-    threads: int | None,
-    trials: Which,
-    results: Path,
-    as_json: bool,
+    study: str, *, device: str, backend: str, trials: Which, results: Path, **how: Any
 ) -> None:
     """Time the networks of a STUDY again elsewhere, and say what becomes of its front.
 
@@ -50,16 +42,9 @@ def command(
     from archbench.report.findings import remeasure
 
     path = study_path(study, results=results)
-    with console.meter(quiet=as_json) as told:
+    with console.Meter() as told:
         found = measure_elsewhere(
-            path,
-            device=device,
-            backend=backend,
-            precision=precision,
-            batch=batch,
-            threads=threads,
-            trials=trials,
-            on_progress=told,
+            path, device=device, backend=backend, trials=trials, on_progress=told, **how
         )
     named = study_argument(path)
     target = ("--device", device, "--backend", backend, "--trials", "all")
@@ -74,4 +59,4 @@ def command(
         if trials == "front"
         else command_line("archbench", "report", named),
     )
-    console.tell(finding, as_json=as_json, files=found.files)
+    console.tell(finding, files=found.files)

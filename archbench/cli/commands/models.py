@@ -10,15 +10,9 @@ import click
 
 from archbench.cli import console, option
 from archbench.command_line import command_line
-from archbench.errors import NEGATIVE_RESULT, ArchbenchError
+from archbench.errors import NegativeResultError
 
 SCHEMA = "archbench.models/1"
-
-
-class UnexpectedCountError(ArchbenchError):
-    """A network of the catalogue that does not count what it should."""
-
-    exit_code = NEGATIVE_RESULT
 
 
 @click.group(cls=option.ListByDefault, subcommand_metavar="[PATTERN] | show NAME | check [PATTERN]")
@@ -33,7 +27,7 @@ def command() -> None:
 @click.argument("pattern", default="*")
 @click.option("--all", "with_ablations", is_flag=True, help="The papers' ablations, too.")
 @option.JSON
-def list_(pattern: str, with_ablations: bool, as_json: bool) -> None:
+def list_(pattern: str, with_ablations: bool) -> None:
     """Published networks whose name matches PATTERN, as levit* (the default).
 
     The rows of the papers' ablation tables are named VARIANT/ROW: 'levit_128s/*' lists them.
@@ -49,19 +43,19 @@ def list_(pattern: str, with_ablations: bool, as_json: bool) -> None:
         titles={model["family"]: family_title(model["family"]) for model in document["models"]},
         next_step=f"{show}, or {command_line('archbench', 'profile', names[0])}",
     )
-    if not as_json:
+    if not console.is_json():
         console.note(
             "\nMACs are multiply-adds, one counted as 1; papers print them as FLOPs. "
             "Top-1: the\npaper's own, in percent of ImageNet-1k's validation images."
         )
-    console.tell(finding, as_json=as_json)
+    console.tell(finding)
 
 
 @command.command()
 @click.argument("pattern", default="*")
 @click.option("--full", is_flag=True, help="fvcore counts large ones, too: minutes, 3 GB.")
 @option.JSON
-def check(pattern: str, full: bool, as_json: bool) -> None:
+def check(pattern: str, full: bool) -> None:
     """Build each network that matches PATTERN and compare counts with what is published.
 
     Ends with 1 where a count is not exactly that of the released code.
@@ -71,14 +65,14 @@ def check(pattern: str, full: bool, as_json: bool) -> None:
     from archbench.report.findings import catalogue
 
     names = _matching(pattern, with_ablations=True)
-    with console.meter(quiet=as_json) as told:
+    with console.Meter() as told:
         found = rebuild(names, most_macs=None if full else MOST_MACS, on_progress=told)
     left_out = f"being above {number.short(MOST_MACS)} MACs (--full does)"
     faults = [f"{entry.name}: {fault}" for entry in found for fault in entry.faults]
     finding = catalogue.check(check_document(found), left_out=left_out, is_good=not faults)
-    console.tell(finding, as_json=as_json)
+    console.tell(finding)
     if faults:
-        raise UnexpectedCountError(
+        raise NegativeResultError(
             f"counts that should agree do not: {'; '.join(faults)}",
             place="archbench models check",
             help="report it; a change of the code has changed these networks",
@@ -88,13 +82,13 @@ def check(pattern: str, full: bool, as_json: bool) -> None:
 @command.command()
 @click.argument("name")
 @option.JSON
-def show(name: str, as_json: bool) -> None:
+def show(name: str) -> None:
     """NAME as YAML, in the form that a search space starts from."""
     from archbench.report.findings import catalogue
 
     profile = command_line("archbench", "profile", name)
     step = f"{profile}; or keep this as a file, change it and profile the file"
-    console.tell(catalogue.network(_document(name), next_step=step), as_json=as_json)
+    console.tell(catalogue.network(_document(name), next_step=step))
 
 
 def _matching(pattern: str, *, with_ablations: bool) -> list[str]:

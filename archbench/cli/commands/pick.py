@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     help="The most accurate within so many milliseconds.",
 )
 @click.option(
-    "--params", callback=option.amount, metavar="NUMBER", help="Within so many, as 5M or 4e6."
+    "--params", type=option.amount, metavar="NUMBER", help="Within so many, as 5M or 4e6."
 )
-@click.option("--macs", callback=option.amount, metavar="NUMBER", help="Within so many, as 400M.")
+@click.option("--macs", type=option.amount, metavar="NUMBER", help="Within so many, as 400M.")
 @click.option(
     "--accuracy",
-    callback=option.share,
+    type=option.share,
     metavar="PERCENT",
     help="The cheapest of that proxy accuracy.",
 )
@@ -57,7 +57,6 @@ def command(
     sure: float,
     spec_file: Path | None,
     results: Path,
-    as_json: bool,
 ) -> None:
     """Pick one design of STUDY, a folder or a name, and say why and how sure that is.
 
@@ -88,7 +87,7 @@ def command(
     train = command_line("archbench", "train", trial, "--data", data, "--epochs", 30)
     profile = command_line("archbench", "profile", trial, "--where")
     finding = findings.finding(answer, study=found, next_step=f"{train}, or {profile}")
-    console.tell(finding, as_json=as_json)
+    console.tell(finding)
 
 
 def _check(wish: Wish) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -34,15 +34,13 @@ _TO_FIT = 60
 @option.JSON
 def command(
     networks: tuple[str, ...],
+    *,
     space: str | None,
     samples: int,
     seed: int,
     overrides: tuple[str, ...],
-    batch: int | None,
-    threads: int | None,
-    device: str | None,
     results: Path,
-    as_json: bool,
+    **asked: Any,
 ) -> None:
     """Predict latencies from the blocks that were timed on this machine; nothing is measured whole.
 
@@ -71,25 +69,20 @@ def command(
         loaded = SearchSpace.load(space, overrides=overrides)
         specs, alike = _drawn(loaded, samples=samples, seed=seed)
         conditions = conditions_of(loaded)
-    conditions = replace(
-        conditions,
-        device=device or conditions.device,
-        batch=batch or conditions.batch,
-        threads=threads or conditions.threads,
-    )
-    with console.meter(quiet=as_json) as progress:
+    said = {name: value for name, value in asked.items() if value is not None}
+    conditions = replace(conditions, **said)
+    with console.Meter() as progress:
         found = predict_all(specs, conditions, alike=alike, on_progress=progress)
-    told = [{**entry, "spec": spec.to_document()} for entry, spec in zip(found, specs, strict=True)]
-    notes = dict.fromkeys(entry["note"] for entry in found if entry["note"] and not as_json)
-    for note in notes:
-        console.warn(note)
+    for note in () if console.is_json() else dict.fromkeys(entry["note"] for entry in found):
+        if note:
+            console.warn(note)
     finding = prediction.finding(
-        {"schema": SCHEMA, "predictions": told},
+        {"schema": SCHEMA, "predictions": found},
         next_step=f"{command_line('archbench', 'search', space)} goes by these latencies"
         if space
         else f"measure what looks good: {command_line('archbench', 'profile', networks[0])}",
     )
-    console.tell(finding, as_json=as_json)
+    console.tell(finding)
 
 
 def _drawn(space: SearchSpace, *, samples: int, seed: int) -> tuple[list[ArchSpec], list[ArchSpec]]:

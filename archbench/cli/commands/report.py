@@ -27,9 +27,7 @@ from archbench.errors import UsageError
 )
 @option.RESULTS
 @option.JSON
-def command(
-    study: str, formats: tuple[str, ...], out: Path | None, results: Path, as_json: bool
-) -> None:
+def command(study: str, formats: tuple[str, ...], out: Path | None, results: Path) -> None:
     """Write STUDY as a page, plots and tables, and print its front.
 
     STUDY is the folder of a study or its name, or that of an ablation
@@ -59,11 +57,11 @@ def command(
             if is_ablation
             else certificate.finding(certificate_of(path, planned))
         )
-        console.tell_with_files(finding, out or path / "report", as_json=as_json)
+        console.tell(finding, files=finding.write(out or path / "report"))
         return
     for name in formats:
         FORMATS.load(name, place="--format")
     found = open_study(path)
     files = write_report(found, out, formats=tuple(dict.fromkeys(formats)))
     has_page = any(file.suffix == ".html" for file in files)
-    console.tell(findings.finding(found, has_page=has_page), as_json=as_json, files=files)
+    console.tell(findings.finding(found, has_page=has_page), files=files)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from archbench.cli import console, option
 from archbench.command_line import command_line
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 PLAN_SCHEMA = "archbench.plan/1"
 _OF_A_CONFIRMATION = {
-    "space", "confirm", "confirm_budget", "workers", "download", "name", "results", "as_json",
+    "space", "confirm", "confirm_budget", "workers", "download", "name", "results", "json",
 }  # fmt: skip
 
 
@@ -30,7 +31,7 @@ _OF_A_CONFIRMATION = {
     "--time",
     "time_limit_s",
     metavar="TIME",
-    callback=option.seconds,
+    type=option.seconds,
     help="Stop after 90s, 20m, 1h30m.",
 )
 @option.SET
@@ -77,25 +78,12 @@ _OF_A_CONFIRMATION = {
 @option.JSON
 def command(
     space: str,
-    trials: int | None,
-    epochs: int | None,
-    time_limit_s: float | None,
+    *,
     overrides: tuple[str, ...],
-    data: str | None,
-    download: bool,
-    name: str | None,
     earlier: tuple[str, ...],
-    resume: bool,
     confirm: bool,
-    confirm_budget: str | None,
-    dry_run: bool,
-    sampler: str | None,
-    pruner: str | None,
-    workers: int | None,
-    seed: int | None,
-    certify: bool | None,
     results: Path,
-    as_json: bool,
+    **how: Any,
 ) -> int:
     """Search SPACE, a file or the name of one that comes with archbench.
 
@@ -104,56 +92,49 @@ def command(
     """
     from archbench.cli.names import study_path
     from archbench.cli.progress import SearchProgress, shown
-    from archbench.search import confirm as run_confirmation
     from archbench.search import events, search
     from archbench.space import SearchSpace
 
     if confirm:
-        path = _study_to_confirm(space, name=name, results=results)
-        _refuse_search_options(path, as_json=as_json)
+        return _confirmed(space, results=results, **how)
     progress = SearchProgress()
-    hidden = events.Prepared if dry_run else None  # then it is the result
-    with shown(progress, quiet=as_json, hidden=hidden) as listener:
-        study = (
-            run_confirmation(
-                path, budget=confirm_budget, workers=workers, download=download, on_event=listener
-            )
-            if confirm
-            else search(
-                SearchSpace.load(space, overrides=overrides),
-                trials=trials,
-                epochs=epochs,
-                time_limit_s=time_limit_s,
-                name=name,
-                results=results,
-                resume=resume,
-                data=data,
-                download=download,
-                workers=workers,
-                seed=seed,
-                sampler=sampler,
-                pruner=pruner,
-                certify=certify,
-                confirm_budget=confirm_budget,
-                dry_run=dry_run,
-                start_from=[study_path(study, results=results) for study in earlier],
-                on_event=listener,
-            )
+    hidden = events.Prepared if how["dry_run"] else None  # then it is the result
+    with shown(progress, hidden=hidden) as listener:
+        study = search(
+            SearchSpace.load(space, overrides=overrides),
+            results=results,
+            start_from=[study_path(study, results=results) for study in earlier],
+            on_event=listener,
+            **how,
         )
     if study is None:
-        _show_plan(progress, as_json=as_json)
+        _show_plan(progress)
         return 0
-    return console.tell_study(study, as_json=as_json)
+    return console.tell_study(study)
 
 
-def _refuse_search_options(path: Path, *, as_json: bool) -> None:
-    """Only what says how to confirm may stand beside ``--confirm``, which is to go.
+def _confirmed(text: str, *, name: str | None, results: Path, **how: Any) -> int:
+    """``--confirm``, which is to go: the study of ``--name``, of a folder, a name or a space."""
+    from archbench.cli.names import study_path
+    from archbench.cli.progress import SearchProgress, shown
+    from archbench.search import confirm
+
+    is_space = text.endswith((".yaml", ".yml"))
+    named = name or (Path(text).stem if is_space else text)
+    path = results / named if name or is_space else study_path(named, results=results)
+    _refuse_search_options(path)
+    options = {key: how[key] for key in ("workers", "download")}
+    with shown(SearchProgress()) as listener:
+        found = confirm(path, budget=how["confirm_budget"], on_event=listener, **options)
+    return console.tell_study(found)
+
+
+def _refuse_search_options(path: Path) -> None:
+    """Only what says how to confirm may stand beside ``--confirm``.
 
     Raises:
         UsageError: Something else does.
     """
-    from click.core import ParameterSource
-
     ctx = click.get_current_context()
     instead = command_line("archbench", "confirm", path)
     for param in ctx.command.params:
@@ -165,20 +146,11 @@ def _refuse_search_options(path: Path, *, as_json: bool) -> None:
                 place=said,
                 help=f"leave out {said} and type: {instead}; or leave out --confirm",
             )
-    if not as_json:
+    if not console.is_json():
         console.warn(f"search --confirm becomes archbench confirm; type: {instead}")
 
 
-def _study_to_confirm(text: str, *, name: str | None, results: Path) -> Path:
-    """The study behind ``--name``, or behind SPACE: its folder, its name, or its space's."""
-    from archbench.cli.names import study_path
-
-    is_space = text.endswith((".yaml", ".yml"))
-    named = name or (Path(text).stem if is_space else text)
-    return results / named if name or is_space else study_path(named, results=results)
-
-
-def _show_plan(progress: SearchProgress, *, as_json: bool) -> None:
+def _show_plan(progress: SearchProgress) -> None:
     """What a dry run found."""
     from archbench.cli.progress import preparation
     from archbench.report.element import Code
@@ -191,4 +163,4 @@ def _show_plan(progress: SearchProgress, *, as_json: bool) -> None:
         parts=[Code("\n".join(preparation(found, now=datetime.now())))],
         next_step=option.typed_command("--dry-run"),
     )
-    console.tell(plan, as_json=as_json)
+    console.tell(plan)

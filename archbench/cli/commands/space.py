@@ -27,20 +27,20 @@ def command() -> None:
 
 @command.command("list")
 @option.JSON
-def list_(as_json: bool) -> None:
+def list_() -> None:
     """The spaces that come with archbench, and what they answer."""
     from archbench.report.findings import space as findings
     from archbench.space import shipped
 
     found = {"schema": SCHEMA, "spaces": [_facts(_load(name, ())) for name in shipped()]}
-    console.tell(findings.listing(found), as_json=as_json)
+    console.tell(findings.listing(found))
 
 
 @command.command()
 @click.argument("space")
 @option.SET
 @option.JSON
-def show(space: str, overrides: tuple[str, ...], as_json: bool) -> None:
+def show(space: str, overrides: tuple[str, ...]) -> None:
     """What SPACE searches, and under which conditions."""
     from archbench.report.findings import space as findings
 
@@ -48,14 +48,14 @@ def show(space: str, overrides: tuple[str, ...], as_json: bool) -> None:
     labels = {axis.name: list(map(axis.label, range(len(axis.values)))) for axis in found.axes}
     step = command_line("archbench", "space", "count", space)
     finding = findings.description(_document(found), labels=labels, next_step=step)
-    console.tell(finding, as_json=as_json)
+    console.tell(finding)
 
 
 @command.command()
 @click.argument("space")
 @option.SET
 @option.JSON
-def validate(space: str, overrides: tuple[str, ...], as_json: bool) -> None:
+def validate(space: str, overrides: tuple[str, ...]) -> None:
     """Say whether SPACE can be searched; what is wrong comes with line and column."""
     from archbench.report.findings import space as findings
 
@@ -68,14 +68,14 @@ def validate(space: str, overrides: tuple[str, ...], as_json: bool) -> None:
         name=space,
         next_step=command_line("archbench", "search", space, "--dry-run"),
     )
-    console.tell(finding, as_json=as_json)
+    console.tell(finding)
 
 
 @command.command()
 @click.argument("space")
 @option.SET
 @option.JSON
-def count(space: str, overrides: tuple[str, ...], as_json: bool) -> None:
+def count(space: str, overrides: tuple[str, ...]) -> None:
     """The exact size of SPACE, the share that is feasible, and dead choices."""
     from archbench.report.findings import space as findings
 
@@ -90,7 +90,7 @@ def count(space: str, overrides: tuple[str, ...], as_json: bool) -> None:
         ],
         next_step=f"{sample}, or {search}",
     )
-    console.tell(finding, as_json=as_json)
+    console.tell(finding)
 
 
 @command.command()
@@ -99,7 +99,7 @@ def count(space: str, overrides: tuple[str, ...], as_json: bool) -> None:
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @option.SET
 @option.JSON
-def sample(space: str, number: int, seed: int, overrides: tuple[str, ...], as_json: bool) -> None:
+def sample(space: str, number: int, seed: int, overrides: tuple[str, ...]) -> None:
     """Random feasible networks of SPACE as YAML, all equally likely."""
     from archbench.report.findings import space as findings
 
@@ -112,7 +112,7 @@ def sample(space: str, number: int, seed: int, overrides: tuple[str, ...], as_js
             raise found.infeasible(found.feasible())
         drawn.append(_candidate(found, choices))
     document = {**_facts(found), "seed": seed, "candidates": drawn}
-    console.tell(findings.candidates(document), as_json=as_json)
+    console.tell(findings.candidates(document))
 
 
 def _load(space: str, overrides: tuple[str, ...]) -> SearchSpace:

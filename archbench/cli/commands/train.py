@@ -54,19 +54,14 @@ SCHEMA = "archbench.training/1"
 @option.JSON
 def command(
     network: str,
+    *,
     data: str,
     epochs: int,
-    resolution: int | None,
-    batch: int,
-    seed: int,
-    teacher: str,
-    device: str,
-    download: bool,
     out: Path | None,
     resume: bool,
     overrides: tuple[str, ...],
     results: Path,
-    as_json: bool,
+    **how: Any,
 ) -> None:
     """Train NETWORK with the loop of the search, and keep its weights.
 
@@ -79,25 +74,20 @@ def command(
     spec = network_of(network, overrides=overrides, results=results)
     folder = out or results / f"trained-{_folder_name(spec)}"
     _check_folder(folder, resume=resume)
-    with console.meter(quiet=as_json) as told:
+    with console.Meter() as told:
         try:
             weights = train_network(
                 spec,
                 data=data,
                 epochs=epochs,
                 folder=folder,
-                resolution=resolution,
-                seed=seed,
-                device=device,
-                batch=batch,
-                teacher=teacher,
-                download=download,
                 on_point=lambda point, path, sha256: told.say(
                     training.point_text(point, epochs=epochs)
                 ),
                 on_progress=lambda done, total: told("training, step", done, total),
                 on_note=told.say,
                 on_data=told,
+                **how,
             )
         except KeyboardInterrupt as stop:
             raise _parked(stop, folder) from None
@@ -106,7 +96,7 @@ def command(
         _document(spec, weights, data=data),
         next_step=f"use {command_line(weights.best)} (safetensors), or {profile}",
     )
-    console.tell(finding, as_json=as_json)
+    console.tell(finding)
 
 
 def _folder_name(spec: ArchSpec) -> str:

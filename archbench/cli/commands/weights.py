@@ -45,7 +45,7 @@ def command() -> None:
 @click.option(
     "--resolution",
     metavar="PIXELS",
-    callback=option.resolution,
+    type=option.resolution,
     help="Interpolate positions and biases to images of this side, or of 160x224.",
 )
 @click.option(
@@ -59,14 +59,11 @@ def command() -> None:
 def convert(
     source: Path,
     target: Path,
+    *,
     model: str | None,
-    to: str,
-    layout: str | None,
-    resolution: tuple[int, int] | None,
-    classes: int | None,
     overrides: tuple[str, ...],
     results: Path,
-    as_json: bool,
+    **how: Any,
 ) -> None:
     """Read the weights IN and write them as OUT.
 
@@ -84,10 +81,7 @@ def convert(
         source,
         target,
         model=network(model, overrides=overrides, results=results) if model else None,
-        to=to,
-        layout=layout,
-        resolution=resolution,
-        classes=classes,
+        **how,
     )
     finding = findings.converted(
         _converted(converted),
@@ -95,13 +89,13 @@ def convert(
         is_now=str(converted.spec.resolution),
         next_step=command_line("archbench", "weights", "show", target),
     )
-    console.tell(finding, as_json=as_json)
+    console.tell(finding)
 
 
 @command.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @option.JSON
-def show(file: Path, as_json: bool) -> None:
+def show(file: Path) -> None:
     """Whose names are in FILE, of which network, and is it whole?"""
     from archbench.models import describe_weights
     from archbench.report.findings import weights as findings
@@ -115,7 +109,7 @@ def show(file: Path, as_json: bool) -> None:
     )
     step = command_line("archbench", "weights", "convert", file, *more)
     finding = findings.description({"schema": SCHEMA, **found}, next_step=step)
-    console.tell(finding, as_json=as_json)
+    console.tell(finding)
 
 
 @command.command()
@@ -124,20 +118,20 @@ def show(file: Path, as_json: bool) -> None:
     "--out", metavar="FOLDER", type=option.FOLDER, help="Where to keep them; the cache by default."
 )
 @option.JSON
-def fetch(name: str, out: Path | None, as_json: bool) -> None:
+def fetch(name: str, out: Path | None) -> None:
     """Get the published weights of NAME from the hub."""
     from archbench.evaluate.foreign import fetch_weights
     from archbench.report.findings import weights as findings
 
-    with console.meter(quiet=as_json) as told:
+    with console.Meter() as told:
         found = fetch_weights(name, folder=out, on_progress=told)
-    if not as_json:
+    if not console.is_json():
         console.note(f"from {found.url}" if found.url else "it was there already")
     document = {
         "schema": SCHEMA, "network": name, "file": str(found.path), "url": found.url or None,
     }  # fmt: skip
     step = command_line("archbench", "weights", "show", found.path)
-    console.tell(findings.fetched(document, next_step=step), as_json=as_json)
+    console.tell(findings.fetched(document, next_step=step))
 
 
 def _converted(converted: Converted) -> dict[str, Any]:
