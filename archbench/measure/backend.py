@@ -5,7 +5,8 @@ A backend is a file of ``archbench/measure/backends``. It holds
 - ``PRECISIONS``: for each device that it runs on, the precisions that it can be asked for;
 - ``FORM``: ``deployed`` where it runs the form whose layers were chosen on this machine,
   ``portable`` where it takes the folded network and chooses for itself;
-- ``absence(device)``, where it needs anything: what is not there, as the error to raise, or None;
+- ``NEEDS``, where it needs libraries: each with the extra that brings it;
+- ``COMPILES_ON``, where it needs a C++ compiler: the devices on which it does;
 - ``prepare(network, example, *, conditions)``: the network ready to be run, as `Runnable`.
 
 What holds for all of them is done here once: the refusals, the time that preparing takes, and the
@@ -47,8 +48,8 @@ _TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _NAMES = ((20, "fp32"), (10, "tf32"), (0, "bf16"))
 _SIZE = 128
 
-Product = Callable[[Tensor, Tensor], Tensor]
-Seconds = Callable[[], float]
+_Product = Callable[[Tensor, Tensor], Tensor]
+_Seconds = Callable[[], float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +87,23 @@ def absence(name: str, *, device: str) -> MissingError | None:
     if device not in backend.PRECISIONS:
         others = ", ".join(backend.PRECISIONS)
         return MissingError(f"it does not run on {device}", help=f"it runs on {others}")
-    return backend.absence(device) if hasattr(backend, "absence") else None
+    for library, extra in getattr(backend, "NEEDS", {}).items():
+        if missing := library_absence(library, extra=extra):
+            return missing
+    compilers = (os.environ.get("CXX", ""), "g++", "clang++")
+    has_compiler = any(shutil.which(one) for one in compilers if one)
+    if device in getattr(backend, "COMPILES_ON", ()) and not has_compiler:
+        return MissingError(
+            "there is no C++ compiler", help="install g++, or name one in the variable CXX"
+        )
+    return None
+
+
+def library_absence(name: str, *, extra: str) -> MissingError | None:
+    """The absence of a library that an extra brings; None where it is installed."""
+    if importlib.util.find_spec(name):
+        return None
+    return MissingError(f"{name} is not installed", help=f"pip install 'archbench[{extra}]'")
 
 
 def can_compute(conditions: Conditions) -> bool:
@@ -130,19 +147,14 @@ def prepared(
     example: Tensor,
     *,
     conditions: Conditions,
-    wall: Seconds = time.perf_counter,
-    own_cpu: Seconds = time.thread_time,
-    all_cpu: Seconds = time.process_time,
+    wall: _Seconds = time.perf_counter,
+    own_cpu: _Seconds = time.thread_time,
+    all_cpu: _Seconds = time.process_time,
 ) -> Runnable:
     """A network ready to be run by the backend of the conditions, compared with eager.
 
-    Args:
-        network: It stays as it is.
-        example: Images (B, 3, H, W) in fp32, on the CPU.
-        conditions: What to run it under.
-        wall: The clock for the seconds of preparing.
-        own_cpu: CPU time of this thread.
-        all_cpu: CPU time of the whole process.
+    The network stays as it is; the example are images (B, 3, H, W) in fp32, on the CPU. CPU time
+    is counted of this thread and of the whole process.
 
     Raises:
         UsageError: Backend or precision cannot be.
@@ -151,10 +163,9 @@ def prepared(
             is done where this thread's CPU time cannot see it.
     """
     require_backend(conditions)
-    backend = BACKENDS.load(conditions.backend)
-    began = wall()
-    found: Runnable = backend.prepare(network, example, conditions=conditions)
-    if conditions.backend == "eager" and is_placed(network, conditions=conditions):
+    name, began = conditions.backend, wall()
+    found: Runnable = BACKENDS.load(name).prepare(network, example, conditions=conditions)
+    if name == "eager" and is_placed(network, conditions=conditions):
         return replace(found, seconds=wall() - began)
     output = found.run()
     if conditions.device == "cuda":
@@ -164,10 +175,18 @@ def prepared(
     own = next((one for one in network.parameters() if one.is_floating_point()), example)
     with evaluating(network), torch.inference_mode():
         expected = network(example.to(own.device, own.dtype))
-    name = conditions.backend
     error = checked_error(expected, output, precision=found.precision, backend=name)
-    if conditions.device == "cpu" and conditions.threads == 1:
-        _require_own_thread(found.run, backend=name, own=own_cpu, all_=all_cpu)
+    if conditions.device == "cpu" and conditions.threads == 1:  # timed by this thread's CPU time
+        before, everyone = own_cpu(), all_cpu()
+        found.run()
+        mine, total = own_cpu() - before, all_cpu() - everyone
+        if mine < total / 2:
+            raise InexactError(
+                "it works in threads of its own: of its CPU time this one spends "
+                f"{mine / total:.0%}",
+                place=f"backend {name}",
+                help="measure it on two threads or more, where the time that passes counts",
+            )
     return replace(found, seconds=seconds, error=error)
 
 
@@ -199,37 +218,6 @@ def checked_error(expected: object, got: object, *, precision: str, backend: str
 def tensors_of(tree: object) -> list[Tensor]:
     """The tensors of an output or of arguments, however they are nested."""
     return [leaf for leaf in pytree.tree_leaves(tree) if isinstance(leaf, Tensor)]
-
-
-def library(name: str, *, extra: str) -> MissingError | None:
-    """The absence of a library that an extra brings; None where it is installed."""
-    if importlib.util.find_spec(name):
-        return None
-    return MissingError(f"{name} is not installed", help=f"pip install 'archbench[{extra}]'")
-
-
-def compiler() -> MissingError | None:
-    """The absence of a C++ compiler; None where there is one."""
-    if any(shutil.which(name) for name in (os.environ.get("CXX", ""), "g++", "clang++") if name):
-        return None
-    return MissingError(
-        "there is no C++ compiler", help="install g++, or name one in the variable CXX"
-    )
-
-
-def _require_own_thread(
-    run: Callable[[], object], *, backend: str, own: Seconds, all_: Seconds
-) -> None:
-    """One thread is timed by its CPU time, so the work must be done in it."""
-    began, everyone = own(), all_()
-    run()
-    mine, total = own() - began, all_() - everyone
-    if mine < total / 2:
-        raise InexactError(
-            f"it works in threads of its own: of its CPU time this one spends {mine / total:.0%}",
-            place=f"backend {backend}",
-            help="measure it on two threads or more, where the time that passes counts",
-        )
 
 
 def placed(
@@ -292,7 +280,7 @@ def computed_precision(conditions: Conditions) -> str:
     return next(name for bits, name in _NAMES if kept >= bits)
 
 
-def kept_bits(product: Product, *, device: str = "cpu") -> int:
+def kept_bits(product: _Product, *, device: str = "cpu") -> int:
     """How many bits behind the binary point survive a product with the identity, at most 23.
 
     The product takes a batch of rows and a square weight, as a linear does.

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from archbench.measure.backend import Runnable, evaluating
 
-ONNX_LIBRARIES = ("onnx", "onnxscript")
+NEEDS = {"onnx": "onnx", "onnxscript": "onnx"}
 
 _NUM_IMAGES = 8  # on which int8 is calibrated
 

@@ -8,17 +8,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from archbench.errors import MissingError
-from archbench.measure.backend import Runnable, compiler, computed_precision, placed
+from archbench.measure.backend import Runnable, computed_precision, placed
 from archbench.study.measurement import Conditions
 
 PRECISIONS = {"cpu": ("fp32", "bf16", "fp16"), "cuda": ("fp32", "bf16", "fp16")}
+COMPILES_ON = ("cpu", "cuda")
 FORM = "portable"
-
-
-def absence(device: str) -> MissingError | None:
-    """A C++ compiler is needed on every device."""
-    return compiler()
 
 
 def prepare(network: nn.Module, example: Tensor, *, conditions: Conditions) -> Runnable:

@@ -7,37 +7,21 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from archbench.errors import MissingError
-from archbench.measure.backend import Runnable, library
-from archbench.measure.backends._onnx import (
-    ONNX_LIBRARIES,
-    calibration_batches,
-    mixed,
-    quiet,
-    write_onnx,
-)
+from archbench.measure.backend import Runnable
+from archbench.measure.backends import _onnx
 from archbench.study.measurement import Conditions
 
-if TYPE_CHECKING:
-    import onnxruntime
-
+NEEDS = {"onnxruntime": "onnx", **_onnx.NEEDS}
 PRECISIONS = {"cpu": ("fp32", "int8")}  # it turns fp16 into fp32, and knows no bf16 here
 FORM = "portable"
 
 _IN_INTEGERS = {"QLinearConv", "QLinearMatMul", "QGemm", "MatMulInteger", "ConvInteger"}
 _IN_FLOATS = {"Conv", "FusedConv", "MatMul", "FusedMatMul", "Gemm", "FusedGemm"}
-
-
-def absence(device: str) -> MissingError | None:
-    """The libraries are an extra."""
-    found = (library(name, extra="onnx") for name in ("onnxruntime", *ONNX_LIBRARIES))
-    return next(filter(None, found), None)
 
 
 def prepare(network: nn.Module, example: Tensor, *, conditions: Conditions) -> Runnable:
@@ -52,7 +36,7 @@ def prepare(network: nn.Module, example: Tensor, *, conditions: Conditions) -> R
     import onnxruntime
 
     with tempfile.TemporaryDirectory(prefix="archbench-") as folder, _as_runtime_error():
-        path = write_onnx(network, example, path=Path(folder) / "network.onnx")
+        path = _onnx.write_onnx(network, example, path=Path(folder) / "network.onnx")
         if conditions.precision == "int8":
             path = _quantised(path, example)
         optimised = Path(folder) / "optimised.onnx"
@@ -67,26 +51,18 @@ def prepare(network: nn.Module, example: Tensor, *, conditions: Conditions) -> R
         layers = _precisions(optimised)
     images = example.contiguous()
     outputs = [torch.empty(entry.shape) for entry in session.get_outputs()]
-    binding = _bound(session, images, outputs)
+    binding = session.io_binding()
+    binds = [binding.bind_input, *[binding.bind_output] * len(outputs)]
+    entries = [*session.get_inputs(), *session.get_outputs()]
+    for bind, entry, tensor in zip(binds, entries, (images, *outputs), strict=True):
+        bind(entry.name, "cpu", 0, np.float32, list(tensor.shape), tensor.data_ptr())
 
     # The binding knows addresses only; what lies there must live as long as this function.
     def run(*, kept: Tensor = images) -> object:
         session.run_with_iobinding(binding)
         return outputs
 
-    return mixed(run, layers, asked=conditions.precision)
-
-
-def _bound(
-    session: onnxruntime.InferenceSession, images: Tensor, outputs: list[Tensor]
-) -> onnxruntime.IOBinding:
-    """Input and outputs in memory of torch's."""
-    binding = session.io_binding()
-    binds = [binding.bind_input, *[binding.bind_output] * len(outputs)]
-    entries = [*session.get_inputs(), *session.get_outputs()]
-    for bind, entry, tensor in zip(binds, entries, (images, *outputs), strict=True):
-        bind(entry.name, "cpu", 0, np.float32, list(tensor.shape), tensor.data_ptr())
-    return binding
+    return _onnx.mixed(run, layers, asked=conditions.precision)
 
 
 def _quantised(path: Path, example: Tensor) -> Path:
@@ -95,23 +71,17 @@ def _quantised(path: Path, example: Tensor) -> Path:
 
     class Images(CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
-            self.left = iter(calibration_batches(example))
+            self.left = iter(_onnx.calibration_batches(example))
 
         def get_next(self) -> dict[str, np.ndarray] | None:
             batch = next(self.left, None)
             return None if batch is None else {"images": batch.numpy()}
 
     ready, quantised = path.with_name("ready.onnx"), path.with_name("quantised.onnx")
-    with quiet():
+    types = {"activation_type": QuantType.QUInt8, "weight_type": QuantType.QInt8}
+    with _onnx.quiet():
         quant_pre_process(path, ready, skip_symbolic_shape=True)
-        quantize_static(
-            ready,
-            quantised,
-            Images(),
-            per_channel=True,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-        )
+        quantize_static(ready, quantised, Images(), per_channel=True, **types)
     return quantised
 
 

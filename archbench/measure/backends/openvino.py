@@ -11,25 +11,21 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from archbench.errors import InexactError, MissingError
-from archbench.measure.backend import Runnable, evaluating, library
+from archbench.errors import InexactError
+from archbench.measure.backend import Runnable, evaluating, library_absence
 from archbench.measure.backends._onnx import calibration_batches, mixed, quiet
 from archbench.study.measurement import Conditions
 
 if TYPE_CHECKING:
     import openvino
 
+NEEDS = {"openvino": "openvino"}
 PRECISIONS = {"cpu": ("fp32", "bf16", "fp16", "int8")}
 FORM = "portable"
 
 _HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16", "int8": "f32"}
 _NAMES = {"f32": "fp32", "bf16": "bf16", "f16": "fp16", "i8": "int8", "u8": "int8"}
 _PRODUCTS = {"Convolution", "FullyConnected", "MatMul", "GroupConvolution"}
-
-
-def absence(device: str) -> MissingError | None:
-    """The library is an extra."""
-    return library("openvino", extra="openvino")
 
 
 def prepare(network: nn.Module, example: Tensor, *, conditions: Conditions) -> Runnable:
@@ -48,17 +44,14 @@ def prepare(network: nn.Module, example: Tensor, *, conditions: Conditions) -> R
         model = _converted(network, example)
     if conditions.precision == "int8":
         model = _quantised(model, example)
-    compiled = _core(ov).compile_model(
-        model,
-        "CPU",
-        {
-            "PERFORMANCE_HINT": "LATENCY",
-            "NUM_STREAMS": 1,
-            "INFERENCE_NUM_THREADS": conditions.threads,
-            "INFERENCE_PRECISION_HINT": _HINTS[conditions.precision],
-            "ENABLE_CPU_PINNING": False,  # the measurement pins
-        },
-    )
+    settings = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": 1,
+        "INFERENCE_NUM_THREADS": conditions.threads,
+        "INFERENCE_PRECISION_HINT": _HINTS[conditions.precision],
+        "ENABLE_CPU_PINNING": False,  # the measurement pins
+    }
+    compiled = _core(ov).compile_model(model, "CPU", settings)
     if (threads := compiled.get_property("INFERENCE_NUM_THREADS")) != conditions.threads:
         raise InexactError(
             f"it runs on {threads} threads, not on {conditions.threads}", place="backend openvino"
@@ -107,14 +100,13 @@ def _converted(network: nn.Module, example: Tensor) -> openvino.Model:
 
 
 def _quantised(model: openvino.Model, example: Tensor) -> openvino.Model:
-    if missing := library("nncf", extra="openvino"):
+    if missing := library_absence("nncf", extra="openvino"):
         raise missing.at("backend openvino, int8")
     with quiet():
         nncf = _silent("nncf")
         images = nncf.Dataset([batch.numpy() for batch in calibration_batches(example)])
-        quantised: openvino.Model = nncf.quantize(
-            model, images, model_type=nncf.ModelType.TRANSFORMER
-        )
+        kind = nncf.ModelType.TRANSFORMER
+        quantised: openvino.Model = nncf.quantize(model, images, model_type=kind)
     return quantised
 
 

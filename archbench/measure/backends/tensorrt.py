@@ -10,20 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from archbench.errors import MissingError
-from archbench.measure.backend import Runnable, library, placed
-from archbench.measure.backends._onnx import ONNX_LIBRARIES, write_onnx
+from archbench.measure.backend import Runnable, placed
+from archbench.measure.backends import _onnx
 from archbench.study.measurement import Conditions
 
+NEEDS = {"tensorrt": "tensorrt", **_onnx.NEEDS}
 PRECISIONS = {"cuda": ("fp32", "bf16", "fp16")}
 FORM = "portable"
-
-
-def absence(device: str) -> MissingError | None:
-    """The libraries are extras."""
-    needed = [("tensorrt", "tensorrt"), *((name, "onnx") for name in ONNX_LIBRARIES)]
-    found = (library(name, extra=extra) for name, extra in needed)
-    return next(filter(None, found), None)
 
 
 def prepare(network: nn.Module, example: Tensor, *, conditions: Conditions) -> Runnable:
@@ -39,7 +32,7 @@ def prepare(network: nn.Module, example: Tensor, *, conditions: Conditions) -> R
     images = images.contiguous()
     logger = trt.Logger(trt.Logger.ERROR)
     with tempfile.TemporaryDirectory(prefix="archbench-") as folder:
-        path = write_onnx(ready, images, path=Path(folder) / "network.onnx")
+        path = _onnx.write_onnx(ready, images, path=Path(folder) / "network.onnx")
         plan = _built(trt, path, logger=logger)
     engine = trt.Runtime(logger).deserialize_cuda_engine(plan)
     if engine is None:
