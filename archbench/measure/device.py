@@ -26,12 +26,7 @@ _POLL_S = 0.02
 
 @dataclass(frozen=True, kw_only=True)
 class Pinning:
-    """The cores that a measurement is pinned to.
-
-    Attributes:
-        cores: Their numbers; empty where it is not pinned.
-        note: Why it is not pinned; empty where it is.
-    """
+    """The cores that a measurement is pinned to, or a note why it is not."""
 
     cores: tuple[int, ...]
     note: str
@@ -39,7 +34,7 @@ class Pinning:
 
 def devices() -> tuple[str, ...]:
     """The devices of this machine, ``cpu`` first."""
-    return ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
+    return _KNOWN if torch.cuda.is_available() else ("cpu",)
 
 
 def gpu_name() -> str | None:
@@ -103,8 +98,16 @@ def pinned(*, threads: int) -> Iterator[Pinning]:
     cores = measuring_cores(threads)
     if keep_memory():
         use_huge_pages()
-    with torch_threads(threads), _affinity(cores, everyone=threads > 1) as pinning, _uncollected():
-        yield pinning
+    was_collecting = gc.isenabled()
+    with torch_threads(threads), _affinity(cores, everyone=threads > 1) as pinning:
+        gc.disable()
+        gc.freeze()
+        try:
+            yield pinning
+        finally:
+            gc.unfreeze()
+            if was_collecting:
+                gc.enable()
 
 
 @contextmanager
@@ -121,40 +124,25 @@ def torch_threads(threads: int) -> Iterator[None]:
 @contextmanager
 def _affinity(cores: tuple[int, ...], *, everyone: bool) -> Iterator[Pinning]:
     if not cores:
-        yield Pinning(
-            cores=(), note=f"not pinned: {platform.system()} cannot pin a thread to a core"
-        )
+        note = f"not pinned: {platform.system()} cannot pin a thread to a core"
+        yield Pinning(cores=(), note=note)
         return
+
+    def tasks() -> list[int]:  # 0 is the calling thread
+        return [int(entry.name) for entry in _TASKS.iterdir()] if everyone else [0]
+
     own, before = os.sched_getaffinity(0), {}
     try:
-        for task in _tasks(everyone=everyone):
+        for task in tasks():
             with suppress(ProcessLookupError):  # it has ended
                 before[task] = os.sched_getaffinity(task)
                 os.sched_setaffinity(task, cores)
         yield Pinning(cores=cores, note="")
     finally:
         # Threads that were born meanwhile took over the pinned cores of their parent.
-        for task in _tasks(everyone=everyone):
+        for task in tasks():
             with suppress(ProcessLookupError):
                 os.sched_setaffinity(task, before.get(task, own))
-
-
-def _tasks(*, everyone: bool) -> list[int]:
-    """Thread ids; 0 is the calling thread."""
-    return [int(entry.name) for entry in _TASKS.iterdir()] if everyone else [0]
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    was_enabled = gc.isenabled()
-    gc.disable()
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
-        if was_enabled:
-            gc.enable()
 
 
 @contextmanager
@@ -164,11 +152,6 @@ def measurement_lock(
     """Holds the device's measurement lock, after waiting for whoever holds it.
 
     The kernel lets go of it when the process ends, however it ends. It is not reentrant.
-
-    Args:
-        device: ``cpu`` or ``cuda``.
-        folder: Where the lock files lie; all who are to exclude one another must agree on it.
-        patience_s: How long to wait.
 
     Raises:
         StorageError: The lock cannot be opened, or was not free within the patience.
@@ -197,9 +180,9 @@ def runtime_folder() -> Path:
     Raises:
         StorageError: The folder belongs to somebody else.
     """
-    given = os.environ.get("XDG_RUNTIME_DIR")
-    temporary = Path(tempfile.gettempdir()) / f"archbench-{os.getuid()}"
-    folder = Path(given) / "archbench" if given else temporary
+    folder = Path(tempfile.gettempdir()) / f"archbench-{os.getuid()}"
+    if given := os.environ.get("XDG_RUNTIME_DIR"):
+        folder = Path(given) / "archbench"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         owner = folder.lstat().st_uid

@@ -46,21 +46,17 @@ class Nvml:
             OSError: It is not counted.
         """
         total = ctypes.c_ulonglong()
-        failed = self._library.nvmlDeviceGetTotalEnergyConsumption(
-            self._handle, ctypes.byref(total)
-        )
-        if failed:
+        ask = self._library.nvmlDeviceGetTotalEnergyConsumption
+        if ask(self._handle, ctypes.byref(total)):
             raise OSError("NVML does not answer any more")
         return total.value / 1e3
 
     def processes(self) -> set[int] | None:
         """Processes that hold memory there, by their ids on the host; None where it is unknown."""
         found, number = (_Process * _MOST_PROCESSES)(), ctypes.c_uint(_MOST_PROCESSES)
-        if self._library.nvmlDeviceGetComputeRunningProcesses_v3(
-            self._handle, ctypes.byref(number), found
-        ):
-            return None
-        return {entry.pid for entry in found[: number.value]}
+        ask = self._library.nvmlDeviceGetComputeRunningProcesses_v3
+        failed = ask(self._handle, ctypes.byref(number), found)
+        return None if failed else {entry.pid for entry in found[: number.value]}
 
     def busy(self, since_us: int) -> tuple[dict[int, float], int] | None:
         """The mean share of the GPU that each process used since a time, and the newest time.
@@ -69,9 +65,8 @@ class Nvml:
         sample, which is an answer: nobody used it.
         """
         found, number = (_Sample * _MOST_PROCESSES)(), ctypes.c_uint(_MOST_PROCESSES)
-        failed = self._library.nvmlDeviceGetProcessUtilization(
-            self._handle, found, ctypes.byref(number), ctypes.c_ulonglong(since_us)
-        )
+        ask = self._library.nvmlDeviceGetProcessUtilization
+        failed = ask(self._handle, found, ctypes.byref(number), ctypes.c_ulonglong(since_us))
         if failed == _NOT_FOUND:
             return {}, since_us
         if failed:
@@ -87,9 +82,8 @@ class Nvml:
     def slowed(self) -> tuple[str, ...]:
         """What keeps the clocks down at this moment."""
         reasons = ctypes.c_ulonglong()
-        if self._library.nvmlDeviceGetCurrentClocksThrottleReasons(
-            self._handle, ctypes.byref(reasons)
-        ):
+        ask = self._library.nvmlDeviceGetCurrentClocksThrottleReasons
+        if ask(self._handle, ctypes.byref(reasons)):
             return ()
         return tuple(sorted({what for bit, what in _SLOWED.items() if reasons.value & bit}))
 
@@ -108,39 +102,29 @@ def open_nvml() -> Nvml | str:
 
 
 _NOT_FOUND = 6
+_UINT, _ULONG = ctypes.c_uint, ctypes.c_ulonglong
 
 
 class _Process(ctypes.Structure):
-    """nvmlProcessInfo_t."""
+    """nvmlProcessInfo_t; the last two are instances of the GPU and of its compute part."""
 
-    _fields_ = (
-        ("pid", ctypes.c_uint),
-        ("bytes", ctypes.c_ulonglong),
-        ("gpu_instance", ctypes.c_uint),
-        ("compute_instance", ctypes.c_uint),
-    )
+    _fields_ = (("pid", _UINT), ("bytes", _ULONG), ("gpu", _UINT), ("compute", _UINT))
 
 
 class _Sample(ctypes.Structure):
     """nvmlProcessUtilizationSample_t."""
 
-    _fields_ = (
-        ("pid", ctypes.c_uint),
-        ("time_us", ctypes.c_ulonglong),
-        ("cores", ctypes.c_uint),
-        ("memory", ctypes.c_uint),
-        ("encoder", ctypes.c_uint),
-        ("decoder", ctypes.c_uint),
-    )
+    _shares = ("cores", "memory", "encoder", "decoder")
+    _fields_ = (("pid", _UINT), ("time_us", _ULONG), *((name, _UINT) for name in _shares))
 
 
 @dataclass(frozen=True, kw_only=True)
 class GpuUse:
-    """What happened on a GPU between two readings.
+    """What happened on a GPU between two readings; empty where nothing did.
 
     Attributes:
-        disturbance: Why times taken meanwhile are doubtful; empty where they are not.
-        note: Who is there without being known to work; empty where nobody is.
+        disturbance: Why times taken meanwhile are doubtful.
+        note: Who is there without being known to work.
     """
 
     disturbance: str = ""
@@ -153,10 +137,6 @@ class GpuWatch:
 
     In a container the driver knows processes by other ids than they have inside. Then none of
     those on the GPU has ours, and the one that used it most is taken for this process.
-
-    Attributes:
-        driver: What is asked.
-        own: Id of this process.
     """
 
     driver: Nvml

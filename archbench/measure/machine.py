@@ -37,11 +37,10 @@ class Counters:
 
 @dataclass(frozen=True, kw_only=True)
 class MachineActivity:
-    """What happened between two readings of the counters.
+    """What happened between two readings of the counters; None where it is unknown.
 
     Attributes:
-        steal_share: The share of all cores' time that a hypervisor gave away; None if unknown.
-        throttled: How often a core was slowed down for heat meanwhile; None if unknown.
+        steal_share: The share of all cores' time that a hypervisor gave to other guests.
         busy: Other processes with the number of cores that each kept busy, the busiest first.
     """
 
@@ -57,7 +56,6 @@ class Clocks:
     Attributes:
         governor: Who chooses the clock, as ``performance``; several with commas between them.
         current_mhz: Of the slowest and of the fastest core.
-        most_mhz: What the cores can do at most.
         boost: Whether they may go beyond their nominal clock for a while.
     """
 
@@ -74,7 +72,13 @@ def counters(*, root: Path = ROOT) -> Counters:
         first = (root / "proc/stat").read_text().split("\n")[0]
         fields = [int(field) for field in first.split()[1:]]
         ticks, stolen = sum(fields[:8]), fields[7]
-    throttled, processes = throttle_count(root=root), _processes(root)
+    processes = {}
+    for folder in root.glob("proc/[0-9]*"):
+        if (process := int(folder.name)) != os.getpid():
+            with suppress(OSError, ValueError, IndexError):
+                name, rest = (folder / "stat").read_text().split("(", 1)[1].rsplit(")", 1)
+                processes[process] = (name, sum(int(field) for field in rest.split()[11:13]))
+    throttled = throttle_count(root=root)
     return Counters(ticks=ticks, stolen=stolen, throttled=throttled, processes=processes)
 
 
@@ -120,22 +124,9 @@ def clocks(*, root: Path = ROOT) -> Clocks:
 
 def load_average() -> float | None:
     """Processes that ran or waited in the last minute, on average; None where unknown."""
-    try:
+    with suppress(OSError):
         return os.getloadavg()[0]
-    except OSError:
-        return None
-
-
-def _processes(root: Path) -> dict[int, tuple[str, int]]:
-    found = {}
-    for folder in root.glob("proc/[0-9]*"):
-        process = int(folder.name)
-        if process == os.getpid():
-            continue
-        with suppress(OSError, ValueError, IndexError):
-            name, fields = (folder / "stat").read_text().split("(", 1)[1].rsplit(")", 1)
-            found[process] = (name, sum(int(field) for field in fields.split()[11:13]))
-    return found
+    return None
 
 
 def _texts(root: Path, pattern: str) -> list[str]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,6 @@ from archbench.study.atomic_file import write_atomically, writing_alone
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions
 
-FORMS_SCHEMA = "archbench.forms/1"
 UNREADABLE = (OSError, ValueError, TypeError, LookupError, AttributeError)
 """What is raised by reading a document that is damaged, cut off or of another version."""
 
@@ -37,11 +36,8 @@ class MachineFile:
     path: Path
     identity: Mapping[str, Any]
 
-    def read(self, *, upgrade: Callable[[Any], Any] = lambda it: it) -> dict[str, Any] | None:
+    def read(self) -> dict[str, Any] | None:
         """The document; None where there is no file.
-
-        Args:
-            upgrade: Makes a document of today's schema out of an older one.
 
         Raises:
             OSError: It cannot be read.
@@ -49,7 +45,7 @@ class MachineFile:
         """
         if not self.path.exists():
             return None
-        document: dict[str, Any] = upgrade(json.loads(self.path.read_text()))
+        document: dict[str, Any] = json.loads(self.path.read_text())
         wanted = self.identity
         if differing := [key for key in wanted if document[key] != wanted[key]]:
             raise ValueError(f"another {', '.join(differing)}")
@@ -65,15 +61,6 @@ class MachineFile:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         document = {**self.identity, **content}
         write_atomically(self.path, json.dumps(document, indent=2).encode())
-
-    def writing_alone(self) -> AbstractContextManager[None]:
-        """Keeps other processes from writing, for a document that is read and then replaced.
-
-        Raises:
-            OSError: Folder or lock cannot be made.
-        """
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        return writing_alone(self.path)
 
 
 def cache_folder(kind: str = "calibration") -> Path:
@@ -91,15 +78,21 @@ def digest_of(document: Mapping[str, Any]) -> str:
 
 
 def settings_of(conditions: Conditions) -> dict[str, str]:
-    """What constants depend on beside the machine: conditions and torch's own settings."""
+    """What constants depend on beside the machine: conditions and torch's own settings.
+
+    From here on this process holds tensors as the setting ``memory`` says.
+    """
     conditions = in_eager(conditions)
     backends: Any = torch.backends  # its modules are classes, which the type checker cannot see
+    memory = "as the system has it"
+    if keep_memory():
+        memory = "kept in huge pages" if use_huge_pages() else "kept"
     return {
         "device": conditions.device,
         "backend": conditions.backend,
         "precision": conditions.precision,
         "threads": str(conditions.threads),
-        "memory": _memory(),
+        "memory": memory,
         "cpu_capability": backends.cpu.get_cpu_capability(),
         "cpu_linear": backends.mkldnn.matmul.fp32_precision,
         "cpu_convolution": backends.mkldnn.conv.fp32_precision,
@@ -107,13 +100,6 @@ def settings_of(conditions: Conditions) -> dict[str, str]:
         "gpu_convolution": backends.cudnn.conv.fp32_precision,
         "cudnn_benchmark": str(backends.cudnn.benchmark),
     }
-
-
-def _memory() -> str:
-    """How this process holds tensors from here on."""
-    if not keep_memory():
-        return "as the system has it"
-    return "kept in huge pages" if use_huge_pages() else "kept"
 
 
 class FormFile(MachineFile):
@@ -137,32 +123,21 @@ class FormFile(MachineFile):
         """
         if not forms:
             return
-        with suppress(OSError, StorageError), self.writing_alone():
-            self.write({"forms": {**forms, **self.decided()}})
+        with suppress(OSError, StorageError):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with writing_alone(self.path):
+                self.write({"forms": {**forms, **self.decided()}})
 
 
-def form_file(
-    conditions: Conditions,
-    *,
-    environment: Environment,
-    generation: int,
-    folder: Path | None = None,
-) -> FormFile:
+def form_file(conditions: Conditions, *, environment: Environment, generation: int) -> FormFile:
     """Where decisions under these conditions are kept: beside the calibration constants.
 
-    Args:
-        conditions: All but batch and resolution, which are in the kinds of layers.
-        environment: This machine.
-        generation: Of the constants: decisions are made anew with them, and a study that goes on
-            with older ones finds what was decided then.
-        folder: The user's cache folder by default.
+    Batch and resolution are in the kinds of layers. Decisions are made anew with each generation
+    of the constants, and a study that goes on with older ones finds what was decided then.
     """
     settings = {**settings_of(conditions), "generation": str(generation)}
+    named = {"environment": environment.document(), "settings": settings}
     return FormFile(
-        path=(folder or cache_folder()) / f"forms-{environment.id}-{digest_of(settings)}.json",
-        identity={
-            "schema": FORMS_SCHEMA,
-            "environment": environment.document(),
-            "settings": settings,
-        },
+        path=cache_folder() / f"forms-{environment.id}-{digest_of(settings)}.json",
+        identity={"schema": "archbench.forms/1", **named},
     )

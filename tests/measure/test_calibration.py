@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
 
 from archbench.errors import IncomparableError
 from archbench.measure.latency.calibration import Calibration, calibrate
@@ -30,9 +29,7 @@ def networks(clock: FakeClock) -> dict[str, Ticking]:
 
 
 @pytest.fixture
-def take(
-    clock: FakeClock, environment: Environment, networks: dict[str, Ticking], tmp_path: Path
-) -> Take:
+def take(clock: FakeClock, environment: Environment, networks: dict[str, Ticking]) -> Take:
     def taken(
         conditions: Conditions | None = None, *, machine: Environment = environment, **options: Any
     ) -> Calibration:
@@ -40,7 +37,6 @@ def take(
             conditions or Conditions(),
             environment=machine,
             clock=clock,
-            folder=tmp_path / "kept",
             calibrators=tuple(calibrator(name, network) for name, network in networks.items()),
             **options,
         )
@@ -49,7 +45,7 @@ def take(
 
 
 def only_file(folder: Path) -> Path:
-    (path,) = (folder / "kept").iterdir()
+    (path,) = (folder / "cache" / "calibration").iterdir()
     return path
 
 
@@ -73,7 +69,6 @@ def test_constants_are_the_times_of_the_networks_and_are_kept(
         ({"batch": 16, "resolution": (64, 96)}, {}, False),
         ({}, {"cores": 64}, True),
     ],
-    ids=str,
 )
 def test_constants_belong_to_a_machine_and_to_conditions_but_for_batch_and_resolution(
     take: Take,
@@ -130,7 +125,7 @@ def test_a_damaged_file_is_measured_again_and_said(
 
 
 def test_a_folder_that_cannot_be_written_is_said(take: Take, tmp_path: Path) -> None:
-    (tmp_path / "kept").write_text("not a folder")
+    (tmp_path / "cache").write_text("not a folder")
     found = take()
     assert found.constants_ms["small"] == pytest.approx(2.0)
     assert "constants could not be kept" in found.note
@@ -166,15 +161,6 @@ def test_progress_is_told(take: Take) -> None:
     take(on_progress=lambda *what: told.append(what))
     assert told[0] == ("taking calibration constants", 1, 60)
     assert told[-1] == ("taking calibration constants", 60, 60)
-
-
-def test_calibrate_keeps_constants_in_the_cache(environment: Environment, tmp_path: Path) -> None:
-    tiny = Calibrator(
-        name="tiny", family="attention", build=lambda: nn.Conv2d(3, 4, 3).eval(), shape=(1, 3, 8, 8)
-    )
-    found = calibrate(Conditions(), environment=environment, calibrators=(tiny,))
-    assert found.constants_ms["tiny"] > 0
-    assert len(list((tmp_path / "cache" / "calibration").iterdir())) == 1
 
 
 @pytest.mark.parametrize("family", ["attention", "convolution"])

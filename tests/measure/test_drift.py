@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -149,19 +148,6 @@ def test_a_study_with_older_constants_says_nothing_of_the_newer(
         process(calibration=study)
         assert study.checks[-1].deviations["c"] == pytest.approx(0.1)
     assert kept() == before
-
-
-def test_constants_without_generation_are_read(
-    environment: Environment, process: Process, kept: Kept
-) -> None:
-    path: Path = constants_file(environment, process().settings).path
-    document = kept()
-    for key in ("generation", "doubt", "history"):
-        del document[key]
-    path.write_text(json.dumps({**document, "schema": "archbench.calibration/1"}))
-    found = process()
-    assert (found.generation, found.note) == (1, "")
-    assert found.constants_ms == pytest.approx({"a": 2.0, "b": 4.0, "c": 8.0})
 
 
 def test_a_measurement_says_how_far_the_networks_are_apart(

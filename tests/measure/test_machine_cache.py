@@ -17,8 +17,8 @@ from archbench.study.measurement import Conditions
 
 
 @pytest.fixture
-def kept(environment: Environment, tmp_path: Path) -> FormFile:
-    return form_file(Conditions(), environment=environment, generation=1, folder=tmp_path / "new")
+def kept(environment: Environment) -> FormFile:
+    return form_file(Conditions(), environment=environment, generation=1)
 
 
 def test_decisions_are_found_again(kept: FormFile) -> None:
@@ -56,7 +56,6 @@ def test_other_conditions_machines_and_constants_have_other_decisions(
         Conditions(**changed),
         environment=replace(environment, **machine),
         generation=generation,
-        folder=kept.path.parent,
     )
     assert (other.path != kept.path) == is_other
 
@@ -75,14 +74,14 @@ def test_a_file_of_another_machine_is_not_believed(
 ) -> None:
     kept.add({"a": "packed"})
     machine = replace(environment, cpu="b")
-    other = form_file(Conditions(), environment=machine, generation=1, folder=kept.path.parent)
+    other = form_file(Conditions(), environment=machine, generation=1)
     assert replace(other, path=kept.path).decided() == {}
 
 
 def test_a_folder_that_cannot_be_written_leaves_things_as_they_are(
     kept: FormFile, tmp_path: Path
 ) -> None:
-    (tmp_path / "new").write_text("no folder")
+    (tmp_path / "cache").write_text("no folder")
     kept.add({"a": "packed"})
     assert kept.decided() == {}
 

@@ -15,7 +15,6 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import torch
 
@@ -53,10 +52,8 @@ class Calibration:
     """The constants of one machine under one set of conditions.
 
     Attributes:
-        environment_id: The machine and software that they belong to.
         settings: What else they depend on, see `settings_of`.
-        constants_ms: Calibrator name to its time.
-        calibrators: The networks.
+        constants_ms: By the names of the calibration networks.
         note: What is to be said of them: taken anew, disturbed, not stored. Mostly empty.
         generation: How many times they were taken here; 1 where they never had to be renewed.
         checks: The drift checks of this process, see `check_drift`.
@@ -102,11 +99,7 @@ class Calibration:
     ) -> Iterator[CalibratedBench]:
         """A bench with these constants, on a device that nobody else measures on meanwhile.
 
-        Args:
-            conditions: Device, threads, batch, resolution and precision.
-            environment: This machine, see `capture_environment`; captured before anything is
-                pinned.
-            clock: Where time comes from; a test has its own.
+        The environment is this machine's, captured before anything is pinned.
 
         Raises:
             UsageError: There is no such kind of device, or too few cores for the threads.
@@ -128,12 +121,7 @@ class Calibration:
 
 @dataclass(frozen=True, kw_only=True)
 class CalibratedBench(Bench):
-    """A bench on which times are multiples of calibration constants.
-
-    Attributes:
-        environment: This machine.
-        calibration: Its constants.
-    """
+    """A bench on which times are multiples of calibration constants."""
 
     environment: Environment
     calibration: Calibration
@@ -158,20 +146,13 @@ def calibrate(
     conditions: Conditions,
     *,
     environment: Environment,
-    folder: Path | None = None,
     calibrators: tuple[Calibrator, ...] = CALIBRATORS,
     clock: Clock | None = None,
     on_progress: Progress | None = None,
 ) -> Calibration:
     """The constants for these conditions: stored ones, or taken now (some 2 s) and stored.
 
-    Args:
-        conditions: Batch and resolution do not matter.
-        environment: This machine, see `capture_environment`.
-        folder: Where the constants are kept, the user's cache folder by default.
-        calibrators: The networks.
-        clock: Where time comes from; a test has its own.
-        on_progress: Told about the passes.
+    Batch and resolution do not matter; the environment is this machine's.
 
     Raises:
         UsageError: Device, backend, precision or threads that cannot be.
@@ -181,9 +162,8 @@ def calibrate(
     require_device(conditions.device)
     require_backend(conditions)
     with measuring(conditions, clock=clock) as bench:
-        settings, notes = settings_of(conditions), []
-        file = constants_file(environment, settings, folder=folder)
-        constants = None
+        settings, notes, constants = settings_of(conditions), [], None
+        file = constants_file(environment, settings)
         try:
             constants = read_constants(file, names=[entry.name for entry in calibrators])
         except UNREADABLE as error:
@@ -196,11 +176,9 @@ def calibrate(
                 file.write(constants.document())
             except (OSError, StorageError) as error:
                 notes.append(f"constants could not be kept ({error}): the next run takes others")
-    if constants.disturbance:
-        notes.append(
-            f"constants taken while {constants.disturbance}: they are taken again when the "
-            "machine is found quiet"
-        )
+    if held := constants.disturbance:
+        again = "they are taken again when the machine is found quiet"
+        notes.append(f"constants taken while {held}: {again}")
     return Calibration(
         environment_id=environment.id,
         settings=settings,
@@ -251,11 +229,30 @@ def check_drift(
     Constants that this machine does not keep are not checked. The calibration keeps the result.
     """
     calibration = bench.calibration
-    if calibration.checks or len(calibration.calibrators) < 2:
+    is_kept = constants_file(bench.environment, calibration.settings).path.exists()
+    if calibration.checks or len(calibration.calibrators) < 2 or not is_kept:
         return
-    if not constants_file(bench.environment, calibration.settings).path.exists():
-        return
-    calibration.checks.append(_drift_check(bench, read_counters=read_counters))
+    forwards = {name: bench.reference(name) for name in calibration.constants_ms}
+    timings: dict[str, list[Timing]] = {name: [] for name in forwards}
+    order = random.Random(0)
+    for forward in forwards.values():
+        for _ in range(_CHECK_WARM_UP):
+            forward()
+    began, before = bench.clock.wall(), read_counters()
+    found: dict[str, float] = {}
+    for rounds in _CHECK_ROUNDS:
+        while len(next(iter(timings.values()))) < rounds:
+            for name in order.sample(list(forwards), len(forwards)):
+                timings[name].append(bench.watch(forwards[name]))
+        found, _ = deviations(bench.means_ms(timings), calibration.constants_ms)
+        if spread(found) <= BACK:
+            break
+    disturbed = disturbance(
+        busy=activity(before, read_counters(), seconds=bench.clock.wall() - began),
+        off_cpu=bench.off_cpu([timing for taken in timings.values() for timing in taken]),
+        moved=min(drift([bench.seconds(one) for one in taken]) for taken in timings.values()),
+    )
+    calibration.checks.append(DriftCheck(deviations=found, disturbance=disturbed))
     keep_check(calibration.checks[-1], bench=bench)
 
 
@@ -263,10 +260,8 @@ def keep_check(check: DriftCheck, *, bench: CalibratedBench) -> str:
     """Writes a drift check into the file of the constants, if it still holds those checked.
 
     A study that goes on with the constants of its first day says nothing of newer ones. Where the
-    file cannot be written, nothing changes.
-
-    Returns:
-        Why the constants are to be taken anew; empty where they are not.
+    file cannot be written, nothing changes. It gives why the constants are to be taken anew; empty
+    where they are not.
     """
     calibration, due = bench.calibration, ""
     file = constants_file(bench.environment, calibration.settings)
@@ -291,30 +286,3 @@ def disturbance(*, off_cpu: float | None, moved: float, busy: MachineActivity) -
         return f"the speed of the machine moved by {moved:.0%}"
     names = ", ".join(name for name, _ in busy.busy)
     return f"other processes worked: {names}" if names else ""
-
-
-def _drift_check(bench: CalibratedBench, *, read_counters: Callable[[], Counters]) -> DriftCheck:
-    forwards = {name: bench.reference(name) for name in bench.calibration.constants_ms}
-    timings: dict[str, list[Timing]] = {name: [] for name in forwards}
-    order = random.Random(0)
-    for forward in forwards.values():
-        for _ in range(_CHECK_WARM_UP):
-            forward()
-    began, before = bench.clock.wall(), read_counters()
-    found: dict[str, float] = {}
-    for rounds in _CHECK_ROUNDS:
-        while len(next(iter(timings.values()))) < rounds:
-            for name in order.sample(list(forwards), len(forwards)):
-                timings[name].append(bench.watch(forwards[name]))
-        found, _ = deviations(bench.means_ms(timings), bench.calibration.constants_ms)
-        if spread(found) <= BACK:
-            break
-    seconds, after = bench.clock.wall() - began, read_counters()
-    return DriftCheck(
-        deviations=found,
-        disturbance=disturbance(
-            off_cpu=bench.off_cpu([timing for taken in timings.values() for timing in taken]),
-            moved=min(drift([bench.seconds(one) for one in taken]) for taken in timings.values()),
-            busy=activity(before, after, seconds=seconds),
-        ),
-    )

@@ -16,7 +16,7 @@ from archbench.measure.machine import throttle_count
 from archbench.study.measurement import Conditions
 
 Forward = Callable[[], object]
-Stopwatch = Callable[[Forward], "Timing"]
+_Stopwatch = Callable[[Forward], "Timing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +69,11 @@ class Clock:
 
 @dataclass(frozen=True, kw_only=True)
 class Bench:
-    """What all networks of a measurement are timed with.
-
-    Attributes:
-        conditions: Device, threads and precision.
-        clock: Tells when the budget is used up.
-        watch: Times one forward pass.
-        pinning: The cores that it runs on.
-    """
+    """What all networks of a measurement are timed with; ``watch`` times one forward pass."""
 
     conditions: Conditions
     clock: Clock
-    watch: Stopwatch
+    watch: _Stopwatch
     pinning: Pinning
 
     @property
@@ -112,10 +105,6 @@ class Bench:
 def measuring(conditions: Conditions, *, clock: Clock | None = None) -> Iterator[Bench]:
     """A bench on a device that nobody else measures on meanwhile; this process is pinned.
 
-    Args:
-        conditions: Device, threads and precision.
-        clock: Where time comes from; a test has its own.
-
     Raises:
         UsageError: There is no such kind of device, or there are fewer usable cores than threads.
         MissingError: This machine has no such device.
@@ -124,18 +113,15 @@ def measuring(conditions: Conditions, *, clock: Clock | None = None) -> Iterator
     require_device(conditions.device)
     clock = clock or Clock()
     with measurement_lock(conditions.device), pinned(threads=conditions.threads) as pinning:
-        yield Bench(
-            conditions=conditions,
-            clock=clock,
-            watch=stopwatch(conditions.device, clock=clock),
-            pinning=pinning,
-        )
+        watch = stopwatch(conditions.device, clock=clock)
+        yield Bench(conditions=conditions, clock=clock, watch=watch, pinning=pinning)
 
 
-def stopwatch(device: str, *, clock: Clock) -> Stopwatch:
-    """What times one forward pass on the device."""
-    if device == "cuda":
-        return _cuda_stopwatch(clock)
+def stopwatch(device: str, *, clock: Clock) -> _Stopwatch:
+    """What times one forward pass on the device.
+
+    On a GPU it times by events, one synchronisation a pass, so that passes never overlap.
+    """
 
     def timed(forward: Forward) -> Timing:
         delay = clock.delay()
@@ -146,15 +132,11 @@ def stopwatch(device: str, *, clock: Clock) -> Stopwatch:
         wall = clock.wall() - wall
         return Timing(wall=wall, cpu=cpu, delay=clock.delay() - delay)
 
-    return timed
+    if device != "cuda":
+        return timed
+    start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
 
-
-def _cuda_stopwatch(clock: Clock) -> Stopwatch:
-    """Times by events, one synchronisation a pass, so that passes never overlap."""
-    start = torch.cuda.Event(enable_timing=True)
-    end = torch.cuda.Event(enable_timing=True)
-
-    def timed(forward: Forward) -> Timing:
+    def timed_on_gpu(forward: Forward) -> Timing:
         torch.cuda.synchronize()
         delay = clock.delay()
         cpu = clock.cpu()
@@ -166,7 +148,7 @@ def _cuda_stopwatch(clock: Clock) -> Stopwatch:
         wall = start.elapsed_time(end) / 1e3
         return Timing(wall=wall, cpu=cpu, delay=clock.delay() - delay)
 
-    return timed
+    return timed_on_gpu
 
 
 def delay_share(timings: Sequence[Timing]) -> float:

@@ -7,15 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from archbench.measure.latency import estimate
-from archbench.measure.latency.estimate import (
-    LEAST_PLACEMENTS,
-    NEEDED_FORWARDS,
-    TWO_SIDED_95,
-    Ratio,
-)
+from archbench.measure.latency.estimate import TWO_SIDED_95, Ratio
 from archbench.study.measurement import Measurement
 
-Outcome = Literal["slower", "faster", "tie", "unknown"]
+_Outcome = Literal["slower", "faster", "tie", "unknown"]
 
 BETWEEN_PROCESSES = 0.012
 """Standard deviation of a calibrated latency from one process to the next, as a share: that of
@@ -27,11 +22,9 @@ _OF_CONSTANTS = ("calibrator", "calibration_constant_ms", "calibration_generatio
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """How the times of two networks relate.
+    """How the time of a network relates to that of the first one, the reference.
 
     Attributes:
-        first: Name of the reference.
-        second: Name of the one that is judged.
         ratio: The second's time / the first's, with its 95 % interval; None without a value.
         rounds: How many pairs of passes it rests on; 0 where the two ran in other processes.
         placements: Over how many places in memory it is a mean; 0 where the networks stayed in one,
@@ -47,7 +40,7 @@ class Comparison:
     reason: str = ""
 
     @property
-    def outcome(self) -> Outcome:
+    def outcome(self) -> _Outcome:
         """What the second is; a tie where the interval holds the same speed."""
         if self.ratio is None:
             return "unknown"
@@ -77,12 +70,16 @@ def compare_rounds(names: tuple[str, str], first: Measurement, second: Measureme
         return found
     first.ratio_to(second)  # refuses other conditions
     rounds = min(len(first.samples), len(second.samples))
-    if rounds < NEEDED_FORWARDS:
-        return replace(found, reason=f"only {rounds} rounds of {NEEDED_FORWARDS} needed ones")
-    stay = _placement_rounds(first, second)
+    if rounds < estimate.NEEDED_FORWARDS:
+        return replace(
+            found, reason=f"only {rounds} rounds of {estimate.NEEDED_FORWARDS} needed ones"
+        )
+    # 0 where one of them stayed in one place all the time
+    stays = {int(entry.details.get("placement_rounds", 0)) for entry in (first, second)}
+    stay = stays.pop() if len(stays) == 1 else 0
     ratio = estimate.ratio(second.samples[:rounds], first.samples[:rounds], placement_rounds=stay)
     placements = rounds // stay if stay else 0
-    placements = placements if placements >= LEAST_PLACEMENTS else 0
+    placements = placements if placements >= estimate.LEAST_PLACEMENTS else 0
     return replace(found, ratio=ratio, rounds=rounds, placements=placements)
 
 
@@ -101,34 +98,18 @@ def compare_processes(
     found = _unknown(names, first, second)
     if first.value is None or second.value is None:
         return found
-    change, doubt = _change_of_constants(first, second)
-    value = second.ratio_to(first) * change
-    reason = "; ".join(filter(None, (found.reason, doubt)))
-    spread = math.hypot(_log_half_width(first), _log_half_width(second))
-    factor = math.exp(math.hypot(spread, TWO_SIDED_95 * math.sqrt(2) * BETWEEN_PROCESSES))
-    ratio = Ratio(value=value, low=value / factor, high=value * factor)
-    return replace(found, ratio=ratio, reason=reason)
-
-
-def _change_of_constants(first: Measurement, second: Measurement) -> tuple[float, str]:
-    """What makes the ratio of two values that of the calibrated times, and what is left to say.
-
-    Both are multiples of a calibration network's constant. Where they are of the same network,
-    they are compared as such, whatever its constant was.
-    """
+    value, doubt = second.ratio_to(first), ""
     (name, before, old), (other, now, new) = (
         tuple(map(taken.details.get, _OF_CONSTANTS)) for taken in (first, second)
     )
-    if name == other and before and now:
-        return float(before) / float(now), ""
-    is_doubtful = None not in (old, new) and old != new
-    return 1.0, "calibration constants were renewed in between" if is_doubtful else ""
-
-
-def _placement_rounds(*measurements: Measurement) -> int:
-    """How many rounds both stayed in one place; 0 where one of them stayed there all the time."""
-    found = {int(entry.details.get("placement_rounds", 0)) for entry in measurements}
-    return found.pop() if len(found) == 1 else 0
+    if name == other and before and now:  # multiples of one network, whatever its constant was
+        value *= float(before) / float(now)
+    elif None not in (old, new) and old != new:
+        doubt = "calibration constants were renewed in between"
+    spread = math.hypot(_log_half_width(first), _log_half_width(second))
+    factor = math.exp(math.hypot(spread, TWO_SIDED_95 * math.sqrt(2) * BETWEEN_PROCESSES))
+    ratio = Ratio(value=value, low=value / factor, high=value * factor)
+    return replace(found, ratio=ratio, reason="; ".join(filter(None, (found.reason, doubt))))
 
 
 def _unknown(names: tuple[str, str], *measurements: Measurement) -> Comparison:

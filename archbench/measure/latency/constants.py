@@ -11,25 +11,19 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from archbench.measure.latency.estimate import core_disturbance
 from archbench.measure.machine_cache import MachineFile, cache_folder, digest_of
 from archbench.study.environment import Environment
 
-SCHEMA = "archbench.calibration/2"
-_BEFORE = "archbench.calibration/1"  # without generation, doubt and history
-
-AWAY = 0.05
-"""Constants of which two lie farther apart than this no longer hold."""
 BACK = 0.03
 """A drift check at which they are nearer than this makes whatever was seen before void."""
 CHECKS = 3
 """How many quiet drift checks it takes."""
 
-Deviations = Mapping[str, float]
-"""Calibration network to the share by which it leaves the others."""
+_AWAY = 0.05  # constants of which two lie farther apart than this no longer hold
+_Deviations = Mapping[str, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,12 +31,12 @@ class DriftCheck:
     """How far the calibration networks drifted from their constants, at one time.
 
     Attributes:
-        deviations: By how much each leaves the others.
+        deviations: By which share each leaves the others.
         disturbance: Why it says nothing of the constants; empty for a quiet one.
         weight: How many of the checks that are needed it stands for: a long one for all.
     """
 
-    deviations: Deviations
+    deviations: _Deviations
     disturbance: str = ""
     weight: int = 1
 
@@ -52,7 +46,7 @@ class Constants:
     """The constants of one machine under one set of settings, as they are kept.
 
     Attributes:
-        constants_ms: Milliseconds by the names of the networks.
+        constants_ms: By the names of the networks.
         off_cpu_share: The share of time in which other work held the core meanwhile.
         generation: How many times they were taken.
         apart: The last quiet drift checks that found them apart.
@@ -63,7 +57,7 @@ class Constants:
     constants_ms: Mapping[str, float]
     off_cpu_share: float
     generation: int = 1
-    apart: tuple[Deviations, ...] = ()
+    apart: tuple[_Deviations, ...] = ()
     due: str = ""
     history: tuple[Mapping[str, Any], ...] = ()
 
@@ -88,7 +82,7 @@ class Constants:
             return replace(self, apart=(), due="")
         apart = (*self.apart, *[check.deviations] * check.weight)[-CHECKS:]
         mean, due = {name: statistics.fmean(one[name] for one in apart) for name in apart[-1]}, ""
-        if len(apart) == CHECKS and spread(mean) > AWAY:
+        if len(apart) == CHECKS and spread(mean) > _AWAY:
             slow, fast = max(mean, key=mean.__getitem__), min(mean, key=mean.__getitem__)
             due = f"{slow} takes {spread(mean):.0%} more beside {fast} than when they were taken"
         return replace(self, apart=apart, due=due)
@@ -101,11 +95,8 @@ class Constants:
         level. New ones that are disturbed are not taken over; then one quiet check is enough.
         """
         if taken.disturbance:
-            return (
-                replace(self, apart=self.apart[1 - CHECKS :], due=""),
-                f"constants are to be taken anew ({self.due}), but {taken.disturbance}: the old "
-                "ones stay for now",
-            )
+            note = f"constants are to be taken anew ({self.due}), but {taken.disturbance}: the old "
+            return replace(self, apart=self.apart[1 - CHECKS :], due=""), f"{note}ones stay for now"
         new_ms = taken.constants_ms
         if not self.disturbance:
             _, state = deviations(new_ms, self.constants_ms)
@@ -117,16 +108,10 @@ class Constants:
             "given_up_because": self.due,
         }
         most = max(abs(ms / self.constants_ms[name] - 1) for name, ms in new_ms.items())
-        return (
-            Constants(
-                constants_ms=new_ms,
-                off_cpu_share=taken.off_cpu_share,
-                generation=self.generation + 1,
-                history=(*self.history, old),
-            ),
-            f"constants taken anew ({self.due}): latencies differ from those before by up to "
-            f"{most:.1%}",
-        )
+        note = f"constants taken anew ({self.due}): latencies differ from those before by up to "
+        history = (*self.history, old)
+        new = replace(taken, constants_ms=new_ms, generation=self.generation + 1, history=history)
+        return new, f"{note}{most:.1%}"
 
     def document(self) -> dict[str, Any]:
         """A JSON document of the schema ``archbench.calibration/2``, without its identity."""
@@ -139,17 +124,12 @@ class Constants:
         }
 
 
-def constants_file(
-    environment: Environment, settings: Mapping[str, str], *, folder: Path | None = None
-) -> MachineFile:
-    """The file of a machine and settings, in the user's cache folder by default.
-
-    Who writes it holds the measurement lock.
-    """
-    name = f"{environment.id}-{digest_of(settings)}.json"
+def constants_file(environment: Environment, settings: Mapping[str, str]) -> MachineFile:
+    """The file of a machine and settings; who writes it holds the measurement lock."""
+    identity = {"environment": environment.id, "settings": dict(settings)}
     return MachineFile(
-        path=(folder or cache_folder()) / name,
-        identity={"schema": SCHEMA, "environment": environment.id, "settings": dict(settings)},
+        path=cache_folder() / f"{environment.id}-{digest_of(settings)}.json",
+        identity={"schema": "archbench.calibration/2", **identity},
     )
 
 
@@ -160,7 +140,7 @@ def read_constants(file: MachineFile, *, names: Sequence[str]) -> Constants | No
         OSError: It cannot be read.
         ValueError: It is not what it should be, likewise all of ``UNREADABLE``.
     """
-    document = file.read(upgrade=_upgrade)
+    document = file.read()
     if document is None:
         return None
     doubt = document["doubt"]
@@ -177,13 +157,6 @@ def read_constants(file: MachineFile, *, names: Sequence[str]) -> Constants | No
     return found
 
 
-def _upgrade(document: Any) -> Any:
-    if document["schema"] != _BEFORE:
-        return document
-    new = {"generation": 1, "doubt": {"looks": [], "due": ""}, "history": []}
-    return {**new, **document, "schema": SCHEMA}
-
-
 def deviations(
     now_ms: Mapping[str, float], constants_ms: Mapping[str, float]
 ) -> tuple[dict[str, float], float]:
@@ -193,6 +166,6 @@ def deviations(
     return {name: ratio / state - 1 for name, ratio in ratios.items()}, state - 1
 
 
-def spread(found: Deviations) -> float:
+def spread(found: _Deviations) -> float:
     """By which share the slowest of the networks left the fastest."""
     return (1 + max(found.values())) / (1 + min(found.values())) - 1

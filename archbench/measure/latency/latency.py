@@ -8,7 +8,6 @@ processes differ by somewhat more, see benchmarks/latency_trust.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -19,33 +18,26 @@ from torch import nn
 from archbench.errors import InexactError, fault_text
 from archbench.measure.backend import Runnable, prepared, tensors_of
 from archbench.measure.gpu import GpuUse, GpuWatch, gpu_watch
-from archbench.measure.latency.calibration import (
-    CalibratedBench,
-    check_drift,
-)
-from archbench.measure.latency.clock import Bench, Forward, delay_share
-from archbench.measure.latency.estimate import NEEDED_FORWARDS, Ratio, drift, quantile, verdict
+from archbench.measure.latency.calibration import CalibratedBench, check_drift
+from archbench.measure.latency.clock import Forward, delay_share
+from archbench.measure.latency.estimate import quantile
 from archbench.measure.latency.rounds import (
     NETWORK_FAULTS,
     WANTED_HALF_WIDTH,
     Attempt,
     Placed,
     WarmUp,
-    looks,
     placement_rounds,
     run_rounds,
     warm_up,
 )
 from archbench.progress import Progress
-from archbench.study.measurement import Measurement, Verdict
-
-Details = dict[str, float | int | str]
+from archbench.study.measurement import Measurement
 
 # Of the budget, for all candidates together and for all calibrators together.
 _WARM_UP_SHARE = 0.125
 # How many budgets a network may take that is too slow to get a value within one.
 _PATIENCE = 3
-_BEST_FIRST: tuple[Verdict, ...] = ("stable", "disturbed", "incomplete")
 
 
 def measure_latency(
@@ -103,25 +95,6 @@ def measure_latency(
     return {name: session.measurement(name) for name in networks}
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Outcome:
-    """What one attempt gave."""
-
-    attempt: Attempt
-    gpu: GpuUse
-    verdict: Verdict
-    reason: str
-    ratio: Ratio | None = None
-    drift: float = 0.0
-    off_cpu: float | None = None
-
-    @property
-    def rank(self) -> tuple[int, float]:
-        """Lower for a better verdict, and of equal ones for a narrower interval."""
-        width = self.ratio.half_width if self.ratio else math.inf
-        return _BEST_FIRST.index(self.verdict), width
-
-
 @dataclass(kw_only=True)
 class _Session:
     """One measurement of several networks.
@@ -130,7 +103,6 @@ class _Session:
         networks: Those that are ready to be run, by name; so for all that follows.
         warm: What the first passes showed.
         faults: Why a network takes no part.
-        outcomes: Of each attempt.
     """
 
     bench: CalibratedBench
@@ -140,7 +112,7 @@ class _Session:
     networks: dict[str, Runnable] = field(default_factory=dict)
     warm: dict[str, WarmUp] = field(default_factory=dict)
     faults: dict[str, str] = field(default_factory=dict)
-    outcomes: dict[str, list[_Outcome]] = field(default_factory=dict)
+    attempts: dict[str, list[Attempt]] = field(default_factory=dict)
     until: float = 0.0
     warm_up_s: float = 0.0
 
@@ -163,7 +135,7 @@ class _Session:
         self.until, at_last = clock.wall() + budget_s, clock.wall() + budget_s * _PATIENCE
         for name, network in self.networks.items():
             with self.faults_of(name):
-                if _is_finite(network.run()):
+                if all(bool(torch.isfinite(one).all()) for one in tensors_of(network.run())):
                     self.warm[name] = self._warmed(network.run, seconds=self.warm_up_s * share)
                 else:
                     self.faults[name] = "its output is not finite"
@@ -195,13 +167,6 @@ class _Session:
             stay = placement_rounds(seconds=self.until - bench.clock.wall(), round_s=round_s)
             for attempt in attempts.values():
                 attempt.placement_rounds = stay if attempt.network.relocated else 0
-
-        def after_round() -> None:
-            if self.on_progress:
-                rounds = max(len(one.timings) for one in attempts.values())
-                most = max(looks(one.placement_rounds)[-1] for one in attempts.values())
-                self.on_progress("timing", rounds, most)
-
         throttled = bench.clock.throttled()
         if self.gpu:
             self.gpu.use()
@@ -211,14 +176,14 @@ class _Session:
             bench=bench,
             until=self.until,
             at_last=at_last,
-            after_round=after_round,
             together=self.together is not None,
+            on_progress=self.on_progress,
         )
         use = self.gpu.use() if self.gpu else GpuUse()
         throttled = bench.clock.throttled() - throttled
         for name, attempt in attempts.items():
-            outcome = _outcome(attempt, bench=bench, throttled=throttled, gpu=use)
-            self.outcomes.setdefault(name, []).append(outcome)
+            attempt.judge(bench=bench, throttled=throttled, gpu=use)
+            self.attempts.setdefault(name, []).append(attempt)
 
     def _warm_calibrators(self, attempts: Iterable[Attempt]) -> tuple[dict[str, Placed], float]:
         """The calibration networks in use, warm, and the seconds of one pass of each."""
@@ -231,15 +196,15 @@ class _Session:
         warm = [self._warmed(entry.forward, seconds=seconds) for entry in calibrators.values()]
         return calibrators, sum(entry.wall_s for entry in warm)
 
-    def _best(self, name: str) -> _Outcome:
+    def _best(self, name: str) -> Attempt:
         """The better of the attempts; of equal ones the later."""
-        return min(reversed(self.outcomes[name]), key=lambda outcome: outcome.rank)
+        return min(reversed(self.attempts[name]), key=lambda attempt: attempt.rank)
 
     def measurement(self, name: str) -> Measurement:
         """The network's record: of its better attempt, with the samples of all."""
         bench, network = self.bench, self.networks.get(name)
-        outcomes = self.outcomes.get(name, [])
-        timings = [timing for outcome in outcomes for timing in outcome.attempt.timings]
+        attempts = self.attempts.get(name, [])
+        timings = [timing for attempt in attempts for timing in attempt.timings]
         precision = network.precision if network else bench.conditions.precision
         found = Measurement(
             metric="latency",
@@ -253,38 +218,38 @@ class _Session:
             verdict="incomplete",
             reason=self.faults.get(name, ""),
         )
-        if network is None or not outcomes:
+        if network is None or not attempts:
             return found
         best = self._best(name)
-        if best.ratio is None:
-            return replace(found, verdict=best.verdict, reason=best.reason)
+        if best.found is None:
+            return replace(found, reason=best.reason)
         if complaint := network.complaint():
             return replace(found, reason=complaint)
-        constant = bench.calibration.constants_ms[best.attempt.calibrator]
-        value = best.ratio.value * constant
+        constant = bench.calibration.constants_ms[best.calibrator]
+        value = best.found.value * constant
         return replace(
             found,
             value=value,
-            low=best.ratio.low * constant,
-            high=best.ratio.high * constant,
+            low=best.found.low * constant,
+            high=best.found.high * constant,
             verdict=best.verdict,
             reason=best.reason,
             details=self._details(name, best=best, value=value),
         )
 
-    def _details(self, name: str, *, best: _Outcome, value: float) -> Details:
-        attempt, network, warm = best.attempt, self.networks[name], self.warm[name]
-        conditions, pinning = self.bench.conditions, self.bench.pinning
-        walls_ms = [timing.wall * 1e3 for timing in attempt.timings]
-        details: Details = {
+    def _details(self, name: str, *, best: Attempt, value: float) -> dict[str, float | int | str]:
+        bench, network, warm = self.bench, self.networks[name], self.warm[name]
+        calibration, pinning = bench.calibration, bench.pinning
+        walls_ms = [timing.wall * 1e3 for timing in best.timings]
+        details: dict[str, float | int | str] = {
             "wall_median_ms": quantile(walls_ms, 0.5),
             "wall_p95_ms": quantile(walls_ms, 0.95),
-            "forwards": len(attempt.timings),
-            "placement_rounds": attempt.placement_rounds,
-            "images_per_second": conditions.batch / value * 1e3,
-            "calibrator": attempt.calibrator,
-            "calibration_ms": self.bench.mean_ms(attempt.calibration),
-            "calibration_constant_ms": self.bench.calibration.constants_ms[attempt.calibrator],
+            "forwards": len(best.timings),
+            "placement_rounds": best.placement_rounds,
+            "images_per_second": bench.conditions.batch / value * 1e3,
+            "calibrator": best.calibrator,
+            "calibration_ms": bench.mean_ms(best.calibration),
+            "calibration_constant_ms": calibration.constants_ms[best.calibrator],
             "calibration_drift": best.drift,
             "warm_up_forwards": warm.forwards,
             "warm_up_settled": "yes" if warm.settled else "no",
@@ -294,50 +259,17 @@ class _Session:
         }
         if network.error is not None:
             details["backend_error"] = network.error
-        if network.precision != conditions.precision:
-            details["precision_asked"] = conditions.precision
+        if network.precision != bench.conditions.precision:
+            details["precision_asked"] = bench.conditions.precision
         if best.off_cpu is not None:
             details["off_cpu_share"] = best.off_cpu
-            details["run_delay_share"] = delay_share(attempt.timings)
-        details |= self.bench.calibration.details()
+            details["run_delay_share"] = delay_share(best.timings)
+        details |= calibration.details()
         if best.gpu.note:
             details["gpu_note"] = best.gpu.note
-        first, *repeats = self.outcomes[name]
+        first, *repeats = self.attempts[name]
         if repeats:
             details["repeats"] = len(repeats)
             details["repeated_because"] = first.reason
-            details["first_sample_used"] = 0 if best is first else len(first.attempt.timings)
+            details["first_sample_used"] = 0 if best is first else len(first.timings)
         return details
-
-
-def _outcome(attempt: Attempt, *, bench: Bench, throttled: int, gpu: GpuUse) -> _Outcome:
-    number, needed, reason = len(attempt.timings), NEEDED_FORWARDS, attempt.fault
-    if not reason and not attempt.has_value:
-        reason = f"only {number} of {needed} needed forward passes fitted into the budget"
-    ratio = None if reason else attempt.ratio(bench=bench)
-    if ratio is None or not ratio.value:
-        reason = reason or "it takes less time than the clock can tell"
-        return _Outcome(attempt=attempt, gpu=gpu, verdict="incomplete", reason=reason)
-    off_cpu = bench.off_cpu([*attempt.timings, *attempt.calibration])
-    moved = drift([bench.seconds(timing) for timing in attempt.calibration])
-    found, reason = verdict(
-        forwards=number,
-        off_cpu=off_cpu,
-        drift=moved,
-        half_width=ratio.half_width,
-        throttled=throttled,
-        gpu=gpu.disturbance,
-    )
-    return _Outcome(
-        attempt=attempt,
-        gpu=gpu,
-        verdict=found,
-        reason=reason,
-        ratio=ratio,
-        drift=moved,
-        off_cpu=off_cpu,
-    )
-
-
-def _is_finite(output: object) -> bool:
-    return all(bool(torch.isfinite(tensor).all()) for tensor in tensors_of(output))

@@ -16,8 +16,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-Family = Literal["attention", "convolution"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Calibrator:
@@ -27,23 +25,19 @@ class Calibrator:
         name: Its identity; stored constants are found by it.
         family: What kind of work it resembles.
         build: Makes the network, the same one each time.
-        shape: Shape of its input.
+        shape: Of its input.
     """
 
     name: str
-    family: Family
+    family: Literal["attention", "convolution"]
     build: Callable[[], nn.Module]
     shape: tuple[int, ...]
 
 
-class AttentionNetwork(nn.Module):
+class _AttentionNetwork(nn.Module):
     """A convolutional stem, then blocks of depthwise convolution, attention and MLP.
 
-    B images, N tokens, h heads, d head width, C width.
-
-    Args:
-        dim: Width; heads are 32 wide.
-        depth: Number of blocks.
+    B images, N tokens, h heads, d head width, C width; heads are 32 wide.
     """
 
     def __init__(self, *, dim: int, depth: int) -> None:
@@ -59,10 +53,8 @@ class AttentionNetwork(nn.Module):
         self.head = nn.Linear(dim, 1000)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits, (B, 1000)."""
         features: Tensor = self.blocks(self.stem(images))
-        logits: Tensor = self.head(features.mean(dim=(2, 3)))
-        return logits
+        return self.head(features.mean(dim=(2, 3)))
 
 
 class _AttentionBlock(nn.Module):
@@ -87,28 +79,23 @@ class _AttentionBlock(nn.Module):
         return tokens.transpose(1, 2).reshape(batch, dim, height, width)
 
 
-class ConvolutionNetwork(nn.Module):
-    """A stem, then blocks of dense, depthwise and pointwise convolutions at falling resolution.
+class _ConvolutionNetwork(nn.Module):
+    """A stem, then three stages of dense, depthwise and pointwise convolutions.
 
-    Args:
-        dim: Width of the first stage; it doubles at each of the three.
-        depth: Number of blocks in each stage.
+    Each stage halves the resolution and doubles the width.
     """
 
     def __init__(self, *, dim: int, depth: int) -> None:
         super().__init__()
         layers: list[nn.Module] = [nn.Conv2d(3, dim, 3, stride=2, padding=1), nn.ReLU()]
-        for stage in range(3):
-            width = dim * 2**stage
+        for width in (dim, 2 * dim, 4 * dim):
             layers += [nn.Conv2d(width, 2 * width, 3, stride=2, padding=1), nn.ReLU()]
             layers += [_ConvolutionBlock(2 * width) for _ in range(depth)]
         self.layers = nn.Sequential(*layers)
         self.head = nn.Linear(8 * dim, 1000)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits, (B, 1000)."""
-        logits: Tensor = self.head(self.layers(images).mean(dim=(2, 3)))
-        return logits
+        return self.head(self.layers(images).mean(dim=(2, 3)))
 
 
 class _ConvolutionBlock(nn.Module):
@@ -121,8 +108,7 @@ class _ConvolutionBlock(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         inner = F.relu(self.expand(F.relu(self.dense(features))))
-        reduced: Tensor = self.reduce(F.hardswish(self.depthwise(inner)))
-        return features + reduced
+        return features + self.reduce(F.hardswish(self.depthwise(inner)))
 
 
 def _calibrator(name: str, build: Callable[[], nn.Module], *, side: int) -> Calibrator:
@@ -133,13 +119,15 @@ def _calibrator(name: str, build: Callable[[], nn.Module], *, side: int) -> Cali
             torch.manual_seed(0)
             return build().eval()
 
-    family: Family = "attention" if name.startswith("attention") else "convolution"
-    return Calibrator(name=name, family=family, build=seeded, shape=(1, 3, side, side))
+    shape = (1, 3, side, side)
+    if name.startswith("attention"):
+        return Calibrator(name=name, family="attention", build=seeded, shape=shape)
+    return Calibrator(name=name, family="convolution", build=seeded, shape=shape)
 
 
 CALIBRATORS: tuple[Calibrator, ...] = (
-    _calibrator("attention_small_1", lambda: AttentionNetwork(dim=96, depth=3), side=80),
-    _calibrator("attention_large_1", lambda: AttentionNetwork(dim=192, depth=4), side=112),
-    _calibrator("convolution_small_1", lambda: ConvolutionNetwork(dim=16, depth=1), side=96),
-    _calibrator("convolution_large_1", lambda: ConvolutionNetwork(dim=32, depth=2), side=160),
+    _calibrator("attention_small_1", lambda: _AttentionNetwork(dim=96, depth=3), side=80),
+    _calibrator("attention_large_1", lambda: _AttentionNetwork(dim=192, depth=4), side=112),
+    _calibrator("convolution_small_1", lambda: _ConvolutionNetwork(dim=16, depth=1), side=96),
+    _calibrator("convolution_large_1", lambda: _ConvolutionNetwork(dim=32, depth=2), side=160),
 )

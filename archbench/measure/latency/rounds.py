@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from archbench.errors import fault_text
 from archbench.measure.backend import Runnable
+from archbench.measure.gpu import GpuUse
 from archbench.measure.latency.clock import Bench, Forward, Timing
-from archbench.measure.latency.estimate import NEEDED_FORWARDS, Ratio, ratio
+from archbench.measure.latency.estimate import NEEDED_FORWARDS, Ratio, drift, ratio, verdict
+from archbench.progress import Progress
+from archbench.study.measurement import Verdict
 
 # What a network may raise that is its own fault: a candidate that does is set aside, with the
 # reason in its record, and the others go on.
@@ -24,9 +28,8 @@ NETWORK_FAULTS = (
     ValueError,
 )
 
-MOST_FORWARDS = 400
 WANTED_HALF_WIDTH = 0.01
-LOOKS = (34, 45, 59, 77, 101, 132, 172, 224, 292, 380, MOST_FORWARDS)
+LOOKS = (34, 45, 59, 77, 101, 132, 172, 224, 292, 380, 400)
 """After how many passes it is asked whether the interval is narrow, a third more each time."""
 
 PLACEMENT_ROUNDS = 20
@@ -42,6 +45,7 @@ _SHORTEST_ROUND_S = 1e-6
 _LEAST_WARM_UP, _MOST_WARM_UP = 8, 30
 _AGREEING, _AGREEMENT = 5, 0.03
 _PLACEMENT_WARM_UP = 2
+_BEST_FIRST: tuple[Verdict, ...] = ("stable", "disturbed", "incomplete")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +53,7 @@ class WarmUp:
     """What the passes before the measurement showed.
 
     Attributes:
-        forwards: How many there were.
-        seconds: The last of them, fastest of five.
+        seconds: The fastest of the last five.
         wall_s: What one took on the wall on average, waiting included.
         settled: Whether the last five agreed.
     """
@@ -87,7 +90,6 @@ class Placed:
     """A network that is timed where it lies in memory, and then elsewhere.
 
     Attributes:
-        network: As its backend made it ready.
         forward: The pass that is timed: of the network, or of a copy that was placed elsewhere.
     """
 
@@ -116,16 +118,19 @@ def relocate(networks: Mapping[str, Placed], *, draw: random.Random) -> None:
 
 @dataclass(kw_only=True, eq=False)
 class Attempt(Placed):
-    """One attempt at timing a candidate in turn with its calibrator.
+    """One attempt at timing a candidate in turn with its calibrator, and what came of it.
 
     Attributes:
-        calibrator: Name of its calibrator.
         timings: The candidate's passes, in order.
         calibration: The calibrator's pass of the same round.
         fault: What the candidate raised, if it did; then it takes no further part.
         is_done: It takes no further part.
         wanted_half_width: Of the interval, as a share, to be narrow enough.
         placement_rounds: After how many rounds it is placed anew in memory; 0 where it is not.
+        found: The ratio to the calibrator over all rounds; None without a value.
+        drift: Of the calibrator.
+        off_cpu: Share of the time without a core; None on a GPU.
+        gpu: What others did there meanwhile.
     """
 
     calibrator: str
@@ -135,11 +140,23 @@ class Attempt(Placed):
     is_done: bool = False
     wanted_half_width: float = WANTED_HALF_WIDTH
     placement_rounds: int = 0
+    found: Ratio | None = None
+    verdict: Verdict = "incomplete"
+    reason: str = ""
+    drift: float = 0.0
+    off_cpu: float | None = None
+    gpu: GpuUse = field(default_factory=GpuUse)
 
     @property
     def has_value(self) -> bool:
         """Whether there are enough passes for an estimate."""
         return len(self.timings) >= NEEDED_FORWARDS
+
+    @property
+    def rank(self) -> tuple[int, float]:
+        """Lower for a better verdict, and of equal ones for a narrower interval."""
+        width = self.found.half_width if self.found else math.inf
+        return _BEST_FIRST.index(self.verdict), width
 
     def ratio(self, *, bench: Bench) -> Ratio:
         """The ratio to the calibrator over all rounds so far."""
@@ -163,6 +180,31 @@ class Attempt(Placed):
             self.is_done = self.ratio(bench=bench).half_width <= self.wanted_half_width
         self.is_done = self.is_done or number >= stops[-1]
 
+    def judge(self, *, bench: Bench, throttled: int, gpu: GpuUse) -> None:
+        """Keeps ratio, verdict and reason of a finished attempt.
+
+        Cores were slowed down for heat so many times meanwhile.
+        """
+        number, self.gpu, self.reason = len(self.timings), gpu, self.fault
+        if not self.reason and not self.has_value:
+            needed = f"{NEEDED_FORWARDS} needed forward passes fitted into the budget"
+            self.reason = f"only {number} of {needed}"
+        ratio = None if self.reason else self.ratio(bench=bench)
+        if ratio is None or not ratio.value:
+            self.reason = self.reason or "it takes less time than the clock can tell"
+            return
+        self.found = ratio
+        self.off_cpu = bench.off_cpu([*self.timings, *self.calibration])
+        self.drift = drift([bench.seconds(timing) for timing in self.calibration])
+        self.verdict, self.reason = verdict(
+            forwards=number,
+            off_cpu=self.off_cpu,
+            drift=self.drift,
+            half_width=ratio.half_width,
+            throttled=throttled,
+            gpu=gpu.disturbance,
+        )
+
 
 def looks(placement_rounds: int) -> tuple[int, ...]:
     """After how many passes a measurement may stop; only between places, where there are some."""
@@ -176,7 +218,7 @@ def placement_rounds(*, seconds: float, round_s: float) -> int:
 
     One takes ``round_s`` of wall time. 0 where too few fit to place anything anew.
     """
-    fitting = int(min(seconds / max(round_s, _SHORTEST_ROUND_S), MOST_FORWARDS))
+    fitting = int(min(seconds / max(round_s, _SHORTEST_ROUND_S), LOOKS[-1]))
     rounds = min(PLACEMENT_ROUNDS, fitting // _WANTED_PLACEMENTS)
     return rounds if rounds >= _LEAST_PLACEMENT_ROUNDS else 0
 
@@ -202,8 +244,8 @@ def run_rounds(
     bench: Bench,
     until: float,
     at_last: float,
-    after_round: Callable[[], None],
-    together: bool = False,
+    together: bool,
+    on_progress: Progress | None,
 ) -> None:
     """Times calibrators and candidates in turn until every candidate is done.
 
@@ -217,13 +259,16 @@ def run_rounds(
         until: When to stop on the bench's wall clock, unless somebody still lacks the passes that
             it takes to have a value at all.
         at_last: When to stop in any case.
-        after_round: Called between rounds, outside all timing.
         together: Whether those that are done go on until all are, so that every round has a pass
             of each.
+        on_progress: Called between rounds, outside all timing.
     """
     draw, placing, number = random.Random(0), random.Random(0), 0
     orders = rotated_orders(len(attempts), draw=draw)
-    while waiting := _waiting(attempts, together=together):
+    while not all(entry.is_done for entry in attempts):
+        going = [entry for entry in attempts if not entry.is_done]
+        able = [entry for entry in attempts if not entry.fault]
+        waiting = able if together else going
         order = [attempts[i] for i in next(orders) if attempts[i] in waiting]
         names = list(dict.fromkeys(attempt.calibrator for attempt in waiting))
         for name in draw.sample(names, len(names)):
@@ -236,14 +281,10 @@ def run_rounds(
                 if now >= at_last or (now >= until and all(entry.has_value for entry in waiting)):
                     return
         number += 1
-        after_round()
+        if on_progress:
+            most = max(looks(entry.placement_rounds)[-1] for entry in attempts)
+            on_progress("timing", max(len(entry.timings) for entry in attempts), most)
         _relocate(attempts, calibrators, number=number, draw=placing)
-
-
-def _waiting(attempts: Sequence[Attempt], *, together: bool) -> list[Attempt]:
-    able = [attempt for attempt in attempts if not attempt.fault]
-    going = [attempt for attempt in able if not attempt.is_done]
-    return able if together and going else going
 
 
 def _relocate(
