@@ -26,17 +26,16 @@ def pareto_front(points: Sequence[tuple[float, ...]], directions: Sequence[Direc
     points stand or fall together. The points chosen do not depend on the order given.
 
     Args:
-        points: One tuple a point, one finite number an objective.
+        points: One tuple a point, one number an objective.
         directions: Which way is better, for each objective.
 
     Raises:
-        ValueError: A number is not finite, or a point has not one number an objective.
+        ValueError: A number is not finite.
     """
-    folded = _folded(points, directions)
-    if not len(folded):
-        return []
-    kept = moocore.is_nondominated(folded, keep_weakly=True)
-    return [int(index) for index in np.flatnonzero(kept)]
+    rows = np.array(points, dtype=np.float64).reshape(len(points), len(directions))
+    if not np.isfinite(rows).all():
+        raise ValueError("points must be finite")
+    return [int(index) for index in np.flatnonzero(nondominated(rows * _signs(directions)))]
 
 
 def nondominated(points: Array) -> Flags:
@@ -52,105 +51,41 @@ def nondominated(points: Array) -> Flags:
     return np.asarray(moocore.is_nondominated(points, keep_weakly=True), dtype=np.bool_)
 
 
-def hypervolume(
-    points: Sequence[tuple[float, ...]],
-    *,
-    directions: Sequence[Direction],
-    reference: Sequence[float],
-) -> float:
-    """The volume that is dominated by the points and dominates the reference.
-
-    In the product of the objectives' units. A point that is not better than the reference in
-    every objective adds nothing; no points give 0. Exact; time grows steeply beyond 4 objectives.
-
-    Args:
-        points: One tuple a point.
-        directions: Which way is better, for each objective.
-        reference: The worst corner, one number an objective.
-
-    Raises:
-        ValueError: A number is not finite, or a point has not one number an objective.
-    """
-    corner = _folded([tuple(reference)], directions)[0]
-    folded = _folded(points, directions)
-    better = folded[(folded < corner).all(axis=1)]
-    return float(moocore.hypervolume(better, ref=corner)) if len(better) else 0.0
-
-
-def normalised_hypervolume(
-    points: Sequence[tuple[float, ...]],
-    *,
-    directions: Sequence[Direction],
-    reference: Sequence[float],
-    ideal: Sequence[float],
-) -> float:
-    """The hypervolume as a share of the box between the reference and the ideal, 0 to 1.
-
-    Comparable only between fronts of the same reference and ideal.
-
-    Args:
-        points: One tuple a point.
-        directions: Which way is better, for each objective.
-        reference: The worst corner.
-        ideal: The best corner; a point beyond it counts as if it stood at its face.
-
-    Raises:
-        ValueError: A number is not finite, or the ideal is worse than the reference.
-    """
-    corner = _folded([tuple(reference)], directions)
-    best = _folded([tuple(ideal)], directions)
-    if (corner < best).any():
-        raise ValueError(f"the ideal {ideal} is worse than the reference {reference}")
-    return covered_share(_folded(points, directions), reference=corner[0], ideal=best[0])
-
-
-def covered_share(points: Array, *, reference: Array, ideal: Array) -> float:
-    """``normalised_hypervolume`` of rows in which less is better, for the many of a simulation."""
-    size = reference - ideal
-    if (size == 0).any():
-        return 0.0
-    unit = np.maximum((points - ideal) / size, 0.0)
-    better = unit[(unit < 1.0).all(axis=1)]
-    return float(moocore.hypervolume(better, ref=np.ones(len(size)))) if len(better) else 0.0
-
-
-def _folded(
-    points: Sequence[tuple[float, ...]], directions: Sequence[Direction]
-) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
-    """The points as rows in which less is better."""
-    unknown = set(directions) - {"min", "max"}
-    if unknown or not directions:
-        raise ValueError(f"directions are min or max, got {list(directions)}")
-    if any(len(point) != len(directions) for point in points):
-        raise ValueError(f"each point needs {len(directions)} numbers")
-    values = np.array(points, dtype=np.float64).reshape(len(points), len(directions))
-    if not np.isfinite(values).all():
-        raise ValueError("points must be finite")
-    signs = np.array([1.0 if direction == "min" else -1.0 for direction in directions])
-    return values * signs
+def _signs(directions: Sequence[Direction]) -> Array:
+    """By what the columns of points are multiplied for less to be better."""
+    return np.array([1.0 if direction == "min" else -1.0 for direction in directions])
 
 
 @dataclass(frozen=True, kw_only=True)
 class Box:
-    """Between which corners a hypervolume is taken.
+    """Between which corners a hypervolume is taken; only one box makes two comparable.
 
     Attributes:
-        directions: Which way is better, for each objective.
-        reference: The worst corner.
-        ideal: The best corner.
+        signs: By what points are multiplied for less to be better; the corners are.
+        reference: The worst corner, (objectives,).
+        ideal: The best corner; a point beyond it counts as if it stood at its face.
     """
 
-    directions: tuple[Direction, ...]
-    reference: tuple[float, ...]
-    ideal: tuple[float, ...]
+    signs: Array
+    reference: Array
+    ideal: Array
 
     def share(self, points: Sequence[tuple[float, ...]]) -> float:
-        """The share of the box that these points dominate, 0 to 1."""
-        if not points:
+        """The share of the box that these points dominate, 0 to 1; 0 of a box without extent.
+
+        A point that is not better than the reference in every objective adds nothing. Exact; time
+        grows steeply beyond 4 objectives.
+        """
+        return self.share_of_rows(np.array(points) * self.signs) if len(points) else 0.0
+
+    def share_of_rows(self, points: Array) -> float:
+        """``share`` of rows in which less is better, for the many of a simulation."""
+        size = self.reference - self.ideal
+        if (size == 0).any():
             return 0.0
-        return normalised_hypervolume(
-            points, directions=self.directions, reference=self.reference, ideal=self.ideal
-        )
+        unit = np.maximum((points - self.ideal) / size, 0.0)
+        better = unit[(unit < 1.0).all(axis=1)]
+        return float(moocore.hypervolume(better, ref=np.ones(len(size)))) if len(better) else 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,7 +156,8 @@ class FrontRule:
         """The eligible trials that no other beats, cheapest first."""
         eligible = [record for record in trials if self.is_eligible(record)]
         points = [self._point(record) for record in eligible]
-        members = [eligible[index] for index in pareto_front(points, self._directions)]
+        directions = list(self.objectives.values())
+        members = [eligible[index] for index in pareto_front(points, directions)]
         costs = [name for name, way in self.objectives.items() if way == "min"]
         return sorted(
             members,
@@ -271,15 +207,9 @@ class FrontRule:
             else 0.0
             for index, (name, way) in enumerate(self.objectives.items())
         ]
-        return Box(
-            directions=tuple(self._directions),
-            reference=tuple(corner.values()),
-            ideal=tuple(ideal),
-        )
-
-    @property
-    def _directions(self) -> list[Direction]:
-        return list(self.objectives.values())
+        signs = _signs(list(self.objectives.values()))
+        reference = signs * np.array(list(corner.values()))
+        return Box(signs=signs, reference=reference, ideal=signs * np.array(ideal))
 
     def _point(self, record: TrialRecord) -> tuple[float, ...]:
         values = [objective_value(record, name) for name in self.objectives]

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from archbench.analysis.accuracy_model import AccuracyModel, Array, accuracy_model_of, is_trained
-from archbench.analysis.front import Flags, FrontRule, covered_share, nondominated
+from archbench.analysis.front import Flags, FrontRule, nondominated
 from archbench.analysis.statistics import NORMAL_95, Estimate
 from archbench.study.objective import OBJECTIVES, objective_value
 from archbench.study.trial import TrialRecord, final_accuracies
@@ -241,10 +241,8 @@ def _hypervolume(
             shares = np.clip(-values[:, :, index], 0, 1)
             error = np.sqrt(shares * (1 - shares) / rule.num_validation)
             values[:, :, index] = -np.clip(shares + luck * error, 0, 1)
-    signs = np.array([-1.0 if way == "max" else 1.0 for way in rule.objectives.values()])
-    reference, ideal = signs * np.array(box.reference), signs * np.array(box.ideal)
     covered = [
-        covered_share(drawn[keeps], reference=reference, ideal=ideal)
+        box.share_of_rows(drawn[keeps])
         for drawn, keeps in zip(values, found.keeps[::_EVERY, places], strict=True)
     ]
     return Estimate.of_draws(covered)

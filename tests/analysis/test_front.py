@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
+import numpy as np
 import optuna
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from archbench.analysis.front import Direction, hypervolume, normalised_hypervolume, pareto_front
+from archbench.analysis.front import Box, Direction, pareto_front
 
 Point = tuple[float, ...]
 
@@ -65,29 +66,10 @@ def test_front_is_optunas(given: tuple[list[Point], list[Direction]]) -> None:
     assert pareto_front(points, directions) == numbers
 
 
-@pytest.mark.parametrize(
-    ("points", "directions", "message"),
-    [
-        ([(1.0, float("nan"))], ["max", "min"], "finite"),
-        ([(1.0, float("inf"))], ["max", "min"], "finite"),
-        ([(1.0,)], ["max", "min"], "needs 2 numbers"),
-        ([(1.0, 2.0)], ["max", "maximize"], "min or max"),
-        ([], [], "min or max"),
-    ],
-)
-def test_points_that_cannot_be_compared_are_refused(
-    points: list[Point], directions: list[Direction], message: str
-) -> None:
-    with pytest.raises(ValueError, match=message):
-        pareto_front(points, directions)
-
-
-def test_point_outside_the_reference_adds_nothing() -> None:
-    inside, outside = (0.5, 1.0), (0.9, 5.0)
-    reference = (0.1, 4.0)
-    both = hypervolume([inside, outside], directions=["max", "min"], reference=reference)
-    assert both == hypervolume([inside], directions=["max", "min"], reference=reference)
-    assert hypervolume([outside], directions=["max", "min"], reference=reference) == 0.0
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_points_that_cannot_be_compared_are_refused(number: float) -> None:
+    with pytest.raises(ValueError, match="finite"):
+        pareto_front([(1.0, number)], ["max", "min"])
 
 
 GRID = st.tuples(st.integers(0, 6), st.integers(0, 6))
@@ -95,28 +77,15 @@ GRID = st.tuples(st.integers(0, 6), st.integers(0, 6))
 
 @given(st.lists(GRID, max_size=8))
 def test_hypervolume_counts_the_cells_of_a_grid(points: list[tuple[int, int]]) -> None:
+    """Points on the edge, no better than the reference in one objective, add nothing."""
     cells = {
         cell
         for cell in itertools.product(range(6), range(6))
         for accuracy, cost in points
         if cell[0] < accuracy and cell[1] >= cost
     }
-    floats = [(float(a), float(c)) for a, c in points]
-    volume = hypervolume(floats, directions=["max", "min"], reference=(0.0, 6.0))
-    assert volume == pytest.approx(len(cells))
-    share = normalised_hypervolume(
-        floats, directions=["max", "min"], reference=(0.0, 6.0), ideal=(6.0, 0.0)
-    )
-    assert share == pytest.approx(len(cells) / 36)
-
-
-@given(fronts())
-def test_only_the_front_has_volume(given: tuple[list[Point], list[Direction]]) -> None:
-    points, directions = given
-    corner = [2e6 if way == "min" else -2e6 for way in directions]
-    front = [points[index] for index in pareto_front(points, directions)]
-    every = hypervolume(points, directions=directions, reference=corner)
-    assert hypervolume(front, directions=directions, reference=corner) == pytest.approx(every)
+    box = _box(reference=(0.0, 6.0), ideal=(6.0, 0.0))
+    assert box.share(points) == pytest.approx(len(cells) / 36)
 
 
 @pytest.mark.parametrize(
@@ -125,10 +94,10 @@ def test_only_the_front_has_volume(given: tuple[list[Point], list[Direction]]) -
     ids=["beyond the ideal", "box without extent"],
 )
 def test_share_of_a_point_at_the_edge(point: Point, reference: Point, share: float) -> None:
-    box = {"directions": ["max", "min"], "reference": reference, "ideal": (1.0, 0.0)}
-    assert normalised_hypervolume([point], **box) == share
+    assert _box(reference=reference, ideal=(1.0, 0.0)).share([point]) == share
 
 
-def test_ideal_worse_than_the_reference_is_refused() -> None:
-    with pytest.raises(ValueError, match="worse than the reference"):
-        normalised_hypervolume([], directions=["min"], reference=(0.0,), ideal=(1.0,))
+def _box(*, reference: Point, ideal: Point) -> Box:
+    """Of an accuracy and a cost."""
+    signs = np.array([-1.0, 1.0])
+    return Box(signs=signs, reference=signs * reference, ideal=signs * ideal)
