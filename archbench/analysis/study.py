@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -16,9 +17,9 @@ from archbench.analysis.tables import (
     TableName,
     accuracy_standard_error,
     curves_table,
-    front_table,
+    designs_table,
+    latency_cells,
     measurements_table,
-    trials_table,
 )
 from archbench.analysis.verdict import confirmation_of, no_front_reason, verdict
 from archbench.errors import StorageError
@@ -32,25 +33,10 @@ __all__ = ["DATABASE", "SCHEMA", "Reference", "StudyReader", "open_study"]
 SCHEMA = "archbench.study/1"
 DATABASE = "study.db"
 _HEADER_KEYS = (
-    "question",
-    "created",
-    "seed",
-    "space_name",
-    "space_text",
-    "size",
-    "feasible_share",
-    "sampler",
-    "pruner",
-    "audit",
-    "conditions",
-    "plan",
-    "proxy",
-    "environment",
-    "command",
-    "seconds",
-    "sources",
-    "spaces",
-)
+    "question", "created", "seed", "space_name", "space_text", "size", "feasible_share", "sampler",
+    "pruner", "audit", "conditions", "plan", "proxy", "environment", "command", "seconds",
+    "sources", "spaces",
+)  # fmt: skip
 
 
 def open_study(path: Path | str) -> StudyReader:
@@ -92,10 +78,7 @@ class StudyReader(StudyFacts):
 
     def front(self) -> pd.DataFrame:
         """The front as a table, cheapest first; no rows while there is none."""
-        num_validation = self.rule.num_validation
-        return front_table(
-            self._front, num_validation=num_validation, sure=self.front_probabilities
-        )
+        return self._designs("front", self._front)
 
     def curves(self) -> pd.DataFrame:
         """The table of all points of all proxy trainings."""
@@ -107,17 +90,18 @@ class StudyReader(StudyFacts):
 
     def tables(self) -> dict[TableName, pd.DataFrame]:
         """All four tables by name."""
-        num_validation = self.rule.num_validation
         return {
-            "trials": trials_table(
-                self._snapshot.trials,
-                num_validation=num_validation,
-                sure=self.front_probabilities,
-            ),
+            "trials": self._designs("trials", self._snapshot.trials),
             "measurements": self.measurements(),
             "curves": self.curves(),
             "front": self.front(),
         }
+
+    def _designs(
+        self, name: Literal["trials", "front"], records: Sequence[TrialRecord]
+    ) -> pd.DataFrame:
+        num_validation, sure = self.rule.num_validation, self.front_probabilities
+        return designs_table(name, records, num_validation=num_validation, sure=sure)
 
     def verdict(self) -> str:
         """What was found and what it does and does not mean, for a person."""
@@ -151,10 +135,7 @@ class StudyReader(StudyFacts):
             "references": [
                 {
                     "name": reference.name,
-                    "latency_ms": reference.latency.value,
-                    "latency_low_ms": reference.latency.low,
-                    "latency_high_ms": reference.latency.high,
-                    "latency_verdict": reference.latency.verdict,
+                    **latency_cells(reference.latency),
                     "params": reference.params,
                     "macs": reference.macs,
                 }
@@ -183,9 +164,10 @@ class StudyReader(StudyFacts):
         }
 
     def _member(self, record: TrialRecord) -> dict[str, Any]:
-        latency = record.latency
+        found, number = self.front_probabilities, record.number
+        likely = found.accuracy.get(number)
         return {
-            "trial": record.number,
+            "trial": number,
             "digest": record.digest,
             "accuracy": record.proxy_accuracy,
             "proxy_accuracy": record.proxy_accuracy,
@@ -193,16 +175,11 @@ class StudyReader(StudyFacts):
                 record, num_validation=self.rule.num_validation
             ),
             "test_accuracy": record.test_accuracy,
-            "latency_ms": latency.value if latency else None,
-            "latency_low_ms": latency.low if latency else None,
-            "latency_high_ms": latency.high if latency else None,
-            "latency_verdict": latency.verdict if latency else None,
-            "on_front": self.front_probabilities.on_front.get(record.number),
-            "meets_limits": self.front_probabilities.meets_limits.get(record.number),
-            "meets": dict(self.front_probabilities.meets.get(record.number, {})),
-            "likely_accuracy": asdict(self.front_probabilities.accuracy[record.number])
-            if record.number in self.front_probabilities.accuracy
-            else None,
+            **latency_cells(record.latency),
+            "on_front": found.on_front.get(number),
+            "meets_limits": found.meets_limits.get(number),
+            "meets": dict(found.meets.get(number, {})),
+            "likely_accuracy": asdict(likely) if likely else None,
             "params": record.params,
             "macs": record.macs,
             "activations": record.activations,

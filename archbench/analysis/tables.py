@@ -9,7 +9,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import pandas as pd
 import pyarrow as pa
@@ -18,10 +18,9 @@ import pyarrow.parquet as pq
 from archbench.analysis.front_probability import FrontProbabilities
 from archbench.errors import StorageError
 from archbench.study.atomic_file import write_atomically
+from archbench.study.measurement import Measurement
 from archbench.study.objective import OBJECTIVES
 from archbench.study.trial import Taken, TrialRecord, final_accuracies
-
-CSV_TABLES = ("trials", "front")
 
 _ARROW: Mapping[Kind, pa.DataType] = {
     "int64": pa.int64(),
@@ -32,43 +31,24 @@ _ARROW: Mapping[Kind, pa.DataType] = {
 }
 
 
-class Tables(Protocol):
-    """Whatever gives the four tables by name; a ``StudyReader`` does."""
-
-    def tables(self) -> Mapping[TableName, pd.DataFrame]:
-        """Table name to table."""
-
-
-def trials_table(
-    trials: Iterable[TrialRecord],
+def designs_table(
+    name: Literal["trials", "front"],
+    records: Iterable[TrialRecord],
     *,
-    num_validation: int | None = None,
+    num_validation: int,
     sure: FrontProbabilities | None = None,
 ) -> pd.DataFrame:
-    """One row a trial.
+    """One row a trial or a member of the front, in the order given.
 
     Args:
-        trials: The trials.
-        num_validation: Images behind each accuracy; without it no standard errors are given.
+        name: Of the table.
+        records: Its trials.
+        num_validation: Images behind each accuracy.
         sure: How sure their places are; without it no probabilities are given.
     """
-    return _frame("trials", [_trial_cells(record, num_validation, sure) for record in trials])
-
-
-def front_table(
-    members: Iterable[TrialRecord],
-    *,
-    num_validation: int | None = None,
-    sure: FrontProbabilities | None = None,
-) -> pd.DataFrame:
-    """One row a member of the front, in the order given.
-
-    Args:
-        members: The members.
-        num_validation: Images behind each accuracy; without it no standard errors are given.
-        sure: How sure their places are; without it no probabilities are given.
-    """
-    return _frame("front", [_trial_cells(record, num_validation, sure) for record in members])
+    sure = sure or FrontProbabilities()
+    rows = [_design_cells(record, num_validation=num_validation, sure=sure) for record in records]
+    return _frame(name, rows)
 
 
 def measurements_table(measurements: Iterable[Taken]) -> pd.DataFrame:
@@ -79,15 +59,7 @@ def measurements_table(measurements: Iterable[Taken]) -> pd.DataFrame:
 def curves_table(trials: Iterable[TrialRecord]) -> pd.DataFrame:
     """One row a point of a proxy training."""
     rows = [
-        {
-            "trial": record.number,
-            "seed": point.seed,
-            "epoch": point.epoch,
-            "step": point.step,
-            "loss": point.loss,
-            "proxy_accuracy": point.accuracy,
-            "seconds": point.seconds,
-        }
+        {**vars(point), "trial": record.number, "proxy_accuracy": point.accuracy}
         for record in trials
         for point in record.curve
     ]
@@ -118,14 +90,27 @@ def accuracy_standard_error(record: TrialRecord, *, num_validation: int | None) 
     return math.sqrt(variance)
 
 
-def write_tables(folder: Path, study: Tables) -> list[Path]:
-    """Write every table as parquet, trials and front as CSV, too; each file atomically.
+def latency_cells(latency: Measurement | None) -> dict[str, Any]:
+    """What a row of a table or of a document says of a latency."""
+    return {
+        "latency_ms": latency.value if latency else None,
+        "latency_low_ms": latency.low if latency else None,
+        "latency_high_ms": latency.high if latency else None,
+        "latency_verdict": latency.verdict if latency else None,
+    }
+
+
+def write_tables(
+    folder: Path, tables: Mapping[TableName, pd.DataFrame], *, suffix: str = ""
+) -> list[Path]:
+    """Writes tables as parquet, trials and front as CSV, too; each file atomically.
 
     The parquet files carry each column's unit and description in its field metadata.
 
     Args:
         folder: Where to, usually the study's folder.
-        study: What gives the tables.
+        tables: Those of a ``StudyReader``, or some.
+        suffix: Of the names of the files.
 
     Returns:
         The files written.
@@ -140,70 +125,30 @@ def write_tables(folder: Path, study: Tables) -> list[Path]:
             help=f"make it: mkdir -p {folder}",
         )
     written = []
-    for name, table in study.tables().items():
-        parquet = folder / f"{name}.parquet"
-        write_atomically(parquet, _parquet(name, table))
-        written.append(parquet)
-        if name in CSV_TABLES:
-            text = table.to_csv(index=False, lineterminator="\n")
-            write_atomically(folder / f"{name}.csv", text.encode())
-            written.append(folder / f"{name}.csv")
+    for name, table in tables.items():
+        contents = {"parquet": _parquet(name, table)}
+        if name in ("trials", "front"):
+            contents["csv"] = table.to_csv(index=False, lineterminator="\n").encode()
+        for ending, content in contents.items():
+            write_atomically(folder / f"{name}{suffix}.{ending}", content)
+            written.append(folder / f"{name}{suffix}.{ending}")
     return written
 
 
-def write_front_elsewhere(
-    folder: Path,
-    *,
-    name: str,
-    members: Sequence[TrialRecord],
-    measurements: Sequence[Taken],
-    num_validation: int,
-) -> list[Path]:
-    """Write the front by the latencies of another device beside the study's own tables.
-
-    Args:
-        folder: The study's.
-        name: Of the device, behind ``front-`` and ``measurements-``.
-        members: The front there, cheapest first.
-        measurements: What was measured there.
-        num_validation: Images behind each accuracy.
-
-    Returns:
-        The files.
-
-    Raises:
-        StorageError: The folder cannot be written.
-    """
-    front = front_table(members, num_validation=num_validation)
-    contents = {
-        f"front-{name}.parquet": _parquet("front", front),
-        f"front-{name}.csv": front.to_csv(index=False, lineterminator="\n").encode(),
-        f"measurements-{name}.parquet": _parquet("measurements", measurements_table(measurements)),
-    }
-    for file, content in contents.items():
-        write_atomically(folder / file, content)
-    return [folder / file for file in contents]
-
-
-def _trial_cells(
-    record: TrialRecord, num_validation: int | None, sure: FrontProbabilities | None
+def _design_cells(
+    record: TrialRecord, *, num_validation: int, sure: FrontProbabilities
 ) -> dict[str, Any]:
-    latency, failure = record.latency, record.failure
+    failure = record.failure
     return {
-        "trial": record.number,
-        "digest": record.digest,
-        "state": record.state,
+        **vars(record),
         **{name: one.value(record) for name, one in OBJECTIVES.items()},
+        "trial": record.number,
         "accuracy_standard_error": accuracy_standard_error(record, num_validation=num_validation),
-        "test_accuracy": record.test_accuracy,
-        "latency_low_ms": latency.low if latency else None,
-        "latency_high_ms": latency.high if latency else None,
-        "latency_verdict": latency.verdict if latency else None,
-        "on_front": sure.on_front.get(record.number) if sure else None,
-        "meets_limits": sure.meets_limits.get(record.number) if sure else None,
+        **latency_cells(record.latency),
+        "on_front": sure.on_front.get(record.number),
+        "meets_limits": sure.meets_limits.get(record.number),
         "seeds": len({point.seed for point in record.curve}),
         "epochs": max((point.epoch for point in record.curve), default=0),
-        "seconds": record.seconds,
         "origin": record.origin or None,
         "reason": record.reason or None,
         "failure_kind": failure.kind if failure else None,
@@ -215,34 +160,21 @@ def _trial_cells(
 
 def _measurement_cells(taken: Taken) -> dict[str, Any]:
     measurement = taken.measurement
-    conditions = measurement.conditions
-    height, width = conditions.resolution
+    height, width = measurement.conditions.resolution
     return {
-        "trial": taken.trial,
-        "reference": taken.reference,
-        "kind": taken.kind,
-        "metric": measurement.metric,
-        "unit": measurement.unit,
-        "value": measurement.value,
-        "low": measurement.low,
-        "high": measurement.high,
-        "verdict": measurement.verdict,
+        **vars(taken),
+        **vars(measurement),
+        **vars(measurement.conditions),
         "reason": measurement.reason or None,
-        "device": conditions.device,
-        "backend": conditions.backend,
-        "precision": conditions.precision,
-        "batch": conditions.batch,
         "height": height,
         "width": width,
-        "threads": conditions.threads,
-        "environment_id": measurement.environment_id,
         "details": json.dumps(dict(measurement.details)),
         "samples": list(measurement.samples),
     }
 
 
 def _frame(table: TableName, rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """A table with all its columns and their types, also without rows."""
+    """A table with its columns and their types, also without rows; no other cell is taken."""
     columns = {
         column.name: pd.Series(
             [row[column.name] for row in rows],

@@ -8,7 +8,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from archbench.analysis.study import StudyReader, open_study
-from archbench.analysis.tables import write_front_elsewhere
+from archbench.analysis.tables import (
+    designs_table,
+    latency_cells,
+    measurements_table,
+    write_tables,
+)
 from archbench.analysis.transfer import Transfer, moved, transfer
 from archbench.errors import UsageError
 from archbench.evaluate.target import SEARCH_BUDGET_S, calibrated
@@ -119,12 +124,14 @@ def measure_elsewhere(
         )
         there += [replace(record, latency=found[str(record.number)]) for record in part]
     _, front = moved(reader.rule, there)
-    files = write_front_elsewhere(
+    num_validation = reader.rule.num_validation
+    files = write_tables(
         reader.path,
-        name=f"{device}-{backend}",
-        members=front,
-        measurements=[_taken(record) for record in there],
-        num_validation=reader.rule.num_validation,
+        {
+            "front": designs_table("front", front, num_validation=num_validation),
+            "measurements": measurements_table(map(_taken, there)),
+        },
+        suffix=f"-{device}-{backend}",
     )
     return Elsewhere(
         study=reader.name,
@@ -165,9 +172,6 @@ def _trial_document(record: TrialRecord) -> dict[str, Any]:
     return {
         "trial": record.number,
         "proxy_accuracy": record.proxy_accuracy,
-        "latency_ms": record.latency.value,
-        "latency_low_ms": record.latency.low,
-        "latency_high_ms": record.latency.high,
-        "latency_verdict": record.latency.verdict,
+        **latency_cells(record.latency),
         "latency_reason": record.latency.reason,
     }

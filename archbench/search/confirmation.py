@@ -114,7 +114,7 @@ def _confirm(context: StudyContext) -> None:
             confirm_front(context, is_asked_for=True)
         finally:
             context.stop()
-            write_tables(context.settings.path, open_study(context.settings.path))
+            write_tables(context.settings.path, open_study(context.settings.path).tables())
             context.study.store.back_up()
 
 

@@ -187,5 +187,5 @@ def _close(context: StudyContext, *, begin: float) -> None:
     context.stop()
     store, path = context.study.store, context.settings.path
     store.set_header("seconds", float(store.header()["seconds"]) + context.clock() - begin)
-    write_tables(path, open_study(path))
+    write_tables(path, open_study(path).tables())
     store.back_up()

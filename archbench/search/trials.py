@@ -138,7 +138,7 @@ class Trials(scheduler.Jobs):
         begin, path = self._context.clock(), self._context.settings.path
         if not self._has_new_end or begin < self._tables_due:
             return
-        write_tables(path, open_study(path))
+        write_tables(path, open_study(path).tables())
         self._has_new_end = False
         end = self._context.clock()
         self._tables_due = end + max(_TABLES_EVERY_S, (end - begin) / _TABLES_LARGEST_SHARE)

@@ -15,9 +15,8 @@ from archbench.analysis.tables import (
     accuracy_standard_error,
     columns_of,
     curves_table,
-    front_table,
+    designs_table,
     measurements_table,
-    trials_table,
     write_tables,
 )
 from archbench.errors import StorageError
@@ -46,10 +45,12 @@ def tables(trials: list[TrialRecord]) -> dict[str, pd.DataFrame]:
             Taken(trial=None, reference="levit_128s", kind="reference", measurement=reference)
         )
     return {
-        "trials": trials_table(trials, num_validation=1536),
+        "trials": designs_table("trials", trials, num_validation=1536),
         "measurements": measurements_table(taken),
         "curves": curves_table(trials),
-        "front": front_table([trial for trial in trials if trial.proxy_accuracy]),
+        "front": designs_table(
+            "front", [trial for trial in trials if trial.proxy_accuracy], num_validation=1536
+        ),
     }
 
 
@@ -85,7 +86,7 @@ def test_units_stand_in_the_names_or_beside_them() -> None:
 
 
 def test_what_is_not_known_is_missing_and_never_zero() -> None:
-    table = trials_table(MIXED, num_validation=1536).set_index("trial")
+    table = designs_table("trials", MIXED, num_validation=1536).set_index("trial")
     assert math.isnan(table.loc[4, "proxy_accuracy"])
     assert math.isnan(table.loc[2, "latency_ms"])
     assert table["reason"].isna().tolist() == [True, False, True, True, True]
@@ -114,7 +115,7 @@ def test_standard_error_adds_the_spread_of_seeds() -> None:
 
 
 def test_written_tables_are_those_in_memory(study: StudyReader, tmp_path: Path) -> None:
-    written = write_tables(tmp_path, study)
+    written = write_tables(tmp_path, study.tables())
     assert sorted(path.name for path in written) == [
         "curves.parquet",
         "front.csv",
@@ -135,7 +136,7 @@ def test_written_tables_are_those_in_memory(study: StudyReader, tmp_path: Path) 
 
 
 def test_parquet_says_what_its_columns_are(study: StudyReader, tmp_path: Path) -> None:
-    write_tables(tmp_path, study)
+    write_tables(tmp_path, study.tables())
     for name in NAMES:
         schema = pq.read_schema(tmp_path / f"{name}.parquet")
         for column in columns_of(name):
@@ -146,7 +147,7 @@ def test_parquet_says_what_its_columns_are(study: StudyReader, tmp_path: Path) -
 
 def test_study_without_trials_gives_tables_with_all_columns(tmp_path: Path) -> None:
     study = example.study(tmp_path, header=example.header())
-    write_tables(tmp_path, study)
+    write_tables(tmp_path, study.tables())
     for name in NAMES:
         table = pd.read_parquet(tmp_path / f"{name}.parquet")
         assert len(table) == 0
@@ -156,4 +157,4 @@ def test_study_without_trials_gives_tables_with_all_columns(tmp_path: Path) -> N
 
 def test_folder_that_is_not_there_is_named(study: StudyReader, tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="the folder for the tables is not there"):
-        write_tables(tmp_path / "none", study)
+        write_tables(tmp_path / "none", study.tables())
