@@ -94,6 +94,32 @@ class Trade:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Knob:
+    """One change of one knob.
+
+    Attributes:
+        axis: The knob.
+        before: The design's value; None where the axis is not active.
+        after: The other value.
+        trial: The trial that differs in nothing else; None where the model foretells it.
+        accuracy: What the change does to the accuracy.
+        cost: What it does to the cost, in the cost's own unit; None where it was not measured.
+    """
+
+    axis: str
+    before: Any
+    after: Any
+    trial: int | None
+    accuracy: Estimate
+    cost: float | None
+
+    @property
+    def is_told_apart(self) -> bool:
+        """Whether the change's sign is known with 95 %."""
+        return self.accuracy.low > 0 or self.accuracy.high < 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Pick:
     """The answer.
 
@@ -162,7 +188,7 @@ class _Picker:
             as_good=float(np.mean(worth[:, 1] >= worth[:, 0])) if runner_up else None,
             more=self._trade(chosen, better),
             less=self._trade(chosen, worse),
-            knobs=knobs_of(chosen.record, self._trials, model=self._model, cost=self._cost),
+            knobs=self._knobs(chosen.record),
         )
 
     def _ranked(self, wish: Wish) -> tuple[list[Choice], Array]:
@@ -246,14 +272,51 @@ class _Picker:
         other = choices[0]
         numbers = [chosen.record.number, other.record.number]
         drawn = self._model.draw(DRAWS, of=numbers, rng=np.random.default_rng(2))
-        mine, theirs = (objective_value(c.record, self._cost) for c in (chosen, other))
         return Trade(
             name=name,
             value=value,
             choice=other,
             accuracy=Estimate.of_draws(drawn[:, 1] - drawn[:, 0]),
-            cost=None if mine is None or theirs is None else theirs - mine,
+            cost=self._dearer(chosen.record, other.record),
         )
+
+    def _knobs(self, record: TrialRecord) -> list[Knob]:
+        """Single changes from a design: those that trials show, and what the model says of others.
+
+        The model knows values that some trial has, and nothing of a combination that no trial has.
+        The largest changes come first.
+        """
+        ended = [other for other in self._trials if is_trained(other)]
+        shown = [
+            (axes[0], other.choices.get(axes[0]), other)
+            for other in ended
+            if len(axes := _differing(record.choices, other.choices)) == 1
+        ]
+        foretold = _foretold(record, ended, known=[(axis, after) for axis, after, _ in shown])
+        unseen = ChoiceFeatures.of([entry.choices for entry in ended]).rows(
+            [{**record.choices, axis: to} for axis, to in foretold]
+        )
+        numbers = [record.number, *(other.number for _, _, other in shown)]
+        rng = np.random.default_rng(3)
+        drawn = self._model.draw(DRAWS, of=numbers, unseen=unseen, rng=rng)
+        changes = [*shown, *((axis, after, None) for axis, after in foretold)]
+        found = [
+            Knob(
+                axis=axis,
+                before=record.choices.get(axis),
+                after=after,
+                trial=other.number if other else None,
+                accuracy=Estimate.of_draws(drawn[:, place] - drawn[:, 0]),
+                cost=self._dearer(record, other) if other else None,
+            )
+            for place, (axis, after, other) in enumerate(changes, start=1)
+        ]
+        return sorted(found, key=lambda knob: -abs(knob.accuracy.value))
+
+    def _dearer(self, one: TrialRecord, other: TrialRecord) -> float | None:
+        """The cost of the other less that of the one; None where one is not known."""
+        before, after = (objective_value(record, self._cost) for record in (one, other))
+        return None if before is None or after is None else after - before
 
     def _nothing(self, wish: Wish) -> NothingKeepsItError:
         nearest = max(self._all, key=lambda r: (self._keeps(r, wish), -self._over(r, wish)))
@@ -303,84 +366,6 @@ def _unit(values: Array) -> Array:
     """The values in the span of their means, so that it goes from 0 to 1."""
     means = values.mean(axis=0)
     return np.asarray((values - means.min()) / (float(np.ptp(means)) or 1.0))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Knob:
-    """One change of one knob.
-
-    Attributes:
-        axis: The knob.
-        before: The design's value; None where the axis is not active.
-        after: The other value.
-        trial: The trial that differs in nothing else; None where the model foretells it.
-        accuracy: What the change does to the accuracy.
-        cost: What it does to the cost, in the cost's own unit; None where it was not measured.
-    """
-
-    axis: str
-    before: Any
-    after: Any
-    trial: int | None
-    accuracy: Estimate
-    cost: float | None
-
-    @property
-    def is_told_apart(self) -> bool:
-        """Whether the change's sign is known with 95 %."""
-        return self.accuracy.low > 0 or self.accuracy.high < 0
-
-
-def knobs_of(
-    record: TrialRecord, trials: Sequence[TrialRecord], *, model: AccuracyModel, cost: str
-) -> list[Knob]:
-    """Single changes from a design: those that a trial shows, and what the model says of the rest.
-
-    The model knows values that some trial has, and nothing of a combination that no trial has.
-
-    Args:
-        record: The design.
-        trials: Of its study.
-        model: Of the same study.
-        cost: Which cost is told.
-
-    Returns:
-        The largest changes first.
-    """
-    ended = [other for other in trials if is_trained(other)]
-    shown = _shown(record, ended)
-    foretold = _foretold(record, ended, known=[(axis, after) for axis, after, _ in shown])
-    choices = [entry.choices for entry in ended]
-    unseen = ChoiceFeatures.of(choices).rows(
-        [{**record.choices, axis: to} for axis, to in foretold]
-    )
-    numbers = [record.number, *(other.number for _, _, other in shown)]
-    drawn = model.draw(DRAWS, of=numbers, unseen=unseen, rng=np.random.default_rng(3))
-    mine = objective_value(record, cost)
-    changes = [*shown, *((axis, after, None) for axis, after in foretold)]
-    found = []
-    for place, (axis, after, other) in enumerate(changes, start=1):
-        theirs = objective_value(other, cost) if other else None
-        change = drawn[:, place] - drawn[:, 0]
-        found.append(
-            Knob(
-                axis=axis,
-                before=record.choices.get(axis),
-                after=after,
-                trial=other.number if other else None,
-                accuracy=Estimate.of_draws(change),
-                cost=None if mine is None or theirs is None else theirs - mine,
-            )
-        )
-    return sorted(found, key=lambda knob: -abs(knob.accuracy.value))
-
-
-def _shown(record: TrialRecord, ended: Sequence[TrialRecord]) -> list[tuple[str, Any, TrialRecord]]:
-    """Axis, other value and the trial that differs in that alone."""
-    changed = [(_differing(record.choices, other.choices), other) for other in ended]
-    return [
-        (axes[0], other.choices.get(axes[0]), other) for axes, other in changed if len(axes) == 1
-    ]
 
 
 def _foretold(
