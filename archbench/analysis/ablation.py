@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from archbench.study.measurement import Measurement
-from archbench.study.planned import pending, read_planned
+from archbench.study.planned import (
+    PlannedRecord,
+    accuracies_of,
+    failures_of,
+    known_of,
+    read_planned,
+)
 from archbench.study.trial import Snapshot, TrialRecord
 
 SCHEMA = "archbench.ablation/1"
@@ -29,13 +35,7 @@ FormState = Literal["base", "trained", "illegal", "failed", "waiting"]
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """A form's number less the base's, with the 95 % interval of the difference.
-
-    Attributes:
-        value: The difference.
-        low: Lower end, or None where there is no interval.
-        high: Upper end, or None.
-    """
+    """A form's number less the base's, with its 95 % interval; one training gives no interval."""
 
     value: float
     low: float | None = None
@@ -52,11 +52,8 @@ class PaperComparison:
     """A form beside its row in a paper.
 
     Attributes:
-        row: What is changed, in words.
-        source: Paper and table.
         top1: The row's accuracy in percent.
         difference: To the base of the same table, in points.
-        params: Parameters as printed, or None.
         flops: Multiply-accumulates as printed, or None.
         note: What of it is a reading of ours.
         sign: Whether our difference has the paper's sign, in words.
@@ -78,24 +75,16 @@ class FormRecord:
 
     Attributes:
         name: Knob and value; ``base`` for the base.
-        knob: What is turned.
-        value: To what.
         state: ``base`` (also a form that is the same network, trained alike), ``trained``,
             ``illegal``, ``failed`` (no training ended) or ``waiting`` (none has ended yet).
         reason: Why it is illegal or failed, or what failed of it; empty otherwise.
         digest: Identity of the network; empty where it is illegal.
-        spec: The network as a document, or None where it is illegal.
         training: Fields of the recipe that differ from those of the base.
-        params: Learnt parameters, exact.
-        macs: Multiply-accumulates of one image, exact.
-        latency: Of its deployed form, or None.
         accuracies: Seed to validation accuracy, 0 to 1.
         latency_difference: In milliseconds, or None.
         accuracy_difference: As a share, over the seeds that it has in common with the base; None
             for the base and where there is none.
         num_pairs: Those seeds.
-        finding: What the knob buys, in words.
-        paper: The row of the paper, or None.
     """
 
     name: str
@@ -123,35 +112,11 @@ class FormRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AblationRecord:
-    """All forms of an ablation as far as they are known.
+class AblationRecord(PlannedRecord):
+    """All forms of an ablation as far as they are known, the base apart."""
 
-    Attributes:
-        path: Its folder.
-        header: How it was taken: proxy, plan, conditions, environment, command, notes.
-        base: The base.
-        forms: The others, in the order asked for.
-        num_trainings: Trainings that it needs in all.
-        num_done: Those that have ended.
-    """
-
-    path: Path
-    header: Mapping[str, Any]
     base: FormRecord
     forms: tuple[FormRecord, ...]
-    num_trainings: int
-    num_done: int
-
-    @property
-    def name(self) -> str:
-        """Of its folder."""
-        return self.path.name
-
-    @property
-    def proxy(self) -> Mapping[str, Any]:
-        """What accuracy is taken on."""
-        proxy: Mapping[str, Any] = self.header["proxy"]
-        return proxy
 
     @property
     def num_seeds(self) -> int:
@@ -160,22 +125,10 @@ class AblationRecord:
 
     def document(self) -> dict[str, Any]:
         """The ablation as a JSON document of the schema ``archbench.ablation/1``."""
-        return {
-            "schema": SCHEMA,
-            "name": self.name,
-            **{key: value for key, value in self.header.items() if key not in ("schema", "name")},
-            "num_trainings": self.num_trainings,
-            "num_done": self.num_done,
-            "base": _form_document(self.base),
-            "forms": [_form_document(form) for form in self.forms],
-        }
-
-
-def _form_document(form: FormRecord) -> dict[str, Any]:
-    document = asdict(form)
-    document["accuracy"] = form.accuracy
-    document["accuracies"] = {str(seed): value for seed, value in form.accuracies.items()}
-    return document
+        base, *forms = (
+            {**asdict(form), "accuracy": form.accuracy} for form in (self.base, *self.forms)
+        )
+        return self.document_of(SCHEMA, base=base, forms=forms)
 
 
 def read_ablation(path: Path) -> AblationRecord:
@@ -190,16 +143,11 @@ def read_ablation(path: Path) -> AblationRecord:
 def ablation_of(path: Path, found: Snapshot) -> AblationRecord:
     """The ablation in a folder, from what its study holds."""
     first, *others = found.header["forms"]
-    base = found.trials[first["trial"]]
-    forms = [_form_record(form, found=found, base=base) for form in others]
-    num_trainings = sum(len(trial.trainings) for trial in found.trials)
+    trial = found.trials[first["trial"]]
     return AblationRecord(
-        path=path,
-        header={key: found.header[key] for key in _KEPT} | {"method": METHOD},
-        base=_form_record(first, found=found, base=base),
-        forms=tuple(forms),
-        num_trainings=num_trainings,
-        num_done=num_trainings - len(pending(found)),
+        **known_of(path, found, kept=_KEPT, method=METHOD),
+        base=_form_record(first, found=found, base=trial),
+        forms=tuple(_form_record(form, found=found, base=trial) for form in others),
     )
 
 
@@ -211,15 +159,10 @@ def _form_record(form: Mapping[str, Any], *, found: Snapshot, base: TrialRecord)
         known |= {"reason": form["reason"], "finding": "cannot be built"}
         return FormRecord(**known, state="illegal", paper=paper)
     trial = found.trials[form["trial"]]
-    accuracies, is_base = _accuracies(trial), trial.number == base.number
-    theirs = _accuracies(base)
+    is_base = trial.number == base.number
+    accuracies, theirs, failures = accuracies_of(trial), accuracies_of(base), failures_of(trial)
     difference = None if is_base else paired_difference(accuracies, theirs)
     num_pairs = 0 if is_base else len(accuracies.keys() & theirs.keys())
-    failures = [
-        f"seed {training.seed} failed ({training.failure.kind}): {training.failure.message}"
-        for training in trial.trainings
-        if training.failure
-    ]
     state: FormState = "base" if is_base else "trained" if accuracies else "waiting"
     told = "" if is_base else finding(difference, num_pairs=num_pairs)
     if not accuracies and len(failures) == len(trial.trainings):
@@ -241,10 +184,6 @@ def _form_record(form: Mapping[str, Any], *, found: Snapshot, base: TrialRecord)
         finding=told,
         paper=comparison(printed, difference, num_pairs=num_pairs) if printed else None,
     )
-
-
-def _accuracies(trial: TrialRecord) -> dict[int, float]:
-    return {t.seed: t.accuracy for t in trial.trainings if t.accuracy is not None}
 
 
 def paired_difference(form: Mapping[int, float], base: Mapping[int, float]) -> Difference | None:

@@ -1,135 +1,54 @@
-"""Can a proxy rank a space: what was trained to find out, and what that shows."""
+"""Can a proxy rank a space: what was trained to find out, and for which studies that holds."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
-from archbench.analysis.rank import Agreement, Spread
-from archbench.analysis.statistics import Estimate
+from archbench.analysis.front import FrontRule
+from archbench.analysis.judgement import CandidateRecord, Judgement, State, judge
+from archbench.analysis.statistics import Estimate, estimate_text
+from archbench.study.planned import (
+    PlannedRecord,
+    accuracies_of,
+    failures_of,
+    known_of,
+    read_planned,
+)
+from archbench.study.trial import Snapshot, TrialRecord
 
 SCHEMA = "archbench.certificate/1"
 DOCUMENT = "certificate.json"
+METHOD = (
+    "Tau is Kendall's: the share of pairs in their order less that of the others. The truth is the "
+    "mean of the longer trainings, whose seeds no score has seen. At equal cost: what is left of "
+    "both when a cubic in the logarithm of the MACs is taken out; a score that knows nothing but "
+    "the size is left with 0. Near the front: the half of the candidates that is least below the "
+    "best of its cost. Intervals of 95 % are percentiles of a bootstrap over candidates, each "
+    "drawn with all its trainings. A proxy is certified where its tau at equal cost is a third or "
+    "more (two of three pairs in their order) and the interval leaves out 0."
+)
 
-GOOD = 1 / 3
-"""The tau at equal cost from which a proxy is good enough: two of three pairs in their order."""
-
-FEWEST = 8
-"""Candidates whose trainings all ended, below which nothing is said."""
-
-State = Literal["certified", "refused", "undecided", "unfinished"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class CandidateRecord:
-    """One candidate of the sample and what its trainings reached.
-
-    Attributes:
-        digest: Identity of the network.
-        choices: Axis to value, as tables show it.
-        params: Learnt parameters, exact.
-        macs: Multiply-accumulates of one image, exact.
-        proxy: Seed to epoch to accuracy, of trainings as long as the proxy's.
-        longer: Seed to the last accuracy, of longer trainings with other seeds.
-        failures: What failed of it, in words.
-    """
-
-    digest: str
-    choices: Mapping[str, Any]
-    params: int
-    macs: int
-    proxy: Mapping[int, Mapping[int, float]] = field(default_factory=dict)
-    longer: Mapping[int, float] = field(default_factory=dict)
-    failures: tuple[str, ...] = ()
+_KEPT = (
+    "created", "command", "space_name", "question", "subject", "proxy", "seeds", "longer",
+    "workers", "notes", "environment",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rung:
-    """How well the proxy orders candidates after some epochs of its schedule.
-
-    Attributes:
-        epoch: Epochs trained.
-        median: Accuracy of the median candidate.
-        is_above_chance: Whether that is more than guessing.
-        agreement: With the longer trainings.
-    """
-
-    epoch: int
-    median: float
-    is_above_chance: bool
-    agreement: Agreement
-
-    @property
-    def is_good(self) -> bool:
-        """Whether candidates may be compared here."""
-        return self.is_above_chance and is_good(self.agreement.at_equal_cost)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Judgement:
-    """What the trainings show.
-
-    Attributes:
-        state: Whether the proxy can rank.
-        num_used: Candidates whose trainings all ended.
-        rungs: By epoch.
-        nulls: ``macs`` and ``params``: how well size alone orders the candidates.
-        ceiling: How well one longer training orders them by the others; None where each has one.
-        spread: Of the longer trainings; None where each has one.
-        rungs_advised: Rungs that follow for the proxy; empty where none is good.
-        sentence: Whether this proxy can rank this space.
-        advice: What to do about it; empty where nothing need be done.
-    """
-
-    state: State
-    num_used: int
-    rungs: tuple[Rung, ...]
-    nulls: Mapping[str, Agreement]
-    ceiling: Agreement | None
-    spread: Spread | None
-    rungs_advised: tuple[int, ...]
-    sentence: str
-    advice: str
-
-    @property
-    def last(self) -> Estimate:
-        """Tau at equal cost at the end of the proxy's schedule."""
-        return self.rungs[-1].agreement.at_equal_cost
-
-
-@dataclass(frozen=True, kw_only=True)
-class Certificate:
+class Certificate(PlannedRecord):
     """A certificate as far as its trainings have ended.
 
     Attributes:
-        path: Its folder.
-        header: How it was taken: subject, proxy, lengths, seeds, command, environment.
         candidates: The sample, cheapest first.
-        num_trainings: That it needs in all.
-        num_done: That have ended.
-        finding: What they show; None until too few are left to end.
+        finding: What its trainings show; None until too few are left to end.
     """
 
-    path: Path
-    header: Mapping[str, Any]
     candidates: tuple[CandidateRecord, ...]
-    num_trainings: int
-    num_done: int
     finding: Judgement | None
-
-    @property
-    def name(self) -> str:
-        """Of its folder."""
-        return self.path.name
-
-    @property
-    def proxy(self) -> Mapping[str, Any]:
-        """What accuracy is taken on."""
-        proxy: Mapping[str, Any] = self.header["proxy"]
-        return proxy
 
     @property
     def is_certified(self) -> bool:
@@ -150,31 +69,18 @@ class Certificate:
 
     def document(self) -> dict[str, Any]:
         """The certificate as a JSON document of the schema ``archbench.certificate/1``."""
-        document = {
-            "schema": SCHEMA,
-            "name": self.name,
-            **{key: value for key, value in self.header.items() if key not in ("schema", "name")},
-            "num_trainings": self.num_trainings,
-            "num_done": self.num_done,
-            "state": self.finding.state if self.finding else "unfinished",
-            "finding": asdict(self.finding) if self.finding else None,
-            "candidates": [asdict(candidate) for candidate in self.candidates],
-        }
-        plain: dict[str, Any] = json.loads(json.dumps(document, allow_nan=False))
-        return plain
+        finding = self.finding
+        return self.document_of(
+            SCHEMA,
+            state=finding.state if finding else "unfinished",
+            finding=asdict(finding) if finding else None,
+            candidates=[asdict(candidate) for candidate in self.candidates],
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class CertificateSummary:
-    """What a study shows of the certificate of its proxy.
-
-    Attributes:
-        name: Of the certificate's folder.
-        created: When it was begun.
-        state: Whether the proxy can rank.
-        at_equal_cost: Tau at equal cost at the end of the proxy's schedule, or None.
-        sentence: Whether this proxy can rank this space, in words.
-    """
+    """What a study shows of the certificate of its proxy; without a rung there is no tau."""
 
     name: str
     created: str
@@ -186,7 +92,7 @@ class CertificateSummary:
     def of(cls, document: Mapping[str, Any]) -> Self:
         """The summary that ``asdict`` wrote."""
         found = document["at_equal_cost"]
-        return cls(**{**document, "at_equal_cost": Estimate.of(found) if found else None})
+        return cls(**{**document, "at_equal_cost": Estimate(**found) if found else None})
 
     @property
     def text(self) -> str:
@@ -196,14 +102,53 @@ class CertificateSummary:
         return f"proxy {'' if self.state == 'certified' else 'not '}certified{known}"
 
 
-def is_good(at_equal_cost: Estimate) -> bool:
-    """Two of three pairs in their order, and surely more than chance."""
-    return at_equal_cost.value >= GOOD and at_equal_cost.low > 0
+def read_certificate(path: Path) -> Certificate:
+    """Everything that is known of a certificate; it may still be running.
+
+    Raises:
+        StorageError: There is no certificate, or it cannot be read.
+    """
+    return certificate_of(path, read_planned(path, kind="certificate"))
 
 
-def estimate_text(estimate: Estimate) -> str:
-    """For example ``0.52 [0.38, 0.64]``."""
-    return f"{estimate.value:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"
+def certificate_of(path: Path, found: Snapshot) -> Certificate:
+    """The certificate in a folder, judged once each of its trainings has ended or failed."""
+    header, proxy = found.header, found.header["proxy"]
+    candidates = tuple(_candidate(trial, seeds=header["seeds"]) for trial in found.trials)
+    finding = None
+    if all(t.accuracy is not None or t.failure for trial in found.trials for t in trial.trainings):
+        chance = {key: proxy[key] for key in ("chance", "num_validation")}
+        finding = judge(
+            candidates,
+            proxy_seeds=proxy["seeds"],
+            bar=FrontRule(objectives={}, limits={}, **chance).bar,
+            most=header.get("most_candidates"),
+            holds_for=(
+                f"That holds for {proxy['data']} at {proxy['resolution']} px and "
+                f"{proxy['rungs'][-1]} epochs, judged by {header['longer']}; it says nothing of "
+                "other data or of full training."
+            ),
+        )
+    known = known_of(path, found, kept=_KEPT, method=METHOD)
+    return Certificate(**known, candidates=candidates, finding=finding)
+
+
+def _candidate(trial: TrialRecord, *, seeds: int) -> CandidateRecord:
+    """A trial of which the first ``seeds`` trainings are as long as the proxy's."""
+    ended = accuracies_of(trial)
+    return CandidateRecord(
+        digest=trial.digest,
+        choices=trial.choices,
+        params=trial.params,
+        macs=trial.macs,
+        proxy={
+            seed: {point.epoch: point.accuracy for point in trial.curve if point.seed == seed}
+            for seed in ended
+            if seed < seeds
+        },
+        longer={seed: accuracy for seed, accuracy in ended.items() if seed >= seeds},
+        failures=tuple(failures_of(trial)),
+    )
 
 
 def subject_of(header: Mapping[str, Any]) -> dict[str, Any] | None:

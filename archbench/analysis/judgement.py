@@ -3,104 +3,101 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 import numpy as np
 
-from archbench.analysis.certificate import (
-    FEWEST,
-    GOOD,
-    CandidateRecord,
-    Certificate,
-    Judgement,
-    Rung,
-    State,
-    estimate_text,
-    is_good,
-)
-from archbench.analysis.front import FrontRule
 from archbench.analysis.rank import Agreement, Spread, agreement, grouped, others, spread
-from archbench.analysis.statistics import Floats
-from archbench.study.planned import pending, read_planned
-from archbench.study.trial import Snapshot, TrialRecord
+from archbench.analysis.statistics import Estimate, Floats, estimate_text
+
+GOOD = 1 / 3
+"""The tau at equal cost from which a proxy is good enough: two of three pairs in their order."""
+
+FEWEST = 8
+"""Candidates whose trainings all ended, below which nothing is said."""
 
 _ENOUGH = 32  # candidates that mostly settle it
 
-METHOD = (
-    "Tau is Kendall's: the share of pairs in their order less that of the others. The truth is the "
-    "mean of the longer trainings, whose seeds no score has seen. At equal cost: what is left of "
-    "both when a cubic in the logarithm of the MACs is taken out; a score that knows nothing but "
-    "the size is left with 0. Near the front: the half of the candidates that is least below the "
-    "best of its cost. Intervals of 95 % are percentiles of a bootstrap over candidates, each "
-    "drawn with all its trainings. A proxy is certified where its tau at equal cost is a third or "
-    "more (two of three pairs in their order) and the interval leaves out 0."
-)
-
-_KEPT = (
-    "created", "command", "space_name", "question", "subject", "proxy", "seeds", "longer",
-    "workers", "notes", "environment",
-)  # fmt: skip
+State = Literal["certified", "refused", "undecided", "unfinished"]
 
 
-def read_certificate(path: Path) -> Certificate:
-    """Everything that is known of a certificate; it may still be running.
+@dataclass(frozen=True, kw_only=True)
+class CandidateRecord:
+    """One candidate of the sample and what its trainings reached.
 
-    Raises:
-        StorageError: There is no certificate, or it cannot be read.
+    Attributes:
+        digest: Identity of the network.
+        choices: Axis to value, as tables show it.
+        params: Learnt parameters, exact.
+        macs: Multiply-accumulates of one image, exact.
+        proxy: Seed to epoch to accuracy, of trainings as long as the proxy's.
+        longer: Seed to the last accuracy, of longer trainings with other seeds.
+        failures: What failed of it, in words.
     """
-    return certificate_of(path, read_planned(path, kind="certificate"))
+
+    digest: str
+    choices: Mapping[str, Any]
+    params: int
+    macs: int
+    proxy: Mapping[int, Mapping[int, float]] = field(default_factory=dict)
+    longer: Mapping[int, float] = field(default_factory=dict)
+    failures: tuple[str, ...] = ()
 
 
-def certificate_of(path: Path, found: Snapshot) -> Certificate:
-    """The certificate in a folder, judged once each of its trainings has ended or failed."""
-    header, proxy = found.header, found.header["proxy"]
-    candidates = tuple(_candidate(trial, seeds=header["seeds"]) for trial in found.trials)
-    trainings = [training for trial in found.trials for training in trial.trainings]
-    finding = None
-    if all(training.accuracy is not None or training.failure for training in trainings):
-        chance = {key: proxy[key] for key in ("chance", "num_validation")}
-        finding = judge(
-            candidates,
-            proxy_seeds=proxy["seeds"],
-            bar=FrontRule(objectives={}, limits={}, **chance).bar,
-            most=header.get("most_candidates"),
-            holds_for=(
-                f"That holds for {proxy['data']} at {proxy['resolution']} px and "
-                f"{proxy['rungs'][-1]} epochs, judged by {header['longer']}; it says nothing of "
-                "other data or of full training."
-            ),
-        )
-    return Certificate(
-        path=path,
-        header={key: header[key] for key in _KEPT} | {"method": METHOD},
-        candidates=candidates,
-        num_trainings=len(trainings),
-        num_done=len(trainings) - len(pending(found)),
-        finding=finding,
-    )
+@dataclass(frozen=True, kw_only=True)
+class Rung:
+    """How well the proxy orders candidates after some epochs of its schedule.
+
+    Attributes:
+        epoch: Epochs trained.
+        median: Accuracy of the median candidate.
+        is_above_chance: Whether that is more than guessing.
+        agreement: With the longer trainings.
+    """
+
+    epoch: int
+    median: float
+    is_above_chance: bool
+    agreement: Agreement
+
+    @property
+    def is_good(self) -> bool:
+        """Whether candidates may be compared here."""
+        return self.is_above_chance and is_good(self.agreement.at_equal_cost)
 
 
-def _candidate(trial: TrialRecord, *, seeds: int) -> CandidateRecord:
-    """A trial of which the first ``seeds`` trainings are as long as the proxy's."""
-    ended = {t.seed: t.accuracy for t in trial.trainings if t.accuracy is not None}
-    return CandidateRecord(
-        digest=trial.digest,
-        choices=trial.choices,
-        params=trial.params,
-        macs=trial.macs,
-        proxy={
-            seed: {point.epoch: point.accuracy for point in trial.curve if point.seed == seed}
-            for seed in ended
-            if seed < seeds
-        },
-        longer={seed: accuracy for seed, accuracy in ended.items() if seed >= seeds},
-        failures=tuple(
-            f"seed {training.seed} failed ({training.failure.kind}): {training.failure.message}"
-            for training in trial.trainings
-            if training.failure
-        ),
-    )
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """What the trainings show.
+
+    Attributes:
+        state: Whether the proxy can rank.
+        num_used: Candidates whose trainings all ended.
+        rungs: By epoch.
+        nulls: ``macs`` and ``params``: how well size alone orders the candidates.
+        ceiling: How well one longer training orders them by the others; None where each has one.
+        spread: Of the longer trainings; None where each has one.
+        rungs_advised: Rungs that follow for the proxy; empty where none is good.
+        sentence: Whether this proxy can rank this space.
+        advice: What to do about it; empty where nothing need be done.
+    """
+
+    state: State
+    num_used: int
+    rungs: tuple[Rung, ...] = ()
+    nulls: Mapping[str, Agreement] = field(default_factory=dict)
+    ceiling: Agreement | None = None
+    spread: Spread | None = None
+    rungs_advised: tuple[int, ...] = ()
+    sentence: str = ""
+    advice: str = ""
+
+    @property
+    def last(self) -> Estimate:
+        """Tau at equal cost at the end of the proxy's schedule."""
+        return self.rungs[-1].agreement.at_equal_cost
 
 
 def judge(
@@ -126,35 +123,51 @@ def judge(
     if len(used) < FEWEST:
         return _too_few(used, num=len(candidates), most=most)
     log_cost = np.log([float(candidate.macs) for candidate in used])
-    truth_of, truths = _truth(used, proxy_seeds=proxy_seeds)
-    rungs = tuple(
-        _rung(used, epoch, proxy_seeds=proxy_seeds, bar=bar, log_cost=log_cost, truth_of=truth_of)
-        for epoch in sorted(next(iter(used[0].proxy.values())))
-    )
+    rungs, truths = _rungs(used, proxy_seeds=proxy_seeds, bar=bar, log_cost=log_cost)
+    sizes = {name: [float(getattr(one, name)) for one in used] for name in ("macs", "params")}
     mean = truths.mean(0, keepdims=True)
-    nulls = {
-        name: agreement(
-            np.log([[float(getattr(candidate, name)) for candidate in used]]),
-            mean,
-            log_cost=log_cost,
-        )
-        for name in ("macs", "params")
-    }
     several = len(truths) > 1
-    ceiling = agreement(truths, others(truths), log_cost=log_cost) if several else None
-    apart = spread(truths, log_cost=log_cost) if several else None
-    state = _state(rungs[-1])
-    return Judgement(
-        state=state,
+    found = Judgement(
+        state=_state(rungs[-1]),
         num_used=len(used),
         rungs=rungs,
-        nulls=nulls,
-        ceiling=ceiling,
-        spread=apart,
+        nulls={
+            name: agreement(np.log([size]), mean, log_cost=log_cost) for name, size in sizes.items()
+        },
+        ceiling=agreement(truths, others(truths), log_cost=log_cost) if several else None,
+        spread=spread(truths, log_cost=log_cost) if several else None,
         rungs_advised=_advised(rungs),
-        sentence=f"{_SENTENCES[state](rungs[-1], nulls['macs'], len(used))} {holds_for}",
-        advice=_advice(state, rungs, ceiling=ceiling, apart=apart, num=len(used), most=most),
     )
+    sentence = f"{_sentence(found)} {holds_for}"
+    return replace(found, sentence=sentence, advice=_advice(found, most=most))
+
+
+def _rungs(
+    used: Sequence[CandidateRecord], *, proxy_seeds: int, bar: float, log_cost: Floats
+) -> tuple[tuple[Rung, ...], Floats]:
+    """Each epoch held against the truth, and the trainings (L, n) that the truth comes from."""
+    epochs = sorted(next(iter(used[0].proxy.values())))
+    trainings = [
+        np.array([[one.proxy[seed][epoch] for one in used] for seed in sorted(used[0].proxy)])
+        for epoch in epochs
+    ]
+    scores = [grouped(found, size=proxy_seeds) for found in trainings]
+    if used[0].longer:
+        truths = np.array([[one.longer[seed] for one in used] for seed in sorted(used[0].longer)])
+        truth = np.repeat(truths.mean(0, keepdims=True), len(scores[-1]), axis=0)
+    else:
+        truths, truth = trainings[-1], others(trainings[-1])
+    medians = [float(np.median(found.mean(0))) for found in trainings]
+    rungs = tuple(
+        Rung(
+            epoch=epoch,
+            median=median,
+            is_above_chance=median > bar,
+            agreement=agreement(score, truth, log_cost=log_cost),
+        )
+        for epoch, median, score in zip(epochs, medians, scores, strict=True)
+    )
+    return rungs, truths
 
 
 def _complete(candidates: Sequence[CandidateRecord]) -> list[CandidateRecord]:
@@ -170,46 +183,6 @@ def _complete(candidates: Sequence[CandidateRecord]) -> list[CandidateRecord]:
         and candidate.longer.keys() == longer
         and all(curve.keys() == epochs for curve in candidate.proxy.values())
     ]
-
-
-def _scores(used: Sequence[CandidateRecord], epoch: int) -> Floats:
-    """Accuracies (S, n) after some epochs."""
-    seeds = sorted(used[0].proxy)
-    return np.array([[candidate.proxy[seed][epoch] for candidate in used] for seed in seeds])
-
-
-def _truth(
-    used: Sequence[CandidateRecord], *, proxy_seeds: int
-) -> tuple[Callable[[int], Floats], Floats]:
-    """The truth (P, n) for so many scores, and the trainings (L, n) that it comes from."""
-    if used[0].longer:
-        seeds = sorted(used[0].longer)
-        longer = np.array([[candidate.longer[seed] for candidate in used] for seed in seeds])
-        return (lambda num: np.repeat(longer.mean(0, keepdims=True), num, axis=0)), longer
-    ends = _scores(used, max(next(iter(used[0].proxy.values()))))
-    if proxy_seeds != 1 or len(ends) < 2:
-        raise ValueError("without longer trainings, one of several seeds is held against the rest")
-    return (lambda num: others(ends)), ends
-
-
-def _rung(
-    used: Sequence[CandidateRecord],
-    epoch: int,
-    *,
-    proxy_seeds: int,
-    bar: float,
-    log_cost: Floats,
-    truth_of: Callable[[int], Floats],
-) -> Rung:
-    trainings = _scores(used, epoch)
-    scores = grouped(trainings, size=proxy_seeds)
-    median = float(np.median(trainings.mean(0)))
-    return Rung(
-        epoch=epoch,
-        median=median,
-        is_above_chance=median > bar,
-        agreement=agreement(scores, truth_of(len(scores)), log_cost=log_cost),
-    )
 
 
 def _state(last: Rung) -> State:
@@ -236,58 +209,37 @@ def _advised(rungs: Sequence[Rung]) -> tuple[int, ...]:
     return tuple(found if found[-1] == last else [*found, last])
 
 
-def _certified(last: Rung, macs: Agreement, num: int) -> str:
-    tau = last.agreement.at_equal_cost
-    return (
-        f"This proxy can rank this space: of two networks of equal cost it names the better one "
-        f"in {50 * (1 + tau.value):.0f} % of cases, tau {estimate_text(tau)}."
-    )
-
-
-def _refused(last: Rung, macs: Agreement, num: int) -> str:
+def _sentence(found: Judgement) -> str:
+    last = found.rungs[-1]
+    tau, overall = last.agreement.at_equal_cost, last.agreement.overall
+    if found.state == "certified":
+        return (
+            f"This proxy can rank this space: of two networks of equal cost it names the better "
+            f"one in {50 * (1 + tau.value):.0f} % of cases, tau {estimate_text(tau)}."
+        )
+    if found.state == "undecided":
+        return (
+            "Whether this proxy can rank this space is not known, and a front that it finds is not "
+            f"to be trusted yet: {found.num_used} candidates show a tau at equal cost of "
+            f"{estimate_text(tau)}, and {GOOD:.2f} with an interval above 0 is asked for."
+        )
     told = "This proxy cannot rank this space, and a front that it finds is not to be trusted"
     if not last.is_above_chance:
         return (
             f"{told}: after {last.epoch} epochs the median candidate reaches "
             f"{100 * last.median:.1f} %, which is no more than guessing."
         )
-    tau, overall = last.agreement.at_equal_cost, last.agreement.overall
-    size = (
-        f"; its order, tau {overall.value:.2f}, is that of the size, {macs.overall.value:.2f}"
-        if overall.low > 0
-        else ""
-    )
+    size = ""
+    if overall.low > 0:
+        theirs = found.nulls["macs"].overall.value
+        size = f"; its order, tau {overall.value:.2f}, is that of the size, {theirs:.2f}"
     return f"{told}: of networks of equal cost it orders {estimate_text(tau)} by tau{size}."
 
 
-def _undecided(last: Rung, macs: Agreement, num: int) -> str:
-    return (
-        f"Whether this proxy can rank this space is not known, and a front that it finds is not "
-        f"to be trusted yet: {num} candidates show a tau at equal cost of "
-        f"{estimate_text(last.agreement.at_equal_cost)}, and {GOOD:.2f} with an interval above 0 "
-        "is asked for."
-    )
-
-
-_SENTENCES: dict[State, Callable[[Rung, Agreement, int], str]] = {
-    "certified": _certified,
-    "refused": _refused,
-    "undecided": _undecided,
-}
-
-
-def _advice(
-    state: State,
-    rungs: Sequence[Rung],
-    *,
-    ceiling: Agreement | None,
-    apart: Spread | None,
-    num: int,
-    most: int | None,
-) -> str:
-    if state == "certified":
+def _advice(found: Judgement, *, most: int | None) -> str:
+    if found.state == "certified":
         return ""
-    last = rungs[-1]
+    last, ceiling, apart = found.rungs[-1], found.ceiling, found.spread
     longer = f"train longer: --set 'proxy.rungs=[{last.epoch}, {2 * last.epoch}]'"
     if not last.is_above_chance:
         return longer
@@ -297,8 +249,8 @@ def _advice(
             f"of one by {100 * apart.seeds:.1f}: count several seeds together "
             "(--set proxy.seeds=3), or widen the axes"
         )
-    if state == "undecided":
-        return _more(last, num=num, most=most, longer=longer)
+    if found.state == "undecided":
+        return _more(last, num=found.num_used, most=most, longer=longer)
     if ceiling is not None and is_good(ceiling.at_equal_cost):
         return longer
     return "count several seeds together (--set proxy.seeds=3), or widen the axes"
@@ -324,11 +276,6 @@ def _too_few(used: Sequence[CandidateRecord], *, num: int, most: int | None) -> 
     return Judgement(
         state="undecided",
         num_used=len(used),
-        rungs=(),
-        nulls={},
-        ceiling=None,
-        spread=None,
-        rungs_advised=(),
         sentence=(
             f"Whether this proxy can rank this space is not known: all trainings ended of "
             f"{len(used)} candidates, and {FEWEST} are the least."
@@ -336,3 +283,8 @@ def _too_few(used: Sequence[CandidateRecord], *, num: int, most: int | None) -> 
         advice="see why trainings failed"
         + (f", or train more candidates: --candidates {wanted}" if wanted > num else ""),
     )
+
+
+def is_good(at_equal_cost: Estimate) -> bool:
+    """Two of three pairs in their order, and surely more than chance."""
+    return at_equal_cost.value >= GOOD and at_equal_cost.low > 0

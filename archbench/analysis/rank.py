@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,11 +34,6 @@ class Agreement:
     near_front: Estimate
     at_equal_cost: Estimate
 
-    @classmethod
-    def of(cls, document: Mapping[str, Mapping[str, float]]) -> Self:
-        """The agreement that ``asdict`` wrote."""
-        return cls(**{name: Estimate.of(document[name]) for name in cls.__dataclass_fields__})
-
 
 @dataclass(frozen=True, kw_only=True)
 class Spread:
@@ -54,11 +48,6 @@ class Spread:
     seeds: float
     candidates: float
     at_equal_cost: float
-
-    @classmethod
-    def of(cls, document: Mapping[str, float]) -> Self:
-        """The spread that ``asdict`` wrote."""
-        return cls(**{name: document[name] for name in cls.__dataclass_fields__})
 
 
 def without_cost(values: Floats, log_cost: Floats) -> Floats:
@@ -90,9 +79,7 @@ def near_front(truth: Floats, log_cost: Floats) -> NDArray[np.intp]:
     return np.asarray(np.take_along_axis(by_cost, chosen, -1))
 
 
-def agreement(
-    score: Floats, truth: Floats, *, log_cost: Floats, seed: int = 0, draws: int = _DRAWS
-) -> Agreement:
+def agreement(score: Floats, truth: Floats, *, log_cost: Floats, draws: int = _DRAWS) -> Agreement:
     """How well a score orders candidates.
 
     The intervals are percentiles of a bootstrap over candidates, each drawn with all its
@@ -102,10 +89,9 @@ def agreement(
         score: (P, n), from one choice of seeds a row; taus are averaged over rows.
         truth: (P, n), of other trainings than the row's score.
         log_cost: (n,).
-        seed: Of the draws.
         draws: Of the bootstrap.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     drawn = rng.integers(0, len(log_cost), (draws, len(log_cost)))
     found = {
         name: _estimate(statistic, score, truth, log_cost=log_cost, drawn=drawn)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -27,16 +27,16 @@ class Estimate:
     high: float
 
     @classmethod
-    def of(cls, document: Mapping[str, float]) -> Self:
-        """The estimate that ``asdict`` wrote."""
-        return cls(value=document["value"], low=document["low"], high=document["high"])
-
-    @classmethod
     def of_draws(cls, draws: ArrayLike, *, value: float | None = None) -> Self:
         """The 95 % percentile interval of draws, around their mean or a given value."""
         low, high = np.quantile(np.asarray(draws), _TAILS)
         middle = np.mean(np.asarray(draws)) if value is None else value
         return cls(value=float(middle), low=float(low), high=float(high))
+
+
+def estimate_text(estimate: Estimate) -> str:
+    """For example ``0.52 [0.38, 0.64]``."""
+    return f"{estimate.value:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"
 
 
 def wilson(count: int, total: int) -> Estimate:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from archbench.analysis.certificate import estimate_text
+from archbench.analysis.statistics import estimate_text
 from archbench.analysis.verdict import space_typed, taken_in_words
 from archbench.command_line import command_line
 from archbench.report.command import commands, train_command

@@ -14,10 +14,11 @@ from archbench.analysis.certificate import (
     Certificate,
     CertificateSummary,
     certificate_bytes,
+    certificate_of,
     find_certificate,
+    read_certificate,
     subject_of,
 )
-from archbench.analysis.judgement import certificate_of, read_certificate
 from archbench.errors import UsageError
 from archbench.progress import Progress
 from archbench.search import trainings

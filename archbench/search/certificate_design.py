@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from archbench.analysis.certificate import FEWEST
+from archbench.analysis.judgement import FEWEST
 from archbench.command_line import command_line
 from archbench.errors import SpaceError, UsageError
 from archbench.search.settings import Settings

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -83,6 +83,66 @@ def read_planned(path: Path, *, kind: PlannedKind) -> Snapshot:
             + command_line("ls", path.parent),
         )
     return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedRecord:
+    """A certificate or an ablation as far as its trainings have ended.
+
+    Attributes:
+        path: Its folder.
+        header: How it was taken: proxy, lengths, seeds, command, environment, notes.
+        num_trainings: That it needs in all.
+        num_done: That have ended.
+    """
+
+    path: Path
+    header: Mapping[str, Any]
+    num_trainings: int
+    num_done: int
+
+    @property
+    def name(self) -> str:
+        """Of its folder."""
+        return self.path.name
+
+    @property
+    def proxy(self) -> Mapping[str, Any]:
+        """What accuracy is taken on."""
+        proxy: Mapping[str, Any] = self.header["proxy"]
+        return proxy
+
+    def document_of(self, schema: str, **found: Any) -> dict[str, Any]:
+        """What every kind says of itself, then what was found, as JSON gives it back."""
+        known = {"num_trainings": self.num_trainings, "num_done": self.num_done}
+        document = {"schema": schema, "name": self.name, **self.header, **known, **found}
+        plain: dict[str, Any] = json.loads(json.dumps(document, allow_nan=False))
+        return plain
+
+
+def known_of(path: Path, found: Snapshot, *, kept: Iterable[str], method: str) -> dict[str, Any]:
+    """The fields of a ``PlannedRecord``; entries that are kept of the header go into its own."""
+    number = sum(len(trial.trainings) for trial in found.trials)
+    return {
+        "path": path,
+        "header": {key: found.header[key] for key in kept} | {"method": method},
+        "num_trainings": number,
+        "num_done": number - len(pending(found)),
+    }
+
+
+def accuracies_of(trial: TrialRecord) -> dict[int, float]:
+    """Seed to accuracy, of the planned trainings that have ended."""
+    return {t.seed: t.accuracy for t in trial.trainings if t.accuracy is not None}
+
+
+def failures_of(trial: TrialRecord) -> list[str]:
+    """What failed of the planned trainings, in words."""
+    return [
+        f"seed {training.seed} failed ({training.failure.kind}): {training.failure.message}"
+        for training in trial.trainings
+        if training.failure
+    ]
 
 
 def is_final(training: TrainingRecord) -> bool:

@@ -17,9 +17,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from archbench.analysis.certificate import CandidateRecord, estimate_text
-from archbench.analysis.judgement import judge
-from archbench.report import certificate as words
+from archbench.analysis.judgement import CandidateRecord, judge
+from archbench.analysis.statistics import estimate_text
 from archbench.report.number import percent
 
 _BAR = 0.125  # chance is a tenth, and this three standard errors of 1,536 images above it
@@ -67,19 +66,21 @@ def text(used: list[CandidateRecord]) -> str:
         "| score | median | at equal cost | near the front | overall |",
         "|---|---|---|---|---|",
     ]
-    for name, median, agreement in words.scores(finding):
-        three = (agreement.at_equal_cost, agreement.near_front, agreement.overall)
-        shown = " | ".join(map(estimate_text, three))
-        rows.append(f"| {name} | {'' if median is None else percent(median)} | {shown} |")
-    apart = finding.spread
+    apart, ceiling = finding.spread, finding.ceiling
     assert apart is not None, "there are several seeds"
+    assert ceiling is not None
+    scores = {f"epoch {r.epoch} | {percent(r.median)}": r.agreement for r in finding.rungs}
+    scores |= {f"{name} | ": size for name, size in {**finding.nulls, "ceiling": ceiling}.items()}
+    for name, agreement in scores.items():
+        three = (agreement.at_equal_cost, agreement.near_front, agreement.overall)
+        rows.append(f"| {name} | {' | '.join(map(estimate_text, three))} |")
     deviations = (
         f"{100 * apart.seeds:.1f} between seeds of one, {100 * apart.candidates:.1f} between "
         f"networks, {100 * apart.at_equal_cost:.1f} between networks of equal cost"
     )
     told = (
         f"{finding.num_used} networks; standard deviations in points: {deviations}; "
-        f"{words.rungs(finding)}"
+        f"rungs that follow: {list(finding.rungs_advised)}"
     )
     return "\n".join([*rows, "", textwrap.fill(told, 100)])
 

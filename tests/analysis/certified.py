@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from archbench.analysis.certificate import CandidateRecord, Certificate, Judgement
-from archbench.analysis.judgement import METHOD, judge
+from archbench.analysis.certificate import METHOD, Certificate
+from archbench.analysis.judgement import CandidateRecord, Judgement, judge
 
 EPOCHS = (1, 2, 4, 8)
 

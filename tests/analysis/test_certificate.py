@@ -9,11 +9,10 @@ from typing import Any
 from archbench.analysis.certificate import (
     CertificateSummary,
     certificate_bytes,
-    estimate_text,
     find_certificate,
     subject_of,
 )
-from archbench.analysis.statistics import Estimate
+from archbench.analysis.statistics import Estimate, estimate_text
 from tests.analysis.certified import certificate, sample
 
 HEADER: dict[str, Any] = {

@@ -7,8 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from archbench.analysis.certificate import CandidateRecord, Judgement
-from archbench.analysis.judgement import judge
+from archbench.analysis.judgement import CandidateRecord, Judgement, judge
 from tests.analysis.certified import sample
 
 

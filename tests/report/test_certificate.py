@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from archbench.analysis.certificate import certificate_bytes, estimate_text
+from archbench.analysis.certificate import certificate_bytes
+from archbench.analysis.statistics import estimate_text
 from archbench.analysis.study import StudyReader
 from archbench.report.findings.certificate import figure, finding
 from archbench.report.study_page import page

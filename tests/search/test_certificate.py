@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from archbench.analysis.certificate import Certificate
-from archbench.analysis.judgement import read_certificate
+from archbench.analysis.certificate import Certificate, read_certificate
 from archbench.analysis.study import open_study
 from archbench.errors import SpaceError, StorageError, UsageError
 from archbench.models import count

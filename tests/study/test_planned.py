@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from archbench.analysis.ablation import read_ablation
-from archbench.analysis.judgement import read_certificate
+from archbench.analysis.certificate import read_certificate
 from archbench.errors import StorageError
 from archbench.search.trainings import opened
 from archbench.study.planned import find_planned, pending, read_planned

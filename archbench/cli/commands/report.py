@@ -35,7 +35,7 @@ def command(study: str, formats: tuple[str, ...], out: Path | None, results: Pat
     the report shows what is there now.
     """
     from archbench.analysis.ablation import ablation_of
-    from archbench.analysis.judgement import certificate_of
+    from archbench.analysis.certificate import certificate_of
     from archbench.analysis.study import open_study
     from archbench.cli.names import study_path
     from archbench.report import FORMATS, write_report

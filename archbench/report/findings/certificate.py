@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from archbench.analysis.certificate import GOOD, Certificate, Judgement, estimate_text
+from archbench.analysis.certificate import Certificate
+from archbench.analysis.judgement import GOOD, Judgement
 from archbench.analysis.rank import Agreement, without_cost
-from archbench.analysis.statistics import Estimate
+from archbench.analysis.statistics import Estimate, estimate_text
 from archbench.analysis.verdict import space_typed
 from archbench.command_line import command_line, named_in_results
 from archbench.report.document import to_words
