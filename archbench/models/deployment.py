@@ -20,7 +20,7 @@ from archbench.errors import InexactError
 from archbench.memory import keep_memory as tell_to_keep_memory
 from archbench.memory import use_huge_pages
 from archbench.models import kernels
-from archbench.models.layer import Attend, QuickGELU, fold_norm
+from archbench.models.layer import Attend, QuickGELU, fused
 
 TOLERANCE = 1e-4
 BUDGET_S = 3.0
@@ -205,7 +205,7 @@ def _with_observed_norms_folded(network: nn.Module, example: Tensor, expected: T
         if type(conv) is not nn.Conv2d or type(norm) is not nn.BatchNorm2d:
             continue
         if norm.affine and norm.track_running_stats:
-            put(folded, flow.places[conv], fold_norm(conv, norm))
+            put(folded, flow.places[conv], fused(conv, norm))
             put(folded, flow.places[norm], nn.Identity())
     is_same = _error(expected, folded(example)) <= _tolerance(example.dtype)
     return folded if is_same else network

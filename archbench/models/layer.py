@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from archbench.models.part import Grid, Site
 
@@ -57,42 +59,6 @@ def through_map(layer: Callable[[Tensor], Tensor], x: Tensor, grid: Grid) -> Ten
     return torch.cat((x[:, :number], y), dim=1) if number else y
 
 
-class ConvNorm(nn.Module):
-    """A convolution and its batch norm; (B, C, H, W) to (B, C', H', W').
-
-    Without a bias, which the norm would only take away again; CeiT has one all the same. The map
-    is padded by half of the kernel unless told otherwise.
-    """
-
-    def __init__(
-        self,
-        inputs: int,
-        outputs: int,
-        *,
-        kernel: int,
-        stride: int = 1,
-        padding: int | None = None,
-        groups: int = 1,
-        bias: bool = False,
-    ) -> None:
-        super().__init__()
-        padding = kernel // 2 if padding is None else padding
-        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=bias)
-        self.norm = nn.BatchNorm2d(outputs)
-        self.is_sampling_by_channel = groups > 1 and stride > 1
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.is_sampling_by_channel and x.is_cpu and torch.is_autocast_enabled("cpu"):
-            # On a CPU its backward pass takes 15 to 60 times as long in bf16 as in fp32.
-            with torch.autocast("cpu", enabled=False):
-                return self.norm(self.conv(x.float()))
-        return self.norm(self.conv(x))
-
-    def deployed(self) -> nn.Conv2d:
-        """One convolution that computes the same in evaluation."""
-        return fold_norm(self.conv, self.norm)
-
-
 class LinearNorm(nn.Module):
     """A linear layer without bias and its batch norm over all tokens; (..., C) to (..., C').
 
@@ -110,10 +76,9 @@ class LinearNorm(nn.Module):
         x = self.linear(x)
         return self.norm(x.flatten(0, -2)).view_as(x)
 
-    def deployed(self) -> nn.Linear:
+    def deployed(self) -> nn.Module:
         """One linear layer that computes the same in evaluation."""
-        scale, shift = norm_affine(self.norm)
-        return linear_of(self.linear.weight.double() * scale[:, None], shift, like=self.linear)
+        return fused(self.linear, self.norm)
 
 
 def branch_norm(dim: int, *, norm: str) -> nn.Module:
@@ -150,16 +115,13 @@ class NormLinear(nn.Module):
 
     def deployed(self) -> nn.Linear:
         """One linear layer that computes the same in evaluation."""
-        scale, shift = norm_affine(self.norm)
-        weight, bias = self.linear.weight.double(), self.linear.bias.double()
-        return linear_of(weight * scale, bias + weight @ shift, like=self.linear)
-
-
-class MapLayerNorm(nn.LayerNorm):
-    """Layer norm over the channels of a map (B, C, H, W)."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        norm, linear = self.norm, self.linear
+        assert norm.running_var is not None
+        assert norm.running_mean is not None
+        scale = norm.weight.double() / torch.sqrt(norm.running_var.double() + norm.eps)
+        shift = norm.bias.double() - norm.running_mean.double() * scale
+        weight, bias = linear.weight.double(), linear.bias.double()
+        return linear_of(weight * scale, bias + weight @ shift, like=linear)
 
 
 class DropPath(nn.Module):
@@ -332,16 +294,15 @@ ATTENTION_KERNELS = {"products": _products, "fused": _fused, "by_image": _by_ima
 evaluation only."""
 
 
-def fold_norm(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
-    """One convolution that computes the same as a convolution and its norm in evaluation."""
-    folded = copy.deepcopy(conv)
-    scale, shift = norm_affine(norm)
-    if conv.bias is not None:
-        shift = shift + scale * conv.bias.double()
-    folded.bias = nn.Parameter(shift.to(conv.weight.dtype))
-    with torch.no_grad():
-        folded.weight.copy_(conv.weight.double() * scale[:, None, None, None])
-    return folded
+def fused(layer: nn.Conv2d | nn.Linear, norm: nn.Module) -> nn.Module:
+    """One layer that computes the same as it and the batch norm behind it in evaluation.
+
+    It is made in float64 and as precise as the layer.
+    """
+    fuse: Any = fuse_conv_bn_eval if isinstance(layer, nn.Conv2d) else fuse_linear_bn_eval
+    copied = copy.deepcopy((layer, norm))
+    made: nn.Module = fuse(*(module.double() for module in copied)).to(layer.weight.dtype)
+    return made
 
 
 def linear_of(weight: Tensor, bias: Tensor, *, like: nn.Linear) -> nn.Linear:
@@ -351,14 +312,6 @@ def linear_of(weight: Tensor, bias: Tensor, *, like: nn.Linear) -> nn.Linear:
         folded.weight.copy_(weight)
         folded.bias.copy_(bias)
     return folded
-
-
-def norm_affine(norm: nn.BatchNorm1d | nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """Scale and shift, in float64, that a batch norm applies in evaluation."""
-    assert norm.running_var is not None
-    assert norm.running_mean is not None
-    scale = norm.weight.double() / torch.sqrt(norm.running_var.double() + norm.eps)
-    return scale, norm.bias.double() - norm.running_mean.double() * scale
 
 
 def init_truncated(*parameters: Tensor) -> None:

@@ -13,7 +13,7 @@ from archbench.errors import ArchbenchError, MissingError, UsageError
 from archbench.evaluate.foreign import Foreign, is_foreign, open_foreign
 from archbench.evaluate.profile import ForeignProfile, profile
 from archbench.evaluate.target import foreign_form
-from archbench.models.layer import ConvNorm
+from archbench.models.convolution import ConvNorm, Convolution
 from archbench.models.part import Grid
 from archbench.study.measurement import Conditions
 
@@ -215,7 +215,7 @@ def test_only_what_gives_one_tensor_is_called_deployed() -> None:
             return x, x
 
     assert form(Two()) == "as built"
-    assert form(ConvNorm(3, 4, kernel=2, stride=2, padding=0)) == "deployed"
+    assert form(ConvNorm(Convolution(3, 4, kernel=2, stride=2, padding=0))) == "deployed"
 
 
 def test_foreign_and_own_networks_are_timed_in_one_run(module: str) -> None:

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from archbench.models import ArchSpec, build, deploy, deployment_error, fold, proxy
 from archbench.models.catalogue import published
-from archbench.models.layer import AttentionBias, CachedBias, ConvNorm, DropPath, QuickGELU
+from archbench.models.convolution import ConvNorm, Convolution
+from archbench.models.layer import AttentionBias, CachedBias, DropPath, QuickGELU
 from archbench.models.part import Grid
 from tests.models.foreign import randomise
 from tests.models.specs import random_spec
@@ -202,8 +203,8 @@ def test_the_digest_ignores_name_key_order_and_what_does_nothing() -> None:
 
 
 def test_a_strided_depthwise_convolution_stays_in_fp32_under_autocast_on_a_cpu() -> None:
-    strided = ConvNorm(8, 8, kernel=3, stride=2, padding=1, groups=8)
-    plain = ConvNorm(8, 8, kernel=3, stride=1, padding=1, groups=8)
+    strided = ConvNorm(Convolution(8, 8, kernel=3, stride=2, groups=8))
+    plain = ConvNorm(Convolution(8, 8, kernel=3, groups=8))
     x = torch.randn(2, 8, 6, 6)
     with torch.autocast("cpu", torch.bfloat16):
         assert strided(x.bfloat16()).dtype == torch.float32

@@ -1,7 +1,7 @@
 """ResNet's bottleneck with an identity shortcut: 1x1, 3x3 and 1x1 convolution on the map.
 
-He et al. 2016 (arXiv:1512.03385), sec. 4.1; see ``archbench/models/bottleneck.py``. Class tokens
-pass by it.
+He et al. 2016 (arXiv:1512.03385), sec. 4.1; see ``archbench/models/embeds/bottleneck.py``. Class
+tokens pass by it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Annotated, Self
 from torch import Tensor, nn
 
 from archbench.models.arithmetic import Work
-from archbench.models.bottleneck import Bottleneck, bottleneck_work, inner_width
+from archbench.models.embeds import bottleneck
 from archbench.models.layer import through_map
 from archbench.models.part import Activation, Block, Grid, Site, whole
 
@@ -37,16 +37,21 @@ class Spec(Block):
         Raises:
             SpecError: The width is smaller than the reduction.
         """
-        inner_width(site, reduction=self.reduction)
+        self.embed.resolved(site)
         return self
 
     def count(self, site: Site) -> Work:
         """N*(2*C*I + 9*I*I) MACs, I the inner width."""
-        return bottleneck_work(site, reduction=self.reduction, stride=1)
+        return self.embed.count(site)
 
     def module(self, site: Site) -> nn.Module:
         """A bottleneck on the map."""
         return BottleneckBlock(self, site)
+
+    @property
+    def embed(self) -> bottleneck.Spec:
+        """The same as an embed that takes no step."""
+        return bottleneck.Spec(stride=1, reduction=self.reduction, activation=self.activation)
 
 
 class BottleneckBlock(nn.Module):
@@ -54,9 +59,7 @@ class BottleneckBlock(nn.Module):
 
     def __init__(self, spec: Spec, site: Site) -> None:
         super().__init__()
-        self.bottleneck = Bottleneck(
-            site, reduction=spec.reduction, stride=1, activation_name=spec.activation
-        )
+        self.bottleneck = bottleneck.Bottleneck(spec.embed, site)
 
     def forward(self, x: Tensor, grid: Grid) -> Tensor:
         return through_map(self.bottleneck, x, grid)

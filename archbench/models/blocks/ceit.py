@@ -16,8 +16,9 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from archbench.models.arithmetic import Work, convolution, norm, total
-from archbench.models.layer import ConvNorm, activation, init_linears, through_map
+from archbench.models.arithmetic import Work, norm, total
+from archbench.models.convolution import Convolution, chain, count_chain
+from archbench.models.layer import init_linears, through_map
 from archbench.models.part import Activation, Epsilon, Grid, HeadedBlock, Kernel, Ratio, Site
 from archbench.models.transformer import SelfAttention, TransformerBlock, self_attention_work
 
@@ -44,35 +45,30 @@ class Spec(HeadedBlock):
 
     def count(self, site: Site) -> Work:
         """4*T*C*C + 2*T*T*C + (2*r*C*C + k*k*r*C)*N MACs: N without class tokens, T with them."""
-        dim, hidden = site.dim, site.hidden(self.mlp_ratio)
-        conv = partial(convolution, tokens=site.grid.tokens, bias=True)
         return total(
             self_attention_work(site, heads=self.heads, bias=self.bias),
-            conv(inputs=dim, outputs=hidden, kernel=1),
-            conv(inputs=hidden, outputs=hidden, kernel=self.kernel, groups=hidden),
-            conv(inputs=hidden, outputs=dim, kernel=1),
-            norm(dim, number=2),
-            norm(2 * hidden + dim),
+            count_chain(self.feed_forward(site), site.grid),
+            norm(site.dim, number=2),
         )
 
     def module(self, site: Site) -> nn.Module:
         """Attention and the locally enhanced feed-forward behind layer norms."""
-        dim, hidden = site.dim, site.hidden(self.mlp_ratio)
-        attention = SelfAttention(site, heads=self.heads, bias=self.bias)
-        layers = nn.Sequential(
-            ConvNorm(dim, hidden, kernel=1, bias=True),
-            activation(self.activation),
-            ConvNorm(hidden, hidden, kernel=self.kernel, groups=hidden, bias=True),
-            activation(self.activation),
-            ConvNorm(hidden, dim, kernel=1, bias=True),
-        )
         block = CeitBlock(
             site,
-            attention=attention,
-            mlp=nn.Sequential(OrderedDict(layers=layers)),
-            norm=partial(nn.LayerNorm, dim, eps=self.epsilon),
+            attention=SelfAttention(site, heads=self.heads, bias=self.bias),
+            mlp=nn.Sequential(OrderedDict(layers=chain(self.feed_forward(site), self.activation))),
+            norm=partial(nn.LayerNorm, site.dim, eps=self.epsilon),
         )
         return init_linears(block)
+
+    def feed_forward(self, site: Site) -> list[Convolution]:
+        """1x1 to the hidden width, k x k on each channel alone, 1x1 back (eq. 4 to 6)."""
+        dim, hidden = site.dim, site.hidden(self.mlp_ratio)
+        return [
+            Convolution(dim, hidden, bias=True),
+            Convolution(hidden, hidden, kernel=self.kernel, groups=hidden, bias=True),
+            Convolution(hidden, dim, bias=True),
+        ]
 
 
 class CeitBlock(TransformerBlock):

@@ -11,23 +11,15 @@ tokens pass by the block. Convolutions keep PyTorch's own initialisation.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, NamedTuple
+from functools import partial
+from typing import Annotated
 
 from torch import Tensor, nn
 
-from archbench.models.arithmetic import Work, convolution, norm, total
-from archbench.models.layer import ConvNorm, DropPath, MapLayerNorm, activation, through_map
+from archbench.models.arithmetic import Work
+from archbench.models.convolution import Convolution, chain, count_chain
+from archbench.models.layer import DropPath, through_map
 from archbench.models.part import Activation, Block, Grid, Kernel, Ratio, Site, choice, hidden_width
-
-
-class _Layer(NamedTuple):
-    """One convolution of the branch."""
-
-    inputs: int
-    outputs: int
-    kernel: int
-    groups: int
-    is_active: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,34 +45,23 @@ class Spec(Block):
 
     def count(self, site: Site) -> Work:
         """N*(k*k*C*C), N*(k*k*C + C*C) or N*(2*C*I + k*k*I*I) MACs, I the expanded width."""
-        parts = []
-        for inputs, outputs, kernel, groups, _ in self.layers(site.dim):
-            parts.append(
-                convolution(
-                    inputs=inputs,
-                    outputs=outputs,
-                    kernel=kernel,
-                    tokens=site.grid.tokens,
-                    groups=groups,
-                    bias=self.norm != "batch",
-                )
-            )
-            if self.norm != "none":
-                parts.append(norm(outputs))
-        return total(*parts)
+        return count_chain(self.convolutions(site.dim), site.grid)
 
     def module(self, site: Site) -> nn.Module:
         """Convolutions on the map."""
         return ConvBlock(self, site)
 
-    def layers(self, dim: int) -> list[_Layer]:
+    def convolutions(self, dim: int) -> list[Convolution]:
         """The convolutions of the branch."""
+        form = partial(Convolution, bias=self.norm != "batch", norm=self.norm)
         inner = dim if self.expansion is None else hidden_width(dim, self.expansion)
         groups = inner if self.depthwise else 1
-        before = [] if self.expansion is None else [_Layer(dim, inner, 1, 1, is_active=True)]
-        is_mixed = self.depthwise or self.expansion is not None
-        after = [_Layer(inner, dim, 1, 1, is_active=False)] if is_mixed else []
-        return [*before, _Layer(inner, inner, self.kernel, groups, is_active=True), *after]
+        found = [form(inner, inner, kernel=self.kernel, groups=groups)]
+        if self.expansion is not None:
+            found.insert(0, form(dim, inner))
+        if len(found) > 1 or self.depthwise:
+            found.append(form(inner, dim))
+        return found
 
 
 class ConvBlock(nn.Module):
@@ -88,12 +69,9 @@ class ConvBlock(nn.Module):
 
     def __init__(self, spec: Spec, site: Site) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
-        for layer in spec.layers(site.dim):
-            layers += _normed(layer, norm_name=spec.norm)
-            if layer.is_active:
-                layers.append(activation(spec.activation))
-        self.branch = nn.Sequential(*layers)
+        convolutions = spec.convolutions(site.dim)
+        is_alone = len(convolutions) == 1
+        self.branch = chain(convolutions, spec.activation, is_last_active=is_alone)
         self.drop_path = DropPath(site.drop_path)
 
     def forward(self, x: Tensor, grid: Grid) -> Tensor:
@@ -101,11 +79,3 @@ class ConvBlock(nn.Module):
 
     def _residual(self, x: Tensor) -> Tensor:
         return x + self.drop_path(self.branch(x))
-
-
-def _normed(layer: _Layer, *, norm_name: str) -> list[nn.Module]:
-    inputs, outputs, kernel, groups, _ = layer
-    if norm_name == "batch":
-        return [ConvNorm(inputs, outputs, kernel=kernel, groups=groups)]
-    conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, groups=groups)
-    return [conv, MapLayerNorm(outputs)] if norm_name == "layer" else [conv]

@@ -17,8 +17,9 @@ from typing import Annotated, Self
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from archbench.models.arithmetic import Work, attention, convolution, linear, mlp, norm, total
-from archbench.models.layer import Attend, AttentionBias, ConvNorm, init_linears, through_map
+from archbench.models.arithmetic import Work, attention, linear, mlp, norm, total
+from archbench.models.convolution import ConvNorm, Convolution
+from archbench.models.layer import Attend, AttentionBias, init_linears, through_map
 from archbench.models.part import (
     Activation,
     Grid,
@@ -94,13 +95,9 @@ class Spec(HeadedBlock):
             norm(dim, number=2),
         ]
         if self.projection == "depthwise":
-            kernel, _ = self._window
-            for grid in (site.grid, keys) if self.shared_kv else (site.grid, keys, keys):
-                tokens = grid.tokens
-                parts.append(
-                    convolution(inputs=dim, outputs=dim, kernel=kernel, tokens=tokens, groups=dim)
-                )
-                parts.append(norm(dim))
+            of_keys = self._depthwise(dim, of_query=False).count(site.grid)
+            parts += [self._depthwise(dim, of_query=True).count(site.grid), of_keys]
+            parts += [] if self.shared_kv else [of_keys]
         if site.bias:
             parts.append(Work(params=heads * Grid(*map(max, site.grid, keys)).tokens))
         return total(*parts)
@@ -121,17 +118,20 @@ class Spec(HeadedBlock):
             return grid
         kernel, stride = self._window
         if self.projection == "depthwise":
-            return grid.strided(kernel=kernel, stride=stride, padding=kernel // 2)
+            return self._depthwise(1, of_query=False).outgoing(grid)
         return Grid(*(_pooled(size, kernel, stride, kernel // 2) for size in grid))
 
     def map_projection(self, dim: int, *, of_query: bool) -> nn.Module:
         """What maps queries, or keys or values, before their linear layer."""
         if self.projection == "linear" or (self.projection == "average" and of_query):
             return nn.Identity()
-        kernel, stride = self._window
         if self.projection == "average":
-            return CeilAveragePool(kernel, stride)
-        return ConvNorm(dim, dim, kernel=kernel, stride=1 if of_query else stride, groups=dim)
+            return CeilAveragePool(*self._window)
+        return ConvNorm(self._depthwise(dim, of_query=of_query))
+
+    def _depthwise(self, dim: int, *, of_query: bool) -> Convolution:
+        kernel, stride = self._window
+        return Convolution(dim, dim, kernel, 1 if of_query else stride, groups=dim)
 
     @property
     def _window(self) -> tuple[int, int]:

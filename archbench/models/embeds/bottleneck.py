@@ -1,6 +1,9 @@
 """ResNet's bottleneck that widens or shrinks the map: the first one of each of its stages.
 
-He et al. 2016 (arXiv:1512.03385), sec. 4.1; see ``archbench/models/bottleneck.py``.
+He et al. 2016 (arXiv:1512.03385), sec. 4.1 and fig. 5, right. A step of 2 is taken by the 3x3
+convolution, as torchvision's networks have it ("v1.5"), not by the first 1x1 as in the paper.
+Convolutions start normal with the gain of a ReLU by their outputs (He et al. 2015,
+arXiv:1502.01852, eq. 14).
 """
 
 from __future__ import annotations
@@ -8,10 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Self
 
-from torch import nn
+from torch import Tensor, nn
 
-from archbench.models.arithmetic import Work
-from archbench.models.bottleneck import Bottleneck, bottleneck_work, inner_width
+from archbench.errors import SpecError
+from archbench.models.arithmetic import Work, total
+from archbench.models.convolution import ConvNorm, Convolution, chain, count_chain
+from archbench.models.layer import DropPath, activation
 from archbench.models.part import Activation, Embed, Site, Stride, whole
 
 
@@ -37,18 +42,59 @@ class Spec(Embed):
         Raises:
             SpecError: The new width is smaller than the reduction.
         """
-        inner_width(site, reduction=self.reduction)
+        if site.dim < self.reduction:
+            raise SpecError(
+                f"{self.reduction} does not fit once into the width {site.dim}",
+                place="reduction",
+                help=f"use at most {site.dim}",
+            )
         return self
 
     def count(self, site: Site) -> Work:
-        """N*C*I + M*(9*I*I + I*C' + C*C') MACs; N tokens enter, M leave, I the inner width."""
-        return bottleneck_work(site, reduction=self.reduction, stride=self.stride)
+        """N*C*I + M*(9*I*I + I*C') MACs and M*C*C' of the shortcut; N tokens enter, M leave."""
+        branch = count_chain(self.branch(site), site.grid)
+        shortcut = self.shortcut(site)
+        return branch if shortcut is None else total(branch, shortcut.count(site.grid))
 
     def module(self, site: Site) -> nn.Module:
-        """A bottleneck whose shortcut is a convolution, too."""
-        return Bottleneck(
-            site,
-            reduction=self.reduction,
-            stride=self.stride,
-            activation_name=self.activation,
-        )
+        """Three convolutions beside a shortcut."""
+        return Bottleneck(self, site)
+
+    def branch(self, site: Site) -> list[Convolution]:
+        """1x1 to the inner width I, 3x3 there, 1x1 to the new width."""
+        inner = site.dim // self.reduction
+        return [
+            Convolution(site.incoming_dim, inner),
+            Convolution(inner, inner, kernel=3, stride=self.stride),
+            Convolution(inner, site.dim),
+        ]
+
+    def shortcut(self, site: Site) -> Convolution | None:
+        """None, the identity, where neither width nor map changes; else 1x1, with the stride."""
+        if self.stride == 1 and site.incoming_dim == site.dim:
+            return None
+        return Convolution(site.incoming_dim, site.dim, stride=self.stride)
+
+
+class Bottleneck(nn.Module):
+    """Three convolutions beside a shortcut, and an activation behind their sum."""
+
+    def __init__(self, spec: Spec, site: Site) -> None:
+        super().__init__()
+        shortcut = spec.shortcut(site)
+        self.branch = chain(spec.branch(site), spec.activation)
+        self.shortcut = nn.Identity() if shortcut is None else ConvNorm(shortcut)
+        self.drop_path = DropPath(site.drop_path)
+        self.activation = activation(spec.activation)
+        init_convolutions(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.activation(self.shortcut(x) + self.drop_path(self.branch(x)))
+
+
+def init_convolutions(network: nn.Module) -> nn.Module:
+    """A network of which every convolution starts as ResNet's do."""
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+    return network

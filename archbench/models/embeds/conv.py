@@ -6,15 +6,14 @@ kernel 7 by 2, not 3. Its convolutions keep PyTorch's own initialisation.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass, replace
 from typing import Annotated, Self
 
 from torch import nn
 
 from archbench.errors import SpecError
-from archbench.models.arithmetic import Work, convolution, norm, total
-from archbench.models.layer import ConvNorm, MapLayerNorm
+from archbench.models.arithmetic import Work
+from archbench.models.convolution import ConvNorm, Convolution
 from archbench.models.part import Embed, Grid, Site, Stride, choice, whole
 
 
@@ -73,26 +72,22 @@ class Spec(Embed):
 
     def count(self, site: Site) -> Work:
         """k*k*C*C' MACs for each token that leaves."""
-        conv = convolution(
-            inputs=site.incoming_dim,
-            outputs=site.dim,
-            kernel=self.kernel,
-            tokens=self.outgoing(site.grid).tokens,
-            bias=bool(self.bias),
-        )
-        return conv if self.norm == "none" else total(conv, norm(site.dim))
+        return self._convolution(site).count(site.grid)
 
     def module(self, site: Site) -> nn.Module:
         """The convolution and its norm."""
-        before, padding = site.incoming_dim, self._padding()
-        kernel, stride, bias = self.kernel, self.stride, bool(self.bias)
-        if self.norm == "batch":
-            return ConvNorm(before, site.dim, kernel=kernel, stride=stride, padding=padding)
-        layers = OrderedDict[str, nn.Module](
-            conv=nn.Conv2d(before, site.dim, kernel, stride, padding, bias=bias),
-            norm=MapLayerNorm(site.dim) if self.norm == "layer" else nn.Identity(),
+        return ConvNorm(self._convolution(site))
+
+    def _convolution(self, site: Site) -> Convolution:
+        return Convolution(
+            site.incoming_dim,
+            site.dim,
+            kernel=self.kernel,
+            stride=self.stride,
+            padding=self._padding(),
+            bias=bool(self.bias),
+            norm=self.norm,
         )
-        return nn.Sequential(layers)
 
     def _padding(self) -> int:
         if self.padding is not None:

@@ -13,8 +13,8 @@ from typing import Annotated, Self
 from torch import nn
 
 from archbench.errors import SpecError
-from archbench.models.arithmetic import Work, convolution, norm, total
-from archbench.models.layer import ConvNorm, activation
+from archbench.models.arithmetic import Work
+from archbench.models.convolution import Convolution, chain, count_chain
 from archbench.models.part import Activation, Embed, Grid, Site, whole
 
 
@@ -61,7 +61,9 @@ class Spec(Embed):
 
     def outgoing(self, grid: Grid) -> Grid:
         """The map that leaves it: ceil(size / 2) for each step of 2."""
-        return self._grids(grid)[-1]
+        for step in self._steps():
+            grid = grid.strided(kernel=3, stride=step, padding=1)
+        return grid
 
     def with_stride_near(self, stride: float) -> Self:
         """At the nearest power of two that its convolutions reach."""
@@ -70,33 +72,18 @@ class Spec(Embed):
 
     def count(self, site: Site) -> Work:
         """9*C*C' MACs for each token of each convolution."""
-        widths, grids = self._widths(site), self._grids(site.grid)
-        convs = (
-            total(convolution(inputs=i, outputs=o, kernel=3, tokens=grid.tokens), norm(o))
-            for i, o, grid in zip(widths, widths[1:], grids, strict=False)
-        )
-        return total(*convs)
+        return count_chain(self._convolutions(site), site.grid)
 
     def module(self, site: Site) -> nn.Module:
         """The convolutions and their norms, with activations between them."""
-        widths = self._widths(site)
-        layers: list[nn.Module] = []
-        for i, o, step in zip(widths, widths[1:], self._steps(), strict=False):
-            layers += [ConvNorm(i, o, kernel=3, stride=step), activation(self.activation)]
-        return nn.Sequential(*layers[:-1])
+        return chain(self._convolutions(site), self.activation)
 
-    def _widths(self, site: Site) -> list[int]:
+    def _convolutions(self, site: Site) -> list[Convolution]:
         halvings = range(self.num_convs - 1, -1, -1)
-        return [site.incoming_dim, *(site.dim >> n for n in halvings)]
+        widths = [site.incoming_dim, *(site.dim >> n for n in halvings)]
+        steps = zip(widths, widths[1:], self._steps(), strict=False)
+        return [Convolution(i, o, kernel=3, stride=step) for i, o, step in steps]
 
     def _steps(self) -> list[int]:
-        stride = self.stride or 2**self.num_convs
-        halvings = stride.bit_length() - 1
+        halvings = (self.stride or 2**self.num_convs).bit_length() - 1
         return [2] * halvings + [1] * (self.num_convs - halvings)
-
-    def _grids(self, grid: Grid) -> list[Grid]:
-        grids = []
-        for step in self._steps():
-            grid = grid.strided(kernel=3, stride=step, padding=1)
-            grids.append(grid)
-        return grids

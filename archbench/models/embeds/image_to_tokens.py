@@ -14,11 +14,9 @@ from typing import Annotated, Self
 from torch import nn
 
 from archbench.errors import SpecError
-from archbench.models.arithmetic import Work, convolution, norm, total
-from archbench.models.layer import ConvNorm
+from archbench.models.arithmetic import Work, total
+from archbench.models.convolution import ConvNorm, Convolution
 from archbench.models.part import Embed, Grid, Kernel, Site, Stride, whole
-
-_POOL_KERNEL = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +49,7 @@ class Spec(Embed):
         Raises:
             SpecError: Not one patch fits the pooled map.
         """
-        _, step, patch = self.steps
-        pooled = self.convolved(grid).strided(kernel=_POOL_KERNEL, stride=step, padding=1)
+        pooled, patch = self._pooled(grid), self.steps[-1]
         patches = Grid(*(size // patch for size in pooled))
         if min(patches) < 1:
             raise SpecError(
@@ -68,27 +65,16 @@ class Spec(Embed):
 
     def count(self, site: Site) -> Work:
         """k*k*C*c MACs for each pixel of the convolution, p*p*c*C' for each patch."""
-        pixels, patches = self.convolved(site.grid).tokens, self.outgoing(site.grid).tokens
-        before, inner, kernel, (*_, patch) = (
-            site.incoming_dim,
-            self.channels,
-            self.kernel,
-            self.steps,
-        )
-        return total(
-            convolution(inputs=before, outputs=inner, kernel=kernel, tokens=pixels),
-            norm(inner),
-            convolution(inputs=inner, outputs=site.dim, kernel=patch, tokens=patches, bias=True),
-        )
+        stem, patches = self._convolutions(site)
+        return total(stem.count(site.grid), patches.count(self._pooled(site.grid)))
 
     def module(self, site: Site) -> nn.Module:
         """Convolution, batch norm, max pooling, patches."""
-        first, second, patch = self.steps
-        stem = ConvNorm(site.incoming_dim, self.channels, kernel=self.kernel, stride=first)
+        stem, patches = self._convolutions(site)
         layers = OrderedDict[str, nn.Module](
-            stem=stem,
-            pool=nn.MaxPool2d(_POOL_KERNEL, second, padding=1),
-            projection=nn.Conv2d(self.channels, site.dim, patch, patch),
+            stem=ConvNorm(stem),
+            pool=nn.MaxPool2d(3, self.steps[1], padding=1),
+            projection=ConvNorm(patches).conv,
         )
         return nn.Sequential(layers)
 
@@ -97,7 +83,13 @@ class Spec(Embed):
         """Steps of convolution and pooling, and the side of a patch on the pooled map."""
         return min(2, self.stride), 2 if self.stride >= 4 else 1, max(1, self.stride // 4)
 
-    def convolved(self, grid: Grid) -> Grid:
-        """The map of the convolution."""
-        stride = self.steps[0]
-        return grid.strided(kernel=self.kernel, stride=stride, padding=self.kernel // 2)
+    def _convolutions(self, site: Site) -> tuple[Convolution, Convolution]:
+        first, _, patch = self.steps
+        stem = Convolution(site.incoming_dim, self.channels, kernel=self.kernel, stride=first)
+        sides: dict[str, int] = {"kernel": patch, "stride": patch, "padding": 0}
+        return stem, Convolution(self.channels, site.dim, **sides, bias=True, norm="none")
+
+    def _pooled(self, grid: Grid) -> Grid:
+        first, second, _ = self.steps
+        convolved = grid.strided(kernel=self.kernel, stride=first, padding=self.kernel // 2)
+        return convolved.strided(kernel=3, stride=second, padding=1)

@@ -1,7 +1,7 @@
 """ResNet's stem: a 7x7 convolution, batch norm, activation and a 3x3 maximum.
 
 He et al. 2016 (arXiv:1512.03385), sec. 3.3 and table 1; the convolution starts as in
-``archbench/models/bottleneck.py``.
+``archbench/models/embeds/bottleneck.py``.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Annotated, Self
 
 from torch import nn
 
-from archbench.models.arithmetic import Work, convolution, norm, total
-from archbench.models.bottleneck import init_convolutions
-from archbench.models.layer import ConvNorm, activation
+from archbench.models.arithmetic import Work
+from archbench.models.convolution import Convolution, chain
+from archbench.models.embeds.bottleneck import init_convolutions
 from archbench.models.part import Activation, Embed, Grid, Site, choice
 
 _STEPS = {4: (2, 2), 2: (2, 1), 1: (1, 1)}
@@ -36,7 +36,9 @@ class Spec(Embed):
 
     def outgoing(self, grid: Grid) -> Grid:
         """The map that leaves it: ceil(size / 2) for each step of 2."""
-        return self._convolved(grid).strided(kernel=3, stride=_STEPS[self.stride][1], padding=1)
+        first, second = _STEPS[self.stride]
+        convolved = grid.strided(kernel=7, stride=first, padding=3)
+        return convolved.strided(kernel=3, stride=second, padding=1)
 
     def with_stride_near(self, stride: float) -> Self:
         """At the nearest of 4, 2 and 1, by ratio."""
@@ -44,19 +46,13 @@ class Spec(Embed):
 
     def count(self, site: Site) -> Work:
         """49*C*C' MACs for each token of the convolution."""
-        tokens = self._convolved(site.grid).tokens
-        conv = convolution(inputs=site.incoming_dim, outputs=site.dim, kernel=7, tokens=tokens)
-        return total(conv, norm(site.dim))
+        return self._convolution(site).count(site.grid)
 
     def module(self, site: Site) -> nn.Module:
         """Convolution, batch norm, activation and the maximum."""
-        first, second = _STEPS[self.stride]
-        stem = nn.Sequential(
-            ConvNorm(site.incoming_dim, site.dim, kernel=7, stride=first),
-            activation(self.activation),
-            nn.MaxPool2d(3, stride=second, padding=1),
-        )
+        stem = chain([self._convolution(site)], self.activation, is_last_active=True)
+        stem.append(nn.MaxPool2d(3, stride=_STEPS[self.stride][1], padding=1))
         return init_convolutions(stem)
 
-    def _convolved(self, grid: Grid) -> Grid:
-        return grid.strided(kernel=7, stride=_STEPS[self.stride][0], padding=3)
+    def _convolution(self, site: Site) -> Convolution:
+        return Convolution(site.incoming_dim, site.dim, kernel=7, stride=_STEPS[self.stride][0])

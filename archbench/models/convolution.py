@@ -1,0 +1,116 @@
+"""A convolution with its norm, told once: the map that leaves it, its arithmetic, its layers.
+
+Shapes: B batch, C channels, H W map.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from archbench.models import arithmetic
+from archbench.models.arithmetic import Work, total
+from archbench.models.layer import activation, fused
+from archbench.models.part import Grid
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """A square kernel and the norm behind it: ``batch``, ``layer`` (over channels) or ``none``.
+
+    The map is padded by half of the kernel unless told otherwise. A batch norm takes a bias only
+    away again; CeiT has one all the same.
+    """
+
+    inputs: int
+    outputs: int
+    kernel: int = 1
+    stride: int = 1
+    padding: int | None = None
+    groups: int = 1
+    bias: bool = False
+    norm: str = "batch"
+
+    @property
+    def margin(self) -> int:
+        """Zeros on each side of the map."""
+        return self.kernel // 2 if self.padding is None else self.padding
+
+    def outgoing(self, grid: Grid) -> Grid:
+        """The map that leaves it; a side is below 1 where the kernel does not fit."""
+        return grid.strided(kernel=self.kernel, stride=self.stride, padding=self.margin)
+
+    def count(self, grid: Grid) -> Work:
+        """Its arithmetic on a map that enters."""
+        work = arithmetic.convolution(
+            inputs=self.inputs,
+            outputs=self.outputs,
+            kernel=self.kernel,
+            tokens=self.outgoing(grid).tokens,
+            groups=self.groups,
+            bias=self.bias,
+        )
+        return work if self.norm == "none" else total(work, arithmetic.norm(self.outputs))
+
+
+class ConvNorm(nn.Module):
+    """The layers of a convolution; (B, C, H, W) to (B, C', H', W')."""
+
+    def __init__(self, spec: Convolution) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(
+            spec.inputs,
+            spec.outputs,
+            spec.kernel,
+            spec.stride,
+            spec.margin,
+            groups=spec.groups,
+            bias=spec.bias,
+        )
+        norms = {"batch": nn.BatchNorm2d, "layer": MapLayerNorm, "none": nn.Identity}
+        self.norm: nn.Module = norms[spec.norm](spec.outputs)
+        self.is_sampling_by_channel = spec.groups > 1 and spec.stride > 1
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.is_sampling_by_channel and x.is_cpu and torch.is_autocast_enabled("cpu"):
+            # On a CPU its backward pass takes 15 to 60 times as long in bf16 as in fp32.
+            with torch.autocast("cpu", enabled=False):
+                return self.norm(self.conv(x.float()))
+        return self.norm(self.conv(x))
+
+    def deployed(self) -> nn.Module:
+        """One convolution that computes the same in evaluation, but behind a batch norm itself."""
+        return fused(self.conv, self.norm) if isinstance(self.norm, nn.BatchNorm2d) else self
+
+
+class MapLayerNorm(nn.LayerNorm):
+    """Layer norm over the channels of a map (B, C, H, W)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+def count_chain(convolutions: Sequence[Convolution], grid: Grid) -> Work:
+    """The arithmetic of convolutions, each behind the one before, on a map that enters."""
+    works = []
+    for convolution in convolutions:
+        works.append(convolution.count(grid))
+        grid = convolution.outgoing(grid)
+    return total(*works)
+
+
+def chain(
+    convolutions: Sequence[Convolution], activation_name: str, *, is_last_active: bool = False
+) -> nn.Sequential:
+    """Such convolutions with an activation behind each, behind the last only if told so."""
+    layers: list[nn.Module] = []
+    for convolution in convolutions:
+        made = ConvNorm(convolution)
+        # Only with a batch norm have both one name among the weights.
+        both = [made.conv, made.norm] if convolution.norm == "layer" else [made.conv]
+        layers += [made] if convolution.norm == "batch" else both
+        layers.append(activation(activation_name))
+    return nn.Sequential(*(layers if is_last_active else layers[:-1]))
