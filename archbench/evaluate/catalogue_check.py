@@ -16,7 +16,6 @@ from archbench.models.catalogue import (
     Released,
     difference,
     entry,
-    family_of,
     published,
 )
 from archbench.progress import Progress
@@ -111,7 +110,7 @@ def _rebuilt(name: str, *, most_macs: int | None) -> Rebuilt:
         counted = count_operators(build(spec, seed=0), torch.zeros(1, 3, *spec.resolution))
     return Rebuilt(
         name=name,
-        family=family_of(name),
+        family=known.family,
         paper=known.paper,
         released=known.released,
         exact=exact,

@@ -78,39 +78,28 @@ class PrintedDifference(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Variant:
-    """A published network.
+class Entry:
+    """A published network or, with a ``base``, a row of an ablation table.
 
     Attributes:
+        family: Its file in ``published/``.
         document: The network as written, without its name.
         paper: What its paper prints.
         released: What its released code counts; None where nobody has counted it.
         hub: Repository of the released weights on the model hub; None where there is none.
+        base: Name of the network from which a row starts, a row or not.
+        set: What a row sets there: paths to values, in this order.
+        training: What differs in a row's training, not in its network: a setting to its value.
     """
 
+    family: str
     document: Mapping[str, Any]
     paper: Paper
     released: Released | None = None
     hub: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ablation:
-    """A row of an ablation table: a published network with some fields set.
-
-    Attributes:
-        base: Name of the network from which it starts, an ablation or not.
-        set: Paths of ``archbench/models/path.py`` to values, set in this order.
-        training: What differs in the training, not in the network: a setting to its value.
-        paper: What its paper prints.
-        released: What its released code counts; None where nobody has counted it.
-    """
-
-    base: str
-    paper: Paper
+    base: str = ""
     set: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, str] = field(default_factory=dict)
-    released: Released | None = None
 
 
 @cache
@@ -121,47 +110,36 @@ def families() -> Mapping[str, Mapping[str, Any]]:
 
 
 @cache
-def variants() -> Mapping[str, Variant]:
-    """Every published network by name, family by family; ablations are apart."""
-    found, alike = {}, {}
-    for family in families().values():
-        for name, table in family["variants"].items():
-            document = _with_changes(family["document"], table)
-            paper = _paper(family.get("variant", {}) | table)
-            hub = table.get("hub")
-            found[name] = Variant(
-                document=document, paper=paper, released=_released(table), hub=hub
-            )
-            if "like" in table:
-                alike[name] = table["like"]
+def entries() -> Mapping[str, Entry]:
+    """Every published network by name, family by family; then the rows of ablation tables."""
+    found: dict[str, Entry] = {}
+    alike: dict[str, str] = {}
+    for family, held in families().items():
+        for name, table in held["variants"].items():
+            document = _with_changes(held["document"], table)
+            found[name] = _entry(held.get("variant", {}) | table, family, document)
+            alike |= {name: table["like"]} if "like" in table else {}
     for name, other in alike.items():
-        found[name] = replace(found[other], paper=found[name].paper, hub=None)
+        network = found[other]
+        found[name] = replace(found[name], document=network.document, released=network.released)
+    for family, held in families().items():
+        for name, own in held.get("ablations", {}).items():
+            table = held["ablation"] | own
+            document = _overridden(found[table["base"]].document, table.get("set", {}))
+            found[name] = _entry(table, family, document)
     return MappingProxyType(found)
 
 
-@cache
-def ablations() -> Mapping[str, Ablation]:
-    """Every row of the papers' ablation tables by name, ``VARIANT/ROW``, family by family."""
-    found = {}
-    for family in families().values():
-        for name, own in family.get("ablations", {}).items():
-            table = family["ablation"] | own
-            found[name] = Ablation(
-                base=table["base"],
-                paper=_paper(table),
-                set=table.get("set", {}),
-                training=table.get("training", {}),
-                released=_released(own),
-            )
-    return MappingProxyType(found)
-
-
-def _paper(table: Mapping[str, Any]) -> Paper:
-    return Paper(**{key: table[key] for key in field_names(Paper) if key in table})
-
-
-def _released(table: Mapping[str, Any]) -> Released | None:
-    return Released(*table["released"]) if "released" in table else None
+def _entry(table: Mapping[str, Any], family: str, document: Mapping[str, Any]) -> Entry:
+    said = {key: table[key] for key in ("hub", "base", "training") if key in table}
+    return Entry(
+        family=family,
+        document=document,
+        paper=Paper(**{key: table[key] for key in field_names(Paper) if key in table}),
+        released=Released(*table["released"]) if "released" in table else None,
+        set=table.get("set", {}) if "base" in table else {},
+        **said,
+    )
 
 
 def _with_changes(common: Mapping[str, Any], table: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -183,38 +161,12 @@ def _overridden(document: Mapping[str, Any], changes: Mapping[str, Any]) -> Mapp
 
 def published_names() -> tuple[str, ...]:
     """The names of all published networks, without ablations."""
-    return tuple(variants())
+    return tuple(name for name, found in entries().items() if not found.base)
 
 
 def ablation_names() -> tuple[str, ...]:
     """The names of all ablations, such as ``levit_128s/a1``."""
-    return tuple(ablations())
-
-
-def family_of(name: str) -> str:
-    """The file of ``archbench/models/published`` in which a name stands.
-
-    Raises:
-        UsageError: There is none of this name.
-    """
-    entry(name)
-    return next(
-        family
-        for family, held in families().items()
-        if name in held["variants"] or name in held.get("ablations", {})
-    )
-
-
-def family_title(family: str) -> str:
-    """What a family is, and where from.
-
-    Raises:
-        UsageError: There is no such family.
-    """
-    if family not in families():
-        raise unknown_name("family", family, families())
-    title: str = families()[family]["title"]
-    return title
+    return tuple(name for name, found in entries().items() if found.base)
 
 
 @cache
@@ -224,7 +176,7 @@ def published(name: str) -> ArchSpec:
     Raises:
         UsageError: There is none of this name; the nearest are listed.
     """
-    return ArchSpec.from_document({"name": name, **_document(name)})
+    return ArchSpec.from_document({"name": name, **entry(name).document})
 
 
 def paper(name: str) -> Paper:
@@ -236,16 +188,16 @@ def paper(name: str) -> Paper:
     return entry(name).paper
 
 
-def entry(name: str) -> Variant | Ablation:
+def entry(name: str) -> Entry:
     """All that the catalogue holds under a name.
 
     Raises:
         UsageError: There is none of this name; the nearest are listed.
     """
-    known: Mapping[str, Variant | Ablation] = {**variants(), **ablations()}
-    if name in known:
-        return known[name]
-    raise unknown_name("network", name, ablations() if "/" in name else variants())
+    if name not in entries():
+        known = ablation_names() if "/" in name else published_names()
+        raise unknown_name("network", name, known)
+    return entries()[name]
 
 
 def difference(exact: int, printed: str) -> PrintedDifference:
@@ -270,10 +222,3 @@ def difference(exact: int, printed: str) -> PrintedDifference:
     elif 0 <= over < last_digit:
         kind = "cut off"
     return PrintedDifference(float(over / value), kind)
-
-
-def _document(name: str) -> Mapping[str, Any]:
-    found = entry(name)
-    if isinstance(found, Variant):
-        return found.document
-    return _overridden(_document(found.base), found.set)

@@ -16,7 +16,7 @@ from safetensors.torch import save
 
 from archbench.errors import MissingError, UsageError, WeightsError
 from archbench.models import build, load_weights
-from archbench.models.catalogue import published, variants
+from archbench.models.catalogue import entry, published, published_names
 from archbench.models.weights.conversion import describe_weights
 from archbench.models.weights.hub import HUB, fetch_weights, hub_address
 from archbench.models.weights.layout import FileForm
@@ -193,6 +193,6 @@ def test_what_has_no_published_weights_says_which_have(tmp_path: Path) -> None:
 def test_the_hub_is_named_in_one_place(tmp_path: Path) -> None:
     assert hub_address({}) == HUB
     assert hub_address({"ARCHBENCH_HUB": "https://hub.example.org/"}) == "https://hub.example.org"
-    named = [name for name, variant in variants().items() if variant.hub]
-    assert {"levit_128s", "cvt_13", "deit_tiny"} <= set(named)
-    assert len({variant.hub for variant in variants().values()} - {None}) == len(named)
+    hubs = {name: entry(name).hub for name in published_names() if entry(name).hub}
+    assert {"levit_128s", "cvt_13", "deit_tiny"} <= set(hubs)
+    assert len(set(hubs.values())) == len(hubs)

@@ -32,7 +32,7 @@ def list_(pattern: str, with_ablations: bool) -> None:
 
     The rows of the papers' ablation tables are named VARIANT/ROW: 'levit_128s/*' lists them.
     """
-    from archbench.models.catalogue import family_title
+    from archbench.models.catalogue import families
     from archbench.report.findings import catalogue
 
     names = _matching(pattern, with_ablations=with_ablations or "/" in pattern)
@@ -40,7 +40,9 @@ def list_(pattern: str, with_ablations: bool) -> None:
     show = command_line("archbench", "models", "show", names[0])
     finding = catalogue.listing(
         document,
-        titles={model["family"]: family_title(model["family"]) for model in document["models"]},
+        titles={
+            model["family"]: families()[model["family"]]["title"] for model in document["models"]
+        },
         next_step=f"{show}, or {command_line('archbench', 'profile', names[0])}",
     )
     if not console.is_json():
@@ -94,13 +96,13 @@ def show(name: str) -> None:
 def _matching(pattern: str, *, with_ablations: bool) -> list[str]:
     from archbench.errors import unknown_name
     from archbench.models import ablation_names, published_names
-    from archbench.models.catalogue import family_of
+    from archbench.models.catalogue import entry
 
     known = (*published_names(), *(ablation_names() if with_ablations else ()))
     names = [name for name in known if fnmatch.fnmatch(name, pattern) or pattern in name]
     if not names:
         raise unknown_name("network", pattern, known, place="archbench models")
-    return sorted(names, key=family_of)
+    return sorted(names, key=lambda name: entry(name).family)
 
 
 def _document(*names: str) -> dict[str, Any]:
@@ -109,13 +111,13 @@ def _document(*names: str) -> dict[str, Any]:
 
 def _model(name: str) -> dict[str, Any]:
     from archbench.models import count
-    from archbench.models.catalogue import Ablation, entry, family_of, published
+    from archbench.models.catalogue import entry, published
 
     spec, known = published(name), entry(name)
     exact = count(spec)
     return {
         "name": name,
-        "family": family_of(name),
+        "family": known.family,
         "digest": spec.digest,
         "resolution": list(spec.resolution),
         "num_classes": spec.num_classes,
@@ -125,7 +127,7 @@ def _model(name: str) -> dict[str, Any]:
         "paper": asdict(known.paper),
         "released": known.released._asdict() if known.released else None,
         "ablation": {"base": known.base, "set": dict(known.set), "training": dict(known.training)}
-        if isinstance(known, Ablation)
+        if known.base
         else None,
         "spec": spec.to_document(),
     }

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 from archbench.errors import MissingError, StorageError, UsageError, WeightsError
-from archbench.models.catalogue import entry, published, variants
+from archbench.models.catalogue import entry, published, published_names
 from archbench.models.weights.conversion import convert_weights
 from archbench.models.weights.load import own_spec
 from archbench.models.weights.weight_file import MAX_BYTES, read_weights
@@ -104,9 +104,9 @@ def fetch_weights(
 
 
 def _repository(name: str) -> str:
-    repository: str | None = getattr(entry(name), "hub", None)
+    repository = entry(name).hub
     if repository is None:
-        known = [other for other, variant in variants().items() if variant.hub]
+        known = [other for other in published_names() if entry(other).hub]
         raise UsageError(
             f"no published weights are known for {name}", help=f"known: {', '.join(known)}"
         )

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from archbench.errors import UsageError
-from archbench.models.catalogue import ablations, published
+from archbench.models.catalogue import ablation_names, entry, published
 from archbench.registry import Registry
 from archbench.search.ablation.knob import Check, Form, built
 
@@ -70,7 +70,8 @@ def rows_of(tables: PaperTables, *, recipe: Recipe, check: Check) -> tuple[Form,
         UsageError: A row names a setting of the training that there is not.
     """
     forms = []
-    for name, row in ablations().items():
+    for name in ablation_names():
+        row = entry(name)
         is_printed = row.paper.top1 is not None and row.paper.base_top1 is not None
         if not name.startswith(tables.rows) or name == tables.base or not is_printed:
             continue
