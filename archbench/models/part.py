@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass, replace
-from functools import cache, lru_cache, partial
+from functools import cache, lru_cache
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self, cast
 
 from torch import nn
@@ -20,8 +20,10 @@ from archbench.models.arithmetic import Work
 from archbench.registry import Registry
 
 Role = Literal["embed", "block"]
-EMBEDS = Registry("archbench.models.embeds", "embed", takes_modules=True)
-BLOCKS = Registry("archbench.models.blocks", "block", takes_modules=True)
+KINDS: dict[Role, Registry] = {
+    "embed": Registry("archbench.models.embeds", "embed", takes_modules=True),
+    "block": Registry("archbench.models.blocks", "block", takes_modules=True),
+}
 ACTIVATIONS = ("gelu", "hardswish", "none", "quick_gelu", "relu", "silu")
 
 Check = Callable[[str, object], None]
@@ -88,28 +90,23 @@ class Checked:
     """
 
     def __post_init__(self) -> None:
-        for name, check in _checks(cast(Any, type(self))):
-            check(name, getattr(self, name))
+        for name, check, is_optional in _checks(cast(Any, type(self))):
+            value = getattr(self, name)
+            if value is not None or not is_optional:
+                check(name, value)
 
 
 @cache
-def _checks(kind: Any) -> tuple[tuple[str, Check], ...]:
-    """The checks of a dataclass by its annotations; they take None where the type has it."""
-    found: list[tuple[str, Check]] = []
+def _checks(kind: Any) -> tuple[tuple[str, Check, bool], ...]:
+    """The field, the check and whether None passes it, as the annotations of a dataclass say."""
+    found: list[tuple[str, Check, bool]] = []
     hints = typing.get_type_hints(kind, include_extras=True)
     for field in fields(kind):
         options = (hints[field.name], *typing.get_args(hints[field.name]))
         checks = [check for option in options for check in getattr(option, "__metadata__", ())]
         checks += [flag] * (bool in options)
-        if type(None) in options:
-            checks = [partial(_unless_none, check) for check in checks]
-        found += ((field.name, check) for check in checks)
+        found += ((field.name, check, type(None) in options) for check in checks)
     return tuple(found)
-
-
-def _unless_none(check: Check, name: str, value: object) -> None:
-    if value is not None:
-        check(name, value)
 
 
 class Grid(NamedTuple):
@@ -165,9 +162,7 @@ class Site:
 class Part(Checked, ABC):
     """The spec of an embed or a block: frozen, checked when it is made.
 
-    Attributes:
-        kind: Its name in a document, which is that of its file.
-        has_attention: Whether some of its tokens attend to others.
+    ``kind`` is its name in a document and that of its file.
     """
 
     kind: ClassVar[str]
@@ -257,11 +252,6 @@ class HeadedBlock(Block):
         return self.num_heads, self.head_dim
 
 
-def registry_of(role: Role) -> Registry:
-    """The kinds of embeds, or of blocks."""
-    return EMBEDS if role == "embed" else BLOCKS
-
-
 @cache
 def part_spec(role: Role, kind: str) -> type[Any]:
     """The spec class of an embed or block of a kind.
@@ -270,7 +260,7 @@ def part_spec(role: Role, kind: str) -> type[Any]:
         UsageError: There is no such kind, or a module of the user's own holds no such spec.
         MissingError: There is no such module of the user's own.
     """
-    module = registry_of(role).load(kind)
+    module = KINDS[role].load(kind)
     spec = getattr(module, "Spec", None)
     if not is_dataclass(spec) or getattr(spec, "kind", None) != kind:
         raise UsageError(
@@ -301,7 +291,7 @@ def part_of(role: Role, document: object, *, place: str) -> Any:
         raise SpecError(
             f"{document!r} is not {'an embed' if role == 'embed' else 'a block'} with a kind",
             place=place,
-            help=f"kinds: {', '.join(registry_of(role).names)}",
+            help=f"kinds: {', '.join(KINDS[role].names)}",
         )
     values = dict(document)
     kind = str(values.pop("kind"))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from archbench.errors import ArchbenchError
-from archbench.models.part import BLOCKS, EMBEDS, Role, part_fields
+from archbench.models.part import KINDS, Role, part_fields
 from archbench.models.path import Path, parse_path
 from archbench.space.expression import Expression
 from archbench.space.yaml_document import Node, Place, write_flow
@@ -188,11 +188,11 @@ def _check_values(path: Path, values: tuple[Node, ...]) -> None:
 
 
 def _check_part(path: Path, node: Node) -> None:
-    registry = EMBEDS if role_of(path) == "embed" else BLOCKS
+    names = KINDS[role_of(path)].names
     if not isinstance(node.value, Mapping) or "kind" not in node.value:
         node.fail(
             f"{path}: expected a part with a kind, got {node.kind}",
-            help=f"write {{kind: {registry.names[0]}, ...}}; kinds: {', '.join(registry.names)}",
+            help=f"write {{kind: {names[0]}, ...}}; kinds: {', '.join(names)}",
         )
     kind = node.value["kind"]
     try:

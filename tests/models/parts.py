@@ -11,16 +11,13 @@ from typing import Any, get_type_hints
 from torch import Tensor, nn
 
 from archbench.errors import SpecError
-from archbench.models.part import ACTIVATIONS, BLOCKS, EMBEDS, Grid, Role, Site
+from archbench.models.part import ACTIVATIONS, KINDS, Grid, Role, Site, part_spec
 
 NUMBERS = (1, 2, 3, 4, 5, 7, 8, 0.5, 1.5, 2.5, 1e-5)
 WORDS = ("average", "batch", "depthwise", "head", "layer", "linear", "none", "width", *ACTIVATIONS)
 NEEDED: Sequence[Mapping[str, Any]] = ({}, {"num_heads": 2})
 ODD_GRIDS = (Grid(7, 7), Grid(5, 9), Grid(6, 3), Grid(13, 4), Grid(2, 3))
-KINDS: list[tuple[Role, str]] = [
-    *(("embed", kind) for kind in EMBEDS.names),
-    *(("block", kind) for kind in BLOCKS.names),
-]
+ROLES_AND_KINDS = [(role, kind) for role, registry in KINDS.items() for kind in registry.names]
 
 
 @dataclass(frozen=True)
@@ -72,7 +69,7 @@ def draw(role: Role, kind: str, rng: random.Random) -> Drawn:
     for _ in range(500):
         site = _site(role, kind, rng)
         try:
-            part = _spec(role, kind)(**draw_values(role, kind, rng)).resolved(site)
+            part = part_spec(role, kind)(**draw_values(role, kind, rng)).resolved(site)
             if role == "embed":
                 part.outgoing(site.grid)
         except SpecError:
@@ -91,7 +88,7 @@ def draw_values(role: Role, kind: str, rng: random.Random) -> dict[str, Any]:
 
 
 def _site(role: Role, kind: str, rng: random.Random) -> Site:
-    attends = _spec(role, kind).has_attention
+    attends = part_spec(role, kind).has_attention
     dim = rng.choice([8, 12, 16, 30])
     if role == "embed":
         incoming = dim if kind == "none" else rng.choice([3, 8, 12])
@@ -112,8 +109,8 @@ def _legal_values(role: Role, kind: str) -> dict[str, list[Any]]:
     """For each field the values that the spec's constructor takes by themselves."""
     (needed, *_) = (needed for needed in NEEDED if _is_legal(role, kind, needed))
     found = {}
-    types = get_type_hints(_spec(role, kind))
-    for field in fields(_spec(role, kind)):
+    types = get_type_hints(part_spec(role, kind))
+    for field in fields(part_spec(role, kind)):
         if types[field.name] is str:
             tried: Sequence[Any] = WORDS
         elif types[field.name] in (bool, bool | None):
@@ -128,14 +125,10 @@ def _legal_values(role: Role, kind: str) -> dict[str, list[Any]]:
 
 
 def _is_legal(role: Role, kind: str, values: Mapping[str, Any]) -> bool:
-    if not values.keys() <= {field.name for field in fields(_spec(role, kind))}:
+    if not values.keys() <= {field.name for field in fields(part_spec(role, kind))}:
         return False
     try:
-        _spec(role, kind)(**values)
+        part_spec(role, kind)(**values)
     except SpecError:
         return False
     return True
-
-
-def _spec(role: Role, kind: str) -> Any:
-    return (EMBEDS if role == "embed" else BLOCKS).load(kind).Spec

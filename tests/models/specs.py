@@ -8,7 +8,7 @@ from typing import Any
 
 from archbench.errors import SpecError
 from archbench.models import ArchSpec
-from archbench.models.part import BLOCKS, EMBEDS, Role
+from archbench.models.part import KINDS, Role
 from tests.models.parts import draw_values
 
 WITHOUT_ATTENTION = ("bottleneck", "conv")
@@ -51,8 +51,8 @@ def random_document(rng: random.Random) -> dict[str, Any]:
 
 def _stage(rng: random.Random, *, first: bool) -> dict[str, Any]:
     depth = rng.randint(0, 3)
-    embeds = [kind for kind in EMBEDS.names if not (first and kind in NEEDS_A_STAGE_BEFORE)]
-    embed, block = _part("embed", embeds, rng), _part("block", BLOCKS.names, rng)
+    embeds = [kind for kind in KINDS["embed"].names if not (first and kind in NEEDS_A_STAGE_BEFORE)]
+    embed, block = _part("embed", embeds, rng), _part("block", KINDS["block"].names, rng)
     attends = depth > 0 and block["kind"] not in WITHOUT_ATTENTION
     has_attention = attends or embed["kind"] == "shrink_attention"
     stage: dict[str, Any] = {

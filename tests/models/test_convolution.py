@@ -10,7 +10,7 @@ from torch import nn
 
 from archbench.errors import ArchbenchError
 from archbench.models import ArchSpec, build, count
-from archbench.models.part import BLOCKS, EMBEDS, Grid, Site
+from archbench.models.part import Grid, Site, part_of, part_spec
 from tests.models.foreign import randomise
 
 
@@ -29,8 +29,7 @@ def _document(block: dict[str, Any], **stage: Any) -> dict[str, Any]:
 )
 def test_class_tokens_pass_by_a_convolutional_layer(block: dict[str, Any]) -> None:
     site = Site(grid=Grid(3, 4), incoming_dim=8, dim=8, class_tokens=2)
-    layer = BLOCKS.load(str(block["kind"])).Spec(**{k: block[k] for k in block if k != "kind"})
-    module = layer.resolved(site).module(site).eval()
+    module = part_of("block", block, place="").resolved(site).module(site).eval()
     randomise(module)
     x = torch.randn(2, 14, 8)
     with torch.no_grad():
@@ -80,7 +79,7 @@ def test_convolutions_of_resnet_start_by_their_outputs() -> None:
 
 def test_a_window_beyond_the_map_averages_what_lies_on_it() -> None:
     site = Site(grid=Grid(3, 5), incoming_dim=1, dim=1)
-    pool = EMBEDS.load("pool").Spec(stride=2).resolved(site)
+    pool = part_spec("embed", "pool")(stride=2).resolved(site)
     x = torch.arange(15.0).reshape(1, 1, 3, 5)
     pooled = pool.module(site)[0](x)
     assert tuple(pooled.shape[-2:]) == pool.outgoing(site.grid) == (2, 3)
@@ -89,7 +88,7 @@ def test_a_window_beyond_the_map_averages_what_lies_on_it() -> None:
 
 @pytest.mark.parametrize(("wanted", "stride"), [(4.6, 4), (3.0, 4), (2.1, 2), (1.14, 1), (0.3, 1)])
 def test_the_stem_of_resnet_takes_the_nearest_stride(wanted: float, stride: int) -> None:
-    stem = EMBEDS.load("resnet_stem").Spec().with_stride_near(wanted)
+    stem = part_spec("embed", "resnet_stem")().with_stride_near(wanted)
     assert stem.stride == stride
     site = Site(grid=Grid(21, 16), incoming_dim=3, dim=8)
     leaving = stem.module(site)(torch.zeros(1, 3, 21, 16)).shape[-2:]
@@ -116,4 +115,4 @@ def test_an_illegal_block_is_refused_at_its_place(block: dict[str, Any], message
 @pytest.mark.parametrize("stride", [0, 3, 8, True, "4"])
 def test_a_stride_that_the_stem_of_resnet_has_not_is_refused(stride: object) -> None:
     with pytest.raises(ArchbenchError, match="is not one of 1, 2, 4"):
-        EMBEDS.load("resnet_stem").Spec(stride=stride)
+        part_spec("embed", "resnet_stem")(stride=stride)

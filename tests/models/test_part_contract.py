@@ -16,12 +16,12 @@ from archbench.measure.macs import count_operators
 from archbench.models import deploy, deployment_error, fold
 from archbench.models.part import Role
 from tests.models.foreign import randomise
-from tests.models.parts import KINDS, Alone, Drawn, counts, draw
+from tests.models.parts import ROLES_AND_KINDS, Alone, Drawn, counts, draw
 
 EXAMPLES = 12
 PRECISE = 5e-6
 
-each_kind = pytest.mark.parametrize(("role", "kind"), KINDS, ids=lambda value: str(value))
+each_kind = pytest.mark.parametrize(("role", "kind"), ROLES_AND_KINDS, ids=lambda value: str(value))
 some = given(seed=st.integers(0, 2**32))
 Test = Callable[..., None]
 usual = settings(
