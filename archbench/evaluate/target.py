@@ -240,14 +240,14 @@ def _deployed(
         ready, images = placed(network, example, conditions=conditions)
         made = deploy(ready, images, known=forms.decided() if forms else None)
         if forms:
-            forms.add(made.deployment.decided())
+            forms.add(made.decided())
     if expected is not None:  # the error that counts is that against full precision
         with torch.inference_mode():
             output = made(images)
         error = checked_error(
             expected, output, precision=conditions.precision, backend=conditions.backend
         )
-        made.deployment = replace(made.deployment, error=error)
+        made.error = error
     return made
 
 
@@ -271,16 +271,14 @@ def _with_form(measurement: Measurement, network: nn.Module) -> Measurement:
     """With what was chosen when the network was deployed."""
     if not isinstance(network, Deployed):
         return measurement
-    made = network.deployment
-    forms = ", ".join(f"{form} {number}" for form, number in made.summary().items())
+    forms = ", ".join(f"{form} {number}" for form, number in network.summary().items())
     details: dict[str, float | int | str] = {
         **measurement.details,
         "forms": forms,
-        "forms_raced": made.raced(),
-        "keeps_memory": int(made.keeps_memory),
+        "forms_raced": network.raced(),
+        "keeps_memory": int(network.keeps_memory),
+        "deployment_error": network.error,
     }
-    if made.error is not None:
-        details["deployment_error"] = made.error
     return replace(measurement, details=details)
 
 

@@ -8,10 +8,9 @@ network and on the example, and keeps the fastest.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -24,12 +23,13 @@ from archbench.models.layer import Attend, QuickGELU, fused
 
 TOLERANCE = 1e-4
 BUDGET_S = 3.0
-Make = Callable[[], nn.Module]
+Sizes = tuple[torch.Size | None, ...]
+"""Shapes of what a layer takes, in order; None for what is no tensor."""
+
 MOST_IMAGES = 64  # beyond, attention image by image spends its time in calls
 
 
-@dataclass(frozen=True, kw_only=True)
-class LayerForm:
+class LayerForm(NamedTuple):
     """Which form of a layer runs.
 
     Attributes:
@@ -46,20 +46,34 @@ class LayerForm:
     seconds: dict[str, float]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Deployment:
-    """What was done to deploy a network.
+class Deployed(nn.Module):
+    """A network that ships, and how it was made.
+
+    It is fast on tensors of the example's shape; others are computed as well.
 
     Attributes:
         choices: Layer by layer, where there was one.
         error: Largest difference from the network's output in evaluation, over the largest
-            output; None without an example.
+            output.
         keeps_memory: Whether the process keeps the memory of freed tensors.
     """
 
-    choices: tuple[LayerForm, ...] = ()
-    error: float | None = None
-    keeps_memory: bool = False
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        choices: tuple[LayerForm, ...],
+        error: float,
+        keeps_memory: bool,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.choices = choices
+        self.error = error
+        self.keeps_memory = keeps_memory
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.network(images)
 
     def summary(self) -> dict[str, int]:
         """How many layers run in each form."""
@@ -73,21 +87,6 @@ class Deployment:
     def decided(self) -> dict[str, str]:
         """The form of each kind of layer that was raced now."""
         return {choice.kind: choice.chosen for choice in self.choices if choice.seconds}
-
-
-class Deployed(nn.Module):
-    """A network that ships, and how it was made.
-
-    It is fast on tensors of the example's shape; others are computed as well.
-    """
-
-    def __init__(self, network: nn.Module, *, deployment: Deployment) -> None:
-        super().__init__()
-        self.network = network
-        self.deployment = deployment
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.network(images)
 
 
 def fold(network: nn.Module) -> nn.Module:
@@ -144,26 +143,26 @@ def deploy(
         expected = _evaluated(network, example)
         deployed = _with_observed_norms_folded(deployed, example, expected)
         flow = observe(deployed, example)
-        candidates = _offer(flow, example, known=known or {})
+        candidates = _offer(flow, example, known=known or {}, clock=clock)
         kernels.race(
             deployed,
             example,
-            candidates=[found for _, found in candidates.values() if len(found.names) > 1],
-            clock=clock or kernels.clock_of(example),
+            candidates=[found for _, found in candidates.values()],
             budget_s=budget_s,
             rounds=kernels.MAX_ROUNDS if known is None else kernels.KEPT_ROUNDS,
         )
-        choices = tuple(
-            _settle(flow, place, found, kind=kind) for place, (kind, found) in candidates.items()
-        )
+        choices = []
+        for place, (kind, found) in candidates.items():
+            chosen = found.fastest()
+            put(deployed, place, found.forms[chosen])
+            choices.append(LayerForm(place, kind, chosen, found.quartiles()))
         error = _error(expected, deployed(example))
     if error > _tolerance(example.dtype):
         raise InexactError(
             f"the deployed form differs from the network by {error:.1e} of the largest output",
             help="report this network; it is a fault in the folding",
         )
-    record = Deployment(choices=choices, error=error, keeps_memory=keeps)
-    return Deployed(deployed, deployment=record).eval()
+    return Deployed(deployed, choices=tuple(choices), error=error, keeps_memory=keeps).eval()
 
 
 def deployment_error(network: nn.Module, deployed: nn.Module, example: Tensor) -> float:
@@ -211,33 +210,37 @@ def _with_observed_norms_folded(network: nn.Module, example: Tensor, expected: T
     return folded if is_same else network
 
 
-@dataclass(frozen=True)
-class Flow:
+class Flow(NamedTuple):
     """What was seen of the layers that ran exactly once and stand in one place.
 
     Attributes:
         network: The one that was seen.
         places: Path of each layer.
-        sizes: Shapes of what each layer took, in order; None for what is no tensor.
+        sizes: What each layer took.
         pairs: A layer and another that took its very output.
     """
 
     network: nn.Module
     places: dict[nn.Module, str]
-    sizes: dict[nn.Module, tuple[torch.Size | None, ...]]
+    sizes: dict[nn.Module, Sizes]
     pairs: tuple[tuple[nn.Module, nn.Module], ...]
 
 
 def observe(network: nn.Module, example: Tensor) -> Flow:
     """Runs the network once and looks at its layers."""
-    runs: list[tuple[nn.Module, tuple[torch.Size | None, ...], Tensor, Any]] = []
+    runs: list[tuple[nn.Module, Sizes, Tensor, Any]] = []
 
     def record(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         if inputs and isinstance(inputs[0], Tensor):
             sizes = tuple(x.shape if isinstance(x, Tensor) else None for x in inputs)
             runs.append((module, sizes, inputs[0], output))
 
-    places = _single_places(network)
+    stands: dict[nn.Module, list[str]] = {}
+    for place, module in network.named_modules(remove_duplicate=False):
+        # Attention counts as one layer.
+        if place and (isinstance(module, Attend) or not any(True for _ in module.children())):
+            stands.setdefault(module, []).append(place)
+    places = {module: found[0] for module, found in stands.items() if len(found) == 1}
     handles = [module.register_forward_hook(record) for module in places]
     try:
         network(example)
@@ -265,17 +268,12 @@ def put(network: nn.Module, place: str, module: nn.Module) -> None:
     setattr(network.get_submodule(parent), name, module)
 
 
-def _single_places(network: nn.Module) -> dict[nn.Module, str]:
-    """The innermost layers, and attention, that stand in one place only."""
-    found: dict[nn.Module, list[str]] = {}
-    for place, module in network.named_modules(remove_duplicate=False):
-        if place and (isinstance(module, Attend) or not any(True for _ in module.children())):
-            found.setdefault(module, []).append(place)
-    return {module: places[0] for module, places in found.items() if len(places) == 1}
-
-
 def _offer(
-    flow: Flow, example: Tensor, *, known: Mapping[str, str]
+    flow: Flow,
+    example: Tensor,
+    *,
+    known: Mapping[str, str],
+    clock: Callable[[], float] | None,
 ) -> dict[str, tuple[str, kernels.Candidates]]:
     """Puts candidates in the place of every layer of which there are several forms.
 
@@ -286,41 +284,57 @@ def _offer(
         By place: the kind of the layer, and its candidates; only one where it is known.
     """
     follower = dict(flow.pairs)
-    packs = kernels.can_pack(example)
     found = {}
     times: dict[str, kernels.Times] = {}
     for module, sizes in flow.sizes.items():
-        size = sizes[0]
-        assert size is not None, "a layer is seen by the tensor it takes first"
-        forms: dict[str, Make] = {}
-        activation: nn.Module | None = None
-        if isinstance(module, Attend):
-            names = _attention_kernels(size[0], is_cpu=example.is_cpu)
-            forms = {kernel: partial(Attend, module.scale, kernel=kernel) for kernel in names}
-        elif packs and type(module) in (nn.Linear, nn.Conv2d):
-            behind = follower.get(module)
-            activation = behind if behind is not None and kernels.can_fuse(behind) else None
-            forms = _layer_forms(module, activation, size)
-            if forms and activation is not None:
-                put(flow.network, flow.places[activation], nn.Identity())
-        if forms:
-            place = flow.places[module]
-            kind = _kind(module, activation, sizes)
-            if known.get(kind) in forms:
-                forms = {known[kind]: forms[known[kind]]}
-            made = {name: make() for name, make in forms.items()}
-            found[place] = kind, kernels.Candidates(made, seconds=times.setdefault(kind, {}))
-            put(flow.network, place, found[place][1])
+        behind = None if isinstance(module, Attend) else follower.get(module)
+        activation = behind if kernels.can_fuse(behind) else None
+        forms = _forms(module, activation, sizes, example=example)
+        if not forms:
+            continue
+        if activation is not None:
+            put(flow.network, flow.places[activation], nn.Identity())
+        kind = _kind(module, activation, sizes)
+        if known.get(kind) in forms:
+            forms = {known[kind]: forms[known[kind]]}
+        candidates = kernels.Candidates(
+            {name: make() for name, make in forms.items()},
+            clock=clock or kernels.clock_of(example),
+            seconds=times.setdefault(kind, {}),
+        )
+        place = flow.places[module]
+        found[place] = kind, candidates
+        put(flow.network, place, candidates)
     return found
 
 
-def _kind(
-    module: nn.Module, activation: nn.Module | None, sizes: Sequence[torch.Size | None]
-) -> str:
+def _kind(module: nn.Module, activation: nn.Module | None, sizes: Sizes) -> str:
     scale = getattr(module, "scale", None)
     layer = f"{module!r} scaled by {scale}" if scale is not None else repr(module)
     behind = f" with {activation!r}" if activation is not None else ""
     return f"{layer}{behind} on {[size and list(size) for size in sizes]}"
+
+
+def _forms(
+    layer: nn.Module, activation: nn.Module | None, sizes: Sizes, *, example: Tensor
+) -> dict[str, Callable[[], nn.Module]]:
+    """What computes a layer and the activation behind it here; nothing but itself if empty."""
+    size = sizes[0]
+    assert size is not None, "a layer is seen by the tensor it takes first"
+    if isinstance(layer, Attend):
+        names = _attention_kernels(size[0], is_cpu=example.is_cpu)
+        return {kernel: partial(Attend, layer.scale, kernel=kernel) for kernel in names}
+    can_lay_out = type(layer) is nn.Linear or (
+        type(layer) is nn.Conv2d
+        and layer.padding_mode == "zeros"
+        and not isinstance(layer.padding, str)
+    )
+    if not can_lay_out or not kernels.can_pack(example):
+        return {}
+    return {
+        "plain": lambda: layer if activation is None else nn.Sequential(layer, activation),
+        "packed": partial(kernels.Packed, layer, activation=activation, size=size),  # type: ignore[arg-type]
+    }
 
 
 def _attention_kernels(images: int, *, is_cpu: bool) -> tuple[str, ...]:
@@ -328,34 +342,6 @@ def _attention_kernels(images: int, *, is_cpu: bool) -> tuple[str, ...]:
     if not is_cpu or images > MOST_IMAGES:
         return ("products", "fused")
     return ("by_image", "fused") if images == 1 else ("products", "fused", "by_image")
-
-
-def _layer_forms(
-    layer: nn.Module, activation: nn.Module | None, size: torch.Size
-) -> dict[str, Make]:
-    def plain() -> nn.Module:
-        return layer if activation is None else nn.Sequential(layer, activation)
-
-    if isinstance(layer, nn.Linear):
-        tokens = size[:-1].numel()
-        packed = partial(kernels.PackedLinear, layer, activation=activation, tokens=tokens)
-        return {"plain": plain, "packed": packed}
-    assert isinstance(layer, nn.Conv2d)
-    if isinstance(layer.padding, str) or layer.padding_mode != "zeros":
-        return {}
-    return {
-        "plain": plain,
-        "packed": partial(kernels.PackedConv, layer, activation=activation, size=size),
-    }
-
-
-def _settle(flow: Flow, place: str, candidates: kernels.Candidates, *, kind: str) -> LayerForm:
-    """Leaves the fastest form alone in its place, or the only one."""
-    is_raced = len(candidates.names) > 1
-    seconds = candidates.quartiles() if is_raced else {}
-    chosen = candidates.fastest() if is_raced else candidates.names[0]
-    put(flow.network, place, candidates.forms[chosen])
-    return LayerForm(place=place, kind=kind, chosen=chosen, seconds=seconds)
 
 
 def _evaluated(network: nn.Module, example: Tensor) -> Tensor:

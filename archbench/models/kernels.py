@@ -41,18 +41,40 @@ def can_pack(example: Tensor) -> bool:
     return example.dtype == torch.float32
 
 
-def can_fuse(activation: nn.Module) -> bool:
+def can_fuse(activation: nn.Module | None) -> bool:
     """Whether oneDNN can apply an activation behind a layer, to the same values."""
     is_exact = not isinstance(activation, nn.GELU) or activation.approximate == "none"
     return type(activation) in _FUSED and is_exact
 
 
 class Packed(nn.Module):
-    """A layer with packed weights: fixed to its precision and to this machine."""
+    """A linear layer or convolution, and an activation behind it that ``can_fuse``.
 
-    def __init__(self, activation: nn.Module | None) -> None:
+    Its weights are packed: fixed to their precision, to this machine, and to inputs of one size;
+    others are computed as well. The padding of a convolution is given in numbers.
+    """
+
+    def __init__(
+        self, layer: nn.Linear | nn.Conv2d, *, activation: nn.Module | None, size: torch.Size
+    ) -> None:
         super().__init__()
+        weight, bias = layer.weight.detach(), layer.bias
+        self.geometry: tuple[Any, ...] = ()
+        if isinstance(layer, nn.Linear):
+            self.weight = _operator("_reorder_linear_weight")(weight, size[:-1].numel())
+            self._run = _operator("_linear_pointwise").default
+        else:
+            sides = (layer.padding, layer.stride, layer.dilation)
+            self.geometry = (*map(list, sides), layer.groups)
+            reorder = _operator("_reorder_convolution_weight")
+            self.weight = reorder(weight, *self.geometry, list(size))
+            self._run = _operator("_convolution_pointwise").default
+        self.bias = None if bias is None else bias.detach().clone()
         self.attribute, self.algorithm = _FUSED[type(activation)] if activation else ("none", "")
+
+    def forward(self, x: Tensor) -> Tensor:
+        fused: tuple[Any, ...] = (self.attribute, [], self.algorithm)
+        return self._run(x, self.weight, self.bias, *self.geometry, *fused)
 
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> NoReturn:
         raise UsageError(
@@ -70,43 +92,6 @@ class Packed(nn.Module):
         return copied.train(self.training)
 
 
-class PackedLinear(Packed):
-    """A linear layer and an activation behind it that ``can_fuse``; (..., C) to (..., C').
-
-    The layout is made for inputs of so many rows, or tokens; others are computed as well.
-    """
-
-    def __init__(self, linear: nn.Linear, *, activation: nn.Module | None, tokens: int) -> None:
-        super().__init__(activation)
-        weight = linear.weight.detach()
-        self.weight = _operator("_reorder_linear_weight")(weight, tokens)
-        self.bias = None if linear.bias is None else linear.bias.detach().clone()
-        self._run = _operator("_linear_pointwise").default
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self._run(x, self.weight, self.bias, self.attribute, [], self.algorithm)
-
-
-class PackedConv(Packed):
-    """A convolution and an activation behind it that ``can_fuse``; a map to another.
-
-    The layout is made for inputs of one size; others are computed as well. The padding of the
-    convolution is given in numbers.
-    """
-
-    def __init__(self, conv: nn.Conv2d, *, activation: nn.Module | None, size: torch.Size) -> None:
-        super().__init__(activation)
-        self.geometry = (list(conv.padding), list(conv.stride), list(conv.dilation), conv.groups)
-        weight = conv.weight.detach()
-        self.weight = _operator("_reorder_convolution_weight")(weight, *self.geometry, list(size))
-        self.bias = None if conv.bias is None else conv.bias.detach().clone()
-        self._run = _operator("_convolution_pointwise").default
-
-    def forward(self, x: Tensor) -> Tensor:
-        fused: tuple[Any, ...] = (self.attribute, [], self.algorithm)
-        return self._run(x, self.weight, self.bias, *self.geometry, *fused)
-
-
 def _operator(name: str) -> Any:
     """An operator that PyTorch registers for its compiler."""
     return getattr(torch.ops.mkldnn, name)
@@ -120,17 +105,24 @@ class Candidates(nn.Module):
 
     Args:
         forms: By name; the first is kept where none is faster by more than 2 %.
+        clock: Gives seconds.
         seconds: Where times go; equal layers share one, so that they decide together.
     """
 
-    def __init__(self, forms: dict[str, nn.Module], *, seconds: Times | None = None) -> None:
+    def __init__(
+        self,
+        forms: dict[str, nn.Module],
+        *,
+        clock: Callable[[], float] = time.perf_counter,
+        seconds: Times | None = None,
+    ) -> None:
         super().__init__()
         self.forms = nn.ModuleDict(forms)
         self.names = tuple(forms)
         self.current = self.names[0]
+        self.clock = clock
         self.seconds: Times = {} if seconds is None else seconds
-        self.forget()
-        self.clock: Callable[[], float] = time.perf_counter
+        self.seconds.update({name: [] for name in forms})
 
     def forward(self, *inputs: Tensor | None) -> Tensor:
         start = self.clock()
@@ -138,20 +130,18 @@ class Candidates(nn.Module):
         self.seconds[self.current].append(self.clock() - start)
         return output
 
-    def forget(self) -> None:
-        """Drops all times."""
-        self.seconds.update({name: [] for name in self.names})
-
     def quartiles(self) -> dict[str, float]:
-        """The lower quartile of the seconds of each form."""
+        """The lower quartile of the seconds of each form; empty where there is only one."""
+        if len(self.names) == 1:
+            return {}
         return {name: sorted(times)[len(times) // 4] for name, times in self.seconds.items()}
 
     def fastest(self) -> str:
         """The name of the form to keep."""
-        quartiles = self.quartiles()
-        best = min(self.names, key=quartiles.__getitem__)
-        is_clear = quartiles[best] < quartiles[self.names[0]] * (1 - MARGIN)
-        return best if is_clear else self.names[0]
+        first, quartiles = self.names[0], self.quartiles()
+        best = min(quartiles, key=quartiles.__getitem__, default=first)
+        is_clear = best != first and quartiles[best] < quartiles[first] * (1 - MARGIN)
+        return best if is_clear else first
 
 
 def race(
@@ -159,7 +149,6 @@ def race(
     example: Tensor,
     *,
     candidates: Sequence[Candidates],
-    clock: Callable[[], float],
     budget_s: float,
     rounds: int = MAX_ROUNDS,
 ) -> None:
@@ -167,6 +156,7 @@ def race(
 
     At least two rounds behind one that warms up, at most as many as told.
     """
+    candidates = [candidate for candidate in candidates if len(candidate.names) > 1]
     if not candidates:
         return
     num_forms = max(len(candidate.names) for candidate in candidates)
@@ -174,12 +164,11 @@ def race(
     for round_ in range(rounds + 1):
         for form in range(num_forms):
             for candidate in candidates:
-                candidate.clock = clock
                 candidate.current = candidate.names[form % len(candidate.names)]
             network(example)
         if round_ == 0:
             for candidate in candidates:
-                candidate.forget()
+                candidate.seconds.update({name: [] for name in candidate.names})
         elif round_ >= 2 and time.perf_counter() - start > budget_s:
             return
 

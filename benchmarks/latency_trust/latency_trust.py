@@ -172,7 +172,7 @@ def process_rows(turn: int) -> list[Row]:
             began = time.perf_counter()
             row = ways[title]()
             seconds = time.perf_counter() - began
-            forms = ", ".join(f"{k} {n}" for k, n in network.deployment.summary().items())
+            forms = ", ".join(f"{k} {n}" for k, n in network.summary().items())
             rows.append(
                 {"network": name, "estimator": title, "seconds": seconds, "forms": forms, **row}
             )

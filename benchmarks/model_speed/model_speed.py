@@ -211,10 +211,10 @@ def peak() -> tuple[Forward, str]:
     import torch
     from torch import nn
 
-    from archbench.models.kernels import PackedLinear
+    from archbench.models.kernels import Packed
 
     size, times = 1024, 4
-    layer = PackedLinear(nn.Linear(size, size), activation=None, tokens=size)
+    layer = Packed(nn.Linear(size, size), activation=None, size=torch.Size((size, size)))
     x = torch.randn(size, size)
 
     def multiply() -> None:
@@ -251,12 +251,11 @@ def our_forms(name: str, images: Any) -> dict[str, tuple[Forward, str]]:
 
     network = build(name, seed=0).eval()
     deployed = deploy(network, images, budget_s=10.0)
-    made = deployed.deployment
-    note = ", ".join(f"{form} {number}" for form, number in made.summary().items())
+    note = ", ".join(f"{form} {number}" for form, number in deployed.summary().items())
     forms = {
         "archbench, as trained": (inference(network, images), ""),
         "archbench, folded": (inference(fold(network), images), ""),
-        "archbench, deployed": (inference(deployed, images), f"{note}; error {made.error:.1e}"),
+        "archbench, deployed": (inference(deployed, images), f"{note}; error {deployed.error:.1e}"),
     }
     with contextlib.suppress(ImportError):
         forms["OpenVINO fp32, of our network"] = (openvino(fold(network), images), "")

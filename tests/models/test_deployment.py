@@ -19,8 +19,6 @@ from archbench.models.deployment import observe
 from archbench.models.kernels import (
     Candidates,
     Packed,
-    PackedConv,
-    PackedLinear,
     can_fuse,
     can_pack,
     race,
@@ -52,11 +50,9 @@ def test_every_form_computes_the_same(
     images = torch.randn(2, 3, 224, 224) if name == "levit_128s" else torch.randn(2, 3, 64, 64)
     monkeypatch.setattr(Candidates, "fastest", favour(form))
     deployed = deploy(network, images, budget_s=0.0)
-    assert {choice.chosen for choice in deployed.deployment.choices} & {form, "plain", "products"}
+    assert {choice.chosen for choice in deployed.choices} & {form, "plain", "products"}
     assert deployment_error(network, deployed, images) <= 2e-6
-    assert deployed.deployment.error == pytest.approx(
-        deployment_error(network, deployed, images), abs=1e-6
-    )
+    assert deployed.error == pytest.approx(deployment_error(network, deployed, images), abs=1e-6)
 
 
 @needs_packing
@@ -150,8 +146,8 @@ def test_a_packed_linear_equals_the_plain_one(activation: nn.Module | None, bias
     x = torch.randn(3, 7, 24) * 3
     with torch.no_grad():
         expected = (activation or nn.Identity())(linear(x))
-        got = PackedLinear(linear, activation=activation, tokens=21)(x)
-        other = PackedLinear(linear, activation=activation, tokens=5)(x.transpose(0, 1))
+        got = Packed(linear, activation=activation, size=x.shape)(x)
+        other = Packed(linear, activation=activation, size=torch.Size((5, 24)))(x.transpose(0, 1))
     torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(other, expected.transpose(0, 1), rtol=1e-5, atol=1e-5)
 
@@ -175,7 +171,7 @@ def test_a_packed_convolution_equals_the_plain_one(
     x = torch.randn(2, 8, 13, 11).contiguous(memory_format=torch.channels_last)
     with torch.no_grad():
         expected = (activation or nn.Identity())(conv(x))
-        got = PackedConv(conv, activation=activation, size=x.shape)(x)
+        got = Packed(conv, activation=activation, size=x.shape)(x)
     torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)
     assert got.is_contiguous(memory_format=torch.channels_last)
 
@@ -187,7 +183,7 @@ def test_tanh_gelu_is_not_taken_for_the_exact_one() -> None:
 
 @needs_packing
 def test_a_packed_network_says_that_it_cannot_move() -> None:
-    packed = nn.Sequential(PackedLinear(nn.Linear(4, 4), activation=None, tokens=1))
+    packed = nn.Sequential(Packed(nn.Linear(4, 4), activation=None, size=torch.Size((1, 4))))
     with pytest.raises(UsageError, match="cannot change its precision or device"):
         packed.double()
 
@@ -216,13 +212,13 @@ def test_the_fastest_form_wins_by_a_margin_or_not_at_all() -> None:
 
 def test_a_race_times_every_form_on_the_clock_it_is_given() -> None:
     ticks = itertools.count()
-    network = nn.Sequential(Candidates({"one": nn.Identity(), "two": nn.Identity()}))
+    forms: dict[str, nn.Module] = {"one": nn.Identity(), "two": nn.Identity()}
+    network = nn.Sequential(Candidates(forms, clock=lambda: float(next(ticks))))
     (candidates,) = network
     race(
         network,
         torch.zeros(1),
         candidates=[candidates],  # type: ignore[list-item]
-        clock=lambda: float(next(ticks)),
         budget_s=0.0,
     )
     assert candidates.seconds == {"one": [1.0, 1.0], "two": [1.0, 1.0]}
@@ -234,7 +230,7 @@ def test_equal_layers_decide_together() -> None:
     deployed = deploy(
         nn.Sequential(*layers), torch.randn(1, 4, 64), clock=lambda: next(squares), budget_s=0
     )
-    first, second, last = (choice.seconds for choice in deployed.deployment.choices)
+    first, second, last = (choice.seconds for choice in deployed.choices)
     assert first == second
     assert first != last  # nothing is behind it that could be packed with it
 
@@ -243,7 +239,7 @@ def test_what_is_known_is_not_raced() -> None:
     layers = [nn.Linear(64, 64), nn.Linear(64, 64), nn.Linear(64, 32)]
     network, example = nn.Sequential(*layers), torch.randn(1, 4, 64)
     squares = (float(tick**2) for tick in itertools.count())
-    first = deploy(network, example, clock=lambda: next(squares), budget_s=0).deployment
+    first = deploy(network, example, clock=lambda: next(squares), budget_s=0)
     decided = first.decided()
     assert len(decided) == 2
     assert first.raced() == 3
@@ -251,7 +247,7 @@ def test_what_is_known_is_not_raced() -> None:
     def no_clock() -> float:
         raise AssertionError("it is timed")
 
-    again = deploy(network, example, clock=no_clock, known=decided).deployment
+    again = deploy(network, example, clock=no_clock, known=decided)
     assert [choice.chosen for choice in again.choices] == [c.chosen for c in first.choices]
     assert (again.raced(), again.decided()) == (0, {})
 
@@ -260,10 +256,10 @@ def test_what_is_known_is_not_raced() -> None:
 @pytest.mark.parametrize("form", ["plain", "packed"])
 def test_a_known_form_is_taken_and_an_unheard_of_one_is_not(form: str) -> None:
     network, example = nn.Sequential(nn.Linear(8, 8)), torch.randn(1, 4, 8)
-    (kind,) = deploy(network, example, budget_s=0).deployment.decided()
-    found = deploy(network, example, budget_s=0, known={kind: form}).deployment
+    (kind,) = deploy(network, example, budget_s=0).decided()
+    found = deploy(network, example, budget_s=0, known={kind: form})
     assert found.summary() == {form: 1}
-    other = deploy(network, example, budget_s=0, known={kind: "folded"}).deployment
+    other = deploy(network, example, budget_s=0, known={kind: "folded"})
     assert other.raced() == 1
 
 
@@ -276,11 +272,10 @@ def test_a_layer_in_two_places_is_left_alone() -> None:
 
 def test_what_was_chosen_is_recorded() -> None:
     deployed = deploy(build("levit_128s", seed=0), torch.randn(1, 3, 224, 224), budget_s=0.0)
-    record = deployed.deployment
-    attention = [c for c in record.choices if c.place.endswith("attend")]
+    attention = [c for c in deployed.choices if c.place.endswith("attend")]
     assert len(attention) == 11
-    assert all(choice.chosen in choice.seconds for choice in record.choices)
-    assert sum(record.summary().values()) == len(record.choices)
+    assert all(choice.chosen in choice.seconds for choice in deployed.choices)
+    assert sum(deployed.summary().values()) == len(deployed.choices)
 
 
 def test_memory_is_kept_where_the_c_library_can_and_in_huge_pages() -> None:
@@ -296,7 +291,7 @@ def test_memory_is_kept_where_the_c_library_can_and_in_huge_pages() -> None:
 def test_copies_of_packed_layers_share_no_weights() -> None:
     example = torch.randn(1, 8, 6, 6, generator=torch.Generator().manual_seed(0))
     conv = nn.Conv2d(8, 16, 1).requires_grad_(requires_grad=False)
-    packed = PackedConv(conv, activation=nn.Hardswish(), size=example.shape).eval()
+    packed = Packed(conv, activation=nn.Hardswish(), size=example.shape).eval()
     copied = copy.deepcopy(packed)
     assert torch.equal(copied(example), packed(example))
     assert copied.weight is not packed.weight
