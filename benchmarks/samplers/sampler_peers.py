@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import optuna
-from optuna.distributions import CategoricalDistribution, IntDistribution
+from optuna.distributions import IntDistribution
 from optuna.samplers import BaseSampler
 from sampler_table import Table, front
 
@@ -36,7 +36,9 @@ def evaluated(
     if name in _OWN:
         return _OWN[name](table, seed, budget, observed)
     if name == "cost_aware":
-        return _asked(_cost_aware(table, seed), table, min(budget, len(table)), observed)
+        from sampler_listed import cost_aware
+
+        return _asked(cost_aware(table, seed), table, min(budget, len(table)), observed)
     return _asked(made(name, seed), table, budget, observed)
 
 
@@ -90,31 +92,6 @@ def _asked(sampler: BaseSampler, table: Table, budget: int, observed: np.ndarray
         study.tell(trial, [float(observed[row]), float(table.cost[row])])
         rows.append(row)
     return rows
-
-
-def _cost_aware(table: Table, seed: int) -> BaseSampler:
-    from archbench import CostAwareSampler
-
-    candidates = [
-        {
-            axis.name: int(index) if axis.is_ordered else axis.values[index]
-            for axis, index in zip(table.axes, code, strict=True)
-        }
-        for code in table.codes
-    ]
-    places = {tuple(params.values()): row for row, params in enumerate(candidates)}
-    order = [axis.name for axis in table.axes]
-
-    def cost(params: dict[str, Any]) -> list[float]:
-        return [float(table.cost[places[tuple(params[name] for name in order)]])]
-
-    drawn = {
-        axis.name: IntDistribution(0, len(axis.values) - 1)
-        if axis.is_ordered
-        else CategoricalDistribution(axis.values)
-        for axis in table.axes
-    }
-    return CostAwareSampler(cost=cost, candidates=candidates, distributions=drawn, seed=seed)
 
 
 def made(name: str, seed: int) -> BaseSampler:

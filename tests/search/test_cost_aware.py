@@ -129,21 +129,6 @@ def test_a_conditional_space_is_searched_to_its_last_candidate() -> None:
     assert len(set(_asked(study))) == 8
 
 
-def test_only_listed_candidates_are_proposed() -> None:
-    listed = [{"x": x, "y": y} for x in range(9) for y in range(9) if (x + y) % 3 == 0]
-    drawn = {name: optuna.distributions.IntDistribution(0, 8) for name in "xy"}
-    sampler = CostAwareSampler(
-        cost=lambda params: [1.0 + params["x"]], candidates=listed, distributions=drawn, seed=0
-    )
-    study = _study(sampler)
-    for _ in listed:
-        trial = study.ask(drawn)
-        study.tell(trial, [trial.params["y"] / 9, 1.0 + trial.params["x"]])
-    assert {(t.params["x"], t.params["y"]) for t in study.trials} == {
-        (params["x"], params["y"]) for params in listed
-    }
-
-
 @pytest.mark.parametrize("is_known", [True, False])
 def test_three_objectives(is_known: bool) -> None:
     def costs(params: dict[str, Any]) -> list[float]:

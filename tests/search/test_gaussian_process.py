@@ -20,7 +20,7 @@ def _features(rng: np.random.Generator, count: int) -> Features:
 
 def test_the_gradient_is_that_of_the_likelihood() -> None:
     rng = np.random.default_rng(0)
-    parts = gaussian_process._Parts.of(_features(rng, 12))
+    parts = gaussian_process._parts(_features(rng, 12))
     values, weights = rng.normal(size=12), rng.uniform(0.5, 2.0, size=12)
     middle = gaussian_process.prior(7)[0].vector
 
@@ -51,8 +51,6 @@ def test_what_an_axis_is_worth_at_which_cost_is_learnt_from_few() -> None:
     seen, unseen = slice(0, 40), slice(40, None)
     values, weights = truth[seen] - truth[seen].mean(), np.ones(40)
     hyper = gaussian_process.fit(features[seen], values, weights=weights)
-    posterior = Posterior(
-        features[seen], values, weights=weights, hyperparameters=hyper, centre=0.0, scale=1.0
-    )
+    posterior = Posterior(features[seen], values, weights=weights, hyperparameters=hyper)
     error = posterior.mean(features[unseen]) + truth[seen].mean() - truth[unseen]
     assert np.sqrt(np.mean(error**2)) < 0.005  # .013 and more without the products

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import MutableMapping
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -60,22 +61,27 @@ class Acquisition:
         self._rng = rng
         self._seen = set(observations.keys)
         facts = self._remembered_facts(observations)
-        is_whole = np.logical_not(np.isnan(facts).any(axis=1))
-        self._observations, self._facts = observations[is_whole], facts[is_whole]
-        self._is_positive = (self._facts > 0).all(axis=0)
+        is_whole = np.asarray(~np.isnan(facts).any(axis=1))
+        num_axes = len(source.encoding)
+        self._facts, rows = facts[is_whole], observations.rows[is_whole]
+        self._codes, self._accuracy = rows[:, :num_axes], rows[:, num_axes]
+        self._curves = list(compress(observations.curves, is_whole))
+        self._is_running = observations.is_running[is_whole]
+        self._costs = self._with_known(rows[:, num_axes + 1 :], self._facts)
+        self._is_positive_fact = np.asarray((self._facts > 0).all(axis=0))
+        self._is_positive_cost = np.asarray(~(self._costs <= 0).any(axis=0))
+        self._cost_surrogates: dict[int, Surrogate] = {}
 
     def best(self) -> Array | None:
         """(D,) the candidate that promises most; None when none is left."""
         for code in self._source.known:
             if keys(code[None])[0] not in self._seen:
                 return np.asarray(code)
-        values, weights = extrapolated(self._observations.curves, self._observations.accuracy)
-        is_observed = ~np.isnan(values)
-        parents = self._parents(values)
-        pool, facts = self._pool(parents)
+        values, weights = extrapolated(self._curves, self._accuracy)
+        pool, facts = self._pool(self._parents(values))
         if not len(pool):
             return None
-        if len(self._observations.codes) < self._num_start or is_observed.sum() < _FEWEST:
+        if len(self._codes) < self._num_start or (~np.isnan(values)).sum() < _FEWEST:
             return self._first_settled(pool, np.argsort(-self._spread(pool, facts)))
         return self._most_promising(pool, facts, values=values, weights=weights)
 
@@ -107,7 +113,7 @@ class Acquisition:
 
     def _pool(self, parents: Array) -> tuple[Array, Array]:
         """Candidates that were not seen, each once, within known limits; and their facts."""
-        count = _POOL if len(self._observations.codes) <= _MANY_TRIALS else _POOL_OF_MANY_TRIALS
+        count = _POOL if len(self._codes) <= _MANY_TRIALS else _POOL_OF_MANY_TRIALS
         if self._problem.num_costs > 1:
             count = _POOL_OF_SEVERAL_COSTS
         found = self._unseen(self._source.pool(parents, count, rng=self._rng))
@@ -133,17 +139,16 @@ class Acquisition:
 
     def _parents(self, values: Array) -> Array:
         """The front of what was observed, or some of it."""
-        costs = self._all_costs(self._observations.costs, self._facts)[:, : self._problem.num_costs]
+        costs = self._costs[:, : self._problem.num_costs]
         usable = ~np.isnan(values) & ~np.isnan(costs).any(axis=1)
-        codes = self._observations.codes[usable]
         members = front_members(costs[usable], values[usable])
-        return codes[np.sort(members[:_PARENTS])]
+        return self._codes[usable][np.sort(members[:_PARENTS])]
 
     def _spread(self, pool: Array, facts: Array) -> Array:
         """(m,) larger for candidates of costs that no trial has yet, unlike the trials."""
         noise = self._rng.random(len(pool))
-        cost = self._scaled(facts).sum(axis=1)
-        theirs = self._scaled(self._facts).sum(axis=1)
+        cost = _logs(facts, self._is_positive_fact).sum(axis=1)
+        theirs = _logs(self._facts, self._is_positive_fact).sum(axis=1)
         strata = _strata(np.concatenate([cost, theirs]), among=cost, count=self._num_start)
         stratum = strata[: len(pool)]
         taken = np.bincount(strata[len(pool) :], minlength=self._num_start).astype(float)
@@ -153,25 +158,26 @@ class Acquisition:
         rows = rows[np.argsort(noise[rows])][:_SPREAD_OVER]
         score = noise.copy()
         score[rows] += 1.0
-        if len(self._observations.codes) and len(rows):
-            differs = pool[rows][:, None, :] != self._observations.codes[None, :, :]
+        if len(self._codes) and len(rows):
+            differs = pool[rows][:, None, :] != self._codes[None, :, :]
             score[rows] += differs.sum(axis=2).min(axis=1)
         return score
 
     def _promise_of(self, *, values: Array, weights: Array, pool: Array, facts: Array) -> Any:
         """The function that scores codes and facts."""
-        observations, scaled = self._observations, self._scaled(self._facts)
-        running = observations.is_running
-        costs = _Costs(self, observations=observations, facts=scaled, positive=self._all_positive())
-        told_costs, _ = costs.of(observations.codes, self._facts)
-        told_costs = np.where(np.isnan(costs.told), told_costs, costs.told)
+        scaled = _logs(self._facts, self._is_positive_fact)
+        codes, running = self._codes, self._is_running
+        told = _logs(self._costs, self._is_positive_cost)
+        self._learn_costs(told, scaled)
+        costs = np.where(np.isnan(told), self._costs_of(codes, self._facts)[0], told)
+        limits = _logs(np.array(self._problem.limits), self._is_positive_cost)
         objectives = slice(0, self._problem.num_costs)
         is_observed = ~np.isnan(values)
-        trend = told_costs[is_observed, objectives]
-        rows = near_front(observations.codes[is_observed], trend, values[is_observed])
+        trend = costs[is_observed, objectives]
+        rows = near_front(trend, values[is_observed])
         surrogate = Surrogate(
             self._source.encoding,
-            codes=observations.codes[is_observed],
+            codes=codes[is_observed],
             facts=scaled[is_observed],
             values=values[is_observed],
             weights=weights[is_observed],
@@ -180,28 +186,24 @@ class Acquisition:
             memory=self._memory,
             rows=rows,
         )
-        hoped = surrogate.believe(observations.codes[running], scaled[running])
-        is_done = ~np.isnan(observations.accuracy)
+        hoped = surrogate.believe(codes[running], scaled[running])
+        is_done = ~np.isnan(self._accuracy)
         if rows is not None:  # what is far from the front has no part in it
             is_near = np.zeros(len(is_done), dtype=bool)
             is_near[np.flatnonzero(is_observed)[rows]] = True
             is_done &= is_near
-        level = np.concatenate(
-            [surrogate.expected(observations.codes[is_done], scaled[is_done]), hoped]
-        )
-        front = np.concatenate([told_costs[is_done], told_costs[running]])
-        limits = costs.limits
+        level = np.concatenate([surrogate.expected(codes[is_done], scaled[is_done]), hoped])
+        front = np.concatenate([costs[is_done], costs[running]])
         is_allowed = (front <= limits).all(axis=1)
         front, level = front[is_allowed][:, objectives], level[is_allowed]
         floor = float(min(values[is_observed].min(), level.min(initial=np.inf)))
-        pool_costs, _ = costs.of(pool, facts)
-        corner = np.minimum(
-            _beyond(np.concatenate([pool_costs, told_costs])[:, objectives]), limits[objectives]
-        )
+        every = np.concatenate([self._costs_of(pool, facts)[0], costs])
+        corner = np.minimum(_beyond(every[:, objectives]), limits[objectives])
 
         def promise(codes: Array, exact: Array) -> Array:
-            mean, deviation = surrogate.predicted(codes, self._scaled(exact))
-            theirs, spread = costs.of(codes, exact)
+            scaled = _logs(exact, self._is_positive_fact)
+            mean, deviation = surrogate.predicted(codes, scaled)
+            theirs, spread = self._costs_of(codes, exact)
             gain = hypervolume_improvement(
                 theirs[:, objectives],
                 mean,
@@ -215,38 +217,62 @@ class Acquisition:
 
         return promise
 
-    def _all_costs(self, costs: Array, facts: Array) -> Array:
+    def _learn_costs(self, told: Array, facts: Array) -> None:
+        """A surrogate for each cost that is not known, of what the facts do not predict of it."""
+        beyond = told - self._foretold(self._facts)
+        for place, known in enumerate(self._problem.known):
+            is_told = ~np.isnan(told[:, place])
+            if known is None and is_told.any():
+                self._cost_surrogates[place] = Surrogate(
+                    self._source.encoding,
+                    codes=self._codes[is_told],
+                    facts=facts[is_told],
+                    values=beyond[is_told, place],
+                    weights=np.ones(int(is_told.sum())),
+                    name=f"cost {place}",
+                    memory=self._memory,
+                    rows=_latest(int(is_told.sum())),
+                )
+
+    def _costs_of(self, codes: Array, facts: Array) -> tuple[Array, Array]:
+        """(m, q) costs as hypervolume takes them, known or expected, and their deviations."""
+        costs = self._foretold(facts)
+        known = _logs(self._with_known(np.full_like(costs, np.nan), facts), self._is_positive_cost)
+        costs = np.where(np.isnan(known), costs, known)
+        spread = np.zeros_like(costs)
+        for place, surrogate in self._cost_surrogates.items():
+            scaled = _logs(facts, self._is_positive_fact)
+            beyond, spread[:, place] = surrogate.predicted(codes, scaled)
+            costs[:, place] += beyond
+        return costs, spread
+
+    def _foretold(self, facts: Array) -> Array:
+        """(m, q) what the facts predict of costs that are learnt, 0 where they predict nothing."""
+        costs = np.full((len(facts), len(self._problem.known)), np.nan)
+        for place, fact in self._problem.foretold.items():
+            costs[:, place] = facts[:, fact]
+        return np.nan_to_num(_logs(costs, self._is_positive_cost))
+
+    def _with_known(self, costs: Array, facts: Array) -> Array:
+        """(m, q) the costs, those that facts tell exactly filled in."""
         costs = costs.copy()
         for place, known in enumerate(self._problem.known):
             if known is not None:
                 costs[:, place] = self._problem.cost_signs[place] * facts[:, known]
         return costs
 
-    def _scaled(self, facts: Array) -> Array:
-        """Facts on a log scale where they are positive."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            logs = np.log(np.maximum(facts, np.finfo(float).tiny))
-        return np.where(self._is_positive, logs, facts)
-
-    def _all_positive(self) -> Mask:
-        """(q,) whether each cost is seen on a log scale."""
-        known = self._all_costs(self._observations.costs, self._facts)
-        return np.logical_not((known <= 0).any(axis=0))
-
     def _remembered_facts(self, observations: Observations) -> Array:
         """(n, f) each counted once for a trial that has ended."""
-        width = self._source.num_facts
-        kept, is_kept = self._memory.get("facts", (np.zeros((0, width)), np.zeros(0, dtype=bool)))
-        missing = observations.numbers.max(initial=-1) + 1 - len(kept)
-        if missing > 0:
-            kept = np.concatenate([kept, np.zeros((missing, width))])
-            is_kept = np.concatenate([is_kept, np.zeros(missing, dtype=bool)])
-        is_new = ~is_kept[observations.numbers]
-        if is_new.any():
-            kept[observations.numbers[is_new]] = self._exact_facts(observations.codes[is_new])
-            is_kept[observations.numbers] = ~observations.is_running
-        self._memory["facts"] = kept, is_kept
-        return np.asarray(kept[observations.numbers])
+        numbers, codes = observations.numbers, observations.rows[:, : len(self._source.encoding)]
+        kept: dict[int, Array] = self._memory.setdefault("facts", {})
+        fresh = [place for place, number in enumerate(numbers) if number not in kept]
+        if fresh:
+            counted = self._exact_facts(codes[fresh])
+            kept |= {numbers[place]: row for place, row in zip(fresh, counted, strict=True)}
+        every = np.concatenate([np.zeros(0), *(kept[number] for number in numbers)])
+        for place in np.flatnonzero(observations.is_running):
+            del kept[numbers[place]]
+        return every.reshape(len(numbers), self._source.num_facts)
 
     def _exact_facts(self, codes: Array) -> Array:
         """(m, f) facts, NaN for a candidate that is not feasible."""
@@ -254,69 +280,14 @@ class Acquisition:
             return self._source.facts(codes)
         none = np.full(self._source.num_facts, np.nan)
         settled = [self._source.settle(code) for code in codes]
-        found = np.array([none if facts is None else facts for facts in settled])
-        return found.reshape(len(codes), -1)
+        return np.array([none if facts is None else facts for facts in settled])
 
 
-class _Costs:
-    """The costs of candidates on the scale on which hypervolume is taken.
-
-    Args:
-        choice: Whose source, problem and memory.
-        observations: What is known.
-        facts: (n, f) scaled, of what was observations.
-        positive: (q,) whether each cost is taken on a log scale.
-    """
-
-    def __init__(
-        self, choice: Acquisition, *, observations: Observations, facts: Array, positive: Mask
-    ) -> None:
-        self._choice = choice
-        problem = choice._problem  # noqa: SLF001
-        self._positive = positive
-        self.told = self._scaled(choice._all_costs(observations.costs, choice._facts))  # noqa: SLF001
-        self.limits = self._scaled(np.array(problem.limits)[None])[0]
-        foretold = self._foretold(choice._facts)  # noqa: SLF001
-        self._surrogates: dict[int, Surrogate] = {}
-        for place, known in enumerate(problem.known):
-            is_told = ~np.isnan(self.told[:, place])
-            if known is None and is_told.any():
-                self._surrogates[place] = Surrogate(
-                    choice._source.encoding,  # noqa: SLF001
-                    codes=observations.codes[is_told],
-                    facts=facts[is_told],
-                    values=(self.told - foretold)[is_told, place],
-                    weights=np.ones(int(is_told.sum())),
-                    name=f"cost {place}",
-                    memory=choice._memory,  # noqa: SLF001
-                    rows=_latest(int(is_told.sum())),
-                )
-
-    def of(self, codes: Array, facts: Array) -> tuple[Array, Array]:
-        """(m, q) costs, known or expected, and (m, q) their standard deviations."""
-        costs = self._foretold(facts)
-        blank = np.full_like(costs, np.nan)
-        known = self._scaled(self._choice._all_costs(blank, facts))  # noqa: SLF001
-        costs = np.where(np.isnan(known), costs, known)
-        spread = np.zeros_like(costs)
-        for place, surrogate in self._surrogates.items():
-            scaled = self._choice._scaled(facts)  # noqa: SLF001
-            beyond, spread[:, place] = surrogate.predicted(codes, scaled)
-            costs[:, place] += beyond
-        return costs, spread
-
-    def _foretold(self, facts: Array) -> Array:
-        """(m, q) what the facts predict of costs that are learnt, 0 where they predict nothing."""
-        problem = self._choice._problem  # noqa: SLF001
-        costs = np.full((len(facts), len(problem.known)), np.nan)
-        for place, fact in problem.foretold.items():
-            costs[:, place] = facts[:, fact]
-        return np.nan_to_num(self._scaled(costs))
-
-    def _scaled(self, costs: Array) -> Array:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            logs = np.log(np.maximum(costs, np.finfo(float).tiny))
-        return np.where(self._positive & ~np.isnan(costs), logs, costs)
+def _logs(numbers: Array, is_positive: Mask) -> Array:
+    """The logarithms of the columns that are positive, and the others as they are."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.log(np.maximum(numbers, np.finfo(float).tiny))
+    return np.where(is_positive, logs, numbers)
 
 
 def _strata(costs: Array, *, among: Array, count: int) -> NDArray[np.intp]:

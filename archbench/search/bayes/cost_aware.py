@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import Study, StudyDirection
@@ -17,12 +16,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from archbench.errors import UsageError
 from archbench.search.bayes.acquisition import Acquisition
-from archbench.search.bayes.candidates import ActiveParameters, CandidateSource, Inferred, Listed
+from archbench.search.bayes.candidates import CandidateSource, Inferred
 from archbench.search.bayes.encoding import Encoding
 from archbench.search.bayes.observations import PROPOSED, ObservationReader, Problem
-
-Array = NDArray[np.float64]
-Params = Mapping[str, Any]
 
 _FEWEST_START, _MOST_START = 8, 20
 
@@ -40,7 +36,6 @@ class CostAwareSampler(BaseSampler):
     Args:
         cost: The known objectives of a candidate, in their order, from its parameters. It is
             called some hundred times a proposal.
-        candidates: The parameters of all candidates, where not every combination exists.
         distributions: What the parameters are drawn from, so that the first proposals need not
             be left to chance; by default they are inferred from earlier trials.
         uncertain: Position of the objective that is not known beforehand; by default the first
@@ -60,7 +55,6 @@ class CostAwareSampler(BaseSampler):
         self,
         *,
         cost: Callable[[dict[str, Any]], Sequence[float]] | None = None,
-        candidates: Sequence[Params] | None = None,
         distributions: Mapping[str, BaseDistribution] | None = None,
         uncertain: int | None = None,
         limits: Mapping[int, float] | None = None,
@@ -68,7 +62,6 @@ class CostAwareSampler(BaseSampler):
         seed: int | None = None,
     ) -> None:
         self._cost = cost
-        self._candidates = candidates
         self._distributions = dict(distributions or {})
         self._uncertain = uncertain
         self._limits = dict(limits or {})
@@ -172,9 +165,10 @@ class CostAwareSampler(BaseSampler):
         if "reading" not in self._memory:
             self._memory["reading"] = ObservationReader(encoding, problem)
         observations = self._memory["reading"].told(_trials(study), given=self._given)
-        source = self._source or self._inferred(
-            encoding, observations.codes, num_costs=problem.num_costs
-        )
+        source = self._source
+        if source is None:
+            seen = observations.rows[:, : len(encoding)]
+            source = Inferred(encoding, seen=seen, cost=self._cost, num_costs=problem.num_costs)
         choice = Acquisition(
             source,
             problem=problem,
@@ -184,7 +178,7 @@ class CostAwareSampler(BaseSampler):
             rng=self._rng,
         )
         code = choice.best()
-        return {} if code is None else encoding.params(code)
+        return {} if code is None else encoding.each_params(code[None])[0]
 
     def _encoding(self, search_space: Mapping[str, BaseDistribution], *, name: str) -> Encoding:
         if self._source is not None:
@@ -197,15 +191,6 @@ class CostAwareSampler(BaseSampler):
             kept = self._memory["encoding"] = Encoding(search_space)
         encoding: Encoding = kept
         return encoding
-
-    def _inferred(self, encoding: Encoding, codes: Array, *, num_costs: int) -> CandidateSource:
-        if self._candidates is None:
-            activity = ActiveParameters(encoding, codes)
-            return Inferred(encoding, activity=activity, cost=self._cost, num_costs=num_costs)
-        if "listed" not in self._memory:
-            self._memory["listed"] = Listed(encoding, candidates=self._candidates, cost=self._cost)
-        listed: Listed = self._memory["listed"]
-        return listed
 
     def _problem_of(self, study: Study) -> Problem:
         directions = study.directions

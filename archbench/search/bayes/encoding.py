@@ -7,8 +7,7 @@ from 0 to 1 where it has many, and NaN where the axis is not active.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -30,32 +29,49 @@ _COST_SPAN = 4.0  # standard deviations of log cost that count like the span of 
 _DIGITS = 9
 
 
-@dataclass(frozen=True)
 class CodedAxis:
     """One parameter.
 
     Attributes:
-        name: The parameter's.
-        distribution: What Optuna draws it from.
         levels: Its values where they are few, in the order of their codes, else None.
-        places: (levels,) where each lies from 0 to 1; None for many values and for categories.
     """
 
-    name: str
-    distribution: BaseDistribution
-    levels: tuple[Any, ...] | None
-    places: Array | None
-
-    @property
-    def is_categorical(self) -> bool:
-        """Whether its values have no order."""
-        return isinstance(self.distribution, CategoricalDistribution)
+    def __init__(self, name: str, distribution: BaseDistribution) -> None:
+        self.name, self.distribution = name, distribution
+        self.is_categorical = isinstance(distribution, CategoricalDistribution)
+        self.levels = _levels(distribution)
+        self._codes = {_hashable(level): code for code, level in enumerate(self.levels or ())}
+        if self.levels is not None and not self.is_categorical:
+            self._places = np.array([_place(distribution, level) for level in self.levels])
 
     def value(self, code: float) -> Any:
         """The value of a code."""
         if self.levels is not None:
             return self.levels[int(code)]
         return _value_at(self.distribution, code)
+
+    def code(self, value: Any) -> float:
+        """The code of a value; NaN for an unknown one."""
+        if self.levels is None:
+            return _place(self.distribution, value)
+        return self._codes.get(_hashable(value), math.nan)
+
+    def columns(self, codes: Array) -> tuple[list[Array], list[Array]]:
+        """Columns for distances, and for main effects."""
+        is_active = ~np.isnan(codes)
+        filled = np.where(is_active, codes, 0.0)
+        levels = 0 if self.levels is None else len(self.levels)
+        one_hot: list[Array] = []
+        if levels and (self.is_categorical or levels <= _EFFECTS_UP_TO):
+            one_hot = [((filled == level) & is_active).astype(float) for level in range(levels)]
+        effects = [column - 1.0 / levels for column in one_hot]
+        if self.is_categorical:
+            return [column / math.sqrt(2.0) for column in one_hot], effects
+        place = filled if self.levels is None else self._places[filled.astype(np.intp)]
+        place = np.where(is_active, place, 0.5)
+        if not effects:
+            effects = [2.0 * place - 1.0, 2.0 * (2.0 * place - 1.0) ** 2 - 1.0]
+        return [place, is_active.astype(float)], effects
 
 
 class Encoding:
@@ -68,11 +84,10 @@ class Encoding:
     def __init__(self, distributions: Mapping[str, BaseDistribution]) -> None:
         self.distributions = dict(distributions)
         self.axes = tuple(
-            _coded(name, distribution)
+            CodedAxis(name, distribution)
             for name, distribution in distributions.items()
             if not distribution.single()
         )
-        self._indices = [_indices(axis) for axis in self.axes]
 
     def __len__(self) -> int:
         return len(self.axes)
@@ -80,70 +95,43 @@ class Encoding:
     @property
     def size(self) -> float:
         """Number of combinations; infinite where an axis has too many values."""
-        counts = [len(axis.levels) if axis.levels is not None else math.inf for axis in self.axes]
-        return math.prod(counts)
+        return math.prod(math.inf if a.levels is None else len(a.levels) for a in self.axes)
 
     def code(self, params: Mapping[str, Any]) -> Array:
         """(D,) of one candidate; NaN for an axis that is not active, or unknown values."""
-        return self.codes([params])[0]
-
-    def codes(self, candidates: Sequence[Mapping[str, Any]]) -> Array:
-        """(n, D) of candidates."""
-        rows = np.full((len(candidates), len(self.axes)), np.nan)
-        for column, axis in enumerate(self.axes):
-            known: dict[tuple[type, Any], float] = {}
-            for row, params in enumerate(candidates):
-                if axis.name in params:
-                    value = params[axis.name]
-                    key = (type(value), value)  # True is not 1
-                    if key not in known:
-                        known[key] = self._code_of(column, value)
-                    rows[row, column] = known[key]
-        return rows
-
-    def params(self, code: Array) -> dict[str, Any]:
-        """The active parameters of a code."""
-        return self.each_params(code[None])[0]
+        return np.array(
+            [a.code(params[a.name]) if a.name in params else math.nan for a in self.axes]
+        )
 
     def each_params(self, codes: Array) -> list[dict[str, Any]]:
         """The active parameters of each code."""
         found: list[dict[str, Any]] = [{} for _ in codes]
-        for column, axis in enumerate(self.axes):
-            for params, number in zip(found, codes[:, column].tolist(), strict=True):
-                if number == number:  # not NaN
-                    params[axis.name] = axis.value(number)
+        for axis, column in zip(self.axes, codes.T.tolist(), strict=True):
+            active = {number for number in column if not math.isnan(number)}
+            values = {number: axis.value(number) for number in active}
+            for params, number in zip(found, column, strict=True):
+                if number in values:
+                    params[axis.name] = values[number]
         return found
 
-    def _code_of(self, column: int, value: Any) -> float:
-        axis = self.axes[column]
-        if axis.levels is None:
-            return _place(axis.distribution, value)
-        return self._indices[column].get(_hashable(value), math.nan)
-
     def features(self, codes: Array, facts: Array) -> Features:
-        """What the covariance sees.
-
-        Args:
-            codes: (n, D) of the candidates.
-            facts: (n, f) standardised numbers that are known of them, such as log costs.
-        """
+        """What the covariance sees of codes (n, D) and standardised facts (n, f), as log costs."""
         distance: list[Array] = []
         groups: list[int] = []
         effects: list[Array] = []
         for column, axis in enumerate(self.axes):
-            columns, main = _columns(axis, codes[:, column])
+            columns, main = axis.columns(codes[:, column])
             distance += columns
             groups += [column] * len(columns)
             effects += main
         for fact in range(facts.shape[1]):
             distance.append(facts[:, fact] / _COST_SPAN)
             groups.append(len(self.axes) + fact)
-        n = len(codes)
-        linear = np.stack(effects, axis=1) if effects else np.zeros((n, 0))
+        linear = np.stack(effects, axis=1)
         return Features(
-            np.stack(distance, axis=1) if distance else np.zeros((n, 0)),
+            np.stack(distance, axis=1),
             np.array(groups, dtype=np.intp),
-            linear / math.sqrt(max(1, len(self.axes))),
+            linear / math.sqrt(len(self.axes)),
             facts,
         )
 
@@ -154,28 +142,16 @@ def keys(codes: Array) -> list[bytes]:
     return [row.tobytes() for row in np.where(np.isnan(rounded), -1.0, rounded)]
 
 
-def _coded(name: str, distribution: BaseDistribution) -> CodedAxis:
+def _levels(distribution: BaseDistribution) -> tuple[Any, ...] | None:
     if isinstance(distribution, CategoricalDistribution):
-        return CodedAxis(name, distribution, tuple(distribution.choices), None)
+        return tuple(distribution.choices)
     assert isinstance(distribution, (IntDistribution, FloatDistribution))
-    levels = _levels(distribution)
-    if levels is None:
-        return CodedAxis(name, distribution, None, None)
-    places = np.array([_place(distribution, level) for level in levels])
-    return CodedAxis(name, distribution, levels, places)
-
-
-def _levels(distribution: IntDistribution | FloatDistribution) -> tuple[Any, ...] | None:
     if distribution.step is None:
         return None
     count = round((distribution.high - distribution.low) / distribution.step) + 1
     if count > _MOST_LEVELS:
         return None
     return tuple(distribution.low + index * distribution.step for index in range(count))
-
-
-def _indices(axis: CodedAxis) -> dict[Any, int]:
-    return {_hashable(level): index for index, level in enumerate(axis.levels or ())}
 
 
 def _hashable(value: Any) -> Any:
@@ -202,22 +178,3 @@ def _value_at(distribution: BaseDistribution, place: float) -> Any:
         value = low + round((value - low) / distribution.step) * distribution.step
     value = min(max(value, low), high)
     return round(value) if isinstance(distribution, IntDistribution) else value
-
-
-def _columns(axis: CodedAxis, codes: Array) -> tuple[list[Array], list[Array]]:
-    """Columns for distances, and for main effects, of one axis."""
-    is_active = ~np.isnan(codes)
-    filled = np.where(is_active, codes, 0.0)
-    levels = 0 if axis.levels is None else len(axis.levels)
-    one_hot: list[Array] = []
-    if levels and (axis.is_categorical or levels <= _EFFECTS_UP_TO):
-        one_hot = [((filled == level) & is_active).astype(float) for level in range(levels)]
-    effects = [column - 1.0 / levels for column in one_hot]
-    if axis.is_categorical:
-        return [column / math.sqrt(2.0) for column in one_hot], effects
-    place = filled if axis.places is None else axis.places[filled.astype(np.intp)]
-    place = np.where(is_active, place, 0.5)
-    distance = [place, is_active.astype(float)]
-    if not effects:
-        effects = [2.0 * place - 1.0, 2.0 * (2.0 * place - 1.0) ** 2 - 1.0]
-    return distance, effects

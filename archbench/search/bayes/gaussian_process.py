@@ -50,15 +50,6 @@ class Features:
     def __getitem__(self, rows: NDArray[np.intp] | NDArray[np.bool_] | slice) -> Features:
         return Features(self.distance[rows], self.group, self.linear[rows], self.cost[rows])
 
-    def joined(self, other: Features) -> Features:
-        """These and then the others."""
-        return Features(
-            np.concatenate([self.distance, other.distance]),
-            self.group,
-            np.concatenate([self.linear, other.linear]),
-            np.concatenate([self.cost, other.cost]),
-        )
-
     @cached_property
     def num_groups(self) -> int:
         """How many lengths there are."""
@@ -117,19 +108,19 @@ def prior(num_groups: int) -> tuple[Hyperparameters, Array]:
 
 
 def fit(features: Features, values: Array, *, weights: Array) -> Hyperparameters:
-    """The hyperparameters that explain values best, given their priors.
+    """The hyperparameters that explain n values best, given their priors.
 
-    Args:
-        features: Of n points.
-        values: (n,), standardised.
-        weights: (n,) how many times the noise of one observation each has.
+    The weights say how many times the noise of one observation each value has, (n,).
     """
     centre, spread = prior(features.num_groups)
+    if not len(values):
+        return centre
     mean = centre.vector
-    parts = _Parts.of(features)
+    parts = _parts(features)
+    standard, _, _ = _standardised(values)
 
     def loss(vector: Array) -> tuple[float, Array]:
-        value, gradient = _negative_log_likelihood(vector, parts, values=values, weights=weights)
+        value, gradient = _negative_log_likelihood(vector, parts, values=standard, weights=weights)
         off = (vector - mean) / spread
         return value + 0.5 * float(off @ off), gradient + off / spread
 
@@ -145,40 +136,18 @@ def fit(features: Features, values: Array, *, weights: Array) -> Hyperparameters
 
 
 class Posterior:
-    """What is believed of every candidate after some were seen.
-
-    Args:
-        features: Of the n points that were seen.
-        values: (n,) what was seen, in any unit.
-        weights: (n,) how many times the noise of one observation each has.
-        hyperparameters: For values standardised by ``centre`` and ``scale``.
-        centre: Subtracted from values.
-        scale: Values are divided by it.
-    """
+    """What is believed of every candidate after n were seen, with weights as ``fit`` takes them."""
 
     def __init__(
-        self,
-        features: Features,
-        values: Array,
-        *,
-        weights: Array,
-        hyperparameters: Hyperparameters,
-        centre: float,
-        scale: float,
+        self, features: Features, values: Array, *, weights: Array, hyperparameters: Hyperparameters
     ) -> None:
         self._features = features
         self._hyper = hyperparameters
-        self._centre, self._scale = centre, scale
         covariance = _covariance(features, features, hyperparameters)
         covariance[np.diag_indices_from(covariance)] += hyperparameters.noise * weights + _JITTER
         self._factor = linalg.cholesky(covariance, lower=True, check_finite=False)
-        standard = (values - centre) / scale
+        standard, self._centre, self._scale = _standardised(values)
         self._alpha = linalg.cho_solve((self._factor, True), standard, check_finite=False)
-
-    @property
-    def noise(self) -> float:
-        """Standard deviation of one observation, in the unit of the values."""
-        return math.sqrt(self._hyper.noise) * self._scale
 
     def mean(self, features: Features) -> Array:
         """(m,) expected values."""
@@ -242,45 +211,40 @@ def _own_variance(features: Features, hyper: Hyperparameters) -> Array:
     return result
 
 
-@dataclass(frozen=True)
-class _Parts:
+def _parts(features: Features) -> tuple[Array, Array, Array, Array]:
     """What the likelihood needs of the points, however often it is asked.
 
-    Attributes:
-        squared: (G, n, n) squared distances by group.
-        linear: (n, n) products of the main effects.
-        cost: (n, n) products of log costs.
-        pairs: (n, n) squares of both together.
+    Squared distances by group (G, n, n), products of the main effects, of log costs, and the
+    squares of both together, (n, n) each.
     """
+    groups = []
+    for group in range(features.num_groups):
+        columns = features.distance[:, features.group == group]
+        difference = columns[:, None, :] - columns[None, :, :]
+        groups.append(np.einsum("ijk,ijk->ij", difference, difference))
+    linear, cost = features.linear @ features.linear.T, features.cost @ features.cost.T
+    return np.stack(groups), linear, cost, (linear + features.cost_as_axis * cost) ** 2
 
-    squared: Array
-    linear: Array
-    cost: Array
-    pairs: Array
 
-    @classmethod
-    def of(cls, features: Features) -> _Parts:
-        groups = []
-        for group in range(features.num_groups):
-            columns = features.distance[:, features.group == group]
-            difference = columns[:, None, :] - columns[None, :, :]
-            groups.append(np.einsum("ijk,ijk->ij", difference, difference))
-        linear, cost = features.linear @ features.linear.T, features.cost @ features.cost.T
-        pairs = (linear + features.cost_as_axis * cost) ** 2
-        return cls(np.stack(groups), linear, cost, pairs)
+def _standardised(values: Array) -> tuple[Array, float, float]:
+    """The values less their mean by their spread, and both."""
+    centre, deviation = float(values.mean()), float(values.std())
+    scale = deviation if deviation > 1e-12 else 1.0
+    return (values - centre) / scale, centre, scale
 
 
 def _negative_log_likelihood(
-    vector: Array, parts: _Parts, *, values: Array, weights: Array
+    vector: Array, parts: tuple[Array, Array, Array, Array], *, values: Array, weights: Array
 ) -> tuple[float, Array]:
     """Of the values, and its gradient by the logarithms of the hyperparameters."""
     hyper = Hyperparameters.of(vector)
+    squared, linear, cost, pairs = parts
     inverse_square = hyper.length**-2.0
-    root = _ROOT5 * np.sqrt(np.tensordot(inverse_square, parts.squared, axes=1))
+    root = _ROOT5 * np.sqrt(np.tensordot(inverse_square, squared, axes=1))
     decay = np.exp(-root)
     matern = (1.0 + root + root**2 / 3.0) * decay
-    covariance = hyper.amplitude * matern + hyper.linear * parts.linear + hyper.cost * parts.cost
-    covariance += hyper.pairs * parts.pairs + _CONSTANT
+    covariance = hyper.amplitude * matern + hyper.linear * linear + hyper.cost * cost
+    covariance += hyper.pairs * pairs + _CONSTANT
     covariance[np.diag_indices_from(covariance)] += hyper.noise * weights + _JITTER
     factor = linalg.cholesky(covariance, lower=True, check_finite=False)
     inverse, _ = linalg.lapack.dpotri(factor, lower=1)
@@ -289,12 +253,12 @@ def _negative_log_likelihood(
     likelihood = 0.5 * float(values @ alpha) + float(np.log(np.diag(factor)).sum())
     outer = inverse - np.outer(alpha, alpha)
     bend = hyper.amplitude * (5.0 / 3.0) * (1.0 + root) * decay * outer
-    by_length = inverse_square * np.tensordot(parts.squared, bend, axes=2)
+    by_length = inverse_square * np.tensordot(squared, bend, axes=2)
     rest = [
         hyper.amplitude * np.vdot(outer, matern),
-        hyper.linear * np.vdot(outer, parts.linear),
-        hyper.cost * np.vdot(outer, parts.cost),
+        hyper.linear * np.vdot(outer, linear),
+        hyper.cost * np.vdot(outer, cost),
         hyper.noise * float(np.diag(outer) @ weights),
-        hyper.pairs * np.vdot(outer, parts.pairs),
+        hyper.pairs * np.vdot(outer, pairs),
     ]
     return likelihood, 0.5 * np.concatenate([by_length, rest])

@@ -9,7 +9,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,41 +62,23 @@ class Problem:
         return len(self.signs) - 1
 
 
-@dataclass(frozen=True, kw_only=True)
-class Observations:
-    """What a study says of its trials, rows in the order of their numbers.
+class Observations(NamedTuple):
+    """What n trials have told, in the order of their numbers.
 
     Attributes:
         numbers: (n,) of the trials.
         keys: (n,) what tells their candidates apart.
-        codes: (n, D).
-        accuracy: (n,) the uncertain objective, larger is better; NaN where it is not known.
-        costs: (n, q) the others, smaller is better; NaN where they are not known.
+        rows: (n, D + 1 + q) the code, the uncertain objective (larger is better) and the others
+            (smaller is better); NaN where one is not known.
         curves: (n,) of partial evaluations, larger is better.
         is_running: (n,) whether it is still being evaluated.
     """
 
-    numbers: NDArray[np.intp]
+    numbers: list[int]
     keys: list[bytes]
-    codes: Array
-    accuracy: Array
-    costs: Array
+    rows: Array
     curves: list[Curve]
     is_running: Mask
-
-    def __getitem__(self, rows: Mask) -> Observations:
-        if rows.all():
-            return self
-        kept = np.flatnonzero(rows).tolist()
-        return Observations(
-            numbers=self.numbers[rows],
-            keys=[self.keys[row] for row in kept],
-            codes=self.codes[rows],
-            accuracy=self.accuracy[rows],
-            costs=self.costs[rows],
-            curves=[self.curves[row] for row in kept],
-            is_running=self.is_running[rows],
-        )
 
 
 class ObservationReader:
@@ -109,63 +91,34 @@ class ObservationReader:
 
     def __init__(self, encoding: Encoding, problem: Problem) -> None:
         self._encoding, self._problem = encoding, problem
-        self._keys: list[bytes] = []
-        self._curves: list[Curve] = []
-        self._has_ended = np.zeros(0, dtype=bool)
-        self._codes = np.zeros((0, len(encoding)))
-        self._values = np.zeros((0, 1 + len(problem.known)))
+        self._ended: dict[int, tuple[bytes, Array, Curve]] = {}
 
     def told(self, trials: Sequence[FrozenTrial], *, given: Mapping[int, Params]) -> Observations:
-        """What is known now.
-
-        Args:
-            trials: All of the study, by number.
-            given: The parameters that trials were given, by number, before they asked for them.
-        """
-        count = len(trials)
-        self._grow(count)
-        is_running = np.zeros(count, dtype=bool)
-        for number in np.flatnonzero(~self._has_ended[:count]).tolist():
-            trial = trials[number]
-            if trial.state.is_finished():
-                self._has_ended[number] = True
-                self._read(number, trial, trial.params)
+        """What is known now; ``given`` are parameters of trials yet to ask for them, by number."""
+        found, ended, running = {}, self._ended, set()
+        for number, trial in enumerate(trials):
+            if number in ended:
+                found[number] = ended[number]
+            elif trial.state.is_finished():
+                found[number] = ended[number] = self._read(trial, trial.params)
             elif params := given.get(trial.number) or _proposed(trial) or trial.params:
-                is_running[number] = True
-                self._read(number, trial, params)
-        every = Observations(
-            numbers=np.arange(count),
-            keys=self._keys[:count],
-            codes=self._codes[:count],
-            accuracy=self._values[:count, 0],
-            costs=self._values[:count, 1:],
-            curves=self._curves[:count],
-            is_running=is_running,
+                found[number] = self._read(trial, params)
+                running.add(number)
+        read = found.values()
+        return Observations(
+            numbers=list(found),
+            keys=[key for key, _, _ in read],
+            rows=np.concatenate([np.zeros(0), *(row for _, row, _ in read)]).reshape(
+                len(read), len(self._encoding) + 1 + len(self._problem.known)
+            ),
+            curves=[curve for _, _, curve in read],
+            is_running=np.array([number in running for number in found], dtype=bool),
         )
-        return every[self._has_ended[:count] | is_running]
 
-    def _grow(self, count: int) -> None:
-        missing = count - len(self._keys)
-        if missing <= 0:
-            return
-        missing = max(missing, len(self._keys))  # doubled, so that each row is copied a few times
-        self._keys += [b""] * missing
-        self._curves += [[] for _ in range(missing)]
-        self._has_ended = np.concatenate([self._has_ended, np.zeros(missing, dtype=bool)])
-        self._codes = _longer(self._codes, missing)
-        self._values = _longer(self._values, missing)
-
-    def _read(self, number: int, trial: FrozenTrial, params: Params) -> None:
-        code = self._encoding.code(params)
-        self._codes[number] = code
-        self._keys[number] = keys(code[None])[0]
-        self._values[number, 0] = _accuracy(trial, self._problem)
-        self._values[number, 1:] = _costs(trial, self._problem)
-        self._curves[number] = _curve(trial, self._problem)
-
-
-def _longer(rows: Array, more: int) -> Array:
-    return np.concatenate([rows, np.full((more, rows.shape[1]), np.nan)])
+    def _read(self, trial: FrozenTrial, params: Params) -> tuple[bytes, Array, Curve]:
+        code, accuracy = self._encoding.code(params), _accuracy(trial, self._problem)
+        row = np.concatenate([code, [accuracy], _costs(trial, self._problem)])
+        return keys(code[None])[0], row, _curve(trial, self._problem)
 
 
 def _accuracy(trial: FrozenTrial, problem: Problem) -> float:

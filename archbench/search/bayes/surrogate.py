@@ -8,7 +8,6 @@ search that was interrupted goes on with the same beliefs.
 from __future__ import annotations
 
 from collections.abc import MutableMapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -31,13 +30,6 @@ _OUTLIER = 3.0  # robust standard deviations below the trend in cost
 _MAD = 1.4826
 _TYPICAL_NOISE = 0.03  # of the variance between candidates
 _FEWEST_CURVES = 5
-
-
-@dataclass(frozen=True)
-class _Fit:
-    hyper: Hyperparameters
-    fact_centre: Array
-    fact_scale: Array
 
 
 class Surrogate:
@@ -74,13 +66,13 @@ class Surrogate:
         self._raw, self._trend, self._weights = values, trend, weights
         self._values = values if trend is None else without_outliers(values, trend)
         self._rows = np.arange(len(values)) if rows is None else rows
-        self._fit = self._recalled(name, memory)
+        seen = np.flatnonzero(weights <= 1.0)
+        count = _milestone(len(seen))
+        key = (name, count, len(encoding), facts.shape[1])
+        if key not in memory:
+            memory[key] = self._fitted(seen[:count])
+        self._hyper, self._fact_centre, self._fact_scale = memory[key]
         self._posterior = self._given(self._rows)
-
-    @property
-    def noise(self) -> float:
-        """Standard deviation of one observation of weight one."""
-        return self._posterior.noise
 
     def predicted(self, codes: Array, facts: Array) -> tuple[Array, Array]:
         """(m,) expected values, and (m,) standard deviations without noise."""
@@ -105,61 +97,38 @@ class Surrogate:
         return expected
 
     def _given(self, rows: Rows) -> Posterior:
-        values = self._values[rows]
         return Posterior(
             self._features(self._codes[rows], self._facts[rows]),
-            values,
+            self._values[rows],
             weights=self._weights[rows],
-            hyperparameters=self._fit.hyper,
-            centre=float(values.mean()),
-            scale=_spread(values),
+            hyperparameters=self._hyper,
         )
 
-    def _recalled(self, name: str, memory: MutableMapping[Any, Any]) -> _Fit:
-        seen = np.flatnonzero(self._weights <= 1.0)
-        count = _milestone(len(seen))
-        key = (name, count, len(self._encoding), self._facts.shape[1])
-        if key not in memory:
-            memory[key] = self._fitted(seen[:count])
-        fit: _Fit = memory[key]
-        return fit
-
-    def _fitted(self, rows: Rows) -> _Fit:
-        facts = self._facts[rows]
-        centre = facts.mean(axis=0) if len(rows) else self._facts.mean(axis=0)
-        scale = facts.std(axis=0) if len(rows) else self._facts.std(axis=0)
-        scale = np.where(scale > 1e-9 * (1.0 + abs(centre)), scale, np.inf)
-        groups = len(self._encoding) + facts.shape[1]
-        fit = _Fit(gaussian_process.prior(groups)[0], centre, scale)
-        if not len(rows):
-            return fit
+    def _fitted(self, rows: Rows) -> tuple[Hyperparameters, Array, Array]:
+        """Hyperparameters from some observations, and what facts are standardised by."""
+        facts = self._facts[rows] if len(rows) else self._facts
+        self._fact_centre, scale = facts.mean(axis=0), facts.std(axis=0)
+        is_alike = scale <= 1e-9 * (1.0 + abs(self._fact_centre))
+        self._fact_scale = np.where(is_alike, np.inf, scale)
         values = self._raw[rows]
         if self._trend is not None:
             values = without_outliers(values, self._trend[rows])
         if len(rows) > _FITTED_TO:
             some = np.unique(np.linspace(0, len(rows) - 1, _FITTED_TO).astype(np.intp))
             rows, values = rows[some], values[some]
-        hyper = gaussian_process.fit(
-            self._features(self._codes[rows], self._facts[rows], fit=fit),
-            (values - values.mean()) / _spread(values),
-            weights=self._weights[rows],
-        )
-        return _Fit(hyper, centre, scale)
+        features = self._features(self._codes[rows], self._facts[rows])
+        hyper = gaussian_process.fit(features, values, weights=self._weights[rows])
+        return hyper, self._fact_centre, self._fact_scale
 
-    def _features(self, codes: Array, facts: Array, *, fit: _Fit | None = None) -> Features:
-        fit = fit or self._fit
-        return self._encoding.features(codes, (facts - fit.fact_centre) / fit.fact_scale)
+    def _features(self, codes: Array, facts: Array) -> Features:
+        return self._encoding.features(codes, (facts - self._fact_centre) / self._fact_scale)
 
 
 def without_outliers(values: Array, costs: Array) -> Array:
     """Values that lie far below the trend in cost, drawn up to where they count as bad.
 
     A network that did not learn says little of how good its neighbours are, and would widen
-    every belief about them.
-
-    Args:
-        values: (n,).
-        costs: (n, k) on the scale on which the trend is linear.
+    every belief about them. The costs (n, k) are on the scale on which the trend is linear.
     """
     if len(values) < _FIRST_FIT:
         return values
@@ -174,23 +143,18 @@ def without_outliers(values: Array, costs: Array) -> Array:
     return result
 
 
-def near_front(codes: Array, costs: Array, values: Array) -> Rows | None:
-    """Which observations to rest on where there are too many: None for all.
+def near_front(costs: Array, values: Array) -> Rows | None:
+    """Which of n observations with (n, k) costs to rest on where there are too many: None for all.
 
     Two thirds are those nearest to the front of the observations, the others are spread evenly
     over the order in which they came.
-
-    Args:
-        codes: (n, D), for their number alone.
-        costs: (n, k).
-        values: (n,).
     """
-    if len(codes) <= _KNOWN:
+    if len(values) <= _KNOWN:
         return None
     wanted = int(_KNOWN * _NEAR_FRONT)
     gap = _gap(costs, values)
     nearest = np.argsort(gap, kind="stable")[:wanted]
-    others = np.setdiff1d(np.arange(len(codes)), nearest)
+    others = np.setdiff1d(np.arange(len(values)), nearest)
     spread = others[np.linspace(0, len(others) - 1, _KNOWN - wanted).astype(np.intp)]
     return np.union1d(nearest, spread).astype(np.intp)
 
@@ -221,7 +185,9 @@ def extrapolated(curves: Sequence[Curve], finals: Array) -> tuple[Array, Array]:
         times the noise of one observation each has.
     """
     values = finals.copy()
-    weights = np.array([1.0 / _num_seeds(curve) if curve else 1.0 for curve in curves])
+    weights = np.array(
+        [1.0 / len({seed for seed, _, _ in curve}) if curve else 1.0 for curve in curves]
+    )
     is_finished = ~np.isnan(finals)
     if not any(curves[row] for row in np.flatnonzero(~is_finished).tolist()):
         return values, weights
@@ -272,10 +238,6 @@ def _means(curve: Curve) -> dict[int, float]:
     return {epoch: sum(values) / len(values) for epoch, values in found.items()}
 
 
-def _num_seeds(curve: Curve) -> int:
-    return len({seed for seed, _, _ in curve})
-
-
 def _milestone(count: int) -> int:
     """The last of 5, 6, 7, ... with steps of a tenth that is no more than the count."""
     if count < _FIRST_FIT:
@@ -284,8 +246,3 @@ def _milestone(count: int) -> int:
     while (following := max(step + 1, int(step * _GROWTH))) <= count:
         step = following
     return step
-
-
-def _spread(values: Array) -> float:
-    deviation = float(values.std())
-    return deviation if deviation > 1e-12 else 1.0
