@@ -18,7 +18,6 @@ from optuna.trial import FrozenTrial, TrialState
 from archbench.errors import StorageError
 from archbench.search import optuna_view
 from archbench.search.optuna_view import quiet_optuna
-from archbench.search.suggestion import Knowledge, Parameters
 from archbench.study.database import Store
 from archbench.study.measurement import Measurement
 from archbench.study.objective import objective_value
@@ -96,7 +95,7 @@ class Ledger:
         """Trials that were begun and have not ended, by number."""
         return [record for record in self.trials.values() if record.state == "running"]
 
-    def begin(self, record: TrialRecord, *, drawn: Parameters) -> None:
+    def begin(self, record: TrialRecord, *, drawn: FrozenTrial) -> None:
         """Adds a running trial.
 
         Args:
@@ -105,7 +104,7 @@ class Ledger:
         """
         self._add(record, drawn=drawn, taken=())
 
-    def take(self, record: TrialRecord, *, taken: Sequence[Taken], drawn: Parameters) -> None:
+    def take(self, record: TrialRecord, *, taken: Sequence[Taken], drawn: FrozenTrial) -> None:
         """Adds a trial that has ended in another study.
 
         Args:
@@ -119,7 +118,7 @@ class Ledger:
         self,
         records: Sequence[TrialRecord],
         *,
-        parameters: Mapping[int, Parameters],
+        parameters: Mapping[int, FrozenTrial],
         header: Mapping[str, Any],
     ) -> None:
         """Writes all trials as another space encodes them, and its header, in one transaction.
@@ -218,16 +217,16 @@ class Ledger:
         self.store.set_test_accuracy(number, value)
         self.trials[number] = replace(self.trials[number], test_accuracy=value)
 
-    def knowledge(self, record: TrialRecord) -> Knowledge:
-        """What a sampler may learn from a trial besides its objectives."""
+    def knowledge(self, record: TrialRecord) -> dict[str, Any]:
+        """What a sampler may learn from a trial besides its objectives: see ``Suggester.tell``."""
         costs = [name for name in self._objectives if name != "proxy_accuracy"]
         known = [objective_value(record, name) for name in costs]
         cost = [value for value in known if value is not None]
-        return Knowledge(
-            curve=[(point.seed, point.epoch, point.accuracy) for point in record.curve],
-            cost=cost if len(cost) == len(known) else (),
-            latency_ms=objective_value(record, "latency_ms"),
-        )
+        return {
+            "curve": [[point.seed, point.epoch, point.accuracy] for point in record.curve],
+            "cost": cost if len(cost) == len(known) else [],
+            "latency_ms": objective_value(record, "latency_ms"),
+        }
 
     def values(self, record: TrialRecord) -> list[float] | None:
         """A complete trial's objectives in the order of the study; None for any other."""
@@ -275,7 +274,7 @@ class Ledger:
         self._notes = self.store.notes()
         self._objectives = tuple(found.header["objectives"])
 
-    def _add(self, record: TrialRecord, *, drawn: Parameters, taken: Sequence[Taken]) -> None:
+    def _add(self, record: TrialRecord, *, drawn: FrozenTrial, taken: Sequence[Taken]) -> None:
         number = record.number
         assert number == self.next_number, "numbers are given in order, by one owner"
         notes = optuna_view.notes_of(drawn, started=None)

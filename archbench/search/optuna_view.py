@@ -25,7 +25,6 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from archbench.errors import StorageError
-from archbench.search.suggestion import Parameters
 from archbench.study.trial import TrialRecord
 from archbench.study.trial import TrialState as State
 
@@ -54,7 +53,7 @@ _TRIAL_TABLES = {
 _Rows = dict[str, list[tuple[Any, ...]]]
 
 
-def notes_of(drawn: Parameters | FrozenTrial, *, started: datetime | None) -> dict[str, Any]:
+def notes_of(drawn: FrozenTrial, *, started: datetime | None) -> dict[str, Any]:
     """What our tables keep of how a trial was drawn, JSON values."""
     return {
         "params": dict(drawn.params),

@@ -8,11 +8,10 @@ import random
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import optuna
-from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
@@ -31,57 +30,18 @@ _SAMPLED = 64
 
 
 @dataclass(frozen=True, kw_only=True)
-class Parameters:
-    """A candidate as Optuna stores it.
+class Suggestion:
+    """A candidate that has not been seen.
 
     Attributes:
-        params: Axis name to value.
-        distributions: Axis name to what the value was drawn from.
-        system_attrs: What the sampler noted, for example a generation.
-    """
-
-    params: Mapping[str, Any]
-    distributions: Mapping[str, BaseDistribution]
-    system_attrs: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Suggestion(Parameters):
-    """A candidate that has not been seen, and what the sampler wants to know of it later.
-
-    Attributes:
-        number: Its trial number.
         choices: Axis name to the index of its value.
         spec: What the choices decode to.
+        drawn: As Optuna stores it, with what the sampler noted, for example a generation.
     """
 
-    number: int
     choices: Choices
     spec: ArchSpec
-
-
-@dataclass(frozen=True, kw_only=True)
-class Knowledge:
-    """What is known of a trial besides its objectives, complete or not.
-
-    Attributes:
-        curve: Seed, epoch and accuracy of each rung that was trained, in the order taken.
-        cost: The cost objectives, in the order of the objectives without accuracy; empty while
-            one of them is not known.
-        latency_ms: On the target, where it was measured.
-    """
-
-    curve: Sequence[tuple[int, int, float]] = ()
-    cost: Sequence[float] = ()
-    latency_ms: float | None = None
-
-    def attributes(self) -> dict[str, Any]:
-        """As the trial's user attributes keep it for samplers."""
-        return {
-            "curve": [list(point) for point in self.curve],
-            "cost": list(self.cost),
-            "latency_ms": self.latency_ms,
-        }
+    drawn: FrozenTrial
 
 
 @contextmanager
@@ -161,8 +121,8 @@ class Suggester:
         refused = []
         for _ in range(self._sampler.ATTEMPTS):
             trial = self._mirror.ask()
-            choices, spec = self._walk(trial)
-            if spec is not None:
+            choices = self._walked(trial)
+            if spec := self._fresh_spec(choices):
                 return self._accept(number, trial, choices, spec)
             self._mirror.tell(trial, state=TrialState.FAIL)
             refused.append(choices)
@@ -170,12 +130,12 @@ class Suggester:
         instead = self._neighbour(refused, rng) or self._chance(rng)
         return None if instead is None else self._suggest_this(number, instead)
 
-    def restore(self, trials: Iterable[tuple[FrozenTrial, str, Knowledge]]) -> None:
-        """Takes over trials of an earlier run, in the order of their numbers, with digests."""
+    def restore(self, trials: Iterable[tuple[FrozenTrial, str, Mapping[str, Any]]]) -> None:
+        """Takes over trials of an earlier run, by number, with digests and what ``tell`` takes."""
         for trial, digest, known in trials:
             self._seen.add(digest)
             told = copy.copy(trial)
-            told.user_attrs = {**trial.user_attrs, **known.attributes()}
+            told.user_attrs = {**trial.user_attrs, **known}
             self._accepted[trial.number] = told
         self._start_mirror()
 
@@ -185,17 +145,20 @@ class Suggester:
         *,
         state: TrialState,
         values: Sequence[float] | None,
-        known: Knowledge | None = None,
+        known: Mapping[str, Any] | None = None,
     ) -> None:
-        """Takes in how a suggested trial ended, and what else became known of it."""
+        """Takes in how a suggested trial ended, and what else became known of it.
+
+        That is ``curve``, seed, epoch and accuracy of each rung in the order taken, ``cost``, the
+        other objectives in their order, and ``latency_ms``; each may be missing.
+        """
         where = self._places[number]
         identity, storage = self._frozen(where)._trial_id, self._mirror._storage  # noqa: SLF001
-        for key, value in (known or Knowledge()).attributes().items():
+        for key, value in (known or {}).items():
             storage.set_trial_user_attr(identity, key, value)
         self._mirror.tell(where, values, state=state)
         self._accepted[number] = self._frozen(where)
-        num_accepted = len(self._accepted)
-        if len(self._frozen_trials()) > 2 * num_accepted + _FORGET_ABOVE:
+        if len(self._mirror.get_trials(deepcopy=False)) > 2 * len(self._accepted) + _FORGET_ABOVE:
             self._start_mirror()
 
     @_quiet()
@@ -207,9 +170,8 @@ class Suggester:
             self._mirror.add_trial(self._accepted[number])
             self._places[number] = place
 
-    def _walk(self, trial: optuna.Trial) -> tuple[Choices, ArchSpec | None]:
-        choices = self._space.choose(lambda axis: suggest(trial, axis))
-        return choices, self._fresh_spec(choices)
+    def _walked(self, trial: optuna.trial.BaseTrial) -> Choices:
+        return self._space.choose(lambda axis: suggest(trial, axis))
 
     def _fresh_spec(self, choices: Choices) -> ArchSpec | None:
         try:
@@ -221,26 +183,17 @@ class Suggester:
     def _accept(
         self, number: int, trial: optuna.Trial, choices: Choices, spec: ArchSpec
     ) -> Suggestion:
-        frozen = self._frozen(trial.number)
+        drawn = self._frozen(trial.number)
         self._seen.add(spec.digest)
         self._places[number] = trial.number
-        self._accepted[number] = frozen
-        return Suggestion(
-            number=number,
-            choices=choices,
-            spec=spec,
-            params=dict(frozen.params),
-            distributions=dict(frozen.distributions),
-            system_attrs=dict(frozen.system_attrs),
-        )
+        self._accepted[number] = drawn
+        return Suggestion(choices=choices, spec=spec, drawn=drawn)
 
     def _suggest_this(self, number: int, choices: Choices) -> Suggestion:
         self._mirror.enqueue_trial(_params(self._space, choices))
         trial = self._mirror.ask()
-        walked, spec = self._walk(trial)
-        assert walked == choices, "an enqueued candidate is taken as it is"
-        assert spec is not None
-        return self._accept(number, trial, choices, spec)
+        assert self._walked(trial) == choices, "an enqueued candidate is taken as it is"
+        return self._accept(number, trial, choices, self._space.decode(choices))
 
     def _neighbour(self, refused: Sequence[Choices], rng: random.Random) -> Choices | None:
         """A fresh candidate that differs in one or two axes from one the sampler wanted."""
@@ -265,19 +218,18 @@ class Suggester:
         self._left = [choices for choices in every if self._fresh_spec(choices) is not None]
         return rng.choice(self._left) if self._left else None
 
-    def _frozen_trials(self) -> list[FrozenTrial]:
-        return self._mirror.get_trials(deepcopy=False)
-
     def _frozen(self, place: int) -> FrozenTrial:
-        return self._frozen_trials()[place]
+        return self._mirror.get_trials(deepcopy=False)[place]
 
 
-def encoded(space: SearchSpace, choices: Choices) -> Parameters:
+def encoded(space: SearchSpace, choices: Choices) -> FrozenTrial:
     """A candidate that no sampler proposed, as Optuna stores it."""
     trial = optuna.trial.FixedTrial(_params(space, choices))
     walked = space.choose(lambda axis: suggest(trial, axis))
     assert walked == choices, "a candidate is stored as it is"
-    return Parameters(params=dict(trial.params), distributions=dict(trial.distributions))
+    return optuna.trial.create_trial(
+        state=TrialState.WAITING, params=trial.params, distributions=trial.distributions
+    )
 
 
 def _moved(axis: Axis, start: Choices, moved: Sequence[str], rng: random.Random) -> int:

@@ -115,7 +115,7 @@ class Trials(scheduler.Jobs):
             self.reason = self._no_more()
             return None
         record = running_record(space, number, suggestion.choices, suggestion.spec)
-        self._study.begin(record, drawn=suggestion)
+        self._study.begin(record, drawn=suggestion.drawn)
         self._fresh.add(number)
         return self._job(number)
 

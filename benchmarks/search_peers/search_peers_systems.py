@@ -26,7 +26,7 @@ from archbench.analysis.front import FrontRule
 from archbench.search.bayes.parameter import options, suggest
 from archbench.search.pruning import PRUNERS, Pruner
 from archbench.search.sampler import load_sampler
-from archbench.search.suggestion import Knowledge, Suggester, Suggestion
+from archbench.search.suggestion import Suggester, Suggestion
 from archbench.space import Choices, InfeasibleError, SearchSpace
 from archbench.study.measurement import Conditions, Measurement
 from archbench.study.objective import objective_value
@@ -98,11 +98,11 @@ def archbench(run: Run, space: SearchSpace, seed: int, *, sampler: str, pruner: 
             number,
             state=_TOLD_AS[record.state],
             values=[v for v in values if v is not None] if record.state == "complete" else None,
-            known=Knowledge(
-                curve=[(point.seed, point.epoch, point.accuracy) for point in record.curve],
-                cost=[value for value in values if value is not None][-1:],
-                latency_ms=objective_value(record, "latency_ms"),
-            ),
+            known={
+                "curve": [[point.seed, point.epoch, point.accuracy] for point in record.curve],
+                "cost": [value for value in values if value is not None][-1:],
+                "latency_ms": objective_value(record, "latency_ms"),
+            },
         )
 
 
@@ -121,7 +121,7 @@ def _trained(
     counted = count(suggestion.spec)
     cost = run.cost(suggestion.choices)
     record = TrialRecord(
-        number=suggestion.number,
+        number=len(among),
         state="running",
         digest=suggestion.spec.digest,
         choices={},

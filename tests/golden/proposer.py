@@ -9,7 +9,7 @@ from optuna.trial import TrialState
 
 from archbench import ArchSpec, SearchSpace
 from archbench.search.sampler import load_sampler
-from archbench.search.suggestion import Knowledge, Suggester
+from archbench.search.suggestion import Suggester
 
 Choices = dict[str, int]
 
@@ -31,6 +31,6 @@ def proposals(
         found = suggester.suggest(number)
         yield found.choices
         state, accuracy, latency = evaluate(number, found.choices, found.spec)
-        known = Knowledge(curve=[(0, 3, accuracy)], cost=[latency], latency_ms=latency)
+        known = {"curve": [[0, 3, accuracy]], "cost": [latency], "latency_ms": latency}
         values = [accuracy, latency] if state == "COMPLETE" else None
         suggester.tell(number, state=TrialState[state], values=values, known=known)

@@ -154,7 +154,7 @@ def test_every_sampler_goes_on_with_old_and_new_values(study: Ledger, sampler: s
     proposal = suggester.suggest(_TRIALS)
     assert proposal is not None
     assert proposal.spec.digest not in {record.digest for record in study.trials.values()}
-    study.begin(_record(space, _TRIALS, proposal.choices), drawn=proposal)
+    study.begin(_record(space, _TRIALS, proposal.choices), drawn=proposal.drawn)
 
 
 def test_the_header_tells_the_history_of_spaces(study: Ledger) -> None:

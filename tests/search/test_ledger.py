@@ -13,12 +13,11 @@ from wsgiref.util import setup_testing_defaults
 import optuna
 import pytest
 from optuna.distributions import IntDistribution
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from archbench.errors import StorageError
 from archbench.search import optuna_mirror
 from archbench.search.optuna_mirror import Ledger
-from archbench.search.suggestion import Parameters
 from archbench.study.database import Store
 from archbench.study.measurement import Conditions, Measurement
 from archbench.study.trial import CurvePoint, Failure, TrialRecord
@@ -52,8 +51,9 @@ def _record(number: int) -> TrialRecord:
     )
 
 
-def _drawn(number: int) -> Parameters:
-    return Parameters(
+def _drawn(number: int) -> FrozenTrial:
+    return create_trial(
+        state=TrialState.WAITING,
         params={"dim": number},
         distributions={"dim": IntDistribution(0, 100)},
         system_attrs={"_Nsga2:generation": 4},

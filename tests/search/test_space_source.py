@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 from archbench.models import ArchSpec, as_spec, count
 from archbench.search.bayes.space_source import SpaceSource
 from archbench.search.sampler import load_sampler
-from archbench.search.suggestion import Knowledge, Suggester
+from archbench.search.suggestion import Suggester
 from archbench.space import SearchSpace
 from tests.search.tiny import space_text
 
@@ -117,7 +117,7 @@ def _share_within(limit_ms: float, *, predict: Callable[[ArchSpec], float | None
         found = suggester.suggest(number)
         assert found is not None
         taken.append(1.2 * _erratic(found.spec))
-        known = Knowledge(cost=[taken[-1]], latency_ms=taken[-1])
+        known = {"cost": [taken[-1]], "latency_ms": taken[-1]}
         values = [count(found.spec).params / 1e5, taken[-1]]
         suggester.tell(number, state=TrialState.COMPLETE, values=values, known=known)
     return float(np.mean(np.array(taken[20:]) <= limit_ms))

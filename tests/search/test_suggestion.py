@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
 from archbench.search.sampler import SAMPLERS
-from archbench.search.suggestion import Knowledge, Suggester, Suggestion, encoded
+from archbench.search.suggestion import Suggester, Suggestion, encoded
 from archbench.space import SearchSpace
 
 _SPACE = """
@@ -68,34 +69,34 @@ def _told(number: int, suggestion: Suggestion) -> tuple[TrialState, list[float] 
 
 
 def _stored(
-    suggestion: Suggestion, state: TrialState, values: Sequence[float] | None
+    number: int, drawn: FrozenTrial, state: TrialState, values: Sequence[float] | None
 ) -> FrozenTrial:
     now = datetime(2026, 11, 20)
     return FrozenTrial(
-        number=suggestion.number,
-        trial_id=suggestion.number,
+        number=number,
+        trial_id=number,
         state=state,
         value=None,
         values=values,
         datetime_start=now,
         datetime_complete=now,
-        params=dict(suggestion.params),
-        distributions=dict(suggestion.distributions),
+        params=dict(drawn.params),
+        distributions=dict(drawn.distributions),
         user_attrs={},
-        system_attrs=dict(suggestion.system_attrs),
+        system_attrs=dict(drawn.system_attrs),
         intermediate_values={},
     )
 
 
-def _known(suggestion: Suggestion, values: Sequence[float] | None) -> Knowledge:
+def _known(suggestion: Suggestion, values: Sequence[float] | None) -> dict[str, Any]:
     cost = _values(suggestion)[1]
-    curve = [(0, 1, 0.4), (0, 2, values[0])] if values else [(0, 1, 0.3)]
-    return Knowledge(curve=curve, cost=[cost], latency_ms=cost)
+    curve = [[0, 1, 0.4], [0, 2, values[0]]] if values else [[0, 1, 0.3]]
+    return {"curve": curve, "cost": [cost], "latency_ms": cost}
 
 
 def _run(
     suggester: Suggester, *, begin: int, end: int
-) -> tuple[list[Suggestion], list[tuple[FrozenTrial, str, Knowledge]]]:
+) -> tuple[list[Suggestion], list[tuple[FrozenTrial, str, dict[str, Any]]]]:
     suggestions, stored = [], []
     for number in range(begin, end):
         suggestion = suggester.suggest(number)
@@ -104,7 +105,8 @@ def _run(
         known = _known(suggestion, values)
         suggester.tell(number, state=state, values=values, known=known)
         suggestions.append(suggestion)
-        stored.append((_stored(suggestion, state, values), suggestion.spec.digest, known))
+        trial = _stored(number, suggestion.drawn, state, values)
+        stored.append((trial, suggestion.spec.digest, known))
     return suggestions, stored
 
 
@@ -151,9 +153,9 @@ def test_several_at_a_time_are_all_new(space: SearchSpace, sampler: str) -> None
     _run(suggester, begin=0, end=12)
     together = [suggester.suggest(number) for number in range(12, 20)]
     assert len({p.spec.digest for p in together if p}) == 8
-    for suggestion in together:
+    for number, suggestion in enumerate(together, start=12):
         assert suggestion is not None
-        suggester.tell(suggestion.number, state=TrialState.COMPLETE, values=_values(suggestion))
+        suggester.tell(number, state=TrialState.COMPLETE, values=_values(suggestion))
 
 
 @pytest.mark.parametrize("sampler", ["cost_aware", "tpe", "nsga2", "random"])
@@ -171,12 +173,12 @@ def test_a_small_space_is_tried_to_the_last_candidate(sampler: str) -> None:
 def test_candidate_that_nobody_proposed_is_stored_as_a_proposal_is(space: SearchSpace) -> None:
     suggestions, _ = _run(_suggester(space, "tpe"), begin=0, end=25)
     assert [encoded(space, p.choices).params for p in suggestions] == [
-        p.params for p in suggestions
+        p.drawn.params for p in suggestions
     ]
 
 
 def test_parameters_are_values_that_a_person_reads(space: SearchSpace) -> None:
     suggestions, _ = _run(_suggester(space, "random"), begin=0, end=5)
-    assert all(p.params["stages[0].dim"] == p.spec.stages[0].dim for p in suggestions)
-    kinds = {p.params["stages[1].block"] for p in suggestions}
+    assert all(p.drawn.params["stages[0].dim"] == p.spec.stages[0].dim for p in suggestions)
+    kinds = {p.drawn.params["stages[1].block"] for p in suggestions}
     assert all('"kind": ' in kind for kind in kinds)

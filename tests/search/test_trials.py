@@ -22,7 +22,7 @@ from archbench.search.optuna_mirror import Ledger
 from archbench.search.pruning import PRUNERS, Pruner
 from archbench.search.sampler import SAMPLERS
 from archbench.search.settings import settings_of
-from archbench.search.suggestion import Knowledge, Suggester
+from archbench.search.suggestion import Suggester
 from archbench.search.trials import AllFailedError, Trials
 from archbench.space import SearchSpace
 from archbench.study.trial import Failure
@@ -111,7 +111,7 @@ class Study:
         context.study = self.ledger
         sampler = SAMPLERS.load("random")
         suggester = Suggester(self.space, sampler=sampler, seed=0, directions=["max", "min"])
-        suggester.restore((t, t.user_attrs["digest"], Knowledge()) for t in self.optuna_trials())
+        suggester.restore((t, t.user_attrs["digest"], {}) for t in self.optuna_trials())
         judge = Pruner(
             entry=PRUNERS.load(pruner),
             rule=context.rule,
