@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from archbench.analysis.front import FrontRule
-from archbench.analysis.statistics import Estimate, wilson
+from archbench.analysis.statistics import Estimate, Floats, wilson
 from archbench.study.objective import objective_value
 from archbench.study.trial import RungVerdict, TrialRecord, epochs_trained
 
@@ -21,6 +21,11 @@ SEED_SCATTER = 0.03
 
 _PRIOR_SEEDS = 4.0  # trainings that this counts as
 _DRAWS = 400
+_SAME = 1e-4  # accuracies whose standard deviation is less do not differ
+_PRIOR_TRAININGS = 4.0  # how many trainings the guess below of the scatter counts as
+_PRIOR_SCATTER = 0.06  # of the last accuracy around the guess: what small networks showed half-way
+_PRIOR_GAIN = 0.25  # from a rung to the end: anything up to so much, one standard deviation
+_PRIOR_SLOPE = 0.5  # standard deviation around 1 for the rung itself, around 0 for earlier ones
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,10 +66,10 @@ class PruningReport:
             f"{self.stopped} trial{'s were' if self.stopped != 1 else ' was'} stopped."
         )
         if self.audited:
+            were, are = "was" if self.audited == 1 else "were", "is" if self.reached <= 1 else "are"
             told += (
-                f" {self.audited} more should have been and {_were(self.audited)} trained to the "
-                f"end as an audit: {self.reached or 'none'} of them {_are(self.reached)} on the "
-                "front."
+                f" {self.audited} more should have been and {were} trained to the end as an audit: "
+                f"{self.reached or 'none'} of them {are} on the front."
             )
         low, high = 100 * self.lost.low, 100 * self.lost.high
         return (
@@ -91,12 +96,6 @@ def pruning_report(
     trainings that ended (``LearningCurve``), the audited ones among them, which alone show what
     becomes of trials that look hopeless. Each draw is a front that training everything could have
     given, by accuracies as noisy as those of the study.
-
-    Args:
-        trials: Of the study.
-        rule: What may stand on the front.
-        rungs: Epochs, rising; the last is the end of a training.
-        num_seeds: Trainings of a trial.
     """
     own = [record for record in trials if not record.origin]
     stopped = [record for record in own if record.state == "pruned" and stop_of(record)]
@@ -119,11 +118,7 @@ def pruning_report(
 
 
 def seed_scatter(ends: Iterable[Sequence[float]]) -> float:
-    """Standard deviation of the last accuracy between trainings of one network, pooled.
-
-    Args:
-        ends: The last accuracies of each network; those with one say nothing.
-    """
+    """Standard deviation of the last accuracies of each network between its trainings, pooled."""
     squares, freedom = _PRIOR_SEEDS * SEED_SCATTER**2, _PRIOR_SEEDS
     for found in ends:
         if len(found) > 1:
@@ -146,14 +141,15 @@ def _lost(
     front = [_point(record, rule=rule) for record in rule.front(trials)]
     base = box.share(front)
     place = list(rule.objectives).index("proxy_accuracy")
-    unended = [list(_point(record, rule=rule)) for record in stopped]
+    unended = [_point(record, rule=rule) for record in stopped]
     shares = []
     for accuracies in _ends(trials, stopped=stopped, rungs=rungs, num_seeds=num_seeds):
-        points = list(front)
-        for point, accuracy in zip(unended, accuracies, strict=True):
-            if accuracy > rule.bar:
-                points.append((*point[:place], min(1.0, float(accuracy)), *point[place + 1 :]))
-        shares.append(1 - base / box.share(points))
+        points = [
+            (*point[:place], min(1.0, float(accuracy)), *point[place + 1 :])
+            for point, accuracy in zip(unended, accuracies, strict=True)
+            if accuracy > rule.bar
+        ]
+        shares.append(1 - base / box.share([*front, *points]))
     return Estimate.of_draws(shares)
 
 
@@ -163,32 +159,25 @@ def _ends(
     stopped: Sequence[TrialRecord],
     rungs: Sequence[int],
     num_seeds: int,
-) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+) -> Floats:
     """Mean accuracies over seeds that the stopped trials could have ended with: (draws, trials)."""
     generator = np.random.default_rng(0)
     last = rungs[-1]
     curves = [_curves(record) for record in trials]
-    whole = [curve for found in curves for curve in found.values() if last in curve]
-    scatter = seed_scatter([c[last] for c in found.values() if last in c] for found in curves)
-    groups: dict[int, list[int]] = defaultdict(list)
-    known: list[list[float]] = []
-    rows: list[list[float]] = []
-    for place, record in enumerate(stopped):
-        found = _curves(record)
-        known.append([curve[last] for curve in found.values() if last in curve])
-        rows.append(next(([*c.values()] for c in found.values() if last not in c), []))
-        groups[len(rows[-1])].append(place)
+    whole = [curve for found in curves for curve in found if last in curve]
+    scatter = seed_scatter([c[last] for c in found if last in c] for found in curves)
+    known = [[c[last] for c in _curves(record) if last in c] for record in stopped]
+    rows = [next(([*c.values()] for c in _curves(r) if last not in c), []) for r in stopped]
     ends = np.zeros((_DRAWS, len(stopped)))
-    for count, places in groups.items():
-        if not count:
-            continue
-        fit = LearningCurve.fit(
+    for count in dict.fromkeys(len(row) for row in rows if row):
+        places = [place for place, row in enumerate(rows) if len(row) == count]
+        learnt = LearningCurve(
             [[curve[rung] for rung in rungs[:count]] for curve in whole],
             ends=[curve[last] for curve in whole],
             num_rungs=count,
         )
         for draw in range(_DRAWS):
-            ends[draw, places] = fit.draw([rows[p] for p in places], generator=generator)
+            ends[draw, places] = learnt.draw([rows[p] for p in places], generator=generator)
     for place, done in enumerate(known):
         count = len(done) + bool(rows[place])
         mean = (sum(done) + ends[:, place] * bool(rows[place])) / count
@@ -198,12 +187,12 @@ def _ends(
     return ends
 
 
-def _curves(record: TrialRecord) -> Mapping[int, Mapping[int, float]]:
-    """Seed to epoch to accuracy."""
-    found: dict[int, dict[int, float]] = {}
+def _curves(record: TrialRecord) -> list[dict[int, float]]:
+    """Epoch to accuracy, for each seed in turn."""
+    found: dict[int, dict[int, float]] = defaultdict(dict)
     for point in sorted(record.curve, key=lambda point: (point.seed, point.epoch)):
-        found.setdefault(point.seed, {})[point.epoch] = point.accuracy
-    return found
+        found[point.seed][point.epoch] = point.accuracy
+    return list(found.values())
 
 
 def _point(record: TrialRecord, *, rule: FrontRule) -> tuple[float, ...]:
@@ -211,39 +200,14 @@ def _point(record: TrialRecord, *, rule: FrontRule) -> tuple[float, ...]:
     return tuple(objective_value(record, name) or 0.0 for name in rule.objectives)
 
 
-def _were(count: int) -> str:
-    return "was" if count == 1 else "were"
-
-
-def _are(count: int) -> str:
-    return "is" if count <= 1 else "are"
-
-
-Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
-
-_SAME = 1e-4  # accuracies whose standard deviation is less do not differ
-_PRIOR_TRAININGS = 4.0  # how many trainings the guess below of the scatter counts as
-_PRIOR_SCATTER = 0.06  # of the last accuracy around the guess: what small networks showed half-way
-_PRIOR_GAIN = 0.25  # from a rung to the end: anything up to so much, one standard deviation
-_PRIOR_SLOPE = 0.5  # standard deviation around 1 for the rung itself, around 0 for earlier ones
-
-
-@dataclass(frozen=True, kw_only=True)
-class Forecast:
-    """Student's t distribution of a last accuracy.
-
-    Attributes:
-        mean: Its centre.
-        scale: Its scale, noise of the training included.
-        freedom: Its degrees of freedom.
-    """
+class Forecast(NamedTuple):
+    """Student's t distribution of a last accuracy, noise of the training included."""
 
     mean: float
     scale: float
     freedom: float
 
 
-@dataclass(frozen=True, kw_only=True)
 class LearningCurve:
     """A Bayesian linear regression of the last accuracy on those of the rungs so far.
 
@@ -254,33 +218,20 @@ class LearningCurve:
 
     Source: the conjugate normal-inverse-gamma model, for example Bishop 2006, ex. 3.12 and 3.13.
 
+    Args:
+        rungs: Accuracies of trainings that went to the end at the first ``num_rungs`` rungs, one
+            row a training; may be empty.
+        ends: The last accuracy of each.
+        num_rungs: How many rungs are known of the trainings to be forecast, from 1.
+
     Attributes:
-        weights: Posterior mean for the constant and each rung, the last rung as it is and of the
-            earlier ones how far they lie below it.
-        covariance: Of the weights, in units of the scatter's square.
-        freedom: Degrees of freedom of the scatter.
-        scatter: Its posterior scale.
         explained: Share of the variance of the last accuracies that the rungs explain, 0 to 1; 1
             where they do not differ, or fewer than two trainings have ended.
     """
 
-    weights: Array
-    covariance: Array
-    freedom: float
-    scatter: float
-    explained: float
-
-    @classmethod
-    def fit(
-        cls, rungs: Sequence[Sequence[float]], *, ends: Sequence[float], num_rungs: int
-    ) -> Self:
-        """The regression over trainings that went to the end.
-
-        Args:
-            rungs: Accuracies at the first ``num_rungs`` rungs, one row a training; may be empty.
-            ends: The last accuracy of each.
-            num_rungs: How many rungs are known of the trainings to be forecast, from 1.
-        """
+    def __init__(
+        self, rungs: Sequence[Sequence[float]], *, ends: Sequence[float], num_rungs: int
+    ) -> None:
         prior = np.zeros(num_rungs + 1)
         prior[1] = 1.0
         spread = np.array([_PRIOR_GAIN, *[_PRIOR_SLOPE] * num_rungs]) / _PRIOR_SCATTER
@@ -288,49 +239,34 @@ class LearningCurve:
         features = _features(np.reshape(np.asarray(rungs, dtype=np.float64), (-1, num_rungs)))
         target = np.asarray(ends, dtype=np.float64)
         posterior = precision + features.T @ features
-        covariance = np.linalg.inv(posterior).astype(np.float64)
-        weights = covariance @ (precision @ prior + features.T @ target)
-        freedom = _PRIOR_TRAININGS + len(target)
-        residual = target - features @ weights
-        moved = weights - prior
+        self._covariance = np.linalg.inv(posterior).astype(np.float64)
+        self._weights = self._covariance @ (precision @ prior + features.T @ target)
+        self._freedom = _PRIOR_TRAININGS + len(target)
+        residual = target - features @ self._weights
+        moved = self._weights - prior
         squares = _PRIOR_TRAININGS * _PRIOR_SCATTER**2
         squares += float(residual @ residual + moved @ precision @ moved)
-        return cls(
-            weights=weights,
-            covariance=covariance,
-            freedom=freedom,
-            scatter=math.sqrt(squares / freedom),
-            explained=_explained(residual, target),
-        )
+        self._scatter = math.sqrt(squares / self._freedom)
+        variance = float(target.var()) if len(target) else 0.0
+        left = float(residual @ residual) / max(1, len(target))
+        self.explained = max(0.0, 1.0 - left / variance) if variance > _SAME**2 else 1.0
 
     def forecast(self, rungs: Sequence[float]) -> Forecast:
         """What a training with these accuracies at its rungs so far ends with."""
         (row,) = _features(np.asarray([rungs], dtype=np.float64))
-        return Forecast(
-            mean=float(row @ self.weights),
-            scale=self.scatter * math.sqrt(1.0 + float(row @ self.covariance @ row)),
-            freedom=self.freedom,
-        )
+        scale = self._scatter * math.sqrt(1.0 + float(row @ self._covariance @ row))
+        return Forecast(float(row @ self._weights), scale, self._freedom)
 
-    def draw(self, rungs: Sequence[Sequence[float]], *, generator: np.random.Generator) -> Array:
+    def draw(self, rungs: Sequence[Sequence[float]], *, generator: np.random.Generator) -> Floats:
         """Last accuracies of several trainings at once, drawn from what is known together."""
-        variance = self.scatter**2 * self.freedom / generator.chisquare(self.freedom)
-        weights = generator.multivariate_normal(self.weights, variance * self.covariance)
+        variance = self._scatter**2 * self._freedom / generator.chisquare(self._freedom)
+        weights = generator.multivariate_normal(self._weights, variance * self._covariance)
         features = _features(np.asarray(rungs, dtype=np.float64))
         noise = generator.normal(scale=math.sqrt(variance), size=len(features))
-        drawn: Array = features @ weights + noise
-        return drawn
+        return np.asarray(features @ weights + noise)
 
 
-def _explained(residual: Array, ends: Array) -> float:
-    """Share of the ends' variance that is not in the residual; 1 where they do not differ."""
-    variance = float(ends.var()) if len(ends) else 0.0
-    if variance <= _SAME**2:
-        return 1.0
-    return max(0.0, 1.0 - float(residual @ residual) / len(ends) / variance)
-
-
-def _features(rungs: Array) -> Array:
+def _features(rungs: Floats) -> Floats:
     """A constant, the last rung, and how far the earlier ones lie below it: (n, rungs + 1)."""
     last = rungs[:, -1:]
     return np.hstack([np.ones((len(rungs), 1)), last, last - rungs[:, :-1]])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import ModuleType
 
 from archbench.analysis.front import FrontRule
@@ -57,29 +57,11 @@ class Situation:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Opinion:
-    """What a rule says.
-
-    Attributes:
-        stops: Whether it would train the trial no further.
-        probability: That the trial would reach the front; None where the rule gives none.
-        reason: In words.
-    """
-
-    stops: bool
-    probability: float | None = None
-    reason: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
 class Pruner:
     """Gives verdicts: the same for the same trials, whenever it is asked.
 
     Attributes:
         entry: A module of ``archbench/search/pruners``.
-        rule: What may stand on the front.
-        rungs: Epochs, rising.
-        num_seeds: Trainings of a trial.
         audit: Share of the trials that is trained to the end whatever the verdict, 0 to 1.
         seed: Of the study; with a trial's number it decides if that is audited.
     """
@@ -99,29 +81,15 @@ class Pruner:
     def verdict(
         self, trial: TrialRecord, *, seed: int, epoch: int, among: Sequence[TrialRecord]
     ) -> RungVerdict:
-        """The verdict on a trial whose curve has come to a rung.
-
-        Args:
-            trial: Which.
-            seed: Of the training that stands there.
-            epoch: Where.
-            among: All trials of the study.
-        """
+        """The verdict on a trial of which a training has come to a rung, among all of the study."""
         if stop_of(trial):
             return RungVerdict(seed=seed, epoch=epoch, stops=False, reason="audited")
         situation = self.situation(trial, seed=seed, epoch=epoch, among=among)
         if is_chance(situation):
             told = "nothing is stopped here: half of the trials are no better than chance"
             return RungVerdict(seed=seed, epoch=epoch, stops=False, reason=told)
-        opinion = self.entry.judge(situation)
-        return RungVerdict(
-            seed=seed,
-            epoch=epoch,
-            stops=opinion.stops,
-            is_audited=opinion.stops and self.is_audited(trial.number),
-            probability=opinion.probability,
-            reason=opinion.reason,
-        )
+        verdict: RungVerdict = self.entry.judge(situation)
+        return replace(verdict, is_audited=verdict.stops and self.is_audited(trial.number))
 
     def is_audited(self, number: int) -> bool:
         """Whether a trial is trained to the end whatever the verdict."""

@@ -32,8 +32,8 @@ import numpy as np
 from archbench.analysis.front import FrontRule
 from archbench.analysis.pruning import pruning_report
 from archbench.search.pruners import curve
-from archbench.search.pruning import PRUNERS, Opinion, Pruner, Situation
-from archbench.study.trial import CurvePoint, TrialRecord, epochs_trained
+from archbench.search.pruning import PRUNERS, Pruner, Situation
+from archbench.study.trial import CurvePoint, RungVerdict, TrialRecord, epochs_trained
 
 _NUM_VALIDATION = 1536
 _SCHEMA = "archbench.pruning/1"
@@ -138,7 +138,7 @@ def rules(thresholds: str) -> list[tuple[str, Any]]:
 
 
 def _with_bound(bound: float) -> SimpleNamespace:
-    return SimpleNamespace(ASKS=True, judge=partial(curve.judge_with, hardly=bound))
+    return SimpleNamespace(ASKS=True, judge=partial(curve.judge, hardly=bound))
 
 
 def compare(
@@ -225,11 +225,12 @@ def _by_truth(records: Sequence[TrialRecord], truth: Mapping[int, float], rule: 
     return rule.hypervolume(members)
 
 
-def _by_chance(situation: Situation, *, seed: int) -> Opinion:
+def _by_chance(situation: Situation, *, seed: int) -> RungVerdict:
     """Stops half of the trials at their first rung: what any rule must beat."""
     is_first = situation.epoch == situation.rungs[0]
     drawn = random.Random(f"{seed} {len(situation.others)}").random()
-    return Opinion(stops=is_first and drawn < 0.5)
+    stops = is_first and drawn < 0.5
+    return RungVerdict(seed=situation.seed, epoch=situation.epoch, stops=stops)
 
 
 def _summed(

@@ -88,7 +88,7 @@ def test_a_report_is_told_in_words() -> None:
 
 
 def test_the_forecast_without_any_training_is_wide_around_the_last_rung() -> None:
-    forecast = LearningCurve.fit([], ends=[], num_rungs=2).forecast([0.3, 0.5])
+    forecast = LearningCurve([], ends=[], num_rungs=2).forecast([0.3, 0.5])
     assert forecast.mean == 0.5
     assert forecast.scale > 0.25
 
@@ -97,7 +97,7 @@ def test_the_forecast_approaches_what_the_trainings_did() -> None:
     generator = np.random.default_rng(0)
     rows = generator.uniform(0.2, 0.6, size=(400, 1))
     ends = 0.2 + 0.8 * rows[:, 0] + generator.normal(scale=0.02, size=400)
-    curve = LearningCurve.fit(rows.tolist(), ends=ends.tolist(), num_rungs=1)
+    curve = LearningCurve(rows.tolist(), ends=ends.tolist(), num_rungs=1)
     forecast = curve.forecast([0.5])
     assert forecast.mean == pytest.approx(0.6, abs=0.005)
     assert forecast.scale == pytest.approx(0.02, abs=0.003)
@@ -112,7 +112,7 @@ def test_forecasts_hold_as_often_as_they_say() -> None:
     for _ in range(300):
         rows = generator.uniform(0.2, 0.6, size=(12, 1))
         ends = 0.1 + rows[:, 0] + generator.normal(scale=0.04, size=12)
-        curve = LearningCurve.fit(rows[:-1].tolist(), ends=ends[:-1].tolist(), num_rungs=1)
+        curve = LearningCurve(rows[:-1].tolist(), ends=ends[:-1].tolist(), num_rungs=1)
         forecast = curve.forecast(rows[-1].tolist())
         held.append(abs(forecast.mean - ends[-1]) < 2.13 * forecast.scale)
     assert 0.91 < np.mean(held) < 0.99

@@ -79,7 +79,7 @@ def test_curve_stops_nothing_by_rungs_that_tell_little_of_the_end() -> None:
         points = {**course.curve, (0, 2): rng.uniform(0.1, 0.4)}
         study.append(replace(course, curve=points))
     trial = Course(costs=(9.0,), curve={(0, 2): 0.1})
-    opinion = curve.judge_with(_situation(trial, others=study), hardly=0.2)
+    opinion = curve.judge(_situation(trial, others=study), hardly=0.2)
     assert opinion.probability is not None
     assert opinion.probability < 0.2
     assert not opinion.stops
@@ -88,14 +88,14 @@ def test_curve_stops_nothing_by_rungs_that_tell_little_of_the_end() -> None:
 
 def test_curve_is_surer_after_each_rung() -> None:
     scales = [
-        curve.forecast_of(_among_others(0.5, cost=5.0, known=known)).scale for known in (1, 2, 3)
+        curve.forecast_of(_among_others(0.5, cost=5.0, known=known))[0].scale for known in (1, 2, 3)
     ]
     assert scales[0] >= scales[1] > scales[2] == 0.0
 
 
 def test_curve_is_less_sure_of_seeds_that_are_not_trained_yet() -> None:
     one, three = (
-        curve.forecast_of(_among_others(0.5, cost=5.0, num_seeds=seeds)) for seeds in (1, 3)
+        curve.forecast_of(_among_others(0.5, cost=5.0, num_seeds=seeds))[0] for seeds in (1, 3)
     )
     assert three.scale > one.scale
     assert three.mean == one.mean
@@ -103,7 +103,7 @@ def test_curve_is_less_sure_of_seeds_that_are_not_trained_yet() -> None:
 
 def test_curve_counts_the_seeds_that_are_whole() -> None:
     trial = _course(0.5, cost=5.0, known=3, seeds=2)
-    forecast = curve.forecast_of(_situation(trial, others=_study(), num_seeds=2))
+    forecast, _ = curve.forecast_of(_situation(trial, others=_study(), num_seeds=2))
     assert (forecast.mean, forecast.scale) == (pytest.approx(0.5), 0.0)
 
 

@@ -14,34 +14,23 @@ proposes a candidate because it should be better than they are.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
 
 from scipy.stats import t as student
 
 from archbench.analysis.pruning import Forecast, LearningCurve, seed_scatter
-from archbench.search.pruning import Course, Opinion, Situation
+from archbench.search.pruning import Situation
+from archbench.study.trial import RungVerdict
 
 ASKS = True
 HARDLY = 0.05  # the probability of reaching the front below which a trial is stopped
 EXPLAINED = 0.5  # least share of the last accuracies' variance that the rungs so far explain
 
 
-def judge(situation: Situation) -> Opinion:
-    """Stops where reaching the front is improbable.
-
-    Args:
-        situation: The trial at its rung and what is known of all others.
-    """
-    return judge_with(situation, hardly=HARDLY)
-
-
-def judge_with(situation: Situation, *, hardly: float) -> Opinion:
-    """Like ``judge``, with another bound on the probability."""
-    forecast = forecast_of(situation)
+def judge(situation: Situation, *, hardly: float = HARDLY) -> RungVerdict:
+    """Stops where reaching the front is less probable than ``hardly``."""
+    forecast, explained = forecast_of(situation)
     bar = height(situation)
-    excess = (forecast.mean - bar) / forecast.scale
-    probability = float(student.cdf(excess, forecast.freedom))
-    explained = _curve(situation).explained
+    probability = float(student.cdf((forecast.mean - bar) / forecast.scale, forecast.freedom))
     interval = float(student.ppf(0.975, forecast.freedom)) * forecast.scale
     reason = (
         f"would end at {100 * forecast.mean:.1f} % ± {100 * interval:.1f} by its curve, and "
@@ -50,7 +39,9 @@ def judge_with(situation: Situation, *, hardly: float) -> Opinion:
     )
     if explained < EXPLAINED:
         reason += f"; goes on, as these rungs explain {100 * explained:.0f} % of where trials end"
-    return Opinion(
+    return RungVerdict(
+        seed=situation.seed,
+        epoch=situation.epoch,
         stops=probability < hardly and explained >= EXPLAINED,
         probability=probability,
         reason=reason,
@@ -68,52 +59,29 @@ def height(situation: Situation) -> float:
     return max(reached, default=situation.bar)
 
 
-def forecast_of(situation: Situation) -> Forecast:
-    """The mean over seeds that the trial would end with."""
-    trial, seed = situation.trial, situation.seed
-    last = situation.rungs[-1]
-    done = [trial.curve[earlier, last] for earlier in range(seed)]
-    current = _this_training(situation)
+def forecast_of(situation: Situation) -> tuple[Forecast, float]:
+    """The mean over seeds that the trial would end with, and what its rungs so far explain."""
+    trial, seed, last = situation.trial, situation.seed, situation.rungs[-1]
+    courses = [*situation.others, trial]
+    passed = [rung for rung in situation.rungs if rung <= situation.epoch]
+    ended = [(c, s) for c in courses for s, epoch in c.curve if epoch == last]
+    learnt = LearningCurve(
+        [[course.curve[s, rung] for rung in passed] for course, s in ended],
+        ends=[course.curve[s, last] for course, s in ended],
+        num_rungs=len(passed),
+    )
+    mine = [trial.curve[seed, rung] for rung in passed]
+    current = learnt.forecast(mine)
+    if situation.epoch == last:
+        current = Forecast(mean=mine[-1], scale=0.0, freedom=current.freedom)
     known = seed + 1
     left = situation.num_seeds - known
     variance = (current.scale / known) ** 2
     if left:
         scatter = seed_scatter(
             [accuracy for (_, epoch), accuracy in course.curve.items() if epoch == last]
-            for course in (*situation.others, trial)
+            for course in courses
         )
         variance += scatter**2 * left / (situation.num_seeds * known)
-    return Forecast(
-        mean=(sum(done) + current.mean) / known, scale=math.sqrt(variance), freedom=current.freedom
-    )
-
-
-def _this_training(situation: Situation) -> Forecast:
-    mine = [situation.trial.curve[situation.seed, rung] for rung in _passed(situation)]
-    forecast = _curve(situation).forecast(mine)
-    if situation.epoch < situation.rungs[-1]:
-        return forecast
-    return Forecast(mean=mine[-1], scale=0.0, freedom=forecast.freedom)
-
-
-def _curve(situation: Situation) -> LearningCurve:
-    rungs = _passed(situation)
-    last = situation.rungs[-1]
-    rows, ends = _whole_trainings([*situation.others, situation.trial], rungs=rungs, last=last)
-    return LearningCurve.fit(rows, ends=ends, num_rungs=len(rungs))
-
-
-def _passed(situation: Situation) -> list[int]:
-    return [rung for rung in situation.rungs if rung <= situation.epoch]
-
-
-def _whole_trainings(
-    courses: Iterable[Course], *, rungs: Sequence[int], last: int
-) -> tuple[list[list[float]], list[float]]:
-    rows, ends = [], []
-    for course in courses:
-        for (seed, epoch), accuracy in course.curve.items():
-            if epoch == last:
-                rows.append([course.curve[seed, rung] for rung in rungs])
-                ends.append(accuracy)
-    return rows, ends
+    mean = (sum(trial.curve[earlier, last] for earlier in range(seed)) + current.mean) / known
+    return Forecast(mean, math.sqrt(variance), current.freedom), learnt.explained

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from archbench.search.pruning import Opinion, Situation
+from archbench.search.pruning import Situation
+from archbench.study.trial import RungVerdict
 
 ASKS = False  # so that no worker waits for an answer that is known
 
 
-def judge(situation: Situation) -> Opinion:
+def judge(situation: Situation) -> RungVerdict:
     """Always to go on."""
-    return Opinion(stops=False)
+    return RungVerdict(seed=situation.seed, epoch=situation.epoch, stops=False)

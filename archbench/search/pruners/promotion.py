@@ -16,13 +16,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from archbench.analysis.front import Direction, pareto_front
-from archbench.search.pruning import Opinion, Situation
+from archbench.search.pruning import Situation
+from archbench.study.trial import RungVerdict
 
 ASKS = True
 Point = tuple[float, ...]
 
 
-def judge(situation: Situation) -> Opinion:
+def judge(situation: Situation) -> RungVerdict:
     """Stops what is not in the better part of those that have come to the rung so far."""
     here = (situation.seed, situation.epoch)
     there = [other for other in situation.others if here in other.curve]
@@ -30,7 +31,9 @@ def judge(situation: Situation) -> Opinion:
     share = share_to_go_on(situation)
     places = math.ceil(share * len(points))
     place = order(points).index(len(points) - 1) + 1
-    return Opinion(
+    return RungVerdict(
+        seed=situation.seed,
+        epoch=situation.epoch,
         stops=place > places,
         reason=(
             f"place {place} of {len(points)} at this rung by accuracy and cost, of which "
