@@ -210,7 +210,7 @@ def preparation(prepared: events.Prepared, *, now: datetime) -> Iterator[str]:
     share = number.percent(prepared.feasible_share)
     if low != high:
         share += f" ({100 * low:.1f}-{100 * high:.1f})"
-    yield f"{prepared.name}: {number.exact(prepared.size)} candidates, {share} feasible"
+    yield f"{prepared.name}: {prepared.size:,} candidates, {share} feasible"
     price = f"one trial takes {number.duration(prepared.trial_seconds)}: {prepared.tried}"
     yield listed([price, *prepared.sources])
     left = max(0, prepared.trials - prepared.trials_done)

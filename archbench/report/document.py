@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from archbench.report.html import spelt_out
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
 _NOT_TEXT = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n"})
@@ -28,7 +31,7 @@ def to_yaml(document: Mapping[str, Any]) -> str:
         dim: 64
     rate: 1.0e-05
     """
-    return "".join(f"{line}\n" for line in _mapping_lines(document)) if document else "{}\n"
+    return "".join(f"{line}\n" for line in _lines(document)) or "{}\n"
 
 
 def to_flow(value: Any) -> str:
@@ -67,36 +70,21 @@ def in_words(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else to_flow(value)
 
 
-def _mapping_lines(document: Mapping[Any, Any]) -> list[str]:
+def _lines(document: Mapping[Any, Any] | Sequence[Any], *, is_open: bool = False) -> list[str]:
+    """A mapping or a sequence in block style; of an open sequence each mapping, too."""
     lines = []
-    for key, value in document.items():
-        name = _scalar(key)
+    is_mapping = isinstance(document, Mapping)
+    items = document.items() if isinstance(document, Mapping) else [(None, i) for i in document]
+    for key, value in items:
+        name = f"{_scalar(key)}:" if is_mapping else "-"
         flow = to_flow(value)
-        is_open = key in _OPEN
-        if not _is_block(value, width=len(name) + 2 + len(flow), is_open=is_open):
-            lines.append(f"{name}: {flow}")
+        is_part = key in _OPEN if is_mapping else is_open and isinstance(value, Mapping)
+        if not _is_block(value, width=len(name) + 1 + len(flow), is_open=is_part):
+            lines.append(f"{name} {flow}")
             continue
-        inner = _inner_lines(value, is_open=is_open)
-        lines += [f"{name}:", *(f"  {line}" for line in inner)]
-    return lines
-
-
-def _inner_lines(value: Any, *, is_open: bool = False) -> list[str]:
-    if isinstance(value, Mapping):
-        return _mapping_lines(value)
-    return _sequence_lines(value, is_open=is_open)
-
-
-def _sequence_lines(items: Sequence[Any], *, is_open: bool) -> list[str]:
-    lines = []
-    for item in items:
-        flow = to_flow(item)
-        is_part = is_open and isinstance(item, Mapping)
-        if not _is_block(item, width=2 + len(flow), is_open=is_part):
-            lines.append(f"- {flow}")
-            continue
-        inner = _inner_lines(item)
-        lines += [f"- {inner[0]}", *(f"  {line}" for line in inner[1:])]
+        inner = _lines(value, is_open=is_part and is_mapping)
+        lines += [name] if is_mapping else [f"- {inner.pop(0)}"]
+        lines += [f"  {line}" for line in inner]
     return lines
 
 
@@ -115,31 +103,17 @@ def _is_sequence(value: object) -> bool:
 
 
 def _scalar(value: Any) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int):
-        return str(value)
     if isinstance(value, float):
-        return _number(value)
+        if not math.isfinite(value):
+            return ".nan" if math.isnan(value) else f"{'-' if value < 0 else ''}.inf"
+        digits, exponent, power = repr(value).partition("e")
+        return f"{digits}{'' if '.' in digits else '.0'}{exponent}{power}"
+    if value is None or isinstance(value, int):
+        return json.dumps(value)
     text = str(value)
     if _PLAIN.fullmatch(text) and text.lower() not in _NOT_TEXT:
         return text
-    return _quoted(text)
-
-
-def _number(value: float) -> str:
-    if math.isnan(value):
-        return ".nan"
-    if math.isinf(value):
-        return ".inf" if value > 0 else "-.inf"
-    digits, exponent, power = repr(value).partition("e")
-    return f"{digits}{'' if '.' in digits else '.0'}{exponent}{power}"
-
-
-def _quoted(text: str) -> str:
-    return f'"{"".join(_escaped(character) for character in text)}"'
+    return f'"{"".join(map(_escaped, text))}"'
 
 
 def _escaped(character: str) -> str:
@@ -147,7 +121,4 @@ def _escaped(character: str) -> str:
         return f"\\{character}"
     if character == "\n":
         return "\\n"
-    if character.isprintable():
-        return character
-    code = ord(character)
-    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+    return character if character.isprintable() else spelt_out(character)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any
 
 from archbench.report.document import facts_of
@@ -21,7 +21,7 @@ _CLASSES = {"r": "number", "n": "name", "p": "prose"}
 
 @dataclass(frozen=True)
 class Cell:
-    """What stands in one place of a table.
+    """What stands in one place of a table; a terminal shows text, small and unit.
 
     Attributes:
         text: Its text.
@@ -44,52 +44,94 @@ class Cell:
     def __str__(self) -> str:
         return " ".join(filter(None, (str(self.text), self.small, self.unit)))
 
+    def html(self, side: str) -> Markup:
+        """The cell of a page, in a column of this alignment."""
+        return html(
+            "<td{}{}{}>{}{}{}{}</td>",
+            html(' class="{}"', _CLASSES[side]) if side in _CLASSES else "",
+            html(' data-value="{}"', self.value) if self.value is not None else "",
+            self.hint and html(' title="{}"', self.hint),
+            html(self.around, self.text),
+            self.small and html(" <small>{}</small>", self.small),
+            self.unit and f" {self.unit}",
+            self.why and html('<span class="why">{}</span>', self.why),
+        )
 
-@dataclass(frozen=True, kw_only=True)
+
+@dataclass(frozen=True)
 class ReportTable:
     """Rows under titles.
 
     Attributes:
-        titles: One for each column, ``title`` or ``title, unit``.
-        rows: Texts or cells, as many as there are titles.
+        rows: Of each row its texts or cells by their titles, ``title`` or ``title, unit``. A text
+            instead of a row is a heading in a terminal.
         align: A letter for each column: ``l``, ``r`` for numbers, ``n`` for names, ``p`` for prose.
         notes: What is said beneath it.
+        leaves_out: Whether a terminal does without the columns in which nothing stands.
         is_sortable: Whether a click on a title sorts a page's table.
         ids: Of the rows of a page.
     """
 
-    titles: Sequence[str]
-    rows: Sequence[Sequence[object]]
+    rows: Sequence[Mapping[str, object] | str]
+    _: KW_ONLY
     align: str
     notes: Sequence[str] = ()
+    leaves_out: bool = False
     is_sortable: bool = False
     ids: Sequence[str] = ()
 
     def text(self) -> str:
-        """The table in aligned columns, its notes beneath it."""
-        rows = [[str(cell) for cell in row] for row in self.rows]
-        shown = table(self.titles, rows, align=self.align)
-        return "\n".join([shown, *([listed(self.notes)] if self.notes else [])])
+        """The table in aligned columns, its notes beneath it; empty without rows."""
+        rows = [
+            row if isinstance(row, str) else {title: str(cell) for title, cell in row.items()}
+            for row in self.rows
+        ]
+        filled_rows = [row for row in rows if not isinstance(row, str)]
+        if not filled_rows:
+            return ""
+        sides = {
+            title: side
+            for title, side in self.sides().items()
+            if not self.leaves_out or any(row[title] for row in filled_rows)
+        }
+        cells = [row if isinstance(row, str) else [row[title] for title in sides] for row in rows]
+        return "\n".join(filter(None, [table(sides, cells), listed(self.notes)]))
 
     def html(self) -> Markup:
-        """The table of a page."""
-        head = [
-            html("<th{}>{}{}</th>", _class(side) if side == "r" else "", *_titled(title, side))
-            for title, side in zip(self.titles, self.align, strict=True)
-        ]
-        ids = [html(' id="{}"', name) for name in self.ids] or [Markup()] * len(self.rows)
-        rows = [
-            html("<tr{}>{}</tr>\n", name, list(map(_cell, row, self.align)))
-            for name, row in zip(ids, self.rows, strict=True)
+        """The table of a page; empty without rows."""
+        sides = self.sides()
+        rows = [row for row in self.rows if not isinstance(row, str)]
+        if not rows:
+            return Markup()
+        ids = [html(' id="{}"', name) for name in self.ids] or [Markup()] * len(rows)
+        written = [
+            html("<tr{}>{}</tr>\n", name, [_cell(row[title]).html(sides[title]) for title in sides])
+            for name, row in zip(ids, rows, strict=True)
         ]
         return html(
             '<div class="scroll" tabindex="0"><table{}>\n<thead><tr>{}</tr></thead>\n<tbody>\n{}'
             "</tbody>\n</table></div>\n{}",
             Markup(' class="sortable"') if self.is_sortable else "",
-            head,
-            rows,
+            [_head(title, side) for title, side in sides.items()],
+            written,
             [html('<p class="note">{}</p>\n', note) for note in self.notes],
         )
+
+    def sides(self) -> dict[str, str]:
+        """Title to alignment."""
+        titles = next((row for row in self.rows if not isinstance(row, str)), {})
+        return dict(zip(titles, self.align, strict=bool(titles)))
+
+
+def _head(title: str, side: str) -> Markup:
+    if side != "r":
+        return html("<th>{}</th>", title)
+    name, _, unit = title.partition(", ")
+    return html('<th class="number">{}{}</th>', name, unit and html("<small>{}</small>", unit))
+
+
+def _cell(cell: object) -> Cell:
+    return cell if isinstance(cell, Cell) else Cell(cell)
 
 
 @dataclass(frozen=True)
@@ -132,72 +174,16 @@ class Code:
     text: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Plot:
-    """A figure of a page, drawn wide and narrow.
-
-    Attributes:
-        draw: Width in inches to the figure; None where there is nothing to see.
-        title: What it shows, for those who cannot see it.
-        caption: What stands beneath it.
-        prefix: Of its identifiers, so that several may share a page.
-        tooltips: Link target to the text that is shown there.
-    """
-
-    draw: Callable[[float], Figure | None]
-    title: str
-    caption: str
-    prefix: str = ""
-    tooltips: Mapping[str, str] = field(default_factory=dict)
-
-    def html(self) -> Markup:
-        """The figure with its caption; empty where there is nothing to see."""
-        drawn = []
-        for size, width in _SIZES:
-            figure = self.draw(width)
-            if figure is None:
-                return Markup()
-            svg = inline_svg(
-                figure, prefix=f"{self.prefix}{size}-", title=self.title, tooltips=self.tooltips
-            )
-            drawn.append(html('<div class="{}">{}</div>', size, svg))
-        return html("<figure>{}<figcaption>{}</figcaption></figure>\n", drawn, self.caption)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fold:
-    """What a page unfolds under its title.
-
-    Attributes:
-        title: Markup or text.
-        parts: What it holds.
-        is_open: Whether it is unfolded from the beginning.
-        name: Its identifier, if it has one.
-    """
-
-    title: object
-    parts: Sequence[Part]
-    is_open: bool = False
-    name: str = ""
-
-
-@dataclass(frozen=True)
-class Groups:
-    """Title to the facts of a group, which a page shows beside one another."""
-
-    groups: Mapping[str, Mapping[str, Any] | None]
-
-
-Part = str | ReportTable | Lines | FactList | Code | Plot | Fold | Groups
+Part = str | ReportTable | Lines | FactList | Code
 """Something to tell; markup is for pages alone."""
 
 
-def joined(parts: Sequence[Part]) -> str:
+def joined(parts: Iterable[Part]) -> str:
     """Parts in a terminal, a blank line between one and the next."""
     return "\n\n".join(filter(None, map(text_of, parts)))
 
 
-def one_after_another(findings: Iterable[Sequence[Part]]) -> Code:
+def one_after_another(findings: Iterable[Iterable[Part]]) -> Code:
     """Several findings in a terminal, further from one another than their parts are."""
     return Code("\n\n\n".join(map(joined, findings)))
 
@@ -213,73 +199,76 @@ def text_of(part: Part) -> str:
             return beside({name: str(text) for name, text in part.said()}, left=part.left)
         case Code():
             return part.text
-        case str() if not isinstance(part, Markup):
-            return filled(part)
-    return ""
+        case Markup():
+            return ""
+    return filled(part)
 
 
-def page_of(parts: Sequence[Part]) -> Markup:
+def page_of(parts: Iterable[Part]) -> Markup:
     """Parts on a page."""
-    return html("{}", [_on_page(part) for part in parts])
+    return html("{}", map(_on_page, parts))
 
 
 def _on_page(part: Part) -> Markup:
     match part:
         case Markup():
             return part
-        case ReportTable() | Plot():
+        case ReportTable():
             return part.html()
         case Code():
             return html('<div class="code"><pre>{}</pre></div>\n', part.text)
         case FactList():
             facts = [html("<dt>{}</dt><dd>{}</dd>\n", *pair) for pair in part.said()]
             return html('<dl class="{}">{}</dl>\n', part.css, facts) if facts else Markup()
-        case Fold():
-            return html(
-                '<details{}{}><summary>{}</summary><div class="inner">\n{}</div></details>\n',
-                html(' id="{}"', part.name) if part.name else "",
-                Markup(" open") if part.is_open else "",
-                part.title,
-                page_of(part.parts),
-            )
         case Lines():
-            return page_of([_sentence(text) for text in part.texts if text])
-        case Groups():
-            shown = [
-                html("<div><h3>{}</h3>\n{}</div>\n", title, _on_page(FactList(facts_of(content))))
-                for title, content in part.groups.items()
-                if content
-            ]
-            return html('<div class="groups">{}</div>\n', shown)
+            said = filter(None, part.texts)
+            return page_of(f"{text[:1].upper()}{text[1:].rstrip('.')}." for text in said)
     return html("<p>{}</p>\n", part)
 
 
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
-
-
-def _class(side: str) -> Markup:
-    return html(' class="{}"', _CLASSES[side]) if side in _CLASSES else Markup()
-
-
-def _titled(title: str, side: str) -> tuple[object, object]:
-    name, comma, unit = title.partition(", ") if side == "r" else (title, "", "")
-    return name, html("<small>{}</small>", unit) if comma else ""
-
-
-def _cell(cell: object, side: str) -> Markup:
-    """One cell of a page; a table in a terminal shows its text alone."""
-    if not isinstance(cell, Cell):
-        return html("<td{}>{}</td>", _class(side), cell)
-    value = html(' data-value="{}"', cell.value) if cell.value is not None else ""
-    hint = html(' title="{}"', cell.hint) if cell.hint else ""
+def fold(title: object, parts: Iterable[Part], *, is_open: bool = False, name: str = "") -> Markup:
+    """What a page unfolds under its title; the name is its identifier."""
     return html(
-        "<td{}{}{}>{}{}{}{}</td>",
-        _class(side),
-        value,
-        hint,
-        html(cell.around, cell.text),
-        html(" <small>{}</small>", cell.small) if cell.small else "",
-        f" {cell.unit}" if cell.unit else "",
-        html('<span class="why">{}</span>', cell.why) if cell.why else "",
+        '<details{}{}><summary>{}</summary><div class="inner">\n{}</div></details>\n',
+        name and html(' id="{}"', name),
+        Markup(" open") if is_open else "",
+        title,
+        page_of(parts),
     )
+
+
+def groups(facts: Mapping[str, Mapping[str, Any] | None]) -> Markup:
+    """Groups of facts by their titles, which a page shows beside one another."""
+    shown = [
+        html("<div><h3>{}</h3>\n{}</div>\n", title, _on_page(FactList(facts_of(content))))
+        for title, content in facts.items()
+        if content
+    ]
+    return html('<div class="groups">{}</div>\n', shown)
+
+
+def plot(
+    draw: Callable[[float], Figure | None],
+    *,
+    title: str,
+    caption: str,
+    prefix: str = "",
+    tooltips: Mapping[str, str] | None = None,
+) -> Markup:
+    """A figure of a page, drawn wide and narrow; empty where there is nothing to see.
+
+    Args:
+        draw: Width in inches to the figure.
+        title: What it shows, for those who cannot see it.
+        caption: What stands beneath it.
+        prefix: Of its identifiers, so that several may share a page.
+        tooltips: Link target to the text that is shown there.
+    """
+    drawn = []
+    for size, width in _SIZES:
+        figure = draw(width)
+        if figure is None:
+            return Markup()
+        svg = inline_svg(figure, prefix=f"{prefix}{size}-", title=title, tooltips=tooltips)
+        drawn.append(html('<div class="{}">{}</div>', size, svg))
+    return html("<figure>{}<figcaption>{}</figcaption></figure>\n", drawn, caption)

@@ -87,15 +87,14 @@ def axes_in_inches(
     return figure.add_axes(box, **options)
 
 
-def png_bytes(figure: Figure, *, dots_per_inch: int = 144) -> bytes:
+def png_bytes(figure: Figure) -> bytes:
     """The figure as a PNG file; the same figure gives the same bytes."""
-    return _saved(figure, "png", dots_per_inch=dots_per_inch, metadata={"Software": None})
+    return _saved(figure, "png", "Software")
 
 
 def svg_text(figure: Figure) -> str:
     """The figure as an SVG file with its text as text; the same figure gives the same file."""
-    metadata = {"Date": None, "Creator": None, "Format": None, "Type": None}
-    return _saved(figure, "svg", dots_per_inch=144, metadata=metadata).decode()
+    return _saved(figure, "svg", "Date", "Creator", "Format", "Type").decode()
 
 
 def inline_svg(
@@ -110,13 +109,11 @@ def inline_svg(
         tooltips: Link target, as given to matplotlib without its ``#``, to the text shown there.
     """
     text = svg_text(figure)
-    text = text[text.index("<svg") :].rstrip()
-    opening, rest = text.split(">", 1)
+    opening, rest = text[text.index("<svg") :].rstrip().split(">", 1)
     box = re.search(r'viewBox="[^"]*"', opening)
     assert box is not None
-    rest = _TAG.sub(
-        lambda found: _paged(found.group(), prefix, tooltips or {}), _without_metadata(rest)
-    )
+    rest = re.sub(r"\s*<metadata>.*?</metadata>", "", rest, count=1, flags=re.DOTALL)
+    rest = _TAG.sub(lambda found: _paged(found.group(), prefix, tooltips or {}), rest)
     start = html('<svg role="img" {}><title>{}</title>', Markup(box.group()), title)
     return Markup(start + rest)
 
@@ -130,17 +127,11 @@ def drawable(text: str) -> str:
     return "".join(character if ord(character) in known else "□" for character in spelt)
 
 
-def _saved(
-    figure: Figure, format_: str, *, dots_per_inch: int, metadata: Mapping[str, Any]
-) -> bytes:
+def _saved(figure: Figure, format_: str, *untold: str) -> bytes:
     buffer = io.BytesIO()
     with style():
-        figure.savefig(buffer, format=format_, dpi=dots_per_inch, metadata=dict(metadata))
+        figure.savefig(buffer, format=format_, dpi=144, metadata=dict.fromkeys(untold))
     return buffer.getvalue()
-
-
-def _without_metadata(svg: str) -> str:
-    return re.sub(r"\s*<metadata>.*?</metadata>", "", svg, count=1, flags=re.DOTALL)
 
 
 def _paged(tag: str, prefix: str, tooltips: Mapping[str, str]) -> str:

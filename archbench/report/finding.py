@@ -18,11 +18,59 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-@dataclass(frozen=True, kw_only=True)
-class Page:
-    """The page of a finding.
+@dataclass(frozen=True)
+class Finding:
+    """What was found.
 
     Attributes:
+        document: As JSON.
+        parts: What a terminal shows, a blank line between one and the next.
+        next_step: What to do next.
+        page: Makes its page; empty where it has none.
+        plot: Name and figure of a plot that is kept beside its page.
+    """
+
+    document: Mapping[str, Any]
+    parts: Sequence[Part]
+    next_step: str = ""
+    page: Callable[[], Markup] = Markup
+    plot: tuple[str, Callable[[], Figure | None]] = ("", lambda: None)
+
+    def text(self) -> str:
+        """All of it, in 80 columns but for names."""
+        return joined(self.parts)
+
+    def write(self, folder: Path) -> list[Path]:
+        """Write page, document and plot, each file whole or not at all.
+
+        Raises:
+            StorageError: The folder cannot be made or written in.
+        """
+        kind = self.document["schema"].partition("/")[0].removeprefix("archbench.")
+        text = json.dumps(self.document, indent=2, allow_nan=False) + "\n"
+        contents = {"index.html": self.page().encode(), f"{kind}.json": text.encode()}
+        name, draw = self.plot
+        figure = draw()
+        if figure is not None:
+            contents |= {f"{name}.png": png_bytes(figure), f"{name}.svg": svg_text(figure).encode()}
+        return write_files(folder, contents)
+
+
+def page(
+    kind: str,
+    *,
+    name: str,
+    badge: str,
+    question: str,
+    verdict: str,
+    is_good: bool = True,
+    key_figures: Sequence[tuple[str, str, str]],
+    sections: Mapping[str, tuple[str, Sequence[Part]]],
+    begun: object,
+) -> Markup:
+    """A page of its own, one file that needs nothing beside it.
+
+    Args:
         kind: What was done: study, certificate, ablation.
         name: Of what it is about.
         badge: What is to be known first, as that it still runs.
@@ -33,92 +81,36 @@ class Page:
         sections: Identifier to title and parts; one without parts is left out.
         begun: When.
     """
-
-    kind: str
-    name: str
-    badge: str = ""
-    question: str = ""
-    verdict: str
-    is_good: bool = True
-    key_figures: Sequence[tuple[str, str, str]]
-    sections: Mapping[str, tuple[str, Sequence[Part]]]
-    begun: object = ""
-
-    def html(self) -> Markup:
-        """The whole page, one file that needs nothing beside it."""
-        written = [
-            (name, title, told)
-            for name, (title, parts) in self.sections.items()
-            if (told := page_of(parts))
-        ]
-        body = html(
-            '<header>\n<p class="kicker">archbench {}{}</p>\n<h1>{}</h1>\n{}</header>\n'
-            '<p class="verdict{}">{}</p>\n<dl class="key">{}</dl>\n<nav>{}</nav>\n{}\n'
-            "<footer><p>{}This file is complete in itself and loads nothing from anywhere.</p>"
-            "</footer>",
-            self.kind,
-            html('<span class="badge">{}</span>', self.badge) if self.badge else "",
-            self.name,
-            html('<p class="question">{}</p>\n', self.question) if self.question else "",
-            "" if self.is_good else " none",
-            self.verdict,
-            [
-                html(
-                    "<div><dt>{}</dt><dd>{}{}</dd></div>",
-                    name,
-                    number,
-                    html("<small>{}</small>", beneath) if beneath else "",
-                )
-                for name, number, beneath in self.key_figures
-            ],
-            [html('<a href="#{}">{}</a> ', name, title) for name, title, _ in written],
-            [html('<section id="{}">\n<h2>{}</h2>\n{}\n</section>\n', *entry) for entry in written],
-            f"{self.kind.capitalize()} begun {self.begun}. " if self.begun else "",
-        )
-        return shell(self.name, body)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """What was found.
-
-    Attributes:
-        document: As JSON.
-        parts: What a terminal shows, a blank line between one and the next.
-        next_step: What to do next.
-        page: Its page, if it has one.
-        plot: Name and figure of a plot that is kept beside its page.
-    """
-
-    document: Mapping[str, Any]
-    parts: Sequence[Part]
-    next_step: str = ""
-    page: Page | None = None
-    plot: tuple[str, Callable[[], Figure | None]] | None = None
-
-    def text(self) -> str:
-        """All of it, in 80 columns but for names."""
-        return joined(self.parts)
-
-    def html(self) -> str:
-        """Its page."""
-        assert self.page is not None
-        return self.page.html()
-
-    def write(self, folder: Path) -> list[Path]:
-        """Write page, document and plot, each file whole or not at all.
-
-        Raises:
-            StorageError: The folder cannot be made or written in.
-        """
-        assert self.page is not None
-        text = json.dumps(self.document, indent=2, allow_nan=False) + "\n"
-        contents = {"index.html": self.html().encode(), f"{self.page.kind}.json": text.encode()}
-        name, draw = self.plot or ("", lambda: None)
-        figure = draw()
-        if figure is not None:
-            contents |= {f"{name}.png": png_bytes(figure), f"{name}.svg": svg_text(figure).encode()}
-        return write_files(folder, contents)
+    written = [
+        (identifier, title, told)
+        for identifier, (title, parts) in sections.items()
+        if (told := page_of(parts))
+    ]
+    body = html(
+        '<header>\n<p class="kicker">archbench {}{}</p>\n<h1>{}</h1>\n{}</header>\n'
+        '<p class="verdict{}">{}</p>\n<dl class="key">{}</dl>\n<nav>{}</nav>\n{}\n'
+        "<footer><p>{}This file is complete in itself and loads nothing from anywhere.</p>"
+        "</footer>",
+        kind,
+        badge and html('<span class="badge">{}</span>', badge),
+        name,
+        question and html('<p class="question">{}</p>\n', question),
+        "" if is_good else " none",
+        verdict,
+        [
+            html(
+                "<div><dt>{}</dt><dd>{}{}</dd></div>",
+                title,
+                number,
+                text and html("<small>{}</small>", text),
+            )
+            for title, number, text in key_figures
+        ],
+        [html('<a href="#{}">{}</a> ', *entry[:2]) for entry in written],
+        [html('<section id="{}">\n<h2>{}</h2>\n{}\n</section>\n', *entry) for entry in written],
+        f"{kind.capitalize()} begun {begun}. " if begun else "",
+    )
+    return shell(name, body)
 
 
 def write_files(folder: Path, contents: Mapping[str, bytes]) -> list[Path]:

@@ -45,7 +45,18 @@ def visible(text: str) -> str:
     """
     if text.isascii() and text.isprintable():
         return text
-    return "".join(_seen(character) for character in text)
+    return "".join(
+        spelt_out(character)
+        if character not in "\n\t" and unicodedata.category(character) in _HIDDEN
+        else character
+        for character in text
+    )
+
+
+def spelt_out(character: str) -> str:
+    """Its code, as Python and YAML escape it."""
+    code = ord(character)
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
 
 
 def one_line(text: str, *, length: int = 300) -> str:
@@ -87,13 +98,6 @@ def _written(value: object) -> str:
     if isinstance(value, Iterable) and not isinstance(value, str):
         return "".join(_written(part) for part in value)
     return visible(str(value)).translate(_ENTITIES)
-
-
-def _seen(character: str) -> str:
-    if character in "\n\t" or unicodedata.category(character) not in _HIDDEN:
-        return character
-    code = ord(character)
-    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
 
 
 def _asset(name: str) -> str:

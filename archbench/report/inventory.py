@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from typing import Any
 
 from archbench.analysis.verdict import confirmation_in_words, source_in_words, spaces_in_words
+from archbench.command_line import command_line, study_argument
 from archbench.report.document import in_words, to_words
-from archbench.report.element import Cell, Code, FactList, Fold, Groups, Part, ReportTable
+from archbench.report.element import Cell, Code, FactList, Part, ReportTable, fold, groups
 from archbench.report.html import Markup, html, one_line
-from archbench.report.number import exact, percent
+from archbench.report.number import percent
 from archbench.report.summary import Summary, number, part
+from archbench.study.study_folder import resume_command
 from archbench.study.trial import TrialRecord
 
 _VALUES_SHOWN = 30
@@ -33,10 +37,10 @@ def searched(summary: Summary) -> list[Part]:
     has_audit = audited is not None and header.get("pruner") != "none"
     facts: list[tuple[str, object]] = [
         ("question", header.get("question")),
-        ("candidates", exact(int(size)) if size is not None else None),
+        ("candidates", f"{size:,.0f}" if size is not None else None),
         ("of these feasible", _feasible(header)),
         ("objectives", in_words(part(header, "objectives"))),
-        ("limits", in_words(part(header, "limits"))),
+        ("limits", in_words(summary.limits)),
         *(("earlier study", source_in_words(source)) for source in header.get("sources", ())),
         *(("its spaces", told) for told in spaces_in_words(header)),
         ("sampler", header.get("sampler")),
@@ -47,32 +51,32 @@ def searched(summary: Summary) -> list[Part]:
     ]
     text = header.get("space_text")
     has_file = isinstance(text, str) and bool(text)
-    file = [Fold(title="The space file", parts=[Code(str(text))])] if has_file else []
+    file = [fold("The space file", [Code(str(text))])] if has_file else []
     return [FactList(facts), *_axes(summary), *file]
 
 
 def outcomes(summary: Summary) -> list[Part]:
     """How many trials ended in each state, with the commonest reasons."""
-    rows = []
-    for state, count in summary.study.counts().items():
-        reasons = _reasons(record for record in summary.trials if record.state == state)
-        means = Cell(_OUTCOMES.get(state, ""), why=reasons)
-        if count:
-            rows.append((state.replace("_", " "), exact(count), means))
-    if not rows:
-        return []
-    titles = ("state", "trials", "what it means, and the commonest reasons")
-    saved = summary.study.pruning
-    return [
-        ReportTable(titles=titles, rows=rows, align="lrp"),
-        *([saved.in_words()] if saved else []),
+    rows = [
+        {
+            "state": state.replace("_", " "),
+            "trials": f"{count:,}",
+            "what it means, and the commonest reasons": Cell(
+                _OUTCOMES[state],
+                why=_reasons(record for record in summary.trials if record.state == state),
+            ),
+        }
+        for state, count in summary.study.counts().items()
+        if count
     ]
+    saved = summary.study.pruning
+    return [ReportTable(rows, align="lrp"), *([saved.in_words()] if saved and rows else [])]
 
 
-def conditions(summary: Summary) -> Groups:
+def conditions(summary: Summary) -> Markup:
     """Conditions of the latency, the proxy, and the machine with its software."""
     header = summary.header
-    return Groups(
+    return groups(
         {
             "Latency": part(header, "conditions"),
             "Machine and software": part(header, "environment"),
@@ -80,6 +84,55 @@ def conditions(summary: Summary) -> Groups:
             "How its steps are computed": part(header, "plan"),
         }
     )
+
+
+def commands(summary: Summary) -> list[Part]:
+    """The commands with what each is for."""
+    path, best = summary.study.path, summary.best
+    entries = [
+        (
+            "Run it again",
+            "The same search with the same seed, as a study of its own.",
+            again_command(summary),
+        ),
+        (
+            "Go on with it",
+            "It resumes exactly where it stands; add --trials for more.",
+            resume_command(path),
+        ),
+        ("Write this report anew", "", command_line("archbench", "report", study_argument(path))),
+    ]
+    if best is not None:
+        told = f"Trial {best.number} is the most accurate here; any other works alike."
+        train = train_command(summary, best.number)
+        entries.append(("Train a design for longer", told, train))
+    parts: list[Part] = []
+    for title, purpose, typed in entries:
+        parts += [html("<h3>{}</h3>\n", title), *([purpose] if purpose else []), Code(typed)]
+    return parts
+
+
+def again_command(summary: Summary) -> str:
+    """The command that makes the same study under another name, with the seed said."""
+    begun, seed = summary.header.get("command"), summary.header.get("seed")
+    words = ["archbench", "search", str(summary.header.get("space_name") or "SPACE")]
+    if isinstance(begun, str) and begun:
+        try:
+            words = shlex.split(begun)
+        except ValueError:
+            words = [begun]  # no line of a shell
+    given = {"--name"} if seed is None else {"--name", "--seed"}
+    kept = [word for before, word in pairwise(["", *words]) if not {before, word} & given]
+    kept += [] if seed is None else ["--seed", str(seed)]
+    return command_line(*kept, "--name", f"{summary.name}-again")
+
+
+def train_command(summary: Summary, number: int) -> str:
+    """The command that trains one design of the study, on the user's images or a folder's."""
+    data = str(summary.proxy.get("data", ""))
+    images = data if data.startswith("folder:") else "folder:PATH"
+    trial = f"{study_argument(summary.study.path)}:{number}"
+    return command_line("archbench", "train", trial, "--data", images, "--epochs", 100)
 
 
 def _axes(summary: Summary) -> list[Markup]:

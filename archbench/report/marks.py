@@ -1,36 +1,109 @@
-"""What mark does each trial get in the plot."""
+"""Which part of the axes does a plot of a study show, and what mark does each trial get."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from itertools import accumulate
+from typing import TYPE_CHECKING, NamedTuple
 
 from archbench.report.figure import PALETTE
-from archbench.report.scale import Window
-from archbench.report.summary import Point
+from archbench.report.summary import Point, Summary, finite
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_LOGARITHMIC_FROM = 8.0  # ratio of the largest to the smallest cost
+_LEFT_MARGIN, _RIGHT_MARGIN = 30, 22  # points: room for a trial's number, and for the limit's label
+_CHANCE_SHARE = 0.62  # of the height, at most, goes to the gap between chance and the trials
 _ERROR_BARS_UP_TO = 80  # of the dominated trials; more only hide one another
 _CROWD = 400  # marks of one kind, beyond which they are smaller and fainter
 _RASTER_FROM = 1000  # marks of one kind, beyond which they are drawn as an image
-
-_Box = tuple[float, float, float, float]
-
-
-def by_mark(points: Sequence[Point]) -> dict[str, list[Point]]:
-    """The points by the mark that they get, in the order of the legend."""
-    groups: dict[str, list[Point]] = {
-        kind: [] for kind in ("front", "dominated", "chance", "stopped", "over_limit", "untrained")
-    }
-    for point in points:
-        groups["untrained" if point.accuracy is None else point.kind].append(point)
-    return groups
+_MARKS = {
+    "dominated": ("dominated", "o", 15, "other", 0.7),
+    "chance": ("not above chance", "s", 11, "other", 0.6),
+    "stopped": ("stopped early", "v", 13, "other", 0.6),
+    "over_limit": ("over the limit", "x", 20, "limit", 0.9),
+}
+"""Kind of a point to its label, marker, size, colour and opacity, in the order of the legend."""
 
 
-def scale_shares(axes: Axes, window: Window) -> None:
-    """Let the vertical axis show a window of accuracies in percent."""
+class Window(NamedTuple):
+    """The part of an axis that is shown."""
+
+    low: float
+    high: float
+    is_log: bool = False
+
+    @property
+    def log_steps(self) -> tuple[float, ...]:
+        """Where within a decade the ticks of a logarithmic axis stand."""
+        decades = math.log10(self.high / self.low)
+        if decades < 1:
+            return (1, 1.5, 2, 3, 4, 5, 6, 8)
+        return (1, 2, 5) if decades < 2.6 else (1,)
+
+    def holds(self, value: float) -> bool:
+        """Whether the value is shown."""
+        return self.low <= value <= self.high
+
+
+def cost_window(summary: Summary, references: Sequence[float], *, width_points: float) -> Window:
+    """The costs that are shown: of all that was trained, and what else is near.
+
+    What was not trained, the references among it, widens the window by half its span at most;
+    further out it is only pointed at. Otherwise one slow reference would squeeze all the trials
+    into a corner.
+
+    Args:
+        summary: The study.
+        references: Costs of the references.
+        width_points: Width of the axes, for margins that hold a label.
+    """
+    points = summary.points
+    trained = [point.cost for point in points if point.accuracy is not None]
+    trained += [end for point in points if point.kind == "front" for end in point.interval or ()]
+    others = [point.cost for point in points if point.accuracy is None] + list(references)
+    core = finite([*(trained or others), summary.limit]) or [0.0, 1.0]
+    low, high = min(core), max(core)
+    reach = math.sqrt(max(high / low, 1.5)) if low > 0 else 1.5
+    near = [other for other in finite(others) if low / reach <= other <= high * reach]
+    low, high = min([low, *near]), max([high, *near])
+    left, right = _LEFT_MARGIN / width_points, _RIGHT_MARGIN / width_points
+    if low > 0 and high / low > _LOGARITHMIC_FROM:
+        ratio = high / low
+        return Window(low / ratio**left, high * ratio**right, is_log=True)
+    span = high - low or abs(high) or 1.0
+    return Window(low - left * span, high + right * span)
+
+
+def accuracy_window(summary: Summary) -> Window:
+    """The accuracies in the plot of the front, with chance unless it lies far below all."""
+    shares = []
+    for point in summary.points:
+        if point.accuracy is not None:
+            has_bar = point.kind in ("front", "dominated")
+            error = 1.96 * (point.error or 0) if has_bar else 0
+            shares += [point.accuracy - error, point.accuracy + error]
+    return share_window(finite(shares), chance=summary.chance)
+
+
+def share_window(shares: Sequence[float], *, chance: float | None) -> Window:
+    """The part of 0 to 1 that shows the shares, and chance where it is not far below them."""
+    if not shares:
+        return Window(-0.02, 1.02)
+    bottom, top = min(shares), max(shares)
+    if chance is not None and (top - chance) * (1 - _CHANCE_SHARE) <= max(top - bottom, 0.05):
+        bottom = min(bottom, chance)
+    margin = max(0.07 * (top - bottom), 0.012)
+    return Window(bottom - margin, min(top + 1.6 * margin, max(1.03, top)))
+
+
+def show_shares(axes: Axes, window: Window, *, chance: float | None) -> None:
+    """Let the vertical axis show a window of accuracies in percent.
+
+    Chance, the accuracy of always guessing the commonest class, is a line or a note at the edge.
+    """
     from matplotlib.ticker import FuncFormatter
 
     axes.set_ylim(window.low, window.high)
@@ -38,21 +111,26 @@ def scale_shares(axes: Axes, window: Window) -> None:
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g} %"))
     axes.set_ylim(window.low, window.high)
     axes.set_ylabel("proxy accuracy")
-
-
-def draw_chance(axes: Axes, chance: float) -> None:
-    """The accuracy of always guessing the commonest class, if only as a note at the edge."""
-    low, high = axes.get_ylim()
-    is_shown = low <= chance <= high
+    if chance is None:
+        return
+    is_shown = window.holds(chance)
     if is_shown:
         axes.axhline(chance, color=PALETTE["muted"], lw=1.1, ls=(0, (1, 2)), zorder=2)
     said = f"chance {100 * chance:.3g} %"
     axes.annotate(
         said if is_shown else f"{said}, below ↓",
-        (1, chance if is_shown else low), xycoords=("axes fraction", "data"),
+        (1, chance if is_shown else window.low), xycoords=("axes fraction", "data"),
         xytext=(-3, 3 if is_shown else 12), textcoords="offset points", ha="right", va="bottom",
         fontsize=8, color=PALETTE["muted"],
     )  # fmt: skip
+
+
+def by_mark(points: Sequence[Point]) -> dict[str, list[Point]]:
+    """The points by the mark that they get, in the order of the legend."""
+    groups: dict[str, list[Point]] = {kind: [] for kind in ("front", *_MARKS, "untrained")}
+    for point in points:
+        groups["untrained" if point.accuracy is None else point.kind].append(point)
+    return groups
 
 
 def draw_trials(
@@ -76,16 +154,8 @@ def draw_trials(
         _draw_front(axes, groups["front"], limit or window.high, is_linked=is_linked)
     if len(groups["dominated"]) <= _ERROR_BARS_UP_TO:
         _draw_bars(axes, groups["dominated"], PALETTE["other"], width=0.7, alpha=0.4)
-    _scatter(axes, groups["dominated"], "dominated", marker="o", size=15, color="other", alpha=0.7)
-    _scatter(
-        axes, groups["chance"], "not above chance", marker="s", size=11, color="other", alpha=0.6
-    )
-    _scatter(
-        axes, groups["stopped"], "stopped early", marker="v", size=13, color="other", alpha=0.6
-    )
-    _scatter(
-        axes, groups["over_limit"], "over the limit", marker="x", size=20, color="limit", alpha=0.9
-    )
+    for kind in _MARKS:
+        _scatter(axes, kind, groups[kind])
     _draw_untrained(axes, groups["untrained"], window)
 
 
@@ -97,20 +167,21 @@ def label_front(axes: Axes, front: Sequence[Point]) -> None:
     size = 8.5
     places = [axes.transData.transform((point.cost, point.height)) for point in front]
     dots = axes.figure.dpi / 72
-    taken: list[_Box] = [
-        (x - 3 * dots, y - 3 * dots, x + 3 * dots, y + 3 * dots) for x, y in places
-    ]
+    taken = [(x - 3 * dots, y - 3 * dots, x + 3 * dots, y + 3 * dots) for x, y in places]
     for point, (x, y) in zip(front, places, strict=True):
         text = str(point.trial)
         width, height = 0.72 * size * len(text) * dots, 0.85 * size * dots
         for left, up in ((4, 3), (0, 5)):
-            right_edge, bottom = x - left * dots, y + up * dots
-            box = (right_edge - width, bottom, right_edge, bottom + height)
-            if not any(_overlap(box, other) for other in taken):
+            end, bottom = x - left * dots, y + up * dots
+            begin, top = end - width, bottom + height
+            if not any(
+                begin < right and a < end and bottom < upper and lower < top
+                for a, lower, right, upper in taken
+            ):
                 break
         else:
             continue
-        taken.append(box)
+        taken.append((begin, bottom, end, top))
         axes.annotate(
             text, (point.cost, point.height), xytext=(-left, up),
             textcoords="offset points", ha="right", va="bottom", fontsize=size,
@@ -120,15 +191,14 @@ def label_front(axes: Axes, front: Sequence[Point]) -> None:
 
 def _draw_front(axes: Axes, front: Sequence[Point], end: float, *, is_linked: bool) -> None:
     """The members, and the best accuracy within each cost up to the end of what is allowed."""
-    costs: list[float] = []
-    best: list[float] = []
-    for point in sorted(front, key=lambda point: (point.cost, -point.height)):
-        costs.append(point.cost)
-        best.append(max(point.height, best[-1] if best else 0))
-    costs.append(max(end, costs[-1]))
-    best.append(best[-1])
+    ordered = sorted(front, key=lambda point: (point.cost, -point.height))
+    costs = [point.cost for point in ordered]
+    best = list(accumulate((point.height for point in ordered), max))
     colour = PALETTE["front"]
-    axes.plot(costs, best, drawstyle="steps-post", color=colour, lw=1.3, alpha=0.6, zorder=4)
+    axes.plot(
+        [*costs, max(end, costs[-1])], [*best, best[-1]], drawstyle="steps-post", color=colour,
+        lw=1.3, alpha=0.6, zorder=4,
+    )  # fmt: skip
     _draw_bars(axes, front, colour, width=1.2, alpha=1)
     drawn = axes.scatter(
         [point.cost for point in front], [point.height for point in front],
@@ -144,40 +214,31 @@ def _draw_bars(
 ) -> None:
     """The 95 % intervals of both numbers, with caps that set them off from the step line."""
     for point in points:
-        bars: list[tuple[tuple[float, float], tuple[float, float], str]] = []
-        if point.interval:
-            bars.append((point.interval, (point.height, point.height), "|"))
-        if point.error:
-            half = 1.96 * point.error
-            ends = (point.height - half, point.height + half)
-            bars.append(((point.cost, point.cost), ends, "_"))
-        for x, y, cap in bars:
-            axes.plot(
-                x, y, color=colour, lw=width, alpha=alpha, zorder=5, marker=cap,
-                markersize=4 * width, markeredgewidth=width,
-            )  # fmt: skip
+        half = 1.96 * (point.error or 0)
+        ends = (point.height - half, point.height + half)
+        for x, y, cap in (
+            (point.interval, (point.height, point.height), "|"),
+            ((point.cost, point.cost), ends if point.error else None, "_"),
+        ):
+            if x and y:
+                axes.plot(
+                    x, y, color=colour, lw=width, alpha=alpha, zorder=5, marker=cap,
+                    markersize=4 * width, markeredgewidth=width,
+                )  # fmt: skip
 
 
-def _scatter(
-    axes: Axes,
-    points: Sequence[Point],
-    label: str,
-    *,
-    marker: str,
-    size: float,
-    color: str,
-    alpha: float,
-) -> None:
+def _scatter(axes: Axes, kind: str, points: Sequence[Point]) -> None:
     if not points:
         return
+    label, marker, size, colour, alpha = _MARKS[kind]
     is_crowd = len(points) > _CROWD
-    colour = PALETTE[color]
     is_hollow = marker in ("v", "s") and not is_crowd
     axes.scatter(
         [point.cost for point in points], [point.height for point in points],
         s=size / 3 if is_crowd else size, marker=marker, alpha=alpha / 2 if is_crowd else alpha,
         linewidths=0.9 if is_hollow or marker == "x" else 0,
-        facecolors="none" if is_hollow else colour, edgecolors=None if marker == "x" else colour,
+        facecolors="none" if is_hollow else PALETTE[colour],
+        edgecolors=None if marker == "x" else PALETTE[colour],
         label=f"{label} ({len(points)})", rasterized=len(points) > _RASTER_FROM, zorder=3,
     )  # fmt: skip
 
@@ -200,12 +261,3 @@ def _draw_untrained(axes: Axes, points: Sequence[Point], window: Window) -> None
             xytext=(-3, 4), textcoords="offset points", ha="right", va="bottom", fontsize=8,
             color=colour,
         )  # fmt: skip
-
-
-def _overlap(first: _Box, second: _Box) -> bool:
-    return (
-        first[0] < second[2]
-        and second[0] < first[2]
-        and first[1] < second[3]
-        and second[1] < first[3]
-    )

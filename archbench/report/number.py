@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from archbench.study.measurement import Measurement
 
@@ -12,32 +11,21 @@ NOT_THERE = "–"
 _PREFIXES = ((1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k"))
 
 
-def with_interval(value: float, low: float | None, high: float | None) -> str:
-    """The value with its interval, to the digits that the interval leaves.
+def with_interval(value: float | None, low: float | None, high: float | None) -> str:
+    """The value with its interval, to the digits that the interval leaves, or none.
 
     >>> with_interval(4.2134, 4.18, 4.2987)
     '4.21 (4.18–4.30)'
     """
-    if low is None or high is None:
-        return f"{value:.3g}"
+    if value is None or low is None or high is None:
+        return "none" if value is None else f"{value:.3g}"
     digits = decimals(max(high - low, 0) / 2, value)
     return f"{value:.{digits}f} ({low:.{digits}f}–{high:.{digits}f})"
 
 
-def measured(latency: Measurement | Mapping[str, Any] | None, *, none: str = "none") -> str:
-    """A latency with its interval, without its unit.
-
-    Args:
-        latency: The measurement, or its document.
-        none: What stands for one without a value.
-    """
-    if latency is None:
-        return none
-    if isinstance(latency, Mapping):
-        value, low, high = (latency[key] for key in ("value", "low", "high"))
-    else:
-        value, low, high = latency.value, latency.low, latency.high
-    return none if value is None else with_interval(value, low, high)
+def measured(latency: Measurement | None) -> str:
+    """A latency with its interval, without its unit, or none."""
+    return with_interval(latency.value, latency.low, latency.high) if latency else "none"
 
 
 def percent(share: float, error: float | None = None) -> str:
@@ -69,13 +57,10 @@ def short(value: float) -> str:
     """
     for scale, prefix in _PREFIXES:
         if abs(value) >= scale * 0.9995:
-            return f"{_three_digits(value / scale)}{prefix}"
+            shown = value / scale
+            digits = 2 if abs(shown) < 9.995 else 1 if abs(shown) < 99.95 else 0
+            return f"{shown:.{digits}f}{prefix}"
     return f"{value:.0f}" if float(value).is_integer() else f"{value:.3g}"
-
-
-def exact(value: int) -> str:
-    """A count with all its digits, in groups of three."""
-    return f"{value:,}"
 
 
 def duration(seconds: float) -> str:
@@ -113,8 +98,3 @@ def decimals(half_width: float, value: float) -> int:
     if half_width <= 0:
         half_width = abs(value) / 1000 or 1
     return min(4, max(0, -math.floor(math.log10(half_width))))
-
-
-def _three_digits(value: float) -> str:
-    size = abs(value)
-    return f"{value:.2f}" if size < 9.995 else f"{value:.1f}" if size < 99.95 else f"{value:.0f}"

@@ -8,24 +8,22 @@ from collections.abc import Sequence
 from archbench.analysis.statistics import estimate_text
 from archbench.analysis.verdict import space_typed, taken_in_words
 from archbench.command_line import command_line
-from archbench.report.command import commands, train_command
-from archbench.report.curve_plot import curve_figure
 from archbench.report.document import to_words, to_yaml
-from archbench.report.element import Cell, Code, FactList, Fold, Part, Plot, ReportTable
-from archbench.report.finding import Page
+from archbench.report.element import Cell, Code, FactList, Part, ReportTable, fold, plot
+from archbench.report.finding import page
 from archbench.report.findings.front import (
     count_cell,
-    front_columns,
     latency_cell,
+    member_table,
     share_cell,
     verdict_cell,
 )
 from archbench.report.findings.importance import what_matters
 from archbench.report.findings.parts import where_time_goes
-from archbench.report.html import html, one_line
-from archbench.report.inventory import conditions, outcomes, searched
-from archbench.report.number import chance, duration, exact, measured, percent, plural
-from archbench.report.study_plot import pareto_figure, tooltip
+from archbench.report.html import Markup, html, one_line
+from archbench.report.inventory import commands, conditions, outcomes, searched, train_command
+from archbench.report.number import duration, measured, percent, plural
+from archbench.report.study_plot import curve_figure, pareto_figure, tooltip
 from archbench.report.summary import Summary, number
 from archbench.study.trial import TrialRecord
 
@@ -40,11 +38,11 @@ _CURVES = (
 )
 
 
-def page(summary: Summary) -> str:
-    """The whole page as HTML."""
+def study_page(summary: Summary) -> Markup:
+    """The whole page."""
     running = summary.study.counts()["running"]
-    return Page(
-        kind="study",
+    return page(
+        "study",
         name=summary.name,
         badge=f"{running} running" if running else "",
         question=str(summary.header.get("question") or ""),
@@ -53,12 +51,12 @@ def page(summary: Summary) -> str:
         key_figures=_key_figures(summary),
         sections=_sections(summary),
         begun=summary.header.get("created"),
-    ).html()
+    )
 
 
 def _sections(summary: Summary) -> dict[str, tuple[str, Sequence[Part]]]:
-    curves = Plot(
-        draw=lambda width: curve_figure(summary, width_inches=width),
+    curves = plot(
+        lambda width: curve_figure(summary, width_inches=width),
         title="Learning curves",
         caption=_CURVES,
         prefix="curves-",
@@ -66,10 +64,11 @@ def _sections(summary: Summary) -> dict[str, tuple[str, Sequence[Part]]]:
     trials = {"trials": ("All trials", _trials(summary))}
     # Without a front, what was measured is all there is to see.
     first, last = ({}, trials) if summary.front else (trials, {})
+    members = [member_table(summary)] if summary.front else []
     return {
         "front": (
             "The front" if summary.front else "What was measured",
-            [*_figure(summary), *_front(summary)],
+            [_figure(summary), *members],
         ),
         **first,
         "designs": ("The designs", _designs(summary)),
@@ -88,9 +87,9 @@ def _sections(summary: Summary) -> dict[str, tuple[str, Sequence[Part]]]:
 
 def _key_figures(summary: Summary) -> list[tuple[str, str, str]]:
     counts = summary.study.counts()
-    trained = f"{exact(counts['complete'])} trained to the end"
+    trained = f"{counts['complete']:,} trained to the end"
     told = "; ".join(filter(None, [trained, taken_in_words(summary.trials)]))
-    entries = [("trials", exact(sum(counts.values())), told)]
+    entries = [("trials", f"{sum(counts.values()):,}", told)]
     best = summary.best
     if best is not None and best.proxy_accuracy is not None:
         reached = percent(best.proxy_accuracy, summary.accuracy_error(best))
@@ -102,7 +101,7 @@ def _key_figures(summary: Summary) -> list[tuple[str, str, str]]:
     if summary.chance is not None:
         entries.append(("chance", percent(summary.chance), "always the commonest class"))
     if summary.front:
-        covered = summary.front_probabilities.hypervolume
+        covered = summary.study.front_probabilities.hypervolume
         truth = f"in truth {covered.low:.3f}–{covered.high:.3f}" if covered else "0 to 1"
         entries.append(("hypervolume", f"{summary.study.hypervolume():.3f}", truth))
     certificate = summary.study.certificate
@@ -115,23 +114,19 @@ def _key_figures(summary: Summary) -> list[tuple[str, str, str]]:
     return [*entries, *([] if seconds is None else [("search time", duration(seconds), "")])]
 
 
-def _figure(summary: Summary) -> list[Part]:
+def _figure(summary: Summary) -> Part:
     if not summary.points and not summary.references:
-        return ["No trial has been measured yet, so there is nothing to plot."]
-    tooltips = {
-        f"trial-{point.trial}": tooltip(summary, point)
-        for point in summary.points
-        if point.kind == "front"
-    }
-    plot = Plot(
-        draw=lambda width: pareto_figure(
-            summary, width_inches=width, is_titled=False, is_linked=True
-        ),
+        return "No trial has been measured yet, so there is nothing to plot."
+    return plot(
+        lambda width: pareto_figure(summary, width_inches=width, is_titled=False, is_linked=True),
         title=f"{summary.name}: proxy accuracy against {summary.cost.label}",
         caption=" ".join(_caption(summary)),
-        tooltips=tooltips,
+        tooltips={
+            f"trial-{point.trial}": tooltip(summary, point)
+            for point in summary.points
+            if point.kind == "front"
+        },
     )
-    return [plot]
 
 
 def _caption(summary: Summary) -> list[str]:
@@ -157,51 +152,25 @@ def _caption(summary: Summary) -> list[str]:
     return words
 
 
-def _front(summary: Summary) -> list[Part]:
-    """The members of the front, cheapest first; nothing where there are none."""
-    if not summary.front:
-        return []
-    columns = front_columns(summary)
-    notes = []
-    if summary.conditions_text:
-        notes.append(f"Latency per batch under: {summary.conditions_text}.")
-    if summary.others_with_a_chance:
-        named = ", ".join(
-            f"trial {trial} ({chance(share)})" for trial, share in summary.others_with_a_chance
-        )
-        notes.append(f"Not on the front, but with a chance: {named}.")
-    shown = ReportTable(
-        titles=list(columns),
-        rows=[[cell(record) for _, cell in columns.values()] for record in summary.front],
-        align="".join(side for side, _ in columns.values()),
-        notes=notes,
-        is_sortable=True,
-        ids=[f"trial-{record.number}" for record in summary.front],
-    )
-    return [shown]
-
-
 def _references(summary: Summary) -> list[Part]:
     """The published networks measured beside the study."""
     if not summary.references:
         return []
-    titles = ("network", "latency, ms, 95 % interval", "measurement", "parameters",
-              "MACs, one image")  # fmt: skip
     rows = [
-        (
-            reference.name,
-            latency_cell(reference.latency),
-            verdict_cell(reference.latency),
-            count_cell(reference.params),
-            count_cell(reference.macs),
-        )
+        {
+            "network": reference.name,
+            "latency, ms, 95 % interval": latency_cell(reference.latency),
+            "measurement": verdict_cell(reference.latency),
+            "parameters": count_cell(reference.params),
+            "MACs, one image": count_cell(reference.macs),
+        }
         for reference in summary.references
     ]
     told = (
         "Measured on the same machine under the same conditions as the trials, to hold their "
         "latency against. They were not trained here, so they have no accuracy on this data."
     )
-    return [told, ReportTable(titles=titles, rows=rows, align="nrlrr", is_sortable=True)]
+    return [told, ReportTable(rows, align="nrlrr", is_sortable=True)]
 
 
 def _trials(summary: Summary) -> list[Part]:
@@ -209,31 +178,29 @@ def _trials(summary: Summary) -> list[Part]:
     if not summary.trials:
         return []
     shown = sorted(summary.trials, key=_most_accurate_first)[:TRIALS_SHOWN]
-    titles = (
-        "trial", "state", "latency, ms, 95 % interval", "proxy accuracy, ± standard error",
-        "parameters", "MACs, one image", "why it ended",
-    )  # fmt: skip
     rows = [
-        (
-            Cell(record.number, value=record.number),
-            _STATES.get(record.state, record.state),
-            latency_cell(record.latency),
-            share_cell(record.proxy_accuracy, summary.accuracy_error(record)),
-            count_cell(record.params),
-            count_cell(record.macs),
-            one_line(_why(record), length=200),
-        )
+        {
+            "trial": Cell(record.number, value=record.number),
+            "state": _STATES.get(record.state, record.state),
+            "latency, ms, 95 % interval": latency_cell(record.latency),
+            "proxy accuracy, ± standard error": share_cell(
+                record.proxy_accuracy, summary.accuracy_error(record)
+            ),
+            "parameters": count_cell(record.params),
+            "MACs, one image": count_cell(record.macs),
+            "why it ended": one_line(_why(record), length=200),
+        }
         for record in shown
     ]
-    count = exact(len(summary.trials))
+    count = f"{len(summary.trials):,}"
     title = (
         f"{count} trials, the most accurate first"
         if len(shown) == len(summary.trials)
         else f"the {len(shown)} most accurate of {count} trials; trials.csv in the study's folder "
         "has all"
     )
-    found = ReportTable(titles=titles, rows=rows, align="llrrrrp", is_sortable=True)
-    return [Fold(title=title, parts=[found], is_open=not summary.front)]
+    found = ReportTable(rows, align="llrrrrp", is_sortable=True)
+    return [fold(title, [found], is_open=not summary.front)]
 
 
 def _why(record: TrialRecord) -> str:
@@ -259,31 +226,29 @@ def _designs(summary: Summary) -> list[Part]:
     ]
 
 
-def _design(summary: Summary, record: TrialRecord) -> Fold:
+def _design(summary: Summary, record: TrialRecord) -> Markup:
     words = []
     if record.latency and record.latency.value is not None:
         words.append(f"{measured(record.latency).split(' (')[0]} ms")
     if record.proxy_accuracy is not None:
         words.append(f"{percent(record.proxy_accuracy)} proxy accuracy")
     facts: dict[str, object] = {
-        "parameters": exact(record.params),
-        "MACs, one image": exact(record.macs),
-        "activations, one image": exact(record.activations),
+        "parameters": f"{record.params:,}",
+        "MACs, one image": f"{record.macs:,}",
+        "activations, one image": f"{record.activations:,}",
         "digest": record.digest,
         "taken from": record.origin,
+        **{html("<code>{}</code>", axis): to_words(v) for axis, v in record.choices.items()},
     }
-    for axis, value in record.choices.items():
-        facts[html("<code>{}</code>", axis)] = to_words(value)
-    return Fold(
-        name=f"design-{record.number}",
-        title=html(
-            "<b>Trial {}</b> {}", record.number, [html("<span>{}</span> ", word) for word in words]
-        ),
-        parts=[
+    told = [html("<span>{}</span> ", word) for word in words]
+    return fold(
+        html("<b>Trial {}</b> {}", record.number, told),
+        [
             FactList(facts),
             Code(to_yaml(record.spec)),
             Code(train_command(summary, record.number)),
         ],
+        name=f"design-{record.number}",
     )
 
 
@@ -291,10 +256,20 @@ def _meaning(summary: Summary) -> dict[str, str]:
     """What each number of the page means, and what it does not say."""
     corner = summary.study.reference_point() or {}
     sides = ", ".join(f"{name} {value:.4g}" for name, value in corner.items())
+    proxy, found = summary.proxy, summary.study.certificate
+    resolution = proxy.get("resolution")
+    size = f" at {resolution} px" if resolution else ""
+    what = proxy.get("data_description") or proxy.get("data") or "unnamed data"
+    certify = command_line("archbench", "certify", space_typed(summary.header))
     return {
-        "Proxy accuracy": _proxy(summary),
+        "Proxy accuracy": "Share of validation images classified rightly after a short training on "
+        f"{what}{size}. It is made to rank designs cheaply and is not your accuracy: not on your "
+        "images, and not after a full training.",
         "Its standard error": _error(summary),
-        "Certificate of the proxy": _certificate(summary),
+        "Certificate of the proxy": f"{found.sentence} (Taken in {found.name}.)"
+        if found
+        else "None was taken: whether this proxy can rank this space is not known. "
+        f"`{certify}` trains a sample for longer and says so.",
         "Test accuracy": "Of the proxy training on a sealed share of the data that no trial of the "
         "search ever saw. Only members of the front get one, at the end.",
         "Latency": "Time of one forward pass of the deployed network (batch norm folded, biases "
@@ -313,32 +288,9 @@ def _meaning(summary: Summary) -> dict[str, str]:
     }
 
 
-def _proxy(summary: Summary) -> str:
-    proxy = summary.proxy
-    resolution = proxy.get("resolution")
-    size = f" at {resolution} px" if resolution else ""
-    what = proxy.get("data_description") or proxy.get("data") or "unnamed data"
-    return (
-        f"Share of validation images classified rightly after a short training on {what}{size}. "
-        "It is made to rank designs cheaply and is not your accuracy: not on your images, and not "
-        "after a full training."
-    )
-
-
-def _certificate(summary: Summary) -> str:
-    found = summary.study.certificate
-    if found is not None:
-        return f"{found.sentence} (Taken in {found.name}.)"
-    certify = command_line("archbench", "certify", space_typed(summary.header))
-    return (
-        "None was taken: whether this proxy can rank this space is not known. "
-        f"`{certify}` trains a sample for longer and says so."
-    )
-
-
 def _error(summary: Summary) -> str:
     images = number(summary.proxy.get("num_validation"))
-    count = f" of {exact(int(images))} images" if images else ""
+    count = f" of {images:,.0f} images" if images else ""
     spread = (
         "Each design was trained once, so how much another seed would change is not known and "
         "not in it."
@@ -349,7 +301,7 @@ def _error(summary: Summary) -> str:
 
 
 def _chances(summary: Summary) -> str:
-    doubt = summary.front_probabilities
+    doubt = summary.study.front_probabilities
     noise = ""
     if doubt.noise_sd is not None:
         source = (

@@ -1,4 +1,4 @@
-"""What can be had for which cost: the plot of the Pareto front."""
+"""What can be had for which cost, and how far had the trainings come: the plots of a study."""
 
 from __future__ import annotations
 
@@ -8,10 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 from archbench.report.figure import PALETTE, axes_in_inches, drawable, style
 from archbench.report.html import one_line
-from archbench.report.marks import by_mark, draw_chance, draw_trials, label_front, scale_shares
+from archbench.report.marks import (
+    Window,
+    accuracy_window,
+    by_mark,
+    cost_window,
+    draw_trials,
+    label_front,
+    share_window,
+    show_shares,
+)
 from archbench.report.number import short, with_interval
-from archbench.report.scale import Window, accuracy_window, cost_window
-from archbench.report.summary import Point, Summary, number
+from archbench.report.summary import Point, Summary, finite, mean_curve, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,10 +28,11 @@ if TYPE_CHECKING:
 _LEFT, _RIGHT, _BOTTOM, _GAP, _ROW = 0.8, 0.1, 0.46, 0.07, 0.19  # inches
 _TITLE, _LEGEND_ROW = 0.5, 0.2  # inches
 _DASHED: Any = (0, (5, 3))
-
+_CURVES_AS_IMAGE = 400  # curves, beyond which they are drawn as an image
 
 # Cost, name and 95 % interval of a published network.
 _Reference = tuple[float, str, tuple[float, float] | None]
+Curve = tuple[Sequence[int], Sequence[float]]
 
 
 def pareto_figure(
@@ -55,7 +64,7 @@ def pareto_figure(
         figure = Figure(figsize=(width_inches, height))
         axes = axes_in_inches(figure, _LEFT, _BOTTOM + strip, axes_width, body)
         window = _scale(axes, summary, references, width_points=72 * axes_width)
-        _draw_lines(axes, summary, window)
+        _draw_limit(axes, summary, window, zorder=2)
         draw_trials(axes, groups, window, limit=summary.limit, is_linked=is_linked)
         below = axes
         if references:
@@ -113,24 +122,22 @@ def _scale(
         axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: tick(value)))
     axes.set_xlim(window.low, window.high)
-    scale_shares(axes, accuracy_window(summary))
+    show_shares(axes, accuracy_window(summary), chance=summary.chance)
     return window
 
 
-def _draw_lines(axes: Axes, summary: Summary, window: Window) -> None:
-    if summary.chance is not None:
-        draw_chance(axes, summary.chance)
-    limit = summary.limit
+def _draw_limit(axes: Axes, summary: Summary, window: Window, *, zorder: int) -> None:
+    limit, colour = summary.limit, PALETTE["limit"]
     if limit is None or not window.holds(limit):
         return
-    colour = PALETTE["limit"]
-    axes.axvline(limit, color=colour, lw=1.1, ls=_DASHED, zorder=2)
+    axes.axvline(limit, color=colour, lw=1.1, ls=_DASHED, zorder=zorder)
     axes.axvspan(limit, window.high, color=colour, alpha=0.06, lw=0, zorder=0)
-    axes.annotate(
-        f"limit {tick(limit)} {summary.cost.unit}".rstrip(), (limit, 1),
-        xycoords=("data", "axes fraction"), xytext=(4, -4), textcoords="offset points",
-        ha="left", va="top", fontsize=8, rotation=90, color=colour,
-    )  # fmt: skip
+    if zorder:  # of the strip of references none is labelled
+        axes.annotate(
+            f"limit {tick(limit)} {summary.cost.unit}".rstrip(), (limit, 1),
+            xycoords=("data", "axes fraction"), xytext=(4, -4), textcoords="offset points",
+            ha="left", va="top", fontsize=8, rotation=90, color=colour,
+        )  # fmt: skip
 
 
 def _draw_references(
@@ -140,9 +147,7 @@ def _draw_references(
     colour = PALETTE["reference"]
     for row, reference in enumerate(references):
         _draw_reference(axes, reference, row, window, unit=summary.cost.unit)
-    if summary.limit is not None and window.holds(summary.limit):
-        axes.axvline(summary.limit, color=PALETTE["limit"], lw=1.1, ls=_DASHED, zorder=0)
-        axes.axvspan(summary.limit, window.high, color=PALETTE["limit"], alpha=0.06, lw=0, zorder=0)
+    _draw_limit(axes, summary, window, zorder=0)
     axes.set_ylim(len(references) - 0.4, -0.7)
     axes.set_yticks([])
     axes.set_ylabel(
@@ -206,15 +211,81 @@ def _draw_legend(figure: Figure, axes: Axes, *, columns: int, top: float) -> Non
 
 
 def _draw_title(figure: Figure, summary: Summary) -> None:
+    """Name and, beneath it, what was asked, or else which data the accuracy was reached on."""
     width, height = figure.get_size_inches()
-    name = one_line(drawable(summary.name), length=int(9 * width))
-    under = one_line(drawable(summary.subtitle), length=int(14.5 * width))
-    left = 0.08 / width
-    figure.text(
-        left, 1 - 0.08 / height, name, fontsize=12, fontweight="bold", va="top",
-        parse_math=False,
+    question = summary.header.get("question")
+    under = str(question or f"proxy accuracy on {summary.proxy.get('data', 'unnamed data')}")
+    styles: list[tuple[str, float, float, dict[str, Any]]] = [
+        (summary.name, 0.08, 9, {"fontsize": 12, "fontweight": "bold"}),
+        (under, 0.3, 14.5, {"fontsize": 8.5, "color": PALETTE["muted"]}),
+    ]
+    for text, top, length, options in styles:
+        shown = one_line(drawable(text), length=int(length * width))
+        place = 0.08 / width, 1 - top / height
+        figure.text(*place, shown, va="top", parse_math=False, **options)
+
+
+def curve_figure(summary: Summary, *, width_inches: float = 8.0) -> Figure | None:
+    """Proxy accuracy over epochs, mean over seeds: the front's members before all others.
+
+    Returns:
+        None where no training has reached a second rung, so that there is nothing to see.
+    """
+    from matplotlib.figure import Figure
+
+    members = {record.number for record in summary.front}
+    curves = {record.number: mean_curve(record) for record in summary.trials if record.curve}
+    epochs = sorted({epoch for epochs, _ in curves.values() for epoch in epochs})
+    if len(epochs) < 2:
+        return None
+    width, height = width_inches, min(3.2, max(2.5, 0.4 * width_inches))
+    with style():
+        figure = Figure(figsize=(width, height))
+        size = width - _LEFT - 0.42, height - _BOTTOM - 0.08
+        axes = axes_in_inches(figure, _LEFT, _BOTTOM, *size)
+        shares = finite(share for _, shares in curves.values() for share in shares)
+        axes.set_xlim(epochs[0] - 0.03 * (epochs[-1] - epochs[0]), epochs[-1])
+        axes.set_xticks(epochs if len(epochs) <= 12 else epochs[:: len(epochs) // 8])
+        axes.set_xlabel("epochs of the proxy training")
+        window = share_window(shares, chance=summary.chance)
+        show_shares(axes, window, chance=summary.chance)
+        _draw_others(axes, [curve for number, curve in curves.items() if number not in members])
+        _draw_members(axes, [(number, curves[number]) for number in members if number in curves])
+    return figure
+
+
+def _draw_others(axes: Axes, curves: Sequence[Curve]) -> None:
+    from matplotlib.collections import LineCollection
+
+    lines = [list(zip(epochs, shares, strict=True)) for epochs, shares in curves]
+    alpha = 0.5 if len(lines) <= _CURVES_AS_IMAGE else max(0.015, 40 / len(lines))
+    collection = LineCollection(
+        lines, colors=PALETTE["other"], linewidths=0.8, alpha=alpha, zorder=3,
+        rasterized=len(lines) > _CURVES_AS_IMAGE,
     )  # fmt: skip
-    figure.text(
-        left, 1 - 0.3 / height, under, fontsize=8.5, va="top", color=PALETTE["muted"],
-        parse_math=False,
-    )  # fmt: skip
+    axes.add_collection(collection, autolim=False)
+    ends = [(line[-1][0], line[-1][1]) for line in lines]
+    if len(lines) <= _CURVES_AS_IMAGE:
+        axes.scatter(
+            [epoch for epoch, _ in ends], [share for _, share in ends], s=7, zorder=3, linewidths=0,
+            color=PALETTE["other"], alpha=0.7, clip_on=False,
+        )  # fmt: skip
+
+
+def _draw_members(axes: Axes, curves: Sequence[tuple[int, Curve]]) -> None:
+    """Blue lines with the trial number at their end, where it covers no other."""
+    colour, size = PALETTE["front"], 8.5
+    free_from = float("inf")
+    for trial, (epochs, shares) in sorted(curves, key=lambda curve: -curve[1][1][-1]):
+        axes.plot(epochs, shares, color=colour, lw=1.3, alpha=0.85, zorder=5)
+        end = (epochs[-1], shares[-1])
+        axes.scatter([end[0]], [end[1]], s=16, color=colour, zorder=6, clip_on=False, linewidths=0)
+        height = axes.transData.transform(end)[1]
+        if height > free_from:
+            continue
+        free_from = height - 1.05 * size * axes.figure.dpi / 72
+        axes.annotate(
+            str(trial), end, xytext=(5, 0), textcoords="offset points", ha="left",
+            va="center_baseline", fontsize=size, fontweight="bold", color=colour,
+            annotation_clip=False,
+        )  # fmt: skip

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
-from archbench.analysis.front_probability import SURE, FrontProbabilities
+from archbench.analysis.front_probability import SURE
 from archbench.analysis.study import StudyReader
 from archbench.analysis.tables import accuracy_standard_error
-from archbench.study.objective import OBJECTIVES, Objective, costs
-from archbench.study.trial import Reference, TrialRecord
+from archbench.study.objective import OBJECTIVES, costs
+from archbench.study.trial import TrialRecord
 
 Kind = Literal["front", "dominated", "chance", "stopped", "over_limit"]
 
@@ -45,73 +45,26 @@ class Point:
         return self.accuracy or 0.0
 
 
-@dataclass(frozen=True)
 class Summary:
     """One look at a study, which may still be running, in the form that every format shows.
 
-    Attributes:
-        study: The study it was read from.
+    Args:
+        study: The study; its trials stand here by number, and those on the front cheapest first.
     """
 
-    study: StudyReader
-
-    @cached_property
-    def trials(self) -> Sequence[TrialRecord]:
-        """Every trial, by number."""
-        return self.study.trials()
-
-    @cached_property
-    def front(self) -> Sequence[TrialRecord]:
-        """The members of the front, cheapest first."""
-        return self.study.front_records()
-
-    @cached_property
-    def best(self) -> TrialRecord | None:
-        """The most accurate member of the front."""
-        return max(self.front, key=lambda record: record.proxy_accuracy or 0, default=None)
-
-    @property
-    def name(self) -> str:
-        """The study's name."""
-        return self.study.name
-
-    @property
-    def header(self) -> Mapping[str, Any]:
-        """What the study says about itself."""
-        return self.study.header
-
-    @cached_property
-    def references(self) -> Sequence[Reference]:
-        """Published networks measured beside the study, untrained."""
-        return self.study.references()
-
-    @cached_property
-    def proxy(self) -> Mapping[str, Any]:
-        """Data, resolution and training of the proxy."""
-        return part(self.header, "proxy")
-
-    @cached_property
-    def cost(self) -> Objective:
-        """What is traded against accuracy: the first objective that is not the accuracy."""
+    def __init__(self, study: StudyReader) -> None:
+        self.study = study
+        self.name, self.header = study.name, study.header
+        self.trials, self.front = study.trials(), study.front_records()
+        self.best = max(self.front, key=lambda record: record.proxy_accuracy or 0, default=None)
+        self.references = study.references()
+        self.proxy = part(self.header, "proxy")
+        self.limits = part(self.header, "limits")
+        self.chance = number(self.proxy.get("chance"))
         known = costs()
         names = [name for name in part(self.header, "objectives") if name in known]
-        return OBJECTIVES[names[0] if names else known[0]]
-
-    @property
-    def limit(self) -> float | None:
-        """The limit on the cost, if there is one."""
-        return number(part(self.header, "limits").get(self.cost.name))
-
-    @property
-    def chance(self) -> float | None:
-        """Accuracy of always guessing the commonest class."""
-        return number(self.proxy.get("chance"))
-
-    @property
-    def subtitle(self) -> str:
-        """What was asked, or else which data the proxy accuracy was reached on."""
-        question = self.header.get("question")
-        return str(question or f"proxy accuracy on {self.proxy.get('data', 'unnamed data')}")
+        self.cost = OBJECTIVES[names[0] if names else known[0]]
+        self.limit = number(self.limits.get(self.cost.name))
 
     @property
     def conditions_text(self) -> str:
@@ -127,23 +80,13 @@ class Summary:
             words.append(f"{resolution[0]}x{resolution[1]} px")
         return ", ".join(words)
 
-    @property
-    def front_probabilities(self) -> FrontProbabilities:
-        """How sure each candidate's place is."""
-        return self.study.front_probabilities
-
-    @property
-    def limit_names(self) -> tuple[str, ...]:
-        """What has a limit."""
-        return tuple(part(self.header, "limits"))
-
     @cached_property
     def others_with_a_chance(self) -> Sequence[tuple[int, float]]:
         """Trials that may belong on the front and are not on it, the likeliest first."""
         members = {record.number for record in self.front}
         found = [
             (number, chance)
-            for number, chance in self.front_probabilities.on_front.items()
+            for number, chance in self.study.front_probabilities.on_front.items()
             if number not in members and chance > 1 - SURE
         ]
         return sorted(found, key=lambda entry: (-entry[1], entry[0]))
@@ -164,26 +107,25 @@ class Summary:
     def points(self) -> tuple[Point, ...]:
         """Every trial that has a place in the plot, the members of the front first."""
         members = {record.number for record in self.front}
-        others = (record for record in self.trials if record.number not in members)
-        found = [self._point(record, is_member=True) for record in self.front]
-        found += [self._point(record, is_member=False) for record in others]
-        return tuple(point for point in found if point)
+        others = [record for record in self.trials if record.number not in members]
+        found = [self._point(record, self._kind(record)) for record in others]
+        return tuple(filter(None, [*(self._point(r, "front") for r in self.front), *found]))
 
-    def _point(self, record: TrialRecord, *, is_member: bool) -> Point | None:
+    def _point(self, record: TrialRecord, kind: Kind) -> Point | None:
         cost = number(self.cost.value(record))
         if cost is None or record.state in ("running", "failed"):
             return None
         accuracy = number(record.proxy_accuracy)
-        if accuracy is None:
-            accuracy = last_accuracy(record)
-        kind: Kind = "front" if is_member else self._kind(record)
+        if accuracy is None and record.curve:
+            accuracy = mean_curve(record)[1][-1]
         if accuracy is None and kind != "over_limit":
             return None
+        low, high = map(number, self.cost.interval(record) or (None, None))
         return Point(
             trial=record.number,
             kind=kind,
             cost=cost,
-            interval=_finite(self.cost.interval(record)),
+            interval=None if low is None or high is None else (low, high),
             accuracy=accuracy,
             error=self.accuracy_error(record),
         )
@@ -196,12 +138,13 @@ class Summary:
         return "dominated" if self.study.rule.beats_chance(record) else "chance"
 
 
-def last_accuracy(record: TrialRecord) -> float | None:
-    """Accuracy at the last rung reached, mean over the seeds that reached it."""
-    if not record.curve:
-        return None
-    last = max(point.epoch for point in record.curve)
-    return statistics.fmean(point.accuracy for point in record.curve if point.epoch == last)
+def mean_curve(record: TrialRecord) -> tuple[Sequence[int], Sequence[float]]:
+    """Epochs, and the accuracy at each as the mean over the seeds that reached it."""
+    reached: dict[int, list[float]] = {}
+    for point in record.curve:
+        reached.setdefault(point.epoch, []).append(point.accuracy)
+    epochs = sorted(reached)
+    return epochs, [statistics.fmean(reached[epoch]) for epoch in epochs]
 
 
 def part(header: Mapping[str, Any], key: str) -> Mapping[str, Any]:
@@ -215,11 +158,6 @@ def number(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if math.isfinite(value) else None
-
-
-def _finite(interval: tuple[float, float] | None) -> tuple[float, float] | None:
-    low, high = map(number, interval or (None, None))
-    return None if low is None or high is None else (low, high)
 
 
 def finite(values: Iterable[float | None]) -> list[float]:

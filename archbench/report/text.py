@@ -20,10 +20,7 @@ def clean(text: str) -> str:
 def filled(text: str, *, first: str = "", rest: str = "") -> str:
     """The text within the width, but for a path or a word that is longer than that.
 
-    Args:
-        text: Its line breaks are white space.
-        first: Stands before the first line.
-        rest: Stands before all other lines.
+    Its line breaks are white space; first and rest stand before its first and its other lines.
     """
     return textwrap.fill(
         text, WIDTH, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False,
@@ -52,21 +49,28 @@ def shortened(text: str, length: int) -> str:
     return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
-def table(titles: Sequence[str], rows: Sequence[Sequence[str]], *, align: str) -> str:
+def table(sides: Mapping[str, str], rows: Iterable[Sequence[str] | str]) -> str:
     """A table in aligned columns under a ruled line of titles, without trailing blanks.
 
     Args:
-        titles: One per column.
-        rows: The cells, as many per row as there are titles.
-        align: One letter per column: ``r`` puts it to the right.
+        sides: Title to the letter of its column: ``r`` puts it to the right.
+        rows: The cells, as many per row as there are titles; a text alone is a line of its own.
     """
-    cells = [[cell.translate(_CONTROL) for cell in row] for row in (titles, *rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(titles))]
+    cleaned = [
+        row if isinstance(row, str) else [cell.translate(_CONTROL) for cell in row]
+        for row in ([*sides], *rows)
+    ]
+    columns = zip(*(row for row in cleaned if not isinstance(row, str)), strict=True)
+    widths = [max(map(len, column)) for column in columns]
     lines = []
-    for row in cells:
+    for row in cleaned:
         placed = (
-            cell.rjust(width) if side == "r" else cell.ljust(width)
-            for cell, width, side in zip(row, widths, align, strict=True)
+            [row]
+            if isinstance(row, str)
+            else (
+                cell.rjust(width) if side == "r" else cell.ljust(width)
+                for cell, width, side in zip(row, widths, sides.values(), strict=True)
+            )
         )
         lines.append("  ".join(placed).rstrip())
     lines.insert(1, "  ".join("-" * width for width in widths))

@@ -11,7 +11,7 @@ from archbench.report.text import clean, table
 
 
 def test_a_table_is_aligned_and_ruled() -> None:
-    text = table(("name", "MACs"), [("a", "1"), ("bcdef", "10000")], align="lr")
+    text = table({"name": "l", "MACs": "r"}, [("a", "1"), ("bcdef", "10000")])
     assert text == "name    MACs\n-----  -----\na          1\nbcdef  10000"
 
 
@@ -22,7 +22,7 @@ def test_nothing_printed_can_steer_the_terminal(text: str) -> None:
 
 
 def test_a_cell_stays_on_its_line() -> None:
-    assert len(table(("a",), [("x\ny",)], align="l").split("\n")) == 3
+    assert len(table({"a": "l"}, [("x\ny",)]).split("\n")) == 3
 
 
 def test_a_document_refuses_what_is_not_json() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from archbench.report.element import Lines, joined, text_of
-from archbench.report.findings.backends import backend_tables, flips, has_several, unavailable
+from archbench.report.findings.profile import backend_tables, flips, has_several, unavailable
 from tests.cli.conftest import Run
 
 

@@ -12,8 +12,7 @@ from archbench.cli.names import trial_place
 from archbench.errors import StorageError, UsageError
 from archbench.report.element import joined
 from archbench.report.figure import svg_text
-from archbench.report.findings.parts import parts_of
-from archbench.report.findings.parts_plot import save_where, where_figure
+from archbench.report.findings.parts import parts_of, save_where, where_figure
 from archbench.study.measurement import Conditions
 
 

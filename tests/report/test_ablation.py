@@ -19,7 +19,7 @@ from tests.search.ablation.toy import record
 
 
 def _page(path: Path, **options: bool) -> Page:
-    return read(ablation.finding(record(path, **options)).html())  # type: ignore[arg-type]
+    return read(ablation.finding(record(path, **options)).page())  # type: ignore[arg-type]
 
 
 def test_every_form_is_there_and_every_reason(tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_page_beside_a_paper_has_its_numbers_and_signs(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", PAYLOADS[::5])
 def test_names_are_text_and_never_markup(tmp_path: Path, name: str) -> None:
-    page = read(ablation.finding(record(tmp_path, name=name)).html())
+    page = read(ablation.finding(record(tmp_path, name=name)).page())
     plain = _page(tmp_path)
     assert {tag for tag, _ in page.elements} == {tag for tag, _ in plain.elements}
     assert page.attributes("onerror") == page.attributes("onload") == []
@@ -84,7 +84,7 @@ def test_figure_of_nothing_is_none_and_its_page_says_so(tmp_path: Path) -> None:
     )
     empty = replace(found, forms=forms, num_done=0)
     assert effect_figure(empty) is None
-    text = read(ablation.finding(empty).html()).text
+    text = read(ablation.finding(empty).page()).text
     assert "Nothing has been compared yet." in text
     assert "0 of 12 trainings" in text
 

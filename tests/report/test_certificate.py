@@ -12,7 +12,7 @@ from archbench.analysis.certificate import certificate_bytes
 from archbench.analysis.statistics import estimate_text
 from archbench.analysis.study import StudyReader
 from archbench.report.findings.certificate import figure, finding
-from archbench.report.study_page import page
+from archbench.report.study_page import study_page
 from archbench.report.summary import Summary
 from archbench.study.trial import Snapshot
 from tests.analysis.certified import certificate, sample
@@ -23,7 +23,7 @@ from tests.report.hostile import PAYLOADS
 
 def test_page_answers_first_and_shows_every_candidate(tmp_path: Path) -> None:
     found = certificate(tmp_path / "certify-quickstart")
-    text = " ".join(read(finding(found).html()).text.split())
+    text = " ".join(read(finding(found).page()).text.split())
     assert found.finding is not None
     for told in (
         "Can this proxy rank quickstart?",
@@ -38,7 +38,7 @@ def test_page_answers_first_and_shows_every_candidate(tmp_path: Path) -> None:
 
 def test_page_of_one_that_runs_says_so(tmp_path: Path) -> None:
     found = certificate(tmp_path, finding=None, num_done=3)
-    text = read(finding(found).html()).text
+    text = read(finding(found).page()).text
     assert "3 of 128 trainings" in text
     assert "Its trainings have not ended." in text
     assert figure(found) is None
@@ -51,9 +51,9 @@ def test_names_are_text_and_never_markup(tmp_path: Path, name: str) -> None:
         replace(c, choices={"stages[0].block": name}, failures=(name,)) for c in plain.candidates
     ]
     hostile = replace(plain, candidates=tuple(candidates))
-    shown = read(finding(hostile).html())
+    shown = read(finding(hostile).page())
     assert {tag for tag, _ in shown.elements} == {
-        tag for tag, _ in read(finding(plain).html()).elements
+        tag for tag, _ in read(finding(plain).page()).elements
     }
     assert shown.attributes("onerror") == shown.attributes("onload") == []
 
@@ -83,7 +83,7 @@ def test_study_shows_the_certificate_that_holds_for_it(tmp_path: Path) -> None:
         tmp_path / "study",
         snapshot=Snapshot(header=header, trials=tuple(trials), references=(), measurements=()),
     )
-    text = read(page(Summary(study))).text
+    text = read(study_page(Summary(study))).text
     assert "None was taken: whether this proxy can rank this space is not known." in text
     for quality, told in (
         (0.95, "Proxy certified: tau at equal cost "),
@@ -98,7 +98,7 @@ def test_study_shows_the_certificate_that_holds_for_it(tmp_path: Path) -> None:
         found = replace(found, header={**found.header, "subject": subject})
         (found.path / "certificate.json").write_bytes(certificate_bytes(found))
         fresh = StudyReader(study.path, snapshot=study._snapshot)
-        text = " ".join(read(page(Summary(fresh))).text.split())
+        text = " ".join(read(study_page(Summary(fresh))).text.split())
         assert told in text
         assert ("this front is not to be trusted" in text) == (quality == 0)
         assert fresh.document()["certificate"]["name"] == "certify-quickstart"

@@ -18,7 +18,7 @@ import yaml
 from archbench.analysis.study import StudyReader
 from archbench.report.formats import html as page_format
 from archbench.report.html import one_line, visible
-from archbench.report.study_page import page
+from archbench.report.study_page import study_page
 from archbench.report.summary import Summary
 from archbench.study.trial import Failure, Reference, TrialRecord
 
@@ -41,12 +41,12 @@ ATTRIBUTES = frozenset(
 
 
 def shown(study: StudyReader) -> Page:
-    return read(page(Summary(study)))
+    return read(study_page(Summary(study)))
 
 
 @pytest.fixture(scope="module")
 def text() -> str:
-    return page(Summary(plausible.study()))
+    return study_page(Summary(plausible.study()))
 
 
 @pytest.fixture(scope="module")
@@ -277,7 +277,7 @@ def test_only_the_best_of_very_many_trials_are_listed() -> None:
 
 
 def test_the_same_study_gives_the_same_page(text: str) -> None:
-    assert page(Summary(plausible.study())) == text
+    assert study_page(Summary(plausible.study())) == text
 
 
 def test_the_file_is_the_page(text: str) -> None:
@@ -302,5 +302,5 @@ def test_long_text_does_not_flood_the_tables() -> None:
         replace(record, state="failed", failure=Failure(kind="error", message="x" * 100_000))
         for record in plausible.trials(30)
     ]
-    assert len(page(Summary(plausible.study(records=records)))) < 400_000
+    assert len(study_page(Summary(plausible.study(records=records)))) < 400_000
     assert one_line("x" * 100_000) == "x" * 299 + "…"

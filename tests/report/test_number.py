@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from archbench.report.number import duration, exact, percent, short, with_interval
+from archbench.report.number import duration, percent, short, with_interval
 
 
 @pytest.mark.parametrize(
@@ -45,10 +45,6 @@ def test_a_count_is_shortened_to_three_digits(value: float, text: str) -> None:
 def test_a_share_is_a_percentage_with_its_error() -> None:
     assert percent(0.8125, 0.0123) == "81.2 ± 1.2 %"
     assert percent(0.5) == "50.0 %"
-
-
-def test_an_exact_count_keeps_all_digits() -> None:
-    assert exact(304_660_832) == "304,660,832"
 
 
 @pytest.mark.parametrize(

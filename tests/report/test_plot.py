@@ -17,11 +17,10 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from archbench.analysis.study import StudyReader
-from archbench.report.curve_plot import curve_figure, mean_curve
 from archbench.report.figure import PALETTE, drawable, inline_svg, png_bytes, svg_text
-from archbench.report.scale import cost_window, share_window
-from archbench.report.study_plot import pareto_figure, tooltip
-from archbench.report.summary import Summary
+from archbench.report.marks import cost_window, share_window
+from archbench.report.study_plot import curve_figure, pareto_figure, tooltip
+from archbench.report.summary import Summary, mean_curve
 
 from . import plausible
 from .hostile import PAYLOADS

@@ -12,7 +12,7 @@ from archbench.analysis.study import StudyReader
 from archbench.errors import StorageError
 from archbench.report.element import page_of
 from archbench.report.findings.parts import where_time_goes
-from archbench.report.study_page import page
+from archbench.report.study_page import study_page
 from archbench.report.summary import Summary
 from archbench.study.where_file import SCHEMA, read_where, where_path, write_where
 
@@ -55,7 +55,7 @@ def keep(study: StudyReader, **changed: Any) -> int:
 
 
 def shown(study: StudyReader) -> tuple[str, Page]:
-    text = page(Summary(study))
+    text = study_page(Summary(study))
     return text[text.index('<section id="where">') :].split("</section>")[0], read(text)
 
 

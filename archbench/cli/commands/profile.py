@@ -195,8 +195,7 @@ def _where(
             report is to show what was found.
     """
     from archbench.evaluate.parts import where
-    from archbench.report.findings.parts import finding
-    from archbench.report.findings.parts_plot import save_where
+    from archbench.report.findings.parts import finding, save_where
     from archbench.study.where_file import SCHEMA, write_where
 
     with console.Meter() as told:

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 
 from archbench.analysis.ablation import AblationRecord, Difference, FormRecord
 from archbench.command_line import command_line, named_in_results
 from archbench.report.document import to_words, to_yaml
-from archbench.report.element import Cell, Code, FactList, Fold, Lines, Part, Plot, ReportTable
-from archbench.report.finding import Finding, Page
+from archbench.report.element import Cell, Code, FactList, Lines, Part, ReportTable, fold, plot
+from archbench.report.finding import Finding, page
 from archbench.report.findings.effects import effect_figure, label
 from archbench.report.findings.measured_under import conditions
-from archbench.report.html import html
+from archbench.report.html import Markup, html
 from archbench.report.number import (
     NOT_THERE,
     decimals,
-    exact,
     in_percent,
     measured,
     percent,
     plural,
     short,
 )
-from archbench.report.text import filled, shortened, table
+from archbench.report.text import filled, shortened
 
 _LONGEST_VALUE = 19
 
@@ -32,57 +31,50 @@ _LONGEST_VALUE = 19
 def finding(found: AblationRecord) -> Finding:
     """Base, differences, what they mean and, for a paper, its signs."""
     legal = [form for form in found.forms if form.state != "illegal"]
-    findings = [
-        f"{form.name}: {sentence(form, base=found.base)}" for form in legal if form.state != "base"
-    ]
     cannot = [f"{form.name}: {form.reason}" for form in found.forms if form.state == "illegal"]
     return Finding(
-        document=found.document(),
-        parts=[
+        found.document(),
+        [
             _opening(found),
-            Code(_differences(found, legal)),
-            Lines(findings),
-            *(_signs(found) if any(form.paper for form in found.forms) else []),
+            _differences(legal, base=found.base),
+            Lines([_named(form, found.base) for form in legal if form.state != "base"]),
+            *_signs(found),
             Lines(["cannot be built:", *cannot] if cannot else []),
             *_method(found),
         ],
-        next_step=_next(found),
-        page=_page(found, legal),
+        _next(found),
+        page=lambda: _page(found, legal),
         plot=("effects", lambda: effect_figure(found)),
     )
 
 
-def _page(found: AblationRecord, legal: Sequence[FormRecord]) -> Page:
-    is_paper = bool(found.header["paper"])
-    diamonds = " Green diamonds: what the paper prints." if is_paper else ""
-    plot = Plot(
-        draw=lambda width: effect_figure(found, width_inches=width),
+def _page(found: AblationRecord, legal: Sequence[FormRecord]) -> Markup:
+    header = found.header
+    diamonds = " Green diamonds: what the paper prints." if header["paper"] else ""
+    drawn = plot(
+        lambda width: effect_figure(found, width_inches=width),
         title=f"{found.name}: differences to the base",
         caption="Differences to the base with 95 % intervals. Blue: better; orange: worse; grey: "
         f"not told apart from none.{diamonds}",
     )
     illegal = {form.name: form.reason for form in found.forms if form.state == "illegal"}
-    sections: dict[str, tuple[str, Sequence[Part]]] = {
-        "effects": ("Effects", [plot, _effects(legal, base=found.base)]),
-        "paper": ("Beside the paper", [_beside_the_paper(found)] if is_paper else []),
-        "illegal": ("What cannot be built", [FactList(illegal, css="meaning")]),
-        "forms": ("The networks", _forms(found)),
-        "conditions": (
-            "Conditions",
-            conditions(found.header, {"Latency": found.header["conditions"]}),
-        ),
-        "method": ("What the numbers mean", _method(found)),
-    }
     is_whole = found.num_done == found.num_trainings
-    return Page(
-        kind="ablation",
+    return page(
+        "ablation",
         name=found.name,
         badge="" if is_whole else f"{found.num_done} of {found.num_trainings} trainings",
         question=f"One knob at a time from {_base_name(found)}; {training_text(found)}",
         verdict=_verdict(found),
         key_figures=_key_figures(found.base),
-        sections=sections,
-        begun=found.header["created"],
+        sections={
+            "effects": ("Effects", [drawn, _effects(legal, base=found.base)]),
+            "paper": ("Beside the paper", [_beside_the_paper(found)]),
+            "illegal": ("What cannot be built", [FactList(illegal, css="meaning")]),
+            "forms": ("The networks", _forms(found)),
+            "conditions": ("Conditions", conditions(header, {"Latency": header["conditions"]})),
+            "method": ("What the numbers mean", _method(found)),
+        },
+        begun=header["created"],
     )
 
 
@@ -118,65 +110,53 @@ def _base_name(found: AblationRecord) -> str:
 
 
 def _opening(found: AblationRecord) -> Code:
-    base = found.base
+    base, latency = found.base, found.base.latency
     left = found.num_trainings - found.num_done
-    reached = "not trained yet"
+    reached, timed = "not trained yet", ""
     if base.accuracy is not None:
         seeds = in_percent(base.accuracies.values())
         reached = f"{percent(base.accuracy)} of the validation images (by seed: {seeds})"
+    if latency is not None and latency.value is None:
+        timed = f", no latency: {latency.reason}"
+    elif latency is not None:
+        disturbed = "" if latency.verdict == "stable" else f" ({latency.verdict})"
+        timed = f", {measured(latency)} ms{disturbed}"
+    missing = f"not whole yet: {plural(left, 'training')} of {found.num_trainings} left"
     lines = [
         f"{found.name}: one knob at a time from {_base_name(found)}",
-        *(
-            [f"not whole yet: {plural(left, 'training')} of {found.num_trainings} left"]
-            if left > 0
-            else []
-        ),
+        *([missing] if left > 0 else []),
         filled(training_text(found)),
         "",
-        f"base  {exact(base.params)} parameters, {exact(base.macs)} MACs{_latency(base)}",
+        f"base  {base.params:,} parameters, {base.macs:,} MACs{timed}",
         f"      {reached}",
     ]
     return Code("\n".join(lines))
 
 
-def _latency(base: FormRecord) -> str:
-    latency = base.latency
-    if latency is None:
-        return ""
-    if latency.value is None:
-        return f", no latency: {latency.reason}"
-    disturbed = "" if latency.verdict == "stable" else f" ({latency.verdict})"
-    return f", {measured(latency)} ms{disturbed}"
-
-
 def _verdict(found: AblationRecord) -> str:
-    differences = {
-        form.name: (abs(form.accuracy_difference.value), form)
-        for form in found.forms
-        if form.accuracy_difference is not None
-    }
-    if not differences:
+    known = {form.name: form for form in found.forms if form.accuracy_difference is not None}
+    if not known:
         return "Nothing has been compared yet."
-    seen = [
-        (size, form)
-        for size, form in differences.values()
-        if form.accuracy_difference and form.accuracy_difference.is_seen
-    ]
-    largest = sorted(seen, key=lambda entry: -entry[0])[:2]
+    seen = [f for f in known.values() if f.accuracy_difference and f.accuracy_difference.is_seen]
+    largest = sorted(seen, key=_size, reverse=True)[:2]
     return " ".join(
         [
-            f"{len(seen)} of {plural(len(differences), 'change')} make a difference in accuracy "
+            f"{len(seen)} of {plural(len(known), 'change')} make a difference in accuracy "
             f"that {plural(found.num_seeds, 'seed')} can tell.",
-            *(f"{form.name}: {sentence(form, base=found.base)}." for _, form in largest),
+            *(f"{_named(form, found.base)}." for form in largest),
             _signs_text(found),
         ]
     )
 
 
+def _size(form: FormRecord) -> float:
+    return abs(form.accuracy_difference.value) if form.accuracy_difference else 0.0
+
+
 def _key_figures(base: FormRecord) -> list[tuple[str, str, str]]:
     entries = [
-        ("parameters of the base", exact(base.params), short(base.params)),
-        ("MACs of the base", exact(base.macs), short(base.macs)),
+        ("parameters of the base", f"{base.params:,}", short(base.params)),
+        ("MACs of the base", f"{base.macs:,}", short(base.macs)),
     ]
     if base.latency and base.latency.value is not None:
         text = measured(base.latency).split(" (")[0]
@@ -185,6 +165,10 @@ def _key_figures(base: FormRecord) -> list[tuple[str, str, str]]:
         seeds = plural(len(base.accuracies), "seed")
         entries.append(("accuracy of the base", percent(base.accuracy), seeds))
     return entries
+
+
+def _named(form: FormRecord, base: FormRecord) -> str:
+    return f"{form.name}: {sentence(form, base=base)}"
 
 
 def sentence(form: FormRecord, *, base: FormRecord) -> str:
@@ -224,11 +208,8 @@ def _points(difference: Difference | None) -> Cell:
     return _difference(difference, factor=100, least=1)
 
 
-def _milliseconds(difference: Difference | None) -> Cell:
-    return _difference(difference, factor=1, least=0)
-
-
-def _difference(difference: Difference | None, *, factor: float, least: int) -> Cell:
+def _difference(difference: Difference | None, *, factor: float = 1, least: int = 0) -> Cell:
+    """By default in its own unit; with so many decimals at least."""
     if difference is None:
         return Cell(value="")
     value = factor * difference.value
@@ -243,85 +224,74 @@ def _difference(difference: Difference | None, *, factor: float, least: int) -> 
 
 def _count(difference: int) -> Cell:
     sign = "+" if difference > 0 else "-" if difference else ""
-    return Cell(f"{sign}{short(abs(difference))}", value=difference, hint=exact(difference))
+    return Cell(f"{sign}{short(abs(difference))}", value=difference, hint=f"{difference:,}")
 
 
-def _differences(found: AblationRecord, legal: Sequence[FormRecord]) -> str:
-    """The table of a terminal: a knob is a line of its own above its values."""
-    titles = ("change", "params", "MACs", "latency, ms", "accuracy, points")
-    has_latency = any(form.latency for form in legal)
-    columns = range(5) if has_latency else (0, 1, 2, 4)
-    knobs: list[tuple[int, str]] = []
-    rows: list[list[str]] = []
-    for knob, forms in groupby(legal, key=lambda form: "" if form.paper else form.knob):
-        if knob:
-            knobs.append((len(rows) + len(knobs), knob))
-        cells = [_cells(form, base=found.base, indent="  " if knob else "") for form in forms]
-        rows += [[str(row[column]) for column in columns] for row in cells]
-    head, rule, *lines = table(
-        [titles[column] for column in columns], rows, align="l" + "r" * (len(columns) - 1)
-    ).splitlines()
-    for place, knob in knobs:
-        lines.insert(place, knob)
-    return "\n".join([head, rule, *lines])
-
-
-def _cells(form: FormRecord, *, base: FormRecord, indent: str) -> tuple[object, ...]:
-    name = f"{indent}{shortened(form.name if form.paper else form.value, _LONGEST_VALUE)}"
-    if form.state == "base":
-        return name, "", "", "", "the base"
-    is_base = form.digest == base.digest
-    return (
-        name,
+def _changes(form: FormRecord, *, base: FormRecord) -> list[Cell]:
+    return [
         _count(form.params - base.params),
         _count(form.macs - base.macs),
-        "" if is_base else _milliseconds(form.latency_difference),
-        _points(form.accuracy_difference) if form.accuracy_difference else form.state,
-    )
+        _difference(form.latency_difference),
+        _points(form.accuracy_difference),
+    ]
+
+
+def _differences(legal: Sequence[FormRecord], *, base: FormRecord) -> ReportTable:
+    """The table of a terminal: a knob is a line of its own above its values."""
+    titles = ("params", "MACs", "latency, ms", "accuracy, points")
+    has_latency = any(form.latency for form in legal)
+    rows: list[Mapping[str, object] | str] = []
+    for knob, forms in groupby(legal, key=lambda form: "" if form.paper else form.knob):
+        rows += [knob] if knob else []
+        for form in forms:
+            name = shortened(form.name if form.paper else form.value, _LONGEST_VALUE)
+            cells: list[object] = [*_changes(form, base=base)]
+            if form.digest == base.digest:
+                cells[2] = ""
+            if form.state == "base":
+                cells = ["", "", "", "the base"]
+            elif not form.accuracy_difference:
+                cells[3] = form.state
+            shown = dict(zip(titles, cells, strict=True))
+            row = {"change": f"{'  ' if knob else ''}{name}", **shown}
+            if not has_latency:
+                del row["latency, ms"]
+            rows.append(row)
+    return ReportTable(rows, align="lrrrr" if has_latency else "lrrr")
 
 
 def _effects(legal: Sequence[FormRecord], *, base: FormRecord) -> ReportTable:
     """The table of the page."""
     titles = (
-        "change", "parameters, difference", "MACs, difference", "latency, ms, 95 % interval",
-        "accuracy, points, 95 % interval", "finding",
+        "parameters, difference", "MACs, difference", "latency, ms, 95 % interval",
+        "accuracy, points, 95 % interval",
     )  # fmt: skip
-    rows = [
-        (label(form), *[Cell("the base", value=0)] * 4, "")
-        if form.state == "base"
-        else (
-            label(form),
-            _count(form.params - base.params),
-            _count(form.macs - base.macs),
-            _milliseconds(form.latency_difference),
-            _points(form.accuracy_difference),
-            form.finding + (f"; {form.reason}" if form.reason else ""),
-        )
-        for form in legal
-    ]
-    return ReportTable(titles=titles, rows=rows, align="nrrrrp", is_sortable=True)
+    rows = []
+    for form in legal:
+        cells, told = _changes(form, base=base), form.finding
+        told += f"; {form.reason}" if form.reason else ""
+        if form.state == "base":
+            cells, told = [Cell("the base", value=0)] * 4, ""
+        shown = dict(zip(titles, cells, strict=True))
+        rows.append({"change": label(form), **shown, "finding": told})
+    return ReportTable(rows, align="nrrrrp", is_sortable=True)
 
 
 def _signs(found: AblationRecord) -> list[Part]:
     """How a terminal shows the rows of a paper."""
     papers = [(form, form.paper) for form in found.forms if form.paper]
     rows = [
-        (
-            form.name,
-            f"{paper.top1:.1f}",
-            f"{paper.difference:+.1f}",
-            _points(form.accuracy_difference),
-            paper.sign.partition(" with ")[0],
-        )
+        {
+            "row": form.name,
+            "top-1": f"{paper.top1:.1f}",
+            "paper": f"{paper.difference:+.1f}",
+            "here, points": _points(form.accuracy_difference),
+            f"sign, by {plural(found.num_seeds, 'seed')}": paper.sign.partition(" with ")[0],
+        }
         for form, paper in papers
     ]
-    by = plural(found.num_seeds, "seed")
-    titles = ("row", "top-1", "paper", "here, points", f"sign, by {by}")
-    return [
-        ReportTable(titles=titles, rows=rows, align="lrrrl"),
-        Lines([f"{label(form)} ({paper.source})" for form, paper in papers]),
-        _signs_text(found),
-    ]
+    sources = [f"{label(form)} ({paper.source})" for form, paper in papers]
+    return [ReportTable(rows, align="lrrrl"), Lines(sources), _signs_text(found)]
 
 
 def _signs_text(found: AblationRecord) -> str:
@@ -334,31 +304,31 @@ def _signs_text(found: AblationRecord) -> str:
 
 
 def _beside_the_paper(found: AblationRecord) -> ReportTable:
-    titles = (
-        "row", "parameters, here / paper", "MACs, here / paper", "top-1, paper, %",
-        "difference, paper, points", "difference, here, points", "sign",
-    )  # fmt: skip
     rows = [
-        (
-            Cell(label(form), small=paper.source + (f"; {paper.note}" if paper.note else "")),
-            f"{exact(form.params) if form.spec else NOT_THERE} / {paper.params or NOT_THERE}",
-            f"{exact(form.macs) if form.spec else NOT_THERE} / {paper.flops or NOT_THERE}",
-            f"{paper.top1:.1f}",
-            f"{paper.difference:+.1f}",
-            _points(form.accuracy_difference),
-            paper.sign,
-        )
+        {
+            "row": Cell(label(form), small="; ".join(filter(None, [paper.source, paper.note]))),
+            "parameters, here / paper": _beside(form, form.params, paper.params),
+            "MACs, here / paper": _beside(form, form.macs, paper.flops),
+            "top-1, paper, %": f"{paper.top1:.1f}",
+            "difference, paper, points": f"{paper.difference:+.1f}",
+            "difference, here, points": _points(form.accuracy_difference),
+            "sign": paper.sign,
+        }
         for form in found.forms
         if (paper := form.paper)
     ]
-    return ReportTable(titles=titles, rows=rows, align="nrrrrrl", is_sortable=True)
+    return ReportTable(rows, align="nrrrrrl", is_sortable=True)
+
+
+def _beside(form: FormRecord, here: int, printed: str | None) -> str:
+    return f"{f'{here:,}' if form.spec else NOT_THERE} / {printed or NOT_THERE}"
 
 
 def _forms(found: AblationRecord) -> list[Part]:
     return [
-        Fold(
-            title=html("<b>{}</b> <span>{}</span>", form.name, _headline(form)),
-            parts=[
+        fold(
+            html("<b>{}</b> <span>{}</span>", form.name, _headline(form)),
+            [
                 *([f"trained with {to_words(dict(form.training))}"] if form.training else []),
                 Code(to_yaml(form.spec)),
             ],

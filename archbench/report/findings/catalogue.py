@@ -10,32 +10,42 @@ from typing import Any
 from archbench.report.document import to_yaml
 from archbench.report.element import Code, Lines, Part, ReportTable
 from archbench.report.finding import Finding
-from archbench.report.text import WIDTH, table
+from archbench.report.text import WIDTH
 
 _SOURCE_WIDTH = 14
 
 
-def listing(
-    document: Mapping[str, Any], *, titles: Mapping[str, str], next_step: str = ""
-) -> Finding:
+def listing(document: Mapping[str, Any], *, titles: Mapping[str, str], next_step: str) -> Finding:
     """The networks of a models document, family by family under its title.
 
     Under them stands what ablations change, and the top-1 of the base in the same table.
     """
     models = document["models"]
-    columns = ("network", "px", "parameters", "MACs", "top-1, printed in")
-    rows = [_listed(model, title=titles[model["family"]]) for model in models]
-    head, rule, *lines = table(columns, rows, align="lrrrl").split("\n")
-    shown = [head, rule]
-    pairs = zip(models, lines, strict=True)
-    for family, members in itertools.groupby(pairs, key=lambda pair: pair[0]["family"]):
-        title = textwrap.shorten(titles[family], WIDTH, placeholder=" ...")
-        shown += [title, *(line for _, line in members)]
-    parts: list[Part] = [Code("\n".join(shown))]
-    if ablated := [_ablated(model) for model in models if model["ablation"]]:
-        changes = ("ablation", "base", "what is changed")
-        parts.append(ReportTable(titles=changes, rows=ablated, align="lrl"))
-    return Finding(document=document, parts=parts, next_step=next_step)
+    rows: list[Mapping[str, object] | str] = []
+    for family, members in itertools.groupby(models, key=lambda model: model["family"]):
+        rows.append(textwrap.shorten(titles[family], WIDTH, placeholder=" ..."))
+        for model in members:
+            height, width = model["resolution"]
+            rows.append(
+                {
+                    "network": model["name"],
+                    "px": height if height == width else f"{height}x{width}",
+                    "parameters": f"{model['params']:,}",
+                    "MACs": f"{model['macs']:,}",
+                    "top-1, printed in": _top1(model["paper"], title=titles[family]),
+                }
+            )
+    ablated = [
+        {
+            "ablation": model["name"],
+            "base": "" if (top1 := model["paper"]["base_top1"]) is None else f"{top1:.1f}",
+            "what is changed": model["paper"]["row"],
+        }
+        for model in models
+        if model["ablation"]
+    ]
+    shown = [ReportTable(rows, align="lrrrl"), ReportTable(ablated, align="lrl")]
+    return Finding(document, shown, next_step)
 
 
 def network(document: Mapping[str, Any], *, next_step: str) -> Finding:
@@ -49,10 +59,10 @@ def network(document: Mapping[str, Any], *, next_step: str) -> Finding:
         *(paper[key] for key in ("row", "reason", "note") if paper[key]),
     ]
     shown = "".join(f"# {comment}\n" for comment in comments) + to_yaml(model["spec"]).rstrip("\n")
-    return Finding(document=document, parts=[Code(shown)], next_step=next_step)
+    return Finding(document, [Code(shown)], next_step)
 
 
-def check(document: Mapping[str, Any], *, left_out: str, is_good: bool = True) -> Finding:
+def check(document: Mapping[str, Any], *, left_out: str, is_good: bool) -> Finding:
     """Published against exact numbers, why they differ, and what was checked how.
 
     Args:
@@ -61,32 +71,14 @@ def check(document: Mapping[str, Any], *, left_out: str, is_good: bool = True) -
         is_good: Whether no count differs that should agree.
     """
     models = document["models"]
-    return Finding(
-        document=document,
-        parts=[
-            _counted(models, ("params", "parameters", "params"), by=("built", "unknown")),
-            _counted(models, ("macs", "MACs", "flops"), by=("fvcore", "not run")),
-            Lines(_reasons(models)),
-            Lines(_how(models, left_out=left_out)),
-        ],
-        next_step="archbench models show NAME says how one is written" if is_good else "",
-    )
-
-
-def _listed(model: Mapping[str, Any], *, title: str) -> tuple[str, ...]:
-    height, width = model["resolution"]
-    return (
-        model["name"],
-        str(height) if height == width else f"{height}x{width}",
-        f"{model['params']:,}",
-        f"{model['macs']:,}",
-        _top1(model["paper"], title=title),
-    )
-
-
-def _ablated(model: Mapping[str, Any]) -> tuple[str, ...]:
-    base = model["paper"]["base_top1"]
-    return model["name"], "" if base is None else f"{base:.1f}", model["paper"]["row"]
+    parts: list[Part] = [
+        _counted(models, ("params", "parameters", "params"), by=("built", "unknown")),
+        _counted(models, ("macs", "MACs", "flops"), by=("fvcore", "not run")),
+        Lines(_reasons(models)),
+        Lines(_how(models, left_out=left_out)),
+    ]
+    step = "archbench models show NAME says how one is written" if is_good else ""
+    return Finding(document, parts, step)
 
 
 def _top1(paper: Mapping[str, Any], *, title: str) -> str:
@@ -107,26 +99,21 @@ def _counted(
     """Exact counts beside printed ones, and beside what the built and the released code give."""
     what, noun, printed = names
     counter, unknown = by
-    rows = [
-        (
-            model["name"],
-            f"{model[what]:,}",
-            *_printed(model, what, printed),
-            _same((model[counter] or {}).get(what), model[what], unknown=unknown),
-            _same((model["released"] or {}).get(what), model[what]),
+    rows = []
+    for model in models:
+        exact, difference = model[what], model["difference"][what]
+        percent = round(100 * difference["share"], 1) + 0.0 if difference else 0.0  # never -0.0
+        rows.append(
+            {
+                "network": model["name"],
+                noun: f"{exact:,}",
+                "printed": model["paper"][printed] if difference else "",
+                "off by": f"{percent:{'+' if percent else ''}.1f} %" if difference else "",
+                counter: _same((model[counter] or {}).get(what), exact, unknown=unknown),
+                "released": _same((model["released"] or {}).get(what), exact),
+            }
         )
-        for model in models
-    ]
-    titles = ("network", noun, "printed", "off by", counter, "released")
-    return ReportTable(titles=titles, rows=rows, align="lrrrll")
-
-
-def _printed(model: Mapping[str, Any], what: str, key: str) -> tuple[str, str]:
-    difference = model["difference"][what]
-    if difference is None:
-        return "", ""
-    percent = round(100 * difference["share"], 1) + 0.0  # no minus before a zero
-    return model["paper"][key], f"{percent:+.1f} %" if percent else "0.0 %"
+    return ReportTable(rows, align="lrrrll")
 
 
 def _same(count: int | None, exact: int, *, unknown: str = "unknown") -> str:

@@ -11,15 +11,16 @@ import numpy as np
 from archbench.analysis.certificate import Certificate
 from archbench.analysis.judgement import GOOD, Judgement
 from archbench.analysis.rank import Agreement, without_cost
-from archbench.analysis.statistics import Estimate, estimate_text
+from archbench.analysis.statistics import estimate_text
 from archbench.analysis.verdict import space_typed
 from archbench.command_line import command_line, named_in_results
 from archbench.report.document import to_words
-from archbench.report.element import Cell, Lines, Part, Plot, ReportTable
+from archbench.report.element import Cell, Lines, Part, ReportTable, plot
 from archbench.report.figure import PALETTE, style
-from archbench.report.finding import Finding, Page
+from archbench.report.finding import Finding, page
 from archbench.report.findings.measured_under import conditions
-from archbench.report.number import NOT_THERE, exact, in_percent, percent, plural
+from archbench.report.html import Markup
+from archbench.report.number import NOT_THERE, in_percent, percent, plural
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,40 +52,39 @@ def finding(found: Certificate) -> Finding:
         parts += ["Kendall's tau with the longer trainings", *taus] if taus else [remarks]
         parts += [f"what helps: {told.advice}"] if told.advice else []
     return Finding(
-        document=found.document(),
-        parts=parts,
-        next_step=_next(found),
-        page=_page(found, taus),
+        found.document(),
+        parts,
+        _next(found),
+        page=lambda: _page(found, taus),
         plot=("taus", lambda: figure(found)),
     )
 
 
-def _page(found: Certificate, taus: Sequence[Part]) -> Page:
-    told = found.finding
-    plot = Plot(
-        draw=lambda width: figure(found, width_inches=width),
+def _page(found: Certificate, taus: Sequence[Part]) -> Markup:
+    told, header = found.finding, found.header
+    drawn = plot(
+        lambda width: figure(found, width_inches=width),
         title=f"{found.name}: taus with intervals",
         caption=_CAPTION,
     )
-    shown = [plot, *taus] if taus else ["Nothing can be compared yet."]
-    return Page(
-        kind="certificate",
+    shown = [drawn, *taus] if taus else ["Nothing can be compared yet."]
+    verdict = told.sentence if told else "Its trainings have not ended."
+    advice = f" What helps: {told.advice}." if told and told.advice else ""
+    return page(
+        "certificate",
         name=found.name,
         badge=told.state if told else f"{found.num_done} of {found.num_trainings} trainings",
-        question=f"Can this proxy rank {found.header['space_name']}? {_trained(found)}.",
-        verdict=_verdict(told),
+        question=f"Can this proxy rank {header['space_name']}? {_trained(found)}.",
+        verdict=verdict + advice,
         is_good=found.is_certified,
         key_figures=_key_figures(told),
         sections={
             "taus": ("How well it orders", shown),
             "candidates": ("The candidates", [_candidates(found)]),
-            "conditions": (
-                "Conditions",
-                conditions(found.header, {"Holds for": found.header["subject"]}),
-            ),
-            "method": ("What the numbers mean", [str(found.header["method"])]),
+            "conditions": ("Conditions", conditions(header, {"Holds for": header["subject"]})),
+            "method": ("What the numbers mean", [str(header["method"])]),
         },
-        begun=found.header["created"],
+        begun=header["created"],
     )
 
 
@@ -103,12 +103,6 @@ def _trained(found: Certificate) -> str:
         f"of {proxy['rungs'][-1]} and of {header['longer']} epochs, on {proxy['data']} at "
         f"{proxy['resolution']} px"
     )
-
-
-def _verdict(told: Judgement | None) -> str:
-    if told is None:
-        return "Its trainings have not ended."
-    return f"{told.sentence} What helps: {told.advice}." if told.advice else told.sentence
 
 
 def _key_figures(told: Judgement | None) -> list[tuple[str, str, str]]:
@@ -148,17 +142,16 @@ def _scores(told: Judgement) -> Iterator[tuple[str, float | None, Agreement]]:
 
 def _taus(told: Judgement) -> ReportTable:
     rows = [
-        (
-            name,
-            NOT_THERE if median is None else percent(median),
-            estimate_text(agreement.at_equal_cost),
-            estimate_text(agreement.near_front),
-            estimate_text(agreement.overall),
-        )
+        {
+            "score": name,
+            "median": NOT_THERE if median is None else percent(median),
+            "at equal cost": estimate_text(agreement.at_equal_cost),
+            "near the front": estimate_text(agreement.near_front),
+            "overall": estimate_text(agreement.overall),
+        }
         for name, median, agreement in _scores(told)
     ]
-    titles = ("score", "median", "at equal cost", "near the front", "overall")
-    return ReportTable(titles=titles, rows=rows, align="nrrrr")
+    return ReportTable(rows, align="nrrrr")
 
 
 def _explained(told: Judgement) -> str:
@@ -203,18 +196,17 @@ def _rungs(told: Judgement) -> str:
 
 def _candidates(found: Certificate) -> ReportTable:
     rows = [
-        (
-            candidate.digest,
-            Cell(exact(candidate.params), value=candidate.params),
-            Cell(exact(candidate.macs), value=candidate.macs),
-            _accuracy([curve[max(curve)] for curve in candidate.proxy.values()]),
-            _accuracy(list(candidate.longer.values())),
-            "; ".join([to_words(dict(candidate.choices)), *candidate.failures]),
-        )
+        {
+            "network": candidate.digest,
+            "parameters": Cell(f"{candidate.params:,}", value=candidate.params),
+            "MACs": Cell(f"{candidate.macs:,}", value=candidate.macs),
+            "proxy": _accuracy([curve[max(curve)] for curve in candidate.proxy.values()]),
+            "longer": _accuracy(list(candidate.longer.values())),
+            "choices": "; ".join([to_words(dict(candidate.choices)), *candidate.failures]),
+        }
         for candidate in found.candidates
     ]
-    titles = ("network", "parameters", "MACs", "proxy", "longer", "choices")
-    return ReportTable(titles=titles, rows=rows, align="nrrrrp", is_sortable=True)
+    return ReportTable(rows, align="nrrrrp", is_sortable=True)
 
 
 def _accuracy(accuracies: Sequence[float]) -> Cell:
@@ -235,39 +227,35 @@ def figure(found: Certificate, *, width_inches: float = 8.0) -> Figure | None:
     told = found.finding
     if told is None or not told.rungs:
         return None
-    panels = 2 if any(candidate.longer for candidate in found.candidates) else 1
-    beside = width_inches >= _SIDE_BY_SIDE_FROM or panels == 1
+    has_candidates = any(candidate.longer for candidate in found.candidates)
+    draws = [_draw_taus, *([_draw_candidates] if has_candidates else [])]
+    is_beside = width_inches >= _SIDE_BY_SIDE_FROM
+    shape = (1, len(draws)) if is_beside else (len(draws), 1)
     with style():
-        height = _HEIGHT if beside else panels * _HEIGHT
-        drawn = Figure(figsize=(width_inches, height), layout="constrained")
-        shape = (1, panels) if beside else (panels, 1)
-        axes = drawn.subplots(*shape, squeeze=False).ravel()
-        _draw_taus(axes[0], told)
-        if panels == 2:
-            _draw_candidates(axes[1], found)
+        size = (width_inches, shape[0] * _HEIGHT)
+        drawn = Figure(figsize=size, layout="constrained")
+        for draw, axes in zip(draws, drawn.subplots(*shape, squeeze=False).flat, strict=True):
+            draw(axes, found)
     return drawn
 
 
-def _draw_taus(axes: Axes, told: Judgement) -> None:
-    rows = list(_scores(told))
+def _draw_taus(axes: Axes, found: Certificate) -> None:
+    assert found.finding is not None
+    rows = list(_scores(found.finding))
     for row, (_, median, agreement) in enumerate(rows):
-        colour = PALETTE["front"] if median is not None else PALETTE["other"]
-        _interval(axes, row - 0.14, agreement.at_equal_cost, colour=colour, is_filled=True)
-        _interval(axes, row + 0.16, agreement.overall, colour=colour, is_filled=False)
+        colour = PALETTE["front" if median is not None else "other"]
+        for place, tau, width, fill in (
+            (row - 0.14, agreement.at_equal_cost, 2, colour),
+            (row + 0.16, agreement.overall, 1, PALETTE["paper"]),
+        ):
+            axes.plot([tau.low, tau.high], [place, place], color=colour, lw=width)
+            axes.plot([tau.value], [place], marker="o", ms=5, ls="none", color=colour, mfc=fill)
     axes.axvline(0, color=PALETTE["muted"], lw=1)
     axes.axvline(GOOD, color=PALETTE["reference"], lw=1, ls="--")
     axes.set_yticks(range(len(rows)), [name for name, *_ in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.grid(visible=False, axis="y")
     axes.set_xlabel("Kendall's tau; filled: at equal cost, hollow: overall")
-
-
-def _interval(axes: Axes, row: float, estimate: Estimate, *, colour: str, is_filled: bool) -> None:
-    axes.plot([estimate.low, estimate.high], [row, row], color=colour, lw=2 if is_filled else 1)
-    axes.plot(
-        [estimate.value], [row], marker="o", ms=5, ls="none", color=colour,
-        mfc=colour if is_filled else PALETTE["paper"],
-    )  # fmt: skip
 
 
 def _draw_candidates(axes: Axes, found: Certificate) -> None:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from archbench.errors import UsageError
-from archbench.report import number
 from archbench.report.element import Lines, Part, ReportTable
 from archbench.report.finding import Finding
 from archbench.report.findings.measured_under import runs_text, side
+from archbench.report.number import with_interval
 
 _LIMIT = re.compile(r"(slower|faster|either)\s*:\s*(\d{1,3}(?:\.\d{1,3})?)\s*%")
 
@@ -23,12 +23,7 @@ _STAYED = (
 
 @dataclass(frozen=True, kw_only=True)
 class Limit:
-    """Which differences end a comparison with 1.
-
-    Attributes:
-        direction: ``slower``, ``faster`` or ``either``.
-        share: By how much more than this, as a share of the reference's time.
-    """
+    """Which differences end a comparison with 1: slower, faster or either by more than a share."""
 
     direction: str
     share: float
@@ -64,28 +59,29 @@ class Limit:
 
 def finding(document: Mapping[str, Any], *, next_step: str = "") -> Finding:
     """A comparison document: times, then one sentence for each pair."""
-    rows, reasons = [], []
-    for entry in document["networks"]:
-        taken = entry["latency"]
-        passes = str(len(taken["samples"]))
-        rows.append((entry["name"], number.measured(taken), passes, taken["verdict"]))
-        if taken["reason"]:
-            reasons.append(f"{entry['name']} is {taken['verdict']}: {taken['reason']}")
-    conditions = document["networks"][0]["latency"]["conditions"]
+    taken = [(entry["name"], entry["latency"]) for entry in document["networks"]]
+    rows = [
+        {
+            "network": name,
+            "ms (95 % interval)": with_interval(found["value"], found["low"], found["high"]),
+            "passes": len(found["samples"]),
+            "verdict": found["verdict"],
+        }
+        for name, found in taken
+    ]
+    conditions = taken[0][1]["conditions"]
     stayed = any(
         pair["ratio"]["value"] is not None and not pair["placements"] for pair in document["pairs"]
     )
     parts: list[Part] = [
         f"on {runs_text(conditions)}, batch {conditions['batch']}, "
         f"{side(conditions['resolution'])} px",
-        ReportTable(
-            titles=("network", "ms (95 % interval)", "passes", "verdict"), rows=rows, align="lrrl"
-        ),
-        Lines(reasons),
+        ReportTable(rows, align="lrrl"),
+        Lines([f"{n} is {f['verdict']}: {f['reason']}" for n, f in taken if f["reason"]]),
         Lines([sentence(pair) for pair in (*document["pairs"], *document["stored"])]),
         Lines([_STAYED] if stayed else []),
     ]
-    return Finding(document=document, parts=parts, next_step=next_step)
+    return Finding(document, parts, next_step)
 
 
 def sentence(pair: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from archbench.report.element import FactList, Lines, ReportTable
@@ -12,30 +12,47 @@ from archbench.report.finding import Finding
 
 def finding(document: Mapping[str, Any]) -> Finding:
     """A doctor document."""
-    test = document["test"]
+    test, gpu, load = document["test"], document["gpu"], document["load"]
+    cores, study = test["seat"]["cores"], document["study"]
     facts = {
         **_test(test),
         "disturbed by": _disturbances(test, document["activity"]),
-        "cores": _cores(document),
+        "cores": _joined(
+            f"{document['environment']['cores']} usable",
+            f"measured on core {', '.join(map(str, cores))}" if cores else test["seat"]["note"],
+            f"load average {load:.1f}" if load is not None else "",
+        ),
         "clock": _clock(document["clocks"]),
-        "GPU": _gpu(document["gpu"]),
+        "GPU": _joined(
+            f"{gpu['name']}, {_bytes(gpu['used_bytes'])} of {_bytes(gpu['memory_bytes'])} in use",
+            gpu["disturbance"],
+            gpu["note"],
+        )
+        if gpu
+        else "none that torch can use",
         "constants": _constants(test),
         "disk": "; ".join(f"{_bytes(f)} free in {path}" for path, f in document["disks"].items()),
-        "study": _study(document["study"]) if document["study"] else "",
+        "study": _study(study) if study else "",
     }
     advice = [f"- {entry['what']}: {entry['do']}" for entry in document["advice"]]
+    backends = [
+        {
+            "backend": entry["name"],
+            "on": entry["device"],
+            "precisions": ", ".join(entry["precisions"])
+            or textwrap.shorten(f"{entry['missing']}: {entry['help']}", 60, placeholder="..."),
+        }
+        for entry in document["backends"]
+    ]
+    nothing = "nothing stands in the way of a measurement"
     return Finding(
-        document=document,
-        parts=[
+        document,
+        [
             FactList(facts),
-            _backends(document["backends"]),
-            Lines(
-                ["what to do", *advice]
-                if advice
-                else ["nothing stands in the way of a measurement"]
-            ),
+            ReportTable(backends, align="lll"),
+            Lines(["what to do", *advice] if advice else [nothing]),
         ],
-        next_step="archbench compare A B says which of two networks is faster here",
+        "archbench compare A B says which of two networks is faster here",
     )
 
 
@@ -57,7 +74,6 @@ def _test(test: Mapping[str, Any]) -> dict[str, str]:
 
 def _disturbances(test: Mapping[str, Any], activity: Mapping[str, Any]) -> str:
     off_cpu, steal, throttled = test["off_cpu"], activity["steal_share"], activity["throttled"]
-    busy = ", ".join(f"{name} {cores:.1f} cores" for name, cores in activity["busy"])
     return _joined(
         f"other work on the measuring core {off_cpu:.0%} of the time"
         if off_cpu is not None
@@ -65,17 +81,7 @@ def _disturbances(test: Mapping[str, Any], activity: Mapping[str, Any]) -> str:
         f"drift {test['drift']:.1%}",
         f"time given to other guests {steal:.1%}" if steal is not None else "",
         f"slowed for heat {throttled} times" if throttled is not None else "",
-        busy,
-    )
-
-
-def _cores(document: Mapping[str, Any]) -> str:
-    seat, load = document["test"]["seat"], document["load"]
-    pinned = ", ".join(map(str, seat["cores"]))
-    return _joined(
-        f"{document['environment']['cores']} usable",
-        f"measured on core {pinned}" if pinned else seat["note"],
-        f"load average {load:.1f}" if load is not None else "",
+        ", ".join(f"{name} {cores:.1f} cores" for name, cores in activity["busy"]),
     )
 
 
@@ -89,13 +95,6 @@ def _clock(clocks: Mapping[str, Any]) -> str:
         f"governor {clocks['governor'] or 'not told by this system'}",
         f"boost {'on' if boost else 'off'}" if boost is not None else "",
     )
-
-
-def _gpu(gpu: Mapping[str, Any] | None) -> str:
-    if gpu is None:
-        return "none that torch can use"
-    used = f"{_bytes(gpu['used_bytes'])} of {_bytes(gpu['memory_bytes'])} in use"
-    return _joined(f"{gpu['name']}, {used}", gpu["disturbance"], gpu["note"])
 
 
 def _constants(test: Mapping[str, Any]) -> str:
@@ -114,18 +113,6 @@ def _study(study: Mapping[str, Any]) -> str:
         return f"{study['path']} cannot be read: {study['fault']}; {backup}"
     size = _bytes(study["size_bytes"])
     return f"{study['path']} is whole: {study['trials']} trials, {size}, {backup}"
-
-
-def _backends(backends: Sequence[Mapping[str, Any]]) -> ReportTable:
-    rows = [
-        (entry["name"], entry["device"], ", ".join(entry["precisions"]) or _missing(entry))
-        for entry in backends
-    ]
-    return ReportTable(titles=("backend", "on", "precisions"), rows=rows, align="lll")
-
-
-def _missing(entry: Mapping[str, Any]) -> str:
-    return textwrap.shorten(f"{entry['missing']}: {entry['help']}", 60, placeholder="...")
 
 
 def _joined(*texts: str) -> str:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 
 from archbench.analysis.front_probability import SURE
 from archbench.report import number
@@ -11,10 +10,9 @@ from archbench.report.element import Cell, ReportTable
 from archbench.report.html import html, one_line
 from archbench.report.summary import Summary
 from archbench.study.measurement import Measurement
-from archbench.study.objective import OBJECTIVES, Objective
+from archbench.study.objective import OBJECTIVES
 from archbench.study.trial import TrialRecord
 
-_NOT_STABLE = "*"
 _OWN_COLUMN = ("proxy_accuracy", "latency_ms", "params", "macs")
 _OTHERS = 2  # named; a line holds no more
 
@@ -26,39 +24,84 @@ def front_table(members: Sequence[TrialRecord], *, summary: Summary | None = Non
         members: The front.
         summary: Of the whole study, for standard errors; a search that goes on has none.
     """
-    columns: dict[str, tuple[str, list[str]]] = {
-        "trial": ("r", [str(record.number) for record in members]),
-        "latency, ms": ("l", [_marked(record.latency) for record in members]),
-        **{
-            one.label: ("r", [str(_objective_cell(one, record)) for record in members])
-            for one in _others(summary)
-        },
-        "proxy": ("r", [accuracy_text(record, summary=summary) for record in members]),
-        "front": ("r", [_on_front(record, summary) for record in members]),
-        "test": ("r", [_test(record, summary) for record in members]),
-        "params": ("r", [number.short(record.params) for record in members]),
-        "MACs": ("r", [number.short(record.macs) for record in members]),
-    }
-    filled = {title: column for title, column in columns.items() if any(column[1])}
-    marked = any(_is_marked(record.latency) for record in members)
-    notes = [f"{_NOT_STABLE} taken on a disturbed machine"] if marked else []
+    chances = summary.study.front_probabilities.on_front if summary else {}
+    rows = [
+        {
+            "trial": record.number,
+            "latency, ms": number.measured(record.latency) + ("*" if _is_marked(record) else "")
+            if record.latency
+            else "",
+            **_other_objectives(record, summary),
+            "proxy": accuracy_text(record, summary=summary),
+            "front": number.chance(chances[record.number]) if record.number in chances else "",
+            "test": ""
+            if record.test_accuracy is None
+            else number.percent(
+                record.test_accuracy, summary.test_error(record) if summary else None
+            ),
+            "params": number.short(record.params),
+            "MACs": number.short(record.macs),
+        }
+        for record in members
+    ]
     return ReportTable(
-        titles=list(filled),
-        rows=list(zip(*(cells for _, cells in filled.values()), strict=True)),
-        align="".join(side for side, _ in filled.values()),
-        notes=[*notes, *(_notes(members, summary) if summary else [])],
+        rows,
+        align="rl" + "r" * (len(rows[0]) - 2),
+        notes=[
+            *(["* taken on a disturbed machine"] if any(map(_is_marked, members)) else []),
+            *(_notes(members, summary) if summary else []),
+        ],
+        leaves_out=True,
     )
 
 
-def _others(summary: Summary | None) -> list[Objective]:
-    """The objectives of a study that have no column of their own."""
+def member_table(summary: Summary) -> ReportTable:
+    """The front on a page and in Markdown."""
+    rows = [_member(record, summary) for record in summary.front]
+    notes = []
+    if summary.conditions_text:
+        notes.append(f"Latency per batch under: {summary.conditions_text}.")
+    if summary.others_with_a_chance:
+        named = _with_chances(summary.others_with_a_chance)
+        notes.append(f"Not on the front, but with a chance: {named}.")
+    return ReportTable(
+        rows,
+        align="l" + "r" * (len(rows[0]) - 5) + "lrrl",
+        notes=notes,
+        is_sortable=True,
+        ids=[f"trial-{record.number}" for record in summary.front],
+    )
+
+
+def _member(record: TrialRecord, summary: Summary) -> dict[str, Cell]:
+    sure = summary.study.front_probabilities
+    link = html('<a href="#design-{}">', record.number)
+    in_limits = _chance_cell(sure.meets_limits.get(record.number))
+    return {
+        "trial": Cell(record.number, value=record.number, around=f"{link}{{}}</a>"),
+        "latency, ms, 95 % interval": latency_cell(record.latency),
+        **_other_objectives(record, summary),
+        "proxy accuracy, ± standard error": share_cell(
+            record.proxy_accuracy, summary.accuracy_error(record)
+        ),
+        "on the front, probability": _chance_cell(sure.on_front.get(record.number)),
+        **({"in the limits, probability": in_limits} if summary.limits else {}),
+        "test accuracy, sealed share": share_cell(record.test_accuracy, summary.test_error(record)),
+        "measurement": verdict_cell(record.latency),
+        "parameters": count_cell(record.params),
+        "MACs, one image": count_cell(record.macs),
+        "digest": Cell(record.digest, around="<code>{}</code>"),
+    }
+
+
+def _other_objectives(record: TrialRecord, summary: Summary | None) -> dict[str, Cell]:
+    """Label to value of the objectives of a study that have no column of their own."""
     names = summary.study.rule.objectives if summary else ()
-    return [OBJECTIVES[name] for name in names if name not in _OWN_COLUMN]
-
-
-def _objective_cell(one: Objective, record: TrialRecord) -> Cell:
-    value = one.value(record)
-    return Cell("", value="") if value is None else Cell(one.text(value), value=value)
+    others = {OBJECTIVES[n]: OBJECTIVES[n].value(record) for n in names if n not in _OWN_COLUMN}
+    return {
+        one.label: Cell("", value="") if value is None else Cell(one.text(value), value=value)
+        for one, value in others.items()
+    }
 
 
 def latency_text(latency: Measurement | None) -> str:
@@ -78,80 +121,27 @@ def cost_text(record: TrialRecord) -> str:
     return latency_text(record.latency) if record.latency else f"{number.short(record.macs)} MACs"
 
 
-def _marked(latency: Measurement | None) -> str:
-    mark = _NOT_STABLE if _is_marked(latency) else ""
-    return "" if latency is None else f"{number.measured(latency)}{mark}"
-
-
-def _is_marked(latency: Measurement | None) -> bool:
-    return latency is not None and latency.verdict != "stable"
-
-
-def _on_front(record: TrialRecord, summary: Summary | None) -> str:
-    chance = summary.front_probabilities.on_front.get(record.number) if summary else None
-    return "" if chance is None else number.chance(chance)
-
-
-def _test(record: TrialRecord, summary: Summary | None) -> str:
-    if record.test_accuracy is None:
-        return ""
-    return number.percent(record.test_accuracy, summary.test_error(record) if summary else None)
+def _is_marked(record: TrialRecord) -> bool:
+    return record.latency is not None and record.latency.verdict != "stable"
 
 
 def _notes(members: Sequence[TrialRecord], summary: Summary) -> list[str]:
     """Who may break a limit, and who else may belong on the front."""
-    kept = {
-        record.number: summary.front_probabilities.meets_limits.get(record.number)
-        for record in members
-    }
+    kept = summary.study.front_probabilities.meets_limits
     notes = [
-        f"trial {trial} keeps the limits with {number.chance(chance)} only"
-        for trial, chance in kept.items()
-        if chance is not None and chance < SURE
+        f"trial {record.number} keeps the limits with {number.chance(chance)} only"
+        for record in members
+        if (chance := kept.get(record.number, SURE)) < SURE
     ]
     others = summary.others_with_a_chance
     if others:
-        named = ", ".join(
-            f"trial {trial} ({number.chance(chance)})" for trial, chance in others[:_OTHERS]
-        )
         rest = f" and {len(others) - _OTHERS} more" if len(others) > _OTHERS else ""
-        notes.append(f"not on it, but with a chance: {named}{rest}")
+        notes.append(f"not on it, but with a chance: {_with_chances(others[:_OTHERS])}{rest}")
     return notes
 
 
-def front_columns(summary: Summary) -> dict[str, tuple[str, Callable[[TrialRecord], Cell]]]:
-    """Title to alignment and cells of the front on a page and in Markdown."""
-    doubt = summary.front_probabilities
-    columns: dict[str, tuple[str, Callable[[TrialRecord], Cell]]] = {
-        "trial": ("l", _linked),
-        "latency, ms, 95 % interval": ("r", lambda record: latency_cell(record.latency)),
-        **{one.label: ("r", partial(_objective_cell, one)) for one in _others(summary)},
-        "proxy accuracy, ± standard error": (
-            "r",
-            lambda record: share_cell(record.proxy_accuracy, summary.accuracy_error(record)),
-        ),
-        "on the front, probability": ("r", lambda r: _chance_cell(doubt.on_front.get(r.number))),
-        "in the limits, probability": (
-            "r",
-            lambda record: _chance_cell(doubt.meets_limits.get(record.number)),
-        ),
-        "test accuracy, sealed share": (
-            "r",
-            lambda record: share_cell(record.test_accuracy, summary.test_error(record)),
-        ),
-        "measurement": ("l", lambda record: verdict_cell(record.latency)),
-        "parameters": ("r", lambda record: count_cell(record.params)),
-        "MACs, one image": ("r", lambda record: count_cell(record.macs)),
-        "digest": ("l", lambda record: Cell(record.digest, around="<code>{}</code>")),
-    }
-    if not summary.limit_names:
-        del columns["in the limits, probability"]
-    return columns
-
-
-def _linked(record: TrialRecord) -> Cell:
-    link = html('<a href="#design-{}">', record.number)
-    return Cell(record.number, value=record.number, around=f"{link}{{}}</a>")
+def _with_chances(trials: Sequence[tuple[int, float]]) -> str:
+    return ", ".join(f"trial {trial} ({number.chance(share)})" for trial, share in trials)
 
 
 def latency_cell(latency: Measurement | None) -> Cell:
@@ -181,7 +171,7 @@ def share_cell(share: float | None, error: float | None) -> Cell:
 
 def count_cell(count: int) -> Cell:
     """A count to three digits, with all of them on hovering over it."""
-    return Cell(number.short(count), value=count, hint=number.exact(count))
+    return Cell(number.short(count), value=count, hint=f"{count:,}")
 
 
 def _chance_cell(share: float | None) -> Cell:

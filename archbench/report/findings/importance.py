@@ -26,11 +26,9 @@ _LONGEST = 38
 
 def finding(study: StudyReader) -> Finding:
     """What the trials of a study say of its choices."""
-    return Finding(
-        document={"schema": SCHEMA, "study": study.name, **study.insight.document()},
-        parts=told(study.name, study.insight),
-        next_step=command_line("archbench", "report", study_argument(study.path)),
-    )
+    document = {"schema": SCHEMA, "study": study.name, **study.insight.document()}
+    step = command_line("archbench", "report", study_argument(study.path))
+    return Finding(document, told(study.name, study.insight), step)
 
 
 def told(name: str, found: Insight) -> list[Part]:
@@ -80,14 +78,14 @@ def _separable(knobs: Sequence[KnobShare], found: Insight) -> str:
 
 def _table(knobs: Sequence[KnobShare], *, unit: str, share: str = "share, %") -> ReportTable:
     rows = [
-        (
-            shortened(knob.axis, _LONGEST),
-            _percent(knob.share),
-            _best(knob) if knob.is_separable else "not separable",
-        )
+        {
+            "choice": shortened(knob.axis, _LONGEST),
+            share: _percent(knob.share),
+            f"from, {unit}, to": _best(knob) if knob.is_separable else "not separable",
+        }
         for knob in knobs
     ]
-    return ReportTable(titles=("choice", share, f"from, {unit}, to"), rows=rows, align="nrl")
+    return ReportTable(rows, align="nrl")
 
 
 def _best(knob: KnobShare) -> str:

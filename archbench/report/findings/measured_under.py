@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from archbench.report.element import Code, Groups, Part
+from archbench.report.element import Code, Part, groups
 
 
 def side(resolution: Sequence[int]) -> str:
@@ -25,13 +25,8 @@ def runs_text(conditions: Mapping[str, Any]) -> str:
 
 
 def conditions(header: Mapping[str, Any], more: Mapping[str, Any]) -> list[Part]:
-    """How a certificate or an ablation was taken, and the command that began it.
-
-    Args:
-        header: What it says about itself.
-        more: Title to facts, of what is its own.
-    """
+    """How a certificate or an ablation was taken, with facts of its own by title; its command."""
     proxy = dict(header["proxy"])
     plan = proxy.pop("plan")
     machine = {"Machine and software": header["environment"], "How its steps are computed": plan}
-    return [Groups({"Trainings": proxy, **more, **machine}), Code(str(header["command"]))]
+    return [groups({"Trainings": proxy, **more, **machine}), Code(str(header["command"]))]

@@ -1,23 +1,38 @@
-"""Where does the time of a network go: stage by stage and block by block."""
+"""Where does the time of a network go: stage by stage and block by block, and its plot."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from archbench.command_line import command_line, study_argument
-from archbench.errors import StorageError
+from archbench.errors import StorageError, UsageError
 from archbench.report import number
-from archbench.report.element import Code, Fold, Lines, Part, Plot, ReportTable, one_after_another
+from archbench.report.element import (
+    Code,
+    Lines,
+    Part,
+    ReportTable,
+    fold,
+    one_after_another,
+    plot,
+)
+from archbench.report.figure import PALETTE, axes_in_inches, drawable, png_bytes, style, svg_text
 from archbench.report.finding import Finding
 from archbench.report.findings.measured_under import runs_text, side
-from archbench.report.findings.parts_plot import where_figure
-from archbench.report.html import html
+from archbench.report.html import Markup, html
 from archbench.report.summary import Summary
-from archbench.study.trial import TrialRecord
+from archbench.study.atomic_file import write_atomically
 from archbench.study.where_file import read_where
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SUFFIXES = (".png", ".svg")
+
+_ROW, _TOP, _BOTTOM, _LEFT, _RIGHT = 0.22, 0.45, 0.55, 1.9, 0.8  # inches
 _CAPTION = (
     "Every part of the deployed network, in the order it runs: what it takes, and in blue what the "
     "machine's compute or memory asks for at least (its measured roofline). The rest is what could "
@@ -27,56 +42,63 @@ _CAPTION = (
 
 def finding(document: Mapping[str, Any], *, next_step: str) -> Finding:
     """A document of the schema ``archbench.where/1``."""
-    told = one_after_another(map(parts_of, document["networks"]))
-    return Finding(document=document, parts=[told], next_step=next_step)
+    return Finding(document, [one_after_another(map(parts_of, document["networks"]))], next_step)
 
 
 def parts_of(found: Mapping[str, Any]) -> list[Part]:
     """One network of such a document."""
     conditions = found["conditions"]
+    limits, off_cpu = found["limits"], found["off_cpu_share"] or 0
+    legend = [
+        f"{found['rounds']} passes; timing the parts made the network take "
+        f"{found['watched_ms']:.2f} ms instead of {found['whole_ms']:.2f}.",
+        "MB: each operator reads its inputs, weights among them, and writes its outputs once.",
+        f"roof: the share of the time that this machine needs at least, at {limits['gflops']:.0f} "
+        f"GFLOP/s, {limits['memory_gbs']:.0f} GB/s from memory for weights, "
+        f"{limits['cache_gbs']:.0f} GB/s from the cache for the rest.",
+        "held up by: which alone would take longest: compute, memory, or so many operators of "
+        f"{limits['operator_us']:.1f} µs.",
+        f"Other work held the core for {off_cpu:.0%} of the time." if off_cpu > 0.05 else "",
+    ]
     return [
         f"{found['name']}: {side(conditions['resolution'])} px, batch {conditions['batch']}, "
         f"{runs_text(conditions)}, deployed form",
         _table(found),
-        Lines(_legend(found), rest=""),
+        Lines(legend, rest=""),
     ]
 
 
 def _table(found: Mapping[str, Any]) -> ReportTable:
     """Stages with their parts, what lies between them, and the whole."""
     whole, between = found["whole_ms"], found["between_ms"]
-    rows: list[tuple[str, ...]] = []
+
+    def row(name: str, part: Mapping[str, Any], *, share: bool = True) -> dict[str, str]:
+        ms = part["ms"]
+        rate = 2 * part["macs"] / ms / 1e6 if ms else 0.0
+        moved = (part["weight_bytes"] + part["activation_bytes"]) / 1e6
+        return {
+            "part": name,
+            "ms": f"{ms:.2f}",
+            "share": number.percent(ms / whole) if share and whole else "",
+            "MACs": number.short(part["macs"]),
+            "MB": f"{moved:.1f}",
+            "GFLOP/s": f"{rate:.0f}",
+            "roof": f"{100 * part['roof_share']:.0f} %" if "roof_share" in part else "",
+            "held up by": _bound(part),
+        }
+
+    rows = []
     for stage, group in groupby(found["parts"], key=lambda part: part["stage"]):
         parts = list(group)
         if stage is not None:
-            rows.append((*_cells(f"stage {stage}", _sum(parts), whole=whole), "", ""))
+            rows.append(row(f"stage {stage}", _sum(parts)))
         indent = "" if stage is None else "  "
-        rows += [
-            (
-                *_cells(f"{indent}{_name(part)}", part, whole=whole),
-                f"{100 * part['roof_share']:.0f} %",
-                _bound(part),
-            )
-            for part in parts
-        ]
+        rows += [row(f"{indent}{_name(part)}", part) for part in parts]
+    last = row("whole", {**_sum(found["parts"]), "ms": whole}, share=False)
     share = number.percent(between / whole) if whole else ""
-    rows += [
-        ("between", f"{between:.2f}", share, "", "", "", "", ""),
-        ("whole", f"{whole:.2f}", "", *_rates(_sum(found["parts"]), ms=whole), "", ""),
-    ]
-    titles = ("part", "ms", "share", "MACs", "MB", "GFLOP/s", "roof", "held up by")
-    return ReportTable(titles=titles, rows=rows, align="lrrrrrrl")
-
-
-def _cells(name: str, part: Mapping[str, Any], *, whole: float) -> tuple[str, ...]:
-    ms = part["ms"]
-    return name, f"{ms:.2f}", number.percent(ms / whole) if whole else "", *_rates(part, ms=ms)
-
-
-def _rates(part: Mapping[str, Any], *, ms: float) -> tuple[str, ...]:
-    rate = 2 * part["macs"] / ms / 1e6 if ms else 0.0
-    moved = (part["weight_bytes"] + part["activation_bytes"]) / 1e6
-    return number.short(part["macs"]), f"{moved:.1f}", f"{rate:.0f}"
+    nothing = dict.fromkeys(last, "")
+    rows += [{**nothing, "part": "between", "ms": f"{between:.2f}", "share": share}, last]
+    return ReportTable(rows, align="lrrrrrrl")
 
 
 def _sum(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -92,23 +114,8 @@ def _name(part: Mapping[str, Any]) -> str:
 
 
 def _bound(part: Mapping[str, Any]) -> str:
-    is_overhead = part["bound_by"] == "overhead"
-    return f"{part['operators']} operators" if is_overhead else str(part["bound_by"])
-
-
-def _legend(found: Mapping[str, Any]) -> list[str]:
-    limits, off_cpu = found["limits"], found["off_cpu_share"] or 0
-    return [
-        f"{found['rounds']} passes; timing the parts made the network take "
-        f"{found['watched_ms']:.2f} ms instead of {found['whole_ms']:.2f}.",
-        "MB: each operator reads its inputs, weights among them, and writes its outputs once.",
-        f"roof: the share of the time that this machine needs at least, at {limits['gflops']:.0f} "
-        f"GFLOP/s, {limits['memory_gbs']:.0f} GB/s from memory for weights, "
-        f"{limits['cache_gbs']:.0f} GB/s from the cache for the rest.",
-        "held up by: which alone would take longest: compute, memory, or so many operators of "
-        f"{limits['operator_us']:.1f} µs.",
-        f"Other work held the core for {off_cpu:.0%} of the time." if off_cpu > 0.05 else "",
-    ]
+    bound = part.get("bound_by", "")
+    return f"{part['operators']} operators" if bound == "overhead" else str(bound)
 
 
 def where_time_goes(summary: Summary) -> list[Part]:
@@ -124,7 +131,7 @@ def where_time_goes(summary: Summary) -> list[Part]:
         if found is None:
             lacking.append(f"{study_argument(summary.study.path)}:{record.number}")
         else:
-            blocks.append(_member(record, found))
+            blocks.append(_member(record.number, found))
     if lacking:
         others = "the other members" if blocks else "the members of the front"
         blocks += [
@@ -134,26 +141,88 @@ def where_time_goes(summary: Summary) -> list[Part]:
     return blocks
 
 
-def _member(record: TrialRecord, found: Mapping[str, Any]) -> Fold:
-    title = f"Trial {record.number}: {found['whole_ms']:.2f} ms"
-    plot = Plot(
-        draw=lambda width: where_figure(found, width_inches=width, is_titled=False),
-        title=f"{title}, part by part",
-        caption=_CAPTION,
-        prefix=f"where-{record.number}-",
-    )
-    return Fold(
-        name=f"where-{record.number}",
-        title=html("<b>{}</b> <span>{}</span>", title, _slowest(found)),
-        parts=[plot, _table(found)],
-    )
-
-
-def _slowest(found: Mapping[str, Any]) -> str:
-    """The stage that takes most, in words."""
+def _member(trial: int, found: Mapping[str, Any]) -> Markup:
+    """A member of the front, under a title that names the stage that takes most."""
+    title = f"Trial {trial}: {found['whole_ms']:.2f} ms"
     stages: dict[Any, float] = {}
     for part in found["parts"]:
         stages[part["stage"]] = stages.get(part["stage"], 0.0) + part["ms"]
     most = max(stages, key=lambda stage: stages[stage])
+    slowest = "the head" if most is None else f"stage {most}"
     share = number.percent(stages[most] / found["whole_ms"])
-    return f"{'the head' if most is None else f'stage {most}'} takes {share}"
+    drawn = plot(
+        lambda width: where_figure(found, width_inches=width, is_titled=False),
+        title=f"{title}, part by part",
+        caption=_CAPTION,
+        prefix=f"where-{trial}-",
+    )
+    told = html("<b>{}</b> <span>{} takes {}</span>", title, slowest, share)
+    return fold(told, [drawn, _table(found)], name=f"where-{trial}")
+
+
+def where_figure(
+    found: Mapping[str, Any], *, width_inches: float = 8.0, is_titled: bool = True
+) -> Figure:
+    """The parts of one network of an ``archbench.where/1`` document, from its first to its last.
+
+    The whole bar is what a part takes; its blue share is what the machine's compute or memory
+    asks for at least, and the rest is what could be won.
+    """
+    from matplotlib.figure import Figure
+
+    bars = [*found["parts"], {"place": "between", "ms": max(0.0, found["between_ms"])}]
+    rows = range(len(bars))
+    with style():
+        figure = Figure(figsize=(width_inches, _TOP + _ROW * len(bars) + _BOTTOM))
+        width = width_inches - _LEFT - _RIGHT
+        axes = axes_in_inches(figure, _LEFT, _BOTTOM, width, _ROW * len(bars))
+        taken = [bar["ms"] for bar in bars]
+        needed = [bar["ms"] * min(1.0, bar.get("roof_share", 0.0)) for bar in bars]
+        axes.barh(rows, taken, color=PALETTE["rule"], height=0.72, label="measured")
+        axes.barh(
+            rows, needed, color=PALETTE["front"], height=0.72, label="needed at least (roofline)"
+        )
+        for row, bar in enumerate(bars):
+            note = drawable(f"{bar['ms']:.2f}  {bar.get('bound_by', '')}")
+            axes.annotate(
+                note, (bar["ms"], row), xytext=(3, 0), textcoords="offset points", va="center",
+                fontsize=7.5, color=PALETTE["muted"], parse_math=False,
+            )  # fmt: skip
+        axes.set_yticks(list(rows), [drawable(_label(bar)) for bar in bars], parse_math=False)
+        axes.set_ylim(len(bars) - 0.4, -0.6)
+        axes.grid(visible=False, axis="y")
+        axes.set_xlabel("milliseconds")
+        if is_titled:
+            title = drawable(f"{found['name']}: {found['whole_ms']:.2f} ms")
+            axes.set_title(title, fontsize=10, loc="left", parse_math=False)
+        axes.legend(loc="lower right")
+    return figure
+
+
+def save_where(found: Mapping[str, Any], path: Path) -> None:
+    """Writes the plot as SVG or PNG, as the file's name says.
+
+    Raises:
+        UsageError: The name ends otherwise.
+        StorageError: It cannot be written.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise UsageError(
+            f"{suffix or 'no suffix'!r} is no format of a plot",
+            place=str(path),
+            help=f"end the name with {' or '.join(SUFFIXES)}",
+        )
+    if not path.parent.is_dir():
+        raise StorageError(
+            "its folder is not there", place=str(path), help=f"make {path.parent} first"
+        )
+    figure = where_figure(found)
+    write_atomically(path, png_bytes(figure) if suffix == ".png" else svg_text(figure).encode())
+
+
+def _label(bar: Mapping[str, Any]) -> str:
+    if "kind" not in bar or bar["kind"] == bar["place"]:
+        return str(bar["place"])
+    layer = str(bar["place"]).partition(".blocks[")[2].rstrip("]")
+    return f"{bar['stage']}{'.' if layer else ''}{layer} {bar['kind']}"

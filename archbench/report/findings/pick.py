@@ -26,14 +26,15 @@ _VALUE = 9  # characters of a knob's value
 
 def finding(answer: Pick, *, study: StudyReader, next_step: str = "") -> Finding:
     """One design: its row, why it, the runner-up, what more and less would buy, its network."""
-    parts: list[Part] = [
+    told = _sentences(answer, study)
+    parts = [
         f"{study.name}: {wish_text(answer.wish)}",
         _row(answer, Summary(study)),
-        *_sentences(answer, study),
+        *told,
         _knobs(answer.knobs, cost=answer.cost),
         Code("the network:\n" + to_yaml(answer.chosen.record.spec).rstrip()),
     ]
-    return Finding(document=_document(answer, study=study), parts=parts, next_step=next_step)
+    return Finding(_document(answer, study=study, why=" ".join(told)), parts, next_step)
 
 
 def wish_text(wish: Wish) -> str:
@@ -47,7 +48,7 @@ def wish_text(wish: Wish) -> str:
     return f"the most accurate within {limits}"
 
 
-def _document(answer: Pick, *, study: StudyReader) -> dict[str, Any]:
+def _document(answer: Pick, *, study: StudyReader, why: str) -> dict[str, Any]:
     wish, second = answer.wish, answer.runner_up
     return {
         "schema": SCHEMA,
@@ -65,27 +66,29 @@ def _document(answer: Pick, *, study: StudyReader) -> dict[str, Any]:
         "tighter": _trade(answer.less),
         "looser": _trade(answer.more),
         "knobs": [asdict(knob) for knob in answer.knobs],
-        "why": " ".join(_sentences(answer, study)),
+        "why": why,
     }
 
 
 def _row(answer: Pick, summary: Summary) -> ReportTable:
     record = answer.chosen.record
-    cells = {
-        "trial": str(record.number),
-        "latency, ms": number.measured(record.latency) if record.latency is not None else "",
+    row = {
+        "trial": record.number,
+        "latency, ms": number.measured(record.latency) if record.latency else "",
         "proxy": accuracy_text(record, summary=summary),
         "params": number.short(record.params),
         "MACs": number.short(record.macs),
         "in the limits": number.chance(answer.chosen.keeps),
         "front": number.chance(answer.chosen.on_front),
     }
-    shown = {title: cell for title, cell in cells.items() if cell}
-    return ReportTable(titles=list(shown), rows=[list(shown.values())], align="r" * len(shown))
+    return ReportTable([row], align="r" * len(row), leaves_out=True)
 
 
 def _sentences(answer: Pick, study: StudyReader) -> list[str]:
-    told = [_why(answer), _runner_up(answer), *_trades(answer)]
+    told = [_why(answer), _runner_up(answer)]
+    for word, trade in (("more", answer.more), ("less", answer.less)):
+        other = OBJECTIVES[trade.name].text(trade.value) if trade.value > 0 else "nothing"
+        told.append(f"{word} ({other}): {_bought(trade, answer)}")
     for name, limit in study.rule.limits.items():
         asked = answer.wish.limits.get(name, 0.0)
         if max(asked, answer.more.value if answer.more.name == name else 0.0) > limit:
@@ -127,19 +130,6 @@ def _runner_up(answer: Pick) -> str:
     )
 
 
-def _trades(answer: Pick) -> list[str]:
-    return [
-        f"{word} ({_limit(trade)}): {_bought(trade, answer)}"
-        for word, trade in (("more", answer.more), ("less", answer.less))
-    ]
-
-
-def _limit(trade: Trade) -> str:
-    if trade.value <= 0:
-        return "nothing"
-    return OBJECTIVES[trade.name].text(trade.value)
-
-
 def _bought(trade: Trade, answer: Pick) -> str:
     if trade.choice is None or trade.accuracy is None:
         return f"no design of this study keeps it with {100 * answer.wish.sure:.0f} %."
@@ -171,21 +161,21 @@ def _knobs(knobs: Sequence[Knob], *, cost: str) -> Part:
             "knobs: no single change from here is known to matter; the study has too few trials "
             "to tell one from the luck of a seed."
         )
-    titles = ["one knob changed", "from -> to", "points, 95 %", OBJECTIVES[cost].shown_in, "trial"]
-    rows = [_knob_cells(knob, cost=cost) for knob in shown]
-    return ReportTable(titles=titles, rows=rows, align="llrrr")
-
-
-def _knob_cells(knob: Knob, *, cost: str) -> tuple[str, ...]:
     unit = OBJECTIVES[cost]
-    half = 50 * (knob.accuracy.high - knob.accuracy.low)
-    return (
-        knob.axis,
-        " -> ".join(_apart(_value(knob.before), _value(knob.after))),
-        f"{100 * knob.accuracy.value:+.1f} ± {half:.1f}",
-        "?" if knob.cost is None else f"{knob.cost / unit.scale:+.{unit.digits}f}",
-        "model" if knob.trial is None else str(knob.trial),
-    )
+    rows = [
+        {
+            "one knob changed": knob.axis,
+            "from -> to": " -> ".join(_apart(_value(knob.before), _value(knob.after))),
+            "points, 95 %": f"{100 * knob.accuracy.value:+.1f} ± "
+            f"{50 * (knob.accuracy.high - knob.accuracy.low):.1f}",
+            unit.shown_in: "?"
+            if knob.cost is None
+            else f"{knob.cost / unit.scale:+.{unit.digits}f}",
+            "trial": "model" if knob.trial is None else knob.trial,
+        }
+        for knob in shown
+    ]
+    return ReportTable(rows, align="llrrr")
 
 
 def _value(value: Any) -> str:

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from archbench.report import number
-from archbench.report.element import Lines, ReportTable
+from archbench.report.element import Lines, Part, ReportTable
 from archbench.report.finding import Finding
 from archbench.report.findings.measured_under import runs_text, side
+from archbench.report.number import with_interval
 
 
 def finding(document: Mapping[str, Any], *, next_step: str = "") -> Finding:
@@ -17,14 +17,15 @@ def finding(document: Mapping[str, Any], *, next_step: str = "") -> Finding:
     predictions = document["predictions"]
     names = Counter(entry["name"] for entry in predictions)
     rows = [
-        (
+        {
             # Networks of one space may bear one name.
-            entry["name"] + (f" {entry['digest'][:8]}" if names[entry["name"]] > 1 else ""),
-            side(entry["conditions"]["resolution"]),
-            entry["family"],
-            number.with_interval(entry["ms"], entry["low"], entry["high"]),
-            str(entry["num_blocks_new"]),
-        )
+            "network": entry["name"]
+            + (f" {entry['digest'][:8]}" if names[entry["name"]] > 1 else ""),
+            "px": side(entry["conditions"]["resolution"]),
+            "family": entry["family"],
+            "predicted ms": with_interval(entry["ms"], entry["low"], entry["high"]),
+            "new blocks": entry["num_blocks_new"],
+        }
         for entry in sorted(predictions, key=lambda entry: float(entry["ms"]))
     ]
     errors = {
@@ -33,17 +34,10 @@ def finding(document: Mapping[str, Any], *, next_step: str = "") -> Finding:
         for entry in predictions
     }
     conditions = predictions[0]["conditions"]
-    return Finding(
-        document=document,
-        parts=[
-            f"predicted, not measured: {runs_text(conditions)}, batch {conditions['batch']}; the "
-            "sum of the network's blocks, each timed alone with cold caches",
-            ReportTable(
-                titles=("network", "px", "family", "predicted ms", "new blocks"),
-                rows=rows,
-                align="llllr",
-            ),
-            Lines([errors[family] for family in sorted(errors)]),
-        ],
-        next_step=next_step,
-    )
+    parts: list[Part] = [
+        f"predicted, not measured: {runs_text(conditions)}, batch {conditions['batch']}; the sum "
+        "of the network's blocks, each timed alone with cold caches",
+        ReportTable(rows, align="llllr"),
+        Lines([errors[family] for family in sorted(errors)]),
+    ]
+    return Finding(document, parts, next_step)

@@ -6,20 +6,14 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from archbench.report import number
 from archbench.report.element import Code, Lines, Part, ReportTable, joined, one_after_another
 from archbench.report.finding import Finding
-from archbench.report.findings.backends import (
-    backend_tables,
-    flips,
-    has_several,
-    timed,
-    unavailable,
-)
-from archbench.report.findings.measured_under import runs_text, side
+from archbench.report.findings.measured_under import device_text, runs_text, side
+from archbench.report.number import NOT_THERE, duration, percent, short, with_interval
 from archbench.report.text import WIDTH
 
 _INDENT = 13
+_COUNTS = ("params", "macs", "activations")
 _WORK = {"convolution": "convolution", "linear": "linear", "attention": "attention", "mlp": "MLP"}
 _OPERATORS = {
     "conv": "convolution",
@@ -27,16 +21,21 @@ _OPERATORS = {
     "scaled_dot_product_attention": "attention",
 }
 _OUTPUTS = "outputs of convolutions, linears and attention"
+_LEGEND = (
+    "x eager: times as fast as eager in fp32",
+    "ready in: copying, exporting and compiling",
+    "error: largest difference from eager in fp32, over the largest output",
+)
 
 
-def finding(document: Mapping[str, Any], *, next_step: str = "") -> Finding:
+def finding(document: Mapping[str, Any], *, next_step: str) -> Finding:
     """A profile document: each network, then all beside one another."""
     models = document["models"]
     parts: list[Part] = [one_after_another(map(parts_of, models))]
     if len(models) > 1:
         parts.append(Code(f"\n{joined(side_by_side(models))}"))
     parts += [Lines(flips(document["flips"])), unavailable(document["unavailable"])]
-    return Finding(document=document, parts=parts, next_step=next_step)
+    return Finding(document, parts, next_step)
 
 
 def parts_of(model: Mapping[str, Any]) -> list[Part]:
@@ -44,12 +43,14 @@ def parts_of(model: Mapping[str, Any]) -> list[Part]:
     name = f"{model['name']}: {side(model['resolution'])} px"
     parts: list[Part]
     if model["spec"] is None:
-        parts = [Code(f"{name}, {model['origin']}"), Code(_foreign_totals(model))]
-        parts += [_work(model, _operators(model))] if model["operators"] else []
+        found = sorted((model["operators"] or {}).items(), key=lambda item: -item[1])
+        work = {_OPERATORS.get(operator, operator): macs for operator, macs in found if macs}
+        parts = [Code(f"{name}, {model['origin']}"), _foreign_totals(model)]
+        parts += [_work(model, work)] if model["operators"] else []
     else:
         head = f"{name}, {model['num_classes']} classes, digest {model['digest']}"
         work = {noun: model["work"][f"{kind}_macs"] for kind, noun in _WORK.items()}
-        parts = [Code(head), Code(_totals(model)), _work(model, work), _stages(model)]
+        parts = [Code(head), _totals(model), _work(model, work), _stages(model)]
     if has_several(model):
         parts += backend_tables(model)
     elif model["latency"]:
@@ -60,15 +61,16 @@ def parts_of(model: Mapping[str, Any]) -> list[Part]:
 def side_by_side(models: Sequence[Mapping[str, Any]]) -> list[Part]:
     """Several networks, a line for each."""
     rows = [
-        (
-            model["name"],
-            side(model["resolution"]),
-            *(_exact(model[what]) for what in ("params", "macs", "activations")),
-        )
+        {
+            "network": model["name"],
+            "px": side(model["resolution"]),
+            "parameters": _exact(model["params"]),
+            "MACs": _exact(model["macs"]),
+            "activations": _exact(model["activations"]),
+        }
         for model in models
     ]
-    titles = ("network", "px", "parameters", "MACs", "activations")
-    parts: list[Part] = [ReportTable(titles=titles, rows=rows, align="lrrrr")]
+    parts: list[Part] = [ReportTable(rows, align="lrrrr")]
     # Under several backends each network has its own table.
     if any(model["latency"] for model in models) and not any(map(has_several, models)):
         parts.append(latencies(models))
@@ -80,33 +82,34 @@ def latencies(models: Sequence[Mapping[str, Any]]) -> Part:
 
     Where several models were timed on one device only, it stands over the table.
     """
-    rows, reasons, forms = [], [], []
-    for model in models:
-        for entry in model["latency"]:
-            rows.append([model["name"], *_latency_cells(entry)])
-            if entry["reason"]:
-                whose = f"{model['name']}, batch {entry['batch']}"
-                reasons.append(f"{entry['verdict']} ({whose}): {entry['reason']}")
-            forms += _forms(entry)
-    titles = ("network", "latency on", "batch", "ms (95 % interval)", "images/s", "verdict")
+    timed = [(model["name"], entry) for model in models for entry in model["latency"]]
+    places = {runs_text(entry) for _, entry in timed}
     is_alone = len(models) == 1
-    is_on_one = not is_alone and len({row[1] for row in rows}) == 1
-    columns = [c for c in range(6) if (c, is_alone) != (0, True) and (c, is_on_one) != (1, True)]
-    shown = ReportTable(
-        titles=[titles[column] for column in columns],
-        rows=[[row[column] for column in columns] for row in rows],
-        align="".join("llrlrl"[column] for column in columns),
-    ).text()
-    head = [f"latency on {rows[0][1]}", ""] if is_on_one else []
-    notes = dict.fromkeys([*reasons, *(forms if is_alone else [])])
-    return Code("\n".join([*head, shown, *notes]))
+    is_on_one = not is_alone and len(places) == 1
+    rows = [
+        {
+            **({} if is_alone else {"network": name}),
+            **({} if is_on_one else {"latency on": runs_text(entry)}),
+            "batch": entry["batch"],
+            "ms (95 % interval)": _timed(entry),
+            "images/s": "" if entry["median_ms"] is None else f"{entry['images_per_second']:,.0f}",
+            "verdict": entry["verdict"],
+        }
+        for name, entry in timed
+    ]
+    reasons = [
+        f"{entry['verdict']} ({name}, batch {entry['batch']}): {entry['reason']}"
+        for name, entry in timed
+        if entry["reason"]
+    ]
+    forms = [line for _, entry in timed if is_alone for line in _forms(entry)]
+    head = [f"latency on {places.pop()}", ""] if is_on_one else []
+    shown = ReportTable(rows, align="l" * (len(rows[0]) - 4) + "rlrl").text()
+    return Code("\n".join([*head, shown, *dict.fromkeys([*reasons, *forms])]))
 
 
-def _latency_cells(entry: Mapping[str, Any]) -> tuple[str, ...]:
-    value, pace = timed(entry), ""
-    if entry["median_ms"] is not None:
-        pace = f"{entry['images_per_second']:,.0f}"
-    return runs_text(entry), str(entry["batch"]), value, pace, entry["verdict"]
+def _timed(entry: Mapping[str, Any]) -> str:
+    return with_interval(entry["median_ms"], entry["low_ms"], entry["high_ms"])
 
 
 def _forms(entry: Mapping[str, Any]) -> list[str]:
@@ -122,47 +125,57 @@ def _forms(entry: Mapping[str, Any]) -> list[str]:
     return textwrap.wrap(text, WIDTH, subsequent_indent="  ")
 
 
-def _foreign_totals(model: Mapping[str, Any]) -> str:
-    texts = [_exact(model[what]) for what in ("params", "macs", "activations")]
-    width = max(map(len, texts))
-    params, macs, activations = (text.rjust(width) for text in texts)
+def _foreign_totals(model: Mapping[str, Any]) -> Code:
+    texts = [_exact(model[what]) for what in _COUNTS]
+    params, macs, activations = (text.rjust(max(map(len, texts))) for text in texts)
     facts = {"parameters": params}
     if model["macs"] is None:
-        facts["MACs"] = "\n".join([macs, *_three_lines(model["uncounted"])])
+        facts["MACs"] = "\n".join([macs, *_wrapped(model["uncounted"], lines=3)])
     else:
         facts["MACs"] = f"{macs}  multiply-adds, counted by fvcore on the built network"
         facts["activations"] = f"{activations}  {_OUTPUTS}"
     if model["form"]:
         reason = f": {model['form_reason']}" if model["form_reason"] else ""
-        facts["timed"] = "\n".join(_three_lines(f"{model['form']}{reason}"))
+        facts["timed"] = "\n".join(_wrapped(f"{model['form']}{reason}", lines=3))
     return _facts(facts)
 
 
-def _totals(model: Mapping[str, Any]) -> str:
-    params, macs, activations = model["params"], model["macs"], model["activations"]
-    width = len(f"{max(params, macs, activations):,}")
-    facts = {
-        "parameters": f"{params:>{width},}",
-        "MACs": f"{macs:>{width},}  multiply-adds; papers print these as FLOPs;\n"
-        f"{'':{width}}  a multiply-add counted as two would be {number.short(2 * macs)}",
-        "activations": f"{activations:>{width},}  {_OUTPUTS}",
-        "paper": _paper(model["paper"]),
-        "fvcore": _built(model["built"]),
-        "weights": model["weights"] or "",
-    }
-    return _facts({name: text for name, text in facts.items() if text})
-
-
-def _facts(facts: Mapping[str, str]) -> str:
-    """Names at the left, lines beside them as they are."""
-    indent = f"\n{'':{_INDENT}}"
-    return "\n".join(
-        f"{name:{_INDENT}}{indent.join(text.splitlines())}" for name, text in facts.items()
+def _totals(model: Mapping[str, Any]) -> Code:
+    width = max(len(f"{model[what]:,}") for what in _COUNTS)
+    params, macs, activations = (f"{model[what]:>{width},}" for what in _COUNTS)
+    built = model["built"]
+    return _facts(
+        {
+            "parameters": params,
+            "MACs": f"{macs}  multiply-adds; papers print these as FLOPs;\n"
+            f"{'':{width}}  a multiply-add counted as two would be {short(2 * model['macs'])}",
+            "activations": f"{activations}  {_OUTPUTS}",
+            "paper": _paper(model["paper"]),
+            "fvcore": ""
+            if built is None
+            else "counts the same on the built network, to the unit"
+            if built["agrees"]
+            else f"counts {built['params']:,} parameters, {built['macs']:,} MACs\n"
+            f"and {built['activations']:,} activations on the built network",
+            "weights": model["weights"] or "",
+        }
     )
 
 
-def _three_lines(text: str) -> list[str]:
-    return textwrap.wrap(text, WIDTH - _INDENT, max_lines=3)
+def _facts(facts: Mapping[str, str]) -> Code:
+    """Names at the left, lines beside them as they are."""
+    indent = f"\n{'':{_INDENT}}"
+    return Code(
+        "\n".join(
+            f"{name:{_INDENT}}{indent.join(text.splitlines())}"
+            for name, text in facts.items()
+            if text
+        )
+    )
+
+
+def _wrapped(text: str, *, lines: int | None = None) -> list[str]:
+    return textwrap.wrap(text, WIDTH - _INDENT, max_lines=lines)
 
 
 def _paper(paper: Mapping[str, Any] | None) -> str:
@@ -175,29 +188,16 @@ def _paper(paper: Mapping[str, Any] | None) -> str:
     )
     printed = ", ".join(filter(None, known)) or "prints no number"
     notes = [paper["source"], *(paper[key] for key in ("row", "reason", "note") if paper[key])]
-    return "\n".join(textwrap.wrap(f"{printed} ({'; '.join(notes)})", WIDTH - _INDENT))
-
-
-def _built(built: Mapping[str, Any] | None) -> str:
-    if built is None:
-        return ""
-    if built["agrees"]:
-        return "counts the same on the built network, to the unit"
-    return (
-        f"counts {built['params']:,} parameters, {built['macs']:,} MACs\n"
-        f"and {built['activations']:,} activations on the built network"
-    )
-
-
-def _operators(model: Mapping[str, Any]) -> dict[str, int]:
-    found = sorted(model["operators"].items(), key=lambda item: -item[1])
-    return {_OPERATORS.get(operator, operator): macs for operator, macs in found if macs}
+    return "\n".join(_wrapped(f"{printed} ({'; '.join(notes)})"))
 
 
 def _work(model: Mapping[str, Any], work: Mapping[str, int]) -> ReportTable:
     total = max(1, model["macs"])
-    rows = [(noun, f"{macs:,}", number.percent(macs / total)) for noun, macs in work.items()]
-    return ReportTable(titles=("work", "MACs", "share"), rows=rows, align="lrr")
+    rows = [
+        {"work": noun, "MACs": f"{macs:,}", "share": percent(macs / total)}
+        for noun, macs in work.items()
+    ]
+    return ReportTable(rows, align="lrr")
 
 
 def _exact(value: int | None) -> str:
@@ -206,17 +206,18 @@ def _exact(value: int | None) -> str:
 
 def _stages(model: Mapping[str, Any]) -> ReportTable:
     rows = [
-        (
-            stage["name"].removeprefix("stages[").removesuffix("]"),
-            _layers(stage),
-            str(stage["dim"]),
-            side(stage["grid"]) if stage["grid"] else "",
-            *(number.short(stage[what]) for what in ("params", "macs", "activations")),
-        )
+        {
+            "stage": stage["name"].removeprefix("stages[").removesuffix("]"),
+            "layers": _layers(stage),
+            "width": stage["dim"],
+            "map": side(stage["grid"] or ()),
+            "params": short(stage["params"]),
+            "MACs": short(stage["macs"]),
+            "activations": short(stage["activations"]),
+        }
         for stage in model["stages"]
     ]
-    titles = ("stage", "layers", "width", "map", "params", "MACs", "activations")
-    return ReportTable(titles=titles, rows=rows, align="llrrrrr")
+    return ReportTable(rows, align="llrrrrr")
 
 
 def _layers(stage: Mapping[str, Any]) -> str:
@@ -225,3 +226,68 @@ def _layers(stage: Mapping[str, Any]) -> str:
         return "pool, norm, classify"
     blocks = f", {stage['depth']} {stage['block']}" if stage["depth"] else ""
     return f"{stage['embed']}{blocks}"
+
+
+def has_several(model: Mapping[str, Any]) -> bool:
+    """Whether a network of a profile document was timed in more than one way."""
+    return len({(entry["backend"], entry["precision_asked"]) for entry in model["latency"]}) > 1
+
+
+def backend_tables(model: Mapping[str, Any]) -> list[Part]:
+    """Its latencies, a table for each device and batch; what is to be said stands beneath."""
+    places: dict[str, list[Mapping[str, Any]]] = {}
+    for entry in model["latency"]:
+        place = f"{device_text(entry)}, batch {entry['batch']}"
+        places.setdefault(place, []).append(entry)
+    parts: list[Part] = []
+    for place, entries in places.items():
+        legend = _LEGEND if place == list(places)[-1] else ()
+        notes = [note for entry in entries for note in _notes(entry)]
+        shown = ReportTable([*map(_row, entries)], align="llrrrrl", notes=[*notes, *legend])
+        parts += [f"latency on {place}", shown]
+    return parts
+
+
+def _row(entry: Mapping[str, Any]) -> dict[str, str]:
+    details, speed = entry["details"], entry["speed_to_eager"]
+    error = details.get("deployment_error", details.get("backend_error"))
+    seconds = details.get("preparation_s")
+    return {
+        "backend": entry["backend"],
+        "as": entry["precision"],
+        "ms (95 % interval)": _timed(entry),
+        "x eager": NOT_THERE if speed is None else f"{speed:.2f}",
+        "ready in": NOT_THERE if seconds is None else duration(seconds),
+        "error": NOT_THERE if error is None else f"{error:.1e}",
+        "verdict": entry["verdict"],
+    }
+
+
+def _notes(entry: Mapping[str, Any]) -> list[str]:
+    ran, asked = entry["precision"], entry["precision_asked"]
+    notes = []
+    if ran != asked:
+        notes.append(f"{entry['backend']} computed {ran} where {asked} was asked for")
+    if entry["reason"]:
+        notes.append(f"{entry['backend']} {ran}, {entry['verdict']}: {entry['reason']}")
+    return notes
+
+
+def unavailable(entries: Sequence[Mapping[str, Any]]) -> Part:
+    """The backends that were left out, with what brings them; nothing for none."""
+    texts = [
+        f"  {entry['backend']}{' ' if entry['precision'] else ''}{entry['precision'] or ''}: "
+        f"{entry['reason']}; {entry['help']}"
+        for entry in entries
+    ]
+    return Lines(["left out:", *texts] if texts else [], rest="    ")
+
+
+def flips(found: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The pairs of networks whose order depends on the backend."""
+    return [
+        f"the order depends on the backend ({flip['device']}, batch {flip['batch']}): "
+        f"{flip['first']} is faster under {', '.join(flip['first_wins'])}; "
+        f"{flip['second']} under {', '.join(flip['second_wins'])}"
+        for flip in found
+    ]

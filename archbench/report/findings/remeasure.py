@@ -29,13 +29,7 @@ def finding(
 ) -> Finding:
     """The front by the new times, and how it differs from that of the search.
 
-    Args:
-        document: As JSON.
-        title: What was measured under which conditions.
-        front: By the new times.
-        transfer: What the search's front loses here.
-        verdicts: Of the new latencies.
-        next_step: What to do next.
+    The title is what was measured under which conditions; the verdicts are of the new latencies.
     """
     tau, lost = transfer.kendall_tau, transfer.lost
     lines = [
@@ -57,7 +51,7 @@ def finding(
         ),
     ]
     shown = front_table(front) if front else "no network stands on a front here"
-    return Finding(document=document, parts=[title, shown, Lines(lines)], next_step=next_step)
+    return Finding(document, [title, shown, Lines(lines)], next_step)
 
 
 def _listed(numbers: Sequence[int]) -> str:

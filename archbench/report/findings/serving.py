@@ -15,34 +15,32 @@ _QUANTITIES = {"p50": "p50", "p95": "p95", "p99": "p99", "peak": "peak memory", 
 
 def finding(document: Mapping[str, Any], *, next_step: str) -> Finding:
     """A document of the schema ``archbench.serving/1``."""
-    told = one_after_another(map(parts_of, document["networks"]))
-    return Finding(document=document, parts=[told], next_step=next_step)
+    return Finding(document, [one_after_another(map(parts_of, document["networks"]))], next_step)
 
 
 def parts_of(found: Mapping[str, Any]) -> list[Part]:
     """One network of such a document."""
     rows = [
-        (
-            str(entry["conditions"]["batch"]),
-            f"{entry['ms']:.2f}",
-            f"{entry['images_per_second']:,.1f}",
-            *(_cell(entry[name]) for name in ("p50", "p95", "p99")),
-            _cell(entry["peak"], scale=1e-6),
-            _cell(entry["energy"]),
-        )
+        {
+            "batch": entry["conditions"]["batch"],
+            "ms": f"{entry['ms']:.2f}",
+            "images/s": f"{entry['images_per_second']:,.1f}",
+            **{f"{name} ms": _text(entry[name]) for name in ("p50", "p95", "p99")},
+            "peak MB": _text(entry["peak"], scale=1e-6),
+            "mJ/image": _text(entry["energy"]),
+        }
         for entry in found["batches"]
     ]
-    titles = ("batch", "ms", "images/s", "p50 ms", "p95 ms", "p99 ms", "peak MB", "mJ/image")
     conditions = found["batches"][0]["conditions"]
     return [
         f"{found['name']}: {side(conditions['resolution'])} px, {runs_text(conditions)}, "
         "deployed form",
-        ReportTable(titles=titles, rows=rows, align="rrrrrrrr"),
+        ReportTable(rows, align="rrrrrrrr"),
         Lines(_notes(found), rest=""),
     ]
 
 
-def _cell(quantity: Mapping[str, Any], *, scale: float = 1.0) -> str:
+def _text(quantity: Mapping[str, Any], *, scale: float = 1.0) -> str:
     value = quantity["value"]
     return number.NOT_THERE if value is None else f"{value * scale:.2f}"
 

@@ -14,12 +14,7 @@ from archbench.study.objective import OBJECTIVES
 
 
 def finding(study: StudyReader, *, has_page: bool = True) -> Finding:
-    """Counts, verdict, the front with its hypervolume, what the early stops saved.
-
-    Args:
-        study: As it stands.
-        has_page: Whether there is a page of it to look at.
-    """
+    """Counts, verdict, the front with its hypervolume, what the early stops saved."""
     counts = study.counts()
     told = ", ".join(
         f"{count} {state.replace('_', ' ')}" for state, count in counts.items() if count
@@ -33,17 +28,12 @@ def finding(study: StudyReader, *, has_page: bool = True) -> Finding:
         _hypervolume(study) if members else "",
         study.pruning.in_words() if study.pruning else "",
     ]
-    step = _next(study, has_page=has_page)
-    return Finding(document=study.document(), parts=parts, next_step=step)
-
-
-def _next(study: StudyReader, *, has_page: bool) -> str:
-    members = study.front_records()
-    if not members:
-        return "" if has_page else command_line("archbench", "report", study.path)
-    trial = f"{study_argument(study.path)}:{members[-1].number}"
-    data = study.header["proxy"]["data"]
-    return command_line("archbench", "train", trial, "--data", data, "--epochs", 30)
+    step = "" if has_page else command_line("archbench", "report", study.path)
+    if members:
+        trial = f"{study_argument(study.path)}:{members[-1].number}"
+        data = study.header["proxy"]["data"]
+        step = command_line("archbench", "train", trial, "--data", data, "--epochs", 30)
+    return Finding(study.document(), parts, step)
 
 
 def _hypervolume(study: StudyReader) -> str:

@@ -20,7 +20,7 @@ def finding(document: Mapping[str, Any], *, next_step: str) -> Finding:
         f"{number.percent(document['best_accuracy'])} after {document['best_epoch']}"
     )
     files = "".join(f"\n  {path}" for path in document["files"].values())
-    return Finding(document=document, parts=[Code(f"{told}\nwritten:{files}")], next_step=next_step)
+    return Finding(document, [Code(f"{told}\nwritten:{files}")], next_step)
 
 
 def point_text(point: CurvePoint, *, epochs: int) -> str:

@@ -5,21 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from archbench.report.element import Code, ReportTable
+from archbench.report.element import Code, Part, ReportTable
 from archbench.report.finding import Finding
 
 _SHOWN = 12
 
 
 def converted(document: Mapping[str, Any], *, was: str, is_now: str, next_step: str) -> Finding:
-    """Weights in another layout.
-
-    Args:
-        document: As JSON.
-        was: The resolution that positions were interpolated from.
-        is_now: The one that they were interpolated to.
-        next_step: What to do next.
-    """
+    """Weights in another layout, their positions interpolated from one resolution to another."""
     tables, fresh = len(document["interpolated"]), len(document["fresh"])
     lines = [
         f"{document['network'] or 'network'}: {document['read_layout']} -> {document['layout']}",
@@ -28,9 +21,7 @@ def converted(document: Mapping[str, Any], *, was: str, is_now: str, next_step: 
         f"interpolated from {was} to {is_now}: {tables} tables" if tables else "",
         f"fresh for {document['spec']['num_classes']} classes: {fresh} tensors" if fresh else "",
     ]
-    return Finding(
-        document=document, parts=[Code("\n".join(filter(None, lines)))], next_step=next_step
-    )
+    return Finding(document, [Code("\n".join(filter(None, lines)))], next_step)
 
 
 def description(document: Mapping[str, Any], *, next_step: str) -> Finding:
@@ -55,19 +46,15 @@ def description(document: Mapping[str, Any], *, next_step: str) -> Finding:
         lines.append(f"source   {came} ({source.get('layout')})")
         lines.append(f"         sha256 {source.get('sha256')}")
     rows = [
-        (name, "x".join(map(str, entry["shape"])), entry["type"])
+        {"tensor": name, "shape": "x".join(map(str, entry["shape"])), "type": entry["type"]}
         for name, entry in list(tensors.items())[:_SHOWN]
     ]
     more = len(tensors) - _SHOWN
-    shown = ReportTable(
-        titles=("tensor", "shape", "type"),
-        rows=rows,
-        align="lrl",
-        notes=[f"and {more} more: --json lists all"] if more > 0 else [],
-    )
-    return Finding(document=document, parts=[Code("\n".join(lines)), shown], next_step=next_step)
+    notes = [f"and {more} more: --json lists all"] if more > 0 else []
+    parts: list[Part] = [Code("\n".join(lines)), ReportTable(rows, align="lrl", notes=notes)]
+    return Finding(document, parts, next_step)
 
 
 def fetched(document: Mapping[str, Any], *, next_step: str) -> Finding:
     """Where published weights lie now."""
-    return Finding(document=document, parts=[Code(document["file"])], next_step=next_step)
+    return Finding(document, [Code(document["file"])], next_step)

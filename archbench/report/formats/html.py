@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from archbench.analysis.study import StudyReader
-from archbench.report.study_page import page
+from archbench.report.study_page import study_page
 from archbench.report.summary import Summary
 
 FILE = "report.html"
@@ -11,4 +11,4 @@ FILE = "report.html"
 
 def content(study: StudyReader) -> bytes:
     """The page of a study."""
-    return page(Summary(study)).encode()
+    return study_page(Summary(study)).encode()

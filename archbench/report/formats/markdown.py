@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from archbench.analysis.study import StudyReader
-from archbench.report.command import train_command
-from archbench.report.findings.front import front_columns
+from archbench.report.element import ReportTable
+from archbench.report.findings.front import member_table
 from archbench.report.html import one_line, visible
+from archbench.report.inventory import train_command
 from archbench.report.summary import Summary
 
 FILE = "front.md"
@@ -20,7 +22,19 @@ _ENTITIES = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
 
 def content(study: StudyReader) -> bytes:
     """The front of a study under its verdict."""
-    return _text(Summary(study)).encode()
+    summary = Summary(study)
+    paragraphs = [f"# {escaped(summary.name)}", escaped(study.verdict())]
+    if summary.best is not None:
+        conditions = summary.conditions_text
+        command = train_command(summary, summary.best.number)
+        paragraphs += [
+            _table(member_table(summary)),
+            (f"Latency per batch: {escaped(conditions)}. " if conditions else "")
+            + "MACs count a multiply and its add as 1; papers print this number as FLOPs. "
+            "Proxy accuracy ranks designs and is not your accuracy.",
+            f"Train the most accurate: {_code(visible(one_line(command, length=1000)))}",
+        ]
+    return ("\n\n".join(paragraphs) + "\n").encode()
 
 
 def escaped(text: str) -> str:
@@ -43,28 +57,13 @@ def _escaped_start(found: re.Match[str]) -> str:
     return f"&#{ord(mark[0])};{mark[1:]}"
 
 
-def _text(summary: Summary) -> str:
-    paragraphs = [f"# {escaped(summary.name)}", escaped(summary.study.verdict())]
-    if summary.best is not None:
-        paragraphs.append(_table(summary))
-        conditions = summary.conditions_text
-        paragraphs.append(
-            (f"Latency per batch: {escaped(conditions)}. " if conditions else "")
-            + "MACs count a multiply and its add as 1; papers print this number as FLOPs. "
-            "Proxy accuracy ranks designs and is not your accuracy."
-        )
-        command = train_command(summary, summary.best.number)
-        paragraphs.append(
-            f"Train the most accurate: {_code(visible(one_line(command, length=1000)))}"
-        )
-    return "\n\n".join(paragraphs) + "\n"
-
-
-def _table(summary: Summary) -> str:
-    columns = front_columns(summary)
-    rows = [list(columns), ["---:" if side == "r" else ":---" for side, _ in columns.values()]]
+def _table(found: ReportTable) -> str:
+    sides = found.sides()
+    rows = [list(sides), ["---:" if side == "r" else ":---" for side in sides.values()]]
     rows += [
-        [_in_line(str(cell(record))) for _, cell in columns.values()] for record in summary.front
+        [_in_line(str(row[title])) for title in sides]
+        for row in found.rows
+        if isinstance(row, Mapping)
     ]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
