@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import optuna
+import sampler_listed
 from optuna.distributions import IntDistribution
 from optuna.samplers import BaseSampler
 from sampler_table import Table, front
@@ -36,9 +37,9 @@ def evaluated(
     if name in _OWN:
         return _OWN[name](table, seed, budget, observed)
     if name == "cost_aware":
-        from sampler_listed import cost_aware
-
-        return _asked(cost_aware(table, seed), table, min(budget, len(table)), observed)
+        return _asked(
+            sampler_listed.cost_aware(table, seed), table, min(budget, len(table)), observed
+        )
     return _asked(made(name, seed), table, budget, observed)
 
 
