@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,12 +14,11 @@ from archbench.analysis.tables import (
     measurements_table,
     write_tables,
 )
-from archbench.analysis.transfer import Transfer, moved, transfer
+from archbench.analysis.transfer import moved, transfer
 from archbench.errors import UsageError
 from archbench.evaluate.target import SEARCH_BUDGET_S, calibrated
 from archbench.models.network import as_spec
 from archbench.progress import Progress
-from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions
 from archbench.study.trial import Taken, TrialRecord
 
@@ -28,44 +27,6 @@ Which = Literal["front", "all"]
 
 _AT_ONCE = 6
 """Networks that share their rounds, and the memory of the process."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Elsewhere:
-    """The networks of a study on another device.
-
-    Attributes:
-        study: Name of the study.
-        searched: Conditions of its own latencies.
-        conditions: Those that were asked for now.
-        environment: The machine and software.
-        trials: The trials with their latency there.
-        front: Those of them on the front there, cheapest first.
-        transfer: What became of the front.
-        files: What was written.
-    """
-
-    study: str
-    searched: Conditions
-    conditions: Conditions
-    environment: Environment
-    trials: tuple[TrialRecord, ...]
-    front: tuple[TrialRecord, ...]
-    transfer: Transfer
-    files: tuple[Path, ...]
-
-    def document(self) -> dict[str, Any]:
-        """A JSON document of the schema ``archbench.elsewhere/1``."""
-        return {
-            "schema": SCHEMA,
-            "study": self.study,
-            "searched": asdict(self.searched),
-            "conditions": asdict(self.conditions),
-            "environment": self.environment.document(),
-            "trials": [_trial_document(record) for record in self.trials],
-            "transfer": asdict(self.transfer),
-            "files": [str(path) for path in self.files],
-        }
 
 
 def measure_elsewhere(
@@ -79,11 +40,13 @@ def measure_elsewhere(
     trials: Which = "front",
     budget_s: float = SEARCH_BUDGET_S,
     on_progress: Progress | None = None,
-) -> Elsewhere:
+) -> tuple[dict[str, Any], list[TrialRecord]]:
     """Times the networks of a study again, trains nothing, and writes the front by these times.
 
-    The tables ``front-<device>-<backend>`` and ``measurements-<device>-<backend>`` are written
-    beside those of the study, which stay as they are.
+    It gives a JSON document of the schema ``archbench.elsewhere/1``, and the front, cheapest
+    first, with its latencies there. The tables ``front-<device>-<backend>`` and
+    ``measurements-<device>-<backend>`` are written beside those of the study, which stay as they
+    are.
 
     Args:
         study: Its folder.
@@ -95,7 +58,7 @@ def measure_elsewhere(
         trials: Members of the front, or all trials that were trained to the end. What was lost by
             not searching there is only known from all.
         budget_s: Seconds for each network, where the machine does not settle before.
-        on_progress: Told what is being done, how much of it, and of how much.
+        on_progress: Told how far it is.
 
     Raises:
         UsageError: The study has no such trial yet.
@@ -105,14 +68,9 @@ def measure_elsewhere(
     reader = open_study(study)
     here = _chosen(reader, trials)
     searched = next((record.latency.conditions for record in here if record.latency), Conditions())
-    conditions = replace(
-        searched,
-        device=device,
-        backend=backend,
-        precision=precision or searched.precision,
-        batch=batch or searched.batch,
-        threads=threads or searched.threads,
-    )
+    said: dict[str, Any] = {"precision": precision, "batch": batch, "threads": threads}
+    others = {name: value for name, value in said.items() if value is not None}
+    conditions = replace(searched, device=device, backend=backend, **others)
     target = calibrated(conditions, on_progress=on_progress)
     there: list[TrialRecord] = []
     for start in range(0, len(here), _AT_ONCE):
@@ -133,21 +91,23 @@ def measure_elsewhere(
         },
         suffix=f"-{device}-{backend}",
     )
-    return Elsewhere(
-        study=reader.name,
-        searched=searched,
-        conditions=conditions,
-        environment=target.environment,
-        trials=tuple(there),
-        front=tuple(front),
-        transfer=transfer(
-            reader.rule,
-            here=here,
-            there=there,
-            members=[record.number for record in reader.front_records()],
-        ),
-        files=tuple(files),
+    change = transfer(
+        reader.rule,
+        here=here,
+        there=there,
+        members=[record.number for record in reader.front_records()],
     )
+    document = {
+        "schema": SCHEMA,
+        "study": reader.name,
+        "searched": asdict(searched),
+        "conditions": asdict(conditions),
+        "environment": target.environment.document(),
+        "trials": [_trial_document(record) for record in there],
+        "transfer": asdict(change),
+        "files": [str(path) for path in files],
+    }
+    return document, front
 
 
 def _chosen(reader: StudyReader, which: Which) -> Sequence[TrialRecord]:

@@ -43,20 +43,15 @@ def command(
 
     path = study_path(study, results=results)
     with console.Meter() as told:
-        found = measure_elsewhere(
+        document, front = measure_elsewhere(
             path, device=device, backend=backend, trials=trials, on_progress=told, **how
         )
     named = study_argument(path)
-    target = ("--device", device, "--backend", backend, "--trials", "all")
-    again = command_line("archbench", "measure", named, *target)
-    finding = remeasure.finding(
-        found.document(),
-        title=f"{found.study}: {len(found.trials)} networks on {found.conditions}",
-        front=found.front,
-        transfer=found.transfer,
-        verdicts=[record.latency.verdict for record in found.trials if record.latency],
-        next_step=f"{again} also says what was lost by not searching there"
+    again = ("archbench", "measure", named, "--device", device, "--backend", backend)
+    step = (
+        f"{command_line(*again, '--trials', 'all')} also says what was lost by not searching there"
         if trials == "front"
-        else command_line("archbench", "report", named),
+        else command_line("archbench", "report", named)
     )
-    console.tell(finding, files=found.files)
+    finding = remeasure.finding(document, front=front, next_step=step)
+    console.tell(finding, files=[Path(file) for file in document["files"]])

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from archbench.analysis.transfer import Transfer
 from archbench.report.element import Lines
 from archbench.report.finding import Finding
 from archbench.report.findings.front import front_table
-from archbench.study.measurement import Verdict
+from archbench.study.measurement import Conditions, Verdict
 from archbench.study.trial import TrialRecord
 
 _DOUBTS: dict[Verdict, str] = {
@@ -19,25 +18,22 @@ _DOUBTS: dict[Verdict, str] = {
 
 
 def finding(
-    document: Mapping[str, Any],
-    *,
-    title: str,
-    front: Sequence[TrialRecord],
-    transfer: Transfer,
-    verdicts: Sequence[Verdict],
-    next_step: str,
+    document: Mapping[str, Any], *, front: Sequence[TrialRecord], next_step: str
 ) -> Finding:
     """The front by the new times, and how it differs from that of the search.
 
-    The title is what was measured under which conditions; the verdicts are of the new latencies.
+    The document is of the schema ``archbench.elsewhere/1``, the front by the new times.
     """
-    tau, lost = transfer.kendall_tau, transfer.lost
+    transfer, trials = document["transfer"], document["trials"]
+    conditions = Conditions.from_document(document["conditions"])
+    title = f"{document['study']}: {len(trials)} networks on {conditions}"
+    verdicts = [trial["latency_verdict"] for trial in trials]
+    tau, compared, lost = transfer["kendall_tau"], transfer["compared"], transfer["lost"]
     lines = [
-        f"on the front of the search and of this device: {_listed(transfer.kept)}",
-        f"on the front of the search only: {_listed(transfer.left)}",
-        f"on the front of this device only: {_listed(transfer.joined)}",
-        f"rank correlation of both latencies (Kendall's tau): {tau:.2f} over {transfer.compared} "
-        "networks"
+        f"on the front of the search and of this device: {_listed(transfer['kept'])}",
+        f"on the front of the search only: {_listed(transfer['left'])}",
+        f"on the front of this device only: {_listed(transfer['joined'])}",
+        f"rank correlation of both latencies (Kendall's tau): {tau:.2f} over {compared} networks"
         if tau is not None
         else "",
         f"without a search here {100 * lost:.1f} % of the hypervolume are lost, of what this study "
