@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +18,12 @@ from archbench.measure.backend import BACKENDS, PRECISIONS, absence, can_compute
 from archbench.measure.device import capture_environment, devices, gpu_name
 from archbench.measure.gpu import gpu_watch
 from archbench.measure.latency.estimate import DRIFT_LIMIT, OFF_CPU_LIMIT
-from archbench.measure.machine import (
-    Clocks,
-    MachineActivity,
-    activity,
-    clocks,
-    counters,
-    load_average,
-)
+from archbench.measure.machine import activity, clocks, counters, load_average
 from archbench.measure.machine_cache import cache_folder
-from archbench.measure.self_test import SelfTest, self_test
+from archbench.measure.self_test import self_test
 from archbench.progress import Progress
 from archbench.study.atomic_file import backup_path
 from archbench.study.database import Store
-from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions
 
 SCHEMA = "archbench.doctor/1"
@@ -45,57 +37,6 @@ _LEAST_DISK = 2**30
 _GPU_MEMORY = 0.05
 
 
-@dataclass(frozen=True, kw_only=True)
-class Checkup:
-    """What was found; `advice` is drawn from it.
-
-    Attributes:
-        environment: The machine and software.
-        conditions: Of the test.
-        test: Copies of one network, timed against one another.
-        activity: What else the machine did meanwhile.
-        clocks: Of the CPU.
-        load: The load average, where the system tells it.
-        gpu: Name, memory and used bytes of the first GPU; ``disturbance``, what others did there
-            during the test or what slowed it down; ``note``, who is there without being known to
-            work.
-        backends: For each backend and device the precisions that it can be asked for here; none
-            where it is not there, with what is ``missing`` and the ``help`` that brings it.
-        disks: Free bytes by folder.
-        study: Path, trials, size and backup of a study's database; the ``fault``, why it cannot
-            be read, and the ``help``, what to do about that, are empty where it is whole.
-    """
-
-    environment: Environment
-    conditions: Conditions
-    test: SelfTest
-    activity: MachineActivity
-    clocks: Clocks
-    load: float | None
-    gpu: Mapping[str, Any] | None
-    backends: tuple[Mapping[str, Any], ...]
-    disks: Mapping[str, int]
-    study: Mapping[str, Any] | None = None
-
-    @property
-    def advice(self) -> tuple[dict[str, str], ...]:
-        """What stands in the way, with what to do about it."""
-        return tuple(
-            {"what": what, "do": do}
-            for found in (_of_test(self), _of_machine(self), _of_storage(self))
-            for what, do in found
-        )
-
-    def document(self) -> dict[str, Any]:
-        """A JSON document of the schema ``archbench.doctor/1``."""
-        return {
-            "schema": SCHEMA,
-            **asdict(self),
-            "environment": self.environment.document(),
-            "advice": list(self.advice),
-        }
-
-
 def check_up(
     *,
     seconds: float = 10.0,
@@ -103,15 +44,23 @@ def check_up(
     threads: int = 1,
     study: Path | None = None,
     on_progress: Progress | None = None,
-) -> Checkup:
+) -> dict[str, Any]:
     """An A/A test on this machine, and everything that may disturb a measurement.
+
+    It is a JSON document of the schema ``archbench.doctor/1``. ``test`` are copies of one network,
+    timed against one another, and ``activity`` is what else the machine did meanwhile; of the
+    ``gpu`` the ``disturbance`` is what others did there during the test or what slowed it down,
+    the ``note`` who is there without being known to work. ``backends`` have for each device the
+    precisions that can be asked for here; none where one is not there, with what is ``missing``
+    and the ``help`` that brings it. ``disks`` are free bytes by folder. The ``fault`` of a study,
+    why its database cannot be read, is empty where it is whole.
 
     Args:
         seconds: How long to time; all else takes some 2 s, and constants 2 s once.
         device: ``cpu`` or ``cuda``.
         threads: CPU threads of one forward pass.
         study: A study's folder, to look into its database.
-        on_progress: Told what is being done, how much of it, and of how much.
+        on_progress: Told how far it is.
 
     Raises:
         ArchbenchError: See ``archbench.measure.latency.calibration.calibrate``.
@@ -129,18 +78,26 @@ def check_up(
     if gpu and watch:
         use = watch.use(works=device == "cuda")
         gpu |= {"disturbance": use.disturbance, "note": use.note}
-    return Checkup(
-        environment=environment,
-        conditions=conditions,
-        test=test,
-        activity=activity(before, after, seconds=ended - began),
-        clocks=clocks(),
-        load=load_average(),
-        gpu=gpu,
-        backends=tuple(_backend(name, device=on) for on in devices() for name in BACKENDS.names),
-        disks={str(path): _free(path) for path in (Path.cwd(), cache_folder())},
-        study=_health(study) if study else None,
-    )
+    found = {
+        "schema": SCHEMA,
+        "environment": environment.document(),
+        "conditions": asdict(conditions),
+        "test": asdict(test),
+        "activity": asdict(activity(before, after, seconds=ended - began)),
+        "clocks": asdict(clocks()),
+        "load": load_average(),
+        "gpu": gpu,
+        "backends": [_backend(name, device=on) for on in devices() for name in BACKENDS.names],
+        "disks": {str(path): _free(path) for path in (Path.cwd(), cache_folder())},
+        "study": _health(study) if study else None,
+    }
+    return {**found, "advice": advice(found)}
+
+
+def advice(found: Mapping[str, Any]) -> list[dict[str, str]]:
+    """What stands in the way by a document of the doctor, with what to do about it."""
+    told = (*_of_test(found["test"]), *_of_machine(found), *_of_storage(found))
+    return [{"what": what, "do": do} for what, do in told]
 
 
 def _backend(name: str, *, device: str) -> dict[str, Any]:
@@ -160,13 +117,8 @@ def _gpu() -> dict[str, Any] | None:
     if name is None:
         return None
     free, total = torch.cuda.mem_get_info()
-    return {
-        "name": name,
-        "memory_bytes": total,
-        "used_bytes": total - free,
-        "disturbance": "",
-        "note": "",
-    }
+    used = {"name": name, "memory_bytes": total, "used_bytes": total - free}
+    return {**used, "disturbance": "", "note": ""}
 
 
 def _free(path: Path) -> int:
@@ -194,83 +146,86 @@ def _health(path: Path) -> dict[str, Any]:
     return {**found, "trials": trials}
 
 
-def _of_test(found: Checkup) -> Iterator[tuple[str, str]]:
-    test, resolution = found.test, found.test.resolution
+def _of_test(test: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    resolution = test["resolution"]
     if resolution is None:
         yield "there was no time for an A/A test", "give it more --seconds"
-    elif resolution.smallest > _COARSE:
+    elif resolution["smallest"] > _COARSE:
         yield (
-            f"differences under {resolution.smallest:.1%} cannot be told apart",
+            f"differences under {resolution['smallest']:.1%} cannot be told apart",
             "give comparisons more --seconds, or quieten the machine as said below",
         )
-    if resolution and resolution.false_share > _OFTEN_FALSE:
+    if resolution and resolution["false_share"] > _OFTEN_FALSE:
         yield (
-            f"a network seemed different from itself in {resolution.false_share:.0%} of "
-            f"{resolution.comparisons} comparisons, where 5% are by chance",
-            f"take differences under {resolution.spread:.1%} for ties",
+            f"a network seemed different from itself in {resolution['false_share']:.0%} of "
+            f"{resolution['comparisons']} comparisons, where 5% are by chance",
+            f"take differences under {resolution['spread']:.1%} for ties",
         )
-    if test.drift > DRIFT_LIMIT:
+    if test["drift"] > DRIFT_LIMIT:
         yield (
-            f"the speed of the machine moved by {test.drift:.0%} within seconds",
+            f"the speed of the machine moved by {test['drift']:.0%} within seconds",
             "compare networks in one run (archbench compare), never by times of two runs",
         )
-    moved = {
-        name: entry.deviation
-        for name, entry in test.constants.items()
-        if abs(entry.deviation) > _CONSTANT_LIMIT
-    }
-    if test.due:
-        yield f"stored constants no longer hold: {test.due}", "nothing: the next measurement does"
+    moved = ", ".join(
+        f"{name} by {entry['deviation']:+.0%}"
+        for name, entry in test["constants"].items()
+        if abs(entry["deviation"]) > _CONSTANT_LIMIT
+    )
+    if test["due"]:
+        due = f"stored constants no longer hold: {test['due']}"
+        yield due, "nothing: the next measurement does"
     elif moved:
-        listed = ", ".join(f"{name} by {value:+.0%}" for name, value in moved.items())
         yield (
-            f"stored constants seem to hold no longer: {listed}",
+            f"stored constants seem to hold no longer: {moved}",
             "quieten the machine: constants are then looked at again, and taken anew if need be",
         )
-    if test.note:
-        yield test.note, "run archbench doctor again on a quiet machine"
-    if test.seat.note:
-        yield test.seat.note, "take a Linux machine for numbers that count"
+    if test["note"]:
+        yield test["note"], "run archbench doctor again on a quiet machine"
+    if test["seat"]["note"]:
+        yield test["seat"]["note"], "take a Linux machine for numbers that count"
 
 
-def _of_machine(found: Checkup) -> Iterator[tuple[str, str]]:
-    busy = ", ".join(f"{name} ({cores:.1f} cores)" for name, cores in found.activity.busy)
-    if found.test.off_cpu is not None and found.test.off_cpu > OFF_CPU_LIMIT:
+def _of_machine(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    activity, gpu, off_cpu = found["activity"], found["gpu"], found["test"]["off_cpu"]
+    busy = ", ".join(f"{name} ({cores:.1f} cores)" for name, cores in activity["busy"])
+    if off_cpu is not None and off_cpu > OFF_CPU_LIMIT:
         yield (
-            f"other work held the measuring core for {found.test.off_cpu:.0%} of the time",
+            f"other work held the measuring core for {off_cpu:.0%} of the time",
             f"end or move it: {busy}" if busy else "look for it on the host of this container",
         )
     elif busy:
         yield f"other processes work: {busy}", "end them: caches and clock are shared"
-    if (found.activity.steal_share or 0) > _STEAL:
+    if (activity["steal_share"] or 0) > _STEAL:
         yield (
-            f"the host gave {found.activity.steal_share:.1%} of the time to other guests",
+            f"the host gave {activity['steal_share']:.1%} of the time to other guests",
             "measure at another hour, or on a machine of your own",
         )
-    if found.activity.throttled:
+    if activity["throttled"]:
         yield (
-            f"cores were slowed down for heat {found.activity.throttled} times",
+            f"cores were slowed down for heat {activity['throttled']} times",
             "cool the machine, or measure shorter",
         )
-    if found.clocks.governor not in {None, "performance"}:
+    governor = found["clocks"]["governor"]
+    if governor not in {None, "performance"}:
         yield (
-            f"the clock is governed by {found.clocks.governor}",
+            f"the clock is governed by {governor}",
             "sudo cpupower frequency-set -g performance",
         )
-    if found.gpu and found.gpu["disturbance"]:
-        yield found.gpu["disturbance"], "nvidia-smi shows more: end what disturbs, or wait for it"
-    if found.gpu and found.gpu["note"]:
-        yield found.gpu["note"], "nvidia-smi shows them: end them before you measure there"
-    elif found.gpu and found.gpu["used_bytes"] > _GPU_MEMORY * found.gpu["memory_bytes"]:
+    if gpu and gpu["disturbance"]:
+        yield gpu["disturbance"], "nvidia-smi shows more: end what disturbs, or wait for it"
+    if gpu and gpu["note"]:
+        yield gpu["note"], "nvidia-smi shows them: end them before you measure there"
+    elif gpu and gpu["used_bytes"] > _GPU_MEMORY * gpu["memory_bytes"]:
         yield (
-            f"{found.gpu['used_bytes'] / 2**30:.1f} GiB of the GPU's memory are in use",
+            f"{gpu['used_bytes'] / 2**30:.1f} GiB of the GPU's memory are in use",
             "nvidia-smi shows by whom: end it before you measure there",
         )
 
 
-def _of_storage(found: Checkup) -> Iterator[tuple[str, str]]:
-    for path, free in found.disks.items():
+def _of_storage(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for path, free in found["disks"].items():
         if free < _LEAST_DISK:
             yield f"only {free / 2**20:.0f} MiB are free in {path}", "make room: studies grow"
-    if found.study and found.study["fault"]:
-        yield f"{found.study['path']}: {found.study['fault']}", found.study["help"]
+    study = found["study"]
+    if study and study["fault"]:
+        yield f"{study['path']}: {study['fault']}", study["help"]

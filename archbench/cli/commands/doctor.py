@@ -36,4 +36,4 @@ def command(study: str | None, *, results: Path, **how: Any) -> None:
     path = study_path(study, results=results) if study else None
     with console.Meter() as told:
         found = check_up(study=path, on_progress=told, **how)
-    console.tell(doctor.finding(found.document()))
+    console.tell(doctor.finding(found))
