@@ -62,7 +62,7 @@ def check(pattern: str, full: bool) -> None:
 
     Ends with 1 where a count is not exactly that of the released code.
     """
-    from archbench.evaluate.catalogue_check import MOST_MACS, check_document, rebuild
+    from archbench.evaluate.catalogue_check import MOST_MACS, rebuild
     from archbench.report import number
     from archbench.report.findings import catalogue
 
@@ -70,9 +70,8 @@ def check(pattern: str, full: bool) -> None:
     with console.Meter() as told:
         found = rebuild(names, most_macs=None if full else MOST_MACS, on_progress=told)
     left_out = f"being above {number.short(MOST_MACS)} MACs (--full does)"
-    faults = [f"{entry.name}: {fault}" for entry in found for fault in entry.faults]
-    finding = catalogue.check(check_document(found), left_out=left_out, is_good=not faults)
-    console.tell(finding)
+    console.tell(catalogue.check(found, left_out=left_out, is_good=found["agrees"]))
+    faults = [f"{model['name']}: {fault}" for model in found["models"] for fault in model["faults"]]
     if faults:
         raise NegativeResultError(
             f"counts that should agree do not: {'; '.join(faults)}",
