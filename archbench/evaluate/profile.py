@@ -11,20 +11,15 @@ import torch
 
 from archbench.errors import UncountedOperatorError, UsageError, fault_text
 from archbench.evaluate.foreign import Foreign, fetch_all, noise, opened
-from archbench.evaluate.side_by_side import (
-    Unavailable,
-    choose,
-    flips,
-    speed_to_eager,
-)
+from archbench.evaluate.side_by_side import choose, flips, speed_to_eager
 from archbench.evaluate.target import Target, calibrated, foreign_form
 from archbench.measure.device import capture_environment
 from archbench.measure.device import devices as machine_devices
 from archbench.measure.latency.rounds import NETWORK_FAULTS
-from archbench.measure.macs import OperatorCount, count_operators
+from archbench.measure.macs import count_operators
 from archbench.models import ArchSpec, ablation_names, build, count, paper, published_names
-from archbench.models.arithmetic import Count, Work
-from archbench.models.catalogue import Paper, published
+from archbench.models.arithmetic import Work
+from archbench.models.catalogue import published
 from archbench.models.network import Written
 from archbench.progress import Progress
 from archbench.study.environment import Environment
@@ -36,53 +31,34 @@ _COUNTED = ("params", "macs", "activations")
 
 @dataclass(frozen=True, kw_only=True)
 class ModelProfile:
-    """What one network costs.
+    """What one network costs, ours or one of another library or of the user.
 
     Attributes:
-        spec: As it was profiled.
-        count: Its arithmetic.
-        stages: The same, stage by stage and the head; plain values.
-        paper: What its paper prints, where it is as published.
-        built: fvcore's count of the built network, where that was asked for.
-        latency: One measurement for each device and batch; none where none was asked for.
+        network: As it was profiled.
+        counts: All of its document that is not timed: ours from its spec, others as fvcore counts
+            them, with the reason where it cannot. The ``agrees`` of what was ``built`` says whether
+            fvcore's count agrees to the unit.
         weights: The published weights that it was timed with, a file; None for fresh ones.
-    """
-
-    spec: ArchSpec
-    count: Count
-    stages: tuple[dict[str, Any], ...]
-    paper: Paper | None = None
-    built: OperatorCount | None = None
-    latency: tuple[Measurement, ...] = ()
-    weights: Path | None = None
-
-    @property
-    def agrees(self) -> bool | None:
-        """Whether both counts agree to the unit; None where only one was taken."""
-        if self.built is None:
-            return None
-        return all(getattr(self.count, what) == getattr(self.built, what) for what in _COUNTED)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ForeignProfile:
-    """What a network of another library, or of the user, costs; measured in the same way.
-
-    Attributes:
-        foreign: The network.
-        params: Its parameters, shared ones once.
-        counted: fvcore's count of it; None where it could not be counted.
-        uncounted: Why it could not be counted.
         form: What was timed last; None where nothing was.
         latency: One measurement for each device and batch; none where none was asked for.
     """
 
-    foreign: Foreign
-    params: int
-    counted: OperatorCount | None
-    uncounted: str = ""
-    form: Foreign | None = None
+    network: ArchSpec | Foreign
+    counts: Mapping[str, Any]
+    weights: Path | None = None
+    form: ArchSpec | Foreign | None = None
     latency: tuple[Measurement, ...] = ()
+
+    def document(self) -> dict[str, Any]:
+        """A network of a JSON document of the schema ``archbench.profile/1``."""
+        is_ours, form = isinstance(self.network, ArchSpec), self.form
+        return {
+            **self.counts,
+            "form": form.form if isinstance(form, Foreign) else "deployed" if is_ours else None,
+            "form_reason": form.form_reason if isinstance(form, Foreign) else "",
+            "latency": [_latency_document(each, among=self.latency) for each in self.latency],
+            "spec": self.network.to_document() if isinstance(self.network, ArchSpec) else None,
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,95 +68,25 @@ class Profile:
     Attributes:
         environment: The machine and software.
         models: In the order asked for.
-        unavailable: Backends that were left out.
+        unavailable: Backends that were left out, as `choose` tells them.
     """
 
     environment: Environment
-    models: tuple[ModelProfile | ForeignProfile, ...]
-    unavailable: tuple[Unavailable, ...] = ()
+    models: tuple[ModelProfile, ...]
+    unavailable: tuple[Mapping[str, str], ...] = ()
 
     def document(self) -> dict[str, Any]:
         """The profile as a JSON document of the schema ``archbench.profile/1``."""
-        environment = self.environment.document()
+        named: dict[str, tuple[Measurement, ...]] = {}  # of two with one name the first
+        for model in self.models:
+            named.setdefault(model.network.name, model.latency)
         return {
             "schema": SCHEMA,
-            "environment": environment,
-            "models": [
-                _foreign_document(model)
-                if isinstance(model, ForeignProfile)
-                else _model_document(model)
-                for model in self.models
-            ],
-            "unavailable": [asdict(entry) for entry in self.unavailable],
-            "flips": flips(self._latencies()),
+            "environment": self.environment.document(),
+            "models": [model.document() for model in self.models],
+            "unavailable": [dict(entry) for entry in self.unavailable],
+            "flips": flips(named),
         }
-
-    def _latencies(self) -> dict[str, tuple[Measurement, ...]]:
-        """By the name of the network; of two with one name the first."""
-        named: dict[str, tuple[Measurement, ...]] = {}
-        for model in self.models:
-            what = model.foreign if isinstance(model, ForeignProfile) else model.spec
-            named.setdefault(what.name, model.latency)
-        return named
-
-
-def _model_document(model: ModelProfile) -> dict[str, Any]:
-    return {
-        "name": model.spec.name,
-        "origin": "archbench",
-        "digest": model.spec.digest,
-        "resolution": list(model.spec.resolution),
-        "num_classes": model.spec.num_classes,
-        "params": model.count.params,
-        "macs": model.count.macs,
-        "activations": model.count.activations,
-        "work": _work_document(model.count.total),
-        "paper": asdict(model.paper) if model.paper else None,
-        "weights": str(model.weights) if model.weights else None,
-        "built": {
-            "counter": "fvcore",
-            **{what: getattr(model.built, what) for what in _COUNTED},
-            "agrees": model.agrees,
-        }
-        if model.built
-        else None,
-        "stages": list(model.stages),
-        "form": "deployed",
-        "form_reason": "",
-        "latency": [_latency_document(each, among=model.latency) for each in model.latency],
-        "spec": model.spec.to_document(),
-    }
-
-
-def _foreign_document(model: ForeignProfile) -> dict[str, Any]:
-    """With the same keys as a network of the grammar; None where it has no such thing."""
-    foreign, counted = model.foreign, model.counted
-    return {
-        "name": foreign.name,
-        "origin": foreign.origin,
-        "digest": None,
-        "resolution": list(foreign.resolution),
-        "num_classes": None,
-        "params": model.params,
-        "macs": counted.macs if counted else None,
-        "activations": counted.activations if counted else None,
-        "uncounted": model.uncounted,
-        "operators": dict(counted.by_operator) if counted else None,
-        "work": None,
-        "paper": None,
-        "weights": None,
-        "built": None,
-        "stages": [],
-        "form": model.form.form if model.form else None,
-        "form_reason": model.form.form_reason if model.form else "",
-        "latency": [_latency_document(each, among=model.latency) for each in model.latency],
-        "spec": None,
-    }
-
-
-def _work_document(work: Work) -> dict[str, int]:
-    kinds = ("convolution", "linear", "attention", "mlp")
-    return {f"{kind}_macs": getattr(work, kind) for kind in kinds}
 
 
 def _latency_document(latency: Measurement, *, among: Sequence[Measurement]) -> dict[str, Any]:
@@ -242,7 +148,7 @@ def profile(
         latency: Whether to measure it at all.
         check: Whether to build each network and count it with fvcore, too: a forward pass each.
         pretrained: Whether to take published weights; fetched, where they are not kept yet.
-        on_progress: Told what is being done, how much of it, and of how much.
+        on_progress: Told how far it is.
 
     Raises:
         UsageError: A name is unknown, there is nothing to profile, or no weights are published.
@@ -258,30 +164,76 @@ def profile(
     weights = fetch_all(networks if pretrained else (), on_progress=on_progress)
     environment = capture_environment()
     profiles = [
-        _foreign_counted(entry)
+        ModelProfile(network=entry, counts=_foreign_counts(entry))
         if isinstance(entry, Foreign)
-        else replace(_counted(entry, check=check), weights=weights.get(entry))
+        else ModelProfile(
+            network=entry,
+            counts=_counts(entry, check=check, weights=weights.get(entry)),
+            weights=weights.get(entry),
+        )
         for entry in networks
     ]
-    left_out: list[Unavailable] = []
+    left_out: list[dict[str, str]] = []
     for device in devices or machine_devices() if latency else ():
         for batch in batches:
             asked = Conditions(device=device, batch=batch, threads=threads)
             chosen, unavailable = choose(backend, precision, conditions=asked)
-            left_out += unavailable
+            left_out += [entry for entry in unavailable if entry not in left_out]
             for conditions in chosen:
                 target = calibrated(conditions, environment=environment, on_progress=on_progress)
                 profiles = _timed(profiles, target=target, on_progress=on_progress)
-    return Profile(
-        environment=environment,
-        models=tuple(profiles),
-        unavailable=tuple(dict.fromkeys(left_out)),
-    )
+    return Profile(environment=environment, models=tuple(profiles), unavailable=tuple(left_out))
 
 
-def _foreign_counted(foreign: Foreign) -> ForeignProfile:
-    """The count of a network that others wrote, which need not be countable."""
-    params = sum(parameter.numel() for parameter in foreign.network.parameters())
+def _counts(spec: ArchSpec, *, check: bool, weights: Path | None) -> dict[str, Any]:
+    counted, built = count(spec), None
+    if check:
+        found = count_operators(build(spec, seed=0), torch.zeros(1, 3, *spec.resolution))
+        counts = {what: getattr(found, what) for what in _COUNTED}
+        agrees = all(getattr(counted, what) == counts[what] for what in _COUNTED)
+        built = {"counter": "fvcore", **counts, "agrees": agrees}
+    stages = [
+        {
+            "name": f"stages[{index}]",
+            "embed": stage.embed.kind,
+            "block": ", ".join(sorted({block.kind for block in stage.blocks})),
+            "grid": [stage.grid.height, stage.grid.width],
+            "dim": stage.dim,
+            "depth": len(stage.blocks),
+            **_work(work.total),
+        }
+        for index, (stage, work) in enumerate(
+            zip(spec.resolved().stages, counted.stages, strict=True)
+        )
+    ]
+    head = {"name": "head", "embed": "", "block": "", "grid": None, "dim": spec.stages[-1].dim}
+    is_known = spec.name in (*published_names(), *ablation_names())
+    is_published = is_known and published(spec.name).digest == spec.digest
+    return {
+        "name": spec.name,
+        "origin": "archbench",
+        "digest": spec.digest,
+        "resolution": list(spec.resolution),
+        "num_classes": spec.num_classes,
+        **_work(counted.total),
+        "paper": asdict(paper(spec.name)) if is_published else None,
+        "weights": str(weights) if weights else None,
+        "built": built,
+        "stages": [*stages, {**head, "depth": 0, **_work(counted.head)}],
+    }
+
+
+def _work(work: Work) -> dict[str, Any]:
+    kinds = ("convolution", "linear", "attention", "mlp")
+    by_kind = {f"{kind}_macs": getattr(work, kind) for kind in kinds}
+    return {**{what: getattr(work, what) for what in _COUNTED}, "work": by_kind}
+
+
+def _foreign_counts(foreign: Foreign) -> dict[str, Any]:
+    """The count of a network that others wrote, which need not be countable.
+
+    It has the keys of ours; None where it has no such thing.
+    """
     counted, reason = None, ""
     try:
         counted = count_operators(foreign.network, noise(foreign.resolution))
@@ -289,88 +241,38 @@ def _foreign_counted(foreign: Foreign) -> ForeignProfile:
         reason = f"{error.place}: {error.message}" if error.place else error.message
     except NETWORK_FAULTS as error:
         reason = fault_text(error)
-    return ForeignProfile(foreign=foreign, params=params, counted=counted, uncounted=reason)
-
-
-def _counted(spec: ArchSpec, *, check: bool) -> ModelProfile:
-    counted = count(spec)
-    stages = [
-        _stage(
-            f"stages[{index}]",
-            work=counted.stages[index].total,
-            embed=stage.embed.kind,
-            block=", ".join(sorted({block.kind for block in stage.blocks})),
-            grid=[stage.grid.height, stage.grid.width],
-            dim=stage.dim,
-            depth=len(stage.blocks),
-        )
-        for index, stage in enumerate(spec.resolved().stages)
-    ]
-    head = _stage("head", work=counted.head, dim=spec.stages[-1].dim)
-    return ModelProfile(
-        spec=spec,
-        count=counted,
-        stages=(*stages, head),
-        paper=_paper(spec),
-        built=count_operators(build(spec, seed=0), torch.zeros(1, 3, *spec.resolution))
-        if check
-        else None,
-    )
-
-
-def _stage(
-    name: str,
-    *,
-    work: Work,
-    dim: int,
-    embed: str = "",
-    block: str = "",
-    grid: list[int] | None = None,
-    depth: int = 0,
-) -> dict[str, Any]:
-    """The arithmetic of one stage; of the head, which has neither map nor blocks."""
     return {
-        "name": name,
-        "embed": embed,
-        "block": block,
-        "grid": grid,
-        "dim": dim,
-        "depth": depth,
-        "params": work.params,
-        "macs": work.macs,
-        "activations": work.activations,
-        "work": _work_document(work),
+        "name": foreign.name,
+        "origin": foreign.origin,
+        "digest": None,
+        "resolution": list(foreign.resolution),
+        "num_classes": None,
+        "params": sum(parameter.numel() for parameter in foreign.network.parameters()),
+        "macs": counted.macs if counted else None,
+        "activations": counted.activations if counted else None,
+        "uncounted": reason,
+        "operators": dict(counted.by_operator) if counted else None,
+        **dict.fromkeys(("work", "paper", "weights", "built")),
+        "stages": [],
     }
 
 
-def _paper(spec: ArchSpec) -> Paper | None:
-    is_known = spec.name in (*published_names(), *ablation_names())
-    return paper(spec.name) if is_known and published(spec.name).digest == spec.digest else None
-
-
 def _timed(
-    profiles: Sequence[ModelProfile | ForeignProfile],
-    *,
-    target: Target,
-    on_progress: Progress | None,
-) -> list[ModelProfile | ForeignProfile]:
-    timed: dict[str, ArchSpec | Foreign] = {}
-    weights: dict[str, Path | None] = {}
-    for index, model in enumerate(profiles):
-        if isinstance(model, ModelProfile):
-            timed[str(index)], weights[str(index)] = model.spec, model.weights
-        else:
-            timed[str(index)] = foreign_form(
-                model.foreign, conditions=target.conditions, forms=target.forms
-            )
+    profiles: Sequence[ModelProfile], *, target: Target, on_progress: Progress | None
+) -> list[ModelProfile]:
+    forms = {
+        str(index): foreign_form(entry, conditions=target.conditions, forms=target.forms)
+        if isinstance(entry := model.network, Foreign)
+        else entry
+        for index, model in enumerate(profiles)
+    }
     measured = target.measure_together(
-        timed, weights=weights, budget_s=BUDGET_S, on_progress=on_progress
+        forms,
+        weights={str(index): model.weights for index, model in enumerate(profiles)},
+        budget_s=BUDGET_S,
+        on_progress=on_progress,
     )
-    found: list[ModelProfile | ForeignProfile] = []
-    for index, model in enumerate(profiles):
-        latency, form = (*model.latency, measured[str(index)]), timed[str(index)]
-        if isinstance(model, ForeignProfile) and isinstance(form, Foreign):
-            found.append(replace(model, latency=latency, form=form))
-        else:
-            found.append(replace(model, latency=latency))
-    return found
+    return [
+        replace(model, form=forms[name], latency=(*model.latency, measured[name]))
+        for name, model in zip(forms, profiles, strict=True)
+    ]

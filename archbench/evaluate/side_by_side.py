@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from archbench.errors import UsageError
@@ -15,29 +15,13 @@ ALL = "all"
 REFERENCE = "eager"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Unavailable:
-    """A backend that was left out, and why.
-
-    Attributes:
-        backend: Its name.
-        device: Where it was to run.
-        precision: What it was to compute; empty where it cannot be had at all.
-        reason: What is missing.
-        help: What brings it.
-    """
-
-    backend: str
-    device: str
-    precision: str
-    reason: str
-    help: str
-
-
 def choose(
     backends: str | Sequence[str], precisions: str | Sequence[str], *, conditions: Conditions
-) -> tuple[list[Conditions], list[Unavailable]]:
+) -> tuple[list[Conditions], list[dict[str, str]]]:
     """The conditions to measure under, eager first, and what was left out.
+
+    Of that it says backend, device and precision (empty where the backend cannot be had at all),
+    the reason, and the help that brings it.
 
     Args:
         backends: Names, or ``all``: then what cannot be had is left out; else it is refused.
@@ -54,12 +38,17 @@ def choose(
     if is_all:
         names = [REFERENCE, *(name for name in BACKENDS.names if name != REFERENCE)]
     chosen: list[Conditions] = []
-    left_out: list[tuple[str, str, str, str]] = []
+    left_out: list[dict[str, str]] = []
     device = conditions.device
+
+    def leave_out(name: str, kind: str, reason: str, help: str) -> None:
+        left = {"backend": name, "device": device, "precision": kind}
+        left_out.append({**left, "reason": reason, "help": help})
+
     for name in names:
         missing = absence(name, device=device) if is_all else None
         if missing:
-            left_out.append((name, "", missing.message, missing.help or ""))
+            leave_out(name, "", missing.message, missing.help or "")
             continue
         for kind in kinds:
             asked = replace(conditions, backend=name, precision=kind)
@@ -70,17 +59,14 @@ def choose(
             else:
                 known = ", ".join(BACKENDS.load(name).PRECISIONS[device])
                 reason = f"it does not compute {kind} on {device}"
-                left_out.append((name, kind, reason, f"it has {known}"))
+                leave_out(name, kind, reason, f"it has {known}")
     if not chosen:
         raise UsageError(
             f"no backend computes {', '.join(kinds)} on {device}",
             place="precision",
-            help="; ".join(f"{name}: {help_}" for name, _, _, help_ in left_out),
+            help="; ".join(f"{left['backend']}: {left['help']}" for left in left_out),
         )
-    return chosen, [
-        Unavailable(backend=name, device=device, precision=kind, reason=reason, help=help_)
-        for name, kind, reason, help_ in left_out
-    ]
+    return chosen, left_out
 
 
 def speed_to_eager(latency: Measurement, among: Sequence[Measurement]) -> float | None:

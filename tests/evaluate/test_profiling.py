@@ -13,13 +13,13 @@ from tests.evaluate.toy import SPEC
 
 def test_counts_of_a_published_network_are_exact() -> None:
     (model,) = profile("levit_128s", latency=False).models
-    assert (model.count.params, model.count.macs) == (7_777_058, 304_660_832)
+    assert (model.counts["params"], model.counts["macs"]) == (7_777_058, 304_660_832)
 
 
 def test_stages_and_head_add_up() -> None:
     for model in profile(["levit_128s", "cvt_13"], latency=False).models:
         for what in ("params", "macs", "activations"):
-            assert sum(stage[what] for stage in model.stages) == getattr(model.count, what)
+            assert sum(stage[what] for stage in model.counts["stages"]) == model.counts[what]
 
 
 def test_document_is_json_with_its_schema() -> None:
@@ -33,8 +33,8 @@ def test_document_is_json_with_its_schema() -> None:
 
 def test_resolution_is_that_asked_for() -> None:
     (model,) = profile("levit_128s", latency=False, resolution=(160, 224)).models
-    assert tuple(model.spec.resolution) == (160, 224)
-    assert model.stages[0]["grid"] == [10, 14]
+    assert tuple(model.network.resolution) == (160, 224)
+    assert model.counts["stages"][0]["grid"] == [10, 14]
 
 
 def test_latency_stands_for_each_batch_in_order() -> None:
