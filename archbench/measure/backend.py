@@ -165,7 +165,7 @@ def prepared(
     require_backend(conditions)
     name, began = conditions.backend, wall()
     found: Runnable = BACKENDS.load(name).prepare(network, example, conditions=conditions)
-    if name == "eager" and is_placed(network, conditions=conditions):
+    if name == "eager" and _is_placed(network, _TYPES[conditions.precision], conditions.device):
         return replace(found, seconds=wall() - began)
     output = found.run()
     if conditions.device == "cuda":
@@ -229,20 +229,17 @@ def placed(
         UsageError: The precision is not one of fp32, bf16 and fp16.
     """
     kind = dtype_of(conditions.precision, place=f"backend {conditions.backend}")
-    if not is_placed(network, conditions=conditions):
+    if not _is_placed(network, kind, conditions.device):
         network = copy.deepcopy(network).to(device=conditions.device, dtype=kind).eval()
     return network, example.to(device=conditions.device, dtype=kind)
 
 
-def is_placed(network: nn.Module, *, conditions: Conditions) -> bool:
-    """Whether it is in evaluation, on the device and in the precision of the conditions."""
-    kind = dtype_of(conditions.precision, place=f"backend {conditions.backend}")
-    fits = all(
-        tensor.device.type == conditions.device
-        and (tensor.dtype == kind or not tensor.is_floating_point())
+def _is_placed(network: nn.Module, kind: torch.dtype, device: str) -> bool:
+    """Whether it is in evaluation, on the device and of the data type."""
+    return not any(module.training for module in network.modules()) and all(
+        tensor.device.type == device and (tensor.dtype == kind or not tensor.is_floating_point())
         for tensor in (*network.parameters(), *network.buffers())
     )
-    return fits and not any(module.training for module in network.modules())
 
 
 @contextmanager

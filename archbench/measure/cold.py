@@ -15,25 +15,17 @@ from torch import Tensor
 
 from archbench.measure.latency.calibration import CalibratedBench, Calibration
 from archbench.measure.latency.clock import Forward, Timing
-from archbench.progress import Progress
 
 # More than the second-level cache of a core and less than a third-level one, where a network of
 # this size leaves its weights; on a GPU more than its one cache.
-EVICTED_BYTES = {"cpu": 4 * 2**20, "cuda": 128 * 2**20}
-ROUNDS = 30
-
+_EVICTED_BYTES = {"cpu": 4 * 2**20, "cuda": 128 * 2**20}
 _LEAST_MS = 1e-6
 _CALIBRATOR_SECONDS = 2e-3  # the calibration network of about that size
 
 
 @dataclass(frozen=True, kw_only=True)
 class Multiple:
-    """A time as a multiple of that of a calibration network.
-
-    Attributes:
-        calibrator: Which one.
-        ratio: The lower mean of its passes over that of the calibration network.
-    """
+    """A time as a multiple of that of a calibration network: the ratio of the lower means."""
 
     calibrator: str
     ratio: float
@@ -61,7 +53,7 @@ class ColdTime(Multiple):
 
 def evictor(device: str) -> Callable[[], None]:
     """A function that fills the caches with other data."""
-    filler = torch.ones(EVICTED_BYTES[device] // 4, device=device)
+    filler = torch.ones(_EVICTED_BYTES[device] // 4, device=device)
 
     def evict() -> None:
         filler.sum()
@@ -73,8 +65,7 @@ def cold_times(
     pieces: Mapping[str, tuple[Forward, Tensor]],
     *,
     bench: CalibratedBench,
-    rounds: int = ROUNDS,
-    on_progress: Progress | None = None,
+    rounds: int = 30,
 ) -> dict[str, ColdTime]:
     """The time of each piece with cold caches, in an order drawn anew each round.
 
@@ -85,22 +76,15 @@ def cold_times(
     they took whole once scaled; with the first kind of pass for all blocks by 3.8 %. A round
     takes some 5 ms for each piece beside its own time.
 
-    Args:
-        pieces: By any names, one pass of each with what it takes: in a network the piece before
-            has just written that.
-        bench: What to time with.
-        rounds: Passes of each piece.
-        on_progress: Told how many rounds are done.
+    The pieces are, by any names, one pass of each with what it takes, which in a network the piece
+    before has just written.
     """
     order, names = random.Random(0), list(pieces)
-    if not names:
-        return {}
     evict = evictor(bench.conditions.device)
     calibrator = bench.calibration.nearest(_CALIBRATOR_SECONDS)
     reference = bench.reference(calibrator)
     compared: list[Timing] = []
-    first: dict[str, list[Timing]] = {name: [] for name in names}
-    again: dict[str, list[Timing]] = {name: [] for name in names}
+    first, again = ({name: list[Timing]() for name in names} for _ in range(2))
 
     def passed(name: str) -> Timing:
         forward, example = pieces[name]
@@ -108,15 +92,13 @@ def cold_times(
         return bench.watch(forward)
 
     with torch.inference_mode():
-        for done in range(rounds + 1):  # the first one warms up, and does not count
+        for _ in range(rounds + 1):  # the first one warms up, and does not count
             for name in order.sample(names, len(names)):
                 evict()
                 compared.append(bench.watch(reference))
                 first[name].append(passed(name))
                 evict()
                 again[name].append(passed(name))
-            if on_progress and done:
-                on_progress("timing blocks with cold caches", done, rounds)
     unit = max(bench.mean_ms(compared[len(names) :]), _LEAST_MS)
     return {
         name: ColdTime(

@@ -7,7 +7,6 @@ import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,13 +23,10 @@ from archbench.progress import Progress
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions
 
-ROOFLINE_SCHEMA = "archbench.roofline/1"
-
 _LEAST_ROUNDS, _MOST_ROUNDS = 5, 150
 _ROWS, _WIDTH = 512, 1024
 _FAR_BYTES = {"cpu": 2**28, "cuda": 2**30}  # larger than any last cache of today
 _NEAR_BYTES = {"cpu": 2**18, "cuda": 2**23}
-_PASSES = {"compute": 30, "memory": 8, "cache": 300, "operator": 300}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +34,6 @@ class PartTimes:
     """Times in milliseconds, calibrated as latencies are.
 
     Attributes:
-        parts: Part to time.
-        whole: The network as it is.
         watched: The network while its parts were timed; the difference is what watching costs.
         rounds: Passes of each.
         off_cpu: Share of the time without a core; None on a GPU.
@@ -64,53 +58,10 @@ def time_parts(
     """The time of each part, of passes that take turns with passes without any hook.
 
     On one CPU thread CPU time counts, else the time that passes; a GPU is waited for before and
-    behind each part, which hides what it would have run at once.
-
-    Args:
-        network: In evaluation, where it is to be timed.
-        example: What it takes.
-        parts: Modules of the network by any names, none inside another; each runs once.
-        bench: What to time with.
-        budget_s: Seconds for all passes.
-        on_progress: Told how many rounds are done.
+    behind each part, which hides what it would have run at once. The network is in evaluation,
+    where it is to be timed; of its parts, by any names, none is inside another and each runs once.
     """
-
-    def plain() -> object:
-        with torch.inference_mode():
-            return network(example)
-
-    until = bench.clock.wall() + budget_s
-    constant_ms, reference = bench.nearest_reference(plain, until=until)
-    taken: dict[str, list[float]] = {name: [] for name in parts}
-    timings: dict[str, list[Timing]] = {"reference": [], "plain": [], "watched": []}
-    order, rounds = random.Random(0), 0
-    while rounds < _LEAST_ROUNDS or (rounds < _MOST_ROUNDS and bench.clock.wall() < until):
-        for what in order.sample(list(timings), len(timings)):
-            if what == "watched":
-                with _watched(parts, taken, bench=bench):
-                    timings[what].append(bench.watch(plain))
-            else:
-                timings[what].append(bench.watch(plain if what == "plain" else reference))
-        rounds += 1
-        if on_progress:
-            on_progress("timing parts", rounds, _MOST_ROUNDS)
-    means_ms = bench.means_ms(timings)
-    unit = constant_ms / means_ms["reference"]
-    return PartTimes(
-        parts={name: lower_mean(seconds) * 1e3 * unit for name, seconds in taken.items()},
-        whole=means_ms["plain"] * unit,
-        watched=means_ms["watched"] * unit,
-        rounds=rounds,
-        off_cpu=bench.off_cpu(timings["plain"]),
-    )
-
-
-@contextmanager
-def _watched(
-    parts: Mapping[str, nn.Module], taken: Mapping[str, list[float]], *, bench: Bench
-) -> Iterator[None]:
-    """Adds the seconds of each part's passes to its list."""
-    began = 0.0
+    began, taken = 0.0, {name: list[float]() for name in parts}
 
     def read() -> float:
         if bench.conditions.device == "cuda":
@@ -124,8 +75,30 @@ def _watched(
     def leave(name: str) -> None:
         taken[name].append(read() - began)
 
-    with _hooked(parts, enter, leave):
-        yield
+    def plain() -> object:
+        with torch.inference_mode():
+            return network(example)
+
+    until = bench.clock.wall() + budget_s
+    constant_ms, reference = bench.nearest_reference(plain, until=until)
+    timings: dict[str, list[Timing]] = {"reference": [], "plain": [], "watched": []}
+    order, rounds = random.Random(0), 0
+    while rounds < _LEAST_ROUNDS or (rounds < _MOST_ROUNDS and bench.clock.wall() < until):
+        for what in order.sample(list(timings), len(timings)):
+            with _hooked(parts if what == "watched" else {}, enter, leave):
+                timings[what].append(bench.watch(reference if what == "reference" else plain))
+        rounds += 1
+        if on_progress:
+            on_progress("timing parts", rounds, _MOST_ROUNDS)
+    means_ms = bench.means_ms(timings)
+    unit = constant_ms / means_ms["reference"]
+    return PartTimes(
+        parts={name: lower_mean(seconds) * 1e3 * unit for name, seconds in taken.items()},
+        whole=means_ms["plain"] * unit,
+        watched=means_ms["watched"] * unit,
+        rounds=rounds,
+        off_cpu=bench.off_cpu(timings["plain"]),
+    )
 
 
 @contextmanager
@@ -148,12 +121,9 @@ def _hooked(
 
 @dataclass(frozen=True, kw_only=True)
 class Traffic:
-    """What a part runs in one pass.
+    """What a part runs in one pass: operators that are no views, and what they read and write.
 
-    Attributes:
-        operators: Those that are no views.
-        weight_bytes: Read of weights and of what was made of them once and for all.
-        activation_bytes: Read and written of all else.
+    Weights are all that does not depend on the input, activations all that does.
     """
 
     operators: int = 0
@@ -172,14 +142,11 @@ def traffic(
     another.
     """
     counter = _Counter(example, parts)
-
-    def enter(name: str) -> None:
-        counter.part = name
-
-    def leave(name: str) -> None:
-        counter.part = ""
-
-    with torch.inference_mode(), _hooked(parts, enter, leave), counter:
+    with (
+        torch.inference_mode(),
+        _hooked(parts, counter.enter, lambda _: counter.enter("")),
+        counter,
+    ):
         network(example)
     return {
         name: Traffic(operators=number, weight_bytes=weights, activation_bytes=activations)
@@ -196,6 +163,9 @@ class _Counter(TorchDispatchMode):
         self.sums = {name: [0, 0, 0] for name in ("", *parts)}
         # Held until the end: a freed tensor lends its identity to others.
         self.moving: dict[int, Tensor] = {id(example): example}
+
+    def enter(self, part: str) -> None:
+        self.part = part
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -222,7 +192,6 @@ class Roofline:
         memory_gbs: 10^9 bytes a second read and written, from a memory larger than all caches.
         cache_gbs: Likewise from a near cache.
         operator_us: Microseconds of an operator on almost nothing, called as a module.
-        environment_id: The machine and software.
         note: What is to be said of it; mostly empty.
     """
 
@@ -250,22 +219,13 @@ class Roofline:
 
 
 def roofline(
-    conditions: Conditions,
-    *,
-    environment: Environment,
-    folder: Path | None = None,
-    clock: Clock | None = None,
+    conditions: Conditions, *, environment: Environment, clock: Clock | None = None
 ) -> Roofline:
     """The limits for these conditions: stored ones, or taken now, in some 2 s, and stored.
 
     What compute and memory reach at most, as torch reaches it (Williams, Waterman and Patterson
-    2009, doi:10.1145/1498765.1498785); the best of several passes counts.
-
-    Args:
-        conditions: Batch and resolution do not matter.
-        environment: This machine.
-        folder: Where they are kept, the user's cache folder by default.
-        clock: Where time comes from; a test has its own.
+    2009, doi:10.1145/1498765.1498785); the best of several passes counts. Batch and resolution do
+    not matter.
 
     Raises:
         UsageError: Device, precision or threads that cannot be.
@@ -273,15 +233,18 @@ def roofline(
         StorageError: The measurement lock cannot be had.
     """
     settings = machine_cache.settings_of(conditions)
-    identity = {"schema": ROOFLINE_SCHEMA, "environment": environment.id, "of": settings}
-    path = folder or machine_cache.cache_folder("roofline")
+    identity = {"schema": "archbench.roofline/1", "environment": environment.id, "of": settings}
+    name, note = f"{environment.id}-{machine_cache.digest_of(identity)}.json", ""
     file = machine_cache.MachineFile(
-        path=path / f"{environment.id}-{machine_cache.digest_of(identity)}.json", identity=identity
+        path=machine_cache.cache_folder("roofline") / name, identity=identity
     )
-    note = ""
     try:
         if document := file.read():
-            return _stored(document["limits"])
+            stored = Roofline(**{**document["limits"], "note": ""})
+            limits = (stored.gflops, stored.memory_gbs, stored.cache_gbs, stored.operator_us)
+            if all(0 < limit < math.inf for limit in limits):
+                return stored
+            raise ValueError("a limit is no number")
     except machine_cache.UNREADABLE as error:
         note = f"{file.path} could not be read ({error}): limits taken anew"
     with measuring(conditions, clock=clock) as bench:
@@ -292,24 +255,16 @@ def roofline(
     return found
 
 
-def _stored(limits: Mapping[str, Any]) -> Roofline:
-    found = Roofline(**{**limits, "note": ""})
-    numbers = (found.gflops, found.memory_gbs, found.cache_gbs, found.operator_us)
-    if not all(0 < number < math.inf for number in numbers):
-        raise ValueError("a limit is no number")
-    return found
-
-
 def _taken(bench: Bench, *, environment: Environment, note: str) -> Roofline:
     device = bench.conditions.device
     kind = dtype_of(bench.conditions.precision, place="precision")
     layer, value = nn.Hardswish(), torch.ones(8, device=device)
-    products = [_best(bench, run, _PASSES["compute"]) for run in _products(device, kind)]
+    products = [_best(bench, run, passes=30) for run in _products(device, kind)]
     return Roofline(
         gflops=2 * _ROWS * _WIDTH * _WIDTH / min(products) / 1e9,
-        memory_gbs=_bandwidth(bench, _FAR_BYTES[device], passes=_PASSES["memory"]),
-        cache_gbs=_bandwidth(bench, _NEAR_BYTES[device], passes=_PASSES["cache"]),
-        operator_us=_best(bench, lambda: layer(value), _PASSES["operator"]) * 1e6,
+        memory_gbs=_bandwidth(bench, _FAR_BYTES[device], passes=8),
+        cache_gbs=_bandwidth(bench, _NEAR_BYTES[device], passes=300),
+        operator_us=_best(bench, lambda: layer(value), passes=300) * 1e6,
         environment_id=environment.id,
         note=note,
     )
@@ -330,12 +285,12 @@ def _products(device: str, kind: torch.dtype) -> list[Callable[[], object]]:
 def _bandwidth(bench: Bench, size: int, *, passes: int) -> float:
     """10^9 bytes a second of the better of a copy and a sum; both tensors hold half of the size."""
     left, right = (torch.ones(size // 8, device=bench.conditions.device) for _ in range(2))
-    copy_s = _best(bench, lambda: right.copy_(left), passes)
-    sum_s = _best(bench, lambda: torch.add(left, right, alpha=0.5, out=right), passes)
+    copy_s = _best(bench, lambda: right.copy_(left), passes=passes)
+    sum_s = _best(bench, lambda: torch.add(left, right, alpha=0.5, out=right), passes=passes)
     return max(2 * left.nbytes / copy_s, 3 * left.nbytes / sum_s) / 1e9
 
 
-def _best(bench: Bench, run: Callable[[], object], passes: int) -> float:
+def _best(bench: Bench, run: Callable[[], object], *, passes: int) -> float:
     with torch.inference_mode():
         run()
         return max(min(bench.seconds(bench.watch(run)) for _ in range(passes)), 1e-9)

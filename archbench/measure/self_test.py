@@ -16,23 +16,16 @@ import numpy as np
 
 from archbench.measure.device import Pinning
 from archbench.measure.latency import estimate
-from archbench.measure.latency.calibration import (
-    CalibratedBench,
-    disturbance,
-    keep_check,
-    ready_calibrator,
-)
+from archbench.measure.latency.calibration import CalibratedBench, disturbance, keep_check
 from archbench.measure.latency.clock import Timing
 from archbench.measure.latency.constants import CHECKS, DriftCheck, deviations
-from archbench.measure.latency.estimate import LEAST_PLACEMENTS, TWO_SIDED_95, Array, drift
 from archbench.measure.latency.rounds import Placed, relocate, rotated_orders, warm_up
 from archbench.measure.machine import Counters, activity, counters
 from archbench.progress import Progress
 
 COPIES = 6
-PLACEMENT = 2 * COPIES
-"""Rounds in one place of memory; each copy is twice in each place of the order."""
-WINDOW = LEAST_PLACEMENTS * PLACEMENT
+_PLACEMENT = 2 * COPIES  # rounds in one place of memory: each copy is twice in each of the order
+WINDOW = estimate.LEAST_PLACEMENTS * _PLACEMENT
 """Rounds of one of the many short comparisons."""
 
 _LEVEL = 0.95
@@ -42,7 +35,7 @@ _LONG_CHECK = 80  # rounds, of which every fourth has a pass of each calibration
 _CALIBRATE_EVERY = 4
 _WARM_UP_S = 0.5
 # An interval that leaves out 1 in 95 of 100 runs: 1.96 of its deviations for itself, 1.645 more.
-_FOUND_19_OF_20 = 1 + 1.645 / TWO_SIDED_95
+_FOUND_19_OF_20 = 1 + 1.645 / estimate.TWO_SIDED_95
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +43,6 @@ class Resolution:
     """What an A/A test showed.
 
     Attributes:
-        rounds: Passes of each copy.
         smallest: The difference, as a share, that a comparison of so many rounds finds in 95 of
             100 runs.
         comparisons: Short comparisons of two copies.
@@ -67,13 +59,7 @@ class Resolution:
 
 @dataclass(frozen=True, kw_only=True)
 class Constant:
-    """Whether the constant of a calibration network still holds.
-
-    Attributes:
-        stored_ms: What is kept.
-        now_ms: What it takes now.
-        deviation: By which share it left the others: what all took more or less is apart.
-    """
+    """The constant of a calibration network, and by which share it left the others since."""
 
     stored_ms: float
     now_ms: float
@@ -82,7 +68,7 @@ class Constant:
 
 @dataclass(frozen=True, kw_only=True)
 class SelfTest:
-    """The results of an A/A test of this machine.
+    """The results of an A/A test of this machine; what is to be said is mostly empty.
 
     Attributes:
         network: Which network ran.
@@ -91,11 +77,9 @@ class SelfTest:
         state: By which share all of them together take longer than when constants were taken.
         off_cpu: The share of time in which other work held the core; None on a GPU.
         drift: By how much the network drifted meanwhile.
-        seat: The cores that it ran on.
-        note: What is to be said of the constants; mostly empty.
-        generation: How many times the constants were taken here.
-        due: Why the next measurement takes them anew; mostly empty.
-        disturbance: Why nothing can be said of the constants now; mostly empty.
+        note: What is to be said of the constants.
+        due: Why the next measurement takes them anew.
+        disturbance: Why nothing can be said of the constants now.
     """
 
     network: str
@@ -111,22 +95,21 @@ class SelfTest:
     disturbance: str = ""
 
 
-def resolution_of(samples: Array) -> Resolution:
+def resolution_of(samples: estimate.Array) -> Resolution:
     """What the times of copies of one network say, (copies, rounds).
 
-    They were placed anew in memory every `PLACEMENT` rounds. Rounds that are too few to tell by
-    places give the difference that the rounds alone would find.
+    They were placed anew in memory every twelve rounds. Rounds that are too few to tell by places
+    give the difference that the rounds alone would find.
     """
     copies, rounds = samples.shape
     pairs = list(itertools.combinations(range(copies), 2))
     first, second = (samples[[pair[side] for pair in pairs]] for side in (0, 1))
     means = estimate.lower_means(samples)
-    windows = rounds // WINDOW
-    apart = []
+    windows, apart = rounds // WINDOW, []
     if windows:
-        logs = estimate.placement_logs(second, first, rounds=PLACEMENT)
+        logs = estimate.placement_logs(second, first, rounds=_PLACEMENT)
         _, widths = estimate.over_placements(logs, level=_LEVEL)
-        for part in np.split(logs[:, : windows * LEAST_PLACEMENTS], windows, axis=1):
+        for part in np.split(logs[:, : windows * estimate.LEAST_PLACEMENTS], windows, axis=1):
             off, width = estimate.over_placements(part, level=_LEVEL)
             apart.append(np.abs(off) > width)
     else:
@@ -156,15 +139,12 @@ def self_test(
     # A round of which the end was cut off is of no use.
     rounds = min(map(len, copies))
     samples = np.array([[bench.seconds(one) for one in taken[:rounds]] for taken in copies])
-    moved = drift(np.median(samples, axis=0).tolist()) if rounds else 0.0
+    moved = estimate.drift(np.median(samples, axis=0).tolist()) if rounds else 0.0
     now_ms, stored_ms = bench.means_ms(others), calibration.constants_ms
     found, state = deviations(now_ms, stored_ms)
-    check = DriftCheck(
-        deviations=found,
-        disturbance=disturbance(off_cpu=off_cpu, moved=moved, busy=worked),
-        weight=CHECKS if rounds >= _LONG_CHECK else 1,
-    )
-    due = keep_check(check, bench=bench)
+    disturbed = disturbance(off_cpu=off_cpu, moved=moved, busy=worked)
+    weight = CHECKS if rounds >= _LONG_CHECK else 1
+    check = DriftCheck(deviations=found, disturbance=disturbed, weight=weight)
     return SelfTest(
         network=calibration.calibrators[0].name,
         resolution=resolution_of(samples) if rounds >= _LEAST_ROUNDS else None,
@@ -178,8 +158,8 @@ def self_test(
         seat=bench.pinning,
         note=calibration.note,
         generation=calibration.generation,
-        due=due,
-        disturbance=check.disturbance,
+        due=keep_check(check, bench=bench),
+        disturbance=disturbed,
     )
 
 
@@ -188,10 +168,7 @@ def _timed(
 ) -> tuple[list[list[Timing]], dict[str, list[Timing]]]:
     """Timings of each copy, and of each calibration network by its name."""
     until, first = bench.clock.wall() + seconds, bench.calibration.calibrators[0]
-    placed = {
-        str(copy): Placed(network=ready_calibrator(first, conditions=bench.conditions))
-        for copy in range(COPIES)
-    }
+    placed = {str(copy): Placed(network=first.ready(bench.conditions)) for copy in range(COPIES)}
     known = {name: bench.reference(name) for name in bench.calibration.constants_ms}
     for forward in (*(entry.forward for entry in placed.values()), *known.values()):
         warm_up(forward, bench=bench, until=bench.clock.wall() + _WARM_UP_S)
@@ -202,7 +179,7 @@ def _timed(
     for done in range(_MOST_ROUNDS):
         if bench.clock.wall() >= until and done:
             break
-        if done and done % PLACEMENT == 0:
+        if done and done % _PLACEMENT == 0:
             relocate(placed, draw=draw)
         for copy in map(str, next(orders)):
             copies[copy].append(bench.watch(placed[copy].forward))

@@ -18,24 +18,16 @@ from archbench.measure.latency.estimate import quantile
 from archbench.progress import Progress
 from archbench.study.measurement import Conditions
 
-POWERCAP = Path("/sys/class/powercap")
-
+_POWERCAP = Path("/sys/class/powercap")
+_PROCESS = Path("/proc/self")
 _LEAST_PASSES, _MOST_PASSES = 20, 400
 _FOR_P99 = 100
-_PROCESS = Path("/proc/self")
-_RESET_PEAK = "5"  # what proc(5) calls resetting the peak resident set
 _COUNTED_S, _LEAST_COUNTED = 1.0, 5  # of passes whose energy is counted
 
 
 @dataclass(frozen=True, kw_only=True)
 class Quantity:
-    """One number with its unit.
-
-    Attributes:
-        unit: For example ``bytes``.
-        value: None where it could not be had.
-        reason: Why there is no value; empty where there is one.
-    """
+    """One number with its unit, or the reason why there is no value."""
 
     unit: str
     value: float | None = None
@@ -47,12 +39,9 @@ class Service:
     """How one network serves at one batch.
 
     Attributes:
-        conditions: Under which.
         ms: The calibrated time of a batch, as latencies are.
         wall_ms: Every pass on the wall clock, as it was: whatever else the machine did shows.
-        p50: Their median.
-        p95: What 95 % of them stayed below.
-        p99: Likewise; not available from fewer than 100 passes.
+        p50: Their median, as the 95th and the 99th percentile; the last of 100 passes and more.
         peak: Memory of a pass, see ``peak_memory``.
         energy: Of an image, see ``energy_per_image``.
         off_cpu: Share of the time without a core; None on a GPU.
@@ -96,20 +85,18 @@ def serve(
         if on_progress:
             on_progress(f"serving batch {conditions.batch}", len(timings), _MOST_PASSES)
     walls = tuple(timing.wall * 1e3 for timing in timings)
-    p99 = Quantity(unit="ms", reason=f"fewer than {_FOR_P99} passes were made")
-    if len(walls) >= _FOR_P99:
-        p99 = Quantity(value=quantile(walls, 0.99), unit="ms")
+    tails = [Quantity(unit="ms", value=quantile(walls, share)) for share in (0.5, 0.95, 0.99)]
+    if len(walls) < _FOR_P99:
+        tails[2] = Quantity(unit="ms", reason=f"fewer than {_FOR_P99} passes were made")
     return Service(
         conditions=conditions,
         ms=bench.mean_ms(timings) / bench.mean_ms(compared) * constant_ms,
         wall_ms=walls,
-        p50=Quantity(value=quantile(walls, 0.5), unit="ms"),
-        p95=Quantity(value=quantile(walls, 0.95), unit="ms"),
-        p99=p99,
+        p50=tails[0],
+        p95=tails[1],
+        p99=tails[2],
         peak=peak_memory(forward, device=conditions.device),
-        energy=energy_per_image(
-            forward, device=conditions.device, batch=conditions.batch, clock=clock
-        ),
+        energy=energy_per_image(forward, conditions=conditions, clock=clock),
         off_cpu=bench.off_cpu(timings),
     )
 
@@ -131,26 +118,20 @@ def peak_memory(forward: Forward, *, device: str, process: Path = _PROCESS) -> Q
     if platform.libc_ver()[0] != "glibc":
         reason = "the C library keeps freed memory, and cannot be asked for it"
         return Quantity(unit="bytes", reason=reason)
+    status = process / "status"
     try:
         ctypes.CDLL(None).malloc_trim(0)
-        (process / "clear_refs").write_text(_RESET_PEAK)
-        base = _status(process, "VmRSS")
+        (process / "clear_refs").write_text("5")  # resets the peak resident set, see proc(5)
+        base_kb = int(re.findall(r"^VmRSS:\s*(\d+)", status.read_text(), re.MULTILINE)[0])
         forward()
-        return Quantity(value=float(max(0, _status(process, "VmHWM") - base)), unit="bytes")
+        peak_kb = int(re.findall(r"^VmHWM:\s*(\d+)", status.read_text(), re.MULTILINE)[0])
     except (OSError, LookupError, ValueError) as error:
         return Quantity(unit="bytes", reason=f"the system does not tell: {error}")
-
-
-def _status(process: Path, key: str) -> int:
-    """Bytes of an entry of the process's status."""
-    found = re.search(rf"^{key}:\s*(\d+)", (process / "status").read_text(), re.MULTILINE)
-    if found is None:
-        raise LookupError(f"no {key}")
-    return int(found[1]) * 1024
+    return Quantity(unit="bytes", value=1024.0 * max(0, peak_kb - base_kb))
 
 
 def energy_per_image(
-    forward: Forward, *, device: str, batch: int, clock: Clock, powercap: Path = POWERCAP
+    forward: Forward, *, conditions: Conditions, clock: Clock, powercap: Path = _POWERCAP
 ) -> Quantity:
     """Millijoules of one image, over a second of warm passes; not available where nothing counts.
 
@@ -158,7 +139,8 @@ def energy_per_image(
     count whatever else the packages do, idle cores included. On a GPU it is NVML's total of the
     board.
     """
-    counter = _nvml() if device == "cuda" else _rapl(powercap)
+    is_gpu = conditions.device == "cuda"
+    counter = _nvml() if is_gpu else _rapl(powercap)
     if isinstance(counter, str):
         return Quantity(unit="mJ", reason=counter)
     passes, until = 0, clock.wall() + _COUNTED_S
@@ -167,21 +149,20 @@ def energy_per_image(
         while passes < _LEAST_COUNTED or clock.wall() < until:
             forward()
             passes += 1
-        if device == "cuda":
+        if is_gpu:
             torch.cuda.synchronize()
         joules = counter() - before
     except (OSError, ValueError) as error:
         return Quantity(unit="mJ", reason=f"the counter cannot be read: {error}")
     if joules <= 0:
         return Quantity(unit="mJ", reason="the counter began anew, or did not move")
-    return Quantity(value=1e3 * joules / passes / batch, unit="mJ")
+    return Quantity(unit="mJ", value=1e3 * joules / passes / conditions.batch)
 
 
 def _rapl(powercap: Path) -> Callable[[], float] | str:
     """Joules of all packages so far, or the reason why they are unknown."""
-    zones = sorted(powercap.glob("intel-rapl:[0-9]*")) if powercap.is_dir() else []
-    packages = [zone / "energy_uj" for zone in zones if zone.name.count(":") == 1]
-    packages = [path for path in packages if path.exists()]
+    files = sorted(powercap.glob("intel-rapl:[0-9]*/energy_uj"))
+    packages = [path for path in files if path.parent.name.count(":") == 1]
     if not packages:
         return f"no RAPL counter in {powercap}; virtual machines mostly have none"
     try:

@@ -62,7 +62,3 @@ def test_order_is_drawn_anew_in_each_round(clock: FakeClock, bench: MakeBench) -
     assert len(rounds) == 6  # one warms up
     assert all(sorted(round_) == list(names) for round_ in rounds)
     assert len(set(rounds)) > 3
-
-
-def test_nothing_takes_no_time(bench: MakeBench) -> None:
-    assert cold_times({}, bench=bench()) == {}

@@ -87,12 +87,12 @@ def test_limits_are_kept_and_damaged_ones_taken_anew(
     clock: FakeClock, environment: Environment, conditions: Conditions, tmp_path: Path
 ) -> None:
     def take() -> Roofline:
-        return roofline(conditions, environment=environment, folder=tmp_path, clock=clock)
+        return roofline(conditions, environment=environment, clock=clock)
 
     first = take()
     assert first.environment_id == environment.id
     assert first.note == ""
-    (path,) = tmp_path.glob("*.json")
+    (path,) = tmp_path.glob("cache/roofline/*.json")
     kept = path.read_text()
     path.write_text(kept.replace(f'"gflops": {first.gflops}', '"gflops": 12.5'))
     assert take().gflops == 12.5  # read, not taken

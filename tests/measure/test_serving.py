@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from archbench.measure.serving import energy_per_image, peak_memory, serve
+from archbench.study.measurement import Conditions
 from tests.measure.conftest import FakeClock, MakeBench, Ticking
 
 IMAGES = torch.zeros(1, 3, 8, 8)
@@ -69,7 +70,9 @@ def test_energy_is_that_of_all_packages_by_image(clock: FakeClock, tmp_path: Pat
             path = zone / "energy_uj"
             path.write_text(str(int(path.read_text()) + 40_000))
 
-    found = energy_per_image(forward, device="cpu", batch=4, clock=clock, powercap=tmp_path)
+    found = energy_per_image(
+        forward, conditions=Conditions(batch=4), clock=clock, powercap=tmp_path
+    )
     assert found.value == pytest.approx(2 * 40 / 4)  # mJ; the zone inside a package counts no more
     assert found.unit == "mJ"
 
@@ -79,7 +82,7 @@ def test_energy_without_counters_has_a_reason(
     clock: FakeClock, tmp_path: Path, folder: str
 ) -> None:
     powercap = tmp_path / folder
-    found = energy_per_image(lambda: None, device="cpu", batch=1, clock=clock, powercap=powercap)
+    found = energy_per_image(lambda: None, conditions=Conditions(), clock=clock, powercap=powercap)
     assert found.value is None
     assert "no RAPL counter" in found.reason
 
@@ -93,5 +96,5 @@ def test_counter_that_began_anew_gives_no_number(clock: FakeClock, tmp_path: Pat
         clock.advance(cpu_ms=300.0)
         path.write_text("10")
 
-    found = energy_per_image(forward, device="cpu", batch=1, clock=clock, powercap=tmp_path)
+    found = energy_per_image(forward, conditions=Conditions(), clock=clock, powercap=tmp_path)
     assert (found.value, found.reason) == (None, "the counter began anew, or did not move")

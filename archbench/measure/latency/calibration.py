@@ -16,10 +16,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
-import torch
-
 from archbench.errors import IncomparableError, StorageError
-from archbench.measure.backend import Runnable, in_eager, prepared, require_backend
+from archbench.measure.backend import Runnable, require_backend
 from archbench.measure.device import require_device
 from archbench.measure.latency.clock import Bench, Clock, Forward, Timing, measuring
 from archbench.measure.latency.constants import (
@@ -81,7 +79,7 @@ class Calibration:
         """A calibration network ready to be run; each is prepared once."""
         if name not in self._prepared:
             (calibrator,) = (entry for entry in self.calibrators if entry.name == name)
-            self._prepared[name] = ready_calibrator(calibrator, conditions=conditions)
+            self._prepared[name] = calibrator.ready(conditions)
         return self._prepared[name]
 
     def details(self) -> dict[str, float | int | str]:
@@ -193,10 +191,7 @@ def _taken(
     calibrators: Sequence[Calibrator], *, bench: Bench, on_progress: Progress | None
 ) -> Constants:
     """Times all calibrators in turn, so that one state of the machine holds for all of them."""
-    placed = {
-        entry.name: Placed(network=ready_calibrator(entry, conditions=bench.conditions))
-        for entry in calibrators
-    }
+    placed = {entry.name: Placed(network=entry.ready(bench.conditions)) for entry in calibrators}
     draw = random.Random(0)
     for entry in placed.values():
         warm_up(entry.forward, bench=bench, until=bench.clock.wall() + _WARM_UP_S)
@@ -212,12 +207,6 @@ def _taken(
     return Constants(
         constants_ms=bench.means_ms(timings), off_cpu_share=bench.off_cpu(everything) or 0.0
     )
-
-
-def ready_calibrator(calibrator: Calibrator, *, conditions: Conditions) -> Runnable:
-    """A calibration network ready to be run, in eager whatever runs the candidate."""
-    example = torch.randn(calibrator.shape, generator=torch.Generator().manual_seed(0))
-    return prepared(calibrator.build(), example, conditions=in_eager(conditions))
 
 
 def check_drift(

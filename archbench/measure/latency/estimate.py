@@ -91,11 +91,9 @@ def ratio(
 ) -> Ratio:
     """The ratio of two networks with its 95 % interval, where being narrow ended the run.
 
-    Args:
-        candidate: One sample a round.
-        calibration: The other's sample of the same rounds: they share the machine's state.
-        placement_rounds: After how many rounds networks were placed anew; 0 where they stayed.
-            Fewer than five places tell too little: then the interval is that of the rounds alone.
+    Samples are of the same rounds. After ``placement_rounds`` networks were placed anew; 0 where
+    they stayed. Fewer than five places tell too little: then the interval is that of the rounds
+    alone.
     """
     first, second = (np.array([taken], dtype=np.float64) for taken in (candidate, calibration))
     is_placed = placement_rounds and len(candidate) // placement_rounds >= LEAST_PLACEMENTS
@@ -161,7 +159,9 @@ def lower_means(samples: Array) -> Array:
     """The mean of what lies between the two quantiles in each run, (runs,)."""
     ordered = np.sort(samples, axis=1)
     least = ordered[:, :1]  # apart, so that equal samples give themselves to the last bit
-    means: Array = least[:, 0] + (ordered - least) @ _weights(samples.shape[1])
+    edges = np.clip(np.arange(samples.shape[1] + 1) / samples.shape[1], _FASTER, _SLOWER)
+    weights = np.diff(edges) / (_SLOWER - _FASTER)  # each one's share of the stretch
+    means: Array = least[:, 0] + (ordered - least) @ weights
     return means
 
 
@@ -252,14 +252,6 @@ def _influence(samples: Array) -> Array:
     scale = np.divide(1.0, means, out=np.zeros_like(means), where=means > 0) / (_SLOWER - _FASTER)
     pulls: Array = (kept - kept.mean(axis=1, keepdims=True)) * scale[:, None]
     return pulls
-
-
-@lru_cache(maxsize=64)
-def _weights(rounds: int) -> Array:
-    """What each of the sorted samples counts: its share of the stretch between the quantiles."""
-    edges = np.clip(np.arange(rounds + 1) / rounds, _FASTER, _SLOWER)
-    weights: Array = np.diff(edges) / (_SLOWER - _FASTER)
-    return weights
 
 
 @lru_cache(maxsize=64)

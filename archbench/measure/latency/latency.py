@@ -57,8 +57,7 @@ def measure_latency(
 
     Args:
         networks: Name to network, in the form that is to be timed; they stay as they are.
-        bench: What to time with, under which conditions. The precision of the result is the one
-            that ran, which may be another than that of the conditions.
+        bench: Its conditions hold but for the precision: a result has the one that ran.
         budget_s: Seconds for all networks together, constants apart. The measurement stops
             earlier when every interval is within ±1 %; for networks so slow that five passes do
             not fit, it may take three times as long.

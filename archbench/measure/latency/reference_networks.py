@@ -16,6 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from archbench.measure.backend import Runnable, in_eager, prepared
+from archbench.study.measurement import Conditions
+
 
 @dataclass(frozen=True, kw_only=True)
 class Calibrator:
@@ -32,6 +35,11 @@ class Calibrator:
     family: Literal["attention", "convolution"]
     build: Callable[[], nn.Module]
     shape: tuple[int, ...]
+
+    def ready(self, conditions: Conditions) -> Runnable:
+        """The network ready to be run, in eager whatever runs the candidate."""
+        example = torch.randn(self.shape, generator=torch.Generator().manual_seed(0))
+        return prepared(self.build(), example, conditions=in_eager(conditions))
 
 
 class _AttentionNetwork(nn.Module):
