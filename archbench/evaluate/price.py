@@ -15,7 +15,8 @@ from archbench.evaluate.target import Target
 from archbench.measure.device import require_device
 from archbench.models import ArchSpec
 from archbench.train.loop import train
-from archbench.train.plan import Plan, choose_plan, common_plan
+from archbench.train.plan import choose_plan, common_plan
+from archbench.train.recipe import Plan
 
 PLAN_BUDGET_S = 4.0
 _STEPS = 6

@@ -17,7 +17,7 @@ from archbench.study.trial import Taken, TrialRecord
 
 if TYPE_CHECKING:
     from archbench.models import ArchSpec
-    from archbench.train.plan import Plan
+    from archbench.train.recipe import Plan
 
 _SOFTWARE = ("archbench", "torch", "torchvision", "numpy")
 _PROXY = ("resolution", "num_classes", "stem", "seeds", "device")
@@ -118,7 +118,7 @@ def known_plan(context: StudyContext, earlier: Sequence[Earlier]) -> Plan | None
 
     Chosen anew by measuring it could come out otherwise, and nothing would be comparable.
     """
-    from archbench.train.plan import Plan
+    from archbench.train.recipe import Plan
 
     for found in earlier:
         header = found.study.header

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from archbench.evaluate.proxy import Proxy
     from archbench.evaluate.target import Target
     from archbench.models import ArchSpec
-    from archbench.train.plan import Plan
+    from archbench.train.recipe import Plan
 
 Document = Mapping[str, Any]
 

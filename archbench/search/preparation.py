@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from archbench.evaluate.price import Price
     from archbench.evaluate.proxy import Proxy
     from archbench.evaluate.target import Target
-    from archbench.train.plan import Plan
+    from archbench.train.recipe import Plan
 
 _SEARCH = ("seed", "sampler", "pruner", "audit", "trials", "epochs")
 _PREPARED = ("feasible_share", "feasible_low", "feasible_high", "trial_seconds", "tried")
@@ -205,8 +205,7 @@ def teacher_facts(context: Context, proxy: Proxy) -> dict[str, Any]:
 def unplanned(settings: Settings, *, num_classes: int) -> Proxy:
     """The proxy of a search, but for its plan."""
     from archbench.evaluate.proxy import Proxy
-    from archbench.train.plan import Plan
-    from archbench.train.recipe import Recipe
+    from archbench.train.recipe import Plan, Recipe
 
     section = settings.space.proxy
     return Proxy(

@@ -23,23 +23,41 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         StorageError: The folder is missing, full or not to be written in; the file is as before.
     """
-    partial = path.with_name(f".{path.name}.{uuid4().hex[:8]}.partial")
     try:
-        with open(partial, "xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-        _sync_folder(path.parent)
+        replace_file(path, content, partial=f".{path.name}.{uuid4().hex[:8]}.partial")
     except OSError as error:
         raise StorageError(
             f"cannot write the file ({error.strerror})",
             place=str(path),
             help="check that the folder is there, has space and lets you write",
         ) from error
+
+
+def replace_file(path: Path, content: bytes, *, partial: str, previous: Path | None = None) -> None:
+    """Give a file new content as `write_atomically` does.
+
+    Args:
+        path: The file.
+        content: Everything that it is to hold.
+        partial: Name under which it lies beside its place until it is whole.
+        previous: Where a file that stands at the path is moved to; None overwrites it.
+
+    Raises:
+        OSError: It cannot be written; the file is as before.
+    """
+    beside = path.with_name(partial)
+    try:
+        with open(beside, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if previous is not None and path.exists():
+            os.replace(path, previous)
+        os.replace(beside, path)
+        _sync_folder(path.parent)
     finally:
         with suppress(OSError):
-            partial.unlink(missing_ok=True)
+            beside.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +13,7 @@ import torch
 from torch import Tensor
 
 from archbench.errors import MissingError, StorageError
+from archbench.study.atomic_file import replace_file
 
 _FORMAT = "archbench.checkpoint/1"
 
@@ -78,7 +77,7 @@ def read_checkpoint(path: Path, *, sha256: str | None = None) -> Checkpoint | No
         raise MissingError(
             "the recorded checkpoint is not there", place=str(path), help="train from the start"
         )
-    other: Checkpoint | None = None
+    found = other = None
     damage: list[str] = []
     for file in files:
         try:
@@ -87,10 +86,14 @@ def read_checkpoint(path: Path, *, sha256: str | None = None) -> Checkpoint | No
             damage.append(str(error))
             continue
         if sha256 in (None, found.sha256):
-            return _noted(found, damage)
+            break
         other = other or found
-    if other and damage:
-        return _noted(other, damage)
+    else:
+        found = other if damage else None
+    if found and damage:
+        return replace(found, note=f"{'; '.join(damage)}; going on from {found.path}")
+    if found:
+        return found
     raise StorageError(
         "; ".join(damage) or "this is not the checkpoint on record: its sha256 differs",
         place=str(path),
@@ -123,19 +126,9 @@ def write_tensors(
     if "spec" in texts:
         texts["sha256"] = content_sha256(tensors, texts["spec"])
     data = save({name: _plain(tensor) for name, tensor in tensors.items()}, texts)
-    partial = path.with_name(f".{path.name}.partial")
     try:
-        with open(partial, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        if previous is not None and path.exists():
-            os.replace(path, previous)
-        os.replace(partial, path)
-        _sync_folder(path.parent)
+        replace_file(path, data, partial=f".{path.name}.partial", previous=previous)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
         raise StorageError(
             f"cannot write: {error.strerror}", place=str(path), help="free space or rights there"
         ) from error
@@ -171,12 +164,6 @@ def content_sha256(tensors: Mapping[str, Tensor], text: str = "") -> str:
     return digest.hexdigest()
 
 
-def _noted(checkpoint: Checkpoint, damage: list[str]) -> Checkpoint:
-    if not damage:
-        return checkpoint
-    return replace(checkpoint, note=f"{'; '.join(damage)}; going on from {checkpoint.path}")
-
-
 def _read(path: Path) -> Checkpoint:
     tensors, metadata, sha256 = read_tensors(path)
     if metadata.get("format") != _FORMAT:
@@ -189,11 +176,3 @@ def _read(path: Path) -> Checkpoint:
 
 def _plain(tensor: Tensor) -> Tensor:
     return tensor.detach().cpu().contiguous()
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -11,21 +11,14 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from archbench.data import DataSet
+from archbench.data import DataSet, Split, normalise
 from archbench.errors import NEGATIVE_RESULT, ArchbenchError, UsageError
 from archbench.study.trial import CurvePoint
-from archbench.train.accuracy import accuracy
 from archbench.train.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from archbench.train.feed import Feed
-from archbench.train.plan import Plan
-from archbench.train.randomness import (
-    derived_seed,
-    rate_share,
-    reproducible,
-    seed_network_randomness,
-)
-from archbench.train.recipe import Recipe
-from archbench.train.step import MemoryFormat, Teacher, Trainer
+from archbench.train.randomness import derived_seed, rate_share, reproducible
+from archbench.train.recipe import MemoryFormat, Plan, Recipe
+from archbench.train.step import Teacher, Trainer, torch_memory_format
 
 OnPoint = Callable[[CurvePoint, Path | None, str | None], bool | None]
 
@@ -89,7 +82,12 @@ def train(
         StorageError: The checkpoint cannot be written, or only damaged ones are left.
         MissingError: There is no file for the checkpoint on record.
     """
-    _check_teacher(teacher, recipe=recipe)
+    if (given := teacher.kind if teacher else "none") != recipe.teacher:
+        raise UsageError(
+            f"the recipe names the teacher {recipe.teacher}, and {given} is there",
+            place="recipe.teacher",
+            help="get it from archbench.train.teacher.teacher_for",
+        )
     where = torch.device(device)
     feed = Feed(dataset, recipe=recipe, seed=seed, device=where)
     trainer = Trainer(
@@ -97,8 +95,7 @@ def train(
         recipe=recipe,
         width=width,
         num_classes=dataset.num_classes,
-        precision=plan.precision,
-        memory_format=plan.memory_format,
+        plan=plan,
         device=where,
         answers=teacher.answers if teacher else None,
     )
@@ -106,12 +103,12 @@ def train(
         "recipe": recipe.document(),
         "seed": seed,
         "width": width,
-        "plan": f"{plan.precision} {plan.memory_format}",
+        "plan": plan.name,
         "data": dataset.digest,
         "network": trainer.signature(),
         **({"teacher": teacher.sha256} if teacher else {}),
     }
-    training = _Training(trainer, feed, dataset, recipe, seed, where, plan.memory_format, identity)
+    training = _Training(trainer, feed, dataset, recipe, seed, where, plan, identity)
     saved: tuple[Path | None, str | None] = (None, None)
     found = read_checkpoint(checkpoint, sha256=sha256) if checkpoint else None
     if found:
@@ -141,7 +138,7 @@ class _Training:
     recipe: Recipe
     seed: int
     device: torch.device
-    memory_format: MemoryFormat
+    plan: Plan
     identity: dict[str, object]
     epoch: int = 0
     step: int = 0
@@ -165,7 +162,7 @@ class _Training:
             self.trainer.network,
             self.dataset.validation,
             device=self.device,
-            memory_format=self.memory_format,
+            memory_format=self.plan.memory_format,
         )
         self.seconds += clock() - begin
         point = CurvePoint(
@@ -181,7 +178,10 @@ class _Training:
     def _train_epoch(self, on_progress: Callable[[int, int], None] | None) -> float:
         """The sum of the epoch's losses."""
         seed = derived_seed("network", self.recipe.seed, self.seed, self.epoch)
-        seed_network_randomness(seed, device=self.device)
+        torch.default_generator.manual_seed(seed)  # of dropout and drop path, on this device alone
+        if self.device.type == "cuda":
+            with torch.cuda.device(self.device):
+                torch.cuda.manual_seed(seed)
         self.trainer.network.train()
         num_steps = self.feed.num_steps * self.recipe.epochs
         between_checks = _STEPS_BETWEEN_CHECKS_ON_GPU if self.device.type == "cuda" else 1
@@ -247,11 +247,33 @@ class _Training:
         self.points = tuple(CurvePoint(**point) for point in state["points"])
 
 
-def _check_teacher(teacher: Teacher | None, *, recipe: Recipe) -> None:
-    given = teacher.kind if teacher else "none"
-    if given != recipe.teacher:
-        raise UsageError(
-            f"the recipe names the teacher {recipe.teacher}, and {given} is there",
-            place="recipe.teacher",
-            help="get it from archbench.train.teacher.teacher_for",
-        )
+@torch.inference_mode()
+def accuracy(
+    network: nn.Module,
+    split: Split,
+    *,
+    batch: int = 128,
+    device: str | torch.device = "cpu",
+    memory_format: MemoryFormat = "contiguous",
+) -> float:
+    """The share of images whose largest logit is that of their label, 0 to 1.
+
+    The network is evaluated in fp32 and left in the mode it came in.
+
+    Raises:
+        UsageError: The split is empty.
+    """
+    if len(split) == 0:
+        raise UsageError("no images to take the accuracy on", place="data")
+    was_training, layout = network.training, torch_memory_format(memory_format)
+    network.eval()
+    total = torch.zeros((), dtype=torch.int64, device=device)
+    try:
+        for start in range(0, len(split), batch):
+            images = normalise(split.images[start : start + batch].to(device))
+            labels = split.labels[start : start + batch].to(device)
+            logits = network(images.contiguous(memory_format=layout))
+            total += (logits.argmax(dim=1) == labels).sum()
+    finally:
+        network.train(was_training)
+    return int(total) / len(split)

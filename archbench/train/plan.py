@@ -6,9 +6,8 @@ import copy
 import itertools
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -17,46 +16,21 @@ from archbench.data import DataSet
 from archbench.errors import UsageError
 from archbench.train.feed import Feed
 from archbench.train.randomness import reproducible
-from archbench.train.recipe import Recipe
-from archbench.train.step import MemoryFormat, Precision, Trainer
+from archbench.train.recipe import Plan, Recipe
+from archbench.train.step import Trainer
 
-_CANDIDATES: tuple[tuple[Precision, MemoryFormat], ...] = (
-    ("fp32", "contiguous"),
-    ("fp32", "channels_last"),
-    ("bf16", "contiguous"),
-    ("bf16", "channels_last"),
+_CANDIDATES = (
+    Plan(),  # what all others are compared with
+    Plan(memory_format="channels_last"),
+    Plan(precision="bf16"),
+    Plan(precision="bf16", memory_format="channels_last"),
 )
-_DEFAULT = "fp32 contiguous"
 _WARMUP_ROUNDS = 2
 _ROUNDS = 10
 _FEWEST_ROUNDS = 3
 _MARGIN = 1.1  # faster by less is not worth a change of the numbers
 _HOPELESS = 2.0  # slower than the fastest by this in the warm-up: not timed further
 _LOSS_TOLERANCE = 0.1  # relative; bf16 rounds at 0.4 %
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """How the steps of a training are computed; the same for all trainings to be compared.
-
-    Attributes:
-        precision: ``fp32``, or ``bf16`` for an autocast forward pass with fp32 weights.
-        memory_format: ``contiguous`` or ``channels_last``.
-        seconds: Candidate, for example ``bf16 channels_last``, to the seconds of a step, the lower
-            quartile of those measured; only of candidates measured to the end.
-        rejected: Candidate to the reason why it was not measured to the end or not eligible.
-        device: Where it was measured; empty where the plan was given.
-    """
-
-    precision: Precision = "fp32"
-    memory_format: MemoryFormat = "contiguous"
-    seconds: Mapping[str, float] = field(default_factory=dict)
-    rejected: Mapping[str, str] = field(default_factory=dict)
-    device: str = ""
-
-    def document(self) -> dict[str, Any]:
-        """The plan as a JSON-able mapping, which ``Plan(**document)`` reads back."""
-        return asdict(self)
 
 
 def choose_plan(
@@ -89,29 +63,31 @@ def choose_plan(
         step_clock: Seconds of a step. None takes the thread's CPU time where one CPU thread does
             all the work, which other processes disturb least, and a monotonic clock elsewhere.
     """
-    where = torch.device(device)
-    step_clock = step_clock or _undisturbed_clock(where)
-    recipe = recipe or Recipe()
+    where, recipe = torch.device(device), recipe or Recipe()
+    if step_clock is None:
+        has_one_thread = where.type == "cpu" and torch.get_num_threads() == 1
+        step_clock = time.thread_time if has_one_thread else time.perf_counter
     feed = Feed(dataset, recipe=recipe, seed=0, device=where)
+    classes = dataset.num_classes
     runs = [
         _Candidate(
-            name=f"{precision} {memory_format}",
+            name=plan.name,
             trainer=Trainer(
                 copy.deepcopy(network),
                 recipe=recipe,
                 width=width,
-                num_classes=dataset.num_classes,
-                precision=precision,
-                memory_format=memory_format,
+                num_classes=classes,
+                plan=plan,
                 device=where,
             ),
         )
-        for precision, memory_format in _CANDIDATES
+        for plan in _CANDIDATES
     ]
     rejected: dict[str, str] = {}
     begin = clock()
     with reproducible(where):
-        batches = itertools.islice(_endless(feed), _WARMUP_ROUNDS + _ROUNDS)
+        endless = itertools.chain.from_iterable(map(feed.epoch, itertools.count()))
+        batches = itertools.islice(endless, _WARMUP_ROUNDS + _ROUNDS)
         for index, (images, labels) in enumerate(batches):
             for run in runs:
                 run.step(images, labels, clock=step_clock)
@@ -167,16 +143,6 @@ class _Candidate:
         return statistics.quantiles(self.seconds[_WARMUP_ROUNDS:], n=4, method="inclusive")[0]
 
 
-def _undisturbed_clock(device: torch.device) -> Callable[[], float]:
-    has_one_thread = device.type == "cpu" and torch.get_num_threads() == 1
-    return time.thread_time if has_one_thread else time.perf_counter
-
-
-def _endless(feed: Feed) -> Iterator[tuple[Tensor, Tensor]]:
-    for epoch in itertools.count():
-        yield from feed.epoch(epoch)
-
-
 def _without_hopeless(runs: Sequence[_Candidate], rejected: dict[str, str]) -> list[_Candidate]:
     """Those worth timing, the first in any case; the reasons of the others are noted."""
     fastest = min(min(run.seconds) for run in runs)
@@ -196,7 +162,7 @@ def _inexact(runs: Sequence[_Candidate]) -> dict[str, str]:
     for run in runs[1:]:
         loss = statistics.fmean(run.losses)
         if not abs(loss - expected) <= _LOSS_TOLERANCE * expected:
-            found[run.name] = f"mean loss {loss:.4g}, not {expected:.4g} as in {_DEFAULT}"
+            found[run.name] = f"mean loss {loss:.4g}, not {expected:.4g} as in {runs[0].name}"
     return found
 
 
@@ -204,22 +170,14 @@ def _fastest(
     timings: Sequence[Mapping[str, float]], rejected: Mapping[str, str], *, device: str
 ) -> Plan:
     """The eligible candidate of the smallest geometric mean; a later one by the margin only."""
-    names = [f"{precision} {memory_format}" for precision, memory_format in _CANDIDATES]
     seconds = {
-        name: statistics.geometric_mean([timing[name] for timing in timings])
-        for name in names
-        if all(name in timing for timing in timings)
+        plan.name: statistics.geometric_mean([timing[plan.name] for timing in timings])
+        for plan in _CANDIDATES
+        if all(plan.name in timing for timing in timings)
     }
-    best = 0
-    for index, name in enumerate(names):
-        is_eligible = name in seconds and name not in rejected and _DEFAULT in seconds
-        if is_eligible and seconds[name] * _MARGIN <= seconds[names[best]]:
-            best = index
-    precision, memory_format = _CANDIDATES[best]
-    return Plan(
-        precision=precision,
-        memory_format=memory_format,
-        seconds=seconds,
-        rejected=dict(rejected),
-        device=device,
-    )
+    best = _CANDIDATES[0]
+    for plan in _CANDIDATES if best.name in seconds else ():
+        is_eligible = plan.name in seconds and plan.name not in rejected
+        if is_eligible and seconds[plan.name] * _MARGIN <= seconds[best.name]:
+            best = plan
+    return replace(best, seconds=seconds, rejected=dict(rejected), device=device)

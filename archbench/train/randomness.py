@@ -66,11 +66,3 @@ def reproducible(device: torch.device) -> Iterator[None]:
         finally:
             torch.set_deterministic_debug_mode(mode)
             deterministic.fill_uninitialized_memory = fill  # type: ignore[attr-defined]
-
-
-def seed_network_randomness(seed: int, *, device: torch.device) -> None:
-    """Seeds what dropout and drop path draw from, on this device alone."""
-    torch.default_generator.manual_seed(seed)
-    if device.type == "cuda":
-        with torch.cuda.device(device):
-            torch.cuda.manual_seed(seed)

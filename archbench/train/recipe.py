@@ -1,15 +1,17 @@
-"""How is a network trained: every choice that changes the numbers, in one record."""
+"""How is a network trained, and how are its steps computed: each choice in one record."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Self
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Self
 
 from archbench.errors import UsageError
 
 TEACHERS = ("none", "convolutional")
+Precision = Literal["fp32", "bf16"]
+MemoryFormat = Literal["contiguous", "channels_last"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,9 +26,6 @@ class Recipe:
         rungs: Epochs after which the accuracy is taken, ascending; training ends at the last.
         batch: Images of one step.
         peak_rate: Learning rate at the end of the warm-up for a network of ``reference_width``.
-        reference_width: See ``learning_rate``.
-        rate_power: See ``learning_rate``.
-        weight_decay: AdamW's decoupled decay.
         warmup: Share of all steps over which the rate rises linearly, 0 to 1.
         label_smoothing: Share of the target spread over all classes, 0 to 1.
         clip: Largest norm of the whole gradient.
@@ -54,18 +53,18 @@ class Recipe:
     teacher_share: float = 0.5
 
     def __post_init__(self) -> None:
-        _check_rungs(self.rungs)
+        ascending = all(a < b for a, b in zip((0, *self.rungs), self.rungs, strict=False))
+        epochs = "ascending epochs from 1 on, for example 4, 8"
+        _check("rungs", self.rungs, bool(self.rungs) and ascending, epochs)
         _check("batch", self.batch, self.batch >= 2, "2 or more")
         _check("reference_width", self.reference_width, self.reference_width >= 1, "1 or more")
-        for name in ("peak_rate", "clip"):
-            value = getattr(self, name)
-            _check(name, value, 0 < value < math.inf, "a finite number above 0")
-        for name in ("rate_power", "weight_decay"):
-            value = getattr(self, name)
-            _check(name, value, 0 <= value < math.inf, "a finite number, 0 or more")
-        for name in ("warmup", "label_smoothing", "shift"):
-            value = getattr(self, name)
-            _check(name, value, 0 <= value < 1, "from 0 up to, not including, 1")
+        for name, value in vars(self).items():
+            if name in {"peak_rate", "clip"}:
+                _check(name, value, 0 < value < math.inf, "a finite number above 0")
+            elif name in {"rate_power", "weight_decay"}:
+                _check(name, value, 0 <= value < math.inf, "a finite number, 0 or more")
+            elif name in {"warmup", "label_smoothing", "shift"}:
+                _check(name, value, 0 <= value < 1, "from 0 up to, not including, 1")
         _check("teacher", self.teacher, self.teacher in TEACHERS, f"one of {', '.join(TEACHERS)}")
         share = self.teacher_share
         _check("teacher_share", share, 0 <= share <= 1, "a number from 0 to 1")
@@ -103,11 +102,32 @@ class Recipe:
         return document
 
 
-def _check_rungs(rungs: tuple[int, ...]) -> None:
-    ascending = all(a < b for a, b in zip((0, *rungs), rungs, strict=False))
-    _check(
-        "rungs", rungs, bool(rungs) and ascending, "ascending epochs from 1 on, for example 4, 8"
-    )
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How the steps of a training are computed; the same for all trainings to be compared.
+
+    Attributes:
+        precision: ``bf16`` is an autocast forward pass with fp32 weights.
+        seconds: Name of a plan to the seconds of a step, the lower quartile of those measured;
+            only of plans measured to the end.
+        rejected: Name of a plan to the reason why it was not measured to the end or not eligible.
+        device: Where it was measured; empty where the plan was given.
+    """
+
+    precision: Precision = "fp32"
+    memory_format: MemoryFormat = "contiguous"
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    rejected: Mapping[str, str] = field(default_factory=dict)
+    device: str = ""
+
+    @property
+    def name(self) -> str:
+        """For example ``bf16 channels_last``."""
+        return f"{self.precision} {self.memory_format}"
+
+    def document(self) -> dict[str, Any]:
+        """The plan as a JSON-able mapping, which ``Plan(**document)`` reads back."""
+        return asdict(self)
 
 
 def _check(name: str, value: object, is_allowed: bool, allowed: str) -> None:

@@ -5,18 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from archbench.errors import UsageError
-from archbench.train.recipe import Recipe
-
-Precision = Literal["fp32", "bf16"]
-MemoryFormat = Literal["contiguous", "channels_last"]
-Answers = Callable[[Tensor], Tensor]
+from archbench.train.recipe import MemoryFormat, Plan, Recipe
 
 _DECAYED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _ALIGNMENT = 16  # elements; 64 bytes of fp32, as the allocator aligns
@@ -65,8 +61,7 @@ class Trainer:
         recipe: How it is trained.
         width: Channels of its widest stage, for the learning rate.
         num_classes: Logits that are expected.
-        precision: ``bf16`` runs the forward pass under autocast; weights stay fp32.
-        memory_format: Of the images and the convolutions' weights.
+        plan: Its memory format is that of the images and the convolutions' weights.
         device: Where it is trained.
         answers: Gives a teacher's classes (B,) of images (B, 3, H, W); None without a teacher.
     """
@@ -78,12 +73,11 @@ class Trainer:
         recipe: Recipe,
         width: int,
         num_classes: int,
-        precision: Precision,
-        memory_format: MemoryFormat,
+        plan: Plan,
         device: torch.device,
-        answers: Answers | None = None,
+        answers: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
-        self._memory_format = torch_memory_format(memory_format)
+        self._memory_format = torch_memory_format(plan.memory_format)
         self.network = network.to(device).to(memory_format=self._memory_format)
         self._flat = FlatParameters(self.network)
         self._optimizer = torch.optim.AdamW(
@@ -96,7 +90,7 @@ class Trainer:
         self._recipe = recipe
         self._rate = recipe.learning_rate(width)
         self._num_classes = num_classes
-        self._precision = precision
+        self._precision = plan.precision
         self._device = device
         self._answers = answers
 

@@ -21,7 +21,6 @@ from archbench.data.cache import cache_folder
 from archbench.errors import StorageError
 from archbench.progress import Progress
 from archbench.study.atomic_file import writing_alone
-from archbench.train.accuracy import accuracy
 from archbench.train.checkpoint import (
     Checkpoint,
     content_sha256,
@@ -29,9 +28,8 @@ from archbench.train.checkpoint import (
     read_checkpoint,
     write_checkpoint,
 )
-from archbench.train.loop import train
-from archbench.train.plan import Plan
-from archbench.train.recipe import Recipe
+from archbench.train.loop import accuracy, train
+from archbench.train.recipe import Plan, Recipe
 from archbench.train.step import Teacher
 
 _FORMAT = "archbench.teacher/1"

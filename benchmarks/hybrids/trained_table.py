@@ -61,8 +61,7 @@ def train_one(space: Any, choices: Any, *, seed: int) -> dict[str, Any]:
     from archbench.data import load
     from archbench.models import build, count, proxy
     from archbench.train.loop import train
-    from archbench.train.plan import Plan
-    from archbench.train.recipe import Recipe
+    from archbench.train.recipe import Plan, Recipe
 
     torch.set_num_threads(1)
     target = space.decode(choices)

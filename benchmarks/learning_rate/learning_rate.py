@@ -20,8 +20,7 @@ import torch
 from archbench.data import DataSet, load
 from archbench.models import build
 from archbench.train.loop import train
-from archbench.train.plan import Plan
-from archbench.train.recipe import Recipe
+from archbench.train.recipe import Plan, Recipe
 
 RATES = (1e-3, 2e-3, 4e-3, 6e-3, 9e-3)
 

@@ -30,8 +30,7 @@ from archbench.search.settings import conditions_of
 from archbench.space import Choices, SearchSpace
 from archbench.study.objective import objective_value
 from archbench.study.study_folder import DATABASE
-from archbench.train.plan import Plan
-from archbench.train.recipe import Recipe
+from archbench.train.recipe import Plan, Recipe
 
 _LOOK_EVERY_S = 0.5
 _BEYOND = 1.1  # the reference cost, in times the largest of any front

@@ -74,8 +74,7 @@ def train_one(
     from archbench.models import ArchSpec, build, count, proxy
     from archbench.space import SearchSpace
     from archbench.train.loop import train
-    from archbench.train.plan import Plan
-    from archbench.train.recipe import Recipe
+    from archbench.train.recipe import Plan, Recipe
 
     torch.set_num_threads(1)
     section = SearchSpace.load(name).proxy

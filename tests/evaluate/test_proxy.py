@@ -11,8 +11,7 @@ from archbench.errors import StorageError
 from archbench.evaluate.proxy import Proxy, describe
 from archbench.models.network import as_spec
 from archbench.study.trial import CurvePoint
-from archbench.train.plan import Plan
-from archbench.train.recipe import Recipe
+from archbench.train.recipe import Plan, Recipe
 from tests.evaluate.toy import SPEC
 
 

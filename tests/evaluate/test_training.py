@@ -15,9 +15,8 @@ from archbench.errors import StorageError, UsageError, WeightsError
 from archbench.evaluate.training import DOCUMENT, Weights, train_network, train_to_end
 from archbench.models import build, load_weights
 from archbench.study.trial import CurvePoint
-from archbench.train.accuracy import accuracy
-from archbench.train.plan import Plan
-from archbench.train.recipe import Recipe
+from archbench.train.loop import accuracy
+from archbench.train.recipe import Plan, Recipe
 from tests.evaluate.toy import SPEC
 from tests.train.tiny import WIDTH, TinyHybrid, tiny_dataset, tiny_network
 

@@ -26,7 +26,7 @@ from archbench.search.suggestion import Suggester
 from archbench.search.trials import AllFailedError, Trials
 from archbench.space import SearchSpace
 from archbench.study.trial import Failure
-from archbench.train.plan import Plan as TrainingPlan
+from archbench.train.recipe import Plan as TrainingPlan
 from archbench.train.recipe import Recipe
 from tests.search import tiny
 from tests.search.jobs import ScriptedEngine

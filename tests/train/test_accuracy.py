@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from archbench.data import Split
 from archbench.errors import UsageError
-from archbench.train.accuracy import accuracy
+from archbench.train.loop import accuracy
 from tests.train.tiny import tiny_dataset, tiny_network
 
 

@@ -15,8 +15,7 @@ from archbench.errors import NEGATIVE_RESULT, UsageError
 from archbench.study.trial import CurvePoint
 from archbench.train.checkpoint import previous_path
 from archbench.train.loop import NonFiniteLossError
-from archbench.train.plan import Plan
-from archbench.train.recipe import Recipe
+from archbench.train.recipe import Plan, Recipe
 from tests.train.tiny import TinyHybrid, same, tiny_dataset, tiny_network, tiny_training
 
 RECIPE = Recipe(rungs=(2, 4), batch=8)

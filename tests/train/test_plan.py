@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from archbench.errors import UsageError
-from archbench.train.plan import Plan, choose_plan, common_plan
-from archbench.train.recipe import Recipe
+from archbench.train.plan import choose_plan, common_plan
+from archbench.train.recipe import Plan, Recipe
 from tests.train.tiny import RESOLUTION, WIDTH, tiny_dataset, tiny_network
 
 RECIPE = Recipe(batch=8)

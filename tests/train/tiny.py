@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from archbench.data import DataSet, Split
 from archbench.study.trial import CurvePoint
 from archbench.train.loop import train
-from archbench.train.plan import Plan
-from archbench.train.recipe import Recipe
+from archbench.train.recipe import Plan, Recipe
 from archbench.train.step import Trainer
 
 NUM_CLASSES = 4
@@ -90,8 +89,7 @@ def tiny_trainer(network: nn.Module, **changes: Any) -> Trainer:
         "recipe": Recipe(),
         "width": WIDTH,
         "num_classes": NUM_CLASSES,
-        "precision": "fp32",
-        "memory_format": "contiguous",
+        "plan": Plan(),
         "device": torch.device("cpu"),
     }
     return Trainer(network, **{**arguments, **changes})

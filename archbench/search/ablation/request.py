@@ -97,8 +97,7 @@ def requested(
         ArchbenchError: An axis cannot be read.
     """
     from archbench.evaluate.proxy import Proxy
-    from archbench.train.plan import Plan
-    from archbench.train.recipe import Recipe
+    from archbench.train.recipe import Plan, Recipe
 
     tables: PaperTables | None = PAPERS.load(paper, place="--paper").PAPER if paper else None
     base = _base(base, tables, axes)
