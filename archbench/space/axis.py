@@ -26,8 +26,6 @@ class Axis:
         values: What may be chosen, as written.
         targets: Every place that it may set, some of which may be missing from a candidate.
         when: A further condition for it to be active, or None.
-        place: Where it is written.
-        value_places: Where each value is written.
     """
 
     name: str
@@ -110,24 +108,21 @@ def read_path(text: str, *, place: Place) -> Path:
 
 
 def _check_target(path: Path, node: Node) -> None:
-    last = path.segments[-1]
-    if last.name == "kind":
-        part = Path(path.segments[:-1])
-        node.fail(
-            f"{path}: a kind is chosen with its fields",
-            help=f"write whole parts as values of {part}, for example {{kind: cvt, head_dim: 64}}",
-            at_key=True,
-        )
-    if last.name in ("resolution", "num_classes"):
-        node.fail(
-            f"{path}: cannot be an axis, since a study compares networks for one kind of image",
-            help="write it under set, and search one space for each",
-            at_key=True,
-        )
-    if last.name in ("name", "stages", "layers", "head"):
-        node.fail(
-            f"{path}: cannot be an axis", help="choose a field, an embed or a block", at_key=True
-        )
+    match path.segments[-1].name:
+        case "kind":
+            fault = "a kind is chosen with its fields"
+            part = Path(path.segments[:-1])
+            help_ = (
+                f"write whole parts as values of {part}, for example {{kind: cvt, head_dim: 64}}"
+            )
+        case "resolution" | "num_classes":
+            fault = "cannot be an axis, since a study compares networks for one kind of image"
+            help_ = "write it under set, and search one space for each"
+        case "name" | "stages" | "layers" | "head":
+            fault, help_ = "cannot be an axis", "choose a field, an embed or a block"
+        case _:
+            return
+    node.fail(f"{path}: {fault}", help=help_, at_key=True)
 
 
 def _read_values(node: Node) -> tuple[tuple[Node, ...], Node | None]:
@@ -188,8 +183,8 @@ def _check_values(path: Path, values: tuple[Node, ...]) -> None:
 
 
 def _check_part(path: Path, node: Node) -> None:
-    names = KINDS[role_of(path)].names
     if not isinstance(node.value, Mapping) or "kind" not in node.value:
+        names = KINDS[role_of(path)].names
         node.fail(
             f"{path}: expected a part with a kind, got {node.kind}",
             help=f"write {{kind: {names[0]}, ...}}; kinds: {', '.join(names)}",

@@ -17,21 +17,13 @@ from functools import partial
 from itertools import product
 from typing import Any
 
-from archbench.errors import ArchbenchError, SpaceError
+from archbench.errors import ArchbenchError
 from archbench.models.part import Grid, Role, Site, part_fields, part_spec
 from archbench.models.path import Index, Path, set_value
 from archbench.models.spec import IMAGE_CHANNELS
 from archbench.space.axis import Axis, Choices, is_part, role_of
 from archbench.space.candidate import Candidate
-from archbench.space.expansion import (
-    MAX_DEPTH,
-    Document,
-    Expansion,
-    Slot,
-    axes_read,
-    part_slot,
-    slot,
-)
+from archbench.space.expansion import MAX_DEPTH, Document, Expansion, axes_read, part_of
 
 _Part = Mapping[str, Any]
 
@@ -74,11 +66,11 @@ class Wiring:
 
     def __init__(self, expansion: Expansion) -> None:
         self._base: Document = expansion.base
-        self._owners = {slot(target): axis for axis in expansion.axes for target in axis.targets}
-        self._in_part: dict[Slot, list[tuple[Path, Axis]]] = defaultdict(list)
+        self._owners = {str(target): axis for axis in expansion.axes for target in axis.targets}
+        self._in_part: dict[str | None, list[tuple[Path, Axis]]] = defaultdict(list)
         for axis in expansion.axes:
             for target in axis.targets:
-                self._in_part[part_slot(target) or ()].append((target, axis))
+                self._in_part[part_of(target)].append((target, axis))
         self._presence: dict[str, list[tuple[Path, _Gates]]] = {}
         self._effects: dict[str, tuple[_Gates, ...]] = {}
         self._ambiguous: dict[str, frozenset[str]] = {}
@@ -129,7 +121,11 @@ class Wiring:
     # What is chosen or may be chosen for a stage.
 
     def _stage_axis(self, stage: Any, name: str) -> Axis | None:
-        return self._owners.get((f"stages[{stage}].{name}",))
+        return self._owners.get(f"stages[{stage}].{name}")
+
+    def _part_axis(self, target: Path) -> Axis | None:
+        """The axis that chooses the part in which a target lies."""
+        return self._owners.get(part_of(target) or "")
 
     def _value(self, stage: Any, name: str, choices: Choices) -> Any:
         axis = self._stage_axis(stage, name)
@@ -143,11 +139,11 @@ class Wiring:
         values = axis.values if axis else (self._base["stages"][stage].get(name, 0),)
         return [value for value in values if type(value) is int]
 
-    def _sites(self, part: Slot) -> list[tuple[int, int]]:
+    def _sites(self, target: Path) -> list[tuple[int, int]]:
         """Pairs of widths that may enter and leave a part, not all where there are many."""
-        number = int(part[1])
+        number = int(target.stage or 0)
         after = self._offered(number, "dim")
-        if part[2] == "block":
+        if role_of(target) == "block":
             return [(dim, dim) for dim in after[:_MAX_SITES]]
         before = self._offered(number - 1, "dim") if number else [IMAGE_CHANNELS]
         return list(product(before, after))[:_MAX_SITES]
@@ -173,7 +169,7 @@ class Wiring:
 
     def _part_gate(self, target: Path) -> _Gates:
         """A field is missing where the chosen part has none of its name."""
-        part = self._owners.get(part_slot(target) or ())
+        part = self._part_axis(target)
         if part is None:
             return ()
         role, name = role_of(target), target.segments[-1].name
@@ -190,37 +186,40 @@ class Wiring:
         return ((),) if () in groups else tuple(dict.fromkeys(groups))
 
     def _groups(self, target: Path, axis: Axis) -> Iterator[_Gates]:
-        place = part_slot(target)
-        if place is None:
+        if part_of(target) is None:
             yield self._gates(target) if is_part(target) else ()
             return
-        inert = self._inert_gates(target, axis, place)
+        inert = self._inert_gates(target, axis)
         whole = [gate for layer, gate in inert if layer is None or layer == target.layer]
         part = (*self._part_gate(target), *whole)
         layers = {layer for layer, _ in inert if layer is not None}
         if isinstance(target.layer, int) or not layers:
             yield (*self._depth_gate(target, target.layer), *part)
             return
-        depth = max(self._offered(place[1], "depth"), default=0)
+        depth = max(self._offered(target.stage, "depth"), default=0)
         for layer in range(min(MAX_DEPTH, depth)):  # it may do nothing in some layers alone
             own = [gate for number, gate in inert if number == layer]
             yield (*self._depth_gate(target, layer), *part, *own)
 
-    def _inert_gates(self, target: Path, axis: Axis, place: Slot) -> list[tuple[Index, _Gate]]:
+    def _inert_gates(self, target: Path, axis: Axis) -> list[tuple[Index, _Gate]]:
         """The gates of the choices in the same part with which a field does nothing.
 
         Each with the layer for which it decides, None for the whole part.
         """
         role, name = role_of(target), target.segments[-1].name
-        owner, sites = self._owners.get(place), self._sites(place)
-        given = {t.segments[-1].name: axis.values[0] for t, axis in self._in_part[place]}
+        owner, sites, others = (
+            self._part_axis(target),
+            self._sites(target),
+            self._in_part[part_of(target)],
+        )
+        given = {t.segments[-1].name: axis.values[0] for t, axis in others}
         written = owner.values if owner else (self._written(target),)
         having = [part for part in written if name in part_fields(role, part["kind"])]
         parts = [_filled(role, part, given) for part in having]
         matters = partial(_matters, role=role, name=name, values=axis.values, sites=sites)
         working = [part for part, filled in zip(having, parts, strict=True) if matters(filled)]
         found = []
-        for other, decider in self._in_part[place]:
+        for other, decider in others:
             field = other.segments[-1].name
             meets = None in (target.layer, other.layer) or target.layer == other.layer
             if decider is axis or not meets:
@@ -250,11 +249,11 @@ class Wiring:
             return len(set(kinds)) < len(kinds) and any(
                 self._meets(target, axis.values) for target in axis.targets
             )
-        return part_slot(first) is not None and None in axis.values
+        return part_of(first) is not None and None in axis.values
 
     def _meets(self, target: Path, parts: Sequence[_Part]) -> bool:
         """Whether two part choices are the same at some widths."""
-        for before, after in self._sites(slot(target)):
+        for before, after in self._sites(target):
             found = [_resolved(role_of(target), part, before=before, after=after) for part in parts]
             legal = [part for part in found if part is not None]
             if any(part in legal[:number] for number, part in enumerate(legal)):
@@ -273,7 +272,7 @@ class Wiring:
             if role_of(target) == "embed":
                 found.append(self._stage_axis(stage - 1, "dim"))
             if not is_part(target):
-                found.append(self._owners.get(part_slot(target) or ()))
+                found.append(self._part_axis(target))
         return frozenset(other.name for other in found if other is not None)
 
     def _representatives(self, axis: Axis, choices: Choices) -> Sequence[int]:
@@ -293,7 +292,7 @@ class Wiring:
         role = role_of(target)
         part = value
         if not is_part(target):
-            owner = self._owners.get(part_slot(target) or ())
+            owner = self._part_axis(target)
             index = choices.get(owner.name) if owner else None
             written = (
                 self._written(target) if owner is None or index is None else owner.values[index]
@@ -373,9 +372,8 @@ def _sorted(axes: Sequence[Axis], controllers: Mapping[str, frozenset[str]]) -> 
         ready = next((axis for axis in waiting if controllers[axis.name] <= done.keys()), None)
         if ready is None:
             names = ", ".join(axis.name for axis in waiting)
-            raise SpaceError(
+            waiting[0].place.fail(
                 f"the conditions of these axes go in a circle: {names}",
-                place=str(waiting[0].place),
                 help="let one of them stand without when",
             )
         waiting.remove(ready)

@@ -22,12 +22,9 @@ _MOST_TRIED = 64
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """One place of a space file that is other than it was.
+    """One place of a space file that is other than it was, such as ``axes.stages[0].dim``.
 
     Attributes:
-        place: For example ``axes.stages[0].dim`` or ``proxy.rungs``.
-        before: What stood there.
-        after: What stands there now.
         is_loss: Whether candidates are gone for certain.
     """
 
@@ -48,10 +45,9 @@ def candidate_changes(before: SearchSpace, after: SearchSpace) -> list[Change]:
 def condition_changes(before: SearchSpace, after: SearchSpace) -> list[Change]:
     """What makes other numbers: target, objectives, limits and proxy."""
     return [
-        Change(place=place, before=_shown(old, place), after=_shown(new, place))
-        for old, new in zip(_conditions(before), _conditions(after), strict=True)
-        for place in dict.fromkeys([*old, *new])
-        if old.get(place) != new.get(place)
+        change
+        for section in ("target", "objectives", "limits", "proxy")
+        for change in _differing(_section(before, section), _section(after, section))
     ]
 
 
@@ -85,8 +81,7 @@ def _axes(before: SearchSpace, after: SearchSpace) -> Iterator[Change]:
     old, new = ({axis.name: axis for axis in space.axes} for space in (before, after))
     for name in dict.fromkeys([*old, *new]):
         one, other = old.get(name), new.get(name)
-        gone = [v for v in one.values if not _has(other, v)] if one else []
-        come = [v for v in other.values if not _has(one, v)] if other else []
+        gone, come = _values_without(one, other), _values_without(other, one)
         if gone or come or one is None or other is None:
             yield Change(
                 place=f"axes.{name}",
@@ -94,21 +89,18 @@ def _axes(before: SearchSpace, after: SearchSpace) -> Iterator[Change]:
                 after=_values(other),
                 is_loss=other is not None and any(not isinstance(v, list | dict) for v in gone),
             )
-        elif str(one.when and one.when.text) != str(other.when and other.when.text):
-            yield Change(place=f"axes.{name}.when", before=_when(one), after=_when(other))
-
-
-def _has(axis: Axis | None, value: Any) -> bool:
-    return axis is not None and any(_equal(value, other) for other in axis.values)
+        else:
+            was, now = (axis.when.text if axis.when else "always" for axis in (one, other))
+            if was != now:
+                yield Change(place=f"axes.{name}.when", before=was, after=now)
 
 
 def _base(before: SearchSpace, after: SearchSpace) -> Iterator[Change]:
-    old, new = dict(_flat(before.base)), dict(_flat(after.base))
     chosen = [str(target) for s in (before, after) for axis in s.axes for target in axis.targets]
-    for place in dict.fromkeys([*old, *new]):
-        is_chosen = any(place == c or place.startswith((f"{c}.", f"{c}[")) for c in chosen)
-        if place != "name" and not is_chosen and old.get(place) != new.get(place):
-            yield Change(place=place, before=_shown(old, place), after=_shown(new, place))
+    for change in _differing(dict(_flat(before.base)), dict(_flat(after.base))):
+        inside = (change.place.startswith((f"{c}.", f"{c}[")) for c in chosen)
+        if change.place not in ("name", *chosen) and not any(inside):
+            yield change
 
 
 def _require(before: SearchSpace, after: SearchSpace) -> Iterator[Change]:
@@ -122,17 +114,16 @@ def _require(before: SearchSpace, after: SearchSpace) -> Iterator[Change]:
         )
 
 
-def _conditions(space: SearchSpace) -> Iterator[dict[str, Any]]:
-    """Each section's values by place."""
-    sections: dict[str, Mapping[str, Any]] = {
-        "target": asdict(space.target),
-        "objectives": space.objectives,
-        "limits": space.limits,
-        "proxy": asdict(space.proxy),
-    }
-    for name, section in sections.items():
-        plain = {k: list(v) if isinstance(v, tuple) else v for k, v in section.items()}
-        yield {f"{name}.{key}": value for key, value in plain.items()}
+def _section(space: SearchSpace, name: str) -> dict[str, Any]:
+    """A section's values by place."""
+    found: Any = getattr(space, name)
+    return dict(_flat(found if isinstance(found, Mapping) else asdict(found), name))
+
+
+def _differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
+    for place in dict.fromkeys([*old, *new]):
+        if old.get(place) != new.get(place):
+            yield Change(place=place, before=_shown(old, place), after=_shown(new, place))
 
 
 def _flat(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
@@ -152,8 +143,10 @@ def _values(axis: Axis | None) -> str:
     return _short(", ".join(write_flow(value) for value in axis.values))
 
 
-def _when(axis: Axis) -> str:
-    return axis.when.text if axis.when else "always"
+def _values_without(axis: Axis | None, other: Axis | None) -> list[Any]:
+    """The values of one axis that another does not have."""
+    others = other.values if other else ()
+    return [v for v in (axis.values if axis else ()) if not any(_equal(v, o) for o in others)]
 
 
 def _shown(entries: Mapping[str, Any], key: str) -> str:

@@ -145,9 +145,8 @@ def check_values(
         drawn = map(candidate, _having(selection, axis, index, _TRIES, rng))
         found = _never_legal(drawn, axis)
         if found is not None and (_names(found, axis) or failures != {found.message}):
-            raise SpaceError(
+            axis.value_places[index].fail(
                 f"{axis.name}: the value {axis.label(index)} is never legal: {found.message}",
-                place=str(axis.value_places[index]),
                 help=found.help or "take it out",
             )
     if error is not None and len(failures) == 1:

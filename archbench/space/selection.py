@@ -15,7 +15,6 @@ from functools import cached_property
 from itertools import accumulate
 from math import prod
 
-from archbench.errors import SpaceError
 from archbench.space.axis import Axis, Choices
 from archbench.space.conditions import Wiring
 
@@ -28,9 +27,6 @@ class Selection:
     """The choices of a space: activity, number, order, chance.
 
     Choices map the name of each active axis to the number of its value.
-
-    Args:
-        wiring: The axes and what they hang on.
 
     Attributes:
         axes: In the order in which they are asked.
@@ -81,7 +77,10 @@ class Selection:
         for component in self._components:
             names = {axis.name for axis in component.axes} if given else set()
             own = {name: index for name, index in given.items() if name in names}
-            drawn = (self._with(component, own) if own else component).sample(rng)
+            key = frozenset(own.items())
+            if own and key not in self._restricted:
+                self._restricted[key] = self._component(component.axes, own)
+            drawn = (self._restricted[key] if own else component).sample(rng)
             if drawn is None:
                 return None
             found |= drawn
@@ -92,8 +91,7 @@ class Selection:
     ) -> Iterator[Choices]:
         """Every candidate once, feasible or not, in the order of the axes and their values.
 
-        Args:
-            among: Gives the values of an axis to which candidates are limited; all by default.
+        ``among`` gives the values of an axis to which candidates are limited; all by default.
         """
         waiting: list[tuple[int, Choices]] = [(0, {})]
         while waiting:
@@ -113,12 +111,6 @@ class Selection:
     def _components(self) -> tuple[_Component, ...]:
         """The axes in groups that hang together, each counted."""
         return tuple(self._component(axes, {}) for axes in self._groups())
-
-    def _with(self, component: _Component, given: Mapping[str, int]) -> _Component:
-        key = frozenset(given.items())
-        if key not in self._restricted:
-            self._restricted[key] = self._component(component.axes, given)
-        return self._restricted[key]
 
     def _groups(self) -> list[list[Axis]]:
         groups: dict[str, set[str]] = {axis.name: {axis.name} for axis in self.axes}
@@ -155,10 +147,9 @@ class Selection:
             steps.append(step)
             states = {after for ways in step.values() for after in ways.values()}
             if len(states) > MAX_STATES:
-                raise SpaceError(
+                axis.place.fail(
                     f"{axis.name} and the axes before it hang together in more than "
                     f"{MAX_STATES:,} ways, too many to count",
-                    place=str(axis.place),
                     help="let fewer axes depend on each other",
                 )
         ways: list[dict[_State, int]] = [{(): 1}]
@@ -172,10 +163,9 @@ class Selection:
 
 @dataclass(frozen=True)
 class _Component:
-    """Axes that hang together.
+    """Axes that hang together, in the order in which they are asked.
 
     Attributes:
-        axes: In the order in which they are asked.
         steps: For each axis, from each state, each choice (None for none) and the state after it.
         ways: Before each axis, in each state, the number of ways to go on to the end.
     """
@@ -189,7 +179,6 @@ class _Component:
         return self.ways[0][()]
 
     def sample(self, rng: random.Random) -> Choices | None:
-        """One of its choices, all equally likely; None where there is none."""
         if not self.size:
             return None
         choices: Choices = {}

@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -38,6 +38,14 @@ class Place:
 
     def __str__(self) -> str:
         return f"{self.source}:{self.line}:{self.column}" if self.line else self.source
+
+    def fail(self, message: str, *, help: str | None = None) -> NoReturn:
+        """Refuses what is written here.
+
+        Raises:
+            SpaceError: Always.
+        """
+        raise SpaceError(message, place=str(self), help=help)
 
     def moved(self, error: ArchbenchError) -> SpaceError:
         """An error from elsewhere, with what is written here as its cause."""
@@ -70,19 +78,7 @@ class Node:
     @property
     def kind(self) -> str:
         """What it is, in the words of a message."""
-        match self.value:
-            case tuple():
-                return "a list"
-            case Mapping():
-                return "a mapping"
-            case None:
-                return "nothing"
-            case bool():
-                return "true or false"
-            case int() | float():
-                return "a number"
-            case str():
-                return "text"
+        return next(words for kind, words in _KINDS if isinstance(self.value, kind))
 
     @property
     def shown(self) -> str:
@@ -91,11 +87,7 @@ class Node:
         return self.kind if has_members or self.value is None else repr(self.value)
 
     def entries(self, *, noun: str, allowed: Iterable[str] | None = None) -> dict[str, Node]:
-        """The members of a mapping by key; none where nothing is written.
-
-        Args:
-            noun: What one key is called in messages.
-            allowed: The keys that are known; None where any text may stand.
+        """The members of a mapping by key, any key where none are ``allowed``.
 
         Raises:
             SpaceError: It is no mapping, or a key is not known; the nearest are named.
@@ -155,7 +147,7 @@ class Node:
         Raises:
             SpaceError: Always.
         """
-        _fail(self.start if at_key else self.place, message, help=help)
+        (self.start if at_key else self.place).fail(message, help=help)
 
 
 def is_number(value: Any) -> bool:
@@ -188,11 +180,9 @@ def read_text(path: Path) -> str:
 
 
 def load_yaml(text: str, *, source: str) -> Node:
-    """The one document that a text holds.
+    """The one document that a text holds, without anchors, aliases, merge keys and tags.
 
-    Args:
-        text: YAML without anchors, aliases, merge keys and tags.
-        source: The name of the text in messages, usually its file.
+    ``source`` names the text in messages, usually by its file.
 
     Raises:
         SpaceError: It is no YAML, holds what is not allowed, or is larger than the limits; with
@@ -202,12 +192,9 @@ def load_yaml(text: str, *, source: str) -> Node:
         raise SpaceError(f"is larger than {MAX_BYTES:,} characters", place=source)
     if found := _FORBIDDEN.search(text):
         place = Place(source, *_position(text[: found.start()]))
-        _fail(place, f"the control character U+{ord(found.group()):04X} is not allowed")
-    builder = _Builder(source)
-    loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        place.fail(f"the control character U+{ord(found.group()):04X} is not allowed")
     try:
-        for event in yaml.parse(text, Loader=loader):
-            builder.take(event)
+        root = _Reader(text, source).document()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = Place(source, mark.line + 1, mark.column + 1) if mark else Place(source, 1, 1)
@@ -216,9 +203,9 @@ def load_yaml(text: str, *, source: str) -> Node:
         raise SpaceError(f"is no YAML: {reason}", place=str(place), help=help_) from None
     except (yaml.YAMLError, ValueError, OverflowError) as error:
         raise SpaceError(f"is no YAML: {error}", place=f"{source}:1:1") from None
-    if builder.root is None:
+    if root is None:
         raise SpaceError("is empty", place=f"{source}:1:1")
-    return builder.root
+    return root
 
 
 def first_comment(text: str) -> str:
@@ -251,6 +238,15 @@ def write_flow(value: Any) -> str:
             return json.dumps(value)
 
 
+_KINDS: Sequence[tuple[type, str]] = (
+    (tuple, "a list"),
+    (Mapping, "a mapping"),
+    (type(None), "nothing"),
+    (bool, "true or false"),
+    (int, "a number"),
+    (float, "a number"),
+    (str, "text"),
+)
 _FORBIDDEN = re.compile(
     "[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
 )
@@ -269,101 +265,87 @@ _BRACKETS = "a path with brackets within {...} or [...] needs quotes; or write o
 _LARGEST_INT = 2**63 - 1
 
 
-@dataclass
-class _Collection:
-    """A list or mapping whose end has not come yet; ``key`` waits for its value."""
+class _Reader:
+    """Reads nodes from events; what is nested is bounded, so Python's stack is, too."""
 
-    place: Place
-    members: list[Node] | dict[Key, Node]
-    keys: dict[str, Place] = field(default_factory=dict)
-    key: tuple[Key, Place] | None = None
-
-
-class _Builder:
-    """Builds nodes from events with a stack of its own: depth costs no recursion."""
-
-    def __init__(self, source: str) -> None:
-        self.source = source
-        self.root: Node | None = None
-        self._open: list[_Collection] = []
+    def __init__(self, text: str, source: str) -> None:
+        loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        self._events: Iterator[Any] = yaml.parse(text, Loader=loader)
+        self._source = source
         self._count = 0
 
-    def take(self, event: Any) -> None:
-        place = Place(self.source, event.start_mark.line + 1, event.start_mark.column + 1)
-        match event:
-            case yaml.AliasEvent():
-                _fail(place, "aliases are not allowed", help="write the value out")
-            case yaml.DocumentStartEvent():
-                if self.root is not None:
-                    _fail(place, "holds more than one document")
+    def document(self) -> Node | None:
+        """The one document that there is, if there is one."""
+        root = None
+        for event in self._events:
+            if isinstance(event, yaml.DocumentStartEvent):
+                if root is not None:
+                    self._place(event).fail("holds more than one document")
                 if event.tags:
-                    _fail(place, "tags are not allowed")
-            case yaml.ScalarEvent():
-                self._check(event, place)
-                self._add(_scalar(event, place), place, is_plain=not event.style)
-            case yaml.SequenceStartEvent() | yaml.MappingStartEvent():
-                self._check(event, place)
-                if len(self._open) == MAX_DEPTH:
-                    _fail(place, f"is nested deeper than {MAX_DEPTH} levels")
-                is_mapping = isinstance(event, yaml.MappingStartEvent)
-                self._open.append(_Collection(place, {} if is_mapping else []))
-            case yaml.SequenceEndEvent() | yaml.MappingEndEvent():
-                ended = self._open.pop()
-                is_list = isinstance(ended.members, list)
-                self._add(tuple(ended.members) if is_list else ended.members, ended.place)
+                    self._place(event).fail("tags are not allowed")
+            elif isinstance(event, yaml.NodeEvent):
+                root = self._node(event)
+        return root
 
-    def _check(self, event: Any, place: Place) -> None:
+    def _place(self, event: Any) -> Place:
+        return Place(self._source, event.start_mark.line + 1, event.start_mark.column + 1)
+
+    def _node(self, event: Any, *, depth: int = 0, key_place: Place | None = None) -> Node:
+        place = self._place(event)
+        if isinstance(event, yaml.AliasEvent):
+            place.fail("aliases are not allowed", help="write the value out")
         if event.anchor is not None:
-            _fail(place, "anchors are not allowed", help="write the value out")
+            place.fail("anchors are not allowed", help="write the value out")
         if event.tag is not None:
-            _fail(place, "tags are not allowed", help="write the value without one")
+            place.fail("tags are not allowed", help="write the value without one")
         self._count += 1
         if self._count > MAX_NODES:
-            _fail(place, f"holds more than {MAX_NODES:,} values")
+            place.fail(f"holds more than {MAX_NODES:,} values")
+        if isinstance(event, yaml.ScalarEvent):
+            return Node(_scalar(event, place), place, key_place)
+        if depth == MAX_DEPTH:
+            place.fail(f"is nested deeper than {MAX_DEPTH} levels")
+        is_list = isinstance(event, yaml.SequenceStartEvent)
+        value = tuple(self._items(depth + 1)) if is_list else self._members(depth + 1)
+        return Node(value, place, key_place)
 
-    def _add(self, value: Any, place: Place, *, is_plain: bool = True) -> None:
-        if not self._open:
-            self.root = Node(value, place)
-            return
-        outer = self._open[-1]
-        if isinstance(outer.members, list):
-            outer.members.append(Node(value, place))
-        elif outer.key is None:
-            if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
-                _fail(place, "a key must be a word or a whole number")
-            if value == "<<" and is_plain:
-                _fail(place, "merge keys are not allowed", help="write the entries out")
-            first = outer.keys.setdefault(str(value), place)
+    def _items(self, depth: int) -> Iterator[Node]:
+        while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
+            yield self._node(event, depth=depth)
+
+    def _members(self, depth: int) -> dict[Key, Node]:
+        members: dict[Key, Node] = {}
+        places: dict[str, Place] = {}
+        while not isinstance(event := next(self._events), yaml.MappingEndEvent):
+            node = self._node(event, depth=depth)
+            key, place = node.value, node.place
+            if isinstance(key, bool) or not isinstance(key, str | int) or key == "":
+                place.fail("a key must be a word or a whole number")
+            if key == "<<" and not event.style:
+                place.fail("merge keys are not allowed", help="write the entries out")
+            first = places.setdefault(str(key), place)
             if first is not place:
-                _fail(
-                    place,
-                    f"the key {_shown(str(value))} is written twice, in lines {first.line} and "
+                place.fail(
+                    f"the key {_shown(str(key))} is written twice, in lines {first.line} and "
                     f"{place.line}",
                     help="keep one of the two",
                 )
-            outer.key = value, place
-        else:
-            key, key_place = outer.key
-            outer.members[key] = Node(value, place, key_place)
-            outer.key = None
+            members[key] = self._node(next(self._events), depth=depth, key_place=place)
+        return members
 
 
-def _fail(place: Place, message: str, *, help: str | None = None) -> NoReturn:
-    raise SpaceError(message, place=str(place), help=help)
-
-
-def _scalar(event: yaml.ScalarEvent, place: Place) -> _Scalar:
+def _scalar(event: Any, place: Place) -> _Scalar:
     text: str = event.value
     if len(text) > MAX_SCALAR:
-        _fail(place, f"a value of {len(text):,} characters; at most {MAX_SCALAR}")
+        place.fail(f"a value of {len(text):,} characters; at most {MAX_SCALAR}")
     if _FORBIDDEN.search(text) is not None:
-        _fail(place, "a control character in a value")
+        place.fail("a control character in a value")
     if event.style:  # quoted or block: text, whatever it looks like
         return text
     try:
         return _resolved(text)
     except ValueError as error:
-        _fail(place, str(error))
+        place.fail(str(error))
 
 
 def _resolved(text: str) -> _Scalar:
