@@ -1,4 +1,4 @@
-"""Where are prepared images kept, so that they are decoded once, and are they still the same?
+"""Which images does a name mean: from the cache where they lie there unchanged, else prepared.
 
 A file holds the images of all shares one after the other, then the labels, then a JSON document,
 then a footer with the sha256 of that document, in which the sha256 of all before it stands. A file
@@ -26,14 +26,24 @@ from typing import Any, BinaryIO
 import numpy as np
 import torch
 
-from archbench.data.dataset import DataSet, Split, check_labels
-from archbench.data.source import SHARES, DataFacts, DataRequest, ImageSource, Share, reading
-from archbench.errors import StorageError
+from archbench.data.dataset import DataError, DataSet, Split
+from archbench.data.source import (
+    SHARES,
+    SOURCES,
+    DataFacts,
+    DataRequest,
+    ImageSource,
+    Share,
+)
+from archbench.errors import MissingError, StorageError, UsageError
+from archbench.progress import Progress
 
 FORMAT = b"archbench data 1"
 FOOTER = struct.Struct("<Q32s16s")  # length and sha256 of the document, format
 BLOCK = 1 << 24
 FULL = (errno.ENOSPC, errno.EDQUOT)
+SMALLEST_RESOLUTION = 8
+LARGEST_RESOLUTION = 1024
 
 
 class DamagedError(StorageError):
@@ -60,48 +70,98 @@ def cache_folder(environment: Mapping[str, str] = os.environ) -> Path:
         ) from error
 
 
+def load(
+    name: str,
+    *,
+    resolution: int,
+    seed: int = 0,
+    cache: Path | None = None,
+    download: bool = False,
+    progress: Progress | None = None,
+) -> DataSet:
+    """The data set of a name, decoded and resized once, afterwards mapped from the cache.
+
+    Args:
+        name: ``cluttered_digits``, ``cluttered_digits:hard``, ``folder:PATH``, ``cifar10:PATH``,
+            ``cifar100:PATH``, ``imagenette:PATH`` or ``imagenet:PATH``.
+        resolution: Side of the square images in pixels.
+        seed: Seed of splits and of synthetic images; the same seed gives the same bytes.
+        cache: Folder that holds the prepared data; by default ``cache_folder()``.
+        download: Whether missing data may be fetched from its home.
+        progress: Told what is being done, how much of it, of how much.
+
+    Raises:
+        UsageError: The name, the resolution or the seed cannot be taken.
+        MissingError: The data is not there, or cannot be read.
+        DataError: The data is there, but cannot be learnt from.
+        StorageError: The cache cannot be read or written.
+    """
+    kind, _, argument = name.partition(":")
+    module = SOURCES.load(kind, place="data")
+    if not SMALLEST_RESOLUTION <= resolution <= LARGEST_RESOLUTION:
+        raise UsageError(
+            f"a resolution of {resolution} px; {SMALLEST_RESOLUTION} to {LARGEST_RESOLUTION} px "
+            "can be prepared",
+            place=name,
+        )
+    if seed < 0:
+        raise UsageError(f"the seed {seed}; 0 or more can be taken", place=name)
+    request = DataRequest(
+        name=name,
+        argument=argument,
+        resolution=resolution,
+        seed=seed,
+        download=download,
+        progress=progress or (lambda what, done, total: None),
+    )
+    try:
+        source: ImageSource = module.source(request)
+        return cached(source, kind=kind, request=request, folder=cache or cache_folder())
+    except OSError as error:  # of the source: the cache's own are told apart
+        raise MissingError(
+            f"it cannot be read ({error.strerror or error})",
+            place=str(error.filename or name),
+            help="see to its permissions and its disk",
+        ) from error
+
+
 def cached(source: ImageSource, *, kind: str, request: DataRequest, folder: Path) -> DataSet:
-    """The data set of a source, from the cache where it lies there, else made and kept.
+    """The data set of a source of a kind, from a cache folder where it lies there, else made.
 
     Two processes that want the same at once make it once: the second one waits. A file that was
     damaged is made again, which the notes of the data set say.
 
-    Args:
-        source: What to make.
-        kind: The source's name, for the file's name.
-        request: What was asked.
-        folder: The cache folder; made if it is not there.
-
     Raises:
-        MissingError: The source cannot be read.
         StorageError: The cache cannot be read or written.
     """
-    key = json.dumps([FORMAT.decode(), kind, source.settings], sort_keys=True)
+    settings = {"resolution": request.resolution, "seed": request.seed, **source.settings}
+    key = json.dumps([FORMAT.decode(), kind, settings], sort_keys=True)
     digest = hashlib.sha256(key.encode()).hexdigest()[:16]
     path = folder / "data" / f"{kind}-{request.resolution}px-{digest}.images"
-    dataset, damage = _kept(path, request)
-    if dataset is None:
-        with _locked(path, request):
-            dataset, damage = _kept(path, request)
-            if dataset is None:
-                _make(source, request, path)
-                dataset, again = _kept(path, request)
-                if dataset is None:
-                    raise again or StorageError("vanished while in use", place=str(path))
-    if damage:
-        note = f"{path} was damaged ({damage.message}) and has been made again"
-        return replace(dataset, notes=(*dataset.notes, note))
-    return dataset
+    found = _kept(path, request)
+    if isinstance(found, DataSet):
+        return found
+    with _locked(path, request):
+        found = _kept(path, request)
+        if isinstance(found, DataSet):
+            return found
+        _make(source, request, path)
+        with _storing(str(path)):
+            made = _read(path, request)
+    if found is None:
+        return made
+    note = f"{path} was damaged ({found.message}) and has been made again"
+    return replace(made, notes=(*made.notes, note))
 
 
-def _kept(path: Path, request: DataRequest) -> tuple[DataSet | None, DamagedError | None]:
-    """What lies at a path; nothing, with the damage, if it is not what was written."""
+def _kept(path: Path, request: DataRequest) -> DataSet | DamagedError | None:
+    """What lies at a path, or the damage if it is not what was written."""
     try:
-        return _read(path, request), None
+        return _read(path, request)
     except (FileNotFoundError, NotADirectoryError):
-        return None, None
+        return None
     except DamagedError as damage:
-        return None, damage
+        return damage
     except OSError as error:
         raise StorageError(
             f"the cached images cannot be read ({error.strerror or error})",
@@ -137,9 +197,7 @@ def _make(source: ImageSource, request: DataRequest, path: Path) -> None:
             writer = EntryWriter(
                 file=file, name=request.name, place=str(path), resolution=request.resolution
             )
-            with reading(request):
-                facts = source.make(writer)
-            writer.finish(facts)
+            writer.finish(source.make(writer.add))
             with _storing(str(path)):
                 os.fsync(file.fileno())
         with _storing(str(path)):
@@ -153,11 +211,8 @@ def _make(source: ImageSource, request: DataRequest, path: Path) -> None:
 class EntryWriter:
     """Writes a data set front to back, without ever holding it in memory.
 
-    Args:
-        file: Where to; opened for writing without a buffer, so that no failure waits for its end.
-        name: Name of the data set, for messages.
-        place: What to call the file in messages.
-        resolution: Side of the images in pixels.
+    The file is opened without a buffer, so that no failure waits for its end; ``name`` is that of
+    the data set, and ``place`` that of the file in messages.
     """
 
     def __init__(self, file: BinaryIO, *, name: str, place: str, resolution: int) -> None:
@@ -166,7 +221,7 @@ class EntryWriter:
         self._labels: dict[Share, list[np.ndarray]] = {}
 
     def add(self, share: Share, images: np.ndarray, labels: np.ndarray) -> None:
-        """Append images of a share; see ``archbench.data.source.Sink``.
+        """Append images of a share; as a ``Sink``.
 
         Raises:
             StorageError: They cannot be written.
@@ -187,8 +242,14 @@ class EntryWriter:
         """
         labels = {share: np.concatenate(parts) for share, parts in self._labels.items()}
         for share in SHARES:
-            found = torch.from_numpy(labels.get(share, np.empty(0)))
-            check_labels(found, num_classes=len(facts.class_names), place=f"{self._name}: {share}")
+            found, num_classes = labels.get(share, np.empty(0)), len(facts.class_names)
+            place = f"{self._name}: {share}"
+            if not len(found):
+                raise DataError("there is no image", place=place)
+            for label in (found.min(), found.max()):
+                if not 0 <= label < num_classes:
+                    allowed = f"{num_classes} classes take 0 to {num_classes - 1}"
+                    raise DataError(f"label {label} is out of range; {allowed}", place=place)
         self._write(b"".join(part.tobytes() for part in labels.values()))
         document = {
             "resolution": self._resolution,
@@ -240,18 +301,15 @@ def _read(path: Path, request: DataRequest) -> DataSet:
     # Notes and description are about the content, not of it.
     kept = ("resolution", "shares", "class_names", "flip", "sha256")
     content = json.dumps({key: document[key] for key in kept}, sort_keys=True)
-    splits = dict(_splits(mapped, document))
     return DataSet(
         name=request.name,
         resolution=request.resolution,
         class_names=tuple(document["class_names"]),
-        train=splits["train"],
-        validation=splits["validation"],
-        test=splits["test"],
         description=document["description"],
         digest=hashlib.sha256(content.encode()).hexdigest()[:16],
         flip=document["flip"],
         notes=tuple(document["notes"]),
+        **dict(_splits(mapped, document)),
     )
 
 
@@ -284,19 +342,13 @@ def _check(file: BinaryIO, path: Path, request: DataRequest, *, end: int, sha256
         raise DamagedError("its images are not what was written", place=str(path))
 
 
-def _splits(mapped: mmap.mmap, document: dict[str, Any]) -> Iterator[tuple[Share, Split]]:
+def _splits(mapped: mmap.mmap, document: dict[str, Any]) -> Iterator[tuple[str, Split]]:
     size = document["resolution"]
     labels_at = sum(count for _, count in document["shares"]) * 3 * size * size
     images_at = 0
     for share, count in document["shares"]:
-        length = count * 3 * size * size
-        images = np.frombuffer(mapped, np.uint8, count=length, offset=images_at)
-        labels = np.frombuffer(mapped, "<i8", count=count, offset=labels_at)
-        yield (
-            share,
-            Split(
-                torch.from_numpy(images).view(count, 3, size, size),
-                torch.from_numpy(labels.astype(np.int64)),
-            ),
-        )
-        images_at, labels_at = images_at + length, labels_at + 8 * count
+        images = np.frombuffer(mapped, np.uint8, count=count * 3 * size * size, offset=images_at)
+        labels = np.frombuffer(mapped, "<i8", count=count, offset=labels_at).astype(np.int64)
+        pixels = torch.from_numpy(images).view(count, 3, size, size)
+        yield share, Split(pixels, torch.from_numpy(labels))
+        images_at, labels_at = images_at + images.nbytes, labels_at + labels.nbytes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,31 +22,23 @@ BLOCK = 1024
 _Kind = Literal["CIFAR10", "CIFAR100"]
 
 
-def cifar_source(request: DataRequest, *, kind: _Kind, folder: str, archive: str) -> ImageSource:
-    """A CIFAR data set as torchvision reads it.
+def cifar_source(request: DataRequest, *, kind: _Kind) -> ImageSource:
+    """A CIFAR data set, in the folder behind the colon, as torchvision reads it.
 
     The official test images are the sealed test share; validation is 15 % of each class of the
     training images.
-
-    Args:
-        request: What is asked.
-        kind: torchvision's name for it.
-        folder: The folder that the archive unpacks to.
-        archive: The archive that is published.
 
     Raises:
         UsageError: No path is given.
         MissingError: It is not there.
     """
+    published = _published(kind)
+    folder, archive = published.base_folder, published.filename
     root, _ = home(request, folders=[folder])
     place = root / folder
     if not place.is_dir() and request.download:
-        fetch(
-            lambda temporary: _dataset(kind, temporary, is_train=True, download=True),
-            root=root,
-            folder=folder,
-            request=request,
-        )
+        download = partial(published, train=True, download=True)
+        fetch(download, root=root, folder=folder, request=request)
     if not place.is_dir():
         there = (root / archive).is_file()
         raise MissingError(
@@ -57,20 +50,20 @@ def cifar_source(request: DataRequest, *, kind: _Kind, folder: str, archive: str
         )
     files = sorted(path for path in place.iterdir() if path.is_file())
     marks = [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files]
-    settings = request.settings(recipe=RECIPE, place=str(place.resolve()), files=marks)
+    settings = {"recipe": RECIPE, "place": str(place.resolve()), "files": marks}
     return ImageSource(settings=settings, make=lambda sink: _make(sink, request, root, kind))
 
 
-def _dataset(kind: _Kind, root: Path | str, *, is_train: bool, download: bool = False) -> Any:
+def _published(kind: _Kind) -> Any:
     import torchvision
 
-    return getattr(torchvision.datasets, kind)(root, train=is_train, download=download)
+    return getattr(torchvision.datasets, kind)
 
 
 def _make(sink: Sink, request: DataRequest, root: Path, kind: _Kind) -> DataFacts:
-    _check_files(root, kind)
-    train = _dataset(kind, root, is_train=True)
-    test = _dataset(kind, root, is_train=False)
+    published = _published(kind)
+    _check_files(root / published.base_folder, published)
+    train, test = (published(root, train=is_train) for is_train in (True, False))
     labels = np.asarray(train.targets, dtype=np.int64)
     taken = held_out_share(labels, seed=request.seed, number=0)
     left = rest(len(labels), taken)
@@ -83,7 +76,7 @@ def _make(sink: Sink, request: DataRequest, root: Path, kind: _Kind) -> DataFact
     for share, images, of_images in shares:
         for start, block in _resized(images, resolution=request.resolution):
             request.progress("resizing images", done, total)
-            sink.add(share, block, of_images[start : start + BLOCK])
+            sink(share, block, of_images[start : start + BLOCK])
             done += len(block)
     request.progress("resizing images", total, total)
     return DataFacts(
@@ -98,17 +91,10 @@ def _make(sink: Sink, request: DataRequest, root: Path, kind: _Kind) -> DataFact
     )
 
 
-def _check_files(root: Path, kind: _Kind) -> None:
-    """Nothing, if every file is the published one; torchvision would not say which is not.
-
-    Raises:
-        DataError: One is missing or has another MD5; the first is named.
-    """
-    import torchvision
+def _check_files(folder: Path, published: Any) -> None:
+    """Refuses a file that is not the published one; torchvision would not say which is not."""
     from torchvision.datasets.utils import check_integrity
 
-    published = getattr(torchvision.datasets, kind)
-    folder = root / published.base_folder
     meta = [published.meta["filename"], published.meta["md5"]]
     for name, md5 in [*published.train_list, *published.test_list, meta]:
         if not check_integrity(folder / name, md5):

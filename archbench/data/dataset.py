@@ -24,12 +24,10 @@ class DataError(ArchbenchError):
 
 @dataclass(frozen=True)
 class Split:
-    """Images and labels of one share of a data set.
+    """Images, uint8 (N, 3, H, W), and labels, int64 (N,), of one share of a data set.
 
-    Attributes:
-        images: uint8, (N, 3, H, W); may be a private memory map of the cache, so that only the
-            images that are read take memory.
-        labels: int64, (N,).
+    The images may be a private memory map of the cache, so that only those that are read take
+    memory.
     """
 
     images: torch.Tensor
@@ -49,8 +47,6 @@ class DataSet:
 
     Attributes:
         name: What was asked for, for example ``folder:~/photos``.
-        resolution: Side of the square images in pixels.
-        class_names: In the order of the labels.
         train: What networks learn from.
         validation: What ranks them.
         test: The sealed share, for the final accuracy of the few that were picked.
@@ -60,9 +56,6 @@ class DataSet:
         flip: Whether a mirrored image keeps its label; digits do not.
         notes: What a person should know before the start: counts, left-out images, where the
             shares come from.
-
-    Raises:
-        DataError: A label is out of range, or images and labels do not fit together.
     """
 
     name: str
@@ -76,10 +69,6 @@ class DataSet:
     flip: bool
     notes: tuple[str, ...] = ()
 
-    def __post_init__(self) -> None:
-        for share in ("train", "validation", "test"):
-            self._check(share, getattr(self, share))
-
     @property
     def num_classes(self) -> int:
         """The number of classes, empty ones included."""
@@ -91,45 +80,14 @@ class DataSet:
         labels = self.validation.labels
         return float(labels.bincount().max()) / len(labels)
 
-    def _check(self, share: str, split: Split) -> None:
-        place = f"{self.name}: {share}"
-        shape = (len(split), 3, self.resolution, self.resolution)
-        if tuple(split.images.shape) != shape:
-            raise DataError(
-                f"images of shape {tuple(split.images.shape)} where {shape} is due", place=place
-            )
-        check_labels(split.labels, num_classes=self.num_classes, place=place)
-
-
-def check_labels(labels: torch.Tensor, *, num_classes: int, place: str) -> None:
-    """Nothing, if there are labels and each is that of a class.
-
-    Raises:
-        DataError: There is none, or one is out of range.
-    """
-    if len(labels) == 0:
-        raise DataError("there is no image", place=place)
-    low, high = int(labels.min()), int(labels.max())
-    if low < 0 or high >= num_classes:
-        raise DataError(
-            f"label {low if low < 0 else high} is out of range; {num_classes} classes take 0 to "
-            f"{num_classes - 1}",
-            place=place,
-        )
-
 
 def stratified_share(
     labels: np.ndarray, *, share: float, rng: np.random.Generator, most: int | None = None
 ) -> np.ndarray:
     """Indices of about a share of each class, ascending.
 
-    Of each class at least one is taken and at least one left; a class of one is left whole.
-
-    Args:
-        labels: Class of each item, (N,).
-        share: How much of each class to take, 0 to 1.
-        rng: Source of the choice.
-        most: About how many to take in all; lowers the share where it would give more.
+    Of each class at least one is taken and at least one left; a class of one is left whole. The
+    share, 0 to 1, is lowered where it would give more than about ``most`` in all.
     """
     if most is not None:
         share = min(share, most / max(len(labels), 1))
@@ -144,12 +102,8 @@ def stratified_share(
 def held_out_share(labels: np.ndarray, *, seed: int, number: int) -> np.ndarray:
     """Indices of what is held out of a data set that brings no such share of its own.
 
-    15 % of each class, about 10,000 at most in all.
-
-    Args:
-        labels: Class of each image, (N,).
-        seed: The data set's seed.
-        number: Tells the shares that are drawn with one seed apart.
+    15 % of each class, about 10,000 at most in all; ``number`` tells the shares that are drawn
+    with one seed apart.
     """
     rng = np.random.default_rng((seed, number))
     return stratified_share(labels, share=HELD_OUT, rng=rng, most=MOST_HELD_OUT)

@@ -39,30 +39,12 @@ FEW_TO_VALIDATE = 300
 # as torchvision.datasets.ImageFolder takes them
 SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 ORIENTATION = 0x0112  # EXIF tag
-TURNED = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 # not all that Pillow knows: its EPS reader would run Ghostscript
 FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP", "GIF")
 # what Pillow's readers raise on broken files
 BROKEN = (
-    OSError,
-    EOFError,
-    SyntaxError,
-    ValueError,
-    TypeError,
-    LookupError,
-    OverflowError,
-    MemoryError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
+    *(OSError, EOFError, SyntaxError, ValueError, TypeError, LookupError, OverflowError),
+    *(MemoryError, struct.error, zlib.error, Image.DecompressionBombError),
 )
 
 
@@ -70,12 +52,11 @@ class UnreadableError(Exception):
     """An image that cannot be decoded; the text says why."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Tree:
     """The images below a folder; hidden files and folders are passed over.
 
     Attributes:
-        root: The folder.
         classes: Class folder to its images, both sorted; deeper folders belong to the class.
         num_loose: Images that lie in the folder itself, outside every class.
         num_others: Files of other kinds.
@@ -90,7 +71,7 @@ class Tree:
 
 
 class Item(NamedTuple):
-    """An image file and its class."""
+    """An image file and the label of its class."""
 
     path: Path
     label: int
@@ -122,7 +103,7 @@ def tree(root: Path) -> Tree:
     num_loose = num_others = 0
     for entry in _entries(root):
         files = list(_files(entry))
-        images = [file for file in files if is_image(file.name)]
+        images = [file for file in files if file.name.lower().endswith(SUFFIXES)]
         if entry.is_dir():
             classes[entry.name] = tuple(Path(image.path) for image in images)
         else:
@@ -132,18 +113,7 @@ def tree(root: Path) -> Tree:
             status = image.stat()
             mark = (os.path.relpath(image.path, root), status.st_size, status.st_mtime_ns)
             marks.update(repr(mark).encode())
-    return Tree(
-        root=root,
-        classes=classes,
-        num_loose=num_loose,
-        num_others=num_others,
-        fingerprint=marks.hexdigest(),
-    )
-
-
-def is_image(name: str) -> bool:
-    """Whether a file is an image, going by its suffix."""
-    return name.lower().endswith(SUFFIXES)
+    return Tree(root, classes, num_loose, num_others, fingerprint=marks.hexdigest())
 
 
 def has_class_folders(folder: Path) -> bool:
@@ -175,9 +145,14 @@ def decoded(content: bytes, *, resolution: int) -> np.ndarray:
         raise UnreadableError("not an image of a known format") from error
     except BROKEN as error:
         raise UnreadableError(" ".join(str(error).split()) or type(error).__name__) from error
-    if orientation in TURNED:
-        square = square.transpose(TURNED[orientation])
-    return np.ascontiguousarray(np.asarray(square).transpose(2, 0, 1))
+    pixels = np.asarray(square).transpose(2, 0, 1)
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.swapaxes(1, 2)
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, :, ::-1]
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[:, ::-1]
+    return np.ascontiguousarray(pixels)
 
 
 @contextmanager
@@ -199,12 +174,6 @@ def gather(
 
     A file that has the same bytes as one of the test share is left out of the others; one that
     is in validation is left out of training.
-
-    Args:
-        sink: Takes the images.
-        shares: The files of each share.
-        resolution: Side of the images in pixels.
-        progress: Told how many files are done.
     """
     found = Gathered()
     sealed: dict[bytes, Path] = {}
@@ -222,7 +191,7 @@ def gather(
                 kept = list(_kept(read, share=share, sealed=sealed, found=found))
                 if kept:
                     labels = [item.label for item, _, _ in kept]
-                    sink.add(share, np.stack([image for _, image, _ in kept]), np.array(labels))
+                    sink(share, np.stack([image for _, image, _ in kept]), np.array(labels))
                     counts.update(labels)
                 here |= {sha256: item.path for item, _, sha256 in kept}
                 done += len(block)
@@ -264,12 +233,8 @@ def notes(found: Gathered, *, class_names: Sequence[str], root: Path) -> tuple[s
         listed = [f"{_name(path, root)} ({shown(reason)})" for path, reason in broken]
         lines.append(f"left out, unreadable: {_listed(listed)}")
     for share in ("train", "validation"):
-        same = [
-            f"{_name(path, root)} = {_name(other, root)}"
-            for where, path, other in found.copies
-            if where == share
-        ]
-        if same:
+        copies = [(path, other) for where, path, other in found.copies if where == share]
+        if same := [f"{_name(path, root)} = {_name(other, root)}" for path, other in copies]:
             lines.append(f"left out of {share}, the same file is held out: {_listed(same)}")
     if (count := found.counts["validation"].total()) < FEW_TO_VALIDATE:
         error = 50 / math.sqrt(count)

@@ -18,7 +18,7 @@ from urllib.error import HTTPError
 import numpy as np
 
 from archbench.data.dataset import DataError, held_out_share, rest
-from archbench.data.image_files import Item, Tree, gather, notes, tree
+from archbench.data.image_files import Item, gather, notes, tree
 from archbench.data.source import DataFacts, DataRequest, Share, Sink
 from archbench.errors import MissingError
 
@@ -62,11 +62,8 @@ def fetch(
 def home(request: DataRequest, *, folders: Sequence[str]) -> tuple[Path, Sequence[str]]:
     """Where a data set's folder lies, and what it may be called there.
 
-    The path behind the colon is that of the place, or that of the folder itself.
-
-    Args:
-        request: What is asked.
-        folders: What its archives unpack to.
+    The path behind the colon is that of the place, or that of one of the folders to which its
+    archives unpack.
 
     Raises:
         UsageError: The name has no path.
@@ -84,7 +81,17 @@ def fingerprints(root: Path) -> dict[str, Any]:
     """
     found = {name: tree(root / name) for name in ("train", "val")}
     for name, images in found.items():
-        _check(images, name)
+        empty = [folder for folder, files in images.classes.items() if not files]
+        if empty or not images.classes:
+            loose = f"; {images.num_loose:,} images lie outside them" if images.num_loose else ""
+            what = (
+                f"the class folder {empty[0]} is empty" if empty else "there are no class folders"
+            )
+            raise DataError(
+                f"{what}{loose}",
+                place=str(images.root),
+                help=f"unpack the archive anew, so that each class has its folder in {name}/",
+            )
     if odd := set(found["train"].classes) ^ set(found["val"].classes):
         raise DataError(
             f"the class folder {min(odd)} is in one of train/ and val/ only",
@@ -120,13 +127,16 @@ def make(
         held_out: The official validation images, likewise.
         num_published: Images that are published in all.
     """
-    items = _items(train)
+    items, sealed = (
+        [Item(Path(path), label) for path, label in (listing[n] for n in range(len(listing)))]
+        for listing in (train, held_out)
+    )
     labels = np.array([item.label for item in items])
     taken = held_out_share(labels, seed=request.seed, number=0)
     shares: dict[Share, list[Item]] = {
         "train": [items[index] for index in rest(len(items), taken)],
         "validation": [items[index] for index in taken],
-        "test": _items(held_out),
+        "test": sealed,
     }
     found = gather(sink, shares, resolution=request.resolution, progress=request.progress)
     lines = [
@@ -141,20 +151,3 @@ def make(
         flip=True,
         notes=tuple(lines),
     )
-
-
-def _items(listing: Any) -> list[Item]:
-    found = (listing[index] for index in range(len(listing)))
-    return [Item(Path(path), label) for path, label in found]
-
-
-def _check(images: Tree, name: str) -> None:
-    empty = [folder for folder, files in images.classes.items() if not files]
-    if empty or not images.classes:
-        loose = f"; {images.num_loose:,} images lie outside them" if images.num_loose else ""
-        what = f"the class folder {empty[0]} is empty" if empty else "there are no class folders"
-        raise DataError(
-            f"{what}{loose}",
-            place=str(images.root),
-            help=f"unpack the archive anew, so that each class has its folder in {name}/",
-        )

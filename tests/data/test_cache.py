@@ -42,7 +42,7 @@ class Plain:
         for share in SHARES:
             for _ in range(2):
                 images = rng.integers(0, 256, (5, 3, RESOLUTION, RESOLUTION), dtype=np.uint8)
-                sink.add(share, images, np.arange(5) % 2)
+                sink(share, images, np.arange(5) % 2)
         names = tuple(f"class {index}" for index in range(self.num_classes))
         return DataFacts(class_names=names, description="noise", flip=False, notes=("a note",))
 
@@ -157,7 +157,7 @@ def test_a_share_without_images_is_refused(cache: Path) -> None:
     class Lacking(Plain):
         def make(self, sink: Sink) -> DataFacts:
             images = np.zeros((2, 3, RESOLUTION, RESOLUTION), np.uint8)
-            sink.add("train", images, np.arange(2))
+            sink("train", images, np.arange(2))
             return DataFacts(class_names=("a", "b"), description="", flip=False, notes=())
 
     with pytest.raises(DataError, match="plain: validation: there is no image"):

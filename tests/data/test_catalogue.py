@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import errno
 import subprocess
 import sys
 from pathlib import Path
@@ -8,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from archbench.data import load
-from archbench.data.source import reading
-from archbench.errors import MissingError, UsageError
-from tests.data.conftest import MAKERS, request_for
+from archbench.errors import UsageError
+from tests.data.conftest import MAKERS
 
 
 @pytest.mark.parametrize(
@@ -27,14 +25,6 @@ def test_what_cannot_be_loaded_is_refused_before_anything_is_written(
     with pytest.raises(UsageError, match=message):
         load(name, **{"resolution": 32, **options}, cache=tmp_path / "cache")
     assert not (tmp_path / "cache").exists()
-
-
-def test_what_cannot_be_read_is_named() -> None:
-    with (
-        pytest.raises(MissingError, match=r"/x/secret: it cannot be read \(Permission denied\)"),
-        reading(request_for("folder:x")),
-    ):
-        raise PermissionError(errno.EACCES, "Permission denied", "/x/secret")
 
 
 def test_the_user_may_say_where_the_cache_lies(

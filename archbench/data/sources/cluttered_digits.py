@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -32,7 +33,7 @@ PURPOSES = ("parting", "choosing", "drawing")
 # N images, G glyphs, R resolution. Positions are in halves of the image: -1 to 1.
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Difficulty:
     """How the digits are hidden; every range is drawn from uniformly, per image.
 
@@ -59,34 +60,10 @@ class Difficulty:
     distractor_side: tuple[float, float] = (0.25, 0.35)
 
 
-DIFFICULTIES = {
-    "easy": Difficulty(
-        side=(0.75, 0.9),
-        rotation=0.15,
-        shear=0.1,
-        contrast=(0.6, 0.9),
-        texture=0.06,
-        noise=0.02,
-        num_distractors=0,
-    ),
-    "medium": Difficulty(
-        side=(0.65, 0.85),
-        rotation=0.25,
-        shear=0.15,
-        contrast=(0.45, 0.8),
-        texture=0.07,
-        noise=0.04,
-        num_distractors=1,
-    ),
-    "hard": Difficulty(
-        side=(0.6, 0.8),
-        rotation=0.3,
-        shear=0.2,
-        contrast=(0.4, 0.7),
-        texture=0.08,
-        noise=0.05,
-        num_distractors=2,
-    ),
+DIFFICULTIES = {  # side, rotation, shear, contrast, texture, noise, distractors
+    "easy": Difficulty((0.75, 0.9), 0.15, 0.1, (0.6, 0.9), 0.06, 0.02, 0),
+    "medium": Difficulty((0.65, 0.85), 0.25, 0.15, (0.45, 0.8), 0.07, 0.04, 1),
+    "hard": Difficulty((0.6, 0.8), 0.3, 0.2, (0.4, 0.7), 0.08, 0.05, 2),
 }
 
 
@@ -105,13 +82,13 @@ def source(request: DataRequest) -> ImageSource:
             f"{SMALLEST_RESOLUTION} to {LARGEST_RESOLUTION} px",
             place=request.name,
         )
-    settings = request.settings(
-        recipe=RECIPE,
-        difficulty=asdict(DIFFICULTIES[level]),
-        sizes=dict(SIZES),
-        chunk_pixels=CHUNK_PIXELS,
-        held_out_glyphs=HELD_OUT_GLYPHS,
-    )
+    settings = {
+        "recipe": RECIPE,
+        "difficulty": asdict(DIFFICULTIES[level]),
+        "sizes": SIZES,
+        "chunk_pixels": CHUNK_PIXELS,
+        "held_out_glyphs": HELD_OUT_GLYPHS,
+    }
     return ImageSource(settings=settings, make=lambda sink: _make(sink, request, level))
 
 
@@ -137,7 +114,7 @@ def _make(sink: Sink, request: DataRequest, level: str) -> DataFacts:
                 resolution=request.resolution,
                 rng=_generator("drawing", request.seed, number, start),
             )
-            sink.add(share, images, labels[now])
+            sink(share, images, labels[now])
             done += len(now)
     request.progress("drawing digits", total, total)
     return DataFacts(
@@ -200,24 +177,17 @@ def draw(
         glyphs: Ink from 0 to 1, (N, 8, 8).
         distractors: Glyphs to strew halves of, (N, D, 8, 8).
         difficulty: How the digits are hidden.
-        resolution: Side of the images in pixels.
+        resolution: R, in pixels.
         rng: Source of everything else.
     """
     N, D = distractors.shape[:2]
+    placed = partial(_placed, difficulty=difficulty, resolution=resolution, rng=rng)
     contrast = rng.uniform(*difficulty.contrast, (N, 1, 1, 1))
     base = rng.uniform(0.05, 1.0 - contrast)
-    ink = contrast * _placed(
-        glyphs, side=difficulty.side, difficulty=difficulty, resolution=resolution, rng=rng
-    )
+    ink = contrast * placed(glyphs, side=difficulty.side)
     for number in range(D):
-        half = _placed(
-            distractors[:, number] * _half(N, rng),
-            side=difficulty.distractor_side,
-            difficulty=difficulty,
-            resolution=resolution,
-            rng=rng,
-        )
-        ink = np.maximum(ink, contrast * half)
+        half = distractors[:, number] * _half(N, rng)
+        ink = np.maximum(ink, contrast * placed(half, side=difficulty.distractor_side))
     image = base + difficulty.texture * _texture(N, difficulty.chroma, resolution, rng) + ink
     image += difficulty.noise * rng.standard_normal(image.shape)
     return np.rint(255 * image.clip(0, 1)).astype(np.uint8)

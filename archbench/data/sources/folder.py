@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,7 @@ from archbench.data.image_files import (
     shown,
     tree,
 )
-from archbench.data.source import DataFacts, DataRequest, ImageSource, Share, Sink
+from archbench.data.source import SHARES, DataFacts, DataRequest, ImageSource, Share, Sink
 from archbench.errors import MissingError
 
 RECIPE = 1  # raise it with every change that changes a byte
@@ -29,16 +28,6 @@ LAYOUT = (
     "put the images of each class in a folder of its own, PATH/cat/1.jpg, or split them already, "
     "PATH/train/cat/1.jpg and PATH/val/cat/2.jpg"
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Layout:
-    """Which folders the shares come from; the classes are those of ``train``."""
-
-    train: Tree
-    validation: Tree | None
-    test: Tree | None
-    remarks: tuple[str, ...]
 
 
 def source(request: DataRequest) -> ImageSource:
@@ -59,52 +48,48 @@ def source(request: DataRequest) -> ImageSource:
             place=str(root),
             help=f"{LAYOUT}; or use cluttered_digits, which is built in",
         )
-    layout = _layout(root)
-    _check(layout)
-    trees = {"train": layout.train, "validation": layout.validation, "test": layout.test}
+    trees, remarks = _trees(root)
+    _check(trees)
     marks = {
-        share: found and [str(found.root.resolve()), found.fingerprint]
-        for share, found in trees.items()
+        share: (found := trees.get(share)) and [str(found.root.resolve()), found.fingerprint]
+        for share in SHARES
     }
-    settings = request.settings(recipe=RECIPE, trees=marks)
-    return ImageSource(settings=settings, make=lambda sink: _make(sink, request, root, layout))
+    return ImageSource(
+        settings={"recipe": RECIPE, "trees": marks},
+        make=lambda sink: _make(sink, request, root, trees, remarks),
+    )
 
 
-def _layout(root: Path) -> Layout:
+def _trees(root: Path) -> tuple[dict[Share, Tree], list[str]]:
+    """The folders that there are of each share, and what to say of others."""
+    held_out = [name for name in (*VALIDATION, "test") if has_class_folders(root / name)]
     if not has_class_folders(root / "train"):
-        if held_out := [name for name in (*VALIDATION, "test") if has_class_folders(root / name)]:
+        if held_out:
             raise DataError(
                 f"there is {held_out[0]}/, but no train/ with class folders",
                 place=str(root),
                 help=LAYOUT,
             )
-        return Layout(train=tree(root), validation=None, test=None, remarks=())
-    validation = [root / name for name in VALIDATION if has_class_folders(root / name)]
-    if len(validation) > 1:
+        return {"train": tree(root)}, []
+    trees: dict[Share, Tree] = {"train": tree(root / "train")}
+    if "test" in held_out:
+        held_out.remove("test")
+        trees["test"] = tree(root / "test")
+    if len(held_out) > 1:
         raise DataError(
-            f"there are {' and '.join(path.name for path in validation)}; one can be validated on",
+            f"there are {' and '.join(held_out)}; one can be validated on",
             place=str(root),
             help="take the other away",
         )
-    test = root / "test"
-    remarks: tuple[str, ...] = ()
-    if test.is_dir() and not has_class_folders(test):
-        remarks = ("test/ has no class folders and is not used",)
-    return Layout(
-        train=tree(root / "train"),
-        validation=tree(validation[0]) if validation else None,
-        test=tree(test) if has_class_folders(test) else None,
-        remarks=remarks,
-    )
+    if held_out:
+        trees["validation"] = tree(root / held_out[0])
+    is_unused = (root / "test").is_dir() and "test" not in trees
+    return trees, ["test/ has no class folders and is not used"] * is_unused
 
 
-def _check(layout: Layout) -> None:
-    """Nothing, if every class can be learnt and validated.
-
-    Raises:
-        DataError: It cannot; the classes are named.
-    """
-    train = layout.train
+def _check(trees: Mapping[Share, Tree]) -> None:
+    """Refuses classes that cannot be learnt or validated."""
+    train, validation = trees["train"], trees.get("validation")
     names = list(train.classes)
     if len(names) < 2:
         what = f"is only one class folder, {shown(names[0])}/" if names else "are no class folders"
@@ -114,31 +99,25 @@ def _check(layout: Layout) -> None:
             place=str(train.root),
             help=LAYOUT,
         )
-    fewest = 1 if layout.validation and layout.test else FEWEST
+    fewest = 1 if len(trees) == len(SHARES) else FEWEST
     if few := [name for name in names if len(train.classes[name]) < fewest]:
         raise DataError(
             f"too few images in {_names(few, train)}; each class needs {fewest} or more",
             place=str(train.root),
             help="add images, or take the folder away",
         )
-    if layout.validation:
-        _check_held_out(layout.validation, train)
-        if absent := [name for name in names if not layout.validation.classes.get(name)]:
+    for found in trees.values():
+        if unknown := [name for name in found.classes if name not in train.classes]:
             raise DataError(
-                f"no image of the classes {', '.join(map(shown, absent[:5]))}",
-                place=str(layout.validation.root),
-                help="add some, or take the folder away to have it split off train/",
+                f"classes that train/ does not have: {_names(unknown, found)}",
+                place=str(found.root),
+                help="name the folders alike in both",
             )
-    if layout.test:
-        _check_held_out(layout.test, train)
-
-
-def _check_held_out(held_out: Tree, train: Tree) -> None:
-    if unknown := [name for name in held_out.classes if name not in train.classes]:
+    if validation and (absent := [name for name in names if not validation.classes.get(name)]):
         raise DataError(
-            f"classes that train/ does not have: {_names(unknown, held_out)}",
-            place=str(held_out.root),
-            help="name the folders alike in both",
+            f"no image of the classes {', '.join(map(shown, absent[:5]))}",
+            place=str(validation.root),
+            help="add some, or take the folder away to have it split off train/",
         )
 
 
@@ -147,37 +126,36 @@ def _names(names: Sequence[str], found: Tree) -> str:
     return listed + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
-def _make(sink: Sink, request: DataRequest, root: Path, layout: Layout) -> DataFacts:
-    names = tuple(layout.train.classes)
-    shares, origin = _shares(layout, seed=request.seed)
+def _make(
+    sink: Sink, request: DataRequest, root: Path, trees: Mapping[Share, Tree], remarks: list[str]
+) -> DataFacts:
+    names = tuple(trees["train"].classes)
+    shares, origin = _shares(trees, seed=request.seed)
     found = gather(sink, shares, resolution=request.resolution, progress=request.progress)
     _check_readable(found, names, root)
     class_names = tuple(shown(name) for name in names)
+    loose = sum(found.num_loose for found in trees.values())
+    others = sum(found.num_others for found in trees.values())
+    passed_over = [f"passed over, images outside the class folders: {loose:,}"] * (loose > 0)
+    passed_over += [f"passed over, files that are no images: {others:,}"] * (others > 0)
     return DataFacts(
         class_names=class_names,
         description=f"images of {len(names):,} classes from {shown(str(root))}",
         flip=True,
-        notes=(
-            *notes(found, class_names=class_names, root=root),
-            *origin,
-            *layout.remarks,
-            *_passed_over(layout),
-        ),
+        notes=(*notes(found, class_names=class_names, root=root), *origin, *remarks, *passed_over),
     )
 
 
-def _shares(layout: Layout, *, seed: int) -> tuple[dict[Share, list[Item]], list[str]]:
+def _shares(trees: Mapping[Share, Tree], *, seed: int) -> tuple[dict[Share, list[Item]], list[str]]:
     """The files of each share, and in words where the held-out ones come from."""
-    names = list(layout.train.classes)
-    left = _items(layout.train, names)
+    train = trees["train"]
+    names = list(train.classes)
+    left = _items(train, names)
     shares: dict[Share, list[Item]] = {}
     origin = []
-    held_out: tuple[tuple[Share, Tree | None], ...] = (
-        ("test", layout.test),
-        ("validation", layout.validation),
-    )
-    for number, (share, found) in enumerate(held_out):
-        if found:
+    held_out: tuple[Share, ...] = ("test", "validation")
+    for number, share in enumerate(held_out):
+        if found := trees.get(share):
             shares[share] = _items(found, names)
             origin.append(f"{share} is {found.root.name}/")
             continue
@@ -185,9 +163,8 @@ def _shares(layout: Layout, *, seed: int) -> tuple[dict[Share, list[Item]], list
         taken = held_out_share(labels, seed=seed, number=number)
         shares[share] = [left[index] for index in taken]
         left = [left[index] for index in rest(len(left), taken)]
-        origin.append(f"{share} was drawn from {layout.train.root.name}/ with seed {seed}")
-    shares["train"] = left
-    return shares, origin
+        origin.append(f"{share} was drawn from {train.root.name}/ with seed {seed}")
+    return {**shares, "train": left}, origin
 
 
 def _items(found: Tree, names: Sequence[str]) -> list[Item]:
@@ -199,11 +176,7 @@ def _items(found: Tree, names: Sequence[str]) -> list[Item]:
 
 
 def _check_readable(found: Gathered, names: Sequence[str], root: Path) -> None:
-    """Nothing, if every class has images left to learn from and to validate on.
-
-    Raises:
-        DataError: One has none, as its images are broken or copies of held-out ones.
-    """
+    """Refuses a class without images left, as they are broken or copies of held-out ones."""
     for share in ("train", "validation"):
         empty = [shown(name) for label, name in enumerate(names) if not found.counts[share][label]]
         if empty:
@@ -217,14 +190,3 @@ def _check_readable(found: Gathered, names: Sequence[str], root: Path) -> None:
                 place=str(root),
                 help="replace the files, or take the class away",
             )
-
-
-def _passed_over(layout: Layout) -> list[str]:
-    trees = [found for found in (layout.train, layout.validation, layout.test) if found]
-    loose, others = sum(t.num_loose for t in trees), sum(t.num_others for t in trees)
-    lines = []
-    if loose:
-        lines.append(f"passed over, images outside the class folders: {loose:,}")
-    if others:
-        lines.append(f"passed over, files that are no images: {others:,}")
-    return lines

@@ -51,7 +51,7 @@ def source(request: DataRequest) -> ImageSource:
             place=str(root),
             help=f"put it there, or say folder:{root}, which needs no names",
         )
-    settings = request.settings(recipe=RECIPE, **fingerprints(root))
+    settings = {"recipe": RECIPE, **fingerprints(root)}
     return ImageSource(settings=settings, make=lambda sink: _make(sink, request, root))
 
 

@@ -52,7 +52,7 @@ def source(request: DataRequest) -> ImageSource:
             f"({MEGABYTES[names[0]]:,} MB); or use cluttered_digits, which is built in",
         )
     folder = next((name for name in there if _fits(name, request)), there[-1])
-    settings = request.settings(recipe=RECIPE, **fingerprints(root / folder))
+    settings = {"recipe": RECIPE, **fingerprints(root / folder)}
     return ImageSource(settings=settings, make=lambda sink: _make(sink, request, root, folder))
 
 
