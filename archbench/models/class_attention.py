@@ -11,6 +11,7 @@ Shapes: B batch, L layers, c class tokens, C channels, h heads, d head width.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -23,14 +24,7 @@ from archbench.models.part import Block, document_of, hidden_width
 
 
 class LayerAttentionShape(NamedTuple):
-    """The sizes of the attention over layers.
-
-    Attributes:
-        layers: Layers of the last stage.
-        dim: Width of a class token.
-        num_heads: Number of heads, each as wide as the width // ``num_heads``.
-        hidden: Hidden width of the MLP.
-    """
+    """The sizes of the attention over layers; each head is as wide as dim // num_heads."""
 
     layers: int
     dim: int
@@ -64,12 +58,13 @@ class LayerAttentionShape(NamedTuple):
     def work(self, *, tokens: int) -> Work:
         """2*C*C*L + 2*C*C + 2*L*C + 2*r*C*C MACs for each class token that is read."""
         layers, dim, heads, hidden = self
+        project = partial(linear, inputs=dim, bias=True)
         return total(
             Work(params=layers * dim),
-            linear(inputs=dim, outputs=dim, tokens=tokens, bias=True),
-            linear(inputs=dim, outputs=2 * dim, tokens=tokens * layers, bias=True),
+            project(outputs=dim, tokens=tokens),
+            project(outputs=2 * dim, tokens=tokens * layers),
             attention(heads=heads * tokens, queries=1, keys=layers, key_dim=dim // heads),
-            linear(inputs=dim, outputs=dim, tokens=tokens, bias=True),
+            project(outputs=dim, tokens=tokens),
             mlp(dim=dim, hidden=hidden, tokens=tokens, bias=True),
             norm(dim, number=2),
         )

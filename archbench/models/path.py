@@ -28,12 +28,9 @@ _EXAMPLE = "write it like stages[1].block.kv_stride, stages[all].dim or head.poo
 
 @dataclass(frozen=True)
 class Segment:
-    """One step of a path.
+    """One step of a path: a field and, where that is a list, which member of it, from 0.
 
-    Attributes:
-        name: The field's name.
-        index: Which member of a list, from 0; ``each`` or ``all`` for every member that has the
-            field; None where the field is no list.
+    ``each`` or ``all`` stands for every member that has the field.
     """
 
     name: str
@@ -92,12 +89,13 @@ def parse_path(text: str) -> Path:
         if match is None:
             raise _malformed(text, place, "a name")
         name, word = match.groups()
-        if word and not word.isdigit() and word not in ("each", "all"):
-            raise _malformed(text, match.start(2), "a number, each or all")
         index: Any = int(word) if word and word.isdigit() else word
+        if isinstance(index, str) and index not in ("each", "all"):
+            raise _malformed(text, match.start(2), "a number, each or all")
         segments.append(Segment(name, index))
         place = match.end()
-    return _checked(text, Path(tuple(segments)))
+    _check_form(text, segments)
+    return Path(tuple(segments))
 
 
 def expand(document: Mapping[str, Any], path: Path) -> list[Path]:
@@ -109,16 +107,20 @@ def expand(document: Mapping[str, Any], path: Path) -> list[Path]:
     Raises:
         SpecError: The document has no such place, or no part of it has the field.
     """
-    found = [
-        place
-        for place in _candidates(document, path)
-        if place.segments[-1].name in _fields(document, place)
-    ]
-    if not path.is_concrete:
-        found = [place for place in found if not _lacks_block(document, place)]
-    if not found:
-        raise _absent(document, path)
-    return found
+    name, candidates = path.segments[-1].name, _candidates(document, path)
+    found = [place for place in candidates if name in _fields(document, place)]
+    if not path.is_concrete and len(path.segments) == 2 and name in ("depth", "block"):
+        found = [place for place in found if _stage(document, place).get("block")]
+    if found:
+        return found
+    known = sorted({field for place in candidates for field in _fields(document, place)})
+    if name in known:
+        raise SpecError("no part that it selects has this field", place=str(path))
+    owner = str(Path(path.segments[:-1])) or "the network"
+    if not known:
+        raise SpecError(f"{owner} has no field {name}", place=str(path), help=_EXAMPLE)
+    error = unknown_name(f"field of {owner}", name, known)
+    raise SpecError(error.message, place=str(path), help=error.help)
 
 
 def get(document: Mapping[str, Any], path: Path) -> Any:
@@ -163,25 +165,24 @@ def set_value(document: Mapping[str, Any], path: Path, value: Any) -> dict[str, 
 _NOTHING = object()
 
 
-def _checked(text: str, path: Path) -> Path:
-    first, *rest = path.segments
+def _check_form(text: str, segments: list[Segment]) -> None:
+    first, *rest = segments
     if first.name not in NETWORK_FIELDS:
         error = unknown_name("field of a network", first.name, NETWORK_FIELDS)
         raise SpecError(error.message, place=text, help=error.help)
-    for segment in path.segments:
+    for segment in segments:
         if segment.index is not None and segment.name not in ("stages", "layers"):
             raise SpecError(f"{segment.name} is no list and takes no [...]", place=text)
     if first == Segment("stages") and rest:
         raise SpecError(
             "say which stage: a number in brackets, each or all", place=text, help=_EXAMPLE
         )
-    layers = [place for place, segment in enumerate(path.segments) if segment.name == "layers"]
+    layers = [place for place, segment in enumerate(segments) if segment.name == "layers"]
     if layers and (layers != [1] or len(rest) != 2 or rest[0].index is None):
         raise SpecError(
             "a layer's field is written stages[1].layers[0].field, [each] or [all] for every layer",
             place=text,
         )
-    return path
 
 
 def _malformed(text: str, place: int, expected: str) -> SpecError:
@@ -226,13 +227,6 @@ def _selected(segment: Segment, count: int, path: Path, *, owner: str = "the net
     )
 
 
-def _lacks_block(document: Mapping[str, Any], path: Path) -> bool:
-    names = [segment.name for segment in path.segments]
-    return names in (["stages", "depth"], ["stages", "block"]) and not _stage(document, path).get(
-        "block"
-    )
-
-
 def _fields(document: Mapping[str, Any], path: Path) -> Iterable[str]:
     """The names that may stand last in a concrete path, given what stands before."""
     names = [segment.name for segment in path.segments]
@@ -263,25 +257,11 @@ def _stage(document: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
     return stage
 
 
-def _absent(document: Mapping[str, Any], path: Path) -> SpecError:
-    name = path.segments[-1].name
-    candidates = _candidates(document, path)
-    known = sorted({field for found in candidates for field in _fields(document, found)})
-    if name in known:
-        return SpecError("no part that it selects has this field", place=str(path))
-    owner = str(Path(path.segments[:-1])) if len(path.segments) > 1 else "the network"
-    if not known:
-        return SpecError(f"{owner} has no field {name}", place=str(path), help=_EXAMPLE)
-    error = unknown_name(f"field of {owner}", name, known)
-    return SpecError(error.message, place=str(path), help=error.help)
-
-
 def _written(document: Any, segments: tuple[Segment, ...]) -> Any:
     for segment in segments:
-        document = (document or {}).get(segment.name, _NOTHING)
-        if document is not _NOTHING and segment.index is not None:
+        document, index = (document or {}).get(segment.name, _NOTHING), segment.index
+        if document is not _NOTHING and index is not None:
             is_list = segment.name == "stages"
-            index = segment.index
             document = document[index] if is_list else document.get(index, _NOTHING)
         if document is _NOTHING:
             return _NOTHING
@@ -292,16 +272,13 @@ def _with(document: Any, segments: tuple[Segment, ...], value: Any) -> Any:
     if not segments:
         return value
     segment, rest = segments[0], segments[1:]
-    copy = dict(document or {})
-    inner = copy.get(segment.name)
+    inner = (document or {}).get(segment.name)
+    changed: Any
     if segment.index is None:
-        copy[segment.name] = _with(inner, rest, value)
-        return copy
-    index: Any = segment.index
-    if segment.name == "stages":
-        members: Any = list(inner or ())
-        members[index] = _with(members[index], rest, value)
+        changed = _with(inner, rest, value)
     else:
-        members = dict(inner or {})
-        members[index] = _with(members.get(index), rest, value)
-    return copy | {segment.name: members}
+        is_list = segment.name == "stages"
+        changed = list(inner or ()) if is_list else dict(inner or {})
+        before = changed[segment.index] if is_list else changed.get(segment.index)
+        changed[segment.index] = _with(before, rest, value)
+    return {**(document or {}), segment.name: changed}

@@ -36,13 +36,9 @@ Scalar = str | int | float | bool
 
 @dataclass(frozen=True, kw_only=True)
 class StageSpec(Checked):
-    """A stage as written.
+    """A stage as written: an embed and ``depth`` blocks.
 
     Attributes:
-        embed: How a map enters.
-        dim: Width in channels.
-        depth: How many blocks; 0 is an embed alone.
-        block: What repeats, or None at depth 0.
         layers: Fields that differ in single layers, counted from 0.
         position: ``absolute`` (one learnt embedding, added once), ``bias`` (in every attention of
             the stage) or ``none``.
@@ -143,12 +139,7 @@ class ResolvedSpec:
 class ArchSpec:
     """A network as written: what a person sets, with derived values left out.
 
-    Attributes:
-        name: For people; not part of the digest.
-        resolution: Height and width of the images in pixels.
-        num_classes: Outputs of each classifier.
-        stages: In order, at least one.
-        head: What follows the last stage.
+    ``resolution`` is that of the images in pixels; the ``name`` is for people.
     """
 
     name: str = ""
@@ -200,7 +191,9 @@ class ArchSpec:
         Raises:
             SpecError: The network is illegal.
         """
-        document = _canonical(self.resolved().to_document())
+        # 4.0 is 4, and a pair is a list.
+        text = json.dumps(self.resolved().to_document())
+        document = json.loads(text, parse_float=_whole_or_float)
         text = json.dumps(document, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -212,26 +205,27 @@ def _arch(document: Mapping[str, Any]) -> ArchSpec:
             raise SpecError(
                 f"{key} is missing", help="a network has resolution, num_classes, stages and head"
             )
+    size, stages, head = document["resolution"], document["stages"], document["head"]
     whole(high=10**6)("num_classes", document["num_classes"])
-    stages = document["stages"]
     if not isinstance(stages, Sequence) or isinstance(stages, str) or not stages:
         raise SpecError("stages is not a list with at least one stage", place="stages")
-    return ArchSpec(
-        name=str(document.get("name", "")),
-        resolution=_resolution(document["resolution"]),
-        num_classes=document["num_classes"],
-        stages=tuple(_stage(stage, f"stages[{i}]") for i, stage in enumerate(stages)),
-        head=_head(document["head"]),
-    )
-
-
-def _resolution(value: object) -> Grid:
-    sides = value if isinstance(value, list | tuple) else [value, value]
+    sides = size if isinstance(size, list | tuple) else [size, size]
     if len(sides) != 2:
-        raise SpecError(f"{value!r} is not a side or [height, width]", place="resolution")
+        raise SpecError(f"{size!r} is not a side or [height, width]", place="resolution")
     for side in sides:
         whole(high=16384)("resolution", side)
-    return Grid(*sides)
+    read = tuple(_stage(stage, f"stages[{i}]") for i, stage in enumerate(stages))
+    if not isinstance(head, Mapping):
+        raise SpecError(f"{head!r} is not a head", place="head", help="write pool, norm, ...")
+    check_keys(head, field_names(HeadSpec), place="head")
+    with inside("head"):
+        return ArchSpec(
+            name=str(document.get("name", "")),
+            resolution=Grid(*sides),
+            num_classes=document["num_classes"],
+            stages=read,
+            head=HeadSpec(**head),
+        )
 
 
 def _stage(document: object, place: str) -> StageSpec:
@@ -274,37 +268,24 @@ def _layers(document: object, place: str) -> tuple[tuple[int, tuple[tuple[str, S
     return tuple(sorted(layers.items()))
 
 
-def _head(document: object) -> HeadSpec:
-    if not isinstance(document, Mapping):
-        raise SpecError(f"{document!r} is not a head", place="head", help="write pool, norm, ...")
-    check_keys(document, field_names(HeadSpec), place="head")
-    with inside("head"):
-        return HeadSpec(**document)
-
-
 def _stage_document(stage: StageSpec) -> dict[str, Any]:
-    document: dict[str, Any] = {"embed": document_of(stage.embed)}
-    if stage.block is not None:
-        document["block"] = document_of(stage.block)
-    document |= {"dim": stage.dim, "depth": stage.depth}
-    if stage.layers:
-        document["layers"] = {layer: dict(changes) for layer, changes in stage.layers}
-    drop_path = stage.drop_path
-    return document | {
+    block, ends = stage.block, stage.drop_path
+    layers = {layer: dict(changes) for layer, changes in stage.layers}
+    return {
+        "embed": document_of(stage.embed),
+        **({"block": document_of(block)} if block is not None else {}),
+        "dim": stage.dim,
+        "depth": stage.depth,
+        **({"layers": layers} if layers else {}),
         "position": stage.position,
         "class_tokens": stage.class_tokens,
-        "drop_path": list(drop_path) if isinstance(drop_path, tuple) else drop_path,
+        "drop_path": list(ends) if isinstance(ends, tuple) else ends,
     }
 
 
-def _canonical(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _canonical(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_canonical(item) for item in value]
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value
+def _whole_or_float(text: str) -> float:
+    value = float(text)
+    return int(value) if value.is_integer() else value
 
 
 def _resolve(spec: ArchSpec) -> ResolvedSpec:
@@ -383,14 +364,14 @@ def _resolve_blocks(stage: StageSpec, sites: tuple[Site, ...], place: str) -> tu
 def _check_together(stage: ResolvedStage) -> None:
     if stage.grid.tokens > MAX_TOKENS:
         raise SpecError(f"a map of {stage.grid} tokens is too large", place="embed")
-    has_attention = any(part.has_attention for part in (stage.embed, *stage.blocks))
-    if not has_attention and stage.position != "none":
+    attends = any(block.has_attention for block in stage.blocks)
+    if stage.position != "none" and not (attends or stage.embed.has_attention):
         raise SpecError(
             f"a stage without attention has no use for the position {stage.position}",
             place="position",
             help="use none",
         )
-    if stage.class_tokens and not any(block.has_attention for block in stage.blocks):
+    if stage.class_tokens and not attends:
         raise SpecError(
             "class tokens need a block with attention to learn from",
             place="class_tokens",

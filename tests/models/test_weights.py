@@ -19,7 +19,7 @@ from archbench.models.catalogue import published
 from archbench.models.deployment import deploy, deployment_error, fold
 from archbench.models.network import as_spec
 from archbench.models.weights.conversion import describe_weights
-from archbench.models.weights.layout import FileForm, layout, layout_names, table
+from archbench.models.weights.layout import FileForm, layout, layouts, table
 from archbench.models.weights.skeleton import skeleton
 from archbench.models.weights.translation import their_tensors
 from tests.models.foreign import (
@@ -238,7 +238,7 @@ def test_weights_of_others_compute_the_same_and_come_back(case: str, tmp_path: P
     assert_same(again[wrapper] if wrapper else again, state)
 
 
-@pytest.mark.parametrize("name", layout_names())
+@pytest.mark.parametrize("name", layouts())
 def test_every_layout_has_a_test_and_says_all_that_is_asked(name: str) -> None:
     held = layout(name)
     assert held.title
@@ -253,7 +253,7 @@ def test_every_layout_has_a_test_and_says_all_that_is_asked(name: str) -> None:
 def test_no_two_tensors_of_a_published_network_share_a_name(network: str) -> None:
     spec = published(network)
     tensors = skeleton(spec).tensors
-    for name in layout_names():
+    for name in layouts():
         if not name.startswith(network.split("_")[0].replace("deit", "vit")):
             continue
         names = [one for entry in table(name, spec.resolved(), tensors) for one in entry.theirs]

@@ -17,36 +17,27 @@ from functools import partial
 from torch import Tensor, nn
 
 from archbench.models.arithmetic import Work, norm, total
+from archbench.models.blocks import vit
 from archbench.models.convolution import Convolution, chain, count_chain
 from archbench.models.layer import init_linears, through_map
-from archbench.models.part import Activation, Epsilon, Grid, HeadedBlock, Kernel, Ratio, Site
-from archbench.models.transformer import SelfAttention, TransformerBlock, self_attention_work
+from archbench.models.part import Grid, Kernel, Site
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spec(HeadedBlock):
-    """What may be set; ``num_heads`` or ``head_dim`` must be.
+class Spec(vit.Spec):
+    """What may be set, as in ViT's block, and the side of the depthwise kernel, odd.
 
-    Attributes:
-        mlp_ratio: Hidden width of the feed-forward, as a multiple of the width.
-        kernel: Side of the depthwise kernel, odd.
-        bias: Whether the linear layer of queries, keys and values has a bias.
-        epsilon: Of both layer norms.
-        activation: Between the convolutions.
+    The activation stands between the convolutions.
     """
 
     kind = "ceit"
 
-    mlp_ratio: Ratio = 4
     kernel: Kernel = 3
-    bias: bool = True
-    epsilon: Epsilon = 1e-6
-    activation: Activation = "gelu"
 
     def count(self, site: Site) -> Work:
         """4*T*C*C + 2*T*T*C + (2*r*C*C + k*k*r*C)*N MACs: N without class tokens, T with them."""
         return total(
-            self_attention_work(site, heads=self.heads, bias=self.bias),
+            vit.self_attention_work(site, heads=self.heads, bias=self.bias),
             count_chain(self.feed_forward(site), site.grid),
             norm(site.dim, number=2),
         )
@@ -55,7 +46,7 @@ class Spec(HeadedBlock):
         """Attention and the locally enhanced feed-forward behind layer norms."""
         block = CeitBlock(
             site,
-            attention=SelfAttention(site, heads=self.heads, bias=self.bias),
+            attention=vit.SelfAttention(site, heads=self.heads, bias=self.bias),
             mlp=nn.Sequential(OrderedDict(layers=chain(self.feed_forward(site), self.activation))),
             norm=partial(nn.LayerNorm, site.dim, eps=self.epsilon),
         )
@@ -71,7 +62,7 @@ class Spec(HeadedBlock):
         ]
 
 
-class CeitBlock(TransformerBlock):
+class CeitBlock(vit.TransformerBlock):
     """The block of transformers with an MLP on the map, which class tokens pass by."""
 
     def forward(self, x: Tensor, grid: Grid) -> Tensor:

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from archbench.models.arithmetic import Work, attention, linear, mlp, norm, total
+from archbench.models.blocks.vit import TransformerBlock, mlp_layers
 from archbench.models.convolution import ConvNorm, Convolution
 from archbench.models.layer import Attend, AttentionBias, init_linears, through_map
 from archbench.models.part import (
@@ -31,7 +32,6 @@ from archbench.models.part import (
     odd,
     whole,
 )
-from archbench.models.transformer import TransformerBlock, mlp_layers
 
 
 @dataclass(frozen=True, kw_only=True)

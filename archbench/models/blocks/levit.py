@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from archbench.errors import SpecError
 from archbench.models.arithmetic import Work, attention, linear, mlp, norm, total
+from archbench.models.blocks.vit import TransformerBlock
 from archbench.models.layer import (
     Attend,
     AttentionBias,
@@ -28,7 +29,6 @@ from archbench.models.layer import (
     branch_norm,
 )
 from archbench.models.part import Activation, Block, Grid, Heads, Ratio, Site, choice, whole
-from archbench.models.transformer import TransformerBlock
 
 
 @dataclass(frozen=True, kw_only=True)

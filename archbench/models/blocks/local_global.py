@@ -30,9 +30,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from archbench.models.arithmetic import Work, attention, linear, mlp, norm, total
+from archbench.models.blocks.vit import TransformerBlock, mlp_layers
 from archbench.models.layer import Attend, AttentionBias, Bias, init_linears, map_tokens, token_map
 from archbench.models.part import Activation, Epsilon, Grid, HeadedBlock, Ratio, Site, whole
-from archbench.models.transformer import TransformerBlock, mlp_layers
 
 
 @dataclass(frozen=True, kw_only=True)

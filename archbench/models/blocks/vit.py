@@ -2,25 +2,22 @@
 
 Dosovitskiy et al. 2021 (arXiv:2010.11929), sec. 3.1, eq. 2 and 3, with DeiT's settings (Touvron et
 al. 2021, arXiv:2012.12877): layer norms of epsilon 1e-6, exact GELU, linears that start truncated
-normal of deviation 0.02.
+normal of deviation 0.02. The blocks of other transformers are made of these layers, too.
+
+Shapes: B batch, T tokens with class tokens in front, C channels, h heads, d head width.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from torch import nn
+from torch import Tensor, nn
 
-from archbench.models.arithmetic import Work, mlp, norm, total
-from archbench.models.layer import init_linears
-from archbench.models.part import Activation, Epsilon, HeadedBlock, Ratio, Site
-from archbench.models.transformer import (
-    SelfAttention,
-    TransformerBlock,
-    mlp_layers,
-    self_attention_work,
-)
+from archbench.models.arithmetic import Work, attention, linear, mlp, norm, total
+from archbench.models.layer import Attend, AttentionBias, DropPath, activation, init_linears
+from archbench.models.part import Activation, Epsilon, Grid, HeadedBlock, Ratio, Site
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,3 +55,76 @@ class Spec(HeadedBlock):
             norm=partial(nn.LayerNorm, site.dim, eps=self.epsilon),
         )
         return init_linears(block)
+
+
+class TransformerBlock(nn.Module):
+    """Attention and an MLP, each a residual branch behind its norm; (B, T, C) to (B, T, C).
+
+    Attention takes tokens and the grid of the map among them.
+    """
+
+    def __init__(
+        self,
+        site: Site,
+        *,
+        attention: nn.Module,
+        mlp: nn.Module,
+        norm: Callable[[], nn.Module],
+    ) -> None:
+        super().__init__()
+        self.attention_norm = norm()
+        self.attention = attention
+        self.mlp_norm = norm()
+        self.mlp = mlp
+        self.drop_path = DropPath(site.drop_path)
+
+    def forward(self, x: Tensor, grid: Grid) -> Tensor:
+        x = x + self.drop_path(self.attention(self.attention_norm(x), grid))
+        return x + self.drop_path(self.mlp(self.mlp_norm(x)))
+
+
+class SelfAttention(nn.Module):
+    """Multi-head attention over all tokens; (B, T, C) to (B, T, C).
+
+    Vaswani et al. 2017 (arXiv:1706.03762), sec. 3.2.2, with queries, keys and values of one
+    linear layer, each a third of its outputs, split into heads. Heads are given by number and
+    width; together they need not be as wide as the stage. The projection always has a bias.
+    """
+
+    def __init__(self, site: Site, *, heads: tuple[int, int], bias: bool) -> None:
+        super().__init__()
+        self.num_heads, head_dim = heads
+        inner = self.num_heads * head_dim
+        self.query_key_value = nn.Linear(site.dim, 3 * inner, bias=bias)
+        self.bias = AttentionBias.at(site, self.num_heads)
+        self.attend = Attend(head_dim**-0.5)
+        self.projection = nn.Linear(inner, site.dim)
+
+    def forward(self, x: Tensor, grid: Grid) -> Tensor:
+        q, k, v = (
+            self.query_key_value(x)
+            .unflatten(-1, (3, self.num_heads, -1))  # (B, T, 3, h, d)
+            .permute(2, 0, 3, 1, 4)  # (3, B, h, T, d)
+            .unbind(0)
+        )
+        bias = None if self.bias is None else self.bias()
+        return self.projection(self.attend(q, k, v, bias))
+
+
+def self_attention_work(site: Site, *, heads: tuple[int, int], bias: bool) -> Work:
+    """The arithmetic of ``SelfAttention``: 4*T*C*C + 2*T*T*C MACs where inner and outer agree."""
+    num_heads, head_dim = heads
+    inner, tokens = num_heads * head_dim, site.tokens
+    return total(
+        linear(inputs=site.dim, outputs=3 * inner, tokens=tokens, bias=bias),
+        attention(heads=num_heads, queries=tokens, keys=tokens, key_dim=head_dim),
+        linear(inputs=inner, outputs=site.dim, tokens=tokens, bias=True),
+        Work(params=num_heads * site.grid.tokens if site.bias else 0),
+    )
+
+
+def mlp_layers(site: Site, ratio: float, *, activation_name: str) -> nn.Sequential:
+    """Two linear layers with an activation between them; (..., C) to (..., C)."""
+    first = nn.Linear(site.dim, site.hidden(ratio))
+    last = nn.Linear(site.hidden(ratio), site.dim)
+    return nn.Sequential(first, activation(activation_name), last)

@@ -14,7 +14,7 @@ from archbench.models.catalogue import published
 from archbench.models.network import Written, as_spec, build
 from archbench.models.part import Grid
 from archbench.models.spec import ArchSpec
-from archbench.models.weights.layout import FileForm, form_of, layout, layout_for
+from archbench.models.weights.layout import FileForm, form_of, layout_for, layouts, table
 from archbench.models.weights.load import OURS, Loaded, own_spec, read_into, save_tensors, source_of
 from archbench.models.weights.skeleton import skeleton
 from archbench.models.weights.translation import recognise, same_size, their_tensors
@@ -28,15 +28,7 @@ from archbench.models.weights.weight_file import (
 
 @dataclass(frozen=True, kw_only=True)
 class Converted:
-    """What a conversion wrote.
-
-    Attributes:
-        loaded: What was read.
-        spec: The network that the written weights are of.
-        layout: Whose names they have now.
-        path: The file.
-        sha256: Of the file.
-    """
+    """What a conversion read, and what it wrote: the network, whose names, the file, its sha256."""
 
     loaded: Loaded
     spec: ArchSpec
@@ -98,7 +90,12 @@ def convert_weights(
         came |= {"layout": loaded.layout, "form": asdict(form)}
         sha256 = save_tensors(path, tensors, spec=spec, source=loaded.source or came)
     else:
-        sha256 = _write_theirs(path, tensors, name=wanted, spec=spec, source=loaded.source)
+        held = layouts()[wanted]
+        form = FileForm(wrapper=held.wrapper, offsets=held.keeps_offsets)
+        if loaded.source.get("layout") == wanted:
+            form = form_of(loaded.source.get("form"))
+        theirs = their_tensors(tensors, name=wanted, form=form, spec=spec)
+        sha256 = _write_theirs(path, theirs, wrapper=form.wrapper)
     return Converted(loaded=loaded, spec=spec, layout=wanted, path=path, sha256=sha256)
 
 
@@ -117,7 +114,7 @@ def describe_weights(path: str | Path) -> dict[str, Any]:
         "sha256": file.sha256,
         "kind": file.kind,
         "layout": name,
-        "title": layout(name).title,
+        "title": layouts()[name].title,
         "form": asdict(form),
         "verified": name == OURS and "sha256" in file.metadata,
         "network": spec.name if spec else None,
@@ -149,30 +146,16 @@ def _spec_of(file: WeightFile, *, asked: str | None) -> ArchSpec:
 def _may_hold(name: str, network: str) -> bool:
     spec = published(network)
     try:
-        return layout_for(name, spec) == name and bool(
-            their_tensors(skeleton(spec).tensors, name=name, form=FileForm(), spec=spec)
-        )
+        return bool(table(name, spec.resolved(), skeleton(spec).tensors))
     except UsageError:
         return False
 
 
-def _write_theirs(
-    path: Path,
-    tensors: Mapping[str, Tensor],
-    *,
-    name: str,
-    spec: ArchSpec,
-    source: Mapping[str, Any],
-) -> str:
-    held = layout(name)
-    form = FileForm(wrapper=held.wrapper, offsets=held.keeps_offsets)
-    if source.get("layout") == name:
-        form = form_of(source.get("form"))
-    theirs = their_tensors(tensors, name=name, form=form, spec=spec)
+def _write_theirs(path: Path, tensors: Mapping[str, Tensor], *, wrapper: str) -> str:
     if path.suffix == ".safetensors":
-        return write_safetensors(path, theirs, metadata={"format": "pt"})
+        return write_safetensors(path, tensors, metadata={"format": "pt"})
     if path.suffix in (".pth", ".pt", ".bin"):
-        return write_pickle(path, theirs, wrapper=form.wrapper)
+        return write_pickle(path, tensors, wrapper=wrapper)
     raise UsageError(
         f"{path.name} ends neither in .safetensors nor in .pth, .pt or .bin", place=str(path)
     )

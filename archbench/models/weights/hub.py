@@ -6,11 +6,12 @@ import os
 import queue
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from urllib.error import HTTPError, URLError
+from typing import NamedTuple
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
@@ -29,14 +30,8 @@ PATIENCE_S = 3.0
 _PIECE = 2**20
 
 
-@dataclass(frozen=True)
-class Fetched:
-    """Published weights in a file of ours.
-
-    Attributes:
-        path: The file.
-        url: Where they came from; empty where they were there already.
-    """
+class Fetched(NamedTuple):
+    """Published weights in a file of ours, and their address; none if they were there already."""
 
     path: Path
     url: str
@@ -81,7 +76,12 @@ def fetch_weights(
         WeightsError: What was fetched does not fit or is damaged.
         StorageError: The folder cannot be written.
     """
-    repository = _repository(name)
+    repository = entry(name).hub
+    if repository is None:
+        known = [other for other in published_names() if entry(other).hub]
+        raise UsageError(
+            f"no published weights are known for {name}", help=f"known: {', '.join(known)}"
+        )
     path = folder / f"{name}.safetensors"
     if _is_sound(path, name=name):
         return Fetched(path, "")
@@ -103,25 +103,12 @@ def fetch_weights(
     return Fetched(path, url)
 
 
-def _repository(name: str) -> str:
-    repository = entry(name).hub
-    if repository is None:
-        known = [other for other in published_names() if entry(other).hub]
-        raise UsageError(
-            f"no published weights are known for {name}", help=f"known: {', '.join(known)}"
-        )
-    return repository
-
-
 def _is_sound(path: Path, *, name: str) -> bool:
     """Whether the file is there, whole and of this network; any other is fetched again."""
-    if not path.is_file():
-        return False
-    try:
+    with suppress(MissingError, WeightsError):
         found = own_spec(read_weights(path))
-    except WeightsError:
-        return False
-    return found is not None and found.digest == published(name).digest
+        return found is not None and found.digest == published(name).digest
+    return False
 
 
 def _first(urls: list[str], *, folder: Path, patience_s: float, told: Progress) -> tuple[str, Path]:
@@ -178,9 +165,7 @@ def _opened(url: str, patience_s: float) -> HTTPResponse | None:
         answer = answers.get(timeout=patience_s)
     except queue.Empty:
         answer = TimeoutError()
-    if isinstance(answer, TimeoutError) or isinstance(
-        getattr(answer, "reason", None), TimeoutError
-    ):
+    if isinstance(getattr(answer, "reason", answer), TimeoutError):
         raise _unreachable(url, f"no answer within {patience_s:g} s") from None
     if isinstance(answer, HTTPError):
         answer.close()  # it holds the connection
@@ -193,8 +178,7 @@ def _opened(url: str, patience_s: float) -> HTTPResponse | None:
 
 
 def _reason(error: Exception) -> str:
-    reason = error.reason if isinstance(error, URLError) else error
-    return str(reason) or type(error).__name__
+    return str(getattr(error, "reason", error)) or type(error).__name__
 
 
 def _unreachable(url: str, reason: str) -> MissingError:

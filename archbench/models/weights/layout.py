@@ -7,9 +7,8 @@ or not.
 
 from __future__ import annotations
 
-import re
 import tomllib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
@@ -145,21 +144,21 @@ class TensorPlace(NamedTuple):
 
 
 @cache
-def layout_names() -> tuple[str, ...]:
-    """The names of all layouts, sorted."""
-    return tuple(sorted(path.stem for path in _LAYOUTS.glob("*.toml")))
+def layouts() -> Mapping[str, WeightLayout]:
+    """All layouts by the names of their files, sorted."""
+    files = sorted(_LAYOUTS.glob("*.toml"))
+    return {file.stem: WeightLayout(**tomllib.loads(file.read_text("utf-8"))) for file in files}
 
 
-@cache
 def layout(name: str) -> WeightLayout:
-    """The layout of a name, which is that of its file.
+    """The layout of a name.
 
     Raises:
         UsageError: There is none.
     """
-    if name not in layout_names():
-        raise unknown_name("layout", name, layout_names())
-    return WeightLayout(**tomllib.loads((_LAYOUTS / f"{name}.toml").read_text("utf-8")))
+    if name not in layouts():
+        raise unknown_name("layout", name, layouts())
+    return layouts()[name]
 
 
 def layout_for(dialect: str, spec: ArchSpec) -> str:
@@ -168,30 +167,22 @@ def layout_for(dialect: str, spec: ArchSpec) -> str:
     Raises:
         UsageError: The dialect is unknown or cannot hold the network.
     """
-    if dialect in layout_names():
+    if dialect in layouts():
         return dialect
-    names = [name for name in layout_names() if dialect in layout(name).dialects]
-    if not names:
-        known = sorted({word for name in layout_names() for word in layout(name).dialects})
+    speaking = {name: held for name, held in layouts().items() if dialect in held.dialects}
+    if not speaking:
+        known = sorted({word for held in layouts().values() for word in held.dialects})
         raise UsageError(f"unknown layout {dialect!r}", help=f"known: {', '.join(known)}")
-    resolved = spec.resolved()
-    fitting = [name for name in names if _misfit(layout(name), resolved) is None]
-    if not fitting:
-        reasons = [f"{layout(name).title}: {_misfit(layout(name), resolved)}" for name in names]
-        raise UsageError(
-            f"{dialect} has no layout for {spec.name or 'this network'}; {'; '.join(reasons)}",
-            help="keep it as archbench",
-        )
-    return fitting[0]
-
-
-def recognised(names: Collection[str]) -> list[str]:
-    """The layouts that a file with these names of tensors may be of."""
-    return [
-        name
-        for name in layout_names()
-        if all(any(re.search(mark, key) for key in names) for mark in layout(name).marks)
-    ]
+    reasons = []
+    for name, held in speaking.items():
+        misfit = _misfit(held, spec.resolved())
+        if misfit is None:
+            return name
+        reasons.append(f"{held.title}: {misfit}")
+    raise UsageError(
+        f"{dialect} has no layout for {spec.name or 'this network'}; {'; '.join(reasons)}",
+        help="keep it as archbench",
+    )
 
 
 def table(name: str, spec: ResolvedSpec, keys: Iterable[str]) -> tuple[TensorPlace, ...]:
@@ -229,24 +220,23 @@ def offsets(name: str, spec: ResolvedSpec) -> dict[str, Tensor]:
     """
     places = layout(name).places(spec)
     biases = [ours for ours, theirs in places.items() if theirs[0].endswith(BIASES)]
-    biases.sort(key=lambda ours: (int(ours.split(".")[1]), ".embed." not in ours))
-    return {places[ours][0].removesuffix(BIASES) + OFFSETS: _offsets(ours, spec) for ours in biases}
+    found = {}
+    for ours in sorted(biases, key=lambda ours: (int(ours.split(".")[1]), ".embed." not in ours)):
+        stage = spec.stages[int(ours.split(".")[1])]
+        keys, stride = stage.grid, 1
+        if ".embed." in ours:
+            keys, stride = stage.embed_site.grid, int(getattr(stage.embed, "stride", 1))
+        queries = keys.strided(kernel=1, stride=stride, padding=0)
+        bias = AttentionBias(1, queries=queries, keys=keys, query_stride=stride)
+        found[places[ours][0].removesuffix(BIASES) + OFFSETS] = bias.index
+    return found
 
 
-def _offsets(ours: str, spec: ResolvedSpec) -> Tensor:
-    stage = spec.stages[int(ours.split(".")[1])]
-    keys, stride = stage.grid, 1
-    if ".embed." in ours:
-        keys, stride = stage.embed_site.grid, int(getattr(stage.embed, "stride", 1))
-    queries = keys.strided(kernel=1, stride=stride, padding=0)
-    return AttentionBias(1, queries=queries, keys=keys, query_stride=stride).index
-
-
-def listed(names: Sequence[str], *, most: int = 5) -> str:
+def listed(names: Sequence[str]) -> str:
     """Some names with their number, the first few written out."""
     count = f"{len(names)} tensor{'s' if len(names) != 1 else ''}"
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return f"{count} ({', '.join(_shown(name) for name in names[:most])}{more})"
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return f"{count} ({', '.join(_shown(name) for name in names[:5])}{more})"
 
 
 def _shown(name: str) -> str:

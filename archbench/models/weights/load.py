@@ -15,16 +15,14 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from archbench.errors import ArchbenchError, UsageError, WeightsError
+from archbench.errors import ArchbenchError, UsageError
 from archbench.models.deployment import Deployed
 from archbench.models.network import Network, Written, as_spec
 from archbench.models.spec import ArchSpec
 from archbench.models.weights.layout import FileForm
 from archbench.models.weights.skeleton import (
-    MapTable,
     differing_fields,
-    resized_bias,
-    resized_position,
+    resized,
     skeleton,
     tables_that_differ,
 )
@@ -43,10 +41,9 @@ OURS = "archbench"
 
 @dataclass(frozen=True, kw_only=True)
 class Loaded:
-    """What was read from a file, and what was done to it.
+    """What was read from a file of some layout, and what was done to it.
 
     Attributes:
-        layout: Whose names the file has.
         spec: The network that the weights are of, at the file's resolution and, where the
             classifiers were not left out, with its classes.
         verified: Whether the file holds a sha256 of its weights; it agrees, then.
@@ -94,15 +91,18 @@ def load_weights(
     _refuse_deployed(network)
     if not isinstance(network, Network):
         raise UsageError(f"weights go into a network of archbench.build, not {type(network)!r}")
-    spec, own = network.spec, network.state_dict()
-    if not skeleton(spec).has_shapes_of(own):
+    own = network.state_dict()
+    if not skeleton(network.spec).has_shapes_of(own):
         raise UsageError(
             "the layers of this network are not those that it was built with",
             help="load the weights before archbench.deploy, and deploy again",
         )
-    file = read_weights(Path(path))
     tensors, loaded, _ = read_into(
-        file, asked=layout, spec=spec, interpolate=interpolate, new_head=new_head
+        read_weights(Path(path)),
+        asked=layout,
+        spec=network.spec,
+        interpolate=interpolate,
+        new_head=new_head,
     )
     network.load_state_dict({**own, **tensors})
     return loaded
@@ -163,8 +163,18 @@ def read_into(
     """
     name, form = recognise(file, asked=asked, spec=spec)
     own = own_spec(file) if name == OURS else None
-    if own is not None:
-        _check_same(own, spec, file, new_head=new_head)
+    fields = [
+        field
+        for field in (differing_fields(own, spec) if own else ())
+        if not (new_head and field.startswith("head.num_classifiers"))
+    ]
+    if own and fields:
+        more = f", and {len(fields) - 5} more" if len(fields) > 5 else ""
+        raise file.refused(
+            f"the weights are of another network{f' ({own.name})' if own.name else ''}: "
+            f"{', '.join(fields[:5])}{more}",
+            help="archbench weights show prints the network that they are of",
+        )
     base = replace(spec, resolution=own.resolution) if own else spec
     tensors, found = our_tensors(file, name=name, form=form, spec=base, new_head=new_head)
     if found.num_classes != spec.num_classes:
@@ -174,14 +184,17 @@ def read_into(
             f"(new_head=True, --classes {spec.num_classes})",
         )
     moved = tables_that_differ(spec, found)
-    if moved and not interpolate:
-        raise _other_resolution(file, found, spec, moved)
     for key, (old, new) in moved.items():
-        if tensors[key].ndim == 2:
-            tensors[key] = resized_bias(tensors[key], old=old.grid, new=new.grid)
-        else:
-            grids = {"old": old.grid, "new": new.grid}
-            tensors[key] = resized_position(tensors[key], first=old.first, **grids)
+        if not interpolate:
+            fits = str(found.resolution)
+            height, width = found.resolution
+            raise file.refused(
+                f"for images of {fits}, and the network takes {spec.resolution}: {key} has a map "
+                f"of {old.grid}, not {new.grid}",
+                help=f"build it at {height if height == width else fits}, or ask for "
+                f"interpolation (interpolate=True, --resolution {spec.resolution})",
+            )
+        tensors[key] = resized(tensors[key], old=old, new=new)
     loaded = Loaded(
         layout=name,
         spec=found,
@@ -191,23 +204,6 @@ def read_into(
         source=source_of(file),
     )
     return tensors, loaded, form
-
-
-def _other_resolution(
-    file: WeightFile,
-    found: ArchSpec,
-    spec: ArchSpec,
-    moved: Mapping[str, tuple[MapTable, MapTable]],
-) -> WeightsError:
-    key, (old, new) = next(iter(moved.items()))
-    height, width = found.resolution
-    fits = str(height) if height == width else f"{height}x{width}"
-    return file.refused(
-        f"for images of {found.resolution}, and the network takes {spec.resolution}: {key} has a "
-        f"map of {old.grid}, not {new.grid}",
-        help=f"build it at {fits}, or ask for interpolation (interpolate=True, --resolution "
-        f"{spec.resolution})",
-    )
 
 
 def own_spec(file: WeightFile) -> ArchSpec | None:
@@ -250,22 +246,6 @@ def source_of(file: WeightFile) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return source if isinstance(source, dict) else {}
-
-
-def _check_same(own: ArchSpec, spec: ArchSpec, file: WeightFile, *, new_head: bool) -> None:
-    """Refuse weights of a network that computes something else, whatever their shapes."""
-    fields = [
-        field
-        for field in differing_fields(own, spec)
-        if not (new_head and field.startswith("head.num_classifiers"))
-    ]
-    if fields:
-        more = f", and {len(fields) - 5} more" if len(fields) > 5 else ""
-        raise file.refused(
-            f"the weights are of another network{f' ({own.name})' if own.name else ''}: "
-            f"{', '.join(fields[:5])}{more}",
-            help="archbench weights show prints the network that they are of",
-        )
 
 
 def save_tensors(

@@ -6,8 +6,8 @@ position is a share of the map, and a distance a share of the farthest one.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
 from math import isqrt
@@ -76,44 +76,29 @@ def tables_that_differ(spec: ArchSpec, source: ArchSpec) -> dict[str, tuple[MapT
     return {key: (old[key], new[key]) for key in new if old[key].grid != new[key].grid}
 
 
-def resized_position(values: Tensor, *, first: int, old: Grid, new: Grid) -> Tensor:
-    """Embeddings (1, c+N, C) of another map: bicubic over it, antialiased, class tokens kept.
+def resized(values: Tensor, *, old: MapTable, new: MapTable) -> Tensor:
+    """What was learnt for each place of a map, for another map; the same map changes no bit.
 
-    As DeiT's authors do for 384 px (Touvron et al. 2021, arXiv:2012.12877, sec. 6), whose code
-    lacks the antialiasing, which matters where the map shrinks; timm has it.
+    Embeddings (1, c+N, C) are taken bicubic over the map, antialiased; class tokens stay. So do
+    DeiT's authors for 384 px (Touvron et al. 2021, arXiv:2012.12877, sec. 6), whose code lacks the
+    antialiasing, which matters where the map shrinks; timm has it.
 
-    Args:
-        values: One row for each token, class tokens in front.
-        first: How many class tokens, c.
-        old: The map they were learnt for.
-        new: The map they are wanted for; the same gives the same values.
+    Biases (h, H*W) by |dy|, |dx| are linear between the nearest distances, as the learnt values
+    have an edge at no distance, which a cubic would overshoot. No distance stays none and the
+    farthest stays the farthest, so the distance d of the new grid is d * (old side - 1) / (new
+    side - 1) of the old one.
     """
-    if old == new:
+    if old.grid == new.grid:
         return values
-    kept, rows = values[:, :first], values[:, first:]
-    image = rows.float().unflatten(1, tuple(old)).permute(0, 3, 1, 2)  # (1, C, H, W)
-    image = F.interpolate(image, size=tuple(new), mode="bicubic", antialias=True)
+    if values.ndim == 2:
+        biases = values.float().unflatten(1, tuple(old.grid))[None]  # (1, h, H, W)
+        biases = F.interpolate(biases, size=tuple(new.grid), mode="bilinear", align_corners=True)
+        return biases[0].flatten(1).to(values.dtype)
+    kept, rows = values[:, : old.first], values[:, old.first :]
+    image = rows.float().unflatten(1, tuple(old.grid)).permute(0, 3, 1, 2)  # (1, C, H, W)
+    image = F.interpolate(image, size=tuple(new.grid), mode="bicubic", antialias=True)
     tokens = image.permute(0, 2, 3, 1).flatten(1, 2).to(values.dtype)  # (1, H*W, C)
     return torch.cat((kept, tokens), dim=1)
-
-
-def resized_bias(values: Tensor, *, old: Grid, new: Grid) -> Tensor:
-    """Biases (h, H*W) by |dy|, |dx| on another grid: linear between the nearest distances.
-
-    No distance stays none and the farthest stays the farthest, so the distance d of the new grid
-    is d * (old side - 1) / (new side - 1) of the old one. Linear, as the learnt values have an
-    edge at no distance, which a cubic would overshoot.
-
-    Args:
-        values: One row for each head.
-        old: The finer grid of queries and keys that they were learnt for.
-        new: The one they are wanted for; the same gives the same values.
-    """
-    if old == new:
-        return values
-    tables = values.float().unflatten(1, tuple(old))[None]  # (1, h, H, W)
-    tables = F.interpolate(tables, size=tuple(new), mode="bilinear", align_corners=True)
-    return tables[0].flatten(1).to(values.dtype)
 
 
 def spec_in_file(spec: ArchSpec, found: Mapping[str, Tensor]) -> ArchSpec:
@@ -123,30 +108,28 @@ def spec_in_file(spec: ArchSpec, found: Mapping[str, Tensor]) -> ArchSpec:
             spec = replace(spec, num_classes=found[key].shape[0])
     own = skeleton(spec)
     for key, entry in own.tables.items():
-        shape = found[key].shape if key in found else own.tensors[key].shape
-        if len(shape) < 2 or shape[1] == own.tensors[key].shape[1]:
-            continue
-        side = isqrt(max(0, shape[1] - entry.first))
-        if side and side * side == shape[1] - entry.first:
-            return _at_side(spec, key, entry.grid, side) or spec
+        wanted = own.tensors[key].shape[1]
+        rows = found[key].shape[1] if key in found and found[key].ndim > 1 else wanted
+        side = isqrt(max(0, rows - entry.first))
+        if rows != wanted and side and side * side == rows - entry.first:
+            return _at_side(spec, key, entry.grid, side)
     return spec
 
 
-def _at_side(spec: ArchSpec, key: str, grid: Grid, side: int) -> ArchSpec | None:
+def _at_side(spec: ArchSpec, key: str, grid: Grid, side: int) -> ArchSpec:
     """The network at the square resolution at which one table's map has this side, if any."""
     guess = round(spec.resolution.height * side / grid.height)
-    near = [*range(max(1, guess - 96), guess + 97)]
     # Resolutions in use are multiples of 32, or those at which strides leave nothing over.
-    near.sort(key=lambda pixels: (pixels != guess, pixels % 32 != 0, abs(pixels - guess)))
-    for pixels in near:
-        try:
-            candidate = replace(spec, resolution=Grid(pixels, pixels))
+    for pixels in sorted(
+        range(max(1, guess - 96), guess + 97),
+        key=lambda pixels: (pixels != guess, pixels % 32 != 0, abs(pixels - guess)),
+    ):
+        candidate = replace(spec, resolution=Grid(pixels, pixels))
+        with suppress(SpecError):
             stage = candidate.resolved().stages[int(key.split(".")[1])]
-        except SpecError:
-            continue
-        if (stage.embed_site.grid if ".embed." in key else stage.grid) == (side, side):
-            return candidate
-    return None
+            if (stage.embed_site.grid if ".embed." in key else stage.grid) == (side, side):
+                return candidate
+    return spec
 
 
 def differing_fields(one: ArchSpec, other: ArchSpec) -> list[str]:
@@ -154,28 +137,24 @@ def differing_fields(one: ArchSpec, other: ArchSpec) -> list[str]:
 
     Names, resolution, classes and drop path do not.
     """
-    found = _differences(_computed(one), _computed(other), "")
-    return [f"{path}: {was!r}, here {now!r}" for path, was, now in found]
+    computed = []
+    for spec in (one, other):
+        document = spec.resolved().to_document()
+        stages = [{**stage, "drop_path": None} for stage in document["stages"]]
+        computed.append({"stages": stages, "head": document["head"]})
+    return list(_differences(computed[0], computed[1]))
 
 
-def _computed(spec: ArchSpec) -> dict[str, object]:
-    document = json.loads(json.dumps(spec.resolved().to_document()))
-    del document["resolution"], document["num_classes"]
-    for stage in document["stages"]:
-        del stage["drop_path"]
-    return dict(document)
-
-
-def _differences(one: object, other: object, path: str) -> Iterator[tuple[str, object, object]]:
+def _differences(one: object, other: object, path: str = "") -> Iterator[str]:
     if isinstance(one, dict) and isinstance(other, dict):
         for key in sorted({*one, *other}):
             inner = f"{path}.{key}" if path else key
             yield from _differences(one.get(key), other.get(key), inner)
     elif isinstance(one, list) and isinstance(other, list):
         if len(one) != len(other):
-            yield f"number of {path}", len(one), len(other)
+            yield f"number of {path}: {len(one)}, here {len(other)}"
             return
         for number, pair in enumerate(zip(one, other, strict=True)):
             yield from _differences(*pair, f"{path}[{number}]")
     elif one != other:
-        yield path, one, other
+        yield f"{path}: {one!r}, here {other!r}"

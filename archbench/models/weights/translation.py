@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -21,9 +22,9 @@ from archbench.models.weights.layout import (
     TensorPlace,
     layout,
     layout_for,
+    layouts,
     listed,
     offsets,
-    recognised,
     table,
 )
 from archbench.models.weights.skeleton import skeleton, spec_in_file
@@ -47,31 +48,31 @@ def recognise(
         UsageError: The layout that was named is unknown.
     """
     prefix = "module." if all(name.startswith("module.") for name in file.tensors) else ""
-    names = [name.removeprefix(prefix) for name in file.tensors]
+    sides = {name.removeprefix(prefix): tensor.ndim for name, tensor in file.tensors.items()}
     if asked is not None:
         found = [layout_for(asked, spec) if spec else asked]
-        layout(found[0])
     else:
-        found = recognised(names)
-    if len(found) != 1:
+        found = [
+            name
+            for name, held in layouts().items()
+            if all(any(re.search(mark, key) for key in sides) for mark in held.marks)
+        ]
+    if not found:
         raise file.refused(
-            f"of no layout that is known; it holds {listed(names)}"
-            if not found
-            else f"may be of several layouts: {', '.join(found)}",
+            f"of no layout that is known; it holds {listed(list(sides))}",
             help="only networks of archbench's own grammar are read, under their own, timm's, "
-            "transformers' or the released names"
-            if not found
-            else "say which",
+            "transformers' or the released names",
         )
-    shapes = {name: file.tensors[prefix + name].ndim for name in names}
+    if len(found) > 1:
+        raise file.refused(f"may be of several layouts: {', '.join(found)}", help="say which")
     held = layout(found[0])
     return found[0], FileForm(
         wrapper=file.wrapper,
         prefix=prefix,
         pointwise="norm" in held.leaves
-        and any(shape == 4 for name, shape in shapes.items() if ".qkv." in name),
-        offsets=any(name.endswith(OFFSETS) for name in names),
-        counters=any(name.endswith(COUNTER) for name in names),
+        and any(number == 4 for name, number in sides.items() if ".qkv." in name),
+        offsets=any(name.endswith(OFFSETS) for name in sides),
+        counters=any(name.endswith(COUNTER) for name in sides),
     )
 
 
@@ -88,7 +89,10 @@ def our_tensors(
             layout cannot hold such a network.
     """
     theirs = {key.removeprefix(form.prefix): value for key, value in file.tensors.items()}
-    places = _table(file, name, spec)
+    try:
+        places = table(name, spec.resolved(), skeleton(spec).tensors)
+    except UsageError as error:
+        raise file.refused(f"the weights are not of this network: {error.message}") from None
     if new_head:
         places = tuple(place for place in places if not place.ours.startswith(HEAD))
     joined = {place.ours: _joined(place, theirs, form) for place in places}
@@ -107,9 +111,18 @@ def our_tensors(
         if place.ours in found and found[place.ours].shape != wanted[place.ours].shape
     ]
     if missing or left or shapes:
-        raise _misfit(file, name, spec, missing=missing, left=left, shapes=shapes)
+        raise _misfit(file, layout(name).title, spec.name, missing, left, shapes)
     _check_values(found, wanted, file)
-    _check_offsets(theirs, name, source, file)
+    other = [
+        key
+        for key, expected in offsets(name, source.resolved()).items()
+        if key in theirs and not torch.equal(theirs[key], expected)
+    ]
+    if other:
+        raise file.refused(
+            f"other offsets between queries and keys than the network's in {listed(other)}",
+            help="the weights were made for another form of the map; they cannot be used here",
+        )
     return found, source
 
 
@@ -142,13 +155,6 @@ def same_size(file: WeightFile) -> list[str]:
     counted = {k: v for k, v in file.tensors.items() if not k.endswith(_STATISTICS)}
     number = sum(tensor.numel() for tensor in counted.values())
     return [name for name in published_names() if count(published(name)).params == number]
-
-
-def _table(file: WeightFile, name: str, spec: ArchSpec) -> tuple[TensorPlace, ...]:
-    try:
-        return table(name, spec.resolved(), skeleton(spec).tensors)
-    except UsageError as error:
-        raise file.refused(f"the weights are not of this network: {error.message}") from None
 
 
 def _joined(entry: TensorPlace, theirs: Mapping[str, Tensor], form: FileForm) -> Tensor | None:
@@ -189,36 +195,25 @@ def _ignored(
 
 
 def _misfit(
-    file: WeightFile,
-    name: str,
-    spec: ArchSpec,
-    *,
-    missing: list[str],
-    left: list[str],
-    shapes: list[str],
+    file: WeightFile, title: str, name: str, missing: list[str], left: list[str], wrong: list[str]
 ) -> WeightsError:
     parts = [f"missing: {listed(missing)}"] if missing else []
     parts += [f"left over: {listed(left)}"] if left else []
-    if shapes:
-        more = f"; and {len(shapes) - 3} more" if len(shapes) > 3 else ""
-        parts.append(f"of another shape: {len(shapes)} ({'; '.join(shapes[:3])}{more})")
-    alike = [other for other in same_size(file) if other != spec.name]
-    return file.refused(
-        f"{layout(name).title} weights that do not fit {spec.name or 'the network'}: "
-        + "; ".join(parts),
-        help=f"they have as many parameters as {' and '.join(alike[:3])}"
-        if alike
-        else _help_for(missing, left),
-    )
-
-
-def _help_for(missing: list[str], left: list[str]) -> str:
-    """The usual reason where only classifiers differ."""
-    words = ("head_dist", "classifier", "head.")
-    heads = [one for one in (*missing, *left) if one.startswith(words) or "distill" in one]
-    if heads and len(heads) == len(missing) + len(left):
-        return "the number of classifiers differs: change head.num_classifiers, or take a new head"
-    return "build the network that the weights were trained in"
+    if wrong:
+        more = f"; and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        parts.append(f"of another shape: {len(wrong)} ({'; '.join(wrong[:3])}{more})")
+    alike = [other for other in same_size(file) if other != name]
+    # The usual reason where only classifiers differ.
+    words = re.compile(r"head_dist|classifier|head\.|.*distill")
+    others = [one for one in (*missing, *left) if not words.match(one)]
+    if alike:
+        help_ = f"they have as many parameters as {' and '.join(alike[:3])}"
+    elif others or not (missing or left):
+        help_ = "build the network that the weights were trained in"
+    else:
+        help_ = "the number of classifiers differs: change head.num_classifiers, or take a new head"
+    message = f"{title} weights that do not fit {name or 'the network'}: {'; '.join(parts)}"
+    return file.refused(message, help=help_)
 
 
 def _check_values(
@@ -227,8 +222,7 @@ def _check_values(
     is_float = {key: value.dtype.is_floating_point for key, value in found.items()}
     kinds = [key for key in found if is_float[key] != wanted[key].dtype.is_floating_point]
     wild = [key for key in found if is_float[key] and not found[key].float().isfinite().all()]
-    variances = [key for key in found if key.endswith("running_var")]
-    negative = [key for key in variances if (found[key] < 0).any()]
+    negative = [key for key in found if key.endswith("running_var") and (found[key] < 0).any()]
     advice = "the training diverged or the file is damaged; take an earlier one"
     for what, keys, help_ in (
         ("another type of number", kinds, None),
@@ -237,24 +231,6 @@ def _check_values(
     ):
         if keys:
             raise file.refused(f"{what} in {listed(keys)}", help=help_)
-
-
-def _check_offsets(
-    theirs: Mapping[str, Tensor], name: str, source: ArchSpec, file: WeightFile
-) -> None:
-    """Refuse a file that numbers the offsets of its biases otherwise."""
-    if not any(one.endswith(OFFSETS) for one in theirs):
-        return
-    other = [
-        key
-        for key, expected in offsets(name, source.resolved()).items()
-        if key in theirs and not torch.equal(theirs[key], expected)
-    ]
-    if other:
-        raise file.refused(
-            f"other offsets between queries and keys than the network's in {listed(other)}",
-            help="the weights were made for another form of the map; they cannot be used here",
-        )
 
 
 def _sides(tensor: Tensor) -> str:

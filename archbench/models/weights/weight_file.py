@@ -56,9 +56,7 @@ class WeightFile:
     """What a file holds.
 
     Attributes:
-        path: Where it was read.
-        sha256: Of the file.
-        size: Of the file in bytes.
+        sha256: Of the file, as its ``size`` in bytes.
         kind: ``safetensors`` or ``pickle``.
         tensors: By the names in the file, on the CPU; as safe to compute with as any of ours,
             though their values may be anything.
