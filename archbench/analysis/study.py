@@ -23,8 +23,7 @@ from archbench.analysis.tables import (
 )
 from archbench.analysis.verdict import confirmation_of, no_front_reason, verdict
 from archbench.errors import StorageError
-from archbench.study.connection import read_kind
-from archbench.study.database import Store
+from archbench.study.connection import read, read_kind
 from archbench.study.planned import refuse_planned
 from archbench.study.trial import Reference, TrialRecord
 
@@ -61,7 +60,7 @@ def open_study(path: Path | str) -> StudyReader:
             if known
             else "begin one with: archbench search quickstart",
         )
-    snapshot = Store.read(file)
+    snapshot = read(file)
     refuse_planned(snapshot.kind, path=file.parent)
     return StudyReader(file.parent, snapshot=snapshot)
 

@@ -23,7 +23,7 @@ from archbench.measure.machine_cache import cache_folder
 from archbench.measure.self_test import self_test
 from archbench.progress import Progress
 from archbench.study.atomic_file import backup_path
-from archbench.study.database import Store
+from archbench.study.connection import read
 from archbench.study.measurement import Conditions
 
 SCHEMA = "archbench.doctor/1"
@@ -140,7 +140,7 @@ def _health(path: Path) -> dict[str, Any]:
     }
     try:
         trials = len(open_study(path).trials())
-        Store.read(file, thorough=True)
+        read(file, thorough=True)
     except ArchbenchError as error:
         return {**found, "fault": error.message, "help": error.help or ""}
     return {**found, "trials": trials}

@@ -267,7 +267,10 @@ def _train(context: StudyContext, study: Store, *, progress: Progress | None) ->
         ArchbenchError: It cannot go on.
     """
     header, path = study.header(), study.path.parent
-    proxy, names = _proxy_of(header), {trial.number: trial.digest for trial in study.trials()}
+    proxy, names = (
+        _proxy_of(header),
+        {trial.number: trial.digest for trial in study.trials.values()},
+    )
 
     def proxy_of(trial: TrialRecord, training: TrainingRecord) -> Proxy:
         rungs = tuple(sorted({*epochs_told(proxy.recipe.rungs), training.epochs}))

@@ -18,7 +18,7 @@ from archbench.analysis.tables import write_tables
 from archbench.analysis.verdict import CONFIRMED, confirmation_of
 from archbench.command_line import command_line
 from archbench.errors import ArchbenchError, SpecError
-from archbench.search import events, optuna_mirror, scheduler
+from archbench.search import events, scheduler
 from archbench.search.context import StudyContext
 from archbench.search.job import Broken, Done, Job, Report, Sent
 from archbench.search.jobs import (
@@ -36,6 +36,7 @@ from archbench.search.kept_weights import (
     kept_weights,
     remove_useless_files,
 )
+from archbench.search.optuna_view import quiet_optuna
 from archbench.search.preparation import check_data, opened
 from archbench.search.scheduler import StageError
 from archbench.search.settings import as_begun, settings_of, space_of
@@ -90,7 +91,7 @@ def confirm(
         download=download,
         confirm_budget=budget,
     )
-    optuna_mirror.quiet_optuna()
+    quiet_optuna()
     settings = as_begun(settings, header)
     with StudyContext(settings, on_event=on_event or events.ignore) as context:
         try:
@@ -115,7 +116,7 @@ def _confirm(context: StudyContext) -> None:
         finally:
             context.stop()
             write_tables(context.settings.path, open_study(context.settings.path).tables())
-            context.study.store.back_up()
+            context.study.back_up()
 
 
 def confirm_front(context: StudyContext, *, is_asked_for: bool = False) -> None:
@@ -155,7 +156,7 @@ def confirm_front(context: StudyContext, *, is_asked_for: bool = False) -> None:
         "budget_s": budget_s,
         "spent_s": repeats.spent_s,
     }
-    context.study.store.set_header(CONFIRMED, confirmed)
+    context.study.set_header(CONFIRMED, confirmed)
 
 
 class Repeats(scheduler.Jobs):
@@ -182,7 +183,7 @@ class Repeats(scheduler.Jobs):
     def spent_s(self) -> float:
         """Seconds that trainings beyond the search's own have taken in this study so far."""
         seconds = sum(spent_on_repeats(record, own=self._own) for record in self._context.trials)
-        return max(0.0, seconds - float(self._study.store.header().get(REPEATS_TAKEN_OVER, 0.0)))
+        return max(0.0, seconds - float(self._study.header().get(REPEATS_TAKEN_OVER, 0.0)))
 
     def is_worth_starting(self) -> bool:
         """Is there a training that would settle something and fits the budget?"""
@@ -213,8 +214,8 @@ class Repeats(scheduler.Jobs):
         number = report.number
         match report:
             case Sent(payload=RungReached(point=point, path=path, sha256=sha256)):
-                self._study.add_repeated_point(number, point)
-                self._study.store.set_checkpoint(number, point.seed, path, sha256, point.epoch)
+                self._study.add_point(number, point)
+                self._study.set_checkpoint(number, point.seed, path, sha256, point.epoch)
             case Sent(payload=Note(text=text)):
                 self._context.warn(f"trial {number}: {text}")
             case Done():
@@ -249,7 +250,7 @@ class Repeats(scheduler.Jobs):
         return min(begun - ended, default=None) if record.state == "complete" else None
 
     def _job(self, number: int, *, seed: int) -> TrainJob:
-        found = self._study.store.checkpoint(number, seed)
+        found = self._study.checkpoint(number, seed)
         folder = self._context.checkpoints
         return TrainJob(
             number=number,
@@ -288,7 +289,7 @@ def spent_on_repeats(record: TrialRecord, *, own: int) -> float:
 
 def take_test(context: StudyContext, record: TrialRecord) -> None:
     """Takes the accuracy of a trial on the held-out test split, where its weights are there."""
-    header, num_seeds = context.study.store.header(), context.proxy.num_seeds
+    header, num_seeds = context.study.header(), context.proxy.num_seeds
     files = kept_weights(context.settings.path, record, num_seeds=num_seeds)
     files = files or earlier_weights(record, header=header, num_seeds=num_seeds)
     if not files:
@@ -303,12 +304,12 @@ def take_test(context: StudyContext, record: TrialRecord) -> None:
     except ArchbenchError as error:
         context.warn(f"trial {record.number} was not tested: {error}")
         return
-    context.study.set_test_accuracy(record.number, accuracy)
+    context.study.update(record.number, test_accuracy=accuracy)
 
 
 def _is_done(context: StudyContext, *, budget_s: float) -> bool:
     """Whether this very front was confirmed before, with no smaller budget."""
-    header = context.study.store.header()
+    header = context.study.header()
     done = confirmation_of(header)
     numbers = [record.number for record in context.front()]
     if done is None:
@@ -351,10 +352,10 @@ def _time(
         context.warn(f"those in doubt could not be timed again: {error.message}")
     else:
         for number in numbers:
-            study.add_latency(number, measured[str(number)], kind="confirm")
+            study.add_measurement(number, "confirm", measured[str(number)])
         for name, spec in references.items():
             counted = count(spec)
-            study.store.add_reference(name, measured[name], counted.params, counted.macs)
+            study.add_reference(name, measured[name], counted.params, counted.macs)
     _tell_front(context)
     return frozenset(numbers)
 

@@ -16,7 +16,7 @@ from archbench.registry import Registry
 from archbench.search import events, scheduler
 from archbench.search.interruption import Interruption, ParkedError, interruptions
 from archbench.search.job import Engine
-from archbench.search.optuna_mirror import Ledger
+from archbench.search.optuna_view import Ledger
 from archbench.search.settings import Settings, worker_memory_bytes
 from archbench.study import study_folder
 from archbench.study.environment import Environment

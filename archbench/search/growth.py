@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archbench.errors import UsageError
-from archbench.search.optuna_mirror import Ledger
+from archbench.search.optuna_view import Ledger
 from archbench.search.preparation import space_entries
 from archbench.search.settings import instead
 from archbench.search.suggestion import encoded
@@ -49,18 +48,15 @@ def grow(study: Ledger, space: SearchSpace, *, before: SearchSpace) -> None:
     }
     for choices in _some(before):
         _found(space, before.decode(choices), known=before.values(choices), home=home)
-    records = [
-        replace(record, choices=space.values(found[number]))
-        for number, record in study.trials.items()
-    ]
     write_atomically(
         home / study_folder.SPACE, space.text.encode()
     )  # first: that way it can be repeated
-    study.re_encode(
-        records,
-        parameters={number: encoded(space, choices) for number, choices in found.items()},
-        header=_header(study, space, before=before),
-    )
+    with study.transaction():
+        for key, value in _header(study, space, before=before).items():
+            study.set_header(key, value)
+        for number, choices in found.items():
+            drawn = encoded(space, choices)
+            study.re_encode(number, choices=space.values(choices), drawn=drawn)
 
 
 def _found(space: SearchSpace, spec: ArchSpec, *, known: Mapping[str, Any], home: Path) -> Choices:
@@ -88,7 +84,7 @@ def _some(space: SearchSpace) -> Iterator[Choices]:
 
 
 def _header(study: Ledger, space: SearchSpace, *, before: SearchSpace) -> dict[str, Any]:
-    header = study.store.header()
+    header = study.header()
     changes = [str(change) for change in candidate_changes(before, space)]
     named = space_entries(space)
     if not changes:  # only how is searched, for example how long a trial may take

@@ -17,7 +17,7 @@ from archbench.search import events
 from archbench.search.context import Context, StudyContext
 from archbench.search.engines.local import held_bytes
 from archbench.search.jobs import prepare_data, prepare_teacher, price_trial
-from archbench.search.optuna_mirror import Ledger
+from archbench.search.optuna_view import Ledger
 from archbench.search.settings import Settings, conditions_of
 from archbench.space import SearchSpace
 from archbench.study import study_folder
@@ -106,9 +106,9 @@ def opened(context: StudyContext) -> Iterator[None]:
     path = context.settings.path
     with study_folder.ownership(path):
         refuse_planned(read_kind(path / study_folder.DATABASE), path=path)
-        with Ledger(path / study_folder.DATABASE) as context.study:
+        with Ledger.open(path / study_folder.DATABASE) as context.study:
             study_folder.tidy(path)
-            restore(context, context.study.store.header())
+            restore(context, context.study.header())
             yield
 
 

@@ -8,12 +8,13 @@ from pathlib import Path
 from archbench.analysis.study import StudyReader, open_study
 from archbench.analysis.tables import write_tables
 from archbench.errors import UsageError
-from archbench.search import events, optuna_mirror
+from archbench.search import events
 from archbench.search.certificate import certify_first
 from archbench.search.confirmation import confirm_front
 from archbench.search.context import StudyContext
 from archbench.search.earlier import known_plan, read_sources
 from archbench.search.growth import grow
+from archbench.search.optuna_view import quiet_optuna
 from archbench.search.preparation import check_data, opened, prepare, prepared, restore
 from archbench.search.settings import as_begun, settings_of, space_of
 from archbench.search.trials import AllFailedError, run_trials
@@ -110,7 +111,7 @@ def search(
         confirm_budget=confirm_budget,
         sources=[Path(path) for path in start_from],
     )
-    optuna_mirror.quiet_optuna()
+    quiet_optuna()
     with StudyContext(settings, on_event=on_event or events.ignore) as context:
         try:
             if resume:
@@ -153,14 +154,14 @@ def _resume(context: StudyContext) -> None:
         if settings.space.text != header["space_text"]:
             context.say("finding the study's trials in the new space")
             grow(study, settings.space, before=space_of(header, path=settings.path))
-            restore(context, study.store.header())
+            restore(context, study.header())
         done = len(study.trials) - len(study.running)
         context.start(settings.num_workers(left=max(1, settings.search.trials - done)))
         check_data(context)
         context.tell(prepared(context, done=done))
         for key in ("trials", "epochs"):
             if getattr(settings.search, key) != header.get(key):
-                study.store.set_header(key, getattr(settings.search, key))
+                study.set_header(key, getattr(settings.search, key))
         _search(context)
 
 
@@ -185,7 +186,7 @@ def _search(context: StudyContext) -> None:
 
 def _close(context: StudyContext, *, begin: float) -> None:
     context.stop()
-    store, path = context.study.store, context.settings.path
+    store, path = context.study, context.settings.path
     store.set_header("seconds", float(store.header()["seconds"]) + context.clock() - begin)
     write_tables(path, open_study(path).tables())
     store.back_up()

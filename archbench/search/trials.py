@@ -54,11 +54,9 @@ def run_trials(context: StudyContext) -> str:
         first=first_choices(space, context.header),
         predict=predictor(context),
     )
-    found = study.mend()
-    records = [study.trials[trial.number] for trial in found]
     suggester.restore(
         (trial, record.digest, study.knowledge(record))
-        for trial, record in zip(found, records, strict=True)
+        for trial, record in zip(study.mend(), study.trials.values(), strict=True)
     )
     pruner = Pruner(
         entry=PRUNERS.load(search.pruner),
@@ -151,7 +149,7 @@ class Trials(scheduler.Jobs):
                 verdict = self._verdict(number, seed=seed, epoch=epoch)
                 return verdict.reason if verdict.stops and not verdict.is_audited else ""
             case Sent(payload=Measurement() as latency):
-                self._study.add_latency(number, latency, kind="search")
+                self._study.add_measurement(number, "search", latency)
                 self._context.tell(events.LatencyMeasured(number=number, latency=latency))
             case Sent(payload=RungReached() as rung):
                 self._add_rung(number, rung)
@@ -193,7 +191,7 @@ class Trials(scheduler.Jobs):
             saved={
                 seed: found[1]
                 for seed in range(context.proxy.num_seeds)
-                if (found := self._study.store.checkpoint(number, seed))
+                if (found := self._study.checkpoint(number, seed))
             },
             asks=self._pruner.asks,
         )
@@ -203,7 +201,7 @@ class Trials(scheduler.Jobs):
         before = self._epochs_of(self._study.trials[number])
         is_new = self._study.add_point(number, point)
         self._epochs += self._epochs_of(self._study.trials[number]) - before
-        self._study.store.set_checkpoint(number, point.seed, rung.path, rung.sha256, point.epoch)
+        self._study.set_checkpoint(number, point.seed, rung.path, rung.sha256, point.epoch)
         if is_new:
             self._context.tell(events.RungFinished(number=number, point=point))
 
@@ -221,7 +219,7 @@ class Trials(scheduler.Jobs):
     def _end(self, number: int, *, end: TrialEnd, failure: Failure | None) -> None:
         context = self._context
         seconds = context.clock() - self._started.pop(number)
-        record = self._study.end(
+        record = self._study.finish(
             number,
             state=end.state,
             proxy_accuracy=end.proxy_accuracy,
@@ -229,12 +227,8 @@ class Trials(scheduler.Jobs):
             reason=end.reason,
             seconds=seconds,
         )
-        self._suggester.tell(
-            number,
-            state=self._study.told_as(record),
-            values=self._study.values(record),
-            known=self._study.knowledge(record),
-        )
+        told, known = self._study.frozen(record), self._study.knowledge(record)
+        self._suggester.tell(number, state=told.state, values=told.values, known=known)
         self._seconds.append(seconds)
         self._has_new_end = True
         remove_useless_files(context.checkpoints, rule=context.rule, trials=self._study.trials)

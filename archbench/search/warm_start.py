@@ -19,13 +19,12 @@ from typing import Any, Literal
 
 from archbench.analysis.front import Direction, pareto_front
 from archbench.analysis.verdict import source_in_words
-from archbench.search import optuna_mirror
 from archbench.search.confirmation import REPEATS_TAKEN_OVER, spent_on_repeats
 from archbench.search.context import StudyContext
 from archbench.search.earlier import Differences, Earlier, Match, differences
 from archbench.search.jobs import over_limit, time_alone, weights_path
 from archbench.search.kept_weights import kept_weights, may_reach_front
-from archbench.search.optuna_mirror import Ledger
+from archbench.search.optuna_view import Ledger
 from archbench.search.settings import Settings
 from archbench.search.suggestion import encoded
 from archbench.space import Choices, SearchSpace, choices_for
@@ -312,8 +311,7 @@ def create(context: StudyContext, start: WarmStart) -> None:
         if context.target is not None:
             keep_stored(folder / owner.BLOCKS, target=context.target)
         header = {**context.header, **warm_start_entries(context, start)}
-        optuna_mirror.create(folder / owner.DATABASE, header=header)
-        untested.extend(_write(context, folder, start))
+        untested.extend(_write(context, folder, start, header=header))
 
     owner.create_folder(settings.path.parent, settings.name, fill=fill)
     if untested:
@@ -340,13 +338,15 @@ def warm_start_entries(context: StudyContext, start: WarmStart) -> dict[str, Any
     }
 
 
-def _write(context: StudyContext, folder: Path, start: WarmStart) -> list[str]:
+def _write(
+    context: StudyContext, folder: Path, start: WarmStart, *, header: Mapping[str, Any]
+) -> list[str]:
     """Writes the trials and brings their weights; whose weights are gone though they may count."""
-    with Ledger(folder / owner.DATABASE) as study:
+    with Ledger.create(folder / owner.DATABASE, header) as study, study.transaction():
         for trial in start.inherited:
             record = trial.record
             drawn = encoded(context.settings.space, trial.match.choices)
-            study.take(record, taken=trial.taken, drawn=drawn)
+            study.begin(record, taken=trial.taken, drawn=drawn)
     records = [trial.record for trial in start.inherited]
     return [
         trial.record.origin

@@ -10,12 +10,12 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Literal, Self, cast
+from typing import Any, Literal, Self, TypeVar
 
 from archbench.errors import StorageError
 from archbench.study import rows
@@ -26,7 +26,6 @@ from archbench.study.connection import (
     connect,
     content,
     existing,
-    read,
     set_durable,
     version,
 )
@@ -40,7 +39,10 @@ from archbench.study.trial import (
     TrainingRecord,
     TrialRecord,
     TrialState,
+    final_accuracies,
 )
+
+_T = TypeVar("_T")
 
 
 class Store:
@@ -54,10 +56,17 @@ class Store:
     Args:
         path: The database file.
         connection: Open and of a known version; use ``Store.create`` or ``Store.open``.
+
+    Attributes:
+        trials: All trials by number, as the file holds them.
+        notes: Trial to what a sampler noted of it; those of an older study may have none.
     """
 
     def __init__(self, path: Path, *, connection: sqlite3.Connection) -> None:
         self.path = path
+        self.trials: dict[int, TrialRecord] = {}
+        self.notes: dict[int, dict[str, Any]] = {}
+        self._written: set[int] = set()
         self._connection = connection
         self._inode = path.stat().st_ino
         set_durable(connection)
@@ -108,19 +117,14 @@ class Store:
             with store.transaction():
                 check_version(connection)
                 _lift(connection, header={})
+            store.trials = {record.number: record for record in content(connection).trials}
+            store.notes = rows.notes(connection)
         return store
-
-    read = staticmethod(read)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -140,14 +144,22 @@ class Store:
             yield connection
             return
         self._check_place()
+        before = dict(self.trials), dict(self.notes)
         with database_failures(self.path):
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
                 connection.execute("COMMIT")
-            finally:
+            except BaseException:
+                self.trials, self.notes = before
+                self._written.clear()
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
+                raise
+        if self._written:
+            written = [self.trials[number] for number in sorted(self._written)]
+            self._written.clear()
+            self._show(written)
 
     def header(self) -> dict[str, Any]:
         """What the study is: keys and JSON values."""
@@ -165,73 +177,82 @@ class Store:
         with self.transaction() as connection:
             rows.HEADER.put(connection, key, rows.to_json(value))
 
-    def add_trial(self, record: TrialRecord) -> None:
-        """Store a trial that is not there yet, with its latency and curve if it has them.
+    @property
+    def running(self) -> list[TrialRecord]:
+        """Trials that were begun and have not ended, by number."""
+        return [record for record in self.trials.values() if record.state == "running"]
+
+    def add_trial(self, record: TrialRecord, *, taken: Sequence[Taken] | None = None) -> None:
+        """Store a trial that is not there yet, with its curve, verdicts and trainings.
+
+        Args:
+            record: Of it.
+            taken: Its measurements in the order taken; by default its latency, if it has one.
 
         Raises:
             StorageError: The number is taken.
         """
         number = record.number
         with self.transaction() as connection:
-            if self._has(number):
+            if number in self.trials:
                 raise StorageError(
                     f"trial {number} is already there", help="resume the study to go on with it"
                 )
-            rows.put_trial(connection, record)
+            self._write(record)
             for point in record.curve:
-                self.add_point(number, point)
+                rows.POINT.put(connection, number, *asdict(point).values())
             for verdict in record.verdicts:
-                self.add_verdict(number, verdict)
+                rows.VERDICT.put(connection, number, *asdict(verdict).values())
             for training in record.trainings:
-                self.set_training(number, training)
-            if record.latency:
-                self.add_measurement(number, "search", record.latency)
-
-    def put_trials(self, records: Iterable[TrialRecord]) -> None:
-        """Store the rows of trials that are there anew; latency and curve stay as they are."""
-        with self.transaction() as connection:
-            for record in records:
-                self._require(record.number)
-                rows.put_trial(connection, record)
+                rows.put_training(connection, number, training)
+            if taken is None and record.latency:
+                taken = [Taken(kind="search", measurement=record.latency)]
+            for entry in taken or ():
+                rows.put_measurement(connection, replace(entry, trial=number))
 
     def add_measurement(
         self, number: int, kind: Literal["search", "confirm"], measurement: Measurement
     ) -> None:
-        """Store a measurement of a trial; earlier ones stay, the last one counts.
+        """Store a measurement of a trial; earlier ones stay, the last one that has a value counts.
 
         A latency of kind ``confirm`` that has a value counts before those of kind ``search``.
         """
         with self.transaction() as connection:
-            self._require(number)
-            taken = Taken(trial=number, reference=None, kind=kind, measurement=measurement)
+            record = self._require(number)
+            taken = Taken(trial=number, kind=kind, measurement=measurement)
             rows.put_measurement(connection, taken)
+            if measurement.value is not None or record.latency is None:
+                self._write(replace(record, latency=measurement))
 
-    def add_point(
-        self, number: int, point: CurvePoint, *, proxy_accuracy: float | None = None
-    ) -> None:
+    def add_point(self, number: int, point: CurvePoint) -> bool:
         """Store a point of a trial's curve, in the place of one of the same seed and epoch.
 
         Store the point before its checkpoint: a training that is resumed from the checkpoint
-        does not give the point again.
+        does not give the point again. With a point of a further training of a complete trial, its
+        accuracy becomes the mean over the trainings that got to the last rung.
 
-        Args:
-            number: Of the trial.
-            point: The point.
-            proxy_accuracy: What the trial's accuracy becomes with it, stored in the same
-                transaction; None leaves it.
+        Returns:
+            Whether the point is a new one.
         """
         with self.transaction() as connection:
-            self._require(number)
+            record = self._require(number)
+            if point in record.curve:
+                return False
             rows.POINT.put(connection, number, *asdict(point).values())
-            if proxy_accuracy is not None:
-                record = replace(self._trial(number), proxy_accuracy=proxy_accuracy)
-                rows.put_trial(connection, record)
+            record = replace(record, curve=_placed(record.curve, point, "seed", "epoch"))
+            self.trials[number] = record
+            if record.state == "complete":
+                mean = statistics.fmean(final_accuracies(record).values())
+                self._write(replace(record, proxy_accuracy=mean))
+        return True
 
     def add_verdict(self, number: int, verdict: RungVerdict) -> None:
         """Store what a rule said of a trial at a rung, before anybody acts on it."""
         with self.transaction() as connection:
-            self._require(number)
+            record = self._require(number)
             rows.VERDICT.put(connection, number, *asdict(verdict).values())
+            verdicts = _placed(record.verdicts, verdict, "seed", "epoch")
+            self.trials[number] = replace(record, verdicts=verdicts)
 
     def set_training(self, number: int, training: TrainingRecord) -> None:
         """Store how a training of a trial stands, in the place of what was stored of its seed.
@@ -240,20 +261,17 @@ class Store:
         trials, each training has a seed and epochs of its own and, by ``add_point``, its curve.
         """
         with self.transaction() as connection:
-            self._require(number)
+            record = self._require(number)
             rows.put_training(connection, number, training)
+            trainings = _placed(record.trainings, training, "seed")
+            self.trials[number] = replace(record, trainings=trainings)
 
-    def set_notes(self, number: int, notes: Mapping[str, Any]) -> None:
+    def set_notes(self, number: int, notes: dict[str, Any]) -> None:
         """Store what a sampler noted of a trial, JSON values, in the place of earlier notes."""
         with self.transaction() as connection:
             self._require(number)
             rows.NOTE.put(connection, number, json.dumps(notes))
-
-    def notes(self) -> dict[int, dict[str, Any]]:
-        """Trial to what a sampler noted of it; those of an older study may have none."""
-        with database_failures(self.path):
-            found = cast(Iterable[tuple[int, str]], rows.NOTE.rows(self._connection))
-            return {number: json.loads(notes) for number, notes in found}
+            self.notes[number] = notes
 
     def set_checkpoint(
         self, number: int, seed: int, path: Path | str, sha256: str, epoch: int
@@ -274,8 +292,8 @@ class Store:
         with database_failures(self.path):
             where = "trial = ? AND seed = ?"
             for found in rows.CHECKPOINT.rows(self._connection, where, (number, seed)):
-                _, _, path, sha256, epoch = cast(tuple[int, int, str, str, int], found)
-                return self.path.absolute().parent / path, sha256, epoch
+                _, _, path, sha256, epoch = found
+                return self.path.absolute().parent / str(path), str(sha256), int(epoch or 0)
         return None
 
     def finish(
@@ -287,8 +305,8 @@ class Store:
         failure: Failure | None = None,
         reason: str = "",
         seconds: float,
-    ) -> None:
-        """Store how a running trial ended.
+    ) -> TrialRecord:
+        """Store how a running trial ended, and give its record.
 
         Args:
             number: Which trial.
@@ -303,8 +321,8 @@ class Store:
         """
         if state == "running":
             raise ValueError("a trial cannot end as running")
-        with self.transaction() as connection:
-            record = self._trial(number)
+        with self.transaction():
+            record = self._require(number)
             if record.state != "running":
                 raise StorageError(f"trial {number} has already ended as {record.state}")
             ended = replace(
@@ -315,16 +333,17 @@ class Store:
                 reason=reason,
                 seconds=record.seconds + seconds,
             )
-            rows.put_trial(connection, ended)
+            self._write(ended)
+        return ended
 
-    def set_test_accuracy(self, number: int, value: float) -> None:
-        """Store the accuracy that a trial reaches on the held-out test split."""
-        with self.transaction() as connection:
-            rows.put_trial(connection, replace(self._trial(number), test_accuracy=value))
+    def update(self, number: int, **changes: Any) -> None:
+        """Store other values of some fields of a trial's own row, as ``test_accuracy``."""
+        with self.transaction():
+            self._write(replace(self._require(number), **changes))
 
     def add_reference(self, name: str, measurement: Measurement, params: int, macs: int) -> None:
         """Store a published network measured beside the study; a later one of its name counts."""
-        taken = Taken(trial=None, reference=name, kind="reference", measurement=measurement)
+        taken = Taken(reference=name, kind="reference", measurement=measurement)
         with self.transaction() as connection:
             rows.REFERENCE.put(connection, name, params, macs)
             rows.put_measurement(connection, taken)
@@ -333,10 +352,6 @@ class Store:
         """Everything, as it stands now."""
         with database_failures(self.path):
             return content(self._connection)
-
-    def trials(self) -> list[TrialRecord]:
-        """All trials by number."""
-        return list(self.snapshot().trials)
 
     def back_up(self) -> Path:
         """Write a sound copy beside the file, atomically; errors about damage name it then.
@@ -355,18 +370,18 @@ class Store:
             partial.unlink(missing_ok=True)
         return target
 
-    def _has(self, number: int) -> bool:
-        known = "SELECT 1 FROM archbench_trial WHERE number = ?"
-        return self._connection.execute(known, (number,)).fetchone() is not None
+    def _show(self, records: Sequence[TrialRecord]) -> None:
+        """Told which trials were written, once they are on the disk."""
 
-    def _require(self, number: int) -> None:
-        if not self._has(number):
+    def _write(self, record: TrialRecord) -> None:
+        rows.put_trial(self._connection, record)
+        self.trials[record.number] = record
+        self._written.add(record.number)
+
+    def _require(self, number: int) -> TrialRecord:
+        if number not in self.trials:
             raise StorageError(f"there is no trial {number}", help="add the trial first")
-
-    def _trial(self, number: int) -> TrialRecord:
-        self._require(number)
-        (found,) = rows.TRIAL.rows(self._connection, "number = ?", (number,))
-        return rows.trial_of(found)
+        return self.trials[number]
 
     def _check_place(self) -> None:
         """SQLite writes on, without a word, into a file that was deleted beneath it."""
@@ -386,3 +401,13 @@ def _lift(connection: sqlite3.Connection, *, header: Mapping[str, Any]) -> None:
         connection.execute(table.create)
     for key, value in {**header, "schema": rows.VERSION}.items():
         rows.HEADER.put(connection, key, rows.to_json(value))
+
+
+def _placed(entries: tuple[_T, ...], entry: _T, *keys: str) -> tuple[_T, ...]:
+    """The entries in the order of some keys, one in the place of that of the same keys."""
+
+    def place(one: _T) -> list[Any]:
+        return [getattr(one, key) for key in keys]
+
+    others = [one for one in entries if place(one) != place(entry)]
+    return tuple(sorted([*others, entry], key=place))

@@ -254,6 +254,12 @@ def header(connection: sqlite3.Connection) -> dict[str, Any]:
     return {str(key): from_json(str(text)) for key, text in HEADER.rows(connection)}
 
 
+def notes(connection: sqlite3.Connection) -> dict[int, dict[str, Any]]:
+    """Trial to what a sampler noted of it."""
+    found = cast(Iterator[tuple[int, str]], NOTE.rows(connection))
+    return {number: json.loads(text) for number, text in found}
+
+
 def snapshot(connection: sqlite3.Connection) -> Snapshot:
     """Everything; call it inside a transaction, so that it is of one moment.
 

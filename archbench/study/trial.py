@@ -167,8 +167,8 @@ class Taken:
         measurement: What was measured.
     """
 
-    trial: int | None
-    reference: str | None
+    trial: int | None = None
+    reference: str | None = None
     kind: MeasurementKind
     measurement: Measurement
 

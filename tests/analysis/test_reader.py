@@ -161,4 +161,4 @@ def test_wrong_use_is_not_called_damage(folder: Path) -> None:
     store = Store.open(folder / "study.db")
     store.close()
     with pytest.raises(sqlite3.ProgrammingError, match="closed"):
-        store.trials()
+        store.snapshot()

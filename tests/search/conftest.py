@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from archbench.search.optuna_mirror import quiet_optuna
+from archbench.search.optuna_view import quiet_optuna
 from tests.search import tiny
 
 

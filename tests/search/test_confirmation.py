@@ -141,7 +141,7 @@ def test_killed_in_the_middle_it_goes_on(searched: StudyReader, tmp_path: Path) 
         time.sleep(0.05)
         process.send_signal(signal.SIGKILL)
     with Store.open(path / "study.db") as store:
-        before = {record.number: final_accuracies(record) for record in store.trials()}
+        before = {record.number: final_accuracies(record) for record in list(store.trials.values())}
     assert sum(len(results) for results in before.values()) > 5
     study = confirm(path, budget="1s")
     for record in study.trials():

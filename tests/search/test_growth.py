@@ -15,9 +15,8 @@ import pytest
 
 from archbench.analysis.verdict import spaces_in_words
 from archbench.errors import UsageError
-from archbench.search import optuna_mirror
 from archbench.search.growth import grow
-from archbench.search.optuna_mirror import Ledger
+from archbench.search.optuna_view import Ledger
 from archbench.search.sampler import SAMPLERS
 from archbench.search.settings import Settings, as_begun, settings_of
 from archbench.search.suggestion import Suggester, encoded
@@ -48,14 +47,14 @@ def study(tmp_path: Path) -> Iterator[Ledger]:
     space = _space()
     path = tmp_path / "toy" / "study.db"
     path.parent.mkdir()
-    optuna_mirror.create(path, header=_header(space))
+    Ledger.create(path, _header(space)).close()
     rng = random.Random(0)
-    with Ledger(path) as made:
+    with Ledger.open(path) as made:
         for number in range(_TRIALS):
             choices = space.sample_feasible(rng)
             assert choices is not None
             record = _record(space, number, choices)
-            made.take(record, taken=(), drawn=encoded(space, choices))
+            made.begin(record, taken=(), drawn=encoded(space, choices))
         yield made
 
 
@@ -160,7 +159,7 @@ def test_every_sampler_goes_on_with_old_and_new_values(study: Ledger, sampler: s
 def test_the_header_tells_the_history_of_spaces(study: Ledger) -> None:
     space = _changed(("[8, 16, 24, 32]", "[8, 16, 24, 32, 40]"))
     _grow(study, space)
-    header = study.store.header()
+    header = study.header()
     assert (header["size"], header["space_text"]) == (270, space.text)
     assert spaces_in_words(header) == [
         "from trial 0 on 216 candidates",
@@ -178,11 +177,11 @@ def test_death_while_the_study_grows_leaves_it_as_it_was(
     with pytest.raises(KeyboardInterrupt):
         _grow(study, space)
     monkeypatch.undo()
-    assert study.store.header()["space_text"] == _TEXT
-    with Ledger(study.path) as again:
+    assert study.header()["space_text"] == _TEXT
+    with Ledger.open(study.path) as again:
         assert again.trials == study.trials
         _grow(again, space)  # what is printed as the next step names the new file
-        assert again.store.header()["space_text"] == space.text
+        assert again.header()["space_text"] == space.text
 
 
 def _dies(*arguments: Any) -> None:
@@ -193,7 +192,7 @@ def test_a_space_that_lost_a_candidate_by_a_requirement_is_refused(study: Ledger
     space = _changed(("objectives:", "require:\n  - stages[0].dim >= 16\nobjectives:"))
     with pytest.raises(UsageError, match=r"is none of this space.*--from"):
         _grow(study, space)
-    assert study.store.header()["space_text"] == _TEXT
+    assert study.header()["space_text"] == _TEXT
     assert not (study.path.parent / "space.yaml").exists()
 
 
@@ -265,4 +264,4 @@ def test_how_long_a_trial_may_take_can_be_changed(study: Ledger) -> None:
     space = _changed(("search: {", "search: {timeout: 20m, "))
     assert as_begun(_settings(space), _header(_space())).search.timeout_s == 1200
     _grow(study, space)
-    assert "spaces" not in study.store.header()
+    assert "spaces" not in study.header()

@@ -16,9 +16,8 @@ from optuna.distributions import IntDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from archbench.errors import StorageError
-from archbench.search import optuna_mirror
-from archbench.search.optuna_mirror import Ledger
-from archbench.study.database import Store
+from archbench.search.optuna_view import Ledger
+from archbench.study.connection import read
 from archbench.study.measurement import Conditions, Measurement
 from archbench.study.trial import CurvePoint, Failure, TrialRecord
 
@@ -34,7 +33,7 @@ _HEADER = {
 def path(tmp_path: Path) -> Path:
     path = tmp_path / "strange ?%#name" / "study.db"
     path.parent.mkdir()
-    optuna_mirror.create(path, header=_HEADER)
+    Ledger.create(path, _HEADER).close()
     return path
 
 
@@ -76,8 +75,8 @@ def _latency(value: float | None) -> Measurement:
 
 def _complete(study: Ledger, number: int) -> TrialRecord:
     study.begin(_record(number), drawn=_drawn(number))
-    study.add_latency(number, _latency(4.0), kind="search")
-    return study.end(number, state="complete", proxy_accuracy=0.5, seconds=1.0)
+    study.add_measurement(number, "search", _latency(4.0))
+    return study.finish(number, state="complete", proxy_accuracy=0.5, seconds=1.0)
 
 
 def _storage(path: Path) -> optuna.storages.RDBStorage:
@@ -95,13 +94,13 @@ def _load(path: Path, *, name: str = "mine") -> optuna.Study:
 
 def test_optuna_opens_the_database(tmp_path: Path) -> None:
     path = tmp_path / "study.db"
-    optuna_mirror.create(path, header=_HEADER)
-    with Ledger(path) as study:
+    Ledger.create(path, _HEADER).close()
+    with Ledger.open(path) as study:
         _complete(study, 0)
         study.begin(_record(1), drawn=_drawn(1))
-        study.end(1, state="over_limit", reason="too long", seconds=0.1)
+        study.finish(1, state="over_limit", reason="too long", seconds=0.1)
         study.begin(_record(2), drawn=_drawn(2))
-        study.end(2, state="failed", failure=Failure(kind="nan", message="nan"), seconds=0.1)
+        study.finish(2, state="failed", failure=Failure(kind="nan", message="nan"), seconds=0.1)
     loaded = _load(path)
     states = [trial.state for trial in loaded.trials]
     assert states == [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL]
@@ -114,8 +113,8 @@ def test_optuna_dashboard_answers(tmp_path: Path) -> None:
     from optuna_dashboard import wsgi
 
     path = tmp_path / "study.db"
-    optuna_mirror.create(path, header=_HEADER)
-    with Ledger(path) as study:
+    Ledger.create(path, _HEADER).close()
+    with Ledger.open(path) as study:
         _complete(study, 0)
     app = wsgi(f"sqlite:///{path}")
     statuses: list[str] = []
@@ -131,14 +130,14 @@ def test_optuna_dashboard_answers(tmp_path: Path) -> None:
 
 def test_all_is_there_after_closing(path: Path) -> None:
     point = CurvePoint(seed=0, epoch=1, step=2, loss=3.0, accuracy=0.4, seconds=5.0)
-    with Ledger(path) as study:
+    with Ledger.open(path) as study:
         study.begin(_record(0), drawn=_drawn(0))
-        study.add_latency(0, _latency(4.0), kind="search")
+        study.add_measurement(0, "search", _latency(4.0))
         assert study.add_point(0, point)
         assert not study.add_point(0, point)
-        ended = study.end(0, state="complete", proxy_accuracy=0.5, seconds=1.0)
+        ended = study.finish(0, state="complete", proxy_accuracy=0.5, seconds=1.0)
         assert ended == study.trials[0]
-    with Ledger(path) as again:
+    with Ledger.open(path) as again:
         assert again.trials == {0: ended}
         assert again.next_number == 1
         (trial,) = again.mend()
@@ -146,13 +145,13 @@ def test_all_is_there_after_closing(path: Path) -> None:
 
 
 def test_a_confirmed_latency_counts(path: Path) -> None:
-    with Ledger(path) as study:
+    with Ledger.open(path) as study:
         _complete(study, 0)
-        study.add_latency(0, _latency(5.0), kind="confirm")
-        study.add_latency(0, _latency(None), kind="confirm")
+        study.add_measurement(0, "confirm", _latency(5.0))
+        study.add_measurement(0, "confirm", _latency(None))
         told = study.trials[0].latency
         assert [trial.values for trial in _load(path).trials] == [[0.5, 5.0]]
-    with Ledger(path) as again:
+    with Ledger.open(path) as again:
         assert again.trials[0].latency == told == _latency(5.0)
 
 
@@ -163,12 +162,12 @@ def _dies(*arguments: Any, **options: Any) -> None:
 def test_death_between_our_row_and_optunas_is_mended(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Ledger(path) as study:
+    with Ledger.open(path) as study:
         monkeypatch.setattr(study, "_show", _dies)
         with pytest.raises(KeyboardInterrupt):
             study.begin(_record(0), drawn=_drawn(0))
     assert _load(path).trials == []
-    with Ledger(path) as again:
+    with Ledger.open(path) as again:
         again.mend()
         assert again.running == [_record(0)]
         assert again.next_number == 1
@@ -178,13 +177,13 @@ def test_death_between_our_row_and_optunas_is_mended(
 def test_death_between_our_end_and_optunas_is_mended(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Ledger(path) as study:
+    with Ledger.open(path) as study:
         study.begin(_record(0), drawn=_drawn(0))
-        study.add_latency(0, _latency(4.0), kind="search")
+        study.add_measurement(0, "search", _latency(4.0))
         monkeypatch.setattr(study, "_show", _dies)
         with pytest.raises(KeyboardInterrupt):
-            study.end(0, state="complete", proxy_accuracy=0.5, seconds=1.0)
-    with Ledger(path) as again:
+            study.finish(0, state="complete", proxy_accuracy=0.5, seconds=1.0)
+    with Ledger.open(path) as again:
         (trial,) = again.mend()
         assert trial.state == TrialState.COMPLETE
         assert trial.values == [0.5, 4.0]
@@ -208,14 +207,14 @@ def test_death_between_our_end_and_optunas_is_mended(
 def test_optunas_tables_are_made_again_from_ours_however_they_differ(
     path: Path, change: str
 ) -> None:
-    with Ledger(path) as study:
+    with Ledger.open(path) as study:
         _complete(study, 0)
         study.begin(_record(1), drawn=_drawn(1))
         before = study.mend()
     with closing(sqlite3.connect(path)) as connection:
         connection.execute(change)
         connection.commit()
-    with Ledger(path) as again:
+    with Ledger.open(path) as again:
         assert again.mend() == before
     loaded = _load(path)
     assert [direction.name for direction in loaded.directions] == ["MAXIMIZE", "MINIMIZE"]
@@ -225,10 +224,10 @@ def test_optunas_tables_are_made_again_from_ours_however_they_differ(
 
 
 def test_study_that_was_deleted_in_the_dashboard_goes_on(path: Path) -> None:
-    with Ledger(path) as study:
+    with Ledger.open(path) as study:
         _complete(study, 0)
     optuna.delete_study(study_name="mine", storage=_storage(path))
-    with Ledger(path) as again:
+    with Ledger.open(path) as again:
         again.mend()
         assert _complete(again, 1).state == "complete"
     assert [trial.values for trial in _load(path).trials] == [[0.5, 4.0], [0.5, 4.0]]
@@ -236,7 +235,7 @@ def test_study_that_was_deleted_in_the_dashboard_goes_on(path: Path) -> None:
 
 def test_what_a_sampler_noted_for_an_older_archbench_is_taken_once(path: Path) -> None:
     """Archbench 0.1 kept it in Optuna's tables, and a kill might leave a trial there alone."""
-    with Ledger(path) as study:
+    with Ledger.open(path) as study:
         _complete(study, 0)
         study.begin(_record(1), drawn=_drawn(1))
         before = study.mend()
@@ -245,21 +244,21 @@ def test_what_a_sampler_noted_for_an_older_archbench_is_taken_once(path: Path) -
         connection.execute("UPDATE archbench_header SET value = 1 WHERE key = 'schema'")
         connection.execute("INSERT INTO trials (number, study_id, state) VALUES (2, 1, 'RUNNING')")
         connection.commit()
-    assert len(Store.read(path).trials) == 2
-    with Ledger(path) as again:
+    assert len(read(path).trials) == 2
+    with Ledger.open(path) as again:
         assert again.mend() == before
-        assert again.store.notes().keys() == {0, 1}
+        assert again.notes.keys() == {0, 1}
     assert len(_load(path).trials) == 2
 
 
 def test_notes_that_are_nowhere_are_told(path: Path) -> None:
-    with Ledger(path) as study:
+    with Ledger.open(path) as study:
         _complete(study, 0)
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("DELETE FROM archbench_note")
         connection.execute("DELETE FROM trials")
         connection.commit()
-    with Ledger(path) as again, pytest.raises(StorageError, match=r"lack the trials \[0\]"):
+    with Ledger.open(path) as again, pytest.raises(StorageError, match=r"lack the trials \[0\]"):
         again.mend()
 
 
@@ -267,19 +266,19 @@ def test_recorded_study_of_an_older_archbench_goes_on(tmp_path: Path) -> None:
     path = tmp_path / "study.db"
     shutil.copy(_RECORDED, path)
     before = path.read_bytes()
-    read = Store.read(path)
+    kept = read(path)
     assert path.read_bytes() == before
-    stored = _load(path, name=read.header["name"]).trials
-    with Ledger(path) as study:
+    stored = _load(path, name=kept.header["name"]).trials
+    with Ledger.open(path) as study:
         trials = study.mend()
-        assert tuple(study.trials.values()) == read.trials
+        assert tuple(study.trials.values()) == kept.trials
     for trial, old in zip(trials, stored, strict=True):
         assert trial.params == old.params
         assert trial.distributions == old.distributions
         assert trial.system_attrs == old.system_attrs
         assert trial.state == old.state
-    shown = _load(path, name=read.header["name"])
-    complete = {record.number: record for record in read.trials if record.state == "complete"}
+    shown = _load(path, name=kept.header["name"])
+    complete = {record.number: record for record in kept.trials if record.state == "complete"}
     for trial in shown.get_trials(states=[TrialState.COMPLETE]):
         record = complete[trial.number]
         assert record.latency is not None
@@ -287,14 +286,14 @@ def test_recorded_study_of_an_older_archbench_goes_on(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_said_and_nothing_is_torn(path: Path) -> None:
-    with Ledger(path) as study:
+    with Ledger.open(path) as study:
         _complete(study, 0)
-        pages = study.store._connection.execute("PRAGMA page_count").fetchone()[0]
+        pages = study._connection.execute("PRAGMA page_count").fetchone()[0]
         _cap(study, pages)
         with pytest.raises(StorageError, match="full"):
             _complete_many(study, 200)
         reached = len(study.trials)
-    with Ledger(path) as again:
+    with Ledger.open(path) as again:
         again.mend()
         ended = [r.number for r in again.trials.values() if r.state == "complete"]
         assert ended == list(range(len(ended)))
@@ -309,4 +308,4 @@ def _complete_many(study: Ledger, count: int) -> None:
 
 def _cap(study: Ledger, pages: int) -> None:
     """SQLite refuses to grow beyond so many pages, as on a full disk."""
-    study.store._connection.execute(f"PRAGMA max_page_count = {pages}")
+    study._connection.execute(f"PRAGMA max_page_count = {pages}")

@@ -13,12 +13,12 @@ from optuna.trial import FrozenTrial, TrialState
 from archbench.analysis.front import FrontRule
 from archbench.errors import StorageError
 from archbench.evaluate.proxy import Proxy
-from archbench.search import events, optuna_mirror
+from archbench.search import events
 from archbench.search.context import StudyContext
 from archbench.search.interruption import Interruption
 from archbench.search.job import Broken, Done, Report, Sent
 from archbench.search.jobs import MayGoOn, RungReached, TrialEnd, TrialJob, weights_path
-from archbench.search.optuna_mirror import Ledger
+from archbench.search.optuna_view import Ledger
 from archbench.search.pruning import PRUNERS, Pruner
 from archbench.search.sampler import SAMPLERS
 from archbench.search.settings import settings_of
@@ -133,9 +133,9 @@ class Study:
 
 @pytest.fixture
 def study(tmp_path: Path) -> Iterator[Study]:
-    optuna_mirror.create(tmp_path / "study.db", header=_HEADER)
+    Ledger.create(tmp_path / "study.db", _HEADER).close()
     (tmp_path / "checkpoints").mkdir()
-    with Ledger(tmp_path / "study.db") as opened:
+    with Ledger.open(tmp_path / "study.db") as opened:
         yield Study(path=tmp_path, ledger=opened, space=_space())
 
 
@@ -312,7 +312,7 @@ def test_hopeless_trials_are_stopped_and_told_with_their_curves(study: Study) ->
 def test_audited_trials_go_on_and_what_was_said_of_them_is_kept(study: Study) -> None:
     study.run(_asking(study), trials=14, pruner="curve", rungs=(4, 8), audit=1.0)
     assert _states(study) == ["complete"] * 14
-    kept = study.ledger.store.trials()
+    kept = study.ledger.trials.values()
     assert [r.number for r in kept if r.verdicts and r.verdicts[0].is_audited] == [10, 11, 13]
 
 

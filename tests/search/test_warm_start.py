@@ -22,7 +22,7 @@ from archbench.search.context import StudyContext
 from archbench.search.earlier import Earlier, Match, read_earlier
 from archbench.search.jobs import weights_path
 from archbench.search.kept_weights import earlier_weights, kept_weights
-from archbench.search.optuna_mirror import Ledger
+from archbench.search.optuna_view import Ledger
 from archbench.search.preparation import opened, restore
 from archbench.search.settings import Settings, settings_of
 from archbench.search.warm_start import (
@@ -288,7 +288,7 @@ def test_death_while_trials_are_written_leaves_nothing_and_hinders_nothing(
             _create(settings, earlier.header, found)
     assert not settings.path.exists()
     _create(settings, earlier.header, found)
-    with Ledger(settings.path / "study.db") as again:
+    with Ledger.open(settings.path / "study.db") as again:
         assert len(again.trials) == again.next_number == 3
 
 
@@ -415,8 +415,7 @@ def test_trainings_that_an_earlier_confirmation_took_use_up_no_budget(
         repeats, ledger = Repeats(context, budget_s=1.0), context.study
         assert repeats.spent_s == 0
         last = ledger.trials[0].curve[-1]
-        ledger.store.add_point(0, replace(last, seed=9, seconds=2.0))
-        ledger.trials[0] = ledger.store.trials()[0]
+        ledger.add_point(0, replace(last, seed=9, seconds=2.0))
         assert repeats.spent_s == pytest.approx(2.0)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from archbench.errors import StorageError
+from archbench.study.connection import read
 from archbench.study.database import Store
 from archbench.study.trial import Snapshot
 from tests.study import example
@@ -52,7 +53,7 @@ def killed(tmp_path: Path) -> Path:
 
 
 def content(path: Path, *, thorough: bool = True) -> Snapshot:
-    return Store.read(path, thorough=thorough)
+    return read(path, thorough=thorough)
 
 
 def written(path: Path) -> Snapshot:

@@ -121,7 +121,7 @@ def test_what_is_gone_on_with_is_in_a_database(
     assert before is not None
     assert before.kind != "search"
     with opened(path, kind=before.kind) as study:
-        assert study.trials() == list(before.trials)
+        assert study.snapshot().trials == before.trials
     assert (path / "study.db").is_file()
     after = find_planned(path)
     assert after is not None

@@ -15,8 +15,9 @@ import pytest
 
 from archbench.errors import StorageError
 from archbench.study import rows
+from archbench.study.connection import read
 from archbench.study.database import Store
-from archbench.study.trial import Failure, Reference, TrainingRecord
+from archbench.study.trial import Failure, Reference, TrainingRecord, TrialRecord
 from tests.study import example
 
 
@@ -30,6 +31,12 @@ def reread(store: Store) -> Store:
     """The same study through the file, as another process would see it."""
     store.close()
     return Store.open(store.path)
+
+
+def kept(store: Store) -> list[TrialRecord]:
+    """The trials of a store, which are those of its file."""
+    assert store.snapshot().trials == tuple(store.trials.values())
+    return list(store.trials.values())
 
 
 def test_header_comes_back_with_the_version_of_the_tables(store: Store) -> None:
@@ -51,8 +58,8 @@ def test_life_of_a_trial(store: Store, tmp_path: Path) -> None:
     store.set_checkpoint(0, 0, tmp_path / "checkpoints" / "0.pt", "ab" * 32, 4)
     store.add_point(0, example.point(8, 0.6))
     store.finish(0, state="complete", proxy_accuracy=0.6, seconds=2.5)
-    store.set_test_accuracy(0, 0.55)
-    (record,) = reread(store).trials()
+    store.update(0, test_accuracy=0.55)
+    (record,) = kept(reread(store))
     assert record == example.trial(
         0,
         accuracy=0.6,
@@ -67,7 +74,7 @@ def test_failure_comes_back_with_its_trace(store: Store) -> None:
     failure = Failure(kind="nan", message="the loss is not finite at step 7", traceback="a\n b")
     store.add_trial(example.trial(0, state="running"))
     store.finish(0, state="failed", failure=failure, seconds=1.0)
-    (record,) = store.trials()
+    (record,) = kept(store)
     assert record.failure == failure
 
 
@@ -103,14 +110,14 @@ def test_confirmed_latency_counts_before_later_ones_of_the_search(store: Store) 
 def test_confirmation_without_a_value_leaves_that_of_the_search(store: Store) -> None:
     store.add_trial(example.trial(0, latency_ms=0.4))
     store.add_measurement(0, "confirm", example.latency(None, verdict="incomplete"))
-    assert store.trials()[0].latency == example.latency(0.4)
+    assert kept(store)[0].latency == example.latency(0.4)
 
 
 def test_point_given_twice_is_kept_once(store: Store) -> None:
     store.add_trial(example.trial(0, state="running"))
     for accuracy in (0.3, 0.4):
         store.add_point(0, example.point(4, accuracy))
-    assert store.trials()[0].curve == (example.point(4, 0.4),)
+    assert kept(store)[0].curve == (example.point(4, 0.4),)
 
 
 def test_curve_is_ordered_by_seed_and_epoch(store: Store) -> None:
@@ -118,7 +125,7 @@ def test_curve_is_ordered_by_seed_and_epoch(store: Store) -> None:
     points = [example.point(epoch, 0.5, seed=seed) for seed in (0, 1) for epoch in (4, 8)]
     for given in reversed(points):
         store.add_point(0, given)
-    assert store.trials()[0].curve == tuple(points)
+    assert kept(store)[0].curve == tuple(points)
 
 
 def test_last_reference_of_a_name_counts(store: Store) -> None:
@@ -180,7 +187,7 @@ def test_number_that_is_not_finite_is_refused_and_nothing_is_written(
         store.add_measurement(0, "search", example.latency(value))
     with pytest.raises(ValueError, match="JSON compliant"):
         store.set_header("seconds", value)
-    assert store.trials() == [example.trial(0, state="running")]
+    assert kept(store) == [example.trial(0, state="running")]
 
 
 def test_write_that_fails_in_the_middle_leaves_nothing(store: Store) -> None:
@@ -207,10 +214,10 @@ def test_header_that_has_no_json_form_leaves_no_study(tmp_path: Path) -> None:
     with pytest.raises(TypeError):
         Store.create(tmp_path / "study.db", {"bad": object()})
     with Store.create(tmp_path / "study.db", example.header()) as store:
-        assert store.trials() == []
+        assert kept(store) == []
 
 
-@pytest.mark.parametrize("enter", [Store.open, Store.read])
+@pytest.mark.parametrize("enter", [Store.open, read])
 def test_newer_version_is_refused(store: Store, enter: Callable[[Path], object]) -> None:
     write_version(store, rows.VERSION + 1)
     with pytest.raises(StorageError, match=r"study\.db: a newer archbench wrote it .* update: pip"):
@@ -226,12 +233,12 @@ def test_older_study_is_read_as_it_is_and_lifted_when_opened_for_writing(store: 
         store._connection.execute(f"DROP TABLE {table}")
     write_version(store, 1)
     before = store.path.read_bytes()
-    assert Store.read(store.path).trials == (example.trial(0),)
+    assert read(store.path).trials == (example.trial(0),)
     assert store.path.read_bytes() == before
     with Store.open(store.path) as lifted:
         lifted.add_trial(example.trial(1))
         assert lifted.header()["schema"] == rows.VERSION
-        assert lifted.trials() == [example.trial(0), example.trial(1)]
+        assert kept(lifted) == [example.trial(0), example.trial(1)]
 
 
 def test_full_disk_is_said_plainly_and_the_store_goes_on(store: Store) -> None:
@@ -245,10 +252,10 @@ def test_full_disk_is_said_plainly_and_the_store_goes_on(store: Store) -> None:
 
     with pytest.raises(StorageError, match=r"study\.db: the disk is full; nothing of the last"):
         fill()
-    kept = store.trials()
+    before = kept(store)
     connection.execute("PRAGMA max_page_count = 100000")
-    store.add_trial(example.trial(len(kept)))
-    assert [record.number for record in store.trials()] == list(range(len(kept) + 1))
+    store.add_trial(example.trial(len(before)))
+    assert [record.number for record in kept(store)] == list(range(len(before) + 1))
 
 
 def test_file_that_vanished_is_not_written_into_the_void(store: Store, tmp_path: Path) -> None:
@@ -272,6 +279,7 @@ def test_commits_are_on_the_disk_and_readers_are_let_in(store: Store) -> None:
 
 WRITER = """
 import sys
+from archbench.study.connection import read
 from archbench.study.database import Store
 from tests.study import example
 with Store.create(sys.argv[1], example.header()) as store:
@@ -297,7 +305,7 @@ def test_kill_in_the_middle_loses_nothing_acknowledged(tmp_path: Path) -> None:
             if acknowledged == 25:
                 writer.send_signal(signal.SIGKILL)
     with Store.open(path) as store:
-        complete = [record for record in store.trials() if record.state == "complete"]
+        complete = [record for record in kept(store) if record.state == "complete"]
     assert [record.number for record in complete] == list(range(len(complete)))
     assert len(complete) in {acknowledged + 1, acknowledged + 2}
     assert all(r.latency is not None and r.latency.value == 1.0 + r.number for r in complete)
@@ -316,4 +324,4 @@ def test_other_tables_may_stand_in_the_file(tmp_path: Path) -> None:
         connection.execute("CREATE TABLE other (a)")
     connection.close()
     with Store.create(path, example.header()) as store:
-        assert store.trials() == []
+        assert kept(store) == []

@@ -310,7 +310,7 @@ def _with_seeds(study: Store, seeds: int) -> Snapshot:
     with study.transaction():
         study.set_header("seeds", seeds)
         study.set_header("seeds_asked", seeds)
-        for trial in study.trials():
+        for trial in list(study.trials.values()):
             for seed in range(header["seeds"], seeds):
                 planned = TrainingRecord(seed=seed, epochs=header["proxy"]["epochs"])
                 study.set_training(trial.number, planned)
