@@ -171,9 +171,9 @@ def version(connection: sqlite3.Connection) -> int | None:
     known = connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (rows.HEADER.name,))
     if known.fetchone() is None:
         return None
-    for _, text in rows.HEADER.rows(connection, "key = 'schema'"):
-        if str(text).isdecimal():
-            return int(str(text))
+    for row in rows.HEADER.rows(connection, "key = 'schema'"):
+        if str(row["value"]).isdecimal():
+            return int(row["value"])
     raise sqlite3.DatabaseError("the version of its tables is missing")
 
 

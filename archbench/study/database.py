@@ -13,9 +13,9 @@ import sqlite3
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self
 
 from archbench.errors import StorageError
 from archbench.study import rows
@@ -41,8 +41,6 @@ from archbench.study.trial import (
     TrialState,
     final_accuracies,
 )
-
-_T = TypeVar("_T")
 
 
 class Store:
@@ -175,7 +173,7 @@ class Store:
         if key == "schema":
             raise ValueError("the version of the tables is not to be set")
         with self.transaction() as connection:
-            rows.HEADER.put(connection, key, rows.to_json(value))
+            rows.HEADER.put(connection, {"key": key, "value": rows.to_json(value)})
 
     @property
     def running(self) -> list[TrialRecord]:
@@ -198,13 +196,7 @@ class Store:
                 raise StorageError(
                     f"trial {number} is already there", help="resume the study to go on with it"
                 )
-            self._write(record)
-            for point in record.curve:
-                rows.POINT.put(connection, number, *asdict(point).values())
-            for verdict in record.verdicts:
-                rows.VERDICT.put(connection, number, *asdict(verdict).values())
-            for training in record.trainings:
-                rows.put_training(connection, number, training)
+            self._put(record)
             if taken is None and record.latency:
                 taken = [Taken(kind="search", measurement=record.latency)]
             for entry in taken or ():
@@ -222,7 +214,8 @@ class Store:
             taken = Taken(trial=number, kind=kind, measurement=measurement)
             rows.put_measurement(connection, taken)
             if measurement.value is not None or record.latency is None:
-                self._write(replace(record, latency=measurement))
+                self.trials[number] = replace(record, latency=measurement)
+                self._written.add(number)
 
     def add_point(self, number: int, point: CurvePoint) -> bool:
         """Store a point of a trial's curve, in the place of one of the same seed and epoch.
@@ -234,25 +227,19 @@ class Store:
         Returns:
             Whether the point is a new one.
         """
-        with self.transaction() as connection:
+        with self.transaction():
             record = self._require(number)
             if point in record.curve:
                 return False
-            rows.POINT.put(connection, number, *asdict(point).values())
-            record = replace(record, curve=_placed(record.curve, point, "seed", "epoch"))
-            self.trials[number] = record
+            record = self._place(number, "curve", point)
             if record.state == "complete":
                 mean = statistics.fmean(final_accuracies(record).values())
-                self._write(replace(record, proxy_accuracy=mean))
+                self.update(number, proxy_accuracy=mean)
         return True
 
     def add_verdict(self, number: int, verdict: RungVerdict) -> None:
         """Store what a rule said of a trial at a rung, before anybody acts on it."""
-        with self.transaction() as connection:
-            record = self._require(number)
-            rows.VERDICT.put(connection, number, *asdict(verdict).values())
-            verdicts = _placed(record.verdicts, verdict, "seed", "epoch")
-            self.trials[number] = replace(record, verdicts=verdicts)
+        self._place(number, "verdicts", verdict)
 
     def set_training(self, number: int, training: TrainingRecord) -> None:
         """Store how a training of a trial stands, in the place of what was stored of its seed.
@@ -260,17 +247,13 @@ class Store:
         A certificate and an ablation plan their trainings one by one. Their candidates are
         trials, each training has a seed and epochs of its own and, by ``add_point``, its curve.
         """
-        with self.transaction() as connection:
-            record = self._require(number)
-            rows.put_training(connection, number, training)
-            trainings = _placed(record.trainings, training, "seed")
-            self.trials[number] = replace(record, trainings=trainings)
+        self._place(number, "trainings", training)
 
     def set_notes(self, number: int, notes: dict[str, Any]) -> None:
         """Store what a sampler noted of a trial, JSON values, in the place of earlier notes."""
         with self.transaction() as connection:
             self._require(number)
-            rows.NOTE.put(connection, number, json.dumps(notes))
+            rows.NOTE.put(connection, {"trial": number, "notes": json.dumps(notes)})
             self.notes[number] = notes
 
     def set_checkpoint(
@@ -285,15 +268,16 @@ class Store:
         stored = file.relative_to(folder).as_posix() if inside else str(file)
         with self.transaction() as connection:
             self._require(number)
-            rows.CHECKPOINT.put(connection, number, seed, stored, sha256, epoch)
+            cells = {"trial": number, "seed": seed, "path": stored, "sha256": sha256}
+            rows.CHECKPOINT.put(connection, {**cells, "epoch": epoch})
 
     def checkpoint(self, number: int, seed: int) -> tuple[Path, str, int] | None:
         """Path, sha256 and epoch of the last checkpoint of one training, or None."""
         with database_failures(self.path):
             where = "trial = ? AND seed = ?"
             for found in rows.CHECKPOINT.rows(self._connection, where, (number, seed)):
-                _, _, path, sha256, epoch = found
-                return self.path.absolute().parent / str(path), str(sha256), int(epoch or 0)
+                path = self.path.absolute().parent / found["path"]
+                return path, found["sha256"], found["epoch"]
         return None
 
     def finish(
@@ -325,27 +309,25 @@ class Store:
             record = self._require(number)
             if record.state != "running":
                 raise StorageError(f"trial {number} has already ended as {record.state}")
-            ended = replace(
-                record,
+            return self.update(
+                number,
                 state=state,
                 proxy_accuracy=proxy_accuracy,
                 failure=failure,
                 reason=reason,
                 seconds=record.seconds + seconds,
             )
-            self._write(ended)
-        return ended
 
-    def update(self, number: int, **changes: Any) -> None:
-        """Store other values of some fields of a trial's own row, as ``test_accuracy``."""
+    def update(self, number: int, **changes: Any) -> TrialRecord:
+        """Store other values of some fields of a trial, as ``test_accuracy``, and give it."""
         with self.transaction():
-            self._write(replace(self._require(number), **changes))
+            return self._put(replace(self._require(number), **changes))
 
     def add_reference(self, name: str, measurement: Measurement, params: int, macs: int) -> None:
         """Store a published network measured beside the study; a later one of its name counts."""
         taken = Taken(reference=name, kind="reference", measurement=measurement)
         with self.transaction() as connection:
-            rows.REFERENCE.put(connection, name, params, macs)
+            rows.REFERENCE.put(connection, {"name": name, "params": params, "macs": macs})
             rows.put_measurement(connection, taken)
 
     def snapshot(self) -> Snapshot:
@@ -373,10 +355,22 @@ class Store:
     def _show(self, records: Sequence[TrialRecord]) -> None:
         """Told which trials were written, once they are on the disk."""
 
-    def _write(self, record: TrialRecord) -> None:
-        rows.put_trial(self._connection, record)
+    def _put(self, record: TrialRecord) -> TrialRecord:
+        before = self.trials.get(record.number)
+        if rows.put_trial(self._connection, record, before=before):
+            self._written.add(record.number)
         self.trials[record.number] = record
-        self._written.add(record.number)
+        return record
+
+    def _place(self, number: int, part: str, entry: Any) -> TrialRecord:
+        """Store an entry of a part of a trial, in the place of that with its key."""
+
+        def key(one: Any) -> list[Any]:
+            return [getattr(one, column) for column in rows.PARTS[part][0].keys[1:]]
+
+        with self.transaction():
+            kept = [one for one in getattr(self._require(number), part) if key(one) != key(entry)]
+            return self.update(number, **{part: tuple(sorted([*kept, entry], key=key))})
 
     def _require(self, number: int) -> TrialRecord:
         if number not in self.trials:
@@ -400,14 +394,4 @@ def _lift(connection: sqlite3.Connection, *, header: Mapping[str, Any]) -> None:
     for table in rows.TABLES:
         connection.execute(table.create)
     for key, value in {**header, "schema": rows.VERSION}.items():
-        rows.HEADER.put(connection, key, rows.to_json(value))
-
-
-def _placed(entries: tuple[_T, ...], entry: _T, *keys: str) -> tuple[_T, ...]:
-    """The entries in the order of some keys, one in the place of that of the same keys."""
-
-    def place(one: _T) -> list[Any]:
-        return [getattr(one, key) for key in keys]
-
-    others = [one for one in entries if place(one) != place(entry)]
-    return tuple(sorted([*others, entry], key=place))
+        rows.HEADER.put(connection, {"key": key, "value": rows.to_json(value)})

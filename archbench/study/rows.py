@@ -7,16 +7,15 @@ import math
 import sqlite3
 import struct
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
-from typing import Any, TypeVar, cast
+from typing import Any
 
 from archbench.study.measurement import Conditions, Measurement
 from archbench.study.trial import (
     CurvePoint,
     Failure,
-    MeasurementKind,
     Reference,
     RungVerdict,
     Snapshot,
@@ -28,12 +27,14 @@ from archbench.study.trial import (
 VERSION = 2
 """Of the tables below. Version 1 had a checksum in each row, which is passed over where it is."""
 
-Cell = int | float | str | bytes | None
-Row = tuple[Cell, ...]
+Cells = dict[str, Any]
+"""A row: name of a column to an int, float, str, bytes or None."""
 
-_T = TypeVar("_T")
 _NUMBERED = "int:"
-_TYPES = {"INTEGER": int, "REAL": float, "TEXT": str, "BLOB": bytes}
+_FAILURE = ("kind", "message", "traceback")
+_DOCUMENTS = ("choices", "spec")
+_FLAGS = ("stops", "is_audited")
+_TYPES: Mapping[str, type] = {"INTEGER": int, "REAL": float, "TEXT": str, "BLOB": bytes}
 
 
 @dataclass(frozen=True)
@@ -53,40 +54,42 @@ class Table:
     @cached_property
     def columns(self) -> dict[str, str]:
         """Name to SQL type, in order."""
-        pairs = [cast(tuple[str, str], column.split()) for column in self.text.split(", ")]
-        return dict(pairs)
+        pairs = (column.partition(" ") for column in self.text.split(", "))
+        return {name: kind for name, _, kind in pairs}
 
-    @cached_property
-    def _types(self) -> list[type[Cell]]:
-        return [_TYPES[kind] for kind in self.columns.values()]
+    @property
+    def keys(self) -> list[str]:
+        """The columns that name a row."""
+        return list(self.columns)[: self.num_keys]
 
     @property
     def create(self) -> str:
         """The statement that makes the table where it is missing; no index to be damaged apart."""
-        key = ", ".join(list(self.columns)[: self.num_keys])
+        key = ", ".join(self.keys)
         is_rowid = self.num_keys == 1 and self.columns[key] == "INTEGER"
         without = "" if is_rowid else " WITHOUT ROWID"
         return f"CREATE TABLE IF NOT EXISTS {self.name} ({self.text}, PRIMARY KEY ({key})){without}"
 
-    def put(self, connection: sqlite3.Connection, *cells: Any) -> None:
+    def put(self, connection: sqlite3.Connection, cells: Mapping[str, Any]) -> None:
         """Write a row in the place of one with the same key, if any.
 
         Text that has no UTF-8 form, as file names in a trace may, is written with escapes.
 
+        Args:
+            connection: The open database.
+            cells: By column; others are passed over.
+
         Raises:
             ValueError: A number is not finite; SQLite would store NaN as "not known".
         """
-        kept = [
-            self._kept(column, kind, cell)
-            for (column, kind), cell in zip(self.columns.items(), cells, strict=True)
-        ]
+        kept = [self._kept(column, kind, cells[column]) for column, kind in self.columns.items()]
         names, marks = ", ".join(self.columns), ", ".join("?" * len(kept))
         statement = f"INSERT OR REPLACE INTO {self.name} ({names}) VALUES ({marks})"  # noqa: S608
         connection.execute(statement, kept)
 
     def rows(
-        self, connection: sqlite3.Connection, where: str = "", parameters: Row = ()
-    ) -> Iterator[Row]:
+        self, connection: sqlite3.Connection, where: str = "", parameters: tuple[Any, ...] = ()
+    ) -> Iterator[Cells]:
         """The rows in the order of their keys; none where an older study lacks the table.
 
         Args:
@@ -101,22 +104,22 @@ class Table:
         if known.fetchone() is None:
             return
         condition = f" WHERE {where}" if where else ""
-        key = ", ".join(list(self.columns)[: self.num_keys])
-        names, kinds = ", ".join(self.columns), list(self._types)
+        names, key = ", ".join(self.columns), ", ".join(self.keys)
         statement = f"SELECT {names} FROM {self.name}{condition} ORDER BY {key}"  # noqa: S608
+        kinds = [_TYPES[kind] for kind in self.columns.values()]
         for row in connection.execute(statement, parameters):
             for cell, kind in zip(row, kinds, strict=True):
                 if not (cell is None or (type(cell) is kind and _is_finite(cell))):
                     told = f"the row {row[: self.num_keys]} of {self.name} holds {cell!r:.40}"
                     raise sqlite3.DatabaseError(f"{told} in the place of a {kind.__name__}")
-            yield row
+            yield dict(zip(self.columns, row, strict=True))
 
-    def _kept(self, column: str, kind: str, cell: Any) -> Cell:
+    def _kept(self, column: str, kind: str, cell: Any) -> Any:
         if cell is None:
             return None
         if kind == "TEXT":
             return str(cell).encode("utf-8", "backslashreplace").decode()
-        value: Cell = _TYPES[kind](cell)
+        value = _TYPES[kind](cell)
         if not _is_finite(value):
             raise ValueError(f"{self.name}.{column} must be finite, got {cell}")
         return value
@@ -163,6 +166,12 @@ MEASUREMENT = Table(
 )
 NOTE = Table("archbench_note", 1, "trial INTEGER, notes TEXT")
 TABLES = (HEADER, TRIAL, POINT, VERDICT, TRAINING, CHECKPOINT, REFERENCE, MEASUREMENT, NOTE)
+PARTS: Mapping[str, tuple[Table, type]] = {
+    "curve": (POINT, CurvePoint),
+    "verdicts": (VERDICT, RungVerdict),
+    "trainings": (TRAINING, TrainingRecord),
+}
+"""Of a trial: where its parts stand, of which it has many, and what they are."""
 
 
 def to_json(value: object) -> str:
@@ -182,42 +191,23 @@ def from_json(text: str) -> Any:
     return json.loads(text, object_hook=_unkeyed)
 
 
-def put_trial(connection: sqlite3.Connection, record: TrialRecord) -> None:
-    """Write the row of a trial; its latency, curve and origin stand elsewhere."""
-    failure = record.failure
-    TRIAL.put(
-        connection,
-        record.number,
-        record.state,
-        record.digest,
-        to_json(record.choices),
-        to_json(record.spec),
-        record.params,
-        record.macs,
-        record.activations,
-        record.proxy_accuracy,
-        record.test_accuracy,
-        *((failure.kind, failure.message, failure.traceback) if failure else (None, None, None)),
-        record.reason,
-        record.seconds,
-    )
+def put_trial(
+    connection: sqlite3.Connection, record: TrialRecord, *, before: TrialRecord | None = None
+) -> bool:
+    """Write what of a trial is not as before; its measurements and origin stand elsewhere.
 
-
-def trial_of(row: Row) -> TrialRecord:
-    """The trial of a row, without what other tables hold of it."""
-    cells = dict(zip(TRIAL.columns, cast(tuple[Any, ...], row), strict=True))
-    kind, message, trace = (cells.pop(f"failure_{key}") for key in ("kind", "message", "traceback"))
-    failure = Failure(kind=kind, message=message, traceback=trace) if kind else None
-    choices, spec = (from_json(cells.pop(key)) for key in ("choices", "spec"))
-    return TrialRecord(choices=choices, spec=spec, failure=failure, **cells)
-
-
-def put_training(connection: sqlite3.Connection, number: int, training: TrainingRecord) -> None:
-    """Write the row of a training of a trial."""
-    failure = training.failure
-    why = (failure.kind, failure.message) if failure else (None, None)
-    planned = (training.seed, training.epochs, training.epoch, training.accuracy)
-    TRAINING.put(connection, number, *planned, *why)
+    Returns:
+        Whether its own row is written.
+    """
+    for part, (table, _) in PARTS.items():
+        for entry in getattr(record, part):
+            if entry not in getattr(before, part, ()):
+                table.put(connection, {"trial": record.number, **_cells_of(entry)})
+    row = _row_of(record)
+    is_new = before is None or row != _row_of(before)
+    if is_new:
+        TRIAL.put(connection, row)
+    return is_new
 
 
 def put_measurement(connection: sqlite3.Connection, taken: Taken) -> None:
@@ -232,32 +222,22 @@ def put_measurement(connection: sqlite3.Connection, taken: Taken) -> None:
         raise ValueError("samples must be finite")
     newest = "SELECT coalesce(max(id), -1) + 1 FROM archbench_measurement"
     (identity,) = connection.execute(newest).fetchone()
-    estimate = (one.metric, one.unit, one.value, one.low, one.high)
-    MEASUREMENT.put(
-        connection,
-        identity,
-        taken.trial,
-        taken.reference,
-        taken.kind,
-        *estimate,
-        to_json(asdict(one.conditions)),
-        one.environment_id,
-        one.verdict,
-        one.reason,
-        to_json(one.details),
-        struct.pack(f"<{len(samples)}d", *samples),
-    )
+    documents = {
+        "conditions": to_json(asdict(one.conditions)),
+        "details": to_json(one.details),
+        "samples": struct.pack(f"<{len(samples)}d", *samples),
+    }
+    MEASUREMENT.put(connection, {"id": identity, **vars(taken), **vars(one), **documents})
 
 
 def header(connection: sqlite3.Connection) -> dict[str, Any]:
     """What the study is: keys and JSON values."""
-    return {str(key): from_json(str(text)) for key, text in HEADER.rows(connection)}
+    return {row["key"]: from_json(row["value"]) for row in HEADER.rows(connection)}
 
 
 def notes(connection: sqlite3.Connection) -> dict[int, dict[str, Any]]:
     """Trial to what a sampler noted of it."""
-    found = cast(Iterator[tuple[int, str]], NOTE.rows(connection))
-    return {number: json.loads(text) for number, text in found}
+    return {row["trial"]: json.loads(row["notes"]) for row in NOTE.rows(connection)}
 
 
 def snapshot(connection: sqlite3.Connection) -> Snapshot:
@@ -271,68 +251,70 @@ def snapshot(connection: sqlite3.Connection) -> Snapshot:
     origins: dict[str, str] = about.get("origins", {})
     taken = tuple(map(_taken_of, MEASUREMENT.rows(connection)))
     latency = _counting_latency(taken)
-    curves = _of_trials(connection, POINT, CurvePoint)
-    verdicts = _of_trials(connection, VERDICT, _verdict_of)
-    trainings = _of_trials(connection, TRAINING, _training_of)
+    parts: dict[str, Any] = {
+        part: _of_trials(connection, *stored) for part, stored in PARTS.items()
+    }
+
+    def beside(number: int) -> dict[str, Any]:
+        found = {part: tuple(of_trial.get(number, ())) for part, of_trial in parts.items()}
+        return {**found, "latency": latency.get(number), "origin": origins.get(str(number), "")}
+
     trials = tuple(
-        replace(
-            trial_of(row),
-            latency=latency.get(number),
-            curve=tuple(curves.get(number, ())),
-            origin=origins.get(str(number), ""),
-            verdicts=tuple(verdicts.get(number, ())),
-            trainings=tuple(trainings.get(number, ())),
-        )
-        for row in TRIAL.rows(connection)
-        for number in (cast(int, row[0]),)
+        TrialRecord(**_fields_of(row), **beside(row["number"])) for row in TRIAL.rows(connection)
     )
     known = {record.number for record in trials}
-    if not all(known.issuperset(found) for found in (curves, latency, verdicts, trainings)):
+    if not all(known.issuperset(found) for found in (latency, *parts.values())):
         raise sqlite3.DatabaseError(
             "it holds measurements, verdicts or curves of trials that are not there"
         )
     of_reference = {entry.reference: entry.measurement for entry in taken if entry.reference}
     references = tuple(
-        Reference(name=name, latency=of_reference[name], params=params, macs=macs)
-        for name, params, macs in cast(Iterator[tuple[str, int, int]], REFERENCE.rows(connection))
+        Reference(latency=of_reference[row["name"]], **row) for row in REFERENCE.rows(connection)
     )
     return Snapshot(header=about, trials=trials, references=references, measurements=taken)
 
 
-def _of_trials(
-    connection: sqlite3.Connection, table: Table, make: Callable[..., _T]
-) -> dict[int, list[_T]]:
-    """Trial to what a table holds of it, in the order of its keys."""
-    found: dict[int, list[_T]] = defaultdict(list)
-    names = list(table.columns)[1:]
-    for number, *cells in table.rows(connection):
-        found[cast(int, number)].append(make(**dict(zip(names, cells, strict=True))))
+def _row_of(record: TrialRecord) -> Cells:
+    documents = {key: to_json(getattr(record, key)) for key in _DOCUMENTS}
+    found = {**_cells_of(record), **documents}
+    return {column: found[column] for column in TRIAL.columns}
+
+
+def _cells_of(entry: Any) -> Cells:
+    """The fields of a record, those of its failure each by itself."""
+    failure = getattr(entry, "failure", None)
+    return {**vars(entry), **{f"failure_{key}": getattr(failure, key, None) for key in _FAILURE}}
+
+
+def _fields_of(row: Cells) -> dict[str, Any]:
+    """The fields of a record that stand in a row."""
+    found = {key: cell for key, cell in row.items() if not key.startswith("failure_")}
+    found |= {key: from_json(found[key]) for key in _DOCUMENTS if key in found}
+    found |= {key: bool(found[key]) for key in _FLAGS if key in found}
+    if row.get("failure_kind"):
+        failure: Any = {key: row.get(f"failure_{key}") or "" for key in _FAILURE}
+        found["failure"] = Failure(**failure)
     return found
 
 
-def _verdict_of(*, stops: int, is_audited: int, **cells: Any) -> RungVerdict:
-    return RungVerdict(stops=bool(stops), is_audited=bool(is_audited), **cells)
+def _of_trials(connection: sqlite3.Connection, table: Table, make: type) -> dict[int, list[Any]]:
+    """Trial to what a table holds of it, in the order of its keys."""
+    found: dict[int, list[Any]] = defaultdict(list)
+    for row in table.rows(connection):
+        found[row.pop("trial")].append(make(**_fields_of(row)))
+    return found
 
 
-def _training_of(*, failure_kind: Any, failure_message: str | None, **cells: Any) -> TrainingRecord:
-    failure = Failure(kind=failure_kind, message=failure_message or "") if failure_kind else None
-    return TrainingRecord(failure=failure, **cells)
-
-
-def _taken_of(row: Row) -> Taken:
-    _, trial, reference, kind, *cells = cast(tuple[Any, ...], row)
-    names = list(MEASUREMENT.columns)[4:]
-    found = dict(zip(names, cells, strict=True))
-    found["conditions"] = _conditions_of(found["conditions"])
-    found["details"] = from_json(found["details"])
-    samples = found.pop("samples")
-    found["samples"] = struct.unpack(f"<{len(samples) // 8}d", samples)
-    return Taken(
-        trial=trial,
-        reference=reference,
-        kind=cast(MeasurementKind, kind),
-        measurement=Measurement(**found),
-    )
+def _taken_of(row: Cells) -> Taken:
+    samples = row["samples"]
+    documents = {
+        "conditions": _conditions_of(row["conditions"]),
+        "details": from_json(row["details"]),
+        "samples": struct.unpack(f"<{len(samples) // 8}d", samples),
+    }
+    del row["id"]
+    what = {key: row.pop(key) for key in ("trial", "reference", "kind")}
+    return Taken(**what, measurement=Measurement(**{**row, **documents}))
 
 
 @lru_cache(maxsize=64)
@@ -355,7 +337,7 @@ def _counting_latency(taken: tuple[Taken, ...]) -> dict[int, Measurement]:
     return latency | confirmed
 
 
-def _is_finite(cell: Cell) -> bool:
+def _is_finite(cell: object) -> bool:
     return not isinstance(cell, float) or math.isfinite(cell)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -77,9 +77,7 @@ def kept(
     with closing(sqlite3.connect(":memory:")) as connection:
         for table in rows.TABLES:
             connection.execute(table.create)
-        rows.put_trial(connection, record)
-        for point in points:
-            rows.POINT.put(connection, record.number, *asdict(point).values())
+        rows.put_trial(connection, replace(record, curve=points))
         for measurement in taken:
             rows.put_measurement(
                 connection,

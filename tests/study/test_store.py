@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import sqlite3
 import subprocess
@@ -314,7 +313,7 @@ def test_kill_in_the_middle_loses_nothing_acknowledged(tmp_path: Path) -> None:
 def write_version(store: Store, version: int) -> None:
     """Give a store another version of its tables, and close it."""
     with store.transaction() as connection:
-        rows.HEADER.put(connection, "schema", json.dumps(version))
+        rows.HEADER.put(connection, {"key": "schema", "value": version})
     store.close()
 
 
