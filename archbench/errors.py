@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import signal
 from collections.abc import Iterable
 
 NEGATIVE_RESULT = 1
@@ -68,6 +69,28 @@ class StorageError(ArchbenchError):
     """A study folder that cannot be read, written or owned."""
 
     exit_code = STORAGE_FAILURE
+
+
+class ParkedError(ArchbenchError):
+    """A search that was stopped from outside and can go on exactly where it stood.
+
+    Args:
+        message: What was stopped.
+        place: The study folder, or None where nothing had been stored.
+        help: What to type to go on.
+        signal_number: What stopped it; Ctrl-C where that is not known.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        place: str | None = None,
+        help: str | None = None,
+        signal_number: int | None = None,
+    ) -> None:
+        super().__init__(message, place=place, help=help)
+        self.exit_code = INTERRUPTED if signal_number in (None, signal.SIGINT) else TERMINATED
 
 
 class WeightsError(ArchbenchError):

@@ -16,7 +16,7 @@ import click
 from archbench import errors
 from archbench.cli import console
 from archbench.command_line import command_line
-from archbench.errors import ArchbenchError, unknown_name
+from archbench.errors import ArchbenchError, ParkedError, unknown_name
 from archbench.registry import Registry
 
 REGISTRY = Registry("archbench.cli.commands", "command")
@@ -101,8 +101,6 @@ def parked(
     by: BaseException | None, message: str, *, place: str = "archbench", help: str
 ) -> ArchbenchError:
     """The ending of work that was interrupted, with the exit code of what interrupted it."""
-    from archbench.search.interruption import ParkedError
-
     number = signal.SIGTERM if isinstance(by, Terminated) else signal.SIGINT
     return ParkedError(message, place=place, help=help, signal_number=number)
 

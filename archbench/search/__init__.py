@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from archbench.lazy import exports
 
 if TYPE_CHECKING:
+    from archbench.errors import ParkedError as ParkedError
     from archbench.search.confirmation import confirm as confirm
-    from archbench.search.interruption import ParkedError as ParkedError
     from archbench.search.run import search as search
     from archbench.search.trials import AllFailedError as AllFailedError
 

@@ -18,9 +18,8 @@ from archbench.analysis.tables import write_tables
 from archbench.analysis.verdict import CONFIRMED, confirmation_of
 from archbench.command_line import command_line
 from archbench.errors import ArchbenchError, SpecError
-from archbench.search import events, scheduler
+from archbench.search import events
 from archbench.search.context import StudyContext
-from archbench.search.job import Broken, Done, Job, Report, Sent
 from archbench.search.jobs import (
     Note,
     RungReached,
@@ -38,7 +37,7 @@ from archbench.search.kept_weights import (
 )
 from archbench.search.optuna_view import quiet_optuna
 from archbench.search.preparation import check_data, opened
-from archbench.search.scheduler import StageError
+from archbench.search.scheduler import Broken, Done, Job, Jobs, Report, Sent, StageError
 from archbench.search.settings import as_begun, settings_of, space_of
 from archbench.study.trial import TrialRecord, final_accuracies
 
@@ -159,7 +158,7 @@ def confirm_front(context: StudyContext, *, is_asked_for: bool = False) -> None:
     context.study.set_header(CONFIRMED, confirmed)
 
 
-class Repeats(scheduler.Jobs):
+class Repeats(Jobs):
     """Further trainings of the candidates in doubt, until none is worth it or fits the budget.
 
     What they have cost so far stands in the curves, so that a run that was killed goes on with

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import signal
 import tempfile
+import threading
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any, Self
 
 from archbench.analysis.front import FrontRule
+from archbench.errors import ParkedError
 from archbench.progress import Progress
 from archbench.registry import Registry
 from archbench.search import events, scheduler
-from archbench.search.interruption import Interruption, ParkedError, interruptions
-from archbench.search.job import Engine
 from archbench.search.optuna_view import Ledger
+from archbench.search.scheduler import Engine
 from archbench.search.settings import Settings, worker_memory_bytes
 from archbench.study import study_folder
 from archbench.study.environment import Environment
@@ -28,7 +32,45 @@ if TYPE_CHECKING:
 
 ENGINES = Registry("archbench.search.engines", "engine")
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _DAY_S = 24 * 3600.0
+
+
+@dataclass
+class Interruption:
+    """Whether somebody wants the search to stop: the first signal that said so, or None."""
+
+    signal_number: int | None = None
+
+
+@contextmanager
+def interruptions() -> Iterator[Interruption]:
+    """Notes the first interruption instead of acting on it; the next acts as it would have.
+
+    Signals that were ignored stay ignored, as under nohup. Outside the main thread, where Python
+    takes no signals, nothing is noted.
+    """
+    interruption = Interruption()
+    if threading.current_thread() is not threading.main_thread():
+        yield interruption
+        return
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    noted = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
+
+    def restore() -> None:
+        for number in noted:
+            signal.signal(number, before[number])
+
+    def note(number: int, frame: FrameType | None) -> None:
+        interruption.signal_number = number
+        restore()
+
+    for number in noted:
+        signal.signal(number, note)
+    try:
+        yield interruption
+    finally:
+        restore()
 
 
 class Context:
@@ -111,13 +153,10 @@ class Context:
         if is_alone:
             self.stop()
             self._engine_of(1)
-        return scheduler.finish(
-            self._engine or self._engine_of(self.workers),
-            function,
-            timeout_s=timeout_s,
-            stop=self._stops,
-            on_progress=self.progress or self._say_once(set()),
-        )
+        step = scheduler.Step(function, on_progress=self.progress or self._say_once(set()))
+        engine = self._engine or self._engine_of(self.workers)
+        scheduler.run(step, engine=engine, stop=self._stops, timeout_s=timeout_s)
+        return step.result
 
     def say(self, text: str) -> None:
         """Tells what is done from now on."""

@@ -5,12 +5,11 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archbench.errors import NEGATIVE_RESULT, ArchbenchError
-from archbench.search.job import Question, Send
+from archbench.search.scheduler import Progress, Question, Send
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions, Measurement
 from archbench.study.objective import OBJECTIVES
@@ -54,15 +53,6 @@ class Note:
     """Something that was not as it should be, in words."""
 
     text: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Progress:
-    """How far a job is: what is being done, how much of it, and of how much."""
-
-    what: str
-    done: int
-    total: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,18 +185,6 @@ class TrialJob:
             sha256=self.saved.get(seed),
             weights=weights_path(self.folder, self.number, seed=seed),
         )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Call:
-    """A step beside the trials: a function below, with all its arguments but ``send``."""
-
-    function: partial[Any]
-    number: int = 0
-
-    def run(self, send: Send) -> Any:
-        """What the function gives."""
-        return self.function(send)
 
 
 def prepare_data(send: Send, *, name: str, resolution: int, download: bool) -> dict[str, Any]:

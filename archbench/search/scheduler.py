@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from archbench.errors import MISSING_INPUT, NEGATIVE_RESULT, STORAGE_FAILURE, ArchbenchError
-from archbench.search.job import Broken, Done, Engine, Job, Question, Report, Sent
-from archbench.search.jobs import Call, Progress
+from archbench.study.trial import Failure
+
+Send = Callable[[Any], Any]
+"""Hands something over; gives the owner's answer to a ``Question``, and None to all else."""
 
 _LOOK_EVERY_S = 0.25
 _NOT_THE_JOBS = (MISSING_INPUT, STORAGE_FAILURE)
@@ -20,6 +23,89 @@ class StageError(ArchbenchError):
     """A step beside the trials that broke: its worker died, hung or met a bug."""
 
     exit_code = NEGATIVE_RESULT
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What a job hands over to wait for an answer; it goes on as soon as the owner has written."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far a job is: what is being done, how much of it, and of how much."""
+
+    what: str
+    done: int
+    total: int
+
+
+class Job(Protocol):
+    """Work for one worker; travels by pickle."""
+
+    @property
+    def number(self) -> int:
+        """What its reports are known by."""
+
+    def run(self, send: Send) -> Any:
+        """Does the work; ``send`` hands over what is known before the end."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sent:
+    """A running job handed something over."""
+
+    number: int
+    payload: Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """A job returned."""
+
+    number: int
+    result: Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Broken:
+    """A job ended without a result.
+
+    Attributes:
+        error: What it raised, where that is an error of ours.
+        from_outside: Its worker was killed by somebody else, so it may be worth another try.
+    """
+
+    number: int
+    failure: Failure
+    error: ArchbenchError | None = None
+    from_outside: bool = False
+
+
+Report = Sent | Done | Broken
+
+
+class Engine(Protocol):
+    """Where jobs run. Every method is called from the owner's main thread."""
+
+    @property
+    def workers(self) -> int:
+        """Jobs that can run at a time."""
+
+    @property
+    def running(self) -> tuple[int, ...]:
+        """Numbers of the jobs that run now."""
+
+    def start(self, job: Job, *, timeout_s: float) -> int:
+        """Hands the job to an idle worker and gives the worker's index."""
+
+    def answer(self, number: int, content: Any) -> None:
+        """Answers the question of a running job; nothing where it has died meanwhile."""
+
+    def poll(self, timeout_s: float) -> Sequence[Report]:
+        """What happened, after waiting for it no longer than ``timeout_s``."""
+
+    def stop(self) -> None:
+        """Ends every worker at once, and what they run with them."""
 
 
 class Jobs(ABC):
@@ -89,39 +175,47 @@ def run(source: Jobs, *, engine: Engine, stop: Callable[[], bool], timeout_s: fl
             raise KeyboardInterrupt
 
 
-def finish(
-    engine: Engine,
-    function: partial[Any],
-    *,
-    timeout_s: float,
-    stop: Callable[[], bool],
-    on_progress: Callable[[str, int, int], None],
-) -> Any:
-    """What a function of ``jobs`` gives in a worker, on an engine that runs nothing else.
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """A step beside the trials: a function of ``jobs``, with all its arguments but ``send``."""
 
-    Raises:
-        ArchbenchError: The function raised it, or it broke.
-        KeyboardInterrupt: Somebody wants it to stop.
+    function: partial[Any]
+    number: int = 0
+
+    def run(self, send: Send) -> Any:
+        """What the function gives."""
+        return self.function(send)
+
+
+class Step(Jobs):
+    """What a function of ``jobs`` gives in a worker, while nothing else runs.
+
+    Args:
+        function: All its arguments but ``send`` are given.
+        on_progress: Told how far it is.
+
+    Attributes:
+        result: What it gave, once it has run.
     """
-    step = _Step(function, on_progress=on_progress)
-    run(step, engine=engine, stop=stop, timeout_s=timeout_s)
-    return step.result
 
-
-class _Step(Jobs):
     def __init__(
         self, function: partial[Any], *, on_progress: Callable[[str, int, int], None]
     ) -> None:
         self.result: Any = None
-        self._job: Call | None = Call(function=function)
+        self._todo = [Call(function=function)]
         self._name = function.func.__name__.replace("_", " ")
         self._on_progress = on_progress
 
     def next_job(self) -> Job | None:
-        job, self._job = self._job, None
-        return job
+        """The function, once."""
+        return self._todo.pop() if self._todo else None
 
     def take(self, report: Report) -> None:
+        """Tells how far it is, and keeps the result.
+
+        Raises:
+            ArchbenchError: The function raised it, or it broke.
+        """
         match report:
             case Sent(payload=Progress(what=what, done=done, total=total)):
                 self._on_progress(what, done, total)

@@ -11,14 +11,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from archbench.errors import StorageError, UsageError
+from archbench.errors import ParkedError, StorageError, UsageError
 from archbench.progress import Progress
-from archbench.search import events, scheduler
+from archbench.search import events
 from archbench.search.context import Context
-from archbench.search.interruption import ParkedError
-from archbench.search.job import Broken, Done, Report, Sent
 from archbench.search.jobs import Note, RungReached, TrainJob, checkpoint_path, price_trial
 from archbench.search.preparation import data_facts, refuse_other_environment, teacher_facts
+from archbench.search.scheduler import Broken, Done, Jobs, Report, Sent
 from archbench.study.database import Store
 from archbench.study.environment import Environment
 from archbench.study.planned import (
@@ -218,7 +217,7 @@ def _write(file: Path, *, header: Mapping[str, Any], trials: Iterable[TrialRecor
             study.add_trial(trial)
 
 
-class PlannedTrainings(scheduler.Jobs):
+class PlannedTrainings(Jobs):
     """The pending trainings of an open study, and what becomes of them.
 
     Args:

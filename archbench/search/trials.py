@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 from archbench.analysis.study import open_study
 from archbench.analysis.tables import write_tables
 from archbench.errors import NEGATIVE_RESULT, ArchbenchError
-from archbench.search import events, scheduler
+from archbench.search import events
 from archbench.search.context import StudyContext
-from archbench.search.job import Broken, Done, Job, Report, Sent
 from archbench.search.jobs import MayGoOn, Note, RungReached, TrialEnd, TrialJob
 from archbench.search.kept_weights import remove_useless_files
 from archbench.search.preparation import predictor
 from archbench.search.pruning import PRUNERS, Pruner
 from archbench.search.sampler import load_sampler
+from archbench.search.scheduler import Broken, Done, Job, Jobs, Report, Sent
 from archbench.search.suggestion import Suggester
 from archbench.search.warm_start import first_choices
 from archbench.space import Choices, SearchSpace
@@ -71,7 +71,7 @@ def run_trials(context: StudyContext) -> str:
     return trials.reason
 
 
-class Trials(scheduler.Jobs):
+class Trials(Jobs):
     """The trials that are still to run, and what becomes of them.
 
     Args:

@@ -12,7 +12,7 @@ from typing import Any
 
 from archbench.search import events
 from archbench.search.context import StudyContext
-from archbench.search.job import Engine, Job, Question, Report, Send, Sent
+from archbench.search.scheduler import Engine, Job, Question, Report, Send, Sent
 from archbench.search.settings import Settings
 
 

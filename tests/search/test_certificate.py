@@ -10,7 +10,7 @@ import pytest
 
 from archbench.analysis.certificate import Certificate, read_certificate
 from archbench.analysis.study import open_study
-from archbench.errors import SpaceError, StorageError, UsageError
+from archbench.errors import ParkedError, SpaceError, StorageError, UsageError
 from archbench.models import count
 from archbench.search import events, search
 from archbench.search.certificate import certify, certify_first
@@ -23,9 +23,8 @@ from archbench.search.certificate_design import (
     sample,
 )
 from archbench.search.context import StudyContext
-from archbench.search.interruption import ParkedError
-from archbench.search.job import Engine
 from archbench.search.preparation import unplanned
+from archbench.search.scheduler import Engine
 from archbench.search.settings import settings_of
 from archbench.space import SearchSpace
 from archbench.study.planned import find_planned, read_planned

@@ -7,7 +7,8 @@ import threading
 
 import pytest
 
-from archbench.search.interruption import Interruption, ParkedError, interruptions
+from archbench.errors import ParkedError
+from archbench.search.context import Interruption, interruptions
 
 
 def test_the_first_is_noted_and_the_second_acts() -> None:

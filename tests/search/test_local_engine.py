@@ -15,7 +15,7 @@ import pytest
 from archbench.errors import SpecError
 from archbench.search.engines import local
 from archbench.search.engines._worker import classify
-from archbench.search.job import Broken, Done, Report, Sent
+from archbench.search.scheduler import Broken, Done, Report, Sent
 from archbench.train.loop import NonFiniteLossError
 from tests.search.jobs import Act
 

@@ -8,9 +8,19 @@ from typing import Any
 import pytest
 
 from archbench.errors import MissingError
-from archbench.search.job import Broken, Done, Job, Question, Report, Sent
 from archbench.search.jobs import prepare_data
-from archbench.search.scheduler import Jobs, StageError, finish, run
+from archbench.search.scheduler import (
+    Broken,
+    Done,
+    Job,
+    Jobs,
+    Question,
+    Report,
+    Sent,
+    StageError,
+    Step,
+    run,
+)
 from archbench.study.trial import Failure
 from tests.search.jobs import Act, ScriptedEngine
 
@@ -84,10 +94,12 @@ def test_an_interruption_stops_it_and_starts_nothing_more() -> None:
 def test_the_result_of_one_function_or_why_there_is_none() -> None:
     engine = _engine({0: [_done(0), [Broken(number=0, failure=_FAILURE)]]})
     step = partial(prepare_data, name="unused")
-    options: dict[str, Any] = {"stop": lambda: False, "on_progress": print}
-    assert finish(engine, step, timeout_s=1.0, **options) == 0
+    options: dict[str, Any] = {"engine": engine, "stop": lambda: False, "timeout_s": 1.0}
+    first = Step(step, on_progress=print)
+    run(first, **options)
+    assert first.result == 0
     with pytest.raises(StageError, match="prepare data: crash: the worker process ended"):
-        finish(engine, step, timeout_s=1.0, **options)
+        run(Step(step, on_progress=print), **options)
 
 
 class Asks(Jobs):

@@ -14,13 +14,12 @@ from archbench.analysis.front import FrontRule
 from archbench.errors import StorageError
 from archbench.evaluate.proxy import Proxy
 from archbench.search import events
-from archbench.search.context import StudyContext
-from archbench.search.interruption import Interruption
-from archbench.search.job import Broken, Done, Report, Sent
+from archbench.search.context import Interruption, StudyContext
 from archbench.search.jobs import MayGoOn, RungReached, TrialEnd, TrialJob, weights_path
 from archbench.search.optuna_view import Ledger
 from archbench.search.pruning import PRUNERS, Pruner
 from archbench.search.sampler import SAMPLERS
+from archbench.search.scheduler import Broken, Done, Report, Sent
 from archbench.search.settings import settings_of
 from archbench.search.suggestion import Suggester
 from archbench.search.trials import AllFailedError, Trials

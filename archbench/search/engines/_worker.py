@@ -15,7 +15,7 @@ from typing import Any
 
 from archbench.errors import ArchbenchError, SpecError
 from archbench.evaluate.target import warm_up
-from archbench.search.job import Answer, Broken, Done, Job, Question, Sent
+from archbench.search.scheduler import Broken, Done, Job, Question, Report, Sent
 from archbench.study.trial import Failure, FailureKind
 
 _PR_SET_PDEATHSIG = 1
@@ -35,24 +35,19 @@ def main(options: str) -> None:
     if given["cores"] is not None:
         os.sched_setaffinity(0, given["cores"])
     warm_up(given["threads"])
-    jobs: Connection[Broken | Done | Sent, Job | Answer] = Connection(given["jobs"])
+    jobs: Connection[Report, Job] = Connection(given["jobs"])
     while True:
         try:
             job = jobs.recv()
         except EOFError:
             return
-        assert not isinstance(job, Answer), "every question waits for its answer"
         _run(job, jobs)
 
 
-def _run(job: Job, jobs: Connection[Broken | Done | Sent, Job | Answer]) -> None:
+def _run(job: Job, jobs: Connection[Report, Any]) -> None:
     def send(payload: object) -> Any:
         jobs.send(Sent(number=job.number, payload=payload))
-        if not isinstance(payload, Question):
-            return None
-        answer = jobs.recv()
-        assert isinstance(answer, Answer), "a job comes only to a worker that has none"
-        return answer.content
+        return jobs.recv() if isinstance(payload, Question) else None
 
     try:
         jobs.send(Done(number=job.number, result=job.run(send)))

@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-from archbench.search.job import Answer, Broken, Job, Report, Sent
+from archbench.search.scheduler import Broken, Job, Report, Sent
 from archbench.study.trial import Failure, FailureKind
 
 _BOOT = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
@@ -116,7 +116,7 @@ make = LocalEngine
 
 class _Child:
     process: subprocess.Popen[bytes]
-    jobs: Connection[Job | Answer, Report]
+    jobs: Connection[Any, Report]
     _lifeline: int
 
     def __init__(self, cores: tuple[int, ...] | None, *, threads: int, log: Path) -> None:
@@ -138,7 +138,7 @@ class _Child:
 
     def answer(self, content: Any) -> None:
         with contextlib.suppress(OSError):
-            self.jobs.send(Answer(content=content))
+            self.jobs.send(content)
 
     def receive(self) -> Report | None:
         job = self.job

@@ -12,10 +12,9 @@ from typing import Any
 import pytest
 
 from archbench.analysis.ablation import AblationRecord, read_ablation
-from archbench.errors import StorageError, UsageError
+from archbench.errors import ParkedError, StorageError, UsageError
 from archbench.models import as_spec
 from archbench.search.ablation import ablate, run
-from archbench.search.interruption import ParkedError
 from archbench.study.planned import read_planned
 from archbench.study.trial import Snapshot
 from tests.search.ablation.toy import SPEC
