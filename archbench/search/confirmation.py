@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,6 @@ from archbench.analysis.front_probability import (
     settled_by_training,
 )
 from archbench.analysis.study import StudyReader, open_study
-from archbench.analysis.tables import write_tables
 from archbench.analysis.verdict import CONFIRMED, confirmation_of
 from archbench.command_line import command_line
 from archbench.errors import ArchbenchError, SpecError
@@ -37,7 +37,7 @@ from archbench.search.kept_weights import (
 )
 from archbench.search.optuna_view import quiet_optuna
 from archbench.search.preparation import check_data, opened
-from archbench.search.scheduler import Broken, Done, Job, Jobs, Report, Sent, StageError
+from archbench.search.scheduler import KILLED, Broken, Done, Job, Jobs, Report, Sent, StageError
 from archbench.search.settings import as_begun, settings_of, space_of
 from archbench.study.trial import TrialRecord, final_accuracies
 
@@ -94,7 +94,13 @@ def confirm(
     settings = as_begun(settings, header)
     with StudyContext(settings, on_event=on_event or events.ignore) as context:
         try:
-            _confirm(context)
+            with opened(context):
+                try:
+                    context.start(settings.num_workers(left=max(1, len(context.trials))))
+                    check_data(context)
+                    confirm_front(context, is_asked_for=True)
+                finally:
+                    context.close()
         except KeyboardInterrupt:
             resume = f"go on with: {confirm_command(path)}"
             raise context.parked(path, noun="confirmation", resume=resume) from None
@@ -104,18 +110,6 @@ def confirm(
 def confirm_command(path: Path) -> str:
     """What to type to confirm a study."""
     return command_line("archbench", "confirm", path)
-
-
-def _confirm(context: StudyContext) -> None:
-    with opened(context):
-        try:
-            context.start(context.settings.num_workers(left=max(1, len(context.study.trials))))
-            check_data(context)
-            confirm_front(context, is_asked_for=True)
-        finally:
-            context.stop()
-            write_tables(context.settings.path, open_study(context.settings.path).tables())
-            context.study.back_up()
 
 
 def confirm_front(context: StudyContext, *, is_asked_for: bool = False) -> None:
@@ -138,11 +132,14 @@ def confirm_front(context: StudyContext, *, is_asked_for: bool = False) -> None:
     if not is_asked_for and _is_done(context, budget_s=budget_s):
         return
     repeats = Repeats(context, budget_s=budget_s)
-    _say_plan(context, left_s=budget_s - repeats.spent_s)
+    number, left_s = len(_doubt(context).in_doubt()), budget_s - repeats.spent_s
+    those = f"{number} candidate{'s' if number != 1 else ''} in doubt"
+    trained = f", up to {left_s:.0f} s of further training" if left_s > 0 and number else ""
+    context.say(f"confirming the front: {those}{trained}")
     timed = _time(context, is_first=True) if is_wanted else frozenset()
-    if repeats.is_worth_starting():
+    if repeats.next_number() is not None:
         context.run(repeats, timeout_s=settings.search.timeout_s)
-        _tell_front(context)
+        context.tell_front()
         if is_wanted:
             _time(context, is_first=False, without=timed)
     for record in context.front():
@@ -162,11 +159,7 @@ class Repeats(Jobs):
     """Further trainings of the candidates in doubt, until none is worth it or fits the budget.
 
     What they have cost so far stands in the curves, so that a run that was killed goes on with
-    what was left of the budget, and with the training that was cut off.
-
-    Args:
-        context: With an open study.
-        budget_s: Seconds of training that may be spent in all.
+    what was left of the budget, of seconds in all, and with the training that was cut off.
     """
 
     def __init__(self, context: StudyContext, *, budget_s: float) -> None:
@@ -184,13 +177,9 @@ class Repeats(Jobs):
         seconds = sum(spent_on_repeats(record, own=self._own) for record in self._context.trials)
         return max(0.0, seconds - float(self._study.header().get(REPEATS_TAKEN_OVER, 0.0)))
 
-    def is_worth_starting(self) -> bool:
-        """Is there a training that would settle something and fits the budget?"""
-        return self._next() is not None
-
     def next_job(self) -> TrainJob | None:
         """The training that settles most; None where none is worth it or fits."""
-        number = self._next() if self._asks_again else None
+        number = self.next_number() if self._asks_again else None
         if number is None:
             self._asks_again = False  # until something has ended
             return None
@@ -204,8 +193,7 @@ class Repeats(Jobs):
 
     def restarted(self, job: Job) -> TrainJob:
         """The training, from its last checkpoint."""
-        told = "its worker was killed from outside; it goes on from its last checkpoint"
-        self._context.warn(f"trial {job.number}: {told}")
+        self._context.warn(f"trial {job.number}: {KILLED}")
         return self._job(job.number, seed=self._running[job.number])
 
     def take(self, report: Report) -> None:
@@ -227,7 +215,8 @@ class Repeats(Jobs):
                 told = f"trial {number} could not be trained with seed {seed}"
                 self._context.warn(f"{told}: {failure.message}")
 
-    def _next(self) -> int | None:
+    def next_number(self) -> int | None:
+        """The trial whose training is next; None where none would settle anything or fits."""
         trials, busy = self._context.trials, {*self._running, *self._broken}
         for record in trials:
             if self._cut_off(record) is not None and record.number not in busy:
@@ -276,12 +265,7 @@ class Repeats(Jobs):
 
 
 def spent_on_repeats(record: TrialRecord, *, own: int) -> float:
-    """Seconds of the trainings of a trial beyond the search's own.
-
-    Args:
-        record: The trial.
-        own: How many trainings the search gave each trial.
-    """
+    """Seconds of the trainings of a trial beyond the search's own, of which there are so many."""
     last = {point.seed: point.seconds for point in record.curve if point.seed >= own}
     return sum(last.values())
 
@@ -320,13 +304,6 @@ def _doubt(context: StudyContext) -> FrontProbabilities:
     return front_probabilities(context.trials, rule=context.rule)
 
 
-def _say_plan(context: StudyContext, *, left_s: float) -> None:
-    number = len(_doubt(context).in_doubt())
-    those = f"{number} candidate{'s' if number != 1 else ''} in doubt"
-    trained = f", up to {left_s:.0f} s of further training" if left_s > 0 and number else ""
-    context.say(f"confirming the front: {those}{trained}")
-
-
 def _time(
     context: StudyContext, *, is_first: bool, without: frozenset[int] = frozenset()
 ) -> frozenset[int]:
@@ -355,12 +332,8 @@ def _time(
         for name, spec in references.items():
             counted = count(spec)
             study.add_reference(name, measured[name], counted.params, counted.macs)
-    _tell_front(context)
+    context.tell_front()
     return frozenset(numbers)
-
-
-def _tell_front(context: StudyContext) -> None:
-    context.tell(events.FrontChanged(members=tuple(context.front())))
 
 
 def _references(records: Sequence[TrialRecord]) -> dict[str, Mapping[str, Any]]:
@@ -382,6 +355,5 @@ def _references(records: Sequence[TrialRecord]) -> dict[str, Mapping[str, Any]]:
 
 def _training_seconds(record: TrialRecord) -> float:
     """What a training of a trial to its last rung took on average."""
-    ended = final_accuracies(record)
-    taken = [max(point.seconds for point in record.curve if point.seed == seed) for seed in ended]
-    return sum(taken) / len(taken)
+    last = {point.seed: point.seconds for point in record.curve}
+    return statistics.fmean(last[seed] for seed in final_accuracies(record))

@@ -15,6 +15,8 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, Self
 
 from archbench.analysis.front import FrontRule
+from archbench.analysis.study import open_study
+from archbench.analysis.tables import write_tables
 from archbench.errors import ParkedError
 from archbench.progress import Progress
 from archbench.registry import Registry
@@ -263,3 +265,13 @@ class StudyContext(Context):
     def front(self) -> list[TrialRecord]:
         """The front as it stands, cheapest first."""
         return self.rule.front(self.trials)
+
+    def tell_front(self) -> None:
+        """Tells who stands on the front."""
+        self.tell(events.FrontChanged(members=tuple(self.front())))
+
+    def close(self) -> None:
+        """Ends the workers, and puts the tables and a backup beside the study."""
+        self.stop()
+        write_tables(self.settings.path, open_study(self.settings.path).tables())
+        self.study.back_up()

@@ -29,15 +29,12 @@ class Prepared:
     """What is known before the first trial.
 
     Attributes:
-        name: Name of the study.
-        path: Its folder (not made yet in a dry run).
+        path: The study's folder (not made yet in a dry run).
         size: Exact number of candidates in the space.
-        feasible_share: Share of them that satisfies every requirement, 0 to 1.
-        feasible_low: Lower end of its 95 % interval; the share itself where it is exact.
-        feasible_high: Upper end, likewise.
+        feasible_share: Share of them that satisfies every requirement, 0 to 1, with the ends of its
+            95 % interval; they are the share itself where it is exact.
         trials: Trials that the study will have when it is done.
         trials_done: Trials that it has already, when it is resumed.
-        workers: Trials that run at a time.
         trial_seconds: What one trial costs one worker, extrapolated from a candidate that was
             built, timed and trained for a few steps.
         expected_seconds: How long the rest of the search will take.
@@ -90,7 +87,6 @@ class TrialFinished:
     """A trial is over and committed.
 
     Attributes:
-        record: All that is known of it.
         trials_done: Trials that are over by now.
         trials: Trials that the study will have.
         remaining_seconds: How long the rest will take at the pace seen so far.
@@ -104,11 +100,7 @@ class TrialFinished:
 
 @dataclass(frozen=True, kw_only=True)
 class FrontChanged:
-    """The Pareto front has other members than before.
-
-    Attributes:
-        members: The front's trials, cheapest first.
-    """
+    """The Pareto front has other members than before; the cheapest is the first."""
 
     members: tuple[TrialRecord, ...]
 
@@ -118,12 +110,10 @@ class SeedTrained:
     """A candidate in doubt was trained once more.
 
     Attributes:
-        record: All that is known of it; its accuracy is the mean over its trainings.
-        seed: Of the training, counted from 0.
+        record: Its accuracy is the mean over its trainings.
         on_front: Probability that it belongs on the front.
         in_doubt: Candidates whose place is not settled yet.
-        spent_seconds: What such trainings have taken so far.
-        budget_seconds: What they may take.
+        spent_seconds: What such trainings have taken so far, of ``budget_seconds``.
     """
 
     record: TrialRecord
@@ -136,12 +126,9 @@ class SeedTrained:
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
-    """The search is over and its front confirmed.
+    """The search is over and its front confirmed, after the seconds of this run.
 
-    Attributes:
-        path: The study folder.
-        reason: Why it ended, for example ``40 trials are done``.
-        seconds: Time spent by this run.
+    The reason is why it ended, for example ``40 trials are done``.
     """
 
     path: Path

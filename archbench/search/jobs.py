@@ -13,7 +13,7 @@ from archbench.search.scheduler import Progress, Question, Send
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions, Measurement
 from archbench.study.objective import OBJECTIVES
-from archbench.study.trial import CurvePoint, TrialState
+from archbench.study.trial import CurvePoint, Failure, TrialState
 
 if TYPE_CHECKING:
     from archbench.evaluate.price import Price
@@ -57,11 +57,12 @@ class Note:
 
 @dataclass(frozen=True, kw_only=True)
 class TrialEnd:
-    """How a trial ended that did not fail."""
+    """How a trial ended; see ``Store.finish``."""
 
     state: TrialState
     proxy_accuracy: float | None = None
     reason: str = ""
+    failure: Failure | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,11 +70,6 @@ class TrainJob:
     """One training of a network with one seed, from wherever it stood.
 
     Attributes:
-        number: What its reports are known by.
-        spec: The network as a document.
-        proxy: What its accuracy is taken on.
-        seed: Which training, counted from 0.
-        checkpoint: Its file.
         sha256: Of the checkpoint on record; None for whatever lies there.
         weights: Where those at the end are written; None keeps none.
     """
@@ -128,13 +124,9 @@ class TrialJob:
     """One trial, from wherever it stood: timed, held against the limit, trained.
 
     Attributes:
-        number: Of the trial.
-        spec: The candidate as a document.
-        proxy: What its accuracy is taken on.
         target: What its latency is taken on; None where latency is neither objective nor limit.
-        latency: Its latency, where it has been measured before.
+        latency: Where it has been measured before.
         limits: What of a timing must be known, to the most that it may be.
-        folder: For checkpoints and weights.
         saved: Digests of the checkpoints on record by seed.
         asks: Whether the owner is asked at each rung before the last if it goes on.
     """
@@ -160,9 +152,8 @@ class TrialJob:
         if latency is None and self.target is not None:
             latency = self.target.measure(_network(self.spec))
             send(latency)
-        if latency is not None and latency.value is None:
-            raise NoLatencyError(f"no latency could be had: {latency.reason}")
-        _require_timed(latency, self.limits)
+        if latency is not None:
+            self._require_timed(latency)
         reason = over_limit(latency, limits=self.limits)
         if reason:
             return TrialEnd(state="over_limit", reason=reason)
@@ -174,6 +165,19 @@ class TrialJob:
                 return TrialEnd(state="pruned", reason=reason)
             accuracies.append(accuracy)
         return TrialEnd(state="complete", proxy_accuracy=statistics.fmean(accuracies))
+
+    def _require_timed(self, latency: Measurement) -> None:
+        """See that a timing gives every number that is wanted of it.
+
+        Raises:
+            NoLatencyError: It lacks one.
+        """
+        if latency.value is None:
+            raise NoLatencyError(f"no latency could be had: {latency.reason}")
+        for one in map(OBJECTIVES.__getitem__, self.limits):
+            if one.timed is None or one.timed(latency) is None:
+                why = latency.details.get(f"{one.detail}_missing") or "the timing lacks it"
+                raise NoLatencyError(f"no {one.label} could be had: {why}")
 
     def _training(self, seed: int) -> TrainJob:
         return TrainJob(
@@ -226,7 +230,7 @@ def price_trial(
         specs: Candidates that are tried.
         proxy: As it will be, but for the plan.
         conditions: Of the latency; None where none is measured.
-        environment: The machine, captured before anything was pinned.
+        environment: Captured before anything was pinned.
         plan: How trainings are computed, where an earlier study has chosen it.
         plan_budget_s: Seconds for the choice of each candidate's plan.
     """
@@ -261,12 +265,8 @@ def time_forms(
 ) -> dict[str, Measurement]:
     """Digest to latency of the deployed form, of networks that are timed in turn.
 
-    Args:
-        send: Told how far it is.
-        specs: Digest to network, as documents.
-        conditions: All but the resolution, which is each network's own.
-        environment: The machine, captured before anything was pinned.
-        budget_s: Seconds for each, where the machine does not settle before.
+    Of the conditions the resolution is each network's own; ``budget_s`` seconds are for each,
+    where the machine does not settle before.
     """
     from archbench.evaluate.target import calibrated
     from archbench.models import as_spec
@@ -301,30 +301,13 @@ def _progress(send: Send) -> Callable[[str, int, int], None]:
 
 def over_limit(latency: Measurement | None, *, limits: Mapping[str, float]) -> str:
     """Which number of a timing is over its limit, in words; empty where none is."""
-    if latency is None:
-        return ""
     for name, most in limits.items():
         one = OBJECTIVES[name]
-        value = one.timed(latency) if one.timed else None
+        value = one.timed(latency) if latency and one.timed else None
         if value is not None and one.direction == "min" and value > most:
             told = f"{one.label} {value:.3g} {one.unit}"
             return f"{told} is over the limit of {most:g} {one.unit}"
     return ""
-
-
-def _require_timed(latency: Measurement | None, limits: Mapping[str, float]) -> None:
-    """See that a timing gives every number that is wanted of it.
-
-    Raises:
-        NoLatencyError: It lacks one.
-    """
-    if latency is None:
-        return
-    for name in limits:
-        one = OBJECTIVES[name]
-        if one.timed is None or one.timed(latency) is None:
-            why = latency.details.get(f"{one.detail}_missing") or "the timing lacks it"
-            raise NoLatencyError(f"no {one.label} could be had: {why}")
 
 
 def checkpoint_path(folder: Path, number: int, *, seed: int) -> Path:

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from archbench.evaluate.block_table import Predictor
     from archbench.evaluate.price import Price
     from archbench.evaluate.proxy import Proxy
-    from archbench.evaluate.target import Target
     from archbench.train.recipe import Plan
 
 _SEARCH = ("seed", "sampler", "pruner", "audit", "trials", "epochs")
@@ -66,21 +65,17 @@ def prepare(context: StudyContext, *, plan: Plan | None = None) -> None:
     facts |= teacher_facts(context, proxy)
     context.say("calibrating, and trying what a trial costs")
     timeout_s = settings.search.timeout_s
-    target, price = context.call(
-        partial(
-            price_trial,
-            specs=[spec.to_document() for spec in specs],
-            proxy=proxy,
-            conditions=conditions_of(settings.space) if settings.wants_latency else None,
-            environment=context.environment,
-            plan=plan,
-        ),
-        timeout_s=timeout_s * _PRICED,
+    function = partial(
+        price_trial,
+        specs=[spec.to_document() for spec in specs],
+        proxy=proxy,
+        conditions=conditions_of(settings.space) if settings.timed_limits else None,
+        environment=context.environment,
+        plan=plan,
     )
-    if price.seconds * _SLOWEST > timeout_s:
-        told = (
-            f"a trial may take {price.seconds * _SLOWEST:.0f} s and is ended after {timeout_s:g} s"
-        )
+    target, price = context.call(function, timeout_s=timeout_s * _PRICED)
+    if (slowest_s := price.seconds * _SLOWEST) > timeout_s:
+        told = f"a trial may take {slowest_s:.0f} s and is ended after {timeout_s:g} s"
         context.warn(f"{told}: give more time, search.timeout in the space")
     header = _header(settings, environment=context.environment) | {
         "feasible_share": share.value,
@@ -119,13 +114,24 @@ def restore(context: StudyContext, header: Mapping[str, Any]) -> None:
         UsageError: It was begun on another machine or with other software.
         StorageError: The header lacks an entry.
     """
+    from archbench.evaluate.target import Target
+
     place = str(context.settings.path)
     try:
         begun = Environment(**header["environment"])
         refuse_other_environment(begun, context.environment)
         context.header = dict(header)
         context.proxy = proxy_of(header)
-        context.target = _target_of(header, environment=begun)
+        context.target = (
+            None
+            if header["calibration"] is None
+            else Target(
+                conditions=Conditions.from_document(header["conditions"]),
+                environment=begun,
+                constants=header["calibration"],
+                details=details_wanted([*header["objectives"], *header["limits"]]),
+            )
+        )
         context.rule = FrontRule.of(header, place=place)
     except (KeyError, TypeError) as error:
         raise StorageError(
@@ -272,19 +278,6 @@ def predictor(context: StudyContext) -> Predictor | None:
     return found
 
 
-def _target_of(header: Mapping[str, Any], *, environment: Environment) -> Target | None:
-    from archbench.evaluate.target import Target
-
-    if header["calibration"] is None:
-        return None
-    return Target(
-        conditions=Conditions.from_document(header["conditions"]),
-        environment=environment,
-        constants=header["calibration"],
-        details=details_wanted([*header["objectives"], *header["limits"]]),
-    )
-
-
 def _header(settings: Settings, *, environment: Environment) -> dict[str, Any]:
     """What is known before anything is tried."""
     space, search = settings.space, settings.search
@@ -297,7 +290,7 @@ def _header(settings: Settings, *, environment: Environment) -> dict[str, Any]:
         "objectives": dict(space.objectives),
         "limits": dict(space.limits),
         "size": space.size(),
-        "conditions": asdict(conditions_of(settings.space)),
+        "conditions": asdict(conditions_of(space)),
         "environment": asdict(environment),
         "seconds": 0.0,
     }

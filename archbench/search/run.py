@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from archbench.analysis.study import StudyReader, open_study
-from archbench.analysis.tables import write_tables
 from archbench.errors import UsageError
 from archbench.search import events
 from archbench.search.certificate import certify_first
@@ -172,21 +171,19 @@ def _search(context: StudyContext) -> None:
         KeyboardInterrupt: Somebody wants it to stop.
         ArchbenchError: The study cannot go on.
     """
-    begin = context.clock()
+    begin, study = context.clock(), context.study
+
+    def close() -> float:
+        seconds = context.clock() - begin
+        study.set_header("seconds", float(study.header()["seconds"]) + seconds)
+        context.close()
+        return seconds
+
     try:
         reason = run_trials(context)
         confirm_front(context)
     except (KeyboardInterrupt, AllFailedError):
-        _close(context, begin=begin)
+        close()
         raise
-    _close(context, begin=begin)
-    seconds = context.clock() - begin
+    seconds = close()
     context.tell(events.Finished(path=context.settings.path, reason=reason, seconds=seconds))
-
-
-def _close(context: StudyContext, *, begin: float) -> None:
-    context.stop()
-    store, path = context.study, context.settings.path
-    store.set_header("seconds", float(store.header()["seconds"]) + context.clock() - begin)
-    write_tables(path, open_study(path).tables())
-    store.back_up()

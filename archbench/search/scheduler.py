@@ -15,6 +15,8 @@ from archbench.study.trial import Failure
 Send = Callable[[Any], Any]
 """Hands something over; gives the owner's answer to a ``Question``, and None to all else."""
 
+KILLED = "its worker was killed from outside; it goes on from its last checkpoint"
+
 _LOOK_EVERY_S = 0.25
 _NOT_THE_JOBS = (MISSING_INPUT, STORAGE_FAILURE)
 

@@ -37,10 +37,8 @@ class Settings:
     """What a search was asked to be.
 
     Attributes:
-        space: What is searched.
-        search: Its section ``search``, with what was said in place of the space's words.
+        search: The section ``search`` of the space, with what was said in place of its words.
         path: The study folder.
-        data: Name of the data set.
         download: Whether missing data may be fetched.
         options: What was said explicitly, for the command that repeats it.
         sources: Folders of the earlier studies from which it starts.
@@ -61,11 +59,6 @@ class Settings:
     def name(self) -> str:
         """The study's."""
         return self.path.name
-
-    @property
-    def wants_latency(self) -> bool:
-        """Whether what a timing gives is an objective or has a limit."""
-        return bool(self.timed_limits)
 
     @property
     def timed_limits(self) -> dict[str, float]:
@@ -145,15 +138,8 @@ def settings_of(
 ) -> Settings:
     """The settings behind the arguments of a search.
 
-    Args:
-        space: What is searched.
-        said: Fields of the space's section ``search``; None where nothing was said.
-        name: Of the study; the space's by default.
-        results: Folder of the studies.
-        data: Name of a data set in place of the space's.
-        download: Whether missing data may be fetched.
-        confirm_budget: ``20%`` of the search's time, or a time such as ``10m``.
-        sources: Folders of earlier studies.
+    ``said`` holds fields of the space's section ``search``, None where nothing was said; the others
+    are as in ``search``.
 
     Raises:
         UsageError: An argument cannot be taken.
@@ -161,6 +147,14 @@ def settings_of(
     search = override(space.search, **said)
     load_sampler(search.sampler, place="--sampler" if said.get("sampler") else "search.sampler")
     PRUNERS.load(search.pruner, place="--pruner" if said.get("pruner") else "search.pruner")
+    limit = said.get("time_limit_s")
+    options = {  # as the command line takes them, in the order of its own
+        "data": data,
+        **{key: said.get(key) for key in ("trials", "epochs", "seed", "sampler", "pruner")},
+        "name": name,
+        "confirm-budget": confirm_budget,
+        "time": None if limit is None else f"{limit:.3f}".rstrip("0").rstrip(".") + "s",
+    }
     confirm = space.search.confirm
     share = _CONFIRM_SHARE if isinstance(confirm, bool) else confirm
     return Settings(
@@ -169,27 +163,12 @@ def settings_of(
         path=results / valid_name(space.name if name is None else name),
         data=space.proxy.data if data is None else data,
         download=download,
-        options=_options(said, name=name, data=data, confirm_budget=confirm_budget),
+        options={option: value for option, value in options.items() if value is not None},
         sources=tuple(sources),
         budget=(share, None)
         if confirm_budget is None
         else parse_budget(confirm_budget, place="--confirm-budget"),
     )
-
-
-def _options(
-    said: Mapping[str, Any], *, name: str | None, data: str | None, confirm_budget: str | None
-) -> dict[str, Any]:
-    """What was said, as the command line takes it, in the order of its options."""
-    limit = said.get("time_limit_s")
-    every = {
-        "data": data,
-        **{key: said.get(key) for key in ("trials", "epochs", "seed", "sampler", "pruner")},
-        "name": name,
-        "confirm-budget": confirm_budget,
-        "time": None if limit is None else f"{limit:.3f}".rstrip("0").rstrip(".") + "s",
-    }
-    return {option: value for option, value in every.items() if value is not None}
 
 
 def parse_budget(text: str, *, place: str) -> tuple[float, float | None]:
@@ -221,7 +200,7 @@ def num_workers(asked: int | None, *, device: str, threads: int, left: int) -> i
 
     Args:
         asked: For how many, or None.
-        device: ``cuda`` or ``cpu``, where trainings run.
+        device: Where trainings run.
         threads: Of one worker.
         left: Jobs that are still to run.
     """

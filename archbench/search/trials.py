@@ -16,12 +16,12 @@ from archbench.search.kept_weights import remove_useless_files
 from archbench.search.preparation import predictor
 from archbench.search.pruning import PRUNERS, Pruner
 from archbench.search.sampler import load_sampler
-from archbench.search.scheduler import Broken, Done, Job, Jobs, Report, Sent
+from archbench.search.scheduler import KILLED, Broken, Done, Job, Jobs, Report, Sent
 from archbench.search.suggestion import Suggester
 from archbench.search.warm_start import first_choices
 from archbench.space import Choices, SearchSpace
 from archbench.study.measurement import Measurement
-from archbench.study.trial import Failure, RungVerdict, TrialRecord, epochs_trained
+from archbench.study.trial import RungVerdict, TrialRecord, epochs_trained
 
 if TYPE_CHECKING:
     from archbench.models import ArchSpec
@@ -76,7 +76,7 @@ class Trials(Jobs):
 
     Args:
         context: With an open study.
-        suggester: What proposes candidates; knows the trials that have ended.
+        suggester: Knows the trials that have ended.
         pruner: Who says whether a trial goes on from a rung.
 
     Attributes:
@@ -96,8 +96,6 @@ class Trials(Jobs):
         self._started: dict[int, float] = {}
         self._seconds: list[float] = []
         self._front: list[int] = []
-        own = (record for record in context.trials if not record.origin)
-        self._epochs = sum(map(self._epochs_of, own))
         self._note_front()
 
     def next_job(self) -> TrialJob | None:
@@ -110,7 +108,11 @@ class Trials(Jobs):
         number, space = self._study.next_number, self._context.settings.space
         suggestion = self._suggester.suggest(number)
         if suggestion is None:
-            self.reason = self._no_more()
+            self.reason = (
+                "every feasible candidate of the space has been tried"
+                if self._suggester.has_enumerated
+                else "no further candidate that meets every requirement and limit could be found"
+            )
             return None
         record = running_record(space, number, suggestion.choices, suggestion.spec)
         self._study.begin(record, drawn=suggestion.drawn)
@@ -119,8 +121,7 @@ class Trials(Jobs):
 
     def restarted(self, job: Job) -> TrialJob:
         """The trial, from where it stands."""
-        told = "its worker was killed from outside; it goes on from its last checkpoint"
-        self._context.warn(f"trial {job.number}: {told}")
+        self._context.warn(f"trial {job.number}: {KILLED}")
         return self._job(job.number)
 
     def started(self, job: Job, *, worker: int) -> None:
@@ -156,26 +157,21 @@ class Trials(Jobs):
             case Sent(payload=Note(text=text)):
                 self._context.warn(f"trial {number}: {text}")
             case Done(result=end):
-                self._end(number, end=end, failure=None)
+                self._end(number, end)
             case Broken(failure=failure):
-                self._end(number, end=TrialEnd(state="failed"), failure=failure)
+                self._end(number, TrialEnd(state="failed", failure=failure))
         return None
 
     def _enough(self) -> str:
         search = self._context.settings.search
         if len(self._study.trials) >= search.trials:
             return f"{search.trials} trials are done"
-        if search.epochs is not None and self._epochs >= search.epochs:
-            return f"{self._epochs} epochs are trained, {search.epochs} were to be"
+        if search.epochs is not None and (epochs := self._epochs()) >= search.epochs:
+            return f"{epochs} epochs are trained, {search.epochs} were to be"
         limit = search.time_limit_s
         if limit is not None and self._context.clock() - self._begin >= limit:
             return f"the time limit of {limit:.0f} s is reached"
         return ""
-
-    def _no_more(self) -> str:
-        if self._suggester.has_enumerated:
-            return "every feasible candidate of the space has been tried"
-        return "no further candidate that meets every requirement and limit could be found"
 
     def _job(self, number: int) -> TrialJob:
         context, record = self._context, self._study.trials[number]
@@ -198,9 +194,7 @@ class Trials(Jobs):
 
     def _add_rung(self, number: int, rung: RungReached) -> None:
         point = rung.point
-        before = self._epochs_of(self._study.trials[number])
         is_new = self._study.add_point(number, point)
-        self._epochs += self._epochs_of(self._study.trials[number]) - before
         self._study.set_checkpoint(number, point.seed, rung.path, rung.sha256, point.epoch)
         if is_new:
             self._context.tell(events.RungFinished(number=number, point=point))
@@ -216,17 +210,10 @@ class Trials(Jobs):
         self._study.add_verdict(number, verdict)
         return verdict
 
-    def _end(self, number: int, *, end: TrialEnd, failure: Failure | None) -> None:
+    def _end(self, number: int, end: TrialEnd) -> None:
         context = self._context
         seconds = context.clock() - self._started.pop(number)
-        record = self._study.finish(
-            number,
-            state=end.state,
-            proxy_accuracy=end.proxy_accuracy,
-            failure=failure,
-            reason=end.reason,
-            seconds=seconds,
-        )
+        record = self._study.finish(number, seconds=seconds, **vars(end))
         told, known = self._study.frozen(record), self._study.knowledge(record)
         self._suggester.tell(number, state=told.state, values=told.values, known=known)
         self._seconds.append(seconds)
@@ -240,18 +227,14 @@ class Trials(Jobs):
         trials = self._expected_trials()
         done = len(self._study.trials) - len(self._study.running)
         each = 2 * self._context.header["trial_seconds"] + sum(self._seconds)
-        left = max(0, trials - done) / self._context.workers
-        self._context.tell(
-            events.TrialFinished(
-                record=record,
-                trials_done=done,
-                trials=trials,
-                remaining_seconds=each / (2 + len(self._seconds)) * left,
-            )
-        )
+        left_s = each / (2 + len(self._seconds)) * max(0, trials - done) / self._context.workers
+        counted = {"trials_done": done, "trials": trials}
+        self._context.tell(events.TrialFinished(record=record, **counted, remaining_seconds=left_s))
 
-    def _epochs_of(self, record: TrialRecord) -> int:
-        return epochs_trained(record, num_seeds=self._context.proxy.num_seeds)
+    def _epochs(self) -> int:
+        """Epochs that the trials of this very study have taken so far."""
+        own, num_seeds = self._context.trials, self._context.proxy.num_seeds
+        return sum(epochs_trained(r, num_seeds=num_seeds) for r in own if not r.origin)
 
     def _expected_trials(self) -> int:
         """Expected total number of trials, from the mean epochs a trial has taken so far."""
@@ -259,16 +242,16 @@ class Trials(Jobs):
         if settings.search.epochs is None:
             return settings.most_trials
         own = sum(not record.origin for record in self._context.trials)
-        each = (2 * proxy.recipe.epochs * proxy.num_seeds + self._epochs) / (2 + own)
-        more = max(0.0, settings.search.epochs - self._epochs) / each
+        epochs = self._epochs()
+        each = (2 * proxy.recipe.epochs * proxy.num_seeds + epochs) / (2 + own)
+        more = max(0.0, settings.search.epochs - epochs) / each
         return min(settings.most_trials, len(self._study.trials) + math.ceil(more))
 
     def _note_front(self) -> None:
-        members = self._context.front()
-        numbers = [member.number for member in members]
+        numbers = [member.number for member in self._context.front()]
         if numbers != self._front:
             self._front = numbers
-            self._context.tell(events.FrontChanged(members=tuple(members)))
+            self._context.tell_front()
 
     def _refuse_all_failed(self) -> None:
         ended = [record for record in self._context.trials if record.state != "running"]

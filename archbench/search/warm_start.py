@@ -221,9 +221,9 @@ def _inherited(
     match: Match, *, number: int, latency: Measurement | None, settings: Settings
 ) -> InheritedTrial:
     old = match.record
-    counting = latency or (old.latency if settings.wants_latency else None)
+    counting = latency or (old.latency if settings.timed_limits else None)
     reason = over_limit(counting, limits=settings.timed_limits)
-    taken = match.taken if settings.wants_latency else ()
+    taken = match.taken if settings.timed_limits else ()
     if latency is not None:
         taken = (Taken(trial=number, reference=None, kind="search", measurement=latency),)
     record = replace(

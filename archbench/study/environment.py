@@ -33,12 +33,9 @@ class Environment:
     """What of a machine and its software a number depends on.
 
     Attributes:
-        cpu: Model name of the processor.
         cores: Cores this process may use (affinity and container quota respected).
         memory_bytes: Memory this process may use.
         gpu: Name of the first GPU, or None.
-        system: Operating system and kernel.
-        python: Version of Python.
         packages: Name to version of the packages that change numbers.
     """
 

@@ -19,7 +19,6 @@ class Conditions:
         device: ``cpu`` or ``cuda``.
         backend: What runs the network, an entry of ``archbench/measure/backends``.
         precision: ``fp32``, ``tf32``, ``bf16``, ``fp16`` or ``int8``, as it was really computed.
-        batch: Images per forward pass.
         resolution: Height and width of the input in pixels.
         threads: CPU threads of one forward pass.
     """
@@ -53,13 +52,9 @@ class Measurement:
     """One measured quantity of one network; frozen, with all its samples.
 
     Attributes:
-        metric: For example ``latency``.
-        unit: For example ``ms``.
         samples: Every sample in the order taken, in ``unit``.
         value: The estimate, or None where ``verdict`` is ``incomplete``.
-        low: Lower end of the 95 % interval.
-        high: Upper end of the 95 % interval.
-        conditions: What it was measured under.
+        low: Lower end of the 95 % interval, of which ``high`` is the upper one.
         environment_id: The machine and software, see ``Environment``.
         verdict: ``stable``; ``disturbed`` (usable, with ``reason``); or ``incomplete``.
         reason: Why the verdict is not ``stable``, in words; empty otherwise.

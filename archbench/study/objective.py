@@ -27,7 +27,6 @@ class Objective:
     Attributes:
         name: As in space files, headers and tables; the name of its file.
         label: What a person calls it, on the axis of a plot too.
-        direction: Which way is better.
         source: What gives it: the proxy's training, a timing on the target, or arithmetic, by
             which ``require`` of a space may then ask for it.
         value: What a trial is worth by it, or None where that is not known.
@@ -35,11 +34,8 @@ class Objective:
         detail: The detail of a timing that it needs and that is taken only where it is wanted.
         interval: The 95 % interval of a trial's value; None where it is exact or not known.
         description: What stands in its column of the tables.
-        unit: Of the value; empty for a count.
+        unit: Of the value; empty for a count. Printed is ``shown_in``, after division by ``scale``.
         is_whole: Whether the value is a whole number that every trial has.
-        shown_in: Unit of the printed number.
-        scale: What the value is divided by for printing.
-        digits: Decimals printed.
         rank: Place in lists, rising; equal ones by name.
     """
 

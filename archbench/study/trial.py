@@ -18,10 +18,9 @@ FailureKind = Literal["timeout", "memory", "nan", "illegal", "crash", "error"]
 class CurvePoint:
     """Accuracy of a proxy training at the end of a rung.
 
+    Seeds are counted from 0, epochs and optimiser steps from the beginning.
+
     Attributes:
-        seed: Which of the proxy's training seeds, counted from 0.
-        epoch: Epochs trained so far.
-        step: Optimiser steps taken so far.
         loss: Mean training loss since the point before.
         accuracy: Share of the validation images classified rightly, 0 to 1.
         seconds: Training time so far, from a monotonic clock, interruptions left out.
@@ -40,12 +39,9 @@ class RungVerdict:
     """What the rule for stopping early said of a trial at the end of a rung.
 
     Attributes:
-        seed: Which training, counted from 0.
-        epoch: Epochs of it trained by then.
         stops: Whether the rule would train it no further.
         is_audited: Trained on all the same, so that what the rule loses can be measured.
         probability: That it would have reached the front, by the rule; None where it gives none.
-        reason: In words.
     """
 
     seed: int
@@ -58,13 +54,7 @@ class RungVerdict:
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """Why a trial failed.
-
-    Attributes:
-        kind: The class of the failure, for counting.
-        message: One line for a person.
-        traceback: The whole trace where there is one.
-    """
+    """Why a trial failed: a kind that can be counted, a line for a person, and the trace."""
 
     kind: FailureKind
     message: str
@@ -76,9 +66,7 @@ class TrainingRecord:
     """One planned training of a trial; its curve stands among the points of the same seed.
 
     Attributes:
-        seed: Which training of the trial, counted from 0.
-        epochs: Epochs it is to be trained.
-        epoch: Epochs trained so far.
+        epochs: Epochs it is to be trained; ``epoch`` of them are done.
         accuracy: At the last epoch, 0 to 1; None before it has ended.
         failure: Why it failed, without its trace; None where it did not.
     """
@@ -102,7 +90,6 @@ class TrialRecord:
         digest: Identity of the resolved spec at the target.
         choices: Axis name to chosen value, active axes only.
         spec: The spec as a YAML-able document.
-        params: Learnt parameters.
         macs: Multiply-accumulates of one image at the target resolution (one = 1).
         activations: Outputs of convolutions, linears and attention products, one image.
         latency: The latency on the target, or None before it is measured.
@@ -143,11 +130,7 @@ class TrialRecord:
 class Reference:
     """A published network that was measured beside the study, and not trained.
 
-    Attributes:
-        name: For example ``levit_128s``.
-        latency: Its latency under the conditions of the study.
-        params: Learnt parameters.
-        macs: Multiply-accumulates of one image (one = 1).
+    Its latency is of the conditions of the study; a multiply-accumulate counts 1.
     """
 
     name: str
@@ -158,13 +141,9 @@ class Reference:
 
 @dataclass(frozen=True, kw_only=True)
 class Taken:
-    """A measurement and what it was taken of: a trial or a reference.
+    """A measurement and what it was taken of: a trial, by number, or a reference, by name.
 
-    Attributes:
-        trial: Number of the trial, or None for a reference.
-        reference: Name of the reference, or None for a trial.
-        kind: ``search`` (during it), ``confirm`` (again, at its end) or ``reference``.
-        measurement: What was measured.
+    The kind is ``search`` (during it), ``confirm`` (again, at its end) or ``reference``.
     """
 
     trial: int | None = None
@@ -178,11 +157,9 @@ class Snapshot:
     """The whole content of a store, read in one transaction.
 
     Attributes:
-        header: What the study is: keys and JSON values.
         trials: All trials by number. Their latency is the last one that was confirmed with a
             value, else the last one of the search.
-        references: Published networks measured beside the study, by name.
-        measurements: Every measurement in the order taken, those that a later one replaced too.
+        measurements: In the order taken, those that a later one replaced too.
     """
 
     header: Mapping[str, Any]
@@ -197,12 +174,7 @@ class Snapshot:
 
 
 def epochs_trained(record: TrialRecord, *, num_seeds: int) -> int:
-    """Epochs of the search's own trainings, all together; those that confirm come on top.
-
-    Args:
-        record: The trial.
-        num_seeds: Trainings of a trial in the search.
-    """
+    """Epochs of the search's own trainings of a trial; those that confirm come on top."""
     reached = {point.seed: point.epoch for point in record.curve if point.seed < num_seeds}
     return sum(reached.values())
 

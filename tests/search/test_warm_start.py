@@ -274,16 +274,16 @@ def test_death_while_trials_are_written_leaves_nothing_and_hinders_nothing(
     settings = _settings(earlier, results=tmp_path)
     found = _inherit([_read(earlier)], earlier.header, settings=settings)
     written: list[int] = []
-    take = Ledger.take
+    begin = Ledger.begin
 
     def dies(self: Ledger, record: Any, **options: Any) -> None:
         if written:
             raise KeyboardInterrupt
         written.append(record.number)
-        take(self, record, **options)
+        begin(self, record, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Ledger, "take", dies)
+        patch.setattr(Ledger, "begin", dies)
         with pytest.raises(KeyboardInterrupt):
             _create(settings, earlier.header, found)
     assert not settings.path.exists()
