@@ -124,8 +124,8 @@ def certify(
     said = {"candidates": candidates, "seeds": seeds, "longer": longer}
     with StudyContext(
         settings,
-        on_event=trainings.told_in_words(on_note),
-        on_progress=on_progress or (lambda what, done, total: None),
+        tell=trainings.told_in_words(on_note),
+        progress=on_progress or (lambda what, done, total: None),
     ) as context:
         try:
             if resume:

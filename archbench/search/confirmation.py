@@ -24,10 +24,8 @@ from archbench.search.jobs import (
     Note,
     RungReached,
     TrainJob,
-    checkpoint_path,
     held_out_accuracy,
     time_together,
-    weights_path,
 )
 from archbench.search.kept_weights import (
     earlier_folders,
@@ -92,7 +90,7 @@ def confirm(
     )
     quiet_optuna()
     settings = as_begun(settings, header)
-    with StudyContext(settings, on_event=on_event or events.ignore) as context:
+    with StudyContext(settings, tell=on_event or events.ignore) as context:
         try:
             with opened(context):
                 try:
@@ -189,12 +187,12 @@ class Repeats(Jobs):
         seed = self._running[number] = max(seed, self._own)
         told = "goes on" if cut_off is not None else "is trained once more"
         self._context.say(f"trial {number} {told}, with seed {seed}")
-        return self._job(number, seed=seed)
+        return self._context.training(number, seed=seed)
 
     def restarted(self, job: Job) -> TrainJob:
         """The training, from its last checkpoint."""
         self._context.warn(f"trial {job.number}: {KILLED}")
-        return self._job(job.number, seed=self._running[job.number])
+        return self._context.training(job.number, seed=self._running[job.number])
 
     def take(self, report: Report) -> None:
         """Writes down what a worker reports."""
@@ -236,19 +234,6 @@ class Repeats(Jobs):
         begun = {point.seed for point in record.curve if point.seed >= self._own}
         ended = set(final_accuracies(record))
         return min(begun - ended, default=None) if record.state == "complete" else None
-
-    def _job(self, number: int, *, seed: int) -> TrainJob:
-        found = self._study.checkpoint(number, seed)
-        folder = self._context.checkpoints
-        return TrainJob(
-            number=number,
-            spec=self._study.trials[number].spec,
-            proxy=self._context.proxy,
-            seed=seed,
-            checkpoint=checkpoint_path(folder, number, seed=seed),
-            sha256=found[1] if found else None,
-            weights=weights_path(folder, number, seed=seed),
-        )
 
     def _tell_end(self, number: int, *, seed: int) -> None:
         found = _doubt(self._context)

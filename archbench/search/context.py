@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -21,6 +21,7 @@ from archbench.errors import ParkedError
 from archbench.progress import Progress
 from archbench.registry import Registry
 from archbench.search import events, scheduler
+from archbench.search.jobs import TrainJob, checkpoint_path, weights_path
 from archbench.search.optuna_view import Ledger
 from archbench.search.scheduler import Engine
 from archbench.search.settings import Settings, worker_memory_bytes
@@ -75,43 +76,41 @@ def interruptions() -> Iterator[Interruption]:
         restore()
 
 
+def _environment() -> Environment:
+    from archbench.measure.device import capture_environment
+
+    return capture_environment()
+
+
+@dataclass(kw_only=True, eq=False)
 class Context:
     """What a run of any kind has; workers end with its block, and the first interruption is noted.
 
-    Args:
-        on_event: Told what happens.
-        on_progress: Told how far steps beside the trainings are: what is done, how much of it, and
-            of how much; by default each new thing that is done is told as an event.
-        threads: Of one worker.
+    Attributes:
+        tell: Told what happens.
+        progress: Told how far steps beside the trainings are: what is done, how much of it, and of
+            how much; by default each new thing that is done is told as an event.
         make_engine: Makes an engine of so many workers; by default one of this machine.
         clock: Monotonic seconds.
-
-    Attributes:
         environment: The machine and software, captured before anything was pinned.
         interruption: Whether somebody wants it to stop.
         workers: Jobs at a time.
     """
 
-    def __init__(
-        self,
-        on_event: events.Listener,
-        *,
-        on_progress: Progress | None = None,
-        threads: int = 1,
-        make_engine: Callable[[int], Engine] | None = None,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        from archbench.measure.device import capture_environment
+    tell: events.Listener
+    progress: Progress | None = None
+    make_engine: Callable[[int], Engine] | None = None
+    clock: Callable[[], float] = time.monotonic
+    environment: Environment = field(default_factory=_environment)
+    interruption: Interruption = field(default_factory=Interruption)
+    workers: int = 1
+    _engine: Engine | None = None
+    _block: ExitStack = field(default_factory=ExitStack)
 
-        self.environment: Environment = capture_environment()
-        self.interruption = Interruption()
-        self.workers = 1
-        self.tell = on_event
-        self.progress = on_progress
-        self.clock = clock
-        self._make_engine = make_engine or partial(self._local_engine, threads=threads)
-        self._engine: Engine | None = None
-        self._block = ExitStack()
+    @property
+    def threads(self) -> int:
+        """Of one worker."""
+        return 1
 
     def __enter__(self) -> Self:
         self.interruption = self._block.enter_context(interruptions())
@@ -171,7 +170,7 @@ class Context:
     def parked(
         self, path: Path, *, noun: str, resume: str, first: str | None = None
     ) -> ParkedError:
-        """The error that ends a run that was interrupted.
+        """The error that ends a run of a study that was interrupted.
 
         Args:
             path: The study's folder.
@@ -180,19 +179,12 @@ class Context:
             first: Before what the run was stopped where nothing is stored yet; None where the
                 study is there.
         """
-        number = self.interruption.signal_number
+        error = partial(ParkedError, signal_number=self.interruption.signal_number)
         if first is not None and not (path / study_folder.DATABASE).is_file():
-            return ParkedError(
-                f"stopped before the first {first}, with nothing stored",
-                help="type the same command to begin again",
-                signal_number=number,
-            )
-        return ParkedError(
-            f"the {noun} is parked; what was running goes on from its last checkpoint",
-            place=str(path),
-            help=resume,
-            signal_number=number,
-        )
+            told = f"stopped before the first {first}, with nothing stored"
+            return error(told, help="type the same command to begin again")
+        told = f"the {noun} is parked; what was running goes on from its last checkpoint"
+        return error(told, place=str(path), help=resume)
 
     def _stops(self) -> bool:
         return self.interruption.signal_number is not None
@@ -208,17 +200,18 @@ class Context:
     def _engine_of(self, workers: int) -> Engine:
         if self._engine is None or self._engine.workers != workers:
             self.stop()
-            self._engine = self._make_engine(workers)
+            self._engine = (self.make_engine or self._local_engine)(workers)
         return self._engine
 
-    def _local_engine(self, workers: int, *, threads: int) -> Engine:
+    def _local_engine(self, workers: int) -> Engine:
         memory_bytes = worker_memory_bytes(workers=workers)
         engine: Engine = ENGINES.load("local").make(
-            workers=workers, threads=threads, memory_bytes=memory_bytes, logs=self._logs
+            workers=workers, threads=self.threads, memory_bytes=memory_bytes, logs=self._logs
         )
         return engine
 
 
+@dataclass(kw_only=True, eq=False)
 class StudyContext(Context):
     """What a run of a study has.
 
@@ -231,26 +224,17 @@ class StudyContext(Context):
         study: Its database, while it is open.
     """
 
-    header: dict[str, Any]
-    proxy: Proxy
-    target: Target | None
-    rule: FrontRule
-    study: Ledger
+    settings: Settings = field(kw_only=False)
+    header: dict[str, Any] = field(init=False)
+    proxy: Proxy = field(init=False)
+    target: Target | None = field(init=False)
+    rule: FrontRule = field(init=False)
+    study: Ledger = field(init=False)
 
-    def __init__(
-        self,
-        settings: Settings,
-        *,
-        on_event: events.Listener,
-        on_progress: Progress | None = None,
-        make_engine: Callable[[int], Engine] | None = None,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        threads = settings.space.target.threads
-        super().__init__(
-            on_event, on_progress=on_progress, threads=threads, make_engine=make_engine, clock=clock
-        )
-        self.settings = settings
+    @property
+    def threads(self) -> int:
+        """Of one worker, those of the target."""
+        return self.settings.space.target.threads
 
     @property
     def trials(self) -> list[TrialRecord]:
@@ -261,6 +245,19 @@ class StudyContext(Context):
     def checkpoints(self) -> Path:
         """Folder of checkpoints and weights."""
         return self.settings.path / study_folder.CHECKPOINTS
+
+    def training(self, number: int, *, seed: int) -> TrainJob:
+        """A training of a trial of the open study, from its last checkpoint."""
+        found = self.study.checkpoint(number, seed)
+        return TrainJob(
+            number=number,
+            spec=self.study.trials[number].spec,
+            proxy=self.proxy,
+            seed=seed,
+            checkpoint=checkpoint_path(self.checkpoints, number, seed=seed),
+            sha256=found[1] if found else None,
+            weights=weights_path(self.checkpoints, number, seed=seed),
+        )
 
     def front(self) -> list[TrialRecord]:
         """The front as it stands, cheapest first."""

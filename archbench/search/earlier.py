@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from archbench.analysis.study import StudyReader, open_study
 from archbench.errors import ArchbenchError, SpecError, UsageError
@@ -19,9 +20,10 @@ if TYPE_CHECKING:
     from archbench.models import ArchSpec
     from archbench.train.recipe import Plan
 
+Part = Literal["accuracy", "latency", "rule"]
+
 _SOFTWARE = ("archbench", "torch", "torchvision", "numpy")
 _PROXY = ("resolution", "num_classes", "stem", "seeds", "device")
-_NOT_THERE = "not there"
 _SHOWN = 4
 
 
@@ -34,12 +36,12 @@ class Match:
         record: The trial, as it stood when it was read.
         taken: Its measurements in the order taken.
         choices: Of the candidate in the space of now.
-        spec: The candidate; its resolution and number of classes are those of now.
+        spec: With the resolution and number of classes of now.
     """
 
     study: StudyReader
     record: TrialRecord
-    taken: tuple[Taken, ...]
+    taken: Sequence[Taken]
     choices: Choices
     spec: ArchSpec
 
@@ -54,27 +56,16 @@ class Earlier:
     """An earlier study, read at one moment; it may go on meanwhile.
 
     Attributes:
-        study: The study.
         matches: Those of its trials that are candidates now, by number.
-        num_outside: How many of its trials are none.
     """
 
     study: StudyReader
     matches: tuple[Match, ...]
-    num_outside: int
 
-
-def read_sources(context: StudyContext) -> tuple[Earlier, ...]:
-    """The earlier studies that a search starts from, none of which is written.
-
-    Raises:
-        UsageError: One has nothing in common with the space.
-        StorageError: One cannot be read.
-    """
-    settings = context.settings
-    for path in settings.sources:
-        context.say(f"reading the study {path}")
-    return tuple(read_earlier(path, space=settings.space) for path in settings.sources)
+    @property
+    def num_outside(self) -> int:
+        """How many of its trials are no candidates."""
+        return len(self.study.trials()) - len(self.matches)
 
 
 def read_earlier(path: Path, *, space: SearchSpace) -> Earlier:
@@ -93,15 +84,11 @@ def read_earlier(path: Path, *, space: SearchSpace) -> Earlier:
             place=f"--from {path}",
             help="wait until it has some, or leave out --from",
         )
-    measured: dict[int, list[Taken]] = {}
+    taken: dict[int | None, list[Taken]] = defaultdict(list)
     for entry in study.taken():
-        if entry.trial is not None:
-            measured.setdefault(entry.trial, []).append(entry)
-    found = [
-        match
-        for record in trials
-        if (match := _match(study, record, tuple(measured.get(record.number, ())), space=space))
-    ]
+        taken[entry.trial].append(entry)
+    matches = (_match(study, record, taken[record.number], space=space) for record in trials)
+    found = [match for match in matches if match]
     if not found:
         raise UsageError(
             f"none of the {len(trials)} trials of {study.name} is a candidate of the space "
@@ -110,7 +97,7 @@ def read_earlier(path: Path, *, space: SearchSpace) -> Earlier:
             help="name a study of a like space, widen this one by that study's values, or leave "
             "out --from",
         )
-    return Earlier(study=study, matches=tuple(found), num_outside=len(trials) - len(found))
+    return Earlier(study=study, matches=tuple(found))
 
 
 def known_plan(context: StudyContext, earlier: Sequence[Earlier]) -> Plan | None:
@@ -129,7 +116,7 @@ def known_plan(context: StudyContext, earlier: Sequence[Earlier]) -> Plan | None
 
 
 def _match(
-    study: StudyReader, record: TrialRecord, taken: tuple[Taken, ...], *, space: SearchSpace
+    study: StudyReader, record: TrialRecord, taken: Sequence[Taken], *, space: SearchSpace
 ) -> Match | None:
     from archbench.models import as_spec
 
@@ -156,31 +143,20 @@ def _space_differences(study: StudyReader, space: SearchSpace) -> Sequence[str]:
     return [*changes[:_SHOWN], *more] or ["the same axes come to other networks"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Differences:
-    """What of the conditions of two studies differs, in words, setting by setting.
-
-    Attributes:
-        accuracy: What keeps their accuracies from being draws of one quantity. The seed of a study
-            is no difference: it decides which draw, not of what. Neither is the machine, as long
-            as the software, the precision and the kind of device are the same.
-        latency: What keeps their latencies from being comparable; empty where the second study
-            measures none.
-        rule: What else keeps a training that was stopped early in one from being stopped in the
-            other.
-    """
-
-    accuracy: tuple[str, ...]
-    latency: tuple[str, ...]
-    rule: tuple[str, ...]
-
-
-def differences(earlier: Mapping[str, Any], header: Mapping[str, Any]) -> Differences:
-    """How the conditions of a study that is differ from those of an earlier one.
+def differences(earlier: Mapping[str, Any], header: Mapping[str, Any]) -> dict[Part, list[str]]:
+    """How the conditions of a study that is differ from those of an earlier one, in words.
 
     Args:
         earlier: Header of the study that was.
         header: Header of the study that is.
+
+    Returns:
+        Under ``accuracy`` what keeps their accuracies from being draws of one quantity. The seed of
+        a study is no difference: it decides which draw, not of what. Neither is the machine, as
+        long as the software, the precision and the kind of device are the same. Under ``latency``
+        what keeps their latencies from being comparable; nothing where the second study measures
+        none. Under ``rule`` what else keeps a training that was stopped early in one from being
+        stopped in the other.
     """
     latency: Iterable[str] = ()
     if header["calibration"] is not None:
@@ -193,11 +169,11 @@ def differences(earlier: Mapping[str, Any], header: Mapping[str, Any]) -> Differ
     before, now = (
         {key: study.get(key) for key in ("objectives", "limits")} for study in (earlier, header)
     )
-    return Differences(
-        accuracy=(*_data(earlier, header), *_unequal(_training(earlier), _training(header))),
-        latency=tuple(latency),
-        rule=tuple(_unequal(before, now)),
-    )
+    return {
+        "accuracy": [*_data(earlier, header), *_unequal(_training(earlier), _training(header))],
+        "latency": list(latency),
+        "rule": list(_unequal(before, now)),
+    }
 
 
 def _data(earlier: Mapping[str, Any], header: Mapping[str, Any]) -> Iterator[str]:
@@ -246,7 +222,7 @@ def _plain(value: Any) -> Any:
 
 def _text(value: Any) -> str:
     if value is None:
-        return _NOT_THERE
+        return "not there"
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {inner}" for key, inner in value.items()) or "none"
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -127,18 +127,14 @@ class TrialJob:
         target: What its latency is taken on; None where latency is neither objective nor limit.
         latency: Where it has been measured before.
         limits: What of a timing must be known, to the most that it may be.
-        saved: Digests of the checkpoints on record by seed.
         asks: Whether the owner is asked at each rung before the last if it goes on.
     """
 
     number: int
-    spec: Document
-    proxy: Proxy
+    trainings: Sequence[TrainJob]
     target: Target | None
     latency: Measurement | None
     limits: Mapping[str, float]
-    folder: Path
-    saved: Mapping[int, str]
     asks: bool = False
 
     def run(self, send: Send) -> TrialEnd:
@@ -150,7 +146,7 @@ class TrialJob:
         """
         latency = self.latency
         if latency is None and self.target is not None:
-            latency = self.target.measure(_network(self.spec))
+            latency = self.target.measure(_network(self.trainings[0].spec))
             send(latency)
         if latency is not None:
             self._require_timed(latency)
@@ -158,9 +154,9 @@ class TrialJob:
         if reason:
             return TrialEnd(state="over_limit", reason=reason)
         accuracies = []
-        for seed in range(self.proxy.num_seeds):
-            is_last = seed == self.proxy.num_seeds - 1
-            accuracy, reason = self._training(seed).train(send, asks=self.asks, is_last=is_last)
+        for training in self.trainings:
+            is_last = training is self.trainings[-1]
+            accuracy, reason = training.train(send, asks=self.asks, is_last=is_last)
             if reason:
                 return TrialEnd(state="pruned", reason=reason)
             accuracies.append(accuracy)
@@ -178,17 +174,6 @@ class TrialJob:
             if one.timed is None or one.timed(latency) is None:
                 why = latency.details.get(f"{one.detail}_missing") or "the timing lacks it"
                 raise NoLatencyError(f"no {one.label} could be had: {why}")
-
-    def _training(self, seed: int) -> TrainJob:
-        return TrainJob(
-            number=self.number,
-            spec=self.spec,
-            proxy=self.proxy,
-            seed=seed,
-            checkpoint=checkpoint_path(self.folder, self.number, seed=seed),
-            sha256=self.saved.get(seed),
-            weights=weights_path(self.folder, self.number, seed=seed),
-        )
 
 
 def prepare_data(send: Send, *, name: str, resolution: int, download: bool) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from archbench.search import events
 from archbench.search.certificate import certify_first
 from archbench.search.confirmation import confirm_front
 from archbench.search.context import StudyContext
-from archbench.search.earlier import known_plan, read_sources
+from archbench.search.earlier import known_plan, read_earlier
 from archbench.search.growth import grow
 from archbench.search.optuna_view import quiet_optuna
 from archbench.search.preparation import check_data, opened, prepare, prepared, restore
@@ -111,7 +111,7 @@ def search(
         sources=[Path(path) for path in start_from],
     )
     quiet_optuna()
-    with StudyContext(settings, on_event=on_event or events.ignore) as context:
+    with StudyContext(settings, tell=on_event or events.ignore) as context:
         try:
             if resume:
                 _resume(context)
@@ -131,7 +131,9 @@ def _begin(context: StudyContext, *, dry_run: bool) -> bool:
     if not dry_run:
         study_folder.refuse_existing(settings.path)
         study_folder.require_writable(settings.path.parent)
-    earlier = read_sources(context)
+    for path in settings.sources:
+        context.say(f"reading the study {path}")
+    earlier = [read_earlier(path, space=settings.space) for path in settings.sources]
     context.start(settings.num_workers(left=settings.search.trials))
     prepare(context, plan=known_plan(context, earlier))
     start = warm_start(context, earlier, dry_run=dry_run)

@@ -174,21 +174,15 @@ class Trials(Jobs):
         return ""
 
     def _job(self, number: int) -> TrialJob:
-        context, record = self._context, self._study.trials[number]
+        context = self._context
         self._started[number] = context.clock()
+        seeds = range(context.proxy.num_seeds)
         return TrialJob(
             number=number,
-            spec=record.spec,
-            proxy=context.proxy,
+            trainings=[context.training(number, seed=seed) for seed in seeds],
             target=context.target,
-            latency=record.latency,
+            latency=self._study.trials[number].latency,
             limits=context.settings.timed_limits,
-            folder=context.checkpoints,
-            saved={
-                seed: found[1]
-                for seed in range(context.proxy.num_seeds)
-                if (found := self._study.checkpoint(number, seed))
-            },
             asks=self._pruner.asks,
         )
 

@@ -21,7 +21,7 @@ from archbench.analysis.front import Direction, pareto_front
 from archbench.analysis.verdict import source_in_words
 from archbench.search.confirmation import REPEATS_TAKEN_OVER, spent_on_repeats
 from archbench.search.context import StudyContext
-from archbench.search.earlier import Differences, Earlier, Match, differences
+from archbench.search.earlier import Earlier, Match, Part, differences
 from archbench.search.jobs import over_limit, time_alone, weights_path
 from archbench.search.kept_weights import kept_weights, may_reach_front
 from archbench.search.optuna_view import Ledger
@@ -56,7 +56,7 @@ class InheritedTrial:
 
     match: Match
     record: TrialRecord
-    taken: tuple[Taken, ...]
+    taken: Sequence[Taken]
     is_timed: bool
 
 
@@ -137,11 +137,10 @@ def inherit(
     seen: set[str] = set()
     done, untimed, prior = (_unseen(by_use[use], seen) for use in ("done", "untimed", "prior"))
     latencies = timer(untimed) if untimed else {}
-    timed = [match for match in untimed if _has_value(latencies.get(match.spec.digest))]
+    had = {digest: latency for digest, latency in latencies.items() if latency.value is not None}
+    timed = [match for match in untimed if match.spec.digest in had]
     inherited = tuple(
-        _inherited(
-            match, number=number, latency=latencies.get(match.spec.digest), settings=settings
-        )
+        _inherited(match, number=number, latency=had.get(match.spec.digest), settings=settings)
         for number, match in enumerate([*done, *timed])
     )
     priors = [[match for match in prior if match.study is found.study] for found in earlier]
@@ -167,7 +166,7 @@ def start(
 
     Args:
         prior: The candidates of each earlier study, none of them twice.
-        objectives: ``max`` or ``min`` by name, those of the new study.
+        objectives: Of the new study.
         left: Trials to come.
     """
     room = min(LARGEST, left // _SHARE)
@@ -190,15 +189,15 @@ def first_choices(space: SearchSpace, header: Mapping[str, Any]) -> list[Choices
     return [choices for choices in found if choices is not None]
 
 
-def _use(match: Match, differing: Differences, *, settings: Settings) -> Use:
+def _use(match: Match, differing: Mapping[Part, Sequence[str]], *, settings: Settings) -> Use:
     record = match.record
     limits = settings.timed_limits
     has_all = all(OBJECTIVES[name].value(record) is not None for name in limits)
-    is_timed = not limits or (not differing.latency and has_all)
-    if match.is_same and not differing.accuracy:
+    is_timed = not limits or (not differing["latency"] and has_all)
+    if match.is_same and not differing["accuracy"]:
         if record.state == "complete":
             return "done" if is_timed else "untimed"
-        if record.state == "pruned" and is_timed and not differing.rule:
+        if record.state == "pruned" and is_timed and not differing["rule"]:
             return "done"
     if match.is_same and record.state == "over_limit" and is_timed:
         is_over = over_limit(record.latency, limits=limits)
@@ -240,7 +239,11 @@ def _inherited(
 
 
 def _source(
-    found: Earlier, differing: Differences, *, inherited: Sequence[InheritedTrial], prior: int
+    found: Earlier,
+    differing: Mapping[Part, Sequence[str]],
+    *,
+    inherited: Sequence[InheritedTrial],
+    prior: int,
 ) -> dict[str, Any]:
     trials = [trial for trial in inherited if trial.match.study is found.study]
     num_trials = len(found.study.trials())
@@ -250,16 +253,12 @@ def _source(
         "trials": num_trials,
         "taken": len(trials),
         "timed": sum(trial.is_timed for trial in trials),
-        "otherwise": list(differing.latency),
+        "otherwise": list(differing["latency"]),
         "prior": prior,
-        "differs": [*differing.accuracy, *differing.latency],
+        "differs": [*differing["accuracy"], *differing["latency"]],
         "strangers": found.num_outside,
         "left": num_trials - len(trials) - prior - found.num_outside,
     }
-
-
-def _has_value(latency: Measurement | None) -> bool:
-    return latency is not None and latency.value is not None
 
 
 def _layers(matches: Sequence[Match], *, objectives: Mapping[str, Direction]) -> list[list[Match]]:

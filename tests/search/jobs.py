@@ -107,4 +107,4 @@ def idle_context(settings: Settings, heard: list[events.Event]) -> StudyContext:
     def refuse(workers: int) -> Engine:
         raise AssertionError("nothing is run")
 
-    return StudyContext(settings, on_event=heard.append, make_engine=refuse)
+    return StudyContext(settings, tell=heard.append, make_engine=refuse)

@@ -156,7 +156,7 @@ def _told(data: str, results: Path, **changes: Any) -> list[str]:
         overrides=[changes.pop("widths", "stages[0].dim={from: 8, to: 8000, step: 8}")],
     )
     settings = settings_of(space, changes, name=None, results=results)
-    context = StudyContext(settings, on_event=heard.append, make_engine=_no_engine)
+    context = StudyContext(settings, tell=heard.append, make_engine=_no_engine)
     context.workers = 2
     context.proxy = unplanned(settings, num_classes=3)
     context.header = {"trial_seconds": 1.0}

@@ -13,6 +13,7 @@ from archbench.search.jobs import (
     NoLatencyError,
     Note,
     RungReached,
+    TrainJob,
     TrialEnd,
     TrialJob,
     checkpoint_path,
@@ -61,17 +62,21 @@ class StoredProxy:
 
 
 def _job(folder: Path, **changes: Any) -> TrialJob:
-    options: dict[str, Any] = {
-        "number": 7,
-        "spec": SPEC,
-        "proxy": StoredProxy([0.5]),
-        "target": StoredTarget(4.0),
-        "latency": None,
-        "limits": {"latency_ms": 8.0},
-        "folder": folder,
-        "saved": {},
-    }
-    return TrialJob(**{**options, **changes})
+    proxy, saved = changes.pop("proxy", StoredProxy([0.5])), changes.pop("saved", {})
+    trainings = [
+        TrainJob(
+            number=7,
+            spec=SPEC,
+            proxy=proxy,
+            seed=seed,
+            checkpoint=checkpoint_path(folder, 7, seed=seed),
+            sha256=saved.get(seed),
+        )
+        for seed in range(proxy.num_seeds)
+    ]
+    options: dict[str, Any] = {"target": StoredTarget(4.0), "limits": {"latency_ms": 8.0}}
+    options |= {"latency": None, **changes}
+    return TrialJob(number=7, trainings=trainings, **options)
 
 
 def _run(job: TrialJob) -> tuple[TrialEnd, list[Any]]:

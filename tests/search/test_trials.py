@@ -15,7 +15,7 @@ from archbench.errors import StorageError
 from archbench.evaluate.proxy import Proxy
 from archbench.search import events
 from archbench.search.context import Interruption, StudyContext
-from archbench.search.jobs import MayGoOn, RungReached, TrialEnd, TrialJob, weights_path
+from archbench.search.jobs import MayGoOn, RungReached, TrialEnd, TrialJob
 from archbench.search.optuna_view import Ledger
 from archbench.search.pruning import PRUNERS, Pruner
 from archbench.search.sampler import SAMPLERS
@@ -52,7 +52,8 @@ _PROXY = Proxy(
 
 def _completes(job: TrialJob, *, cost: float = 5.0, accuracy: float = 0.5) -> list[Report]:
     number = job.number
-    path = weights_path(job.folder, number, seed=0)
+    path = job.trainings[0].weights
+    assert path is not None
     path.write_bytes(b"weights")
     rung = RungReached(point=point(1, accuracy), path=path, sha256="0" * 64)
     return [
@@ -100,7 +101,7 @@ class Study:
         said = {"trials": trials, "epochs": epochs, "time_limit_s": time_limit_s}
         settings = settings_of(self.space, said, name=self.path.name, results=self.path.parent)
         context = StudyContext(
-            settings, make_engine=lambda workers: engine, on_event=self.heard.append, clock=clock
+            settings, make_engine=lambda workers: engine, tell=self.heard.append, clock=clock
         )
         context.interruption = self.interruption
         context.header = {**_HEADER, "trial_seconds": 1.0}
@@ -229,7 +230,7 @@ def test_what_was_running_goes_on_first_with_what_is_known(study: Study) -> None
     study.run(engine, trials=2)
     assert [job.number for job in engine.jobs] == [0, 1]
     assert engine.jobs[0].latency == latency(5.0)
-    assert engine.jobs[0].saved[0] == "0" * 64
+    assert engine.jobs[0].trainings[0].sha256 == "0" * 64
     assert [started.resumed for started in study.of(events.TrialStarted)] == [False, True, False]
     assert len(study.ledger.trials[0].curve) == 1
 
@@ -263,7 +264,7 @@ def test_the_front_is_told_when_it_changes(study: Study) -> None:
 
 def _asks(job: TrialJob, *, accuracy: float) -> list[Report]:
     """A trial that has come to its first rung of two."""
-    rung = RungReached(point=point(4, accuracy), path=job.folder / "c", sha256="0" * 64)
+    rung = RungReached(point=point(4, accuracy), path=job.trainings[0].checkpoint, sha256="0" * 64)
     return [
         Sent(number=job.number, payload=latency(5.0 + job.number / 10)),
         Sent(number=job.number, payload=rung),
@@ -282,7 +283,9 @@ class AskingEngine(ScriptedEngine):
             end = TrialEnd(state="pruned", reason=content)
         else:
             reached = _ACCURACIES[number] + 0.1
-            rung = RungReached(point=point(8, reached), path=job.folder / "c", sha256="1" * 64)
+            rung = RungReached(
+                point=point(8, reached), path=job.trainings[0].checkpoint, sha256="1" * 64
+            )
             self.reports.append(Sent(number=number, payload=rung))
             end = TrialEnd(state="complete", proxy_accuracy=reached)
         self.reports.append(Done(number=number, result=end))

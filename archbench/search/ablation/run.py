@@ -133,8 +133,8 @@ def ablate(
     path = request.path if request else results / _named(name)
     asked = request.asked(latency=latency) if request else None
     with Context(
-        trainings.told_in_words(on_note),
-        on_progress=on_progress or (lambda what, done, total: None),
+        tell=trainings.told_in_words(on_note),
+        progress=on_progress or (lambda what, done, total: None),
     ) as context:
         try:
             if resume or request is None:
