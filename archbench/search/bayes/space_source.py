@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from archbench.search.bayes.candidates import varied
 from archbench.search.bayes.encoding import Encoding, keys
 from archbench.search.bayes.parameter import distribution, options
 from archbench.search.bayes.surrogate import Surrogate
-from archbench.space import Axis, Choices, InfeasibleError, SearchSpace
+from archbench.space import Axis, Choices, InfeasibleError, SearchSpace, choices_for
 from archbench.study.objective import costs
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ _COUNTED = 128
 _TRIES = 50
 _MOST = 240
 _FRESH = 1 / 3
-_PASSES = 2
 
 
 class SpaceSource:
@@ -71,9 +70,14 @@ class SpaceSource:
 
     @cached_property
     def known(self) -> Array:
-        """(m, D) published networks that lie in the space."""
-        found = [self._code(choices) for choices in _published_in(self._space)]
-        return np.array(found).reshape(-1, len(self.encoding))
+        """(m, D) published networks that lie in the space; one spelled otherwise may be missed."""
+        from archbench.models import as_spec, published_names
+
+        base, specs = self._space.base, [as_spec(name) for name in published_names()]
+        alike = [spec for spec in specs if _form(spec.to_document()) == _form(base)]
+        found = [choices_for(self._space, spec) for spec in alike]
+        codes = [self._code(choices) for choices in found if choices is not None]
+        return np.array(codes).reshape(-1, len(self.encoding))
 
     def pool(self, parents: Array, count: int, *, rng: np.random.Generator) -> Array:
         """Children of the parents and random candidates, all with active axes alone."""
@@ -97,51 +101,48 @@ class SpaceSource:
         """(f,) the same, counted; None where the candidate is not feasible."""
         key = keys(code[None])[0]
         if key not in self._exact:
-            counted = self._counted(self._choices(code))
-            if counted is not None and np.isnan(counted).any():
-                counted = np.where(np.isnan(counted), self.facts(code[None])[0], counted)
-            self._exact[key] = counted
+            choices = self._space.choose(lambda axis: self._chosen(axis, code) or 0)
+            try:
+                counted = self._counted(self._space.decode(choices))
+            except InfeasibleError:
+                self._exact[key] = None
+            else:
+                is_lacking = np.isnan(counted)
+                told = self.facts(code[None])[0] if is_lacking.any() else counted
+                self._exact[key] = np.where(is_lacking, told, counted)
         return self._exact[key]
 
     @cached_property
     def _models(self) -> list[Surrogate]:
-        """What the logarithm of each fact is, by some candidates."""
+        """What the logarithm of each fact is, by some candidates; 0 where it is of none."""
         rng = random.Random(self._seed)
-        codes, facts = [], []
-        for _ in range(_COUNTED):
-            choices = self._space.sample_feasible(rng, tries=_TRIES)
-            counted = None if choices is None else self._counted(choices)
-            if choices is not None and counted is not None:
-                codes.append(self._code(choices))
-                facts.append(np.log(counted))
-        found = np.array(facts).reshape(-1, self.num_facts)
-        return [
-            self._model(np.array(codes)[is_known], found[is_known, place], name=str(place))
-            for place, is_known in enumerate(~np.isnan(found.T))
-        ]
+        sampled = [self._space.sample_feasible(rng, tries=_TRIES) for _ in range(_COUNTED)]
+        some = [choices for choices in sampled if choices is not None]
+        every = np.array([self._code(choices) for choices in some])
+        counted = [self._counted(self._space.decode(choices)) for choices in some]
+        logs = np.log(counted).reshape(-1, self.num_facts)
+        models = []
+        for place, is_known in enumerate(~np.isnan(logs.T)):
+            codes, values = every[is_known], logs[is_known, place]
+            if not len(codes):
+                codes, values = np.full((1, len(self.encoding)), np.nan), np.zeros(1)
+            models.append(
+                Surrogate(
+                    self.encoding,
+                    codes=codes,
+                    facts=np.zeros((len(codes), 0)),
+                    values=values,
+                    weights=np.ones(len(codes)),
+                    name=str(place),
+                    memory={},
+                )
+            )
+        return models
 
-    def _model(self, codes: Array, values: Array, *, name: str) -> Surrogate:
-        """What is believed of a fact; where nothing is known nothing is told apart."""
-        if not len(codes):
-            codes, values = np.full((1, len(self.encoding)), np.nan), np.zeros(1)
-        return Surrogate(
-            self.encoding,
-            codes=codes,
-            facts=np.zeros((len(codes), 0)),
-            values=values,
-            weights=np.ones(len(codes)),
-            name=name,
-            memory={},
-        )
-
-    def _counted(self, choices: Choices) -> Array | None:
-        """(f,) NaN for a latency that cannot be told; None where it is not feasible."""
+    def _counted(self, spec: ArchSpec) -> Array:
+        """(f,) NaN for a latency that cannot be told."""
         from archbench.models import count
 
-        try:
-            spec = self._space.decode(choices)
-        except InfeasibleError:
-            return None
         counted = count(spec)
         facts = [float(getattr(counted, name)) for name in self._facts]
         if self._predict:
@@ -154,9 +155,6 @@ class SpaceSource:
             if axis.name in choices:
                 row[self._column[axis.name]] = self._index[axis.name].index(choices[axis.name])
         return row
-
-    def _choices(self, code: Array) -> Choices:
-        return self._space.choose(lambda axis: self._chosen(axis, code) or 0)
 
     def _tidied(self, code: Array, chance: random.Random) -> Array:
         """The code of what it names: axes that become active are chosen by chance."""
@@ -174,70 +172,5 @@ class SpaceSource:
         return None if math.isnan(number) else self._index[axis.name][int(number)]
 
 
-def _published_in(space: SearchSpace) -> Iterator[Choices]:
-    """The choices that name a published network.
-
-    Axes are set one after the other to what makes the document most like the network's, and what
-    comes of it is compared by digest: so a network of which the space holds another spelling may
-    be missed, and none is found wrongly.
-    """
-    from archbench.models import as_spec, published_names
-
-    num_stages, resolution = len(space.base["stages"]), space.base["resolution"]
-    for name in published_names():
-        spec = as_spec(name)
-        wanted = spec.to_document()
-        if len(wanted["stages"]) != num_stages or wanted["resolution"] != resolution:
-            continue
-        choices = _most_like(space, _settings(wanted))
-        try:
-            if space.decode(choices).digest == spec.digest:
-                yield choices
-        except InfeasibleError:
-            continue
-
-
-def _most_like(space: SearchSpace, wanted: set[tuple[str, str]]) -> Choices:
-    held: Choices = {}
-    for _ in range(_PASSES):
-        for axis in space.axes:
-            best = -1
-            kept = held.get(axis.name, 0)
-            for index in range(len(axis.values)):
-                tried = {**held, axis.name: index}
-                choices = _chosen(space, tried)
-                alike = len(wanted & _settings(space.document(choices)))
-                if alike > best:
-                    best, kept = alike, index
-            held[axis.name] = kept
-    return _chosen(space, held)
-
-
-def _chosen(space: SearchSpace, held: Choices) -> Choices:
-    return space.choose(lambda axis: held.get(axis.name, 0))
-
-
-def _settings(document: Mapping[str, Any]) -> set[tuple[str, str]]:
-    """What is set where, each layer by itself, however the document shares it between layers."""
-    stages = [
-        {
-            **{key: value for key, value in stage.items() if key not in ("block", "layers")},
-            "layers": [
-                {**stage.get("block", {}), **stage.get("layers", {}).get(layer, {})}
-                for layer in range(stage.get("depth", 0))
-            ],
-        }
-        for stage in document["stages"]
-    ]
-    return set(_leaves({**document, "stages": stages}))
-
-
-def _leaves(document: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    if isinstance(document, Mapping):
-        for key, value in document.items():
-            yield from _leaves(value, f"{path}.{key}")
-    elif isinstance(document, (list, tuple)):
-        for index, value in enumerate(document):
-            yield from _leaves(value, f"{path}[{index}]")
-    else:
-        yield path, repr(document)
+def _form(network: Mapping[str, Any]) -> tuple[int, Any]:
+    return len(network["stages"]), network["resolution"]
