@@ -15,8 +15,8 @@ from archbench.models import ArchSpec, Network, build, proxy
 from archbench.progress import Progress
 from archbench.study.trial import CurvePoint
 from archbench.train.checkpoint import previous_path, read_checkpoint, read_tensors, write_tensors
+from archbench.train.feed import derived_seed
 from archbench.train.loop import accuracy, train
-from archbench.train.randomness import derived_seed
 from archbench.train.recipe import Plan, Recipe
 from archbench.train.step import Teacher
 from archbench.train.teacher import teacher_for

@@ -20,11 +20,9 @@ _FORMAT = "archbench.checkpoint/1"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a training needs to go on.
+    """What a training needs to go on: tensors on the CPU, and JSON-able state beside them.
 
     Attributes:
-        tensors: Name to tensor, on the CPU.
-        document: JSON-able state beside the tensors.
         path: The file it was read from.
         sha256: Of that file.
         note: What a person should know about how it was found; empty if all was well.
@@ -61,10 +59,8 @@ def write_checkpoint(
 def read_checkpoint(path: Path, *, sha256: str | None = None) -> Checkpoint | None:
     """The newest sound checkpoint at a path, or None where there has been none.
 
-    Args:
-        path: Where it was written.
-        sha256: Of the checkpoint to go on from, if that is on record. One that was written after
-            it and not recorded is passed over for it.
+    The sha256 is of the checkpoint to go on from, if that is on record. One that was written after
+    it and not recorded is passed over for it.
 
     Raises:
         MissingError: A checkpoint is on record and there is no file.
@@ -110,12 +106,9 @@ def write_tensors(
 ) -> str:
     """Writes a safetensors file that is there whole or not at all, and gives its sha256.
 
-    Args:
-        path: The folder must be there.
-        tensors: Copied to the CPU as they are now.
-        metadata: Text beside them. Where there is a ``spec``, the ``sha256`` of it and of the
-            tensors joins it, as whoever loads the weights into a network checks it.
-        previous: Where a file that stands at ``path`` is moved to; None overwrites it.
+    The metadata is text beside them. Where there is a ``spec``, the ``sha256`` of it and of the
+    tensors joins it, as whoever loads the weights into a network checks it. A file that stands at
+    the path is moved to ``previous``, if that is given.
 
     Raises:
         StorageError: The file cannot be written.

@@ -15,14 +15,14 @@ from archbench.data import DataSet, Split, normalise
 from archbench.errors import NEGATIVE_RESULT, ArchbenchError, UsageError
 from archbench.study.trial import CurvePoint
 from archbench.train.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
-from archbench.train.feed import Feed
-from archbench.train.randomness import derived_seed, rate_share, reproducible
+from archbench.train.feed import Feed, derived_seed, rate_share, reproducible
 from archbench.train.recipe import MemoryFormat, Plan, Recipe
 from archbench.train.step import Teacher, Trainer, torch_memory_format
 
 OnPoint = Callable[[CurvePoint, Path | None, str | None], bool | None]
 
 _STEPS_BETWEEN_CHECKS_ON_GPU = 16  # reading a loss waits for the GPU
+_STATE = ("epoch", "step", "seconds")
 
 
 class NonFiniteLossError(ArchbenchError):
@@ -108,7 +108,9 @@ def train(
         "network": trainer.signature(),
         **({"teacher": teacher.sha256} if teacher else {}),
     }
-    training = _Training(trainer, feed, dataset, recipe, seed, where, plan, identity)
+    training = _Training(
+        trainer, feed, dataset, recipe, seed, where, plan, identity, clock, on_progress
+    )
     saved: tuple[Path | None, str | None] = (None, None)
     found = read_checkpoint(checkpoint, sha256=sha256) if checkpoint else None
     if found:
@@ -120,7 +122,7 @@ def train(
             return training.points
     with reproducible(where):
         for rung in recipe.rungs[len(training.points) :]:
-            training.go_on(to_epoch=rung, clock=clock, on_progress=on_progress)
+            training.go_on(to_epoch=rung)
             if checkpoint:
                 saved = checkpoint, training.save(checkpoint)
             if on_point and on_point(training.points[-1], *saved) is False:
@@ -140,23 +142,18 @@ class _Training:
     device: torch.device
     plan: Plan
     identity: dict[str, object]
+    clock: Callable[[], float]
+    on_progress: Callable[[int, int], None] | None
     epoch: int = 0
     step: int = 0
     seconds: float = 0.0
     points: tuple[CurvePoint, ...] = ()
 
-    def go_on(
-        self,
-        *,
-        to_epoch: int,
-        clock: Callable[[], float],
-        on_progress: Callable[[int, int], None] | None,
-    ) -> None:
+    def go_on(self, *, to_epoch: int) -> None:
         """Trains to the end of an epoch and takes the accuracy there."""
-        begin = clock()
-        first_step, total = self.step, 0.0
+        begin, first_step, total = self.clock(), self.step, 0.0
         while self.epoch < to_epoch:
-            total += self._train_epoch(on_progress)
+            total += self._train_epoch()
             self.epoch += 1
         reached = accuracy(
             self.trainer.network,
@@ -164,7 +161,7 @@ class _Training:
             device=self.device,
             memory_format=self.plan.memory_format,
         )
-        self.seconds += clock() - begin
+        self.seconds += self.clock() - begin
         point = CurvePoint(
             seed=self.seed,
             epoch=self.epoch,
@@ -175,7 +172,7 @@ class _Training:
         )
         self.points = (*self.points, point)
 
-    def _train_epoch(self, on_progress: Callable[[int, int], None] | None) -> float:
+    def _train_epoch(self) -> float:
         """The sum of the epoch's losses."""
         seed = derived_seed("network", self.recipe.seed, self.seed, self.epoch)
         torch.default_generator.manual_seed(seed)  # of dropout and drop path, on this device alone
@@ -194,8 +191,8 @@ class _Training:
             if len(unchecked) == between_checks or index == self.feed.num_steps:
                 total += self._checked_sum(unchecked)
                 unchecked = []
-            if on_progress:
-                on_progress(self.step, num_steps)
+            if self.on_progress:
+                self.on_progress(self.step, num_steps)
         return total
 
     def _checked_sum(self, measured: list[Tensor]) -> float:
@@ -214,15 +211,9 @@ class _Training:
 
     def save(self, path: Path) -> str:
         """Writes all that is needed to go on, and gives the file's sha256."""
-        document = {
-            "training": self.identity,
-            "state": {
-                "epoch": self.epoch,
-                "step": self.step,
-                "seconds": self.seconds,
-                "points": [asdict(point) for point in self.points],
-            },
-        }
+        state: dict[str, object] = {key: getattr(self, key) for key in _STATE}
+        state["points"] = [asdict(point) for point in self.points]
+        document = {"training": self.identity, "state": state}
         return write_checkpoint(path, tensors=self.trainer.state(), document=document)
 
     def restore(self, checkpoint: Checkpoint) -> None:
@@ -242,8 +233,7 @@ class _Training:
                 )
         self.trainer.restore(checkpoint.tensors)
         state = checkpoint.document["state"]
-        self.epoch, self.step = state["epoch"], state["step"]
-        self.seconds = state["seconds"]
+        self.epoch, self.step, self.seconds = (state[key] for key in _STATE)
         self.points = tuple(CurvePoint(**point) for point in state["points"])
 
 

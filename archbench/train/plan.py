@@ -10,17 +10,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from archbench.data import DataSet
 from archbench.errors import UsageError
-from archbench.train.feed import Feed
-from archbench.train.randomness import reproducible
+from archbench.train.feed import Feed, reproducible
 from archbench.train.recipe import Plan, Recipe
 from archbench.train.step import Trainer
 
+_DEFAULT = Plan()  # what all others are compared with
 _CANDIDATES = (
-    Plan(),  # what all others are compared with
+    _DEFAULT,
     Plan(memory_format="channels_last"),
     Plan(precision="bf16"),
     Plan(precision="bf16", memory_format="channels_last"),
@@ -68,37 +68,43 @@ def choose_plan(
         has_one_thread = where.type == "cpu" and torch.get_num_threads() == 1
         step_clock = time.thread_time if has_one_thread else time.perf_counter
     feed = Feed(dataset, recipe=recipe, seed=0, device=where)
-    classes = dataset.num_classes
-    runs = [
-        _Candidate(
-            name=plan.name,
-            trainer=Trainer(
-                copy.deepcopy(network),
-                recipe=recipe,
-                width=width,
-                num_classes=classes,
-                plan=plan,
-                device=where,
-            ),
+    trainers = {
+        plan.name: Trainer(
+            copy.deepcopy(network),
+            recipe=recipe,
+            width=width,
+            num_classes=dataset.num_classes,
+            plan=plan,
+            device=where,
         )
         for plan in _CANDIDATES
-    ]
+    }
+    seconds, losses = ({name: list[float]() for name in trainers} for _ in range(2))
     rejected: dict[str, str] = {}
     begin = clock()
     with reproducible(where):
         endless = itertools.chain.from_iterable(map(feed.epoch, itertools.count()))
-        batches = itertools.islice(endless, _WARMUP_ROUNDS + _ROUNDS)
-        for index, (images, labels) in enumerate(batches):
-            for run in runs:
-                run.step(images, labels, clock=step_clock)
+        for index, batch in enumerate(itertools.islice(endless, _WARMUP_ROUNDS + _ROUNDS)):
+            for name in trainers:
+                started = step_clock()
+                loss, _ = trainers[name].step(*batch, share=1.0).tolist()  # waits for the device
+                seconds[name].append(step_clock() - started)
+                losses[name].append(loss)
             if index + 1 == _WARMUP_ROUNDS:
-                runs = _without_hopeless(runs, rejected)
+                rejected = _hopeless(seconds)
+                for name in rejected:
+                    del trainers[name], seconds[name], losses[name]
             if clock() - begin > budget_s:
                 break
-    seconds = {run.name: run.lower_quartile() for run in runs if run.is_measured}
-    rejected |= {run.name: "the budget ended first" for run in runs if not run.is_measured}
-    rejected |= _inexact(runs)
-    return _fastest([seconds], rejected, device=str(where))
+    enough = _WARMUP_ROUNDS + _FEWEST_ROUNDS
+    measured = {
+        name: statistics.quantiles(taken[_WARMUP_ROUNDS:], n=4, method="inclusive")[0]
+        for name, taken in seconds.items()
+        if len(taken) >= enough
+    }
+    rejected |= {name: "the budget ended first" for name in trainers if name not in measured}
+    rejected |= _inexact(losses)
+    return _fastest([measured], rejected, device=str(where))
 
 
 def common_plan(plans: Sequence[Plan]) -> Plan:
@@ -120,50 +126,25 @@ def common_plan(plans: Sequence[Plan]) -> Plan:
     return _fastest([plan.seconds for plan in plans], rejected, device=devices.pop())
 
 
-class _Candidate:
-    """A copy of the network trained one way, with the seconds and losses of its steps."""
-
-    def __init__(self, name: str, trainer: Trainer) -> None:
-        self.name = name
-        self.seconds: list[float] = []
-        self.losses: list[float] = []
-        self._trainer = trainer
-
-    @property
-    def is_measured(self) -> bool:
-        return len(self.seconds) >= _WARMUP_ROUNDS + _FEWEST_ROUNDS
-
-    def step(self, images: Tensor, labels: Tensor, *, clock: Callable[[], float]) -> None:
-        begin = clock()
-        loss, _ = self._trainer.step(images, labels, share=1.0).tolist()  # waits for the device
-        self.seconds.append(clock() - begin)
-        self.losses.append(loss)
-
-    def lower_quartile(self) -> float:
-        return statistics.quantiles(self.seconds[_WARMUP_ROUNDS:], n=4, method="inclusive")[0]
+def _hopeless(seconds: Mapping[str, Sequence[float]]) -> dict[str, str]:
+    """Those that are not worth timing, each with the reason; never the default."""
+    fastest = min(map(min, seconds.values()))
+    factors = {name: min(taken) / fastest for name, taken in seconds.items()}
+    return {
+        name: f"{factor:.1f} times slower in the warm-up"
+        for name, factor in factors.items()
+        if factor > _HOPELESS and name != _DEFAULT.name
+    }
 
 
-def _without_hopeless(runs: Sequence[_Candidate], rejected: dict[str, str]) -> list[_Candidate]:
-    """Those worth timing, the first in any case; the reasons of the others are noted."""
-    fastest = min(min(run.seconds) for run in runs)
-    kept = []
-    for run in runs:
-        factor = min(run.seconds) / fastest
-        if factor > _HOPELESS and run is not runs[0]:
-            rejected[run.name] = f"{factor:.1f} times slower in the warm-up"
-        else:
-            kept.append(run)
-    return kept
-
-
-def _inexact(runs: Sequence[_Candidate]) -> dict[str, str]:
-    expected = statistics.fmean(runs[0].losses)
-    found = {}
-    for run in runs[1:]:
-        loss = statistics.fmean(run.losses)
-        if not abs(loss - expected) <= _LOSS_TOLERANCE * expected:
-            found[run.name] = f"mean loss {loss:.4g}, not {expected:.4g} as in {runs[0].name}"
-    return found
+def _inexact(losses: Mapping[str, Sequence[float]]) -> dict[str, str]:
+    means = {name: statistics.fmean(taken) for name, taken in losses.items()}
+    expected = means[_DEFAULT.name]
+    return {
+        name: f"mean loss {loss:.4g}, not {expected:.4g} as in {_DEFAULT.name}"
+        for name, loss in means.items()
+        if name != _DEFAULT.name and not abs(loss - expected) <= _LOSS_TOLERANCE * expected
+    }
 
 
 def _fastest(
@@ -175,7 +156,7 @@ def _fastest(
         for plan in _CANDIDATES
         if all(plan.name in timing for timing in timings)
     }
-    best = _CANDIDATES[0]
+    best = _DEFAULT
     for plan in _CANDIDATES if best.name in seconds else ():
         is_eligible = plan.name in seconds and plan.name not in rejected
         if is_eligible and seconds[plan.name] * _MARGIN <= seconds[best.name]:

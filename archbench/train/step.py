@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,11 +20,10 @@ _ALIGNMENT = 16  # elements; 64 bytes of fp32, as the allocator aligns
 
 @dataclass(frozen=True, kw_only=True)
 class Teacher:
-    """A trained network whose answers others learn.
+    """A trained network, in evaluation, whose answers others learn.
 
     Attributes:
         kind: An entry of ``archbench.train.recipe.TEACHERS``.
-        network: In evaluation; nobody trains it further.
         sha256: Of its weights, for the identity of what it teaches.
         accuracy: Share of the validation images that it classifies rightly.
         agreement: Share of the training images, as they are, on which its answer is the label.
@@ -45,12 +44,7 @@ class Teacher:
 
     def facts(self) -> dict[str, Any]:
         """What a study's header keeps of it, JSON-able."""
-        return {
-            "kind": self.kind,
-            "sha256": self.sha256,
-            "accuracy": self.accuracy,
-            "agreement": self.agreement,
-        }
+        return {name: value for name, value in vars(self).items() if name != "network"}
 
 
 class Trainer:
@@ -80,35 +74,26 @@ class Trainer:
         self._memory_format = torch_memory_format(plan.memory_format)
         self.network = network.to(device).to(memory_format=self._memory_format)
         self._flat = FlatParameters(self.network)
-        self._optimizer = torch.optim.AdamW(
-            [
-                {"params": [self._flat.decayed], "weight_decay": recipe.weight_decay},
-                {"params": [self._flat.others], "weight_decay": 0.0},
-            ],
-            fused=True,
-        )
+        decayed = {"params": [self._flat.decayed], "weight_decay": recipe.weight_decay}
+        others = {"params": [self._flat.others], "weight_decay": 0.0}
+        self._optimizer = torch.optim.AdamW([decayed, others], fused=True)
         self._recipe = recipe
         self._rate = recipe.learning_rate(width)
         self._num_classes = num_classes
-        self._precision = plan.precision
+        self._is_bf16 = plan.precision == "bf16"
         self._device = device
         self._answers = answers
 
     def step(self, images: Tensor, labels: Tensor, *, share: float) -> Tensor:
         """Takes one step and gives loss and gradient norm before clipping, on the device.
 
-        Args:
-            images: (B, 3, H, W), normalised.
-            labels: (B,).
-            share: Share of the peak learning rate.
+        Images (B, 3, H, W) are normalised, labels (B,); the share is of the peak learning rate.
 
         Raises:
             UsageError: The network gives another number of logits than there are classes.
         """
         images = images.contiguous(memory_format=self._memory_format)
-        with torch.autocast(
-            self._device.type, dtype=torch.bfloat16, enabled=self._precision == "bf16"
-        ):
+        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._is_bf16):
             outputs = self.network(images)
         taught = self._answers(images) if self._answers else None
         loss = self._loss(outputs, labels, taught)
@@ -134,22 +119,19 @@ class Trainer:
         weights: dict[str, Tensor] = {}
         moments: dict[int, dict[str, Tensor]] = {}
         for name, tensor in tensors.items():
-            kind, _, rest = name.partition("/")
-            if kind == "network":
-                weights[rest] = tensor
-            else:
-                index, _, key = rest.partition("/")
-                moments.setdefault(int(index), {})[key] = tensor
+            match name.split("/"):
+                case "network", key:
+                    weights[key] = tensor
+                case _, index, key:
+                    moments.setdefault(int(index), {})[key] = tensor
         self.network.load_state_dict(weights)
         groups = self._optimizer.state_dict()["param_groups"]
         self._optimizer.load_state_dict({"state": moments, "param_groups": groups})
 
     def signature(self) -> str:
         """Sixteen hexadecimal digits of the names, shapes and types of the network's tensors."""
-        lines = [
-            f"{name} {tensor.dtype} {list(tensor.shape)}"
-            for name, tensor in self.network.state_dict().items()
-        ]
+        state = self.network.state_dict()
+        lines = [f"{name} {tensor.dtype} {list(tensor.shape)}" for name, tensor in state.items()]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
     def _loss(
@@ -173,9 +155,7 @@ class Trainer:
             share = self._recipe.teacher_share
             own = F.cross_entropy(heads[0].float(), labels, label_smoothing=smoothing)
             return (1 - share) * own + share * F.cross_entropy(heads[-1].float(), taught)
-        losses = [
-            F.cross_entropy(logits.float(), labels, label_smoothing=smoothing) for logits in heads
-        ]
+        losses = [F.cross_entropy(one.float(), labels, label_smoothing=smoothing) for one in heads]
         return losses[0] if len(losses) == 1 else torch.stack(losses).mean()
 
 
@@ -190,9 +170,6 @@ class FlatParameters:
     The network's own parameters become views of the vectors, in their memory format, and so do
     their gradients. Clearing, clipping and updating 80 small tensors took 9 % of a step of a
     network of width 32; on vectors it takes 2 %.
-
-    Args:
-        network: On its device and in its memory format; its parameters are moved.
 
     Attributes:
         decayed: Weights of linears and convolutions.
@@ -219,7 +196,14 @@ class FlatParameters:
         self.gradient = torch.zeros_like(weights)
         self.decayed, self.others = map(nn.Parameter, weights.split(sizes))
         self.decayed.grad, self.others.grad = self.gradient.split(sizes)
-        _move([*decayed, *others], weights=weights, gradient=self.gradient)
+        offset = 0
+        for parameter in (*decayed, *others):
+            stride = torch.empty_like(parameter).stride()  # dense, in the parameter's memory format
+            view = weights.as_strided(parameter.shape, stride, offset)
+            view.copy_(parameter.detach())
+            parameter.data = view
+            parameter.grad = self.gradient.as_strided(parameter.shape, stride, offset)
+            offset += _aligned_size(parameter)
 
     def clip(self, limit: float) -> Tensor:
         """Scales the gradient down to a norm of at most ``limit``; gives its norm before."""
@@ -228,9 +212,7 @@ class FlatParameters:
         return norm
 
 
-def decayed_and_others(
-    network: nn.Module,
-) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+def decayed_and_others(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     """The trainable weights of linears and convolutions, and all other trainable parameters."""
     weights = {id(m.weight) for m in network.modules() if isinstance(m, _DECAYED)}
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
@@ -240,14 +222,3 @@ def decayed_and_others(
 
 def _aligned_size(parameter: Tensor) -> int:
     return -(-parameter.numel() // _ALIGNMENT) * _ALIGNMENT
-
-
-def _move(parameters: Sequence[nn.Parameter], *, weights: Tensor, gradient: Tensor) -> None:
-    offset = 0
-    for parameter in parameters:
-        stride = torch.empty_like(parameter).stride()  # dense, in the parameter's memory format
-        view = weights.as_strided(parameter.shape, stride, offset)
-        view.copy_(parameter.detach())
-        parameter.data = view
-        parameter.grad = gradient.as_strided(parameter.shape, stride, offset)
-        offset += _aligned_size(parameter)

@@ -5,6 +5,7 @@ Shapes: B batch, C channels, H W map, K classes.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Callable
@@ -49,11 +50,6 @@ class ConvolutionalNetwork(nn.Module):
     together (Touvron et al. 2021, arXiv:2012.12877, sec. 5.2, found convolutional teachers best).
 
     Takes images (B, 3, H, W), gives logits (B, K).
-
-    Args:
-        resolution: Side of the images, by which the number of pairs is chosen.
-        num_classes: K.
-        seed: Of the initial weights.
     """
 
     def __init__(self, *, resolution: int, num_classes: int, seed: int) -> None:
@@ -61,12 +57,10 @@ class ConvolutionalNetwork(nn.Module):
         self.widths = stage_widths(resolution)
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
-            self.stages = nn.Sequential(
-                *(
-                    nn.Sequential(*_unit(before, width, stride=2), *_unit(width, width, stride=1))
-                    for before, width in pairwise((3, *self.widths))
-                )
-            )
+            self.stages = nn.Sequential()
+            for before, width in pairwise((3, *self.widths)):
+                units = (*_unit(before, width, stride=2), *_unit(width, width, stride=1))
+                self.stages.append(nn.Sequential(*units))
             self.classifier = nn.Linear(self.widths[-1], num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -95,7 +89,7 @@ def teacher_for(
         recipe: Of the students; its seed is the teacher's.
         device: Where it is trained and answers.
         folder: Where teachers are kept; ``teachers`` in the user's cache by default.
-        on_progress: Told what is being done, how much of it, and of how much.
+        on_progress: Told about the steps.
         on_note: Told in words that a damaged one was trained again.
 
     Raises:
@@ -109,6 +103,9 @@ def teacher_for(
     identity = _identity(dataset, kind=recipe.teacher, seed=recipe.seed, device=where)
     key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
     path = home / f"{recipe.teacher}-{dataset.resolution}px-{key}.safetensors"
+    network = ConvolutionalNetwork(
+        resolution=dataset.resolution, num_classes=dataset.num_classes, seed=recipe.seed
+    )
     with ExitStack() as stack:
         try:
             home.mkdir(parents=True, exist_ok=True)
@@ -121,10 +118,10 @@ def teacher_for(
             ) from error
         kept = _kept(path, on_note=on_note)
         if kept is None:
-            _train(path, dataset, identity=identity, device=where, on_progress=on_progress)
-            kept = _kept(path, on_note=on_note)
+            own = copy.deepcopy(network)
+            _train(own, dataset, path=path, identity=identity, device=where, progress=on_progress)
+            kept = read_checkpoint(path)
             assert kept is not None, "it has just been written"
-    network = _network(dataset, seed=recipe.seed)
     network.load_state_dict(dict(kept.tensors))
     return Teacher(
         kind=recipe.teacher,
@@ -141,7 +138,7 @@ def _identity(dataset: DataSet, *, kind: str, seed: int, device: torch.device) -
         "kind": kind,
         "data": dataset.digest,
         "recipe": _recipe(len(dataset.train), seed=seed).document(),
-        "plan": f"{_PLAN.precision} {_PLAN.memory_format}",
+        "plan": _PLAN.name,
         "device": device.type,
         "threads": torch.get_num_threads() if device.type == "cpu" else 0,
     }
@@ -150,12 +147,6 @@ def _identity(dataset: DataSet, *, kind: str, seed: int, device: torch.device) -
 def _recipe(num_images: int, *, seed: int) -> Recipe:
     epochs = min(max(round(_IMAGES_SEEDED / num_images), _FEWEST_EPOCHS), _MOST_EPOCHS)
     return Recipe(rungs=(epochs,), batch=64, seed=seed)
-
-
-def _network(dataset: DataSet, *, seed: int) -> ConvolutionalNetwork:
-    return ConvolutionalNetwork(
-        resolution=dataset.resolution, num_classes=dataset.num_classes, seed=seed
-    )
 
 
 def _kept(path: Path, *, on_note: Callable[[str], None] | None) -> Checkpoint | None:
@@ -171,17 +162,17 @@ def _kept(path: Path, *, on_note: Callable[[str], None] | None) -> Checkpoint | 
 
 
 def _train(
-    path: Path,
+    network: ConvolutionalNetwork,
     dataset: DataSet,
     *,
+    path: Path,
     identity: dict[str, Any],
     device: torch.device,
-    on_progress: Progress | None,
+    progress: Progress | None,
 ) -> None:
-    seed = identity["recipe"]["seed"]
-    network = _network(dataset, seed=seed)
-    progress = on_progress or (lambda what, done, total: None)
-    unfinished = path.with_suffix(".unfinished")
+    """Writes the trained network, with its accuracies, to a path."""
+    seed, unfinished = identity["recipe"]["seed"], path.with_suffix(".unfinished")
+    tell = progress or (lambda what, done, total: None)
     train(
         network,
         dataset,
@@ -191,18 +182,14 @@ def _train(
         width=network.widths[-1],
         device=device,
         checkpoint=unfinished,
-        on_progress=lambda done, total: progress("training the teacher, step", done, total),
+        on_progress=lambda done, total: tell("training the teacher, step", done, total),
     )
-    network.eval()
-    tensors = network.state_dict()
-    shares = {"accuracy": dataset.validation, "agreement": dataset.train}
+    tensors, layout = network.eval().state_dict(), _PLAN.memory_format
     document = {
         **identity,
         "weights_sha256": content_sha256(tensors),
-        **{
-            name: accuracy(network, split, device=device, memory_format=_PLAN.memory_format)
-            for name, split in shares.items()
-        },
+        "accuracy": accuracy(network, dataset.validation, device=device, memory_format=layout),
+        "agreement": accuracy(network, dataset.train, device=device, memory_format=layout),
     }
     write_checkpoint(path, tensors=tensors, document=document)
     for file in (unfinished, previous_path(unfinished)):
