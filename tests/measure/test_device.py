@@ -16,12 +16,9 @@ import torch
 
 from archbench.errors import StorageError, UsageError
 from archbench.measure.device import (
-    capture_environment,
-    devices,
     measurement_lock,
     measuring_cores,
     pinned,
-    require_device,
     runtime_folder,
 )
 from archbench.study.environment import usable_cores
@@ -38,11 +35,6 @@ def collecting() -> Iterator[None]:
     yield
     if not was_enabled:
         gc.disable()
-
-
-def test_cpu_is_always_there() -> None:
-    assert devices()[0] == "cpu"
-    require_device("cpu")
 
 
 @pinning
@@ -107,14 +99,10 @@ def test_where_nothing_can_be_pinned_it_says_so(monkeypatch: pytest.MonkeyPatch)
         assert pinning.note == "not pinned: Darwin cannot pin a thread to a core"
 
 
-def test_more_threads_than_cores_are_refused() -> None:
-    cores = usable_cores()
-    with pytest.raises(UsageError, match=f"{cores + 1} threads cannot .* use 1 to {cores}"):
-        measuring_cores(cores + 1)
-
-
-def test_environment_names_the_gpu_or_none() -> None:
-    assert (capture_environment().gpu is None) == (not torch.cuda.is_available())
+@pytest.mark.parametrize("threads", [0, usable_cores() + 1])
+def test_more_threads_than_cores_are_refused(threads: int) -> None:
+    with pytest.raises(UsageError, match=f"{threads} threads cannot .* use 1 to {usable_cores()}"):
+        measuring_cores(threads)
 
 
 HOLDER = """

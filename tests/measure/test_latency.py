@@ -5,14 +5,13 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
-from archbench.errors import ArchbenchError, MissingError, UsageError
+from archbench.errors import MissingError
 from archbench.measure.latency.calibration import CalibratedBench, calibrate
 from archbench.measure.latency.estimate import lower_mean
 from archbench.measure.latency.latency import measure_latency
@@ -171,19 +170,12 @@ def test_no_repeat_beyond_the_budget(alone: Alone) -> None:
     assert "repeats" not in found.details
 
 
-def test_too_few_forwards_are_marked(alone: Alone) -> None:
-    found = alone(1000.0, budget_s=10.0)
-    assert found.verdict == "disturbed"
-    assert "of 20 wanted forward passes fitted into the budget" in found.reason
-    assert found.value == pytest.approx(5000.0)
-
-
 def test_a_slow_network_gets_five_passes_beyond_the_budget(
     clock: FakeClock, measure: Measure
 ) -> None:
     network = Ticking(clock, 3000.0)
     found = measure({"a": network, "quick": Ticking(clock, 5.0)}, budget_s=10.0)
-    assert found["a"].value == pytest.approx(15000.0)
+    assert (found["a"].verdict, found["a"].value) == ("disturbed", pytest.approx(15000.0))
     assert found["a"].reason == "only 5 of 20 wanted forward passes fitted into the budget"
     assert network.passes == 1 + 2 + 5
 
@@ -259,56 +251,16 @@ def test_calibrator_is_the_nearest_of_the_family(
     assert chosen == ["calibrator_2.0"] * 2 + ["calibrator_12.0"] * 2
 
 
-def test_networks_stay_as_they_are(clock: FakeClock, measure: Measure) -> None:
-    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).double()
-    before = network[1].running_mean.clone()
-    measure({"a": network})
-    assert network.training
-    assert network[0].weight.dtype == torch.float64
-    assert torch.equal(network[1].running_mean, before)
-
-
 def test_progress_is_told_between_rounds(clock: FakeClock, measure: Measure) -> None:
     told: list[tuple[str, int, int]] = []
     measure({"a": Ticking(clock, 5.0)}, on_progress=lambda *what: told.append(what))
     assert told == [("timing", done, 400) for done in range(1, LOOKS[0] + 1)]
 
 
-def test_no_networks_give_no_measurements(measure: Measure) -> None:
-    assert measure({}) == {}
-
-
-@pytest.mark.parametrize(
-    ("changed", "error", "message"),
-    [
-        ({"device": "tpu"}, UsageError, "unknown device 'tpu'; did you mean cpu"),
-        ({"backend": "egaer"}, UsageError, "unknown backend 'egaer'; did you mean eager"),
-        ({"precision": "fp8"}, UsageError, "unknown precision 'fp8'"),
-        ({"threads": 0}, UsageError, "threads: 0 threads cannot be measured"),
-        ({"threads": 10_000}, UsageError, "threads: 10000 threads cannot be measured"),
-    ],
-    ids=lambda value: str(value) if isinstance(value, dict) else None,
-)
-def test_impossible_conditions_are_refused(
-    environment: Environment, changed: dict[str, object], error: type[Exception], message: str
-) -> None:
-    with pytest.raises(error, match=message):
-        calibrate(Conditions(**changed), environment=environment)
-
-
 @pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
 def test_a_gpu_that_is_not_there_is_missing(environment: Environment) -> None:
     with pytest.raises(MissingError, match="this machine has no cuda device"):
         calibrate(Conditions(device="cuda"), environment=environment)
-
-
-@pytest.mark.parametrize("changed", [{"backend": "cuda_graphs"}, {"precision": "int8"}], ids=str)
-def test_what_the_backend_cannot_run_is_refused(
-    bench: MakeBench, conditions: Conditions, changed: dict[str, str]
-) -> None:
-    on = replace(bench(), conditions=replace(conditions, **changed))
-    with pytest.raises(ArchbenchError, match="it does not"):
-        measure_latency({"it": nn.Linear(1, 1)}, bench=on)
 
 
 @pytest.mark.gpu
