@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import signal
 from collections.abc import Iterable
+from functools import partial
 
 NEGATIVE_RESULT = 1
 WRONG_USAGE = 2
@@ -39,7 +40,7 @@ class ArchbenchError(Exception):
         return f"{place}{self.message}{help_}"
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _rebuilt, (type(self), self.message, self.place, self.help)
+        return partial(type(self), place=self.place, help=self.help), (self.message,)
 
     def at(self, place: str) -> ArchbenchError:
         """The same error at an outer place; a place that is already known goes behind it."""
@@ -136,9 +137,3 @@ def fault_text(error: BaseException) -> str:
     """What code of others raised, in one line for a record."""
     first = str(error).strip().splitlines()
     return f"it raised {type(error).__name__}{': ' + first[0] if first else ''}"
-
-
-def _rebuilt(
-    kind: type[ArchbenchError], message: str, place: str | None, help: str | None
-) -> ArchbenchError:
-    return kind(message, place=place, help=help)

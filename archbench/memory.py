@@ -32,13 +32,12 @@ def keep_memory() -> bool:
     if platform.libc_ver()[0] != "glibc":
         return False
     mallopt = ctypes.CDLL(None).mallopt
-    settings = (
-        (_M_MMAP_THRESHOLD, _LARGEST),
-        (_M_TRIM_THRESHOLD, 2 * _LARGEST - 1),
-        (_M_TOP_PAD, _GROWTH),
+    answers = (
+        mallopt(_M_MMAP_THRESHOLD, _LARGEST),
+        mallopt(_M_TRIM_THRESHOLD, 2 * _LARGEST - 1),
+        mallopt(_M_TOP_PAD, _GROWTH),
     )
-    answers = [mallopt(name, value) for name, value in settings]
-    return all(answer == 1 for answer in answers)
+    return answers == (1, 1, 1)
 
 
 def use_huge_pages() -> bool:
@@ -63,24 +62,15 @@ def use_huge_pages() -> bool:
         library.malloc.argtypes = [ctypes.c_size_t]
         library.free.argtypes = [ctypes.c_void_p]
         library.free(library.malloc(_RESERVED))
-        heap = _heap()
-        if heap is None:
+        maps = _MAPS.read_text().splitlines()  # which may list the heap in several stretches
+        heap = [line.split()[0].split("-") for line in maps if line.endswith("[heap]")]
+        if not heap:
             return False
-        start = -(-heap[0] // _HUGE_PAGE) * _HUGE_PAGE
-        length = (heap[1] - start) // _HUGE_PAGE * _HUGE_PAGE
+        start = -(-int(heap[0][0], 16) // _HUGE_PAGE) * _HUGE_PAGE
+        length = (int(heap[-1][1], 16) - start) // _HUGE_PAGE * _HUGE_PAGE
         library.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
         if length <= 0 or library.madvise(start, length, mmap.MADV_HUGEPAGE):
             return False
         library.madvise(start, length, _COLLAPSE)  # older kernels leave what is in use as it is
         return True
     return False
-
-
-def _heap() -> tuple[int, int] | None:
-    """The addresses where the heap begins and ends; it may be listed in several stretches."""
-    stretches = [
-        line.split()[0] for line in _MAPS.read_text().splitlines() if line.endswith("[heap]")
-    ]
-    if not stretches:
-        return None
-    return int(stretches[0].split("-")[0], 16), int(stretches[-1].split("-")[1], 16)

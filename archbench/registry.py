@@ -20,12 +20,11 @@ OUTSIDE = "module:"
 
 @dataclass(frozen=True)
 class Registry:
-    """The entries of a package folder.
+    """The entries of a package folder, such as ``archbench.models.blocks``.
 
     Listing the names imports no entry, so that ``--help`` stays cheap.
 
     Attributes:
-        package: Dotted name of the folder, for example ``archbench.models.blocks``.
         noun: What one entry is called in messages.
         takes_modules: Whether ``module:PACKAGE.MODULE`` names an entry of the user's own.
     """
@@ -50,10 +49,8 @@ class Registry:
             MissingError: There is no such module of the user's own.
         """
         if self.takes_modules and name.startswith(OUTSIDE):
-            path = name.removeprefix(OUTSIDE)
-            return import_outside(
-                path, place=place, example=f"write it like {OUTSIDE}my_{self.noun}"
-            )
+            example = f"write it like {OUTSIDE}my_{self.noun}"
+            return import_outside(name.removeprefix(OUTSIDE), place=place, example=example)
         if name not in self.names:
             raise unknown_name(self.noun, name, self.names, place=place)
         return importlib.import_module(f"{self.package}.{name}")
@@ -62,10 +59,7 @@ class Registry:
 def import_outside(path: str, *, place: str | None, example: str) -> ModuleType:
     """A module of the user's own, from the current folder or among the installed ones.
 
-    Args:
-        path: Its dotted path, for example ``my_package.my_module``.
-        place: Where it was named.
-        example: How to write it, for the error.
+    The path is dotted, like ``my_package.my_module``; the example says in errors how to write it.
 
     Raises:
         MissingError: There is no such module.

@@ -30,50 +30,31 @@ class Room:
     libraries: set[str] = field(default_factory=set)
 
 
+# Optuna's storage is SQLAlchemy's and raises its errors. A checkpoint is a safetensors file, too:
+# reading it executes nothing. evaluate joins networks, a data set and numbers, so it has to load
+# the data set by its name, and it opens networks of other libraries, to measure them like ours.
+TABLE = """
+command_line | |
+errors       | |
+lazy         | |
+memory       | |
+progress     | |
+registry     | errors |
+study        | |
+analysis     | study | pandas pyarrow moocore scipy
+models       | | torch safetensors
+data         | | torch torchvision sklearn PIL
+train        | data study | torch safetensors
+measure      | study | torch fvcore onnx onnxruntime openvino nncf tensorrt
+space        | analysis models study | yaml
+evaluate     | analysis models data train measure study | torch timm torchvision
+search | analysis evaluate measure models space study train | optuna optunahub scipy sqlalchemy
+report       | analysis study | matplotlib
+cli          | models data train measure space evaluate search report analysis study | click rich
+"""
 ROOMS = {
-    "command_line": Room(),
-    "errors": Room(),
-    "lazy": Room(),
-    "memory": Room(),
-    "progress": Room(),
-    "registry": Room({"errors"}),
-    "study": Room(),
-    "analysis": Room({"study"}, {"pandas", "pyarrow", "moocore", "scipy"}),
-    "models": Room(set(), {"torch", "safetensors"}),
-    "data": Room(set(), {"torch", "torchvision", "sklearn", "PIL"}),
-    # A checkpoint is a safetensors file, too: reading it executes nothing.
-    "train": Room({"data", "study"}, {"torch", "safetensors"}),
-    "measure": Room(
-        {"study"}, {"torch", "fvcore", "onnx", "onnxruntime", "openvino", "nncf", "tensorrt"}
-    ),
-    "space": Room({"analysis", "models", "study"}, {"yaml"}),
-    # It joins networks, a data set and numbers, so it has to load the data set by its name.
-    # It opens networks of other libraries by name, to measure them like ours: foreign.py.
-    "evaluate": Room(
-        {"analysis", "models", "data", "train", "measure", "study"},
-        {"torch", "timm", "torchvision"},
-    ),
-    # Optuna's storage is SQLAlchemy's and raises its errors.
-    "search": Room(
-        {"analysis", "evaluate", "measure", "models", "space", "study", "train"},
-        {"optuna", "optunahub", "sqlalchemy", "scipy"},
-    ),
-    "report": Room({"analysis", "study"}, {"matplotlib"}),
-    "cli": Room(
-        {
-            "models",
-            "data",
-            "train",
-            "measure",
-            "space",
-            "evaluate",
-            "search",
-            "report",
-            "analysis",
-            "study",
-        },
-        {"click", "rich"},
-    ),
+    name.strip(): Room(set(rooms.split()), set(libraries.split()))
+    for name, rooms, libraries in (row.split("|") for row in TABLE.strip().splitlines())
 }
 ROOT = Room(set(ROOMS) - {"cli"})
 """``archbench/__init__.py``, the Python interface: it hands on what rooms give."""
@@ -257,45 +238,18 @@ def test_package_alone_imports_nothing_heavy() -> None:
     assert done.returncode == 0, done.stderr
 
 
-REGISTRIES = {
-    "cli/commands",
-    "data/sources",
-    "measure/backends",
-    "models/blocks",
-    "models/embeds",
-    "models/published",
-    "models/weights/layouts",
-    "report/formats",
-    "search/ablation/papers",
-    "search/engines",
-    "search/pruners",
-    "search/samplers",
-    "study/objectives",
-}
+ENTRIES = """
+cli/commands data/sources measure/backends models/blocks models/embeds models/published
+models/weights/layouts report/formats search/ablation/papers search/engines search/pruners
+search/samplers study/objectives
+"""
+REGISTRIES = set(ENTRIES.split())
 """Folders whose files are entries, named by the word that a user types."""
 
-SUBJECTS = {
-    "ablation",
-    "bottleneck",
-    "catalogue",
-    "certificate",
-    "comparison",
-    "doctor",
-    "front",
-    "importance",
-    "parts",
-    "pick",
-    "predict",
-    "profile",
-    "progress",
-    "pruning",
-    "remeasure",
-    "run",
-    "serving",
-    "space",
-    "study",
-    "training",
-}
+SUBJECTS = """
+ablation bottleneck catalogue certificate comparison doctor front importance parts pick predict
+profile progress pruning remeasure run serving space study training
+"""
 """What several rooms are about: derived in one, told in another, asked for in a third."""
 
 
@@ -306,7 +260,7 @@ def test_files_of_one_name_are_about_one_subject() -> None:
         if path.name != "__init__.py" and folder not in REGISTRIES:
             homes[path.stem].append(folder)
     several = {name: found for name, found in homes.items() if len(found) > 1}
-    assert not {name: found for name, found in several.items() if name not in SUBJECTS}
+    assert not {name: found for name, found in several.items() if name not in SUBJECTS.split()}
 
 
 def test_registries_are_folders_that_there_are() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import re
 import shlex
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,46 +13,18 @@ PACKAGE = Path(__file__).parent.parent / "archbench"
 STUDY = Path("my results/toy")
 
 
-def _resumed_search() -> str:
+def test_a_command_to_go_on_keeps_a_path_with_blanks_whole() -> None:
+    from archbench.search.confirmation import confirm_command
+    from archbench.study.planned import resume_planned
     from archbench.study.study_folder import resume_command
 
-    return resume_command(STUDY)
-
-
-def _confirmed() -> str:
-    from archbench.search.confirmation import confirm_command
-
-    return confirm_command(STUDY)
-
-
-def _resumed_certificate() -> str:
-    from archbench.study.planned import resume_planned
-
-    return resume_planned(STUDY, kind="certificate")
-
-
-def _resumed_ablation() -> str:
-    from archbench.study.planned import resume_planned
-
-    return resume_planned(STUDY, kind="ablation")
-
-
-@pytest.mark.parametrize(
-    ("printed", "words"),
-    [
-        (
-            _resumed_search,
-            "search|my results/toy/space.yaml|--name|toy|--results|my results|--resume",
-        ),
-        (_confirmed, "confirm|my results/toy"),
-        (_resumed_certificate, "certify|--name|toy|--results|my results|--resume"),
-        (_resumed_ablation, "ablate|--name|toy|--results|my results|--resume"),
-    ],
-)
-def test_a_command_to_go_on_keeps_a_path_with_blanks_whole(
-    printed: Callable[[], str], words: str
-) -> None:
-    assert shlex.split(printed()) == ["archbench", *words.split("|")]
+    space = "my results/toy/space.yaml"
+    named = ["--name", "toy", "--results", "my results", "--resume"]
+    assert shlex.split(resume_command(STUDY)) == ["archbench", "search", space, *named]
+    assert shlex.split(confirm_command(STUDY)) == ["archbench", "confirm", "my results/toy"]
+    certified, ablated = (resume_planned(STUDY, kind=k) for k in ("certificate", "ablation"))
+    assert shlex.split(certified) == ["archbench", "certify", *named]
+    assert shlex.split(ablated) == ["archbench", "ablate", *named]
 
 
 def _by_hand(source: str) -> list[int]:
