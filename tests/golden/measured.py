@@ -7,10 +7,7 @@ from pathlib import Path
 
 from tests.golden.transcript import Story
 
-NETWORK = """\
-name: toy
-resolution: 16
-num_classes: 7
+STAGES = """\
 stages:
   - embed: {kind: conv, kernel: 4, stride: 4, padding: 0, norm: batch}
     block: {kind: levit, num_heads: 2, key_dim: 8, attention_ratio: 1, mlp_ratio: 1}
@@ -19,18 +16,17 @@ stages:
     position: bias
 head: {pool: mean, norm: batch, num_classifiers: 1}
 """
-
-SPACE = """\
+NETWORK = f"""\
+name: toy
+resolution: 16
+num_classes: 7
+{STAGES}"""
+SPACE = f"""\
 # Which toy is best?
 resolution: 16
 num_classes: 3
-stages:
-  - embed: {kind: conv, kernel: 4, stride: 4, padding: 0, norm: batch}
-    block: {kind: levit, num_heads: 2, key_dim: 8, attention_ratio: 1, mlp_ratio: 1}
-    dim: 16
-    depth: 1
-    position: bias
-head: {pool: mean, norm: batch, num_classifiers: 1}
+{STAGES}"""
+SPACE += """\
 axes:
   stages[0].dim: [8, 16, 24, 32]
   stages[0].depth: {from: 1, to: 3}

@@ -1,17 +1,14 @@
-"""Compare text with its recorded copy, and run the command line as a person does."""
+"""Compare text with its recorded copy."""
 
 from __future__ import annotations
 
-import io
 import shlex
-from collections.abc import Sequence
-from contextlib import redirect_stderr, redirect_stdout
 from itertools import zip_longest
 from pathlib import Path
 
 import pytest
 
-from archbench.cli.main import main
+from tests.golden.transcript import run
 
 ROOT = Path(__file__).parent.parent.parent
 DATA = Path(__file__).parent / "data"
@@ -54,14 +51,6 @@ def printed(*arguments: str) -> str:
     """The command, its exit code, and what it wrote to stdout and to stderr."""
     code, out, err = run(arguments)
     return f"$ archbench {shlex.join(arguments)}\n{out}-- stderr, exit code {code}\n{err}"
-
-
-def run(arguments: Sequence[str]) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of ``archbench`` in this process."""
-    out, err = io.StringIO(), io.StringIO()
-    with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended:
-        main(arguments)
-    return int(ended.value.code or 0), out.getvalue(), err.getvalue()
 
 
 def _shown(line: str | None, other: str | None) -> str:

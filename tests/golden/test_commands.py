@@ -1,6 +1,6 @@
 """Every command prints what it has always printed, to the letter but for what is measured.
 
-``python -m tests.golden.renew_commands`` rewrites the golden files after an intended change.
+``python -m tests.golden.renew STORY`` rewrites a golden file after an intended change.
 """
 
 from __future__ import annotations

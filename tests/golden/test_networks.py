@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from archbench import ablation_names, published_names
-from tests.golden.recorded import ROOT, check, run
+from tests.golden.recorded import ROOT, check
+from tests.golden.transcript import run
 
 _SPACES = ("cvt_squeeze", "hybrid", "levit_edge", "quickstart")
 _NUM_CANDIDATES = 200

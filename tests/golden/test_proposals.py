@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from itertools import islice
 from typing import Any
 
 import optuna
 import pytest
+from optuna.trial import TrialState
 
 from archbench import ArchSpec, CostAwareSampler, SearchSpace, count
-from tests.golden.proposer import proposals
+from archbench.search.sampler import load_sampler
+from archbench.search.suggestion import Suggester
 from tests.golden.recorded import check
 
 _SPACES = ("quickstart", "hybrid")
@@ -23,22 +24,24 @@ def _proposed(space_name: str, sampler: str, *, is_foretold: bool = False) -> st
     """A line a proposal: the index of the value chosen on each axis, ``-`` where none is active."""
     space = SearchSpace.load(space_name)
     names = [axis.name for axis in space.axes]
-    found = proposals(
+    suggester: Any = Suggester(
         space,
-        sampler=sampler,
+        sampler=load_sampler(sampler),
         seed=3,
+        directions=list(space.objectives.values()),
         predict=(lambda spec: round(0.9 * _latency(spec), 6)) if is_foretold else None,
-        evaluate=_evaluated,
     )
-    first = islice(found, _COUNT_GP if sampler == "gp" else _COUNT)
-    rows = [" ".join(str(choices.get(name, "-")) for name in names) for choices in first]
-    return "\n".join(["# " + " ".join(names), *rows, ""])
-
-
-def _evaluated(number: int, choices: Mapping[str, int], spec: ArchSpec) -> tuple[str, float, float]:
-    """State, accuracy and latency in ms of a trial; some are pruned, and some fail."""
-    state = "PRUNED" if number % 7 == 3 else "FAIL" if number % 11 == 5 else "COMPLETE"
-    return state, _accuracy(choices, spec), _latency(spec)
+    rows = ["# " + " ".join(names)]
+    for number in range(_COUNT_GP if sampler == "gp" else _COUNT):
+        found = suggester.suggest(number)
+        rows.append(" ".join(str(found.choices.get(name, "-")) for name in names))
+        # some are pruned, and some fail
+        state = "PRUNED" if number % 7 == 3 else "FAIL" if number % 11 == 5 else "COMPLETE"
+        accuracy, latency = _accuracy(found.choices, found.spec), _latency(found.spec)
+        known = {"curve": [[0, 3, accuracy]], "cost": [latency], "latency_ms": latency}
+        values = [accuracy, latency] if state == "COMPLETE" else None
+        suggester.tell(number, state=TrialState[state], values=values, known=known)
+    return "\n".join([*rows, ""])
 
 
 def _accuracy(choices: Mapping[str, int], spec: ArchSpec) -> float:

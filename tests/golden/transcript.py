@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 GOLDEN = Path(__file__).parent / "commands"
-REPOSITORY = Path(__file__).parents[2]
 
 Rules = Sequence[tuple[str, str]]
 """Patterns and what takes their place, in order."""
