@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,6 @@ from archbench.analysis.certificate import (
 )
 from archbench.errors import UsageError
 from archbench.progress import Progress
-from archbench.search import trainings
 from archbench.search.certificate_design import (
     CertificateDesign,
     designed,
@@ -32,33 +31,32 @@ from archbench.search.certificate_design import (
     sampled,
 )
 from archbench.search.context import StudyContext
-from archbench.search.preparation import data_facts, proxy_document, teacher_facts, unplanned
+from archbench.search.preparation import proxy_document, teacher_facts, unplanned
 from archbench.search.settings import Settings, settings_of, space_of
-from archbench.search.trainings import OnNote, PlannedTrainings
+from archbench.search.trainings import OnNote, PlannedStudy, opened, told_in_words
 from archbench.search.trials import running_record
 from archbench.space import SearchSpace
 from archbench.study.atomic_file import write_atomically
-from archbench.study.database import Store
-from archbench.study.planned import find_planned, pending, read_planned
+from archbench.study.planned import find_planned, read_planned
 from archbench.study.study_folder import require_writable, valid_name
-from archbench.study.trial import TrainingRecord, TrialRecord
+from archbench.study.trial import Snapshot, TrainingRecord, TrialRecord
 
 if TYPE_CHECKING:
     from archbench.evaluate.proxy import Proxy
+    from archbench.models import ArchSpec
+    from archbench.space import Choices
 
 SHARE = 0.2
 """Of the search's time that a certificate may take for a search to begin with one by itself."""
 
 _PRICED = 3
 _TELLINGS = 8
+_DESIGN = ("seeds", "longer", "epoch_seconds", "workers")
 
 
 def certify(
     space: SearchSpace | str | Path | None = None,
     *,
-    candidates: int | None = None,
-    seeds: int | None = None,
-    longer: int | None = None,
     data: str | None = None,
     seed: int | None = None,
     max_minutes: float | None = None,
@@ -71,6 +69,7 @@ def certify(
     command: str = "",
     on_progress: Progress | None = None,
     on_note: OnNote | None = None,
+    **said: int | None,
 ) -> Certificate | CertificateDesign:
     """Trains a sample of a space as the proxy does and longer, and says whether it can rank it.
 
@@ -79,9 +78,6 @@ def certify(
     Args:
         space: A space, its file, or the name of one that the package ships; None to resume by
             name.
-        candidates: In the sample, stratified by MACs.
-        seeds: Trainings of each, of either length.
-        longer: Epochs of the longer trainings; twice the proxy's by default.
         data: Name of a data set in place of the space's.
         seed: Of the sample, and of all trainings.
         max_minutes: By plan at most so long, with fewer candidates or seeds.
@@ -94,6 +90,7 @@ def certify(
         command: What was typed, for the report.
         on_progress: Told what is being done, how much of it, and of how much.
         on_note: Told in words what a person should know.
+        said: candidates, seeds and longer, see ``designed``; None where nothing is said.
 
     Returns:
         The certificate, or after a dry run what would be trained.
@@ -121,78 +118,89 @@ def certify(
         data=data,
         download=download,
     )
-    said = {"candidates": candidates, "seeds": seeds, "longer": longer}
-    with StudyContext(
-        settings,
-        tell=trainings.told_in_words(on_note),
-        progress=on_progress or (lambda what, done, total: None),
-    ) as context:
-        try:
-            if resume:
-                _go_on(context, said=said)
-            else:
-                wanted = designed(settings, **said)
-                chosen = _begin(context, wanted, minutes=max_minutes, command=command, dry=dry_run)
-                if dry_run:
-                    return chosen
-        except KeyboardInterrupt:
-            raise trainings.parked(context, settings.path, kind="certificate") from None
-    return read_certificate(settings.path)
+    progress = on_progress or (lambda what, done, total: None)
+    with StudyContext(settings, tell=told_in_words(on_note), progress=progress) as context:
+        study = _CertificateStudy(
+            context=context,
+            path=settings.path,
+            download=download,
+            progress=progress,
+            max_seconds=None if max_minutes is None else 60 * max_minutes,
+            settings=settings,
+            said=said,
+        )
+        study.run(resume=resume, dry_run=dry_run, command=command)
+    return study.design if dry_run and not resume else read_certificate(settings.path)
 
 
-def _begin(
-    context: StudyContext,
-    wanted: CertificateDesign,
-    *,
-    minutes: float | None,
-    command: str,
-    dry: bool,
-) -> CertificateDesign:
-    """Prepares and prices a new certificate, and takes it but in a dry run."""
-    settings = context.settings
-    if not dry:
-        trainings.refuse_existing(settings.path, kind="certificate")
-        require_writable(settings.path.parent)
-    sampled(settings, number=wanted.candidates)
-    context.start(settings.num_workers(left=wanted.num_trainings))
-    facts = data_facts(
-        context,
-        settings.data,
-        resolution=settings.space.proxy.resolution,
-        download=settings.download,
-    )
-    for text in facts["data_notes"]:
-        context.say(text)
-    proxy = unplanned(settings, num_classes=facts["num_classes"])
-    facts |= teacher_facts(context, proxy)
-    specs = [spec.to_document() for spec in settings.some_candidates(_PRICED)]
-    price = trainings.priced(context, specs, proxy=proxy)
-    each = price.training_seconds / wanted.epochs
-    wanted = replace(wanted, epoch_seconds=each, workers=context.workers)
-    chosen = fitted(wanted, max_seconds=None if minutes is None else 60 * minutes)
-    if dry:
-        return chosen
-    told = in_words(chosen, asked=wanted)
-    context.say(told)
-    _create(
-        context,
-        settings,
-        design=chosen,
-        proxy={**facts, **proxy_document(proxy), "plan": price.plan.document()},
-        command=command,
-        notes=[] if chosen == wanted else [f"{told[:1].upper()}{told[1:]}."],
-    )
-    with trainings.opened(settings.path, kind="certificate") as study:
-        _train(context, study, progress=context.progress)
-    return chosen
+@dataclass(kw_only=True)
+class _CertificateStudy(PlannedStudy):
+    """A certificate that is taken."""
 
+    settings: Settings
+    said: Mapping[str, int | None] = field(default_factory=dict)
+    kind = "certificate"
+    design: CertificateDesign = field(init=False)
 
-def _go_on(context: StudyContext, *, said: Mapping[str, int | None]) -> None:
-    """Trains what is left of a certificate that was begun before."""
-    settings, path = context.settings, context.settings.path
-    with trainings.opened(path, kind="certificate") as study:
-        found = study.snapshot()
-        header, kept = found.header, found.header["proxy"]
+    def plan(self, *, dry_run: bool) -> tuple[dict[str, Any], list[TrialRecord]]:
+        settings, context = self.settings, self.context
+        wanted = designed(settings, **self.said)
+        sample = sampled(settings, number=wanted.candidates)
+        self.start(device=settings.training_device, left=wanted.num_trainings)
+        facts = self.prepared_data(settings.data, settings.space.proxy.resolution)
+        proxy = unplanned(settings, num_classes=facts["num_classes"])
+        facts |= teacher_facts(context, proxy)
+        specs = [spec.to_document() for spec in settings.some_candidates(_PRICED)]
+        price = self.priced(specs, proxy=proxy)
+        each = price.training_seconds / wanted.epochs
+        wanted = replace(wanted, epoch_seconds=each, workers=context.workers)
+        self.design = fitted(wanted, max_seconds=self.max_seconds)
+        if dry_run:
+            return {}, []
+        told = in_words(self.design, asked=wanted)
+        context.say(told)
+        notes = [f"{told[:1].upper()}{told[1:]}."]
+        if self.design == wanted:
+            notes = []
+        else:
+            sample = sampled(settings, number=self.design.candidates)
+        kept = {**facts, **proxy_document(proxy), "plan": price.plan.document()}
+        return self.contents(sample, kept=kept, notes=notes)
+
+    def contents(
+        self,
+        sample: Sequence[tuple[Choices, ArchSpec]],
+        *,
+        kept: Mapping[str, Any],
+        notes: Sequence[str] = (),
+    ) -> tuple[dict[str, Any], list[TrialRecord]]:
+        """Header and trials; ``kept`` is what the header keeps of the proxy."""
+        space, design = self.settings.space, self.design
+        if len(sample) < design.candidates:
+            notes = [*notes, f"The space has {len(sample)} feasible candidates, and all are taken."]
+        lengths = [design.epochs] * design.seeds + [design.longer] * design.seeds
+        planned = tuple(TrainingRecord(seed=s, epochs=epochs) for s, epochs in enumerate(lengths))
+        header = {
+            "space_name": space.name,
+            "space_text": space.text,
+            "most_candidates": most_candidates(space),
+            "question": space.question,
+            "subject": subject_of({"space_digest": space.digest, "proxy": kept}),
+            "seed": self.settings.search.seed,
+            **{name: getattr(design, name) for name in _DESIGN},
+            "notes": notes,
+            "proxy": kept,
+        }
+        return header, [
+            replace(running_record(space, number, choices, spec), trainings=planned)
+            for number, (choices, spec) in enumerate(sample)
+        ]
+
+    def start(self, *, device: str, left: int) -> None:
+        self.context.start(self.settings.num_workers(left=left))
+
+    def resumed(self, found: Snapshot) -> Snapshot:
+        settings, header, kept = self.settings, found.header, found.header["proxy"]
         begun = {
             "space": header["subject"]["space"],
             "data": kept["data"],
@@ -202,91 +210,26 @@ def _go_on(context: StudyContext, *, said: Mapping[str, int | None]) -> None:
             "longer": header["longer"],
         }
         rungs = list(settings.space.proxy.rungs)
-        now = {"space": settings.space.digest, "data": settings.data, "rungs": rungs, **said}
-        trainings.refuse_another(context, found, path=path, begun=begun, now=now)
-        left = len(pending(found))
-        if left:
-            context.start(settings.num_workers(left=left))
-            proxies = [_proxy_of(header)]
-            trainings.check_data(context, kept, proxies=proxies, download=settings.download)
-        _train(context, study, progress=context.progress)
+        now = {"space": settings.space.digest, "data": settings.data, "rungs": rungs, **self.said}
+        self.refuse_another(found, begun=begun, now=now)
+        return found
 
+    def proxy_of(self, found: Snapshot, trial: TrialRecord, training: TrainingRecord) -> Proxy:
+        """With points at more epochs than a search takes them."""
+        from archbench.evaluate.proxy import Proxy
 
-def _create(
-    context: StudyContext,
-    settings: Settings,
-    *,
-    design: CertificateDesign,
-    proxy: Mapping[str, Any],
-    command: str,
-    notes: Sequence[str],
-) -> None:
-    """Stores what is to be trained; ``proxy`` is what the header keeps of it.
-
-    Raises:
-        SpaceError: See ``sampled``.
-        StorageError: It cannot be written, or a folder of its name is there.
-    """
-    space = settings.space
-    chosen = sampled(settings, number=design.candidates)
-    if len(chosen) < design.candidates:
-        notes = [*notes, f"The space has {len(chosen)} feasible candidates, and all are taken."]
-    lengths = [design.epochs] * design.seeds + [design.longer] * design.seeds
-    planned = tuple(TrainingRecord(seed=s, epochs=epochs) for s, epochs in enumerate(lengths))
-    trainings.create(
-        context,
-        settings.path,
-        kind="certificate",
-        command=command,
-        header={
-            "space_name": space.name,
-            "space_text": space.text,
-            "most_candidates": most_candidates(space),
-            "question": space.question,
-            "subject": subject_of({"space_digest": space.digest, "proxy": proxy}),
-            "seed": settings.search.seed,
-            "seeds": design.seeds,
-            "longer": design.longer,
-            "epoch_seconds": design.epoch_seconds,
-            "workers": design.workers,
-            "notes": notes,
-            "proxy": proxy,
-        },
-        trials=[
-            replace(running_record(space, number, choices, spec), trainings=planned)
-            for number, (choices, spec) in enumerate(chosen)
-        ],
-    )
-
-
-def _train(context: StudyContext, study: Store, *, progress: Progress | None) -> None:
-    """Trains all that an open certificate still lacks, and writes what it shows.
-
-    Raises:
-        KeyboardInterrupt: Somebody wants it to stop.
-        ArchbenchError: It cannot go on.
-    """
-    header, path = study.header(), study.path.parent
-    proxy, names = (
-        _proxy_of(header),
-        {trial.number: trial.digest for trial in study.trials.values()},
-    )
-
-    def proxy_of(trial: TrialRecord, training: TrainingRecord) -> Proxy:
+        kept = found.header["proxy"]
+        proxy = Proxy.from_document(kept, plan=kept["plan"], num_seeds=kept["seeds"])
         rungs = tuple(sorted({*epochs_told(proxy.recipe.rungs), training.epochs}))
         return replace(proxy, recipe=replace(proxy.recipe, rungs=rungs))
 
-    planned = PlannedTrainings(context, study, proxy_of=proxy_of, names=names, progress=progress)
-    planned.run(seconds=header["epoch_seconds"] * header["longer"])
-    found = certificate_of(path, study.snapshot())
-    write_atomically(path / DOCUMENT, certificate_bytes(found))
-
-
-def _proxy_of(header: Mapping[str, Any]) -> Proxy:
-    from archbench.evaluate.proxy import Proxy
-
-    kept = header["proxy"]
-    return Proxy.from_document(kept, plan=kept["plan"], num_seeds=kept["seeds"])
+    def finish(self) -> None:
+        """Trains what is lacking and writes what it shows."""
+        found = self.study.snapshot()
+        header, names = found.header, {trial.number: trial.digest for trial in found.trials}
+        self.train(found, names=names, seconds=header["epoch_seconds"] * header["longer"])
+        shown = certificate_of(self.path, self.study.snapshot())
+        write_atomically(self.path / DOCUMENT, certificate_bytes(shown))
 
 
 def certify_first(context: StudyContext, *, dry_run: bool) -> None:
@@ -312,18 +255,21 @@ def certify_first(context: StudyContext, *, dry_run: bool) -> None:
     design = _worthwhile(context, own)
     if design is None or dry_run:
         return
+    study = _CertificateStudy(
+        context=context,
+        path=own.path,
+        download=own.download,
+        progress=_progress(context),
+        settings=own,
+    )
+    study.design = design
     if find_planned(own.path) is None:
         require_writable(own.path.parent)
-        _create(
-            context,
-            own,
-            design=design,
-            proxy={**context.header["proxy"], "plan": context.header["plan"]},
-            command=settings.command,
-            notes=[],
-        )
-    with trainings.opened(own.path, kind="certificate") as study:
-        _train(context, study, progress=_progress(context))
+        kept = {**context.header["proxy"], "plan": context.header["plan"]}
+        sample = sampled(own, number=design.candidates)
+        study.create(*study.contents(sample, kept=kept), command=settings.command)
+    with opened(own.path, kind="certificate") as study.study:
+        study.finish()
     _tell(context, read_certificate(own.path).summary)
 
 

@@ -10,6 +10,7 @@ from archbench.analysis.judgement import FEWEST
 from archbench.command_line import command_line
 from archbench.errors import SpaceError, UsageError
 from archbench.search.settings import Settings
+from archbench.search.trainings import in_minutes, too_little_time
 
 if TYPE_CHECKING:
     from archbench.models import ArchSpec
@@ -110,7 +111,7 @@ def fitted(design: CertificateDesign, *, max_seconds: float | None) -> Certifica
     Raises:
         UsageError: Not even those fit.
     """
-    if max_seconds is None or design.seconds <= max_seconds:
+    if max_seconds is None:
         return design
     few, fewest = min(design.candidates, _FEW), min(design.candidates, _FEWEST)
     seeds = min(design.seeds, max(SEEDS, design.proxy_seeds))
@@ -122,10 +123,10 @@ def fitted(design: CertificateDesign, *, max_seconds: float | None) -> Certifica
     for tried in tries:
         if tried.seconds <= max_seconds:
             return tried
-    raise UsageError(
-        f"{max_seconds / 60:.3g} minutes are too few: {fewest} candidates of {seeds} seeds take "
-        f"about {tries[-1].seconds / 60:.0f}",
-        place="--max-minutes",
+    raise too_little_time(
+        max_seconds,
+        least=f"{fewest} candidates of {seeds} seeds",
+        takes=tries[-1].seconds,
         help="give more time, or make the proxy shorter: --set 'proxy.rungs=[2, 4]'",
     )
 
@@ -135,13 +136,13 @@ def in_words(chosen: CertificateDesign, *, asked: CertificateDesign | None = Non
     workers = f"{chosen.workers} worker{'s' if chosen.workers > 1 else ''}"
     text = (
         f"{chosen.candidates} candidates x {chosen.seeds} seeds x ({chosen.epochs} + "
-        f"{chosen.longer}) epochs on {workers}: about {_minutes(chosen.seconds)}"
+        f"{chosen.longer}) epochs on {workers}: about {in_minutes(chosen.seconds)}"
     )
     if asked is None or chosen == asked:
         return text
     return (
         f"{text}; {asked.candidates} candidates of {asked.seeds} seeds would take about "
-        f"{_minutes(asked.seconds)}"
+        f"{in_minutes(asked.seconds)}"
     )
 
 
@@ -209,7 +210,3 @@ def most_candidates(space: SearchSpace) -> int:
 
 def _every(space: SearchSpace) -> list[Choices]:
     return [choices for choices in space.enumerate() if space.is_feasible(choices)]
-
-
-def _minutes(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} minutes"

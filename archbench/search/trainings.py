@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import tempfile
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from archbench.errors import ParkedError, StorageError, UsageError
+from archbench.errors import StorageError, UsageError
 from archbench.progress import Progress
 from archbench.search import events
 from archbench.search.context import Context
@@ -29,7 +30,14 @@ from archbench.study.planned import (
     read_planned,
     resume_planned,
 )
-from archbench.study.study_folder import CHECKPOINTS, DATABASE, create_folder, ownership, tidy
+from archbench.study.study_folder import (
+    CHECKPOINTS,
+    DATABASE,
+    create_folder,
+    ownership,
+    require_writable,
+    tidy,
+)
 from archbench.study.trial import Snapshot, TrainingRecord, TrialRecord
 
 if TYPE_CHECKING:
@@ -52,7 +60,265 @@ def told_in_words(on_note: OnNote | None) -> events.Listener:
     return listen
 
 
-def refuse_existing(path: Path, *, kind: PlannedKind) -> None:
+@dataclass(kw_only=True)
+class PlannedStudy(Jobs):
+    """A certificate or an ablation: planned, stored, trained to its end, and gone on with.
+
+    Attributes:
+        context: Runs it.
+        path: Its folder.
+        download: Whether missing data may be fetched.
+        progress: Told how far its trainings are.
+        max_seconds: By plan at most so long; None for all that is asked for.
+        kind: What it is.
+        counts_epochs: Whether progress counts epochs at which points are taken, and each end is
+            told; else it counts trainings.
+        study: Its database, while it is open.
+    """
+
+    context: Context
+    path: Path
+    download: bool
+    progress: Progress
+    max_seconds: float | None = None
+    kind: ClassVar[PlannedKind]
+    counts_epochs: ClassVar[bool] = False
+    study: Store = field(init=False)
+
+    @abstractmethod
+    def plan(self, *, dry_run: bool) -> tuple[dict[str, Any], list[TrialRecord]]:
+        """Header and trials of what fits into the time, once data and machine were tried.
+
+        Raises:
+            ArchbenchError: Data or device are missing, or not even the least fits.
+        """
+
+    @abstractmethod
+    def resumed(self, found: Snapshot) -> Snapshot:
+        """What it holds once more of it is planned, where that is asked for.
+
+        Raises:
+            UsageError: It is not what was begun.
+        """
+
+    @abstractmethod
+    def proxy_of(self, found: Snapshot, trial: TrialRecord, training: TrainingRecord) -> Proxy:
+        """What a training of a trial is taken on."""
+
+    @abstractmethod
+    def start(self, *, device: str, left: int) -> None:
+        """Starts workers for so many trainings."""
+
+    @abstractmethod
+    def finish(self) -> None:
+        """Does all that is lacking.
+
+        Raises:
+            KeyboardInterrupt: Somebody wants it to stop; what is known is stored.
+            ArchbenchError: Data are gone, or the study cannot be written.
+        """
+
+    def is_timed(self, found: Snapshot) -> bool:
+        """Whether every latency that is wanted has been taken."""
+        return True
+
+    def run(self, *, resume: bool, dry_run: bool, command: str) -> None:
+        """Begins it and trains all, or goes on; in a dry run it is planned alone.
+
+        Raises:
+            ParkedError: It was stopped from outside; the help says how to go on.
+            ArchbenchError: It cannot be planned, stored or trained.
+        """
+        try:
+            if resume:
+                self._go_on()
+                return
+            if not dry_run:
+                _refuse_existing(self.path, kind=self.kind)
+                require_writable(self.path.parent)
+            header, trials = self.plan(dry_run=dry_run)
+            if not dry_run:
+                self.create(header, trials, command=command)
+                with opened(self.path, kind=self.kind) as self.study:
+                    self.finish()
+        except KeyboardInterrupt:
+            resume_it = f"resume it with: {resume_planned(self.path, kind=self.kind)}"
+            raise self.context.parked(
+                self.path, noun=self.kind, first="training", resume=resume_it
+            ) from None
+
+    def create(
+        self, header: Mapping[str, Any], trials: Iterable[TrialRecord], *, command: str
+    ) -> None:
+        """Makes the folder with the trainings planned; it appears whole or not at all.
+
+        Raises:
+            StorageError: It cannot be written, or something lies there.
+        """
+        about = {
+            "kind": self.kind,
+            "name": self.path.name,
+            "created": datetime.now().astimezone().isoformat(timespec="seconds"),
+            "command": command or resume_planned(self.path, kind=self.kind),
+            "environment": asdict(self.context.environment),
+        }
+        create_folder(
+            self.path.parent,
+            self.path.name,
+            fill=lambda folder: _write(folder / DATABASE, {**about, **header}, trials),
+            refuse=partial(_refuse_existing, kind=self.kind),
+        )
+
+    def _go_on(self) -> None:
+        with opened(self.path, kind=self.kind) as self.study:
+            found = self.resumed(self.study.snapshot())
+            kept, left = found.header["proxy"], pending(found)
+            if left or not self.is_timed(found):
+                self.start(device=kept["device"], left=max(len(left), 1))
+                self._check_data(kept, proxies=[self.proxy_of(found, *one) for one in left])
+            self.finish()
+
+    def refuse_another(
+        self, found: Snapshot, *, begun: Mapping[str, Any], now: Mapping[str, Any]
+    ) -> None:
+        """Nothing, when a study is gone on with as and where it was begun.
+
+        Args:
+            found: What it holds.
+            begun: What it was begun with.
+            now: What is asked for now, by the same keys; None where nothing was said.
+
+        Raises:
+            UsageError: Something else is asked for, or machine or software are others.
+        """
+        differing = [key for key in begun if now.get(key) not in (None, begun[key])]
+        if differing:
+            raise UsageError(
+                f"it was begun with other {', '.join(differing)}",
+                place=str(self.path),
+                help=f"resume it as it was begun: {resume_planned(self.path, kind=self.kind)}; or "
+                "begin another with another --name",
+            )
+        environment = Environment(**found.header["environment"])
+        refuse_other_environment(environment, self.context.environment)
+
+    def _check_data(self, kept: Mapping[str, Any], *, proxies: Iterable[Proxy]) -> None:
+        """Prepares data and teachers again, where the cache is gone, and compares.
+
+        Raises:
+            UsageError: The data or a teacher are others than when the study was begun.
+        """
+        name, resolution = kept["data"], kept["resolution"]
+        facts = data_facts(self.context, name, resolution=resolution, download=self.download)
+        by_teacher = {proxy.recipe.teacher: proxy for proxy in proxies}
+        teachers = [teacher_facts(self.context, p).get("teacher") for p in by_teacher.values()]
+        known = {*kept.get("teachers", ()), kept.get("teacher", {}).get("sha256")}
+        is_same = facts["data_digest"] == kept["data_digest"]
+        if not is_same or not known.issuperset(facts["sha256"] for facts in teachers if facts):
+            raise UsageError(
+                f"the {'teacher' if is_same else 'data'} has changed since it was begun",
+                place=name,
+                help="put it back as it was, or begin another with another --name",
+            )
+
+    def prepared_data(self, name: str, resolution: int) -> dict[str, Any]:
+        """What a header keeps of the data, which are in the cache then and told."""
+        facts = data_facts(self.context, name, resolution=resolution, download=self.download)
+        for text in facts["data_notes"]:
+            self.context.say(text)
+        return facts
+
+    def priced(
+        self, specs: Sequence[Mapping[str, Any]], *, proxy: Proxy, plan_budget_s: float = 4.0
+    ) -> Price:
+        """How steps are computed and what one training takes, tried on some networks."""
+        if self.context.progress is not None:
+            self.context.progress("trying what a training takes", 0, 1)
+        function = partial(
+            price_trial,
+            specs=specs,
+            proxy=replace(proxy, num_seeds=1),
+            conditions=None,
+            environment=self.context.environment,
+            plan_budget_s=plan_budget_s,
+        )
+        price: Price = self.context.call(function)[1]
+        return price
+
+    def train(self, found: Snapshot, *, names: Mapping[int, str], seconds: float) -> None:
+        """Trains all that is pending.
+
+        Args:
+            found: What the study holds.
+            names: Trial to its name for people.
+            seconds: What the longest training was found to take.
+        """
+        self._names = names
+        self._pending = dict(enumerate(pending(found)))
+        self._jobs = [
+            TrainJob(
+                number=number,
+                spec=trial.spec,
+                proxy=self.proxy_of(found, trial, training),
+                seed=training.seed,
+                checkpoint=checkpoint_path(
+                    self.path / CHECKPOINTS, trial.number, seed=training.seed
+                ),
+            )
+            for number, (trial, training) in self._pending.items()
+        ]
+        self._todo = iter(self._jobs)
+        self._total = sum(len(trial.trainings) for trial in found.trials)
+        self._over = self._total - len(self._jobs)
+        self._done = 0
+        if self._jobs:
+            self._tell(0)
+            self.context.run(self, timeout_s=max(_LEAST_TIMEOUT_S, _SLOWEST * seconds))
+
+    def next_job(self) -> TrainJob | None:
+        """The next training."""
+        return next(self._todo, None)
+
+    def take(self, report: Report) -> None:
+        """Stores what a worker reports, then tells it."""
+        trial, training = self._pending[report.number]
+        name, say = f"{self._names[trial.number]}, seed {training.seed}", self.context.say
+        match report:
+            case Sent(payload=RungReached(point=point)):
+                with self.study.transaction():
+                    self.study.add_point(trial.number, point)
+                    self._store(report.number, epoch=point.epoch)
+                self._tell(self.counts_epochs)
+            case Sent(payload=Note(text=text)):
+                say(f"{name}: {text}")
+            case Done(result=accuracy):
+                self._store(report.number, accuracy=accuracy, failure=None)
+                checkpoint = self._jobs[report.number].checkpoint
+                for file in checkpoint.parent.glob(f"{checkpoint.name}*"):
+                    file.unlink(missing_ok=True)
+                if self.counts_epochs:
+                    say(f"{self._over} of {self._total}: {name}: {100 * accuracy:.1f} %")
+                self._tell(not self.counts_epochs)
+            case Broken(failure=failure):
+                self._store(report.number, failure=replace(failure, traceback=""))
+                say(f"{name} failed ({failure.kind}): {failure.message}")
+                self._tell(not self.counts_epochs)
+
+    def _store(self, number: int, **changes: Any) -> None:
+        trial, training = self._pending[number]
+        training = replace(training, **changes)
+        self.study.set_training(trial.number, training)
+        self._pending[number] = trial, training
+        self._over += is_final(training)
+
+    def _tell(self, more: int) -> None:
+        self._done += more
+        rungs = (len(job.proxy.recipe.rungs) for job in self._jobs)
+        steps = sum(rungs) if self.counts_epochs else len(self._jobs)
+        self.progress(f"training {len(self._jobs)} times", min(self._done, steps), steps)
+
+
+def _refuse_existing(path: Path, *, kind: PlannedKind) -> None:
     """Nothing, when nothing lies at this path.
 
     Raises:
@@ -65,130 +331,6 @@ def refuse_existing(path: Path, *, kind: PlannedKind) -> None:
             help=f"go on with it: {resume_planned(path, kind=kind)}; or begin another with "
             "another --name",
         )
-
-
-def refuse_another(
-    context: Context,
-    found: Snapshot,
-    *,
-    path: Path,
-    begun: Mapping[str, Any],
-    now: Mapping[str, Any],
-) -> None:
-    """Nothing, when a study is gone on with as and where it was begun.
-
-    Args:
-        context: Of this run.
-        found: What the study holds.
-        path: Its folder.
-        begun: What it was begun with.
-        now: What is asked for now, by the same keys; None where nothing was said.
-
-    Raises:
-        UsageError: Something else is asked for, or machine or software are others.
-    """
-    differing = [key for key in begun if now[key] is not None and now[key] != begun[key]]
-    if differing:
-        assert found.kind != "search"
-        raise UsageError(
-            f"it was begun with other {', '.join(differing)}",
-            place=str(path),
-            help=f"resume it as it was begun: {resume_planned(path, kind=found.kind)}; or begin "
-            "another with another --name",
-        )
-    refuse_other_environment(Environment(**found.header["environment"]), context.environment)
-
-
-def check_data(
-    context: Context, kept: Mapping[str, Any], *, proxies: Iterable[Proxy], download: bool = False
-) -> None:
-    """Prepares data and teachers again, where the cache is gone, and compares.
-
-    Args:
-        context: Of this run.
-        kept: What the header keeps of the proxy.
-        proxies: What trainings are taken on.
-        download: Whether missing data may be fetched.
-
-    Raises:
-        UsageError: The data or a teacher are others than when the study was begun.
-    """
-    name, resolution = kept["data"], kept["resolution"]
-    facts = data_facts(context, name, resolution=resolution, download=download)
-    by_teacher = {proxy.recipe.teacher: proxy for proxy in proxies}
-    teachers = [teacher_facts(context, proxy).get("teacher") for proxy in by_teacher.values()]
-    known = {*kept.get("teachers", ()), kept.get("teacher", {}).get("sha256")}
-    is_same = facts["data_digest"] == kept["data_digest"]
-    if not is_same or not known.issuperset(facts["sha256"] for facts in teachers if facts):
-        raise UsageError(
-            f"the {'teacher' if is_same else 'data'} has changed since it was begun",
-            place=name,
-            help="put it back as it was, or begin another with another --name",
-        )
-
-
-def priced(
-    context: Context,
-    specs: Sequence[Mapping[str, Any]],
-    *,
-    proxy: Proxy,
-    plan_budget_s: float = 4.0,
-) -> Price:
-    """How steps are computed and what one training takes, tried on some networks."""
-    if context.progress is not None:
-        context.progress("trying what a training takes", 0, 1)
-    function = partial(
-        price_trial,
-        specs=specs,
-        proxy=replace(proxy, num_seeds=1),
-        conditions=None,
-        environment=context.environment,
-        plan_budget_s=plan_budget_s,
-    )
-    price: Price = context.call(function)[1]
-    return price
-
-
-def create(
-    context: Context,
-    path: Path,
-    *,
-    kind: PlannedKind,
-    command: str,
-    header: Mapping[str, Any],
-    trials: Iterable[TrialRecord],
-) -> None:
-    """Makes the folder of a study with its trainings planned; it appears whole or not at all.
-
-    Args:
-        context: Of this run.
-        path: The folder.
-        kind: Of the study.
-        command: What was typed, or nothing.
-        header: What else the study is.
-        trials: Its networks, with their trainings.
-
-    Raises:
-        StorageError: It cannot be written, or something lies there.
-    """
-    about = {
-        "kind": kind,
-        "name": path.name,
-        "created": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "command": command or resume_planned(path, kind=kind),
-        "environment": asdict(context.environment),
-    }
-
-    def fill(folder: Path) -> None:
-        _write(folder / DATABASE, header={**about, **header}, trials=trials)
-
-    create_folder(path.parent, path.name, fill=fill, refuse=partial(refuse_existing, kind=kind))
-
-
-def parked(context: Context, path: Path, *, kind: PlannedKind) -> ParkedError:
-    """The error that ends a run that was interrupted."""
-    resume = f"resume it with: {resume_planned(path, kind=kind)}"
-    return context.parked(path, noun=kind, first="training", resume=resume)
 
 
 @contextmanager
@@ -204,117 +346,28 @@ def opened(path: Path, *, kind: PlannedKind) -> Iterator[Store]:
         if earlier is not None:
             with tempfile.TemporaryDirectory(dir=path) as fresh:
                 file = Path(fresh) / DATABASE
-                _write(file, header=earlier.header, trials=earlier.trials)
+                _write(file, earlier.header, earlier.trials)
                 file.rename(path / DATABASE)
         read_planned(path, kind=kind)
         with Store.open(path / DATABASE) as study:
             yield study
 
 
-def _write(file: Path, *, header: Mapping[str, Any], trials: Iterable[TrialRecord]) -> None:
+def _write(file: Path, header: Mapping[str, Any], trials: Iterable[TrialRecord]) -> None:
     with Store.create(file, header) as study, study.transaction():
         for trial in trials:
             study.add_trial(trial)
 
 
-class PlannedTrainings(Jobs):
-    """The pending trainings of an open study, and what becomes of them.
+def too_little_time(max_seconds: float, *, least: str, takes: float, help: str) -> UsageError:
+    """The error that says that not even the least fits, what it takes, and what to do."""
+    return UsageError(
+        f"{max_seconds / 60:.3g} minutes are too few: {least} take about {takes / 60:.0f}",
+        place="--max-minutes",
+        help=help,
+    )
 
-    Args:
-        context: Runs them.
-        study: The study.
-        proxy_of: What a training of a trial is taken on.
-        names: Of the trials by number, for people.
-        progress: Told how far they are.
-        tells_each: Whether progress counts epochs at which points are taken, and each end is told;
-            else it counts trainings.
-    """
 
-    def __init__(
-        self,
-        context: Context,
-        study: Store,
-        *,
-        proxy_of: Callable[[TrialRecord, TrainingRecord], Proxy],
-        names: Mapping[int, str],
-        progress: Progress | None,
-        tells_each: bool = False,
-    ) -> None:
-        found = study.snapshot()
-        self._context, self._study = context, study
-        self._names, self._tells_each = names, tells_each
-        self._progress = progress or (lambda what, done, total: None)
-        self._pending = dict(enumerate(pending(found)))
-        self._jobs = [
-            self._job(number, trial, training, proxy=proxy_of(trial, training))
-            for number, (trial, training) in self._pending.items()
-        ]
-        self._todo = iter(self._jobs)
-        self._total = sum(len(trial.trainings) for trial in found.trials)
-        self._over = self._total - len(self._jobs)
-        self._done = 0
-
-    def run(self, *, seconds: float) -> None:
-        """Runs them, where a training was found to take so long.
-
-        Raises:
-            KeyboardInterrupt: Somebody wants it to stop; what is known is stored.
-            ArchbenchError: Data are gone, or the study cannot be written.
-        """
-        if self._jobs:
-            self._tell(0)
-            self._context.run(self, timeout_s=max(_LEAST_TIMEOUT_S, _SLOWEST * seconds))
-
-    def next_job(self) -> TrainJob | None:
-        """The next training."""
-        return next(self._todo, None)
-
-    def take(self, report: Report) -> None:
-        """Stores what a worker reports, then tells it."""
-        trial, training = self._pending[report.number]
-        name, say = f"{self._names[trial.number]}, seed {training.seed}", self._context.say
-        match report:
-            case Sent(payload=RungReached(point=point)):
-                with self._study.transaction():
-                    self._study.add_point(trial.number, point)
-                    self._store(report.number, epoch=point.epoch)
-                self._tell(self._tells_each)
-            case Sent(payload=Note(text=text)):
-                say(f"{name}: {text}")
-            case Done(result=accuracy):
-                self._store(report.number, accuracy=accuracy, failure=None)
-                checkpoint = self._jobs[report.number].checkpoint
-                for file in checkpoint.parent.glob(f"{checkpoint.name}*"):
-                    file.unlink(missing_ok=True)
-                if self._tells_each:
-                    say(f"{self._over} of {self._total}: {name}: {100 * accuracy:.1f} %")
-                self._tell(not self._tells_each)
-            case Broken(failure=failure):
-                self._store(report.number, failure=replace(failure, traceback=""))
-                say(f"{name} failed ({failure.kind}): {failure.message}")
-                self._tell(not self._tells_each)
-
-    def _store(self, number: int, **changes: Any) -> None:
-        trial, training = self._pending[number]
-        training = replace(training, **changes)
-        self._study.set_training(trial.number, training)
-        self._pending[number] = trial, training
-        self._over += is_final(training)
-
-    def _tell(self, more: int) -> None:
-        self._done += more
-        rungs = (len(job.proxy.recipe.rungs) for job in self._jobs)
-        steps = sum(rungs) if self._tells_each else len(self._jobs)
-        self._progress(f"training {len(self._jobs)} times", min(self._done, steps), steps)
-
-    def _job(
-        self, number: int, trial: TrialRecord, training: TrainingRecord, *, proxy: Proxy
-    ) -> TrainJob:
-        folder = self._study.path.parent / CHECKPOINTS
-        return TrainJob(
-            number=number,
-            spec=trial.spec,
-            proxy=proxy,
-            seed=training.seed,
-            checkpoint=checkpoint_path(folder, trial.number, seed=training.seed),
-        )
+def in_minutes(seconds: float) -> str:
+    """For example ``80 s`` or ``3 minutes``."""
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} minutes"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -58,26 +59,10 @@ from archbench.errors import UsageError
 def command(
     words: tuple[str, ...],
     axes: tuple[str, ...],
-    paper: str | None,
-    data: str,
-    resolution: int | None,
-    stem: str | None,
-    scale: float | None,
-    epochs: int | None,
-    seeds: int | None,
-    batch: int,
-    seed: int,
-    teacher: str | None,
-    device: str,
     no_latency: bool,
-    max_minutes: float | None,
-    workers: int | None,
-    download: bool,
-    name: str | None,
-    resume: bool,
-    dry_run: bool,
     overrides: tuple[str, ...],
     results: Path,
+    **asked: Any,
 ) -> None:
     """Change one knob of NETWORK at a time: what does each cost, and what does it buy?
 
@@ -96,32 +81,15 @@ def command(
         found = ablate(
             spec,
             axes=turned,
-            paper=paper,
-            data=data,
-            resolution=resolution,
-            stem=stem,
-            scale=scale,
-            epochs=epochs,
-            seeds=seeds,
-            batch=batch,
-            seed=seed,
-            teacher=teacher,
-            device=device,
             latency=not no_latency,
-            max_minutes=max_minutes,
-            workers=workers,
-            download=download,
-            name=name,
             results=results,
-            resume=resume,
-            dry_run=dry_run,
             command=typed,
             on_progress=told,
             on_note=told.say,
+            **asked,
         )
     if found is None:
-        again = option.typed_command("--dry-run")
-        console.next_step(again)
+        console.next_step(option.typed_command("--dry-run"))
         return
     finding = ablation.finding(found)
     console.tell(finding, files=finding.write(found.path / "report"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
+from typing import Any
 
 import click
 
@@ -42,22 +42,7 @@ DESIGN_SCHEMA = "archbench.certificate-design/1"
 @option.DRY_RUN
 @option.RESULTS
 @option.JSON
-def command(
-    space: str | None,
-    candidates: int | None,
-    seeds: int | None,
-    longer: int | None,
-    overrides: tuple[str, ...],
-    data: str | None,
-    download: bool,
-    seed: int | None,
-    max_minutes: float | None,
-    workers: int | None,
-    name: str | None,
-    resume: bool,
-    dry_run: bool,
-    results: Path,
-) -> int:
+def command(space: str | None, overrides: tuple[str, ...], **asked: Any) -> int:
     """Can the proxy of SPACE rank it? Trains a sample as the search would, and longer.
 
     Says how well the short trainings order candidates, at large and at equal cost, and ends with
@@ -74,21 +59,10 @@ def command(
     with console.Meter() as told:
         found = certify(
             SearchSpace.load(space, overrides=overrides) if space else None,
-            candidates=candidates,
-            seeds=seeds,
-            longer=longer,
-            data=data,
-            seed=seed,
-            max_minutes=max_minutes,
-            workers=workers,
-            download=download,
-            name=name,
-            results=results,
-            resume=resume,
-            dry_run=dry_run,
             command=typed,
             on_progress=told,
             on_note=told.say,
+            **asked,
         )
     if isinstance(found, CertificateDesign):
         known = {**asdict(found), "num_trainings": found.num_trainings, "seconds": found.seconds}

@@ -1,22 +1,26 @@
-"""What was asked for: the base, its forms, their proxy, and how much of it fits into the time."""
+"""What is compared: a base and its forms, on which proxy, and how much of it fits into the time."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 
-from archbench.errors import ArchbenchError, SpecError, UsageError
+from archbench.errors import SpecError, UsageError
+from archbench.models.catalogue import ablation_names, entry, published
+from archbench.registry import Registry
 from archbench.search.ablation.knob import Check, Form, built, forms_of
-from archbench.search.ablation.paper import PAPERS, PaperTables, Scale, rows_of
-from archbench.study.study_folder import valid_name
+from archbench.search.trainings import in_minutes, too_little_time
 
 if TYPE_CHECKING:
     from archbench.evaluate.proxy import Proxy
     from archbench.models import ArchSpec
+    from archbench.train.recipe import Recipe
+
+PAPERS = Registry("archbench.search.ablation.papers", "paper")
 
 WANTED_SEEDS = 3  # fewer leave an interval that is hardly ever narrow enough to say anything
 _FEWEST_SEEDS = 2
@@ -25,21 +29,88 @@ _POINTS = 3  # of a curve, and checkpoints of a training, about
 
 
 @dataclass(frozen=True, kw_only=True)
+class AblationSettings:
+    """On what the accuracies of an ablation are taken.
+
+    Attributes:
+        data: Name of the data set.
+        resolution: Side of the proxy's images in pixels.
+        stem: What becomes of the first embed, see ``archbench.models.proxy``.
+        scale: Of all widths.
+        epochs: Of each training.
+        seeds: Trainings of each form.
+        batch: Images of one step.
+        seed: Of order, augmentation, weights and teacher.
+        teacher: Of the base, ``none`` or ``convolutional``.
+        device: ``cpu`` or ``cuda``.
+    """
+
+    data: str = "cluttered_digits"
+    resolution: int = 64
+    stem: str = "keep_grid"
+    scale: float = 1.0
+    epochs: int = 8
+    seeds: int = 5
+    batch: int = 32
+    seed: int = 0
+    teacher: str = "none"
+    device: str = "cpu"
+
+    def proxy(self, *, num_classes: int) -> Proxy:
+        """What accuracy is taken on, but for the plan."""
+        from archbench.evaluate.proxy import Proxy
+        from archbench.train.recipe import Plan, Recipe
+
+        return Proxy(
+            data=self.data,
+            resolution=self.resolution,
+            num_classes=num_classes,
+            stem=self.stem,
+            num_seeds=self.seeds,
+            recipe=Recipe(
+                rungs=rungs(self.epochs), batch=self.batch, seed=self.seed, teacher=self.teacher
+            ),
+            plan=Plan(),
+            device=self.device,
+            scale=self.scale,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaperTables:
+    """The ablation tables of one paper.
+
+    Attributes:
+        base: Name of the network from which the rows differ.
+        rows: Beginning of the names of the rows in the catalogue.
+        settings: At which the rows are trained by default.
+        note: What a person should know about the comparison.
+    """
+
+    base: str
+    rows: str
+    settings: AblationSettings
+    note: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Request:
     """An ablation that somebody asked for.
 
     Attributes:
-        path: Its folder.
+        name: Of its folder, where none is given.
         base: The base.
         forms: The others; illegal ones among them.
-        proxy: What accuracy is taken on, but for the plan and the number of classes.
+        settings: On what they are trained.
+        proxy: The same, but for the plan and the number of classes.
         paper: Name of the paper whose tables these are, or None.
         notes: What a person should know about it.
     """
 
-    path: Path
+    name: str
     base: Form
     forms: tuple[Form, ...]
+    settings: AblationSettings
     proxy: Proxy
     paper: str | None
     notes: tuple[str, ...]
@@ -55,99 +126,107 @@ class Request:
 
     def asked(self, *, latency: bool) -> dict[str, Any]:
         """What must be the same when it is resumed, JSON-able."""
-        proxy = self.proxy
-        return {
-            "forms": {form.name: form.key for form in (self.base, *self.forms)},
-            "data": proxy.data,
-            "resolution": proxy.resolution,
-            "stem": proxy.stem,
-            "scale": proxy.scale,
-            "epochs": proxy.recipe.epochs,
-            "batch": proxy.recipe.batch,
-            "seed": proxy.recipe.seed,
-            "teacher": proxy.recipe.teacher,
-            "device": proxy.device,
-            "latency": latency,
-        }
+        forms = {form.name: form.key for form in (self.base, *self.forms)}
+        same = {name: value for name, value in asdict(self.settings).items() if name != "seeds"}
+        return {"forms": forms, **same, "latency": latency}
 
 
 def requested(
-    base: ArchSpec | None,
+    base: ArchSpec | str | None,
     *,
     axes: Sequence[str] = (),
     paper: str | None = None,
-    data: str = "cluttered_digits",
-    resolution: int | None = None,
-    stem: str | None = None,
-    scale: float | None = None,
-    epochs: int | None = None,
-    seeds: int | None = None,
-    batch: int = 32,
-    seed: int = 0,
-    teacher: str | None = None,
-    device: str = "cpu",
-    name: str | None = None,
-    results: Path = Path("results"),
+    **said: Any,
 ) -> Request:
-    """The request behind the arguments of an ablation; a paper's own scale where nothing is said.
+    """What is asked for, at a paper's own settings or the default ones where nothing is said.
+
+    Args:
+        base: The network, or its published name; None with a paper.
+        axes: See ``forms_of``.
+        paper: An entry of ``papers``.
+        said: Fields of ``AblationSettings``; None where nothing was said.
 
     Raises:
         UsageError: An argument cannot be taken, or nothing is to be compared.
         SpecError: The base is illegal, also as a proxy.
         ArchbenchError: An axis cannot be read.
     """
-    from archbench.evaluate.proxy import Proxy
-    from archbench.train.recipe import Plan, Recipe
-
     tables: PaperTables | None = PAPERS.load(paper, place="--paper").PAPER if paper else None
-    base = _base(base, tables, axes)
-    default = tables.scale if tables else Scale()
-    own = dict(tables.training) if tables else {}
-    if teacher is not None:
-        own["teacher"] = teacher
-    count = epochs or default.epochs
-    recipe = Recipe(rungs=rungs(count), batch=batch, seed=seed, **own)
-    proxy = Proxy(
-        data=data,
-        resolution=resolution or default.resolution,
-        num_classes=base.num_classes,
-        stem=stem or default.stem,
-        num_seeds=seeds or default.seeds,
-        recipe=recipe,
-        plan=Plan(),
-        device=device,
-        scale=default.scale if scale is None else scale,
+    spec = _base(base, tables, axes)
+    settings = replace(
+        tables.settings if tables else AblationSettings(),
+        **{name: value for name, value in said.items() if value is not None},
     )
-    check: Check = proxy.spec
-    _check_base(base, check)
+    proxy = settings.proxy(num_classes=spec.num_classes)
+    recipe, check = proxy.recipe, cast(Check, proxy.spec)
+    try:
+        spec.resolved()
+        check(spec)
+    except SpecError as error:
+        message = f"the base is illegal: {error}"
+        raise SpecError(message, place="archbench ablate", help=error.help) from None
     if tables:
-        forms = rows_of(tables, recipe=recipe, check=check)
+        forms = _rows(tables, recipe=recipe, check=check)
     else:
-        forms = forms_of(base, axes, recipe=recipe, check=check)
-    start = built(Form(name="base"), lambda: base)
+        forms = forms_of(spec, axes, recipe=recipe, check=check)
+    start = built(Form(name="base"), lambda: spec)
     if all(form.reason or form.key == start.key for form in forms):
         told = "; ".join(f"{form.name}: {form.reason or 'is the base'}" for form in forms)
         raise UsageError(f"no form is left to compare with the base: {told}", place="--axes")
-    folder = name or f"ablate-{paper or re.sub(r'[^A-Za-z0-9._-]+', '-', base.name or 'network')}"
     return Request(
-        path=results / valid_name(folder),
+        name=f"ablate-{paper or re.sub(r'[^A-Za-z0-9._-]+', '-', spec.name or 'network')}",
         base=start,
         forms=forms,
+        settings=settings,
         proxy=proxy,
         paper=paper,
-        notes=(tables.note,) if tables and tables.note else (),
+        notes=(tables.note,) if tables else (),
     )
+
+
+def _base(base: ArchSpec | str | None, tables: PaperTables | None, axes: Sequence[str]) -> ArchSpec:
+    from archbench.models import as_spec
+
+    if tables:
+        if base is not None or axes:
+            raise UsageError(
+                "a paper's tables have their own base and rows",
+                place="--paper",
+                help="leave out the network and --axes, or leave out --paper",
+            )
+        return as_spec(tables.base)
+    if base is None:
+        raise UsageError(
+            "no network to change",
+            place="archbench ablate",
+            help="name one with its axes, for example: archbench ablate levit_128s --axes "
+            f"position=bias,none; or a paper: --paper {' or '.join(PAPERS.names)}",
+        )
+    if not axes:
+        raise UsageError(
+            "nothing to turn", place="--axes", help="for example --axes position=bias,none"
+        )
+    return as_spec(base)
+
+
+def _rows(tables: PaperTables, *, recipe: Recipe, check: Check) -> tuple[Form, ...]:
+    """A form for each row with an accuracy in print, in the order of the catalogue."""
+    forms = []
+    for name in ablation_names():
+        row = entry(name)
+        is_printed = row.paper.top1 is not None and row.paper.base_top1 is not None
+        if name.startswith(tables.rows) and name != tables.base and is_printed:
+            changed = {k: v for k, v in row.training.items() if getattr(recipe, k) != v}
+            short = name.rpartition("/")[2]
+            form = Form(name=short, knob=name, training=changed, printed=row.paper)
+            forms.append(built(form, partial(published, name), check=check))
+    return tuple(forms)
 
 
 def rungs(epochs: int) -> tuple[int, ...]:
     """After which epochs a training can be gone on with: some three, the last among them."""
     every = -(-epochs // _POINTS)
     return tuple(sorted({*range(every, epochs, every), epochs}))
-
-
-def with_epochs(proxy: Proxy, epochs: int) -> Proxy:
-    """The proxy with trainings of another length."""
-    return replace(proxy, recipe=replace(proxy.recipe, rungs=rungs(epochs)))
 
 
 def trained_as(training: Mapping[str, Any], proxy: Proxy) -> Proxy:
@@ -197,7 +276,7 @@ class Workload:
         workers = f"{self.workers} worker{'s' if self.workers > 1 else ''}"
         return (
             f"{self.forms} networks x {self.seeds} seeds x {self.epochs} epochs on {workers}: "
-            f"about {_minutes(self.seconds)}, of which a training takes "
+            f"about {in_minutes(self.seconds)}, of which a training takes "
             f"{self.epochs * self.epoch_seconds:.0f} s"
         )
 
@@ -207,7 +286,7 @@ class Workload:
             return []
         return [
             f"planned {self.seeds} of {asked.seeds} seeds and {self.epochs} of {asked.epochs} "
-            f"epochs to stay within the time; all would take about {_minutes(asked.seconds)}"
+            f"epochs to stay within the time; all would take about {in_minutes(asked.seconds)}"
         ]
 
 
@@ -219,62 +298,20 @@ def within(work: Workload, *, max_seconds: float | None) -> Workload:
     Raises:
         UsageError: Not even two seeds of two epochs fit.
     """
-    if max_seconds is None or work.seconds <= max_seconds:
+    if max_seconds is None:
         return work
     fewest, few = min(work.seeds, _FEWEST_SEEDS), min(work.seeds, WANTED_SEEDS)
     shortest = min(work.epochs, _FEWEST_EPOCHS)
-    tries = [(seeds, work.epochs) for seeds in range(work.seeds - 1, few - 1, -1)]
+    tries = [(seeds, work.epochs) for seeds in range(work.seeds, few - 1, -1)]
     tries += [(few, epochs) for epochs in range(work.epochs - 1, shortest - 1, -1)]
     tries += [(fewest, epochs) for epochs in range(work.epochs, shortest - 1, -1)]
     for seeds, epochs in tries:
         tried = replace(work, seeds=seeds, epochs=epochs)
         if tried.seconds <= max_seconds:
             return tried
-    least = replace(work, seeds=fewest, epochs=shortest)
-    raise UsageError(
-        f"{max_seconds / 60:.3g} minutes are too few: {fewest} seeds of {shortest} epochs take "
-        f"about {least.seconds / 60:.0f}",
-        place="--max-minutes",
+    raise too_little_time(
+        max_seconds,
+        least=f"{fewest} seeds of {shortest} epochs",
+        takes=tried.seconds,
         help="give more time, fewer axes, a smaller --scale or --resolution",
     )
-
-
-def _minutes(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} minutes"
-
-
-def _base(base: ArchSpec | None, tables: PaperTables | None, axes: Sequence[str]) -> ArchSpec:
-    from archbench.models import as_spec
-
-    if tables:
-        if base is not None or axes:
-            raise UsageError(
-                "a paper's tables have their own base and rows",
-                place="--paper",
-                help="leave out the network and --axes, or leave out --paper",
-            )
-        return as_spec(tables.base)
-    if base is None:
-        raise UsageError(
-            "no network to change",
-            place="archbench ablate",
-            help="name one with its axes, for example: archbench ablate levit_128s --axes "
-            f"position=bias,none; or a paper: --paper {' or '.join(PAPERS.names)}",
-        )
-    if not axes:
-        raise UsageError(
-            "nothing to turn", place="--axes", help="for example --axes position=bias,none"
-        )
-    return base
-
-
-def _check_base(base: ArchSpec, check: Check) -> None:
-    try:
-        base.resolved()
-        check(base)
-    except SpecError as error:
-        raise _as_base(error) from None
-
-
-def _as_base(error: ArchbenchError) -> SpecError:
-    return SpecError(f"the base is illegal: {error}", place="archbench ablate", help=error.help)

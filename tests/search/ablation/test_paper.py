@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from archbench.errors import UsageError
 from archbench.models import as_spec, count
-from archbench.search.ablation.paper import PAPERS
-from archbench.search.ablation.request import Request, requested
+from archbench.search.ablation.request import PAPERS, Request, requested
 
 
 def _request(paper: str) -> Request:
@@ -70,9 +67,9 @@ def test_paper_and_network_exclude_each_other() -> None:
         requested(None, paper="swin")
 
 
-def test_nothing_to_compare_is_refused(tmp_path: Path) -> None:
+def test_nothing_to_compare_is_refused() -> None:
     with pytest.raises(UsageError, match="no form is left to compare with the base: position=bias"):
-        requested(as_spec("levit_128s"), axes=["position=bias"], results=tmp_path)
+        requested(as_spec("levit_128s"), axes=["position=bias"])
     with pytest.raises(UsageError, match="--axes: nothing to turn"):
         requested(as_spec("levit_128s"))
     with pytest.raises(UsageError, match="no network to change; name one"):

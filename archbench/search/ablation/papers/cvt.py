@@ -7,14 +7,13 @@ the convolutional projection. The rows of table 5 on DeiT-S have another base:
 
 from __future__ import annotations
 
-from archbench.search.ablation.paper import PaperTables, Scale
+from archbench.search.ablation.request import AblationSettings, PaperTables
 
 # The stem stays as it is: at 64 px the grids are 16, 8 and 4 for the paper's 56, 28 and 14. To keep
 # them would take the first stage to 64x64 tokens, which no CPU trains in minutes.
 PAPER = PaperTables(
-    title="CvT, tables 5 to 8",
     base="cvt_13",
     rows="cvt_13/t",
-    scale=Scale(resolution=64, stem="as_is", scale=0.25, epochs=8, seeds=5),
+    settings=AblationSettings(stem="as_is", scale=0.25),
     note="The paper trains for 300 epochs on ImageNet-1k, each row once.",
 )
