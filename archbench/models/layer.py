@@ -81,27 +81,6 @@ class LinearNorm(nn.Module):
         return fused(self.linear, self.norm)
 
 
-def branch_norm(dim: int, *, norm: str) -> nn.Module:
-    """What stands before a residual branch: a layer norm, or nothing where norms are ``batch``."""
-    return nn.LayerNorm(dim) if norm == "layer" else nn.Identity()
-
-
-def branch_linear(
-    inputs: int, outputs: int, *, norm: str, zero_init: bool = False
-) -> LinearNorm | nn.Linear:
-    """A linear layer of such a branch: followed by its batch norm, or with a bias."""
-    if norm == "layer":
-        return nn.Linear(inputs, outputs)
-    return LinearNorm(inputs, outputs, zero_init=zero_init)
-
-
-def branch_mlp(site: Site, ratio: float, *, norm: str, activation_name: str) -> nn.Sequential:
-    """An MLP of such a branch, which starts as nothing where norms are ``batch``."""
-    first = branch_linear(site.dim, site.hidden(ratio), norm=norm)
-    last = branch_linear(site.hidden(ratio), site.dim, norm=norm, zero_init=True)
-    return nn.Sequential(first, activation(activation_name), last)
-
-
 class NormLinear(nn.Module):
     """A batch norm and the linear layer behind it, as in LeViT's classifiers; (B, C) to (B, K)."""
 
@@ -140,10 +119,6 @@ class DropPath(nn.Module):
         keep = 1.0 - self.probability
         mask = torch.rand(x.shape[0], *(1,) * (x.ndim - 1), device=x.device, dtype=x.dtype)
         return x * mask.lt_(keep).div_(keep)
-
-    def extra_repr(self) -> str:
-        """The probability, for printing a network."""
-        return f"probability={self.probability}"
 
 
 class Bias(nn.Module):

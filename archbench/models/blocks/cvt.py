@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, Self
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from archbench.models.arithmetic import Work, attention, linear, mlp, norm, total
@@ -95,9 +94,8 @@ class Spec(HeadedBlock):
             norm(dim, number=2),
         ]
         if self.projection == "depthwise":
-            of_keys = self._depthwise(dim, of_query=False).count(site.grid)
-            parts += [self._depthwise(dim, of_query=True).count(site.grid), of_keys]
-            parts += [] if self.shared_kv else [of_keys]
+            strides = [1, *[self._window[1]] * (1 if self.shared_kv else 2)]
+            parts += [self._depthwise(dim, stride).count(site.grid) for stride in strides]
         if site.bias:
             parts.append(Work(params=heads * Grid(*map(max, site.grid, keys)).tokens))
         return total(*parts)
@@ -118,20 +116,21 @@ class Spec(HeadedBlock):
             return grid
         kernel, stride = self._window
         if self.projection == "depthwise":
-            return self._depthwise(1, of_query=False).outgoing(grid)
+            return self._depthwise(1, stride).outgoing(grid)
         return Grid(*(_pooled(size, kernel, stride, kernel // 2) for size in grid))
 
     def map_projection(self, dim: int, *, of_query: bool) -> nn.Module:
         """What maps queries, or keys or values, before their linear layer."""
         if self.projection == "linear" or (self.projection == "average" and of_query):
             return nn.Identity()
-        if self.projection == "average":
-            return CeilAveragePool(*self._window)
-        return ConvNorm(self._depthwise(dim, of_query=of_query))
-
-    def _depthwise(self, dim: int, *, of_query: bool) -> Convolution:
         kernel, stride = self._window
-        return Convolution(dim, dim, kernel, 1 if of_query else stride, groups=dim)
+        if self.projection == "average":
+            # It rounds the map up, as the released code's ``avg`` projection does.
+            return nn.AvgPool2d(kernel, stride, kernel // 2, ceil_mode=True)
+        return ConvNorm(self._depthwise(dim, 1 if of_query else stride))
+
+    def _depthwise(self, dim: int, stride: int) -> Convolution:
+        return Convolution(dim, dim, self._window[0], stride, groups=dim)
 
     @property
     def _window(self) -> tuple[int, int]:
@@ -171,18 +170,6 @@ class CvtAttention(nn.Module):
 
     def _heads(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
-
-
-class CeilAveragePool(nn.Module):
-    """Average pooling that rounds the map up, as the released code's ``avg`` projection does."""
-
-    def __init__(self, kernel: int, stride: int) -> None:
-        super().__init__()
-        self.kernel = kernel
-        self.stride = stride
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.avg_pool2d(x, self.kernel, self.stride, self.kernel // 2, ceil_mode=True)
 
 
 def _projected(x: Tensor, grid: Grid, projection: nn.Module) -> Tensor:

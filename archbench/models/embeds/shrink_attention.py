@@ -19,14 +19,12 @@ from torch import Tensor, nn
 
 from archbench.errors import SpecError
 from archbench.models.arithmetic import Work, attention, linear, mlp, norm, total
+from archbench.models.blocks.levit import branch_linear, branch_mlp, branch_norm
 from archbench.models.layer import (
     Attend,
     AttentionBias,
     DropPath,
     activation,
-    branch_linear,
-    branch_mlp,
-    branch_norm,
     map_tokens,
     token_map,
 )
