@@ -44,12 +44,7 @@ class StageWork:
 
 @dataclass(frozen=True)
 class Count:
-    """The arithmetic of a network.
-
-    Attributes:
-        stages: Stage by stage.
-        head: Pooling, norm and classifiers.
-    """
+    """The arithmetic of a network: its stages, and its head with pooling, norm, classifiers."""
 
     stages: tuple[StageWork, ...]
     head: Work
@@ -85,20 +80,14 @@ def convolution(
 ) -> Work:
     """A 2-d convolution with square kernel that yields ``tokens`` positions."""
     weights = kernel * kernel * (inputs // groups) * outputs
-    return Work(
-        params=weights + bias * outputs,
-        activations=outputs * tokens,
-        convolution=weights * tokens,
-    )
+    params = weights + bias * outputs
+    return Work(params=params, activations=outputs * tokens, convolution=weights * tokens)
 
 
 def linear(*, inputs: int, outputs: int, tokens: int, bias: bool) -> Work:
     """A linear layer on ``tokens`` tokens."""
-    return Work(
-        params=inputs * outputs + bias * outputs,
-        activations=outputs * tokens,
-        linear=inputs * outputs * tokens,
-    )
+    params = (inputs + bias) * outputs
+    return Work(params=params, activations=outputs * tokens, linear=inputs * outputs * tokens)
 
 
 def mlp(*, dim: int, hidden: int, tokens: int, bias: bool) -> Work:

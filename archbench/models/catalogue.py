@@ -65,12 +65,10 @@ class Released(NamedTuple):
 
 
 class PrintedDifference(NamedTuple):
-    """An exact count against a printed one.
+    """By how much an exact count is larger than a printed one, as a share of the printed one.
 
-    Attributes:
-        share: By how much the exact count is larger, as a share of the printed one.
-        kind: ``rounded`` where the printed digits are those of the exact count, ``cut off`` where
-            they are so without the last one being rounded up, else ``differs``.
+    It is ``rounded`` where the printed digits are those of the exact count, ``cut off`` where they
+    are so without the last one being rounded up, else it ``differs``.
     """
 
     share: float
@@ -84,7 +82,6 @@ class Entry:
     Attributes:
         family: Its file in ``published/``.
         document: The network as written, without its name.
-        paper: What its paper prints.
         released: What its released code counts; None where nobody has counted it.
         hub: Repository of the released weights on the model hub; None where there is none.
         base: Name of the network from which a row starts, a row or not.

@@ -30,12 +30,10 @@ MOST_IMAGES = 64  # beyond, attention image by image spends its time in calls
 
 
 class LayerForm(NamedTuple):
-    """Which form of a layer runs.
+    """Which form of the layer in a place of the network runs.
 
     Attributes:
-        place: The layer's path in the network.
         kind: The layer and the shapes that it takes, in words: equal layers have equal ones.
-        chosen: The fastest form.
         seconds: What each form took inside the network: the lower quartile of its runs, and of
             those of equal layers; empty where the form was known before.
     """
@@ -92,11 +90,8 @@ class Deployed(nn.Module):
 def fold(network: nn.Module) -> nn.Module:
     """A copy for evaluation: batch norms folded into their neighbours, attention biases gathered.
 
-    Folding is done in float64. The network itself is left as it is, so that loading other weights
-    into it later cannot make the copy stale: fold again.
-
-    Args:
-        network: Any network; what has no folded form stays as it is.
+    Folding is done in float64; what has no folded form stays as it is. So does the network itself:
+    after loading other weights into it, fold again.
     """
     return _folded(copy.deepcopy(network).eval()).requires_grad_(requires_grad=False)
 
@@ -211,13 +206,9 @@ def _with_observed_norms_folded(network: nn.Module, example: Tensor, expected: T
 
 
 class Flow(NamedTuple):
-    """What was seen of the layers that ran exactly once and stand in one place.
+    """What was seen of a network's layers that ran exactly once and stand in one place.
 
-    Attributes:
-        network: The one that was seen.
-        places: Path of each layer.
-        sizes: What each layer took.
-        pairs: A layer and another that took its very output.
+    ``pairs`` are a layer and another that took its very output.
     """
 
     network: nn.Module

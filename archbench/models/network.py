@@ -32,11 +32,8 @@ class Network(nn.Module):
     """Stages and a head.
 
     Takes images (B, 3, H, W); gives logits (B, K), and in training with two classifiers a tuple
-    of two. Initialised as the papers' code does: see each embed and block.
-
-    Attributes:
-        spec: What it was built from; what is done to the layers later does not show in it.
-        resolution: Height and width of the images it is made for.
+    of two. Initialised as the papers' code does: see each embed and block. What is done to the
+    layers later does not show in ``spec``.
     """
 
     def __init__(self, spec: ArchSpec) -> None:
@@ -111,13 +108,10 @@ class Head(nn.Module):
         super().__init__()
         dim = stage.dim
         self.pool = spec.pool
-        self.layer_attention = (
-            LayerAttention(
-                LayerAttentionShape.of(stage.blocks, dim=stage.dim), epsilon=spec.epsilon
-            )
-            if spec.pool == "layer_class_attention"
-            else None
-        )
+        self.layer_attention = None
+        if spec.pool == "layer_class_attention":
+            shape = LayerAttentionShape.of(stage.blocks, dim=dim)
+            self.layer_attention = LayerAttention(shape, epsilon=spec.epsilon)
         self.norm = nn.LayerNorm(dim, eps=spec.epsilon) if spec.norm == "layer" else nn.Identity()
         classifier = NormLinear if spec.norm == "batch" else nn.Linear
         self.classifiers = nn.ModuleList(
@@ -133,9 +127,8 @@ class Head(nn.Module):
             if self.layer_attention is not None:
                 tokens = self.layer_attention(tokens[:, :, : len(self.classifiers)])
             pooled = self.norm(tokens).unbind(dim=1)
-        logits = tuple(
-            classifier(x) for classifier, x in zip(self.classifiers, pooled, strict=False)
-        )
+        pairs = zip(self.classifiers, pooled, strict=False)
+        logits = tuple(classifier(x) for classifier, x in pairs)
         if len(logits) == 1:
             return logits[0]
         return logits if self.training else torch.stack(logits).mean(dim=0)
@@ -205,9 +198,8 @@ def _head_work(head: HeadSpec, *, stage: ResolvedStage, num_classes: int) -> Wor
     norms = {"none": 0, "layer": 1, "batch": head.num_classifiers}[head.norm]
     works = [classifier] * head.num_classifiers + [norm(stage.dim, number=norms)]
     if head.pool == "layer_class_attention":
-        works.append(
-            LayerAttentionShape.of(stage.blocks, dim=stage.dim).work(tokens=head.num_classifiers)
-        )
+        shape = LayerAttentionShape.of(stage.blocks, dim=stage.dim)
+        works.append(shape.work(tokens=head.num_classifiers))
     return total(*works)
 
 

@@ -130,12 +130,9 @@ class Grid(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Site:
-    """Where a part stands in a network.
+    """Where a part stands in a network: the map and the width that enter, the width that leaves.
 
     Attributes:
-        grid: The map that enters the part.
-        incoming_dim: Its width in channels; for a block the same as ``dim``.
-        dim: The width that leaves the part.
         class_tokens: Class tokens beside the map; always 0 at an embed but ``none``.
         bias: Whether attention adds a learnt bias by relative position.
         drop_path: Probability that a residual branch is dropped for a sample in training.

@@ -51,7 +51,7 @@ _NOT_READ = (
 """What PyTorch raises on damaged files: it has no error of its own for them."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class WeightFile:
     """What a file holds.
 
@@ -87,14 +87,13 @@ def read_weights(path: Path) -> WeightFile:
     """
     data = _content(path)
     metadata: dict[str, str] = {}
-    wrapper = ""
+    kind, wrapper = "pickle", ""
     # A header may be of a length whose first byte begins a pickle, too; so this comes first.
     if data[8:9] == b"{" and int.from_bytes(data[:8], "little") <= len(data) - 8:
         tensors, metadata = _from_safetensors(data, path)
         kind = "safetensors"
     elif data.startswith((_ZIP, _PICKLE)):
         tensors, wrapper = _from_pickle(data, path)
-        kind = "pickle"
     else:
         raise WeightsError(
             "neither a safetensors file nor one of PyTorch",
@@ -104,15 +103,8 @@ def read_weights(path: Path) -> WeightFile:
             else "see what it is: a download may be cut off, or be a page of words",
         )
     _check_plain(tensors, limit=len(data), path=path)
-    return WeightFile(
-        path=path,
-        sha256=hashlib.sha256(data).hexdigest(),
-        size=len(data),
-        kind=kind,
-        tensors=tensors,
-        metadata=metadata,
-        wrapper=wrapper,
-    )
+    sha256 = hashlib.sha256(data).hexdigest()
+    return WeightFile(path, sha256, len(data), kind, tensors, metadata, wrapper)
 
 
 def write_safetensors(
@@ -152,14 +144,13 @@ def _content(path: Path) -> bytes:
         )
     try:
         size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise WeightsError(
-                f"{size:,} bytes are more than any network here has ({MAX_BYTES:,})",
-                place=str(path),
-            )
-        return path.read_bytes()
+        if size <= MAX_BYTES:
+            return path.read_bytes()
     except OSError as error:
         raise StorageError(f"cannot read: {error.strerror}", place=str(path)) from error
+    raise WeightsError(
+        f"{size:,} bytes are more than any network here has ({MAX_BYTES:,})", place=str(path)
+    )
 
 
 def _from_safetensors(data: bytes, path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -182,7 +173,16 @@ def _from_pickle(data: bytes, path: Path) -> tuple[dict[str, Tensor], str]:
             warnings.simplefilter("ignore")  # on how it was written; read or refused, it is plain
             content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise _unsafe(error, path) from error
+        asked = _ASKED.search(str(error))
+        what = (
+            f"it asks for {asked[1]}" if asked else "it is damaged, or asks for more than tensors"
+        )
+        raise WeightsError(
+            f"not read, as reading it could run code: {what}",
+            place=str(path),
+            help="where you trust its source, write a file of the tensors alone with the program "
+            "that made it",
+        ) from error
     except _NOT_READ as error:
         raise _damaged("a file of PyTorch", path, error) from error
     return _unwrapped(content, path)
@@ -235,17 +235,6 @@ def _check_plain(tensors: Mapping[str, Tensor], *, limit: int, path: Path) -> No
                 f"{name[:120]} claims {tensor.numel():,} values, more than the file holds",
                 place=str(path),
             )
-
-
-def _unsafe(error: Exception, path: Path) -> WeightsError:
-    asked = _ASKED.search(str(error))
-    what = f"it asks for {asked[1]}" if asked else "it is damaged, or asks for more than tensors"
-    return WeightsError(
-        f"not read, as reading it could run code: {what}",
-        place=str(path),
-        help="where you trust its source, write a file of the tensors alone with the program that "
-        "made it",
-    )
 
 
 def _damaged(what: str, path: Path, error: Exception) -> WeightsError:
