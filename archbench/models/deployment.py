@@ -50,7 +50,6 @@ class Deployed(nn.Module):
     It is fast on tensors of the example's shape; others are computed as well.
 
     Attributes:
-        choices: Layer by layer, where there was one.
         error: Largest difference from the network's output in evaluation, over the largest
             output.
         keeps_memory: Whether the process keeps the memory of freed tensors.
@@ -115,9 +114,8 @@ def deploy(
     into it, deploy again.
 
     Args:
-        network: Any network that takes images and gives one tensor.
-        example: Images (B, 3, H, W) like those that will come, on their device and in their
-            precision.
+        network: Any that takes images and gives one tensor.
+        example: Images (B, 3, H, W) as they will come, on their device, in their precision.
         clock: Seconds, for the trial of the forms; by default the CPU time of this thread, or
             with several threads or on a GPU the time that passes.
         budget_s: Seconds that the trial may take; at least two rounds are run.

@@ -102,11 +102,7 @@ class Candidates(nn.Module):
 
     Each is timed inside the network that it belongs to, with the caches as they are there: alone
     and repeated, a layer finds its weights in the cache and packing seems to gain nothing.
-
-    Args:
-        forms: By name; the first is kept where none is faster by more than 2 %.
-        clock: Gives seconds.
-        seconds: Where times go; equal layers share one, so that they decide together.
+    Equal layers share the ``seconds`` where times go, so that they decide together.
     """
 
     def __init__(
@@ -137,7 +133,7 @@ class Candidates(nn.Module):
         return {name: sorted(times)[len(times) // 4] for name, times in self.seconds.items()}
 
     def fastest(self) -> str:
-        """The name of the form to keep."""
+        """The name of the form to keep: the first, where none is faster by more than 2 %."""
         first, quartiles = self.names[0], self.quartiles()
         best = min(quartiles, key=quartiles.__getitem__, default=first)
         is_clear = best != first and quartiles[best] < quartiles[first] * (1 - MARGIN)

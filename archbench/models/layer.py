@@ -139,9 +139,6 @@ class AttentionBias(Bias):
 
     A stride is the number of steps on the finer grid between neighbouring queries, or keys; class
     tokens stand in front of both. ``forward`` gives (h, T_queries, T_keys).
-
-    Attributes:
-        grid: The finer of the two grids.
     """
 
     index: Tensor
@@ -212,12 +209,10 @@ class CachedBias(nn.Module):
 class Attend(nn.Module):
     """Softmax attention: q (B, h, T, d), k (B, h, S, d), v (B, h, S, e) to (B, T, h*e).
 
-    Args:
-        scale: Factor of the scores before bias and softmax.
-        kernel: How it is computed, one of ``ATTENTION_KERNELS``. Left None, PyTorch's fused
-            operator serves evaluation with equal widths and without bias; with a bias or wider
-            values it is plain products, too, at a higher price, and its backward on a CPU costs
-            half of a step where heads are narrow.
+    Scores are scaled before bias and softmax. Without one of ``ATTENTION_KERNELS``, PyTorch's
+    fused operator serves evaluation with equal widths and without bias; with a bias or wider
+    values it is plain products, too, at a higher price, and its backward on a CPU costs half of a
+    step where heads are narrow.
     """
 
     def __init__(self, scale: float, *, kernel: str | None = None) -> None:

@@ -78,8 +78,11 @@ Heads = Annotated[int, whole(high=1024)]
 Kernel = Annotated[int, odd(31)]
 Stride = Annotated[int, whole(high=64)]
 Ratio = Annotated[float, number(0.125, 64)]
+"""Hidden width of an MLP, as a multiple of the width that leaves."""
+
 Epsilon = Annotated[float, number(1e-12, 1.0)]
 Activation = Annotated[str, choice(*ACTIVATIONS)]
+"""In the MLP, where a spec does not say of what."""
 
 
 class Checked:

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from archbench.errors import UsageError
 from archbench.models import ArchSpec, ablation_names, count, published_names
 from archbench.models.catalogue import (
     Paper,
@@ -119,10 +118,6 @@ def test_a_family_says_nothing_that_is_not_read() -> None:
             assert table.keys() <= printed | {"base", "set", "training", "released"}
 
 
-def test_families_are_the_files_of_the_folder() -> None:
-    assert tuple(families()) == ("ceit", "cvt", "deit", "graft", "levit", "resnet", "vit_pytorch")
-
-
 @pytest.mark.parametrize("name", BY_HAND)
 def test_parameters_and_macs_are_those_worked_out_by_hand(name: str) -> None:
     counted = count(name)
@@ -136,17 +131,6 @@ def test_narrow_blocks_have_keys_queries_and_values_of_one_width() -> None:
         (30, 1, 4)
     }
     assert [stage["embed"].get("num_heads") for stage in stages] == [None, 16, 24]
-
-
-def test_the_position_of_a5_is_one_embedding_behind_the_stem() -> None:
-    positions = [stage.position for stage in published("levit_128s/a5").stages]
-    assert positions == ["absolute", "none", "none"]
-
-
-def test_no_attention_of_a7_has_an_activation() -> None:
-    document = published("levit_128s/a7").to_document()
-    parts = [stage[part] for stage in document["stages"] for part in ("embed", "block")]
-    assert [part["attention_activation"] for part in parts[1:]] == ["none"] * 5
 
 
 def test_without_distillation_the_network_is_that_of_the_base() -> None:
@@ -172,22 +156,6 @@ def test_the_base_of_an_ablation_stays_as_it_was() -> None:
     assert ArchSpec.from_document(entry("cvt_13").document | {"name": "cvt_13"}) == (
         ArchSpec.from_document(before)
     )
-
-
-def test_the_family_of_a_name_is_its_file() -> None:
-    assert entry("cvt_13/t8_none").family == "cvt"
-
-
-@pytest.mark.parametrize(
-    ("name", "told"),
-    [
-        ("levit_129", "unknown network 'levit_129'; did you mean levit_1"),
-        ("levit_128s/a9", "did you mean levit_128s/a"),
-    ],
-)
-def test_an_unknown_name_comes_with_the_nearest(name: str, told: str) -> None:
-    with pytest.raises(UsageError, match=told):
-        count(name)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Any legal mixture builds, trains and deploys."""
+"""Any legal mixture builds, trains and deploys, and counts in closed form what fvcore counts."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from archbench.models import ArchSpec, build, deploy, deployment_error, fold, proxy
+from archbench.measure.macs import count_operators
+from archbench.models import ArchSpec, build, count, deploy, deployment_error, fold, proxy
 from archbench.models.catalogue import published
 from archbench.models.convolution import ConvNorm, Convolution
 from archbench.models.layer import AttentionBias, CachedBias, DropPath, QuickGELU
 from archbench.models.part import Grid
 from tests.models.foreign import randomise
+from tests.models.parts import counts
 from tests.models.specs import random_spec
 
 SEEDS = range(25)
@@ -215,3 +217,19 @@ def test_a_strided_depthwise_convolution_stays_in_fp32_under_autocast_on_a_cpu()
 def test_quick_gelu_is_x_times_the_sigmoid_of_1_702_x() -> None:
     x = torch.linspace(-20, 20, 401, dtype=torch.float64)
     torch.testing.assert_close(QuickGELU()(x), x / (1 + torch.exp(-1.702 * x)))
+
+
+@pytest.mark.parametrize("seeds", [range(250), range(250, 500)], ids=["0-249", "250-499"])
+def test_both_counts_agree_on_random_specs(seeds: range) -> None:
+    for seed in seeds:
+        spec = random_spec(random.Random(seed))
+        built = count_operators(build(spec).eval(), torch.zeros(1, 3, *spec.resolution))
+        assert counts(built) == counts(count(spec)), seed
+
+
+@pytest.mark.parametrize(
+    "name", ["ceit_tiny", "cvt_13", "deit_tiny_distilled", "graft_1_9", "levit_128s", "levit_384"]
+)
+def test_both_counts_agree_on_published_networks(name: str) -> None:
+    built = count_operators(build(name).eval(), torch.zeros(1, 3, 224, 224))
+    assert counts(built) == counts(count(name))

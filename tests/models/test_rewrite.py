@@ -50,6 +50,11 @@ def test_scaling_by_one_is_the_network_itself() -> None:
     assert proxy(spec, resolution=224, num_classes=1000, scale=1.0).digest == spec.digest
 
 
+def test_a_proxy_as_is_keeps_the_stem() -> None:
+    spec = proxy(published("levit_128s"), resolution=64, num_classes=10, stem="as_is")
+    assert spec.stages == published("levit_128s").stages
+
+
 def test_layers_that_differ_are_scaled_too() -> None:
     document = published("levit_128s").to_document()
     document["stages"][0]["layers"] = {1: {"num_heads": 8}}

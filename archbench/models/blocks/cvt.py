@@ -39,7 +39,6 @@ class Spec(HeadedBlock):
 
     Attributes:
         kv_stride: Stride of the projection of keys and values; none for ``linear``.
-        mlp_ratio: Hidden width of the MLP, as a multiple of the width.
         projection: ``depthwise`` (depthwise convolution, batch norm, linear), ``average``
             (queries as they are, keys and values pooled, rounding up, then linear) or ``linear``.
         kernel: Side of the kernel or of the pooling window, odd; none for ``linear``.
@@ -47,7 +46,6 @@ class Spec(HeadedBlock):
         bias: Whether the linear layers of queries, keys and values have a bias.
         shared_kv: Whether keys and values share one depthwise convolution and its batch norm, not
             their linear layers; nothing to share for the other projections.
-        activation: In the MLP.
     """
 
     kind = "cvt"

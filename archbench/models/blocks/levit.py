@@ -32,8 +32,6 @@ class Spec(Block):
         key_dim: Width of queries and keys in each head (the paper's D).
         num_heads: The paper's N; left out, as many as make the values as wide as the stage.
         attention_ratio: Width of the values in each head, as a multiple of ``key_dim``.
-        mlp_ratio: Hidden width of the MLP, as a multiple of the width.
-        activation: In the MLP.
         attention_activation: Before the projection.
         norm: ``batch`` behind every linear layer, or ``layer`` before each branch.
     """

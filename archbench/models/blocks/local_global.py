@@ -42,9 +42,7 @@ class Spec(HeadedBlock):
     Attributes:
         window: Largest side of a window in tokens.
         pool: Largest side of the pooled map in tokens.
-        mlp_ratio: Hidden width of the MLP, as a multiple of the width.
         epsilon: Of both layer norms.
-        activation: In the MLP.
     """
 
     kind = "local_global"
@@ -95,13 +93,7 @@ class Spec(HeadedBlock):
 
 
 class Windows(NamedTuple):
-    """A map cut into windows of one size.
-
-    Attributes:
-        grid: Windows along each side.
-        size: Tokens along each side of a window.
-        of: The map; the last windows reach beyond it where the size does not divide it.
-    """
+    """A grid of windows of one size, cut of a map beyond which the last ones may reach."""
 
     grid: Grid
     size: Grid
@@ -110,10 +102,7 @@ class Windows(NamedTuple):
     @property
     def padding(self) -> Grid:
         """Rows and columns by which the windows reach beyond the map."""
-        return Grid(
-            self.grid.height * self.size.height - self.of.height,
-            self.grid.width * self.size.width - self.of.width,
-        )
+        return Grid(*(n * size - side for n, size, side in zip(*self, strict=True)))
 
     def cut(self, x: Tensor) -> Tensor:
         """The windows (B, n, w, C) of map tokens (B, N, C), padded with zeros."""

@@ -24,11 +24,7 @@ from archbench.models.part import Activation, Epsilon, Grid, HeadedBlock, Ratio,
 class Spec(HeadedBlock):
     """What may be set; ``num_heads`` or ``head_dim`` must be.
 
-    Attributes:
-        mlp_ratio: Hidden width of the MLP, as a multiple of the width.
-        bias: Whether the linear layer of queries, keys and values has a bias.
-        epsilon: Of both layer norms.
-        activation: In the MLP.
+    ``bias`` is that of queries, keys and values, ``epsilon`` of both layer norms.
     """
 
     kind = "vit"

@@ -23,7 +23,6 @@ class Spec(Embed):
     """What may be set.
 
     Attributes:
-        num_convs: Number of convolutions.
         stride: Of all together, a power of two; the first ones take a step of 2 and the rest
             of 1. Left out, all take 2.
         activation: Between the convolutions; there is none after the last.

@@ -39,9 +39,7 @@ class Spec(Embed):
         key_dim: Width of queries and keys in each head.
         num_heads: Left out, the width before // ``key_dim``.
         attention_ratio: Width of the values in each head, as a multiple of ``key_dim``.
-        mlp_ratio: Hidden width of the MLP, as a multiple of the new width.
         stride: Step along each side between the tokens that ask.
-        activation: In the MLP.
         attention_activation: Before the projection.
         norm: ``batch`` behind every linear layer, or ``layer`` before attention and MLP.
     """

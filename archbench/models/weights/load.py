@@ -24,7 +24,6 @@ from archbench.models.weights.skeleton import (
     differing_fields,
     resized,
     skeleton,
-    tables_that_differ,
 )
 from archbench.models.weights.translation import our_tensors, recognise
 from archbench.models.weights.weight_file import (
@@ -183,8 +182,10 @@ def read_into(
             help=f"build it with num_classes {found.num_classes}, or ask for a new head "
             f"(new_head=True, --classes {spec.num_classes})",
         )
-    moved = tables_that_differ(spec, found)
-    for key, (old, new) in moved.items():
+    before, wanted = skeleton(found).tables, skeleton(spec).tables
+    moved = [key for key in wanted if before[key].grid != wanted[key].grid]
+    for key in moved:
+        old, new = before[key], wanted[key]
         if not interpolate:
             fits = str(found.resolution)
             height, width = found.resolution

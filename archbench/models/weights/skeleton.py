@@ -33,11 +33,9 @@ class MapTable(NamedTuple):
 
 
 class Skeleton(NamedTuple):
-    """The tensors of a network without their values.
+    """The tensors of a network by name, on the meta device, which keeps no values.
 
-    Attributes:
-        tensors: By name, on the meta device.
-        tables: Those of them with one row for each place of a map; rows are their side 1.
+    ``tables`` have one row for each place of a map; rows are their side 1.
     """
 
     tensors: Mapping[str, Tensor]
@@ -66,14 +64,6 @@ def skeleton(spec: ArchSpec) -> Skeleton:
             first = module.position.shape[1] - module.grid.tokens
             tables[f"{name}.position"] = MapTable(first, module.grid)
     return Skeleton(network.state_dict(), tables)
-
-
-def tables_that_differ(spec: ArchSpec, source: ArchSpec) -> dict[str, tuple[MapTable, MapTable]]:
-    """The tables whose map is another in two networks that differ in resolution: old and new."""
-    if spec.resolution == source.resolution:
-        return {}
-    old, new = skeleton(source).tables, skeleton(spec).tables
-    return {key: (old[key], new[key]) for key in new if old[key].grid != new[key].grid}
 
 
 def resized(values: Tensor, *, old: MapTable, new: MapTable) -> Tensor:

@@ -38,10 +38,8 @@ def recognise(
 ) -> tuple[str, FileForm]:
     """The layout of a file, and what is particular about this one.
 
-    Args:
-        file: What was read.
-        asked: A layout or dialect that the person named; None to see it from the names.
-        spec: The network, where it is known; a dialect needs it.
+    The layout is seen from the names unless one was asked for, or a dialect, which needs the
+    network.
 
     Raises:
         WeightsError: It is of no layout that is known, or may be of several.

@@ -1,4 +1,4 @@
-"""CeiT against its released code's counts and against itself, written out in plain functions."""
+"""CeiT, and LeViT without batch norms, against themselves written out in plain functions."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from archbench.errors import SpecError
 from archbench.models import ArchSpec, build
+from archbench.models.blocks.levit import Spec as LevitBlock
 from archbench.models.catalogue import published
 from archbench.models.embeds.image_to_tokens import Spec as ImageToTokens
 from archbench.models.layer import through_map
-from archbench.models.part import Grid
+from archbench.models.part import Grid, Site
 from tests.models.foreign import randomise
 
 State = dict[str, Tensor]
@@ -102,6 +103,28 @@ def test_an_illegal_stem_is_refused() -> None:
         ImageToTokens(kernel=4)
     with pytest.raises(SpecError, match="patches of 4 do not fit the pooled map of 3x10"):
         ImageToTokens().outgoing(Grid(12, 40))
+
+
+def test_levit_without_batch_norms_has_those_of_its_stem_and_no_zero_start() -> None:
+    network = build("levit_128s/a3")
+    norms = (nn.BatchNorm1d, nn.BatchNorm2d)
+    batch = [name for name, module in network.named_modules() if isinstance(module, norms)]
+    assert batch == [f"stages.0.embed.{i}.norm" for i in (0, 2, 4, 6)]
+    weights = [p for name, p in network.named_parameters() if name.endswith("weight")]
+    assert all(bool(weight.any()) for weight in weights)
+
+
+def test_its_block_is_two_pre_norm_branches() -> None:
+    torch.manual_seed(0)
+    site = Site(grid=Grid(2, 3), incoming_dim=8, dim=8)
+    block = LevitBlock(key_dim=4, num_heads=1, norm="layer").resolved(site).module(site)
+    state = block.state_dict()
+    x = torch.randn(2, 6, 8)
+    q, k, v = _linear(F.layer_norm(x, [8]), state, "attention.query_key_value").split([4, 4, 8], -1)
+    attended = (q @ k.mT / 2).softmax(-1) @ v
+    y = x + _linear(F.hardswish(attended), state, "attention.projection")
+    hidden = F.hardswish(_linear(F.layer_norm(y, [8]), state, "mlp.0"))
+    torch.testing.assert_close(block(x, Grid(2, 3)), y + _linear(hidden, state, "mlp.2"))
 
 
 def _ceit(images: Tensor, state: State) -> Tensor:
