@@ -9,25 +9,28 @@ hierarchical model, see Gelman et al., Bayesian Data Analysis, 3rd ed., ch. 5 an
 
 Without the pairs, what they do is taken for the candidates' own: in benchmarks/hybrids a
 third of the spread, where a tenth is. The model is then wrong for like candidates alike, and the
-best keep half of their luck. Near a ceiling they keep it too, unless contributions may add up on
-a scale that is bent.
+best keep half of their luck.
+
+Near a ceiling they keep it too: an improvement shows there as less than it is. What adds up is not
+the accuracy but a warped one, and the best candidates differ by less than the same regression says
+of the others (warped Gaussian processes: Snelson, Rasmussen and Ghahramani 2004). The warpings are
+Johnson's (1949, Biometrika 36, 149-176, system S_U): sinh, which stretches both ends, moved so that
+it stretches the top more than the bottom.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from archbench.analysis.choice_features import ChoiceFeatures, Products
-from archbench.analysis.warping import STRAIGHT, WARPINGS, Warping
+from archbench.analysis.statistics import Floats
 from archbench.study.trial import TrialRecord, final_accuracies
-
-Array = np.ndarray[Any, np.dtype[np.float64]]
-Places = np.ndarray[Any, np.dtype[np.intp]]
 
 _NOISE_SHARE = 0.3
 """Noise of a seed to the spread between candidates, while none was trained twice: .25 to .31 was
@@ -41,69 +44,79 @@ _OWN = (0.05, 0.15, 0.3, 0.5, 0.8)  # scale of the candidate's own part, likewis
 _LEVELS = 4  # to an octave, of as how many trainings a candidate's count on a bent scale
 _NODES = 32  # of the grid, by weight, that moments are averaged over
 _INTERCEPT_SD = 10.0  # in spreads: wide
+_POINTS, _SHARES = np.polynomial.hermite_e.hermegauss(5)
 
 
-@dataclass(frozen=True, kw_only=True)
-class TrainingResults:
-    """Results of the trainings of some candidates that went to the end.
+class Warping(NamedTuple):
+    """A scale for accuracies that are told in spreads from their mean.
 
     Attributes:
-        mean: Of each candidate's results, (n,).
-        count: How many they are, (n,).
-        squares: Squared deviations from the candidates' means, summed over all.
-        degrees: Degrees of freedom of that sum.
+        strength: How much of it; 0 leaves all as it is.
+        lean: How much more the top is stretched than the bottom; 0 is alike.
     """
 
-    mean: Array
-    count: Array
-    squares: float
-    degrees: int
+    strength: float = 0.0
+    lean: float = 0.0
 
-    @classmethod
-    def of(cls, results: Sequence[Sequence[float]]) -> TrainingResults:
-        """From the results of each candidate, of which each has one at least."""
-        means = np.array([np.mean(values) for values in results], dtype=np.float64)
-        return cls(
-            mean=means,
-            count=np.array([len(values) for values in results], dtype=np.float64),
-            squares=float(
-                sum(((np.asarray(v) - m) ** 2).sum() for v, m in zip(results, means, strict=True))
-            ),
-            degrees=sum(len(values) - 1 for values in results),
-        )
+    def bent(self, values: Floats) -> Floats:
+        """The values on this scale; 0 stays 0, and near it a step stays as large."""
+        if not self.strength:
+            return values
+        raised = np.sinh(self.strength * values + self.lean) - np.sinh(self.lean)
+        return np.asarray(raised / (self.strength * np.cosh(self.lean)))
 
-    @property
-    def spread(self) -> float:
-        """Standard deviation between the candidates, noise included."""
-        return max(float(self.mean.std(ddof=1)) if len(self.mean) > 1 else 0.0, _LEAST_SD)
+    def straight(self, bent: Floats) -> Floats:
+        """What is the values' place on this scale, undone."""
+        if not self.strength:
+            return bent
+        raised = self.strength * np.cosh(self.lean) * bent + np.sinh(self.lean)
+        return np.asarray((np.arcsinh(raised) - self.lean) / self.strength)
+
+    def slope(self, values: Floats) -> Floats:
+        """How much longer a small step is here."""
+        return np.asarray(np.cosh(self.strength * values + self.lean) / np.cosh(self.lean))
+
+    def moments(self, mean: Floats, variance: Floats) -> tuple[Floats, Floats]:
+        """Mean and variance, straight, of what is normal on this scale (Gauss and Hermite)."""
+        shares = _SHARES / _SHARES.sum()
+        around = [self.straight(mean + point * np.sqrt(variance)) for point in _POINTS]
+        middle = np.tensordot(shares, np.stack(around), axes=1)
+        return middle, np.tensordot(shares, (np.stack(around) - middle) ** 2, axes=1)
+
+
+STRAIGHT = Warping()
+WARPINGS = (Warping(0.35), Warping(0.7), Warping(0.3, 1.0), Warping(0.6, 1.0))
+"""What is tried beside the straight one."""
 
 
 class AccuracyModel:
     """What is believed of candidates after their trainings: a joint distribution to draw from.
 
     Args:
-        trainings: What was seen.
-        numbers: What the candidates are known by, (n,).
-        features: What the regression knows of them, (n, p).
-        rng: Of the noise's nodes.
+        results: Number to the results of a candidate's trainings to the end, one at least.
+        choices: Of each candidate.
+
+    Attributes:
+        noise_degrees: Trainings beyond the first of their candidate: what the noise is known from.
     """
 
     def __init__(
-        self,
-        trainings: TrainingResults,
-        *,
-        numbers: Sequence[int],
-        features: Array,
-        rng: np.random.Generator,
+        self, results: Mapping[int, Sequence[float]], *, choices: Sequence[Mapping[str, Any]]
     ) -> None:
-        self._seen = trainings
-        self._place = {number: place for place, number in enumerate(numbers)}
-        self._centre = float(trainings.mean.mean())
-        self._y = (trainings.mean - self._centre) / trainings.spread
-        self._num_features = features.shape[1]
-        self._products = Products.of(self._scaled(features))
-        self._x = self._rows(features)
-        self._nodes = self._noise_nodes(rng)
+        self._place = {number: place for place, number in enumerate(results)}
+        means = np.array([np.mean(values) for values in results.values()], dtype=np.float64)
+        self._count = np.array([len(values) for values in results.values()], dtype=np.float64)
+        self.noise_degrees = sum(len(values) - 1 for values in results.values())
+        pairs = zip(results.values(), means, strict=True)
+        squares = float(sum(((np.asarray(v) - mean) ** 2).sum() for v, mean in pairs))
+        deviation = float(means.std(ddof=1)) if len(means) > 1 else 0.0
+        self._spread = max(deviation, _LEAST_SD)  # between the candidates, noise included
+        self._centre = float(means.mean())
+        self._y = (means - self._centre) / self._spread
+        self._features = ChoiceFeatures(choices)
+        self._products = Products(self._scaled(choices))
+        self._x = self._rows(choices)
+        self._nodes = self._noise_nodes(squares)
         straight = self._scale(STRAIGHT, near=self._y)
         first = self._nodes_of(straight)
         near, _ = self._moments_at(first[int(np.argmax(self._logs(first)))])
@@ -114,12 +127,7 @@ class AccuracyModel:
     def noise_sd(self) -> float:
         """Standard deviation between seeds, as believed."""
         variances = np.array([node.noise for node in self._grid])
-        return float(np.sqrt(self._weights @ variances)) * self._seen.spread
-
-    @property
-    def noise_degrees(self) -> int:
-        """Trainings beyond the first of their candidate: what the noise is known from."""
-        return self._seen.degrees
+        return float(np.sqrt(self._weights @ variances)) * self._spread
 
     def draw(
         self,
@@ -127,19 +135,15 @@ class AccuracyModel:
         *,
         of: Sequence[int],
         rng: np.random.Generator,
-        unseen: Array | None = None,
-    ) -> Array:
+        unseen: Sequence[Mapping[str, Any]] = (),
+    ) -> Floats:
         """Joint draws of true accuracies, (number, len(of) + len(unseen)).
 
-        Args:
-            number: How many.
-            of: Candidates.
-            rng: Of the draws.
-            unseen: Features of networks that were never trained, (m, p).
+        First come the candidates of these numbers, then networks of choices that were never
+        trained.
         """
-        fresh = np.zeros((0, self._num_features)) if unseen is None else unseen
-        others = self._rows(fresh)
-        drawn = np.empty((number, len(of) + len(fresh)))
+        others = self._rows(unseen)
+        drawn = np.empty((number, len(of) + len(unseen)))
         places = [self._place[candidate] for candidate in of]
         x = self._x[places]
         for rows, node, beta in self._coefficients(number, rng):
@@ -147,10 +151,10 @@ class AccuracyModel:
             weight = node.own / (node.own + variance)
             mean = weight * node.scale.bent[places] + (1 - weight) * (beta @ x.T)
             seen = mean + np.sqrt(weight * variance) * rng.standard_normal(mean.shape)
-            alike = (len(rows), len(fresh))
+            alike = (len(rows), len(unseen))
             new = beta @ others.T + np.sqrt(node.own) * rng.standard_normal(alike)
-            drawn[rows] = node.scale.straight(np.hstack([seen, new]))
-        return self._centre + self._seen.spread * drawn
+            drawn[rows] = node.scale.warping.straight(node.scale.size * np.hstack([seen, new]))
+        return self._centre + self._spread * drawn
 
     def moments(self) -> dict[int, tuple[float, float]]:
         """Candidate to mean and standard deviation of its true accuracy."""
@@ -161,10 +165,10 @@ class AccuracyModel:
         shares = times / _NODES
         mean = shares @ means
         sd = np.sqrt(shares @ (variances + means**2) - mean**2)
-        means, sds = self._centre + self._seen.spread * mean, self._seen.spread * sd
+        means, sds = self._centre + self._spread * mean, self._spread * sd
         return {n: (float(means[place]), float(sds[place])) for n, place in self._place.items()}
 
-    def _moments_at(self, node: _Node) -> tuple[Array, Array]:
+    def _moments_at(self, node: _Node) -> tuple[Floats, Floats]:
         """Mean and variance at one node, in spreads from the centre."""
         mean, factor = self._regression(node)
         variance = node.noise / node.scale.count
@@ -174,35 +178,40 @@ class AccuracyModel:
         wide = weight * variance + (1 - weight) ** 2 * (around**2).sum(axis=0)
         return node.scale.warping.moments(node.scale.size * centre, node.scale.size**2 * wide)
 
-    def _scale(self, warping: Warping, *, near: Array) -> _Scale:
+    def _scale(self, warping: Warping, *, near: Floats) -> _Scale:
         """The accuracies on one scale, where a seed's luck is as large as the slope near them."""
         bent = warping.bent(self._y)
         size = 1.0 if warping == STRAIGHT else float(bent.std()) or 1.0
-        count = self._seen.count * (size / warping.slope(near)) ** 2
+        count = self._count * (size / warping.slope(near)) ** 2
         if warping != STRAIGHT:
             count = 2.0 ** (np.round(_LEVELS * np.log2(count)) / _LEVELS)
+        groups = []
+        for level in np.unique(count):
+            x, y = self._x[count == level], (bent / size)[count == level]
+            groups.append(_Group(level, len(y), x.T @ x, x.T @ y, float(y @ y)))
         return _Scale(
             warping=warping,
             size=size,
             bent=bent / size,
             count=count,
-            groups=[_Group.of(self._x, bent / size, count, level) for level in np.unique(count)],
+            groups=groups,
             log_slope=float(np.log(warping.slope(self._y) / size).sum()),
         )
 
-    def _scaled(self, features: Array) -> Array:
-        return features / np.sqrt(max(1, self._num_features))
+    def _scaled(self, choices: Sequence[Mapping[str, Any]]) -> Floats:
+        features = self._features.rows(choices)
+        return features / np.sqrt(max(1, features.shape[1]))
 
-    def _rows(self, features: Array) -> Array:
+    def _rows(self, choices: Sequence[Mapping[str, Any]]) -> Floats:
         """What the regression sees: a one, the features, their products."""
-        single = self._scaled(features)
+        single = self._scaled(choices)
         return np.column_stack([np.ones(len(single)), single, self._products.rows(single)])
 
-    def _noise_nodes(self, rng: np.random.Generator) -> Array:
+    def _noise_nodes(self, squares: float) -> Floats:
         """Variances of the noise, in squared spreads, equally likely by the seeds alone."""
-        degrees = _NOISE_DEGREES + self._seen.degrees
-        squares = _NOISE_DEGREES * _NOISE_SHARE**2 + self._seen.squares / self._seen.spread**2
-        draws = squares / rng.chisquare(degrees, size=4000)
+        degrees = _NOISE_DEGREES + self.noise_degrees
+        squares = _NOISE_DEGREES * _NOISE_SHARE**2 + squares / self._spread**2
+        draws = squares / np.random.default_rng(0).chisquare(degrees, size=4000)
         nodes = np.quantile(draws, (np.arange(_NOISE_NODES) + 0.5) / _NOISE_NODES)
         return np.asarray(nodes, dtype=np.float64)
 
@@ -216,19 +225,19 @@ class AccuracyModel:
         ]
 
     @cached_property
-    def _weights(self) -> Array:
+    def _weights(self) -> Floats:
         """How likely each node of the grid is, by what was seen; their sum is 1."""
         log = self._logs(self._grid)
         weights = np.exp(log - log.max())
         return np.asarray(weights / weights.sum(), dtype=np.float64)
 
-    def _logs(self, grid: Sequence[_Node]) -> Array:
+    def _logs(self, grid: Sequence[_Node]) -> Floats:
         """Log likelihoods of what was seen."""
         alike = len(_SINGLE) * len(_PAIRED)
         parts = [grid[start : start + alike] for start in range(0, len(grid), alike)]
         return np.concatenate([self._log_likelihoods(part) for part in parts])
 
-    def _log_likelihoods(self, nodes: Sequence[_Node]) -> Array:
+    def _log_likelihoods(self, nodes: Sequence[_Node]) -> Floats:
         """Of what was seen, at nodes that differ in the regression's scales alone.
 
         The last row of the Cholesky factor of [[A, b], [b', c]] holds the solution of A and then
@@ -244,14 +253,14 @@ class AccuracyModel:
         determinant = logs + np.log(prior).sum(axis=1) + 2 * np.log(scales[:, :-1]).sum(axis=1)
         return np.asarray(nodes[0].scale.log_slope - 0.5 * (determinant + scales[:, -1] ** 2))
 
-    def _prior(self, node: _Node) -> Array:
+    def _prior(self, node: _Node) -> Floats:
         """Variance of each coefficient before anything was seen, (p,)."""
         prior = np.full(self._x.shape[1], node.paired)
         prior[0] = _INTERCEPT_SD**2
-        prior[1 : 1 + self._num_features] = node.single
+        prior[1 : 1 + len(self._features.columns)] = node.single
         return prior
 
-    def _sums(self, node: _Node) -> tuple[Array, Array, float, float]:
+    def _sums(self, node: _Node) -> tuple[Floats, Floats, float, float]:
         """X'X (p, p), X'y (p,), y'y by each candidate's precision; its summed log variance."""
         groups = node.scale.groups
         variance = [node.own + node.noise / group.count for group in groups]
@@ -261,7 +270,7 @@ class AccuracyModel:
         yy = sum(group.yy / variance for group, variance in weighed)
         return xx, xy, yy, sum(group.size * float(np.log(variance)) for group, variance in weighed)
 
-    def _regression(self, node: _Node) -> tuple[Array, Array]:
+    def _regression(self, node: _Node) -> tuple[Floats, Floats]:
         """Mean of the coefficients and the Cholesky factor of their precision."""
         xx, xy, _, _ = self._sums(node)
         factor = np.linalg.cholesky(xx + np.diag(1 / self._prior(node)))
@@ -270,7 +279,7 @@ class AccuracyModel:
 
     def _coefficients(
         self, number: int, rng: np.random.Generator
-    ) -> list[tuple[Places, _Node, Array]]:
+    ) -> list[tuple[NDArray[np.intp], _Node, Floats]]:
         """Draws of the coefficients, node by node: rows, node, coefficients (rows, p)."""
         chosen = rng.choice(len(self._grid), size=number, p=self._weights)
         found = []
@@ -284,13 +293,13 @@ class AccuracyModel:
         return found
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class _Scale:
     """What was seen, on one scale.
 
     Attributes:
         warping: From spreads off the mean.
-        size: Spread on the bent scale; what follows is in it.
+        size: Spread on the warped scale; what follows is in it.
         bent: Mean of each candidate's results, (n,).
         count: As how many trainings they count, by the slope of the warping, (n,).
         groups: Of candidates that count alike.
@@ -300,18 +309,13 @@ class _Scale:
 
     warping: Warping
     size: float
-    bent: Array
-    count: Array
+    bent: Floats
+    count: Floats
     groups: Sequence[_Group]
     log_slope: float
 
-    def straight(self, values: Array) -> Array:
-        """Values of this scale in spreads off the mean."""
-        return self.warping.straight(self.size * values)
 
-
-@dataclass(frozen=True, kw_only=True)
-class _Node:
+class _Node(NamedTuple):
     """Variances in squared spreads: of a seed, of single choices, of pairs, of the own part."""
 
     scale: _Scale
@@ -321,39 +325,22 @@ class _Node:
     own: float
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class _Group:
     """Sums over the candidates with one number of trainings."""
 
     count: float
     size: int
-    xx: Array
-    xy: Array
+    xx: Floats
+    xy: Floats
     yy: float
 
-    @classmethod
-    def of(cls, x: Array, y: Array, counts: Array, count: float) -> _Group:
-        rows = counts == count
-        x, y = x[rows], y[rows]
-        return cls(count=count, size=len(y), xx=x.T @ x, xy=x.T @ y, yy=float(y @ y))
 
-
-def accuracy_model_of(trials: Sequence[TrialRecord], *, rng: np.random.Generator) -> AccuracyModel:
-    """What is believed of the trials that were trained to the end, of which there is one at least.
-
-    Args:
-        trials: Of one study, also others.
-        rng: Of the noise's nodes.
-    """
+def accuracy_model_of(trials: Sequence[TrialRecord]) -> AccuracyModel:
+    """What is believed of the trials of a study that were trained to the end, one at least."""
     ended = [record for record in trials if is_trained(record)]
-    choices = [record.choices for record in ended]
-    results = [list(final_accuracies(record).values()) for record in ended]
-    return AccuracyModel(
-        TrainingResults.of(results),
-        numbers=[record.number for record in ended],
-        features=ChoiceFeatures.of(choices).rows(choices),
-        rng=rng,
-    )
+    results = {record.number: list(final_accuracies(record).values()) for record in ended}
+    return AccuracyModel(results, choices=[record.choices for record in ended])
 
 
 def is_trained(record: TrialRecord) -> bool:

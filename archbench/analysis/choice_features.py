@@ -3,95 +3,64 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-Array = np.ndarray[Any, np.dtype[np.float64]]
-_ABSENT = None
+from archbench.analysis.statistics import Floats
 
 _BASIS = 256  # candidates at most whose products give the directions
 _DIRECTIONS = 64
 _LEAST_SIZE = 1e-9  # of a direction to the largest
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Column:
-    """One number of a candidate, zero on average and with a spread of 1 over those it is from.
-
-    Attributes:
-        axis: Whose choice it reads.
-        values: Choice to number.
-    """
-
-    axis: str
-    values: Mapping[Any, float]
-
-
-@dataclass(frozen=True, kw_only=True)
 class ChoiceFeatures:
-    """Columns for a regression.
+    """Columns for a regression that tell candidates of these choices apart.
 
-    Of an axis of numbers its rank and the rank squared, of any other one column a value.
+    Of an axis of numbers its rank and the rank squared, of any other one column a value; that an
+    axis is not active is a value, too. Each is zero on average, with a spread of 1.
 
     Attributes:
-        columns: Of the axes that vary.
+        columns: Axis, and its choices to numbers.
     """
 
-    columns: tuple[_Column, ...]
-
-    @classmethod
-    def of(cls, choices: Sequence[Mapping[str, Any]]) -> ChoiceFeatures:
-        """Columns that tell these candidates apart; an axis that is not active is a value, too."""
-        axes = dict.fromkeys(axis for entry in choices for axis in entry)
-        columns: list[_Column] = []
-        for axis in axes:
-            seen = [_key(entry.get(axis, _ABSENT)) for entry in choices]
+    def __init__(self, choices: Sequence[Mapping[str, Any]]) -> None:
+        self.columns: list[tuple[str, Mapping[Any, float]]] = []
+        for axis in dict.fromkeys(axis for entry in choices for axis in entry):
+            seen = [_key(entry.get(axis)) for entry in choices]
             values = sorted(set(seen), key=lambda value: (isinstance(value, str), str(value)))
             if len(values) > 1:
-                columns += [_standardised(axis, raw, seen) for raw in _raw(values)]
-        return cls(columns=tuple(columns))
+                self.columns += [(axis, _standardised(raw, seen)) for raw in _raw(values)]
 
-    def rows(self, choices: Sequence[Mapping[str, Any]]) -> Array:
+    def rows(self, choices: Sequence[Mapping[str, Any]]) -> Floats:
         """One row a candidate; a value that was never seen counts as the average."""
         rows = np.zeros((len(choices), len(self.columns)))
         for place, entry in enumerate(choices):
-            for index, column in enumerate(self.columns):
-                rows[place, index] = column.values.get(_key(entry.get(column.axis, _ABSENT)), 0.0)
+            for index, (axis, numbers) in enumerate(self.columns):
+                rows[place, index] = numbers.get(_key(entry.get(axis)), 0.0)
         return rows
 
 
-@dataclass(frozen=True, kw_only=True)
 class Products:
-    """Columns for what products of two features add to a regression, squares among them.
+    """Columns for what products of two features (n, p) add to a regression, squares among them.
 
     Many features have more products than can be told apart, so a column is not a product but a
     direction in which the candidates' products differ, the largest first (Nyström's method:
     Williams and Seeger 2000, Using the Nyström method to speed up kernel machines). While there
     are 64 products or fewer, nothing is lost: then a regression on the columns is one on the
     products, each as large as any other beforehand.
-
-    Attributes:
-        basis: Features of the candidates that the directions are from, (m, p).
-        weights: (m, directions).
     """
 
-    basis: Array
-    weights: Array
-
-    @classmethod
-    def of(cls, features: Array) -> Products:
-        """Directions in which candidates with these features (n, p) differ."""
+    def __init__(self, features: Floats) -> None:
         some = np.linspace(0, len(features) - 1, min(_BASIS, len(features))).astype(np.intp)
-        basis = features[some]
-        sizes, directions = np.linalg.eigh((basis @ basis.T) ** 2)
+        self._basis = features[some]
+        sizes, directions = np.linalg.eigh((self._basis @ self._basis.T) ** 2)
         kept = np.flatnonzero(sizes > _LEAST_SIZE * sizes[-1])[-_DIRECTIONS:]
-        return cls(basis=basis, weights=directions[:, kept] / np.sqrt(sizes[kept]))
+        self._weights = directions[:, kept] / np.sqrt(sizes[kept])
 
-    def rows(self, features: Array) -> Array:
+    def rows(self, features: Floats) -> Floats:
         """One row a candidate, (n, directions)."""
-        return np.asarray((features @ self.basis.T) ** 2 @ self.weights)
+        return np.asarray((features @ self._basis.T) ** 2 @ self._weights)
 
 
 def _raw(values: Sequence[Any]) -> list[dict[Any, float]]:
@@ -110,11 +79,10 @@ def _raw(values: Sequence[Any]) -> list[dict[Any, float]]:
     return columns
 
 
-def _standardised(axis: str, raw: Mapping[Any, float], seen: Sequence[Any]) -> _Column:
+def _standardised(raw: Mapping[Any, float], seen: Sequence[Any]) -> dict[Any, float]:
     numbers = np.array([raw.get(value, 0.0) for value in seen])
     mean, spread = float(numbers.mean()), float(numbers.std())
-    values = {value: (raw.get(value, 0.0) - mean) / (spread or 1.0) for value in set(seen)}
-    return _Column(axis=axis, values=values)
+    return {value: (raw.get(value, 0.0) - mean) / (spread or 1.0) for value in set(seen)}
 
 
 def _key(value: Any) -> Any:

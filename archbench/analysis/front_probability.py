@@ -1,9 +1,9 @@
 """How sure is a front: who belongs on it, who keeps the limits, and how much does it cover?
 
-Everything is counted over joint draws of what the truth may be: accuracies from ``belief``, where
-the luck of the best is taken out, latencies from their intervals. An error that all candidates
-share because they see the same validation images moves the front as a whole; it counts for the
-hypervolume and for nothing else.
+Everything is counted over joint draws of what the truth may be: accuracies from the accuracy model,
+where the luck of the best is taken out, latencies from their intervals. An error that all
+candidates share because they see the same validation images moves the front as a whole; it counts
+for the hypervolume and for nothing else.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
-from archbench.analysis.accuracy_model import AccuracyModel, Array, accuracy_model_of, is_trained
+from archbench.analysis.accuracy_model import AccuracyModel, accuracy_model_of, is_trained
 from archbench.analysis.front import Flags, FrontRule, nondominated
-from archbench.analysis.statistics import NORMAL_95, Estimate
+from archbench.analysis.statistics import NORMAL_95, Estimate, Floats
 from archbench.study.objective import OBJECTIVES, objective_value
 from archbench.study.trial import TrialRecord, final_accuracies
 
@@ -26,6 +27,11 @@ DRAWS = 2000
 SURE = 0.95
 """A candidate whose probability is at least this, or at most the rest to 1, is settled."""
 
+LEAST_GAIN = 0.01
+"""Entropy in nats, summed over all candidates, below which a training is not worth its time: less
+than a probability of .95 that becomes .955."""
+
+_PARTS = 5  # of a candidate's draws, by its accuracy
 _FAR = 4.5  # standard deviations beyond which a candidate has no part in the draws
 _EVERY = 2  # of the draws give a hypervolume: an interval needs fewer than a probability
 _LEAST_SHARE = 1e-3  # of a latency: an interval that begins at zero has no logarithm
@@ -55,53 +61,51 @@ class FrontProbabilities:
     noise_sd: float | None = None
     noise_degrees: int = 0
 
-    def in_doubt(self, *, sure: float = SURE) -> list[int]:
+    def in_doubt(self) -> list[int]:
         """Trials whose place is not settled, by number."""
-        return sorted(n for n, chance in self.on_front.items() if 1 - sure < chance < sure)
+        return sorted(n for n, chance in self.on_front.items() if 1 - SURE < chance < SURE)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Truths:
+class Truths(NamedTuple):
     """Draws of what the truth of some candidates may be.
 
     Attributes:
-        numbers: Their trials.
+        among: Their trials.
         values: (draws, candidates, objectives), less being better.
         keeps: Whether every limit is kept, (draws, candidates).
     """
 
-    numbers: tuple[int, ...]
-    values: Array
+    among: Sequence[TrialRecord]
+    values: Floats
     keeps: Flags
 
 
 def front_probabilities(
-    trials: Sequence[TrialRecord], *, rule: FrontRule, draws: int = DRAWS, seed: int = 0
+    trials: Sequence[TrialRecord], *, rule: FrontRule, draws: int = DRAWS
 ) -> FrontProbabilities:
-    """How sure each candidate's place is; the same for the same trials.
-
-    Args:
-        trials: Of one study.
-        rule: What may stand on its front.
-        draws: Of the truth.
-        seed: Of the draws.
-    """
+    """How sure the place of each candidate of a study is; the same for the same trials."""
     meets = {r.number: chances for r in trials if (chances := limit_chances(r, rule=rule))}
     kept = {number: math.prod(chances.values()) for number, chances in meets.items()}
     among = contenders(trials, rule=rule)
     if not among:
         return FrontProbabilities(meets=meets, meets_limits=kept)
-    model = accuracy_model_of(trials, rng=np.random.default_rng(seed))
+    model = accuracy_model_of(trials)
     moments = model.moments()
     near = near_front(among, rule=rule, moments=moments)
-    found = truths(near, rule=rule, model=model, draws=draws, seed=seed)
-    shares = dict(zip(found.numbers, map(float, on_front(found).mean(axis=0)), strict=True))
+    found = truths(near, rule=rule, model=model, draws=draws)
+    shares = on_front(found).mean(axis=0).tolist()
+    accuracy = {}
+    for record in among:
+        mean, sd = moments[record.number]
+        low, high = mean - NORMAL_95 * sd, mean + NORMAL_95 * sd
+        accuracy[record.number] = Estimate(value=mean, low=low, high=high)
     return FrontProbabilities(
-        on_front={record.number: shares.get(record.number, 0.0) for record in among},
+        on_front=dict.fromkeys(accuracy, 0.0)
+        | {record.number: share for record, share in zip(near, shares, strict=True)},
         meets=meets,
         meets_limits=kept,
-        accuracy={record.number: _estimate(*moments[record.number]) for record in among},
-        hypervolume=_hypervolume(found, trials, rule=rule, seed=seed),
+        accuracy=accuracy,
+        hypervolume=_hypervolume(found, trials, rule=rule),
         noise_sd=model.noise_sd,
         noise_degrees=model.noise_degrees,
     )
@@ -119,25 +123,26 @@ def contenders(trials: Sequence[TrialRecord], *, rule: FrontRule) -> list[TrialR
 
 
 def truths(
-    among: Sequence[TrialRecord], *, rule: FrontRule, model: AccuracyModel, draws: int, seed: int
+    among: Sequence[TrialRecord], *, rule: FrontRule, model: AccuracyModel, draws: int = DRAWS
 ) -> Truths:
-    """Joint draws of what these contenders are in truth; the same for the same seed."""
-    rng = np.random.default_rng([seed, 1])
-    numbers = tuple(record.number for record in among)
-    drawn = {"proxy_accuracy": model.draw(draws, of=numbers, rng=rng)}
+    """Joint draws of what these contenders are in truth, always the same."""
+    rng = np.random.default_rng([0, 1])
+    drawn = {"proxy_accuracy": model.draw(draws, of=[r.number for r in among], rng=rng)}
     for name in sorted({*rule.objectives, *rule.limits} - {"proxy_accuracy"}):
-        drawn[name] = np.column_stack(
-            [cost_draws(record, name, draws=draws, rng=rng) for record in among]
-        )
-    signs = [-1.0 if way == "max" else 1.0 for way in rule.objectives.values()]
-    values = [sign * drawn[name] for name, sign in zip(rule.objectives, signs, strict=True)]
+        drawn[name] = np.column_stack([cost_draws(r, name, draws=draws, rng=rng) for r in among])
     keeps = np.ones((draws, len(among)), dtype=np.bool_)
     for name, limit in rule.limits.items():
         keeps &= drawn[name] <= limit
-    return Truths(numbers=numbers, values=np.stack(values, axis=2), keeps=keeps)
+    values = np.stack([drawn[name] for name in rule.objectives], axis=2)
+    return Truths(among, _signs(rule) * values, keeps)
 
 
-def cost_draws(record: TrialRecord, name: str, *, draws: int, rng: np.random.Generator) -> Array:
+def _signs(rule: FrontRule) -> Floats:
+    """(objectives,) by which an objective is multiplied so that less is better."""
+    return np.array([-1.0 if way == "max" else 1.0 for way in rule.objectives.values()])
+
+
+def cost_draws(record: TrialRecord, name: str, *, draws: int, rng: np.random.Generator) -> Floats:
     """Draws of a trial's cost: of a latency by its interval, else the exact number, (draws,).
 
     A cost that is not known is infinite: it keeps no limit.
@@ -159,16 +164,13 @@ def limit_chances(record: TrialRecord, *, rule: FrontRule) -> dict[str, float]:
         if value is None:
             continue
         low, high = _interval(record, name, value=value)
-        found[name] = _chance_below(limit, value=value, low=low, high=high)
+        side = math.log(high / value) if limit > value else math.log(value / low)
+        if side > 0:
+            deviations = NORMAL_95 * math.log(limit / value) / side
+            found[name] = 0.5 * math.erfc(-deviations / math.sqrt(2))
+        else:
+            found[name] = 1.0 if value <= limit else 0.0
     return found
-
-
-def _chance_below(limit: float, *, value: float, low: float, high: float) -> float:
-    side = math.log(high / value) if limit > value else math.log(value / low)
-    if side <= 0:
-        return 1.0 if value <= limit else 0.0
-    deviations = NORMAL_95 * math.log(limit / value) / side
-    return 0.5 * math.erfc(-deviations / math.sqrt(2))
 
 
 def _interval(record: TrialRecord, name: str, *, value: float) -> tuple[float, float]:
@@ -187,34 +189,24 @@ def near_front(
 
     Left out is who is beaten at its best by another at its worst.
     """
-    best, worst, safe = [], [], []
-    for record in among:
-        corners = [_corners(record, name, moments=moments) for name in rule.objectives]
-        signs = [-1.0 if way == "max" else 1.0 for way in rule.objectives.values()]
-        ends = [sorted(sign * end for end in c) for c, sign in zip(corners, signs, strict=True)]
-        best.append([end[0] for end in ends])
-        worst.append([end[1] for end in ends])
-        safe.append(all(chance >= 1 - 1e-6 for chance in limit_chances(record, rule=rule).values()))
-    bests, worsts = np.array(best), np.array(worst)[np.array(safe)]
-    bars = worsts[nondominated(worsts)]
+    signs, far = _signs(rule)[:, None], _FAR / NORMAL_95
+
+    def corners(record: TrialRecord, name: str) -> tuple[float, float]:
+        if name == "proxy_accuracy":
+            mean, sd = moments[record.number]
+            return mean - _FAR * sd, mean + _FAR * sd
+        value = objective_value(record, name) or 0.0
+        low, high = _interval(record, name, value=value)
+        return value * (low / value) ** far, value * (high / value) ** far
+
+    ends = signs * np.array([[corners(r, name) for name in rule.objectives] for r in among])
+    best, worst = ends.min(axis=2), ends.max(axis=2)
+    sure = [min(limit_chances(r, rule=rule).values(), default=1.0) >= 1 - 1e-6 for r in among]
+    bars = worst[np.array(sure)]
     beaten = np.zeros(len(among), dtype=np.bool_)
-    for bar in bars:
-        beaten |= (bar < bests).all(axis=1)
+    for bar in bars[nondominated(bars)]:
+        beaten |= (bar < best).all(axis=1)
     return [record for record, out in zip(among, beaten, strict=True) if not out]
-
-
-def _corners(
-    record: TrialRecord, name: str, *, moments: Mapping[int, tuple[float, float]]
-) -> tuple[float, float]:
-    if name == "proxy_accuracy":
-        mean, sd = moments[record.number]
-        return mean - _FAR * sd, mean + _FAR * sd
-    value = objective_value(record, name) or 0.0
-    low, high = _interval(record, name, value=value)
-    if low == high:
-        return value, value
-    far = _FAR / NORMAL_95
-    return value * (low / value) ** far, value * (high / value) ** far
 
 
 def on_front(found: Truths) -> Flags:
@@ -226,16 +218,16 @@ def on_front(found: Truths) -> Flags:
 
 
 def _hypervolume(
-    found: Truths, trials: Sequence[TrialRecord], *, rule: FrontRule, seed: int
+    found: Truths, trials: Sequence[TrialRecord], *, rule: FrontRule
 ) -> Estimate | None:
     """Of the members as they stand, at draws of their true values and of the validation images."""
     members = {record.number for record in rule.front(trials)}
-    places = [place for place, number in enumerate(found.numbers) if number in members]
+    places = [place for place, record in enumerate(found.among) if record.number in members]
     box = rule.box(trials)
     if box is None or not places:
         return None
     values = found.values[::_EVERY, places].copy()
-    luck = np.random.default_rng([seed, 2]).standard_normal((len(values), 1))
+    luck = np.random.default_rng([0, 2]).standard_normal((len(values), 1))
     for index, name in enumerate(rule.objectives):
         if name == "proxy_accuracy":
             shares = np.clip(-values[:, :, index], 0, 1)
@@ -248,46 +240,27 @@ def _hypervolume(
     return Estimate.of_draws(covered)
 
 
-def _estimate(mean: float, sd: float) -> Estimate:
-    return Estimate(value=mean, low=mean - NORMAL_95 * sd, high=mean + NORMAL_95 * sd)
-
-
-LEAST_GAIN = 0.01
-"""Entropy in nats, summed over all candidates, below which a training is not worth its time: less
-than a probability of .95 that becomes .955."""
-
-_PARTS = 5  # of a candidate's draws, by its accuracy
-
-
-def settled_by_training(
-    trials: Sequence[TrialRecord], *, rule: FrontRule, draws: int = DRAWS, seed: int = 0
-) -> dict[int, float]:
+def settled_by_training(trials: Sequence[TrialRecord], *, rule: FrontRule) -> dict[int, float]:
     """Candidate to how much doubt one more training of it is expected to settle, in nats.
 
     The doubt is the entropy of who is on the front, summed over the candidates. How much of it
     would go if the candidate's true accuracy were known is read from the draws; a training shows
     1 / (n + 1) of the variance that n trainings have left.
-
-    Args:
-        trials: Of one study.
-        rule: What may stand on its front.
-        draws: Of the truth.
-        seed: Of the draws.
     """
     among = contenders(trials, rule=rule)
     if not among or "proxy_accuracy" not in rule.objectives:
         return {}
-    model = accuracy_model_of(trials, rng=np.random.default_rng(seed))
+    model = accuracy_model_of(trials)
     near = near_front(among, rule=rule, moments=model.moments())
-    found = truths(near, rule=rule, model=model, draws=draws, seed=seed)
+    found = truths(near, rule=rule, model=model)
     flags = on_front(found).astype(np.float64)
     accuracies = found.values[:, :, list(rule.objectives).index("proxy_accuracy")]
     before = _entropy(flags)
     gains = {}
     for place, record in enumerate(near):
-        after = _entropy_known(flags, accuracies[:, place])
-        count = len(final_accuracies(record))
-        gains[record.number] = max(0.0, before - after) / (count + 1)
+        parts = np.array_split(np.argsort(accuracies[:, place], kind="stable"), _PARTS)
+        after = float(np.mean([_entropy(flags[rows]) for rows in parts]))
+        gains[record.number] = max(0.0, before - after) / (len(final_accuracies(record)) + 1)
     return gains
 
 
@@ -310,13 +283,7 @@ def next_training(
     return max(worth, key=lambda number: (gains[number] / seconds[number], -number), default=None)
 
 
-def _entropy_known(flags: Array, accuracy: Array) -> float:
-    """What is left of the doubt on average once a candidate's accuracy is known."""
-    parts = np.array_split(np.argsort(accuracy, kind="stable"), _PARTS)
-    return float(np.mean([_entropy(flags[rows]) for rows in parts]))
-
-
-def _entropy(flags: Array) -> float:
+def _entropy(flags: Floats) -> float:
     """Summed over the columns; few rows give too little, by half a row each (Miller 1955)."""
     chances = flags.mean(axis=0)
     inside = chances[(chances > 0) & (chances < 1)]

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from archbench.analysis.accuracy_model import AccuracyModel, Array, accuracy_model_of, is_trained
-from archbench.analysis.choice_features import ChoiceFeatures
+from archbench.analysis.accuracy_model import AccuracyModel, accuracy_model_of, is_trained
 from archbench.analysis.front import FrontRule
 from archbench.analysis.front_probability import (
     DRAWS,
@@ -19,7 +18,7 @@ from archbench.analysis.front_probability import (
     limit_chances,
     near_front,
 )
-from archbench.analysis.statistics import Estimate
+from archbench.analysis.statistics import Estimate, Floats
 from archbench.analysis.study import StudyReader
 from archbench.command_line import command_line
 from archbench.errors import NEGATIVE_RESULT, ArchbenchError
@@ -169,7 +168,7 @@ class _Picker:
                 place=study.name,
                 help=f"see its trials: {command_line('archbench', 'report', study.path)}",
             )
-        self._model: AccuracyModel = accuracy_model_of(self._trials, rng=np.random.default_rng(0))
+        self._model: AccuracyModel = accuracy_model_of(self._trials)
         self._moments = self._model.moments()
         self._cost = next(n for n in self._rule.objectives if n != "proxy_accuracy")
 
@@ -191,7 +190,7 @@ class _Picker:
             knobs=self._knobs(chosen.record),
         )
 
-    def _ranked(self, wish: Wish) -> tuple[list[Choice], Array]:
+    def _ranked(self, wish: Wish) -> tuple[list[Choice], Floats]:
         """Who keeps a wish, best first, with draws of what they are worth by it."""
         admitted = self._admitted(wish)
         among = sorted(admitted, key=lambda kept: -self._expected(kept[0], wish))[:_DRAWN]
@@ -231,7 +230,7 @@ class _Picker:
             return -(objective_value(record, self._cost) or math.inf)
         return self._moments[record.number][0]
 
-    def _worth(self, records: Sequence[TrialRecord], wish: Wish) -> Array:
+    def _worth(self, records: Sequence[TrialRecord], wish: Wish) -> Floats:
         """Draws of what each is worth by the wish, more being better, (draws, records)."""
         rng = np.random.default_rng(1)
         accuracy = self._model.draw(DRAWS, of=[r.number for r in records], rng=rng)
@@ -293,9 +292,7 @@ class _Picker:
             if len(axes := _differing(record.choices, other.choices)) == 1
         ]
         foretold = _foretold(record, ended, known=[(axis, after) for axis, after, _ in shown])
-        unseen = ChoiceFeatures.of([entry.choices for entry in ended]).rows(
-            [{**record.choices, axis: to} for axis, to in foretold]
-        )
+        unseen = [{**record.choices, axis: to} for axis, to in foretold]
         numbers = [record.number, *(other.number for _, _, other in shown)]
         rng = np.random.default_rng(3)
         drawn = self._model.draw(DRAWS, of=numbers, unseen=unseen, rng=rng)
@@ -362,7 +359,7 @@ def _upper(record: TrialRecord, name: str) -> float:
     return max(value, interval[1]) if interval else value
 
 
-def _unit(values: Array) -> Array:
+def _unit(values: Floats) -> Floats:
     """The values in the span of their means, so that it goes from 0 to 1."""
     means = values.mean(axis=0)
     return np.asarray((values - means.min()) / (float(np.ptp(means)) or 1.0))

@@ -39,7 +39,7 @@ import sampler_making
 
 from archbench.analysis.accuracy_model import accuracy_model_of
 from archbench.analysis.front import FrontRule, nondominated
-from archbench.analysis.front_probability import DRAWS, front_probabilities, truths
+from archbench.analysis.front_probability import front_probabilities, truths
 from archbench.study.trial import CurvePoint, TrialRecord
 
 BINS = ((0.0, 0.05), (0.05, 0.2), (0.2, 0.4), (0.4, 0.6), (0.6, 0.8), (0.8, 0.95), (0.95, 1.0))
@@ -148,9 +148,9 @@ class Table:
         others = [s for s in range(self.num_seeds) if s != seed]
         trials = self._trials(chosen, self.accuracy[chosen][:, [seed]])
         means = self.accuracy[chosen][:, others].mean(axis=1)
-        belief = accuracy_model_of(trials, rng=np.random.default_rng(0))
-        drawn = truths(trials, rule=RULE, belief=belief, draws=DRAWS, seed=0)
-        sd = belief.noise_sd / np.sqrt(len(others))
+        model = accuracy_model_of(trials)
+        drawn = truths(trials, rule=RULE, model=model)
+        sd = model.noise_sd / np.sqrt(len(others))
         drawn.values[:, :, 0] += sd * rng.standard_normal(drawn.values.shape[:2])
         shares = np.mean([nondominated(values) for values in drawn.values], axis=0)
         really = _front(means, trials)

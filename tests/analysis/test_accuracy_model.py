@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytest
 
-from archbench.analysis.accuracy_model import AccuracyModel, TrainingResults
+from archbench.analysis.accuracy_model import STRAIGHT, WARPINGS, AccuracyModel, Warping
 from archbench.analysis.choice_features import Products
-from archbench.analysis.warping import STRAIGHT, WARPINGS, Warping
 
 SEED_SD = 0.03
 SIGNS = np.array(list(itertools.product((-1.0, 1.0), repeat=6)))  # 64 designs of six choices
 
 
-def believed(shown: np.ndarray, features: np.ndarray = SIGNS) -> AccuracyModel:
+CHOICES = [{f"axis{place}": sign for place, sign in enumerate(signs)} for signs in SIGNS.tolist()]
+
+
+def believed(shown: np.ndarray, choices: Sequence[Mapping[str, float]] = CHOICES) -> AccuracyModel:
     """From one training each."""
-    trainings = TrainingResults.of([[float(value)] for value in shown])
-    numbers = range(len(shown))
-    return AccuracyModel(
-        trainings, numbers=numbers, features=features, rng=np.random.default_rng(0)
-    )
+    results = {number: [float(value)] for number, value in enumerate(shown)}
+    return AccuracyModel(results, choices=choices)
 
 
 def means(belief: AccuracyModel) -> np.ndarray:
@@ -56,13 +56,13 @@ def test_draws_have_the_moments() -> None:
 
 @pytest.mark.parametrize("shown", [[0.5], [0.5, 0.5, 0.5]])
 def test_accuracies_that_are_all_equal_are_believed(shown: list[float]) -> None:
-    belief = believed(np.array(shown), np.zeros((len(shown), 0)))
+    belief = believed(np.array(shown), [{}] * len(shown))
     assert means(belief) == pytest.approx(0.5, abs=1e-3)
 
 
 def test_products_are_those_of_the_features() -> None:
     some = np.random.default_rng(3).standard_normal((40, 5))
-    columns = Products.of(some).rows(some)
+    columns = Products(some).rows(some)
     every = np.einsum("np,nq->npq", some, some).reshape(40, 25)
     assert columns.shape == (40, 15)
     assert columns @ columns.T == pytest.approx(every @ every.T)
@@ -70,7 +70,7 @@ def test_products_are_those_of_the_features() -> None:
 
 def test_most_of_many_products_is_kept() -> None:
     some = np.random.default_rng(4).choice((-1.0, 1.0), size=(300, 30)) / 30**0.5
-    columns = Products.of(some).rows(some)
+    columns = Products(some).rows(some)
     assert columns.shape == (300, 64)
     assert (columns**2).sum() > 0.4 * 300
 
