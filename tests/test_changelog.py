@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
+import runpy
 from pathlib import Path
-from types import ModuleType
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,16 +15,11 @@ ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(scope="module")
-def collect() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("collect", ROOT / "changelog.d" / "collect.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def collect() -> SimpleNamespace:
+    return SimpleNamespace(**runpy.run_path(str(ROOT / "changelog.d" / "collect.py")))
 
 
-def test_fragments_make_a_version(collect: ModuleType) -> None:
+def test_fragments_make_a_version(collect: SimpleNamespace) -> None:
     news = {"fixed": ["One is\nmended.\n"], "added": ["A new thing.\n"]}
     text = collect.collected("", news, version="1.0", day="2026-01-02")
     assert text == (
@@ -33,7 +28,7 @@ def test_fragments_make_a_version(collect: ModuleType) -> None:
     )
 
 
-def test_later_fragments_join_their_version_or_begin_the_next(collect: ModuleType) -> None:
+def test_later_fragments_join_their_version_or_begin_the_next(collect: SimpleNamespace) -> None:
     first = collect.collected("", {"added": ["One."]}, version="1.0", day="2026-01-02")
     joined = collect.collected(first, {"added": ["Two."]}, version="1.0", day="2026-01-03")
     assert joined == first.replace("- One.", "- One.\n- Two.")
@@ -46,14 +41,14 @@ def test_later_fragments_join_their_version_or_begin_the_next(collect: ModuleTyp
     assert after.endswith(joined.removeprefix(collect.INTRODUCTION))
 
 
-def test_a_fragment_of_no_kind_is_refused(collect: ModuleType, tmp_path: Path) -> None:
+def test_a_fragment_of_no_kind_is_refused(collect: SimpleNamespace, tmp_path: Path) -> None:
     (tmp_path / "README.md").touch()
     (tmp_path / "topic.mended.md").touch()
     with pytest.raises(ValueError, match=r"topic\.mended\.md: the name is not TOPIC\.KIND\.md"):
         collect.fragments(tmp_path)
 
 
-def test_fragments_here_have_a_kind_and_some_words(collect: ModuleType) -> None:
+def test_fragments_here_have_a_kind_and_some_words(collect: SimpleNamespace) -> None:
     for paths in collect.fragments(ROOT / "changelog.d").values():
         for path in paths:
             assert path.read_text(encoding="utf-8").strip()

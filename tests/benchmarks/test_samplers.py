@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import importlib
 import itertools
 import json
 from collections.abc import Callable, Sequence
@@ -14,7 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-FOLDER = Path(__file__).parents[2] / "benchmarks" / "samplers"
+from tests.benchmarks import BENCHMARKS, module
+
 SEEDS = ["accuracy_0", "accuracy_1", "accuracy_2"]
 CODES = list(itertools.product(range(3), repeat=4))
 
@@ -23,18 +23,12 @@ Write = Callable[..., Any]
 
 @pytest.fixture(scope="module")
 def tables() -> ModuleType:
-    return _module("sampler_table")
+    return module("samplers", "sampler_table")
 
 
 @pytest.fixture(scope="module")
 def samplers() -> ModuleType:
-    return _module("samplers")
-
-
-def _module(name: str) -> ModuleType:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(FOLDER))
-        return importlib.import_module(name)
+    return module("samplers", "samplers")
 
 
 def written(folder: Path, head: Sequence[str], rows: Sequence[Sequence[Any]]) -> Path:
@@ -204,7 +198,7 @@ def test_results_have_the_form_that_is_promised(
     path = written(tmp_path, HEAD, [plain(code) for code in CODES])
     words = ["--table", str(path), "--samplers", "random", "--budgets", "9,5", "--seeds", "2"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(FOLDER))
+        patch.syspath_prepend(str(BENCHMARKS / "samplers"))  # for its child
         patch.setattr("sys.argv", ["samplers.py", *words, "--jobs", "1", "--json"])
         samplers.main()
     told = json.loads(capsys.readouterr().out)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import math
 import os
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from archbench.space import SearchSpace
+from tests.benchmarks import module
 
-FOLDER = Path(__file__).parents[2] / "benchmarks" / "search_peers"
 AXES = ("stages[0].dim", "stages[1].dim", "stages[1].depth")
 EPOCHS = 3
 SPACE = """
@@ -37,10 +34,8 @@ proxy: {data: cluttered_digits, resolution: 32, stem: as_is, rungs: [1, 2, 3]}
 
 
 @pytest.fixture(scope="module")
-def peers() -> Iterator[ModuleType]:
-    sys.path.insert(0, str(FOLDER))
-    yield importlib.import_module("search_peers")
-    sys.path.remove(str(FOLDER))
+def peers() -> ModuleType:
+    return module("search_peers", "search_peers")
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +76,7 @@ def run_of(peers: ModuleType, found: dict, *, budget: float):
 def test_rung_costs_its_share_and_what_exceeds_the_budget_is_not_trained(
     peers: ModuleType, found: dict
 ) -> None:
-    run_module = importlib.import_module("search_peers_run")
+    run_module = module("search_peers", "search_peers_run")
     run = run_of(peers, found, budget=7.0)
     choices = next(iter(found.values()))[0].choices
     rungs = run.epochs(choices)
@@ -118,7 +113,7 @@ def test_training_that_is_seen_does_not_judge(peers: ModuleType, found: dict) ->
 def test_system_spends_its_budget_and_no_more(
     peers: ModuleType, found: dict, space: SearchSpace, name: str
 ) -> None:
-    systems = importlib.import_module("search_peers_systems")
+    systems = module("search_peers", "search_peers_systems")
     run = systems.search(name, run_of(peers, found, budget=60.0), space=space, seed=0)
     assert 54.0 < run.seconds <= 60.0
     assert run.epochs_trained == round(run.seconds / 2)
@@ -159,7 +154,7 @@ def test_reach_is_when_the_mean_comes_to_what_the_best_peer_ends_with(peers: Mod
 
 
 def test_fronts_of_live_searches_are_judged_together(peers: ModuleType, tmp_path: Path) -> None:
-    live = importlib.import_module("search_peers_live")
+    live = module("search_peers", "search_peers_live")
     members = [{"digest": "a", "cost": 1.0, "accuracy": 0.9, "spec": {}}]
     other = [{"digest": "b", "cost": 2.0, "accuracy": 0.7, "spec": {}}]
     head = {"seed": 0, "budget": 9, "cpu_seconds": 9.0, "trials": 3}
@@ -179,7 +174,7 @@ def test_fronts_of_live_searches_are_judged_together(peers: ModuleType, tmp_path
 
 
 def test_cpu_time_of_this_process_is_what_the_system_counts(peers: ModuleType) -> None:
-    live = importlib.import_module("search_peers_live")
+    live = module("search_peers", "search_peers_live")
     before = sum(os.times()[:4])
     told = live.cpu_seconds(os.getpid())
     assert before - 0.05 <= told <= sum(os.times()[:4]) + 0.05

@@ -38,8 +38,7 @@ def test_a_candidate_must_be_legal_as_its_proxy_too(make):
 
 
 def test_an_infeasible_error_survives_pickling():
-    error = InfeasibleError("no", requirement="macs < 3", help="less")
-    again = pickle.loads(pickle.dumps(error))
+    again = pickle.loads(pickle.dumps(InfeasibleError("no", requirement="macs < 3", help="less")))
     assert (again.requirement, str(again)) == ("macs < 3", "no; less")
 
 

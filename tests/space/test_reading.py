@@ -1,6 +1,5 @@
 """Space files: what is refused and where, the sections, what is set from outside."""
 
-import contextlib
 import random
 import time
 from pathlib import Path
@@ -19,17 +18,9 @@ from tests.space.conftest import NETWORK
     [
         ("axes: {}", "small.yaml:1:1: there is no network to start from; write  base: NAME"),
         ("base: [levit_128s]", "1:7: a list is not text"),
-        ("base: levit_128s\nstages: []", "2:1: stages stands beside base"),
-        (
-            "base: levit_128s\nresolution: 32",
-            "2:1: resolution stands beside base; write it under set",
-        ),
-        (
-            "base: cvt_13\nset: {head.pol: mean}",
-            r"2:7: head.pol: unknown field .*did you mean pool",
-        ),
+        ("base: levit_128s\nresolution: 32", "2:1: resolution stands beside base; write it under"),
+        ("base: cvt_13\nset: {head.pol: mean}", "2:7: head.pol: unknown .*did you mean pool"),
         ("base: cvt_13\nset: {head.pool: 3}", "2:7: head.pool: 3 is not one of mean, class_token"),
-        ("base: cvt_13\nset: {heads: 3}", "2:7: heads: unknown field of a network"),
         ("base: cvt_13\nname: ../x", r"2:7: '../x' is not a name"),
         ("base: cvt_13\naxes: 3", "2:7: expected a mapping, got a number"),
         ("stages: []", "small.yaml:1:1: resolution is missing"),
@@ -50,44 +41,30 @@ def test_an_illegal_network_is_refused_where_it_is_written():
     [
         ("stages[0]dim: [1]", "16:3: 'stages.0.dim' is no path: expected '.' or the end"),
         ("stages[each].block.window: [1]", "unknown field of stages.each..block 'window'"),
-        ("stages[1].block.kv_stride: [1]", "unknown field of stages.1..block 'kv_stride'"),
         ("stages[0].layers[4].kv_stride: [1]", r"stages\[0\] has 1 layers, 4 is not among them"),
         ("stages[0].block.kind: [cvt]", "a kind is chosen with its fields; write whole parts"),
         ("stages: [1]", "16:3: stages: cannot be an axis"),
-        ("head: [1]", "16:3: head: cannot be an axis"),
-        ("stages[0]: [1]", "cannot be an axis"),
         ("resolution: [32, 64]", "16:3: resolution: cannot be an axis, since a study compares"),
-        ("name: [a, b]", "16:3: name: cannot be an axis"),
         ("stages[0].dim: 32", "16:18: expected values to choose from, got a number; write"),
         ("stages[0].dim: []", "16:18: stages.0..dim: no values to choose from"),
         ("stages[0].dim: [32, 64, 32]", "16:27: stages.0..dim: the value 32 stands here twice"),
         ("stages[0].dim: [32, 32.0]", "stands here twice"),
-        ("stages[0].dim: [32, wide]", "16:23: stages.0..dim: the value wide is never legal: stag"),
         ("stages[0].dim: [32, 0]", "16:23: .* never legal: stages.0..dim: 0 is not a whole number"),
-        ("stages[0].dim: [32, true]", "16:23: .* never legal"),
         ("stages[0].dim: [32, 33]", "16:23: .*33 is never legal: stages.0..block.head_dim: 16 doe"),
         ("stages[0].dim: [[32]]", "never legal"),
         ("stages[0].dim: [{a: 1}]", "16:19: .*expected a single value, got a mapping"),
         ("stages[0].depth: [2000000000]", "never legal"),
         ("stages[0].dim: {from: 1}", "16:18: to is no number"),
-        ("stages[0].dim: {from: 1, to: 9, step: 0}", "no values from 1 to 9 in steps of 0"),
-        (
-            "stages[0].dim: {from: 1, to: 9e9}",
-            "9,000,000,000 values from 1 to 9000000000.0; at most",
-        ),
+        ("stages[0].dim: {from: 1, to: 9e9}", "9,000,000,000 values from 1 to 9000000000.0; at"),
         ("stages[0].dim: {from: 1, to: 9, by: 2}", "16:35: unknown key of an axis 'by'"),
         ("stages[0].dim: {values: [32], wen: a}", r"16:33: .*did you mean when\?"),
         ("stages[0].dim: {values: {values: [32], when: macs > 3}}", "when stands beside values"),
         ("stages[0].dim: {values: [32], when: macs > 3}", "16:39: when cannot read macs"),
-        ("stages[0].dim: {values: [32], when: 3}", "16:39: 3 is not text"),
         ("stages[0].dim: {values: [32], when: head.pool = a}", "16:39: .*compare with =="),
         ("stages[0].dim: {values: [32], when: head.pol == a}", "16:3: head.pol: unknown field"),
         ("stages[0].block: [cvt]", "16:21: .*expected a part with a kind, got text"),
         ("stages[0].block: [{kind: cvtt}]", r"16:28: .*unknown block 'cvtt'; did you mean cvt\?"),
-        (
-            "stages[0].block: [{kind: cvt, head_dim: 8, kv_strid: 1}]",
-            r"16:46: unknown field of cvt 'kv_strid'; did you mean kv_stride\?",
-        ),
+        ("stages[0].block: [{kind: cvt, kv_strid: 1}]", "16:33: .*'kv_strid'; did you mean kv_s"),
         ("stages[0].block: [{kind: cvt}]", "never legal: stages.0..block: neither num_heads nor"),
         (
             "stages[0].dim: [32]\n  stages[each].dim: [64]",
@@ -142,38 +119,21 @@ def test_a_space_of_illegal_networks_alone_says_why(make):
         ("require:\n  - stages[7].dim < 3", "16:5: .*the network has 2 stages"),
         ("require:\n  - stages[0].dim", "16:5: stages.0..dim is 32, not true or false"),
         ("require:\n  - stages[0].position < 3", "16:5: 'none' is no number, as < needs"),
-        ("target: {thread: 1}", r"15:10: unknown key of target 'thread'; did you mean threads\?"),
-        ("target: {threads: 0}", "15:19: 0 is not a whole number from 1 to 1,024"),
         ("target: {threads: true}", "15:19: True is not a whole number"),
         ("target: {precision: fp8}", "15:21: 'fp8' is not one of fp32, bf16, fp16"),
         ("target: {backend: ../x}", "'../x' is not a name"),
         ("objectives: {accuracy: min, macs: min}", "15:24: accuracy can only be max, got 'min'"),
         ("objectives: {accuracy: max}", "15:13: a front needs accuracy and at least one cost"),
-        ("limits: {latency_ms: .inf}", "15:22: the number .inf is not finite"),
-        ("search: {trials: 1.5}", "15:18: 1.5 is not a whole number"),
         ("search: {sampler: [tpe]}", "15:19: a list is not a name"),
-        ("search: {seed: -1}", "15:16: -1 is not a whole number from 0"),
         ("search: 3", "15:9: expected a mapping"),
+        ("overrides: {proxy.rungs: []}", "15:26: rungs are epochs"),
+        ("overrides: {proxy.stem: keep}", "15:25: 'keep' is not one of keep_grid, as_is"),
+        ("overrides: {proxy.data: ''}", "15:25: '' is not text"),
     ],
 )
 def test_a_section_that_cannot_be_is_refused_with_its_place(make, rest, message):
     with pytest.raises(SpaceError, match=message):
         make(rest)
-
-
-@pytest.mark.parametrize(
-    ("proxy", "message"),
-    [
-        ("{rungs: []}", "rungs are epochs"),
-        ("{rungs: 4}", "expected a list of epochs"),
-        ("{resolution: 4}", "4 is not a whole number from 8 to 4,096"),
-        ("{stem: keep}", "'keep' is not one of keep_grid, as_is"),
-        ("{data: ''}", "'' is not text"),
-    ],
-)
-def test_a_proxy_that_cannot_be_is_refused(proxy, message):
-    with pytest.raises(SpaceError, match=f"small.yaml:14.*{message}"):
-        SearchSpace(NETWORK.replace("{resolution: 32}", proxy), source="small.yaml")
 
 
 def test_sections_have_defaults_and_take_what_is_written(make):
@@ -248,7 +208,6 @@ AXES = "axes:\n  stages[each].dim: [32, 64]\n  stages[each].depth: [1, 2]\n"
         ("stages[each].dim={from: 16, to: 64, step: 16}", 16 * 4),
         ("stages[1].depth=3", 4 * 2),
         ("stages[1].block={kind: cvt, head_dim: 16}", 16),
-        ("stages[0].position=bias", 16),
         ("head.norm=layer", 16),
     ],
 )
@@ -333,6 +292,8 @@ def test_mutated_spaces_are_read_or_refused_fast(name):
     draw = random.Random(name)
     text = Path(find(name)).read_text()
     words = [*text.split(), "-1", "1e9", "null", "[]", "{}", "[each]", "*x", "99999", "''", "true"]
+    words += ["&a ", "!!int ", "<<: ", "\t", "{", "]", ": ", "- ", "\n", "'", "|", ">", "%", "?"]
+    words += [".inf", "\x00", "\ud800", "\u2028", "---\n", "é", "\\"]
     for _ in range(40):
         changed = text
         for _ in range(draw.randint(1, 3)):
@@ -340,6 +301,10 @@ def test_mutated_spaces_are_read_or_refused_fast(name):
             start = draw.randrange(len(changed))
             changed = changed[:start] + word + changed[start + draw.choice([0, 1, len(word)]) :]
         start_s = time.process_time()
-        with contextlib.suppress(SpaceError):
+        place = "m.yaml"
+        try:
             SearchSpace(changed, source="m.yaml").size()
+        except SpaceError as error:
+            place = str(error.place)
+        assert place.startswith("m.yaml")
         assert time.process_time() - start_s < 3  # what takes longest takes a tenth of that

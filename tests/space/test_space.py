@@ -6,10 +6,13 @@ import random
 from collections import Counter
 
 import pytest
+import torch
 
 from archbench.errors import SpecError
-from archbench.models import ArchSpec, as_spec
-from archbench.space import SearchSpace, shipped
+from archbench.models import ArchSpec, as_spec, build
+from archbench.models.layer import Attend
+from archbench.space import InfeasibleError, SearchSpace, shipped
+from archbench.space.yaml_document import write_flow
 from tests.space.conftest import NETWORK
 
 
@@ -65,11 +68,6 @@ def test_layers_choose_for_themselves_up_to_the_depth(make):
     ]
     assert space.size() == 2 + 8
     assert space.choose(first) == {"stages[1].layers[0].mlp_ratio": 0, "stages[1].depth": 0}
-
-
-def test_a_depth_of_zero_leaves_nothing_to_choose_in_the_block(make):
-    space = make("axes:\n  stages[0].depth: [0, 1]\n  stages[0].block.kv_stride: [1, 2]")
-    assert space.size() == 1 + 2
 
 
 def test_a_range_includes_its_end(make):
@@ -181,6 +179,7 @@ def test_layers_of_the_base_go_with_the_block_that_is_replaced():
             "    - {kind: levit}",
             2,
         ),
+        ("stages[0].depth: [0, 1]\n  stages[0].block.kv_stride: [1, 2]", 1 + 2),
         (  # a stride without effect is no choice
             "stages[0].block.kv_stride: [1, 2]\n  stages[0].block.projection: [depthwise, linear]",
             3,
@@ -301,6 +300,53 @@ def test_decoding_leaves_the_base_as_it_is(make):
     assert repr(space.base) == before
 
 
+CONVOLVING = """\
+axes:
+  stages[each].block:
+    - {kind: levit, key_dim: 16}
+    - {kind: conv, expansion: 2, depthwise: true}
+    - {kind: bottleneck}
+  stages[each].block.kernel: [3, 5]
+  stages[1].position: [bias, none]
+"""
+
+
+@pytest.fixture
+def convolving(make):
+    return make(CONVOLVING)
+
+
+def test_a_kernel_is_chosen_only_where_the_block_convolves(convolving):
+    assert names(convolving) == [
+        "stages[0].block",
+        "stages[1].block",
+        "stages[0].block.kernel",
+        "stages[1].block.kernel",
+        "stages[1].position",
+    ]
+    assert convolving.size() == 4 * 4 * 2 == len(digests(convolving))
+
+
+def test_every_mixture_is_enumerated(convolving):
+    assert set(digests(convolving)) == all_networks(convolving)
+
+
+def test_a_position_needs_attention_in_its_stage(convolving):
+    illegal = [choices for choices in convolving.enumerate() if not convolving.is_feasible(choices)]
+    assert len(illegal) == 4 * 3
+    with pytest.raises(InfeasibleError, match=r"stages\[1\]\.position: a stage without attention"):
+        convolving.decode(illegal[0])
+
+
+def test_a_network_without_attention_builds(convolving):
+    blocks = names(convolving)[:2]
+    plain = (c for c in convolving.enumerate() if all(c[block] == 1 for block in blocks))
+    choices = next(filter(convolving.is_feasible, plain))
+    network = build(convolving.decode(choices)).eval()
+    assert network(torch.zeros(1, 3, 32, 32)).shape == (1, 10)
+    assert not any(isinstance(module, Attend) for module in network.modules())
+
+
 def test_a_space_without_axes_is_its_base(make):
     space = make()
     assert space.size() == 1
@@ -308,22 +354,15 @@ def test_a_space_without_axes_is_its_base(make):
     assert space.sample(random.Random(0)) == {}
 
 
-def test_a_published_network_is_a_base(make):
+def test_a_published_network_or_an_ablation_is_a_base():
     space = SearchSpace("base: cvt_13\nset: {head.epsilon: 1e-6}", source="s.yaml")
     assert space.decode({}).head.epsilon == 1e-6
     assert space.decode({}).stages == as_spec("cvt_13").stages
-
-
-def test_an_ablation_is_a_base():
-    text = 'base: levit_128s/a1\naxes: {"stages[0].dim": [114, 152]}'
-    space = SearchSpace(text, source="s.yaml")
-    assert space.size() == 2
-    assert space.decode({"stages[0].dim": 0}).digest == as_spec("levit_128s/a1").digest
+    ablated = SearchSpace("base: levit_128s/a1", source="s.yaml")
+    assert ablated.decode({}).digest == as_spec("levit_128s/a1").digest
 
 
 def test_what_models_show_prints_starts_a_space():
-    from archbench.space.yaml_document import write_flow
-
     text = write_flow(as_spec("levit_128").to_document())
     space = SearchSpace(text, source="any.yaml")
     assert space.name == "levit_128"
@@ -339,8 +378,3 @@ def test_a_shipped_space_loads_with_a_question_and_feasible_candidates(name):
     assert space.size() > 1000
     assert space.sample_feasible(draw, tries=200) is not None
     assert SearchSpace(space.text, source="x.yaml", name=name).size() == space.size()
-
-
-def test_the_shipped_spaces_are_those_that_are_promised():
-    assert {"quickstart", "levit_edge", "cvt_squeeze", "hybrid"} <= set(shipped())
-    assert SearchSpace.load("cvt_squeeze").size() == 4**13

@@ -1,7 +1,6 @@
 """The loader: YAML 1.2 scalars with their places, and hostile files refused fast."""
 
 import contextlib
-import random
 import time
 
 import pytest
@@ -26,14 +25,6 @@ require:
 
 def load(text):
     return load_yaml(text, source="edge.yaml")
-
-
-def refusal(text):
-    try:
-        load(text)
-    except SpaceError as error:
-        return str(error)
-    return "edge.yaml: fine"
 
 
 def plain(text):
@@ -62,11 +53,8 @@ def test_a_document_becomes_plain_values():
         ("0x1f", 31),
         ("0o17", 15),
         ("-3", -3),
-        ("no", "no"),
         ("on", "on"),
-        ("yes", "yes"),
         ("12:30:45", "12:30:45"),
-        ("2024-01-01", "2024-01-01"),
         ("1_000", "1_000"),
         ("true", True),
         ("False", False),
@@ -98,15 +86,12 @@ def test_values_and_keys_know_their_places():
         ("a: !!python/object:os.system x", r"edge.yaml:1:4: tags are not allowed"),
         ("%TAG ! tag:x,2000:\n---\na: 1", "tags are not allowed"),
         ("a: .nan", "not finite"),
-        ("a: -.inf", "not finite"),
         ("a: 1e999", "too large"),
         ("a: " + "9" * 200, "too large"),
         ("a: " + "9" * 5000, "a value of 5,000 characters; at most 256"),
         ("a: [" * 40, "nested deeper than 32 levels"),
         ("? {a: 1}\n: 2", "a key must be a word or a whole number"),
-        ("~: 1", "a key must be a word or a whole number"),
         ("true: 1", "a key must be a word or a whole number"),
-        ("1.5: 1", "a key must be a word or a whole number"),
         ("a: 1\n---\nb: 2", r"edge.yaml:2:1: holds more than one document"),
         ("# only a comment", "is empty"),
         ("a: [1, 2", "is no YAML"),
@@ -131,9 +116,7 @@ def test_a_long_comment_is_free():
     "text",
     [
         "[" * 500_000,
-        "{a: " * 200_000,
         "- " * 400_000,
-        "? " * 400_000,
         "a: &a [" + "*a, " * 100_000,
         "- a\n" * 250_000,
         "a: " + "x" * 1_000_000,
@@ -160,14 +143,11 @@ def test_bytes_that_are_not_utf_8_are_refused_with_line_and_column(tmp_path):
         read_text(path)
 
 
-def test_a_file_too_large_is_refused_before_it_is_read_whole(tmp_path):
+def test_a_missing_file_a_folder_and_one_that_is_too_large_are_told_apart(tmp_path):
     path = tmp_path / "edge.yaml"
     path.write_bytes(b"#" * (2 << 20))
     with pytest.raises(SpaceError, match="is larger than 1,048,576 bytes"):
         read_text(path)
-
-
-def test_a_missing_file_and_a_folder_are_told_apart(tmp_path):
     with pytest.raises(MissingError, match="no such file"):
         read_text(tmp_path / "none.yaml")
     with pytest.raises(SpaceError, match="cannot be read: Is a directory"):
@@ -213,16 +193,3 @@ def test_what_write_flow_writes_load_yaml_reads_back(value):
 def test_any_text_is_read_or_refused(text):
     with contextlib.suppress(SpaceError):
         load(text)
-
-
-def test_mutated_files_are_read_or_refused():
-    draw = random.Random(0)
-    pieces = ["&a ", "*a", "!!int ", "<<: ", "\t", "{", "[", "]", "}", ": ", "- ", "\n", "'", '"']
-    pieces += ["|", ">", "%", "?", "\\", "1e9", ".inf", "\x00", "\ud800", "\u2028", "---\n", "é"]
-    for _ in range(3000):
-        text = GOOD
-        for _ in range(draw.randint(1, 6)):
-            start = draw.randrange(len(text) + 1)
-            end = min(len(text), start + draw.choice([0, 0, 1, 3, 20]))
-            text = text[:start] + draw.choice([*pieces, ""]) + text[end:]
-        assert refusal(text).startswith("edge.yaml:")
