@@ -113,11 +113,8 @@ def confirm_command(path: Path) -> str:
 def confirm_front(context: StudyContext, *, is_asked_for: bool = False) -> None:
     """Times and trains those in doubt, then tests the members of the front.
 
-    What breaks is told as a warning, and the numbers of the search stand.
-
-    Args:
-        context: With an open study, and an engine that runs nothing.
-        is_asked_for: Whether it is done whatever the space says and was done before.
+    What breaks is told as a warning, and the numbers of the search stand. Where it ``is_asked_for``
+    it is done whatever the space says and was done before.
 
     Raises:
         KeyboardInterrupt: Somebody wants it to stop.
@@ -200,7 +197,7 @@ class Repeats(Jobs):
         match report:
             case Sent(payload=RungReached(point=point, path=path, sha256=sha256)):
                 self._study.add_point(number, point)
-                self._study.set_checkpoint(number, point.seed, path, sha256, point.epoch)
+                self._study.set_checkpoint(number, point, path=path, sha256=sha256)
             case Sent(payload=Note(text=text)):
                 self._context.warn(f"trial {number}: {text}")
             case Done():

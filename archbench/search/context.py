@@ -87,13 +87,10 @@ class Context:
     """What a run of any kind has; workers end with its block, and the first interruption is noted.
 
     Attributes:
-        tell: Told what happens.
         progress: Told how far steps beside the trainings are: what is done, how much of it, and of
             how much; by default each new thing that is done is told as an event.
         make_engine: Makes an engine of so many workers; by default one of this machine.
-        clock: Monotonic seconds.
         environment: The machine and software, captured before anything was pinned.
-        interruption: Whether somebody wants it to stop.
         workers: Jobs at a time.
     """
 
@@ -142,10 +139,7 @@ class Context:
     ) -> Any:
         """What a function of ``jobs`` gives in a worker while no other job runs.
 
-        Args:
-            function: All its arguments but ``send`` are given.
-            timeout_s: Seconds after which it is ended.
-            is_alone: Whether it runs in a new process, with no other worker on the machine.
+        Where it ``is_alone`` it runs in a new process, with no other worker on the machine.
 
         Raises:
             ArchbenchError: The function raised it, or it broke.
@@ -176,8 +170,7 @@ class Context:
             path: The study's folder.
             noun: What is parked.
             resume: How to go on, with the command to type.
-            first: Before what the run was stopped where nothing is stored yet; None where the
-                study is there.
+            first: Before what it was stopped if nothing is stored yet; None if the study is there.
         """
         error = partial(ParkedError, signal_number=self.interruption.signal_number)
         if first is not None and not (path / study_folder.DATABASE).is_file():
@@ -216,7 +209,6 @@ class StudyContext(Context):
     """What a run of a study has.
 
     Attributes:
-        settings: What was asked for.
         header: Of the study, once it is prepared; the next three are made from it.
         proxy: What accuracy is taken on.
         target: What latency is taken on; None where none is wanted.
@@ -248,14 +240,13 @@ class StudyContext(Context):
 
     def training(self, number: int, *, seed: int) -> TrainJob:
         """A training of a trial of the open study, from its last checkpoint."""
-        found = self.study.checkpoint(number, seed)
         return TrainJob(
             number=number,
             spec=self.study.trials[number].spec,
             proxy=self.proxy,
             seed=seed,
             checkpoint=checkpoint_path(self.checkpoints, number, seed=seed),
-            sha256=found[1] if found else None,
+            sha256=self.study.checkpoint(number, seed),
             weights=weights_path(self.checkpoints, number, seed=seed),
         )
 

@@ -32,9 +32,7 @@ class Match:
     """A trial of an earlier study and the candidate that it is now.
 
     Attributes:
-        study: The earlier one.
         record: The trial, as it stood when it was read.
-        taken: Its measurements in the order taken.
         choices: Of the candidate in the space of now.
         spec: With the resolution and number of classes of now.
     """

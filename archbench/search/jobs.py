@@ -93,10 +93,7 @@ class TrainJob:
     def train(self, send: Send, *, asks: bool = False, is_last: bool = True) -> tuple[float, str]:
         """The accuracy at the last rung reached, and why it was ended there, if it was.
 
-        Args:
-            send: Gets the rungs and notes.
-            asks: Whether it is asked at each rung if the training goes on from there.
-            is_last: Whether nothing comes after the last rung, so that it is not asked there.
+        Where it ``asks``, it does at each rung, but not at the last one where that ``is_last``.
         """
         reason = ""
 
@@ -125,7 +122,6 @@ class TrialJob:
 
     Attributes:
         target: What its latency is taken on; None where latency is neither objective nor limit.
-        latency: Where it has been measured before.
         limits: What of a timing must be known, to the most that it may be.
         asks: Whether the owner is asked at each rung before the last if it goes on.
     """
@@ -210,14 +206,8 @@ def price_trial(
 ) -> tuple[Target | None, Price]:
     """The target with this machine's constants, and what a trial costs on average.
 
-    Args:
-        send: Unused.
-        specs: Candidates that are tried.
-        proxy: As it will be, but for the plan.
-        conditions: Of the latency; None where none is measured.
-        environment: Captured before anything was pinned.
-        plan: How trainings are computed, where an earlier study has chosen it.
-        plan_budget_s: Seconds for the choice of each candidate's plan.
+    The proxy is as it will be, but for the plan, which an earlier study may have chosen; else its
+    choice has ``plan_budget_s`` seconds for each candidate. Without conditions no latency is taken.
     """
     from archbench.evaluate.price import price
     from archbench.evaluate.target import calibrated

@@ -68,12 +68,9 @@ class Ledger(Store):
     def begin(
         self, record: TrialRecord, *, drawn: FrozenTrial, taken: Sequence[Taken] | None = None
     ) -> None:
-        """Adds a trial that begins, or that has ended in another study.
+        """Adds a trial that begins, or that has ended in another study; see ``Store.add_trial``.
 
-        Args:
-            record: Of it.
-            drawn: How it was drawn, or would have been from this study's space.
-            taken: See ``Store.add_trial``.
+        ``drawn`` is how it was drawn, or would have been from this study's space.
         """
         assert record.number == self.next_number, "numbers are given in order, by one owner"
         with self.transaction():

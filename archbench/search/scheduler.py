@@ -135,14 +135,9 @@ class Jobs(ABC):
 def run(source: Jobs, *, engine: Engine, stop: Callable[[], bool], timeout_s: float) -> None:
     """Runs jobs, as many at a time as the engine has workers, until there is none to start.
 
-    A job whose worker somebody killed is started once more. Numbers of jobs that run at the same
-    time are different.
-
-    Args:
-        source: Gives the jobs and takes their reports.
-        engine: Runs nothing else.
-        stop: Whether somebody wants it to stop.
-        timeout_s: Seconds after which a job is ended.
+    A job whose worker somebody killed is started once more, and one that takes longer than
+    ``timeout_s`` is ended. Jobs that run at the same time have different numbers. The engine runs
+    nothing else.
 
     Raises:
         KeyboardInterrupt: Somebody wants it to stop; what runs is left as it stands.
@@ -191,10 +186,6 @@ class Call:
 
 class Step(Jobs):
     """What a function of ``jobs`` gives in a worker, while nothing else runs.
-
-    Args:
-        function: All its arguments but ``send`` are given.
-        on_progress: Told how far it is.
 
     Attributes:
         result: What it gave, once it has run.

@@ -38,8 +38,6 @@ class Settings:
 
     Attributes:
         search: The section ``search`` of the space, with what was said in place of its words.
-        path: The study folder.
-        download: Whether missing data may be fetched.
         options: What was said explicitly, for the command that repeats it.
         sources: Folders of the earlier studies from which it starts.
         budget: What further trainings of candidates in doubt may take: a share of the search's
@@ -196,14 +194,7 @@ def parse_budget(text: str, *, place: str) -> tuple[float, float | None]:
 
 
 def num_workers(asked: int | None, *, device: str, threads: int, left: int) -> int:
-    """Jobs at a time: what was asked for, else what cores, memory and GPU serve.
-
-    Args:
-        asked: For how many, or None.
-        device: Where trainings run.
-        threads: Of one worker.
-        left: Jobs that are still to run.
-    """
+    """Jobs at a time: what was asked for, else what cores, memory and GPU serve."""
     if asked is not None:
         return asked
     if device == "cuda":

@@ -74,11 +74,6 @@ def run_trials(context: StudyContext) -> str:
 class Trials(Jobs):
     """The trials that are still to run, and what becomes of them.
 
-    Args:
-        context: With an open study.
-        suggester: Knows the trials that have ended.
-        pruner: Who says whether a trial goes on from a rung.
-
     Attributes:
         reason: Why no trial is begun any more, in words.
     """
@@ -189,7 +184,7 @@ class Trials(Jobs):
     def _add_rung(self, number: int, rung: RungReached) -> None:
         point = rung.point
         is_new = self._study.add_point(number, point)
-        self._study.set_checkpoint(number, point.seed, rung.path, rung.sha256, point.epoch)
+        self._study.set_checkpoint(number, point, path=rung.path, sha256=rung.sha256)
         if is_new:
             self._context.tell(events.RungFinished(number=number, point=point))
 

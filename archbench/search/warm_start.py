@@ -48,9 +48,7 @@ class InheritedTrial:
     """A trial that the new study takes over.
 
     Attributes:
-        match: What it was and is.
         record: As it enters, under its new number.
-        taken: The measurements that enter with it.
         is_timed: Whether its latency was taken anew.
     """
 
@@ -82,10 +80,7 @@ class WarmStart:
 def warm_start(context: StudyContext, earlier: Sequence[Earlier], *, dry_run: bool) -> WarmStart:
     """What a new study takes from earlier ones; latencies are taken here where they must be.
 
-    Args:
-        context: Of the new study, which is prepared.
-        earlier: The studies.
-        dry_run: Whether to time nothing; what would be timed is then told, and not taken.
+    In a dry run nothing is timed: what would be is told, and not taken.
 
     Raises:
         KeyboardInterrupt: Somebody wants it to stop.
@@ -123,11 +118,8 @@ def inherit(
 ) -> WarmStart:
     """What of earlier studies counts as done in a new one, and what is tried first there.
 
-    Args:
-        earlier: The studies; of a candidate that several have, the first that counts is taken.
-        settings: Of the new search.
-        header: Of the new study.
-        timer: Gives latencies by digest, under the conditions of the new study.
+    Of a candidate that several have, the first that counts is taken. The timer gives latencies by
+    digest, under the conditions of the new study.
     """
     by_use: dict[Use, list[Match]] = {"done": [], "untimed": [], "prior": [], "left": []}
     differing = [differences(found.study.header, header) for found in earlier]
@@ -162,12 +154,8 @@ def start(
 
     Only the order of the numbers within one study counts, so they need not be comparable. Each
     study is peeled into fronts, of which the first three serve; of one that does not fit whole,
-    members evenly spaced by cost are taken. At most 20, and a third of the trials to come.
-
-    Args:
-        prior: The candidates of each earlier study, none of them twice.
-        objectives: Of the new study.
-        left: Trials to come.
+    members evenly spaced by cost are taken. At most 20, and a third of the trials to come. No
+    candidate of an earlier study is another's, too.
     """
     room = min(LARGEST, left // _SHARE)
     peeled = [_layers(matches, objectives=objectives) for matches in prior]

@@ -16,10 +16,6 @@ from archbench.errors import StorageError
 def write_atomically(path: Path, content: bytes) -> None:
     """Give a file new content: a reader sees the old or the new, also after a crash.
 
-    Args:
-        path: The file, in a folder that exists.
-        content: Everything that it is to hold.
-
     Raises:
         StorageError: The folder is missing, full or not to be written in; the file is as before.
     """
@@ -34,13 +30,10 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def replace_file(path: Path, content: bytes, *, partial: str, previous: Path | None = None) -> None:
-    """Give a file new content as `write_atomically` does.
+    """Give a file new content as ``write_atomically`` does.
 
-    Args:
-        path: The file.
-        content: Everything that it is to hold.
-        partial: Name under which it lies beside its place until it is whole.
-        previous: Where a file that stands at the path is moved to; None overwrites it.
+    Until it is whole it lies beside its place under the name ``partial``; a file that stands there
+    is moved to ``previous``, if that is given.
 
     Raises:
         OSError: It cannot be written; the file is as before.
@@ -54,10 +47,20 @@ def replace_file(path: Path, content: bytes, *, partial: str, previous: Path | N
         if previous is not None and path.exists():
             os.replace(path, previous)
         os.replace(beside, path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     finally:
         with suppress(OSError):
             beside.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Put the new name on the disk; some file systems cannot, and lose nothing by it."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 @contextmanager
@@ -171,13 +174,3 @@ def _damaged(path: Path, what: str) -> StorageError:
             "tables beside it hold the results up to their last writing"
         )
     return StorageError(f"the database is damaged: {what}", place=str(path), help=help_)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Put the new name on the disk; some file systems cannot, and lose nothing by it."""
-    with suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

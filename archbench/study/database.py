@@ -22,11 +22,9 @@ from archbench.study import rows
 from archbench.study.atomic_file import backup_path, database_failures
 from archbench.study.connection import (
     check_version,
-    closed_on_error,
-    connect,
     content,
     existing,
-    set_durable,
+    held,
     version,
 )
 from archbench.study.measurement import Measurement
@@ -52,7 +50,6 @@ class Store:
     other means than SQLite: closing it would let go of SQLite's locks (POSIX).
 
     Args:
-        path: The database file.
         connection: Open and of a known version; use ``Store.create`` or ``Store.open``.
 
     Attributes:
@@ -67,7 +64,13 @@ class Store:
         self._written: set[int] = set()
         self._connection = connection
         self._inode = path.stat().st_ino
-        set_durable(connection)
+        (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        if mode != "wal":
+            raise StorageError(
+                f"the file system allows no write-ahead log (journal mode {mode})",
+                help="put the study on a local disk with --results FOLDER",
+            )
+        connection.execute("PRAGMA synchronous = FULL")
 
     @classmethod
     def create(cls, path: Path | str, header: Mapping[str, Any]) -> Self:
@@ -76,8 +79,7 @@ class Store:
         Args:
             path: The database file, in a folder that exists.
             header: What the study is, JSON values; ``schema`` is added. ``kind`` says whether it
-                is a ``search``, which is meant where it is left out, a ``certificate`` or an
-                ``ablation``.
+                is a ``certificate`` or an ``ablation``; else it is a ``search``.
 
         Raises:
             StorageError: A study is already there, or the file cannot be written.
@@ -89,8 +91,7 @@ class Store:
                 place=str(path),
                 help=f"make it: mkdir -p {path.parent}",
             )
-        connection = connect(path, "mode=rwc")
-        with closed_on_error(connection, path):
+        with held(path, "mode=rwc") as connection:
             store = cls(path, connection=connection)
             with store.transaction():
                 if version(connection) is not None:
@@ -109,8 +110,7 @@ class Store:
             StorageError: There is none, it is damaged, or a newer archbench wrote it.
         """
         path = existing(path)
-        connection = connect(path, "mode=rw")
-        with closed_on_error(connection, path):
+        with held(path, "mode=rw") as connection:
             store = cls(path, connection=connection)
             with store.transaction():
                 check_version(connection)
@@ -183,9 +183,7 @@ class Store:
     def add_trial(self, record: TrialRecord, *, taken: Sequence[Taken] | None = None) -> None:
         """Store a trial that is not there yet, with its curve, verdicts and trainings.
 
-        Args:
-            record: Of it.
-            taken: Its measurements in the order taken; by default its latency, if it has one.
+        ``taken`` are its measurements in the order taken, by default its latency, if it has one.
 
         Raises:
             StorageError: The number is taken.
@@ -256,29 +254,20 @@ class Store:
             rows.NOTE.put(connection, {"trial": number, "notes": json.dumps(notes)})
             self.notes[number] = notes
 
-    def set_checkpoint(
-        self, number: int, seed: int, path: Path | str, sha256: str, epoch: int
-    ) -> None:
-        """Store where the last checkpoint of one training lies.
-
-        A path inside the study's folder is stored relative to it, so that the folder can move.
-        """
-        file, folder = Path(path).absolute(), self.path.absolute().parent
-        inside = file.is_relative_to(folder)
-        stored = file.relative_to(folder).as_posix() if inside else str(file)
+    def set_checkpoint(self, number: int, point: CurvePoint, *, path: Path, sha256: str) -> None:
+        """Store which file is the last checkpoint of a training, durable since a point."""
+        stored = f"{path.parent.name}/{path.name}"  # in the study's folder, which can move
+        cells = {"trial": number, "path": stored, "sha256": sha256, **vars(point)}
         with self.transaction() as connection:
             self._require(number)
-            cells = {"trial": number, "seed": seed, "path": stored, "sha256": sha256}
-            rows.CHECKPOINT.put(connection, {**cells, "epoch": epoch})
+            rows.CHECKPOINT.put(connection, cells)
 
-    def checkpoint(self, number: int, seed: int) -> tuple[Path, str, int] | None:
-        """Path, sha256 and epoch of the last checkpoint of one training, or None."""
+    def checkpoint(self, number: int, seed: int) -> str | None:
+        """The sha256 of the last checkpoint of one training, or None."""
         with database_failures(self.path):
             where = "trial = ? AND seed = ?"
-            for found in rows.CHECKPOINT.rows(self._connection, where, (number, seed)):
-                path = self.path.absolute().parent / found["path"]
-                return path, found["sha256"], found["epoch"]
-        return None
+            found = rows.CHECKPOINT.rows(self._connection, where, (number, seed))
+            return next((row["sha256"] for row in found), None)
 
     def finish(
         self,
@@ -290,15 +279,9 @@ class Store:
         reason: str = "",
         seconds: float,
     ) -> TrialRecord:
-        """Store how a running trial ended, and give its record.
+        """Store how a running trial ended, in any state but ``running``, and give its record.
 
-        Args:
-            number: Which trial.
-            state: Any but ``running``.
-            proxy_accuracy: Mean over seeds at the last rung, where it was trained to the end.
-            failure: Why it failed, for ``failed``.
-            reason: Why it was not trained to the end, for ``over_limit`` and ``pruned``.
-            seconds: Wall time since it was added or resumed; earlier attempts are added.
+        The seconds are those since it was added or resumed; earlier attempts are added.
 
         Raises:
             StorageError: It is not running: another end was stored before.

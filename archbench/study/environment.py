@@ -34,8 +34,6 @@ class Environment:
 
     Attributes:
         cores: Cores this process may use (affinity and container quota respected).
-        memory_bytes: Memory this process may use.
-        gpu: Name of the first GPU, or None.
         packages: Name to version of the packages that change numbers.
     """
 

@@ -19,7 +19,6 @@ class Conditions:
         device: ``cpu`` or ``cuda``.
         backend: What runs the network, an entry of ``archbench/measure/backends``.
         precision: ``fp32``, ``tf32``, ``bf16``, ``fp16`` or ``int8``, as it was really computed.
-        resolution: Height and width of the input in pixels.
         threads: CPU threads of one forward pass.
     """
 

@@ -73,11 +73,8 @@ class Table:
     def put(self, connection: sqlite3.Connection, cells: Mapping[str, Any]) -> None:
         """Write a row in the place of one with the same key, if any.
 
-        Text that has no UTF-8 form, as file names in a trace may, is written with escapes.
-
-        Args:
-            connection: The open database.
-            cells: By column; others are passed over.
+        Text that has no UTF-8 form, as file names in a trace may, is written with escapes. Cells
+        of no column are passed over.
 
         Raises:
             ValueError: A number is not finite; SQLite would store NaN as "not known".
@@ -92,10 +89,7 @@ class Table:
     ) -> Iterator[Cells]:
         """The rows in the order of their keys; none where an older study lacks the table.
 
-        Args:
-            connection: The open database.
-            where: A condition in SQL; all rows where it is left out.
-            parameters: What the question marks of the condition stand for.
+        Where a condition in SQL is given, with parameters for its question marks, those that hold.
 
         Raises:
             sqlite3.DatabaseError: A cell is not of its column's type, or not finite.

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from archbench.command_line import command_line, named_in_results
 from archbench.errors import StorageError, UsageError
-from archbench.study.atomic_file import storage_failures
+from archbench.study.atomic_file import storage_failures, sync_folder
 
 DATABASE = "study.db"
 SPACE = "space.yaml"
@@ -55,11 +55,7 @@ def create_folder(
 ) -> Path:
     """A new study folder that ``fill`` has written into; it appears whole or not at all.
 
-    Args:
-        results: Folder of the studies.
-        name: Of the study.
-        fill: Told the folder that is to be filled.
-        refuse: Raises where something lies at a path; ``refuse_existing`` by default.
+    ``refuse`` raises where something lies at a path, by default as ``refuse_existing``.
 
     Raises:
         StorageError: A study of this name exists, or the results folder cannot be written.
@@ -73,7 +69,12 @@ def create_folder(
             for folder in (CHECKPOINTS, REPORT):
                 (fresh / folder).mkdir(parents=True)
             fill(fresh)
-            _publish(fresh, path, refuse=refuse)
+            try:
+                fresh.rename(path)
+            except OSError:
+                refuse(path)  # another process was faster
+                raise
+            sync_folder(results)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
     return path
@@ -125,10 +126,7 @@ def ownership(path: Path, *, truth: str = DATABASE) -> Iterator[None]:
     """Holds the study while the block runs; the kernel lets go of it however the process ends.
 
     The lock file's text is a message for people. It may be stale: only the lock itself counts.
-
-    Args:
-        path: The folder.
-        truth: The file in it without which there is nothing to hold.
+    Without the file ``truth`` there is nothing to hold.
 
     Raises:
         StorageError: There is no study here, or another process owns it.
@@ -154,19 +152,6 @@ def ownership(path: Path, *, truth: str = DATABASE) -> Iterator[None]:
         os.close(handle)
 
 
-def _publish(fresh: Path, path: Path, *, refuse: Callable[[Path], None]) -> None:
-    try:
-        fresh.rename(path)
-    except OSError:
-        refuse(path)  # another process was faster
-        raise
-    parent = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(parent)
-    finally:
-        os.close(parent)
-
-
 def _free_name(path: Path) -> str:
     number = 2
     while path.with_name(f"{path.name[:60]}-{number}").exists():
@@ -175,11 +160,8 @@ def _free_name(path: Path) -> str:
 
 
 def _sign(handle: int) -> None:
-    message = {
-        "pid": os.getpid(),
-        "host": socket.gethostname(),
-        "since": datetime.now().astimezone().isoformat(timespec="seconds"),
-    }
+    since = datetime.now().astimezone().isoformat(timespec="seconds")
+    message = {"pid": os.getpid(), "host": socket.gethostname(), "since": since}
     os.ftruncate(handle, 0)
     os.pwrite(handle, json.dumps(message).encode() + b"\n", 0)
     os.fsync(handle)

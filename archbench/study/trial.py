@@ -96,7 +96,6 @@ class TrialRecord:
         curve: Points of the proxy training in the order taken.
         proxy_accuracy: Validation accuracy at the last rung, mean over seeds, 0 to 1.
         test_accuracy: Accuracy on the sealed test share, members of the front only.
-        failure: Why it failed, for ``failed`` only.
         reason: Why it was not trained to the end, for ``over_limit`` and ``pruned``.
         seconds: Wall time spent on it, summed over interruptions.
         origin: The study and trial that it was taken from, ``STUDY:TRIAL``, its conditions being

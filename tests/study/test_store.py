@@ -54,7 +54,7 @@ def test_life_of_a_trial(store: Store, tmp_path: Path) -> None:
     store.add_trial(example.trial(0, state="running", seconds=0.0))
     store.add_measurement(0, "search", example.latency(0.4))
     store.add_point(0, example.point(4, 0.3))
-    store.set_checkpoint(0, 0, tmp_path / "checkpoints" / "0.pt", "ab" * 32, 4)
+    store.set_checkpoint(0, example.point(4, 0.3), path=tmp_path / "0.pt", sha256="ab" * 32)
     store.add_point(0, example.point(8, 0.6))
     store.finish(0, state="complete", proxy_accuracy=0.6, seconds=2.5)
     store.update(0, test_accuracy=0.55)
@@ -137,23 +137,14 @@ def test_last_reference_of_a_name_counts(store: Store) -> None:
     ]
 
 
-def test_checkpoint_moves_with_the_folder(tmp_path: Path) -> None:
-    old, new = tmp_path / "old", tmp_path / "new"
-    old.mkdir()
-    with Store.create(old / "study.db", example.header()) as store:
-        store.add_trial(example.trial(0, state="running"))
-        store.set_checkpoint(0, 1, old / "checkpoints" / "0-1.pt", "ab" * 32, 4)
-    old.rename(new)
-    with Store.open(new / "study.db") as store:
-        assert store.checkpoint(0, 1) == (new / "checkpoints" / "0-1.pt", "ab" * 32, 4)
-        assert store.checkpoint(0, 0) is None
-
-
-def test_checkpoint_outside_the_folder_keeps_its_place(store: Store, tmp_path: Path) -> None:
-    outside = tmp_path.parent / "elsewhere.pt"
+def test_last_checkpoint_of_a_training_is_known(store: Store, tmp_path: Path) -> None:
     store.add_trial(example.trial(0, state="running"))
-    store.set_checkpoint(0, 0, outside, "ab" * 32, 4)
-    assert store.checkpoint(0, 0) == (outside, "ab" * 32, 4)
+    for epoch, sha256 in ((4, "ab" * 32), (8, "cd" * 32)):
+        at = example.point(epoch, 0.5, seed=1)
+        store.set_checkpoint(0, at, path=tmp_path / "checkpoints" / "0-1.pt", sha256=sha256)
+    with reread(store) as again:
+        assert again.checkpoint(0, 1) == "cd" * 32
+        assert again.checkpoint(0, 0) is None
 
 
 def test_trial_ends_once(store: Store) -> None:

@@ -30,11 +30,9 @@ class LocalEngine:
     """Warm child processes that can be killed; a dead one is replaced.
 
     Args:
-        workers: Jobs at a time.
         threads: Threads and cores of one worker.
         memory_bytes: What one worker may hold before it is ended.
         logs: Folder for what the workers print.
-        clock: Monotonic seconds.
     """
 
     def __init__(
