@@ -114,6 +114,7 @@ def restore(context: StudyContext, header: Mapping[str, Any]) -> None:
         UsageError: It was begun on another machine or with other software.
         StorageError: The header lacks an entry.
     """
+    from archbench.evaluate.proxy import Proxy
     from archbench.evaluate.target import Target
 
     place = str(context.settings.path)
@@ -121,7 +122,8 @@ def restore(context: StudyContext, header: Mapping[str, Any]) -> None:
         begun = Environment(**header["environment"])
         refuse_other_environment(begun, context.environment)
         context.header = dict(header)
-        context.proxy = proxy_of(header)
+        kept = header["proxy"]
+        context.proxy = Proxy.from_document(kept, plan=header["plan"], num_seeds=kept["seeds"])
         context.target = (
             None
             if header["calibration"] is None
@@ -241,14 +243,6 @@ def proxy_document(proxy: Proxy) -> dict[str, Any]:
         "device": proxy.device,
         "recipe": proxy.recipe.document(),
     }
-
-
-def proxy_of(header: Mapping[str, Any]) -> Proxy:
-    """The proxy of a study."""
-    from archbench.evaluate.proxy import Proxy
-
-    kept = header["proxy"]
-    return Proxy.from_document(kept, plan=header["plan"], num_seeds=kept["seeds"])
 
 
 def predictor(context: StudyContext) -> Predictor | None:

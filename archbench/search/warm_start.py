@@ -126,8 +126,13 @@ def inherit(
     for found, differs in zip(earlier, differing, strict=True):
         for match in found.matches:
             by_use[_use(match, differs, settings=settings)].append(match)
-    seen: set[str] = set()
-    done, untimed, prior = (_unseen(by_use[use], seen) for use in ("done", "untimed", "prior"))
+    fresh: dict[str, Match] = {}
+    for match in [*by_use["done"], *by_use["untimed"], *by_use["prior"]]:
+        fresh.setdefault(match.spec.digest, match)
+    done, untimed, prior = (
+        [match for match in by_use[use] if fresh[match.spec.digest] is match]
+        for use in ("done", "untimed", "prior")
+    )
     latencies = timer(untimed) if untimed else {}
     had = {digest: latency for digest, latency in latencies.items() if latency.value is not None}
     timed = [match for match in untimed if match.spec.digest in had]
@@ -194,16 +199,6 @@ def _use(match: Match, differing: Mapping[Part, Sequence[str]], *, settings: Set
     return "prior" if is_prior else "left"
 
 
-def _unseen(found: Sequence[Match], seen: set[str]) -> list[Match]:
-    """Those whose network was not seen before, each once."""
-    fresh = []
-    for match in found:
-        if match.spec.digest not in seen:
-            seen.add(match.spec.digest)
-            fresh.append(match)
-    return fresh
-
-
 def _inherited(
     match: Match, *, number: int, latency: Measurement | None, settings: Settings
 ) -> InheritedTrial:
@@ -250,8 +245,11 @@ def _source(
 
 
 def _layers(matches: Sequence[Match], *, objectives: Mapping[str, Direction]) -> list[list[Match]]:
-    records = [match.record for match in matches]
-    names = [_in_place_of(name, records) for name in objectives]
+    known = {
+        n for n in objectives if all(objective_value(m.record, n) is not None for m in matches)
+    }
+    timed = set(costs("latency")) - known  # the study has not measured it: MACs tell the order
+    names = ["macs" if name in timed else name for name in objectives]
     left = [m for m in matches if all(objective_value(m.record, n) is not None for n in names)]
     layers: list[list[Match]] = []
     while left and len(layers) < _LAYERS:
@@ -260,12 +258,6 @@ def _layers(matches: Sequence[Match], *, objectives: Mapping[str, Direction]) ->
         layers.append([match for place, match in enumerate(left) if place in members])
         left = [match for place, match in enumerate(left) if place not in members]
     return layers
-
-
-def _in_place_of(name: str, records: Sequence[TrialRecord]) -> str:
-    """The objective itself; the MACs for a latency that the study has not measured."""
-    has_all = all(objective_value(record, name) is not None for record in records)
-    return name if has_all or name not in costs("latency") else "macs"
 
 
 def _spread(layer: Sequence[Match], *, room: int) -> list[Match]:

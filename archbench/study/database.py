@@ -168,10 +168,8 @@ class Store:
         """Store a JSON value under a key, in the place of an earlier one.
 
         Raises:
-            ValueError: The key is ``schema``, or a number in the value is not finite.
+            ValueError: A number in the value is not finite.
         """
-        if key == "schema":
-            raise ValueError("the version of the tables is not to be set")
         with self.transaction() as connection:
             rows.HEADER.put(connection, {"key": key, "value": rows.to_json(value)})
 
@@ -286,8 +284,6 @@ class Store:
         Raises:
             StorageError: It is not running: another end was stored before.
         """
-        if state == "running":
-            raise ValueError("a trial cannot end as running")
         with self.transaction():
             record = self._require(number)
             if record.state != "running":

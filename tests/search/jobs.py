@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+from wsgiref.util import setup_testing_defaults
 
 from archbench.search import events
 from archbench.search.context import StudyContext
@@ -99,6 +102,20 @@ class ScriptedEngine:
 
     def stop(self) -> None:
         self.current.clear()
+
+
+def dashboard(path: Path, page: str) -> Any:
+    """What Optuna's dashboard answers about a database."""
+    from optuna_dashboard import wsgi
+
+    statuses: list[str] = []
+    environ: dict[str, Any] = {}
+    setup_testing_defaults(environ)
+    environ["PATH_INFO"] = f"/api/{page}"
+    app = wsgi(f"sqlite:///{path}")
+    answer = json.loads(b"".join(app(environ, lambda status, *_: statuses.append(status))))
+    assert statuses == ["200 OK"]
+    return answer
 
 
 def idle_context(settings: Settings, heard: list[events.Event]) -> StudyContext:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from wsgiref.util import setup_testing_defaults
 
 import optuna
 import pytest
@@ -24,6 +22,7 @@ from archbench.space import Choices, SearchSpace
 from archbench.study.database import Store
 from archbench.study.trial import TrialRecord
 from tests.search import tiny
+from tests.search.jobs import dashboard
 
 _TEXT = tiny.space_text(Path("images"))
 _TRIALS = 12
@@ -124,18 +123,8 @@ def test_optuna_reads_every_trial_as_drawn_from_the_new_values(study: Ledger) ->
 
 
 def test_optuna_dashboard_shows_the_grown_study(study: Ledger) -> None:
-    from optuna_dashboard import wsgi
-
     _grow(study, _changed(*_LARGER))
-    app = wsgi(f"sqlite:///{study.path}")
-    statuses: list[str] = []
-    environ: dict[str, Any] = {}
-    setup_testing_defaults(environ)
-    environ["PATH_INFO"] = "/api/studies/1"
-    body = app(environ, lambda status, *_: statuses.append(status))
-    detail = json.loads(b"".join(body))
-    assert statuses == ["200 OK"]
-    assert len(detail["trials"]) == _TRIALS
+    assert len(dashboard(study.path, "studies/1")["trials"]) == _TRIALS
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS.names)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 from typing import Any
-from wsgiref.util import setup_testing_defaults
 
 import optuna
 import pytest
@@ -20,6 +18,7 @@ from archbench.search.optuna_view import Ledger
 from archbench.study.connection import read
 from archbench.study.measurement import Conditions, Measurement
 from archbench.study.trial import CurvePoint, Failure, TrialRecord
+from tests.search.jobs import dashboard
 
 _RECORDED = Path(__file__).parents[2] / "results/quickstart-recorded/study.db"
 _HEADER = {
@@ -92,38 +91,22 @@ def _load(path: Path, *, name: str = "mine") -> optuna.Study:
     return optuna.load_study(study_name=name, storage=_storage(path))
 
 
-def test_optuna_opens_the_database(tmp_path: Path) -> None:
+def test_optuna_and_its_dashboard_open_the_database_of_a_running_study(tmp_path: Path) -> None:
     path = tmp_path / "study.db"
-    Ledger.create(path, _HEADER).close()
-    with Ledger.open(path) as study:
+    with Ledger.create(path, _HEADER) as study:
         _complete(study, 0)
         study.begin(_record(1), drawn=_drawn(1))
         study.finish(1, state="over_limit", reason="too long", seconds=0.1)
         study.begin(_record(2), drawn=_drawn(2))
         study.finish(2, state="failed", failure=Failure(kind="nan", message="nan"), seconds=0.1)
-    loaded = _load(path)
-    states = [trial.state for trial in loaded.trials]
-    assert states == [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL]
+        study.begin(_record(3), drawn=_drawn(3))
+        loaded = _load(path)
+        (summary,) = dashboard(path, "studies")["study_summaries"]
+    states = [trial.state.name for trial in loaded.trials]
+    assert states == ["COMPLETE", "PRUNED", "FAIL", "RUNNING"]
     assert [trial.values for trial in loaded.best_trials] == [[0.5, 4.0]]
     assert loaded.trials[0].user_attrs == {"digest": f"{0:016x}"}
     assert loaded.trials[0].params == {"dim": 0}
-
-
-def test_optuna_dashboard_answers(tmp_path: Path) -> None:
-    from optuna_dashboard import wsgi
-
-    path = tmp_path / "study.db"
-    Ledger.create(path, _HEADER).close()
-    with Ledger.open(path) as study:
-        _complete(study, 0)
-    app = wsgi(f"sqlite:///{path}")
-    statuses: list[str] = []
-    environ: dict[str, Any] = {}
-    setup_testing_defaults(environ)
-    environ["PATH_INFO"] = "/api/studies"
-    body = app(environ, lambda status, *_: statuses.append(status))
-    (summary,) = json.loads(b"".join(body))["study_summaries"]
-    assert statuses == ["200 OK"]
     assert summary["study_name"] == "mine"
     assert summary["directions"] == ["maximize", "minimize"]
 

@@ -45,11 +45,6 @@ def test_header_comes_back_with_the_version_of_the_tables(store: Store) -> None:
         assert again.header() == {**example.header(), "seconds": 13.5, "schema": rows.VERSION}
 
 
-def test_version_of_the_tables_is_not_to_be_set(store: Store) -> None:
-    with pytest.raises(ValueError, match="not to be set"):
-        store.set_header("schema", 99)
-
-
 def test_life_of_a_trial(store: Store, tmp_path: Path) -> None:
     store.add_trial(example.trial(0, state="running", seconds=0.0))
     store.add_measurement(0, "search", example.latency(0.4))
@@ -67,14 +62,6 @@ def test_life_of_a_trial(store: Store, tmp_path: Path) -> None:
         test_accuracy=0.55,
         seconds=2.5,
     )
-
-
-def test_failure_comes_back_with_its_trace(store: Store) -> None:
-    failure = Failure(kind="nan", message="the loss is not finite at step 7", traceback="a\n b")
-    store.add_trial(example.trial(0, state="running"))
-    store.finish(0, state="failed", failure=failure, seconds=1.0)
-    (record,) = kept(store)
-    assert record.failure == failure
 
 
 def test_trainings_of_a_certificate_come_back_as_they_stand(tmp_path: Path) -> None:
@@ -99,30 +86,19 @@ def test_study_whose_header_names_no_kind_is_a_search(store: Store) -> None:
 
 def test_confirmed_latency_counts_before_later_ones_of_the_search(store: Store) -> None:
     store.add_trial(example.trial(0, latency_ms=0.4))
+    store.add_measurement(0, "confirm", example.latency(None, verdict="incomplete"))
+    assert kept(store)[0].latency == example.latency(0.4)
     store.add_measurement(0, "confirm", example.latency(0.5))
     store.add_measurement(0, "search", example.latency(0.6))
     snapshot = store.snapshot()
     assert snapshot.trials[0].latency == example.latency(0.5)
-    assert [taken.measurement.value for taken in snapshot.measurements] == [0.4, 0.5, 0.6]
+    assert [taken.measurement.value for taken in snapshot.measurements] == [0.4, None, 0.5, 0.6]
 
 
-def test_confirmation_without_a_value_leaves_that_of_the_search(store: Store) -> None:
-    store.add_trial(example.trial(0, latency_ms=0.4))
-    store.add_measurement(0, "confirm", example.latency(None, verdict="incomplete"))
-    assert kept(store)[0].latency == example.latency(0.4)
-
-
-def test_point_given_twice_is_kept_once(store: Store) -> None:
-    store.add_trial(example.trial(0, state="running"))
-    for accuracy in (0.3, 0.4):
-        store.add_point(0, example.point(4, accuracy))
-    assert kept(store)[0].curve == (example.point(4, 0.4),)
-
-
-def test_curve_is_ordered_by_seed_and_epoch(store: Store) -> None:
+def test_curve_is_ordered_by_seed_and_epoch_and_keeps_the_last_point_of_each(store: Store) -> None:
     store.add_trial(example.trial(0, state="running"))
     points = [example.point(epoch, 0.5, seed=seed) for seed in (0, 1) for epoch in (4, 8)]
-    for given in reversed(points):
+    for given in (example.point(4, 0.3), *reversed(points)):
         store.add_point(0, given)
     assert kept(store)[0].curve == tuple(points)
 
@@ -147,20 +123,13 @@ def test_last_checkpoint_of_a_training_is_known(store: Store, tmp_path: Path) ->
         assert again.checkpoint(0, 0) is None
 
 
-def test_trial_ends_once(store: Store) -> None:
+def test_trial_is_there_once_and_ends_once(store: Store) -> None:
     store.add_trial(example.trial(3, state="running"))
     store.finish(3, state="pruned", reason="behind", seconds=1.0)
     with pytest.raises(StorageError, match=r"study\.db: trial 3 has already ended as pruned"):
         store.finish(3, state="complete", proxy_accuracy=0.5, seconds=1.0)
-
-
-def test_number_is_taken_once(store: Store) -> None:
-    store.add_trial(example.trial(3))
     with pytest.raises(StorageError, match="trial 3 is already there"):
         store.add_trial(example.trial(3))
-
-
-def test_unknown_trial_is_named(store: Store) -> None:
     with pytest.raises(StorageError, match="there is no trial 9"):
         store.add_measurement(9, "search", example.latency(1.0))
     assert store.snapshot().measurements == ()
@@ -188,12 +157,9 @@ def test_write_that_fails_in_the_middle_leaves_nothing(store: Store) -> None:
     assert store.snapshot().measurements == ()
 
 
-def test_second_study_in_a_file_is_refused(store: Store) -> None:
+def test_folder_file_or_place_that_cannot_be_taken_is_named(store: Store, tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="a study is already there; go on with --resume"):
         Store.create(store.path, example.header())
-
-
-def test_missing_folder_and_file_are_named(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="the folder of the database does not exist"):
         Store.create(tmp_path / "none" / "study.db", example.header())
     with pytest.raises(StorageError, match=r"none\.db: there is no study database"):
@@ -252,11 +218,6 @@ def test_file_that_vanished_is_not_written_into_the_void(store: Store, tmp_path:
     store.path.rename(tmp_path / "moved.db")
     with pytest.raises(StorageError, match="was moved, deleted or replaced while the study"):
         store.add_trial(example.trial(0))
-
-
-def test_closing_twice_does_nothing(store: Store) -> None:
-    store.close()
-    store.close()
 
 
 def test_commits_are_on_the_disk_and_readers_are_let_in(store: Store) -> None:
