@@ -24,9 +24,9 @@ from archbench.search import events, scheduler
 from archbench.search.jobs import TrainJob, checkpoint_path, weights_path
 from archbench.search.optuna_view import Ledger
 from archbench.search.scheduler import Engine
-from archbench.search.settings import Settings, worker_memory_bytes
+from archbench.search.settings import Settings
 from archbench.study import study_folder
-from archbench.study.environment import Environment
+from archbench.study.environment import Environment, usable_memory_bytes
 from archbench.study.trial import TrialRecord
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 ENGINES = Registry("archbench.search.engines", "engine")
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_MEMORY_SHARE = 0.9
 _DAY_S = 24 * 3600.0
 
 
@@ -197,7 +198,7 @@ class Context:
         return self._engine
 
     def _local_engine(self, workers: int) -> Engine:
-        memory_bytes = worker_memory_bytes(workers=workers)
+        memory_bytes = int(_MEMORY_SHARE * usable_memory_bytes() / workers)
         engine: Engine = ENGINES.load("local").make(
             workers=workers, threads=self.threads, memory_bytes=memory_bytes, logs=self._logs
         )

@@ -49,25 +49,8 @@ class Match:
         return self.spec.digest == self.record.digest
 
 
-@dataclass(frozen=True, kw_only=True)
-class Earlier:
-    """An earlier study, read at one moment; it may go on meanwhile.
-
-    Attributes:
-        matches: Those of its trials that are candidates now, by number.
-    """
-
-    study: StudyReader
-    matches: tuple[Match, ...]
-
-    @property
-    def num_outside(self) -> int:
-        """How many of its trials are no candidates."""
-        return len(self.study.trials()) - len(self.matches)
-
-
-def read_earlier(path: Path, *, space: SearchSpace) -> Earlier:
-    """An earlier study, held against a space.
+def read_earlier(path: Path, *, space: SearchSpace) -> list[Match]:
+    """The trials of an earlier study, at one moment, that are candidates of a space; at least one.
 
     Raises:
         StorageError: There is no study, or it cannot be read.
@@ -95,18 +78,18 @@ def read_earlier(path: Path, *, space: SearchSpace) -> Earlier:
             help="name a study of a like space, widen this one by that study's values, or leave "
             "out --from",
         )
-    return Earlier(study=study, matches=tuple(found))
+    return found
 
 
-def known_plan(context: StudyContext, earlier: Sequence[Earlier]) -> Plan | None:
+def known_plan(context: StudyContext, earlier: Sequence[Sequence[Match]]) -> Plan | None:
     """How trainings are computed, from the first study that found it on this very machine.
 
     Chosen anew by measuring it could come out otherwise, and nothing would be comparable.
     """
     from archbench.train.recipe import Plan
 
-    for found in earlier:
-        header = found.study.header
+    for match, *_ in earlier:
+        header = match.study.header
         is_here = Environment(**header["environment"]).id == context.environment.id
         if is_here and header["proxy"]["device"] == context.settings.training_device:
             return Plan(**header["plan"])

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from archbench.analysis.study import StudyReader, open_study
+from archbench.analysis.verdict import source_in_words
 from archbench.errors import UsageError
 from archbench.search import events
 from archbench.search.certificate import certify_first
@@ -137,7 +138,8 @@ def _begin(context: StudyContext, *, dry_run: bool) -> bool:
     context.start(settings.num_workers(left=settings.search.trials))
     prepare(context, plan=known_plan(context, earlier))
     start = warm_start(context, earlier, dry_run=dry_run)
-    context.tell(prepared(context, done=len(start.inherited), sources=start.in_words()))
+    sources = tuple(map(source_in_words, start.sources))
+    context.tell(prepared(context, done=len(start.inherited), sources=sources))
     certify_first(context, dry_run=dry_run)
     if dry_run:
         return False

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from archbench.models import ArchSpec
 
 _WORKER_BYTES = 2 * 2**30  # a training process was seen to hold 1.1 GB
-_MEMORY_SHARE = 0.9
 _TRIES = 2_000
 _KEPT = ("sampler", "pruner", "audit", "seed")
 _CONFIRM_SHARE = 0.2
@@ -201,11 +200,6 @@ def num_workers(asked: int | None, *, device: str, threads: int, left: int) -> i
         return 1  # who is timed on the only GPU must be alone on it
     by_memory = int(usable_memory_bytes() // _WORKER_BYTES)
     return max(1, min(usable_cores() // threads, by_memory, left))
-
-
-def worker_memory_bytes(*, workers: int) -> int:
-    """What one of so many workers may hold."""
-    return int(_MEMORY_SHARE * usable_memory_bytes() / workers)
 
 
 def conditions_of(space: SearchSpace) -> Conditions:

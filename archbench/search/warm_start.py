@@ -18,10 +18,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from archbench.analysis.front import Direction, pareto_front
-from archbench.analysis.verdict import source_in_words
 from archbench.search.confirmation import REPEATS_TAKEN_OVER, spent_on_repeats
 from archbench.search.context import StudyContext
-from archbench.search.earlier import Earlier, Match, Part, differences
+from archbench.search.earlier import Match, Part, differences
 from archbench.search.jobs import over_limit, time_alone, weights_path
 from archbench.search.kept_weights import kept_weights, may_reach_front
 from archbench.search.optuna_view import Ledger
@@ -72,12 +71,10 @@ class WarmStart:
     first: tuple[Match, ...] = ()
     sources: tuple[Mapping[str, Any], ...] = ()
 
-    def in_words(self) -> tuple[str, ...]:
-        """What is taken from each earlier study, a sentence each."""
-        return tuple(source_in_words(source) for source in self.sources)
 
-
-def warm_start(context: StudyContext, earlier: Sequence[Earlier], *, dry_run: bool) -> WarmStart:
+def warm_start(
+    context: StudyContext, earlier: Sequence[Sequence[Match]], *, dry_run: bool
+) -> WarmStart:
     """What a new study takes from earlier ones; latencies are taken here where they must be.
 
     In a dry run nothing is timed: what would be is told, and not taken.
@@ -110,7 +107,7 @@ def warm_start(context: StudyContext, earlier: Sequence[Earlier], *, dry_run: bo
 
 
 def inherit(
-    earlier: Sequence[Earlier],
+    earlier: Sequence[Sequence[Match]],
     *,
     settings: Settings,
     header: Mapping[str, Any],
@@ -122,9 +119,10 @@ def inherit(
     digest, under the conditions of the new study.
     """
     by_use: dict[Use, list[Match]] = {"done": [], "untimed": [], "prior": [], "left": []}
-    differing = [differences(found.study.header, header) for found in earlier]
-    for found, differs in zip(earlier, differing, strict=True):
-        for match in found.matches:
+    studies = [matches[0].study for matches in earlier]
+    differing = [differences(study.header, header) for study in studies]
+    for matches, differs in zip(earlier, differing, strict=True):
+        for match in matches:
             by_use[_use(match, differs, settings=settings)].append(match)
     fresh: dict[str, Match] = {}
     for match in [*by_use["done"], *by_use["untimed"], *by_use["prior"]]:
@@ -140,14 +138,14 @@ def inherit(
         _inherited(match, number=number, latency=had.get(match.spec.digest), settings=settings)
         for number, match in enumerate([*done, *timed])
     )
-    priors = [[match for match in prior if match.study is found.study] for found in earlier]
+    priors = [[match for match in prior if match.study is study] for study in studies]
     left = settings.search.trials - len(inherited)
     return WarmStart(
         inherited=inherited,
         first=tuple(start(priors, objectives=header["objectives"], left=left)),
         sources=tuple(
-            _source(found, differs, inherited=inherited, prior=len(theirs))
-            for found, differs, theirs in zip(earlier, differing, priors, strict=True)
+            _source(matches, differs, inherited=inherited, prior=len(theirs))
+            for matches, differs, theirs in zip(earlier, differing, priors, strict=True)
         ),
     )
 
@@ -222,25 +220,26 @@ def _inherited(
 
 
 def _source(
-    found: Earlier,
+    matches: Sequence[Match],
     differing: Mapping[Part, Sequence[str]],
     *,
     inherited: Sequence[InheritedTrial],
     prior: int,
 ) -> dict[str, Any]:
-    trials = [trial for trial in inherited if trial.match.study is found.study]
-    num_trials = len(found.study.trials())
+    study = matches[0].study
+    trials = [trial for trial in inherited if trial.match.study is study]
+    num_trials = len(study.trials())
     return {
-        "study": found.study.name,
-        "path": str(found.study.path.resolve()),
+        "study": study.name,
+        "path": str(study.path.resolve()),
         "trials": num_trials,
         "taken": len(trials),
         "timed": sum(trial.is_timed for trial in trials),
         "otherwise": list(differing["latency"]),
         "prior": prior,
         "differs": [*differing["accuracy"], *differing["latency"]],
-        "strangers": found.num_outside,
-        "left": num_trials - len(trials) - prior - found.num_outside,
+        "strangers": num_trials - len(matches),
+        "left": len(matches) - len(trials) - prior,
     }
 
 

@@ -19,7 +19,7 @@ from archbench.report import write_report
 from archbench.search import events, search
 from archbench.search.confirmation import Repeats, take_test
 from archbench.search.context import StudyContext
-from archbench.search.earlier import Earlier, Match, read_earlier
+from archbench.search.earlier import Match, read_earlier
 from archbench.search.jobs import weights_path
 from archbench.search.kept_weights import earlier_weights, kept_weights
 from archbench.search.optuna_view import Ledger
@@ -142,12 +142,12 @@ def _context(settings: Settings, heard: list[events.Event], *, header: Any) -> S
     return context
 
 
-def _inherit(earlier: list[Earlier], header: Any, *, settings: Settings) -> WarmStart:
+def _inherit(earlier: list[list[Match]], header: Any, *, settings: Settings) -> WarmStart:
     """What is taken over where nothing is to be timed."""
     return inherit(earlier, settings=settings, header=header, timer=_refuse)
 
 
-def _read(study: StudyReader, *, space: SearchSpace | None = None) -> Earlier:
+def _read(study: StudyReader, *, space: SearchSpace | None = None) -> list[Match]:
     return read_earlier(study.path, space=space or _settings(study).space)
 
 
@@ -192,14 +192,14 @@ def test_another_seed_or_machine_is_no_other_accuracy(earlier: StudyReader) -> N
     assert len(found.inherited) == 3
 
 
-def _above_chance(study: StudyReader) -> list[Earlier]:
+def _above_chance(study: StudyReader) -> list[list[Match]]:
     """The study as it would be had every trial learnt something."""
-    found = _read(study)
-    matches = tuple(
-        replace(match, record=replace(match.record, proxy_accuracy=0.8 + match.record.number / 100))
-        for match in found.matches
-    )
-    return [replace(found, matches=matches)]
+    return [
+        [
+            replace(match, record=replace(match.record, proxy_accuracy=0.8 + number / 100))
+            for number, match in enumerate(_read(study))
+        ]
+    ]
 
 
 def test_a_network_trained_alike_but_timed_elsewhere_is_timed_and_not_trained(
@@ -377,7 +377,7 @@ def test_confirmation_uses_the_earlier_weights_and_says_where_it_looked(
 def test_the_start_is_the_front_then_what_was_next_to_it_spread_over_cost(
     earlier: StudyReader,
 ) -> None:
-    (example, *_) = _read(earlier).matches
+    (example, *_) = _read(earlier)
     front = [_match(example, number=n, macs=10 * n, accuracy=0.3 + n / 100) for n in range(30)]
     second = [_match(example, number=n, macs=10 * n, accuracy=0.1 + n / 100) for n in range(30, 40)]
     objectives: Any = {"proxy_accuracy": "max", "macs": "min"}
