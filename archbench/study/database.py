@@ -74,7 +74,7 @@ class Store:
 
     @classmethod
     def create(cls, path: Path | str, header: Mapping[str, Any]) -> Self:
-        """A new store; the file may already hold Optuna's tables.
+        """A new store.
 
         Args:
             path: The database file, in a folder that exists.

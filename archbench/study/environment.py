@@ -78,10 +78,12 @@ def usable_cores(*, root: Path = ROOT) -> int:
 
     A quota of 2.5 cores counts as 2: a third busy process would be throttled.
 
-    Args:
-        root: Where ``proc`` lies; another one for tests.
+    ``proc`` lies below the root, another one for tests.
     """
-    cores = _allowed_cores()
+    if hasattr(os, "sched_getaffinity"):  # which macOS lacks
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
     for folder in _groups("cpu", root=root):
         quota = _core_quota(folder)
         if quota is not None:
@@ -90,11 +92,7 @@ def usable_cores(*, root: Path = ROOT) -> int:
 
 
 def usable_memory_bytes(*, root: Path = ROOT) -> int:
-    """Memory that this process may use: what the machine has, or the container's limit.
-
-    Args:
-        root: Where ``proc`` lies; another one for tests.
-    """
+    """Memory that this process may use: what the machine has, or the container's limit."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for folder in _groups("memory", root=root):
         for name in ("memory.max", "memory.limit_in_bytes"):
@@ -132,13 +130,6 @@ def _versions() -> dict[str, str]:
     return versions
 
 
-def _allowed_cores() -> int:
-    """Where the system has no affinity, as macOS, it is all cores."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _core_quota(folder: Path) -> float | None:
     """Cores that a control group grants, version 2 (``cpu.max``) or 1 (``cpu.cfs_*``)."""
     with suppress(OSError, ValueError):
@@ -170,28 +161,21 @@ def _groups(controller: str, *, root: Path) -> Iterator[Path]:
 
 def _memberships(controller: str, *, root: Path) -> Iterator[tuple[str, str, str]]:
     """Own path, mounted path and mount point, for each hierarchy with this controller."""
-    paths = dict(_own_paths(controller, root=root))
+    own: dict[str, str] = {}  # version of a hierarchy to this process's path in it
+    for line in _lines(root / "proc/self/cgroup"):
+        number, _, rest = line.partition(":")
+        names, _, path = rest.partition(":")
+        if number == "0" and not names:
+            own["cgroup2"] = path
+        elif controller in names.split(","):
+            own["cgroup"] = path
     for line in _lines(root / "proc/self/mountinfo"):
         before, _, after = line.partition(" - ")
         fields, kind = before.split(), after.split()
-        if len(fields) < 5 or len(kind) < 3:
+        if len(fields) < 5 or len(kind) < 3 or kind[0] not in own:
             continue
-        mounted, mount = fields[3], fields[4]
-        if kind[0] == "cgroup2" and "2" in paths:
-            yield paths["2"], mounted, mount
-        elif kind[0] == "cgroup" and controller in kind[2].split(",") and "1" in paths:
-            yield paths["1"], mounted, mount
-
-
-def _own_paths(controller: str, *, root: Path) -> Iterator[tuple[str, str]]:
-    """Version of the hierarchy to this process's path in it."""
-    for line in _lines(root / "proc/self/cgroup"):
-        number, _, rest = line.partition(":")
-        controllers, _, path = rest.partition(":")
-        if number == "0" and not controllers:
-            yield "2", path
-        elif controller in controllers.split(","):
-            yield "1", path
+        if kind[0] == "cgroup2" or controller in kind[2].split(","):
+            yield own[kind[0]], fields[3], fields[4]
 
 
 def _lines(path: Path) -> list[str]:

@@ -17,7 +17,7 @@ from archbench.errors import StorageError
 from archbench.search.optuna_view import Ledger
 from archbench.study.connection import read
 from archbench.study.measurement import Conditions, Measurement
-from archbench.study.trial import CurvePoint, Failure, TrialRecord
+from archbench.study.trial import Failure, TrialRecord
 from tests.search.jobs import dashboard
 
 _RECORDED = Path(__file__).parents[2] / "results/quickstart-recorded/study.db"
@@ -109,22 +109,6 @@ def test_optuna_and_its_dashboard_open_the_database_of_a_running_study(tmp_path:
     assert loaded.trials[0].params == {"dim": 0}
     assert summary["study_name"] == "mine"
     assert summary["directions"] == ["maximize", "minimize"]
-
-
-def test_all_is_there_after_closing(path: Path) -> None:
-    point = CurvePoint(seed=0, epoch=1, step=2, loss=3.0, accuracy=0.4, seconds=5.0)
-    with Ledger.open(path) as study:
-        study.begin(_record(0), drawn=_drawn(0))
-        study.add_measurement(0, "search", _latency(4.0))
-        assert study.add_point(0, point)
-        assert not study.add_point(0, point)
-        ended = study.finish(0, state="complete", proxy_accuracy=0.5, seconds=1.0)
-        assert ended == study.trials[0]
-    with Ledger.open(path) as again:
-        assert again.trials == {0: ended}
-        assert again.next_number == 1
-        (trial,) = again.mend()
-        assert trial.system_attrs == {"_Nsga2:generation": 4}
 
 
 def test_a_confirmed_latency_counts(path: Path) -> None:

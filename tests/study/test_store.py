@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -99,7 +98,8 @@ def test_curve_is_ordered_by_seed_and_epoch_and_keeps_the_last_point_of_each(sto
     store.add_trial(example.trial(0, state="running"))
     points = [example.point(epoch, 0.5, seed=seed) for seed in (0, 1) for epoch in (4, 8)]
     for given in (example.point(4, 0.3), *reversed(points)):
-        store.add_point(0, given)
+        assert store.add_point(0, given)
+    assert not store.add_point(0, points[0])
     assert kept(store)[0].curve == tuple(points)
 
 
@@ -267,12 +267,3 @@ def write_version(store: Store, version: int) -> None:
     with store.transaction() as connection:
         rows.HEADER.put(connection, {"key": "schema", "value": version})
     store.close()
-
-
-def test_other_tables_may_stand_in_the_file(tmp_path: Path) -> None:
-    path = tmp_path / "study.db"
-    with sqlite3.connect(path) as connection:
-        connection.execute("CREATE TABLE other (a)")
-    connection.close()
-    with Store.create(path, example.header()) as store:
-        assert kept(store) == []
