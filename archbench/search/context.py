@@ -58,18 +58,18 @@ def interruptions() -> Iterator[Interruption]:
     if threading.current_thread() is not threading.main_thread():
         yield interruption
         return
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
-    noted = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
+    handlers = {number: signal.getsignal(number) for number in _SIGNALS}
+    before = {n: handler for n, handler in handlers.items() if handler is not signal.SIG_IGN}
 
     def restore() -> None:
-        for number in noted:
-            signal.signal(number, before[number])
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
     def note(number: int, frame: FrameType | None) -> None:
         interruption.signal_number = number
         restore()
 
-    for number in noted:
+    for number in before:
         signal.signal(number, note)
     try:
         yield interruption

@@ -117,11 +117,10 @@ def content(connection: sqlite3.Connection) -> Snapshot:
         return rows.snapshot(connection)
     except sqlite3.ProgrammingError:
         raise
-    except sqlite3.DatabaseError:
+    except (sqlite3.DatabaseError, *_UNREADABLE) as error:
         _check_pages(connection)
-        raise
-    except _UNREADABLE as error:
-        _check_pages(connection)
+        if isinstance(error, sqlite3.DatabaseError):
+            raise
         raise sqlite3.DatabaseError(f"a row is not readable ({error!r:.80})") from error
 
 

@@ -30,13 +30,11 @@ from archbench.study.connection import (
 from archbench.study.measurement import Measurement
 from archbench.study.trial import (
     CurvePoint,
-    Failure,
     RungVerdict,
     Snapshot,
     Taken,
     TrainingRecord,
     TrialRecord,
-    TrialState,
     final_accuracies,
 )
 
@@ -267,19 +265,12 @@ class Store:
             found = rows.CHECKPOINT.rows(self._connection, where, (number, seed))
             return next((row["sha256"] for row in found), None)
 
-    def finish(
-        self,
-        number: int,
-        *,
-        state: TrialState,
-        proxy_accuracy: float | None = None,
-        failure: Failure | None = None,
-        reason: str = "",
-        seconds: float,
-    ) -> TrialRecord:
-        """Store how a running trial ended, in any state but ``running``, and give its record.
+    def finish(self, number: int, *, seconds: float, **ended: Any) -> TrialRecord:
+        """Store how a running trial ended, and give its record.
 
-        The seconds are those since it was added or resumed; earlier attempts are added.
+        Given are the fields of the record that tell it: ``state``, any but ``running``, and as it
+        is ``proxy_accuracy``, ``reason`` or ``failure``. The seconds are those since it was added
+        or resumed; earlier attempts are added.
 
         Raises:
             StorageError: It is not running: another end was stored before.
@@ -288,14 +279,7 @@ class Store:
             record = self._require(number)
             if record.state != "running":
                 raise StorageError(f"trial {number} has already ended as {record.state}")
-            return self.update(
-                number,
-                state=state,
-                proxy_accuracy=proxy_accuracy,
-                failure=failure,
-                reason=reason,
-                seconds=record.seconds + seconds,
-            )
+            return self.update(number, seconds=record.seconds + seconds, **ended)
 
     def update(self, number: int, **changes: Any) -> TrialRecord:
         """Store other values of some fields of a trial, as ``test_accuracy``, and give it."""

@@ -29,7 +29,6 @@ class Objective:
         label: What a person calls it, on the axis of a plot too.
         source: What gives it: the proxy's training, a timing on the target, or arithmetic, by
             which ``require`` of a space may then ask for it.
-        value: What a trial is worth by it, or None where that is not known.
         timed: What a timing gives of it, for a source of ``latency``; None where that lacks it.
         detail: The detail of a timing that it needs and that is taken only where it is wanted.
         interval: The 95 % interval of a trial's value; None where it is exact or not known.
@@ -43,7 +42,6 @@ class Objective:
     label: str
     direction: Literal["max", "min"] = "min"
     source: Source
-    value: Callable[[TrialRecord], float | None]
     timed: Callable[[Measurement], float | None] | None = None
     detail: str = ""
     interval: Callable[[TrialRecord], tuple[float, float] | None] = _exact
@@ -54,6 +52,17 @@ class Objective:
     scale: float = 1.0
     digits: int = 1
     rank: int = 100
+
+    def value(self, record: TrialRecord) -> float | None:
+        """What a trial is worth by it, or None where that is not known.
+
+        It is what its counting latency gives, else the field of the trial that has its name.
+        """
+        if self.timed is not None:
+            latency = record.latency
+            return None if latency is None or latency.value is None else self.timed(latency)
+        found = getattr(record, self.name)
+        return None if found is None else float(found)
 
     def text(self, value: float) -> str:
         """The value with its unit, for a person; of millions a part is told in thousands."""
@@ -92,18 +101,6 @@ def costs(*sources: Source) -> tuple[str, ...]:
         for name, one in OBJECTIVES.items()
         if one.direction == "min" and (not sources or one.source in sources)
     )
-
-
-def of_timing(
-    timed: Callable[[Measurement], float | None],
-) -> Callable[[TrialRecord], float | None]:
-    """What a trial is worth by what its counting latency gives."""
-
-    def value(record: TrialRecord) -> float | None:
-        latency = record.latency
-        return None if latency is None or latency.value is None else timed(latency)
-
-    return value
 
 
 def details_wanted(names: Iterable[str]) -> tuple[str, ...]:

@@ -21,7 +21,6 @@ from archbench.study.trial import Failure, FailureKind
 
 _BOOT = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
 _BOOT += "from archbench.search.engines._worker import main; main(sys.argv[2])"
-_LOOK_EVERY_S = 0.25
 _GRACE_S = 2.0
 _SPOILING: tuple[FailureKind, ...] = ("memory", "error")  # a CUDA error spoils its process
 
@@ -75,11 +74,14 @@ class LocalEngine:
 
     def poll(self, timeout_s: float) -> list[Report]:
         """What happened, after waiting for it no longer than ``timeout_s``."""
-        until = self._clock() + timeout_s
-        while True:
-            reports = self._look(min(_LOOK_EVERY_S, max(until - self._clock(), 0)))
-            if reports or self._clock() >= until:
-                return reports
+        busy = {child.jobs: child for child in self._children if child.job is not None}
+        if not busy:
+            time.sleep(timeout_s)
+            return []
+        ready = wait(list(busy), timeout_s)
+        reports = [busy[connection].receive() for connection in ready]  # type: ignore[index]
+        reports += [self._overdue(child) for child in busy.values()]
+        return [report for report in reports if report is not None]
 
     def stop(self) -> None:
         """Ends every worker at once, and what they run with them."""
@@ -87,15 +89,6 @@ class LocalEngine:
             child.terminate()
         for child in self._children:
             child.end()
-
-    def _look(self, timeout_s: float) -> list[Report]:
-        busy = {child.jobs: child for child in self._children if child.job is not None}
-        ready = wait(list(busy), timeout_s) if busy else []
-        if not busy:
-            time.sleep(timeout_s)
-        reports = [busy[connection].receive() for connection in ready]  # type: ignore[index]
-        reports += [self._overdue(child) for child in busy.values()]
-        return [report for report in reports if report is not None]
 
     def _overdue(self, child: _Child) -> Broken | None:
         if child.job is None:

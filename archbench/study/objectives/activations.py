@@ -8,7 +8,6 @@ OBJECTIVE = Objective(
     name="activations",
     label="activations",
     source="arithmetic",
-    value=lambda record: float(record.activations),
     description="outputs of convolutions, linears and attention products, one image",
     is_whole=True,
     shown_in="M activations",

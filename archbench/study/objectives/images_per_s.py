@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from archbench.study.measurement import Measurement
-from archbench.study.objective import Objective, of_timing
+from archbench.study.objective import Objective
 from archbench.study.trial import TrialRecord
 
 
@@ -28,7 +28,6 @@ OBJECTIVE = Objective(
     label="images per second",
     direction="max",
     source="latency",
-    value=of_timing(_images_per_s),
     timed=_images_per_s,
     interval=_interval,
     description="images a second on the target, by the latency of a batch",

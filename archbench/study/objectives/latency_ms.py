@@ -17,7 +17,6 @@ OBJECTIVE = Objective(
     name="latency_ms",
     label="latency",
     source="latency",
-    value=lambda record: record.latency.value if record.latency else None,
     timed=lambda latency: latency.value,
     interval=_interval,
     description="of one batch on the target, confirmed if so",

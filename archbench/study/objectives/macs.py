@@ -8,7 +8,6 @@ OBJECTIVE = Objective(
     name="macs",
     label="MACs",
     source="arithmetic",
-    value=lambda record: float(record.macs),
     description="multiply-accumulates of one image (one = 1, not 2)",
     is_whole=True,
     shown_in="M MACs",

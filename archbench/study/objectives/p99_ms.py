@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 
 from archbench.study.measurement import Measurement
-from archbench.study.objective import Objective, of_timing
+from archbench.study.objective import Objective
 
 
 def _p99_ms(latency: Measurement) -> float | None:
@@ -20,7 +20,6 @@ OBJECTIVE = Objective(
     name="p99_ms",
     label="p99 latency",
     source="latency",
-    value=of_timing(_p99_ms),
     timed=_p99_ms,
     description="99th percentile of the latency, calibrated as it is",
     unit="ms",

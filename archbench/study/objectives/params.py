@@ -8,7 +8,6 @@ OBJECTIVE = Objective(
     name="params",
     label="parameters",
     source="arithmetic",
-    value=lambda record: float(record.params),
     description="learnt parameters",
     is_whole=True,
     shown_in="M parameters",

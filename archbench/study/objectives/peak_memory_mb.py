@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from archbench.study.measurement import Measurement
-from archbench.study.objective import Objective, of_timing
+from archbench.study.objective import Objective
 
 _DETAIL = "peak_memory_bytes"
 
@@ -17,7 +17,6 @@ OBJECTIVE = Objective(
     name="peak_memory_mb",
     label="peak memory",
     source="latency",
-    value=of_timing(_peak_memory_mb),
     timed=_peak_memory_mb,
     detail=_DETAIL,
     description="memory of a batch at its peak, weights left out; missing where it was not asked "

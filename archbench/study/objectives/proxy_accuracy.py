@@ -9,7 +9,6 @@ OBJECTIVE = Objective(
     label="proxy accuracy",
     direction="max",
     source="training",
-    value=lambda record: record.proxy_accuracy,
     description="validation accuracy, 0 to 1, of the proxy training: at its last rung, mean over "
     "seeds",
     unit="share",
