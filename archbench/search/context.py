@@ -149,7 +149,14 @@ class Context:
         if is_alone:
             self.stop()
             self._engine_of(1)
-        step = scheduler.Step(function, on_progress=self.progress or self._say_once(set()))
+        said: set[str] = set()
+
+        def say_once(what: str, done: int, total: int) -> None:
+            if what not in said:
+                said.add(what)
+                self.say(what)
+
+        step = scheduler.Step(function, on_progress=self.progress or say_once)
         engine = self._engine or self._engine_of(self.workers)
         scheduler.run(step, engine=engine, stop=self._stops, timeout_s=timeout_s)
         return step.result
@@ -182,14 +189,6 @@ class Context:
 
     def _stops(self) -> bool:
         return self.interruption.signal_number is not None
-
-    def _say_once(self, said: set[str]) -> Progress:
-        def say(what: str, done: int, total: int) -> None:
-            if what not in said:
-                said.add(what)
-                self.say(what)
-
-        return say
 
     def _engine_of(self, workers: int) -> Engine:
         if self._engine is None or self._engine.workers != workers:

@@ -100,7 +100,9 @@ class Settings:
     @property
     def space_to_type(self) -> str:
         """What a command takes for the space: the study's copy where no name will do."""
-        return self.space.name if _is_shipped(self.space) else str(self.path / SPACE)
+        space = self.space
+        is_shipped = space.name in shipped() and SearchSpace.load(space.name).text == space.text
+        return space.name if is_shipped else str(self.path / SPACE)
 
     @property
     def command(self) -> str:
@@ -296,8 +298,3 @@ def instead(path: Path) -> str:
 
 def _another_from(path: Path) -> str:
     return command_line("archbench", "search", "SPACE", "--from", path, "--name", "NAME")
-
-
-def _is_shipped(space: SearchSpace) -> bool:
-    """Whether the space is one that the package ships, with nothing changed."""
-    return space.name in shipped() and SearchSpace.load(space.name).text == space.text

@@ -147,8 +147,11 @@ class Trials(Jobs):
             case Sent(payload=Measurement() as latency):
                 self._study.add_measurement(number, "search", latency)
                 self._context.tell(events.LatencyMeasured(number=number, latency=latency))
-            case Sent(payload=RungReached() as rung):
-                self._add_rung(number, rung)
+            case Sent(payload=RungReached(point=point, path=path, sha256=sha256)):
+                is_new = self._study.add_point(number, point)
+                self._study.set_checkpoint(number, point, path=path, sha256=sha256)
+                if is_new:
+                    self._context.tell(events.RungFinished(number=number, point=point))
             case Sent(payload=Note(text=text)):
                 self._context.warn(f"trial {number}: {text}")
             case Done(result=end):
@@ -180,13 +183,6 @@ class Trials(Jobs):
             limits=context.settings.timed_limits,
             asks=self._pruner.asks,
         )
-
-    def _add_rung(self, number: int, rung: RungReached) -> None:
-        point = rung.point
-        is_new = self._study.add_point(number, point)
-        self._study.set_checkpoint(number, point, path=rung.path, sha256=rung.sha256)
-        if is_new:
-            self._context.tell(events.RungFinished(number=number, point=point))
 
     def _verdict(self, number: int, *, seed: int, epoch: int) -> RungVerdict:
         """The verdict that is on record, else a new one, which is from then on."""

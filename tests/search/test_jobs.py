@@ -138,11 +138,17 @@ def test_a_trial_that_is_not_to_ask_does_not(tmp_path: Path) -> None:
     assert not any(isinstance(payload, MayGoOn) for payload in sent)
 
 
-def test_what_is_over_the_limit_is_not_trained(tmp_path: Path) -> None:
-    proxy = StoredProxy([0.5])
-    end, sent = _run(_job(tmp_path, target=StoredTarget(8.01), proxy=proxy))
-    assert end.state == "over_limit"
-    assert end.reason == "latency 8.01 ms is over the limit of 8 ms"
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("latency_ms", "latency 8.01 ms is over the limit of 8 ms"),
+        ("p99_ms", "p99 latency 8.79 ms is over the limit of 8 ms"),
+    ],
+)
+def test_what_is_over_a_limit_is_not_trained(tmp_path: Path, name: str, told: str) -> None:
+    proxy, limits = StoredProxy([0.5]), {name: 8.0}
+    end, sent = _run(_job(tmp_path, target=StoredTarget(8.01), proxy=proxy, limits=limits))
+    assert (end.state, end.reason) == ("over_limit", told)
     assert sent == [latency(8.01)]
     assert proxy.calls == []
 

@@ -10,7 +10,7 @@ import pytest
 
 import archbench
 from archbench.analysis.study import StudyReader
-from archbench.errors import StorageError, UsageError
+from archbench.errors import UsageError
 from archbench.report.summary import Summary
 from archbench.search import events, search
 from archbench.space import SearchSpace
@@ -89,12 +89,6 @@ def test_weights_are_kept_for_the_front_only(study: StudyReader) -> None:
     assert all(record.test_accuracy is not None for record in study.front_records())
 
 
-def test_an_existing_study_is_refused(study: StudyReader) -> None:
-    space = study.path.parents[1] / "toy.yaml"
-    with pytest.raises(StorageError, match="exists already"):
-        search(space, results=study.path.parent)
-
-
 @pytest.mark.parametrize(
     ("options", "what"),
     [({"seed": 9}, "seed 3, not 9"), ({"sampler": "random"}, "sampler tpe, not random")],
@@ -146,14 +140,3 @@ def test_every_number_of_a_timing_is_an_objective_a_limit_a_column_and_an_axis(
     assert {"images_per_s", "p99_ms", "peak_memory_mb"} <= set(written.columns)
     assert written["peak_memory_mb"].notna().all()
     assert Summary(found).cost.label == "peak memory"
-
-
-def test_limit_on_a_number_of_a_timing_is_kept_before_training(tmp_path: Path, data: str) -> None:
-    space = tiny.write_space(
-        tmp_path, data, objectives="{accuracy: max, macs: min}\nlimits: {p99_ms: 1e-6}", trials=1
-    )
-    found = search(space, results=tmp_path / "results")
-    assert found is not None
-    (record,) = found.trials()
-    assert (record.state, record.curve) == ("over_limit", ())
-    assert record.reason.startswith("p99 latency ")

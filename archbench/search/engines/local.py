@@ -249,14 +249,9 @@ def held_bytes(pid: int) -> int | None:
 
 def kernel_kills() -> int:
     """How often the kernel has killed for lack of memory, here or in this container, so far."""
-    return sum(
-        _counter(path) for path in (Path("/proc/vmstat"), Path("/sys/fs/cgroup/memory.events"))
-    )
-
-
-def _counter(path: Path) -> int:
-    try:
-        lines = path.read_text().splitlines()
-    except OSError:
-        return 0
-    return sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
+    found = 0
+    for path in (Path("/proc/vmstat"), Path("/sys/fs/cgroup/memory.events")):
+        with contextlib.suppress(OSError):
+            lines = path.read_text().splitlines()
+            found += sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
+    return found
