@@ -9,8 +9,17 @@ from typing import Any, Literal
 
 import numpy as np
 
-from archbench.analysis.rank import Agreement, Spread, agreement, grouped, others, spread
-from archbench.analysis.statistics import Estimate, Floats, estimate_text
+from archbench.analysis.statistics import (
+    Agreement,
+    Estimate,
+    Floats,
+    Spread,
+    agreement,
+    estimate_text,
+    grouped,
+    others,
+    spread,
+)
 
 GOOD = 1 / 3
 """The tau at equal cost from which a proxy is good enough: two of three pairs in their order."""

@@ -5,8 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from archbench.analysis.rank import agreement, grouped, near_front, others, spread, without_cost
-from archbench.analysis.statistics import kendall_tau
+from archbench.analysis.statistics import (
+    agreement,
+    grouped,
+    kendall_tau,
+    near_front,
+    others,
+    spread,
+    without_cost,
+)
 from tests.analysis.certified import sample
 
 

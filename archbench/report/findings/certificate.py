@@ -10,8 +10,7 @@ import numpy as np
 
 from archbench.analysis.certificate import Certificate
 from archbench.analysis.judgement import GOOD, Judgement
-from archbench.analysis.rank import Agreement, without_cost
-from archbench.analysis.statistics import estimate_text
+from archbench.analysis.statistics import Agreement, estimate_text, without_cost
 from archbench.analysis.verdict import space_typed
 from archbench.command_line import command_line, named_in_results
 from archbench.report.document import to_words
