@@ -131,17 +131,15 @@ class AblationRecord(PlannedRecord):
         return self.document_of(SCHEMA, base=base, forms=forms)
 
 
-def read_ablation(path: Path) -> AblationRecord:
-    """Everything that is known of an ablation, with differences; it may still be running.
+def read_ablation(path: Path, found: Snapshot | None = None) -> AblationRecord:
+    """The ablation in a folder, with differences; it may still be running.
+
+    What its study holds may be given, where it was read.
 
     Raises:
         StorageError: There is no ablation, or it cannot be read.
     """
-    return ablation_of(path, read_planned(path, kind="ablation"))
-
-
-def ablation_of(path: Path, found: Snapshot) -> AblationRecord:
-    """The ablation in a folder, from what its study holds."""
+    found = found or read_planned(path, kind="ablation")
     first, *others = found.header["forms"]
     trial = found.trials[first["trial"]]
     return AblationRecord(
@@ -246,13 +244,7 @@ def finding(difference: Difference | None, *, num_pairs: int) -> str:
 def comparison(
     printed: Mapping[str, Any], difference: Difference | None, *, num_pairs: int
 ) -> PaperComparison:
-    """A form beside its row in the paper.
-
-    Args:
-        printed: What the paper prints, an ``archbench.models.catalogue.Paper`` as a mapping.
-        difference: Ours, or None.
-        num_pairs: Seeds behind it.
-    """
+    """A form beside its row in the paper: the row is an ``archbench.models.catalogue.Paper``."""
     theirs = round(printed["top1"] - printed["base_top1"], 6)
     kept = ("row", "source", "top1", "params", "flops", "note")
     return PaperComparison(

@@ -102,17 +102,15 @@ class CertificateSummary:
         return f"proxy {'' if self.state == 'certified' else 'not '}certified{known}"
 
 
-def read_certificate(path: Path) -> Certificate:
-    """Everything that is known of a certificate; it may still be running.
+def read_certificate(path: Path, found: Snapshot | None = None) -> Certificate:
+    """The certificate in a folder, judged once each of its trainings has ended or failed.
+
+    What its study holds may be given, where it was read.
 
     Raises:
         StorageError: There is no certificate, or it cannot be read.
     """
-    return certificate_of(path, read_planned(path, kind="certificate"))
-
-
-def certificate_of(path: Path, found: Snapshot) -> Certificate:
-    """The certificate in a folder, judged once each of its trainings has ended or failed."""
+    found = found or read_planned(path, kind="certificate")
     header, proxy = found.header, found.header["proxy"]
     candidates = tuple(_candidate(trial, seeds=header["seeds"]) for trial in found.trials)
     finding = None

@@ -21,12 +21,7 @@ _STATES = ("complete", "pruned", "over_limit", "failed", "running")
 
 
 class StudyFacts:
-    """A study at one moment: its trials, its front and what follows from them.
-
-    Args:
-        path: The study's folder.
-        snapshot: What its store held.
-    """
+    """A study at one moment: its trials, its front and what follows from them."""
 
     def __init__(self, path: Path, *, snapshot: Snapshot) -> None:
         self.path = path

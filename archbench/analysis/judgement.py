@@ -37,10 +37,7 @@ class CandidateRecord:
     """One candidate of the sample and what its trainings reached.
 
     Attributes:
-        digest: Identity of the network.
         choices: Axis to value, as tables show it.
-        params: Learnt parameters, exact.
-        macs: Multiply-accumulates of one image, exact.
         proxy: Seed to epoch to accuracy, of trainings as long as the proxy's.
         longer: Seed to the last accuracy, of longer trainings with other seeds.
         failures: What failed of it, in words.
@@ -60,7 +57,6 @@ class Rung:
     """How well the proxy orders candidates after some epochs of its schedule.
 
     Attributes:
-        epoch: Epochs trained.
         median: Accuracy of the median candidate.
         is_above_chance: Whether that is more than guessing.
         agreement: With the longer trainings.
@@ -82,9 +78,7 @@ class Judgement:
     """What the trainings show.
 
     Attributes:
-        state: Whether the proxy can rank.
         num_used: Candidates whose trainings all ended.
-        rungs: By epoch.
         nulls: ``macs`` and ``params``: how well size alone orders the candidates.
         ceiling: How well one longer training orders them by the others; None where each has one.
         spread: Of the longer trainings; None where each has one.

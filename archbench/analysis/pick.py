@@ -61,7 +61,6 @@ class Choice:
     """A design that keeps what was asked for.
 
     Attributes:
-        record: The trial.
         accuracy: Its accuracy with the luck taken out.
         keeps: Probability that it keeps what was asked for.
         on_front: Probability that it belongs on the study's front.
@@ -79,7 +78,6 @@ class Trade:
 
     Attributes:
         name: What is limited, or ``proxy_accuracy``.
-        value: The other limit.
         choice: Who would be picked; None where nothing keeps it.
         accuracy: Its accuracy less that of the pick.
         cost: Its cost less that of the pick, in its own unit; None where unknown.
@@ -97,7 +95,6 @@ class Knob:
     """One change of one knob.
 
     Attributes:
-        axis: The knob.
         before: The design's value; None where the axis is not active.
         after: The other value.
         trial: The trial that differs in nothing else; None where the model foretells it.
@@ -123,9 +120,7 @@ class Pick:
     """The answer.
 
     Attributes:
-        wish: What was asked for.
         cost: Name of the cost that is traded against accuracy.
-        chosen: The design to take.
         admitted: How many designs keep what was asked for.
         runner_up: The next best, or None.
         as_good: How probable it is that the runner-up is as good.
@@ -146,7 +141,7 @@ class Pick:
 
 
 def pick(study: StudyReader, wish: Wish) -> Pick:
-    """The design of a study to take.
+    """The design of a study to take, and what else could be had.
 
     Raises:
         NothingKeepsItError: No design keeps what was asked for; the nearest is named.

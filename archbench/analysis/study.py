@@ -25,12 +25,10 @@ from archbench.analysis.verdict import confirmation_of, no_front_reason, verdict
 from archbench.errors import StorageError
 from archbench.study.connection import read, read_kind
 from archbench.study.planned import refuse_planned
-from archbench.study.trial import Reference, TrialRecord
+from archbench.study.study_folder import DATABASE
+from archbench.study.trial import TrialRecord
 
-__all__ = ["DATABASE", "SCHEMA", "Reference", "StudyReader", "open_study"]
-
-SCHEMA = "archbench.study/1"
-DATABASE = "study.db"
+_SCHEMA = "archbench.study/1"
 _HEADER_KEYS = (
     "question", "created", "seed", "space_name", "space_text", "size", "feasible_share", "sampler",
     "pruner", "audit", "conditions", "plan", "proxy", "environment", "command", "seconds",
@@ -117,7 +115,7 @@ class StudyReader(StudyFacts):
         """
         header, counts = self.header, self.counts()
         document = {
-            "schema": SCHEMA,
+            "schema": _SCHEMA,
             "study": self.name,
             "verdict": self.verdict(),
             "no_front_reason": self.no_front_reason(),

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from archbench.analysis.study import DATABASE, open_study
+from archbench.analysis.study import open_study
 from archbench.errors import ArchbenchError
 from archbench.evaluate.target import calibrated
 from archbench.measure.backend import BACKENDS, PRECISIONS, absence, can_compute
@@ -25,6 +25,7 @@ from archbench.progress import Progress
 from archbench.study.atomic_file import backup_path
 from archbench.study.connection import read
 from archbench.study.measurement import Conditions
+from archbench.study.study_folder import DATABASE
 
 SCHEMA = "archbench.doctor/1"
 

@@ -14,7 +14,6 @@ from archbench.analysis.certificate import (
     Certificate,
     CertificateSummary,
     certificate_bytes,
-    certificate_of,
     find_certificate,
     read_certificate,
     subject_of,
@@ -228,7 +227,7 @@ class _CertificateStudy(PlannedStudy):
         found = self.study.snapshot()
         header, names = found.header, {trial.number: trial.digest for trial in found.trials}
         self.train(found, names=names, seconds=header["epoch_seconds"] * header["longer"])
-        shown = certificate_of(self.path, self.study.snapshot())
+        shown = read_certificate(self.path, self.study.snapshot())
         write_atomically(self.path / DOCUMENT, certificate_bytes(shown))
 
 

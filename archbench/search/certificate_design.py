@@ -34,12 +34,10 @@ class CertificateDesign:
     """What is trained for a certificate.
 
     Attributes:
-        candidates: In the sample.
-        seeds: Trainings of each, of either length.
+        seeds: Trainings of each candidate, of either length.
         epochs: Of the proxy's schedule.
         longer: Epochs of the longer trainings.
         epoch_seconds: What an epoch takes a worker, on average.
-        workers: Trainings at a time.
         proxy_seeds: Trainings of a candidate that count together in a search.
     """
 
@@ -161,10 +159,7 @@ def sample(space: SearchSpace, number: int, *, seed: int) -> list[tuple[Choices,
 
     The strata hold equally many; fewer come where the space has no more. Cheapest first.
 
-    Args:
-        space: A space of at most 2,000 candidates is listed, of others a pool is drawn.
-        number: Wanted.
-        seed: Of all that is random.
+    A space of at most 2,000 candidates is listed, of others a pool is drawn.
     """
     from archbench.models import count
 

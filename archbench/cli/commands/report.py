@@ -34,8 +34,8 @@ def command(study: str, formats: tuple[str, ...], out: Path | None, results: Pat
     or a certificate. It may still be running:
     the report shows what is there now.
     """
-    from archbench.analysis.ablation import ablation_of
-    from archbench.analysis.certificate import certificate_of
+    from archbench.analysis.ablation import read_ablation
+    from archbench.analysis.certificate import read_certificate
     from archbench.analysis.study import open_study
     from archbench.cli.names import study_path
     from archbench.report import FORMATS, write_report
@@ -53,9 +53,9 @@ def command(study: str, formats: tuple[str, ...], out: Path | None, results: Pat
                 f"{noun} is written whole", place="--format", help="leave out --format"
             )
         finding = (
-            ablation.finding(ablation_of(path, planned))
+            ablation.finding(read_ablation(path, planned))
             if is_ablation
-            else certificate.finding(certificate_of(path, planned))
+            else certificate.finding(read_certificate(path, planned))
         )
         console.tell(finding, files=finding.write(out or path / "report"))
         return

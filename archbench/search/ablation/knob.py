@@ -50,13 +50,9 @@ class Form:
         name: Knob and value, ``position=none``; ``base`` is the base.
         knob: What is turned, as it was typed.
         value: What it is turned to, as tables show it.
-        digest: Identity of the network; empty where it is illegal.
         spec: The network as a document; None where it is illegal.
         training: Fields of the recipe that differ from those of the proxy.
         reason: Why it cannot be built; empty where it can.
-        params: Learnt parameters, exact.
-        macs: Multiply-accumulates of one image, exact.
-        activations: Outputs of convolutions, linears and attention products, one image.
         printed: What a paper prints of it, or None.
     """
 

@@ -33,7 +33,6 @@ class AblationSettings:
     """On what the accuracies of an ablation are taken.
 
     Attributes:
-        data: Name of the data set.
         resolution: Side of the proxy's images in pixels.
         stem: What becomes of the first embed, see ``archbench.models.proxy``.
         scale: Of all widths.
@@ -42,7 +41,6 @@ class AblationSettings:
         batch: Images of one step.
         seed: Of order, augmentation, weights and teacher.
         teacher: Of the base, ``none`` or ``convolutional``.
-        device: ``cpu`` or ``cuda``.
     """
 
     data: str = "cluttered_digits"
@@ -83,7 +81,6 @@ class PaperTables:
     Attributes:
         base: Name of the network from which the rows differ.
         rows: Beginning of the names of the rows in the catalogue.
-        settings: At which the rows are trained by default.
         note: What a person should know about the comparison.
     """
 
@@ -99,10 +96,8 @@ class Request:
 
     Attributes:
         name: Of its folder, where none is given.
-        base: The base.
-        forms: The others; illegal ones among them.
-        settings: On what they are trained.
-        proxy: The same, but for the plan and the number of classes.
+        forms: Beside the base; illegal ones among them.
+        proxy: Of the settings, but for the plan and the number of classes.
         paper: Name of the paper whose tables these are, or None.
         notes: What a person should know about it.
     """
@@ -252,10 +247,7 @@ class Workload:
 
     Attributes:
         forms: Networks that are trained.
-        seeds: Trainings of each.
-        epochs: Of each training.
         epoch_seconds: What an epoch of one training takes a worker, on average.
-        workers: Trainings at a time.
         before_seconds: What is done before the first training.
     """
 
