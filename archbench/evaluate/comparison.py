@@ -28,35 +28,21 @@ BUDGET_S = 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Contestant:
-    """A network that was compared.
-
-    Attributes:
-        name: Its own, numbered where another has the same.
-        digest: Of its spec; empty for a foreign network.
-        form: ``deployed`` or ``as built``.
-        latency: What was measured; the samples of all contestants pair up round by round.
-    """
-
-    name: str
-    digest: str
-    form: str
-    latency: Measurement
-
-
-@dataclass(frozen=True, kw_only=True)
 class Compared:
     """How fast some networks are beside one another.
 
     Attributes:
         environment: The machine and software.
-        contestants: In the order asked for; the first is the reference.
+        forms: What was timed by name, in the order asked for; the first is the reference, and one
+            of a name that another has is numbered.
+        latencies: By the same names; the samples pair up round by round.
         pairs: Each network against each one named before it.
         stored: Each network against the one of the same name in a stored result.
     """
 
     environment: Environment
-    contestants: tuple[Contestant, ...]
+    forms: Mapping[str, ArchSpec | Foreign]
+    latencies: Mapping[str, Measurement]
     pairs: tuple[Comparison, ...]
     stored: tuple[Comparison, ...] = ()
 
@@ -65,7 +51,15 @@ class Compared:
         return {
             "schema": SCHEMA,
             "environment": self.environment.document(),
-            "networks": [asdict(entry) for entry in self.contestants],
+            "networks": [
+                {
+                    "name": name,
+                    "digest": "" if isinstance(form, Foreign) else form.digest,
+                    "form": form.form if isinstance(form, Foreign) else "deployed",
+                    "latency": self.latencies[name].to_document(),
+                }
+                for name, form in self.forms.items()
+            ],
             "pairs": [_pair_document(pair) for pair in self.pairs],
             "stored": [_pair_document(pair) for pair in self.stored],
         }
@@ -97,7 +91,7 @@ def compare(
         backend: What runs the networks, an entry of ``archbench/measure/backends``.
         budget_s: Seconds for each network, where the intervals are not narrow before.
         against: Stored measurements by name, see `read_stored`.
-        on_progress: Told what is being done, how much of it, and of how much.
+        on_progress: Told how far it is.
 
     Raises:
         UsageError: There is nothing to compare, a name is unknown, or resolutions differ.
@@ -129,7 +123,8 @@ def compare(
     )
     return Compared(
         environment=environment,
-        contestants=tuple(_contestant(name, form, measured[name]) for name, form in forms.items()),
+        forms=forms,
+        latencies=measured,
         pairs=tuple(
             compare_rounds((first, second), measured[first], measured[second])
             for first, second in itertools.combinations(forms, 2)
@@ -164,6 +159,7 @@ def read_stored(path: Path) -> dict[str, Measurement]:
         MissingError: There is no such file.
         StorageError: It is no such result.
     """
+    help_ = "archbench compare A B --save FILE writes one"
     try:
         document = json.loads(path.read_text())
         if document["schema"] != SCHEMA:
@@ -173,17 +169,10 @@ def read_stored(path: Path) -> dict[str, Measurement]:
             for entry in document["networks"]
         }
     except FileNotFoundError as error:
-        raise MissingError(
-            "there is no such file",
-            place=str(path),
-            help="archbench compare A B --save FILE writes one",
-        ) from error
+        raise MissingError("there is no such file", place=str(path), help=help_) from error
     except UNREADABLE as error:
-        raise StorageError(
-            f"it is no stored comparison: {error}",
-            place=str(path),
-            help="archbench compare A B --save FILE writes one",
-        ) from error
+        message = f"it is no stored comparison: {error}"
+        raise StorageError(message, place=str(path), help=help_) from error
 
 
 def _common_resolution(networks: Sequence[ArchSpec | Foreign]) -> tuple[int, int]:
@@ -202,22 +191,10 @@ def _names(networks: Sequence[ArchSpec | Foreign]) -> list[str]:
     """One for each, as ``levit_128s`` and ``levit_128s (2)``."""
     names: list[str] = []
     for entry in networks:
-        name, number = entry.name or "network", 1
-        label = name
-        while label in names:
-            number += 1
-            label = f"{name} ({number})"
-        names.append(label)
+        name = entry.name or "network"
+        labels = itertools.chain([name], (f"{name} ({number})" for number in itertools.count(2)))
+        names.append(next(label for label in labels if label not in names))
     return names
-
-
-def _contestant(name: str, form: ArchSpec | Foreign, latency: Measurement) -> Contestant:
-    return Contestant(
-        name=name,
-        digest="" if isinstance(form, Foreign) else form.digest,
-        form=form.form if isinstance(form, Foreign) else "deployed",
-        latency=latency,
-    )
 
 
 def _matched(
@@ -251,13 +228,6 @@ def _matched(
 
 
 def _pair_document(pair: Comparison) -> dict[str, Any]:
-    ratio = asdict(pair.ratio) if pair.ratio else {"value": None, "low": None, "high": None}
-    return {
-        "first": pair.first,
-        "second": pair.second,
-        "outcome": pair.outcome,
-        "ratio": ratio,
-        "rounds": pair.rounds,
-        "placements": pair.placements,
-        "reason": pair.reason,
-    }
+    ratio = asdict(pair.ratio) if pair.ratio else dict.fromkeys(("value", "low", "high"))
+    named = {"first": pair.first, "second": pair.second, "outcome": pair.outcome}
+    return {**named, **asdict(pair), "ratio": ratio}

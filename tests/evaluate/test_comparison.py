@@ -19,8 +19,8 @@ def twice() -> Compared:
 
 
 def test_the_same_network_twice_is_two_contestants(twice: Compared) -> None:
-    assert [entry.name for entry in twice.contestants] == ["toy", "toy (2)"]
-    first, second = (entry.latency for entry in twice.contestants)
+    assert list(twice.latencies) == ["toy", "toy (2)"]
+    first, second = twice.latencies.values()
     assert abs(len(first.samples) - len(second.samples)) <= 1
     assert first.details["forms"] == second.details["forms"]
     (pair,) = twice.pairs
@@ -37,19 +37,18 @@ def test_document_is_json_with_its_schema(twice: Compared) -> None:
 def test_what_is_kept_is_read_again(twice: Compared, tmp_path: Path) -> None:
     save(twice, tmp_path / "new" / "kept.json")
     found = read_stored(tmp_path / "new" / "kept.json")
-    assert found == {entry.name: entry.latency for entry in twice.contestants}
+    assert found == twice.latencies
 
 
 def test_a_kept_result_is_compared_by_name(twice: Compared) -> None:
-    stored = {entry.name: entry.latency for entry in twice.contestants}
-    found = compare([SPEC], budget_s=0.5, against=stored)
+    found = compare([SPEC], budget_s=0.5, against=twice.latencies)
     (pair,) = found.stored
     assert (pair.first, pair.second, pair.rounds) == ("stored toy", "toy", 0)
     assert found.pairs == ()
 
 
 def test_a_kept_result_of_other_conditions_is_refused(twice: Compared) -> None:
-    stored = {"toy": twice.contestants[0].latency}
+    stored = {"toy": twice.latencies["toy"]}
     with pytest.raises(IncomparableError, match=r"other conditions: .*batch 1.*batch 2"):
         compare([SPEC], batch=2, budget_s=0.5, against=stored)
     elsewhere = {"toy": replace(stored["toy"], environment_id="elsewhere")}
@@ -58,7 +57,7 @@ def test_a_kept_result_of_other_conditions_is_refused(twice: Compared) -> None:
 
 
 def test_a_kept_result_without_these_networks_is_refused(twice: Compared) -> None:
-    latency = twice.contestants[0].latency
+    latency = twice.latencies["toy"]
     with pytest.raises(UsageError, match=r"holds none of toy; it holds x, y"):
         compare([SPEC], budget_s=0.5, against={"x": latency, "y": latency})
 

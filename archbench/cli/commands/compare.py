@@ -89,7 +89,9 @@ def command(
         comparison.save(found, save)
     console.tell(finding(document))
     if limit:
-        judged = [pair for pair in document["pairs"] if pair["first"] == found.contestants[0].name]
+        judged = [
+            pair for pair in document["pairs"] if pair["first"] == document["networks"][0]["name"]
+        ]
         _judge([*judged, *document["stored"]], limit=limit, text=fail_if or "")
     if not console.is_json():
         console.next_step(_next(networks, saved=save))
