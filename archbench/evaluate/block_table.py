@@ -28,6 +28,8 @@ from archbench.models import ArchSpec
 from archbench.study.atomic_file import write_atomically, writing_alone
 
 SCHEMA = "archbench.block_table/2"
+NEEDED_WHOLES = 6
+"""Networks of a family that are measured whole before a network of it is predicted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +37,7 @@ class Whole:
     """A network that was measured whole, to be compared with the sum of its pieces.
 
     Attributes:
-        name: What it is called.
+        name: Its own, or its digest.
         family: Its kind of work.
         pieces: Keys of its pieces in the order they run.
         time: What it took.
@@ -45,6 +47,24 @@ class Whole:
     family: str
     pieces: tuple[str, ...]
     time: Multiple
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """How the sums of a family relate to what its networks took whole.
+
+    Attributes:
+        scale: Of the sum of the pieces.
+        errors: Of each network, predicted by the others: predicted / measured - 1.
+    """
+
+    scale: float
+    errors: tuple[float, ...]
+
+    @property
+    def mean_error(self) -> float:
+        """The mean size of the errors."""
+        return statistics.fmean(map(abs, self.errors))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +91,34 @@ class BlockTable:
             note=self.note or other.note,
         )
 
+    def milliseconds(self, keys: Sequence[str], *, calibration: Calibration) -> float:
+        """All pieces together; one behind an equal one finds its code at hand."""
+        total = 0.0
+        for before, key in zip(("", *keys), keys, strict=False):
+            time = self.pieces[key]
+            is_again = before == key
+            total += (time.milliseconds_again if is_again else time.milliseconds)(calibration)
+        return total
+
+    def fits(self, calibration: Calibration) -> dict[str, Fit]:
+        """A scale for each family that has two whole networks and more, with held-out errors.
+
+        The scale is the geometric mean of measured / sum.
+        """
+        logs: dict[str, list[float]] = {}
+        for whole in self.wholes.values():
+            if self.pieces.keys() >= set(whole.pieces):
+                total = self.milliseconds(whole.pieces, calibration=calibration)
+                ratio = whole.time.milliseconds(calibration) / total
+                logs.setdefault(whole.family, []).append(math.log(ratio))
+        fits = {}
+        for name, found in logs.items():
+            if len(found) >= 2:
+                left_out = [(sum(found) - entry) / (len(found) - 1) - entry for entry in found]
+                errors = tuple(math.expm1(error) for error in left_out)
+                fits[name] = Fit(scale=math.exp(statistics.fmean(found)), errors=errors)
+        return fits
+
 
 def table_path(target: Target, *, folder: Path | None = None) -> Path:
     """The file of a machine and conditions; the resolution does not matter.
@@ -96,7 +144,12 @@ def read_table(path: Path, *, target: Target) -> BlockTable:
             raise ValueError("it belongs to other conditions")
         return BlockTable(
             pieces={key: ColdTime(**entry) for key, entry in content["pieces"].items()},
-            wholes={key: _whole(entry) for key, entry in content["wholes"].items()},
+            wholes={
+                key: Whole(
+                    **{**entry, "pieces": tuple(entry["pieces"]), "time": Multiple(**entry["time"])}
+                )
+                for key, entry in content["wholes"].items()
+            },
         )
     except UNREADABLE as error:
         return BlockTable(
@@ -134,37 +187,6 @@ def _checksum(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _whole(entry: Mapping[str, Any]) -> Whole:
-    return Whole(
-        name=entry["name"],
-        family=entry["family"],
-        pieces=tuple(entry["pieces"]),
-        time=Multiple(**entry["time"]),
-    )
-
-
-NEEDED_WHOLES = 6
-"""Networks of a family that are measured whole before a network of it is predicted."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fit:
-    """How the sums of a family relate to what its networks took whole.
-
-    Attributes:
-        scale: Of the sum of the pieces.
-        errors: Of each network, predicted by the others: predicted / measured - 1.
-    """
-
-    scale: float
-    errors: tuple[float, ...]
-
-    @property
-    def mean_error(self) -> float:
-        """The mean size of the errors."""
-        return statistics.fmean(map(abs, self.errors))
-
-
 class Predictor:
     """Latencies of networks from stored blocks alone.
 
@@ -175,8 +197,8 @@ class Predictor:
 
     def __init__(self, table: BlockTable, *, calibration: Calibration) -> None:
         self._table, self._calibration = table, calibration
-        found = fitted(table, calibration=calibration)
-        self._fits = {name: fit for name, fit in found.items() if len(fit.errors) >= NEEDED_WHOLES}
+        fits = table.fits(calibration)
+        self._fits = {name: fit for name, fit in fits.items() if len(fit.errors) >= NEEDED_WHOLES}
 
     def __call__(self, spec: ArchSpec) -> float | None:
         """Milliseconds a batch; None where a block or the scale of its family is not known."""
@@ -184,7 +206,7 @@ class Predictor:
         keys = [piece.key for piece in pieces(spec)]
         if fit is None or not self._table.pieces.keys() >= set(keys):
             return None
-        return fit.scale * sum_of_pieces(self._table, keys, calibration=self._calibration)
+        return fit.scale * self._table.milliseconds(keys, calibration=self._calibration)
 
     def covered(self, specs: Sequence[ArchSpec]) -> float:
         """The share of networks that it can tell, 0 to 1."""
@@ -218,33 +240,3 @@ def stored_predictor(target: Target, *, path: Path | None = None) -> tuple[Predi
     """
     table = read_table(path or table_path(target), target=target)
     return Predictor(table, calibration=target.calibration), table.note
-
-
-def fitted(table: BlockTable, *, calibration: Calibration) -> dict[str, Fit]:
-    """A scale for each family that has two whole networks and more, with its held-out errors.
-
-    The scale is the geometric mean of measured / sum.
-    """
-    logs: dict[str, list[float]] = {}
-    for whole in table.wholes.values():
-        if all(key in table.pieces for key in whole.pieces):
-            total = sum_of_pieces(table, whole.pieces, calibration=calibration)
-            ratio = whole.time.milliseconds(calibration) / total
-            logs.setdefault(whole.family, []).append(math.log(ratio))
-    fits = {}
-    for name, found in logs.items():
-        if len(found) >= 2:
-            left_out = [(sum(found) - entry) / (len(found) - 1) - entry for entry in found]
-            errors = tuple(math.expm1(error) for error in left_out)
-            fits[name] = Fit(scale=math.exp(statistics.fmean(found)), errors=errors)
-    return fits
-
-
-def sum_of_pieces(table: BlockTable, keys: Sequence[str], *, calibration: Calibration) -> float:
-    """Milliseconds of all pieces together; one behind an equal one finds its code at hand."""
-    total = 0.0
-    for before, key in zip(("", *keys), keys, strict=False):
-        time = table.pieces[key]
-        is_again = before == key
-        total += (time.milliseconds_again if is_again else time.milliseconds)(calibration)
-    return total

@@ -8,6 +8,7 @@ serves for shortlisting only; what is reported is measured.
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 from collections.abc import Mapping, Sequence
@@ -24,9 +25,7 @@ from archbench.evaluate.block_table import (
     Fit,
     Whole,
     add_to_table,
-    fitted,
     read_table,
-    sum_of_pieces,
     table_path,
 )
 from archbench.evaluate.piece import Family, Piece, family, pieces
@@ -37,6 +36,7 @@ from archbench.measure.device import torch_threads
 from archbench.measure.latency.clock import Forward
 from archbench.models import ArchSpec, count, deploy, fold
 from archbench.models.network import Written, as_spec
+from archbench.models.part import Grid
 from archbench.progress import Progress
 from archbench.study.measurement import Conditions
 
@@ -80,7 +80,7 @@ def predict_all(
         conditions: All but the resolution, which is each network's own; one CPU thread by
             default.
         folder: Where tables lie, the user's cache folder by default.
-        on_progress: Told what is being done, how much of it, and of how much.
+        on_progress: Told how far it is.
 
     Raises:
         SpecError: One is illegal.
@@ -92,18 +92,15 @@ def predict_all(
     known = set(stock.table.pieces)
     stock.add_pieces(specs)
     stock.add_wholes(specs, alike=others)
-    fits = fitted(stock.table, calibration=target.calibration)
+    fits = stock.table.fits(target.calibration)
     return [_prediction(spec, stock.table, fits, known=known, target=target) for spec in specs]
 
 
 def references(name: Family) -> list[ArchSpec]:
     """What a family's scale is fitted to by default: published networks at six resolutions."""
-    found = []
-    for number, side in enumerate(_REFERENCE_SIDES):
-        spec = as_spec(_REFERENCES[name][number % len(_REFERENCES[name])])
-        document = {**spec.to_document(), "resolution": side}
-        found.append(ArchSpec.from_document(document))
-    return found
+    specs = itertools.cycle(map(as_spec, _REFERENCES[name]))
+    sides = (Grid(side, side) for side in _REFERENCE_SIDES)
+    return [replace(spec, resolution=side) for side, spec in zip(sides, specs, strict=False)]
 
 
 class _Stock:
@@ -154,17 +151,16 @@ class _Stock:
         )
         wholes = {}
         for spec in specs:
-            value = found[spec.digest].value
-            if value is None:
-                continue
-            calibrator = str(found[spec.digest].details["calibrator"])
-            ratio = value / self._target.calibration.constants_ms[calibrator]
-            wholes[spec.digest] = Whole(
-                name=spec.name or spec.digest,
-                family=family(spec),
-                pieces=_keys(spec),
-                time=Multiple(calibrator=calibrator, ratio=ratio),
-            )
+            value, details = found[spec.digest].value, found[spec.digest].details
+            if value is not None:
+                calibrator = str(details["calibrator"])
+                ratio = value / self._target.calibration.constants_ms[calibrator]
+                wholes[spec.digest] = Whole(
+                    name=spec.name or spec.digest,
+                    family=family(spec),
+                    pieces=_keys(spec),
+                    time=Multiple(calibrator=calibrator, ratio=ratio),
+                )
         self._add(BlockTable(wholes=wholes))
 
     def _add(self, news: BlockTable) -> None:
@@ -214,7 +210,7 @@ def _prediction(
 ) -> dict[str, Any]:
     kind, keys = family(spec), _keys(spec)
     fit = fits[kind]
-    ms = fit.scale * sum_of_pieces(table, keys, calibration=target.calibration)
+    ms = fit.scale * table.milliseconds(keys, calibration=target.calibration)
     spread = math.sqrt(statistics.fmean(math.log1p(error) ** 2 for error in fit.errors))
     height, width = spec.resolution
     return {

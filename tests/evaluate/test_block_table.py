@@ -16,7 +16,6 @@ from archbench.evaluate.block_table import (
     Predictor,
     Whole,
     add_to_table,
-    fitted,
     keep_stored,
     read_table,
     stored_predictor,
@@ -117,7 +116,7 @@ def test_table_that_cannot_be_written_says_so(tmp_path: Path) -> None:
 
 
 def test_scale_is_the_geometric_mean_and_errors_are_of_networks_left_out() -> None:
-    fit = fitted(table(1.0, 4.0), calibration=CONSTANTS)["levit"]
+    fit = table(1.0, 4.0).fits(CONSTANTS)["levit"]
     assert fit.scale == pytest.approx(1.0)  # of 1/2 and 2
     assert fit.errors == pytest.approx((3.0, -0.75))  # 4 times too much, a quarter
     assert fit.mean_error == pytest.approx(1.875)
@@ -130,7 +129,7 @@ def test_a_piece_behind_an_equal_one_finds_its_code_at_hand() -> None:
         }
         known = {"p": cold(1.0, again=0.5), "q": cold(1.0, again=0.5)}
         table = BlockTable(pieces=known, wholes=wholes)
-        return fitted(table, calibration=CONSTANTS)["cvt"].scale
+        return table.fits(CONSTANTS)["cvt"].scale
 
     assert scale("p", "p", "p") == pytest.approx(1 / 2)
     assert scale("p", "q", "p") == pytest.approx(1 / 3)
@@ -150,16 +149,14 @@ def test_networks_that_are_alike_are_fitted_to_instead_of_those_asked_for(tmp_pa
 
 
 def test_one_network_is_no_fit() -> None:
-    assert fitted(table(1.0), calibration=CONSTANTS) == {}
+    assert table(1.0).fits(CONSTANTS) == {}
 
 
 def test_networks_whose_pieces_are_lost_are_left_out() -> None:
     known = table(1.0, 4.0, 2.0)
     lost = Whole(name="lost", family="levit", pieces=("gone",), time=time(1.0))
-    fit = fitted(
-        BlockTable(pieces=known.pieces, wholes={**known.wholes, "l": lost}), calibration=CONSTANTS
-    )
-    assert len(fit["levit"].errors) == 3
+    both = BlockTable(pieces=known.pieces, wholes={**known.wholes, "l": lost})
+    assert len(both.fits(CONSTANTS)["levit"].errors) == 3
 
 
 def test_predictions_fill_the_table_once(tmp_path: Path) -> None:
