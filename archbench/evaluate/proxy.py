@@ -31,12 +31,10 @@ class Proxy:
     Attributes:
         data: Name of the data set.
         resolution: Side of its images in pixels.
-        num_classes: Of the data set.
         stem: How the first embed is adapted, see ``archbench.models.proxy``.
         num_seeds: Trainings of each candidate; their mean counts.
         recipe: How each is trained; its seed is the study's.
         plan: Precision and memory format of the steps.
-        device: Where it is trained.
         scale: Of all widths, see ``archbench.models.rewrite.scaled``.
     """
 
@@ -97,15 +95,19 @@ class Proxy:
         """The data, mapped from the cache and kept open in this process."""
         return open_data(self.data, resolution=self.resolution)
 
-    def teacher(self) -> Teacher | None:
-        """The teacher that the recipe names, from the cache and kept in this process.
+    def teacher(self, *, progress: Progress | None = None) -> Teacher | None:
+        """The teacher that the recipe names, trained if it must be and kept open in this process.
+
+        Args:
+            progress: Told how far it is trained; whoever does not give it finds it in the cache.
 
         Raises:
             ArchbenchError: See ``archbench.train.teacher.teacher_for``.
         """
-        return open_teacher(
-            self.data, resolution=self.resolution, recipe=self.recipe, device=self.device
-        )
+        recipe, device = self.recipe, self.device
+        if progress is not None:
+            teacher_for(self.dataset(), recipe=recipe, device=device, on_progress=progress)
+        return _teacher(self.data, self.resolution, recipe.teacher, recipe.seed, device)
 
     def network(self, target: ArchSpec, *, seed: int) -> Network:
         """The network to train, with the weights that its training begins with."""
@@ -200,26 +202,6 @@ def open_data(
     if progress is not None or download:
         load(name, resolution=resolution, download=download, progress=progress)
     return _opened(name, resolution)
-
-
-def open_teacher(
-    name: str,
-    *,
-    resolution: int,
-    recipe: Recipe,
-    device: str,
-    progress: Progress | None = None,
-    on_note: Callable[[str], None] | None = None,
-) -> Teacher | None:
-    """The teacher of a recipe on a data set, trained if it must be, and kept open in this process.
-
-    Raises:
-        ArchbenchError: See ``archbench.train.teacher.teacher_for``.
-    """
-    if progress is not None or on_note is not None:
-        dataset = open_data(name, resolution=resolution)
-        teacher_for(dataset, recipe=recipe, device=device, on_progress=progress, on_note=on_note)
-    return _teacher(name, resolution, recipe.teacher, recipe.seed, device)
 
 
 def describe(dataset: DataSet) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from archbench.data import DataSet
@@ -25,11 +24,25 @@ from archbench.train.feed import derived_seed
 from archbench.train.loop import OnPoint, train
 from archbench.train.plan import choose_plan
 from archbench.train.recipe import Plan, Recipe
-from archbench.train.step import Teacher
 from archbench.train.teacher import teacher_for
 
 SCHEMA = "archbench.training/1"
 DOCUMENT = "training.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """What a training left behind.
+
+    Attributes:
+        best: Weights of the point of the highest accuracy, the first of equals; safetensors.
+        last: Weights at the end; safetensors.
+        points: The whole curve.
+    """
+
+    best: Path
+    last: Path
+    points: tuple[CurvePoint, ...]
 
 
 def train_network(
@@ -109,16 +122,17 @@ def train_network(
         _make(folder)
         kept = json.dumps({**asked, "plan": plan.document()}, indent=2)
         write_atomically(folder / DOCUMENT, kept.encode())
-    return train_to_end(
+    return _train_to_end(
         network,
         dataset,
         folder=folder,
         recipe=recipe,
+        seed=0,
         plan=plan,
         width=widest(spec),
         device=device,
         teacher=taught_by,
-        metadata=identity(spec),
+        texts=identity(spec),
         on_point=on_point,
         on_progress=on_progress,
         on_note=on_note,
@@ -170,70 +184,28 @@ def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StorageError(
-            f"cannot make the folder: {error.strerror}", place=str(folder)
-        ) from error
+        message = f"cannot make the folder: {error.strerror}"
+        raise StorageError(message, place=str(folder)) from error
 
 
-@dataclass(frozen=True, kw_only=True)
-class Weights:
-    """What a training left behind.
-
-    Attributes:
-        best: Weights of the point of the highest accuracy, the first of equals; safetensors.
-        last: Weights at the end; safetensors.
-        points: The whole curve.
-    """
-
-    best: Path
-    last: Path
-    points: tuple[CurvePoint, ...]
-
-
-def train_to_end(
+def _train_to_end(
     network: nn.Module,
     dataset: DataSet,
     *,
     folder: Path,
-    recipe: Recipe,
-    plan: Plan,
-    width: int,
-    seed: int = 0,
-    device: str | torch.device = "cpu",
-    teacher: Teacher | None = None,
-    metadata: Mapping[str, str] | None = None,
+    texts: Mapping[str, str],
     on_point: OnPoint | None = None,
-    on_progress: Callable[[int, int], None] | None = None,
     on_note: Callable[[str], None] | None = None,
+    **how: Any,
 ) -> Weights:
-    """Trains as ``train`` does and writes the best and the last weights into a folder.
+    """Trains as ``train`` does and keeps the best and the last weights, with texts in the header.
 
-    An interrupted training in the same folder is gone on with.
-
-    Args:
-        network: See ``archbench.train.loop.train``, as for all that is not named here.
-        dataset: What it is trained on.
-        folder: Made if it is not there; gets ``checkpoint.safetensors``, ``best.safetensors`` and
-            ``last.safetensors``.
-        recipe: How it is trained.
-        plan: Precision and memory format.
-        width: Channels of the widest stage.
-        seed: Number of this training among those of the network.
-        device: Where it is trained.
-        teacher: The one that the recipe names.
-        metadata: Text to stand in the header of the weights, for example the spec; ``epoch``,
-            ``accuracy`` and ``data`` are added.
-        on_point: Told each point; by then the best weights are written.
-        on_progress: Told the steps done and those in all.
-        on_note: Also told when the best weights of a training that was interrupted are lost.
-
-    Raises:
-        StorageError: A file cannot be written, or only damaged checkpoints are left.
-        ArchbenchError: As ``train`` does.
+    An interrupted training in the same folder is gone on with. Each point is told when the best
+    weights are written, a note also when those of a training that was interrupted are lost.
     """
     _make(folder)
     checkpoint, best = folder / "checkpoint.safetensors", folder / "best.safetensors"
-    texts = {**(metadata or {}), "data": f"{dataset.name} {dataset.digest}"}
+    texts = {**texts, "data": f"{dataset.name} {dataset.digest}"}
     reached = _reached(best) if checkpoint.exists() else None
 
     def keep_best(point: CurvePoint, path: Path | None, sha256: str | None) -> bool | None:
@@ -244,18 +216,7 @@ def train_to_end(
         return on_point(point, path, sha256) if on_point else None
 
     points = train(
-        network,
-        dataset,
-        recipe=recipe,
-        seed=seed,
-        plan=plan,
-        width=width,
-        device=device,
-        teacher=teacher,
-        checkpoint=checkpoint,
-        on_point=keep_best,
-        on_progress=on_progress,
-        on_note=on_note,
+        network, dataset, checkpoint=checkpoint, on_point=keep_best, on_note=on_note, **how
     )
     highest = max(points, key=lambda point: point.accuracy)
     if on_note and reached and reached[1] < highest.accuracy:

@@ -182,15 +182,9 @@ def prepare_data(send: Send, *, name: str, resolution: int, download: bool) -> d
 
 def prepare_teacher(send: Send, *, proxy: Proxy) -> tuple[dict[str, Any], str] | None:
     """The teacher's facts, also in words; every worker finds it in the cache then."""
-    from archbench.evaluate.proxy import open_teacher, teacher_in_words
+    from archbench.evaluate.proxy import teacher_in_words
 
-    teacher = open_teacher(
-        proxy.data,
-        resolution=proxy.resolution,
-        recipe=proxy.recipe,
-        device=proxy.device,
-        progress=_progress(send),
-    )
+    teacher = proxy.teacher(progress=_progress(send))
     return (teacher.facts(), teacher_in_words(teacher)) if teacher else None
 
 

@@ -12,7 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from archbench.errors import StorageError, UsageError, WeightsError
-from archbench.evaluate.training import DOCUMENT, Weights, train_network, train_to_end
+from archbench.evaluate.training import DOCUMENT, Weights, _train_to_end, train_network
 from archbench.models import build, load_weights
 from archbench.study.trial import CurvePoint
 from archbench.train.loop import accuracy
@@ -74,8 +74,9 @@ class _Killed(BaseException):
 
 
 def _train(network: TinyHybrid, folder: Path, **changes: Any) -> Weights:
-    arguments: dict[str, Any] = {"recipe": RECIPE, "plan": Plan(), "width": WIDTH}
-    return train_to_end(network, tiny_dataset(), folder=folder, **{**arguments, **changes})
+    usual: dict[str, Any] = {"recipe": RECIPE, "plan": Plan(), "width": WIDTH, "seed": 0}
+    how = {**usual, "texts": {}, **changes}
+    return _train_to_end(network, tiny_dataset(), folder=folder, **how)
 
 
 def _metadata(path: Path) -> dict[str, str]:
@@ -85,7 +86,7 @@ def _metadata(path: Path) -> dict[str, str]:
 
 def test_best_and_last_weights_are_there_at_the_end(tmp_path: Path) -> None:
     network = tiny_network()
-    weights = _train(network, tmp_path / "new" / "run", metadata={"name": "tiny"})
+    weights = _train(network, tmp_path / "new" / "run", texts={"name": "tiny"})
     best = max(weights.points, key=lambda point: point.accuracy)
     assert best != weights.points[-1]  # or the test shows nothing
     assert _metadata(weights.best) == {
