@@ -11,7 +11,7 @@ from typing import Any
 
 from archbench.errors import IncomparableError, MissingError, StorageError, UsageError
 from archbench.evaluate.foreign import Foreign, opened
-from archbench.evaluate.target import calibrated, foreign_form
+from archbench.evaluate.target import calibrated
 from archbench.measure.device import capture_environment
 from archbench.measure.latency.comparison import Comparison, compare_processes, compare_rounds
 from archbench.measure.machine_cache import UNREADABLE
@@ -112,12 +112,7 @@ def compare(
     environment, names = capture_environment(), _names(networks)
     matched = _matched(names, against or {}, conditions=conditions, environment=environment)
     target = calibrated(conditions, environment=environment, on_progress=on_progress)
-    forms = {
-        name: foreign_form(entry, conditions=conditions, forms=target.forms)
-        if isinstance(entry, Foreign)
-        else entry
-        for name, entry in zip(names, networks, strict=True)
-    }
+    forms = {name: target.form(entry) for name, entry in zip(names, networks, strict=True)}
     measured = target.measure_together(
         forms, budget_s=budget_s, together=WANTED_HALF_WIDTH, on_progress=on_progress
     )

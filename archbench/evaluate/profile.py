@@ -12,7 +12,7 @@ import torch
 from archbench.errors import UncountedOperatorError, UsageError, fault_text
 from archbench.evaluate.foreign import Foreign, fetch_all, noise, opened
 from archbench.evaluate.side_by_side import choose, flips, speed_to_eager
-from archbench.evaluate.target import Target, calibrated, foreign_form
+from archbench.evaluate.target import Target, calibrated
 from archbench.measure.device import capture_environment
 from archbench.measure.device import devices as machine_devices
 from archbench.measure.latency.rounds import NETWORK_FAULTS
@@ -260,12 +260,7 @@ def _foreign_counts(foreign: Foreign) -> dict[str, Any]:
 def _timed(
     profiles: Sequence[ModelProfile], *, target: Target, on_progress: Progress | None
 ) -> list[ModelProfile]:
-    forms = {
-        str(index): foreign_form(entry, conditions=target.conditions, forms=target.forms)
-        if isinstance(entry := model.network, Foreign)
-        else entry
-        for index, model in enumerate(profiles)
-    }
+    forms = {str(index): target.form(model.network) for index, model in enumerate(profiles)}
     measured = target.measure_together(
         forms,
         weights={str(index): model.weights for index, model in enumerate(profiles)},

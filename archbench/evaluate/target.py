@@ -101,19 +101,18 @@ class Target:
             weights: Files of the weights that some are timed with; fresh ones by default.
             budget_s: Seconds for each, where the machine does not settle before.
             together: See ``archbench.measure.latency.latency.measure_latency``.
-            on_progress: Told what is being done, how much of it, and of how much.
+            on_progress: Told how far it is.
 
         Raises:
             SpecError: One is illegal.
             ArchbenchError: See ``archbench.measure.latency.latency.measure_latency``.
         """
-        files = weights or {}
         found: dict[str, Measurement] = {}
-        for resolution in sorted({tuple(spec.resolution) for spec in specs.values()}):
-            alike = {n: spec for n, spec in specs.items() if tuple(spec.resolution) == resolution}
-            height, width = resolution
+        has_peak = "peak_memory_bytes" in self.details
+        for height, width in sorted({tuple(spec.resolution) for spec in specs.values()}):
+            alike = {n: spec for n, spec in specs.items() if spec.resolution == (height, width)}
             here = replace(self, conditions=replace(self.conditions, resolution=(height, width)))
-            networks = _networks(alike, target=here, weights=files)
+            networks = _networks(alike, target=here, weights=weights or {})
             with here.bench() as bench:
                 measured = measure_latency(
                     networks,
@@ -122,11 +121,26 @@ class Target:
                     together=together,
                     on_progress=on_progress,
                 )
-            for name in alike:
-                found[name] = _with_form(measured[name], networks[name])
-                if "peak_memory_bytes" in self.details and found[name].value is not None:
-                    found[name] = _with_peak_memory(found[name], networks[name])
+            for name, network in networks.items():
+                found[name] = _detailed(measured[name], network, has_peak=has_peak)
         return {name: found[name] for name in specs}
+
+    def form(self, entry: ArchSpec | Foreign) -> ArchSpec | Foreign:
+        """What is timed: of a foreign network its deployed form, or it as it is with the reason."""
+        if isinstance(entry, ArchSpec):
+            return entry
+        network, reason = entry.network.eval(), ""
+        try:
+            with torch.inference_mode():
+                output = network(noise(entry.resolution))
+            if isinstance(output, Tensor):
+                network = _deployed(network, entry.resolution, self.conditions, forms=self.forms)
+            else:
+                reason = "its output is no single tensor"
+        except (ArchbenchError, *NETWORK_FAULTS) as error:
+            reason = fault_text(error)
+        form = "as built" if reason else "deployed"
+        return replace(entry, network=network, form=form, form_reason=reason)
 
 
 def calibrated(
@@ -140,7 +154,7 @@ def calibrated(
     Args:
         conditions: All but the resolution counts.
         environment: This machine; captured now by default.
-        on_progress: Told what is being done, how much of it, and of how much.
+        on_progress: Told how far it is.
 
     Raises:
         ArchbenchError: See ``archbench.measure.latency.calibration.calibrate``.
@@ -155,24 +169,6 @@ def calibrated(
         "generation": calibration.generation,
     }
     return Target(conditions=conditions, environment=environment, constants=constants)
-
-
-def foreign_form(
-    foreign: Foreign, *, conditions: Conditions, forms: FormFile | None = None
-) -> Foreign:
-    """The deployed form of a foreign network, or the network as it is with the reason."""
-    network, reason = foreign.network.eval(), ""
-    try:
-        with torch.inference_mode():
-            output = network(noise(foreign.resolution))
-        if isinstance(output, Tensor):
-            network = _deployed(foreign.network, foreign.resolution, conditions, forms=forms)
-        else:
-            reason = "its output is no single tensor"
-    except (ArchbenchError, *NETWORK_FAULTS) as error:
-        reason = fault_text(error)
-    form = "as built" if reason else "deployed"
-    return replace(foreign, network=network, form=form, form_reason=reason)
 
 
 def deployed(
@@ -202,25 +198,22 @@ def deployed(
 
 
 def _networks(
-    specs: Mapping[str, ArchSpec | Foreign],
-    *,
-    target: Target,
-    weights: Mapping[str, Path | None],
+    specs: Mapping[str, ArchSpec | Foreign], *, target: Target, weights: Mapping[str, Path | None]
 ) -> dict[str, nn.Module]:
     """What is timed, by name; of a network that comes again a copy, whose layers run alike."""
     made: dict[tuple[object, Path | None], nn.Module] = {}
     networks: dict[str, nn.Module] = {}
     for name, spec in specs.items():
-        what: object = spec.network if isinstance(spec, Foreign) else spec.digest
-        key = (what, weights.get(name))
+        file = weights.get(name)
+        key = (spec.network if isinstance(spec, Foreign) else spec.digest, file)
         if key in made:
             networks[name] = copy.deepcopy(made[key])
-            continue
-        networks[name] = made[key] = (
-            spec.network
-            if isinstance(spec, Foreign)
-            else deployed(spec, target.conditions, weights=weights.get(name), forms=target.forms)
-        )
+        elif isinstance(spec, Foreign):
+            networks[name] = made[key] = spec.network
+        else:
+            networks[name] = made[key] = deployed(
+                spec, target.conditions, weights=file, forms=target.forms
+            )
     return networks
 
 
@@ -251,34 +244,30 @@ def _deployed(
     return made
 
 
-def _with_peak_memory(measurement: Measurement, network: nn.Module) -> Measurement:
-    """With the memory of one more pass, or why it could not be told."""
-    conditions = measurement.conditions
+def _peak_memory(network: nn.Module, *, conditions: Conditions) -> Quantity:
+    """The memory of one more pass, or why it could not be told."""
     if conditions.backend != "eager":
-        peak = Quantity(unit="bytes", reason=f"the backend {conditions.backend} does not tell")
-    else:
-        example = torch.zeros(conditions.batch, 3, *conditions.resolution)
-        ready, images = placed(network, example, conditions=conditions)
-        with torch_threads(conditions.threads), torch.inference_mode():
-            ready(images)
-            peak = peak_memory(lambda: ready(images), device=conditions.device)
-    name = "peak_memory_bytes"
-    found = {f"{name}_missing": peak.reason} if peak.value is None else {name: peak.value}
-    return replace(measurement, details={**measurement.details, **found})
+        return Quantity(unit="bytes", reason=f"the backend {conditions.backend} does not tell")
+    example = torch.zeros(conditions.batch, 3, *conditions.resolution)
+    ready, images = placed(network, example, conditions=conditions)
+    with torch_threads(conditions.threads), torch.inference_mode():
+        ready(images)
+        return peak_memory(lambda: ready(images), device=conditions.device)
 
 
-def _with_form(measurement: Measurement, network: nn.Module) -> Measurement:
-    """With what was chosen when the network was deployed."""
-    if not isinstance(network, Deployed):
-        return measurement
-    forms = ", ".join(f"{form} {number}" for form, number in network.summary().items())
-    details: dict[str, float | int | str] = {
-        **measurement.details,
-        "forms": forms,
-        "forms_raced": network.raced(),
-        "keeps_memory": int(network.keeps_memory),
-        "deployment_error": network.error,
-    }
+def _detailed(measurement: Measurement, network: nn.Module, *, has_peak: bool) -> Measurement:
+    """With what was chosen when the network was deployed, and with its peak memory if wanted."""
+    details = dict(measurement.details)
+    if isinstance(network, Deployed):
+        details |= {
+            "forms": ", ".join(f"{form} {number}" for form, number in network.summary().items()),
+            "forms_raced": network.raced(),
+            "keeps_memory": int(network.keeps_memory),
+            "deployment_error": network.error,
+        }
+    if has_peak and measurement.value is not None:
+        peak, name = _peak_memory(network, conditions=measurement.conditions), "peak_memory_bytes"
+        details |= {f"{name}_missing": peak.reason} if peak.value is None else {name: peak.value}
     return replace(measurement, details=details)
 
 

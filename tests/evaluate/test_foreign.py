@@ -13,7 +13,7 @@ from torch import nn
 from archbench.errors import ArchbenchError, MissingError, UsageError
 from archbench.evaluate.foreign import Foreign, is_foreign, open_foreign
 from archbench.evaluate.profile import profile
-from archbench.evaluate.target import foreign_form
+from archbench.evaluate.target import calibrated
 from archbench.models.convolution import ConvNorm, Convolution
 from archbench.models.part import Grid
 from archbench.study.measurement import Conditions
@@ -200,9 +200,13 @@ def test_a_library_that_is_not_installed_is_named_with_its_extra(
 
 
 def test_only_what_gives_one_tensor_is_called_deployed() -> None:
+    target = calibrated(Conditions())
+
     def form(network: nn.Module) -> str:
         foreign = Foreign(name="x", origin="here", network=network, resolution=Grid(8, 8))
-        return foreign_form(foreign, conditions=Conditions()).form
+        made = target.form(foreign)
+        assert isinstance(made, Foreign)
+        return made.form
 
     class Two(nn.Module):
         def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
