@@ -13,10 +13,11 @@ from types import FrameType
 
 import click
 
+import archbench as package
 from archbench import errors
 from archbench.cli import console
 from archbench.command_line import command_line
-from archbench.errors import ArchbenchError, ParkedError, unknown_name
+from archbench.errors import ArchbenchError, ParkedError
 from archbench.registry import Registry
 
 REGISTRY = Registry("archbench.cli.commands", "command")
@@ -31,32 +32,15 @@ class CommandFolder(click.Group):
         return list(REGISTRY.names)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of that name; its file is imported now."""
-        if cmd_name not in REGISTRY.names:
-            return None
-        command: click.Command = REGISTRY.load(cmd_name).command
-        return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click does, with the known commands named when there is none of that name.
+        """The command of that name; its file is imported now. None for an option.
 
         Raises:
-            UsageError: No command has this name.
+            UsageError: No command has this name; the known ones are named.
         """
-        name = args[0]
-        if not name.startswith("-") and name not in REGISTRY.names:
-            raise unknown_name("command", name, REGISTRY.names, place="archbench")
-        return super().resolve_command(ctx, args)
-
-
-def _print_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
-    if value and not ctx.resilient_parsing:
-        import archbench as package
-
-        click.echo(f"archbench {package.__version__}")
-        ctx.exit()
+        if cmd_name.startswith("-"):
+            return None
+        command: click.Command = REGISTRY.load(cmd_name, place="archbench").command
+        return command
 
 
 @click.group(
@@ -65,13 +49,8 @@ def _print_version(ctx: click.Context, param: click.Parameter, value: bool) -> N
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Start with:  archbench search quickstart",
 )
-@click.option(
-    "--version",
-    is_flag=True,
-    is_eager=True,
-    expose_value=False,
-    callback=_print_version,
-    help="Print the version and stop.",
+@click.version_option(
+    package.__version__, message="archbench %(version)s", help="Print the version and stop."
 )
 def archbench() -> None:
     """Which convolution/attention hybrid to ship on this device, for your data.
@@ -186,11 +165,9 @@ def _bug(error: BaseException, arguments: Sequence[str]) -> ArchbenchError:
     import tempfile
     import traceback
 
-    import archbench
-
     handle, name = tempfile.mkstemp(prefix="archbench-error-", suffix=".txt")
     lines = [
-        f"archbench {archbench.__version__}",
+        f"archbench {package.__version__}",
         f"{platform.python_implementation()} {platform.python_version()} on {platform.platform()}",
         command_line("archbench", *arguments),
         "",

@@ -6,7 +6,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import datetime, timedelta
 from functools import singledispatchmethod
 from typing import TYPE_CHECKING, NamedTuple
@@ -20,11 +20,10 @@ from archbench.study.trial import TrialRecord, final_accuracies
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from rich.live import Live
 
 ROWS = 8
 """Members of the front that the picture shows at most."""
-
-NO_TRIAL_YET = "no trial is done yet"
 
 
 class Running(NamedTuple):
@@ -56,18 +55,10 @@ class SearchProgress:
         self.prepared: events.Prepared | None = None
         self.trials_done = 0
         self.trials = 0
-        self._remaining: float | None = None
-        self._remaining_at = self._began
+        self._ends = self._began
         self.workers: dict[int, Running] = {}
         self.front: tuple[TrialRecord, ...] = ()
         self.endings: Counter[str] = Counter()
-
-    @property
-    def remaining_seconds(self) -> float | None:
-        """How long the search still takes, as told last and counted down since."""
-        if self._remaining is None:
-            return None
-        return max(0.0, self._remaining - (self._clock() - self._remaining_at))
 
     @singledispatchmethod
     def update(self, happened: events.Event) -> str:
@@ -87,7 +78,7 @@ class SearchProgress:
     def _(self, happened: events.Prepared) -> str:
         self.prepared = happened
         self.trials, self.trials_done = happened.trials, happened.trials_done
-        self._remains(happened.expected_seconds)
+        self._ends = self._clock() + happened.expected_seconds
         return "\n".join(preparation(happened, now=self._now()))
 
     @update.register
@@ -120,17 +111,17 @@ class SearchProgress:
     def _(self, happened: events.TrialFinished) -> str:
         record = happened.record
         self.trials_done, self.trials = happened.trials_done, happened.trials
-        self._remains(happened.remaining_seconds)
+        self._ends = self._clock() + happened.remaining_seconds
         self.workers = {
             worker: running
             for worker, running in self.workers.items()
             if running.trial != record.number
         }
-        self.endings[ending_kind(record)] += 1
+        self.endings[_ending_kind(record)] += 1
         left = number.duration(happened.remaining_seconds)
         return (
             f"[{self.trials_done}/{self.trials}, {left} left] "
-            f"trial {record.number}: {ending_text(record)}"
+            f"trial {record.number}: {_ending_text(record)}"
         )
 
     @update.register
@@ -155,13 +146,13 @@ class SearchProgress:
 
     @update.register
     def _(self, happened: events.Finished) -> str:
-        self._remains(0.0)
+        self._ends = self._clock()
         return f"finished after {number.duration(happened.seconds)}: {happened.reason}"
 
     def no_front_reason(self) -> str:
         """Why there is no front: the commonest ending, with its share."""
         if not self.endings:
-            return NO_TRIAL_YET
+            return "no trial is done yet"
         kind, count = self.endings.most_common(1)[0]
         return f"{kind} ({count} of {self.endings.total()} trials)"
 
@@ -178,30 +169,21 @@ class SearchProgress:
             return [*shown, "", f"no front yet: {self.no_front_reason()}"]
         rest = len(self.front) - ROWS
         more = [f"and {rest} more"] if rest > 0 else []
-        return [
-            *shown,
-            "",
-            "the front so far",
-            *front_table(self.front[:ROWS]).text().split("\n"),
-            *more,
-        ]
+        table = front_table(self.front[:ROWS]).text().split("\n")
+        return [*shown, "", "the front so far", *table, *more]
 
     def headline(self) -> str:
         """Where the search stands, in one line."""
         if self.prepared is None:
             return f"{self.stage}  {number.duration(self._clock() - self._began)}"
-        left = self.remaining_seconds or 0.0
+        left = max(0.0, self._ends - self._clock())
         done = f"{self.trials_done} of {self.trials} trials"
         return f"{self.prepared.name}  {done}  {number.duration(left)} left"
 
-    def _remains(self, seconds: float) -> None:
-        self._remaining, self._remaining_at = seconds, self._clock()
-
     def _doing(self, trial: int, doing: str) -> None:
-        self.workers = {
-            worker: running._replace(doing=doing) if running.trial == trial else running
-            for worker, running in self.workers.items()
-        }
+        for worker, running in self.workers.items():
+            if running.trial == trial:
+                self.workers[worker] = running._replace(doing=doing)
 
 
 def preparation(prepared: events.Prepared, *, now: datetime) -> Iterator[str]:
@@ -222,7 +204,7 @@ def preparation(prepared: events.Prepared, *, now: datetime) -> Iterator[str]:
     )
 
 
-def ending_text(record: TrialRecord) -> str:
+def _ending_text(record: TrialRecord) -> str:
     """How a trial ended and what it reached."""
     if record.state == "complete":
         return f"{accuracy_text(record)} at {cost_text(record)}"
@@ -231,7 +213,7 @@ def ending_text(record: TrialRecord) -> str:
     return f"{record.state.replace('_', ' ')}: {record.reason}"
 
 
-def ending_kind(record: TrialRecord) -> str:
+def _ending_kind(record: TrialRecord) -> str:
     """The class of a trial's ending, for counting why there is no front."""
     if record.state == "failed" and record.failure is not None:
         return f"failed: {record.failure.kind}"
@@ -259,23 +241,23 @@ def shown(
         progress: Takes the events in.
         hidden: Events of this kind leave no line.
     """
-    if console.is_terminal(sys.stderr):
-        with _picture(progress, hidden=hidden) as drawn:
-            yield drawn
-        return
+    is_drawn = console.is_terminal(sys.stderr)
+    with _picture(progress) if is_drawn else nullcontext() as live:
 
-    def listener(happened: events.Event) -> None:
-        line = progress.update(happened)
-        if not console.is_json() and not (hidden and isinstance(happened, hidden)):
-            console.note(listed(line.split("\n")))
+        def listener(happened: events.Event) -> None:
+            line = progress.update(happened)
+            if hidden and isinstance(happened, hidden):
+                return
+            if live is None:
+                if not console.is_json():
+                    console.note(listed(line.split("\n")))
+            elif isinstance(happened, events.Prepared | events.Warned):
+                live.console.print(clean(line), markup=False, emoji=False)
 
-    yield listener
+        yield listener
 
 
-@contextmanager
-def _picture(
-    progress: SearchProgress, *, hidden: type[events.Event] | None
-) -> Iterator[events.Listener]:
+def _picture(progress: SearchProgress) -> Live:
     from rich.console import Console, Group
     from rich.live import Live
     from rich.padding import Padding
@@ -290,12 +272,4 @@ def _picture(
 
     screen = Console(stderr=True, highlight=False, soft_wrap=False)
     # Once a second: drawing takes time from the cores that are measured.
-    with Live(console=screen, get_renderable=picture, refresh_per_second=1, transient=True) as live:
-
-        def listener(happened: events.Event) -> None:
-            line = progress.update(happened)
-            stays = isinstance(happened, events.Prepared | events.Warned)
-            if stays and not (hidden and isinstance(happened, hidden)):
-                live.console.print(Text(clean(line)))
-
-        yield listener
+    return Live(console=screen, get_renderable=picture, refresh_per_second=1, transient=True)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 @click.argument("study")
 @click.option(
     "--latency",
+    "latency_ms",
     type=click.FloatRange(min=0, min_open=True),
     metavar="MS",
     help="The most accurate within so many milliseconds.",
@@ -49,14 +50,13 @@ if TYPE_CHECKING:
 @option.JSON
 def command(
     study: str,
-    latency: float | None,
-    params: float | None,
-    macs: float | None,
+    *,
     accuracy: float | None,
     knee: bool,
     sure: float,
     spec_file: Path | None,
     results: Path,
+    **limits: float | None,
 ) -> None:
     """Pick one design of STUDY, a folder or a name, and say why and how sure that is.
 
@@ -69,7 +69,6 @@ def command(
     from archbench.report.findings import pick as findings
     from archbench.study.atomic_file import write_atomically
 
-    limits = {"latency_ms": latency, "params": params, "macs": macs}
     wish = Wish(
         limits={name: value for name, value in limits.items() if value is not None},
         accuracy=accuracy,
