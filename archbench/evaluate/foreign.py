@@ -140,35 +140,15 @@ def fetch_weights(
     spec = as_spec(written)
     if spec.name in published_names():
         original = published(spec.name)
-        changed = differing_fields(original, spec)
-        if original.num_classes != spec.num_classes:
-            changed.append("num_classes")
-        if not changed:
-            return fetch_into(
-                spec.name, folder=folder or cache_folder() / "weights", on_progress=on_progress
-            )
+        is_whole = original.num_classes == spec.num_classes
+        if is_whole and not differing_fields(original, spec):
+            home = folder or cache_folder() / "weights"
+            return fetch_into(spec.name, folder=home, on_progress=on_progress)
     raise UsageError(
         f"there are published weights only for networks as published, not for "
         f"{spec.name or 'this one'}",
         help="archbench models lists those that are published",
     )
-
-
-def fetch_all(
-    entries: Sequence[ArchSpec | Foreign], *, on_progress: Progress | None = None
-) -> dict[ArchSpec, Path]:
-    """Files of the published weights of each network, as ``fetch_weights`` gets them.
-
-    Raises:
-        UsageError: One is of another library, or has no published weights.
-        ArchbenchError: As ``fetch_weights`` does.
-    """
-    found = {}
-    for entry in entries:
-        if isinstance(entry, Foreign):
-            raise UsageError("no published weights are taken for it", place=entry.name)
-        found[entry] = fetch_weights(entry, on_progress=on_progress).path
-    return found
 
 
 def _from_timm(

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from archbench.errors import UncountedOperatorError, UsageError, fault_text
-from archbench.evaluate.foreign import Foreign, fetch_all, noise, opened
+from archbench.evaluate.foreign import Foreign, fetch_weights, noise, opened
 from archbench.evaluate.side_by_side import choose, flips, speed_to_eager
 from archbench.evaluate.target import Target, calibrated
 from archbench.measure.device import capture_environment
@@ -161,17 +161,21 @@ def profile(
     if not models:
         raise UsageError("no network to profile", help="name one, for example levit_128")
     networks = [opened(written, resolution=resolution) for written in models]
-    weights = fetch_all(networks if pretrained else (), on_progress=on_progress)
+    files: list[Path | None] = [None for _ in networks]
+    for index, entry in enumerate(networks if pretrained else ()):
+        if isinstance(entry, Foreign):
+            raise UsageError("no published weights are taken for it", place=entry.name)
+        files[index] = fetch_weights(entry, on_progress=on_progress).path
     environment = capture_environment()
     profiles = [
-        ModelProfile(network=entry, counts=_foreign_counts(entry))
-        if isinstance(entry, Foreign)
-        else ModelProfile(
+        ModelProfile(
             network=entry,
-            counts=_counts(entry, check=check, weights=weights.get(entry)),
-            weights=weights.get(entry),
+            counts=_foreign_counts(entry)
+            if isinstance(entry, Foreign)
+            else _counts(entry, check=check, weights=file),
+            weights=file,
         )
-        for entry in networks
+        for entry, file in zip(networks, files, strict=True)
     ]
     left_out: list[dict[str, str]] = []
     for device in devices or machine_devices() if latency else ():
