@@ -1,27 +1,40 @@
-"""What accuracy is taken on: data, size of images, recipe; one for all candidates of a study."""
+"""What accuracy is taken on, one for all candidates of a study; and what will a trial cost?"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import math
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
 
-from archbench.data import DataSet, load
+import torch
+
+from archbench.data import DataSet, Split, load
 from archbench.errors import MissingError, StorageError
+from archbench.evaluate.target import Target
+from archbench.measure.device import require_device
 from archbench.models import ArchSpec, Network, build, proxy
 from archbench.progress import Progress
 from archbench.study.trial import CurvePoint
 from archbench.train.checkpoint import previous_path, read_checkpoint, read_tensors, write_tensors
 from archbench.train.feed import derived_seed
 from archbench.train.loop import accuracy, train
+from archbench.train.plan import choose_plan, common_plan
 from archbench.train.recipe import Plan, Recipe
 from archbench.train.step import Teacher
 from archbench.train.teacher import teacher_for
 
 OnPoint = Callable[[CurvePoint, Path, str], bool | None]
+
+PLAN_BUDGET_S = 4.0
+_STEPS = 6
+_VALIDATED_IMAGES = 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,13 +155,13 @@ class Proxy:
             SpecError: The candidate is not legal at the proxy.
             StorageError: A file cannot be written.
         """
-        network = self.network(target, seed=seed)
 
         def tell(point: CurvePoint, path: Path | None, digest: str | None) -> bool | None:
             assert path is not None, "a checkpoint was asked for"
             assert digest is not None
             return on_point(point, path, digest)
 
+        network = self.network(target, seed=seed)
         points = train(
             network,
             self.dataset(),
@@ -184,6 +197,11 @@ class Proxy:
         network = build(spec, seed=0)
         network.load_state_dict(tensors)
         return accuracy(network.to(self.device), self.dataset().test, device=self.device)
+
+
+def warm_up(threads: int) -> None:
+    """Readies this process for trials of so many threads: what is heavy is imported here."""
+    torch.set_num_threads(threads)
 
 
 def widest(spec: ArchSpec) -> int:
@@ -258,3 +276,115 @@ def identity(spec: ArchSpec) -> dict[str, str]:
         "digest": spec.digest,
         "spec": json.dumps(spec.to_document(), sort_keys=True),
     }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Price:
+    """What one trial costs one worker, on average over the candidates tried.
+
+    Attributes:
+        plan: In which precision and memory format they will be trained.
+        latency_seconds: Measuring the latency; 0 where it is not measured.
+        step_seconds: One training step.
+        training_seconds: All trainings of a trial with their validations.
+        tried: Number of candidates.
+    """
+
+    plan: Plan
+    latency_seconds: float
+    step_seconds: float
+    training_seconds: float
+    tried: int
+
+    @property
+    def seconds(self) -> float:
+        """The whole trial."""
+        return self.latency_seconds + self.training_seconds
+
+
+def price(
+    specs: Sequence[ArchSpec],
+    *,
+    proxy: Proxy,
+    target: Target | None,
+    plan: Plan | None = None,
+    plan_budget_s: float = PLAN_BUDGET_S,
+    clock: Callable[[], float] = time.monotonic,
+) -> Price:
+    """The cost of a trial and the plan of all trainings, from candidates that are really tried.
+
+    Args:
+        specs: Candidates, best of different sizes.
+        proxy: As it will be, but for the plan.
+        target: As it will be; None where no latency is measured.
+        plan: The plan, where it is given; else the fastest is chosen.
+        plan_budget_s: Seconds for the choice of each candidate's plan.
+        clock: Monotonic seconds.
+
+    Raises:
+        ArchbenchError: A candidate cannot be built, timed or trained.
+    """
+    require_device(proxy.device)
+    dataset = proxy.dataset()
+    latency_seconds, begin = 0.0, clock()
+    if target:
+        for spec in specs:
+            target.measure(spec)
+        latency_seconds = (clock() - begin) / len(specs)
+    plan = plan or common_plan(
+        [
+            choose_plan(
+                proxy.network(spec, seed=0),
+                dataset,
+                width=widest(proxy.spec(spec)),
+                recipe=proxy.recipe,
+                device=proxy.device,
+                budget_s=plan_budget_s,
+            )
+            for spec in specs
+        ]
+    )
+    planned = replace(proxy, plan=plan)
+    paces = [_pace(spec, proxy=planned, clock=clock) for spec in specs]
+    step_seconds, image_seconds = map(statistics.fmean, zip(*paces, strict=True))
+    num_steps = math.ceil(len(dataset.train) / proxy.recipe.batch) * proxy.recipe.epochs
+    num_images = len(dataset.validation) * len(proxy.recipe.rungs)
+    return Price(
+        plan=plan,
+        latency_seconds=latency_seconds,
+        step_seconds=step_seconds,
+        training_seconds=proxy.num_seeds * (num_steps * step_seconds + num_images * image_seconds),
+        tried=len(specs),
+    )
+
+
+def _pace(spec: ArchSpec, *, proxy: Proxy, clock: Callable[[], float]) -> tuple[float, float]:
+    """Seconds of a training step, and of an image of the validation.
+
+    From a training of a few steps on a slice of the data; the first step does not count.
+    """
+    dataset = proxy.dataset()
+    slice_ = replace(
+        dataset,
+        train=_first(dataset.train, _STEPS * proxy.recipe.batch),
+        validation=_first(dataset.validation, _VALIDATED_IMAGES),
+    )
+    ends: list[float] = []
+    train(
+        proxy.network(spec, seed=0),
+        slice_,
+        recipe=replace(proxy.recipe, rungs=(1,)),
+        seed=0,
+        plan=proxy.plan,
+        width=widest(proxy.spec(spec)),
+        device=proxy.device,
+        teacher=proxy.teacher(),
+        on_progress=lambda step, steps: ends.append(clock()),
+    )
+    validated = clock() - ends[-1]
+    steps = [b - a for a, b in pairwise(ends)] or [validated]
+    return statistics.median(steps), validated / len(slice_.validation)
+
+
+def _first(split: Split, count: int) -> Split:
+    return replace(split, images=split.images[:count], labels=split.labels[:count])

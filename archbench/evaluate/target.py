@@ -271,13 +271,6 @@ def _detailed(measurement: Measurement, network: nn.Module, *, has_peak: bool) -
     return replace(measurement, details=details)
 
 
-def warm_up(threads: int) -> None:
-    """Readies this process for trials of so many threads: what is heavy is imported."""
-    import archbench.evaluate.proxy  # noqa: F401  training and data
-
-    torch.set_num_threads(threads)
-
-
 @lru_cache(maxsize=4)
 def _calibration(constants: str) -> Calibration:
     return Calibration(**json.loads(constants))

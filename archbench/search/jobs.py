@@ -16,8 +16,7 @@ from archbench.study.objective import OBJECTIVES
 from archbench.study.trial import CurvePoint, Failure, TrialState
 
 if TYPE_CHECKING:
-    from archbench.evaluate.price import Price
-    from archbench.evaluate.proxy import Proxy
+    from archbench.evaluate.proxy import Price, Proxy
     from archbench.evaluate.target import Target
     from archbench.models import ArchSpec
     from archbench.train.recipe import Plan
@@ -203,7 +202,7 @@ def price_trial(
     The proxy is as it will be, but for the plan, which an earlier study may have chosen; else its
     choice has ``plan_budget_s`` seconds for each candidate. Without conditions no latency is taken.
     """
-    from archbench.evaluate.price import price
+    from archbench.evaluate.proxy import price
     from archbench.evaluate.target import calibrated
 
     target = calibrated(conditions, environment=environment) if conditions else None

@@ -29,8 +29,7 @@ from archbench.study.planned import refuse_planned
 
 if TYPE_CHECKING:
     from archbench.evaluate.block_table import Predictor
-    from archbench.evaluate.price import Price
-    from archbench.evaluate.proxy import Proxy
+    from archbench.evaluate.proxy import Price, Proxy
     from archbench.train.recipe import Plan
 
 _SEARCH = ("seed", "sampler", "pruner", "audit", "trials", "epochs")

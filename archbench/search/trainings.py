@@ -41,8 +41,7 @@ from archbench.study.study_folder import (
 from archbench.study.trial import Snapshot, TrainingRecord, TrialRecord
 
 if TYPE_CHECKING:
-    from archbench.evaluate.price import Price
-    from archbench.evaluate.proxy import Proxy
+    from archbench.evaluate.proxy import Price, Proxy
 
 _SLOWEST = 8.0  # times what a training was found to take
 _LEAST_TIMEOUT_S = 600.0

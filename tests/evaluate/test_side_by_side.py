@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from archbench.errors import MissingError, UsageError
-from archbench.evaluate.profile import profile
-from archbench.evaluate.side_by_side import choose, flips, speed_to_eager
+from archbench.evaluate.profile import choose, flips, profile, speed_to_eager
 from archbench.measure import backend as backends
 from archbench.measure.backend import BACKENDS
 from archbench.study.measurement import Conditions, Measurement

@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from archbench.errors import ArchbenchError, SpecError
-from archbench.evaluate.target import warm_up
+from archbench.evaluate.proxy import warm_up
 from archbench.search.scheduler import Broken, Done, Job, Question, Report, Sent
 from archbench.study.trial import Failure, FailureKind
 
