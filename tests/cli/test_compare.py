@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -119,16 +118,3 @@ def test_a_deeper_network_breaks_the_limit(run: Run, toy: str) -> None:
     assert "toy (changed) is " in out
     assert "slower than toy" in out
     assert err.splitlines()[-1].startswith("error: --fail-if slower:20%: toy (changed) is ")
-
-
-def test_a_kept_result_is_compared_with(run: Run, toy: str) -> None:
-    kept = Path(toy).with_name("kept.json")
-    code, out, _ = run("compare", toy, toy, "--seconds", "0.5", "--save", str(kept), "--json")
-    assert code == 0
-    assert json.loads(out) == json.loads(kept.read_text())
-    code, out, _ = run("compare", toy, "--seconds", "0.5", "--against", str(kept))
-    assert code == 0
-    assert "stored toy" in out
-    code, _, err = run("compare", toy, "--seconds", "0.5", "--against", str(kept), "--batch", "2")
-    assert code == 2
-    assert "toy was stored under other conditions" in err

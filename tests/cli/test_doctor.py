@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-
 from archbench.report.findings import doctor
-from tests.cli.conftest import Run
 
 DOCUMENT = {
     "environment": {"cores": 2},
@@ -86,9 +83,3 @@ def test_nothing_to_do_is_said() -> None:
         .text()
         .endswith("nothing stands in the way of a measurement")
     )
-
-
-def test_the_command_gives_one_document(run: Run) -> None:
-    code, out, err = run("doctor", "--seconds", "1", "--json")
-    assert (code, err) == (0, "")
-    assert json.loads(out)["schema"] == "archbench.doctor/1"

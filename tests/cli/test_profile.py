@@ -39,23 +39,6 @@ def model(run: Run, name: str, *options: str) -> dict[str, object]:
     return dict(found)
 
 
-def test_stages_and_kinds_of_work_sum_to_the_whole(run: Run) -> None:
-    found = model(run, "cvt_13")
-    stages = found["stages"]
-    assert isinstance(stages, list)
-    for key in ("params", "macs", "activations"):
-        assert sum(stage[key] for stage in stages) == found[key]
-    work = found["work"]
-    assert isinstance(work, dict)
-    assert sum(work.values()) == found["macs"] == 4_566_089_216
-
-
-def test_what_models_show_prints_can_be_profiled(run: Run, tmp_path: Path) -> None:
-    file = tmp_path / "mine.yaml"
-    file.write_text(run("models", "show", "levit_128s").out)
-    assert model(run, str(file))["digest"] == model(run, "levit_128s")["digest"]
-
-
 def test_a_file_without_a_name_is_named_by_its_file(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     shown = run("models", "show", "levit_128s").out

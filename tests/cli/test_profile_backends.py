@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from archbench.report.element import Lines, joined, text_of
 from archbench.report.findings.profile import backend_tables, flips, has_several, unavailable
-from tests.cli.conftest import Run
 
 
 def entry(backend: str, ms: float | None, **changed: Any) -> dict[str, Any]:
@@ -95,17 +92,3 @@ def test_an_order_that_depends_on_the_backend_is_said() -> None:
         "  under openvino fp32, openvino bf16"
     )
     assert flips([]) == []
-
-
-@pytest.mark.parametrize(
-    ("arguments", "told"),
-    [
-        (("--backend", "egaer"), "unknown backend 'egaer'; did you mean eager"),
-        (("--backend", "eager,"), "'eager,' is no list of names, as eager,openvino"),
-        (("--precision", "int8"), "backend eager: it does not compute int8 on cpu"),
-    ],
-)
-def test_what_cannot_be_is_refused(run: Run, arguments: tuple[str, ...], told: str) -> None:
-    code, out, err = run("profile", "levit_128s", "--device", "cpu", *arguments)
-    assert (code, out) == (2, "")
-    assert told in err

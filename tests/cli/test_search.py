@@ -56,16 +56,6 @@ def test_a_search_leaves_study_tables_and_report(study: Path) -> None:
     assert (study / "report" / "report.html").is_file()
 
 
-def test_a_plan_tells_what_is_taken_from_an_earlier_study(
-    run: Run, folder: Path, study: Path
-) -> None:
-    arguments = ("--from", "toy", "--name", "more", "--results", str(study.parent))
-    code, out, _ = run("search", str(folder / "toy.yaml"), *arguments, "--trials=5", "--dry-run")
-    assert code == 0
-    assert "from toy: 3 of 3 trials taken over" in out
-    assert out.splitlines()[-1].startswith("2 trials on ")
-
-
 def test_a_finished_study_can_be_given_more_trials(run: Run, folder: Path, study: Path) -> None:
     code, out, err = run(
         "search", str(study / "space.yaml"), "--name", "toy", "--results", str(study.parent),
@@ -91,16 +81,6 @@ def test_a_study_with_a_teacher_keeps_it_and_goes_on(run: Run, folder: Path) -> 
     again = run(*words, "--trials", "2", "--resume")
     assert "the convolutional teacher is right on " in again.err
     assert again.code == ended.code
-
-
-def test_a_study_that_exists_is_refused_with_the_ways_on(
-    run: Run, folder: Path, study: Path
-) -> None:
-    code, out, err = run("search", str(folder / "toy.yaml"), "--results", str(study.parent))
-    assert (code, out) == (4, "")
-    assert "a study named toy exists already" in err
-    assert "--resume" in err
-    assert "--name toy-2" in err
 
 
 @pytest.mark.parametrize(

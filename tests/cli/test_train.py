@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from safetensors import safe_open
 
 from archbench.cli.main import Terminated
 from tests.cli.conftest import Run
@@ -29,20 +28,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def arguments(folder: Path, out: Path, *options: str) -> list[str]:
     data = f"folder:{folder / 'images'}"
     return ["train", str(folder / "toy.yaml"), "--data", data, "--out", str(out), *options]
-
-
-def test_a_training_ends_with_weights_that_hold_their_network(
-    run: Run, folder: Path, tmp_path: Path
-) -> None:
-    code, out, err = run(*arguments(folder, tmp_path / "out", "--epochs", "2"))
-    assert code == 0
-    best, last = (tmp_path / "out" / f"{name}.safetensors" for name in ("best", "last"))
-    assert out.startswith(f"toy on folder:{folder / 'images'}: validation accuracy ")
-    assert out.endswith(f"written:\n  {best}\n  {last}\n")
-    assert "epoch 2 of 2: " in err
-    assert err.endswith(f"or archbench profile {folder / 'toy.yaml'}\n")
-    with safe_open(last, framework="numpy") as weights:
-        assert "stages.0.embed" in " ".join(weights.keys())
 
 
 def test_a_training_as_json_has_its_curve(run: Run, folder: Path, tmp_path: Path) -> None:
@@ -67,17 +52,6 @@ def test_a_teacher_is_trained_first_and_its_worth_is_told(
     assert kept["teacher"]["accuracy"] > 0.5
     refused = run(*arguments(folder, tmp_path / "out", "--epochs", "1", "--resume"))
     assert "its recipe is different" in refused.err
-
-
-def test_a_training_that_was_begun_is_not_begun_again(
-    run: Run, folder: Path, tmp_path: Path
-) -> None:
-    words = arguments(folder, tmp_path / "out", "--epochs", "1")
-    assert run(*words).code == 0
-    ended = run(*words)
-    assert ended.code == 4
-    assert "a training is here already; go on with it: archbench train " in ended.err
-    assert run(*words, "--resume").code == 0
 
 
 @pytest.mark.parametrize(("by", "code"), [(KeyboardInterrupt, 130), (Terminated, 143)])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -84,36 +83,6 @@ def test_a_conversion_may_change_resolution_and_classes(run: Run, timm: Path) ->
         "shape": [37, 384],
         "type": "float32",
     }
-
-
-@pytest.mark.parametrize(
-    ("arguments", "code", "words"),
-    [
-        (("convert", "TIMM", "a.pth"), 2, "does not end in .safetensors"),
-        (("convert", "TIMM", "a.pth", "--to", "timmm"), 2, "unknown layout 'timmm'"),
-        (("convert", "TIMM", "a.safetensors", "--model", "levit_128"), 2, "missing: 75 tensors"),
-    ],
-)
-def test_what_cannot_be_done_is_said(
-    arguments: tuple[str, ...], code: int, words: str, run: Run, timm: Path
-) -> None:
-    typed = [str(timm) if word == "TIMM" else word for word in arguments]
-    ended, out, err = run("weights", *typed)
-    assert (ended, out) == (code, "")
-    assert words in err
-    assert not list(Path().glob("a.*"))
-
-
-def test_without_a_network_nothing_is_fetched(
-    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        monkeypatch.setenv("ARCHBENCH_HUB", f"http://127.0.0.1:{held.getsockname()[1]}")
-        monkeypatch.setenv("ARCHBENCH_CACHE", str(tmp_path / "cache"))
-        code, out, err = run("weights", "fetch", "levit_128s")
-    assert (code, out) == (3, "")
-    assert "the weights could not be fetched: [Errno 111] Connection refused" in err
 
 
 def test_weights_that_are_kept_are_not_fetched(run: Run, tmp_path: Path) -> None:
