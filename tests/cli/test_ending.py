@@ -50,11 +50,8 @@ def test_each_kind_of_error_has_its_exit_code(error: BaseException, code: int) -
     assert run_raising(error) == code
 
 
-def test_a_command_without_complaint_ends_with_zero() -> None:
+def test_a_command_ends_with_zero_or_the_code_that_it_gives() -> None:
     assert run_doing(lambda: None) == 0
-
-
-def test_a_command_may_return_its_exit_code() -> None:
     assert run_doing(lambda: errors.NEGATIVE_RESULT) == 1
 
 

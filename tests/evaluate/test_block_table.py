@@ -120,6 +120,7 @@ def test_scale_is_the_geometric_mean_and_errors_are_of_networks_left_out() -> No
     assert fit.scale == pytest.approx(1.0)  # of 1/2 and 2
     assert fit.errors == pytest.approx((3.0, -0.75))  # 4 times too much, a quarter
     assert fit.mean_error == pytest.approx(1.875)
+    assert table(1.0).fits(CONSTANTS) == {}
 
 
 def test_a_piece_behind_an_equal_one_finds_its_code_at_hand() -> None:
@@ -146,10 +147,6 @@ def test_networks_that_are_alike_are_fitted_to_instead_of_those_asked_for(tmp_pa
     (path,) = tmp_path.glob("*.json")
     wholes = json.loads(path.read_text())["content"]["wholes"]
     assert found["digest"] not in wholes
-
-
-def test_one_network_is_no_fit() -> None:
-    assert table(1.0).fits(CONSTANTS) == {}
 
 
 def test_networks_whose_pieces_are_lost_are_left_out() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from archbench.errors import SpecError, UsageError
@@ -11,24 +9,13 @@ from archbench.evaluate.profile import profile
 from tests.evaluate.toy import SPEC
 
 
-def test_counts_of_a_published_network_are_exact() -> None:
-    (model,) = profile("levit_128s", latency=False).models
-    assert (model.counts["params"], model.counts["macs"]) == (7_777_058, 304_660_832)
-
-
 def test_stages_and_head_add_up() -> None:
-    for model in profile(["levit_128s", "cvt_13"], latency=False).models:
+    for model in profile(["levit_128s", "cvt_13"], latency=False).document()["models"]:
         for what in ("params", "macs", "activations"):
-            assert sum(stage[what] for stage in model.counts["stages"]) == model.counts[what]
-
-
-def test_document_is_json_with_its_schema() -> None:
-    document = profile("levit_128s", latency=False).document()
-    assert json.loads(json.dumps(document, allow_nan=False)) == document
-    assert document["schema"] == "archbench.profile/1"
-    (model,) = document["models"]
-    assert model["work"]["mlp_macs"] == sum(s["work"]["mlp_macs"] for s in model["stages"])
-    assert model["latency"] == []
+            assert sum(stage[what] for stage in model["stages"]) == model[what]
+        for kind, macs in model["work"].items():
+            assert sum(stage["work"][kind] for stage in model["stages"]) == macs
+        assert sum(model["work"].values()) == model["macs"]
 
 
 def test_resolution_is_that_asked_for() -> None:
@@ -42,11 +29,6 @@ def test_latency_stands_for_each_batch_in_order() -> None:
     assert [latency.conditions.batch for latency in model.latency] == [1, 2]
     assert all(latency.conditions.resolution == (16, 16) for latency in model.latency)
     assert all(latency.value is not None for latency in model.latency)
-
-
-def test_an_unknown_name_is_refused_with_the_nearest() -> None:
-    with pytest.raises(UsageError, match=r"levit_129.*did you mean levit_1"):
-        profile("levit_129", latency=False)
 
 
 def test_no_network_is_refused() -> None:

@@ -38,20 +38,11 @@ def test_it_goes_on_bit_for_bit(data: str, tmp_path: Path) -> None:
     assert [p.loss for p in parts.points] == [p.loss for p in whole.points]
 
 
-def test_weights_hold_the_spec(data: str, tmp_path: Path) -> None:
+def test_weights_hold_the_spec_load_and_are_checked(data: str, tmp_path: Path) -> None:
     weights = _trained(data, tmp_path, epochs=1)
-    with safe_open(weights.last, framework="pt") as file:
-        metadata = file.metadata()
+    metadata = _metadata(weights.best)
     spec = json.loads(metadata["spec"])
-    assert spec["num_classes"] == 3
-    assert spec["stages"][0]["dim"] == 16
-    assert len(metadata["digest"]) == 16
-
-
-def test_weights_load_and_are_checked(data: str, tmp_path: Path) -> None:
-    weights = _trained(data, tmp_path, epochs=1)
-    with safe_open(weights.best, framework="pt") as file:
-        spec = json.loads(file.metadata()["spec"])
+    assert (spec["num_classes"], spec["stages"][0]["dim"], len(metadata["digest"])) == (3, 16, 16)
     loaded = load_weights(build(spec), weights.best)
     assert (loaded.layout, loaded.verified) == ("archbench", True)
     whole = weights.best.read_bytes()
