@@ -34,14 +34,7 @@ NEEDED_WHOLES = 6
 
 @dataclass(frozen=True, kw_only=True)
 class Whole:
-    """A network that was measured whole, to be compared with the sum of its pieces.
-
-    Attributes:
-        name: Its own, or its digest.
-        family: Its kind of work.
-        pieces: Keys of its pieces in the order they run.
-        time: What it took.
-    """
+    """A network that was measured whole: the keys of its pieces as they run, and what it took."""
 
     name: str
     family: str
@@ -72,11 +65,8 @@ class BlockTable:
     """What is known of one machine under one set of conditions.
 
     All times are multiples of a calibration network's, so they outlive a renewal of its constant.
-
-    Attributes:
-        pieces: Key to time.
-        wholes: Digest to network.
-        note: What is to be said of the file; mostly empty.
+    Pieces are known by their keys, whole networks by their digests. The note is what is to be said
+    of the file, mostly nothing.
     """
 
     pieces: Mapping[str, ColdTime] = field(default_factory=dict)
@@ -121,11 +111,9 @@ class BlockTable:
 
 
 def table_path(target: Target, *, folder: Path | None = None) -> Path:
-    """The file of a machine and conditions; the resolution does not matter.
+    """The file of a machine and conditions, by default in the user's cache folder.
 
-    Args:
-        target: The machine; device, backend, precision, threads and batch.
-        folder: Where tables lie, the user's cache folder by default.
+    The resolution does not matter.
     """
     name = f"{target.environment.id}-{digest_of(_identity(target))}.json"
     return (folder or cache_folder("blocks")) / name
@@ -188,12 +176,7 @@ def _checksum(content: Mapping[str, Any]) -> str:
 
 
 class Predictor:
-    """Latencies of networks from stored blocks alone.
-
-    Args:
-        table: Blocks and whole networks of one machine and conditions.
-        calibration: Constants of the same, of which the table's times are multiples.
-    """
+    """Latencies of networks from the blocks of a table alone, by constants of the same machine."""
 
     def __init__(self, table: BlockTable, *, calibration: Calibration) -> None:
         self._table, self._calibration = table, calibration
@@ -234,9 +217,7 @@ def keep_stored(path: Path, *, target: Target) -> None:
 def stored_predictor(target: Target, *, path: Path | None = None) -> tuple[Predictor, str]:
     """What the blocks of a file tell, by the constants of a target; and what is to be said of it.
 
-    Args:
-        target: Machine, conditions and constants.
-        path: The file; by default that of the machine and conditions.
+    The file is by default that of the machine and conditions.
     """
     table = read_table(path or table_path(target), target=target)
     return Predictor(table, calibration=target.calibration), table.note

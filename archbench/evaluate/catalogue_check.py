@@ -26,12 +26,8 @@ def rebuild(
     """Networks of the catalogue, each built and counted again in every way that is affordable.
 
     It is a JSON document of the schema ``archbench.models_check/1``. Every network is built on
-    PyTorch's meta device, where weights have shapes and no memory, and its parameters are counted.
-
-    Args:
-        names: Published networks and ablations; all of them by default.
-        most_macs: fvcore counts a forward pass of those with at most so many; None is all.
-        on_progress: Told how far it is.
+    PyTorch's meta device, where weights have shapes and no memory, and its parameters are counted;
+    of those with at most ``most_macs`` fvcore counts a forward pass, too.
 
     Raises:
         UsageError: There is no network of a name.

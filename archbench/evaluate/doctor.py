@@ -54,14 +54,8 @@ def check_up(
     the ``note`` who is there without being known to work. ``backends`` have for each device the
     precisions that can be asked for here; none where one is not there, with what is ``missing``
     and the ``help`` that brings it. ``disks`` are free bytes by folder. The ``fault`` of a study,
-    why its database cannot be read, is empty where it is whole.
-
-    Args:
-        seconds: How long to time; all else takes some 2 s, and constants 2 s once.
-        device: ``cpu`` or ``cuda``.
-        threads: CPU threads of one forward pass.
-        study: A study's folder, to look into its database.
-        on_progress: Told how far it is.
+    why its database cannot be read, is empty where it is whole. Beside the seconds of the test it
+    takes some 2 s, and once 2 s more for constants.
 
     Raises:
         ArchbenchError: See ``archbench.measure.latency.calibration.calibrate``.

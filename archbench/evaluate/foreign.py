@@ -74,11 +74,7 @@ def is_foreign(text: str) -> bool:
 def opened(
     written: Written | Foreign, *, resolution: tuple[int, int] | int | None
 ) -> ArchSpec | Foreign:
-    """The network that was asked for, in whatever way it is written, at a resolution.
-
-    Args:
-        written: A published name, a spec, a plain document or the name of another network.
-        resolution: Height and width in pixels, or a side; the network's own by default.
+    """The network that was asked for, in whatever way it is written, at a resolution or its own.
 
     Raises:
         UsageError: A name is unknown.
@@ -97,11 +93,8 @@ def open_foreign(text: str, *, resolution: tuple[int, int] | int | None = None) 
     """The network that a text names, with fresh weights that are always the same.
 
     A builder of ``module:PACKAGE.MODULE:BUILDER`` takes no arguments; the current folder is
-    searched first, as ``python -m`` does.
-
-    Args:
-        text: What the person typed.
-        resolution: Of the images; by default what timm states for the network, else 224.
+    searched first, as ``python -m`` does. The resolution is by default what timm states for the
+    network, else 224.
 
     Raises:
         MissingError: The library is not installed, or there is no such module.

@@ -31,14 +31,7 @@ def where(
     It is a network of a JSON document of the schema ``archbench.where/1``, its parts in the order
     they run. ``between_ms`` is what the network takes beside its parts, below 0 where watching
     cost more than that; ``bounds_ms`` of a part what compute, memory and operators would ask for
-    alone, see ``Roofline``.
-
-    Args:
-        written: A published name, a spec or a plain document.
-        conditions: All but the resolution; PyTorch's eager mode only, as other backends leave no
-            parts to time.
-        budget_s: Seconds of timing.
-        on_progress: Told what is being done, how much of it, and of how much.
+    alone, see ``Roofline``. PyTorch's eager mode only is timed, as other backends leave no parts.
 
     Raises:
         UsageError: Another backend is asked for.

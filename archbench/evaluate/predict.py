@@ -68,19 +68,12 @@ def predict_all(
     and large ones in turn with one another: networks that are alike where there are as many, else
     some of those asked for where they are many more, else published ones.
 
-    Each is an entry of a JSON document of the schema ``archbench.prediction/1``: between ``low``
-    and ``high`` lay two of three networks of the family that were left out of the fit,
-    ``error_percent`` is the mean error on them, ``num_blocks_new`` how many pieces had to be timed
-    for this network, and ``note`` what is to be said of the table, mostly nothing.
-
-    Args:
-        networks: Published names, specs or plain documents.
-        alike: Others that resemble them, as random candidates of the same space do: better to be
-            fitted to than published networks.
-        conditions: All but the resolution, which is each network's own; one CPU thread by
-            default.
-        folder: Where tables lie, the user's cache folder by default.
-        on_progress: Told how far it is.
+    Networks that are ``alike`` are those that resemble them, as random candidates of the same space
+    do: better to be fitted to than published ones. Each gives an entry of a JSON document of the
+    schema ``archbench.prediction/1``: between ``low`` and ``high`` lay two of three networks of the
+    family that were left out of the fit, ``error_percent`` is the mean error on them,
+    ``num_blocks_new`` how many pieces had to be timed for this network, and ``note`` what is to be
+    said of the table, mostly nothing.
 
     Raises:
         SpecError: One is illegal.

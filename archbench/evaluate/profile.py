@@ -285,13 +285,9 @@ def choose(
 ) -> tuple[list[Conditions], list[dict[str, str]]]:
     """The conditions to measure under, eager first, and what was left out.
 
-    Of that it says backend, device and precision (empty where the backend cannot be had at all),
-    the reason, and the help that brings it.
-
-    Args:
-        backends: Names, or ``all``: then what cannot be had is left out; else it is refused.
-        precisions: What each is to compute.
-        conditions: Device, batch and threads.
+    Of ``all`` backends what cannot be had is left out; of those that are named it is refused. Told
+    are backend, device and precision (empty where the backend cannot be had at all), the reason,
+    and the help that brings it.
 
     Raises:
         UsageError: A name is unknown, or two do not go together, or nothing is left.

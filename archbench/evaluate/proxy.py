@@ -111,9 +111,6 @@ class Proxy:
     def teacher(self, *, progress: Progress | None = None) -> Teacher | None:
         """The teacher that the recipe names, trained if it must be and kept open in this process.
 
-        Args:
-            progress: Told how far it is trained; whoever does not give it finds it in the cache.
-
         Raises:
             ArchbenchError: See ``archbench.train.teacher.teacher_for``.
         """
@@ -313,13 +310,8 @@ def price(
 ) -> Price:
     """The cost of a trial and the plan of all trainings, from candidates that are really tried.
 
-    Args:
-        specs: Candidates, best of different sizes.
-        proxy: As it will be, but for the plan.
-        target: As it will be; None where no latency is measured.
-        plan: The plan, where it is given; else the fastest is chosen.
-        plan_budget_s: Seconds for the choice of each candidate's plan.
-        clock: Monotonic seconds.
+    Best they are of different sizes. Without a target no latency is measured; a plan that is not
+    given is the fastest, which takes so many seconds for each candidate to find.
 
     Raises:
         ArchbenchError: A candidate cannot be built, timed or trained.

@@ -16,11 +16,11 @@ from archbench.progress import Progress
 from archbench.study.measurement import Conditions
 
 SCHEMA = "archbench.serving/1"
-LARGEST_BATCH = 256
 SATURATED = 0.95
 """Throughput is saturated at the smallest batch that reaches this share of the largest one."""
 
 _GAIN = 1.05
+_DOUBLED = [2**power for power in range(9)]
 
 
 def serving(
@@ -31,16 +31,10 @@ def serving(
     budget_s: float = 2.0,
     on_progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """How the deployed form of a network serves at each batch.
+    """How the deployed form of a network serves at each batch, of ``budget_s`` seconds.
 
-    It is a network of a JSON document of the schema ``archbench.serving/1``, its batches ascending.
-
-    Args:
-        written: A published name, a spec or a plain document.
-        conditions: All but the resolution and the batch.
-        batches: Images of a pass; by default doubled from 1 until a doubling brings less than 5 %.
-        budget_s: Seconds for each batch.
-        on_progress: Told what is being done, how much of it, and of how much.
+    It is a network of a JSON document of the schema ``archbench.serving/1``, its batches ascending;
+    by default they are doubled from 1 until a doubling brings less than 5 % of images per second.
 
     Raises:
         ArchbenchError: See ``archbench.measure.latency.latency.measure_latency``.
@@ -48,7 +42,7 @@ def serving(
     spec, environment = as_spec(written), capture_environment()
     height, width = spec.resolution
     found: list[Service] = []
-    for batch in sorted(set(batches)) or _doubled():
+    for batch in sorted(set(batches)) or _DOUBLED:
         here = replace(conditions or Conditions(), batch=batch, resolution=(height, width))
         target = calibrated(here, environment=environment, on_progress=on_progress)
         network = deployed(spec, here, forms=target.forms)
@@ -77,7 +71,3 @@ def saturating_batch(images_per_second: Mapping[int, float]) -> int | None:
     enough = SATURATED * max(images_per_second.values())
     found = min(batch for batch, pace in images_per_second.items() if pace >= enough)
     return found if len(images_per_second) > 1 else None
-
-
-def _doubled() -> list[int]:
-    return [2**power for power in range(LARGEST_BATCH.bit_length())]

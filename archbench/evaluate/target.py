@@ -151,11 +151,6 @@ def calibrated(
 ) -> Target:
     """The target of these conditions, with this machine's constants (taken now, if never before).
 
-    Args:
-        conditions: All but the resolution counts.
-        environment: This machine; captured now by default.
-        on_progress: Told how far it is.
-
     Raises:
         ArchbenchError: See ``archbench.measure.latency.calibration.calibrate``.
     """
@@ -180,13 +175,9 @@ def deployed(
 ) -> nn.Module:
     """The form of a network that is timed, compared with the one that is trained.
 
-    Args:
-        spec: The network.
-        conditions: Batch and threads that it is made for.
-        weights: A file of its weights, interpolated where they are of another resolution; fresh
-            ones by default.
-        forms: What was decided on before, and where what is decided now is kept; by default all
-            forms are raced.
+    Its weights are those of a file, interpolated where they are of another resolution, or fresh.
+    Forms that were decided on before are taken, and what is decided now is kept with them; without
+    a file of them all forms are raced.
 
     Raises:
         WeightsError: The weights do not fit.

@@ -185,14 +185,9 @@ def _where(
     save: Path | None,
     places: Sequence[tuple[Path, int] | None],
 ) -> None:
-    """Prints where the time of each network goes, under each of the conditions.
+    """Prints where the time of each network goes, under the conditions of each batch.
 
-    Args:
-        specs: The networks.
-        conditions: One for each batch.
-        save: A file for the plot.
-        places: For each network the study and the trial that it is of, where it is one and its
-            report is to show what was found.
+    What is found of a trial of a study is kept in its place, for the study's report.
     """
     from archbench.evaluate.parts import where
     from archbench.report.findings.parts import finding, save_where

@@ -47,8 +47,7 @@ def show(space: str, overrides: tuple[str, ...]) -> None:
     found = _load(space, overrides)
     labels = {axis.name: list(map(axis.label, range(len(axis.values)))) for axis in found.axes}
     step = command_line("archbench", "space", "count", space)
-    finding = findings.description(_document(found), labels=labels, next_step=step)
-    console.tell(finding)
+    console.tell(findings.description(_document(found), labels=labels, next_step=step))
 
 
 @command.command()

@@ -12,7 +12,7 @@ import click
 from archbench.cli import console, option
 from archbench.cli.main import parked
 from archbench.command_line import command_line
-from archbench.errors import ArchbenchError, StorageError
+from archbench.errors import StorageError
 
 if TYPE_CHECKING:
     from archbench.evaluate.training import Weights
@@ -72,7 +72,8 @@ def command(
     from archbench.report.findings import training
 
     spec = network_of(network, overrides=overrides, results=results)
-    folder = out or results / f"trained-{_folder_name(spec)}"
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", spec.name).strip("-.") or spec.digest
+    folder = out or results / f"trained-{name}"
     _check_folder(folder, resume=resume)
     with console.Meter() as told:
         try:
@@ -90,18 +91,18 @@ def command(
                 **how,
             )
         except KeyboardInterrupt as stop:
-            raise _parked(stop, folder) from None
+            raise parked(
+                stop,
+                "the training is parked at its last epoch",
+                place=str(folder),
+                help=f"resume it with: {option.typed_command('--resume')} --resume",
+            ) from None
     profile = command_line("archbench", "profile", network)
     finding = training.finding(
         _document(spec, weights, data=data),
         next_step=f"use {command_line(weights.best)} (safetensors), or {profile}",
     )
     console.tell(finding)
-
-
-def _folder_name(spec: ArchSpec) -> str:
-    """The network's name with what a folder's name should not have left out."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", spec.name).strip("-.") or spec.digest
 
 
 def _check_folder(folder: Path, *, resume: bool) -> None:
@@ -117,16 +118,6 @@ def _check_folder(folder: Path, *, resume: bool) -> None:
         raise StorageError(
             "there is no training here to resume", place=str(folder), help=f"begin it: {again}"
         )
-
-
-def _parked(by: KeyboardInterrupt, folder: Path) -> ArchbenchError:
-    again = option.typed_command("--resume")
-    return parked(
-        by,
-        "the training is parked at its last epoch",
-        place=str(folder),
-        help=f"resume it with: {again} --resume",
-    )
 
 
 def _document(spec: ArchSpec, weights: Weights, *, data: str) -> dict[str, Any]:
