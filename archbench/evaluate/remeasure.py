@@ -32,14 +32,10 @@ _AT_ONCE = 6
 def measure_elsewhere(
     study: Path | str,
     *,
-    device: str = "cpu",
-    backend: str = "eager",
-    precision: str | None = None,
-    batch: int | None = None,
-    threads: int | None = None,
     trials: Which = "front",
     budget_s: float = SEARCH_BUDGET_S,
     on_progress: Progress | None = None,
+    **asked: Any,
 ) -> tuple[dict[str, Any], list[TrialRecord]]:
     """Times the networks of a study again, trains nothing, and writes the front by these times.
 
@@ -50,15 +46,11 @@ def measure_elsewhere(
 
     Args:
         study: Its folder.
-        device: ``cpu`` or ``cuda``.
-        backend: What runs the networks, an entry of ``archbench/measure/backends``.
-        precision: That of the search by default, likewise batch and threads.
-        batch: Images per forward pass.
-        threads: CPU threads of one forward pass.
         trials: Members of the front, or all trials that were trained to the end. What was lost by
             not searching there is only known from all.
         budget_s: Seconds for each network, where the machine does not settle before.
         on_progress: Told how far it is.
+        asked: Conditions other than those of the search; None is as the search had it.
 
     Raises:
         UsageError: The study has no such trial yet.
@@ -68,11 +60,10 @@ def measure_elsewhere(
     reader = open_study(study)
     here = _chosen(reader, trials)
     searched = next((record.latency.conditions for record in here if record.latency), Conditions())
-    said: dict[str, Any] = {"precision": precision, "batch": batch, "threads": threads}
-    others = {name: value for name, value in said.items() if value is not None}
-    conditions = replace(searched, device=device, backend=backend, **others)
+    said = {name: value for name, value in asked.items() if value is not None}
+    conditions = replace(searched, **said)
     target = calibrated(conditions, on_progress=on_progress)
-    there: list[TrialRecord] = []
+    there, taken = list[TrialRecord](), list[Taken]()
     for start in range(0, len(here), _AT_ONCE):
         part = here[start : start + _AT_ONCE]
         if on_progress:
@@ -80,16 +71,19 @@ def measure_elsewhere(
         found = target.measure_together(
             {str(record.number): as_spec(record.spec) for record in part}, budget_s=budget_s
         )
-        there += [replace(record, latency=found[str(record.number)]) for record in part]
+        for record in part:
+            number, latency = record.number, found[str(record.number)]
+            there.append(replace(record, latency=latency))
+            taken.append(Taken(trial=number, reference=None, kind="confirm", measurement=latency))
     _, front = moved(reader.rule, there)
     num_validation = reader.rule.num_validation
     files = write_tables(
         reader.path,
         {
             "front": designs_table("front", front, num_validation=num_validation),
-            "measurements": measurements_table(map(_taken, there)),
+            "measurements": measurements_table(taken),
         },
-        suffix=f"-{device}-{backend}",
+        suffix=f"-{conditions.device}-{conditions.backend}",
     )
     change = transfer(
         reader.rule,
@@ -103,7 +97,15 @@ def measure_elsewhere(
         "searched": asdict(searched),
         "conditions": asdict(conditions),
         "environment": target.environment.document(),
-        "trials": [_trial_document(record) for record in there],
+        "trials": [
+            {
+                "trial": entry.trial,
+                "proxy_accuracy": record.proxy_accuracy,
+                **latency_cells(entry.measurement),
+                "latency_reason": entry.measurement.reason,
+            }
+            for record, entry in zip(there, taken, strict=True)
+        ],
         "transfer": asdict(change),
         "files": [str(path) for path in files],
     }
@@ -120,18 +122,3 @@ def _chosen(reader: StudyReader, which: Which) -> Sequence[TrialRecord]:
     if not found:
         raise UsageError(reason, place=reader.name, help="search on, or take --trials all")
     return found
-
-
-def _taken(record: TrialRecord) -> Taken:
-    assert record.latency is not None
-    return Taken(trial=record.number, reference=None, kind="confirm", measurement=record.latency)
-
-
-def _trial_document(record: TrialRecord) -> dict[str, Any]:
-    assert record.latency is not None
-    return {
-        "trial": record.number,
-        "proxy_accuracy": record.proxy_accuracy,
-        **latency_cells(record.latency),
-        "latency_reason": record.latency.reason,
-    }

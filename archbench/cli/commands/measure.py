@@ -30,9 +30,7 @@ if TYPE_CHECKING:
 )
 @option.RESULTS
 @option.JSON
-def command(
-    study: str, *, device: str, backend: str, trials: Which, results: Path, **how: Any
-) -> None:
+def command(study: str, *, trials: Which, results: Path, **how: Any) -> None:
     """Time the networks of a STUDY again elsewhere, and say what becomes of its front.
 
     Nothing is trained. The front by the new times is written beside the study's own tables.
@@ -43,11 +41,10 @@ def command(
 
     path = study_path(study, results=results)
     with console.Meter() as told:
-        document, front = measure_elsewhere(
-            path, device=device, backend=backend, trials=trials, on_progress=told, **how
-        )
+        document, front = measure_elsewhere(path, trials=trials, on_progress=told, **how)
     named = study_argument(path)
-    again = ("archbench", "measure", named, "--device", device, "--backend", backend)
+    where = ("--device", how["device"], "--backend", how["backend"])
+    again = ("archbench", "measure", named, *where)
     step = (
         f"{command_line(*again, '--trials', 'all')} also says what was lost by not searching there"
         if trials == "front"
