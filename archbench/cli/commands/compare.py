@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from archbench.cli import console, option
+from archbench.cli import console, names, option
 from archbench.command_line import command_line
 from archbench.errors import NegativeResultError, UsageError
 
@@ -100,7 +100,6 @@ def command(
 def _networks(
     texts: Sequence[str], *, overrides: Sequence[str], results: Path
 ) -> list[ArchSpec | str]:
-    from archbench.cli.names import opened
 
     changes: dict[int, list[str]] = {place: [] for place, _ in enumerate(texts, start=1)}
     for override in overrides:
@@ -114,7 +113,7 @@ def _networks(
                 )
             changes[place].append(numbered[2] if numbered else override)
     return [
-        opened(text, overrides=changes[place], results=results)
+        names.opened(text, overrides=changes[place], results=results)
         for place, text in enumerate(texts, start=1)
     ]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from archbench.cli import console, option
+from archbench.cli import console, names, option
 
 
 @click.command()
@@ -28,14 +28,13 @@ def command(study: str, *, budget: str | None, results: Path, **how: Any) -> int
     timed again and trained with more seeds, until the front is settled or the budget is spent.
     Ctrl-C parks it; the same command goes on.
     """
-    from archbench.cli.names import study_path
     from archbench.cli.progress import SearchProgress, shown
     from archbench.search import confirm
     from archbench.search.settings import parse_budget
 
     if budget is not None:
         parse_budget(budget, place="--budget")
-    path = study_path(study, results=results)
+    path = names.study_path(study, results=results)
     with shown(SearchProgress()) as listener:
         found = confirm(path, budget=budget, on_event=listener, **how)
     return console.tell_study(found)

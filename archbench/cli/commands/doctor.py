@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from archbench.cli import console, option
+from archbench.cli import console, names, option
 
 
 @click.command()
@@ -29,11 +29,10 @@ def command(study: str | None, *, results: Path, **how: Any) -> None:
     Times several copies of one network against one another: what seems faster among them seems so
     by chance. With a STUDY its database is looked into, too.
     """
-    from archbench.cli.names import study_path
     from archbench.evaluate.doctor import check_up
     from archbench.report.findings import doctor
 
-    path = study_path(study, results=results) if study else None
+    path = names.study_path(study, results=results) if study else None
     with console.Meter() as told:
         found = check_up(study=path, on_progress=told, **how)
     console.tell(doctor.finding(found))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from archbench.cli import console, option
+from archbench.cli import console, names, option
 
 
 @click.command()
@@ -20,8 +20,7 @@ def command(study: str, results: Path) -> None:
     and ends of axes at which the front lies. What chance could explain is said to be so.
     """
     from archbench.analysis.study import open_study
-    from archbench.cli.names import study_path
     from archbench.report.findings import importance
 
-    found = open_study(study_path(study, results=results))
+    found = open_study(names.study_path(study, results=results))
     console.tell(importance.finding(found))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from archbench.cli import console, option
+from archbench.cli import console, names, option
 from archbench.command_line import command_line, study_argument
 
 if TYPE_CHECKING:
@@ -35,11 +35,10 @@ def command(study: str, *, trials: Which, results: Path, **how: Any) -> None:
 
     Nothing is trained. The front by the new times is written beside the study's own tables.
     """
-    from archbench.cli.names import study_path
     from archbench.evaluate.remeasure import measure_elsewhere
     from archbench.report.findings import remeasure
 
-    path = study_path(study, results=results)
+    path = names.study_path(study, results=results)
     with console.Meter() as told:
         document, front = measure_elsewhere(path, trials=trials, on_progress=told, **how)
     named = study_argument(path)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from archbench.cli import console, option
+from archbench.cli import console, names, option
 from archbench.command_line import command_line, study_argument
 from archbench.errors import UsageError
 
@@ -64,7 +64,6 @@ def command(
     """
     from archbench.analysis.pick import Wish, pick
     from archbench.analysis.study import open_study
-    from archbench.cli.names import study_path
     from archbench.report.document import to_yaml
     from archbench.report.findings import pick as findings
     from archbench.study.atomic_file import write_atomically
@@ -76,7 +75,7 @@ def command(
         sure=sure / 100,
     )
     _check(wish)
-    found = open_study(study_path(study, results=results))
+    found = open_study(names.study_path(study, results=results))
     answer = pick(found, wish)
     record = answer.chosen.record
     if spec_file is not None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from archbench.cli import console, option
+from archbench.cli import console, names, option
 from archbench.command_line import command_line
 from archbench.errors import UsageError
 
@@ -49,7 +49,6 @@ def command(
     archbench profile measures. A search whose space was looked at with --space knows latencies
     before it measures them.
     """
-    from archbench.cli.names import network
     from archbench.evaluate.predict import SCHEMA, predict_all
     from archbench.report.findings import prediction
     from archbench.search.settings import conditions_of
@@ -64,7 +63,7 @@ def command(
     conditions = Conditions()
     alike: list[ArchSpec] = []
     if space is None:
-        specs = [network(text, overrides=overrides, results=results) for text in networks]
+        specs = [names.network(text, overrides=overrides, results=results) for text in networks]
     else:
         loaded = SearchSpace.load(space, overrides=overrides)
         specs, alike = _drawn(loaded, samples=samples, seed=seed)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from archbench.cli import console, option
+from archbench.cli import console, names, option
 from archbench.command_line import command_line
 from archbench.errors import NegativeResultError, UsageError
 
@@ -96,7 +96,6 @@ def command(
     it, or STUDY:TRIAL. To compare with: timm:NAME, torchvision:NAME, or module:PACKAGE.MODULE:NAME
     for a function of yours that returns a torch.nn.Module.
     """
-    from archbench.cli.names import network, opened, trial_place
     from archbench.evaluate.profile import profile
     from archbench.report.findings import profile as findings
     from archbench.study.measurement import Conditions
@@ -105,7 +104,7 @@ def command(
         _check_question(both=is_serving and is_where, **how)
         batches, resolution = how["batches"], how["resolution"]
         specs = [
-            network(text, overrides=overrides, results=results, resolution=resolution)
+            names.network(text, overrides=overrides, results=results, resolution=resolution)
             for text in networks
         ]
         at = Conditions(device="cpu" if device == "all" else device, threads=how["threads"])
@@ -118,12 +117,12 @@ def command(
                 "a plot shows one network at one batch", place="--save", help="name one of each"
             )
         keeps = is_one and resolution is None and not overrides
-        places = [trial_place(text, results=results) if keeps else None for text in networks]
+        places = [names.trial_place(text, results=results) if keeps else None for text in networks]
         _where(specs, [replace(at, batch=batch) for batch in batches], save=save, places=places)
         return
     if save is not None:
         raise UsageError("there is a plot of --where only", place="--save", help="add --where")
-    asked = [opened(text, overrides=overrides, results=results) for text in networks]
+    asked = [names.opened(text, overrides=overrides, results=results) for text in networks]
     with console.Meter() as told:
         devices = None if device == "all" else (device,)
         document = profile(asked, devices=devices, on_progress=told, **how).document()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from archbench.cli import console, option
+from archbench.cli import console, names, option
 from archbench.errors import UsageError
 
 
@@ -37,13 +37,12 @@ def command(study: str, formats: tuple[str, ...], out: Path | None, results: Pat
     from archbench.analysis.ablation import read_ablation
     from archbench.analysis.certificate import read_certificate
     from archbench.analysis.study import open_study
-    from archbench.cli.names import study_path
     from archbench.report import FORMATS, write_report
     from archbench.report.findings import ablation, certificate
     from archbench.report.findings import study as findings
     from archbench.study.planned import find_planned
 
-    path = study_path(study, results=results)
+    path = names.study_path(study, results=results)
     planned = find_planned(path)
     if planned is not None:
         is_ablation = planned.kind == "ablation"

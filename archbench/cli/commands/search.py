@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from archbench.cli import console, option
+from archbench.cli import console, names, option
 from archbench.command_line import command_line
 from archbench.errors import UsageError
 
@@ -90,7 +90,6 @@ def command(
     Shows the front as it grows, and confirms it at the end. Ctrl-C parks the study; --resume goes
     on with it.
     """
-    from archbench.cli.names import study_path
     from archbench.cli.progress import SearchProgress, shown
     from archbench.search import events, search
     from archbench.space import SearchSpace
@@ -103,7 +102,7 @@ def command(
         study = search(
             SearchSpace.load(space, overrides=overrides),
             results=results,
-            start_from=[study_path(study, results=results) for study in earlier],
+            start_from=[names.study_path(study, results=results) for study in earlier],
             on_event=listener,
             **how,
         )
@@ -115,13 +114,12 @@ def command(
 
 def _confirmed(text: str, *, name: str | None, results: Path, **how: Any) -> int:
     """``--confirm``, which is to go: the study of ``--name``, of a folder, a name or a space."""
-    from archbench.cli.names import study_path
     from archbench.cli.progress import SearchProgress, shown
     from archbench.search import confirm
 
     is_space = text.endswith((".yaml", ".yml"))
     named = name or (Path(text).stem if is_space else text)
-    path = results / named if name or is_space else study_path(named, results=results)
+    path = results / named if name or is_space else names.study_path(named, results=results)
     _refuse_search_options(path)
     options = {key: how[key] for key in ("workers", "download")}
     with shown(SearchProgress()) as listener:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from archbench.cli import console, option
+from archbench.cli import console, names, option
 from archbench.cli.main import parked
 from archbench.command_line import command_line
 from archbench.errors import StorageError
@@ -67,11 +67,10 @@ def command(
 
     NETWORK is a published name, a file as archbench models show prints it, or STUDY:TRIAL.
     """
-    from archbench.cli.names import network as network_of
     from archbench.evaluate.training import train_network
     from archbench.report.findings import training
 
-    spec = network_of(network, overrides=overrides, results=results)
+    spec = names.network(network, overrides=overrides, results=results)
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", spec.name).strip("-.") or spec.digest
     folder = out or results / f"trained-{name}"
     _check_folder(folder, resume=resume)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from archbench.cli import console, option
+from archbench.cli import console, names, option
 from archbench.command_line import command_line
 
 if TYPE_CHECKING:
@@ -70,7 +70,6 @@ def convert(
     OUT ends in .safetensors or, where the names are not ours, in .pth, .pt or .bin. There and
     back changes no bit.
     """
-    from archbench.cli.names import network
     from archbench.errors import UsageError
     from archbench.models import convert_weights
     from archbench.report.findings import weights as findings
@@ -80,7 +79,7 @@ def convert(
     converted = convert_weights(
         source,
         target,
-        model=network(model, overrides=overrides, results=results) if model else None,
+        model=names.network(model, overrides=overrides, results=results) if model else None,
         **how,
     )
     finding = findings.converted(
