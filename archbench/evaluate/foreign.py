@@ -7,7 +7,7 @@ import difflib
 import importlib
 import inspect
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -156,15 +156,13 @@ def _from_timm(
             place=place,
             help=f"{_nearest(name, timm.list_models())}timm.list_models() lists them",
         )
-    with _unwarned():
-        network = _built(lambda: timm.create_model(name, pretrained=False), place=place)
+    network = _quietly(lambda: timm.create_model(name, pretrained=False), place=place)
     settings = getattr(network, "default_cfg", None) or {}
     channels, *sides = settings.get("input_size", (3, RESOLUTION, RESOLUTION))
     if channels != 3 or len(sides) != 2:
         raise UsageError(f"it takes {channels} channels, and images have 3", place=place)
     if asked and asked != tuple(sides) and settings.get("fixed_input_size"):
-        with _unwarned():
-            network = _built(lambda: timm.create_model(name, img_size=asked), place=place)
+        network = _quietly(lambda: timm.create_model(name, img_size=asked), place=place)
     return network, asked or sides
 
 
@@ -178,8 +176,7 @@ def _from_torchvision(name: str, *, place: str) -> nn.Module:
             place=place,
             help=f"{_nearest(name, known)}{listing} lists them",
         )
-    with _unwarned():
-        return _built(lambda: models.get_model(name, weights=None), place=place)
+    return _quietly(lambda: models.get_model(name, weights=None), place=place)
 
 
 def _from_module(name: str, *, place: str) -> nn.Module:
@@ -196,7 +193,15 @@ def _from_module(name: str, *, place: str) -> nn.Module:
                 if callable(value) and getattr(value, "__module__", "") == path
             )
             raise unknown_name(f"function of {path}", attribute, own, place=place)
-        _require_no_arguments(builder, place=place)
+        try:
+            with contextlib.suppress(ValueError):  # a builtin, which has none: calling it will tell
+                inspect.signature(builder).bind()
+        except TypeError as error:
+            raise UsageError(
+                f"the builder needs arguments ({error})",
+                place=place,
+                help="name a function that takes none",
+            ) from None
         return _built(builder, place=place)
 
 
@@ -229,27 +234,11 @@ def _built(builder: Callable[[], object], *, place: str) -> nn.Module:
     return network
 
 
-def _require_no_arguments(builder: Callable[..., object], *, place: str) -> None:
-    try:
-        signature = inspect.signature(builder)
-    except (TypeError, ValueError):  # of a builtin, which has none: calling it will tell
-        return
-    try:
-        signature.bind()
-    except TypeError as error:
-        raise UsageError(
-            f"the builder needs arguments ({error})",
-            place=place,
-            help="name a function that takes none",
-        ) from None
-
-
-@contextlib.contextmanager
-def _unwarned() -> Iterator[None]:
-    """Without what a library says to those who call it, which is us."""
+def _quietly(builder: Callable[[], object], *, place: str) -> nn.Module:
+    """As ``_built``, without what a library says to those who call it, which is us."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
-        yield
+        return _built(builder, place=place)
 
 
 def _nearest(name: str, known: Sequence[str]) -> str:
