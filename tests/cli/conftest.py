@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 from archbench.cli.main import archbench
 from archbench.cli.main import run as run_command
+from tests.golden.stories import NETWORK
+from tests.search import tiny
 
 
 class Ending(NamedTuple):
@@ -37,3 +40,14 @@ def run(
         return Ending(code, captured.out, captured.err)
 
     return run
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with a tiny network, its images, and a cache of its own."""
+    folder = tmp_path_factory.mktemp("toy")
+    tiny.write_images(folder / "images")
+    (folder / "toy.yaml").write_text(NETWORK)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ARCHBENCH_CACHE", str(folder / "cache"))
+        yield folder

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from archbench.report.findings import ablation
 from tests.cli.conftest import Run
-from tests.golden.stories import NETWORK
-from tests.search import tiny
 from tests.search.ablation.toy import record
 
 TEXT = """\
@@ -51,17 +46,6 @@ position=none   70.4   -1.5  -1.7 (-3.1 to -0.2)  sign confirmed
 position=none: A5: without attention bias (LeViT, table 5)
 
 Of 1 row of the paper: 1 sign confirmed."""
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder with a tiny network, its images, and a cache of its own."""
-    folder = tmp_path_factory.mktemp("ablate")
-    tiny.write_images(folder / "images")
-    (folder / "toy.yaml").write_text(NETWORK)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ARCHBENCH_CACHE", str(folder / "cache"))
-        yield folder
 
 
 def _words(folder: Path, *options: str) -> list[str]:

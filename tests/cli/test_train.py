@@ -3,26 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from archbench.cli.main import Terminated
 from tests.cli.conftest import Run
-from tests.golden.stories import NETWORK
-from tests.search import tiny
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder with a tiny network, its images, and a cache of its own."""
-    folder = tmp_path_factory.mktemp("train")
-    tiny.write_images(folder / "images")
-    (folder / "toy.yaml").write_text(NETWORK)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ARCHBENCH_CACHE", str(folder / "cache"))
-        yield folder
 
 
 def arguments(folder: Path, out: Path, *options: str) -> list[str]:
