@@ -169,20 +169,15 @@ def test_the_front_has_no_latency_column_without_latencies() -> None:
     )
 
 
-def test_a_latency_from_a_disturbed_machine_is_marked() -> None:
+def test_the_front_marks_disturbed_latencies_and_has_a_column_for_the_sealed_share() -> None:
     disturbed = replace(latency(1.0), verdict="disturbed", reason="busy")
-    lines = front_table([complete(0), replace(complete(1), latency=disturbed)]).text().split("\n")
-    assert "1.0 (0.9–1.1) " in lines[2]
-    assert "1.0 (0.9–1.1)*" in lines[3]
-    assert lines[4] == "* taken on a disturbed machine"
-
-
-def test_an_accuracy_on_the_sealed_share_has_its_column() -> None:
-    tested = front_table([replace(complete(0), test_accuracy=0.48), complete(1)]).text()
-    assert tested.split("\n")[0].split() == [
-        "trial", "latency,", "ms", "proxy", "test", "params", "MACs",
-    ]  # fmt: skip
-    assert "48.0 %" in tested
+    tested = replace(complete(1), latency=disturbed, test_accuracy=0.48)
+    head, _, first, second, note = front_table([complete(0), tested]).text().split("\n")
+    assert head.split() == ["trial", "latency,", "ms", "proxy", "test", "params", "MACs"]
+    assert "1.0 (0.9–1.1) " in first
+    assert "1.0 (0.9–1.1)*" in second
+    assert "48.0 %" in second
+    assert note == "* taken on a disturbed machine"
 
 
 def test_on_a_pipe_every_event_is_a_line_on_stderr(
