@@ -36,37 +36,6 @@ def study(folder: Path) -> Path:
     return folder / "results" / "toy"
 
 
-def test_a_dry_run_says_what_it_would_cost_and_keeps_nothing(run: Run, folder: Path) -> None:
-    file = str(folder / "toy.yaml")
-    results = folder / "none"
-    code, out, err = run("search", file, "--results", str(results), "--dry-run")
-    assert code == 0
-    lines = out.splitlines()
-    assert lines[0].startswith("toy: 216 candidates, ")
-    assert lines[1].startswith("one trial takes ")
-    assert lines[-1].startswith("3 trials on ")
-    assert err.endswith(f"next: archbench search {file} --results {results}\n")
-    assert not results.exists()
-
-
-def test_a_search_leaves_study_tables_and_report(study: Path) -> None:
-    found = open_study(study)
-    assert found.counts()["complete"] == 3
-    assert {"study.db", "trials.csv", "front.parquet"} <= {file.name for file in study.iterdir()}
-    assert (study / "report" / "report.html").is_file()
-
-
-def test_a_finished_study_can_be_given_more_trials(run: Run, folder: Path, study: Path) -> None:
-    code, out, err = run(
-        "search", str(study / "space.yaml"), "--name", "toy", "--results", str(study.parent),
-        "--resume", "--trials", "4",
-    )  # fmt: skip
-    assert code == 0
-    assert out.splitlines()[0] == "toy: 4 trials (4 complete)"
-    assert " trial 3: " in err
-    assert f"next: open {study}/report/report.html" in err
-
-
 def test_a_study_with_a_teacher_keeps_it_and_goes_on(run: Run, folder: Path) -> None:
     words = [
         "search", str(folder / "toy.yaml"), "--results", str(folder / "taught"), "--workers", "1",

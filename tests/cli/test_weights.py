@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -63,26 +61,6 @@ def test_what_is_shown_of_others_names_the_network_by_its_size(run: Run, timm: P
     assert "network  levit_128s, by the number of parameters\n" in out
     assert "content  holds no sha256 to check\n" in out
     assert "--model levit_128s" in err
-
-
-def test_a_conversion_may_change_resolution_and_classes(run: Run, timm: Path) -> None:
-    code, out, err = run(
-        *("weights", "convert", str(timm), "a.safetensors", "--model", "levit_128s"),
-        *("--resolution", "256", "--classes", "37", "--json"),
-    )
-    document: dict[str, Any] = json.loads(out)
-    assert (code, err) == (0, "")
-    assert document["schema"] == "archbench.weights-file/1"
-    assert (document["spec"]["resolution"], document["spec"]["num_classes"]) == (256, 37)
-    assert document["interpolated"][0] == "stages.0.blocks.0.attention.bias.values"
-    assert all(name.startswith("head.classifiers.") for name in document["fresh"])
-    code, out, _ = run("weights", "show", "a.safetensors", "--json")
-    document = json.loads(out)
-    assert document["spec"]["num_classes"] == 37
-    assert document["tensors"]["head.classifiers.0.linear.weight"] == {
-        "shape": [37, 384],
-        "type": "float32",
-    }
 
 
 def test_weights_that_are_kept_are_not_fetched(run: Run, tmp_path: Path) -> None:
