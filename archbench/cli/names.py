@@ -25,11 +25,7 @@ def network(
 ) -> ArchSpec:
     """The network of a published name, of a YAML file, or of a text ``STUDY:TRIAL``.
 
-    Args:
-        text: What the person typed.
-        overrides: Texts ``PATH=VALUE``, applied in order.
-        results: Where studies lie that are named.
-        resolution: Height and width in pixels; the network's own by default.
+    Overrides are texts ``PATH=VALUE``, applied in order; results are where studies lie.
 
     Raises:
         UsageError: There is no such network, or it is one of another library.

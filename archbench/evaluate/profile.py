@@ -66,13 +66,7 @@ class ModelProfile:
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """What some networks cost on one machine.
-
-    Attributes:
-        environment: The machine and software.
-        models: In the order asked for.
-        unavailable: Backends that were left out, as `choose` tells them.
-    """
+    """What some networks cost on one machine, and which backends were left out, see `choose`."""
 
     environment: Environment
     models: tuple[ModelProfile, ...]

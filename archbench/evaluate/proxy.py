@@ -279,12 +279,8 @@ def identity(spec: ArchSpec) -> dict[str, str]:
 class Price:
     """What one trial costs one worker, on average over the candidates tried.
 
-    Attributes:
-        plan: In which precision and memory format they will be trained.
-        latency_seconds: Measuring the latency; 0 where it is not measured.
-        step_seconds: One training step.
-        training_seconds: All trainings of a trial with their validations.
-        tried: Number of candidates.
+    The latency takes 0 seconds where it is not measured; in ``training_seconds`` are all trainings
+    of a trial, by the plan, with their validations.
     """
 
     plan: Plan
