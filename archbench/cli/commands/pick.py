@@ -14,6 +14,8 @@ from archbench.errors import UsageError
 if TYPE_CHECKING:
     from archbench.analysis.pick import Wish
 
+_COSTS = ("latency_ms", "params", "macs")
+
 
 @click.command()
 @click.argument("study")
@@ -69,7 +71,7 @@ def command(
     from archbench.study.atomic_file import write_atomically
 
     wish = Wish(
-        limits={name: value for name, value in limits.items() if value is not None},
+        limits={name: value for name in _COSTS if (value := limits[name]) is not None},
         accuracy=accuracy,
         is_knee=knee,
         sure=sure / 100,
