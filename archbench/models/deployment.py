@@ -147,7 +147,7 @@ def deploy(
         choices = []
         for place, (kind, found) in candidates.items():
             chosen = found.fastest()
-            put(deployed, place, found.forms[chosen])
+            deployed.set_submodule(place, found.forms[chosen])
             choices.append(LayerForm(place, kind, chosen, found.quartiles()))
         error = _error(expected, deployed(example))
     if error > _tolerance(example.dtype):
@@ -175,16 +175,14 @@ def _folded(module: nn.Module) -> nn.Module:
 
 def _without_quick_gelu(layers: nn.Sequential) -> None:
     """``x * sigmoid(a x)`` is ``silu(a x) / a``: the factors go into the linears around it."""
-    for i in range(1, len(layers) - 1):
-        before, between, behind = layers[i - 1], layers[i], layers[i + 1]
-        is_mlp = type(before) is type(behind) is nn.Linear
-        if not is_mlp or not isinstance(between, QuickGELU):
-            continue
-        with torch.no_grad():
-            for parameter in before.parameters():
-                parameter.mul_(QuickGELU.FACTOR)
-            behind.weight.div_(QuickGELU.FACTOR)  # type: ignore[operator]
-        layers[i] = nn.SiLU()
+    threes = zip(layers, layers[1:], layers[2:], strict=False)
+    for i, (before, between, behind) in enumerate(threes, start=1):
+        if isinstance(between, QuickGELU) and type(before) is type(behind) is nn.Linear:
+            with torch.no_grad():
+                for parameter in before.parameters():
+                    parameter.mul_(QuickGELU.FACTOR)
+                behind.weight.div_(QuickGELU.FACTOR)
+            layers[i] = nn.SiLU()
 
 
 def _with_observed_norms_folded(network: nn.Module, example: Tensor, expected: Tensor) -> nn.Module:
@@ -193,12 +191,12 @@ def _with_observed_norms_folded(network: nn.Module, example: Tensor, expected: T
         return network
     flow = observe(network, example)
     folded = copy.deepcopy(network)
-    for conv, norm in flow.pairs:
+    for conv, norm in flow.behind.items():
         if type(conv) is not nn.Conv2d or type(norm) is not nn.BatchNorm2d:
             continue
         if norm.affine and norm.track_running_stats:
-            put(folded, flow.places[conv], fused(conv, norm))
-            put(folded, flow.places[norm], nn.Identity())
+            folded.set_submodule(flow.places[conv], fused(conv, norm))
+            folded.set_submodule(flow.places[norm], nn.Identity())
     is_same = _error(expected, folded(example)) <= _tolerance(example.dtype)
     return folded if is_same else network
 
@@ -206,13 +204,13 @@ def _with_observed_norms_folded(network: nn.Module, example: Tensor, expected: T
 class Flow(NamedTuple):
     """What was seen of a network's layers that ran exactly once and stand in one place.
 
-    ``pairs`` are a layer and another that took its very output.
+    Of a layer, ``behind`` is the only other that took its very output.
     """
 
     network: nn.Module
     places: dict[nn.Module, str]
     sizes: dict[nn.Module, Sizes]
-    pairs: tuple[tuple[nn.Module, nn.Module], ...]
+    behind: dict[nn.Module, nn.Module]
 
 
 def observe(network: nn.Module, example: Tensor) -> Flow:
@@ -247,14 +245,8 @@ def observe(network: nn.Module, example: Tensor) -> Flow:
         network=network,
         places={module: places[module] for module, *_ in once},
         sizes={module: sizes for module, sizes, _, _ in once},
-        pairs=tuple((first, then[0]) for first, then in takers.items() if len(then) == 1),
+        behind={first: then[0] for first, then in takers.items() if len(then) == 1},
     )
-
-
-def put(network: nn.Module, place: str, module: nn.Module) -> None:
-    """Puts a module in a place of a network."""
-    parent, _, name = place.rpartition(".")
-    setattr(network.get_submodule(parent), name, module)
 
 
 def _offer(
@@ -272,17 +264,16 @@ def _offer(
     Returns:
         By place: the kind of the layer, and its candidates; only one where it is known.
     """
-    follower = dict(flow.pairs)
     found = {}
     times: dict[str, kernels.Times] = {}
     for module, sizes in flow.sizes.items():
-        behind = None if isinstance(module, Attend) else follower.get(module)
+        behind = None if isinstance(module, Attend) else flow.behind.get(module)
         activation = behind if kernels.can_fuse(behind) else None
         forms = _forms(module, activation, sizes, example=example)
         if not forms:
             continue
         if activation is not None:
-            put(flow.network, flow.places[activation], nn.Identity())
+            flow.network.set_submodule(flow.places[activation], nn.Identity())
         kind = _kind(module, activation, sizes)
         if known.get(kind) in forms:
             forms = {known[kind]: forms[known[kind]]}
@@ -293,7 +284,7 @@ def _offer(
         )
         place = flow.places[module]
         found[place] = kind, candidates
-        put(flow.network, place, candidates)
+        flow.network.set_submodule(place, candidates)
     return found
 
 
