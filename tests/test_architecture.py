@@ -42,7 +42,7 @@ progress     | |
 registry     | errors |
 study        | |
 analysis     | study | pandas pyarrow moocore scipy
-models       | | torch safetensors
+models       | study | torch safetensors
 data         | | torch torchvision sklearn PIL
 train        | data study | torch safetensors
 measure      | study | torch fvcore onnx onnxruntime openvino nncf tensorrt

@@ -9,14 +9,12 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import pickle
 import re
 import struct
 import warnings
 import zipfile
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +24,7 @@ import torch
 from torch import Tensor
 
 from archbench.errors import MissingError, StorageError, WeightsError
+from archbench.study.atomic_file import replace_file
 
 MAX_BYTES = 8 * 2**30
 WRAPPERS = ("model", "state_dict", "model_state_dict")
@@ -257,24 +256,10 @@ def _plain(tensor: Tensor) -> Tensor:
 
 
 def _write(path: Path, data: bytes) -> str:
-    partial = path.with_name(f".{path.name}.{uuid4().hex[:8]}.partial")
     try:
-        with open(partial, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-        with suppress(OSError):  # some file systems cannot, and lose nothing by it
-            folder = os.open(path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+        replace_file(path, data, partial=f".{path.name}.{uuid4().hex[:8]}.partial")
     except OSError as error:
         raise StorageError(
             f"cannot write: {error.strerror}", place=str(path), help="free space or rights there"
         ) from error
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
     return hashlib.sha256(data).hexdigest()
