@@ -38,15 +38,13 @@ class Network(nn.Module):
 
     def __init__(self, spec: ArchSpec) -> None:
         super().__init__()
-        resolved = spec.resolved()
         self.spec = spec
         self.resolution = tuple(spec.resolution)
-        *before, last = resolved.stages
-        of_layers = resolved.head.pool == "layer_class_attention"
-        self.stages = nn.ModuleList(
-            [*(Stage(stage) for stage in before), Stage(last, hands_layers=of_layers)]
-        )
-        self.head = Head(resolved.head, stage=last, num_classes=resolved.num_classes)
+        *before, last = spec.resolved().stages
+        of_layers = spec.head.pool == "layer_class_attention"
+        stages = [*map(Stage, before), Stage(last, hands_layers=of_layers)]
+        self.stages = nn.ModuleList(stages)
+        self.head = Head(spec.head, stage=last, num_classes=spec.num_classes)
 
     def forward(self, images: Tensor) -> Tensor | tuple[Tensor, ...]:
         x = images.contiguous(memory_format=torch.channels_last)
@@ -72,9 +70,8 @@ class Stage(nn.Module):
         self.embed = stage.embed.module(stage.embed_site)
         self.class_token = _table(stage.class_tokens, stage.dim)
         self.position = _table(stage.tokens if stage.position == "absolute" else 0, stage.dim)
-        self.blocks = nn.ModuleList(
-            block.module(site) for block, site in zip(stage.blocks, stage.block_sites, strict=True)
-        )
+        blocks = zip(stage.blocks, stage.block_sites, strict=True)
+        self.blocks = nn.ModuleList(block.module(site) for block, site in blocks)
 
     def forward(self, x: Tensor, tokens: Tensor | None) -> tuple[Tensor, Tensor | None]:
         x = self.embed(x)
@@ -169,10 +166,15 @@ def count(written: Written) -> Count:
         SpecError: The network is illegal.
     """
     spec = as_spec(written).resolved()
-    return Count(
-        stages=tuple(_stage_work(stage) for stage in spec.stages),
-        head=_head_work(spec.head, stage=spec.stages[-1], num_classes=spec.num_classes),
-    )
+    stages = tuple(_stage_work(stage) for stage in spec.stages)
+    head, last = spec.head, spec.stages[-1]
+    classifier = linear(inputs=last.dim, outputs=spec.num_classes, tokens=1, bias=True)
+    norms = {"none": 0, "layer": 1, "batch": head.num_classifiers}[head.norm]
+    works = [classifier] * head.num_classifiers + [norm(last.dim, number=norms)]
+    if head.pool == "layer_class_attention":
+        shape = LayerAttentionShape.of(last.blocks, dim=last.dim)
+        works.append(shape.work(tokens=head.num_classifiers))
+    return Count(stages, total(*works))
 
 
 def as_spec(written: Written) -> ArchSpec:
@@ -184,23 +186,9 @@ def as_spec(written: Written) -> ArchSpec:
 
 def _stage_work(stage: ResolvedStage) -> StageWork:
     tables = stage.class_tokens + (stage.tokens if stage.position == "absolute" else 0)
-    embed = stage.embed.count(stage.embed_site)
-    return StageWork(
-        embed=total(embed, Work(params=tables * stage.dim)),
-        blocks=tuple(
-            block.count(site) for block, site in zip(stage.blocks, stage.block_sites, strict=True)
-        ),
-    )
-
-
-def _head_work(head: HeadSpec, *, stage: ResolvedStage, num_classes: int) -> Work:
-    classifier = linear(inputs=stage.dim, outputs=num_classes, tokens=1, bias=True)
-    norms = {"none": 0, "layer": 1, "batch": head.num_classifiers}[head.norm]
-    works = [classifier] * head.num_classifiers + [norm(stage.dim, number=norms)]
-    if head.pool == "layer_class_attention":
-        shape = LayerAttentionShape.of(stage.blocks, dim=stage.dim)
-        works.append(shape.work(tokens=head.num_classifiers))
-    return total(*works)
+    embed = total(stage.embed.count(stage.embed_site), Work(params=tables * stage.dim))
+    blocks = zip(stage.blocks, stage.block_sites, strict=True)
+    return StageWork(embed, tuple(block.count(site) for block, site in blocks))
 
 
 def _table(rows: int, dim: int) -> nn.Parameter | None:

@@ -71,28 +71,20 @@ def scaled(spec: ArchSpec, scale: float) -> ArchSpec:
 
 
 def _scaled_stage(stage: StageSpec, scale: float) -> StageSpec:
-    layers = tuple(
-        (layer, tuple(sorted(_scaled_layer(stage.block, dict(changes), scale).items())))
-        for layer, changes in stage.layers
-    )
-    return replace(
-        stage,
-        embed=_scaled_part(stage.embed, scale),
-        block=None if stage.block is None else _scaled_part(stage.block, scale),
-        dim=_scaled_width(stage, scale),
-        layers=layers,
-    )
-
-
-def _scaled_part(part: Any, scale: float) -> Any:
-    return replace(part, **_scaled_heads(_heads(part), scale))
-
-
-def _scaled_layer(block: Any, changes: dict[str, Any], scale: float) -> dict[str, Any]:
-    """What differs in a layer, where it may name only some of what its heads hang on."""
-    whole = changes if "kind" in changes else {**_heads(block), **changes}
-    found = _scaled_heads(whole, scale)
-    return {**changes, **{name: value for name, value in found.items() if name in changes}}
+    layers = []
+    for layer, fields in stage.layers:
+        changes = dict(fields)
+        # A layer may name only some of what its heads hang on.
+        whole = changes if "kind" in changes else {**_heads(stage.block), **changes}
+        found = _scaled_heads(whole, scale)
+        changes |= {name: value for name, value in found.items() if name in changes}
+        layers.append((layer, tuple(sorted(changes.items()))))
+    parts: list[Any] = [
+        part and replace(part, **_scaled_heads(_heads(part), scale))
+        for part in (stage.embed, stage.block)
+    ]
+    dim = _scaled_width(stage, scale)
+    return replace(stage, embed=parts[0], block=parts[1], dim=dim, layers=tuple(layers))
 
 
 def _heads(part: Any) -> dict[str, Any]:
@@ -110,12 +102,10 @@ def _scaled_heads(fields: Mapping[str, Any], scale: float) -> dict[str, int]:
 
 def _scaled_width(stage: StageSpec, scale: float) -> int:
     """A multiple of what the old width was one of: the heads' width, their number, or 8."""
-    head_dim = getattr(stage.block, "head_dim", None)
+    head_dim, key_dim, heads = _heads(stage.block).values()
     if head_dim is not None and stage.dim % head_dim == 0:
         return stage.dim // head_dim * _least_one(head_dim * scale)
-    heads = getattr(stage.block, "num_heads", None)
-    has_own_keys = getattr(stage.block, "key_dim", None) is not None
-    if heads is not None and not has_own_keys and stage.dim % heads == 0:
+    if heads is not None and key_dim is None and stage.dim % heads == 0:
         return int(heads) * _least_one(stage.dim // heads * scale)
     return _WIDTH_STEP * _least_one(stage.dim * scale / _WIDTH_STEP)
 

@@ -97,10 +97,9 @@ def our_tensors(
     found = {ours: value for ours, value in joined.items() if value is not None}
     source = spec_in_file(spec, found)
     wanted = skeleton(source).tensors
-    known = {one for place in places for one in place.theirs}
-    known |= _ignored(name, spec, theirs, new_head=new_head)
-    lacking = [one for place in places if place.ours not in found for one in place.theirs]
-    missing = [one for one in lacking if one not in theirs]
+    named = [(place.ours, one) for place in places for one in place.theirs]
+    missing = [one for ours, one in named if ours not in found and one not in theirs]
+    known = {one for _, one in named} | _ignored(name, spec, theirs, new_head=new_head)
     left = [one for one in theirs if one not in known]
     shapes = [
         f"{'+'.join(place.theirs)[:120]}: {_sides(found[place.ours])} in the file, "
@@ -221,14 +220,15 @@ def _check_values(
     kinds = [key for key in found if is_float[key] != wanted[key].dtype.is_floating_point]
     wild = [key for key in found if is_float[key] and not found[key].float().isfinite().all()]
     negative = [key for key in found if key.endswith("running_var") and (found[key] < 0).any()]
-    advice = "the training diverged or the file is damaged; take an earlier one"
-    for what, keys, help_ in (
-        ("another type of number", kinds, None),
-        ("values that are not finite", wild, advice),
-        ("negative variances", negative, None),
-    ):
-        if keys:
-            raise file.refused(f"{what} in {listed(keys)}", help=help_)
+    if kinds:
+        raise file.refused(f"another type of number in {listed(kinds)}")
+    if wild:
+        raise file.refused(
+            f"values that are not finite in {listed(wild)}",
+            help="the training diverged or the file is damaged; take an earlier one",
+        )
+    if negative:
+        raise file.refused(f"negative variances in {listed(negative)}")
 
 
 def _sides(tensor: Tensor) -> str:
