@@ -4,28 +4,23 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor
 
 from archbench.models.part import Grid
-from archbench.models.weights.skeleton import MapTable, resized
+from archbench.models.weights.skeleton import resized
 
 MAPS = [Grid(7, 7), Grid(14, 14), Grid(20, 9), Grid(1, 5)]
-
-
-def _resized(values: Tensor, old: Grid, new: Grid, *, first: int = 0) -> Tensor:
-    return resized(values, old=MapTable(first, old), new=MapTable(first, new))
 
 
 @pytest.mark.parametrize("new", MAPS, ids=str)
 @pytest.mark.parametrize("old", MAPS, ids=str)
 def test_shape_class_tokens_and_constants_stay(old: Grid, new: Grid) -> None:
     rows = torch.randn(1, 2 + old.tokens, 6)
-    found = _resized(rows, old, new, first=2)
+    found = resized(rows, old=old, new=new)
     assert found.shape == (1, 2 + new.tokens, 6)
     assert torch.equal(found[:, :2], rows[:, :2])
-    constant = _resized(torch.full((1, old.tokens, 2), 3.0), old, new)
+    constant = resized(torch.full((1, old.tokens, 2), 3.0), old=old, new=new)
     torch.testing.assert_close(constant, torch.full((1, new.tokens, 2), 3.0))
-    bias = _resized(torch.full((3, old.tokens), -2.0), old, new)
+    bias = resized(torch.full((3, old.tokens), -2.0), old=old, new=new)
     torch.testing.assert_close(bias, torch.full((3, new.tokens), -2.0))
     if old == new:
         assert torch.equal(found, rows)
@@ -34,7 +29,7 @@ def test_shape_class_tokens_and_constants_stay(old: Grid, new: Grid) -> None:
 @pytest.mark.parametrize("new", [Grid(7, 7), Grid(28, 24)], ids=str)
 def test_a_ramp_of_positions_stays_about_one(new: Grid) -> None:
     centres = (torch.arange(14) + 0.5) / 14  # of the places, as shares of the height
-    found = _resized(centres.repeat_interleave(12)[None, :, None], Grid(14, 12), new)
+    found = resized(centres.repeat_interleave(12)[None, :, None], old=Grid(14, 12), new=new)
     expected = (torch.arange(new.height) + 0.5) / new.height
     map_ = found[0, :, 0].unflatten(0, tuple(new))
     inner = slice(new.height // 6, -(new.height // 6))  # beyond the border nothing is known
@@ -45,17 +40,17 @@ def test_a_ramp_of_positions_stays_about_one(new: Grid) -> None:
 def test_a_ramp_of_distances_stays_one_from_none_to_the_farthest() -> None:
     values = torch.linspace(0, 1, 14)[:, None] + 10 * torch.linspace(0, 1, 14)[None, :]
     expected = torch.linspace(0, 1, 9)[:, None] + 10 * torch.linspace(0, 1, 24)[None, :]
-    found = _resized(values.reshape(1, -1), Grid(14, 14), Grid(9, 24))
+    found = resized(values.reshape(1, -1), old=Grid(14, 14), new=Grid(9, 24))
     torch.testing.assert_close(found, expected.reshape(1, -1), rtol=0, atol=1e-5)
 
 
 def test_half_precision_comes_back_as_it_was() -> None:
     values = torch.randn(2, 49).to(torch.bfloat16)
-    assert _resized(values, Grid(7, 7), Grid(14, 14)).dtype == torch.bfloat16
+    assert resized(values, old=Grid(7, 7), new=Grid(14, 14)).dtype == torch.bfloat16
 
 
 def test_positions_are_resized_as_timm_does_it() -> None:
     layers = pytest.importorskip("timm.layers")
     rows = torch.randn(1, 2 + 196, 6)
     theirs = layers.resample_abs_pos_embed(rows, [9, 20], [14, 14], num_prefix_tokens=2)
-    torch.testing.assert_close(_resized(rows, Grid(14, 14), Grid(9, 20), first=2), theirs)
+    torch.testing.assert_close(resized(rows, old=Grid(14, 14), new=Grid(9, 20)), theirs)

@@ -182,8 +182,8 @@ def read_into(
             help=f"build it with num_classes {found.num_classes}, or ask for a new head "
             f"(new_head=True, --classes {spec.num_classes})",
         )
-    before, wanted = skeleton(found).tables, skeleton(spec).tables
-    moved = [key for key in wanted if before[key].grid != wanted[key].grid]
+    before, wanted = skeleton(found).grids, skeleton(spec).grids
+    moved = [key for key in wanted if before[key] != wanted[key]]
     for key in moved:
         old, new = before[key], wanted[key]
         if not interpolate:
@@ -191,7 +191,7 @@ def read_into(
             height, width = found.resolution
             raise file.refused(
                 f"for images of {fits}, and the network takes {spec.resolution}: {key} has a map "
-                f"of {old.grid}, not {new.grid}",
+                f"of {old}, not {new}",
                 help=f"build it at {height if height == width else fits}, or ask for "
                 f"interpolation (interpolate=True, --resolution {spec.resolution})",
             )

@@ -25,21 +25,14 @@ from archbench.models.spec import ArchSpec
 from archbench.models.weights.layout import HEAD
 
 
-class MapTable(NamedTuple):
-    """A parameter with one row for each place of a map: rows before those of the map, the map."""
-
-    first: int
-    grid: Grid
-
-
 class Skeleton(NamedTuple):
     """The tensors of a network by name, on the meta device, which keeps no values.
 
-    ``tables`` have one row for each place of a map; rows are their side 1.
+    Those of ``grids`` have, as their side 1, one row for each place of a map, which is given.
     """
 
     tensors: Mapping[str, Tensor]
-    tables: Mapping[str, MapTable]
+    grids: Mapping[str, Grid]
 
     def has_shapes_of(self, tensors: Mapping[str, Tensor]) -> bool:
         """Whether tensors have these names and shapes."""
@@ -56,17 +49,16 @@ def skeleton(spec: ArchSpec) -> Skeleton:
     """
     with torch.device("meta"):
         network = Network(spec)
-    tables: dict[str, MapTable] = {}
+    grids: dict[str, Grid] = {}
     for name, module in network.named_modules():
         if isinstance(module, AttentionBias):
-            tables[f"{name}.values"] = MapTable(0, module.grid)
+            grids[f"{name}.values"] = module.grid
         if isinstance(module, Stage) and module.position is not None:
-            first = module.position.shape[1] - module.grid.tokens
-            tables[f"{name}.position"] = MapTable(first, module.grid)
-    return Skeleton(network.state_dict(), tables)
+            grids[f"{name}.position"] = module.grid
+    return Skeleton(network.state_dict(), grids)
 
 
-def resized(values: Tensor, *, old: MapTable, new: MapTable) -> Tensor:
+def resized(values: Tensor, *, old: Grid, new: Grid) -> Tensor:
     """What was learnt for each place of a map, for another map; the same map changes no bit.
 
     Embeddings (1, c+N, C) are taken bicubic over the map, antialiased; class tokens stay. So do
@@ -78,15 +70,15 @@ def resized(values: Tensor, *, old: MapTable, new: MapTable) -> Tensor:
     farthest stays the farthest, so the distance d of the new grid is d * (old side - 1) / (new
     side - 1) of the old one.
     """
-    if old.grid == new.grid:
+    if old == new:
         return values
     if values.ndim == 2:
-        biases = values.float().unflatten(1, tuple(old.grid))[None]  # (1, h, H, W)
-        biases = F.interpolate(biases, size=tuple(new.grid), mode="bilinear", align_corners=True)
+        biases = values.float().unflatten(1, tuple(old))[None]  # (1, h, H, W)
+        biases = F.interpolate(biases, size=tuple(new), mode="bilinear", align_corners=True)
         return biases[0].flatten(1).to(values.dtype)
-    kept, rows = values[:, : old.first], values[:, old.first :]
-    image = rows.float().unflatten(1, tuple(old.grid)).permute(0, 3, 1, 2)  # (1, C, H, W)
-    image = F.interpolate(image, size=tuple(new.grid), mode="bicubic", antialias=True)
+    kept, rows = values[:, : -old.tokens], values[:, -old.tokens :]
+    image = rows.float().unflatten(1, tuple(old)).permute(0, 3, 1, 2)  # (1, C, H, W)
+    image = F.interpolate(image, size=tuple(new), mode="bicubic", antialias=True)
     tokens = image.permute(0, 2, 3, 1).flatten(1, 2).to(values.dtype)  # (1, H*W, C)
     return torch.cat((kept, tokens), dim=1)
 
@@ -97,12 +89,13 @@ def spec_in_file(spec: ArchSpec, found: Mapping[str, Tensor]) -> ArchSpec:
         if key in found and found[key].ndim == 2 and 0 < found[key].shape[0] <= 10**6:
             spec = replace(spec, num_classes=found[key].shape[0])
     own = skeleton(spec)
-    for key, entry in own.tables.items():
+    for key, grid in own.grids.items():
         wanted = own.tensors[key].shape[1]
         rows = found[key].shape[1] if key in found and found[key].ndim > 1 else wanted
-        side = isqrt(max(0, rows - entry.first))
-        if rows != wanted and side and side * side == rows - entry.first:
-            return _at_side(spec, key, entry.grid, side)
+        places = grid.tokens + rows - wanted  # without class tokens
+        side = isqrt(max(0, places))
+        if rows != wanted and side and side * side == places:
+            return _at_side(spec, key, grid, side)
     return spec
 
 
