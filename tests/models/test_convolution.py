@@ -95,23 +95,6 @@ def test_the_stem_of_resnet_takes_the_nearest_stride(wanted: float, stride: int)
     assert tuple(leaving) == stem.outgoing(site.grid)
 
 
-@pytest.mark.parametrize(
-    ("block", "message"),
-    [
-        ({"kind": "conv", "kernel": 2}, r"block\.kernel: the kernel 2 is not odd"),
-        ({"kind": "conv", "expansion": 0}, r"block\.expansion: 0 is not a number from 0.125 to 64"),
-        ({"kind": "conv", "depthwise": 1}, r"block\.depthwise: 1 is neither true nor false"),
-        ({"kind": "conv", "norm": "group"}, r"block\.norm: 'group' is not one of batch, layer, no"),
-        ({"kind": "bottleneck", "reduction": 9}, r"block\.reduction: 9 does not fit .* width 8"),
-        ({"kind": "vit"}, r"block: neither num_heads nor head_dim is given"),
-        ({"kind": "vit", "num_heads": 3}, r"block\.num_heads: 3 does not divide the width 8"),
-    ],
-)
-def test_an_illegal_block_is_refused_at_its_place(block: dict[str, Any], message: str) -> None:
-    with pytest.raises(ArchbenchError, match=message):
-        ArchSpec.from_document(_document(block)).resolved()
-
-
 @pytest.mark.parametrize("stride", [0, 3, 8, True, "4"])
 def test_a_stride_that_the_stem_of_resnet_has_not_is_refused(stride: object) -> None:
     with pytest.raises(ArchbenchError, match="is not one of 1, 2, 4"):

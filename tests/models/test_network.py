@@ -99,11 +99,7 @@ def test_attention_bias_is_numbered_by_distance_on_the_finer_grid() -> None:
 def test_attention_bias_of_class_tokens_is_zero() -> None:
     bias = AttentionBias(2, queries=Grid(2, 2), keys=Grid(2, 2), class_tokens=1)
     nn.init.constant_(bias.values, 3.0)
-    values = bias()
-    assert values.shape == (2, 5, 5)
-    assert not bool(values[:, 0].any())
-    assert not bool(values[:, :, 0].any())
-    assert bool((values[:, 1:, 1:] == 3.0).all())
+    assert torch.equal(bias(), F.pad(torch.full((2, 4, 4), 3.0), (1, 0, 1, 0)))
 
 
 def test_the_cached_bias_moves_with_its_network() -> None:
@@ -159,37 +155,6 @@ def test_a_proxy_keeps_about_the_token_grid_of_its_target(name: str, side: int, 
     assert (spec.resolution, spec.num_classes) == ((side, side), 10)
     assert spec.resolved().stages[0].grid == (grid, grid)
     assert build(spec).eval()(torch.randn(1, 3, side, side)).shape == (1, 10)
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("ceit_tiny", "deit_tiny_distilled", "graft_1_9", "graft_3_3"),
-        *("levit_128s/a3", "resnet_50", "vit_pytorch_cvt"),
-    ],
-)
-def test_a_proxy_takes_a_step_down_and_deploys(name: str) -> None:
-    network = build(proxy(published(name), resolution=32, num_classes=10), seed=0).train()
-    images, labels = torch.randn(8, 3, 32, 32), torch.arange(8)
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
-
-    def loss() -> Tensor:
-        return torch.stack([F.cross_entropy(x, labels) for x in _logits(network(images))]).sum()
-
-    before = loss()
-    before.backward()
-    gradients = [p.grad for p in network.parameters() if p.grad is not None]
-    assert gradients
-    assert all(bool(gradient.isfinite().all()) for gradient in gradients)
-    optimizer.step()
-    assert loss() < before
-    two = images[:2]
-    assert deployment_error(network, deploy(network, two, budget_s=0.0), two) < 5e-6
-
-
-def test_a_proxy_as_is_keeps_the_stem() -> None:
-    spec = proxy(published("levit_128s"), resolution=64, num_classes=10, stem="as_is")
-    assert spec.stages == published("levit_128s").stages
 
 
 def test_the_digest_ignores_name_key_order_and_what_does_nothing() -> None:

@@ -33,6 +33,17 @@ REFUSED = [
     ("resolution", 2, r"^stages\[\d\]\.embed\.kernel: a kernel of 7 .* does not fit the map"),
     ("stages[2].layers[4].kv_stride", 0, r"^stages\[2\]\.layers\[4\]\.kv_stride: 0 is not"),
     ("num_classes", 0, r"0 is not a whole number"),
+    *(
+        ("stages[1].block", block, rf"^stages\[1\]\.block{message}")
+        for block, message in [
+            ({"kind": "conv", "kernel": 2}, r"\.kernel: the kernel 2 is not odd"),
+            ({"kind": "conv", "expansion": 0}, r"\.expansion: 0 is not a number from 0.125 to 64"),
+            ({"kind": "conv", "depthwise": 1}, r"\.depthwise: 1 is neither true nor false"),
+            ({"kind": "conv", "norm": "group"}, r"\.norm: 'group' is not one of batch, layer, no"),
+            ({"kind": "vit"}, ": neither num_heads nor head_dim is given"),
+            ({"kind": "vit", "num_heads": 5}, r"\.num_heads: 5 does not divide the width 192"),
+        ]
+    ),
 ]
 
 
