@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from archbench.models import arithmetic
 from archbench.models.arithmetic import Work, total
-from archbench.models.layer import activation, fused
+from archbench.models.layer import activation, fold_norm
 from archbench.models.part import Grid
 
 
@@ -83,7 +83,7 @@ class ConvNorm(nn.Module):
 
     def deployed(self) -> nn.Module:
         """One convolution that computes the same in evaluation, but behind a batch norm itself."""
-        return fused(self.conv, self.norm) if isinstance(self.norm, nn.BatchNorm2d) else self
+        return fold_norm(self.conv, self.norm) if isinstance(self.norm, nn.BatchNorm2d) else self
 
 
 class MapLayerNorm(nn.LayerNorm):

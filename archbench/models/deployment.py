@@ -19,7 +19,7 @@ from archbench.errors import InexactError
 from archbench.memory import keep_memory as tell_to_keep_memory
 from archbench.memory import use_huge_pages
 from archbench.models import kernels
-from archbench.models.layer import Attend, QuickGELU, fused
+from archbench.models.layer import Attend, QuickGELU, fold_norm
 
 TOLERANCE = 1e-4
 BUDGET_S = 3.0
@@ -136,7 +136,9 @@ def deploy(
         expected = _evaluated(network, example)
         deployed = _with_observed_norms_folded(deployed, example, expected)
         flow = observe(deployed, example)
-        candidates = _offer(flow, example, known=known or {}, clock=clock)
+        candidates = _offer(
+            flow, example, known=known or {}, clock=clock or kernels.clock_of(example)
+        )
         kernels.race(
             deployed,
             example,
@@ -195,7 +197,7 @@ def _with_observed_norms_folded(network: nn.Module, example: Tensor, expected: T
         if type(conv) is not nn.Conv2d or type(norm) is not nn.BatchNorm2d:
             continue
         if norm.affine and norm.track_running_stats:
-            folded.set_submodule(flow.places[conv], fused(conv, norm))
+            folded.set_submodule(flow.places[conv], fold_norm(conv, norm))
             folded.set_submodule(flow.places[norm], nn.Identity())
     is_same = _error(expected, folded(example)) <= _tolerance(example.dtype)
     return folded if is_same else network
@@ -250,11 +252,7 @@ def observe(network: nn.Module, example: Tensor) -> Flow:
 
 
 def _offer(
-    flow: Flow,
-    example: Tensor,
-    *,
-    known: Mapping[str, str],
-    clock: Callable[[], float] | None,
+    flow: Flow, example: Tensor, *, known: Mapping[str, str], clock: Callable[[], float]
 ) -> dict[str, tuple[str, kernels.Candidates]]:
     """Puts candidates in the place of every layer of which there are several forms.
 
@@ -279,7 +277,7 @@ def _offer(
             forms = {known[kind]: forms[known[kind]]}
         candidates = kernels.Candidates(
             {name: make() for name, make in forms.items()},
-            clock=clock or kernels.clock_of(example),
+            clock=clock,
             seconds=times.setdefault(kind, {}),
         )
         place = flow.places[module]

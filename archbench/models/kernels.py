@@ -106,18 +106,14 @@ class Candidates(nn.Module):
     """
 
     def __init__(
-        self,
-        forms: dict[str, nn.Module],
-        *,
-        clock: Callable[[], float] = time.perf_counter,
-        seconds: Times | None = None,
+        self, forms: dict[str, nn.Module], *, clock: Callable[[], float], seconds: Times
     ) -> None:
         super().__init__()
         self.forms = nn.ModuleDict(forms)
         self.names = tuple(forms)
         self.current = self.names[0]
         self.clock = clock
-        self.seconds: Times = {} if seconds is None else seconds
+        self.seconds = seconds
         self.seconds.update({name: [] for name in forms})
 
     def forward(self, *inputs: Tensor | None) -> Tensor:

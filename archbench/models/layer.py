@@ -78,7 +78,7 @@ class LinearNorm(nn.Module):
 
     def deployed(self) -> nn.Module:
         """One linear layer that computes the same in evaluation."""
-        return fused(self.linear, self.norm)
+        return fold_norm(self.linear, self.norm)
 
 
 class NormLinear(nn.Module):
@@ -264,7 +264,7 @@ ATTENTION_KERNELS = {"products": _products, "fused": _fused, "by_image": _by_ima
 evaluation only."""
 
 
-def fused(layer: nn.Conv2d | nn.Linear, norm: nn.Module) -> nn.Module:
+def fold_norm(layer: nn.Conv2d | nn.Linear, norm: nn.Module) -> nn.Module:
     """One layer that computes the same as it and the batch norm behind it in evaluation.
 
     It is made in float64 and as precise as the layer.

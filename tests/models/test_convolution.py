@@ -95,6 +95,12 @@ def test_the_stem_of_resnet_takes_the_nearest_stride(wanted: float, stride: int)
     assert tuple(leaving) == stem.outgoing(site.grid)
 
 
+def test_a_bottleneck_wider_than_its_stage_is_refused_at_its_place() -> None:
+    document = _document({"kind": "bottleneck", "reduction": 9})
+    with pytest.raises(ArchbenchError, match=r"block\.reduction: 9 does not fit .* width 8"):
+        ArchSpec.from_document(document).resolved()
+
+
 @pytest.mark.parametrize("stride", [0, 3, 8, True, "4"])
 def test_a_stride_that_the_stem_of_resnet_has_not_is_refused(stride: object) -> None:
     with pytest.raises(ArchbenchError, match="is not one of 1, 2, 4"):

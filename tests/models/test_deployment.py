@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -183,7 +184,9 @@ def test_kernels_of_attention_agree(kernel: str, batch: int, has_bias: bool) -> 
 
 
 def test_the_fastest_form_wins_by_a_margin_or_not_at_all() -> None:
-    candidates = Candidates({"plain": nn.Identity(), "packed": nn.Identity()})
+    candidates = Candidates(
+        {"plain": nn.Identity(), "packed": nn.Identity()}, clock=time.perf_counter, seconds={}
+    )
     candidates.seconds = {"plain": [1.0] * 8, "packed": [0.99] * 8}
     assert candidates.fastest() == "plain"
     candidates.seconds["packed"] = [0.9] * 6 + [5.0] * 2
@@ -193,7 +196,7 @@ def test_the_fastest_form_wins_by_a_margin_or_not_at_all() -> None:
 def test_a_race_times_every_form_on_the_clock_it_is_given() -> None:
     ticks = itertools.count()
     forms: dict[str, nn.Module] = {"one": nn.Identity(), "two": nn.Identity()}
-    network = nn.Sequential(Candidates(forms, clock=lambda: float(next(ticks))))
+    network = nn.Sequential(Candidates(forms, clock=lambda: float(next(ticks)), seconds={}))
     (candidates,) = network
     race(
         network,
