@@ -14,7 +14,7 @@ from archbench.models.arithmetic import total
 from archbench.models.catalogue import published
 from archbench.models.spec import ArchSpec
 from tests.evaluate.toy import SPEC
-from tests.models.specs import random_spec
+from tests.models.parts import random_spec
 
 
 @pytest.mark.parametrize("seed", range(20))

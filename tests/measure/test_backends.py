@@ -31,7 +31,7 @@ from archbench.measure.device import pinned
 from archbench.models import build, fold
 from archbench.study.environment import usable_cores
 from archbench.study.measurement import Conditions
-from tests.models.specs import random_spec
+from tests.models.parts import random_spec
 
 COMPILING = {"compiled", "aotinductor"}
 

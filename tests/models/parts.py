@@ -1,7 +1,8 @@
-"""Random legal embeds and blocks of any kind, drawn from the fields that their specs have."""
+"""Random legal embeds, blocks and networks, for properties that must hold everywhere."""
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -11,6 +12,7 @@ from typing import Any, get_type_hints
 from torch import Tensor, nn
 
 from archbench.errors import SpecError
+from archbench.models import ArchSpec
 from archbench.models.part import ACTIVATIONS, KINDS, Grid, Role, Site, part_spec
 
 NUMBERS = (1, 2, 3, 4, 5, 7, 8, 0.5, 1.5, 2.5, 1e-5)
@@ -18,6 +20,8 @@ WORDS = ("average", "batch", "depthwise", "head", "layer", "linear", "none", "wi
 NEEDED: Sequence[Mapping[str, Any]] = ({}, {"num_heads": 2})
 ODD_GRIDS = (Grid(7, 7), Grid(5, 9), Grid(6, 3), Grid(13, 4), Grid(2, 3))
 ROLES_AND_KINDS = [(role, kind) for role, registry in KINDS.items() for kind in registry.names]
+WITHOUT_ATTENTION = ("bottleneck", "conv")
+NEEDS_A_STAGE_BEFORE = ("none", "shrink_attention")
 
 
 @dataclass(frozen=True)
@@ -27,10 +31,6 @@ class Drawn:
     role: Role
     part: Any
     site: Site
-
-    def alone(self) -> Alone:
-        """The part as a network of its own, with fresh weights."""
-        return Alone(self)
 
     def shape(self, batch: int) -> tuple[int, ...]:
         """Shape of what it takes: a map for an embed, tokens for a block."""
@@ -87,6 +87,40 @@ def draw_values(role: Role, kind: str, rng: random.Random) -> dict[str, Any]:
     return values
 
 
+def random_spec(rng: random.Random) -> ArchSpec:
+    """A legal spec, small enough to build at once."""
+    while True:
+        try:
+            spec = ArchSpec.from_document(random_document(rng))
+            spec.resolved()
+        except SpecError:
+            continue
+        return spec
+
+
+def random_document(rng: random.Random) -> dict[str, Any]:
+    """A spec's document; fields are legal one by one, not always together."""
+    resolution: Any = rng.choice([16, 31, 32, 48, [24, 40], [33, 18]])
+    stages = [_stage(rng, first=i == 0) for i in range(rng.randint(1, 3))]
+    for before, stage in itertools.pairwise(stages):
+        if stage["embed"]["kind"] == "none":
+            stage["dim"] = before["dim"]
+    tokens = 0
+    for stage in stages:
+        tokens = stage["class_tokens"] + (tokens if stage["embed"]["kind"] == "none" else 0)
+    pool = rng.choice(["mean", "class_token", "layer_class_attention"]) if tokens else "mean"
+    return {
+        "resolution": resolution,
+        "num_classes": rng.choice([2, 10, 17]),
+        "stages": stages,
+        "head": {
+            "pool": pool,
+            "norm": rng.choice(["layer", "batch", "none"]),
+            "num_classifiers": rng.randint(1, 2 if pool == "mean" else min(2, tokens)),
+        },
+    }
+
+
 def _site(role: Role, kind: str, rng: random.Random) -> Site:
     attends = part_spec(role, kind).has_attention
     dim = rng.choice([8, 12, 16, 30])
@@ -132,3 +166,34 @@ def _is_legal(role: Role, kind: str, values: Mapping[str, Any]) -> bool:
     except SpecError:
         return False
     return True
+
+
+def _stage(rng: random.Random, *, first: bool) -> dict[str, Any]:
+    depth = rng.randint(0, 3)
+    embeds = [kind for kind in KINDS["embed"].names if not (first and kind in NEEDS_A_STAGE_BEFORE)]
+    embed, block = (
+        _part_document("embed", embeds, rng),
+        _part_document("block", KINDS["block"].names, rng),
+    )
+    attends = depth > 0 and block["kind"] not in WITHOUT_ATTENTION
+    has_attention = attends or embed["kind"] == "shrink_attention"
+    stage: dict[str, Any] = {
+        "embed": embed,
+        "dim": rng.choice([16, 24, 32, 48]),
+        "depth": depth,
+        "class_tokens": rng.choice([0, 0, 1, 2]) if attends else 0,
+        "drop_path": rng.choice([0.0, 0.1, [0.0, 0.2]]),
+        "position": rng.choice(["none", "bias", "absolute"]) if has_attention else "none",
+    }
+    if depth:
+        stage["block"] = block
+    if depth > 1 and block["kind"] == "cvt":
+        stage["layers"] = {1: {"mlp_ratio": 1, "kv_stride": rng.choice([1, 2])}}
+    elif depth > 1 and rng.random() < 0.3:
+        stage["layers"] = {0: _part_document("block", WITHOUT_ATTENTION, rng)}
+    return stage
+
+
+def _part_document(role: Role, kinds: Any, rng: random.Random) -> dict[str, Any]:
+    kind = rng.choice(kinds)
+    return {"kind": kind, **draw_values(role, kind, rng)}

@@ -16,8 +16,7 @@ from archbench.models.convolution import ConvNorm, Convolution
 from archbench.models.layer import AttentionBias, CachedBias, DropPath, QuickGELU
 from archbench.models.part import Grid
 from tests.models.foreign import randomise
-from tests.models.parts import counts
-from tests.models.specs import random_spec
+from tests.models.parts import counts, random_spec
 
 SEEDS = range(25)
 

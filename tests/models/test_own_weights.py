@@ -18,7 +18,7 @@ from archbench.models.weights.layout import FileForm, layout_for, listed, table
 from archbench.models.weights.skeleton import skeleton
 from archbench.models.weights.translation import their_tensors
 from tests.models.foreign import assert_same, randomise
-from tests.models.specs import random_spec
+from tests.models.parts import random_spec
 
 
 @pytest.mark.parametrize("seed", range(12))

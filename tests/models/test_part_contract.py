@@ -43,7 +43,7 @@ def drawn(role: Role, kind: str, seed: int) -> tuple[Drawn, Alone]:
     """A part of a kind with weights that all matter."""
     found = draw(role, kind, random.Random(seed))
     torch.manual_seed(seed)
-    network = found.alone()
+    network = Alone(found)
     randomise(network)
     return found, network
 
@@ -85,7 +85,7 @@ def test_its_arithmetic_is_that_of_the_built_part(role: Role, kind: str, seed: i
 @contract
 def test_its_weights_can_be_kept_and_put_back(role: Role, kind: str, seed: int) -> None:
     found, network = drawn(role, kind, seed)
-    other = found.alone()
+    other = Alone(found)
     other.load_state_dict(copy.deepcopy(network.state_dict()))
     x = images(found, 2)
     with torch.inference_mode():
