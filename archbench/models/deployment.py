@@ -16,8 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from archbench.errors import InexactError
-from archbench.memory import keep_memory as tell_to_keep_memory
-from archbench.memory import use_huge_pages
+from archbench.memory import keep_memory, use_huge_pages
 from archbench.models import kernels
 from archbench.models.layer import Attend, QuickGELU, fold_norm
 
@@ -101,7 +100,6 @@ def deploy(
     *,
     clock: Callable[[], float] | None = None,
     budget_s: float = BUDGET_S,
-    keep_memory: bool = True,
     known: Mapping[str, str] | None = None,
 ) -> Deployed:
     """The fastest form of a network for evaluation on this machine.
@@ -110,8 +108,9 @@ def deploy(
     norm; attention biases are gathered once. Then every linear layer, convolution and attention
     runs in each form that PyTorch has for it here, and the fastest stays: plain, or packed for
     oneDNN with the activation behind it; attention by products, fused or image by image.
-    Precision is never reduced. The network itself is left as it is: after loading other weights
-    into it, deploy again.
+    Precision is never reduced. The process keeps freed memory from now on, in huge pages where the
+    system has them, see ``archbench.memory``. The network itself is left as it is: after loading
+    other weights into it, deploy again.
 
     Args:
         network: Any that takes images and gives one tensor.
@@ -119,8 +118,6 @@ def deploy(
         clock: Seconds, for the trial of the forms; by default the CPU time of this thread, or
             with several threads or on a GPU the time that passes.
         budget_s: Seconds that the trial may take; at least two rounds are run.
-        keep_memory: Whether to tell the process to keep freed memory, in huge pages where the
-            system has them, see ``archbench.memory``.
         known: Forms that were decided before, by the kinds of layers as in ``LayerForm.kind``:
             these are not raced. Where a mapping is given, even an empty one, the others are raced
             for twice as long, as what is decided is to be kept.
@@ -128,7 +125,7 @@ def deploy(
     Raises:
         InexactError: The forms differ by more than 1e-4 of the largest output.
     """
-    keeps = keep_memory and tell_to_keep_memory()
+    keeps = keep_memory()
     if keeps:
         use_huge_pages()
     deployed = fold(network)

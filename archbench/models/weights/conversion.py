@@ -46,7 +46,6 @@ def convert_weights(
     layout: str | None = None,
     resolution: int | tuple[int, int] | None = None,
     classes: int | None = None,
-    seed: int = 0,
     origin: str = "",
 ) -> Converted:
     """Reads a file of weights and writes them under other names; there and back changes no bit.
@@ -60,7 +59,6 @@ def convert_weights(
         layout: Whose names the source has; seen from the names by default.
         resolution: Height and width, or a side, to interpolate to.
         classes: Drop the classifiers for fresh ones of so many classes.
-        seed: Of the fresh classifiers.
         origin: Where the source was fetched, to be kept in a file of ours.
 
     Raises:
@@ -82,7 +80,7 @@ def convert_weights(
         new_head=classes is not None,
     )
     if loaded.fresh:
-        tensors = {**build(spec, seed=seed).state_dict(), **tensors}
+        tensors = {**build(spec, seed=0).state_dict(), **tensors}
     wanted = layout_for(to, spec)
     path = Path(target)
     if wanted == OURS:

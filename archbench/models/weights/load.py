@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from archbench.errors import ArchbenchError, UsageError
 from archbench.models.deployment import Deployed
-from archbench.models.network import Network, Written, as_spec
+from archbench.models.network import Network
 from archbench.models.spec import ArchSpec
 from archbench.models.weights.layout import FileForm
 from archbench.models.weights.skeleton import (
@@ -87,11 +87,8 @@ def load_weights(
             left over or of another shape.
         UsageError: The network is none of ours, or is deployed already.
     """
-    _refuse_deployed(network)
-    if not isinstance(network, Network):
-        raise UsageError(f"weights go into a network of archbench.build, not {type(network)!r}")
-    own = network.state_dict()
-    if not skeleton(network.spec).has_shapes_of(own):
+    spec, own = _own(network)
+    if not skeleton(spec).has_shapes_of(own):
         raise UsageError(
             "the layers of this network are not those that it was built with",
             help="load the weights before archbench.deploy, and deploy again",
@@ -99,7 +96,7 @@ def load_weights(
     tensors, loaded, _ = read_into(
         read_weights(Path(path)),
         asked=layout,
-        spec=network.spec,
+        spec=spec,
         interpolate=interpolate,
         new_head=new_head,
     )
@@ -108,45 +105,38 @@ def load_weights(
 
 
 def save_weights(
-    network: nn.Module,
-    path: str | Path,
-    *,
-    spec: Written | None = None,
-    source: Mapping[str, Any] | None = None,
+    network: nn.Module, path: str | Path, *, source: Mapping[str, Any] | None = None
 ) -> str:
     """Saves a network's weights with its spec and their sha256, and gives the file's sha256.
 
     Args:
-        network: As ``archbench.build`` gives it, or any with the same tensors.
+        network: As ``archbench.build`` gives it.
         path: A .safetensors file; replaced whole when all of the new one is on the disk.
-        spec: What the network was built from, where it does not say so itself.
         source: Where the weights came from, JSON-able.
 
     Raises:
-        UsageError: The spec is not known, its tensors are others, or the name ends otherwise.
+        UsageError: The network is none of ours, or is deployed, or the name ends otherwise.
         StorageError: The file cannot be written; what was there before still is.
     """
-    _refuse_deployed(network)
-    if spec is None and isinstance(network, Network):
-        spec = network.spec
-    if spec is None:
-        raise UsageError("what was this network built from?", help="give its spec")
-    known = as_spec(spec)
-    tensors = network.state_dict()
-    if not skeleton(known).has_shapes_of(tensors):
+    spec, tensors = _own(network)
+    if not skeleton(spec).has_shapes_of(tensors):
         raise UsageError(
             "the tensors of this network are not those of its spec",
             help="save the network itself, not its deployed form",
         )
-    return save_tensors(Path(path), tensors, spec=known, source=source or {})
+    return save_tensors(Path(path), tensors, spec=spec, source=source or {})
 
 
-def _refuse_deployed(network: nn.Module) -> None:
+def _own(network: nn.Module) -> tuple[ArchSpec, dict[str, Tensor]]:
+    """What a network was built from, and its tensors."""
     if isinstance(network, Deployed):
         raise UsageError(
             "a deployed form neither takes nor gives weights",
             help="use the network itself, and archbench.deploy behind it",
         )
+    if not isinstance(network, Network):
+        raise UsageError(f"weights go into a network of archbench.build, not {type(network)!r}")
+    return network.spec, network.state_dict()
 
 
 def read_into(
