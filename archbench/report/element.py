@@ -21,25 +21,15 @@ _CLASSES = {"r": "number", "n": "name", "p": "prose"}
 
 @dataclass(frozen=True)
 class Cell:
-    """What stands in one place of a table; a terminal shows text, small and unit.
-
-    Attributes:
-        text: Its text.
-        small: What stands behind it, smaller on a page, for example an interval.
-        unit: What ends it.
-        value: What a page sorts the column by; empty where there is no number.
-        hint: What a page shows on hovering over it.
-        around: A page's elements around the text.
-        why: The reason that a page adds.
-    """
+    """What stands in one place of a table; a terminal shows text, small and unit."""
 
     text: object = NOT_THERE
-    small: str = ""
+    small: str = ""  # behind it, as an interval stands
     unit: str = ""
-    value: object = None
-    hint: str = ""
-    around: str = "{}"
-    why: str = ""
+    value: object = None  # by which a page sorts the column; empty where there is no number
+    hint: str = ""  # what a page shows on hovering over it
+    around: str = "{}"  # a page's elements around the text
+    why: str = ""  # the reason, which a page adds
 
     def __str__(self) -> str:
         return " ".join(filter(None, (str(self.text), self.small, self.unit)))
@@ -66,68 +56,63 @@ class ReportTable:
         rows: Of each row its texts or cells by their titles, ``title`` or ``title, unit``. A text
             instead of a row is a heading in a terminal.
         align: A letter for each column: ``l``, ``r`` for numbers, ``n`` for names, ``p`` for prose.
-        notes: What is said beneath it.
         leaves_out: Whether a terminal does without the columns in which nothing stands.
-        is_sortable: Whether a click on a title sorts a page's table.
-        ids: Of the rows of a page.
     """
 
     rows: Sequence[Mapping[str, object] | str]
     _: KW_ONLY
     align: str
-    notes: Sequence[str] = ()
+    notes: Sequence[str] = ()  # beneath it
     leaves_out: bool = False
-    is_sortable: bool = False
-    ids: Sequence[str] = ()
+    is_sortable: bool = False  # by a click on a title of a page
+    ids: Sequence[str] = ()  # of the rows of a page
 
     def text(self) -> str:
         """The table in aligned columns, its notes beneath it; empty without rows."""
-        rows = [
-            row if isinstance(row, str) else {title: str(cell) for title, cell in row.items()}
-            for row in self.rows
-        ]
-        filled_rows = [row for row in rows if not isinstance(row, str)]
-        if not filled_rows:
-            return ""
         sides = {
             title: side
             for title, side in self.sides().items()
-            if not self.leaves_out or any(row[title] for row in filled_rows)
+            if not self.leaves_out or any(str(row[title]) for row in self.members())
         }
-        cells = [row if isinstance(row, str) else [row[title] for title in sides] for row in rows]
-        return "\n".join(filter(None, [table(sides, cells), listed(self.notes)]))
+        rows = [
+            row if isinstance(row, str) else [str(row[title]) for title in sides]
+            for row in self.rows
+        ]
+        return "\n".join(filter(None, [table(sides, rows), listed(self.notes)])) if sides else ""
 
     def html(self) -> Markup:
         """The table of a page; empty without rows."""
-        sides = self.sides()
-        rows = [row for row in self.rows if not isinstance(row, str)]
-        if not rows:
-            return Markup()
+        sides, rows = self.sides(), self.members()
         ids = [html(' id="{}"', name) for name in self.ids] or [Markup()] * len(rows)
-        written = [
-            html("<tr{}>{}</tr>\n", name, [_cell(row[title]).html(sides[title]) for title in sides])
+        head = [
+            html('<th class="number">{}{}</th>', name, unit and html("<small>{}</small>", unit))
+            if side == "r"
+            else html("<th>{}</th>", title)
+            for title, side in sides.items()
+            for name, _, unit in [title.partition(", ")]
+        ]
+        body = [
+            html("<tr{}>{}</tr>\n", name, [_cell(row[t]).html(side) for t, side in sides.items()])
             for name, row in zip(ids, rows, strict=True)
         ]
-        return html(
+        shown = html(
             '<div class="scroll" tabindex="0"><table{}>\n<thead><tr>{}</tr></thead>\n<tbody>\n{}'
             "</tbody>\n</table></div>\n{}",
             Markup(' class="sortable"') if self.is_sortable else "",
-            [_head(title, side) for title, side in sides.items()],
-            written,
+            head,
+            body,
             [html('<p class="note">{}</p>\n', note) for note in self.notes],
         )
+        return shown if rows else Markup()
+
+    def members(self) -> list[Mapping[str, object]]:
+        """The rows that are no headings."""
+        return [row for row in self.rows if not isinstance(row, str)]
 
     def sides(self) -> dict[str, str]:
-        """Title to alignment."""
-        titles = next((row for row in self.rows if not isinstance(row, str)), {})
+        """Title to alignment; empty without rows."""
+        titles = next(iter(self.members()), {})
         return dict(zip(titles, self.align, strict=bool(titles)))
-
-
-def _head(title: str, side: str) -> Markup:
-    if side != "r":
-        return html("<th>{}</th>", title)
-    name, _, unit = title.partition(", ")
-    return html('<th class="number">{}{}</th>', name, unit and html("<small>{}</small>", unit))
 
 
 def _cell(cell: object) -> Cell:
@@ -136,30 +121,19 @@ def _cell(cell: object) -> Cell:
 
 @dataclass(frozen=True)
 class Lines:
-    """Sentences that belong together: in a terminal without a blank line between them.
+    """Sentences that belong together: in a terminal without a blank line between them."""
 
-    Attributes:
-        texts: Empty ones are left out.
-        rest: What stands in a terminal before each line of a sentence but its first.
-    """
-
-    texts: Sequence[str]
-    rest: str = "  "
+    texts: Sequence[str | bool | None]  # what is empty or false is left out
+    rest: str = "  "  # stands in a terminal before each line of a sentence but its first
 
 
 @dataclass(frozen=True)
 class FactList:
-    """Names and what is to be said of each.
-
-    Attributes:
-        facts: Name to text, or pairs of both; what has no text is left out.
-        left: Width of the names in a terminal.
-        css: Class of the list on a page.
-    """
+    """Names and what is to be said of each; what has no text is left out."""
 
     facts: Mapping[str, object] | Sequence[tuple[str, object]]
-    left: int = 16
-    css: str = "facts"
+    left: int = 16  # width of the names in a terminal
+    css: str = "facts"  # class of the list on a page
 
     def said(self) -> list[tuple[str, object]]:
         """The pairs that say something."""
@@ -221,7 +195,7 @@ def _on_page(part: Part) -> Markup:
             facts = [html("<dt>{}</dt><dd>{}</dd>\n", *pair) for pair in part.said()]
             return html('<dl class="{}">{}</dl>\n', part.css, facts) if facts else Markup()
         case Lines():
-            said = filter(None, part.texts)
+            said = [text for text in part.texts if isinstance(text, str) and text]
             return page_of(f"{text[:1].upper()}{text[1:].rstrip('.')}." for text in said)
     return html("<p>{}</p>\n", part)
 
@@ -260,7 +234,7 @@ def plot(
     Args:
         draw: Width in inches to the figure.
         title: What it shows, for those who cannot see it.
-        caption: What stands beneath it.
+        caption: Stands beneath it.
         prefix: Of its identifiers, so that several may share a page.
         tooltips: Link target to the text that is shown there.
     """

@@ -20,21 +20,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found.
+    """What was found."""
 
-    Attributes:
-        document: As JSON.
-        parts: What a terminal shows, a blank line between one and the next.
-        next_step: What to do next.
-        page: Makes its page; empty where it has none.
-        plot: Name and figure of a plot that is kept beside its page.
-    """
-
-    document: Mapping[str, Any]
-    parts: Sequence[Part]
+    document: Mapping[str, Any]  # as JSON
+    parts: Sequence[Part]  # of a terminal, a blank line between one and the next
     next_step: str = ""
     page: Callable[[], Markup] = Markup
-    plot: tuple[str, Callable[[], Figure | None]] = ("", lambda: None)
+    plot: tuple[str, Callable[[], Figure | None]] = ("", lambda: None)  # kept beside its page
 
     def text(self) -> str:
         """All of it, in 80 columns but for names."""
@@ -68,10 +60,10 @@ def page(
     sections: Mapping[str, tuple[str, Sequence[Part]]],
     begun: object,
 ) -> Markup:
-    """A page of its own, one file that needs nothing beside it.
+    """A page, one file that needs nothing beside it, of a study, a certificate or an ablation.
 
     Args:
-        kind: What was done: study, certificate, ablation.
+        kind: Which of them.
         name: Of what it is about.
         badge: What is to be known first, as that it still runs.
         question: What was asked.

@@ -28,9 +28,10 @@ def filled(text: str, *, first: str = "", rest: str = "") -> str:
     )  # fmt: skip
 
 
-def listed(texts: Iterable[str], *, rest: str = "  ") -> str:
+def listed(texts: Iterable[str | bool | None], *, rest: str = "  ") -> str:
     """Each text on lines of its own, all but its first begun with the rest."""
-    return "\n".join(filled(text, rest=rest) for text in texts if text)
+    said = [text for text in texts if isinstance(text, str) and text]
+    return "\n".join(filled(text, rest=rest) for text in said)
 
 
 def beside(facts: Mapping[str, str], *, left: int) -> str:

@@ -32,6 +32,9 @@ def finding(found: AblationRecord) -> Finding:
     """Base, differences, what they mean and, for a paper, its signs."""
     legal = [form for form in found.forms if form.state != "illegal"]
     cannot = [f"{form.name}: {form.reason}" for form in found.forms if form.state == "illegal"]
+    go_on = command_line("archbench", "ablate", *named_in_results(found.path), "--resume")
+    unseen = any(form.finding.startswith("no difference") for form in found.forms)
+    step = f"see smaller differences: {go_on} --seeds {2 * found.num_seeds}" if unseen else ""
     return Finding(
         found.document(),
         [
@@ -42,10 +45,14 @@ def finding(found: AblationRecord) -> Finding:
             Lines(["cannot be built:", *cannot] if cannot else []),
             *_method(found),
         ],
-        _next(found),
+        step if found.num_done == found.num_trainings else f"go on: {go_on}",
         page=lambda: _page(found, legal),
         plot=("effects", lambda: effect_figure(found)),
     )
+
+
+def _method(found: AblationRecord) -> list[str]:
+    return [str(found.header["method"]), *map(str, found.header["notes"])]
 
 
 def _page(found: AblationRecord, legal: Sequence[FormRecord]) -> Markup:
@@ -76,19 +83,6 @@ def _page(found: AblationRecord, legal: Sequence[FormRecord]) -> Markup:
         },
         begun=header["created"],
     )
-
-
-def _method(found: AblationRecord) -> list[str]:
-    return [str(found.header["method"]), *map(str, found.header["notes"])]
-
-
-def _next(found: AblationRecord) -> str:
-    """How to learn more where too few seeds say nothing."""
-    go_on = command_line("archbench", "ablate", *named_in_results(found.path), "--resume")
-    if found.num_done < found.num_trainings:
-        return f"go on: {go_on}"
-    unseen = any(form.finding.startswith("no difference") for form in found.forms)
-    return f"see smaller differences: {go_on} --seeds {2 * found.num_seeds}" if unseen else ""
 
 
 def training_text(found: AblationRecord) -> str:
@@ -137,20 +131,15 @@ def _verdict(found: AblationRecord) -> str:
     known = {form.name: form for form in found.forms if form.accuracy_difference is not None}
     if not known:
         return "Nothing has been compared yet."
-    seen = [f for f in known.values() if f.accuracy_difference and f.accuracy_difference.is_seen]
-    largest = sorted(seen, key=_size, reverse=True)[:2]
-    return " ".join(
-        [
-            f"{len(seen)} of {plural(len(known), 'change')} make a difference in accuracy "
-            f"that {plural(found.num_seeds, 'seed')} can tell.",
-            *(f"{_named(form, found.base)}." for form in largest),
-            _signs_text(found),
-        ]
-    )
-
-
-def _size(form: FormRecord) -> float:
-    return abs(form.accuracy_difference.value) if form.accuracy_difference else 0.0
+    seen = [
+        (abs(difference.value), _named(form, found.base))
+        for form in known.values()
+        if (difference := form.accuracy_difference) and difference.is_seen
+    ]
+    largest = sorted(seen, key=lambda entry: -entry[0])[:2]
+    count = f"{len(seen)} of {plural(len(known), 'change')} make a difference in accuracy"
+    told = f"{count} that {plural(found.num_seeds, 'seed')} can tell."
+    return " ".join([told, *(f"{sentence}." for _, sentence in largest), _signs_text(found)])
 
 
 def _key_figures(base: FormRecord) -> list[tuple[str, str, str]]:
@@ -173,22 +162,17 @@ def _named(form: FormRecord, base: FormRecord) -> str:
 
 def sentence(form: FormRecord, *, base: FormRecord) -> str:
     """What the knob buys, and what it costs."""
-    bought = form.finding
-    difference = form.accuracy_difference
-    if difference is not None and difference.is_seen:
-        assert difference.low is not None
-        assert difference.high is not None
-        low, high = sorted((abs(difference.low), abs(difference.high)))
-        size = f"{100 * abs(difference.value):.1f} points {form.finding}"
-        bought = f"{size} ({100 * low:.1f} to {100 * high:.1f})"
+    bought, found = form.finding, form.accuracy_difference
+    if found is not None and found.is_seen:
+        low, high = sorted(abs(100 * (end or 0)) for end in (found.low, found.high))
+        bought = f"{100 * abs(found.value):.1f} points {bought} ({low:.1f} to {high:.1f})"
     return "; ".join(filter(None, [bought, *_costs(form, base=base), form.reason]))
 
 
 def _costs(form: FormRecord, *, base: FormRecord) -> list[str]:
     if form.digest == base.digest:
         return ["the same network, trained otherwise"]
-    told = []
-    time = form.latency_difference
+    told, time = [], form.latency_difference
     if time is not None and time.is_seen and base.latency and base.latency.value:
         share = 100 * abs(time.value) / base.latency.value
         told.append(f"{share:.2g} % {'slower' if time.value > 0 else 'faster'}")
@@ -212,13 +196,13 @@ def _difference(difference: Difference | None, *, factor: float = 1, least: int 
     """By default in its own unit; with so many decimals at least."""
     if difference is None:
         return Cell(value="")
-    value = factor * difference.value
-    if difference.low is None or difference.high is None:
-        text = f"{value:+.{least}f}" if least else f"{value:+.2g}"
-        return Cell(text, value=difference.value)
-    low, high = factor * difference.low, factor * difference.high
-    digits = max(least, decimals((high - low) / 2, value))
-    interval = f"({low:+.{digits}f} to {high:+.{digits}f})"
+    value, interval, digits = factor * difference.value, "", least
+    if difference.low is not None and difference.high is not None:
+        low, high = factor * difference.low, factor * difference.high
+        digits = max(least, decimals((high - low) / 2, value))
+        interval = f"({low:+.{digits}f} to {high:+.{digits}f})"
+    elif not least:
+        return Cell(f"{value:+.2g}", value=difference.value)
     return Cell(f"{value:+.{digits}f}", small=interval, value=difference.value)
 
 
@@ -304,44 +288,37 @@ def _signs_text(found: AblationRecord) -> str:
 
 
 def _beside_the_paper(found: AblationRecord) -> ReportTable:
-    rows = [
-        {
-            "row": Cell(label(form), small="; ".join(filter(None, [paper.source, paper.note]))),
-            "parameters, here / paper": _beside(form, form.params, paper.params),
-            "MACs, here / paper": _beside(form, form.macs, paper.flops),
-            "top-1, paper, %": f"{paper.top1:.1f}",
-            "difference, paper, points": f"{paper.difference:+.1f}",
-            "difference, here, points": _points(form.accuracy_difference),
-            "sign": paper.sign,
-        }
-        for form in found.forms
-        if (paper := form.paper)
-    ]
+    rows = []
+    for form in found.forms:
+        if paper := form.paper:
+            params, macs = (
+                f"{count:,}" if form.spec else NOT_THERE for count in (form.params, form.macs)
+            )
+            source = f"{paper.source}; {paper.note}" if paper.note else paper.source
+            rows.append(
+                {
+                    "row": Cell(label(form), small=source),
+                    "parameters, here / paper": f"{params} / {paper.params or NOT_THERE}",
+                    "MACs, here / paper": f"{macs} / {paper.flops or NOT_THERE}",
+                    "top-1, paper, %": f"{paper.top1:.1f}",
+                    "difference, paper, points": f"{paper.difference:+.1f}",
+                    "difference, here, points": _points(form.accuracy_difference),
+                    "sign": paper.sign,
+                }
+            )
     return ReportTable(rows, align="nrrrrrl", is_sortable=True)
 
 
-def _beside(form: FormRecord, here: int, printed: str | None) -> str:
-    return f"{f'{here:,}' if form.spec else NOT_THERE} / {printed or NOT_THERE}"
-
-
 def _forms(found: AblationRecord) -> list[Part]:
-    return [
-        fold(
-            html("<b>{}</b> <span>{}</span>", form.name, _headline(form)),
-            [
-                *([f"trained with {to_words(dict(form.training))}"] if form.training else []),
-                Code(to_yaml(form.spec)),
-            ],
-        )
-        for form in (found.base, *found.forms)
-        if form.spec and (form.state != "base" or form is found.base)
-    ]
-
-
-def _headline(form: FormRecord) -> str:
-    words = [f"{short(form.params)} parameters", f"{short(form.macs)} MACs"]
-    if form.latency and form.latency.value is not None:
-        words.append(f"{measured(form.latency)} ms")
-    if form.accuracies:
-        words.append(f"accuracy by seed: {in_percent(form.accuracies.values())} %")
-    return ", ".join(words)
+    folds: list[Part] = []
+    for form in (found.base, *(form for form in found.forms if form.state != "base")):
+        words = [f"{short(form.params)} parameters", f"{short(form.macs)} MACs"]
+        if form.latency and form.latency.value is not None:
+            words.append(f"{measured(form.latency)} ms")
+        if form.accuracies:
+            words.append(f"accuracy by seed: {in_percent(form.accuracies.values())} %")
+        if form.spec:
+            trained = f"trained with {to_words(dict(form.training))}" if form.training else Markup()
+            title = html("<b>{}</b> <span>{}</span>", form.name, ", ".join(words))
+            folds.append(fold(title, [trained, Code(to_yaml(form.spec))]))
+    return folds

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from archbench.report.document import to_yaml
@@ -65,15 +65,14 @@ def network(document: Mapping[str, Any], *, next_step: str) -> Finding:
 def check(document: Mapping[str, Any], *, left_out: str, is_good: bool) -> Finding:
     """Published against exact numbers, why they differ, and what was checked how.
 
-    Args:
-        document: Of the schema ``archbench.models_check/1``.
-        left_out: Why fvcore did not count a network.
-        is_good: Whether no count differs that should agree.
+    Left out is why fvcore did not count a network; good, if no count differs that should agree.
     """
     models = document["models"]
     parts: list[Part] = [
-        _counted(models, ("params", "parameters", "params"), by=("built", "unknown")),
-        _counted(models, ("macs", "MACs", "flops"), by=("fvcore", "not run")),
+        _counted(
+            models, "params", noun="parameters", printed="params", by="built", unknown="unknown"
+        ),
+        _counted(models, "macs", noun="MACs", printed="flops", by="fvcore", unknown="not run"),
         Lines(_reasons(models)),
         Lines(_how(models, left_out=left_out)),
     ]
@@ -87,18 +86,26 @@ def _top1(paper: Mapping[str, Any], *, title: str) -> str:
         return "none"
     # Under the title of a paper its name need not stand again.
     source = paper["source"].removeprefix(f"{title.partition(':')[0]}, ")
-    parts = source.split(", ")
-    while len(parts) > 1 and len(", ".join(parts)) > _SOURCE_WIDTH:
-        parts.pop()
-    return f"{paper['top1']:.1f}, {', '.join(parts)}"
+    while ", " in source and len(source) > _SOURCE_WIDTH:
+        source = source.rpartition(", ")[0]
+    return f"{paper['top1']:.1f}, {source}"
 
 
 def _counted(
-    models: Sequence[Mapping[str, Any]], names: tuple[str, str, str], *, by: tuple[str, str]
+    models: Sequence[Mapping[str, Any]],
+    what: str,
+    *,
+    noun: str,
+    printed: str,
+    by: str,
+    unknown: str,
 ) -> ReportTable:
     """Exact counts beside printed ones, and beside what the built and the released code give."""
-    what, noun, printed = names
-    counter, unknown = by
+
+    def same(counts: Mapping[str, int] | None, exact: int, *, unknown: str) -> str:
+        count = (counts or {}).get(what)
+        return unknown if count is None else "same" if count == exact else "DIFFERS"
+
     rows = []
     for model in models:
         exact, difference = model[what], model["difference"][what]
@@ -109,44 +116,31 @@ def _counted(
                 noun: f"{exact:,}",
                 "printed": model["paper"][printed] if difference else "",
                 "off by": f"{percent:{'+' if percent else ''}.1f} %" if difference else "",
-                counter: _same((model[counter] or {}).get(what), exact, unknown=unknown),
-                "released": _same((model["released"] or {}).get(what), exact),
+                by: same(model[by], exact, unknown=unknown),
+                "released": same(model["released"], exact, unknown="unknown"),
             }
         )
     return ReportTable(rows, align="lrrrll")
-
-
-def _same(count: int | None, exact: int, *, unknown: str = "unknown") -> str:
-    if count is None:
-        return unknown
-    return "same" if count == exact else "DIFFERS"
 
 
 def _reasons(models: Sequence[Mapping[str, Any]]) -> list[str]:
     """Why printed numbers differ, networks with the same reason together."""
     found: dict[str, list[str]] = {}
     for model in models:
-        for reason in _reasons_of(model):
-            found.setdefault(reason, []).append(model["name"])
-    told = [f"{', '.join(names)}: {reason}" for reason, names in found.items()]
-    return ["Printed is another number than the exact one, rounded:", *told] if told else []
+        unknown = model["paper"]["reason"] or "no reason is known"
+        for kind, told in (("cut off", "cut off, not rounded"), ("differs", f"({unknown})")):
+            nouns = [
+                noun
+                for what, noun in (("params", "parameters"), ("macs", "MACs"))
+                if (model["difference"][what] or {}).get("kind") == kind
+            ]
+            if nouns:
+                found.setdefault(f"{' and '.join(nouns)} {told}", []).append(model["name"])
+    reasons = [f"{', '.join(names)}: {reason}" for reason, names in found.items()]
+    return ["Printed is another number than the exact one, rounded:", *reasons] if reasons else []
 
 
-def _reasons_of(model: Mapping[str, Any]) -> Iterator[str]:
-    kinds = {
-        noun: model["difference"][what]["kind"]
-        for what, noun in (("params", "parameters"), ("macs", "MACs"))
-        if model["difference"][what]
-    }
-    cut = [noun for noun, kind in kinds.items() if kind == "cut off"]
-    other = [noun for noun, kind in kinds.items() if kind == "differs"]
-    if cut:
-        yield f"{' and '.join(cut)} cut off, not rounded"
-    if other:
-        yield f"{' and '.join(other)} ({model['paper']['reason'] or 'no reason is known'})"
-
-
-def _how(models: Sequence[Mapping[str, Any]], *, left_out: str) -> list[str]:
+def _how(models: Sequence[Mapping[str, Any]], *, left_out: str) -> list[str | bool]:
     count = len(models)
     without = [model["name"] for model in models if not model["fvcore"]]
     unknown = [model["name"] for model in models if not model["released"]]
@@ -155,6 +149,6 @@ def _how(models: Sequence[Mapping[str, Any]], *, left_out: str) -> list[str]:
         if count > 1
         else "It was built, on a device without memory, and its parameters counted.",
         f"fvcore counted a forward pass of {count - len(without)} of {count}.",
-        f"Not run, {left_out}: {', '.join(without)}." if without else "",
-        f"Not known is what released code counts of {', '.join(unknown)}." if unknown else "",
+        bool(without) and f"Not run, {left_out}: {', '.join(without)}.",
+        bool(unknown) and f"Not known is what released code counts of {', '.join(unknown)}.",
     ]

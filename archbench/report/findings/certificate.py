@@ -42,8 +42,12 @@ def finding(found: Certificate) -> Finding:
     taus: list[Part] = []
     if told is None:
         left = found.num_trainings - found.num_done
+        go_on = command_line("archbench", "certify", *named_in_results(found.path), "--resume")
+        step = f"go on: {go_on}"
         parts.append(f"not whole yet: {left} of {found.num_trainings} trainings left")
     else:
+        search = command_line("archbench", "search", space_typed(found.header))
+        step = search if found.is_certified else ""
         remarks = Lines([_noise(told), _rungs(told), *map(str, found.header["notes"])], rest="")
         if told.rungs:
             taus = [_taus(told), Lines([_explained(told)], rest=""), remarks]
@@ -53,7 +57,7 @@ def finding(found: Certificate) -> Finding:
     return Finding(
         found.document(),
         parts,
-        _next(found),
+        step,
         page=lambda: _page(found, taus),
         plot=("taus", lambda: figure(found)),
     )
@@ -85,14 +89,6 @@ def _page(found: Certificate, taus: Sequence[Part]) -> Markup:
         },
         begun=header["created"],
     )
-
-
-def _next(found: Certificate) -> str:
-    if found.finding is None:
-        go_on = ("archbench", "certify", *named_in_results(found.path), "--resume")
-        return f"go on: {command_line(*go_on)}"
-    search = command_line("archbench", "search", space_typed(found.header))
-    return search if found.is_certified else ""
 
 
 def _trained(found: Certificate) -> str:
@@ -166,13 +162,10 @@ def _noise(told: Judgement) -> str:
     found = told.spread
     if found is None:
         return ""
-    seeds, candidates, at_equal_cost = (
-        f"{100 * spread:.1f} points"
-        for spread in (found.seeds, found.candidates, found.at_equal_cost)
-    )
     return (
-        f"longer trainings differ by {seeds} between seeds of one candidate, by {candidates} "
-        f"between candidates, and by {at_equal_cost} between candidates of equal cost (standard "
+        f"longer trainings differ by {100 * found.seeds:.1f} points between seeds of one "
+        f"candidate, by {100 * found.candidates:.1f} points between candidates, and by "
+        f"{100 * found.at_equal_cost:.1f} points between candidates of equal cost (standard "
         "deviations)"
     )
 
@@ -182,15 +175,14 @@ def _rungs(told: Judgement) -> str:
         return ""
     if not told.rungs_advised:
         return "no rung of this proxy is good enough to stop a candidate at"
-    advised = ", ".join(map(str, told.rungs_advised))
-    chance = [rung for rung in told.rungs if not rung.is_above_chance]
-    guess = (
-        f"; after {plural(chance[-1].epoch, 'epoch')} the median candidate is at "
-        f"{percent(chance[-1].median)}, no more than guessing"
-        if chance
-        else ""
-    )
-    return f"rungs that follow: [{advised}]{guess}"
+    guess = ""
+    for rung in told.rungs:
+        if not rung.is_above_chance:
+            guess = (
+                f"; after {plural(rung.epoch, 'epoch')} the median candidate is at "
+                f"{percent(rung.median)}, no more than guessing"
+            )
+    return f"rungs that follow: [{', '.join(map(str, told.rungs_advised))}]{guess}"
 
 
 def _candidates(found: Certificate) -> ReportTable:

@@ -104,9 +104,7 @@ def sentence(pair: Mapping[str, Any]) -> str:
         )
     value, *ends = (abs(share) for share in shares)
     low, high = sorted(ends)
+    size = f"{value:.1f} % ({low:.1f} to {high:.1f} %)"
     if outcome == "slower":
-        return f"{second} is {value:.1f} % ({low:.1f} to {high:.1f} %) slower than {first}{apart}"
-    return (
-        f"{second} is faster than {first}: it takes {value:.1f} % ({low:.1f} to {high:.1f} %) "
-        f"less time{apart}"
-    )
+        return f"{second} is {size} slower than {first}{apart}"
+    return f"{second} is faster than {first}: it takes {size} less time{apart}"

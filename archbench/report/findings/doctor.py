@@ -9,30 +9,32 @@ from typing import Any
 from archbench.report.element import FactList, Lines, ReportTable
 from archbench.report.finding import Finding
 
+_NO_TEST = "nothing: there was no time for an A/A test"
+
 
 def finding(document: Mapping[str, Any]) -> Finding:
     """A doctor document."""
     test, gpu, load = document["test"], document["gpu"], document["load"]
-    cores, study = test["seat"]["cores"], document["study"]
+    cores, found, study = test["seat"]["cores"], test["resolution"], document["study"]
     facts = {
-        **_test(test),
+        **(_resolution(test, found) if found else {"told apart": _NO_TEST}),
         "disturbed by": _disturbances(test, document["activity"]),
         "cores": _joined(
             f"{document['environment']['cores']} usable",
             f"measured on core {', '.join(map(str, cores))}" if cores else test["seat"]["note"],
-            f"load average {load:.1f}" if load is not None else "",
+            load is not None and f"load average {load:.1f}",
         ),
         "clock": _clock(document["clocks"]),
-        "GPU": _joined(
+        "GPU": "none that torch can use"
+        if gpu is None
+        else _joined(
             f"{gpu['name']}, {_bytes(gpu['used_bytes'])} of {_bytes(gpu['memory_bytes'])} in use",
             gpu["disturbance"],
             gpu["note"],
-        )
-        if gpu
-        else "none that torch can use",
+        ),
         "constants": _constants(test),
         "disk": "; ".join(f"{_bytes(f)} free in {path}" for path, f in document["disks"].items()),
-        "study": _study(study) if study else "",
+        "study": study and _study(study),
     }
     advice = [f"- {entry['what']}: {entry['do']}" for entry in document["advice"]]
     backends = [
@@ -56,10 +58,7 @@ def finding(document: Mapping[str, Any]) -> Finding:
     )
 
 
-def _test(test: Mapping[str, Any]) -> dict[str, str]:
-    found = test["resolution"]
-    if found is None:
-        return {"told apart": "nothing: there was no time for an A/A test"}
+def _resolution(test: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, str]:
     false = (
         f"{found['false_share']:.1%} of {found['comparisons']} comparisons of copies of one "
         "network (5 % are by chance)"
@@ -75,32 +74,28 @@ def _test(test: Mapping[str, Any]) -> dict[str, str]:
 def _disturbances(test: Mapping[str, Any], activity: Mapping[str, Any]) -> str:
     off_cpu, steal, throttled = test["off_cpu"], activity["steal_share"], activity["throttled"]
     return _joined(
-        f"other work on the measuring core {off_cpu:.0%} of the time"
-        if off_cpu is not None
-        else "",
+        off_cpu is not None and f"other work on the measuring core {off_cpu:.0%} of the time",
         f"drift {test['drift']:.1%}",
-        f"time given to other guests {steal:.1%}" if steal is not None else "",
-        f"slowed for heat {throttled} times" if throttled is not None else "",
+        steal is not None and f"time given to other guests {steal:.1%}",
+        throttled is not None and f"slowed for heat {throttled} times",
         ", ".join(f"{name} {cores:.1f} cores" for name, cores in activity["busy"]),
     )
 
 
 def _clock(clocks: Mapping[str, Any]) -> str:
     low, high = clocks["current_mhz"] or (None, None)
-    current = f"{low:.0f} to {high:.0f} MHz" if low != high else f"{low:.0f} MHz" if low else ""
     most, boost = clocks["most_mhz"], clocks["boost"]
     return _joined(
-        current,
-        f"at most {most:.0f} MHz" if most else "",
+        f"{low:.0f} to {high:.0f} MHz" if low != high else low and f"{low:.0f} MHz",
+        most and f"at most {most:.0f} MHz",
         f"governor {clocks['governor'] or 'not told by this system'}",
-        f"boost {'on' if boost else 'off'}" if boost is not None else "",
+        boost is not None and f"boost {'on' if boost else 'off'}",
     )
 
 
 def _constants(test: Mapping[str, Any]) -> str:
     worst = max((abs(entry["deviation"]) for entry in test["constants"].values()), default=0.0)
-    generation = test["generation"]
-    taken = f", taken {generation} times" if generation > 1 else ""
+    taken = f", taken {test['generation']} times" if test["generation"] > 1 else ""
     return (
         f"{len(test['constants'])} kept{taken}; the machine takes {test['state']:+.1%} beside "
         f"them, and they differ by at most {worst:.1%} among themselves"
@@ -115,7 +110,7 @@ def _study(study: Mapping[str, Any]) -> str:
     return f"{study['path']} is whole: {study['trials']} trials, {size}, {backup}"
 
 
-def _joined(*texts: str) -> str:
+def _joined(*texts: Any) -> str:
     return "; ".join(filter(None, texts))
 
 

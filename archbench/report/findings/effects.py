@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _ROW, _TOP, _BOTTOM, _SIDE, _GAP = 0.44, 0.12, 0.5, 0.12, 0.4  # inches
 _SIDE_BY_SIDE_FROM = 6.0  # inches
-_CHARACTER = 0.068  # inches of a letter of a label, about
+_LETTER = 0.068  # inches, about
 
 
 def label(form: FormRecord) -> str:
@@ -39,25 +39,21 @@ def effect_figure(found: AblationRecord, *, width_inches: float = 8.0) -> Figure
     forms = [form for form in found.forms if form.accuracy_difference or form.latency_difference]
     if not forms:
         return None
-    panels = ["accuracy", *(["latency"] if any(f.latency_difference for f in forms) else [])]
-    beside = width_inches >= _SIDE_BY_SIDE_FROM
+    has_latency = any(form.latency_difference for form in forms)
+    panels = [_draw_accuracy, *([_draw_latency] if has_latency else [])]
+    is_beside = width_inches >= _SIDE_BY_SIDE_FROM
+    num_wide, num_high = (len(panels), 1) if is_beside else (1, len(panels))
     rows = _ROW * len(forms)
-    num_high = 1 if beside else len(panels)
-    height = num_high * (rows + _TOP + _BOTTOM)
-    num_wide = len(panels) if beside else 1
+    each = rows + _TOP + _BOTTOM
     width = (width_inches - 2 * _SIDE - (num_wide - 1) * _GAP) / num_wide
     with style():
-        figure = Figure(figsize=(width_inches, height))
-        for index, panel in enumerate(panels):
-            column, line = (index, 0) if beside else (0, index)
-            left = _SIDE + column * (width + _GAP)
-            bottom = height - (line + 1) * (rows + _TOP + _BOTTOM) + _BOTTOM
+        figure = Figure(figsize=(width_inches, num_high * each))
+        for index, draw in enumerate(panels):
+            column, line = (index, 0) if is_beside else (0, index)
+            left, bottom = _SIDE + column * (width + _GAP), (num_high - 1 - line) * each + _BOTTOM
             axes = axes_in_inches(figure, left, bottom, width, rows)
-            if panel == "accuracy":
-                _draw_accuracy(axes, forms)
-            else:
-                _draw_latency(axes, forms)
-            _frame(axes, forms, length=int(width / _CHARACTER), is_labelled=not column)
+            draw(axes, forms)
+            _frame(axes, [] if column else forms, num_rows=len(forms), length=int(width / _LETTER))
     return figure
 
 
@@ -84,8 +80,7 @@ def _interval(
     if difference is None:
         return
     is_better = (difference.value > 0) == is_good_up
-    seen = PALETTE["front"] if is_better else PALETTE["limit"]
-    colour = seen if difference.is_seen else PALETTE["other"]
+    colour = PALETTE[("front" if is_better else "limit") if difference.is_seen else "other"]
     if difference.low is not None and difference.high is not None:
         ends = [factor * difference.low, factor * difference.high]
         axes.plot(ends, [row, row], color=colour, lw=2.2, solid_capstyle="butt", zorder=4)
@@ -95,16 +90,16 @@ def _interval(
     )  # fmt: skip
 
 
-def _frame(axes: Axes, forms: Sequence[FormRecord], *, length: int, is_labelled: bool) -> None:
+def _frame(axes: Axes, named: Sequence[FormRecord], *, num_rows: int, length: int) -> None:
     """The zero line, rows from the top down, and each form's name above its interval."""
     axes.axvline(0, color=PALETTE["muted"], lw=1, zorder=3)
-    axes.set_ylim(len(forms) - 0.5, -0.75)
+    axes.set_ylim(num_rows - 0.5, -0.75)
     axes.set_yticks([])
     axes.grid(visible=True, axis="x")
     axes.grid(visible=False, axis="y")
     axes.spines["left"].set_visible(False)
     axes.margins(x=0.08)
-    for row, form in enumerate(forms) if is_labelled else ():
+    for row, form in enumerate(named):
         axes.annotate(
             shortened(drawable(label(form)), length), (0, row),
             xycoords=("axes fraction", "data"), xytext=(0, 4.5), textcoords="offset points",

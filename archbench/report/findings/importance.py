@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import astuple
 
 from archbench.analysis.importance import FEWEST, Insight
 from archbench.analysis.share import KnobShare
-from archbench.analysis.statistics import Estimate
 from archbench.analysis.study import StudyReader
 from archbench.command_line import command_line, study_argument
 from archbench.report.element import Lines, Part, ReportTable
@@ -58,9 +58,8 @@ def what_matters(found: Insight) -> list[Part]:
         (f"Accuracy at equal {cost}", found.accuracy, "points"),
         (cost.capitalize(), found.costs, "%, about"),
     ):
-        heading = html("<h3>{}</h3>\n", title)
-        table = _table(knobs, unit=unit, share="share, %, 95 % interval")
-        parts += [heading, f"{_separable(knobs, found)}.", table]
+        shown = _table(knobs, unit=unit, share="share, %, 95 % interval")
+        parts += [html("<h3>{}</h3>\n", title), f"{_separable(knobs, found)}.", shown]
     return [*parts, _METHOD]
 
 
@@ -69,22 +68,22 @@ def _too_few(found: Insight) -> str:
 
 
 def _separable(knobs: Sequence[KnobShare], found: Insight) -> str:
-    """How many choices are separable."""
     count = sum(knob.is_separable for knob in knobs)
-    if not count:
-        return f"no choice is separable with {found.num_trials} trials"
-    return f"{count} of {len(knobs)} choices are separable with {found.num_trials} trials"
+    told = f"{count} of {len(knobs)} choices are" if count else "no choice is"
+    return f"{told} separable with {found.num_trials} trials"
 
 
 def _table(knobs: Sequence[KnobShare], *, unit: str, share: str = "share, %") -> ReportTable:
-    rows = [
-        {
-            "choice": shortened(knob.axis, _LONGEST),
-            share: _percent(knob.share),
-            f"from, {unit}, to": _best(knob) if knob.is_separable else "not separable",
-        }
-        for knob in knobs
-    ]
+    rows = []
+    for knob in knobs:
+        value, low, high = (100 * end for end in astuple(knob.share))
+        rows.append(
+            {
+                "choice": shortened(knob.axis, _LONGEST),
+                share: f"{value:.0f} [{low:.0f}, {high:.0f}]",
+                f"from, {unit}, to": _best(knob) if knob.is_separable else "not separable",
+            }
+        )
     return ReportTable(rows, align="nrl")
 
 
@@ -99,11 +98,11 @@ def _best(knob: KnobShare) -> str:
 def _sentences(found: Insight) -> list[str]:
     """Pairs, bounds and values that never help."""
     pairs = [
-        f"{one} and {other} work together: {100 * pair.share:.1f} % beyond what each does alone"
+        f"{' and '.join(pair.axes)} work together: {100 * pair.share:.1f} % beyond what each does "
+        "alone"
         for pair in found.pairs
         if pair.is_separable
-        for one, other in [pair.axes]
-    ]
+    ] or [f"no pair of choices is separable with {found.num_trials} trials"]
     bounds = [
         f"the front lies at {bound.axis} = {bound.value}, the {bound.end} value ({bound.on_front} "
         f"of {bound.of_front} members, {100 * bound.share:.0f} % of the trials): widen it"
@@ -114,14 +113,8 @@ def _sentences(found: Insight) -> list[str]:
         f"{100 * one.loss:.1f} points below the best at equal cost): drop it"
         for one in found.useless
     ]
-    none = f"no pair of choices is separable with {found.num_trials} trials"
-    return [*(pairs or [none]), *bounds, *useless]
+    return [*pairs, *bounds, *useless]
 
 
 def _word(value: object) -> str:
     return str(value).partition("(")[0] if len(str(value)) > 12 else str(value)
-
-
-def _percent(estimate: Estimate) -> str:
-    value, low, high = (100 * end for end in (estimate.value, estimate.low, estimate.high))
-    return f"{value:.0f} [{low:.0f}, {high:.0f}]"

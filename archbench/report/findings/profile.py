@@ -6,7 +6,15 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from archbench.report.element import Code, Lines, Part, ReportTable, joined, one_after_another
+from archbench.report.element import (
+    Code,
+    FactList,
+    Lines,
+    Part,
+    ReportTable,
+    joined,
+    one_after_another,
+)
 from archbench.report.finding import Finding
 from archbench.report.findings.measured_under import device_text, runs_text, side
 from archbench.report.number import NOT_THERE, duration, percent, short, with_interval
@@ -125,53 +133,41 @@ def _forms(entry: Mapping[str, Any]) -> list[str]:
     return textwrap.wrap(text, WIDTH, subsequent_indent="  ")
 
 
-def _foreign_totals(model: Mapping[str, Any]) -> Code:
+def _foreign_totals(model: Mapping[str, Any]) -> FactList:
     texts = [_exact(model[what]) for what in _COUNTS]
     params, macs, activations = (text.rjust(max(map(len, texts))) for text in texts)
-    facts = {"parameters": params}
-    if model["macs"] is None:
-        facts["MACs"] = "\n".join([macs, *_wrapped(model["uncounted"], lines=3)])
-    else:
-        facts["MACs"] = f"{macs}  multiply-adds, counted by fvcore on the built network"
-        facts["activations"] = f"{activations}  {_OUTPUTS}"
-    if model["form"]:
-        reason = f": {model['form_reason']}" if model["form_reason"] else ""
-        facts["timed"] = "\n".join(_wrapped(f"{model['form']}{reason}", lines=3))
-    return _facts(facts)
+    counted = f"{macs}  multiply-adds, counted by fvcore on the built network"
+    reason = f": {model['form_reason']}" if model["form_reason"] else ""
+    known = model["macs"] is not None
+    facts = {
+        "parameters": params,
+        "MACs": counted if known else "\n".join([macs, *_wrapped(model["uncounted"], lines=3)]),
+        "activations": f"{activations}  {_OUTPUTS}" if known else "",
+        "timed": "\n".join(_wrapped(f"{model['form']}{reason}", lines=3)) if model["form"] else "",
+    }
+    return FactList(facts, left=_INDENT)
 
 
-def _totals(model: Mapping[str, Any]) -> Code:
+def _totals(model: Mapping[str, Any]) -> FactList:
     width = max(len(f"{model[what]:,}") for what in _COUNTS)
     params, macs, activations = (f"{model[what]:>{width},}" for what in _COUNTS)
     built = model["built"]
-    return _facts(
-        {
-            "parameters": params,
-            "MACs": f"{macs}  multiply-adds; papers print these as FLOPs;\n"
-            f"{'':{width}}  a multiply-add counted as two would be {short(2 * model['macs'])}",
-            "activations": f"{activations}  {_OUTPUTS}",
-            "paper": _paper(model["paper"]),
-            "fvcore": ""
-            if built is None
-            else "counts the same on the built network, to the unit"
+    facts = {
+        "parameters": params,
+        "MACs": f"{macs}  multiply-adds; papers print these as FLOPs;\n"
+        f"{'':{width}}  a multiply-add counted as two would be {short(2 * model['macs'])}",
+        "activations": f"{activations}  {_OUTPUTS}",
+        "paper": _paper(model["paper"]),
+        "fvcore": built
+        and (
+            "counts the same on the built network, to the unit"
             if built["agrees"]
             else f"counts {built['params']:,} parameters, {built['macs']:,} MACs\n"
-            f"and {built['activations']:,} activations on the built network",
-            "weights": model["weights"] or "",
-        }
-    )
-
-
-def _facts(facts: Mapping[str, str]) -> Code:
-    """Names at the left, lines beside them as they are."""
-    indent = f"\n{'':{_INDENT}}"
-    return Code(
-        "\n".join(
-            f"{name:{_INDENT}}{indent.join(text.splitlines())}"
-            for name, text in facts.items()
-            if text
-        )
-    )
+            f"and {built['activations']:,} activations on the built network"
+        ),
+        "weights": model["weights"],
+    }
+    return FactList(facts, left=_INDENT)
 
 
 def _wrapped(text: str, *, lines: int | None = None) -> list[str]:
@@ -182,12 +178,12 @@ def _paper(paper: Mapping[str, Any] | None) -> str:
     if paper is None:
         return ""
     known = (
-        f"{paper['params']} parameters" if paper["params"] else "",
-        paper["flops"] or "",
-        f"top-1 {paper['top1']} %" if paper["top1"] else "",
+        paper["params"] and f"{paper['params']} parameters",
+        paper["flops"],
+        paper["top1"] and f"top-1 {paper['top1']} %",
     )
     printed = ", ".join(filter(None, known)) or "prints no number"
-    notes = [paper["source"], *(paper[key] for key in ("row", "reason", "note") if paper[key])]
+    notes = filter(None, (paper[key] for key in ("source", "row", "reason", "note")))
     return "\n".join(_wrapped(f"{printed} ({'; '.join(notes)})"))
 
 
@@ -205,27 +201,21 @@ def _exact(value: int | None) -> str:
 
 
 def _stages(model: Mapping[str, Any]) -> ReportTable:
-    rows = [
-        {
-            "stage": stage["name"].removeprefix("stages[").removesuffix("]"),
-            "layers": _layers(stage),
-            "width": stage["dim"],
-            "map": side(stage["grid"] or ()),
-            "params": short(stage["params"]),
-            "MACs": short(stage["macs"]),
-            "activations": short(stage["activations"]),
-        }
-        for stage in model["stages"]
-    ]
+    rows = []
+    for stage in model["stages"]:
+        blocks = f", {stage['depth']} {stage['block']}" if stage["depth"] else ""
+        rows.append(
+            {
+                "stage": stage["name"].removeprefix("stages[").removesuffix("]"),
+                "layers": f"{stage['embed']}{blocks}" if stage["embed"] else "pool, norm, classify",
+                "width": stage["dim"],
+                "map": side(stage["grid"] or ()),
+                "params": short(stage["params"]),
+                "MACs": short(stage["macs"]),
+                "activations": short(stage["activations"]),
+            }
+        )
     return ReportTable(rows, align="llrrrrr")
-
-
-def _layers(stage: Mapping[str, Any]) -> str:
-    """What a stage is made of, as ``conv_stem, 4 levit``."""
-    if not stage["embed"]:
-        return "pool, norm, classify"
-    blocks = f", {stage['depth']} {stage['block']}" if stage["depth"] else ""
-    return f"{stage['embed']}{blocks}"
 
 
 def has_several(model: Mapping[str, Any]) -> bool:
@@ -241,10 +231,10 @@ def backend_tables(model: Mapping[str, Any]) -> list[Part]:
         places.setdefault(place, []).append(entry)
     parts: list[Part] = []
     for place, entries in places.items():
-        legend = _LEGEND if place == list(places)[-1] else ()
         notes = [note for entry in entries for note in _notes(entry)]
-        shown = ReportTable([*map(_row, entries)], align="llrrrrl", notes=[*notes, *legend])
-        parts += [f"latency on {place}", shown]
+        notes += _LEGEND if len(parts) == 2 * len(places) - 2 else ()
+        table = ReportTable([*map(_row, entries)], align="llrrrrl", notes=notes)
+        parts += [f"latency on {place}", table]
     return parts
 
 

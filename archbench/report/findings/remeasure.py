@@ -33,13 +33,12 @@ def finding(
         f"on the front of the search and of this device: {_listed(transfer['kept'])}",
         f"on the front of the search only: {_listed(transfer['left'])}",
         f"on the front of this device only: {_listed(transfer['joined'])}",
-        f"rank correlation of both latencies (Kendall's tau): {tau:.2f} over {compared} networks"
-        if tau is not None
-        else "",
-        f"without a search here {100 * lost:.1f} % of the hypervolume are lost, of what this study "
-        "has trained"
-        if lost is not None
-        else "",
+        tau is not None
+        and f"rank correlation of both latencies (Kendall's tau): {tau:.2f} over {compared} "
+        "networks",
+        lost is not None
+        and f"without a search here {100 * lost:.1f} % of the hypervolume are lost, of what this "
+        "study has trained",
         *(
             f"{count} of {len(verdicts)} latencies are {verdict}: {meaning}"
             for verdict, meaning in _DOUBTS.items()

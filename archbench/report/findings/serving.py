@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from archbench.report import number
 from archbench.report.element import Lines, Part, ReportTable, one_after_another
 from archbench.report.finding import Finding
 from archbench.report.findings.measured_under import runs_text, side
+from archbench.report.number import NOT_THERE
 
 _QUANTITIES = {"p50": "p50", "p95": "p95", "p99": "p99", "peak": "peak memory", "energy": "energy"}
 
@@ -20,32 +20,32 @@ def finding(document: Mapping[str, Any], *, next_step: str) -> Finding:
 
 def parts_of(found: Mapping[str, Any]) -> list[Part]:
     """One network of such a document."""
+
+    def text(quantity: Mapping[str, Any], *, scale: float = 1.0) -> str:
+        value = quantity["value"]
+        return NOT_THERE if value is None else f"{value * scale:.2f}"
+
     rows = [
         {
             "batch": entry["conditions"]["batch"],
             "ms": f"{entry['ms']:.2f}",
             "images/s": f"{entry['images_per_second']:,.1f}",
-            **{f"{name} ms": _text(entry[name]) for name in ("p50", "p95", "p99")},
-            "peak MB": _text(entry["peak"], scale=1e-6),
-            "mJ/image": _text(entry["energy"]),
+            **{f"{name} ms": text(entry[name]) for name in ("p50", "p95", "p99")},
+            "peak MB": text(entry["peak"], scale=1e-6),
+            "mJ/image": text(entry["energy"]),
         }
         for entry in found["batches"]
     ]
     conditions = found["batches"][0]["conditions"]
+    head = f"{found['name']}: {side(conditions['resolution'])} px, {runs_text(conditions)}"
     return [
-        f"{found['name']}: {side(conditions['resolution'])} px, {runs_text(conditions)}, "
-        "deployed form",
+        f"{head}, deployed form",
         ReportTable(rows, align="rrrrrrrr"),
         Lines(_notes(found), rest=""),
     ]
 
 
-def _text(quantity: Mapping[str, Any], *, scale: float = 1.0) -> str:
-    value = quantity["value"]
-    return number.NOT_THERE if value is None else f"{value * scale:.2f}"
-
-
-def _notes(found: Mapping[str, Any]) -> list[str]:
+def _notes(found: Mapping[str, Any]) -> list[str | bool]:
     saturating, batches = found["saturating_batch"], found["batches"]
     missing: dict[str, list[str]] = {}
     for entry in batches:
@@ -57,12 +57,11 @@ def _notes(found: Mapping[str, Any]) -> list[str]:
     return [
         "ms and images/s are calibrated, as latencies are; p50, p95 and p99 are passes on the "
         "wall clock as it was; peak is what a pass needs beside the weights.",
-        f"images/s: batch {saturating} is the smallest within 5 % of the best."
-        if saturating is not None
-        else "",
+        saturating is not None
+        and f"images/s: batch {saturating} is the smallest within 5 % of the best.",
         *(
             text if len(lacking) == len(batches) else f"{text} (batch {', '.join(lacking)})"
             for text, lacking in missing.items()
         ),
-        f"Other work held the core for up to {off_cpu:.0%} of the time." if off_cpu > 0.05 else "",
+        off_cpu > 0.05 and f"Other work held the core for up to {off_cpu:.0%} of the time.",
     ]

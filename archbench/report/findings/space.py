@@ -12,6 +12,7 @@ from archbench.report.number import percent
 from archbench.report.text import WIDTH, filled
 
 _MOST_DEAD = 20
+_ALIVE = "every value of every axis is in some feasible candidate"
 
 
 def listing(document: Mapping[str, Any]) -> Finding:
@@ -68,11 +69,8 @@ def counts(
 ) -> Finding:
     """The exact size, the feasible share, what excludes the rest, and dead choices.
 
-    Args:
-        document: Size and share as JSON.
-        dead: Axis and value of each dead choice, and how many random candidates with it were
-            looked at; None where all were.
-        next_step: What to do next.
+    Of a dead choice are given axis and value, and how many random candidates with it were looked
+    at; None where all were.
     """
     samples = document["samples"]
     looked = "all" if document["feasible_is_exact"] else f"{samples:,} random"
@@ -85,8 +83,14 @@ def counts(
         {"excluded by": reason, "share": percent(count / samples)}
         for reason, count in document["excluded"].items()
     ]
-    parts: list[Part] = [Lines(lines), ReportTable(rows, align="lr"), Code("\n".join(_dead(dead)))]
-    return Finding(document, parts, next_step)
+    lost = [
+        f"  {axis}: {to_flow(value)}"
+        + ("" if looked_at is None else f"  (not in {looked_at:,} random ones)")
+        for axis, value, looked_at in dead[:_MOST_DEAD]
+    ]
+    lost += [f"  and {len(dead) - _MOST_DEAD} more"] if len(dead) > _MOST_DEAD else []
+    told = "\n".join(["dead choices, in no feasible candidate:", *lost]) if dead else _ALIVE
+    return Finding(document, [Lines(lines), ReportTable(rows, align="lr"), Code(told)], next_step)
 
 
 def validity(document: Mapping[str, Any], *, name: str, next_step: str) -> Finding:
@@ -111,14 +115,3 @@ def candidates(document: Mapping[str, Any]) -> Finding:
         shown.append(f"---\n# {entry['digest']}: {size}\n{chosen}{to_yaml(entry['spec'])}")
     step = "keep one as a file and look at it: archbench profile FILE"
     return Finding(document, [Code("\n".join(shown).rstrip("\n"))], step)
-
-
-def _dead(dead: Sequence[tuple[str, Any, int | None]]) -> list[str]:
-    if not dead:
-        return ["every value of every axis is in some feasible candidate"]
-    lines = ["dead choices, in no feasible candidate:"]
-    for axis, value, samples in dead[:_MOST_DEAD]:
-        doubt = "" if samples is None else f"  (not in {samples:,} random ones)"
-        lines.append(f"  {axis}: {to_flow(value)}{doubt}")
-    rest = len(dead) - _MOST_DEAD
-    return [*lines, f"  and {rest} more"] if rest > 0 else lines

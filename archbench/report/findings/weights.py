@@ -29,17 +29,13 @@ def description(document: Mapping[str, Any], *, next_step: str) -> Finding:
     tensors, source = document["tensors"], document["source"]
     of = document["network"] or " or ".join(document["same_size"][:3]) or "not a published one"
     by = "" if document["network"] else ", by the number of parameters"
-    checked = (
-        "agrees with the sha256 of weights and spec in its header"
-        if document["verified"]
-        else "holds no sha256 to check"
-    )
+    whole = "agrees with the sha256 of weights and spec in its header"
     lines = [
         f"layout   {document['layout']} ({document['title']} names), {document['kind']}",
         f"network  {of}{by}",
         f"size     {len(tensors)} tensors, {document['bytes']:,} bytes",
         f"sha256   {document['sha256']}",
-        f"content  {checked}",
+        f"content  {whole if document['verified'] else 'holds no sha256 to check'}",
     ]
     if source:
         came = source.get("url") or source.get("file") or ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 
 from archbench.analysis.study import StudyReader
 from archbench.report.element import ReportTable
@@ -60,11 +59,7 @@ def _escaped_start(found: re.Match[str]) -> str:
 def _table(found: ReportTable) -> str:
     sides = found.sides()
     rows = [list(sides), ["---:" if side == "r" else ":---" for side in sides.values()]]
-    rows += [
-        [_in_line(str(row[title])) for title in sides]
-        for row in found.rows
-        if isinstance(row, Mapping)
-    ]
+    rows += [[_in_line(str(row[title])) for title in sides] for row in found.members()]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
