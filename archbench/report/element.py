@@ -34,19 +34,6 @@ class Cell:
     def __str__(self) -> str:
         return " ".join(filter(None, (str(self.text), self.small, self.unit)))
 
-    def html(self, side: str) -> Markup:
-        """The cell of a page, in a column of this alignment."""
-        return html(
-            "<td{}{}{}>{}{}{}{}</td>",
-            html(' class="{}"', _CLASSES[side]) if side in _CLASSES else "",
-            html(' data-value="{}"', self.value) if self.value is not None else "",
-            self.hint and html(' title="{}"', self.hint),
-            html(self.around, self.text),
-            self.small and html(" <small>{}</small>", self.small),
-            self.unit and f" {self.unit}",
-            self.why and html('<span class="why">{}</span>', self.why),
-        )
-
 
 @dataclass(frozen=True)
 class ReportTable:
@@ -54,7 +41,7 @@ class ReportTable:
 
     Attributes:
         rows: Of each row its texts or cells by their titles, ``title`` or ``title, unit``. A text
-            instead of a row is a heading in a terminal.
+            instead of a row is a heading in a terminal; None for a cell is nothing.
         align: A letter for each column: ``l``, ``r`` for numbers, ``n`` for names, ``p`` for prose.
         leaves_out: Whether a terminal does without the columns in which nothing stands.
     """
@@ -72,10 +59,10 @@ class ReportTable:
         sides = {
             title: side
             for title, side in self.sides().items()
-            if not self.leaves_out or any(str(row[title]) for row in self.members())
+            if not self.leaves_out or any(_text(row[title]) for row in self.members())
         }
         rows = [
-            row if isinstance(row, str) else [str(row[title]) for title in sides]
+            row if isinstance(row, str) else [_text(row[title]) for title in sides]
             for row in self.rows
         ]
         return "\n".join(filter(None, [table(sides, rows), listed(self.notes)])) if sides else ""
@@ -92,7 +79,7 @@ class ReportTable:
             for name, _, unit in [title.partition(", ")]
         ]
         body = [
-            html("<tr{}>{}</tr>\n", name, [_cell(row[t]).html(side) for t, side in sides.items()])
+            html("<tr{}>{}</tr>\n", name, [_cell(row[t], side) for t, side in sides.items()])
             for name, row in zip(ids, rows, strict=True)
         ]
         shown = html(
@@ -115,8 +102,23 @@ class ReportTable:
         return dict(zip(titles, self.align, strict=bool(titles)))
 
 
-def _cell(cell: object) -> Cell:
-    return cell if isinstance(cell, Cell) else Cell(cell)
+def _cell(given: object, side: str) -> Markup:
+    """A cell of a page, in a column of this alignment."""
+    cell = given if isinstance(given, Cell) else Cell("" if given is None else given)
+    return html(
+        "<td{}{}{}>{}{}{}{}</td>",
+        html(' class="{}"', _CLASSES[side]) if side in _CLASSES else "",
+        html(' data-value="{}"', cell.value) if cell.value is not None else "",
+        cell.hint and html(' title="{}"', cell.hint),
+        html(cell.around, cell.text),
+        cell.small and html(" <small>{}</small>", cell.small),
+        cell.unit and f" {cell.unit}",
+        cell.why and html('<span class="why">{}</span>', cell.why),
+    )
+
+
+def _text(cell: object) -> str:
+    return "" if cell is None else str(cell)
 
 
 @dataclass(frozen=True)

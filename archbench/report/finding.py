@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archbench.errors import StorageError
-from archbench.report.element import Part, joined, page_of
+from archbench.report.element import Code, Part, groups, joined, page_of
 from archbench.report.figure import png_bytes, svg_text
 from archbench.report.html import Markup, html, shell
 from archbench.study.atomic_file import write_atomically
@@ -103,6 +103,14 @@ def page(
         f"{kind.capitalize()} begun {begun}. " if begun else "",
     )
     return shell(name, body)
+
+
+def taken_under(header: Mapping[str, Any], more: Mapping[str, Any]) -> list[Part]:
+    """How a certificate or an ablation was taken, with facts of its own by title; its command."""
+    proxy = dict(header["proxy"])
+    plan = proxy.pop("plan")
+    machine = {"Machine and software": header["environment"], "How its steps are computed": plan}
+    return [groups({"Trainings": proxy, **more, **machine}), Code(str(header["command"]))]
 
 
 def write_files(folder: Path, contents: Mapping[str, bytes]) -> list[Path]:

@@ -1,9 +1,10 @@
-"""How is a number printed: with its unit and spread, and no digit more than is known."""
+"""How is a number told, and what it was measured under: unit, spread, no digit too many."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from archbench.study.measurement import Measurement
 
@@ -98,3 +99,19 @@ def decimals(half_width: float, value: float) -> int:
     if half_width <= 0:
         half_width = abs(value) / 1000 or 1
     return min(4, max(0, -math.floor(math.log10(half_width))))
+
+
+def side(resolution: Sequence[int]) -> str:
+    """Height and width of an image: ``224x224``."""
+    return "x".join(map(str, resolution))
+
+
+def device_text(conditions: Mapping[str, Any]) -> str:
+    """Where it ran: ``cpu x1`` or ``cuda``."""
+    threads = f" x{conditions['threads']}" if conditions["device"] == "cpu" else ""
+    return f"{conditions['device']}{threads}"
+
+
+def runs_text(conditions: Mapping[str, Any]) -> str:
+    """What ran it, and where: ``cpu x1, eager fp32``."""
+    return f"{device_text(conditions)}, {conditions['backend']} {conditions['precision']}"

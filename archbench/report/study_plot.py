@@ -94,16 +94,12 @@ def tick(value: float) -> str:
 
 
 def _references(summary: Summary) -> list[_Reference]:
-    found = []
+    found: list[_Reference] = []
     for reference in summary.references:
-        interval = None
-        if summary.cost.name == "latency_ms":
-            taken = reference.latency
-            cost = number(taken.value)
-            if taken.low is not None and taken.high is not None:
-                interval = (taken.low, taken.high)
-        else:
-            cost = number(getattr(reference, summary.cost.name, None))
+        taken, name, interval = reference.latency, summary.cost.name, None
+        cost = number(taken.value if name == "latency_ms" else getattr(reference, name, None))
+        if name == "latency_ms" and taken.low is not None and taken.high is not None:
+            interval = (taken.low, taken.high)
         if cost is not None:
             found.append((cost, reference.name, interval))
     return sorted(found, key=lambda reference: reference[:2])
@@ -145,8 +141,23 @@ def _draw_references(
 ) -> None:
     """One row for each reference; one outside the window is pointed at, with its cost."""
     colour = PALETTE["reference"]
-    for row, reference in enumerate(references):
-        _draw_reference(axes, reference, row, window, unit=summary.cost.unit)
+    for row, (own, name, interval) in enumerate(references):
+        cost = min(max(own, window.low), window.high)
+        place = axes.transAxes.inverted().transform(axes.transData.transform((cost, 0)))[0]
+        text = one_line(drawable(name), length=32)
+        marker, is_left, beside = "D", place > 0.6, cost
+        if not window.holds(own):
+            marker = ">" if own > window.high else "<"
+            text = f"{text}, {tick(float(f'{own:.3g}'))} {summary.cost.unit}".rstrip()
+        elif interval:
+            axes.plot(interval, [row, row], color=colour, lw=1.1)
+            beside = interval[0 if is_left else 1]
+        axes.scatter([cost], [row], marker=marker, s=17, color=colour, zorder=3, clip_on=False)
+        axes.annotate(
+            text, (beside, row), xytext=(-6 if is_left else 6, 0), textcoords="offset points",
+            ha="right" if is_left else "left", va="center_baseline", fontsize=8, color=colour,
+            parse_math=False, annotation_clip=False,
+        )  # fmt: skip
     _draw_limit(axes, summary, window, zorder=0)
     axes.set_ylim(len(references) - 0.4, -0.7)
     axes.set_yticks([])
@@ -155,37 +166,12 @@ def _draw_references(
     )
 
 
-def _draw_reference(
-    axes: Axes, reference: _Reference, row: int, window: Window, *, unit: str
-) -> None:
-    colour = PALETTE["reference"]
-    own, name, interval = reference
-    cost = min(max(own, window.low), window.high)
-    place = axes.transAxes.inverted().transform(axes.transData.transform((cost, 0)))[0]
-    text = one_line(drawable(name), length=32)
-    marker, is_left = "D", place > 0.6
-    beside = cost
-    if not window.holds(own):
-        marker = ">" if own > window.high else "<"
-        text = f"{text}, {tick(float(f'{own:.3g}'))} {unit}".rstrip()
-    elif interval:
-        axes.plot(interval, [row, row], color=colour, lw=1.1)
-        beside = interval[0 if is_left else 1]
-    axes.scatter([cost], [row], marker=marker, s=17, color=colour, zorder=3, clip_on=False)
-    axes.annotate(
-        text, (beside, row), xytext=(-6 if is_left else 6, 0), textcoords="offset points",
-        ha="right" if is_left else "left", va="center_baseline", fontsize=8, color=colour,
-        parse_math=False, annotation_clip=False,
-    )  # fmt: skip
-
-
 def _cost_label(summary: Summary, *, is_wide: bool) -> str:
-    unit = f", {summary.cost.unit}" if summary.cost.unit else ""
-    label = f"{summary.cost.label}{unit}"
-    if not is_wide or summary.cost.name != "latency_ms":
-        return label
+    label = ", ".join(filter(None, [summary.cost.label, summary.cost.unit]))
     conditions = summary.conditions_text
-    return drawable(f"{label}  ({one_line(conditions, length=64)})") if conditions else label
+    if is_wide and summary.cost.name == "latency_ms" and conditions:
+        return drawable(f"{label}  ({one_line(conditions, length=64)})")
+    return label
 
 
 def _draw_legend(figure: Figure, axes: Axes, *, columns: int, top: float) -> None:
@@ -195,16 +181,10 @@ def _draw_legend(figure: Figure, axes: Axes, *, columns: int, top: float) -> Non
     if not handles:
         return
     legend = figure.legend(
-        handles=handles,
-        loc="upper left",
-        bbox_to_anchor=(0.0, top),
-        ncols=columns,
-        handletextpad=0.1,
-        columnspacing=1.2,
-        borderaxespad=0.15,
-        labelspacing=0.35,
+        handles=handles, loc="upper left", bbox_to_anchor=(0.0, top), ncols=columns,
+        handletextpad=0.1, columnspacing=1.2, borderaxespad=0.15, labelspacing=0.35,
         scatterpoints=1,
-    )
+    )  # fmt: skip
     for handle in legend.findobj(PathCollection):
         handle.set_alpha(1)
         handle.set_sizes([22])
@@ -258,14 +238,14 @@ def _draw_others(axes: Axes, curves: Sequence[Curve]) -> None:
     from matplotlib.collections import LineCollection
 
     lines = [list(zip(epochs, shares, strict=True)) for epochs, shares in curves]
-    alpha = 0.5 if len(lines) <= _CURVES_AS_IMAGE else max(0.015, 40 / len(lines))
+    is_crowd = len(lines) > _CURVES_AS_IMAGE
     collection = LineCollection(
-        lines, colors=PALETTE["other"], linewidths=0.8, alpha=alpha, zorder=3,
-        rasterized=len(lines) > _CURVES_AS_IMAGE,
+        lines, colors=PALETTE["other"], linewidths=0.8, zorder=3, rasterized=is_crowd,
+        alpha=max(0.015, 40 / len(lines)) if is_crowd else 0.5,
     )  # fmt: skip
     axes.add_collection(collection, autolim=False)
-    ends = [(line[-1][0], line[-1][1]) for line in lines]
-    if len(lines) <= _CURVES_AS_IMAGE:
+    if not is_crowd:
+        ends = [line[-1] for line in lines]
         axes.scatter(
             [epoch for epoch, _ in ends], [share for _, share in ends], s=7, zorder=3, linewidths=0,
             color=PALETTE["other"], alpha=0.7, clip_on=False,

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, final
 
 from archbench.analysis.front_probability import SURE
 from archbench.analysis.study import StudyReader
@@ -45,6 +45,7 @@ class Point:
         return self.accuracy or 0.0
 
 
+@final
 class Summary:
     """One look at a study, which may still be running, in the form that every format shows.
 

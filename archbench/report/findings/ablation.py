@@ -10,9 +10,8 @@ from archbench.analysis.ablation import AblationRecord, Difference, FormRecord
 from archbench.command_line import command_line, named_in_results
 from archbench.report.document import to_words, to_yaml
 from archbench.report.element import Cell, Code, FactList, Lines, Part, ReportTable, fold, plot
-from archbench.report.finding import Finding, page
+from archbench.report.finding import Finding, page, taken_under
 from archbench.report.findings.effects import effect_figure, label
-from archbench.report.findings.measured_under import conditions
 from archbench.report.html import Markup, html
 from archbench.report.number import (
     NOT_THERE,
@@ -78,7 +77,7 @@ def _page(found: AblationRecord, legal: Sequence[FormRecord]) -> Markup:
             "paper": ("Beside the paper", [_beside_the_paper(found)]),
             "illegal": ("What cannot be built", [FactList(illegal, css="meaning")]),
             "forms": ("The networks", _forms(found)),
-            "conditions": ("Conditions", conditions(header, {"Latency": header["conditions"]})),
+            "conditions": ("Conditions", taken_under(header, {"Latency": header["conditions"]})),
             "method": ("What the numbers mean", _method(found)),
         },
         begun=header["created"],

@@ -38,7 +38,7 @@ def listing(document: Mapping[str, Any], *, titles: Mapping[str, str], next_step
     ablated = [
         {
             "ablation": model["name"],
-            "base": "" if (top1 := model["paper"]["base_top1"]) is None else f"{top1:.1f}",
+            "base": (top1 := model["paper"]["base_top1"]) and f"{top1:.1f}",
             "what is changed": model["paper"]["row"],
         }
         for model in models

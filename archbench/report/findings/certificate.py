@@ -16,8 +16,7 @@ from archbench.command_line import command_line, named_in_results
 from archbench.report.document import to_words
 from archbench.report.element import Cell, Lines, Part, ReportTable, plot
 from archbench.report.figure import PALETTE, style
-from archbench.report.finding import Finding, page
-from archbench.report.findings.measured_under import conditions
+from archbench.report.finding import Finding, page, taken_under
 from archbench.report.html import Markup
 from archbench.report.number import NOT_THERE, in_percent, percent, plural
 
@@ -84,7 +83,7 @@ def _page(found: Certificate, taus: Sequence[Part]) -> Markup:
         sections={
             "taus": ("How well it orders", shown),
             "candidates": ("The candidates", [_candidates(found)]),
-            "conditions": ("Conditions", conditions(header, {"Holds for": header["subject"]})),
+            "conditions": ("Conditions", taken_under(header, {"Holds for": header["subject"]})),
             "method": ("What the numbers mean", [str(header["method"])]),
         },
         begun=header["created"],

@@ -10,8 +10,7 @@ from typing import Any
 from archbench.errors import UsageError
 from archbench.report.element import Lines, Part, ReportTable
 from archbench.report.finding import Finding
-from archbench.report.findings.measured_under import runs_text, side
-from archbench.report.number import with_interval
+from archbench.report.number import runs_text, side, with_interval
 
 _LIMIT = re.compile(r"(slower|faster|either)\s*:\s*(\d{1,3}(?:\.\d{1,3})?)\s*%")
 

@@ -24,35 +24,26 @@ def front_table(members: Sequence[TrialRecord], *, summary: Summary | None = Non
         members: The front.
         summary: Of the whole study, for standard errors; a search that goes on has none.
     """
-    chances = summary.study.front_probabilities.on_front if summary else {}
-    rows = [
-        {
-            "trial": record.number,
-            "latency, ms": number.measured(record.latency) + ("*" if _is_marked(record) else "")
-            if record.latency
-            else "",
-            **_other_objectives(record, summary),
-            "proxy": accuracy_text(record, summary=summary),
-            "front": number.chance(chances[record.number]) if record.number in chances else "",
-            "test": ""
-            if record.test_accuracy is None
-            else number.percent(
-                record.test_accuracy, summary.test_error(record) if summary else None
-            ),
-            "params": number.short(record.params),
-            "MACs": number.short(record.macs),
-        }
-        for record in members
-    ]
-    return ReportTable(
-        rows,
-        align="rl" + "r" * (len(rows[0]) - 2),
-        notes=[
-            *(["* taken on a disturbed machine"] if any(map(_is_marked, members)) else []),
-            *(_notes(members, summary) if summary else []),
-        ],
-        leaves_out=True,
-    )
+    rows = []
+    for record in members:
+        chance = summary and summary.study.front_probabilities.on_front.get(record.number)
+        error, test = summary and summary.test_error(record), record.test_accuracy
+        mark = "*" if _is_marked(record) else ""
+        rows.append(
+            {
+                "trial": record.number,
+                "latency, ms": record.latency and f"{number.measured(record.latency)}{mark}",
+                **_other_objectives(record, summary),
+                "proxy": accuracy_text(record, summary=summary),
+                "front": None if chance is None else number.chance(chance),
+                "test": None if test is None else number.percent(test, error),
+                "params": number.short(record.params),
+                "MACs": number.short(record.macs),
+            }
+        )
+    notes = ["* taken on a disturbed machine"] if any(map(_is_marked, members)) else []
+    notes += _notes(members, summary) if summary else []
+    return ReportTable(rows, align="rl" + "r" * (len(rows[0]) - 2), notes=notes, leaves_out=True)
 
 
 def member_table(summary: Summary) -> ReportTable:

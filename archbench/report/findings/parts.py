@@ -21,7 +21,6 @@ from archbench.report.element import (
 )
 from archbench.report.figure import PALETTE, axes_in_inches, drawable, png_bytes, style, svg_text
 from archbench.report.finding import Finding
-from archbench.report.findings.measured_under import runs_text, side
 from archbench.report.html import Markup, html
 from archbench.report.summary import Summary
 from archbench.study.atomic_file import write_atomically
@@ -61,8 +60,8 @@ def parts_of(found: Mapping[str, Any]) -> list[Part]:
         f"Other work held the core for {off_cpu:.0%} of the time." if off_cpu > 0.05 else "",
     ]
     return [
-        f"{found['name']}: {side(conditions['resolution'])} px, batch {conditions['batch']}, "
-        f"{runs_text(conditions)}, deployed form",
+        f"{found['name']}: {number.side(conditions['resolution'])} px, batch "
+        f"{conditions['batch']}, {number.runs_text(conditions)}, deployed form",
         _table(found),
         Lines(legend, rest=""),
     ]

@@ -8,8 +8,7 @@ from typing import Any
 
 from archbench.report.element import Lines, Part, ReportTable
 from archbench.report.finding import Finding
-from archbench.report.findings.measured_under import runs_text, side
-from archbench.report.number import with_interval
+from archbench.report.number import runs_text, side, with_interval
 
 
 def finding(document: Mapping[str, Any], *, next_step: str = "") -> Finding:

@@ -16,8 +16,16 @@ from archbench.report.element import (
     one_after_another,
 )
 from archbench.report.finding import Finding
-from archbench.report.findings.measured_under import device_text, runs_text, side
-from archbench.report.number import NOT_THERE, duration, percent, short, with_interval
+from archbench.report.number import (
+    NOT_THERE,
+    device_text,
+    duration,
+    percent,
+    runs_text,
+    short,
+    side,
+    with_interval,
+)
 from archbench.report.text import WIDTH
 
 _INDENT = 13

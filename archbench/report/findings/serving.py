@@ -7,8 +7,7 @@ from typing import Any
 
 from archbench.report.element import Lines, Part, ReportTable, one_after_another
 from archbench.report.finding import Finding
-from archbench.report.findings.measured_under import runs_text, side
-from archbench.report.number import NOT_THERE
+from archbench.report.number import NOT_THERE, runs_text, side
 
 _QUANTITIES = {"p50": "p50", "p95": "p95", "p99": "p99", "peak": "peak memory", "energy": "energy"}
 
