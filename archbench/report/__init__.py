@@ -17,15 +17,9 @@ FORMATS = Registry("archbench.report.formats", "report format")
 def write_report(
     study: StudyReader, folder: Path | None = None, *, formats: Sequence[str] = ()
 ) -> list[Path]:
-    """Write a study in some formats, each file whole or not at all.
+    """Write a study, which may be running, in some formats or in all; the files.
 
-    Args:
-        study: The study as it stands; it may still be running.
-        folder: Where to; ``report`` in the study's folder if not said.
-        formats: Their names; all without any.
-
-    Returns:
-        The files written.
+    Each is written whole or not at all, into ``report`` in the study's folder if no other is said.
 
     Raises:
         UsageError: There is no such format.

@@ -22,9 +22,6 @@ def to_yaml(document: Mapping[str, Any]) -> str:
     YAML 1.2 and 1.1 readers agree on every scalar: text that either takes for something else is
     quoted, and an exponent has a point and a sign.
 
-    Args:
-        document: Mappings, sequences, text, numbers, booleans and None, nested at will.
-
     >>> print(to_yaml({"stages": [{"embed": {"kind": "conv"}, "dim": 64}], "rate": 1e-5}), end="")
     stages:
       - embed: {kind: conv}

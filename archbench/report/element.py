@@ -233,12 +233,8 @@ def plot(
 ) -> Markup:
     """A figure of a page, drawn wide and narrow; empty where there is nothing to see.
 
-    Args:
-        draw: Width in inches to the figure.
-        title: What it shows, for those who cannot see it.
-        caption: Stands beneath it.
-        prefix: Of its identifiers, so that several may share a page.
-        tooltips: Link target to the text that is shown there.
+    It is drawn for a width in inches. The title says what it shows to those who cannot see it, the
+    prefix of its identifiers lets several share a page, and the tooltips are by link target.
     """
     drawn = []
     for size, width in _SIZES:

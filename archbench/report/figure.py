@@ -102,11 +102,8 @@ def inline_svg(
 ) -> Markup:
     """The figure as an ``<svg>`` element for a page, in the page's colours.
 
-    Args:
-        figure: What to draw.
-        prefix: Put before every identifier, so that several figures may share a page.
-        title: What the figure shows, for those who cannot see it.
-        tooltips: Link target, as given to matplotlib without its ``#``, to the text shown there.
+    The prefix stands before every identifier, so that several figures may share a page; the title
+    is for those who cannot see it. Tooltips are texts by link target, without its ``#``.
     """
     text = svg_text(figure)
     opening, rest = text[text.index("<svg") :].rstrip().split(">", 1)

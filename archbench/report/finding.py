@@ -62,16 +62,8 @@ def page(
 ) -> Markup:
     """A page, one file that needs nothing beside it, of a study, a certificate or an ablation.
 
-    Args:
-        kind: Which of them.
-        name: Of what it is about.
-        badge: What is to be known first, as that it still runs.
-        question: What was asked.
-        verdict: The answer.
-        is_good: Whether it is what was hoped for.
-        key_figures: Name, number, and what stands beneath.
-        sections: Identifier to title and parts; one without parts is left out.
-        begun: When.
+    A badge is what is to be known first, as that it still runs; a key figure is name, number, and
+    what stands beneath. A section, title and parts by its identifier, is left out without parts.
     """
     written = [
         (identifier, title, told)

@@ -137,30 +137,30 @@ def train_command(summary: Summary, number: int) -> str:
 
 def _axes(summary: Summary) -> list[Markup]:
     """The values that were tried on each axis, and how many of them stand on the front."""
-    tried = _tally(summary.trials)
-    if not tried:
-        return []
-    on_front = _tally(summary.front)
-    rows = [
-        html(
-            "<tr><td><code>{}</code></td><td>{}{}</td></tr>\n",
-            axis,
-            [
-                _chip(value, count, on_front.get(axis, Counter())[value])
-                for value, count in sorted(values.items(), key=_by_number)[:_VALUES_SHOWN]
-            ],
-            f"and {len(values) - _VALUES_SHOWN} more" if len(values) > _VALUES_SHOWN else "",
-        )
-        for axis, values in tried.items()
-    ]
-    return [
-        html(
-            '<div class="scroll" tabindex="0"><table class="stacked"><thead><tr><th>axis</th>'
-            "<th>values tried, how often; blue: those on the front</th></tr></thead><tbody>\n{}"
-            "</tbody></table></div>\n",
-            rows,
-        )
-    ]
+    tried, on_front = _tally(summary.trials), _tally(summary.front)
+    rows = []
+    for axis, values in tried.items():
+        chips: list[str] = []
+        for value, count in sorted(values.items(), key=_by_number)[:_VALUES_SHOWN]:
+            best = on_front.get(axis, Counter())[value]
+            chips.append(
+                html(
+                    '<span class="chip{}">{} <small>×{}</small></span>',
+                    " front" if best else "",
+                    one_line(value, length=120),
+                    f"{count}, {best} on front" if best else count,
+                )
+            )
+        rest = len(values) - _VALUES_SHOWN
+        chips += [f"and {rest} more"] if rest > 0 else []
+        rows.append(html("<tr><td><code>{}</code></td><td>{}</td></tr>\n", axis, chips))
+    shown = html(
+        '<div class="scroll" tabindex="0"><table class="stacked"><thead><tr><th>axis</th>'
+        "<th>values tried, how often; blue: those on the front</th></tr></thead><tbody>\n{}"
+        "</tbody></table></div>\n",
+        rows,
+    )
+    return [shown] if rows else []
 
 
 def _tally(records: Iterable[TrialRecord]) -> dict[str, Counter[str]]:
@@ -178,16 +178,6 @@ def _by_number(entry: tuple[str, int]) -> tuple[int, float, str]:
         return (1, 0.0, entry[0])
 
 
-def _chip(value: str, count: int, on_front: int) -> Markup:
-    times = f"{count}, {on_front} on front" if on_front else f"{count}"
-    return html(
-        '<span class="chip{}">{} <small>×{}</small></span>',
-        " front" if on_front else "",
-        one_line(value, length=120),
-        times,
-    )
-
-
 def _reasons(records: Iterable[TrialRecord]) -> str:
     """The commonest reasons, those that differ only in their numbers as one, with an example."""
     examples: dict[str, str] = {}
@@ -201,12 +191,11 @@ def _reasons(records: Iterable[TrialRecord]) -> str:
         pattern = re.sub(r"\d+(\.\d+)?", "0", line)
         examples.setdefault(pattern, line)
         counted[pattern] += 1
-    commonest = counted.most_common(_REASONS_SHOWN)
     said = [
         f"{count} ×, for example: {examples[pattern]}" if count > 1 else f"1 ×: {examples[pattern]}"
-        for pattern, count in commonest
+        for pattern, count in counted.most_common(_REASONS_SHOWN)
     ]
-    others = len(counted) - len(commonest)
+    others = len(counted) - len(said)
     return "; ".join(said + ([f"{others} other reasons"] if others else []))
 
 

@@ -53,12 +53,7 @@ def cost_window(summary: Summary, references: Sequence[float], *, width_points: 
 
     What was not trained, the references among it, widens the window by half its span at most;
     further out it is only pointed at. Otherwise one slow reference would squeeze all the trials
-    into a corner.
-
-    Args:
-        summary: The study.
-        references: Costs of the references.
-        width_points: Width of the axes, for margins that hold a label.
+    into a corner. The margins hold a label on axes of this width.
     """
     points = summary.points
     trained = [point.cost for point in points if point.accuracy is not None]
@@ -141,15 +136,7 @@ def draw_trials(
     limit: float | None,
     is_linked: bool,
 ) -> None:
-    """Draw every trial that has a place, the front last and uppermost.
-
-    Args:
-        axes: Where.
-        groups: As ``by_mark`` gives them.
-        window: The costs that are shown.
-        limit: The limit on the cost.
-        is_linked: Whether every member of the front links to ``#trial-<number>``.
-    """
+    """Draw every trial that has a place in the window, grouped by mark, the front uppermost."""
     if groups["front"]:
         _draw_front(axes, groups["front"], limit or window.high, is_linked=is_linked)
     if len(groups["dominated"]) <= _ERROR_BARS_UP_TO:

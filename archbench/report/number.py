@@ -29,6 +29,11 @@ def measured(latency: Measurement | None) -> str:
     return with_interval(latency.value, latency.low, latency.high) if latency else "none"
 
 
+def alone(latency: Measurement | None) -> str:
+    """A latency without its interval and unit; empty where it has no value."""
+    return measured(latency).removesuffix("none").split(" (")[0]
+
+
 def percent(share: float, error: float | None = None) -> str:
     """A share as a percentage, with its standard error where it has one.
 

@@ -11,18 +11,12 @@ from archbench.command_line import command_line
 from archbench.report.document import to_words, to_yaml
 from archbench.report.element import Cell, Code, FactList, Part, ReportTable, fold, plot
 from archbench.report.finding import page
-from archbench.report.findings.front import (
-    count_cell,
-    latency_cell,
-    member_table,
-    share_cell,
-    verdict_cell,
-)
+from archbench.report.findings import front
 from archbench.report.findings.importance import what_matters
 from archbench.report.findings.parts import where_time_goes
 from archbench.report.html import Markup, html, one_line
 from archbench.report.inventory import commands, conditions, outcomes, searched, train_command
-from archbench.report.number import duration, measured, percent, plural
+from archbench.report.number import alone, duration, percent, plural
 from archbench.report.study_plot import curve_figure, pareto_figure, tooltip
 from archbench.report.summary import Summary, number
 from archbench.study.trial import TrialRecord
@@ -64,7 +58,7 @@ def _sections(summary: Summary) -> dict[str, tuple[str, Sequence[Part]]]:
     trials = {"trials": ("All trials", _trials(summary))}
     # Without a front, what was measured is all there is to see.
     first, last = ({}, trials) if summary.front else (trials, {})
-    members = [member_table(summary)] if summary.front else []
+    members = [front.member_table(summary)] if summary.front else []
     return {
         "front": (
             "The front" if summary.front else "What was measured",
@@ -94,10 +88,9 @@ def _key_figures(summary: Summary) -> list[tuple[str, str, str]]:
     if best is not None and best.proxy_accuracy is not None:
         reached = percent(best.proxy_accuracy, summary.accuracy_error(best))
         entries.append(("best proxy accuracy", reached, f"trial {best.number}"))
-    for fastest in summary.front[:1]:
-        if fastest.latency and fastest.latency.value is not None:
-            text = measured(fastest.latency).split(" (")[0]
-            entries.append(("fastest on the front", f"{text} ms", f"trial {fastest.number}"))
+    fastest = summary.front[0] if summary.front else None
+    if fastest and (latency := alone(fastest.latency)):
+        entries.append(("fastest on the front", f"{latency} ms", f"trial {fastest.number}"))
     if summary.chance is not None:
         entries.append(("chance", percent(summary.chance), "always the commonest class"))
     if summary.front:
@@ -120,7 +113,7 @@ def _figure(summary: Summary) -> Part:
     return plot(
         lambda width: pareto_figure(summary, width_inches=width, is_titled=False, is_linked=True),
         title=f"{summary.name}: proxy accuracy against {summary.cost.label}",
-        caption=" ".join(_caption(summary)),
+        caption=_caption(summary),
         tooltips={
             f"trial-{point.trial}": tooltip(summary, point)
             for point in summary.points
@@ -129,27 +122,24 @@ def _figure(summary: Summary) -> Part:
     )
 
 
-def _caption(summary: Summary) -> list[str]:
-    words, points = [], summary.points
-    if summary.front:
-        words.append(
-            "Blue: no other design is both more accurate and cheaper; the number is the trial's, "
-            "and the line the best accuracy within each cost."
-        )
-    if any(point.error and point.kind in ("front", "dominated") for point in points):
-        measured = ", and the measured interval of the latency"
-        interval = measured if summary.cost.name == "latency_ms" else ""
-        words.append(f"Bars are 95 % intervals: 1.96 standard errors of the accuracy{interval}.")
-    if any(point.kind == "stopped" for point in points):
-        words.append("Designs stopped early stand at the accuracy they had then.")
-    if any(point.accuracy is None for point in points):
-        words.append("Crosses on the axis were over a limit, so they were never trained.")
-    if summary.references:
-        words.append(
-            "Green: published networks as references, for their cost only; they were not trained "
-            "on this data."
-        )
-    return words
+def _caption(summary: Summary) -> str:
+    points, has_latency = summary.points, summary.cost.name == "latency_ms"
+    words = (
+        summary.front
+        and "Blue: no other design is both more accurate and cheaper; the number is the trial's, "
+        "and the line the best accuracy within each cost.",
+        any(point.error and point.kind in ("front", "dominated") for point in points)
+        and "Bars are 95 % intervals: 1.96 standard errors of the accuracy"
+        + (", and the measured interval of the latency." if has_latency else "."),
+        any(point.kind == "stopped" for point in points)
+        and "Designs stopped early stand at the accuracy they had then.",
+        any(point.accuracy is None for point in points)
+        and "Crosses on the axis were over a limit, so they were never trained.",
+        summary.references
+        and "Green: published networks as references, for their cost only; they were not trained "
+        "on this data.",
+    )
+    return " ".join(word for word in words if isinstance(word, str))
 
 
 def _references(summary: Summary) -> list[Part]:
@@ -159,10 +149,10 @@ def _references(summary: Summary) -> list[Part]:
     rows = [
         {
             "network": reference.name,
-            "latency, ms, 95 % interval": latency_cell(reference.latency),
-            "measurement": verdict_cell(reference.latency),
-            "parameters": count_cell(reference.params),
-            "MACs, one image": count_cell(reference.macs),
+            "latency, ms, 95 % interval": front.latency_cell(reference.latency),
+            "measurement": front.verdict_cell(reference.latency),
+            "parameters": front.count_cell(reference.params),
+            "MACs, one image": front.count_cell(reference.macs),
         }
         for reference in summary.references
     ]
@@ -178,20 +168,22 @@ def _trials(summary: Summary) -> list[Part]:
     if not summary.trials:
         return []
     shown = sorted(summary.trials, key=_most_accurate_first)[:TRIALS_SHOWN]
-    rows = [
-        {
-            "trial": Cell(record.number, value=record.number),
-            "state": _STATES.get(record.state, record.state),
-            "latency, ms, 95 % interval": latency_cell(record.latency),
-            "proxy accuracy, ± standard error": share_cell(
-                record.proxy_accuracy, summary.accuracy_error(record)
-            ),
-            "parameters": count_cell(record.params),
-            "MACs, one image": count_cell(record.macs),
-            "why it ended": one_line(_why(record), length=200),
-        }
-        for record in shown
-    ]
+    rows = []
+    for record in shown:
+        origin = f"taken from {record.origin}" if record.origin else ""
+        reason = record.failure.message if record.failure else record.reason
+        error = summary.accuracy_error(record)
+        rows.append(
+            {
+                "trial": Cell(record.number, value=record.number),
+                "state": _STATES.get(record.state, record.state),
+                "latency, ms, 95 % interval": front.latency_cell(record.latency),
+                "proxy accuracy, ± standard error": front.share_cell(record.proxy_accuracy, error),
+                "parameters": front.count_cell(record.params),
+                "MACs, one image": front.count_cell(record.macs),
+                "why it ended": one_line("; ".join(filter(None, (origin, reason))), length=200),
+            }
+        )
     count = f"{len(summary.trials):,}"
     title = (
         f"{count} trials, the most accurate first"
@@ -203,12 +195,6 @@ def _trials(summary: Summary) -> list[Part]:
     return [fold(title, [found], is_open=not summary.front)]
 
 
-def _why(record: TrialRecord) -> str:
-    why = record.failure.message if record.failure else record.reason
-    origin = f"taken from {record.origin}" if record.origin else ""
-    return "; ".join(filter(None, (origin, why)))
-
-
 def _most_accurate_first(record: TrialRecord) -> tuple[float, float, int]:
     accuracy = -1.0 if record.proxy_accuracy is None else record.proxy_accuracy
     latency = record.latency.value if record.latency else None
@@ -217,19 +203,15 @@ def _most_accurate_first(record: TrialRecord) -> tuple[float, float, int]:
 
 def _designs(summary: Summary) -> list[Part]:
     """Each member of the front: its choices and its spec, to copy."""
-    if not summary.front:
-        return []
-    return [
+    told = (
         "Each spec is a network that archbench builds as it stands, and a valid start of a "
-        "space: save it as a file, then profile or train it.",
-        *(_design(summary, record) for record in summary.front),
-    ]
+        "space: save it as a file, then profile or train it."
+    )
+    return [told, *(_design(summary, record) for record in summary.front)] if summary.front else []
 
 
 def _design(summary: Summary, record: TrialRecord) -> Markup:
-    words = []
-    if record.latency and record.latency.value is not None:
-        words.append(f"{measured(record.latency).split(' (')[0]} ms")
+    words = [f"{alone(record.latency)} ms"] if alone(record.latency) else []
     if record.proxy_accuracy is not None:
         words.append(f"{percent(record.proxy_accuracy)} proxy accuracy")
     facts: dict[str, object] = {
@@ -241,13 +223,10 @@ def _design(summary: Summary, record: TrialRecord) -> Markup:
         **{html("<code>{}</code>", axis): to_words(v) for axis, v in record.choices.items()},
     }
     told = [html("<span>{}</span> ", word) for word in words]
+    command = Code(train_command(summary, record.number))
     return fold(
         html("<b>Trial {}</b> {}", record.number, told),
-        [
-            FactList(facts),
-            Code(to_yaml(record.spec)),
-            Code(train_command(summary, record.number)),
-        ],
+        [FactList(facts), Code(to_yaml(record.spec)), command],
         name=f"design-{record.number}",
     )
 

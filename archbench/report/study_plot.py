@@ -6,18 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from archbench.report import marks
 from archbench.report.figure import PALETTE, axes_in_inches, drawable, style
 from archbench.report.html import one_line
-from archbench.report.marks import (
-    Window,
-    accuracy_window,
-    by_mark,
-    cost_window,
-    draw_trials,
-    label_front,
-    share_window,
-    show_shares,
-)
 from archbench.report.number import short, with_interval
 from archbench.report.summary import Point, Summary, finite, mean_curve, number
 
@@ -41,18 +32,13 @@ def pareto_figure(
     """Proxy accuracy against cost: the front, all other trials, and what to hold against them.
 
     Bars are 95 % intervals in both directions: the measured one of a latency, and 1.96 standard
-    errors of an accuracy.
-
-    Args:
-        summary: The study.
-        width_inches: Width of the figure; its text keeps its size, so a narrow one suits a phone.
-        is_titled: Whether name, question and proxy stand above the plot.
-        is_linked: Whether every point of the front links to ``#trial-<number>``.
+    errors of an accuracy. Text keeps its size, so that a narrow figure suits a phone; a title is
+    name, question and proxy, and a link leads from a point of the front to ``#trial-<number>``.
     """
     from matplotlib.figure import Figure
 
     references = _references(summary)
-    groups = by_mark(summary.points)
+    groups = marks.by_mark(summary.points)
     columns = 5 if width_inches > 6 else 2
     rows = math.ceil(sum(map(bool, groups.values())) / columns)
     body = min(4.0, max(2.9, 0.5 * width_inches))
@@ -65,7 +51,7 @@ def pareto_figure(
         axes = axes_in_inches(figure, _LEFT, _BOTTOM + strip, axes_width, body)
         window = _scale(axes, summary, references, width_points=72 * axes_width)
         _draw_limit(axes, summary, window, zorder=2)
-        draw_trials(axes, groups, window, limit=summary.limit, is_linked=is_linked)
+        marks.draw_trials(axes, groups, window, limit=summary.limit, is_linked=is_linked)
         below = axes
         if references:
             below = axes_in_inches(figure, _LEFT, _BOTTOM, axes_width, strip - _GAP, sharex=axes)
@@ -75,7 +61,7 @@ def pareto_figure(
         _draw_legend(figure, axes, columns=columns, top=1 - title / height)
         if is_titled:
             _draw_title(figure, summary)
-        label_front(axes, groups["front"])
+        marks.label_front(axes, groups["front"])
     return figure
 
 
@@ -107,22 +93,22 @@ def _references(summary: Summary) -> list[_Reference]:
 
 def _scale(
     axes: Axes, summary: Summary, references: Sequence[_Reference], *, width_points: float
-) -> Window:
+) -> marks.Window:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     costs = [cost for cost, *_ in references]
-    window = cost_window(summary, costs, width_points=width_points)
+    window = marks.cost_window(summary, costs, width_points=width_points)
     if window.is_log:
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=window.log_steps, numticks=12))
         axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: tick(value)))
     axes.set_xlim(window.low, window.high)
-    show_shares(axes, accuracy_window(summary), chance=summary.chance)
+    marks.show_shares(axes, marks.accuracy_window(summary), chance=summary.chance)
     return window
 
 
-def _draw_limit(axes: Axes, summary: Summary, window: Window, *, zorder: int) -> None:
+def _draw_limit(axes: Axes, summary: Summary, window: marks.Window, *, zorder: int) -> None:
     limit, colour = summary.limit, PALETTE["limit"]
     if limit is None or not window.holds(limit):
         return
@@ -137,7 +123,7 @@ def _draw_limit(axes: Axes, summary: Summary, window: Window, *, zorder: int) ->
 
 
 def _draw_references(
-    axes: Axes, references: Sequence[_Reference], window: Window, summary: Summary
+    axes: Axes, references: Sequence[_Reference], window: marks.Window, summary: Summary
 ) -> None:
     """One row for each reference; one outside the window is pointed at, with its cost."""
     colour = PALETTE["reference"]
@@ -227,8 +213,8 @@ def curve_figure(summary: Summary, *, width_inches: float = 8.0) -> Figure | Non
         axes.set_xlim(epochs[0] - 0.03 * (epochs[-1] - epochs[0]), epochs[-1])
         axes.set_xticks(epochs if len(epochs) <= 12 else epochs[:: len(epochs) // 8])
         axes.set_xlabel("epochs of the proxy training")
-        window = share_window(shares, chance=summary.chance)
-        show_shares(axes, window, chance=summary.chance)
+        window = marks.share_window(shares, chance=summary.chance)
+        marks.show_shares(axes, window, chance=summary.chance)
         _draw_others(axes, [curve for number, curve in curves.items() if number not in members])
         _draw_members(axes, [(number, curves[number]) for number in members if number in curves])
     return figure

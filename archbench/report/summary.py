@@ -16,28 +16,19 @@ from archbench.study.objective import OBJECTIVES, costs
 from archbench.study.trial import TrialRecord
 
 Kind = Literal["front", "dominated", "chance", "stopped", "over_limit"]
+"""On the front; complete but dominated, or no better than chance; stopped before the last rung."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """A trial in the plot.
-
-    Attributes:
-        trial: Its number.
-        kind: On the front; complete but dominated; complete but no better than chance; stopped
-            before the last rung; over a limit.
-        cost: Its cost, in the cost's unit.
-        interval: The 95 % interval of a measured cost.
-        accuracy: Proxy accuracy, or that of the last rung reached; None where none was trained.
-        error: Standard error of the accuracy, or None where it is not known.
-    """
+    """A trial in the plot, by its number."""
 
     trial: int
     kind: Kind
-    cost: float
-    interval: tuple[float, float] | None
-    accuracy: float | None
-    error: float | None
+    cost: float  # in the cost's unit
+    interval: tuple[float, float] | None  # of 95 %, of a measured cost
+    accuracy: float | None  # of the proxy, or of the last rung reached; None where none was trained
+    error: float | None  # standard error of the accuracy, None where it is not known
 
     @property
     def height(self) -> float:
@@ -47,16 +38,13 @@ class Point:
 
 @final
 class Summary:
-    """One look at a study, which may still be running, in the form that every format shows.
-
-    Args:
-        study: The study; its trials stand here by number, and those on the front cheapest first.
-    """
+    """One look at a study, which may still be running, in the form that every format shows."""
 
     def __init__(self, study: StudyReader) -> None:
         self.study = study
         self.name, self.header = study.name, study.header
-        self.trials, self.front = study.trials(), study.front_records()
+        self.trials = study.trials()  # by number
+        self.front = study.front_records()  # cheapest first
         self.best = max(self.front, key=lambda record: record.proxy_accuracy or 0, default=None)
         self.references = study.references()
         self.proxy = part(self.header, "proxy")

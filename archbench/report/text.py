@@ -53,9 +53,8 @@ def shortened(text: str, length: int) -> str:
 def table(sides: Mapping[str, str], rows: Iterable[Sequence[str] | str]) -> str:
     """A table in aligned columns under a ruled line of titles, without trailing blanks.
 
-    Args:
-        sides: Title to the letter of its column: ``r`` puts it to the right.
-        rows: The cells, as many per row as there are titles; a text alone is a line of its own.
+    By its title each column has a letter: ``r`` puts it to the right. A row that is a text is a
+    line of its own.
     """
     cleaned = [
         row if isinstance(row, str) else [cell.translate(_CONTROL) for cell in row]

@@ -8,20 +8,12 @@ from itertools import groupby
 
 from archbench.analysis.ablation import AblationRecord, Difference, FormRecord
 from archbench.command_line import command_line, named_in_results
+from archbench.report import number
 from archbench.report.document import to_words, to_yaml
 from archbench.report.element import Cell, Code, FactList, Lines, Part, ReportTable, fold, plot
 from archbench.report.finding import Finding, page, taken_under
 from archbench.report.findings.effects import effect_figure, label
 from archbench.report.html import Markup, html
-from archbench.report.number import (
-    NOT_THERE,
-    decimals,
-    in_percent,
-    measured,
-    percent,
-    plural,
-    short,
-)
 from archbench.report.text import filled, shortened
 
 _LONGEST_VALUE = 19
@@ -93,8 +85,9 @@ def training_text(found: AblationRecord) -> str:
     teacher = proxy["recipe"].get("teacher", "none")
     taught = "" if teacher == "none" else f", taught by a {teacher} network"
     return (
-        f"accuracy: {plural(found.num_seeds, 'seed')} of {plural(int(proxy['epochs']), 'epoch')} "
-        f"on {proxy['data']} at {proxy['resolution']} px{width}{stem}{taught}"
+        f"accuracy: {number.plural(found.num_seeds, 'seed')} of "
+        f"{number.plural(int(proxy['epochs']), 'epoch')} on {proxy['data']} at "
+        f"{proxy['resolution']} px{width}{stem}{taught}"
     )
 
 
@@ -107,14 +100,14 @@ def _opening(found: AblationRecord) -> Code:
     left = found.num_trainings - found.num_done
     reached, timed = "not trained yet", ""
     if base.accuracy is not None:
-        seeds = in_percent(base.accuracies.values())
-        reached = f"{percent(base.accuracy)} of the validation images (by seed: {seeds})"
+        seeds = number.in_percent(base.accuracies.values())
+        reached = f"{number.percent(base.accuracy)} of the validation images (by seed: {seeds})"
     if latency is not None and latency.value is None:
         timed = f", no latency: {latency.reason}"
     elif latency is not None:
         disturbed = "" if latency.verdict == "stable" else f" ({latency.verdict})"
-        timed = f", {measured(latency)} ms{disturbed}"
-    missing = f"not whole yet: {plural(left, 'training')} of {found.num_trainings} left"
+        timed = f", {number.measured(latency)} ms{disturbed}"
+    missing = f"not whole yet: {number.plural(left, 'training')} of {found.num_trainings} left"
     lines = [
         f"{found.name}: one knob at a time from {_base_name(found)}",
         *([missing] if left > 0 else []),
@@ -136,22 +129,21 @@ def _verdict(found: AblationRecord) -> str:
         if (difference := form.accuracy_difference) and difference.is_seen
     ]
     largest = sorted(seen, key=lambda entry: -entry[0])[:2]
-    count = f"{len(seen)} of {plural(len(known), 'change')} make a difference in accuracy"
-    told = f"{count} that {plural(found.num_seeds, 'seed')} can tell."
+    count = f"{len(seen)} of {number.plural(len(known), 'change')} make a difference in accuracy"
+    told = f"{count} that {number.plural(found.num_seeds, 'seed')} can tell."
     return " ".join([told, *(f"{sentence}." for _, sentence in largest), _signs_text(found)])
 
 
 def _key_figures(base: FormRecord) -> list[tuple[str, str, str]]:
     entries = [
-        ("parameters of the base", f"{base.params:,}", short(base.params)),
-        ("MACs of the base", f"{base.macs:,}", short(base.macs)),
+        ("parameters of the base", f"{base.params:,}", number.short(base.params)),
+        ("MACs of the base", f"{base.macs:,}", number.short(base.macs)),
     ]
-    if base.latency and base.latency.value is not None:
-        text = measured(base.latency).split(" (")[0]
+    if base.latency and (text := number.alone(base.latency)):
         entries.append(("latency of the base", f"{text} ms", base.latency.verdict))
     if base.accuracy is not None:
-        seeds = plural(len(base.accuracies), "seed")
-        entries.append(("accuracy of the base", percent(base.accuracy), seeds))
+        seeds = number.plural(len(base.accuracies), "seed")
+        entries.append(("accuracy of the base", number.percent(base.accuracy), seeds))
     return entries
 
 
@@ -179,7 +171,7 @@ def _costs(form: FormRecord, *, base: FormRecord) -> list[str]:
         told.append("no difference in latency seen")
     more = {"parameters": form.params - base.params, "MACs": form.macs - base.macs}
     told += [
-        f"{short(abs(count))} {'more' if count > 0 else 'fewer'} {name}"
+        f"{number.short(abs(count))} {'more' if count > 0 else 'fewer'} {name}"
         for name, count in more.items()
         if count
     ]
@@ -198,7 +190,7 @@ def _difference(difference: Difference | None, *, factor: float = 1, least: int 
     value, interval, digits = factor * difference.value, "", least
     if difference.low is not None and difference.high is not None:
         low, high = factor * difference.low, factor * difference.high
-        digits = max(least, decimals((high - low) / 2, value))
+        digits = max(least, number.decimals((high - low) / 2, value))
         interval = f"({low:+.{digits}f} to {high:+.{digits}f})"
     elif not least:
         return Cell(f"{value:+.2g}", value=difference.value)
@@ -207,7 +199,7 @@ def _difference(difference: Difference | None, *, factor: float = 1, least: int 
 
 def _count(difference: int) -> Cell:
     sign = "+" if difference > 0 else "-" if difference else ""
-    return Cell(f"{sign}{short(abs(difference))}", value=difference, hint=f"{difference:,}")
+    return Cell(f"{sign}{number.short(abs(difference))}", value=difference, hint=f"{difference:,}")
 
 
 def _changes(form: FormRecord, *, base: FormRecord) -> list[Cell]:
@@ -269,7 +261,7 @@ def _signs(found: AblationRecord) -> list[Part]:
             "top-1": f"{paper.top1:.1f}",
             "paper": f"{paper.difference:+.1f}",
             "here, points": _points(form.accuracy_difference),
-            f"sign, by {plural(found.num_seeds, 'seed')}": paper.sign.partition(" with ")[0],
+            f"sign, by {number.plural(found.num_seeds, 'seed')}": paper.sign.partition(" with ")[0],
         }
         for form, paper in papers
     ]
@@ -283,22 +275,20 @@ def _signs_text(found: AblationRecord) -> str:
     if not signs:
         return ""
     told = ", ".join(f"{count} {sign}" for sign, count in signs.most_common())
-    return f"Of {plural(signs.total(), 'row')} of the paper: {told}."
+    return f"Of {number.plural(signs.total(), 'row')} of the paper: {told}."
 
 
 def _beside_the_paper(found: AblationRecord) -> ReportTable:
     rows = []
     for form in found.forms:
         if paper := form.paper:
-            params, macs = (
-                f"{count:,}" if form.spec else NOT_THERE for count in (form.params, form.macs)
-            )
+            here = (f"{form.params:,}", f"{form.macs:,}") if form.spec else 2 * (number.NOT_THERE,)
             source = f"{paper.source}; {paper.note}" if paper.note else paper.source
             rows.append(
                 {
                     "row": Cell(label(form), small=source),
-                    "parameters, here / paper": f"{params} / {paper.params or NOT_THERE}",
-                    "MACs, here / paper": f"{macs} / {paper.flops or NOT_THERE}",
+                    "parameters, here / paper": f"{here[0]} / {paper.params or number.NOT_THERE}",
+                    "MACs, here / paper": f"{here[1]} / {paper.flops or number.NOT_THERE}",
                     "top-1, paper, %": f"{paper.top1:.1f}",
                     "difference, paper, points": f"{paper.difference:+.1f}",
                     "difference, here, points": _points(form.accuracy_difference),
@@ -311,11 +301,11 @@ def _beside_the_paper(found: AblationRecord) -> ReportTable:
 def _forms(found: AblationRecord) -> list[Part]:
     folds: list[Part] = []
     for form in (found.base, *(form for form in found.forms if form.state != "base")):
-        words = [f"{short(form.params)} parameters", f"{short(form.macs)} MACs"]
+        words = [f"{number.short(form.params)} parameters", f"{number.short(form.macs)} MACs"]
         if form.latency and form.latency.value is not None:
-            words.append(f"{measured(form.latency)} ms")
+            words.append(f"{number.measured(form.latency)} ms")
         if form.accuracies:
-            words.append(f"accuracy by seed: {in_percent(form.accuracies.values())} %")
+            words.append(f"accuracy by seed: {number.in_percent(form.accuracies.values())} %")
         if form.spec:
             trained = f"trained with {to_words(dict(form.training))}" if form.training else Markup()
             title = html("<b>{}</b> <span>{}</span>", form.name, ", ".join(words))

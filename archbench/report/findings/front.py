@@ -20,9 +20,7 @@ _OTHERS = 2  # named; a line holds no more
 def front_table(members: Sequence[TrialRecord], *, summary: Summary | None = None) -> ReportTable:
     """The front in a terminal, cheapest first; a column that would be empty is left out.
 
-    Args:
-        members: The front.
-        summary: Of the whole study, for standard errors; a search that goes on has none.
+    The summary of the whole study gives standard errors; a search that goes on has none.
     """
     rows = []
     for record in members:
