@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from archbench.report.document import to_flow, to_yaml
 
-from . import plausible
 from .hostile import PAYLOADS
 
 _TRICKY = (
@@ -47,11 +46,6 @@ def test_hostile_keys_and_texts_load_back_the_same(payload: str) -> None:
     assert yaml.safe_load(to_yaml(document)) == document
 
 
-def test_every_spec_of_a_study_loads_back_the_same() -> None:
-    for record in plausible.trials(20):
-        assert yaml.safe_load(to_yaml(record.spec)) == record.spec
-
-
 def test_a_spec_reads_as_a_person_would_write_it() -> None:
     document = {
         "name": "levit_128s",
@@ -81,13 +75,7 @@ def test_long_parts_are_broken_over_lines() -> None:
     assert max(map(len, to_yaml(document).splitlines())) < 40
 
 
-def test_text_that_some_reader_takes_for_something_else_is_quoted() -> None:
+def test_no_reader_takes_a_scalar_for_something_else() -> None:
     assert to_yaml({"a": "no", "b": "1e-3", "no": 1}) == 'a: "no"\nb: "1e-3"\n"no": 1\n'
-
-
-def test_an_empty_document_is_an_empty_mapping() -> None:
-    assert to_yaml({}) == "{}\n"
-
-
-def test_numbers_that_are_not_finite_are_written_as_yaml_has_them() -> None:
     assert to_flow([float("inf"), -float("inf"), float("nan")]) == "[.inf, -.inf, .nan]"
+    assert to_yaml({}) == "{}\n"

@@ -2,54 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from archbench.report.number import duration, percent, short, with_interval
 
 
 @pytest.mark.parametrize(
-    ("value", "low", "high", "text"),
+    ("told", "numbers", "text"),
     [
-        (4.2134, 4.18, 4.2987, "4.21 (4.18–4.30)"),
-        (0.51234, 0.51199, 0.5127, "0.5123 (0.5120–0.5127)"),
-        (312.4, 290.0, 330.0, "312 (290–330)"),
-        (1.0, 1.0, 1.0, "1.000 (1.000–1.000)"),
-        (4.2134, None, None, "4.21"),
-        (4.2134, 4.1, None, "4.21"),
+        (with_interval, (4.2134, 4.18, 4.2987), "4.21 (4.18–4.30)"),
+        (with_interval, (0.51234, 0.51199, 0.5127), "0.5123 (0.5120–0.5127)"),
+        (with_interval, (312.4, 290.0, 330.0), "312 (290–330)"),
+        (with_interval, (1.0, 1.0, 1.0), "1.000 (1.000–1.000)"),
+        (with_interval, (4.2134, None, None), "4.21"),
+        (with_interval, (4.2134, 4.1, None), "4.21"),
+        (with_interval, (None, None, None), "none"),
+        (short, (0,), "0"),
+        (short, (999,), "999"),
+        (short, (1000,), "1.00 k"),
+        (short, (68_870,), "68.9 k"),
+        (short, (304_660_832,), "305 M"),
+        (short, (999_999,), "1.00 M"),
+        (short, (4_566_089_216,), "4.57 G"),
+        (short, (3.5e12,), "3.50 T"),
+        (short, (0.25,), "0.25"),
+        (percent, (0.8125, 0.0123), "81.2 ± 1.2 %"),
+        (percent, (0.5,), "50.0 %"),
+        (duration, (0.42,), "0.4 s"),
+        (duration, (42,), "42 s"),
+        (duration, (247,), "4 min 7 s"),
+        (duration, (3600,), "1 h 0 min"),
+        (duration, (59.7,), "1 min 0 s"),
     ],
 )
-def test_an_interval_says_how_many_digits(
-    value: float, low: float | None, high: float | None, text: str
+def test_a_number_has_its_unit_and_the_digits_that_are_known(
+    told: Callable[..., str], numbers: tuple[float, ...], text: str
 ) -> None:
-    assert with_interval(value, low, high) == text
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (0, "0"),
-        (999, "999"),
-        (1000, "1.00 k"),
-        (68_870, "68.9 k"),
-        (304_660_832, "305 M"),
-        (999_999, "1.00 M"),
-        (4_566_089_216, "4.57 G"),
-        (3.5e12, "3.50 T"),
-        (0.25, "0.25"),
-    ],
-)
-def test_a_count_is_shortened_to_three_digits(value: float, text: str) -> None:
-    assert short(value) == text
-
-
-def test_a_share_is_a_percentage_with_its_error() -> None:
-    assert percent(0.8125, 0.0123) == "81.2 ± 1.2 %"
-    assert percent(0.5) == "50.0 %"
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0.42, "0.4 s"), (42, "42 s"), (247, "4 min 7 s"), (3600, "1 h 0 min"), (59.7, "1 min 0 s")],
-)
-def test_a_duration_has_its_two_largest_units(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
+    assert told(*numbers) == text

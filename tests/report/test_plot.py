@@ -7,7 +7,6 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree as ET
 
 import matplotlib as mpl
@@ -19,7 +18,7 @@ from matplotlib.text import Text
 from archbench.analysis.study import StudyReader
 from archbench.report.figure import PALETTE, drawable, inline_svg, png_bytes, svg_text
 from archbench.report.marks import cost_window, share_window
-from archbench.report.study_plot import curve_figure, pareto_figure, tooltip
+from archbench.report.study_plot import curve_figure, pareto_figure
 from archbench.report.summary import Summary, mean_curve
 
 from . import plausible
@@ -36,10 +35,6 @@ def texts(figure: Figure) -> list[str]:
 
 def labels(axes: Axes) -> list[str]:
     return axes.get_legend_handles_labels()[1]
-
-
-def without_limit(**changes: Any) -> dict[str, Any]:
-    return plausible.header(limits={}, **changes)
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +90,7 @@ def test_a_wide_range_of_costs_is_logarithmic_and_a_narrow_one_linear() -> None:
     assert records[0].latency.value
     slow = replace(records[0].latency, value=40.0, low=39.5, high=40.5)
     wide = [replace(records[0], latency=slow), *records[1:]]
-    head = without_limit()
+    head = plausible.header(limits={})
     assert figure_of(plausible.study(records=records, head=head)).axes[0].get_xscale() == "linear"
     assert figure_of(plausible.study(records=wide, head=head)).axes[0].get_xscale() == "log"
 
@@ -138,11 +133,6 @@ def test_an_exact_cost_may_stand_on_the_axis(cost: str) -> None:
     assert labels(figure.axes[0])[0].startswith("on the front")
 
 
-@pytest.mark.parametrize("number", [0, 1])
-def test_a_study_with_next_to_nothing_can_be_plotted(number: int) -> None:
-    png_bytes(figure_of(plausible.study(records=plausible.trials(number), beside=[])))
-
-
 @pytest.mark.parametrize("payload", PAYLOADS)
 def test_a_hostile_name_is_only_text_in_the_svg(payload: str) -> None:
     references = [replace(plausible.references()[0], name=payload)]
@@ -170,8 +160,7 @@ def test_characters_that_the_font_lacks_are_replaced() -> None:
     assert drawable("net 網\n\u202e$x$") == "net □ \\u202e$x$"
 
 
-def test_the_same_study_gives_the_same_bytes() -> None:
-    assert svg_text(figure_of(plausible.study())) == svg_text(figure_of(plausible.study()))
+def test_the_same_study_gives_the_same_pixels() -> None:
     assert png_bytes(figure_of(plausible.study())) == png_bytes(figure_of(plausible.study()))
 
 
@@ -208,31 +197,6 @@ def test_a_figure_in_a_page_takes_the_colours_of_the_page() -> None:
     assert "<metadata" not in drawn
 
 
-def test_two_figures_in_a_page_share_no_identifier() -> None:
-    drawn = [
-        inline_svg(figure_of(plausible.study()), prefix=prefix, title="") for prefix in ("a-", "b-")
-    ]
-    found = [
-        {
-            element.attrib["id"]
-            for element in ET.fromstring(_xml(svg)).iter()
-            if "id" in element.attrib
-        }
-        for svg in drawn
-    ]
-    assert found[0]
-    assert not found[0] & found[1]
-
-
-def test_points_of_the_front_link_to_their_rows_with_a_hint() -> None:
-    summary = Summary(plausible.study())
-    figure = pareto_figure(summary, is_linked=True)
-    hints = {f"trial-{point.trial}": tooltip(summary, point) for point in summary.points}
-    drawn = inline_svg(figure, prefix="a-", title="", tooltips=hints)
-    for record in summary.front:
-        assert f'<a href="#trial-{record.number}"><title>trial {record.number}: ' in drawn
-
-
 def test_curves_are_means_over_the_seeds_that_got_there() -> None:
     record = next(record for record in plausible.trials() if record.state == "complete")
     first = record.curve
@@ -247,7 +211,3 @@ def test_curves_are_means_over_the_seeds_that_got_there() -> None:
 def test_without_a_second_rung_there_are_no_curves_to_see() -> None:
     records = [replace(record, curve=record.curve[:1]) for record in plausible.trials()]
     assert curve_figure(Summary(plausible.study(records=records))) is None
-
-
-def _xml(svg: str) -> str:
-    return svg.replace("<svg", '<svg xmlns:xlink="http://www.w3.org/1999/xlink"', 1)

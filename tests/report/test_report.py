@@ -1,9 +1,14 @@
-"""A report is written in every format, for any study, without disturbing anything."""
+"""A report is written in every format, for any study, and is data whatever its texts hold."""
 
 from __future__ import annotations
 
+import csv
+import io
+import math
 import os
+import re
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,10 +16,14 @@ import pytest
 from archbench.analysis.study import open_study
 from archbench.errors import StorageError
 from archbench.report import FORMATS, write_report
+from archbench.report.formats import csv as csv_format
+from archbench.report.formats import markdown
 from archbench.study.database import Store
 from archbench.study.environment import Environment
+from archbench.study.trial import TrialRecord
 
 from . import plausible
+from .hostile import PAYLOADS
 
 NAMES = {"report.html", "pareto.png", "pareto.svg", "front.csv", "front.md"}
 
@@ -42,7 +51,7 @@ def test_a_study_whose_search_goes_on_can_be_reported(tmp_path: Path) -> None:
     folder = written_study(tmp_path / "quickstart", number=5)
     with Store.open(folder / "study.db") as store:
         write_report(open_study(folder))
-        store.set_test_accuracy(0, 0.5)
+        store.update(0, test_accuracy=0.5)
 
 
 def test_a_report_takes_the_place_of_an_older_one(tmp_path: Path) -> None:
@@ -59,20 +68,14 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", FORMATS.names)
-def test_each_format_writes_one_file_and_gives_its_path(name: str, tmp_path: Path) -> None:
-    for number in (0, 15):
-        study = plausible.study(records=plausible.trials(number))
+def test_each_format_says_what_it_is_and_writes_one_file(name: str, tmp_path: Path) -> None:
+    for number in (0, 1, 15):
+        study = plausible.study(records=plausible.trials(number), beside=[])
         (path,) = write_report(study, tmp_path, formats=[name])
         assert os.listdir(tmp_path) == [path.name]
         assert path.parent == tmp_path
         assert path.stat().st_size > 0
-
-
-@pytest.mark.parametrize("name", FORMATS.names)
-def test_each_format_says_in_one_line_what_it_is(name: str) -> None:
-    described = FORMATS.load(name).__doc__
-    assert described
-    assert described.splitlines()[0].endswith(".")
+    assert str(FORMATS.load(name).__doc__).splitlines()[0].endswith(".")
 
 
 def test_ten_thousand_trials_are_reported_in_time(tmp_path: Path) -> None:
@@ -85,3 +88,92 @@ def test_ten_thousand_trials_are_reported_in_time(tmp_path: Path) -> None:
 
 def test_the_study_of_the_tests_has_the_environment_of_a_real_one() -> None:
     assert Environment(**plausible.header()["environment"]) == plausible.ENVIRONMENT
+
+
+def complete() -> TrialRecord:
+    return next(record for record in plausible.trials() if record.state == "complete")
+
+
+def rows_of(content: bytes) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(content.decode(), newline="")))
+
+
+def test_without_a_front_a_spreadsheet_has_the_head_alone() -> None:
+    assert len(rows_of(csv_format.content(plausible.study(records=[])))) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "=cmd|' /C calc'!A0",
+        "+1+1",
+        "-2+3",
+        "@SUM(A1)",
+        "\t=1",
+        "\r=1",
+        "\n=1",
+        "  =1",
+        "＝1",
+        *(payload for payload in PAYLOADS if "\ud800" not in payload),
+    ],
+)
+def test_no_text_begins_a_formula(text: str) -> None:
+    study = plausible.study(records=[replace(complete(), digest=text)])
+    head, row = rows_of(csv_format.content(study))
+    cell = row[head.index("digest")]
+    assert cell in (text, f"'{text}")
+    assert not cell.strip().startswith(("=", "+", "-", "@", "＝"))
+
+
+def test_numbers_below_zero_stay_numbers() -> None:
+    record = complete()
+    assert record.latency is not None
+    odd = replace(record, latency=replace(record.latency, low=-0.5))
+    head, row = rows_of(csv_format.content(plausible.study(records=[odd])))
+    assert math.isclose(float(row[head.index("latency_low_ms")]), -0.5)
+
+
+def test_without_a_front_markdown_says_why() -> None:
+    study = plausible.study(records=[])
+    text = markdown.content(study).decode()
+    assert text == "# quickstart\n\nThere is no front: no design has been tried yet.\n"
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_a_payload_stays_text_in_markdown(payload: str) -> None:
+    head = plausible.header(name=payload, space_name=payload, conditions={"device": payload})
+    study = plausible.study(records=[replace(complete(), digest=payload)], head=head)
+    text = markdown.content(study).decode()
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert len(rows) == 3
+    outside_code = re.sub(r"`[^`]*`", "", text.replace("\\`", ""))
+    assert "<" not in outside_code
+    for row in rows:
+        assert len(re.findall(r"(?<!\\)\|", row)) == 11
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("a|b", "a\\|b"),
+        ("*b* _i_", "\\*b\\* \\_i\\_"),
+        ("[x](javascript:1)", "\\[x\\](javascript:1)"),
+        ("<b>&amp;", "&lt;b&gt;&amp;amp;"),
+        ("see https://example.org", "see https\\://example.org"),
+        ("www.example.org", "www\\.example.org"),
+        ("@someone #12", "\\@someone \\#12"),
+        ("- item", "&#45; item"),
+        ("12. item", "&#49;2. item"),
+        ("=====", "&#61;===="),
+        ("7 of 25: 0.62 ms, --data folder:PATH", "7 of 25: 0.62 ms, --data folder:PATH"),
+        ("two\nlines", "two lines"),
+    ],
+)
+def test_what_means_something_is_escaped_and_the_rest_is_left(text: str, written: str) -> None:
+    assert markdown.escaped(text) == written
+
+
+def test_code_may_hold_backticks() -> None:
+    study = plausible.study(path=Path("results/a`b"))
+    text = markdown.content(study).decode()
+    assert "``" in text.splitlines()[-1]

@@ -80,12 +80,6 @@ def test_what_was_kept_is_a_plot_and_a_table(tmp_path: Path) -> None:
     assert f":{number} " not in text  # the command names the others alone
     assert "the other members" in text
     assert_harmless(seen)
-
-
-def test_identifiers_stay_apart(tmp_path: Path) -> None:
-    study = plausible.study(path=tmp_path)
-    keep(study)
-    _, seen = shown(study)
     identifiers = seen.attributes("id")
     assert len(identifiers) == len(set(identifiers))
 

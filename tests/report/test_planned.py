@@ -1,0 +1,191 @@
+"""The pages of ablations and certificates answer first, show all that was found, trust no name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from archbench.analysis.ablation import Difference
+from archbench.analysis.certificate import certificate_bytes
+from archbench.analysis.statistics import estimate_text
+from archbench.analysis.study import StudyReader
+from archbench.report.figure import svg_text
+from archbench.report.finding import Finding
+from archbench.report.findings import ablation
+from archbench.report.findings.ablation import sentence
+from archbench.report.findings.certificate import figure, finding
+from archbench.report.findings.effects import effect_figure
+from archbench.report.study_page import study_page
+from archbench.report.summary import Summary
+from archbench.study.trial import Snapshot
+from tests.analysis.certified import certificate, sample
+from tests.report import plausible
+from tests.report.browser import Page, read
+from tests.report.hostile import PAYLOADS
+from tests.search.ablation.toy import record
+
+
+def _text(found: Finding) -> str:
+    return " ".join(read(found.page()).text.split())
+
+
+def _ablation_named(name: str, path: Path) -> Page:
+    return read(ablation.finding(record(path, name=name)).page())
+
+
+def _certificate_named(name: str, path: Path) -> Page:
+    plain = certificate(path)
+    candidates = [
+        replace(c, choices={"stages[0].block": name}, failures=(name,)) for c in plain.candidates
+    ]
+    return read(finding(replace(plain, candidates=tuple(candidates))).page())
+
+
+def test_every_form_of_an_ablation_is_there_and_every_reason(tmp_path: Path) -> None:
+    text = _text(ablation.finding(record(tmp_path)))
+    for told in (
+        "position=none",
+        "-1.7 (-3.1 to -0.2)",
+        "-0.05 (-0.06 to -0.04)",
+        "no difference seen with 3 seeds",
+        "stages[0].position: needs attention",
+        "every training failed; seed 0 failed (nan): the loss became nan",
+        "1 of 2 changes make a difference in accuracy that 3 seeds can tell.",
+        "position=none: 1.7 points worse (0.2 to 3.1); 10 % faster; 64 fewer parameters.",
+        "archbench ablate toy.yaml --axes position=bias,none",
+        "Student's t.",
+    ):
+        assert told in text, told
+    assert "Beside the paper" not in text
+
+
+def test_beside_a_paper_stand_its_numbers_and_signs(tmp_path: Path) -> None:
+    text = _text(ablation.finding(record(tmp_path, is_paper=True)))
+    for told in (
+        "Beside the paper",
+        "position=none: A5: without attention bias LeViT, table 5",
+        "Of 1 row of the paper: 1 sign confirmed.",
+        "12,281 / –",
+        "678,900 / 305 M",
+    ):
+        assert told in text, told
+
+
+def test_a_certificate_answers_first_and_shows_every_candidate(tmp_path: Path) -> None:
+    found = certificate(tmp_path / "certify-quickstart")
+    assert found.finding is not None
+    text = _text(finding(found))
+    for told in (
+        "Can this proxy rank quickstart?",
+        found.finding.sentence,
+        "tau of MACs alone",
+        estimate_text(found.finding.last),
+        "archbench certify quickstart",
+        *(candidate.digest for candidate in found.candidates),
+    ):
+        assert told in text, told
+
+
+def test_one_that_runs_says_so_and_has_no_figure(tmp_path: Path) -> None:
+    running = certificate(tmp_path, finding=None, num_done=3)
+    assert figure(running) is None
+    text = _text(finding(running))
+    assert "3 of 128 trainings" in text
+    assert "Its trainings have not ended." in text
+    known = record(tmp_path)
+    forms = tuple(
+        replace(form, accuracy_difference=None, latency_difference=None) for form in known.forms
+    )
+    empty = replace(known, forms=forms, num_done=0)
+    assert effect_figure(empty) is None
+    text = _text(ablation.finding(empty))
+    assert "Nothing has been compared yet." in text
+    assert "0 of 12 trainings" in text
+
+
+@pytest.mark.parametrize("page", [_ablation_named, _certificate_named])
+@pytest.mark.parametrize("name", PAYLOADS[::5])
+def test_names_are_text_and_never_markup(
+    tmp_path: Path, name: str, page: Callable[[str, Path], Page]
+) -> None:
+    shown, plain = page(name, tmp_path), page("none", tmp_path)
+    assert {tag for tag, _ in shown.elements} == {tag for tag, _ in plain.elements}
+    assert shown.attributes("onerror") == shown.attributes("onload") == []
+
+
+def test_plot_of_an_ablation_has_a_panel_for_each_question(tmp_path: Path) -> None:
+    wide, narrow = effect_figure(record(tmp_path)), effect_figure(record(tmp_path), width_inches=3)
+    assert wide is not None
+    assert [axes.get_xlabel() for axes in wide.axes] == [
+        "what it buys: validation accuracy, points",
+        "what it costs: latency, ms",
+    ]
+    assert "position=none" in svg_text(wide)
+    low, high = wide.axes[0].get_xlim()
+    assert low < -3.1
+    assert high > 3.2
+    assert narrow is not None
+    assert narrow.get_figheight() > 1.8 * wide.get_figheight()
+
+
+def test_narrow_plot_of_a_certificate_has_its_panels_below_each_other(tmp_path: Path) -> None:
+    found = certificate(tmp_path)
+    wide, narrow = figure(found), figure(found, width_inches=3.9)
+    assert wide is not None
+    assert narrow is not None
+    assert len(wide.axes) == len(narrow.axes) == 2
+    assert narrow.get_figheight() == 2 * wide.get_figheight()
+
+
+def test_files_are_page_document_and_plot(tmp_path: Path) -> None:
+    files = ablation.finding(record(tmp_path)).write(tmp_path / "a")
+    names = ["index.html", "ablation.json", "effects.png", "effects.svg"]
+    assert files == [tmp_path / "a" / name for name in names]
+    document = json.loads(files[1].read_text())
+    assert document["schema"] == "archbench.ablation/1"
+    assert document["forms"][1]["accuracy"] == pytest.approx(0.7033, abs=1e-4)
+    assert document["base"]["accuracies"] == {"0": 0.71, "1": 0.72, "2": 0.73}
+    files = finding(certificate(tmp_path)).write(tmp_path / "c")
+    names = ["index.html", "certificate.json", "taus.png", "taus.svg"]
+    assert files == [tmp_path / "c" / name for name in names]
+    assert json.loads(files[1].read_text())["schema"] == "archbench.certificate/1"
+
+
+def test_sentence_says_what_is_bought_and_what_it_costs(tmp_path: Path) -> None:
+    found = record(tmp_path)
+    gain = Difference(value=0.02, low=0.01, high=0.03)
+    better = replace(found.forms[2], finding="better", accuracy_difference=gain)
+    assert sentence(better, base=found.base).startswith("2.0 points better (1.0 to 3.0); ")
+
+
+def test_study_shows_the_certificate_that_holds_for_it(tmp_path: Path) -> None:
+    header = plausible.header(space_digest="0e02")
+    header["proxy"] |= {"recipe": {"rungs": [2, 4, 8], "seed": 0, "batch": 32}}
+    trials = plausible.trials()
+    study = StudyReader(
+        tmp_path / "study",
+        snapshot=Snapshot(header=header, trials=tuple(trials), references=(), measurements=()),
+    )
+    text = read(study_page(Summary(study))).text
+    assert "None was taken: whether this proxy can rank this space is not known." in text
+    for quality, told in (
+        (0.95, "Proxy certified: tau at equal cost "),
+        (0, "Proxy not certified"),
+    ):
+        found = certificate(tmp_path / "certify-quickstart", sample(quality=quality, num=40))
+        found.path.mkdir(exist_ok=True)
+        subject = {
+            "space": "0e02", "data": "91be02c7a1d3f5e4", "resolution": 32, "stem": "keep_grid",
+            "seeds": 1, "epochs": 8, "recipe": {"batch": 32},
+        }  # fmt: skip
+        found = replace(found, header={**found.header, "subject": subject})
+        (found.path / "certificate.json").write_bytes(certificate_bytes(found))
+        fresh = StudyReader(study.path, snapshot=study._snapshot)
+        text = " ".join(read(study_page(Summary(fresh))).text.split())
+        assert told in text
+        assert ("this front is not to be trusted" in text) == (quality == 0)
+        assert fresh.document()["certificate"]["name"] == "certify-quickstart"
