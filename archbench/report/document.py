@@ -12,6 +12,7 @@ from archbench.report.html import spelt_out
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
 _NOT_TEXT = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n"})
+_ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n"}
 _WIDTH = 96
 _OPEN = frozenset({"stages"})  # lists whose items get lines of their own, however short
 
@@ -110,12 +111,7 @@ def _scalar(value: Any) -> str:
     text = str(value)
     if _PLAIN.fullmatch(text) and text.lower() not in _NOT_TEXT:
         return text
-    return f'"{"".join(map(_escaped, text))}"'
-
-
-def _escaped(character: str) -> str:
-    if character in '"\\':
-        return f"\\{character}"
-    if character == "\n":
-        return "\\n"
-    return character if character.isprintable() else spelt_out(character)
+    escaped = (
+        _ESCAPES.get(sign) or (sign if sign.isprintable() else spelt_out(sign)) for sign in text
+    )
+    return f'"{"".join(escaped)}"'

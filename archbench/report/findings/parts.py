@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -75,6 +76,7 @@ def _table(found: Mapping[str, Any]) -> ReportTable:
         ms = part["ms"]
         rate = 2 * part["macs"] / ms / 1e6 if ms else 0.0
         moved = (part["weight_bytes"] + part["activation_bytes"]) / 1e6
+        bound = part.get("bound_by", "")
         return {
             "part": name,
             "ms": f"{ms:.2f}",
@@ -83,7 +85,7 @@ def _table(found: Mapping[str, Any]) -> ReportTable:
             "MB": f"{moved:.1f}",
             "GFLOP/s": f"{rate:.0f}",
             "roof": f"{100 * part['roof_share']:.0f} %" if "roof_share" in part else "",
-            "held up by": _bound(part),
+            "held up by": f"{part['operators']} operators" if bound == "overhead" else bound,
         }
 
     rows = []
@@ -112,11 +114,6 @@ def _name(part: Mapping[str, Any]) -> str:
     return part["kind"] if part["place"].endswith("embed") else f"{layer} {part['kind']}"
 
 
-def _bound(part: Mapping[str, Any]) -> str:
-    bound = part.get("bound_by", "")
-    return f"{part['operators']} operators" if bound == "overhead" else str(bound)
-
-
 def where_time_goes(summary: Summary) -> list[Part]:
     """A plot and a table for each member of the front that was looked into; else how to."""
     blocks: list[Part] = []
@@ -143,9 +140,9 @@ def where_time_goes(summary: Summary) -> list[Part]:
 def _member(trial: int, found: Mapping[str, Any]) -> Markup:
     """A member of the front, under a title that names the stage that takes most."""
     title = f"Trial {trial}: {found['whole_ms']:.2f} ms"
-    stages: dict[Any, float] = {}
+    stages: Counter[Any] = Counter()
     for part in found["parts"]:
-        stages[part["stage"]] = stages.get(part["stage"], 0.0) + part["ms"]
+        stages[part["stage"]] += part["ms"]
     most = max(stages, key=lambda stage: stages[stage])
     slowest = "the head" if most is None else f"stage {most}"
     share = number.percent(stages[most] / found["whole_ms"])

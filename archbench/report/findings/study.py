@@ -15,12 +15,11 @@ from archbench.study.objective import OBJECTIVES
 
 def finding(study: StudyReader, *, has_page: bool = True) -> Finding:
     """Counts, verdict, the front with its hypervolume, what the early stops saved."""
-    counts = study.counts()
+    counts, members = study.counts(), study.front_records()
     told = ", ".join(
         f"{count} {state.replace('_', ' ')}" for state, count in counts.items() if count
     )
     head = f"{study.name}: {sum(counts.values())} trials ({told or 'none yet'})"
-    members = study.front_records()
     parts: list[Part] = [
         Lines([head, taken_in_words(study.trials())], rest=""),
         study.verdict(),
@@ -37,9 +36,9 @@ def finding(study: StudyReader, *, has_page: bool = True) -> Finding:
 
 
 def _hypervolume(study: StudyReader) -> str:
-    corner = study.reference_point() or {}
-    sides = ", ".join(OBJECTIVES[name].text(value) for name, value in corner.items())
-    told = f"hypervolume {study.hypervolume():.3f}: that share of the box from {sides} to the ideal"
+    sides = (OBJECTIVES[name].text(v) for name, v in (study.reference_point() or {}).items())
+    share = f"hypervolume {study.hypervolume():.3f}: that share of the box"
+    told = f"{share} from {', '.join(sides)} to the ideal"
     covered = study.front_probabilities.hypervolume
     if covered is None:
         return told

@@ -38,22 +38,14 @@ def content(study: StudyReader) -> bytes:
 
 def escaped(text: str) -> str:
     """The text on one line such that no part of it means anything in Markdown or HTML."""
-    return _AT_START.sub(_escaped_start, _in_line(text))
+    shown = _in_line(text)  # a list item or an underline begins there unless its mark is spelt out
+    return _AT_START.sub(lambda found: f"&#{ord(found[0][0])};{found[0][1:]}", shown)
 
 
 def _in_line(text: str) -> str:
     """The same for a text that begins no line."""
-
-    def escape(found: re.Match[str]) -> str:
-        return _ENTITIES.get(found.group(), f"\\{found.group()}")
-
-    return _ANYWHERE.sub(escape, visible(one_line(text, length=1000)))
-
-
-def _escaped_start(found: re.Match[str]) -> str:
-    """A list item or an underline begins here, unless its mark is spelt out."""
-    mark = found.group()
-    return f"&#{ord(mark[0])};{mark[1:]}"
+    shown = visible(one_line(text, length=1000))
+    return _ANYWHERE.sub(lambda found: _ENTITIES.get(found[0], f"\\{found[0]}"), shown)
 
 
 def _table(found: ReportTable) -> str:
