@@ -47,6 +47,9 @@ search: {{sampler: tpe, trials: 40}}
 """
 
 
+_SHRINK = {"kind": "shrink_attention", "key_dim": 8, "attention_ratio": 4}
+
+
 def header(**changes: Any) -> dict[str, Any]:
     """What a search writes into the head of its study."""
     said: dict[str, Any] = {
@@ -58,14 +61,7 @@ def header(**changes: Any) -> dict[str, Any]:
         "question": QUESTION,
         "objectives": {"proxy_accuracy": "max", "latency_ms": "min"},
         "limits": {"latency_ms": 1.4},
-        "conditions": {
-            "device": "cpu",
-            "backend": "eager",
-            "precision": "fp32",
-            "batch": 1,
-            "resolution": [32, 32],
-            "threads": 1,
-        },
+        "conditions": {**asdict(CONDITIONS), "resolution": [32, 32]},
         "proxy": {
             "data": "cluttered_digits",
             "data_description": "synthetic digits: scikit-learn's handwritten digits on textured "
@@ -104,23 +100,20 @@ def header(**changes: Any) -> dict[str, Any]:
 
 def spec(choices: dict[str, Any]) -> dict[str, Any]:
     """The network that a trial's choices stand for."""
-    second = {"kind": "levit", "key_dim": 8, "attention_ratio": 2}
-    if choices["stages[1].block"]["kind"] == "cvt":
-        second = dict(choices["stages[1].block"])
-    ratio = choices["stages[all].block.mlp_ratio"]
-    embeds = {"kind": "conv_stem", "num_convs": 2}, {
-        "kind": "shrink_attention", "key_dim": 8, "attention_ratio": 4,
-    }  # fmt: skip
-    blocks = {"kind": "levit", "key_dim": 8, "attention_ratio": 2}, second
+    levit = {"kind": "levit", "key_dim": 8, "attention_ratio": 2}
+    chosen = choices["stages[1].block"]
     stages = [
         {
-            "embed": embeds[stage],
-            "block": {**blocks[stage], "mlp_ratio": ratio},
+            "embed": embed,
+            "block": {**block, "mlp_ratio": choices["stages[all].block.mlp_ratio"]},
             "dim": choices[f"stages[{stage}].dim"],
             "depth": choices[f"stages[{stage}].depth"],
             "position": "bias",
         }
-        for stage in (0, 1)
+        for stage, embed, block in (
+            (0, {"kind": "conv_stem", "num_convs": 2}, levit),
+            (1, _SHRINK, chosen if chosen["kind"] == "cvt" else levit),
+        )
     ]
     head = {"pool": "mean", "norm": "batch", "num_classifiers": 1}
     return {"resolution": 32, "num_classes": 10, "stages": stages, "head": head}

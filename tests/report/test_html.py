@@ -20,7 +20,7 @@ from archbench.report.formats import html as page_format
 from archbench.report.html import one_line, visible
 from archbench.report.study_page import study_page
 from archbench.report.summary import Summary
-from archbench.study.trial import Failure, Reference, TrialRecord
+from archbench.study.trial import Failure, TrialRecord
 
 from . import plausible
 from .browser import Page, read
@@ -163,52 +163,51 @@ def test_each_spec_on_the_page_loads_back_as_the_same_document(seen: Page) -> No
     assert specs_on(seen) == [record.spec for record in plausible.study().front_records()]
 
 
-def test_a_sampled_share_comes_with_its_interval() -> None:
-    head = plausible.header(feasible_share=0.25, feasible_low=0.2, feasible_high=0.31)
-    seen = shown(plausible.study(head=head))
-    assert "25.0 %, by sampling (95 % interval 20.0 % to 31.0 %)" in seen.within("dd")
+def _failed(record: TrialRecord, number: int, kind: str, message: str) -> TrialRecord:
+    failure = Failure(kind=kind, message=message)
+    return replace(record, number=number, state="failed", failure=failure)
 
 
-def test_failures_are_counted_by_reason() -> None:
-    records = [
-        replace(record, state="failed", failure=Failure(kind="nan", message=f"nan at step {index}"))
-        for index, record in enumerate(plausible.trials(3))
-    ]
-    records.append(
-        replace(records[0], number=9, failure=Failure(kind="memory", message="out of memory"))
-    )
-    seen = shown(plausible.study(records=records))
-    assert "3 ×, for example: nan: nan at step 0; 1 ×: memory: out of memory" in seen.within("span")
+_RECORDS = plausible.trials(21)
+_FAILED = [
+    *(_failed(_RECORDS[index], index, "nan", f"nan at step {index}") for index in range(3)),
+    _failed(_RECORDS[0], 9, "memory", "out of memory"),
+]
+_REASONS = "3 ×, for example: nan: nan at step 0; 1 ×: memory: out of memory"
+_RUNNING = replace(_RECORDS[20], state="running", proxy_accuracy=None)
+_BEGUN = "archbench search 'my space.yaml' --seed 3 --trials 6 --name q --set a=1"
+_AGAIN = "archbench search 'my space.yaml' --trials 6 --set a=1 --seed 3 --name q-again"
 
 
-def test_a_study_elsewhere_is_named_by_its_path() -> None:
-    seen = shown(plausible.study(path=Path("/data/my runs/q")))
-    assert "archbench report '/data/my runs/q'" in seen.within("pre")
-    assert (
-        "archbench search '/data/my runs/q/space.yaml' --name q --results '/data/my runs' --resume"
-        in seen.within("pre")
-    )
-
-
-def test_the_command_to_repeat_a_study_says_name_and_seed_once() -> None:
-    begun = "archbench search 'my space.yaml' --seed 3 --trials 6 --name q --set a=1"
-    seen = shown(plausible.study(head=plausible.header(command=begun, name="q", seed=3)))
-    again = "archbench search 'my space.yaml' --trials 6 --set a=1 --seed 3 --name q-again"
-    assert again in seen.within("pre")
-
-
-def test_names_in_commands_are_quoted_for_the_shell() -> None:
-    head = plausible.header(name="a; rm -rf ~", command=None)
-    seen = shown(plausible.study(head=head))
-    assert "archbench search quickstart --seed 7 --name 'a; rm -rf ~-again'" in seen.within("pre")
-
-
-def test_a_running_study_says_so() -> None:
-    records = [
-        *plausible.trials(20),
-        replace(plausible.trials(21)[20], state="running", proxy_accuracy=None),
-    ]
-    assert "1 running" in shown(plausible.study(records=records)).within("span")
+@pytest.mark.parametrize(
+    ("study", "tag", "told"),
+    [
+        (
+            {"head": {"feasible_share": 0.25, "feasible_low": 0.2, "feasible_high": 0.31}},
+            "dd",
+            "25.0 %, by sampling (95 % interval 20.0 % to 31.0 %)",
+        ),
+        ({"records": _FAILED}, "span", _REASONS),
+        ({"records": [*_RECORDS[:20], _RUNNING]}, "span", "1 running"),
+        ({"path": Path("/data/my runs/q")}, "pre", "archbench report '/data/my runs/q'"),
+        (
+            {"path": Path("/data/my runs/q")},
+            "pre",
+            "archbench search '/data/my runs/q/space.yaml' --name q --results '/data/my runs' "
+            "--resume",
+        ),
+        ({"head": {"command": _BEGUN, "name": "q", "seed": 3}}, "pre", _AGAIN),
+        (
+            {"head": {"name": "a; rm -rf ~", "command": None}},
+            "pre",
+            "archbench search quickstart --seed 7 --name 'a; rm -rf ~-again'",
+        ),
+    ],
+    ids=["share", "reasons", "running", "path", "resume", "again", "quoted"],
+)
+def test_the_page_says(study: dict[str, Any], tag: str, told: str) -> None:
+    head = plausible.header(**study.get("head", {}))
+    assert told in shown(plausible.study(**{**study, "head": head})).within(tag)
 
 
 def without_front() -> list[TrialRecord]:
@@ -250,12 +249,19 @@ def test_what_the_header_does_not_say_is_left_out() -> None:
     assert_harmless(shown(plausible.study(head=head)))
 
 
-def test_a_number_that_could_not_be_had_is_a_dash() -> None:
-    record = plausible.trials(1)[0]
+def test_a_number_that_could_not_be_had_is_a_dash_and_its_network_is_listed() -> None:
+    record, reference = plausible.trials(1)[0], plausible.references()[0]
+    none = {"value": None, "low": None, "high": None, "verdict": "incomplete"}
     assert record.latency is not None
-    lost = replace(record.latency, value=None, low=None, high=None, verdict="incomplete")
-    seen = shown(plausible.study(records=[replace(record, latency=lost)], beside=[]))
-    assert "–" in seen.within("td")
+    lost = replace(record, latency=replace(record.latency, **none))
+    beside = replace(reference, name="lost", latency=replace(reference.latency, **none))
+    for study in (
+        plausible.study(records=[lost], beside=[]),
+        plausible.study(records=[record], beside=[beside]),
+    ):
+        seen = shown(study)
+        assert "–" in seen.within("td")
+    assert "lost" in seen.within("td")
 
 
 def test_only_the_best_of_very_many_trials_are_listed() -> None:
@@ -270,19 +276,6 @@ def test_only_the_best_of_very_many_trials_are_listed() -> None:
 
 def test_the_file_is_the_page_and_the_same_for_the_same_study(text: str) -> None:
     assert page_format.content(plausible.study()).decode() == text
-
-
-def test_a_reference_without_a_number_is_listed_all_the_same() -> None:
-    lost = plausible.references()[0]
-    lost = Reference(
-        name="lost",
-        latency=replace(lost.latency, value=None, low=None, high=None, verdict="incomplete"),
-        params=1,
-        macs=1,
-    )
-    seen = shown(plausible.study(beside=[lost]))
-    assert "Published networks, untrained" in seen.within("h2")
-    assert "lost" in seen.within("td")
 
 
 def test_long_text_does_not_flood_the_tables() -> None:
