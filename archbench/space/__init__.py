@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from archbench.space.expression import InfeasibleError as InfeasibleError
     from archbench.space.feasibility import DeadChoice as DeadChoice
     from archbench.space.feasibility import FeasibleShare as FeasibleShare
-    from archbench.space.shipped_spaces import shipped as shipped
     from archbench.space.space import SearchSpace as SearchSpace
+    from archbench.space.space import shipped as shipped
 
 __all__, __getattr__, __dir__ = exports(__name__)

@@ -18,12 +18,12 @@ from itertools import product
 from typing import Any
 
 from archbench.errors import ArchbenchError
-from archbench.models.part import Grid, Role, Site, part_fields, part_spec
+from archbench.models.part import Grid, Role, Site, part_fields, part_of
 from archbench.models.path import Index, Path, set_value
 from archbench.models.spec import IMAGE_CHANNELS
 from archbench.space.axis import Axis, Choices, is_part, role_of
 from archbench.space.candidate import Candidate
-from archbench.space.expansion import MAX_DEPTH, Document, Expansion, axes_read, part_of
+from archbench.space.expansion import MAX_DEPTH, Document, Expansion, axes_read, part_path
 
 _Part = Mapping[str, Any]
 
@@ -70,7 +70,7 @@ class Wiring:
         self._in_part: dict[str | None, list[tuple[Path, Axis]]] = defaultdict(list)
         for axis in expansion.axes:
             for target in axis.targets:
-                self._in_part[part_of(target)].append((target, axis))
+                self._in_part[part_path(target)].append((target, axis))
         self._presence: dict[str, list[tuple[Path, _Gates]]] = {}
         self._effects: dict[str, tuple[_Gates, ...]] = {}
         self._ambiguous: dict[str, frozenset[str]] = {}
@@ -125,14 +125,13 @@ class Wiring:
 
     def _part_axis(self, target: Path) -> Axis | None:
         """The axis that chooses the part in which a target lies."""
-        return self._owners.get(part_of(target) or "")
+        return self._owners.get(part_path(target) or "")
 
     def _value(self, stage: Any, name: str, choices: Choices) -> Any:
-        axis = self._stage_axis(stage, name)
-        index = choices.get(axis.name) if axis else None
-        if axis is None or index is None:
-            return self._base["stages"][stage][name]
-        return axis.values[index]
+        if stage < 0:
+            return IMAGE_CHANNELS  # of the image before the first stage
+        written = self._base["stages"][stage].get(name)
+        return _chosen(self._stage_axis(stage, name), choices, written=written)
 
     def _offered(self, stage: Any, name: str) -> list[int]:
         axis = self._stage_axis(stage, name)
@@ -186,7 +185,7 @@ class Wiring:
         return ((),) if () in groups else tuple(dict.fromkeys(groups))
 
     def _groups(self, target: Path, axis: Axis) -> Iterator[_Gates]:
-        if part_of(target) is None:
+        if part_path(target) is None:
             yield self._gates(target) if is_part(target) else ()
             return
         inert = self._inert_gates(target, axis)
@@ -207,11 +206,8 @@ class Wiring:
         Each with the layer for which it decides, None for the whole part.
         """
         role, name = role_of(target), target.segments[-1].name
-        owner, sites, others = (
-            self._part_axis(target),
-            self._sites(target),
-            self._in_part[part_of(target)],
-        )
+        owner, sites = self._part_axis(target), self._sites(target)
+        others = self._in_part[part_path(target)]
         given = {t.segments[-1].name: axis.values[0] for t, axis in others}
         written = owner.values if owner else (self._written(target),)
         having = [part for part in written if name in part_fields(role, part["kind"])]
@@ -249,7 +245,7 @@ class Wiring:
             return len(set(kinds)) < len(kinds) and any(
                 self._meets(target, axis.values) for target in axis.targets
             )
-        return part_of(first) is not None and None in axis.values
+        return part_path(first) is not None and None in axis.values
 
     def _meets(self, target: Path, parts: Sequence[_Part]) -> bool:
         """Whether two part choices are the same at some widths."""
@@ -292,17 +288,13 @@ class Wiring:
         role = role_of(target)
         part = value
         if not is_part(target):
-            owner = self._part_axis(target)
-            index = choices.get(owner.name) if owner else None
-            written = (
-                self._written(target) if owner is None or index is None else owner.values[index]
-            )
+            written = self._written(target)
+            written = _chosen(self._part_axis(target), choices, written=written)
             if "kind" not in written or name not in part_fields(role, written["kind"]):
                 return None  # the field is missing here, whatever its value
             part = {**written, name: value}
-        after = before = self._value(number, "dim", choices)
-        if role == "embed":
-            before = int(self._value(number - 1, "dim", choices)) if number else IMAGE_CHANNELS
+        after = self._value(number, "dim", choices)
+        before = self._value(number - 1, "dim", choices) if role == "embed" else after
         resolved = _resolved(role, part, before=before, after=after)
         return repr(value) if resolved is None else resolved
 
@@ -312,26 +304,25 @@ def _are_open(gates: _Gates, choices: Choices) -> bool:
     return all(gate.base if index is None else index in gate.open for gate, index in chosen)
 
 
+def _chosen(axis: Axis | None, choices: Choices, *, written: Any) -> Any:
+    """The value of an axis, or what is written where there is none or it is not active."""
+    index = choices.get(axis.name) if axis else None
+    return written if axis is None or index is None else axis.values[index]
+
+
 def _cut(stage: _Part) -> _Part:
     """A stage without what it says of layers beyond its depth."""
     layers, depth = stage.get("layers"), stage.get("depth", 0)
     if not layers:
         return stage
-    return {
-        **stage,
-        "layers": {number: layers[number] for number in sorted(layers) if number < depth},
-    }
-
-
-def _spec(role: Role, part: _Part) -> Any:
-    values = {key: value for key, value in part.items() if key != "kind"}
-    return part_spec(role, str(part["kind"]))(**values)
+    return {**stage, "layers": {n: layers[n] for n in sorted(layers) if n < depth}}
 
 
 def _resolved(role: Role, part: _Part, *, before: int, after: int) -> Any:
     """A part with derived values at its widths; None where it is illegal there."""
     try:
-        return _spec(role, part).resolved(Site(grid=_GRID, incoming_dim=before, dim=after))
+        spec = part_of(role, part, place="")
+        return spec.resolved(Site(grid=_GRID, incoming_dim=before, dim=after))
     except (ArchbenchError, TypeError):
         return None
 
@@ -351,7 +342,7 @@ def _matters(
 def _filled(role: Role, part: _Part, given: Mapping[str, Any]) -> _Part:
     """A part that its kind accepts: as written, else with what other axes give it."""
     try:
-        _spec(role, part)
+        part_of(role, part, place="")
     except (ArchbenchError, TypeError):
         known = part_fields(role, str(part["kind"]))
         return {**{key: value for key, value in given.items() if key in known}, **part}

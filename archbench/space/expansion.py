@@ -65,7 +65,7 @@ def expand_axes(
             if is_kind(path):
                 targets = _targets(path, variants or [base], node.place)
                 axes = _freed(axes, targets, node)
-                chosen = tuple(target for target in targets if part_of(target) in parts)
+                chosen = tuple(target for target in targets if part_path(target) in parts)
                 for target in targets:
                     if target not in chosen:
                         base = _set(base, target, node)
@@ -110,7 +110,7 @@ def axes_read(axis: Axis, expansion: Expansion) -> frozenset[str]:
     return frozenset(found)
 
 
-def part_of(target: Path) -> str | None:
+def part_path(target: Path) -> str | None:
     """The path of the part in which a target lies, None outside parts."""
     in_part = len(target.segments) == 3
     return f"{target.segments[0]}.{role_of(target)}" if in_part else None
@@ -256,7 +256,7 @@ def _check_conflicts(axes: Sequence[Axis]) -> None:
         for target in axis.targets:
             if target.layer is not None and _whole(target) in owners:
                 _conflict(axis, target, owners[_whole(target)])
-            part, name = owners.get(part_of(target) or ""), target.segments[-1].name
+            part, name = owners.get(part_path(target) or ""), target.segments[-1].name
             if part is not None and any(name in value for value in part.values):
                 axis.place.fail(
                     f"{axis.name}: a choice of {part.name} (line {part.place.line}) sets {name} "
@@ -267,7 +267,7 @@ def _check_conflicts(axes: Sequence[Axis]) -> None:
 
 def _whole(target: Path) -> str:
     """The path by which all layers of a block get the field of one."""
-    return f"{part_of(target)}.{target.segments[-1]}"
+    return f"{part_path(target)}.{target.segments[-1]}"
 
 
 def _conflict(axis: Axis, target: Path, other: Axis) -> None:

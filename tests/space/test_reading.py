@@ -9,7 +9,7 @@ import pytest
 from archbench.errors import ArchbenchError, SpaceError, UsageError
 from archbench.space import SearchSpace, shipped
 from archbench.space.sections import SearchSection, override, parse_duration
-from archbench.space.shipped_spaces import find
+from archbench.space.space import find
 from tests.space.conftest import NETWORK
 
 
