@@ -116,6 +116,15 @@ def tree(root: Path) -> Tree:
     return Tree(root, classes, num_loose, num_others, fingerprint=marks.hexdigest())
 
 
+def items_of(found: Tree, names: Sequence[str]) -> list[Item]:
+    """The images below a folder, labelled by the place of their class among some names."""
+    return [
+        Item(path, label)
+        for label, name in enumerate(names)
+        for path in found.classes.get(name, ())
+    ]
+
+
 def has_class_folders(folder: Path) -> bool:
     """Whether there is any folder in a folder, so that it may be one of class folders."""
     return folder.is_dir() and any(entry.is_dir() for entry in _entries(folder))

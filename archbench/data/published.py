@@ -9,17 +9,16 @@ import contextlib
 import sys
 import tarfile
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any
 from urllib.error import HTTPError
 
 import numpy as np
 
 from archbench.data.dataset import DataError, held_out_share, rest
-from archbench.data.image_files import Item, gather, notes, tree
-from archbench.data.source import DataFacts, DataRequest, Share, Sink
+from archbench.data.image_files import Item, Tree, gather, items_of, notes, tree
+from archbench.data.source import DataFacts, DataRequest, ImageSource, Share, Sink
 from archbench.errors import MissingError
 
 
@@ -72,82 +71,84 @@ def home(request: DataRequest, *, folders: Sequence[str]) -> tuple[Path, Sequenc
     return (path.parent, [path.name]) if path.name in folders else (path, folders)
 
 
-def fingerprints(root: Path) -> dict[str, Any]:
-    """What tells whether the images of ``train/`` and ``val/`` are still the same.
+def unpacked(
+    request: DataRequest,
+    *,
+    root: Path,
+    recipe: int,
+    title: str,
+    num_published: int,
+    class_names: Callable[[], Sequence[str]],
+) -> ImageSource:
+    """A data set whose archives unpack to ``train/`` and ``val/`` with a folder of each class.
+
+    Validation is drawn from ``train/``; ``val/`` is the sealed test share.
+
+    Args:
+        request: What is asked.
+        root: The folder of both.
+        recipe: Number of the way in which it is made.
+        title: What it is called.
+        num_published: Images that are published in all.
+        class_names: Gives them in the order of the folders.
 
     Raises:
         DataError: There are no class folders in one of them, or not the same ones in both.
         OSError: One cannot be listed.
     """
-    found = {name: tree(root / name) for name in ("train", "val")}
-    for name, images in found.items():
+    trees = {name: tree(root / name) for name in ("train", "val")}
+    _check(trees, root)
+    settings = {
+        "recipe": recipe,
+        "root": str(root.resolve()),
+        "fingerprints": {name: images.fingerprint for name, images in trees.items()},
+    }
+
+    def make(sink: Sink) -> DataFacts:
+        names = tuple(class_names())
+        shares = _shares(trees, seed=request.seed)
+        found = gather(sink, shares, resolution=request.resolution, progress=request.progress)
+        lines = [
+            *notes(found, class_names=names, root=root),
+            f"test is the official val/; validation was drawn from train/ with seed {request.seed}",
+        ]
+        if (num_files := sum(map(len, shares.values()))) != num_published:
+            lines.append(f"{num_files:,} files of the {num_published:,} published images are there")
+        return DataFacts(
+            class_names=names,
+            description=f"{title}, photographs of {len(names):,} classes",
+            flip=True,
+            notes=tuple(lines),
+        )
+
+    return ImageSource(settings=settings, make=make)
+
+
+def _shares(trees: Mapping[str, Tree], *, seed: int) -> dict[Share, list[Item]]:
+    classes = tuple(trees["train"].classes)
+    items, sealed = (items_of(trees[name], classes) for name in ("train", "val"))
+    taken = held_out_share(np.array([item.label for item in items]), seed=seed, number=0)
+    return {
+        "train": [items[index] for index in rest(len(items), taken)],
+        "validation": [items[index] for index in taken],
+        "test": sealed,
+    }
+
+
+def _check(trees: Mapping[str, Tree], root: Path) -> None:
+    for name, images in trees.items():
         empty = [folder for folder, files in images.classes.items() if not files]
         if empty or not images.classes:
             loose = f"; {images.num_loose:,} images lie outside them" if images.num_loose else ""
-            what = (
-                f"the class folder {empty[0]} is empty" if empty else "there are no class folders"
-            )
+            what = f"the class folder {empty[0]} is empty" if empty else ""
             raise DataError(
-                f"{what}{loose}",
+                f"{what or 'there are no class folders'}{loose}",
                 place=str(images.root),
                 help=f"unpack the archive anew, so that each class has its folder in {name}/",
             )
-    if odd := set(found["train"].classes) ^ set(found["val"].classes):
+    if odd := set(trees["train"].classes) ^ set(trees["val"].classes):
         raise DataError(
             f"the class folder {min(odd)} is in one of train/ and val/ only",
             place=str(root),
             help="unpack the archive anew",
         )
-    return {
-        "root": str(root.resolve()),
-        "fingerprints": {name: images.fingerprint for name, images in found.items()},
-    }
-
-
-def make(
-    sink: Sink,
-    request: DataRequest,
-    *,
-    root: Path,
-    title: str,
-    class_names: Sequence[str],
-    train: Any,
-    held_out: Any,
-    num_published: int,
-) -> DataFacts:
-    """Decodes a published data set in ``train/`` and ``val/``; validation is drawn from the first.
-
-    Args:
-        sink: Takes the images.
-        request: What is asked.
-        root: The folder of both.
-        title: What it is called.
-        class_names: In the order of the labels.
-        train: The official training images, as torchvision lists them: path and label of each.
-        held_out: The official validation images, likewise.
-        num_published: Images that are published in all.
-    """
-    items, sealed = (
-        [Item(Path(path), label) for path, label in (listing[n] for n in range(len(listing)))]
-        for listing in (train, held_out)
-    )
-    labels = np.array([item.label for item in items])
-    taken = held_out_share(labels, seed=request.seed, number=0)
-    shares: dict[Share, list[Item]] = {
-        "train": [items[index] for index in rest(len(items), taken)],
-        "validation": [items[index] for index in taken],
-        "test": sealed,
-    }
-    found = gather(sink, shares, resolution=request.resolution, progress=request.progress)
-    lines = [
-        *notes(found, class_names=class_names, root=root),
-        f"test is the official val/; validation was drawn from train/ with seed {request.seed}",
-    ]
-    if (num_files := sum(map(len, shares.values()))) != num_published:
-        lines.append(f"{num_files:,} files of the {num_published:,} published images are there")
-    return DataFacts(
-        class_names=tuple(class_names),
-        description=f"{title}, photographs of {len(class_names):,} classes",
-        flip=True,
-        notes=tuple(lines),
-    )

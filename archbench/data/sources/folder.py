@@ -14,6 +14,7 @@ from archbench.data.image_files import (
     Tree,
     gather,
     has_class_folders,
+    items_of,
     notes,
     shown,
     tree,
@@ -150,13 +151,13 @@ def _shares(trees: Mapping[Share, Tree], *, seed: int) -> tuple[dict[Share, list
     """The files of each share, and in words where the held-out ones come from."""
     train = trees["train"]
     names = list(train.classes)
-    left = _items(train, names)
+    left = items_of(train, names)
     shares: dict[Share, list[Item]] = {}
     origin = []
     held_out: tuple[Share, ...] = ("test", "validation")
     for number, share in enumerate(held_out):
         if found := trees.get(share):
-            shares[share] = _items(found, names)
+            shares[share] = items_of(found, names)
             origin.append(f"{share} is {found.root.name}/")
             continue
         labels = np.array([item.label for item in left])
@@ -165,14 +166,6 @@ def _shares(trees: Mapping[Share, Tree], *, seed: int) -> tuple[dict[Share, list
         left = [left[index] for index in rest(len(left), taken)]
         origin.append(f"{share} was drawn from {train.root.name}/ with seed {seed}")
     return {**shares, "train": left}, origin
-
-
-def _items(found: Tree, names: Sequence[str]) -> list[Item]:
-    return [
-        Item(path, label)
-        for label, name in enumerate(names)
-        for path in found.classes.get(name, ())
-    ]
 
 
 def _check_readable(found: Gathered, names: Sequence[str], root: Path) -> None:

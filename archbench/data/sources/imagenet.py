@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
 
-from archbench.data.published import fingerprints, make
-from archbench.data.source import DataFacts, DataRequest, ImageSource, Sink
+from archbench.data.published import unpacked
+from archbench.data.source import DataRequest, ImageSource
 from archbench.errors import MissingError
 
 RECIPE = 1  # raise it with every change that changes a byte
@@ -51,8 +51,14 @@ def source(request: DataRequest) -> ImageSource:
             place=str(root),
             help=f"put it there, or say folder:{root}, which needs no names",
         )
-    settings = {"recipe": RECIPE, **fingerprints(root)}
-    return ImageSource(settings=settings, make=lambda sink: _make(sink, request, root))
+    return unpacked(
+        request,
+        root=root,
+        recipe=RECIPE,
+        title="ImageNet-1k",
+        num_published=NUM_PUBLISHED,
+        class_names=partial(_class_names, root),
+    )
 
 
 def _how_to_get(root: Path, archive: str) -> str:
@@ -67,11 +73,11 @@ def _how_to_get(root: Path, archive: str) -> str:
     )
 
 
-def _dataset(root: Path, split: str) -> Any:
+def _class_names(root: Path) -> list[str]:
     from torchvision.datasets import ImageNet
 
     try:
-        return ImageNet(str(root), split=split, loader=str)
+        published = ImageNet(str(root), split="train", loader=str)
     except UNREADABLE as error:
         # torch's own text would advise to run what is in the file
         cause = getattr(error, "strerror", None) or type(error).__name__
@@ -80,20 +86,7 @@ def _dataset(root: Path, split: str) -> Any:
             place=str(root),
             help=f"delete meta.bin and put {DEVKIT} there anew, or say folder:{root}",
         ) from error
-
-
-def _make(sink: Sink, request: DataRequest, root: Path) -> DataFacts:
-    train = _dataset(root, "train")
-    return make(
-        sink,
-        request,
-        root=root,
-        title="ImageNet-1k",
-        class_names=[
-            f"{names[0]} ({folder})"  # two cranes and two maillots
-            for names, folder in zip(train.classes, train.wnids, strict=True)
-        ],
-        train=train,
-        held_out=_dataset(root, "val"),
-        num_published=NUM_PUBLISHED,
-    )
+    return [
+        f"{names[0]} ({folder})"  # two cranes and two maillots
+        for names, folder in zip(published.classes, published.wnids, strict=True)
+    ]

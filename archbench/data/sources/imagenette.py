@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from archbench.data.dataset import DataError
-from archbench.data.published import fetch, fingerprints, home, make
-from archbench.data.source import DataFacts, DataRequest, ImageSource, Sink
+from archbench.data.published import fetch, home, unpacked
+from archbench.data.source import DataRequest, ImageSource
 from archbench.errors import MissingError
 
 RECIPE = 1  # raise it with every change that changes a byte
@@ -37,12 +38,8 @@ def source(request: DataRequest) -> ImageSource:
     there = [name for name in names if (root / name).is_dir()]
     if not there and request.download:
         wanted = next(name for name in names if _fits(name, request) or name == names[-1])
-        fetch(
-            lambda temporary: _dataset(temporary, wanted, split="train", download=True),
-            root=root,
-            folder=wanted,
-            request=request,
-        )
+        download = partial(_dataset, folder=wanted, download=True)
+        fetch(download, root=root, folder=wanted, request=request)
         there = [wanted]
     if not there:
         raise MissingError(
@@ -52,37 +49,33 @@ def source(request: DataRequest) -> ImageSource:
             f"({MEGABYTES[names[0]]:,} MB); or use cluttered_digits, which is built in",
         )
     folder = next((name for name in there if _fits(name, request)), there[-1])
-    settings = {"recipe": RECIPE, **fingerprints(root / folder)}
-    return ImageSource(settings=settings, make=lambda sink: _make(sink, request, root, folder))
+    return unpacked(
+        request,
+        root=root / folder,
+        recipe=RECIPE,
+        title=f"Imagenette ({folder})",
+        num_published=NUM_PUBLISHED,
+        class_names=partial(_class_names, root, folder),
+    )
 
 
 def _fits(folder: str, request: DataRequest) -> bool:
     return SIZES[folder][1] >= request.resolution
 
 
-def _dataset(root: Path | str, folder: str, *, split: str, download: bool = False) -> Any:
+def _dataset(root: Path | str, folder: str, *, download: bool = False) -> Any:
     from torchvision.datasets import Imagenette
 
     size, _ = SIZES[folder]
-    return Imagenette(root, split=split, size=size, download=download, loader=str)
+    return Imagenette(root, split="train", size=size, download=download, loader=str)
 
 
-def _make(sink: Sink, request: DataRequest, root: Path, folder: str) -> DataFacts:
+def _class_names(root: Path, folder: str) -> list[str]:
     try:
-        train = _dataset(root, folder, split="train")
+        return [names[0] for names in _dataset(root, folder).classes]
     except KeyError as error:
         raise DataError(
             f"{error} is not a class of Imagenette",
             place=str(root / folder / "train"),
             help=f"take it away, or say folder:{root / folder}",
         ) from error
-    return make(
-        sink,
-        request,
-        root=root / folder,
-        title=f"Imagenette ({folder})",
-        class_names=[names[0] for names in train.classes],
-        train=train,
-        held_out=_dataset(root, folder, split="val"),
-        num_published=NUM_PUBLISHED,
-    )
