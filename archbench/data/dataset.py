@@ -36,10 +36,6 @@ class Split:
     def __len__(self) -> int:
         return int(self.labels.shape[0])
 
-    def to(self, device: torch.device | str) -> Split:
-        """The same share on another device."""
-        return Split(self.images.to(device), self.labels.to(device))
-
 
 @dataclass(frozen=True, kw_only=True)
 class DataSet:

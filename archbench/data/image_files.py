@@ -17,7 +17,6 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -164,14 +163,6 @@ def decoded(content: bytes, *, resolution: int) -> np.ndarray:
     return np.ascontiguousarray(pixels)
 
 
-@contextmanager
-def without_decoder_warnings() -> Iterator[None]:
-    """Silences Pillow's remarks on odd metadata: what cannot be decoded is an error anyway."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=rf"PIL\.|{re.escape(__name__)}")
-        yield
-
-
 def gather(
     sink: Sink,
     shares: Mapping[Share, Sequence[Item]],
@@ -187,7 +178,9 @@ def gather(
     found = Gathered()
     sealed: dict[bytes, Path] = {}
     done, total = 0, sum(len(items) for items in shares.values())
-    with without_decoder_warnings(), ThreadPoolExecutor(torch.get_num_threads()) as pool:
+    with warnings.catch_warnings(), ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        # remarks on odd metadata: what cannot be decoded is an error anyway
+        warnings.filterwarnings("ignore", module=rf"PIL\.|{re.escape(__name__)}")
         for share in ORDER:
             counts = found.counts[share] = Counter()
             here: dict[bytes, Path] = {}

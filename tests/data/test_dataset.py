@@ -1,11 +1,9 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archbench.data import DataSet
 from archbench.data.dataset import MOST_HELD_OUT, held_out_share, rest, stratified_share
 
 LABELS = st.lists(st.integers(0, 5), max_size=80).map(lambda labels: np.array(labels, np.int64))
@@ -29,9 +27,3 @@ def test_takes_of_each_class_and_leaves_of_each_class(
 def test_large_sets_hold_out_no_more_than_helps() -> None:
     labels = np.arange(1_000_000) % 100
     assert len(held_out_share(labels, seed=0, number=0)) == MOST_HELD_OUT
-
-
-def test_a_share_moves_to_a_device(digits: DataSet) -> None:
-    moved = digits.test.to(torch.device("meta"))
-    assert moved.images.device.type == moved.labels.device.type == "meta"
-    assert len(moved) == len(digits.test)

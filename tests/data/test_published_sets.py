@@ -75,15 +75,11 @@ def test_cifar_images_and_labels_are_those_of_the_files(cifar: Path, cache: Path
     assert dataset.description == "CIFAR10, photographs of 32 px of 10 classes"
 
 
-def test_cifar_is_resized(cifar: Path, cache: Path) -> None:
-    sizes = (load(f"cifar10:{cifar}", resolution=size, cache=cache) for size in (32, 64))
+def test_cifar_is_resized_and_its_folder_itself_may_be_named(cifar: Path, cache: Path) -> None:
+    places = ((32, cifar), (64, cifar / "cifar-10-batches-py"))
+    sizes = (load(f"cifar10:{path}", resolution=px, cache=cache) for px, path in places)
     small, large = (dataset.test.images.float().mean((1, 2, 3)) for dataset in sizes)
     assert (small - large).abs().max() < 2
-
-
-def test_the_folder_itself_may_be_named(cifar: Path, cache: Path) -> None:
-    folder = cifar / "cifar-10-batches-py"
-    assert load(f"cifar10:{folder}", resolution=32, cache=cache).num_classes == 10
 
 
 def test_a_damaged_cifar_file_is_named(cifar: Path, cache: Path) -> None:
@@ -111,14 +107,15 @@ def test_missing_cifar_says_how_to_get_it(tmp_path: Path) -> None:
 
 # torchvision unpacks without a filter, of which Python 3.12 and later warn
 @pytest.mark.filterwarnings("ignore:Python 3.14 will, by default, filter:DeprecationWarning")
-@pytest.mark.usefixtures("archive")
 def test_download_fetches_unpacks_and_leaves_only_the_folder(
-    tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+    archive: Path, tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = tmp_path / "new" / "place"
     dataset = load(f"cifar10:{root}", resolution=32, cache=cache, download=True)
     assert dataset.num_classes == 10
     assert [path.name for path in root.iterdir()] == ["cifar-10-batches-py"]
+    archive.unlink()  # what is there is not fetched again
+    load(f"cifar10:{root}", resolution=32, cache=cache, download=True)
     assert capsys.readouterr().out == ""
 
 
@@ -150,11 +147,6 @@ def test_a_failed_download_leaves_nothing(
         load(f"cifar10:{root}", resolution=32, cache=cache, download=True)
     assert caught.value.place == str(root)
     assert list(root.iterdir()) == []
-
-
-def test_what_is_there_is_not_downloaded(archive: Path, cifar: Path, cache: Path) -> None:
-    archive.unlink()
-    assert load(f"cifar10:{cifar}", resolution=32, cache=cache, download=True).num_classes == 10
 
 
 def test_imagenette_takes_the_smallest_size_that_fits(tmp_path: Path, cache: Path) -> None:
@@ -211,24 +203,14 @@ def _imagenet(tmp_path: Path, *, download: bool = False) -> DataSet:
     return load(f"imagenet:{tmp_path}", resolution=16, cache=cache, download=download)
 
 
-def test_imagenet_that_is_not_unpacked_is_left_so(tmp_path: Path) -> None:
+def test_imagenet_is_neither_downloaded_nor_unpacked(tmp_path: Path) -> None:
+    with pytest.raises(MissingError, match=r"image-net\.org, which asks for an account"):
+        _imagenet(tmp_path, download=True)
     for name in ("ILSVRC2012_img_train.tar", "ILSVRC2012_devkit_t12.tar.gz"):
         (tmp_path / name).write_bytes(b"x")
     with pytest.raises(MissingError, match="ImageNet's train/ is not there; unpack the archives"):
         _imagenet(tmp_path, download=True)
     assert len(list(tmp_path.iterdir())) == 2
-
-
-def test_imagenet_cannot_be_downloaded(tmp_path: Path) -> None:
-    with pytest.raises(MissingError, match=r"image-net\.org, which asks for an account"):
-        _imagenet(tmp_path, download=True)
-
-
-def test_imagenet_without_names_points_to_folder(tmp_path: Path) -> None:
-    write_imagenet(tmp_path)
-    (tmp_path / "meta.bin").unlink()
-    with pytest.raises(MissingError, match=f"say folder:{tmp_path}, which needs no names"):
-        _imagenet(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["meta.bin", "ILSVRC2012_devkit_t12.tar.gz"])
@@ -238,6 +220,8 @@ def test_imagenet_with_a_damaged_list_of_names_is_refused(
 ) -> None:
     write_imagenet(tmp_path)
     (tmp_path / "meta.bin").unlink()
+    with pytest.raises(MissingError, match=f"say folder:{tmp_path}, which needs no names"):
+        _imagenet(tmp_path)
     (tmp_path / name).write_bytes(content)
     with pytest.raises(MissingError, match="classes cannot be read") as caught:
         _imagenet(tmp_path)
