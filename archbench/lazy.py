@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import ast
+import re
 import sys
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any, cast
+from typing import Any
+
+_HANDED_ON = re.compile(r"^    from ([\w.]+) import (\w+) as \2$", re.MULTILINE)
 
 
 def exports(package: str) -> tuple[list[str], Callable[[str], Any], Callable[[], list[str]]]:
     """``__all__``, ``__getattr__`` and ``__dir__`` of a package that is being imported.
 
     The package names what it hands on once: ``from file import Name as Name`` under ``if
-    TYPE_CHECKING:``. A type checker reads these imports, and so does this function, in the
+    TYPE_CHECKING:``. A type checker reads these lines, and so does this function, in the
     package's source; at run time each is done when its name is first used.
     """
     module: Any = sys.modules[package]
     source = module.__loader__.get_source(package)
-    homes = {
-        alias.name: cast(str, statement.module)
-        for block in ast.parse(source).body
-        if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
-        for statement in block.body
-        if isinstance(statement, ast.ImportFrom)
-        for alias in statement.names
-        if alias.asname == alias.name
-    }
+    homes = {name: file for file, name in _HANDED_ON.findall(source)}
 
     def fetch(name: str) -> Any:
         if name not in homes:
