@@ -23,7 +23,7 @@ from archbench.models.path import Index, Path, set_value
 from archbench.models.spec import IMAGE_CHANNELS
 from archbench.space.axis import Axis, Choices, is_part, role_of
 from archbench.space.candidate import Candidate
-from archbench.space.expansion import MAX_DEPTH, Document, Expansion, axes_read, part_path
+from archbench.space.expansion import MAX_DEPTH, Document, axes_read, check_reads, part_path
 
 _Part = Mapping[str, Any]
 
@@ -52,7 +52,12 @@ _CLOSED = _Gate("", frozenset(), base=False)
 
 
 class Wiring:
-    """The axes of a space and how they hang together.
+    """The axes of a space over its base and how they hang together.
+
+    Args:
+        base: The document that the axes change.
+        axes: As the file has them.
+        variants: Documents in which, together, every place occurs that a candidate can have.
 
     Attributes:
         axes: In the order in which they are asked: those that decide come before those they
@@ -64,11 +69,11 @@ class Wiring:
         SpaceError: Conditions read what no candidate has, or go in a circle.
     """
 
-    def __init__(self, expansion: Expansion) -> None:
-        self._base: Document = expansion.base
-        self._owners = {str(target): axis for axis in expansion.axes for target in axis.targets}
+    def __init__(self, base: Document, axes: Sequence[Axis], variants: Sequence[Document]) -> None:
+        self._base = base
+        self._owners = {str(target): axis for axis in axes for target in axis.targets}
         self._in_part: dict[str | None, list[tuple[Path, Axis]]] = defaultdict(list)
-        for axis in expansion.axes:
+        for axis in axes:
             for target in axis.targets:
                 self._in_part[part_path(target)].append((target, axis))
         self._presence: dict[str, list[tuple[Path, _Gates]]] = {}
@@ -76,15 +81,17 @@ class Wiring:
         self._ambiguous: dict[str, frozenset[str]] = {}
         self._standing: dict[tuple[str, tuple[int | None, ...]], tuple[int, ...]] = {}
         self.controllers: dict[str, frozenset[str]] = {}
-        for axis in expansion.axes:
+        for axis in axes:
             self._presence[axis.name] = [(t, self._gates(t)) for t in axis.targets]
             effects = self._effects[axis.name] = self._effects_of(axis)
             if self._is_ambiguous(axis):
                 self._ambiguous[axis.name] = self._resolving(axis)
             deciding = frozenset(gate.axis for group in effects for gate in group) - {""}
             same = self._ambiguous.get(axis.name, frozenset())
-            self.controllers[axis.name] = deciding | same | axes_read(axis, expansion)
-        self.axes = _sorted(expansion.axes, self.controllers)
+            if axis.when is not None:
+                check_reads(axis.when, variants)
+            self.controllers[axis.name] = deciding | same | axes_read(axis, axes)
+        self.axes = _sorted(axes, self.controllers)
 
     def document(self, choices: Choices) -> dict[str, Any]:
         """The base with choices applied: whole parts, then fields, then layers cut to the depth.

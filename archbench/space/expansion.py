@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from archbench.errors import ArchbenchError, SpecError
@@ -21,30 +21,19 @@ MAX_AXES = 1000
 MAX_DEPTH = 1024  # more is refused as a value, but must not be expanded before
 
 
-@dataclass(frozen=True)
-class Expansion:
-    """The axes over a base, each with the concrete places that it sets.
-
-    Attributes:
-        base: The document that the axes change, with what is fixed from outside.
-        variants: Documents in which, together, every place occurs that a candidate can have.
-        axes: As the file has them.
-    """
-
-    base: Document
-    variants: Sequence[Document]
-    axes: Sequence[Axis]
-
-
 def expand_axes(
     base: Document, written: Sequence[WrittenAxis], fixed: Sequence[tuple[Path, Node]]
-) -> Expansion:
-    """The axes of a space over its base.
+) -> tuple[Document, list[Axis], Sequence[Document]]:
+    """The axes of a space over its base, each with the concrete places that it sets.
 
     Args:
         base: A network's document.
         written: The axes as the file has them.
         fixed: Places that are set from outside; they take the place from any axis there.
+
+    Returns:
+        The base with what is fixed, the axes as the file has them, and documents in which,
+        together, every place occurs that a candidate can have.
 
     Raises:
         SpaceError: An axis selects nothing, two set one field, or a value cannot be fixed.
@@ -77,7 +66,7 @@ def expand_axes(
     _check_conflicts(found)
     if len(found) > MAX_AXES:
         found[MAX_AXES].place.fail(f"{len(found):,} axes; at most {MAX_AXES:,}")
-    return Expansion(base, variants, found)
+    return base, found, variants
 
 
 def check_reads(expression: Expression, variants: Sequence[Document]) -> None:
@@ -90,19 +79,18 @@ def check_reads(expression: Expression, variants: Sequence[Document]) -> None:
         _targets(path, variants, expression.place)
 
 
-def axes_read(axis: Axis, expansion: Expansion) -> frozenset[str]:
+def axes_read(axis: Axis, axes: Sequence[Axis]) -> frozenset[str]:
     """The axes that set what the condition of an axis reads.
 
     Raises:
-        SpaceError: The condition reads what no candidate has, or the axis itself.
+        SpaceError: The condition reads the axis itself.
     """
     if axis.when is None:
         return frozenset()
-    check_reads(axis.when, expansion.variants)
     found = {
         other.name
         for path in axis.when.paths
-        for other in expansion.axes
+        for other in axes
         if any(_touches(path, target) for target in other.targets)
     }
     if axis.name in found:

@@ -85,11 +85,10 @@ class SearchSpace(Selection):
         required = read_requirements(members.get("require"))
         for section, read in SECTIONS.items():
             setattr(self, section, read(members.get(section)))
-        expansion = expand_axes(base, axes, fixed)
-        self.base = expansion.base
-        super().__init__(Wiring(expansion))
+        self.base, expanded, variants = expand_axes(base, axes, fixed)
+        super().__init__(Wiring(self.base, expanded, variants))
         for requirement in required:
-            check_reads(requirement, expansion.variants)
+            check_reads(requirement, variants)
         for cost, limit in self.limits.items():
             if cost in costs("arithmetic"):
                 most = int(limit) if limit % 1 == 0 else limit
