@@ -8,15 +8,10 @@ from typing import TYPE_CHECKING
 from archbench.lazy import exports
 
 if TYPE_CHECKING:
-    from archbench.data.augmentation import PIXEL_MEAN as PIXEL_MEAN
-    from archbench.data.augmentation import PIXEL_STD as PIXEL_STD
     from archbench.data.augmentation import augment as augment
     from archbench.data.augmentation import normalise as normalise
-    from archbench.data.cache import cache_folder as cache_folder
     from archbench.data.cache import load as load
-    from archbench.data.dataset import DataError as DataError
     from archbench.data.dataset import DataSet as DataSet
     from archbench.data.dataset import Split as Split
-    from archbench.data.source import SOURCES as SOURCES
 
 __all__, __getattr__, __dir__ = exports(__name__)

@@ -7,13 +7,10 @@ from archbench.lazy import exports
 if TYPE_CHECKING:
     from archbench.space.axis import Axis as Axis
     from archbench.space.axis import Choices as Choices
-    from archbench.space.correspondence import Change as Change
     from archbench.space.correspondence import candidate_changes as candidate_changes
     from archbench.space.correspondence import choices_for as choices_for
     from archbench.space.correspondence import condition_changes as condition_changes
     from archbench.space.expression import InfeasibleError as InfeasibleError
-    from archbench.space.feasibility import DeadChoice as DeadChoice
-    from archbench.space.feasibility import FeasibleShare as FeasibleShare
     from archbench.space.space import SearchSpace as SearchSpace
     from archbench.space.space import shipped as shipped
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from archbench.data import PIXEL_MEAN, PIXEL_STD, augment, normalise
+from archbench.data.augmentation import PIXEL_MEAN, PIXEL_STD, augment, normalise
 
 
 def _images(count: int = 6, size: int = 8) -> torch.Tensor:

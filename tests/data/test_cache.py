@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from archbench.data import DataError, cache_folder
-from archbench.data.cache import EntryWriter, cached
-from archbench.data.dataset import DataSet
+from archbench.data.cache import EntryWriter, cache_folder, cached
+from archbench.data.dataset import DataError, DataSet
 from archbench.data.source import SHARES, DataFacts, ImageSource, Share, Sink
 from archbench.errors import StorageError
 from tests.data.conftest import request_for

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from archbench.data import DataError, DataSet, load
+from archbench.data import DataSet, load
+from archbench.data.dataset import DataError
 from archbench.errors import MissingError
 from tests.data.conftest import bytes_of, write_classes, write_image
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from archbench.data import DataError, DataSet, load
+from archbench.data import DataSet, load
+from archbench.data.dataset import DataError
 from archbench.data.published import fetch
 from archbench.errors import MissingError
 from tests.data.conftest import (

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from archbench.data import SOURCES, load
+from archbench.data import load
+from archbench.data.source import SOURCES
 from archbench.errors import MissingError, UsageError
 from tests.data.conftest import MAKERS, bytes_of
 
@@ -112,7 +113,7 @@ def test_the_user_may_say_where_the_cache_lies(
 
 def test_listing_the_sources_imports_nothing_heavy() -> None:
     program = (
-        "import sys, archbench.data as data\n"
+        "import sys, archbench.data.source as data\n"
         "print(*data.SOURCES.names)\n"
         "assert not {'torch', 'torchvision', 'sklearn', 'numpy', 'PIL'} & set(sys.modules)"
     )

