@@ -77,10 +77,11 @@ class Selection:
         for component in self._components:
             names = {axis.name for axis in component.axes} if given else set()
             own = {name: index for name, index in given.items() if name in names}
-            key = frozenset(own.items())
-            if own and key not in self._restricted:
-                self._restricted[key] = self._component(component.axes, own)
-            drawn = (self._restricted[key] if own else component).sample(rng)
+            group, key = component, frozenset(own.items())
+            if own:
+                group = self._restricted.get(key) or self._component(component.axes, own)
+                self._restricted[key] = group
+            drawn = group.sample(rng)
             if drawn is None:
                 return None
             found |= drawn

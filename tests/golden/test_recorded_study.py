@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -14,7 +15,8 @@ import pandas as pd
 import pytest
 
 from archbench import open_study
-from tests.golden.recorded import ROOT, WRITTEN, check, printed
+from tests.golden.recorded import ROOT, WRITTEN, kept
+from tests.golden.transcript import run
 
 _STUDY = "quickstart-recorded"
 _TABLES = ("trials", "front", "curves", "measurements")
@@ -49,13 +51,19 @@ def _found() -> dict[str, bytes]:
             Path("results") / _STUDY,
             ignore=shutil.ignore_patterns("report"),
         )
-        texts = {f"{name}.txt": printed(*command) for name, command in _COMMANDS.items()}
+        texts = {f"{name}.txt": _printed(*command) for name, command in _COMMANDS.items()}
         written = {
             file.name: file.read_bytes() for file in Path("results", _STUDY, "report").iterdir()
         }
         tables = open_study(Path("results") / _STUDY).tables()
         texts |= {f"{name}_table.csv": _csv(table) for name, table in tables.items()}
     return written | {name: text.encode() for name, text in texts.items()}
+
+
+def _printed(*arguments: str) -> str:
+    """The command, its exit code, and what it wrote to stdout and to stderr."""
+    code, out, err = run(arguments)
+    return f"$ archbench {shlex.join(arguments)}\n{out}-- stderr, exit code {code}\n{err}"
 
 
 def _csv(table: pd.DataFrame) -> str:
@@ -81,7 +89,7 @@ GOLDEN: dict[str, Callable[[], str]] = {name: partial(_text, name) for name in _
 
 @pytest.mark.parametrize("name", GOLDEN)
 def test_recorded_study_is_told_as_before(name: str) -> None:
-    check(name, GOLDEN[name]())
+    assert GOLDEN[name]().split("\n") == kept(name)
 
 
 def test_nothing_else_is_written_but_the_plot_as_pixels() -> None:
