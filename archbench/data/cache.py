@@ -19,7 +19,7 @@ import struct
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -27,14 +27,7 @@ import numpy as np
 import torch
 
 from archbench.data.dataset import DataError, DataSet, Split
-from archbench.data.source import (
-    SHARES,
-    SOURCES,
-    DataFacts,
-    DataRequest,
-    ImageSource,
-    Share,
-)
+from archbench.data.source import SHARES, SOURCES, DataFacts, DataRequest, ImageSource, Share
 from archbench.errors import MissingError, StorageError, UsageError
 from archbench.progress import Progress
 
@@ -252,12 +245,9 @@ class EntryWriter:
                     raise DataError(f"label {label} is out of range; {allowed}", place=place)
         self._write(b"".join(part.tobytes() for part in labels.values()))
         document = {
+            **asdict(facts),
             "resolution": self._resolution,
             "shares": [[share, len(part)] for share, part in labels.items()],
-            "class_names": facts.class_names,
-            "flip": facts.flip,
-            "description": facts.description,
-            "notes": facts.notes,
             "sha256": self._sha256.hexdigest(),
         }
         text = json.dumps(document).encode()
