@@ -37,11 +37,6 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
         _ = archbench.serch  # type: ignore[attr-defined]
 
 
-def test_counts_are_those_of_the_papers_code() -> None:
-    assert archbench.count("levit_128s").macs == 304_660_832
-    assert archbench.count(archbench.published("cvt_13")).params == 19_997_480
-
-
 def test_search_can_be_called_after_its_room_was_imported() -> None:
     import archbench.search.events
 

@@ -30,6 +30,14 @@ def _counts(dataset: DataSet) -> dict[str, list[int]]:
     }
 
 
+def _photos(tmp_path: Path, **shares: tuple[int, int]) -> Path:
+    """A folder of shares, each with so many cats and dogs that no other share has."""
+    root = tmp_path / "photos"
+    for seed, (share, (cats, dogs)) in enumerate(shares.items()):
+        write_classes(root / share, {"cat": cats, "dog": dogs}, seed=seed)
+    return root
+
+
 def test_without_shares_splits_each_class_by_the_seed(tmp_path: Path) -> None:
     root = write_classes(tmp_path / "photos", {"cat": 20, "dog": 40})
     dataset = _load(root, seed=3)
@@ -42,36 +50,18 @@ def test_without_shares_splits_each_class_by_the_seed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["val", "valid", "validation"])
 def test_takes_the_shares_that_are_there(tmp_path: Path, name: str) -> None:
-    root = tmp_path / "photos"
-    write_classes(root / "train", {"cat": 5, "dog": 6})
-    write_classes(root / name, {"cat": 2, "dog": 3}, seed=1)
-    write_classes(root / "test", {"cat": 1, "dog": 4}, seed=2)
-    dataset = _load(root)
+    dataset = _load(_photos(tmp_path, **{"train": (5, 6), name: (2, 3), "test": (1, 4)}))
     assert _counts(dataset) == {"train": [5, 6], "validation": [2, 3], "test": [1, 4]}
     assert _note(dataset, "validation is") == f"validation is {name}/"
 
 
-def test_a_sealed_share_is_taken_from_train_if_there_is_none(tmp_path: Path) -> None:
-    root = tmp_path / "photos"
-    write_classes(root / "train", {"cat": 20, "dog": 20})
-    write_classes(root / "val", {"cat": 2, "dog": 3}, seed=1)
+def test_a_sealed_share_is_taken_from_train_where_test_has_no_classes(tmp_path: Path) -> None:
+    root = _photos(tmp_path, train=(20, 20), val=(2, 3))
+    write_image(root / "test" / "unknown.png", seed=99)
     dataset = _load(root)
     assert _counts(dataset) == {"train": [17, 17], "validation": [2, 3], "test": [3, 3]}
     assert _note(dataset, "test was") == "test was drawn from train/ with seed 0"
-
-
-def test_a_test_folder_without_classes_is_not_used_and_said(tmp_path: Path) -> None:
-    root = tmp_path / "photos"
-    write_classes(root / "train", {"cat": 20, "dog": 20})
-    write_image(root / "test" / "unknown.png", seed=99)
-    dataset = _load(root)
-    assert len(dataset.test) == 6
     assert _note(dataset, "test/") == "test/ has no class folders and is not used"
-
-
-def test_a_class_may_be_called_train(tmp_path: Path) -> None:
-    root = write_classes(tmp_path / "traffic", {"bus": 10, "train": 10})
-    assert _load(root).class_names == ("bus", "train")
 
 
 def test_lists_unreadable_files_with_the_reason(tmp_path: Path) -> None:
@@ -93,10 +83,7 @@ def test_lists_unreadable_files_with_the_reason(tmp_path: Path) -> None:
 
 
 def test_a_copy_of_a_held_out_image_is_left_out_of_training(tmp_path: Path) -> None:
-    root = tmp_path / "photos"
-    write_classes(root / "train", {"cat": 6, "dog": 6})
-    write_classes(root / "val", {"cat": 3, "dog": 3}, seed=1)
-    write_classes(root / "test", {"cat": 3, "dog": 3}, seed=2)
+    root = _photos(tmp_path, train=(6, 6), val=(3, 3), test=(3, 3))
     shutil.copy(root / "val/cat/0.png", root / "train/dog/copy.png")
     shutil.copy(root / "test/dog/1.png", root / "train/dog/other.png")
     shutil.copy(root / "test/dog/1.png", root / "val/dog/other.png")
@@ -129,21 +116,18 @@ def test_counts_what_was_passed_over_and_refuses_it_alone(tmp_path: Path) -> Non
 
 
 def test_warns_that_few_images_measure_badly(tmp_path: Path) -> None:
-    root = tmp_path / "photos"
-    write_classes(root / "train", {"cat": 6, "dog": 6})
-    write_classes(root / "val", {"cat": 12, "dog": 4}, seed=1)
-    dataset = _load(root)
+    dataset = _load(_photos(tmp_path, train=(6, 6), val=(12, 4)))
     assert dataset.majority_share == 0.75
     assert _note(dataset, "only") == (
         "only 16 images to validate on: an accuracy has a standard error of up to 12 points"
     )
 
 
-def test_sums_up_many_classes(tmp_path: Path) -> None:
-    root = write_classes(
-        tmp_path / "photos", {f"c{index:02}": 5 + index % 2 for index in range(13)}
-    )
-    assert _note(_load(root), "test:") == "test: 13 images (13 classes of 1 to 1)"
+def test_sums_up_many_classes_of_which_one_may_be_called_train(tmp_path: Path) -> None:
+    classes = {f"c{index:02}": 5 + index % 2 for index in range(12)}
+    dataset = _load(write_classes(tmp_path / "photos", {**classes, "train": 5}))
+    assert _note(dataset, "test:") == "test: 13 images (13 classes of 1 to 1)"
+    assert dataset.class_names[-1] == "train"
 
 
 def test_names_that_no_terminal_should_see_are_escaped(tmp_path: Path) -> None:
@@ -155,9 +139,12 @@ def test_names_that_no_terminal_should_see_are_escaped(tmp_path: Path) -> None:
     assert all(name.isprintable() for name in names)
 
 
-def test_a_changed_file_is_noticed(tmp_path: Path) -> None:
+def test_a_changed_file_is_noticed_and_a_changed_image_changes_no_file(tmp_path: Path) -> None:
     root = write_classes(tmp_path / "photos", {"cat": 8, "dog": 8})
     before = _load(root)
+    images = before.train.images.clone()
+    before.train.images.fill_(7)
+    assert torch.equal(_load(root).train.images, images)
     write_image(root / "cat" / "0.png", seed=12345, size=(30, 30))
     after = _load(root)
     assert before.digest != after.digest
@@ -211,11 +198,14 @@ def test_refuses_a_class_whose_files_are_all_broken_and_keeps_nothing(tmp_path: 
     assert left == [".lock"]
 
 
-def test_refuses_a_file_in_place_of_a_folder(tmp_path: Path) -> None:
+def test_refuses_a_file_in_place_of_a_folder_and_nobodys_home(tmp_path: Path) -> None:
     path = tmp_path / "photos.zip"
     path.write_bytes(b"PK")
-    with pytest.raises(MissingError, match="this is a file, not a folder"):
-        load(f"folder:{path}", resolution=16, cache=tmp_path)
+    home = "~no-such-user/photos"
+    for place, message in ((path, "this is a file, not a folder"), (home, "no such folder")):
+        with pytest.raises(MissingError, match=message) as caught:
+            load(f"folder:{place}", resolution=16, cache=tmp_path)
+        assert caught.value.place == str(place)
 
 
 def test_a_path_that_the_system_refuses_is_a_plain_message(tmp_path: Path) -> None:
@@ -225,23 +215,9 @@ def test_a_path_that_the_system_refuses_is_a_plain_message(tmp_path: Path) -> No
         _load(root)
 
 
-def test_nobodys_home_is_no_such_folder(tmp_path: Path) -> None:
-    with pytest.raises(MissingError, match="there is no such folder") as caught:
-        load("folder:~no-such-user/photos", resolution=16, cache=tmp_path)
-    assert caught.value.place == "~no-such-user/photos"
-
-
 def test_the_home_folder_may_be_written_short(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_classes(tmp_path / "photos", {"cat": 8, "dog": 8})
     monkeypatch.setenv("HOME", str(tmp_path))
     assert load("folder:~/photos", resolution=16, cache=tmp_path / "cache").num_classes == 2
-
-
-def test_writing_to_an_image_changes_no_file(tmp_path: Path) -> None:
-    root = write_classes(tmp_path / "photos", {"cat": 8, "dog": 8})
-    dataset = _load(root)
-    before = dataset.train.images.clone()
-    dataset.train.images.fill_(7)
-    assert torch.equal(_load(root).train.images, before)
