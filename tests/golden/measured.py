@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from functools import partial
 from pathlib import Path
 
 from tests.golden.transcript import Story
@@ -204,38 +205,35 @@ def write_noise(folder: Path) -> None:
     write_images(folder, low=0)
 
 
+_timed = partial(Story, files={"toy.yaml": NETWORK}, is_slow=True)
+_trained = partial(Story, files={"toy.yaml": SPACE}, prepare=write_images)
+
 MEASURED = [
-    Story(
+    _timed(
         name="profile-latency",
         commands=(
             "profile toy.yaml",
             "profile toy.yaml toy.yaml --batch 1,2 --json",
         ),
-        files={"toy.yaml": NETWORK},
         masks=TIMES,
         values=(*ENVIRONMENT, *TIMED_VALUES),
-        is_slow=True,
     ),
-    Story(
+    _timed(
         name="profile-where",
         commands=("profile toy.yaml --where", "profile toy.yaml --where --json"),
-        files={"toy.yaml": NETWORK},
         masks=(*TIMES, *PARTS),
         values=(*ENVIRONMENT, *PART_VALUES),
-        is_slow=True,
     ),
-    Story(
+    _timed(
         name="profile-serving",
         commands=(
             "profile toy.yaml --serving --batch 1,2",
             "profile toy.yaml --serving --batch 2 --json",
         ),
-        files={"toy.yaml": NETWORK},
         masks=SERVED,
         values=(*ENVIRONMENT, *SERVING_VALUES),
-        is_slow=True,
     ),
-    Story(
+    _timed(
         name="compare",
         commands=(
             "compare toy.yaml toy.yaml --set '2:stages[0].depth=6' --seconds 0.5 "
@@ -244,10 +242,8 @@ MEASURED = [
             "compare toy.yaml --seconds 0.5 --against kept.json --batch 2",
             "compare toy.yaml toy.yaml --seconds 0.5 --json",
         ),
-        files={"toy.yaml": NETWORK},
         masks=(*TIMES, *RATIOS),
         values=(*ENVIRONMENT, *TIMED_VALUES, *RATIO_VALUES),
-        is_slow=True,
     ),
     Story(
         name="predict",
@@ -287,7 +283,7 @@ MEASURED = [
         masks=TRAINED,
         values=WEIGHTS,
     ),
-    Story(
+    _trained(
         name="search",
         commands=(
             "search toy.yaml --dry-run --json",
@@ -306,20 +302,16 @@ MEASURED = [
             "profile toy:99 --no-latency",
             "ls results",
         ),
-        files={"toy.yaml": SPACE},
-        prepare=write_images,
         masks=TRAINED,
         values=(*RAN, r"trial_seconds|expected_seconds"),
     ),
-    Story(
+    _trained(
         name="confirm",
         commands=(
             "search toy.yaml --trials 2",
             "confirm toy --budget 10m --workers 1",
             "confirm results/toy --budget 10m --json",
         ),
-        files={"toy.yaml": SPACE},
-        prepare=write_images,
         masks=(*TRAINED, *CONFIRMED),
         values=RAN,
         is_slow=True,
