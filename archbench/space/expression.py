@@ -103,30 +103,22 @@ _HINTS = {"=": "compare with ==", "&": "write and", "|": "write or", "!": "write
 _RESERVED = ("and", "or", "not")
 _ABSENT = math.nan  # of a field that is not there: equal to nothing, and so is all reckoned with it
 
-_COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
-    "<=": operator.le,
-    "<": operator.lt,
-    "==": operator.eq,
-    "!=": operator.ne,
-    ">=": operator.ge,
-    ">": operator.gt,
-}
-_ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
-    "+": operator.add,
-    "-": operator.sub,
-    "*": operator.mul,
-    "/": operator.truediv,
-    "//": operator.floordiv,
-    "%": operator.mod,
-}
 _NOT, _COMPARING, _PLUS, _TIMES = 3, 4, 5, 6
-_POWERS = {
-    "or": 1,
-    "and": 2,
-    **dict.fromkeys(_COMPARISONS, _COMPARING),
-    **dict.fromkeys(("+", "-"), _PLUS),
-    **dict.fromkeys(("*", "/", "//", "%"), _TIMES),
+_SIGNS: dict[str, tuple[int, Callable[[Any, Any], Any]]] = {
+    "<=": (_COMPARING, operator.le),
+    "<": (_COMPARING, operator.lt),
+    "==": (_COMPARING, operator.eq),
+    "!=": (_COMPARING, operator.ne),
+    ">=": (_COMPARING, operator.ge),
+    ">": (_COMPARING, operator.gt),
+    "+": (_PLUS, operator.add),
+    "-": (_PLUS, operator.sub),
+    "*": (_TIMES, operator.mul),
+    "/": (_TIMES, operator.truediv),
+    "//": (_TIMES, operator.floordiv),
+    "%": (_TIMES, operator.mod),
 }
+_POWERS = {"or": 1, "and": 2, **{sign: power for sign, (power, _) in _SIGNS.items()}}
 """How tightly what stands between two terms binds them."""
 _FUNCTIONS: dict[str, Callable[[list[Any]], Any]] = {
     "sum": sum,
@@ -215,11 +207,16 @@ class _Parser:
 
     def _comparison(self, first: _Term) -> _Term:
         terms, signs = [first], []
-        while self._peek()[1] in _COMPARISONS:
+        while _POWERS.get(self._peek()[1]) == _COMPARING:
             signs.append(self._taken())
             terms.append(self._expression(_COMPARING))
+        for term in terms:
+            if term.type == "condition":
+                self._fail("a comparison cannot be compared", term.column, help="use and, or, ()")
         for sign, left, right in zip(signs, terms, terms[1:], strict=False):
-            self._check_comparison(sign, left, right)
+            if sign not in ("==", "!=") or {left.type, right.type} == {"number", "text"}:
+                self._number(left)
+                self._number(right)
 
         def evaluate(scope: Scope) -> bool:
             left = first.evaluate(scope)
@@ -240,7 +237,7 @@ class _Parser:
         def evaluate(scope: Scope) -> Any:
             a, b = (_as_number(term.evaluate(scope), sign) for term in (left, right))
             try:
-                return _ARITHMETIC[sign](a, b)
+                return _SIGNS[sign][1](a, b)
             except ZeroDivisionError:
                 return _ABSENT
             except OverflowError:
@@ -314,14 +311,6 @@ class _Parser:
             self._fail(f"{term.text} is no number", term.column, help=help_)
         return term
 
-    def _check_comparison(self, sign: str, left: _Term, right: _Term) -> None:
-        for term in (left, right):
-            if term.type == "condition":
-                self._fail("a comparison cannot be compared", term.column, help="use and, or, ()")
-        if sign not in ("==", "!=") or {left.type, right.type} == {"number", "text"}:
-            self._number(left)
-            self._number(right)
-
     def _enter(self) -> None:
         """Takes an opening bracket."""
         self._taken()
@@ -373,7 +362,7 @@ def _compared(sign: str, left: Any, right: Any) -> bool:
         # In Python True equals 1; in a space file a flag is no number.
         same = isinstance(left, bool) == isinstance(right, bool) and left == right
         return same == (sign == "==")
-    return bool(_COMPARISONS[sign](_as_number(left, sign), _as_number(right, sign)))
+    return bool(_SIGNS[sign][1](_as_number(left, sign), _as_number(right, sign)))
 
 
 def _as_number(value: Any, sign: str) -> Any:
