@@ -45,13 +45,13 @@ class InfeasibleError(SpaceError):
         requirement: What excludes them: a requirement as written, or the place that is illegal.
     """
 
-    def __init__(self, message: str, *, help: str | None = None, requirement: str = "") -> None:
-        super().__init__(message, help=help)
+    def __init__(self, message: str, *, requirement: str = "", **where: str | None) -> None:
+        super().__init__(message, **where)
         self.requirement = requirement
 
     def __reduce__(self) -> tuple[object, ...]:
-        made = partial(InfeasibleError, help=self.help, requirement=self.requirement)
-        return made, (self.message,)
+        made = partial(InfeasibleError, place=self.place, help=self.help)
+        return partial(made, requirement=self.requirement), (self.message,)
 
 
 @dataclass(frozen=True)
