@@ -27,14 +27,8 @@ def fetch(
 ) -> None:
     """Has torchvision download a data set and moves it to its place when all of it is there.
 
-    torchvision checks the archive's MD5, but takes a half unpacked folder for a whole one; so it
-    works in a folder of its own.
-
-    Args:
-        dataset: Downloads into the folder that it is given.
-        root: Where the data set's folder shall lie; made if it is not there.
-        folder: What torchvision calls the data set's folder.
-        request: Told that it has begun.
+    torchvision, which ``dataset`` asks to download into a folder, checks the archive's MD5, but
+    takes a half unpacked folder for a whole one; so it works in a folder of its own.
 
     Raises:
         MissingError: It could not be fetched or kept; nothing is left behind.
@@ -82,15 +76,8 @@ def unpacked(
 ) -> ImageSource:
     """A data set whose archives unpack to ``train/`` and ``val/`` with a folder of each class.
 
-    Validation is drawn from ``train/``; ``val/`` is the sealed test share.
-
-    Args:
-        request: What is asked.
-        root: The folder of both.
-        recipe: Number of the way in which it is made.
-        title: What it is called.
-        num_published: Images that are published in all.
-        class_names: Gives them in the order of the folders.
+    Validation is drawn from ``train/``; ``val/`` is the sealed test share. ``class_names`` gives
+    the names in the order of the folders.
 
     Raises:
         DataError: There are no class folders in one of them, or not the same ones in both.

@@ -34,12 +34,9 @@ _MAX_SITES = 64
 
 @dataclass(frozen=True)
 class _Gate:
-    """A choice on which a target hangs: it is missing unless one of some values is chosen.
+    """A choice on which a target hangs: with which values of which axis the target is there.
 
-    Attributes:
-        axis: Name of the axis that decides.
-        open: The values with which the target is there.
-        base: Whether it is there when that axis is inactive.
+    ``base`` is whether it is there when that axis is inactive.
     """
 
     axis: str

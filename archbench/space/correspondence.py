@@ -60,12 +60,8 @@ def choices_for(
     neither says it, as for derived values, its values are tried in turn, at most 64 combinations;
     so a candidate of an unlike space may be missed, and never is a wrong one given.
 
-    Takes about as long as decoding a candidate where every axis is known.
-
-    Args:
-        space: Where it is looked for.
-        spec: The network.
-        known: Axis to value as tables show it, from a space whose axes bear the same names.
+    Takes about as long as decoding a candidate where every axis is known: where ``known`` has its
+    value as tables show it, from a space whose axes bear the same names.
     """
     options = partial(_options, document=spec.to_document(), known=known or {})
     for choices in islice(space.enumerate(among=options), _MOST_TRIED):

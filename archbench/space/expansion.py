@@ -26,10 +26,7 @@ def expand_axes(
 ) -> tuple[Document, list[Axis], Sequence[Document]]:
     """The axes of a space over its base, each with the concrete places that it sets.
 
-    Args:
-        base: A network's document.
-        written: The axes as the file has them.
-        fixed: Places that are set from outside; they take the place from any axis there.
+    What is fixed from outside takes the place from any axis there.
 
     Returns:
         The base with what is fixed, the axes as the file has them, and documents in which,

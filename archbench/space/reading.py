@@ -23,11 +23,6 @@ def read_root(
 
     What is set of a section is in the mapping already; what is left are paths.
 
-    Args:
-        text: The file's text.
-        source: The file, for messages.
-        overrides: ``PATH=VALUE``, as if written under ``overrides``.
-
     Raises:
         SpaceError: It is no mapping, a key is unknown, or a setting cannot be written.
     """
