@@ -78,6 +78,10 @@ def certificate(
 ) -> Certificate:
     """A certificate of a sample, by default of one whose proxy is good."""
     candidates, finding = _good() if candidates is None else (candidates, _judged(candidates))
+    proxy = {
+        "data": "cluttered_digits", "resolution": 32, "rungs": [4, 8], "seeds": 1,
+        "recipe": {"batch": 32}, "plan": {"precision": "fp32"},
+    }  # fmt: skip
     header: dict[str, Any] = {
         "created": "2026-11-20T10:00:00+00:00",
         "command": "archbench certify quickstart",
@@ -89,14 +93,7 @@ def certificate(
         "workers": 2,
         "notes": [],
         "environment": {"cpu": "a CPU", "cores": 2},
-        "proxy": {
-            "data": "cluttered_digits",
-            "resolution": 32,
-            "rungs": [4, 8],
-            "seeds": 1,
-            "recipe": {"batch": 32},
-            "plan": {"precision": "fp32"},
-        },
+        "proxy": proxy,
         "method": METHOD,
     }
     number = 4 * len(candidates)

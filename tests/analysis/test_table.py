@@ -9,18 +9,16 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from archbench.analysis.study import StudyReader
+from archbench.analysis.study import StudyReader, open_study
 from archbench.analysis.tables import (
     COLUMNS,
     accuracy_standard_error,
     columns_of,
-    curves_table,
-    designs_table,
-    measurements_table,
     write_tables,
 )
 from archbench.errors import StorageError
-from archbench.study.trial import Failure, Taken, TrialRecord
+from archbench.study.database import Store
+from archbench.study.trial import Failure
 from tests.study import example
 
 NAMES = ("trials", "measurements", "curves", "front")
@@ -33,42 +31,22 @@ MIXED = [
 ]
 
 
-def tables(trials: list[TrialRecord]) -> dict[str, pd.DataFrame]:
-    taken = [
-        Taken(trial=record.number, reference=None, kind="search", measurement=record.latency)
-        for record in trials
-        if record.latency
-    ]
-    if trials:
-        reference = example.latency(3.0)
-        taken.append(
-            Taken(trial=None, reference="levit_128s", kind="reference", measurement=reference)
-        )
-    return {
-        "trials": designs_table("trials", trials, num_validation=1536),
-        "measurements": measurements_table(taken),
-        "curves": curves_table(trials),
-        "front": designs_table(
-            "front", [trial for trial in trials if trial.proxy_accuracy], num_validation=1536
-        ),
-    }
-
-
 @pytest.fixture
 def study(tmp_path: Path) -> StudyReader:
-    return example.study(tmp_path, MIXED, header=example.header())
+    with Store.create(tmp_path / "study.db", example.header()) as store:
+        for record in MIXED:
+            store.add_trial(record)
+        store.add_reference("levit_128s", example.latency(3.0), params=7, macs=8)
+    return open_study(tmp_path)
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("trials", [[], MIXED], ids=["empty", "mixed"])
-def test_columns_and_types_do_not_depend_on_the_content(
-    name: str, trials: list[TrialRecord]
-) -> None:
-    table = tables(trials)[name]
-    declared = columns_of(name)
-    assert list(table.columns) == [column.name for column in declared]
-    types = {column.name: column.kind.replace("floats", "object") for column in declared}
-    assert {column: str(kind) for column, kind in table.dtypes.items()} == types
+def test_columns_and_types_do_not_depend_on_the_content(study: StudyReader, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for found in (study, example.study(tmp_path / "empty", header=example.header())):
+        for name, table in found.tables().items():
+            types = {c.name: c.kind.replace("floats", "object") for c in columns_of(name)}
+            assert {column: str(kind) for column, kind in table.dtypes.items()} == types
+            assert list(table.columns) == list(types)
 
 
 def test_every_column_is_described_once_a_table() -> None:
@@ -85,13 +63,14 @@ def test_units_stand_in_the_names_or_beside_them() -> None:
         assert column.name != "accuracy"
 
 
-def test_what_is_not_known_is_missing_and_never_zero() -> None:
-    table = designs_table("trials", MIXED, num_validation=1536).set_index("trial")
+def test_what_is_not_known_is_missing_and_never_zero(study: StudyReader) -> None:
+    table = study.tables()["trials"].set_index("trial")
     assert math.isnan(table.loc[4, "proxy_accuracy"])
     assert math.isnan(table.loc[2, "latency_ms"])
     assert table["reason"].isna().tolist() == [True, False, True, True, True]
     assert table.loc[2, "failure_message"] == "<b>not</b> finite"
     assert pd.isna(table.loc[0, "failure_kind"])
+    assert study.measurements()["reference"].dropna().tolist() == ["levit_128s"]
 
 
 def test_standard_error_is_binomial_for_one_seed() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,6 @@ from archbench.search import events, search
 from archbench.search.certificate import certify, certify_first
 from archbench.search.certificate_design import (
     CertificateDesign,
-    epochs_told,
     fitted,
     in_words,
     most_candidates,
@@ -202,15 +202,19 @@ def test_dry_run_says_the_price_and_stores_nothing(data: str, tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == []
 
 
-def test_trainings_that_are_not_longer_are_refused(data: str, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="2 epochs are not longer than the proxy's 2"):
-        _certify(data, tmp_path, longer=2)
-
-
-def test_fewer_seeds_than_the_proxy_counts_are_refused(data: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ({"longer": 2}, "2 epochs are not longer than the proxy's 2"),
+        ({"seeds": 2}, "the proxy counts 3 seeds together, and 2 are trained"),
+    ],
+)
+def test_trainings_that_show_nothing_are_refused(
+    data: str, tmp_path: Path, said: dict[str, int], told: str
+) -> None:
     space = SearchSpace(_space(data).text, source="a.yaml", overrides=["proxy.seeds=3"])
-    with pytest.raises(UsageError, match="the proxy counts 3 seeds together, and 2 are trained"):
-        certify(space, seeds=2, results=tmp_path)
+    with pytest.raises(UsageError, match=told):
+        certify(space, **said, results=tmp_path)
 
 
 def test_space_with_too_few_candidates_is_refused(data: str, tmp_path: Path) -> None:
@@ -232,20 +236,9 @@ def test_less_time_takes_candidates_then_seeds_then_candidates() -> None:
     assert fitted(DESIGN, max_seconds=400) == _design(16, 2)
     with pytest.raises(UsageError, match="12 candidates of 2 seeds take about 5"):
         fitted(DESIGN, max_seconds=60)
-
-
-def test_price_is_told_with_what_it_leaves_out() -> None:
-    assert in_words(DESIGN) == (
-        "32 candidates x 3 seeds x (8 + 16) epochs on 2 workers: about 19 minutes"
-    )
     assert in_words(_design(12, 2), asked=DESIGN).endswith(
         "about 5 minutes; 32 candidates of 3 seeds would take about 19 minutes"
     )
-
-
-def test_accuracies_are_taken_at_the_rungs_and_at_powers_of_two() -> None:
-    assert epochs_told((4, 8)) == (1, 2, 4, 8)
-    assert epochs_told((3, 12)) == (1, 2, 3, 4, 8, 12)
 
 
 def test_sample_is_spread_over_the_cost_and_repeats_itself(data: str) -> None:
@@ -260,12 +253,5 @@ def test_sample_is_spread_over_the_cost_and_repeats_itself(data: str) -> None:
     assert len({spec.digest for _, spec in found}) == 12
 
 
-def test_sample_of_a_small_space_is_the_space(data: str) -> None:
-    space = _space(data)
-    assert len(sample(space, 1000, seed=0)) == space.size()
-
-
 def _design(candidates: int, seeds: int) -> CertificateDesign:
-    return CertificateDesign(
-        candidates=candidates, seeds=seeds, epochs=8, longer=16, epoch_seconds=1.0, workers=2
-    )
+    return replace(DESIGN, candidates=candidates, seeds=seeds)

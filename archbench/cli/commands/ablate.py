@@ -72,7 +72,7 @@ def command(
     """
     from archbench.cli.names import network as network_of
     from archbench.report.findings import ablation
-    from archbench.search.ablation import ablate
+    from archbench.search.ablation.run import ablate
 
     named, turned = _sorted(words, axes=axes)
     spec = network_of(named, overrides=overrides, results=results) if named else None

@@ -23,25 +23,25 @@ def test_without_a_limit_nothing_is_left_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("minutes", "seeds", "epochs"), [(21, 5, 10), (20, 4, 10), (14, 3, 10), (10, 3, 7), (3.5, 3, 2)]
+    ("seconds", "seeds", "epochs"),
+    [(1260, 5, 10), (1200, 4, 10), (840, 3, 10), (600, 3, 7), (210, 3, 2), (170, 2, 2)],
 )
-def test_seeds_go_first_and_then_epochs(minutes: float, seeds: int, epochs: int) -> None:
-    found = within(WORK, max_seconds=60 * minutes)
+def test_seeds_go_first_then_epochs_then_the_third_seed(
+    seconds: float, seeds: int, epochs: int
+) -> None:
+    found = within(WORK, max_seconds=seconds)
     assert (found.seeds, found.epochs) == (seeds, epochs)
-    assert found.seconds <= 60 * minutes
+    assert found.seconds <= seconds
 
 
-def test_third_seed_goes_last() -> None:
-    found = within(WORK, max_seconds=170)
-    assert (found.seeds, found.epochs) == (2, 2)
-
-
-def test_too_little_time_is_refused_with_what_it_takes() -> None:
-    with pytest.raises(UsageError, match="2 minutes are too few: 2 seeds of 2 epochs take about 3"):
-        within(WORK, max_seconds=120)
-
-
-def test_fewer_than_were_asked_for_are_never_made_more() -> None:
-    work = replace(WORK, seeds=1, epochs=1)
-    with pytest.raises(UsageError, match="1 seeds of 1 epochs"):
-        within(work, max_seconds=1)
+@pytest.mark.parametrize(
+    ("work", "told"),
+    [
+        (WORK, "2 minutes are too few: 2 seeds of 2 epochs take about 3"),
+        (replace(WORK, seeds=1, epochs=1, forms=99), "1 seeds of 1 epochs"),
+    ],
+    ids=["too little time", "no more than was asked for"],
+)
+def test_too_little_time_is_refused_with_what_it_takes(work: Workload, told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        within(work, max_seconds=120)

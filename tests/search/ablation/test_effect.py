@@ -34,14 +34,8 @@ def test_interval_is_students_t_of_the_pairs() -> None:
 
 
 def test_what_all_seeds_share_does_not_widen_the_interval() -> None:
-    moved = {
-        seed: value + shift
-        for (seed, value), shift in zip(FORM.items(), (0, 0.1, 0.2, -0.1), strict=True)
-    }
-    base = {
-        seed: value + shift
-        for (seed, value), shift in zip(BASE.items(), (0, 0.1, 0.2, -0.1), strict=True)
-    }
+    shifts = (0, 0.1, 0.2, -0.1)
+    moved, base = ({seed: d[seed] + shifts[seed] for seed in d} for d in (FORM, BASE))
     found, expected = paired_difference(moved, base), paired_difference(FORM, BASE)
     assert found is not None
     assert expected is not None

@@ -14,7 +14,8 @@ import pytest
 from archbench.analysis.ablation import AblationRecord, read_ablation
 from archbench.errors import ParkedError, StorageError, UsageError
 from archbench.models import as_spec
-from archbench.search.ablation import ablate, run
+from archbench.search.ablation import run
+from archbench.search.ablation.run import ablate
 from archbench.study.planned import read_planned
 from archbench.study.trial import Snapshot
 from tests.search.ablation.toy import SPEC

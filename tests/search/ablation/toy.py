@@ -9,10 +9,12 @@ from archbench.analysis.ablation import (
     AblationRecord,
     Difference,
     FormRecord,
+    FormState,
     PaperComparison,
 )
 from archbench.study.measurement import Conditions, Measurement
 
+LEVIT = {"kind": "levit", "num_heads": 2, "key_dim": 8}
 SPEC: dict[str, Any] = {
     "name": "toy",
     "resolution": 16,
@@ -20,20 +22,14 @@ SPEC: dict[str, Any] = {
     "stages": [
         {
             "embed": {"kind": "conv", "kernel": 4, "stride": 4, "padding": 0, "norm": "batch"},
-            "block": {
-                "kind": "levit",
-                "num_heads": 2,
-                "key_dim": 8,
-                "attention_ratio": 1,
-                "mlp_ratio": 1,
-            },
+            "block": {**LEVIT, "attention_ratio": 1, "mlp_ratio": 1},
             "dim": 16,
             "depth": 1,
             "position": "bias",
         },
         {
             "embed": {"kind": "shrink_attention", "key_dim": 8, "attention_ratio": 2, "stride": 2},
-            "block": {"kind": "levit", "num_heads": 2, "key_dim": 8},
+            "block": LEVIT,
             "dim": 24,
             "depth": 1,
             "position": "bias",
@@ -60,36 +56,15 @@ def latency(value: float, *, half: float = 0.01, verdict: Any = "stable") -> Mea
 def record(path: Path, *, is_paper: bool = False, name: str = "none") -> AblationRecord:
     """Five forms: the base's own value, one worse, one that cannot be told, illegal, failed."""
     printed = PaperComparison(
-        row="A5: without attention bias",
-        source="LeViT, table 5",
-        top1=70.4,
-        difference=-1.5,
-        params=None,
-        flops="305 M",
-        note="",
-        sign="sign confirmed",
-    )
-    base = FormRecord(
-        name="base",
-        knob="",
-        value="",
-        state="base",
-        digest="a" * 16,
-        spec=SPEC,
-        params=12_345,
-        macs=678_900,
-        latency=latency(0.5),
-        accuracies={0: 0.71, 1: 0.72, 2: 0.73},
-    )
-    worse = FormRecord(
-        name=f"position={name}",
-        knob="position",
-        value=name,
-        state="trained",
+        row="A5: without attention bias", source="LeViT, table 5", top1=70.4, difference=-1.5,
+        params=None, flops="305 M", note="", sign="sign confirmed",
+    )  # fmt: skip
+    base = _form("base", "base", accuracies={0: 0.71, 1: 0.72, 2: 0.73})
+    worse = _form(
+        f"position={name}",
+        "trained",
         digest="b" * 16,
-        spec=SPEC,
         params=12_281,
-        macs=678_900,
         latency=latency(0.45),
         accuracies={0: 0.69, 1: 0.71, 2: 0.71},
         latency_difference=Difference(value=-0.05, low=-0.064, high=-0.036),
@@ -98,13 +73,10 @@ def record(path: Path, *, is_paper: bool = False, name: str = "none") -> Ablatio
         finding="worse",
         paper=printed if is_paper else None,
     )
-    unseen = FormRecord(
-        name="stages[all].block.mlp_ratio=2",
-        knob="stages[all].block.mlp_ratio",
-        value="2",
-        state="trained",
+    unseen = _form(
+        "stages[all].block.mlp_ratio=2",
+        "trained",
         digest="c" * 16,
-        spec=SPEC,
         params=14_345,
         macs=778_900,
         latency=latency(0.51),
@@ -114,32 +86,23 @@ def record(path: Path, *, is_paper: bool = False, name: str = "none") -> Ablatio
         num_pairs=3,
         finding="no difference seen with 3 seeds",
     )
-    own = FormRecord(
-        name="position=bias", knob="position", value="bias", state="base", digest="a" * 16,
-        spec=SPEC, params=12_345, macs=678_900, latency=latency(0.5),
-    )  # fmt: skip
+    own = _form("position=bias", "base")
+    reason = "stages[0].position: needs attention"
     illegal = FormRecord(
-        name="depth=0",
-        knob="depth",
-        value="0",
-        state="illegal",
-        reason="stages[0].position: needs attention",
+        name="depth=0", knob="depth", value="0", state="illegal", reason=reason,
         finding="cannot be built",
-    )
-    failed = FormRecord(
-        name="peak_rate=9",
-        knob="peak_rate",
-        value="9",
-        state="failed",
-        digest="a" * 16,
-        spec=SPEC,
+    )  # fmt: skip
+    failed = _form(
+        "peak_rate=9",
+        "failed",
         training={"peak_rate": 9},
-        params=12_345,
-        macs=678_900,
-        latency=latency(0.5),
         reason="seed 0 failed (nan): the loss became nan",
         finding="every training failed",
     )
+    proxy = {
+        "data": "cluttered_digits", "resolution": 64, "stem": "as_is", "scale": 0.25, "epochs": 8,
+        "recipe": {"batch": 32, "teacher": "convolutional"}, "plan": {"precision": "fp32"},
+    }  # fmt: skip
     header: dict[str, Any] = {
         "created": "2026-11-20T10:00:00+00:00",
         "command": "archbench ablate toy.yaml --axes position=bias,none",
@@ -148,15 +111,7 @@ def record(path: Path, *, is_paper: bool = False, name: str = "none") -> Ablatio
         "environment": {"cpu": "a CPU", "cores": 2},
         "conditions": {"device": "cpu", "threads": 1},
         "seeds": 3,
-        "proxy": {
-            "data": "cluttered_digits",
-            "resolution": 64,
-            "stem": "as_is",
-            "scale": 0.25,
-            "epochs": 8,
-            "recipe": {"batch": 32, "teacher": "convolutional"},
-            "plan": {"precision": "fp32"},
-        },
+        "proxy": proxy,
         "method": "Student's t.",
     }
     return AblationRecord(
@@ -167,3 +122,13 @@ def record(path: Path, *, is_paper: bool = False, name: str = "none") -> Ablatio
         num_trainings=12,
         num_done=12,
     )
+
+
+def _form(name: str, state: FormState, **known: Any) -> FormRecord:
+    """A form of the base's own costs, where nothing else is said."""
+    knob, _, value = name.partition("=")
+    costs = {
+        "digest": "a" * 16, "spec": SPEC, "params": 12_345, "macs": 678_900, "latency": latency(0.5)
+    }  # fmt: skip
+    named = {"name": name, "knob": knob if value else "", "value": value, "state": state}
+    return FormRecord(**{**costs, **named, **known})
