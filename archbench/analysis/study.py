@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from archbench.analysis.facts import StudyFacts
 from archbench.analysis.front_probability import SURE
 from archbench.analysis.tables import (
     TableName,
@@ -21,7 +20,7 @@ from archbench.analysis.tables import (
     latency_cells,
     measurements_table,
 )
-from archbench.analysis.verdict import confirmation_of, no_front_reason, verdict
+from archbench.analysis.verdict import StudyFacts, confirmation_of, no_front_reason, verdict
 from archbench.errors import StorageError
 from archbench.study.connection import read, read_kind
 from archbench.study.planned import refuse_planned
