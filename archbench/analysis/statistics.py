@@ -197,9 +197,7 @@ def spread(truth: Floats, *, log_cost: Floats) -> Spread:
     between = float(mean.var(ddof=1)) - within / num_seeds
     left = float((rest**2).sum()) / max(num - _DEGREE - 1, 1) - within / num_seeds
     return Spread(
-        seeds=within**0.5,
-        candidates=max(between, 0.0) ** 0.5,
-        at_equal_cost=max(left, 0.0) ** 0.5,
+        seeds=within**0.5, candidates=max(between, 0.0) ** 0.5, at_equal_cost=max(left, 0.0) ** 0.5
     )
 
 

@@ -131,13 +131,7 @@ def verdict(study: StudyFacts) -> str:
     reason = no_front_reason(study)
     if reason is not None:
         return f"There is no front: {reason}."
-    sentences = (
-        _found(study),
-        _sure(study),
-        _disturbed(study),
-        certified(study),
-        _meaning(study),
-    )
+    sentences = (_found(study), _sure(study), _disturbed(study), certified(study), _meaning(study))
     return " ".join(sentence for sentence in sentences if sentence)
 
 

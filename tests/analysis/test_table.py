@@ -10,12 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from archbench.analysis.study import StudyReader, open_study
-from archbench.analysis.tables import (
-    COLUMNS,
-    accuracy_standard_error,
-    columns_of,
-    write_tables,
-)
+from archbench.analysis.tables import COLUMNS, accuracy_standard_error, columns_of, write_tables
 from archbench.errors import StorageError
 from archbench.study.database import Store
 from archbench.study.trial import Failure

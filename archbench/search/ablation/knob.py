@@ -185,11 +185,7 @@ def _network_forms(
     places = _turned_together(document, path)
     return [
         _network_form(
-            document,
-            knob if len(places) == 1 else str(place),
-            place,
-            value.plain(),
-            check=check,
+            document, knob if len(places) == 1 else str(place), place, value.plain(), check=check
         )
         for place in places
         for value in axis.values

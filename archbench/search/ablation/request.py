@@ -127,11 +127,7 @@ class Request:
 
 
 def requested(
-    base: ArchSpec | str | None,
-    *,
-    axes: Sequence[str] = (),
-    paper: str | None = None,
-    **said: Any,
+    base: ArchSpec | str | None, *, axes: Sequence[str] = (), paper: str | None = None, **said: Any
 ) -> Request:
     """What is asked for, at a paper's own settings or the default ones where nothing is said.
 
