@@ -191,7 +191,7 @@ class _CertificateStudy(PlannedStudy):
             "proxy": kept,
         }
         return header, [
-            replace(running_record(space, number, choices, spec), trainings=planned)
+            running_record(number, spec, choices=space.values(choices), trainings=planned)
             for number, (choices, spec) in enumerate(sample)
         ]
 

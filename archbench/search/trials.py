@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from archbench.analysis.study import open_study
@@ -19,9 +20,8 @@ from archbench.search.sampler import load_sampler
 from archbench.search.scheduler import KILLED, Broken, Done, Job, Jobs, Report, Sent
 from archbench.search.suggestion import Suggester
 from archbench.search.warm_start import first_choices
-from archbench.space import Choices, SearchSpace
 from archbench.study.measurement import Measurement
-from archbench.study.trial import RungVerdict, TrialRecord, epochs_trained
+from archbench.study.trial import RungVerdict, TrainingRecord, TrialRecord, epochs_trained
 
 if TYPE_CHECKING:
     from archbench.models import ArchSpec
@@ -109,7 +109,7 @@ class Trials(Jobs):
                 else "no further candidate that meets every requirement and limit could be found"
             )
             return None
-        record = running_record(space, number, suggestion.choices, suggestion.spec)
+        record = running_record(number, suggestion.spec, choices=space.values(suggestion.choices))
         self._study.begin(record, drawn=suggestion.drawn)
         self._fresh.add(number)
         return self._job(number)
@@ -254,7 +254,11 @@ class Trials(Jobs):
 
 
 def running_record(
-    space: SearchSpace, number: int, choices: Choices, spec: ArchSpec
+    number: int,
+    spec: ArchSpec,
+    *,
+    choices: Mapping[str, Any],
+    trainings: tuple[TrainingRecord, ...] = (),
 ) -> TrialRecord:
     """The record of a trial that begins."""
     from archbench.models import count
@@ -264,9 +268,10 @@ def running_record(
         number=number,
         state="running",
         digest=spec.digest,
-        choices=space.values(choices),
+        choices=choices,
         spec=spec.to_document(),
         params=counted.params,
         macs=counted.macs,
         activations=counted.activations,
+        trainings=trainings,
     )

@@ -50,7 +50,7 @@ class Form:
         name: Knob and value, ``position=none``; ``base`` is the base.
         knob: What is turned, as it was typed.
         value: What it is turned to, as tables show it.
-        spec: The network as a document; None where it is illegal.
+        spec: The network; None where it is illegal.
         training: Fields of the recipe that differ from those of the proxy.
         reason: Why it cannot be built; empty where it can.
         printed: What a paper prints of it, or None.
@@ -59,40 +59,26 @@ class Form:
     name: str
     knob: str = ""
     value: str = ""
-    digest: str = ""
-    spec: Mapping[str, Any] | None = None
+    spec: ArchSpec | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
     reason: str = ""
-    params: int = 0
-    macs: int = 0
-    activations: int = 0
     printed: Paper | None = None
 
     @property
     def key(self) -> str:
         """What its trainings are known by: the same network trained alike has the same."""
-        return form_key(self.digest, self.training)
+        return form_key(self.spec.digest if self.spec else "", self.training)
 
 
 def built(form: Form, make: Callable[[], ArchSpec], *, check: Check = lambda spec: None) -> Form:
-    """The form with its network and exact counts, or with the reason why it is illegal."""
-    from archbench.models import count
-
+    """The form with its network, or with the reason why it is illegal."""
     try:
         spec = make()
         spec.resolved()
         check(spec)
     except SpecError as error:
         return replace(form, reason=str(error))
-    counted = count(spec)
-    return replace(
-        form,
-        digest=spec.digest,
-        spec=spec.to_document(),
-        params=counted.params,
-        macs=counted.macs,
-        activations=counted.activations,
-    )
+    return replace(form, spec=spec)
 
 
 def forms_of(

@@ -227,14 +227,14 @@ def trained_as(training: Mapping[str, Any], proxy: Proxy) -> Proxy:
 
 def of_all_sizes(forms: Sequence[Form], *, proxy: Proxy, number: int) -> list[Mapping[str, Any]]:
     """Some networks that cost together what all of them cost on average, by their proxies."""
-    from archbench.models import as_spec, count
+    from archbench.models import count
 
-    specs = {form.digest: form.spec for form in forms if form.spec}
-    macs = {digest: count(proxy.spec(as_spec(spec))).macs for digest, spec in specs.items()}
+    specs = {form.spec.digest: form.spec for form in forms if form.spec}
+    macs = {digest: count(proxy.spec(spec)).macs for digest, spec in specs.items()}
     ordered = sorted(specs, key=lambda digest: (macs[digest], digest))
     last = len(ordered) - 1
     picked = {round(last * (2 * i + 1) / (2 * number)) for i in range(number)}
-    return [specs[ordered[index]] for index in sorted(picked)]
+    return [specs[ordered[index]].to_document() for index in sorted(picked)]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,6 +25,7 @@ from archbench.search.context import Context
 from archbench.search.jobs import prepare_teacher, time_forms
 from archbench.search.settings import num_workers
 from archbench.search.trainings import OnNote, PlannedStudy, told_in_words
+from archbench.search.trials import running_record
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions
 from archbench.study.planned import is_final
@@ -129,10 +130,9 @@ class _Ablation(PlannedStudy):
 
     def plan(self, *, dry_run: bool) -> tuple[dict[str, Any], list[TrialRecord]]:
         """Header and trials: each network and training is one, the base the first."""
-        from archbench.models import as_spec
-
         request, context = self.request, self.context
         assert request is not None, "what is begun has been asked for"
+        assert request.base.spec is not None
         settings = request.settings
         self.start(device=settings.device, left=len(request.trained) * settings.seeds)
         for form in request.forms:
@@ -148,8 +148,7 @@ class _Ablation(PlannedStudy):
         )
         short = chosen.shortened_from(asked)
         context.say("; ".join([str(chosen), *short]))
-        resolution = as_spec(request.base.spec or {}).resolution
-        conditions = Conditions(device=settings.device, resolution=resolution)
+        conditions = Conditions(device=settings.device, resolution=request.base.spec.resolution)
         notes = [f"{text[:1].upper()}{text[1:]}." for text in (*teachers.values(), *short)]
         header = {
             "seeds_asked": asked.seeds,
@@ -176,7 +175,9 @@ class _Ablation(PlannedStudy):
 
     def _fitted(self, request: Request, *, epoch_seconds: float) -> tuple[Workload, Workload]:
         """What was asked for, and as much of it as fits into the time."""
-        timed = len({form.digest for form in request.trained}) if self.latency else 0
+        timed = (
+            len({form.spec.digest for form in request.trained if form.spec}) if self.latency else 0
+        )
         asked = Workload(
             forms=len(request.trained),
             seeds=request.settings.seeds,
@@ -269,19 +270,16 @@ def _names(found: Snapshot) -> dict[int, str]:
 
 
 def _trials(forms: Sequence[Form], *, seeds: int, epochs: int) -> list[TrialRecord]:
+    planned = tuple(TrainingRecord(seed=seed, epochs=epochs) for seed in range(seeds))
     return [
-        TrialRecord(
-            number=number,
-            state="running",
-            digest=form.digest,
+        running_record(
+            number,
+            form.spec,
             choices={form.knob: form.value} if form.knob else {},
-            spec=form.spec or {},
-            params=form.params,
-            macs=form.macs,
-            activations=form.activations,
-            trainings=tuple(TrainingRecord(seed=seed, epochs=epochs) for seed in range(seeds)),
+            trainings=planned,
         )
         for number, form in enumerate(forms)
+        if form.spec
     ]
 
 
