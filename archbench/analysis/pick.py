@@ -193,19 +193,26 @@ class _Picker:
             return [], np.zeros((DRAWS, 0))
         worth = self._worth([record for record, _ in among], wish)
         order = np.argsort(-worth.mean(axis=0), kind="stable")
-        return [self._choice(*among[place]) for place in order], worth[:, order]
+        found = self._study.front_probabilities
+        choices = [
+            Choice(
+                record=record,
+                accuracy=found.accuracy[record.number],
+                keeps=keeps,
+                on_front=found.on_front[record.number],
+            )
+            for record, keeps in (among[place] for place in order)
+        ]
+        return choices, worth[:, order]
 
     def _admitted(self, wish: Wish) -> list[tuple[TrialRecord, float]]:
         """The designs that keep the wish as surely as asked for, with how surely."""
         among = self._all
         if wish.is_knee:
-            among = near_front(among, rule=self._rule, moments=self._moments)
-            among = [
-                r
-                for r in among
-                if self._study.front_probabilities.on_front.get(r.number, 0.0) >= 0.5
-            ]
-            among = among or self._study.front_records()
+            near = near_front(among, rule=self._rule, moments=self._moments)
+            chances = self._study.front_probabilities.on_front
+            likely = [record for record in near if chances.get(record.number, 0.0) >= 0.5]
+            among = likely or self._study.front_records()
         kept = [(record, self._keeps(record, wish)) for record in among]
         return [(record, chance) for record, chance in kept if chance >= wish.sure]
 
@@ -237,15 +244,6 @@ class _Picker:
         if wish.accuracy is not None:
             return -cost
         return _unit(accuracy) - _unit(np.log(cost))
-
-    def _choice(self, record: TrialRecord, keeps: float) -> Choice:
-        found = self._study.front_probabilities
-        return Choice(
-            record=record,
-            accuracy=found.accuracy[record.number],
-            keeps=keeps,
-            on_front=found.on_front[record.number],
-        )
 
     def _other_wishes(self, wish: Wish, chosen: Choice) -> tuple[Wish, Wish]:
         """A tighter and a looser wish."""

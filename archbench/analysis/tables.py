@@ -209,12 +209,9 @@ class Column:
     """A column of a table.
 
     Attributes:
-        name: Its name.
         kind: Its type; only ``Int64``, ``float64`` and ``str`` can be missing, ``floats`` is a
             list in each row.
-        unit: Unit of its numbers; empty where there is none.
         description: What stands in it, and when it is missing.
-        tables: The tables that have it.
     """
 
     name: str

@@ -175,16 +175,14 @@ class _Ablation(PlannedStudy):
 
     def _fitted(self, request: Request, *, epoch_seconds: float) -> tuple[Workload, Workload]:
         """What was asked for, and as much of it as fits into the time."""
-        timed = (
-            len({form.spec.digest for form in request.trained if form.spec}) if self.latency else 0
-        )
+        networks = {form.spec.digest for form in request.trained if form.spec}
         asked = Workload(
             forms=len(request.trained),
             seeds=request.settings.seeds,
             epochs=request.settings.epochs,
             epoch_seconds=epoch_seconds,
             workers=self.context.workers,
-            before_seconds=_BEFORE_S + TIMING_S * timed,
+            before_seconds=_BEFORE_S + TIMING_S * len(networks) * self.latency,
         )
         return asked, within(asked, max_seconds=self.max_seconds)
 
