@@ -63,21 +63,23 @@ def sample(
     ]
 
 
-def _judged(candidates: Sequence[CandidateRecord]) -> Judgement:
-    return judge(candidates, proxy_seeds=1, bar=0.12, holds_for="That holds for digits.")
+def judged(candidates: Sequence[CandidateRecord], **changes: Any) -> Judgement:
+    """What a sample shows."""
+    given: dict[str, Any] = {"proxy_seeds": 1, "bar": 0.12, "holds_for": "That holds for digits."}
+    return judge(candidates, **{**given, **changes})
 
 
 @cache
 def _good() -> tuple[Sequence[CandidateRecord], Judgement]:
     found = tuple(sample(quality=0.95))
-    return found, _judged(found)
+    return found, judged(found)
 
 
 def certificate(
     path: Path, candidates: Sequence[CandidateRecord] | None = None, **changes: Any
 ) -> Certificate:
     """A certificate of a sample, by default of one whose proxy is good."""
-    candidates, finding = _good() if candidates is None else (candidates, _judged(candidates))
+    candidates, finding = _good() if candidates is None else (candidates, judged(candidates))
     proxy = {
         "data": "cluttered_digits", "resolution": 32, "rungs": [4, 8], "seeds": 1,
         "recipe": {"batch": 32}, "plan": {"precision": "fp32"},

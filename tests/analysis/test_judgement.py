@@ -7,23 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from archbench.analysis.judgement import CandidateRecord, Judgement, judge
-from tests.analysis.certified import sample
-
-
-def _judged(
-    candidates: list[CandidateRecord],
-    *,
-    bar: float = 0.12,
-    proxy_seeds: int = 1,
-    most: int | None = None,
-) -> Judgement:
-    holds_for = "That holds for digits."
-    return judge(candidates, proxy_seeds=proxy_seeds, bar=bar, holds_for=holds_for, most=most)
+from archbench.analysis.judgement import CandidateRecord
+from tests.analysis.certified import judged, sample
 
 
 def test_good_proxy_is_certified() -> None:
-    found = _judged(sample(quality=0.95))
+    found = judged(sample(quality=0.95))
     assert found.state == "certified"
     assert found.sentence.startswith(
         "This proxy can rank this space: of two networks of equal cost it names the better one in "
@@ -35,7 +24,7 @@ def test_good_proxy_is_certified() -> None:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_proxy_that_only_ranks_size_is_never_certified(seed: int) -> None:
-    found = _judged(sample(quality=0, num=40, seed=seed, between=0.04))
+    found = judged(sample(quality=0, num=40, seed=seed, between=0.04))
     assert found.state in ("refused", "undecided")
     assert "a front that it finds is not to be trusted" in found.sentence
     assert found.rungs[-1].agreement.overall.low > 0, "it does rank, by size"
@@ -60,7 +49,7 @@ def test_proxy_that_only_ranks_size_is_never_certified(seed: int) -> None:
 def test_proxy_that_is_not_certified_is_told_why_and_what_helps(
     candidates: list[CandidateRecord], bar: float, state: str, told: str, advice: str
 ) -> None:
-    found = _judged(candidates, bar=bar)
+    found = judged(candidates, bar=bar)
     assert found.state == state
     assert told in found.sentence
     assert found.advice.startswith(advice)
@@ -68,7 +57,7 @@ def test_proxy_that_is_not_certified_is_told_why_and_what_helps(
 
 def test_no_more_candidates_are_asked_for_than_the_space_has() -> None:
     few = sample(quality=0.5, num=10, seed=4)
-    told = _judged(few, most=40).advice
+    told = judged(few, most=40).advice
     needed = re.search(r"about (\d+) would", told)
     assert needed is not None
     assert 250 < int(needed[1]) < 310  # its last digit differs from machine to machine
@@ -78,19 +67,19 @@ def test_no_more_candidates_are_asked_for_than_the_space_has() -> None:
         "(--set proxy.seeds=3); or train all of them instead of ranking them"
     )
     least = int(needed[1])
-    assert _judged(few, most=least - 1).advice.startswith(f"the space has {least - 1} candidates")
-    assert _judged(few, most=least).advice == "train more candidates: --candidates 40"
+    assert judged(few, most=least - 1).advice.startswith(f"the space has {least - 1} candidates")
+    assert judged(few, most=least).advice == "train more candidates: --candidates 40"
 
 
 def test_of_a_space_of_which_all_were_trained_no_more_are_asked_for() -> None:
     few = sample(quality=0.95, num=7)
-    assert _judged(few).advice.endswith("train more candidates: --candidates 32")
-    assert _judged(few, most=12).advice.endswith("train more candidates: --candidates 12")
-    assert _judged(few, most=7).advice == "see why trainings failed"
+    assert judged(few).advice.endswith("train more candidates: --candidates 32")
+    assert judged(few, most=12).advice.endswith("train more candidates: --candidates 12")
+    assert judged(few, most=7).advice == "see why trainings failed"
 
 
 def test_candidates_that_differ_less_than_seeds_are_told() -> None:
-    found = _judged(sample(quality=0.5, noise=0.06, between=0.01, num=60))
+    found = judged(sample(quality=0.5, noise=0.06, between=0.01, num=60))
     assert found.state != "certified"
     assert "count several seeds together" in found.advice
 
@@ -101,31 +90,31 @@ def test_rungs_begin_at_the_first_that_is_good_and_above_chance() -> None:
         replace(c, proxy={s: {**curve, 1: 0.1, 2: 0.11} for s, curve in c.proxy.items()})
         for c in candidates
     ]
-    assert _judged(blurred).rungs_advised == (4, 8)
-    assert [rung.is_above_chance for rung in _judged(blurred).rungs] == [False, False, True, True]
+    assert judged(blurred).rungs_advised == (4, 8)
+    assert [rung.is_above_chance for rung in judged(blurred).rungs] == [False, False, True, True]
 
 
 def test_seeds_that_count_together_are_averaged() -> None:
     candidates = sample(quality=0.95, noise=0.1, num=40)
-    alone, together = _judged(candidates), _judged(candidates, proxy_seeds=2)
+    alone, together = judged(candidates), judged(candidates, proxy_seeds=2)
     assert together.last.value > alone.last.value
 
 
 def test_candidate_that_lacks_a_training_is_left_out() -> None:
     candidates = sample(quality=0.95)
     candidates[3] = replace(candidates[3], longer={2: 0.5})
-    assert _judged(candidates).num_used == 31
+    assert judged(candidates).num_used == 31
 
 
 def test_too_few_candidates_say_nothing() -> None:
-    found = _judged(sample(quality=0.95, num=7))
+    found = judged(sample(quality=0.95, num=7))
     assert (found.state, found.rungs) == ("undecided", ())
     assert "all trainings ended of 7 candidates, and 8 are the least" in found.sentence
 
 
 def test_without_longer_trainings_the_other_seeds_are_the_truth() -> None:
     candidates = [replace(c, longer={}) for c in sample(quality=0.95, seeds=3)]
-    found = _judged(candidates)
+    found = judged(candidates)
     assert found.state == "certified"
     assert found.ceiling is not None
     assert found.last.value == pytest.approx(found.ceiling.at_equal_cost.value)
@@ -133,7 +122,7 @@ def test_without_longer_trainings_the_other_seeds_are_the_truth() -> None:
 
 def test_one_longer_training_leaves_noise_unknown() -> None:
     candidates = [replace(c, longer={2: c.longer[2]}) for c in sample(quality=0.95)]
-    found = _judged(candidates)
+    found = judged(candidates)
     assert found.ceiling is None
     assert found.spread is None
     assert found.state == "certified"
