@@ -23,6 +23,7 @@ from archbench.study.planned import form_key
 if TYPE_CHECKING:
     from archbench.models import ArchSpec
     from archbench.models.catalogue import Paper
+    from archbench.models.network import Written
     from archbench.train.recipe import Recipe
 
 TRAINING_KNOBS = (
@@ -70,10 +71,12 @@ class Form:
         return form_key(self.spec.digest if self.spec else "", self.training)
 
 
-def built(form: Form, make: Callable[[], ArchSpec], *, check: Check = lambda spec: None) -> Form:
+def built(form: Form, network: Written, *, check: Check = lambda spec: None) -> Form:
     """The form with its network, or with the reason why it is illegal."""
+    from archbench.models import as_spec
+
     try:
-        spec = make()
+        spec = as_spec(network)
         spec.resolved()
         check(spec)
     except SpecError as error:
@@ -152,14 +155,14 @@ def _parsed(text: str) -> tuple[str, Node]:
 def _training_forms(base: ArchSpec, knob: str, node: Node, *, recipe: Recipe) -> list[Form]:
     forms = []
     for value in node.plain():
-        form = Form(name=f"{knob}={_label(value)}", knob=knob, value=_label(value))
+        form = _form(knob, value)
         try:
             replace(recipe, **{knob: value})
         except (UsageError, TypeError) as error:
             forms.append(replace(form, reason=str(error)))
             continue
         changed = {} if value == getattr(recipe, knob) else {knob: value}
-        forms.append(built(replace(form, training=changed), lambda: base))
+        forms.append(replace(form, training=changed, spec=base))
     return forms
 
 
@@ -169,22 +172,19 @@ def _network_forms(
     path = full_path(document, knob)
     axis = read_axis(str(path), Node(node.value, node.place, node.place))
     places = _turned_together(document, path)
+    changes = [(place, node.plain()) for place in places for node in axis.values]
     return [
-        _network_form(
-            document, knob if len(places) == 1 else str(place), place, value.plain(), check=check
+        built(
+            _form(knob if len(places) == 1 else str(place), value),
+            override(document, place, value),
+            check=check,
         )
-        for place in places
-        for value in axis.values
+        for place, value in changes
     ]
 
 
-def _network_form(
-    document: Mapping[str, Any], knob: str, path: Path, value: Any, *, check: Check
-) -> Form:
-    from archbench.models import as_spec
-
-    form = Form(name=f"{knob}={_label(value)}", knob=knob, value=_label(value))
-    return built(form, lambda: as_spec(override(document, path, value)), check=check)
+def _form(knob: str, value: Any) -> Form:
+    return Form(name=f"{knob}={_label(value)}", knob=knob, value=_label(value))
 
 
 def _turned_together(document: Mapping[str, Any], path: Path) -> list[Path]:

@@ -6,11 +6,10 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from archbench.errors import SpecError, UsageError
-from archbench.models.catalogue import ablation_names, entry, published
+from archbench.models.catalogue import ablation_names, entry
 from archbench.registry import Registry
 from archbench.search.ablation.knob import Check, Form, built, forms_of
 from archbench.search.trainings import in_minutes, too_little_time
@@ -160,7 +159,7 @@ def requested(
         forms = _rows(tables, recipe=recipe, check=check)
     else:
         forms = forms_of(spec, axes, recipe=recipe, check=check)
-    start = built(Form(name="base"), lambda: spec)
+    start = Form(name="base", spec=spec)
     if all(form.reason or form.key == start.key for form in forms):
         told = "; ".join(f"{form.name}: {form.reason or 'is the base'}" for form in forms)
         raise UsageError(f"no form is left to compare with the base: {told}", place="--axes")
@@ -210,7 +209,7 @@ def _rows(tables: PaperTables, *, recipe: Recipe, check: Check) -> tuple[Form, .
             changed = {k: v for k, v in row.training.items() if getattr(recipe, k) != v}
             short = name.rpartition("/")[2]
             form = Form(name=short, knob=name, training=changed, printed=row.paper)
-            forms.append(built(form, partial(published, name), check=check))
+            forms.append(built(form, name, check=check))
     return tuple(forms)
 
 
