@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import copy
 import importlib.util
+import math
 import os
 import random
 import shutil
@@ -48,7 +49,6 @@ _TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _NAMES = ((20, "fp32"), (10, "tf32"), (0, "bf16"))
 _SIZE = 128
 
-_Product = Callable[[Tensor, Tensor], Tensor]
 _Seconds = Callable[[], float]
 
 
@@ -196,15 +196,13 @@ def checked_error(expected: object, got: object, *, precision: str, backend: str
     Raises:
         InexactError: It is beyond the limit of the precision.
     """
-    ones, others = (
-        [one.detach().float().cpu() for one in tensors_of(output)] for output in (expected, got)
+    one, other = (
+        torch.cat([tensor.detach().float().cpu().flatten() for tensor in tensors_of(output)])
+        for output in (expected, got)
     )
-    scale = max((float(one.abs().max()) for one in ones), default=0.0)
-    pairs = zip(ones, others, strict=True)
-    largest = [float((one - other.reshape(one.shape)).abs().max()) for one, other in pairs]
+    scale = one.abs().max().clamp(min=torch.finfo(torch.float32).tiny)
     # A comparison with what is not a number must not pass as a small one.
-    error = max((value if value == value else float("inf") for value in largest), default=0.0)
-    error /= max(scale, torch.finfo(torch.float32).tiny)
+    error = float(((one - other).abs().max() / scale).nan_to_num(nan=math.inf, posinf=math.inf))
     if error > LIMITS[precision]:
         raise InexactError(
             f"its output differs from eager's by {error:.1e} of the largest one, and "
@@ -272,23 +270,17 @@ def computed_precision(conditions: Conditions) -> str:
     """
     if conditions.precision != "fp32":
         return conditions.precision
-    products = (F.linear, _pointwise_convolution)
-    kept = min(kept_bits(product, device=conditions.device) for product in products)
-    return next(name for bits, name in _NAMES if kept >= bits)
-
-
-def kept_bits(product: _Product, *, device: str = "cpu") -> int:
-    """How many bits behind the binary point survive a product with the identity, at most 23.
-
-    The product takes a batch of rows and a square weight, as a linear does.
-    """
-    identity = torch.eye(_SIZE, device=device)
-    bits = torch.arange(1, 24, device=device)
-    rows = torch.ones(_SIZE, _SIZE, device=device)
+    # Rows of ones, each with one bit more, times the identity: which of the bits survive?
+    identity = torch.eye(_SIZE, device=conditions.device)
+    bits = torch.arange(1, 24, device=conditions.device)
+    rows = torch.ones(_SIZE, _SIZE, device=conditions.device)
     rows[: len(bits)] += torch.exp2(-bits.float())[:, None]
-    with torch.inference_mode():
-        survived = (product(rows, identity)[: len(bits)] == rows[: len(bits)]).all(dim=1)
-    return int(bits[survived].max()) if bool(survived.any()) else 0
+    kept = 23
+    for product in (F.linear, _pointwise_convolution):
+        with torch.inference_mode():
+            survived = (product(rows, identity)[: len(bits)] == rows[: len(bits)]).all(dim=1)
+        kept = min(kept, int(bits[survived].max()) if bool(survived.any()) else 0)
+    return next(name for least, name in _NAMES if kept >= least)
 
 
 def _pointwise_convolution(rows: Tensor, weight: Tensor) -> Tensor:

@@ -82,7 +82,7 @@ def cold_times(
     order, names = random.Random(0), list(pieces)
     evict = evictor(bench.conditions.device)
     calibrator = bench.calibration.nearest(_CALIBRATOR_SECONDS)
-    reference = bench.reference(calibrator)
+    reference = bench.ready(calibrator).run
     compared: list[Timing] = []
     first, again = ({name: list[Timing]() for name in names} for _ in range(2))
 

@@ -169,7 +169,7 @@ def _timed(
     """Timings of each copy, and of each calibration network by its name."""
     until, first = bench.clock.wall() + seconds, bench.calibration.calibrators[0]
     placed = {str(copy): Placed(network=first.ready(bench.conditions)) for copy in range(COPIES)}
-    known = {name: bench.reference(name) for name in bench.calibration.constants_ms}
+    known = {name: bench.ready(name).run for name in bench.calibration.constants_ms}
     for forward in (*(entry.forward for entry in placed.values()), *known.values()):
         warm_up(forward, bench=bench, until=bench.clock.wall() + _WARM_UP_S)
     copies: dict[str, list[Timing]] = {name: [] for name in placed}

@@ -52,7 +52,9 @@ def only_file(folder: Path) -> Path:
 def test_constants_are_the_times_of_the_networks_and_are_kept(
     take: Take, networks: dict[str, Ticking], tmp_path: Path
 ) -> None:
-    first = take()
+    told: list[tuple[str, int, int]] = []
+    first = take(on_progress=lambda *what: told.append(what))
+    assert told == [("taking calibration constants", done, 60) for done in range(1, 61)]
     assert first.constants_ms == pytest.approx({"small": 2.0, "large": 12.0})
     assert first.note == ""
     passes = networks["small"].passes
@@ -154,13 +156,6 @@ def test_constants_of_another_machine_or_other_conditions_are_refused(
         take().bench(conditions, environment=here),
     ):
         pass
-
-
-def test_progress_is_told(take: Take) -> None:
-    told: list[tuple[str, int, int]] = []
-    take(on_progress=lambda *what: told.append(what))
-    assert told[0] == ("taking calibration constants", 1, 60)
-    assert told[-1] == ("taking calibration constants", 60, 60)
 
 
 @pytest.mark.parametrize("family", ["attention", "convolution"])

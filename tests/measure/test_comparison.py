@@ -119,15 +119,6 @@ def test_interval_over_placements_is_nominal_where_being_narrow_ends_the_run(
     assert 0.92 <= np.mean(held) <= 0.98  # 500 runs tell 2 % apart
 
 
-def test_interval_of_ten_thousand_runs_that_were_placed_anew_is_nominal() -> None:
-    rounds = 12 * PLACEMENT_ROUNDS
-    samples = placed(timings("all", runs=10_000, rounds=rounds, seed=5), seed=6, deviation=0.01)
-    off, width = over_placements(
-        placement_logs(samples[0], samples[1], rounds=PLACEMENT_ROUNDS), level=0.95
-    )
-    assert 0.93 <= np.mean(np.abs(off) <= width) <= 0.97
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("noise", [0.03, 0.012])
 @pytest.mark.parametrize("kind", KINDS)
@@ -206,14 +197,10 @@ def test_ratio_says_how_much_longer_the_second_takes() -> None:
     assert back.ratio.value == pytest.approx(1 / found.ratio.value)
 
 
-def test_equal_times_tie() -> None:
+def test_equal_times_tie_and_only_shared_rounds_count() -> None:
     same = timings("all", runs=1, rounds=50, seed=3)[0][0]
-    assert compare_rounds(NAMES, measured(same), measured(same)).outcome == "tie"
-
-
-def test_only_shared_rounds_count() -> None:
-    first, second = (entry[0] for entry in timings("quiet", runs=1, rounds=60, seed=4))
-    assert compare_rounds(NAMES, measured(first), measured(second[:40])).rounds == 40
+    found = compare_rounds(NAMES, measured(same), measured(same[:40]))
+    assert (found.outcome, found.rounds) == ("tie", 40)
 
 
 def test_a_network_without_a_value_is_unknown_with_the_reason() -> None:
@@ -222,9 +209,6 @@ def test_a_network_without_a_value_is_unknown_with_the_reason() -> None:
         found = compared(NAMES, measured([1.0] * 20), broken)
         assert (found.outcome, found.ratio, found.difference) == ("unknown", None, None)
         assert found.reason == "b: it raised ValueError"
-
-
-def test_too_few_rounds_are_unknown() -> None:
     found = compare_rounds(NAMES, measured([1.0] * 4), measured([1.0] * 4))
     assert (found.outcome, found.reason) == ("unknown", "only 4 rounds of 5 needed ones")
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -38,15 +38,6 @@ def collecting() -> Iterator[None]:
 
 
 @pinning
-def test_pins_and_restores() -> None:
-    before = os.sched_getaffinity(0)
-    with pinned(threads=1) as pinning:
-        assert os.sched_getaffinity(0) == set(pinning.cores) == {max(before)}
-        assert pinning.note == ""
-    assert os.sched_getaffinity(0) == before
-
-
-@pinning
 @pytest.mark.skipif(usable_cores() < 2, reason="one core")
 def test_several_threads_take_the_whole_process_along() -> None:
     first = {min(os.sched_getaffinity(0))}
@@ -71,21 +62,18 @@ def test_several_threads_take_the_whole_process_along() -> None:
 
 
 @pinning
-def test_restores_after_an_error(collecting: None) -> None:
-    before = os.sched_getaffinity(0), torch.get_num_threads()
-    with pytest.raises(ZeroDivisionError), pinned(threads=1):
-        _ = 1 / 0
-    assert (os.sched_getaffinity(0), torch.get_num_threads()) == before
-    assert gc.isenabled()
-
-
-def test_sets_threads_collects_no_garbage_and_restores(collecting: None) -> None:
+def test_pins_sets_threads_collects_no_garbage_and_restores_after_an_error(
+    collecting: None,
+) -> None:
     torch.set_num_threads(2)
-    with pinned(threads=1):
-        assert torch.get_num_threads() == 1
+    before = os.sched_getaffinity(0)
+    with suppress(ZeroDivisionError), pinned(threads=1) as pinning:
+        assert os.sched_getaffinity(0) == set(pinning.cores) == {max(before)}
+        assert (pinning.note, torch.get_num_threads()) == ("", 1)
         assert not gc.isenabled()
         assert gc.get_freeze_count() > 0
-    assert torch.get_num_threads() == 2
+        _ = 1 / 0
+    assert (os.sched_getaffinity(0), torch.get_num_threads()) == (before, 2)
     assert gc.isenabled()
     assert gc.get_freeze_count() == 0
 
@@ -148,19 +136,16 @@ def test_lock_is_free_after_its_holder_was_killed(tmp_path: Path) -> None:
         pass
 
 
-def test_devices_do_not_exclude_one_another(tmp_path: Path) -> None:
-    with (
-        measurement_lock("cpu", folder=tmp_path, patience_s=0.0),
-        measurement_lock("cuda", folder=tmp_path, patience_s=0.0),
-    ):
-        pass
-
-
-def test_lock_is_free_after_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), measurement_lock("cpu", folder=tmp_path):
-        _ = 1 / 0
-    with measurement_lock("cpu", folder=tmp_path, patience_s=0.0):
-        pass
+def test_devices_do_not_exclude_one_another_and_locks_are_free_after_an_error(
+    tmp_path: Path,
+) -> None:
+    for _ in range(2):
+        with (
+            pytest.raises(ZeroDivisionError),
+            measurement_lock("cpu", folder=tmp_path, patience_s=0.0),
+            measurement_lock("cuda", folder=tmp_path, patience_s=0.0),
+        ):
+            _ = 1 / 0
 
 
 def test_folder_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -18,11 +18,6 @@ from tests.measure.conftest import FakeClock, bench_of
 from tests.measure.synthetic import KINDS, Array, timings
 
 
-def test_ratio_is_that_of_the_lower_means() -> None:
-    found = estimate.ratio([4.0, 4.0, 4.0, 9.0], [2.0, 2.0, 2.0, 2.0])
-    assert found.value == pytest.approx(2.0)
-
-
 @given(scale=st.floats(0.01, 100.0), samples=st.lists(st.floats(0.5, 2.0), min_size=5, max_size=40))
 def test_ratio_scales_with_the_candidate(scale: float, samples: list[float]) -> None:
     once = estimate.ratio(samples, list(reversed(samples)))
@@ -59,11 +54,6 @@ def test_shares_off_the_cpu_weigh_by_time() -> None:
 STABLE = {"forwards": 20, "off_cpu": 0.05, "drift": 0.05, "half_width": 0.05}
 
 
-def test_verdict_is_stable_up_to_the_limits() -> None:
-    assert estimate.verdict(**STABLE) == ("stable", "")
-    assert estimate.verdict(**{**STABLE, "off_cpu": None}) == ("stable", "")
-
-
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [
@@ -79,7 +69,9 @@ def test_verdict_gives_the_reason(changed: dict[str, float], reason: str) -> Non
     assert estimate.verdict(**{**STABLE, **changed}) == ("disturbed", reason)
 
 
-def test_verdict_gives_every_reason() -> None:
+def test_verdict_is_stable_up_to_the_limits_and_gives_every_reason() -> None:
+    assert estimate.verdict(**STABLE) == ("stable", "")
+    assert estimate.verdict(**{**STABLE, "off_cpu": None}) == ("stable", "")
     _, reason = estimate.verdict(forwards=10, off_cpu=0.5, drift=0.5, half_width=0.5)
     assert reason.count(";") == 3
 
@@ -129,12 +121,9 @@ def test_other_levels_are_kept() -> None:
     assert 0.78 <= covered(samples, level=0.8).mean() <= 0.83
 
 
-def test_what_rounds_share_cancels() -> None:
+def test_what_rounds_share_cancels_and_one_round_says_nothing_about_the_spread() -> None:
     state, *_ = timings("all", runs=1, rounds=60, seed=5)
     assert log_half_widths(state, 3 * state)[0] == pytest.approx(0.0, abs=1e-12)
-
-
-def test_one_round_says_nothing_about_the_spread() -> None:
     assert np.isinf(log_half_widths(np.ones((2, 1)), np.ones((2, 1)))).all()
 
 

@@ -52,7 +52,8 @@ def test_alone_or_beside_a_process_that_rests_nothing_disturbs() -> None:
     assert use(held={OWN, 9}, busy={OWN: 0.5}) == GpuUse()
 
 
-def test_another_process_that_works_disturbs() -> None:
+def test_another_process_that_works_and_slow_clocks_disturb() -> None:
+    assert use(slowed=("heat",)).disturbance == "the GPU's clocks were kept down by heat"
     assert use(held={OWN, 9}, busy={OWN: 0.5, 9: 0.37}) == used(37, by=9)
     assert use(held={OWN, 9}, busy={OWN: 0.5, 9: BUSY_LIMIT}) == GpuUse()
 
@@ -63,11 +64,8 @@ def test_where_work_is_not_told_who_is_there_is_noted() -> None:
     assert use(held={OWN}) == use() == GpuUse()
 
 
-def test_in_a_container_the_busiest_is_taken_for_this_process() -> None:
+def test_in_a_container_the_busiest_is_taken_for_this_process_unless_it_rests() -> None:
     assert use(held={5, 9}, busy={5: 0.6, 9: 0.3}) == used(30, by=9)
-
-
-def test_while_this_process_rests_every_other_disturbs() -> None:
     watch = GpuWatch(driver=Driver(held={9}, busy={9: 0.3}), own=OWN)
     assert watch.use(works=False) == used(30, by=9)
 
@@ -78,10 +76,6 @@ def test_each_reading_asks_for_the_time_since_the_last() -> None:
     for _ in range(3):
         watch.use()
     assert driver.asked == [0, 1000, 2000]
-
-
-def test_slow_clocks_disturb() -> None:
-    assert use(slowed=("heat",)).disturbance == "the GPU's clocks were kept down by heat"
 
 
 def test_nobody_watches_a_cpu_nor_asks_a_driver_that_is_not_there() -> None:

@@ -71,16 +71,12 @@ def test_value_follows_from_the_record_alone(alone: Alone) -> None:
     assert found.value == pytest.approx(ratio * found.details["calibration_constant_ms"])
 
 
-def test_goes_on_while_the_interval_is_wide(alone: Alone) -> None:
+def test_goes_on_while_the_interval_is_wide_but_never_beyond_400_forwards(alone: Alone) -> None:
     found = alone(noisy(5.0, share=0.05, seed=0))
     assert LOOKS[0] < found.details["forwards"] < 400
     assert found.low < found.value < found.high
     assert (found.high - found.low) / 2 <= 0.01 * found.value
-
-
-def test_never_takes_more_than_400_forwards(alone: Alone) -> None:
-    found = alone(noisy(5.0, share=0.6, seed=0), budget_s=1e3)
-    assert found.details["forwards"] == 400
+    assert alone(noisy(5.0, share=0.6, seed=0), budget_s=1e3).details["forwards"] == 400
 
 
 def test_a_state_of_the_machine_cancels(clock: FakeClock, bench: MakeBench, alone: Alone) -> None:
@@ -157,17 +153,15 @@ def test_a_disturbed_one_is_repeated_once_and_marked(clock: FakeClock, measure: 
     assert quiet.passes == before
 
 
-def test_still_disturbed_after_the_repeat_says_so(clock: FakeClock, measure: Measure) -> None:
+def test_still_disturbed_after_one_repeat_within_the_budget_says_so(
+    clock: FakeClock, measure: Measure, alone: Alone
+) -> None:
     network = Ticking(clock, 5.0, waiting_ms=5.0)
     found = measure({"a": network})["a"]
     assert (found.verdict, found.details["repeats"]) == ("disturbed", 1)
     assert network.passes == 1 + 8 + 2 * LOOKS[0]
-
-
-def test_no_repeat_beyond_the_budget(alone: Alone) -> None:
-    found = alone(5.0, waiting_ms=5.0, budget_s=0.3)
-    assert found.verdict == "disturbed"
-    assert "repeats" not in found.details
+    hurried = alone(5.0, waiting_ms=5.0, budget_s=0.3)
+    assert (hurried.verdict, hurried.details.get("repeats")) == ("disturbed", None)
 
 
 def test_a_slow_network_gets_five_passes_beyond_the_budget(
@@ -218,18 +212,19 @@ NAN, INFINITE = torch.tensor([1.0, float("nan")]), torch.tensor(float("-inf"))
 
 
 @pytest.mark.parametrize(
-    "output", [NAN, (torch.zeros(2), INFINITE), {"logits": INFINITE}], ids=type
+    ("cpu_ms", "output", "reason"),
+    [
+        (5.0, NAN, "its output is not finite"),
+        (5.0, (torch.zeros(2), INFINITE), "its output is not finite"),
+        (5.0, {"logits": INFINITE}, "its output is not finite"),
+        (0.0, torch.zeros(1), "it takes less time than the clock can tell"),
+    ],
 )
-def test_an_output_that_is_not_finite_gives_no_number(output: object, alone: Alone) -> None:
-    found = alone(5.0, output=lambda number: output)
-    assert (found.verdict, found.value) == ("incomplete", None)
-    assert found.reason == "its output is not finite"
-
-
-def test_a_network_too_fast_for_the_clock_gives_no_number(clock: FakeClock, alone: Alone) -> None:
-    found = alone(0.0)
-    assert (found.verdict, found.value) == ("incomplete", None)
-    assert found.reason == "it takes less time than the clock can tell"
+def test_an_output_that_is_not_finite_or_comes_too_fast_gives_no_number(
+    cpu_ms: float, output: object, reason: str, alone: Alone
+) -> None:
+    found = alone(cpu_ms, output=lambda number: output)
+    assert (found.verdict, found.value, found.reason) == ("incomplete", None, reason)
 
 
 def test_a_lost_device_is_not_the_network_s_fault(clock: FakeClock, measure: Measure) -> None:

@@ -36,6 +36,8 @@ def test_document_is_json_and_holds_every_choice() -> None:
         ({"weight_decay": -0.1}, r"recipe\.weight_decay: -0\.1 cannot be"),
         ({"warmup": 1.0}, r"recipe\.warmup: 1\.0 cannot be"),
         ({"shift": math.inf}, r"recipe\.shift: inf cannot be"),
+        ({"teacher": "regnet"}, r"recipe\.teacher: 'regnet' cannot be; use one of none"),
+        ({"teacher_share": 1.5}, r"recipe\.teacher_share"),
     ],
 )
 def test_value_out_of_range_is_refused_with_its_place(choice: dict[str, Any], message: str) -> None:

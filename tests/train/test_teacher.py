@@ -164,13 +164,6 @@ def test_teacher_that_the_recipe_does_not_name_is_refused(teacher: Teacher) -> N
         _train(tiny_network())
 
 
-def test_unknown_teacher_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"recipe.teacher: 'regnet' cannot be; use one of none"):
-        Recipe(teacher="regnet")
-    with pytest.raises(UsageError, match=r"recipe.teacher_share"):
-        Recipe(teacher_share=1.5)
-
-
 def test_space_and_recipe_know_the_same_teachers() -> None:
     assert TEACHERS_OF_A_SPACE == TEACHERS
 

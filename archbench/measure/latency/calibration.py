@@ -64,7 +64,7 @@ class Calibration:
     note: str = ""
     generation: int = 1
     checks: list[DriftCheck] = field(default_factory=list, repr=False, compare=False)
-    _prepared: dict[str, Runnable] = field(default_factory=dict, repr=False, compare=False)
+    prepared: dict[str, Runnable] = field(default_factory=dict, repr=False, compare=False)
 
     def nearest(self, seconds: float) -> str:
         """Name of the attention network whose constant is nearest, as a ratio.
@@ -74,13 +74,6 @@ class Calibration:
         names = [entry.name for entry in self.calibrators if entry.family == "attention"]
         size = math.log(max(seconds * 1e3, _LEAST_MS))
         return min(names, key=lambda name: abs(math.log(self.constants_ms[name]) - size))
-
-    def ready(self, name: str, *, conditions: Conditions) -> Runnable:
-        """A calibration network ready to be run; each is prepared once."""
-        if name not in self._prepared:
-            (calibrator,) = (entry for entry in self.calibrators if entry.name == name)
-            self._prepared[name] = calibrator.ready(conditions)
-        return self._prepared[name]
 
     def details(self) -> dict[str, float | int | str]:
         """What a measurement's record says of the constants."""
@@ -124,9 +117,13 @@ class CalibratedBench(Bench):
     environment: Environment
     calibration: Calibration
 
-    def reference(self, name: str) -> Forward:
-        """One forward pass of a calibration network."""
-        return self.calibration.ready(name, conditions=self.conditions).run
+    def ready(self, name: str) -> Runnable:
+        """A calibration network ready to be run; each is prepared once."""
+        found = self.calibration.prepared
+        if name not in found:
+            (network,) = (entry for entry in self.calibration.calibrators if entry.name == name)
+            found[name] = network.ready(self.conditions)
+        return found[name]
 
     def nearest_reference(self, forward: Forward, *, until: float) -> tuple[float, Forward]:
         """The constant and a pass of the calibration network nearest in time; both get warm.
@@ -135,7 +132,7 @@ class CalibratedBench(Bench):
         """
         warm = warm_up(forward, bench=self, until=until)
         name = self.calibration.nearest(warm.seconds)
-        reference = self.reference(name)
+        reference = self.ready(name).run
         warm_up(reference, bench=self, until=until)
         return self.calibration.constants_ms[name], reference
 
@@ -221,7 +218,7 @@ def check_drift(
     is_kept = constants_file(bench.environment, calibration.settings).path.exists()
     if calibration.checks or len(calibration.calibrators) < 2 or not is_kept:
         return
-    forwards = {name: bench.reference(name) for name in calibration.constants_ms}
+    forwards = {name: bench.ready(name).run for name in calibration.constants_ms}
     timings: dict[str, list[Timing]] = {name: [] for name in forwards}
     order = random.Random(0)
     for forward in forwards.values():

@@ -32,7 +32,7 @@ from archbench.measure.latency.rounds import (
     warm_up,
 )
 from archbench.progress import Progress
-from archbench.study.measurement import Measurement
+from archbench.study.measurement import Measurement, Verdict
 
 # Of the budget, for all candidates together and for all calibrators together.
 _WARM_UP_SHARE = 0.125
@@ -186,11 +186,8 @@ class _Session:
 
     def _warm_calibrators(self, attempts: Iterable[Attempt]) -> tuple[dict[str, Placed], float]:
         """The calibration networks in use, warm, and the seconds of one pass of each."""
-        ready, conditions = self.bench.calibration.ready, self.bench.conditions
-        calibrators = {
-            name: Placed(network=ready(name, conditions=conditions))
-            for name in dict.fromkeys(attempt.calibrator for attempt in attempts)
-        }
+        names = dict.fromkeys(attempt.calibrator for attempt in attempts)
+        calibrators = {name: Placed(network=self.bench.ready(name)) for name in names}
         seconds = self.warm_up_s / max(1, len(calibrators))
         warm = [self._warmed(entry.forward, seconds=seconds) for entry in calibrators.values()]
         return calibrators, sum(entry.wall_s for entry in warm)
@@ -204,36 +201,31 @@ class _Session:
         bench, network = self.bench, self.networks.get(name)
         attempts = self.attempts.get(name, [])
         timings = [timing for attempt in attempts for timing in attempt.timings]
+        value = low = high = None
+        verdict: Verdict = "incomplete"
+        reason, details = self.faults.get(name, ""), {}
+        if network is not None and attempts:
+            best = self._best(name)
+            reason = best.reason
+            if best.found is not None and (complaint := network.complaint()):
+                reason = complaint
+            elif best.found is not None:
+                ratio, constant = best.found, bench.calibration.constants_ms[best.calibrator]
+                value, low, high = (x * constant for x in (ratio.value, ratio.low, ratio.high))
+                verdict, details = best.verdict, self._details(name, best=best, value=value)
         precision = network.precision if network else bench.conditions.precision
-        found = Measurement(
+        return Measurement(
             metric="latency",
             unit="ms",
             samples=tuple(bench.seconds(timing) * 1e3 for timing in timings),
-            value=None,
-            low=None,
-            high=None,
+            value=value,
+            low=low,
+            high=high,
             conditions=replace(bench.conditions, precision=precision),
             environment_id=bench.environment.id,
-            verdict="incomplete",
-            reason=self.faults.get(name, ""),
-        )
-        if network is None or not attempts:
-            return found
-        best = self._best(name)
-        if best.found is None:
-            return replace(found, reason=best.reason)
-        if complaint := network.complaint():
-            return replace(found, reason=complaint)
-        constant = bench.calibration.constants_ms[best.calibrator]
-        value = best.found.value * constant
-        return replace(
-            found,
-            value=value,
-            low=best.found.low * constant,
-            high=best.found.high * constant,
-            verdict=best.verdict,
-            reason=best.reason,
-            details=self._details(name, best=best, value=value),
+            verdict=verdict,
+            reason=reason,
+            details=details,
         )
 
     def _details(self, name: str, *, best: Attempt, value: float) -> dict[str, float | int | str]:

@@ -17,16 +17,9 @@ from archbench.study.measurement import Verdict
 
 # What a network may raise that is its own fault: a candidate that does is set aside, with the
 # reason in its record, and the others go on.
-NETWORK_FAULTS = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    LookupError,
-    MemoryError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
+NETWORK_FAULTS: tuple[type[Exception], ...]
+NETWORK_FAULTS = (ArithmeticError, AssertionError, AttributeError, LookupError)
+NETWORK_FAULTS += (MemoryError, RuntimeError, TypeError, ValueError)
 
 WANTED_HALF_WIDTH = 0.01
 LOOKS = (34, 45, 59, 77, 101, 132, 172, 224, 292, 380, 400)
@@ -124,13 +117,11 @@ class Attempt(Placed):
         timings: The candidate's passes, in order.
         calibration: The calibrator's pass of the same round.
         fault: What the candidate raised, if it did; then it takes no further part.
-        is_done: It takes no further part.
         wanted_half_width: Of the interval, as a share, to be narrow enough.
         placement_rounds: After how many rounds it is placed anew in memory; 0 where it is not.
         found: The ratio to the calibrator over all rounds; None without a value.
         drift: Of the calibrator.
         off_cpu: Share of the time without a core; None on a GPU.
-        gpu: What others did there meanwhile.
     """
 
     calibrator: str
@@ -181,10 +172,7 @@ class Attempt(Placed):
         self.is_done = self.is_done or number >= stops[-1]
 
     def judge(self, *, bench: Bench, throttled: int, gpu: GpuUse) -> None:
-        """Keeps ratio, verdict and reason of a finished attempt.
-
-        Cores were slowed down for heat so many times meanwhile.
-        """
+        """Keeps ratio, verdict and reason of a finished attempt."""
         number, self.gpu, self.reason = len(self.timings), gpu, self.fault
         if not self.reason and not self.has_value:
             needed = f"{NEEDED_FORWARDS} needed forward passes fitted into the budget"
@@ -284,23 +272,17 @@ def run_rounds(
         if on_progress:
             most = max(looks(entry.placement_rounds)[-1] for entry in attempts)
             on_progress("timing", max(len(entry.timings) for entry in attempts), most)
-        _relocate(attempts, calibrators, number=number, draw=placing)
+        movable = [entry for entry in attempts if entry.placement_rounds and not entry.fault]
+        stay = max((entry.placement_rounds for entry in movable), default=CALIBRATOR_ROUNDS)
+        if number % stay == 0 and not all(entry.is_done for entry in attempts):
+            _relocate(movable, calibrators, draw=placing)
 
 
 def _relocate(
-    attempts: Sequence[Attempt],
-    calibrators: Mapping[str, Placed],
-    *,
-    number: int,
-    draw: random.Random,
+    attempts: Sequence[Attempt], calibrators: Mapping[str, Placed], *, draw: random.Random
 ) -> None:
-    """Relocates calibrators, and the candidates that take part in it, where it is time."""
-    able = [attempt for attempt in attempts if attempt.placement_rounds and not attempt.fault]
-    stay = max((attempt.placement_rounds for attempt in able), default=CALIBRATOR_ROUNDS)
-    if number % stay or all(attempt.is_done for attempt in attempts):
-        return
     relocate(calibrators, draw=draw)
-    for attempt in draw.sample(able, len(able)):
+    for attempt in draw.sample(attempts, len(attempts)):
         try:
             attempt.relocate(draw)
         except NETWORK_FAULTS:  # it cannot be copied, so it stays, and its record says so
