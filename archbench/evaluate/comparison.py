@@ -12,8 +12,8 @@ from typing import Any
 from archbench.errors import IncomparableError, MissingError, StorageError, UsageError
 from archbench.evaluate.foreign import Foreign, opened
 from archbench.evaluate.target import calibrated
-from archbench.measure.device import capture_environment
 from archbench.measure.latency.comparison import Comparison, compare_processes, compare_rounds
+from archbench.measure.machine import capture_environment
 from archbench.measure.machine_cache import UNREADABLE
 from archbench.models import ArchSpec
 from archbench.models.network import Written

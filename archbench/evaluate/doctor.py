@@ -15,10 +15,17 @@ from archbench.analysis.study import open_study
 from archbench.errors import ArchbenchError
 from archbench.evaluate.target import calibrated
 from archbench.measure.backend import BACKENDS, PRECISIONS, absence, can_compute
-from archbench.measure.device import capture_environment, devices, gpu_name
 from archbench.measure.gpu import gpu_watch
 from archbench.measure.latency.estimate import DRIFT_LIMIT, OFF_CPU_LIMIT
-from archbench.measure.machine import activity, clocks, counters, load_average
+from archbench.measure.machine import (
+    activity,
+    capture_environment,
+    clocks,
+    counters,
+    devices,
+    gpu_name,
+    load_average,
+)
 from archbench.measure.machine_cache import cache_folder
 from archbench.measure.self_test import self_test
 from archbench.progress import Progress

@@ -14,9 +14,9 @@ from archbench.errors import UncountedOperatorError, UsageError, fault_text
 from archbench.evaluate.foreign import Foreign, fetch_weights, noise, opened
 from archbench.evaluate.target import Target, calibrated
 from archbench.measure.backend import BACKENDS, absence, can_compute, require_backend
-from archbench.measure.device import capture_environment
-from archbench.measure.device import devices as machine_devices
 from archbench.measure.latency.rounds import NETWORK_FAULTS
+from archbench.measure.machine import capture_environment
+from archbench.measure.machine import devices as machine_devices
 from archbench.measure.macs import count_operators
 from archbench.models import ArchSpec, ablation_names, build, count, paper, published_names
 from archbench.models.arithmetic import Work

@@ -18,7 +18,7 @@ import torch
 from archbench.data import DataSet, Split, load
 from archbench.errors import MissingError, StorageError
 from archbench.evaluate.target import Target
-from archbench.measure.device import require_device
+from archbench.measure.machine import require_device
 from archbench.models import ArchSpec, Network, build, proxy
 from archbench.progress import Progress
 from archbench.study.trial import CurvePoint

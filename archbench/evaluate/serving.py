@@ -9,7 +9,7 @@ from typing import Any
 from archbench.evaluate.foreign import noise
 from archbench.evaluate.target import calibrated, deployed
 from archbench.measure.backend import prepared
-from archbench.measure.device import capture_environment
+from archbench.measure.machine import capture_environment
 from archbench.measure.serving import Service, serve
 from archbench.models.network import Written, as_spec
 from archbench.progress import Progress

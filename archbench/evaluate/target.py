@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from archbench.errors import ArchbenchError, fault_text
 from archbench.evaluate.foreign import Foreign, noise
 from archbench.measure.backend import BACKENDS, checked_error, placed
-from archbench.measure.device import capture_environment, torch_threads
 from archbench.measure.latency.calibration import CalibratedBench, Calibration, calibrate
 from archbench.measure.latency.latency import measure_latency
 from archbench.measure.latency.rounds import NETWORK_FAULTS
+from archbench.measure.machine import capture_environment, torch_threads
 from archbench.measure.machine_cache import FormFile, form_file
 from archbench.measure.serving import Quantity, peak_memory
 from archbench.models import ArchSpec, Deployed, build, deploy, fold, load_weights

@@ -13,7 +13,7 @@ from torch import nn
 from archbench.data import DataSet
 from archbench.errors import StorageError, UsageError
 from archbench.evaluate.proxy import describe, identity, open_data, teacher_in_words, widest
-from archbench.measure.device import require_device
+from archbench.measure.machine import require_device
 from archbench.models import ArchSpec, build, proxy
 from archbench.models.network import Written, as_spec
 from archbench.progress import Progress

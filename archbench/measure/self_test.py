@@ -14,13 +14,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from archbench.measure.device import Pinning
 from archbench.measure.latency import estimate
 from archbench.measure.latency.calibration import CalibratedBench, disturbance, keep_check
 from archbench.measure.latency.clock import Timing
 from archbench.measure.latency.constants import CHECKS, DriftCheck, deviations
 from archbench.measure.latency.rounds import Placed, relocate, rotated_orders, warm_up
-from archbench.measure.machine import Counters, activity, counters
+from archbench.measure.machine import Counters, Pinning, activity, counters
 from archbench.progress import Progress
 
 COPIES = 6

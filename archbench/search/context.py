@@ -78,7 +78,7 @@ def interruptions() -> Iterator[Interruption]:
 
 
 def _environment() -> Environment:
-    from archbench.measure.device import capture_environment
+    from archbench.measure.machine import capture_environment
 
     return capture_environment()
 

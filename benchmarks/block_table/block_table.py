@@ -49,7 +49,7 @@ def report(*, per_kind: int, resolution: int, budget_s: float, seed: int, raw: P
     from archbench.evaluate.piece import pieces
     from archbench.evaluate.predict import predict_all
     from archbench.evaluate.target import calibrated
-    from archbench.measure.device import capture_environment
+    from archbench.measure.machine import capture_environment
     from archbench.study.measurement import Conditions
 
     environment, conditions = capture_environment(), Conditions()

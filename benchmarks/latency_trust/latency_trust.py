@@ -78,8 +78,7 @@ def main() -> None:
 
 def collect(options: argparse.Namespace, *, samples: Path) -> None:
     """Runs fresh processes under a load and adds what they say to the file, each at once."""
-    from archbench.measure.device import measuring_cores
-    from archbench.measure.machine import activity, counters
+    from archbench.measure.machine import activity, counters, measuring_cores
     from archbench.study.environment import usable_cores
 
     os.environ["ARCHBENCH_CACHE"] = str(options.folder / "cache")
@@ -111,8 +110,8 @@ def collect(options: argparse.Namespace, *, samples: Path) -> None:
 
 def take_constants(folder: Path) -> None:
     """The machine's constants for all that follows, unless they are in the folder already."""
-    from archbench.measure.device import capture_environment
     from archbench.measure.latency.calibration import calibrate
+    from archbench.measure.machine import capture_environment
     from archbench.study.measurement import Conditions
 
     found = calibrate(Conditions(), environment=capture_environment())
@@ -148,7 +147,7 @@ def profile_rows() -> list[Row]:
 
 def process_rows(turn: int) -> list[Row]:
     """One process: each network by each estimator, in an order that turns with the process."""
-    from archbench.measure.device import capture_environment
+    from archbench.measure.machine import capture_environment
 
     environment = capture_environment()
     rows = []
@@ -196,7 +195,7 @@ def deployed_network(spec: ArchSpec, *, raced: bool = False) -> tuple[Any, Tenso
     import torch
 
     from archbench.evaluate.target import calibrated, deployed
-    from archbench.measure.device import capture_environment
+    from archbench.measure.machine import capture_environment
     from archbench.study.measurement import Conditions
 
     conditions = Conditions(resolution=(spec.resolution[0], spec.resolution[1]))
@@ -241,7 +240,7 @@ def timm_row(network: nn.Module, example: Tensor) -> Row:
     """The protocol of timm's benchmark.py, pinned as ours is: the mean of 40 after 10."""
     import torch
 
-    from archbench.measure.device import pinned
+    from archbench.measure.machine import pinned
 
     with pinned(threads=1), torch.inference_mode():
         for _ in range(TIMM_WARM_UP):
@@ -259,7 +258,7 @@ def torch_row(network: nn.Module, example: Tensor) -> Row:
     import torch
     from torch.utils.benchmark import Timer
 
-    from archbench.measure.device import pinned
+    from archbench.measure.machine import pinned
 
     with pinned(threads=1), torch.inference_mode():
         timer = Timer("network(example)", globals={"network": network, "example": example})
@@ -269,10 +268,10 @@ def torch_row(network: nn.Module, example: Tensor) -> Row:
 def session_rows(sessions: int, *, raced: bool, seconds_each: float) -> list[Row]:
     """Comparisons of one process: copies of a network with one another, and with a slower one."""
     from archbench.evaluate.comparison import WANTED_HALF_WIDTH
-    from archbench.measure.device import capture_environment
     from archbench.measure.latency.calibration import calibrate
     from archbench.measure.latency.comparison import compare_rounds
     from archbench.measure.latency.latency import measure_latency
+    from archbench.measure.machine import capture_environment
     from archbench.study.measurement import Conditions
 
     environment, spec = capture_environment(), small_levit()

@@ -49,7 +49,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.compile:
         os.environ[COMPILE] = "1"
-    from archbench.measure.device import capture_environment
+    from archbench.measure.machine import capture_environment
 
     environment = capture_environment()
     packages = ("torch", "timm", "transformers", "vit-pytorch", "openvino")

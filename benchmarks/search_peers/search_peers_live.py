@@ -24,7 +24,7 @@ from archbench.analysis.front import pareto_front
 from archbench.analysis.study import open_study
 from archbench.evaluate.proxy import Proxy, open_data, warm_up
 from archbench.evaluate.target import Target, calibrated
-from archbench.measure.device import capture_environment
+from archbench.measure.machine import capture_environment
 from archbench.models.network import as_spec, count
 from archbench.search.settings import conditions_of
 from archbench.space import Choices, SearchSpace

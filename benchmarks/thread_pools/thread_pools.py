@@ -37,9 +37,9 @@ def timed(backend: str, *, threads: int, rounds: int) -> dict[str, float]:
     import torch
 
     from archbench.measure.backend import prepared
-    from archbench.measure.device import pinned
     from archbench.measure.latency.estimate import lower_mean
     from archbench.measure.latency.reference_networks import CALIBRATORS
+    from archbench.measure.machine import pinned
     from archbench.models import build, fold
     from archbench.study.measurement import Conditions
 

@@ -25,8 +25,8 @@ from archbench.evaluate.piece import FAMILIES, Family, family, pieces
 from archbench.evaluate.predict import predict_all, references
 from archbench.evaluate.target import Target
 from archbench.measure.cold import ColdTime, Multiple
-from archbench.measure.device import capture_environment
 from archbench.measure.latency.reference_networks import CALIBRATORS
+from archbench.measure.machine import capture_environment
 from archbench.models.network import as_spec
 from archbench.study.measurement import Conditions
 from tests.evaluate.toy import SPEC

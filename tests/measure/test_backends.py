@@ -26,7 +26,7 @@ from archbench.measure.backend import (
     prepared,
 )
 from archbench.measure.backends import eager
-from archbench.measure.device import pinned
+from archbench.measure.machine import pinned
 from archbench.models import build, fold
 from archbench.study.environment import usable_cores
 from archbench.study.measurement import Conditions

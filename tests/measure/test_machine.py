@@ -1,12 +1,188 @@
-"""What the system tells of other work and of its clocks, from files as Linux writes them."""
+"""Pinning, threads, locks: set for a measurement, restored after it; and what the system tells."""
 
 from __future__ import annotations
 
+import gc
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+import torch
 
-from archbench.measure.machine import Counters, activity, clocks, counters
+from archbench.errors import StorageError, UsageError
+from archbench.measure.machine import (
+    Counters,
+    activity,
+    clocks,
+    counters,
+    measurement_lock,
+    measuring_cores,
+    pinned,
+    runtime_folder,
+)
+from archbench.study.environment import usable_cores
+
+pinning = pytest.mark.skipif(
+    not hasattr(os, "sched_setaffinity"), reason="this system cannot pin threads"
+)
+
+
+@pytest.fixture
+def collecting() -> Iterator[None]:
+    was_enabled = gc.isenabled()
+    gc.enable()
+    yield
+    if not was_enabled:
+        gc.disable()
+
+
+@pinning
+@pytest.mark.skipif(usable_cores() < 2, reason="one core")
+def test_several_threads_take_the_whole_process_along() -> None:
+    first = {min(os.sched_getaffinity(0))}
+    started, release, ids = threading.Event(), threading.Event(), []
+
+    def wait_on_the_first_core() -> None:
+        os.sched_setaffinity(0, first)
+        ids.append(threading.get_native_id())
+        started.set()
+        release.wait()
+
+    other = threading.Thread(target=wait_on_the_first_core)
+    other.start()
+    try:
+        started.wait()
+        with pinned(threads=2) as pinning:
+            assert os.sched_getaffinity(ids[0]) == set(pinning.cores)
+        assert os.sched_getaffinity(ids[0]) == first
+    finally:
+        release.set()
+        other.join()
+
+
+@pinning
+def test_pins_sets_threads_collects_no_garbage_and_restores_after_an_error(
+    collecting: None,
+) -> None:
+    torch.set_num_threads(2)
+    before = os.sched_getaffinity(0)
+    with suppress(ZeroDivisionError), pinned(threads=1) as pinning:
+        assert os.sched_getaffinity(0) == set(pinning.cores) == {max(before)}
+        assert (pinning.note, torch.get_num_threads()) == ("", 1)
+        assert not gc.isenabled()
+        assert gc.get_freeze_count() > 0
+        _ = 1 / 0
+    assert (os.sched_getaffinity(0), torch.get_num_threads()) == (before, 2)
+    assert gc.isenabled()
+    assert gc.get_freeze_count() == 0
+
+
+def test_where_nothing_can_be_pinned_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("os.sched_setaffinity", raising=False)
+    monkeypatch.setattr("platform.system", lambda: "Darwin")
+    assert measuring_cores(1) == ()
+    with pinned(threads=1) as pinning:
+        assert pinning.cores == ()
+        assert pinning.note == "not pinned: Darwin cannot pin a thread to a core"
+
+
+@pytest.mark.parametrize("threads", [0, usable_cores() + 1])
+def test_more_threads_than_cores_are_refused(threads: int) -> None:
+    with pytest.raises(UsageError, match=f"{threads} threads cannot .* use 1 to {usable_cores()}"):
+        measuring_cores(threads)
+
+
+HOLDER = """
+import sys
+from pathlib import Path
+from archbench.measure.machine import measurement_lock
+with measurement_lock("cpu", folder=Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def holder(folder: Path) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_a_second_measurement_waits_and_then_says_who_holds_it(tmp_path: Path) -> None:
+    with (
+        holder(tmp_path) as process,
+        pytest.raises(StorageError, match=f"process {process.pid} has been measuring on cpu"),
+        measurement_lock("cpu", folder=tmp_path, patience_s=0.0),
+    ):
+        pass
+
+
+def test_lock_is_free_after_its_holder_was_killed(tmp_path: Path) -> None:
+    with holder(tmp_path) as process:
+        process.kill()
+        process.wait()
+    with measurement_lock("cpu", folder=tmp_path, patience_s=0.0):
+        pass
+
+
+def test_devices_do_not_exclude_one_another_and_locks_are_free_after_an_error(
+    tmp_path: Path,
+) -> None:
+    for _ in range(2):
+        with (
+            pytest.raises(ZeroDivisionError),
+            measurement_lock("cpu", folder=tmp_path, patience_s=0.0),
+            measurement_lock("cuda", folder=tmp_path, patience_s=0.0),
+        ):
+            _ = 1 / 0
+
+
+def test_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with (
+        pytest.raises(StorageError, match=r"none/measure-cpu\.lock: the measurement lock cannot"),
+        measurement_lock("cpu", folder=tmp_path / "none"),
+    ):
+        pass
+
+
+def test_runtime_folder_is_the_user_s_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "mine"))
+    assert runtime_folder() == tmp_path / "mine" / "archbench"
+    assert runtime_folder().stat().st_mode & 0o777 == 0o700
+    monkeypatch.delenv("XDG_RUNTIME_DIR")  # without a login it lies with temporary files
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert runtime_folder().parent == tmp_path
+    assert runtime_folder().name.startswith("archbench-")
+
+
+def test_runtime_folder_that_cannot_be_made_or_is_another_user_s_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "file"))
+    with pytest.raises(StorageError, match="the runtime folder cannot be made"):
+        runtime_folder()
+    owner = tmp_path.stat().st_uid
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setattr("os.getuid", lambda: owner + 1)
+    with pytest.raises(StorageError, match="belongs to another user"):
+        runtime_folder()
+
 
 CPUS = "sys/devices/system/cpu"
 

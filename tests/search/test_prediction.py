@@ -11,8 +11,8 @@ from archbench.evaluate.block_table import NEEDED_WHOLES, BlockTable, Whole, add
 from archbench.evaluate.piece import FAMILIES, pieces
 from archbench.evaluate.target import Target
 from archbench.measure.cold import ColdTime, Multiple
-from archbench.measure.device import capture_environment
 from archbench.measure.latency.reference_networks import CALIBRATORS
+from archbench.measure.machine import capture_environment
 from archbench.models import ArchSpec
 from archbench.search import events
 from archbench.search.context import StudyContext

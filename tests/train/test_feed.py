@@ -46,12 +46,6 @@ def test_epochs_and_seeds_differ(other: str) -> None:
     assert not torch.equal(_epoch(3), changed)
 
 
-def test_order_of_the_images_changes_from_epoch_to_epoch() -> None:
-    feed = Feed(tiny_dataset(), recipe=Recipe(batch=8), seed=0, device=CPU)
-    labels = [torch.cat([labels for _, labels in feed.epoch(epoch)]) for epoch in (0, 1)]
-    assert not torch.equal(*labels)
-
-
 def test_one_training_image_is_refused() -> None:
     dataset = tiny_dataset()
     single = Split(dataset.train.images[:1], dataset.train.labels[:1])

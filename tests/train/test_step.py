@@ -38,17 +38,6 @@ def test_steps_are_adamw_on_the_mean_loss_of_all_logits() -> None:
         torch.testing.assert_close(network.get_parameter(name), parameter, msg=name)
 
 
-def test_batch_of_two_images_passes_batch_norm() -> None:
-    images, labels = tiny_batch(2)
-    assert torch.isfinite(tiny_trainer(tiny_network()).step(images, labels, share=1.0)).all()
-
-
-def test_signature_tells_networks_apart() -> None:
-    networks = tiny_network(seed=0), tiny_network(seed=1), tiny_network(num_classes=5)
-    one, same, other = (tiny_trainer(network).signature() for network in networks)
-    assert one == same != other
-
-
 def test_other_number_of_logits_than_classes_is_refused() -> None:
     images, labels = tiny_batch()
     with pytest.raises(UsageError, match="network: 4 logits for 10 classes; build it with"):

@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 
 from archbench.errors import IncomparableError, StorageError
 from archbench.measure.backend import Runnable, require_backend
-from archbench.measure.device import require_device
 from archbench.measure.latency.clock import Bench, Clock, Forward, Timing, measuring
 from archbench.measure.latency.constants import (
     BACK,
@@ -32,7 +31,7 @@ from archbench.measure.latency.constants import (
 from archbench.measure.latency.estimate import DRIFT_LIMIT, core_disturbance, drift
 from archbench.measure.latency.reference_networks import CALIBRATORS, Calibrator
 from archbench.measure.latency.rounds import CALIBRATOR_ROUNDS, Placed, relocate, warm_up
-from archbench.measure.machine import Counters, MachineActivity, activity, counters
+from archbench.measure.machine import Counters, MachineActivity, activity, counters, require_device
 from archbench.measure.machine_cache import UNREADABLE, settings_of
 from archbench.progress import Progress
 from archbench.study.environment import Environment

@@ -10,9 +10,14 @@ from dataclasses import dataclass
 
 import torch
 
-from archbench.measure.device import Pinning, measurement_lock, pinned, require_device
 from archbench.measure.latency.estimate import lower_mean
-from archbench.measure.machine import throttle_count
+from archbench.measure.machine import (
+    Pinning,
+    measurement_lock,
+    pinned,
+    require_device,
+    throttle_count,
+)
 from archbench.study.measurement import Conditions
 
 Forward = Callable[[], object]

@@ -17,9 +17,16 @@ from archbench.study.measurement import Verdict
 
 # What a network may raise that is its own fault: a candidate that does is set aside, with the
 # reason in its record, and the others go on.
-NETWORK_FAULTS: tuple[type[Exception], ...]
-NETWORK_FAULTS = (ArithmeticError, AssertionError, AttributeError, LookupError)
-NETWORK_FAULTS += (MemoryError, RuntimeError, TypeError, ValueError)
+NETWORK_FAULTS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 
 WANTED_HALF_WIDTH = 0.01
 LOOKS = (34, 45, 59, 77, 101, 132, 172, 224, 292, 380, 400)
