@@ -74,8 +74,8 @@ def check_up(
         watch.use()
     began, before = time.monotonic(), counters()
     target = calibrated(conditions, environment=environment, on_progress=on_progress)
-    with target.bench() as bench:
-        test = self_test(bench, seconds=seconds, on_progress=on_progress)
+    with target.bench(on_progress=on_progress) as bench:
+        test = self_test(bench, seconds=seconds)
     after, ended = counters(), time.monotonic()
     if gpu and watch:
         use = watch.use(works=device == "cuda")

@@ -54,10 +54,8 @@ def where(
     example = noise(spec.resolution, batch=conditions.batch).to(conditions.device, kind)
     parts = _parts(network)
     moved = traffic(network, example, parts=parts)
-    with target.bench() as bench:
-        times = time_parts(
-            network, example, parts=parts, bench=bench, budget_s=budget_s, on_progress=on_progress
-        )
+    with target.bench(on_progress=on_progress) as bench:
+        times = time_parts(network, example, parts=parts, bench=bench, budget_s=budget_s)
     return {
         "name": spec.name or spec.digest,
         "digest": spec.digest,

@@ -47,8 +47,8 @@ def serving(
         target = calibrated(here, environment=environment, on_progress=on_progress)
         network = deployed(spec, here, forms=target.forms)
         ready = prepared(network, noise(spec.resolution, batch=batch), conditions=here)
-        with target.bench(precision=ready.precision) as bench:
-            service = serve(ready.run, bench=bench, budget_s=budget_s, on_progress=on_progress)
+        with target.bench(precision=ready.precision, on_progress=on_progress) as bench:
+            service = serve(ready.run, bench=bench, budget_s=budget_s)
         found.append(service)
         if not batches and len(found) > 1:
             gain = service.images_per_second / found[-2].images_per_second

@@ -63,17 +63,20 @@ class Target:
             generation=int(self.constants.get("generation", 1)),
         )
 
-    def bench(self, *, precision: str | None = None) -> AbstractContextManager[CalibratedBench]:
+    def bench(
+        self, *, precision: str | None = None, on_progress: Progress | None = None
+    ) -> AbstractContextManager[CalibratedBench]:
         """A bench for these conditions, see ``Calibration.bench``.
 
-        Args:
-            precision: What the network really computes, where that is not what was asked for.
+        The precision is what the network really computes, where that is not what was asked for.
 
         Raises:
             ArchbenchError: See ``Calibration.bench``.
         """
         conditions = replace(self.conditions, precision=precision or self.conditions.precision)
-        return self.calibration.bench(conditions, environment=self.environment)
+        return self.calibration.bench(
+            conditions, environment=self.environment, on_progress=on_progress
+        )
 
     def measure(self, spec: ArchSpec) -> Measurement:
         """The latency of the deployed form of a candidate with untrained weights, at short notice.
@@ -113,13 +116,12 @@ class Target:
             alike = {n: spec for n, spec in specs.items() if spec.resolution == (height, width)}
             here = replace(self, conditions=replace(self.conditions, resolution=(height, width)))
             networks = _networks(alike, target=here, weights=weights or {})
-            with here.bench() as bench:
+            with here.bench(on_progress=on_progress) as bench:
                 measured = measure_latency(
                     networks,
                     bench=bench,
                     budget_s=budget_s * len(alike),
                     together=together,
-                    on_progress=on_progress,
                 )
             for name, network in networks.items():
                 found[name] = _detailed(measured[name], network, has_peak=has_peak)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,12 +30,7 @@ _SLOWED: Mapping[int, str] = {
 
 
 class Nvml:
-    """The first GPU of this process, as NVML knows it.
-
-    Args:
-        library: NVML's functions; each gives 0 where it succeeds.
-        handle: The GPU's.
-    """
+    """The first GPU of this process, as NVML knows it; its functions give 0 where they succeed."""
 
     def __init__(self, library: Any, handle: object) -> None:
         self._library, self._handle = library, handle
@@ -48,7 +44,7 @@ class Nvml:
         total = ctypes.c_ulonglong()
         ask = self._library.nvmlDeviceGetTotalEnergyConsumption
         if ask(self._handle, ctypes.byref(total)):
-            raise OSError("NVML does not answer any more")
+            raise OSError("this GPU does not count its energy")
         return total.value / 1e3
 
     def processes(self) -> set[int] | None:
@@ -72,11 +68,10 @@ class Nvml:
         if failed:
             return None
         shares: dict[int, list[float]] = {}
-        newest = since_us
-        for entry in found[: number.value]:
-            if entry.time_us > since_us:
-                shares.setdefault(entry.pid, []).append(entry.cores / 100)
-                newest = max(newest, entry.time_us)
+        fresh = [entry for entry in found[: number.value] if entry.time_us > since_us]
+        for entry in fresh:
+            shares.setdefault(entry.pid, []).append(entry.cores / 100)
+        newest = max((entry.time_us for entry in fresh), default=since_us)
         return {pid: sum(values) / len(values) for pid, values in shares.items()}, newest
 
     def slowed(self) -> tuple[str, ...]:
@@ -88,16 +83,20 @@ class Nvml:
         return tuple(sorted({what for bit, what in _SLOWED.items() if reasons.value & bit}))
 
 
-def open_nvml() -> Nvml | str:
-    """NVML for the first GPU of this process, or the reason why there is none."""
+def open_nvml() -> Nvml:
+    """NVML for the first GPU of this process.
+
+    Raises:
+        OSError: There is none.
+    """
     try:
         library = ctypes.CDLL(_LIBRARY)
-    except OSError:
-        return f"NVML is not there ({_LIBRARY})"
+    except OSError as error:
+        raise OSError(f"NVML is not there ({_LIBRARY})") from error
     handle = ctypes.c_void_p()
     uuid = f"GPU-{torch.cuda.get_device_properties(0).uuid}".encode()
     if library.nvmlInit_v2() or library.nvmlDeviceGetHandleByUUID(uuid, ctypes.byref(handle)):
-        return "NVML does not know this GPU"
+        raise OSError("NVML does not know this GPU")
     return Nvml(library, handle)
 
 
@@ -168,9 +167,8 @@ class GpuWatch:
         return GpuUse(disturbance="; ".join(reasons), note=note)
 
 
-def gpu_watch(device: str, *, driver: Callable[[], Nvml | str] = open_nvml) -> GpuWatch | None:
+def gpu_watch(device: str, *, driver: Callable[[], Nvml] = open_nvml) -> GpuWatch | None:
     """A watch over the device; None on a CPU, or where there is no driver to ask."""
-    if device != "cuda":
-        return None
-    found = driver()
-    return None if isinstance(found, str) else GpuWatch(driver=found)
+    with suppress(OSError):
+        return GpuWatch(driver=driver()) if device == "cuda" else None
+    return None

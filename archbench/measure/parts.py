@@ -19,7 +19,6 @@ from archbench.measure.backend import dtype_of, tensors_of
 from archbench.measure.latency.calibration import CalibratedBench
 from archbench.measure.latency.clock import Bench, Clock, Timing, measuring
 from archbench.measure.latency.estimate import lower_mean
-from archbench.progress import Progress
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions
 
@@ -53,7 +52,6 @@ def time_parts(
     parts: Mapping[str, nn.Module],
     bench: CalibratedBench,
     budget_s: float = 4.0,
-    on_progress: Progress | None = None,
 ) -> PartTimes:
     """The time of each part, of passes that take turns with passes without any hook.
 
@@ -88,8 +86,7 @@ def time_parts(
             with _hooked(parts if what == "watched" else {}, enter, leave):
                 timings[what].append(bench.watch(reference if what == "reference" else plain))
         rounds += 1
-        if on_progress:
-            on_progress("timing parts", rounds, _MOST_ROUNDS)
+        bench.tell("timing parts", rounds, _MOST_ROUNDS)
     means_ms = bench.means_ms(timings)
     unit = constant_ms / means_ms["reference"]
     return PartTimes(

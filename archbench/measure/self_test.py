@@ -20,7 +20,6 @@ from archbench.measure.latency.clock import Timing
 from archbench.measure.latency.constants import CHECKS, DriftCheck, deviations
 from archbench.measure.latency.rounds import Placed, relocate, rotated_orders, warm_up
 from archbench.measure.machine import Counters, Pinning, activity, counters
-from archbench.progress import Progress
 
 COPIES = 6
 _PLACEMENT = 2 * COPIES  # rounds in one place of memory: each copy is twice in each of the order
@@ -123,16 +122,12 @@ def resolution_of(samples: estimate.Array) -> Resolution:
 
 
 def self_test(
-    bench: CalibratedBench,
-    *,
-    seconds: float,
-    read_counters: Callable[[], Counters] = counters,
-    on_progress: Progress | None = None,
+    bench: CalibratedBench, *, seconds: float, read_counters: Callable[[], Counters] = counters
 ) -> SelfTest:
     """Times copies of a calibration network, and now and then all calibration networks."""
     calibration = bench.calibration
     began, before = bench.clock.wall(), read_counters()
-    copies, others = _timed(bench, seconds=seconds, on_progress=on_progress)
+    copies, others = _timed(bench, seconds=seconds)
     worked = activity(before, read_counters(), seconds=bench.clock.wall() - began)
     off_cpu = bench.off_cpu([timing for timings in copies for timing in timings])
     # A round of which the end was cut off is of no use.
@@ -163,7 +158,7 @@ def self_test(
 
 
 def _timed(
-    bench: CalibratedBench, *, seconds: float, on_progress: Progress | None
+    bench: CalibratedBench, *, seconds: float
 ) -> tuple[list[list[Timing]], dict[str, list[Timing]]]:
     """Timings of each copy, and of each calibration network by its name."""
     until, first = bench.clock.wall() + seconds, bench.calibration.calibrators[0]
@@ -185,6 +180,5 @@ def _timed(
         if done % _CALIBRATE_EVERY == 0:
             for name, forward in known.items():
                 others[name].append(bench.watch(forward))
-        if on_progress:
-            on_progress("timing copies of one network", done + 1, _MOST_ROUNDS)
+        bench.tell("timing copies of one network", done + 1, _MOST_ROUNDS)
     return list(copies.values()), others

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 import re
 from collections.abc import Callable
@@ -15,7 +16,6 @@ from archbench.measure.gpu import open_nvml
 from archbench.measure.latency.calibration import CalibratedBench
 from archbench.measure.latency.clock import Clock, Forward, Timing
 from archbench.measure.latency.estimate import quantile
-from archbench.progress import Progress
 from archbench.study.measurement import Conditions
 
 _POWERCAP = Path("/sys/class/powercap")
@@ -63,13 +63,7 @@ class Service:
         return 1e3 * self.conditions.batch / self.ms
 
 
-def serve(
-    forward: Forward,
-    *,
-    bench: CalibratedBench,
-    budget_s: float = 2.0,
-    on_progress: Progress | None = None,
-) -> Service:
+def serve(forward: Forward, *, bench: CalibratedBench, budget_s: float = 2.0) -> Service:
     """Runs a network as a service would, in turn with a calibration network.
 
     At least 20 passes are made, however short the budget.
@@ -82,8 +76,7 @@ def serve(
     while len(timings) < _LEAST_PASSES or (len(timings) < _MOST_PASSES and clock.wall() < until):
         compared.append(bench.watch(reference))
         timings.append(bench.watch(forward))
-        if on_progress:
-            on_progress(f"serving batch {conditions.batch}", len(timings), _MOST_PASSES)
+        bench.tell(f"serving batch {conditions.batch}", len(timings), _MOST_PASSES)
     walls = tuple(timing.wall * 1e3 for timing in timings)
     tails = [Quantity(unit="ms", value=quantile(walls, share)) for share in (0.5, 0.95, 0.99)]
     if len(walls) < _FOR_P99:
@@ -139,49 +132,30 @@ def energy_per_image(
     count whatever else the packages do, idle cores included. On a GPU it is NVML's total of the
     board.
     """
-    is_gpu = conditions.device == "cuda"
-    counter = _nvml() if is_gpu else _rapl(powercap)
-    if isinstance(counter, str):
-        return Quantity(unit="mJ", reason=counter)
-    passes, until = 0, clock.wall() + _COUNTED_S
+    is_gpu, passes, until = conditions.device == "cuda", 0, clock.wall() + _COUNTED_S
     try:
-        before = counter()
+        counted = open_nvml().joules if is_gpu else _rapl(powercap)
+        before = counted()
         while passes < _LEAST_COUNTED or clock.wall() < until:
             forward()
             passes += 1
         if is_gpu:
             torch.cuda.synchronize()
-        joules = counter() - before
+        joules = counted() - before
     except (OSError, ValueError) as error:
-        return Quantity(unit="mJ", reason=f"the counter cannot be read: {error}")
+        return Quantity(unit="mJ", reason=str(error))
     if joules <= 0:
         return Quantity(unit="mJ", reason="the counter began anew, or did not move")
     return Quantity(unit="mJ", value=1e3 * joules / passes / conditions.batch)
 
 
-def _rapl(powercap: Path) -> Callable[[], float] | str:
-    """Joules of all packages so far, or the reason why they are unknown."""
+def _rapl(powercap: Path) -> Callable[[], float]:
+    """Joules of all packages so far."""
     files = sorted(powercap.glob("intel-rapl:[0-9]*/energy_uj"))
     packages = [path for path in files if path.parent.name.count(":") == 1]
     if not packages:
-        return f"no RAPL counter in {powercap}; virtual machines mostly have none"
-    try:
-        for path in packages:
-            path.read_text()
-    except PermissionError:
-        return f"{packages[0]} may be read by root only; chmod a+r on it makes it readable"
-    except OSError as error:
-        return f"{packages[0]} cannot be read: {error.strerror}"
+        raise OSError(f"no RAPL counter in {powercap}; virtual machines mostly have none")
+    if not os.access(packages[0], os.R_OK):
+        do = "chmod a+r on it makes it readable"
+        raise PermissionError(f"{packages[0]} may be read by root only; {do}")
     return lambda: sum(int(path.read_text()) for path in packages) / 1e6
-
-
-def _nvml() -> Callable[[], float] | str:
-    """Joules of the first GPU's board so far, or the reason why they are unknown."""
-    found = open_nvml()
-    if isinstance(found, str):
-        return found
-    try:
-        found.joules()
-    except OSError:
-        return "this GPU does not count its energy"
-    return found.joules

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -246,9 +247,12 @@ def test_calibrator_is_the_nearest_of_the_family(
     assert chosen == ["calibrator_2.0"] * 2 + ["calibrator_12.0"] * 2
 
 
-def test_progress_is_told_between_rounds(clock: FakeClock, measure: Measure) -> None:
+def test_progress_is_told_between_rounds(
+    clock: FakeClock, measure: Measure, bench: MakeBench
+) -> None:
     told: list[tuple[str, int, int]] = []
-    measure({"a": Ticking(clock, 5.0)}, on_progress=lambda *what: told.append(what))
+    on = replace(bench(), on_progress=lambda *what: told.append(what))
+    measure({"a": Ticking(clock, 5.0)}, on)
     assert told == [("timing", done, 400) for done in range(1, LOOKS[0] + 1)]
 
 

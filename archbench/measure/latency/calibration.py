@@ -85,7 +85,12 @@ class Calibration:
 
     @contextmanager
     def bench(
-        self, conditions: Conditions, *, environment: Environment, clock: Clock | None = None
+        self,
+        conditions: Conditions,
+        *,
+        environment: Environment,
+        clock: Clock | None = None,
+        on_progress: Progress | None = None,
     ) -> Iterator[CalibratedBench]:
         """A bench with these constants, on a device that nobody else measures on meanwhile.
 
@@ -97,7 +102,7 @@ class Calibration:
             IncomparableError: The constants were taken elsewhere or under other settings.
             StorageError: The measurement lock cannot be had.
         """
-        with measuring(conditions, clock=clock) as bench:
+        with measuring(conditions, clock=clock, on_progress=on_progress) as bench:
             mine = {"environment": self.environment_id, **self.settings}
             asked = {"environment": environment.id, **settings_of(conditions)}
             if mine != asked:
@@ -155,7 +160,7 @@ def calibrate(
     """
     require_device(conditions.device)
     require_backend(conditions)
-    with measuring(conditions, clock=clock) as bench:
+    with measuring(conditions, clock=clock, on_progress=on_progress) as bench:
         settings, notes, constants = settings_of(conditions), [], None
         file = constants_file(environment, settings)
         try:
@@ -163,7 +168,7 @@ def calibrate(
         except UNREADABLE as error:
             notes.append(f"{file.path} could not be read ({error}): constants taken anew")
         if constants is None or constants.due:
-            taken = _taken(calibrators, bench=bench, on_progress=on_progress)
+            taken = _taken(calibrators, bench=bench)
             constants, note = constants.succeeded_by(taken) if constants else (taken, "")
             notes += [note] * bool(note)
             try:
@@ -183,9 +188,7 @@ def calibrate(
     )
 
 
-def _taken(
-    calibrators: Sequence[Calibrator], *, bench: Bench, on_progress: Progress | None
-) -> Constants:
+def _taken(calibrators: Sequence[Calibrator], *, bench: Bench) -> Constants:
     """Times all calibrators in turn, so that one state of the machine holds for all of them."""
     placed = {entry.name: Placed(network=entry.ready(bench.conditions)) for entry in calibrators}
     draw = random.Random(0)
@@ -197,8 +200,7 @@ def _taken(
             relocate(placed, draw=draw)
         for name, entry in placed.items():
             timings[name].append(bench.watch(entry.forward))
-        if on_progress:
-            on_progress("taking calibration constants", done + 1, _ROUNDS)
+        bench.tell("taking calibration constants", done + 1, _ROUNDS)
     everything = [timing for taken in timings.values() for timing in taken]
     return Constants(
         constants_ms=bench.means_ms(timings), off_cpu_share=bench.off_cpu(everything) or 0.0

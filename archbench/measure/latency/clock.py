@@ -18,6 +18,7 @@ from archbench.measure.machine import (
     require_device,
     throttle_count,
 )
+from archbench.progress import Progress
 from archbench.study.measurement import Conditions
 
 Forward = Callable[[], object]
@@ -80,6 +81,12 @@ class Bench:
     clock: Clock
     watch: _Stopwatch
     pinning: Pinning
+    on_progress: Progress | None = None
+
+    def tell(self, what: str, done: int, total: int) -> None:
+        """Tells what is being done, how much of it, and of how much."""
+        if self.on_progress:
+            self.on_progress(what, done, total)
 
     @property
     def by_cpu_time(self) -> bool:
@@ -107,7 +114,9 @@ class Bench:
 
 
 @contextmanager
-def measuring(conditions: Conditions, *, clock: Clock | None = None) -> Iterator[Bench]:
+def measuring(
+    conditions: Conditions, *, clock: Clock | None = None, on_progress: Progress | None = None
+) -> Iterator[Bench]:
     """A bench on a device that nobody else measures on meanwhile; this process is pinned.
 
     Raises:
@@ -119,7 +128,13 @@ def measuring(conditions: Conditions, *, clock: Clock | None = None) -> Iterator
     clock = clock or Clock()
     with measurement_lock(conditions.device), pinned(threads=conditions.threads) as pinning:
         watch = stopwatch(conditions.device, clock=clock)
-        yield Bench(conditions=conditions, clock=clock, watch=watch, pinning=pinning)
+        yield Bench(
+            conditions=conditions,
+            clock=clock,
+            watch=watch,
+            pinning=pinning,
+            on_progress=on_progress,
+        )
 
 
 def stopwatch(device: str, *, clock: Clock) -> _Stopwatch:

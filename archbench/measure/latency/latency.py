@@ -31,7 +31,6 @@ from archbench.measure.latency.rounds import (
     run_rounds,
     warm_up,
 )
-from archbench.progress import Progress
 from archbench.study.measurement import Measurement, Verdict
 
 # Of the budget, for all candidates together and for all calibrators together.
@@ -46,7 +45,6 @@ def measure_latency(
     bench: CalibratedBench,
     budget_s: float = 10.0,
     together: float | None = None,
-    on_progress: Progress | None = None,
     gpu: GpuWatch | None = None,
 ) -> dict[str, Measurement]:
     """The latency of each network in milliseconds a batch, all of them timed in shared rounds.
@@ -65,7 +63,6 @@ def measure_latency(
             repeated, and every round has a pass of each network, so that their samples pair up;
             and where the backend can, all of them are placed anew in memory every so many rounds,
             as ``placement_rounds`` in their details says.
-        on_progress: Told about rounds.
         gpu: What tells of other processes on the GPU: its driver on one, by default.
 
     Returns:
@@ -81,12 +78,8 @@ def measure_latency(
     conditions = bench.conditions
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(conditions.batch, 3, *conditions.resolution, generator=generator)
-    session = _Session(
-        bench=bench,
-        together=together,
-        on_progress=on_progress,
-        gpu=gpu or gpu_watch(conditions.device),
-    )
+    watch = gpu or gpu_watch(conditions.device)
+    session = _Session(bench=bench, together=together, gpu=watch)
     for name, network in networks.items():
         with session.faults_of(name):
             session.networks[name] = prepared(network, images, conditions=conditions)
@@ -106,7 +99,6 @@ class _Session:
 
     bench: CalibratedBench
     together: float | None
-    on_progress: Progress | None
     gpu: GpuWatch | None
     networks: dict[str, Runnable] = field(default_factory=dict)
     warm: dict[str, WarmUp] = field(default_factory=dict)
@@ -176,7 +168,6 @@ class _Session:
             until=self.until,
             at_last=at_last,
             together=self.together is not None,
-            on_progress=self.on_progress,
         )
         use = self.gpu.use() if self.gpu else GpuUse()
         throttled = bench.clock.throttled() - throttled

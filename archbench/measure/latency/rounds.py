@@ -12,7 +12,6 @@ from archbench.measure.backend import Runnable
 from archbench.measure.gpu import GpuUse
 from archbench.measure.latency.clock import Bench, Forward, Timing
 from archbench.measure.latency.estimate import NEEDED_FORWARDS, Ratio, drift, ratio, verdict
-from archbench.progress import Progress
 from archbench.study.measurement import Verdict
 
 # What a network may raise that is its own fault: a candidate that does is set aside, with the
@@ -240,7 +239,6 @@ def run_rounds(
     until: float,
     at_last: float,
     together: bool,
-    on_progress: Progress | None,
 ) -> None:
     """Times calibrators and candidates in turn until every candidate is done.
 
@@ -256,7 +254,6 @@ def run_rounds(
         at_last: When to stop in any case.
         together: Whether those that are done go on until all are, so that every round has a pass
             of each.
-        on_progress: Called between rounds, outside all timing.
     """
     draw, placing, number = random.Random(0), random.Random(0), 0
     orders = rotated_orders(len(attempts), draw=draw)
@@ -276,9 +273,8 @@ def run_rounds(
                 if now >= at_last or (now >= until and all(entry.has_value for entry in waiting)):
                     return
         number += 1
-        if on_progress:
-            most = max(looks(entry.placement_rounds)[-1] for entry in attempts)
-            on_progress("timing", max(len(entry.timings) for entry in attempts), most)
+        most = max(looks(entry.placement_rounds)[-1] for entry in attempts)
+        bench.tell("timing", max(len(entry.timings) for entry in attempts), most)
         movable = [entry for entry in attempts if entry.placement_rounds and not entry.fault]
         stay = max((entry.placement_rounds for entry in movable), default=CALIBRATOR_ROUNDS)
         if number % stay == 0 and not all(entry.is_done for entry in attempts):
