@@ -108,9 +108,7 @@ def train(
         "network": trainer.signature(),
         **({"teacher": teacher.sha256} if teacher else {}),
     }
-    training = _Training(
-        trainer, feed, dataset, recipe, seed, where, plan, identity, clock, on_progress
-    )
+    training = _Training(trainer, feed, dataset, seed, identity, clock, on_progress)
     saved: tuple[Path | None, str | None] = (None, None)
     found = read_checkpoint(checkpoint, sha256=sha256) if checkpoint else None
     if found:
@@ -137,10 +135,7 @@ class _Training:
     trainer: Trainer
     feed: Feed
     dataset: DataSet
-    recipe: Recipe
     seed: int
-    device: torch.device
-    plan: Plan
     identity: dict[str, object]
     clock: Callable[[], float]
     on_progress: Callable[[int, int], None] | None
@@ -158,8 +153,8 @@ class _Training:
         reached = accuracy(
             self.trainer.network,
             self.dataset.validation,
-            device=self.device,
-            memory_format=self.plan.memory_format,
+            device=self.trainer.device,
+            memory_format=self.trainer.plan.memory_format,
         )
         self.seconds += self.clock() - begin
         point = CurvePoint(
@@ -174,18 +169,19 @@ class _Training:
 
     def _train_epoch(self) -> float:
         """The sum of the epoch's losses."""
-        seed = derived_seed("network", self.recipe.seed, self.seed, self.epoch)
+        recipe, device = self.trainer.recipe, self.trainer.device
+        seed = derived_seed("network", recipe.seed, self.seed, self.epoch)
         torch.default_generator.manual_seed(seed)  # of dropout and drop path, on this device alone
-        if self.device.type == "cuda":
-            with torch.cuda.device(self.device):
+        if device.type == "cuda":
+            with torch.cuda.device(device):
                 torch.cuda.manual_seed(seed)
         self.trainer.network.train()
-        num_steps = self.feed.num_steps * self.recipe.epochs
-        between_checks = _STEPS_BETWEEN_CHECKS_ON_GPU if self.device.type == "cuda" else 1
+        num_steps = self.feed.num_steps * recipe.epochs
+        between_checks = _STEPS_BETWEEN_CHECKS_ON_GPU if device.type == "cuda" else 1
         total = 0.0
         unchecked: list[Tensor] = []
         for index, (images, labels) in enumerate(self.feed.epoch(self.epoch), 1):
-            share = rate_share(self.step, num_steps=num_steps, warmup=self.recipe.warmup)
+            share = rate_share(self.step, num_steps=num_steps, warmup=recipe.warmup)
             unchecked.append(self.trainer.step(images, labels, share=share))
             self.step += 1
             if len(unchecked) == between_checks or index == self.feed.num_steps:

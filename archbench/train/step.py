@@ -77,11 +77,11 @@ class Trainer:
         decayed = {"params": [self._flat.decayed], "weight_decay": recipe.weight_decay}
         others = {"params": [self._flat.others], "weight_decay": 0.0}
         self._optimizer = torch.optim.AdamW([decayed, others], fused=True)
-        self._recipe = recipe
+        self.recipe = recipe
         self._rate = recipe.learning_rate(width)
         self._num_classes = num_classes
-        self._is_bf16 = plan.precision == "bf16"
-        self._device = device
+        self.plan = plan
+        self.device = device
         self._answers = answers
 
     def step(self, images: Tensor, labels: Tensor, *, share: float) -> Tensor:
@@ -92,14 +92,15 @@ class Trainer:
         Raises:
             UsageError: The network gives another number of logits than there are classes.
         """
+        is_bf16 = self.plan.precision == "bf16"
         images = images.contiguous(memory_format=self._memory_format)
-        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._is_bf16):
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=is_bf16):
             outputs = self.network(images)
         taught = self._answers(images) if self._answers else None
         loss = self._loss(outputs, labels, taught)
         self._flat.gradient.zero_()
         loss.backward()
-        norm = self._flat.clip(self._recipe.clip)
+        norm = self._flat.clip(self.recipe.clip)
         for group in self._optimizer.param_groups:
             group["lr"] = self._rate * share
         self._optimizer.step()
@@ -150,9 +151,9 @@ class Trainer:
                 place="network",
                 help=f"build it with num_classes {self._num_classes}",
             )
-        smoothing = self._recipe.label_smoothing
+        smoothing = self.recipe.label_smoothing
         if taught is not None:
-            share = self._recipe.teacher_share
+            share = self.recipe.teacher_share
             own = F.cross_entropy(heads[0].float(), labels, label_smoothing=smoothing)
             return (1 - share) * own + share * F.cross_entropy(heads[-1].float(), taught)
         losses = [F.cross_entropy(one.float(), labels, label_smoothing=smoothing) for one in heads]

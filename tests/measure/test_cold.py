@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from archbench.measure.cold import ColdTime, Multiple, cold_times
+from archbench.measure.cold import ColdTime, cold_times
 from archbench.measure.latency.calibration import CalibratedBench
 from archbench.measure.latency.clock import Forward
 from tests.measure.conftest import FakeClock, MakeBench, Milliseconds, Ticking
@@ -23,24 +23,11 @@ def cold_time(
     return cold_times({"a": piece(Ticking(clock, milliseconds))}, bench=bench)["a"]
 
 
-def test_milliseconds_follow_the_constant(bench: MakeBench) -> None:
-    calibration = bench().calibration
-    name = calibration.calibrators[0].name
-    assert Multiple(calibrator=name, ratio=0.5).milliseconds(calibration) == pytest.approx(5.0)
-    time = ColdTime(calibrator=name, ratio=0.5, again=0.25)
-    assert time.milliseconds_again(calibration) == pytest.approx(2.5)
-
-
 def test_the_second_pass_is_the_one_behind_an_equal_piece(
     clock: FakeClock, bench: MakeBench
 ) -> None:
     found = cold_time(clock, lambda number: 3.0 if number % 2 else 5.0, bench=bench())
     assert (found.ratio, found.again) == pytest.approx((2.5, 1.5))
-
-
-def test_a_slower_machine_gives_the_same_ratio(clock: FakeClock, bench: MakeBench) -> None:
-    slow = bench(Ticking(clock, 2.0 * 1.7))
-    assert cold_time(clock, 5.0 * 1.7, bench=slow).ratio == pytest.approx(2.5)
 
 
 def test_a_machine_that_slows_down_meanwhile_changes_nothing(

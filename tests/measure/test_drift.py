@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from archbench.measure.latency.calibration import Calibration, calibrate, check_drift
-from archbench.measure.latency.constants import constants_file
+from archbench.measure.latency.constants import CHECKS, Constants, DriftCheck, constants_file
 from archbench.measure.latency.latency import measure_latency
 from archbench.measure.machine import Counters
 from archbench.study.environment import Environment
@@ -164,3 +165,62 @@ def test_a_measurement_says_how_far_the_networks_are_apart(
         found = measure_latency({"it": Ticking(clock, 3.0)}, bench=bench)["it"]
     assert found.details["calibration_generation"] == 1
     assert found.details["calibrators_apart"] == pytest.approx(0.1)
+
+
+FRESH = Constants(constants_ms={"a": 2.0, "b": 4.0}, off_cpu_share=0.0)
+
+
+def after(*checks: DriftCheck) -> Constants:
+    constants = FRESH
+    for one in checks:
+        constants = constants.checked(one)
+    return constants
+
+
+def check(share: float, *, weight: int = 1) -> DriftCheck:
+    return DriftCheck(deviations={"a": share, "b": 0.0}, weight=weight)
+
+
+def test_a_long_check_counts_for_all() -> None:
+    assert after(check(0.08, weight=CHECKS)).due
+
+
+def test_a_check_that_finds_them_together_makes_the_others_void() -> None:
+    assert after(check(0.08), check(0.08), check(0.02), check(0.08)) == after(check(0.08))
+
+
+def test_between_the_limits_nothing_is_renewed_and_nothing_forgotten() -> None:
+    assert after(*[check(0.04)] * 10).due == ""
+    assert after(check(0.08), check(0.04), check(0.08)).due
+
+
+def test_deviations_that_change_sides_are_noise() -> None:
+    assert after(check(0.08), check(-0.08), check(0.08), check(-0.08)).due == ""
+
+
+def test_one_network_has_nobody_to_be_compared_with() -> None:
+    alone = DriftCheck(deviations={"a": 0.5})
+    assert after(alone, alone, alone) == FRESH
+
+
+def test_noise_of_two_percent_renews_hardly_ever() -> None:
+    rng, renewed = random.Random(0), 0
+    for _ in range(200):
+        noisy = (
+            DriftCheck(deviations={name: rng.gauss(0.0, 0.01) for name in "abcd"})
+            for _ in range(20)
+        )
+        renewed += bool(after(*noisy).due)
+    assert renewed <= 4
+
+
+def test_a_change_of_eight_percent_is_found_through_the_noise() -> None:
+    rng, found = random.Random(1), 0
+    for _ in range(200):
+        drawn = (
+            {name: rng.gauss(0.08 if name == "a" else 0.0, 0.01) for name in "abcd"}
+            for _ in range(4)
+        )
+        noisy = (DriftCheck(deviations=deviations) for deviations in drawn)
+        found += bool(after(*noisy).due)
+    assert found >= 195
