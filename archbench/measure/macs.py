@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 
 _Value = Any  # a node of the traced graph; torch gives its type no public name
-_Handle = Callable[[Sequence[_Value], Sequence[_Value]], "Counter[tuple[str, str]]"]
+_Values = Sequence[_Value]
+_Counts = Counter[tuple[str, str]]
+_Handle = Callable[[_Values, _Values], _Counts]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +63,13 @@ def count_operators(network: nn.Module, example: Tensor) -> OperatorCount:
         UncountedOperatorError: The network uses an operator of which it is not known that it
             has no matrix products; the message names the operator and the module.
     """
-    _refuse_scripted(network)
+    for name, module in network.named_modules():
+        if isinstance(module, torch.jit.ScriptModule):
+            raise UncountedOperatorError(
+                "a scripted module hides its operators",
+                place=name or type(network).__name__,
+                help="count the module from which it was scripted",
+            )
     # Its fast path hides the products of nn.MultiheadAttention in one operator.
     fast_path = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
@@ -123,16 +131,6 @@ def _refuse_unknown(network: nn.Module, *, analysis: JitModelAnalysis) -> None:
     )
 
 
-def _refuse_scripted(network: nn.Module) -> None:
-    for name, module in network.named_modules():
-        if isinstance(module, torch.jit.ScriptModule):
-            raise UncountedOperatorError(
-                "a scripted module hides its operators",
-                place=name or type(network).__name__,
-                help="count the module from which it was scripted",
-            )
-
-
 def _own_name(module: str) -> str:
     """The module's name in the network that was handed in, which stands in a wrapper here."""
     return module.removeprefix("network").removeprefix(".")
@@ -142,7 +140,7 @@ def _part(count: Mapping[tuple[str, str], int], what: str) -> dict[str, int]:
     return {operator: number for (part, operator), number in count.items() if part == what}
 
 
-def _counted(operator: str, *, macs: int, activations: int) -> Counter[tuple[str, str]]:
+def _counted(operator: str, *, macs: int, activations: int) -> _Counts:
     return Counter({("macs", operator): macs, ("activations", operator): activations})
 
 
@@ -157,7 +155,7 @@ def _product(operator: str, *, left: int | None) -> _Handle:
     the batch dimensions broadcast; an outer product has no such factor and takes one.
     """
 
-    def handle(inputs: Sequence[_Value], outputs: Sequence[_Value]) -> Counter[tuple[str, str]]:
+    def handle(inputs: _Values, outputs: _Values) -> _Counts:
         size = prod(_shape(outputs[0]))
         width = 1 if left is None else _shape(inputs[left])[-1]
         return _counted(operator, macs=size * width, activations=size)
@@ -165,7 +163,7 @@ def _product(operator: str, *, left: int | None) -> _Handle:
     return handle
 
 
-def _convolution(inputs: Sequence[_Value], outputs: Sequence[_Value]) -> Counter[tuple[str, str]]:
+def _convolution(inputs: _Values, outputs: _Values) -> _Counts:
     images, weight, output = _shape(inputs[0]), _shape(inputs[1]), _shape(outputs[0])
     is_transposed = inputs[6].toIValue()
     # The weight is (out, in / groups, ...) or, transposed, (in, out / groups, ...).
@@ -173,9 +171,7 @@ def _convolution(inputs: Sequence[_Value], outputs: Sequence[_Value]) -> Counter
     return _counted("conv", macs=positions * prod(weight[1:]), activations=prod(output))
 
 
-def _fused_attention(
-    inputs: Sequence[_Value], outputs: Sequence[_Value]
-) -> Counter[tuple[str, str]]:
+def _fused_attention(inputs: _Values, outputs: _Values) -> _Counts:
     """Both products in full: a mask, causal or not, only hides what was computed.
 
     Query heads that share a key (grouped queries) show in the output's batch dimensions.
@@ -187,7 +183,7 @@ def _fused_attention(
     return _counted(name, macs=macs, activations=weights + prod(output))
 
 
-def _einsum(inputs: Sequence[_Value], outputs: Sequence[_Value]) -> Counter[tuple[str, str]]:
+def _einsum(inputs: _Values, outputs: _Values) -> _Counts:
     """The contractions into which torch takes it apart, pair by pair in the order it recorded.
 
     A pair that sums over nothing is an elementwise or outer product and costs nothing, like any

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import platform
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -108,9 +107,6 @@ def peak_memory(forward: Forward, *, device: str, process: Path = _PROCESS) -> Q
         forward()
         torch.cuda.synchronize()
         return Quantity(value=float(torch.cuda.max_memory_allocated() - base), unit="bytes")
-    if platform.libc_ver()[0] != "glibc":
-        reason = "the C library keeps freed memory, and cannot be asked for it"
-        return Quantity(unit="bytes", reason=reason)
     status = process / "status"
     try:
         ctypes.CDLL(None).malloc_trim(0)
@@ -118,7 +114,7 @@ def peak_memory(forward: Forward, *, device: str, process: Path = _PROCESS) -> Q
         base_kb = int(re.findall(r"^VmRSS:\s*(\d+)", status.read_text(), re.MULTILINE)[0])
         forward()
         peak_kb = int(re.findall(r"^VmHWM:\s*(\d+)", status.read_text(), re.MULTILINE)[0])
-    except (OSError, LookupError, ValueError) as error:
+    except (OSError, LookupError, AttributeError) as error:  # the last where it is not glibc
         return Quantity(unit="bytes", reason=f"the system does not tell: {error}")
     return Quantity(unit="bytes", value=1024.0 * max(0, peak_kb - base_kb))
 
