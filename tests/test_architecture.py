@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "archbench"
-BENEATH_ALL = {"command_line", "errors", "lazy", "memory", "progress", "registry"}
+BENEATH_ALL = {"cache_folder", "command_line", "errors", "lazy", "memory", "progress", "registry"}
 EVERYWHERE = {"numpy"}
 
 
@@ -36,6 +36,7 @@ class Room:
 TABLE = """
 command_line | |
 errors       | |
+cache_folder | errors |
 lazy         | |
 memory       | |
 progress     | |

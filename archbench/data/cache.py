@@ -17,7 +17,7 @@ import mmap
 import os
 import struct
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -26,6 +26,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import torch
 
+from archbench.cache_folder import cache_folder
 from archbench.data.dataset import DataError, DataSet, Split
 from archbench.data.source import SHARES, SOURCES, DataFacts, DataRequest, ImageSource, Share
 from archbench.errors import MissingError, StorageError, UsageError
@@ -41,26 +42,6 @@ LARGEST_RESOLUTION = 1024
 
 class DamagedError(StorageError):
     """A cached file that is not what was written."""
-
-
-def cache_folder(environment: Mapping[str, str] = os.environ) -> Path:
-    """The user's cache folder: ARCHBENCH_CACHE, else XDG_CACHE_HOME or ~/.cache, archbench in it.
-
-    Raises:
-        StorageError: No variable says where, and there is no home.
-    """
-    shared = Path(environment.get("XDG_CACHE_HOME", ""))
-    try:
-        if named := environment.get("ARCHBENCH_CACHE"):
-            return Path(named).expanduser()
-        if shared.is_absolute():  # as the XDG specification asks
-            return shared / "archbench"
-        return Path.home() / ".cache" / "archbench"
-    except RuntimeError as error:
-        raise StorageError(
-            "there is no home folder to keep prepared images in",
-            help="set ARCHBENCH_CACHE to a folder that can be written",
-        ) from error
 
 
 def load(

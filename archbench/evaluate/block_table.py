@@ -18,12 +18,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from archbench.cache_folder import cache_folder
 from archbench.errors import StorageError
 from archbench.evaluate.piece import family, pieces
 from archbench.evaluate.target import Target
 from archbench.measure.cold import ColdTime, Multiple
 from archbench.measure.latency.calibration import Calibration
-from archbench.measure.machine_cache import UNREADABLE, cache_folder, digest_of, settings_of
+from archbench.measure.machine_cache import UNREADABLE, digest_of, settings_of
 from archbench.models import ArchSpec
 from archbench.study.atomic_file import write_atomically, writing_alone
 
@@ -116,7 +117,7 @@ def table_path(target: Target, *, folder: Path | None = None) -> Path:
     The resolution does not matter.
     """
     name = f"{target.environment.id}-{digest_of(_identity(target))}.json"
-    return (folder or cache_folder("blocks")) / name
+    return (folder or cache_folder() / "blocks") / name
 
 
 def read_table(path: Path, *, target: Target) -> BlockTable:

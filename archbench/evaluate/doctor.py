@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from archbench.analysis.study import open_study
+from archbench.cache_folder import cache_folder
 from archbench.errors import ArchbenchError
 from archbench.evaluate.target import calibrated
 from archbench.measure.backend import BACKENDS, PRECISIONS, absence, can_compute
@@ -26,7 +27,6 @@ from archbench.measure.machine import (
     gpu_name,
     load_average,
 )
-from archbench.measure.machine_cache import cache_folder
 from archbench.measure.self_test import self_test
 from archbench.progress import Progress
 from archbench.study.atomic_file import backup_path
@@ -90,7 +90,7 @@ def check_up(
         "load": load_average(),
         "gpu": gpu,
         "backends": [_backend(name, device=on) for on in devices() for name in BACKENDS.names],
-        "disks": {str(path): _free(path) for path in (Path.cwd(), cache_folder())},
+        "disks": {str(path): _free(path) for path in (Path.cwd(), cache_folder() / "calibration")},
         "study": _health(study) if study else None,
     }
     return {**found, "advice": advice(found)}

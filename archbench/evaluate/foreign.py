@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from archbench.data.cache import cache_folder
+from archbench.cache_folder import cache_folder
 from archbench.errors import MissingError, UsageError, unknown_name
 from archbench.models import ArchSpec
 from archbench.models.catalogue import published, published_names

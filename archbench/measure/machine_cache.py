@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any
 
 import torch
 
+from archbench.cache_folder import cache_folder
 from archbench.errors import StorageError
 from archbench.measure.backend import in_eager
 from archbench.memory import keep_memory, use_huge_pages
@@ -61,15 +61,6 @@ class MachineFile:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         document = {**self.identity, **content}
         write_atomically(self.path, json.dumps(document, indent=2).encode())
-
-
-def cache_folder(kind: str = "calibration") -> Path:
-    """A kind's folder: under ARCHBENCH_CACHE, XDG_CACHE_HOME/archbench or ~/.cache/archbench."""
-    if named := os.environ.get("ARCHBENCH_CACHE"):
-        return Path(named).expanduser() / kind
-    shared = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    root = shared if shared.is_absolute() else Path.home() / ".cache"
-    return root / "archbench" / kind
 
 
 def digest_of(document: Mapping[str, Any]) -> str:
@@ -138,6 +129,6 @@ def form_file(conditions: Conditions, *, environment: Environment, generation: i
     settings = {**settings_of(conditions), "generation": str(generation)}
     named = {"environment": environment.document(), "settings": settings}
     return FormFile(
-        path=cache_folder() / f"forms-{environment.id}-{digest_of(settings)}.json",
+        path=cache_folder() / "calibration" / f"forms-{environment.id}-{digest_of(settings)}.json",
         identity={"schema": "archbench.forms/1", **named},
     )

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from archbench.cache_folder import cache_folder
 from archbench.errors import StorageError
 from archbench.measure import machine_cache
 from archbench.measure.backend import dtype_of, tensors_of
@@ -232,9 +233,8 @@ def roofline(
     settings = machine_cache.settings_of(conditions)
     identity = {"schema": "archbench.roofline/1", "environment": environment.id, "of": settings}
     name, note = f"{environment.id}-{machine_cache.digest_of(identity)}.json", ""
-    file = machine_cache.MachineFile(
-        path=machine_cache.cache_folder("roofline") / name, identity=identity
-    )
+    path = cache_folder() / "roofline" / name
+    file = machine_cache.MachineFile(path=path, identity=identity)
     try:
         if document := file.read():
             stored = Roofline(**{**document["limits"], "note": ""})

@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from archbench.cache_folder import cache_folder
 from archbench.data import DataSet
-from archbench.data.cache import cache_folder
 from archbench.errors import StorageError
 from archbench.progress import Progress
 from archbench.study.atomic_file import writing_alone

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from archbench.data.cache import EntryWriter, cache_folder, cached
+from archbench.cache_folder import cache_folder
+from archbench.data.cache import EntryWriter, cached
 from archbench.data.dataset import DataError, DataSet
 from archbench.data.source import SHARES, DataFacts, ImageSource, Share, Sink
 from archbench.errors import StorageError

@@ -14,7 +14,7 @@ import torch
 from archbench.errors import IncomparableError
 from archbench.measure.latency.calibration import Calibration, calibrate
 from archbench.measure.latency.reference_networks import CALIBRATORS, Calibrator
-from archbench.measure.machine_cache import cache_folder, settings_of
+from archbench.measure.machine_cache import settings_of
 from archbench.measure.macs import count_operators
 from archbench.study.environment import Environment, usable_cores
 from archbench.study.measurement import Conditions
@@ -178,16 +178,3 @@ def test_calibrators_are_the_same_each_time_and_leave_randomness_alone(entry: Ca
     assert torch.equal(first, second)
     assert torch.isfinite(first).all()
     assert torch.equal(torch.random.get_rng_state(), state)
-
-
-def test_cache_folder_follows_the_variables(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("ARCHBENCH_CACHE", str(tmp_path / "a"))
-    assert cache_folder() == tmp_path / "a" / "calibration"
-    monkeypatch.delenv("ARCHBENCH_CACHE")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "b"))
-    assert cache_folder() == tmp_path / "b" / "archbench" / "calibration"
-    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    assert cache_folder() == tmp_path / "home" / ".cache" / "archbench" / "calibration"

@@ -13,8 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from archbench.cache_folder import cache_folder
 from archbench.measure.latency.estimate import core_disturbance
-from archbench.measure.machine_cache import MachineFile, cache_folder, digest_of
+from archbench.measure.machine_cache import MachineFile, digest_of
 from archbench.study.environment import Environment
 
 BACK = 0.03
@@ -128,7 +129,7 @@ def constants_file(environment: Environment, settings: Mapping[str, str]) -> Mac
     """The file of a machine and settings; who writes it holds the measurement lock."""
     identity = {"environment": environment.id, "settings": dict(settings)}
     return MachineFile(
-        path=cache_folder() / f"{environment.id}-{digest_of(settings)}.json",
+        path=cache_folder() / "calibration" / f"{environment.id}-{digest_of(settings)}.json",
         identity={"schema": "archbench.calibration/2", **identity},
     )
 
