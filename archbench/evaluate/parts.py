@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -12,7 +13,7 @@ from archbench.evaluate.foreign import noise
 from archbench.evaluate.piece import Piece, pieces
 from archbench.evaluate.target import calibrated, deployed
 from archbench.measure.backend import dtype_of
-from archbench.measure.parts import Roofline, Traffic, roofline, time_parts, traffic
+from archbench.measure.parts import Roofline, roofline, time_parts, traffic
 from archbench.models import Deployed
 from archbench.models.network import Network, Written, as_spec
 from archbench.progress import Progress
@@ -55,26 +56,16 @@ def where(
     parts = _parts(network)
     moved = traffic(network, example, parts=parts)
     with target.bench(on_progress=on_progress) as bench:
-        times = time_parts(network, example, parts=parts, bench=bench, budget_s=budget_s)
+        ms, times = time_parts(network, example, parts=parts, bench=bench, budget_s=budget_s)
     return {
         "name": spec.name or spec.digest,
         "digest": spec.digest,
         "environment": target.environment.document(),
         "conditions": asdict(conditions),
-        "whole_ms": times.whole,
-        "watched_ms": times.watched,
-        "between_ms": times.whole - sum(times.parts.values()),
-        "rounds": times.rounds,
-        "off_cpu_share": times.off_cpu,
+        **times,
         "limits": asdict(limits),
         "parts": [
-            _part(
-                piece,
-                batch=conditions.batch,
-                ms=times.parts[piece.place],
-                moved=moved[piece.place],
-                limits=limits,
-            )
+            _part(piece, ms[piece.place], moved[piece.place], batch=conditions.batch, limits=limits)
             for piece in pieces(spec)
         ],
     }
@@ -93,18 +84,18 @@ def _parts(network: nn.Module) -> dict[str, nn.Module]:
 
 
 def _part(
-    piece: Piece, *, batch: int, ms: float, moved: Traffic, limits: Roofline
+    piece: Piece, ms: float, moved: Mapping[str, int], *, batch: int, limits: Roofline
 ) -> dict[str, Any]:
     """What an embed, block or head costs inside the running network; a MAC is two flops."""
     macs = piece.work.macs * batch
-    bounds_ms = limits.bounds_ms(flops=2 * macs, **asdict(moved))
+    bounds_ms = limits.bounds_ms(flops=2 * macs, **moved)
     return {
         "place": piece.place,
         "stage": None if piece.place == "head" else int(piece.place[7:].partition("]")[0]),
         "kind": str(piece.what["part"]["kind"]) if "part" in piece.what else "head",
         "ms": ms,
         "macs": macs,
-        **asdict(moved),
+        **moved,
         "gflops": 2 * macs / ms / 1e6 if ms else 0.0,
         "roof_share": max(bounds_ms["compute"], bounds_ms["memory"]) / ms if ms else 0.0,
         "bounds_ms": bounds_ms,

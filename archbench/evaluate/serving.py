@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 from archbench.evaluate.foreign import noise
 from archbench.evaluate.target import calibrated, deployed
 from archbench.measure.backend import prepared
 from archbench.measure.machine import capture_environment
-from archbench.measure.serving import Service, serve
+from archbench.measure.serving import serve
 from archbench.models.network import Written, as_spec
 from archbench.progress import Progress
 from archbench.study.measurement import Conditions
@@ -41,7 +41,7 @@ def serving(
     """
     spec, environment = as_spec(written), capture_environment()
     height, width = spec.resolution
-    found: list[Service] = []
+    found: list[dict[str, Any]] = []
     for batch in sorted(set(batches)) or _DOUBLED:
         here = replace(conditions or Conditions(), batch=batch, resolution=(height, width))
         target = calibrated(here, environment=environment, on_progress=on_progress)
@@ -51,18 +51,16 @@ def serving(
             service = serve(ready.run, bench=bench, budget_s=budget_s)
         found.append(service)
         if not batches and len(found) > 1:
-            gain = service.images_per_second / found[-2].images_per_second
+            gain = service["images_per_second"] / found[-2]["images_per_second"]
             if gain < _GAIN:
                 break
-    paces = {service.conditions.batch: service.images_per_second for service in found}
+    paces = {entry["conditions"]["batch"]: entry["images_per_second"] for entry in found}
     return {
         "name": spec.name or spec.digest,
         "digest": spec.digest,
         "environment": environment.document(),
         "saturating_batch": saturating_batch(paces),
-        "batches": [
-            {**asdict(entry), "images_per_second": entry.images_per_second} for entry in found
-        ],
+        "batches": found,
     }
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -240,36 +241,6 @@ class Counters:
     processes: Mapping[int, tuple[str, int]]
 
 
-@dataclass(frozen=True, kw_only=True)
-class MachineActivity:
-    """What happened between two readings of the counters; None where it is unknown.
-
-    Attributes:
-        steal_share: The share of all cores' time that a hypervisor gave to other guests.
-        busy: Other processes with the number of cores that each kept busy, the busiest first.
-    """
-
-    steal_share: float | None
-    throttled: int | None
-    busy: tuple[tuple[str, float], ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Clocks:
-    """The speed of the cores; None where the system hides it, as most virtual machines do.
-
-    Attributes:
-        governor: Who chooses the clock, as ``performance``; several with commas between them.
-        current_mhz: Of the slowest and of the fastest core.
-        boost: Whether they may go beyond their nominal clock for a while.
-    """
-
-    governor: str | None
-    current_mhz: tuple[float, float] | None
-    most_mhz: float | None
-    boost: bool | None
-
-
 def counters(*, root: Path = ROOT) -> Counters:
     """The counters as they stand."""
     ticks = stolen = 0
@@ -293,8 +264,13 @@ def throttle_count(*, root: Path = ROOT) -> int | None:
     return int(sum(known)) if known else None
 
 
-def activity(before: Counters, after: Counters, *, seconds: float) -> MachineActivity:
-    """What happened between two readings of the counters, which are so far apart."""
+def activity(before: Counters, after: Counters, *, seconds: float) -> dict[str, Any]:
+    """What happened between two readings of the counters, JSON-able; None where it is unknown.
+
+    ``steal_share`` is the share of all cores' time that a hypervisor gave to other guests,
+    ``throttled`` how often a core was slowed down for heat, and ``busy`` are other processes with
+    the number of cores that each kept busy, the busiest first.
+    """
     ticks = after.ticks - before.ticks
     busy = []
     for process, (name, used) in after.processes.items():
@@ -303,15 +279,19 @@ def activity(before: Counters, after: Counters, *, seconds: float) -> MachineAct
         if share >= _BUSY_SHARE:
             busy.append((name, share))
     known = before.throttled is not None and after.throttled is not None
-    return MachineActivity(
-        steal_share=(after.stolen - before.stolen) / ticks if ticks > 0 else None,
-        throttled=(after.throttled or 0) - (before.throttled or 0) if known else None,
-        busy=tuple(sorted(busy, key=lambda entry: -entry[1])[:_MOST_LISTED]),
-    )
+    return {
+        "steal_share": (after.stolen - before.stolen) / ticks if ticks > 0 else None,
+        "throttled": (after.throttled or 0) - (before.throttled or 0) if known else None,
+        "busy": sorted(busy, key=lambda entry: -entry[1])[:_MOST_LISTED],
+    }
 
 
-def clocks(*, root: Path = ROOT) -> Clocks:
-    """The speed of the cores, as far as the system tells."""
+def clocks(*, root: Path = ROOT) -> dict[str, Any]:
+    """The speed of the cores, JSON-able; None where the system hides it, as in virtual machines.
+
+    ``governor`` is who chooses the clock, several with commas between them; ``current_mhz`` of the
+    slowest and of the fastest core; ``boost`` whether they may go beyond their nominal clock.
+    """
     governors = set(_texts(root, f"{_CPUS}/cpu[0-9]*/cpufreq/scaling_governor"))
     mhz = [khz / 1e3 for khz in _numbers(root, f"{_CPUS}/cpu[0-9]*/cpufreq/scaling_cur_freq")]
     for info in _texts(root, "proc/cpuinfo") if not mhz else ():
@@ -319,12 +299,12 @@ def clocks(*, root: Path = ROOT) -> Clocks:
     limits = _numbers(root, f"{_CPUS}/cpu[0-9]*/cpufreq/cpuinfo_max_freq")
     boosts = [bool(number) for number in _numbers(root, f"{_CPUS}/cpufreq/boost")]
     boosts += [not number for number in _numbers(root, f"{_CPUS}/intel_pstate/no_turbo")]
-    return Clocks(
-        governor=", ".join(sorted(governors)) or None,
-        current_mhz=(min(mhz), max(mhz)) if mhz else None,
-        most_mhz=max(limits) / 1e3 if limits else None,
-        boost=boosts[0] if boosts else None,
-    )
+    return {
+        "governor": ", ".join(sorted(governors)) or None,
+        "current_mhz": (min(mhz), max(mhz)) if mhz else None,
+        "most_mhz": max(limits) / 1e3 if limits else None,
+        "boost": boosts[0] if boosts else None,
+    }
 
 
 def load_average() -> float | None:

@@ -29,23 +29,6 @@ _FAR_BYTES = {"cpu": 2**28, "cuda": 2**30}  # larger than any last cache of toda
 _NEAR_BYTES = {"cpu": 2**18, "cuda": 2**23}
 
 
-@dataclass(frozen=True, kw_only=True)
-class PartTimes:
-    """Times in milliseconds, calibrated as latencies are.
-
-    Attributes:
-        watched: The network while its parts were timed; the difference is what watching costs.
-        rounds: Passes of each.
-        off_cpu: Share of the time without a core; None on a GPU.
-    """
-
-    parts: Mapping[str, float]
-    whole: float
-    watched: float
-    rounds: int
-    off_cpu: float | None
-
-
 def time_parts(
     network: nn.Module,
     example: Tensor,
@@ -53,8 +36,11 @@ def time_parts(
     parts: Mapping[str, nn.Module],
     bench: CalibratedBench,
     budget_s: float = 4.0,
-) -> PartTimes:
-    """The time of each part, of passes that take turns with passes without any hook.
+) -> tuple[dict[str, float], dict[str, Any]]:
+    """Milliseconds of each part, of passes that take turns with passes without any hook.
+
+    With them come those of the network as it is and while its parts were watched, and of what is
+    between them; all are calibrated as latencies are.
 
     On one CPU thread CPU time counts, else the time that passes; a GPU is waited for before and
     behind each part, which hides what it would have run at once. The network is in evaluation,
@@ -90,13 +76,15 @@ def time_parts(
         bench.tell("timing parts", rounds, _MOST_ROUNDS)
     means_ms = bench.means_ms(timings)
     unit = constant_ms / means_ms["reference"]
-    return PartTimes(
-        parts={name: lower_mean(seconds) * 1e3 * unit for name, seconds in taken.items()},
-        whole=means_ms["plain"] * unit,
-        watched=means_ms["watched"] * unit,
-        rounds=rounds,
-        off_cpu=bench.off_cpu(timings["plain"]),
-    )
+    parts_ms = {name: lower_mean(seconds) * 1e3 * unit for name, seconds in taken.items()}
+    whole_ms = means_ms["plain"] * unit
+    return parts_ms, {
+        "whole_ms": whole_ms,
+        "watched_ms": means_ms["watched"] * unit,
+        "between_ms": whole_ms - sum(parts_ms.values()),
+        "rounds": rounds,
+        "off_cpu_share": bench.off_cpu(timings["plain"]),
+    }
 
 
 @contextmanager
@@ -117,22 +105,13 @@ def _hooked(
             handle.remove()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Traffic:
-    """What a part runs in one pass: operators that are no views, and what they read and write.
-
-    Weights are all that does not depend on the input, activations all that does.
-    """
-
-    operators: int = 0
-    weight_bytes: int = 0
-    activation_bytes: int = 0
-
-
 def traffic(
     network: nn.Module, example: Tensor, *, parts: Mapping[str, nn.Module]
-) -> dict[str, Traffic]:
+) -> dict[str, dict[str, int]]:
     """The traffic of each part in one pass; what runs outside of all of them is under ``""``.
+
+    Of ``operators`` count those that are no views; of what they read and write, all that does not
+    depend on the input are ``weight_bytes``, and all that does ``activation_bytes``.
 
     The rule: every operator reads each of its inputs once and writes its outputs once; views move
     nothing, and neither does making an empty tensor. A fused operator counts what enters and
@@ -146,10 +125,7 @@ def traffic(
         counter,
     ):
         network(example)
-    return {
-        name: Traffic(operators=number, weight_bytes=weights, activation_bytes=activations)
-        for name, (number, weights, activations) in counter.sums.items()
-    }
+    return counter.sums
 
 
 class _Counter(TorchDispatchMode):
@@ -158,7 +134,8 @@ class _Counter(TorchDispatchMode):
     def __init__(self, example: Tensor, parts: Iterable[str]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.part = ""
-        self.sums = {name: [0, 0, 0] for name in ("", *parts)}
+        counts = ("operators", "weight_bytes", "activation_bytes")
+        self.sums = {name: dict.fromkeys(counts, 0) for name in ("", *parts)}
         # Held until the end: a freed tensor lends its identity to others.
         self.moving: dict[int, Tensor] = {id(example): example}
 
@@ -174,10 +151,11 @@ class _Counter(TorchDispatchMode):
             self.moving |= {id(tensor): tensor for tensor in outputs}
         if not func.is_view and "empty" not in func.__name__:
             sums = self.sums[self.part]
-            sums[0] += 1
+            sums["operators"] += 1
             for tensor in inputs:
-                sums[2 if id(tensor) in self.moving else 1] += tensor.nbytes
-            sums[2] += sum(tensor.nbytes for tensor in outputs)
+                kind = "activation_bytes" if id(tensor) in self.moving else "weight_bytes"
+                sums[kind] += tensor.nbytes
+            sums["activation_bytes"] += sum(tensor.nbytes for tensor in outputs)
         return output
 
 

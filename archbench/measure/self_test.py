@@ -9,8 +9,9 @@ from __future__ import annotations
 import itertools
 import math
 import random
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from archbench.measure.latency.calibration import CalibratedBench, disturbance, 
 from archbench.measure.latency.clock import Timing
 from archbench.measure.latency.constants import CHECKS, DriftCheck, deviations
 from archbench.measure.latency.rounds import Placed, relocate, rotated_orders, warm_up
-from archbench.measure.machine import Counters, Pinning, activity, counters
+from archbench.measure.machine import Counters, activity, counters
 
 COPIES = 6
 _PLACEMENT = 2 * COPIES  # rounds in one place of memory: each copy is twice in each of the order
@@ -36,68 +37,15 @@ _WARM_UP_S = 0.5
 _FOUND_19_OF_20 = 1 + 1.645 / estimate.TWO_SIDED_95
 
 
-@dataclass(frozen=True, kw_only=True)
-class Resolution:
-    """What an A/A test showed.
-
-    Attributes:
-        smallest: The difference, as a share, that a comparison of so many rounds finds in 95 of
-            100 runs.
-        comparisons: Short comparisons of two copies.
-        false_share: The share of them in which one copy seemed faster.
-        spread: By how much the slowest copy seems slower than the fastest over all rounds.
-    """
-
-    rounds: int
-    smallest: float
-    comparisons: int
-    false_share: float
-    spread: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Constant:
-    """The constant of a calibration network, and by which share it left the others since."""
-
-    stored_ms: float
-    now_ms: float
-    deviation: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class SelfTest:
-    """The results of an A/A test of this machine; what is to be said is mostly empty.
-
-    Attributes:
-        network: Which network ran.
-        resolution: What can be told apart; None where there was no time for it.
-        constants: By the names of the calibration networks.
-        state: By which share all of them together take longer than when constants were taken.
-        off_cpu: The share of time in which other work held the core; None on a GPU.
-        drift: By how much the network drifted meanwhile.
-        note: What is to be said of the constants.
-        due: Why the next measurement takes them anew.
-        disturbance: Why nothing can be said of the constants now.
-    """
-
-    network: str
-    resolution: Resolution | None
-    constants: Mapping[str, Constant]
-    state: float
-    off_cpu: float | None
-    drift: float
-    seat: Pinning
-    note: str
-    generation: int = 1
-    due: str = ""
-    disturbance: str = ""
-
-
-def resolution_of(samples: estimate.Array) -> Resolution:
+def resolution_of(samples: estimate.Array) -> dict[str, float]:
     """What the times of copies of one network say, (copies, rounds).
 
     They were placed anew in memory every twelve rounds. Rounds that are too few to tell by places
     give the difference that the rounds alone would find.
+
+    ``smallest`` is the difference, as a share, that a comparison of so many rounds finds in 95 of
+    100 runs; ``comparisons`` are short ones of two copies, ``false_share`` of which one seemed
+    faster; and over all rounds the slowest copy seems slower than the fastest by ``spread``.
     """
     copies, rounds = samples.shape
     pairs = list(itertools.combinations(range(copies), 2))
@@ -112,19 +60,26 @@ def resolution_of(samples: estimate.Array) -> Resolution:
             apart.append(np.abs(off) > width)
     else:
         widths = estimate.log_half_widths(second, first, level=_LEVEL)
-    return Resolution(
-        rounds=rounds,
-        smallest=math.expm1(float(np.median(widths)) * _FOUND_19_OF_20),
-        comparisons=len(apart) * len(pairs),
-        false_share=float(np.mean(apart)) if apart else 0.0,
-        spread=float(means.max() / means.min() - 1),
-    )
+    return {
+        "rounds": rounds,
+        "smallest": math.expm1(float(np.median(widths)) * _FOUND_19_OF_20),
+        "comparisons": len(apart) * len(pairs),
+        "false_share": float(np.mean(apart)) if apart else 0.0,
+        "spread": float(means.max() / means.min() - 1),
+    }
 
 
 def self_test(
     bench: CalibratedBench, *, seconds: float, read_counters: Callable[[], Counters] = counters
-) -> SelfTest:
-    """Times copies of a calibration network, and now and then all calibration networks."""
+) -> dict[str, Any]:
+    """Times copies of a calibration network, and now and then all calibration networks.
+
+    Of the JSON-able results the ``resolution`` is None where there was no time for it; the
+    ``deviation`` of a constant is the share by which it left the others, ``state`` that by which
+    all together take longer than when they were taken; ``off_cpu`` is None on a GPU. What is to be
+    said is mostly empty: the ``note`` of the constants, why they are ``due`` to be taken anew by
+    the next measurement, and the ``disturbance`` for which nothing can be said of them now.
+    """
     calibration = bench.calibration
     began, before = bench.clock.wall(), read_counters()
     copies, others = _timed(bench, seconds=seconds)
@@ -136,25 +91,25 @@ def self_test(
     moved = estimate.drift(np.median(samples, axis=0).tolist()) if rounds else 0.0
     now_ms, stored_ms = bench.means_ms(others), calibration.constants_ms
     found, state = deviations(now_ms, stored_ms)
-    disturbed = disturbance(off_cpu=off_cpu, moved=moved, busy=worked)
+    disturbed = disturbance(off_cpu=off_cpu, moved=moved, activity=worked)
     weight = CHECKS if rounds >= _LONG_CHECK else 1
     check = DriftCheck(deviations=found, disturbance=disturbed, weight=weight)
-    return SelfTest(
-        network=calibration.calibrators[0].name,
-        resolution=resolution_of(samples) if rounds >= _LEAST_ROUNDS else None,
-        constants={
-            name: Constant(stored_ms=stored_ms[name], now_ms=ms, deviation=found[name])
+    return {
+        "network": calibration.calibrators[0].name,
+        "resolution": resolution_of(samples) if rounds >= _LEAST_ROUNDS else None,
+        "constants": {
+            name: {"stored_ms": stored_ms[name], "now_ms": ms, "deviation": found[name]}
             for name, ms in now_ms.items()
         },
-        state=state,
-        off_cpu=off_cpu,
-        drift=moved,
-        seat=bench.pinning,
-        note=calibration.note,
-        generation=calibration.generation,
-        due=keep_check(check, bench=bench),
-        disturbance=disturbed,
-    )
+        "state": state,
+        "off_cpu": off_cpu,
+        "drift": moved,
+        "seat": asdict(bench.pinning),
+        "note": calibration.note,
+        "generation": calibration.generation,
+        "due": keep_check(check, bench=bench),
+        "disturbance": disturbed,
+    }
 
 
 def _timed(

@@ -6,8 +6,9 @@ import ctypes
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -33,39 +34,13 @@ class Quantity:
     reason: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Service:
-    """How one network serves at one batch.
+def serve(forward: Forward, *, bench: CalibratedBench, budget_s: float = 2.0) -> dict[str, Any]:
+    """Runs a network as a service would at one batch, in turn with a calibration network.
 
-    Attributes:
-        ms: The calibrated time of a batch, as latencies are.
-        wall_ms: Every pass on the wall clock, as it was: whatever else the machine did shows.
-        p50: Their median, as the 95th and the 99th percentile; the last of 100 passes and more.
-        peak: Memory of a pass, see ``peak_memory``.
-        energy: Of an image, see ``energy_per_image``.
-        off_cpu: Share of the time without a core; None on a GPU.
-    """
-
-    conditions: Conditions
-    ms: float
-    wall_ms: tuple[float, ...]
-    p50: Quantity
-    p95: Quantity
-    p99: Quantity
-    peak: Quantity
-    energy: Quantity
-    off_cpu: float | None
-
-    @property
-    def images_per_second(self) -> float:
-        """By the calibrated time."""
-        return 1e3 * self.conditions.batch / self.ms
-
-
-def serve(forward: Forward, *, bench: CalibratedBench, budget_s: float = 2.0) -> Service:
-    """Runs a network as a service would, in turn with a calibration network.
-
-    At least 20 passes are made, however short the budget.
+    At least 20 passes are made, however short the budget. Of the JSON-able results ``ms`` is the
+    calibrated time of a batch, as latencies are, ``wall_ms`` every pass on the wall clock, as it
+    was: whatever else the machine did shows. ``off_cpu`` is None on a GPU; for ``peak`` and
+    ``energy`` see `peak_memory` and `energy_per_image`.
     """
     conditions, clock = bench.conditions, bench.clock
     until = clock.wall() + budget_s
@@ -80,17 +55,19 @@ def serve(forward: Forward, *, bench: CalibratedBench, budget_s: float = 2.0) ->
     tails = [Quantity(unit="ms", value=quantile(walls, share)) for share in (0.5, 0.95, 0.99)]
     if len(walls) < _FOR_P99:
         tails[2] = Quantity(unit="ms", reason=f"fewer than {_FOR_P99} passes were made")
-    return Service(
-        conditions=conditions,
-        ms=bench.mean_ms(timings) / bench.mean_ms(compared) * constant_ms,
-        wall_ms=walls,
-        p50=tails[0],
-        p95=tails[1],
-        p99=tails[2],
-        peak=peak_memory(forward, device=conditions.device),
-        energy=energy_per_image(forward, conditions=conditions, clock=clock),
-        off_cpu=bench.off_cpu(timings),
-    )
+    ms = bench.mean_ms(timings) / bench.mean_ms(compared) * constant_ms
+    return {
+        "conditions": asdict(conditions),
+        "ms": ms,
+        "wall_ms": walls,
+        "p50": asdict(tails[0]),
+        "p95": asdict(tails[1]),
+        "p99": asdict(tails[2]),
+        "peak": asdict(peak_memory(forward, device=conditions.device)),
+        "energy": asdict(energy_per_image(forward, conditions=conditions, clock=clock)),
+        "off_cpu": bench.off_cpu(timings),
+        "images_per_second": 1e3 * conditions.batch / ms,
+    }
 
 
 def peak_memory(forward: Forward, *, device: str, process: Path = _PROCESS) -> Quantity:

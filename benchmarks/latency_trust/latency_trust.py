@@ -99,8 +99,8 @@ def collect(options: argparse.Namespace, *, samples: Path) -> None:
                 "part": options.what,
                 "load": options.load,
                 "time": time.time(),
-                "steal": found.steal_share,
-                "busy": found.busy,
+                "steal": found["steal_share"],
+                "busy": found["busy"],
             }
             with samples.open("a") as file:
                 for row in rows:

@@ -210,7 +210,7 @@ def test_a_system_that_tells_nothing_is_no_error(tmp_path: Path) -> None:
     nothing = counters(root=tmp_path)
     assert nothing == Counters(ticks=0, stolen=0, throttled=None, processes={})
     found = activity(nothing, nothing, seconds=1.0)
-    assert (found.steal_share, found.throttled, found.busy) == (None, None, ())
+    assert found == {"steal_share": None, "throttled": None, "busy": []}
 
 
 def test_activity_is_what_came_between() -> None:
@@ -219,9 +219,9 @@ def test_activity_is_what_came_between() -> None:
     before = Counters(ticks=1000, stolen=0, throttled=1, processes=then)
     after = Counters(ticks=2000, stolen=50, throttled=4, processes=now)
     found = activity(before, after, seconds=2.0)
-    assert found.steal_share == pytest.approx(0.05)
-    assert found.throttled == 3
-    assert found.busy == (("new", 2.0), ("old", 0.5))
+    assert found["steal_share"] == pytest.approx(0.05)
+    assert found["throttled"] == 3
+    assert found["busy"] == [("new", 2.0), ("old", 0.5)]
 
 
 def test_clocks_are_read(tmp_path: Path) -> None:
@@ -232,15 +232,15 @@ def test_clocks_are_read(tmp_path: Path) -> None:
         write(tmp_path, f"{folder}/scaling_cur_freq", f"{current}\n")
         write(tmp_path, f"{folder}/cpuinfo_max_freq", "4000000\n")
     write(tmp_path, f"{CPUS}/intel_pstate/no_turbo", "1\n")
-    found = clocks(root=tmp_path)
-    assert found.governor == "powersave, schedutil"
-    assert found.current_mhz == (1200.0, 3400.0)
-    assert found.most_mhz == 4000.0
-    assert found.boost is False
+    assert clocks(root=tmp_path) == {
+        "governor": "powersave, schedutil",
+        "current_mhz": (1200.0, 3400.0),
+        "most_mhz": 4000.0,
+        "boost": False,
+    }
 
 
 def test_a_guest_tells_its_clock_in_cpuinfo_at_most(tmp_path: Path) -> None:
     write(tmp_path, "proc/cpuinfo", "model name\t: x\ncpu MHz\t\t: 2596.099\n")
     found = clocks(root=tmp_path)
-    assert (found.governor, found.current_mhz) == (None, (2596.099, 2596.099))
-    assert (found.most_mhz, found.boost) == (None, None)
+    assert [*found.values()] == [None, (2596.099, 2596.099), None, None]

@@ -15,6 +15,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 from archbench.errors import IncomparableError, StorageError
 from archbench.measure.backend import Runnable, require_backend
@@ -31,7 +32,7 @@ from archbench.measure.latency.constants import (
 from archbench.measure.latency.estimate import DRIFT_LIMIT, core_disturbance, drift
 from archbench.measure.latency.reference_networks import CALIBRATORS, Calibrator
 from archbench.measure.latency.rounds import CALIBRATOR_ROUNDS, Placed, relocate, warm_up
-from archbench.measure.machine import Counters, MachineActivity, activity, counters, require_device
+from archbench.measure.machine import Counters, activity, counters, require_device
 from archbench.measure.machine_cache import UNREADABLE, settings_of
 from archbench.progress import Progress
 from archbench.study.environment import Environment
@@ -235,7 +236,7 @@ def check_drift(
         if spread(found) <= BACK:
             break
     disturbed = disturbance(
-        busy=activity(before, read_counters(), seconds=bench.clock.wall() - began),
+        activity=activity(before, read_counters(), seconds=bench.clock.wall() - began),
         off_cpu=bench.off_cpu([timing for taken in timings.values() for timing in taken]),
         moved=min(drift([bench.seconds(one) for one in taken]) for taken in timings.values()),
     )
@@ -262,7 +263,7 @@ def keep_check(check: DriftCheck, *, bench: CalibratedBench) -> str:
     return due
 
 
-def disturbance(*, off_cpu: float | None, moved: float, busy: MachineActivity) -> str:
+def disturbance(*, off_cpu: float | None, moved: float, activity: Mapping[str, Any]) -> str:
     """Why a drift check says nothing of constants; empty where nothing disturbed it.
 
     ``off_cpu`` is the share of time without a core, ``moved`` the share by which times drifted.
@@ -271,5 +272,5 @@ def disturbance(*, off_cpu: float | None, moved: float, busy: MachineActivity) -
         return held
     if moved > DRIFT_LIMIT:
         return f"the speed of the machine moved by {moved:.0%}"
-    names = ", ".join(name for name, _ in busy.busy)
+    names = ", ".join(name for name, _ in activity["busy"])
     return f"other processes worked: {names}" if names else ""
