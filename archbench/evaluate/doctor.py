@@ -78,8 +78,7 @@ def check_up(
         test = self_test(bench, seconds=seconds)
     after, ended = counters(), time.monotonic()
     if gpu and watch:
-        use = watch.use(works=device == "cuda")
-        gpu |= {"disturbance": use.disturbance, "note": use.note}
+        gpu |= watch.use(works=device == "cuda")
     found = {
         "schema": SCHEMA,
         "environment": environment.document(),

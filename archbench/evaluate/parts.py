@@ -13,7 +13,7 @@ from archbench.evaluate.foreign import noise
 from archbench.evaluate.piece import Piece, pieces
 from archbench.evaluate.target import calibrated, deployed
 from archbench.measure.backend import dtype_of
-from archbench.measure.parts import Roofline, roofline, time_parts, traffic
+from archbench.measure.parts import bounds_ms, roofline, time_parts, traffic
 from archbench.models import Deployed
 from archbench.models.network import Network, Written, as_spec
 from archbench.progress import Progress
@@ -32,7 +32,7 @@ def where(
     It is a network of a JSON document of the schema ``archbench.where/1``, its parts in the order
     they run. ``between_ms`` is what the network takes beside its parts, below 0 where watching
     cost more than that; ``bounds_ms`` of a part what compute, memory and operators would ask for
-    alone, see ``Roofline``. PyTorch's eager mode only is timed, as other backends leave no parts.
+    alone. PyTorch's eager mode only is timed, as other backends leave no parts.
 
     Raises:
         UsageError: Another backend is asked for.
@@ -63,7 +63,7 @@ def where(
         "environment": target.environment.document(),
         "conditions": asdict(conditions),
         **times,
-        "limits": asdict(limits),
+        "limits": limits,
         "parts": [
             _part(piece, ms[piece.place], moved[piece.place], batch=conditions.batch, limits=limits)
             for piece in pieces(spec)
@@ -84,11 +84,11 @@ def _parts(network: nn.Module) -> dict[str, nn.Module]:
 
 
 def _part(
-    piece: Piece, ms: float, moved: Mapping[str, int], *, batch: int, limits: Roofline
+    piece: Piece, ms: float, moved: Mapping[str, int], *, batch: int, limits: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """What an embed, block or head costs inside the running network; a MAC is two flops."""
+    """What an embed, block or head costs inside the running network."""
     macs = piece.work.macs * batch
-    bounds_ms = limits.bounds_ms(flops=2 * macs, **moved)
+    bounds = bounds_ms(limits, moved, macs=macs)
     return {
         "place": piece.place,
         "stage": None if piece.place == "head" else int(piece.place[7:].partition("]")[0]),
@@ -97,7 +97,7 @@ def _part(
         "macs": macs,
         **moved,
         "gflops": 2 * macs / ms / 1e6 if ms else 0.0,
-        "roof_share": max(bounds_ms["compute"], bounds_ms["memory"]) / ms if ms else 0.0,
-        "bounds_ms": bounds_ms,
-        "bound_by": max(bounds_ms, key=bounds_ms.__getitem__),
+        "roof_share": max(bounds["compute"], bounds["memory"]) / ms if ms else 0.0,
+        "bounds_ms": bounds,
+        "bound_by": max(bounds, key=bounds.__getitem__),
     }

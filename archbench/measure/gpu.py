@@ -117,19 +117,6 @@ class _Sample(ctypes.Structure):
     _fields_ = (("pid", _UINT), ("time_us", _ULONG), *((name, _UINT) for name in _shares))
 
 
-@dataclass(frozen=True, kw_only=True)
-class GpuUse:
-    """What happened on a GPU between two readings; empty where nothing did.
-
-    Attributes:
-        disturbance: Why times taken meanwhile are doubtful.
-        note: Who is there without being known to work.
-    """
-
-    disturbance: str = ""
-    note: str = ""
-
-
 @dataclass(kw_only=True)
 class GpuWatch:
     """Reads a GPU's counters now and then; each reading tells of the time since the one before.
@@ -142,10 +129,12 @@ class GpuWatch:
     own: int = field(default_factory=os.getpid)
     _since_us: int = 0
 
-    def use(self, *, works: bool = True) -> GpuUse:
+    def use(self, *, works: bool = True) -> dict[str, str]:
         """What happened since the last reading; at the first, since the driver's memory begins.
 
-        Where this process did not work on the GPU meanwhile, whoever did is another.
+        The ``disturbance`` is why times taken meanwhile are doubtful, the ``note`` who is there
+        without being known to work; both are mostly empty. Where this process did not work on the
+        GPU meanwhile, whoever did is another.
         """
         held, told = self.driver.processes(), self.driver.busy(self._since_us)
         busy: dict[int, float] = {}
@@ -164,7 +153,7 @@ class GpuWatch:
         if others > 0 and told is None:
             number = f"{others} other process{'es' if others > 1 else ''}"
             note = f"{number} on the GPU; whether they work is not told"
-        return GpuUse(disturbance="; ".join(reasons), note=note)
+        return {"disturbance": "; ".join(reasons), "note": note}
 
 
 def gpu_watch(device: str, *, driver: Callable[[], Nvml] = open_nvml) -> GpuWatch | None:

@@ -6,7 +6,6 @@ import math
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -24,6 +23,7 @@ from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions
 
 _LEAST_ROUNDS, _MOST_ROUNDS = 5, 150
+_LIMITS = ("gflops", "memory_gbs", "cache_gbs", "operator_us")
 _ROWS, _WIDTH = 512, 1024
 _FAR_BYTES = {"cpu": 2**28, "cuda": 2**30}  # larger than any last cache of today
 _NEAR_BYTES = {"cpu": 2**18, "cuda": 2**23}
@@ -159,49 +159,33 @@ class _Counter(TorchDispatchMode):
         return output
 
 
-@dataclass(frozen=True, kw_only=True)
-class Roofline:
-    """Limits of one machine under one set of conditions.
+def bounds_ms(
+    limits: Mapping[str, Any], traffic: Mapping[str, int], *, macs: int
+) -> dict[str, float]:
+    """The milliseconds that each limit of a roofline alone would take; a MAC is two flops.
 
-    Attributes:
-        gflops: 10^9 floating-point operations a second, a multiply-add being two.
-        memory_gbs: 10^9 bytes a second read and written, from a memory larger than all caches.
-        cache_gbs: Likewise from a near cache.
-        operator_us: Microseconds of an operator on almost nothing, called as a module.
-        note: What is to be said of it; mostly empty.
+    Weights come from memory, since all others were read before they are wanted again;
+    activations were written just before, so they come from the cache.
     """
-
-    gflops: float
-    memory_gbs: float
-    cache_gbs: float
-    operator_us: float
-    environment_id: str
-    note: str = ""
-
-    def bounds_ms(
-        self, *, flops: float, weight_bytes: float, activation_bytes: float, operators: int
-    ) -> dict[str, float]:
-        """The milliseconds that each limit alone would take.
-
-        Weights come from memory, since all others were read before they are wanted again;
-        activations were written just before, so they come from the cache.
-        """
-        moved = weight_bytes / self.memory_gbs + activation_bytes / self.cache_gbs
-        return {
-            "compute": flops / self.gflops / 1e6,
-            "memory": moved / 1e6,
-            "overhead": operators * self.operator_us / 1e3,
-        }
+    far = traffic["weight_bytes"] / limits["memory_gbs"]
+    near = traffic["activation_bytes"] / limits["cache_gbs"]
+    return {
+        "compute": 2 * macs / limits["gflops"] / 1e6,
+        "memory": (far + near) / 1e6,
+        "overhead": traffic["operators"] * limits["operator_us"] / 1e3,
+    }
 
 
 def roofline(
     conditions: Conditions, *, environment: Environment, clock: Clock | None = None
-) -> Roofline:
+) -> dict[str, Any]:
     """The limits for these conditions: stored ones, or taken now, in some 2 s, and stored.
 
     What compute and memory reach at most, as torch reaches it (Williams, Waterman and Patterson
     2009, doi:10.1145/1498765.1498785); the best of several passes counts. Batch and resolution do
-    not matter.
+    not matter. ``gflops`` are 10^9 floating-point operations a second, a multiply-add being two;
+    ``memory_gbs`` 10^9 bytes a second from a memory larger than all caches, ``cache_gbs`` from a
+    near cache; ``operator_us`` what an operator on almost nothing takes, called as a module.
 
     Raises:
         UsageError: Device, precision or threads that cannot be.
@@ -215,9 +199,8 @@ def roofline(
     file = machine_cache.MachineFile(path=path, identity=identity)
     try:
         if document := file.read():
-            stored = Roofline(**{**document["limits"], "note": ""})
-            limits = (stored.gflops, stored.memory_gbs, stored.cache_gbs, stored.operator_us)
-            if all(0 < limit < math.inf for limit in limits):
+            stored = {**document["limits"], "note": ""}
+            if all(0 < stored[name] < math.inf for name in _LIMITS):
                 return stored
             raise ValueError("a limit is no number")
     except machine_cache.UNREADABLE as error:
@@ -226,23 +209,23 @@ def roofline(
         found = _taken(bench, environment=environment, note=note)
     # Where they cannot be kept they are taken again next time; nothing that is said now is wrong.
     with suppress(OSError, StorageError):
-        file.write({"limits": asdict(found)})
+        file.write({"limits": found})
     return found
 
 
-def _taken(bench: Bench, *, environment: Environment, note: str) -> Roofline:
+def _taken(bench: Bench, *, environment: Environment, note: str) -> dict[str, Any]:
     device = bench.conditions.device
     kind = dtype_of(bench.conditions.precision, place="precision")
     layer, value = nn.Hardswish(), torch.ones(8, device=device)
     products = [_best(bench, run, passes=30) for run in _products(device, kind)]
-    return Roofline(
-        gflops=2 * _ROWS * _WIDTH * _WIDTH / min(products) / 1e9,
-        memory_gbs=_bandwidth(bench, _FAR_BYTES[device], passes=8),
-        cache_gbs=_bandwidth(bench, _NEAR_BYTES[device], passes=300),
-        operator_us=_best(bench, lambda: layer(value), passes=300) * 1e6,
-        environment_id=environment.id,
-        note=note,
-    )
+    return {
+        "gflops": 2 * _ROWS * _WIDTH * _WIDTH / min(products) / 1e9,
+        "memory_gbs": _bandwidth(bench, _FAR_BYTES[device], passes=8),
+        "cache_gbs": _bandwidth(bench, _NEAR_BYTES[device], passes=300),
+        "operator_us": _best(bench, lambda: layer(value), passes=300) * 1e6,
+        "environment_id": environment.id,
+        "note": note,
+    }
 
 
 def _products(device: str, kind: torch.dtype) -> list[Callable[[], object]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from archbench.measure.gpu import BUSY_LIMIT, GpuUse, GpuWatch, Nvml, gpu_watch
+from archbench.measure.gpu import BUSY_LIMIT, GpuWatch, Nvml, gpu_watch
 from archbench.measure.latency.latency import measure_latency
 from tests.measure.conftest import FakeClock, MakeBench, Ticking
 
@@ -38,30 +38,33 @@ class Driver(Nvml):
         return self.what
 
 
-def use(**told: Any) -> GpuUse:
+NOTHING = {"disturbance": "", "note": ""}
+
+
+def use(**told: Any) -> dict[str, str]:
     return GpuWatch(driver=Driver(**told), own=OWN).use()
 
 
-def used(share: int, *, by: int) -> GpuUse:
+def used(share: int, *, by: int) -> dict[str, str]:
     reason = f"another process on the GPU used it for {share}% (process {by})"
-    return GpuUse(disturbance=reason)
+    return {"disturbance": reason, "note": ""}
 
 
 def test_alone_or_beside_a_process_that_rests_nothing_disturbs() -> None:
-    assert use(held={OWN}, busy={OWN: 0.9}) == GpuUse()
-    assert use(held={OWN, 9}, busy={OWN: 0.5}) == GpuUse()
+    assert use(held={OWN}, busy={OWN: 0.9}) == NOTHING
+    assert use(held={OWN, 9}, busy={OWN: 0.5}) == NOTHING
 
 
 def test_another_process_that_works_and_slow_clocks_disturb() -> None:
-    assert use(slowed=("heat",)).disturbance == "the GPU's clocks were kept down by heat"
+    assert use(slowed=("heat",))["disturbance"] == "the GPU's clocks were kept down by heat"
     assert use(held={OWN, 9}, busy={OWN: 0.5, 9: 0.37}) == used(37, by=9)
-    assert use(held={OWN, 9}, busy={OWN: 0.5, 9: BUSY_LIMIT}) == GpuUse()
+    assert use(held={OWN, 9}, busy={OWN: 0.5, 9: BUSY_LIMIT}) == NOTHING
 
 
 def test_where_work_is_not_told_who_is_there_is_noted() -> None:
     note = "2 other processes on the GPU; whether they work is not told"
-    assert use(held={OWN, 9, 10}) == GpuUse(note=note)
-    assert use(held={OWN}) == use() == GpuUse()
+    assert use(held={OWN, 9, 10}) == {"disturbance": "", "note": note}
+    assert use(held={OWN}) == use() == NOTHING
 
 
 def test_in_a_container_the_busiest_is_taken_for_this_process_unless_it_rests() -> None:
@@ -95,7 +98,7 @@ def test_a_measurement_beside_another_process_is_disturbed(
     watch = GpuWatch(driver=Driver(held={OWN}, busy={OWN: 0.5, **others}), own=OWN)
     found = measure_latency({"it": Ticking(clock, 3.0)}, bench=bench(), gpu=watch)["it"]
     assert found.verdict == ("disturbed" if others else "stable")
-    assert found.reason == (used(40, by=9).disturbance if others else "")
+    assert found.reason == (used(40, by=9)["disturbance"] if others else "")
 
 
 class Library:

@@ -48,11 +48,6 @@ class Comparison:
             return "slower"
         return "faster" if self.ratio.high < 1 else "tie"
 
-    @property
-    def difference(self) -> float | None:
-        """By which share the second takes longer; negative where it is faster."""
-        return None if self.ratio is None else self.ratio.value - 1
-
 
 def compare_rounds(names: tuple[str, str], first: Measurement, second: Measurement) -> Comparison:
     """Two networks that were timed in the same rounds of one process.

@@ -17,7 +17,7 @@ from torch import nn
 
 from archbench.errors import InexactError, fault_text
 from archbench.measure.backend import Runnable, prepared, tensors_of
-from archbench.measure.gpu import GpuUse, GpuWatch, gpu_watch
+from archbench.measure.gpu import GpuWatch, gpu_watch
 from archbench.measure.latency.calibration import CalibratedBench, check_drift
 from archbench.measure.latency.clock import Forward, delay_share
 from archbench.measure.latency.estimate import quantile
@@ -169,10 +169,11 @@ class _Session:
             at_last=at_last,
             together=self.together is not None,
         )
-        use = self.gpu.use() if self.gpu else GpuUse()
+        use = self.gpu.use() if self.gpu else {"disturbance": "", "note": ""}
         throttled = bench.clock.throttled() - throttled
         for name, attempt in attempts.items():
-            attempt.judge(bench=bench, throttled=throttled, gpu=use)
+            attempt.judge(bench=bench, throttled=throttled, gpu=use["disturbance"])
+            attempt.gpu_note = use["note"]
             self.attempts.setdefault(name, []).append(attempt)
 
     def _warm_calibrators(self, attempts: Iterable[Attempt]) -> tuple[dict[str, Placed], float]:
@@ -247,8 +248,8 @@ class _Session:
             details["off_cpu_share"] = best.off_cpu
             details["run_delay_share"] = delay_share(best.timings)
         details |= calibration.details()
-        if best.gpu.note:
-            details["gpu_note"] = best.gpu.note
+        if best.gpu_note:
+            details["gpu_note"] = best.gpu_note
         first, *repeats = self.attempts[name]
         if repeats:
             details["repeats"] = len(repeats)

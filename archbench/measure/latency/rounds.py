@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 
 from archbench.errors import fault_text
 from archbench.measure.backend import Runnable
-from archbench.measure.gpu import GpuUse
 from archbench.measure.latency.clock import Bench, Forward, Timing
 from archbench.measure.latency.estimate import NEEDED_FORWARDS, Ratio, drift, ratio, verdict
 from archbench.study.measurement import Verdict
@@ -142,7 +141,7 @@ class Attempt(Placed):
     reason: str = ""
     drift: float = 0.0
     off_cpu: float | None = None
-    gpu: GpuUse = field(default_factory=GpuUse)
+    gpu_note: str = ""
 
     @property
     def has_value(self) -> bool:
@@ -177,9 +176,9 @@ class Attempt(Placed):
             self.is_done = self.ratio(bench=bench).half_width <= self.wanted_half_width
         self.is_done = self.is_done or number >= stops[-1]
 
-    def judge(self, *, bench: Bench, throttled: int, gpu: GpuUse) -> None:
+    def judge(self, *, bench: Bench, throttled: int, gpu: str) -> None:
         """Keeps ratio, verdict and reason of a finished attempt."""
-        number, self.gpu, self.reason = len(self.timings), gpu, self.fault
+        number, self.reason = len(self.timings), self.fault
         if not self.reason and not self.has_value:
             needed = f"{NEEDED_FORWARDS} needed forward passes fitted into the budget"
             self.reason = f"only {number} of {needed}"
@@ -196,7 +195,7 @@ class Attempt(Placed):
             drift=self.drift,
             half_width=ratio.half_width,
             throttled=throttled,
-            gpu=gpu.disturbance,
+            gpu=gpu,
         )
 
 
