@@ -33,6 +33,7 @@ from archbench.study.measurement import Conditions
 from tests.models.parts import random_spec
 
 COMPILING = {"compiled", "aotinductor"}
+EXAMPLE, BF16 = torch.randn(1, 3, 8, 8), Conditions(precision="bf16")
 
 
 def cases(*, device: str) -> list[object]:
@@ -119,7 +120,7 @@ def test_threads_are_those_asked_for_after_one_was_pinned(name: str) -> None:
     for threads in (1, 2):
         with pinned(threads=threads):
             asked = replace(conditions, threads=threads)
-            assert prepared(small(), torch.randn(1, 3, 8, 8), conditions=asked).precision == "fp32"
+            assert prepared(small(), EXAMPLE, conditions=asked).precision == "fp32"
 
 
 @pytest.mark.parametrize("name", BACKENDS.names)
@@ -135,16 +136,10 @@ def test_keeps_the_protocol(name: str) -> None:
 
 def test_what_preparing_took_and_the_error_are_told() -> None:
     ticks = itertools.count(step=5.0)
-    found = prepared(
-        small(),
-        torch.randn(1, 3, 8, 8),
-        conditions=Conditions(precision="bf16"),
-        wall=lambda: next(ticks),
-    )
-    assert found.seconds == 5.0
+    found = prepared(small(), EXAMPLE, conditions=BF16, wall=lambda: next(ticks))
+    assert (found.seconds, found.precision) == (5.0, "bf16")
     assert found.error is not None
     assert 1e-6 < found.error < backends.LIMITS["bf16"]
-    assert found.precision == "bf16"
 
 
 def test_eager_itself_has_nothing_to_be_compared_with_but_in_another_precision() -> None:
@@ -153,7 +148,7 @@ def test_eager_itself_has_nothing_to_be_compared_with_but_in_another_precision()
     assert (found.error, network.seen) == (None, [])
     found.run()
     assert network.seen == [(False, True, torch.float32)]
-    other = eager.prepare(network, torch.zeros(1, 4), conditions=Conditions(precision="bf16"))
+    other = eager.prepare(network, torch.zeros(1, 4), conditions=BF16)
     assert other.run().dtype == torch.bfloat16  # type: ignore[attr-defined]
     assert network.layer.weight.dtype == torch.float32
 
@@ -165,7 +160,7 @@ def test_another_output_than_eagers_is_refused(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(eager, "prepare", wrong)
     with pytest.raises(InexactError, match=r"differs from eager's by 1\.0e-02 .* fp32 explains 1e"):
-        prepared(small().eval(), torch.randn(1, 3, 8, 8), conditions=Conditions(precision="bf16"))
+        prepared(small().eval(), EXAMPLE, conditions=BF16)
 
 
 def test_an_output_that_is_not_a_number_is_no_small_difference() -> None:
@@ -176,14 +171,9 @@ def test_an_output_that_is_not_a_number_is_no_small_difference() -> None:
 
 def test_work_in_threads_that_cpu_time_cannot_see_is_refused() -> None:
     own, everyone = itertools.count(step=0.1), itertools.count(step=1.0)
+    clocks = {"own_cpu": own.__next__, "all_cpu": everyone.__next__}
     with pytest.raises(InexactError, match=r"this one spends 10%"):
-        prepared(
-            small(),
-            torch.randn(1, 3, 8, 8),
-            conditions=Conditions(precision="bf16"),
-            own_cpu=lambda: next(own),
-            all_cpu=lambda: next(everyone),
-        )
+        prepared(small(), EXAMPLE, conditions=BF16, **clocks)
 
 
 @pytest.mark.parametrize(
@@ -199,7 +189,7 @@ def test_what_cannot_be_is_refused(
     changed: dict[str, str], error: type[Exception], told: str
 ) -> None:
     with pytest.raises(error, match=told):
-        prepared(small(), torch.randn(1, 3, 8, 8), conditions=replace(Conditions(), **changed))
+        prepared(small(), EXAMPLE, conditions=replace(Conditions(), **changed))
 
 
 def test_a_library_that_is_not_there_is_named_with_its_extra(
@@ -207,14 +197,14 @@ def test_a_library_that_is_not_there_is_named_with_its_extra(
 ) -> None:
     monkeypatch.setattr(backends.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingError, match=r"openvino is not installed; pip .*archbench\[openvino"):
-        prepared(small(), torch.randn(1, 3, 8, 8), conditions=Conditions(backend="openvino"))
+        prepared(small(), EXAMPLE, conditions=Conditions(backend="openvino"))
 
 
 @pytest.mark.slow
 def test_a_compilation_while_it_is_timed_is_a_complaint() -> None:
     usable("compiled", "fp32")
     network = small().eval()
-    found = prepared(network, torch.randn(1, 3, 8, 8), conditions=Conditions(backend="compiled"))
+    found = prepared(network, EXAMPLE, conditions=Conditions(backend="compiled"))
     found.run()
     assert found.complaint() == ""
     torch._dynamo.reset()

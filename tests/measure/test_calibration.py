@@ -133,16 +133,6 @@ def test_a_folder_that_cannot_be_written_is_said(take: Take, tmp_path: Path) -> 
     assert "constants could not be kept" in found.note
 
 
-def test_constants_taken_beside_other_work_say_so_ever_after(
-    take: Take, networks: dict[str, Ticking]
-) -> None:
-    networks["small"].waiting_ms = 2.0
-    for _ in range(2):
-        note = take().note
-        assert "constants taken while other work held the core for 13% of the time" in note
-        assert "taken again when the machine is found quiet" in note
-
-
 @pytest.mark.parametrize(
     ("machine", "asked", "what"),
     [({"cpu": "slide rule"}, {}, "environment"), ({}, {"precision": "bf16"}, "precision")],
