@@ -228,11 +228,8 @@ def _wait(handle: int, *, path: Path, device: str, patience_s: float) -> None:
 class Counters:
     """Counters of the system at one moment; empty or None where they are unknown.
 
-    Attributes:
-        ticks: Of all cores together, idle ones included.
-        stolen: Ticks that a hypervisor gave to another guest.
-        throttled: How often a core was slowed down for heat.
-        processes: Process id to its name and its ticks; of our own there is none.
+    Ticks are those of all cores together, idle ones included; a hypervisor gave the stolen ones to
+    another guest. Processes have a name and their ticks by their ids; of our own there is none.
     """
 
     ticks: int

@@ -28,9 +28,7 @@ UNREADABLE = (OSError, ValueError, TypeError, LookupError, AttributeError)
 class MachineFile:
     """A JSON document of one machine under some settings, in the user's cache folder.
 
-    Attributes:
-        path: The file, which need not be there.
-        identity: What the document must hold: its schema, the machine, the settings.
+    It need not be there; the identity is what it must hold: schema, machine and settings.
     """
 
     path: Path

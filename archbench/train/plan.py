@@ -51,17 +51,10 @@ def choose_plan(
     is fast depends on the network (the backward pass of a strided depthwise convolution in bf16
     was seen 30 times slower on CPUs), so a plan for many networks is ``common_plan`` of several.
 
-    Args:
-        network: Left as it is.
-        dataset: Its training images feed the steps.
-        width: Channels of the widest stage, for the learning rate.
-        recipe: Of the training to come; the default one if None.
-        device: Where it will be trained.
-        budget_s: Seconds after which no new round begins. If fewer than three rounds fitted in,
-            the plan is fp32 and contiguous, and says so.
-        clock: Seconds of the budget.
-        step_clock: Seconds of a step. None takes the thread's CPU time where one CPU thread does
-            all the work, which other processes disturb least, and a monotonic clock elsewhere.
+    The network is left as it is; the width is that of its widest stage, for the learning rate. No
+    round begins after ``budget_s``; if fewer than three fitted in, the plan is fp32 and contiguous,
+    and says so. ``step_clock`` is by default the thread's CPU time where one CPU thread does all
+    the work, which other processes disturb least, and a monotonic clock elsewhere.
     """
     where, recipe = torch.device(device), recipe or Recipe()
     if step_clock is None:

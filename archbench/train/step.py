@@ -48,16 +48,11 @@ class Teacher:
 
 
 class Trainer:
-    """A network in training: its optimiser and how a step is computed.
+    """A network in training, in place on the device: its optimiser and how a step is computed.
 
-    Args:
-        network: Moved to the device and trained in place.
-        recipe: How it is trained.
-        width: Channels of its widest stage, for the learning rate.
-        num_classes: Logits that are expected.
-        plan: Its memory format is that of the images and the convolutions' weights.
-        device: Where it is trained.
-        answers: Gives a teacher's classes (B,) of images (B, 3, H, W); None without a teacher.
+    The width is that of its widest stage, for the learning rate. The plan's memory format is that
+    of the images and the convolutions' weights. ``answers`` gives a teacher's classes (B,) of
+    images (B, 3, H, W).
     """
 
     def __init__(

@@ -84,13 +84,9 @@ def teacher_for(
     On the CPU its weights are a function of data, seed and the number of threads. An interrupted
     training is gone on with; of two processes that want the same, the second one waits.
 
-    Args:
-        dataset: What it learns from, and what it is to teach on.
-        recipe: Of the students; its seed is the teacher's.
-        device: Where it is trained and answers.
-        folder: Where teachers are kept; ``teachers`` in the user's cache by default.
-        on_progress: Told about the steps.
-        on_note: Told in words that a damaged one was trained again.
+    The recipe is the students'; its seed is the teacher's. By default teachers are kept in
+    ``teachers`` of the user's cache. ``on_note`` is told in words that a damaged one was trained
+    again.
 
     Raises:
         StorageError: The cache cannot be read or written.

@@ -27,13 +27,10 @@ _Stopwatch = Callable[[Forward], "Timing"]
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """One forward pass, in seconds.
+    """One forward pass in seconds: elapsed (on a GPU between two events), CPU time, and delay.
 
-    Attributes:
-        wall: Elapsed time; on a GPU between two events on the device.
-        cpu: CPU time of the calling thread.
-        delay: Time in which the calling thread could run but had no core; 0 where the system
-            does not tell.
+    CPU time is the calling thread's, the delay that in which it could run but had no core; 0 where
+    the system does not tell.
     """
 
     wall: float

@@ -29,12 +29,10 @@ _Deviations = Mapping[str, float]
 
 @dataclass(frozen=True, kw_only=True)
 class DriftCheck:
-    """How far the calibration networks drifted from their constants, at one time.
+    """By which share each calibration network left the others, at one time.
 
-    Attributes:
-        deviations: By which share each leaves the others.
-        disturbance: Why it says nothing of the constants; empty for a quiet one.
-        weight: How many of the checks that are needed it stands for: a long one for all.
+    The disturbance is why that says nothing of the constants, empty for a quiet check; the weight
+    for how many of the checks that are needed it stands: a long one for all.
     """
 
     deviations: _Deviations

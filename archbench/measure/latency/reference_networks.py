@@ -22,13 +22,9 @@ from archbench.study.measurement import Conditions
 
 @dataclass(frozen=True, kw_only=True)
 class Calibrator:
-    """A network to compare with.
+    """A network to compare with, built the same each time; stored constants are found by its name.
 
-    Attributes:
-        name: Its identity; stored constants are found by it.
-        family: What kind of work it resembles.
-        build: Makes the network, the same one each time.
-        shape: Of its input.
+    The family is what kind of work it resembles, the shape that of its input.
     """
 
     name: str

@@ -244,15 +244,10 @@ def run_rounds(
     In each round each calibrator in use runs once, then the candidates that are compared with it,
     in the order of `rotated_orders`. Every so many rounds all of them are relocated in memory.
 
-    Args:
-        attempts: At the candidates; their timings are added to.
-        calibrators: By name.
-        bench: What to time with.
-        until: When to stop on the bench's wall clock, unless somebody still lacks the passes that
-            it takes to have a value at all.
-        at_last: When to stop in any case.
-        together: Whether those that are done go on until all are, so that every round has a pass
-            of each.
+    Timings are added to the attempts. It stops on the bench's wall clock at ``until``, unless
+    somebody still lacks the passes that it takes to have a value at all, and ``at_last`` in any
+    case. ``together`` has those that are done go on until all are, so that every round has a pass
+    of each.
     """
     draw, placing, number = random.Random(0), random.Random(0), 0
     orders = rotated_orders(len(attempts), draw=draw)
