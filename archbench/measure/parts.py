@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import torch
@@ -92,17 +92,12 @@ def _hooked(
     parts: Mapping[str, nn.Module], enter: Callable[[str], None], leave: Callable[[str], None]
 ) -> Iterator[None]:
     """Calls the two functions with the name of a part whenever it begins or ends a pass."""
-    handles = []
-    for name, module in parts.items():
-        handles += [
-            module.register_forward_pre_hook(lambda *_, name=name: enter(name)),
-            module.register_forward_hook(lambda *_, name=name: leave(name)),
-        ]
-    try:
+    with ExitStack() as stack:
+        for name, module in parts.items():
+            begins, ends = module.register_forward_pre_hook, module.register_forward_hook
+            stack.enter_context(begins(lambda *_, name=name: enter(name)))
+            stack.enter_context(ends(lambda *_, name=name: leave(name)))
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def traffic(
