@@ -67,29 +67,39 @@ def kept_weights(folder: Path, record: TrialRecord, *, num_seeds: int) -> dict[i
 
 
 def earlier_weights(
-    record: TrialRecord, *, header: Mapping[str, Any], num_seeds: int
+    record: TrialRecord,
+    *,
+    header: Mapping[str, Any],
+    num_seeds: int,
+    seen: frozenset[Path] = frozenset(),
 ) -> dict[int, Path]:
-    """``kept_weights`` in the study that a trial was taken from; none where that has changed.
+    """``kept_weights`` in the study that a trial was taken from, or that took it from in turn.
+
+    None where that study has changed.
 
     Args:
         record: The trial that was taken over.
         header: Of the study that took it.
         num_seeds: Trainings of a trial in the search.
+        seen: Folders where they were looked for.
     """
     number = record.origin.rpartition(":")[2]
     mine = final_accuracies(record)
-    for folder in earlier_folders(record, header=header):
+    for folder in (f for f in earlier_folders(record, header=header) if f not in seen):
         try:
-            there = open_study(folder).trials()
+            study = open_study(folder)
         except StorageError:
             continue
-        for old in there:
+        for old in study.trials():
             known = final_accuracies(old)
             is_same = old.digest == record.digest and all(
                 known.get(seed) == mine[seed] for seed in mine if seed < num_seeds
             )
             if str(old.number) == number and is_same:
-                return kept_weights(folder, old, num_seeds=num_seeds)
+                found = kept_weights(folder, old, num_seeds=num_seeds)
+                return found or earlier_weights(
+                    old, header=study.header, num_seeds=num_seeds, seen=seen | {folder}
+                )
     return {}
 
 

@@ -8,10 +8,7 @@ candidates, and no number of it enters the study.
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,8 +18,7 @@ from archbench.analysis.front import Direction, pareto_front
 from archbench.search.confirmation import REPEATS_TAKEN_OVER, spent_on_repeats
 from archbench.search.context import StudyContext
 from archbench.search.earlier import Match, Part, differences
-from archbench.search.jobs import over_limit, time_alone, weights_path
-from archbench.search.kept_weights import kept_weights, may_reach_front
+from archbench.search.jobs import over_limit, time_alone
 from archbench.search.optuna_view import Ledger
 from archbench.search.settings import Settings
 from archbench.search.suggestion import encoded
@@ -271,30 +267,29 @@ def _spread(layer: Sequence[Match], *, room: int) -> list[Match]:
 def create(context: StudyContext, start: WarmStart) -> None:
     """Makes the folder of a new study with all that it takes over, whole or not at all.
 
-    The machine's block table is copied, so that predictions stay as they are. Weights are linked,
-    or copied from another disk, of trials that may stand on the front. Warned is of trials on the
-    front whose weights are gone, and so cannot be tested.
+    The machine's block table is copied, so that predictions stay as they are. Weights stay in the
+    earlier study, where a trial that stands on the front is tested with them.
 
     Raises:
         StorageError: The folder cannot be written, or is there.
     """
     from archbench.evaluate.block_table import keep_stored
 
-    settings, untested = context.settings, list[str]()
+    space, path = context.settings.space, context.settings.path
 
     def fill(folder: Path) -> None:
-        (folder / owner.SPACE).write_text(settings.space.text)
+        (folder / owner.SPACE).write_text(space.text)
         document = context.environment.document()
         (folder / owner.ENVIRONMENT).write_text(json.dumps(document, indent=2) + "\n")
         if context.target is not None:
             keep_stored(folder / owner.BLOCKS, target=context.target)
         header = {**context.header, **warm_start_entries(context, start)}
-        untested.extend(_write(context, folder, start, header=header))
+        with Ledger.create(folder / owner.DATABASE, header) as study, study.transaction():
+            for trial in start.inherited:
+                drawn = encoded(space, trial.match.choices)
+                study.begin(trial.record, taken=trial.taken, drawn=drawn)
 
-    owner.create_folder(settings.path.parent, settings.name, fill=fill)
-    if untested:
-        told = f"the weights of {', '.join(untested)} are gone, so they cannot be tested"
-        context.warn(f"{told} should they stand on the front")
+    owner.create_folder(path.parent, path.name, fill=fill)
 
 
 def warm_start_entries(context: StudyContext, start: WarmStart) -> dict[str, Any]:
@@ -314,43 +309,3 @@ def warm_start_entries(context: StudyContext, start: WarmStart) -> dict[str, Any
             for match in start.first
         ],
     }
-
-
-def _write(
-    context: StudyContext, folder: Path, start: WarmStart, *, header: Mapping[str, Any]
-) -> list[str]:
-    """Writes the trials and brings their weights; whose weights are gone though they may count."""
-    with Ledger.create(folder / owner.DATABASE, header) as study, study.transaction():
-        for trial in start.inherited:
-            record = trial.record
-            drawn = encoded(context.settings.space, trial.match.choices)
-            study.begin(record, taken=trial.taken, drawn=drawn)
-    records = [trial.record for trial in start.inherited]
-    return [
-        trial.record.origin
-        for trial in start.inherited
-        if may_reach_front(trial.record, rule=context.rule, among=records)
-        and not _bring_weights(context, folder, trial)
-        and trial.record.test_accuracy is None
-    ]
-
-
-def _bring_weights(context: StudyContext, folder: Path, trial: InheritedTrial) -> bool:
-    """Whether weights to test a trial by lie in the new folder now."""
-    source = trial.match.study.path.resolve()
-    num_seeds = context.settings.space.proxy.seeds
-    found = kept_weights(source, trial.match.record, num_seeds=num_seeds)
-    for seed, old in found.items():
-        try:
-            _link(old, weights_path(folder / owner.CHECKPOINTS, trial.record.number, seed=seed))
-        except FileNotFoundError:
-            return False  # the earlier study has put it away just now
-    return bool(found)
-
-
-def _link(old: Path, new: Path) -> None:
-    """The same file under a second name; a copy where the file system has no such thing."""
-    with suppress(OSError):
-        os.link(old, new)
-        return
-    shutil.copyfile(old, new)

@@ -292,24 +292,6 @@ def test_death_while_trials_are_written_leaves_nothing_and_hinders_nothing(
         assert len(again.trials) == again.next_number == 3
 
 
-def test_weights_of_the_front_come_along_and_missing_ones_are_told(
-    earlier: StudyReader, tmp_path: Path
-) -> None:
-    settings = _settings(earlier, results=tmp_path)
-    found = _inherit(_above_chance(earlier), earlier.header, settings=settings)
-    cheapest, best = min(found.inherited, key=lambda h: h.record.macs), found.inherited[-1]
-    assert cheapest is not best
-    old = weights_path(earlier.path / "checkpoints", best.match.record.number, seed=0)
-    old.write_bytes(b"weights")
-    (told,) = _create(settings, earlier.header, found)
-    new = weights_path(settings.path / "checkpoints", best.record.number, seed=0)
-    assert new.read_bytes() == b"weights"
-    assert new.stat().st_ino == old.stat().st_ino
-    assert isinstance(told, events.Warned)
-    assert cheapest.record.origin in told.text
-    assert best.record.origin not in told.text
-
-
 @pytest.fixture
 def heir_with_weights(study: StudyReader, earlier: StudyReader) -> Iterator[tuple[Any, Path]]:
     """A trial that was taken over, and the weights that only the earlier study has."""
@@ -326,6 +308,9 @@ def test_weights_that_the_earlier_study_still_has_are_found(
 ) -> None:
     heir, file = heir_with_weights
     assert earlier_weights(heir, header=study.header, num_seeds=1) == {0: file}
+    sources = [{"study": study.name, "path": str(study.path)}]
+    its_heir = replace(heir, origin=f"{study.name}:{heir.number}")
+    assert earlier_weights(its_heir, header={"sources": sources}, num_seeds=1) == {0: file}
     own = replace(heir, origin="")
     assert earlier_weights(own, header=study.header, num_seeds=1) == {}
 
