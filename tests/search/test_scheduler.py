@@ -14,9 +14,7 @@ from archbench.search.scheduler import (
     Done,
     Job,
     Jobs,
-    Question,
     Report,
-    Sent,
     StageError,
     Step,
     run,
@@ -100,22 +98,3 @@ def test_the_result_of_one_function_or_why_there_is_none() -> None:
     assert first.result == 0
     with pytest.raises(StageError, match="prepare data: crash: the worker process ended"):
         run(Step(step, on_progress=print), **options)
-
-
-class Asks(Jobs):
-    """One job that asks."""
-
-    todo = 1
-
-    def next_job(self) -> Job | None:
-        self.todo -= 1
-        return Act(3, "ask") if self.todo >= 0 else None
-
-    def take(self, report: Report) -> Any:
-        return "yes" if isinstance(report, Sent) else None
-
-
-def test_a_question_is_answered_by_the_work() -> None:
-    engine = _engine({3: [[Sent(number=3, payload=Question()), Done(number=3, result=None)]]})
-    run(Asks(), engine=engine, stop=lambda: False, timeout_s=1.0)
-    assert engine.answers == [(3, "yes")]

@@ -40,19 +40,14 @@ def test_the_space_speaks_where_nothing_is_said(space: SearchSpace) -> None:
 
 
 def test_what_is_said_counts_and_is_repeated_in_the_command(space: SearchSpace) -> None:
-    settings = _settings(space, trials=9, seed=0, sampler="gp", data="folder:my photos", name="x")
+    said: dict[str, Any] = {"sampler": "gp", "data": "folder:my photos", "name": "x"}
+    settings = _settings(space, trials=9, seed=0, time_limit_s=0.5, **said)
     assert (settings.name, settings.search.trials, settings.search.seed) == ("x", 9, 0)
+    assert _settings(space, time_limit_s=5400.0).command.endswith(" --time 5400s")
     assert settings.command == (
         "archbench search results/x/space.yaml --data 'folder:my photos' --trials 9 --seed 0 "
-        "--sampler gp --name x"
+        "--sampler gp --name x --time 0.5s"
     )
-
-
-@pytest.mark.parametrize(("seconds", "told"), [(5400.0, "5400s"), (100.0, "100s"), (0.5, "0.5s")])
-def test_a_time_limit_is_repeated_as_the_command_takes_it(
-    space: SearchSpace, seconds: float, told: str
-) -> None:
-    assert _settings(space, time_limit_s=seconds).command.endswith(f" --time {told}")
 
 
 def test_a_shipped_space_is_repeated_by_its_name() -> None:

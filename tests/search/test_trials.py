@@ -160,12 +160,6 @@ def test_it_ends_when_enough_trials_are_done(study: Study) -> None:
     assert study.of(events.TrialFinished)[-1].remaining_seconds == 0.0
 
 
-def test_no_more_trials_are_expected_than_the_space_has_candidates(study: Study) -> None:
-    study.space = _space(is_small=True)
-    study.run(ScriptedEngine(_completes), trials=9)
-    assert [told.trials for told in study.of(events.TrialFinished)] == [4] * 4
-
-
 def test_a_failure_is_recorded_and_the_search_goes_on(study: Study) -> None:
     def script(job: TrialJob) -> list[Report]:
         return _breaks(job) if job.number == 1 else _completes(job)
@@ -254,6 +248,7 @@ def test_an_exhausted_space_ends_the_study(study: Study) -> None:
     reason = study.run(ScriptedEngine(_completes), trials=99)
     assert reason == "every feasible candidate of the space has been tried"
     assert len(study.ledger.trials) == study.space.size() == 4
+    assert [told.trials for told in study.of(events.TrialFinished)] == [4] * 4
 
 
 def test_the_front_is_told_when_it_changes(study: Study) -> None:

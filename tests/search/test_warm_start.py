@@ -14,7 +14,7 @@ import pytest
 from optuna.trial import TrialState
 
 from archbench.analysis.study import StudyReader
-from archbench.errors import StorageError, UsageError
+from archbench.errors import UsageError
 from archbench.report import write_report
 from archbench.search import events, search
 from archbench.search.confirmation import Repeats, take_test
@@ -246,14 +246,6 @@ def test_a_space_without_a_common_candidate_is_refused_with_what_differs(
 def _no_stage(happened: events.Event) -> None:
     told = getattr(happened, "text", "reading the study")
     assert told.startswith("reading the study"), "refused before anything is made"
-
-
-def test_a_study_that_is_not_there_is_refused_with_those_that_are(
-    earlier: StudyReader, tmp_path: Path
-) -> None:
-    space = earlier.path / "space.yaml"
-    with pytest.raises(StorageError, match="studies beside it: a"):
-        search(space, results=tmp_path, start_from=[earlier.path.parent / "nothing"])
 
 
 def test_resuming_and_starting_from_another_at_once_is_refused(earlier: StudyReader) -> None:
