@@ -76,11 +76,18 @@ def total(*works: Work) -> Work:
 
 
 def convolution(
-    *, inputs: int, outputs: int, kernel: int, tokens: int, groups: int = 1, bias: bool = False
+    *,
+    inputs: int,
+    outputs: int,
+    kernel: int,
+    tokens: int,
+    groups: int = 1,
+    bias: bool = False,
+    has_norm: bool = False,
 ) -> Work:
-    """A 2-d convolution with square kernel that yields ``tokens`` positions."""
+    """A 2-d convolution with square kernel that yields ``tokens`` positions, and its norm."""
     weights = kernel * kernel * (inputs // groups) * outputs
-    params = weights + bias * outputs
+    params = weights + (bias + 2 * has_norm) * outputs
     return Work(params=params, activations=outputs * tokens, convolution=weights * tokens)
 
 

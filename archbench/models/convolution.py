@@ -6,7 +6,7 @@ Shapes: B batch, C channels, H W map.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +17,7 @@ from archbench.models.layer import activation, fold_norm
 from archbench.models.part import Grid
 
 
-@dataclass(frozen=True)
-class Convolution:
+class Convolution(NamedTuple):
     """A square kernel and the norm behind it: ``batch``, ``layer`` (over channels) or ``none``.
 
     The map is padded by half of the kernel unless told otherwise. A batch norm takes a bias only
@@ -41,19 +40,21 @@ class Convolution:
 
     def outgoing(self, grid: Grid) -> Grid:
         """The map that leaves it; a side is below 1 where the kernel does not fit."""
+        if self.stride == 1 and self.padding is None and self.kernel % 2:
+            return grid
         return grid.strided(kernel=self.kernel, stride=self.stride, padding=self.margin)
 
-    def count(self, grid: Grid) -> Work:
-        """Its arithmetic on a map that enters."""
-        work = arithmetic.convolution(
+    def work(self, tokens: int) -> Work:
+        """Its arithmetic, where so many tokens leave it."""
+        return arithmetic.convolution(
             inputs=self.inputs,
             outputs=self.outputs,
             kernel=self.kernel,
-            tokens=self.outgoing(grid).tokens,
+            tokens=tokens,
             groups=self.groups,
             bias=self.bias,
+            has_norm=self.norm != "none",
         )
-        return work if self.norm == "none" else total(work, arithmetic.norm(self.outputs))
 
 
 class ConvNorm(nn.Module):
@@ -97,8 +98,8 @@ def count_chain(convolutions: Sequence[Convolution], grid: Grid) -> Work:
     """The arithmetic of convolutions, each behind the one before, on a map that enters."""
     works = []
     for convolution in convolutions:
-        works.append(convolution.count(grid))
         grid = convolution.outgoing(grid)
+        works.append(convolution.work(grid.tokens))
     return total(*works)
 
 

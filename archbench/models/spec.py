@@ -191,9 +191,7 @@ class ArchSpec:
         Raises:
             SpecError: The network is illegal.
         """
-        # 4.0 is 4, and a pair is a list.
-        text = json.dumps(self.resolved().to_document())
-        document = json.loads(text, parse_float=_whole_or_float)
+        document = _canonical(self.resolved().to_document())
         text = json.dumps(document, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -283,9 +281,12 @@ def _stage_document(stage: StageSpec) -> dict[str, Any]:
     }
 
 
-def _whole_or_float(text: str) -> float:
-    value = float(text)
-    return int(value) if value.is_integer() else value
+def _canonical(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _canonical(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_canonical(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _resolve(spec: ArchSpec) -> ResolvedSpec:

@@ -7,6 +7,7 @@ tokens pass by it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Self
 
 from torch import Tensor, nn
@@ -48,7 +49,7 @@ class Spec(Block):
         """A bottleneck on the map."""
         return BottleneckBlock(self, site)
 
-    @property
+    @cached_property
     def embed(self) -> bottleneck.Spec:
         """The same as an embed that takes no step."""
         return bottleneck.Spec(stride=1, reduction=self.reduction, activation=self.activation)

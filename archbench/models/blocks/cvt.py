@@ -92,8 +92,10 @@ class Spec(HeadedBlock):
             norm(dim, number=2),
         ]
         if self.projection == "depthwise":
-            strides = [1, *[self._window[1]] * (1 if self.shared_kv else 2)]
-            parts += [self._depthwise(dim, stride).count(site.grid) for stride in strides]
+            depthwise = self._depthwise(dim, 1)
+            of_keys = depthwise.work(keys.tokens)
+            parts += [depthwise.work(site.grid.tokens), of_keys]
+            parts += [] if self.shared_kv else [of_keys]
         if site.bias:
             parts.append(Work(params=heads * Grid(*map(max, site.grid, keys)).tokens))
         return total(*parts)

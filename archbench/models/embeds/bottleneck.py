@@ -52,9 +52,10 @@ class Spec(Embed):
 
     def count(self, site: Site) -> Work:
         """N*C*I + M*(9*I*I + I*C') MACs and M*C*C' of the shortcut; N tokens enter, M leave."""
-        branch = count_chain(self.branch(site), site.grid)
-        shortcut = self.shortcut(site)
-        return branch if shortcut is None else total(branch, shortcut.count(site.grid))
+        branch, shortcut = count_chain(self.branch(site), site.grid), self.shortcut(site)
+        if shortcut is None:
+            return branch
+        return total(branch, shortcut.work(self.outgoing(site.grid).tokens))
 
     def module(self, site: Site) -> nn.Module:
         """Three convolutions beside a shortcut."""

@@ -72,7 +72,7 @@ class Spec(Embed):
 
     def count(self, site: Site) -> Work:
         """k*k*C*C' MACs for each token that leaves."""
-        return self._convolution(site).count(site.grid)
+        return self._convolution(site).work(self.outgoing(site.grid).tokens)
 
     def module(self, site: Site) -> nn.Module:
         """The convolution and its norm."""

@@ -66,7 +66,8 @@ class Spec(Embed):
     def count(self, site: Site) -> Work:
         """k*k*C*c MACs for each pixel of the convolution, p*p*c*C' for each patch."""
         stem, patches = self._convolutions(site)
-        return total(stem.count(site.grid), patches.count(self._pooled(site.grid)))
+        pixels, tokens = stem.outgoing(site.grid).tokens, self.outgoing(site.grid).tokens
+        return total(stem.work(pixels), patches.work(tokens))
 
     def module(self, site: Site) -> nn.Module:
         """Convolution, batch norm, max pooling, patches."""

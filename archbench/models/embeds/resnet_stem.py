@@ -13,7 +13,7 @@ from typing import Annotated, Self
 from torch import nn
 
 from archbench.models.arithmetic import Work
-from archbench.models.convolution import Convolution, chain
+from archbench.models.convolution import Convolution, chain, count_chain
 from archbench.models.embeds.bottleneck import init_convolutions
 from archbench.models.part import Activation, Embed, Grid, Site, choice
 
@@ -46,7 +46,7 @@ class Spec(Embed):
 
     def count(self, site: Site) -> Work:
         """49*C*C' MACs for each token of the convolution."""
-        return self._convolution(site).count(site.grid)
+        return count_chain([self._convolution(site)], site.grid)
 
     def module(self, site: Site) -> nn.Module:
         """Convolution, batch norm, activation and the maximum."""
