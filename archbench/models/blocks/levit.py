@@ -21,28 +21,52 @@ from archbench.errors import SpecError
 from archbench.models.arithmetic import Work, attention, linear, mlp, norm, total
 from archbench.models.blocks.vit import TransformerBlock
 from archbench.models.layer import Attend, AttentionBias, LinearNorm, activation
-from archbench.models.part import Activation, Block, Grid, Heads, Ratio, Site, choice, whole
+from archbench.models.part import Activation, Block, Grid, Heads, Part, Ratio, Site, choice, whole
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spec(Block):
-    """What may be set.
+class LevitHeads(Part):
+    """What this block and the shrinking attention have in common.
 
     Attributes:
         key_dim: Width of queries and keys in each head (the paper's D).
-        num_heads: The paper's N; left out, as many as make the values as wide as the stage.
+        num_heads: The paper's N; left out, as many as fit the width.
         attention_ratio: Width of the values in each head, as a multiple of ``key_dim``.
-        attention_activation: Before the projection.
-        norm: ``batch`` behind every linear layer, or ``layer`` before each branch.
     """
 
-    kind = "levit"
     has_attention = True
 
     key_dim: Heads = 16
     num_heads: Heads | None = None
     attention_ratio: Annotated[int, whole(high=64)] = 2
     mlp_ratio: Ratio = 2
+
+    @property
+    def heads(self) -> tuple[int, int, int]:
+        """Number of heads of a resolved spec, and in each the width of its keys and values."""
+        assert self.num_heads is not None
+        return self.num_heads, self.key_dim, self.attention_ratio * self.key_dim
+
+    def attention_work(self, site: Site, *, queries: int) -> Work:
+        """So many tokens ask all tokens of the site; with the bias, where it has one."""
+        heads, key_dim, value_dim = self.heads
+        products = attention(
+            heads=heads, queries=queries, keys=site.tokens, key_dim=key_dim, value_dim=value_dim
+        )
+        return products._replace(params=heads * site.grid.tokens if site.bias else 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec(LevitHeads, Block):
+    """What may be set; heads left out are as many as make the values as wide as the stage.
+
+    Attributes:
+        attention_activation: Before the projection.
+        norm: ``batch`` behind every linear layer, or ``layer`` before each branch.
+    """
+
+    kind = "levit"
+
     activation: Activation = "hardswish"
     attention_activation: Activation = "hardswish"
     norm: Annotated[str, choice("batch", "layer")] = "batch"
@@ -71,13 +95,10 @@ class Spec(Block):
         width, has_bias = heads * (2 * key_dim + value_dim), self.norm == "layer"
         return total(
             linear(inputs=dim, outputs=width, tokens=tokens, bias=has_bias),
-            attention(
-                heads=heads, queries=tokens, keys=tokens, key_dim=key_dim, value_dim=value_dim
-            ),
+            self.attention_work(site, queries=tokens),
             linear(inputs=heads * value_dim, outputs=dim, tokens=tokens, bias=has_bias),
             mlp(dim=dim, hidden=hidden, tokens=tokens, bias=has_bias),
             norm(2 * dim if has_bias else width + dim + hidden + dim),
-            Work(params=heads * site.grid.tokens if site.bias else 0),
         )
 
     def module(self, site: Site) -> nn.Module:
@@ -88,12 +109,6 @@ class Spec(Block):
             mlp=branch_mlp(site, self.mlp_ratio, norm=self.norm, activation_name=self.activation),
             norm=partial(branch_norm, site.dim, norm=self.norm),
         )
-
-    @property
-    def heads(self) -> tuple[int, int, int]:
-        """Number of heads of a resolved spec, and in each the width of its keys and values."""
-        assert self.num_heads is not None
-        return self.num_heads, self.key_dim, self.attention_ratio * self.key_dim
 
 
 class LevitAttention(nn.Module):

@@ -18,8 +18,8 @@ from typing import Annotated, Self
 from torch import Tensor, nn
 
 from archbench.errors import SpecError
-from archbench.models.arithmetic import Work, attention, linear, mlp, norm, total
-from archbench.models.blocks.levit import branch_linear, branch_mlp, branch_norm
+from archbench.models.arithmetic import Work, linear, mlp, norm, total
+from archbench.models.blocks.levit import LevitHeads, branch_linear, branch_mlp, branch_norm
 from archbench.models.layer import (
     Attend,
     AttentionBias,
@@ -28,29 +28,22 @@ from archbench.models.layer import (
     map_tokens,
     token_map,
 )
-from archbench.models.part import Activation, Embed, Grid, Heads, Ratio, Site, Stride, choice, whole
+from archbench.models.part import Activation, Embed, Grid, Site, Stride, choice, whole
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spec(Embed):
-    """What may be set.
+class Spec(LevitHeads, Embed):
+    """What may be set; heads left out are the width before // ``key_dim``.
 
     Attributes:
-        key_dim: Width of queries and keys in each head.
-        num_heads: Left out, the width before // ``key_dim``.
-        attention_ratio: Width of the values in each head, as a multiple of ``key_dim``.
         stride: Step along each side between the tokens that ask.
         attention_activation: Before the projection.
         norm: ``batch`` behind every linear layer, or ``layer`` before attention and MLP.
     """
 
     kind = "shrink_attention"
-    has_attention = True
 
-    key_dim: Heads = 16
-    num_heads: Heads | None = None
     attention_ratio: Annotated[int, whole(high=64)] = 4
-    mlp_ratio: Ratio = 2
     stride: Stride = 2
     activation: Activation = "hardswish"
     attention_activation: Activation = "hardswish"
@@ -82,24 +75,15 @@ class Spec(Embed):
         return total(
             linear(inputs=before, outputs=key_width + value_width, tokens=keys, bias=has_bias),
             linear(inputs=before, outputs=key_width, tokens=queries, bias=has_bias),
-            attention(
-                heads=heads, queries=queries, keys=keys, key_dim=key_dim, value_dim=value_dim
-            ),
+            self.attention_work(site, queries=queries),
             linear(inputs=value_width, outputs=after, tokens=queries, bias=has_bias),
             mlp(dim=after, hidden=hidden, tokens=queries, bias=has_bias),
             norm(before + after if has_bias else behind),
-            Work(params=heads * keys if site.bias else 0),
         )
 
     def module(self, site: Site) -> nn.Module:
         """Attention without a residual and an MLP with one."""
         return ShrinkAttention(self, site)
-
-    @property
-    def heads(self) -> tuple[int, int, int]:
-        """Number of heads of a resolved spec, and in each the width of its keys and values."""
-        assert self.num_heads is not None
-        return self.num_heads, self.key_dim, self.attention_ratio * self.key_dim
 
 
 class ShrinkAttention(nn.Module):
