@@ -85,23 +85,11 @@ def read_weights(path: Path) -> WeightFile:
             a pickle that would have to run code.
     """
     data = _content(path)
-    metadata: dict[str, str] = {}
-    kind, wrapper = "pickle", ""
-    # A header may be of a length whose first byte begins a pickle, too; so this comes first.
-    if data[8:9] == b"{" and int.from_bytes(data[:8], "little") <= len(data) - 8:
-        tensors, metadata = _from_safetensors(data, path)
-        kind = "safetensors"
-    elif data.startswith((_ZIP, _PICKLE)):
-        tensors, wrapper = _from_pickle(data, path)
-    else:
-        raise WeightsError(
-            "neither a safetensors file nor one of PyTorch",
-            place=str(path),
-            help="it is a pointer to the file that git lfs pull fetches"
-            if data.startswith(_POINTER)
-            else "see what it is: a download may be cut off, or be a page of words",
-        )
-    _check_plain(tensors, limit=len(data), path=path)
+    try:
+        kind, tensors, metadata, wrapper = _held(data)
+        _check_plain(tensors, limit=len(data))
+    except WeightsError as error:
+        raise error.at(str(path)) from error
     sha256 = hashlib.sha256(data).hexdigest()
     return WeightFile(path, sha256, len(data), kind, tensors, metadata, wrapper)
 
@@ -152,7 +140,23 @@ def _content(path: Path) -> bytes:
     )
 
 
-def _from_safetensors(data: bytes, path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+def _held(data: bytes) -> tuple[str, dict[str, Tensor], dict[str, str], str]:
+    """Kind, tensors, metadata and wrapper of what a file holds."""
+    # A header may be of a length whose first byte begins a pickle, too; so this comes first.
+    if data[8:9] == b"{" and int.from_bytes(data[:8], "little") <= len(data) - 8:
+        return "safetensors", *_from_safetensors(data), ""
+    if data.startswith((_ZIP, _PICKLE)):
+        tensors, wrapper = _from_pickle(data)
+        return "pickle", tensors, {}, wrapper
+    raise WeightsError(
+        "neither a safetensors file nor one of PyTorch",
+        help="it is a pointer to the file that git lfs pull fetches"
+        if data.startswith(_POINTER)
+        else "see what it is: a download may be cut off, or be a page of words",
+    )
+
+
+def _from_safetensors(data: bytes) -> tuple[dict[str, Tensor], dict[str, str]]:
     from safetensors import SafetensorError
     from safetensors.torch import load
 
@@ -160,11 +164,11 @@ def _from_safetensors(data: bytes, path: Path) -> tuple[dict[str, Tensor], dict[
         tensors = load(data)
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     except (SafetensorError, *_NOT_READ) as error:
-        raise _damaged("a safetensors file", path, error) from error
+        raise _damaged("a safetensors file", error) from error
     return tensors, header.get("__metadata__") or {}
 
 
-def _from_pickle(data: bytes, path: Path) -> tuple[dict[str, Tensor], str]:
+def _from_pickle(data: bytes) -> tuple[dict[str, Tensor], str]:
     try:
         if data.startswith(_ZIP):
             _check_archive(data)
@@ -173,18 +177,16 @@ def _from_pickle(data: bytes, path: Path) -> tuple[dict[str, Tensor], str]:
             content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         asked = _ASKED.search(str(error))
-        what = (
-            f"it asks for {asked[1]}" if asked else "it is damaged, or asks for more than tensors"
-        )
+        unknown = "it is damaged, or asks for more than tensors"
         raise WeightsError(
-            f"not read, as reading it could run code: {what}",
-            place=str(path),
+            "not read, as reading it could run code: "
+            + (f"it asks for {asked[1]}" if asked else unknown),
             help="where you trust its source, write a file of the tensors alone with the program "
             "that made it",
         ) from error
     except _NOT_READ as error:
-        raise _damaged("a file of PyTorch", path, error) from error
-    return _unwrapped(content, path)
+        raise _damaged("a file of PyTorch", error) from error
+    return _unwrapped(content)
 
 
 def _check_archive(data: bytes) -> None:
@@ -201,7 +203,7 @@ def _check_archive(data: bytes) -> None:
         raise zipfile.BadZipFile("its records are larger than the file")
 
 
-def _unwrapped(content: Any, path: Path) -> tuple[dict[str, Tensor], str]:
+def _unwrapped(content: Any) -> tuple[dict[str, Tensor], str]:
     wrapper = ""
     if isinstance(content, Mapping) and not _is_state(content):
         keys = [key for key in WRAPPERS if isinstance(content.get(key), Mapping)]
@@ -211,7 +213,6 @@ def _unwrapped(content: Any, path: Path) -> tuple[dict[str, Tensor], str]:
         held = ", ".join(map(repr, list(content)[:6])) if isinstance(content, Mapping) else ""
         raise WeightsError(
             f"holds no weights by name, but {held or type(content).__name__}",
-            place=str(path),
             help=f"they may stand by themselves or under {', '.join(WRAPPERS)}",
         )
     return {name: tensor.detach() for name, tensor in content.items()}, wrapper
@@ -223,25 +224,23 @@ def _is_state(content: Mapping[Any, Any]) -> bool:
     )
 
 
-def _check_plain(tensors: Mapping[str, Tensor], *, limit: int, path: Path) -> None:
+def _check_plain(tensors: Mapping[str, Tensor], *, limit: int) -> None:
     """Refuse tensors that are no plain arrays, or that claim to be larger than their file."""
     for name, tensor in tensors.items():
         is_plain = tensor.layout == torch.strided and not tensor.is_quantized
         if not is_plain or tensor.device.type != "cpu" or tensor.is_complex():
-            raise WeightsError(f"{name[:120]} is no plain array of numbers", place=str(path))
+            raise WeightsError(f"{name[:120]} is no plain array of numbers")
         if tensor.numel() * tensor.element_size() > limit:
             raise WeightsError(
-                f"{name[:120]} claims {tensor.numel():,} values, more than the file holds",
-                place=str(path),
+                f"{name[:120]} claims {tensor.numel():,} values, more than the file holds"
             )
 
 
-def _damaged(what: str, path: Path, error: Exception) -> WeightsError:
+def _damaged(what: str, error: Exception) -> WeightsError:
     words = str(error).strip().splitlines()
     reason = f": {words[0][:160]}" if words else ""
     return WeightsError(
         f"not {what} that is whole ({type(error).__name__}{reason})",
-        place=str(path),
         help="fetch or copy it again",
     )
 
