@@ -83,7 +83,7 @@ class ConvNorm(nn.Module):
         return self.norm(self.conv(x))
 
     def deployed(self) -> nn.Module:
-        """One convolution that computes the same in evaluation, but behind a batch norm itself."""
+        """One convolution that computes the same in evaluation; itself without a batch norm."""
         return fold_norm(self.conv, self.norm) if isinstance(self.norm, nn.BatchNorm2d) else self
 
 
@@ -110,7 +110,7 @@ def chain(
     layers: list[nn.Module] = []
     for convolution in convolutions:
         made = ConvNorm(convolution)
-        # Only with a batch norm have both one name among the weights.
+        # With another norm than of batches, both have names of their own among the weights.
         both = [made.conv, made.norm] if convolution.norm == "layer" else [made.conv]
         layers += [made] if convolution.norm == "batch" else both
         layers.append(activation(activation_name))
