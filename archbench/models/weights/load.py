@@ -152,18 +152,8 @@ def read_into(
     """
     name, form = recognise(file, asked=asked, spec=spec)
     own = own_spec(file) if name == OURS else None
-    fields = [
-        field
-        for field in (differing_fields(own, spec) if own else ())
-        if not (new_head and field.startswith("head.num_classifiers"))
-    ]
-    if own and fields:
-        more = f", and {len(fields) - 5} more" if len(fields) > 5 else ""
-        raise file.refused(
-            f"the weights are of another network{f' ({own.name})' if own.name else ''}: "
-            f"{', '.join(fields[:5])}{more}",
-            help="archbench weights show prints the network that they are of",
-        )
+    if own is not None:
+        _check_same(file, own, spec, new_head=new_head)
     base = replace(spec, resolution=own.resolution) if own else spec
     tensors, found = our_tensors(file, name=name, form=form, spec=base, new_head=new_head)
     if found.num_classes != spec.num_classes:
@@ -195,6 +185,20 @@ def read_into(
         source=source_of(file),
     )
     return tensors, loaded, form
+
+
+def _check_same(file: WeightFile, own: ArchSpec, spec: ArchSpec, *, new_head: bool) -> None:
+    """Refuse weights of a network that computes something else, whatever their shapes."""
+    fields = differing_fields(own, spec)
+    if new_head:
+        fields = [field for field in fields if not field.startswith("head.num_classifiers")]
+    if fields:
+        more = f", and {len(fields) - 5} more" if len(fields) > 5 else ""
+        raise file.refused(
+            f"the weights are of another network{f' ({own.name})' if own.name else ''}: "
+            f"{', '.join(fields[:5])}{more}",
+            help="archbench weights show prints the network that they are of",
+        )
 
 
 def own_spec(file: WeightFile) -> ArchSpec | None:
