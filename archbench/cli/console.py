@@ -104,10 +104,10 @@ def tell(finding: Finding, *, files: Sequence[Path] = ()) -> None:
 def tell_study(study: StudyReader) -> int:
     """Write the report of a study that was worked on, and tell what it found; the exit code."""
     from archbench.report import write_report
-    from archbench.report.findings import study as findings
+    from archbench.report.findings import front
 
     files = [study.path / "study.db", *write_report(study)]
-    tell(findings.finding(study), files=files)
+    tell(front.finding(study), files=files)
     return 0 if study.front_records() else NEGATIVE_RESULT
 
 

@@ -36,7 +36,7 @@ def command(study: str, *, trials: Which, results: Path, **how: Any) -> None:
     Nothing is trained. The front by the new times is written beside the study's own tables.
     """
     from archbench.evaluate.remeasure import measure_elsewhere
-    from archbench.report.findings import remeasure
+    from archbench.report.findings.front import elsewhere
 
     path = names.study_path(study, results=results)
     with console.Meter() as told:
@@ -49,5 +49,5 @@ def command(study: str, *, trials: Which, results: Path, **how: Any) -> None:
         if trials == "front"
         else command_line("archbench", "report", named)
     )
-    finding = remeasure.finding(document, front=front, next_step=step)
+    finding = elsewhere(document, front=front, next_step=step)
     console.tell(finding, files=[Path(file) for file in document["files"]])

@@ -38,8 +38,7 @@ def command(study: str, formats: tuple[str, ...], out: Path | None, results: Pat
     from archbench.analysis.certificate import read_certificate
     from archbench.analysis.study import open_study
     from archbench.report import FORMATS, write_report
-    from archbench.report.findings import ablation, certificate
-    from archbench.report.findings import study as findings
+    from archbench.report.findings import ablation, certificate, front
     from archbench.study.planned import find_planned
 
     path = names.study_path(study, results=results)
@@ -63,4 +62,4 @@ def command(study: str, formats: tuple[str, ...], out: Path | None, results: Pat
     found = open_study(path)
     files = write_report(found, out, formats=tuple(dict.fromkeys(formats)))
     has_page = any(file.suffix == ".html" for file in files)
-    console.tell(findings.finding(found, has_page=has_page), files=files)
+    console.tell(front.finding(found, has_page=has_page), files=files)

@@ -1,20 +1,80 @@
-"""How is a front told: a line for each member, in a terminal, on a page and in Markdown."""
+"""How is a front told: of a study as it stands, on another device, in a terminal and on a page."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from archbench.analysis.front_probability import SURE
+from archbench.analysis.study import StudyReader
+from archbench.analysis.verdict import taken_in_words
+from archbench.command_line import command_line, study_argument
 from archbench.report import number
-from archbench.report.element import Cell, ReportTable
+from archbench.report.element import Cell, Lines, Part, ReportTable
+from archbench.report.finding import Finding
 from archbench.report.html import html, one_line
 from archbench.report.summary import Summary
-from archbench.study.measurement import Measurement
+from archbench.study.measurement import Conditions, Measurement, Verdict
 from archbench.study.objective import OBJECTIVES
 from archbench.study.trial import TrialRecord
 
 _OWN_COLUMN = ("proxy_accuracy", "latency_ms", "params", "macs")
 _OTHERS = 2  # named; a line holds no more
+_DOUBTS: dict[Verdict, str] = {
+    "disturbed": "measure again on a quiet machine (archbench doctor says why)",
+    "incomplete": "they have no value, and --json says why",
+}
+
+
+def finding(study: StudyReader, *, has_page: bool = True) -> Finding:
+    """Counts, verdict, the front with its hypervolume, what the early stops saved."""
+    counts, members = study.counts(), study.front_records()
+    told = ", ".join(
+        f"{count} {state.replace('_', ' ')}" for state, count in counts.items() if count
+    )
+    head = f"{study.name}: {sum(counts.values())} trials ({told or 'none yet'})"
+    parts: list[Part] = [
+        Lines([head, taken_in_words(study.trials())], rest=""),
+        study.verdict(),
+        front_table(members, summary=Summary(study)) if members else "",
+        _hypervolume(study) if members else "",
+        study.pruning.in_words() if study.pruning else "",
+    ]
+    step = "" if has_page else command_line("archbench", "report", study.path)
+    if members:
+        trial = f"{study_argument(study.path)}:{members[-1].number}"
+        data = study.header["proxy"]["data"]
+        step = command_line("archbench", "train", trial, "--data", data, "--epochs", 30)
+    return Finding(study.document(), parts, step)
+
+
+def elsewhere(
+    document: Mapping[str, Any], *, front: Sequence[TrialRecord], next_step: str
+) -> Finding:
+    """A document of the schema ``archbench.elsewhere/1``: the front by new times, what changes."""
+    transfer, trials = document["transfer"], document["trials"]
+    conditions = Conditions.from_document(document["conditions"])
+    title = f"{document['study']}: {len(trials)} networks on {conditions}"
+    verdicts = [trial["latency_verdict"] for trial in trials]
+    tau, compared, lost = transfer["kendall_tau"], transfer["compared"], transfer["lost"]
+    lines = [
+        f"on the front of the search and of this device: {_listed(transfer['kept'])}",
+        f"on the front of the search only: {_listed(transfer['left'])}",
+        f"on the front of this device only: {_listed(transfer['joined'])}",
+        tau is not None
+        and f"rank correlation of both latencies (Kendall's tau): {tau:.2f} over {compared} "
+        "networks",
+        lost is not None
+        and f"without a search here {100 * lost:.1f} % of the hypervolume are lost, of what this "
+        "study has trained",
+        *(
+            f"{count} of {len(verdicts)} latencies are {verdict}: {meaning}"
+            for verdict, meaning in _DOUBTS.items()
+            if (count := verdicts.count(verdict))
+        ),
+    ]
+    shown = front_table(front) if front else "no network stands on a front here"
+    return Finding(document, [title, shown, Lines(lines)], next_step)
 
 
 def front_table(members: Sequence[TrialRecord], *, summary: Summary | None = None) -> ReportTable:
@@ -165,3 +225,18 @@ def count_cell(count: int) -> Cell:
 
 def _chance_cell(share: float | None) -> Cell:
     return Cell(value="") if share is None else Cell(number.chance(share), value=share)
+
+
+def _hypervolume(study: StudyReader) -> str:
+    sides = (OBJECTIVES[name].text(v) for name, v in (study.reference_point() or {}).items())
+    share = f"hypervolume {study.hypervolume():.3f}: that share of the box"
+    told = f"{share} from {', '.join(sides)} to the ideal"
+    covered = study.front_probabilities.hypervolume
+    if covered is None:
+        return told
+    interval = number.with_interval(covered.value, covered.low, covered.high)
+    return f"{told}; {interval} with the luck of the best taken out"
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return f"trials {', '.join(map(str, numbers))}" if numbers else "none"
