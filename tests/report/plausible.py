@@ -33,20 +33,8 @@ axes:
   stages[0].dim: [16, 24, 32]
   stages[1].dim: [32, 48, 64]
   stages[each].depth: [1, 2]
-  stages[all].block.mlp_ratio: [1, 2]
-  stages[1].block:
-    - {{kind: levit, key_dim: 8}}
-    - {{kind: cvt, head_dim: 16, kv_stride: 2}}
-require:
-  - stages[0].dim <= stages[1].dim
-target: {{device: cpu, threads: 1, backend: eager, batch: 1, precision: fp32}}
-objectives: {{accuracy: max, latency_ms: min}}
 limits: {{latency_ms: 1.4}}
-proxy: {{data: cluttered_digits, resolution: 32, rungs: [2, 4, 8], seeds: 1}}
-search: {{sampler: tpe, trials: 40}}
 """
-
-
 _SHRINK = {"kind": "shrink_attention", "key_dim": 8, "attention_ratio": 4}
 
 
@@ -86,13 +74,7 @@ def header(**changes: Any) -> dict[str, Any]:
         "feasible_low": 0.8888,
         "feasible_high": 0.8888,
         "command": "archbench search quickstart",
-        "plan": {
-            "precision": "fp32",
-            "memory_format": "channels_last",
-            "seconds": {"fp32 contiguous": 0.021417, "fp32 channels_last": 0.016803},
-            "rejected": {},
-            "device": "cpu",
-        },
+        "plan": {"precision": "fp32", "seconds": {"fp32 contiguous": 0.021417}, "device": "cpu"},
         "seconds": 247.0,
     }
     return said | changes
@@ -121,16 +103,16 @@ def spec(choices: dict[str, Any]) -> dict[str, Any]:
 
 def trial(number: int, rng: random.Random, *, limit: float = 1.4) -> TrialRecord:
     """One candidate whose accuracy grows with its cost, with some noise."""
-    choices = {
-        "stages[0].dim": rng.choice([16, 24, 32]),
-        "stages[1].dim": rng.choice([32, 48, 64]),
-        "stages[0].depth": rng.choice([1, 2]),
-        "stages[1].depth": rng.choice([1, 2]),
-        "stages[all].block.mlp_ratio": rng.choice([1, 2]),
-        "stages[1].block": rng.choice(
-            [{"kind": "levit", "key_dim": 8}, {"kind": "cvt", "head_dim": 16, "kv_stride": 2}]
-        ),
+    blocks = [{"kind": "levit", "key_dim": 8}, {"kind": "cvt", "head_dim": 16, "kv_stride": 2}]
+    values: dict[str, list[Any]] = {
+        "stages[0].dim": [16, 24, 32],
+        "stages[1].dim": [32, 48, 64],
+        "stages[0].depth": [1, 2],
+        "stages[1].depth": [1, 2],
+        "stages[all].block.mlp_ratio": [1, 2],
+        "stages[1].block": blocks,
     }
+    choices = {axis: rng.choice(known) for axis, known in values.items()}
     document = spec(choices)
     digest = hashlib.sha256(json.dumps([document, number]).encode()).hexdigest()[:16]
     work = (choices["stages[0].dim"] / 16) * choices["stages[0].depth"]
@@ -148,12 +130,8 @@ def trial(number: int, rng: random.Random, *, limit: float = 1.4) -> TrialRecord
     }
     chance = rng.random()
     if latency > limit:
-        return TrialRecord(
-            state="over_limit",
-            reason=f"latency {latency:.2f} ms is over the limit of {limit} ms",
-            seconds=0.6,
-            **base,
-        )
+        reason = f"latency {latency:.2f} ms is over the limit of {limit} ms"
+        return TrialRecord(state="over_limit", reason=reason, seconds=0.6, **base)
     if chance < 0.06:
         failure = Failure(kind="nan", message=f"the loss was not finite at step {number + 40}")
         return TrialRecord(state="failed", failure=failure, seconds=2.2, **base)
@@ -171,10 +149,8 @@ def trial(number: int, rng: random.Random, *, limit: float = 1.4) -> TrialRecord
         for epoch, share in ((2, 0.12), (4, 0.62), (8, 1.0))[: 2 if is_pruned else 3]
     )
     if is_pruned:
-        return TrialRecord(
-            state="pruned", reason="cannot beat the front at its latency", curve=curve,
-            seconds=3.1, **base,
-        )  # fmt: skip
+        reason = "cannot beat the front at its latency"
+        return TrialRecord(state="pruned", reason=reason, curve=curve, seconds=3.1, **base)
     return TrialRecord(
         state="complete", proxy_accuracy=round(final, 4), curve=curve, seconds=5.9, **base
     )

@@ -12,7 +12,6 @@ import pytest
 from archbench.analysis.ablation import Difference
 from archbench.analysis.certificate import certificate_bytes
 from archbench.analysis.statistics import estimate_text
-from archbench.analysis.study import StudyReader
 from archbench.report.figure import svg_text
 from archbench.report.finding import Finding
 from archbench.report.findings import ablation
@@ -21,7 +20,6 @@ from archbench.report.findings.certificate import figure, finding
 from archbench.report.findings.effects import effect_figure
 from archbench.report.study_page import study_page
 from archbench.report.summary import Summary
-from archbench.study.trial import Snapshot
 from tests.analysis.certified import certificate, sample
 from tests.report import plausible
 from tests.report.browser import Page, read
@@ -165,12 +163,8 @@ def test_sentence_says_what_is_bought_and_what_it_costs(tmp_path: Path) -> None:
 def test_study_shows_the_certificate_that_holds_for_it(tmp_path: Path) -> None:
     header = plausible.header(space_digest="0e02")
     header["proxy"] |= {"recipe": {"rungs": [2, 4, 8], "seed": 0, "batch": 32}}
-    trials = plausible.trials()
-    study = StudyReader(
-        tmp_path / "study",
-        snapshot=Snapshot(header=header, trials=tuple(trials), references=(), measurements=()),
-    )
-    text = read(study_page(Summary(study))).text
+    options = {"head": header, "beside": [], "path": tmp_path / "study"}
+    text = read(study_page(Summary(plausible.study(**options)))).text
     assert "None was taken: whether this proxy can rank this space is not known." in text
     for quality, told in (
         (0.95, "Proxy certified: tau at equal cost "),
@@ -184,7 +178,7 @@ def test_study_shows_the_certificate_that_holds_for_it(tmp_path: Path) -> None:
         }  # fmt: skip
         found = replace(found, header={**found.header, "subject": subject})
         (found.path / "certificate.json").write_bytes(certificate_bytes(found))
-        fresh = StudyReader(study.path, snapshot=study._snapshot)
+        fresh = plausible.study(**options)
         text = " ".join(read(study_page(Summary(fresh))).text.split())
         assert told in text
         assert ("this front is not to be trusted" in text) == (quality == 0)

@@ -118,10 +118,6 @@ def test_a_damaged_file_is_said_and_the_page_is_made(
     assert "does not say where time goes" in page_of(where_time_goes(Summary(study)))
 
 
-def test_nothing_kept_is_none(tmp_path: Path) -> None:
-    assert read_where(tmp_path, 3, digest="x") is None
-
-
 def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     (tmp_path / "where").write_text("")
     with pytest.raises(StorageError):
