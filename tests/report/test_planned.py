@@ -15,9 +15,8 @@ from archbench.analysis.statistics import estimate_text
 from archbench.report.figure import svg_text
 from archbench.report.finding import Finding
 from archbench.report.findings import ablation
-from archbench.report.findings.ablation import sentence
+from archbench.report.findings.ablation import effect_figure, sentence
 from archbench.report.findings.certificate import figure, finding
-from archbench.report.findings.effects import effect_figure
 from archbench.report.study_page import study_page
 from archbench.report.summary import Summary
 from tests.analysis.certified import certificate, sample

@@ -5,23 +5,30 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 from archbench.analysis.ablation import AblationRecord, Difference, FormRecord
 from archbench.command_line import command_line, named_in_results
 from archbench.report import number
 from archbench.report.document import to_words, to_yaml
 from archbench.report.element import Cell, Code, FactList, Lines, Part, ReportTable, fold, plot
+from archbench.report.figure import PALETTE, axes_in_inches, drawable, style
 from archbench.report.finding import Finding, page, taken_under
-from archbench.report.findings.effects import effect_figure, label
 from archbench.report.html import Markup, html
 from archbench.report.text import filled, shortened
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 _LONGEST_VALUE = 19
+_ROW, _TOP, _BOTTOM, _SIDE, _GAP = 0.44, 0.12, 0.5, 0.12, 0.4  # inches
+_SIDE_BY_SIDE_FROM, _LETTER = 6.0, 0.068  # inches, that of a letter about
 
 
 def finding(found: AblationRecord) -> Finding:
     """Base, differences, what they mean and, for a paper, its signs."""
-    legal = [form for form in found.forms if form.state != "illegal"]
+    base, legal = found.base, [form for form in found.forms if form.state != "illegal"]
     cannot = [f"{form.name}: {form.reason}" for form in found.forms if form.state == "illegal"]
     go_on = command_line("archbench", "ablate", *named_in_results(found.path), "--resume")
     unseen = any(form.finding.startswith("no difference") for form in found.forms)
@@ -30,20 +37,16 @@ def finding(found: AblationRecord) -> Finding:
         found.document(),
         [
             _opening(found),
-            _differences(legal, base=found.base),
-            Lines([_named(form, found.base) for form in legal if form.state != "base"]),
+            _differences(legal, base=base),
+            Lines([f"{f.name}: {sentence(f, base=base)}" for f in legal if f.state != "base"]),
             *_signs(found),
             Lines(["cannot be built:", *cannot] if cannot else []),
-            *_method(found),
+            *map(str, [found.header["method"], *found.header["notes"]]),
         ],
         step if found.num_done == found.num_trainings else f"go on: {go_on}",
         page=lambda: _page(found, legal),
         plot=("effects", lambda: effect_figure(found)),
     )
-
-
-def _method(found: AblationRecord) -> list[str]:
-    return [str(found.header["method"]), *map(str, found.header["notes"])]
 
 
 def _page(found: AblationRecord, legal: Sequence[FormRecord]) -> Markup:
@@ -56,11 +59,12 @@ def _page(found: AblationRecord, legal: Sequence[FormRecord]) -> Markup:
         f"not told apart from none.{diamonds}",
     )
     illegal = {form.name: form.reason for form in found.forms if form.state == "illegal"}
-    is_whole = found.num_done == found.num_trainings
+    left = found.num_trainings - found.num_done
+    method = [*map(str, [header["method"], *header["notes"]])]
     return page(
         "ablation",
         name=found.name,
-        badge="" if is_whole else f"{found.num_done} of {found.num_trainings} trainings",
+        badge=f"{found.num_done} of {found.num_trainings} trainings" if left else "",
         question=f"One knob at a time from {_base_name(found)}; {training_text(found)}",
         verdict=_verdict(found),
         key_figures=_key_figures(found.base),
@@ -70,7 +74,7 @@ def _page(found: AblationRecord, legal: Sequence[FormRecord]) -> Markup:
             "illegal": ("What cannot be built", [FactList(illegal, css="meaning")]),
             "forms": ("The networks", _forms(found)),
             "conditions": ("Conditions", taken_under(header, {"Latency": header["conditions"]})),
-            "method": ("What the numbers mean", _method(found)),
+            "method": ("What the numbers mean", method),
         },
         begun=header["created"],
     )
@@ -107,11 +111,10 @@ def _opening(found: AblationRecord) -> Code:
     elif latency is not None:
         disturbed = "" if latency.verdict == "stable" else f" ({latency.verdict})"
         timed = f", {number.measured(latency)} ms{disturbed}"
-    missing = f"not whole yet: {number.plural(left, 'training')} of {found.num_trainings} left"
+    missing = f"not whole yet: {number.plural(left, 'training')} of {found.num_trainings} left\n"
     lines = [
         f"{found.name}: one knob at a time from {_base_name(found)}",
-        *([missing] if left > 0 else []),
-        filled(training_text(found)),
+        (missing if left > 0 else "") + filled(training_text(found)),
         "",
         f"base  {base.params:,} parameters, {base.macs:,} MACs{timed}",
         f"      {reached}",
@@ -124,14 +127,14 @@ def _verdict(found: AblationRecord) -> str:
     if not known:
         return "Nothing has been compared yet."
     seen = [
-        (abs(difference.value), _named(form, found.base))
+        (abs(difference.value), f"{form.name}: {sentence(form, base=found.base)}")
         for form in known.values()
         if (difference := form.accuracy_difference) and difference.is_seen
     ]
     largest = sorted(seen, key=lambda entry: -entry[0])[:2]
     count = f"{len(seen)} of {number.plural(len(known), 'change')} make a difference in accuracy"
     told = f"{count} that {number.plural(found.num_seeds, 'seed')} can tell."
-    return " ".join([told, *(f"{sentence}." for _, sentence in largest), _signs_text(found)])
+    return " ".join([told, *(f"{words}." for _, words in largest), _signs_text(found)])
 
 
 def _key_figures(base: FormRecord) -> list[tuple[str, str, str]]:
@@ -145,10 +148,6 @@ def _key_figures(base: FormRecord) -> list[tuple[str, str, str]]:
         seeds = number.plural(len(base.accuracies), "seed")
         entries.append(("accuracy of the base", number.percent(base.accuracy), seeds))
     return entries
-
-
-def _named(form: FormRecord, base: FormRecord) -> str:
-    return f"{form.name}: {sentence(form, base=base)}"
 
 
 def sentence(form: FormRecord, *, base: FormRecord) -> str:
@@ -184,7 +183,6 @@ def _points(difference: Difference | None) -> Cell:
 
 
 def _difference(difference: Difference | None, *, factor: float = 1, least: int = 0) -> Cell:
-    """By default in its own unit; with so many decimals at least."""
     if difference is None:
         return Cell(value="")
     value, interval, digits = factor * difference.value, "", least
@@ -248,7 +246,7 @@ def _effects(legal: Sequence[FormRecord], *, base: FormRecord) -> ReportTable:
         if form.state == "base":
             cells, told = [Cell("the base", value=0)] * 4, ""
         shown = dict(zip(titles, cells, strict=True))
-        rows.append({"change": label(form), **shown, "finding": told})
+        rows.append({"change": _label(form), **shown, "finding": told})
     return ReportTable(rows, align="nrrrrp", is_sortable=True)
 
 
@@ -265,7 +263,7 @@ def _signs(found: AblationRecord) -> list[Part]:
         }
         for form, paper in papers
     ]
-    sources = [f"{label(form)} ({paper.source})" for form, paper in papers]
+    sources = [f"{_label(form)} ({paper.source})" for form, paper in papers]
     return [ReportTable(rows, align="lrrrl"), Lines(sources), _signs_text(found)]
 
 
@@ -286,7 +284,7 @@ def _beside_the_paper(found: AblationRecord) -> ReportTable:
             source = f"{paper.source}; {paper.note}" if paper.note else paper.source
             rows.append(
                 {
-                    "row": Cell(label(form), small=source),
+                    "row": Cell(_label(form), small=source),
                     "parameters, here / paper": f"{here[0]} / {paper.params or number.NOT_THERE}",
                     "MACs, here / paper": f"{here[1]} / {paper.flops or number.NOT_THERE}",
                     "top-1, paper, %": f"{paper.top1:.1f}",
@@ -311,3 +309,92 @@ def _forms(found: AblationRecord) -> list[Part]:
             title = html("<b>{}</b> <span>{}</span>", form.name, ", ".join(words))
             folds.append(fold(title, [trained, Code(to_yaml(form.spec))]))
     return folds
+
+
+def _label(form: FormRecord) -> str:
+    """What is changed: knob and value, or the words of a paper's row behind its name."""
+    if form.paper is None:
+        return form.name
+    row = form.paper.row
+    return row if row.lower().startswith(f"{form.name.lower()}:") else f"{form.name}: {row}"
+
+
+def effect_figure(found: AblationRecord, *, width_inches: float = 8.0) -> Figure | None:
+    """Differences to the base with 95 % intervals: accuracy and, beside or below it, latency.
+
+    Blue is better, orange worse, grey not told apart from none; diamonds are the paper's.
+
+    Returns:
+        None where no difference is known yet.
+    """
+    from matplotlib.figure import Figure
+
+    forms = [form for form in found.forms if form.accuracy_difference or form.latency_difference]
+    if not forms:
+        return None
+    has_latency = any(form.latency_difference for form in forms)
+    panels = [_draw_accuracy, *([_draw_latency] if has_latency else [])]
+    is_beside = width_inches >= _SIDE_BY_SIDE_FROM
+    num_wide, num_high = (len(panels), 1) if is_beside else (1, len(panels))
+    rows = _ROW * len(forms)
+    each = rows + _TOP + _BOTTOM
+    width = (width_inches - 2 * _SIDE - (num_wide - 1) * _GAP) / num_wide
+    with style():
+        figure = Figure(figsize=(width_inches, num_high * each))
+        for index, draw in enumerate(panels):
+            column, line = (index, 0) if is_beside else (0, index)
+            left, bottom = _SIDE + column * (width + _GAP), (num_high - 1 - line) * each + _BOTTOM
+            axes = axes_in_inches(figure, left, bottom, width, rows)
+            draw(axes, forms)
+            _frame(axes, [] if column else forms, num_rows=len(forms), length=int(width / _LETTER))
+    return figure
+
+
+def _draw_accuracy(axes: Axes, forms: Sequence[FormRecord]) -> None:
+    for row, form in enumerate(forms):
+        _interval(axes, row, form.accuracy_difference, factor=100)
+        if form.paper:
+            axes.plot(
+                [form.paper.difference], [row], marker="D", ms=5, mfc="none", mew=1.2, ls="none",
+                color=PALETTE["reference"], zorder=6, clip_on=False,
+            )  # fmt: skip
+    axes.set_xlabel("what it buys: validation accuracy, points")
+
+
+def _draw_latency(axes: Axes, forms: Sequence[FormRecord]) -> None:
+    for row, form in enumerate(forms):
+        _interval(axes, row, form.latency_difference, factor=1, is_good_up=False)
+    axes.set_xlabel("what it costs: latency, ms")
+
+
+def _interval(
+    axes: Axes, row: int, found: Difference | None, *, factor: float, is_good_up: bool = True
+) -> None:
+    if found is None:
+        return
+    seen = "front" if (found.value > 0) == is_good_up else "limit"
+    colour = PALETTE[seen if found.is_seen else "other"]
+    if found.low is not None and found.high is not None:
+        ends = [factor * found.low, factor * found.high]
+        axes.plot(ends, [row, row], color=colour, lw=2.2, solid_capstyle="butt", zorder=4)
+    axes.plot(
+        [factor * found.value], [row], marker="o", ms=5.5, color=colour, zorder=5, ls="none",
+        clip_on=False,
+    )  # fmt: skip
+
+
+def _frame(axes: Axes, named: Sequence[FormRecord], *, num_rows: int, length: int) -> None:
+    """The zero line, rows from the top down, and each form's name above its interval."""
+    axes.axvline(0, color=PALETTE["muted"], lw=1, zorder=3)
+    axes.set_ylim(num_rows - 0.5, -0.75)
+    axes.set_yticks([])
+    axes.grid(visible=False, axis="y")
+    axes.spines["left"].set_visible(False)
+    axes.margins(x=0.08)
+    for row, form in enumerate(named):
+        axes.annotate(
+            shortened(drawable(_label(form)), length), (0, row),
+            xycoords=("axes fraction", "data"), xytext=(0, 4.5), textcoords="offset points",
+            fontsize=8.5, color=PALETTE["ink"], ha="left", va="bottom", annotation_clip=False,
+            zorder=7,
+        )  # fmt: skip
