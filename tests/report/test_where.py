@@ -15,42 +15,20 @@ from archbench.report.findings.parts import where_time_goes
 from archbench.report.study_page import study_page
 from archbench.report.summary import Summary
 from archbench.study.where_file import SCHEMA, read_where, where_path, write_where
+from tests.cli.test_where import FOUND
 
 from . import plausible
 from .browser import Page, read
 from .hostile import PAYLOADS
 from .test_html import ATTRIBUTES, TAGS, assert_harmless
 
-PART = {
-    "place": "stages[0].blocks[0]",
-    "stage": 0,
-    "kind": "levit",
-    "ms": 1.5,
-    "macs": 30_000_000,
-    "operators": 14,
-    "weight_bytes": 1_000_000,
-    "activation_bytes": 500_000,
-    "gflops": 40.2,
-    "roof_share": 0.25,
-    "bound_by": "overhead",
-}
-
-
-def found(digest: str, **changed: Any) -> dict[str, Any]:
-    part = PART | {key: value for key, value in changed.items() if key in PART}
-    return {
-        "name": "small",
-        "digest": digest,
-        "whole_ms": 2.0,
-        "between_ms": 0.25,
-        "parts": [part, {**part, "place": "head", "stage": None, "kind": "head", "ms": 0.25}],
-    }
-
 
 def keep(study: StudyReader, **changed: Any) -> int:
+    """Keep where the time of the front's first member goes, each of its parts so changed."""
     record = study.front_records()[0]
-    document = {"schema": SCHEMA, "networks": [found(record.digest, **changed)]}
-    write_where(study.path, record.number, document)
+    parts = [{**part, "gflops": 40.2, **changed} for part in FOUND["parts"]]
+    network = {**FOUND, "digest": record.digest, "parts": parts}
+    write_where(study.path, record.number, {"schema": SCHEMA, "networks": [network]})
     return record.number
 
 
@@ -71,11 +49,11 @@ def test_what_was_kept_is_a_plot_and_a_table(tmp_path: Path) -> None:
     study = plausible.study(path=tmp_path)
     number = keep(study)
     text, seen = shown(study)
-    assert f"Trial {number}: 2.00 ms" in text
+    assert f"Trial {number}: 4.00 ms" in text
     assert "stage 0 takes 75.0 %" in text
     assert text.count("<svg") == 2  # one for each width
     assert "<td>  0 levit</td>" in text
-    for cell in ("1.50", "75.0 %", "30.0 M", "1.5", "40", "25 %"):
+    for cell in ("2.00", "50.0 %", "30.0 M", "1.5", "30", "50 %"):
         assert f'<td class="number">{cell}</td>' in text
     assert f":{number} " not in text  # the command names the others alone
     assert "the other members" in text
@@ -99,9 +77,9 @@ def test_a_payload_stays_text(tmp_path: Path, payload: str) -> None:
         (lambda text: text[:50], "does not say where time goes"),
         (lambda text: text.replace("where/1", "where/9"), "its schema is"),
         (lambda text: text.replace('"digest": "', '"digest": "x'), "it is of another network"),
-        (lambda text: text.replace('"whole_ms": 2.0', '"whole_ms": NaN'), "a number is none"),
+        (lambda text: text.replace('"whole_ms": 4.0', '"whole_ms": NaN'), "a number is none"),
         (lambda text: text.replace('"kind": "levit"', '"kind": 3'), "a part has no name"),
-        (lambda text: text.replace('"ms": 1.5', '"ms": "x"'), "does not say where"),
+        (lambda text: text.replace('"ms": 2.0', '"ms": "x"'), "does not say where"),
         (lambda text: "[]", "does not say where"),
     ],
     ids=["cut", "schema", "digest", "number", "text", "type", "list"],
