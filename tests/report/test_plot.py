@@ -11,7 +11,6 @@ from xml.etree import ElementTree as ET
 
 import matplotlib as mpl
 import pytest
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
@@ -33,10 +32,6 @@ def texts(figure: Figure) -> list[str]:
     return [text.get_text() for text in figure.findobj(Text)]
 
 
-def labels(axes: Axes) -> list[str]:
-    return axes.get_legend_handles_labels()[1]
-
-
 @pytest.fixture(scope="module")
 def figure() -> Figure:
     return figure_of(plausible.study())
@@ -45,7 +40,7 @@ def figure() -> Figure:
 def test_the_legend_counts_every_trial_that_has_a_place(figure: Figure) -> None:
     counts = plausible.study().counts()
     front = len(plausible.study().front_records())
-    assert labels(figure.axes[0]) == [
+    assert figure.axes[0].get_legend_handles_labels()[1] == [
         f"on the front ({front})",
         f"dominated ({counts['complete'] - front})",
         f"stopped early ({counts['pruned']})",
@@ -130,7 +125,7 @@ def test_an_exact_cost_may_stand_on_the_axis(cost: str) -> None:
     head = plausible.header(objectives={"proxy_accuracy": "max", cost: "min"}, limits={})
     figure = figure_of(plausible.study(head=head))
     assert "latency" not in figure.axes[-1].get_xlabel()
-    assert labels(figure.axes[0])[0].startswith("on the front")
+    assert figure.axes[0].get_legend_handles_labels()[1][0].startswith("on the front")
 
 
 @pytest.mark.parametrize("payload", PAYLOADS)
