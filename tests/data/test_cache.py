@@ -78,15 +78,6 @@ def test_gives_back_what_was_put_in(cache: Path) -> None:
     assert dataset.majority_share == 0.6
 
 
-def test_is_made_once_for_equal_settings(cache: Path) -> None:
-    plain = Plain()
-    first, again = _cached(plain, cache), _cached(plain, cache)
-    assert plain.num_made == 1
-    assert first.digest == again.digest
-    other = _cached(Plain(seed=1), cache)
-    assert other.digest != first.digest
-
-
 def test_what_is_there_needs_no_writing(cache: Path) -> None:
     plain = Plain()
     _cached(plain, cache)

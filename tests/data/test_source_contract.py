@@ -43,7 +43,7 @@ def test_gives_three_disjoint_labelled_shares(name: str, tmp_path: Path, cache: 
         assert any(note.startswith(f"{share}: {count:,} images") for note in dataset.notes)
 
 
-def test_same_seed_gives_same_bytes_and_the_cache_is_used_again(
+def test_only_the_same_seed_gives_the_same_bytes_and_the_cache_is_used_again(
     name: str, tmp_path: Path, cache: Path
 ) -> None:
     told: set[str] = set()
@@ -52,12 +52,8 @@ def test_same_seed_gives_same_bytes_and_the_cache_is_used_again(
     afresh = load(name, resolution=16, cache=tmp_path / "other")
     assert told == {"checking the cached images"}
     assert first.digest == again.digest == afresh.digest
+    assert first.digest != load(name, resolution=16, seed=1, cache=cache).digest
     assert bytes_of(first) == bytes_of(again) == bytes_of(afresh)
-
-
-def test_another_seed_gives_another_data_set(name: str, tmp_path: Path, cache: Path) -> None:
-    digests = {load(name, resolution=16, seed=seed, cache=cache).digest for seed in (0, 1)}
-    assert len(digests) == 2
 
 
 def test_progress_ends_at_its_total(name: str, tmp_path: Path, cache: Path) -> None:

@@ -325,9 +325,6 @@ def test_a_kernel_is_chosen_only_where_the_block_convolves(convolving):
         "stages[1].position",
     ]
     assert convolving.size() == 4 * 4 * 2 == len(digests(convolving))
-
-
-def test_every_mixture_is_enumerated(convolving):
     assert set(digests(convolving)) == all_networks(convolving)
 
 
