@@ -4,26 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import archbench
-from archbench.errors import MissingError, SpaceError, unknown_name
-from archbench.models import ArchSpec
+from archbench.errors import MissingError, unknown_name
 from archbench.space.axis import Choices
-from archbench.space.candidate import Candidate, exclusions
 from archbench.space.conditions import Wiring
 from archbench.space.expansion import check_reads, expand_axes
-from archbench.space.expression import InfeasibleError, parse_expression
-from archbench.space.feasibility import (
-    DeadChoice,
-    FeasibleShare,
-    check_values,
-    dead_choices,
-    feasible_share,
-)
+from archbench.space.expression import parse_expression
+from archbench.space.feasibility import NetworkSelection
 from archbench.space.reading import read_axes, read_base, read_requirements, read_root
 from archbench.space.sections import (
     SECTIONS,
@@ -32,12 +23,11 @@ from archbench.space.sections import (
     SearchSection,
     TargetSection,
 )
-from archbench.space.selection import Selection
 from archbench.space.yaml_document import Node, Place, first_comment, read_text, write_flow
 from archbench.study.objective import costs
 
 
-class SearchSpace(Selection):
+class SearchSpace(NetworkSelection):
     """Networks to choose from, and the conditions under which they are compared.
 
     >>> text = '{base: levit_128s, axes: {"stages[0].dim": [96, 128]}}'
@@ -76,9 +66,8 @@ class SearchSpace(Selection):
     ) -> None:
         root, settings, self.text = read_root(text, source=source, overrides=overrides)
         members = root.entries(noun="key")
-        self._source = source
         stem = Path(source).name.removesuffix(".yaml").removesuffix(".yml")
-        self.name = name or members.get("name", Node(stem, Place(source, 1, 1))).word()
+        name = name or members.get("name", Node(stem, Place(source, 1, 1))).word()
         self.question = first_comment(text)
         base = read_base(root)
         axes, fixed = read_axes(members, settings)
@@ -86,17 +75,16 @@ class SearchSpace(Selection):
         for section, read in SECTIONS.items():
             setattr(self, section, read(members.get(section)))
         self.base, expanded, variants = expand_axes(base, axes, fixed)
-        super().__init__(Wiring(self.base, expanded, variants))
+        wiring = Wiring(self.base, expanded, variants)
         for requirement in required:
             check_reads(requirement, variants)
         for cost, limit in self.limits.items():
             if cost in costs("arithmetic"):
                 most = int(limit) if limit % 1 == 0 else limit
                 required.append(parse_expression(f"{cost} <= {most}", place=Place(source, 1, 1)))
-        # quantities cost most, so they come last
-        self._requirements = sorted(required, key=lambda required: bool(required.quantities))
-        self.require = tuple(requirement.text for requirement in self._requirements)
-        check_values(self, self._candidate, self._requirements, source=source)
+        required.sort(key=lambda required: bool(required.quantities))  # these cost most
+        self.require = tuple(requirement.text for requirement in required)
+        super().__init__(wiring, name=name, proxy=self.proxy, requirements=required, source=source)
 
     @classmethod
     def load(cls, path_or_name: str | Path, *, overrides: Sequence[str] = ()) -> SearchSpace:
@@ -120,79 +108,11 @@ class SearchSpace(Selection):
         text = json.dumps([base, axes, sorted(self.require)], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    def document(self, choices: Choices) -> dict[str, Any]:
-        """The network as plain values, legal or not."""
-        return {**self._wiring.document(choices), "name": self.name}
-
-    def decode(self, choices: Choices) -> ArchSpec:
-        """The network that choices name.
-
-        Raises:
-            InfeasibleError: It is illegal at the target or at the proxy, or a requirement is not
-                met; ``requirement`` says which.
-        """
-        candidate = self._candidate(choices)
-        for error in exclusions(candidate, self._requirements):
-            raise error
-        return candidate.spec
-
-    def excluded_by(self, choices: Choices) -> list[str]:
-        """Every requirement that choices do not meet, and why the network is illegal if it is."""
-        found = exclusions(self._candidate(choices), self._requirements)
-        return list(dict.fromkeys(error.requirement for error in found))
-
     def values(self, choices: Choices) -> dict[str, Any]:
         """The chosen values by axis, for tables; whole parts as a label."""
         return {
             axis.name: axis.label(choices[axis.name]) for axis in self.axes if axis.name in choices
         }
-
-    def sample_feasible(self, rng: random.Random, *, tries: int = 1000) -> Choices | None:
-        """A feasible candidate, all equally likely; None where none was among some tries."""
-        for _ in range(tries):
-            choices = self.sample(rng)
-            if self.is_feasible(choices):
-                return choices
-        return None
-
-    def is_feasible(self, choices: Choices) -> bool:
-        """Whether choices name a legal network that meets every requirement."""
-        try:
-            self.decode(choices)
-        except InfeasibleError:
-            return False
-        return True
-
-    def feasible(self, *, samples: int = 2000, seed: int = 0) -> FeasibleShare:
-        """The share of candidates that are feasible, and what excludes the others.
-
-        Exact where the space has no more candidates than ``samples``, else with an interval of
-        95 % from as many random candidates. A candidate costs about a millisecond.
-        """
-        return feasible_share(self, self.excluded_by, samples=samples, rng=random.Random(seed))
-
-    def dead_choices(self, *, samples: int = 2000, seed: int = 0) -> tuple[DeadChoice, ...]:
-        """Values that no feasible candidate has; those found by chance alone say so.
-
-        Exact where the space has no more candidates than ``samples``; else each value that does
-        not come up is looked for in random candidates that have it.
-        """
-        return dead_choices(self, self.is_feasible, samples=samples, rng=random.Random(seed))
-
-    def infeasible(self, share: FeasibleShare) -> SpaceError:
-        """The error for a space in which no feasible candidate was found: what excludes them."""
-        listed = [f"{reason} excludes {count:,}" for reason, count in share.excluded[:3]] or [
-            "nothing is known of it"
-        ]
-        return SpaceError(
-            f"no candidate is feasible: of {share.samples:,} "
-            f"{'candidates' if share.is_exact else 'random candidates'} {'; '.join(listed)}",
-            place=self._source,
-            help="loosen what excludes most, or widen the axes it reads",
-        )
-
-    def _candidate(self, choices: Choices) -> Candidate:
-        return Candidate(self.document(choices), self.proxy)
 
 
 def shipped() -> tuple[str, ...]:
