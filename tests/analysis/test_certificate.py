@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +35,7 @@ def _changed(**changes: Any) -> dict[str, Any]:
 
 def _written(results: Path, name: str, **header: Any) -> CertificateSummary:
     found = certificate(results / name)
-    found = type(found)(
-        **{**found.__dict__, "header": {**found.header, "subject": subject_of(HEADER), **header}}
-    )
+    found = replace(found, header={**found.header, "subject": subject_of(HEADER), **header})
     (results / name).mkdir()
     (results / name / "certificate.json").write_bytes(certificate_bytes(found))
     return found.summary

@@ -8,19 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from archbench.analysis.certificate import Certificate
-from archbench.report.findings import certificate as findings
+from archbench.report.findings.certificate import finding
 from tests.analysis.certified import certificate, sample
 from tests.cli.conftest import Run
 from tests.search import tiny
 
 
-def certificate_text(found: Certificate) -> str:
-    return findings.finding(found).text()
-
-
 def test_text_answers_first_and_fits_into_80_columns(tmp_path: Path) -> None:
-    text = certificate_text(certificate(tmp_path / "certify-quickstart"))
+    text = finding(certificate(tmp_path / "certify-quickstart")).text()
     assert text.startswith(
         "certify-quickstart: can its proxy rank quickstart?\n"
         "32 candidates, of each 2 seeds of 8 and of 16 epochs, on cluttered_digits at 32\npx\n\n"
@@ -40,7 +35,7 @@ def test_text_answers_first_and_fits_into_80_columns(tmp_path: Path) -> None:
 
 def test_text_of_a_refusal_says_what_helps(tmp_path: Path) -> None:
     found = certificate(tmp_path, sample(quality=0, num=60, seed=1, between=0.04))
-    text = " ".join(certificate_text(found).split())
+    text = " ".join(finding(found).text().split())
     assert "a front that it finds is not to be trusted" in text
     assert "what helps: " in text
     assert "no rung of this proxy is good enough to stop a candidate at" in text
@@ -50,13 +45,13 @@ def test_text_of_failures_names_them(tmp_path: Path) -> None:
     candidates = sample(quality=0.95)
     failed = ("seed 2 failed (nan): the loss became nan",)
     candidates[0] = replace(candidates[0], longer={}, failures=failed)
-    text = certificate_text(certificate(tmp_path, candidates))
+    text = finding(certificate(tmp_path, candidates)).text()
     assert "left out, as trainings failed: 1 candidate\n  0000000000000000: seed 2 failed" in text
 
 
 def test_text_of_one_that_runs_says_what_is_left(tmp_path: Path) -> None:
     found = certificate(tmp_path, finding=None, num_done=100)
-    assert "not whole yet: 28 of 128 trainings left" in certificate_text(found)
+    assert "not whole yet: 28 of 128 trainings left" in finding(found).text()
 
 
 @pytest.fixture(scope="module")
