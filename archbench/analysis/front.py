@@ -25,10 +25,6 @@ def pareto_front(points: Sequence[tuple[float, ...]], directions: Sequence[Direc
     A point dominates another if it is no worse in any objective and better in one; so equal
     points stand or fall together. The points chosen do not depend on the order given.
 
-    Args:
-        points: One tuple a point, one number an objective.
-        directions: Which way is better, for each objective.
-
     Raises:
         ValueError: A number is not finite.
     """
@@ -39,12 +35,9 @@ def pareto_front(points: Sequence[tuple[float, ...]], directions: Sequence[Direc
 
 
 def nondominated(points: Array) -> Flags:
-    """Which rows no other dominates, less being better in every column, (n,).
+    """Which rows (n, objectives) no other dominates, less being better in every column, (n,).
 
     For the many fronts of a simulation; ``pareto_front`` is for one, with directions.
-
-    Args:
-        points: (n, objectives), finite; n may be 0.
     """
     if not len(points):
         return np.zeros(0, dtype=np.bool_)

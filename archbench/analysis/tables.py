@@ -40,11 +40,7 @@ def designs_table(
 ) -> pd.DataFrame:
     """One row a trial or a member of the front, in the order given.
 
-    Args:
-        name: Of the table.
-        records: Its trials.
-        num_validation: Images behind each accuracy.
-        sure: How sure their places are; without it no probabilities are given.
+    Without ``sure``, how sure their places are, no probabilities are given.
     """
     sure = sure or FrontProbabilities()
     rows = [_design_cells(record, num_validation=num_validation, sure=sure) for record in records]
@@ -73,12 +69,8 @@ def accuracy_standard_error(record: TrialRecord, *, num_validation: int | None) 
     their mean, in quadrature. All designs see the same images, so differences between them are
     somewhat surer than this says.
 
-    Args:
-        record: The trial.
-        num_validation: Images behind each accuracy.
-
     Returns:
-        None without an accuracy or without the number of images.
+        None without an accuracy or without the number of images behind it.
     """
     accuracy = record.proxy_accuracy
     if accuracy is None or not num_validation:
@@ -107,13 +99,8 @@ def write_tables(
 
     The parquet files carry each column's unit and description in its field metadata.
 
-    Args:
-        folder: Where to, usually the study's folder.
-        tables: Those of a ``StudyReader``, or some.
-        suffix: Of the names of the files.
-
     Returns:
-        The files written.
+        The files written, ``NAME`` and the suffix being their names.
 
     Raises:
         StorageError: A file cannot be written; it is as it was.

@@ -72,24 +72,10 @@ def certify(
 ) -> Certificate | CertificateDesign:
     """Trains a sample of a space as the proxy does and longer, and says whether it can rank it.
 
-    Everything that is learnt is stored as it comes, so it may be killed and resumed.
-
-    Args:
-        space: A space, its file, or the name of one that the package ships; None to resume by
-            name.
-        data: Name of a data set in place of the space's.
-        seed: Of the sample, and of all trainings.
-        max_minutes: By plan at most so long, with fewer candidates or seeds.
-        workers: Trainings at a time.
-        download: Whether missing data may be fetched from its home.
-        name: Of the folder; ``certify-SPACE`` by default.
-        results: Where it lies.
-        resume: Whether to go on.
-        dry_run: Whether to stop before anything is stored.
-        command: What was typed, for the report.
-        on_progress: Told what is being done, how much of it, and of how much.
-        on_note: Told in words what a person should know.
-        said: candidates, seeds and longer, see ``designed``; None where nothing is said.
+    Everything that is learnt is stored as it comes, so it may be killed and resumed: by the space,
+    or by the ``name`` of the folder alone. ``said`` are the candidates, seeds and longer epochs of
+    ``designed``; within ``max_minutes`` there are fewer. A dry run stores nothing. ``command`` is
+    what was typed, for the report; ``on_note`` is told in words what a person should know.
 
     Returns:
         The certificate, or after a dry run what would be trained.

@@ -245,13 +245,7 @@ class PlannedStudy(Jobs):
         return price
 
     def train(self, found: Snapshot, *, names: Mapping[int, str], seconds: float) -> None:
-        """Trains all that is pending.
-
-        Args:
-            found: What the study holds.
-            names: Trial to its name for people.
-            seconds: What the longest training was found to take.
-        """
+        """Trains all that is pending, where the longest training was found to take so long."""
         self._names = names
         self._pending = dict(enumerate(pending(found)))
         self._jobs = [

@@ -130,11 +130,8 @@ def requested(
 ) -> Request:
     """What is asked for, at a paper's own settings or the default ones where nothing is said.
 
-    Args:
-        base: The network, or its published name; None with a paper.
-        axes: See ``forms_of``.
-        paper: An entry of ``papers``.
-        said: Fields of ``AblationSettings``; None where nothing was said.
+    ``base`` is a network or its published name, None with a paper; of ``axes`` see ``forms_of``.
+    ``said`` are fields of ``AblationSettings``, None where nothing was said.
 
     Raises:
         UsageError: An argument cannot be taken, or nothing is to be compared.
