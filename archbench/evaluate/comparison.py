@@ -210,12 +210,13 @@ def _matched(
     for name, latency in found.items():
         # Which precision it really is shows when it runs; it is compared then.
         conditions = replace(conditions, precision=latency.conditions.precision)
-        mine = {"conditions": str(conditions), "environment": environment.id}
-        theirs = {"conditions": str(latency.conditions), "environment": latency.environment_id}
-        for what in mine:
-            if mine[what] != theirs[what]:
+        for what, mine, theirs in (
+            ("conditions", str(conditions), str(latency.conditions)),
+            ("environment", environment.id, latency.environment_id),
+        ):
+            if mine != theirs:
                 raise IncomparableError(
-                    f"{name} was stored under other {what}: {theirs[what]}, not {mine[what]}",
+                    f"{name} was stored under other {what}: {theirs}, not {mine}",
                     place="--against",
                     help="keep a result of this machine and these conditions with --save",
                 )

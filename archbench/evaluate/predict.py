@@ -82,11 +82,10 @@ def predict_all(
     specs, others = ([as_spec(written) for written in some] for some in (networks, alike))
     target = calibrated(conditions or Conditions(), on_progress=on_progress)
     stock = _Stock(target, path=table_path(target, folder=folder), on_progress=on_progress)
-    known = set(stock.table.pieces)
     stock.add_pieces(specs)
     stock.add_wholes(specs, alike=others)
     fits = stock.table.fits(target.calibration)
-    return [_prediction(spec, stock.table, fits, known=known, target=target) for spec in specs]
+    return [stock.prediction(spec, fit=fits[family(spec)]) for spec in specs]
 
 
 def references(name: Family) -> list[ArchSpec]:
@@ -102,6 +101,7 @@ class _Stock:
     def __init__(self, target: Target, *, path: Path, on_progress: Progress | None) -> None:
         self._target, self._path, self._on_progress = target, path, on_progress
         self.table = read_table(path, target=target)
+        self._known = set(self.table.pieces)
 
     def add_pieces(self, specs: Sequence[ArchSpec]) -> None:
         """Adds every piece of the specs; new ones are timed, some together."""
@@ -134,6 +134,28 @@ class _Stock:
                     fresh = [spec for spec in references(name) if spec.digest not in known]
             fresh.sort(key=lambda spec: count(spec).macs)
             self._measure(_spread(fresh, lacking))
+
+    def prediction(self, spec: ArchSpec, *, fit: Fit) -> dict[str, Any]:
+        """What the table and the fit of its family tell of a network."""
+        keys = _keys(spec)
+        ms = fit.scale * self.table.milliseconds(keys, calibration=self._target.calibration)
+        spread = math.sqrt(statistics.fmean(math.log1p(error) ** 2 for error in fit.errors))
+        height, width = spec.resolution
+        conditions = replace(self._target.conditions, resolution=(height, width))
+        return {
+            "name": spec.name or spec.digest,
+            "digest": spec.digest,
+            "ms": ms,
+            "low": ms * math.exp(-spread),
+            "high": ms * math.exp(spread),
+            "error_percent": 100 * fit.mean_error,
+            "family": family(spec),
+            "num_wholes": len(fit.errors),
+            "num_blocks_new": len(set(keys) - self._known),
+            "conditions": asdict(conditions),
+            "note": self.table.note,
+            "spec": spec.to_document(),
+        }
 
     def _measure(self, specs: Sequence[ArchSpec]) -> None:
         """Adds these networks, measured whole in turn with one another, and their pieces."""
@@ -196,30 +218,6 @@ def cold_piece(piece: Piece, conditions: Conditions) -> tuple[Forward, Tensor]:
         assert isinstance(made, _Chilled)
         network = made.piece
     return prepared(network, example, conditions=conditions).run, example
-
-
-def _prediction(
-    spec: ArchSpec, table: BlockTable, fits: Mapping[str, Fit], *, known: set[str], target: Target
-) -> dict[str, Any]:
-    kind, keys = family(spec), _keys(spec)
-    fit = fits[kind]
-    ms = fit.scale * table.milliseconds(keys, calibration=target.calibration)
-    spread = math.sqrt(statistics.fmean(math.log1p(error) ** 2 for error in fit.errors))
-    height, width = spec.resolution
-    return {
-        "name": spec.name or spec.digest,
-        "digest": spec.digest,
-        "ms": ms,
-        "low": ms * math.exp(-spread),
-        "high": ms * math.exp(spread),
-        "error_percent": 100 * fit.mean_error,
-        "family": kind,
-        "num_wholes": len(fit.errors),
-        "num_blocks_new": len(set(keys) - known),
-        "conditions": asdict(replace(target.conditions, resolution=(height, width))),
-        "note": table.note,
-        "spec": spec.to_document(),
-    }
 
 
 def _keys(spec: ArchSpec) -> tuple[str, ...]:

@@ -63,12 +63,7 @@ class Proxy:
 
     @classmethod
     def from_document(
-        cls,
-        kept: Mapping[str, Any],
-        *,
-        plan: Mapping[str, Any],
-        num_seeds: int,
-        scale: float = 1.0,
+        cls, kept: Mapping[str, Any], *, plan: Mapping[str, Any], num_seeds: int, scale: float = 1.0
     ) -> Self:
         """The proxy of a study, a certificate or an ablation, from what its header keeps.
 

@@ -66,9 +66,7 @@ class Target:
     def bench(
         self, *, precision: str | None = None, on_progress: Progress | None = None
     ) -> AbstractContextManager[CalibratedBench]:
-        """A bench for these conditions, see ``Calibration.bench``.
-
-        The precision is what the network really computes, where that is not what was asked for.
+        """A bench for these conditions, or for the precision that a network really computes.
 
         Raises:
             ArchbenchError: See ``Calibration.bench``.
@@ -99,12 +97,8 @@ class Target:
     ) -> dict[str, Measurement]:
         """The latency of several, timed in turn with one another where resolutions agree.
 
-        Args:
-            specs: What is timed, by any names.
-            weights: Files of the weights that some are timed with; fresh ones by default.
-            budget_s: Seconds for each, where the machine does not settle before.
-            together: See ``archbench.measure.latency.latency.measure_latency``.
-            on_progress: Told how far it is.
+        They have the weights of files, or fresh ones. Each takes so many seconds, where the machine
+        does not settle before; ``together`` is that of ``measure_latency``.
 
         Raises:
             SpecError: One is illegal.

@@ -100,7 +100,6 @@ def command(
 def _networks(
     texts: Sequence[str], *, overrides: Sequence[str], results: Path
 ) -> list[ArchSpec | str]:
-
     changes: dict[int, list[str]] = {place: [] for place, _ in enumerate(texts, start=1)}
     for override in overrides:
         numbered = _NUMBERED.fullmatch(override)
