@@ -17,6 +17,7 @@ from archbench.evaluate.target import calibrated
 from archbench.models.convolution import ConvNorm, Convolution
 from archbench.models.part import Grid
 from archbench.study.measurement import Conditions
+from tests.evaluate.toy import SPEC
 
 MODULE = """
 import torch
@@ -210,13 +211,8 @@ def test_only_what_gives_one_tensor_is_called_deployed() -> None:
 
 
 def test_foreign_and_own_networks_are_timed_in_one_run(module: str) -> None:
-    spec = {
-        "resolution": 224,
-        "num_classes": 5,
-        "stages": [{"embed": {"kind": "conv", "kernel": 32, "stride": 32}, "dim": 8}],
-        "head": {},
-    }
-    models = profile([f"{module}:build", spec], devices=("cpu",)).models
+    large = {**SPEC, "resolution": 224}
+    models = profile([f"{module}:build", large], devices=("cpu",)).models
     assert [len(model.latency) for model in models] == [1, 1]
     assert all(latency.value for model in models for latency in model.latency)
 
