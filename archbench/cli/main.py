@@ -46,7 +46,11 @@ class CommandFolder(click.Group):
 @click.group(
     cls=CommandFolder,
     no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 100,
+        "show_default": True,
+    },
     epilog="Start with:  archbench search quickstart",
 )
 @click.version_option(

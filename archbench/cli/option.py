@@ -17,12 +17,11 @@ _AMOUNT = re.compile(r"(\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)\s*([kKmMgG]?)")
 _SCALES = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9}
 
 FILE = click.Path(path_type=Path, dir_okay=False)
-FOLDER = click.Path(path_type=Path, file_okay=False)
 COUNT = click.IntRange(min=1)
 DATA_HELP = "What to train on: cluttered_digits, folder:PATH, cifar10:PATH."
 
 
-def resolution(text: str) -> tuple[int, int]:
+def pixels(text: str) -> tuple[int, int]:
     """Height and width of a side in pixels or of ``160x224``.
 
     Raises:
@@ -34,7 +33,7 @@ def resolution(text: str) -> tuple[int, int]:
     return sides[0], sides[-1]
 
 
-def wholes(text: str) -> tuple[int, ...]:
+def numbers(text: str) -> tuple[int, ...]:
     """Whole numbers of at least 1 with commas between them, as ``1,16``.
 
     Raises:
@@ -43,7 +42,7 @@ def wholes(text: str) -> tuple[int, ...]:
     return tuple(_whole(part) for part in text.split(","))
 
 
-def words(text: str) -> tuple[str, ...]:
+def names(text: str) -> tuple[str, ...]:
     """Names with commas between them, as ``eager,openvino``, each once.
 
     Raises:
@@ -55,7 +54,7 @@ def words(text: str) -> tuple[str, ...]:
     return names
 
 
-def amount(text: str) -> float:
+def number(text: str) -> float:
     """A number above zero such as ``5M``, ``400k``, ``4e6`` or ``1.2G``.
 
     Raises:
@@ -68,7 +67,7 @@ def amount(text: str) -> float:
     return number
 
 
-def share(text: str) -> float:
+def percent(text: str) -> float:
     """A share of ``70``, ``70%`` or ``0.7``, from 0 to 1; up to 1 it is taken for a share itself.
 
     Raises:
@@ -86,7 +85,7 @@ def share(text: str) -> float:
     return number
 
 
-def seconds(text: str) -> float:
+def time(text: str) -> float:
     """Seconds of a time such as ``90s``, ``20m``, ``1.5h`` or ``1h30m``.
 
     Raises:
@@ -125,32 +124,19 @@ SET = click.option(
     multiple=True,
     help="Change a field, as in stages[all].block.kv_stride=1. Repeatable.",
 )
-RESULTS = click.option(
-    "--results",
-    metavar="FOLDER",
-    type=FOLDER,
-    default=RESULTS_FOLDER,
-    show_default=True,
-    help="Where the study folders lie.",
-)
+folder = partial(click.option, metavar="FOLDER", type=click.Path(path_type=Path, file_okay=False))
+RESULTS = folder("--results", default=RESULTS_FOLDER, help="Where the study folders lie.")
 DATA = click.option("--data", metavar="NAME", help=DATA_HELP)
 DOWNLOAD = click.option("--download", is_flag=True, help="Allow the data to be fetched.")
 WORKERS = click.option("--workers", type=COUNT, help="Trainings at a time.")
 max_minutes = partial(click.option, "--max-minutes", type=click.FloatRange(min=0, min_open=True))
 DRY_RUN = click.option("--dry-run", is_flag=True, help="Say what it would take, and stop.")
-SEED = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-RESOLUTION = click.option(
-    "--resolution",
-    metavar="PIXELS",
-    type=resolution,
-    help="Side, or height and width: 160x224.",
-)
-BATCH = click.option("--batch", type=COUNT, default=1, show_default=True)
-THREADS = click.option("--threads", type=COUNT, default=1, show_default=True)
-BACKEND = click.option("--backend", metavar="NAME", default="eager", show_default=True)
-DEVICE = click.option(
-    "--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True
-)
+SEED = click.option("--seed", type=click.IntRange(min=0), default=0)
+RESOLUTION = click.option("--resolution", type=pixels, help="Side, or height and width: 160x224.")
+BATCH = click.option("--batch", type=COUNT, default=1)
+THREADS = click.option("--threads", type=COUNT, default=1)
+BACKEND = click.option("--backend", metavar="NAME", default="eager")
+DEVICE = click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu")
 
 
 def typed_command(*without: str) -> str:

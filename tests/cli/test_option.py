@@ -10,30 +10,30 @@ from archbench.cli import option
 
 @pytest.mark.parametrize(("text", "value"), [("1", (1,)), ("1,16", (1, 16)), ("8, 2", (8, 2))])
 def test_wholes_are_separated_by_commas(text: str, value: tuple[int, ...]) -> None:
-    assert option.wholes(text) == value
+    assert option.numbers(text) == value
 
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "1.5", "1,,2", "1;2", "x", "²", "9" * 5000])
 def test_what_is_no_whole_number_is_refused(text: str) -> None:
     with pytest.raises(click.BadParameter, match="is not a whole number of at least 1"):
-        option.wholes(text)
+        option.numbers(text)
 
 
 @pytest.mark.parametrize(("text", "value"), [("224", (224, 224)), ("160x224", (160, 224))])
 def test_a_resolution_is_a_side_or_height_and_width(text: str, value: tuple[int, int]) -> None:
-    assert option.resolution(text) == value
+    assert option.pixels(text) == value
 
 
 def test_three_sides_are_refused() -> None:
     with pytest.raises(click.BadParameter, match="'1x2x3' is not a side or HEIGHTxWIDTH"):
-        option.resolution("1x2x3")
+        option.pixels("1x2x3")
 
 
 @pytest.mark.parametrize(
     ("text", "value"), [("90s", 90), ("20m", 1200), ("1h30m", 5400), ("1.5h", 5400), (" 20M", 1200)]
 )
 def test_times_are_in_seconds(text: str, value: float) -> None:
-    assert option.seconds(text) == value
+    assert option.time(text) == value
 
 
 @pytest.mark.parametrize(
@@ -41,4 +41,4 @@ def test_times_are_in_seconds(text: str, value: float) -> None:
 )
 def test_what_is_no_time_is_refused(text: str) -> None:
     with pytest.raises(click.BadParameter, match="is not a time such as 90s, 20m or 1h30m"):
-        option.seconds(text)
+        option.time(text)

@@ -21,9 +21,7 @@ from archbench.errors import UsageError
     help="What is changed, and to what: position=bias,none. More may follow, or --axes again.",
 )
 @click.option("--paper", metavar="NAME", help="Run a paper's own tables instead: levit or cvt.")
-@click.option(
-    "--data", default="cluttered_digits", show_default=True, metavar="NAME", help=option.DATA_HELP
-)
+@click.option("--data", default="cluttered_digits", metavar="NAME", help=option.DATA_HELP)
 @click.option(
     "--resolution",
     type=click.IntRange(min=8),
@@ -38,7 +36,7 @@ from archbench.errors import UsageError
 @click.option("--scale", type=float, help="Train it with its widths times this, as 0.25.")
 @click.option("--epochs", type=option.COUNT, help="Of each training; 8 by default.")
 @click.option("--seeds", type=option.COUNT, help="Trainings of each form; 5 by default.")
-@click.option("--batch", type=click.IntRange(min=2), default=32, show_default=True)
+@click.option("--batch", type=click.IntRange(min=2), default=32)
 @option.SEED
 @click.option(
     "--teacher",

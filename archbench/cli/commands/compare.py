@@ -35,12 +35,9 @@ _NUMBERED = re.compile(r"(\d+):(.+)")
     help="End with 1 if a network is slower:3%, faster:3% or either:3% beside the first (or "
     "beside its stored self): by more than that, and told apart from a tie.",
 )
-@click.option(
-    "--save", metavar="FILE", type=option.FILE, help="Keep the result, to compare with later."
-)
+@click.option("--save", type=option.FILE, help="Keep the result, to compare with later.")
 @click.option(
     "--against",
-    metavar="FILE",
     type=option.FILE,
     help="Compare with a kept result, too; with one network, with nothing else.",
 )
@@ -49,13 +46,12 @@ _NUMBERED = re.compile(r"(\d+):(.+)")
 @option.THREADS
 @option.DEVICE
 @option.BACKEND
-@click.option("--precision", metavar="NAME", default="fp32", show_default=True)
+@click.option("--precision", metavar="NAME", default="fp32")
 @click.option(
     "--seconds",
     "budget_s",
     type=click.FloatRange(min=0.5),
     default=3.0,
-    show_default=True,
     help="For each network at most.",
 )
 @option.RESULTS

@@ -16,7 +16,6 @@ from archbench.cli import console, names, option
     "--seconds",
     type=click.FloatRange(min=1.0, max=600.0),
     default=10.0,
-    show_default=True,
     help="How long to time copies of one network.",
 )
 @option.DEVICE

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     "--trials",
     type=click.Choice(["front", "all"]),
     default="front",
-    show_default=True,
     help="Which networks: those of the front, or all that were trained to the end.",
 )
 @option.RESULTS

@@ -26,28 +26,18 @@ _COSTS = ("latency_ms", "params", "macs")
     metavar="MS",
     help="The most accurate within so many milliseconds.",
 )
-@click.option(
-    "--params", type=option.amount, metavar="NUMBER", help="Within so many, as 5M or 4e6."
-)
-@click.option("--macs", type=option.amount, metavar="NUMBER", help="Within so many, as 400M.")
-@click.option(
-    "--accuracy",
-    type=option.share,
-    metavar="PERCENT",
-    help="The cheapest of that proxy accuracy.",
-)
+@click.option("--params", type=option.number, help="Within so many, as 5M or 4e6.")
+@click.option("--macs", type=option.number, help="Within so many, as 400M.")
+@click.option("--accuracy", type=option.percent, help="The cheapest of that proxy accuracy.")
 @click.option("--knee", is_flag=True, help="Where more cost begins to buy little.")
 @click.option(
     "--sure",
     type=click.FloatRange(min=1, max=99.9),
     default=90.0,
-    show_default=True,
     metavar="PERCENT",
     help="How probable it must be that limits and accuracy are kept.",
 )
-@click.option(
-    "--spec", "spec_file", metavar="FILE", type=option.FILE, help="Write the network as YAML there."
-)
+@click.option("--spec", "spec_file", type=option.FILE, help="Write the network as YAML there.")
 @option.RESULTS
 @option.JSON
 def command(

@@ -24,7 +24,7 @@ _TO_FIT = 60
 @click.command()
 @click.argument("networks", metavar="[NETWORK...]", nargs=-1)
 @click.option("--space", metavar="SPACE", help="Random networks of this space instead.")
-@click.option("--samples", type=click.IntRange(1, 10_000), default=20, show_default=True)
+@click.option("--samples", type=click.IntRange(1, 10_000), default=20)
 @option.SEED
 @option.SET
 @click.option("--batch", type=option.COUNT, help="The space's, or 1.")

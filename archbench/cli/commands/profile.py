@@ -22,13 +22,7 @@ if TYPE_CHECKING:
 @click.argument("networks", metavar="NETWORK...", nargs=-1, required=True)
 @option.SET
 @click.option(
-    "--batch",
-    "batches",
-    metavar="NUMBERS",
-    default="1",
-    show_default=True,
-    type=option.wholes,
-    help="Images per forward pass, as 1,16.",
+    "--batch", "batches", default="1", type=option.numbers, help="Images per forward pass, as 1,16."
 )
 @option.RESOLUTION
 @option.THREADS
@@ -36,28 +30,18 @@ if TYPE_CHECKING:
     "--device",
     type=click.Choice(["cpu", "cuda", "all"]),
     default="all",
-    show_default=True,
     help="Where to time; all are those of this machine.",
 )
 @click.option(
     "--backend",
-    metavar="NAMES",
     default="eager",
-    show_default=True,
-    type=option.words,
+    type=option.names,
     help="What runs it, as eager,openvino; all are those that are here.",
 )
 @click.option(
-    "--precision",
-    metavar="NAMES",
-    default="fp32",
-    show_default=True,
-    type=option.words,
-    help="fp32, bf16, fp16 or int8, as fp32,bf16.",
+    "--precision", default="fp32", type=option.names, help="fp32, bf16, fp16 or int8, as fp32,bf16."
 )
-@click.option(
-    "--no-latency", "latency", is_flag=True, flag_value=False, default=True, help="Count only."
-)
+@click.option("--no-latency", is_flag=True, help="Count only.")
 @click.option(
     "--pretrained",
     is_flag=True,
@@ -71,12 +55,7 @@ if TYPE_CHECKING:
     help="Tails, images/s until they saturate, peak memory and energy.",
 )
 @click.option("--where", "is_where", is_flag=True, help="Say where the time goes, block by block.")
-@click.option(
-    "--save",
-    metavar="FILE",
-    type=option.FILE,
-    help="With --where: keep it as a bar plot, .svg or .png.",
-)
+@click.option("--save", type=option.FILE, help="With --where: keep it as a bar plot, .svg or .png.")
 @option.RESULTS
 @option.JSON
 def command(
@@ -88,6 +67,7 @@ def command(
     is_where: bool,
     save: Path | None,
     device: str,
+    no_latency: bool,
     **how: Any,
 ) -> None:
     """Count and time networks.
@@ -101,7 +81,7 @@ def command(
     from archbench.study.measurement import Conditions
 
     if is_serving or is_where:
-        _check_question(both=is_serving and is_where, **how)
+        _check_question(both=is_serving and is_where, no_latency=no_latency, **how)
         batches, resolution = how["batches"], how["resolution"]
         specs = [
             names.network(text, overrides=overrides, results=results, resolution=resolution)
@@ -125,7 +105,8 @@ def command(
     asked = [names.opened(text, overrides=overrides, results=results) for text in networks]
     with console.Meter() as told:
         devices = None if device == "all" else (device,)
-        document = profile(asked, devices=devices, on_progress=told, **how).document()
+        found = profile(asked, devices=devices, latency=not no_latency, on_progress=told, **how)
+    document = found.document()
     differing = [
         model["name"]
         for model in document["models"]
@@ -134,7 +115,7 @@ def command(
     again = command_line("archbench", "profile", networks[0])
     step = (
         f"{again} --batch 1,16, or search around it: archbench space --help"
-        if how["latency"]
+        if not no_latency
         else f"{again} times it, too"
     )
     console.tell(findings.finding(document, next_step="" if differing else step))
@@ -145,7 +126,7 @@ def command(
         )
 
 
-def _check_question(*, both: bool, **how: Any) -> None:
+def _check_question(*, both: bool, no_latency: bool, **how: Any) -> None:
     """``--serving`` and ``--where`` answer one question each, under conditions of their own.
 
     Raises:
@@ -153,7 +134,7 @@ def _check_question(*, both: bool, **how: Any) -> None:
     """
     if both:
         raise UsageError("--serving and --where are two questions", help="ask one at a time")
-    if not how["latency"] or how["pretrained"] or how["check"]:
+    if no_latency or how["pretrained"] or how["check"]:
         raise UsageError(
             "--serving and --where time fresh weights and count nothing",
             help="leave --no-latency, --pretrained and --check out",

@@ -19,12 +19,7 @@ from archbench.errors import UsageError
     multiple=True,
     help="Write only this: html, png, svg, csv or markdown. Repeatable.",
 )
-@click.option(
-    "--out",
-    metavar="FOLDER",
-    type=option.FOLDER,
-    help="Where to write; report/ in the study's folder by default.",
-)
+@option.folder("--out", help="Where to write; report/ in the study's folder by default.")
 @option.RESULTS
 @option.JSON
 def command(study: str, formats: tuple[str, ...], out: Path | None, results: Path) -> None:

@@ -27,13 +27,7 @@ _OF_A_CONFIRMATION = {
 @click.argument("space")
 @click.option("--trials", type=option.COUNT, help="How many; the space says by default.")
 @click.option("--epochs", type=option.COUNT, help="Begin no trial after so many trained epochs.")
-@click.option(
-    "--time",
-    "time_limit_s",
-    metavar="TIME",
-    type=option.seconds,
-    help="Stop after 90s, 20m, 1h30m.",
-)
+@click.option("--time", "time_limit_s", type=option.time, help="Stop after 90s, 20m, 1h30m.")
 @option.SET
 @option.DATA
 @option.DOWNLOAD

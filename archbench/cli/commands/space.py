@@ -94,8 +94,8 @@ def count(space: str, overrides: tuple[str, ...]) -> None:
 
 @command.command()
 @click.argument("space")
-@click.option("-n", "--number", type=click.IntRange(1, 10_000), default=3, show_default=True)
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("-n", "--number", type=click.IntRange(1, 10_000), default=3)
+@click.option("--seed", type=click.IntRange(min=0), default=0)
 @option.SET
 @option.JSON
 def sample(space: str, number: int, seed: int, overrides: tuple[str, ...]) -> None:

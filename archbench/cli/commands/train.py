@@ -24,30 +24,24 @@ SCHEMA = "archbench.training/1"
 @click.command()
 @click.argument("network")
 @click.option("--data", required=True, metavar="NAME", help=option.DATA_HELP)
-@click.option("--epochs", type=option.COUNT, default=30, show_default=True)
+@click.option("--epochs", type=option.COUNT, default=30)
 @click.option(
     "--resolution",
     type=click.IntRange(min=8),
     metavar="PIXELS",
     help="Side of the images; the network's own by default.",
 )
-@click.option("--batch", type=option.COUNT, default=32, show_default=True)
+@click.option("--batch", type=option.COUNT, default=32)
 @option.SEED
 @click.option(
     "--teacher",
     type=click.Choice(["none", "convolutional"]),
     default="none",
-    show_default=True,
     help="Learn also from the answers of a convolutional network, trained on the data first.",
 )
 @option.DEVICE
 @option.DOWNLOAD
-@click.option(
-    "--out",
-    metavar="FOLDER",
-    type=option.FOLDER,
-    help="Where the weights go; trained-NETWORK among the results by default.",
-)
+@option.folder("--out", help="Where the weights go; trained-NETWORK among the results by default.")
 @click.option("--resume", is_flag=True, help="Go on with the training that the folder holds.")
 @option.SET
 @option.RESULTS

@@ -37,15 +37,13 @@ def command() -> None:
 @click.option(
     "--to",
     default="archbench",
-    show_default=True,
     metavar="LAYOUT",
     help="Whose names to write: archbench, official, timm, transformers or torchvision.",
 )
 @click.option("--layout", metavar="LAYOUT", help="Whose names IN has; by default seen from them.")
 @click.option(
     "--resolution",
-    metavar="PIXELS",
-    type=option.resolution,
+    type=option.pixels,
     help="Interpolate positions and biases to images of this side, or of 160x224.",
 )
 @click.option(
@@ -113,9 +111,7 @@ def show(file: Path) -> None:
 
 @command.command()
 @click.argument("name")
-@click.option(
-    "--out", metavar="FOLDER", type=option.FOLDER, help="Where to keep them; the cache by default."
-)
+@option.folder("--out", help="Where to keep them; the cache by default.")
 @option.JSON
 def fetch(name: str, out: Path | None) -> None:
     """Get the published weights of NAME from the hub."""
