@@ -86,9 +86,7 @@ def next_step(text: str) -> None:
 def tell(finding: Finding, *, files: Sequence[Path] = ()) -> None:
     """Write a finding to stdout, as text or as its JSON document, and what to do next to stderr.
 
-    Args:
-        finding: What was found.
-        files: That were written of it; a page among them is what to open next.
+    Of the files that were written of it a page is what to open next.
     """
     if is_json():
         document(finding.document)

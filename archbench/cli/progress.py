@@ -236,10 +236,7 @@ def shown(
     """A listener that shows a search on stderr while this lasts.
 
     With ``--json`` it shows nothing but the picture of a terminal, as a program may read stderr.
-
-    Args:
-        progress: Takes the events in.
-        hidden: Events of this kind leave no line.
+    Events of the hidden kind leave no line.
     """
     is_drawn = console.is_terminal(sys.stderr)
     with _picture(progress) if is_drawn else nullcontext() as live:

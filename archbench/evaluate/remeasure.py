@@ -44,13 +44,9 @@ def measure_elsewhere(
     ``measurements-<device>-<backend>`` are written beside those of the study, which stay as they
     are.
 
-    Args:
-        study: Its folder.
-        trials: Members of the front, or all trials that were trained to the end. What was lost by
-            not searching there is only known from all.
-        budget_s: Seconds for each network, where the machine does not settle before.
-        on_progress: Told how far it is.
-        asked: Conditions other than those of the search; None is as the search had it.
+    The trials are members of the front, or all that were trained to the end: what was lost by not
+    searching there is only known from all. Conditions that are not asked for, or are None, are
+    those of the search; each network takes ``budget_s``, where the machine does not settle before.
 
     Raises:
         UsageError: The study has no such trial yet.

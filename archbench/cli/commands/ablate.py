@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from archbench.cli import console, option
+from archbench.cli import console, names, option
 from archbench.command_line import command_line
 from archbench.errors import UsageError
 
@@ -68,12 +68,11 @@ def command(
     ('stages[all].block.kv_stride'; [each] turns one after another) or one of the training
     (teacher). Counts are exact, latencies are taken in turn, accuracies with the same seeds.
     """
-    from archbench.cli.names import network as network_of
     from archbench.report.findings import ablation
     from archbench.search.ablation.run import ablate
 
     named, turned = _sorted(words, axes=axes)
-    spec = network_of(named, overrides=overrides, results=results) if named else None
+    spec = names.network(named, overrides=overrides, results=results) if named else None
     typed = option.typed_command("--resume", "--json")
     with console.Meter() as told:
         found = ablate(
@@ -95,11 +94,11 @@ def command(
 
 def _sorted(words: tuple[str, ...], *, axes: tuple[str, ...]) -> tuple[str | None, list[str]]:
     """The network, if one is named, and all axes in the order typed."""
-    names = [word for word in words if "=" not in word]
-    if len(names) > 1:
+    networks = [word for word in words if "=" not in word]
+    if len(networks) > 1:
         raise UsageError(
-            f"one network is changed at a time, and {command_line(*names)} are named",
+            f"one network is changed at a time, and {command_line(*networks)} are named",
             place="archbench ablate",
             help="an axis is written KNOB=VALUE,VALUE",
         )
-    return (names[0] if names else None), [*axes, *(word for word in words if "=" in word)]
+    return (networks[0] if networks else None), [*axes, *(word for word in words if "=" in word)]
