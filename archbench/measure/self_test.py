@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import math
 import random
-from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -20,7 +19,7 @@ from archbench.measure.latency.calibration import CalibratedBench, disturbance, 
 from archbench.measure.latency.clock import Timing
 from archbench.measure.latency.constants import CHECKS, DriftCheck, deviations
 from archbench.measure.latency.rounds import Placed, relocate, rotated_orders, warm_up
-from archbench.measure.machine import Counters, activity, counters
+from archbench.measure.machine import activity, counters
 
 COPIES = 6
 _PLACEMENT = 2 * COPIES  # rounds in one place of memory: each copy is twice in each of the order
@@ -69,9 +68,7 @@ def resolution_of(samples: estimate.Array) -> dict[str, float]:
     }
 
 
-def self_test(
-    bench: CalibratedBench, *, seconds: float, read_counters: Callable[[], Counters] = counters
-) -> dict[str, Any]:
+def self_test(bench: CalibratedBench, *, seconds: float) -> dict[str, Any]:
     """Times copies of a calibration network, and now and then all calibration networks.
 
     Of the JSON-able results the ``resolution`` is None where there was no time for it; the
@@ -81,9 +78,9 @@ def self_test(
     the next measurement, and the ``disturbance`` for which nothing can be said of them now.
     """
     calibration = bench.calibration
-    began, before = bench.clock.wall(), read_counters()
+    began, before = bench.clock.wall(), counters()
     copies, others = _timed(bench, seconds=seconds)
-    worked = activity(before, read_counters(), seconds=bench.clock.wall() - began)
+    worked = activity(before, counters(), seconds=bench.clock.wall() - began)
     off_cpu = bench.off_cpu([timing for timings in copies for timing in timings])
     # A round of which the end was cut off is of no use.
     rounds = min(map(len, copies))

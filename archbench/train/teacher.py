@@ -54,7 +54,9 @@ class ConvolutionalNetwork(nn.Module):
 
     def __init__(self, *, resolution: int, num_classes: int, seed: int) -> None:
         super().__init__()
-        self.widths = stage_widths(resolution)
+        self.widths = [_FIRST_WIDTH]
+        while resolution >> (len(self.widths) + 1) >= _LAST_SIDE:
+            self.widths.append(min(2 * self.widths[-1], _LAST_WIDTH))
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             self.stages = nn.Sequential()
@@ -190,18 +192,6 @@ def _train(
     write_checkpoint(path, tensors=tensors, document=document)
     for file in (unfinished, previous_path(unfinished)):
         file.unlink(missing_ok=True)
-
-
-def stage_widths(resolution: int) -> tuple[int, ...]:
-    """Channels of each pair for images of this side.
-
-    >>> stage_widths(32), stage_widths(64)
-    ((32, 64, 128), (32, 64, 128, 256))
-    """
-    widths = [_FIRST_WIDTH]
-    while resolution >> (len(widths) + 1) >= _LAST_SIDE:
-        widths.append(min(2 * widths[-1], _LAST_WIDTH))
-    return tuple(widths)
 
 
 def _unit(before: int, width: int, *, stride: int) -> tuple[nn.Module, ...]:

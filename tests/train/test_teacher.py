@@ -16,7 +16,7 @@ from archbench.space.sections import TEACHERS as TEACHERS_OF_A_SPACE
 from archbench.study.trial import CurvePoint
 from archbench.train import teacher as module
 from archbench.train.recipe import TEACHERS, Recipe
-from archbench.train.teacher import ConvolutionalNetwork, Teacher, stage_widths, teacher_for
+from archbench.train.teacher import ConvolutionalNetwork, Teacher, teacher_for
 from tests.train.tiny import (
     NUM_CLASSES,
     same,
@@ -174,7 +174,7 @@ def test_network_fits_the_images(resolution: int) -> None:
     images = torch.zeros(2, 3, resolution, resolution)
     assert 4 <= network.stages(images).shape[-1] <= 8 or resolution == 8
     assert network(images).shape == (2, 5)
-    assert len(network.stages) == len(stage_widths(resolution))
+    assert network.widths == [32, 64, 128, 256, 256, 256][: len(network.stages)]
 
 
 @pytest.mark.parametrize(("num_images", "epochs"), [(10, 60), (2048, 12), (50_000, 4)])
