@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import astuple
 
-from archbench.analysis.importance import FEWEST, Insight
-from archbench.analysis.share import KnobShare
+from archbench.analysis.importance import FEWEST, Insight, KnobShare
 from archbench.analysis.study import StudyReader
 from archbench.command_line import command_line, study_argument
 from archbench.report.element import Lines, Part, ReportTable
