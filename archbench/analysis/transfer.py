@@ -3,51 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import Any
 
 from archbench.analysis.front import FrontRule
 from archbench.analysis.statistics import kendall_tau_of
 from archbench.study.objective import costs
 from archbench.study.trial import TrialRecord
-
-
-@dataclass(frozen=True, kw_only=True)
-class Transfer:
-    """What became of a front on another device.
-
-    Attributes:
-        front: Trials on the front there, cheapest first.
-        kept: Members here that are members there.
-        left: Members here that others beat there.
-        joined: Members there that are none here.
-        kendall_tau: How alike both orders of latency are, -1 to 1; None for fewer than two trials.
-        compared: How many trials that rests on.
-        lost: The share of the hypervolume there that the members here do not cover, 0 to 1; None
-            where only they were timed, or nothing is on the front there.
-    """
-
-    front: tuple[int, ...]
-    kept: tuple[int, ...]
-    left: tuple[int, ...]
-    joined: tuple[int, ...]
-    kendall_tau: float | None
-    compared: int
-    lost: float | None
-
-
-def moved(rule: FrontRule, trials: Sequence[TrialRecord]) -> tuple[FrontRule, list[TrialRecord]]:
-    """The rule for another device and the front by it, cheapest first.
-
-    A limit of milliseconds was meant for the device of the search, so it is left out.
-
-    Args:
-        rule: Of the study.
-        trials: Trials with their latency there.
-    """
-    timed = costs("latency")
-    limits = {name: most for name, most in rule.limits.items() if name not in timed}
-    there = replace(rule, limits=limits)
-    return there, there.front(trials)
 
 
 def transfer(
@@ -56,17 +18,27 @@ def transfer(
     here: Sequence[TrialRecord],
     there: Sequence[TrialRecord],
     members: Sequence[int],
-) -> Transfer:
-    """How the front of a study does on another device.
+) -> dict[str, Any]:
+    """What becomes of the front of a study on another device, JSON-able.
+
+    A limit of milliseconds was meant for the device of the search, so it does not hold there.
 
     Args:
         rule: Of the study.
         here: Trials with the latency that they were searched by.
         there: The same trials with their latency on the other device, None where it has none.
         members: Numbers of the front here.
+
+    Returns:
+        ``front``, the trials on the front there, cheapest first; members that are ``kept`` and
+        ``left``, and trials that ``joined``; ``kendall_tau``, how alike both orders of latency are,
+        None for fewer than two trials, and how many were ``compared`` for it; ``lost``, the share
+        of the hypervolume there that the members here do not cover, None where only they were
+        timed, or nothing is on the front there.
     """
-    rule_there, front = moved(rule, there)
-    numbers = [record.number for record in front]
+    limits = {name: most for name, most in rule.limits.items() if name not in costs("latency")}
+    rule_there = replace(rule, limits=limits)
+    front = [record.number for record in rule_there.front(there)]
     pairs = [
         (one.latency.value, other.latency.value)
         for one, other in zip(here, there, strict=True)
@@ -81,12 +53,12 @@ def transfer(
             for record in there
         ]
         lost = max(0.0, 1 - rule_there.hypervolume(without) / best) if best else None
-    return Transfer(
-        front=tuple(numbers),
-        kept=tuple(number for number in members if number in numbers),
-        left=tuple(number for number in members if number not in numbers),
-        joined=tuple(number for number in numbers if number not in members),
-        kendall_tau=kendall_tau_of(pairs),
-        compared=len(pairs),
-        lost=lost,
-    )
+    return {
+        "front": front,
+        "kept": [number for number in members if number in front],
+        "left": [number for number in members if number not in front],
+        "joined": [number for number in front if number not in members],
+        "kendall_tau": kendall_tau_of(pairs),
+        "compared": len(pairs),
+        "lost": lost,
+    }

@@ -14,7 +14,7 @@ from archbench.analysis.tables import (
     measurements_table,
     write_tables,
 )
-from archbench.analysis.transfer import moved, transfer
+from archbench.analysis.transfer import transfer
 from archbench.errors import UsageError
 from archbench.evaluate.target import SEARCH_BUDGET_S, calibrated
 from archbench.models.network import as_spec
@@ -71,7 +71,14 @@ def measure_elsewhere(
             number, latency = record.number, found[str(record.number)]
             there.append(replace(record, latency=latency))
             taken.append(Taken(trial=number, reference=None, kind="confirm", measurement=latency))
-    _, front = moved(reader.rule, there)
+    change = transfer(
+        reader.rule,
+        here=here,
+        there=there,
+        members=[record.number for record in reader.front_records()],
+    )
+    by_number = {record.number: record for record in there}
+    front = [by_number[number] for number in change["front"]]
     num_validation = reader.rule.num_validation
     files = write_tables(
         reader.path,
@@ -80,12 +87,6 @@ def measure_elsewhere(
             "measurements": measurements_table(taken),
         },
         suffix=f"-{conditions.device}-{conditions.backend}",
-    )
-    change = transfer(
-        reader.rule,
-        here=here,
-        there=there,
-        members=[record.number for record in reader.front_records()],
     )
     document = {
         "schema": SCHEMA,
@@ -102,7 +103,7 @@ def measure_elsewhere(
             }
             for record, entry in zip(there, taken, strict=True)
         ],
-        "transfer": asdict(change),
+        "transfer": change,
         "files": [str(path) for path in files],
     }
     return document, front

@@ -6,7 +6,7 @@ import inspect
 import warnings
 from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import optuna
@@ -29,7 +29,6 @@ class SamplerInput:
     """For one proposal of a study.
 
     Attributes:
-        space: What is searched.
         seed: Of this proposal.
         study_seed: Of the whole study.
         conditional: Whether some axes are active only under some choices.
@@ -75,47 +74,37 @@ def load_sampler(name: str, *, place: str | None = None) -> SamplerEntry:
         MissingError: The library that loads packages of OptunaHub is not installed.
     """
     if name.startswith(OPTUNA):
-        return _Foreign(_of_optuna(name.removeprefix(OPTUNA), place=place), name, place=place)
+        return _foreign(_of_optuna(name.removeprefix(OPTUNA), place=place), name, place=place)
     if name.startswith(HUB):
-        return _Foreign(_of_hub(name.removeprefix(HUB), place=place), name, place=place)
+        return _foreign(_of_hub(name.removeprefix(HUB), place=place), name, place=place)
     return cast(SamplerEntry, SAMPLERS.load(name, place=place))
 
 
-class _Foreign:
+def _foreign(kind: type[BaseSampler], name: str, *, place: str | None) -> SamplerEntry:
     """A sampler class of others as an entry; tried once on two objectives."""
+    takes_seed = "seed" in inspect.signature(kind).parameters
 
-    ATTEMPTS = 4
-    NEIGHBOURS = 40
+    def made(seed: int) -> BaseSampler:
+        options: dict[str, Any] = {"seed": seed} if takes_seed else {}
+        return kind(**options)
 
-    def __init__(self, kind: type[BaseSampler], name: str, *, place: str | None) -> None:
-        self._kind, self._name, self._place = kind, name, place
-        self._takes_seed = "seed" in inspect.signature(kind).parameters
-        self._try_out()
-
-    def make(self, setting: SamplerInput) -> BaseSampler:
-        """The sampler for one proposal."""
-        return self._made(setting.seed)
-
-    def _made(self, seed: int) -> BaseSampler:
-        options: dict[str, Any] = {"seed": seed} if self._takes_seed else {}
-        return self._kind(**options)
-
-    def _try_out(self) -> None:
-        verbosity = optuna.logging.get_verbosity()
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ExperimentalWarning)
-                _propose_two(self._made(0))
-        except Exception as error:  # what the code of others raises cannot be listed
-            raise UsageError(
-                f"the sampler {self._name} cannot search for a front: {_in_a_line(error)}",
-                place=self._place,
-                help="take one that needs no more than a seed and knows several objectives, "
-                f"for example {', '.join(SAMPLERS.names)}",
-            ) from error
-        finally:
-            optuna.logging.set_verbosity(verbosity)
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            _propose_two(made(0))
+    except Exception as error:  # what the code of others raises cannot be listed
+        raise UsageError(
+            f"the sampler {name} cannot search for a front: {_in_a_line(error)}",
+            place=place,
+            help="take one that needs no more than a seed and knows several objectives, "
+            f"for example {', '.join(SAMPLERS.names)}",
+        ) from error
+    finally:
+        optuna.logging.set_verbosity(verbosity)
+    entry = SimpleNamespace(ATTEMPTS=4, NEIGHBOURS=40, make=lambda given: made(given.seed))
+    return cast(SamplerEntry, entry)
 
 
 def _propose_two(sampler: BaseSampler) -> None:
@@ -172,18 +161,15 @@ def _of_hub(name: str, *, place: str | None) -> type[BaseSampler]:
 
 def _samplers_of(module: ModuleType) -> dict[str, type[BaseSampler]]:
     """The samplers that a package offers, not those that it only builds upon."""
-    kinds = {
-        name: cast(type[BaseSampler], kind)
+    kinds: dict[str, type[BaseSampler]] = {
+        name: kind
         for name, kind in vars(module).items()
         if _is_sampler(kind) and not name.startswith("_")
     }
     if offered := getattr(module, "__all__", None):
         return {name: kind for name, kind in kinds.items() if name in offered}
-    own = {
-        name: kind
-        for name, kind in kinds.items()
-        if f"{kind.__module__}.".startswith(f"{module.__name__}.")
-    }
+    inside = f"{module.__name__}."
+    own = {n: kind for n, kind in kinds.items() if f"{kind.__module__}.".startswith(inside)}
     return own or kinds
 
 
