@@ -41,7 +41,6 @@ class KnobShare:
     """What one axis explains.
 
     Attributes:
-        axis: Its name.
         share: Of the variance.
         is_separable: Whether that is more than the best of all axes has in 95 of 100 orders by
             chance.
@@ -144,12 +143,8 @@ def insight(
 ) -> Insight:
     """What the trained trials of a study say; choices that chance could explain are not separable.
 
-    Args:
-        trials: Of the study.
-        front: Its members.
-        rule: Of the study.
-        axes: Axis to all its values as tables show them; where one is missing, those that were
-            tried stand for it.
+    The axes have all their values as tables show them; where one is missing, those that were tried
+    stand for it.
     """
     cost = next(name for name, way in rule.objectives.items() if way == "min")
     trained = [

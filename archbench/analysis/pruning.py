@@ -33,7 +33,6 @@ class PruningReport:
     """What a rule for stopping early did to a study.
 
     Attributes:
-        stopped: Trials that it stopped.
         audited: Trials that it would have stopped and that were trained to the end all the same.
         reached: Of the audited, those that stand on the front.
         reached_share: Share of all stopped trials that would stand there, by the audited.

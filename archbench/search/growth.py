@@ -28,12 +28,7 @@ def grow(study: Ledger, space: SearchSpace, *, before: SearchSpace) -> None:
     """Lets a study go on in a space that holds all candidates of its own.
 
     Every trial is found in the new space, to the digest, and stored as that encodes it. The
-    header keeps which space stood from which trial on.
-
-    Args:
-        study: Owned and open.
-        space: The new one; see ``settings.as_begun``.
-        before: The study's own.
+    header keeps which space stood from which trial on; see ``settings.as_begun`` for the new one.
 
     Raises:
         UsageError: A trial, or another candidate of the study's space, is none of the new one.
@@ -90,20 +85,17 @@ def _header(study: Ledger, space: SearchSpace, *, before: SearchSpace) -> dict[s
     if not changes:  # only how is searched, for example how long a trial may take
         return named
     share = space.feasible()
-    first = _entry(header["size"], since=0, when=header["created"], changes=[], text=before.text)
     now = datetime.now().astimezone().isoformat(timespec="seconds")
-    entry = _entry(
-        space.size(), since=study.next_number, when=now, changes=changes, text=space.text
-    )
+    since = {"since": 0, "when": header["created"], "size": header["size"], "changes": []}
+    then = {"since": study.next_number, "when": now, "size": space.size(), "changes": changes}
     return {
         **named,
         "size": space.size(),
         "feasible_share": share.value,
         "feasible_low": share.low,
         "feasible_high": share.high,
-        "spaces": [*header.get("spaces", [first]), entry],
+        "spaces": [
+            *header.get("spaces", [{**since, "text": before.text}]),
+            {**then, "text": space.text},
+        ],
     }
-
-
-def _entry(size: int, *, since: int, when: str, changes: list[str], text: str) -> dict[str, Any]:
-    return {"since": since, "when": when, "size": size, "changes": changes, "text": text}

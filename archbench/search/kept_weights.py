@@ -50,10 +50,7 @@ def remove_useless_files(
 def kept_weights(folder: Path, record: TrialRecord, *, num_seeds: int) -> dict[int, Path]:
     """Seed to weights, of a search's own trainings; were they not kept, of those that came later.
 
-    Args:
-        folder: Of the study that the record is from.
-        record: The trial.
-        num_seeds: Trainings of a trial in the search.
+    The folder is of the study that the record is from, in which a trial has so many trainings.
     """
     home = folder / CHECKPOINTS
     files = {

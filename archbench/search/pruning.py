@@ -43,7 +43,6 @@ class Situation:
         epoch: Epochs of it trained by then.
         others: Every other trial that was trained at all.
         rungs: Epochs, rising; the last is the end of a training.
-        num_seeds: Trainings of a trial.
         bar: The accuracy that counts as better than chance.
     """
 

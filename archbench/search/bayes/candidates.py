@@ -28,10 +28,8 @@ class CandidateSource(Protocol):
 
     encoding: Encoding
     num_facts: int
-
-    @property
-    def is_exact(self) -> bool:
-        """Whether ``facts`` are; else ``settle`` gives those of a single candidate."""
+    is_exact: bool
+    """Whether ``facts`` are; else ``settle`` gives those of a single candidate."""
 
     @property
     def known(self) -> Array:

@@ -86,11 +86,7 @@ class CostAwareSampler(BaseSampler):
     ) -> CostAwareSampler:
         """A sampler over candidates of a source of its own.
 
-        Args:
-            source: Where candidates come from.
-            problem: What the objectives are.
-            seed: Of all choices.
-            memory: Keeps what can be computed again from the trials, between proposals.
+        The memory keeps what can be computed again from the trials, between proposals.
         """
         sampler = cls(seed=seed)
         sampler._source, sampler._problem, sampler._memory = source, problem, memory

@@ -6,7 +6,7 @@ dominates already. That part changes only at the accuracies of the front, so the
 hypervolume improvement is a sum over them of that volume times the difference of two expected
 improvements: exact for any number of costs.
 
-m candidates, n points.
+m candidates, n points, k costs.
 """
 
 from __future__ import annotations
@@ -29,12 +29,7 @@ def expected_improvement(mean: Array, deviation: Array, level: float) -> Array:
 
 
 def front_members(costs: Array, values: Array) -> NDArray[np.intp]:
-    """The points that no other beats, best value first; of equal points the first.
-
-    Args:
-        costs: (n, k), better when smaller.
-        values: (n,), better when larger.
-    """
+    """The points that no other beats, best value first; of equal points the first."""
     if costs.shape[1] == 1:
         order = np.lexsort((-values, costs[:, 0]))
         best = np.maximum.accumulate(np.concatenate([[-np.inf], values[order]]))
@@ -83,13 +78,7 @@ def hypervolume_improvement(
 
 
 def free_volume(costs: Array, points: Array, *, corner: Array) -> Array:
-    """(m,) volume between each candidate's costs and the corner that no point dominates.
-
-    Args:
-        costs: (m, k) lower corners of the boxes.
-        points: (n, k) each dominates what is larger in every cost.
-        corner: (k,) upper corner of every box.
-    """
+    """(m,) volume between each candidate's costs and the corner (k,) that no point dominates."""
     k = costs.shape[1]
     if k == 0:
         return np.full(len(costs), 1.0 if len(points) == 0 else 0.0)

@@ -176,9 +176,8 @@ def _gap(costs: Array, values: Array) -> Array:
 def extrapolated(curves: Sequence[Curve], finals: Array) -> tuple[Array, Array]:
     """What unfinished trainings would have come to, by regression over the finished ones.
 
-    Args:
-        curves: (n,) seed, epoch and accuracy of every rung.
-        finals: (n,) the last accuracy; NaN where training was not finished.
+    The curves hold seed, epoch and accuracy of every rung, the finals (n,) the last accuracy, NaN
+    where training was not finished.
 
     Returns:
         (n,) the values, still NaN where too little is known, and (n,) their weights: how many
@@ -212,19 +211,15 @@ def _regression(
     epoch: int, by_epoch: Sequence[dict[int, float]], finals: Array
 ) -> tuple[float, float, float] | None:
     """Slope, offset and residual variance of the last accuracy by that of an epoch."""
-    rows = [
-        row for row, means in enumerate(by_epoch) if epoch in means and finals[row] == finals[row]
-    ]
+    rows = [row for row, means in enumerate(by_epoch) if epoch in means]
+    rows = [row for row in rows if not np.isnan(finals[row])]
     if len(rows) < _FEWEST_CURVES:
         return None
     early = np.array([by_epoch[row][epoch] for row in rows])
     last = finals[rows]
     variance = float(early.var())
-    slope = (
-        float(((early - early.mean()) * (last - last.mean())).mean()) / variance
-        if variance
-        else 0.0
-    )
+    together = float(((early - early.mean()) * (last - last.mean())).mean())
+    slope = together / variance if variance else 0.0
     offset = float(last.mean()) - slope * float(early.mean())
     residual = last - offset - slope * early
     return slope, offset, float(residual @ residual) / max(1, len(rows) - 2)
