@@ -59,6 +59,8 @@ def test_curve_stops_what_can_no_longer_reach_the_front(
     assert opinion.stops is stops
     assert opinion.probability is not None
     assert (opinion.probability < curve.HARDLY) is stops
+    assert opinion.reason.startswith("would end at ")
+    assert "% is reached at no greater cost" in opinion.reason
 
 
 def test_curve_spares_a_weak_trial_that_is_cheaper_than_all_others() -> None:
@@ -105,12 +107,6 @@ def test_curve_counts_the_seeds_that_are_whole() -> None:
     trial = _course(0.5, cost=5.0, known=3, seeds=2)
     forecast, _ = curve.forecast_of(_situation(trial, others=_study(), num_seeds=2))
     assert (forecast.mean, forecast.scale) == (pytest.approx(0.5), 0.0)
-
-
-def test_curve_gives_its_reason_in_words() -> None:
-    opinion = curve.judge(_among_others(0.3, cost=9.0))
-    assert opinion.reason.startswith("would end at 3")
-    assert "% is reached at no greater cost" in opinion.reason
 
 
 def test_promotion_lets_front_after_front_go_on_each_spread_out_first() -> None:

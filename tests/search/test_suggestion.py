@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 import pytest
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from archbench.search.sampler import SAMPLERS
 from archbench.search.suggestion import Suggester, Suggestion, encoded
@@ -71,21 +70,15 @@ def _told(number: int, suggestion: Suggestion) -> tuple[TrialState, list[float] 
 def _stored(
     number: int, drawn: FrozenTrial, state: TrialState, values: Sequence[float] | None
 ) -> FrozenTrial:
-    now = datetime(2026, 11, 20)
-    return FrozenTrial(
-        number=number,
-        trial_id=number,
+    trial = create_trial(
         state=state,
-        value=None,
         values=values,
-        datetime_start=now,
-        datetime_complete=now,
-        params=dict(drawn.params),
-        distributions=dict(drawn.distributions),
-        user_attrs={},
-        system_attrs=dict(drawn.system_attrs),
-        intermediate_values={},
+        params=drawn.params,
+        distributions=drawn.distributions,
+        system_attrs=drawn.system_attrs,
     )
+    trial.number = number
+    return trial
 
 
 def _known(suggestion: Suggestion, values: Sequence[float] | None) -> dict[str, Any]:
