@@ -30,6 +30,7 @@ _FEWEST = 4
 _SPREAD_OVER = 24
 _LAST_RESORT = 5000
 _BEYOND = 0.01  # of the span of a cost
+_LATEST = 300  # trials that a cost is learnt from
 
 
 class Acquisition:
@@ -231,7 +232,7 @@ class Acquisition:
                     weights=np.ones(int(is_told.sum())),
                     name=f"cost {place}",
                     memory=self._memory,
-                    rows=_latest(int(is_told.sum())),
+                    rows=np.arange(int(is_told.sum()))[-_LATEST:],
                 )
 
     def _costs_of(self, codes: Array, facts: Array) -> tuple[Array, Array]:
@@ -294,12 +295,8 @@ def _strata(costs: Array, *, among: Array, count: int) -> NDArray[np.intp]:
     """(n,) from 0: which of so many strata each cost lies in.
 
     They are cut halfway between even costs and even numbers of candidates: few candidates are
-    cheap, and as much hypervolume lies over them as over the many in the middle.
-
-    Args:
-        costs: (n,), those of the candidates included.
-        among: (m,) of the candidates.
-        count: Number of strata.
+    cheap, and as much hypervolume lies over them as over the many in the middle. Among the costs
+    (n,) are those of the candidates (m,).
     """
     low, span = costs.min(), float(np.ptp(costs)) or 1.0
     by_cost = (costs - low) / span
@@ -316,11 +313,6 @@ def _beyond(costs: Array) -> Array:
     least, most = costs.min(axis=0), costs.max(axis=0)
     result: Array = most + np.where(most > least, _BEYOND * (most - least), 1.0)
     return result
-
-
-def _latest(count: int) -> NDArray[np.intp] | None:
-    most = 300
-    return None if count <= most else np.arange(count - most, count)
 
 
 def _probability_within(costs: Array, spread: Array, limits: Array) -> Array:
