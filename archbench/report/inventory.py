@@ -50,9 +50,9 @@ def searched(summary: Summary) -> list[Part]:
         ("confirmation", confirmation_in_words(header)),
     ]
     text = header.get("space_text")
-    has_file = isinstance(text, str) and bool(text)
-    file = [fold("The space file", [Code(str(text))])] if has_file else []
-    return [FactList(facts), *_axes(summary), *file]
+    has_file = isinstance(text, str) and text
+    file = fold("The space file", [Code(str(text))]) if has_file else Markup()
+    return [FactList(facts), _axes(summary), file]
 
 
 def outcomes(summary: Summary) -> list[Part]:
@@ -89,17 +89,10 @@ def conditions(summary: Summary) -> Markup:
 def commands(summary: Summary) -> list[Part]:
     """The commands with what each is for."""
     path, best = summary.study.path, summary.best
+    again, resume = again_command(summary), resume_command(path)
     entries = [
-        (
-            "Run it again",
-            "The same search with the same seed, as a study of its own.",
-            again_command(summary),
-        ),
-        (
-            "Go on with it",
-            "It resumes exactly where it stands; add --trials for more.",
-            resume_command(path),
-        ),
+        ("Run it again", "The same search with the same seed, as a study of its own.", again),
+        ("Go on with it", "It resumes exactly where it stands; add --trials for more.", resume),
         ("Write this report anew", "", command_line("archbench", "report", study_argument(path))),
     ]
     if best is not None:
@@ -135,7 +128,7 @@ def train_command(summary: Summary, number: int) -> str:
     return command_line("archbench", "train", trial, "--data", images, "--epochs", 100)
 
 
-def _axes(summary: Summary) -> list[Markup]:
+def _axes(summary: Summary) -> Markup:
     """The values that were tried on each axis, and how many of them stand on the front."""
     tried, on_front = _tally(summary.trials), _tally(summary.front)
     rows = []
@@ -160,7 +153,7 @@ def _axes(summary: Summary) -> list[Markup]:
         "</tbody></table></div>\n",
         rows,
     )
-    return [shown] if rows else []
+    return shown if rows else Markup()
 
 
 def _tally(records: Iterable[TrialRecord]) -> dict[str, Counter[str]]:

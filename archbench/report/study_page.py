@@ -58,12 +58,10 @@ def _sections(summary: Summary) -> dict[str, tuple[str, Sequence[Part]]]:
     trials = {"trials": ("All trials", _trials(summary))}
     # Without a front, what was measured is all there is to see.
     first, last = ({}, trials) if summary.front else (trials, {})
-    members = [front.member_table(summary)] if summary.front else []
+    members = front.member_table(summary) if summary.front else Markup()
+    title = "The front" if summary.front else "What was measured"
     return {
-        "front": (
-            "The front" if summary.front else "What was measured",
-            [_figure(summary), *members],
-        ),
+        "front": (title, [_figure(summary), members]),
         **first,
         "designs": ("The designs", _designs(summary)),
         "where": ("Where their time goes", where_time_goes(summary)),
