@@ -8,6 +8,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import nn
@@ -61,17 +62,9 @@ def choose_plan(
         has_one_thread = where.type == "cpu" and torch.get_num_threads() == 1
         step_clock = time.thread_time if has_one_thread else time.perf_counter
     feed = Feed(dataset, recipe=recipe, seed=0, device=where)
-    trainers = {
-        plan.name: Trainer(
-            copy.deepcopy(network),
-            recipe=recipe,
-            width=width,
-            num_classes=dataset.num_classes,
-            plan=plan,
-            device=where,
-        )
-        for plan in _CANDIDATES
-    }
+    classes = dataset.num_classes
+    made = partial(Trainer, recipe=recipe, width=width, num_classes=classes, device=where)
+    trainers = {plan.name: made(copy.deepcopy(network), plan=plan) for plan in _CANDIDATES}
     seconds, losses = ({name: list[float]() for name in trainers} for _ in range(2))
     rejected: dict[str, str] = {}
     begin = clock()

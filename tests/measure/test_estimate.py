@@ -51,31 +51,6 @@ def test_shares_off_the_cpu_weigh_by_time() -> None:
     assert on_gpu.off_cpu(timings) is None
 
 
-STABLE = {"forwards": 20, "off_cpu": 0.05, "drift": 0.05, "half_width": 0.05}
-
-
-@pytest.mark.parametrize(
-    ("changed", "reason"),
-    [
-        ({"forwards": 19}, "only 19 of 20 wanted forward passes fitted into the budget"),
-        ({"off_cpu": 0.06}, "other work held the core for 6% of the time"),
-        ({"drift": 0.06}, "the calibration network drifted by 6% meanwhile"),
-        ({"throttled": 2}, "cores were slowed down for heat 2 times meanwhile"),
-        ({"half_width": 0.06}, "the interval is as wide as ±6%"),
-    ],
-    ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
-)
-def test_verdict_gives_the_reason(changed: dict[str, float], reason: str) -> None:
-    assert estimate.verdict(**{**STABLE, **changed}) == ("disturbed", reason)
-
-
-def test_verdict_is_stable_up_to_the_limits_and_gives_every_reason() -> None:
-    assert estimate.verdict(**STABLE) == ("stable", "")
-    assert estimate.verdict(**{**STABLE, "off_cpu": None}) == ("stable", "")
-    _, reason = estimate.verdict(forwards=10, off_cpu=0.5, drift=0.5, half_width=0.5)
-    assert reason.count(";") == 3
-
-
 def covered(samples: list[Array], *, level: float = 0.95) -> Array:
     off = np.abs(np.log(np.divide(*map(lower_means, samples))))
     return np.asarray(off <= log_half_widths(*samples, level=level), dtype=np.float64)

@@ -29,8 +29,6 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
-from archbench.study.measurement import Verdict
-
 Array = npt.NDArray[np.float64]
 
 # Proposals of the protocol; benchmarks/latency_trust records what they gave.
@@ -127,32 +125,6 @@ def core_disturbance(off_cpu: float | None) -> str:
     if off_cpu is None or off_cpu <= OFF_CPU_LIMIT:
         return ""
     return f"other work held the core for {off_cpu:.0%} of the time"
-
-
-def verdict(
-    *,
-    forwards: int,
-    off_cpu: float | None,
-    drift: float,
-    half_width: float,
-    throttled: int = 0,
-    gpu: str = "",
-) -> tuple[Verdict, str]:
-    """The verdict on a measurement that has a value, with the reasons.
-
-    Forward passes are the candidate's; the drift is that of the calibration network.
-    """
-    few = f"only {forwards} of {WANTED_FORWARDS} wanted forward passes fitted into the budget"
-    reasons = (
-        few if forwards < WANTED_FORWARDS else "",
-        core_disturbance(off_cpu),
-        f"the calibration network drifted by {drift:.0%} meanwhile" if drift > DRIFT_LIMIT else "",
-        f"cores were slowed down for heat {throttled} times meanwhile" if throttled else "",
-        gpu,
-        f"the interval is as wide as ±{half_width:.0%}" if half_width > WIDTH_LIMIT else "",
-    )
-    reason = "; ".join(filter(None, reasons))
-    return ("disturbed" if reason else "stable"), reason
 
 
 def lower_means(samples: Array) -> Array:

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 
 from archbench.errors import fault_text
 from archbench.measure.backend import Runnable
+from archbench.measure.latency import estimate
 from archbench.measure.latency.clock import Bench, Forward, Timing
-from archbench.measure.latency.estimate import NEEDED_FORWARDS, Ratio, drift, ratio, verdict
+from archbench.measure.latency.estimate import Ratio
 from archbench.study.measurement import Verdict
 
 # What a network may raise that is its own fault: a candidate that does is set aside, with the
@@ -146,7 +147,7 @@ class Attempt(Placed):
     @property
     def has_value(self) -> bool:
         """Whether there are enough passes for an estimate."""
-        return len(self.timings) >= NEEDED_FORWARDS
+        return len(self.timings) >= estimate.NEEDED_FORWARDS
 
     @property
     def rank(self) -> tuple[int, float]:
@@ -156,7 +157,7 @@ class Attempt(Placed):
 
     def ratio(self, *, bench: Bench) -> Ratio:
         """The ratio to the calibrator over all rounds so far."""
-        return ratio(
+        return estimate.ratio(
             [bench.seconds(timing) for timing in self.timings],
             [bench.seconds(timing) for timing in self.calibration],
             placement_rounds=self.placement_rounds,
@@ -178,25 +179,29 @@ class Attempt(Placed):
 
     def judge(self, *, bench: Bench, throttled: int, gpu: str) -> None:
         """Keeps ratio, verdict and reason of a finished attempt."""
-        number, self.reason = len(self.timings), self.fault
+        number, self.reason, fitted = len(self.timings), self.fault, "fitted into the budget"
         if not self.reason and not self.has_value:
-            needed = f"{NEEDED_FORWARDS} needed forward passes fitted into the budget"
-            self.reason = f"only {number} of {needed}"
+            needed = estimate.NEEDED_FORWARDS
+            self.reason = f"only {number} of {needed} needed forward passes {fitted}"
         ratio = None if self.reason else self.ratio(bench=bench)
         if ratio is None or not ratio.value:
             self.reason = self.reason or "it takes less time than the clock can tell"
             return
         self.found = ratio
         self.off_cpu = bench.off_cpu([*self.timings, *self.calibration])
-        self.drift = drift([bench.seconds(timing) for timing in self.calibration])
-        self.verdict, self.reason = verdict(
-            forwards=number,
-            off_cpu=self.off_cpu,
-            drift=self.drift,
-            half_width=ratio.half_width,
-            throttled=throttled,
-            gpu=gpu,
+        self.drift = drift = estimate.drift([bench.seconds(one) for one in self.calibration])
+        wanted, width = estimate.WANTED_FORWARDS, ratio.half_width
+        is_drifting, is_wide = drift > estimate.DRIFT_LIMIT, width > estimate.WIDTH_LIMIT
+        reasons = (
+            f"only {number} of {wanted} wanted forward passes {fitted}" if number < wanted else "",
+            estimate.core_disturbance(self.off_cpu),
+            f"the calibration network drifted by {drift:.0%} meanwhile" if is_drifting else "",
+            f"cores were slowed down for heat {throttled} times meanwhile" if throttled else "",
+            gpu,
+            f"the interval is as wide as ±{width:.0%}" if is_wide else "",
         )
+        self.reason = "; ".join(filter(None, reasons))
+        self.verdict = "disturbed" if self.reason else "stable"
 
 
 def looks(placement_rounds: int) -> tuple[int, ...]:
