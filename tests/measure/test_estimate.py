@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archbench.measure.latency import estimate
-from archbench.measure.latency.clock import Timing, delay_share
+from archbench.measure.latency.clock import Timing
 from archbench.measure.latency.estimate import LOOK_LEVEL, log_half_widths, lower_means, student
 from archbench.measure.latency.rounds import LOOKS, WANTED_HALF_WIDTH
 from archbench.study.measurement import Conditions
@@ -43,8 +43,7 @@ def test_shares_off_the_cpu_weigh_by_time() -> None:
     bench = bench_of(FakeClock())
     timings = [Timing(wall=1.0, cpu=1.0, delay=0.0), Timing(wall=3.0, cpu=1.0, delay=1.0)]
     assert bench.off_cpu(timings) == pytest.approx(0.5)
-    assert delay_share(timings) == pytest.approx(0.25)
-    assert bench.off_cpu([]) == delay_share([]) == 0.0
+    assert bench.off_cpu([]) == 0.0
     # A clock that counts too much CPU time gives no negative share.
     assert bench.off_cpu([Timing(wall=1.0, cpu=1.01, delay=0.0)]) == 0.0
     on_gpu = replace(bench, conditions=Conditions(device="cuda"))

@@ -166,9 +166,3 @@ def stopwatch(device: str, *, clock: Clock) -> _Stopwatch:
         return Timing(wall=wall, cpu=cpu, delay=clock.delay() - delay)
 
     return timed_on_gpu
-
-
-def delay_share(timings: Sequence[Timing]) -> float:
-    """The share of the wall time in which the timed thread waited for a core."""
-    wall = sum(timing.wall for timing in timings)
-    return sum(timing.delay for timing in timings) / wall if wall else 0.0

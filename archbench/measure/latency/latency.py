@@ -19,7 +19,7 @@ from archbench.errors import InexactError, fault_text
 from archbench.measure.backend import Runnable, prepared, tensors_of
 from archbench.measure.gpu import GpuWatch, gpu_watch
 from archbench.measure.latency.calibration import CalibratedBench, check_drift
-from archbench.measure.latency.clock import Forward, delay_share
+from archbench.measure.latency.clock import Forward
 from archbench.measure.latency.estimate import quantile
 from archbench.measure.latency.rounds import (
     NETWORK_FAULTS,
@@ -246,7 +246,8 @@ class _Session:
             details["precision_asked"] = bench.conditions.precision
         if best.off_cpu is not None:
             details["off_cpu_share"] = best.off_cpu
-            details["run_delay_share"] = delay_share(best.timings)
+            waited_ms = sum(timing.delay * 1e3 for timing in best.timings)
+            details["run_delay_share"] = waited_ms / sum(walls_ms)
         details |= calibration.details()
         if best.gpu_note:
             details["gpu_note"] = best.gpu_note
