@@ -264,16 +264,18 @@ class Acquisition:
 
     def _remembered_facts(self, observations: Observations) -> Array:
         """(n, f) each counted once for a trial that has ended."""
-        numbers, codes = observations.numbers, observations.rows[:, : len(self._source.encoding)]
-        kept: dict[int, Array] = self._memory.setdefault("facts", {})
-        fresh = [place for place, number in enumerate(numbers) if number not in kept]
-        if fresh:
-            counted = self._exact_facts(codes[fresh])
-            kept |= {numbers[place]: row for place, row in zip(fresh, counted, strict=True)}
-        every = np.concatenate([np.zeros(0), *(kept[number] for number in numbers)])
-        for place in np.flatnonzero(observations.is_running):
-            del kept[numbers[place]]
-        return every.reshape(len(numbers), self._source.num_facts)
+        numbers, none = np.array(observations.numbers, dtype=np.intp), -np.inf  # facts are positive
+        kept = self._memory.get("facts", np.zeros((0, self._source.num_facts)))
+        missing = max(0, numbers.max(initial=-1) + 1 - len(kept))
+        kept = np.concatenate([kept, np.full((missing, self._source.num_facts), none)])
+        is_new = np.isneginf(kept[numbers]).any(axis=1)
+        if is_new.any():
+            codes = observations.rows[is_new, : len(self._source.encoding)]
+            kept[numbers[is_new]] = self._exact_facts(codes)
+        facts = np.asarray(kept[numbers])
+        kept[numbers[observations.is_running]] = none
+        self._memory["facts"] = kept
+        return facts
 
     def _exact_facts(self, codes: Array) -> Array:
         """(m, f) facts, NaN for a candidate that is not feasible."""

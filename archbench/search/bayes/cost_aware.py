@@ -106,7 +106,7 @@ class CostAwareSampler(BaseSampler):
         if self._looked[0] != study.study_name:
             self._looked = (study.study_name, 0, dict(self._distributions))
         _, begin, found = self._looked
-        trials = _trials(study)
+        trials = study.get_trials(deepcopy=False)
         for other in trials[begin:]:
             found.update(other.distributions)
         while begin < len(trials) and trials[begin].state.is_finished():
@@ -160,17 +160,20 @@ class CostAwareSampler(BaseSampler):
         problem = self._problem or self._problem_of(study)
         if "reading" not in self._memory:
             self._memory["reading"] = ObservationReader(encoding, problem)
-        observations = self._memory["reading"].told(_trials(study), given=self._given)
+        observations = self._memory["reading"].told(
+            study.get_trials(deepcopy=False), given=self._given
+        )
         source = self._source
         if source is None:
             seen = observations.rows[:, : len(encoding)]
             source = Inferred(encoding, seen=seen, cost=self._cost, num_costs=problem.num_costs)
+        start = round(6 * math.sqrt(len(encoding)))
         choice = Acquisition(
             source,
             problem=problem,
             observations=observations,
             memory=self._memory,
-            num_start=self._num_start or _default_start(len(encoding)),
+            num_start=self._num_start or min(_MOST_START, max(_FEWEST_START, start)),
             rng=self._rng,
         )
         code = choice.best()
@@ -207,11 +210,3 @@ class CostAwareSampler(BaseSampler):
             known=tuple(None if self._cost is None else index for index in range(len(others))),
             limits=tuple(self._limits.get(place, math.inf) for place in others),
         )
-
-
-def _trials(study: Study) -> list[FrozenTrial]:
-    return study.get_trials(deepcopy=False)
-
-
-def _default_start(num_axes: int) -> int:
-    return min(_MOST_START, max(_FEWEST_START, round(6 * math.sqrt(num_axes))))

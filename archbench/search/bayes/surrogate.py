@@ -65,14 +65,16 @@ class Surrogate:
         self._codes, self._facts = codes, facts
         self._raw, self._trend, self._weights = values, trend, weights
         self._values = values if trend is None else without_outliers(values, trend)
-        self._rows = np.arange(len(values)) if rows is None else rows
         seen = np.flatnonzero(weights <= 1.0)
         count = _milestone(len(seen))
         key = (name, count, len(encoding), facts.shape[1])
         if key not in memory:
             memory[key] = self._fitted(seen[:count])
         self._hyper, self._fact_centre, self._fact_scale = memory[key]
-        self._posterior = self._given(self._rows)
+        if rows is not None:
+            self._codes, self._facts = codes[rows], facts[rows]
+            self._values, self._weights = self._values[rows], weights[rows]
+        self._posterior = self._given()
 
     def predicted(self, codes: Array, facts: Array) -> tuple[Array, Array]:
         """(m,) expected values, and (m,) standard deviations without noise."""
@@ -91,18 +93,12 @@ class Surrogate:
         self._facts = np.concatenate([self._facts, facts])
         self._values = np.concatenate([self._values, expected])
         self._weights = np.concatenate([self._weights, np.ones(len(codes))])
-        added = np.arange(len(self._values) - len(codes), len(self._values))
-        self._rows = np.concatenate([self._rows, added])
-        self._posterior = self._given(self._rows)
+        self._posterior = self._given()
         return expected
 
-    def _given(self, rows: Rows) -> Posterior:
-        return Posterior(
-            self._features(self._codes[rows], self._facts[rows]),
-            self._values[rows],
-            weights=self._weights[rows],
-            hyperparameters=self._hyper,
-        )
+    def _given(self) -> Posterior:
+        features = self._features(self._codes, self._facts)
+        return Posterior(features, self._values, weights=self._weights, hyperparameters=self._hyper)
 
     def _fitted(self, rows: Rows) -> tuple[Hyperparameters, Array, Array]:
         """Hyperparameters from some observations, and what facts are standardised by."""
