@@ -246,16 +246,8 @@ def _is_conditional(space: SearchSpace) -> bool:
 
 
 def _params(space: SearchSpace, choices: Choices) -> dict[str, Any]:
-    params: dict[str, Any] = {}
-
-    def note(axis: Axis) -> int:
-        values = options(axis)
-        if len(values) > 1:
-            params[axis.name] = values[choices[axis.name]]
-        return choices[axis.name]
-
-    space.choose(note)
-    return params
+    varied = [axis for axis in space.axes if axis.name in choices and len(axis.values) > 1]
+    return {axis.name: options(axis)[choices[axis.name]] for axis in varied}
 
 
 def _derived_seed(*numbers: int) -> int:

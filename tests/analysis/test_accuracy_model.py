@@ -24,8 +24,8 @@ def believed(shown: np.ndarray, choices: Sequence[Mapping[str, float]] = CHOICES
     return AccuracyModel(results, choices=choices)
 
 
-def means(belief: AccuracyModel) -> np.ndarray:
-    return np.array([mean for mean, _ in belief.moments().values()])
+def means(model: AccuracyModel) -> np.ndarray:
+    return np.array([mean for mean, _ in model.moments().values()])
 
 
 def test_what_two_choices_do_together_is_told_from_luck() -> None:
@@ -40,24 +40,24 @@ def test_what_two_choices_do_together_is_told_from_luck() -> None:
 def test_scale_on_which_choices_add_up_is_found(ceiling: float, bends: bool) -> None:
     rng = np.random.default_rng(0)
     quality = 0.15 * (SIGNS @ rng.uniform(0.2, 0.6, 6)) + 0.01 * rng.standard_normal(64)
-    belief = believed(0.6 + ceiling * np.tanh(quality / ceiling))
-    strength = belief._weights @ np.array([node.scale.warping.strength for node in belief._grid])
+    model = believed(0.6 + ceiling * np.tanh(quality / ceiling))
+    strength = model._weights @ np.array([node.scale.warping.strength for node in model._grid])
     assert strength > 0.6 if bends else strength < 0.25
 
 
 def test_draws_have_the_moments() -> None:
     rng = np.random.default_rng(1)
-    belief = believed(0.5 + 0.1 * SIGNS[:, 0] + SEED_SD * rng.standard_normal(64))
-    drawn = belief.draw(4000, of=range(64), rng=rng)
-    mean, sd = (np.array(column) for column in zip(*belief.moments().values(), strict=True))
+    model = believed(0.5 + 0.1 * SIGNS[:, 0] + SEED_SD * rng.standard_normal(64))
+    drawn = model.draw(4000, of=range(64), rng=rng)
+    mean, sd = (np.array(column) for column in zip(*model.moments().values(), strict=True))
     assert drawn.mean(axis=0) == pytest.approx(mean, abs=0.005)
     assert drawn.std(axis=0) == pytest.approx(sd, rel=0.15)
 
 
 @pytest.mark.parametrize("shown", [[0.5], [0.5, 0.5, 0.5]])
 def test_accuracies_that_are_all_equal_are_believed(shown: list[float]) -> None:
-    belief = believed(np.array(shown), [{}] * len(shown))
-    assert means(belief) == pytest.approx(0.5, abs=1e-3)
+    model = believed(np.array(shown), [{}] * len(shown))
+    assert means(model) == pytest.approx(0.5, abs=1e-3)
 
 
 def test_products_are_those_of_the_features() -> None:
@@ -75,19 +75,19 @@ def test_most_of_many_products_is_kept() -> None:
     assert (columns**2).sum() > 0.4 * 300
 
 
-@pytest.mark.parametrize("bend", [STRAIGHT, *WARPINGS])
-def test_bend_is_undone_and_knows_its_slope(bend: Warping) -> None:
+@pytest.mark.parametrize("warping", [STRAIGHT, *WARPINGS])
+def test_warping_is_undone_and_knows_its_slope(warping: Warping) -> None:
     values = np.linspace(-3, 3, 13)
     step = 1e-6
-    rise = (bend.bent(values + step) - bend.bent(values - step)) / (2 * step)
-    assert bend.straight(bend.bent(values)) == pytest.approx(values)
-    assert bend.slope(values) == pytest.approx(rise)
-    assert bend.slope(np.zeros(1)) == pytest.approx(1.0)
+    rise = (warping.bent(values + step) - warping.bent(values - step)) / (2 * step)
+    assert warping.straight(warping.bent(values)) == pytest.approx(values)
+    assert warping.slope(values) == pytest.approx(rise)
+    assert warping.slope(np.zeros(1)) == pytest.approx(1.0)
 
 
-def test_moments_of_a_bend_are_those_of_draws() -> None:
-    bend = Warping(0.6, 1.0)
-    drawn = bend.straight(1.5 + 0.7 * np.random.default_rng(5).standard_normal(100_000))
-    mean, variance = bend.moments(np.array([1.5]), np.array([0.49]))
+def test_moments_of_a_warping_are_those_of_draws() -> None:
+    warping = Warping(0.6, 1.0)
+    drawn = warping.straight(1.5 + 0.7 * np.random.default_rng(5).standard_normal(100_000))
+    mean, variance = warping.moments(np.array([1.5]), np.array([0.49]))
     assert mean[0] == pytest.approx(drawn.mean(), abs=0.005)
     assert variance[0] == pytest.approx(drawn.var(), rel=0.03)
