@@ -319,7 +319,8 @@ class _Picker:
         )
         chance = self._keeps(nearest, wish)
         return NothingKeepsItError(
-            f"no design keeps {' and '.join(told) or 'the limits'} with {100 * wish.sure:.0f} %",
+            f"no design keeps {' and '.join(told) or 'the limits'} with "
+            f"{100 * wish.sure:.0f} % probability",
             place=self._study.name,
             help=f"the nearest is trial {nearest.number} with {has} ({100 * chance:.0f} %): "
             + (

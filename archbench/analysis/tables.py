@@ -238,7 +238,7 @@ COLUMNS: tuple[Column, ...] = (
         "test_accuracy",
         "float64",
         "share",
-        "accuracy on the sealed test share, which the search never saw; front members only",
+        "accuracy on the held-out test split, which the search never saw; front members only",
         _DESIGNS,
     ),
     _objective("latency_ms"),

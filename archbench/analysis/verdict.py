@@ -231,7 +231,7 @@ def _design(record: TrialRecord, names: list[str]) -> str:
 
 
 def _sure(study: StudyFacts) -> str:
-    """For example ``2 of 3 are sure to belong there, the least sure is trial 5 with 62 %.``."""
+    """How many members belong there with 95 %, which is the least probable, and who else may."""
     chances = study.front_probabilities.on_front
     members = {r.number: chances[r.number] for r in study.front_records() if r.number in chances}
     if not members:
@@ -239,12 +239,13 @@ def _sure(study: StudyFacts) -> str:
     sure = sum(chance >= SURE for chance in members.values())
     least = min(members, key=lambda number: members[number])
     others = [n for n, chance in chances.items() if n not in members and chance > 1 - SURE]
-    told = f"{sure or 'None'} of {len(members)} {'is' if sure < 2 else 'are'} sure to belong there"
+    told = f"{sure or 'None'} of {len(members)} {'belongs' if sure == 1 else 'belong'} there with "
+    told += f"at least {100 * SURE:.0f} % probability"
     if sure < len(members):
-        told += f", the least sure is trial {least} with {100 * members[least]:.0f} %"
+        told += f"; least probable: trial {least}, {100 * members[least]:.0f} %"
     if others:
         best = max(others, key=lambda number: chances[number])
-        told += f"; {_designs(len(others))} beside it may, most likely trial {best} with "
+        told += f"; {_designs(len(others))} off the front may, too, most probably trial {best}, "
         told += f"{100 * chances[best]:.0f} %"
     return f"{told}."
 
@@ -255,8 +256,8 @@ def _disturbed(study: StudyFacts) -> str:
     if not disturbed:
         return ""
     return (
-        f"{disturbed} of these {len(front)} latencies were taken on a disturbed machine: "
-        "their order may be wrong."
+        f"{disturbed} of these {len(front)} latencies are noisy, as other work disturbed "
+        "the machine: their order may be wrong."
     )
 
 
@@ -346,7 +347,7 @@ def source_in_words(source: Mapping[str, Any]) -> str:
         why = "; ".join(source["differs"]) or "at another resolution or with other classes"
         told.append(f"{source['prior']} only say where to start ({why})")
     if source["strangers"]:
-        told.append(f"{source['strangers']} are no candidates here")
+        told.append(f"{source['strangers']} are not candidates of this space")
     if source["left"]:
         told.append(f"{source['left']} have no number that counts here, or stand here already")
     return f"from {source['study']}: {', '.join(told)}"

@@ -30,7 +30,7 @@ def network(
     Raises:
         UsageError: There is no such network, or it is one of another library.
         SpecError: The network is illegal, or has no such field.
-        SpaceError: The file or a value is no YAML, or an override is not ``PATH=VALUE``.
+        SpaceError: The file or a value is not valid YAML, or an override is not ``PATH=VALUE``.
         MissingError: There is no such file.
         StorageError: There is no such study.
     """
@@ -86,7 +86,7 @@ def _written(text: str, *, results: Path) -> ArchSpec:
 
     if is_foreign(text):
         raise UsageError(
-            "it is no network of the grammar, so it has no fields and is not trained here",
+            "it is not a network of the grammar, so it has no fields and is not trained here",
             place=text,
             help=f"{command_line('archbench', 'profile', text)} measures it as it is",
         )
@@ -116,6 +116,6 @@ def _from_file(path: Path) -> ArchSpec:
     node = load_yaml(read_text(path), source=str(path))
     document = node.plain()
     if not isinstance(document, Mapping):
-        node.fail("is no network", help="archbench models show levit_128s prints one")
+        node.fail("is not a network", help="archbench models show levit_128s prints one")
     spec = ArchSpec.from_document(document, place=str(path))
     return spec if spec.name else replace(spec, name=path.stem)

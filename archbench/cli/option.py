@@ -50,7 +50,7 @@ def names(text: str) -> tuple[str, ...]:
     """
     names = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
     if not all(names):
-        raise click.BadParameter(f"{text!r} is no list of names, as eager,openvino")
+        raise click.BadParameter(f"{text!r} is not a list of names, as eager,openvino")
     return names
 
 
@@ -125,14 +125,18 @@ SET = click.option(
     help="Change a field, as in stages[all].block.kv_stride=1. Repeatable.",
 )
 folder = partial(click.option, metavar="FOLDER", type=click.Path(path_type=Path, file_okay=False))
-RESULTS = folder("--results", default=RESULTS_FOLDER, help="Where the study folders lie.")
+RESULTS = folder("--results", default=RESULTS_FOLDER, help="Folder that holds the studies.")
 DATA = click.option("--data", metavar="NAME", help=DATA_HELP)
-DOWNLOAD = click.option("--download", is_flag=True, help="Allow the data to be fetched.")
-WORKERS = click.option("--workers", type=COUNT, help="Trainings at a time.")
+DOWNLOAD = click.option("--download", is_flag=True, help="Download the data if they are missing.")
+WORKERS = click.option(
+    "--workers", type=COUNT, help="Number of trainings that run at the same time."
+)
 max_minutes = partial(click.option, "--max-minutes", type=click.FloatRange(min=0, min_open=True))
-DRY_RUN = click.option("--dry-run", is_flag=True, help="Say what it would take, and stop.")
+DRY_RUN = click.option("--dry-run", is_flag=True, help="Print what it would cost, and stop.")
 SEED = click.option("--seed", type=click.IntRange(min=0), default=0)
-RESOLUTION = click.option("--resolution", type=pixels, help="Side, or height and width: 160x224.")
+RESOLUTION = click.option(
+    "--resolution", type=pixels, help="Image size: a side, or height and width as 160x224."
+)
 BATCH = click.option("--batch", type=COUNT, default=1)
 THREADS = click.option("--threads", type=COUNT, default=1)
 BACKEND = click.option("--backend", metavar="NAME", default="eager")

@@ -139,7 +139,7 @@ class SearchProgress:
         told = (
             f"trial {record.number}: {accuracy_text(record)} over {len(final_accuracies(record))} "
             f"trainings, on the front with {number.chance(happened.on_front)}; "
-            f"{happened.in_doubt} in doubt"
+            f"{happened.in_doubt} uncertain"
         )
         self.stage = f"confirming the front; {told}"
         return f"[{spent} of {number.duration(happened.budget_seconds)}] {told}"

@@ -25,7 +25,7 @@ _Kind = Literal["CIFAR10", "CIFAR100"]
 def cifar_source(request: DataRequest, *, kind: _Kind) -> ImageSource:
     """A CIFAR data set, in the folder behind the colon, as torchvision reads it.
 
-    The official test images are the sealed test share; validation is 15 % of each class of the
+    The official test images are the held-out test split; validation is 15 % of each class of the
     training images.
 
     Raises:

@@ -76,7 +76,7 @@ def unpacked(
 ) -> ImageSource:
     """A data set whose archives unpack to ``train/`` and ``val/`` with a folder of each class.
 
-    Validation is drawn from ``train/``; ``val/`` is the sealed test share. ``class_names`` gives
+    Validation is drawn from ``train/``; ``val/`` is the held-out test split. ``class_names`` gives
     the names in the order of the folders.
 
     Raises:

@@ -166,7 +166,7 @@ def read_stored(path: Path) -> dict[str, Measurement]:
     except FileNotFoundError as error:
         raise MissingError("there is no such file", place=str(path), help=help_) from error
     except UNREADABLE as error:
-        message = f"it is no stored comparison: {error}"
+        message = f"it is not a stored comparison: {error}"
         raise StorageError(message, place=str(path), help=help_) from error
 
 

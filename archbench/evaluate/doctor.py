@@ -153,7 +153,7 @@ def _of_test(test: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "there was no time for an A/A test", "give it more --seconds"
     elif resolution["smallest"] > _COARSE:
         yield (
-            f"differences under {resolution['smallest']:.1%} cannot be told apart",
+            f"differences under {resolution['smallest']:.1%} cannot be resolved",
             "give comparisons more --seconds, or quieten the machine as said below",
         )
     if resolution and resolution["false_share"] > _OFTEN_FALSE:

@@ -173,7 +173,7 @@ class Proxy:
         return points[-1].accuracy
 
     def test(self, target: ArchSpec, *, weights: Path) -> float:
-        """The accuracy of trained weights on the sealed test share, 0 to 1.
+        """The accuracy of trained weights on the held-out test split, 0 to 1.
 
         Raises:
             StorageError: The weights are damaged, or of another network.

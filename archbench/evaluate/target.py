@@ -132,7 +132,7 @@ class Target:
             if isinstance(output, Tensor):
                 network = _deployed(network, entry.resolution, self.conditions, forms=self.forms)
             else:
-                reason = "its output is no single tensor"
+                reason = "its output is not a single tensor"
         except (ArchbenchError, *NETWORK_FAULTS) as error:
             reason = fault_text(error)
         form = "as built" if reason else "deployed"

@@ -197,7 +197,7 @@ def roofline(
             stored = {**document["limits"], "note": ""}
             if all(0 < stored[name] < math.inf for name in _LIMITS):
                 return stored
-            raise ValueError("a limit is no number")
+            raise ValueError("a limit is not a number")
     except machine_cache.UNREADABLE as error:
         note = f"{file.path} could not be read ({error}): limits taken anew"
     with measuring(conditions, clock=clock) as bench:

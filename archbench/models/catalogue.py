@@ -204,11 +204,11 @@ def difference(exact: int, printed: str) -> PrintedDifference:
     'cut off'
 
     Raises:
-        ValueError: The text is no number and unit such as ``4.53 G``.
+        ValueError: The text is not a number with a unit such as ``4.53 G``.
     """
     form = _FORM.fullmatch(printed)
     if form is None:
-        raise ValueError(f"{printed!r} is no number and unit such as 4.53 G")
+        raise ValueError(f"{printed!r} is not a number with a unit such as 4.53 G")
     whole, decimals, scale = form.groups(default="")
     value = Decimal(f"{whole}.{decimals}").scaleb(_SCALES[scale])
     last_digit = Decimal(1).scaleb(_SCALES[scale] - len(decimals))

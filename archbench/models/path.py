@@ -172,7 +172,7 @@ def _check_form(text: str, segments: list[Segment]) -> None:
         raise SpecError(error.message, place=text, help=error.help)
     for segment in segments:
         if segment.index is not None and segment.name not in ("stages", "layers"):
-            raise SpecError(f"{segment.name} is no list and takes no [...]", place=text)
+            raise SpecError(f"{segment.name} is not a list and takes no [...]", place=text)
     if first == Segment("stages") and rest:
         raise SpecError(
             "say which stage: a number in brackets, each or all", place=text, help=_EXAMPLE
@@ -189,7 +189,7 @@ def _malformed(text: str, place: int, expected: str) -> SpecError:
     got = repr(text[place]) if place < len(text) else "the end"
     shown = text if len(text) <= 80 else f"{text[:77]}..."
     return SpecError(
-        f"{shown!r} is no path: expected {expected} at column {place + 1}, got {got}",
+        f"{shown!r} is not a path: expected {expected} at column {place + 1}, got {got}",
         help=_EXAMPLE,
     )
 

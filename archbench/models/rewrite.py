@@ -66,7 +66,7 @@ def scaled(spec: ArchSpec, scale: float) -> ArchSpec:
         UsageError: The scale is no number above 0.
     """
     if not (isfinite(scale) and scale > 0):
-        raise UsageError(f"{scale} is no scale", place="scale", help="use a number above 0")
+        raise UsageError(f"{scale} is not a scale", place="scale", help="use a number above 0")
     return replace(spec, stages=tuple(_scaled_stage(stage, scale) for stage in spec.stages))
 
 

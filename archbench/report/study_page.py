@@ -247,8 +247,8 @@ def _meaning(summary: Summary) -> dict[str, str]:
         if found
         else "None was taken: whether this proxy can rank this space is not known. "
         f"`{certify}` trains a sample for longer and says so.",
-        "Test accuracy": "Of the proxy training on a sealed share of the data that no trial of the "
-        "search ever saw. Only members of the front get one, at the end.",
+        "Test accuracy": "Accuracy of the proxy training on a held-out split of the data, which no "
+        "trial of the search used. Only members of the front get one, at the end.",
         "Latency": "Time of one forward pass of the deployed network (batch norm folded, biases "
         "cached) for one batch, under the conditions above. Networks are timed in turn with a "
         "calibration network, and the interval covers 95 %. “Disturbed” means that the machine was "
@@ -260,7 +260,7 @@ def _meaning(summary: Summary) -> dict[str, str]:
         "Hypervolume": "The share of the box between the reference point and the ideal that the "
         f"front covers, 0 to 1{f' (reference: {sides})' if sides else ''}. It compares only "
         "studies of one reference point. The range holds 95 % of what the same designs may cover "
-        "in truth: the best of many short trainings were also lucky, so it may lie below the "
+        "in truth: the best of many short trainings profited from noise, so it may lie below the "
         "number itself.",
     }
 
@@ -292,7 +292,7 @@ def _chances(summary: Summary) -> str:
         )
     return (
         "The probability that no other design of this study is both more accurate and cheaper in "
-        "truth. It counts over draws of what the accuracies may be without the luck of a seed, "
+        "truth. It counts over draws of what the accuracies may be without noise between seeds, "
         "judged by all designs together, and the latencies within their intervals. It says nothing "
         f"about designs that were not tried.{noise}"
     )

@@ -85,7 +85,7 @@ def designed(
     seeds = max(SEEDS, section.seeds) if seeds is None else seeds
     if seeds < section.seeds:
         raise UsageError(
-            f"the proxy counts {section.seeds} seeds together, and {seeds} are trained",
+            f"the proxy averages {section.seeds} seeds, and only {seeds} are trained",
             place="--seeds",
             help=f"use {section.seeds} or more",
         )

@@ -128,7 +128,7 @@ def confirm_front(context: StudyContext, *, is_asked_for: bool = False) -> None:
         return
     repeats = Repeats(context, budget_s=budget_s)
     number, left_s = len(_doubt(context).in_doubt()), budget_s - repeats.spent_s
-    those = f"{number} candidate{'s' if number != 1 else ''} in doubt"
+    those = f"{number} uncertain candidate{'s' if number != 1 else ''}"
     trained = f", up to {left_s:.0f} s of further training" if left_s > 0 and number else ""
     context.say(f"confirming the front: {those}{trained}")
     timed = _time(context, is_first=True) if is_wanted else frozenset()
@@ -307,7 +307,7 @@ def _time(
             is_alone=True,
         )
     except StageError as error:
-        context.warn(f"those in doubt could not be timed again: {error.message}")
+        context.warn(f"uncertain candidates could not be timed again: {error.message}")
     else:
         for number in numbers:
             study.add_measurement(number, "confirm", measured[str(number)])

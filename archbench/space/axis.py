@@ -150,7 +150,7 @@ def _range(node: Node, members: Mapping[str, Node]) -> tuple[Node, ...]:
     for key, default in (("from", None), ("to", None), ("step", 1)):
         value = members[key].value if key in members else default
         if isinstance(value, bool) or not isinstance(value, int | float):
-            node.fail(f"{key} is no number", help="write {from: 1, to: 4} or add step: 2")
+            node.fail(f"{key} is not a number", help="write {from: 1, to: 4} or add step: 2")
         bounds.append(value)
     first, last, step = bounds
     if step <= 0 or last < first:

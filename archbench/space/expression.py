@@ -292,7 +292,7 @@ class _Parser:
 
     def _condition(self, term: _Term) -> Callable[[Scope], bool]:
         if term.type not in ("condition", "value"):
-            self._fail(f"{term.text} is no condition", term.column, help="compare it")
+            self._fail(f"{term.text} is not a condition", term.column, help="compare it")
 
         def evaluate(scope: Scope) -> bool:
             value = term.evaluate(scope)
@@ -308,7 +308,7 @@ class _Parser:
         if term.type not in ("number", "value"):
             near = get_close_matches(term.text, costs("arithmetic"), n=1)
             help_ = f"did you mean {near[0]}?" if near else None
-            self._fail(f"{term.text} is no number", term.column, help=help_)
+            self._fail(f"{term.text} is not a number", term.column, help=help_)
         return term
 
     def _enter(self) -> None:
@@ -367,7 +367,7 @@ def _compared(sign: str, left: Any, right: Any) -> bool:
 
 def _as_number(value: Any, sign: str) -> Any:
     if not is_number(value):
-        raise SpaceError(f"{value!r} is no number, as {sign} needs")
+        raise SpaceError(f"{value!r} is not a number, as {sign} needs")
     return value
 
 

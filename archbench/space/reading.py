@@ -77,7 +77,7 @@ def read_setting(text: str) -> tuple[str, Node]:
     key = key.strip()
     if not sign or not key or not value.strip():
         raise SpaceError(
-            f"{text[:80]!r} is no setting", place="--set", help="write it like PATH=VALUE"
+            f"{text[:80]!r} is not a setting", place="--set", help="write it like PATH=VALUE"
         )
     return key, load_yaml(value, source=f"--set {key}")
 

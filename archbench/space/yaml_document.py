@@ -185,8 +185,8 @@ def load_yaml(text: str, *, source: str) -> Node:
     ``source`` names the text in messages, usually by its file.
 
     Raises:
-        SpaceError: It is no YAML, holds what is not allowed, or is larger than the limits; with
-            line and column.
+        SpaceError: It is not valid YAML, holds what is not allowed, or is larger than the limits;
+            with line and column.
     """
     if len(text) > MAX_BYTES:
         raise SpaceError(f"is larger than {MAX_BYTES:,} characters", place=source)
@@ -200,9 +200,9 @@ def load_yaml(text: str, *, source: str) -> Node:
         place = Place(source, mark.line + 1, mark.column + 1) if mark else Place(source, 1, 1)
         reason = error.problem or error.context or "it cannot be parsed"
         help_ = _BRACKETS if reason.startswith("did not find expected ','") else None
-        raise SpaceError(f"is no YAML: {reason}", place=str(place), help=help_) from None
+        raise SpaceError(f"is not valid YAML: {reason}", place=str(place), help=help_) from None
     except (yaml.YAMLError, ValueError, OverflowError) as error:
-        raise SpaceError(f"is no YAML: {error}", place=f"{source}:1:1") from None
+        raise SpaceError(f"is not valid YAML: {error}", place=f"{source}:1:1") from None
     if root is None:
         raise SpaceError("is empty", place=f"{source}:1:1")
     return root

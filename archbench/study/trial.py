@@ -95,7 +95,7 @@ class TrialRecord:
         latency: The latency on the target, or None before it is measured.
         curve: Points of the proxy training in the order taken.
         proxy_accuracy: Validation accuracy at the last rung, mean over seeds, 0 to 1.
-        test_accuracy: Accuracy on the sealed test share, members of the front only.
+        test_accuracy: Accuracy on the held-out test split, members of the front only.
         reason: Why it was not trained to the end, for ``over_limit`` and ``pruned``.
         seconds: Wall time spent on it, summed over interruptions.
         origin: The study and trial that it was taken from, ``STUDY:TRIAL``, its conditions being

@@ -67,7 +67,7 @@ def read_where(study: Path, trial: int, *, digest: str) -> dict[str, Any] | None
             if not all(isinstance(part[key], str) for key in _TEXTS):
                 raise ValueError("a part has no name")
         if not all(math.isfinite(value) for value in numbers):
-            raise ValueError("a number is none")
+            raise ValueError("a value is not a number")
         return dict(found)
     except FileNotFoundError:
         return None

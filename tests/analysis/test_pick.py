@@ -109,9 +109,15 @@ def test_two_alike_are_as_good_in_half_of_the_cases(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("wish", "told"),
     [
-        (Wish(limits={"latency_ms": 0.5}), "no design keeps 0.50 ms with 90 %; the nearest is tri"),
+        (
+            Wish(limits={"latency_ms": 0.5}),
+            "no design keeps 0.50 ms with 90 % probability; the near",
+        ),
         (Wish(limits={"latency_ms": 1.0}), r"trial 0 with 1.00 ms \(50 %\): take it with --sure"),
-        (Wish(accuracy=0.9), "no design keeps 90.0 % with 90 %; the nearest is trial 3 with 73"),
+        (
+            Wish(accuracy=0.9),
+            "no design keeps 90.0 % with 90 % probability; the nearest is trial 3",
+        ),
     ],
 )
 def test_what_nothing_keeps_names_the_nearest(study: StudyReader, wish: Wish, told: str) -> None:

@@ -101,9 +101,10 @@ def test_verdict_on_synthetic_data(tmp_path: Path) -> None:
     study = example.study(tmp_path, MEMBERS, header=example.header())
     assert study.verdict() == (
         "2 of 3 trained designs are on the front: 0.41 ms at 62.1 % to 0.93 ms at 78.4 % proxy "
-        "accuracy. 2 of 2 are sure to belong there; 1 design beside it may, most likely trial 2 "
-        "with 18 %. This ranks designs on synthetic digits at 32 px; it says nothing about your "
-        "accuracy. With your photos: archbench search quickstart --data folder:PATH"
+        "accuracy. 2 of 2 belong there with at least 95 % probability; 1 design off the front "
+        "may, too, most probably trial 2, 18 %. This ranks designs on synthetic digits at 32 px; "
+        "it says nothing about your accuracy. With your photos: archbench search quickstart "
+        "--data folder:PATH"
     )
     assert study.no_front_reason() is None
 
@@ -112,8 +113,8 @@ def test_verdict_on_own_photos_leads_to_training(tmp_path: Path) -> None:
     proxy = {"data": "folder:my photos", "resolution": 64}
     study = example.study(tmp_path, MEMBERS[:1], header=example.header(proxy=proxy))
     assert study.verdict() == (
-        "1 of 1 trained design is on the front: 0.41 ms at 62.1 % proxy accuracy. 1 of 1 is "
-        "sure to belong there. This ranks "
+        "1 of 1 trained design is on the front: 0.41 ms at 62.1 % proxy accuracy. 1 of 1 "
+        "belongs there with at least 95 % probability. This ranks "
         "designs by a short training on your images at 64 px; trained for longer they reach "
         "more. Next: archbench train edge:0 --data 'folder:my photos' --epochs 100"
     )
@@ -123,7 +124,9 @@ def test_verdict_names_other_data_and_disturbed_latencies(tmp_path: Path) -> Non
     disturbed = example.trial(0, accuracy=0.6, latency=example.latency(0.4, verdict="disturbed"))
     header = example.header(proxy={"data": "cifar10:/data"})
     study = example.study(tmp_path, [disturbed, MEMBERS[1]], header=header)
-    assert "1 of these 2 latencies were taken on a disturbed machine" in study.verdict()
+    assert (
+        "1 of these 2 latencies are noisy, as other work disturbed the machine" in study.verdict()
+    )
     assert "This ranks designs on cifar10 at 32 px; it says nothing about" in study.verdict()
 
 

@@ -10,7 +10,7 @@ from tests.cli.conftest import Run
 from tests.search.ablation.toy import record
 
 TEXT = """\
-one: one knob at a time from toy
+one: one factor at a time from toy
 accuracy: 3 seeds of 8 epochs on cluttered_digits at 64 px, widths x 0.25, the
 stem as it is, taught by a convolutional network
 
@@ -76,7 +76,9 @@ def test_ablation_is_run_shown_and_shown_again(run: Run, folder: Path) -> None:
     ended = run(*words)
     path = folder / "results" / "ablate-toy"
     assert ended.code == 0
-    assert ended.out.startswith("ablate-toy: one knob at a time from toy\naccuracy: 2 seeds of 1 ")
+    assert ended.out.startswith(
+        "ablate-toy: one factor at a time from toy\naccuracy: 2 seeds of 1 "
+    )
     assert "num_heads=99999: stages[0].block.num_heads: 99999 is not a whole " in ended.out
     assert ended.out.endswith(f"{path}/report/effects.svg\n")
     assert "\nThe convolutional teacher is right on " in ended.out

@@ -32,7 +32,7 @@ UNKNOWN = pair("unknown", 1.0, 1.0, 1.0, reason="b: it raised ValueError")
     [
         (SLOWER, "b is 4.1 % (3.2 to 5.0 %) slower than a"),
         (FASTER, "b is faster than a: it takes 4.1 % (3.2 to 5.0 %) less time"),
-        (TIE, "b cannot be told apart from a: it takes -0.3 to +0.7 % more time, a tie"),
+        (TIE, "b ties with a: it takes -0.3 to +0.7 % more time"),
         (UNKNOWN, "b cannot be compared with a: b: it raised ValueError"),
         (
             {**SLOWER, "rounds": 0},
@@ -69,7 +69,7 @@ def test_a_limit_below_what_can_be_seen_is_known() -> None:
 
 @pytest.mark.parametrize("text", ["3%", "slower", "slower:3", "slower:-3%", "quicker:3%"])
 def test_no_limit_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match=r"is no limit; write slower:3%"):
+    with pytest.raises(UsageError, match=r"is not a limit; write slower:3%"):
         Limit.read(text)
 
 

@@ -48,7 +48,7 @@ DOCUMENT = {
 }
 
 TEXT = """\
-told apart      differences from 1.3% on, within 233 rounds (attention_small_1)
+resolvable      differences from 1.3% on, within 233 rounds (attention_small_1)
 false "faster"  4.4% of 90 comparisons of copies of one network (5 % are by
                 chance)
 copies          differ by 1.1% over all rounds

@@ -19,4 +19,4 @@ def test_a_study_elsewhere_is_named_by_its_path_in_the_next_step(run: Run) -> No
 
 def test_few_trials_are_told() -> None:
     text = joined(told("small", Insight(num_trials=9, cost="latency_ms")))
-    assert text.endswith("not separable with 9 trials: 16 are the least")
+    assert text.endswith("not separable with 9 trials; at least 16 are needed")

@@ -138,7 +138,7 @@ def test_a_network_of_the_user_is_measured_beside_ours(run: Run, module: str) ->
 def test_a_network_of_the_user_has_no_field_to_set(run: Run, module: str) -> None:
     code, out, err = run("profile", module, "--set", "resolution=64")
     assert (code, out) == (2, "")
-    assert f"{module}: it is no network of the grammar" in err
+    assert f"{module}: it is not a network of the grammar" in err
 
 
 def test_what_fvcore_cannot_count_is_not_available() -> None:
@@ -152,7 +152,7 @@ def test_what_fvcore_cannot_count_is_not_available() -> None:
         "uncounted": "layer: the operator aten::inv may hold matrix products",
         "operators": None,
         "form": "as built",
-        "form_reason": "its output is no single tensor",
+        "form_reason": "its output is not a single tensor",
         "latency": [],
         "spec": None,
     }
@@ -162,7 +162,7 @@ def test_what_fvcore_cannot_count_is_not_available() -> None:
         "parameters              12\n"
         "MACs         not available\n"
         "             layer: the operator aten::inv may hold matrix products\n"
-        "timed        as built: its output is no single tensor"
+        "timed        as built: its output is not a single tensor"
     )
     assert (
         joined(side_by_side([found, found]))

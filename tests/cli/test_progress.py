@@ -229,5 +229,5 @@ def test_a_further_training_says_what_it_settled(progress: SearchProgress) -> No
         )
     )
     assert told == (
-        "[10 s of 20 s] trial 4: 50.0 % over 3 trainings, on the front with 97 %; 1 in doubt"
+        "[10 s of 20 s] trial 4: 50.0 % over 3 trainings, on the front with 97 %; 1 uncertain"
     )

@@ -59,7 +59,7 @@ def test_a_confirmation_takes_no_option_of_a_search(run: Run, option: str) -> No
     ended = run("search", "x", "--confirm", option, "--results", "my results")
     assert (ended.code, ended.out) == (2, "")
     name = option.split("=")[0]
-    told = rf"{name}: a confirmation searches nothing; leave out \S*{name} and"
+    told = rf"{name}: a confirmation does not search; leave out \S*{name} and"
     assert re.search(told, ended.err)
     assert "type: archbench confirm 'my results/x'; or leave out --confirm" in ended.err
 

@@ -79,7 +79,7 @@ def test_plot_is_kept(tmp_path: Path, suffix: str) -> None:
 
 
 def test_other_formats_and_missing_folders_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no format of a plot"):
+    with pytest.raises(UsageError, match="is not a format of a plot"):
         save_where(FOUND, tmp_path / "where.docx")
     with pytest.raises(StorageError, match="folder is not there"):
         save_where(FOUND, tmp_path / "no" / "where.svg")

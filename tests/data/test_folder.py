@@ -108,7 +108,7 @@ def test_counts_what_was_passed_over_and_refuses_it_alone(tmp_path: Path) -> Non
     (root / "cat" / ".hidden.png").write_text("x")
     notes = _load(root).notes
     assert "passed over, images outside the class folders: 1" in notes
-    assert "passed over, files that are no images: 1" in notes
+    assert "passed over, files that are not images: 1" in notes
     for name in ("cat", "dog"):
         shutil.rmtree(root / name)
     with pytest.raises(DataError, match="no class folders, 1 images outside them"):

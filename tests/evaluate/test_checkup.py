@@ -73,7 +73,7 @@ def test_a_quiet_machine_needs_no_advice() -> None:
     ("path", "values", "told"),
     [
         ("test.resolution", None, "there was no time for an A/A test"),
-        ("test.resolution", {"smallest": 0.05}, "differences under 5.0% cannot be told apart"),
+        ("test.resolution", {"smallest": 0.05}, "differences under 5.0% cannot be resolved"),
         ("test.resolution", {"false_share": 0.2}, "from itself in 20% of 75 comparisons"),
         ("test", {"drift": 0.2}, "the speed of the machine moved by 20% within seconds"),
         ("test", {"off_cpu": 0.3}, "other work held the measuring core for 30% of the time"),

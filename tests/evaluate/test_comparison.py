@@ -81,5 +81,5 @@ def test_a_file_that_is_not_there_is_missing(tmp_path: Path) -> None:
 def test_a_file_that_is_no_comparison_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "kept.json"
     path.write_text(text)
-    with pytest.raises(StorageError, match="it is no stored comparison"):
+    with pytest.raises(StorageError, match="it is not a stored comparison"):
         read_stored(path)

@@ -118,7 +118,7 @@ TAUS = (
     (r"\d+\.\d (?:%|points)", "#"),
 )
 CHECKUP = (
-    (r"^(told apart|disturbed by|clock|GPU)  .*", r"\1  #"),
+    (r"^(resolvable|disturbed by|clock|GPU)  .*", r"\1  #"),
     (r"^(?:false \"faster\"|copies)  .*", ""),
     (r"^cores  .*; load average [\d.]+", "cores  #; load average #"),
     (

@@ -185,5 +185,5 @@ def test_the_share_is_of_the_printed_number() -> None:
 
 @pytest.mark.parametrize("text", ["4.53", "4.53G", "x M", "", "4.5 m"])
 def test_what_is_no_number_and_unit_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="is no number and unit"):
+    with pytest.raises(ValueError, match="is not a number with a unit"):
         difference(1, text)

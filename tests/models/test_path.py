@@ -69,7 +69,7 @@ def test_a_path_prints_as_it_was_written(text):
         ("stages[1].dim x", "at column 14"),
         ("stages.dim", "say which stage"),
         ("stage[1].dim", "did you mean stages"),
-        ("head[0].pool", "head is no list"),
+        ("head[0].pool", "head is not a list"),
         ("stages[1].layers.kv_stride", r"written stages\[1\].layers\[0\].field"),
         ("stages[1].layers[0]", r"written stages\[1\].layers\[0\].field"),
         ("layers[0].dim", "unknown field of a network"),

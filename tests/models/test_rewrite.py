@@ -65,5 +65,5 @@ def test_layers_that_differ_are_scaled_too() -> None:
 
 @pytest.mark.parametrize("scale", [0, -1, float("nan"), float("inf")])
 def test_what_is_no_scale_is_refused(scale: float) -> None:
-    with pytest.raises(UsageError, match="is no scale; use a number above 0"):
+    with pytest.raises(UsageError, match="is not a scale; use a number above 0"):
         scaled(published("cvt_13"), scale)

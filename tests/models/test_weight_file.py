@@ -152,9 +152,9 @@ WIDE = torch.zeros(1).expand(10**6, 10**6)  # claims more than the file holds
     ("content", "words"),
     [
         ({"a": WIDE}, "a claims 1,000,000,000,000 values"),
-        ({"a": torch.eye(3).to_sparse()}, "a is no plain array"),
-        ({"a": torch.zeros(2, dtype=torch.complex64)}, "a is no plain array"),
-        ({"a": torch.zeros(3, device="meta")}, "a is no plain array"),
+        ({"a": torch.eye(3).to_sparse()}, "a is not a plain array"),
+        ({"a": torch.zeros(2, dtype=torch.complex64)}, "a is not a plain array"),
+        ({"a": torch.zeros(3, device="meta")}, "a is not a plain array"),
         ([1, 2], "holds no weights by name, but"),
         ({"optimizer": {}, "epoch": 1}, "holds no weights by name, but"),
         ({"model": {}}, "holds no weights by name, but"),

@@ -77,7 +77,10 @@ def test_a_payload_stays_text(tmp_path: Path, payload: str) -> None:
         (lambda text: text[:50], "does not say where time goes"),
         (lambda text: text.replace("where/1", "where/9"), "its schema is"),
         (lambda text: text.replace('"digest": "', '"digest": "x'), "it is of another network"),
-        (lambda text: text.replace('"whole_ms": 4.0', '"whole_ms": NaN'), "a number is none"),
+        (
+            lambda text: text.replace('"whole_ms": 4.0', '"whole_ms": NaN'),
+            "a value is not a number",
+        ),
         (lambda text: text.replace('"kind": "levit"', '"kind": 3'), "a part has no name"),
         (lambda text: text.replace('"ms": 2.0', '"ms": "x"'), "does not say where"),
         (lambda text: "[]", "does not say where"),

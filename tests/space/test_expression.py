@@ -96,10 +96,10 @@ def test_a_field_that_is_not_there_equals_nothing(text, value):
         ("", "column 1: expected a value, got the end"),
         ("macs <=", "column 8: expected a value, got the end"),
         ("macs <= <= 3", "column 9: expected a value, got '<='"),
-        ("mac <= 4e6", r"column 1: mac is no number; did you mean macs\?"),
+        ("mac <= 4e6", r"column 1: mac is not a number; did you mean macs\?"),
         ("macs = 4", "column 6: '=' means nothing here; compare with =="),
         ("macs < 4 && params < 3", "column 10: '&' means nothing here; write and"),
-        ("macs", "column 1: macs is no condition; compare it"),
+        ("macs", "column 1: macs is not a condition; compare it"),
         ("macs < 3 4", "column 10: expected a comparison, and, or, or the end, got '4'"),
         ("(macs < 3", r"column 10: expected '\)', got the end"),
         ("(macs < 3) < 4", "a comparison cannot be compared"),
@@ -120,7 +120,7 @@ def test_a_text_that_is_no_condition_says_where(text, message):
 
 
 def test_values_that_cannot_be_compared_are_named():
-    with pytest.raises(SpaceError, match="'cvt' is no number, as < needs"):
+    with pytest.raises(SpaceError, match="'cvt' is not a number, as < needs"):
         holds("stages[0].block.kind < 3")
     with pytest.raises(SpaceError, match=r"stages\[0\].dim is 64, not true or false"):
         holds("stages[0].dim and macs < 3")

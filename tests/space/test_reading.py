@@ -39,7 +39,7 @@ def test_an_illegal_network_is_refused_where_it_is_written():
 @pytest.mark.parametrize(
     ("axes", "message"),
     [
-        ("stages[0]dim: [1]", "16:3: 'stages.0.dim' is no path: expected '.' or the end"),
+        ("stages[0]dim: [1]", "16:3: 'stages.0.dim' is not a path: expected '.' or the end"),
         ("stages[each].block.window: [1]", "unknown field of stages.each..block 'window'"),
         ("stages[0].layers[4].kv_stride: [1]", r"stages\[0\] has 1 layers, 4 is not among them"),
         ("stages[0].block.kind: [cvt]", "a kind is chosen with its fields; write whole parts"),
@@ -54,7 +54,7 @@ def test_an_illegal_network_is_refused_where_it_is_written():
         ("stages[0].dim: [[32]]", "never legal"),
         ("stages[0].dim: [{a: 1}]", "16:19: .*expected a single value, got a mapping"),
         ("stages[0].depth: [2000000000]", "never legal"),
-        ("stages[0].dim: {from: 1}", "16:18: to is no number"),
+        ("stages[0].dim: {from: 1}", "16:18: to is not a number"),
         ("stages[0].dim: {from: 1, to: 9e9}", "9,000,000,000 values from 1 to 9000000000.0; at"),
         ("stages[0].dim: {from: 1, to: 9, by: 2}", "16:35: unknown key of an axis 'by'"),
         ("stages[0].dim: {values: [32], wen: a}", r"16:33: .*did you mean when\?"),
@@ -115,10 +115,13 @@ def test_a_space_of_illegal_networks_alone_says_why(make):
     [
         ("require: macs < 3", "15:10: expected a list of requirements, got text"),
         ("require: [3]", "15:11: 3 is not text"),
-        ("require:\n  - mac < 3", "16:5: 'mac < 3', column 1: mac is no number; did you mean macs"),
+        (
+            "require:\n  - mac < 3",
+            "16:5: 'mac < 3', column 1: mac is not a number; did you mean macs",
+        ),
         ("require:\n  - stages[7].dim < 3", "16:5: .*the network has 2 stages"),
         ("require:\n  - stages[0].dim", "16:5: stages.0..dim is 32, not true or false"),
-        ("require:\n  - stages[0].position < 3", "16:5: 'none' is no number, as < needs"),
+        ("require:\n  - stages[0].position < 3", "16:5: 'none' is not a number, as < needs"),
         ("target: {threads: true}", "15:19: True is not a whole number"),
         ("target: {precision: fp8}", "15:21: 'fp8' is not one of fp32, bf16, fp16"),
         ("target: {backend: ../x}", "'../x' is not a name"),
@@ -259,8 +262,8 @@ def test_what_was_set_stands_in_the_text(make):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("search.trials=", "is no setting"),
-        ("=3", "is no setting"),
+        ("search.trials=", "is not a setting"),
+        ("=3", "is not a setting"),
         ("search.trials=*a", "aliases are not allowed"),
         ("stages[0].dimm=3", "--set stages.0..dimm:1:1: stages.0..dimm: unknown field"),
         ("stages[0].depth=2000", "--set stages.0..depth:1:1: stages.0..depth: 2000 is not"),

@@ -18,7 +18,7 @@ from archbench.errors import UsageError
     "--axes",
     metavar="AXIS...",
     multiple=True,
-    help="What is changed, and to what: position=bias,none. More may follow, or --axes again.",
+    help="Factors and their values: position=bias,none. More may follow. Repeatable.",
 )
 @click.option("--paper", metavar="NAME", help="Run a paper's own tables instead: levit or cvt.")
 @click.option("--data", default="cluttered_digits", metavar="NAME", help=option.DATA_HELP)
@@ -26,30 +26,32 @@ from archbench.errors import UsageError
     "--resolution",
     type=click.IntRange(min=8),
     metavar="PIXELS",
-    help="Side of the images that are trained on; 64 by default.",
+    help="Image size of the trainings; 64 by default.",
 )
 @click.option(
     "--stem",
     type=click.Choice(["keep_grid", "as_is"]),
-    help="Whether the first embed is adapted to these images.",
+    help="Whether the first embed is adapted to small images.",
 )
-@click.option("--scale", type=float, help="Train it with its widths times this, as 0.25.")
-@click.option("--epochs", type=option.COUNT, help="Of each training; 8 by default.")
+@click.option(
+    "--scale", type=float, help="Multiply the widths of the network by this factor, as 0.25."
+)
+@click.option("--epochs", type=option.COUNT, help="Epochs of each training; 8 by default.")
 @click.option("--seeds", type=option.COUNT, help="Trainings of each form; 5 by default.")
 @click.option("--batch", type=click.IntRange(min=2), default=32)
 @option.SEED
 @click.option(
     "--teacher",
     type=click.Choice(["none", "convolutional"]),
-    help="Of the base; as in the paper with --paper, none otherwise.",
+    help="Teacher of the base; by default as in the paper with --paper, else none.",
 )
 @option.DEVICE
-@click.option("--no-latency", is_flag=True, help="Count and train only.")
-@option.max_minutes(help="Plan fewer seeds, then fewer epochs, to take no longer.")
+@click.option("--no-latency", is_flag=True, help="Measure no latency.")
+@option.max_minutes(help="Time limit; fewer seeds, then fewer epochs are planned to keep it.")
 @option.WORKERS
 @option.DOWNLOAD
-@click.option("--name", help="Of its folder; ablate-NETWORK by default.")
-@click.option("--resume", is_flag=True, help="Go on where it stood; --seeds may be more now.")
+@click.option("--name", help="Name of the study; ablate-NETWORK by default.")
+@click.option("--resume", is_flag=True, help="Continue the study; --seeds may be higher now.")
 @option.DRY_RUN
 @option.SET
 @option.RESULTS
@@ -97,8 +99,8 @@ def _sorted(words: tuple[str, ...], *, axes: tuple[str, ...]) -> tuple[str | Non
     networks = [word for word in words if "=" not in word]
     if len(networks) > 1:
         raise UsageError(
-            f"one network is changed at a time, and {command_line(*networks)} are named",
+            f"an ablation changes one network, and {command_line(*networks)} are named",
             place="archbench ablate",
-            help="an axis is written KNOB=VALUE,VALUE",
+            help="a factor is written NAME=VALUE,VALUE",
         )
     return (networks[0] if networks else None), [*axes, *(word for word in words if "=" in word)]

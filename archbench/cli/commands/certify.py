@@ -18,7 +18,7 @@ DESIGN_SCHEMA = "archbench.certificate-design/1"
 @click.option(
     "--candidates",
     type=click.IntRange(min=8),
-    help="In the sample, spread over the MACs; 32 by default.",
+    help="Size of the sample, spread over the MACs; 32 by default.",
 )
 @click.option(
     "--seeds",
@@ -29,16 +29,16 @@ DESIGN_SCHEMA = "archbench.certificate-design/1"
     "--longer",
     metavar="EPOCHS",
     type=click.IntRange(min=2),
-    help="Of the trainings that judge the proxy; twice its own by default.",
+    help="Epochs of the longer trainings; by default twice those of the proxy.",
 )
 @option.SET
 @option.DATA
 @option.DOWNLOAD
-@click.option("--seed", type=click.IntRange(min=0), help="Of the sample and of all trainings.")
-@option.max_minutes(help="Plan fewer candidates, then fewer seeds, to take no longer.")
+@click.option("--seed", type=click.IntRange(min=0), help="Seed of the sample and of all trainings.")
+@option.max_minutes(help="Time limit; fewer candidates, then fewer seeds are planned to keep it.")
 @option.WORKERS
-@click.option("--name", help="Of its folder; certify-SPACE by default.")
-@click.option("--resume", is_flag=True, help="Go on where it stood; SPACE may be left out.")
+@click.option("--name", help="Name of the study; certify-SPACE by default.")
+@click.option("--resume", is_flag=True, help="Continue the study; SPACE may be left out.")
 @option.DRY_RUN
 @option.RESULTS
 @option.JSON

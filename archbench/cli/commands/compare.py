@@ -33,13 +33,13 @@ _NUMBERED = re.compile(r"(\d+):(.+)")
     "--fail-if",
     metavar="LIMIT",
     help="End with 1 if a network is slower:3%, faster:3% or either:3% beside the first (or "
-    "beside its stored self): by more than that, and told apart from a tie.",
+    "beside its stored self): by more than that, with an interval that excludes a tie.",
 )
-@click.option("--save", type=option.FILE, help="Keep the result, to compare with later.")
+@click.option("--save", type=option.FILE, help="Store the result for later comparisons.")
 @click.option(
     "--against",
     type=option.FILE,
-    help="Compare with a kept result, too; with one network, with nothing else.",
+    help="Compare with a stored result, too.",
 )
 @option.BATCH
 @option.RESOLUTION
@@ -52,7 +52,7 @@ _NUMBERED = re.compile(r"(\d+):(.+)")
     "budget_s",
     type=click.FloatRange(min=0.5),
     default=3.0,
-    help="For each network at most.",
+    help="Time limit for each network.",
 )
 @option.RESULTS
 @option.JSON

@@ -15,7 +15,7 @@ from archbench.cli import console, names, option
 @click.option(
     "--budget",
     metavar="SHARE|TIME",
-    help="What training those in doubt again may take: 20% of the search's time, 10m.",
+    help="Time for training uncertain candidates again: 10m, or 20% of the search.",
 )
 @option.WORKERS
 @option.DOWNLOAD

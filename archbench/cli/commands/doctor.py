@@ -16,7 +16,7 @@ from archbench.cli import console, names, option
     "--seconds",
     type=click.FloatRange(min=1.0, max=600.0),
     default=10.0,
-    help="How long to time copies of one network.",
+    help="Duration of the A/A test, which times copies of one network.",
 )
 @option.DEVICE
 @option.THREADS

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     "--trials",
     type=click.Choice(["front", "all"]),
     default="front",
-    help="Which networks: those of the front, or all that were trained to the end.",
+    help="Networks to time: those of the front, or all that were trained to the end.",
 )
 @option.RESULTS
 @option.JSON

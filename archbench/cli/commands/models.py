@@ -25,7 +25,7 @@ def command() -> None:
 
 @command.command("list")
 @click.argument("pattern", default="*")
-@click.option("--all", "with_ablations", is_flag=True, help="The papers' ablations, too.")
+@click.option("--all", "with_ablations", is_flag=True, help="List the papers' ablations, too.")
 @option.JSON
 def list_(pattern: str, with_ablations: bool) -> None:
     """Published networks whose name matches PATTERN, as levit* (the default).
@@ -55,7 +55,9 @@ def list_(pattern: str, with_ablations: bool) -> None:
 
 @command.command()
 @click.argument("pattern", default="*")
-@click.option("--full", is_flag=True, help="fvcore counts large ones, too: minutes, 3 GB.")
+@click.option(
+    "--full", is_flag=True, help="Let fvcore count large networks, too; takes minutes and 3 GB."
+)
 @option.JSON
 def check(pattern: str, full: bool) -> None:
     """Build each network that matches PATTERN and compare counts with what is published.

@@ -24,20 +24,24 @@ _COSTS = ("latency_ms", "params", "macs")
     "latency_ms",
     type=click.FloatRange(min=0, min_open=True),
     metavar="MS",
-    help="The most accurate within so many milliseconds.",
+    help="Pick the most accurate design below this latency, in ms.",
 )
-@click.option("--params", type=option.number, help="Within so many, as 5M or 4e6.")
-@click.option("--macs", type=option.number, help="Within so many, as 400M.")
-@click.option("--accuracy", type=option.percent, help="The cheapest of that proxy accuracy.")
-@click.option("--knee", is_flag=True, help="Where more cost begins to buy little.")
+@click.option("--params", type=option.number, help="At most so many parameters: 5M.")
+@click.option("--macs", type=option.number, help="At most so many MACs: 400M.")
+@click.option(
+    "--accuracy", type=option.percent, help="Pick the cheapest design above this proxy accuracy."
+)
+@click.option(
+    "--knee", is_flag=True, help="Pick the knee, from which more cost buys little accuracy."
+)
 @click.option(
     "--sure",
     type=click.FloatRange(min=1, max=99.9),
     default=90.0,
     metavar="PERCENT",
-    help="How probable it must be that limits and accuracy are kept.",
+    help="Required probability that limits and accuracy are kept, in percent.",
 )
-@click.option("--spec", "spec_file", type=option.FILE, help="Write the network as YAML there.")
+@click.option("--spec", "spec_file", type=option.FILE, help="Write the network to this YAML file.")
 @option.RESULTS
 @option.JSON
 def command(
@@ -87,12 +91,10 @@ def _check(wish: Wish) -> None:
         UsageError: Nothing was, or what excludes each other.
     """
     if wish.is_knee and (wish.limits or wish.accuracy is not None):
-        raise UsageError(
-            "the knee is a point of the whole front", place="--knee", help="leave out the others"
-        )
+        raise UsageError("the knee has no limits", place="--knee", help="leave out the others")
     if not (wish.limits or wish.is_knee or wish.accuracy is not None):
         raise UsageError(
-            "what is needed was not said",
+            "nothing to pick by",
             place="archbench pick",
             help="say --latency MS, --params NUMBER, --macs NUMBER, --accuracy PERCENT or --knee",
         )

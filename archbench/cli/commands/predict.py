@@ -23,13 +23,17 @@ _TO_FIT = 60
 
 @click.command()
 @click.argument("networks", metavar="[NETWORK...]", nargs=-1)
-@click.option("--space", metavar="SPACE", help="Random networks of this space instead.")
+@click.option("--space", metavar="SPACE", help="Predict random networks of this space instead.")
 @click.option("--samples", type=click.IntRange(1, 10_000), default=20)
 @option.SEED
 @option.SET
 @click.option("--batch", type=option.COUNT, help="The space's, or 1.")
 @click.option("--threads", type=option.COUNT, help="The space's, or 1.")
-@click.option("--device", type=click.Choice(["cpu", "cuda"]), help="The space's, or cpu.")
+@click.option(
+    "--device",
+    type=click.Choice(["cpu", "cuda"]),
+    help="Device; by default that of the space, or cpu.",
+)
 @option.RESULTS
 @option.JSON
 def command(
@@ -57,7 +61,7 @@ def command(
 
     if bool(networks) == (space is not None):
         raise UsageError(
-            "networks or a space have to be named, and not both",
+            "name networks or a space, and not both",
             help="archbench predict levit_128s, or archbench predict --space hybrid",
         )
     conditions = Conditions()

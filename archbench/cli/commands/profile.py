@@ -30,32 +30,37 @@ if TYPE_CHECKING:
     "--device",
     type=click.Choice(["cpu", "cuda", "all"]),
     default="all",
-    help="Where to time; all are those of this machine.",
+    help="Device to time on; all means each one of this machine.",
 )
 @click.option(
     "--backend",
     default="eager",
     type=option.names,
-    help="What runs it, as eager,openvino; all are those that are here.",
+    help="Backends, as eager,openvino; all means each one that is installed.",
 )
 @click.option(
-    "--precision", default="fp32", type=option.names, help="fp32, bf16, fp16 or int8, as fp32,bf16."
+    "--precision",
+    default="fp32",
+    type=option.names,
+    help="Precisions: fp32, bf16, fp16 or int8, as fp32,bf16.",
 )
-@click.option("--no-latency", is_flag=True, help="Count only.")
+@click.option("--no-latency", is_flag=True, help="Measure no latency.")
 @click.option(
     "--pretrained",
     is_flag=True,
-    help="Take the published weights, fetched from the model hub where they are not kept yet.",
+    help="Load the published weights; they are downloaded once.",
 )
-@click.option("--check", is_flag=True, help="Count the built network with fvcore, too.")
+@click.option("--check", is_flag=True, help="Check the counts with fvcore on the built network.")
 @click.option(
     "--serving",
     "is_serving",
     is_flag=True,
-    help="Tails, images/s until they saturate, peak memory and energy.",
+    help="Measure tail latencies, throughput, peak memory and energy.",
 )
-@click.option("--where", "is_where", is_flag=True, help="Say where the time goes, block by block.")
-@click.option("--save", type=option.FILE, help="With --where: keep it as a bar plot, .svg or .png.")
+@click.option("--where", "is_where", is_flag=True, help="Show which blocks take the time.")
+@click.option(
+    "--save", type=option.FILE, help="With --where: write a bar plot to this .svg or .png file."
+)
 @option.RESULTS
 @option.JSON
 def command(

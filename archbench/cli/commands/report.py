@@ -17,9 +17,9 @@ from archbench.errors import UsageError
     "formats",
     metavar="NAME",
     multiple=True,
-    help="Write only this: html, png, svg, csv or markdown. Repeatable.",
+    help="Write only this format: html, png, svg, csv or markdown. Repeatable.",
 )
-@option.folder("--out", help="Where to write; report/ in the study's folder by default.")
+@option.folder("--out", help="Folder of the report; by default report/ in the study's folder.")
 @option.RESULTS
 @option.JSON
 def command(study: str, formats: tuple[str, ...], out: Path | None, results: Path) -> None:

@@ -25,48 +25,53 @@ _OF_A_CONFIRMATION = {
 
 @click.command()
 @click.argument("space")
-@click.option("--trials", type=option.COUNT, help="How many; the space says by default.")
+@click.option("--trials", type=option.COUNT, help="Number of trials; by default that of the space.")
 @click.option("--epochs", type=option.COUNT, help="Begin no trial after so many trained epochs.")
-@click.option("--time", "time_limit_s", type=option.time, help="Stop after 90s, 20m, 1h30m.")
+@click.option(
+    "--time",
+    "time_limit_s",
+    type=option.time,
+    help="Begin no trial after this time: 90s, 20m, 1h30m.",
+)
 @option.SET
 @option.DATA
 @option.DOWNLOAD
-@click.option("--name", help="Name of the study; that of the space by default.")
+@click.option("--name", help="Name of the study; by default that of the space.")
 @click.option(
     "--from",
     "earlier",
     metavar="STUDY",
     multiple=True,
-    help="Start from an earlier study: its trials count as done where nothing differs. Repeatable.",
+    help="Take over the trials of an earlier study that was made alike. Repeatable.",
 )
 @click.option(
     "--resume",
     is_flag=True,
-    help="Go on with a study where it stood; --trials gives it more, a wider SPACE more to choose.",
+    help="Continue a study; --trials adds trials, and a wider SPACE adds candidates.",
 )
-@click.option(
-    "--confirm", is_flag=True, help="Type archbench confirm STUDY instead; this option will go."
-)
+@click.option("--confirm", is_flag=True, help="Deprecated: use archbench confirm STUDY.")
 @click.option(
     "--confirm-budget",
     metavar="SHARE|TIME",
-    help="What training those in doubt again may take at the end: 20% of the search's time, 10m.",
+    help="Time for training uncertain candidates again at the end: 10m, or 20% of the search.",
 )
-@click.option("--dry-run", is_flag=True, help="Say what it would cost, and stop.")
+@click.option("--dry-run", is_flag=True, help="Print what the search would cost, and stop.")
 @click.option(
     "--sampler",
     metavar="NAME",
-    help="What proposes: cost_aware, tpe, nsga2, gp, random, optuna:CLASS or hub:PACKAGE[:CLASS].",
+    help="Sampler: cost_aware, tpe, nsga2, gp, random, optuna:CLASS or hub:PACKAGE[:CLASS].",
 )
 @click.option(
-    "--pruner", metavar="NAME", help="What stops hopeless trials: curve, promotion or none."
+    "--pruner", metavar="NAME", help="Pruner, which stops trials early: curve, promotion or none."
 )
-@click.option("--workers", type=option.COUNT, help="Trials at a time.")
-@click.option("--seed", type=click.IntRange(min=0), help="Of all that is random in the search.")
+@click.option("--workers", type=option.COUNT, help="Number of trials that run at the same time.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), help="Seed of all random choices of the search."
+)
 @click.option(
     "--certify/--no-certify",
     default=None,
-    help="Begin with a certificate of the proxy; long searches do by themselves.",
+    help="Certify the proxy first; by default if the search is long.",
 )
 @option.RESULTS
 @option.JSON
@@ -134,7 +139,7 @@ def _refuse_search_options(path: Path) -> None:
         if is_said and param.name not in _OF_A_CONFIRMATION:
             said = "/".join((*param.opts, *param.secondary_opts))
             raise UsageError(
-                "a confirmation searches nothing",
+                "a confirmation does not search",
                 place=said,
                 help=f"leave out {said} and type: {instead}; or leave out --confirm",
             )

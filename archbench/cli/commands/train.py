@@ -29,7 +29,7 @@ SCHEMA = "archbench.training/1"
     "--resolution",
     type=click.IntRange(min=8),
     metavar="PIXELS",
-    help="Side of the images; the network's own by default.",
+    help="Image size; by default that of the network.",
 )
 @click.option("--batch", type=option.COUNT, default=32)
 @option.SEED
@@ -37,12 +37,12 @@ SCHEMA = "archbench.training/1"
     "--teacher",
     type=click.Choice(["none", "convolutional"]),
     default="none",
-    help="Learn also from the answers of a convolutional network, trained on the data first.",
+    help="Distil from a convolutional network that is trained on the data first.",
 )
 @option.DEVICE
 @option.DOWNLOAD
-@option.folder("--out", help="Where the weights go; trained-NETWORK among the results by default.")
-@click.option("--resume", is_flag=True, help="Go on with the training that the folder holds.")
+@option.folder("--out", help="Folder of the weights; by default results/trained-NETWORK.")
+@click.option("--resume", is_flag=True, help="Continue the training in the folder.")
 @option.SET
 @option.RESULTS
 @option.JSON

@@ -38,18 +38,20 @@ def command() -> None:
     "--to",
     default="archbench",
     metavar="LAYOUT",
-    help="Whose names to write: archbench, official, timm, transformers or torchvision.",
+    help="Layout to write: archbench, official, timm, transformers or torchvision.",
 )
-@click.option("--layout", metavar="LAYOUT", help="Whose names IN has; by default seen from them.")
+@click.option(
+    "--layout", metavar="LAYOUT", help="Layout of IN; by default recognised from its names."
+)
 @click.option(
     "--resolution",
     type=option.pixels,
-    help="Interpolate positions and biases to images of this side, or of 160x224.",
+    help="Interpolate position embeddings and biases to this image size.",
 )
 @click.option(
     "--classes",
     type=click.IntRange(min=1),
-    help="Replace the classifiers by fresh ones of so many classes.",
+    help="Replace the classifiers by new ones with so many classes.",
 )
 @option.SET
 @option.RESULTS
@@ -111,7 +113,7 @@ def show(file: Path) -> None:
 
 @command.command()
 @click.argument("name")
-@option.folder("--out", help="Where to keep them; the cache by default.")
+@option.folder("--out", help="Folder of the weights; the cache by default.")
 @option.JSON
 def fetch(name: str, out: Path | None) -> None:
     """Get the published weights of NAME from the hub."""

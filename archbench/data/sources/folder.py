@@ -35,7 +35,7 @@ def source(request: DataRequest) -> ImageSource:
     """The images below the path behind the colon.
 
     Without ``val/``, validation is 15 % of each class of the training images, without ``test/``
-    the sealed test share another 15 %, drawn from the seed.
+    the held-out test split another 15 %, drawn from the seed.
 
     Raises:
         UsageError: No path is given.
@@ -138,7 +138,7 @@ def _make(
     loose = sum(found.num_loose for found in trees.values())
     others = sum(found.num_others for found in trees.values())
     passed_over = [f"passed over, images outside the class folders: {loose:,}"] * (loose > 0)
-    passed_over += [f"passed over, files that are no images: {others:,}"] * (others > 0)
+    passed_over += [f"passed over, files that are not images: {others:,}"] * (others > 0)
     return DataFacts(
         class_names=class_names,
         description=f"images of {len(names):,} classes from {shown(str(root))}",

@@ -29,7 +29,7 @@ ARCHIVES = {"train": "ILSVRC2012_img_train.tar", "val": "ILSVRC2012_img_val.tar"
 def source(request: DataRequest) -> ImageSource:
     """ImageNet as torchvision unpacks it, in the folder behind the colon.
 
-    The official validation images are the sealed test share; validation is about 10,000 of the
+    The official validation images are the held-out test split; validation is about 10,000 of the
     training images.
 
     Raises:

@@ -26,7 +26,7 @@ MEGABYTES = {"imagenette2-160": 100, "imagenette2-320": 340, "imagenette2": 1560
 def source(request: DataRequest) -> ImageSource:
     """The smallest size in the folder behind the colon that has the resolution.
 
-    The official validation images are the sealed test share; validation is 15 % of each class of
+    The official validation images are the held-out test split; validation is 15 % of each class of
     the training images.
 
     Raises:

@@ -152,7 +152,7 @@ def read_constants(file: MachineFile, *, names: Sequence[str]) -> Constants | No
         history=tuple(dict(entry) for entry in document["history"]),
     )
     if not all(0 < value < math.inf for value in found.constants_ms.values()):
-        raise ValueError("a constant is no time")
+        raise ValueError("a constant is not a duration")
     return found
 
 

@@ -46,7 +46,7 @@ def hub_address(environment: Mapping[str, str] = os.environ) -> str:
     address = environment.get("ARCHBENCH_HUB") or HUB
     if urlsplit(address).scheme not in ("http", "https"):
         raise UsageError(
-            f"{address!r} is no address of the web", place="ARCHBENCH_HUB", help=f"as in {HUB}"
+            f"{address!r} is not a web address", place="ARCHBENCH_HUB", help=f"as in {HUB}"
         )
     return address.rstrip("/")
 

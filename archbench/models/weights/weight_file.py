@@ -229,7 +229,7 @@ def _check_plain(tensors: Mapping[str, Tensor], *, limit: int) -> None:
     for name, tensor in tensors.items():
         is_plain = tensor.layout == torch.strided and not tensor.is_quantized
         if not is_plain or tensor.device.type != "cpu" or tensor.is_complex():
-            raise WeightsError(f"{name[:120]} is no plain array of numbers")
+            raise WeightsError(f"{name[:120]} is not a plain array of numbers")
         if tensor.numel() * tensor.element_size() > limit:
             raise WeightsError(
                 f"{name[:120]} claims {tensor.numel():,} values, more than the file holds"

@@ -56,7 +56,7 @@ def _page(found: AblationRecord, legal: Sequence[FormRecord]) -> Markup:
         lambda width: effect_figure(found, width_inches=width),
         title=f"{found.name}: differences to the base",
         caption="Differences to the base with 95 % intervals. Blue: better; orange: worse; grey: "
-        f"not told apart from none.{diamonds}",
+        f"no resolvable difference.{diamonds}",
     )
     illegal = {form.name: form.reason for form in found.forms if form.state == "illegal"}
     left = found.num_trainings - found.num_done
@@ -65,7 +65,7 @@ def _page(found: AblationRecord, legal: Sequence[FormRecord]) -> Markup:
         "ablation",
         name=found.name,
         badge=f"{found.num_done} of {found.num_trainings} trainings" if left else "",
-        question=f"One knob at a time from {_base_name(found)}; {training_text(found)}",
+        question=f"One factor at a time from {_base_name(found)}; {training_text(found)}",
         verdict=_verdict(found),
         key_figures=_key_figures(found.base),
         sections={
@@ -113,7 +113,7 @@ def _opening(found: AblationRecord) -> Code:
         timed = f", {number.measured(latency)} ms{disturbed}"
     missing = f"not whole yet: {number.plural(left, 'training')} of {found.num_trainings} left\n"
     lines = [
-        f"{found.name}: one knob at a time from {_base_name(found)}",
+        f"{found.name}: one factor at a time from {_base_name(found)}",
         (missing if left > 0 else "") + filled(training_text(found)),
         "",
         f"base  {base.params:,} parameters, {base.macs:,} MACs{timed}",
@@ -322,7 +322,7 @@ def _label(form: FormRecord) -> str:
 def effect_figure(found: AblationRecord, *, width_inches: float = 8.0) -> Figure | None:
     """Differences to the base with 95 % intervals: accuracy and, beside or below it, latency.
 
-    Blue is better, orange worse, grey not told apart from none; diamonds are the paper's.
+    Blue is better, orange worse, grey no resolvable difference; diamonds are the paper's.
 
     Returns:
         None where no difference is known yet.

@@ -37,14 +37,14 @@ class Limit:
         found = _LIMIT.fullmatch(text.strip().lower())
         if not found:
             raise UsageError(
-                f"{text!r} is no limit",
+                f"{text!r} is not a limit",
                 place="--fail-if",
                 help="write slower:3%, faster:3% or either:3%",
             )
         return cls(direction=found[1], share=float(found[2]) / 100)
 
     def is_broken_by(self, pair: Mapping[str, Any]) -> bool:
-        """Whether the second is told apart from the first and farther from it than the share."""
+        """Whether the second differs from the first and is farther from it than the share."""
         if pair["outcome"] not in {"slower", "faster"}:
             return False
         is_meant = self.direction in {pair["outcome"], "either"}
@@ -97,10 +97,7 @@ def sentence(pair: Mapping[str, Any]) -> str:
     apart = "" if pair["rounds"] else ", timed in another process"
     if outcome == "tie":
         _, low, high = shares
-        return (
-            f"{second} cannot be told apart from {first}: it takes {low:+.1f} to {high:+.1f} % "
-            f"more time, a tie{apart}"
-        )
+        return f"{second} ties with {first}: it takes {low:+.1f} to {high:+.1f} % more time{apart}"
     value, *ends = (abs(share) for share in shares)
     low, high = sorted(ends)
     size = f"{value:.1f} % ({low:.1f} to {high:.1f} %)"

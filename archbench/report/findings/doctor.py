@@ -17,7 +17,7 @@ def finding(document: Mapping[str, Any]) -> Finding:
     test, gpu, load = document["test"], document["gpu"], document["load"]
     cores, found, study = test["seat"]["cores"], test["resolution"], document["study"]
     facts = {
-        **(_resolution(test, found) if found else {"told apart": _NO_TEST}),
+        **(_resolution(test, found) if found else {"resolvable": _NO_TEST}),
         "disturbed by": _disturbances(test, document["activity"]),
         "cores": _joined(
             f"{document['environment']['cores']} usable",
@@ -64,7 +64,7 @@ def _resolution(test: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, 
         "network (5 % are by chance)"
     )
     return {
-        "told apart": f"differences from {found['smallest']:.1%} on, within {found['rounds']} "
+        "resolvable": f"differences from {found['smallest']:.1%} on, within {found['rounds']} "
         f"rounds ({test['network']})",
         'false "faster"': false if found["comparisons"] else "not known: too few rounds",
         "copies": f"differ by {found['spread']:.1%} over all rounds",

@@ -112,7 +112,7 @@ def member_table(summary: Summary) -> ReportTable:
         notes.append(f"Latency per batch under: {summary.conditions_text}.")
     if summary.others_with_a_chance:
         named = _with_chances(summary.others_with_a_chance)
-        notes.append(f"Not on the front, but with a chance: {named}.")
+        notes.append(f"May belong on the front, too: {named}.")
     return ReportTable(
         rows,
         align="l" + "r" * (len(rows[0]) - 5) + "lrrl",
@@ -135,7 +135,9 @@ def _member(record: TrialRecord, summary: Summary) -> dict[str, Cell]:
         ),
         "on the front, probability": _chance_cell(sure.on_front.get(record.number)),
         **({"in the limits, probability": in_limits} if summary.limits else {}),
-        "test accuracy, sealed share": share_cell(record.test_accuracy, summary.test_error(record)),
+        "test accuracy, held-out split": share_cell(
+            record.test_accuracy, summary.test_error(record)
+        ),
         "measurement": verdict_cell(record.latency),
         "parameters": count_cell(record.params),
         "MACs, one image": count_cell(record.macs),
@@ -185,7 +187,7 @@ def _notes(members: Sequence[TrialRecord], summary: Summary) -> list[str]:
     others = summary.others_with_a_chance
     if others:
         rest = f" and {len(others) - _OTHERS} more" if len(others) > _OTHERS else ""
-        notes.append(f"not on it, but with a chance: {_with_chances(others[:_OTHERS])}{rest}")
+        notes.append(f"may belong on the front, too: {_with_chances(others[:_OTHERS])}{rest}")
     return notes
 
 
@@ -229,13 +231,15 @@ def _chance_cell(share: float | None) -> Cell:
 
 def _hypervolume(study: StudyReader) -> str:
     sides = (OBJECTIVES[name].text(v) for name, v in (study.reference_point() or {}).items())
-    share = f"hypervolume {study.hypervolume():.3f}: that share of the box"
-    told = f"{share} from {', '.join(sides)} to the ideal"
+    told = (
+        f"hypervolume {study.hypervolume():.3f}: the front dominates this share of the box from "
+        f"{', '.join(sides)} to the ideal"
+    )
     covered = study.front_probabilities.hypervolume
     if covered is None:
         return told
     interval = number.with_interval(covered.value, covered.low, covered.high)
-    return f"{told}; {interval} with the luck of the best taken out"
+    return f"{told}; {interval} corrected for selecting the best"
 
 
 def _listed(numbers: Sequence[int]) -> str:

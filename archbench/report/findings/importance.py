@@ -63,7 +63,7 @@ def what_matters(found: Insight) -> list[Part]:
 
 
 def _too_few(found: Insight) -> str:
-    return f"separable with {found.num_trials} trials: {FEWEST} are the least"
+    return f"separable with {found.num_trials} trials; at least {FEWEST} are needed"
 
 
 def _separable(knobs: Sequence[KnobShare], found: Insight) -> str:

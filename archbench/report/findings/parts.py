@@ -205,7 +205,7 @@ def save_where(found: Mapping[str, Any], path: Path) -> None:
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise UsageError(
-            f"{suffix or 'no suffix'!r} is no format of a plot",
+            f"{suffix or 'no suffix'!r} is not a format of a plot",
             place=str(path),
             help=f"end the name with {' or '.join(SUFFIXES)}",
         )

@@ -123,19 +123,22 @@ def _sentences(answer: Pick, study: StudyReader) -> list[str]:
 
 
 def _why(answer: Pick) -> str:
-    wish, sure = answer.wish, f"{100 * answer.wish.sure:.0f} % or more"
+    wish, sure = answer.wish, f"at least {100 * answer.wish.sure:.0f} %"
     those = number.plural(answer.admitted, "design")
     if wish.is_knee:
         how = (
-            f"of {those} that more likely than not belong on the front, it is the farthest above "
+            f"of {those} that belong on the front with more than 50 %, it is the farthest above "
             "the line from the cheapest to the most accurate (cost on a log scale)"
         )
     elif wish.accuracy is not None:
-        how = f"of {those} that reach it with {sure}, it is the cheapest"
+        how = f"it is the cheapest of {those} that reach the accuracy with {sure} probability"
     else:
-        how = f"of {those} that keep it with {sure}, it is expected to be the most accurate"
+        how = (
+            f"it has the highest expected accuracy of {those} that keep the limits with {sure} "
+            "probability"
+        )
     likely = _interval(answer.chosen.accuracy)
-    return f"why: {how}; without the luck of its seed its accuracy is {likely}."
+    return f"why: {how}; its accuracy, corrected for noise between seeds, is {likely}."
 
 
 def _runner_up(answer: Pick) -> str:
@@ -145,7 +148,7 @@ def _runner_up(answer: Pick) -> str:
     cost = OBJECTIVES[answer.cost]
     return (
         f"runner-up: trial {other.record.number} ({_costs(other, answer.cost)}, likely "
-        f"{_interval(other.accuracy)}) is as good with {number.chance(answer.as_good)}"
+        f"{_interval(other.accuracy)}) is as good with {number.chance(answer.as_good)} probability"
         f"{f' in {cost.label}' if answer.wish.accuracy is not None else ''}."
     )
 
@@ -153,14 +156,16 @@ def _runner_up(answer: Pick) -> str:
 def _bought(trade: Trade, answer: Pick) -> str:
     choice, change = trade.choice, trade.accuracy
     if choice is None or change is None:
-        return f"no design of this study keeps it with {100 * answer.wish.sure:.0f} %."
+        return (
+            f"no design of this study keeps that with {100 * answer.wish.sure:.0f} % probability."
+        )
     if choice.record.number == answer.chosen.record.number:
         return "the same design; nothing else of this study is expected to be better."
-    is_told_apart = change.low > 0 or change.high < 0
+    is_resolved = change.low > 0 or change.high < 0
     value, low, high = (f"{100 * end:+.1f}" for end in (change.value, change.low, change.high))
     return (
         f"trial {choice.record.number}, {_costs(choice, answer.cost)}, {value} points of accuracy "
-        f"({low} to {high}){'' if is_told_apart else ', not told apart from none'}."
+        f"({low} to {high}){'' if is_resolved else ', not resolved from zero'}."
     )
 
 
@@ -177,17 +182,17 @@ def _interval(estimate: Estimate) -> str:
 
 def _knobs(knobs: Sequence[Knob], *, cost: str) -> Part:
     if not knobs:
-        return "knobs: nothing is known of single changes; no trial differs in one knob alone."
+        return "single changes: unknown; no trial differs from this one in a single axis."
     sure = [knob for knob in knobs if knob.is_told_apart or knob.trial is not None]
     if not sure:
         return (
-            "knobs: no single change from here is known to matter; the study has too few trials "
-            "to tell one from the luck of a seed."
+            "single changes: none is known to matter; the study has too few trials to separate "
+            "their effects from the noise between seeds."
         )
     unit = OBJECTIVES[cost]
     rows = [
         {
-            "one knob changed": knob.axis,
+            "one axis changed": knob.axis,
             "from -> to": " -> ".join(_apart(knob.before, knob.after)),
             "points, 95 %": f"{100 * knob.accuracy.value:+.1f} ± "
             f"{50 * (knob.accuracy.high - knob.accuracy.low):.1f}",

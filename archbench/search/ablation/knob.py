@@ -140,7 +140,7 @@ def full_path(document: Mapping[str, Any], text: str) -> Path:
             help=f"write one of them, for example '{found[0]}=...'",
         )
     if not found:
-        raise unknown_name("knob", text, _known(document), place=_PLACE)
+        raise unknown_name("factor", text, _known(document), place=_PLACE)
     return found[0]
 
 
@@ -148,7 +148,7 @@ def _parsed(text: str) -> tuple[str, Node]:
     knob, sign, values = text.partition("=")
     knob = knob.strip()
     if not sign or not knob or not values.strip():
-        raise UsageError(f"{text[:80]!r} is no axis", place=_PLACE, help=_EXAMPLE)
+        raise UsageError(f"{text[:80]!r} is not a factor with values", place=_PLACE, help=_EXAMPLE)
     return knob, load_yaml(f"[{values}]", source=f"{_PLACE} {knob}")
 
 

@@ -191,7 +191,7 @@ def _base(base: ArchSpec | str | None, tables: PaperTables | None, axes: Sequenc
         )
     if not axes:
         raise UsageError(
-            "nothing to turn", place="--axes", help="for example --axes position=bias,none"
+            "no factor to change", place="--axes", help="for example --axes position=bias,none"
         )
     return as_spec(base)
 

@@ -46,7 +46,7 @@ def test_name_of_several_places_is_refused_with_them(name: str) -> None:
 
 
 def test_unknown_name_is_refused_with_the_nearest() -> None:
-    with pytest.raises(UsageError, match=r"unknown knob 'positon'; did you mean position\?"):
+    with pytest.raises(UsageError, match=r"unknown factor 'positon'; did you mean position\?"):
         full_path(SPEC, "positon")
 
 
@@ -123,15 +123,19 @@ def test_whole_parts_and_lists_are_values() -> None:
 @pytest.mark.parametrize(
     ("axis", "error", "told"),
     [
-        ("position", UsageError, "'position' is no axis; write it like position=bias,none"),
-        ("=bias", UsageError, "is no axis"),
-        ("position=", UsageError, "is no axis"),
+        (
+            "position",
+            UsageError,
+            "'position' is not a factor with values; write it like position=bias,none",
+        ),
+        ("=bias", UsageError, "is not a factor with values"),
+        ("position=", UsageError, "is not a factor with values"),
         ("position=bias,bias", SpaceError, "stands here twice"),
         ("stages[9].dim=8", SpecError, "9 is not among them"),
         ("stages[0].block.kv_stride=1", SpecError, "kv_stride"),
         ("resolution=32", SpaceError, "cannot be an axis"),
         ("stages[0].embed.kind=conv", SpaceError, "a kind is chosen with its fields"),
-        ("position=[bias", SpaceError, "is no YAML"),
+        ("position=[bias", SpaceError, "is not valid YAML"),
     ],
 )
 def test_what_is_no_axis_is_refused(axis: str, error: type[ArchbenchError], told: str) -> None:

@@ -75,7 +75,7 @@ def test_paper_and_network_exclude_each_other() -> None:
 def test_nothing_to_compare_is_refused() -> None:
     with pytest.raises(UsageError, match="no form is left to compare with the base: position=bias"):
         requested(as_spec("levit_128s"), axes=["position=bias"])
-    with pytest.raises(UsageError, match="--axes: nothing to turn"):
+    with pytest.raises(UsageError, match="--axes: no factor to change"):
         requested(as_spec("levit_128s"))
     with pytest.raises(UsageError, match="no network to change; name one"):
         requested(None)
