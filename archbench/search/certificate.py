@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from archbench.analysis.certificate import (
     DOCUMENT,
@@ -19,6 +19,8 @@ from archbench.analysis.certificate import (
     subject_of,
 )
 from archbench.errors import UsageError
+from archbench.evaluate.proxy import Proxy
+from archbench.models import ArchSpec
 from archbench.progress import Progress
 from archbench.search.certificate_design import (
     CertificateDesign,
@@ -34,16 +36,11 @@ from archbench.search.preparation import proxy_document, teacher_facts, unplanne
 from archbench.search.settings import Settings, settings_of, space_of
 from archbench.search.trainings import OnNote, PlannedStudy, opened, told_in_words
 from archbench.search.trials import running_record
-from archbench.space import SearchSpace
+from archbench.space import Choices, SearchSpace
 from archbench.study.atomic_file import write_atomically
 from archbench.study.planned import find_planned, read_planned
 from archbench.study.study_folder import require_writable, valid_name
 from archbench.study.trial import Snapshot, TrainingRecord, TrialRecord
-
-if TYPE_CHECKING:
-    from archbench.evaluate.proxy import Proxy
-    from archbench.models import ArchSpec
-    from archbench.space import Choices
 
 SHARE = 0.2
 """Of the search's time that a certificate may take for a search to begin with one by itself."""
@@ -201,8 +198,6 @@ class _CertificateStudy(PlannedStudy):
 
     def proxy_of(self, found: Snapshot, trial: TrialRecord, training: TrainingRecord) -> Proxy:
         """With points at more epochs than a search takes them."""
-        from archbench.evaluate.proxy import Proxy
-
         kept = found.header["proxy"]
         proxy = Proxy.from_document(kept, plan=kept["plan"], num_seeds=kept["seeds"])
         rungs = tuple(sorted({*epochs_told(proxy.recipe.rungs), training.epochs}))

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from archbench.analysis.judgement import FEWEST
 from archbench.command_line import command_line
 from archbench.errors import SpaceError, UsageError
+from archbench.models import ArchSpec, count
 from archbench.search.settings import Settings
 from archbench.search.trainings import in_minutes, too_little_time
-
-if TYPE_CHECKING:
-    from archbench.models import ArchSpec
-    from archbench.space import Choices, SearchSpace
+from archbench.space import Choices, SearchSpace
 
 CANDIDATES = 32
 """With 32 candidates of two seeds the 95 % interval of a tau at equal cost is about +-0.2."""
@@ -161,8 +158,6 @@ def sample(space: SearchSpace, number: int, *, seed: int) -> list[tuple[Choices,
 
     A space of at most 2,000 candidates is listed, of others a pool is drawn.
     """
-    from archbench.models import count
-
     rng = random.Random(seed)
     if space.size() <= _WHOLE:
         found = _every(space)

@@ -18,6 +18,7 @@ from archbench.analysis.study import StudyReader, open_study
 from archbench.analysis.verdict import CONFIRMED, confirmation_of
 from archbench.command_line import command_line
 from archbench.errors import ArchbenchError, SpecError
+from archbench.models import as_spec, count
 from archbench.search import events
 from archbench.search.context import StudyContext
 from archbench.search.jobs import (
@@ -290,8 +291,6 @@ def _time(
     context: StudyContext, *, is_first: bool, without: frozenset[int] = frozenset()
 ) -> frozenset[int]:
     """Times those in doubt in a fresh process, and at first published networks beside them."""
-    from archbench.models import count
-
     target, study = context.target, context.study
     if target is None:
         return frozenset()
@@ -320,8 +319,6 @@ def _time(
 
 def _references(records: Sequence[TrialRecord]) -> dict[str, Mapping[str, Any]]:
     """Published networks at the resolution and classes of the trials, where legal."""
-    from archbench.models import as_spec
-
     like = records[0].spec
     found: dict[str, Mapping[str, Any]] = {}
     for name in REFERENCES:

@@ -12,12 +12,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from archbench.analysis.front import FrontRule
 from archbench.analysis.study import open_study
 from archbench.analysis.tables import write_tables
 from archbench.errors import ParkedError
+from archbench.evaluate.proxy import Proxy
+from archbench.evaluate.target import Target
+from archbench.measure.machine import capture_environment
 from archbench.progress import Progress
 from archbench.registry import Registry
 from archbench.search import events, scheduler
@@ -28,10 +31,6 @@ from archbench.search.settings import Settings
 from archbench.study import study_folder
 from archbench.study.environment import Environment, usable_memory_bytes
 from archbench.study.trial import TrialRecord
-
-if TYPE_CHECKING:
-    from archbench.evaluate.proxy import Proxy
-    from archbench.evaluate.target import Target
 
 ENGINES = Registry("archbench.search.engines", "engine")
 
@@ -77,12 +76,6 @@ def interruptions() -> Iterator[Interruption]:
         restore()
 
 
-def _environment() -> Environment:
-    from archbench.measure.machine import capture_environment
-
-    return capture_environment()
-
-
 @dataclass(kw_only=True, eq=False)
 class Context:
     """What a run of any kind has; workers end with its block, and the first interruption is noted.
@@ -99,7 +92,7 @@ class Context:
     progress: Progress | None = None
     make_engine: Callable[[int], Engine] | None = None
     clock: Callable[[], float] = time.monotonic
-    environment: Environment = field(default_factory=_environment)
+    environment: Environment = field(default_factory=capture_environment)
     interruption: Interruption = field(default_factory=Interruption)
     workers: int = 1
     _engine: Engine | None = None

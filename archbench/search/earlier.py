@@ -6,19 +6,17 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from archbench.analysis.study import StudyReader, open_study
 from archbench.errors import ArchbenchError, SpecError, UsageError
+from archbench.models import ArchSpec, as_spec
 from archbench.search.context import StudyContext
 from archbench.search.settings import space_of
 from archbench.space import Choices, SearchSpace, candidate_changes, choices_for
 from archbench.study.environment import Environment
 from archbench.study.trial import Taken, TrialRecord
-
-if TYPE_CHECKING:
-    from archbench.models import ArchSpec
-    from archbench.train.recipe import Plan
+from archbench.train.recipe import Plan
 
 Part = Literal["accuracy", "latency", "rule"]
 
@@ -86,8 +84,6 @@ def known_plan(context: StudyContext, earlier: Sequence[Sequence[Match]]) -> Pla
 
     Chosen anew by measuring it could come out otherwise, and nothing would be comparable.
     """
-    from archbench.train.recipe import Plan
-
     for match, *_ in earlier:
         header = match.study.header
         is_here = Environment(**header["environment"]).id == context.environment.id
@@ -99,8 +95,6 @@ def known_plan(context: StudyContext, earlier: Sequence[Sequence[Match]]) -> Pla
 def _match(
     study: StudyReader, record: TrialRecord, taken: Sequence[Taken], *, space: SearchSpace
 ) -> Match | None:
-    from archbench.models import as_spec
-
     base = {key: space.base[key] for key in ("resolution", "num_classes")}
     try:
         wanted = as_spec({**record.spec, **base})

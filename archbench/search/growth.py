@@ -6,9 +6,10 @@ import random
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from archbench.errors import UsageError
+from archbench.models import ArchSpec, as_spec
 from archbench.search.optuna_view import Ledger
 from archbench.search.preparation import space_entries
 from archbench.search.settings import instead
@@ -16,9 +17,6 @@ from archbench.search.suggestion import encoded
 from archbench.space import Choices, SearchSpace, candidate_changes, choices_for
 from archbench.study import study_folder
 from archbench.study.atomic_file import write_atomically
-
-if TYPE_CHECKING:
-    from archbench.models import ArchSpec
 
 _SAMPLES = 300
 _TRIES = 50
@@ -33,8 +31,6 @@ def grow(study: Ledger, space: SearchSpace, *, before: SearchSpace) -> None:
     Raises:
         UsageError: A trial, or another candidate of the study's space, is none of the new one.
     """
-    from archbench.models import as_spec
-
     study.mend()
     home = study.path.parent
     found = {

@@ -6,20 +6,18 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from archbench.errors import NEGATIVE_RESULT, ArchbenchError
+from archbench.evaluate.proxy import Price, Proxy, describe, open_data, price, teacher_in_words
+from archbench.evaluate.target import Target, calibrated
+from archbench.models import as_spec
 from archbench.search.scheduler import Progress, Question, Send
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions, Measurement
 from archbench.study.objective import OBJECTIVES
 from archbench.study.trial import CurvePoint, Failure, TrialState
-
-if TYPE_CHECKING:
-    from archbench.evaluate.proxy import Price, Proxy
-    from archbench.evaluate.target import Target
-    from archbench.models import ArchSpec
-    from archbench.train.recipe import Plan
+from archbench.train.recipe import Plan
 
 Document = Mapping[str, Any]
 
@@ -104,7 +102,7 @@ class TrainJob:
             return not reason
 
         accuracy = self.proxy.train(
-            _network(self.spec),
+            as_spec(self.spec),
             seed=self.seed,
             checkpoint=self.checkpoint,
             sha256=self.sha256,
@@ -141,7 +139,7 @@ class TrialJob:
         """
         latency = self.latency
         if latency is None and self.target is not None:
-            latency = self.target.measure(_network(self.trainings[0].spec))
+            latency = self.target.measure(as_spec(self.trainings[0].spec))
             send(latency)
         if latency is not None:
             self._require_timed(latency)
@@ -173,16 +171,12 @@ class TrialJob:
 
 def prepare_data(send: Send, *, name: str, resolution: int, download: bool) -> dict[str, Any]:
     """What a study's header keeps of the data, which every worker finds in the cache then."""
-    from archbench.evaluate.proxy import describe, open_data
-
     dataset = open_data(name, resolution=resolution, download=download, progress=_progress(send))
     return describe(dataset)
 
 
 def prepare_teacher(send: Send, *, proxy: Proxy) -> tuple[dict[str, Any], str] | None:
     """The teacher's facts, also in words; every worker finds it in the cache then."""
-    from archbench.evaluate.proxy import teacher_in_words
-
     teacher = proxy.teacher(progress=_progress(send))
     return (teacher.facts(), teacher_in_words(teacher)) if teacher else None
 
@@ -202,12 +196,9 @@ def price_trial(
     The proxy is as it will be, but for the plan, which an earlier study may have chosen; else its
     choice has ``plan_budget_s`` seconds for each candidate. Without conditions no latency is taken.
     """
-    from archbench.evaluate.proxy import price
-    from archbench.evaluate.target import calibrated
-
     target = calibrated(conditions, environment=environment) if conditions else None
     found = price(
-        [_network(spec) for spec in specs],
+        [as_spec(spec) for spec in specs],
         proxy=proxy,
         target=target,
         plan=plan,
@@ -220,7 +211,7 @@ def time_together(
     send: Send, *, specs: Mapping[str, Document], target: Target
 ) -> dict[str, Measurement]:
     """Name to latency, of networks that are timed in turn with one another."""
-    return target.measure_together({name: _network(spec) for name, spec in specs.items()})
+    return target.measure_together({name: as_spec(spec) for name, spec in specs.items()})
 
 
 def time_forms(
@@ -236,9 +227,6 @@ def time_forms(
     Of the conditions the resolution is each network's own; ``budget_s`` seconds are for each,
     where the machine does not settle before.
     """
-    from archbench.evaluate.target import calibrated
-    from archbench.models import as_spec
-
     tell = _progress(send)
     target = calibrated(conditions, environment=environment, on_progress=tell)
     networks = {digest: as_spec(spec) for digest, spec in specs.items()}
@@ -247,20 +235,14 @@ def time_forms(
 
 def time_alone(send: Send, *, spec: Document, target: Target) -> Measurement:
     """The latency of a network that is timed as a trial is."""
-    return target.measure(_network(spec))
+    return target.measure(as_spec(spec))
 
 
 def held_out_accuracy(
     send: Send, *, spec: Document, proxy: Proxy, weights: Sequence[Path]
 ) -> float:
     """The accuracy on the held-out test split, 0 to 1: the mean over trainings."""
-    return statistics.fmean(proxy.test(_network(spec), weights=file) for file in weights)
-
-
-def _network(spec: Document) -> ArchSpec:
-    from archbench.models import as_spec
-
-    return as_spec(spec)
+    return statistics.fmean(proxy.test(as_spec(spec), weights=file) for file in weights)
 
 
 def _progress(send: Send) -> Callable[[str, int, int], None]:

@@ -8,11 +8,14 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from archbench.analysis.front import FrontRule
 from archbench.command_line import command_line
 from archbench.errors import StorageError, UsageError
+from archbench.evaluate.block_table import Predictor, stored_predictor
+from archbench.evaluate.proxy import Price, Proxy
+from archbench.evaluate.target import Target
 from archbench.search import events
 from archbench.search.context import Context, StudyContext
 from archbench.search.engines.local import held_bytes
@@ -26,11 +29,7 @@ from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions
 from archbench.study.objective import details_wanted
 from archbench.study.planned import refuse_planned
-
-if TYPE_CHECKING:
-    from archbench.evaluate.block_table import Predictor
-    from archbench.evaluate.proxy import Price, Proxy
-    from archbench.train.recipe import Plan
+from archbench.train.recipe import Plan, Recipe
 
 _SEARCH = ("seed", "sampler", "pruner", "audit", "trials", "epochs")
 _PREPARED = ("feasible_share", "feasible_low", "feasible_high", "trial_seconds", "tried")
@@ -113,9 +112,6 @@ def restore(context: StudyContext, header: Mapping[str, Any]) -> None:
         UsageError: It was begun on another machine or with other software.
         StorageError: The header lacks an entry.
     """
-    from archbench.evaluate.proxy import Proxy
-    from archbench.evaluate.target import Target
-
     place = str(context.settings.path)
     try:
         begun = Environment(**header["environment"])
@@ -211,9 +207,6 @@ def teacher_facts(context: Context, proxy: Proxy) -> dict[str, Any]:
 
 def unplanned(settings: Settings, *, num_classes: int) -> Proxy:
     """The proxy of a search, but for its plan."""
-    from archbench.evaluate.proxy import Proxy
-    from archbench.train.recipe import Plan, Recipe
-
     section = settings.space.proxy
     return Proxy(
         data=settings.data,
@@ -254,8 +247,6 @@ def predictor(context: StudyContext) -> Predictor | None:
     path = settings.path / study_folder.BLOCKS
     if target is None or not path.exists():
         return None
-    from archbench.evaluate.block_table import stored_predictor
-
     found, note = stored_predictor(target, path=path)
     if note:
         context.warn(note)

@@ -8,10 +8,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from archbench.command_line import command_line
 from archbench.errors import UsageError
+from archbench.models import ArchSpec, count
 from archbench.search.pruning import PRUNERS
 from archbench.search.sampler import load_sampler
 from archbench.space import SearchSpace, candidate_changes, condition_changes, shipped
@@ -20,9 +21,6 @@ from archbench.study.environment import usable_cores, usable_memory_bytes
 from archbench.study.measurement import Conditions
 from archbench.study.objective import OBJECTIVES
 from archbench.study.study_folder import SPACE, resume_command, valid_name
-
-if TYPE_CHECKING:
-    from archbench.models import ArchSpec
 
 _WORKER_BYTES = 2 * 2**30  # a training process was seen to hold 1.1 GB
 _TRIES = 2_000
@@ -113,8 +111,6 @@ class Settings:
 
     def some_candidates(self, number: int) -> list[ArchSpec]:
         """At most so many feasible candidates of different sizes, the smallest first."""
-        from archbench.models import count
-
         rng = random.Random(self.search.seed)
         drawn = [self.space.sample_feasible(rng, tries=_TRIES) for _ in range(8 * number)]
         specs = {spec.digest: spec for c in drawn if c and (spec := self.space.decode(c))}

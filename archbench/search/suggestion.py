@@ -9,19 +9,17 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from archbench.models import ArchSpec
 from archbench.search.bayes.encoding import options, suggest
 from archbench.search.sampler import SamplerEntry, SamplerInput
 from archbench.space import Axis, Choices, InfeasibleError, SearchSpace
-
-if TYPE_CHECKING:
-    from archbench.models import ArchSpec
 
 _UNIFORM_TRIES = 2000
 _ENUMERABLE = 50_000

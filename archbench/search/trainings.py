@@ -10,9 +10,10 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from archbench.errors import StorageError, UsageError
+from archbench.evaluate.proxy import Price, Proxy
 from archbench.progress import Progress
 from archbench.search import events
 from archbench.search.context import Context
@@ -39,9 +40,6 @@ from archbench.study.study_folder import (
     tidy,
 )
 from archbench.study.trial import Snapshot, TrainingRecord, TrialRecord
-
-if TYPE_CHECKING:
-    from archbench.evaluate.proxy import Price, Proxy
 
 _SLOWEST = 8.0  # times what a training was found to take
 _LEAST_TIMEOUT_S = 600.0

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from archbench.analysis.study import open_study
 from archbench.analysis.tables import write_tables
 from archbench.errors import NEGATIVE_RESULT, ArchbenchError
+from archbench.models import ArchSpec, count
 from archbench.search import events
 from archbench.search.context import StudyContext
 from archbench.search.jobs import MayGoOn, Note, RungReached, TrialEnd, TrialJob
@@ -22,9 +23,6 @@ from archbench.search.suggestion import Suggester
 from archbench.search.warm_start import first_choices
 from archbench.study.measurement import Measurement
 from archbench.study.trial import RungVerdict, TrainingRecord, TrialRecord, epochs_trained
-
-if TYPE_CHECKING:
-    from archbench.models import ArchSpec
 
 _ALIKE = 5  # so many first trials that fail alike end the study
 _TABLES_EVERY_S = 10.0
@@ -261,8 +259,6 @@ def running_record(
     trainings: tuple[TrainingRecord, ...] = (),
 ) -> TrialRecord:
     """The record of a trial that begins."""
-    from archbench.models import count
-
     counted = count(spec)
     return TrialRecord(
         number=number,

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from archbench.analysis.front import Direction, pareto_front
+from archbench.evaluate.block_table import keep_stored
+from archbench.models import as_spec
 from archbench.search.confirmation import REPEATS_TAKEN_OVER, spent_on_repeats
 from archbench.search.context import StudyContext
 from archbench.search.earlier import Match, Part, differences
@@ -167,8 +169,6 @@ def start(
 
 def first_choices(space: SearchSpace, header: Mapping[str, Any]) -> list[Choices]:
     """The candidates that a study tries before any of its sampler's."""
-    from archbench.models import as_spec
-
     found = (
         choices_for(space, as_spec(entry["spec"]), known=entry["choices"])
         for entry in header.get("start", ())
@@ -273,8 +273,6 @@ def create(context: StudyContext, start: WarmStart) -> None:
     Raises:
         StorageError: The folder cannot be written, or is there.
     """
-    from archbench.evaluate.block_table import keep_stored
-
     space, path = context.settings.space, context.settings.path
 
     def fill(folder: Path) -> None:

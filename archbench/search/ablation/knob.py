@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from archbench.errors import SpecError, UsageError, unknown_name
+from archbench.models import ArchSpec, as_spec
+from archbench.models.catalogue import Paper
+from archbench.models.network import Written
+from archbench.models.part import part_fields
 from archbench.models.path import (
     HEAD_FIELDS,
     STAGE_FIELDS,
@@ -19,12 +23,7 @@ from archbench.models.path import (
 from archbench.space.axis import read_axis
 from archbench.space.yaml_document import Node, load_yaml, write_flow
 from archbench.study.planned import form_key
-
-if TYPE_CHECKING:
-    from archbench.models import ArchSpec
-    from archbench.models.catalogue import Paper
-    from archbench.models.network import Written
-    from archbench.train.recipe import Recipe
+from archbench.train.recipe import Recipe
 
 TRAINING_KNOBS = (
     "teacher",
@@ -73,8 +72,6 @@ class Form:
 
 def built(form: Form, network: Written, *, check: Check = lambda spec: None) -> Form:
     """The form with its network, or with the reason why it is illegal."""
-    from archbench.models import as_spec
-
     try:
         spec = as_spec(network)
         spec.resolved()
@@ -224,8 +221,6 @@ def _is_there(document: Mapping[str, Any], path: Path) -> bool:
 
 def _known(document: Mapping[str, Any]) -> list[str]:
     """Every short name, also those that mean several places."""
-    from archbench.models.part import part_fields
-
     found = {*TRAINING_KNOBS, *HEAD_FIELDS, *STAGE_FIELDS}
     for stage in document["stages"]:
         for role in ("embed", "block"):

@@ -6,18 +6,16 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from archbench.errors import SpecError, UsageError
+from archbench.evaluate.proxy import Proxy
+from archbench.models import ArchSpec, as_spec, count
 from archbench.models.catalogue import ablation_names, entry
 from archbench.registry import Registry
 from archbench.search.ablation.knob import Check, Form, built, forms_of
 from archbench.search.trainings import in_minutes, too_little_time
-
-if TYPE_CHECKING:
-    from archbench.evaluate.proxy import Proxy
-    from archbench.models import ArchSpec
-    from archbench.train.recipe import Recipe
+from archbench.train.recipe import Plan, Recipe
 
 PAPERS = Registry("archbench.search.ablation.papers", "paper")
 
@@ -55,9 +53,6 @@ class AblationSettings:
 
     def proxy(self, *, num_classes: int) -> Proxy:
         """What accuracy is taken on, but for the plan."""
-        from archbench.evaluate.proxy import Proxy
-        from archbench.train.recipe import Plan, Recipe
-
         return Proxy(
             data=self.data,
             resolution=self.resolution,
@@ -172,8 +167,6 @@ def requested(
 
 
 def _base(base: ArchSpec | str | None, tables: PaperTables | None, axes: Sequence[str]) -> ArchSpec:
-    from archbench.models import as_spec
-
     if tables:
         if base is not None or axes:
             raise UsageError(
@@ -223,8 +216,6 @@ def trained_as(training: Mapping[str, Any], proxy: Proxy) -> Proxy:
 
 def of_all_sizes(forms: Sequence[Form], *, proxy: Proxy, number: int) -> list[Mapping[str, Any]]:
     """Some networks that cost together what all of them cost on average, by their proxies."""
-    from archbench.models import count
-
     specs = {form.spec.digest: form.spec for form in forms if form.spec}
     macs = {digest: count(proxy.spec(spec)).macs for digest, spec in specs.items()}
     ordered = sorted(specs, key=lambda digest: (macs[digest], digest))

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from archbench.analysis.ablation import AblationRecord, read_ablation
 from archbench.errors import UsageError
+from archbench.evaluate.proxy import Proxy
+from archbench.models import ArchSpec
 from archbench.progress import Progress
 from archbench.search.ablation.knob import Form
 from archbench.search.ablation.request import (
@@ -31,10 +33,6 @@ from archbench.study.measurement import Conditions
 from archbench.study.planned import is_final
 from archbench.study.study_folder import valid_name
 from archbench.study.trial import Snapshot, TrainingRecord, TrialRecord
-
-if TYPE_CHECKING:
-    from archbench.evaluate.proxy import Proxy
-    from archbench.models import ArchSpec
 
 TIMING_S = 10.0  # of budget for each network; the slowest may take three times that
 _BEFORE_S = 30.0  # calibrating, and workers that start
@@ -252,8 +250,6 @@ class _Ablation(PlannedStudy):
         return found.header["conditions"] is None or all(trial.latency for trial in found.trials)
 
     def proxy_of(self, found: Snapshot, trial: TrialRecord, training: TrainingRecord) -> Proxy:
-        from archbench.evaluate.proxy import Proxy
-
         header, kept = found.header, found.header["proxy"]
         proxy = Proxy.from_document(
             kept, plan=kept["plan"], num_seeds=header["seeds"], scale=kept["scale"]

@@ -17,6 +17,7 @@ from archbench.errors import ArchbenchError, SpecError
 from archbench.evaluate.proxy import warm_up
 from archbench.search.scheduler import Broken, Done, Job, Question, Report, Sent
 from archbench.study.trial import Failure, FailureKind
+from archbench.train.loop import NonFiniteLossError
 
 _PR_SET_PDEATHSIG = 1
 _MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory")
@@ -83,8 +84,6 @@ def classify(error: BaseException) -> Failure:
 
 
 def _kind(error: BaseException) -> FailureKind:
-    from archbench.train.loop import NonFiniteLossError
-
     if isinstance(error, NonFiniteLossError):
         return "nan"
     if isinstance(error, SpecError):
