@@ -66,9 +66,8 @@ class TrialEnd:
 class TrainJob:
     """One training of a network with one seed, from wherever it stood.
 
-    Attributes:
-        sha256: Of the checkpoint on record; None for whatever lies there.
-        weights: Where those at the end are written; None keeps none.
+    Without a sha256 on record whatever checkpoint lies there is taken; without a path for the
+    weights none are kept.
     """
 
     number: int
@@ -117,10 +116,9 @@ class TrainJob:
 class TrialJob:
     """One trial, from wherever it stood: timed, held against the limit, trained.
 
-    Attributes:
-        target: What its latency is taken on; None where latency is neither objective nor limit.
-        limits: What of a timing must be known, to the most that it may be.
-        asks: Whether the owner is asked at each rung before the last if it goes on.
+    The target is None where latency is neither objective nor limit. ``limits`` holds what of a
+    timing must be known, to the most that it may be. Where it ``asks``, it asks the owner at each
+    rung before the last whether it goes on.
     """
 
     number: int
@@ -156,11 +154,7 @@ class TrialJob:
         return TrialEnd(state="complete", proxy_accuracy=statistics.fmean(accuracies))
 
     def _require_timed(self, latency: Measurement) -> None:
-        """See that a timing gives every number that is wanted of it.
-
-        Raises:
-            NoLatencyError: It lacks one.
-        """
+        """Refuses a timing that lacks a number that is wanted of it."""
         if latency.value is None:
             raise NoLatencyError(f"no latency could be had: {latency.reason}")
         for one in map(OBJECTIVES.__getitem__, self.limits):
@@ -268,16 +262,3 @@ def checkpoint_path(folder: Path, number: int, *, seed: int) -> Path:
 def weights_path(folder: Path, number: int, *, seed: int) -> Path:
     """Where a finished training's weights lie."""
     return folder / f"trial-{number:05d}-seed-{seed}.safetensors"
-
-
-def numbers_with_files(folder: Path) -> set[int]:
-    """Trials of which any file lies in the folder."""
-    return {int(file.name.split("-")[1]) for file in folder.glob("trial-*-seed-*")}
-
-
-def remove_files(folder: Path, number: int, *, keep_weights: bool) -> None:
-    """Deletes what a trial that is over needs no more."""
-    for file in folder.glob(f"trial-{number:05d}-seed-*"):
-        is_weights = ".checkpoint." not in file.name
-        if not (is_weights and keep_weights):
-            file.unlink(missing_ok=True)

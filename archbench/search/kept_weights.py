@@ -13,17 +13,17 @@ from typing import Any
 from archbench.analysis.front import FrontRule, pareto_front
 from archbench.analysis.study import open_study
 from archbench.errors import StorageError
-from archbench.search.jobs import numbers_with_files, remove_files, weights_path
+from archbench.search.jobs import weights_path
 from archbench.study.objective import costs, objective_value
 from archbench.study.study_folder import CHECKPOINTS
 from archbench.study.trial import TrialRecord, final_accuracies
 
 _SLACK = 0.05  # two timings of one network differ by less
-_LUCK = 2.0  # standard errors by which images alone set two trainings apart
+_NOISE = 2.0  # standard errors by which images alone set two trainings apart
 
 
 def may_reach_front(record: TrialRecord, *, rule: FrontRule, among: Sequence[TrialRecord]) -> bool:
-    """Whether a trial would stand on the front with a little more luck than the others.
+    """Whether a trial would stand on the front if noise had been a little kinder to it.
 
     Its latency may turn out 5 % shorter, and its accuracy, when members of the front are trained
     again, higher than theirs by twice the standard error of a difference.
@@ -31,7 +31,7 @@ def may_reach_front(record: TrialRecord, *, rule: FrontRule, among: Sequence[Tri
     if not rule.is_eligible(record):
         return False
     others = (r for r in among if r.number != record.number and rule.is_eligible(r))
-    points = [_point(record, rule=rule, slack=_SLACK, luck=_LUCK)]
+    points = [_point(record, rule=rule, slack=_SLACK, noise=_NOISE)]
     points += [_point(other, rule=rule) for other in others]
     return 0 in pareto_front(points, list(rule.objectives.values()))
 
@@ -41,10 +41,11 @@ def remove_useless_files(
 ) -> None:
     """Leaves of the trials that have ended the weights of those that may stand on the front yet."""
     front = rule.front(list(trials.values()))  # what no member dominates nobody does
-    for number in numbers_with_files(folder):
-        if trials[number].state != "running":
-            is_kept = may_reach_front(trials[number], rule=rule, among=front)
-            remove_files(folder, number, keep_weights=is_kept)
+    for file in folder.glob("trial-*-seed-*"):
+        record, is_checkpoint = trials[int(file.name.split("-")[1])], ".checkpoint." in file.name
+        is_over = record.state != "running"
+        if is_over and (is_checkpoint or not may_reach_front(record, rule=rule, among=front)):
+            file.unlink(missing_ok=True)
 
 
 def kept_weights(folder: Path, record: TrialRecord, *, num_seeds: int) -> dict[int, Path]:
@@ -72,13 +73,8 @@ def earlier_weights(
 ) -> dict[int, Path]:
     """``kept_weights`` in the study that a trial was taken from, or that took it from in turn.
 
-    None where that study has changed.
-
-    Args:
-        record: The trial that was taken over.
-        header: Of the study that took it.
-        num_seeds: Trainings of a trial in the search.
-        seen: Folders where they were looked for.
+    None where that study has changed. The header is that of the study that took it; in the folders
+    that were seen nobody looks again.
     """
     number = record.origin.rpartition(":")[2]
     mine = final_accuracies(record)
@@ -109,7 +105,7 @@ def earlier_folders(record: TrialRecord, *, header: Mapping[str, Any]) -> Iterat
 
 
 def _point(
-    record: TrialRecord, *, rule: FrontRule, slack: float = 0.0, luck: float = 0.0
+    record: TrialRecord, *, rule: FrontRule, slack: float = 0.0, noise: float = 0.0
 ) -> tuple[float, ...]:
     values = []
     for name in rule.objectives:
@@ -117,6 +113,6 @@ def _point(
         if name in costs("latency"):
             value *= 1 - slack
         if name == "proxy_accuracy":
-            value += luck * math.sqrt(2 * value * (1 - value) / rule.num_validation)
+            value += noise * math.sqrt(2 * value * (1 - value) / rule.num_validation)
         values.append(value)
     return tuple(values)

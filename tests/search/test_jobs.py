@@ -17,11 +17,9 @@ from archbench.search.jobs import (
     TrialEnd,
     TrialJob,
     checkpoint_path,
-    numbers_with_files,
-    remove_files,
     weights_path,
 )
-from archbench.search.kept_weights import may_reach_front
+from archbench.search.kept_weights import may_reach_front, remove_useless_files
 from archbench.study.measurement import Measurement
 from archbench.train.recipe import Recipe
 from tests.evaluate.toy import SPEC
@@ -182,16 +180,15 @@ def test_accuracy_is_the_mean_over_seeds_each_from_its_checkpoint(tmp_path: Path
     assert len({call["checkpoint"] for call in proxy.calls}) == 2
 
 
-@pytest.mark.parametrize("keep", [True, False])
-def test_files_of_a_trial_that_is_over_are_removed(tmp_path: Path, *, keep: bool) -> None:
-    mine = [checkpoint_path(tmp_path, 7, seed=0), weights_path(tmp_path, 7, seed=0)]
-    mine.append(mine[0].with_name(mine[0].name + ".previous"))
-    others = [checkpoint_path(tmp_path, 70, seed=0), weights_path(tmp_path, 70, seed=0)]
-    for file in (*mine, *others):
+def test_files_of_a_trial_that_is_over_are_removed(tmp_path: Path) -> None:
+    files = [path(tmp_path, n, seed=0) for n in (7, 8) for path in (checkpoint_path, weights_path)]
+    over = [trial(7, accuracy=0.5, latency_ms=5.0), trial(8, accuracy=0.4, latency_ms=9.0)]
+    running = [checkpoint_path(tmp_path, 70, seed=0), weights_path(tmp_path, 70, seed=0)]
+    for file in (*files, files[0].with_name(files[0].name + ".previous"), *running):
         file.touch()
-    assert numbers_with_files(tmp_path) == {7, 70}
-    remove_files(tmp_path, 7, keep_weights=keep)
-    assert set(tmp_path.iterdir()) == {*others, *([mine[1]] if keep else [])}
+    trials = {record.number: record for record in [*over, trial(70, state="running")]}
+    remove_useless_files(tmp_path, rule=RULE, trials=trials)
+    assert set(tmp_path.iterdir()) == {*running, files[1]}
 
 
 @pytest.mark.parametrize(
