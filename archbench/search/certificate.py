@@ -108,6 +108,7 @@ def certify(
             download=download,
             progress=progress,
             max_seconds=None if max_minutes is None else 60 * max_minutes,
+            workers=workers,
             settings=settings,
             said=said,
         )
@@ -178,9 +179,6 @@ class _CertificateStudy(PlannedStudy):
             for number, (choices, spec) in enumerate(sample)
         ]
 
-    def start(self, *, device: str, left: int) -> None:
-        self.context.start(self.settings.num_workers(left=left))
-
     def resumed(self, found: Snapshot) -> Snapshot:
         settings, header, kept = self.settings, found.header, found.header["proxy"]
         begun = {
@@ -240,6 +238,7 @@ def certify_first(context: StudyContext, *, dry_run: bool) -> None:
         path=own.path,
         download=own.download,
         progress=_progress(context),
+        workers=own.search.workers,
         settings=own,
     )
     study.design = design

@@ -20,6 +20,7 @@ from archbench.search.context import Context
 from archbench.search.jobs import Note, RungReached, TrainJob, checkpoint_path, price_trial
 from archbench.search.preparation import data_facts, refuse_other_environment, teacher_facts
 from archbench.search.scheduler import Broken, Done, Jobs, Report, Sent
+from archbench.search.settings import num_workers
 from archbench.study.database import Store
 from archbench.study.environment import Environment
 from archbench.study.planned import (
@@ -61,22 +62,16 @@ def told_in_words(on_note: OnNote | None) -> events.Listener:
 class PlannedStudy(Jobs):
     """A certificate or an ablation: planned, stored, trained to its end, and gone on with.
 
-    Attributes:
-        context: Runs it.
-        path: Its folder.
-        download: Whether missing data may be fetched.
-        progress: Told how far its trainings are.
-        max_seconds: By plan at most so long; None for all that is asked for.
-        kind: What it is.
-        counts_epochs: Whether progress counts epochs at which points are taken, and each end is
-            told; else it counts trainings.
-        study: Its database, while it is open.
+    By plan it takes at most ``max_seconds``, where there are any. Progress counts trainings, or
+    where it ``counts_epochs`` the epochs at which points are taken, and then each end is told.
+    ``study`` is its database, while it is open.
     """
 
     context: Context
     path: Path
     download: bool
     progress: Progress
+    workers: int | None
     max_seconds: float | None = None
     kind: ClassVar[PlannedKind]
     counts_epochs: ClassVar[bool] = False
@@ -103,10 +98,6 @@ class PlannedStudy(Jobs):
         """What a training of a trial is taken on."""
 
     @abstractmethod
-    def start(self, *, device: str, left: int) -> None:
-        """Starts workers for so many trainings."""
-
-    @abstractmethod
     def finish(self) -> None:
         """Does all that is lacking.
 
@@ -114,6 +105,11 @@ class PlannedStudy(Jobs):
             KeyboardInterrupt: Somebody wants it to stop; what is known is stored.
             ArchbenchError: Data are gone, or the study cannot be written.
         """
+
+    def start(self, *, device: str, left: int) -> None:
+        """Starts workers for so many trainings."""
+        threads = self.context.threads
+        self.context.start(num_workers(self.workers, device=device, threads=threads, left=left))
 
     def is_timed(self, found: Snapshot) -> bool:
         """Whether every latency that is wanted has been taken."""
@@ -180,10 +176,7 @@ class PlannedStudy(Jobs):
     ) -> None:
         """Nothing, when a study is gone on with as and where it was begun.
 
-        Args:
-            found: What it holds.
-            begun: What it was begun with.
-            now: What is asked for now, by the same keys; None where nothing was said.
+        What is asked for ``now`` has the keys of what it was begun with; None is nothing said.
 
         Raises:
             UsageError: Something else is asked for, or machine or software are others.
@@ -200,11 +193,7 @@ class PlannedStudy(Jobs):
         refuse_other_environment(environment, self.context.environment)
 
     def _check_data(self, kept: Mapping[str, Any], *, proxies: Iterable[Proxy]) -> None:
-        """Prepares data and teachers again, where the cache is gone, and compares.
-
-        Raises:
-            UsageError: The data or a teacher are others than when the study was begun.
-        """
+        """Prepares data and teachers again, where the cache is gone, and refuses other ones."""
         name, resolution = kept["data"], kept["resolution"]
         facts = data_facts(self.context, name, resolution=resolution, download=self.download)
         by_teacher = {proxy.recipe.teacher: proxy for proxy in proxies}
@@ -310,11 +299,7 @@ class PlannedStudy(Jobs):
 
 
 def _refuse_existing(path: Path, *, kind: PlannedKind) -> None:
-    """Nothing, when nothing lies at this path.
-
-    Raises:
-        StorageError: Something does; the help says how to go on with it.
-    """
+    """Refuses a path where something lies, and says how to go on with it."""
     if path.exists():
         raise StorageError(
             f"{path.name} exists already",

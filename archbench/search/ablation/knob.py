@@ -34,7 +34,7 @@ TRAINING_KNOBS = (
     "clip",
     "shift",
 )
-"""Knobs of the training: fields of the recipe that may differ between forms."""
+"""Factors of the training: fields of the recipe that may differ between forms."""
 
 _PLACE = "--axes"
 _EXAMPLE = "write it like position=bias,none or 'stages[all].block.kv_stride=1,2'"
@@ -44,16 +44,10 @@ Check = Callable[["ArchSpec"], object]
 
 @dataclass(frozen=True, kw_only=True)
 class Form:
-    """One form of a network.
+    """One form of a network, named by factor and value, ``position=none``; ``base`` is the base.
 
-    Attributes:
-        name: Knob and value, ``position=none``; ``base`` is the base.
-        knob: What is turned, as it was typed.
-        value: What it is turned to, as tables show it.
-        spec: The network; None where it is illegal.
-        training: Fields of the recipe that differ from those of the proxy.
-        reason: Why it cannot be built; empty where it can.
-        printed: What a paper prints of it, or None.
+    Where it is illegal it has a reason in place of a spec. ``training`` holds the fields of the
+    recipe that differ from those of the proxy, ``printed`` what a paper prints of it.
     """
 
     name: str
@@ -84,15 +78,12 @@ def built(form: Form, network: Written, *, check: Check = lambda spec: None) -> 
 def forms_of(
     base: ArchSpec, axes: Sequence[str], *, recipe: Recipe, check: Check
 ) -> tuple[Form, ...]:
-    """Every form that turns one knob of a base; illegal ones with the reason.
+    """Every form that differs from a base in one factor; illegal ones with the reason.
 
-    Args:
-        base: From which each form differs in one knob.
-        axes: Texts ``KNOB=VALUE,VALUE``. A knob is a path of a network (``[all]`` turns every part
-            that has the field at once, ``[each]`` one after another), the last name of one where
-            only one kind of place has it (``position``, ``block.norm``), or one of the training.
-        recipe: Of the base.
-        check: Raises SpecError where a legal network cannot be trained as a proxy.
+    Axes are texts ``FACTOR=VALUE,VALUE``. A factor is a path of a network (``[all]`` changes every
+    part that has the field at once, ``[each]`` one after another), the last name of one where only
+    one kind of place has it (``position``, ``block.norm``), or one of the training. ``check``
+    raises SpecError where a legal network cannot be trained as a proxy.
 
     Raises:
         UsageError: A text is no axis, or a name is unknown or means several places.
@@ -185,7 +176,7 @@ def _form(knob: str, value: Any) -> Form:
 
 
 def _turned_together(document: Mapping[str, Any], path: Path) -> list[Path]:
-    """The paths of the knobs: one, or one for each part where ``[each]`` stands."""
+    """The paths that change: one, or one for each part where ``[each]`` stands."""
     places = expand(document, path)
     if not any(segment.index == "each" for segment in path.segments):
         return [path]

@@ -29,15 +29,8 @@ _POINTS = 3  # of a curve, and checkpoints of a training, about
 class AblationSettings:
     """On what the accuracies of an ablation are taken.
 
-    Attributes:
-        resolution: Side of the proxy's images in pixels.
-        stem: What becomes of the first embed, see ``archbench.models.proxy``.
-        scale: Of all widths.
-        epochs: Of each training.
-        seeds: Trainings of each form.
-        batch: Images of one step.
-        seed: Of order, augmentation, weights and teacher.
-        teacher: Of the base, ``none`` or ``convolutional``.
+    The scale is that of all widths; of the stem see ``archbench.models.proxy``. ``seeds`` is the
+    number of trainings of each form, ``seed`` that of order, augmentation, weights and teacher.
     """
 
     data: str = "cluttered_digits"
@@ -70,12 +63,9 @@ class AblationSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class PaperTables:
-    """The ablation tables of one paper.
+    """The ablation tables of one paper: rows that differ from a base, with a note for people.
 
-    Attributes:
-        base: Name of the network from which the rows differ.
-        rows: Beginning of the names of the rows in the catalogue.
-        note: What a person should know about the comparison.
+    In the catalogue the names of the ``rows`` begin so.
     """
 
     base: str
@@ -86,14 +76,9 @@ class PaperTables:
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """An ablation that somebody asked for.
+    """An ablation that somebody asked for: a base and its forms, illegal ones among them.
 
-    Attributes:
-        name: Of its folder, where none is given.
-        forms: Beside the base; illegal ones among them.
-        proxy: Of the settings, but for the plan and the number of classes.
-        paper: Name of the paper whose tables these are, or None.
-        notes: What a person should know about it.
+    The proxy is that of the settings, but for the plan and the number of classes.
     """
 
     name: str
@@ -226,13 +211,7 @@ def of_all_sizes(forms: Sequence[Form], *, proxy: Proxy, number: int) -> list[Ma
 
 @dataclass(frozen=True, kw_only=True)
 class Workload:
-    """What is to be trained.
-
-    Attributes:
-        forms: Networks that are trained.
-        epoch_seconds: What an epoch of one training takes a worker, on average.
-        before_seconds: What is done before the first training.
-    """
+    """What is to be trained, where an epoch takes a worker so many seconds on average."""
 
     forms: int
     seeds: int

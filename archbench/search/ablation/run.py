@@ -25,7 +25,6 @@ from archbench.search.ablation.request import (
 )
 from archbench.search.context import Context
 from archbench.search.jobs import prepare_teacher, time_forms
-from archbench.search.settings import num_workers
 from archbench.search.trainings import OnNote, PlannedStudy, told_in_words
 from archbench.search.trials import running_record
 from archbench.study.environment import Environment
@@ -58,28 +57,17 @@ def ablate(
     on_note: OnNote | None = None,
     **settings: Any,
 ) -> AblationRecord | None:
-    """Changes one knob of a network at a time, and says what each costs and buys.
+    """Changes one factor of a network at a time, and says what each costs and buys.
 
     Costs are those of the network as it is; accuracies those of its proxy: the same network for
     smaller images, and narrower at a ``scale``. Everything that is learnt is stored as it comes.
-
-    Args:
-        base: The network, or its published name; None with a paper, or to resume by name.
-        axes: See ``archbench.search.ablation.knob.forms_of``.
-        paper: Name of a paper whose own tables are run, an entry of ``ablation/papers``.
-        latency: Whether it is measured.
-        max_minutes: By plan at most so long, with fewer seeds or epochs.
-        workers: Trainings at a time.
-        download: Whether missing data may be fetched.
-        name: Of the folder.
-        results: Where it lies.
-        resume: Whether to go on; more ``seeds`` than before are trained, too.
-        dry_run: Whether to stop before anything is stored.
-        command: What was typed, for the report.
-        on_progress: Told what is being done, how much of it, and of how much.
-        on_note: Told in words what a person should know.
-        settings: Fields of ``AblationSettings`` in place of a paper's own or of the default ones:
-            data, resolution, stem, scale, epochs, seeds, batch, seed, teacher, device.
+    A base is a network or its published name, None with a ``paper`` or to resume by name; of axes
+    see ``archbench.search.ablation.knob.forms_of``. With a paper, an entry of ``ablation/papers``,
+    its own tables are run. ``settings`` are fields of ``AblationSettings`` in place of a paper's
+    own or of the default ones: data, resolution, stem, scale, epochs, seeds, batch, seed, teacher,
+    device. Within ``max_minutes`` there are fewer seeds or epochs. When it is resumed, more seeds
+    than before are trained, too. ``command`` is what was typed, for the report; ``on_note`` is told
+    in words what a person should know.
 
     Returns:
         What was found, or None after a dry run.
@@ -122,7 +110,6 @@ class _Ablation(PlannedStudy):
     request: Request | None
     latency: bool
     seeds: int | None
-    workers: int | None
     kind = "ablation"
     counts_epochs = True
 
@@ -218,9 +205,6 @@ class _Ablation(PlannedStudy):
                     told = f"{names[trial.number]}, seed {training.seed} is not trained again"
                     self.context.say(f"{told}: {training.failure.message}")
         return found
-
-    def start(self, *, device: str, left: int) -> None:
-        self.context.start(num_workers(self.workers, device=device, threads=1, left=left))
 
     def finish(self) -> None:
         """Nothing trains before or while latencies are taken."""
