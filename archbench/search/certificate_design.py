@@ -30,12 +30,9 @@ _WHOLE = 2_000  # candidates up to which a space is listed rather than drawn fro
 class CertificateDesign:
     """What is trained for a certificate.
 
-    Attributes:
-        seeds: Trainings of each candidate, of either length.
-        epochs: Of the proxy's schedule.
-        longer: Epochs of the longer trainings.
-        epoch_seconds: What an epoch takes a worker, on average.
-        proxy_seeds: Trainings of a candidate that count together in a search.
+    Each candidate is trained with so many seeds for the ``epochs`` of the proxy's schedule, and as
+    often ``longer``; an epoch takes a worker ``epoch_seconds`` on average. In a search the proxy
+    counts ``proxy_seeds`` trainings of a candidate together.
     """
 
     candidates: int

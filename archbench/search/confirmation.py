@@ -63,16 +63,8 @@ def confirm(
     with more seeds, until the front is settled or the budget is spent. It may be killed at any
     moment and begun again: what was trained counts.
 
-    Args:
-        path: The study's folder.
-        budget: ``20%`` of the search's time, or a time such as ``10m``, spent earlier included;
-            the study's space says by default.
-        workers: Trainings at a time; by default as in the search.
-        download: Whether missing data may be fetched from its home.
-        on_event: Told what happens.
-
-    Returns:
-        The study as it stands then.
+    The budget is ``20%`` of the search's time, or a time such as ``10m``, spent earlier included;
+    by default the study's space says. Data that are missing are fetched only where ``download``.
 
     Raises:
         ParkedError: It was stopped from outside; the help says how to go on.

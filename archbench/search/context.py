@@ -80,12 +80,8 @@ def interruptions() -> Iterator[Interruption]:
 class Context:
     """What a run of any kind has; workers end with its block, and the first interruption is noted.
 
-    Attributes:
-        progress: Told how far steps beside the trainings are: what is done, how much of it, and of
-            how much; by default each new thing that is done is told as an event.
-        make_engine: Makes an engine of so many workers; by default one of this machine.
-        environment: The machine and software, captured before anything was pinned.
-        workers: Jobs at a time.
+    ``progress`` is told how far steps beside the trainings are; by default each new thing that is
+    done is told as an event. The environment is captured before anything was pinned.
     """
 
     tell: events.Listener
@@ -167,11 +163,7 @@ class Context:
     ) -> ParkedError:
         """The error that ends a run of a study that was interrupted.
 
-        Args:
-            path: The study's folder.
-            noun: What is parked.
-            resume: How to go on, with the command to type.
-            first: Before what it was stopped if nothing is stored yet; None if the study is there.
+        ``resume`` says how to go on; ``first`` before what it was stopped if nothing is stored yet.
         """
         error = partial(ParkedError, signal_number=self.interruption.signal_number)
         if first is not None and not (path / study_folder.DATABASE).is_file():
@@ -199,14 +191,9 @@ class Context:
 
 @dataclass(kw_only=True, eq=False)
 class StudyContext(Context):
-    """What a run of a study has.
+    """What a run of a study has: a header once it is prepared, and what is made from that.
 
-    Attributes:
-        header: Of the study, once it is prepared; the next three are made from it.
-        proxy: What accuracy is taken on.
-        target: What latency is taken on; None where none is wanted.
-        rule: What may stand on the front.
-        study: Its database, while it is open.
+    The target is None where no latency is wanted; ``study`` is the database while it is open.
     """
 
     settings: Settings = field(kw_only=False)

@@ -27,12 +27,9 @@ _SHOWN = 4
 
 @dataclass(frozen=True, kw_only=True)
 class Match:
-    """A trial of an earlier study and the candidate that it is now.
+    """A trial of an earlier study, as it stood when it was read, and the candidate it is now.
 
-    Attributes:
-        record: The trial, as it stood when it was read.
-        choices: Of the candidate in the space of now.
-        spec: With the resolution and number of classes of now.
+    The choices are in the space of now, the spec has the resolution and number of classes of now.
     """
 
     study: StudyReader
@@ -121,17 +118,12 @@ def _space_differences(study: StudyReader, space: SearchSpace) -> Sequence[str]:
 def differences(earlier: Mapping[str, Any], header: Mapping[str, Any]) -> dict[Part, list[str]]:
     """How the conditions of a study that is differ from those of an earlier one, in words.
 
-    Args:
-        earlier: Header of the study that was.
-        header: Header of the study that is.
-
-    Returns:
-        Under ``accuracy`` what keeps their accuracies from being draws of one quantity. The seed of
-        a study is no difference: it decides which draw, not of what. Neither is the machine, as
-        long as the software, the precision and the kind of device are the same. Under ``latency``
-        what keeps their latencies from being comparable; nothing where the second study measures
-        none. Under ``rule`` what else keeps a training that was stopped early in one from being
-        stopped in the other.
+    Under ``accuracy`` stands what keeps their accuracies from being draws of one quantity. The seed
+    of a study is no difference: it decides which draw, not of what. Neither is the machine, as long
+    as the software, the precision and the kind of device are the same. Under ``latency`` stands
+    what keeps their latencies from being comparable; nothing where the second study measures none.
+    Under ``rule`` stands what else keeps a training that was stopped early in one from being
+    stopped in the other.
     """
     latency: Iterable[str] = ()
     if header["calibration"] is not None:

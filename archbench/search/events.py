@@ -26,20 +26,13 @@ class Warned:
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """What is known before the first trial.
+    """What is known before the first trial; in a dry run the folder is not made yet.
 
-    Attributes:
-        path: The study's folder (not made yet in a dry run).
-        size: Exact number of candidates in the space.
-        feasible_share: Share of them that satisfies every requirement, 0 to 1, with the ends of its
-            95 % interval; they are the share itself where it is exact.
-        trials: Trials that the study will have when it is done.
-        trials_done: Trials that it has already, when it is resumed.
-        trial_seconds: What one trial costs one worker, extrapolated from a candidate that was
-            built, timed and trained for a few steps.
-        expected_seconds: How long the rest of the search will take.
-        tried: What was tried and how its cost is made up, in words.
-        sources: What was taken from each earlier study, in words.
+    Of ``size`` candidates, counted exactly, the share that satisfies every requirement is feasible,
+    with the ends of its 95 % interval; they are the share itself where it is exact. What one trial
+    costs one worker is extrapolated from candidates that were built, timed and trained for a few
+    steps, as ``tried`` says in words; the rest of the search will take ``expected_seconds``.
+    ``sources`` says what was taken from each earlier study.
     """
 
     name: str
@@ -84,13 +77,7 @@ class RungFinished:
 
 @dataclass(frozen=True, kw_only=True)
 class TrialFinished:
-    """A trial is over and committed.
-
-    Attributes:
-        trials_done: Trials that are over by now.
-        trials: Trials that the study will have.
-        remaining_seconds: How long the rest will take at the pace seen so far.
-    """
+    """A trial is over and committed, and how long the rest will take at the pace seen so far."""
 
     record: TrialRecord
     trials_done: int
@@ -107,13 +94,9 @@ class FrontChanged:
 
 @dataclass(frozen=True, kw_only=True)
 class SeedTrained:
-    """A candidate in doubt was trained once more.
+    """A candidate that may belong on the front, by ``on_front`` its probability, was trained again.
 
-    Attributes:
-        record: Its accuracy is the mean over its trainings.
-        on_front: Probability that it belongs on the front.
-        in_doubt: Candidates whose place is not settled yet.
-        spent_seconds: What such trainings have taken so far, of ``budget_seconds``.
+    Such trainings have taken ``spent_seconds`` so far; ``in_doubt`` candidates are uncertain yet.
     """
 
     record: TrialRecord

@@ -172,11 +172,7 @@ def quiet_optuna() -> None:
 
 @contextmanager
 def _optunas_own(path: Path) -> Iterator[RDBStorage]:
-    """Optuna's own access to its tables, which are made where they are missing.
-
-    Raises:
-        StorageError: It fails.
-    """
+    """Optuna's own access to its tables, which are made where they are missing."""
 
     def connect() -> sqlite3.Connection:
         return sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, check_same_thread=False)

@@ -169,12 +169,7 @@ def _resume(context: StudyContext) -> None:
 
 
 def _search(context: StudyContext) -> None:
-    """Searches and confirms a study that is owned and open.
-
-    Raises:
-        KeyboardInterrupt: Somebody wants it to stop.
-        ArchbenchError: The study cannot go on.
-    """
+    """Searches and confirms a study that is owned and open."""
     begin, study = context.clock(), context.study
 
     def close() -> float:

@@ -31,14 +31,10 @@ _SHARE = re.compile(r"(\d+(?:\.\d+)?)\s*%")
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What a search was asked to be.
+    """What a search was asked to be: its space's section ``search`` but for what was said.
 
-    Attributes:
-        search: The section ``search`` of the space, with what was said in place of its words.
-        options: What was said explicitly, for the command that repeats it.
-        sources: Folders of the earlier studies from which it starts.
-        budget: What further trainings of candidates in doubt may take: a share of the search's
-            time, or seconds in its place.
+    ``options`` is what was said, for the command that repeats it. Further trainings of uncertain
+    candidates have a ``budget``: a share of the search's time, or seconds in its place.
     """
 
     space: SearchSpace
@@ -85,10 +81,8 @@ class Settings:
 
     def num_workers(self, *, left: int) -> int:
         """Trials at a time, where so many are left; see the function of this name."""
-        threads = self.space.target.threads
-        return num_workers(
-            self.search.workers, device=self.training_device, threads=threads, left=left
-        )
+        device, threads = self.training_device, self.space.target.threads
+        return num_workers(self.search.workers, device=device, threads=threads, left=left)
 
     def confirmation_seconds(self, search_seconds: float) -> float:
         """Seconds of further trainings, summed over workers, given those of the search."""

@@ -31,10 +31,7 @@ _SAMPLED = 64
 class Suggestion:
     """A candidate that has not been seen.
 
-    Attributes:
-        choices: Axis name to the index of its value.
-        spec: What the choices decode to.
-        drawn: As Optuna stores it, with what the sampler noted, for example a generation.
+    ``drawn`` is how Optuna stores it, with what the sampler noted, for example a generation.
     """
 
     choices: Choices
@@ -57,13 +54,9 @@ class Suggester:
     every suggestion with a seed of its own, so that a study that was interrupted goes on with the
     suggestions that it would have had.
 
-    Args:
-        space: What is searched.
-        sampler: An entry of ``archbench/search/samplers``, or what stands for one.
-        seed: Of the study.
-        directions: ``max`` or ``min`` for each objective.
-        first: Candidates that are suggested before any of the sampler's, as far as they are fresh.
-        predict: See ``SamplerInput``; the same as long as the study lasts.
+    Directions are ``max`` or ``min`` for each objective. The candidates ``first`` are suggested
+    before any of the sampler's, as far as they are fresh. For ``predict`` see ``SamplerInput``; it
+    is the same as long as the study lasts.
     """
 
     def __init__(
@@ -93,7 +86,7 @@ class Suggester:
 
     @property
     def has_enumerated(self) -> bool:
-        """Whether ``propose`` gave None because every candidate has been tried, for certain."""
+        """Whether ``suggest`` gave None because every candidate has been tried, for certain."""
         return self._left is not None
 
     @_quiet()

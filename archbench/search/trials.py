@@ -70,11 +70,7 @@ def run_trials(context: StudyContext) -> str:
 
 
 class Trials(Jobs):
-    """The trials that are still to run, and what becomes of them.
-
-    Attributes:
-        reason: Why no trial is begun any more, in words.
-    """
+    """The trials that are still to run, and for what ``reason`` none is begun any more."""
 
     def __init__(self, context: StudyContext, *, suggester: Suggester, pruner: Pruner) -> None:
         self.reason = ""

@@ -42,12 +42,7 @@ Use = Literal["done", "untimed", "prior", "left"]
 
 @dataclass(frozen=True, kw_only=True)
 class InheritedTrial:
-    """A trial that the new study takes over.
-
-    Attributes:
-        record: As it enters, under its new number.
-        is_timed: Whether its latency was taken anew.
-    """
+    """A trial that the new study takes over, under its new number; ``is_timed`` if timed anew."""
 
     match: Match
     record: TrialRecord
@@ -57,12 +52,9 @@ class InheritedTrial:
 
 @dataclass(frozen=True, kw_only=True)
 class WarmStart:
-    """All that a new study takes over.
+    """All that a new study takes over, and candidates of other conditions to be tried first.
 
-    Attributes:
-        inherited: In the order of their new numbers.
-        first: Candidates seen under other conditions that are to be tried first.
-        sources: What was taken from each study named, and why not all, as the header keeps it.
+    ``sources`` says what was taken from each study named, and why not all, as the header keeps it.
     """
 
     inherited: tuple[InheritedTrial, ...] = ()
