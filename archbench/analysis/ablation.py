@@ -49,59 +49,40 @@ class Difference:
 
 @dataclass(frozen=True, kw_only=True)
 class PaperComparison:
-    """A form beside its row in a paper.
-
-    Attributes:
-        top1: The row's accuracy in percent.
-        difference: To the base of the same table, in points.
-        flops: Multiply-accumulates as printed, or None.
-        note: What of it is a reading of ours.
-        sign: Whether our difference has the paper's sign, in words.
-    """
+    """A form beside its row in a paper."""
 
     row: str
     source: str
-    top1: float
-    difference: float
+    top1: float  # the row's accuracy in percent
+    difference: float  # to the base of the same table, in points
     params: str | None
-    flops: str | None
-    note: str
-    sign: str
+    flops: str | None  # multiply-accumulates as printed
+    note: str  # what of it is a reading of ours
+    sign: str  # whether our difference has the paper's sign, in words
 
 
 @dataclass(frozen=True, kw_only=True)
 class FormRecord:
-    """One form: what it is, what it costs, what it reached, and how it differs from the base.
+    """One form: what it is, what it costs, what it reached, and how it differs from the base."""
 
-    Attributes:
-        name: Knob and value; ``base`` for the base.
-        state: ``base`` (also a form that is the same network, trained alike), ``trained``,
-            ``illegal``, ``failed`` (no training ended) or ``waiting`` (none has ended yet).
-        reason: Why it is illegal or failed, or what failed of it; empty otherwise.
-        digest: Identity of the network; empty where it is illegal.
-        training: Fields of the recipe that differ from those of the base.
-        accuracies: Seed to validation accuracy, 0 to 1.
-        latency_difference: In milliseconds, or None.
-        accuracy_difference: As a share, over the seeds that it has in common with the base; None
-            for the base and where there is none.
-        num_pairs: Those seeds.
-    """
-
-    name: str
+    name: str  # factor and value; ``base`` for the base
     knob: str
     value: str
+    # ``base`` (also a form that is the same network, trained alike), ``trained``, ``illegal``,
+    # ``failed`` (no training ended) or ``waiting`` (none has ended yet)
     state: FormState
-    reason: str = ""
-    digest: str = ""
+    reason: str = ""  # why it is illegal or failed, or what failed of it; empty otherwise
+    digest: str = ""  # identity of the network; empty where it is illegal
     spec: Mapping[str, Any] | None = None
-    training: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)  # that differs from the base's
     params: int = 0
     macs: int = 0
     latency: Measurement | None = None
-    accuracies: Mapping[int, float] = field(default_factory=dict)
-    latency_difference: Difference | None = None
+    accuracies: Mapping[int, float] = field(default_factory=dict)  # by seed, 0 to 1
+    latency_difference: Difference | None = None  # in milliseconds
+    # as a share, over the seeds in common with the base; None for the base and where there is none
     accuracy_difference: Difference | None = None
-    num_pairs: int = 0
+    num_pairs: int = 0  # the seeds in common with the base
     finding: str = ""
     paper: PaperComparison | None = None
 
@@ -183,11 +164,7 @@ def _form_record(form: Mapping[str, Any], *, found: Snapshot, base: TrialRecord)
 def paired_difference(form: Mapping[int, float], base: Mapping[int, float]) -> Difference | None:
     """The mean difference over the seeds that both have, with its interval; None without any.
 
-    Student's t of the differences. One seed gives no interval.
-
-    Args:
-        form: Seed to accuracy.
-        base: Likewise.
+    Both are given as accuracy by seed. Student's t of the differences; one seed gives no interval.
 
     >>> paired_difference({0: 0.5, 1: 0.6}, {0: 0.4, 1: 0.5, 2: 0.9}).value.__round__(6)
     0.1

@@ -40,15 +40,10 @@ _KEPT = (
 
 @dataclass(frozen=True, kw_only=True)
 class Certificate(PlannedRecord):
-    """A certificate as far as its trainings have ended.
+    """A certificate as far as its trainings have ended."""
 
-    Attributes:
-        candidates: The sample, cheapest first.
-        finding: What its trainings show; None until too few are left to end.
-    """
-
-    candidates: tuple[CandidateRecord, ...]
-    finding: Judgement | None
+    candidates: tuple[CandidateRecord, ...]  # the sample, cheapest first
+    finding: Judgement | None  # what its trainings show; None until too few are left to end
 
     @property
     def is_certified(self) -> bool:

@@ -51,17 +51,11 @@ def _signs(directions: Sequence[Direction]) -> Array:
 
 @dataclass(frozen=True, kw_only=True)
 class Box:
-    """Between which corners a hypervolume is taken; only one box makes two comparable.
+    """Between which corners a hypervolume is taken; only one box makes two comparable."""
 
-    Attributes:
-        signs: By what points are multiplied for less to be better; the corners are.
-        reference: The worst corner, (objectives,).
-        ideal: The best corner; a point beyond it counts as if it stood at its face.
-    """
-
-    signs: Array
-    reference: Array
-    ideal: Array
+    signs: Array  # by what points are multiplied for less to be better; the corners are
+    reference: Array  # the worst corner, (objectives,)
+    ideal: Array  # the best corner; a point beyond it counts as if it stood at its face
 
     def share(self, points: Sequence[tuple[float, ...]]) -> float:
         """The share of the box that these points dominate, 0 to 1; 0 of a box without extent.
@@ -83,19 +77,12 @@ class Box:
 
 @dataclass(frozen=True, kw_only=True)
 class FrontRule:
-    """Which trials may stand on the front, from the header of a study.
+    """Which trials may stand on the front, from the header of a study."""
 
-    Attributes:
-        objectives: Objective to the way that is better.
-        limits: Objective to the most that it may be.
-        chance: Accuracy of the best guess that looks at no image.
-        num_validation: Images behind each accuracy.
-    """
-
-    objectives: Mapping[str, Direction]
-    limits: Mapping[str, float]
-    chance: float
-    num_validation: int
+    objectives: Mapping[str, Direction]  # objective to the way that is better
+    limits: Mapping[str, float]  # objective to the most that it may be
+    chance: float  # accuracy of the best guess that looks at no image
+    num_validation: int  # images behind each accuracy
 
     @classmethod
     def of(cls, header: Mapping[str, Any], *, place: str) -> Self:

@@ -34,38 +34,27 @@ State = Literal["certified", "refused", "undecided", "unfinished"]
 
 @dataclass(frozen=True, kw_only=True)
 class CandidateRecord:
-    """One candidate of the sample and what its trainings reached.
-
-    Attributes:
-        choices: Axis to value, as tables show it.
-        proxy: Seed to epoch to accuracy, of trainings as long as the proxy's.
-        longer: Seed to the last accuracy, of longer trainings with other seeds.
-        failures: What failed of it, in words.
-    """
+    """One candidate of the sample and what its trainings reached."""
 
     digest: str
-    choices: Mapping[str, Any]
+    choices: Mapping[str, Any]  # axis to value, as tables show it
     params: int
     macs: int
+    # seed to epoch to accuracy, of trainings as long as the proxy's; and seed to the last accuracy,
+    # of longer trainings with other seeds
     proxy: Mapping[int, Mapping[int, float]] = field(default_factory=dict)
     longer: Mapping[int, float] = field(default_factory=dict)
-    failures: tuple[str, ...] = ()
+    failures: tuple[str, ...] = ()  # what failed of it, in words
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rung:
-    """How well the proxy orders candidates after some epochs of its schedule.
-
-    Attributes:
-        median: Accuracy of the median candidate.
-        is_above_chance: Whether that is more than guessing.
-        agreement: With the longer trainings.
-    """
+    """How well the proxy orders candidates after some epochs of its schedule."""
 
     epoch: int
-    median: float
-    is_above_chance: bool
-    agreement: Agreement
+    median: float  # accuracy of the median candidate
+    is_above_chance: bool  # whether that is more than guessing
+    agreement: Agreement  # with the longer trainings
 
     @property
     def is_good(self) -> bool:
@@ -75,27 +64,19 @@ class Rung:
 
 @dataclass(frozen=True, kw_only=True)
 class Judgement:
-    """What the trainings show.
-
-    Attributes:
-        num_used: Candidates whose trainings all ended.
-        nulls: ``macs`` and ``params``: how well size alone orders the candidates.
-        ceiling: How well one longer training orders them by the others; None where each has one.
-        spread: Of the longer trainings; None where each has one.
-        rungs_advised: Rungs that follow for the proxy; empty where none is good.
-        sentence: Whether this proxy can rank this space.
-        advice: What to do about it; empty where nothing need be done.
-    """
+    """What the trainings show."""
 
     state: State
-    num_used: int
+    num_used: int  # candidates whose trainings all ended
     rungs: tuple[Rung, ...] = ()
+    # of ``macs`` and ``params``: how well size alone orders the candidates
     nulls: Mapping[str, Agreement] = field(default_factory=dict)
+    # how well one longer training orders them by the others; None where each has one
     ceiling: Agreement | None = None
-    spread: Spread | None = None
-    rungs_advised: tuple[int, ...] = ()
-    sentence: str = ""
-    advice: str = ""
+    spread: Spread | None = None  # of the longer trainings; None where each has one
+    rungs_advised: tuple[int, ...] = ()  # rungs that follow for the proxy; empty where none is good
+    sentence: str = ""  # whether this proxy can rank this space
+    advice: str = ""  # what to do about it; empty where nothing need be done
 
     @property
     def last(self) -> Estimate:
@@ -111,16 +92,11 @@ def judge(
     holds_for: str,
     most: int | None = None,
 ) -> Judgement:
-    """What the trainings of a sample show; those that lack one of them are left out.
+    """What the trainings of a sample show; candidates that lack one of them are left out.
 
     Without longer trainings the truth of a score is the end of the schedule in the other seeds.
-
-    Args:
-        candidates: The sample.
-        proxy_seeds: Trainings of a candidate that count together in a search.
-        bar: The accuracy from which a candidate is better than guessing.
-        holds_for: Data, resolution and lengths, in words.
-        most: Candidates that a sample of the space can have; None where that is not known.
+    So many seeds count together in a search of this proxy; a candidate is better than guessing
+    from the bar on; most is how many candidates a sample of the space can have, where it is known.
     """
     used = _complete(candidates)
     if len(used) < FEWEST:

@@ -41,73 +41,46 @@ class NothingKeepsItError(ArchbenchError):
 
 @dataclass(frozen=True, kw_only=True)
 class Wish:
-    """What somebody needs.
+    """What somebody needs."""
 
-    Attributes:
-        limits: Cost to the most that it may be; the most accurate within is wanted.
-        accuracy: The least proxy accuracy; then the cheapest is wanted.
-        is_knee: Whether the point is wanted from which on more cost buys least.
-        sure: How probable it must be that limits and accuracy are kept.
-    """
-
+    # cost to the most that it may be; the most accurate within is wanted
     limits: Mapping[str, float] = field(default_factory=dict)
-    accuracy: float | None = None
-    is_knee: bool = False
-    sure: float = SURE
+    accuracy: float | None = None  # the least proxy accuracy; then the cheapest is wanted
+    is_knee: bool = False  # whether the point is wanted from which on more cost buys least
+    sure: float = SURE  # how probable it must be that limits and accuracy are kept
 
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """A design that keeps what was asked for.
-
-    Attributes:
-        accuracy: Its accuracy with the luck taken out.
-        keeps: Probability that it keeps what was asked for.
-        on_front: Probability that it belongs on the study's front.
-    """
+    """A design that keeps what was asked for."""
 
     record: TrialRecord
-    accuracy: Estimate
-    keeps: float
-    on_front: float
+    accuracy: Estimate  # corrected for noise between seeds
+    keeps: float  # probability that it keeps what was asked for
+    on_front: float  # probability that it belongs on the study's front
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trade:
-    """What another limit would buy.
+    """What another limit would buy."""
 
-    Attributes:
-        name: What is limited, or ``proxy_accuracy``.
-        choice: Who would be picked; None where nothing keeps it.
-        accuracy: Its accuracy less that of the pick.
-        cost: Its cost less that of the pick, in its own unit; None where unknown.
-    """
-
-    name: str
+    name: str  # what is limited, or ``proxy_accuracy``
     value: float
-    choice: Choice | None
-    accuracy: Estimate | None = None
-    cost: float | None = None
+    choice: Choice | None  # who would be picked; None where nothing keeps it
+    accuracy: Estimate | None = None  # its accuracy less that of the pick
+    cost: float | None = None  # its cost less that of the pick, in its own unit; None where unknown
 
 
 @dataclass(frozen=True, kw_only=True)
 class Knob:
-    """One change of one knob.
-
-    Attributes:
-        before: The design's value; None where the axis is not active.
-        after: The other value.
-        trial: The trial that differs in nothing else; None where the model foretells it.
-        accuracy: What the change does to the accuracy.
-        cost: What it does to the cost, in the cost's own unit; None where it was not measured.
-    """
+    """One change of one axis."""
 
     axis: str
-    before: Any
+    before: Any  # the design's value; None where the axis is not active
     after: Any
-    trial: int | None
-    accuracy: Estimate
-    cost: float | None
+    trial: int | None  # the trial that differs in nothing else; None where the model foretells it
+    accuracy: Estimate  # less that of the design
+    cost: float | None  # likewise, in the cost's own unit; None where it was not measured
 
     @property
     def is_told_apart(self) -> bool:
@@ -117,27 +90,17 @@ class Knob:
 
 @dataclass(frozen=True, kw_only=True)
 class Pick:
-    """The answer.
-
-    Attributes:
-        cost: Name of the cost that is traded against accuracy.
-        admitted: How many designs keep what was asked for.
-        runner_up: The next best, or None.
-        as_good: How probable it is that the runner-up is as good.
-        more: What a looser limit buys.
-        less: What a tighter limit costs.
-        knobs: What single changes of a knob do from here.
-    """
+    """The answer."""
 
     wish: Wish
-    cost: str
+    cost: str  # name of the cost that is traded against accuracy
     chosen: Choice
-    admitted: int
+    admitted: int  # how many designs keep what was asked for
     runner_up: Choice | None
-    as_good: float | None
-    more: Trade
-    less: Trade
-    knobs: Sequence[Knob]
+    as_good: float | None  # how probable it is that the runner-up is as good
+    more: Trade  # what a looser limit buys
+    less: Trade  # what a tighter limit costs
+    knobs: Sequence[Knob]  # what single changes do from here
 
 
 def pick(study: StudyReader, wish: Wish) -> Pick:

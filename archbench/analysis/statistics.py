@@ -102,17 +102,11 @@ class Agreement:
 
 @dataclass(frozen=True, kw_only=True)
 class Spread:
-    """What separates candidates, beside what separates trainings of one of them.
+    """What separates candidates, beside what separates trainings of one of them."""
 
-    Attributes:
-        seeds: Standard deviation of one candidate over its seeds, pooled.
-        candidates: Standard deviation between candidates, without the seeds' part.
-        at_equal_cost: Likewise, after the cost is taken out.
-    """
-
-    seeds: float
-    candidates: float
-    at_equal_cost: float
+    seeds: float  # standard deviation of one candidate over its seeds, pooled
+    candidates: float  # standard deviation between candidates, without the seeds' part
+    at_equal_cost: float  # likewise, after the cost is taken out
 
 
 def without_cost(values: Floats, log_cost: Floats) -> Floats:
@@ -148,13 +142,8 @@ def agreement(score: Floats, truth: Floats, *, log_cost: Floats, draws: int = _D
     """How well a score orders candidates.
 
     The intervals are percentiles of a bootstrap over candidates, each drawn with all its
-    trainings: its luck with seeds is drawn with it.
-
-    Args:
-        score: (P, n), from one choice of seeds a row; taus are averaged over rows.
-        truth: (P, n), of other trainings than the row's score.
-        log_cost: (n,).
-        draws: Of the bootstrap.
+    trainings: the noise of its seeds is drawn with it. A row of the score (P, n) is from one choice
+    of seeds, that of the truth (P, n) from other trainings; taus are averaged over rows.
     """
     drawn = np.random.default_rng(0).integers(0, len(log_cost), (draws, len(log_cost)))
     rows = list(zip(score, truth, strict=True))
@@ -184,12 +173,7 @@ def _taus(score: Floats, truth: Floats, log_cost: Floats) -> Floats:
 
 
 def spread(truth: Floats, *, log_cost: Floats) -> Spread:
-    """What separates candidates and seeds.
-
-    Args:
-        truth: (L, n), one training a row, at least two.
-        log_cost: (n,).
-    """
+    """What separates candidates and seeds, of at least two trainings (L, n)."""
     num_seeds, num = truth.shape
     within = float(truth.var(0, ddof=1).mean())
     mean = truth.mean(0)
@@ -202,11 +186,9 @@ def spread(truth: Floats, *, log_cost: Floats) -> Spread:
 
 
 def grouped(trainings: Floats, *, size: int) -> Floats:
-    """Means (P, n) over groups of seeds, as a search would take them.
+    """Means (P, n) over every group of successive seeds, round the end, of trainings (S, n).
 
-    Args:
-        trainings: (S, n), one training a row.
-        size: Seeds that count together; every group of successive ones, round the end.
+    A search would take them so.
     """
     num = len(trainings)
     if size >= num:

@@ -36,10 +36,9 @@ _HEADER_KEYS = (
 
 
 def open_study(path: Path | str) -> StudyReader:
-    """A study as it stands now; a search that goes on is not held up and not followed.
+    """The study in a folder, or in a database, as it stands now.
 
-    Args:
-        path: The study's folder, or the database in it.
+    A search that goes on is not held up and not followed.
 
     Raises:
         StorageError: There is no study, it is damaged, or a newer archbench wrote it.

@@ -188,23 +188,17 @@ def _parquet(name: TableName, table: pd.DataFrame) -> bytes:
 
 
 TableName = Literal["trials", "measurements", "curves", "front"]
-Kind = Literal["int64", "Int64", "float64", "str", "floats"]
+Kind = Literal["int64", "Int64", "float64", "str", "floats"]  # the last a list in each row
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table.
-
-    Attributes:
-        kind: Its type; only ``Int64``, ``float64`` and ``str`` can be missing, ``floats`` is a
-            list in each row.
-        description: What stands in it, and when it is missing.
-    """
+    """A column of a table."""
 
     name: str
-    kind: Kind
+    kind: Kind  # only ``Int64``, ``float64`` and ``str`` can be missing
     unit: str
-    description: str
+    description: str  # what stands in it, and when it is missing
     tables: tuple[TableName, ...]
 
 

@@ -37,20 +37,15 @@ class Cell:
 
 @dataclass(frozen=True)
 class ReportTable:
-    """Rows under titles.
+    """Rows under titles."""
 
-    Attributes:
-        rows: Of each row its texts or cells by their titles, ``title`` or ``title, unit``. A text
-            instead of a row is a heading in a terminal; None for a cell is nothing.
-        align: A letter for each column: ``l``, ``r`` for numbers, ``n`` for names, ``p`` for prose.
-        leaves_out: Whether a terminal does without the columns in which nothing stands.
-    """
-
+    # Of each row its texts or cells by their titles, ``title`` or ``title, unit``. A text instead
+    # of a row is a heading in a terminal; None for a cell is nothing.
     rows: Sequence[Mapping[str, object] | str]
     _: KW_ONLY
-    align: str
+    align: str  # of each column ``l``, ``r`` for numbers, ``n`` for names, ``p`` for prose
     notes: Sequence[str] = ()  # beneath it
-    leaves_out: bool = False
+    leaves_out: bool = False  # a terminal does without the columns in which nothing stands
     is_sortable: bool = False  # by a click on a title of a page
     ids: Sequence[str] = ()  # of the rows of a page
 
