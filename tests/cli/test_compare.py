@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from archbench.errors import UsageError
-from archbench.report.findings.comparison import Limit, finding, sentence
+from archbench.report.findings.speed import Limit, comparison, sentence
 from tests.cli.conftest import Run
 from tests.evaluate.toy import SPEC
 
@@ -87,7 +87,7 @@ def test_the_text_is_a_table_and_a_sentence() -> None:
     none = {**latency, "value": None, "verdict": "incomplete", "reason": "too slow"}
     networks = [{"name": "a", "latency": latency}, {"name": "b", "latency": none}]
     document = {"networks": networks, "pairs": [SLOWER], "stored": []}
-    assert finding(document).text() == (
+    assert comparison(document).text() == (
         "on cpu x1, eager fp32, batch 1, 224x224 px\n"
         "\n"
         "network  ms (95 % interval)  passes  verdict\n"
@@ -101,7 +101,7 @@ def test_the_text_is_a_table_and_a_sentence() -> None:
     )
 
     stayed = {**document, "pairs": [{**SLOWER, "placements": 0}]}
-    assert "each network lay in one place of memory" in finding(stayed).text()
+    assert "each network lay in one place of memory" in comparison(stayed).text()
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from archbench.report.findings import prediction
+from archbench.report.findings.speed import prediction
 from archbench.study.measurement import Conditions
 
 PREDICTION: dict[str, Any] = {
@@ -24,7 +24,7 @@ PREDICTION: dict[str, Any] = {
 
 def test_predictions_are_called_so_and_carry_their_error() -> None:
     slow = {**PREDICTION, "name": "large", "ms": 9.0, "low": 8.8, "high": 9.2, "family": "cvt"}
-    assert prediction.finding({"predictions": [slow, PREDICTION]}).text() == (
+    assert prediction({"predictions": [slow, PREDICTION]}, next_step="").text() == (
         "predicted, not measured: cpu x1, eager fp32, batch 1; the sum of the network's\n"
         "blocks, each timed alone with cold caches\n"
         "\n"
@@ -40,6 +40,6 @@ def test_predictions_are_called_so_and_carry_their_error() -> None:
 
 def test_networks_of_one_name_show_their_digest() -> None:
     other = {**PREDICTION, "digest": "f" * 16}
-    text = prediction.finding({"predictions": [PREDICTION, other]}).text()
+    text = prediction({"predictions": [PREDICTION, other]}, next_step="").text()
     assert "small 01234567" in text
     assert "small ffffffff" in text

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from archbench.report.element import joined
-from archbench.report.findings.serving import parts_of
+from archbench.report.findings.speed import serving
 from archbench.study.measurement import Conditions
 
 
@@ -30,7 +29,7 @@ def batch(number: int) -> dict[str, Any]:
 
 def test_every_number_or_its_reason_is_there() -> None:
     found = {"name": "small", "saturating_batch": 1, "batches": [batch(1), batch(4)]}
-    assert joined(parts_of(found)) == (
+    assert serving({"networks": [found]}, next_step="").text() == (
         "small: 224x224 px, cpu x1, eager fp32, deployed form\n"
         "\n"
         "batch     ms  images/s  p50 ms  p95 ms  p99 ms  peak MB  mJ/image\n"

@@ -73,9 +73,9 @@ def command(
     what this machine can tell apart.
     """
     from archbench.evaluate import comparison
-    from archbench.report.findings.comparison import Limit, finding
+    from archbench.report.findings import speed
 
-    limit = Limit.read(fail_if) if fail_if else None
+    limit = speed.Limit.read(fail_if) if fail_if else None
     stored = comparison.read_stored(against) if against else None
     contestants = _networks(networks, overrides=overrides, results=results)
     with console.Meter() as told:
@@ -83,7 +83,7 @@ def command(
     document = found.document()
     if save:
         comparison.save(found, save)
-    console.tell(finding(document))
+    console.tell(speed.comparison(document))
     if limit:
         judged = [
             pair for pair in document["pairs"] if pair["first"] == document["networks"][0]["name"]
@@ -114,7 +114,7 @@ def _networks(
 
 
 def _judge(pairs: Sequence[Mapping[str, Any]], *, limit: Any, text: str) -> None:
-    from archbench.report.findings.comparison import sentence
+    from archbench.report.findings.speed import sentence
 
     broken = [sentence(pair) for pair in pairs if limit.is_broken_by(pair)]
     unknown = [sentence(pair) for pair in pairs if pair["outcome"] == "unknown"]

@@ -54,7 +54,7 @@ def command(
     before it measures them.
     """
     from archbench.evaluate.predict import SCHEMA, predict_all
-    from archbench.report.findings import prediction
+    from archbench.report.findings import speed
     from archbench.search.settings import conditions_of
     from archbench.space import SearchSpace
     from archbench.study.measurement import Conditions
@@ -79,7 +79,7 @@ def command(
     for note in () if console.is_json() else dict.fromkeys(entry["note"] for entry in found):
         if note:
             console.warn(note)
-    finding = prediction.finding(
+    finding = speed.prediction(
         {"schema": SCHEMA, "predictions": found},
         next_step=f"{command_line('archbench', 'search', space)} goes by these latencies"
         if space

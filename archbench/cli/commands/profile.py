@@ -154,13 +154,13 @@ def _check_question(*, both: bool, no_latency: bool, **how: Any) -> None:
 def _serving(specs: Sequence[ArchSpec], conditions: Conditions, *, batches: Sequence[int]) -> None:
     """Prints how each network serves; without batches these double until it is saturated."""
     from archbench.evaluate.serving import SCHEMA, serving
-    from archbench.report.findings.serving import finding
+    from archbench.report.findings import speed
 
     with console.Meter() as told:
         found = [serving(spec, conditions, batches=batches, on_progress=told) for spec in specs]
     profile = command_line("archbench", "profile", specs[0].name or "FILE", "--where")
     step = f"{profile} says which blocks take the time"
-    console.tell(finding({"schema": SCHEMA, "networks": found}, next_step=step))
+    console.tell(speed.serving({"schema": SCHEMA, "networks": found}, next_step=step))
 
 
 def _where(

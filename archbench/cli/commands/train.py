@@ -62,7 +62,7 @@ def command(
     NETWORK is a published name, a file as archbench models show prints it, or STUDY:TRIAL.
     """
     from archbench.evaluate.training import train_network
-    from archbench.report.findings import training
+    from archbench.report.findings import weights as findings
 
     spec = names.network(network, overrides=overrides, results=results)
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", spec.name).strip("-.") or spec.digest
@@ -76,7 +76,7 @@ def command(
                 epochs=epochs,
                 folder=folder,
                 on_point=lambda point, path, sha256: told.say(
-                    training.point_text(point, epochs=epochs)
+                    findings.point_text(point, epochs=epochs)
                 ),
                 on_progress=lambda done, total: told("training, step", done, total),
                 on_note=told.say,
@@ -91,7 +91,7 @@ def command(
                 help=f"resume it with: {option.typed_command('--resume')} --resume",
             ) from None
     profile = command_line("archbench", "profile", network)
-    finding = training.finding(
+    finding = findings.trained(
         _document(spec, weights, data=data),
         next_step=f"use {command_line(weights.best)} (safetensors), or {profile}",
     )

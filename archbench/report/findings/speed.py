@@ -1,0 +1,193 @@
+"""How fast are networks beside one another: compared, predicted, and serving batches?"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from archbench.errors import UsageError
+from archbench.report.element import Lines, Part, ReportTable, one_after_another
+from archbench.report.finding import Finding
+from archbench.report.number import NOT_THERE, runs_text, side, with_interval
+
+_QUANTITIES = {"p50": "p50", "p95": "p95", "p99": "p99", "peak": "peak memory", "energy": "energy"}
+_LIMIT = re.compile(r"(slower|faster|either)\s*:\s*(\d{1,3}(?:\.\d{1,3})?)\s*%")
+
+_STAYED = (
+    "each network lay in one place of memory, which alone makes up to 1 % of difference: more "
+    "--seconds, or the backend eager, compare them in several places"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limit:
+    """Which differences end a comparison with 1: slower, faster or either by more than a share."""
+
+    direction: str
+    share: float
+
+    @classmethod
+    def read(cls, text: str) -> Limit:
+        """The limit that a person typed, as ``slower:3%``.
+
+        Raises:
+            UsageError: It is something else.
+        """
+        found = _LIMIT.fullmatch(text.strip().lower())
+        if not found:
+            raise UsageError(
+                f"{text!r} is not a limit",
+                place="--fail-if",
+                help="write slower:3%, faster:3% or either:3%",
+            )
+        return cls(direction=found[1], share=float(found[2]) / 100)
+
+    def is_broken_by(self, pair: Mapping[str, Any]) -> bool:
+        """Whether the second differs from the first and is farther from it than the share."""
+        if pair["outcome"] not in {"slower", "faster"}:
+            return False
+        is_meant = self.direction in {pair["outcome"], "either"}
+        return is_meant and abs(pair["ratio"]["value"] - 1) > self.share
+
+    def is_out_of_sight(self, pair: Mapping[str, Any]) -> bool:
+        """Whether a difference of this size could not have been told from none."""
+        ratio = pair["ratio"]
+        return ratio["value"] is None or bool((ratio["high"] - ratio["low"]) / 2 > self.share)
+
+
+def comparison(document: Mapping[str, Any]) -> Finding:
+    """A comparison document: times, then one sentence for each pair."""
+    taken = [(entry["name"], entry["latency"]) for entry in document["networks"]]
+    rows = [
+        {
+            "network": name,
+            "ms (95 % interval)": with_interval(found["value"], found["low"], found["high"]),
+            "passes": len(found["samples"]),
+            "verdict": found["verdict"],
+        }
+        for name, found in taken
+    ]
+    conditions = taken[0][1]["conditions"]
+    stayed = any(
+        pair["ratio"]["value"] is not None and not pair["placements"] for pair in document["pairs"]
+    )
+    parts: list[Part] = [
+        f"on {runs_text(conditions)}, batch {conditions['batch']}, "
+        f"{side(conditions['resolution'])} px",
+        ReportTable(rows, align="lrrl"),
+        Lines([f"{n} is {f['verdict']}: {f['reason']}" for n, f in taken if f["reason"]]),
+        Lines([sentence(pair) for pair in (*document["pairs"], *document["stored"])]),
+        Lines([_STAYED] if stayed else []),
+    ]
+    return Finding(document, parts)
+
+
+def sentence(pair: Mapping[str, Any]) -> str:
+    """What a pair gave, in words that say which is which.
+
+    >>> ratio = {"value": 1.041, "low": 1.032, "high": 1.05}
+    >>> sentence({"first": "a", "second": "b", "outcome": "slower", "ratio": ratio, "rounds": 90})
+    'b is 4.1 % (3.2 to 5.0 %) slower than a'
+    """
+    first, second, outcome = pair["first"], pair["second"], pair["outcome"]
+    if outcome == "unknown":
+        return f"{second} cannot be compared with {first}: {pair['reason']}"
+    shares = [100 * (pair["ratio"][key] - 1) for key in ("value", "low", "high")]
+    apart = "" if pair["rounds"] else ", timed in another process"
+    if outcome == "tie":
+        _, low, high = shares
+        return f"{second} ties with {first}: it takes {low:+.1f} to {high:+.1f} % more time{apart}"
+    value, *ends = (abs(share) for share in shares)
+    low, high = sorted(ends)
+    size = f"{value:.1f} % ({low:.1f} to {high:.1f} %)"
+    if outcome == "slower":
+        return f"{second} is {size} slower than {first}{apart}"
+    return f"{second} is faster than {first}: it takes {size} less time{apart}"
+
+
+def prediction(document: Mapping[str, Any], *, next_step: str) -> Finding:
+    """The predictions of a prediction document, fastest first."""
+    predictions = document["predictions"]
+    names = Counter(entry["name"] for entry in predictions)
+    rows = [
+        {
+            # Networks of one space may bear one name.
+            "network": entry["name"]
+            + (f" {entry['digest'][:8]}" if names[entry["name"]] > 1 else ""),
+            "px": side(entry["conditions"]["resolution"]),
+            "family": entry["family"],
+            "predicted ms": with_interval(entry["ms"], entry["low"], entry["high"]),
+            "new blocks": entry["num_blocks_new"],
+        }
+        for entry in sorted(predictions, key=lambda entry: float(entry["ms"]))
+    ]
+    errors = {
+        entry["family"]: f"{entry['family']}: {entry['error_percent']:.1f} % mean error on "
+        f"{entry['num_wholes']} whole networks, each predicted by the others"
+        for entry in predictions
+    }
+    conditions = predictions[0]["conditions"]
+    parts: list[Part] = [
+        f"predicted, not measured: {runs_text(conditions)}, batch {conditions['batch']}; the sum "
+        "of the network's blocks, each timed alone with cold caches",
+        ReportTable(rows, align="llllr"),
+        Lines([errors[family] for family in sorted(errors)]),
+    ]
+    return Finding(document, parts, next_step)
+
+
+def serving(document: Mapping[str, Any], *, next_step: str) -> Finding:
+    """A document of the schema ``archbench.serving/1``."""
+    return Finding(document, [one_after_another(map(_served, document["networks"]))], next_step)
+
+
+def _served(found: Mapping[str, Any]) -> list[Part]:
+    """One network of such a document."""
+
+    def text(quantity: Mapping[str, Any], *, scale: float = 1.0) -> str:
+        value = quantity["value"]
+        return NOT_THERE if value is None else f"{value * scale:.2f}"
+
+    rows = [
+        {
+            "batch": entry["conditions"]["batch"],
+            "ms": f"{entry['ms']:.2f}",
+            "images/s": f"{entry['images_per_second']:,.1f}",
+            **{f"{name} ms": text(entry[name]) for name in ("p50", "p95", "p99")},
+            "peak MB": text(entry["peak"], scale=1e-6),
+            "mJ/image": text(entry["energy"]),
+        }
+        for entry in found["batches"]
+    ]
+    conditions = found["batches"][0]["conditions"]
+    head = f"{found['name']}: {side(conditions['resolution'])} px, {runs_text(conditions)}"
+    return [
+        f"{head}, deployed form",
+        ReportTable(rows, align="rrrrrrrr"),
+        Lines(_serving_notes(found), rest=""),
+    ]
+
+
+def _serving_notes(found: Mapping[str, Any]) -> list[str | bool]:
+    saturating, batches = found["saturating_batch"], found["batches"]
+    missing: dict[str, list[str]] = {}
+    for entry in batches:
+        for key, name in _QUANTITIES.items():
+            if entry[key]["reason"]:
+                text = f"{name}: not available: {entry[key]['reason']}"
+                missing.setdefault(text, []).append(str(entry["conditions"]["batch"]))
+    off_cpu = max(entry["off_cpu"] or 0.0 for entry in batches)
+    return [
+        "ms and images/s are calibrated, as latencies are; p50, p95 and p99 are passes on the "
+        "wall clock as it was; peak is what a pass needs beside the weights.",
+        saturating is not None
+        and f"images/s: batch {saturating} is the smallest within 5 % of the best.",
+        *(
+            text if len(lacking) == len(batches) else f"{text} (batch {', '.join(lacking)})"
+            for text, lacking in missing.items()
+        ),
+        off_cpu > 0.05 and f"Other work held the core for up to {off_cpu:.0%} of the time.",
+    ]
