@@ -30,9 +30,9 @@ class Room:
     libraries: set[str] = field(default_factory=set)
 
 
-# Optuna's storage is SQLAlchemy's and raises its errors. A checkpoint is a safetensors file, too:
-# reading it executes nothing. evaluate joins networks, a data set and numbers, so it has to load
-# the data set by its name, and it opens networks of other libraries, to measure them like ours.
+# Optuna's storage is SQLAlchemy's and raises its errors. evaluate joins networks, a data set and
+# numbers, so it has to load the data set by its name, and it opens networks of other libraries, to
+# measure them like ours.
 TABLE = """
 command_line | |
 errors       | |
@@ -45,7 +45,7 @@ study        | |
 analysis     | study | pandas pyarrow moocore scipy
 models       | study | torch safetensors
 data         | | torch torchvision sklearn PIL
-train        | data study | torch safetensors
+train        | data models study | torch
 measure      | study | torch fvcore onnx onnxruntime openvino nncf tensorrt
 space        | analysis models study | yaml
 evaluate     | analysis models data train measure study | torch timm torchvision

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import statistics
 import time
@@ -20,9 +19,11 @@ from archbench.errors import MissingError, StorageError
 from archbench.evaluate.target import Target
 from archbench.measure.machine import require_device
 from archbench.models import ArchSpec, Network, build, proxy
+from archbench.models.weights.load import header
+from archbench.models.weights.weight_file import write_safetensors
 from archbench.progress import Progress
 from archbench.study.trial import CurvePoint
-from archbench.train.checkpoint import previous_path, read_checkpoint, read_tensors, write_tensors
+from archbench.train.checkpoint import previous_path, read_checkpoint, read_tensors
 from archbench.train.feed import derived_seed
 from archbench.train.loop import accuracy, train
 from archbench.train.plan import choose_plan, common_plan
@@ -169,7 +170,8 @@ class Proxy:
             on_note=on_note,
         )
         if weights is not None and points[-1].epoch == self.recipe.epochs:
-            write_tensors(weights, network.state_dict(), metadata=identity(self.spec(target)))
+            texts = header(self.spec(target))
+            write_safetensors(weights, network.state_dict(), metadata=texts, is_alone=True)
         return points[-1].accuracy
 
     def test(self, target: ArchSpec, *, weights: Path) -> float:
@@ -259,15 +261,6 @@ def _usable(path: Path, *, sha256: str | None, on_note: Callable[[str], None]) -
             file.unlink(missing_ok=True)
         return None
     return sha256 if found is None or found.sha256 == sha256 else None
-
-
-def identity(spec: ArchSpec) -> dict[str, str]:
-    """What stands in the header of a network's weights."""
-    return {
-        "format": "archbench.weights/1",
-        "digest": spec.digest,
-        "spec": json.dumps(spec.to_document(), sort_keys=True),
-    }
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,14 +12,16 @@ from torch import nn
 
 from archbench.data import DataSet
 from archbench.errors import StorageError, UsageError
-from archbench.evaluate.proxy import describe, identity, open_data, teacher_in_words, widest
+from archbench.evaluate.proxy import describe, open_data, teacher_in_words, widest
 from archbench.measure.machine import require_device
 from archbench.models import ArchSpec, build, proxy
 from archbench.models.network import Written, as_spec
+from archbench.models.weights.load import header
+from archbench.models.weights.weight_file import write_safetensors
 from archbench.progress import Progress
 from archbench.study.atomic_file import write_atomically
 from archbench.study.trial import CurvePoint
-from archbench.train.checkpoint import read_tensors, write_tensors
+from archbench.train.checkpoint import read_tensors
 from archbench.train.feed import derived_seed
 from archbench.train.loop import OnPoint, train
 from archbench.train.plan import choose_plan
@@ -132,7 +134,7 @@ def train_network(
         width=widest(spec),
         device=device,
         teacher=taught_by,
-        texts=identity(spec),
+        texts=header(spec),
         on_point=on_point,
         on_progress=on_progress,
         on_note=on_note,
@@ -228,7 +230,7 @@ def _train_to_end(
 
 def _write(path: Path, network: nn.Module, point: CurvePoint, *, texts: Mapping[str, str]) -> None:
     found = {"epoch": json.dumps(point.epoch), "accuracy": json.dumps(point.accuracy)}
-    write_tensors(path, network.state_dict(), metadata={**texts, **found})
+    write_safetensors(path, network.state_dict(), metadata={**texts, **found}, is_alone=True)
 
 
 def _reached(path: Path) -> tuple[int, float] | None:

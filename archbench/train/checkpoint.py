@@ -9,11 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from archbench.errors import MissingError, StorageError
-from archbench.study.atomic_file import replace_file
+from archbench.errors import MissingError, StorageError, WeightsError
+from archbench.models.weights.weight_file import (
+    content_sha256,
+    from_safetensors,
+    write_safetensors,
+)
 
 _FORMAT = "archbench.checkpoint/1"
 
@@ -53,7 +56,9 @@ def write_checkpoint(
     """
     text = json.dumps(document, sort_keys=True)
     content = {"format": _FORMAT, "document": text, "content_sha256": content_sha256(tensors, text)}
-    return write_tensors(path, tensors, metadata=content, previous=previous_path(path))
+    return write_safetensors(
+        path, tensors, metadata=content, is_alone=True, previous=previous_path(path)
+    )
 
 
 def read_checkpoint(path: Path, *, sha256: str | None = None) -> Checkpoint | None:
@@ -97,64 +102,19 @@ def read_checkpoint(path: Path, *, sha256: str | None = None) -> Checkpoint | No
     )
 
 
-def write_tensors(
-    path: Path,
-    tensors: Mapping[str, Tensor],
-    *,
-    metadata: Mapping[str, str],
-    previous: Path | None = None,
-) -> str:
-    """Writes a safetensors file that is there whole or not at all, and gives its sha256.
-
-    The metadata is text beside them. Where there is a ``spec``, the ``sha256`` of it and of the
-    tensors joins it, as whoever loads the weights into a network checks it. A file that stands at
-    the path is moved to ``previous``, if that is given.
-
-    Raises:
-        StorageError: The file cannot be written.
-    """
-    from safetensors.torch import save
-
-    texts = dict(metadata)
-    if "spec" in texts:
-        texts["sha256"] = content_sha256(tensors, texts["spec"])
-    data = save({name: _plain(tensor) for name, tensor in tensors.items()}, texts)
-    try:
-        replace_file(path, data, partial=f".{path.name}.partial", previous=previous)
-    except OSError as error:
-        raise StorageError(
-            f"cannot write: {error.strerror}", place=str(path), help="free space or rights there"
-        ) from error
-    return hashlib.sha256(data).hexdigest()
-
-
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str], str]:
     """Tensors, metadata and sha256 of a safetensors file; nothing in it is executed.
 
     Raises:
         StorageError: The file cannot be read or is not a whole safetensors file.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load
-
     try:
         data = path.read_bytes()
-        tensors = load(data)
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        return *from_safetensors(data), hashlib.sha256(data).hexdigest()
     except OSError as error:
         raise StorageError(f"cannot read: {error.strerror}", place=str(path)) from error
-    except (SafetensorError, ValueError) as error:
+    except WeightsError as error:
         raise StorageError("not a whole safetensors file", place=str(path)) from error
-    return tensors, header.get("__metadata__", {}), hashlib.sha256(data).hexdigest()
-
-
-def content_sha256(tensors: Mapping[str, Tensor], text: str = "") -> str:
-    """The sha256 of names, types, shapes and values, in whatever order they come, and of a text."""
-    digest = hashlib.sha256(text.encode())
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
-        digest.update(_plain(tensor).reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
 
 
 def _read(path: Path) -> Checkpoint:
@@ -165,7 +125,3 @@ def _read(path: Path) -> Checkpoint:
     if content_sha256(tensors, text) != metadata.get("content_sha256"):
         raise StorageError("damaged: the content differs from its sha256", place=str(path))
     return Checkpoint(tensors=tensors, document=json.loads(text), path=path, sha256=sha256)
-
-
-def _plain(tensor: Tensor) -> Tensor:
-    return tensor.detach().cpu().contiguous()

@@ -20,15 +20,10 @@ from torch import Tensor, nn
 from archbench.cache_folder import cache_folder
 from archbench.data import DataSet
 from archbench.errors import StorageError
+from archbench.models.weights.weight_file import content_sha256
 from archbench.progress import Progress
 from archbench.study.atomic_file import writing_alone
-from archbench.train.checkpoint import (
-    Checkpoint,
-    content_sha256,
-    previous_path,
-    read_checkpoint,
-    write_checkpoint,
-)
+from archbench.train.checkpoint import Checkpoint, previous_path, read_checkpoint, write_checkpoint
 from archbench.train.loop import accuracy, train
 from archbench.train.recipe import Plan, Recipe
 from archbench.train.step import Teacher

@@ -256,12 +256,11 @@ def save_tensors(
         raise UsageError(
             f"{path.name} does not end in .safetensors, as our files do", place=str(path)
         )
-    text = json.dumps(spec.to_document(), sort_keys=True)
-    metadata = {
-        "format": FORMAT,
-        "spec": text,
-        "digest": spec.digest,
-        "sha256": content_sha256(tensors, text),
-        "source": json.dumps(source, sort_keys=True),
-    }
+    metadata = {**header(spec), "source": json.dumps(source, sort_keys=True)}
     return write_safetensors(path, tensors, metadata=metadata)
+
+
+def header(spec: ArchSpec) -> dict[str, str]:
+    """What stands in a file of ours beside the tensors, before their sha256 joins it."""
+    text = json.dumps(spec.to_document(), sort_keys=True)
+    return {"format": FORMAT, "spec": text, "digest": spec.digest}

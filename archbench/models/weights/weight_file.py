@@ -95,16 +95,29 @@ def read_weights(path: Path) -> WeightFile:
 
 
 def write_safetensors(
-    path: Path, tensors: Mapping[str, Tensor], *, metadata: Mapping[str, str]
+    path: Path,
+    tensors: Mapping[str, Tensor],
+    *,
+    metadata: Mapping[str, str],
+    is_alone: bool = False,
+    previous: Path | None = None,
 ) -> str:
     """Writes tensors that are there whole or not at all, and gives the sha256 of the file.
+
+    The metadata is text beside them. Where there is a ``spec``, the ``sha256`` of it and of the
+    tensors joins it, as whoever loads the weights into a network checks it. A file that stands at
+    the path is moved to ``previous``, if that is given. What a killed process left half written
+    is written over where ``is_alone`` says that no other process writes there.
 
     Raises:
         StorageError: The file cannot be written; what was there before still is.
     """
     from safetensors.torch import save
 
-    return _write(path, save(_apart(tensors), dict(metadata)))
+    texts = dict(metadata)
+    if "spec" in texts:
+        texts["sha256"] = content_sha256(tensors, texts["spec"])
+    return _write(path, save(_apart(tensors), texts), is_alone=is_alone, previous=previous)
 
 
 def write_pickle(path: Path, tensors: Mapping[str, Tensor], *, wrapper: str = "") -> str:
@@ -115,7 +128,7 @@ def write_pickle(path: Path, tensors: Mapping[str, Tensor], *, wrapper: str = ""
     return _write(path, buffer.getvalue())
 
 
-def content_sha256(tensors: Mapping[str, Tensor], text: str) -> str:
+def content_sha256(tensors: Mapping[str, Tensor], text: str = "") -> str:
     """The sha256 of a text, then of each tensor's name, type, shape and bytes, sorted by name."""
     digest = hashlib.sha256(text.encode())
     for name, tensor in sorted(tensors.items()):
@@ -144,7 +157,7 @@ def _held(data: bytes) -> tuple[str, dict[str, Tensor], dict[str, str], str]:
     """Kind, tensors, metadata and wrapper of what a file holds."""
     # A header may be of a length whose first byte begins a pickle, too; so this comes first.
     if data[8:9] == b"{" and int.from_bytes(data[:8], "little") <= len(data) - 8:
-        return "safetensors", *_from_safetensors(data), ""
+        return "safetensors", *from_safetensors(data), ""
     if data.startswith((_ZIP, _PICKLE)):
         tensors, wrapper = _from_pickle(data)
         return "pickle", tensors, {}, wrapper
@@ -156,7 +169,12 @@ def _held(data: bytes) -> tuple[str, dict[str, Tensor], dict[str, str], str]:
     )
 
 
-def _from_safetensors(data: bytes) -> tuple[dict[str, Tensor], dict[str, str]]:
+def from_safetensors(data: bytes) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of a file of safetensors.
+
+    Raises:
+        WeightsError: It is not whole.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load
 
@@ -254,9 +272,10 @@ def _plain(tensor: Tensor) -> Tensor:
     return tensor.detach().cpu().contiguous()
 
 
-def _write(path: Path, data: bytes) -> str:
+def _write(path: Path, data: bytes, *, is_alone: bool = False, previous: Path | None = None) -> str:
+    mark = "" if is_alone else f".{uuid4().hex[:8]}"
     try:
-        replace_file(path, data, partial=f".{path.name}.{uuid4().hex[:8]}.partial")
+        replace_file(path, data, partial=f".{path.name}{mark}.partial", previous=previous)
     except OSError as error:
         raise StorageError(
             f"cannot write: {error.strerror}", place=str(path), help="free space or rights there"
