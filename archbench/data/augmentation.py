@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 
 PIXEL_MEAN = 0.5
@@ -11,11 +13,7 @@ PIXEL_STD = 0.25
 
 
 def normalise(images: torch.Tensor) -> torch.Tensor:
-    """Float pixels around zero, by one rule for every data set: (byte / 255 - 0.5) / 0.25.
-
-    Args:
-        images: uint8, (B, 3, H, W), on any device.
-    """
+    """Bytes as floats around zero, by one rule for every data set: (byte / 255 - 0.5) / 0.25."""
     scale = 1 / (255 * PIXEL_STD)
     return images.to(torch.float32).mul_(scale).sub_(PIXEL_MEAN / PIXEL_STD)
 
@@ -26,32 +24,20 @@ def augment(
     """Normalised images, each moved by up to ``shift`` pixels and mirrored with probability 1/2.
 
     What moves in from beyond the edge is the image's own reflection. The work is one gather of
-    the whole batch on the images' device; the result lies in channels_last memory.
-
-    Args:
-        images: uint8, (B, 3, H, W).
-        generator: Source of the moves; on any device, so that a CPU generator gives a GPU the
-            same moves.
-        shift: Largest move in pixels, each way along both axes.
-        flip: Whether to mirror left to right; see ``DataSet.flip``.
+    the whole batch of bytes, (B, 3, H, W), on its device; the result lies in channels_last memory.
+    The generator may be on another device: one on the CPU gives a GPU the same moves.
     """
     B, _, H, W = images.shape
-    move = _draw((2, B, 1), low=-shift, high=shift, generator=generator).to(images.device)
+    draw = partial(torch.randint, generator=generator, device=generator.device)
+    move = draw(-shift, shift + 1, (2, B, 1)).to(images.device)
     rows = _reflected(torch.arange(H, device=images.device) + move[0], size=H)  # (B, H)
     columns = _reflected(torch.arange(W, device=images.device) + move[1], size=W)  # (B, W)
     if flip:
-        mirrored = _draw((B, 1), low=0, high=1, generator=generator).to(images.device)
+        mirrored = draw(0, 2, (B, 1)).to(images.device)
         columns = torch.where(mirrored.bool(), W - 1 - columns, columns)
     batch = torch.arange(B, device=images.device)[:, None, None]
     moved = images[batch, :, rows[:, :, None], columns[:, None, :]]  # (B, H, W, 3)
     return normalise(moved.permute(0, 3, 1, 2))  # (B, 3, H, W)
-
-
-def _draw(
-    shape: tuple[int, ...], *, low: int, high: int, generator: torch.Generator
-) -> torch.Tensor:
-    """Whole numbers from low to high, both included, on the generator's device."""
-    return torch.randint(low, high + 1, shape, generator=generator, device=generator.device)
 
 
 def _reflected(index: torch.Tensor, *, size: int) -> torch.Tensor:

@@ -55,14 +55,11 @@ def load(
 ) -> DataSet:
     """The data set of a name, decoded and resized once, afterwards mapped from the cache.
 
-    Args:
-        name: ``cluttered_digits``, ``cluttered_digits:hard``, ``folder:PATH``, ``cifar10:PATH``,
-            ``cifar100:PATH``, ``imagenette:PATH`` or ``imagenet:PATH``.
-        resolution: Side of the square images in pixels.
-        seed: Seed of splits and of synthetic images; the same seed gives the same bytes.
-        cache: Folder that holds the prepared data; by default ``cache_folder()``.
-        download: Whether missing data may be fetched from its home.
-        progress: Told what is being done, how much of it, of how much.
+    A name is ``cluttered_digits``, ``cluttered_digits:hard``, ``folder:PATH``, ``cifar10:PATH``,
+    ``cifar100:PATH``, ``imagenette:PATH`` or ``imagenet:PATH``. The images are squares of
+    ``resolution`` pixels. The seed is that of splits and of synthetic images; the same one gives
+    the same bytes. The cache is ``cache_folder()`` if no other folder is given. Missing data are
+    fetched from their home where ``download`` allows it.
 
     Raises:
         UsageError: The name, the resolution or the seed cannot be taken.
@@ -90,7 +87,7 @@ def load(
     )
     try:
         source: ImageSource = module.source(request)
-        return cached(source, kind=kind, request=request, folder=cache or cache_folder())
+        return cached(source, request=request, folder=cache or cache_folder())
     except OSError as error:  # of the source: the cache's own are told apart
         raise MissingError(
             f"it cannot be read ({error.strerror or error})",
@@ -99,8 +96,8 @@ def load(
         ) from error
 
 
-def cached(source: ImageSource, *, kind: str, request: DataRequest, folder: Path) -> DataSet:
-    """The data set of a source of a kind, from a cache folder where it lies there, else made.
+def cached(source: ImageSource, *, request: DataRequest, folder: Path) -> DataSet:
+    """The data set of a source, from a cache folder where it lies there, else made.
 
     Two processes that want the same at once make it once: the second one waits. A file that was
     damaged is made again, which the notes of the data set say.
@@ -108,6 +105,7 @@ def cached(source: ImageSource, *, kind: str, request: DataRequest, folder: Path
     Raises:
         StorageError: The cache cannot be read or written.
     """
+    kind = request.name.partition(":")[0]
     settings = {"resolution": request.resolution, "seed": request.seed, **source.settings}
     key = json.dumps([FORMAT.decode(), kind, settings], sort_keys=True)
     digest = hashlib.sha256(key.encode()).hexdigest()[:16]
@@ -168,9 +166,7 @@ def _make(source: ImageSource, request: DataRequest, path: Path) -> None:
         number, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(number, "wb", buffering=0) as file:
-            writer = EntryWriter(
-                file=file, name=request.name, place=str(path), resolution=request.resolution
-            )
+            writer = EntryWriter(file, request=request, place=str(path))
             writer.finish(source.make(writer.add))
             with _storing(str(path)):
                 os.fsync(file.fileno())
@@ -185,12 +181,12 @@ def _make(source: ImageSource, request: DataRequest, path: Path) -> None:
 class EntryWriter:
     """Writes a data set front to back, without ever holding it in memory.
 
-    The file is opened without a buffer, so that no failure waits for its end; ``name`` is that of
-    the data set, and ``place`` that of the file in messages.
+    The file is opened without a buffer, so that no failure waits for its end; messages call it
+    ``place``.
     """
 
-    def __init__(self, file: BinaryIO, *, name: str, place: str, resolution: int) -> None:
-        self._file, self._name, self._place, self._resolution = file, name, place, resolution
+    def __init__(self, file: BinaryIO, *, request: DataRequest, place: str) -> None:
+        self._file, self._request, self._place = file, request, place
         self._sha256 = hashlib.sha256()
         self._labels: dict[Share, list[np.ndarray]] = {}
 
@@ -203,7 +199,7 @@ class EntryWriter:
         started = list(self._labels)
         assert share not in started[:-1], f"{share} was left and taken up again"
         assert images.dtype == np.uint8
-        assert images.shape == (len(labels), 3, self._resolution, self._resolution)
+        assert images.shape == (len(labels), 3, *2 * [self._request.resolution])
         self._labels.setdefault(share, []).append(labels.astype("<i8"))
         self._write(np.ascontiguousarray(images).tobytes())
 
@@ -217,7 +213,7 @@ class EntryWriter:
         labels = {share: np.concatenate(parts) for share, parts in self._labels.items()}
         for share in SHARES:
             found, num_classes = labels.get(share, np.empty(0)), len(facts.class_names)
-            place = f"{self._name}: {share}"
+            place = f"{self._request.name}: {share}"
             if not len(found):
                 raise DataError("there is no image", place=place)
             for label in (found.min(), found.max()):
@@ -227,7 +223,7 @@ class EntryWriter:
         self._write(b"".join(part.tobytes() for part in labels.values()))
         document = {
             **asdict(facts),
-            "resolution": self._resolution,
+            "resolution": self._request.resolution,
             "shares": [[share, len(part)] for share, part in labels.items()],
             "sha256": self._sha256.hexdigest(),
         }

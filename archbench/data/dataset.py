@@ -103,10 +103,3 @@ def held_out_share(labels: np.ndarray, *, seed: int, number: int) -> np.ndarray:
     """
     rng = np.random.default_rng((seed, number))
     return stratified_share(labels, share=HELD_OUT, rng=rng, most=MOST_HELD_OUT)
-
-
-def rest(count: int, taken: np.ndarray) -> np.ndarray:
-    """The indices below a count that were not taken, ascending."""
-    left = np.ones(count, dtype=bool)
-    left[taken] = False
-    return np.flatnonzero(left)

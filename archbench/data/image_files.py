@@ -24,10 +24,9 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
-from archbench.data.source import SHARES, Share, Sink
-from archbench.progress import Progress
+from archbench.data.source import SHARES, DataRequest, Share, Sink
 
 # the shares that must stay clean come first: an image that is in one of them is left out later
 ORDER: tuple[Share, ...] = ("test", "validation", "train")
@@ -148,7 +147,7 @@ def decoded(content: bytes, *, resolution: int) -> np.ndarray:
             # a JPEG can be decoded at 1/2, 1/4 or 1/8 in a fraction of the time
             image.draft("RGB", (2 * resolution, 2 * resolution))
             orientation = image.getexif().get(ORIENTATION)
-            square = _square(_rgb(image), resolution)
+            square = ImageOps.fit(_rgb(image), (resolution, resolution))  # bicubic
     except UnidentifiedImageError as error:
         raise UnreadableError("not an image of a known format") from error
     except BROKEN as error:
@@ -163,20 +162,15 @@ def decoded(content: bytes, *, resolution: int) -> np.ndarray:
     return np.ascontiguousarray(pixels)
 
 
-def gather(
-    sink: Sink,
-    shares: Mapping[Share, Sequence[Item]],
-    *,
-    resolution: int,
-    progress: Progress,
-) -> Gathered:
+def gather(sink: Sink, shares: Mapping[Share, Sequence[Item]], request: DataRequest) -> Gathered:
     """Decodes the files of all shares into a sink.
 
     A file that has the same bytes as one of the test share is left out of the others; one that
     is in validation is left out of training.
     """
     found = Gathered()
-    sealed: dict[bytes, Path] = {}
+    held_out: dict[bytes, Path] = {}
+    read_item = partial(_read, resolution=request.resolution)
     done, total = 0, sum(len(items) for items in shares.values())
     with warnings.catch_warnings(), ThreadPoolExecutor(torch.get_num_threads()) as pool:
         # remarks on odd metadata: what cannot be decoded is an error anyway
@@ -185,20 +179,18 @@ def gather(
             counts = found.counts[share] = Counter()
             here: dict[bytes, Path] = {}
             for start in range(0, len(shares[share]), BLOCK):
-                progress("decoding images", done, total)
+                request.progress("decoding images", done, total)
                 block = shares[share][start : start + BLOCK]
-                read = zip(
-                    block, pool.map(partial(_read, resolution=resolution), block), strict=True
-                )
-                kept = list(_kept(read, share=share, sealed=sealed, found=found))
+                read = zip(block, pool.map(read_item, block), strict=True)
+                kept = list(_kept(read, share=share, held_out=held_out, found=found))
                 if kept:
                     labels = [item.label for item, _, _ in kept]
                     sink(share, np.stack([image for _, image, _ in kept]), np.array(labels))
                     counts.update(labels)
                 here |= {sha256: item.path for item, _, sha256 in kept}
                 done += len(block)
-            sealed |= here
-    progress("decoding images", total, total)
+            held_out |= here
+    request.progress("decoding images", total, total)
     return found
 
 
@@ -215,15 +207,15 @@ def _kept(
     read: Iterable[tuple[Item, tuple[np.ndarray, bytes] | str]],
     *,
     share: Share,
-    sealed: Mapping[bytes, Path],
+    held_out: Mapping[bytes, Path],
     found: Gathered,
 ) -> Iterator[tuple[Item, np.ndarray, bytes]]:
     """The files that go into a share; of the others the reason is noted."""
     for item, result in read:
         if isinstance(result, str):
             found.unreadable.append((item.path, result))
-        elif result[1] in sealed:
-            found.copies.append((share, item.path, sealed[result[1]]))
+        elif result[1] in held_out:
+            found.copies.append((share, item.path, held_out[result[1]]))
         else:
             yield item, *result
 
@@ -294,11 +286,3 @@ def _rgb(image: Image.Image) -> Image.Image:
     if deep.min() < 0 or deep.max() > 0xFFFF:
         raise UnreadableError("its pixels have more than 16 bits")
     return Image.fromarray((deep >> 8).astype(np.uint8)).convert("RGB")
-
-
-def _square(image: Image.Image, resolution: int) -> Image.Image:
-    width, height = image.size
-    side = min(width, height)
-    left, top = (width - side) / 2, (height - side) / 2
-    box = (left, top, left + side, top + side)
-    return image.resize((resolution, resolution), Image.Resampling.BICUBIC, box=box)

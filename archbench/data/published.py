@@ -1,6 +1,7 @@
 """How does a published data set get to the user's disk and into shares?
 
-It comes wholly or not at all, and the official held-out images are sealed.
+It comes wholly or not at all, and the official held-out images are the held-out test split. There
+are two forms: the CIFAR archives, and archives of a folder of image files for each class.
 """
 
 from __future__ import annotations
@@ -9,17 +10,25 @@ import contextlib
 import sys
 import tarfile
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from http.client import HTTPException
 from pathlib import Path
+from typing import Any, Literal
 from urllib.error import HTTPError
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 
-from archbench.data.dataset import DataError, held_out_share, rest
+from archbench.data.dataset import DataError, held_out_share
 from archbench.data.image_files import Item, Tree, gather, items_of, notes, tree
 from archbench.data.source import DataFacts, DataRequest, ImageSource, Share, Sink
 from archbench.errors import MissingError
+
+RECIPE = 1  # raise it with every change that changes a byte
+SIDE = 32
+BLOCK = 1024
 
 
 def fetch(
@@ -65,11 +74,103 @@ def home(request: DataRequest, *, folders: Sequence[str]) -> tuple[Path, Sequenc
     return (path.parent, [path.name]) if path.name in folders else (path, folders)
 
 
+def cifar_source(request: DataRequest, *, kind: Literal["CIFAR10", "CIFAR100"]) -> ImageSource:
+    """A CIFAR data set, in the folder behind the colon, as torchvision reads it.
+
+    The official test images are the held-out test split; validation is 15 % of each class of the
+    training images.
+
+    Raises:
+        UsageError: No path is given.
+        MissingError: It is not there.
+    """
+    import torchvision
+
+    published = getattr(torchvision.datasets, kind)
+    folder, archive = published.base_folder, published.filename
+    root, _ = home(request, folders=[folder])
+    place = root / folder
+    if not place.is_dir() and request.download:
+        download = partial(published, train=True, download=True)
+        fetch(download, root=root, folder=folder, request=request)
+    if not place.is_dir():
+        there = (root / archive).is_file()
+        raise MissingError(
+            f"{kind} is not there",
+            place=str(place),
+            help=f"unpack {archive} in {root}"
+            + ("" if there else ", or add --download to fetch it (170 MB)")
+            + "; or use cluttered_digits, which is built in",
+        )
+    files = sorted(path for path in place.iterdir() if path.is_file())
+    marks = [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files]
+    settings = {"recipe": RECIPE, "place": str(place.resolve()), "files": marks}
+    return ImageSource(
+        settings=settings, make=lambda sink: _make_cifar(sink, request, root, published)
+    )
+
+
+def _make_cifar(sink: Sink, request: DataRequest, root: Path, published: Any) -> DataFacts:
+    _check_files(root / published.base_folder, published)
+    train, test = (published(root, train=is_train) for is_train in (True, False))
+    labels = np.asarray(train.targets, dtype=np.int64)
+    taken = held_out_share(labels, seed=request.seed, number=0)
+    shares: tuple[tuple[Share, np.ndarray, np.ndarray], ...] = (
+        ("test", test.data, np.asarray(test.targets, dtype=np.int64)),
+        ("validation", train.data[taken], labels[taken]),
+        ("train", np.delete(train.data, taken, axis=0), np.delete(labels, taken)),
+    )
+    done, total = 0, len(train.data) + len(test.data)
+    for share, images, of_images in shares:
+        for start, block in _resized(images, resolution=request.resolution):
+            request.progress("resizing images", done, total)
+            sink(share, block, of_images[start : start + BLOCK])
+            done += len(block)
+    request.progress("resizing images", total, total)
+    names = tuple(train.classes)
+    return DataFacts(
+        class_names=names,
+        description=f"{published.__name__}, photographs of {SIDE} px of {len(names)} classes",
+        flip=True,
+        notes=(
+            *(f"{share}: {len(of_images):,} images" for share, _, of_images in reversed(shares)),
+            f"test is the official test set; validation was drawn from the training set with "
+            f"seed {request.seed}",
+        ),
+    )
+
+
+def _check_files(folder: Path, published: Any) -> None:
+    """Refuses a file that is not the published one; torchvision would not say which is not."""
+    from torchvision.datasets.utils import check_integrity
+
+    meta = [published.meta["filename"], published.meta["md5"]]
+    for name, md5 in [*published.train_list, *published.test_list, meta]:
+        if not check_integrity(folder / name, md5):
+            there = (folder / name).exists()
+            raise DataError(
+                f"not the published file: its MD5 is not {md5}" if there else "the file is missing",
+                place=str(folder / name),
+                help=f"delete {folder} and unpack the archive anew, or add --download",
+            )
+
+
+def _resized(images: np.ndarray, *, resolution: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Blocks of images, uint8 (N, H, W, 3) to uint8 (N, 3, R, R), each with its start."""
+    for start in range(0, len(images), BLOCK):
+        block = torch.from_numpy(images[start : start + BLOCK]).permute(0, 3, 1, 2)
+        if resolution != SIDE:
+            size = (resolution, resolution)
+            block = F.interpolate(
+                block.contiguous(), size, mode="bicubic", align_corners=False, antialias=True
+            )
+        yield start, block.numpy()
+
+
 def unpacked(
     request: DataRequest,
     *,
     root: Path,
-    recipe: int,
     title: str,
     num_published: int,
     class_names: Callable[[], Sequence[str]],
@@ -86,7 +187,7 @@ def unpacked(
     trees = {name: tree(root / name) for name in ("train", "val")}
     _check(trees, root)
     settings = {
-        "recipe": recipe,
+        "recipe": RECIPE,
         "root": str(root.resolve()),
         "fingerprints": {name: images.fingerprint for name, images in trees.items()},
     }
@@ -94,7 +195,7 @@ def unpacked(
     def make(sink: Sink) -> DataFacts:
         names = tuple(class_names())
         shares = _shares(trees, seed=request.seed)
-        found = gather(sink, shares, resolution=request.resolution, progress=request.progress)
+        found = gather(sink, shares, request)
         lines = [
             *notes(found, class_names=names, root=root),
             f"test is the official val/; validation was drawn from train/ with seed {request.seed}",
@@ -113,12 +214,12 @@ def unpacked(
 
 def _shares(trees: Mapping[str, Tree], *, seed: int) -> dict[Share, list[Item]]:
     classes = tuple(trees["train"].classes)
-    items, sealed = (items_of(trees[name], classes) for name in ("train", "val"))
+    items, test = (items_of(trees[name], classes) for name in ("train", "val"))
     taken = held_out_share(np.array([item.label for item in items]), seed=seed, number=0)
     return {
-        "train": [items[index] for index in rest(len(items), taken)],
+        "train": [items[index] for index in np.delete(np.arange(len(items)), taken)],
         "validation": [items[index] for index in taken],
-        "test": sealed,
+        "test": test,
     }
 
 

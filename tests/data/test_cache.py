@@ -57,7 +57,7 @@ class Plain:
 
 def _cached(plain: Plain, folder: Path) -> DataSet:
     request = request_for("plain", resolution=RESOLUTION)
-    return cached(plain.source(), kind="plain", request=request, folder=folder)
+    return cached(plain.source(), request=request, folder=folder)
 
 
 def _file(folder: Path) -> Path:
@@ -159,7 +159,7 @@ def test_a_full_disk_is_said(cache: Path) -> None:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
 def test_no_space_is_called_a_full_disk() -> None:
     with Path("/dev/full").open("wb", buffering=0) as file:
-        writer = EntryWriter(file, name="x", place="/dev/full", resolution=2)
+        writer = EntryWriter(file, request=request_for("x", resolution=2), place="/dev/full")
         with pytest.raises(StorageError, match="the disk is full"):
             writer.add("train", np.zeros((1, 3, 2, 2), np.uint8), np.zeros(1, np.int64))
 

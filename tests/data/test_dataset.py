@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archbench.data.dataset import MOST_HELD_OUT, held_out_share, rest, stratified_share
+from archbench.data.dataset import MOST_HELD_OUT, held_out_share, stratified_share
 
 LABELS = st.lists(st.integers(0, 5), max_size=80).map(lambda labels: np.array(labels, np.int64))
 
@@ -14,7 +14,7 @@ def test_takes_of_each_class_and_leaves_of_each_class(
     labels: np.ndarray, share: float, seed: int
 ) -> None:
     taken = stratified_share(labels, share=share, rng=np.random.default_rng(seed))
-    left = rest(len(labels), taken)
+    left = np.delete(np.arange(len(labels)), taken)
     assert np.array_equal(np.sort(np.concatenate([taken, left])), np.arange(len(labels)))
     for label in np.unique(labels):
         count = int((labels == label).sum())

@@ -2,6 +2,6 @@
 
 from functools import partial
 
-from archbench.data.cifar import cifar_source
+from archbench.data.published import cifar_source
 
 source = partial(cifar_source, kind="CIFAR10")

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from archbench.data.dataset import rest, stratified_share
+from archbench.data.dataset import stratified_share
 from archbench.data.source import DataFacts, DataRequest, ImageSource, Share, Sink
 from archbench.errors import UsageError, unknown_name
 
@@ -141,7 +141,7 @@ def glyph_parts(labels: np.ndarray, *, seed: int) -> dict[Share, np.ndarray]:
     for number, share in enumerate(shares):
         fraction = HELD_OUT_GLYPHS / (1 - number * HELD_OUT_GLYPHS)
         taken = stratified_share(labels[left], share=fraction, rng=rng)
-        parts[share], left = left[taken], left[rest(len(left), taken)]
+        parts[share], left = left[taken], np.delete(left, taken)
     parts["train"] = left
     return parts
 
@@ -173,12 +173,7 @@ def draw(
 ) -> np.ndarray:
     """Images of glyphs in clutter: uint8, (N, 3, R, R).
 
-    Args:
-        glyphs: Ink from 0 to 1, (N, 8, 8).
-        distractors: Glyphs to strew halves of, (N, D, 8, 8).
-        difficulty: How the digits are hidden.
-        resolution: R, in pixels.
-        rng: Source of everything else.
+    The ink of glyphs is 0 to 1, (N, 8, 8); halves of the distractors, (N, D, 8, 8), are strewn.
     """
     N, D = distractors.shape[:2]
     placed = partial(_placed, difficulty=difficulty, resolution=resolution, rng=rng)

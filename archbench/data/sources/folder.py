@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from archbench.data.dataset import DataError, held_out_share, rest
+from archbench.data.dataset import DataError, held_out_share
 from archbench.data.image_files import (
     Gathered,
     Item,
@@ -132,7 +132,7 @@ def _make(
 ) -> DataFacts:
     names = tuple(trees["train"].classes)
     shares, origin = _shares(trees, seed=request.seed)
-    found = gather(sink, shares, resolution=request.resolution, progress=request.progress)
+    found = gather(sink, shares, request)
     _check_readable(found, names, root)
     class_names = tuple(shown(name) for name in names)
     loose = sum(found.num_loose for found in trees.values())
@@ -163,7 +163,7 @@ def _shares(trees: Mapping[Share, Tree], *, seed: int) -> tuple[dict[Share, list
         labels = np.array([item.label for item in left])
         taken = held_out_share(labels, seed=seed, number=number)
         shares[share] = [left[index] for index in taken]
-        left = [left[index] for index in rest(len(left), taken)]
+        left = [left[index] for index in np.delete(np.arange(len(left)), taken)]
         origin.append(f"{share} was drawn from {train.root.name}/ with seed {seed}")
     return {**shares, "train": left}, origin
 
