@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from archbench.analysis.study import StudyReader as StudyReader
     from archbench.analysis.study import open_study as open_study
     from archbench.evaluate.comparison import compare as compare
-    from archbench.evaluate.foreign import fetch_weights as fetch_weights
     from archbench.evaluate.profile import profile as profile
     from archbench.evaluate.training import train_network as train_network
     from archbench.models.catalogue import ablation_names as ablation_names
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from archbench.models.network import count as count
     from archbench.models.spec import ArchSpec as ArchSpec
     from archbench.models.weights.conversion import convert_weights as convert_weights
+    from archbench.models.weights.hub import fetch_weights as fetch_weights
     from archbench.models.weights.load import load_weights as load_weights
     from archbench.models.weights.load import save_weights as save_weights
     from archbench.search.ablation.run import ablate as ablate

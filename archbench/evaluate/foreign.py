@@ -1,4 +1,4 @@
-"""Which network is meant: another library's, the user's, or a published one with its weights?"""
+"""Which network is meant: one of ours, another library's, or the user's?"""
 
 from __future__ import annotations
 
@@ -10,23 +10,16 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
-from pathlib import Path
 from types import ModuleType
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from archbench.cache_folder import cache_folder
 from archbench.errors import MissingError, UsageError, unknown_name
 from archbench.models import ArchSpec
-from archbench.models.catalogue import published, published_names
 from archbench.models.network import Written, as_spec
 from archbench.models.part import Grid
-from archbench.models.weights.hub import Fetched
-from archbench.models.weights.hub import fetch_weights as fetch_into
-from archbench.models.weights.skeleton import differing_fields
-from archbench.progress import Progress
 from archbench.registry import current_folder, import_outside, raised_outside
 
 SOURCES = ("module", "timm", "torchvision")
@@ -113,35 +106,6 @@ def open_foreign(text: str, *, resolution: tuple[int, int] | int | None = None) 
             network = _from_module(name, place=text)
     origin = "a module of yours" if source == "module" else f"{source} {version(source)}"
     return Foreign(name=text, origin=origin, network=network, resolution=Grid(*sides))
-
-
-def fetch_weights(
-    written: Written, *, folder: Path | None = None, on_progress: Progress | None = None
-) -> Fetched:
-    """The published weights of a network, fetched from the model hub where they are not kept yet.
-
-    Args:
-        written: A published name, or a spec that differs in its resolution alone.
-        folder: Where they are kept; ``weights`` in the user's cache folder by default.
-        on_progress: Told what is fetched, the bytes so far and in all.
-
-    Raises:
-        UsageError: The network is no published one, or nobody published weights for it.
-        MissingError: They could not be fetched, which shows within five seconds.
-        ArchbenchError: What was fetched does not fit, or cannot be kept.
-    """
-    spec = as_spec(written)
-    if spec.name in published_names():
-        original = published(spec.name)
-        is_whole = original.num_classes == spec.num_classes
-        if is_whole and not differing_fields(original, spec):
-            home = folder or cache_folder() / "weights"
-            return fetch_into(spec.name, folder=home, on_progress=on_progress)
-    raise UsageError(
-        f"there are published weights only for networks as published, not for "
-        f"{spec.name or 'this one'}",
-        help="archbench models lists those that are published",
-    )
 
 
 def _from_timm(

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from archbench.errors import UncountedOperatorError, UsageError, fault_text
-from archbench.evaluate.foreign import Foreign, fetch_weights, noise, opened
+from archbench.evaluate.foreign import Foreign, noise, opened
 from archbench.evaluate.target import Target, calibrated
 from archbench.measure.backend import BACKENDS, absence, can_compute, require_backend
 from archbench.measure.latency.rounds import NETWORK_FAULTS
@@ -22,6 +22,7 @@ from archbench.models import ArchSpec, ablation_names, build, count, paper, publ
 from archbench.models.arithmetic import Work
 from archbench.models.catalogue import published
 from archbench.models.network import Written
+from archbench.models.weights.hub import fetch_weights
 from archbench.progress import Progress
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions, Measurement

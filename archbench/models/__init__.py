@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from archbench.models.weights.conversion import Converted as Converted
     from archbench.models.weights.conversion import convert_weights as convert_weights
     from archbench.models.weights.conversion import describe_weights as describe_weights
+    from archbench.models.weights.hub import fetch_weights as fetch_weights
     from archbench.models.weights.load import load_weights as load_weights
     from archbench.models.weights.load import save_weights as save_weights
 

@@ -9,11 +9,10 @@ import pytest
 import torch
 
 from archbench.errors import UsageError, WeightsError
-from archbench.evaluate.foreign import fetch_weights
 from archbench.evaluate.parts import where
 from archbench.evaluate.serving import saturating_batch, serving
 from archbench.evaluate.target import deployed
-from archbench.models import as_spec, build, count, save_weights
+from archbench.models import as_spec, build, count, fetch_weights, save_weights
 from archbench.models.catalogue import published
 from archbench.models.part import Grid
 from archbench.study.measurement import Conditions

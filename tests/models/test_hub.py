@@ -58,9 +58,10 @@ class Hub:
 
 
 @pytest.fixture
-def hub() -> Iterator[Hub]:
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """A hub that answers while the test runs."""
     hub = Hub()
+    monkeypatch.setenv("ARCHBENCH_HUB", hub.address)
     thread = threading.Thread(target=hub.server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     yield hub
@@ -82,9 +83,7 @@ def test_weights_are_fetched_once_and_say_where_from(
 ) -> None:
     hub.files[f"{PATH}/model.safetensors"] = weights
     told: list[tuple[str, int, int]] = []
-    found = fetch_weights(
-        NAME, folder=tmp_path / "w", hub=hub.address, on_progress=lambda *now: told.append(now)
-    )
+    found = fetch_weights(NAME, folder=tmp_path / "w", on_progress=lambda *now: told.append(now))
     assert found.url == f"{hub.address}{PATH}/model.safetensors"
     assert told[-1] == ("fetching levit_128s.fb_dist_in1k", len(weights), len(weights))
     described = describe_weights(found.path)
@@ -97,12 +96,12 @@ def test_weights_are_fetched_once_and_say_where_from(
         network.head.classifiers[0].linear.weight,
         build(NAME, seed=0).head.classifiers[0].linear.weight,
     )
-    assert fetch_weights(NAME, folder=tmp_path / "w", hub=hub.address).url == ""
+    assert fetch_weights(NAME, folder=tmp_path / "w").url == ""
     assert len(hub.asked) == 1
     assert [path.name for path in (tmp_path / "w").iterdir()] == [f"{NAME}.safetensors"]
 
     found.path.write_bytes(found.path.read_bytes()[:-1] + b"\1")
-    assert fetch_weights(NAME, folder=tmp_path / "w", hub=hub.address).url
+    assert fetch_weights(NAME, folder=tmp_path / "w").url
     assert describe_weights(found.path)["verified"]
 
 
@@ -110,7 +109,7 @@ def test_the_older_file_is_taken_where_there_is_no_newer(
     hub: Hub, weights: bytes, tmp_path: Path
 ) -> None:
     hub.files[f"{PATH}/pytorch_model.bin"] = weights
-    assert fetch_weights(NAME, folder=tmp_path, hub=hub.address).url.endswith(".bin")
+    assert fetch_weights(NAME, folder=tmp_path).url.endswith(".bin")
     assert len(hub.asked) == 2
 
 
@@ -120,19 +119,19 @@ def test_a_download_that_breaks_off_leaves_nothing(
     hub.files[f"{PATH}/model.safetensors"] = weights[:1000]
     hub.length = lambda body: len(weights)
     with pytest.raises(MissingError, match=r"ended after 1,000 of|broke off"):
-        fetch_weights(NAME, folder=tmp_path, hub=hub.address, patience_s=0.5)
+        fetch_weights(NAME, folder=tmp_path, patience_s=0.5)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_other_weights_and_pages_are_refused_and_leave_nothing(hub: Hub, tmp_path: Path) -> None:
     hub.files[f"{PATH}/model.safetensors"] = b"<html>please log in</html>"
     with pytest.raises(WeightsError, match=r"model\.safetensors: neither a safetensors file nor"):
-        fetch_weights(NAME, folder=tmp_path, hub=hub.address)
+        fetch_weights(NAME, folder=tmp_path)
     tensors = build("levit_128").state_dict()
     theirs = their_tensors(tensors, name="levit_timm", form=FileForm(), spec=published("levit_128"))
     hub.files[f"{PATH}/model.safetensors"] = save(theirs)
     with pytest.raises(WeightsError, match="left over: 75 tensors"):
-        fetch_weights(NAME, folder=tmp_path, hub=hub.address)
+        fetch_weights(NAME, folder=tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -140,11 +139,11 @@ def test_a_file_that_is_not_there_or_claims_to_be_huge_is_not_fetched(
     hub: Hub, tmp_path: Path
 ) -> None:
     with pytest.raises(MissingError, match="the hub has no such file"):
-        fetch_weights(NAME, folder=tmp_path, hub=hub.address)
+        fetch_weights(NAME, folder=tmp_path)
     hub.files[f"{PATH}/model.safetensors"] = b""
     hub.length = lambda body: 2**50
     with pytest.raises(MissingError, match="more than any network here has"):
-        fetch_weights(NAME, folder=tmp_path, hub=hub.address)
+        fetch_weights(NAME, folder=tmp_path)
 
 
 @pytest.mark.parametrize("address", ["file:///etc/passwd", "ftp://127.0.0.1:1/a"])
@@ -153,27 +152,29 @@ def test_nothing_is_fetched_from_elsewhere_than_the_web(
 ) -> None:
     hub.redirect = address
     with pytest.raises(MissingError, match="could not be fetched"):
-        fetch_weights(NAME, folder=tmp_path, hub=hub.address, patience_s=0.5)
+        fetch_weights(NAME, folder=tmp_path, patience_s=0.5)
     with pytest.raises(UsageError, match="no address of the web"):
         hub_address({"ARCHBENCH_HUB": address})
 
 
-def test_a_closed_door_is_an_error_at_once(tmp_path: Path) -> None:
+def test_a_closed_door_is_an_error_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))  # bound, so that nobody else listens there
-        address = f"http://127.0.0.1:{held.getsockname()[1]}"
+        monkeypatch.setenv("ARCHBENCH_HUB", f"http://127.0.0.1:{held.getsockname()[1]}")
         with pytest.raises(MissingError, match="Connection refused") as refused:
-            fetch_weights(NAME, folder=tmp_path, hub=address)
+            fetch_weights(NAME, folder=tmp_path)
     assert "archbench weights convert FILE OUT --model NAME" in str(refused.value)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_silence_is_an_error_within_the_patience(tmp_path: Path) -> None:
+def test_silence_is_an_error_within_the_patience(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        monkeypatch.setenv("ARCHBENCH_HUB", f"http://127.0.0.1:{silent.getsockname()[1]}")
         began = time.monotonic()
         with pytest.raises(MissingError, match=r"no answer within 0.3 s|timed out"):
-            fetch_weights(NAME, folder=tmp_path, hub=address, patience_s=0.3)
+            fetch_weights(NAME, folder=tmp_path, patience_s=0.3)
         assert time.monotonic() - began < 4
 
 

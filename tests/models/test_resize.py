@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from archbench.models.part import Grid
-from archbench.models.weights.skeleton import resized
+from archbench.models.weights.translation import resized
 
 MAPS = [Grid(7, 7), Grid(14, 14), Grid(20, 9), Grid(1, 5)]
 

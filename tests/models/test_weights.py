@@ -21,8 +21,7 @@ from archbench.models.deployment import deploy, deployment_error, fold
 from archbench.models.network import as_spec
 from archbench.models.weights.conversion import describe_weights
 from archbench.models.weights.layout import FileForm, layout, layouts, table
-from archbench.models.weights.skeleton import skeleton
-from archbench.models.weights.translation import their_tensors
+from archbench.models.weights.translation import skeleton, their_tensors
 from tests.models.foreign import (
     Logits,
     State,

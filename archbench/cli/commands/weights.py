@@ -117,7 +117,7 @@ def show(file: Path) -> None:
 @option.JSON
 def fetch(name: str, out: Path | None) -> None:
     """Get the published weights of NAME from the hub."""
-    from archbench.evaluate.foreign import fetch_weights
+    from archbench.models import fetch_weights
     from archbench.report.findings import weights as findings
 
     with console.Meter() as told:

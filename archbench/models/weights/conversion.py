@@ -16,8 +16,7 @@ from archbench.models.part import Grid
 from archbench.models.spec import ArchSpec
 from archbench.models.weights.layout import FileForm, form_of, layout_for, layouts, table
 from archbench.models.weights.load import OURS, Loaded, own_spec, read_into, save_tensors, source_of
-from archbench.models.weights.skeleton import skeleton
-from archbench.models.weights.translation import recognise, same_size, their_tensors
+from archbench.models.weights.translation import recognise, same_size, skeleton, their_tensors
 from archbench.models.weights.weight_file import (
     WeightFile,
     read_weights,

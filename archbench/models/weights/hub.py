@@ -15,10 +15,14 @@ from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
+from archbench.cache_folder import cache_folder
 from archbench.errors import MissingError, StorageError, UsageError, WeightsError
 from archbench.models.catalogue import entry, published, published_names
+from archbench.models.network import Written, as_spec
+from archbench.models.spec import ArchSpec
 from archbench.models.weights.conversion import convert_weights
 from archbench.models.weights.load import own_spec
+from archbench.models.weights.translation import differing_fields
 from archbench.models.weights.weight_file import MAX_BYTES, read_weights
 from archbench.progress import Progress
 
@@ -52,44 +56,40 @@ def hub_address(environment: Mapping[str, str] = os.environ) -> str:
 
 
 def fetch_weights(
-    name: str,
+    written: Written,
     *,
-    folder: Path,
-    hub: str | None = None,
+    folder: Path | None = None,
     patience_s: float = PATIENCE_S,
     on_progress: Progress | None = None,
 ) -> Fetched:
-    """The published weights of a network as a file of ours, from a folder or else from the hub.
+    """The published weights of a network as a file of ours, fetched where they are not kept yet.
 
     The file's header says where they came from and the sha256 of what was fetched.
 
     Args:
-        name: Of a published network.
-        folder: Where such files are kept; made if it is not there.
-        hub: Address of the hub; that of ``hub_address`` by default.
+        written: A published name, or a spec that differs in its resolution alone.
+        folder: Where they are kept; ``weights`` in the user's cache folder by default.
         patience_s: Seconds to wait for the first byte, and for any other.
         on_progress: Told what is fetched, the bytes so far and in all.
 
     Raises:
-        UsageError: There is no such network, or nobody published weights for it.
+        UsageError: The network is no published one, or nobody published weights for it.
         MissingError: They could not be fetched; nothing is left behind.
         WeightsError: What was fetched does not fit or is damaged.
         StorageError: The folder cannot be written.
     """
-    repository = entry(name).hub
-    if repository is None:
-        known = [other for other in published_names() if entry(other).hub]
-        raise UsageError(
-            f"no published weights are known for {name}", help=f"known: {', '.join(known)}"
-        )
+    name, repository = _published(as_spec(written))
+    folder = folder or cache_folder() / "weights"
     path = folder / f"{name}.safetensors"
-    if _is_sound(path, name=name):
-        return Fetched(path, "")
+    with suppress(MissingError, WeightsError):  # what is damaged is fetched again
+        kept = own_spec(read_weights(path))
+        if kept is not None and kept.digest == published(name).digest:
+            return Fetched(path, "")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=".fetch-", dir=folder) as temporary:
             url, file = _first(
-                [f"{hub or hub_address()}/{repository}/resolve/main/{file}" for file in FILES],
+                [f"{hub_address()}/{repository}/resolve/main/{file}" for file in FILES],
                 folder=Path(temporary),
                 patience_s=patience_s,
                 told=on_progress or (lambda what, done, total: None),
@@ -103,12 +103,26 @@ def fetch_weights(
     return Fetched(path, url)
 
 
-def _is_sound(path: Path, *, name: str) -> bool:
-    """Whether the file is there, whole and of this network; any other is fetched again."""
-    with suppress(MissingError, WeightsError):
-        found = own_spec(read_weights(path))
-        return found is not None and found.digest == published(name).digest
-    return False
+def _published(spec: ArchSpec) -> tuple[str, str]:
+    """The name of a published network, at whatever resolution, and where its weights lie."""
+    original = published(spec.name) if spec.name in published_names() else None
+    if (
+        original is None
+        or original.num_classes != spec.num_classes
+        or differing_fields(original, spec)
+    ):
+        raise UsageError(
+            f"there are published weights only for networks as published, not for "
+            f"{spec.name or 'this one'}",
+            help="archbench models lists those that are published",
+        )
+    repository = entry(spec.name).hub
+    if repository is None:
+        known = [other for other in published_names() if entry(other).hub]
+        raise UsageError(
+            f"no published weights are known for {spec.name}", help=f"known: {', '.join(known)}"
+        )
+    return spec.name, repository
 
 
 def _first(urls: list[str], *, folder: Path, patience_s: float, told: Progress) -> tuple[str, Path]:

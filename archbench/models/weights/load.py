@@ -20,12 +20,13 @@ from archbench.models.deployment import Deployed
 from archbench.models.network import Network
 from archbench.models.spec import ArchSpec
 from archbench.models.weights.layout import FileForm
-from archbench.models.weights.skeleton import (
+from archbench.models.weights.translation import (
     differing_fields,
+    our_tensors,
+    recognise,
     resized,
     skeleton,
 )
-from archbench.models.weights.translation import our_tensors, recognise
 from archbench.models.weights.weight_file import (
     WeightFile,
     content_sha256,
@@ -77,7 +78,7 @@ def load_weights(
         path: The file.
         layout: Whose names it has, as in ``timm``; seen from the names by default.
         interpolate: Bring position embeddings and attention biases from the file's resolution to
-            the network's, see ``archbench.models.weights.skeleton``; without it another one is
+            the network's, see ``archbench.models.weights.translation``; without it another one is
             refused.
         new_head: Leave the classifiers as they are in the network: for other classes.
 
