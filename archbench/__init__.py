@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from archbench.models.network import build as build
     from archbench.models.network import count as count
     from archbench.models.spec import ArchSpec as ArchSpec
-    from archbench.models.weights.conversion import convert_weights as convert_weights
     from archbench.models.weights.hub import fetch_weights as fetch_weights
+    from archbench.models.weights.load import convert_weights as convert_weights
     from archbench.models.weights.load import load_weights as load_weights
     from archbench.models.weights.load import save_weights as save_weights
     from archbench.search.ablation.run import ablate as ablate

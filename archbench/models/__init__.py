@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from archbench.models.network import count as count
     from archbench.models.rewrite import proxy as proxy
     from archbench.models.spec import ArchSpec as ArchSpec
-    from archbench.models.weights.conversion import Converted as Converted
-    from archbench.models.weights.conversion import convert_weights as convert_weights
-    from archbench.models.weights.conversion import describe_weights as describe_weights
     from archbench.models.weights.hub import fetch_weights as fetch_weights
+    from archbench.models.weights.load import Converted as Converted
+    from archbench.models.weights.load import convert_weights as convert_weights
+    from archbench.models.weights.load import describe_weights as describe_weights
     from archbench.models.weights.load import load_weights as load_weights
     from archbench.models.weights.load import save_weights as save_weights
 

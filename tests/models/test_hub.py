@@ -17,9 +17,9 @@ from safetensors.torch import save
 from archbench.errors import MissingError, UsageError, WeightsError
 from archbench.models import build, load_weights
 from archbench.models.catalogue import entry, published, published_names
-from archbench.models.weights.conversion import describe_weights
 from archbench.models.weights.hub import HUB, fetch_weights, hub_address
 from archbench.models.weights.layout import FileForm
+from archbench.models.weights.load import describe_weights
 from archbench.models.weights.translation import their_tensors
 
 NAME = "levit_128s"

@@ -19,8 +19,8 @@ from archbench.models import ArchSpec, build, convert_weights, load_weights, sav
 from archbench.models.catalogue import published
 from archbench.models.deployment import deploy, deployment_error, fold
 from archbench.models.network import as_spec
-from archbench.models.weights.conversion import describe_weights
 from archbench.models.weights.layout import FileForm, layout, layouts, table
+from archbench.models.weights.load import describe_weights
 from archbench.models.weights.translation import skeleton, their_tensors
 from tests.models.foreign import (
     Logits,

@@ -9,28 +9,33 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
 from archbench.errors import ArchbenchError, UsageError
+from archbench.models.catalogue import published
 from archbench.models.deployment import Deployed
-from archbench.models.network import Network
+from archbench.models.network import Network, Written, as_spec, build
+from archbench.models.part import Grid
 from archbench.models.spec import ArchSpec
-from archbench.models.weights.layout import FileForm
+from archbench.models.weights.layout import FileForm, form_of, layout_for, layouts, table
 from archbench.models.weights.translation import (
     differing_fields,
     our_tensors,
     recognise,
     resized,
+    same_size,
     skeleton,
+    their_tensors,
 )
 from archbench.models.weights.weight_file import (
     WeightFile,
     content_sha256,
     read_weights,
+    write_pickle,
     write_safetensors,
 )
 from archbench.registry import OUTSIDE
@@ -60,6 +65,17 @@ class Loaded:
     source: Mapping[str, Any]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Converted:
+    """What a conversion read, and what it wrote: the network, whose names, the file, its sha256."""
+
+    loaded: Loaded
+    spec: ArchSpec
+    layout: str
+    path: Path
+    sha256: str
+
+
 def load_weights(
     network: nn.Module,
     path: str | Path,
@@ -71,16 +87,12 @@ def load_weights(
     """Loads a file of weights into a network; on an error the network is as it was.
 
     The released LeViT's, CvT's and DeiT's names are known, timm's, transformers', torchvision's
-    and ours, in safetensors or PyTorch's files. Nothing in a file is executed.
+    and ours, in safetensors or PyTorch's files; ``layout`` says whose they are, as in ``timm``, if
+    the names themselves shall not. Nothing in a file is executed.
 
-    Args:
-        network: As ``archbench.build`` gives it, not yet deployed.
-        path: The file.
-        layout: Whose names it has, as in ``timm``; seen from the names by default.
-        interpolate: Bring position embeddings and attention biases from the file's resolution to
-            the network's, see ``archbench.models.weights.translation``; without it another one is
-            refused.
-        new_head: Leave the classifiers as they are in the network: for other classes.
+    ``interpolate`` brings position embeddings and attention biases from the file's resolution to
+    the network's; without it another one is refused. ``new_head`` leaves the classifiers as they
+    are in the network: for other classes.
 
     Raises:
         MissingError: There is no such file.
@@ -94,7 +106,7 @@ def load_weights(
             "the layers of this network are not those that it was built with",
             help="load the weights before archbench.deploy, and deploy again",
         )
-    tensors, loaded, _ = read_into(
+    tensors, loaded, _ = _read_into(
         read_weights(Path(path)),
         asked=layout,
         spec=spec,
@@ -110,10 +122,8 @@ def save_weights(
 ) -> str:
     """Saves a network's weights with its spec and their sha256, and gives the file's sha256.
 
-    Args:
-        network: As ``archbench.build`` gives it.
-        path: A .safetensors file; replaced whole when all of the new one is on the disk.
-        source: Where the weights came from, JSON-able.
+    The file ends in .safetensors and is replaced whole when all of the new one is on the disk. The
+    source says where the weights came from, JSON-able.
 
     Raises:
         UsageError: The network is none of ours, or is deployed, or the name ends otherwise.
@@ -125,7 +135,92 @@ def save_weights(
             "the tensors of this network are not those of its spec",
             help="save the network itself, not its deployed form",
         )
-    return save_tensors(Path(path), tensors, spec=spec, source=source or {})
+    return _save(Path(path), tensors, spec=spec, source=source or {})
+
+
+def convert_weights(
+    source: str | Path,
+    target: str | Path,
+    *,
+    model: Written | None = None,
+    to: str = OURS,
+    layout: str | None = None,
+    resolution: int | tuple[int, int] | None = None,
+    classes: int | None = None,
+    origin: str = "",
+) -> Converted:
+    """Reads a file of weights and writes them under other names; there and back changes no bit.
+
+    The target is .safetensors, or PyTorch's .pth, .pt, .bin where it is not ours. The network is by
+    default that of a file of ours, else the published one with as many parameters. ``to`` and
+    ``layout`` say whose names are written and read: ``archbench``, ``official``, ``timm``,
+    ``transformers``, ...; those that are read are seen from the names by default. A resolution,
+    height and width or a side, is interpolated to; ``classes`` drops the classifiers for fresh
+    ones of so many classes. A file of ours keeps the origin: where the source was fetched.
+
+    Raises:
+        ArchbenchError: As ``load_weights`` and ``save_weights`` do.
+    """
+    file = read_weights(Path(source))
+    spec = as_spec(model) if model is not None else _spec_of(file, asked=layout)
+    sides = (resolution, resolution) if isinstance(resolution, int) else resolution
+    spec = replace(
+        spec,
+        resolution=Grid(*sides) if sides else spec.resolution,
+        num_classes=classes or spec.num_classes,
+    )
+    tensors, loaded, form = _read_into(
+        file,
+        asked=layout,
+        spec=spec,
+        interpolate=resolution is not None,
+        new_head=classes is not None,
+    )
+    if loaded.fresh:
+        tensors = {**build(spec, seed=0).state_dict(), **tensors}
+    wanted = layout_for(to, spec)
+    path = Path(target)
+    if wanted == OURS:
+        came: dict[str, Any] = {"file": file.path.name, "url": origin, "sha256": file.sha256}
+        came |= {"layout": loaded.layout, "form": asdict(form)}
+        sha256 = _save(path, tensors, spec=spec, source=loaded.source or came)
+    else:
+        held = layouts()[wanted]
+        form = FileForm(wrapper=held.wrapper, offsets=held.keeps_offsets)
+        if loaded.source.get("layout") == wanted:
+            form = form_of(loaded.source.get("form"))
+        theirs = their_tensors(tensors, name=wanted, form=form, spec=spec)
+        sha256 = _write_theirs(path, theirs, wrapper=form.wrapper)
+    return Converted(loaded=loaded, spec=spec, layout=wanted, path=path, sha256=sha256)
+
+
+def describe_weights(path: str | Path) -> dict[str, Any]:
+    """What a file holds, JSON-able: layout, spec, tensors, sums; a damaged one is refused.
+
+    Raises:
+        ArchbenchError: As ``load_weights`` does, but for what does not fit.
+    """
+    file = read_weights(Path(path))
+    name, form = recognise(file, asked=None, spec=None)
+    spec = own_spec(file) if name == OURS else None
+    return {
+        "file": str(file.path),
+        "bytes": file.size,
+        "sha256": file.sha256,
+        "kind": file.kind,
+        "layout": name,
+        "title": layouts()[name].title,
+        "form": asdict(form),
+        "verified": name == OURS and "sha256" in file.metadata,
+        "network": spec.name if spec else None,
+        "spec": spec.to_document() if spec else None,
+        "same_size": same_size(file),
+        "source": _source_of(file),
+        "tensors": {
+            key: {"shape": list(tensor.shape), "type": str(tensor.dtype).removeprefix("torch.")}
+            for key, tensor in sorted(file.tensors.items())
+        },
+    }
 
 
 def _own(network: nn.Module) -> tuple[ArchSpec, dict[str, Tensor]]:
@@ -140,7 +235,7 @@ def _own(network: nn.Module) -> tuple[ArchSpec, dict[str, Tensor]]:
     return network.spec, network.state_dict()
 
 
-def read_into(
+def _read_into(
     file: WeightFile, *, asked: str | None, spec: ArchSpec, interpolate: bool, new_head: bool
 ) -> tuple[dict[str, Tensor], Loaded, FileForm]:
     """The tensors of a file that a network takes from it, under our names and of its sizes.
@@ -183,7 +278,7 @@ def read_into(
         verified=own is not None and "sha256" in file.metadata,
         interpolated=tuple(moved),
         fresh=tuple(key for key in skeleton(spec).tensors if key not in tensors),
-        source=source_of(file),
+        source=_source_of(file),
     )
     return tensors, loaded, form
 
@@ -235,7 +330,7 @@ def _refuse_code(document: object) -> None:
             _refuse_code(value)
 
 
-def source_of(file: WeightFile) -> dict[str, Any]:
+def _source_of(file: WeightFile) -> dict[str, Any]:
     """Where a file of ours says that it came from; empty if it says nothing."""
     try:
         source = json.loads(file.metadata.get("source", "{}"))
@@ -244,7 +339,7 @@ def source_of(file: WeightFile) -> dict[str, Any]:
     return source if isinstance(source, dict) else {}
 
 
-def save_tensors(
+def _save(
     path: Path, tensors: Mapping[str, Tensor], *, spec: ArchSpec, source: Mapping[str, Any]
 ) -> str:
     """Writes a file of ours and gives its sha256.
@@ -265,3 +360,36 @@ def header(spec: ArchSpec) -> dict[str, str]:
     """What stands in a file of ours beside the tensors, before their sha256 joins it."""
     text = json.dumps(spec.to_document(), sort_keys=True)
     return {"format": FORMAT, "spec": text, "digest": spec.digest}
+
+
+def _spec_of(file: WeightFile, *, asked: str | None) -> ArchSpec:
+    """The network of a file that no one named."""
+    name, _ = recognise(file, asked=asked, spec=None)
+    if name == OURS and (own := own_spec(file)) is not None:
+        return own
+    alike = [other for other in same_size(file) if _may_hold(name, other)]
+    if len(alike) == 1:
+        return published(alike[0])
+    known = f"these have as many parameters: {', '.join(alike)}"
+    raise file.refused(
+        f"of which network? {known if alike else 'no published one has as many parameters'}",
+        help="name it: --model NAME, or a file as archbench models show prints it",
+    )
+
+
+def _may_hold(name: str, network: str) -> bool:
+    spec = published(network)
+    try:
+        return bool(table(name, spec.resolved(), skeleton(spec).tensors))
+    except UsageError:
+        return False
+
+
+def _write_theirs(path: Path, tensors: Mapping[str, Tensor], *, wrapper: str) -> str:
+    if path.suffix == ".safetensors":
+        return write_safetensors(path, tensors, metadata={"format": "pt"})
+    if path.suffix in (".pth", ".pt", ".bin"):
+        return write_pickle(path, tensors, wrapper=wrapper)
+    raise UsageError(
+        f"{path.name} ends neither in .safetensors nor in .pth, .pt or .bin", place=str(path)
+    )
