@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
 from archbench.report.findings.certificate import finding
 from tests.analysis.certified import certificate, sample
-from tests.cli.conftest import Run
-from tests.search import tiny
 
 
 def test_text_answers_first_and_fits_into_80_columns(tmp_path: Path) -> None:
@@ -52,30 +47,3 @@ def test_text_of_failures_names_them(tmp_path: Path) -> None:
 def test_text_of_one_that_runs_says_what_is_left(tmp_path: Path) -> None:
     found = certificate(tmp_path, finding=None, num_done=100)
     assert "not whole yet: 28 of 128 trainings left" in finding(found).text()
-
-
-@pytest.fixture(scope="module")
-def space(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("space")
-    images = tiny.write_images(folder / "images")
-    file = folder / "toy.yaml"
-    file.write_text(tiny.space_text(f"folder:{images}"))  # type: ignore[arg-type]
-    return file
-
-
-def test_certificate_is_taken_told_and_reported(
-    run: Run, space: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("ARCHBENCH_CACHE", str(tmp_path))
-    ended = run("certify", str(space), "--candidates", "8", "--workers", "1")
-    assert ended.code == 1, ended.err  # so short a training cannot rank anything
-    assert "certify-toy: can its proxy rank toy?" in ended.out
-    assert "results/certify-toy/report/index.html" in ended.out
-    assert "8 candidates x 2 seeds x (2 + 4) epochs on 1 worker: about" in ended.err
-    document = json.loads(run("report", "certify-toy", "--json").out)
-    assert document["schema"] == "archbench.certificate/1"
-    assert document["command"].startswith("archbench certify ")
-    assert run("certify", "--name", "certify-toy", "--resume", "--json").code == 1
-    assert run("report", "certify-toy", "--format", "csv").err.startswith(
-        "error: --format: a certificate is written whole"
-    )

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-import yaml
 
 from archbench.errors import UsageError
 from archbench.report.findings.speed import Limit, comparison, sentence
-from tests.cli.conftest import Run
-from tests.evaluate.toy import SPEC
 
 
 def pair(
@@ -102,19 +97,3 @@ def test_the_text_is_a_table_and_a_sentence() -> None:
 
     stayed = {**document, "pairs": [{**SLOWER, "placements": 0}]}
     assert "each network lay in one place of memory" in comparison(stayed).text()
-
-
-@pytest.fixture
-def toy(tmp_path: Path) -> str:
-    path = tmp_path / "toy.yaml"
-    path.write_text(yaml.safe_dump(SPEC))
-    return str(path)
-
-
-def test_a_deeper_network_breaks_the_limit(run: Run, toy: str) -> None:
-    arguments = ("compare", toy, toy, "--set", "2:stages[0].depth=6", "--seconds", "0.5")
-    code, out, err = run(*arguments, "--fail-if", "slower:20%")
-    assert code == 1
-    assert "toy (changed) is " in out
-    assert "slower than toy" in out
-    assert err.splitlines()[-1].startswith("error: --fail-if slower:20%: toy (changed) is ")

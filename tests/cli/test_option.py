@@ -27,18 +27,3 @@ def test_a_resolution_is_a_side_or_height_and_width(text: str, value: tuple[int,
 def test_three_sides_are_refused() -> None:
     with pytest.raises(click.BadParameter, match="'1x2x3' is not a side or HEIGHTxWIDTH"):
         option.pixels("1x2x3")
-
-
-@pytest.mark.parametrize(
-    ("text", "value"), [("90s", 90), ("20m", 1200), ("1h30m", 5400), ("1.5h", 5400), (" 20M", 1200)]
-)
-def test_times_are_in_seconds(text: str, value: float) -> None:
-    assert option.time(text) == value
-
-
-@pytest.mark.parametrize(
-    "text", ["", "20", "0m", "m", "20min", "30s1h", "-5s", ".5h", "9" * 5000 + "s"]
-)
-def test_what_is_no_time_is_refused(text: str) -> None:
-    with pytest.raises(click.BadParameter, match="is not a time such as 90s, 20m or 1h30m"):
-        option.time(text)

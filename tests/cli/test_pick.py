@@ -11,7 +11,6 @@ import pytest
 from archbench.analysis.certificate import DOCUMENT, SCHEMA, CertificateSummary, subject_of
 from archbench.analysis.pick import Knob
 from archbench.analysis.statistics import Estimate
-from archbench.analysis.study import open_study
 from archbench.models import ArchSpec
 from archbench.report.element import ReportTable
 from archbench.report.findings.pick import _knobs
@@ -24,22 +23,6 @@ from tests.cli.stored import write_study
 @pytest.fixture
 def study(tmp_path: Path) -> Path:
     return write_study(tmp_path / "results" / "toy", trials=24)
-
-
-def test_one_row_and_what_to_do_next_in_80_columns(run: Run, study: Path) -> None:
-    code, out, err = run("pick", str(study), "--latency", "1.2")
-    assert code == 0
-    lines = out.split("the network:")[0].splitlines()
-    assert lines[0] == "toy: the most accurate within 1.20 ms"
-    assert max(map(len, lines)) <= 80
-    picked = int(lines[4].split()[0])
-    latency = open_study(study).trial(picked).latency
-    assert latency is not None
-    assert latency.value is not None
-    assert latency.value <= 1.2
-    for word in ("why: ", "runner-up: ", "more (1.40 ms): ", "less (1.00 ms): "):
-        assert any(line.startswith(word) for line in lines)
-    assert err.startswith(f"\nnext: archbench train {study}:{picked} --data cluttered_digits")
 
 
 def test_the_spec_is_written_and_is_the_network(run: Run, study: Path, tmp_path: Path) -> None:

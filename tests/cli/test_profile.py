@@ -7,29 +7,50 @@ import socket
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from archbench.models import build, save_weights
-from archbench.report.element import joined, text_of
-from archbench.report.findings.profile import latencies, parts_of, side_by_side
+from archbench.report.element import Lines, joined, text_of
+from archbench.report.findings.profile import (
+    backend_tables,
+    flips,
+    has_several,
+    latencies,
+    parts_of,
+    side_by_side,
+    unavailable,
+)
 from tests.cli.conftest import Run
 
-LATENCY = {
-    "device": "cpu",
-    "backend": "eager",
-    "precision": "fp32",
-    "precision_asked": "fp32",
-    "batch": 1,
-    "threads": 1,
-    "resolution": [224, 224],
-    "median_ms": 4.2134,
-    "low_ms": 4.18,
-    "high_ms": 4.2987,
-    "images_per_second": 237.3,
-    "verdict": "stable",
-    "reason": "",
-}
+
+def entry(backend: str = "eager", ms: float | None = 4.21, **changed: Any) -> dict[str, Any]:
+    """A latency as the document of a profile has it."""
+    return {
+        "device": "cpu",
+        "backend": backend,
+        "precision": "fp32",
+        "precision_asked": "fp32",
+        "batch": 1,
+        "threads": 1,
+        "median_ms": ms,
+        "low_ms": ms and ms - 0.02,
+        "high_ms": ms and ms + 0.02,
+        "images_per_second": ms and 1000 / ms,
+        "speed_to_eager": ms and 8.0 / ms,
+        "verdict": "stable",
+        "reason": "",
+        "details": {"preparation_s": 0.004, "deployment_error": 6.4e-7},
+        **changed,
+    }
+
+
+def test_a_latency_that_could_not_be_had_says_why() -> None:
+    missing = entry(ms=None, verdict="incomplete", reason="out of memory")
+    lines = text_of(latencies([{"name": "a", "latency": [missing]}])).split("\n")
+    assert lines[2].split() == ["cpu", "x1,", "eager", "fp32", "1", "none", "incomplete"]
+    assert lines[3] == "incomplete (a, batch 1): out of memory"
 
 
 def model(run: Run, name: str, *options: str) -> dict[str, object]:
@@ -47,48 +68,19 @@ def test_a_file_without_a_name_is_named_by_its_file(run: Run, tmp_path: Path) ->
 
 
 def test_a_latency_has_interval_verdict_and_conditions() -> None:
-    assert text_of(latencies([{"name": "a", "latency": [LATENCY]}])) == (
+    assert text_of(latencies([{"name": "a", "latency": [entry()]}])) == (
         "latency on          batch  ms (95 % interval)  images/s  verdict\n"
         "------------------  -----  ------------------  --------  -------\n"
-        "cpu x1, eager fp32      1  4.21 (4.18–4.30)         237  stable"
+        "cpu x1, eager fp32      1  4.21 (4.19–4.23)         238  stable"
     )
-
-
-def test_a_latency_that_could_not_be_had_says_why() -> None:
-    missing = LATENCY | {
-        "median_ms": None,
-        "low_ms": None,
-        "high_ms": None,
-        "images_per_second": None,
-        "verdict": "incomplete",
-        "reason": "out of memory",
-    }
-    lines = text_of(latencies([{"name": "a", "latency": [missing]}])).split("\n")
-    assert lines[2].split() == ["cpu", "x1,", "eager", "fp32", "1", "none", "incomplete"]
-    assert lines[3] == "incomplete (a, batch 1): out of memory"
 
 
 def test_everything_fits_80_columns(run: Run) -> None:
     found = model(run, "cvt_w24_384")
-    slow = LATENCY | {"median_ms": 14321.0, "low_ms": 14221.0, "high_ms": 14421.0}
-    timed = {**found, "latency": [slow | {"batch": 16, "verdict": "disturbed"}]}
+    slow = entry(ms=14321.0, low_ms=14221.0, high_ms=14421.0, batch=16, verdict="disturbed")
+    timed = {**found, "latency": [slow]}
     text = "\n".join([joined(parts_of(timed)), joined(side_by_side([timed, timed]))])
     assert max(map(len, text.split("\n"))) <= 80
-
-
-def test_a_difference_of_the_counts_is_shown_and_ends_with_1(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from archbench.models.blocks.levit import Spec
-
-    count = Spec.count
-    monkeypatch.setattr(
-        Spec, "count", lambda self, site: (work := count(self, site))._replace(mlp=work.mlp + 1)
-    )
-    code, out, err = run("profile", "levit_128s", "--no-latency", "--check")
-    assert code == 1
-    assert "fvcore       counts 7,777,058 parameters, 304,660,832 MACs" in out
-    assert "the closed form and fvcore count differently: levit_128s" in err
 
 
 def test_a_changed_network_is_not_held_against_the_paper(run: Run) -> None:
@@ -172,14 +164,14 @@ def test_what_fvcore_cannot_count_is_not_available() -> None:
 
 
 def test_one_device_for_all_networks_stands_over_their_latencies() -> None:
-    models = [{"name": name, "latency": [LATENCY]} for name in ("torchvision:efficientnet_b0", "b")]
+    models = [{"name": name, "latency": [entry()]} for name in ("torchvision:efficientnet_b0", "b")]
     assert text_of(latencies(models)) == (
         "latency on cpu x1, eager fp32\n"
         "\n"
         "network                      batch  ms (95 % interval)  images/s  verdict\n"
         "---------------------------  -----  ------------------  --------  -------\n"
-        "torchvision:efficientnet_b0      1  4.21 (4.18–4.30)         237  stable\n"
-        "b                                1  4.21 (4.18–4.30)         237  stable"
+        "torchvision:efficientnet_b0      1  4.21 (4.19–4.23)         238  stable\n"
+        "b                                1  4.21 (4.19–4.23)         238  stable"
     )
 
 
@@ -208,3 +200,70 @@ def test_published_weights_without_a_network_are_refused_within_five_seconds(
         assert time.monotonic() - began < 5
     assert (code, out) == (3, "")
     assert "the weights could not be fetched: no answer within 3 s" in err
+
+
+def test_backends_stand_side_by_side() -> None:
+    openvino = entry(
+        "openvino",
+        4.0,
+        precision="bf16",
+        precision_asked="fp16",
+        details={"preparation_s": 3.2, "backend_error": 6.7e-3},
+    )
+    broken = entry(
+        "compiled", None, verdict="incomplete", reason="it was compiled again", details={}
+    )
+    model = {"latency": [entry("eager", 8.0), openvino, broken]}
+    assert has_several(model)
+    assert joined(backend_tables(model)) == (
+        "latency on cpu x1, batch 1\n"
+        "\n"
+        "backend   as    ms (95 % interval)  x eager  ready in    error  verdict\n"
+        "--------  ----  ------------------  -------  --------  -------  ----------\n"
+        "eager     fp32    8.00 (7.98–8.02)     1.00     0.0 s  6.4e-07  stable\n"
+        "openvino  bf16    4.00 (3.98–4.02)     2.00     3.2 s  6.7e-03  stable\n"
+        "compiled  fp32                none        –         –        –  incomplete\n"
+        "openvino computed bf16 where fp16 was asked for\n"
+        "compiled fp32, incomplete: it was compiled again\n"
+        "x eager: times as fast as eager in fp32\n"
+        "ready in: copying, exporting and compiling\n"
+        "error: largest difference from eager in fp32, over the largest output"
+    )
+
+
+def test_batches_of_one_backend_are_no_several() -> None:
+    assert not has_several({"latency": [entry("eager", 8.0), entry("eager", 9.0, batch=4)]})
+
+
+def test_what_was_left_out_is_listed_with_what_brings_it() -> None:
+    left_out = [
+        {
+            "backend": "openvino",
+            "precision": "",
+            "reason": "openvino is not installed",
+            "help": "pip install 'archbench[openvino]'",
+        },
+        {"backend": "eager", "precision": "int8", "reason": "it does not", "help": "it has fp32"},
+    ]
+    assert text_of(unavailable(left_out)) == (
+        "left out:\n"
+        "  openvino: openvino is not installed; pip install 'archbench[openvino]'\n"
+        "  eager int8: it does not; it has fp32"
+    )
+    assert text_of(unavailable([])) == ""
+
+
+def test_an_order_that_depends_on_the_backend_is_said() -> None:
+    flip = {
+        "first": "a",
+        "second": "b",
+        "device": "cpu",
+        "batch": 1,
+        "first_wins": ("eager fp32",),
+        "second_wins": ("openvino fp32", "openvino bf16"),
+    }
+    assert text_of(Lines(flips([flip]))) == (
+        "the order depends on the backend (cpu, batch 1): a is faster under eager fp32; b\n"
+        "  under openvino fp32, openvino bf16"
+    )
+    assert flips([]) == []

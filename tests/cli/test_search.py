@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,23 +51,8 @@ def test_a_study_with_a_teacher_keeps_it_and_goes_on(run: Run, folder: Path) -> 
     assert again.code == ended.code
 
 
-@pytest.mark.parametrize(
-    "option", ["--trials=3", "--epochs=3", "--pruner=none", "--no-certify", "--resume", "--seed=1"]
-)
-def test_a_confirmation_takes_no_option_of_a_search(run: Run, option: str) -> None:
-    ended = run("search", "x", "--confirm", option, "--results", "my results")
-    assert (ended.code, ended.out) == (2, "")
-    name = option.split("=")[0]
-    told = rf"{name}: a confirmation does not search; leave out \S*{name} and"
-    assert re.search(told, ended.err)
-    assert "type: archbench confirm 'my results/x'; or leave out --confirm" in ended.err
-
-
-@pytest.mark.parametrize("words", [["confirm"], ["search", "--confirm"]])
-def test_the_front_of_a_study_is_confirmed_and_told(
-    run: Run, study: Path, words: list[str]
-) -> None:
-    ended = run(*words, str(study), "--json")
+def test_the_old_option_still_confirms_the_front_of_a_study(run: Run, study: Path) -> None:
+    ended = run("search", "--confirm", str(study), "--json")
     assert (ended.code, ended.err) == (0, "")
     document = json.loads(ended.out)
     assert document["study"] == "toy"

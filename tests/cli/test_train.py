@@ -16,15 +16,6 @@ def arguments(folder: Path, out: Path, *options: str) -> list[str]:
     return ["train", str(folder / "toy.yaml"), "--data", data, "--out", str(out), *options]
 
 
-def test_a_training_as_json_has_its_curve(run: Run, folder: Path, tmp_path: Path) -> None:
-    ended = run(*arguments(folder, tmp_path / "out", "--epochs", "2", "--json"))
-    document = json.loads(ended.out)
-    assert (ended.code, ended.err) == (0, "")
-    assert document["schema"] == "archbench.training/1"
-    assert [point["epoch"] for point in document["curve"]] == [1, 2]
-    assert document["accuracy"] == document["curve"][-1]["accuracy"]
-
-
 def test_a_teacher_is_trained_first_and_its_worth_is_told(
     run: Run, folder: Path, tmp_path: Path
 ) -> None:
