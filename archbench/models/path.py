@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from archbench.errors import SpecError, unknown_name
-from archbench.models.part import field_names, part_fields
+from archbench.models.part import Role, field_names, part_fields
 from archbench.models.spec import ArchSpec, HeadSpec, StageSpec
 
 Index = int | Literal["each", "all"] | None
@@ -68,6 +68,16 @@ class Path:
         """The index behind ``layers``, None where the path names no layer."""
         layers = [segment.index for segment in self.segments if segment.name == "layers"]
         return layers[0] if layers else None
+
+    @property
+    def role(self) -> Role:
+        """Whether the path leads into an embed or a block; a layer's field is a block's."""
+        return "embed" if self.segments[1].name == "embed" else "block"
+
+    @property
+    def is_part(self) -> bool:
+        """Whether the path names a whole embed or block."""
+        return len(self.segments) == 2 and self.segments[1].name in ("embed", "block")
 
 
 def parse_path(text: str) -> Path:

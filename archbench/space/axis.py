@@ -1,20 +1,26 @@
-"""What may be chosen: an axis, its values and the places that it sets."""
+"""What may be chosen: a file's paths expanded over the base as axes, and conflicts refused."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
-from archbench.errors import ArchbenchError
-from archbench.models.part import KINDS, Role, part_fields
-from archbench.models.path import Path, parse_path
-from archbench.space.expression import Expression
+from archbench.errors import ArchbenchError, SpecError
+from archbench.models.path import Path, expand, set_value
+from archbench.models.spec import ArchSpec
+from archbench.space.expression import Expression, parse_expression
+from archbench.space.reading import WrittenAxis
 from archbench.space.yaml_document import Node, Place, write_flow
 
-MAX_VALUES = 1000
-
 Choices = dict[str, int]
+Document = Mapping[str, Any]
+
+MAX_AXES = 1000
+MAX_DEPTH = 1024  # more is refused as a value, but must not be expanded before
 
 
 @dataclass(frozen=True)
@@ -23,22 +29,26 @@ class Axis:
 
     Attributes:
         name: The path that it sets; ``all`` stands in it where several places share the choice.
-        values: What may be chosen, as written.
+        nodes: What may be chosen, as written.
         targets: Every place that it may set, some of which may be missing from a candidate.
         when: A further condition for it to be active, or None.
     """
 
     name: str
-    values: tuple[Any, ...]
+    nodes: tuple[Node, ...]
     targets: tuple[Path, ...]
     when: Expression | None
     place: Place
-    value_places: tuple[Place, ...]
+
+    @cached_property
+    def values(self) -> tuple[Any, ...]:
+        """What may be chosen, as plain values."""
+        return tuple(node.plain() for node in self.nodes)
 
     @property
     def is_part(self) -> bool:
         """Whether its values are whole embeds or blocks."""
-        return is_part(self.targets[0])
+        return self.targets[0].is_part
 
     def label(self, index: int) -> Any:
         """A value as tables show it: scalars as they are, anything else as one line of text."""
@@ -50,148 +60,232 @@ class Axis:
         return write_flow(value) if isinstance(value, list) else value
 
 
-@dataclass(frozen=True)
-class WrittenAxis:
-    """An axis as the file has it, before its path is expanded."""
+def expand_axes(
+    base: Document, written: Sequence[WrittenAxis], fixed: Sequence[tuple[Path, Node]]
+) -> tuple[Document, list[Axis], Sequence[Document]]:
+    """The axes of a space over its base, each with the concrete places that it sets.
 
-    path: Path
-    values: tuple[Node, ...]
-    when: Node | None
-    place: Place
+    What is fixed from outside takes the place from any axis there.
 
-
-def read_axis(key: str, node: Node) -> WrittenAxis:
-    """The axis that stands under a path.
+    Returns:
+        The base with what is fixed, the axes as the file has them, and documents in which,
+        together, every place occurs that a candidate can have.
 
     Raises:
-        SpaceError: The path, the values or the condition are malformed, with line and column.
+        SpaceError: An axis selects nothing, two set one field, or a value cannot be fixed.
     """
-    place = node.start
-    path = read_path(key, place=place)
-    _check_target(path, node)
-    values, when = _read_values(node)
-    if not values:
-        node.fail(f"{path}: no values to choose from")
-    _check_values(path, values)
-    if when is not None:
-        when.text()
-    return WrittenAxis(path, values, when, place)
+    found: list[Axis] = []
+    variants: Sequence[Document] = ()
+    for rank in range(3):  # parts, then depths: which other fields there are hangs on these
+        if rank == 2:
+            variants = _variants(base, found)
+        axes = [
+            each
+            for axis in written
+            if _rank(axis.path) == rank
+            for each in _concrete(axis, variants or [base])
+        ]
+        parts = {str(target) for axis in found if axis.is_part for target in axis.targets}
+        for path, node in fixed:
+            if _rank(path) == rank:
+                targets = _targets(path, variants or [base], node.place)
+                axes = _freed(axes, targets, node)
+                chosen = tuple(target for target in targets if part_path(target) in parts)
+                for target in targets:
+                    if target not in chosen:
+                        base = _set(base, target, node)
+                if chosen:  # by an axis of one value, since only some parts have the field
+                    axes.append(Axis(str(path), (node,), chosen, None, node.place))
+        found += axes
+    order = {axis.place: number for number, axis in enumerate(written)}
+    found.sort(key=lambda axis: order.get(axis.place, len(order)))
+    _check_conflicts(found)
+    if len(found) > MAX_AXES:
+        found[MAX_AXES].place.fail(f"{len(found):,} axes; at most {MAX_AXES:,}")
+    return base, found, variants
 
 
-def is_choice(node: Node) -> bool:
-    """Whether a value lists several, rather than being one."""
-    if isinstance(node.value, Mapping):
-        return "kind" not in node.value
-    return isinstance(node.value, tuple)
-
-
-def is_part(path: Path) -> bool:
-    """Whether a path names a whole embed or block."""
-    return len(path.segments) == 2 and path.segments[1].name in ("embed", "block")
-
-
-def role_of(path: Path) -> Role:
-    """Whether a path leads into an embed or a block; a layer's field is a block's."""
-    return "embed" if path.segments[1].name == "embed" else "block"
-
-
-def read_path(text: str, *, place: Place) -> Path:
-    """The path that a text names.
+def check_reads(expression: Expression, variants: Sequence[Document]) -> None:
+    """Refuses a condition that reads what no candidate has.
 
     Raises:
-        SpaceError: It names none, at the place of the text.
+        SpaceError: A path selects nothing in any of the variants.
     """
+    for path in expression.paths:
+        _targets(path, variants, expression.place)
+
+
+def axes_read(axis: Axis, axes: Sequence[Axis]) -> frozenset[str]:
+    """The axes that set what the condition of an axis reads.
+
+    Raises:
+        SpaceError: The condition reads the axis itself.
+    """
+    if axis.when is None:
+        return frozenset()
+    found = {
+        other.name
+        for path in axis.when.paths
+        for other in axes
+        if any(_touches(path, target) for target in other.targets)
+    }
+    if axis.name in found:
+        axis.place.fail(f"{axis.name}: when reads the axis itself")
+    return frozenset(found)
+
+
+def part_path(target: Path) -> str | None:
+    """The path of the part in which a target lies, None outside parts."""
+    in_part = len(target.segments) == 3
+    return f"{target.segments[0]}.{target.role}" if in_part else None
+
+
+def _is_depth(path: Path) -> bool:
+    return path.segments[-1].name == "depth" and len(path.segments) == 2
+
+
+def _rank(path: Path) -> int:
+    if path.is_part:
+        return 0
+    return 1 if _is_depth(path) else 2
+
+
+def _touches(path: Path, target: Path) -> bool:
+    """Whether setting a target can change what a path reads."""
+    read, written = path.segments, target.segments
+    if read[0].name != written[0].name:
+        return False
+    if read[0].name != "stages":
+        return read[-1].name == written[-1].name
+    if isinstance(path.stage, int) and path.stage != target.stage:
+        return False
+    if len(read) < 3:
+        return read[-1].name == written[1].name
+    if _is_depth(target):
+        return read[1].name == "layers"
+    in_same_part = written[1].name in ("embed", "block", "layers")
+    if not in_same_part or target.role != path.role:
+        return False
+    return target.is_part or written[-1].name == read[-1].name
+
+
+def _set(base: Document, target: Path, node: Node) -> Document:
+    changed = set_value(base, target, node.plain())
     try:
-        return parse_path(text)
+        ArchSpec.from_document(changed)
     except ArchbenchError as error:
-        raise place.moved(error) from None
+        raise node.place.moved(error) from None
+    return changed
 
 
-def _check_target(path: Path, node: Node) -> None:
-    match path.segments[-1].name:
-        case "kind":
-            fault = "a kind is chosen with its fields"
-            part = Path(path.segments[:-1])
-            help_ = (
-                f"write whole parts as values of {part}, for example {{kind: cvt, head_dim: 64}}"
-            )
-        case "resolution" | "num_classes":
-            fault = "cannot be an axis, since a study compares networks for one kind of image"
-            help_ = "write it under set, and search one space for each"
-        case "name" | "stages" | "layers" | "head":
-            fault, help_ = "cannot be an axis", "choose a field, an embed or a block"
-        case _:
-            return
-    node.fail(f"{path}: {fault}", help=help_, at_key=True)
+def _variants(base: Document, axes: Sequence[Axis]) -> list[Document]:
+    """Documents in which, together, every part that can be chosen occurs, at the largest depth."""
+    parts = [axis for axis in axes if axis.is_part]
+    for axis in axes:
+        numbers = [value for value in axis.values if isinstance(value, int)]
+        for target in axis.targets if not axis.is_part else ():
+            base = set_value(base, target, min(max(numbers, default=0), MAX_DEPTH))
+    found = []
+    for number in range(max((len(axis.values) for axis in parts), default=0)):
+        variant = base
+        for axis in parts:
+            for target in axis.targets:
+                variant = set_value(variant, target, axis.values[min(number, len(axis.values) - 1)])
+        found.append(variant)
+    return [*found, base]
 
 
-def _read_values(node: Node) -> tuple[tuple[Node, ...], Node | None]:
-    if isinstance(node.value, tuple):
-        return node.value, None
-    if not isinstance(node.value, Mapping) or not {"values", "from", "to"} & set(node.value):
-        node.fail(
-            f"expected values to choose from, got {node.kind}",
-            help="write [1, 2], {from: 1, to: 4} or {values: [...], when: ...}; to fix a field, "
-            "write it under set",
+def _concrete(axis: WrittenAxis, variants: Sequence[Document]) -> list[Axis]:
+    """One axis for each place that ``each`` stands for."""
+    targets = _targets(axis.path, variants, axis.place)
+    groups: dict[str, list[Path]] = defaultdict(list)
+    for target in targets:
+        segments = zip(axis.path.segments, target.segments, strict=True)
+        name = Path(tuple(w if w.index == "all" else found for w, found in segments))
+        groups[str(name)].append(target)
+    return [
+        Axis(name, axis.values, tuple(group), _condition(axis, group[0]), axis.place)
+        for name, group in groups.items()
+    ]
+
+
+def _targets(path: Path, variants: Sequence[Document], place: Place) -> list[Path]:
+    found: dict[Path, None] = {}
+    failure: ArchbenchError | None = None
+    for variant in variants:
+        try:
+            found |= dict.fromkeys(expand(variant, path))
+        except SpecError as error:
+            failure = failure or error
+    if not found:
+        assert failure is not None
+        raise place.moved(failure)
+    return sorted(found, key=_indices)
+
+
+def _indices(path: Path) -> tuple[int, ...]:
+    return tuple(segment.index for segment in path.segments if isinstance(segment.index, int))
+
+
+def _condition(axis: WrittenAxis, target: Path) -> Expression | None:
+    """The condition of an axis; its ``each`` means the place of the axis."""
+    if axis.when is None:
+        return None
+    text = axis.when.text()
+    for written, found in zip(axis.path.segments, target.segments, strict=True):
+        if written.index == "each":
+            text = re.sub(rf"\b{written.name}\[\s*each\s*\]", str(found), text)
+    condition = parse_expression(text, place=axis.when.place)
+    if condition.quantities:
+        axis.when.place.fail(
+            f"when cannot read {condition.quantities[0]}, which hangs on every axis",
+            help="state it under require",
         )
-    if "values" not in node.value:
-        keys = ("from", "to", "step", "when")
-        members = node.entries(noun="key of an axis", allowed=keys)
-        return _range(node, members), members.get("when")
-    members = node.entries(noun="key of an axis", allowed=("values", "when"))
-    values, when = _read_values(members["values"])
-    if when is not None:
-        when.fail("when stands beside values, not within them", at_key=True)
-    return values, members.get("when")
+    return replace(condition, place=axis.place)
 
 
-def _range(node: Node, members: Mapping[str, Node]) -> tuple[Node, ...]:
-    bounds = []
-    for key, default in (("from", None), ("to", None), ("step", 1)):
-        value = members[key].value if key in members else default
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            node.fail(f"{key} is not a number", help="write {from: 1, to: 4} or add step: 2")
-        bounds.append(value)
-    first, last, step = bounds
-    if step <= 0 or last < first:
-        node.fail(f"no values from {first} to {last} in steps of {step}")
-    count = int((last - first) / step + 1e-9) + 1
-    if count > MAX_VALUES:
-        node.fail(f"{count:,} values from {first} to {last}; at most {MAX_VALUES:,}")
-    numbers = (first + number * step for number in range(count))
-    return tuple(Node(n if isinstance(n, int) else round(n, 12), node.place) for n in numbers)
+def _freed(axes: Sequence[Axis], targets: Sequence[Path], node: Node) -> list[Axis]:
+    """The axes without the places that are fixed.
+
+    A block's field is not fixed where axes choose it layer by layer: it would do nothing.
+    """
+    left = [(axis, tuple(t for t in axis.targets if t not in targets)) for axis in axes]
+    axes = [replace(axis, targets=rest) for axis, rest in left if rest]
+    for axis in axes:
+        for target in axis.targets:
+            if target.layer is not None and _whole(target) in map(str, targets):
+                layers = f"{target.segments[0]}.layers[all].{target.segments[-1]}"
+                node.fail(f"{axis.name} chooses it for a layer", help=f"set {layers}")
+    return axes
 
 
-def _check_values(path: Path, values: tuple[Node, ...]) -> None:
-    if len(values) > MAX_VALUES:
-        values[MAX_VALUES].fail(f"{path}: {len(values):,} values; at most {MAX_VALUES:,}")
-    seen: list[tuple[bool, Any]] = []
-    for node in values:
-        if is_part(path):
-            _check_part(path, node)
-        elif isinstance(node.value, Mapping):
-            node.fail(f"{path}: expected a single value, got a mapping")
-        elif isinstance(node.value, tuple) and any(
-            isinstance(item.value, tuple | Mapping) for item in node.value
-        ):
-            node.fail(f"{path}: expected a single value or a list of numbers")
-        # In Python True equals 1; here they are two values.
-        value = (isinstance(node.value, bool), node.plain())
-        if value in seen:
-            node.fail(f"{path}: the value {write_flow(node.plain())} stands here twice")
-        seen.append(value)
+def _check_conflicts(axes: Sequence[Axis]) -> None:
+    owners: dict[str, Axis] = {}
+    for axis in axes:
+        for target in axis.targets:
+            other = owners.setdefault(str(target), axis)
+            if other is not axis:
+                _conflict(axis, target, other)
+    for axis in axes:
+        for target in axis.targets:
+            if target.layer is not None and _whole(target) in owners:
+                _conflict(axis, target, owners[_whole(target)])
+            part, name = owners.get(part_path(target) or ""), target.segments[-1].name
+            if part is not None and any(name in value for value in part.values):
+                axis.place.fail(
+                    f"{axis.name}: a choice of {part.name} (line {part.place.line}) sets {name} "
+                    "already",
+                    help="set it in the choices or here, not in both",
+                )
 
 
-def _check_part(path: Path, node: Node) -> None:
-    if not isinstance(node.value, Mapping) or "kind" not in node.value:
-        names = KINDS[role_of(path)].names
-        node.fail(
-            f"{path}: expected a part with a kind, got {node.kind}",
-            help=f"write {{kind: {names[0]}, ...}}; kinds: {', '.join(names)}",
-        )
-    kind = node.value["kind"]
-    try:
-        fields = part_fields(role_of(path), str(kind.value))
-    except ArchbenchError as error:
-        kind.fail(f"{path}: {error.message}", help=error.help)
-    node.entries(noun=f"field of {kind.value}", allowed=("kind", *sorted(fields)))
+def _whole(target: Path) -> str:
+    """The path by which all layers of a block get the field of one."""
+    return f"{part_path(target)}.{target.segments[-1]}"
+
+
+def _conflict(axis: Axis, target: Path, other: Axis) -> None:
+    axis.place.fail(
+        f"{axis.name}: {target} is also set by {other.name} in line {other.place.line}",
+        help="keep one of the two axes",
+    )

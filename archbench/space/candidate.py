@@ -14,7 +14,6 @@ from archbench.models.arithmetic import Work
 from archbench.models.part import Role, part_spec
 from archbench.models.path import Path
 from archbench.models.spec import ArchSpec, HeadSpec, ResolvedSpec, StageSpec
-from archbench.space.axis import role_of
 from archbench.space.expression import Expression, InfeasibleError
 from archbench.space.sections import ProxySection
 
@@ -97,7 +96,7 @@ class Candidate:
         stage = self.document["stages"][number]
         if len(names) == 2:
             return [stage.get(names[1], _defaults(StageSpec).get(names[1]))]
-        role = role_of(path)
+        role = path.role
         part = stage.get(role)
         if part is None or names[2] not in {"kind", *_part_defaults(role, part["kind"])}:
             return []

@@ -21,9 +21,16 @@ from archbench.errors import ArchbenchError
 from archbench.models.part import Grid, Role, Site, part_fields, part_of
 from archbench.models.path import Index, Path, set_value
 from archbench.models.spec import IMAGE_CHANNELS
-from archbench.space.axis import Axis, Choices, is_part, role_of
+from archbench.space.axis import (
+    MAX_DEPTH,
+    Axis,
+    Choices,
+    Document,
+    axes_read,
+    check_reads,
+    part_path,
+)
 from archbench.space.candidate import Candidate
-from archbench.space.expansion import MAX_DEPTH, Document, axes_read, check_reads, part_path
 
 _Part = Mapping[str, Any]
 
@@ -102,7 +109,7 @@ class Wiring:
         for axis, value in chosen:
             for target in axis.targets if axis.is_part else ():
                 document = set_value(document, target, value)
-                if role_of(target) == "block":  # layers name fields of the block that is replaced
+                if target.role == "block":  # layers name fields of the block that is replaced
                     document["stages"][target.stage].pop("layers", None)
         for axis, value in chosen:
             if not axis.is_part:
@@ -146,13 +153,13 @@ class Wiring:
         """Pairs of widths that may enter and leave a part, not all where there are many."""
         number = int(target.stage or 0)
         after = self._offered(number, "dim")
-        if role_of(target) == "block":
+        if target.role == "block":
             return [(dim, dim) for dim in after[:_MAX_SITES]]
         before = self._offered(number - 1, "dim") if number else [IMAGE_CHANNELS]
         return list(product(before, after))[:_MAX_SITES]
 
     def _written(self, target: Path) -> _Part:
-        return self._base["stages"][target.stage].get(role_of(target)) or {}
+        return self._base["stages"][target.stage].get(target.role) or {}
 
     # Where a target exists, and where it changes the network.
 
@@ -175,7 +182,7 @@ class Wiring:
         part = self._part_axis(target)
         if part is None:
             return ()
-        role, name = role_of(target), target.segments[-1].name
+        role, name = target.role, target.segments[-1].name
         written = self._written(target)
         in_base = bool(written) and name in part_fields(role, written["kind"])
         return _gate(part, lambda value: name in part_fields(role, value["kind"]), base=in_base)
@@ -190,7 +197,7 @@ class Wiring:
 
     def _groups(self, target: Path, axis: Axis) -> Iterator[_Gates]:
         if part_path(target) is None:
-            yield self._gates(target) if is_part(target) else ()
+            yield self._gates(target) if target.is_part else ()
             return
         inert = self._inert_gates(target, axis)
         whole = [gate for layer, gate in inert if layer is None or layer == target.layer]
@@ -209,7 +216,7 @@ class Wiring:
 
         Each with the layer for which it decides, None for the whole part.
         """
-        role, name = role_of(target), target.segments[-1].name
+        role, name = target.role, target.segments[-1].name
         owner, sites = self._part_axis(target), self._sites(target)
         others = self._in_part[part_path(target)]
         given = {t.segments[-1].name: axis.values[0] for t, axis in others}
@@ -244,7 +251,7 @@ class Wiring:
         first = axis.targets[0]
         if first.segments[-1].name == "drop_path":
             return any(isinstance(value, list) for value in axis.values)
-        if is_part(first):
+        if first.is_part:
             kinds = [value["kind"] for value in axis.values]
             return len(set(kinds)) < len(kinds) and any(
                 self._meets(target, axis.values) for target in axis.targets
@@ -254,7 +261,7 @@ class Wiring:
     def _meets(self, target: Path, parts: Sequence[_Part]) -> bool:
         """Whether two part choices are the same at some widths."""
         for before, after in self._sites(target):
-            found = [_resolved(role_of(target), part, before=before, after=after) for part in parts]
+            found = [_resolved(target.role, part, before=before, after=after) for part in parts]
             legal = [part for part in found if part is not None]
             if any(part in legal[:number] for number, part in enumerate(legal)):
                 return True
@@ -269,9 +276,9 @@ class Wiring:
                 found.append(self._stage_axis(stage, "depth"))
                 continue
             found.append(self._stage_axis(stage, "dim"))
-            if role_of(target) == "embed":
+            if target.role == "embed":
                 found.append(self._stage_axis(stage - 1, "dim"))
-            if not is_part(target):
+            if not target.is_part:
                 found.append(self._part_axis(target))
         return frozenset(other.name for other in found if other is not None)
 
@@ -289,9 +296,9 @@ class Wiring:
             first, last = value if isinstance(value, list) else (value, value)
             has_ramp = self._value(number, "depth", choices) > 1
             return (float(first), float(last if has_ramp else first))
-        role = role_of(target)
+        role = target.role
         part = value
-        if not is_part(target):
+        if not target.is_part:
             written = self._written(target)
             written = _chosen(self._part_axis(target), choices, written=written)
             if "kind" not in written or name not in part_fields(role, written["kind"]):

@@ -15,10 +15,9 @@ import archbench
 from archbench.analysis.statistics import Estimate, wilson
 from archbench.errors import MissingError, SpaceError, unknown_name
 from archbench.models import ArchSpec
-from archbench.space.axis import Axis, Choices
+from archbench.space.axis import Axis, Choices, check_reads, expand_axes
 from archbench.space.candidate import Candidate, exclusions
 from archbench.space.conditions import Wiring
-from archbench.space.expansion import check_reads, expand_axes
 from archbench.space.expression import InfeasibleError, parse_expression
 from archbench.space.reading import read_axes, read_base, read_requirements, read_root
 from archbench.space.sections import (
@@ -276,7 +275,7 @@ class SearchSpace(Selection):
         for (_, index), axis in waiting.items():
             found = _never_legal(map(self._candidate, self._having(axis, index, _TRIES, rng)), axis)
             if found is not None and (_names(found, axis) or failures != {found.message}):
-                axis.value_places[index].fail(
+                axis.nodes[index].fail(
                     f"{axis.name}: the value {axis.label(index)} is never legal: {found.message}",
                     help=found.help or "take it out",
                 )

@@ -20,7 +20,7 @@ from archbench.models.path import (
     override,
     parse_path,
 )
-from archbench.space.axis import read_axis
+from archbench.space.reading import read_axis
 from archbench.space.yaml_document import Node, load_yaml, write_flow
 from archbench.study.planned import form_key
 from archbench.train.recipe import Recipe
