@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any, Self
 import click
 
 from archbench.command_line import command_line
-from archbench.errors import NEGATIVE_RESULT
+from archbench.errors import NEGATIVE_RESULT, ArchbenchError
 from archbench.report.text import WIDTH, clean
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 IS_JSON = "archbench.is_json"
 """Where the context of a command keeps whether ``--json`` was typed."""
+
+ERROR_SCHEMA = "archbench.error/1"
 
 _REDRAW_S = 0.2
 
@@ -109,19 +111,19 @@ def tell_study(study: StudyReader) -> int:
     return 0 if study.front_records() else NEGATIVE_RESULT
 
 
-def error(text: str) -> None:
-    """Write an error to stderr."""
-    _to_stderr(f"{_coloured('error:', '1;31')} {clean(text)}")
+def report(error: ArchbenchError, *, as_json: bool) -> None:
+    """Write an error to stderr, as a line or as one JSON document; its trace where that is asked.
 
-
-def error_document(content: Mapping[str, Any]) -> None:
-    """Write the one JSON document of an error to stderr."""
-    _to_stderr(json.dumps(content, ensure_ascii=False))
-
-
-def trace(error: BaseException) -> None:
-    """Write the whole trace of an error to stderr."""
-    _to_stderr("".join(traceback.format_exception(error)))
+    The trace is asked for by ``ARCHBENCH_DEBUG=1``.
+    """
+    if as_json:
+        told = {"place": error.place, "message": error.message, "help": error.help}
+        content = {"schema": ERROR_SCHEMA, "code": error.exit_code, **told}
+        _to_stderr(json.dumps(content, ensure_ascii=False))
+    else:
+        _to_stderr(f"{_coloured('error:', '1;31')} {clean(str(error))}")
+    if os.environ.get("ARCHBENCH_DEBUG") == "1":
+        _to_stderr("".join(traceback.format_exception(error)))
 
 
 def is_terminal(stream: IO[str]) -> bool:

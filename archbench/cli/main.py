@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -21,7 +21,6 @@ from archbench.errors import ArchbenchError, ParkedError
 from archbench.registry import Registry
 
 REGISTRY = Registry("archbench.cli.commands", "command")
-ERROR_SCHEMA = "archbench.error/1"
 
 
 class CommandFolder(click.Group):
@@ -94,19 +93,17 @@ def run(command: click.Command, arguments: Sequence[str]) -> int:
     A command returns None or an exit code. With ``--json`` among the arguments an error is one
     JSON document on stderr.
     """
+    typed = tuple(arguments)  # given on to commands that say how to repeat themselves
     try:
         with _termination_as_interrupt():
-            code = command.main(
-                list(arguments),
-                prog_name="archbench",
-                standalone_mode=False,
-                obj=tuple(arguments),  # for commands that say how to repeat themselves
-            )
+            code = command.main(typed, prog_name="archbench", standalone_mode=False, obj=typed)
         return code if isinstance(code, int) else 0
     except console.ReaderGoneError:
         return 0
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  the last line of defence
-        return _report(_told(error, arguments), as_json="--json" in arguments)
+        told = _told(error, arguments)
+        console.report(told, as_json="--json" in arguments)
+        return told.exit_code
 
 
 def _told(error: BaseException, arguments: Sequence[str]) -> ArchbenchError:
@@ -132,29 +129,16 @@ def _termination_as_interrupt() -> Iterator[None]:
     def terminate(signum: int, frame: FrameType | None) -> None:
         raise Terminated
 
-    replaced: list[tuple[signal.Signals, Callable[..., object] | int | None]] = []
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            before = signal.getsignal(number)
-            if before is not signal.SIG_IGN:
-                replaced.append((number, before))
-                signal.signal(number, terminate)
+    is_main = threading.current_thread() is threading.main_thread()
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    replaced = [number for number in before if is_main and before[number] is not signal.SIG_IGN]
+    for number in replaced:
+        signal.signal(number, terminate)
     try:
         yield
     finally:
-        for number, before in replaced:
-            signal.signal(number, before)
-
-
-def _report(error: ArchbenchError, *, as_json: bool) -> int:
-    if as_json:
-        told = {"place": error.place, "message": error.message, "help": error.help}
-        console.error_document({"schema": ERROR_SCHEMA, "code": error.exit_code, **told})
-    else:
-        console.error(str(error))
-    if os.environ.get("ARCHBENCH_DEBUG") == "1":
-        console.trace(error)
-    return error.exit_code
+        for number in replaced:
+            signal.signal(number, before[number])
 
 
 def _sentence(message: str) -> str:

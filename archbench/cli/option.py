@@ -1,4 +1,4 @@
-"""Options that several commands share."""
+"""Options that several commands share; what reads a text raises BadParameter for any other."""
 
 from __future__ import annotations
 
@@ -22,11 +22,7 @@ DATA_HELP = "What to train on: cluttered_digits, folder:PATH, cifar10:PATH."
 
 
 def pixels(text: str) -> tuple[int, int]:
-    """Height and width of a side in pixels or of ``160x224``.
-
-    Raises:
-        BadParameter: It is something else.
-    """
+    """Height and width of a side in pixels or of ``160x224``."""
     sides = [_whole(side) for side in text.lower().split("x")]
     if len(sides) > 2:
         raise click.BadParameter(f"{text!r} is not a side or HEIGHTxWIDTH, as 224 or 160x224")
@@ -34,20 +30,12 @@ def pixels(text: str) -> tuple[int, int]:
 
 
 def numbers(text: str) -> tuple[int, ...]:
-    """Whole numbers of at least 1 with commas between them, as ``1,16``.
-
-    Raises:
-        BadParameter: It is something else.
-    """
+    """Whole numbers of at least 1 with commas between them, as ``1,16``."""
     return tuple(_whole(part) for part in text.split(","))
 
 
 def names(text: str) -> tuple[str, ...]:
-    """Names with commas between them, as ``eager,openvino``, each once.
-
-    Raises:
-        BadParameter: One is empty.
-    """
+    """Names with commas between them, as ``eager,openvino``, each once."""
     names = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
     if not all(names):
         raise click.BadParameter(f"{text!r} is not a list of names, as eager,openvino")
@@ -55,11 +43,7 @@ def names(text: str) -> tuple[str, ...]:
 
 
 def number(text: str) -> float:
-    """A number above zero such as ``5M``, ``400k``, ``4e6`` or ``1.2G``.
-
-    Raises:
-        BadParameter: It is something else.
-    """
+    """A number above zero such as ``5M``, ``400k``, ``4e6`` or ``1.2G``."""
     found = _AMOUNT.fullmatch(text.strip())
     number = float(found[1]) * _SCALES[(found[2] or "").lower()] if found else 0.0
     if not 0 < number < 1e30:
@@ -68,11 +52,7 @@ def number(text: str) -> float:
 
 
 def percent(text: str) -> float:
-    """A share of ``70``, ``70%`` or ``0.7``, from 0 to 1; up to 1 it is taken for a share itself.
-
-    Raises:
-        BadParameter: It is something else.
-    """
+    """A share, from 0 to 1, of ``70``, ``70%`` or ``0.7``; up to 1 it is the share itself."""
     written = text.strip()
     try:
         number = float(written.removesuffix("%"))
@@ -86,11 +66,7 @@ def percent(text: str) -> float:
 
 
 def time(text: str) -> float:
-    """Seconds of a time such as ``90s``, ``20m``, ``1.5h`` or ``1h30m``.
-
-    Raises:
-        BadParameter: It is something else.
-    """
+    """Seconds of a time such as ``90s``, ``20m``, ``1.5h`` or ``1h30m``."""
     from archbench.space.sections import parse_duration
 
     total = parse_duration(text)

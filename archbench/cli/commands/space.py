@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from archbench.command_line import command_line
 
 if TYPE_CHECKING:
     from archbench.space import Choices, SearchSpace
+    from archbench.space.space import FeasibleShare
 
 SCHEMA = "archbench.space/1"
 
@@ -30,10 +32,10 @@ def command() -> None:
 def list_() -> None:
     """The spaces that come with archbench, and what they answer."""
     from archbench.report.findings import space as findings
-    from archbench.space import shipped
+    from archbench.space import SearchSpace, shipped
 
-    found = {"schema": SCHEMA, "spaces": [_facts(_load(name, ())) for name in shipped()]}
-    console.tell(findings.listing(found))
+    found = [_facts(SearchSpace.load(name)) for name in shipped()]
+    console.tell(findings.listing({"schema": SCHEMA, "spaces": found}))
 
 
 @command.command()
@@ -43,11 +45,32 @@ def list_() -> None:
 def show(space: str, overrides: tuple[str, ...]) -> None:
     """What SPACE searches, and under which conditions."""
     from archbench.report.findings import space as findings
+    from archbench.space import SearchSpace
 
-    found = _load(space, overrides)
+    found = SearchSpace.load(space, overrides=overrides)
+    axes = [
+        {
+            "name": axis.name,
+            "values": list(axis.values),
+            "when": axis.when.text if axis.when else None,
+        }
+        for axis in found.axes
+    ]
+    document = {
+        **_facts(found),
+        "base": dict(found.base),
+        "axes": axes,
+        "require": list(found.require),
+        "objectives": dict(found.objectives),
+        "limits": dict(found.limits),
+        "target": asdict(found.target),
+        "proxy": asdict(found.proxy),
+        "search": asdict(found.search),
+        "text": found.text,
+    }
     labels = {axis.name: list(map(axis.label, range(len(axis.values)))) for axis in found.axes}
     step = command_line("archbench", "space", "count", space)
-    console.tell(findings.description(_document(found), labels=labels, next_step=step))
+    console.tell(findings.description(document, labels=labels, next_step=step))
 
 
 @command.command()
@@ -57,17 +80,15 @@ def show(space: str, overrides: tuple[str, ...]) -> None:
 def validate(space: str, overrides: tuple[str, ...]) -> None:
     """Say whether SPACE can be searched; what is wrong comes with line and column."""
     from archbench.report.findings import space as findings
+    from archbench.space import SearchSpace
 
-    found = _load(space, overrides)
+    found = SearchSpace.load(space, overrides=overrides)
     share = found.feasible()
     if not share.feasible:
         raise found.infeasible(share)
-    finding = findings.validity(
-        {**_facts(found), "valid": True, **_share(found)},
-        name=space,
-        next_step=command_line("archbench", "search", space, "--dry-run"),
-    )
-    console.tell(finding)
+    document = {**_facts(found), "valid": True, **_share(share, _dead(found))}
+    step = command_line("archbench", "search", space, "--dry-run")
+    console.tell(findings.validity(document, name=space, next_step=step))
 
 
 @command.command()
@@ -77,32 +98,28 @@ def validate(space: str, overrides: tuple[str, ...]) -> None:
 def count(space: str, overrides: tuple[str, ...]) -> None:
     """The exact size of SPACE, the share that is feasible, and dead choices."""
     from archbench.report.findings import space as findings
+    from archbench.space import SearchSpace
 
-    found = _load(space, overrides)
+    found = SearchSpace.load(space, overrides=overrides)
+    dead = _dead(found)
     sample = command_line("archbench", "space", "sample", space)
-    search = command_line("archbench", "search", space, "--dry-run")
-    finding = findings.counts(
-        {**_facts(found), **_share(found)},
-        dead=[
-            (dead.axis, dead.value, None if dead.is_certain else dead.samples)
-            for dead in found.dead_choices()
-        ],
-        next_step=f"{sample}, or {search}",
-    )
-    console.tell(finding)
+    step = f"{sample}, or {command_line('archbench', 'search', space, '--dry-run')}"
+    document = {**_facts(found), **_share(found.feasible(), dead)}
+    console.tell(findings.counts(document, dead=dead, next_step=step))
 
 
 @command.command()
 @click.argument("space")
 @click.option("-n", "--number", type=click.IntRange(1, 10_000), default=3)
-@click.option("--seed", type=click.IntRange(min=0), default=0)
+@option.SEED
 @option.SET
 @option.JSON
 def sample(space: str, number: int, seed: int, overrides: tuple[str, ...]) -> None:
     """Random feasible networks of SPACE as YAML, all equally likely."""
     from archbench.report.findings import space as findings
+    from archbench.space import SearchSpace
 
-    found = _load(space, overrides)
+    found = SearchSpace.load(space, overrides=overrides)
     rng = random.Random(seed)
     drawn = []
     for _ in range(number):
@@ -110,14 +127,7 @@ def sample(space: str, number: int, seed: int, overrides: tuple[str, ...]) -> No
         if choices is None:
             raise found.infeasible(found.feasible())
         drawn.append(_candidate(found, choices))
-    document = {**_facts(found), "seed": seed, "candidates": drawn}
-    console.tell(findings.candidates(document))
-
-
-def _load(space: str, overrides: tuple[str, ...]) -> SearchSpace:
-    from archbench.space import SearchSpace
-
-    return SearchSpace.load(space, overrides=overrides)
+    console.tell(findings.candidates({**_facts(found), "seed": seed, "candidates": drawn}))
 
 
 def _facts(space: SearchSpace) -> dict[str, Any]:
@@ -130,31 +140,11 @@ def _facts(space: SearchSpace) -> dict[str, Any]:
     }
 
 
-def _document(space: SearchSpace) -> dict[str, Any]:
-    axes = [
-        {
-            "name": axis.name,
-            "values": list(axis.values),
-            "when": axis.when.text if axis.when else None,
-        }
-        for axis in space.axes
-    ]
-    return {
-        **_facts(space),
-        "base": dict(space.base),
-        "axes": axes,
-        "require": list(space.require),
-        "objectives": dict(space.objectives),
-        "limits": dict(space.limits),
-        "target": asdict(space.target),
-        "proxy": asdict(space.proxy),
-        "search": asdict(space.search),
-        "text": space.text,
-    }
+def _dead(space: SearchSpace) -> list[dict[str, Any]]:
+    return list(map(asdict, space.dead_choices()))
 
 
-def _share(space: SearchSpace) -> dict[str, Any]:
-    share = space.feasible()
+def _share(share: FeasibleShare, dead: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {
         "feasible_share": share.value,
         "feasible_low": share.low,
@@ -163,8 +153,7 @@ def _share(space: SearchSpace) -> dict[str, Any]:
         "samples": share.samples,
         "excluded": dict(share.excluded),
         "dead_choices": [
-            {"axis": dead.axis, "value": dead.value, "is_certain": dead.is_certain}
-            for dead in space.dead_choices()
+            {key: choice[key] for key in ("axis", "value", "is_certain")} for choice in dead
         ],
     }
 

@@ -65,13 +65,9 @@ def description(
 
 
 def counts(
-    document: Mapping[str, Any], *, dead: Sequence[tuple[str, Any, int | None]], next_step: str
+    document: Mapping[str, Any], *, dead: Sequence[Mapping[str, Any]], next_step: str
 ) -> Finding:
-    """The exact size, the feasible share, what excludes the rest, and dead choices.
-
-    Of a dead choice are given axis and value, and how many random candidates with it were looked
-    at; None where all were.
-    """
+    """The exact size, the feasible share, what excludes the rest, and dead choices."""
     samples = document["samples"]
     looked = "all" if document["feasible_is_exact"] else f"{samples:,} random"
     size = f"{document['size']:,} candidates from {document['num_axes']} axes"
@@ -84,9 +80,9 @@ def counts(
         for reason, count in document["excluded"].items()
     ]
     lost = [
-        f"  {axis}: {to_flow(value)}"
-        + ("" if looked_at is None else f"  (not in {looked_at:,} random ones)")
-        for axis, value, looked_at in dead[:_MOST_DEAD]
+        f"  {choice['axis']}: {to_flow(choice['value'])}"
+        + ("" if choice["is_certain"] else f"  (not in {choice['samples']:,} random ones)")
+        for choice in dead[:_MOST_DEAD]
     ]
     lost += [f"  and {len(dead) - _MOST_DEAD} more"] if len(dead) > _MOST_DEAD else []
     told = "\n".join(["dead choices, in no feasible candidate:", *lost]) if dead else _ALIVE
