@@ -1,22 +1,24 @@
-"""Who may write a study: its folder, made whole or not at all, and its one owner."""
+"""What lies in a study's folder, which appears whole or not at all and has one owner."""
 
 from __future__ import annotations
 
 import fcntl
 import json
+import math
 import os
 import re
 import shutil
 import socket
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from archbench.command_line import command_line, named_in_results
 from archbench.errors import StorageError, UsageError
-from archbench.study.atomic_file import storage_failures, sync_folder
+from archbench.study.atomic_file import storage_failures, sync_folder, write_atomically
 
 DATABASE = "study.db"
 SPACE = "space.yaml"
@@ -25,7 +27,11 @@ BLOCKS = "blocks.json"
 CHECKPOINTS = "checkpoints"
 REPORT = "report"
 LOCK = "owner.lock"
+WHERE_SCHEMA = "archbench.where/1"
 
+_NUMBERS = (
+    "ms", "macs", "operators", "weight_bytes", "activation_bytes", "gflops", "roof_share",
+)  # fmt: skip
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -150,6 +156,62 @@ def ownership(path: Path, *, truth: str = DATABASE) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def where_path(study: Path, trial: int) -> Path:
+    """The file in which is kept where the time of a trial's network goes."""
+    return study / "where" / f"trial-{trial}.json"
+
+
+def write_where(study: Path, trial: int, document: Mapping[str, Any]) -> Path:
+    """Keeps a document of the schema ``archbench.where/1`` with one network beside the study.
+
+    Raises:
+        StorageError: It cannot be written.
+    """
+    path = where_path(study, trial)
+    try:
+        path.parent.mkdir(exist_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"it cannot be made: {error.strerror}",
+            place=str(path.parent),
+            help="check that the study's folder lets you write",
+        ) from error
+    write_atomically(path, json.dumps(document, indent=1, allow_nan=False).encode())
+    return path
+
+
+def read_where(study: Path, trial: int, *, digest: str) -> dict[str, Any] | None:
+    """The network of a trial as it was kept; None where nothing is.
+
+    Raises:
+        StorageError: The file is no such document, or one of another network.
+    """
+    path = where_path(study, trial)
+    try:
+        document = json.loads(path.read_text())
+        if document["schema"] != WHERE_SCHEMA:
+            raise ValueError(f"its schema is {document['schema']!r}, not {WHERE_SCHEMA!r}")
+        (found,) = document["networks"]
+        if found["digest"] != digest:
+            raise ValueError("it is of another network")
+        numbers = [found["whole_ms"], found["between_ms"]]
+        for part in found["parts"]:
+            numbers += [part[key] for key in _NUMBERS]
+            if not all(isinstance(part[key], str) for key in ("place", "kind", "bound_by")):
+                raise ValueError("a part has no name")
+        if not all(math.isfinite(value) for value in numbers):
+            raise ValueError("a value is not a number")
+        return dict(found)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, LookupError) as error:
+        raise StorageError(
+            f"it does not say where time goes: {error}",
+            place=str(path),
+            help="remove it, and run archbench profile STUDY:TRIAL --where again",
+        ) from error
 
 
 def _free_name(path: Path) -> str:

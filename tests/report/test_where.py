@@ -14,7 +14,7 @@ from archbench.report.element import page_of
 from archbench.report.findings.parts import where_time_goes
 from archbench.report.study_page import study_page
 from archbench.report.summary import Summary
-from archbench.study.where_file import SCHEMA, read_where, where_path, write_where
+from archbench.study.study_folder import WHERE_SCHEMA, read_where, where_path, write_where
 from tests.cli.test_where import FOUND
 
 from . import plausible
@@ -28,7 +28,7 @@ def keep(study: StudyReader, **changed: Any) -> int:
     record = study.front_records()[0]
     parts = [{**part, "gflops": 40.2, **changed} for part in FOUND["parts"]]
     network = {**FOUND, "digest": record.digest, "parts": parts}
-    write_where(study.path, record.number, {"schema": SCHEMA, "networks": [network]})
+    write_where(study.path, record.number, {"schema": WHERE_SCHEMA, "networks": [network]})
     return record.number
 
 

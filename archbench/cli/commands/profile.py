@@ -176,7 +176,7 @@ def _where(
     """
     from archbench.evaluate.parts import where
     from archbench.report.findings.parts import finding, save_where
-    from archbench.study.where_file import SCHEMA, write_where
+    from archbench.study.study_folder import WHERE_SCHEMA, write_where
 
     with console.Meter() as told:
         found = [where(spec, at, on_progress=told) for spec in specs for at in conditions]
@@ -186,7 +186,7 @@ def _where(
     name = command_line("archbench", "ablate", specs[0].name or "FILE")
     step = f"{name} says what each choice of a network costs and buys"
     kept = [  # under one of the conditions, where there are places
-        write_where(*place, {"schema": SCHEMA, "networks": [network]})
+        write_where(*place, {"schema": WHERE_SCHEMA, "networks": [network]})
         for network, place in zip(found, places, strict=False)
         if place is not None
     ]
@@ -195,4 +195,4 @@ def _where(
     if kept:
         report = command_line("archbench", "report", kept[0].parent.parent)
         step = f"{report} shows it beside the front"
-    console.tell(finding({"schema": SCHEMA, "networks": found}, next_step=step))
+    console.tell(finding({"schema": WHERE_SCHEMA, "networks": found}, next_step=step))

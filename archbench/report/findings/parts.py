@@ -25,7 +25,7 @@ from archbench.report.finding import Finding
 from archbench.report.html import Markup, html
 from archbench.report.summary import Summary
 from archbench.study.atomic_file import write_atomically
-from archbench.study.where_file import read_where
+from archbench.study.study_folder import read_where
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
