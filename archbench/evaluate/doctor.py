@@ -208,10 +208,7 @@ def _of_machine(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         )
     governor = found["clocks"]["governor"]
     if governor not in {None, "performance"}:
-        yield (
-            f"the clock is governed by {governor}",
-            "sudo cpupower frequency-set -g performance",
-        )
+        yield (f"the clock is governed by {governor}", "sudo cpupower frequency-set -g performance")
     if gpu and gpu["disturbance"]:
         yield gpu["disturbance"], "nvidia-smi shows more: end what disturbs, or wait for it"
     if gpu and gpu["note"]:

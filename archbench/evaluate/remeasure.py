@@ -8,12 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from archbench.analysis.study import StudyReader, open_study
-from archbench.analysis.tables import (
-    designs_table,
-    latency_cells,
-    measurements_table,
-    write_tables,
-)
+from archbench.analysis.tables import designs_table, latency_cells, measurements_table, write_tables
 from archbench.analysis.transfer import transfer
 from archbench.errors import UsageError
 from archbench.evaluate.target import SEARCH_BUDGET_S, calibrated

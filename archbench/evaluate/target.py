@@ -112,10 +112,7 @@ class Target:
             networks = _networks(alike, target=here, weights=weights or {})
             with here.bench(on_progress=on_progress) as bench:
                 measured = measure_latency(
-                    networks,
-                    bench=bench,
-                    budget_s=budget_s * len(alike),
-                    together=together,
+                    networks, bench=bench, budget_s=budget_s * len(alike), together=together
                 )
             for name, network in networks.items():
                 found[name] = _detailed(measured[name], network, has_peak=has_peak)

@@ -67,9 +67,7 @@ def sync_folder(folder: Path) -> None:
 def writing_alone(path: Path) -> Iterator[None]:
     """Waits until no other process is in here for the file; the kernel lets go when one ends.
 
-    Args:
-        path: The file that is to be read and written anew, in a folder that exists. The lock lies
-            beside it with the ending ``.lock``.
+    The lock lies beside the file, in a folder that exists, with the ending ``.lock``.
 
     Raises:
         OSError: The lock cannot be opened.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import struct
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -16,7 +16,6 @@ from archbench.study.trial import Snapshot, StudyKind
 
 _T = TypeVar("_T")
 
-BUSY_TIMEOUT_S = 60
 _UNREADABLE = (ValueError, TypeError, LookupError, RecursionError, struct.error)
 
 
@@ -48,7 +47,7 @@ def _at_one_moment(path: Path, load: Callable[[sqlite3.Connection], _T], *, thor
         quiet = _quiet_stamp(path)  # where nobody has it open it is read without locks
         mode = "mode=ro" if quiet is None else "immutable=1"
         try:
-            with database_failures(path), closing(connect(path, mode)) as connection:
+            with held(path, mode) as connection, closing(connection):
                 if thorough:
                     _check_pages(connection)
                 check_version(connection)
@@ -78,33 +77,22 @@ def existing(path: Path | str) -> Path:
     return path
 
 
-def connect(path: Path, mode: str) -> sqlite3.Connection:
-    """A connection in autocommit mode, for URI parameters such as ``mode=ro``.
-
-    Raises:
-        StorageError: The file cannot be opened so.
-    """
-    with database_failures(path):
-        connection = sqlite3.connect(
-            f"{path.absolute().as_uri()}?{mode}",
-            uri=True,
-            isolation_level=None,
-            timeout=BUSY_TIMEOUT_S,
-        )
-        connection.execute("PRAGMA trusted_schema = OFF")  # the file may be somebody else's
-        return connection
-
-
 @contextmanager
 def held(path: Path, mode: str) -> Iterator[sqlite3.Connection]:
-    """See ``connect``; where the block fails the file is let go of, and the failure explained."""
-    connection = connect(path, mode)
-    try:
-        with database_failures(path):
-            yield connection
-    except BaseException:
-        connection.close()
-        raise
+    """A connection in autocommit mode, for URI parameters such as ``mode=ro``; it stays open.
+
+    Where the block fails the file is let go of, and the failure explained.
+
+    Raises:
+        StorageError: The file cannot be opened so, or the block failed.
+    """
+    uri = f"{path.absolute().as_uri()}?{mode}"
+    with database_failures(path), ExitStack() as failed:
+        connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=60)
+        failed.callback(connection.close)
+        connection.execute("PRAGMA trusted_schema = OFF")  # the file may be somebody else's
+        yield connection
+        failed.pop_all()
 
 
 def content(connection: sqlite3.Connection) -> Snapshot:

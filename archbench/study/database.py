@@ -20,13 +20,7 @@ from typing import Any, Literal, Self
 from archbench.errors import StorageError
 from archbench.study import rows
 from archbench.study.atomic_file import backup_path, database_failures
-from archbench.study.connection import (
-    check_version,
-    content,
-    existing,
-    held,
-    version,
-)
+from archbench.study.connection import check_version, content, existing, held, version
 from archbench.study.measurement import Measurement
 from archbench.study.trial import (
     CurvePoint,
@@ -45,10 +39,8 @@ class Store:
     One process writes (the study's owner); any number may ``read`` meanwhile and never hold it up.
     Every write is one short transaction that is on the disk when the call returns. Use it from
     the thread that opened it, and as a context manager. The owner must not open the file by
-    other means than SQLite: closing it would let go of SQLite's locks (POSIX).
-
-    Args:
-        connection: Open and of a known version; use ``Store.create`` or ``Store.open``.
+    other means than SQLite: closing it would let go of SQLite's locks (POSIX). Make one by
+    ``Store.create`` or ``Store.open``.
 
     Attributes:
         trials: All trials by number, as the file holds them.
@@ -72,12 +64,10 @@ class Store:
 
     @classmethod
     def create(cls, path: Path | str, header: Mapping[str, Any]) -> Self:
-        """A new store.
+        """A new store; the header holds JSON values, and ``schema`` is added.
 
-        Args:
-            path: The database file, in a folder that exists.
-            header: What the study is, JSON values; ``schema`` is added. ``kind`` says whether it
-                is a ``certificate`` or an ``ablation``; else it is a ``search``.
+        Its ``kind`` says whether the study is a ``certificate`` or an ``ablation``; without it, it
+        is a ``search``.
 
         Raises:
             StorageError: A study is already there, or the file cannot be written.
@@ -199,10 +189,7 @@ class Store:
     def add_measurement(
         self, number: int, kind: Literal["search", "confirm"], measurement: Measurement
     ) -> None:
-        """Store a measurement of a trial; earlier ones stay, the last one that has a value counts.
-
-        A latency of kind ``confirm`` that has a value counts before those of kind ``search``.
-        """
+        """Store a measurement of a trial; earlier ones stay, the last that has a value counts."""
         with self.transaction() as connection:
             record = self._require(number)
             taken = Taken(trial=number, kind=kind, measurement=measurement)
@@ -212,14 +199,11 @@ class Store:
                 self._written.add(number)
 
     def add_point(self, number: int, point: CurvePoint) -> bool:
-        """Store a point of a trial's curve, in the place of one of the same seed and epoch.
+        """Store a point of a curve in the place of one of its seed and epoch; whether it is new.
 
         Store the point before its checkpoint: a training that is resumed from the checkpoint
         does not give the point again. With a point of a further training of a complete trial, its
         accuracy becomes the mean over the trainings that got to the last rung.
-
-        Returns:
-            Whether the point is a new one.
         """
         with self.transaction():
             record = self._require(number)
@@ -236,11 +220,7 @@ class Store:
         self._place(number, "verdicts", verdict)
 
     def set_training(self, number: int, training: TrainingRecord) -> None:
-        """Store how a training of a trial stands, in the place of what was stored of its seed.
-
-        A certificate and an ablation plan their trainings one by one. Their candidates are
-        trials, each training has a seed and epochs of its own and, by ``add_point``, its curve.
-        """
+        """Store how a planned training of a trial stands, in the place of that of its seed."""
         self._place(number, "trainings", training)
 
     def set_notes(self, number: int, notes: dict[str, Any]) -> None:

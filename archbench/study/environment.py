@@ -17,25 +17,13 @@ from typing import Any
 import archbench
 
 ROOT = Path("/")
-PACKAGES = (
-    "torch",
-    "torchvision",
-    "numpy",
-    "scikit-learn",
-    "onnxruntime",
-    "openvino",
-)
+PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "onnxruntime", "openvino")
 """What changes a measured or trained number beside archbench; what is not installed is left out."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Environment:
-    """What of a machine and its software a number depends on.
-
-    Attributes:
-        cores: Cores this process may use (affinity and container quota respected).
-        packages: Name to version of the packages that change numbers.
-    """
+    """What of a machine and its software a number depends on; the cores are the usable ones."""
 
     cpu: str
     cores: int
@@ -57,11 +45,7 @@ class Environment:
 
 
 def capture(gpu: str | None = None) -> Environment:
-    """The machine and software of this process, without importing torch.
-
-    Args:
-        gpu: Name of the first GPU, from whoever knows it.
-    """
+    """The machine and software of this process, without importing torch, so the GPU is told."""
     return Environment(
         cpu=_cpu(),
         cores=usable_cores(),
@@ -74,11 +58,9 @@ def capture(gpu: str | None = None) -> Environment:
 
 
 def usable_cores(*, root: Path = ROOT) -> int:
-    """Cores that this process may keep busy: affinity and container quota, at least 1.
+    """Cores that this process may keep busy: affinity and the container's CPU limit, at least 1.
 
-    A quota of 2.5 cores counts as 2: a third busy process would be throttled.
-
-    ``proc`` lies below the root, another one for tests.
+    A limit of 2.5 cores counts as 2: a third busy process would be throttled.
     """
     if hasattr(os, "sched_getaffinity"):  # which macOS lacks
         cores = len(os.sched_getaffinity(0))

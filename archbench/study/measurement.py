@@ -15,11 +15,8 @@ Verdict = Literal["stable", "disturbed", "incomplete"]
 class Conditions:
     """The conditions under which a network is measured.
 
-    Attributes:
-        device: ``cpu`` or ``cuda``.
-        backend: What runs the network, an entry of ``archbench/measure/backends``.
-        precision: ``fp32``, ``tf32``, ``bf16``, ``fp16`` or ``int8``, as it was really computed.
-        threads: CPU threads of one forward pass.
+    The device is ``cpu`` or ``cuda``, the backend an entry of ``archbench/measure/backends``, the
+    precision that which was really computed; the threads are those of one forward pass.
     """
 
     device: str = "cpu"
@@ -54,9 +51,7 @@ class Measurement:
         samples: Every sample in the order taken, in ``unit``.
         value: The estimate, or None where ``verdict`` is ``incomplete``.
         low: Lower end of the 95 % interval, of which ``high`` is the upper one.
-        environment_id: The machine and software, see ``Environment``.
         verdict: ``stable``; ``disturbed`` (usable, with ``reason``); or ``incomplete``.
-        reason: Why the verdict is not ``stable``, in words; empty otherwise.
         details: Further numbers beside the value, for example ``off_cpu_share``.
     """
 

@@ -87,13 +87,9 @@ def read_planned(path: Path, *, kind: PlannedKind) -> Snapshot:
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedRecord:
-    """A certificate or an ablation as far as its trainings have ended.
+    """A certificate or an ablation as far as its trainings have ended, in a folder.
 
-    Attributes:
-        path: Its folder.
-        header: How it was taken: proxy, lengths, seeds, command, environment, notes.
-        num_trainings: That it needs in all.
-        num_done: That have ended.
+    The header says how it was taken: proxy, lengths, seeds, command, environment, notes.
     """
 
     path: Path

@@ -146,9 +146,7 @@ TRAINING = Table(
     "failure_kind TEXT, failure_message TEXT",
 )
 CHECKPOINT = Table(
-    "archbench_checkpoint",
-    2,
-    "trial INTEGER, seed INTEGER, path TEXT, sha256 TEXT, epoch INTEGER",
+    "archbench_checkpoint", 2, "trial INTEGER, seed INTEGER, path TEXT, sha256 TEXT, epoch INTEGER"
 )
 REFERENCE = Table("archbench_reference", 1, "name TEXT, params INTEGER, macs INTEGER")
 MEASUREMENT = Table(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 from archbench.study.measurement import Measurement
@@ -36,12 +36,10 @@ class CurvePoint:
 
 @dataclass(frozen=True, kw_only=True)
 class RungVerdict:
-    """What the rule for stopping early said of a trial at the end of a rung.
+    """What the pruner said of a trial at the end of a rung: whether to train it no further.
 
-    Attributes:
-        stops: Whether the rule would train it no further.
-        is_audited: Trained on all the same, so that what the rule loses can be measured.
-        probability: That it would have reached the front, by the rule; None where it gives none.
+    An audited trial is trained on all the same, so that what the pruner loses can be measured. The
+    probability is that it would have reached the front; None where the pruner gives none.
     """
 
     seed: int
@@ -65,10 +63,8 @@ class Failure:
 class TrainingRecord:
     """One planned training of a trial; its curve stands among the points of the same seed.
 
-    Attributes:
-        epochs: Epochs it is to be trained; ``epoch`` of them are done.
-        accuracy: At the last epoch, 0 to 1; None before it has ended.
-        failure: Why it failed, without its trace; None where it did not.
+    Of its ``epochs`` are ``epoch`` done. The accuracy is that at the last one, 0 to 1, and None
+    before it has ended; a failure is kept without its trace.
     """
 
     seed: int
@@ -83,7 +79,7 @@ class TrialRecord:
     """One candidate: what it is, what it costs, what it reached.
 
     Attributes:
-        number: Its number in the study, from 0, the same as Optuna's.
+        number: In the study, from 0, the same as Optuna's.
         state: ``running``, ``complete``, ``over_limit`` (a hard limit, known before training),
             ``pruned`` (training stopped early by a rule) or ``failed``. Where trainings are planned
             one by one it stays ``running``: they tell how they stand.
@@ -92,17 +88,15 @@ class TrialRecord:
         spec: The spec as a YAML-able document.
         macs: Multiply-accumulates of one image at the target resolution (one = 1).
         activations: Outputs of convolutions, linears and attention products, one image.
-        latency: The latency on the target, or None before it is measured.
-        curve: Points of the proxy training in the order taken.
+        latency: On the target, or None before it is measured.
         proxy_accuracy: Validation accuracy at the last rung, mean over seeds, 0 to 1.
         test_accuracy: Accuracy on the held-out test split, members of the front only.
         reason: Why it was not trained to the end, for ``over_limit`` and ``pruned``.
         seconds: Wall time spent on it, summed over interruptions.
-        origin: The study and trial that it was taken from, ``STUDY:TRIAL``, its conditions being
-            the same; empty for a trial of the study itself.
-        verdicts: What the rule for stopping early said, in the order of seeds and epochs.
-        trainings: How each training stands, by seed, where the study plans them one by one, as a
-            certificate and an ablation do.
+        origin: The study and trial that it was inherited from, ``STUDY:TRIAL``, its conditions
+            being the same; empty for a trial of the study itself.
+        trainings: By seed, where the study plans them one by one, as a certificate and an ablation
+            do.
     """
 
     number: int
@@ -114,15 +108,15 @@ class TrialRecord:
     macs: int
     activations: int
     latency: Measurement | None = None
-    curve: tuple[CurvePoint, ...] = field(default=())
+    curve: tuple[CurvePoint, ...] = ()
     proxy_accuracy: float | None = None
     test_accuracy: float | None = None
     failure: Failure | None = None
     reason: str = ""
     seconds: float = 0.0
     origin: str = ""
-    verdicts: tuple[RungVerdict, ...] = field(default=())
-    trainings: tuple[TrainingRecord, ...] = field(default=())
+    verdicts: tuple[RungVerdict, ...] = ()
+    trainings: tuple[TrainingRecord, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,10 +149,8 @@ class Taken:
 class Snapshot:
     """The whole content of a store, read in one transaction.
 
-    Attributes:
-        trials: All trials by number. Their latency is the last one that was confirmed with a
-            value, else the last one of the search.
-        measurements: In the order taken, those that a later one replaced too.
+    The latency of a trial is the last one that was confirmed with a value, else the last one of the
+    search; among the measurements, in the order taken, are those that a later one replaced, too.
     """
 
     header: Mapping[str, Any]

@@ -194,10 +194,7 @@ def of_toy(*, num_wholes: int = NEEDED_WHOLES, scale: float = 1.5) -> BlockTable
     """Each piece takes 1, and behind an equal one .5; whole networks take so much more."""
     wholes = {
         f"{name} {number}": Whole(
-            name=str(number),
-            family=name,
-            pieces=KEYS,
-            time=time(scale * len(KEYS)),
+            name=str(number), family=name, pieces=KEYS, time=time(scale * len(KEYS))
         )
         for number in range(num_wholes)
         for name in FAMILIES

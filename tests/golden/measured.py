@@ -211,10 +211,7 @@ _trained = partial(Story, files={"toy.yaml": SPACE}, prepare=write_images)
 MEASURED = [
     _timed(
         name="profile-latency",
-        commands=(
-            "profile toy.yaml",
-            "profile toy.yaml toy.yaml --batch 1,2 --json",
-        ),
+        commands=("profile toy.yaml", "profile toy.yaml toy.yaml --batch 1,2 --json"),
         masks=TIMES,
         values=(*ENVIRONMENT, *TIMED_VALUES),
     ),

@@ -51,10 +51,7 @@ BAD_SPACES = {
 
 STORIES = [
     *MEASURED,
-    Story(
-        name="help/archbench",
-        commands=("--help", "--version", "-h"),
-    ),
+    Story(name="help/archbench", commands=("--help", "--version", "-h")),
     *(
         Story(name=f"help/{command.replace(' ', '-')}", commands=(f"{command} --help",))
         for command in COMMANDS
