@@ -36,9 +36,8 @@ class Foreign:
         name: As the person typed it.
         origin: Where it comes from, with the version of a library.
         network: With fresh weights; in the form that is timed, where there is a ``form``.
-        resolution: Height and width of the images it is measured on.
-        form: ``deployed``, or ``as built`` where ``archbench.deploy`` cannot take it.
-        form_reason: Why it is as built.
+        form: ``deployed``, or ``as built`` where ``archbench.deploy`` cannot take it, by
+            ``form_reason``.
     """
 
     name: str

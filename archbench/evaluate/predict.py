@@ -99,7 +99,8 @@ class _Stock:
     """The table of a target, to which pieces and whole networks are added as they are timed."""
 
     def __init__(self, target: Target, *, path: Path, on_progress: Progress | None) -> None:
-        self._target, self._path, self._on_progress = target, path, on_progress
+        self._target, self._path = target, path
+        self._tell = on_progress or (lambda what, done, total: None)
         self.table = read_table(path, target=target)
         self._known = set(self.table.pieces)
 
@@ -180,10 +181,6 @@ class _Stock:
 
     def _add(self, news: BlockTable) -> None:
         self.table = self.table.joined(add_to_table(self._path, news, target=self._target))
-
-    def _tell(self, what: str, done: int, total: int) -> None:
-        if self._on_progress:
-            self._on_progress(what, done, total)
 
 
 class _Chilled(nn.Module):

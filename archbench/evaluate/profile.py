@@ -44,7 +44,7 @@ class ModelProfile:
             fvcore's count agrees to the unit.
         weights: The published weights that it was timed with, a file; None for fresh ones.
         form: What was timed last; None where nothing was.
-        latency: One measurement for each device and batch; none where none was asked for.
+        latency: For each device and batch.
     """
 
     network: ArchSpec | Foreign
@@ -331,10 +331,13 @@ def speed_to_eager(latency: Measurement, among: Sequence[Measurement]) -> float 
     Both are multiples of calibration networks timed in the same way, so that the state of the
     machine at either time cancels. None where eager was not measured, or without a value.
     """
-    reference = next((entry for entry in among if _is_reference(entry, latency)), None)
-    if reference is None or not reference.value or not latency.value:
-        return None
-    return reference.value / latency.value
+    asked = latency.conditions
+    for entry in among:
+        here = entry.conditions
+        is_eager = here.backend == REFERENCE and here.precision in ("fp32", "tf32")
+        if is_eager and (here.device, here.batch) == (asked.device, asked.batch):
+            return entry.value / latency.value if entry.value and latency.value else None
+    return None
 
 
 def flips(models: Mapping[str, Sequence[Measurement]]) -> list[dict[str, Any]]:
@@ -354,25 +357,11 @@ def flips(models: Mapping[str, Sequence[Measurement]]) -> list[dict[str, Any]]:
                 sides[0].append(label)
             elif _is_faster(other, one):
                 sides[1].append(label)
-        found += [
-            {
-                "first": first,
-                "second": second,
-                "device": device,
-                "batch": batch,
-                "first_wins": sides[0],
-                "second_wins": sides[1],
-            }
-            for (device, batch), sides in wins.items()
-            if all(sides)
-        ]
+        for (device, batch), (first_wins, second_wins) in wins.items():
+            if first_wins and second_wins:
+                place = {"first": first, "second": second, "device": device, "batch": batch}
+                found.append({**place, "first_wins": first_wins, "second_wins": second_wins})
     return found
-
-
-def _is_reference(entry: Measurement, latency: Measurement) -> bool:
-    mine, theirs = entry.conditions, latency.conditions
-    is_eager = mine.backend == REFERENCE and mine.precision in ("fp32", "tf32")
-    return is_eager and (mine.device, mine.batch) == (theirs.device, theirs.batch)
 
 
 def _is_faster(one: Measurement, other: Measurement) -> bool:

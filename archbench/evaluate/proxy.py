@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import torch
 
@@ -40,16 +40,11 @@ _VALIDATED_IMAGES = 256
 
 @dataclass(frozen=True, kw_only=True)
 class Proxy:
-    """How the accuracy of every candidate is taken.
+    """How the accuracy of every candidate is taken: the mean of ``num_seeds`` trainings.
 
-    Attributes:
-        data: Name of the data set.
-        resolution: Side of its images in pixels.
-        stem: How the first embed is adapted, see ``archbench.models.proxy``.
-        num_seeds: Trainings of each candidate; their mean counts.
-        recipe: How each is trained; its seed is the study's.
-        plan: Precision and memory format of the steps.
-        scale: Of all widths, see ``archbench.models.rewrite.scaled``.
+    The resolution is a side in pixels, the recipe's seed the study's. For the stem, which says how
+    the first embed is adapted, see ``archbench.models.proxy``; for the scale of all widths
+    ``archbench.models.rewrite.scaled``.
     """
 
     data: str
@@ -73,14 +68,10 @@ class Proxy:
             TypeError: An entry is not as this version writes it.
         """
         return cls(
-            data=kept["data"],
-            resolution=kept["resolution"],
-            num_classes=kept["num_classes"],
-            stem=kept["stem"],
+            **{key: kept[key] for key in ("data", "resolution", "num_classes", "stem", "device")},
             num_seeds=num_seeds,
             recipe=Recipe.from_document(kept["recipe"]),
             plan=Plan(**plan),
-            device=kept["device"],
             scale=scale,
         )
 
@@ -148,12 +139,6 @@ class Proxy:
             SpecError: The candidate is not legal at the proxy.
             StorageError: A file cannot be written.
         """
-
-        def tell(point: CurvePoint, path: Path | None, digest: str | None) -> bool | None:
-            assert path is not None, "a checkpoint was asked for"
-            assert digest is not None
-            return on_point(point, path, digest)
-
         network = self.network(target, seed=seed)
         points = train(
             network,
@@ -166,7 +151,7 @@ class Proxy:
             teacher=self.teacher(),
             checkpoint=checkpoint,
             sha256=_usable(checkpoint, sha256=sha256, on_note=on_note),
-            on_point=tell,
+            on_point=cast(Any, on_point),  # with a checkpoint there are a path and a digest
             on_note=on_note,
         )
         if weights is not None and points[-1].epoch == self.recipe.epochs:

@@ -83,8 +83,7 @@ class Target:
             SpecError: It is illegal.
             ArchbenchError: See ``archbench.measure.latency.latency.measure_latency``.
         """
-        found = self.measure_together({"candidate": spec}, budget_s=SEARCH_BUDGET_S)
-        return found["candidate"]
+        return self.measure_together({"candidate": spec}, budget_s=SEARCH_BUDGET_S)["candidate"]
 
     def measure_together(
         self,
@@ -149,13 +148,8 @@ def calibrated(
     """
     environment = environment or capture_environment()
     calibration = calibrate(conditions, environment=environment, on_progress=on_progress)
-    constants = {
-        "environment_id": calibration.environment_id,
-        "settings": dict(calibration.settings),
-        "constants_ms": dict(calibration.constants_ms),
-        "note": calibration.note,
-        "generation": calibration.generation,
-    }
+    kept = ("environment_id", "settings", "constants_ms", "note", "generation")
+    constants = {key: getattr(calibration, key) for key in kept}
     return Target(conditions=conditions, environment=environment, constants=constants)
 
 
