@@ -217,15 +217,6 @@ def test_whole_room_imports_without(names: list[str], heavy: set[str]) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_package_alone_imports_nothing_heavy() -> None:
-    heavy = {"torch", "numpy", "pandas", "optuna", "click"}
-    program = f"import sys, archbench; assert not {heavy!r} & set(sys.modules), sorted(sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-
-
 ENTRIES = """
 cli/commands data/sources measure/backends models/blocks models/embeds models/published
 models/weights/layouts report/formats search/ablation/papers search/engines search/pruners

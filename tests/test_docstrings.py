@@ -85,7 +85,6 @@ class Shape:
             in pixels.
         height: Of it.
     """
-
     width: int
 '''
 RESIZED = '''

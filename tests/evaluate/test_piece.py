@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 
 from archbench.evaluate.piece import family, pieces
-from archbench.models import count
+from archbench.models import as_spec, count
 from archbench.models.arithmetic import total
 from archbench.models.catalogue import published
-from archbench.models.spec import ArchSpec
 from tests.evaluate.toy import SPEC
 from tests.models.parts import random_spec
 
@@ -40,15 +40,17 @@ def test_drop_path_changes_no_key() -> None:
     assert [p.key for p in pieces(dropped)] == [p.key for p in pieces(spec)]
 
 
-@pytest.mark.parametrize("path", ["dim", "position", "resolution"])
-def test_what_changes_the_cost_changes_the_key(path: str) -> None:
-    changed = {**SPEC, "stages": [dict(SPEC["stages"][0])]}
-    if path == "resolution":
-        changed["resolution"] = 32
-    else:
-        changed["stages"][0][path] = {"dim": 32, "position": "none"}[path]
-    before = pieces(ArchSpec.from_document(SPEC))
-    after = pieces(ArchSpec.from_document(changed))
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {**SPEC, "resolution": 32},
+        {**SPEC, "stages": [{**SPEC["stages"][0], "dim": 32}]},
+        {**SPEC, "stages": [{**SPEC["stages"][0], "position": "none"}]},
+    ],
+    ids=["resolution", "dim", "position"],
+)
+def test_what_changes_the_cost_changes_the_key(changed: dict[str, Any]) -> None:
+    before, after = (pieces(as_spec(document)) for document in (SPEC, changed))
     assert before[1].key != after[1].key
 
 

@@ -183,9 +183,7 @@ TAU_VALUES = (
 def write_images(folder: Path, *, low: int = 180) -> None:
     """Red, green and blue images of 16 px in ``images``; every network tells them apart.
 
-    Args:
-        folder: Holds ``images``.
-        low: What the colour is at least; with 0 no network can tell them apart.
+    The colour is at least ``low``; with 0 no network can tell them apart.
     """
     from PIL import Image
 

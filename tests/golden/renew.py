@@ -15,8 +15,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # as in tests/conftest.py
 
 import optuna
 
-from tests.golden import test_networks, test_proposals, test_recorded_study
-from tests.golden.recorded import DATA, kept_at
+from tests.golden import DATA, kept_at, test_networks, test_proposals, test_recorded_study
 from tests.golden.stories import STORIES
 from tests.golden.transcript import play
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from archbench import ablation_names, published_names
-from tests.golden.recorded import ROOT, kept
+from tests.golden import ROOT, kept
 from tests.golden.transcript import run
 
 _SPACES = ("cvt_squeeze", "hybrid", "levit_edge", "quickstart")

@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 from archbench import ArchSpec, CostAwareSampler, SearchSpace, count
 from archbench.search.sampler import load_sampler
 from archbench.search.suggestion import Suggester
-from tests.golden.recorded import kept
+from tests.golden import kept
 
 _SPACES = ("quickstart", "hybrid")
 _SAMPLERS = ("cost_aware", "tpe", "nsga2", "gp", "random")

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from archbench import open_study
-from tests.golden.recorded import ROOT, WRITTEN, kept
+from tests.golden import ROOT, WRITTEN, kept
 from tests.golden.transcript import run
 
 _STUDY = "quickstart-recorded"

@@ -110,13 +110,8 @@ def masked(text: str, rules: Rules, *, is_log: bool = False) -> str:
     """The text with what the rules find replaced; only paragraphs with such a part are refilled.
 
     A measured number has no known width: where one was replaced, the lines of a table lose their
-    alignment, and other paragraphs their breaks.
-
-    Args:
-        text: Paragraphs with blank lines between them.
-        rules: What is replaced.
-        is_log: Each line stands for itself: only those that were folded are joined, and of
-            those that differ in what is measured alone, one is kept.
+    alignment, and other paragraphs their breaks. In a log each line stands for itself: only those
+    that were folded are joined, and of those that differ in what is measured alone, one is kept.
     """
     parts = re.split(r"(\n{2,})", text.rstrip("\n"))
     found = "".join(

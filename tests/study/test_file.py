@@ -34,8 +34,5 @@ def test_failure_leaves_the_file_as_it_was(tmp_path: Path) -> None:
         write_atomically(path, b"new")
     assert [entry.name for entry in tmp_path.iterdir()] == ["front.csv"]
     assert (path / "kept").exists()
-
-
-def test_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match=r"cannot write the file \(No such file"):
         write_atomically(tmp_path / "gone" / "front.csv", b"new")

@@ -13,6 +13,7 @@ from archbench.analysis.certificate import read_certificate
 from archbench.errors import StorageError
 from archbench.search.trainings import opened
 from archbench.study.planned import find_planned, pending, read_planned
+from tests.study import example
 
 SPEC = {"resolution": 16, "stages": [{"dim": 8, "layers": {"1": {"dim": 16}}}]}
 PROXY = {
@@ -55,19 +56,11 @@ ABLATION = {
         _form("none", digest="", spec=None, reason="cannot be"),
     ],
 }  # fmt: skip
-LATENCY = {
-    "metric": "latency", "unit": "ms", "samples": [0.5], "value": 0.5, "low": 0.4, "high": 0.6,
-    "conditions": {
-        "device": "cpu", "backend": "eager", "precision": "fp32", "batch": 1,
-        "resolution": [16, 16], "threads": 1,
-    },
-    "environment_id": "0", "verdict": "stable", "reason": "", "details": {},
-}  # fmt: skip
 POINT = {"seed": 0, "epoch": 2, "step": 9, "loss": 0.1, "accuracy": 0.6, "seconds": 1.0}
 ABLATION_RESULTS = "\n".join(
     json.dumps(line)
     for line in (
-        {"kind": "latency", "measurements": {"a": LATENCY}},
+        {"kind": "latency", "measurements": {"a": example.latency(0.5).to_document()}},
         {"kind": "point", "key": "a", "point": POINT},
         {"kind": "accuracy", "key": "a", "seed": 0, "accuracy": 0.6},
         {"kind": "accuracy", "key": "a-7200f94c", "seed": 0, "accuracy": 0.7},

@@ -1,10 +1,10 @@
-"""Backends are chosen, compared with eager, and turn the order of networks round or not."""
+"""A profile holds exact counts and latencies, under backends chosen and compared with eager."""
 
 from __future__ import annotations
 
 import pytest
 
-from archbench.errors import MissingError, UsageError
+from archbench.errors import MissingError, SpecError, UsageError
 from archbench.evaluate.profile import choose, flips, profile, speed_to_eager
 from archbench.measure import backend as backends
 from archbench.measure.backend import BACKENDS
@@ -116,12 +116,48 @@ def test_batches_are_no_flip() -> None:
     assert flips({"a": a, "b": b}) == []
 
 
-def test_a_profile_of_two_precisions_names_both() -> None:
-    found = profile(SPEC, devices=("cpu",), precision=("fp32", "bf16"))
+def test_a_profile_names_each_batch_and_precision() -> None:
+    found = profile(SPEC, batches=(1, 2), devices=("cpu",), precision=("fp32", "bf16"))
     (model,) = found.document()["models"]
-    fp32, bf16 = model["latency"]
-    assert (fp32["precision"], bf16["precision"]) == ("fp32", "bf16")
-    assert (fp32["precision_asked"], bf16["precision_asked"]) == ("fp32", "bf16")
-    assert fp32["speed_to_eager"] == 1.0
-    assert bf16["speed_to_eager"] == pytest.approx(fp32["median_ms"] / bf16["median_ms"])
-    assert bf16["details"]["deployment_error"] > fp32["details"]["deployment_error"]
+    assert [one["batch"] for one in model["latency"]] == [1, 1, 2, 2]
+    assert all(one["resolution"] == [16, 16] for one in model["latency"])
+    for fp32, bf16 in (model["latency"][:2], model["latency"][2:]):
+        assert (fp32["precision"], bf16["precision"]) == ("fp32", "bf16")
+        assert (fp32["precision_asked"], bf16["precision_asked"]) == ("fp32", "bf16")
+        assert fp32["speed_to_eager"] == 1.0
+        assert bf16["speed_to_eager"] == pytest.approx(fp32["median_ms"] / bf16["median_ms"])
+        assert bf16["details"]["deployment_error"] > fp32["details"]["deployment_error"]
+
+
+def test_stages_and_head_add_up() -> None:
+    for model in profile(["levit_128s", "cvt_13"], latency=False).document()["models"]:
+        for what in ("params", "macs", "activations"):
+            assert sum(stage[what] for stage in model["stages"]) == model[what]
+        for kind, macs in model["work"].items():
+            assert sum(stage["work"][kind] for stage in model["stages"]) == macs
+        assert sum(model["work"].values()) == model["macs"]
+
+
+def test_resolution_is_that_asked_for() -> None:
+    (model,) = profile("levit_128s", latency=False, resolution=(160, 224)).models
+    assert tuple(model.network.resolution) == (160, 224)
+    assert model.counts["stages"][0]["grid"] == [10, 14]
+
+
+def test_no_network_is_refused() -> None:
+    with pytest.raises(UsageError, match="no network to profile"):
+        profile([], latency=False)
+
+
+def test_a_resolution_that_leaves_no_map_is_refused() -> None:
+    with pytest.raises(SpecError):
+        profile("cvt_13", latency=False, resolution=1)
+
+
+def test_forms_are_raced_once_and_kept() -> None:
+    def raced() -> object:
+        (found,) = profile(SPEC, devices=["cpu"], resolution=40).models
+        return found.latency[0].details["forms_raced"]
+
+    assert raced()
+    assert raced() == 0
