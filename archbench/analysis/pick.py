@@ -21,7 +21,7 @@ from archbench.analysis.front_probability import (
 from archbench.analysis.statistics import Estimate, Floats
 from archbench.analysis.study import StudyReader
 from archbench.command_line import command_line
-from archbench.errors import NEGATIVE_RESULT, ArchbenchError
+from archbench.errors import NegativeResultError
 from archbench.study.objective import OBJECTIVES, objective_value
 from archbench.study.trial import TrialRecord
 
@@ -31,12 +31,6 @@ SURE = 0.9
 _DRAWN = 60  # candidates that are compared by draws: the best by their expected value
 _POINT = 0.01
 _WHOLE_FROM = 5.0  # ms, from which a step of one millisecond is a small change
-
-
-class NothingKeepsItError(ArchbenchError):
-    """A wish that no design of a study fulfils as surely as asked for."""
-
-    exit_code = NEGATIVE_RESULT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +101,7 @@ def pick(study: StudyReader, wish: Wish) -> Pick:
     """The design of a study to take, and what else could be had.
 
     Raises:
-        NothingKeepsItError: No design keeps what was asked for; the nearest is named.
+        NegativeResultError: No design keeps what was asked for; the nearest is named.
     """
     return _Picker(study).pick(wish)
 
@@ -121,7 +115,7 @@ class _Picker:
         self._trials = study.trials()
         self._all = contenders(self._trials, rule=self._rule)
         if not self._all:
-            raise NothingKeepsItError(
+            raise NegativeResultError(
                 f"no design to pick from: {study.no_front_reason()}",
                 place=study.name,
                 help=f"see its trials: {command_line('archbench', 'report', study.path)}",
@@ -271,7 +265,7 @@ class _Picker:
         before, after = (objective_value(record, self._cost) for record in (one, other))
         return None if before is None or after is None else after - before
 
-    def _nothing(self, wish: Wish) -> NothingKeepsItError:
+    def _nothing(self, wish: Wish) -> NegativeResultError:
         nearest = max(self._all, key=lambda r: (self._keeps(r, wish), -self._over(r, wish)))
         asked = {**wish.limits, **({"proxy_accuracy": wish.accuracy} if wish.accuracy else {})}
         told = [OBJECTIVES[name].text(value) for name, value in asked.items()]
@@ -281,7 +275,7 @@ class _Picker:
             if (value := objective_value(nearest, name)) is not None
         )
         chance = self._keeps(nearest, wish)
-        return NothingKeepsItError(
+        return NegativeResultError(
             f"no design keeps {' and '.join(told) or 'the limits'} with "
             f"{100 * wish.sure:.0f} % probability",
             place=self._study.name,

@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from archbench.analysis.front_probability import SURE
 from archbench.analysis.tables import (
     TableName,
     accuracy_standard_error,
@@ -144,14 +143,12 @@ class StudyReader(StudyFacts):
     def _doubt(self) -> dict[str, Any]:
         found = self.front_probabilities
         covered = found.hypervolume
-        members = {record.number for record in self._front}
         return {
             "hypervolume": asdict(covered) if covered else None,
             "in_doubt": found.in_doubt(),
             "others_with_a_chance": [
                 {"trial": number, "on_front": chance}
-                for number, chance in sorted(found.on_front.items())
-                if number not in members and chance > 1 - SURE
+                for number, chance in sorted(self.others_with_a_chance())
             ],
             "seed_sd": found.noise_sd,
             "seed_sd_degrees": found.noise_degrees,

@@ -62,18 +62,15 @@ def curves_table(trials: Iterable[TrialRecord]) -> pd.DataFrame:
     return _frame("curves", rows)
 
 
-def accuracy_standard_error(record: TrialRecord, *, num_validation: int | None) -> float | None:
+def accuracy_standard_error(record: TrialRecord, *, num_validation: int) -> float | None:
     """How far the proxy accuracy of a trial may be off by chance, one standard error.
 
     The binomial error of the validation images and, with several seeds, the standard error of
     their mean, in quadrature. All designs see the same images, so differences between them are
-    somewhat surer than this says.
-
-    Returns:
-        None without an accuracy or without the number of images behind it.
+    somewhat surer than this says. None without an accuracy.
     """
     accuracy = record.proxy_accuracy
-    if accuracy is None or not num_validation:
+    if accuracy is None:
         return None
     variance = accuracy * (1 - accuracy) / num_validation
     last = final_accuracies(record)

@@ -93,6 +93,13 @@ class StudyFacts:
         """How sure each candidate's place is, the front's hypervolume with its interval."""
         return front_probabilities(self._snapshot.trials, rule=self.rule)
 
+    def others_with_a_chance(self) -> list[tuple[int, float]]:
+        """Trials off the front that may belong there, with the probability, the likeliest first."""
+        members = {record.number for record in self._front}
+        chances = self.front_probabilities.on_front.items()
+        found = [(n, chance) for n, chance in chances if n not in members and chance > 1 - SURE]
+        return sorted(found, key=lambda entry: (-entry[1], entry[0]))
+
     def front_records(self) -> list[TrialRecord]:
         """The members of the front, cheapest first."""
         return list(self._front)
@@ -238,15 +245,15 @@ def _sure(study: StudyFacts) -> str:
         return ""
     sure = sum(chance >= SURE for chance in members.values())
     least = min(members, key=lambda number: members[number])
-    others = [n for n, chance in chances.items() if n not in members and chance > 1 - SURE]
+    others = study.others_with_a_chance()
     told = f"{sure or 'None'} of {len(members)} {'belongs' if sure == 1 else 'belong'} there with "
     told += f"at least {100 * SURE:.0f} % probability"
     if sure < len(members):
         told += f"; least probable: trial {least}, {100 * members[least]:.0f} %"
     if others:
-        best = max(others, key=lambda number: chances[number])
+        best, chance = others[0]
         told += f"; {_designs(len(others))} off the front may, too, most probably trial {best}, "
-        told += f"{100 * chances[best]:.0f} %"
+        told += f"{100 * chance:.0f} %"
     return f"{told}."
 
 

@@ -15,7 +15,7 @@ from archbench.report.document import in_words, to_words
 from archbench.report.element import Cell, Code, FactList, Part, ReportTable, fold, groups
 from archbench.report.html import Markup, html, one_line
 from archbench.report.number import percent
-from archbench.report.summary import Summary, number, part
+from archbench.report.summary import Summary
 from archbench.study.study_folder import resume_command
 from archbench.study.trial import TrialRecord
 
@@ -33,19 +33,19 @@ _OUTCOMES = {
 def searched(summary: Summary) -> list[Part]:
     """Question, size, what was optimised, the axes with what was tried, and the space file."""
     header = summary.header
-    size, audited = number(header.get("size")), number(header.get("audit"))
-    has_audit = audited is not None and header.get("pruner") != "none"
+    size = header.get("size")
+    audited = None if header.get("pruner") == "none" else header.get("audit")
     facts: list[tuple[str, object]] = [
         ("question", header.get("question")),
         ("candidates", f"{size:,.0f}" if size is not None else None),
         ("of these feasible", _feasible(header)),
-        ("objectives", in_words(part(header, "objectives"))),
+        ("objectives", in_words(header["objectives"])),
         ("limits", in_words(summary.limits)),
         *(("earlier study", source_in_words(source)) for source in header.get("sources", ())),
         *(("its spaces", told) for told in spaces_in_words(header)),
         ("sampler", header.get("sampler")),
         ("stops early by", header.get("pruner")),
-        ("audited share", percent(audited) if has_audit and audited is not None else None),
+        ("audited share", None if audited is None else percent(audited)),
         ("seed", header.get("seed")),
         ("confirmation", confirmation_in_words(header)),
     ]
@@ -78,10 +78,10 @@ def conditions(summary: Summary) -> Markup:
     header = summary.header
     return groups(
         {
-            "Latency": part(header, "conditions"),
-            "Machine and software": part(header, "environment"),
+            "Latency": header.get("conditions"),
+            "Machine and software": header.get("environment"),
             "Proxy training": summary.proxy,
-            "How its steps are computed": part(header, "plan"),
+            "How its steps are computed": header.get("plan"),
         }
     )
 
@@ -193,7 +193,7 @@ def _reasons(records: Iterable[TrialRecord]) -> str:
 
 
 def _feasible(header: Mapping[str, Any]) -> str | None:
-    value, low, high = (number(header.get(f"feasible_{key}")) for key in ("share", "low", "high"))
+    value, low, high = (header.get(f"feasible_{key}") for key in ("share", "low", "high"))
     if value is None:
         return None
     if low is None or high is None or low == high:

@@ -83,18 +83,18 @@ def accuracy_window(summary: Summary) -> Window:
     return share_window(finite(shares), chance=summary.chance)
 
 
-def share_window(shares: Sequence[float], *, chance: float | None) -> Window:
+def share_window(shares: Sequence[float], *, chance: float) -> Window:
     """The part of 0 to 1 that shows the shares, and chance where it is not far below them."""
     if not shares:
         return Window(-0.02, 1.02)
     bottom, top = min(shares), max(shares)
-    if chance is not None and (top - chance) * (1 - _CHANCE_SHARE) <= max(top - bottom, 0.05):
+    if (top - chance) * (1 - _CHANCE_SHARE) <= max(top - bottom, 0.05):
         bottom = min(bottom, chance)
     margin = max(0.07 * (top - bottom), 0.012)
     return Window(bottom - margin, min(top + 1.6 * margin, max(1.03, top)))
 
 
-def show_shares(axes: Axes, window: Window, *, chance: float | None) -> None:
+def show_shares(axes: Axes, window: Window, *, chance: float) -> None:
     """Let the vertical axis show a window of accuracies in percent.
 
     Chance, the accuracy of always guessing the commonest class, is a line or a note at the edge.
@@ -106,8 +106,6 @@ def show_shares(axes: Axes, window: Window, *, chance: float | None) -> None:
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g} %"))
     axes.set_ylim(window.low, window.high)
     axes.set_ylabel("proxy accuracy")
-    if chance is None:
-        return
     is_shown = window.holds(chance)
     if is_shown:
         axes.axhline(chance, color=PALETTE["muted"], lw=1.1, ls=(0, (1, 2)), zorder=2)

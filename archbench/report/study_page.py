@@ -18,7 +18,7 @@ from archbench.report.html import Markup, html, one_line
 from archbench.report.inventory import commands, conditions, outcomes, searched, train_command
 from archbench.report.number import alone, duration, percent, plural
 from archbench.report.study_plot import curve_figure, pareto_figure, tooltip
-from archbench.report.summary import Summary, number
+from archbench.report.summary import Summary
 from archbench.study.trial import TrialRecord
 
 TRIALS_SHOWN = 300
@@ -89,8 +89,7 @@ def _key_figures(summary: Summary) -> list[tuple[str, str, str]]:
     fastest = summary.front[0] if summary.front else None
     if fastest and (latency := alone(fastest.latency)):
         entries.append(("fastest on the front", f"{latency} ms", f"trial {fastest.number}"))
-    if summary.chance is not None:
-        entries.append(("chance", percent(summary.chance), "always the commonest class"))
+    entries.append(("chance", percent(summary.chance), "always the commonest class"))
     if summary.front:
         covered = summary.study.front_probabilities.hypervolume
         truth = f"in truth {covered.low:.3f}–{covered.high:.3f}" if covered else "0 to 1"
@@ -101,7 +100,7 @@ def _key_figures(summary: Summary) -> list[tuple[str, str, str]]:
         text = f"tau at equal cost {estimate_text(tau)}" if tau else certificate.name
         state = "certified" if certificate.state == "certified" else "not certified"
         entries.append(("proxy", state, text))
-    seconds = number(summary.header.get("seconds"))
+    seconds = summary.header.get("seconds")
     return [*entries, *([] if seconds is None else [("search time", duration(seconds), "")])]
 
 
@@ -266,12 +265,12 @@ def _meaning(summary: Summary) -> dict[str, str]:
 
 
 def _error(summary: Summary) -> str:
-    images = number(summary.proxy.get("num_validation"))
+    images = summary.proxy.get("num_validation")
     count = f" of {images:,.0f} images" if images else ""
     spread = (
         "Each design was trained once, so how much another seed would change is not known and "
         "not in it."
-        if number(summary.proxy.get("seeds")) == 1
+        if summary.proxy.get("seeds") == 1
         else "The spread over training seeds is in it where a design was trained more than once."
     )
     return f"By the size of the validation set{count}: another set would move it so far. {spread}"

@@ -10,7 +10,7 @@ from archbench.report import marks
 from archbench.report.figure import PALETTE, axes_in_inches, drawable, style
 from archbench.report.html import one_line
 from archbench.report.number import short, with_interval
-from archbench.report.summary import Point, Summary, finite, mean_curve, number
+from archbench.report.summary import Point, Summary, finite, mean_curve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -83,7 +83,7 @@ def _references(summary: Summary) -> list[_Reference]:
     found: list[_Reference] = []
     for reference in summary.references:
         taken, name, interval = reference.latency, summary.cost.name, None
-        cost = number(taken.value if name == "latency_ms" else getattr(reference, name, None))
+        cost = taken.value if name == "latency_ms" else getattr(reference, name, None)
         if name == "latency_ms" and taken.low is not None and taken.high is not None:
             interval = (taken.low, taken.high)
         if cost is not None:

@@ -45,11 +45,6 @@ def beside(facts: Mapping[str, str], *, left: int) -> str:
     return "\n".join(lines)
 
 
-def shortened(text: str, length: int) -> str:
-    """The text, cut to a length with an ellipsis."""
-    return text if len(text) <= length else f"{text[: length - 1]}…"
-
-
 def table(sides: Mapping[str, str], rows: Iterable[Sequence[str] | str]) -> str:
     """A table in aligned columns under a ruled line of titles, without trailing blanks.
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from archbench.analysis.pick import NothingKeepsItError, Wish, pick, step_of
+from archbench.analysis.pick import Wish, pick, step_of
 from archbench.analysis.study import StudyReader
+from archbench.errors import NegativeResultError
 from archbench.study.trial import TrialRecord
 from tests.study import example
 
@@ -121,13 +122,13 @@ def test_two_alike_are_as_good_in_half_of_the_cases(tmp_path: Path) -> None:
     ],
 )
 def test_what_nothing_keeps_names_the_nearest(study: StudyReader, wish: Wish, told: str) -> None:
-    with pytest.raises(NothingKeepsItError, match=told):
+    with pytest.raises(NegativeResultError, match=told):
         pick(study, wish)
 
 
 def test_a_study_without_a_trained_design_has_nothing_to_pick(tmp_path: Path) -> None:
     study = example.study(tmp_path, [], header=example.header())
-    with pytest.raises(NothingKeepsItError, match="no design has been tried yet"):
+    with pytest.raises(NegativeResultError, match="no design has been tried yet"):
         pick(study, Wish(is_knee=True))
 
 

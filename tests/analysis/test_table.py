@@ -72,7 +72,6 @@ def test_standard_error_is_binomial_for_one_seed() -> None:
     record = example.trial(0, accuracy=0.6)
     error = accuracy_standard_error(record, num_validation=1536)
     assert error == pytest.approx(math.sqrt(0.6 * 0.4 / 1536))
-    assert accuracy_standard_error(record, num_validation=None) is None
     assert accuracy_standard_error(example.trial(0), num_validation=1536) is None
 
 

@@ -14,8 +14,8 @@ from archbench.report.document import to_words, to_yaml
 from archbench.report.element import Cell, Code, FactList, Lines, Part, ReportTable, fold, plot
 from archbench.report.figure import PALETTE, axes_in_inches, drawable, style
 from archbench.report.finding import Finding, page, taken_under
-from archbench.report.html import Markup, html
-from archbench.report.text import filled, shortened
+from archbench.report.html import Markup, html, one_line
+from archbench.report.text import filled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -217,7 +217,7 @@ def _differences(legal: Sequence[FormRecord], *, base: FormRecord) -> ReportTabl
     for knob, forms in groupby(legal, key=lambda form: "" if form.paper else form.knob):
         rows += [knob] if knob else []
         for form in forms:
-            name = shortened(form.name if form.paper else form.value, _LONGEST_VALUE)
+            name = one_line(form.name if form.paper else form.value, length=_LONGEST_VALUE)
             cells: list[object] = [*_changes(form, base=base)]
             if form.digest == base.digest:
                 cells[2] = ""
@@ -393,7 +393,7 @@ def _frame(axes: Axes, named: Sequence[FormRecord], *, num_rows: int, length: in
     axes.margins(x=0.08)
     for row, form in enumerate(named):
         axes.annotate(
-            shortened(drawable(_label(form)), length), (0, row),
+            one_line(drawable(_label(form)), length=length), (0, row),
             xycoords=("axes fraction", "data"), xytext=(0, 4.5), textcoords="offset points",
             fontsize=8.5, color=PALETTE["ink"], ha="left", va="bottom", annotation_clip=False,
             zorder=7,

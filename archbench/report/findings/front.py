@@ -110,8 +110,8 @@ def member_table(summary: Summary) -> ReportTable:
     notes = []
     if summary.conditions_text:
         notes.append(f"Latency per batch under: {summary.conditions_text}.")
-    if summary.others_with_a_chance:
-        named = _with_chances(summary.others_with_a_chance)
+    if others := summary.study.others_with_a_chance():
+        named = _with_chances(others)
         notes.append(f"May belong on the front, too: {named}.")
     return ReportTable(
         rows,
@@ -184,7 +184,7 @@ def _notes(members: Sequence[TrialRecord], summary: Summary) -> list[str]:
         for record in members
         if (chance := kept.get(record.number, SURE)) < SURE
     ]
-    others = summary.others_with_a_chance
+    others = summary.study.others_with_a_chance()
     if others:
         rest = f" and {len(others) - _OTHERS} more" if len(others) > _OTHERS else ""
         notes.append(f"may belong on the front, too: {_with_chances(others[:_OTHERS])}{rest}")

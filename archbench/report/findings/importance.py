@@ -10,8 +10,7 @@ from archbench.analysis.study import StudyReader
 from archbench.command_line import command_line, study_argument
 from archbench.report.element import Lines, Part, ReportTable
 from archbench.report.finding import Finding
-from archbench.report.html import html
-from archbench.report.text import shortened
+from archbench.report.html import html, one_line
 
 SCHEMA = "archbench.insight/1"
 
@@ -78,7 +77,7 @@ def _table(knobs: Sequence[KnobShare], *, unit: str, share: str = "share, %") ->
         value, low, high = (100 * end for end in astuple(knob.share))
         rows.append(
             {
-                "choice": shortened(knob.axis, _LONGEST),
+                "choice": one_line(knob.axis, length=_LONGEST),
                 share: f"{value:.0f} [{low:.0f}, {high:.0f}]",
                 f"from, {unit}, to": _best(knob) if knob.is_separable else "not separable",
             }
@@ -91,7 +90,7 @@ def _best(knob: KnobShare) -> str:
     low = min(knob.effects, key=lambda value: knob.effects[value].value)
     high = max(knob.effects, key=lambda value: knob.effects[value].value)
     apart = 100 * (knob.effects[high].value - knob.effects[low].value)
-    return shortened(f"{_word(low)}, {apart:+.1f}, {_word(high)}", 26)
+    return one_line(f"{_word(low)}, {apart:+.1f}, {_word(high)}", length=26)
 
 
 def _sentences(found: Insight) -> list[str]:

@@ -15,8 +15,8 @@ from archbench.report.document import to_words, to_yaml
 from archbench.report.element import Code, Part, ReportTable
 from archbench.report.finding import Finding
 from archbench.report.findings.front import accuracy_text, latency_text
+from archbench.report.html import one_line
 from archbench.report.summary import Summary
-from archbench.report.text import shortened
 from archbench.study.objective import OBJECTIVES
 
 SCHEMA = "archbench.pick/1"
@@ -214,4 +214,4 @@ def _apart(*given: Any) -> list[str]:
     shortest = min(map(len, values))
     alike = next((i for i in range(shortest) if len({v[i] for v in values}) > 1), shortest)
     begin = max(0, alike - 2)
-    return [shortened(("…" if begin else "") + value[begin:], _VALUE) for value in values]
+    return [one_line(("…" if begin else "") + value[begin:], length=_VALUE) for value in values]
