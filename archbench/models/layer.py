@@ -18,6 +18,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from archbench.models.part import Grid, Site
 
+Strided = tuple[Grid, int]
+"""A grid of tokens, and how many steps on a finer grid lie between two of its neighbours."""
+
 
 class QuickGELU(nn.Module):
     """``x * sigmoid(1.702 x)``, the activation of the CvT code."""
@@ -81,6 +84,30 @@ class LinearNorm(nn.Module):
         return fold_norm(self.linear, self.norm)
 
 
+def branch_norm(dim: int, *, norm: str, epsilon: float = 1e-5) -> nn.Module:
+    """What stands before a residual branch: a layer norm, or nothing with ``norm: batch``."""
+    return nn.LayerNorm(dim, eps=epsilon) if norm == "layer" else nn.Identity()
+
+
+def branch_linear(
+    inputs: int, outputs: int, *, norm: str, zero_init: bool = False
+) -> LinearNorm | nn.Linear:
+    """A linear layer with its batch norm, which may start at 0; with ``norm: layer`` alone."""
+    if norm == "layer":
+        return nn.Linear(inputs, outputs)
+    return LinearNorm(inputs, outputs, zero_init=zero_init)
+
+
+def mlp_layers(dim: int, hidden: int, *, active: str, norm: str = "layer") -> nn.Sequential:
+    """Two linear layers with an activation between them; (..., C) to (..., C).
+
+    With ``norm: batch`` each has its batch norm, of which the last starts at 0.
+    """
+    first = branch_linear(dim, hidden, norm=norm)
+    last = branch_linear(hidden, dim, norm=norm, zero_init=True)
+    return nn.Sequential(first, activation(active), last)
+
+
 class NormLinear(nn.Module):
     """A batch norm and the linear layer behind it, as in LeViT's classifiers; (B, C) to (B, K)."""
 
@@ -137,31 +164,31 @@ class AttentionBias(Bias):
     eq. 2); class tokens get zero. The released LeViT code numbers the distances in the order of
     first use, which is this order for every square map of less than 20 tokens a side.
 
-    A stride is the number of steps on the finer grid between neighbouring queries, or keys; class
-    tokens stand in front of both. ``forward`` gives (h, T_queries, T_keys).
+    Queries and keys are each a grid and the steps on the finer one between two of its neighbours;
+    class tokens stand in front of both. ``forward`` gives (h, T_queries, T_keys).
     """
 
     index: Tensor
 
     def __init__(
-        self,
-        heads: int,
-        *,
-        queries: Grid,
-        keys: Grid,
-        query_stride: int = 1,
-        key_stride: int = 1,
-        class_tokens: int = 0,
+        self, heads: int, *, queries: Strided, keys: Strided, class_tokens: int = 0
     ) -> None:
         super().__init__()
         self.class_tokens = class_tokens
-        self.grid = finer = Grid(*map(max, queries, keys))
+        (of_queries, query_stride), (of_keys, key_stride) = queries, keys
+        self.grid = finer = Grid(*map(max, of_queries, of_keys))
         self.values = nn.Parameter(torch.zeros(heads, finer.tokens))
-        rows = _distance(queries.height, keys.height, query_stride, key_stride, finer.height)
-        columns = _distance(queries.width, keys.width, query_stride, key_stride, finer.width)
+        # Pooling that rounds up has one key beyond the border: it counts as on the border.
+        rows, columns = (
+            (torch.arange(q)[:, None] * query_stride - torch.arange(k) * key_stride)
+            .abs()
+            .clamp_max(side - 1)
+            for q, k, side in zip(of_queries, of_keys, finer, strict=True)
+        )
         # (Qy, 1, Ky, 1) * W + (1, Qx, 1, Kx) -> (Q, K)
         index = rows[:, None, :, None] * finer.width + columns[None, :, None, :]
-        self.register_buffer("index", index.reshape(queries.tokens, keys.tokens), persistent=False)
+        index = index.reshape(of_queries.tokens, of_keys.tokens)
+        self.register_buffer("index", index, persistent=False)
 
     def forward(self) -> Tensor:
         bias = self.values[:, self.index]
@@ -171,26 +198,14 @@ class AttentionBias(Bias):
 
     @classmethod
     def at(
-        cls,
-        site: Site,
-        heads: int,
-        *,
-        queries: Grid | None = None,
-        query_stride: int = 1,
-        keys: Grid | None = None,
-        key_stride: int = 1,
+        cls, site: Site, heads: int, *, queries: Strided | None = None, keys: Strided | None = None
     ) -> AttentionBias | None:
         """That of an attention over the map of a site; None where it has no bias."""
         if not site.bias:
             return None
-        return cls(
-            heads,
-            queries=queries or site.grid,
-            keys=keys or site.grid,
-            query_stride=query_stride,
-            key_stride=key_stride,
-            class_tokens=site.class_tokens,
-        )
+        whole = (site.grid, 1)
+        tokens = site.class_tokens
+        return cls(heads, queries=queries or whole, keys=keys or whole, class_tokens=tokens)
 
 
 class CachedBias(nn.Module):
@@ -284,24 +299,14 @@ def linear_of(weight: Tensor, bias: Tensor, *, like: nn.Linear) -> nn.Linear:
     return folded
 
 
-def init_truncated(*parameters: Tensor) -> None:
-    """Truncated normal of deviation 0.02, as the papers' code starts linears and tokens."""
-    for parameter in parameters:
-        nn.init.trunc_normal_(parameter, std=0.02)
-
-
 def init_linears(module: nn.Module) -> nn.Module:
-    """A module of which every linear layer starts truncated, with biases at 0."""
+    """A module of which every linear layer starts as in the papers' code.
+
+    Weights are truncated normal of deviation 0.02, biases 0.
+    """
     for layer in module.modules():
         if isinstance(layer, nn.Linear):
-            init_truncated(layer.weight)
+            nn.init.trunc_normal_(layer.weight, std=0.02)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
     return module
-
-
-def _distance(queries: int, keys: int, query_stride: int, key_stride: int, finer: int) -> Tensor:
-    q = torch.arange(queries) * query_stride
-    k = torch.arange(keys) * key_stride
-    # Pooling that rounds up has one key beyond the border: it counts as on the border.
-    return (q[:, None] - k[None, :]).abs().clamp_max(finer - 1)

@@ -16,8 +16,8 @@ from archbench.models.catalogue import published
 from archbench.models.class_attention import LayerAttention, LayerAttentionShape
 from archbench.models.layer import (
     NormLinear,
+    branch_norm,
     init_linears,
-    init_truncated,
     linear_of,
     map_tokens,
     token_map,
@@ -109,7 +109,7 @@ class Head(nn.Module):
         if spec.pool == "layer_class_attention":
             shape = LayerAttentionShape.of(stage.blocks, dim=dim)
             self.layer_attention = LayerAttention(shape, epsilon=spec.epsilon)
-        self.norm = nn.LayerNorm(dim, eps=spec.epsilon) if spec.norm == "layer" else nn.Identity()
+        self.norm = branch_norm(dim, norm=spec.norm, epsilon=spec.epsilon)
         classifier = NormLinear if spec.norm == "batch" else nn.Linear
         self.classifiers = nn.ModuleList(
             classifier(dim, num_classes) for _ in range(spec.num_classifiers)
@@ -195,5 +195,5 @@ def _table(rows: int, dim: int) -> nn.Parameter | None:
     if not rows:
         return None
     table = nn.Parameter(torch.zeros(1, rows, dim))
-    init_truncated(table)
+    nn.init.trunc_normal_(table, std=0.02)
     return table

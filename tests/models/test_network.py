@@ -87,7 +87,7 @@ def test_linears_of_cvt_start_truncated_and_convolutions_as_pytorch_does() -> No
 
 
 def test_attention_bias_is_numbered_by_distance_on_the_finer_grid() -> None:
-    bias = AttentionBias(1, queries=Grid(2, 2), keys=Grid(3, 4), query_stride=2)
+    bias = AttentionBias(1, queries=(Grid(2, 2), 2), keys=(Grid(3, 4), 1))
     expected = [
         [abs(2 * (q // 2) - k // 4) * 4 + abs(2 * (q % 2) - k % 4) for k in range(12)]
         for q in range(4)
@@ -96,7 +96,7 @@ def test_attention_bias_is_numbered_by_distance_on_the_finer_grid() -> None:
 
 
 def test_attention_bias_of_class_tokens_is_zero() -> None:
-    bias = AttentionBias(2, queries=Grid(2, 2), keys=Grid(2, 2), class_tokens=1)
+    bias = AttentionBias(2, queries=(Grid(2, 2), 1), keys=(Grid(2, 2), 1), class_tokens=1)
     nn.init.constant_(bias.values, 3.0)
     assert torch.equal(bias(), F.pad(torch.full((2, 4, 4), 3.0), (1, 0, 1, 0)))
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from functools import partial
 
 from torch import Tensor, nn
 
@@ -46,9 +45,9 @@ class Spec(vit.Spec):
         """Attention and the locally enhanced feed-forward behind layer norms."""
         block = CeitBlock(
             site,
-            attention=vit.SelfAttention(site, heads=self.heads, bias=self.bias),
-            mlp=nn.Sequential(OrderedDict(layers=chain(self.feed_forward(site), self.activation))),
-            norm=partial(nn.LayerNorm, site.dim, eps=self.epsilon),
+            vit.SelfAttention(site, heads=self.heads, bias=self.bias),
+            nn.Sequential(OrderedDict(layers=chain(self.feed_forward(site), self.activation))),
+            epsilon=self.epsilon,
         )
         return init_linears(block)
 

@@ -11,15 +11,14 @@ QuickGELU, class tokens pass by the convolutions and join before the linear laye
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Annotated, Self
 
 from torch import Tensor, nn
 
 from archbench.models.arithmetic import Work, attention, linear, mlp, norm, total
-from archbench.models.blocks.vit import TransformerBlock, mlp_layers
+from archbench.models.blocks.vit import TransformerBlock
 from archbench.models.convolution import ConvNorm, Convolution
-from archbench.models.layer import Attend, AttentionBias, init_linears, through_map
+from archbench.models.layer import Attend, AttentionBias, init_linears, mlp_layers, through_map
 from archbench.models.part import (
     Activation,
     Grid,
@@ -104,9 +103,8 @@ class Spec(HeadedBlock):
         """Attention and MLP behind layer norms."""
         block = TransformerBlock(
             site,
-            attention=CvtAttention(self, site),
-            mlp=mlp_layers(site, self.mlp_ratio, activation_name=self.activation),
-            norm=partial(nn.LayerNorm, site.dim),
+            CvtAttention(self, site),
+            mlp_layers(site.dim, site.hidden(self.mlp_ratio), active=self.activation),
         )
         return init_linears(block)
 
@@ -155,9 +153,8 @@ class CvtAttention(nn.Module):
         self.key = nn.Linear(dim, inner, bias=spec.bias)
         self.value = nn.Linear(dim, inner, bias=spec.bias)
         self.projection = nn.Linear(inner, dim)
-        self.bias = AttentionBias.at(
-            site, self.num_heads, keys=spec.key_grid(site.grid), key_stride=spec.kv_stride or 1
-        )
+        keys = (spec.key_grid(site.grid), spec.kv_stride or 1)
+        self.bias = AttentionBias.at(site, self.num_heads, keys=keys)
 
     def forward(self, x: Tensor, grid: Grid) -> Tensor:
         q = self._heads(self.query(_projected(x, grid, self.query_map)))  # (B, h, T, d)

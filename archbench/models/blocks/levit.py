@@ -12,7 +12,6 @@ have a bias in place of the norm's, and nothing starts at 0.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Annotated, Self
 
 from torch import Tensor, nn
@@ -20,7 +19,7 @@ from torch import Tensor, nn
 from archbench.errors import SpecError
 from archbench.models.arithmetic import Work, attention, linear, mlp, norm, total
 from archbench.models.blocks.vit import TransformerBlock
-from archbench.models.layer import Attend, AttentionBias, LinearNorm, activation
+from archbench.models.layer import Attend, AttentionBias, activation, branch_linear, mlp_layers
 from archbench.models.part import Activation, Block, Grid, Heads, Part, Ratio, Site, choice, whole
 
 
@@ -105,9 +104,11 @@ class Spec(LevitHeads, Block):
         """Attention and MLP, with norms inside or before them."""
         return TransformerBlock(
             site,
-            attention=LevitAttention(self, site),
-            mlp=branch_mlp(site, self.mlp_ratio, norm=self.norm, activation_name=self.activation),
-            norm=partial(branch_norm, site.dim, norm=self.norm),
+            LevitAttention(self, site),
+            mlp_layers(
+                site.dim, site.hidden(self.mlp_ratio), active=self.activation, norm=self.norm
+            ),
+            norm=self.norm,
         )
 
 
@@ -134,24 +135,3 @@ class LevitAttention(nn.Module):
         )
         bias = None if self.bias is None else self.bias()
         return self.projection(self.activation(self.attend(q, k, v, bias)))
-
-
-def branch_norm(dim: int, *, norm: str) -> nn.Module:
-    """What stands before a residual branch: a layer norm, or nothing where norms are ``batch``."""
-    return nn.LayerNorm(dim) if norm == "layer" else nn.Identity()
-
-
-def branch_linear(
-    inputs: int, outputs: int, *, norm: str, zero_init: bool = False
-) -> LinearNorm | nn.Linear:
-    """A linear layer of such a branch: followed by its batch norm, or with a bias."""
-    if norm == "layer":
-        return nn.Linear(inputs, outputs)
-    return LinearNorm(inputs, outputs, zero_init=zero_init)
-
-
-def branch_mlp(site: Site, ratio: float, *, norm: str, activation_name: str) -> nn.Sequential:
-    """An MLP of such a branch, which starts as nothing where norms are ``batch``."""
-    first = branch_linear(site.dim, site.hidden(ratio), norm=norm)
-    last = branch_linear(site.hidden(ratio), site.dim, norm=norm, zero_init=True)
-    return nn.Sequential(first, activation(activation_name), last)

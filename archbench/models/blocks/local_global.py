@@ -22,7 +22,6 @@ w = tokens of a window, P pooled tokens, h heads, d head width.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Annotated, NamedTuple
 
 import torch
@@ -30,8 +29,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from archbench.models.arithmetic import Work, attention, linear, mlp, norm, total
-from archbench.models.blocks.vit import TransformerBlock, mlp_layers
-from archbench.models.layer import Attend, AttentionBias, Bias, init_linears, map_tokens, token_map
+from archbench.models.blocks.vit import TransformerBlock
+from archbench.models.layer import (
+    Attend,
+    AttentionBias,
+    Bias,
+    init_linears,
+    map_tokens,
+    mlp_layers,
+    token_map,
+)
 from archbench.models.part import Activation, Epsilon, Grid, HeadedBlock, Ratio, Site, whole
 
 
@@ -75,9 +82,9 @@ class Spec(HeadedBlock):
         """Attention and MLP behind layer norms."""
         block = TransformerBlock(
             site,
-            attention=LocalGlobalAttention(self, site),
-            mlp=mlp_layers(site, self.mlp_ratio, activation_name=self.activation),
-            norm=partial(nn.LayerNorm, site.dim, eps=self.epsilon),
+            LocalGlobalAttention(self, site),
+            mlp_layers(site.dim, site.hidden(self.mlp_ratio), active=self.activation),
+            epsilon=self.epsilon,
         )
         return init_linears(block)
 
@@ -194,9 +201,8 @@ class WindowBias(Bias):
     def __init__(self, heads: int, windows: Windows, *, by_distance: bool) -> None:
         super().__init__()
         self.heads = heads
-        self.near = (
-            AttentionBias(heads, queries=windows.size, keys=windows.size) if by_distance else None
-        )
+        places = (windows.size, 1)
+        self.near = AttentionBias(heads, queries=places, keys=places) if by_distance else None
         inside = windows.cut(torch.ones(1, windows.of.tokens, 1))  # (1, n, w, 1)
         padded = torch.zeros_like(inside).masked_fill(inside == 0, float("-inf"))
         self.register_buffer("padded", padded.reshape(-1, 1, 1, windows.size.tokens), False)
@@ -219,7 +225,7 @@ class PooledBias(Bias):
     def __init__(self, heads: int, site: Site, *, pooled: Grid) -> None:
         super().__init__()
         self.class_tokens, grid = site.class_tokens, site.grid
-        self.near = AttentionBias(heads, queries=pooled, keys=pooled)
+        self.near = AttentionBias(heads, queries=(pooled, 1), keys=(pooled, 1))
         rows = torch.arange(grid.height) * pooled.height // grid.height
         columns = torch.arange(grid.width) * pooled.width // grid.width
         cell = rows[:, None] * pooled.width + columns[None, :]

@@ -9,14 +9,19 @@ Shapes: B batch, T tokens with class tokens in front, C channels, h heads, d hea
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 from torch import Tensor, nn
 
 from archbench.models.arithmetic import Work, attention, linear, mlp, norm, total
-from archbench.models.layer import Attend, AttentionBias, DropPath, activation, init_linears
+from archbench.models.layer import (
+    Attend,
+    AttentionBias,
+    DropPath,
+    branch_norm,
+    init_linears,
+    mlp_layers,
+)
 from archbench.models.part import Activation, Epsilon, Grid, HeadedBlock, Ratio, Site
 
 
@@ -46,9 +51,9 @@ class Spec(HeadedBlock):
         """Attention and MLP behind layer norms."""
         block = TransformerBlock(
             site,
-            attention=SelfAttention(site, heads=self.heads, bias=self.bias),
-            mlp=mlp_layers(site, self.mlp_ratio, activation_name=self.activation),
-            norm=partial(nn.LayerNorm, site.dim, eps=self.epsilon),
+            SelfAttention(site, heads=self.heads, bias=self.bias),
+            mlp_layers(site.dim, site.hidden(self.mlp_ratio), active=self.activation),
+            epsilon=self.epsilon,
         )
         return init_linears(block)
 
@@ -62,15 +67,16 @@ class TransformerBlock(nn.Module):
     def __init__(
         self,
         site: Site,
-        *,
         attention: nn.Module,
         mlp: nn.Module,
-        norm: Callable[[], nn.Module],
+        *,
+        norm: str = "layer",
+        epsilon: float = 1e-5,
     ) -> None:
         super().__init__()
-        self.attention_norm = norm()
+        self.attention_norm = branch_norm(site.dim, norm=norm, epsilon=epsilon)
         self.attention = attention
-        self.mlp_norm = norm()
+        self.mlp_norm = branch_norm(site.dim, norm=norm, epsilon=epsilon)
         self.mlp = mlp
         self.drop_path = DropPath(site.drop_path)
 
@@ -117,10 +123,3 @@ def self_attention_work(site: Site, *, heads: tuple[int, int], bias: bool) -> Wo
         linear(inputs=inner, outputs=site.dim, tokens=tokens, bias=True),
         Work(params=num_heads * site.grid.tokens if site.bias else 0),
     )
-
-
-def mlp_layers(site: Site, ratio: float, *, activation_name: str) -> nn.Sequential:
-    """Two linear layers with an activation between them; (..., C) to (..., C)."""
-    first = nn.Linear(site.dim, site.hidden(ratio))
-    last = nn.Linear(site.hidden(ratio), site.dim)
-    return nn.Sequential(first, activation(activation_name), last)

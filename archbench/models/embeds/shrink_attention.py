@@ -19,13 +19,16 @@ from torch import Tensor, nn
 
 from archbench.errors import SpecError
 from archbench.models.arithmetic import Work, linear, mlp, norm, total
-from archbench.models.blocks.levit import LevitHeads, branch_linear, branch_mlp, branch_norm
+from archbench.models.blocks.levit import LevitHeads
 from archbench.models.layer import (
     Attend,
     AttentionBias,
     DropPath,
     activation,
+    branch_linear,
+    branch_norm,
     map_tokens,
+    mlp_layers,
     token_map,
 )
 from archbench.models.part import Activation, Embed, Grid, Site, Stride, choice, whole
@@ -98,12 +101,13 @@ class ShrinkAttention(nn.Module):
         self.attention_norm = branch_norm(before, norm=norm)
         self.key_value = branch_linear(before, heads * (key_dim + value_dim), norm=norm)
         self.query = branch_linear(before, heads * key_dim, norm=norm)
-        self.bias = AttentionBias.at(site, heads, queries=self.grid, query_stride=spec.stride)
+        self.bias = AttentionBias.at(site, heads, queries=(self.grid, spec.stride))
         self.attend = Attend(key_dim**-0.5)
         self.attention_activation = activation(spec.attention_activation)
         self.projection = branch_linear(heads * value_dim, dim, norm=norm)
         self.mlp_norm = branch_norm(dim, norm=norm)
-        self.mlp = branch_mlp(site, spec.mlp_ratio, norm=norm, activation_name=spec.activation)
+        hidden = site.hidden(spec.mlp_ratio)
+        self.mlp = mlp_layers(dim, hidden, active=spec.activation, norm=norm)
         self.drop_path = DropPath(site.drop_path)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -227,7 +227,7 @@ def offsets(name: str, spec: ResolvedSpec) -> dict[str, Tensor]:
         if ".embed." in ours:
             keys, stride = stage.embed_site.grid, int(getattr(stage.embed, "stride", 1))
         queries = keys.strided(kernel=1, stride=stride, padding=0)
-        bias = AttentionBias(1, queries=queries, keys=keys, query_stride=stride)
+        bias = AttentionBias(1, queries=(queries, stride), keys=(keys, 1))
         found[places[ours][0].removesuffix(BIASES) + OFFSETS] = bias.index
     return found
 
