@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from archbench.models.arithmetic import Count, StageWork, Work, linear, norm, total
+from archbench.models.blocks.ceit import LayerAttention, LayerAttentionShape
 from archbench.models.catalogue import published
-from archbench.models.class_attention import LayerAttention, LayerAttentionShape
 from archbench.models.layer import (
     NormLinear,
     branch_norm,

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Annotated, Any
 
 from archbench.errors import ArchbenchError, SpecError
-from archbench.models.class_attention import LayerAttentionShape
+from archbench.models.blocks.ceit import LayerAttentionShape
 from archbench.models.part import (
     Block,
     Checked,
