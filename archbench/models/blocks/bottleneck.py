@@ -33,11 +33,6 @@ class Spec(Block):
     activation: Activation = "relu"
 
     def resolved(self, site: Site) -> Self:
-        """Itself.
-
-        Raises:
-            SpecError: The width is smaller than the reduction.
-        """
         self.embed.resolved(site)
         return self
 
@@ -46,7 +41,6 @@ class Spec(Block):
         return self.embed.count(site)
 
     def module(self, site: Site) -> nn.Module:
-        """A bottleneck on the map."""
         return BottleneckBlock(self, site)
 
     @cached_property

@@ -55,7 +55,6 @@ class Spec(vit.Spec):
         )
 
     def module(self, site: Site) -> nn.Module:
-        """Attention and the locally enhanced feed-forward behind layer norms."""
         block = CeitBlock(
             site,
             vit.SelfAttention(site, heads=self.heads, bias=self.bias),

@@ -48,7 +48,6 @@ class Spec(Block):
         return count_chain(self.convolutions(site.dim), site.grid)
 
     def module(self, site: Site) -> nn.Module:
-        """Convolutions on the map."""
         return ConvBlock(self, site)
 
     def convolutions(self, dim: int) -> list[Convolution]:

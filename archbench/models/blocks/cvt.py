@@ -67,11 +67,6 @@ class Spec(HeadedBlock):
             flag("shared_kv", self.shared_kv)
 
     def resolved(self, site: Site) -> Self:
-        """With heads and their width filled in, and None for what the projection leaves unused.
-
-        Raises:
-            SpecError: The heads do not divide the width.
-        """
         filled = super().resolved(site)
         if self.projection == "linear":
             return replace(filled, kv_stride=None, kernel=None, shared_kv=None)
@@ -100,7 +95,6 @@ class Spec(HeadedBlock):
         return total(*parts)
 
     def module(self, site: Site) -> nn.Module:
-        """Attention and MLP behind layer norms."""
         block = TransformerBlock(
             site,
             CvtAttention(self, site),

@@ -71,11 +71,6 @@ class Spec(LevitHeads, Block):
     norm: Annotated[str, choice("batch", "layer")] = "batch"
 
     def resolved(self, site: Site) -> Self:
-        """With the number of heads filled in.
-
-        Raises:
-            SpecError: The values of one head are wider than the stage.
-        """
         value_dim = self.attention_ratio * self.key_dim
         heads = self.num_heads or site.dim // value_dim
         if heads < 1:
@@ -101,7 +96,6 @@ class Spec(LevitHeads, Block):
         )
 
     def module(self, site: Site) -> nn.Module:
-        """Attention and MLP, with norms inside or before them."""
         return TransformerBlock(
             site,
             LevitAttention(self, site),

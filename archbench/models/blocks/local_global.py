@@ -79,7 +79,6 @@ class Spec(HeadedBlock):
         )
 
     def module(self, site: Site) -> nn.Module:
-        """Attention and MLP behind layer norms."""
         block = TransformerBlock(
             site,
             LocalGlobalAttention(self, site),

@@ -48,7 +48,6 @@ class Spec(HeadedBlock):
         )
 
     def module(self, site: Site) -> nn.Module:
-        """Attention and MLP behind layer norms."""
         block = TransformerBlock(
             site,
             SelfAttention(site, heads=self.heads, bias=self.bias),

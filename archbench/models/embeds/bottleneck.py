@@ -37,11 +37,6 @@ class Spec(Embed):
     activation: Activation = "relu"
 
     def resolved(self, site: Site) -> Self:
-        """Itself.
-
-        Raises:
-            SpecError: The new width is smaller than the reduction.
-        """
         if site.dim < self.reduction:
             raise SpecError(
                 f"{self.reduction} does not fit once into the width {site.dim}",
@@ -58,7 +53,6 @@ class Spec(Embed):
         return total(branch, shortcut.work(self.outgoing(site.grid).tokens))
 
     def module(self, site: Site) -> nn.Module:
-        """Three convolutions beside a shortcut."""
         return Bottleneck(self, site)
 
     def branch(self, site: Site) -> list[Convolution]:

@@ -45,16 +45,10 @@ class Spec(Embed):
             raise SpecError("a batch norm makes the bias of the convolution useless", place="bias")
 
     def resolved(self, site: Site) -> Self:
-        """With padding and bias filled in."""
         bias = self.norm != "batch" if self.bias is None else self.bias
         return replace(self, padding=self._padding(), bias=bias)
 
     def outgoing(self, grid: Grid) -> Grid:
-        """The map that leaves it.
-
-        Raises:
-            SpecError: The padded map is smaller than the kernel.
-        """
         padding = self._padding()
         outgoing = grid.strided(kernel=self.kernel, stride=self.stride, padding=padding)
         if min(outgoing) < 1:
@@ -75,7 +69,6 @@ class Spec(Embed):
         return self._convolution(site).work(self.outgoing(site.grid).tokens)
 
     def module(self, site: Site) -> nn.Module:
-        """The convolution and its norm."""
         return ConvNorm(self._convolution(site))
 
     def _convolution(self, site: Site) -> Convolution:

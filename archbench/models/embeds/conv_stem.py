@@ -45,11 +45,6 @@ class Spec(Embed):
             )
 
     def resolved(self, site: Site) -> Self:
-        """With the stride filled in.
-
-        Raises:
-            SpecError: The width is too small to be halved so often.
-        """
         if site.dim >> (self.num_convs - 1) < 1:
             raise SpecError(
                 f"{self.num_convs} convolutions cannot double up to the width {site.dim}",
@@ -59,13 +54,11 @@ class Spec(Embed):
         return replace(self, stride=self.stride or 2**self.num_convs)
 
     def outgoing(self, grid: Grid) -> Grid:
-        """The map that leaves it: ceil(size / 2) for each step of 2."""
         for step in self._steps():
             grid = grid.strided(kernel=3, stride=step, padding=1)
         return grid
 
     def with_stride_near(self, stride: float) -> Self:
-        """At the nearest power of two that its convolutions reach."""
         steps = min(self.num_convs, max(0, round(log2(max(stride, 1.0)))))
         return replace(self, stride=2**steps)
 
@@ -74,7 +67,6 @@ class Spec(Embed):
         return count_chain(self._convolutions(site), site.grid)
 
     def module(self, site: Site) -> nn.Module:
-        """The convolutions and their norms, with activations between them."""
         return chain(self._convolutions(site), self.activation)
 
     def _convolutions(self, site: Site) -> list[Convolution]:

@@ -44,11 +44,7 @@ class Spec(Embed):
             )
 
     def outgoing(self, grid: Grid) -> Grid:
-        """The map of the patches; rows and columns that do not fill one are left out.
-
-        Raises:
-            SpecError: Not one patch fits the pooled map.
-        """
+        """The map of the patches; rows and columns that do not fill one are left out."""
         pooled, patch = self._pooled(grid), self.steps[-1]
         patches = Grid(*(size // patch for size in pooled))
         if min(patches) < 1:
@@ -60,7 +56,6 @@ class Spec(Embed):
         return patches
 
     def with_stride_near(self, stride: float) -> Self:
-        """At the nearest of 1, 2 and the multiples of 4."""
         return replace(self, stride=min((1, 2, *range(4, 65, 4)), key=lambda n: abs(n - stride)))
 
     def count(self, site: Site) -> Work:
@@ -70,7 +65,6 @@ class Spec(Embed):
         return total(stem.work(pixels), patches.work(tokens))
 
     def module(self, site: Site) -> nn.Module:
-        """Convolution, batch norm, max pooling, patches."""
         stem, patches = self._convolutions(site)
         layers = OrderedDict[str, nn.Module](
             stem=ConvNorm(stem),

@@ -19,11 +19,6 @@ class Spec(Embed):
     kind = "none"
 
     def resolved(self, site: Site) -> Self:
-        """Itself.
-
-        Raises:
-            SpecError: The width would change.
-        """
         if site.incoming_dim != site.dim:
             raise SpecError(
                 f"an embed of kind none cannot change the width from {site.incoming_dim} to "
@@ -34,17 +29,13 @@ class Spec(Embed):
         return self
 
     def outgoing(self, grid: Grid) -> Grid:
-        """The same map."""
         return grid
 
     def with_stride_near(self, stride: float) -> Self:
-        """Itself: it has no stride."""
         return self
 
     def count(self, site: Site) -> Work:
-        """Nothing."""
         return Work()
 
     def module(self, site: Site) -> nn.Module:
-        """A layer that does nothing."""
         return nn.Identity()

@@ -34,7 +34,6 @@ class Spec(Embed):
         return convolution(inputs=before, outputs=site.dim, kernel=1, tokens=tokens, bias=True)
 
     def module(self, site: Site) -> nn.Module:
-        """Pooling and the convolution."""
         return nn.Sequential(
             nn.AvgPool2d(self.stride, ceil_mode=True) if self.stride > 1 else nn.Identity(),
             nn.Conv2d(site.incoming_dim, site.dim, 1),

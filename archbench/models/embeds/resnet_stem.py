@@ -35,7 +35,6 @@ class Spec(Embed):
     activation: Activation = "relu"
 
     def outgoing(self, grid: Grid) -> Grid:
-        """The map that leaves it: ceil(size / 2) for each step of 2."""
         first, second = _STEPS[self.stride]
         convolved = grid.strided(kernel=7, stride=first, padding=3)
         return convolved.strided(kernel=3, stride=second, padding=1)
@@ -49,7 +48,6 @@ class Spec(Embed):
         return count_chain([self._convolution(site)], site.grid)
 
     def module(self, site: Site) -> nn.Module:
-        """Convolution, batch norm, activation and the maximum."""
         stem = chain([self._convolution(site)], self.activation, is_last_active=True)
         stem.append(nn.MaxPool2d(3, stride=_STEPS[self.stride][1], padding=1))
         return init_convolutions(stem)

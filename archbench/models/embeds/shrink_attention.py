@@ -53,11 +53,6 @@ class Spec(LevitHeads, Embed):
     norm: Annotated[str, choice("batch", "layer")] = "batch"
 
     def resolved(self, site: Site) -> Self:
-        """With the number of heads filled in.
-
-        Raises:
-            SpecError: A head is wider than the map that enters.
-        """
         heads = self.num_heads or site.incoming_dim // self.key_dim
         if heads < 1:
             raise SpecError(
@@ -85,7 +80,6 @@ class Spec(LevitHeads, Embed):
         )
 
     def module(self, site: Site) -> nn.Module:
-        """Attention without a residual and an MLP with one."""
         return ShrinkAttention(self, site)
 
 
