@@ -80,7 +80,6 @@ class LinearNorm(nn.Module):
         return self.norm(x.flatten(0, -2)).view_as(x)
 
     def deployed(self) -> nn.Module:
-        """One linear layer that computes the same in evaluation."""
         return fold_norm(self.linear, self.norm)
 
 
@@ -120,7 +119,6 @@ class NormLinear(nn.Module):
         return self.linear(self.norm(x))
 
     def deployed(self) -> nn.Linear:
-        """One linear layer that computes the same in evaluation."""
         norm, linear = self.norm, self.linear
         assert norm.running_var is not None
         assert norm.running_mean is not None
@@ -152,7 +150,6 @@ class Bias(nn.Module):
     """Something that gives an attention bias, which evaluation needs to compute only once."""
 
     def deployed(self) -> CachedBias:
-        """What it gives, computed once."""
         with torch.inference_mode(False), torch.no_grad():
             return CachedBias(self().contiguous().clone())
 
@@ -244,7 +241,6 @@ class Attend(nn.Module):
         return ATTENTION_KERNELS[kernel](q, k, v, bias, self.scale)
 
     def extra_repr(self) -> str:
-        """Scale and kernel, for printing a network."""
         return f"scale={self.scale:.4g}, kernel={self.kernel}"
 
 

@@ -88,8 +88,7 @@ Activation = Annotated[str, choice(*ACTIVATIONS)]
 class Checked:
     """A dataclass whose values are checked as the annotations of its fields say.
 
-    Raises when it is made:
-        SpecError: A value is refused; ``place`` is the name of its field.
+    Making it raises SpecError where a value is refused; ``place`` is the name of its field.
     """
 
     def __post_init__(self) -> None:
@@ -135,10 +134,9 @@ class Grid(NamedTuple):
 class Site:
     """Where a part stands in a network: the map and the width that enter, the width that leaves.
 
-    Attributes:
-        class_tokens: Class tokens beside the map; always 0 at an embed but ``none``.
-        bias: Whether attention adds a learnt bias by relative position.
-        drop_path: Probability that a residual branch is dropped for a sample in training.
+    Class tokens are those beside the map, at an embed always 0 but at ``none``; with ``bias``
+    attention adds a learnt one by relative position; ``drop_path`` is the probability that a
+    residual branch is dropped for a sample in training.
     """
 
     grid: Grid
@@ -216,10 +214,8 @@ class Block(Part):
 class HeadedBlock(Block):
     """A block with attention in heads, of which the number, the width or both must be given.
 
-    Attributes:
-        num_heads: Left out, the width // ``head_dim``.
-        head_dim: Width of one head; left out, the width // ``num_heads``. With both set, the
-            inner width of the attention may differ from that of the stage.
+    Either follows from the other where it is left out. With both set, the inner width of the
+    attention may differ from that of the stage.
     """
 
     has_attention = True

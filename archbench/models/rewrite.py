@@ -23,16 +23,11 @@ def proxy(
     stem: str = "keep_grid",
     scale: float = 1.0,
 ) -> ArchSpec:
-    """The network that is trained in place of a target.
+    """The network that is trained in place of a target, on square images, its widths ``scaled``.
 
-    Args:
-        spec: The target.
-        resolution: Side of the proxy's images in pixels.
-        num_classes: Classes of the proxy's data.
-        stem: ``keep_grid`` reduces the stride of the first embed, so that the token grid stays
-            about that of the target (LeViT at 64 px would otherwise end in one token);
-            ``as_is`` changes nothing.
-        scale: Of all widths, see ``scaled``.
+    The stem ``keep_grid`` reduces the stride of the first embed, so that the token grid stays
+    about that of the target (LeViT at 64 px would otherwise end in one token); ``as_is`` changes
+    nothing.
 
     Raises:
         UsageError: The stem is neither, or the scale no number above 0.

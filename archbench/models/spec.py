@@ -182,7 +182,22 @@ class ArchSpec:
 
     @cached_property
     def _resolved(self) -> ResolvedSpec:
-        return _resolve(self)
+        grid, dim, tokens = self.resolution, IMAGE_CHANNELS, 0
+        stages = []
+        for i, stage in enumerate(self.stages):
+            resolved = _resolve_stage(stage, f"stages[{i}]", grid=grid, dim=dim, tokens=tokens)
+            grid, dim = resolved.grid, resolved.dim
+            tokens = resolved.carried_tokens + resolved.class_tokens
+            stages.append(resolved)
+        if self.head.pool != "mean" and tokens < self.head.num_classifiers:
+            raise SpecError(
+                f"{self.head.num_classifiers} classifiers cannot read {tokens} class tokens",
+                place="head.pool",
+                help="use pool: mean, or as many class_tokens in the last stage",
+            )
+        if self.head.pool == "layer_class_attention":
+            LayerAttentionShape.of(stages[-1].blocks, dim=dim)
+        return ResolvedSpec(self.resolution, self.num_classes, tuple(stages), self.head)
 
     @cached_property
     def digest(self) -> str:
@@ -287,25 +302,6 @@ def _canonical(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_canonical(item) for item in value]
     return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def _resolve(spec: ArchSpec) -> ResolvedSpec:
-    grid, dim, tokens = spec.resolution, IMAGE_CHANNELS, 0
-    stages = []
-    for i, stage in enumerate(spec.stages):
-        resolved = _resolve_stage(stage, f"stages[{i}]", grid=grid, dim=dim, tokens=tokens)
-        grid, dim = resolved.grid, resolved.dim
-        tokens = resolved.carried_tokens + resolved.class_tokens
-        stages.append(resolved)
-    if spec.head.pool != "mean" and tokens < spec.head.num_classifiers:
-        raise SpecError(
-            f"{spec.head.num_classifiers} classifiers cannot read {tokens} class tokens",
-            place="head.pool",
-            help="use pool: mean, or as many class_tokens in the last stage",
-        )
-    if spec.head.pool == "layer_class_attention":
-        LayerAttentionShape.of(stages[-1].blocks, dim=dim)
-    return ResolvedSpec(spec.resolution, spec.num_classes, tuple(stages), spec.head)
 
 
 def _resolve_stage(

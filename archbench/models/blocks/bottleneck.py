@@ -20,12 +20,7 @@ from archbench.models.part import Activation, Block, Grid, Site, whole
 
 @dataclass(frozen=True, kw_only=True)
 class Spec(Block):
-    """What may be set.
-
-    Attributes:
-        reduction: How many times the width of the stage is that of its 3x3 convolution.
-        activation: Behind each convolution, the last one's behind the sum.
-    """
+    """What may be set, as in the embed of this kind, which takes no step here."""
 
     kind = "bottleneck"
 
@@ -45,7 +40,7 @@ class Spec(Block):
 
     @cached_property
     def embed(self) -> bottleneck.Spec:
-        """The same as an embed that takes no step."""
+        """The same as an embed."""
         return bottleneck.Spec(stride=1, reduction=self.reduction, activation=self.activation)
 
 

@@ -24,15 +24,10 @@ from archbench.models.part import Activation, Block, Grid, Kernel, Ratio, Site, 
 
 @dataclass(frozen=True, kw_only=True)
 class Spec(Block):
-    """What may be set.
+    """What may be set; a norm ``layer`` is over channels.
 
-    Attributes:
-        kernel: Side of the kernel, odd.
-        expansion: Width of the k x k convolution, as a multiple of the stage's; left out, the
-            branch is that convolution alone.
-        depthwise: Whether the k x k convolution looks at each channel alone.
-        norm: Behind each convolution: ``batch``, ``layer`` (over channels) or ``none``.
-        activation: Behind each convolution but a 1x1 at the end.
+    ``expansion`` is the width of the k x k convolution as a multiple of the stage's; left out, the
+    branch begins with that convolution.
     """
 
     kind = "conv"

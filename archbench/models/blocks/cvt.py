@@ -42,7 +42,7 @@ class Spec(HeadedBlock):
             (queries as they are, keys and values pooled, rounding up, then linear) or ``linear``.
         kernel: Side of the kernel or of the pooling window, odd; none for ``linear``.
         scale: ``width`` as in the code or ``head`` as in the text: whose root divides scores.
-        bias: Whether the linear layers of queries, keys and values have a bias.
+        bias: Of the linear layers of queries, keys and values.
         shared_kv: Whether keys and values share one depthwise convolution and its batch norm, not
             their linear layers; nothing to share for the other projections.
     """

@@ -27,10 +27,8 @@ from archbench.models.part import Activation, Block, Grid, Heads, Part, Ratio, S
 class LevitHeads(Part):
     """What this block and the shrinking attention have in common.
 
-    Attributes:
-        key_dim: Width of queries and keys in each head (the paper's D).
-        num_heads: The paper's N; left out, as many as fit the width.
-        attention_ratio: Width of the values in each head, as a multiple of ``key_dim``.
+    Heads (the paper's N) have queries and keys of ``key_dim`` (its D) and values of
+    ``attention_ratio`` times as much; left out, there are as many heads as fit the width.
     """
 
     has_attention = True
@@ -57,12 +55,7 @@ class LevitHeads(Part):
 
 @dataclass(frozen=True, kw_only=True)
 class Spec(LevitHeads, Block):
-    """What may be set; heads left out are as many as make the values as wide as the stage.
-
-    Attributes:
-        attention_activation: Before the projection.
-        norm: ``batch`` behind every linear layer, or ``layer`` before each branch.
-    """
+    """What may be set; heads left out are as many as make the values as wide as the stage."""
 
     kind = "levit"
 

@@ -44,13 +44,7 @@ from archbench.models.part import Activation, Epsilon, Grid, HeadedBlock, Ratio,
 
 @dataclass(frozen=True, kw_only=True)
 class Spec(HeadedBlock):
-    """What may be set; ``num_heads`` or ``head_dim`` must be.
-
-    Attributes:
-        window: Largest side of a window in tokens.
-        pool: Largest side of the pooled map in tokens.
-        epsilon: Of both layer norms.
-    """
+    """What may be set: largest sides of a window and of the pooled map, heads as in ViT's block."""
 
     kind = "local_global"
 

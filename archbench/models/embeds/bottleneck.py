@@ -22,12 +22,9 @@ from archbench.models.part import Activation, Embed, Site, Stride, whole
 
 @dataclass(frozen=True, kw_only=True)
 class Spec(Embed):
-    """What may be set.
+    """What may be set: the step, and how many times the new width is that of the 3x3 convolution.
 
-    Attributes:
-        stride: Of the 3x3 convolution and of the shortcut.
-        reduction: How many times the new width is that of the 3x3 convolution.
-        activation: Behind each convolution, the last one's behind the sum.
+    An activation stands behind each convolution, the last one's behind the sum.
     """
 
     kind = "bottleneck"

@@ -19,14 +19,10 @@ from archbench.models.part import Embed, Grid, Site, Stride, choice, whole
 
 @dataclass(frozen=True, kw_only=True)
 class Spec(Embed):
-    """What may be set.
+    """What may be set; a norm ``layer`` is over channels.
 
-    Attributes:
-        kernel: Side of the square kernel.
-        stride: Step of the kernel.
-        padding: Zeros on each side; left out, as many as keep ceil(size / stride) tokens.
-        norm: ``layer`` (over channels), ``batch`` or ``none``.
-        bias: Whether the convolution has a bias; left out, it has one but before a batch norm.
+    Padding left out is as much as keeps ceil(size / stride) tokens; a convolution of which nothing
+    is said of the bias has one but before a batch norm.
     """
 
     kind = "conv"

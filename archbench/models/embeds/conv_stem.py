@@ -22,10 +22,8 @@ from archbench.models.part import Activation, Embed, Grid, Site, whole
 class Spec(Embed):
     """What may be set.
 
-    Attributes:
-        stride: Of all together, a power of two; the first ones take a step of 2 and the rest
-            of 1. Left out, all take 2.
-        activation: Between the convolutions; there is none after the last.
+    The stride is that of all together, a power of two; the first ones take a step of 2 and the rest
+    of 1. Left out, all take 2. No activation stands behind the last.
     """
 
     kind = "conv_stem"

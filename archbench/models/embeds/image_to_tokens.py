@@ -21,13 +21,10 @@ from archbench.models.part import Embed, Grid, Kernel, Site, Stride, whole
 
 @dataclass(frozen=True, kw_only=True)
 class Spec(Embed):
-    """What may be set.
+    """What may be set: width and kernel of the convolution, and the stride of all together.
 
-    Attributes:
-        channels: Width of the convolution.
-        kernel: Side of its kernel, odd.
-        stride: Of all together: a multiple of 4, of which convolution and pooling take 2 each and
-            the patches the rest, or 1 or 2, where the pooling and the patches take 1.
+    That is a multiple of 4, of which convolution and pooling take 2 each and the patches the rest,
+    or 1 or 2, where the pooling and the patches take 1.
     """
 
     kind = "image_to_tokens"

@@ -17,11 +17,9 @@ from archbench.models.part import Embed, Site, Stride
 
 @dataclass(frozen=True, kw_only=True)
 class Spec(Embed):
-    """What may be set.
+    """What may be set: the side of the pooling window, which is the step between two.
 
-    Attributes:
-        stride: Side of the pooling window and step between two; 1 pools nothing. Windows that
-            reach beyond the map average what of them lies on it.
+    A window that reaches beyond the map averages what of it lies on the map.
     """
 
     kind = "pool"

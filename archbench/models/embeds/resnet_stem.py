@@ -22,12 +22,7 @@ _STEPS = {4: (2, 2), 2: (2, 1), 1: (1, 1)}
 
 @dataclass(frozen=True, kw_only=True)
 class Spec(Embed):
-    """What may be set.
-
-    Attributes:
-        stride: Of both together: 4, 2 (the convolution alone takes a step of 2) or 1.
-        activation: Between the two.
-    """
+    """What may be set; at a stride of 2 the convolution alone takes a step."""
 
     kind = "resnet_stem"
 

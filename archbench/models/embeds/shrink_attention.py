@@ -38,10 +38,7 @@ from archbench.models.part import Activation, Embed, Grid, Site, Stride, choice,
 class Spec(LevitHeads, Embed):
     """What may be set; heads left out are the width before // ``key_dim``.
 
-    Attributes:
-        stride: Step along each side between the tokens that ask.
-        attention_activation: Before the projection.
-        norm: ``batch`` behind every linear layer, or ``layer`` before attention and MLP.
+    The stride is the step along each side between the tokens that ask.
     """
 
     kind = "shrink_attention"
