@@ -62,6 +62,11 @@ def through_map(layer: Callable[[Tensor], Tensor], x: Tensor, grid: Grid) -> Ten
     return torch.cat((x[:, :number], y), dim=1) if number else y
 
 
+def split_heads(x: Tensor, parts: int, heads: int) -> tuple[Tensor, ...]:
+    """Parts such as queries, keys and values, each (B, h, T, d), of (B, T, parts*h*d)."""
+    return x.unflatten(-1, (parts, heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+
+
 class LinearNorm(nn.Module):
     """A linear layer without bias and its batch norm over all tokens; (..., C) to (..., C').
 

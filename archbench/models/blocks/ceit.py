@@ -31,7 +31,7 @@ from archbench.errors import SpecError
 from archbench.models.arithmetic import Work, attention, linear, mlp, norm, total
 from archbench.models.blocks import vit
 from archbench.models.convolution import Convolution, chain, count_chain
-from archbench.models.layer import Attend, init_linears, mlp_layers, through_map
+from archbench.models.layer import Attend, init_linears, mlp_layers, split_heads, through_map
 from archbench.models.part import Block, Grid, Kernel, Site, document_of, hidden_width
 
 
@@ -49,7 +49,7 @@ class Spec(vit.Spec):
     def count(self, site: Site) -> Work:
         """4*T*C*C + 2*T*T*C + (2*r*C*C + k*k*r*C)*N MACs: N without class tokens, T with them."""
         return total(
-            vit.self_attention_work(site, heads=self.heads, bias=self.bias),
+            self.attention_work(site),
             count_chain(self.feed_forward(site), site.grid),
             norm(site.dim, number=2),
         )
@@ -57,7 +57,7 @@ class Spec(vit.Spec):
     def module(self, site: Site) -> nn.Module:
         block = CeitBlock(
             site,
-            vit.SelfAttention(site, heads=self.heads, bias=self.bias),
+            vit.SelfAttention(self, site),
             nn.Sequential(OrderedDict(layers=chain(self.feed_forward(site), self.activation))),
             epsilon=self.epsilon,
         )
@@ -149,12 +149,7 @@ class LayerAttention(nn.Module):
         number = tokens.shape[2]
         x = tokens.transpose(1, 2).flatten(0, 1) + self.layer_position  # (B*c, L, C)
         normed = self.attention_norm(x)
-        k, v = (
-            self.key_value(normed)
-            .unflatten(-1, (2, self.num_heads, -1))  # (B*c, L, 2, h, d)
-            .permute(2, 0, 3, 1, 4)  # (2, B*c, h, L, d)
-            .unbind(0)
-        )
+        k, v = split_heads(self.key_value(normed), 2, self.num_heads)  # (B*c, h, L, d)
         q = self.query(normed[:, -1:]).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
         last = x[:, -1:] + self.projection(self.attend(q, k, v, None))  # (B*c, 1, C)
         last = last + self.mlp(self.mlp_norm(last))

@@ -37,6 +37,7 @@ from archbench.models.layer import (
     init_linears,
     map_tokens,
     mlp_layers,
+    split_heads,
     token_map,
 )
 from archbench.models.part import Activation, Epsilon, Grid, HeadedBlock, Ratio, Site, whole
@@ -134,14 +135,11 @@ class LocalGlobalAttention(nn.Module):
         self.pooled_key_value = nn.Linear(site.dim, 2 * inner)
         self.attend_window = Attend(head_dim**-0.5)
         self.attend_pooled = Attend(head_dim**-0.5)
-        self.window_bias = (
-            WindowBias(self.num_heads, self.windows, by_distance=site.bias)
-            if site.bias or any(self.windows.padding)
-            else None
-        )
-        self.pooled_bias = (
-            PooledBias(self.num_heads, site, pooled=self.pooled_grid) if site.bias else None
-        )
+        self.window_bias = self.pooled_bias = None
+        if site.bias or any(self.windows.padding):
+            self.window_bias = WindowBias(self.num_heads, self.windows, by_distance=site.bias)
+        if site.bias:
+            self.pooled_bias = PooledBias(self.num_heads, site, pooled=self.pooled_grid)
         self.projection = nn.Linear(inner, site.dim)
 
     def forward(self, x: Tensor, grid: Grid) -> Tensor:
@@ -172,12 +170,7 @@ class LocalGlobalAttention(nn.Module):
         pooled = map_tokens(F.adaptive_avg_pool2d(image, (*self.pooled_grid,)))
         if number:
             pooled = torch.cat((x[:, :number], pooled), dim=1)  # (B, c + P, C)
-        k, v = (
-            self.pooled_key_value(pooled)
-            .unflatten(-1, (2, self.num_heads, -1))
-            .permute(2, 0, 3, 1, 4)  # (2, B, h, c + P, d)
-            .unbind(0)
-        )
+        k, v = split_heads(self.pooled_key_value(pooled), 2, self.num_heads)  # (B, h, c + P, d)
         q = query.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)  # (B, h, T, d)
         bias = None if self.pooled_bias is None else self.pooled_bias()
         return self.attend_pooled(q, k, v, bias)

@@ -21,6 +21,7 @@ from archbench.models.layer import (
     branch_norm,
     init_linears,
     mlp_layers,
+    split_heads,
 )
 from archbench.models.part import Activation, Epsilon, Grid, HeadedBlock, Ratio, Site
 
@@ -42,7 +43,7 @@ class Spec(HeadedBlock):
     def count(self, site: Site) -> Work:
         """T*4*C*C + 2*T*T*C + 2*r*T*C*C MACs where the inner width is that of the stage."""
         return total(
-            self_attention_work(site, heads=self.heads, bias=self.bias),
+            self.attention_work(site),
             mlp(dim=site.dim, hidden=site.hidden(self.mlp_ratio), tokens=site.tokens, bias=True),
             norm(site.dim, number=2),
         )
@@ -50,11 +51,22 @@ class Spec(HeadedBlock):
     def module(self, site: Site) -> nn.Module:
         block = TransformerBlock(
             site,
-            SelfAttention(site, heads=self.heads, bias=self.bias),
+            SelfAttention(self, site),
             mlp_layers(site.dim, site.hidden(self.mlp_ratio), active=self.activation),
             epsilon=self.epsilon,
         )
         return init_linears(block)
+
+    def attention_work(self, site: Site) -> Work:
+        """The arithmetic of its attention: 4*T*C*C + 2*T*T*C MACs where the widths agree."""
+        num_heads, head_dim = self.heads
+        inner, tokens = num_heads * head_dim, site.tokens
+        return total(
+            linear(inputs=site.dim, outputs=3 * inner, tokens=tokens, bias=self.bias),
+            attention(heads=num_heads, queries=tokens, keys=tokens, key_dim=head_dim),
+            linear(inputs=inner, outputs=site.dim, tokens=tokens, bias=True),
+            Work(params=num_heads * site.grid.tokens if site.bias else 0),
+        )
 
 
 class TransformerBlock(nn.Module):
@@ -88,37 +100,20 @@ class SelfAttention(nn.Module):
     """Multi-head attention over all tokens; (B, T, C) to (B, T, C).
 
     Vaswani et al. 2017 (arXiv:1706.03762), sec. 3.2.2, with queries, keys and values of one
-    linear layer, each a third of its outputs, split into heads. Heads are given by number and
-    width; together they need not be as wide as the stage. The projection always has a bias.
+    linear layer, each a third of its outputs, split into heads. Together these need not be as
+    wide as the stage. The projection always has a bias.
     """
 
-    def __init__(self, site: Site, *, heads: tuple[int, int], bias: bool) -> None:
+    def __init__(self, spec: Spec, site: Site) -> None:
         super().__init__()
-        self.num_heads, head_dim = heads
+        self.num_heads, head_dim = spec.heads
         inner = self.num_heads * head_dim
-        self.query_key_value = nn.Linear(site.dim, 3 * inner, bias=bias)
+        self.query_key_value = nn.Linear(site.dim, 3 * inner, bias=spec.bias)
         self.bias = AttentionBias.at(site, self.num_heads)
         self.attend = Attend(head_dim**-0.5)
         self.projection = nn.Linear(inner, site.dim)
 
     def forward(self, x: Tensor, grid: Grid) -> Tensor:
-        q, k, v = (
-            self.query_key_value(x)
-            .unflatten(-1, (3, self.num_heads, -1))  # (B, T, 3, h, d)
-            .permute(2, 0, 3, 1, 4)  # (3, B, h, T, d)
-            .unbind(0)
-        )
+        q, k, v = split_heads(self.query_key_value(x), 3, self.num_heads)
         bias = None if self.bias is None else self.bias()
         return self.projection(self.attend(q, k, v, bias))
-
-
-def self_attention_work(site: Site, *, heads: tuple[int, int], bias: bool) -> Work:
-    """The arithmetic of ``SelfAttention``: 4*T*C*C + 2*T*T*C MACs where inner and outer agree."""
-    num_heads, head_dim = heads
-    inner, tokens = num_heads * head_dim, site.tokens
-    return total(
-        linear(inputs=site.dim, outputs=3 * inner, tokens=tokens, bias=bias),
-        attention(heads=num_heads, queries=tokens, keys=tokens, key_dim=head_dim),
-        linear(inputs=inner, outputs=site.dim, tokens=tokens, bias=True),
-        Work(params=num_heads * site.grid.tokens if site.bias else 0),
-    )
