@@ -21,8 +21,7 @@ from archbench.search.context import Context, StudyContext
 from archbench.search.engines.local import held_bytes
 from archbench.search.jobs import prepare_data, prepare_teacher, price_trial
 from archbench.search.optuna_view import Ledger
-from archbench.search.settings import Settings, conditions_of
-from archbench.space import SearchSpace
+from archbench.search.settings import Settings, conditions_of, space_entries
 from archbench.study import study_folder
 from archbench.study.connection import read_kind
 from archbench.study.environment import Environment
@@ -277,17 +276,6 @@ def _header(settings: Settings, *, environment: Environment) -> dict[str, Any]:
         "conditions": asdict(conditions_of(space)),
         "environment": asdict(environment),
         "seconds": 0.0,
-    }
-
-
-def space_entries(space: SearchSpace) -> dict[str, Any]:
-    """What a header keeps of the space, beside its size."""
-    return {
-        "space_text": space.text,
-        "space_name": space.name,
-        "space_digest": space.digest,
-        "axes": {a.name: [a.label(i) for i in range(len(a.values))] for a in space.axes},
-        "question": space.question,
     }
 
 

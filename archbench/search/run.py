@@ -13,10 +13,9 @@ from archbench.search.certificate import certify_first
 from archbench.search.confirmation import confirm_front
 from archbench.search.context import StudyContext
 from archbench.search.earlier import known_plan, read_earlier
-from archbench.search.growth import grow
 from archbench.search.optuna_view import quiet_optuna
 from archbench.search.preparation import check_data, opened, prepare, prepared, restore
-from archbench.search.settings import as_begun, settings_of, space_of
+from archbench.search.settings import as_begun, grow, settings_of, space_of
 from archbench.search.trials import AllFailedError, run_trials
 from archbench.search.warm_start import create, warm_start
 from archbench.space import SearchSpace

@@ -1,22 +1,33 @@
-"""What a search was asked to be, with the space's own words wherever nothing was said."""
+"""What a search was asked to be, and how a study goes on that was begun as something else."""
 
 from __future__ import annotations
 
 import math
 import random
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from archbench.command_line import command_line
 from archbench.errors import UsageError
-from archbench.models import ArchSpec, count
+from archbench.models import ArchSpec, as_spec, count
+from archbench.search.optuna_view import Ledger
 from archbench.search.pruning import PRUNERS
 from archbench.search.sampler import load_sampler
-from archbench.space import SearchSpace, candidate_changes, condition_changes, shipped
+from archbench.search.suggestion import encoded
+from archbench.space import (
+    Choices,
+    SearchSpace,
+    candidate_changes,
+    choices_for,
+    condition_changes,
+    shipped,
+)
 from archbench.space.sections import MOST_CONFIRMATION, SearchSection, override, parse_duration
+from archbench.study.atomic_file import write_atomically
 from archbench.study.environment import usable_cores, usable_memory_bytes
 from archbench.study.measurement import Conditions
 from archbench.study.objective import OBJECTIVES
@@ -24,6 +35,8 @@ from archbench.study.study_folder import SPACE, resume_command, valid_name
 
 _WORKER_BYTES = 2 * 2**30  # a training process was seen to hold 1.1 GB
 _TRIES = 2_000
+_SAMPLES = 300
+_TRIES_EACH = 50
 _KEPT = ("sampler", "pruner", "audit", "seed")
 _CONFIRM_SHARE = 0.2
 _SHARE = re.compile(r"(\d+(?:\.\d+)?)\s*%")
@@ -207,6 +220,17 @@ def space_of(header: Mapping[str, Any], *, path: Path) -> SearchSpace:
     return SearchSpace(text, source=str(path / SPACE), name=name)
 
 
+def space_entries(space: SearchSpace) -> dict[str, Any]:
+    """What a header keeps of the space, beside its size."""
+    return {
+        "space_text": space.text,
+        "space_name": space.name,
+        "space_digest": space.digest,
+        "axes": {a.name: [a.label(i) for i in range(len(a.values))] for a in space.axes},
+        "question": space.question,
+    }
+
+
 def as_begun(settings: Settings, header: Mapping[str, Any]) -> Settings:
     """The settings with what the study was begun with.
 
@@ -264,7 +288,7 @@ def _refuse_other(before: SearchSpace, space: SearchSpace, *, header: Any, path:
             raise UsageError(
                 f"the study was begun with {change.before}, not {change.after}: {why}",
                 place=change.place,
-                help=instead(path),
+                help=_instead(path),
             )
     for key in _KEPT:
         old, new = (getattr(one.search, key) for one in (before, space))
@@ -274,11 +298,84 @@ def _refuse_other(before: SearchSpace, space: SearchSpace, *, header: Any, path:
                 f"the study was begun with the {key} {begun}, not {new}, and a study keeps the one "
                 "that it was begun with",
                 place=f"search.{key}",
-                help=f"write {begun} there, or {instead(path)}",
+                help=f"write {begun} there, or {_instead(path)}",
             )
 
 
-def instead(path: Path) -> str:
+def grow(study: Ledger, space: SearchSpace, *, before: SearchSpace) -> None:
+    """Lets a study go on in a space that holds all candidates of its own.
+
+    Every trial is found in the new space, to the digest, and stored as that encodes it. The
+    header keeps which space stood from which trial on; see ``as_begun`` for the new one.
+
+    Raises:
+        UsageError: A trial, or another candidate of the study's space, is none of the new one.
+    """
+    study.mend()
+    home = study.path.parent
+    found = {
+        number: _found(space, as_spec(record.spec), known=record.choices, home=home)
+        for number, record in study.trials.items()
+    }
+    for choices in _some(before):
+        _found(space, before.decode(choices), known=before.values(choices), home=home)
+    write_atomically(home / SPACE, space.text.encode())  # first: that way it can be repeated
+    with study.transaction():
+        for key, value in _grown_header(study, space, before=before).items():
+            study.set_header(key, value)
+        for number, choices in found.items():
+            drawn = encoded(space, choices)
+            study.re_encode(number, choices=space.values(choices), drawn=drawn)
+
+
+def _found(space: SearchSpace, spec: ArchSpec, *, known: Mapping[str, Any], home: Path) -> Choices:
+    choices = choices_for(space, spec, known=known)
+    if choices is None:
+        told = ", ".join(f"{axis} {value}" for axis, value in known.items())
+        raise UsageError(
+            f"a candidate of the study is none of this space, or another network there: {told}",
+            place=space.name,
+            help=_instead(home),
+        )
+    return choices
+
+
+def _some(space: SearchSpace) -> Iterator[Choices]:
+    """Every feasible candidate of a small space, some of a large one."""
+    if space.size() <= _SAMPLES:
+        yield from (choices for choices in space.enumerate() if space.is_feasible(choices))
+        return
+    rng = random.Random(0)
+    for _ in range(_SAMPLES):
+        choices = space.sample_feasible(rng, tries=_TRIES_EACH)
+        if choices is not None:
+            yield choices
+
+
+def _grown_header(study: Ledger, space: SearchSpace, *, before: SearchSpace) -> dict[str, Any]:
+    header = study.header()
+    changes = [str(change) for change in candidate_changes(before, space)]
+    named = space_entries(space)
+    if not changes:  # only how is searched, for example how long a trial may take
+        return named
+    share = space.feasible()
+    now = datetime.now().astimezone().isoformat(timespec="seconds")
+    since = {"since": 0, "when": header["created"], "size": header["size"], "changes": []}
+    then = {"since": study.next_number, "when": now, "size": space.size(), "changes": changes}
+    return {
+        **named,
+        "size": space.size(),
+        "feasible_share": share.value,
+        "feasible_low": share.low,
+        "feasible_high": share.high,
+        "spaces": [
+            *header.get("spaces", [{**since, "text": before.text}]),
+            {**then, "text": space.text},
+        ],
+    }
+
+
+def _instead(path: Path) -> str:
     """What to do in place of going on with a study in a space that is too different."""
     return (
         f"go on as it was begun: {resume_command(path)}; or begin another that takes over what it "

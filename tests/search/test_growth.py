@@ -13,16 +13,16 @@ import pytest
 
 from archbench.analysis.verdict import spaces_in_words
 from archbench.errors import UsageError
-from archbench.search.growth import grow
 from archbench.search.optuna_view import Ledger
 from archbench.search.sampler import SAMPLERS
-from archbench.search.settings import Settings, as_begun, settings_of
+from archbench.search.settings import Settings, as_begun, grow, settings_of
 from archbench.search.suggestion import Suggester, encoded
 from archbench.space import Choices, SearchSpace
 from archbench.study.database import Store
 from archbench.study.trial import TrialRecord
 from tests.search import tiny
 from tests.search.jobs import dashboard
+from tests.study import example
 
 _TEXT = tiny.space_text(Path("images"))
 _TRIALS = 12
@@ -75,17 +75,8 @@ def _header(space: SearchSpace) -> dict[str, Any]:
 
 def _record(space: SearchSpace, number: int, choices: Choices) -> TrialRecord:
     spec = space.decode(choices)
-    return TrialRecord(
-        number=number,
-        state="complete",
-        digest=spec.digest,
-        choices=space.values(choices),
-        spec=spec.to_document(),
-        params=number,
-        macs=100 + number,
-        activations=1,
-        proxy_accuracy=0.5,
-    )
+    known = {"choices": space.values(choices), "spec": spec.to_document()}
+    return example.trial(number, digest=spec.digest, proxy_accuracy=0.5, **known)
 
 
 def _grow(study: Ledger, space: SearchSpace) -> None:
@@ -120,10 +111,6 @@ def test_optuna_reads_every_trial_as_drawn_from_the_new_values(study: Ledger) ->
     )
     for trial in trials:
         assert trial.params == study.trials[trial.number].choices
-
-
-def test_optuna_dashboard_shows_the_grown_study(study: Ledger) -> None:
-    _grow(study, _changed(*_LARGER))
     assert len(dashboard(study.path, "studies/1")["trials"]) == _TRIALS
 
 
@@ -177,17 +164,21 @@ def _dies(*arguments: Any) -> None:
     raise KeyboardInterrupt
 
 
-def test_a_space_that_lost_a_candidate_by_a_requirement_is_refused(study: Ledger) -> None:
-    space = _changed(("objectives:", "require:\n  - stages[0].dim >= 16\nobjectives:"))
-    with pytest.raises(UsageError, match=r"is none of this space.*--from"):
-        _grow(study, space)
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("objectives:", "require:\n  - stages[0].dim >= 16\nobjectives:"),
+        ("key_dim: 8", "key_dim: 16"),
+    ],
+    ids=["lost a candidate", "other networks"],
+)
+def test_a_space_that_lacks_a_network_of_the_study_is_refused(
+    study: Ledger, change: tuple[str, str]
+) -> None:
+    with pytest.raises(UsageError, match=r"is none of this space, or another network.*--from"):
+        _grow(study, _changed(change))
     assert study.header()["space_text"] == _TEXT
     assert not (study.path.parent / "space.yaml").exists()
-
-
-def test_a_base_that_makes_other_networks_is_refused(study: Ledger) -> None:
-    with pytest.raises(UsageError, match="or another network there"):
-        _grow(study, _changed(("key_dim: 8", "key_dim: 16")))
 
 
 def _settings(space: SearchSpace) -> Settings:
