@@ -16,9 +16,10 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from archbench.errors import StorageError
 from archbench.search.optuna_view import Ledger
 from archbench.study.connection import read
-from archbench.study.measurement import Conditions, Measurement
 from archbench.study.trial import Failure, TrialRecord
 from tests.search.jobs import dashboard
+from tests.study import example
+from tests.study.example import latency
 
 _RECORDED = Path(__file__).parents[2] / "results/quickstart-recorded/study.db"
 _HEADER = {
@@ -37,16 +38,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def _record(number: int) -> TrialRecord:
-    return TrialRecord(
-        number=number,
-        state="running",
-        digest=f"{number:016x}",
-        choices={"dim": number},
-        spec={"name": "x"},
-        params=1,
-        macs=2,
-        activations=3,
-    )
+    return example.trial(number, state="running", seconds=0.0)
 
 
 def _drawn(number: int) -> FrozenTrial:
@@ -58,23 +50,9 @@ def _drawn(number: int) -> FrozenTrial:
     )
 
 
-def _latency(value: float | None) -> Measurement:
-    return Measurement(
-        metric="latency",
-        unit="ms",
-        samples=(1.0, 2.0),
-        value=value,
-        low=value,
-        high=value,
-        conditions=Conditions(),
-        environment_id="e",
-        verdict="stable" if value else "incomplete",
-    )
-
-
 def _complete(study: Ledger, number: int) -> TrialRecord:
     study.begin(_record(number), drawn=_drawn(number))
-    study.add_measurement(number, "search", _latency(4.0))
+    study.add_measurement(number, "search", latency(4.0))
     return study.finish(number, state="complete", proxy_accuracy=0.5, seconds=1.0)
 
 
@@ -114,12 +92,12 @@ def test_optuna_and_its_dashboard_open_the_database_of_a_running_study(tmp_path:
 def test_a_confirmed_latency_counts(path: Path) -> None:
     with Ledger.open(path) as study:
         _complete(study, 0)
-        study.add_measurement(0, "confirm", _latency(5.0))
-        study.add_measurement(0, "confirm", _latency(None))
+        study.add_measurement(0, "confirm", latency(5.0))
+        study.add_measurement(0, "confirm", latency(None, verdict="incomplete"))
         told = study.trials[0].latency
         assert [trial.values for trial in _load(path).trials] == [[0.5, 5.0]]
     with Ledger.open(path) as again:
-        assert again.trials[0].latency == told == _latency(5.0)
+        assert again.trials[0].latency == told == latency(5.0)
 
 
 def _dies(*arguments: Any, **options: Any) -> None:
@@ -146,7 +124,7 @@ def test_death_between_our_end_and_optunas_is_mended(
 ) -> None:
     with Ledger.open(path) as study:
         study.begin(_record(0), drawn=_drawn(0))
-        study.add_measurement(0, "search", _latency(4.0))
+        study.add_measurement(0, "search", latency(4.0))
         monkeypatch.setattr(study, "_show", _dies)
         with pytest.raises(KeyboardInterrupt):
             study.finish(0, state="complete", proxy_accuracy=0.5, seconds=1.0)
@@ -240,10 +218,8 @@ def test_recorded_study_of_an_older_archbench_goes_on(tmp_path: Path) -> None:
         trials = study.mend()
         assert tuple(study.trials.values()) == kept.trials
     for trial, old in zip(trials, stored, strict=True):
-        assert trial.params == old.params
-        assert trial.distributions == old.distributions
-        assert trial.system_attrs == old.system_attrs
-        assert trial.state == old.state
+        for what in ("params", "distributions", "system_attrs", "state"):
+            assert getattr(trial, what) == getattr(old, what)
     shown = _load(path, name=kept.header["name"])
     complete = {record.number: record for record in kept.trials if record.state == "complete"}
     for trial in shown.get_trials(states=[TrialState.COMPLETE]):
@@ -256,9 +232,9 @@ def test_a_full_disk_is_said_and_nothing_is_torn(path: Path) -> None:
     with Ledger.open(path) as study:
         _complete(study, 0)
         pages = study._connection.execute("PRAGMA page_count").fetchone()[0]
-        _cap(study, pages)
+        study._connection.execute(f"PRAGMA max_page_count = {pages}")  # as on a full disk
         with pytest.raises(StorageError, match="full"):
-            _complete_many(study, 200)
+            [_complete(study, number) for number in range(1, 200)]
         reached = len(study.trials)
     with Ledger.open(path) as again:
         again.mend()
@@ -266,13 +242,3 @@ def test_a_full_disk_is_said_and_nothing_is_torn(path: Path) -> None:
         assert ended == list(range(len(ended)))
         assert reached - 1 <= len(ended) <= reached
         assert _complete(again, again.next_number).state == "complete"
-
-
-def _complete_many(study: Ledger, count: int) -> None:
-    for number in range(1, count):
-        _complete(study, number)
-
-
-def _cap(study: Ledger, pages: int) -> None:
-    """SQLite refuses to grow beyond so many pages, as on a full disk."""
-    study._connection.execute(f"PRAGMA max_page_count = {pages}")
