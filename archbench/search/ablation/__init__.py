@@ -1,1 +1,1 @@
-"""What does each choice of a network cost, and what does it buy: one knob turned at a time."""
+"""What does each choice of a network cost, and what does it buy: one factor changed at a time."""

@@ -6,14 +6,14 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 from archbench.errors import SpecError, UsageError
 from archbench.evaluate.proxy import Proxy
 from archbench.models import ArchSpec, as_spec, count
 from archbench.models.catalogue import ablation_names, entry
 from archbench.registry import Registry
-from archbench.search.ablation.knob import Check, Form, built, forms_of
+from archbench.search.ablation.factor import Form, built, forms_of
 from archbench.search.trainings import in_minutes, too_little_time
 from archbench.train.recipe import Plan, Recipe
 
@@ -125,17 +125,13 @@ def requested(
         **{name: value for name, value in said.items() if value is not None},
     )
     proxy = settings.proxy(num_classes=spec.num_classes)
-    recipe, check = proxy.recipe, cast(Check, proxy.spec)
     try:
         spec.resolved()
-        check(spec)
+        proxy.spec(spec)
     except SpecError as error:
         message = f"the base is illegal: {error}"
         raise SpecError(message, place="archbench ablate", help=error.help) from None
-    if tables:
-        forms = _rows(tables, recipe=recipe, check=check)
-    else:
-        forms = forms_of(spec, axes, recipe=recipe, check=check)
+    forms = _rows(tables, proxy=proxy) if tables else forms_of(spec, axes, proxy=proxy)
     start = Form(name="base", spec=spec)
     if all(form.reason or form.key == start.key for form in forms):
         told = "; ".join(f"{form.name}: {form.reason or 'is the base'}" for form in forms)
@@ -174,17 +170,17 @@ def _base(base: ArchSpec | str | None, tables: PaperTables | None, axes: Sequenc
     return as_spec(base)
 
 
-def _rows(tables: PaperTables, *, recipe: Recipe, check: Check) -> tuple[Form, ...]:
+def _rows(tables: PaperTables, *, proxy: Proxy) -> tuple[Form, ...]:
     """A form for each row with an accuracy in print, in the order of the catalogue."""
     forms = []
     for name in ablation_names():
         row = entry(name)
         is_printed = row.paper.top1 is not None and row.paper.base_top1 is not None
         if name.startswith(tables.rows) and name != tables.base and is_printed:
-            changed = {k: v for k, v in row.training.items() if getattr(recipe, k) != v}
+            changed = {k: v for k, v in row.training.items() if getattr(proxy.recipe, k) != v}
             short = name.rpartition("/")[2]
             form = Form(name=short, knob=name, training=changed, printed=row.paper)
-            forms.append(built(form, name, check=check))
+            forms.append(built(form, name, proxy=proxy))
     return tuple(forms)
 
 

@@ -13,7 +13,7 @@ from archbench.errors import UsageError
 from archbench.evaluate.proxy import Proxy
 from archbench.models import ArchSpec
 from archbench.progress import Progress
-from archbench.search.ablation.knob import Form
+from archbench.search.ablation.factor import Form
 from archbench.search.ablation.request import (
     Request,
     Workload,
@@ -62,12 +62,12 @@ def ablate(
     Costs are those of the network as it is; accuracies those of its proxy: the same network for
     smaller images, and narrower at a ``scale``. Everything that is learnt is stored as it comes.
     A base is a network or its published name, None with a ``paper`` or to resume by name; of axes
-    see ``archbench.search.ablation.knob.forms_of``. With a paper, an entry of ``ablation/papers``,
-    its own tables are run. ``settings`` are fields of ``AblationSettings`` in place of a paper's
-    own or of the default ones: data, resolution, stem, scale, epochs, seeds, batch, seed, teacher,
-    device. Within ``max_minutes`` there are fewer seeds or epochs. When it is resumed, more seeds
-    than before are trained, too. ``command`` is what was typed, for the report; ``on_note`` is told
-    in words what a person should know.
+    see ``ablation.factor.forms_of``. With a paper, an entry of ``ablation/papers``, its own tables
+    are run. ``settings`` are fields of ``AblationSettings`` in place of a paper's own or of the
+    default ones: data, resolution, stem, scale, epochs, seeds, batch, seed, teacher, device. Within
+    ``max_minutes`` there are fewer seeds or epochs. When it is resumed, more seeds than before are
+    trained, too. ``command`` is what was typed, for the report; ``on_note`` is told in words what a
+    person should know.
 
     Returns:
         What was found, or None after a dry run.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from archbench.errors import SpecError, UsageError, unknown_name
+from archbench.evaluate.proxy import Proxy
 from archbench.models import ArchSpec, as_spec
 from archbench.models.catalogue import Paper
 from archbench.models.network import Written
@@ -25,21 +26,10 @@ from archbench.space.yaml_document import Node, load_yaml, write_flow
 from archbench.study.planned import form_key
 from archbench.train.recipe import Recipe
 
-TRAINING_KNOBS = (
-    "teacher",
-    "peak_rate",
-    "weight_decay",
-    "warmup",
-    "label_smoothing",
-    "clip",
-    "shift",
-)
-"""Factors of the training: fields of the recipe that may differ between forms."""
-
+# fields of the recipe that may differ between forms
+_TRAINING = ("teacher", "peak_rate", "weight_decay", "warmup", "label_smoothing", "clip", "shift")
 _PLACE = "--axes"
 _EXAMPLE = "write it like position=bias,none or 'stages[all].block.kv_stride=1,2'"
-
-Check = Callable[["ArchSpec"], object]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,26 +54,23 @@ class Form:
         return form_key(self.spec.digest if self.spec else "", self.training)
 
 
-def built(form: Form, network: Written, *, check: Check = lambda spec: None) -> Form:
-    """The form with its network, or with the reason why it is illegal."""
+def built(form: Form, network: Written, *, proxy: Proxy) -> Form:
+    """The form with its network, or with the reason why it or its proxy is illegal."""
     try:
         spec = as_spec(network)
         spec.resolved()
-        check(spec)
+        proxy.spec(spec)
     except SpecError as error:
         return replace(form, reason=str(error))
     return replace(form, spec=spec)
 
 
-def forms_of(
-    base: ArchSpec, axes: Sequence[str], *, recipe: Recipe, check: Check
-) -> tuple[Form, ...]:
+def forms_of(base: ArchSpec, axes: Sequence[str], *, proxy: Proxy) -> tuple[Form, ...]:
     """Every form that differs from a base in one factor; illegal ones with the reason.
 
     Axes are texts ``FACTOR=VALUE,VALUE``. A factor is a path of a network (``[all]`` changes every
     part that has the field at once, ``[each]`` one after another), the last name of one where only
-    one kind of place has it (``position``, ``block.norm``), or one of the training. ``check``
-    raises SpecError where a legal network cannot be trained as a proxy.
+    one kind of place has it (``position``, ``block.norm``), or one of the training.
 
     Raises:
         UsageError: A text is no axis, or a name is unknown or means several places.
@@ -93,11 +80,11 @@ def forms_of(
     document = base.to_document()
     forms: dict[str, Form] = {}
     for text in axes:
-        knob, values = _parsed(text)
+        factor, values = _parsed(text)
         found = (
-            _training_forms(base, knob, values, recipe=recipe)
-            if knob in TRAINING_KNOBS
-            else _network_forms(document, knob, values, check=check)
+            _training_forms(base, factor, values, recipe=proxy.recipe)
+            if factor in _TRAINING
+            else _network_forms(document, factor, values, proxy=proxy)
         )
         for form in found:
             if form.name in forms:
@@ -133,46 +120,46 @@ def full_path(document: Mapping[str, Any], text: str) -> Path:
 
 
 def _parsed(text: str) -> tuple[str, Node]:
-    knob, sign, values = text.partition("=")
-    knob = knob.strip()
-    if not sign or not knob or not values.strip():
+    factor, sign, values = text.partition("=")
+    factor = factor.strip()
+    if not sign or not factor or not values.strip():
         raise UsageError(f"{text[:80]!r} is not a factor with values", place=_PLACE, help=_EXAMPLE)
-    return knob, load_yaml(f"[{values}]", source=f"{_PLACE} {knob}")
+    return factor, load_yaml(f"[{values}]", source=f"{_PLACE} {factor}")
 
 
-def _training_forms(base: ArchSpec, knob: str, node: Node, *, recipe: Recipe) -> list[Form]:
+def _training_forms(base: ArchSpec, factor: str, node: Node, *, recipe: Recipe) -> list[Form]:
     forms = []
     for value in node.plain():
-        form = _form(knob, value)
+        form = _form(factor, value)
         try:
-            replace(recipe, **{knob: value})
+            replace(recipe, **{factor: value})
         except (UsageError, TypeError) as error:
             forms.append(replace(form, reason=str(error)))
             continue
-        changed = {} if value == getattr(recipe, knob) else {knob: value}
+        changed = {} if value == getattr(recipe, factor) else {factor: value}
         forms.append(replace(form, training=changed, spec=base))
     return forms
 
 
 def _network_forms(
-    document: Mapping[str, Any], knob: str, node: Node, *, check: Check
+    document: Mapping[str, Any], factor: str, node: Node, *, proxy: Proxy
 ) -> list[Form]:
-    path = full_path(document, knob)
+    path = full_path(document, factor)
     axis = read_axis(str(path), Node(node.value, node.place, node.place))
     places = _turned_together(document, path)
     changes = [(place, node.plain()) for place in places for node in axis.values]
     return [
         built(
-            _form(knob if len(places) == 1 else str(place), value),
+            _form(factor if len(places) == 1 else str(place), value),
             override(document, place, value),
-            check=check,
+            proxy=proxy,
         )
         for place, value in changes
     ]
 
 
-def _form(knob: str, value: Any) -> Form:
-    return Form(name=f"{knob}={_label(value)}", knob=knob, value=_label(value))
+def _form(factor: str, value: Any) -> Form:
+    return Form(name=f"{factor}={_label(value)}", knob=factor, value=_label(value))
 
 
 def _turned_together(document: Mapping[str, Any], path: Path) -> list[Path]:
@@ -212,7 +199,7 @@ def _is_there(document: Mapping[str, Any], path: Path) -> bool:
 
 def _known(document: Mapping[str, Any]) -> list[str]:
     """Every short name, also those that mean several places."""
-    found = {*TRAINING_KNOBS, *HEAD_FIELDS, *STAGE_FIELDS}
+    found = {*_TRAINING, *HEAD_FIELDS, *STAGE_FIELDS}
     for stage in document["stages"]:
         for role in ("embed", "block"):
             kind = (stage.get(role) or {}).get("kind")

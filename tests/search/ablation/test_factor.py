@@ -1,21 +1,23 @@
-"""A knob is found by its short name, each form differs in one knob, and none is dropped."""
+"""A factor is found by its short name, each form differs in one, and none is dropped."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import pytest
 
 from archbench.errors import ArchbenchError, SpaceError, SpecError, UsageError
 from archbench.models import ArchSpec, as_spec, count
-from archbench.search.ablation.knob import Form, forms_of, full_path
-from archbench.train.recipe import Recipe
+from archbench.search.ablation.factor import Form, forms_of, full_path
+from archbench.search.ablation.request import AblationSettings
 from tests.search.ablation.toy import SPEC
 
 BASE = as_spec(SPEC)
+PROXY = AblationSettings(resolution=16).proxy(num_classes=BASE.num_classes)
 
 
 def _forms(*axes: str, base: ArchSpec = BASE) -> dict[str, Form]:
-    found = forms_of(base, axes, recipe=Recipe(), check=lambda spec: None)
-    return {form.name: form for form in found}
+    return {form.name: form for form in forms_of(base, axes, proxy=PROXY)}
 
 
 @pytest.mark.parametrize(
@@ -98,11 +100,8 @@ def test_illegal_form_is_listed_with_its_reason() -> None:
 
 
 def test_form_that_is_illegal_as_a_proxy_is_listed() -> None:
-    def check(spec: ArchSpec) -> None:
-        raise SpecError("too small", place="stages[0].embed")
-
-    (form,) = forms_of(BASE, ["position=none"], recipe=Recipe(), check=check)
-    assert form.reason == "stages[0].embed: too small"
+    (form,) = forms_of(BASE, ["position=none"], proxy=replace(PROXY, resolution=2, stem="as_is"))
+    assert "does not fit the map of 2x2" in form.reason
 
 
 def test_whole_parts_and_lists_are_values() -> None:
