@@ -9,7 +9,7 @@ from archbench.analysis.judgement import FEWEST
 from archbench.command_line import command_line
 from archbench.errors import SpaceError, UsageError
 from archbench.models import ArchSpec, count
-from archbench.search.settings import Settings
+from archbench.search.settings import Settings, some_feasible
 from archbench.search.trainings import in_minutes, too_little_time
 from archbench.space import Choices, SearchSpace
 
@@ -22,7 +22,6 @@ LONGER = 2
 
 _FEW, _FEWEST = 24, 12
 _POOL = 16  # random candidates for each that is taken
-_TRIES = 2_000
 _WHOLE = 2_000  # candidates up to which a space is listed rather than drawn from
 
 
@@ -151,16 +150,11 @@ def epochs_told(rungs: tuple[int, ...]) -> tuple[int, ...]:
 def sample(space: SearchSpace, number: int, *, seed: int) -> list[tuple[Choices, ArchSpec]]:
     """Different feasible candidates, one at random from each of so many strata of the MACs.
 
-    The strata hold equally many; fewer come where the space has no more. Cheapest first.
-
-    A space of at most 2,000 candidates is listed, of others a pool is drawn.
+    The strata hold equally many; fewer come where the space has no more. Cheapest first. A space of
+    at most 2,000 candidates is listed, of others a pool is drawn.
     """
     rng = random.Random(seed)
-    if space.size() <= _WHOLE:
-        found = _every(space)
-    else:
-        drawn = (space.sample_feasible(rng, tries=_TRIES) for _ in range(_POOL * number))
-        found = [choices for choices in drawn if choices is not None]
+    found = some_feasible(space, rng, whole=_WHOLE, draws=_POOL * number, tries=2_000)
     specs = {(spec := space.decode(choices)).digest: (choices, spec) for choices in found}
     ordered = sorted(specs.values(), key=lambda pair: (count(pair[1]).macs, pair[1].digest))
     if len(ordered) <= number:
@@ -192,8 +186,4 @@ def sampled(settings: Settings, *, number: int) -> list[tuple[Choices, ArchSpec]
 def most_candidates(space: SearchSpace) -> int:
     """How many a sample can have: exact where the space is listed, else no more than this."""
     size = space.size()
-    return len(_every(space)) if size <= _WHOLE else size
-
-
-def _every(space: SearchSpace) -> list[Choices]:
-    return [choices for choices in space.enumerate() if space.is_feasible(choices)]
+    return sum(map(space.is_feasible, space.enumerate())) if size <= _WHOLE else size

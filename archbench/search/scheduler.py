@@ -70,11 +70,9 @@ class Done:
 
 @dataclass(frozen=True, kw_only=True)
 class Broken:
-    """A job ended without a result.
+    """A job ended without a result; its ``error`` is what it raised, where that is one of ours.
 
-    Attributes:
-        error: What it raised, where that is an error of ours.
-        from_outside: Its worker was killed by somebody else, so it may be worth another try.
+    Where its worker was killed by somebody else it may be worth another try.
     """
 
     number: int
@@ -185,11 +183,7 @@ class Call:
 
 
 class Step(Jobs):
-    """What a function of ``jobs`` gives in a worker, while nothing else runs.
-
-    Attributes:
-        result: What it gave, once it has run.
-    """
+    """A function of ``jobs`` that runs in a worker, while nothing else does, and its result."""
 
     def __init__(
         self, function: partial[Any], *, on_progress: Callable[[str, int, int], None]

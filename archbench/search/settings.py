@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -36,7 +36,6 @@ from archbench.study.study_folder import SPACE, resume_command, valid_name
 _WORKER_BYTES = 2 * 2**30  # a training process was seen to hold 1.1 GB
 _TRIES = 2_000
 _SAMPLES = 300
-_TRIES_EACH = 50
 _KEPT = ("sampler", "pruner", "audit", "seed")
 _CONFIRM_SHARE = 0.2
 _SHARE = re.compile(r"(\d+(?:\.\d+)?)\s*%")
@@ -317,7 +316,8 @@ def grow(study: Ledger, space: SearchSpace, *, before: SearchSpace) -> None:
         number: _found(space, as_spec(record.spec), known=record.choices, home=home)
         for number, record in study.trials.items()
     }
-    for choices in _some(before):
+    some = some_feasible(before, random.Random(0), whole=_SAMPLES, draws=_SAMPLES, tries=50)
+    for choices in some:
         _found(space, before.decode(choices), known=before.values(choices), home=home)
     write_atomically(home / SPACE, space.text.encode())  # first: that way it can be repeated
     with study.transaction():
@@ -340,16 +340,14 @@ def _found(space: SearchSpace, spec: ArchSpec, *, known: Mapping[str, Any], home
     return choices
 
 
-def _some(space: SearchSpace) -> Iterator[Choices]:
-    """Every feasible candidate of a small space, some of a large one."""
-    if space.size() <= _SAMPLES:
-        yield from (choices for choices in space.enumerate() if space.is_feasible(choices))
-        return
-    rng = random.Random(0)
-    for _ in range(_SAMPLES):
-        choices = space.sample_feasible(rng, tries=_TRIES_EACH)
-        if choices is not None:
-            yield choices
+def some_feasible(
+    space: SearchSpace, rng: random.Random, *, whole: int, draws: int, tries: int
+) -> list[Choices]:
+    """Every feasible candidate of a space of at most so many, else what so many draws find."""
+    if space.size() <= whole:
+        return [choices for choices in space.enumerate() if space.is_feasible(choices)]
+    drawn = (space.sample_feasible(rng, tries=tries) for _ in range(draws))
+    return [choices for choices in drawn if choices is not None]
 
 
 def _grown_header(study: Ledger, space: SearchSpace, *, before: SearchSpace) -> dict[str, Any]:

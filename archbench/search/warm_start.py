@@ -28,7 +28,7 @@ from archbench.space import Choices, SearchSpace, choices_for
 from archbench.study import study_folder as owner
 from archbench.study.measurement import Measurement
 from archbench.study.objective import OBJECTIVES, costs, objective_value
-from archbench.study.trial import Taken, TrialRecord
+from archbench.study.trial import Taken
 
 LARGEST = 20
 """As many as a start stratified by cost was seen to need, see ``benchmarks/samplers``."""
@@ -41,23 +41,14 @@ Use = Literal["done", "untimed", "prior", "left"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class InheritedTrial:
-    """A trial that the new study takes over, under its new number; ``is_timed`` if timed anew."""
-
-    match: Match
-    record: TrialRecord
-    taken: Sequence[Taken]
-    is_timed: bool
-
-
-@dataclass(frozen=True, kw_only=True)
 class WarmStart:
     """All that a new study takes over, and candidates of other conditions to be tried first.
 
+    What is inherited has the records with which it enters, under their new numbers.
     ``sources`` says what was taken from each study named, and why not all, as the header keeps it.
     """
 
-    inherited: tuple[InheritedTrial, ...] = ()
+    inherited: tuple[Match, ...] = ()
     first: tuple[Match, ...] = ()
     sources: tuple[Mapping[str, Any], ...] = ()
 
@@ -134,7 +125,7 @@ def inherit(
         inherited=inherited,
         first=tuple(start(priors, objectives=header["objectives"], left=left)),
         sources=tuple(
-            _source(matches, differs, inherited=inherited, prior=len(theirs))
+            _source(matches, differs, inherited=inherited, timed=timed, prior=len(theirs))
             for matches, differs, theirs in zip(earlier, differing, priors, strict=True)
         ),
     )
@@ -187,7 +178,8 @@ def _use(match: Match, differing: Mapping[Part, Sequence[str]], *, settings: Set
 
 def _inherited(
     match: Match, *, number: int, latency: Measurement | None, settings: Settings
-) -> InheritedTrial:
+) -> Match:
+    """A trial as it enters the new study; with a latency where that was taken anew."""
     old = match.record
     counting = latency or (old.latency if settings.timed_limits else None)
     reason = over_limit(counting, limits=settings.timed_limits)
@@ -204,30 +196,30 @@ def _inherited(
         latency=counting,
         origin=f"{match.study.name}:{old.number}",
     )
-    return InheritedTrial(match=match, record=record, taken=taken, is_timed=latency is not None)
+    return replace(match, record=record, taken=taken)
 
 
 def _source(
     matches: Sequence[Match],
     differing: Mapping[Part, Sequence[str]],
     *,
-    inherited: Sequence[InheritedTrial],
+    inherited: Sequence[Match],
+    timed: Sequence[Match],
     prior: int,
 ) -> dict[str, Any]:
     study = matches[0].study
-    trials = [trial for trial in inherited if trial.match.study is study]
-    num_trials = len(study.trials())
+    num_trials, taken = len(study.trials()), sum(match.study is study for match in inherited)
     return {
         "study": study.name,
         "path": str(study.path.resolve()),
         "trials": num_trials,
-        "taken": len(trials),
-        "timed": sum(trial.is_timed for trial in trials),
+        "taken": taken,
+        "timed": sum(match.study is study for match in timed),
         "otherwise": list(differing["latency"]),
         "prior": prior,
         "differs": [*differing["accuracy"], *differing["latency"]],
         "strangers": num_trials - len(matches),
-        "left": len(matches) - len(trials) - prior,
+        "left": len(matches) - taken - prior,
     }
 
 
@@ -276,7 +268,7 @@ def create(context: StudyContext, start: WarmStart) -> None:
         header = {**context.header, **warm_start_entries(context, start)}
         with Ledger.create(folder / owner.DATABASE, header) as study, study.transaction():
             for trial in start.inherited:
-                drawn = encoded(space, trial.match.choices)
+                drawn = encoded(space, trial.choices)
                 study.begin(trial.record, taken=trial.taken, drawn=drawn)
 
     owner.create_folder(path.parent, path.name, fill=fill)

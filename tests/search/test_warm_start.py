@@ -26,7 +26,6 @@ from archbench.search.optuna_view import Ledger
 from archbench.search.preparation import opened, restore
 from archbench.search.settings import Settings, settings_of
 from archbench.search.warm_start import (
-    InheritedTrial,
     WarmStart,
     create,
     first_choices,
@@ -385,7 +384,11 @@ def test_trainings_that_an_earlier_confirmation_took_use_up_no_budget(
 ) -> None:
     settings = _settings(earlier, results=tmp_path)
     found = _inherit([_read(earlier)], earlier.header, settings=settings)
-    more = [_trained_again(heir, seconds=5.0) for heir in found.inherited]
+    more = []
+    for heir in found.inherited:
+        again = replace(heir.record.curve[-1], seed=8, seconds=5.0)
+        record = replace(heir.record, curve=(*heir.record.curve, again))
+        more.append(replace(heir, record=record))
     _create(settings, earlier.header, replace(found, inherited=tuple(more)))
     context = idle_context(settings, [])
     with opened(context):
@@ -394,8 +397,3 @@ def test_trainings_that_an_earlier_confirmation_took_use_up_no_budget(
         last = ledger.trials[0].curve[-1]
         ledger.add_point(0, replace(last, seed=9, seconds=2.0))
         assert repeats.spent_s == pytest.approx(2.0)
-
-
-def _trained_again(heir: InheritedTrial, *, seconds: float) -> InheritedTrial:
-    point = replace(heir.record.curve[-1], seed=8, seconds=seconds)
-    return replace(heir, record=replace(heir.record, curve=(*heir.record.curve, point)))

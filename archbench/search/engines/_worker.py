@@ -26,9 +26,8 @@ _MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memo
 def main(options: str) -> None:
     """Runs jobs until the owner closes the pipe.
 
-    Args:
-        options: JSON with ``jobs`` and ``lifeline`` (inherited file descriptors), ``owner`` (its
-            process id), ``cores`` (to pin to, or null) and ``threads``.
+    The options are JSON with ``jobs`` and ``lifeline`` (inherited file descriptors), ``owner`` (its
+    process id), ``cores`` (to pin to, or null) and ``threads``.
     """
     given = json.loads(options)
     _die_with(given["owner"], lifeline=given["lifeline"])

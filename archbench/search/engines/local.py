@@ -28,10 +28,8 @@ _SPOILING: tuple[FailureKind, ...] = ("memory", "error")  # a CUDA error spoils 
 class LocalEngine:
     """Warm child processes that can be killed; a dead one is replaced.
 
-    Args:
-        threads: Threads and cores of one worker.
-        memory_bytes: What one worker may hold before it is ended.
-        logs: Folder for what the workers print.
+    Each has so many threads and cores, prints to a file in the folder ``logs``, and is ended when
+    it holds more than ``memory_bytes``.
     """
 
     def __init__(
