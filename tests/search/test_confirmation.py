@@ -89,11 +89,6 @@ def copy(study: StudyReader, folder: Path) -> Path:
     return folder / "toy"
 
 
-def test_a_space_that_asks_for_none_is_not_trained_again(searched: StudyReader) -> None:
-    assert all(len(final_accuracies(record)) == 1 for record in searched.trials())
-    assert searched.header["confirmed"]["spent_s"] == 0
-
-
 def test_those_in_doubt_are_trained_with_more_seeds(searched: StudyReader, tmp_path: Path) -> None:
     heard: list[events.Event] = []
     study = confirm(copy(searched, tmp_path), budget="60s", on_event=heard.append)
@@ -111,9 +106,12 @@ def test_those_in_doubt_are_trained_with_more_seeds(searched: StudyReader, tmp_p
     assert len(trained) == sum(len(final_accuracies(r)) - 1 for r in again)
 
 
-def test_a_budget_of_nothing_trains_nothing(searched: StudyReader, tmp_path: Path) -> None:
-    study = confirm(copy(searched, tmp_path), budget="0")
-    assert all(len(final_accuracies(record)) == 1 for record in study.trials())
+def test_no_confirmation_and_a_budget_of_nothing_train_nothing(
+    searched: StudyReader, tmp_path: Path
+) -> None:
+    for study in (searched, confirm(copy(searched, tmp_path), budget="0")):
+        assert all(len(final_accuracies(record)) == 1 for record in study.trials())
+        assert study.header["confirmed"]["spent_s"] == 0
 
 
 CONFIRM = """

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from archbench.errors import MissingError
 from archbench.search.jobs import prepare_data
 from archbench.search.scheduler import (
     Broken,
@@ -72,14 +71,6 @@ def test_a_job_whose_worker_was_killed_is_started_once_more() -> None:
     heard = _run(engine)
     assert _started(engine) == [0, 0, 1, 1]
     assert [type(report) for report in heard] == [Done, Broken]
-
-
-def test_lost_data_end_the_run_whatever_else_is_to_do() -> None:
-    error = MissingError("the data are gone")
-    engine = _engine({0: [[Broken(number=0, failure=_FAILURE, error=error)]], 1: [_done(1)]})
-    with pytest.raises(MissingError, match="the data are gone"):
-        _run(engine)
-    assert _started(engine) == [0]
 
 
 def test_an_interruption_stops_it_and_starts_nothing_more() -> None:

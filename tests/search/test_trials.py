@@ -206,9 +206,11 @@ def test_lost_storage_ends_the_run_and_leaves_the_trial_running(study: Study) ->
     def script(job: TrialJob) -> list[Report]:
         return _breaks(job, kind="error", error=StorageError("the disk is full"))
 
+    engine = ScriptedEngine(script)
     with pytest.raises(StorageError, match="the disk is full"):
-        study.run(ScriptedEngine(script))
+        study.run(engine)
     assert _states(study) == ["running"]
+    assert len(engine.jobs) == 1
 
 
 def test_what_was_running_goes_on_first_with_what_is_known(study: Study) -> None:
