@@ -76,7 +76,7 @@ def expand_axes(
     """
     found: list[Axis] = []
     variants: Sequence[Document] = ()
-    for rank in range(3):  # parts, then depths: which other fields there are hangs on these
+    for rank in range(3):  # parts, then depths: other fields depend on these
         if rank == 2:
             variants = _variants(base, found)
         axes = [

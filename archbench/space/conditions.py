@@ -34,14 +34,14 @@ from archbench.space.candidate import Candidate
 
 _Part = Mapping[str, Any]
 
-# Derived values hang on widths, never on the grid, which only has to be large enough here.
+# Derived values depend on widths, never on the grid, which only has to be large enough here.
 _GRID = Grid(256, 256)
 _MAX_SITES = 64
 
 
 @dataclass(frozen=True)
 class _Gate:
-    """A choice on which a target hangs: with which values of which axis the target is there.
+    """A choice that decides about a target: with which values of which axis the target is there.
 
     ``base`` is whether it is there when that axis is inactive.
     """
@@ -56,7 +56,7 @@ _CLOSED = _Gate("", frozenset(), base=False)
 
 
 class Wiring:
-    """The axes of a space over its base and how they hang together.
+    """The axes of a space over its base and how they depend on each other.
 
     Args:
         base: The document that the axes change.
@@ -268,7 +268,7 @@ class Wiring:
         return False
 
     def _resolving(self, axis: Axis) -> frozenset[str]:
-        """The axes on which the resolved values of an ambiguous axis hang."""
+        """The axes on which the resolved values of an ambiguous axis depend."""
         found: list[Axis | None] = []
         for target in axis.targets:
             stage = int(target.stage or 0)

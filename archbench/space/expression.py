@@ -69,7 +69,7 @@ class Expression:
 
         Raises:
             InfeasibleError: It asks for quantities of an illegal network.
-            SpaceError: It compares or reckons with values of which that cannot be done.
+            SpaceError: It compares or computes with values of which that cannot be done.
         """
         try:
             return self._evaluate(scope)
@@ -101,7 +101,7 @@ _TOKEN = re.compile(
 _WORDS: dict[str, Any] = {"true": True, "false": False, "null": None}
 _HINTS = {"=": "compare with ==", "&": "write and", "|": "write or", "!": "write not or !="}
 _RESERVED = ("and", "or", "not")
-_ABSENT = math.nan  # of a field that is not there: equal to nothing, and so is all reckoned with it
+_ABSENT = math.nan  # of a field that is not there: equal to nothing, as is all that it enters
 
 _NOT, _COMPARING, _PLUS, _TIMES = 3, 4, 5, 6
 _SIGNS: dict[str, tuple[int, Callable[[Any, Any], Any]]] = {
@@ -167,7 +167,7 @@ class _Parser:
             if sign in ("and", "or"):
                 left = _Term(self._either(sign, left, right), "condition", self.text, left.column)
             else:
-                left = self._reckoned(sign, left, right, text=f"... {sign} ...")
+                left = self._arithmetic(sign, left, right, text=f"... {sign} ...")
         return left
 
     def _prefixed(self, power: int) -> _Term:
@@ -181,7 +181,7 @@ class _Parser:
             self._taken()
             term = self._expression(_TIMES)
             zero = _Term(lambda scope: 0, "number", "0", column)
-            return self._reckoned(text, zero, term, text=term.text)
+            return self._arithmetic(text, zero, term, text=term.text)
         if text == "(":
             self._enter()
             term = self._expression()
@@ -229,7 +229,7 @@ class _Parser:
 
         return _Term(evaluate, "condition", self.text, first.column)
 
-    def _reckoned(self, sign: str, left: _Term, right: _Term, *, text: str) -> _Term:
+    def _arithmetic(self, sign: str, left: _Term, right: _Term, *, text: str) -> _Term:
         """Two terms joined by an arithmetic sign; a division by zero is absent."""
         self._number(left)
         self._number(right)

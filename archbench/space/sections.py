@@ -143,7 +143,7 @@ class SearchSection:
         time_limit_s: Seconds after which no candidate is begun (``time: 20m``), or None.
         workers: Child processes; None for as many as the machine serves.
         timeout_s: Seconds after which one candidate's evaluation is ended (``timeout: 10m``).
-        confirm: Whether those in doubt are timed and trained again at the end: False does
+        confirm: Whether uncertain candidates are timed and trained again at the end: False does
             neither; True spends up to a fifth of the search's time on training; a number is
             another share of it (0 only times).
         certify: Whether a new search begins with a certificate of its proxy: ``auto`` where the

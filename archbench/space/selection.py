@@ -1,8 +1,8 @@
 """How many candidates are there, which are they, and how is one drawn so that all are equal?
 
 Axes that decide about each other form components, and components multiply. Within one, axes are
-taken in order, and what is remembered of those before is only what later ones hang on: so layers
-under a depth are counted by multiplication, not by enumeration.
+taken in order, and of those before only the choices that later ones depend on are remembered: so
+layers under a depth are counted by multiplication, not by enumeration.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Selection:
         Raises:
             SpaceError: Axes are too entangled to be counted.
         """
-        return prod(component.size for component in self._components)
+        return prod(component.ways[0][()] for component in self._components)
 
     def sample(self, rng: random.Random) -> Choices:
         """A candidate, feasible or not, every one as likely as every other."""
@@ -75,13 +75,12 @@ class Selection:
         """A random candidate that has some values, all equally likely; None where there is none."""
         found: Choices = {}
         for component in self._components:
-            names = {axis.name for axis in component.axes} if given else set()
-            own = {name: index for name, index in given.items() if name in names}
-            group, key = component, frozenset(own.items())
-            if own:
-                group = self._restricted.get(key) or self._component(component.axes, own)
-                self._restricted[key] = group
-            drawn = group.sample(rng)
+            axes = component.axes if given else ()
+            own = {axis.name: given[axis.name] for axis in axes if axis.name in given}
+            key = frozenset(own.items())
+            if own and key not in self._restricted:
+                self._restricted[key] = self._component(axes, own)
+            drawn = self._restricted.get(key, component).sample(rng)
             if drawn is None:
                 return None
             found |= drawn
@@ -110,7 +109,7 @@ class Selection:
 
     @cached_property
     def _components(self) -> tuple[_Component, ...]:
-        """The axes in groups that hang together, each counted."""
+        """The axes in groups that depend on each other, each counted."""
         return tuple(self._component(axes, {}) for axes in self._groups())
 
     def _groups(self) -> list[list[Axis]]:
@@ -164,7 +163,7 @@ class Selection:
 
 @dataclass(frozen=True)
 class _Component:
-    """Axes that hang together, in the order in which they are asked.
+    """Axes that depend on each other, in the order in which they are asked.
 
     Attributes:
         steps: For each axis, from each state, each choice (None for none) and the state after it.
@@ -175,12 +174,8 @@ class _Component:
     steps: Sequence[Mapping[_State, Mapping[int | None, _State]]]
     ways: Sequence[Mapping[_State, int]]
 
-    @property
-    def size(self) -> int:
-        return self.ways[0][()]
-
     def sample(self, rng: random.Random) -> Choices | None:
-        if not self.size:
+        if not self.ways[0][()]:
             return None
         choices: Choices = {}
         state: _State = ()

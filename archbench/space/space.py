@@ -8,6 +8,7 @@ import random
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -196,19 +197,16 @@ class SearchSpace(Selection):
         95 % from as many random candidates. A candidate costs about a millisecond.
         """
         is_exact = self.size() <= samples
-        excluded: Counter[str] = Counter()
-        seen = feasible = 0
-        for choices in self._drawn(samples, random.Random(seed), is_exact=is_exact):
-            found = self.excluded_by(choices)
-            excluded.update(found)
-            seen += 1
-            feasible += not found
-        share = feasible / seen
+        drawn = self._drawn(samples, random.Random(seed), is_exact=is_exact)
+        reasons = [self.excluded_by(choices) for choices in drawn]
+        excluded = Counter(chain.from_iterable(reasons))
+        feasible = reasons.count([])
+        share = feasible / len(reasons)
         exact = Estimate(value=share, low=share, high=share)
         return FeasibleShare(
-            **asdict(exact if is_exact else wilson(feasible, seen)),
+            **asdict(exact if is_exact else wilson(feasible, len(reasons))),
             is_exact=is_exact,
-            samples=seen,
+            samples=len(reasons),
             feasible=feasible,
             excluded=tuple(sorted(excluded.items(), key=lambda item: (-item[1], item[0]))),
         )
@@ -223,13 +221,13 @@ class SearchSpace(Selection):
             help="loosen what excludes most, or widen the axes it reads",
         )
 
-    def dead_choices(self, *, samples: int = 2000, seed: int = 0) -> tuple[DeadChoice, ...]:
+    def dead_choices(self, *, samples: int = 2000) -> tuple[DeadChoice, ...]:
         """Values that no feasible candidate has; those found by chance alone say so.
 
         Exact where the space has no more candidates than ``samples``; else each value that does
         not come up is looked for in random candidates that have it.
         """
-        is_exact, rng = self.size() <= samples, random.Random(seed)
+        is_exact, rng = self.size() <= samples, random.Random(0)
         wanted = _values(self.axes)
         seen: Counter[tuple[str, int]] = Counter()
         for choices in self._drawn(min(samples, 200), rng, is_exact=is_exact):

@@ -55,7 +55,7 @@ def _words(folder: Path, *options: str) -> list[str]:
     ]  # fmt: skip
 
 
-def test_text_says_what_each_knob_costs_and_buys(tmp_path: Path) -> None:
+def test_text_says_what_each_factor_costs_and_buys(tmp_path: Path) -> None:
     text = ablation.finding(record(tmp_path / "one")).text()
     assert text == TEXT
     assert max(len(line) for line in text.splitlines()) <= 80

@@ -169,7 +169,7 @@ def test_the_front_has_no_latency_column_without_latencies() -> None:
     )
 
 
-def test_the_front_marks_disturbed_latencies_and_has_a_column_for_the_sealed_share() -> None:
+def test_the_front_marks_disturbed_latencies_and_has_a_column_for_the_test_split() -> None:
     disturbed = replace(latency(1.0), verdict="disturbed", reason="busy")
     tested = replace(complete(1), latency=disturbed, test_accuracy=0.48)
     head, _, first, second, note = front_table([complete(0), tested]).text().split("\n")
@@ -213,7 +213,7 @@ def test_on_a_pipe_a_path_stays_whole(
     assert capsys.readouterr().err == f"warning: nothing is left in\n  {path}\n"
 
 
-def test_a_further_training_says_what_it_settled(progress: SearchProgress) -> None:
+def test_a_further_training_says_what_it_found(progress: SearchProgress) -> None:
     points = tuple(
         CurvePoint(seed=seed, epoch=8, step=1, loss=1.0, accuracy=0.5, seconds=5.0)
         for seed in range(3)

@@ -76,15 +76,15 @@ def command(
     named, turned = _sorted(words, axes=axes)
     spec = names.network(named, overrides=overrides, results=results) if named else None
     typed = option.typed_command("--resume", "--json")
-    with console.Meter() as told:
+    with console.Meter() as progress:
         found = ablate(
             spec,
             axes=turned,
             latency=not no_latency,
             results=results,
             command=typed,
-            on_progress=told,
-            on_note=told.say,
+            on_progress=progress,
+            on_note=progress.say,
             **asked,
         )
     if found is None:

@@ -56,22 +56,18 @@ def command(space: str | None, overrides: tuple[str, ...], **asked: Any) -> int:
     from archbench.space import SearchSpace
 
     typed = option.typed_command("--resume", "--json")
-    with console.Meter() as told:
+    with console.Meter() as progress:
         found = certify(
             SearchSpace.load(space, overrides=overrides) if space else None,
             command=typed,
-            on_progress=told,
-            on_note=told.say,
+            on_progress=progress,
+            on_note=progress.say,
             **asked,
         )
     if isinstance(found, CertificateDesign):
-        known = {**asdict(found), "num_trainings": found.num_trainings, "seconds": found.seconds}
-        planned = Finding(
-            document={"schema": DESIGN_SCHEMA, **known},
-            parts=[Code(in_words(found))],
-            next_step=option.typed_command("--dry-run"),
-        )
-        console.tell(planned)
+        known = {"num_trainings": found.num_trainings, "seconds": found.seconds}
+        document = {"schema": DESIGN_SCHEMA, **asdict(found), **known}
+        console.tell(Finding(document, [Code(in_words(found))], option.typed_command("--dry-run")))
         return 0
     finding = certificate.finding(found)
     console.tell(finding, files=finding.write(found.path / "report"))

@@ -78,8 +78,8 @@ def command(
     limit = speed.Limit.read(fail_if) if fail_if else None
     stored = comparison.read_stored(against) if against else None
     contestants = _networks(networks, overrides=overrides, results=results)
-    with console.Meter() as told:
-        found = comparison.compare(contestants, against=stored, on_progress=told, **how)
+    with console.Meter() as progress:
+        found = comparison.compare(contestants, against=stored, on_progress=progress, **how)
     document = found.document()
     if save:
         comparison.save(found, save)

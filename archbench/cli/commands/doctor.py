@@ -32,6 +32,6 @@ def command(study: str | None, *, results: Path, **how: Any) -> None:
     from archbench.report.findings import doctor
 
     path = names.study_path(study, results=results) if study else None
-    with console.Meter() as told:
-        found = check_up(study=path, on_progress=told, **how)
+    with console.Meter() as progress:
+        found = check_up(study=path, on_progress=progress, **how)
     console.tell(doctor.finding(found))

@@ -38,8 +38,8 @@ def command(study: str, *, trials: Which, results: Path, **how: Any) -> None:
     from archbench.report.findings.front import elsewhere
 
     path = names.study_path(study, results=results)
-    with console.Meter() as told:
-        document, front = measure_elsewhere(path, trials=trials, on_progress=told, **how)
+    with console.Meter() as progress:
+        document, front = measure_elsewhere(path, trials=trials, on_progress=progress, **how)
     named = study_argument(path)
     where = ("--device", how["device"], "--backend", how["backend"])
     again = ("archbench", "measure", named, *where)

@@ -69,8 +69,8 @@ def check(pattern: str, full: bool) -> None:
     from archbench.report.findings import catalogue
 
     names = _matching(pattern, with_ablations=True)
-    with console.Meter() as told:
-        found = rebuild(names, most_macs=None if full else MOST_MACS, on_progress=told)
+    with console.Meter() as progress:
+        found = rebuild(names, most_macs=None if full else MOST_MACS, on_progress=progress)
     left_out = f"being above {number.short(MOST_MACS)} MACs (--full does)"
     console.tell(catalogue.check(found, left_out=left_out, is_good=found["agrees"]))
     faults = [f"{model['name']}: {fault}" for model in found["models"] for fault in model["faults"]]

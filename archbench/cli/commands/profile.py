@@ -108,9 +108,9 @@ def command(
     if save is not None:
         raise UsageError("there is a plot of --where only", place="--save", help="add --where")
     asked = [names.opened(text, overrides=overrides, results=results) for text in networks]
-    with console.Meter() as told:
+    with console.Meter() as progress:
         devices = None if device == "all" else (device,)
-        found = profile(asked, devices=devices, latency=not no_latency, on_progress=told, **how)
+        found = profile(asked, devices=devices, latency=not no_latency, on_progress=progress, **how)
     document = found.document()
     differing = [
         model["name"]
@@ -156,8 +156,8 @@ def _serving(specs: Sequence[ArchSpec], conditions: Conditions, *, batches: Sequ
     from archbench.evaluate.serving import SCHEMA, serving
     from archbench.report.findings import speed
 
-    with console.Meter() as told:
-        found = [serving(spec, conditions, batches=batches, on_progress=told) for spec in specs]
+    with console.Meter() as progress:
+        found = [serving(spec, conditions, batches=batches, on_progress=progress) for spec in specs]
     profile = command_line("archbench", "profile", specs[0].name or "FILE", "--where")
     step = f"{profile} says which blocks take the time"
     console.tell(speed.serving({"schema": SCHEMA, "networks": found}, next_step=step))
@@ -178,8 +178,8 @@ def _where(
     from archbench.report.findings.parts import finding, save_where
     from archbench.study.study_folder import WHERE_SCHEMA, write_where
 
-    with console.Meter() as told:
-        found = [where(spec, at, on_progress=told) for spec in specs for at in conditions]
+    with console.Meter() as progress:
+        found = [where(spec, at, on_progress=progress) for spec in specs for at in conditions]
     if save is not None:
         save_where(found[0], save)
         console.note(f"plot: {save}")

@@ -112,26 +112,17 @@ def command(
 
 
 def _confirmed(text: str, *, name: str | None, results: Path, **how: Any) -> int:
-    """``--confirm``, which is to go: the study of ``--name``, of a folder, a name or a space."""
+    """``--confirm``, which is to go: the study of ``--name``, of a folder, a name or a space.
+
+    Raises:
+        UsageError: Something stands beside it that does not say how to confirm.
+    """
     from archbench.cli.progress import SearchProgress, shown
     from archbench.search import confirm
 
     is_space = text.endswith((".yaml", ".yml"))
     named = name or (Path(text).stem if is_space else text)
     path = results / named if name or is_space else names.study_path(named, results=results)
-    _refuse_search_options(path)
-    options = {key: how[key] for key in ("workers", "download")}
-    with shown(SearchProgress()) as listener:
-        found = confirm(path, budget=how["confirm_budget"], on_event=listener, **options)
-    return console.tell_study(found)
-
-
-def _refuse_search_options(path: Path) -> None:
-    """Only what says how to confirm may stand beside ``--confirm``.
-
-    Raises:
-        UsageError: Something else does.
-    """
     ctx = click.get_current_context()
     instead = command_line("archbench", "confirm", path)
     for param in ctx.command.params:
@@ -145,6 +136,10 @@ def _refuse_search_options(path: Path) -> None:
             )
     if not console.is_json():
         console.warn(f"search --confirm becomes archbench confirm; type: {instead}")
+    options = {key: how[key] for key in ("workers", "download")}
+    with shown(SearchProgress()) as listener:
+        found = confirm(path, budget=how["confirm_budget"], on_event=listener, **options)
+    return console.tell_study(found)
 
 
 def _show_plan(progress: SearchProgress) -> None:
@@ -155,9 +150,6 @@ def _show_plan(progress: SearchProgress) -> None:
 
     found = progress.prepared
     assert found is not None, "a dry run ends with the preparation"
-    plan = Finding(
-        document={"schema": PLAN_SCHEMA, **asdict(found), "path": str(found.path)},
-        parts=[Code("\n".join(preparation(found, now=datetime.now())))],
-        next_step=option.typed_command("--dry-run"),
-    )
-    console.tell(plan)
+    document = {"schema": PLAN_SCHEMA, **asdict(found), "path": str(found.path)}
+    text = Code("\n".join(preparation(found, now=datetime.now())))
+    console.tell(Finding(document, [text], option.typed_command("--dry-run")))

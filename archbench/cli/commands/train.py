@@ -68,19 +68,19 @@ def command(
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", spec.name).strip("-.") or spec.digest
     folder = out or results / f"trained-{name}"
     _check_folder(folder, resume=resume)
-    with console.Meter() as told:
+    with console.Meter() as progress:
         try:
             weights = train_network(
                 spec,
                 data=data,
                 epochs=epochs,
                 folder=folder,
-                on_point=lambda point, path, sha256: told.say(
+                on_point=lambda point, path, sha256: progress.say(
                     findings.point_text(point, epochs=epochs)
                 ),
-                on_progress=lambda done, total: told("training, step", done, total),
-                on_note=told.say,
-                on_data=told,
+                on_progress=lambda done, total: progress("training, step", done, total),
+                on_note=progress.say,
+                on_data=progress,
                 **how,
             )
         except KeyboardInterrupt as stop:

@@ -120,8 +120,8 @@ def fetch(name: str, out: Path | None) -> None:
     from archbench.models import fetch_weights
     from archbench.report.findings import weights as findings
 
-    with console.Meter() as told:
-        found = fetch_weights(name, folder=out, on_progress=told)
+    with console.Meter() as progress:
+        found = fetch_weights(name, folder=out, on_progress=progress)
     if not console.is_json():
         console.note(f"from {found.url}" if found.url else "it was there already")
     document = {
