@@ -150,9 +150,6 @@ class Meter:
 
     A terminal shows it on one line, redrawn a few times a second at most and gone at the end; else
     each thing is said once, and nothing with ``--json``, as a program may read it.
-
-    Args:
-        clock: Seconds, from any monotonic clock.
     """
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:

@@ -64,10 +64,7 @@ def archbench() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and leave with its exit code.
-
-    Args:
-        arguments: What follows ``archbench``; those of this process by default.
+    """Run the command line, by default with the arguments of this process, and leave.
 
     Raises:
         SystemExit: Always; the codes are those of ``archbench.errors``.

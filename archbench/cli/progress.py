@@ -35,12 +35,7 @@ class Running(NamedTuple):
 
 
 class SearchProgress:
-    """All that the events of a search have told so far; ``update`` says the new in one line.
-
-    Args:
-        clock: Seconds, from any monotonic clock.
-        now: The time of day.
-    """
+    """All that the events of a search have said so far; ``update`` says the new in one line."""
 
     def __init__(
         self,

@@ -22,10 +22,8 @@ from archbench.space.sections import ProxySection
 class Candidate:
     """A document seen as a candidate: what requirements ask of it, worked out when asked.
 
-    Attributes:
-        document: The network.
-        section: How it is trained, and must be legal, too; None while some of it is not chosen
-            yet, so that a ``when`` may read what is written but no derived values.
+    The section says how it is trained, where it must be legal, too; None while some of it is not
+    chosen yet, so that a ``when`` may read what is written but no derived values.
     """
 
     document: Mapping[str, Any]

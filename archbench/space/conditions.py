@@ -58,10 +58,7 @@ _CLOSED = _Gate("", frozenset(), base=False)
 class Wiring:
     """The axes of a space over its base and how they depend on each other.
 
-    Args:
-        base: The document that the axes change.
-        axes: As the file has them.
-        variants: Documents in which, together, every place occurs that a candidate can have.
+    It is made from what ``expand_axes`` gives.
 
     Attributes:
         axes: In the order in which they are asked: those that decide come before those they

@@ -24,8 +24,7 @@ _MOST_TRIED = 64
 class Change:
     """One place of a space file that is other than it was, such as ``axes.stages[0].dim``.
 
-    Attributes:
-        is_loss: Whether candidates are gone for certain.
+    ``is_loss`` says whether candidates are gone for certain.
     """
 
     place: str

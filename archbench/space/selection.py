@@ -26,10 +26,8 @@ _State = tuple[int | None, ...]
 class Selection:
     """The choices of a space: activity, number, order, chance.
 
-    Choices map the name of each active axis to the number of its value.
-
-    Attributes:
-        axes: In the order in which they are asked.
+    Choices map the name of each active axis to the number of its value. Axes are in the order in
+    which they are asked.
     """
 
     def __init__(self, wiring: Wiring) -> None:

@@ -76,22 +76,17 @@ class SearchSpace(Selection):
     >>> SearchSpace(text, source="small.yaml").size()
     2
 
-    Args:
-        text: YAML.
-        source: Its file, for messages; its stem is the space's name where none is given.
-        name: The space's name; candidates bear it, too.
-        overrides: ``PATH=VALUE``: a section's key, a place of the base, or an axis.
+    ``source`` is the file of the text, for messages; its stem is the name of the space, and of its
+    candidates, where none is given. Overrides are texts ``PATH=VALUE``: a section's key, a place
+    of the base, or an axis.
 
     Attributes:
         question: The first comment of the file: which question the space answers.
         text: The file, with overrides written at its end; it makes this space again.
         base: The document of the network that the axes change.
         require: The requirements as written, and the limits that are arithmetic.
-        target: On what the latency is measured.
         objectives: ``max`` or ``min`` by the name of what is optimised.
         limits: Upper limits of costs, which are hard.
-        proxy: On what the accuracy is measured.
-        search: How candidates are proposed, and how many.
 
     Raises:
         SpaceError: The space cannot be searched as written, with file, line and column; so is a

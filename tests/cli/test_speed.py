@@ -1,11 +1,15 @@
-"""``archbench compare``: words that say which is slower, and a limit that ends with 1."""
+"""``compare``, ``predict`` and ``profile --serving``: how fast networks are beside one another."""
 
 from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
 
 import pytest
 
 from archbench.errors import UsageError
-from archbench.report.findings.speed import Limit, comparison, sentence
+from archbench.report.findings.speed import Limit, comparison, prediction, sentence, serving
+from archbench.study.measurement import Conditions
 
 
 def pair(
@@ -97,3 +101,76 @@ def test_the_text_is_a_table_and_a_sentence() -> None:
 
     stayed = {**document, "pairs": [{**SLOWER, "placements": 0}]}
     assert "each network lay in one place of memory" in comparison(stayed).text()
+
+
+PREDICTION: dict[str, Any] = {
+    "name": "small",
+    "digest": "0123456789abcdef",
+    "ms": 4.2134,
+    "low": 4.05,
+    "high": 4.38,
+    "error_percent": 3.14,
+    "family": "levit",
+    "num_wholes": 4,
+    "num_blocks_new": 2,
+    "conditions": asdict(Conditions(batch=1, resolution=(224, 224))),
+}
+
+
+def test_predictions_are_called_so_and_carry_their_error() -> None:
+    slow = {**PREDICTION, "name": "large", "ms": 9.0, "low": 8.8, "high": 9.2, "family": "cvt"}
+    assert prediction({"predictions": [slow, PREDICTION]}, next_step="").text() == (
+        "predicted, not measured: cpu x1, eager fp32, batch 1; the sum of the network's\n"
+        "blocks, each timed alone with cold caches\n"
+        "\n"
+        "network  px       family  predicted ms   new blocks\n"
+        "-------  -------  ------  -------------  ----------\n"
+        "small    224x224  levit   4.2 (4.0–4.4)           2\n"
+        "large    224x224  cvt     9.0 (8.8–9.2)           2\n"
+        "\n"
+        "cvt: 3.1 % mean error on 4 whole networks, each predicted by the others\n"
+        "levit: 3.1 % mean error on 4 whole networks, each predicted by the others"
+    )
+
+
+def test_networks_of_one_name_show_their_digest() -> None:
+    other = {**PREDICTION, "digest": "f" * 16}
+    text = prediction({"predictions": [PREDICTION, other]}, next_step="").text()
+    assert "small 01234567" in text
+    assert "small ffffffff" in text
+
+
+def quantity(value: float | None, reason: str = "") -> dict[str, Any]:
+    return {"value": value, "unit": "", "reason": reason}
+
+
+def batch(number: int) -> dict[str, Any]:
+    return {
+        "conditions": asdict(Conditions(batch=number, resolution=(224, 224))),
+        "ms": 5.0 * number,
+        "images_per_second": 200.0,
+        "p50": quantity(5.1),
+        "p95": quantity(6.0),
+        "p99": quantity(None if number > 1 else 8.0, "few" if number > 1 else ""),
+        "peak": quantity(1.5e6),
+        "energy": quantity(None, "no counter"),
+        "off_cpu": 0.0,
+    }
+
+
+def test_every_number_or_its_reason_is_there() -> None:
+    found = {"name": "small", "saturating_batch": 1, "batches": [batch(1), batch(4)]}
+    assert serving({"networks": [found]}, next_step="").text() == (
+        "small: 224x224 px, cpu x1, eager fp32, deployed form\n"
+        "\n"
+        "batch     ms  images/s  p50 ms  p95 ms  p99 ms  peak MB  mJ/image\n"
+        "-----  -----  --------  ------  ------  ------  -------  --------\n"
+        "    1   5.00     200.0    5.10    6.00    8.00     1.50         –\n"
+        "    4  20.00     200.0    5.10    6.00       –     1.50         –\n"
+        "\n"
+        "ms and images/s are calibrated, as latencies are; p50, p95 and p99 are passes on\n"
+        "the wall clock as it was; peak is what a pass needs beside the weights.\n"
+        "images/s: batch 1 is the smallest within 5 % of the best.\n"
+        "energy: not available: no counter\n"
+        "p99: not available: few (batch 4)"
+    )
