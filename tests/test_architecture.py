@@ -61,60 +61,32 @@ ROOT = Room(set(ROOMS) - {"cli"})
 """``archbench/__init__.py``, the Python interface: it hands on what rooms give."""
 
 
-@dataclass(frozen=True)
-class Import:
-    """One import, wherever in a file it stands."""
-
-    place: str
-    room: str
-    target: str
-
-    @property
-    def library(self) -> str | None:
-        """The third-party library, or None for our own and Python's."""
-        top = self.target.split(".")[0]
-        return None if top == "archbench" or top in sys.stdlib_module_names else top
-
-    @property
-    def other_room(self) -> str | None:
-        """The other room of ours, or None."""
-        parts = self.target.split(".")
-        if parts[0] != "archbench" or len(parts) < 2 or parts[1] == self.room:
-            return None
-        return parts[1]
-
-
-def imports_of(source: str, *, name: str, room: str) -> Iterator[Import]:
-    """Every import of a file, those inside functions and by ``import_module`` too."""
+def imports_of(source: str) -> Iterator[tuple[int, str]]:
+    """Line and dotted name of every import, inside functions and by ``import_module`` too."""
     for node in ast.walk(ast.parse(source)):
-        place = f"{name}:{getattr(node, 'lineno', 0)}"
         if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield Import(place, room, alias.name)
+            yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{place}: imports are absolute here"
-            for alias in node.names:
-                is_ours = node.module == "archbench"
-                yield Import(
-                    place, room, f"archbench.{alias.name}" if is_ours else str(node.module)
-                )
+            assert node.level == 0, f"line {node.lineno}: imports are absolute here"
+            yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
         elif isinstance(node, ast.Call) and node.args:
-            function = node.func
-            called = getattr(function, "attr", getattr(function, "id", ""))
+            called = getattr(node.func, "attr", getattr(node.func, "id", ""))
             target = node.args[0]
             if called in {"import_module", "__import__"} and isinstance(target, ast.Constant):
-                yield Import(place, room, str(target.value))
+                yield node.lineno, str(target.value)
 
 
-def faults(found: Import) -> Iterator[str]:
-    """What is wrong with one import, by the table."""
-    allowed = ROOMS.get(found.room, ROOT)
-    other, library = found.other_room, found.library
-    rooms = allowed.rooms | (set() if found.room in BENEATH_ALL else BENEATH_ALL)
-    if other is not None and other not in rooms:
-        yield f"{found.place}: {found.room} may not import archbench.{other}"
-    if library is not None and library not in allowed.libraries | EVERYWHERE:
-        yield f"{found.place}: {found.room} does not own {library}"
+def faults(source: str, *, name: str, room: str) -> Iterator[str]:
+    """What is wrong with the imports of a file, by the table."""
+    allowed = ROOMS.get(room, ROOT)
+    rooms = allowed.rooms | {room} | (set() if room in BENEATH_ALL else BENEATH_ALL)
+    for line, target in imports_of(source):
+        top, *inside = target.split(".")
+        if top == "archbench" and inside and inside[0] not in rooms:
+            yield f"{name}:{line}: {room} may not import archbench.{inside[0]}"
+        known = {"archbench"} | sys.stdlib_module_names | allowed.libraries | EVERYWHERE
+        if top not in known:
+            yield f"{name}:{line}: {room} does not own {top}"
 
 
 def room_of(path: Path) -> str:
@@ -138,10 +110,7 @@ def test_room_imports_only_what_its_row_allows(room: str) -> None:
         fault
         for path in FILES
         if room_of(path) == room
-        for found in imports_of(
-            path.read_text(), name=str(path.relative_to(PACKAGE.parent)), room=room
-        )
-        for fault in faults(found)
+        for fault in faults(path.read_text(), name=str(path.relative_to(PACKAGE)), room=room)
     ]
     assert not wrong, "\n".join(wrong)
 
@@ -164,7 +133,7 @@ def test_room_imports_only_what_its_row_allows(room: str) -> None:
     ],
 )
 def test_forbidden_import_is_seen_wherever_it_stands(room: str, source: str, fault: str) -> None:
-    found = [f for entry in imports_of(source, name="x.py", room=room) for f in faults(entry)]
+    found = list(faults(source, name="x.py", room=room))
     assert len(found) == bool(fault)
     assert all(fault in text for text in found)
 
@@ -227,7 +196,7 @@ REGISTRIES = set(ENTRIES.split())
 
 SUBJECTS = """
 ablation bottleneck catalogue certificate comparison doctor front importance parts pick predict
-profile progress pruning remeasure run serving space study training
+profile progress pruning remeasure run space study training
 """
 """What several rooms are about: derived in one, told in another, asked for in a third."""
 
@@ -258,9 +227,18 @@ def test_a_public_class_has_one_meaning() -> None:
 
 def test_no_file_imports_in_a_circle() -> None:
     """Not even for a type: a file can be read before those that import it."""
-    names = {_module(path): path for path in FILES if path.name != "__init__.py"}
+    names = {
+        ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): path
+        for path in FILES
+        if path.name != "__init__.py"
+    }
     left = {
-        name: {found for found in _imported(path) if found in names and found != name}
+        name: {
+            found
+            for _, target in imports_of(path.read_text())
+            for found in (target, target.rpartition(".")[0])
+            if found in names and found != name
+        }
         for name, path in names.items()
     }
     while ready := [name for name, needed in left.items() if not needed & left.keys()]:
@@ -274,14 +252,3 @@ def test_no_room_imports_up_the_order() -> None:
     order = list(ROOMS)
     for place, (room, row) in enumerate(ROOMS.items()):
         assert row.rooms <= set(order[:place]), room
-
-
-def _module(path: Path) -> str:
-    return ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
-
-
-def _imported(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)

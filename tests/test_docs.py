@@ -190,15 +190,12 @@ def test_glossary_defines_each_term_once_and_shortly() -> None:
     assert not long
 
 
-@pytest.mark.parametrize(
-    "term",
-    [
-        "Ablation", "Audit", "Axis", "Backend", "Block table", "Calibration network", "Candidate",
-        "Certificate", "Confirmation", "Cost-adjusted", "Deployed form", "Drift check",
-        "Front probability", "Held-out test split", "Hypervolume", "Inherited trial",
-        "Kendall's tau", "Learning curve", "MACs", "Pareto front", "Proxy", "Proxy accuracy",
-        "Pruner", "Rung", "Sampler", "Space", "Study", "Trial", "Verdict", "Warm start",
-    ],
-)  # fmt: skip
-def test_glossary_defines_what_the_output_says(term: str) -> None:
-    assert term in _glossary()
+def test_glossary_defines_what_the_output_says() -> None:
+    said = """
+    Ablation, Audit, Axis, Backend, Block table, Calibration network, Candidate, Certificate,
+    Confirmation, Cost-adjusted, Deployed form, Drift check, Front probability,
+    Held-out test split, Hypervolume, Inherited trial, Kendall's tau, Learning curve, MACs,
+    Pareto front, Proxy, Proxy accuracy, Pruner, Rung, Sampler, Space, Study, Trial, Verdict,
+    Warm start
+    """
+    assert {" ".join(term.split()) for term in said.split(",")} <= set(_glossary())
