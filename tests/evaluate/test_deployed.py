@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from archbench.errors import UsageError, WeightsError
-from archbench.evaluate.parts import where
-from archbench.evaluate.serving import saturating_batch, serving
+from archbench.evaluate.deployed import saturating_batch, serving, where
 from archbench.evaluate.target import deployed
 from archbench.models import as_spec, build, count, fetch_weights, save_weights
 from archbench.models.catalogue import published
@@ -59,7 +58,7 @@ def test_saturating_batch_is_the_smallest_near_the_best(
 
 
 def test_each_batch_is_served() -> None:
-    found = serving(SPEC, batches=(2, 1), budget_s=0.0)
+    found = serving(SPEC, Conditions(), batches=(2, 1), budget_s=0.0)
     assert [entry["conditions"]["batch"] for entry in found["batches"]] == [1, 2]
     assert all(entry["ms"] > 0 and entry["p50"]["value"] for entry in found["batches"])
 

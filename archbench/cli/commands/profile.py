@@ -153,14 +153,14 @@ def _check_question(*, both: bool, no_latency: bool, **how: Any) -> None:
 
 def _serving(specs: Sequence[ArchSpec], conditions: Conditions, *, batches: Sequence[int]) -> None:
     """Prints how each network serves; without batches these double until it is saturated."""
-    from archbench.evaluate.serving import SCHEMA, serving
+    from archbench.evaluate.deployed import SERVING_SCHEMA, serving
     from archbench.report.findings import speed
 
     with console.Meter() as progress:
         found = [serving(spec, conditions, batches=batches, on_progress=progress) for spec in specs]
     profile = command_line("archbench", "profile", specs[0].name or "FILE", "--where")
     step = f"{profile} says which blocks take the time"
-    console.tell(speed.serving({"schema": SCHEMA, "networks": found}, next_step=step))
+    console.tell(speed.serving({"schema": SERVING_SCHEMA, "networks": found}, next_step=step))
 
 
 def _where(
@@ -174,7 +174,7 @@ def _where(
 
     What is found of a trial of a study is kept in its place, for the study's report.
     """
-    from archbench.evaluate.parts import where
+    from archbench.evaluate.deployed import where
     from archbench.report.findings.parts import finding, save_where
     from archbench.study.study_folder import WHERE_SCHEMA, write_where
 

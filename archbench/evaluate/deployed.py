@@ -1,8 +1,8 @@
-"""Where does the time of a network go, and what holds each of its parts up?"""
+"""How does the deployed form of a network run: part by part, and batch by batch?"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -12,17 +12,25 @@ from archbench.errors import UsageError
 from archbench.evaluate.foreign import noise
 from archbench.evaluate.piece import Piece, pieces
 from archbench.evaluate.target import calibrated, deployed
-from archbench.measure.backend import dtype_of
+from archbench.measure.backend import dtype_of, prepared
+from archbench.measure.machine import capture_environment
 from archbench.measure.parts import bounds_ms, roofline, time_parts, traffic
+from archbench.measure.serving import serve
 from archbench.models import Deployed
 from archbench.models.network import Network, Written, as_spec
 from archbench.progress import Progress
 from archbench.study.measurement import Conditions
 
+SERVING_SCHEMA = "archbench.serving/1"
+
+_SATURATED = 0.95
+_GAIN = 1.05
+_DOUBLED = [2**power for power in range(9)]
+
 
 def where(
     written: Written,
-    conditions: Conditions | None = None,
+    conditions: Conditions,
     *,
     budget_s: float = 4.0,
     on_progress: Progress | None = None,
@@ -38,7 +46,6 @@ def where(
         UsageError: Another backend is asked for.
         ArchbenchError: See ``archbench.measure.latency.latency.measure_latency``.
     """
-    conditions = conditions or Conditions()
     if conditions.backend != "eager":
         raise UsageError(
             f"the backend {conditions.backend} runs a network as a whole, which has no parts",
@@ -101,3 +108,51 @@ def _part(
         "bounds_ms": bounds,
         "bound_by": max(bounds, key=bounds.__getitem__),
     }
+
+
+def serving(
+    written: Written,
+    conditions: Conditions,
+    *,
+    batches: Sequence[int] = (),
+    budget_s: float = 2.0,
+    on_progress: Progress | None = None,
+) -> dict[str, Any]:
+    """How the deployed form of a network serves at each batch, of ``budget_s`` seconds.
+
+    It is a network of a JSON document of the schema ``archbench.serving/1``, its batches ascending;
+    by default they are doubled from 1 until a doubling brings less than 5 % of images per second.
+
+    Raises:
+        ArchbenchError: See ``archbench.measure.latency.latency.measure_latency``.
+    """
+    spec, environment = as_spec(written), capture_environment()
+    height, width = spec.resolution
+    found: list[dict[str, Any]] = []
+    for batch in sorted(set(batches)) or _DOUBLED:
+        here = replace(conditions, batch=batch, resolution=(height, width))
+        target = calibrated(here, environment=environment, on_progress=on_progress)
+        network = deployed(spec, here, forms=target.forms)
+        ready = prepared(network, noise(spec.resolution, batch=batch), conditions=here)
+        with target.bench(precision=ready.precision, on_progress=on_progress) as bench:
+            service = serve(ready.run, bench=bench, budget_s=budget_s)
+        found.append(service)
+        if not batches and len(found) > 1:
+            gain = service["images_per_second"] / found[-2]["images_per_second"]
+            if gain < _GAIN:
+                break
+    paces = {entry["conditions"]["batch"]: entry["images_per_second"] for entry in found}
+    return {
+        "name": spec.name or spec.digest,
+        "digest": spec.digest,
+        "environment": environment.document(),
+        "saturating_batch": saturating_batch(paces),
+        "batches": found,
+    }
+
+
+def saturating_batch(images_per_second: Mapping[int, float]) -> int | None:
+    """The smallest batch with 95 % of the best throughput; None from one batch only."""
+    enough = _SATURATED * max(images_per_second.values())
+    found = min(batch for batch, pace in images_per_second.items() if pace >= enough)
+    return found if len(images_per_second) > 1 else None
