@@ -32,7 +32,6 @@ class Compared:
     """How fast some networks are beside one another.
 
     Attributes:
-        environment: The machine and software.
         forms: What was timed by name, in the order asked for; the first is the reference, and one
             of a name that another has is numbered.
         latencies: By the same names; the samples pair up round by round.
@@ -80,18 +79,9 @@ def compare(
 ) -> Compared:
     """The ratio of the times of each pair of networks, all timed in shared rounds of one process.
 
-    Args:
-        models: Published names, specs, plain documents or names of other networks, as for
-            `archbench.profile`; the first is the reference. One may come twice.
-        batch: Images per forward pass.
-        resolution: Height and width in pixels, or a side; the networks' own by default.
-        threads: CPU threads of one forward pass.
-        device: ``cpu`` or ``cuda``.
-        precision: ``fp32``, ``bf16`` or ``fp16``.
-        backend: What runs the networks, an entry of ``archbench/measure/backends``.
-        budget_s: Seconds for each network, where the intervals are not narrow before.
-        against: Stored measurements by name, see `read_stored`.
-        on_progress: Told how far it is.
+    Networks are given and conditions asked for as in `archbench.profile`; the first one is the
+    reference, and one may come twice. Each takes ``budget_s`` seconds, where the intervals are not
+    narrow before; ``against`` are stored measurements by name, see `read_stored`.
 
     Raises:
         UsageError: There is nothing to compare, a name is unknown, or resolutions differ.

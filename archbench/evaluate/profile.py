@@ -141,8 +141,7 @@ def profile(
         threads: CPU threads of one forward pass.
         devices: ``cpu``, ``cuda``; all that this machine has by default.
         precision: ``fp32``, ``bf16``, ``fp16`` or ``int8``; one or several.
-        backend: What runs the network, an entry of ``archbench/measure/backends``; one or
-            several, or ``all`` that are here.
+        backend: An entry of ``archbench/measure/backends``; one or several, or ``all`` here.
         latency: Whether to measure it at all.
         check: Whether to build each network and count it with fvcore, too: a forward pass each.
         pretrained: Whether to take published weights; fetched, where they are not kept yet.

@@ -121,18 +121,13 @@ class Proxy:
         on_point: OnPoint,
         on_note: Callable[[str], None],
     ) -> float:
-        """The validation accuracy of one training at the last rung, whose weights are written.
+        """The validation accuracy of one training of a candidate at the last rung.
 
-        Args:
-            target: The candidate.
-            seed: Which training, counted from 0.
-            checkpoint: Where an interrupted training is gone on from.
-            sha256: Of the checkpoint on record. One that is damaged or gone is replaced by the
-                one before it, or by a new start; ``on_note`` is told.
-            weights: Written at the end, safetensors; None keeps none.
-            on_point: Told each point when its checkpoint is durable; after an interruption the
-                last one again. False ends the training there, without weights.
-            on_note: Told in words what was not as it should be.
+        An interrupted training goes on from its checkpoint. Where that on record, of this sha256,
+        is damaged or gone, it goes on from the one before, or begins anew, and ``on_note`` is told.
+        ``on_point`` is told each point when its checkpoint is durable, after an interruption the
+        last one again; False ends the training there, without weights. At the end they are written
+        to a safetensors file, if one is named.
 
         Raises:
             NonFiniteLossError: The training diverged.

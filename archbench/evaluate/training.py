@@ -34,12 +34,9 @@ DOCUMENT = "training.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Weights:
-    """What a training left behind.
+    """What a training left behind: two files of weights, safetensors, and its whole curve.
 
-    Attributes:
-        best: Weights of the point of the highest accuracy, the first of equals; safetensors.
-        last: Weights at the end; safetensors.
-        points: The whole curve.
+    The best weights are those of the point of the highest accuracy, the first of equals.
     """
 
     best: Path
