@@ -45,11 +45,9 @@ class Whole:
 
 @dataclass(frozen=True, kw_only=True)
 class Fit:
-    """How the sums of a family relate to what its networks took whole.
+    """The scale between the sums of a family's pieces and what its networks took whole.
 
-    Attributes:
-        scale: Of the sum of the pieces.
-        errors: Of each network, predicted by the others: predicted / measured - 1.
+    The errors are those of each network, predicted by the others: predicted / measured - 1.
     """
 
     scale: float

@@ -34,15 +34,13 @@ class Compared:
     Attributes:
         forms: What was timed by name, in the order asked for; the first is the reference, and one
             of a name that another has is numbered.
-        latencies: By the same names; the samples pair up round by round.
-        pairs: Each network against each one named before it.
         stored: Each network against the one of the same name in a stored result.
     """
 
     environment: Environment
     forms: Mapping[str, ArchSpec | Foreign]
-    latencies: Mapping[str, Measurement]
-    pairs: tuple[Comparison, ...]
+    latencies: Mapping[str, Measurement]  # by the same names; the samples pair up round by round
+    pairs: tuple[Comparison, ...]  # each network against each one named before it
     stored: tuple[Comparison, ...] = ()
 
     def document(self) -> dict[str, Any]:

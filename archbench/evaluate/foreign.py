@@ -33,16 +33,13 @@ class Foreign:
     """A network that is no point of the grammar, measured for comparison.
 
     Attributes:
-        name: As the person typed it.
-        origin: Where it comes from, with the version of a library.
-        network: With fresh weights; in the form that is timed, where there is a ``form``.
         form: ``deployed``, or ``as built`` where ``archbench.deploy`` cannot take it, by
             ``form_reason``.
     """
 
-    name: str
-    origin: str
-    network: nn.Module
+    name: str  # as the person typed it
+    origin: str  # where it comes from, with the version of a library
+    network: nn.Module  # with fresh weights; in the form that is timed, where there is a ``form``
     resolution: Grid
     form: str = ""
     form_reason: str = ""

@@ -41,20 +41,12 @@ _MAJORITY = 0.75
 
 @dataclass(frozen=True, kw_only=True)
 class Piece:
-    """A part of a network that can be built and run alone.
+    """A part of a network that can be built and run alone, from one tensor to one."""
 
-    Attributes:
-        place: Where it stands, for example ``stages[0].blocks[1]``.
-        what: All that its cost depends on, apart from the conditions; plain values.
-        build: Makes it: a module from one tensor to one, with fresh weights.
-        shape: Shape of what it takes, for one image.
-        work: Its arithmetic.
-    """
-
-    place: str
-    what: Mapping[str, Any]
-    build: Callable[[], nn.Module]
-    shape: tuple[int, ...]
+    place: str  # for example ``stages[0].blocks[1]``
+    what: Mapping[str, Any]  # all that its cost depends on, apart from the conditions
+    build: Callable[[], nn.Module]  # with fresh weights
+    shape: tuple[int, ...]  # of what it takes, for one image
     work: Work
 
     @property

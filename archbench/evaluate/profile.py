@@ -38,20 +38,17 @@ class ModelProfile:
     """What one network costs, ours or one of another library or of the user.
 
     Attributes:
-        network: As it was profiled.
         counts: All of its document that is not timed: ours from its spec, others as fvcore counts
             them, with the reason where it cannot. The ``agrees`` of what was ``built`` says whether
             fvcore's count agrees to the unit.
         weights: The published weights that it was timed with, a file; None for fresh ones.
-        form: What was timed last; None where nothing was.
-        latency: For each device and batch.
     """
 
-    network: ArchSpec | Foreign
+    network: ArchSpec | Foreign  # as it was profiled
     counts: Mapping[str, Any]
     weights: Path | None = None
-    form: ArchSpec | Foreign | None = None
-    latency: tuple[Measurement, ...] = ()
+    form: ArchSpec | Foreign | None = None  # what was timed last; None where nothing was
+    latency: tuple[Measurement, ...] = ()  # for each device and batch
 
     def document(self) -> dict[str, Any]:
         """A network of a JSON document of the schema ``archbench.profile/1``."""

@@ -35,13 +35,10 @@ SEARCH_BUDGET_S = 3.0  # a candidate of a search: the front is timed again at it
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """On what and how latency is measured.
+    """On what and how latency is measured; the resolution is each spec's own.
 
-    Attributes:
-        conditions: All but the resolution, which is each spec's own.
-        environment: The machine and software, captured before anything was pinned.
-        constants: The calibration's, see ``calibrated``.
-        details: What is to be taken beside the latency: ``peak_memory_bytes``.
+    The environment is captured before anything is pinned, the constants are the calibration's, and
+    the details what is to be taken beside the latency: ``peak_memory_bytes``.
     """
 
     conditions: Conditions

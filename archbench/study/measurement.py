@@ -48,22 +48,18 @@ class Measurement:
     """One measured quantity of one network; frozen, with all its samples.
 
     Attributes:
-        samples: Every sample in the order taken, in ``unit``.
-        value: The estimate, or None where ``verdict`` is ``incomplete``.
-        low: Lower end of the 95 % interval, of which ``high`` is the upper one.
-        verdict: ``stable``; ``disturbed`` (usable, with ``reason``); or ``incomplete``.
         details: Further numbers beside the value, for example ``off_cpu_share``.
     """
 
     metric: str
     unit: str
-    samples: tuple[float, ...]
-    value: float | None
-    low: float | None
+    samples: tuple[float, ...]  # every sample in the order taken, in ``unit``
+    value: float | None  # the estimate, or None where ``verdict`` is ``incomplete``
+    low: float | None  # lower end of the 95 % interval, of which ``high`` is the upper one
     high: float | None
     conditions: Conditions
     environment_id: str
-    verdict: Verdict
+    verdict: Verdict  # ``stable``; ``disturbed`` (usable, with ``reason``); or ``incomplete``
     reason: str = ""
     details: Mapping[str, float | int | str] = field(default_factory=dict)
 

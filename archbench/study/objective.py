@@ -25,33 +25,28 @@ class Objective:
     """A number of a trial that can be optimised or limited; a file of ``objectives``.
 
     Attributes:
-        name: As in space files, headers and tables; the name of its file.
-        label: What a person calls it, on the axis of a plot too.
         source: What gives it: the proxy's training, a timing on the target, or arithmetic, by
             which ``require`` of a space may then ask for it.
         timed: What a timing gives of it, for a source of ``latency``; None where that lacks it.
         detail: The detail of a timing that it needs and that is taken only where it is wanted.
         interval: The 95 % interval of a trial's value; None where it is exact or not known.
-        description: What stands in its column of the tables.
         unit: Of the value; empty for a count. Printed is ``shown_in``, after division by ``scale``.
-        is_whole: Whether the value is a whole number that every trial has.
-        rank: Place in lists, rising; equal ones by name.
     """
 
-    name: str
-    label: str
+    name: str  # as in space files, headers and tables; the name of its file
+    label: str  # what a person calls it, on the axis of a plot too
     direction: Literal["max", "min"] = "min"
     source: Source
     timed: Callable[[Measurement], float | None] | None = None
     detail: str = ""
     interval: Callable[[TrialRecord], tuple[float, float] | None] = _exact
-    description: str
+    description: str  # what stands in its column of the tables
     unit: str = ""
-    is_whole: bool = False
+    is_whole: bool = False  # whether the value is a whole number that every trial has
     shown_in: str
     scale: float = 1.0
     digits: int = 1
-    rank: int = 100
+    rank: int = 100  # place in lists, rising; equal ones by name
 
     def value(self, record: TrialRecord) -> float | None:
         """What a trial is worth by it, or None where that is not known.

@@ -39,12 +39,9 @@ _TYPES: Mapping[str, type] = {"INTEGER": int, "REAL": float, "TEXT": str, "BLOB"
 
 @dataclass(frozen=True)
 class Table:
-    """A table of a study.
+    """A table of a study: its columns as in SQL, of which the first ``num_keys`` name a row.
 
-    Attributes:
-        name: With the prefix that keeps it apart from Optuna's tables.
-        num_keys: How many of its first columns name a row.
-        text: Names and SQL types of its columns, as in SQL.
+    The prefix of its name keeps it apart from Optuna's tables.
     """
 
     name: str
@@ -89,7 +86,7 @@ class Table:
     ) -> Iterator[Cells]:
         """The rows in the order of their keys; none where an older study lacks the table.
 
-        Where a condition in SQL is given, with parameters for its question marks, those that hold.
+        A condition in SQL may have parameters for its question marks.
 
         Raises:
             sqlite3.DatabaseError: A cell is not of its column's type, or not finite.
@@ -186,10 +183,9 @@ def from_json(text: str) -> Any:
 def put_trial(
     connection: sqlite3.Connection, record: TrialRecord, *, before: TrialRecord | None = None
 ) -> bool:
-    """Write what of a trial is not as before; its measurements and origin stand elsewhere.
+    """Write what of a trial is not as before; whether its own row is written.
 
-    Returns:
-        Whether its own row is written.
+    Its measurements and origin stand elsewhere.
     """
     for part, (table, _) in PARTS.items():
         for entry in getattr(record, part):

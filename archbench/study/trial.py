@@ -19,19 +19,14 @@ class CurvePoint:
     """Accuracy of a proxy training at the end of a rung.
 
     Seeds are counted from 0, epochs and optimiser steps from the beginning.
-
-    Attributes:
-        loss: Mean training loss since the point before.
-        accuracy: Share of the validation images classified rightly, 0 to 1.
-        seconds: Training time so far, from a monotonic clock, interruptions left out.
     """
 
     seed: int
     epoch: int
     step: int
-    loss: float
-    accuracy: float
-    seconds: float
+    loss: float  # mean training loss since the point before
+    accuracy: float  # share of the validation images classified rightly, 0 to 1
+    seconds: float  # training time so far, from a monotonic clock, interruptions left out
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,41 +74,32 @@ class TrialRecord:
     """One candidate: what it is, what it costs, what it reached.
 
     Attributes:
-        number: In the study, from 0, the same as Optuna's.
         state: ``running``, ``complete``, ``over_limit`` (a hard limit, known before training),
             ``pruned`` (training stopped early by a rule) or ``failed``. Where trainings are planned
             one by one it stays ``running``: they tell how they stand.
-        digest: Identity of the resolved spec at the target.
-        choices: Axis name to chosen value, active axes only.
-        spec: The spec as a YAML-able document.
-        macs: Multiply-accumulates of one image at the target resolution (one = 1).
-        activations: Outputs of convolutions, linears and attention products, one image.
-        latency: On the target, or None before it is measured.
         proxy_accuracy: Validation accuracy at the last rung, mean over seeds, 0 to 1.
         test_accuracy: Accuracy on the held-out test split, members of the front only.
-        reason: Why it was not trained to the end, for ``over_limit`` and ``pruned``.
-        seconds: Wall time spent on it, summed over interruptions.
         origin: The study and trial that it was inherited from, ``STUDY:TRIAL``, its conditions
             being the same; empty for a trial of the study itself.
         trainings: By seed, where the study plans them one by one, as a certificate and an ablation
             do.
     """
 
-    number: int
+    number: int  # in the study, from 0, the same as Optuna's
     state: TrialState
-    digest: str
-    choices: Mapping[str, Any]
-    spec: Mapping[str, Any]
+    digest: str  # identity of the resolved spec at the target
+    choices: Mapping[str, Any]  # axis name to chosen value, active axes only
+    spec: Mapping[str, Any]  # the spec as a YAML-able document
     params: int
-    macs: int
-    activations: int
-    latency: Measurement | None = None
+    macs: int  # multiply-accumulates of one image at the target resolution (one = 1)
+    activations: int  # outputs of convolutions, linears and attention products, one image
+    latency: Measurement | None = None  # on the target, or None before it is measured
     curve: tuple[CurvePoint, ...] = ()
     proxy_accuracy: float | None = None
     test_accuracy: float | None = None
     failure: Failure | None = None
-    reason: str = ""
-    seconds: float = 0.0
+    reason: str = ""  # why it was not trained to the end, for ``over_limit`` and ``pruned``
+    seconds: float = 0.0  # wall time spent on it, summed over interruptions
     origin: str = ""
     verdicts: tuple[RungVerdict, ...] = ()
     trainings: tuple[TrainingRecord, ...] = ()

@@ -198,19 +198,15 @@ def of_toy(*, num_wholes: int = NEEDED_WHOLES, scale: float = 1.5) -> BlockTable
     return BlockTable(pieces=times, wholes=wholes)
 
 
-def _predictor(table: BlockTable) -> Predictor:
-    return Predictor(table, calibration=CONSTANTS)
-
-
 def test_it_is_the_sum_of_the_pieces_times_the_scale() -> None:
-    found = _predictor(of_toy())
+    found = Predictor(of_toy(), calibration=CONSTANTS)
     assert found(TOY) == pytest.approx(1.5 * 2.0 * len(KEYS))
     assert found(DEEP) == pytest.approx(1.5 * 2.0 * (len(KEYS) + 2 * 0.5))
 
 
 def test_a_piece_not_timed_or_few_whole_networks_leave_it_untold() -> None:
-    assert _predictor(of_toy(num_wholes=NEEDED_WHOLES - 1))(TOY) is None
-    found = _predictor(of_toy())
+    assert Predictor(of_toy(num_wholes=NEEDED_WHOLES - 1), calibration=CONSTANTS)(TOY) is None
+    found = Predictor(of_toy(), calibration=CONSTANTS)
     assert found(WIDE) is None
     assert found.covered([TOY, WIDE, DEEP, WIDE]) == 0.5
     assert found.mean_error([TOY, WIDE]) == pytest.approx(0.0)

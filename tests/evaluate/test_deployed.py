@@ -17,7 +17,7 @@ from archbench.models.part import Grid
 from archbench.study.measurement import Conditions
 from tests.evaluate.toy import SPEC
 
-CONDITIONS = Conditions(device="cpu", backend="eager", precision="fp32", batch=1, threads=1)
+CONDITIONS = Conditions()
 
 
 def test_what_is_timed_has_the_weights_of_the_file(tmp_path: Path) -> None:
