@@ -134,10 +134,10 @@ def _storage_error(path: Path, error: sqlite3.Error) -> StorageError:
     """What a failure of SQLite means, in words."""
     match getattr(error, "sqlite_errorcode", 0) & 0xFF:
         case sqlite3.SQLITE_FULL:
-            told = "the disk is full; nothing of the last step was written"
+            what = "the disk is full; nothing of the last step was written"
             help_ = "free some space and resume: what was acknowledged before is safe"
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-            told = "another process holds the database for writing"
+            what = "another process holds the database for writing"
             help_ = "wait for it or end it, then try again"
         case (
             sqlite3.SQLITE_READONLY
@@ -145,17 +145,17 @@ def _storage_error(path: Path, error: sqlite3.Error) -> StorageError:
             | sqlite3.SQLITE_PERM
             | sqlite3.SQLITE_AUTH
         ):
-            told = f"cannot open or write the database ({error})"
+            what = f"cannot open or write the database ({error})"
             help_ = (
                 "check that the folder is there and that you may write in it, or copy it to "
                 "where you may"
             )
         case sqlite3.SQLITE_IOERR:
-            told = f"reading or writing the disk failed ({error})"
+            what = f"reading or writing the disk failed ({error})"
             help_ = "check the disk and its free space, then resume"
         case _:
             return _damaged(path, str(error))
-    return StorageError(told, place=str(path), help=help_)
+    return StorageError(what, place=str(path), help=help_)
 
 
 def _damaged(path: Path, what: str) -> StorageError:

@@ -67,9 +67,9 @@ def usable_cores(*, root: Path = ROOT) -> int:
     else:
         cores = os.cpu_count() or 1
     for folder in _groups("cpu", root=root):
-        quota = _core_quota(folder)
-        if quota is not None:
-            cores = min(cores, max(1, int(quota)))
+        limit = _core_limit(folder)
+        if limit is not None:
+            cores = min(cores, max(1, int(limit)))
     return cores
 
 
@@ -112,7 +112,7 @@ def _versions() -> dict[str, str]:
     return versions
 
 
-def _core_quota(folder: Path) -> float | None:
+def _core_limit(folder: Path) -> float | None:
     """Cores that a control group grants, version 2 (``cpu.max``) or 1 (``cpu.cfs_*``)."""
     with suppress(OSError, ValueError):
         quota, period = (folder / "cpu.max").read_text().split()

@@ -101,8 +101,8 @@ class Table:
         for row in connection.execute(statement, parameters):
             for cell, kind in zip(row, kinds, strict=True):
                 if not (cell is None or (type(cell) is kind and _is_finite(cell))):
-                    told = f"the row {row[: self.num_keys]} of {self.name} holds {cell!r:.40}"
-                    raise sqlite3.DatabaseError(f"{told} in the place of a {kind.__name__}")
+                    what = f"the row {row[: self.num_keys]} of {self.name} holds {cell!r:.40}"
+                    raise sqlite3.DatabaseError(f"{what} in the place of a {kind.__name__}")
             yield dict(zip(self.columns, row, strict=True))
 
     def _kept(self, column: str, kind: str, cell: Any) -> Any:
