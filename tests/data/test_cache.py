@@ -5,7 +5,6 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -27,26 +26,21 @@ class Plain:
     def __init__(
         self,
         *,
-        seed: int = 0,
         num_classes: int = 2,
         pause: float = 0.0,
         shares: tuple[Share, ...] = SHARES,
     ) -> None:
         self.shares = shares
-        self.settings: dict[str, Any] = {"seed": seed}
         self.num_made = 0
         self.num_classes = num_classes
         self.pause = pause
         self.lock = threading.Lock()
 
-    def source(self) -> ImageSource:
-        return ImageSource(settings=self.settings, make=self.make)
-
     def make(self, sink: Sink) -> DataFacts:
         with self.lock:
             self.num_made += 1
         time.sleep(self.pause)
-        rng = np.random.default_rng(self.settings["seed"])
+        rng = np.random.default_rng(0)
         for share in self.shares:
             for _ in range(2):
                 images = rng.integers(0, 256, (5, 3, RESOLUTION, RESOLUTION), dtype=np.uint8)
@@ -57,7 +51,8 @@ class Plain:
 
 def _cached(plain: Plain, folder: Path) -> DataSet:
     request = request_for("plain", resolution=RESOLUTION)
-    return cached(plain.source(), request=request, folder=folder)
+    source = ImageSource(settings={}, make=plain.make)
+    return cached(source, request=request, folder=folder)
 
 
 def _file(folder: Path) -> Path:

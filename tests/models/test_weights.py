@@ -106,16 +106,17 @@ def levit(classifiers: int, depths: list[int]) -> ArchSpec:
     return changed("levit_128s", name="", depths=depths, classifiers=classifiers)
 
 
-def levit_of_transformers(kind: str, depths: list[int]) -> nn.Module:
-    """LeViT of transformers with so many blocks."""
-    return transformers_network(
-        f"LevitFor{kind}", "LevitConfig", depths=depths, num_attention_heads=[4, 6, 8]
-    )
+def levit_case(classifiers: int, depths: list[int]) -> Case:
+    """LeViT of transformers, whose second classifier is a teacher's."""
+    kind = "LevitForImageClassification" + "WithTeacher" * (classifiers == 2)
+    theirs = transformers_network(kind, "LevitConfig", depths=depths, num_attention_heads=[4, 6, 8])
+    return case("levit_transformers", levit(classifiers, depths), theirs)
 
 
-def deit_of_transformers(kind: str, *, config: str = "DeiTConfig") -> nn.Module:
-    """DeiT of transformers with two narrow layers."""
-    return transformers_network(kind, config, **_DEIT)
+def deit_case(spec: ArchSpec, kind: str, *, config: str = "DeiTConfig") -> Case:
+    """ViT or DeiT of transformers with two narrow layers, as in its files."""
+    theirs = transformers_network(kind, config, **_DEIT)
+    return case("vit_transformers", spec, theirs, change=transformers_files)
 
 
 def cvt_case(layout: str, **how: Any) -> Case:
@@ -132,15 +133,18 @@ def resnet_case(*, change: Callable[[State], State] = dict) -> Case:
 
 
 def in_memory_case() -> Case:
-    found = case("vit_transformers_5", small_deit(2), deit_of_transformers(f"DeiT{_TEACHER}"))
+    theirs = transformers_network(f"DeiT{_TEACHER}", "DeiTConfig", **_DEIT)
+    found = case("vit_transformers_5", small_deit(2), theirs)
     if not any("q_proj" in name for name in found.state):
         pytest.skip("this version of transformers has the names of its files in memory")
     return found
 
 
 _TEACHER = "ForImageClassificationWithTeacher"
-_with_offsets = partial(official_levit, with_offsets=True)
-_of_files: dict[str, Any] = {"change": transformers_files}
+_LEVIT_RELEASED: dict[str, Any] = {
+    "change": partial(official_levit, with_offsets=True),
+    "wrapper": "model",
+}
 
 CASES: dict[str, Callable[[], Case]] = {
     "levit_timm": lambda: case("levit_timm", "levit_128s", timm_network("levit_128s")),
@@ -151,11 +155,7 @@ CASES: dict[str, Callable[[], Case]] = {
         "levit_timm", levit(2, [1, 2, 1]), timm_network("levit_128s", depth=(1, 2, 1))
     ),
     "levit_official": lambda: case(
-        "levit_official",
-        "levit_128s",
-        timm_network("levit_128s"),
-        change=_with_offsets,
-        wrapper="model",
+        "levit_official", "levit_128s", timm_network("levit_128s"), **_LEVIT_RELEASED
     ),
     "levit_official_without_offsets": lambda: case(
         "levit_official",
@@ -167,19 +167,10 @@ CASES: dict[str, Callable[[], Case]] = {
         "levit_official",
         levit(2, [1, 1, 2]),
         timm_network("levit_conv_128s", depth=(1, 1, 2)),
-        change=_with_offsets,
-        wrapper="model",
+        **_LEVIT_RELEASED,
     ),
-    "levit_transformers": lambda: case(
-        "levit_transformers",
-        levit(1, [2, 3, 4]),
-        levit_of_transformers("ImageClassification", [2, 3, 4]),
-    ),
-    "levit_transformers_with_teacher": lambda: case(
-        "levit_transformers",
-        levit(2, [1, 2, 1]),
-        levit_of_transformers("ImageClassificationWithTeacher", [1, 2, 1]),
-    ),
+    "levit_transformers": lambda: levit_case(1, [2, 3, 4]),
+    "levit_transformers_with_teacher": lambda: levit_case(2, [1, 2, 1]),
     "cvt_transformers": lambda: cvt_case("cvt_transformers"),
     "cvt_official": lambda: cvt_case("cvt_official", change=official_cvt),
     "cvt_official_to_resume": lambda: cvt_case(
@@ -198,20 +189,12 @@ CASES: dict[str, Callable[[], Case]] = {
         changed("deit_tiny_distilled", name="", depths=[3]),
         timm_network("deit_tiny_distilled_patch16_224", depth=3),
     ),
-    "vit_transformers": lambda: case(
-        "vit_transformers",
-        small_deit(1),
-        deit_of_transformers("ViTForImageClassification", config="ViTConfig"),
-        **_of_files,
+    "vit_transformers": lambda: deit_case(
+        small_deit(1), "ViTForImageClassification", config="ViTConfig"
     ),
-    "vit_transformers_with_teacher": lambda: case(
-        "vit_transformers", small_deit(2), deit_of_transformers(f"DeiT{_TEACHER}"), **_of_files
-    ),
-    "vit_transformers_without_teacher": lambda: case(
-        "vit_transformers",
-        small_deit(2, classifiers=1),
-        deit_of_transformers("DeiTForImageClassification"),
-        **_of_files,
+    "vit_transformers_with_teacher": lambda: deit_case(small_deit(2), f"DeiT{_TEACHER}"),
+    "vit_transformers_without_teacher": lambda: deit_case(
+        small_deit(2, classifiers=1), "DeiTForImageClassification"
     ),
     "vit_transformers_5": in_memory_case,
     "resnet_torchvision": resnet_case,
@@ -484,20 +467,5 @@ def test_a_form_that_was_tampered_with_is_refused(tmp_path: Path, tiny: ArchSpec
 
 @pytest.fixture
 def tiny() -> ArchSpec:
-    """CvT with one narrow block."""
-    stage = {
-        "embed": {"kind": "conv", "kernel": 7, "stride": 4, "padding": 2, "norm": "layer"},
-        "block": {"kind": "cvt", "num_heads": 2, "kv_stride": 2},
-        "dim": 16,
-        "depth": 1,
-        "class_tokens": 1,
-    }
-    return as_spec(
-        {
-            "name": "tiny",
-            "resolution": 32,
-            "num_classes": 3,
-            "stages": [stage],
-            "head": {"pool": "class_token", "norm": "layer"},
-        }
-    )
+    """CvT with a block in each stage, for small images of three classes."""
+    return changed("cvt_13", name="tiny", depths=[1, 1, 1], resolution=32, num_classes=3)
