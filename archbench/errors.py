@@ -75,11 +75,7 @@ class StorageError(ArchbenchError):
 class ParkedError(ArchbenchError):
     """A search that was stopped from outside and can go on exactly where it stood.
 
-    Args:
-        message: What was stopped.
-        place: The study folder, or None where nothing had been stored.
-        help: What to type to go on.
-        signal_number: What stopped it; Ctrl-C where that is not known.
+    Its place is the study folder, if anything was stored. Without a signal it was Ctrl-C.
     """
 
     def __init__(

@@ -18,8 +18,8 @@ _HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 _MAPS = Path("/proc/self/maps")
 
 
-def keep_memory() -> bool:
-    """Tells the C library to keep the memory of freed tensors for the next ones.
+def keep_memory() -> str:
+    """Keeps the memory of freed tensors for the next ones, in huge pages where there are any.
 
     By default glibc maps every large tensor anew and gives it back when it is freed, so that the
     system clears its pages again in each forward pass: a quarter of the time of LeViT at batch
@@ -27,32 +27,31 @@ def keep_memory() -> bool:
     undone in it; memory that is kept is used again by everything that allocates.
 
     Returns:
-        Whether it was set; False where the C library is not glibc.
+        ``kept in huge pages`` or ``kept``; nothing where the C library is not glibc.
     """
     if platform.libc_ver()[0] != "glibc":
-        return False
+        return ""
     mallopt = ctypes.CDLL(None).mallopt
     answers = (
         mallopt(_M_MMAP_THRESHOLD, _LARGEST),
         mallopt(_M_TRIM_THRESHOLD, 2 * _LARGEST - 1),
         mallopt(_M_TOP_PAD, _GROWTH),
     )
-    return answers == (1, 1, 1)
+    if answers != (1, 1, 1):
+        return ""
+    return "kept in huge pages" if _use_huge_pages() else "kept"
 
 
-def use_huge_pages() -> bool:
-    """Asks the system to back the heap by pages of 2 MiB.
+def _use_huge_pages() -> bool:
+    """Asks the system to back the heap by pages of 2 MiB, and gives whether it said yes.
 
     Weights are read once in each forward pass, and with pages of 4 KiB many reads wait for the
     page's address first: on a virtual machine whose neighbours work, the middle half of LeViT's
     passes spread over 22 % of their time, and over 8 % with huge pages; copies of one network,
     some in small pages and some in huge ones, took up to 2.4 % more or less than one another
-    (``benchmarks/latency_trust``). Only after `keep_memory` do tensors lie in the heap, which
-    is what is asked for. It is grown by 512 MiB of addresses, of which none takes memory before
-    it is used. What it holds already is moved, which takes up to a second the first time.
-
-    Returns:
-        Whether the system said yes; False where it has no huge pages, or they are forbidden.
+    (``benchmarks/latency_trust``). Only where freed memory is kept do tensors lie in the heap,
+    which is what is asked for. It is grown by 512 MiB of addresses, of which none takes memory
+    before it is used. What it holds already is moved, which takes up to a second the first time.
     """
     with suppress(OSError, AttributeError):
         if "[never]" in _HUGE_PAGES.read_text():

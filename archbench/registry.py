@@ -22,11 +22,8 @@ OUTSIDE = "module:"
 class Registry:
     """The entries of a package folder, such as ``archbench.models.blocks``.
 
-    Listing the names imports no entry, so that ``--help`` stays cheap.
-
-    Attributes:
-        noun: What one entry is called in messages.
-        takes_modules: Whether ``module:PACKAGE.MODULE`` names an entry of the user's own.
+    Listing the names imports no entry, so that ``--help`` stays cheap. Messages call an entry by
+    the noun. Where it ``takes_modules``, ``module:PACKAGE.MODULE`` names one of the user's own.
     """
 
     package: str

@@ -42,9 +42,6 @@ class DataSet:
     """Three disjoint shares of labelled images at one resolution.
 
     Attributes:
-        name: What was asked for, for example ``folder:~/photos``.
-        train: What networks learn from.
-        validation: What ranks them.
         test: The held-out split, for the final accuracy of the few that were picked.
         description: What it is in one sentence, synthetic data labelled as such.
         digest: 16 hex of the images, labels and class names of all shares; equal data prepared

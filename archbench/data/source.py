@@ -22,12 +22,7 @@ SOURCES = Registry("archbench.data.sources", "data set")
 
 @dataclass(frozen=True, kw_only=True)
 class DataRequest:
-    """What is asked of a source, see ``load``.
-
-    Attributes:
-        name: The whole name as the user wrote it, for messages.
-        argument: What stands behind the colon; empty if nothing does.
-    """
+    """What is asked of a source, see ``load``; the argument is what stands behind the colon."""
 
     name: str
     argument: str

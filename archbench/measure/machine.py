@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from archbench.errors import MissingError, StorageError, UsageError, unknown_name
-from archbench.memory import keep_memory, use_huge_pages
+from archbench.memory import keep_memory
 from archbench.study.environment import ROOT, Environment, capture, usable_cores
 
 _KNOWN = ("cpu", "cuda")
@@ -103,8 +103,7 @@ def pinned(*, threads: int) -> Iterator[Pinning]:
         UsageError: There are fewer usable cores than threads.
     """
     cores = measuring_cores(threads)
-    if keep_memory():
-        use_huge_pages()
+    keep_memory()
     was_collecting = gc.isenabled()
     with torch_threads(threads), _affinity(cores, everyone=threads > 1) as pinning:
         gc.disable()

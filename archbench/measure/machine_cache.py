@@ -15,7 +15,7 @@ import torch
 from archbench.cache_folder import cache_folder
 from archbench.errors import StorageError
 from archbench.measure.backend import in_eager
-from archbench.memory import keep_memory, use_huge_pages
+from archbench.memory import keep_memory
 from archbench.study.atomic_file import write_atomically, writing_alone
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions
@@ -73,15 +73,12 @@ def settings_of(conditions: Conditions) -> dict[str, str]:
     """
     conditions = in_eager(conditions)
     backends: Any = torch.backends  # its modules are classes, which the type checker cannot see
-    memory = "as the system has it"
-    if keep_memory():
-        memory = "kept in huge pages" if use_huge_pages() else "kept"
     return {
         "device": conditions.device,
         "backend": conditions.backend,
         "precision": conditions.precision,
         "threads": str(conditions.threads),
-        "memory": memory,
+        "memory": keep_memory() or "as the system has it",
         "cpu_capability": backends.cpu.get_cpu_capability(),
         "cpu_linear": backends.mkldnn.matmul.fp32_precision,
         "cpu_convolution": backends.mkldnn.conv.fp32_precision,

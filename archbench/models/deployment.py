@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from archbench.errors import InexactError
-from archbench.memory import keep_memory, use_huge_pages
+from archbench.memory import keep_memory
 from archbench.models import kernels
 from archbench.models.layer import Attend, QuickGELU, fold_norm
 
@@ -125,9 +125,7 @@ def deploy(
     Raises:
         InexactError: The forms differ by more than 1e-4 of the largest output.
     """
-    keeps = keep_memory()
-    if keeps:
-        use_huge_pages()
+    keeps = bool(keep_memory())
     deployed = fold(network)
     with torch.inference_mode():
         expected = _evaluated(network, example)
