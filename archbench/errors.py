@@ -15,6 +15,13 @@ INTERNAL_BUG = 70
 INTERRUPTED = 130
 TERMINATED = 143
 
+FOREIGN_FAULTS = (
+    *(ArithmeticError, AssertionError, AttributeError, LookupError),
+    *(MemoryError, RuntimeError, TypeError, ValueError),
+)
+"""What code of others raises as its own fault: a network that is set aside, with the reason in its
+record, while the others go on; or PyTorch on damaged files, for which it has no error."""
+
 
 class ArchbenchError(Exception):
     """An error that the user can cause, with its place and the next step.

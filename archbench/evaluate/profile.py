@@ -10,11 +10,10 @@ from typing import Any
 
 import torch
 
-from archbench.errors import UncountedOperatorError, UsageError, fault_text
+from archbench.errors import FOREIGN_FAULTS, UncountedOperatorError, UsageError, fault_text
 from archbench.evaluate.foreign import Foreign, noise, opened
 from archbench.evaluate.target import Target, calibrated
 from archbench.measure.backend import BACKENDS, absence, can_compute, require_backend
-from archbench.measure.latency.rounds import NETWORK_FAULTS
 from archbench.measure.machine import capture_environment
 from archbench.measure.machine import devices as machine_devices
 from archbench.measure.macs import count_operators
@@ -237,7 +236,7 @@ def _foreign_counts(foreign: Foreign) -> dict[str, Any]:
         counted = count_operators(foreign.network, noise(foreign.resolution))
     except UncountedOperatorError as error:
         reason = f"{error.place}: {error.message}" if error.place else error.message
-    except NETWORK_FAULTS as error:
+    except FOREIGN_FAULTS as error:
         reason = fault_text(error)
     return {
         "name": foreign.name,

@@ -14,12 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from archbench.errors import ArchbenchError, fault_text
+from archbench.errors import FOREIGN_FAULTS, ArchbenchError, fault_text
 from archbench.evaluate.foreign import Foreign, noise
 from archbench.measure.backend import BACKENDS, checked_error, placed
 from archbench.measure.latency.calibration import CalibratedBench, Calibration, calibrate
 from archbench.measure.latency.latency import measure_latency
-from archbench.measure.latency.rounds import NETWORK_FAULTS
 from archbench.measure.machine import capture_environment, torch_threads
 from archbench.measure.machine_cache import FormFile, form_file
 from archbench.measure.serving import Quantity, peak_memory
@@ -126,7 +125,7 @@ class Target:
                 network = _deployed(network, entry.resolution, self.conditions, forms=self.forms)
             else:
                 reason = "its output is not a single tensor"
-        except (ArchbenchError, *NETWORK_FAULTS) as error:
+        except (ArchbenchError, *FOREIGN_FAULTS) as error:
             reason = fault_text(error)
         form = "as built" if reason else "deployed"
         return replace(entry, network=network, form=form, form_reason=reason)

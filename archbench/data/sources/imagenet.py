@@ -8,20 +8,10 @@ from pickle import UnpicklingError
 
 from archbench.data.published import unpacked
 from archbench.data.source import DataRequest, ImageSource
-from archbench.errors import MissingError
+from archbench.errors import FOREIGN_FAULTS, MissingError
 
 NUM_PUBLISHED = 1_281_167 + 50_000
 DEVKIT = "ILSVRC2012_devkit_t12.tar.gz"
-UNREADABLE = (
-    AttributeError,
-    EOFError,
-    LookupError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    UnpicklingError,
-    ValueError,
-)
 ARCHIVES = {"train": "ILSVRC2012_img_train.tar", "val": "ILSVRC2012_img_val.tar"}
 
 
@@ -76,7 +66,7 @@ def _class_names(root: Path) -> list[str]:
 
     try:
         published = ImageNet(str(root), split="train", loader=str)
-    except UNREADABLE as error:
+    except (*FOREIGN_FAULTS, EOFError, OSError, UnpicklingError) as error:
         # torch's own text would advise to run what is in the file
         cause = getattr(error, "strerror", None) or type(error).__name__
         raise MissingError(

@@ -7,25 +7,12 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from archbench.errors import fault_text
+from archbench.errors import FOREIGN_FAULTS, fault_text
 from archbench.measure.backend import Runnable
 from archbench.measure.latency import estimate
 from archbench.measure.latency.clock import Bench, Forward, Timing
 from archbench.measure.latency.estimate import Ratio
 from archbench.study.measurement import Verdict
-
-# What a network may raise that is its own fault: a candidate that does is set aside, with the
-# reason in its record, and the others go on.
-NETWORK_FAULTS = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    LookupError,
-    MemoryError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
 
 WANTED_HALF_WIDTH = 0.01
 LOOKS = (34, 45, 59, 77, 101, 132, 172, 224, 292, 380, 400)
@@ -167,7 +154,7 @@ class Attempt(Placed):
         """Adds a round; done when the interval is narrow enough or there are enough passes."""
         try:
             timing = bench.watch(self.forward)
-        except NETWORK_FAULTS as error:
+        except FOREIGN_FAULTS as error:
             self.fault, self.is_done = fault_text(error), True
             return
         self.timings.append(timing)
@@ -287,5 +274,5 @@ def _relocate(
     for attempt in draw.sample(attempts, len(attempts)):
         try:
             attempt.relocate(draw)
-        except NETWORK_FAULTS:  # it cannot be copied, so it stays, and its record says so
+        except FOREIGN_FAULTS:  # it cannot be copied, so it stays, and its record says so
             attempt.placement_rounds = 0

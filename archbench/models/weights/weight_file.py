@@ -23,7 +23,7 @@ from uuid import uuid4
 import torch
 from torch import Tensor
 
-from archbench.errors import MissingError, StorageError, WeightsError
+from archbench.errors import FOREIGN_FAULTS, MissingError, StorageError, WeightsError
 from archbench.study.atomic_file import replace_file
 
 MAX_BYTES = 8 * 2**30
@@ -32,22 +32,9 @@ WRAPPERS = ("model", "state_dict", "model_state_dict")
 _ZIP, _PICKLE, _POINTER = b"PK\x03\x04", b"\x80", b"version https://git-lfs"
 _ASKED = re.compile(r"(?:GLOBAL|function|class|instantiate) `?([A-Za-z_][\w.]{2,80})")
 _NOT_READ = (
-    pickle.UnpicklingError,
-    zipfile.BadZipFile,
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    MemoryError,
-    NotImplementedError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    struct.error,
+    *(*FOREIGN_FAULTS, EOFError, OSError),
+    *(pickle.UnpicklingError, zipfile.BadZipFile, struct.error),
 )
-"""What PyTorch raises on damaged files: it has no error of its own for them."""
 
 
 @dataclass(frozen=True)
