@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from archbench.report.document import facts_of
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _SIZES = (("large", 8.0), ("small", 3.9))  # inches; the page shows the one that fits
+_NOTHING = ("", NOT_THERE)
 _CLASSES = {"r": "number", "n": "name", "p": "prose"}
 
 
@@ -30,6 +31,7 @@ class Cell:
     hint: str = ""  # what a page shows on hovering over it
     around: str = "{}"  # a page's elements around the text
     why: str = ""  # the reason, which a page adds
+    full: str = ""  # what a page shows in place of the text
 
     def __str__(self) -> str:
         return " ".join(filter(None, (str(self.text), self.small, self.unit)))
@@ -46,6 +48,8 @@ class ReportTable:
     align: str  # of each column ``l``, ``r`` for numbers, ``n`` for names, ``p`` for prose
     notes: Sequence[str] = ()  # beneath it
     leaves_out: bool = False  # a terminal does without the columns in which nothing stands
+    titles: Mapping[str, str] = field(default_factory=dict)  # of a page, where it has longer ones
+    page_alone: Collection[str] = ()  # columns that a terminal has no room for
     is_sortable: bool = False  # by a click on a title of a page
     ids: Sequence[str] = ()  # of the rows of a page
 
@@ -54,7 +58,8 @@ class ReportTable:
         sides = {
             title: side
             for title, side in self.sides().items()
-            if not self.leaves_out or any(_text(row[title]) for row in self.members())
+            if title not in self.page_alone
+            and not (self.leaves_out and all(_text(r[title]) in _NOTHING for r in self.members()))
         }
         rows = [
             row if isinstance(row, str) else [_text(row[title]) for title in sides]
@@ -71,7 +76,7 @@ class ReportTable:
             if side == "r"
             else html("<th>{}</th>", title)
             for title, side in sides.items()
-            for name, _, unit in [title.partition(", ")]
+            for name, _, unit in [self.titles.get(title, title).partition(", ")]
         ]
         body = [
             html("<tr{}>{}</tr>\n", name, [_cell(row[t], side) for t, side in sides.items()])
@@ -105,7 +110,7 @@ def _cell(given: object, side: str) -> Markup:
         html(' class="{}"', _CLASSES[side]) if side in _CLASSES else "",
         html(' data-value="{}"', cell.value) if cell.value is not None else "",
         cell.hint and html(' title="{}"', cell.hint),
-        html(cell.around, cell.text),
+        html(cell.around, cell.full or cell.text),
         cell.small and html(" <small>{}</small>", cell.small),
         cell.unit and f" {cell.unit}",
         cell.why and html('<span class="why">{}</span>', cell.why),

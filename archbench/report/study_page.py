@@ -58,7 +58,7 @@ def _sections(summary: Summary) -> dict[str, tuple[str, Sequence[Part]]]:
     trials = {"trials": ("All trials", _trials(summary))}
     # Without a front, what was measured is all there is to see.
     first, last = ({}, trials) if summary.front else (trials, {})
-    members = front.member_table(summary) if summary.front else Markup()
+    members = front.front_table(summary.front, summary=summary) if summary.front else Markup()
     title = "The front" if summary.front else "What was measured"
     return {
         "front": (title, [_figure(summary), members]),

@@ -24,7 +24,7 @@ position
 stages[all].block.mlp_ratio
   2     +2.00 k  +100 k  +0.01 (-0.00 to +0.02)  +0.3 (-2.5 to +3.2)
 peak_rate
-  9           0       0                                       failed
+  9           0       0                       –               failed
 
 position=none: 1.7 points worse (0.2 to 3.1); 10 % faster; 64 fewer parameters
 stages[all].block.mlp_ratio=2: no difference seen with 3 seeds; no difference in
@@ -38,10 +38,9 @@ depth=0: stages[0].position: needs attention
 Student's t."""
 
 PAPER = """\
-row            top-1  paper         here, points  sign, by 3 seeds
--------------  -----  -----  -------------------  ----------------
-position=none   70.4   -1.5  -1.7 (-3.1 to -0.2)  sign confirmed
-
+row            top-1, %  paper, points         here, points  sign
+-------------  --------  -------------  -------------------  --------------
+position=none      70.4           -1.5  -1.7 (-3.1 to -0.2)  sign confirmed
 position=none: A5: without attention bias (LeViT, table 5)
 
 Of 1 row of the paper: 1 sign confirmed."""

@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _LONGEST_VALUE = 19
+_CHANGES = {
+    "params": "parameters, difference",
+    "MACs": "MACs, difference",
+    "latency, ms": "latency, ms, 95 % interval",
+    "accuracy, points": "accuracy, points, 95 % interval",
+}
 _ROW, _TOP, _BOTTOM, _SIDE, _GAP = 0.44, 0.12, 0.5, 0.12, 0.4  # inches
 _SIDE_BY_SIDE_FROM, _LETTER = 6.0, 0.068  # inches, that of a letter about
 
@@ -37,9 +43,10 @@ def finding(found: AblationRecord) -> Finding:
         found.document(),
         [
             _opening(found),
-            _differences(legal, base=base),
+            _effects(legal, base=base),
             Lines([f"{f.name}: {sentence(f, base=base)}" for f in legal if f.state != "base"]),
-            *_signs(found),
+            _beside_the_paper(found),
+            _signs_text(found),
             Lines(["cannot be built:", *cannot] if cannot else []),
             *map(str, [found.header["method"], *found.header["notes"]]),
         ],
@@ -151,7 +158,7 @@ def _key_figures(base: FormRecord) -> list[tuple[str, str, str]]:
 
 
 def sentence(form: FormRecord, *, base: FormRecord) -> str:
-    """What the knob buys, and what it costs."""
+    """What the factor buys, and what it costs."""
     bought, found = form.finding, form.accuracy_difference
     if found is not None and found.is_seen:
         low, high = sorted(abs(100 * (end or 0)) for end in (found.low, found.high))
@@ -200,71 +207,63 @@ def _count(difference: int) -> Cell:
     return Cell(f"{sign}{number.short(abs(difference))}", value=difference, hint=f"{difference:,}")
 
 
-def _changes(form: FormRecord, *, base: FormRecord) -> list[Cell]:
-    return [
-        _count(form.params - base.params),
-        _count(form.macs - base.macs),
-        _difference(form.latency_difference),
-        _points(form.accuracy_difference),
-    ]
-
-
-def _differences(legal: Sequence[FormRecord], *, base: FormRecord) -> ReportTable:
-    """The table of a terminal: a knob is a line of its own above its values."""
-    titles = ("params", "MACs", "latency, ms", "accuracy, points")
-    has_latency = any(form.latency for form in legal)
+def _effects(legal: Sequence[FormRecord], *, base: FormRecord) -> ReportTable:
+    """What each form changes; in a terminal a factor is a line of its own above its values."""
     rows: list[Mapping[str, object] | str] = []
-    for knob, forms in groupby(legal, key=lambda form: "" if form.paper else form.knob):
-        rows += [knob] if knob else []
+    for factor, forms in groupby(legal, key=lambda form: "" if form.paper else form.knob):
+        rows += [factor] if factor else []
         for form in forms:
             name = one_line(form.name if form.paper else form.value, length=_LONGEST_VALUE)
-            cells: list[object] = [*_changes(form, base=base)]
-            if form.digest == base.digest:
-                cells[2] = ""
+            row: dict[str, object] = {
+                "change": Cell(f"{'  ' if factor else ''}{name}", full=_label(form)),
+                "params": _count(form.params - base.params),
+                "MACs": _count(form.macs - base.macs),
+                "latency, ms": _difference(form.latency_difference),
+                "accuracy, points": _points(form.accuracy_difference),
+                "finding": "; ".join(filter(None, [form.finding, form.reason])),
+            }
             if form.state == "base":
-                cells = ["", "", "", "the base"]
-            elif not form.accuracy_difference:
-                cells[3] = form.state
-            shown = dict(zip(titles, cells, strict=True))
-            row = {"change": f"{'  ' if knob else ''}{name}", **shown}
-            if not has_latency:
-                del row["latency, ms"]
+                row |= dict.fromkeys(_CHANGES, Cell("", value=0))
+            if not form.accuracy_difference:
+                is_base = form.state == "base"
+                row["accuracy, points"] = Cell("the base", value=0) if is_base else Cell(form.state)
             rows.append(row)
-    return ReportTable(rows, align="lrrrr" if has_latency else "lrrr")
+    return ReportTable(
+        rows,
+        align="nrrrrp",
+        leaves_out=True,
+        titles=_CHANGES,
+        page_alone=["finding"],
+        is_sortable=True,
+    )
 
 
-def _effects(legal: Sequence[FormRecord], *, base: FormRecord) -> ReportTable:
-    """The table of the page."""
-    titles = (
-        "parameters, difference", "MACs, difference", "latency, ms, 95 % interval",
-        "accuracy, points, 95 % interval",
-    )  # fmt: skip
-    rows = []
-    for form in legal:
-        cells, told = _changes(form, base=base), form.finding
-        told += f"; {form.reason}" if form.reason else ""
-        if form.state == "base":
-            cells, told = [Cell("the base", value=0)] * 4, ""
-        shown = dict(zip(titles, cells, strict=True))
-        rows.append({"change": _label(form), **shown, "finding": told})
-    return ReportTable(rows, align="nrrrrp", is_sortable=True)
-
-
-def _signs(found: AblationRecord) -> list[Part]:
-    """How a terminal shows the rows of a paper."""
-    papers = [(form, form.paper) for form in found.forms if form.paper]
-    rows = [
-        {
-            "row": form.name,
-            "top-1": f"{paper.top1:.1f}",
-            "paper": f"{paper.difference:+.1f}",
-            "here, points": _points(form.accuracy_difference),
-            f"sign, by {number.plural(found.num_seeds, 'seed')}": paper.sign.partition(" with ")[0],
-        }
-        for form, paper in papers
-    ]
-    sources = [f"{_label(form)} ({paper.source})" for form, paper in papers]
-    return [ReportTable(rows, align="lrrrl"), Lines(sources), _signs_text(found)]
+def _beside_the_paper(found: AblationRecord) -> ReportTable:
+    rows, sources = [], []
+    for form in found.forms:
+        if paper := form.paper:
+            here = (f"{form.params:,}", f"{form.macs:,}") if form.spec else 2 * (number.NOT_THERE,)
+            source = f"{paper.source}; {paper.note}" if paper.note else paper.source
+            sources.append(f"{_label(form)} ({source})")
+            rows.append(
+                {
+                    "row": Cell(form.name, full=_label(form)),
+                    "parameters": f"{here[0]} / {paper.params or number.NOT_THERE}",
+                    "MACs": f"{here[1]} / {paper.flops or number.NOT_THERE}",
+                    "top-1, %": f"{paper.top1:.1f}",
+                    "paper, points": f"{paper.difference:+.1f}",
+                    "here, points": _points(form.accuracy_difference),
+                    "sign": Cell(paper.sign.partition(" with ")[0], full=paper.sign),
+                }
+            )
+    return ReportTable(
+        rows,
+        align="nrrrrrl",
+        notes=sources,
+        titles={"parameters": "parameters, here / paper", "MACs": "MACs, here / paper"},
+        page_alone=("parameters", "MACs"),
+        is_sortable=True,
+    )
 
 
 def _signs_text(found: AblationRecord) -> str:
@@ -274,26 +273,6 @@ def _signs_text(found: AblationRecord) -> str:
         return ""
     told = ", ".join(f"{count} {sign}" for sign, count in signs.most_common())
     return f"Of {number.plural(signs.total(), 'row')} of the paper: {told}."
-
-
-def _beside_the_paper(found: AblationRecord) -> ReportTable:
-    rows = []
-    for form in found.forms:
-        if paper := form.paper:
-            here = (f"{form.params:,}", f"{form.macs:,}") if form.spec else 2 * (number.NOT_THERE,)
-            source = f"{paper.source}; {paper.note}" if paper.note else paper.source
-            rows.append(
-                {
-                    "row": Cell(_label(form), small=source),
-                    "parameters, here / paper": f"{here[0]} / {paper.params or number.NOT_THERE}",
-                    "MACs, here / paper": f"{here[1]} / {paper.flops or number.NOT_THERE}",
-                    "top-1, paper, %": f"{paper.top1:.1f}",
-                    "difference, paper, points": f"{paper.difference:+.1f}",
-                    "difference, here, points": _points(form.accuracy_difference),
-                    "sign": paper.sign,
-                }
-            )
-    return ReportTable(rows, align="nrrrrrl", is_sortable=True)
 
 
 def _forms(found: AblationRecord) -> list[Part]:
@@ -312,7 +291,7 @@ def _forms(found: AblationRecord) -> list[Part]:
 
 
 def _label(form: FormRecord) -> str:
-    """What is changed: knob and value, or the words of a paper's row behind its name."""
+    """What is changed: factor and value, or the words of a paper's row behind its name."""
     if form.paper is None:
         return form.name
     row = form.paper.row
@@ -322,10 +301,8 @@ def _label(form: FormRecord) -> str:
 def effect_figure(found: AblationRecord, *, width_inches: float = 8.0) -> Figure | None:
     """Differences to the base with 95 % intervals: accuracy and, beside or below it, latency.
 
-    Blue is better, orange worse, grey no resolvable difference; diamonds are the paper's.
-
-    Returns:
-        None where no difference is known yet.
+    Blue is better, orange worse, grey no resolvable difference; diamonds are the paper's. None
+    where no difference is known yet.
     """
     from matplotlib.figure import Figure
 

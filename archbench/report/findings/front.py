@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from archbench.analysis.front_probability import SURE
+from archbench.analysis.front_probability import SURE, FrontProbabilities
 from archbench.analysis.study import StudyReader
 from archbench.analysis.verdict import taken_in_words
 from archbench.command_line import command_line, study_argument
@@ -19,7 +20,15 @@ from archbench.study.objective import OBJECTIVES
 from archbench.study.trial import TrialRecord
 
 _OWN_COLUMN = ("proxy_accuracy", "latency_ms", "params", "macs")
-_OTHERS = 2  # named; a line holds no more
+_TITLES = {
+    "latency, ms": "latency, ms, 95 % interval",
+    "proxy": "proxy accuracy, ± standard error",
+    "front": "on the front, probability",
+    "limits": "in the limits, probability",
+    "test": "test accuracy, held-out split",
+    "params": "parameters",
+    "MACs": "MACs, one image",
+}
 _DOUBTS: dict[Verdict, str] = {
     "disturbed": "measure again on a quiet machine (archbench doctor says why)",
     "incomplete": "they have no value, and --json says why",
@@ -78,69 +87,44 @@ def elsewhere(
 
 
 def front_table(members: Sequence[TrialRecord], *, summary: Summary | None = None) -> ReportTable:
-    """The front in a terminal, cheapest first; a column that would be empty is left out.
+    """The front, cheapest first; a terminal does without the columns that would be empty.
 
-    The summary of the whole study gives standard errors; a search that goes on has none.
+    The summary of the whole study gives standard errors, probabilities and more notes; a search
+    that goes on has none.
     """
-    rows = []
-    for record in members:
-        chance = summary and summary.study.front_probabilities.on_front.get(record.number)
-        error, test = summary and summary.test_error(record), record.test_accuracy
-        mark = "*" if _is_marked(record) else ""
-        rows.append(
-            {
-                "trial": record.number,
-                "latency, ms": record.latency and f"{number.measured(record.latency)}{mark}",
-                **_other_objectives(record, summary),
-                "proxy": accuracy_text(record, summary=summary),
-                "front": None if chance is None else number.chance(chance),
-                "test": None if test is None else number.percent(test, error),
-                "params": number.short(record.params),
-                "MACs": number.short(record.macs),
-            }
-        )
-    notes = ["* taken on a disturbed machine"] if any(map(_is_marked, members)) else []
-    notes += _notes(members, summary) if summary else []
-    return ReportTable(rows, align="rl" + "r" * (len(rows[0]) - 2), notes=notes, leaves_out=True)
-
-
-def member_table(summary: Summary) -> ReportTable:
-    """The front on a page and in Markdown."""
-    rows = [_member(record, summary) for record in summary.front]
-    notes = []
-    if summary.conditions_text:
-        notes.append(f"Latency per batch under: {summary.conditions_text}.")
-    if others := summary.study.others_with_a_chance():
-        named = _with_chances(others)
-        notes.append(f"May belong on the front, too: {named}.")
+    rows = [_member(record, summary) for record in members]
     return ReportTable(
         rows,
-        align="l" + "r" * (len(rows[0]) - 5) + "lrrl",
-        notes=notes,
+        align="r" * (len(rows[0]) - 4) + "lrrl",
+        notes=_notes(members, summary),
+        leaves_out=True,
+        titles=_TITLES,
+        page_alone=("limits", "measurement", "digest"),
         is_sortable=True,
-        ids=[f"trial-{record.number}" for record in summary.front],
+        ids=[f"trial-{record.number}" for record in members],
     )
 
 
-def _member(record: TrialRecord, summary: Summary) -> dict[str, Cell]:
-    sure = summary.study.front_probabilities
-    link = html('<a href="#design-{}">', record.number)
-    in_limits = _chance_cell(sure.meets_limits.get(record.number))
+def _member(record: TrialRecord, summary: Summary | None) -> dict[str, Cell]:
+    sure = summary.study.front_probabilities if summary else FrontProbabilities()
+    error, test_error = (
+        (summary.accuracy_error(record), summary.test_error(record)) if summary else (None, None)
+    )
+    latency, link = latency_cell(record.latency), html('<a href="#design-{}">', record.number)
+    if _is_marked(record):
+        latency = replace(latency, small=f"{latency.small}*")
+    limits = _chance_cell(sure.meets_limits.get(record.number))
     return {
         "trial": Cell(record.number, value=record.number, around=f"{link}{{}}</a>"),
-        "latency, ms, 95 % interval": latency_cell(record.latency),
+        "latency, ms": latency,
         **_other_objectives(record, summary),
-        "proxy accuracy, ± standard error": share_cell(
-            record.proxy_accuracy, summary.accuracy_error(record)
-        ),
-        "on the front, probability": _chance_cell(sure.on_front.get(record.number)),
-        **({"in the limits, probability": in_limits} if summary.limits else {}),
-        "test accuracy, held-out split": share_cell(
-            record.test_accuracy, summary.test_error(record)
-        ),
+        "proxy": share_cell(record.proxy_accuracy, error),
+        "front": _chance_cell(sure.on_front.get(record.number)),
+        **({"limits": limits} if summary and summary.limits else {}),
+        "test": share_cell(record.test_accuracy, test_error),
         "measurement": verdict_cell(record.latency),
-        "parameters": count_cell(record.params),
-        "MACs, one image": count_cell(record.macs),
+        "params": count_cell(record.params),
+        "MACs": count_cell(record.macs),
         "digest": Cell(record.digest, around="<code>{}</code>"),
     }
 
@@ -176,23 +160,23 @@ def _is_marked(record: TrialRecord) -> bool:
     return record.latency is not None and record.latency.verdict != "stable"
 
 
-def _notes(members: Sequence[TrialRecord], summary: Summary) -> list[str]:
-    """Who may break a limit, and who else may belong on the front."""
-    kept = summary.study.front_probabilities.meets_limits
-    notes = [
+def _notes(members: Sequence[TrialRecord], summary: Summary | None) -> list[str]:
+    """What the latencies are of, who may break a limit, and who else may belong on the front."""
+    notes = ["* taken on a disturbed machine"] if any(map(_is_marked, members)) else []
+    if summary is None:
+        return notes
+    conditions, kept = summary.conditions_text, summary.study.front_probabilities.meets_limits
+    if conditions and any(record.latency for record in members):
+        notes.append(f"latency per batch under: {conditions}")
+    notes += [
         f"trial {record.number} keeps the limits with {number.chance(chance)} only"
         for record in members
         if (chance := kept.get(record.number, SURE)) < SURE
     ]
     others = summary.study.others_with_a_chance()
-    if others:
-        rest = f" and {len(others) - _OTHERS} more" if len(others) > _OTHERS else ""
-        notes.append(f"may belong on the front, too: {_with_chances(others[:_OTHERS])}{rest}")
-    return notes
-
-
-def _with_chances(trials: Sequence[tuple[int, float]]) -> str:
-    return ", ".join(f"trial {trial} ({number.chance(share)})" for trial, share in trials)
+    named = ", ".join(f"trial {trial} ({number.chance(share)})" for trial, share in others)
+    named = named.replace(" %", "\N{NO-BREAK SPACE}%")
+    return [*notes, *([f"may belong on the front, too: {named}"] if named else [])]
 
 
 def latency_cell(latency: Measurement | None) -> Cell:

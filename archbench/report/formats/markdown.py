@@ -6,7 +6,7 @@ import re
 
 from archbench.analysis.study import StudyReader
 from archbench.report.element import ReportTable
-from archbench.report.findings.front import member_table
+from archbench.report.findings.front import front_table
 from archbench.report.html import one_line, visible
 from archbench.report.inventory import train_command
 from archbench.report.summary import Summary
@@ -27,7 +27,7 @@ def content(study: StudyReader) -> bytes:
         conditions = summary.conditions_text
         command = train_command(summary, summary.best.number)
         paragraphs += [
-            _table(member_table(summary)),
+            _table(front_table(summary.front, summary=summary)),
             (f"Latency per batch: {escaped(conditions)}. " if conditions else "")
             + "MACs count a multiply and its add as 1; papers print this number as FLOPs. "
             "Proxy accuracy ranks designs and is not your accuracy.",
@@ -50,7 +50,8 @@ def _in_line(text: str) -> str:
 
 def _table(found: ReportTable) -> str:
     sides = found.sides()
-    rows = [list(sides), ["---:" if side == "r" else ":---" for side in sides.values()]]
+    titles = [found.titles.get(title, title) for title in sides]
+    rows = [titles, ["---:" if side == "r" else ":---" for side in sides.values()]]
     rows += [[_in_line(str(row[title])) for title in sides] for row in found.members()]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
