@@ -66,7 +66,7 @@ class Trade:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Knob:
+class AxisChange:
     """One change of one axis."""
 
     axis: str
@@ -94,7 +94,7 @@ class Pick:
     as_good: float | None  # how probable it is that the runner-up is as good
     more: Trade  # what a looser limit buys
     less: Trade  # what a tighter limit costs
-    knobs: Sequence[Knob]  # what single changes do from here
+    changes: Sequence[AxisChange]  # what single changes do from here
 
 
 def pick(study: StudyReader, wish: Wish) -> Pick:
@@ -139,7 +139,7 @@ class _Picker:
             as_good=float(np.mean(worth[:, 1] >= worth[:, 0])) if runner_up else None,
             more=self._trade(chosen, better),
             less=self._trade(chosen, worse),
-            knobs=self._knobs(chosen.record),
+            changes=self._changes(chosen.record),
         )
 
     def _ranked(self, wish: Wish) -> tuple[list[Choice], Floats]:
@@ -229,7 +229,7 @@ class _Picker:
             cost=self._dearer(chosen.record, other.record),
         )
 
-    def _knobs(self, record: TrialRecord) -> list[Knob]:
+    def _changes(self, record: TrialRecord) -> list[AxisChange]:
         """Single changes from a design: those that trials show, and what the model says of others.
 
         The model knows values that some trial has, and nothing of a combination that no trial has.
@@ -246,9 +246,9 @@ class _Picker:
         numbers = [record.number, *(other.number for _, _, other in shown)]
         rng = np.random.default_rng(3)
         drawn = self._model.draw(DRAWS, of=numbers, unseen=unseen, rng=rng)
-        changes = [*shown, *((axis, after, None) for axis, after in foretold)]
+        every = [*shown, *((axis, after, None) for axis, after in foretold)]
         found = [
-            Knob(
+            AxisChange(
                 axis=axis,
                 before=record.choices.get(axis),
                 after=after,
@@ -256,9 +256,9 @@ class _Picker:
                 accuracy=Estimate.of_draws(drawn[:, place] - drawn[:, 0]),
                 cost=self._dearer(record, other) if other else None,
             )
-            for place, (axis, after, other) in enumerate(changes, start=1)
+            for place, (axis, after, other) in enumerate(every, start=1)
         ]
-        return sorted(found, key=lambda knob: -abs(knob.accuracy.value))
+        return sorted(found, key=lambda change: -abs(change.accuracy.value))
 
     def _dearer(self, one: TrialRecord, other: TrialRecord) -> float | None:
         """The cost of the other less that of the one; None where one is not known."""

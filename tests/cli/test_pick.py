@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from archbench.analysis.certificate import DOCUMENT, SCHEMA, CertificateSummary, subject_of
-from archbench.analysis.pick import Knob
+from archbench.analysis.pick import AxisChange
 from archbench.analysis.statistics import Estimate
 from archbench.models import ArchSpec
 from archbench.report.element import ReportTable
-from archbench.report.findings.pick import _knobs
+from archbench.report.findings.pick import _changes
 from archbench.space.yaml_document import load_yaml
 from archbench.study.database import Store
 from tests.cli.conftest import Run
@@ -60,7 +60,7 @@ def test_a_front_whose_proxy_cannot_rank_is_not_to_be_trusted(run: Run, study: P
 
 def test_the_cost_of_a_change_stands_under_its_unit() -> None:
     gain = Estimate(value=0.01, low=0.005, high=0.015)
-    knob = Knob(axis="stages[0].dim", before=16, after=24, trial=3, accuracy=gain, cost=2e5)
-    shown = _knobs([knob], cost="macs")
+    change = AxisChange(axis="stages[0].dim", before=16, after=24, trial=3, accuracy=gain, cost=2e5)
+    shown = _changes([change], cost="macs")
     assert isinstance(shown, ReportTable)
     assert list(shown.rows[0].items())[-2:] == [("M MACs", "+0.2"), ("trial", 3)]

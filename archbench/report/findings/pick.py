@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from archbench.analysis.pick import Choice, Knob, Pick, Trade, Wish
+from archbench.analysis.pick import AxisChange, Choice, Pick, Trade, Wish
 from archbench.analysis.statistics import Estimate
 from archbench.analysis.study import StudyReader
 from archbench.analysis.verdict import certified
@@ -20,8 +20,8 @@ from archbench.report.summary import Summary
 from archbench.study.objective import OBJECTIVES
 
 SCHEMA = "archbench.pick/1"
-_KNOBS = 6
-_VALUE = 9  # characters of a knob's value
+_SHOWN = 6
+_VALUE = 9  # characters of a value
 
 
 def finding(answer: Pick, *, study: StudyReader, next_step: str = "") -> Finding:
@@ -42,7 +42,7 @@ def finding(answer: Pick, *, study: StudyReader, next_step: str = "") -> Finding
         f"{study.name}: {wish_text(answer.wish)}",
         ReportTable([row], align="r" * len(row), leaves_out=True),
         *told,
-        _knobs(answer.knobs, cost=answer.cost),
+        _changes(answer.changes, cost=answer.cost),
         Code("the network:\n" + to_yaml(record.spec).rstrip()),
     ]
     document = {"schema": SCHEMA, "study": study.name, **_document(answer), "why": " ".join(told)}
@@ -75,7 +75,7 @@ def _document(answer: Pick) -> dict[str, Any]:
         "cost": answer.cost,
         "tighter": _trade(answer.less),
         "looser": _trade(answer.more),
-        "knobs": [asdict(knob) for knob in answer.knobs],
+        "knobs": [asdict(change) for change in answer.changes],
     }
 
 
@@ -180,10 +180,10 @@ def _interval(estimate: Estimate) -> str:
     return f"{value:.1f} % ({low:.1f}–{high:.1f})"
 
 
-def _knobs(knobs: Sequence[Knob], *, cost: str) -> Part:
-    if not knobs:
+def _changes(changes: Sequence[AxisChange], *, cost: str) -> Part:
+    if not changes:
         return "single changes: unknown; no trial differs from this one in a single axis."
-    sure = [knob for knob in knobs if knob.is_told_apart or knob.trial is not None]
+    sure = [change for change in changes if change.is_told_apart or change.trial is not None]
     if not sure:
         return (
             "single changes: none is known to matter; the study has too few trials to separate "
@@ -192,16 +192,16 @@ def _knobs(knobs: Sequence[Knob], *, cost: str) -> Part:
     unit = OBJECTIVES[cost]
     rows = [
         {
-            "one axis changed": knob.axis,
-            "from -> to": " -> ".join(_apart(knob.before, knob.after)),
-            "points, 95 %": f"{100 * knob.accuracy.value:+.1f} ± "
-            f"{50 * (knob.accuracy.high - knob.accuracy.low):.1f}",
+            "one axis changed": change.axis,
+            "from -> to": " -> ".join(_apart(change.before, change.after)),
+            "points, 95 %": f"{100 * change.accuracy.value:+.1f} ± "
+            f"{50 * (change.accuracy.high - change.accuracy.low):.1f}",
             unit.shown_in: "?"
-            if knob.cost is None
-            else f"{knob.cost / unit.scale:+.{unit.digits}f}",
-            "trial": "model" if knob.trial is None else knob.trial,
+            if change.cost is None
+            else f"{change.cost / unit.scale:+.{unit.digits}f}",
+            "trial": "model" if change.trial is None else change.trial,
         }
-        for knob in sorted(sure, key=lambda k: (k.trial is None, -abs(k.accuracy.value)))[:_KNOBS]
+        for change in sorted(sure, key=lambda k: (k.trial is None, -abs(k.accuracy.value)))[:_SHOWN]
     ]
     return ReportTable(rows, align="llrrr")
 
