@@ -1,4 +1,4 @@
-"""What was found of each form of a network: what a knob costs, and what it buys."""
+"""What was found of each form of a network: what a factor costs, and what it buys."""
 
 from __future__ import annotations
 
@@ -204,7 +204,7 @@ def latency_difference(form: Measurement | None, base: Measurement | None) -> Di
 
 
 def finding(difference: Difference | None, *, num_pairs: int) -> str:
-    """What a knob buys, in words."""
+    """What a factor buys, in words."""
     if difference is None:
         return "not trained yet"
     if difference.low is None:

@@ -147,8 +147,7 @@ class FrontRule:
     def reference_point(self, trials: Sequence[TrialRecord]) -> dict[str, float] | None:
         """The worst corner: chance, and of each cost its limit, else the largest value known.
 
-        Returns:
-            None while a cost has neither.
+        None while a cost has neither.
         """
         corner = {}
         for name, way in self.objectives.items():

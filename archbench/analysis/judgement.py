@@ -27,7 +27,7 @@ GOOD = 1 / 3
 FEWEST = 8
 """Candidates whose trainings all ended, below which nothing is said."""
 
-_ENOUGH = 32  # candidates that mostly settle it
+_ENOUGH = 32  # candidates that mostly decide it
 
 State = Literal["certified", "refused", "undecided", "unfinished"]
 

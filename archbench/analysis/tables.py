@@ -94,10 +94,8 @@ def write_tables(
 ) -> list[Path]:
     """Writes tables as parquet, trials and front as CSV, too; each file atomically.
 
-    The parquet files carry each column's unit and description in its field metadata.
-
-    Returns:
-        The files written, ``NAME`` and the suffix being their names.
+    The parquet files carry each column's unit and description in its field metadata. Given back are
+    the files written, ``NAME`` and the suffix being their names.
 
     Raises:
         StorageError: A file cannot be written; it is as it was.

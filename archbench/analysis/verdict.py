@@ -327,7 +327,7 @@ def confirmation_of(header: Mapping[str, Any]) -> dict[str, Any] | None:
 def confirmation_in_words(header: Mapping[str, Any]) -> str | None:
     """For example ``not settled after 12 s of further training, of at most 12 s``; None without.
 
-    A front is settled where nobody's place is in doubt.
+    A front is settled where no candidate's place is uncertain.
     """
     found = confirmation_of(header)
     if found is None:

@@ -194,8 +194,7 @@ def _draw_title(figure: Figure, summary: Summary) -> None:
 def curve_figure(summary: Summary, *, width_inches: float = 8.0) -> Figure | None:
     """Proxy accuracy over epochs, mean over seeds: the front's members before all others.
 
-    Returns:
-        None where no training has reached a second rung, so that there is nothing to see.
+    None where no training has reached a second rung, so that there is nothing to see.
     """
     from matplotlib.figure import Figure
 

@@ -25,17 +25,11 @@ def sample(
     level: float = 0.35,
     seed: int = 0,
 ) -> list[CandidateRecord]:
-    """Candidates whose accuracy rises with the cost and saturates.
+    """Candidates whose accuracy rises with the cost from a level on and saturates.
 
-    Args:
-        quality: Correlation, at equal cost, of what the proxy sees with the truth; with 0 it
-            knows the size and nothing else.
-        num: Candidates.
-        seeds: Trainings of either length.
-        noise: Standard deviation between seeds.
-        between: That between candidates of equal cost.
-        level: Accuracy of the smallest.
-        seed: Of all numbers.
+    The quality is the correlation, at equal cost, of what the proxy sees with the truth; with 0 it
+    knows the size and nothing else. Noise between seeds, and what lies between candidates of equal
+    cost, are standard deviations.
     """
     rng = np.random.default_rng(seed)
     log_macs = np.sort(rng.uniform(12, 15, num))

@@ -59,7 +59,6 @@ def test_no_more_candidates_are_asked_for_than_the_space_has() -> None:
     few = sample(quality=0.5, num=10, seed=4)
     told = judged(few, most=40).advice
     needed = re.search(r"about (\d+) would", told)
-    assert needed is not None
     assert 250 < int(needed[1]) < 310  # its last digit differs from machine to machine
     assert told.replace(needed[1], "N") == (
         "the space has 40 candidates, too few for a sample of them to settle it (about N would): "
@@ -71,9 +70,12 @@ def test_no_more_candidates_are_asked_for_than_the_space_has() -> None:
     assert judged(few, most=least).advice == "train more candidates: --candidates 40"
 
 
-def test_of_a_space_of_which_all_were_trained_no_more_are_asked_for() -> None:
+def test_too_few_candidates_say_nothing_and_no_more_are_asked_for_than_there_are() -> None:
     few = sample(quality=0.95, num=7)
-    assert judged(few).advice.endswith("train more candidates: --candidates 32")
+    found = judged(few)
+    assert (found.state, found.rungs) == ("undecided", ())
+    assert "all trainings ended of 7 candidates, and 8 are the least" in found.sentence
+    assert found.advice.endswith("train more candidates: --candidates 32")
     assert judged(few, most=12).advice.endswith("train more candidates: --candidates 12")
     assert judged(few, most=7).advice == "see why trainings failed"
 
@@ -106,23 +108,13 @@ def test_candidate_that_lacks_a_training_is_left_out() -> None:
     assert judged(candidates).num_used == 31
 
 
-def test_too_few_candidates_say_nothing() -> None:
-    found = judged(sample(quality=0.95, num=7))
-    assert (found.state, found.rungs) == ("undecided", ())
-    assert "all trainings ended of 7 candidates, and 8 are the least" in found.sentence
-
-
 def test_without_longer_trainings_the_other_seeds_are_the_truth() -> None:
-    candidates = [replace(c, longer={}) for c in sample(quality=0.95, seeds=3)]
-    found = judged(candidates)
+    found = judged([replace(c, longer={}) for c in sample(quality=0.95, seeds=3)])
     assert found.state == "certified"
-    assert found.ceiling is not None
     assert found.last.value == pytest.approx(found.ceiling.at_equal_cost.value)
 
 
 def test_one_longer_training_leaves_noise_unknown() -> None:
-    candidates = [replace(c, longer={2: c.longer[2]}) for c in sample(quality=0.95)]
-    found = judged(candidates)
-    assert found.ceiling is None
-    assert found.spread is None
+    found = judged([replace(c, longer={2: c.longer[2]}) for c in sample(quality=0.95)])
+    assert found.ceiling is found.spread is None
     assert found.state == "certified"

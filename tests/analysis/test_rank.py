@@ -99,25 +99,15 @@ def test_order_of_the_candidates_does_not_matter() -> None:
 
 
 def test_spread_finds_what_was_put_in() -> None:
-    found = [
-        spread(
-            np.array(
-                [[c.longer[s] for c in sample(quality=0.5, num=200, seed=seed)] for s in (2, 3)]
-            ),
-            log_cost=np.log([float(c.macs) for c in sample(quality=0.5, num=200, seed=seed)]),
-        )
-        for seed in range(5)
-    ]
+    samples = [_arrays(0.5, num=200, seed=seed) for seed in range(5)]
+    found = [spread(truth, log_cost=cost) for _, truth, cost in samples]
     assert np.mean([one.seeds for one in found]) == pytest.approx(0.03, rel=0.05)
     assert np.mean([one.at_equal_cost for one in found]) == pytest.approx(0.08, rel=0.05)
     assert all(one.candidates > one.at_equal_cost for one in found)
-
-
-def test_spread_of_noise_alone_is_none() -> None:
     rng = np.random.default_rng(0)
-    found = spread(rng.normal(size=(4, 400)), log_cost=rng.normal(size=400))
-    assert found.candidates < 0.2
-    assert found.seeds == pytest.approx(1, rel=0.1)
+    noise = spread(rng.normal(size=(4, 400)), log_cost=rng.normal(size=400))
+    assert noise.candidates < 0.2
+    assert noise.seeds == pytest.approx(1, rel=0.1)
 
 
 def test_groups_hold_as_many_seeds_as_a_search_counts() -> None:

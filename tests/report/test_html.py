@@ -16,7 +16,6 @@ import pytest
 import yaml
 
 from archbench.analysis.study import StudyReader
-from archbench.report.formats import html as page_format
 from archbench.report.html import visible
 from archbench.report.study_page import study_page
 from archbench.report.summary import Summary
@@ -67,7 +66,6 @@ def hostile_study(payload: str) -> StudyReader:
 
 
 def _hostile(record: TrialRecord, payload: str) -> TrialRecord:
-    assert record.latency is not None
     return replace(
         record,
         digest=payload,
@@ -157,10 +155,6 @@ def test_no_identifier_is_used_twice_and_every_link_leads_somewhere(seen: Page) 
     assert {target[1:] for target in targets if target.startswith("#")} <= set(found)
 
 
-def test_each_spec_on_the_page_loads_back_as_the_same_document(seen: Page) -> None:
-    assert specs_on(seen) == [record.spec for record in plausible.study().front_records()]
-
-
 def _failed(record: TrialRecord, number: int, kind: str, message: str) -> TrialRecord:
     failure = Failure(kind=kind, message=message)
     return replace(record, number=number, state="failed", failure=failure)
@@ -217,7 +211,6 @@ def test_without_a_front_it_says_why_and_shows_what_was_measured() -> None:
     assert not study.front_records()
     seen = shown(study)
     reason = study.no_front_reason()
-    assert reason is not None
     assert reason in seen.text
     assert "verdict none" in seen.attributes("class")
     assert seen.within("h2")[:2] == ["What was measured", "All trials"]
@@ -247,7 +240,6 @@ def test_what_the_header_does_not_say_is_left_out() -> None:
 def test_a_number_that_could_not_be_had_is_a_dash_and_its_network_is_listed() -> None:
     record, reference = plausible.trials(1)[0], plausible.references()[0]
     none = {"value": None, "low": None, "high": None, "verdict": "incomplete"}
-    assert record.latency is not None
     lost = replace(record, latency=replace(record.latency, **none))
     beside = replace(reference, name="lost", latency=replace(reference.latency, **none))
     for study in (
@@ -267,10 +259,6 @@ def test_only_the_best_of_very_many_trials_are_listed() -> None:
     ]
     seen = shown(plausible.study(records=records, beside=[]))
     assert any("the 300 most accurate of 400 trials" in text for text in seen.within("summary"))
-
-
-def test_the_file_is_the_page_and_the_same_for_the_same_study(text: str) -> None:
-    assert page_format.content(plausible.study()).decode() == text
 
 
 def test_long_text_does_not_flood_the_tables() -> None:

@@ -207,11 +207,7 @@ def _accuracy(accuracies: Sequence[float]) -> Cell:
 
 
 def figure(found: Certificate, *, width_inches: float = 8.0) -> Figure | None:
-    """Taus with their intervals and, beside or below, the candidates at equal cost.
-
-    Returns:
-        None where nothing was found yet.
-    """
+    """Taus with their intervals and, beside or below, the candidates at equal cost; None as yet."""
     from matplotlib.figure import Figure
 
     told = found.finding
