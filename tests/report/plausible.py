@@ -7,14 +7,15 @@ import json
 import math
 import random
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from archbench.analysis.study import StudyReader
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions, Measurement
-from archbench.study.trial import CurvePoint, Failure, Reference, Snapshot, TrialRecord
+from archbench.study.trial import Failure, Reference, Snapshot, TrialRecord
+from tests.study import example
 
 CONDITIONS = Conditions(resolution=(32, 32))
 ENVIRONMENT = Environment(
@@ -138,14 +139,7 @@ def trial(number: int, rng: random.Random, *, limit: float = 1.4) -> TrialRecord
     final = 0.86 - 0.5 * math.exp(-1.1 * work / 3) + rng.gauss(0, 0.05)
     is_pruned = chance < 0.25
     curve = tuple(
-        CurvePoint(
-            seed=0,
-            epoch=epoch,
-            step=64 * epoch,
-            loss=2.2 - 1.2 * epoch / 8,
-            accuracy=0.11 + (final - 0.11) * share,
-            seconds=0.7 * epoch,
-        )
+        example.point(epoch, 0.11 + (final - 0.11) * share)
         for epoch, share in ((2, 0.12), (4, 0.62), (8, 1.0))[: 2 if is_pruned else 3]
     )
     if is_pruned:
@@ -156,23 +150,13 @@ def trial(number: int, rng: random.Random, *, limit: float = 1.4) -> TrialRecord
     )
 
 
-def measurement(value: float, rng: random.Random, *, verdict: str = "") -> Measurement:
+def measurement(value: float, rng: random.Random) -> Measurement:
     """A latency of so many milliseconds with its interval."""
-    is_disturbed = rng.random() < 0.1 if not verdict else verdict == "disturbed"
+    is_disturbed = rng.random() < 0.1
     half = value * (0.03 if is_disturbed else 0.008)
-    return Measurement(
-        metric="latency",
-        unit="ms",
-        samples=tuple(value * rng.uniform(0.98, 1.05) for _ in range(20)),
-        value=value,
-        low=value - half,
-        high=value + half,
-        conditions=CONDITIONS,
-        environment_id=ENVIRONMENT.id,
-        verdict="disturbed" if is_disturbed else "stable",
-        reason="off-CPU share 7.1 %" if is_disturbed else "",
-        details={"wall_median_ms": value * 1.02, "images_per_second": 1000 / value},
-    )
+    samples = tuple(value * rng.uniform(0.98, 1.05) for _ in range(20))
+    taken = example.latency(value, verdict="disturbed" if is_disturbed else "stable")
+    return replace(taken, samples=samples, low=value - half, high=value + half)
 
 
 def trials(count: int = 40, *, seed: int = 3, limit: float = 1.4) -> list[TrialRecord]:
