@@ -76,11 +76,6 @@ class AxisChange:
     accuracy: Estimate  # less that of the design
     cost: float | None  # likewise, in the cost's own unit; None where it was not measured
 
-    @property
-    def is_told_apart(self) -> bool:
-        """Whether the change's sign is known with 95 %."""
-        return self.accuracy.low > 0 or self.accuracy.high < 0
-
 
 @dataclass(frozen=True, kw_only=True)
 class Pick:

@@ -32,6 +32,11 @@ class Estimate:
     low: float
     high: float
 
+    @property
+    def is_resolved(self) -> bool:
+        """Whether the interval leaves out 0, so that the sign is known."""
+        return self.low > 0 or self.high < 0
+
     @classmethod
     def of_draws(cls, draws: ArrayLike, *, value: float | None = None) -> Self:
         """The 95 % percentile interval of draws, around their mean or a given value."""

@@ -82,7 +82,7 @@ def test_a_trial_that_differs_in_one_axis_says_what_it_does(study: StudyReader) 
     changes = pick(study, Wish(limits={"latency_ms": 4.0})).changes
     (shown,) = [change for change in changes if change.axis == "depth"]
     assert (shown.axis, shown.before, shown.after, shown.trial) == ("depth", 1, 2, 4)
-    assert shown.is_told_apart
+    assert shown.accuracy.is_resolved
     assert shown.accuracy.value == pytest.approx(-0.1, abs=0.01)
     assert shown.cost == pytest.approx(0.1)
     assert {change.trial for change in changes} == {0, 2, 3, 4, 5, 6}

@@ -161,11 +161,10 @@ def _bought(trade: Trade, answer: Pick) -> str:
         )
     if choice.record.number == answer.chosen.record.number:
         return "the same design; nothing else of this study is expected to be better."
-    is_resolved = change.low > 0 or change.high < 0
     value, low, high = (f"{100 * end:+.1f}" for end in (change.value, change.low, change.high))
     return (
         f"trial {choice.record.number}, {_costs(choice, answer.cost)}, {value} points of accuracy "
-        f"({low} to {high}){'' if is_resolved else ', not resolved from zero'}."
+        f"({low} to {high}){'' if change.is_resolved else ', not resolved from zero'}."
     )
 
 
@@ -183,7 +182,7 @@ def _interval(estimate: Estimate) -> str:
 def _changes(changes: Sequence[AxisChange], *, cost: str) -> Part:
     if not changes:
         return "single changes: unknown; no trial differs from this one in a single axis."
-    sure = [change for change in changes if change.is_told_apart or change.trial is not None]
+    sure = [change for change in changes if change.accuracy.is_resolved or change.trial is not None]
     if not sure:
         return (
             "single changes: none is known to matter; the study has too few trials to separate "
