@@ -12,7 +12,7 @@ from typing import Any
 from archbench.errors import IncomparableError, MissingError, StorageError, UsageError
 from archbench.evaluate.foreign import Foreign, opened
 from archbench.evaluate.target import calibrated
-from archbench.measure.latency.comparison import Comparison, compare_processes, compare_rounds
+from archbench.measure.latency.estimate import Comparison, compare_processes, compare_rounds
 from archbench.measure.machine import capture_environment
 from archbench.measure.machine_cache import UNREADABLE
 from archbench.models import ArchSpec

@@ -269,7 +269,7 @@ def session_rows(sessions: int, *, raced: bool, seconds_each: float) -> list[Row
     """Comparisons of one process: copies of a network with one another, and with a slower one."""
     from archbench.evaluate.comparison import WANTED_HALF_WIDTH
     from archbench.measure.latency.calibration import calibrate
-    from archbench.measure.latency.comparison import compare_rounds
+    from archbench.measure.latency.estimate import compare_rounds
     from archbench.measure.latency.latency import measure_latency
     from archbench.measure.machine import capture_environment
     from archbench.study.measurement import Conditions

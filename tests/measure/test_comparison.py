@@ -8,15 +8,13 @@ import numpy as np
 import pytest
 
 from archbench.errors import IncomparableError
-from archbench.measure.latency.comparison import (
+from archbench.measure.latency.estimate import (
     BETWEEN_PROCESSES,
+    LOOK_LEVEL,
+    PLACEMENT_LEVEL,
     Comparison,
     compare_processes,
     compare_rounds,
-)
-from archbench.measure.latency.estimate import (
-    LOOK_LEVEL,
-    PLACEMENT_LEVEL,
     log_half_widths,
     lower_mean,
     lower_means,

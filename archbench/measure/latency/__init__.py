@@ -1,1 +1,1 @@
-"""Latency: calibration, rounds, estimate and comparison."""
+"""Latency: calibration, rounds and estimate."""

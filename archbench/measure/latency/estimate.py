@@ -1,4 +1,4 @@
-"""What do the timings of a network and its calibrator say, and how far can it be trusted?
+"""What do the timings of networks say, which of two is faster, and how far can that be trusted?
 
 What disturbs a pass makes it slower, so the slow ones are left out: a time is the mean of the
 passes between the 5th and the 40th percentile. On a virtual machine whose neighbours worked, 216
@@ -22,14 +22,18 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from statistics import NormalDist
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from archbench.study.measurement import Measurement
+
 Array = npt.NDArray[np.float64]
+_Outcome = Literal["slower", "faster", "tie", "unknown"]
 
 # Proposals of the protocol; benchmarks/latency_trust records what they gave.
 OFF_CPU_LIMIT = 0.05
@@ -49,6 +53,12 @@ LEAST_PLACEMENTS = 5
 TWO_SIDED_95 = 1.96
 """Standard deviations on either side of a normal distribution's middle 95 %."""
 
+BETWEEN_PROCESSES = 0.012
+"""Standard deviation of a calibrated latency from one process to the next, as a share: that of
+small_cvt with huge pages in the calmer hour of benchmarks/latency_trust, where that of
+levit_128s was 0.007. What intervals of one process hold is in it, so it is rather too wide."""
+
+_OF_CONSTANTS = ("calibrator", "calibration_constant_ms", "calibration_generation")
 _FASTER, _SLOWER = 0.05, 0.40  # between which quantiles passes count
 _WINDOWS = 4
 _WIDEST = 50.0  # a logarithm, so that no interval overflows
@@ -125,6 +135,107 @@ def core_disturbance(off_cpu: float | None) -> str:
     if off_cpu is None or off_cpu <= OFF_CPU_LIMIT:
         return ""
     return f"other work held the core for {off_cpu:.0%} of the time"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """How the time of a network relates to that of the first one, the reference.
+
+    Attributes:
+        ratio: The second's time / the first's, with its 95 % interval; None without a value.
+        rounds: How many pairs of passes it rests on; 0 where the two ran in other processes.
+        placements: Over how many places in memory it is a mean; 0 where the networks stayed in one,
+            so that up to 1 % may be owed to where they lay.
+        reason: Why there is no ratio, or why it is doubtful; mostly empty.
+    """
+
+    first: str
+    second: str
+    ratio: Ratio | None = None
+    rounds: int = 0
+    placements: int = 0
+    reason: str = ""
+
+    @property
+    def outcome(self) -> _Outcome:
+        """What the second is; a tie where the interval holds the same speed."""
+        if self.ratio is None:
+            return "unknown"
+        if self.ratio.low > 1:
+            return "slower"
+        return "faster" if self.ratio.high < 1 else "tie"
+
+
+def compare_rounds(names: tuple[str, str], first: Measurement, second: Measurement) -> Comparison:
+    """Two networks that were timed in the same rounds of one process.
+
+    Each round's two passes share the state of the machine, so this is far sharper than a
+    comparison of the two values. Neighbouring rounds may resemble one another, and where the
+    networks lie in memory counts. The first is the
+    reference, and the second is judged.
+
+    Raises:
+        IncomparableError: Conditions or environment differ.
+    """
+    found = _unknown(names, first, second)
+    if first.value is None or second.value is None:
+        return found
+    first.ratio_to(second)  # refuses other conditions
+    rounds = min(len(first.samples), len(second.samples))
+    if rounds < NEEDED_FORWARDS:
+        return replace(found, reason=f"only {rounds} rounds of {NEEDED_FORWARDS} needed ones")
+    # 0 where one of them stayed in one place all the time
+    stays = {int(entry.details.get("placement_rounds", 0)) for entry in (first, second)}
+    stay = stays.pop() if len(stays) == 1 else 0
+    times = ratio(second.samples[:rounds], first.samples[:rounds], placement_rounds=stay)
+    placements = rounds // stay if stay else 0
+    placements = placements if placements >= LEAST_PLACEMENTS else 0
+    return replace(found, ratio=times, rounds=rounds, placements=placements)
+
+
+def compare_processes(
+    names: tuple[str, str], first: Measurement, second: Measurement
+) -> Comparison:
+    """Two networks of which each was timed in a process of its own, as with a stored result.
+
+    Only the calibrated values can be compared; what differs from process to process makes the
+    interval wide. Constants that were renewed in between change nothing where both were compared
+    with the same calibration network; else the reason says that they were.
+
+    Raises:
+        IncomparableError: Conditions or environment differ.
+    """
+    found = _unknown(names, first, second)
+    if first.value is None or second.value is None:
+        return found
+    value, doubt = second.ratio_to(first), ""
+    (name, before, old), (other, now, new) = (
+        tuple(map(taken.details.get, _OF_CONSTANTS)) for taken in (first, second)
+    )
+    if name == other and before and now:  # multiples of one network, whatever its constant was
+        value *= float(before) / float(now)
+    elif None not in (old, new) and old != new:
+        doubt = "calibration constants were renewed in between"
+    spread = math.hypot(_log_half_width(first), _log_half_width(second))
+    factor = math.exp(math.hypot(spread, TWO_SIDED_95 * math.sqrt(2) * BETWEEN_PROCESSES))
+    times = Ratio(value=value, low=value / factor, high=value * factor)
+    return replace(found, ratio=times, reason="; ".join(filter(None, (found.reason, doubt))))
+
+
+def _unknown(names: tuple[str, str], *measurements: Measurement) -> Comparison:
+    """A comparison without a ratio yet, and what is doubtful about the measurements."""
+    doubts = {
+        f"{name}: {measurement.reason}"
+        for name, measurement in zip(names, measurements, strict=True)
+        if measurement.verdict != "stable"
+    }
+    return Comparison(first=names[0], second=names[1], reason="; ".join(sorted(doubts)))
+
+
+def _log_half_width(measurement: Measurement) -> float:
+    assert measurement.low is not None
+    assert measurement.high is not None
+    return math.log(measurement.high / measurement.low) / 2
 
 
 def lower_means(samples: Array) -> Array:
