@@ -22,9 +22,9 @@ from archbench.cache_folder import cache_folder
 from archbench.errors import StorageError
 from archbench.evaluate.piece import family, pieces
 from archbench.evaluate.target import Target
-from archbench.measure.cold import ColdTime, Multiple
 from archbench.measure.latency.calibration import Calibration
 from archbench.measure.machine_cache import UNREADABLE, digest_of, settings_of
+from archbench.measure.parts import ColdTime, Multiple
 from archbench.models import ArchSpec
 from archbench.study.atomic_file import write_atomically, writing_alone
 
@@ -85,8 +85,8 @@ class BlockTable:
         total = 0.0
         for before, key in zip(("", *keys), keys, strict=False):
             time = self.pieces[key]
-            is_again = before == key
-            total += (time.milliseconds_again if is_again else time.milliseconds)(calibration)
+            ratio = time.again if before == key else time.ratio
+            total += ratio * calibration.constants_ms[time.calibrator]
         return total
 
     def fits(self, calibration: Calibration) -> dict[str, Fit]:
@@ -98,8 +98,8 @@ class BlockTable:
         for whole in self.wholes.values():
             if self.pieces.keys() >= set(whole.pieces):
                 total = self.milliseconds(whole.pieces, calibration=calibration)
-                ratio = whole.time.milliseconds(calibration) / total
-                logs.setdefault(whole.family, []).append(math.log(ratio))
+                whole_ms = whole.time.ratio * calibration.constants_ms[whole.time.calibrator]
+                logs.setdefault(whole.family, []).append(math.log(whole_ms / total))
         fits = {}
         for name, found in logs.items():
             if len(found) >= 2:

@@ -31,9 +31,9 @@ from archbench.evaluate.block_table import (
 from archbench.evaluate.piece import Family, Piece, family, pieces
 from archbench.evaluate.target import Target, calibrated
 from archbench.measure.backend import dtype_of, prepared
-from archbench.measure.cold import Multiple, cold_times, evictor
 from archbench.measure.latency.clock import Forward
 from archbench.measure.machine import torch_threads
+from archbench.measure.parts import Multiple, cold_times, evictor
 from archbench.models import ArchSpec, count, deploy, fold
 from archbench.models.network import Written, as_spec
 from archbench.models.part import Grid

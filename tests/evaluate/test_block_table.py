@@ -24,9 +24,9 @@ from archbench.evaluate.block_table import (
 from archbench.evaluate.piece import FAMILIES, Family, family, pieces
 from archbench.evaluate.predict import predict_all, references
 from archbench.evaluate.target import Target
-from archbench.measure.cold import ColdTime, Multiple
 from archbench.measure.latency.reference_networks import CALIBRATORS
 from archbench.measure.machine import capture_environment
+from archbench.measure.parts import ColdTime, Multiple
 from archbench.models.network import as_spec
 from archbench.study.measurement import Conditions
 from tests.evaluate.toy import SPEC

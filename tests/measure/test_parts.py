@@ -1,4 +1,4 @@
-"""Times of parts inside a running network, on a clock that only the parts move."""
+"""Times of parts in a running network and alone, on a clock that only the parts move."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from archbench.measure.parts import bounds_ms, roofline, time_parts, traffic
+from archbench.measure.latency.clock import Forward
+from archbench.measure.parts import bounds_ms, cold_times, roofline, time_parts, traffic
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions
-from tests.measure.conftest import FakeClock, MakeBench, Ticking
+from tests.measure.conftest import FakeClock, MakeBench, Milliseconds, Ticking
 
 IMAGES = torch.zeros(1, 3, 8, 8)
 
@@ -49,6 +50,47 @@ def test_rounds_end_with_the_budget_but_not_before_five_and_no_hook_stays(
     assert found["rounds"] == 5
     assert not network.first._forward_hooks
     assert not network.first._forward_pre_hooks
+
+
+def piece(network: Ticking) -> tuple[Forward, Tensor]:
+    return lambda: network(IMAGES), IMAGES
+
+
+@pytest.mark.parametrize(
+    ("calibrator_ms", "piece_ms", "multiples"),
+    [
+        (2.0, lambda i: 3.0 if i % 2 else 5.0, (2.5, 1.5)),
+        (
+            lambda number: 2.0 * (1 + number // 4),
+            lambda number: 5.0 * (1 + number // 8),
+            (2.5, 2.5),
+        ),
+    ],
+    ids=["second_pass_behind_an_equal_piece", "machine_that_slows_down"],
+)
+def test_cold_times_are_multiples_of_the_calibrator_s(
+    clock: FakeClock,
+    bench: MakeBench,
+    calibrator_ms: float | Milliseconds,
+    piece_ms: Milliseconds,
+    multiples: tuple[float, float],
+) -> None:
+    pieces = {"a": piece(Ticking(clock, piece_ms))}
+    found = cold_times(pieces, bench=bench(Ticking(clock, calibrator_ms)))["a"]
+    assert (found.ratio, found.again) == pytest.approx(multiples)
+
+
+def test_order_is_drawn_anew_in_each_round(clock: FakeClock, bench: MakeBench) -> None:
+    log: list[str] = []
+    names = "abcdef"
+    networks = {name: piece(Ticking(clock, 1.0, name=name, log=log)) for name in names}
+    cold_times(networks, bench=bench(), rounds=5)
+    assert log[::2] == log[1::2]  # each runs twice in a row
+    firsts = log[::2]
+    rounds = ["".join(firsts[i : i + 6]) for i in range(0, len(firsts), 6)]
+    assert len(rounds) == 6  # one warms up
+    assert all(sorted(round_) == list(names) for round_ in rounds)
+    assert len(set(rounds)) > 3
 
 
 class Small(nn.Module):

@@ -10,9 +10,9 @@ import pytest
 from archbench.evaluate.block_table import NEEDED_WHOLES, BlockTable, Whole, add_to_table
 from archbench.evaluate.piece import FAMILIES, pieces
 from archbench.evaluate.target import Target
-from archbench.measure.cold import ColdTime, Multiple
 from archbench.measure.latency.reference_networks import CALIBRATORS
 from archbench.measure.machine import capture_environment
+from archbench.measure.parts import ColdTime, Multiple
 from archbench.models import ArchSpec
 from archbench.search import events
 from archbench.search.context import StudyContext
