@@ -24,11 +24,10 @@ from archbench.models.weights.weight_file import write_safetensors
 from archbench.progress import Progress
 from archbench.study.trial import CurvePoint
 from archbench.train.checkpoint import previous_path, read_checkpoint, read_tensors
-from archbench.train.feed import derived_seed
 from archbench.train.loop import accuracy, train
 from archbench.train.plan import choose_plan, common_plan
 from archbench.train.recipe import Plan, Recipe
-from archbench.train.step import Teacher
+from archbench.train.step import Teacher, derived_seed
 from archbench.train.teacher import teacher_for
 
 OnPoint = Callable[[CurvePoint, Path, str], bool | None]

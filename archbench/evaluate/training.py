@@ -22,10 +22,10 @@ from archbench.progress import Progress
 from archbench.study.atomic_file import write_atomically
 from archbench.study.trial import CurvePoint
 from archbench.train.checkpoint import read_tensors
-from archbench.train.feed import derived_seed
 from archbench.train.loop import OnPoint, train
 from archbench.train.plan import choose_plan
 from archbench.train.recipe import Plan, Recipe
+from archbench.train.step import derived_seed
 from archbench.train.teacher import teacher_for
 
 SCHEMA = "archbench.training/1"

@@ -25,10 +25,8 @@ _FORMAT = "archbench.checkpoint/1"
 class Checkpoint:
     """What a training needs to go on: tensors on the CPU, and JSON-able state beside them.
 
-    Attributes:
-        path: The file it was read from.
-        sha256: Of that file.
-        note: What a person should know about how it was found; empty if all was well.
+    Path and sha256 are of the file it was read from; the note is what a person should know about
+    how it was found, empty if all was well.
     """
 
     tensors: Mapping[str, Tensor]

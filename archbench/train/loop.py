@@ -15,9 +15,16 @@ from archbench.data import DataSet, Split, normalise
 from archbench.errors import NEGATIVE_RESULT, ArchbenchError, UsageError
 from archbench.study.trial import CurvePoint
 from archbench.train.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
-from archbench.train.feed import Feed, derived_seed, rate_share, reproducible
 from archbench.train.recipe import MemoryFormat, Plan, Recipe
-from archbench.train.step import Teacher, Trainer, torch_memory_format
+from archbench.train.step import (
+    Feed,
+    Teacher,
+    Trainer,
+    derived_seed,
+    rate_share,
+    reproducible,
+    torch_memory_format,
+)
 
 OnPoint = Callable[[CurvePoint, Path | None, str | None], bool | None]
 
@@ -54,26 +61,19 @@ def train(
     threads, and the same whether or not it was interrupted and gone on with. On a GPU it is not:
     some kernels add in any order.
 
-    Args:
-        network: Freshly initialised; a checkpoint's weights replace its own. In train mode it may
-            give several logits, over whose losses is averaged; with a teacher the first learn the
-            label and the last the teacher's answer.
-        dataset: Its test split is not touched.
-        recipe: How it is trained.
-        seed: Number of this training among those of the network, for the curve; it decides order
-            and augmentation together with the recipe's own seed, and any dropout.
-        plan: Precision and memory format, see ``choose_plan``.
-        width: Channels of the widest stage, for the learning rate.
-        device: Where it is trained.
-        teacher: The one that the recipe names, see ``archbench.train.teacher``.
-        checkpoint: A file, renewed at each rung, from which an interrupted training goes on.
-        sha256: Of the checkpoint on record, which then is the one to go on from.
-        on_point: Called after a rung with its point, the checkpoint and its sha256, when the
-            checkpoint is durable. False ends the training there. On going on, the last point
-            before the interruption is handed in again, as its call may not have ended.
-        on_progress: Called after each step with the steps done and those in all.
-        on_note: Told in words when a damaged checkpoint was passed over.
-        clock: Seconds from a monotonic clock; time in ``on_point`` does not count.
+    The network is freshly initialised; a checkpoint's weights replace its own. In train mode it may
+    give several logits, over whose losses is averaged; with a teacher, the one that the recipe
+    names, the first learn the label and the last the teacher's answer. The test split is not
+    touched. The seed is the number of this training among those of the network; it decides order
+    and augmentation together with the recipe's own seed, and any dropout. The width, channels of
+    the widest stage, decides the learning rate.
+
+    The checkpoint is a file, renewed at each rung, from which an interrupted training goes on: from
+    the one of the ``sha256``, if that is on record; ``on_note`` is told in words when a damaged one
+    was passed over. ``on_point`` gets the point of a rung, its checkpoint and the sha256, when the
+    checkpoint is durable; False ends the training there. On going on, the last point before the
+    interruption is handed in again, as its call may not have ended. ``on_progress`` gets the steps
+    done and those in all. The clock is monotonic; time in ``on_point`` does not count.
 
     Raises:
         NonFiniteLossError: The loss or gradient of a step is not finite; the step is named.

@@ -15,9 +15,8 @@ from torch import nn
 
 from archbench.data import DataSet
 from archbench.errors import UsageError
-from archbench.train.feed import Feed, reproducible
 from archbench.train.recipe import Plan, Recipe
-from archbench.train.step import Trainer
+from archbench.train.step import Feed, Trainer, reproducible
 
 _DEFAULT = Plan()  # what all others are compared with
 _CANDIDATES = (

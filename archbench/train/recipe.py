@@ -22,17 +22,13 @@ class Recipe:
     gradient clipping, random shifts. Decay is for the weights of linears and convolutions alone:
     norms, biases, position tables and class tokens are spared.
 
-    Attributes:
-        rungs: Epochs after which the accuracy is taken, ascending; training ends at the last.
-        batch: Images of one step.
-        peak_rate: Learning rate at the end of the warm-up for a network of ``reference_width``.
-        warmup: Share of all steps over which the rate rises linearly, 0 to 1.
-        label_smoothing: Share of the target spread over all classes, 0 to 1.
-        clip: Largest norm of the whole gradient.
-        shift: Largest random shift as a share of the resolution.
-        seed: With the training's own seed, decides the order of the images and their augmentation.
-        teacher: Whose answers are learnt beside the labels, see ``archbench.train.teacher``.
-        teacher_share: Share of the loss that is against the teacher's answers, 0 to 1.
+    Rungs are the epochs after which the accuracy is taken, ascending; training ends at the last.
+    The rate is ``peak_rate`` at the end of the warm-up, a share of all steps, for a network of
+    ``reference_width``. Label smoothing spreads a share of the target over all classes; ``clip`` is
+    the largest norm of the whole gradient, ``shift`` the largest random shift as a share of the
+    resolution. The seed decides, with the training's own, the order of the images and their
+    augmentation. For the teacher, whose answers are learnt beside the labels with a share of the
+    loss, see ``archbench.train.teacher``.
 
     Raises:
         UsageError: A value is outside its range.
@@ -106,12 +102,10 @@ class Recipe:
 class Plan:
     """How the steps of a training are computed; the same for all trainings to be compared.
 
-    Attributes:
-        precision: ``bf16`` is an autocast forward pass with fp32 weights.
-        seconds: Name of a plan to the seconds of a step, the lower quartile of those measured;
-            only of plans measured to the end.
-        rejected: Name of a plan to the reason why it was not measured to the end or not eligible.
-        device: Where it was measured; empty where the plan was given.
+    ``bf16`` is an autocast forward pass with fp32 weights. By the names of plans, ``seconds`` are
+    those of a step, the lower quartile, of plans measured to the end; ``rejected`` are reasons why
+    others were not, or why one is not eligible. The device, where it was measured, is empty where
+    the plan was given.
     """
 
     precision: Precision = "fp32"

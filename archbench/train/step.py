@@ -1,33 +1,82 @@
-"""One optimiser step: forward, loss, backward, clipping, AdamW."""
+"""What does an optimiser step see (images, rate, seeds), and what does it do?"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils import deterministic
 
+from archbench.data import DataSet, augment
 from archbench.errors import UsageError
 from archbench.train.recipe import MemoryFormat, Plan, Recipe
 
 _DECAYED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_LARGEST_SHARE_OF_DEVICE = 0.25
 _ALIGNMENT = 16  # elements; 64 bytes of fp32, as the allocator aligns
+
+
+class Feed:
+    """The batches of each epoch, a function of data, recipe, seed and epoch alone.
+
+    They are made on the device: the images are moved there once if they fill under a quarter of
+    its free memory, and batch by batch otherwise.
+
+    Raises:
+        UsageError: There are fewer than two images.
+    """
+
+    def __init__(
+        self, dataset: DataSet, *, recipe: Recipe, seed: int, device: torch.device
+    ) -> None:
+        split = dataset.train
+        if len(split) < 2:
+            raise UsageError(
+                f"{len(split)} training images are too few", place="data", help="use 2 or more"
+            )
+        free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else math.inf
+        fits = split.images.nbytes < _LARGEST_SHARE_OF_DEVICE * free
+        self._images = split.images.to(device) if fits else split.images
+        self._labels = split.labels.to(device)
+        self._bounds = batch_bounds(len(split), batch=recipe.batch)
+        self._shift = round(recipe.shift * dataset.resolution)
+        self._flip = dataset.flip
+        self._seeds = (recipe.seed, seed)
+        self._device = device
+
+    @property
+    def num_steps(self) -> int:
+        """Steps of one epoch."""
+        return len(self._bounds)
+
+    def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Images (B, 3, H, W), normalised, and labels (B,) of each step, on the device."""
+        shuffle = torch.Generator().manual_seed(derived_seed("order", *self._seeds, epoch))
+        order = torch.randperm(len(self._labels), generator=shuffle)
+        moves = torch.Generator().manual_seed(derived_seed("augmentation", *self._seeds, epoch))
+        here = order.to(self._device)
+        stored = here if self._images.device == here.device else order
+        for begin, end in self._bounds:
+            images = self._images[stored[begin:end]].to(self._device)
+            yield (
+                augment(images, generator=moves, shift=self._shift, flip=self._flip),
+                self._labels[here[begin:end]],
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Teacher:
-    """A trained network, in evaluation, whose answers others learn.
+    """A trained network, in evaluation, whose answers others learn; the sha256 is of its weights.
 
-    Attributes:
-        kind: An entry of ``archbench.train.recipe.TEACHERS``.
-        sha256: Of its weights, for the identity of what it teaches.
-        accuracy: Share of the validation images that it classifies rightly.
-        agreement: Share of the training images, as they are, on which its answer is the label.
-            Near 1 there is little in its answers that the labels do not say.
+    The accuracy is on the validation images; the agreement is the share of the training images, as
+    they are, on which its answer is the label: near 1 it says little that the labels do not say.
     """
 
     kind: str
@@ -155,6 +204,63 @@ class Trainer:
         return losses[0] if len(losses) == 1 else torch.stack(losses).mean()
 
 
+def batch_bounds(num_images: int, *, batch: int) -> list[tuple[int, int]]:
+    """First and last-but-one index of each batch of an epoch; every image is in one.
+
+    A remainder of one image joins the batch before, as batch norm has no variance of one value.
+    """
+    ends = list(range(batch, num_images + 1, batch))
+    remainder = num_images - (ends[-1] if ends else 0)
+    if remainder > 1 or not ends:
+        ends.append(num_images)
+    elif remainder:
+        ends[-1] = num_images
+    return list(zip([0, *ends], ends, strict=False))
+
+
+def rate_share(step: int, *, num_steps: int, warmup: float) -> float:
+    """Share of the peak learning rate at a step, counted from 0.
+
+    Rises linearly over the first ``warmup`` of the steps to 1, then falls as a half cosine that
+    would reach 0 at ``num_steps``.
+    """
+    rising = math.ceil(warmup * num_steps)
+    if step < rising:
+        return (step + 1) / rising
+    return 0.5 * (1.0 + math.cos(math.pi * (step - rising) / (num_steps - rising)))
+
+
+def derived_seed(purpose: str, *numbers: int) -> int:
+    """A generator's seed for one purpose, for example the order of the images in an epoch.
+
+    A hash, so that neighbouring seeds and epochs share nothing, and any epoch can be started
+    without those before it.
+    """
+    text = "/".join([purpose, *map(str, numbers)])
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+@contextmanager
+def reproducible(device: torch.device) -> Iterator[None]:
+    """Deterministic kernels on the CPU; the process's random state is as before afterwards.
+
+    On a GPU nothing is promised, and kernels that add in any order are allowed.
+    """
+    # use_deterministic_algorithms would do the same, but imports the compiler: 1.2 s
+    mode = torch.get_deterministic_debug_mode()
+    fill = deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+    gpus = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=gpus):
+        try:
+            if device.type == "cpu":
+                torch.set_deterministic_debug_mode("error")
+                deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+            yield
+        finally:
+            torch.set_deterministic_debug_mode(mode)
+            deterministic.fill_uninitialized_memory = fill  # type: ignore[attr-defined]
+
+
 def torch_memory_format(name: MemoryFormat) -> torch.memory_format:
     """PyTorch's object for a memory format of a plan."""
     return torch.channels_last if name == "channels_last" else torch.contiguous_format
@@ -167,11 +273,8 @@ class FlatParameters:
     their gradients. Clearing, clipping and updating 80 small tensors took 9 % of a step of a
     network of width 32; on vectors it takes 2 %.
 
-    Attributes:
-        decayed: Weights of linears and convolutions.
-        others: Everything else. What multiplies a feature is decayed; what is added to it
-            (biases, position tables, class tokens) or scales it (norms) is not.
-        gradient: Of both, the decayed first.
+    Weights of linears and convolutions decay, which multiply a feature; what is added to it
+    (biases, position tables, class tokens) or scales it (norms) does not.
 
     Raises:
         UsageError: There is no parameter to train, or they are of several types or devices.

@@ -243,11 +243,20 @@ def rounded(bits: int) -> Callable[[Tensor, Tensor], Tensor]:
     return product
 
 
-@pytest.mark.parametrize(("kept", "name"), [(23, "fp32"), (16, "tf32"), (10, "tf32"), (7, "bf16")])
+@pytest.mark.parametrize(
+    ("product", "name"),
+    [
+        (rounded(23), "fp32"),
+        (rounded(16), "tf32"),
+        (lambda rows, weight: (rows.half() @ weight.half().t()).float(), "tf32"),  # 10 bits
+        (rounded(9), "bf16"),
+        (lambda rows, weight: (rows.bfloat16() @ weight.bfloat16().t()).float(), "bf16"),  # 7 bits
+    ],
+)
 def test_products_are_named_by_their_bits(
-    kept: int, name: str, monkeypatch: pytest.MonkeyPatch
+    product: Callable[[Tensor, Tensor], Tensor], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(backends, "_pointwise_convolution", rounded(kept))
+    monkeypatch.setattr(backends, "_pointwise_convolution", product)
     assert computed_precision(Conditions()) == name
 
 

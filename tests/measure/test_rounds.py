@@ -1,4 +1,4 @@
-"""Warm-up, and which clock counts."""
+"""Warm-up, which clock counts, and what makes a verdict."""
 
 from __future__ import annotations
 
@@ -7,8 +7,17 @@ import math
 import pytest
 import torch
 
-from archbench.measure.latency.clock import Clock, stopwatch
-from archbench.measure.latency.rounds import LOOKS, WarmUp, looks, placement_rounds, warm_up
+from archbench.measure.backend import Runnable
+from archbench.measure.latency import estimate
+from archbench.measure.latency.clock import Clock, Timing, stopwatch
+from archbench.measure.latency.rounds import (
+    LOOKS,
+    Attempt,
+    WarmUp,
+    looks,
+    placement_rounds,
+    warm_up,
+)
 from archbench.study.measurement import Conditions
 from tests.measure.conftest import FakeClock, Milliseconds, Ticking, bench_of
 
@@ -64,6 +73,38 @@ def test_networks_stay_in_one_place_for_as_long_as_a_dozen_places_fit(
     seconds: float, round_s: float, rounds: int
 ) -> None:
     assert placement_rounds(seconds=seconds, round_s=round_s) == rounds
+
+
+BEYOND = {
+    "WANTED_FORWARDS": "only 20 of 21 wanted forward passes fitted into the budget",
+    "OFF_CPU_LIMIT": "other work held the core for 9% of the time",
+    "DRIFT_LIMIT": "the calibration network drifted by 10% meanwhile",
+    "WIDTH_LIMIT": "the interval is as wide as ±5%",
+}
+
+
+@pytest.mark.parametrize("beyond", [[], *([name] for name in BEYOND), [*BEYOND]], ids=" ".join)
+def test_a_verdict_is_stable_at_each_limit_and_gives_every_reason_beyond(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch, beyond: list[str]
+) -> None:
+    def timed(milliseconds: float) -> Timing:
+        return Timing(wall=1.1 * milliseconds, cpu=milliseconds, delay=0.0)
+
+    attempt = Attempt(
+        network=Runnable(run=list, precision="fp32"),
+        calibrator="it",
+        timings=[timed(5.0 + number % 3) for number in range(20)],
+        calibration=[timed(2.0 if number < 10 else 2.2) for number in range(20)],
+    )
+    attempt.judge(bench=bench_of(clock), throttled=0, gpu="")
+    assert attempt.found is not None
+    found = (20, attempt.off_cpu, attempt.drift, attempt.found.half_width)
+    for name, limit in zip(BEYOND, found, strict=True):
+        just_less = 21 if name == "WANTED_FORWARDS" else math.nextafter(limit, 0.0)
+        monkeypatch.setattr(estimate, name, just_less if name in beyond else limit)
+    attempt.judge(bench=bench_of(clock), throttled=0, gpu="")
+    assert attempt.verdict == ("disturbed" if beyond else "stable")
+    assert attempt.reason == "; ".join(BEYOND[name] for name in beyond)
 
 
 def test_measurements_stop_only_between_places() -> None:
