@@ -54,18 +54,14 @@ _Seconds = Callable[[], float]
 
 @dataclass(frozen=True, kw_only=True)
 class Runnable:
-    """A network that a backend can run.
+    """A network that a backend can run; the next pass may overwrite the outputs of one.
 
-    Attributes:
-        run: One forward pass; gives the outputs, which the next pass may overwrite.
-        precision: What its products are computed in, whatever was asked for.
-        details: What was done, for the record.
-        complaint: After the passes: why they are not to be trusted; empty where they are.
-        relocated: Gives a pass of a copy that lies elsewhere in memory, as drawn; None where the
-            backend cannot.
-        seconds: What preparing took: copying, exporting, compiling and the first pass.
-        error: Largest difference from eager in fp32, over the largest output; None where the
-            network ran as it was given, so that there is nothing to compare.
+    The precision is what its products are computed in, whatever was asked for. The complaint tells
+    after the passes why they are not to be trusted, empty where they are; ``relocated`` gives a
+    pass of a copy that lies elsewhere in memory, as drawn, None where the backend cannot. Preparing
+    took the seconds: copying, exporting, compiling and the first pass. The error is the largest
+    difference from eager in fp32, over the largest output; None where the network ran as it was
+    given, so that there is nothing to compare.
     """
 
     run: Callable[[], object]

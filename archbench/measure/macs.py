@@ -25,7 +25,6 @@ from archbench.measure.backend import evaluating, tensors_of
 if TYPE_CHECKING:
     from fvcore.nn.jit_analysis import JitModelAnalysis
 
-
 _Value = Any  # a node of the traced graph; torch gives its type no public name
 _Values = Sequence[_Value]
 _Counts = Counter[tuple[str, str]]
@@ -36,12 +35,8 @@ _Handle = Callable[[_Values, _Values], _Counts]
 class OperatorCount:
     """What one forward pass in eval mode costs, for the batch of the example.
 
-    Attributes:
-        macs: Multiply-accumulates (one = 1).
-        activations: Outputs of convolutions, linears and both attention products.
-        params: Learnt parameters, shared ones once.
-        by_operator: Operator name to MACs, for example ``conv`` and ``linear``.
-        by_module: Module name to MACs, its children's included; ``""`` is the network.
+    Shared parameters count once. Operators are named as ``conv`` and ``linear``; the MACs of a
+    module are with those of its children, and ``""`` is the network.
     """
 
     macs: int

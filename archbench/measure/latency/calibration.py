@@ -47,14 +47,11 @@ _CHECK_WARM_UP = 2
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """The constants of one machine under one set of conditions.
+    """The constants of one machine under one set of conditions, by their networks' names.
 
-    Attributes:
-        settings: What else they depend on, see `settings_of`.
-        constants_ms: By the names of the calibration networks.
-        note: What is to be said of them: taken anew, disturbed, not stored. Mostly empty.
-        generation: How many times they were taken here; 1 where they never had to be renewed.
-        checks: The drift checks of this process, see `check_drift`.
+    The generation is how many times they were taken here, 1 where they never had to be renewed;
+    the note says that they were taken anew, disturbed or not stored, and is mostly empty. The
+    ``checks`` are the drift checks of this process.
     """
 
     environment_id: str

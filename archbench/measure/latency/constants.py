@@ -44,13 +44,10 @@ class DriftCheck:
 class Constants:
     """The constants of one machine under one set of settings, as they are kept.
 
-    Attributes:
-        constants_ms: By the names of the networks.
-        off_cpu_share: The share of time in which other work held the core meanwhile.
-        generation: How many times they were taken.
-        apart: The last quiet drift checks that found them apart.
-        due: Why they are to be taken anew; empty where they are not.
-        history: Those before, as they stood in the file, each with why it was given up.
+    While they were taken other work held the core for a share of the time. ``apart`` are the last
+    quiet drift checks that found them apart, ``due`` is why they are to be taken anew, empty where
+    they are not; the history are those before, as they stood in the file, with why each was given
+    up.
     """
 
     constants_ms: Mapping[str, float]

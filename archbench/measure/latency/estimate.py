@@ -141,12 +141,10 @@ def core_disturbance(off_cpu: float | None) -> str:
 class Comparison:
     """How the time of a network relates to that of the first one, the reference.
 
-    Attributes:
-        ratio: The second's time / the first's, with its 95 % interval; None without a value.
-        rounds: How many pairs of passes it rests on; 0 where the two ran in other processes.
-        placements: Over how many places in memory it is a mean; 0 where the networks stayed in one,
-            so that up to 1 % may be owed to where they lay.
-        reason: Why there is no ratio, or why it is doubtful; mostly empty.
+    The ratio is the second's time / the first's, with its 95 % interval, None without a value; it
+    rests on so many rounds, 0 where the two ran in other processes, and is a mean over so many
+    placements, 0 where the networks stayed in one, so that up to 1 % may be owed to where they lay.
+    The reason is why there is no ratio, or why it is uncertain; mostly empty.
     """
 
     first: str

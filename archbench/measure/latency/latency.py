@@ -48,27 +48,22 @@ def measure_latency(
 ) -> dict[str, Measurement]:
     """The latency of each network in milliseconds a batch, all of them timed in shared rounds.
 
-    A network that raises or returns what is not finite gets the verdict ``incomplete`` and the
-    reason, and the others go on. A disturbed one is timed once more while the budget lasts, which
-    its details say.
+    Networks are in the form that is to be timed, and stay as they are. One that raises or returns
+    what is not finite gets the verdict ``incomplete`` and the reason, and the others go on. A
+    disturbed one is timed once more while the budget lasts, which its details say. The bench's
+    conditions hold but for the precision: a result has the one that ran.
 
-    Args:
-        networks: Name to network, in the form that is to be timed; they stay as they are.
-        bench: Its conditions hold but for the precision: a result has the one that ran.
-        budget_s: Seconds for all networks together, constants apart. The measurement stops
-            earlier when every interval is within ±1 %; for networks so slow that five passes do
-            not fit, it may take three times as long.
-        together: For a comparison, the half width that is wanted of each interval: then nothing is
-            repeated, and every round has a pass of each network, so that their samples pair up;
-            and where the backend can, all of them are placed anew in memory every so many rounds,
-            as ``placement_rounds`` in their details says.
-        gpu: What tells of other processes on the GPU: its driver on one, by default.
+    The budget is for all networks together, constants apart. The measurement stops earlier when
+    every interval is within ±1 %; for networks so slow that five passes do not fit, it may take
+    three times as long. For a comparison ``together`` is the half width that is wanted of each
+    interval: then nothing is repeated, and every round has a pass of each network, so that their
+    samples pair up; and where the backend can, all of them are placed anew in memory every so many
+    rounds, as ``placement_rounds`` in their details says.
 
-    Returns:
-        Name to measurement. Samples are the raw times in milliseconds that the estimate is made
-        of: CPU time on one CPU thread, wall time on several, time between events on a GPU. The
-        value is their lower mean / ``calibration_ms`` x ``calibration_constant_ms``; of networks
-        that were placed anew, the mean over the places of that ratio.
+    Samples are the raw times in milliseconds that the estimate is made of: CPU time on one CPU
+    thread, wall time on several, time between events on a GPU. The value is their lower mean /
+    ``calibration_ms`` x ``calibration_constant_ms``; of networks that were placed anew, the mean
+    over the places of that ratio.
 
     Raises:
         UsageError: A backend or precision that cannot be.
@@ -88,13 +83,7 @@ def measure_latency(
 
 @dataclass(kw_only=True)
 class _Session:
-    """One measurement of several networks.
-
-    Attributes:
-        networks: Those that are ready to be run, by name; so for all that follows.
-        warm: What the first passes showed.
-        faults: Why a network takes no part.
-    """
+    """One measurement of several networks, by name; a network with a fault takes no part."""
 
     bench: CalibratedBench
     together: float | None

@@ -19,6 +19,8 @@ from torch.nn import functional as F
 from archbench.measure.backend import Runnable, in_eager, prepared
 from archbench.study.measurement import Conditions
 
+_Family = Literal["attention", "convolution"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Calibrator:
@@ -28,7 +30,7 @@ class Calibrator:
     """
 
     name: str
-    family: Literal["attention", "convolution"]
+    family: _Family
     build: Callable[[], nn.Module]
     shape: tuple[int, ...]
 
@@ -115,23 +117,21 @@ class _ConvolutionBlock(nn.Module):
         return features + self.reduce(F.hardswish(self.depthwise(inner)))
 
 
-def _calibrator(name: str, build: Callable[[], nn.Module], *, side: int) -> Calibrator:
+def _calibrator(name: str, family: _Family, *, dim: int, depth: int, side: int) -> Calibrator:
     """One whose weights are drawn without touching anybody's random state."""
+    kind = _AttentionNetwork if family == "attention" else _ConvolutionNetwork
 
-    def seeded() -> nn.Module:
+    def build() -> nn.Module:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            return build().eval()
+            return kind(dim=dim, depth=depth).eval()
 
-    shape = (1, 3, side, side)
-    if name.startswith("attention"):
-        return Calibrator(name=name, family="attention", build=seeded, shape=shape)
-    return Calibrator(name=name, family="convolution", build=seeded, shape=shape)
+    return Calibrator(name=name, family=family, build=build, shape=(1, 3, side, side))
 
 
 CALIBRATORS: tuple[Calibrator, ...] = (
-    _calibrator("attention_small_1", lambda: _AttentionNetwork(dim=96, depth=3), side=80),
-    _calibrator("attention_large_1", lambda: _AttentionNetwork(dim=192, depth=4), side=112),
-    _calibrator("convolution_small_1", lambda: _ConvolutionNetwork(dim=16, depth=1), side=96),
-    _calibrator("convolution_large_1", lambda: _ConvolutionNetwork(dim=32, depth=2), side=160),
+    _calibrator("attention_small_1", "attention", dim=96, depth=3, side=80),
+    _calibrator("attention_large_1", "attention", dim=192, depth=4, side=112),
+    _calibrator("convolution_small_1", "convolution", dim=16, depth=1, side=96),
+    _calibrator("convolution_large_1", "convolution", dim=32, depth=2, side=160),
 )

@@ -36,12 +36,10 @@ _BEST_FIRST: tuple[Verdict, ...] = ("stable", "disturbed", "incomplete")
 
 @dataclass(frozen=True, kw_only=True)
 class WarmUp:
-    """What the passes before the measurement showed.
+    """What the passes before the measurement showed; they settled where the last five agreed.
 
-    Attributes:
-        seconds: The fastest of the last five.
-        wall_s: What one took on the wall on average, waiting included.
-        settled: Whether the last five agreed.
+    The seconds are those of the fastest of these; ``wall_s`` is what a pass took on the wall on
+    average, waiting included.
     """
 
     forwards: int
@@ -73,11 +71,7 @@ def warm_up(forward: Forward, *, bench: Bench, until: float) -> WarmUp:
 
 @dataclass(kw_only=True, eq=False)
 class Placed:
-    """A network that is timed where it lies in memory, and then elsewhere.
-
-    Attributes:
-        forward: The pass that is timed: of the network, or of a copy that was placed elsewhere.
-    """
+    """A network that is timed where it lies in memory, and then in copies that lie elsewhere."""
 
     network: Runnable
 
@@ -106,15 +100,10 @@ def relocate(networks: Mapping[str, Placed], *, draw: random.Random) -> None:
 class Attempt(Placed):
     """One attempt at timing a candidate in turn with its calibrator, and what came of it.
 
-    Attributes:
-        timings: The candidate's passes, in order.
-        calibration: The calibrator's pass of the same round.
-        fault: What the candidate raised, if it did; then it takes no further part.
-        wanted_half_width: Of the interval, as a share, to be narrow enough.
-        placement_rounds: After how many rounds it is placed anew in memory; 0 where it is not.
-        found: The ratio to the calibrator over all rounds; None without a value.
-        drift: Of the calibrator.
-        off_cpu: Share of the time without a core; None on a GPU.
+    Its timings and those of the calibrator are of the same rounds. A candidate that raised has a
+    fault and takes no further part. ``found`` is the ratio to the calibrator over all rounds, None
+    without a value; the drift is the calibrator's, ``off_cpu`` the share of the time without a
+    core, None on a GPU. After so many placement rounds it is placed anew, never for 0.
     """
 
     calibrator: str
