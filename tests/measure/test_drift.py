@@ -181,46 +181,37 @@ def check(share: float, *, weight: int = 1) -> DriftCheck:
     return DriftCheck(deviations={"a": share, "b": 0.0}, weight=weight)
 
 
-def test_a_long_check_counts_for_all() -> None:
-    assert after(check(0.08, weight=CHECKS)).due
+@pytest.mark.parametrize(
+    ("checks", "is_due"),
+    [
+        ([check(0.08, weight=CHECKS)], True),  # a long check counts for all
+        ([check(0.04)] * 10, False),  # between the limits nothing is renewed
+        ([check(0.08), check(0.04), check(0.08)], True),  # and nothing forgotten
+        ([check(0.08), check(-0.08), check(0.08), check(-0.08)], False),  # noise changes sides
+        ([DriftCheck(deviations={"a": 0.5})] * 3, False),  # nobody to be compared with
+    ],
+)
+def test_constants_are_due_by_their_checks(checks: list[DriftCheck], is_due: bool) -> None:
+    assert bool(after(*checks).due) == is_due
 
 
 def test_a_check_that_finds_them_together_makes_the_others_void() -> None:
     assert after(check(0.08), check(0.08), check(0.02), check(0.08)) == after(check(0.08))
 
 
-def test_between_the_limits_nothing_is_renewed_and_nothing_forgotten() -> None:
-    assert after(*[check(0.04)] * 10).due == ""
-    assert after(check(0.08), check(0.04), check(0.08)).due
-
-
-def test_deviations_that_change_sides_are_noise() -> None:
-    assert after(check(0.08), check(-0.08), check(0.08), check(-0.08)).due == ""
-
-
-def test_one_network_has_nobody_to_be_compared_with() -> None:
-    alone = DriftCheck(deviations={"a": 0.5})
-    assert after(alone, alone, alone) == FRESH
-
-
-def test_noise_of_two_percent_renews_hardly_ever() -> None:
+@pytest.mark.parametrize(
+    ("change", "checks", "least", "most"),
+    [(0.0, 20, 0, 4), (0.08, 4, 195, 200)],
+    ids=["noise_renews_hardly_ever", "eight_percent_are_found_through_the_noise"],
+)
+def test_of_200_machines_with_noise_so_many_renew(
+    change: float, checks: int, least: int, most: int
+) -> None:
     rng, renewed = random.Random(0), 0
     for _ in range(200):
-        noisy = (
-            DriftCheck(deviations={name: rng.gauss(0.0, 0.01) for name in "abcd"})
-            for _ in range(20)
-        )
-        renewed += bool(after(*noisy).due)
-    assert renewed <= 4
-
-
-def test_a_change_of_eight_percent_is_found_through_the_noise() -> None:
-    rng, found = random.Random(1), 0
-    for _ in range(200):
         drawn = (
-            {name: rng.gauss(0.08 if name == "a" else 0.0, 0.01) for name in "abcd"}
-            for _ in range(4)
+            {name: rng.gauss(change if name == "a" else 0.0, 0.01) for name in "abcd"}
+            for _ in range(checks)
         )
-        noisy = (DriftCheck(deviations=deviations) for deviations in drawn)
-        found += bool(after(*noisy).due)
-    assert found >= 195
+        renewed += bool(after(*(DriftCheck(deviations=found) for found in drawn)).due)
+    assert least <= renewed <= most

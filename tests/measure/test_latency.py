@@ -54,7 +54,11 @@ def noisy(milliseconds: float, *, share: float, seed: int) -> Callable[[int], fl
 
 
 def test_value_is_the_ratio_to_the_calibrator_times_its_constant(
-    environment: Environment, conditions: Conditions, alone: Alone
+    clock: FakeClock,
+    environment: Environment,
+    conditions: Conditions,
+    bench: MakeBench,
+    alone: Alone,
 ) -> None:
     found = alone(5.0)
     assert found.value == pytest.approx(5.0 / 2.0 * 10.0)
@@ -64,6 +68,8 @@ def test_value_is_the_ratio_to_the_calibrator_times_its_constant(
     assert (found.conditions, found.environment_id) == (conditions, environment.id)
     assert found.details["wall_median_ms"] == pytest.approx(5.0)
     assert found.details["images_per_second"] == pytest.approx(40.0)
+    # What slows down both, as a state of the machine, cancels.
+    assert alone(5.0 * 1.4, bench(Ticking(clock, 2.0 * 1.4))).value == pytest.approx(25.0)
 
 
 def test_value_follows_from_the_record_alone(alone: Alone) -> None:
@@ -82,19 +88,15 @@ def test_goes_on_while_the_interval_is_wide_but_never_beyond_400_forwards(alone:
     assert wide.reason.startswith("the interval is as wide as ±")
 
 
-def test_a_state_of_the_machine_cancels(clock: FakeClock, bench: MakeBench, alone: Alone) -> None:
-    slow = 1.4
-    calibrated = bench(Ticking(clock, 2.0 * slow))
-    assert alone(5.0 * slow, calibrated).value == pytest.approx(25.0)
-
-
-def test_rounds_are_shared_and_interleaved(
+def test_rounds_are_shared_interleaved_and_told(
     clock: FakeClock, measure: Measure, bench: MakeBench
 ) -> None:
     log: list[str] = []
+    told: list[tuple[str, int, int]] = []
     calibrated = bench(Ticking(clock, 2.0, name="c", log=log))
     networks = {name: Ticking(clock, 5.0, name=name, log=log) for name in "ab"}
-    measure(networks, calibrated)
+    measure(networks, replace(calibrated, on_progress=lambda *what: told.append(what)))
+    assert told == [("timing", done, 400) for done in range(1, LOOKS[0] + 1)]
     orders = re.findall("c([ab]+)", "".join(log))[-20:]
     assert 5 <= orders.count("ab") <= 15  # neither always runs behind the other
     assert orders.count("ab") + orders.count("ba") == 20
@@ -167,17 +169,14 @@ def test_still_disturbed_after_one_repeat_within_the_budget_says_so(
     assert (hurried.verdict, hurried.details.get("repeats")) == ("disturbed", None)
 
 
-def test_a_slow_network_gets_five_passes_beyond_the_budget(
-    clock: FakeClock, measure: Measure
+def test_a_slow_network_gets_five_passes_beyond_the_budget_or_no_number(
+    clock: FakeClock, measure: Measure, alone: Alone
 ) -> None:
     network = Ticking(clock, 3000.0)
     found = measure({"a": network, "quick": Ticking(clock, 5.0)}, budget_s=10.0)
     assert (found["a"].verdict, found["a"].value) == ("disturbed", pytest.approx(15000.0))
     assert found["a"].reason == "only 5 of 20 wanted forward passes fitted into the budget"
     assert network.passes == 1 + 2 + 5
-
-
-def test_hardly_any_forwards_give_no_number(clock: FakeClock, alone: Alone) -> None:
     start = clock.wall()
     found = alone(3000.0, budget_s=4.0)
     assert (found.verdict, found.value, found.low) == ("incomplete", None, None)
@@ -186,29 +185,22 @@ def test_hardly_any_forwards_give_no_number(clock: FakeClock, alone: Alone) -> N
     assert clock.wall() - start < 3 * 4.0 + 3.0
 
 
-def test_a_network_that_raises_is_set_aside_and_the_others_go_on(
+def test_networks_that_raise_are_set_aside_with_their_samples_and_the_others_go_on(
     clock: FakeClock, measure: Measure
 ) -> None:
-    networks = {"bad": nn.Sequential(nn.Linear(7, 7)).eval(), "good": Ticking(clock, 5.0)}
-    found = measure(networks)
-    assert (found["bad"].verdict, found["bad"].value) == ("incomplete", None)
-    assert found["bad"].reason.startswith("it raised RuntimeError: ")
-    assert "shapes cannot be multiplied" in found["bad"].reason
-    assert found["good"].value == pytest.approx(25.0)
-
-
-def test_a_network_that_raises_later_keeps_its_samples(clock: FakeClock, measure: Measure) -> None:
     def break_later(number: int) -> object:
         if number == 1 + 8 + 5:
             raise IndexError("no more")
         return torch.zeros(1)
 
-    networks = {"bad": Ticking(clock, 5.0, output=break_later), "good": Ticking(clock, 5.0)}
-    found = measure(networks)
-    assert (found["bad"].verdict, found["bad"].value) == ("incomplete", None)
-    assert found["bad"].reason == "it raised IndexError: no more"
-    assert len(found["bad"].samples) == 5
-    assert found["good"].verdict == "stable"
+    wrong, later = nn.Linear(7, 7).eval(), Ticking(clock, 5.0, output=break_later)
+    found = measure({"wrong": wrong, "later": later, "good": Ticking(clock, 5.0)})
+    assert [found[bad].verdict for bad in ("wrong", "later")] == ["incomplete"] * 2
+    assert found["wrong"].reason.startswith("it raised RuntimeError: ")
+    assert "shapes cannot be multiplied" in found["wrong"].reason
+    assert (found["later"].reason, found["later"].value) == ("it raised IndexError: no more", None)
+    assert len(found["later"].samples) == 5
+    assert (found["good"].verdict, found["good"].value) == ("stable", pytest.approx(25.0))
 
 
 NAN, INFINITE = torch.tensor([1.0, float("nan")]), torch.tensor(float("-inf"))
@@ -247,15 +239,6 @@ def test_calibrator_is_the_nearest_of_the_family(
     found = measure(networks, calibrated)
     chosen = [entry.details["calibrator"] for entry in found.values()]
     assert chosen == ["calibrator_2.0"] * 2 + ["calibrator_12.0"] * 2
-
-
-def test_progress_is_told_between_rounds(
-    clock: FakeClock, measure: Measure, bench: MakeBench
-) -> None:
-    told: list[tuple[str, int, int]] = []
-    on = replace(bench(), on_progress=lambda *what: told.append(what))
-    measure({"a": Ticking(clock, 5.0)}, on)
-    assert told == [("timing", done, 400) for done in range(1, LOOKS[0] + 1)]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")

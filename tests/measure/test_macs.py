@@ -200,20 +200,14 @@ def test_network_is_left_as_it_was() -> None:
     assert not any(module._forward_hooks for module in network.modules())
 
 
-def test_levit_128s_to_the_unit() -> None:
-    timm = pytest.importorskip("timm")
-    counted = count_operators(timm.create_model("levit_128s"), torch.zeros(1, 3, 224, 224))
-    assert (counted.macs, counted.activations) == (304_660_832, 1_875_074)
-    assert counted.params == 7_777_058
-    assert counted.by_module["stem"] == 48_771_072
-
-
-def test_deit_tiny_with_fused_attention_to_the_unit() -> None:
-    timm = pytest.importorskip("timm")
-    network = timm.create_model("deit_tiny_patch16_224")
-    counted = count_operators(network, torch.zeros(1, 3, 224, 224))
-    assert (counted.macs, counted.activations) == (1_253_683_200, 5_974_636)
-    assert "scaled_dot_product_attention" in counted.by_operator
+def test_networks_of_timm_to_the_unit() -> None:
+    timm, images = pytest.importorskip("timm"), torch.zeros(1, 3, 224, 224)
+    levit = count_operators(timm.create_model("levit_128s"), images)
+    assert (levit.macs, levit.activations) == (304_660_832, 1_875_074)
+    assert (levit.params, levit.by_module["stem"]) == (7_777_058, 48_771_072)
+    deit = count_operators(timm.create_model("deit_tiny_patch16_224"), images)
+    assert (deit.macs, deit.activations) == (1_253_683_200, 5_974_636)
+    assert "scaled_dot_product_attention" in deit.by_operator
 
 
 def test_cvt_13_with_einsum_to_the_unit() -> None:
