@@ -32,15 +32,6 @@ pinning = pytest.mark.skipif(
 )
 
 
-@pytest.fixture
-def collecting() -> Iterator[None]:
-    was_enabled = gc.isenabled()
-    gc.enable()
-    yield
-    if not was_enabled:
-        gc.disable()
-
-
 @pinning
 @pytest.mark.skipif(usable_cores() < 2, reason="one core")
 def test_several_threads_take_the_whole_process_along() -> None:
@@ -66,11 +57,10 @@ def test_several_threads_take_the_whole_process_along() -> None:
 
 
 @pinning
-def test_pins_sets_threads_collects_no_garbage_and_restores_after_an_error(
-    collecting: None,
-) -> None:
+def test_pins_sets_threads_collects_no_garbage_and_restores_after_an_error() -> None:
     torch.set_num_threads(2)
     before = os.sched_getaffinity(0)
+    gc.enable()
     with suppress(ZeroDivisionError), pinned(threads=1) as pinning:
         assert os.sched_getaffinity(0) == set(pinning.cores) == {max(before)}
         assert (pinning.note, torch.get_num_threads()) == ("", 1)
@@ -192,13 +182,10 @@ def write(root: Path, path: str, text: str) -> None:
     (root / path).write_text(text)
 
 
-def stat(name: str, *, user: int, system: int) -> str:
-    return f"7 ({name}) R 1 7 7 0 -1 0 0 0 0 0 {user} {system} 0 0 20 0 1 0 0\n"
-
-
 def test_counters_are_read(tmp_path: Path) -> None:
     write(tmp_path, "proc/stat", "cpu  100 5 20 800 3 0 2 70 9 9\ncpu0 1 1 1 1\n")
-    write(tmp_path, "proc/4000000/stat", stat("my (odd) name", user=11, system=4))
+    told = "7 (my (odd) name) R 1 7 7 0 -1 0 0 0 0 0 11 4 0 0 20 0 1 0 0\n"
+    write(tmp_path, "proc/4000000/stat", told)
     for core, count in enumerate((2, 3)):
         write(tmp_path, f"{CPUS}/cpu{core}/thermal_throttle/core_throttle_count", f"{count}\n")
     assert counters(root=tmp_path) == Counters(

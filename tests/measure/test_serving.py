@@ -34,18 +34,13 @@ def test_no_p99_from_few_passes(clock: FakeClock, bench: MakeBench) -> None:
     assert found["p99"] == {"unit": "ms", "value": None, "reason": reason}
 
 
-def system(folder: Path, *, resident: int, peak: int) -> Path:
-    (folder / "clear_refs").write_text("")
-    (folder / "status").write_text(f"Name:\tx\nVmHWM:\t{peak} kB\nVmRSS:\t{resident} kB\n")
-    return folder
-
-
 def test_peak_is_above_what_was_resident_or_has_a_reason(tmp_path: Path) -> None:
     found = peak_memory(lambda: None, device="cpu", process=tmp_path)
     assert found.value is None
     assert "does not tell" in found.reason
-    process = system(tmp_path, resident=1000, peak=1500)
-    found = peak_memory(lambda: None, device="cpu", process=process)
+    (tmp_path / "clear_refs").write_text("")
+    (tmp_path / "status").write_text("Name:\tx\nVmHWM:\t1500 kB\nVmRSS:\t1000 kB\n")
+    found = peak_memory(lambda: None, device="cpu", process=tmp_path)
     assert found.value == 500 * 1024
     assert (tmp_path / "clear_refs").read_text() == "5"
 

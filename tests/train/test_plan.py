@@ -17,14 +17,11 @@ RECIPE = Recipe(batch=8)
 NAMES = ("fp32 contiguous", "fp32 channels_last", "bf16 contiguous", "bf16 channels_last")
 
 
-def _clock(*step_seconds: float) -> Callable[[], float]:
+def _clock(*step_seconds: float, first: Iterable[tuple[float, ...]] = ()) -> Callable[[], float]:
     """A clock, read before and after each step, on which these times take turns."""
-    return _clock_of(itertools.repeat(step_seconds))
 
-
-def _clock_of(rounds: Iterable[tuple[float, ...]]) -> Callable[[], float]:
     def times() -> Iterator[float]:
-        now = 0.0
+        now, rounds = 0.0, itertools.chain(first, itertools.repeat(step_seconds))
         for seconds in itertools.chain.from_iterable(rounds):
             yield now
             now += seconds
@@ -45,22 +42,21 @@ def _choose(network: nn.Module, *, step_clock: Callable[[], float], budget_s: fl
     )
 
 
-def test_fastest_candidate_is_chosen() -> None:
-    plan = _choose(tiny_network(), step_clock=_clock(1.0, 0.9, 0.8, 0.6))
-    assert (plan.precision, plan.memory_format, plan.device) == ("bf16", "channels_last", "cpu")
-    assert plan.seconds == pytest.approx(dict(zip(NAMES, (1.0, 0.9, 0.8, 0.6), strict=True)))
-    assert plan.rejected == {}
-
-
-def test_candidate_that_is_hardly_faster_is_not_chosen() -> None:
-    plan = _choose(tiny_network(), step_clock=_clock(1.0, 0.95, 0.93, 0.92))
-    assert (plan.precision, plan.memory_format) == ("fp32", "contiguous")
+@pytest.mark.parametrize(
+    ("seconds", "chosen"),
+    [((1.0, 0.9, 0.8, 0.6), "bf16 channels_last"), ((1.0, 0.95, 0.93, 0.92), "fp32 contiguous")],
+)
+def test_fastest_candidate_is_chosen_where_it_is_not_hardly_faster(
+    seconds: tuple[float, ...], chosen: str
+) -> None:
+    plan = _choose(tiny_network(), step_clock=_clock(*seconds))
+    assert (plan.name, plan.device, plan.rejected) == (chosen, "cpu", {})
+    assert plan.seconds == pytest.approx(dict(zip(NAMES, seconds, strict=True)))
 
 
 def test_hopeless_candidate_is_not_timed_to_the_end() -> None:
-    warm, rest = (1.0, 1.0, 30.0, 1.0), (1.0, 1.0, 1.0)
-    stalling = _clock_of(itertools.chain([warm, warm], itertools.repeat(rest)))
-    plan = _choose(tiny_network(), step_clock=stalling)
+    warm = (1.0, 1.0, 30.0, 1.0)
+    plan = _choose(tiny_network(), step_clock=_clock(1.0, 1.0, 1.0, first=[warm, warm]))
     assert plan.rejected == {"bf16 contiguous": "30.0 times slower in the warm-up"}
     assert set(plan.seconds) == {"fp32 contiguous", "fp32 channels_last", "bf16 channels_last"}
 
@@ -102,18 +98,12 @@ def _measured(*seconds: float, rejected: dict[str, str] | None = None) -> Plan:
     return Plan(seconds=timed, rejected=rejected or {}, device="cpu")
 
 
-def test_common_plan_is_judged_over_all_networks() -> None:
-    one, other = _measured(1.0, 1.0, 0.5, 0.6), _measured(10.0, 10.0, 16.0, 8.0)
-    plan = common_plan([one, other])
-    assert (plan.precision, plan.memory_format) == ("bf16", "channels_last")
-
-
-def test_common_plan_takes_nothing_that_one_network_rejects() -> None:
+def test_common_plan_is_judged_over_all_networks_and_takes_nothing_that_one_rejects() -> None:
+    plan = common_plan([_measured(1.0, 1.0, 0.5, 0.6), _measured(10.0, 10.0, 16.0, 8.0)])
+    assert plan.name == "bf16 channels_last"
     hopeless = {"bf16 contiguous": "30.0 times slower in the warm-up"}
-    one, other = _measured(1.0, 1.0, 0.3), _measured(1.0, 1.0, rejected=hopeless)
-    plan = common_plan([one, other])
-    assert (plan.precision, plan.memory_format) == ("fp32", "contiguous")
-    assert plan.rejected == hopeless
+    plan = common_plan([_measured(1.0, 1.0, 0.3), _measured(1.0, 1.0, rejected=hopeless)])
+    assert (plan.name, plan.rejected) == ("fp32 contiguous", hopeless)
 
 
 def test_common_plan_of_none_or_of_two_devices_is_refused() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,6 @@ from torch import Tensor, nn
 
 from archbench.errors import UsageError
 from archbench.space.sections import TEACHERS as TEACHERS_OF_A_SPACE
-from archbench.study.trial import CurvePoint
 from archbench.train import teacher as module
 from archbench.train.recipe import TEACHERS, Recipe
 from archbench.train.teacher import ConvolutionalNetwork, Teacher, teacher_for
@@ -57,7 +57,7 @@ def _step_loss(network: nn.Module, *, share: float) -> float:
     return float(loss)
 
 
-def test_first_classifier_learns_the_label_and_second_the_teacher() -> None:
+def test_first_classifier_learns_the_label_and_second_the_teacher_and_a_single_one_both() -> None:
     network = tiny_network(dropout=0.0)
     images, labels = tiny_batch()
     first, second = network(images)
@@ -65,16 +65,12 @@ def test_first_classifier_learns_the_label_and_second_the_teacher() -> None:
     taught = F.cross_entropy(second, _answers(images)).item()
     assert own != pytest.approx(taught, rel=1e-3)
     assert _step_loss(network, share=0.25) == pytest.approx(0.75 * own + 0.25 * taught)
-
-
-def test_single_classifier_learns_both() -> None:
     mean = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    network = nn.Sequential(mean, nn.Linear(3, NUM_CLASSES))
-    images, labels = tiny_batch()
-    logits = network(images)
+    single = nn.Sequential(mean, nn.Linear(3, NUM_CLASSES))
+    logits = single(images)
     own = F.cross_entropy(logits, labels, label_smoothing=0.1).item()
     taught = F.cross_entropy(logits, _answers(images)).item()
-    assert _step_loss(network, share=0.5) == pytest.approx((own + taught) / 2)
+    assert _step_loss(single, share=0.5) == pytest.approx((own + taught) / 2)
 
 
 def test_teacher_is_trained_once_and_its_answers_are_its_own(
@@ -135,8 +131,7 @@ def test_recipe_without_a_teacher_needs_none(tmp_path: Path) -> None:
     assert "teacher" not in " ".join(Recipe().document())
 
 
-def _train(network: nn.Module, **changes: Any) -> tuple[CurvePoint, ...]:
-    return tiny_training(network, **{"recipe": RECIPE, **changes})
+_train = functools.partial(tiny_training, recipe=RECIPE)
 
 
 def test_resumed_distillation_equals_the_straight_one(teacher: Teacher, tmp_path: Path) -> None:
