@@ -153,7 +153,7 @@ def test_nothing_is_fetched_from_elsewhere_than_the_web(
     hub.redirect = address
     with pytest.raises(MissingError, match="could not be fetched"):
         fetch_weights(NAME, folder=tmp_path, patience_s=0.5)
-    with pytest.raises(UsageError, match="no address of the web"):
+    with pytest.raises(UsageError, match="is not a web address"):
         hub_address({"ARCHBENCH_HUB": address})
 
 
