@@ -17,9 +17,8 @@ from archbench.measure.backend import BACKENDS, absence, can_compute, require_ba
 from archbench.measure.machine import capture_environment
 from archbench.measure.machine import devices as machine_devices
 from archbench.measure.macs import count_operators
-from archbench.models import ArchSpec, ablation_names, build, count, paper, published_names
+from archbench.models import ArchSpec, ablation_names, build, catalogue, count, published_names
 from archbench.models.arithmetic import Work
-from archbench.models.catalogue import published
 from archbench.models.network import Written
 from archbench.models.weights.hub import fetch_weights
 from archbench.progress import Progress
@@ -205,7 +204,7 @@ def _counts(spec: ArchSpec, *, check: bool, weights: Path | None) -> dict[str, A
     ]
     head = {"name": "head", "embed": "", "block": "", "grid": None, "dim": spec.stages[-1].dim}
     is_known = spec.name in (*published_names(), *ablation_names())
-    is_published = is_known and published(spec.name).digest == spec.digest
+    is_published = is_known and catalogue.published(spec.name).digest == spec.digest
     return {
         "name": spec.name,
         "origin": "archbench",
@@ -213,7 +212,7 @@ def _counts(spec: ArchSpec, *, check: bool, weights: Path | None) -> dict[str, A
         "resolution": list(spec.resolution),
         "num_classes": spec.num_classes,
         **_work(counted.total),
-        "paper": asdict(paper(spec.name)) if is_published else None,
+        "paper": asdict(catalogue.entry(spec.name).paper) if is_published else None,
         "weights": str(weights) if weights else None,
         "built": built,
         "stages": [*stages, {**head, "depth": 0, **_work(counted.head)}],

@@ -6,7 +6,6 @@ from archbench.lazy import exports
 
 if TYPE_CHECKING:
     from archbench.models.catalogue import ablation_names as ablation_names
-    from archbench.models.catalogue import paper as paper
     from archbench.models.catalogue import published_names as published_names
     from archbench.models.deployment import Deployed as Deployed
     from archbench.models.deployment import deploy as deploy

@@ -176,15 +176,6 @@ def published(name: str) -> ArchSpec:
     return ArchSpec.from_document({"name": name, **entry(name).document})
 
 
-def paper(name: str) -> Paper:
-    """What its paper prints of a published network or of an ablation.
-
-    Raises:
-        UsageError: There is none of this name.
-    """
-    return entry(name).paper
-
-
 def entry(name: str) -> Entry:
     """All that the catalogue holds under a name.
 

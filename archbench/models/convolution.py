@@ -1,4 +1,4 @@
-"""A convolution with its norm, told once: the map that leaves it, its arithmetic, its layers.
+"""A convolution with its norm: the map that leaves it, its arithmetic, its layers.
 
 Shapes: B batch, C channels, H W map.
 """
@@ -20,8 +20,8 @@ from archbench.models.part import Grid
 class Convolution(NamedTuple):
     """A square kernel and the norm behind it: ``batch``, ``layer`` (over channels) or ``none``.
 
-    The map is padded by half of the kernel unless told otherwise. A batch norm takes a bias only
-    away again; CeiT has one all the same.
+    A padding that is not given is half of the kernel. A batch norm takes a bias only away again;
+    CeiT has one all the same.
     """
 
     inputs: int
@@ -106,7 +106,7 @@ def count_chain(convolutions: Sequence[Convolution], grid: Grid) -> Work:
 def chain(
     convolutions: Sequence[Convolution], activation_name: str, *, is_last_active: bool = False
 ) -> nn.Sequential:
-    """Such convolutions with an activation behind each, behind the last only if told so."""
+    """Such convolutions with an activation behind each, behind the last only where asked."""
     layers: list[nn.Module] = []
     for convolution in convolutions:
         made = ConvNorm(convolution)

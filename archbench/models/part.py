@@ -269,11 +269,7 @@ def part_spec(role: Role, kind: str) -> type[Any]:
 
 @cache
 def part_fields(role: Role, kind: str) -> frozenset[str]:
-    """The fields that may be set on an embed or block of a kind.
-
-    Raises:
-        UsageError: There is no such kind.
-    """
+    """The fields that may be set on what ``part_spec`` gives."""
     return frozenset(field_names(part_spec(role, kind)))
 
 
