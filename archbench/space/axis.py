@@ -220,11 +220,7 @@ def _targets(path: Path, variants: Sequence[Document], place: Place) -> list[Pat
     if not found:
         assert failure is not None
         raise place.moved(failure)
-    return sorted(found, key=_indices)
-
-
-def _indices(path: Path) -> tuple[int, ...]:
-    return tuple(segment.index for segment in path.segments if isinstance(segment.index, int))
+    return sorted(found, key=lambda path: [s.index for s in path.segments if s.index is not None])
 
 
 def _condition(axis: WrittenAxis, target: Path) -> Expression | None:

@@ -108,9 +108,6 @@ class Selection:
     @cached_property
     def _components(self) -> tuple[_Component, ...]:
         """The axes in groups that depend on each other, each counted."""
-        return tuple(self._component(axes, {}) for axes in self._groups())
-
-    def _groups(self) -> list[list[Axis]]:
         groups: dict[str, set[str]] = {axis.name: {axis.name} for axis in self.axes}
         for axis in self.axes:
             for other in self._wiring.controllers[axis.name]:
@@ -118,7 +115,10 @@ class Selection:
                     joined = groups[axis.name] | groups[other]
                     groups |= dict.fromkeys(joined, joined)
         seen = {id(group): group for group in groups.values()}
-        return [[axis for axis in self.axes if axis.name in group] for group in seen.values()]
+        return tuple(
+            self._component([axis for axis in self.axes if axis.name in group], {})
+            for group in seen.values()
+        )
 
     def _component(self, axes: Sequence[Axis], given: Mapping[str, int]) -> _Component:
         """A group with the number of ways to go on from every state that can be reached."""

@@ -1,9 +1,12 @@
-"""``archbench report``: why there is no front."""
+"""``archbench report`` and ``insight``: what they say where little is known."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from archbench.analysis.importance import Insight
+from archbench.report.element import joined
+from archbench.report.findings.importance import told
 from tests.cli.conftest import Run
 from tests.cli.stored import write_study
 
@@ -13,3 +16,14 @@ def test_a_study_without_a_front_says_why(run: Run, tmp_path: Path) -> None:
     assert code == 0
     assert "There is no front: 12 of 12 designs over the limit" in out
     assert err.startswith("\nnext: open ")
+
+
+def test_a_study_elsewhere_is_named_by_its_path_in_the_next_step(run: Run) -> None:
+    write_study(Path("my results") / "toy")
+    ended = run("insight", "toy", "--results", "my results")
+    assert ended.err == "\nnext: archbench report 'my results/toy'\n"
+
+
+def test_few_trials_are_told() -> None:
+    text = joined(told("small", Insight(num_trials=9, cost="latency_ms")))
+    assert text.endswith("not separable with 9 trials; at least 16 are needed")
