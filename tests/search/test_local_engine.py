@@ -15,7 +15,7 @@ import pytest
 from archbench.errors import SpecError
 from archbench.search.engines import local
 from archbench.search.engines._worker import classify
-from archbench.search.scheduler import Broken, Done, Report, Sent
+from archbench.search.scheduler import Broken, Done, Engine, Report, Sent
 from archbench.train.loop import NonFiniteLossError
 from tests.search.jobs import Act
 
@@ -23,14 +23,14 @@ _PATIENCE_S = 120
 
 
 @pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local.LocalEngine]:
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     logs = tmp_path_factory.mktemp("logs")
     engine = local.make(workers=1, threads=1, memory_bytes=2**30, logs=logs)
     yield engine
     engine.stop()
 
 
-def _reports(engine: local.LocalEngine, act: Act, *, timeout_s: float = 600) -> list[Report]:
+def _reports(engine: Engine, act: Act, *, timeout_s: float = 600) -> list[Report]:
     engine.start(act, timeout_s=timeout_s)
     reports: list[Report] = []
     until = time.monotonic() + _PATIENCE_S
@@ -40,14 +40,14 @@ def _reports(engine: local.LocalEngine, act: Act, *, timeout_s: float = 600) -> 
     return reports
 
 
-def _failure(engine: local.LocalEngine, act: Act, *, timeout_s: float = 600) -> Broken:
+def _failure(engine: Engine, act: Act, *, timeout_s: float = 600) -> Broken:
     report = _reports(engine, act, timeout_s=timeout_s)[-1]
     assert isinstance(report, Broken)
     assert report.number == act.number
     return report
 
 
-def test_a_job_is_heard_and_answered_from_a_core_of_its_own(engine: local.LocalEngine) -> None:
+def test_a_job_is_heard_and_answered_from_a_core_of_its_own(engine: Engine) -> None:
     sent, done = _reports(engine, Act(1, "answer", "word"))
     assert sent == Sent(number=1, payload=("heard", "word"))
     assert isinstance(done, Done)
@@ -55,7 +55,7 @@ def test_a_job_is_heard_and_answered_from_a_core_of_its_own(engine: local.LocalE
     assert len(done.result[1]) == 1
 
 
-def test_a_question_waits_for_its_answer(engine: local.LocalEngine) -> None:
+def test_a_question_waits_for_its_answer(engine: Engine) -> None:
     engine.start(Act(1, "ask", ["may I", "and now"]), timeout_s=600)
     reports: list[Report] = []
     while 1 in engine.running:
@@ -69,11 +69,11 @@ def test_a_question_waits_for_its_answer(engine: local.LocalEngine) -> None:
     assert reports[-1].result == ["may I? yes", "and now? yes"]
 
 
-def test_interruptions_of_the_terminal_are_the_owners(engine: local.LocalEngine) -> None:
+def test_interruptions_of_the_terminal_are_the_owners(engine: Engine) -> None:
     assert _reports(engine, Act(1, "interrupt")) == [Done(number=1, result="went on")]
 
 
-def test_an_exception_comes_back_with_its_kind_and_trace(engine: local.LocalEngine) -> None:
+def test_an_exception_comes_back_with_its_kind_and_trace(engine: Engine) -> None:
     error = NonFiniteLossError("the loss became nan", place="step 3")
     report = _failure(engine, Act(2, "raise", error))
     assert report.failure.kind == "nan"
@@ -81,7 +81,7 @@ def test_an_exception_comes_back_with_its_kind_and_trace(engine: local.LocalEngi
     assert str(report.error) == "step 3: the loss became nan"
 
 
-def test_a_crash_is_named_and_the_worker_replaced(engine: local.LocalEngine) -> None:
+def test_a_crash_is_named_and_the_worker_replaced(engine: Engine) -> None:
     report = _failure(engine, Act(3, "die", signal.SIGSEGV))
     assert report.failure.kind == "crash"
     assert "SIGSEGV" in report.failure.message
@@ -90,13 +90,13 @@ def test_a_crash_is_named_and_the_worker_replaced(engine: local.LocalEngine) -> 
     assert isinstance(_reports(engine, Act(4, "answer"))[-1], Done)
 
 
-def test_a_kill_from_outside_is_told_from_a_crash(engine: local.LocalEngine) -> None:
+def test_a_kill_from_outside_is_told_from_a_crash(engine: Engine) -> None:
     report = _failure(engine, Act(5, "die", signal.SIGKILL))
     assert report.from_outside
     assert report.failure.kind == "crash"
 
 
-def test_what_hangs_is_killed(engine: local.LocalEngine) -> None:
+def test_what_hangs_is_killed(engine: Engine) -> None:
     _reports(engine, Act(6, "answer"))  # warm by now
     report = _failure(engine, Act(7, "hang"), timeout_s=0.4)
     assert report.failure.kind == "timeout"
@@ -104,7 +104,7 @@ def test_what_hangs_is_killed(engine: local.LocalEngine) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
-def test_what_swells_is_killed(engine: local.LocalEngine) -> None:
+def test_what_swells_is_killed(engine: Engine) -> None:
     report = _failure(engine, Act(8, "hold", 5 * 2**28))
     assert report.failure.kind == "memory"
     assert "more than the 1.0 GiB" in report.failure.message

@@ -8,16 +8,7 @@ from typing import Any
 import pytest
 
 from archbench.search.jobs import prepare_data
-from archbench.search.scheduler import (
-    Broken,
-    Done,
-    Job,
-    Jobs,
-    Report,
-    StageError,
-    Step,
-    run,
-)
+from archbench.search.scheduler import Broken, Done, Job, Jobs, Report, StageError, Step, run
 from archbench.study.trial import Failure
 from tests.search.jobs import Act, ScriptedEngine
 

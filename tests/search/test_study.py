@@ -13,7 +13,6 @@ from archbench.analysis.study import StudyReader
 from archbench.errors import UsageError
 from archbench.report.summary import Summary
 from archbench.search import events, search
-from archbench.space import SearchSpace
 from archbench.study.objective import OBJECTIVES
 from tests.search import tiny
 
@@ -35,7 +34,7 @@ def study(
         objectives="{accuracy: max, latency_ms: min}\nlimits: {latency_ms: 30}",
         trials=4,
     )
-    found = search(space, results=folder / "results", on_event=heard.append)
+    found = archbench.search(space, results=folder / "results", on_event=heard.append)
     assert found is not None
     return found
 
@@ -104,15 +103,6 @@ def test_resuming_otherwise_than_begun_is_refused(
             resume=True,
             **options,
         )
-
-
-def test_a_dry_run_stores_nothing(tmp_path: Path, data: str) -> None:
-    heard: list[events.Event] = []
-    space = SearchSpace.load(tiny.write_space(tmp_path, data))
-    results = tmp_path / "results"
-    assert archbench.search(space, results=results, dry_run=True, on_event=heard.append) is None
-    assert isinstance(heard[-1], events.Prepared)
-    assert not (tmp_path / "results").exists()
 
 
 def test_every_number_of_a_timing_is_an_objective_a_limit_a_column_and_an_axis(

@@ -47,11 +47,6 @@ def test_name_of_several_places_is_refused_with_them(name: str) -> None:
     assert "write one of them" in str(caught.value)
 
 
-def test_unknown_name_is_refused_with_the_nearest() -> None:
-    with pytest.raises(UsageError, match=r"unknown factor 'positon'; did you mean position\?"):
-        full_path(SPEC, "positon")
-
-
 def test_all_turns_every_part_at_once_and_each_one_after_another() -> None:
     both = _forms("stages[all].block.num_heads=4")
     assert list(both) == ["stages[all].block.num_heads=4"]

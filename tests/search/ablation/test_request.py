@@ -76,22 +76,6 @@ def test_what_is_said_goes_before_the_papers_own_scale() -> None:
     assert request.forms[3].key == request.base.key  # A4 is then the base
 
 
-def test_paper_and_network_exclude_each_other() -> None:
-    with pytest.raises(UsageError, match="--paper: a paper's tables have their own base"):
-        requested(as_spec("cvt_13"), paper="cvt")
-    with pytest.raises(UsageError, match="unknown paper 'swin'"):
-        requested(None, paper="swin")
-
-
-def test_nothing_to_compare_is_refused() -> None:
-    with pytest.raises(UsageError, match="no form is left to compare with the base: position=bias"):
-        requested(as_spec("levit_128s"), axes=["position=bias"])
-    with pytest.raises(UsageError, match="--axes: no factor to change"):
-        requested(as_spec("levit_128s"))
-    with pytest.raises(UsageError, match="no network to change; name one"):
-        requested(None)
-
-
 def test_networks_are_tried_from_the_light_to_the_heavy_but_no_extreme() -> None:
     request = _request("levit")
     proxies = [request.proxy.spec(form.spec) for form in request.trained if form.spec]
