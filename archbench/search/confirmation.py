@@ -1,4 +1,4 @@
-"""The end of a study: who is in doubt is timed and trained again, and the front is tested."""
+"""The end of a study: uncertain candidates are timed and trained again, the front is tested."""
 
 from __future__ import annotations
 
@@ -21,13 +21,7 @@ from archbench.errors import ArchbenchError, SpecError
 from archbench.models import as_spec, count
 from archbench.search import events
 from archbench.search.context import StudyContext
-from archbench.search.jobs import (
-    Note,
-    RungReached,
-    TrainJob,
-    held_out_accuracy,
-    time_together,
-)
+from archbench.search.jobs import Note, RungReached, TrainJob, held_out_accuracy, time_together
 from archbench.search.kept_weights import (
     earlier_folders,
     earlier_weights,
@@ -59,7 +53,7 @@ def confirm(
 ) -> StudyReader:
     """Confirms the front of a study that was searched before, and searches nothing.
 
-    Candidates whose place on the front is in doubt are timed again in a fresh process and trained
+    Candidates whose place on the front is uncertain are timed again in a fresh process and trained
     with more seeds, until the front is settled or the budget is spent. It may be killed at any
     moment and begun again: what was trained counts.
 
@@ -104,7 +98,7 @@ def confirm_command(path: Path) -> str:
 
 
 def confirm_front(context: StudyContext, *, is_asked_for: bool = False) -> None:
-    """Times and trains those in doubt, then tests the members of the front.
+    """Times and trains uncertain candidates, then tests the members of the front.
 
     What breaks is told as a warning, and the numbers of the search stand. Where it ``is_asked_for``
     it is done whatever the space says and was done before.
@@ -144,7 +138,7 @@ def confirm_front(context: StudyContext, *, is_asked_for: bool = False) -> None:
 
 
 class Repeats(Jobs):
-    """Further trainings of the candidates in doubt, until none is worth it or fits the budget.
+    """Further trainings of uncertain candidates, until none is worth it or fits the budget.
 
     What they have cost so far stands in the curves, so that a run that was killed goes on with
     what was left of the budget, of seconds in all, and with the training that was cut off.
@@ -282,7 +276,7 @@ def _doubt(context: StudyContext) -> FrontProbabilities:
 def _time(
     context: StudyContext, *, is_first: bool, without: frozenset[int] = frozenset()
 ) -> frozenset[int]:
-    """Times those in doubt in a fresh process, and at first published networks beside them."""
+    """Times uncertain ones in a fresh process, and at first published networks beside them."""
     target, study = context.target, context.study
     if target is None:
         return frozenset()

@@ -66,7 +66,7 @@ def search(
         pruner: Name of a rule for stopping early in place of the space's; ``none`` stops nothing.
         download: Whether missing data may be fetched from its home.
         confirm_budget: ``20%`` of the search's time, or a time such as ``10m``, that may be spent
-            on training those in doubt again; the space says by default.
+            on training uncertain candidates again; the space says by default.
         certify: Whether a certificate of the proxy comes first; by default where the search is
             many times as long.
         dry_run: Whether to stop before the first trial; nothing is stored then.

@@ -25,7 +25,7 @@ _GRACE_S = 2.0
 _SPOILING: tuple[FailureKind, ...] = ("memory", "error")  # a CUDA error spoils its process
 
 
-class LocalEngine:
+class _LocalEngine:
     """Warm child processes that can be killed; a dead one is replaced.
 
     Each has so many threads and cores, prints to a file in the folder ``logs``, and is ended when
@@ -50,28 +50,23 @@ class LocalEngine:
 
     @property
     def workers(self) -> int:
-        """Jobs that can run at a time."""
         return len(self._children)
 
     @property
     def running(self) -> tuple[int, ...]:
-        """Numbers of the jobs that run now."""
         return tuple(child.job.number for child in self._children if child.job is not None)
 
     def start(self, job: Job, *, timeout_s: float) -> int:
-        """Hands the job to an idle worker, to be killed when late, and gives the worker's index."""
         index = next(i for i, child in enumerate(self._children) if child.job is None)
         self._children[index].start(job, deadline=self._clock() + timeout_s, timeout_s=timeout_s)
         return index
 
     def answer(self, number: int, content: Any) -> None:
-        """Answers the question of a running job; nothing where it has died meanwhile."""
         for child in self._children:
             if child.job is not None and child.job.number == number:
                 child.answer(content)
 
     def poll(self, timeout_s: float) -> list[Report]:
-        """What happened, after waiting for it no longer than ``timeout_s``."""
         busy = {child.jobs: child for child in self._children if child.job is not None}
         if not busy:
             time.sleep(timeout_s)
@@ -82,7 +77,6 @@ class LocalEngine:
         return [report for report in reports if report is not None]
 
     def stop(self) -> None:
-        """Ends every worker at once, and what they run with them."""
         for child in self._children:
             child.terminate()
         for child in self._children:
@@ -100,7 +94,7 @@ class LocalEngine:
         return None
 
 
-make = LocalEngine
+make = _LocalEngine
 
 
 class _Child:
