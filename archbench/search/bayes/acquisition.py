@@ -60,13 +60,13 @@ class Acquisition:
         self._memory = memory
         self._num_start = num_start
         self._rng = rng
-        self._seen = set(observations.keys)
+        self._seen = observations.keys
         facts = self._remembered_facts(observations)
         is_whole = np.asarray(~np.isnan(facts).any(axis=1))
         num_axes = len(source.encoding)
         self._facts, rows = facts[is_whole], observations.rows[is_whole]
         self._codes, self._accuracy = rows[:, :num_axes], rows[:, num_axes]
-        self._curves = list(compress(observations.curves, is_whole))
+        self._curves = list(compress(observations.curves, is_whole.tolist()))
         self._is_running = observations.is_running[is_whole]
         self._costs = self._with_known(rows[:, num_axes + 1 :], self._facts)
         self._is_positive_fact = np.asarray((self._facts > 0).all(axis=0))
@@ -264,7 +264,7 @@ class Acquisition:
 
     def _remembered_facts(self, observations: Observations) -> Array:
         """(n, f) each counted once for a trial that has ended."""
-        numbers, none = np.array(observations.numbers, dtype=np.intp), -np.inf  # facts are positive
+        numbers, none = observations.numbers, -np.inf  # facts are positive
         kept = self._memory.get("facts", np.zeros((0, self._source.num_facts)))
         missing = max(0, numbers.max(initial=-1) + 1 - len(kept))
         kept = np.concatenate([kept, np.full((missing, self._source.num_facts), none)])

@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -67,15 +68,15 @@ class Observations(NamedTuple):
 
     Attributes:
         numbers: (n,) of the trials.
-        keys: (n,) what tells their candidates apart.
+        keys: What tells their candidates apart.
         rows: (n, D + 1 + q) the code, the uncertain objective (larger is better) and the others
             (smaller is better); NaN where one is not known.
         curves: (n,) of partial evaluations, larger is better.
         is_running: (n,) whether it is still being evaluated.
     """
 
-    numbers: list[int]
-    keys: list[bytes]
+    numbers: NDArray[np.intp]
+    keys: set[bytes]
     rows: Array
     curves: list[Curve]
     is_running: Mask
@@ -91,34 +92,41 @@ class ObservationReader:
 
     def __init__(self, encoding: Encoding, problem: Problem) -> None:
         self._encoding, self._problem = encoding, problem
-        self._ended: dict[int, tuple[bytes, Array, Curve]] = {}
+        self._keys: list[bytes] = []
+        self._curves: list[Curve] = []
+        self._rows = np.zeros((0, len(encoding) + 1 + len(problem.known)))
+        self._has_ended = np.zeros(0, dtype=bool)
 
     def told(self, trials: Sequence[FrozenTrial], *, given: Mapping[int, Params]) -> Observations:
         """What is known now; ``given`` are parameters of trials yet to ask for them, by number."""
-        found, ended, running = {}, self._ended, set()
-        for number, trial in enumerate(trials):
-            if number in ended:
-                found[number] = ended[number]
-            elif trial.state.is_finished():
-                found[number] = ended[number] = self._read(trial, trial.params)
+        missing = len(trials) - len(self._keys)
+        self._keys += [b""] * missing
+        self._curves += [[]] * missing
+        self._rows = np.pad(self._rows, [(0, missing), (0, 0)])
+        self._has_ended = np.pad(self._has_ended, (0, missing))
+        is_running = np.zeros(len(trials), dtype=bool)
+        for number in np.flatnonzero(~self._has_ended).tolist():
+            trial = trials[number]
+            if trial.state.is_finished():
+                self._has_ended[number] = True
+                self._read(trial, trial.params, row=number)
             elif params := given.get(trial.number) or _proposed(trial) or trial.params:
-                found[number] = self._read(trial, params)
-                running.add(number)
-        read = found.values()
+                is_running[number] = True
+                self._read(trial, params, row=number)
+        is_read = self._has_ended | is_running
         return Observations(
-            numbers=list(found),
-            keys=[key for key, _, _ in read],
-            rows=np.concatenate([np.zeros(0), *(row for _, row, _ in read)]).reshape(
-                len(read), len(self._encoding) + 1 + len(self._problem.known)
-            ),
-            curves=[curve for _, _, curve in read],
-            is_running=np.array([number in running for number in found], dtype=bool),
+            numbers=np.flatnonzero(is_read),
+            keys=set(compress(self._keys, is_read.tolist())),
+            rows=self._rows[is_read],
+            curves=list(compress(self._curves, is_read.tolist())),
+            is_running=is_running[is_read],
         )
 
-    def _read(self, trial: FrozenTrial, params: Params) -> tuple[bytes, Array, Curve]:
+    def _read(self, trial: FrozenTrial, params: Params, *, row: int) -> None:
         code, accuracy = self._encoding.code(params), _accuracy(trial, self._problem)
-        row = np.concatenate([code, [accuracy], _costs(trial, self._problem)])
-        return keys(code[None])[0], row, _curve(trial, self._problem)
+        self._keys[row] = keys(code[None])[0]
+        self._rows[row] = np.concatenate([code, [accuracy], _costs(trial, self._problem)])
+        self._curves[row] = _curve(trial, self._problem)
 
 
 def _accuracy(trial: FrozenTrial, problem: Problem) -> float:
