@@ -65,8 +65,8 @@ class Products:
 
 def _raw(values: Sequence[Any]) -> list[dict[Any, float]]:
     """The columns of an axis before they are standardised."""
-    numbers = [value for value in values if _is_number(value)]
-    others = [value for value in values if not _is_number(value)]
+    numbers = [value for value in values if is_number(value)]
+    others = [value for value in values if not is_number(value)]
     columns = []
     if len(numbers) > 1:
         ranks = {value: float(rank) for rank, value in enumerate(sorted(numbers))}
@@ -90,5 +90,6 @@ def _key(value: Any) -> Any:
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether a choice is a number that has an order."""
     return isinstance(value, int | float) and not isinstance(value, bool)

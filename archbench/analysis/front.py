@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
 import moocore
 import numpy as np
 
+from archbench.analysis.statistics import kendall_tau_of
 from archbench.errors import StorageError
-from archbench.study.objective import objective_value
+from archbench.study.objective import costs, objective_value
 from archbench.study.trial import TrialRecord
 
 Direction = Literal["min", "max"]
@@ -193,3 +194,51 @@ class FrontRule:
     def _point(self, record: TrialRecord) -> tuple[float, ...]:
         values = [objective_value(record, name) for name in self.objectives]
         return tuple(value for value in values if value is not None)
+
+
+def transfer(
+    rule: FrontRule,
+    *,
+    here: Sequence[TrialRecord],
+    there: Sequence[TrialRecord],
+    members: Sequence[int],
+) -> dict[str, Any]:
+    """What becomes of the front of a study on another device, JSON-able.
+
+    The same trials have the latency that they were searched by ``here``, and that of the other
+    device ``there``, None where it has none. A limit of milliseconds was meant for the device of
+    the search, so it does not hold there.
+
+    Returns:
+        ``front``, the trials on the front there, cheapest first; members that are ``kept`` and
+        ``left``, and trials that ``joined``; ``kendall_tau``, how alike both orders of latency are,
+        None for fewer than two trials, and how many were ``compared`` for it; ``lost``, the share
+        of the hypervolume there that the members here do not cover, None where only they were
+        timed, or nothing is on the front there.
+    """
+    limits = {name: most for name, most in rule.limits.items() if name not in costs("latency")}
+    rule_there = replace(rule, limits=limits)
+    front = [record.number for record in rule_there.front(there)]
+    pairs = [
+        (one.latency.value, other.latency.value)
+        for one, other in zip(here, there, strict=True)
+        if one.latency and other.latency and one.latency.value and other.latency.value
+    ]
+    lost = None
+    if front and {record.number for record in there} - set(members):
+        best = rule_there.hypervolume(there)
+        # The others keep the corner where it is, and are on no front.
+        without = [
+            record if record.number in members else replace(record, state="pruned")
+            for record in there
+        ]
+        lost = max(0.0, 1 - rule_there.hypervolume(without) / best) if best else None
+    return {
+        "front": front,
+        "kept": [number for number in members if number in front],
+        "left": [number for number in members if number not in front],
+        "joined": [number for number in front if number not in members],
+        "kendall_tau": kendall_tau_of(pairs),
+        "compared": len(pairs),
+        "lost": lost,
+    }

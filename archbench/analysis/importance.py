@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archbench.analysis.accuracy_model import is_trained
+from archbench.analysis.choice_features import is_number
 from archbench.analysis.front import FrontRule
 from archbench.analysis.statistics import Estimate, Floats
 from archbench.study.objective import objective_value
@@ -37,15 +38,11 @@ _PENALTIES = np.geomspace(0.1, 1000, 13)
 
 
 @dataclass(frozen=True, kw_only=True)
-class KnobShare:
-    """What one axis explains.
+class FactorShare:
+    """Which share of the variance one axis explains, and what each value does beside the mean.
 
-    Attributes:
-        share: Of the variance.
-        is_separable: Whether that is more than the best of all axes has in 95 of 100 orders by
-            chance.
-        effects: Value to what it does beside the mean of the trials.
-        counts: Value to trials that have it.
+    It is separable where that is more than the best of all axes has in 95 of 100 orders by chance.
+    The counts are of the trials that have a value.
     """
 
     axis: str
@@ -66,13 +63,10 @@ class PairShare:
 
 @dataclass(frozen=True, kw_only=True)
 class Bound:
-    """An end of an axis where the front lies.
+    """An end of an axis, ``largest`` or ``smallest``, where the front lies.
 
-    Attributes:
-        end: ``largest`` or ``smallest``.
-        on_front: Members of the front that have it.
-        of_front: Members that have the axis.
-        share: Of all trained trials that have the axis, how many have this value.
+    Of the members of the front that have the axis, ``of_front``, so many have this value,
+    ``on_front``; of all trained trials that have the axis, this ``share``.
     """
 
     axis: str
@@ -85,11 +79,9 @@ class Bound:
 
 @dataclass(frozen=True, kw_only=True)
 class Useless:
-    """A value that no member of the front has and that is worse than another at equal cost.
+    """A value that no member of the front has and that loses accuracy to the best at equal cost.
 
-    Attributes:
-        tried: Trained trials that have it.
-        loss: Accuracy below the axis's best value at equal cost.
+    So many trained trials ``tried`` it.
     """
 
     axis: str
@@ -100,23 +92,17 @@ class Useless:
 
 @dataclass(frozen=True, kw_only=True)
 class Insight:
-    """What the trials of a study say of its choices.
+    """What the trials of a study that were trained to the end say of its choices.
 
-    Attributes:
-        num_trials: Trained to the end.
-        cost: The objective that is held equal.
-        accuracy: Each axis's share of accuracy at equal cost, largest first.
-        pairs: The largest shares of pairs beyond their axes.
-        costs: Each axis's share of the logarithm of the cost, largest first.
-        bounds: Ends of axes at which the front lies.
-        useless: Values that never help.
+    Shares, the largest first, are of accuracy where ``cost`` is held equal, and in ``costs`` of the
+    logarithm of that cost.
     """
 
     num_trials: int
     cost: str
-    accuracy: tuple[KnobShare, ...] = ()
+    accuracy: tuple[FactorShare, ...] = ()
     pairs: tuple[PairShare, ...] = ()
-    costs: tuple[KnobShare, ...] = ()
+    costs: tuple[FactorShare, ...] = ()
     bounds: tuple[Bound, ...] = ()
     useless: tuple[Useless, ...] = ()
 
@@ -128,9 +114,9 @@ class Insight:
     def document(self) -> dict[str, Any]:
         """JSON-able, with values as text."""
         found = asdict(self)
-        for knob in (*found["accuracy"], *found["costs"]):
+        for factor in (*found["accuracy"], *found["costs"]):
             for key in ("effects", "counts"):
-                knob[key] = {str(value): of for value, of in knob[key].items()}
+                factor[key] = {str(value): of for value, of in factor[key].items()}
         return found
 
 
@@ -187,7 +173,7 @@ def _bounds(
             tried.setdefault(axis, []).append(value)
     found = []
     for axis, seen in tried.items():
-        values = [v for v in axes.get(axis, sorted({*seen}, key=str)) if _is_number(v)]
+        values = [v for v in axes.get(axis, sorted({*seen}, key=str)) if is_number(v)]
         having = [record.choices[axis] for record in front if axis in record.choices]
         if len(values) < 2 or len(values) < len({*seen}) or len(having) < 3:
             continue
@@ -203,19 +189,18 @@ def _bounds(
     return found
 
 
-def _useless(accuracy: Sequence[KnobShare], front: Sequence[TrialRecord]) -> list[Useless]:
+def _useless(accuracy: Sequence[FactorShare], front: Sequence[TrialRecord]) -> list[Useless]:
     """Values of separable axes whose effect lies wholly below that of another, off the front."""
     found = []
-    for knob in accuracy:
-        if not knob.is_separable or not front:
+    for factor in accuracy:
+        if not factor.is_separable or not front:
             continue
-        best = max(knob.effects.values(), key=lambda effect: effect.value)
-        for value, effect in knob.effects.items():
-            is_there = any(record.choices.get(knob.axis) == value for record in front)
-            if not is_there and knob.counts[value] >= _FEW and effect.high < best.low:
-                loss = best.value - effect.value
-                tried = knob.counts[value]
-                found.append(Useless(axis=knob.axis, value=value, tried=tried, loss=loss))
+        best = max(factor.effects.values(), key=lambda effect: effect.value)
+        for value, effect in factor.effects.items():
+            is_there = any(record.choices.get(factor.axis) == value for record in front)
+            tried, loss = factor.counts[value], best.value - effect.value
+            if not is_there and tried >= _FEW and effect.high < best.low:
+                found.append(Useless(axis=factor.axis, value=value, tried=tried, loss=loss))
     return found
 
 
@@ -228,10 +213,6 @@ def _plain(record: TrialRecord) -> TrialRecord:
     return replace(record, choices=choices)
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
 def _at_least(count: int, total: int, share: float) -> float:
     """The chance of so many or more of a binomial."""
     return sum(
@@ -240,15 +221,9 @@ def _at_least(count: int, total: int, share: float) -> float:
 
 
 class _ChoiceMatrix:
-    """Choices as columns of 0 and 1, one for each value that some but not all trials have.
+    """Choices as columns of 0 and 1 (n, p), one for each value of an axis that varies.
 
-    Args:
-        trials: The choices of each; an axis that is not active is not in them.
-
-    Attributes:
-        axes: Axis to its values, of those that vary, in the order in which they are met.
-        columns: Axis to its columns.
-        matrix: Zeros and ones (n, p).
+    An axis that is not active in a trial is not among its choices.
     """
 
     def __init__(self, trials: Sequence[Mapping[str, Any]]) -> None:
@@ -267,7 +242,7 @@ class _ChoiceMatrix:
 
 def _shares(
     design: _ChoiceMatrix, values: Floats, *, nuisance: Floats
-) -> tuple[list[KnobShare], list[PairShare]]:
+) -> tuple[list[FactorShare], list[PairShare]]:
     """The share of the values' variance of every axis and of every pair, largest first.
 
     The nuisance (n, q), a column of ones among it, is taken out of both sides first.
@@ -287,15 +262,15 @@ def _shares(
     drawn = rng.integers(0, len(values), (_DRAWS, len(values)))
     again = [_drawn(design, values, nuisance, rows, penalty=penalty) for rows in drawn]
     parts_again, weights_again = map(np.array, zip(*again, strict=True))  # (R, axes), (R, p)
-    knobs = []
+    factors = []
     for index, (axis, columns) in enumerate(design.columns.items()):
         frequency = design.matrix[:, columns].mean(0)
         own = _centred(weights[columns, 0], frequency)
         others = _centred(weights_again[:, columns], frequency)
         effects = [Estimate.of_draws(of, value=one) for of, one in zip(others.T, own, strict=True)]
         counts = design.matrix[:, columns].sum(0).astype(int).tolist()
-        knobs.append(
-            KnobShare(
+        factors.append(
+            FactorShare(
                 axis=axis,
                 share=Estimate.of_draws(parts_again[:, index], value=float(parts[index])),
                 is_separable=bool(parts[index] > bar),
@@ -305,7 +280,7 @@ def _shares(
         )
     left = rest - matrix @ weights[:, 0]
     pairs = _pairs(design, left, penalty=penalty, total=total, rng=rng)
-    return sorted(knobs, key=lambda knob: -knob.share.value), pairs
+    return sorted(factors, key=lambda factor: -factor.share.value), pairs
 
 
 def _pairs(
@@ -350,12 +325,8 @@ def _drawn(
 
 def _parts(design: _ChoiceMatrix, matrix: Floats, weights: Floats, *, total: float) -> Floats:
     """What the part of each axis explains (axes, R), by the sum of its squares."""
-    return np.stack(
-        [
-            ((matrix[:, columns] @ weights[columns]) ** 2).sum(0) / total
-            for columns in design.columns.values()
-        ]
-    )
+    every = [matrix[:, columns] @ weights[columns] for columns in design.columns.values()]
+    return np.stack([(part**2).sum(0) / total for part in every])
 
 
 def _centred(weights: Floats, frequency: Floats) -> Floats:

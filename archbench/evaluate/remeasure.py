@@ -7,9 +7,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from archbench.analysis.front import transfer
 from archbench.analysis.study import StudyReader, open_study
 from archbench.analysis.tables import designs_table, latency_cells, measurements_table, write_tables
-from archbench.analysis.transfer import transfer
 from archbench.errors import UsageError
 from archbench.evaluate.target import SEARCH_BUDGET_S, calibrated
 from archbench.models.network import as_spec

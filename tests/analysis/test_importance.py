@@ -54,18 +54,18 @@ def test_knob_that_matters_at_equal_cost_is_found_with_its_effect() -> None:
     assert first.share.low > 0.5
     apart = first.effects["cvt"].value - first.effects["levit"].value
     assert abs(apart - 0.1) < 0.02
-    assert not any(knob.is_separable for knob in others)
+    assert not any(factor.is_separable for factor in others)
 
 
 def test_size_matters_for_the_cost() -> None:
     found = _found(_trials(lambda choices: 0.0))
-    assert {knob.axis for knob in found.costs if knob.is_separable} == {"dim", "depth"}
+    assert {factor.axis for factor in found.costs if factor.is_separable} == {"dim", "depth"}
 
 
 def test_what_does_not_matter_is_separable_no_more_often_than_chance_says() -> None:
     """One of 20 is promised; of 30, four or more have a chance of 6 %."""
     found = [_found(_trials(lambda choices: 0.0, num=40, seed=seed)) for seed in range(30)]
-    assert sum(any(knob.is_separable for knob in one.accuracy) for one in found) <= 4
+    assert sum(any(factor.is_separable for factor in one.accuracy) for one in found) <= 4
     assert sum(any(pair.is_separable for pair in one.pairs) for one in found) <= 4
 
 

@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from archbench.analysis.front import FrontRule
+from archbench.analysis.front import FrontRule, transfer
 from archbench.analysis.statistics import kendall_tau_of
-from archbench.analysis.transfer import transfer
 from archbench.study.trial import TrialRecord
 from tests.study import example
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import astuple
 
-from archbench.analysis.importance import FEWEST, Insight, KnobShare
+from archbench.analysis.importance import FEWEST, FactorShare, Insight
 from archbench.analysis.study import StudyReader
 from archbench.command_line import command_line, study_argument
 from archbench.report.element import Lines, Part, ReportTable
@@ -52,12 +52,12 @@ def what_matters(found: Insight) -> list[Part]:
         return [f"Not {_too_few(found)}."]
     cost = found.cost.removesuffix("_ms")
     parts: list[Part] = [f"{text}." for text in _sentences(found)]
-    for title, knobs, unit in (
+    for title, factors, unit in (
         (f"Accuracy at equal {cost}", found.accuracy, "points"),
         (cost.capitalize(), found.costs, "%, about"),
     ):
-        shown = _table(knobs, unit=unit, share="share, %, 95 % interval")
-        parts += [html("<h3>{}</h3>\n", title), f"{_separable(knobs, found)}.", shown]
+        shown = _table(factors, unit=unit, share="share, %, 95 % interval")
+        parts += [html("<h3>{}</h3>\n", title), f"{_separable(factors, found)}.", shown]
     return [*parts, _METHOD]
 
 
@@ -65,31 +65,31 @@ def _too_few(found: Insight) -> str:
     return f"separable with {found.num_trials} trials; at least {FEWEST} are needed"
 
 
-def _separable(knobs: Sequence[KnobShare], found: Insight) -> str:
-    count = sum(knob.is_separable for knob in knobs)
-    told = f"{count} of {len(knobs)} choices are" if count else "no choice is"
+def _separable(factors: Sequence[FactorShare], found: Insight) -> str:
+    count = sum(factor.is_separable for factor in factors)
+    told = f"{count} of {len(factors)} choices are" if count else "no choice is"
     return f"{told} separable with {found.num_trials} trials"
 
 
-def _table(knobs: Sequence[KnobShare], *, unit: str, share: str = "share, %") -> ReportTable:
+def _table(factors: Sequence[FactorShare], *, unit: str, share: str = "share, %") -> ReportTable:
     rows = []
-    for knob in knobs:
-        value, low, high = (100 * end for end in astuple(knob.share))
+    for factor in factors:
+        value, low, high = (100 * end for end in astuple(factor.share))
         rows.append(
             {
-                "choice": one_line(knob.axis, length=_LONGEST),
+                "choice": one_line(factor.axis, length=_LONGEST),
                 share: f"{value:.0f} [{low:.0f}, {high:.0f}]",
-                f"from, {unit}, to": _best(knob) if knob.is_separable else "not separable",
+                f"from, {unit}, to": _best(factor) if factor.is_separable else "not separable",
             }
         )
     return ReportTable(rows, align="nrl")
 
 
-def _best(knob: KnobShare) -> str:
+def _best(factor: FactorShare) -> str:
     """The value with the least and that with the largest effect."""
-    low = min(knob.effects, key=lambda value: knob.effects[value].value)
-    high = max(knob.effects, key=lambda value: knob.effects[value].value)
-    apart = 100 * (knob.effects[high].value - knob.effects[low].value)
+    low = min(factor.effects, key=lambda value: factor.effects[value].value)
+    high = max(factor.effects, key=lambda value: factor.effects[value].value)
+    apart = 100 * (factor.effects[high].value - factor.effects[low].value)
     return one_line(f"{_word(low)}, {apart:+.1f}, {_word(high)}", length=26)
 
 
