@@ -1,15 +1,16 @@
 """What is a candidate's accuracy really, when it was seen through few trainings?
 
-A training's result is the candidate's own accuracy plus the luck of its seed, and the best of many
-results is one with more luck than most. The model here takes that luck out again: accuracy is a sum
-of what each choice contributes and what each two contribute together (a ridge regression), of what
-is the candidate's own, and of noise whose size comes from candidates that were trained more than
-once. All scales are averaged over what the study leaves possible, not set to a best guess (normal
-hierarchical model, see Gelman et al., Bayesian Data Analysis, 3rd ed., ch. 5 and 14).
+A training's result is the candidate's own accuracy plus the noise of its seed, and the best of many
+results is one with more noise in its favour than most. The model here takes that out again:
+accuracy is a sum of what each choice contributes and what each two contribute together (a ridge
+regression), of what is the candidate's own, and of noise whose size comes from candidates that were
+trained more than once. All scales are averaged over what the study leaves possible, not set to a
+best guess (normal hierarchical model, see Gelman et al., Bayesian Data Analysis, 3rd ed., ch. 5 and
+14).
 
 Without the pairs, what they do is taken for the candidates' own: in benchmarks/hybrids a
 third of the spread, where a tenth is. The model is then wrong for like candidates alike, and the
-best keep half of their luck.
+best keep half of the noise in their favour.
 
 Near a ceiling they keep it too: an improvement shows there as less than it is. What adds up is not
 the accuracy but a warped one, and the best candidates differ by less than the same regression says
@@ -48,11 +49,9 @@ _POINTS, _SHARES = np.polynomial.hermite_e.hermegauss(5)
 
 
 class Warping(NamedTuple):
-    """A scale for accuracies that are told in spreads from their mean.
+    """A scale for accuracies that are told in spreads from their mean; strength 0 changes nothing.
 
-    Attributes:
-        strength: How much of it; 0 leaves all as it is.
-        lean: How much more the top is stretched than the bottom; 0 is alike.
+    The more it leans, the more the top is stretched than the bottom; 0 is alike.
     """
 
     strength: float = 0.0
@@ -92,12 +91,9 @@ WARPINGS = (Warping(0.35), Warping(0.7), Warping(0.3, 1.0), Warping(0.6, 1.0))
 class AccuracyModel:
     """What is believed of candidates after their trainings: a joint distribution to draw from.
 
-    Args:
-        results: Number to the results of a candidate's trainings to the end, one at least.
-        choices: Of each candidate.
-
-    Attributes:
-        noise_degrees: Trainings beyond the first of their candidate: what the noise is known from.
+    Of each candidate, by number, it takes the results of its trainings to the end, one at least,
+    and its choices. ``noise_degrees`` are the trainings beyond the first of their candidate, from
+    which the noise between seeds is known.
     """
 
     def __init__(
@@ -139,20 +135,18 @@ class AccuracyModel:
     ) -> Floats:
         """Joint draws of true accuracies, (number, len(of) + len(unseen)).
 
-        First come the candidates of these numbers, then networks of choices that were never
-        trained.
+        First come the candidates of these numbers, then choices that were never trained.
         """
-        others = self._rows(unseen)
         drawn = np.empty((number, len(of) + len(unseen)))
         places = [self._place[candidate] for candidate in of]
-        x = self._x[places]
+        x, others = self._x[places], self._rows(unseen)
         for rows, node, beta in self._coefficients(number, rng):
             variance = node.noise / node.scale.count[places]
             weight = node.own / (node.own + variance)
             mean = weight * node.scale.bent[places] + (1 - weight) * (beta @ x.T)
             seen = mean + np.sqrt(weight * variance) * rng.standard_normal(mean.shape)
-            alike = (len(rows), len(unseen))
-            new = beta @ others.T + np.sqrt(node.own) * rng.standard_normal(alike)
+            new = beta @ others.T
+            new += np.sqrt(node.own) * rng.standard_normal(new.shape)
             drawn[rows] = node.scale.warping.straight(node.scale.size * np.hstack([seen, new]))
         return self._centre + self._spread * drawn
 
@@ -179,7 +173,7 @@ class AccuracyModel:
         return node.scale.warping.moments(node.scale.size * centre, node.scale.size**2 * wide)
 
     def _scale(self, warping: Warping, *, near: Floats) -> _Scale:
-        """The accuracies on one scale, where a seed's luck is as large as the slope near them."""
+        """The accuracies on one scale, where a seed's noise is as large as the slope near them."""
         bent = warping.bent(self._y)
         size = 1.0 if warping == STRAIGHT else float(bent.std()) or 1.0
         count = self._count * (size / warping.slope(near)) ** 2
@@ -293,26 +287,26 @@ class AccuracyModel:
         return found
 
 
+class _Group(NamedTuple):
+    """Sums over the candidates that count as one number of trainings."""
+
+    count: float
+    size: int
+    xx: Floats
+    xy: Floats
+    yy: float
+
+
 @dataclass(frozen=True)
 class _Scale:
-    """What was seen, on one scale.
+    """What was seen, on one scale."""
 
-    Attributes:
-        warping: From spreads off the mean.
-        size: Spread on the warped scale; what follows is in it.
-        bent: Mean of each candidate's results, (n,).
-        count: As how many trainings they count, by the slope of the warping, (n,).
-        groups: Of candidates that count alike.
-        log_slope: Summed logarithm of the slope: likelihoods are of what was seen, not of
-            its warping.
-    """
-
-    warping: Warping
-    size: float
-    bent: Floats
-    count: Floats
-    groups: Sequence[_Group]
-    log_slope: float
+    warping: Warping  # from spreads off the mean
+    size: float  # spread on the warped scale; what follows is in it
+    bent: Floats  # mean of each candidate's results, (n,)
+    count: Floats  # as how many trainings they count, by the slope of the warping, (n,)
+    groups: Sequence[_Group]  # of candidates that count alike
+    log_slope: float  # summed: likelihoods are of what was seen, not of its warping
 
 
 class _Node(NamedTuple):
@@ -323,17 +317,6 @@ class _Node(NamedTuple):
     single: float
     paired: float
     own: float
-
-
-@dataclass(frozen=True)
-class _Group:
-    """Sums over the candidates with one number of trainings."""
-
-    count: float
-    size: int
-    xx: Floats
-    xy: Floats
-    yy: float
 
 
 def accuracy_model_of(trials: Sequence[TrialRecord]) -> AccuracyModel:

@@ -1,7 +1,7 @@
 """How sure is a front: who belongs on it, who keeps the limits, and how much does it cover?
 
 Everything is counted over joint draws of what the truth may be: accuracies from the accuracy model,
-where the luck of the best is taken out, latencies from their intervals. An error that all
+where the noise between seeds is taken out, latencies from their intervals. An error that all
 candidates share because they see the same validation images moves the front as a whole; it counts
 for the hypervolume and for nothing else.
 """
@@ -25,7 +25,7 @@ DRAWS = 2000
 """Draws of the truth; a share of them has a standard error of .011 at most."""
 
 SURE = 0.95
-"""A candidate whose probability is at least this, or at most the rest to 1, is settled."""
+"""A candidate whose probability is at least this, or at most the rest to 1, is certain."""
 
 LEAST_GAIN = 0.01
 """Entropy in nats, summed over all candidates, below which a training is not worth its time: less
@@ -47,7 +47,7 @@ class FrontProbabilities:
         on_front: Trial to the probability that no candidate of the study beats it in truth.
         meets: Trial to limit to the probability that it is kept.
         meets_limits: Trial to the probability that all are kept.
-        accuracy: Trial to its accuracy with the luck taken out.
+        accuracy: Trial to its accuracy with the noise of its seeds taken out.
         hypervolume: Of the front as it stands, at the true values of its members; None without.
         noise_sd: Standard deviation between the seeds of one candidate, as believed.
         noise_degrees: Trainings beyond the first of their candidate, from which that is known.
@@ -62,22 +62,16 @@ class FrontProbabilities:
     noise_degrees: int = 0
 
     def in_doubt(self) -> list[int]:
-        """Trials whose place is not settled, by number."""
+        """Trials whose place is uncertain, by number."""
         return sorted(n for n, chance in self.on_front.items() if 1 - SURE < chance < SURE)
 
 
 class Truths(NamedTuple):
-    """Draws of what the truth of some candidates may be.
-
-    Attributes:
-        among: Their trials.
-        values: (draws, candidates, objectives), less being better.
-        keeps: Whether every limit is kept, (draws, candidates).
-    """
+    """Draws of what the truth of some candidates may be."""
 
     among: Sequence[TrialRecord]
-    values: Floats
-    keeps: Flags
+    values: Floats  # (draws, candidates, objectives), less being better
+    keeps: Flags  # whether every limit is kept, (draws, candidates)
 
 
 def front_probabilities(
@@ -93,7 +87,7 @@ def front_probabilities(
     moments = model.moments()
     near = near_front(among, rule=rule, moments=moments)
     found = truths(near, rule=rule, model=model, draws=draws)
-    shares = on_front(found).mean(axis=0).tolist()
+    shares = _on_front(found).mean(axis=0).tolist()
     accuracy = {}
     for record in among:
         mean, sd = moments[record.number]
@@ -164,12 +158,11 @@ def limit_chances(record: TrialRecord, *, rule: FrontRule) -> dict[str, float]:
         if value is None:
             continue
         low, high = _interval(record, name, value=value)
+        found[name] = float(value <= limit)
         side = math.log(high / value) if limit > value else math.log(value / low)
         if side > 0:
             deviations = NORMAL_95 * math.log(limit / value) / side
             found[name] = 0.5 * math.erfc(-deviations / math.sqrt(2))
-        else:
-            found[name] = 1.0 if value <= limit else 0.0
     return found
 
 
@@ -209,7 +202,7 @@ def near_front(
     return [record for record, out in zip(among, beaten, strict=True) if not out]
 
 
-def on_front(found: Truths) -> Flags:
+def _on_front(found: Truths) -> Flags:
     """Whether a candidate keeps the limits and no other one beats it, (draws, candidates)."""
     flags = np.zeros(found.keeps.shape, dtype=np.bool_)
     for draw, (values, keeps) in enumerate(zip(found.values, found.keeps, strict=True)):
@@ -227,12 +220,12 @@ def _hypervolume(
     if box is None or not places:
         return None
     values = found.values[::_EVERY, places].copy()
-    luck = np.random.default_rng([0, 2]).standard_normal((len(values), 1))
+    shared = np.random.default_rng([0, 2]).standard_normal((len(values), 1))
     for index, name in enumerate(rule.objectives):
         if name == "proxy_accuracy":
             shares = np.clip(-values[:, :, index], 0, 1)
             error = np.sqrt(shares * (1 - shares) / rule.num_validation)
-            values[:, :, index] = -np.clip(shares + luck * error, 0, 1)
+            values[:, :, index] = -np.clip(shares + shared * error, 0, 1)
     covered = [
         box.share_of_rows(drawn[keeps])
         for drawn, keeps in zip(values, found.keeps[::_EVERY, places], strict=True)
@@ -241,11 +234,11 @@ def _hypervolume(
 
 
 def settled_by_training(trials: Sequence[TrialRecord], *, rule: FrontRule) -> dict[int, float]:
-    """Candidate to how much doubt one more training of it is expected to settle, in nats.
+    """Candidate to how much entropy one more training of it is expected to take away, in nats.
 
-    The doubt is the entropy of who is on the front, summed over the candidates. How much of it
-    would go if the candidate's true accuracy were known is read from the draws; a training shows
-    1 / (n + 1) of the variance that n trainings have left.
+    The entropy is that of who is on the front, summed over the candidates. How much of it would go
+    if the candidate's true accuracy were known is read from the draws; a training shows 1 / (n + 1)
+    of the variance that n trainings have left.
     """
     among = contenders(trials, rule=rule)
     if not among or "proxy_accuracy" not in rule.objectives:
@@ -253,7 +246,7 @@ def settled_by_training(trials: Sequence[TrialRecord], *, rule: FrontRule) -> di
     model = accuracy_model_of(trials)
     near = near_front(among, rule=rule, moments=model.moments())
     found = truths(near, rule=rule, model=model)
-    flags = on_front(found).astype(np.float64)
+    flags = _on_front(found).astype(np.float64)
     accuracies = found.values[:, :, list(rule.objectives).index("proxy_accuracy")]
     before = _entropy(flags)
     gains = {}
@@ -267,13 +260,9 @@ def settled_by_training(trials: Sequence[TrialRecord], *, rule: FrontRule) -> di
 def next_training(
     gains: dict[int, float], *, seconds: dict[int, float], left: float, busy: Collection[int]
 ) -> int | None:
-    """The candidate that settles most in its time; None where none is worth it or fits.
+    """The candidate that gains most in its time; None where none is worth it or fits.
 
-    Args:
-        gains: Candidate to the doubt that a training settles.
-        seconds: Candidate to what a training takes.
-        left: Seconds that may still be spent.
-        busy: Candidates that are being trained.
+    Busy are the candidates that are being trained, and so many seconds are left to be spent.
     """
     worth = [
         number

@@ -32,13 +32,9 @@ _PRIOR_SLOPE = 0.5  # standard deviation around 1 for the rung itself, around 0 
 class PruningReport:
     """What a rule for stopping early did to a study.
 
-    Attributes:
-        audited: Trials that it would have stopped and that were trained to the end all the same.
-        reached: Of the audited, those that stand on the front.
-        reached_share: Share of all stopped trials that would stand there, by the audited.
-        epochs: Epochs that were trained.
-        saved: Epochs that the stopped trials were not trained.
-        lost: Share of the hypervolume that stopping lost, 0 to 1.
+    The audited trials it would have stopped, and they were trained to the end all the same; some
+    ``reached`` the front, as the ``reached_share`` of all that were stopped would. Epochs were
+    trained, others saved; ``lost`` is a share of the hypervolume, 0 to 1.
     """
 
     stopped: int
@@ -215,17 +211,12 @@ class LearningCurve:
     trainings went so far was decided by their rungs, upon which the regression is conditional, so
     stopping the weak ones does not bias it.
 
+    It is learnt from the accuracies of trainings that went to the end at the first ``num_rungs``
+    rungs, one row a training, of which there may be none, and from how each ``ends``. Of the
+    variance of the last accuracies the rungs explain the share ``explained``; that is 1 where they
+    do not differ, or fewer than two trainings have ended.
+
     Source: the conjugate normal-inverse-gamma model, for example Bishop 2006, ex. 3.12 and 3.13.
-
-    Args:
-        rungs: Accuracies of trainings that went to the end at the first ``num_rungs`` rungs, one
-            row a training; may be empty.
-        ends: The last accuracy of each.
-        num_rungs: How many rungs are known of the trainings to be forecast, from 1.
-
-    Attributes:
-        explained: Share of the variance of the last accuracies that the rungs explain, 0 to 1; 1
-            where they do not differ, or fewer than two trainings have ended.
     """
 
     def __init__(
