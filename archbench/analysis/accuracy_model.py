@@ -287,7 +287,8 @@ class AccuracyModel:
         return found
 
 
-class _Group(NamedTuple):
+@dataclass(frozen=True)
+class _Group:
     """Sums over the candidates that count as one number of trainings."""
 
     count: float

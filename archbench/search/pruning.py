@@ -19,58 +19,40 @@ PRUNERS = Registry("archbench.search.pruners", "pruner")
 
 @dataclass(frozen=True, kw_only=True)
 class Course:
-    """How far a trial has come.
+    """How far a trial has come."""
 
-    Attributes:
-        costs: Its objectives but the accuracy; less is better.
-        curve: Seed and epoch to the accuracy there.
-        accuracy: That which counts, of a trial that may stand on the front; None of any other.
-    """
-
-    costs: tuple[float, ...]
-    curve: Mapping[tuple[int, int], float] = field(default_factory=dict)
-    accuracy: float | None = None
+    costs: tuple[float, ...]  # its objectives but the accuracy; less is better
+    curve: Mapping[tuple[int, int], float] = field(default_factory=dict)  # by seed and epoch
+    accuracy: float | None = None  # None where it may not stand on the front
 
 
 @dataclass(frozen=True, kw_only=True)
 class Situation:
     """A trial at a rung, and what is known of all others.
 
-    Attributes:
-        trial: The one that is judged. A measured cost is the lower end of its interval, so that
-            no noise of timing tells against it.
-        seed: Which of its trainings has come to a rung, counted from 0; earlier ones are whole.
-        epoch: Epochs of it trained by then.
-        others: Every other trial that was trained at all.
-        rungs: Epochs, rising; the last is the end of a training.
-        bar: The accuracy that counts as better than chance.
+    Of the trial that is judged a measured cost is the lower end of its interval, so that no noise
+    of timing tells against it.
     """
 
     trial: Course
-    seed: int
-    epoch: int
-    others: Sequence[Course]
-    rungs: tuple[int, ...]
+    seed: int  # which of its trainings has come to a rung, from 0; earlier ones are whole
+    epoch: int  # epochs of it trained by then
+    others: Sequence[Course]  # every other trial that was trained at all
+    rungs: tuple[int, ...]  # epochs, rising; the last is the end of a training
     num_seeds: int
-    bar: float
+    bar: float  # the accuracy that counts as better than chance
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pruner:
-    """Gives verdicts: the same for the same trials, whenever it is asked.
+    """Gives verdicts: the same for the same trials, whenever it is asked."""
 
-    Attributes:
-        entry: A module of ``archbench/search/pruners``.
-        audit: Share of the trials that is trained to the end whatever the verdict, 0 to 1.
-        seed: Of the study; with a trial's number it decides if that is audited.
-    """
-
-    entry: ModuleType
+    entry: ModuleType  # of ``archbench/search/pruners``
     rule: FrontRule
     rungs: tuple[int, ...]
     num_seeds: int
-    audit: float
-    seed: int
+    audit: float  # share of the trials that is trained to the end whatever the verdict, 0 to 1
+    seed: int  # of the study; with a trial's number it decides if that is audited
 
     @property
     def asks(self) -> bool:
@@ -84,7 +66,9 @@ class Pruner:
         if stop_of(trial):
             return RungVerdict(seed=seed, epoch=epoch, stops=False, reason="audited")
         situation = self.situation(trial, seed=seed, epoch=epoch, among=among)
-        if is_chance(situation):
+        here = (seed, epoch)
+        there = [c.curve[here] for c in (*situation.others, situation.trial) if here in c.curve]
+        if statistics.median(there) <= situation.bar:  # three standard errors above chance
             told = "nothing is stopped here: half of the trials are no better than chance"
             return RungVerdict(seed=seed, epoch=epoch, stops=False, reason=told)
         verdict: RungVerdict = self.entry.judge(situation)
@@ -126,13 +110,3 @@ class Pruner:
             curve={(point.seed, point.epoch): point.accuracy for point in record.curve},
             accuracy=record.proxy_accuracy if self.rule.is_eligible(record) else None,
         )
-
-
-def is_chance(situation: Situation) -> bool:
-    """Whether the median at a rung is within three binomial standard errors of chance."""
-    there = [
-        course.curve[situation.seed, situation.epoch]
-        for course in (*situation.others, situation.trial)
-        if (situation.seed, situation.epoch) in course.curve
-    ]
-    return statistics.median(there) <= situation.bar

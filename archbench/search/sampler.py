@@ -26,24 +26,14 @@ OPTUNA, HUB = "optuna:", "hub:"
 
 @dataclass(frozen=True, kw_only=True)
 class SamplerInput:
-    """For one proposal of a study.
-
-    Attributes:
-        seed: Of this proposal.
-        study_seed: Of the whole study.
-        conditional: Whether some axes are active only under some choices.
-        memory: Kept between proposals, and emptied when the study in memory is made anew.
-        lasting: Kept between proposals as long as the process lives.
-        predict: The latency of a candidate in ms, or None where it cannot be told; None where no
-            candidate's can be.
-    """
+    """For one proposal of a study; ``predict`` gives latencies in ms, where they can be told."""
 
     space: SearchSpace
-    seed: int
+    seed: int  # of this proposal
     study_seed: int
-    conditional: bool
-    memory: MutableMapping[Any, Any]
-    lasting: MutableMapping[Any, Any]
+    conditional: bool  # whether some axes are active only under some choices
+    memory: MutableMapping[Any, Any]  # emptied when the study in memory is made anew
+    lasting: MutableMapping[Any, Any]  # kept as long as the process lives
     predict: Callable[[ArchSpec], float | None] | None = None
 
 
@@ -61,13 +51,10 @@ class SamplerEntry(Protocol):
 
 
 def load_sampler(name: str, *, place: str | None = None) -> SamplerEntry:
-    """What makes the sampler of a name.
+    """What makes the sampler of a name: an entry of ``archbench/search/samplers``, or of others.
 
-    Args:
-        name: An entry of ``archbench/search/samplers``, ``optuna:`` and the name of a class, or
-            ``hub:`` and the name of a package such as ``samplers/hebo``, followed by ``:`` and the
-            name of a class where it holds several.
-        place: Where it was asked for.
+    Those are ``optuna:`` and the name of a class, or ``hub:`` and the name of a package such as
+    ``samplers/hebo``, followed by ``:`` and the name of a class where it holds several.
 
     Raises:
         UsageError: There is none, it needs more than a seed, or knows one objective only.

@@ -34,15 +34,9 @@ _LATEST = 300  # trials that a cost is learnt from
 
 
 class Acquisition:
-    """The choice of one candidate.
+    """The choice of one candidate from a source; the first ``num_start`` are spread over the costs.
 
-    Args:
-        source: Where candidates come from.
-        problem: What the objectives are.
-        observations: What is known.
-        memory: Keeps what can be computed again, between choices.
-        num_start: Candidates that are spread over the costs first.
-        rng: Of all chance.
+    The memory keeps what can be computed again, between choices.
     """
 
     def __init__(
@@ -61,9 +55,8 @@ class Acquisition:
         self._num_start = num_start
         self._rng = rng
         self._seen = observations.keys
-        facts = self._remembered_facts(observations)
+        facts, num_axes = self._remembered_facts(observations), len(source.encoding)
         is_whole = np.asarray(~np.isnan(facts).any(axis=1))
-        num_axes = len(source.encoding)
         self._facts, rows = facts[is_whole], observations.rows[is_whole]
         self._codes, self._accuracy = rows[:, :num_axes], rows[:, num_axes]
         self._curves = list(compress(observations.curves, is_whole.tolist()))
@@ -229,7 +222,6 @@ class Acquisition:
                     codes=self._codes[is_told],
                     facts=facts[is_told],
                     values=beyond[is_told, place],
-                    weights=np.ones(int(is_told.sum())),
                     name=f"cost {place}",
                     memory=self._memory,
                     rows=np.arange(int(is_told.sum()))[-_LATEST:],

@@ -93,13 +93,9 @@ class Inferred:
 
     A parameter that some trials lack is taken to hang on the one parameter whose value tells
     exactly when it is there; where there is none, it is taken to be always active, which costs
-    only that candidates that differ in it alone may turn out to be the same.
-
-    Args:
-        encoding: Of all parameters.
-        seen: (n, D) codes of trials, NaN where a parameter was not asked for.
-        cost: Known costs of a candidate; None where nothing is known.
-        num_costs: How many ``cost`` gives.
+    only that candidates that differ in it alone may turn out to be the same. The codes of trials
+    seen (n, D) are NaN where a parameter was not asked for; ``cost`` gives so many known costs of a
+    candidate, None where nothing is known.
     """
 
     is_exact = True

@@ -36,11 +36,7 @@ _DIGITS = 9
 
 
 class CodedAxis:
-    """One parameter.
-
-    Attributes:
-        levels: Its values where they are few, in the order of their codes, else None.
-    """
+    """One parameter; where its values are few, they are ``levels`` in the order of their codes."""
 
     def __init__(self, name: str, distribution: BaseDistribution) -> None:
         self.name, self.distribution = name, distribution
@@ -81,11 +77,7 @@ class CodedAxis:
 
 
 class Encoding:
-    """Codes of parameters, and features of codes.
-
-    Args:
-        distributions: Parameter to what it is drawn from; those with one value are left out.
-    """
+    """Codes of parameters, and features of codes; a parameter with one value is left out."""
 
     def __init__(self, distributions: Mapping[str, BaseDistribution]) -> None:
         self.distributions = dict(distributions)

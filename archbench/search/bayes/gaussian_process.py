@@ -30,19 +30,12 @@ _CONSTANT = 1.0  # variance of the mean of standardised values
 
 @dataclass(frozen=True)
 class Features:
-    """Candidates as the covariance sees them.
+    """Candidates as the covariance sees them."""
 
-    Attributes:
-        distance: (n, q) columns whose weighted squared distances the Matern part reads.
-        group: (q,) which length each of them has.
-        linear: (n, r) main effects, scaled to mean squared norm one.
-        cost: (n, k) standardised log costs.
-    """
-
-    distance: Array
-    group: NDArray[np.intp]
-    linear: Array
-    cost: Array
+    distance: Array  # (n, q) columns whose weighted squared distances the Matern part reads
+    group: NDArray[np.intp]  # (q,) which length each of them has
+    linear: Array  # (n, r) main effects, scaled to mean squared norm one
+    cost: Array  # (n, k) standardised log costs
 
     def __len__(self) -> int:
         return len(self.distance)
@@ -63,23 +56,14 @@ class Features:
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """Of the covariance, for values of mean zero and variance one.
+    """Of the covariance, for values of mean zero and variance one: lengths, then variances."""
 
-    Attributes:
-        length: (G,) of the Matern part; the larger, the less an axis matters to it.
-        amplitude: Variance of the Matern part.
-        linear: Variance of the main effects together.
-        cost: Variance of the part linear in log cost.
-        noise: Variance of one observation of weight one.
-        pairs: Variance of the products of two main effects, or of one and log cost.
-    """
-
-    length: Array
-    amplitude: float
-    linear: float
-    cost: float
-    noise: float
-    pairs: float
+    length: Array  # (G,) of the Matern part; the larger, the less an axis matters to it
+    amplitude: float  # of the Matern part
+    linear: float  # of the main effects together
+    cost: float  # of the part linear in log cost
+    noise: float  # of one observation of weight one
+    pairs: float  # of the products of two main effects, or of one and log cost
 
     @property
     def vector(self) -> Array:

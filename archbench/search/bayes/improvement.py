@@ -52,16 +52,10 @@ def hypervolume_improvement(
     floor: float,
     corner: Array,
 ) -> Array:
-    """(m,) expected hypervolume improvement of each candidate alone.
+    """(m,) expected hypervolume improvement of each candidate alone, over the points of a front.
 
-    Args:
-        costs: (m, k) of the candidates, known; k may be 0.
-        mean: (m,) of their accuracy.
-        deviation: (m,) of their accuracy, more than 0.
-        front_costs: (n, k) of the points to improve on.
-        front_values: (n,) of the points to improve on.
-        floor: The accuracy that counts as nothing.
-        corner: (k,) the costs from which on nothing counts.
+    Of candidates the costs (m, k) are known, k may be 0; their accuracy has a mean and a deviation
+    above 0, (m,). Nothing counts below the accuracy ``floor``, and from the costs ``corner`` (k,).
     """
     above = front_values > floor
     points, values = front_costs[above], front_values[above]

@@ -66,29 +66,19 @@ class Problem:
 class Observations(NamedTuple):
     """What n trials have told, in the order of their numbers.
 
-    Attributes:
-        numbers: (n,) of the trials.
-        keys: What tells their candidates apart.
-        rows: (n, D + 1 + q) the code, the uncertain objective (larger is better) and the others
-            (smaller is better); NaN where one is not known.
-        curves: (n,) of partial evaluations, larger is better.
-        is_running: (n,) whether it is still being evaluated.
+    A row (n, D + 1 + q) is the code, the uncertain objective (larger is better) and the others
+    (smaller is better); NaN where one is not known.
     """
 
-    numbers: NDArray[np.intp]
-    keys: set[bytes]
+    numbers: NDArray[np.intp]  # (n,)
+    keys: set[bytes]  # of the candidates
     rows: Array
-    curves: list[Curve]
-    is_running: Mask
+    curves: list[Curve]  # (n,) of partial evaluations, larger is better
+    is_running: Mask  # (n,) whether it is still being evaluated
 
 
 class ObservationReader:
-    """What the trials of one study have told so far.
-
-    Args:
-        encoding: Of their parameters.
-        problem: What the objectives are.
-    """
+    """What the trials of one study have told so far."""
 
     def __init__(self, encoding: Encoding, problem: Problem) -> None:
         self._encoding, self._problem = encoding, problem

@@ -35,13 +35,9 @@ _FRESH = 1 / 3
 
 
 class SpaceSource:
-    """A source of candidates: see ``archbench.search.bayes.candidates.CandidateSource``.
+    """A ``CandidateSource`` of a space; the seed is of those counted for the model of costs.
 
-    Args:
-        space: Where they come from.
-        seed: Of the candidates that are counted for the model of costs.
-        predict: The latency of a candidate in ms, or None where it cannot be told; by default
-            latency is no fact.
+    A latency in ms is a fact where ``predict`` is given, which answers None where it cannot tell.
     """
 
     is_exact = False
@@ -53,9 +49,7 @@ class SpaceSource:
         seed: int,
         predict: Callable[[ArchSpec], float | None] | None = None,
     ) -> None:
-        self._space = space
-        self._seed = seed
-        self._predict = predict
+        self._space, self._seed, self._predict = space, seed, predict
         self._facts = costs("arithmetic")  # behind them the latency that is predicted, if any
         self.num_facts = len(self._facts) + (predict is not None)
         self._axes = [axis for axis in space.axes if len(axis.values) > 1]
@@ -131,7 +125,6 @@ class SpaceSource:
                     codes=codes,
                     facts=np.zeros((len(codes), 0)),
                     values=values,
-                    weights=np.ones(len(codes)),
                     name=str(place),
                     memory={},
                 )

@@ -3,6 +3,8 @@
 One belief is a Gaussian process over codes and known facts. Its hyperparameters are fitted again
 whenever there is a tenth more to learn from, always to the first so many observations: so a
 search that was interrupted goes on with the same beliefs.
+
+n observations, m candidates, D axes, f facts, k costs.
 """
 
 from __future__ import annotations
@@ -33,18 +35,15 @@ _FEWEST_CURVES = 5
 
 
 class Surrogate:
-    """What is believed of one quantity.
+    """What is believed of one quantity, by the values (n,) of candidates that were seen.
+
+    Of these are known codes (n, D) and facts (n, f), logarithms where they span orders of
+    magnitude. The memory keeps hyperparameters between proposals, told apart by their name.
 
     Args:
-        encoding: Of candidates.
-        codes: (n, D) of those that were seen.
-        facts: (n, f) known of them, logarithms where they span orders of magnitude.
-        values: (n,) what was seen.
-        weights: (n,) how many times the noise of one observation each has; above 1 for what was
-            not seen but estimated, from which no hyperparameters are fitted.
+        weights: (n,) how many times the noise of one observation each has, by default once; above
+            1 for what was not seen but estimated, from which no hyperparameters are fitted.
         trend: (n, k) costs along whose trend outliers are drawn in; None to leave them.
-        name: What tells its hyperparameters from others' in the memory.
-        memory: Keeps hyperparameters between proposals.
         rows: Which to rest on, where not all of them.
     """
 
@@ -55,13 +54,14 @@ class Surrogate:
         codes: Array,
         facts: Array,
         values: Array,
-        weights: Array,
         name: str,
         memory: MutableMapping[Any, Any],
+        weights: Array | None = None,
         trend: Array | None = None,
         rows: Rows | None = None,
     ) -> None:
         self._encoding = encoding
+        weights = np.ones(len(values)) if weights is None else weights
         self._codes, self._facts = codes, facts
         self._raw, self._trend, self._weights = values, trend, weights
         self._values = values if trend is None else without_outliers(values, trend)
@@ -173,11 +173,8 @@ def extrapolated(curves: Sequence[Curve], finals: Array) -> tuple[Array, Array]:
     """What unfinished trainings would have come to, by regression over the finished ones.
 
     The curves hold seed, epoch and accuracy of every rung, the finals (n,) the last accuracy, NaN
-    where training was not finished.
-
-    Returns:
-        (n,) the values, still NaN where too little is known, and (n,) their weights: how many
-        times the noise of one observation each has.
+    where training was not finished. Given are the values (n,), still NaN where too little is known,
+    and their weights (n,), see ``Surrogate``.
     """
     values = finals.copy()
     weights = np.array(

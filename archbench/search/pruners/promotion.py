@@ -54,8 +54,7 @@ def share_to_go_on(situation: Situation) -> float:
 def order(points: Sequence[Point]) -> list[int]:
     """Indices from the first to go on to the last: front after front, each spread out first.
 
-    Args:
-        points: Accuracy, then costs above 0.
+    A point is an accuracy, then costs above 0.
     """
     ways: list[Direction] = ["max", *["min"] * (len(points[0]) - 1)]  # type: ignore[list-item]
     ordered: list[int] = []

@@ -36,12 +36,7 @@ def make(given: SamplerInput) -> optuna.samplers.BaseSampler:
 
 
 def problem(space: SearchSpace, *, is_foretold: bool) -> Problem:
-    """What the objectives and limits of a space are.
-
-    Args:
-        space: What is searched.
-        is_foretold: Whether a fact of candidates predicts their latency.
-    """
+    """What the objectives and limits of a space are, where a fact may predict the latency."""
     names = list(space.objectives)
     learnt = [name for name in (_ACCURACY, _LATENCY) if name in names] or names
     others = [name for name in names if name != learnt[0]]
