@@ -29,19 +29,13 @@ BUDGET_S = 3.0
 
 @dataclass(frozen=True, kw_only=True)
 class Compared:
-    """How fast some networks are beside one another.
-
-    Attributes:
-        forms: What was timed by name, in the order asked for; the first is the reference, and one
-            of a name that another has is numbered.
-        stored: Each network against the one of the same name in a stored result.
-    """
+    """How fast some networks are beside one another, of which the first is the reference."""
 
     environment: Environment
-    forms: Mapping[str, ArchSpec | Foreign]
+    forms: Mapping[str, ArchSpec | Foreign]  # by name, as asked for; equal names are numbered
     latencies: Mapping[str, Measurement]  # by the same names; the samples pair up round by round
     pairs: tuple[Comparison, ...]  # each network against each one named before it
-    stored: tuple[Comparison, ...] = ()
+    stored: tuple[Comparison, ...] = ()  # each against that of its name in a stored result
 
     def document(self) -> dict[str, Any]:
         """A JSON document of the schema ``archbench.comparison/1``, which `read_stored` reads."""

@@ -30,19 +30,14 @@ _EXAMPLE = "write it like module:my_package.my_model:build"
 
 @dataclass(frozen=True, kw_only=True)
 class Foreign:
-    """A network that is no point of the grammar, measured for comparison.
-
-    Attributes:
-        form: ``deployed``, or ``as built`` where ``archbench.deploy`` cannot take it, by
-            ``form_reason``.
-    """
+    """A network that is no point of the grammar, measured for comparison."""
 
     name: str  # as the person typed it
     origin: str  # where it comes from, with the version of a library
     network: nn.Module  # with fresh weights; in the form that is timed, where there is a ``form``
     resolution: Grid
-    form: str = ""
-    form_reason: str = ""
+    form: str = ""  # ``deployed``, or ``as built`` where ``archbench.deploy`` cannot take it
+    form_reason: str = ""  # why it is as built
 
 
 def noise(resolution: Grid, *, batch: int = 1) -> Tensor:

@@ -41,16 +41,12 @@ class Store:
     the thread that opened it, and as a context manager. The owner must not open the file by
     other means than SQLite: closing it would let go of SQLite's locks (POSIX). Make one by
     ``Store.create`` or ``Store.open``.
-
-    Attributes:
-        trials: All trials by number, as the file holds them.
-        notes: Trial to what a sampler noted of it; those of an older study may have none.
     """
 
     def __init__(self, path: Path, *, connection: sqlite3.Connection) -> None:
         self.path = path
-        self.trials: dict[int, TrialRecord] = {}
-        self.notes: dict[int, dict[str, Any]] = {}
+        self.trials: dict[int, TrialRecord] = {}  # by number, as the file holds them
+        self.notes: dict[int, dict[str, Any]] = {}  # a sampler's; an older study may have none
         self._written: set[int] = set()
         self._connection = connection
         self._inode = path.stat().st_ino

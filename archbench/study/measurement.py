@@ -45,11 +45,7 @@ class Conditions:
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
-    """One measured quantity of one network; frozen, with all its samples.
-
-    Attributes:
-        details: Further numbers beside the value, for example ``off_cpu_share``.
-    """
+    """One measured quantity of one network; frozen, with all its samples."""
 
     metric: str
     unit: str
@@ -61,7 +57,7 @@ class Measurement:
     environment_id: str
     verdict: Verdict  # ``stable``; ``disturbed`` (usable, with ``reason``); or ``incomplete``
     reason: str = ""
-    details: Mapping[str, float | int | str] = field(default_factory=dict)
+    details: Mapping[str, float | int | str] = field(default_factory=dict)  # as ``off_cpu_share``
 
     def to_document(self) -> dict[str, Any]:
         """The measurement as a JSON-able mapping."""

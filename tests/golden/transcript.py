@@ -24,23 +24,18 @@ class Story:
     """Commands that are run one after the other in one folder.
 
     Attributes:
-        name: Of the golden file, without its suffix.
         commands: What follows ``archbench``, as typed in a shell; ``ls FOLDER`` lists its files.
-        files: Texts that lie in the folder, by name.
-        prepare: Makes what else lies in the folder.
-        masks: What is measured in the text.
         values: What is measured in JSON, by patterns of whole paths such as ``models.*.ms``; what
             begins with ``?`` has no known type, what begins with ``-`` may not be there.
-        is_slow: Whether it takes more than some seconds.
     """
 
-    name: str
+    name: str  # of the golden file, without its suffix
     commands: tuple[str, ...]
-    files: Mapping[str, str] = field(default_factory=dict)
-    prepare: Callable[[Path], None] | None = None
-    masks: Rules = ()
+    files: Mapping[str, str] = field(default_factory=dict)  # texts that lie in the folder, by name
+    prepare: Callable[[Path], None] | None = None  # makes what else lies in the folder
+    masks: Rules = ()  # what is measured in the text
     values: tuple[str, ...] = ()
-    is_slow: bool = False
+    is_slow: bool = False  # whether it takes more than some seconds
 
     @property
     def file(self) -> Path:
