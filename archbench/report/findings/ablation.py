@@ -225,8 +225,8 @@ def _effects(legal: Sequence[FormRecord], *, base: FormRecord) -> ReportTable:
             if form.state == "base":
                 row |= dict.fromkeys(_CHANGES, Cell("", value=0))
             if not form.accuracy_difference:
-                is_base = form.state == "base"
-                row["accuracy, points"] = Cell("the base", value=0) if is_base else Cell(form.state)
+                told, place = ("the base", 0) if form.state == "base" else (form.state, "")
+                row["accuracy, points"] = Cell(told, value=place)
             rows.append(row)
     return ReportTable(
         rows,
@@ -260,7 +260,13 @@ def _beside_the_paper(found: AblationRecord) -> ReportTable:
         rows,
         align="nrrrrrl",
         notes=sources,
-        titles={"parameters": "parameters, here / paper", "MACs": "MACs, here / paper"},
+        titles={
+            "parameters": "parameters, here / paper",
+            "MACs": "MACs, here / paper",
+            "top-1, %": "top-1, paper, %",
+            "paper, points": "difference, paper, points",
+            "here, points": "difference, here, points",
+        },
         page_alone=("parameters", "MACs"),
         is_sortable=True,
     )
