@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from archbench.lazy import exports
 
 if TYPE_CHECKING:
-    from archbench.data.augmentation import augment as augment
-    from archbench.data.augmentation import normalise as normalise
     from archbench.data.cache import load as load
     from archbench.data.dataset import DataSet as DataSet
     from archbench.data.dataset import Split as Split
+    from archbench.data.dataset import augment as augment
+    from archbench.data.dataset import normalise as normalise
 
 __all__, __getattr__, __dir__ = exports(__name__)

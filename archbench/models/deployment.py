@@ -295,7 +295,9 @@ def _forms(
     size = sizes[0]
     assert size is not None, "a layer is seen by the tensor it takes first"
     if isinstance(layer, Attend):
-        names = _attention_kernels(size[0], is_cpu=example.is_cpu)
+        names = ["products", "fused"]
+        if example.is_cpu and size[0] <= MOST_IMAGES:  # windows of a map count as images, too
+            names = ["by_image", "fused"] if size[0] == 1 else [*names, "by_image"]
         return {kernel: partial(Attend, layer.scale, kernel=kernel) for kernel in names}
     can_lay_out = type(layer) is nn.Linear or (
         type(layer) is nn.Conv2d
@@ -308,13 +310,6 @@ def _forms(
         "plain": lambda: layer if activation is None else nn.Sequential(layer, activation),
         "packed": partial(kernels.Packed, layer, activation=activation, size=size),  # type: ignore[arg-type]
     }
-
-
-def _attention_kernels(images: int, *, is_cpu: bool) -> tuple[str, ...]:
-    """The kernels of attention worth a trial; windows of a map count as images, too."""
-    if not is_cpu or images > MOST_IMAGES:
-        return ("products", "fused")
-    return ("by_image", "fused") if images == 1 else ("products", "fused", "by_image")
 
 
 def _evaluated(network: nn.Module, example: Tensor) -> Tensor:
