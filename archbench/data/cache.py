@@ -88,7 +88,7 @@ def load(
     try:
         source: ImageSource = module.source(request)
         return cached(source, request=request, folder=cache or cache_folder())
-    except OSError as error:  # of the source: the cache's own are told apart
+    except OSError as error:  # of the source: the cache's own are no OSErrors
         raise MissingError(
             f"it cannot be read ({error.strerror or error})",
             place=str(error.filename or name),

@@ -211,7 +211,7 @@ class Flow(NamedTuple):
 
 
 def observe(network: nn.Module, example: Tensor) -> Flow:
-    """Runs the network once and looks at its layers."""
+    """Runs the network once and records its layers."""
     runs: list[tuple[nn.Module, Sizes, Tensor, Any]] = []
 
     def record(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:

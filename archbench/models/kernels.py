@@ -146,7 +146,7 @@ def race(
 ) -> None:
     """Runs the network with every form of every candidate, in turn, until the time is up.
 
-    At least two rounds behind one that warms up, at most as many as told.
+    At least two rounds behind one that warms up, at most ``rounds``.
     """
     candidates = [candidate for candidate in candidates if len(candidate.names) > 1]
     if not candidates:

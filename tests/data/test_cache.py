@@ -24,11 +24,7 @@ class Plain:
     """A source of three small shares that counts how often it is made."""
 
     def __init__(
-        self,
-        *,
-        num_classes: int = 2,
-        pause: float = 0.0,
-        shares: tuple[Share, ...] = SHARES,
+        self, *, num_classes: int = 2, pause: float = 0.0, shares: tuple[Share, ...] = SHARES
     ) -> None:
         self.shares = shares
         self.num_made = 0

@@ -45,10 +45,7 @@ def _written(kind: str, path: Path) -> bytes:
     return path.read_bytes()
 
 
-@pytest.mark.parametrize(
-    "content",
-    [STATE, {"model": STATE, "epoch": 3}, {"state_dict": STATE}],
-)
+@pytest.mark.parametrize("content", [STATE, {"model": STATE, "epoch": 3}, {"state_dict": STATE}])
 @pytest.mark.parametrize("how", [{}, {"_use_new_zipfile_serialization": False}])
 def test_pytorch_files_are_read_wrapped_or_not(
     content: dict[str, Any], how: dict[str, Any], tmp_path: Path

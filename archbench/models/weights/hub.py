@@ -44,7 +44,7 @@ def hub_address(environment: Mapping[str, str] = os.environ) -> str:
     """The address of the hub: ``ARCHBENCH_HUB`` where it is set, for a mirror.
 
     Raises:
-        UsageError: It is set to no address of the web.
+        UsageError: It is set to something else than a web address.
     """
     address = environment.get("ARCHBENCH_HUB") or HUB
     if urlsplit(address).scheme not in ("http", "https"):
@@ -91,7 +91,7 @@ def fetch_weights(
                 [f"{hub_address()}/{repository}/resolve/main/{file}" for file in FILES],
                 folder=Path(temporary),
                 patience_s=patience_s,
-                told=on_progress or (lambda what, done, total: None),
+                on_progress=on_progress or (lambda what, done, total: None),
             )
             try:
                 convert_weights(file, path, model=name, origin=url)
@@ -124,7 +124,9 @@ def _published(spec: ArchSpec) -> tuple[str, str]:
     return spec.name, repository
 
 
-def _first(urls: list[str], *, folder: Path, patience_s: float, told: Progress) -> tuple[str, Path]:
+def _first(
+    urls: list[str], *, folder: Path, patience_s: float, on_progress: Progress
+) -> tuple[str, Path]:
     """The first address that the hub has, and its content, which is there whole."""
     for url in urls:
         response = _opened(url, patience_s)
@@ -132,12 +134,12 @@ def _first(urls: list[str], *, folder: Path, patience_s: float, told: Progress) 
             continue
         path = folder / url.rpartition("/")[2]
         with response:
-            _download(response, path, told=told, url=url)
+            _download(response, path, on_progress=on_progress, url=url)
         return url, path
     raise _unreachable(urls[0], "the hub has no such file")
 
 
-def _download(response: HTTPResponse, path: Path, *, told: Progress, url: str) -> None:
+def _download(response: HTTPResponse, path: Path, *, on_progress: Progress, url: str) -> None:
     if urlsplit(response.url).scheme != urlsplit(url).scheme:
         raise _unreachable(url, "it hands on to an address that is not safe")
     length = response.headers.get("Content-Length", "")
@@ -151,7 +153,7 @@ def _download(response: HTTPResponse, path: Path, *, told: Progress, url: str) -
                 if done > MAX_BYTES:
                     raise _unreachable(url, "it does not end")
                 file.write(piece)
-                told(f"fetching {urlsplit(url).path.split('/')[2]}", done, max(done, total))
+                on_progress(f"fetching {urlsplit(url).path.split('/')[2]}", done, max(done, total))
     except (TimeoutError, ConnectionError, HTTPException) as error:
         raise _unreachable(url, f"it broke off: {_reason(error)}") from error
     if total and done != total:

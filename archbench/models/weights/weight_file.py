@@ -245,8 +245,7 @@ def _damaged(what: str, error: Exception) -> WeightsError:
     words = str(error).strip().splitlines()
     reason = f": {words[0][:160]}" if words else ""
     return WeightsError(
-        f"not {what} that is whole ({type(error).__name__}{reason})",
-        help="fetch or copy it again",
+        f"not {what} that is whole ({type(error).__name__}{reason})", help="fetch or copy it again"
     )
 
 
