@@ -10,8 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from archbench.models import ArchSpec, build, count, deployment_error, load_weights
-from archbench.models.catalogue import published
+from archbench.models import build, deployment_error, load_weights
 from archbench.models.layer import DropPath
 from tests.models.foreign import Logits, randomise, timm_network, transformers_cvt
 
@@ -102,14 +101,6 @@ def test_cvt_equals_vit_pytorch(name: str, heads: int) -> None:
     ours = build(name).eval()
     ours.load_state_dict(dict(_renamed(theirs.state_dict())))
     assert deployment_error(theirs, ours, torch.randn(2, 3, 96, 64)) < 1e-5
-
-
-def test_a_shared_convolution_is_one_less() -> None:
-    separate = published("vit_pytorch_cvt").to_document()
-    for stage in separate["stages"]:
-        stage["block"]["shared_kv"] = False
-    saved = count(ArchSpec.from_document(separate)).params - count("vit_pytorch_cvt").params
-    assert saved == sum(depth * dim * (9 + 2) for depth, dim in ((1, 64), (2, 192), (10, 384)))
 
 
 def _loaded(name: str, theirs: nn.Module, folder: Path) -> nn.Module:

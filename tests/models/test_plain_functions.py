@@ -14,7 +14,6 @@ from archbench.models import ArchSpec, build
 from archbench.models.blocks.levit import Spec as LevitBlock
 from archbench.models.catalogue import published
 from archbench.models.embeds.image_to_tokens import Spec as ImageToTokens
-from archbench.models.layer import through_map
 from archbench.models.part import Grid, Site
 from tests.models.foreign import randomise
 
@@ -42,16 +41,6 @@ def test_a_small_one_equals_plain_functions() -> None:
     state = network.state_dict()
     with torch.inference_mode():
         torch.testing.assert_close(network(images), _ceit(images, state), rtol=1e-4, atol=1e-5)
-
-
-def test_class_tokens_pass_by_the_feed_forward() -> None:
-    torch.manual_seed(0)
-    network = build(ArchSpec.from_document(_document()))
-    x = torch.randn(2, 1 + 24, 16)
-    block = network.stages[0].blocks[0]
-    y = through_map(block.mlp, x, Grid(6, 4))
-    assert torch.equal(y[:, :1], x[:, :1])
-    assert not torch.equal(y[:, 1:], x[:, 1:])
 
 
 def test_each_classifier_reads_its_own_class_token() -> None:
