@@ -126,7 +126,7 @@ def _timed(
         if bench.clock.wall() >= until and done:
             break
         if done and done % _PLACEMENT == 0:
-            relocate(placed, draw=draw)
+            relocate(placed.values(), draw=draw)
         for copy in map(str, next(orders)):
             copies[copy].append(bench.watch(placed[copy].forward))
         if done % _CALIBRATE_EVERY == 0:

@@ -50,12 +50,9 @@ def used(share: int, *, by: int) -> dict[str, str]:
     return {"disturbance": reason, "note": ""}
 
 
-def test_alone_or_beside_a_process_that_rests_nothing_disturbs() -> None:
+def test_another_process_that_works_and_slow_clocks_disturb_and_nothing_else() -> None:
     assert use(held={OWN}, busy={OWN: 0.9}) == NOTHING
-    assert use(held={OWN, 9}, busy={OWN: 0.5}) == NOTHING
-
-
-def test_another_process_that_works_and_slow_clocks_disturb() -> None:
+    assert use(held={OWN, 9}, busy={OWN: 0.5}) == NOTHING  # it rests
     assert use(slowed=("heat",))["disturbance"] == "the GPU's clocks were kept down by heat"
     assert use(held={OWN, 9}, busy={OWN: 0.5, 9: 0.37}) == used(37, by=9)
     assert use(held={OWN, 9}, busy={OWN: 0.5, 9: BUSY_LIMIT}) == NOTHING

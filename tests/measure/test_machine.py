@@ -130,7 +130,7 @@ def test_lock_is_free_after_its_holder_was_killed(tmp_path: Path) -> None:
         pass
 
 
-def test_devices_do_not_exclude_one_another_and_locks_are_free_after_an_error(
+def test_locks_are_of_a_device_and_free_after_an_error_and_their_folder_is_named(
     tmp_path: Path,
 ) -> None:
     for _ in range(2):
@@ -140,9 +140,6 @@ def test_devices_do_not_exclude_one_another_and_locks_are_free_after_an_error(
             measurement_lock("cuda", folder=tmp_path, patience_s=0.0),
         ):
             _ = 1 / 0
-
-
-def test_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with (
         pytest.raises(StorageError, match=r"none/measure-cpu\.lock: the measurement lock cannot"),
         measurement_lock("cpu", folder=tmp_path / "none"),
@@ -193,22 +190,20 @@ def test_counters_are_read(tmp_path: Path) -> None:
     )
 
 
-def test_a_system_that_tells_nothing_is_no_error(tmp_path: Path) -> None:
+def test_activity_is_what_came_between_and_none_where_nothing_is_told(tmp_path: Path) -> None:
     nothing = counters(root=tmp_path)
     assert nothing == Counters(ticks=0, stolen=0, throttled=None, processes={})
-    found = activity(nothing, nothing, seconds=1.0)
-    assert found == {"steal_share": None, "throttled": None, "busy": []}
-
-
-def test_activity_is_what_came_between() -> None:
+    unknown = activity(nothing, nothing, seconds=1.0)
+    assert unknown == {"steal_share": None, "throttled": None, "busy": []}
     then = {1: ("old", 500), 2: ("idle", 10)}
     now = {1: ("old", 600), 2: ("idle", 12), 3: ("new", 400)}
     before = Counters(ticks=1000, stolen=0, throttled=1, processes=then)
     after = Counters(ticks=2000, stolen=50, throttled=4, processes=now)
-    found = activity(before, after, seconds=2.0)
-    assert found["steal_share"] == pytest.approx(0.05)
-    assert found["throttled"] == 3
-    assert found["busy"] == [("new", 2.0), ("old", 0.5)]
+    assert activity(before, after, seconds=2.0) == {
+        "steal_share": pytest.approx(0.05),
+        "throttled": 3,
+        "busy": [("new", 2.0), ("old", 0.5)],
+    }
 
 
 def test_clocks_are_read(tmp_path: Path) -> None:

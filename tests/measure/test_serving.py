@@ -69,17 +69,14 @@ def test_energy_is_that_of_all_packages_by_image(clock: FakeClock, tmp_path: Pat
     assert found.unit == "mJ"
 
 
-@pytest.mark.parametrize("folder", ["", "none"])
-def test_energy_without_counters_has_a_reason(
-    clock: FakeClock, tmp_path: Path, folder: str
+def test_without_counters_or_where_they_began_anew_there_is_no_energy(
+    clock: FakeClock, tmp_path: Path
 ) -> None:
-    powercap = tmp_path / folder
-    found = energy_per_image(lambda: None, conditions=Conditions(), clock=clock, powercap=powercap)
-    assert found.value is None
-    assert "no RAPL counter" in found.reason
-
-
-def test_counter_that_began_anew_gives_no_number(clock: FakeClock, tmp_path: Path) -> None:
+    for powercap in (tmp_path, tmp_path / "none"):
+        told = {"conditions": Conditions(), "clock": clock, "powercap": powercap}
+        found = energy_per_image(lambda: None, **told)
+        assert found.value is None
+        assert "no RAPL counter" in found.reason
     path = tmp_path / "intel-rapl:0" / "energy_uj"
     path.parent.mkdir()
     path.write_text("5000000")

@@ -195,7 +195,7 @@ def _taken(calibrators: Sequence[Calibrator], *, bench: Bench) -> Constants:
     timings: dict[str, list[Timing]] = {name: [] for name in placed}
     for done in range(_ROUNDS):
         if done and done % CALIBRATOR_ROUNDS == 0:
-            relocate(placed, draw=draw)
+            relocate(placed.values(), draw=draw)
         for name, entry in placed.items():
             timings[name].append(bench.watch(entry.forward))
         bench.tell("taking calibration constants", done + 1, _ROUNDS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from archbench.errors import FOREIGN_FAULTS, fault_text
@@ -86,14 +86,14 @@ class Placed:
                 self.forward()
 
 
-def relocate(networks: Mapping[str, Placed], *, draw: random.Random) -> None:
+def relocate(networks: Collection[Placed], *, draw: random.Random) -> None:
     """Moves networks elsewhere in memory, one after another in an order that is drawn.
 
     The first of them finds another memory than the last: in a fixed order six copies of one
     network differed by 1 % between first and last, however often they were placed anew.
     """
-    for name in draw.sample(list(networks), len(networks)):
-        networks[name].relocate(draw)
+    for network in draw.sample(list(networks), len(networks)):
+        network.relocate(draw)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -138,6 +138,13 @@ class Attempt(Placed):
             [bench.seconds(timing) for timing in self.calibration],
             placement_rounds=self.placement_rounds,
         )
+
+    def relocate(self, draw: random.Random) -> None:
+        """Goes on elsewhere; one that cannot be copied stays, and its record says so."""
+        try:
+            super().relocate(draw)
+        except FOREIGN_FAULTS:
+            self.placement_rounds = 0
 
     def add_round(self, calibration: Timing, *, bench: Bench) -> None:
         """Adds a round; done when the interval is narrow enough or there are enough passes."""
@@ -253,15 +260,5 @@ def run_rounds(
         movable = [entry for entry in attempts if entry.placement_rounds and not entry.fault]
         stay = max((entry.placement_rounds for entry in movable), default=CALIBRATOR_ROUNDS)
         if number % stay == 0 and not all(entry.is_done for entry in attempts):
-            _relocate(movable, calibrators, draw=placing)
-
-
-def _relocate(
-    attempts: Sequence[Attempt], calibrators: Mapping[str, Placed], *, draw: random.Random
-) -> None:
-    relocate(calibrators, draw=draw)
-    for attempt in draw.sample(attempts, len(attempts)):
-        try:
-            attempt.relocate(draw)
-        except FOREIGN_FAULTS:  # it cannot be copied, so it stays, and its record says so
-            attempt.placement_rounds = 0
+            relocate(calibrators.values(), draw=placing)
+            relocate(movable, draw=placing)
