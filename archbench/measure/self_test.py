@@ -17,9 +17,9 @@ import numpy as np
 from archbench.measure.latency import estimate
 from archbench.measure.latency.calibration import CalibratedBench, disturbance, keep_check
 from archbench.measure.latency.clock import Timing
-from archbench.measure.latency.constants import CHECKS, DriftCheck, deviations
 from archbench.measure.latency.rounds import Placed, relocate, rotated_orders, warm_up
 from archbench.measure.machine import activity, counters
+from archbench.measure.machine_cache import CHECKS, DriftCheck, deviations
 
 COPIES = 6
 _PLACEMENT = 2 * COPIES  # rounds in one place of memory: each copy is twice in each of the order

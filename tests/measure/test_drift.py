@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from archbench.measure.latency.calibration import Calibration, calibrate, check_drift
-from archbench.measure.latency.constants import CHECKS, Constants, DriftCheck, constants_file
 from archbench.measure.latency.latency import measure_latency
 from archbench.measure.machine import Counters
+from archbench.measure.machine_cache import CHECKS, Constants, DriftCheck, constants_file
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions
 from tests.measure.conftest import FakeClock, Ticking, calibrator

@@ -20,20 +20,21 @@ from typing import Any
 from archbench.errors import IncomparableError, StorageError
 from archbench.measure.backend import Runnable, require_backend
 from archbench.measure.latency.clock import Bench, Clock, Forward, Timing, measuring
-from archbench.measure.latency.constants import (
+from archbench.measure.latency.estimate import DRIFT_LIMIT, core_disturbance, drift
+from archbench.measure.latency.reference_networks import CALIBRATORS, Calibrator
+from archbench.measure.latency.rounds import CALIBRATOR_ROUNDS, Placed, relocate, warm_up
+from archbench.measure.machine import Counters, activity, counters, require_device
+from archbench.measure.machine_cache import (
     BACK,
+    UNREADABLE,
     Constants,
     DriftCheck,
     constants_file,
     deviations,
     read_constants,
+    settings_of,
     spread,
 )
-from archbench.measure.latency.estimate import DRIFT_LIMIT, core_disturbance, drift
-from archbench.measure.latency.reference_networks import CALIBRATORS, Calibrator
-from archbench.measure.latency.rounds import CALIBRATOR_ROUNDS, Placed, relocate, warm_up
-from archbench.measure.machine import Counters, activity, counters, require_device
-from archbench.measure.machine_cache import UNREADABLE, settings_of
 from archbench.progress import Progress
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions
