@@ -56,20 +56,6 @@ def usable(name: str, precision: str, *, device: str = "cpu") -> Conditions:
     return Conditions(backend=name, precision=precision, device=device)
 
 
-class Seen(nn.Module):
-    """Writes down how it was run."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layer = nn.Linear(4, 2)
-        self.seen: list[tuple[bool, bool, torch.dtype]] = []
-
-    def forward(self, images: Tensor) -> Tensor:
-        self.seen.append((self.training, torch.is_inference_mode_enabled(), images.dtype))
-        output: Tensor = self.layer(images)
-        return output
-
-
 def small() -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Flatten(), nn.Linear(288, 5))
 
@@ -143,14 +129,19 @@ def test_what_preparing_took_and_the_error_are_told() -> None:
 
 
 def test_eager_itself_has_nothing_to_be_compared_with_but_in_another_precision() -> None:
-    network = Seen().eval()
+    network, seen = nn.Linear(4, 2).eval(), []
+
+    def look(module: nn.Module, images: tuple[Tensor]) -> None:
+        seen.append((module.training, torch.is_inference_mode_enabled(), images[0].dtype))
+
+    network.register_forward_pre_hook(look)
     found = prepared(network, torch.zeros(1, 4), conditions=Conditions())
-    assert (found.error, network.seen) == (None, [])
+    assert (found.error, seen) == (None, [])
     found.run()
-    assert network.seen == [(False, True, torch.float32)]
+    assert seen == [(False, True, torch.float32)]
     other = eager.prepare(network, torch.zeros(1, 4), conditions=BF16)
     assert other.run().dtype == torch.bfloat16  # type: ignore[attr-defined]
-    assert network.layer.weight.dtype == torch.float32
+    assert network.weight.dtype == torch.float32
 
 
 def test_another_output_than_eagers_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,19 +204,9 @@ def test_a_compilation_while_it_is_timed_is_a_complaint() -> None:
 
 
 def test_eager_computes_the_same_from_another_place_in_memory() -> None:
-    places: list[int] = []
-
-    class Placed(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.layer = nn.Linear(4, 2)
-
-        def forward(self, images: Tensor) -> Tensor:
-            places.append(self.layer.weight.data_ptr())
-            output: Tensor = self.layer(images)
-            return output
-
-    found = prepared(Placed().eval(), torch.randn(2, 4), conditions=Conditions())
+    network, places = nn.Linear(4, 2).eval(), []
+    network.register_forward_pre_hook(lambda copied, _: places.append(copied.weight.data_ptr()))
+    found = prepared(network, torch.randn(2, 4), conditions=Conditions())
     assert found.relocated is not None
     draw = random.Random(0)
     runs = [found.run, *(found.relocated(draw) for _ in range(4))]

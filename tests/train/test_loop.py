@@ -172,27 +172,19 @@ def test_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
         _train(nn.Sequential(nn.Flatten(), nn.Linear(768, 4)), checkpoint=path)
 
 
-class _Diverging(TinyHybrid):
-    def __init__(self, *, at_step: int) -> None:
-        super().__init__()
-        self.calls, self.at_step = 0, at_step
-
-    def forward(self, images: Tensor) -> Tensor | tuple[Tensor, ...]:
-        self.calls += 1
-        outputs = super().forward(images)
-        if self.calls == self.at_step and isinstance(outputs, tuple):
-            return tuple(logits * float("nan") for logits in outputs)
-        return outputs
-
-
 def test_first_loss_that_is_not_finite_ends_the_training() -> None:
-    network = _Diverging(at_step=9)
+    network, steps = tiny_network(), itertools.count(1)
+
+    def diverge(module: nn.Module, images: object, outputs: tuple[Tensor, ...]) -> object:
+        return tuple(logits * torch.nan for logits in outputs) if next(steps) == 9 else None
+
+    network.register_forward_hook(diverge)
     with pytest.raises(
         NonFiniteLossError, match="step 9: the loss became nan in epoch 2; lower the"
     ) as raised:
         _train(network)
     assert raised.value.exit_code == NEGATIVE_RESULT
-    assert network.calls == 9
+    assert next(steps) == 10
 
 
 class _SteepAtZero(nn.Module):
@@ -222,19 +214,15 @@ def test_memory_format_does_not_change_what_is_learnt() -> None:
     torch.testing.assert_close(weights.state_dict(), others.state_dict(), rtol=1e-3, atol=1e-3)
 
 
-class _BrightestColour(nn.Module):
-    def forward(self, images: Tensor) -> Tensor:
-        return images.mean(dim=(2, 3))
-
-
 def test_accuracy_is_the_share_classified_rightly() -> None:
+    brightest_colour = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
     labels = torch.arange(24) % 3
     images = torch.zeros(24, 3, 8, 8, dtype=torch.uint8)
     images[torch.arange(24), labels] = 200
     wrong = labels.clone()
     wrong[:6] = (wrong[:6] + 1) % 3
-    assert accuracy(_BrightestColour(), Split(images, labels), batch=7) == 1.0
-    assert accuracy(_BrightestColour(), Split(images, wrong), batch=7) == 0.75
+    assert accuracy(brightest_colour, Split(images, labels), batch=7) == 1.0
+    assert accuracy(brightest_colour, Split(images, wrong), batch=7) == 0.75
 
 
 def test_accuracy_ignores_batch_size_and_memory_format_and_leaves_the_network_as_it_came() -> None:
