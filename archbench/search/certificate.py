@@ -42,9 +42,8 @@ from archbench.study.planned import find_planned, read_planned
 from archbench.study.study_folder import require_writable, valid_name
 from archbench.study.trial import Snapshot, TrainingRecord, TrialRecord
 
-SHARE = 0.2
-"""Of the search's time that a certificate may take for a search to begin with one by itself."""
-
+# of the search's time that a certificate may take for a search to begin with one by itself
+_SHARE = 0.2
 _PRICED = 3
 _TELLINGS = 8
 _DESIGN = ("seeds", "longer", "epoch_seconds", "workers")
@@ -267,7 +266,7 @@ def _worthwhile(context: StudyContext, own: Settings) -> CertificateDesign | Non
         search_seconds = min(search_seconds, search.time_limit_s)
     if search.certify == "auto":
         try:
-            wanted = fitted(wanted, max_seconds=SHARE * search_seconds)
+            wanted = fitted(wanted, max_seconds=_SHARE * search_seconds)
         except UsageError:
             return None
     share = 100 * wanted.seconds / search_seconds

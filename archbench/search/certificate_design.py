@@ -13,13 +13,9 @@ from archbench.search.settings import Settings, some_feasible
 from archbench.search.trainings import in_minutes, too_little_time
 from archbench.space import Choices, SearchSpace
 
-CANDIDATES = 32
-"""With 32 candidates of two seeds the 95 % interval of a tau at equal cost is about +-0.2."""
-
-SEEDS = 2
-LONGER = 2
-"""Times the epochs of the proxy."""
-
+_CANDIDATES = 32  # with two seeds the 95 % interval of a tau at equal cost is about +-0.2
+_SEEDS = 2
+_LONGER = 2  # times the epochs of the proxy
 _FEW, _FEWEST = 24, 12
 _POOL = 16  # random candidates for each that is taken
 _WHOLE = 2_000  # candidates up to which a space is listed rather than drawn from
@@ -68,14 +64,14 @@ def designed(
     """
     section = settings.space.proxy
     epochs = section.rungs[-1]
-    longer = LONGER * epochs if longer is None else longer
+    longer = _LONGER * epochs if longer is None else longer
     if longer <= epochs:
         raise UsageError(
             f"{longer} epochs are not longer than the proxy's {epochs}",
             place="--longer",
-            help=f"use {LONGER * epochs} or so",
+            help=f"use {_LONGER * epochs} or so",
         )
-    seeds = max(SEEDS, section.seeds) if seeds is None else seeds
+    seeds = max(_SEEDS, section.seeds) if seeds is None else seeds
     if seeds < section.seeds:
         raise UsageError(
             f"the proxy averages {section.seeds} seeds, and only {seeds} are trained",
@@ -83,7 +79,7 @@ def designed(
             help=f"use {section.seeds} or more",
         )
     return CertificateDesign(
-        candidates=min(candidates or CANDIDATES, settings.space.size()),
+        candidates=min(candidates or _CANDIDATES, settings.space.size()),
         seeds=seeds,
         epochs=epochs,
         longer=longer,
@@ -105,7 +101,7 @@ def fitted(design: CertificateDesign, *, max_seconds: float | None) -> Certifica
     if max_seconds is None:
         return design
     few, fewest = min(design.candidates, _FEW), min(design.candidates, _FEWEST)
-    seeds = min(design.seeds, max(SEEDS, design.proxy_seeds))
+    seeds = min(design.seeds, max(_SEEDS, design.proxy_seeds))
     tries = [replace(design, candidates=num) for num in range(design.candidates, few - 1, -1)]
     tries += [
         replace(design, candidates=few, seeds=num) for num in range(design.seeds, seeds - 1, -1)

@@ -34,12 +34,10 @@ from archbench.search.scheduler import KILLED, Broken, Done, Job, Jobs, Report, 
 from archbench.search.settings import as_begun, settings_of, space_of
 from archbench.study.trial import TrialRecord, final_accuracies
 
-REFERENCES = ("levit_128s", "levit_256", "cvt_13")
-"""Published networks that are timed beside the candidates."""
-
 REPEATS_TAKEN_OVER = "repeat_seconds"
 """Key of a study's header: what its trials had taken of further trainings in earlier studies."""
 
+_REFERENCES = ("levit_128s", "levit_256", "cvt_13")  # published, timed beside the candidates
 _SECONDS_EACH = 120.0
 
 
@@ -307,7 +305,7 @@ def _references(records: Sequence[TrialRecord]) -> dict[str, Mapping[str, Any]]:
     """Published networks at the resolution and classes of the trials, where legal."""
     like = records[0].spec
     found: dict[str, Mapping[str, Any]] = {}
-    for name in REFERENCES:
+    for name in _REFERENCES:
         document = as_spec(name).to_document()
         document |= {"resolution": like["resolution"], "num_classes": like["num_classes"]}
         try:

@@ -30,9 +30,7 @@ from archbench.study.measurement import Measurement
 from archbench.study.objective import OBJECTIVES, costs, objective_value
 from archbench.study.trial import Taken
 
-LARGEST = 20
-"""As many as a start stratified by cost was seen to need, see ``benchmarks/samplers``."""
-
+_LARGEST = 20  # a start stratified by cost was seen to need as many, see benchmarks/samplers
 _SHARE = 3  # at most one in so many of the trials to come
 _LAYERS = 3
 _SECONDS_EACH = 120.0
@@ -141,7 +139,7 @@ def start(
     members evenly spaced by cost are taken. At most 20, and a third of the trials to come. No
     candidate of an earlier study is another's, too.
     """
-    room = min(LARGEST, left // _SHARE)
+    room = min(_LARGEST, left // _SHARE)
     peeled = [_layers(matches, objectives=objectives) for matches in prior]
     found: list[Match] = []
     for depth in range(_LAYERS):

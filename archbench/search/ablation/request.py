@@ -19,7 +19,7 @@ from archbench.train.recipe import Plan, Recipe
 
 PAPERS = Registry("archbench.search.ablation.papers", "paper")
 
-WANTED_SEEDS = 3  # fewer leave an interval that is hardly ever narrow enough to say anything
+_WANTED_SEEDS = 3  # fewer leave an interval that is hardly ever narrow enough to say anything
 _FEWEST_SEEDS = 2
 _FEWEST_EPOCHS = 2
 _POINTS = 3  # of a curve, and checkpoints of a training, about
@@ -250,7 +250,7 @@ def within(work: Workload, *, max_seconds: float | None) -> Workload:
     """
     if max_seconds is None:
         return work
-    fewest, few = min(work.seeds, _FEWEST_SEEDS), min(work.seeds, WANTED_SEEDS)
+    fewest, few = min(work.seeds, _FEWEST_SEEDS), min(work.seeds, _WANTED_SEEDS)
     shortest = min(work.epochs, _FEWEST_EPOCHS)
     tries = [(seeds, work.epochs) for seeds in range(work.seeds, few - 1, -1)]
     tries += [(few, epochs) for epochs in range(work.epochs - 1, shortest - 1, -1)]
