@@ -79,11 +79,7 @@ def stop_of(record: TrialRecord) -> RungVerdict | None:
 
 
 def pruning_report(
-    trials: Sequence[TrialRecord],
-    *,
-    rule: FrontRule,
-    rungs: Sequence[int],
-    num_seeds: int,
+    trials: Sequence[TrialRecord], *, rule: FrontRule, rungs: Sequence[int], num_seeds: int
 ) -> PruningReport | None:
     """What stopping early saved and lost; None where no trial was to be stopped.
 
@@ -108,7 +104,12 @@ def pruning_report(
         reached_share=wilson(reached, len(audited)),
         epochs=sum(epochs_trained(record, num_seeds=num_seeds) for record in own),
         saved=sum(whole - epochs_trained(record, num_seeds=num_seeds) for record in stopped),
-        lost=_lost(trials, stopped=stopped, rule=rule, rungs=rungs, num_seeds=num_seeds),
+        lost=_lost(
+            _ends(trials, stopped=stopped, rungs=rungs, num_seeds=num_seeds),
+            trials=trials,
+            stopped=stopped,
+            rule=rule,
+        ),
     )
 
 
@@ -123,22 +124,18 @@ def seed_scatter(ends: Iterable[Sequence[float]]) -> float:
 
 
 def _lost(
-    trials: Sequence[TrialRecord],
-    *,
-    stopped: Sequence[TrialRecord],
-    rule: FrontRule,
-    rungs: Sequence[int],
-    num_seeds: int,
+    ends: Floats, *, trials: Sequence[TrialRecord], stopped: Sequence[TrialRecord], rule: FrontRule
 ) -> Estimate:
     box = rule.box(trials)
     if box is None or not stopped:
         return Estimate(value=0.0, low=0.0, high=0.0)
-    front = [_point(record, rule=rule) for record in rule.front(trials)]
-    base = box.share(front)
-    place = list(rule.objectives).index("proxy_accuracy")
-    unended = [_point(record, rule=rule) for record in stopped]
+    front, unended = (
+        [tuple(objective_value(one, name) or 0.0 for name in rule.objectives) for one in records]
+        for records in (rule.front(trials), stopped)
+    )
+    base, place = box.share(front), list(rule.objectives).index("proxy_accuracy")
     shares = []
-    for accuracies in _ends(trials, stopped=stopped, rungs=rungs, num_seeds=num_seeds):
+    for accuracies in ends:
         points = [
             (*point[:place], min(1.0, float(accuracy)), *point[place + 1 :])
             for point, accuracy in zip(unended, accuracies, strict=True)
@@ -188,11 +185,6 @@ def _curves(record: TrialRecord) -> list[dict[int, float]]:
     for point in sorted(record.curve, key=lambda point: (point.seed, point.epoch)):
         found[point.seed][point.epoch] = point.accuracy
     return list(found.values())
-
-
-def _point(record: TrialRecord, *, rule: FrontRule) -> tuple[float, ...]:
-    """Its objectives; 0 for an accuracy that it has not."""
-    return tuple(objective_value(record, name) or 0.0 for name in rule.objectives)
 
 
 class Forecast(NamedTuple):

@@ -152,7 +152,7 @@ class Acquisition:
         rows = rows[np.argsort(noise[rows])][:_SPREAD_OVER]
         score = noise.copy()
         score[rows] += 1.0
-        if len(self._codes) and len(rows):
+        if len(self._codes):
             differs = pool[rows][:, None, :] != self._codes[None, :, :]
             score[rows] += differs.sum(axis=2).min(axis=1)
         return score
@@ -161,9 +161,9 @@ class Acquisition:
         """The function that scores codes and facts."""
         scaled = _logs(self._facts, self._is_positive_fact)
         codes, running = self._codes, self._is_running
-        told = _logs(self._costs, self._is_positive_cost)
-        self._learn_costs(told, scaled)
-        costs = np.where(np.isnan(told), self._costs_of(codes, self._facts)[0], told)
+        known = _logs(self._costs, self._is_positive_cost)
+        self._learn_costs(known, scaled)
+        costs = np.where(np.isnan(known), self._costs_of(codes, self._facts)[0], known)
         limits = _logs(np.array(self._problem.limits), self._is_positive_cost)
         objectives = slice(0, self._problem.num_costs)
         is_observed = ~np.isnan(values)
@@ -211,20 +211,20 @@ class Acquisition:
 
         return promise
 
-    def _learn_costs(self, told: Array, facts: Array) -> None:
+    def _learn_costs(self, costs: Array, facts: Array) -> None:
         """A surrogate for each cost that is not known, of what the facts do not predict of it."""
-        beyond = told - self._foretold(self._facts)
+        beyond = costs - self._foretold(self._facts)
         for place, known in enumerate(self._problem.known):
-            is_told = ~np.isnan(told[:, place])
-            if known is None and is_told.any():
+            rows = np.flatnonzero(~np.isnan(costs[:, place]))
+            if known is None and len(rows):
                 self._cost_surrogates[place] = Surrogate(
                     self._source.encoding,
-                    codes=self._codes[is_told],
-                    facts=facts[is_told],
-                    values=beyond[is_told, place],
+                    codes=self._codes[rows],
+                    facts=facts[rows],
+                    values=beyond[rows, place],
                     name=f"cost {place}",
                     memory=self._memory,
-                    rows=np.arange(int(is_told.sum()))[-_LATEST:],
+                    rows=np.arange(len(rows))[-_LATEST:],
                 )
 
     def _costs_of(self, codes: Array, facts: Array) -> tuple[Array, Array]:
@@ -302,8 +302,6 @@ def _strata(costs: Array, *, among: Array, count: int) -> NDArray[np.intp]:
 
 def _beyond(costs: Array) -> Array:
     """(k,) a little more than the largest of each cost, so that what has it counts as well."""
-    if not len(costs):
-        return np.full(costs.shape[1], -np.inf)
     least, most = costs.min(axis=0), costs.max(axis=0)
     result: Array = most + np.where(most > least, _BEYOND * (most - least), 1.0)
     return result

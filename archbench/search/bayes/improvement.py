@@ -20,7 +20,7 @@ from scipy.special import ndtr
 Array = NDArray[np.float64]
 
 
-def expected_improvement(mean: Array, deviation: Array, level: float) -> Array:
+def _expected_improvement(mean: Array, deviation: Array, level: float) -> Array:
     """(m,) expected part of a normal value above a level."""
     score = (mean - level) / deviation
     density = np.exp(-0.5 * score**2) / np.sqrt(2 * np.pi)
@@ -62,16 +62,16 @@ def hypervolume_improvement(
     members = front_members(points, values)[::-1]
     points, values = points[members], values[members]
     levels = np.concatenate([[floor], np.unique(values)])
-    gains = [expected_improvement(mean, deviation, float(level)) for level in levels]
+    gains = [_expected_improvement(mean, deviation, float(level)) for level in levels]
     gains.append(np.zeros_like(mean))
     total = np.zeros_like(mean)
     for index, level in enumerate(levels):
-        volume = free_volume(costs, points[values > level], corner=corner)
+        volume = _free_volume(costs, points[values > level], corner=corner)
         total += volume * (gains[index] - gains[index + 1])
     return total
 
 
-def free_volume(costs: Array, points: Array, *, corner: Array) -> Array:
+def _free_volume(costs: Array, points: Array, *, corner: Array) -> Array:
     """(m,) volume between each candidate's costs and the corner (k,) that no point dominates."""
     k = costs.shape[1]
     if k == 0:
@@ -87,12 +87,12 @@ def free_volume(costs: Array, points: Array, *, corner: Array) -> Array:
     for left, right in pairwise(edges):
         width = np.maximum(right - np.maximum(left, costs[:, 0]), 0.0)
         behind = points[points[:, 0] <= left][:, 1:]
-        total += width * free_volume(costs[:, 1:], behind, corner=corner[1:])
+        total += width * _free_volume(costs[:, 1:], behind, corner=corner[1:])
     return total
 
 
 def _free_area(costs: Array, points: Array, *, corner: Array) -> Array:
-    """``free_volume`` for two costs; points by ascending first cost."""
+    """``_free_volume`` for two costs; points by ascending first cost."""
     first = np.minimum(points[:, 0], corner[0])
     left = np.concatenate([[-np.inf], first])
     right = np.concatenate([first, [corner[0]]])

@@ -222,7 +222,7 @@ def _means(curve: Curve) -> dict[int, float]:
     """Epoch to the mean accuracy of the seeds that came so far."""
     found: dict[int, list[float]] = {}
     for _, epoch, accuracy in curve:
-        found.setdefault(int(epoch), []).append(float(accuracy))
+        found.setdefault(epoch, []).append(accuracy)
     return {epoch: sum(values) / len(values) for epoch, values in found.items()}
 
 
