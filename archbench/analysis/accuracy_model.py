@@ -42,14 +42,14 @@ _NOISE_NODES = 5
 _SINGLE = (0.35, 1.0)  # scale of what single choices contribute, in spreads
 _PAIRED = (0.05, 0.25, 0.5, 0.9)  # scale of what pairs contribute, likewise
 _OWN = (0.05, 0.15, 0.3, 0.5, 0.8)  # scale of the candidate's own part, likewise
-_LEVELS = 4  # to an octave, of as how many trainings a candidate's count on a bent scale
+_LEVELS = 4  # to an octave, of as how many trainings a candidate's count on a warped scale
 _NODES = 32  # of the grid, by weight, that moments are averaged over
 _INTERCEPT_SD = 10.0  # in spreads: wide
 _POINTS, _SHARES = np.polynomial.hermite_e.hermegauss(5)
 
 
 class Warping(NamedTuple):
-    """A scale for accuracies that are told in spreads from their mean; strength 0 changes nothing.
+    """A scale for accuracies in spreads from their mean; strength 0 changes nothing.
 
     The more it leans, the more the top is stretched than the bottom; 0 is alike.
     """
@@ -57,18 +57,18 @@ class Warping(NamedTuple):
     strength: float = 0.0
     lean: float = 0.0
 
-    def bent(self, values: Floats) -> Floats:
+    def warped(self, values: Floats) -> Floats:
         """The values on this scale; 0 stays 0, and near it a step stays as large."""
         if not self.strength:
             return values
         raised = np.sinh(self.strength * values + self.lean) - np.sinh(self.lean)
         return np.asarray(raised / (self.strength * np.cosh(self.lean)))
 
-    def straight(self, bent: Floats) -> Floats:
+    def unwarped(self, warped: Floats) -> Floats:
         """What is the values' place on this scale, undone."""
         if not self.strength:
-            return bent
-        raised = self.strength * np.cosh(self.lean) * bent + np.sinh(self.lean)
+            return warped
+        raised = self.strength * np.cosh(self.lean) * warped + np.sinh(self.lean)
         return np.asarray((np.arcsinh(raised) - self.lean) / self.strength)
 
     def slope(self, values: Floats) -> Floats:
@@ -78,7 +78,7 @@ class Warping(NamedTuple):
     def moments(self, mean: Floats, variance: Floats) -> tuple[Floats, Floats]:
         """Mean and variance, straight, of what is normal on this scale (Gauss and Hermite)."""
         shares = _SHARES / _SHARES.sum()
-        around = [self.straight(mean + point * np.sqrt(variance)) for point in _POINTS]
+        around = [self.unwarped(mean + point * np.sqrt(variance)) for point in _POINTS]
         middle = np.tensordot(shares, np.stack(around), axes=1)
         return middle, np.tensordot(shares, (np.stack(around) - middle) ** 2, axes=1)
 
@@ -116,8 +116,8 @@ class AccuracyModel:
         straight = self._scale(STRAIGHT, near=self._y)
         first = self._nodes_of(straight)
         near, _ = self._moments_at(first[int(np.argmax(self._logs(first)))])
-        bent = [self._scale(warping, near=near) for warping in WARPINGS]
-        self._grid = [*first, *(node for scale in bent for node in self._nodes_of(scale))]
+        others = [self._scale(warping, near=near) for warping in WARPINGS]
+        self._grid = [*first, *(node for scale in others for node in self._nodes_of(scale))]
 
     @cached_property
     def noise_sd(self) -> float:
@@ -143,11 +143,11 @@ class AccuracyModel:
         for rows, node, beta in self._coefficients(number, rng):
             variance = node.noise / node.scale.count[places]
             weight = node.own / (node.own + variance)
-            mean = weight * node.scale.bent[places] + (1 - weight) * (beta @ x.T)
+            mean = weight * node.scale.warped[places] + (1 - weight) * (beta @ x.T)
             seen = mean + np.sqrt(weight * variance) * rng.standard_normal(mean.shape)
             new = beta @ others.T
             new += np.sqrt(node.own) * rng.standard_normal(new.shape)
-            drawn[rows] = node.scale.warping.straight(node.scale.size * np.hstack([seen, new]))
+            drawn[rows] = node.scale.warping.unwarped(node.scale.size * np.hstack([seen, new]))
         return self._centre + self._spread * drawn
 
     def moments(self) -> dict[int, tuple[float, float]]:
@@ -168,25 +168,25 @@ class AccuracyModel:
         variance = node.noise / node.scale.count
         weight = node.own / (node.own + variance)
         around = np.linalg.solve(factor, self._x.T)
-        centre = weight * node.scale.bent + (1 - weight) * (self._x @ mean)
+        centre = weight * node.scale.warped + (1 - weight) * (self._x @ mean)
         wide = weight * variance + (1 - weight) ** 2 * (around**2).sum(axis=0)
         return node.scale.warping.moments(node.scale.size * centre, node.scale.size**2 * wide)
 
     def _scale(self, warping: Warping, *, near: Floats) -> _Scale:
         """The accuracies on one scale, where a seed's noise is as large as the slope near them."""
-        bent = warping.bent(self._y)
-        size = 1.0 if warping == STRAIGHT else float(bent.std()) or 1.0
+        warped = warping.warped(self._y)
+        size = 1.0 if warping == STRAIGHT else float(warped.std()) or 1.0
         count = self._count * (size / warping.slope(near)) ** 2
         if warping != STRAIGHT:
             count = 2.0 ** (np.round(_LEVELS * np.log2(count)) / _LEVELS)
         groups = []
         for level in np.unique(count):
-            x, y = self._x[count == level], (bent / size)[count == level]
+            x, y = self._x[count == level], (warped / size)[count == level]
             groups.append(_Group(level, len(y), x.T @ x, x.T @ y, float(y @ y)))
         return _Scale(
             warping=warping,
             size=size,
-            bent=bent / size,
+            warped=warped / size,
             count=count,
             groups=groups,
             log_slope=float(np.log(warping.slope(self._y) / size).sum()),
@@ -304,7 +304,7 @@ class _Scale:
 
     warping: Warping  # from spreads off the mean
     size: float  # spread on the warped scale; what follows is in it
-    bent: Floats  # mean of each candidate's results, (n,)
+    warped: Floats  # mean of each candidate's results, (n,)
     count: Floats  # as how many trainings they count, by the slope of the warping, (n,)
     groups: Sequence[_Group]  # of candidates that count alike
     log_slope: float  # summed: likelihoods are of what was seen, not of its warping

@@ -81,7 +81,7 @@ class Pruner:
     def situation(
         self, trial: TrialRecord, *, seed: int, epoch: int, among: Sequence[TrialRecord]
     ) -> Situation:
-        """What a rule is told."""
+        """What a rule judges by."""
         others = [self._course(r) for r in among if r.number != trial.number and r.curve]
         return Situation(
             trial=self._course(trial, at_best=True),

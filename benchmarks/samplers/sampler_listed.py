@@ -78,7 +78,7 @@ class Listed:
         found[np.array(rows) < 0] = np.nan
         return found
 
-    def settle(self, code: Array) -> Array | None:
+    def exact_facts(self, code: Array) -> Array | None:
         """The same for one candidate."""
         row = self._rows.get(keys(code[None])[0])
         return None if row is None else self._facts[row]

@@ -79,15 +79,15 @@ def test_most_of_many_products_is_kept() -> None:
 def test_warping_is_undone_and_knows_its_slope(warping: Warping) -> None:
     values = np.linspace(-3, 3, 13)
     step = 1e-6
-    rise = (warping.bent(values + step) - warping.bent(values - step)) / (2 * step)
-    assert warping.straight(warping.bent(values)) == pytest.approx(values)
+    rise = (warping.warped(values + step) - warping.warped(values - step)) / (2 * step)
+    assert warping.unwarped(warping.warped(values)) == pytest.approx(values)
     assert warping.slope(values) == pytest.approx(rise)
     assert warping.slope(np.zeros(1)) == pytest.approx(1.0)
 
 
 def test_moments_of_a_warping_are_those_of_draws() -> None:
     warping = Warping(0.6, 1.0)
-    drawn = warping.straight(1.5 + 0.7 * np.random.default_rng(5).standard_normal(100_000))
+    drawn = warping.unwarped(1.5 + 0.7 * np.random.default_rng(5).standard_normal(100_000))
     mean, variance = warping.moments(np.array([1.5]), np.array([0.49]))
     assert mean[0] == pytest.approx(drawn.mean(), abs=0.005)
     assert variance[0] == pytest.approx(drawn.var(), rel=0.03)

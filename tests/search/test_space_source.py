@@ -82,7 +82,7 @@ def test_latency_is_a_fact_only_where_it_is_predicted() -> None:
     assert _source(None).facts(codes).shape == (len(codes), 3)
     facts = _source(_told).facts(codes)
     assert facts.shape == (len(codes), 4)
-    exact = np.array([_source(_told).settle(code) for code in codes])
+    exact = np.array([_source(_told).exact_facts(code) for code in codes])
     assert exact[:, 3] == pytest.approx(0.1 + exact[:, 0] / 1e5)
     assert facts[:, 3] == pytest.approx(exact[:, 3], rel=0.2)
 
@@ -90,7 +90,7 @@ def test_latency_is_a_fact_only_where_it_is_predicted() -> None:
 def test_a_latency_that_cannot_be_told_is_that_of_candidates_alike() -> None:
     source = _source(lambda spec: _told(spec) if spec.stages[0].depth != 2 else None)
     codes = source.pool(np.zeros((0, 5)), 60, rng=np.random.default_rng(0))
-    exact = np.array([source.settle(code) for code in codes])
+    exact = np.array([source.exact_facts(code) for code in codes])
     likely = 0.1 + exact[:, 0] / 1e5
     is_untold = abs(exact[:, 3] - likely) > 1e-9
     assert 0.1 < is_untold.mean() < 0.5
@@ -101,7 +101,7 @@ def test_nothing_told_is_no_obstacle() -> None:
     source = _source(lambda spec: None)
     codes = source.pool(np.zeros((0, 5)), 5, rng=np.random.default_rng(0))
     assert np.isfinite(source.facts(codes)).all()
-    assert all(np.isfinite(source.settle(code)).all() for code in codes)
+    assert all(np.isfinite(source.exact_facts(code)).all() for code in codes)
 
 
 def _erratic(spec: ArchSpec) -> float:

@@ -24,7 +24,7 @@ _POOL_OF_MANY_TRIALS = 600
 _MANY_TRIALS = 400
 _POOL_OF_SEVERAL_COSTS = 400
 _PARENTS = 60
-_SETTLED = 16
+_COUNTED = 16
 _ROUNDS = 6
 _FEWEST = 4
 _SPREAD_OVER = 24
@@ -76,32 +76,27 @@ class Acquisition:
         if not len(pool):
             return None
         if len(self._codes) < self._num_start or (~np.isnan(values)).sum() < _FEWEST:
-            return self._first_settled(pool, np.argsort(-self._spread(pool, facts)))
-        return self._most_promising(pool, facts, values=values, weights=weights)
-
-    def _most_promising(
-        self, pool: Array, facts: Array, *, values: Array, weights: Array
-    ) -> Array | None:
+            return self._first_feasible(pool, np.argsort(-self._spread(pool, facts)))
         promise = self._promise_of(values=values, weights=weights, pool=pool, facts=facts)
+        return self._most_promising(pool, facts, promise=promise)
+
+    def _most_promising(self, pool: Array, facts: Array, *, promise: Any) -> Array | None:
         scores = promise(pool, facts)
         order = np.lexsort((self._rng.random(len(scores)), -scores))
         if self._source.is_exact:
             return np.asarray(pool[order[0]])
-        for begin in range(0, _ROUNDS * _SETTLED, _SETTLED):
-            settled = [
-                (pool[row], exact)
-                for row in order[begin : begin + _SETTLED]
-                if (exact := self._source.settle(pool[row])) is not None
-            ]
-            if settled:
-                codes = np.array([code for code, _ in settled])
-                again = promise(codes, np.array([exact for _, exact in settled]))
-                return np.asarray(codes[int(np.argmax(again))])
+        for begin in range(0, _ROUNDS * _COUNTED, _COUNTED):
+            codes = pool[order[begin : begin + _COUNTED]]
+            exact = self._exact_facts(codes)
+            is_feasible = ~np.isnan(exact).any(axis=1)
+            if is_feasible.any():
+                again = promise(codes[is_feasible], exact[is_feasible])
+                return np.asarray(codes[is_feasible][int(np.argmax(again))])
         return None
 
-    def _first_settled(self, pool: Array, order: NDArray[np.intp]) -> Array | None:
-        for row in order[: _ROUNDS * _SETTLED]:
-            if self._source.is_exact or self._source.settle(pool[row]) is not None:
+    def _first_feasible(self, pool: Array, order: NDArray[np.intp]) -> Array | None:
+        for row in order[: _ROUNDS * _COUNTED]:
+            if self._source.is_exact or self._source.exact_facts(pool[row]) is not None:
                 return np.asarray(pool[row])
         return None
 
@@ -180,7 +175,7 @@ class Acquisition:
             memory=self._memory,
             rows=rows,
         )
-        hoped = surrogate.believe(codes[running], scaled[running])
+        hoped = surrogate.assume(codes[running], scaled[running])
         is_done = ~np.isnan(self._accuracy)
         if rows is not None:  # what is far from the front has no part in it
             is_near = np.zeros(len(is_done), dtype=bool)
@@ -274,8 +269,9 @@ class Acquisition:
         if self._source.is_exact:
             return self._source.facts(codes)
         none = np.full(self._source.num_facts, np.nan)
-        settled = [self._source.settle(code) for code in codes]
-        return np.array([none if facts is None else facts for facts in settled])
+        exact = [self._source.exact_facts(code) for code in codes]
+        found = [none if facts is None else facts for facts in exact]
+        return np.array(found).reshape(-1, self._source.num_facts)
 
 
 def _logs(numbers: Array, is_positive: Mask) -> Array:

@@ -29,7 +29,7 @@ class CandidateSource(Protocol):
     encoding: Encoding
     num_facts: int
     is_exact: bool
-    """Whether ``facts`` are; else ``settle`` gives those of a single candidate."""
+    """Whether ``facts`` are; else ``exact_facts`` gives those of a single candidate."""
 
     @property
     def known(self) -> Array:
@@ -41,7 +41,7 @@ class CandidateSource(Protocol):
     def facts(self, codes: Array) -> Array:
         """(m, f) what is known of candidates, positive numbers; NaN where one is not feasible."""
 
-    def settle(self, code: Array) -> Array | None:
+    def exact_facts(self, code: Array) -> Array | None:
         """(f,) the exact facts of a candidate; None where it is not feasible."""
 
 
@@ -133,12 +133,12 @@ class Inferred:
         known = [self._cost(params) for params in self.encoding.each_params(codes)]
         return np.array(known, dtype=float).reshape(len(codes), self.num_facts)
 
-    def settle(self, code: Array) -> Array | None:
+    def exact_facts(self, code: Array) -> Array | None:
         """See ``CandidateSource``."""
         return self.facts(code[None])[0]
 
     def _only_active(self, codes: Array) -> Array:
-        """Codes with NaN for what is not active; rules that hang on others are settled, too."""
+        """Codes with NaN for what is not active; so for rules that hang on others."""
         codes = codes.copy()
         for _ in self._rules:
             before = np.isnan(codes)

@@ -160,7 +160,7 @@ class CostAwareSampler(BaseSampler):
         problem = self._problem or self._problem_of(study)
         if "reading" not in self._memory:
             self._memory["reading"] = ObservationReader(encoding, problem)
-        observations = self._memory["reading"].told(
+        observations = self._memory["reading"].observations(
             study.get_trials(deepcopy=False), given=self._given
         )
         source = self._source

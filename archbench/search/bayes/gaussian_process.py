@@ -2,7 +2,7 @@
 
 The covariance of two candidates is a constant, a linear part (main effects of every axis), one
 for log cost, the square of both together (pairs of axes, and what an axis is worth at which cost),
-and a Matern-5/2 part with a length for each axis (what bends beyond that). Lengths are wide by
+and a Matern-5/2 part with a length for each axis (what is beyond that). Lengths are wide by
 default, which is what keeps many axes tractable (Hvarfner et al. 2024, arXiv:2402.02229); all are
 fitted by marginal likelihood with priors, gradients in closed form.
 
@@ -120,7 +120,7 @@ def fit(features: Features, values: Array, *, weights: Array) -> Hyperparameters
 
 
 class Posterior:
-    """What is believed of every candidate after n were seen, with weights as ``fit`` takes them."""
+    """What is expected of every candidate after n were seen, with weights as ``fit`` takes them."""
 
     def __init__(
         self, features: Features, values: Array, *, weights: Array, hyperparameters: Hyperparameters
@@ -236,8 +236,8 @@ def _negative_log_likelihood(
     alpha = inverse @ values
     likelihood = 0.5 * float(values @ alpha) + float(np.log(np.diag(factor)).sum())
     outer = inverse - np.outer(alpha, alpha)
-    bend = hyper.amplitude * (5.0 / 3.0) * (1.0 + root) * decay * outer
-    by_length = inverse_square * np.tensordot(squared, bend, axes=2)
+    slope = hyper.amplitude * (5.0 / 3.0) * (1.0 + root) * decay * outer
+    by_length = inverse_square * np.tensordot(squared, slope, axes=2)
     rest = [
         hyper.amplitude * np.vdot(outer, matern),
         hyper.linear * np.vdot(outer, linear),

@@ -64,7 +64,7 @@ class Problem:
 
 
 class Observations(NamedTuple):
-    """What n trials have told, in the order of their numbers.
+    """What n trials have shown, in the order of their numbers.
 
     A row (n, D + 1 + q) is the code, the uncertain objective (larger is better) and the others
     (smaller is better); NaN where one is not known.
@@ -78,7 +78,7 @@ class Observations(NamedTuple):
 
 
 class ObservationReader:
-    """What the trials of one study have told so far."""
+    """What the trials of one study have shown so far."""
 
     def __init__(self, encoding: Encoding, problem: Problem) -> None:
         self._encoding, self._problem = encoding, problem
@@ -87,7 +87,9 @@ class ObservationReader:
         self._rows = np.zeros((0, len(encoding) + 1 + len(problem.known)))
         self._has_ended = np.zeros(0, dtype=bool)
 
-    def told(self, trials: Sequence[FrozenTrial], *, given: Mapping[int, Params]) -> Observations:
+    def observations(
+        self, trials: Sequence[FrozenTrial], *, given: Mapping[int, Params]
+    ) -> Observations:
         """What is known now; ``given`` are parameters of trials yet to ask for them, by number."""
         missing = len(trials) - len(self._keys)
         self._keys += [b""] * missing

@@ -1,8 +1,8 @@
 """Candidates of a search space, and what they cost before they are built.
 
 Whether a candidate is legal and what it costs takes about a millisecond, so of the hundreds that
-are looked at for one proposal only the most promising are counted exactly; the others' costs are
-told by a model of some candidates that were counted once. So is a latency of which the block table
+are looked at for one proposal only the most promising are counted exactly; a model of some
+candidates that were counted once predicts the others' costs, and a latency of which the block table
 lacks a piece.
 """
 
@@ -90,7 +90,7 @@ class SpaceSource:
             return np.zeros((0, self.num_facts))
         return np.exp(np.stack([model.expected(codes, none) for model in self._models], axis=1))
 
-    def settle(self, code: Array) -> Array | None:
+    def exact_facts(self, code: Array) -> Array | None:
         """(f,) the same, counted; None where the candidate is not feasible."""
         key = keys(code[None])[0]
         if key not in self._exact:
@@ -101,8 +101,8 @@ class SpaceSource:
                 self._exact[key] = None
             else:
                 is_lacking = np.isnan(counted)
-                told = self.facts(code[None])[0] if is_lacking.any() else counted
-                self._exact[key] = np.where(is_lacking, told, counted)
+                expected = self.facts(code[None])[0] if is_lacking.any() else counted
+                self._exact[key] = np.where(is_lacking, expected, counted)
         return self._exact[key]
 
     @cached_property

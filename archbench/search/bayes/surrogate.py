@@ -1,8 +1,8 @@
-"""What is believed of candidates, given what became of others.
+"""What is expected of candidates, given what became of others.
 
-One belief is a Gaussian process over codes and known facts. Its hyperparameters are fitted again
+A surrogate is a Gaussian process over codes and known facts. Its hyperparameters are fitted again
 whenever there is a tenth more to learn from, always to the first so many observations: so a
-search that was interrupted goes on with the same beliefs.
+search that was interrupted goes on with the same surrogates.
 
 n observations, m candidates, D axes, f facts, k costs.
 """
@@ -26,7 +26,7 @@ Curve = Sequence[tuple[int, int, float]]
 _GROWTH = 1.1
 _FIRST_FIT = 5
 _FITTED_TO = 200  # observations at most; the likelihood takes their number to the third power
-_KNOWN = 400  # observations at most that a belief rests on
+_KNOWN = 400  # observations at most that a surrogate rests on
 _NEAR_FRONT = 2 / 3  # of these, how many for being near the front
 _OUTLIER = 3.0  # robust standard deviations below the trend in cost
 _MAD = 1.4826
@@ -35,10 +35,10 @@ _FEWEST_CURVES = 5
 
 
 class Surrogate:
-    """What is believed of one quantity, by the values (n,) of candidates that were seen.
+    """What is expected of one quantity, by the values (n,) of candidates that were seen.
 
     Of these are known codes (n, D) and facts (n, f), logarithms where they span orders of
-    magnitude. The memory keeps hyperparameters between proposals, told apart by their name.
+    magnitude. The memory keeps hyperparameters between proposals, under a name.
 
     Args:
         weights: (n,) how many times the noise of one observation each has, by default once; above
@@ -84,7 +84,7 @@ class Surrogate:
         """(m,) expected values."""
         return self._posterior.mean(self._features(codes, facts))
 
-    def believe(self, codes: Array, facts: Array) -> Array:
+    def assume(self, codes: Array, facts: Array) -> Array:
         """Takes as seen what is being evaluated now, at its expected value, which is given."""
         if not len(codes):
             return np.zeros(0)
@@ -124,7 +124,7 @@ def without_outliers(values: Array, costs: Array) -> Array:
     """Values that lie far below the trend in cost, drawn up to where they count as bad.
 
     A network that did not learn says little of how good its neighbours are, and would widen
-    every belief about them. The costs (n, k) are on the scale on which the trend is linear.
+    every interval around them. The costs (n, k) are on the scale on which the trend is linear.
     """
     if len(values) < _FIRST_FIT:
         return values
