@@ -110,7 +110,7 @@ class AccuracyModel:
         self._centre = float(means.mean())
         self._y = (means - self._centre) / self._spread
         self._features = ChoiceFeatures(choices)
-        self._products = Products(self._scaled(choices))
+        self._products = Products(self._features.rows(choices))
         self._x = self._rows(choices)
         self._nodes = self._noise_nodes(squares)
         straight = self._scale(STRAIGHT, near=self._y)
@@ -192,13 +192,9 @@ class AccuracyModel:
             log_slope=float(np.log(warping.slope(self._y) / size).sum()),
         )
 
-    def _scaled(self, choices: Sequence[Mapping[str, Any]]) -> Floats:
-        features = self._features.rows(choices)
-        return features / np.sqrt(max(1, features.shape[1]))
-
     def _rows(self, choices: Sequence[Mapping[str, Any]]) -> Floats:
         """What the regression sees: a one, the features, their products."""
-        single = self._scaled(choices)
+        single = self._features.rows(choices)
         return np.column_stack([np.ones(len(single)), single, self._products.rows(single)])
 
     def _noise_nodes(self, squares: float) -> Floats:

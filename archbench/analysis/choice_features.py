@@ -18,14 +18,12 @@ class ChoiceFeatures:
     """Columns for a regression that tell candidates of these choices apart.
 
     Of an axis of numbers its rank and the rank squared, of any other one column a value; that an
-    axis is not active is a value, too. Each is zero on average, with a spread of 1.
-
-    Attributes:
-        columns: Axis, and its choices to numbers.
+    axis is not active is a value, too. Each is zero on average, and the squares of all p columns
+    together are one.
     """
 
     def __init__(self, choices: Sequence[Mapping[str, Any]]) -> None:
-        self.columns: list[tuple[str, Mapping[Any, float]]] = []
+        self.columns: list[tuple[str, Mapping[Any, float]]] = []  # axis, its choices to numbers
         for axis in dict.fromkeys(axis for entry in choices for axis in entry):
             seen = [_key(entry.get(axis)) for entry in choices]
             values = sorted(set(seen), key=lambda value: (isinstance(value, str), str(value)))
@@ -38,7 +36,7 @@ class ChoiceFeatures:
         for place, entry in enumerate(choices):
             for index, (axis, numbers) in enumerate(self.columns):
                 rows[place, index] = numbers.get(_key(entry.get(axis)), 0.0)
-        return rows
+        return rows / np.sqrt(max(1, len(self.columns)))
 
 
 class Products:

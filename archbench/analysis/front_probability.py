@@ -173,10 +173,7 @@ def _interval(record: TrialRecord, name: str, *, value: float) -> tuple[float, f
 
 
 def near_front(
-    among: Sequence[TrialRecord],
-    *,
-    rule: FrontRule,
-    moments: Mapping[int, tuple[float, float]],
+    among: Sequence[TrialRecord], *, rule: FrontRule, moments: Mapping[int, tuple[float, float]]
 ) -> list[TrialRecord]:
     """Those that can be on the front in some draw: thousands of others need none.
 

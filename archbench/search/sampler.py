@@ -69,18 +69,17 @@ def load_sampler(name: str, *, place: str | None = None) -> SamplerEntry:
 
 def _foreign(kind: type[BaseSampler], name: str, *, place: str | None) -> SamplerEntry:
     """A sampler class of others as an entry; tried once on two objectives."""
-    takes_seed = "seed" in inspect.signature(kind).parameters
+    has_seed = "seed" in inspect.signature(kind).parameters
 
-    def made(seed: int) -> BaseSampler:
-        options: dict[str, Any] = {"seed": seed} if takes_seed else {}
-        return kind(**options)
+    def made(**seed: Any) -> BaseSampler:
+        return kind(**seed) if has_seed else kind()
 
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
-            _propose_two(made(0))
+            _propose_two(made(seed=0))
     except Exception as error:  # what the code of others raises cannot be listed
         raise UsageError(
             f"the sampler {name} cannot search for a front: {_in_a_line(error)}",
@@ -90,7 +89,7 @@ def _foreign(kind: type[BaseSampler], name: str, *, place: str | None) -> Sample
         ) from error
     finally:
         optuna.logging.set_verbosity(verbosity)
-    entry = SimpleNamespace(ATTEMPTS=4, NEIGHBOURS=40, make=lambda given: made(given.seed))
+    entry = SimpleNamespace(ATTEMPTS=4, NEIGHBOURS=40, make=lambda given: made(seed=given.seed))
     return cast(SamplerEntry, entry)
 
 

@@ -84,10 +84,7 @@ class CostAwareSampler(BaseSampler):
         seed: int,
         memory: MutableMapping[Any, Any],
     ) -> CostAwareSampler:
-        """A sampler over candidates of a source of its own.
-
-        The memory keeps what can be computed again from the trials, between proposals.
-        """
+        """A sampler over a source; its memory can be computed again from the trials."""
         sampler = cls(seed=seed)
         sampler._source, sampler._problem, sampler._memory = source, problem, memory
         return sampler
@@ -124,11 +121,8 @@ class CostAwareSampler(BaseSampler):
             params = self._proposal(study, search_space)
             self._given[trial.number] = params
         if params and self._source is None:  # for other processes; who has a source asks alone
-            study._storage.set_trial_system_attr(  # noqa: SLF001
-                trial._trial_id,  # noqa: SLF001
-                PROPOSED,
-                json.dumps(params),
-            )
+            keep = study._storage.set_trial_system_attr  # noqa: SLF001
+            keep(trial._trial_id, PROPOSED, json.dumps(params))  # noqa: SLF001
         return params
 
     def sample_independent(
@@ -142,11 +136,7 @@ class CostAwareSampler(BaseSampler):
         return self._independent.sample_independent(study, trial, param_name, param_distribution)
 
     def after_trial(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        state: TrialState,
-        values: Sequence[float] | None,
+        self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
     ) -> None:
         """See Optuna."""
         self._given.pop(trial.number, None)
@@ -158,12 +148,10 @@ class CostAwareSampler(BaseSampler):
         if not len(encoding):
             return {}
         problem = self._problem or self._problem_of(study)
-        if "reading" not in self._memory:
-            self._memory["reading"] = ObservationReader(encoding, problem)
-        observations = self._memory["reading"].observations(
-            study.get_trials(deepcopy=False), given=self._given
-        )
-        source = self._source
+        if "reader" not in self._memory:
+            self._memory["reader"] = ObservationReader(encoding, problem)
+        trials, reader = study.get_trials(deepcopy=False), self._memory["reader"]
+        observations, source = reader.observations(trials, given=self._given), self._source
         if source is None:
             seen = observations.rows[:, : len(encoding)]
             source = Inferred(encoding, seen=seen, cost=self._cost, num_costs=problem.num_costs)

@@ -74,8 +74,7 @@ def forecast_of(situation: Situation) -> tuple[Forecast, float]:
     current = learnt.forecast(mine)
     if situation.epoch == last:
         current = Forecast(mean=mine[-1], scale=0.0, freedom=current.freedom)
-    known = seed + 1
-    left = situation.num_seeds - known
+    known, left = seed + 1, situation.num_seeds - seed - 1
     variance = (current.scale / known) ** 2
     if left:
         scatter = seed_scatter(
