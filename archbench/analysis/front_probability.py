@@ -61,7 +61,7 @@ class FrontProbabilities:
     noise_sd: float | None = None
     noise_degrees: int = 0
 
-    def in_doubt(self) -> list[int]:
+    def uncertain(self) -> list[int]:
         """Trials whose place is uncertain, by number."""
         return sorted(n for n, chance in self.on_front.items() if 1 - SURE < chance < SURE)
 
@@ -230,7 +230,7 @@ def _hypervolume(
     return Estimate.of_draws(covered)
 
 
-def settled_by_training(trials: Sequence[TrialRecord], *, rule: FrontRule) -> dict[int, float]:
+def expected_gains(trials: Sequence[TrialRecord], *, rule: FrontRule) -> dict[int, float]:
     """Candidate to how much entropy one more training of it is expected to take away, in nats.
 
     The entropy is that of who is on the front, summed over the candidates. How much of it would go

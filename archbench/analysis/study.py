@@ -145,7 +145,7 @@ class StudyReader(StudyFacts):
         covered = found.hypervolume
         return {
             "hypervolume": asdict(covered) if covered else None,
-            "in_doubt": found.in_doubt(),
+            "in_doubt": found.uncertain(),
             "others_with_a_chance": [
                 {"trial": number, "on_front": chance}
                 for number, chance in sorted(self.others_with_a_chance())

@@ -10,9 +10,9 @@ from typing import Any
 
 from archbench.analysis.front_probability import (
     FrontProbabilities,
+    expected_gains,
     front_probabilities,
     next_training,
-    settled_by_training,
 )
 from archbench.analysis.study import StudyReader, open_study
 from archbench.analysis.verdict import CONFIRMED, confirmation_of
@@ -112,7 +112,7 @@ def confirm_front(context: StudyContext, *, is_asked_for: bool = False) -> None:
     if not is_asked_for and _is_done(context, budget_s=budget_s):
         return
     repeats = Repeats(context, budget_s=budget_s)
-    number, left_s = len(_doubt(context).in_doubt()), budget_s - repeats.spent_s
+    number, left_s = len(_doubt(context).uncertain()), budget_s - repeats.spent_s
     those = f"{number} uncertain candidate{'s' if number != 1 else ''}"
     trained = f", up to {left_s:.0f} s of further training" if left_s > 0 and number else ""
     context.say(f"confirming the front: {those}{trained}")
@@ -128,7 +128,7 @@ def confirm_front(context: StudyContext, *, is_asked_for: bool = False) -> None:
     remove_useless_files(context.checkpoints, rule=context.rule, trials=context.study.trials)
     confirmed = {
         "front": [record.number for record in context.front()],
-        "settled": not _doubt(context).in_doubt(),
+        "settled": not _doubt(context).uncertain(),
         "budget_s": budget_s,
         "spent_s": repeats.spent_s,
     }
@@ -203,7 +203,7 @@ class Repeats(Jobs):
                 return record.number
         seconds = {record.number: _training_seconds(record) for record in trials if record.curve}
         planned = sum(seconds[number] for number in self._running)
-        gains = settled_by_training(trials, rule=self._context.rule)
+        gains = expected_gains(trials, rule=self._context.rule)
         return next_training(
             {number: gain for number, gain in gains.items() if number in seconds},
             seconds=seconds,
@@ -224,7 +224,7 @@ class Repeats(Jobs):
                 record=self._study.trials[number],
                 seed=seed,
                 on_front=found.on_front.get(number, 0.0),
-                in_doubt=len(found.in_doubt()),
+                in_doubt=len(found.uncertain()),
                 spent_seconds=self.spent_s,
                 budget_seconds=self._budget_s,
             )
@@ -278,7 +278,7 @@ def _time(
     target, study = context.target, context.study
     if target is None:
         return frozenset()
-    numbers = [number for number in _doubt(context).in_doubt() if number not in without]
+    numbers = [number for number in _doubt(context).uncertain() if number not in without]
     references = _references(context.trials) if is_first and context.front() else {}
     specs = {**{str(number): study.trials[number].spec for number in numbers}, **references}
     if not specs:

@@ -28,7 +28,7 @@ def means(model: AccuracyModel) -> np.ndarray:
     return np.array([mean for mean, _ in model.moments().values()])
 
 
-def test_what_two_choices_do_together_is_told_from_luck() -> None:
+def test_what_two_choices_do_together_is_told_from_noise() -> None:
     rng = np.random.default_rng(0)
     truth = 0.5 + 0.04 * SIGNS[:, 0] + 0.1 * SIGNS[:, 1] * SIGNS[:, 2]
     shown = truth + SEED_SD * rng.standard_normal(64)

@@ -34,7 +34,7 @@ def trial(
 
 
 def made_up(rng: np.random.Generator, *, size: int) -> tuple[list[TrialRecord], np.ndarray]:
-    """A study of designs with two knobs, whose true accuracies are known, seen with one seed."""
+    """A study of designs with two factors, whose true accuracies are known, seen with one seed."""
     dims, depths = rng.integers(0, 6, size), rng.integers(0, 4, size)
     truth = 0.45 + 0.05 * dims + 0.04 * depths + 0.03 * rng.standard_normal(size)
     shown = truth + SEED_SD * rng.standard_normal(size)
@@ -87,7 +87,7 @@ def test_interval_of_the_hypervolume_holds_the_true_one_where_the_bare_number_is
 
 def test_best_of_many_is_believed_to_be_lower_than_it_looks() -> None:
     rng = np.random.default_rng(0)
-    shown = 0.6 + SEED_SD * rng.standard_normal(40)  # all alike: the spread is luck
+    shown = 0.6 + SEED_SD * rng.standard_normal(40)  # all alike: the spread is noise
     twice = [trial(n, 0.6 + 0.03 * z, 0.6 - 0.03 * z) for n, z in enumerate(rng.standard_normal(9))]
     trials = [trial(10 + n, float(value)) for n, value in enumerate(shown)]
     best = 10 + int(np.argmax(shown))
@@ -97,7 +97,7 @@ def test_best_of_many_is_believed_to_be_lower_than_it_looks() -> None:
     assert found.noise_sd == pytest.approx(SEED_SD, rel=0.5)
 
 
-def test_more_seeds_settle_a_place() -> None:
+def test_more_seeds_make_a_place_certain() -> None:
     close = [trial(0, 0.60, latency_ms=1.0, width=1e-3), trial(1, 0.62, latency_ms=2.0, width=1e-3)]
     rest = [trial(2 + n, 0.3 + 0.02 * n, latency_ms=3.0) for n in range(6)]
     known = [trial(9, 0.30, 0.32, 0.31, 0.33, latency_ms=3.0)]
@@ -107,7 +107,7 @@ def test_more_seeds_settle_a_place() -> None:
         trial(1, *[0.62] * 6, latency_ms=2.0, width=1e-3),
     ]
     often = front_probabilities([*again, *rest, *known], rule=rule())
-    assert 1 in once.in_doubt()
+    assert 1 in once.uncertain()
     assert once.on_front[1] < often.on_front[1]
     assert often.on_front[0] > 0.99
 

@@ -47,7 +47,7 @@ def _found(trials: list[TrialRecord]) -> Insight:
     return insight(trials, RULE.front(trials), rule=RULE, axes=AXES)
 
 
-def test_knob_that_matters_at_equal_cost_is_found_with_its_effect() -> None:
+def test_factor_that_matters_at_equal_cost_is_found_with_its_effect() -> None:
     found = _found(_trials(lambda choices: 0.1 * (choices["kind"] == "cvt")))
     first, *others = found.accuracy
     assert (first.axis, first.is_separable) == ("kind", True)

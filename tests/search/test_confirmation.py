@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from archbench.analysis.front import FrontRule
-from archbench.analysis.front_probability import LEAST_GAIN, next_training, settled_by_training
+from archbench.analysis.front_probability import LEAST_GAIN, expected_gains, next_training
 from archbench.analysis.study import StudyReader, open_study
 from archbench.search import events, search
 from archbench.search.confirmation import confirm, spent_on_repeats
@@ -41,16 +41,16 @@ RIVALS = [
 ]
 
 
-def test_who_is_close_settles_most() -> None:
-    gains = settled_by_training(RIVALS, rule=RULE)
+def test_who_is_close_gains_most() -> None:
+    gains = expected_gains(RIVALS, rule=RULE)
     assert max(gains, key=lambda number: gains[number]) in {0, 1}
     assert gains.get(3, 0.0) < LEAST_GAIN
     assert gains[1] > 5 * gains.get(4, 0.0)
 
 
-def test_a_candidate_with_many_seeds_settles_little_more() -> None:
+def test_a_candidate_with_many_seeds_gains_little_more() -> None:
     often = [RIVALS[0], candidate(1, *[0.705] * 8, macs=200), *RIVALS[2:]]
-    gains = settled_by_training(often, rule=RULE)
+    gains = expected_gains(often, rule=RULE)
     assert gains[0] > gains[1]
 
 
@@ -65,7 +65,7 @@ def test_a_candidate_with_many_seeds_settles_little_more() -> None:
         ({0: LEAST_GAIN / 2}, 10.0, (), None),
     ],
 )
-def test_the_next_training_settles_most_in_its_time(
+def test_the_next_training_gains_most_in_its_time(
     gains: dict[int, float], left: float, busy: tuple[int, ...], number: int | None
 ) -> None:
     assert next_training(gains, seconds={0: 2.0, 1: 1.0}, left=left, busy=busy) == number
@@ -89,7 +89,7 @@ def copy(study: StudyReader, folder: Path) -> Path:
     return folder / "toy"
 
 
-def test_those_in_doubt_are_trained_with_more_seeds(searched: StudyReader, tmp_path: Path) -> None:
+def test_those_uncertain_are_trained_with_more_seeds(searched: StudyReader, tmp_path: Path) -> None:
     heard: list[events.Event] = []
     study = confirm(copy(searched, tmp_path), budget="60s", on_event=heard.append)
     again = [record for record in study.trials() if len(final_accuracies(record)) > 1]
