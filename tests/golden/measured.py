@@ -346,7 +346,6 @@ MEASURED = [
         prepare=write_noise,
         masks=(*TRAINED, *TAUS),
         values=(*RAN, *TAU_VALUES),
-        is_slow=True,
     ),
     Story(
         name="ablate",
@@ -363,6 +362,5 @@ MEASURED = [
         prepare=write_images,
         masks=TRAINED,
         values=RAN,
-        is_slow=True,
     ),
 ]
