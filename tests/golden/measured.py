@@ -80,7 +80,7 @@ CONFIRMED = (
 TIMES = (
     (r"[-+]?\d[\d.]* \([-+]?[\d.]+–[\d.]+\)\*?", "# (#–#)"),
     (r"^\* taken on a disturbed machine$", ""),
-    (r" ?\d+ of these \d+ latencies were taken on a disturbed machine: [^.]*\.", ""),
+    (r" ?\d+ of these \d+ latencies are noisy, as other work disturbed the machine: [^.]*\.", ""),
     (r" ?\d+ of \d+ latencies are (?:disturbed|incomplete): .*?(?:doctor says why\)|says why)", ""),
     (r"hypervolume [\d.]+", "hypervolume #"),
     (r"^(on the front of the search)", r"\1"),  # what follows may have been left out
