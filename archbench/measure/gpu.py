@@ -132,7 +132,7 @@ class GpuWatch:
     def use(self, *, works: bool = True) -> dict[str, str]:
         """What happened since the last reading; at the first, since the driver's memory begins.
 
-        The ``disturbance`` is why times taken meanwhile are doubtful, the ``note`` who is there
+        The ``disturbance`` is why times taken meanwhile are uncertain, the ``note`` who is there
         without being known to work; both are mostly empty. Where this process did not work on the
         GPU meanwhile, whoever did is another.
         """

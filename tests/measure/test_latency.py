@@ -124,10 +124,8 @@ def test_preemption_leaves_the_value_and_marks_it(alone: Alone) -> None:
 
 
 def test_a_drifting_calibrator_marks_it(clock: FakeClock, bench: MakeBench, alone: Alone) -> None:
-    def creep(number: int) -> float:
-        return 2.0 * 1.002**number
-
-    found = alone(noisy(5.0, share=0.1, seed=0), bench(Ticking(clock, creep)))
+    creeping = Ticking(clock, lambda number: 2.0 * 1.002**number)
+    found = alone(noisy(5.0, share=0.1, seed=0), bench(creeping))
     assert found.verdict == "disturbed"
     assert "the calibration network drifted by" in found.reason
     assert found.details["calibration_drift"] > 0.05

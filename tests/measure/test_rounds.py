@@ -73,6 +73,8 @@ def test_networks_stay_in_one_place_for_as_long_as_a_dozen_places_fit(
     seconds: float, round_s: float, rounds: int
 ) -> None:
     assert placement_rounds(seconds=seconds, round_s=round_s) == rounds
+    # Measurements stop only between places, where there are some.
+    assert looks(rounds) == ((10 * rounds, 20 * rounds, 40 * rounds) if rounds else LOOKS)
 
 
 BEYOND = {
@@ -105,11 +107,6 @@ def test_a_verdict_is_stable_at_each_limit_and_gives_every_reason_beyond(
     attempt.judge(bench=bench_of(clock), throttled=0, gpu="")
     assert attempt.verdict == ("disturbed" if beyond else "stable")
     assert attempt.reason == "; ".join(BEYOND[name] for name in beyond)
-
-
-def test_measurements_stop_only_between_places() -> None:
-    assert looks(0) == LOOKS
-    assert looks(7) == (70, 140, 280)
 
 
 def test_system_clock_runs_forward() -> None:

@@ -206,28 +206,28 @@ def compare_processes(
     found = _unknown(names, first, second)
     if first.value is None or second.value is None:
         return found
-    value, doubt = second.ratio_to(first), ""
+    value, renewal = second.ratio_to(first), ""
     (name, before, old), (other, now, new) = (
         tuple(map(taken.details.get, _OF_CONSTANTS)) for taken in (first, second)
     )
     if name == other and before and now:  # multiples of one network, whatever its constant was
         value *= float(before) / float(now)
     elif None not in (old, new) and old != new:
-        doubt = "calibration constants were renewed in between"
+        renewal = "calibration constants were renewed in between"
     spread = math.hypot(_log_half_width(first), _log_half_width(second))
     factor = math.exp(math.hypot(spread, TWO_SIDED_95 * math.sqrt(2) * BETWEEN_PROCESSES))
     times = Ratio(value=value, low=value / factor, high=value * factor)
-    return replace(found, ratio=times, reason="; ".join(filter(None, (found.reason, doubt))))
+    return replace(found, ratio=times, reason="; ".join(filter(None, (found.reason, renewal))))
 
 
 def _unknown(names: tuple[str, str], *measurements: Measurement) -> Comparison:
-    """A comparison without a ratio yet, and what is doubtful about the measurements."""
-    doubts = {
+    """A comparison without a ratio yet, and what is uncertain about the measurements."""
+    reasons = {
         f"{name}: {measurement.reason}"
         for name, measurement in zip(names, measurements, strict=True)
         if measurement.verdict != "stable"
     }
-    return Comparison(first=names[0], second=names[1], reason="; ".join(sorted(doubts)))
+    return Comparison(first=names[0], second=names[1], reason="; ".join(sorted(reasons)))
 
 
 def _log_half_width(measurement: Measurement) -> float:

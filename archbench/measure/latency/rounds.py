@@ -23,7 +23,7 @@ PLACEMENT_ROUNDS = 20
 PLACEMENT_LOOKS = (10, 20, 40)
 """After how many places it is asked whether the interval is narrow; the last ends it."""
 CALIBRATOR_ROUNDS = 10
-"""How many rounds calibrators stay where they lie: theirs is the luck of all that is measured."""
+"""How many rounds calibrators stay where they lie: what that costs is in all that is measured."""
 
 _WANTED_PLACEMENTS = 12  # where time is short
 _LEAST_PLACEMENT_ROUNDS = 2
