@@ -41,25 +41,18 @@ _LEAST_SHARE = 1e-3  # of a latency: an interval that begins at zero has no loga
 class FrontProbabilities:
     """What is known of a study's candidates, and how surely.
 
-    A trial that is not in a mapping has no accuracy or latency to say anything from.
-
-    Attributes:
-        on_front: Trial to the probability that no candidate of the study beats it in truth.
-        meets: Trial to limit to the probability that it is kept.
-        meets_limits: Trial to the probability that all are kept.
-        accuracy: Trial to its accuracy with the noise of its seeds taken out.
-        hypervolume: Of the front as it stands, at the true values of its members; None without.
-        noise_sd: Standard deviation between the seeds of one candidate, as believed.
-        noise_degrees: Trainings beyond the first of their candidate, from which that is known.
+    Probabilities, by trial, are of being beaten by no candidate of the study in truth, of keeping
+    each limit, and of keeping all; the accuracy is without the noise of its seeds. A trial that is
+    not in a mapping has no accuracy or latency to say anything from.
     """
 
     on_front: Mapping[int, float] = field(default_factory=dict)
     meets: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
     meets_limits: Mapping[int, float] = field(default_factory=dict)
     accuracy: Mapping[int, Estimate] = field(default_factory=dict)
-    hypervolume: Estimate | None = None
-    noise_sd: float | None = None
-    noise_degrees: int = 0
+    hypervolume: Estimate | None = None  # of the front as it stands, at its members' true values
+    noise_sd: float | None = None  # between the seeds of one candidate
+    noise_degrees: int = 0  # trainings beyond the first of their candidate: what it is known from
 
     def uncertain(self) -> list[int]:
         """Trials whose place is uncertain, by number."""

@@ -31,25 +31,18 @@ PROPOSED = "archbench:proposed"
 class Problem:
     """What the objectives of a study are, and what else is limited.
 
-    Attributes:
-        uncertain: Position of the objective that is not known beforehand.
-        signs: For each objective 1 where it is minimised, -1 where it is maximised.
-        known: For each other objective its position among the facts of a candidate; None where
-            it is learnt like the uncertain one.
-        limits: For each other objective what it may be at most, or infinity.
-        num_limited: How many of the last entries of ``known`` and ``limits`` are no objectives
-            but limited all the same.
-        has_curves: Whether curves are of the uncertain objective.
-        foretold: Position of a cost that is learnt to that of the fact that predicts it.
+    Each objective but the uncertain one is known by its position among the facts of a candidate,
+    None where it is learnt, too, and has a limit, or infinity. So have the last ``num_limited``
+    costs, which are no objectives. A fact may predict a cost that is learnt, its ``foretold`` one.
     """
 
-    uncertain: int
-    signs: tuple[float, ...]
+    uncertain: int  # position of the objective that is not known beforehand
+    signs: tuple[float, ...]  # 1 where an objective is minimised, -1 where it is maximised
     known: tuple[int | None, ...]
     limits: tuple[float, ...]
     num_limited: int = 0
-    has_curves: bool = True
-    foretold: Mapping[int, int] = field(default_factory=dict)
+    has_curves: bool = True  # of the uncertain objective
+    foretold: Mapping[int, int] = field(default_factory=dict)  # position of a cost to its fact
 
     @property
     def cost_signs(self) -> Array:
