@@ -25,7 +25,6 @@ IS_JSON = "archbench.is_json"
 """Where the context of a command keeps whether ``--json`` was typed."""
 
 ERROR_SCHEMA = "archbench.error/1"
-
 _REDRAW_S = 0.2
 
 

@@ -15,7 +15,6 @@ from archbench.command_line import command_line
 
 _AMOUNT = re.compile(r"(\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)\s*([kKmMgG]?)")
 _SCALES = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9}
-
 FILE = click.Path(path_type=Path, dir_okay=False)
 COUNT = click.IntRange(min=1)
 DATA_HELP = "What to train on: cluttered_digits, folder:PATH, cifar10:PATH."

@@ -46,14 +46,10 @@ class Split:
 class DataSet:
     """Three disjoint shares of labelled images at one resolution.
 
-    Attributes:
-        test: The held-out split, for the final accuracy of the few that were picked.
-        description: What it is in one sentence, synthetic data labelled as such.
-        digest: 16 hex of the images, labels and class names of all shares; equal data prepared
-            elsewhere has the same.
-        flip: Whether a mirrored image keeps its label; digits do not.
-        notes: What a person should know before the start: counts, left-out images, where the
-            shares come from.
+    The held-out ``test`` split is for the final accuracy of the few that were picked. ``digest`` is
+    16 hex of the images, labels and class names of all shares; equal data prepared elsewhere has
+    the same. ``flip`` says whether a mirrored image keeps its label; digits do not. ``description``
+    labels synthetic data as such; ``notes`` are what a person should know before the start.
     """
 
     name: str

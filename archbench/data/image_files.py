@@ -52,13 +52,10 @@ class UnreadableError(Exception):
 
 @dataclass(frozen=True)
 class Tree:
-    """The images below a folder; hidden files and folders are passed over.
+    """The images below a folder by class folder, both sorted; hidden ones are passed over.
 
-    Attributes:
-        classes: Class folder to its images, both sorted; deeper folders belong to the class.
-        num_loose: Images that lie in the folder itself, outside every class.
-        num_others: Files of other kinds.
-        fingerprint: Changes with every image that comes, goes, or gets another size or time.
+    Deeper folders belong to the class; loose images lie in the folder itself, outside every class.
+    ``fingerprint`` changes with every image that comes, goes, or gets another size or time.
     """
 
     root: Path
@@ -77,12 +74,9 @@ class Item(NamedTuple):
 
 @dataclass(kw_only=True)
 class Gathered:
-    """What came of the files.
+    """What came of the files: images of each share by label, and why files are unreadable.
 
-    Attributes:
-        counts: Images of each share by label.
-        unreadable: File and reason.
-        copies: Share, file left out, and the file of an earlier share with the same bytes.
+    ``copies`` are share, file left out, and the file of an earlier share with the same bytes.
     """
 
     counts: dict[Share, Counter[int]] = field(default_factory=dict)

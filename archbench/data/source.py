@@ -67,10 +67,8 @@ A share that was left cannot be taken up again.
 class ImageSource:
     """A data set that could be made: cheap to have, costly to make.
 
-    Attributes:
-        settings: All that the images depend on beside resolution and seed, as JSON values: the
-            number of the way in which they are made (``recipe``), and a fingerprint of the files.
-        make: Puts all images into a sink and says what they are.
+    ``settings`` are all that the images depend on beside resolution and seed, as JSON values: the
+    number of the way in which they are made (``recipe``), and a fingerprint of the files.
     """
 
     settings: Mapping[str, Any]

@@ -22,7 +22,6 @@ from archbench.progress import Progress
 from archbench.study.measurement import Conditions
 
 SERVING_SCHEMA = "archbench.serving/1"
-
 _SATURATED = 0.95
 _GAIN = 1.05
 _DOUBLED = [2**power for power in range(9)]

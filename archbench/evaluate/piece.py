@@ -22,7 +22,6 @@ from archbench.models.part import Grid, Site, document_of
 from archbench.models.spec import ResolvedSpec, ResolvedStage
 
 Family = Literal["convolution", "levit", "cvt", "mixed"]
-
 FAMILIES: tuple[Family, ...] = ("convolution", "levit", "cvt", "mixed")
 
 # The work of kinds that are not named is mixed; a block named here runs alike operators.

@@ -41,7 +41,6 @@ from archbench.progress import Progress
 from archbench.study.measurement import Conditions
 
 SCHEMA = "archbench.prediction/1"
-
 _TOGETHER = 64
 _PIECE_BUDGET_S = 0.03
 _WHOLE_BUDGET_S = 1.0

@@ -35,11 +35,10 @@ _COUNTED = ("params", "macs", "activations")
 class ModelProfile:
     """What one network costs, ours or one of another library or of the user.
 
-    Attributes:
-        counts: All of its document that is not timed: ours from its spec, others as fvcore counts
-            them, with the reason where it cannot. The ``agrees`` of what was ``built`` says whether
-            fvcore's count agrees to the unit.
-        weights: The published weights that it was timed with, a file; None for fresh ones.
+    ``counts`` is all of its document that is not timed: ours from its spec, others as fvcore counts
+    them, with the reason where it cannot; the ``agrees`` of what was ``built`` says whether
+    fvcore's count agrees to the unit. ``weights`` is the file of published weights, None for fresh
+    ones.
     """
 
     network: ArchSpec | Foreign  # as it was profiled
@@ -125,22 +124,17 @@ def profile(
 ) -> Profile:
     """Parameters, MACs and activations of networks, and how long their deployed form takes.
 
-    Networks of one resolution are timed in turn with one another.
+    ``models`` are one or several of published names, specs, plain documents, or names of other
+    networks such as ``timm:resnet50``, ``torchvision:swin_t`` and
+    ``module:my_package.my_model:build``. Networks of one ``resolution`` (height and width in
+    pixels, or a side; their own by default) are timed in turn with one another, at each of
+    ``batches`` images per forward pass, on all ``devices`` of this machine by default, in one or
+    several of the precisions ``fp32``, ``bf16``, ``fp16`` and ``int8`` and of the entries of
+    ``archbench/measure/backends`` (``all`` here).
 
-    Args:
-        models: Published names, specs, plain documents, or names of other networks such as
-            ``timm:resnet50``, ``torchvision:swin_t`` and ``module:my_package.my_model:build``; one
-            of them or several.
-        batches: Images per forward pass.
-        resolution: Height and width in pixels, or a side; each network's own by default.
-        threads: CPU threads of one forward pass.
-        devices: ``cpu``, ``cuda``; all that this machine has by default.
-        precision: ``fp32``, ``bf16``, ``fp16`` or ``int8``; one or several.
-        backend: An entry of ``archbench/measure/backends``; one or several, or ``all`` here.
-        latency: Whether to measure it at all.
-        check: Whether to build each network and count it with fvcore, too: a forward pass each.
-        pretrained: Whether to take published weights; fetched, where they are not kept yet.
-        on_progress: Told how far it is.
+    ``latency`` is whether to time at all, ``check`` whether to build each network and count it with
+    fvcore, too: a forward pass each, and ``pretrained`` whether to take published weights; fetched,
+    where they are not kept yet.
 
     Raises:
         UsageError: A name is unknown, there is nothing to profile, or no weights are published.
@@ -226,10 +220,7 @@ def _work(work: Work) -> dict[str, Any]:
 
 
 def _foreign_counts(foreign: Foreign) -> dict[str, Any]:
-    """The count of a network that others wrote, which need not be countable.
-
-    It has the keys of ours; None where it has no such thing.
-    """
+    """The count of a foreign network with the keys of ours; None where it has no such thing."""
     counted, reason = None, ""
     try:
         counted = count_operators(foreign.network, noise(foreign.resolution))

@@ -31,7 +31,6 @@ from archbench.train.step import Teacher, derived_seed
 from archbench.train.teacher import teacher_for
 
 OnPoint = Callable[[CurvePoint, Path, str], bool | None]
-
 PLAN_BUDGET_S = 4.0
 _STEPS = 6
 _VALIDATED_IMAGES = 256
@@ -314,10 +313,7 @@ def price(
 
 
 def _pace(spec: ArchSpec, *, proxy: Proxy, clock: Callable[[], float]) -> tuple[float, float]:
-    """Seconds of a training step, and of an image of the validation.
-
-    From a training of a few steps on a slice of the data; the first step does not count.
-    """
+    """Seconds of a training step after the first, and of an image of the validation, tried out."""
     dataset = proxy.dataset()
     slice_ = replace(
         dataset,

@@ -19,7 +19,6 @@ from archbench.study.trial import Taken, TrialRecord
 
 SCHEMA = "archbench.elsewhere/1"
 Which = Literal["front", "all"]
-
 _AT_ONCE = 6
 """Networks that share their rounds, and the memory of the process."""
 

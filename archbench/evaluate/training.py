@@ -34,10 +34,7 @@ DOCUMENT = "training.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Weights:
-    """What a training left behind: two files of weights, safetensors, and its whole curve.
-
-    The best weights are those of the point of the highest accuracy, the first of equals.
-    """
+    """Files of a training's best weights, the first of equals, and of its last; its whole curve."""
 
     best: Path
     last: Path
@@ -65,27 +62,19 @@ def train_network(
     """Trains one network with the loop and recipe of the search, and keeps its weights.
 
     The same call goes on with an interrupted training in the same folder, bit for bit on the CPU.
+    ``written`` is a published name, a spec or a plain document; its classes become the data's.
+    ``folder`` gets ``training.json``, ``checkpoint.safetensors`` after each epoch,
+    ``best.safetensors`` and ``last.safetensors``; weights hold the spec as JSON.
 
-    Args:
-        written: A published name, a spec or a plain document; its classes become the data's.
-        data: Name of a data set.
-        epochs: Epochs of the whole training, with a point and a checkpoint after each.
-        folder: Made if it is not there. Gets ``training.json``, ``checkpoint.safetensors``,
-            ``best.safetensors`` and ``last.safetensors``; weights hold the spec as JSON.
-        resolution: Side of the images; the network's own, where that is square, by default.
-        stem: What becomes of the first embed at another resolution than the network's own, see
-            ``archbench.models.proxy``.
-        seed: Of weights, order and augmentation.
-        device: ``cpu`` or ``cuda``.
-        batch: Images of one step.
-        teacher: ``none``, or ``convolutional`` to learn also from the answers of a plain
-            convolutional network, which is trained on the same data first; ``on_note`` is told how
-            good it is.
-        download: Whether missing data may be fetched from its home.
-        on_point: Told each point when its checkpoint is durable; False ends the training there.
-        on_progress: Told the steps done and those in all.
-        on_note: Told in words what was not as it should be.
-        on_data: Told how far the data is prepared.
+    ``resolution`` is the network's own, where that is square, by default; at another, ``stem`` is
+    what becomes of the first embed, see ``archbench.models.proxy``. ``seed`` is that of weights,
+    order and augmentation.
+
+    With the ``teacher`` ``convolutional`` it learns also from the answers of a plain convolutional
+    network, which is trained on the same data first; ``on_note`` is told how good it is, and what
+    was not as it should be. ``download`` is whether missing data may be fetched from its home.
+    ``on_point`` is told each point when its checkpoint is durable; False ends the training there.
+    ``on_progress`` is told the steps done and those in all.
 
     Raises:
         UsageError: The folder holds another training, or an argument cannot be taken.

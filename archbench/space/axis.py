@@ -18,20 +18,16 @@ from archbench.space.yaml_document import Node, Place, write_flow
 
 Choices = dict[str, int]
 Document = Mapping[str, Any]
-
 MAX_AXES = 1000
 MAX_DEPTH = 1024  # more is refused as a value, but must not be expanded before
 
 
 @dataclass(frozen=True)
 class Axis:
-    """One choice of a space.
+    """One choice of a space, active where ``when``, a further condition, allows it.
 
-    Attributes:
-        name: The path that it sets; ``all`` stands in it where several places share the choice.
-        nodes: What may be chosen, as written.
-        targets: Every place that it may set, some of which may be missing from a candidate.
-        when: A further condition for it to be active, or None.
+    ``name`` is the path that it sets; ``all`` stands in it where several places share the choice.
+    ``targets`` are these places, some of which may be missing from a candidate.
     """
 
     name: str
@@ -241,10 +237,7 @@ def _condition(axis: WrittenAxis, target: Path) -> Expression | None:
 
 
 def _freed(axes: Sequence[Axis], targets: Sequence[Path], node: Node) -> list[Axis]:
-    """The axes without the places that are fixed.
-
-    A block's field is not fixed where axes choose it layer by layer: it would do nothing.
-    """
+    """The axes without fixed places; a field that axes choose layer by layer is not fixed."""
     left = [(axis, tuple(t for t in axis.targets if t not in targets)) for axis in axes]
     axes = [replace(axis, targets=rest) for axis, rest in left if rest]
     for axis in axes:

@@ -41,10 +41,7 @@ _MAX_SITES = 64
 
 @dataclass(frozen=True)
 class _Gate:
-    """A choice that decides about a target: with which values of which axis the target is there.
-
-    ``base`` is whether it is there when that axis is inactive.
-    """
+    """With which values of an axis a target is there; ``base``: whether without that axis."""
 
     axis: str
     open: frozenset[int]
@@ -56,15 +53,10 @@ _CLOSED = _Gate("", frozenset(), base=False)
 
 
 class Wiring:
-    """The axes of a space over its base and how they depend on each other.
+    """The axes of a space over its base and how they depend on each other, from ``expand_axes``.
 
-    It is made from what ``expand_axes`` gives.
-
-    Attributes:
-        axes: In the order in which they are asked: those that decide come before those they
-            decide about, and else as the file has them.
-        controllers: For each axis, those that decide whether it is active and which of its values
-            are the same.
+    Axes that decide come before those they decide about, and else as the file has them. The
+    ``controllers`` of an axis decide whether it is active and which of its values are the same.
 
     Raises:
         SpaceError: Conditions read what no candidate has, or go in a circle.
@@ -209,10 +201,7 @@ class Wiring:
             yield (*self._depth_gate(target, layer), *part, *own)
 
     def _inert_gates(self, target: Path, axis: Axis) -> list[tuple[Index, _Gate]]:
-        """The gates of the choices in the same part with which a field does nothing.
-
-        Each with the layer for which it decides, None for the whole part.
-        """
+        """By layer (None for the whole part), the choices with which a field does nothing."""
         role, name = target.role, target.segments[-1].name
         owner, sites = self._part_axis(target), self._sites(target)
         others = self._in_part[part_path(target)]

@@ -39,11 +39,7 @@ class Scope(Protocol):
 
 
 class InfeasibleError(SpaceError):
-    """Choices that name no candidate.
-
-    Attributes:
-        requirement: What excludes them: a requirement as written, or the place that is illegal.
-    """
+    """Choices that a requirement as written, or an illegal place, excludes: no candidate."""
 
     def __init__(self, message: str, *, requirement: str = "", **where: str | None) -> None:
         super().__init__(message, **where)

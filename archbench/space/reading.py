@@ -15,7 +15,6 @@ from archbench.space.sections import SECTIONS
 from archbench.space.yaml_document import Node, Place, load_yaml, write_flow
 
 MAX_VALUES = 1000
-
 _KEYS = ("base", "set", "axes", "require", *SECTIONS, "overrides")
 
 

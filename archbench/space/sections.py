@@ -16,7 +16,6 @@ from archbench.study.objective import OBJECTIVES, costs
 
 Direction = Literal["max", "min"]
 Reader = Callable[[Node], Any]
-
 PRECISIONS = ("fp32", "bf16", "fp16")
 TEACHERS = ("none", "convolutional")
 CERTIFY = ("auto", "always", "never")
@@ -110,14 +109,11 @@ class TargetSection:
 class ProxySection:
     """On what the accuracy is measured.
 
-    Attributes:
-        stem: ``keep_grid`` reduces the first embed's stride so that the token grid stays about
-            that of the target; ``as_is`` changes nothing.
-        rungs: Epochs trained in all at each rung, rising; a third and a half of the schedule are
-            where stopping was seen to save most (benchmarks/pruning).
-        seeds: Trainings of each candidate.
-        teacher: Whose answers are learnt beside the labels: of nobody, or of a plain convolutional
-            network that is trained on the same data first.
+    The ``stem`` ``keep_grid`` reduces the first embed's stride so that the token grid stays about
+    that of the target. ``rungs`` are epochs trained in all, rising; a third and a half of the
+    schedule are where stopping was seen to save most (benchmarks/pruning). With a ``teacher``, the
+    answers of a plain convolutional network that is trained on the same data first are learnt
+    beside the labels.
     """
 
     data: Annotated[str, Node.text] = "cluttered_digits"
@@ -133,21 +129,15 @@ class ProxySection:
 class SearchSection:
     """How candidates are proposed, and how many.
 
-    Attributes:
-        sampler: An entry of ours, ``optuna:CLASS`` or ``hub:PACKAGE``.
-        audit: Share of the candidates that is trained to the end whatever the rule says, so that
-            what it loses can be measured.
-        trials: Candidates that are evaluated at most, those stopped early included; where only
-            ``epochs`` is written, as many as there are epochs.
-        epochs: Epochs trained in all after which no candidate is begun, or None.
-        time_limit_s: Seconds after which no candidate is begun (``time: 20m``), or None.
-        workers: Child processes; None for as many as the machine serves.
-        timeout_s: Seconds after which one candidate's evaluation is ended (``timeout: 10m``).
-        confirm: Whether uncertain candidates are timed and trained again at the end: False does
-            neither; True spends up to a fifth of the search's time on training; a number is
-            another share of it (0 only times).
-        certify: Whether a new search begins with a certificate of its proxy: ``auto`` where the
-            search is many times as long, ``always`` or ``never``.
+    ``sampler`` is an entry of ours, ``optuna:CLASS`` or ``hub:PACKAGE``. ``audit`` is the share of
+    the candidates that is trained to the end whatever the rule says, to measure what it loses.
+    ``trials`` counts those stopped early, too; where only ``epochs`` is written, it is as many.
+    After ``epochs`` trained in all, or ``time_limit_s``, no candidate is begun; after ``timeout_s``
+    one candidate's evaluation is ended. ``workers`` is None for as many as the machine serves.
+    ``confirm`` is whether uncertain candidates are timed and trained again at the end: False does
+    neither; True spends up to a fifth of the search's time on training; a number is another share
+    of it (0 only times). ``certify`` is whether a new search begins with a certificate of its
+    proxy: ``auto`` where the search is many times as long, ``always`` or ``never``.
     """
 
     sampler: Annotated[str, _sampler] = "cost_aware"

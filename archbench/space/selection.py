@@ -19,7 +19,6 @@ from archbench.space.axis import Axis, Choices
 from archbench.space.conditions import Wiring
 
 MAX_STATES = 200_000
-
 _State = tuple[int | None, ...]
 
 
@@ -163,9 +162,8 @@ class Selection:
 class _Component:
     """Axes that depend on each other, in the order in which they are asked.
 
-    Attributes:
-        steps: For each axis, from each state, each choice (None for none) and the state after it.
-        ways: Before each axis, in each state, the number of ways to go on to the end.
+    ``steps`` has for each axis, from each state, each choice (None for none) and the state after
+    it; ``ways``, before each axis, in each state, the number of ways to go on to the end.
     """
 
     axes: tuple[Axis, ...]

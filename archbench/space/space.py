@@ -40,12 +40,8 @@ _FIRST = 20
 class FeasibleShare(Estimate):
     """The share of feasible candidates with its interval, which is the share itself where exact.
 
-    Attributes:
-        is_exact: Whether every candidate was looked at.
-        samples: Candidates that were looked at.
-        feasible: How many of them are feasible.
-        excluded: What excludes candidates and how many of those looked at, most first; one
-            candidate may be excluded by several.
+    ``excluded`` is what excludes candidates and how many of the ``samples`` looked at, most first;
+    one candidate may be excluded by several.
     """
 
     is_exact: bool
@@ -56,12 +52,7 @@ class FeasibleShare(Estimate):
 
 @dataclass(frozen=True, kw_only=True)
 class DeadChoice:
-    """A value of an axis that no feasible candidate has.
-
-    Attributes:
-        is_certain: Whether every candidate with it was looked at; else only ``samples`` random
-            ones were.
-    """
+    """A value that no feasible candidate has; only ``samples`` were looked at if not certain."""
 
     axis: str
     value: Any
@@ -77,16 +68,10 @@ class SearchSpace(Selection):
     2
 
     ``source`` is the file of the text, for messages; its stem is the name of the space, and of its
-    candidates, where none is given. Overrides are texts ``PATH=VALUE``: a section's key, a place
-    of the base, or an axis.
-
-    Attributes:
-        question: The first comment of the file: which question the space answers.
-        text: The file, with overrides written at its end; it makes this space again.
-        base: The document of the network that the axes change.
-        require: The requirements as written, and the limits that are arithmetic.
-        objectives: ``max`` or ``min`` by the name of what is optimised.
-        limits: Upper limits of costs, which are hard.
+    candidates, where none is given. Overrides are texts ``PATH=VALUE``: a section's key, a place of
+    the base, or an axis; they are written at the end of ``text``, which makes this space again.
+    ``question``, the first comment of the file, is the one that the space answers. ``require`` are
+    the requirements as written and the limits that are arithmetic; ``limits`` of costs are hard.
 
     Raises:
         SpaceError: The space cannot be searched as written, with file, line and column; so is a

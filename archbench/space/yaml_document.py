@@ -23,7 +23,6 @@ MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
 MAX_NODES = 20_000
 MAX_SCALAR = 256
-
 _Scalar = str | int | float | bool | None
 Key = str | int
 
@@ -55,12 +54,9 @@ class Place:
 
 @dataclass(frozen=True)
 class Node:
-    """A value of a document and where it stands.
+    """A scalar, a tuple of nodes, or a mapping from key to node, and the place where it begins.
 
-    Attributes:
-        value: A scalar, a tuple of nodes, or a mapping from key to node.
-        place: Where the value begins.
-        key_place: Where its key begins, for members of a mapping.
+    ``key_place`` is where its key begins, for members of a mapping.
     """
 
     value: _Scalar | tuple[Node, ...] | Mapping[Key, Node]

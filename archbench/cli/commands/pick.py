@@ -85,11 +85,7 @@ def command(
 
 
 def _check(wish: Wish) -> None:
-    """Sees that something was asked for, and one thing only.
-
-    Raises:
-        UsageError: Nothing was, or what excludes each other.
-    """
+    """Sees that something was asked for, and one thing only."""
     if wish.is_knee and (wish.limits or wish.accuracy is not None):
         raise UsageError("the knee has no limits", place="--knee", help="leave out the others")
     if not (wish.limits or wish.is_knee or wish.accuracy is not None):

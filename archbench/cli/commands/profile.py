@@ -132,11 +132,7 @@ def command(
 
 
 def _check_question(*, both: bool, no_latency: bool, **how: Any) -> None:
-    """``--serving`` and ``--where`` answer one question each, under conditions of their own.
-
-    Raises:
-        UsageError: Both are asked, or something that they do not do.
-    """
+    """``--serving`` and ``--where`` answer one question each, under conditions of their own."""
     if both:
         raise UsageError("--serving and --where are two questions", help="ask one at a time")
     if no_latency or how["pretrained"] or how["check"]:
@@ -170,10 +166,7 @@ def _where(
     save: Path | None,
     places: Sequence[tuple[Path, int] | None],
 ) -> None:
-    """Prints where the time of each network goes, under the conditions of each batch.
-
-    What is found of a trial of a study is kept in its place, for the study's report.
-    """
+    """Prints where the time of each network goes, and keeps it in place for a study's report."""
     from archbench.evaluate.deployed import where
     from archbench.report.findings.parts import finding, save_where
     from archbench.study.study_folder import WHERE_SCHEMA, write_where

@@ -112,11 +112,7 @@ def command(
 
 
 def _confirmed(text: str, *, name: str | None, results: Path, **how: Any) -> int:
-    """``--confirm``, which is to go: the study of ``--name``, of a folder, a name or a space.
-
-    Raises:
-        UsageError: Something stands beside it that does not say how to confirm.
-    """
+    """``--confirm``, which is to go: the study of ``--name``, of a folder, a name or a space."""
     from archbench.cli.progress import SearchProgress, shown
     from archbench.search import confirm
 

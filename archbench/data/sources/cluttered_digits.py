@@ -37,16 +37,10 @@ PURPOSES = ("parting", "choosing", "drawing")
 class Difficulty:
     """How the digits are hidden; every range is drawn from uniformly, per image.
 
-    Attributes:
-        side: Side of the digit as a share of the image's.
-        rotation: Largest turn, in radians, either way.
-        shear: Largest shear, either way.
-        contrast: How much brighter than its background the ink is; 1 is black to white.
-        texture: Standard deviation of the background's texture.
-        noise: Standard deviation of the noise of every pixel.
-        num_distractors: Half digits strewn over the image.
-        chroma: Share of the texture that differs between the colour channels.
-        distractor_side: Side of a distractor as a share of the image's.
+    Sides are shares of the image's, turns the largest in radians, and ``texture`` and ``noise``
+    standard deviations of the background and of every pixel. ``contrast`` is how much brighter than
+    its background the ink is; 1 is black to white. Distractors are half digits strewn over the
+    image. ``chroma`` is the share of the texture that differs between the colour channels.
     """
 
     side: tuple[float, float]
