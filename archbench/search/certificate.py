@@ -70,11 +70,9 @@ def certify(
 
     Everything that is learnt is stored as it comes, so it may be killed and resumed: by the space,
     or by the ``name`` of the folder alone. ``said`` are the candidates, seeds and longer epochs of
-    ``designed``; within ``max_minutes`` there are fewer. A dry run stores nothing. ``command`` is
-    what was typed, for the report; ``on_note`` is told in words what a person should know.
-
-    Returns:
-        The certificate, or after a dry run what would be trained.
+    ``designed``; within ``max_minutes`` there are fewer. A dry run stores nothing, and gives what
+    would be trained. ``command`` is what was typed, for the report; ``on_note`` is told in words
+    what a person should know.
 
     Raises:
         ParkedError: It was stopped from outside; the help says how to go on.
@@ -210,9 +208,7 @@ class _CertificateStudy(PlannedStudy):
 
 
 def certify_first(context: StudyContext, *, dry_run: bool) -> None:
-    """Takes the certificate of a prepared study, if it is wanted and none is there.
-
-    Its price is said first.
+    """Says the price of a prepared study's certificate and takes it, if wanted and not there.
 
     Raises:
         KeyboardInterrupt: Somebody wants it to stop; the same command goes on with it.

@@ -23,20 +23,15 @@ _WHOLE = 2_000  # candidates up to which a space is listed rather than drawn fro
 
 @dataclass(frozen=True, kw_only=True)
 class CertificateDesign:
-    """What is trained for a certificate.
-
-    Each candidate is trained with so many seeds for the ``epochs`` of the proxy's schedule, and as
-    often ``longer``; an epoch takes a worker ``epoch_seconds`` on average. In a search the proxy
-    counts ``proxy_seeds`` trainings of a candidate together.
-    """
+    """What is trained for a certificate: each candidate with so many seeds, and as often longer."""
 
     candidates: int
     seeds: int
-    epochs: int
-    longer: int
-    epoch_seconds: float
+    epochs: int  # of the proxy's schedule
+    longer: int  # epochs of the longer trainings
+    epoch_seconds: float  # of a worker, on average
     workers: int
-    proxy_seeds: int = 1
+    proxy_seeds: int = 1  # trainings of a candidate that the proxy counts together in a search
 
     @property
     def num_trainings(self) -> int:

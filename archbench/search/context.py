@@ -191,17 +191,14 @@ class Context:
 
 @dataclass(kw_only=True, eq=False)
 class StudyContext(Context):
-    """What a run of a study has: a header once it is prepared, and what is made from that.
-
-    The target is None where no latency is wanted; ``study`` is the database while it is open.
-    """
+    """What a run of a study has: a header once it is prepared, and what is made from that."""
 
     settings: Settings = field(kw_only=False)
     header: dict[str, Any] = field(init=False)
     proxy: Proxy = field(init=False)
-    target: Target | None = field(init=False)
+    target: Target | None = field(init=False)  # None where no latency is wanted
     rule: FrontRule = field(init=False)
-    study: Ledger = field(init=False)
+    study: Ledger = field(init=False)  # while it is open
 
     @property
     def threads(self) -> int:

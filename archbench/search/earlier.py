@@ -27,16 +27,13 @@ _SHOWN = 4
 
 @dataclass(frozen=True, kw_only=True)
 class Match:
-    """A trial of an earlier study, as it stood when it was read, and the candidate it is now.
-
-    The choices are in the space of now, the spec has the resolution and number of classes of now.
-    """
+    """A trial of an earlier study, as it stood when it was read, and the candidate it is now."""
 
     study: StudyReader
     record: TrialRecord
     taken: Sequence[Taken]
-    choices: Choices
-    spec: ArchSpec
+    choices: Choices  # in the space of now
+    spec: ArchSpec  # with the resolution and number of classes of now
 
     @property
     def is_same(self) -> bool:

@@ -94,28 +94,22 @@ class FrontChanged:
 
 @dataclass(frozen=True, kw_only=True)
 class SeedTrained:
-    """A candidate that may belong on the front, by ``on_front`` its probability, was trained again.
-
-    Such trainings have taken ``spent_seconds`` so far; ``in_doubt`` candidates are uncertain yet.
-    """
+    """A candidate that may belong on the front was trained again."""
 
     record: TrialRecord
     seed: int
-    on_front: float
-    in_doubt: int
-    spent_seconds: float
+    on_front: float  # probability that it belongs there
+    in_doubt: int  # candidates that are uncertain yet
+    spent_seconds: float  # by all such trainings so far
     budget_seconds: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
-    """The search is over and its front confirmed, after the seconds of this run.
-
-    The reason is why it ended, for example ``40 trials are done``.
-    """
+    """The search is over and its front confirmed, after the seconds of this run."""
 
     path: Path
-    reason: str
+    reason: str  # why it ended, for example ``40 trials are done``
     seconds: float
 
 

@@ -64,26 +64,18 @@ class TrialEnd:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainJob:
-    """One training of a network with one seed, from wherever it stood.
-
-    Without a sha256 on record whatever checkpoint lies there is taken; without a path for the
-    weights none are kept.
-    """
+    """One training of a network with one seed, from wherever it stood."""
 
     number: int
     spec: Document
     proxy: Proxy
     seed: int
     checkpoint: Path
-    sha256: str | None = None
-    weights: Path | None = None
+    sha256: str | None = None  # of the checkpoint; without it whatever lies there is taken
+    weights: Path | None = None  # where they are kept, if they are
 
     def run(self, send: Send) -> float:
-        """Sends the rungs and notes, and gives the accuracy at the last rung.
-
-        Raises:
-            ArchbenchError: See ``archbench.evaluate.proxy.Proxy.train``.
-        """
+        """Sends rungs and notes, and gives the accuracy at the last rung; see ``Proxy.train``."""
         return self.train(send)[0]
 
     def train(self, send: Send, *, asks: bool = False, is_last: bool = True) -> tuple[float, str]:
@@ -114,26 +106,20 @@ class TrainJob:
 
 @dataclass(frozen=True, kw_only=True)
 class TrialJob:
-    """One trial, from wherever it stood: timed, held against the limit, trained.
-
-    The target is None where latency is neither objective nor limit. ``limits`` holds what of a
-    timing must be known, to the most that it may be. Where it ``asks``, it asks the owner at each
-    rung before the last whether it goes on.
-    """
+    """One trial, from wherever it stood: timed, held against the limit, trained."""
 
     number: int
     trainings: Sequence[TrainJob]
-    target: Target | None
+    target: Target | None  # None where latency is neither objective nor limit
     latency: Measurement | None
-    limits: Mapping[str, float]
-    asks: bool = False
+    limits: Mapping[str, float]  # what of a timing must be known, to the most that it may be
+    asks: bool = False  # the owner, at each rung before the last, whether it goes on
 
     def run(self, send: Send) -> TrialEnd:
         """Sends the latency, the rungs and notes, and gives the end.
 
         Raises:
             NoLatencyError: The latency could not be had.
-            ArchbenchError: See ``archbench.evaluate``.
         """
         latency = self.latency
         if latency is None and self.target is not None:

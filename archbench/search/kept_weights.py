@@ -53,11 +53,8 @@ def kept_weights(folder: Path, record: TrialRecord, *, num_seeds: int) -> dict[i
 
     The folder is of the study that the record is from, in which a trial has so many trainings.
     """
-    home = folder / CHECKPOINTS
-    files = {
-        seed: weights_path(home, record.number, seed=seed)
-        for seed in sorted(final_accuracies(record))
-    }
+    home, seeds = folder / CHECKPOINTS, sorted(final_accuracies(record))
+    files = {seed: weights_path(home, record.number, seed=seed) for seed in seeds}
     own = {seed: file for seed, file in files.items() if seed < num_seeds}
     if own and all(file.exists() for file in own.values()):
         return own

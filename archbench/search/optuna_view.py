@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import optuna
-from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
+from optuna.distributions import distribution_to_json, json_to_distribution
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
@@ -37,6 +37,7 @@ _TOLD_AS: Mapping[State, TrialState] = {
     "pruned": TrialState.PRUNED,
     "failed": TrialState.FAIL,
 }
+_distribution = lru_cache(maxsize=1024)(json_to_distribution)
 _BUSY_TIMEOUT_S = 60
 _STUDY = 1
 _COLUMNS = {
@@ -205,11 +206,10 @@ def _earlier_notes(storage: RDBStorage) -> dict[int, dict[str, Any]]:
 
 def _notes_of(drawn: FrozenTrial, *, started: datetime | None) -> dict[str, Any]:
     """What our tables keep of how a trial was drawn, JSON values."""
+    distributions = drawn.distributions.items()
     return {
         "params": dict(drawn.params),
-        "distributions": {
-            axis: distribution_to_json(one) for axis, one in drawn.distributions.items()
-        },
+        "distributions": {axis: distribution_to_json(one) for axis, one in distributions},
         "system_attrs": dict(drawn.system_attrs),
         "started": (started or datetime.now()).isoformat(),
     }
@@ -247,8 +247,3 @@ def _insert(connection: sqlite3.Connection, table: str, rows: Sequence[tuple[Any
     columns = _COLUMNS[table]
     marks = ", ".join("?" * (columns.count(",") + 1))
     connection.executemany(f"INSERT INTO {table} ({columns}) VALUES ({marks})", rows)  # noqa: S608
-
-
-@lru_cache(maxsize=1024)
-def _distribution(text: str) -> BaseDistribution:
-    return json_to_distribution(text)

@@ -28,13 +28,9 @@ class Course:
 
 @dataclass(frozen=True, kw_only=True)
 class Situation:
-    """A trial at a rung, and what is known of all others.
+    """A trial at a rung, and what is known of all others."""
 
-    Of the trial that is judged a measured cost is the lower end of its interval, so that no noise
-    of timing tells against it.
-    """
-
-    trial: Course
+    trial: Course  # measured costs at the lower end: no noise of timing tells against it
     seed: int  # which of its trainings has come to a rung, from 0; earlier ones are whole
     epoch: int  # epochs of it trained by then
     others: Sequence[Course]  # every other trial that was trained at all

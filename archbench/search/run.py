@@ -49,33 +49,20 @@ def search(
     proxy, in child processes. All that is known of a trial is stored as it comes, so the search
     may be killed at any moment and resumed. Ctrl-C parks it.
 
-    Args:
-        space: A space, its file, or the name of one that the package ships.
-        trials: Trials that the study shall have, those before it was resumed and those stopped
-            early included.
-        epochs: Epochs trained in all after which no trial is begun; in place of the space's
-            trials, so that what is not spent on hopeless candidates goes to others.
-        time_limit_s: Seconds of this run after which no trial is begun; those that run end.
-        name: Of the study; the space's by default.
-        results: Folder of the studies.
-        resume: Whether to go on with the study of this name.
-        data: Name of a data set in place of the space's.
-        workers: Trials at a time; by default one for each group of cores of the target's threads.
-        seed: Of proposals and trainings.
-        sampler: Name of a sampler in place of the space's.
-        pruner: Name of a rule for stopping early in place of the space's; ``none`` stops nothing.
-        download: Whether missing data may be fetched from its home.
-        confirm_budget: ``20%`` of the search's time, or a time such as ``10m``, that may be spent
-            on training uncertain candidates again; the space says by default.
-        certify: Whether a certificate of the proxy comes first; by default where the search is
-            many times as long.
-        dry_run: Whether to stop before the first trial; nothing is stored then.
-        start_from: Folders of earlier studies, which are only read. Their trials count as done
-            where network and conditions are the same, and else say where to start.
-        on_event: Told what happens.
+    What is not said is as the space says, and the study is named after it; ``resume`` goes on with
+    the study of the name in the folder ``results``. The ``seed`` is of proposals and trainings.
+    ``trials`` are those that the study shall have, those before it was resumed and those stopped
+    early included. In their place may stand ``epochs``: trained in all, after which no trial is
+    begun, so that what is not spent on hopeless candidates goes to others. After ``time_limit_s``
+    seconds of this run no trial is begun; those that run end. By default there is a worker, a trial
+    at a time, for each group of cores of the target's threads. The pruner ``none`` stops nothing.
 
-    Returns:
-        The study, or None after a dry run.
+    Missing data are fetched from their home only where ``download``. ``confirm_budget`` is ``20%``
+    of the search's time, or a time such as ``10m``, that may be spent on training uncertain
+    candidates again. By default a certificate of the proxy comes first where the search is many
+    times as long. A dry run stops before the first trial, stores nothing and gives None. The
+    earlier studies of ``start_from`` are only read: their trials count as done where network and
+    conditions are the same, and else say where to start.
 
     Raises:
         ParkedError: It was stopped from outside; the help says how to go on.

@@ -147,11 +147,8 @@ def _of_hub(name: str, *, place: str | None) -> type[BaseSampler]:
 
 def _samplers_of(module: ModuleType) -> dict[str, type[BaseSampler]]:
     """The samplers that a package offers, not those that it only builds upon."""
-    kinds: dict[str, type[BaseSampler]] = {
-        name: kind
-        for name, kind in vars(module).items()
-        if _is_sampler(kind) and not name.startswith("_")
-    }
+    public = {name: kind for name, kind in vars(module).items() if not name.startswith("_")}
+    kinds = {name: kind for name, kind in public.items() if _is_sampler(kind)}
     if offered := getattr(module, "__all__", None):
         return {name: kind for name, kind in kinds.items() if name in offered}
     inside = f"{module.__name__}."

@@ -70,15 +70,12 @@ class Done:
 
 @dataclass(frozen=True, kw_only=True)
 class Broken:
-    """A job ended without a result; its ``error`` is what it raised, where that is one of ours.
-
-    Where its worker was killed by somebody else it may be worth another try.
-    """
+    """A job ended without a result."""
 
     number: int
     failure: Failure
-    error: ArchbenchError | None = None
-    from_outside: bool = False
+    error: ArchbenchError | None = None  # what it raised, where that is one of ours
+    from_outside: bool = False  # its worker was killed by somebody else: worth another try
 
 
 Report = Sent | Done | Broken
@@ -198,11 +195,7 @@ class Step(Jobs):
         return self._todo.pop() if self._todo else None
 
     def take(self, report: Report) -> None:
-        """Tells how far it is, and keeps the result.
-
-        Raises:
-            ArchbenchError: The function raised it, or it broke.
-        """
+        """Tells how far it is, keeps the result, or raises what the function did."""
         match report:
             case Sent(payload=Progress(what=what, done=done, total=total)):
                 self._on_progress(what, done, total)

@@ -173,10 +173,7 @@ def settings_of(
 
 
 def parse_budget(text: str, *, place: str) -> tuple[float, float | None]:
-    """The budget of ``20%``, ``90s``, ``20m`` or ``1h30m``; ``0`` trains nothing.
-
-    Returns:
-        A share of the search's time, and seconds in its place, or None.
+    """The budget of ``20%``, ``1h30m`` or ``0``: a share, and seconds in its place if any.
 
     Raises:
         UsageError: It is something else.

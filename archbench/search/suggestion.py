@@ -29,14 +29,11 @@ _SAMPLED = 64
 
 @dataclass(frozen=True, kw_only=True)
 class Suggestion:
-    """A candidate that has not been seen.
-
-    ``drawn`` is how Optuna stores it, with what the sampler noted, for example a generation.
-    """
+    """A candidate that has not been seen."""
 
     choices: Choices
     spec: ArchSpec
-    drawn: FrozenTrial
+    drawn: FrozenTrial  # with what the sampler noted, for example a generation
 
 
 @contextmanager

@@ -40,15 +40,11 @@ Use = Literal["done", "untimed", "prior", "left"]
 
 @dataclass(frozen=True, kw_only=True)
 class WarmStart:
-    """All that a new study takes over, and candidates of other conditions to be tried first.
+    """All that a new study takes over, and candidates of other conditions to be tried first."""
 
-    What is inherited has the records with which it enters, under their new numbers.
-    ``sources`` says what was taken from each study named, and why not all, as the header keeps it.
-    """
-
-    inherited: tuple[Match, ...] = ()
+    inherited: tuple[Match, ...] = ()  # with the records to enter, under their new numbers
     first: tuple[Match, ...] = ()
-    sources: tuple[Mapping[str, Any], ...] = ()
+    sources: tuple[Mapping[str, Any], ...] = ()  # of the header: what was taken, why not all
 
 
 def warm_start(

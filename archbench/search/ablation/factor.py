@@ -34,19 +34,15 @@ _EXAMPLE = "write it like position=bias,none or 'stages[all].block.kv_stride=1,2
 
 @dataclass(frozen=True, kw_only=True)
 class Form:
-    """One form of a network, named by factor and value, ``position=none``; ``base`` is the base.
-
-    Where it is illegal it has a reason in place of a spec. ``training`` holds the fields of the
-    recipe that differ from those of the proxy, ``printed`` what a paper prints of it.
-    """
+    """One form of a network, named by factor and value, ``position=none``; ``base`` is the base."""
 
     name: str
     knob: str = ""
     value: str = ""
     spec: ArchSpec | None = None
-    training: Mapping[str, Any] = field(default_factory=dict)
-    reason: str = ""
-    printed: Paper | None = None
+    training: Mapping[str, Any] = field(default_factory=dict)  # fields unlike the proxy's recipe
+    reason: str = ""  # why it is illegal, in place of a spec
+    printed: Paper | None = None  # what a paper prints of it
 
     @property
     def key(self) -> str:

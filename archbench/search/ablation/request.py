@@ -63,29 +63,23 @@ class AblationSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class PaperTables:
-    """The ablation tables of one paper: rows that differ from a base, with a note for people.
-
-    In the catalogue the names of the ``rows`` begin so.
-    """
+    """The ablation tables of one paper: rows that differ from a base, with a note for people."""
 
     base: str
-    rows: str
+    rows: str  # how their names begin in the catalogue
     settings: AblationSettings
     note: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """An ablation that somebody asked for: a base and its forms, illegal ones among them.
-
-    The proxy is that of the settings, but for the plan and the number of classes.
-    """
+    """An ablation that somebody asked for: a base and its forms, illegal ones among them."""
 
     name: str
     base: Form
     forms: tuple[Form, ...]
     settings: AblationSettings
-    proxy: Proxy
+    proxy: Proxy  # that of the settings, but for the plan and the number of classes
     paper: str | None
     notes: tuple[str, ...]
 

@@ -67,10 +67,7 @@ def ablate(
     default ones: data, resolution, stem, scale, epochs, seeds, batch, seed, teacher, device. Within
     ``max_minutes`` there are fewer seeds or epochs. When it is resumed, more seeds than before are
     trained, too. ``command`` is what was typed, for the report; ``on_note`` is told in words what a
-    person should know.
-
-    Returns:
-        What was found, or None after a dry run.
+    person should know. After a dry run there is nothing to give.
 
     Raises:
         ParkedError: It was stopped from outside; the help says how to go on.

@@ -26,11 +26,7 @@ _SPOILING: tuple[FailureKind, ...] = ("memory", "error")  # a CUDA error spoils 
 
 
 class _LocalEngine:
-    """Warm child processes that can be killed; a dead one is replaced.
-
-    Each has so many threads and cores, prints to a file in the folder ``logs``, and is ended when
-    it holds more than ``memory_bytes``.
-    """
+    """Warm child processes, ended where they hold more than ``memory_bytes``, and then replaced."""
 
     def __init__(
         self,
@@ -206,10 +202,7 @@ class _Child:
 
 
 def _core_groups(*, workers: int, threads: int) -> list[tuple[int, ...] | None]:
-    """The cores of each worker; None for all of them where pinning cannot be had.
-
-    Workers beyond the cores that there are share them in turn.
-    """
+    """The cores of each worker, shared in turn if few; None for all where they cannot be pinned."""
     if not hasattr(os, "sched_getaffinity"):
         return [None] * workers
     cores = sorted(os.sched_getaffinity(0))
