@@ -27,7 +27,6 @@ from archbench.models.spec import ArchSpec
 _PUBLISHED = Path(__file__).with_name("published")
 _SCALES = {"k": 3, "M": 6, "G": 9, "T": 12}
 _FORM = re.compile(r"([0-9]+)(?:\.([0-9]+))? ([kMGT])")
-
 Kind = Literal["rounded", "cut off", "differs"]
 
 
@@ -35,16 +34,11 @@ Kind = Literal["rounded", "cut off", "differs"]
 class Paper:
     """What a paper prints of a network; None where it prints nothing.
 
-    Attributes:
-        params: Millions, as printed.
-        flops: As printed, for example ``4.53 G``; the papers mean multiply-accumulates.
-        top1: ImageNet-1k validation accuracy in percent.
-        source: Paper and table.
-        row: What is changed, in a row of an ablation table.
-        base_top1: What the same table prints of the row's base.
-        reason: Why an exact count is another than the printed one, where rounding does not say.
-        note: What else to know: what the released code or the text says otherwise, and what of
-            the network is our reading.
+    ``params`` are millions, ``flops`` as printed (``4.53 G``; the papers mean
+    multiply-accumulates), ``top1`` is ImageNet-1k validation accuracy in percent. ``row`` is what a
+    row of an ablation table changes, ``base_top1`` what that table prints of its base. A ``reason``
+    says why an exact count is another than the printed one, where rounding does not; a ``note``
+    what the released code or the text says otherwise, and what of the network is our reading.
     """
 
     params: str | None = None
@@ -79,14 +73,10 @@ class PrintedDifference(NamedTuple):
 class Entry:
     """A published network or, with a ``base``, a row of an ablation table.
 
-    Attributes:
-        family: Its file in ``published/``.
-        document: The network as written, without its name.
-        released: What its released code counts; None where nobody has counted it.
-        hub: Repository of the released weights on the model hub; None where there is none.
-        base: Name of the network from which a row starts, a row or not.
-        set: What a row sets there: paths to values, in this order.
-        training: What differs in a row's training, not in its network: a setting to its value.
+    Its ``family`` is its file in ``published/``, its ``document`` the network as written, without a
+    name; ``released`` is what its released code counts, where somebody has counted, and ``hub`` the
+    repository of its released weights on the model hub. A row sets paths to values in its base, in
+    the order of ``set``, and may differ in settings of its ``training``.
     """
 
     family: str

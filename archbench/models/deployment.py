@@ -24,17 +24,15 @@ TOLERANCE = 1e-4
 BUDGET_S = 3.0
 Sizes = tuple[torch.Size | None, ...]
 """Shapes of what a layer takes, in order; None for what is no tensor."""
-
 MOST_IMAGES = 64  # beyond, attention image by image spends its time in calls
 
 
 class LayerForm(NamedTuple):
     """Which form of the layer in a place of the network runs.
 
-    Attributes:
-        kind: The layer and the shapes that it takes, in words: equal layers have equal ones.
-        seconds: What each form took inside the network: the lower quartile of its runs, and of
-            those of equal layers; empty where the form was known before.
+    Equal layers have the same ``kind``, which says the layer and the shapes that it takes. The
+    ``seconds`` are what each form took inside the network, as the lower quartile of its runs and of
+    those of equal layers; there are none where the form was known before.
     """
 
     place: str
@@ -46,12 +44,8 @@ class LayerForm(NamedTuple):
 class Deployed(nn.Module):
     """A network that ships, and how it was made.
 
-    It is fast on tensors of the example's shape; others are computed as well.
-
-    Attributes:
-        error: Largest difference from the network's output in evaluation, over the largest
-            output.
-        keeps_memory: Whether the process keeps the memory of freed tensors.
+    It is fast on tensors of the example's shape; others are computed as well. Its ``error`` is the
+    largest difference from the network's output in evaluation, over the largest output.
     """
 
     def __init__(
@@ -253,9 +247,7 @@ def _offer(
 
     Layers that are equal but for their weights, on inputs of equal shape, are timed as one: what
     is fastest for one is so for all, and a chance that favours a form now and then cancels out.
-
-    Returns:
-        By place: the kind of the layer, and its candidates; only one where it is known.
+    By place it gives the kind of the layer and its candidates; only one where it is known.
     """
     found = {}
     times: dict[str, kernels.Times] = {}

@@ -281,10 +281,7 @@ evaluation only."""
 
 
 def fold_norm(layer: nn.Conv2d | nn.Linear, norm: nn.Module) -> nn.Module:
-    """One layer that computes the same as it and the batch norm behind it in evaluation.
-
-    It is made in float64 and as precise as the layer.
-    """
+    """One layer, as precise, that is it and the batch norm behind it in evaluation, by float64."""
     fuse: Any = fuse_conv_bn_eval if isinstance(layer, nn.Conv2d) else fuse_linear_bn_eval
     copied = copy.deepcopy((layer, norm))
     made: nn.Module = fuse(*(module.double() for module in copied)).to(layer.weight.dtype)
@@ -301,10 +298,7 @@ def linear_of(weight: Tensor, bias: Tensor, *, like: nn.Linear) -> nn.Linear:
 
 
 def init_linears(module: nn.Module) -> nn.Module:
-    """A module of which every linear layer starts as in the papers' code.
-
-    Weights are truncated normal of deviation 0.02, biases 0.
-    """
+    """The module, linears truncated normal of deviation 0.02 as in the papers' code, biases 0."""
     for layer in module.modules():
         if isinstance(layer, nn.Linear):
             nn.init.trunc_normal_(layer.weight, std=0.02)

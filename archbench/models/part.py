@@ -25,7 +25,6 @@ KINDS: dict[Role, Registry] = {
     "block": Registry("archbench.models.blocks", "block", takes_modules=True),
 }
 ACTIVATIONS = ("gelu", "hardswish", "none", "quick_gelu", "relu", "silu")
-
 Check = Callable[[str, object], None]
 """Refuses the value of a field, by the field's name, with a SpecError."""
 
@@ -79,7 +78,6 @@ Kernel = Annotated[int, odd(31)]
 Stride = Annotated[int, whole(high=64)]
 Ratio = Annotated[float, number(0.125, 64)]
 """Hidden width of an MLP, as a multiple of the width that leaves."""
-
 Epsilon = Annotated[float, number(1e-12, 1.0)]
 Activation = Annotated[str, choice(*ACTIVATIONS)]
 """In the MLP, where a spec does not say of what."""
@@ -158,10 +156,7 @@ class Site:
 
 @dataclass(frozen=True, kw_only=True)
 class Part(Checked, ABC):
-    """The spec of an embed or a block: frozen, checked when it is made.
-
-    ``kind`` is its name in a document and that of its file.
-    """
+    """The spec of an embed or a block, checked when made; ``kind`` names it and its file."""
 
     kind: ClassVar[str]
     has_attention: ClassVar[bool] = False
@@ -219,7 +214,6 @@ class HeadedBlock(Block):
     """
 
     has_attention = True
-
     num_heads: Heads | None = None
     head_dim: Heads | None = None
 

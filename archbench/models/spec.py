@@ -30,7 +30,6 @@ from archbench.models.part import (
 
 IMAGE_CHANNELS = 3
 MAX_TOKENS = 2**20
-
 Scalar = str | int | float | bool
 
 
@@ -38,12 +37,9 @@ Scalar = str | int | float | bool
 class StageSpec(Checked):
     """A stage as written: an embed and ``depth`` blocks.
 
-    Attributes:
-        layers: Fields that differ in single layers, counted from 0.
-        position: ``absolute`` (one learnt embedding, added once), ``bias`` (in every attention of
-            the stage) or ``none``.
-        class_tokens: Learnt tokens that join behind the embed.
-        drop_path: One probability, or the first and the last of a ramp over the layers.
+    ``layers`` are fields that differ in single layers, counted from 0. A position is ``absolute``
+    (one learnt embedding, added once), ``bias`` (in every attention of the stage) or ``none``.
+    Class tokens join behind the embed; a pair of ``drop_path`` is the ramp over the layers.
     """
 
     embed: Embed
@@ -70,13 +66,11 @@ class StageSpec(Checked):
 class HeadSpec(Checked):
     """Pooling, norm and classifiers.
 
-    Attributes:
-        pool: ``mean`` over map tokens; ``class_token``: classifier j reads token j; or
-            ``layer_class_attention``: likewise, behind CeiT's attention over the class tokens of
-            every layer of the last stage.
-        norm: ``layer`` (before pooling), ``batch`` (of each classifier, behind it) or ``none``.
-        epsilon: Of the layer norm, and of those in ``layer_class_attention``.
-        num_classifiers: Two are trained with a teacher or alike; evaluation averages logits.
+    ``pool`` is ``mean`` over map tokens; ``class_token``: classifier j reads token j; or
+    ``layer_class_attention``: likewise, behind CeiT's attention over the class tokens of every
+    layer of the last stage. The norm is ``layer`` (before pooling), ``batch`` (of each classifier,
+    behind it) or ``none``; ``epsilon`` is of the layer norm and of those in the attention. Two
+    classifiers are trained with a teacher or alike; evaluation averages logits.
     """
 
     pool: Annotated[str, choice("mean", "class_token", "layer_class_attention")] = "mean"

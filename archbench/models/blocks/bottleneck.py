@@ -23,7 +23,6 @@ class Spec(Block):
     """What may be set, as in the embed of this kind, which takes no step here."""
 
     kind = "bottleneck"
-
     reduction: Annotated[int, whole(high=64)] = 4
     activation: Activation = "relu"
 

@@ -43,7 +43,6 @@ class Spec(vit.Spec):
     """
 
     kind = "ceit"
-
     kernel: Kernel = 3
 
     def count(self, site: Site) -> Work:

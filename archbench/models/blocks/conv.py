@@ -31,7 +31,6 @@ class Spec(Block):
     """
 
     kind = "conv"
-
     kernel: Kernel = 3
     expansion: Ratio | None = None
     depthwise: bool = False
@@ -69,7 +68,4 @@ class ConvBlock(nn.Module):
         self.drop_path = DropPath(site.drop_path)
 
     def forward(self, x: Tensor, grid: Grid) -> Tensor:
-        return through_map(self._residual, x, grid)
-
-    def _residual(self, x: Tensor) -> Tensor:
-        return x + self.drop_path(self.branch(x))
+        return through_map(lambda map_: map_ + self.drop_path(self.branch(map_)), x, grid)

@@ -36,19 +36,14 @@ from archbench.models.part import (
 class Spec(HeadedBlock):
     """What may be set; ``num_heads`` or ``head_dim`` must be.
 
-    Attributes:
-        kv_stride: Stride of the projection of keys and values; none for ``linear``.
-        projection: ``depthwise`` (depthwise convolution, batch norm, linear), ``average``
-            (queries as they are, keys and values pooled, rounding up, then linear) or ``linear``.
-        kernel: Side of the kernel or of the pooling window, odd; none for ``linear``.
-        scale: ``width`` as in the code or ``head`` as in the text: whose root divides scores.
-        bias: Of the linear layers of queries, keys and values.
-        shared_kv: Whether keys and values share one depthwise convolution and its batch norm, not
-            their linear layers; nothing to share for the other projections.
+    Its ``projection`` is ``depthwise`` (depthwise convolution, batch norm, linear), ``average``
+    (queries as they are, keys and values pooled, rounding up, then linear) or ``linear``, which
+    has neither a ``kernel`` nor the ``kv_stride`` of keys and values. Scores are divided by the
+    root of the ``scale``: ``width`` as in the code or ``head`` as in the text. With ``shared_kv``
+    keys and values share one depthwise convolution and its batch norm, not their linear layers.
     """
 
     kind = "cvt"
-
     kv_stride: int | None = 2
     mlp_ratio: Ratio = 4
     projection: Annotated[str, choice("depthwise", "average", "linear")] = "depthwise"

@@ -32,7 +32,6 @@ class LevitHeads(Part):
     """
 
     has_attention = True
-
     key_dim: Heads = 16
     num_heads: Heads | None = None
     attention_ratio: Annotated[int, whole(high=64)] = 2
@@ -58,7 +57,6 @@ class Spec(LevitHeads, Block):
     """What may be set; heads left out are as many as make the values as wide as the stage."""
 
     kind = "levit"
-
     activation: Activation = "hardswish"
     attention_activation: Activation = "hardswish"
     norm: Annotated[str, choice("batch", "layer")] = "batch"

@@ -48,7 +48,6 @@ class Spec(HeadedBlock):
     """What may be set: largest sides of a window and of the pooled map, heads as in ViT's block."""
 
     kind = "local_global"
-
     window: Annotated[int, whole(high=256)] = 7
     pool: Annotated[int, whole(high=64)] = 7
     mlp_ratio: Ratio = 4
@@ -177,10 +176,7 @@ class LocalGlobalAttention(nn.Module):
 
 
 class WindowBias(Bias):
-    """What is added to the scores inside windows: values by distance, and no padded key.
-
-    Returns of ``forward``: (n*h, w or 1, w).
-    """
+    """Values by distance for the scores in windows, and no padded key: (n*h, w or 1, w)."""
 
     padded: Tensor
 
@@ -201,10 +197,7 @@ class WindowBias(Bias):
 
 
 class PooledBias(Bias):
-    """One learnt value per head and distance on the pooled map; class tokens get zero.
-
-    Returns of ``forward``: (h, T, c + P).
-    """
+    """A learnt value per head and distance on the pooled map, class tokens zero: (h, T, c + P)."""
 
     cell: Tensor
 

@@ -34,7 +34,6 @@ class Spec(HeadedBlock):
     """
 
     kind = "vit"
-
     mlp_ratio: Ratio = 4
     bias: bool = True
     epsilon: Epsilon = 1e-6

@@ -28,7 +28,6 @@ class Spec(Embed):
     """
 
     kind = "bottleneck"
-
     stride: Stride = 2
     reduction: Annotated[int, whole(high=64)] = 4
     activation: Activation = "relu"

@@ -26,7 +26,6 @@ class Spec(Embed):
     """
 
     kind = "conv"
-
     kernel: Annotated[int, whole(high=64)] = 3
     stride: Stride = 2
     padding: int | None = None

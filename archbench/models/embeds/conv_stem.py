@@ -27,7 +27,6 @@ class Spec(Embed):
     """
 
     kind = "conv_stem"
-
     num_convs: Annotated[int, whole(high=8)] = 4
     stride: int | None = None
     activation: Activation = "hardswish"

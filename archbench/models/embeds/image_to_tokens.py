@@ -28,7 +28,6 @@ class Spec(Embed):
     """
 
     kind = "image_to_tokens"
-
     channels: Annotated[int, whole()] = 64
     kernel: Kernel = 7
     stride: Stride = 16
@@ -42,7 +41,9 @@ class Spec(Embed):
 
     def outgoing(self, grid: Grid) -> Grid:
         """The map of the patches; rows and columns that do not fill one are left out."""
-        pooled, patch = self._pooled(grid), self.steps[-1]
+        first, second, patch = self.steps
+        convolved = grid.strided(kernel=self.kernel, stride=first, padding=self.kernel // 2)
+        pooled = convolved.strided(kernel=3, stride=second, padding=1)
         patches = Grid(*(size // patch for size in pooled))
         if min(patches) < 1:
             raise SpecError(
@@ -80,8 +81,3 @@ class Spec(Embed):
         stem = Convolution(site.incoming_dim, self.channels, kernel=self.kernel, stride=first)
         sides: dict[str, int] = {"kernel": patch, "stride": patch, "padding": 0}
         return stem, Convolution(self.channels, site.dim, **sides, bias=True, norm="none")
-
-    def _pooled(self, grid: Grid) -> Grid:
-        first, second, _ = self.steps
-        convolved = grid.strided(kernel=self.kernel, stride=first, padding=self.kernel // 2)
-        return convolved.strided(kernel=3, stride=second, padding=1)

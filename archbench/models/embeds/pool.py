@@ -23,7 +23,6 @@ class Spec(Embed):
     """
 
     kind = "pool"
-
     stride: Stride = 2
 
     def count(self, site: Site) -> Work:

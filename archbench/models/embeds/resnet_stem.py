@@ -25,7 +25,6 @@ class Spec(Embed):
     """What may be set; at a stride of 2 the convolution alone takes a step."""
 
     kind = "resnet_stem"
-
     stride: Annotated[int, choice(1, 2, 4)] = 4
     activation: Activation = "relu"
 

@@ -42,7 +42,6 @@ class Spec(LevitHeads, Embed):
     """
 
     kind = "shrink_attention"
-
     attention_ratio: Annotated[int, whole(high=64)] = 4
     stride: Stride = 2
     activation: Activation = "hardswish"

@@ -29,7 +29,6 @@ HUB = "https://huggingface.co"
 FILES = ("model.safetensors", "pytorch_model.bin")
 PATIENCE_S = 3.0
 """Seconds until the first byte, and between any two: a command is refused within five."""
-
 _PIECE = 2**20
 
 
@@ -63,13 +62,10 @@ def fetch_weights(
 ) -> Fetched:
     """The published weights of a network as a file of ours, fetched where they are not kept yet.
 
-    The file's header says where they came from and the sha256 of what was fetched.
-
-    Args:
-        written: A published name, or a spec that differs in its resolution alone.
-        folder: Where they are kept; ``weights`` in the user's cache folder by default.
-        patience_s: Seconds to wait for the first byte, and for any other.
-        on_progress: Told what is fetched, the bytes so far and in all.
+    The file's header says where they came from and the sha256 of what was fetched. A spec may
+    differ from a published one in its resolution alone. They are kept in ``weights`` of the user's
+    cache folder by default; ``patience_s`` are the seconds to wait for the first byte, and for any
+    other; ``on_progress`` is told what is fetched, the bytes so far and in all.
 
     Raises:
         UsageError: The network is no published one, or nobody published weights for it.

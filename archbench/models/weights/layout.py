@@ -24,7 +24,6 @@ HEAD = "head.classifiers."
 COUNTER = "num_batches_tracked"
 BIASES = "attention_biases"
 OFFSETS = "attention_bias_idxs"
-
 _LAYOUTS = Path(__file__).with_name("layouts")
 
 
@@ -32,20 +31,19 @@ _LAYOUTS = Path(__file__).with_name("layouts")
 class WeightLayout:
     """What a file of ``layouts/`` says.
 
-    Attributes:
-        title: For messages, as in "timm's LeViT".
-        dialects: What a person may call it for a network that it can hold.
-        marks: Regular expressions; a file in which each matches some name is of this layout.
-        modules: Which modules or tensors of ours are which of theirs: ``names``, with what stands
-            before them in ours and in theirs. What begins with a name moves along; several of
-            theirs are joined to make ours. Names hold what ``_numbers`` fills in.
-        embeds: Kinds that the first stage may have, and those of later stages; None for any.
-        blocks: Kinds of blocks; None for any.
-        fields: What some fields of a block may be, if they are used, where others would have
-            other layers.
-        leaves: What our ``conv``, ``linear`` and ``norm`` within a module are called.
-        wrapper: Under which key its own code looks for the weights in a .pth file, or empty.
-        keeps_offsets: Whether its own code stores the number of each offset beside the bias.
+    ``title`` is for messages, as in "timm's LeViT"; ``dialects`` are what a person may call it for
+    a network that it can hold. A file in which each regular expression of ``marks`` matches some
+    name is of this layout.
+
+    ``modules`` says which modules or tensors of ours are which of theirs: ``names``, with what
+    stands before them in ours and in theirs. What begins with a name moves along; several of theirs
+    are joined to make ours. Names hold what ``_numbers`` fills in. ``leaves`` is what our ``conv``,
+    ``linear`` and ``norm`` within a module are called.
+
+    ``embeds`` are the kinds of the first stage and of later ones, ``blocks`` those of blocks; None
+    is for any. ``fields`` is what some fields of a block may be, if they are used, where others
+    would have other layers. Its own code looks for the weights in a .pth file under ``wrapper``, if
+    there is one, and with ``keeps_offsets`` stores the number of each offset beside the bias.
     """
 
     title: str
@@ -107,12 +105,10 @@ def _numbers(ours: str, spec: ResolvedSpec) -> Iterator[Mapping[str, Any]]:
 class FileForm:
     """What may differ between two files of one layout with the same weights.
 
-    Attributes:
-        wrapper: The key under which a .pth file keeps them; empty for none.
-        prefix: In front of every name, as ``module.`` of a network trained in parallel.
-        pointwise: Whether linear layers are written as 1x1 convolutions.
-        offsets: Whether the numbers of the offsets stand beside each bias.
-        counters: Whether batch norms count their batches.
+    A .pth file keeps them under the ``wrapper``, if there is one; ``prefix`` stands in front of
+    every name, as ``module.`` of a network trained in parallel. ``pointwise`` linear layers are
+    written as 1x1 convolutions; ``offsets`` stand beside each bias; ``counters`` count a norm's
+    batches.
     """
 
     wrapper: str = ""

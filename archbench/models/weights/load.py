@@ -48,13 +48,10 @@ OURS = "archbench"
 class Loaded:
     """What was read from a file of some layout, and what was done to it.
 
-    Attributes:
-        spec: The network that the weights are of, at the file's resolution and, where the
-            classifiers were not left out, with its classes.
-        verified: Whether the file holds a sha256 of its weights; it agrees, then.
-        interpolated: Tensors that were brought to another map.
-        fresh: Tensors that stayed as the network had them.
-        source: Where a file of ours came from, if it was converted: layout, form, file, sha256.
+    The spec is of the file's resolution and, where the classifiers were not left out, its classes;
+    ``verified``: the file holds a sha256 of its weights, which agrees. Tensors ``interpolated``
+    were brought to another map, ``fresh`` ones stayed as the network had them. The ``source`` is
+    where a file of ours came from, if it was converted: layout, form, file, sha256.
     """
 
     layout: str
@@ -240,11 +237,7 @@ def _read_into(
 ) -> tuple[dict[str, Tensor], Loaded, FileForm]:
     """The tensors of a file that a network takes from it, under our names and of its sizes.
 
-    See ``load_weights`` for what may be asked.
-
-    Raises:
-        WeightsError: It does not fit.
-        UsageError: The layout that was named is unknown.
+    See ``load_weights`` for what may be asked, and what is raised.
     """
     name, form = recognise(file, asked=asked, spec=spec)
     own = own_spec(file) if name == OURS else None
@@ -342,12 +335,7 @@ def _source_of(file: WeightFile) -> dict[str, Any]:
 def _save(
     path: Path, tensors: Mapping[str, Tensor], *, spec: ArchSpec, source: Mapping[str, Any]
 ) -> str:
-    """Writes a file of ours and gives its sha256.
-
-    Raises:
-        UsageError: Its name does not end in .safetensors.
-        StorageError: It cannot be written.
-    """
+    """Writes a file of ours and gives its sha256."""
     if path.suffix != ".safetensors":
         raise UsageError(
             f"{path.name} does not end in .safetensors, as our files do", place=str(path)

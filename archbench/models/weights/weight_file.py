@@ -28,7 +28,6 @@ from archbench.study.atomic_file import replace_file
 
 MAX_BYTES = 8 * 2**30
 WRAPPERS = ("model", "state_dict", "model_state_dict")
-
 _ZIP, _PICKLE, _POINTER = b"PK\x03\x04", b"\x80", b"version https://git-lfs"
 _ASKED = re.compile(r"(?:GLOBAL|function|class|instantiate) `?([A-Za-z_][\w.]{2,80})")
 _NOT_READ = (
@@ -39,15 +38,11 @@ _NOT_READ = (
 
 @dataclass(frozen=True)
 class WeightFile:
-    """What a file holds.
+    """What a file holds: tensors by their names in it, on the CPU.
 
-    Attributes:
-        sha256: Of the file, as its ``size`` in bytes.
-        kind: ``safetensors`` or ``pickle``.
-        tensors: By the names in the file, on the CPU; as safe to compute with as any of ours,
-            though their values may be anything.
-        metadata: Text beside the tensors; empty for a pickle.
-        wrapper: The key under which a pickle keeps them; empty for none.
+    They are as safe to compute with as any of ours, though their values may be anything. The
+    sha256 and the size, in bytes, are the file's. Metadata is text beside the tensors, empty for a
+    pickle, which may keep them under a key, the ``wrapper``.
     """
 
     path: Path
@@ -195,11 +190,7 @@ def _from_pickle(data: bytes) -> tuple[dict[str, Tensor], str]:
 
 
 def _check_archive(data: bytes) -> None:
-    """Refuse an archive that is larger inside than outside.
-
-    Raises:
-        BadZipFile: It is, which PyTorch never writes.
-    """
+    """Refuse an archive that is larger inside than outside."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         entries = archive.infolist()
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
