@@ -60,8 +60,7 @@ def confirm(
 
     Raises:
         ParkedError: It was stopped from outside; the help says how to go on.
-        ArchbenchError: The study, its data or its storage cannot be used, or it was begun on
-            another machine.
+        ArchbenchError: Study, data or storage cannot be used, or another machine began it.
     """
     path = Path(path)
     header = open_study(path).header

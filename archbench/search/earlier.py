@@ -46,8 +46,7 @@ def read_earlier(path: Path, *, space: SearchSpace) -> list[Match]:
 
     Raises:
         StorageError: There is no study, or it cannot be read.
-        UsageError: It has no trial yet, or none of its trials is a candidate of the space; said
-            is what differs.
+        UsageError: It has no trial yet, or none is a candidate of the space; says what differs.
     """
     study = open_study(path)
     trials = study.trials()

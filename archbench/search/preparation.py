@@ -118,16 +118,14 @@ def restore(context: StudyContext, header: Mapping[str, Any]) -> None:
         context.header = dict(header)
         kept = header["proxy"]
         context.proxy = Proxy.from_document(kept, plan=header["plan"], num_seeds=kept["seeds"])
-        context.target = (
-            None
-            if header["calibration"] is None
-            else Target(
+        context.target = None
+        if header["calibration"] is not None:
+            context.target = Target(
                 conditions=Conditions.from_document(header["conditions"]),
                 environment=begun,
                 constants=header["calibration"],
                 details=details_wanted([*header["objectives"], *header["limits"]]),
             )
-        )
         context.rule = FrontRule.of(header, place=place)
     except (KeyError, TypeError) as error:
         raise StorageError(
@@ -158,8 +156,7 @@ def check_data(context: StudyContext) -> None:
     """Prepares data and teacher of a study again, where the cache is gone, and compares.
 
     Raises:
-        UsageError: The images, labels, classes or the teacher are others than when the study was
-            begun.
+        UsageError: Images, labels, classes or teacher are others than when the study was begun.
         KeyboardInterrupt: Somebody wants it to stop.
     """
     settings, kept = context.settings, context.header["proxy"]

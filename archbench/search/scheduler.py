@@ -136,8 +136,7 @@ def run(source: Jobs, *, engine: Engine, stop: Callable[[], bool], timeout_s: fl
 
     Raises:
         KeyboardInterrupt: Somebody wants it to stop; what runs is left as it stands.
-        ArchbenchError: A job met an error that is not its own, for example lost data or storage,
-            or the work raised it.
+        ArchbenchError: A job met an error not its own, such as lost data, or the work raised it.
     """
     jobs: dict[int, Job] = {}
     killed: set[int] = set()

@@ -125,9 +125,8 @@ class _Ablation(PlannedStudy):
         teachers = self._teachers(request, proxy=proxy)
         specs = of_all_sizes(request.trained, proxy=proxy, number=_PRICED)
         price = self.priced(specs, proxy=proxy, plan_budget_s=_PLAN_BUDGET_S)
-        asked, chosen = self._fitted(
-            request, epoch_seconds=price.training_seconds / settings.epochs
-        )
+        epoch_seconds = price.training_seconds / settings.epochs
+        asked, chosen = self._fitted(request, epoch_seconds=epoch_seconds)
         short = chosen.shortened_from(asked)
         context.say("; ".join([str(chosen), *short]))
         conditions = Conditions(device=settings.device, resolution=request.base.spec.resolution)
