@@ -113,9 +113,7 @@ class AblationRecord(PlannedRecord):
 
 
 def read_ablation(path: Path, found: Snapshot | None = None) -> AblationRecord:
-    """The ablation in a folder, with differences; it may still be running.
-
-    What its study holds may be given, where it was read.
+    """The ablation in a folder, or in what was read of it, with differences; it may be running.
 
     Raises:
         StorageError: There is no ablation, or it cannot be read.

@@ -49,13 +49,10 @@ _POINTS, _SHARES = np.polynomial.hermite_e.hermegauss(5)
 
 
 class Warping(NamedTuple):
-    """A scale for accuracies in spreads from their mean; strength 0 changes nothing.
-
-    The more it leans, the more the top is stretched than the bottom; 0 is alike.
-    """
+    """A scale for accuracies in spreads from their mean; strength 0 changes nothing."""
 
     strength: float = 0.0
-    lean: float = 0.0
+    lean: float = 0.0  # the more, the more the top is stretched than the bottom; 0 is alike
 
     def warped(self, values: Floats) -> Floats:
         """The values on this scale; 0 stays 0, and near it a step stays as large."""
@@ -133,10 +130,7 @@ class AccuracyModel:
         rng: np.random.Generator,
         unseen: Sequence[Mapping[str, Any]] = (),
     ) -> Floats:
-        """Joint draws of true accuracies, (number, len(of) + len(unseen)).
-
-        First come the candidates of these numbers, then choices that were never trained.
-        """
+        """Joint draws of true accuracies, (number, len(of) + len(unseen)), the unseen last."""
         drawn = np.empty((number, len(of) + len(unseen)))
         places = [self._place[candidate] for candidate in of]
         x, others = self._x[places], self._rows(unseen)

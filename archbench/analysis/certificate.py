@@ -98,9 +98,7 @@ class CertificateSummary:
 
 
 def read_certificate(path: Path, found: Snapshot | None = None) -> Certificate:
-    """The certificate in a folder, judged once each of its trainings has ended or failed.
-
-    What its study holds may be given, where it was read.
+    """The certificate in a folder, or in what was read of it, judged once no training is left.
 
     Raises:
         StorageError: There is no certificate, or it cannot be read.
@@ -166,10 +164,7 @@ def subject_of(header: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def find_certificate(results: Path, subject: Mapping[str, Any] | None) -> CertificateSummary | None:
-    """The newest whole certificate among the results that holds for a subject; None without one.
-
-    A document that cannot be read holds for nothing.
-    """
+    """The newest whole certificate among the results that holds for a subject; None without one."""
     if subject is None:
         return None
     wanted = json.loads(json.dumps(subject))
@@ -180,7 +175,7 @@ def find_certificate(results: Path, subject: Mapping[str, Any] | None) -> Certif
             if document["schema"] == SCHEMA and document["subject"] == wanted:
                 found.append(CertificateSummary.of(document["summary"]))
         except (OSError, ValueError, KeyError, TypeError):
-            continue
+            continue  # what cannot be read holds for nothing
     return max(found, key=lambda summary: (summary.created, summary.name), default=None)
 
 

@@ -36,10 +36,7 @@ def pareto_front(points: Sequence[tuple[float, ...]], directions: Sequence[Direc
 
 
 def nondominated(points: Array) -> Flags:
-    """Which rows (n, objectives) no other dominates, less being better in every column, (n,).
-
-    For the many fronts of a simulation; ``pareto_front`` is for one, with directions.
-    """
+    """Which rows (n, objectives) no other dominates, less being better in every column, (n,)."""
     if not len(points):
         return np.zeros(0, dtype=np.bool_)
     return np.asarray(moocore.is_nondominated(points, keep_weakly=True), dtype=np.bool_)
@@ -146,10 +143,7 @@ class FrontRule:
         )
 
     def reference_point(self, trials: Sequence[TrialRecord]) -> dict[str, float] | None:
-        """The worst corner: chance, and of each cost its limit, else the largest value known.
-
-        None while a cost has neither.
-        """
+        """The worst corner: chance, and each cost's limit, else its largest value; None without."""
         corner = {}
         for name, way in self.objectives.items():
             values = [objective_value(record, name) for record in trials]

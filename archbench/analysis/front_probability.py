@@ -41,18 +41,16 @@ _LEAST_SHARE = 1e-3  # of a latency: an interval that begins at zero has no loga
 class FrontProbabilities:
     """What is known of a study's candidates, and how surely.
 
-    Probabilities, by trial, are of being beaten by no candidate of the study in truth, of keeping
-    each limit, and of keeping all; the accuracy is without the noise of its seeds. A trial that is
-    not in a mapping has no accuracy or latency to say anything from.
+    Mappings are by trial; one that is not there has no accuracy or latency to say anything from.
     """
 
-    on_front: Mapping[int, float] = field(default_factory=dict)
-    meets: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
-    meets_limits: Mapping[int, float] = field(default_factory=dict)
-    accuracy: Mapping[int, Estimate] = field(default_factory=dict)
+    on_front: Mapping[int, float] = field(default_factory=dict)  # probability that none beats it
+    meets: Mapping[int, Mapping[str, float]] = field(default_factory=dict)  # that it keeps a limit
+    meets_limits: Mapping[int, float] = field(default_factory=dict)  # that it keeps all
+    accuracy: Mapping[int, Estimate] = field(default_factory=dict)  # without the noise of seeds
     hypervolume: Estimate | None = None  # of the front as it stands, at its members' true values
-    noise_sd: float | None = None  # between the seeds of one candidate
-    noise_degrees: int = 0  # trainings beyond the first of their candidate: what it is known from
+    noise_sd: float | None = None  # standard deviation between the seeds of one candidate
+    noise_degrees: int = 0  # trainings beyond the first of their candidate, which show it
 
     def uncertain(self) -> list[int]:
         """Trials whose place is uncertain, by number."""
@@ -130,13 +128,10 @@ def _signs(rule: FrontRule) -> Floats:
 
 
 def cost_draws(record: TrialRecord, name: str, *, draws: int, rng: np.random.Generator) -> Floats:
-    """Draws of a trial's cost: of a latency by its interval, else the exact number, (draws,).
-
-    A cost that is not known is infinite: it keeps no limit.
-    """
+    """Draws of a trial's cost: of a latency by its interval, else the exact number, (draws,)."""
     value = objective_value(record, name)
     if value is None:
-        return np.full(draws, np.inf)
+        return np.full(draws, np.inf)  # not known, so that it keeps no limit
     low, high = _interval(record, name, value=value)
     normal = rng.standard_normal(draws)
     wide = np.where(normal < 0, math.log(value / low), math.log(high / value)) / NORMAL_95
@@ -168,10 +163,7 @@ def _interval(record: TrialRecord, name: str, *, value: float) -> tuple[float, f
 def near_front(
     among: Sequence[TrialRecord], *, rule: FrontRule, moments: Mapping[int, tuple[float, float]]
 ) -> list[TrialRecord]:
-    """Those that can be on the front in some draw: thousands of others need none.
-
-    Left out is who is beaten at its best by another at its worst.
-    """
+    """Those not beaten at their best by another at its worst: thousands of others need no draw."""
     signs, far = _signs(rule)[:, None], _FAR / NORMAL_95
 
     def corners(record: TrialRecord, name: str) -> tuple[float, float]:

@@ -39,17 +39,13 @@ _PENALTIES = np.geomspace(0.1, 1000, 13)
 
 @dataclass(frozen=True, kw_only=True)
 class FactorShare:
-    """Which share of the variance one axis explains, and what each value does beside the mean.
-
-    It is separable where that is more than the best of all axes has in 95 of 100 orders by chance.
-    The counts are of the trials that have a value.
-    """
+    """Which share of the variance one axis explains, and what each value does beside the mean."""
 
     axis: str
     share: Estimate
-    is_separable: bool
+    is_separable: bool  # the share is more than the best axis has in 95 of 100 orders by chance
     effects: Mapping[Any, Estimate]
-    counts: Mapping[Any, int]
+    counts: Mapping[Any, int]  # of the trials that have a value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,46 +59,35 @@ class PairShare:
 
 @dataclass(frozen=True, kw_only=True)
 class Bound:
-    """An end of an axis, ``largest`` or ``smallest``, where the front lies.
-
-    Of the members of the front that have the axis, ``of_front``, so many have this value,
-    ``on_front``; of all trained trials that have the axis, this ``share``.
-    """
+    """An end of an axis, ``largest`` or ``smallest``, where the front lies."""
 
     axis: str
     value: Any
     end: str
-    on_front: int
-    of_front: int
-    share: float
+    on_front: int  # members of the front with this value
+    of_front: int  # members of the front that have the axis
+    share: float  # with this value, of all trained trials that have the axis
 
 
 @dataclass(frozen=True, kw_only=True)
 class Useless:
-    """A value that no member of the front has and that loses accuracy to the best at equal cost.
-
-    So many trained trials ``tried`` it.
-    """
+    """A value that no member of the front has and that loses accuracy to the best at equal cost."""
 
     axis: str
     value: Any
-    tried: int
+    tried: int  # by so many trained trials
     loss: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Insight:
-    """What the trials of a study that were trained to the end say of its choices.
-
-    Shares, the largest first, are of accuracy where ``cost`` is held equal, and in ``costs`` of the
-    logarithm of that cost.
-    """
+    """What the trials of a study that were trained to the end say of its choices."""
 
     num_trials: int
     cost: str
-    accuracy: tuple[FactorShare, ...] = ()
+    accuracy: tuple[FactorShare, ...] = ()  # where the cost is held equal, the largest first
     pairs: tuple[PairShare, ...] = ()
-    costs: tuple[FactorShare, ...] = ()
+    costs: tuple[FactorShare, ...] = ()  # of the logarithm of the cost, likewise
     bounds: tuple[Bound, ...] = ()
     useless: tuple[Useless, ...] = ()
 
@@ -221,10 +206,7 @@ def _at_least(count: int, total: int, share: float) -> float:
 
 
 class _ChoiceMatrix:
-    """Choices as columns of 0 and 1 (n, p), one for each value of an axis that varies.
-
-    An axis that is not active in a trial is not among its choices.
-    """
+    """Choices as 0 and 1 (n, p), a column a value of an axis that varies; inactive is all 0."""
 
     def __init__(self, trials: Sequence[Mapping[str, Any]]) -> None:
         met: dict[str, dict[Any, None]] = {}

@@ -30,20 +30,15 @@ _PRIOR_SLOPE = 0.5  # standard deviation around 1 for the rung itself, around 0 
 
 @dataclass(frozen=True, kw_only=True)
 class PruningReport:
-    """What a rule for stopping early did to a study.
-
-    The audited trials it would have stopped, and they were trained to the end all the same; some
-    ``reached`` the front, as the ``reached_share`` of all that were stopped would. Epochs were
-    trained, others saved; ``lost`` is a share of the hypervolume, 0 to 1.
-    """
+    """What a rule for stopping early did to a study."""
 
     stopped: int
-    audited: int
-    reached: int
-    reached_share: Estimate
-    epochs: int
-    saved: int
-    lost: Estimate
+    audited: int  # would have been stopped, and were trained to the end all the same
+    reached: int  # of the audited, the front
+    reached_share: Estimate  # of all that were stopped that would have
+    epochs: int  # trained
+    saved: int  # epochs that were not
+    lost: Estimate  # share of the hypervolume, 0 to 1
 
     @property
     def saved_share(self) -> float:

@@ -95,14 +95,11 @@ def _signs(values: Floats, first: NDArray[np.intp], second: NDArray[np.intp]) ->
 
 @dataclass(frozen=True, kw_only=True)
 class Agreement:
-    """How well a score orders candidates: Kendall's tau with the truth.
-
-    Overall, among the half that is nearest to the front, and after the cost is taken out of both.
-    """
+    """How well a score orders candidates: Kendall's tau with the truth."""
 
     overall: Estimate
-    near_front: Estimate
-    at_equal_cost: Estimate
+    near_front: Estimate  # among the half that is nearest to the front
+    at_equal_cost: Estimate  # after the cost is taken out of both
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,10 +188,7 @@ def spread(truth: Floats, *, log_cost: Floats) -> Spread:
 
 
 def grouped(trainings: Floats, *, size: int) -> Floats:
-    """Means (P, n) over every group of successive seeds, round the end, of trainings (S, n).
-
-    A search would take them so.
-    """
+    """Means (P, n) of trainings (S, n) over every group of successive seeds, round the end."""
     num = len(trainings)
     if size >= num:
         return trainings.mean(0, keepdims=True)

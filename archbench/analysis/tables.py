@@ -38,10 +38,7 @@ def designs_table(
     num_validation: int,
     sure: FrontProbabilities | None = None,
 ) -> pd.DataFrame:
-    """One row a trial or a member of the front, in the order given.
-
-    Without ``sure``, how sure their places are, no probabilities are given.
-    """
+    """One row a trial or member of the front, in this order; no probabilities without ``sure``."""
     sure = sure or FrontProbabilities()
     rows = [_design_cells(record, num_validation=num_validation, sure=sure) for record in records]
     return _frame(name, rows)

@@ -325,14 +325,11 @@ def confirmation_of(header: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def confirmation_in_words(header: Mapping[str, Any]) -> str | None:
-    """For example ``not settled after 12 s of further training, of at most 12 s``; None without.
-
-    A front is settled where no candidate's place is uncertain.
-    """
+    """For example ``not settled after 12 s of further training, of at most 12 s``; None without."""
     found = confirmation_of(header)
     if found is None:
         return None
-    told = "settled" if found["settled"] else "not settled"
+    told = "settled" if found["settled"] else "not settled"  # is no candidate's place uncertain
     spent, budget = found["spent_s"], found["budget_s"]
     return f"{told} after {spent:.0f} s of further training, of at most {budget:.0f} s"
 

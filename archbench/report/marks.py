@@ -95,10 +95,7 @@ def share_window(shares: Sequence[float], *, chance: float) -> Window:
 
 
 def show_shares(axes: Axes, window: Window, *, chance: float) -> None:
-    """Let the vertical axis show a window of accuracies in percent.
-
-    Chance, the accuracy of always guessing the commonest class, is a line or a note at the edge.
-    """
+    """Show a window of accuracies in percent, and chance as a line or a note at the edge."""
     from matplotlib.ticker import FuncFormatter
 
     axes.set_ylim(window.low, window.high)

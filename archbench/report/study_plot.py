@@ -192,10 +192,7 @@ def _draw_title(figure: Figure, summary: Summary) -> None:
 
 
 def curve_figure(summary: Summary, *, width_inches: float = 8.0) -> Figure | None:
-    """Proxy accuracy over epochs, mean over seeds: the front's members before all others.
-
-    None where no training has reached a second rung, so that there is nothing to see.
-    """
+    """Proxy accuracy over epochs, mean over seeds; None while none has reached a second rung."""
     from matplotlib.figure import Figure
 
     members = {record.number for record in summary.front}

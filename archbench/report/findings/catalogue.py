@@ -16,10 +16,7 @@ _SOURCE_WIDTH = 14
 
 
 def listing(document: Mapping[str, Any], *, titles: Mapping[str, str], next_step: str) -> Finding:
-    """The networks of a models document, family by family under its title.
-
-    Under them stands what ablations change, and the top-1 of the base in the same table.
-    """
+    """The networks of a models document, by family; under them what ablations change."""
     models = document["models"]
     rows: list[Mapping[str, object] | str] = []
     for family, members in itertools.groupby(models, key=lambda model: model["family"]):

@@ -87,11 +87,7 @@ def elsewhere(
 
 
 def front_table(members: Sequence[TrialRecord], *, summary: Summary | None = None) -> ReportTable:
-    """The front, cheapest first; a terminal does without the columns that would be empty.
-
-    The summary of the whole study gives standard errors, probabilities and more notes; a search
-    that goes on has none.
-    """
+    """The front, cheapest first; the summary, which a search that goes on lacks, says how sure."""
     rows = [_member(record, summary) for record in members]
     return ReportTable(
         rows,

@@ -11,15 +11,7 @@ from typing import TYPE_CHECKING, Any
 from archbench.command_line import command_line, study_argument
 from archbench.errors import StorageError, UsageError
 from archbench.report import number
-from archbench.report.element import (
-    Code,
-    Lines,
-    Part,
-    ReportTable,
-    fold,
-    one_after_another,
-    plot,
-)
+from archbench.report.element import Code, Lines, Part, ReportTable, fold, one_after_another, plot
 from archbench.report.figure import PALETTE, axes_in_inches, drawable, png_bytes, style, svg_text
 from archbench.report.finding import Finding
 from archbench.report.html import Markup, html
@@ -159,11 +151,7 @@ def _member(trial: int, found: Mapping[str, Any]) -> Markup:
 def where_figure(
     found: Mapping[str, Any], *, width_inches: float = 8.0, is_titled: bool = True
 ) -> Figure:
-    """The parts of one network of an ``archbench.where/1`` document, from its first to its last.
-
-    The whole bar is what a part takes; its blue share is what the machine's compute or memory
-    asks for at least, and the rest is what could be won.
-    """
+    """The parts of one network of an ``archbench.where/1`` document, from its first to its last."""
     from matplotlib.figure import Figure
 
     bars = [*found["parts"], {"place": "between", "ms": max(0.0, found["between_ms"])}]

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from archbench.report import number
 from archbench.report.element import (
     Code,
     FactList,
@@ -16,16 +17,6 @@ from archbench.report.element import (
     one_after_another,
 )
 from archbench.report.finding import Finding
-from archbench.report.number import (
-    NOT_THERE,
-    device_text,
-    duration,
-    percent,
-    runs_text,
-    short,
-    side,
-    with_interval,
-)
 from archbench.report.text import WIDTH
 
 _INDENT = 13
@@ -56,7 +47,7 @@ def finding(document: Mapping[str, Any], *, next_step: str) -> Finding:
 
 def parts_of(model: Mapping[str, Any]) -> list[Part]:
     """One network: what it is, computes and takes."""
-    name = f"{model['name']}: {side(model['resolution'])} px"
+    name = f"{model['name']}: {number.side(model['resolution'])} px"
     parts: list[Part]
     if model["spec"] is None:
         found = sorted((model["operators"] or {}).items(), key=lambda item: -item[1])
@@ -79,7 +70,7 @@ def side_by_side(models: Sequence[Mapping[str, Any]]) -> list[Part]:
     rows = [
         {
             "network": model["name"],
-            "px": side(model["resolution"]),
+            "px": number.side(model["resolution"]),
             "parameters": _exact(model["params"]),
             "MACs": _exact(model["macs"]),
             "activations": _exact(model["activations"]),
@@ -94,18 +85,15 @@ def side_by_side(models: Sequence[Mapping[str, Any]]) -> list[Part]:
 
 
 def latencies(models: Sequence[Mapping[str, Any]]) -> Part:
-    """Every latency of the models with interval and verdict; reasons stand under the table.
-
-    Where several models were timed on one device only, it stands over the table.
-    """
+    """Every latency of the models; over the table a device they share, under it reasons."""
     timed = [(model["name"], entry) for model in models for entry in model["latency"]]
-    places = {runs_text(entry) for _, entry in timed}
+    places = {number.runs_text(entry) for _, entry in timed}
     is_alone = len(models) == 1
     is_on_one = not is_alone and len(places) == 1
     rows = [
         {
             **({} if is_alone else {"network": name}),
-            **({} if is_on_one else {"latency on": runs_text(entry)}),
+            **({} if is_on_one else {"latency on": number.runs_text(entry)}),
             "batch": entry["batch"],
             "ms (95 % interval)": _timed(entry),
             "images/s": "" if entry["median_ms"] is None else f"{entry['images_per_second']:,.0f}",
@@ -125,7 +113,7 @@ def latencies(models: Sequence[Mapping[str, Any]]) -> Part:
 
 
 def _timed(entry: Mapping[str, Any]) -> str:
-    return with_interval(entry["median_ms"], entry["low_ms"], entry["high_ms"])
+    return number.with_interval(entry["median_ms"], entry["low_ms"], entry["high_ms"])
 
 
 def _forms(entry: Mapping[str, Any]) -> list[str]:
@@ -163,7 +151,7 @@ def _totals(model: Mapping[str, Any]) -> FactList:
     facts = {
         "parameters": params,
         "MACs": f"{macs}  multiply-adds; papers print these as FLOPs;\n"
-        f"{'':{width}}  a multiply-add counted as two would be {short(2 * model['macs'])}",
+        f"{'':{width}}  a multiply-add counted as two would be {number.short(2 * model['macs'])}",
         "activations": f"{activations}  {_OUTPUTS}",
         "paper": _paper(model["paper"]),
         "fvcore": built
@@ -198,7 +186,7 @@ def _paper(paper: Mapping[str, Any] | None) -> str:
 def _work(model: Mapping[str, Any], work: Mapping[str, int]) -> ReportTable:
     total = max(1, model["macs"])
     rows = [
-        {"work": noun, "MACs": f"{macs:,}", "share": percent(macs / total)}
+        {"work": noun, "MACs": f"{macs:,}", "share": number.percent(macs / total)}
         for noun, macs in work.items()
     ]
     return ReportTable(rows, align="lrr")
@@ -217,10 +205,10 @@ def _stages(model: Mapping[str, Any]) -> ReportTable:
                 "stage": stage["name"].removeprefix("stages[").removesuffix("]"),
                 "layers": f"{stage['embed']}{blocks}" if stage["embed"] else "pool, norm, classify",
                 "width": stage["dim"],
-                "map": side(stage["grid"] or ()),
-                "params": short(stage["params"]),
-                "MACs": short(stage["macs"]),
-                "activations": short(stage["activations"]),
+                "map": number.side(stage["grid"] or ()),
+                "params": number.short(stage["params"]),
+                "MACs": number.short(stage["macs"]),
+                "activations": number.short(stage["activations"]),
             }
         )
     return ReportTable(rows, align="llrrrrr")
@@ -235,7 +223,7 @@ def backend_tables(model: Mapping[str, Any]) -> list[Part]:
     """Its latencies, a table for each device and batch; what is to be said stands beneath."""
     places: dict[str, list[Mapping[str, Any]]] = {}
     for entry in model["latency"]:
-        place = f"{device_text(entry)}, batch {entry['batch']}"
+        place = f"{number.device_text(entry)}, batch {entry['batch']}"
         places.setdefault(place, []).append(entry)
     parts: list[Part] = []
     for place, entries in places.items():
@@ -254,9 +242,9 @@ def _row(entry: Mapping[str, Any]) -> dict[str, str]:
         "backend": entry["backend"],
         "as": entry["precision"],
         "ms (95 % interval)": _timed(entry),
-        "x eager": NOT_THERE if speed is None else f"{speed:.2f}",
-        "ready in": NOT_THERE if seconds is None else duration(seconds),
-        "error": NOT_THERE if error is None else f"{error:.1e}",
+        "x eager": number.NOT_THERE if speed is None else f"{speed:.2f}",
+        "ready in": number.NOT_THERE if seconds is None else number.duration(seconds),
+        "error": number.NOT_THERE if error is None else f"{error:.1e}",
         "verdict": entry["verdict"],
     }
 
