@@ -16,7 +16,7 @@ import pytest
 from archbench.analysis.study import open_study
 from archbench.errors import StorageError
 from archbench.study import rows
-from archbench.study.connection import connect
+from archbench.study.connection import held
 from archbench.study.database import Store
 from archbench.study.rows import snapshot
 from archbench.study.trial import Snapshot
@@ -82,7 +82,7 @@ def test_reader_in_the_middle_of_reading_does_not_block_the_writer(folder: Path)
     with Store.open(path) as store:
         store.add_trial(example.trial(1))
         store._connection.execute("PRAGMA busy_timeout = 0")
-        with closing(connect(path, "mode=ro")) as reader:
+        with held(path, "mode=ro") as reader, closing(reader):
             reader.execute("BEGIN")
             assert len(snapshot(reader).trials) == 2
             for number in range(2, 30):
