@@ -1,7 +1,5 @@
 """What does a person type next: every command that a message, a page or a record names."""
 
-from __future__ import annotations
-
 import shlex
 from pathlib import Path
 

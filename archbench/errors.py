@@ -130,9 +130,7 @@ def unknown_name(
     listed = [*near, *(other for other in names if other not in near)]
     hint = f"did you mean {near[0]}? " if near else ""
     return UsageError(
-        f"unknown {noun} {name!r}",
-        place=place,
-        help=f"{hint}known: {', '.join(listed) or 'none'}",
+        f"unknown {noun} {name!r}", place=place, help=f"{hint}known: {', '.join(listed) or 'none'}"
     )
 
 

@@ -1,7 +1,5 @@
 """Should a process give freed memory back to the system? Networks that run again want it kept."""
 
-from __future__ import annotations
-
 import ctypes
 import mmap
 import platform

@@ -1,7 +1,5 @@
 """Which entries does a folder hold: one file is one entry, named by the file."""
 
-from __future__ import annotations
-
 import contextlib
 import importlib
 import pkgutil

@@ -1,7 +1,5 @@
 """One thread a test, the same examples in every run, Ctrl-C as in a terminal."""
 
-from __future__ import annotations
-
 import os
 import signal
 import sys

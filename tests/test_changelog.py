@@ -1,7 +1,5 @@
 """Do fragments of news become a changelog, and is it that of this version?"""
 
-from __future__ import annotations
-
 import re
 import runpy
 from pathlib import Path

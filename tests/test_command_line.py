@@ -1,7 +1,5 @@
 """A command that archbench prints runs as it stands, whatever blanks its paths have."""
 
-from __future__ import annotations
-
 import ast
 import re
 import shlex

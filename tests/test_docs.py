@@ -1,7 +1,5 @@
 """Are the texts of the project true: links lead somewhere, and commands can be typed?"""
 
-from __future__ import annotations
-
 import re
 import shlex
 from collections.abc import Iterator

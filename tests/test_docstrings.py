@@ -1,7 +1,5 @@
 """What a docstring names is there: attributes of classes, arguments of functions."""
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Iterator, Mapping
 from pathlib import Path

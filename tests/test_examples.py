@@ -1,7 +1,5 @@
 """Do the programs of examples/ run, with budgets that end soon?"""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

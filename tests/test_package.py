@@ -1,7 +1,5 @@
 """What ``import archbench`` offers."""
 
-from __future__ import annotations
-
 import pkgutil
 import subprocess
 import sys

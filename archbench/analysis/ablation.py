@@ -1,7 +1,5 @@
 """What was found of each form of a network: what a factor costs, and what it buys."""
 
-from __future__ import annotations
-
 import math
 import statistics
 from collections.abc import Mapping

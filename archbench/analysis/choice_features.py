@@ -1,7 +1,5 @@
 """How do the choices of a candidate become numbers for a regression?"""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

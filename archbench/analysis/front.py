@@ -1,7 +1,5 @@
 """Which points does no other beat in every objective, and how much do they cover."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

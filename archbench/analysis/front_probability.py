@@ -6,8 +6,6 @@ candidates share because they see the same validation images moves the front as 
 for the hypervolume and for nothing else.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field

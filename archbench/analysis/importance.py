@@ -8,8 +8,6 @@ and Lane 1983, J. Business & Economic Statistics 1, 292-298).
 Legend: n trials, p columns (a value of an axis each), R bootstrap draws or permutations.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """What do the trainings of a certificate show: can this proxy rank this space?"""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace

@@ -1,7 +1,5 @@
 """Which one design of a study to take, for what somebody needs, and how sure that is."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace

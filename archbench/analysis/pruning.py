@@ -1,7 +1,5 @@
 """What did stopping trainings early save, and what did it lose?"""
 
-from __future__ import annotations
-
 import math
 import statistics
 from collections import defaultdict

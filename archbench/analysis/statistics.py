@@ -3,8 +3,6 @@
 Legend: n candidates, P choices of seeds, R bootstrap draws.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What is known of a study at one moment, and what does its front say in the words of a person?"""
 
-from __future__ import annotations
-
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """Which commands are there, and how does each end: with which exit code, and which words?"""
 
-from __future__ import annotations
-
 import os
 import signal
 import sys

@@ -17,11 +17,7 @@ _SUFFIXES = (".yaml", ".yml", ".json")
 
 
 def network(
-    text: str,
-    *,
-    overrides: Sequence[str],
-    results: Path,
-    resolution: tuple[int, int] | None = None,
+    text: str, *, overrides: Sequence[str], results: Path, resolution: tuple[int, int] | None = None
 ) -> ArchSpec:
     """The network of a published name, of a YAML file, or of a text ``STUDY:TRIAL``.
 

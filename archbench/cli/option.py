@@ -1,7 +1,5 @@
 """Options that several commands share; what reads a text raises BadParameter for any other."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from functools import partial

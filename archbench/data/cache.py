@@ -7,8 +7,6 @@ cut short has no footer, and a turned bit does not pass.
 Format 1 is the only one so far; a file of another format is made anew.
 """
 
-from __future__ import annotations
-
 import errno
 import fcntl
 import hashlib

@@ -3,8 +3,6 @@
 What a network sees of an image are the normalised pixels, shifted and mirrored at random.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import partial
 

@@ -4,8 +4,6 @@ They are found in a folder of class folders and decoded in parallel to squares o
 and copies are left out.
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 import math

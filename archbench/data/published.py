@@ -4,8 +4,6 @@ It comes wholly or not at all, and the official held-out images are the held-out
 are two forms: the CIFAR archives, and archives of a folder of image files for each class.
 """
 
-from __future__ import annotations
-
 import contextlib
 import sys
 import tarfile

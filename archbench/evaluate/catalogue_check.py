@@ -1,7 +1,5 @@
 """Does every published network, built again, count what its released code counts?"""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any

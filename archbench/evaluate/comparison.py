@@ -1,7 +1,5 @@
 """Which of some networks is faster here, timed in turn with one another in one process?"""
 
-from __future__ import annotations
-
 import itertools
 import json
 from collections.abc import Mapping, Sequence

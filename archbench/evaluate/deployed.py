@@ -1,7 +1,5 @@
 """How does the deployed form of a network run: part by part, and batch by batch?"""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any

@@ -1,7 +1,5 @@
 """What can this machine measure today, what stands in the way, and what is to be done about it?"""
 
-from __future__ import annotations
-
 import shutil
 import time
 from collections.abc import Iterator, Mapping

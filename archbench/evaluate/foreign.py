@@ -1,7 +1,5 @@
 """Which network is meant: one of ours, another library's, or the user's?"""
 
-from __future__ import annotations
-
 import contextlib
 import difflib
 import importlib

@@ -4,8 +4,6 @@ A piece is an embed with what joins behind it (class tokens, positions), a block
 what it costs depends on itself and its site alone. Shapes: B batch, C channels, H W map, T tokens.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Callable, Mapping

@@ -6,8 +6,6 @@ scale for its family that is fitted to networks that were measured whole, is a p
 serves for shortlisting only; what is reported is measured.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 import statistics

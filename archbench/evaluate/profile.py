@@ -1,7 +1,5 @@
 """What does a network cost: exact arithmetic, and its latency on the backends of this machine."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace

@@ -1,7 +1,5 @@
 """What accuracy is taken on, one for all candidates of a study; and what will a trial cost?"""
 
-from __future__ import annotations
-
 import math
 import statistics
 import time

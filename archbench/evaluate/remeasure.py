@@ -1,7 +1,5 @@
 """How fast are the networks of a study on another device, and does its front stand there?"""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What latency is taken on: device, threads, constants; one for all candidates of a study."""
 
-from __future__ import annotations
-
 import copy
 import json
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """How good does one network become when it is trained longer, with weights to take away."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -13,8 +13,6 @@ What holds for all of them is done here once: the refusals, the time that prepar
 comparison with eager.
 """
 
-from __future__ import annotations
-
 import copy
 import importlib.util
 import math

@@ -4,8 +4,6 @@ NVML comes with the driver as a C library, so nothing needs to be installed. Fie
 are those of its API reference (docs.nvidia.com/deploy/nvml-api).
 """
 
-from __future__ import annotations
-
 import ctypes
 import os
 from collections.abc import Callable, Mapping

@@ -1,7 +1,5 @@
 """Which devices has this machine, how is a measurement kept apart there, and who else works?"""
 
-from __future__ import annotations
-
 import fcntl
 import gc
 import os

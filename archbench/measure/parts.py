@@ -4,8 +4,6 @@ Alone and repeated, a piece finds its weights in the nearest cache, which inside
 other pieces have taken over: sums of such hot times are wrong by 11 %.
 """
 
-from __future__ import annotations
-
 import math
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -135,10 +133,7 @@ def evictor(device: str) -> Callable[[], object]:
 
 
 def cold_times(
-    pieces: Mapping[str, tuple[Forward, Tensor]],
-    *,
-    bench: CalibratedBench,
-    rounds: int = 30,
+    pieces: Mapping[str, tuple[Forward, Tensor]], *, bench: CalibratedBench, rounds: int = 30
 ) -> dict[str, ColdTime]:
     """The time of each piece with cold caches, in an order drawn anew each round.
 

@@ -4,8 +4,6 @@ The same network takes part several times: every two of its copies are a compari
 known, so whatever seems faster seems so by chance.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 import random

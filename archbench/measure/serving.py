@@ -1,7 +1,5 @@
 """How does a network serve: slow passes, images a second, memory, energy?"""
 
-from __future__ import annotations
-
 import ctypes
 import os
 import re

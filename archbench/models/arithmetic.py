@@ -7,8 +7,6 @@ CvT, LeViT and DeiT papers print as "FLOPs". Activations are the outputs of the 
 All counts are for one image.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import NamedTuple
 

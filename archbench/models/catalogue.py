@@ -7,8 +7,6 @@ it is another network) and what its paper prints, where ``variant`` and ``ablati
 printed of all of them.
 """
 
-from __future__ import annotations
-
 import re
 import tomllib
 from collections.abc import Mapping

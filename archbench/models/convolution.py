@@ -3,8 +3,6 @@
 Shapes: B batch, C channels, H W map.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

@@ -5,8 +5,6 @@ exported. ``deploy`` then lets every layer run in each form that this machine ha
 network and on the example, and keeps the fastest.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable, Mapping
 from functools import partial

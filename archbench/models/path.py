@@ -5,8 +5,6 @@ prints. ``[each]`` and ``[all]`` both select the parts that have the field; what
 space makes of them (one choice for each part, or one choice for all).
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

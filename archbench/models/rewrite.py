@@ -1,7 +1,5 @@
 """The proxy of a network: the same spec for smaller images and other classes."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 from math import isfinite, sqrt

@@ -1,7 +1,5 @@
 """How is a plain document written as YAML that anybody can paste into a space file."""
 
-from __future__ import annotations
-
 import json
 import math
 import re

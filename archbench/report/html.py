@@ -1,7 +1,5 @@
 """How does data get into a page: always as text, never as markup."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import unicodedata

@@ -1,7 +1,5 @@
 """What was searched, how did its trials end, and under which conditions."""
 
-from __future__ import annotations
-
 import re
 import shlex
 from collections import Counter

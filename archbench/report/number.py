@@ -1,7 +1,5 @@
 """How is a number told, and what it was measured under: unit, spread, no digit too many."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any

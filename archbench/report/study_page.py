@@ -1,7 +1,5 @@
 """How is the page of a study put together: one file that needs nothing beside it."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """What of a study does every format show: its trials by kind, with the errors of their numbers."""
 
-from __future__ import annotations
-
 import math
 import statistics
 from collections.abc import Iterable, Sequence

@@ -1,7 +1,5 @@
 """How is text laid out in a terminal: its width, its tables, no control characters."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 

@@ -1,7 +1,5 @@
 """Can this proxy rank this space: train a sample of it, longer too, and compare the orders."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping, Sequence

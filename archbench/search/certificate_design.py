@@ -1,7 +1,5 @@
 """How many candidates, seeds and epochs does a certificate take, and what does it cost?"""
 
-from __future__ import annotations
-
 import random
 from dataclasses import dataclass, replace
 

@@ -1,7 +1,5 @@
 """The end of a study: uncertain candidates are timed and trained again, the front is tested."""
 
-from __future__ import annotations
-
 import statistics
 from collections.abc import Mapping, Sequence
 from functools import partial

@@ -1,7 +1,5 @@
 """What a run has: an engine, who listens, whether it is to stop, and its study once it is open."""
 
-from __future__ import annotations
-
 import signal
 import tempfile
 import threading

@@ -1,7 +1,5 @@
 """What of an earlier study lies in the space of now, and which of its conditions differ?"""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What a running search tells the one who shows it: frozen events, in the order they happen."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path

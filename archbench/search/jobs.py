@@ -1,7 +1,5 @@
 """What workers do: a trial, a training, and the steps beside them; and where their files lie."""
 
-from __future__ import annotations
-
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 Worth keeping are the front's, and those that a second look may put there.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path

@@ -6,8 +6,6 @@ noted of trials of archbench 0.1, which kept it there alone. Optuna makes its ta
 rows are written by name (its schema ``v3.2.0.a``).
 """
 
-from __future__ import annotations
-
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence

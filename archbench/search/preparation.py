@@ -1,7 +1,5 @@
 """What must be known before the first trial, and how a study's header keeps it."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

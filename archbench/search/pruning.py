@@ -1,7 +1,5 @@
 """May a trial be trained on: a rule's opinion, what chance forbids, and the audit of the rule."""
 
-from __future__ import annotations
-
 import random
 import statistics
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """Find the front of a space: prepare, search, confirm, and park whenever somebody wants it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

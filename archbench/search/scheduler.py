@@ -1,7 +1,5 @@
 """One loop for everything that runs on an engine: jobs go out, and what comes back is taken in."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """What a search was asked to be, and how a study goes on that was begun as something else."""
 
-from __future__ import annotations
-
 import math
 import random
 import re

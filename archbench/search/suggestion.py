@@ -1,7 +1,5 @@
 """Which candidate comes next: a sampler suggests, what is infeasible or known is turned down."""
 
-from __future__ import annotations
-
 import copy
 import hashlib
 import random

@@ -1,7 +1,5 @@
 """Trainings that are planned one by one: stored whole or not at all, run seed by seed, resumed."""
 
-from __future__ import annotations
-
 import tempfile
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

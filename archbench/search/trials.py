@@ -1,7 +1,5 @@
 """The trials of a study: candidates go out, what comes back is written down, until enough."""
 
-from __future__ import annotations
-
 import math
 from collections import deque
 from collections.abc import Mapping

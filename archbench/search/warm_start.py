@@ -5,8 +5,6 @@ otherwise, its accuracy counts and it is timed here. All else is a prior: it cho
 candidates, and no number of it enters the study.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace

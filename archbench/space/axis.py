@@ -1,7 +1,5 @@
 """What may be chosen: a file's paths expanded over the base as axes, and conflicts refused."""
 
-from __future__ import annotations
-
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """Which network is a candidate, what do requirements read of it, and what excludes it?"""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, fields

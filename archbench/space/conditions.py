@@ -8,8 +8,6 @@ Two values can come to one network: heads may be given by number or by width, a 
 is its first value. The first of them then stands for all.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

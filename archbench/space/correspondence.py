@@ -1,7 +1,5 @@
 """How does one space differ from another, and which of its candidates is a network known before?"""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial

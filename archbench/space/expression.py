@@ -9,8 +9,6 @@ A field that the candidate does not have (its part has none of the name, its lay
 depth) equals nothing: every comparison with it is false but ``!=``. So does a division by zero.
 """
 
-from __future__ import annotations
-
 import math
 import operator
 import re

@@ -1,7 +1,5 @@
 """What does a space file say: its base, axes, requirements and conditions, each with its place."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

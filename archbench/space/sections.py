@@ -1,7 +1,5 @@
 """Under which conditions is searched: the sections of a space file beside its axes."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace

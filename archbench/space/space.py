@@ -21,13 +21,7 @@ from archbench.space.candidate import Candidate, exclusions
 from archbench.space.conditions import Wiring
 from archbench.space.expression import InfeasibleError, parse_expression
 from archbench.space.reading import read_axes, read_base, read_requirements, read_root
-from archbench.space.sections import (
-    SECTIONS,
-    Direction,
-    ProxySection,
-    SearchSection,
-    TargetSection,
-)
+from archbench.space.sections import SECTIONS, Direction, ProxySection, SearchSection, TargetSection
 from archbench.space.selection import Selection
 from archbench.space.yaml_document import Node, Place, first_comment, read_text, write_flow
 from archbench.study.objective import costs

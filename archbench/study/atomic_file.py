@@ -1,7 +1,5 @@
 """How does a file get its content whole or not at all, and what do failures of storage mean?"""
 
-from __future__ import annotations
-
 import fcntl
 import os
 import sqlite3

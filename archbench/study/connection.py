@@ -1,7 +1,5 @@
 """How is a study's database opened, checked, and read as a whole?"""
 
-from __future__ import annotations
-
 import sqlite3
 import struct
 from collections.abc import Callable, Iterator

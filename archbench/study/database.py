@@ -5,8 +5,6 @@ the owner ends. SQLite's own check of the whole file costs a read of it: it is m
 ``archbench doctor`` and where reading fails.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import sqlite3

@@ -1,7 +1,5 @@
 """On which machine and with which software was a number taken, in a container too?"""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

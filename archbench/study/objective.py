@@ -1,7 +1,5 @@
 """What can a search optimise or limit, and what is a trial worth by it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property

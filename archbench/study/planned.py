@@ -1,7 +1,5 @@
 """What does a certificate or an ablation hold: a study whose trainings are planned one by one."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterable, Mapping

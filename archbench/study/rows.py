@@ -1,7 +1,5 @@
 """Which tables does a study's database hold, and how do records become rows and come back?"""
 
-from __future__ import annotations
-
 import json
 import math
 import sqlite3

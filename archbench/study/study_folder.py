@@ -1,7 +1,5 @@
 """What lies in a study's folder, which appears whole or not at all and has one owner."""
 
-from __future__ import annotations
-
 import fcntl
 import json
 import math

@@ -1,7 +1,5 @@
 """What is known about the candidates of a study, and of the study at one moment."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast

@@ -1,7 +1,5 @@
 """How does a training survive a kill at any moment, and how is a damaged file noticed."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping
@@ -12,11 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from archbench.errors import MissingError, StorageError, WeightsError
-from archbench.models.weights.weight_file import (
-    content_sha256,
-    from_safetensors,
-    write_safetensors,
-)
+from archbench.models.weights.weight_file import content_sha256, from_safetensors, write_safetensors
 
 _FORMAT = "archbench.checkpoint/1"
 

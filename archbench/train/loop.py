@@ -1,7 +1,5 @@
 """How does a network become an accuracy curve, whatever interrupts it."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable

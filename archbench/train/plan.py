@@ -1,7 +1,5 @@
 """In which precision and memory format does this machine train fastest, and is it as exact."""
 
-from __future__ import annotations
-
 import copy
 import itertools
 import statistics

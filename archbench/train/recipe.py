@@ -1,7 +1,5 @@
 """How is a network trained, and how are its steps computed: each choice in one record."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field

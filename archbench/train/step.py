@@ -1,7 +1,5 @@
 """What does an optimiser step see (images, rate, seeds), and what does it do?"""
 
-from __future__ import annotations
-
 import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping

@@ -3,8 +3,6 @@
 Shapes: B batch, C channels, H W map, K classes.
 """
 
-from __future__ import annotations
-
 import copy
 import hashlib
 import json

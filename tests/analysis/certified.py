@@ -1,7 +1,5 @@
 """A sample of candidates of which the truth is known."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What is believed of accuracies, held against truths that are made up."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Mapping, Sequence
 

@@ -1,7 +1,5 @@
 """A certificate is found by the studies that it holds for, and by no others."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any

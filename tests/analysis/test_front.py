@@ -1,7 +1,5 @@
 """The front against brute force and Optuna's, in its properties, and on another device."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """How sure is a front, held against truths that are known because they were made up."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

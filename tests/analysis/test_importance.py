@@ -1,7 +1,5 @@
 """What is known to matter is found, what does not is not separable, and bounds are told."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """A proxy that can rank is certified, one that only ranks size is not, and each says why."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 

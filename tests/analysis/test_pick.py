@@ -1,7 +1,5 @@
 """Which one design is picked, and what is said of it."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

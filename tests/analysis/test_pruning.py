@@ -1,7 +1,5 @@
 """What is said of stopping early agrees with what is known of the trials that were stopped."""
 
-from __future__ import annotations
-
 import math
 import random
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Tau is Kendall's, the cost is really taken out, and the interval covers what it promises."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """What a study says of itself: its front, its verdict, its document."""
 
-from __future__ import annotations
-
 import json
 import math
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The tables have their columns and types with any content, and on the disk, too."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The programs of benchmarks/ are no package: each imports its neighbours by name."""
 
-from __future__ import annotations
-
 import importlib
 from pathlib import Path
 from types import ModuleType

@@ -1,7 +1,5 @@
 """What the tables of latency_trust.py are made of, on rows whose truth is known."""
 
-from __future__ import annotations
-
 import math
 from types import ModuleType
 

@@ -1,7 +1,5 @@
 """Tables as people bring them, the regret of what was found in them, and that all samplers run."""
 
-from __future__ import annotations
-
 import csv
 import itertools
 import json

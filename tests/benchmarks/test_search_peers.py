@@ -1,7 +1,5 @@
 """Searches of a made-up table of trainings, whose truth and whose prices are known."""
 
-from __future__ import annotations
-
 import json
 import math
 import os

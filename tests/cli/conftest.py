@@ -1,7 +1,5 @@
 """How a test runs a command: with every ending, as a shell would see it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """A study on disk, as a search of some seconds would leave it."""
 
-from __future__ import annotations
-
 import random
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """``archbench ablate``: what is asked, what is printed, what is refused."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from archbench.report.findings import ablation

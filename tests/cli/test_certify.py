@@ -1,7 +1,5 @@
 """``archbench certify``: what is asked, what is printed, what is refused."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

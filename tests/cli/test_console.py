@@ -1,7 +1,5 @@
 """Tables, streams and progress as a person, a pipe and a terminal meet them."""
 
-from __future__ import annotations
-
 import io
 from contextlib import redirect_stderr
 

@@ -1,7 +1,5 @@
 """``archbench doctor``: what a person reads, in 80 columns."""
 
-from __future__ import annotations
-
 from archbench.report.findings import doctor
 
 DOCUMENT = {

@@ -1,7 +1,5 @@
 """Every ending has its exit code and its words."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

@@ -1,7 +1,5 @@
 """``archbench measure``: networks of a study on another device, and what becomes of its front."""
 
-from __future__ import annotations
-
 import json
 import random
 from dataclasses import replace

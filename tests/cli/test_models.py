@@ -1,7 +1,5 @@
 """``archbench models``: the published networks, listed and written out."""
 
-from __future__ import annotations
-
 import pytest
 import yaml
 

@@ -1,7 +1,5 @@
 """What the options take, and how they refuse."""
 
-from __future__ import annotations
-
 import click
 import pytest
 

@@ -1,7 +1,5 @@
 """``archbench pick``: one design of a study, on the screen, as JSON and as a file."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict
 from pathlib import Path

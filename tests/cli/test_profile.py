@@ -1,7 +1,5 @@
 """``archbench profile``: exact numbers, their labels, and where a network may come from."""
 
-from __future__ import annotations
-
 import json
 import socket
 import sys

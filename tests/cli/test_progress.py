@@ -1,7 +1,5 @@
 """What a person sees of a running search, event by event."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path

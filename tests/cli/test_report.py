@@ -1,7 +1,5 @@
 """``archbench report`` and ``insight``: what they say where little is known."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from archbench.analysis.importance import Insight

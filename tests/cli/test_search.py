@@ -1,7 +1,5 @@
 """``archbench search``: from the plan to the front, and everything that is refused."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """``compare``, ``predict`` and ``profile --serving``: how fast networks are beside one another."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from typing import Any
 

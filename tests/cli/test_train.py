@@ -1,7 +1,5 @@
 """``archbench train``: one network, trained longer, with weights to take away."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

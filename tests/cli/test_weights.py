@@ -1,7 +1,5 @@
 """``archbench weights``: converted, shown, fetched."""
 
-from __future__ import annotations
-
 import hashlib
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """``archbench profile --where``: a table in 80 columns, a plot, and what is refused."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Tiny data sets in the forms in which they lie on users' disks."""
 
-from __future__ import annotations
-
 import hashlib
 import pickle
 import tarfile

@@ -1,7 +1,5 @@
 """What every source promises, and how a name is taken; a new file is held to it at once."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

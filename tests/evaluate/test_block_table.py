@@ -1,7 +1,5 @@
 """The block table: kept whole, fitted with held-out errors, filled only with what it lacks."""
 
-from __future__ import annotations
-
 import json
 import math
 from concurrent.futures import ThreadPoolExecutor

@@ -1,7 +1,5 @@
 """What is found on a machine, and what a person is told to do about it."""
 
-from __future__ import annotations
-
 import json
 import re
 from typing import Any

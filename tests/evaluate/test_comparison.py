@@ -1,7 +1,5 @@
 """Networks are compared in one run, and with what was kept of another."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What is timed is the deployed form: with published weights, part by part, and as it serves."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

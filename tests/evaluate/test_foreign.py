@@ -1,7 +1,5 @@
 """Networks of other libraries and of the user, opened by name and measured like ours."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 from typing import Any

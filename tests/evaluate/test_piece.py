@@ -1,7 +1,5 @@
 """The pieces of a network: complete, runnable alone, equal where their cost is."""
 
-from __future__ import annotations
-
 import random
 from dataclasses import replace
 from typing import Any

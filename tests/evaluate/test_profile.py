@@ -1,7 +1,5 @@
 """A profile holds exact counts and latencies, under backends chosen and compared with eager."""
 
-from __future__ import annotations
-
 import pytest
 
 from archbench.errors import MissingError, SpecError, UsageError

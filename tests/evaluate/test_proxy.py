@@ -1,7 +1,5 @@
 """The accuracy of a candidate survives kills and damaged files, and damage is said."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from pathlib import Path
 

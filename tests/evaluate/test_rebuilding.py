@@ -1,7 +1,5 @@
 """The catalogue, built again and held against its expectations."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

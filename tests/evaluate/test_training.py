@@ -1,7 +1,5 @@
 """A longer training goes on where it stood and leaves weights that say what they are."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

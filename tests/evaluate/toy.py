@@ -1,7 +1,5 @@
 """A network that trains in milliseconds."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import yaml

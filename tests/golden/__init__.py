@@ -4,8 +4,6 @@
 them.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent

@@ -1,7 +1,5 @@
 """The stories of commands that measure or train, with masks for what differs from run to run."""
 
-from __future__ import annotations
-
 import random
 from functools import partial
 from pathlib import Path

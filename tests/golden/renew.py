@@ -4,8 +4,6 @@ Without a name, all of ``tests/golden/data`` and the recorded study's report; wi
 transcripts of the stories that begin so, such as ``search`` or ``help/``.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 import tempfile

@@ -1,7 +1,5 @@
 """The stories whose transcripts are kept: every command and sub-command, and typical mistakes."""
 
-from __future__ import annotations
-
 from tests.golden.measured import MEASURED, NETWORK
 from tests.golden.transcript import Story
 

@@ -3,8 +3,6 @@
 ``python -m tests.golden.renew STORY`` rewrites a golden file after an intended change.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

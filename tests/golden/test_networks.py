@@ -1,7 +1,5 @@
 """Digest, parameters, MACs and activations of published networks and of sampled candidates."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial

@@ -1,7 +1,5 @@
 """What every sampler proposes on made-up accuracies and latencies, choice by choice."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any

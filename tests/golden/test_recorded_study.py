@@ -1,7 +1,5 @@
 """What is written and printed of the recorded study, ``results/quickstart-recorded``."""
 
-from __future__ import annotations
-
 import hashlib
 import shlex
 import shutil

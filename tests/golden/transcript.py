@@ -1,7 +1,5 @@
 """What commands print, as one text a story: run through the entry point, measured parts masked."""
 
-from __future__ import annotations
-
 import io
 import json
 import os

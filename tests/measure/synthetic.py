@@ -1,7 +1,5 @@
 """Timings of two networks with known truth, on a machine that drifts, spikes and remembers."""
 
-from __future__ import annotations
-
 import numpy as np
 import numpy.typing as npt
 

@@ -4,8 +4,6 @@ Those that are not installed are skipped. Those that compile take seconds a netw
 ``pytest -m slow tests/measure/test_backends.py``.
 """
 
-from __future__ import annotations
-
 import itertools
 import random
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Calibration constants: taken once, kept, and never trusted when damaged or foreign."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """How often networks seem different that are not, and how often a difference is found."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Constants that no longer hold are found while others are measured, and renewed by themselves."""
 
-from __future__ import annotations
-
 import json
 import random
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Ratio, interval, drift and verdict as functions of samples."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

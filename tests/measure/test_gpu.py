@@ -1,7 +1,5 @@
 """Who else uses the GPU, told by a driver that a test makes up."""
 
-from __future__ import annotations
-
 import ctypes
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The latency protocol on a clock that only the networks move."""
 
-from __future__ import annotations
-
 import random
 import re
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Pinning, threads, locks: set for a measurement, restored after it; and what the system tells."""
 
-from __future__ import annotations
-
 import gc
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """What was decided once stays, whatever happens to the file."""
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import signal
@@ -48,9 +46,7 @@ def test_other_conditions_machines_and_constants_have_other_decisions(
     is_other: bool,
 ) -> None:
     other = form_file(
-        Conditions(**changed),
-        environment=replace(environment, **machine),
-        generation=generation,
+        Conditions(**changed), environment=replace(environment, **machine), generation=generation
     )
     assert (other.path != kept.path) == is_other
     kept.add({"a": "packed"})  # a file of another is not believed, wherever it lies

@@ -1,7 +1,5 @@
 """Operator counts against numbers worked out by hand and against known networks."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import pytest

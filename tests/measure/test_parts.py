@@ -1,7 +1,5 @@
 """Times of parts in a running network and alone, on a clock that only the parts move."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Warm-up, which clock counts, and what makes a verdict."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

@@ -1,7 +1,5 @@
 """What copies of one network say about the machine."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """Tails, memory and energy, with a clock and counters that the test moves."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -4,8 +4,6 @@ The names of the released LeViT and CvT are made here from timm's and transforme
 are written a second time, apart from the package's.
 """
 
-from __future__ import annotations
-
 import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping

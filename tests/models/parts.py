@@ -1,7 +1,5 @@
 """Random legal embeds, blocks and networks, for properties that must hold everywhere."""
 
-from __future__ import annotations
-
 import itertools
 import random
 from collections.abc import Mapping, Sequence

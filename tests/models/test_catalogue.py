@@ -1,7 +1,5 @@
 """The catalogue against released code, papers' tables of ablations, and printed counts."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """Parts that convolve or pool: what passes by them, where their steps lie, how they start."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

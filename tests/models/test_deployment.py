@@ -1,7 +1,5 @@
 """The deployed form is the fastest of several that compute the same."""
 
-from __future__ import annotations
-
 import copy
 import itertools
 import re

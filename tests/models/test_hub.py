@@ -1,7 +1,5 @@
 """Published weights are fetched whole, kept, and fetched once; else refused soon and in words."""
 
-from __future__ import annotations
-
 import hashlib
 import socket
 import threading

@@ -1,7 +1,5 @@
 """Local-to-global attention: what a token sees, what padding does, what it costs."""
 
-from __future__ import annotations
-
 import itertools
 
 import pytest

@@ -1,7 +1,5 @@
 """Any legal mixture builds, trains and deploys, and counts in closed form what fvcore counts."""
 
-from __future__ import annotations
-
 import random
 
 import pytest

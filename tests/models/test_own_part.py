@@ -1,7 +1,5 @@
 """Can a block from outside the package be named, and is nothing run that nobody asked for?"""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Weights of any network of the grammar are kept, checked, and brought to another resolution."""
 
-from __future__ import annotations
-
 import random
 from dataclasses import replace
 from pathlib import Path

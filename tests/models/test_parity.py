@@ -1,7 +1,5 @@
 """The same weights in the networks of other libraries give the same outputs."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from pathlib import Path

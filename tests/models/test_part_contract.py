@@ -1,7 +1,5 @@
 """What every embed and block keeps to; a new file is tested before its author writes a test."""
 
-from __future__ import annotations
-
 import copy
 import random
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """CeiT, and LeViT without batch norms, against themselves written out in plain functions."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """A network with narrower stages is the same network otherwise."""
 
-from __future__ import annotations
-
 import pytest
 
 from archbench.errors import UsageError

@@ -1,7 +1,5 @@
 """Illegal networks are refused from the spec alone, with place, value and what is allowed."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Files that are damaged, huge or unsafe are refused in words; writing loses nothing."""
 
-from __future__ import annotations
-
 import argparse
 import errno
 import io

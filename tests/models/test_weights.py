@@ -1,7 +1,5 @@
 """Others' weights go in, compute what they computed, and come out again bit for bit."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from dataclasses import replace

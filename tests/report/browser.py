@@ -1,7 +1,5 @@
 """What a browser would make of a page, as far as its safety goes."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 

@@ -1,7 +1,5 @@
 """A study as a search would leave it, made of plausible numbers."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math

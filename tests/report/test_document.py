@@ -1,7 +1,5 @@
 """A spec that is shown as YAML loads back as the same document."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

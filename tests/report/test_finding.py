@@ -1,7 +1,5 @@
 """A finding is told from the same parts in a terminal, on a page and as files."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The page is complete in itself, says what it must, and runs nothing that a study says."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import random

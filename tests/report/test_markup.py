@@ -1,7 +1,5 @@
 """Data gets into a page as text, whatever it holds."""
 
-from __future__ import annotations
-
 from html import unescape
 
 import pytest

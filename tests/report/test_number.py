@@ -1,7 +1,5 @@
 """Numbers are printed with their unit and no digit more than is known."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import pytest

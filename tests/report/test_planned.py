@@ -1,7 +1,5 @@
 """The pages of ablations and certificates answer first, show all that was found, trust no name."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path

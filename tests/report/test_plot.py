@@ -1,7 +1,5 @@
 """The plot says what can be had for which cost, and nothing in a name can break it."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """A report is written in every format, for any study, and is data whatever its texts hold."""
 
-from __future__ import annotations
-
 import csv
 import io
 import math

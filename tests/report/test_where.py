@@ -1,7 +1,5 @@
 """The page shows where the time of the front's members goes, where that was looked into."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

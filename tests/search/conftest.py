@@ -1,7 +1,5 @@
 """Tiny data, prepared once."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Jobs that behave and jobs that don't, and an engine that brings what a test wants."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

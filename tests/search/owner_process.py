@@ -3,8 +3,6 @@
 Run as ``python -m tests.search.owner_process SPACE RESULTS OPTIONS``; prints an event a line.
 """
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """A certificate ends, goes on after a stop without repeating anything, and holds for its study."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from pathlib import Path

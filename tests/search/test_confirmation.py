@@ -1,7 +1,5 @@
 """Whose next training settles most, and what further trainings leave in the study."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import signal

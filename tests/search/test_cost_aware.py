@@ -1,7 +1,5 @@
 """The sampler that knows the cost, as anyone may use it in a study of their own."""
 
-from __future__ import annotations
-
 import itertools
 import subprocess
 import sys

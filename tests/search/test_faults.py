@@ -1,7 +1,5 @@
 """Interruptions, kills and rivals: nothing acknowledged is lost, nothing runs twice."""
 
-from __future__ import annotations
-
 import os
 import random
 import shutil

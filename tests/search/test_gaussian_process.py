@@ -1,7 +1,5 @@
 """The process that learns accuracy: its likelihood, and what it learns from few candidates."""
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.optimize import approx_fprime
 

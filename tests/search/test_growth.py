@@ -1,7 +1,5 @@
 """A study goes on in a larger space; its trials stay what they were."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Iterator
 from dataclasses import replace

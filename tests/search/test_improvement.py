@@ -1,7 +1,5 @@
 """The closed form of expected hypervolume improvement against chance."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import given, settings

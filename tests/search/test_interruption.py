@@ -1,7 +1,5 @@
 """The first interruption is noted, the second one acts."""
 
-from __future__ import annotations
-
 import signal
 import threading
 

@@ -1,7 +1,5 @@
 """A trial is timed before it is trained, and trained only within its limit."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any

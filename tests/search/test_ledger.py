@@ -1,7 +1,5 @@
 """Our tables and Optuna's say the same, whenever the owner dies."""
 
-from __future__ import annotations
-
 import shutil
 import sqlite3
 from contextlib import closing

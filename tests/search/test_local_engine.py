@@ -1,7 +1,5 @@
 """Workers that die, hang or swell are noticed, named and replaced."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

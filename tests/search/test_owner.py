@@ -1,7 +1,5 @@
 """One owner, one whole folder."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

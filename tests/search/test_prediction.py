@@ -1,7 +1,5 @@
 """Latencies that a study knows beforehand: from the blocks it began with, if they tell enough."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

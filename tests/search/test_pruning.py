@@ -1,7 +1,5 @@
 """The rules for stopping early on curves whose ends are known, what chance forbids, the audit."""
 
-from __future__ import annotations
-
 import random
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """Samplers of others by name, and what is said when one cannot serve."""
 
-from __future__ import annotations
-
 import sys
 from types import ModuleType, SimpleNamespace
 

@@ -1,7 +1,5 @@
 """One loop runs every kind of work: it tries again, gives up and stops by one rule."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Any
 

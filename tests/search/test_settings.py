@@ -1,7 +1,5 @@
 """What was asked for, what the space says, and what cannot be."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Candidates of a space: published networks come first, and facts are told before building."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

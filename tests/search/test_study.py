@@ -1,7 +1,5 @@
 """A study from the first event to the last file, and after being killed in the middle."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Proposals: never twice, never infeasible, and the same after an interruption."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

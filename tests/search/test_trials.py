@@ -1,7 +1,5 @@
 """Trials write down whatever an engine brings, and know when to stop."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A study that starts from another: what counts as done is not trained again."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """A space and data so small that a trial takes a fraction of a second."""
 
-from __future__ import annotations
-
 import random
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """A network is found again in any space that has it, and never mistaken."""
 
-from __future__ import annotations
-
 import random
 
 import pytest

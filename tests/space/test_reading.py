@@ -66,14 +66,8 @@ def test_an_illegal_network_is_refused_where_it_is_written():
         ("stages[0].block: [{kind: cvtt}]", r"16:28: .*unknown block 'cvtt'; did you mean cvt\?"),
         ("stages[0].block: [{kind: cvt, kv_strid: 1}]", "16:33: .*'kv_strid'; did you mean kv_s"),
         ("stages[0].block: [{kind: cvt}]", "never legal: stages.0..block: neither num_heads nor"),
-        (
-            "stages[0].dim: [32]\n  stages[each].dim: [64]",
-            "17:3: .*also set by .* in line 16",
-        ),
-        (
-            "stages[0].dim: [32]\n  stages[all].dim: [64]",
-            "17:3: .*also set by stages.0..dim in",
-        ),
+        ("stages[0].dim: [32]\n  stages[each].dim: [64]", "17:3: .*also set by .* in line 16"),
+        ("stages[0].dim: [32]\n  stages[all].dim: [64]", "17:3: .*also set by stages.0..dim in"),
         (
             "stages[0].block.mlp_ratio: [1]\n  stages[0].layers[0].mlp_ratio: [2]",
             "17:3: .*is also set by stages.0..block.mlp_ratio in line 16",

@@ -1,7 +1,5 @@
 """Small records to test with."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Damage is named in words, never by a traceback."""
 
-from __future__ import annotations
-
 import random
 import shutil
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """The environment is that of this process, in a container, too."""
 
-from __future__ import annotations
-
 import os
 import sys
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Objectives are told in the unit that fits their size."""
 
-from __future__ import annotations
-
 import pytest
 
 from archbench.registry import Registry

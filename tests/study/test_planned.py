@@ -1,7 +1,5 @@
 """A folder that a version before 0.2 wrote is read as it stands, and gone on with."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Any record comes back from the database equal to what was given."""
 
-from __future__ import annotations
-
 import json
 import sqlite3
 from contextlib import closing

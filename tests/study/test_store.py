@@ -1,7 +1,5 @@
 """What goes into the store comes out of it, whole or not at all."""
 
-from __future__ import annotations
-
 import signal
 import subprocess
 import sys

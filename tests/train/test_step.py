@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import copy
 import math
 from dataclasses import replace
@@ -23,14 +21,7 @@ from archbench.train.step import (
     derived_seed,
     rate_share,
 )
-from tests.train.tiny import (
-    RESOLUTION,
-    WIDTH,
-    tiny_batch,
-    tiny_dataset,
-    tiny_network,
-    tiny_trainer,
-)
+from tests.train.tiny import RESOLUTION, WIDTH, tiny_batch, tiny_dataset, tiny_network, tiny_trainer
 
 CPU = torch.device("cpu")
 

@@ -1,7 +1,5 @@
 """A teacher is trained once, kept whole, and what it says is learnt as the paper has it."""
 
-from __future__ import annotations
-
 import functools
 from dataclasses import replace
 from pathlib import Path

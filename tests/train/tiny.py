@@ -1,7 +1,5 @@
 """A data set and a hybrid network small enough to be trained in a test."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """``archbench ablate``: what does each choice of a network cost, and what does it buy?"""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """``archbench certify``: can this proxy rank this space?"""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from typing import Any
 

@@ -36,11 +36,7 @@ _NUMBERED = re.compile(r"(\d+):(.+)")
     "beside its stored self): by more than that, with an interval that excludes a tie.",
 )
 @click.option("--save", type=option.FILE, help="Store the result for later comparisons.")
-@click.option(
-    "--against",
-    type=option.FILE,
-    help="Compare with a stored result, too.",
-)
+@click.option("--against", type=option.FILE, help="Compare with a stored result, too.")
 @option.BATCH
 @option.RESOLUTION
 @option.THREADS

@@ -1,7 +1,5 @@
 """``archbench confirm``: whose place on the front of a study is in doubt?"""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """``archbench doctor``: what can this machine tell apart today, and what disturbs it?"""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """``archbench insight``: which choices of a study matter, and where do its bounds cut?"""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click

@@ -1,7 +1,5 @@
 """``archbench models``: which published networks are known, and are they as published?"""
 
-from __future__ import annotations
-
 import fnmatch
 from dataclasses import asdict
 from typing import Any

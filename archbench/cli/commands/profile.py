@@ -46,9 +46,7 @@ if TYPE_CHECKING:
 )
 @click.option("--no-latency", is_flag=True, help="Measure no latency.")
 @click.option(
-    "--pretrained",
-    is_flag=True,
-    help="Load the published weights; they are downloaded once.",
+    "--pretrained", is_flag=True, help="Load the published weights; they are downloaded once."
 )
 @click.option("--check", is_flag=True, help="Check the counts with fvcore on the built network.")
 @click.option(

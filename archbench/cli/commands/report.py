@@ -1,7 +1,5 @@
 """``archbench report``: a study as a page, plots and tables."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click

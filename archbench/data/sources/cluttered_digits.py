@@ -7,8 +7,6 @@ repository); all else is drawn from a seed. On their own the digits are too easy
 The arithmetic is in double precision, so that a processor's last bit cannot turn a byte.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass

@@ -1,7 +1,5 @@
 """Photographs of the user's own: one folder per class, with or without ``train/`` and ``val/``."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """ImageNet-1k: 1.3 million photographs of 1,000 classes (Russakovsky et al. 2015)."""
 
-from __future__ import annotations
-
 from functools import partial
 from pathlib import Path
 from pickle import UnpicklingError

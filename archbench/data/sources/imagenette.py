@@ -1,7 +1,5 @@
 """Imagenette: 13,394 photographs of ten easily told classes of ImageNet (Howard 2019)."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A network as an ONNX file, for the backends that read one."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import logging

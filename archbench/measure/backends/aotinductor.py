@@ -1,7 +1,5 @@
 """Exported by PyTorch and compiled ahead of time by Inductor, to a library without Python."""
 
-from __future__ import annotations
-
 import tempfile
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """torch.compile with Inductor, for one shape."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """PyTorch's eager operators on a GPU, recorded once and replayed without the CPU."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

@@ -1,7 +1,5 @@
 """PyTorch as it is, operator by operator; what all other backends are compared with."""
 
-from __future__ import annotations
-
 import copy
 import random
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """NVIDIA's TensorRT, from version 10 on, fed with an ONNX file."""
 
-from __future__ import annotations
-
 import importlib
 import tempfile
 from pathlib import Path

@@ -1,7 +1,5 @@
 """How long did one forward pass take: on the wall, on the core, on the GPU?"""
 
-from __future__ import annotations
-
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -17,8 +17,6 @@ Arrays of samples are (runs, rounds). Those of a candidate and of its calibratio
 the same rounds, so that they share the state of the machine.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Sequence

@@ -6,8 +6,6 @@ the ratio of the two, times that constant. The interval is that of the ratio in 
 processes differ by somewhat more, see benchmarks/latency_trust.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace

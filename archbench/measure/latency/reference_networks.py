@@ -5,8 +5,6 @@ sizes, since a calibrator must share the candidate's kind of work and its footpr
 Changing one in any way changes every latency, so it takes a new name.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """How are networks timed in turn, so that all of them see the same machine?"""
 
-from __future__ import annotations
-
 import math
 import random
 from collections.abc import Collection, Iterator, Mapping, Sequence

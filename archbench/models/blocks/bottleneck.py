@@ -4,8 +4,6 @@ He et al. 2016 (arXiv:1512.03385), sec. 4.1; see ``archbench/models/embeds/bottl
 tokens pass by it.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Self

@@ -8,8 +8,6 @@ convolution: one k x k convolution; with ``depthwise`` one that looks at each ch
 tokens pass by the block. Convolutions keep PyTorch's own initialisation.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated

@@ -8,8 +8,6 @@ QuickGELU, class tokens pass by the convolutions and join before the linear laye
 ``shared_kv`` is the reading of lucidrains' vit-pytorch: keys and values come of one convolution.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import Annotated, Self
 

@@ -9,8 +9,6 @@ it as the usual transformer: each branch begins with a layer norm over channels,
 have a bias in place of the norm's, and nothing starts at 0.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import Annotated, Self
 

@@ -7,8 +7,6 @@ normal of deviation 0.02. The blocks of other transformers are made of these lay
 Shapes: B batch, T tokens with class tokens in front, C channels, h heads, d head width.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from torch import Tensor, nn

@@ -6,8 +6,6 @@ Convolutions start normal with the gain of a ReLU by their outputs (He et al. 20
 arXiv:1502.01852, eq. 14).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Annotated, Self
 

@@ -4,8 +4,6 @@ Wu et al. 2021 (arXiv:2103.15808), sec. 3.1; the released code pads the first em
 kernel 7 by 2, not 3. Its convolutions keep PyTorch's own initialisation.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import Annotated, Self
 

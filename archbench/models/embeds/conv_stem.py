@@ -4,8 +4,6 @@ Graham et al. 2021 (arXiv:2104.01136), sec. 4.1 and table 2. A convolution's wid
 stage halved once for each that follows, rounded down. Initialised as PyTorch does.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from math import log2
 from typing import Annotated, Self

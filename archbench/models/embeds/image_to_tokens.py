@@ -5,8 +5,6 @@ convolution has no bias before its batch norm, and the patches are projected wit
 patches are 4 wide, so that a token still stands for 16x16 pixels. Initialised as PyTorch does.
 """
 
-from __future__ import annotations
-
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 from typing import Annotated, Self

@@ -1,7 +1,5 @@
 """The identity: a stage that goes on where the one before ended, class tokens included."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Self
 

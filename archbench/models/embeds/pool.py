@@ -5,8 +5,6 @@ arXiv:2104.01136, sec. 3 and table 1), which pool to 14x14; that a 1x1 convoluti
 pooled map to the transformer's width is our reading, which the table's parameters confirm.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from torch import nn

@@ -4,8 +4,6 @@ He et al. 2016 (arXiv:1512.03385), sec. 3.3 and table 1; the convolution starts 
 ``archbench/models/embeds/bottleneck.py``.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from math import log2
 from typing import Annotated, Self

@@ -10,8 +10,6 @@ map that enters, which queries, keys and values share, another before the MLP, a
 with a bias. What the projection gives is not normed, so that the stream stays one of pre-norm.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import Annotated, Self
 

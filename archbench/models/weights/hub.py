@@ -1,7 +1,5 @@
 """How do published weights come from the model hub: whole or not at all, or soon refused?"""
 
-from __future__ import annotations
-
 import os
 import queue
 import threading

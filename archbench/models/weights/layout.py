@@ -5,8 +5,6 @@ of the tensors follow from that, so any spec that the layout can hold has a bije
 or not.
 """
 
-from __future__ import annotations
-
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields

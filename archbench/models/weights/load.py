@@ -4,8 +4,6 @@ A file of ours is safetensors whose header holds the network as JSON (``spec``),
 ``sha256`` of that JSON and all tensors, and where the weights came from (``source``).
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Mapping

@@ -4,8 +4,6 @@ What was learnt for each place of a map comes to another by the shape of the map
 position is a share of the map, and a distance a share of the farthest one.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress

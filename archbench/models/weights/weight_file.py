@@ -4,8 +4,6 @@ Nothing that a file holds is ever executed: safetensors cannot ask for it, and p
 by PyTorch's reader of weights alone, which refuses whatever is not a tensor or plain value.
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json

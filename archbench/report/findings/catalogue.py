@@ -1,7 +1,5 @@
 """The catalogue of published networks: the list, and the check of each."""
 
-from __future__ import annotations
-
 import itertools
 import textwrap
 from collections.abc import Mapping, Sequence

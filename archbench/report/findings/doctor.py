@@ -1,7 +1,5 @@
 """What can this machine tell apart, what disturbs it, and what is to be done?"""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """How is a front told: of a study as it stands, on another device, in a terminal and on a page."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any

@@ -1,7 +1,5 @@
 """Which choices of a study matter: shares of variance, pairs, bounds, values without use."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import astuple
 

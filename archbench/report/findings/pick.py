@@ -1,7 +1,5 @@
 """Which design was picked, why, and what would a little more or less buy?"""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any

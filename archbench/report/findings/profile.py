@@ -1,7 +1,5 @@
 """What is a network, what does it compute, and how fast is it here, alone or beside others?"""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any

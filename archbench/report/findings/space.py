@@ -1,7 +1,5 @@
 """What does a space search: its question, axes, conditions, size and candidates."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

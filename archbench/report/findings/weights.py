@@ -1,7 +1,5 @@
 """What did training make of weights, whose are in a file, and what became of them?"""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The front as a table for spreadsheets, one row a member."""
 
-from __future__ import annotations
-
 from archbench.analysis.study import StudyReader
 from archbench.analysis.tables import columns_of
 

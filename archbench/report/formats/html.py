@@ -1,7 +1,5 @@
 """The page: one HTML file that works from disk and needs no network."""
 
-from __future__ import annotations
-
 from archbench.analysis.study import StudyReader
 from archbench.report.study_page import study_page
 from archbench.report.summary import Summary

@@ -1,7 +1,5 @@
 """The front as a Markdown table, to paste into an issue or a README."""
 
-from __future__ import annotations
-
 import re
 
 from archbench.analysis.study import StudyReader

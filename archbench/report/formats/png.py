@@ -1,7 +1,5 @@
 """The plot of the front as an image."""
 
-from __future__ import annotations
-
 from archbench.analysis.study import StudyReader
 from archbench.report.figure import png_bytes
 from archbench.report.study_plot import pareto_figure

@@ -1,7 +1,5 @@
 """The plot of the front as a drawing that stays sharp at any size, its text as text."""
 
-from __future__ import annotations
-
 from archbench.analysis.study import StudyReader
 from archbench.report.figure import svg_text
 from archbench.report.study_plot import pareto_figure

@@ -1,7 +1,5 @@
 """Which forms does a person mean by ``position=bias,none`` or ``stages[each].dim=64,96``?"""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any

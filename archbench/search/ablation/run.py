@@ -1,7 +1,5 @@
 """Run an ablation: prepare, measure every network, then train every form seed by seed."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial

@@ -1,7 +1,5 @@
 """Which candidate is evaluated next, given what became of the others."""
 
-from __future__ import annotations
-
 from collections.abc import MutableMapping
 from itertools import compress
 from typing import Any

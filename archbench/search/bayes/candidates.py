@@ -3,8 +3,6 @@
 Candidates are codes, rows of numbers (see ``archbench.search.bayes.encoding``).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol

@@ -9,8 +9,6 @@ improvements: exact for any number of costs.
 m candidates, n points, k costs.
 """
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import numpy as np

@@ -3,8 +3,6 @@
 n trials, D axes, q costs.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Mapping, Sequence

@@ -7,8 +7,6 @@ search that was interrupted goes on with the same surrogates.
 n observations, m candidates, D axes, f facts, k costs.
 """
 
-from __future__ import annotations
-
 from collections.abc import MutableMapping, Sequence
 from typing import Any
 

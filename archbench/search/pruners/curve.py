@@ -11,8 +11,6 @@ stopped: the forecast is then hardly more than what other candidates reached, an
 proposes a candidate because it should be better than they are.
 """
 
-from __future__ import annotations
-
 import math
 
 from scipy.stats import t as student

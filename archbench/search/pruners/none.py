@@ -1,7 +1,5 @@
 """Nothing is stopped: every trial within its limits is trained to the end."""
 
-from __future__ import annotations
-
 from archbench.search.pruning import Situation
 from archbench.study.trial import RungVerdict
 

@@ -8,8 +8,6 @@ epochs to 8. Within the front that the part cuts through, points that lie far fr
 before others (the epsilon-net there).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

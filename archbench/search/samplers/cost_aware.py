@@ -5,8 +5,6 @@ far that is off, or else the latency itself, is learnt from what was measured; a
 how probably it is within its limit.
 """
 
-from __future__ import annotations
-
 import math
 
 import optuna

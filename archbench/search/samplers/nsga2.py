@@ -4,8 +4,6 @@ Source: Deb et al. 2002 (doi:10.1109/4235.996017). Populations of 20 where Optun
 few hundred trials of a study that came nearer to the front.
 """
 
-from __future__ import annotations
-
 from collections.abc import MutableMapping
 from typing import Any
 

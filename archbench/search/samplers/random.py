@@ -1,7 +1,5 @@
 """Every choice by chance: what any other sampler must beat."""
 
-from __future__ import annotations
-
 import optuna
 
 from archbench.search.sampler import SamplerInput

@@ -4,8 +4,6 @@ Source: Watanabe 2023 (arXiv:2304.11127), sec. 3.4 for the multivariate kernel; 
 default treats the axes one by one and repeats itself three times as often.
 """
 
-from __future__ import annotations
-
 import optuna
 
 from archbench.search.sampler import SamplerInput

@@ -1,7 +1,5 @@
 """Outputs of convolutions, linears and attention products, of one image."""
 
-from __future__ import annotations
-
 from archbench.study.objective import Objective
 
 OBJECTIVE = Objective(

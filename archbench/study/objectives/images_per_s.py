@@ -1,7 +1,5 @@
 """Images that the target computes in a second."""
 
-from __future__ import annotations
-
 from archbench.study.measurement import Measurement
 from archbench.study.objective import Objective
 from archbench.study.trial import TrialRecord

@@ -1,7 +1,5 @@
 """The latency of one batch on the target."""
 
-from __future__ import annotations
-
 from archbench.study.objective import Objective
 from archbench.study.trial import TrialRecord
 

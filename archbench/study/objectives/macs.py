@@ -1,7 +1,5 @@
 """Multiply-accumulates of one image."""
 
-from __future__ import annotations
-
 from archbench.study.objective import Objective
 
 OBJECTIVE = Objective(

@@ -1,7 +1,5 @@
 """The 99th percentile of the latency: what one pass in a hundred takes or more."""
 
-from __future__ import annotations
-
 import statistics
 
 from archbench.study.measurement import Measurement

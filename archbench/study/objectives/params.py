@@ -1,7 +1,5 @@
 """Learnt parameters."""
 
-from __future__ import annotations
-
 from archbench.study.objective import Objective
 
 OBJECTIVE = Objective(

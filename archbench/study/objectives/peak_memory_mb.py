@@ -1,7 +1,5 @@
 """The memory that a forward pass needs at its peak, beside the weights."""
 
-from __future__ import annotations
-
 from archbench.study.measurement import Measurement
 from archbench.study.objective import Objective
 

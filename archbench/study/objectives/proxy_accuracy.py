@@ -1,7 +1,5 @@
 """The validation accuracy of the proxy training."""
 
-from __future__ import annotations
-
 from archbench.study.objective import Objective
 
 OBJECTIVE = Objective(

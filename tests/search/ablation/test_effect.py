@@ -1,7 +1,5 @@
 """An effect is what pairs of seeds and two intervals say, and no more."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import asdict, replace
 

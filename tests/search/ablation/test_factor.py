@@ -1,7 +1,5 @@
 """A factor is found by its short name, each form differs in one, and none is dropped."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

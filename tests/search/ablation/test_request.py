@@ -1,7 +1,5 @@
 """A paper's tables are run from its own base; what does not fit into the time is left out."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

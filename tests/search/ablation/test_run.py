@@ -1,7 +1,5 @@
 """An ablation ends, goes on after a stop without repeating anything, and takes more seeds."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

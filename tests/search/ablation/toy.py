@@ -1,7 +1,5 @@
 """A network, and an ablation that is known without training anything."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any

@@ -5,8 +5,6 @@ the convolutional projection. The rows of table 5 on DeiT-S have another base:
 ``archbench ablate deit_small --axes position=absolute,none``.
 """
 
-from __future__ import annotations
-
 from archbench.search.ablation.request import AblationSettings, PaperTables
 
 # The stem stays as it is: at 64 px the grids are 16, 8 and 4 for the paper's 56, 28 and 14. To keep

@@ -3,8 +3,6 @@
 Table 5: a LeViT-128S with one classifier, distilled, and without one of its parts in each row.
 """
 
-from __future__ import annotations
-
 from archbench.search.ablation.request import AblationSettings, PaperTables
 
 # At 64 px the stem of four convolutions becomes one of two, the grid 16x16 for the paper's 14x14.
