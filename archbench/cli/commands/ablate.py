@@ -62,11 +62,12 @@ def command(
     results: Path,
     **asked: Any,
 ) -> None:
-    """Change one knob of NETWORK at a time: what does each cost, and what does it buy?
+    """Change one factor of NETWORK at a time: what does each value cost, and what does it buy?
 
-    AXIS is KNOB=VALUE,VALUE. KNOB is a field that one kind of place has (position), a path
-    ('stages[all].block.kv_stride'; [each] turns one after another) or one of the training
-    (teacher). Counts are exact, latencies are taken in turn, accuracies with the same seeds.
+    AXIS is FACTOR=VALUE,VALUE. A factor is a field that one kind of place has (position), a path
+    ('stages[all].block.kv_stride'; [each] changes one place after another) or a field of the
+    training (teacher). Counts are exact, latencies are taken in turn, and all forms are trained
+    with the same seeds.
     """
     from archbench.report.findings import ablation
     from archbench.search.ablation.run import ablate

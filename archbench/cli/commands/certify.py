@@ -41,10 +41,10 @@ DESIGN_SCHEMA = "archbench.certificate-design/1"
 @option.RESULTS
 @option.JSON
 def command(space: str | None, overrides: tuple[str, ...], **asked: Any) -> int:
-    """Can the proxy of SPACE rank it? Trains a sample as the search would, and longer.
+    """Test whether the proxy of SPACE can rank it: train a sample as the search would, and longer.
 
-    Says how well the short trainings order candidates, at large and at equal cost, and ends with
-    code 1 where a front that they find is not to be trusted. Ctrl-C parks it.
+    Says how well the short trainings order candidates, overall and at equal cost. Exit code 1
+    means that a front found by this proxy cannot be trusted. Ctrl-C parks it.
     """
     from archbench.report.element import Code
     from archbench.report.finding import Finding

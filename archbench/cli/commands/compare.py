@@ -66,7 +66,7 @@ def command(
 
     Each network is named as for archbench profile; A is the reference. A difference is one where
     the 95 % interval of the ratio leaves out 1; all else is a tie. The same network twice shows
-    what this machine can tell apart.
+    what this machine can resolve.
     """
     from archbench.evaluate import comparison
     from archbench.report.findings import speed

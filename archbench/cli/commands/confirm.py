@@ -1,4 +1,4 @@
-"""``archbench confirm``: whose place on the front of a study is in doubt?"""
+"""``archbench confirm``: whose place on the front of a study is uncertain?"""
 
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,11 @@ from archbench.cli import console, names, option
 @option.RESULTS
 @option.JSON
 def command(study: str, *, budget: str | None, results: Path, **how: Any) -> int:
-    """Confirm the front of STUDY, and search nothing.
+    """Confirm the front of STUDY without searching on.
 
-    STUDY is the folder of a study or its name. Candidates whose place on the front is in doubt are
-    timed again and trained with more seeds, until the front is settled or the budget is spent.
-    Ctrl-C parks it; the same command goes on.
+    STUDY is the folder of a study or its name. Candidates whose place on the front is uncertain
+    are timed again and trained with more seeds, until the front is certain or the budget is spent.
+    Ctrl-C parks it; the same command continues.
     """
     from archbench.cli.progress import SearchProgress, shown
     from archbench.search import confirm

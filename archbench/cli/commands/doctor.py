@@ -1,4 +1,4 @@
-"""``archbench doctor``: what can this machine tell apart today, and what disturbs it?"""
+"""``archbench doctor``: what can this machine resolve today, and what disturbs it?"""
 
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,10 @@ from archbench.cli import console, names, option
 @option.RESULTS
 @option.JSON
 def command(study: str | None, *, results: Path, **how: Any) -> None:
-    """Say what this machine can measure today, and what to do about what disturbs it.
+    """Say what this machine can measure today, and how to remove what disturbs it.
 
-    Times several copies of one network against one another: what seems faster among them seems so
-    by chance. With a STUDY its database is looked into, too.
+    Times several copies of one network against one another: each difference between them is
+    noise. With a STUDY, its database is checked, too.
     """
     from archbench.evaluate.doctor import check_up
     from archbench.report.findings import doctor

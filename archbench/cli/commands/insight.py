@@ -15,7 +15,7 @@ def command(study: str, results: Path) -> None:
     """Which choices matter in STUDY: for accuracy at equal cost, and for the cost?
 
     Shares of variance with their 95 % intervals, pairs that work together, values that never help
-    and ends of axes at which the front lies. What chance could explain is said to be so.
+    and ends of axes at which the front lies. What chance could explain is marked.
     """
     from archbench.analysis.study import open_study
     from archbench.report.findings import importance

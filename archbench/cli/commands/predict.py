@@ -46,12 +46,11 @@ def command(
     results: Path,
     **asked: Any,
 ) -> None:
-    """Predict latencies from the blocks that were timed on this machine; nothing is measured whole.
+    """Predict latencies from blocks that were timed on this machine; no network is timed whole.
 
     NETWORK is a published name, a file as archbench models show prints it, or STUDY:TRIAL. Blocks
-    that are new to this machine are timed once and kept. For shortlisting: what counts is what
-    archbench profile measures. A search whose space was looked at with --space knows latencies
-    before it measures them.
+    that are new to this machine are timed once and kept. Use it for shortlisting, and archbench
+    profile to measure. After predict --space SPACE, a search of SPACE begins with predictions.
     """
     from archbench.evaluate.predict import SCHEMA, predict_all
     from archbench.report.findings import speed

@@ -18,10 +18,10 @@ SCHEMA = "archbench.weights-file/1"
 
 @click.group(subcommand_metavar="convert IN OUT | show FILE | fetch NAME")
 def command() -> None:
-    """Weights of networks: convert them, look into a file, fetch the published ones.
+    """Weights of networks: convert them, show a file, or download published ones.
 
-    Read are the names of the released LeViT, CvT and DeiT, of timm, transformers and
-    torchvision, and our own, in safetensors or PyTorch's files. Nothing in a file is executed.
+    Reads the names of the released LeViT, CvT and DeiT, of timm, transformers and torchvision, and
+    our own, as safetensors or PyTorch files. Nothing in a file is executed.
     """
 
 
@@ -95,7 +95,7 @@ def convert(
 @click.argument("file", type=click.Path(path_type=Path))
 @option.JSON
 def show(file: Path) -> None:
-    """Whose names are in FILE, of which network, and is it whole?"""
+    """Say whose names FILE has, which network it fits, and whether it is whole."""
     from archbench.models import describe_weights
     from archbench.report.findings import weights as findings
 
