@@ -17,6 +17,7 @@ from archbench.study.measurement import Conditions, Measurement, Verdict
 from archbench.study.objective import OBJECTIVES
 from archbench.study.trial import TrialRecord
 
+_OTHERS = 2  # of those off the front that may belong there, named
 _OWN_COLUMN = ("proxy_accuracy", "latency_ms", "params", "macs")
 _TITLES = {
     "latency, ms": "latency, ms, 95 % interval",
@@ -168,9 +169,13 @@ def _notes(members: Sequence[TrialRecord], summary: Summary | None) -> list[str]
         if (chance := kept.get(record.number, SURE)) < SURE
     ]
     others = summary.study.others_with_a_chance()
-    named = ", ".join(f"trial {trial} ({number.chance(share)})" for trial, share in others)
-    named = named.replace(" %", "\N{NO-BREAK SPACE}%")
-    return [*notes, *([f"may belong on the front, too: {named}"] if named else [])]
+    if others:
+        likeliest = others[:_OTHERS]
+        named = ", ".join(f"trial {trial} ({number.chance(share)})" for trial, share in likeliest)
+        named = named.replace(" %", "\N{NO-BREAK SPACE}%")
+        more = f" and {len(others) - _OTHERS} more" if len(others) > _OTHERS else ""
+        notes.append(f"may belong on the front, too: {named}{more}")
+    return notes
 
 
 def latency_cell(latency: Measurement | None) -> Cell:
