@@ -9,6 +9,14 @@ import pytest
 
 import archbench
 
+_PROFILE = """
+from archbench.cli.main import main
+try:
+    main(["profile", "levit_128s", "--no-latency"])
+except SystemExit as ended:
+    assert not ended.code
+"""
+
 
 @pytest.mark.parametrize("package", ["archbench", "archbench.models"])
 def test_package_hands_on_names_that_none_of_its_files_takes(package: str) -> None:
@@ -36,6 +44,7 @@ def test_search_can_be_called_after_its_room_was_imported() -> None:
         ("", "torch numpy pandas optuna click"),
         ("archbench.__version__, archbench.open_study", "torch"),
         ("from archbench.study.environment import capture; capture()", "torch pandas"),
+        (_PROFILE, "pandas optuna matplotlib"),
     ],
 )
 def test_what_needs_no_network_imports_nothing_heavy(code: str, heavy: str) -> None:

@@ -75,7 +75,6 @@ def trial_place(text: str, *, results: Path) -> tuple[Path, int] | None:
 
 
 def _written(text: str, *, results: Path) -> ArchSpec:
-    from archbench.analysis.study import open_study
     from archbench.evaluate.foreign import is_foreign
     from archbench.models.catalogue import published
     from archbench.models.network import as_spec
@@ -89,6 +88,8 @@ def _written(text: str, *, results: Path) -> ArchSpec:
     if _is_file(text):
         return _from_file(Path(text))
     if trial := _trial(text, results=results):
+        from archbench.analysis.study import open_study  # pandas: only for who names a trial
+
         path, number = trial
         spec = as_spec(open_study(path).trial(number).spec)
         return replace(spec, name=f"{path.name}:{number}")
