@@ -45,6 +45,7 @@ def test_search_can_be_called_after_its_room_was_imported() -> None:
         ("archbench.__version__, archbench.open_study", "torch"),
         ("from archbench.study.environment import capture; capture()", "torch pandas"),
         (_PROFILE, "pandas optuna matplotlib"),
+        ("import archbench.search.settings", "scipy matplotlib"),  # before a name is refused
     ],
 )
 def test_what_needs_no_network_imports_nothing_heavy(code: str, heavy: str) -> None:

@@ -15,7 +15,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from archbench.models import ArchSpec
-from archbench.search.bayes.encoding import options, suggest
+from archbench.search.bayes.parameter import options, suggest
 from archbench.search.sampler import SamplerEntry, SamplerInput
 from archbench.space import Axis, Choices, InfeasibleError, SearchSpace
 

@@ -23,7 +23,7 @@ import sampler_peers
 from search_peers_run import MOST_TRIALS, Run, Spent
 
 from archbench.analysis.front import FrontRule
-from archbench.search.bayes.encoding import options, suggest
+from archbench.search.bayes.parameter import options, suggest
 from archbench.search.pruning import PRUNERS, Pruner
 from archbench.search.sampler import load_sampler
 from archbench.search.suggestion import Suggester, Suggestion

@@ -6,14 +6,11 @@ from 0 to 1 where it has many, and NaN where the axis is not active.
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Mapping, Sequence
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
-import optuna
 from numpy.typing import NDArray
 from optuna.distributions import (
     BaseDistribution,
@@ -23,9 +20,6 @@ from optuna.distributions import (
 )
 
 from archbench.search.bayes.gaussian_process import Features
-
-if TYPE_CHECKING:
-    from archbench.space import Axis
 
 Array = NDArray[np.float64]
 
@@ -132,44 +126,6 @@ class Encoding:
             linear / math.sqrt(len(self.axes)),
             facts,
         )
-
-
-def distribution(axis: Axis) -> BaseDistribution:
-    """What Optuna draws the axis from."""
-    values = options(axis)
-    step = _step(values) if len(values) > 1 else None
-    if step is None:
-        return CategoricalDistribution(values)
-    return IntDistribution(min(values), max(values), step=step)
-
-
-def suggest(trial: optuna.trial.BaseTrial, axis: Axis) -> int:
-    """The index that a trial gives the axis; an axis with one value is not asked for."""
-    values = options(axis)
-    if len(values) == 1:
-        return 0
-    drawn = distribution(axis)
-    if isinstance(drawn, IntDistribution):
-        return values.index(trial.suggest_int(axis.name, drawn.low, drawn.high, step=drawn.step))
-    return values.index(trial.suggest_categorical(axis.name, values))
-
-
-def options(axis: Axis) -> list[Any]:
-    """The values of an axis as Optuna takes them: scalars of one type, else their text."""
-    values = list(axis.values)
-    same_type = len({type(value) for value in values}) == 1
-    if same_type and isinstance(values[0], (bool, int, float, str)):
-        return values
-    return [json.dumps(value, sort_keys=True) for value in values]
-
-
-def _step(values: Sequence[Any]) -> int | None:
-    """The distance of evenly spaced whole numbers; None for anything else."""
-    if not all(type(value) is int for value in values):
-        return None
-    ordered = sorted(values)
-    steps = {b - a for a, b in pairwise(ordered)}
-    return steps.pop() if len(steps) == 1 else None
 
 
 def keys(codes: Array) -> list[bytes]:

@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archbench.search.bayes.candidates import varied
-from archbench.search.bayes.encoding import Encoding, distribution, keys, options
+from archbench.search.bayes.encoding import Encoding, keys
+from archbench.search.bayes.parameter import distribution, options
 from archbench.search.bayes.surrogate import Surrogate
 from archbench.space import Axis, Choices, InfeasibleError, SearchSpace, choices_for
 from archbench.study.objective import costs
