@@ -1,7 +1,7 @@
 """Which points does no other beat in every objective, and how much do they cover."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
@@ -30,7 +30,7 @@ def pareto_front(points: Sequence[tuple[float, ...]], directions: Sequence[Direc
     rows = np.array(points, dtype=np.float64).reshape(len(points), len(directions))
     if not np.isfinite(rows).all():
         raise ValueError("points must be finite")
-    return [int(index) for index in np.flatnonzero(nondominated(rows * _signs(directions)))]
+    return [int(index) for index in np.flatnonzero(nondominated(rows * signs_of(directions)))]
 
 
 def nondominated(points: Array) -> Flags:
@@ -40,7 +40,7 @@ def nondominated(points: Array) -> Flags:
     return np.asarray(moocore.is_nondominated(points, keep_weakly=True), dtype=np.bool_)
 
 
-def _signs(directions: Sequence[Direction]) -> Array:
+def signs_of(directions: Iterable[Direction]) -> Array:
     """By what the columns of points are multiplied for less to be better."""
     return np.array([1.0 if direction == "min" else -1.0 for direction in directions])
 
@@ -179,7 +179,7 @@ class FrontRule:
             else 0.0
             for index, (name, way) in enumerate(self.objectives.items())
         ]
-        signs = _signs(list(self.objectives.values()))
+        signs = signs_of(self.objectives.values())
         reference = signs * np.array(list(corner.values()))
         return Box(signs=signs, reference=reference, ideal=signs * np.array(ideal))
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from archbench.analysis.accuracy_model import AccuracyModel, accuracy_model_of, is_trained
-from archbench.analysis.front import Flags, FrontRule, nondominated
+from archbench.analysis.front import Flags, FrontRule, nondominated, signs_of
 from archbench.analysis.statistics import NORMAL_95, Estimate, Floats
 from archbench.study.objective import OBJECTIVES, objective_value
 from archbench.study.trial import TrialRecord, final_accuracies
@@ -117,12 +117,7 @@ def truths(
     for name, limit in rule.limits.items():
         keeps &= drawn[name] <= limit
     values = np.stack([drawn[name] for name in rule.objectives], axis=2)
-    return Truths(among, _signs(rule) * values, keeps)
-
-
-def _signs(rule: FrontRule) -> Floats:
-    """(objectives,) by which an objective is multiplied so that less is better."""
-    return np.array([-1.0 if way == "max" else 1.0 for way in rule.objectives.values()])
+    return Truths(among, signs_of(rule.objectives.values()) * values, keeps)
 
 
 def cost_draws(record: TrialRecord, name: str, *, draws: int, rng: np.random.Generator) -> Floats:
@@ -162,7 +157,7 @@ def near_front(
     among: Sequence[TrialRecord], *, rule: FrontRule, moments: Mapping[int, tuple[float, float]]
 ) -> list[TrialRecord]:
     """Those not beaten at their best by another at its worst: thousands of others need no draw."""
-    signs, far = _signs(rule)[:, None], _FAR / NORMAL_95
+    signs, far = signs_of(rule.objectives.values())[:, None], _FAR / NORMAL_95
 
     def corners(record: TrialRecord, name: str) -> tuple[float, float]:
         if name == "proxy_accuracy":

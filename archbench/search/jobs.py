@@ -10,7 +10,7 @@ from archbench.errors import NEGATIVE_RESULT, ArchbenchError
 from archbench.evaluate.proxy import Price, Proxy, describe, open_data, price, teacher_in_words
 from archbench.evaluate.target import Target, calibrated
 from archbench.models import as_spec
-from archbench.search.scheduler import Progress, Question, Send
+from archbench.search.scheduler import Question, Send, StepProgress
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions, Measurement
 from archbench.study.objective import OBJECTIVES
@@ -224,7 +224,7 @@ def held_out_accuracy(
 
 
 def _progress(send: Send) -> Callable[[str, int, int], None]:
-    return lambda what, done, total: send(Progress(what=what, done=done, total=total))
+    return lambda what, done, total: send(StepProgress(what=what, done=done, total=total))
 
 
 def over_limit(latency: Measurement | None, *, limits: Mapping[str, float]) -> str:

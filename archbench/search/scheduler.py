@@ -31,7 +31,7 @@ class Question:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Progress:
+class StepProgress:
     """How far a job is: what is being done, how much of it, and of how much."""
 
     what: str
@@ -194,7 +194,7 @@ class Step(Jobs):
     def take(self, report: Report) -> None:
         """Tells how far it is, keeps the result, or raises what the function did."""
         match report:
-            case Sent(payload=Progress(what=what, done=done, total=total)):
+            case Sent(payload=StepProgress(what=what, done=done, total=total)):
                 self._on_progress(what, done, total)
             case Done(result=result):
                 self.result = result
