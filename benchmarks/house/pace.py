@@ -6,7 +6,7 @@ BEFORE and AFTER are folders that hold ``archbench/`` and ``benchmarks/``. Every
 work once with either tree, in drawn order, in a process of its own. What is told is the median of
 the ratios AFTER / BEFORE of the rounds, with the lowest and the highest.
 
-The study is that of the report; ``--make-study FOLDER`` makes one of 1,000 plausible trials.
+The study is that of the report; both trees must be able to read it, so the older one writes it.
 """
 
 from __future__ import annotations
