@@ -173,6 +173,10 @@ class Repeats(Jobs):
         self._context.warn(f"trial {job.number}: {KILLED}")
         return self._context.training(job.number, seed=self._running[job.number])
 
+    def tick(self) -> None:
+        """Writes a backup when it is due."""
+        self._context.back_up_at_times()
+
     def take(self, report: Report) -> None:
         """Writes down what a worker reports."""
         number = report.number

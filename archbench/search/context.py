@@ -1,5 +1,6 @@
 """What a run has: an engine, who listens, whether it is to stop, and its study once it is open."""
 
+import math
 import signal
 import tempfile
 import threading
@@ -35,6 +36,8 @@ ENGINES = Registry("archbench.search.engines", "engine")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _MEMORY_SHARE = 0.9
 _DAY_S = 24 * 3600.0
+_BACKUP_EVERY_S = 60.0
+_BACKUP_LARGEST_SHARE = 0.02
 
 
 @dataclass
@@ -197,6 +200,8 @@ class StudyContext(Context):
     target: Target | None = field(init=False)  # None where no latency is wanted
     rule: FrontRule = field(init=False)
     study: Ledger = field(init=False)  # while it is open
+    _backup_due: float = -math.inf
+    _backed_up: int = 0
 
     @property
     def threads(self) -> int:
@@ -232,6 +237,15 @@ class StudyContext(Context):
     def tell_front(self) -> None:
         """Tells who stands on the front."""
         self.tell(events.FrontChanged(members=tuple(self.front())))
+
+    def back_up_at_times(self) -> None:
+        """Puts a backup beside the study where the last is old, for a fiftieth of the time."""
+        begin, written = self.clock(), self.study.num_changes
+        if begin < self._backup_due or written == self._backed_up:
+            return
+        self.study.back_up()
+        end, self._backed_up = self.clock(), written
+        self._backup_due = end + max(_BACKUP_EVERY_S, (end - begin) / _BACKUP_LARGEST_SHARE)
 
     def close(self) -> None:
         """Ends the workers, and puts the tables and a backup beside the study."""

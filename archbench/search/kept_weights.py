@@ -4,7 +4,7 @@ Worth keeping are the front's, and those that a second look may put there.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +39,21 @@ def remove_useless_files(
 ) -> None:
     """Leaves of the trials that have ended the weights of those that may stand on the front yet."""
     front = rule.front(list(trials.values()))  # what no member dominates nobody does
-    for file in folder.glob("trial-*-seed-*"):
-        record, is_checkpoint = trials[int(file.name.split("-")[1])], ".checkpoint." in file.name
-        is_over = record.state != "running"
-        if is_over and (is_checkpoint or not may_reach_front(record, rule=rule, among=front)):
+    for number, file in _files_of_trials(folder):
+        record, is_checkpoint = trials.get(number), ".checkpoint." in file.name
+        if record is None or record.state == "running":
+            continue
+        if is_checkpoint or not may_reach_front(record, rule=rule, among=front):
+            file.unlink(missing_ok=True)
+
+
+def remove_strange_files(folder: Path, *, known: Container[int]) -> None:
+    """Removes files of trials that are not known, as when an older database was put back.
+
+    Their numbers are given to other networks from then on.
+    """
+    for number, file in _files_of_trials(folder):
+        if number not in known:
             file.unlink(missing_ok=True)
 
 
@@ -97,6 +108,14 @@ def earlier_folders(record: TrialRecord, *, header: Mapping[str, Any]) -> Iterat
     for source in header.get("sources", ()):
         if record.origin and source["study"] == study:
             yield Path(source["path"])
+
+
+def _files_of_trials(folder: Path) -> Iterator[tuple[int, Path]]:
+    """Checkpoints and weights, with the number of their trial."""
+    for file in folder.glob("trial-*-seed-*"):
+        number = file.name.split("-")[1]
+        if number.isdecimal():
+            yield int(number), file
 
 
 def _point(

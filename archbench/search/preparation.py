@@ -18,6 +18,7 @@ from archbench.search import events
 from archbench.search.context import Context, StudyContext
 from archbench.search.engines.local import held_bytes
 from archbench.search.jobs import prepare_data, prepare_teacher, price_trial
+from archbench.search.kept_weights import remove_strange_files
 from archbench.search.optuna_view import Ledger
 from archbench.search.settings import Settings, conditions_of, space_entries
 from archbench.study import study_folder
@@ -98,6 +99,7 @@ def opened(context: StudyContext) -> Iterator[None]:
         refuse_planned(read_kind(path / study_folder.DATABASE), path=path)
         with Ledger.open(path / study_folder.DATABASE) as context.study:
             study_folder.tidy(path)
+            remove_strange_files(context.checkpoints, known=context.study.trials)
             restore(context, context.study.header())
             yield
 

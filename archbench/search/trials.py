@@ -120,7 +120,11 @@ class Trials(Jobs):
         self._context.tell(events.TrialStarted(record=record, worker=worker, resumed=is_resumed))
 
     def tick(self) -> None:
-        """Writes the derived tables after trials have ended, for under a twentieth of the time."""
+        """Writes a backup, and the derived tables after trials have ended, when they are due.
+
+        The tables take under a twentieth of the time.
+        """
+        self._context.back_up_at_times()
         begin, path = self._context.clock(), self._context.settings.path
         if not self._has_new_end or begin < self._tables_due:
             return

@@ -17,7 +17,7 @@ from typing import Any, Literal, Self
 
 from archbench.errors import StorageError
 from archbench.study import rows
-from archbench.study.atomic_file import backup_path, database_failures
+from archbench.study.atomic_file import backup_path, database_failures, sync_folder
 from archbench.study.connection import check_version, content, existing, held, version
 from archbench.study.measurement import Measurement
 from archbench.study.trial import (
@@ -273,21 +273,31 @@ class Store:
             return content(self._connection)
 
     def back_up(self) -> Path:
-        """Write a sound copy beside the file, atomically; errors about damage name it then.
+        """Write a copy beside the file, atomically; errors about damage name it then.
 
         Raises:
-            StorageError: It cannot be written; an earlier copy is as before.
+            StorageError: It cannot be written, or the study is damaged; an earlier copy is as
+                before.
         """
         target = backup_path(self.path)
-        partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
+        partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
         try:
+            with database_failures(target), closing(sqlite3.connect(partial)) as copy:
+                self._connection.backup(copy)
+                copy.execute("PRAGMA journal_mode = DELETE")  # so that no log lies beside it
+                with database_failures(self.path):
+                    content(copy)
             with database_failures(target):
-                with closing(sqlite3.connect(partial)) as copy:
-                    self._connection.backup(copy)
                 os.replace(partial, target)
+                sync_folder(target.parent)
         finally:
             partial.unlink(missing_ok=True)
         return target
+
+    @property
+    def num_changes(self) -> int:
+        """How many rows were written since it was opened."""
+        return self._connection.total_changes
 
     def _show(self, records: Sequence[TrialRecord]) -> None:
         """Told which trials were written, once they are on the disk."""

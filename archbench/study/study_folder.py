@@ -116,7 +116,7 @@ def tidy(path: Path) -> None:
     folder = path / CHECKPOINTS
     with storage_failures(path):
         folder.mkdir(exist_ok=True)
-        for file in folder.glob(".*.partial"):
+        for file in [*folder.glob(".*.partial"), *path.glob(f".{DATABASE}.backup.*.partial*")]:
             file.unlink(missing_ok=True)
 
 

@@ -4,7 +4,9 @@ import os
 import random
 import shutil
 import signal
+import sqlite3
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,10 @@ from archbench.analysis.pruning import stop_of
 from archbench.analysis.study import StudyReader, open_study
 from archbench.errors import StorageError
 from archbench.search import search
+from archbench.search.kept_weights import remove_strange_files, remove_useless_files
 from tests.search import tiny
 from tests.search.owner_process import Owner
+from tests.study import example
 
 
 def _space(
@@ -46,6 +50,7 @@ class Story:
         pid: Its process.
         acknowledged: Trials that were told as finished before the last kill.
         killed: What stood there after it.
+        copy: A copy of the folder as it was then.
     """
 
     whole: StudyReader
@@ -58,6 +63,7 @@ class Story:
     pid: int
     acknowledged: set[str]
     killed: StudyReader
+    copy: Path
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +92,7 @@ def story(tmp_path_factory: pytest.TempPathFactory, data: str) -> Story:
     second.end()
     _assert_gone(workers)
     killed = open_study(folder / "parts" / "toy")
+    shutil.copytree(folder / "parts" / "toy", folder / "copy" / "toy")
     parts = search(space, results=folder / "parts", **options)
     assert whole is not None
     assert parts is not None
@@ -101,6 +108,7 @@ def story(tmp_path_factory: pytest.TempPathFactory, data: str) -> Story:
         pid=first.process.pid,
         acknowledged={line for line in heard if line.startswith("TrialFinished")},
         killed=killed,
+        copy=folder / "copy" / "toy",
     )
 
 
@@ -141,6 +149,42 @@ def test_some_trials_are_stopped_and_some_audited_all_the_same(story: Story) -> 
     stops = [stop for record in story.parts.trials() if (stop := stop_of(record))]
     assert {stop.is_audited for stop in stops} == {True, False}
     assert story.parts.counts()["pruned"] == sum(not stop.is_audited for stop in stops)
+
+
+def test_a_damaged_study_goes_on_from_its_backup_as_told(story: Story, tmp_path: Path) -> None:
+    path = tmp_path / "toy"
+    shutil.copytree(story.copy, path)
+    file, log = path / "study.db", path / "study.db-wal"
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    damaged = bytearray(file.read_bytes())
+    damaged[3 * 4096 : 12 * 4096] = bytes(9 * 4096)
+    file.write_bytes(damaged)
+    with pytest.raises(StorageError, match=r"then copy study\.db\.backup to study\.db$"):
+        open_study(path)
+    for moved in (file, log, path / "study.db-shm"):
+        if moved.exists():
+            moved.rename(tmp_path / moved.name)
+    shutil.copy(path / "study.db.backup", file)
+    left = len(open_study(path).trials())
+    lost = path / "checkpoints" / f"trial-{left:05d}-seed-0.checkpoint.safetensors"
+    assert lost.exists() or left < len(story.killed.trials())
+    lost.write_bytes(b"of another network")
+    space = path / "space.yaml"
+    found = search(space, name="toy", results=tmp_path, resume=True, trials=left + 1)
+    assert found is not None
+    assert len(found.trials()) == left + 1
+    assert found.counts()["failed"] == 0
+
+
+def test_files_of_trials_that_are_not_there_are_removed_at_opening_alone(tmp_path: Path) -> None:
+    strange = tmp_path / "trial-00007-seed-0.checkpoint.safetensors"
+    for file in (strange, tmp_path / "trial-of-somebody-seed-0"):
+        file.touch()
+    remove_useless_files(tmp_path, rule=example.RULE, trials={0: example.trial(0)})
+    assert strange.exists()
+    remove_strange_files(tmp_path, known={0})
+    assert [file.name for file in tmp_path.iterdir()] == ["trial-of-somebody-seed-0"]
 
 
 @pytest.mark.slow

@@ -115,10 +115,12 @@ def test_a_writable_folder_is_made_and_left_empty(tmp_path: Path) -> None:
 def test_what_a_kill_left_is_tidied(tmp_path: Path) -> None:
     path = _create(tmp_path)
     kept, torn = path / owner.CHECKPOINTS / "x.safetensors", path / owner.CHECKPOINTS / ".y.partial"
-    kept.touch()
-    torn.touch()
+    backup = path / ".study.db.backup.7.partial"
+    for file in (kept, torn, backup):
+        file.touch()
     owner.tidy(path)
     assert list((path / owner.CHECKPOINTS).iterdir()) == [kept]
+    assert not backup.exists()
     kept.unlink()
     kept.parent.rmdir()
     owner.tidy(path)

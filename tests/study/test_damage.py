@@ -2,7 +2,9 @@
 
 import random
 import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -164,6 +166,19 @@ def test_help_names_the_backup_which_restores_the_study(closed: Path) -> None:
     shutil.copy(backup, closed)
     assert content(closed) == whole
     assert not list(closed.parent.glob("*.partial"))
+
+
+def test_damaged_study_never_takes_the_place_of_a_sound_backup(closed: Path) -> None:
+    with Store.open(closed) as store:
+        backup = store.back_up()
+    sound, original = backup.read_bytes(), closed.read_bytes()
+    closed.write_bytes(original[:4096] + bytes(9 * 4096) + original[10 * 4096 :])
+    with closing(sqlite3.connect(closed, isolation_level=None)) as connection:
+        damaged = Store(closed, connection=connection)
+        with pytest.raises(StorageError, match=r"study\.db: the database is damaged"):
+            damaged.back_up()
+    assert backup.read_bytes() == sound
+    assert not list(closed.parent.glob("*.partial*")) + list(closed.parent.glob(".*"))
 
 
 def test_backup_that_cannot_be_written_is_named(closed: Path) -> None:
