@@ -220,6 +220,7 @@ class Repeats(Jobs):
 
     def _tell_end(self, number: int, *, seed: int) -> None:
         found = _doubt(self._context)
+        self._study.show_probabilities(found.on_front)
         self._context.tell(
             events.SeedTrained(
                 record=self._study.trials[number],

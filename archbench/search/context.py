@@ -247,8 +247,14 @@ class StudyContext(Context):
         end, self._backed_up = self.clock(), written
         self._backup_due = end + max(_BACKUP_EVERY_S, (end - begin) / _BACKUP_LARGEST_SHARE)
 
+    def write_tables(self) -> None:
+        """Writes the derived tables, and shows the front probabilities that stand in them."""
+        found = open_study(self.settings.path)
+        write_tables(self.settings.path, found.tables())
+        self.study.show_probabilities(found.front_probabilities.on_front)
+
     def close(self) -> None:
         """Ends the workers, and puts the tables and a backup beside the study."""
         self.stop()
-        write_tables(self.settings.path, open_study(self.settings.path).tables())
+        self.write_tables()
         self.study.back_up()

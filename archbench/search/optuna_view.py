@@ -1,28 +1,27 @@
 """The open study of a search: our tables, shown in Optuna's so that its own tools open them.
 
 Our tables alone are true. What happens is written there first; Optuna's are a view of them, written
-after, and made anew when a study is gone on with. Nothing is read from them but what a sampler
-noted of trials of archbench 0.1, which kept it there alone. Optuna makes its tables itself; their
-rows are written by name (its schema ``v3.2.0.a``).
+after, and mended when a study is opened for writing. Nothing is read from them but what a sampler
+noted of trials of archbench 0.1, which kept it there alone, and front probabilities, until they are
+counted again.
 """
 
-import json
-import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import cached_property, lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self
 
 import optuna
 from optuna.distributions import distribution_to_json, json_to_distribution
-from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy.exc import SQLAlchemyError
 
+from archbench.analysis.front import FrontRule
 from archbench.errors import StorageError
+from archbench.search.optuna_tables import OptunaStudy, TrialRows, optunas_own, rows_of
 from archbench.study.database import Store
 from archbench.study.objective import objective_value
 from archbench.study.trial import Taken, TrialRecord
@@ -36,27 +35,29 @@ _TOLD_AS: Mapping[State, TrialState] = {
     "failed": TrialState.FAIL,
 }
 _distribution = lru_cache(maxsize=1024)(json_to_distribution)
-_BUSY_TIMEOUT_S = 60
-_STUDY = 1
-_COLUMNS = {
-    "studies": "study_id, study_name",
-    "study_directions": "study_id, objective, direction",
-    "trials": "trial_id, number, study_id, state, datetime_start, datetime_complete",
-    "trial_values": "trial_id, objective, value, value_type",
-    "trial_params": "trial_id, param_name, param_value, distribution_json",
-    "trial_user_attributes": "trial_id, key, value_json",
-    "trial_system_attributes": "trial_id, key, value_json",
-}
+_PROBABILITY = "front_probability"
+"""Of the user attributes that a trial is shown with."""
 
 
 class Ledger(Store):
     """The store of a search, whose trials are shown to Optuna's tools; only its owner has one."""
 
+    _shown: OptunaStudy | None = None
+    _front: frozenset[int] = frozenset()
+    _sure: Mapping[int, float] = MappingProxyType({})  # trial to its front probability
+
     @classmethod
     def create(cls, path: Path | str, header: Mapping[str, Any]) -> Self:
         """See ``Store.create``; ``name`` and ``objectives`` of the header are Optuna's, too."""
         study = super().create(path, header)
-        study.mend()
+        _mend_or_close(study)
+        return study
+
+    @classmethod
+    def open(cls, path: Path | str) -> Self:
+        """See ``Store.open``; Optuna's tables are mended."""
+        study = super().open(path)
+        _mend_or_close(study)
         return study
 
     @property
@@ -98,7 +99,7 @@ class Ledger(Store):
         }
 
     def frozen(self, record: TrialRecord) -> FrozenTrial:
-        """A trial as Optuna knows it; a complete one has its objectives as values."""
+        """A trial as a sampler knows it; a complete one has its objectives as values."""
         notes, state = self.notes[record.number], _TOLD_AS[record.state]
         started = datetime.fromisoformat(notes["started"])
         ended = started + timedelta(seconds=record.seconds) if state.is_finished() else None
@@ -120,17 +121,20 @@ class Ledger(Store):
             intermediate_values={},
         )
 
-    def mend(self) -> list[FrozenTrial]:
-        """Makes Optuna's tables anew from ours, whatever they hold; its trials by number.
+    def frozen_trials(self) -> list[FrozenTrial]:
+        """Every trial as a sampler knows it, by number."""
+        return [self.frozen(record) for record in self.trials.values()]
 
-        To be called once, before the first trial is begun or ended.
+    def mend(self) -> None:
+        """Makes Optuna's tables what ours say, whatever they hold, without touching what is right.
 
         Raises:
-            StorageError: What a sampler noted of a trial is nowhere.
+            StorageError: What a sampler noted of a trial is nowhere, or others have studies in
+                tables that Optuna cannot open.
         """
-        unnoted = sorted(self.trials.keys() - self.notes.keys())
-        with _optunas_own(self.path) as storage:  # its tables are there now
-            earlier = _earlier_notes(storage) if unnoted else {}
+        header, unnoted = self.header(), sorted(self.trials.keys() - self.notes.keys())
+        with optunas_own(self.path, name=header["name"]) as storage:  # its tables are there now
+            earlier = _earlier_notes(storage, name=header["name"]) if unnoted else {}
         lacking = [number for number in unnoted if number not in earlier]
         if lacking:
             raise StorageError(
@@ -138,30 +142,75 @@ class Ledger(Store):
                 place=str(self.path),
                 help="put the database back from its backup",
             )
-        header = self.header()
-        ways = enumerate(header["objectives"].values())
+        self._shown = OptunaStudy(header["name"], directions=header["objectives"])
         with self.transaction() as connection:
             for number in unnoted:
                 self.set_notes(number, earlier[number])
-            for table in _COLUMNS:
-                connection.execute(f"DELETE FROM {table}")  # noqa: S608
-            _insert(connection, "studies", [(_STUDY, header["name"])])
-            directions = [(_STUDY, place, f"{way.upper()}IMIZE") for place, way in ways]
-            _insert(connection, "study_directions", directions)
-            trials = [self.frozen(record) for record in self.trials.values()]
-            for trial in trials:
-                _write(connection, trial)
-        return trials
+            self._written.clear()  # all are shown here
+            told = self._shown.attributes(connection, _PROBABILITY)
+            self._sure = {n: one for n, one in told.items() if _is_probability(one)}
+            self._front = self._front_now()
+            trials = {number: self._rows(record) for number, record in self.trials.items()}
+            self._shown.mend(connection, trials)
+
+    def show_probabilities(self, on_front: Mapping[int, float]) -> None:
+        """Shows how probable it is that trials are on the front, as it was found last."""
+        changed = {n for n, chance in on_front.items() if self._sure.get(n) != chance}
+        changed |= self._sure.keys() - on_front.keys()
+        self._sure = dict(on_front)
+        self._show([self.trials[number] for number in sorted(changed & self.trials.keys())])
 
     @cached_property
     def _objectives(self) -> tuple[str, ...]:
         return tuple(self.header()["objectives"])
 
+    @cached_property
+    def _rule(self) -> FrontRule | None:
+        """None where it is not known yet who may stand on the front."""
+        with suppress(StorageError):
+            return FrontRule.of(self.header(), place=str(self.path))
+        return None
+
+    def _front_now(self) -> frozenset[int]:
+        found = self._rule.front(list(self.trials.values())) if self._rule else []
+        return frozenset(record.number for record in found)
+
     def _show(self, records: Sequence[TrialRecord]) -> None:
+        if self._shown is None:  # not mended yet, which shows all
+            return
+        changed = {record.number for record in records}
+        if self._front & changed or any(record.state == "complete" for record in records):
+            before, self._front = self._front, self._front_now()
+            changed |= before ^ self._front
+        shown, self._shown = self._shown, None  # what is half written is mended another time
         with self.transaction() as connection:
-            for record in records:
-                if record.number in self.notes:  # else of an older study, which was never mended
-                    _write(connection, self.frozen(record))
+            is_there = shown.is_there(connection)
+            for number in sorted(changed) if is_there else ():
+                shown.write(connection, number, self._rows(self.trials[number]))
+        self._shown = shown
+        if not is_there:  # somebody deleted it in a dashboard
+            self.mend()
+
+    def _rows(self, record: TrialRecord) -> TrialRows:
+        """A trial as it is shown.
+
+        Optuna's tools know no bar and take every complete trial for a candidate of the front: one
+        that may not stand there is shown as pruned, as one over a limit is.
+        """
+        trial, number = self.frozen(record), record.number
+        if trial.state == TrialState.COMPLETE and self._rule and not self._rule.is_eligible(record):
+            trial.state, trial.values = TrialState.PRUNED, None
+        known = {
+            "state": record.state,
+            "reason": record.reason or None,
+            **{name: objective_value(record, name) for name in ("proxy_accuracy", "latency_ms")},
+            "macs": record.macs,
+            "params": record.params,
+            "on_front": number in self._front if self._rule else None,
+            _PROBABILITY: self._sure.get(number),
+        }
+        trial.user_attrs |= {key: value for key, value in known.items() if value is not None}
+        return rows_of(trial, distributions=self.notes[number]["distributions"])
 
 
 def quiet_optuna() -> None:
@@ -169,35 +218,24 @@ def quiet_optuna() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
-@contextmanager
-def _optunas_own(path: Path) -> Iterator[RDBStorage]:
-    """Optuna's own access to its tables, which are made where they are missing."""
-
-    def connect() -> sqlite3.Connection:
-        return sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, check_same_thread=False)
-
+def _mend_or_close(study: Ledger) -> None:
     try:
-        storage = RDBStorage("sqlite://", engine_kwargs={"creator": connect})
-        try:
-            yield storage
-        finally:
-            storage.remove_session()
-            storage.engine.dispose()
-    except (StorageInternalError, SQLAlchemyError, sqlite3.Error) as error:
-        cause = error.__cause__ if isinstance(error, StorageInternalError) else error
-        reason = getattr(cause, "orig", None) or cause
-        raise StorageError(
-            f"cannot write the study's database ({reason})",
-            place=str(path),
-            help="check the disk and its free space, then resume: what was acknowledged is safe",
-        ) from error
+        study.mend()
+    except BaseException:
+        study.close()
+        raise
 
 
-def _earlier_notes(storage: RDBStorage) -> dict[int, dict[str, Any]]:
+def _is_probability(value: object) -> bool:
+    return isinstance(value, float) and 0 <= value <= 1
+
+
+def _earlier_notes(storage: RDBStorage, *, name: str) -> dict[int, dict[str, Any]]:
     """Trial to its notes, as far as Optuna's tables still hold them."""
     return {
         trial.number: _notes_of(trial, started=trial.datetime_start)
-        for study in storage.get_all_studies()[:1]
+        for study in storage.get_all_studies()
+        if study.study_name == name
         for trial in storage.get_all_trials(study._study_id, deepcopy=False)  # noqa: SLF001
     }
 
@@ -211,37 +249,3 @@ def _notes_of(drawn: FrozenTrial, *, started: datetime | None) -> dict[str, Any]
         "system_attrs": dict(drawn.system_attrs),
         "started": (started or datetime.now()).isoformat(),
     }
-
-
-def _write(connection: sqlite3.Connection, trial: FrozenTrial) -> None:
-    """Write the rows of one trial anew."""
-    identity = trial._trial_id  # noqa: SLF001
-    dates = (
-        at.isoformat(sep=" ", timespec="microseconds") if at else None
-        for at in (trial.datetime_start, trial.datetime_complete)
-    )
-    found: dict[str, list[tuple[Any, ...]]] = {
-        "trials": [(identity, trial.number, _STUDY, trial.state.name, *dates)],
-        "trial_values": [
-            (identity, place, value, "FINITE") for place, value in enumerate(trial.values or ())
-        ],
-        "trial_params": [
-            (identity, axis, one.to_internal_repr(trial.params[axis]), distribution_to_json(one))
-            for axis, one in trial.distributions.items()
-        ],
-        "trial_user_attributes": [
-            (identity, key, json.dumps(value)) for key, value in trial.user_attrs.items()
-        ],
-        "trial_system_attributes": [
-            (identity, key, json.dumps(value)) for key, value in trial.system_attrs.items()
-        ],
-    }
-    for table, rows in found.items():
-        connection.execute(f"DELETE FROM {table} WHERE trial_id = ?", (identity,))  # noqa: S608
-        _insert(connection, table, rows)
-
-
-def _insert(connection: sqlite3.Connection, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
-    columns = _COLUMNS[table]
-    marks = ", ".join("?" * (columns.count(",") + 1))
-    connection.executemany(f"INSERT INTO {table} ({columns}) VALUES ({marks})", rows)  # noqa: S608

@@ -305,7 +305,6 @@ def grow(study: Ledger, space: SearchSpace, *, before: SearchSpace) -> None:
     Raises:
         UsageError: A trial, or another candidate of the study's space, is none of the new one.
     """
-    study.mend()
     home = study.path.parent
     found = {
         number: _found(space, as_spec(record.spec), known=record.choices, home=home)

@@ -5,8 +5,6 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
-from archbench.analysis.study import open_study
-from archbench.analysis.tables import write_tables
 from archbench.errors import NEGATIVE_RESULT, ArchbenchError
 from archbench.models import ArchSpec, count
 from archbench.search import events
@@ -52,7 +50,7 @@ def run_trials(context: StudyContext) -> str:
     )
     suggester.restore(
         (trial, record.digest, study.knowledge(record))
-        for trial, record in zip(study.mend(), study.trials.values(), strict=True)
+        for trial, record in zip(study.frozen_trials(), study.trials.values(), strict=True)
     )
     pruner = Pruner(
         entry=PRUNERS.load(search.pruner),
@@ -125,10 +123,10 @@ class Trials(Jobs):
         The tables take under a twentieth of the time.
         """
         self._context.back_up_at_times()
-        begin, path = self._context.clock(), self._context.settings.path
+        begin = self._context.clock()
         if not self._has_new_end or begin < self._tables_due:
             return
-        write_tables(path, open_study(path).tables())
+        self._context.write_tables()
         self._has_new_end = False
         end = self._context.clock()
         self._tables_due = end + max(_TABLES_EVERY_S, (end - begin) / _TABLES_LARGEST_SHARE)

@@ -223,6 +223,7 @@ class Store:
             self._require(number)
             rows.NOTE.put(connection, {"trial": number, "notes": json.dumps(notes)})
             self.notes[number] = notes
+            self._written.add(number)
 
     def set_checkpoint(self, number: int, point: CurvePoint, *, path: Path, sha256: str) -> None:
         """Store which file is the last checkpoint of a training, durable since a point."""

@@ -116,7 +116,7 @@ def test_optuna_reads_every_trial_as_drawn_from_the_new_values(study: Ledger) ->
 def test_every_sampler_goes_on_with_old_and_new_values(study: Ledger, sampler: str) -> None:
     space = _changed(*_LARGER)
     _grow(study, space)
-    trials = study.mend()
+    trials = study.frozen_trials()
     suggester = Suggester(
         space, sampler=SAMPLERS.load(sampler), seed=1, directions=list(space.objectives.values())
     )

@@ -81,7 +81,15 @@ def test_optuna_and_its_dashboard_open_the_database_of_a_running_study(tmp_path:
     states = [trial.state.name for trial in loaded.trials]
     assert states == ["COMPLETE", "PRUNED", "FAIL", "RUNNING"]
     assert [trial.values for trial in loaded.best_trials] == [[0.5, 4.0]]
-    assert loaded.trials[0].user_attrs == {"digest": f"{0:016x}"}
+    assert loaded.metric_names == ["proxy_accuracy", "latency_ms"]
+    assert loaded.trials[0].user_attrs == {
+        "digest": f"{0:016x}",
+        "state": "complete",
+        "proxy_accuracy": 0.5,
+        "latency_ms": 4.0,
+        "macs": 100_000,
+        "params": 1000,
+    }
     assert loaded.trials[0].params == {"dim": 0}
     assert summary["study_name"] == "mine"
     assert summary["directions"] == ["maximize", "minimize"]
@@ -111,7 +119,6 @@ def test_death_between_our_row_and_optunas_is_mended(
             study.begin(_record(0), drawn=_drawn(0))
     assert _load(path).trials == []
     with Ledger.open(path) as again:
-        again.mend()
         assert again.running == [_record(0)]
         assert again.next_number == 1
     assert [trial.state for trial in _load(path).trials] == [TrialState.RUNNING]
@@ -127,7 +134,7 @@ def test_death_between_our_end_and_optunas_is_mended(
         with pytest.raises(KeyboardInterrupt):
             study.finish(0, state="complete", proxy_accuracy=0.5, seconds=1.0)
     with Ledger.open(path) as again:
-        (trial,) = again.mend()
+        (trial,) = again.frozen_trials()
         assert trial.state == TrialState.COMPLETE
         assert trial.values == [0.5, 4.0]
 
@@ -153,12 +160,12 @@ def test_optunas_tables_are_made_again_from_ours_however_they_differ(
     with Ledger.open(path) as study:
         _complete(study, 0)
         study.begin(_record(1), drawn=_drawn(1))
-        before = study.mend()
+        before = study.frozen_trials()
     with closing(sqlite3.connect(path)) as connection:
         connection.execute(change)
         connection.commit()
     with Ledger.open(path) as again:
-        assert again.mend() == before
+        assert again.frozen_trials() == before
     loaded = _load(path)
     assert [direction.name for direction in loaded.directions] == ["MAXIMIZE", "MINIMIZE"]
     for found, told in zip(loaded.trials, before, strict=True):
@@ -171,7 +178,6 @@ def test_study_that_was_deleted_in_the_dashboard_goes_on(path: Path) -> None:
         _complete(study, 0)
     optuna.delete_study(study_name="mine", storage=_storage(path))
     with Ledger.open(path) as again:
-        again.mend()
         assert _complete(again, 1).state == "complete"
     assert [trial.values for trial in _load(path).trials] == [[0.5, 4.0], [0.5, 4.0]]
 
@@ -181,7 +187,7 @@ def test_what_a_sampler_noted_for_an_older_archbench_is_taken_once(path: Path) -
     with Ledger.open(path) as study:
         _complete(study, 0)
         study.begin(_record(1), drawn=_drawn(1))
-        before = study.mend()
+        before = study.frozen_trials()
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("DROP TABLE archbench_note")
         connection.execute("UPDATE archbench_header SET value = 1 WHERE key = 'schema'")
@@ -189,7 +195,7 @@ def test_what_a_sampler_noted_for_an_older_archbench_is_taken_once(path: Path) -
         connection.commit()
     assert len(read(path).trials) == 2
     with Ledger.open(path) as again:
-        assert again.mend() == before
+        assert again.frozen_trials() == before
         assert again.notes.keys() == {0, 1}
     assert len(_load(path).trials) == 2
 
@@ -201,8 +207,8 @@ def test_notes_that_are_nowhere_are_told(path: Path) -> None:
         connection.execute("DELETE FROM archbench_note")
         connection.execute("DELETE FROM trials")
         connection.commit()
-    with Ledger.open(path) as again, pytest.raises(StorageError, match=r"lack the trials \[0\]"):
-        again.mend()
+    with pytest.raises(StorageError, match=r"lack the trials \[0\]"):
+        Ledger.open(path)
 
 
 def test_recorded_study_of_an_older_archbench_goes_on(tmp_path: Path) -> None:
@@ -213,7 +219,7 @@ def test_recorded_study_of_an_older_archbench_goes_on(tmp_path: Path) -> None:
     assert path.read_bytes() == before
     stored = _load(path, name=kept.header["name"]).trials
     with Ledger.open(path) as study:
-        trials = study.mend()
+        trials = study.frozen_trials()
         assert tuple(study.trials.values()) == kept.trials
     for trial, old in zip(trials, stored, strict=True):
         for what in ("params", "distributions", "system_attrs", "state"):
@@ -235,7 +241,6 @@ def test_a_full_disk_is_said_and_nothing_is_torn(path: Path) -> None:
             [_complete(study, number) for number in range(1, 200)]
         reached = len(study.trials)
     with Ledger.open(path) as again:
-        again.mend()
         ended = [r.number for r in again.trials.values() if r.state == "complete"]
         assert ended == list(range(len(ended)))
         assert reached - 1 <= len(ended) <= reached

@@ -123,7 +123,7 @@ class Study:
         return found.reason
 
     def optuna_trials(self) -> list[FrozenTrial]:
-        return self.ledger.mend()
+        return self.ledger.frozen_trials()
 
     def of(self, kind: type) -> list[Any]:
         return [happened for happened in self.heard if isinstance(happened, kind)]

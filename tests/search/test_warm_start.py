@@ -90,9 +90,13 @@ def test_trials_of_the_same_conditions_are_taken_and_not_trained(
 def test_optuna_has_the_trials_with_values_and_choices(study: StudyReader) -> None:
     storage = optuna.storages.RDBStorage(f"sqlite:///{study.path / 'study.db'}")
     trials = optuna.load_study(study_name="b", storage=storage).trials
-    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 4
     for trial, record in zip(trials, study.trials(), strict=True):
-        assert trial.values == [record.proxy_accuracy, record.macs]
+        shown = trial.user_attrs
+        assert shown["state"] == record.state == "complete"
+        assert [shown["proxy_accuracy"], shown["macs"]] == [record.proxy_accuracy, record.macs]
+        is_candidate = study.rule.is_eligible(record)  # at chance it is shown as pruned
+        assert trial.state == (TrialState.COMPLETE if is_candidate else TrialState.PRUNED)
+        assert trial.values == ([record.proxy_accuracy, record.macs] if is_candidate else None)
         assert trial.user_attrs["digest"] == record.digest
         assert trial.params == record.choices
     assert len({tuple(sorted(trial.distributions.items())) for trial in trials}) == 1
