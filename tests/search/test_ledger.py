@@ -1,6 +1,5 @@
 """Our tables and Optuna's say the same, whenever the owner dies."""
 
-import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -19,7 +18,6 @@ from tests.search.jobs import dashboard
 from tests.study import example
 from tests.study.example import latency
 
-_RECORDED = Path(__file__).parents[2] / "results/quickstart-recorded/study.db"
 _HEADER = {
     "name": "mine",
     "objectives": {"proxy_accuracy": "max", "latency_ms": "min"},
@@ -209,27 +207,6 @@ def test_notes_that_are_nowhere_are_told(path: Path) -> None:
         connection.commit()
     with pytest.raises(StorageError, match=r"lack the trials \[0\]"):
         Ledger.open(path)
-
-
-def test_recorded_study_of_an_older_archbench_goes_on(tmp_path: Path) -> None:
-    path = tmp_path / "study.db"
-    shutil.copy(_RECORDED, path)
-    before = path.read_bytes()
-    kept = read(path)
-    assert path.read_bytes() == before
-    stored = _load(path, name=kept.header["name"]).trials
-    with Ledger.open(path) as study:
-        trials = study.frozen_trials()
-        assert tuple(study.trials.values()) == kept.trials
-    for trial, old in zip(trials, stored, strict=True):
-        for what in ("params", "distributions", "system_attrs", "state"):
-            assert getattr(trial, what) == getattr(old, what)
-    shown = _load(path, name=kept.header["name"])
-    complete = {record.number: record for record in kept.trials if record.state == "complete"}
-    for trial in shown.get_trials(states=[TrialState.COMPLETE]):
-        record = complete[trial.number]
-        assert record.latency is not None
-        assert trial.values == [record.proxy_accuracy, record.latency.value]
 
 
 def test_a_full_disk_is_said_and_nothing_is_torn(path: Path) -> None:
