@@ -78,6 +78,9 @@ class Broken:
 
 Report = Sent | Done | Broken
 
+READY = "ready"
+"""What a worker says to its engine once it can take a job."""
+
 
 class Engine(Protocol):
     """Where jobs run. Every method is called from the owner's main thread."""

@@ -91,8 +91,10 @@ class Settings:
 
     def num_workers(self, *, left: int) -> int:
         """Trials at a time, where so many are left; see the function of this name."""
-        device, threads = self.training_device, self.space.target.threads
-        return num_workers(self.search.workers, device=device, threads=threads, left=left)
+        asked, threads = self.search.workers, self.space.target.threads
+        place = "search.workers" if asked == self.space.search.workers else "--workers"
+        device = self.training_device
+        return num_workers(asked, device=device, threads=threads, left=left, place=place)
 
     def confirmation_seconds(self, search_seconds: float) -> float:
         """Seconds of further trainings, summed over workers, given those of the search."""
@@ -191,14 +193,30 @@ def parse_budget(text: str, *, place: str) -> tuple[float, float | None]:
     return 0.0, seconds
 
 
-def num_workers(asked: int | None, *, device: str, threads: int, left: int) -> int:
-    """Jobs at a time: what was asked for, else what cores, memory and GPU serve."""
-    if asked is not None:
-        return asked
-    if device == "cuda":
-        return 1  # who is timed on the only GPU must be alone on it
-    by_memory = int(usable_memory_bytes() // _WORKER_BYTES)
-    return max(1, min(usable_cores() // threads, by_memory, left))
+def num_workers(
+    asked: int | None, *, device: str, threads: int, left: int, place: str = "--workers"
+) -> int:
+    """Jobs at a time: what was asked for, else what cores, memory and GPU serve.
+
+    Raises:
+        UsageError: More were asked for than cores or memory serve.
+    """
+    by_cores = max(1, usable_cores() // threads)
+    by_memory = max(1, int(usable_memory_bytes() // _WORKER_BYTES))
+    most = min(by_cores, by_memory)
+    if asked is None:
+        # who is timed on the only GPU must be alone on it
+        return 1 if device == "cuda" else max(1, min(most, left))
+    if asked > most:
+        each = f"{threads} core{'s' if threads > 1 else ''}"
+        if by_memory < by_cores:
+            each = f"{_WORKER_BYTES / 2**30:g} GiB of memory"
+        raise UsageError(
+            f"{asked} workers are more than this machine serves, as each needs {each}",
+            place=place,
+            help=f"use up to {most}",
+        )
+    return asked
 
 
 def conditions_of(space: SearchSpace) -> Conditions:

@@ -145,7 +145,7 @@ class SearchSection:
     epochs: Annotated[int | None, _whole()] = None
     time_limit_s: Annotated[float | None, _duration] = None
     seed: Annotated[int, _whole(low=0, high=2**31 - 1)] = 0
-    workers: Annotated[int | None, _whole(high=4096)] = None
+    workers: Annotated[int | None, _whole()] = None
     timeout_s: Annotated[float, _duration] = 600.0
     confirm: Annotated[bool | float, _confirm] = True
     certify: Annotated[str, _one_of(*CERTIFY)] = "auto"

@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -58,6 +60,21 @@ class Act:
     def _hold(self, send: Send) -> None:
         self.kept.append(b"x" * self.argument)
         send("holds")
+        time.sleep(600)
+
+    def _scribble(self, send: Send) -> None:
+        os.write(json.loads(sys.argv[2])["jobs"], self.argument)
+        time.sleep(600)
+
+    def _leave(self, send: Send) -> None:
+        child = os.fork()  # which holds the pipe, too
+        if child == 0:
+            time.sleep(600)
+        send(child)
+        os._exit(self.argument)
+
+    def _employ(self, send: Send) -> None:
+        send(subprocess.Popen(["sleep", "600"]).pid)
         time.sleep(600)
 
     def _interrupt(self, send: Send) -> str:

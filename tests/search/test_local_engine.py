@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -128,27 +129,123 @@ def test_an_exception_has_a_kind_that_can_be_counted(error: Exception, kind: str
     assert "\n" not in failure.message
 
 
-@pytest.mark.slow
-def test_workers_do_not_outlive_a_killed_owner(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "moment", ["at its first line", pytest.param("in a job", marks=pytest.mark.slow)]
+)
+def test_workers_do_not_outlive_a_killed_owner(tmp_path: Path, moment: str) -> None:
     code = (
         "import sys; from pathlib import Path; from archbench.search.engines import local\n"
         "from tests.search.jobs import Act\n"
         "engine = local.make(workers=1, threads=1, memory_bytes=2**33, logs=Path(sys.argv[1]))\n"
-        "engine.start(Act(1, 'answer'), timeout_s=600)\n"
-        "while not (reports := engine.poll(1)): pass\n"
-        "engine.poll(9)\n"
-        "engine.start(Act(2, 'hang'), timeout_s=600)\n"
-        "while not engine.poll(1): pass\n"
+        "engine.start(Act(1, 'hang'), timeout_s=600)\n"
+        "while sys.argv[2] == 'in a job' and not engine.poll(1): pass\n"
         "print(engine._children[0].process.pid, flush=True); sys.stdin.read()"
     )
     owner = subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", code, str(tmp_path), moment],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     )
     assert owner.stdout is not None
     worker = int(owner.stdout.readline())
     owner.kill()
     owner.communicate()
+    _assert_gone(worker)
+
+
+def test_workers_are_started_as_jobs_need_them(tmp_path: Path) -> None:
+    engine = local.make(workers=3, threads=1, memory_bytes=2**33, logs=tmp_path)
+    try:
+        assert _alive(engine) == 1
+        engine.start(Act(1, "hang"), timeout_s=600)
+        assert _alive(engine) == 1
+        engine.start(Act(2, "hang"), timeout_s=600)
+        assert _alive(engine) == 2
+    finally:
+        engine.stop()
+    assert _alive(engine) == 0
+
+
+def test_the_time_of_a_job_counts_from_when_its_worker_takes_it(tmp_path: Path) -> None:
+    now = [0.0]
+    engine = local.make(
+        workers=1, threads=1, memory_bytes=2**33, logs=tmp_path, clock=lambda: now[0]
+    )
+    try:
+        engine.start(Act(1, "answer"), timeout_s=5)
+        now[0] = 200.0  # so long took its start
+        reports = engine.poll(0)
+        while 1 in engine.running:
+            reports += engine.poll(1)
+        assert isinstance(reports[-1], Done)
+        engine.start(Act(2, "hang"), timeout_s=5)
+        while engine.poll(1) != [Sent(number=2, payload="hangs")]:
+            pass
+        now[0] = 206.0
+        (late,) = engine.poll(0)
+        assert isinstance(late, Broken)
+        assert late.failure.message == "took longer than 5 s"
+        engine.start(Act(3, "answer"), timeout_s=5)
+        now[0] = 600.0
+        (late,) = engine.poll(0)
+        assert isinstance(late, Broken)
+        assert late.failure.message == "its worker did not start within 300 s"
+    finally:
+        engine.stop()
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        b"\0\0\0\x08garbage!",
+        b"\0\0\0\5\x80\4K\1.",
+        pytest.param(b"\0\0\3\xe8torn", marks=pytest.mark.slow),
+    ],
+)
+def test_a_worker_whose_pipe_broke_is_ended_though_it_lives(engine: Engine, written: bytes) -> None:
+    report = _failure(engine, Act(9, "scribble", written))
+    assert report.failure.kind == "crash"
+    assert report.failure.message == "the pipe to the worker process broke"
+
+
+def test_a_dead_worker_is_noticed_though_its_child_holds_the_pipe(engine: Engine) -> None:
+    sent, broken = _reports(engine, Act(11, "leave", 3))
+    assert isinstance(broken, Broken)
+    assert broken.failure.kind == "crash"
+    assert broken.failure.message == "the worker process ended with exit code 3"
+    assert isinstance(sent, Sent)
+    _assert_gone(sent.payload)
+
+
+@pytest.mark.parametrize("ending", ["its time is over", "all are stopped"])
+def test_what_a_worker_started_ends_with_it(tmp_path: Path, ending: str) -> None:
+    engine = local.make(workers=1, threads=1, memory_bytes=2**33, logs=tmp_path)
+    timeout_s = 0.2 if ending == "its time is over" else 600
+    engine.start(Act(12, "employ"), timeout_s=timeout_s)
+    reports: list[Report] = []
+    while not reports:
+        reports += engine.poll(1)
+    while 12 in engine.running and timeout_s < 600:
+        engine.poll(1)
+    engine.stop()
+    assert isinstance(reports[0], Sent)
+    _assert_gone(reports[0].payload)
+
+
+def _alive(engine: Any) -> int:
+    return sum(child.lives for child in engine._children)
+
+
+def _assert_gone(pid: int) -> None:
     until = time.monotonic() + 5
-    while Path(f"/proc/{worker}").exists():
+    while _is_there(pid):
         assert time.monotonic() < until, "an orphan lives"
         time.sleep(0.01)
+
+
+def _is_there(pid: int) -> bool:
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+    return "State:\tZ" not in status  # an orphan that has ended, whom nobody asked after

@@ -74,7 +74,21 @@ def test_workers_share_cores_by_threads_and_never_exceed_the_trials(space: Searc
     settings = _settings(space)
     assert settings.num_workers(left=1) == 1
     assert 1 <= settings.num_workers(left=1000) <= usable_cores()
-    assert _settings(space, workers=5).num_workers(left=1) == 5
+    most = settings.num_workers(left=1000)
+    assert _settings(space, workers=most).num_workers(left=1) == most
+
+
+def test_more_workers_than_the_machine_serves_are_refused(space: SearchSpace) -> None:
+    most = _settings(space).num_workers(left=10**6)
+    told = f"--workers: {most + 1} workers are more than this machine serves, as each needs .*; "
+    with pytest.raises(UsageError, match=f"{told}use up to {most}$"):
+        _settings(space, workers=most + 1).num_workers(left=1)
+    written = SearchSpace(
+        tiny.space_text(Path("images")).replace("trials:", "workers: 100000, trials:"),
+        source="toy.yaml",
+    )
+    with pytest.raises(UsageError, match=r"search\.workers: 100000 workers are more"):
+        _settings(written).num_workers(left=1)
 
 
 def test_candidates_to_be_tried_are_of_different_sizes(space: SearchSpace) -> None:

@@ -4,29 +4,41 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import pickle
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-from archbench.search.scheduler import Broken, Job, Report, Sent
+from archbench.errors import FOREIGN_FAULTS
+from archbench.search.engines._owned import BLOCKED
+from archbench.search.scheduler import READY, Broken, Done, Job, Report, Sent
 from archbench.study.trial import Failure, FailureKind
 
 _BOOT = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-_BOOT += "from archbench.search.engines._worker import main; main(sys.argv[2])"
+_BOOT += "from archbench.search.engines._owned import main; main(sys.argv[2])"
 _GRACE_S = 2.0
+_START_S = 300.0  # a start took 26 s on a machine with ten times the work that it serves
+_UNREADABLE = (*FOREIGN_FAULTS, EOFError, ImportError, OSError, pickle.UnpicklingError)
 _SPOILING: tuple[FailureKind, ...] = ("memory", "error")  # a CUDA error spoils its process
 
 
 class _LocalEngine:
-    """Warm child processes, ended where they hold more than ``memory_bytes``, and then replaced."""
+    """Warm child processes, ended where they hold more than ``memory_bytes``, and then replaced.
+
+    One is started at once, each other one with the first job for which there is none. The time of a
+    job counts from when its worker takes it, not from the worker's start.
+    """
 
     def __init__(
         self,
@@ -40,9 +52,10 @@ class _LocalEngine:
         self._memory_bytes = memory_bytes
         self._clock = clock
         self._children = [
-            _Child(cores, threads=threads, log=logs / f"worker-{index}.log")
+            _Child(cores, threads=threads, log=logs / f"worker-{index}.log", clock=clock)
             for index, cores in enumerate(_core_groups(workers=workers, threads=threads))
         ]
+        self._children[0].spawn()
 
     @property
     def workers(self) -> int:
@@ -53,8 +66,9 @@ class _LocalEngine:
         return tuple(child.job.number for child in self._children if child.job is not None)
 
     def start(self, job: Job, *, timeout_s: float) -> int:
-        index = next(i for i, child in enumerate(self._children) if child.job is None)
-        self._children[index].start(job, deadline=self._clock() + timeout_s, timeout_s=timeout_s)
+        idle = [index for index, child in enumerate(self._children) if child.job is None]
+        index = next((index for index in idle if self._children[index].lives), idle[0])
+        self._children[index].start(job, timeout_s=timeout_s)
         return index
 
     def answer(self, number: int, content: Any) -> None:
@@ -74,19 +88,24 @@ class _LocalEngine:
 
     def stop(self) -> None:
         for child in self._children:
-            child.terminate()
+            child.kill()
         for child in self._children:
             child.end()
 
     def _overdue(self, child: _Child) -> Broken | None:
         if child.job is None:
             return None
-        if self._clock() > child.deadline:
-            return child.kill("timeout", f"took longer than {child.timeout_s:g} s")
+        if not (child.lives or child.jobs.poll()):
+            return child.died()  # while a process of its own holds the pipe
+        now, timeout_s = self._clock(), child.timeout_s
+        if now > child.start_until:
+            return child.broken("timeout", f"its worker did not start within {_START_S:g} s")
+        if now > child.deadline:
+            return child.broken("timeout", f"took longer than {timeout_s:g} s")
         held = held_bytes(child.process.pid)
         if held is not None and held > self._memory_bytes:
             allowed = f"{self._memory_bytes / 2**30:.1f} GiB that a worker may use"
-            return child.kill("memory", f"held {held / 2**30:.1f} GiB, more than the {allowed}")
+            return child.broken("memory", f"held {held / 2**30:.1f} GiB, more than the {allowed}")
         return None
 
 
@@ -94,91 +113,113 @@ make = _LocalEngine
 
 
 class _Child:
+    """A place for a worker: a process in a session of its own, once there is one, and its job."""
+
     process: subprocess.Popen[bytes]
-    jobs: Connection[Any, Report]
+    jobs: Connection[Any, Any]
     _lifeline: int
 
-    def __init__(self, cores: tuple[int, ...] | None, *, threads: int, log: Path) -> None:
+    def __init__(
+        self,
+        cores: tuple[int, ...] | None,
+        *,
+        threads: int,
+        log: Path,
+        clock: Callable[[], float],
+    ) -> None:
         self._cores = cores
         self._threads = threads
         self._log = log
+        self._clock = clock
+        self._is_there = False
         self.job: Job | None = None
-        self.deadline = self.timeout_s = 0.0
+        self.start_until = self.deadline = math.inf
+        self.timeout_s = 0.0
         self._kernel_kills = 0
-        self._spawn()
 
-    def start(self, job: Job, *, deadline: float, timeout_s: float) -> None:
-        if self.process.poll() is not None:  # died while idle
-            self._respawn()
-        self.job, self.deadline, self.timeout_s = job, deadline, timeout_s
+    @property
+    def lives(self) -> bool:
+        """Whether there is a process that has not ended."""
+        return self._is_there and self.process.poll() is None
+
+    def start(self, job: Job, *, timeout_s: float) -> None:
+        if not self.lives:  # none was needed yet, or it died while idle
+            self.end()
+            self.spawn()
+        self.job, self.timeout_s = job, timeout_s
         self._kernel_kills = kernel_kills()
-        with contextlib.suppress(OSError):  # it dies just now: the next look reports that
-            self.jobs.send(job)
+        if self.start_until == math.inf:
+            self._hand_over()
 
     def answer(self, content: Any) -> None:
         with contextlib.suppress(OSError):
             self.jobs.send(content)
 
     def receive(self) -> Report | None:
-        job = self.job
-        if job is None:
+        if self.job is None:
             return None
         try:
             report = self.jobs.recv()
-        except (EOFError, OSError, pickle.UnpicklingError):
-            self.process.wait()
-            return self._died(job)
+        except _UNREADABLE:
+            return self.died()
+        if report == READY:
+            self.start_until = math.inf
+            self._hand_over()
+            return None
+        if not isinstance(report, Sent | Done | Broken):
+            return self.died()
         if not isinstance(report, Sent):
-            self.job = None
+            self.job, self.deadline = None, math.inf
         if isinstance(report, Broken) and report.failure.kind in _SPOILING:
-            self._respawn()
+            self.end()
         return report
 
-    def kill(self, kind: FailureKind, message: str) -> Broken:
+    def broken(self, kind: FailureKind, message: str, *, traceback: str = "") -> Broken:
+        """Ends the process; the report of its job."""
         job = self.job
-        assert job is not None, "only a running job can be killed"
-        self._respawn()
-        return Broken(number=job.number, failure=Failure(kind=kind, message=message))
+        assert job is not None, "only a running job can break"
+        self.end()
+        failure = Failure(kind=kind, message=message, traceback=traceback)
+        return Broken(number=job.number, failure=failure)
 
-    def terminate(self) -> None:
-        if self.process.poll() is None:
-            self.process.terminate()
+    def died(self) -> Broken:
+        """The report of the job of a process that has ended, or whose pipe is of no use."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(_GRACE_S)
+        code, last_words = self.process.returncode, _last_lines(self._log)
+        if code is None:
+            told = "the pipe to the worker process broke"
+            return self.broken("crash", told, traceback=last_words)
+        if code == -signal.SIGKILL and kernel_kills() > self._kernel_kills:
+            return self.broken("memory", "killed by the kernel for lack of memory")
+        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        told = f"the worker process ended with {how}"
+        report = self.broken("crash", told, traceback=last_words)
+        return replace(report, from_outside=code in (-signal.SIGKILL, -signal.SIGTERM))
+
+    def kill(self) -> None:
+        """Ends the process, if there is one, and all that it has started."""
+        if self._is_there:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.process.pid, signal.SIGKILL)
 
     def end(self) -> None:
-        self.terminate()
-        try:
-            self.process.wait(_GRACE_S)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        self.jobs.close()
-        if self._lifeline >= 0:
-            os.close(self._lifeline)
-            self._lifeline = -1
+        """Kills the process and forgets it; one that the system cannot end is left alone."""
+        self.kill()
         self.job = None
+        self.start_until = self.deadline = math.inf
+        if not self._is_there:
+            return
+        self._is_there = False
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(_GRACE_S)
+        self.jobs.close()
+        os.close(self._lifeline)
 
-    def _died(self, job: Job) -> Broken:
-        code = self.process.returncode
-        out_of_memory = kernel_kills() > self._kernel_kills
-        self._respawn()
-        if code == -signal.SIGKILL and out_of_memory:
-            failure = Failure(kind="memory", message="killed by the kernel for lack of memory")
-            return Broken(number=job.number, failure=failure)
-        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        failure = Failure(
-            kind="crash",
-            message=f"the worker process ended with {how}",
-            traceback=_last_lines(self._log),
-        )
-        from_outside = code in (-signal.SIGKILL, -signal.SIGTERM)
-        return Broken(number=job.number, failure=failure, from_outside=from_outside)
-
-    def _respawn(self) -> None:
-        self.end()
-        self._spawn()
-
-    def _spawn(self) -> None:
+    def spawn(self) -> None:
+        """Starts a process; a signal that comes meanwhile waits until it is known."""
         self.jobs, theirs = Pipe(duplex=True)
+        _bound_waits(self.jobs)
         lifeline, self._lifeline = os.pipe()
         options = {
             "jobs": theirs.fileno(),
@@ -188,17 +229,38 @@ class _Child:
             "threads": self._threads,
         }
         limits = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-        with self._log.open("ab") as log:
-            self.process = subprocess.Popen(  # noqa: S603  our own interpreter
-                [sys.executable, "-c", _BOOT, json.dumps(sys.path), json.dumps(options)],
-                pass_fds=(theirs.fileno(), lifeline),
-                env={**os.environ, **dict.fromkeys(limits, str(self._threads))},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
-        theirs.close()
-        os.close(lifeline)
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, BLOCKED)
+        try:
+            with self._log.open("ab") as log:
+                self.process = subprocess.Popen(  # noqa: S603  our own interpreter
+                    [sys.executable, "-c", _BOOT, json.dumps(sys.path), json.dumps(options)],
+                    pass_fds=(theirs.fileno(), lifeline),
+                    env={**os.environ, **dict.fromkeys(limits, str(self._threads))},
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                )
+            self._is_there = True
+            self.start_until = self._clock() + _START_S
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            theirs.close()
+            os.close(lifeline)
+
+    def _hand_over(self) -> None:
+        """Gives a worker that is ready its job, whose time counts from now."""
+        self.deadline = self._clock() + self.timeout_s
+        with contextlib.suppress(OSError):  # it dies just now: the next look reports that
+            self.jobs.send(self.job)
+
+
+def _bound_waits(connection: Connection[Any, Any]) -> None:
+    """Lets no read or write wait long for the other side, which may hang amid a message."""
+    limit = struct.pack("ll", int(_GRACE_S), 0)
+    with socket.socket(fileno=os.dup(connection.fileno())) as opened:
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            opened.setsockopt(socket.SOL_SOCKET, option, limit)
 
 
 def _core_groups(*, workers: int, threads: int) -> list[tuple[int, ...] | None]:
