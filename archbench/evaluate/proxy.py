@@ -18,7 +18,7 @@ from archbench.evaluate.target import Target
 from archbench.measure.machine import require_device
 from archbench.models import ArchSpec, Network, build, proxy
 from archbench.models.weights.load import header
-from archbench.models.weights.weight_file import write_safetensors
+from archbench.models.weights.weight_file import content_sha256, write_safetensors
 from archbench.progress import Progress
 from archbench.study.trial import CurvePoint
 from archbench.train.checkpoint import previous_path, read_checkpoint, read_tensors
@@ -154,10 +154,17 @@ class Proxy:
         """The accuracy of trained weights on the held-out test split, 0 to 1.
 
         Raises:
-            StorageError: The weights are damaged, or of another network.
+            StorageError: The weights are damaged, or of another network; its place is their file.
         """
         spec = self.spec(target)
         tensors, metadata, _ = read_tensors(weights)
+        text = metadata.get("spec")  # archbench 0.1 wrote none, nor a sha256
+        if text is not None and metadata.get("sha256") != content_sha256(tensors, text):
+            raise StorageError(
+                "damaged: the weights are not those of its sha256",
+                place=str(weights),
+                help="delete the file and train the trial again",
+            )
         if metadata.get("digest") != spec.digest:
             raise StorageError(
                 "the weights are of another network",

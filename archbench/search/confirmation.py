@@ -2,6 +2,7 @@
 
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,18 @@ from archbench.analysis.front_probability import (
 from archbench.analysis.study import StudyReader, open_study
 from archbench.analysis.verdict import CONFIRMED, confirmation_of
 from archbench.command_line import command_line
-from archbench.errors import ArchbenchError, SpecError
+from archbench.errors import ArchbenchError, SpecError, StorageError
 from archbench.models import as_spec, count
 from archbench.search import events
 from archbench.search.context import StudyContext
-from archbench.search.jobs import Note, RungReached, TrainJob, held_out_accuracy, time_together
+from archbench.search.jobs import (
+    Note,
+    RungReached,
+    TrainJob,
+    held_out_accuracy,
+    time_together,
+    train_again,
+)
 from archbench.search.kept_weights import (
     earlier_folders,
     earlier_weights,
@@ -249,14 +257,38 @@ def take_test(context: StudyContext, record: TrialRecord) -> None:
         too = f", and not in {' or '.join(where)}, either" if where else ""
         context.warn(f"trial {record.number} was not tested: its weights are not here{too}")
         return
-    weights = list(files.values())
-    function = partial(held_out_accuracy, spec=record.spec, proxy=context.proxy, weights=weights)
     try:
-        accuracy = context.call(function, timeout_s=context.settings.search.timeout_s)
+        accuracy = _tested(context, record, files=files)
     except ArchbenchError as error:
         context.warn(f"trial {record.number} was not tested: {error}")
         return
     context.study.update(record.number, test_accuracy=accuracy)
+
+
+def _tested(context: StudyContext, record: TrialRecord, *, files: Mapping[int, Path]) -> float:
+    """The test accuracy of weights; damaged ones of the study itself are trained again.
+
+    Raises:
+        ArchbenchError: They cannot be tested.
+    """
+    timeout_s, weights = context.settings.search.timeout_s, list(files.values())
+    test = partial(held_out_accuracy, spec=record.spec, proxy=context.proxy, weights=weights)
+    own = {str(file): seed for seed, file in files.items() if file.parent == context.checkpoints}
+    while True:
+        try:
+            return float(context.call(test, timeout_s=timeout_s))
+        except StorageError as error:
+            seed = own.pop(error.place or "", None)
+            if seed is None:
+                raise
+            told = f"trial {record.number}: {error.place}: {error.message}"
+            context.warn(f"{told}; the trial is trained again with seed {seed}")
+        job = replace(context.training(record.number, seed=seed), sha256=None)
+        reached = context.call(partial(train_again, job=job), timeout_s=timeout_s)
+        before = final_accuracies(record)[seed]
+        if reached != before:
+            told = f"reached {100 * reached:.1f} % and not {100 * before:.1f} %"
+            context.warn(f"trial {record.number}: trained again with seed {seed} it {told}")
 
 
 def _is_done(context: StudyContext, *, budget_s: float) -> bool:

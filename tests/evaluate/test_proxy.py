@@ -124,6 +124,20 @@ def test_weights_give_an_accuracy_again_of_their_network_alone(
         proxy.test(other, weights=tmp_path / "weights.safetensors")
 
 
+def test_damaged_weights_are_not_tested_but_named(proxy: Proxy, tmp_path: Path) -> None:
+    _train(proxy, tmp_path)
+    file = tmp_path / "weights.safetensors"
+    sound = file.read_bytes()
+    begin = 8 + int.from_bytes(sound[:8], "little")
+    for at in range(begin, len(sound), len(sound) // 7):
+        damaged = bytearray(sound)
+        damaged[at] ^= 1
+        file.write_bytes(damaged)
+        with pytest.raises(StorageError, match="damaged: the weights are not those of") as raised:
+            proxy.test(as_spec(SPEC), weights=file)
+        assert raised.value.place == str(file)
+
+
 def test_the_description_of_data_says_what_chance_gives(proxy: Proxy) -> None:
     facts = describe(proxy.dataset())
     assert facts["chance"] == pytest.approx(1 / 3)

@@ -13,8 +13,10 @@ import pytest
 from archbench.analysis.front import FrontRule
 from archbench.analysis.front_probability import LEAST_GAIN, expected_gains, next_training
 from archbench.analysis.study import StudyReader, open_study
+from archbench.models.weights.weight_file import read_weights
 from archbench.search import events, search
 from archbench.search.confirmation import confirm, spent_on_repeats
+from archbench.search.jobs import weights_path
 from archbench.study.database import Store
 from archbench.study.trial import TrialRecord, final_accuracies
 from tests.search import tiny
@@ -110,6 +112,28 @@ def test_no_confirmation_and_a_budget_of_nothing_train_nothing(
     for study in (searched, confirm(copy(searched, tmp_path), budget="0")):
         assert all(len(final_accuracies(record)) == 1 for record in study.trials())
         assert study.header["confirmed"]["spent_s"] == 0
+
+
+def test_damaged_weights_are_named_trained_again_and_tested(
+    searched: StudyReader, tmp_path: Path
+) -> None:
+    path = copy(searched, tmp_path)
+    member = searched.front_records()[0]
+    file = weights_path(path / "checkpoints", member.number, seed=0)
+    content, sound = file.read_bytes(), read_weights(file)
+    file.write_bytes(content[:-1] + bytes([content[-1] ^ 64]))
+    with Store.open(path / "study.db") as store:
+        store.update(member.number, test_accuracy=None)
+    heard: list[events.Event] = []
+    study = confirm(path, budget="0", on_event=heard.append)
+    assert read_weights(file).metadata["sha256"] == sound.metadata["sha256"]
+    found = {record.number: record.test_accuracy for record in study.trials()}
+    assert found[member.number] == member.test_accuracy is not None
+    (told,) = [happened.text for happened in heard if isinstance(happened, events.Warned)]
+    assert told == (
+        f"trial {member.number}: {file}: damaged: the weights are not those of its sha256; "
+        "the trial is trained again with seed 0"
+    )
 
 
 CONFIRM = """
