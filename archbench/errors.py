@@ -23,6 +23,10 @@ FOREIGN_FAULTS = (
 record, while the others go on; or PyTorch on damaged files, for which it has no error."""
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM or SIGHUP: whatever parks itself on Ctrl-C parks itself on these, too."""
+
+
 class ArchbenchError(Exception):
     """An error that the user can cause, with its place and the next step.
 

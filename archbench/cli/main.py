@@ -1,9 +1,11 @@
 """Which commands are there, and how does each end: with which exit code, and which words?"""
 
+import math
 import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,10 +17,14 @@ import archbench as package
 from archbench import errors
 from archbench.cli import console
 from archbench.command_line import command_line
-from archbench.errors import ArchbenchError, ParkedError
+from archbench.errors import ArchbenchError, ParkedError, Terminated
 from archbench.registry import Registry
 
 REGISTRY = Registry("archbench.cli.commands", "command")
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
+_IMPORT_S = 2.0  # an interruption waits no longer for its end
+_LOOK_EVERY_S = 0.05
+_AGAIN_S = 2.0  # after it has come to nothing
 
 
 class CommandFolder(click.Group):
@@ -70,10 +76,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(run(archbench, sys.argv[1:] if arguments is None else arguments))
 
 
-class Terminated(KeyboardInterrupt):
-    """SIGTERM or SIGHUP: whatever parks itself on Ctrl-C parks itself on these, too."""
-
-
 def parked(
     by: BaseException | None, message: str, *, place: str = "archbench", help: str
 ) -> ArchbenchError:
@@ -86,17 +88,19 @@ def run(command: click.Command, arguments: Sequence[str]) -> int:
     """Run a command; nothing escapes: every ending becomes words and an exit code.
 
     A command returns None or an exit code. With ``--json`` among the arguments an error is one
-    JSON document on stderr.
+    JSON document on stderr. An interruption amid an import may come out as another error.
     """
     typed = tuple(arguments)  # given on to commands that say how to repeat themselves
+    came: list[type[KeyboardInterrupt]] = []
     try:
-        with _termination_as_interrupt():
+        with _interruptions(came):
             code = command.main(typed, prog_name="archbench", standalone_mode=False, obj=typed)
         return code if isinstance(code, int) else 0
     except console.ReaderGoneError:
         return 0
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  the last line of defence
-        told = _told(error, arguments)
+        is_foreseen = isinstance(error, ArchbenchError | click.ClickException | KeyboardInterrupt)
+        told = _told(came[0]() if came and not is_foreseen else error, arguments)
         console.report(told, as_json="--json" in arguments)
         return told.exit_code
 
@@ -113,27 +117,53 @@ def _told(error: BaseException, arguments: Sequence[str]) -> ArchbenchError:
         return errors.UsageError(_sentence(error.format_message()))
     if isinstance(error, click.Abort | KeyboardInterrupt):
         by = error.__cause__ if isinstance(error, click.Abort) else error
+        if "--resume" in arguments:
+            again = command_line("archbench", *arguments)
+            return parked(by, "interrupted", help=f"the same command goes on: {again}")
         return parked(by, "interrupted", help="the same command starts over")
     return _bug(error, arguments)
 
 
 @contextmanager
-def _termination_as_interrupt() -> Iterator[None]:
-    """SIGTERM and SIGHUP raise ``Terminated`` while this lasts; an ignored one stays ignored."""
+def _interruptions(came: list[type[KeyboardInterrupt]]) -> Iterator[None]:
+    """SIGTERM and SIGHUP raise ``Terminated`` while this lasts; an ignored one stays ignored.
 
-    def terminate(signum: int, frame: FrameType | None) -> None:
-        raise Terminated
+    They and Ctrl-C wait for the end of an import, for a while: amid it they leave a half-made
+    module, and may come out as an ``ImportError``, or be lost. They come again until this ends.
+    What was raised stands in ``came``.
+    """
+    until = math.inf
+
+    def interrupt(signum: int, frame: FrameType | None) -> None:
+        nonlocal until
+        if signum != signal.SIGALRM:
+            came.append(KeyboardInterrupt if signum == signal.SIGINT else Terminated)
+            until = time.monotonic() + _IMPORT_S
+        if _is_importing(frame) and time.monotonic() < until:
+            signal.setitimer(signal.ITIMER_REAL, _LOOK_EVERY_S)
+            return
+        signal.setitimer(signal.ITIMER_REAL, _AGAIN_S)
+        raise came[-1]
 
     is_main = threading.current_thread() is threading.main_thread()
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
-    replaced = [number for number in before if is_main and before[number] is not signal.SIG_IGN]
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    ignored = {n for n in before if before[n] is signal.SIG_IGN and n != signal.SIGALRM}
+    replaced = [number for number in before if is_main and number not in ignored]
     for number in replaced:
-        signal.signal(number, terminate)
+        signal.signal(number, interrupt)
     try:
         yield
     finally:
+        if came:
+            signal.setitimer(signal.ITIMER_REAL, 0)
         for number in replaced:
             signal.signal(number, before[number])
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    while frame is not None and not frame.f_code.co_filename.startswith("<frozen importlib"):
+        frame = frame.f_back
+    return frame is not None
 
 
 def _sentence(message: str) -> str:

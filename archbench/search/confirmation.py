@@ -80,18 +80,18 @@ def confirm(
     )
     quiet_optuna()
     settings = as_begun(settings, header)
-    with StudyContext(settings, tell=on_event or events.ignore) as context:
+    resume = f"go on with: {confirm_command(path)}"
+    with (
+        StudyContext(settings, tell=on_event or events.ignore) as context,
+        context.parks(path, noun="confirmation", resume=resume),
+        opened(context),
+    ):
         try:
-            with opened(context):
-                try:
-                    context.start(settings.num_workers(left=max(1, len(context.trials))))
-                    check_data(context)
-                    confirm_front(context, is_asked_for=True)
-                finally:
-                    context.close()
-        except KeyboardInterrupt:
-            resume = f"go on with: {confirm_command(path)}"
-            raise context.parked(path, noun="confirmation", resume=resume) from None
+            context.start(settings.num_workers(left=max(1, len(context.trials))))
+            check_data(context)
+            confirm_front(context, is_asked_for=True)
+        finally:
+            context.close()
     return open_study(path)
 
 

@@ -10,13 +10,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from types import FrameType
 from typing import Any, Self
 
 from archbench.analysis.front import FrontRule
 from archbench.analysis.study import open_study
 from archbench.analysis.tables import write_tables
-from archbench.errors import ParkedError
+from archbench.errors import ArchbenchError, ParkedError, Terminated
 from archbench.evaluate.proxy import Proxy
 from archbench.evaluate.target import Target
 from archbench.measure.machine import capture_environment
@@ -34,6 +35,7 @@ from archbench.study.trial import TrialRecord
 ENGINES = Registry("archbench.search.engines", "engine")
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_PATIENCE_S = 3.0  # then the work is interrupted wherever it is: a proposal can take longer
 _MEMORY_SHARE = 0.9
 _DAY_S = 24 * 3600.0
 _BACKUP_EVERY_S = 60.0
@@ -45,14 +47,34 @@ class Interruption:
     """Whether somebody wants the search to stop: the first signal that said so, or None."""
 
     signal_number: int | None = None
+    _told: SimpleQueue[bool] = field(default_factory=SimpleQueue)  # safe in a signal's handler
+
+    def note(self, number: int) -> None:
+        """Notes a signal, which comes again where the work does not answer it in time."""
+        self.signal_number = number
+        self._told.put(True)
+
+    def answer(self) -> None:
+        """Told that the work stops, or is over: the signal does not come again."""
+        self._told.put(False)
+
+    def insist(self, thread: int, *, patience_s: float) -> None:
+        """Sends a noted signal to a thread again, and once more, until it is answered."""
+        is_wanted = self._told.get()
+        while is_wanted and self.signal_number is not None:
+            try:
+                is_wanted = self._told.get(timeout=patience_s)
+            except Empty:
+                signal.pthread_kill(thread, self.signal_number)
 
 
 @contextmanager
-def interruptions() -> Iterator[Interruption]:
+def interruptions(*, patience_s: float = _PATIENCE_S) -> Iterator[Interruption]:
     """Notes the first interruption instead of acting on it; the next acts as it would have.
 
-    Signals that were ignored stay ignored, as under nohup. Outside the main thread, where Python
-    takes no signals, nothing is noted.
+    The first comes again where nobody answers it in ``patience_s`` seconds. Signals that were
+    ignored stay ignored, as under nohup. Outside the main thread, where Python takes no signals,
+    nothing is noted.
     """
     interruption = Interruption()
     if threading.current_thread() is not threading.main_thread():
@@ -66,15 +88,20 @@ def interruptions() -> Iterator[Interruption]:
             signal.signal(number, handler)
 
     def note(number: int, frame: FrameType | None) -> None:
-        interruption.signal_number = number
         restore()
+        interruption.note(number)
 
+    ours = threading.get_ident()
+    threading.Thread(
+        target=interruption.insist, args=(ours,), kwargs={"patience_s": patience_s}, daemon=True
+    ).start()
     for number in before:
         signal.signal(number, note)
     try:
         yield interruption
     finally:
         restore()
+        interruption.answer()
 
 
 @dataclass(kw_only=True, eq=False)
@@ -159,13 +186,30 @@ class Context:
         """Tells what should change what the user does."""
         self.tell(events.Warned(text=text))
 
-    def parked(
+    @contextmanager
+    def parks(
         self, path: Path, *, noun: str, resume: str, first: str | None = None
-    ) -> ParkedError:
-        """The error that ends a run of a study that was interrupted.
+    ) -> Iterator[None]:
+        """Ends with a ``ParkedError`` where the block, a run of a study, was interrupted.
 
         ``resume`` says how to go on; ``first`` before what it was stopped if nothing is stored yet.
+        An interruption amid an import may come out as another error.
         """
+        error: BaseException | None = None
+        try:
+            yield
+        except ArchbenchError:
+            raise
+        except (Exception, KeyboardInterrupt) as raised:
+            if not self._stops() and not isinstance(raised, KeyboardInterrupt):
+                raise
+            error = raised
+            if isinstance(raised, Terminated) and self.interruption.signal_number is None:
+                self.interruption.signal_number = signal.SIGTERM  # it came before this run
+        if error is not None or self._stops():
+            raise self._parked(path, noun=noun, resume=resume, first=first) from error
+
+    def _parked(self, path: Path, *, noun: str, resume: str, first: str | None) -> ParkedError:
         error = partial(ParkedError, signal_number=self.interruption.signal_number)
         if first is not None and not (path / study_folder.DATABASE).is_file():
             told = f"stopped before the first {first}, with nothing stored"
@@ -174,7 +218,10 @@ class Context:
         return error(told, place=str(path), help=resume)
 
     def _stops(self) -> bool:
-        return self.interruption.signal_number is not None
+        if self.interruption.signal_number is None:
+            return False
+        self.interruption.answer()
+        return True
 
     def _engine_of(self, workers: int) -> Engine:
         if self._engine is None or self._engine.workers != workers:
@@ -255,6 +302,7 @@ class StudyContext(Context):
 
     def close(self) -> None:
         """Ends the workers, and puts the tables and a backup beside the study."""
+        self._stops()
         self.stop()
         self.write_tables()
         self.study.back_up()

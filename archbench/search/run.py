@@ -96,17 +96,17 @@ def search(
         sources=[Path(path) for path in start_from],
     )
     quiet_optuna()
-    with StudyContext(settings, tell=on_event or events.ignore) as context:
-        try:
-            if resume:
-                _resume(context)
-            elif not _begin(context, dry_run=dry_run):
-                return None
-        except KeyboardInterrupt:
-            command = study_folder.resume_command(settings.path)
-            raise context.parked(
-                settings.path, noun="search", first="trial", resume=f"resume it with: {command}"
-            ) from None
+    command = study_folder.resume_command(settings.path)
+    with (
+        StudyContext(settings, tell=on_event or events.ignore) as context,
+        context.parks(
+            settings.path, noun="search", first="trial", resume=f"resume it with: {command}"
+        ),
+    ):
+        if resume:
+            _resume(context)
+        elif not _begin(context, dry_run=dry_run):
+            return None
     return open_study(settings.path)
 
 

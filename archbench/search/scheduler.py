@@ -144,6 +144,8 @@ def run(source: Jobs, *, engine: Engine, stop: Callable[[], bool], timeout_s: fl
     again: deque[Job] = deque()
     while True:
         while len(engine.running) < engine.workers:
+            if stop():
+                raise KeyboardInterrupt
             job = again.popleft() if again else source.next_job()
             if job is None:
                 break

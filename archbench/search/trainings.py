@@ -120,7 +120,8 @@ class PlannedStudy(Jobs):
             ParkedError: It was stopped from outside; the help says how to go on.
             ArchbenchError: It cannot be planned, stored or trained.
         """
-        try:
+        resume_it = f"resume it with: {resume_planned(self.path, kind=self.kind)}"
+        with self.context.parks(self.path, noun=self.kind, first="training", resume=resume_it):
             if resume:
                 self._go_on()
                 return
@@ -132,11 +133,6 @@ class PlannedStudy(Jobs):
                 self.create(header, trials, command=command)
                 with opened(self.path, kind=self.kind) as self.study:
                     self.finish()
-        except KeyboardInterrupt:
-            resume_it = f"resume it with: {resume_planned(self.path, kind=self.kind)}"
-            raise self.context.parked(
-                self.path, noun=self.kind, first="training", resume=resume_it
-            ) from None
 
     def create(
         self, header: Mapping[str, Any], trials: Iterable[TrialRecord], *, command: str

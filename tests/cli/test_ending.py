@@ -1,10 +1,15 @@
 """Every ending has its exit code and its words."""
 
+import contextlib
+import importlib
 import json
 import os
 import signal
-from collections.abc import Callable
+import sys
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -40,7 +45,7 @@ def run_doing(work: Callable[[], int | None]) -> int:
         (click.UsageError("no"), 2),
         (click.FileError("x.yaml", "no"), 2),
         (KeyboardInterrupt(), 130),
-        (main.Terminated(), 143),
+        (errors.Terminated(), 143),
         (ZeroDivisionError("no"), 70),
     ],
 )
@@ -110,8 +115,72 @@ def test_a_termination_is_an_interrupt_to_the_work() -> None:
 
     before = signal.getsignal(signal.SIGTERM)
     assert run_doing(work) == 143
-    assert seen == [main.Terminated]
+    assert seen == [errors.Terminated]
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+_MODULE = """
+import os, signal
+try:
+    os.kill(os.getpid(), signal.SIGTERM)
+    whole = True
+except KeyboardInterrupt:
+    raise ImportError("as compiled modules tell it") from None
+"""
+
+
+@pytest.fixture
+def imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Any]]:
+    """Imports a module that is terminated meanwhile, once."""
+    (tmp_path / "terminated_module.py").write_text(_MODULE)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield lambda: importlib.import_module("terminated_module")
+    sys.modules.pop("terminated_module", None)
+
+
+def test_an_interruption_waits_for_the_end_of_an_import(imported: Callable[[], Any]) -> None:
+    found: list[Any] = []
+
+    def work() -> None:
+        found.append(imported())
+        threading.Event().wait(60)
+
+    assert run_doing(work) == 143
+    assert found[0].whole
+
+
+def test_an_interruption_that_broke_an_import_is_no_bug(
+    imported: Callable[[], Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(main, "_IMPORT_S", 0.0)
+    assert run_doing(imported) == 143
+    assert (
+        capsys.readouterr().err == "error: archbench: interrupted; the same command starts over\n"
+    )
+
+
+def test_an_interruption_that_was_lost_comes_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(main, "_AGAIN_S", 0.05)
+
+    def work() -> None:
+        with contextlib.suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+        threading.Event().wait(60)
+
+    assert run_doing(work) == 130
+
+
+def test_what_is_resumed_goes_on_with_the_same_command(capsys: pytest.CaptureFixture[str]) -> None:
+    @click.command()
+    @click.option("--resume", is_flag=True)
+    def command(resume: bool) -> None:
+        raise KeyboardInterrupt
+
+    assert main.run(command, ["--resume"]) == 130
+    told = "error: archbench: interrupted; the same command goes on: archbench --resume"
+    assert capsys.readouterr().err.strip() == told
 
 
 def test_work_parked_by_ctrl_c_says_how_it_goes_on(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from archbench.cli.main import Terminated
+from archbench.errors import Terminated
 from tests.cli.conftest import Run
 
 

@@ -2,11 +2,14 @@
 
 import signal
 import threading
+from functools import partial
+from pathlib import Path
 
 import pytest
 
-from archbench.errors import ParkedError
-from archbench.search.context import Interruption, interruptions
+from archbench.errors import ParkedError, Terminated
+from archbench.search import events
+from archbench.search.context import Context, Interruption, interruptions
 
 
 def test_the_first_is_noted_and_the_second_acts() -> None:
@@ -15,6 +18,61 @@ def test_the_first_is_noted_and_the_second_acts() -> None:
         assert interruption.signal_number == signal.SIGINT
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
+
+
+def test_one_that_is_not_answered_comes_again() -> None:
+    with interruptions(patience_s=0.01):
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            threading.Event().wait(60)
+
+
+def test_one_that_is_answered_comes_once() -> None:
+    with interruptions(patience_s=0.01) as interruption:
+        signal.raise_signal(signal.SIGINT)
+        interruption.answer()
+        threading.Event().wait(0.1)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ImportError])
+def test_an_interrupted_run_is_parked_whatever_that_broke(
+    tmp_path: Path, error: type[BaseException]
+) -> None:
+    context = Context(tell=events.ignore)
+    context.interruption.note(signal.SIGTERM)
+    parks = partial(context.parks, tmp_path, noun="search", first="trial", resume="resume it")
+    told = "before the first trial, with nothing stored"
+    with pytest.raises(ParkedError, match=told) as caught, parks():
+        raise error
+    assert caught.value.exit_code == 143
+    (tmp_path / "study.db").touch()
+    with pytest.raises(ParkedError, match="the search is parked") as caught, parks():
+        raise error
+    assert caught.value.help == "resume it"
+
+
+def test_a_termination_that_comes_late_ends_as_one(tmp_path: Path) -> None:
+    context = Context(tell=events.ignore)
+    with (
+        pytest.raises(ParkedError) as caught,
+        context.parks(tmp_path, noun="search", resume="resume it"),
+    ):
+        raise Terminated
+    assert caught.value.exit_code == 143
+
+
+def test_a_run_that_nobody_interrupted_ends_as_it_does(tmp_path: Path) -> None:
+    context = Context(tell=events.ignore)
+    with context.parks(tmp_path, noun="search", resume="resume it"):
+        pass
+    with pytest.raises(ImportError), context.parks(tmp_path, noun="search", resume="resume it"):
+        raise ImportError
+
+
+def test_an_interruption_at_the_very_end_is_no_silent_one(tmp_path: Path) -> None:
+    context = Context(tell=events.ignore)
+    with pytest.raises(ParkedError), context.parks(tmp_path, noun="search", resume="resume it"):
+        context.interruption.note(signal.SIGINT)
 
 
 def test_handlers_are_put_back() -> None:

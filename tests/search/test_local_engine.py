@@ -72,6 +72,19 @@ def test_interruptions_of_the_terminal_are_the_owners(engine: Engine) -> None:
     assert _reports(engine, Act(1, "interrupt")) == [Done(number=1, result="went on")]
 
 
+def test_interruptions_of_a_workers_first_moments_are_its_owners(tmp_path: Path) -> None:
+    engine = local.make(workers=1, threads=1, memory_bytes=2**33, logs=tmp_path)
+    try:
+        engine.start(Act(1, "answer"), timeout_s=600)
+        reports: list[Report] = []
+        while 1 in engine.running:
+            os.kill(engine._children[0].process.pid, signal.SIGINT)
+            reports += engine.poll(0.02)
+        assert isinstance(reports[-1], Done)
+    finally:
+        engine.stop()
+
+
 def test_an_exception_comes_back_with_its_kind_and_trace(engine: Engine) -> None:
     error = NonFiniteLossError("the loss became nan", place="step 3")
     report = _failure(engine, Act(2, "raise", error))

@@ -46,7 +46,7 @@ class Batch(Jobs):
 
 def _run(engine: ScriptedEngine, *, jobs: int = 2, stops: bool = False) -> list[Report]:
     batch = Batch(jobs)
-    run(batch, engine=engine, stop=lambda: stops, timeout_s=1.0)
+    run(batch, engine=engine, stop=lambda: stops and bool(engine.jobs), timeout_s=1.0)
     return batch.heard
 
 
