@@ -21,7 +21,7 @@ from archbench.models.weights.load import header
 from archbench.models.weights.weight_file import content_sha256, write_safetensors
 from archbench.progress import Progress
 from archbench.study.trial import CurvePoint
-from archbench.train.checkpoint import previous_path, read_checkpoint, read_tensors
+from archbench.train.checkpoint import read_checkpoint, read_tensors, remove_checkpoints
 from archbench.train.loop import accuracy, train
 from archbench.train.plan import choose_plan, common_plan
 from archbench.train.recipe import Plan, Recipe
@@ -240,8 +240,7 @@ def _usable(path: Path, *, sha256: str | None, on_note: Callable[[str], None]) -
         found = read_checkpoint(path, sha256=sha256)
     except (StorageError, MissingError) as error:
         on_note(f"{error.message} ({path.name}); trained from the start")
-        for file in (path, previous_path(path)):
-            file.unlink(missing_ok=True)
+        remove_checkpoints(path)
         return None
     return sha256 if found is None or found.sha256 == sha256 else None
 

@@ -35,10 +35,25 @@ def previous_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.previous")
 
 
+def within_path(path: Path) -> Path:
+    """Where a checkpoint within an epoch is kept, beside that of the last rung."""
+    return path.with_name(f"{path.name}.within")
+
+
+def remove_checkpoints(path: Path) -> None:
+    """Removes all that is kept of a training whose checkpoint is at a path."""
+    for file in (path, previous_path(path), within_path(path)):
+        file.unlink(missing_ok=True)
+
+
 def write_checkpoint(
-    path: Path, *, tensors: Mapping[str, Tensor], document: Mapping[str, Any]
+    path: Path,
+    *,
+    tensors: Mapping[str, Tensor],
+    document: Mapping[str, Any],
+    keeps_previous: bool = True,
 ) -> str:
-    """The sha256 of a checkpoint that is now durable; the one before is kept beside it.
+    """The sha256 of a checkpoint that is now durable; the one before is kept beside it, if wanted.
 
     A kill at any moment leaves the old one, the new one or both, never a torn file under either
     name.
@@ -48,9 +63,8 @@ def write_checkpoint(
     """
     text = json.dumps(document, sort_keys=True)
     content = {"format": _FORMAT, "document": text, "content_sha256": content_sha256(tensors, text)}
-    return write_safetensors(
-        path, tensors, metadata=content, is_alone=True, previous=previous_path(path)
-    )
+    previous = previous_path(path) if keeps_previous else None
+    return write_safetensors(path, tensors, metadata=content, is_alone=True, previous=previous)
 
 
 def read_checkpoint(path: Path, *, sha256: str | None = None) -> Checkpoint | None:

@@ -54,14 +54,24 @@ class Feed:
         """Steps of one epoch."""
         return len(self._bounds)
 
-    def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Images (B, 3, H, W), normalised, and labels (B,) of each step, on the device."""
+    def moves(self, epoch: int) -> torch.Generator:
+        """What decides the augmentation of an epoch, as it stands before the first batch."""
+        return torch.Generator().manual_seed(derived_seed("augmentation", *self._seeds, epoch))
+
+    def epoch(
+        self, epoch: int, *, moves: torch.Generator | None = None, first_step: int = 0
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Images (B, 3, H, W), normalised, and labels (B,) of each step, on the device.
+
+        Of an epoch that is gone on with come the steps from the first one, counted from 0, with
+        ``moves`` as they stood before it.
+        """
         shuffle = torch.Generator().manual_seed(derived_seed("order", *self._seeds, epoch))
         order = torch.randperm(len(self._labels), generator=shuffle)
-        moves = torch.Generator().manual_seed(derived_seed("augmentation", *self._seeds, epoch))
+        moves = moves or self.moves(epoch)
         here = order.to(self._device)
         stored = here if self._images.device == here.device else order
-        for begin, end in self._bounds:
+        for begin, end in self._bounds[first_step:]:
             images = self._images[stored[begin:end]].to(self._device)
             yield (
                 augment(images, generator=moves, shift=self._shift, flip=self._flip),

@@ -21,7 +21,12 @@ from archbench.errors import StorageError
 from archbench.models.weights.weight_file import content_sha256
 from archbench.progress import Progress
 from archbench.study.atomic_file import writing_alone
-from archbench.train.checkpoint import Checkpoint, previous_path, read_checkpoint, write_checkpoint
+from archbench.train.checkpoint import (
+    Checkpoint,
+    read_checkpoint,
+    remove_checkpoints,
+    write_checkpoint,
+)
 from archbench.train.loop import accuracy, train
 from archbench.train.recipe import Plan, Recipe
 from archbench.train.step import Teacher
@@ -147,8 +152,7 @@ def _kept(path: Path, *, on_note: Callable[[str], None] | None) -> Checkpoint | 
     except StorageError as error:
         if on_note:
             on_note(f"the teacher is trained again: {error.message}")
-        for file in (path, previous_path(path)):
-            file.unlink(missing_ok=True)
+        remove_checkpoints(path)
         return None
 
 
@@ -183,8 +187,7 @@ def _train(
         "agreement": accuracy(network, dataset.train, device=device, memory_format=layout),
     }
     write_checkpoint(path, tensors=tensors, document=document)
-    for file in (unfinished, previous_path(unfinished)):
-        file.unlink(missing_ok=True)
+    remove_checkpoints(unfinished)
 
 
 def _unit(before: int, width: int, *, stride: int) -> tuple[nn.Module, ...]:

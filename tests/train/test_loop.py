@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from archbench.data import Split
 from archbench.errors import NEGATIVE_RESULT, UsageError
 from archbench.study.trial import CurvePoint
-from archbench.train.checkpoint import previous_path
+from archbench.train.checkpoint import previous_path, within_path
 from archbench.train.loop import NonFiniteLossError, accuracy
 from archbench.train.recipe import Plan, Recipe
 from tests.train.tiny import TinyHybrid, same, tiny_dataset, tiny_network, tiny_training
@@ -142,15 +142,88 @@ def test_last_point_is_told_again_on_going_on(tmp_path: Path) -> None:
 
 
 def test_seconds_leave_out_interruptions(tmp_path: Path) -> None:
-    path = tmp_path / "checkpoint"
-    ticks = itertools.count(start=100.0, step=2.0)
-    first = _train(
-        tiny_network(), checkpoint=path, on_point=lambda *_: False, clock=lambda: next(ticks)
-    )
-    later = itertools.count(start=5000.0, step=3.0)
-    points = _train(tiny_network(), checkpoint=path, clock=lambda: next(later))
+    path, now = tmp_path / "checkpoint", [0.0]
+
+    def tick(done: int, total: int) -> None:
+        now[0] += 0.5
+
+    how: dict[str, Any] = {"checkpoint": path, "on_progress": tick, "clock": lambda: now[0]}
+    first = _train(tiny_network(), on_point=lambda *_: False, **how)
+    now[0] += 5000.0
+    points = _train(tiny_network(), **how)
     assert first == points[:1]
-    assert [point.seconds for point in points] == [2.0, 5.0]
+    assert [point.seconds for point in points] == [6.0, 12.0]
+
+
+_EACH_STEP: dict[str, Any] = {"checkpoint_every_s": 0.0, "clock": lambda: 0.0}
+
+
+def _kill(path: Path, *, step: int, **how: Any) -> None:
+    def killed(done: int, total: int) -> None:
+        if done == step:
+            raise _Killed
+
+    with pytest.raises(_Killed):
+        _train(tiny_network(), checkpoint=path, on_progress=killed, **how)
+
+
+@pytest.mark.parametrize(("step", "first"), [(1, 2), (5, 6), (6, 6), (7, 8), (13, 14), (23, 24)])
+def test_training_killed_within_a_rung_goes_on_with_the_next_step(
+    tmp_path: Path, step: int, first: int
+) -> None:
+    path, steps = tmp_path / "checkpoint", []
+    plan = Plan(precision="bf16", memory_format="channels_last") if step == 13 else Plan()
+    _kill(path, step=step, plan=plan, **_EACH_STEP)
+    assert within_path(path).exists()
+    points, straight = _straight(plan=plan)
+    network = tiny_network(seed=9)
+    told = _train(
+        network, checkpoint=path, plan=plan, on_progress=lambda done, total: steps.append(done)
+    )
+    assert steps == list(range(first, 25))
+    assert _values(told) == _values(points)
+    assert same(network, straight)
+    assert not within_path(path).exists()
+
+
+def test_training_killed_within_a_rung_again_and_again_ends_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint"
+    for step in (3, 4, 8, 9, 15, 20):
+        _kill(path, step=step, **_EACH_STEP)
+    _check_going_on(path)
+
+
+def test_checkpoints_within_a_rung_are_far_apart(tmp_path: Path) -> None:
+    path, now, at = tmp_path / "checkpoint", [0.0], []
+
+    def tick(done: int, total: int) -> None:
+        now[0] += 10.0
+        if within_path(path).exists():
+            within_path(path).unlink()
+            at.append(done)
+
+    recipe = Recipe(rungs=(20,), batch=8)
+    _train(tiny_network(), recipe=recipe, checkpoint=path, on_progress=tick, clock=lambda: now[0])
+    assert at == [13, 25, 37, 49, 61, 73, 85, 97, 109]
+
+
+def test_a_damaged_checkpoint_within_a_rung_is_told_and_costs_only_time(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint"
+    _kill(path, step=20, **_EACH_STEP)
+    file = within_path(path)
+    file.write_bytes(file.read_bytes()[:-1])
+    notes: list[str] = []
+    _check_going_on(path, on_note=notes.append)
+    assert notes == [f"{file}: not a whole safetensors file; going on from the last rung"]
+
+
+def test_a_checkpoint_within_another_rung_is_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint"
+    _kill(path, step=8, **_EACH_STEP)
+    kept = within_path(path).read_bytes()
+    _train(tiny_network(), checkpoint=path, on_point=lambda *_: False)
+    within_path(path).write_bytes(kept)
+    _check_going_on(path)
 
 
 def test_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:

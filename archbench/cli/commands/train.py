@@ -86,7 +86,7 @@ def command(
         except KeyboardInterrupt as stop:
             raise parked(
                 stop,
-                "the training is parked at its last epoch",
+                "the training is parked at its last checkpoint",
                 place=str(folder),
                 help=f"resume it with: {option.typed_command('--resume')} --resume",
             ) from None
