@@ -14,7 +14,7 @@ from archbench.errors import StorageError
 from archbench.search.jobs import weights_path
 from archbench.study.objective import costs, objective_value
 from archbench.study.study_folder import CHECKPOINTS
-from archbench.study.trial import TrialRecord, final_accuracies
+from archbench.study.trial import TrialRecord, final_accuracies, may_be_retried
 
 _SLACK = 0.05  # two timings of one network differ by less
 _NOISE = 2.0  # standard errors by which images alone set two trainings apart
@@ -37,11 +37,14 @@ def may_reach_front(record: TrialRecord, *, rule: FrontRule, among: Sequence[Tri
 def remove_useless_files(
     folder: Path, *, rule: FrontRule, trials: Mapping[int, TrialRecord]
 ) -> None:
-    """Leaves of the trials that have ended the weights of those that may stand on the front yet."""
+    """Leaves of the trials that have ended the weights of those that may stand on the front yet.
+
+    Checkpoints are left of those that failed and may be retried.
+    """
     front = rule.front(list(trials.values()))  # what no member dominates nobody does
     for number, file in _files_of_trials(folder):
         record, is_checkpoint = trials.get(number), ".checkpoint." in file.name
-        if record is None or record.state == "running":
+        if record is None or record.state == "running" or may_be_retried(record):
             continue
         if is_checkpoint or not may_reach_front(record, rule=rule, among=front):
             file.unlink(missing_ok=True)

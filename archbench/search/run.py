@@ -14,7 +14,7 @@ from archbench.search.earlier import known_plan, read_earlier
 from archbench.search.optuna_view import quiet_optuna
 from archbench.search.preparation import check_data, opened, prepare, prepared, restore
 from archbench.search.settings import as_begun, grow, settings_of, space_of
-from archbench.search.trials import AllFailedError, run_trials
+from archbench.search.trials import AllFailedError, reopen_failed, run_trials
 from archbench.search.warm_start import create, warm_start
 from archbench.space import SearchSpace
 from archbench.study import study_folder
@@ -29,6 +29,7 @@ def search(
     name: str | None = None,
     results: Path = Path("results"),
     resume: bool = False,
+    retry_failed: bool = False,
     data: str | None = None,
     workers: int | None = None,
     seed: int | None = None,
@@ -48,7 +49,8 @@ def search(
     may be killed at any moment and resumed. Ctrl-C parks it.
 
     What is not said is as the space says, and the study is named after it; ``resume`` goes on with
-    the study of the name in the folder ``results``. The ``seed`` is of proposals and trainings.
+    the study of the name in the folder ``results``, and ``retry_failed`` runs its trials again that
+    failed by a crash or a timeout. The ``seed`` is of proposals and trainings.
     ``trials`` are those that the study shall have, those before it was resumed and those stopped
     early included. In their place may stand ``epochs``: trained in all, after which no trial is
     begun, so that what is not spent on hopeless candidates goes to others. After ``time_limit_s``
@@ -75,6 +77,12 @@ def search(
             "a study that goes on takes nothing from another",
             place="--from",
             help=f"leave out --resume and give another --name to begin one from both: {beginning}",
+        )
+    if retry_failed and not resume:
+        raise UsageError(
+            "only a study that goes on has failed trials to retry",
+            place="--retry-failed",
+            help="add --resume",
         )
     settings = settings_of(
         space,
@@ -104,7 +112,7 @@ def search(
         ),
     ):
         if resume:
-            _resume(context)
+            _resume(context, retry_failed=retry_failed)
         elif not _begin(context, dry_run=dry_run):
             return None
     return open_study(settings.path)
@@ -133,7 +141,7 @@ def _begin(context: StudyContext, *, dry_run: bool) -> bool:
     return True
 
 
-def _resume(context: StudyContext) -> None:
+def _resume(context: StudyContext, *, retry_failed: bool) -> None:
     """An existing study, searched on."""
     with opened(context):
         header, study = context.header, context.study
@@ -142,6 +150,11 @@ def _resume(context: StudyContext) -> None:
             context.say("finding the study's trials in the new space")
             grow(study, settings.space, before=space_of(header, path=settings.path))
             restore(context, study.header())
+        if retry_failed:
+            numbers = ", ".join(map(str, reopen_failed(study)))
+            context.say(
+                f"retrying the trials {numbers}" if numbers else "no trial is to be retried"
+            )
         done = len(study.trials) - len(study.running)
         context.start(settings.num_workers(left=max(1, settings.search.trials - done)))
         check_data(context)

@@ -11,6 +11,7 @@ from archbench.search import events
 from archbench.search.context import StudyContext
 from archbench.search.jobs import MayGoOn, Note, RungReached, TrialEnd, TrialJob
 from archbench.search.kept_weights import remove_useless_files
+from archbench.search.optuna_view import Ledger
 from archbench.search.preparation import predictor
 from archbench.search.pruning import PRUNERS, Pruner
 from archbench.search.sampler import load_sampler
@@ -18,7 +19,13 @@ from archbench.search.scheduler import KILLED, Broken, Done, Job, Jobs, Report, 
 from archbench.search.suggestion import Suggester
 from archbench.search.warm_start import first_choices
 from archbench.study.measurement import Measurement
-from archbench.study.trial import RungVerdict, TrainingRecord, TrialRecord, epochs_trained
+from archbench.study.trial import (
+    RungVerdict,
+    TrainingRecord,
+    TrialRecord,
+    epochs_trained,
+    may_be_retried,
+)
 
 _ALIKE = 5  # so many first trials that fail alike end the study
 _TABLES_EVERY_S = 10.0
@@ -63,6 +70,16 @@ def run_trials(context: StudyContext) -> str:
     trials = Trials(context, suggester=suggester, pruner=pruner)
     context.run(trials, timeout_s=search.timeout_s)
     return trials.reason
+
+
+def reopen_failed(study: Ledger) -> list[int]:
+    """Lets the trials that failed by a crash or a timeout go on; their numbers."""
+    study.mend()
+    numbers = [number for number, record in study.trials.items() if may_be_retried(record)]
+    with study.transaction():
+        for number in numbers:
+            study.update(number, state="running", failure=None)
+    return numbers
 
 
 class Trials(Jobs):

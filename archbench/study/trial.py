@@ -148,6 +148,12 @@ class Snapshot:
         return cast(StudyKind, self.header.get("kind", "search"))
 
 
+def may_be_retried(record: TrialRecord) -> bool:
+    """Whether a trial failed by what may have been the machine's fault, not its own."""
+    kind = record.failure.kind if record.failure else None
+    return record.state == "failed" and kind in ("crash", "timeout")
+
+
 def epochs_trained(record: TrialRecord, *, num_seeds: int) -> int:
     """Epochs of the search's own trainings of a trial; those that confirm come on top."""
     reached = {point.seed: point.epoch for point in record.curve if point.seed < num_seeds}

@@ -224,6 +224,7 @@ STORIES = [
             "search small.yaml --data cluttered_digit",
             "search quickstart --resume",
             "search quickstart --resume --name other",
+            "search quickstart --retry-failed",
             "search quickstart --from nothing",
             "search quickstart --confirm-budget much",
             "search quickstart --confirm",

@@ -20,7 +20,7 @@ from archbench.search.sampler import SAMPLERS
 from archbench.search.scheduler import Broken, Done, Report, Sent
 from archbench.search.settings import settings_of
 from archbench.search.suggestion import Suggester
-from archbench.search.trials import AllFailedError, Trials
+from archbench.search.trials import AllFailedError, Trials, reopen_failed
 from archbench.space import SearchSpace
 from archbench.study.trial import Failure
 from archbench.train.recipe import Plan as TrainingPlan
@@ -192,6 +192,30 @@ def test_a_worker_killed_from_outside_gets_one_more_try(study: Study) -> None:
     assert [job.number for job in engine.jobs] == [0, 0, 1, 1, 2]
     assert _states(study) == ["failed", "failed", "complete"]
     assert len(study.of(events.Warned)) == 2
+
+
+def test_crashed_trials_and_those_out_of_time_are_retried(study: Study) -> None:
+    kinds = {0: "crash", 1: "nan", 3: "timeout"}
+
+    def script(job: TrialJob) -> list[Report]:
+        number = job.number
+        job.trainings[0].checkpoint.touch()
+        return _breaks(job, kind=kinds[number]) if number in kinds else _completes(job)
+
+    study.run(ScriptedEngine(script))
+    assert _states(study) == ["failed", "failed", "complete", "failed"]
+    kept = sorted(file.name[:11] for file in (study.path / "checkpoints").glob("*.checkpoint.*"))
+    assert kept == ["trial-00000", "trial-00003"]
+    assert reopen_failed(study.ledger) == [0, 3]
+    told = [trial.state.name for trial in study.optuna_trials()]
+    assert told == ["RUNNING", "FAIL", "COMPLETE", "RUNNING"]
+    engine = ScriptedEngine(_completes)
+    study.run(engine)
+    assert [job.number for job in engine.jobs] == [0, 3]
+    assert _states(study) == ["complete", "failed", "complete", "complete"]
+    assert study.ledger.trials[0].failure is None
+    told = [trial.state.name for trial in study.optuna_trials()]
+    assert told == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
 
 
 def test_first_trials_that_all_fail_alike_end_the_study(study: Study) -> None:

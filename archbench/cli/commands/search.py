@@ -49,6 +49,11 @@ _OF_A_CONFIRMATION = {
     is_flag=True,
     help="Continue a study; --trials adds trials, and a wider SPACE adds candidates.",
 )
+@click.option(
+    "--retry-failed",
+    is_flag=True,
+    help="With --resume: run the trials again that failed by a crash or a timeout.",
+)
 @click.option("--confirm", is_flag=True, help="Deprecated: use archbench confirm STUDY.")
 @click.option(
     "--confirm-budget",
