@@ -1,17 +1,12 @@
-"""How do image files get into the shares?
+"""How do image files get into the shares, and what should a person know of them?
 
-They are found in a folder of class folders and decoded in parallel to squares of bytes; broken ones
-and copies are left out.
+They are decoded in parallel to squares of bytes; broken ones, and copies of held-out ones, are
+left out.
 """
 
 import hashlib
-import io
 import math
-import os
-import re
-import struct
 import warnings
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,9 +17,18 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
+from archbench.data.decoding import (
+    DEEP_SUFFIXES,
+    Extent,
+    Picture,
+    UnreadableError,
+    decoded,
+    extent_of,
+)
 from archbench.data.source import SHARES, DataRequest, Share, Sink
+from archbench.data.tree import Item, shown
 
 # the shares that must stay clean come first: an image that is in one of them is left out later
 ORDER: tuple[Share, ...] = ("test", "validation", "train")
@@ -32,184 +36,173 @@ BLOCK = 256
 LISTED = 5
 COUNTED_CLASSES = 12
 FEW_TO_VALIDATE = 300
-# as torchvision.datasets.ImageFolder takes them
-SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
-ORIENTATION = 0x0112  # EXIF tag
-# not all that Pillow knows: its EPS reader would run Ghostscript
-FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP", "GIF")
-# what Pillow's readers raise on broken files
-BROKEN = (
-    *(OSError, EOFError, SyntaxError, ValueError, TypeError, LookupError, OverflowError),
-    *(MemoryError, struct.error, zlib.error, Image.DecompressionBombError),
-)
-
-
-class UnreadableError(Exception):
-    """An image that cannot be decoded; the text says why."""
-
-
-@dataclass(frozen=True)
-class Tree:
-    """The images below a folder by class folder, both sorted; hidden ones are passed over.
-
-    Deeper folders belong to the class; loose images lie in the folder itself, outside every class.
-    ``fingerprint`` changes with every image that comes, goes, or gets another size or time.
-    """
-
-    root: Path
-    classes: Mapping[str, tuple[Path, ...]]
-    num_loose: int
-    num_others: int
-    fingerprint: str
-
-
-class Item(NamedTuple):
-    """An image file and the label of its class."""
-
-    path: Path
-    label: int
+_SIDE = 8  # of the small copies by which pictures are compared
+_PLAIN = 8.0  # standard deviation of a small copy below which too many look alike
+# how far small copies of one picture may differ, of that deviation and of 255: of 400 photographs
+# saved at three quarters of their size all differ by less, at half of it two thirds, and of 8,500
+# others the nearest of 2,500 differ by .19 and 11
+_ALIKE = 0.2
+_MOST_ALIKE = 8.0
 
 
 @dataclass(kw_only=True)
 class Gathered:
-    """What came of the files: images of each share by label, and why files are unreadable.
+    """What came of the files: images of each share by label, and what was found of them.
 
-    ``copies`` are share, file left out, and the file of an earlier share with the same bytes.
+    ``unreadable`` says why. ``copies`` are share, file left out, and the file of an earlier share
+    with the same bytes; ``resized`` likewise of the same picture at another size; ``alike`` are
+    pictures of the same size that were kept. ``disputed`` are files of the same bytes in two
+    classes; ``remarks`` are files by what was done to them; ``extents`` those of deep pixels.
     """
 
     counts: dict[Share, Counter[int]] = field(default_factory=dict)
     unreadable: list[tuple[Path, str]] = field(default_factory=list)
     copies: list[tuple[Share, Path, Path]] = field(default_factory=list)
+    resized: list[tuple[Share, Path, Path]] = field(default_factory=list)
+    alike: list[tuple[Share, Path, Path]] = field(default_factory=list)
+    disputed: list[tuple[Path, Path]] = field(default_factory=list)
+    remarks: dict[str, list[Path]] = field(default_factory=dict)
+    extents: Mapping[str, Extent] = field(default_factory=dict)
 
 
-def tree(root: Path) -> Tree:
-    """The images below a folder, found by their suffix; no image is opened.
+class _Read(NamedTuple):
+    """A file that could be read: its picture, its sha256 and its small copy, (192,)."""
 
-    Raises:
-        OSError: A folder cannot be listed.
-    """
-    classes: dict[str, tuple[Path, ...]] = {}
-    marks = hashlib.sha256()
-    num_loose = num_others = 0
-    for entry in _entries(root):
-        files = list(_files(entry))
-        images = [file for file in files if file.name.lower().endswith(SUFFIXES)]
-        if entry.is_dir():
-            classes[entry.name] = tuple(Path(image.path) for image in images)
-        else:
-            num_loose += len(images)
-        num_others += len(files) - len(images)
-        for image in images:
-            status = image.stat()
-            mark = (os.path.relpath(image.path, root), status.st_size, status.st_mtime_ns)
-            marks.update(repr(mark).encode())
-    return Tree(root, classes, num_loose, num_others, fingerprint=marks.hexdigest())
+    item: Item
+    picture: Picture
+    sha256: bytes
+    small: np.ndarray
 
 
-def items_of(found: Tree, names: Sequence[str]) -> list[Item]:
-    """The images below a folder, labelled by the place of their class among some names."""
-    return [
-        Item(path, label)
-        for label, name in enumerate(names)
-        for path in found.classes.get(name, ())
-    ]
+class _HeldOut:
+    """The images of the shares so far, to find those that come again."""
 
+    def __init__(self) -> None:
+        self.first: dict[bytes, tuple[Share, Item]] = {}  # of each content, in whichever share
+        self._kept: list[_Read] = []
+        self._small = np.empty((0, 3 * _SIDE**2), dtype=np.float32)
+        self._squares = np.empty(0, dtype=np.float32)
 
-def has_class_folders(folder: Path) -> bool:
-    """Whether there is any folder in a folder, so that it may be one of class folders."""
-    return folder.is_dir() and any(entry.is_dir() for entry in _entries(folder))
+    def add(self, read: Iterable[_Read]) -> None:
+        """Take in images of which only the small copies are remembered."""
+        empty = np.empty((3, 0, 0), dtype=np.uint8)
+        some = [one._replace(picture=one.picture._replace(pixels=empty)) for one in read]
+        if some:
+            self._kept += some
+            self._small = np.concatenate([self._small, np.stack([one.small for one in some])])
+            self._squares = (self._small**2).sum(1)
 
+    def like(self, read: Sequence[_Read]) -> list[_Read | None]:
+        """For each image the one of which it is a copy, None where there is none.
 
-def shown(name: str) -> str:
-    """A name that can be printed and written as UTF-8, whatever the file system holds."""
-    text = os.fsencode(name).decode("utf-8", "backslashreplace")
-    return text if text.isprintable() else repr(text)[1:-1]
-
-
-def decoded(content: bytes, *, resolution: int) -> np.ndarray:
-    """The image of a file, its middle square resized: uint8, (3, R, R).
-
-    Turned as its EXIF data says; 16-bit grey becomes 8-bit; transparency is dropped.
-
-    Raises:
-        UnreadableError: It cannot be decoded.
-    """
-    try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            # a JPEG can be decoded at 1/2, 1/4 or 1/8 in a fraction of the time
-            image.draft("RGB", (2 * resolution, 2 * resolution))
-            orientation = image.getexif().get(ORIENTATION)
-            square = ImageOps.fit(_rgb(image), (resolution, resolution))  # bicubic
-    except UnidentifiedImageError as error:
-        raise UnreadableError("not an image of a known format") from error
-    except BROKEN as error:
-        raise UnreadableError(" ".join(str(error).split()) or type(error).__name__) from error
-    pixels = np.asarray(square).transpose(2, 0, 1)
-    if orientation in (5, 6, 7, 8):
-        pixels = pixels.swapaxes(1, 2)
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, :, ::-1]
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[:, ::-1]
-    return np.ascontiguousarray(pixels)
+        Images of one size have to differ half as much as others at most: they may be of one series.
+        """
+        if not self._kept or not read:
+            return [None] * len(read)
+        small = np.stack([one.small for one in read])
+        distances = (small**2).sum(1)[:, None] + self._squares - 2 * small @ self._small.T
+        nearest = [self._kept[at] for at in distances.argmin(1)]
+        error = np.sqrt(np.maximum(distances.min(1), 0) / small.shape[1])
+        spread = small.std(1)
+        pairs = zip(read, nearest, strict=True)
+        share = np.array([0.5 if a.picture.size == b.picture.size else 1.0 for a, b in pairs])
+        is_like = error <= share * np.minimum(_ALIKE * spread, _MOST_ALIKE)
+        is_like &= spread >= _PLAIN
+        found = zip(nearest, is_like, strict=True)
+        return [one if is_one else None for one, is_one in found]
 
 
 def gather(sink: Sink, shares: Mapping[Share, Sequence[Item]], request: DataRequest) -> Gathered:
     """Decodes the files of all shares into a sink.
 
-    A file that has the same bytes as one of the test share is left out of the others; one that
-    is in validation is left out of training.
+    A file that has the same bytes as one of the test share, or the same picture at another size, is
+    left out of the others; one that is in validation is left out of training.
     """
-    found = Gathered()
-    held_out: dict[bytes, Path] = {}
-    read_item = partial(_read, resolution=request.resolution)
+    found, held_out = Gathered(), _HeldOut()
     done, total = 0, sum(len(items) for items in shares.values())
     with warnings.catch_warnings(), ThreadPoolExecutor(torch.get_num_threads()) as pool:
         # remarks on odd metadata: what cannot be decoded is an error anyway
-        warnings.filterwarnings("ignore", module=rf"PIL\.|{re.escape(__name__)}")
+        warnings.filterwarnings("ignore", module=r"PIL\.|archbench\.data\.")
+        found.extents = _extents(shares, pool, request)
+        read_item = partial(_read, resolution=request.resolution, extents=found.extents)
         for share in ORDER:
             counts = found.counts[share] = Counter()
-            here: dict[bytes, Path] = {}
+            here: list[_Read] = []
             for start in range(0, len(shares[share]), BLOCK):
                 request.progress("decoding images", done, total)
                 block = shares[share][start : start + BLOCK]
                 read = zip(block, pool.map(read_item, block), strict=True)
-                kept = list(_kept(read, share=share, held_out=held_out, found=found))
+                kept = list(_kept(list(read), share=share, held_out=held_out, found=found))
                 if kept:
-                    labels = [item.label for item, _, _ in kept]
-                    sink(share, np.stack([image for _, image, _ in kept]), np.array(labels))
+                    labels = [one.item.label for one in kept]
+                    sink(share, np.stack([one.picture.pixels for one in kept]), np.array(labels))
                     counts.update(labels)
-                here |= {sha256: item.path for item, _, sha256 in kept}
+                if share != ORDER[-1]:
+                    here += kept
                 done += len(block)
-            held_out |= here
+            held_out.add(here)
     request.progress("decoding images", total, total)
     return found
 
 
-def _read(item: Item, resolution: int) -> tuple[np.ndarray, bytes] | str:
-    """The image and the sha256 of a file, or why it cannot be read."""
+def _extents(
+    shares: Mapping[Share, Sequence[Item]], pool: ThreadPoolExecutor, request: DataRequest
+) -> dict[str, Extent]:
+    """The extent of each kind of pixels with more than 8 bits, over all shares."""
+    paths = [
+        item.path
+        for items in shares.values()
+        for item in items
+        if item.path.suffix.lower() in DEEP_SUFFIXES
+    ]
+    extents: dict[str, Extent] = {}
+    for start in range(0, len(paths), BLOCK):
+        request.progress("decoding images", 0, len(paths))
+        for result in pool.map(extent_of, paths[start : start + BLOCK]):
+            if result is not None:
+                kind, extent = result
+                extents[kind] = extents[kind] | extent if kind in extents else extent
+    return extents
+
+
+def _read(item: Item, resolution: int, extents: Mapping[str, Extent]) -> _Read | str:
+    """The image of a file, or why it cannot be read."""
     try:
         content = item.path.read_bytes()
-        return decoded(content, resolution=resolution), hashlib.sha256(content).digest()
+        picture = decoded(content, resolution=resolution, extents=extents)
     except (OSError, UnreadableError) as error:
         return getattr(error, "strerror", None) or str(error)
+    square = Image.fromarray(picture.pixels.transpose(1, 2, 0))
+    small = np.asarray(square.resize((_SIDE, _SIDE), Image.Resampling.BOX), dtype=np.float32)
+    return _Read(item, picture, hashlib.sha256(content).digest(), small.ravel())
 
 
 def _kept(
-    read: Iterable[tuple[Item, tuple[np.ndarray, bytes] | str]],
+    read: Sequence[tuple[Item, _Read | str]],
     *,
     share: Share,
-    held_out: Mapping[bytes, Path],
+    held_out: _HeldOut,
     found: Gathered,
-) -> Iterator[tuple[Item, np.ndarray, bytes]]:
+) -> Iterator[_Read]:
     """The files that go into a share; of the others the reason is noted."""
-    for item, result in read:
-        if isinstance(result, str):
-            found.unreadable.append((item.path, result))
-        elif result[1] in held_out:
-            found.copies.append((share, item.path, held_out[result[1]]))
-        else:
-            yield item, *result
+    sound = [one for _, one in read if isinstance(one, _Read)]
+    found.unreadable += [(item.path, one) for item, one in read if isinstance(one, str)]
+    for one, other in zip(sound, held_out.like(sound), strict=True):
+        path = one.item.path
+        home, first = held_out.first.setdefault(one.sha256, (share, one.item))
+        if first.label != one.item.label:
+            found.disputed.append((path, first.path))
+        if home != share:
+            found.copies.append((share, path, first.path))
+            continue
+        if other is not None:
+            is_resized = other.picture.size != one.picture.size
+            (found.resized if is_resized else found.alike).append((share, path, other.item.path))
+            if is_resized:
+                continue
+        for remark in one.picture.remarks:
+            found.remarks.setdefault(remark, []).append(path)
+        yield one
 
 
 def notes(found: Gathered, *, class_names: Sequence[str], root: Path) -> tuple[str, ...]:
@@ -219,9 +212,24 @@ def notes(found: Gathered, *, class_names: Sequence[str], root: Path) -> tuple[s
         listed = [f"{_name(path, root)} ({shown(reason)})" for path, reason in broken]
         lines.append(f"left out, unreadable: {_listed(listed)}")
     for share in ("train", "validation"):
-        copies = [(path, other) for where, path, other in found.copies if where == share]
-        if same := [f"{_name(path, root)} = {_name(other, root)}" for path, other in copies]:
-            lines.append(f"left out of {share}, the same file is held out: {_listed(same)}")
+        for pairs, why in (
+            (found.copies, "left out of {}, the same file is held out"),
+            (found.resized, "left out of {}, the same picture is held out at another size"),
+            (found.alike, "{} has images that look like held-out ones, and keeps them"),
+        ):
+            if same := _pairs([pair for where, *pair in pairs if where == share], root):
+                lines.append(f"{why.format(share)}: {_listed(same)}")
+    if disputed := _pairs(found.disputed, root):
+        lines.append(f"the same file in two classes, one of which is wrong: {_listed(disputed)}")
+    num_images = sum(counts.total() for counts in found.counts.values())
+    for remark, paths in sorted(found.remarks.items()):
+        lines.append(f"{len(paths):,} of {num_images:,} images {remark} ({_name(paths[0], root)})")
+    for kind, extent in sorted(found.extents.items()):
+        low, high = (f"{bound:,.6g}" for bound in extent.bounds(kind))
+        lines.append(
+            f"{extent.num_files:,} images have {kind}, from {extent.low:,.6g} to "
+            f"{extent.high:,.6g}: {low} becomes black and {high} white in all of them"
+        )
     if (count := found.counts["validation"].total()) < FEW_TO_VALIDATE:
         error = 50 / math.sqrt(count)
         lines.append(
@@ -229,6 +237,10 @@ def notes(found: Gathered, *, class_names: Sequence[str], root: Path) -> tuple[s
             f"{error:.0f} points"
         )
     return tuple(lines)
+
+
+def _pairs(pairs: Sequence[Sequence[Path]], root: Path) -> list[str]:
+    return [f"{_name(path, root)} = {_name(other, root)}" for path, other in pairs]
 
 
 def _counted(counts: Counter[int], class_names: Sequence[str]) -> str:
@@ -247,34 +259,3 @@ def _listed(texts: Sequence[str]) -> str:
 
 def _name(path: Path, root: Path) -> str:
     return shown(str(path.relative_to(root)))
-
-
-def _entries(folder: Path | str) -> list[os.DirEntry[str]]:
-    with os.scandir(folder) as found:
-        kept = [entry for entry in found if not entry.name.startswith(".")]
-    return sorted(kept, key=lambda entry: entry.name)
-
-
-def _files(
-    entry: os.DirEntry[str], above: frozenset[str] = frozenset()
-) -> Iterator[os.DirEntry[str]]:
-    """The files at and below an entry; a link to a folder above is not followed again."""
-    if not entry.is_dir():
-        if entry.is_file():
-            yield entry
-        return
-    real = os.path.realpath(entry.path)
-    if real not in above:
-        for inner in _entries(entry.path):
-            yield from _files(inner, above | {real})
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "F":
-        raise UnreadableError("its pixels are fractions without a known range")
-    if not image.mode.startswith("I"):
-        return image.convert("RGB")
-    deep = np.asarray(image)
-    if deep.min() < 0 or deep.max() > 0xFFFF:
-        raise UnreadableError("its pixels have more than 16 bits")
-    return Image.fromarray((deep >> 8).astype(np.uint8)).convert("RGB")

@@ -20,8 +20,10 @@ import torch
 import torch.nn.functional as F
 
 from archbench.data.dataset import DataError, held_out_share
-from archbench.data.image_files import Item, Tree, gather, items_of, notes, tree
+from archbench.data.decoding import RECIPE as DECODING
+from archbench.data.image_files import gather, notes
 from archbench.data.source import DataFacts, DataRequest, ImageSource, Share, Sink
+from archbench.data.tree import Item, PassedOver, Tree, items_of, tree
 from archbench.errors import MissingError
 
 RECIPE = 1  # raise it with every change that changes a byte
@@ -186,6 +188,7 @@ def unpacked(
     _check(trees, root)
     settings = {
         "recipe": RECIPE,
+        "decoding": DECODING,
         "root": str(root.resolve()),
         "fingerprints": {name: images.fingerprint for name, images in trees.items()},
     }
@@ -194,8 +197,10 @@ def unpacked(
         names = tuple(class_names())
         shares = _shares(trees, seed=request.seed)
         found = gather(sink, shares, request)
+        passed_over = sum((images.passed_over for images in trees.values()), PassedOver())
         lines = [
             *notes(found, class_names=names, root=root),
+            *passed_over.in_words(),
             f"test is the official val/; validation was drawn from train/ with seed {request.seed}",
         ]
         if (num_files := sum(map(len, shares.values()))) != num_published:
@@ -225,7 +230,8 @@ def _check(trees: Mapping[str, Tree], root: Path) -> None:
     for name, images in trees.items():
         empty = [folder for folder, files in images.classes.items() if not files]
         if empty or not images.classes:
-            loose = f"; {images.num_loose:,} images lie outside them" if images.num_loose else ""
+            outside = images.passed_over.loose
+            loose = f"; {outside:,} images lie outside them" if outside else ""
             what = f"the class folder {empty[0]} is empty" if empty else ""
             raise DataError(
                 f"{what or 'there are no class folders'}{loose}",

@@ -1,9 +1,13 @@
 import os
 import shutil
+import unicodedata
+from itertools import product
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from archbench.data import DataSet, load
 from archbench.data.dataset import DataError
@@ -99,6 +103,88 @@ def test_a_copy_of_a_held_out_image_is_left_out_of_training(tmp_path: Path) -> N
     assert not set(images["train"]) & set(images["validation"] + images["test"])
 
 
+def _photo(seed: int, side: int) -> Image.Image:
+    """A smooth picture that no other seed gives, at a size."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
+    whole = Image.fromarray(pixels).resize((64, 64), Image.Resampling.BICUBIC)
+    return whole.resize((side, side))
+
+
+def test_the_same_picture_at_another_size_is_left_out_of_training(tmp_path: Path) -> None:
+    root = tmp_path / "photos"
+    for number, (share, name) in enumerate(product(("train", "val", "test"), ("cat", "dog"))):
+        (root / share / name).mkdir(parents=True)
+        for index in range(4):
+            _photo(10 * number + index, 64).save(root / share / name / f"{index}.png")
+    _photo(20, 48).save(root / "train" / "cat" / "small.jpg")  # that of val/cat/0.png
+    _photo(50, 40).save(root / "train" / "dog" / "small.jpg")  # that of test/dog/0.png
+    _photo(21, 64).save(root / "train" / "cat" / "again.jpg", quality=95)
+    dataset = _load(root)
+    assert _counts(dataset) == {"train": [5, 4], "validation": [4, 4], "test": [4, 4]}
+    assert _note(dataset, "left out of train") == (
+        "left out of train, the same picture is held out at another size: 2: "
+        "train/cat/small.jpg = val/cat/0.png, train/dog/small.jpg = test/dog/0.png"
+    )
+    assert _note(dataset, "train has") == (
+        "train has images that look like held-out ones, and keeps them: 1: "
+        "train/cat/again.jpg = val/cat/1.png"
+    )
+
+
+def test_one_file_in_two_classes_is_told(tmp_path: Path) -> None:
+    root = _photos(tmp_path, train=(6, 6), val=(3, 3), test=(3, 3))
+    shutil.copy(root / "train/cat/0.png", root / "train/dog/same.png")
+    shutil.copy(root / "val/cat/0.png", root / "train/dog/held_out.png")
+    assert _note(_load(root), "the same file in two") == (
+        "the same file in two classes, one of which is wrong: 2: "
+        "train/dog/held_out.png = val/cat/0.png, train/dog/same.png = train/cat/0.png"
+    )
+
+
+def test_images_of_which_nothing_is_seen_are_counted(tmp_path: Path) -> None:
+    root = write_classes(tmp_path / "photos", {"cat": 8, "dog": 8})
+    for number, path in enumerate((root / "dog").iterdir()):
+        Image.new("LA", (16, 16), (255, number)).save(path)
+    dataset = _load(root)
+    assert _note(dataset, "8 of 16 images are one flat colour (dog/")
+
+
+@pytest.mark.parametrize(("dtype", "highest", "white"), [("u2", 4095, "4,095"), ("f4", 1, "1")])
+def test_deep_images_share_one_range_that_is_told(
+    tmp_path: Path, dtype: str, highest: float, white: str
+) -> None:
+    rng = np.random.default_rng(0)
+    for name, index in product(("cat", "dog"), range(8)):
+        (tmp_path / "photos" / name).mkdir(parents=True, exist_ok=True)
+        pixels = (rng.random((16, 16)) * highest / (1 + (name == "cat"))).astype(dtype)
+        Image.fromarray(pixels).save(tmp_path / "photos" / name / f"{index}.tif")
+    dataset = _load(tmp_path / "photos")
+    kind = "grey of 16 bits" if dtype == "u2" else "fractions"
+    assert f"0 becomes black and {white} white in all of them" in _note(
+        dataset, f"16 images have {kind}"
+    )
+    means = [dataset.train.images[dataset.train.labels == label].float().mean() for label in (0, 1)]
+    assert means[1] / means[0] == pytest.approx(2, rel=0.1)
+
+
+def test_shares_may_be_written_in_capitals_and_classes_in_either_unicode(tmp_path: Path) -> None:
+    root = tmp_path / "photos"
+    composed, apart = (unicodedata.normalize(form, "caf\u00e9") for form in ("NFC", "NFD"))
+    for seed, (share, name) in enumerate([("Train", composed), ("Test", apart), ("VAL", apart)]):
+        write_classes(root / share, {name: 6, "dog": 6}, seed=seed)
+    dataset = _load(root)
+    assert dataset.class_names == (composed, "dog")
+    assert _counts(dataset) == {"train": [6, 6], "validation": [6, 6], "test": [6, 6]}
+
+
+def test_what_a_class_of_unread_files_lacks_is_said(tmp_path: Path) -> None:
+    root = write_classes(tmp_path / "photos", {"cat": 0, "dog": 8})
+    for index in range(20):
+        (root / "cat" / f"{index}.HEIC").write_bytes(b"x")
+    with pytest.raises(DataError, match=r"too few images in cat \(0\).*\(.heic 20\)"):
+        _load(root)
+
+
 def test_counts_what_was_passed_over_and_refuses_it_alone(tmp_path: Path) -> None:
     root = write_classes(tmp_path / "photos", {"cat": 8, "dog": 8})
     write_image(root / "loose.png", seed=77)
@@ -106,7 +192,8 @@ def test_counts_what_was_passed_over_and_refuses_it_alone(tmp_path: Path) -> Non
     (root / "cat" / ".hidden.png").write_text("x")
     notes = _load(root).notes
     assert "passed over, images outside the class folders: 1" in notes
-    assert "passed over, files that are not images: 1" in notes
+    assert "passed over, files that are not images: 1 (.txt 1)" in notes
+    assert "passed over, hidden files and folders: 1" in notes
     for name in ("cat", "dog"):
         shutil.rmtree(root / name)
     with pytest.raises(DataError, match="no class folders, 1 images outside them"):
@@ -168,7 +255,7 @@ def test_a_changed_file_is_noticed_and_a_changed_image_changes_no_file(tmp_path:
         ({"val": {"cat": 5, "dog": 5}}, "there is val/, but no train/ with class folders"),
         (
             {name: {"cat": 5, "dog": 5} for name in ("train", "val", "valid")},
-            "there are val and valid; one can be validated on",
+            "there are val and valid; one can be used",
         ),
     ],
 )

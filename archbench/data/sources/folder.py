@@ -6,23 +6,28 @@ from pathlib import Path
 import numpy as np
 
 from archbench.data.dataset import DataError, held_out_share
-from archbench.data.image_files import (
-    Gathered,
+from archbench.data.decoding import RECIPE as DECODING
+from archbench.data.image_files import Gathered, gather, notes
+from archbench.data.source import SHARES, DataFacts, DataRequest, ImageSource, Share, Sink
+from archbench.data.tree import (
     Item,
+    PassedOver,
     Tree,
-    gather,
-    has_class_folders,
+    folders_called,
     items_of,
-    notes,
+    look_alike,
     shown,
     tree,
 )
-from archbench.data.source import SHARES, DataFacts, DataRequest, ImageSource, Share, Sink
 from archbench.errors import MissingError
 
 RECIPE = 1  # raise it with every change that changes a byte
 FEWEST = 5  # images of a class that is yet to be split
-VALIDATION = ("val", "valid", "validation")
+FOLDERS: Mapping[Share, tuple[str, ...]] = {
+    "train": ("train", "training"),
+    "validation": ("val", "valid", "validation"),
+    "test": ("test", "testing"),
+}
 LAYOUT = (
     "put the images of each class in a folder of its own, PATH/cat/1.jpg, or split them already, "
     "PATH/train/cat/1.jpg and PATH/val/cat/2.jpg"
@@ -54,36 +59,37 @@ def source(request: DataRequest) -> ImageSource:
         for share in SHARES
     }
     return ImageSource(
-        settings={"recipe": RECIPE, "trees": marks},
+        settings={"recipe": RECIPE, "decoding": DECODING, "trees": marks},
         make=lambda sink: _make(sink, request, root, trees, remarks),
     )
 
 
 def _trees(root: Path) -> tuple[dict[Share, Tree], list[str]]:
     """The folders that there are of each share, and what to say of others."""
-    held_out = [name for name in (*VALIDATION, "test") if has_class_folders(root / name)]
-    if not has_class_folders(root / "train"):
-        if held_out:
+    found = {share: _folder(root, names) for share, names in FOLDERS.items()}
+    if found["train"] is None:
+        if other := found["validation"] or found["test"]:
             raise DataError(
-                f"there is {held_out[0]}/, but no train/ with class folders",
+                f"there is {other.name}/, but no train/ with class folders",
                 place=str(root),
                 help=LAYOUT,
             )
         return {"train": tree(root)}, []
-    trees: dict[Share, Tree] = {"train": tree(root / "train")}
-    if "test" in held_out:
-        held_out.remove("test")
-        trees["test"] = tree(root / "test")
-    if len(held_out) > 1:
+    is_unused = (root / "test").is_dir() and found["test"] is None
+    trees = {share: tree(folder) for share, folder in found.items() if folder}
+    return trees, ["test/ has no class folders and is not used"] * is_unused
+
+
+def _folder(root: Path, names: Sequence[str]) -> Path | None:
+    """The folder of class folders that has one of some names; None where there is none."""
+    folders = folders_called(root, names)
+    if len(folders) > 1:
         raise DataError(
-            f"there are {' and '.join(held_out)}; one can be validated on",
+            f"there are {' and '.join(folder.name for folder in folders)}; one can be used",
             place=str(root),
             help="take the other away",
         )
-    if held_out:
-        trees["validation"] = tree(root / held_out[0])
-    is_unused = (root / "test").is_dir() and "test" not in trees
-    return trees, ["test/ has no class folders and is not used"] * is_unused
+    return folders[0] if folders else None
 
 
 def _check(trees: Mapping[Share, Tree]) -> None:
@@ -91,17 +97,19 @@ def _check(trees: Mapping[Share, Tree]) -> None:
     train, validation = trees["train"], trees.get("validation")
     names = list(train.classes)
     if len(names) < 2:
-        what = f"is only one class folder, {shown(names[0])}/" if names else "are no class folders"
-        loose = f", {train.num_loose:,} images outside them" if train.num_loose else ""
+        what = f"is only one class folder, {names[0]}/" if names else "are no class folders"
+        loose = train.passed_over.loose
+        outside = f", {loose:,} images outside them" if loose else ""
         raise DataError(
-            f"there {what}{loose}; a classifier needs 2 classes or more",
+            f"there {what}{outside}; a classifier needs 2 classes or more",
             place=str(train.root),
             help=LAYOUT,
         )
     fewest = 1 if len(trees) == len(SHARES) else FEWEST
     if few := [name for name in names if len(train.classes[name]) < fewest]:
+        told = "; ".join(["", *train.passed_over.in_words()])
         raise DataError(
-            f"too few images in {_names(few, train)}; each class needs {fewest} or more",
+            f"too few images in {_names(few, train)}; each class needs {fewest} or more{told}",
             place=str(train.root),
             help="add images, or take the folder away",
         )
@@ -110,18 +118,18 @@ def _check(trees: Mapping[Share, Tree]) -> None:
             raise DataError(
                 f"classes that train/ does not have: {_names(unknown, found)}",
                 place=str(found.root),
-                help="name the folders alike in both",
+                help="name the folders alike in both, capitals included",
             )
     if validation and (absent := [name for name in names if not validation.classes.get(name)]):
         raise DataError(
-            f"no image of the classes {', '.join(map(shown, absent[:5]))}",
+            f"no image of the classes {', '.join(absent[:5])}",
             place=str(validation.root),
             help="add some, or take the folder away to have it split off train/",
         )
 
 
 def _names(names: Sequence[str], found: Tree) -> str:
-    listed = ", ".join(f"{shown(name)} ({len(found.classes[name])})" for name in names[:5])
+    listed = ", ".join(f"{name} ({len(found.classes[name])})" for name in names[:5])
     return listed + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
@@ -132,16 +140,19 @@ def _make(
     shares, origin = _shares(trees, seed=request.seed)
     found = gather(sink, shares, request)
     _check_readable(found, names, root)
-    class_names = tuple(shown(name) for name in names)
-    loose = sum(found.num_loose for found in trees.values())
-    others = sum(found.num_others for found in trees.values())
-    passed_over = [f"passed over, images outside the class folders: {loose:,}"] * (loose > 0)
-    passed_over += [f"passed over, files that are not images: {others:,}"] * (others > 0)
+    passed_over = sum((found.passed_over for found in trees.values()), PassedOver())
+    alike = [" and ".join(group) for group in look_alike(names)]
     return DataFacts(
-        class_names=class_names,
+        class_names=names,
         description=f"images of {len(names):,} classes from {shown(str(root))}",
         flip=True,
-        notes=(*notes(found, class_names=class_names, root=root), *origin, *remarks, *passed_over),
+        notes=(
+            *notes(found, class_names=names, root=root),
+            *origin,
+            *remarks,
+            *passed_over.in_words(),
+            *(f"these classes look alike and are two all the same: {pair}" for pair in alike),
+        ),
     )
 
 
@@ -169,10 +180,11 @@ def _shares(trees: Mapping[Share, Tree], *, seed: int) -> tuple[dict[Share, list
 def _check_readable(found: Gathered, names: Sequence[str], root: Path) -> None:
     """Refuses a class without images left, as they are broken or copies of held-out ones."""
     for share in ("train", "validation"):
-        empty = [shown(name) for label, name in enumerate(names) if not found.counts[share][label]]
+        empty = [name for label, name in enumerate(names) if not found.counts[share][label]]
         if empty:
+            num_copies = len(found.copies) + len(found.resized)
             causes = (
-                f"{len(found.unreadable)} files are unreadable, {len(found.copies)} are copies of "
+                f"{len(found.unreadable)} files are unreadable, {num_copies} are copies of "
                 "held-out ones"
             )
             first = next((f"; {path}: {reason}" for path, reason in found.unreadable), "")
