@@ -103,8 +103,8 @@ class FrontRule:
 
     @property
     def bar(self) -> float:
-        """The accuracy that counts as better than chance: three binomial standard errors above."""
-        return self.chance + 3 * math.sqrt(self.chance * (1 - self.chance) / self.num_validation)
+        """The accuracy above which an accuracy counts as better than chance, see ``chance_bar``."""
+        return chance_bar(self.chance, num_validation=self.num_validation)
 
     def beats_chance(self, record: TrialRecord) -> bool:
         """Is its accuracy above the bar?"""
@@ -186,6 +186,27 @@ class FrontRule:
     def _point(self, record: TrialRecord) -> tuple[float, ...]:
         values = [objective_value(record, name) for name in self.objectives]
         return tuple(value for value in values if value is not None)
+
+
+def chance_bar(chance: float, *, num_validation: int) -> float:
+    """The accuracy that a guess which looks at no image reaches with three standard errors of luck.
+
+    ``chance`` is the accuracy of the commonest class, always named. Below 1/2 a guess may name
+    classes at that rate: three binomial standard errors above. From 1/2 on, where naming the
+    commonest always gives that accuracy and no luck at all, the best guess names another class for
+    a share q of the images: it loses (2 chance - 1) q and has a standard error of
+    sqrt(q (1 - q) / n), and the largest sum over q is the closed form below. At 1/2 both are equal.
+    All images right is always better, however few there are.
+
+    >>> round(chance_bar(0.95, num_validation=142), 3)
+    0.967
+    """
+    n, luck = num_validation, 3.0
+    if chance < 0.5:
+        bar = chance + luck * math.sqrt(chance * (1 - chance) / n)
+    else:
+        bar = (1 + math.hypot(2 * chance - 1, luck / math.sqrt(n))) / 2
+    return min(bar, 1 - 1 / (2 * n))
 
 
 def transfer(

@@ -1,6 +1,7 @@
 """The front against brute force and Optuna's, in its properties, and on another device."""
 
 import itertools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,8 +10,9 @@ import optuna
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import hypergeom
 
-from archbench.analysis.front import Box, Direction, FrontRule, pareto_front, transfer
+from archbench.analysis.front import Box, Direction, FrontRule, chance_bar, pareto_front, transfer
 from archbench.analysis.statistics import kendall_tau_of
 from archbench.study.trial import TrialRecord
 from tests.study import example
@@ -111,6 +113,35 @@ SEARCHED = FrontRule(
     chance=0.1,
     num_validation=1000,
 )
+
+
+@pytest.mark.parametrize("chance", [0.001, 0.1, 1 / 3, 0.5, 0.75, 0.95, 0.999, 1.0])
+@pytest.mark.parametrize("num_validation", [1, 2, 20, 142, 1536, 50_000])
+def test_every_data_set_can_be_beaten(chance: float, num_validation: int) -> None:
+    bar = chance_bar(chance, num_validation=num_validation)
+    assert 1 - 1 / num_validation < bar < 1 or chance <= bar <= 1 - 1 / num_validation
+
+
+@pytest.mark.parametrize("chance", [0.001, 0.1, 0.1071, 1 / 3, 0.4999])
+def test_below_half_the_bar_is_three_binomial_standard_errors_up(chance: float) -> None:
+    expected = chance + 3 * math.sqrt(chance * (1 - chance) / 1536)
+    assert chance_bar(chance, num_validation=1536) == expected
+    at_half = [chance_bar(share, num_validation=1536) for share in (0.5 - 1e-9, 0.5)]
+    assert at_half[0] == pytest.approx(at_half[1])
+
+
+@pytest.mark.parametrize(("rare", "num"), [(7, 142), (50, 142), (20, 1000), (250, 1000), (71, 142)])
+def test_of_two_classes_luck_passes_the_bar_once_in_hundreds_of_times(rare: int, num: int) -> None:
+    """The best of all guesses: so many images, drawn blindly, are named the rarer class."""
+    bar = chance_bar(max(1 - rare / num, rare / num), num_validation=num)
+
+    def passes(named: int) -> float:
+        # right: the common ones that are not named, and the rare ones that are
+        least = math.floor((bar * num - (num - rare - named)) / 2)  # of the rare ones, to be over
+        return float(hypergeom.sf(least, num, rare, named))
+
+    likeliest = max(map(passes, range(num + 1)))
+    assert 1e-6 < likeliest < 0.0035  # three standard errors: 0.00135
 
 
 def _trial(number: int, accuracy: float, latency_ms: float | None) -> TrialRecord:
