@@ -274,7 +274,7 @@ def _meaning(study: StudyFacts) -> str:
     if kind == "folder":
         best = study.front_records()[-1]
         trial = f"{study.name}:{best.number}"
-        train = command_line("archbench", "train", trial, "--data", data, "--epochs", 100)
+        train = train_command(trial, proxy, epochs=100)
         return (
             f"This ranks designs by a short training on your images {where}; trained for longer "
             f"they reach more. Next: {train}"
@@ -293,6 +293,14 @@ def _designs(number: int) -> str:
 
 def _percent(share: float) -> str:
     return OBJECTIVES["proxy_accuracy"].text(share)
+
+
+def train_command(trial: object, proxy: Mapping[str, Any], *, epochs: int) -> str:
+    """What to type to train a network longer on what a study's proxy trained it on."""
+    words = ["--data", proxy["data"], "--epochs", epochs]
+    if not proxy.get("recipe", {}).get("mirror", True):
+        words.append("--no-mirror")
+    return command_line("archbench", "train", trial, *words)
 
 
 def space_typed(header: Mapping[str, Any]) -> str:

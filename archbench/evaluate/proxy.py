@@ -12,7 +12,9 @@ from typing import Any, Self, cast
 
 import torch
 
+from archbench.analysis.front import chance_bar
 from archbench.data import DataSet, Split, load
+from archbench.data.mirror import mirrored_accuracy
 from archbench.errors import MissingError, StorageError
 from archbench.evaluate.target import Target
 from archbench.measure.machine import require_device
@@ -32,6 +34,8 @@ OnPoint = Callable[[CurvePoint, Path, str], bool | None]
 PLAN_BUDGET_S = 4.0
 _STEPS = 6
 _VALIDATED_IMAGES = 256
+_UNEQUAL = 1.5  # times its even share that the commonest class has
+_NO_MIRROR = "proxy.mirror: false in a space, or --no-mirror of train and ablate,"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +104,8 @@ class Proxy:
         recipe, device = self.recipe, self.device
         if progress is not None:
             teacher_for(self.dataset(), recipe=recipe, device=device, on_progress=progress)
-        return _teacher(self.data, self.resolution, recipe.teacher, recipe.seed, device)
+        how = recipe.teacher, recipe.seed, recipe.mirror
+        return _teacher(self.data, self.resolution, *how, device)
 
     def network(self, target: ArchSpec, *, seed: int) -> Network:
         """The network to train, with the weights that its training begins with."""
@@ -199,20 +204,50 @@ def open_data(
     return _opened(name, resolution)
 
 
-def describe(dataset: DataSet) -> dict[str, Any]:
-    """What a study's header keeps of its data, JSON-able."""
+def describe(dataset: DataSet, *, mirror: bool = True) -> dict[str, Any]:
+    """What a study's header keeps of its data, JSON-able; ``mirror`` is that of the recipe."""
+    chance = max(1 / dataset.num_classes, dataset.majority_share)
     return {
         "data": dataset.name,
         "data_description": dataset.description,
         "data_digest": dataset.digest,
-        "data_notes": list(dataset.notes),
+        "data_notes": [*dataset.notes, *_imbalance(dataset), *_mirrors(dataset, mirror)],
         "num_classes": dataset.num_classes,
         "num_train": len(dataset.train),
         "num_validation": len(dataset.validation),
         "num_test": len(dataset.test),
         "majority": dataset.majority_share,
-        "chance": max(1 / dataset.num_classes, dataset.majority_share),
+        "chance": chance,
     }
+
+
+def _imbalance(dataset: DataSet) -> list[str]:
+    """What classes of unequal size do to accuracies, where they are so."""
+    share = dataset.majority_share
+    if share * dataset.num_classes < _UNEQUAL:
+        return []
+    counts = dataset.validation.labels.bincount(minlength=dataset.num_classes)
+    named, rarest = (dataset.class_names[int(at)] for at in (counts.argmax(), counts.argmin()))
+    bar = chance_bar(share, num_validation=len(dataset.validation))
+    return [
+        f"classes of unequal size: always naming {named} is right on {100 * share:.1f} % of the "
+        f"validation images ({rarest} has {int(counts.min()):,} of {len(dataset.validation):,}), "
+        f"and more than {100 * bar:.1f} % counts as better than guessing"
+    ]
+
+
+def _mirrors(dataset: DataSet, mirror: bool) -> list[str]:
+    """What a person should know of the mirroring of images, where they are mirrored."""
+    if not (dataset.flip and mirror):
+        return []
+    if found := mirrored_accuracy(dataset):
+        as_is, mirrored = (f"{100 * share:.0f} %" for share in found)
+        return [
+            f"mirrors contradict the labels: a linear rule is right on {as_is} of the validation "
+            f"images and on {mirrored} of their mirrors; where left and right tell classes apart, "
+            f"{_NO_MIRROR} switches mirroring off"
+        ]
+    return [f"training mirrors images at random; {_NO_MIRROR} switches that off"]
 
 
 def teacher_in_words(teacher: Teacher) -> str:
@@ -229,8 +264,10 @@ def _opened(name: str, resolution: int) -> DataSet:
 
 
 @lru_cache(maxsize=4)
-def _teacher(name: str, resolution: int, kind: str, seed: int, device: str) -> Teacher | None:
-    recipe = Recipe(teacher=kind, seed=seed)
+def _teacher(
+    name: str, resolution: int, kind: str, seed: int, mirror: bool, device: str
+) -> Teacher | None:
+    recipe = Recipe(teacher=kind, seed=seed, mirror=mirror)
     return teacher_for(_opened(name, resolution), recipe=recipe, device=device)
 
 

@@ -50,6 +50,7 @@ def train_network(
     seed: int = 0,
     device: str = "cpu",
     batch: int = 32,
+    mirror: bool = True,
     teacher: str = "none",
     download: bool = False,
     on_point: OnPoint | None = None,
@@ -66,7 +67,8 @@ def train_network(
 
     ``resolution`` is the network's own, where that is square, by default; at another, ``stem`` is
     what becomes of the first embed, see ``archbench.models.proxy``. ``seed`` is that of weights,
-    order and augmentation.
+    order and augmentation; ``mirror`` is whether images are mirrored at random where the data
+    allow it. ``on_note`` is told first what should be known of the data.
 
     With the ``teacher`` ``convolutional`` it learns also from the answers of a plain convolutional
     network, which is trained on the same data first; ``on_note`` is told how good it is, and what
@@ -86,7 +88,12 @@ def train_network(
     dataset = open_data(data, resolution=side, download=download, progress=on_data)
     spec = proxy(target, resolution=side, num_classes=dataset.num_classes, stem=stem)
     spec.resolved()
-    recipe = Recipe(rungs=tuple(range(1, epochs + 1)), batch=batch, seed=seed, teacher=teacher)
+    rungs = tuple(range(1, epochs + 1))
+    recipe = Recipe(rungs=rungs, batch=batch, seed=seed, mirror=mirror, teacher=teacher)
+    facts = describe(dataset, mirror=mirror)
+    if on_note:
+        for note in facts["data_notes"]:
+            on_note(note)
     taught_by = teacher_for(
         dataset, recipe=recipe, device=device, on_progress=on_data, on_note=on_note
     )
@@ -97,7 +104,7 @@ def train_network(
         "schema": SCHEMA,
         "spec": spec.to_document(),
         "digest": spec.digest,
-        "data": describe(dataset),
+        "data": facts,
         "recipe": recipe.document(),
         "device": device,
         **({"teacher": taught_by.facts()} if taught_by else {}),
@@ -156,6 +163,8 @@ def _kept_plan(folder: Path, *, asked: Mapping[str, Any]) -> Plan | None:
             help="train into another folder, or delete this one",
         ) from error
     wanted = json.loads(json.dumps(asked))
+    for document in (wanted, kept):  # notes are about the data, not of them
+        document.get("data", {}).pop("data_notes", None)
     differing = [key for key in wanted if kept.get(key) != wanted[key]]
     if differing:
         raise UsageError(

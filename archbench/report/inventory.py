@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from typing import Any
 
+from archbench.analysis import verdict
 from archbench.analysis.verdict import confirmation_in_words, source_in_words, spaces_in_words
 from archbench.command_line import command_line, study_argument
 from archbench.report.document import in_words, to_words
@@ -123,7 +124,7 @@ def train_command(summary: Summary, number: int) -> str:
     data = str(summary.proxy.get("data", ""))
     images = data if data.startswith("folder:") else "folder:PATH"
     trial = f"{study_argument(summary.study.path)}:{number}"
-    return command_line("archbench", "train", trial, "--data", images, "--epochs", 100)
+    return verdict.train_command(trial, {**summary.proxy, "data": images}, epochs=100)
 
 
 def _axes(summary: Summary) -> Markup:

@@ -125,7 +125,8 @@ class _CertificateStudy(PlannedStudy):
         wanted = designed(settings, **self.said)
         sample = sampled(settings, number=wanted.candidates)
         self.start(device=settings.training_device, left=wanted.num_trainings)
-        facts = self.prepared_data(settings.data, settings.space.proxy.resolution)
+        section = settings.space.proxy
+        facts = self.prepared_data(settings.data, section.resolution, mirror=section.mirror)
         proxy = unplanned(settings, num_classes=facts["num_classes"])
         facts |= teacher_facts(context, proxy)
         specs = [spec.to_document() for spec in settings.some_candidates(_PRICED)]

@@ -147,10 +147,12 @@ class TrialJob:
                 raise NoLatencyError(f"no {one.label} could be had: {why}")
 
 
-def prepare_data(send: Send, *, name: str, resolution: int, download: bool) -> dict[str, Any]:
+def prepare_data(
+    send: Send, *, name: str, resolution: int, download: bool, mirror: bool
+) -> dict[str, Any]:
     """What a study's header keeps of the data, which every worker finds in the cache then."""
     dataset = open_data(name, resolution=resolution, download=download, progress=_progress(send))
-    return describe(dataset)
+    return describe(dataset, mirror=mirror)
 
 
 def prepare_teacher(send: Send, *, proxy: Proxy) -> tuple[dict[str, Any], str] | None:

@@ -180,14 +180,22 @@ def check_data(context: StudyContext) -> None:
 def _data_facts(context: StudyContext) -> dict[str, Any]:
     settings = context.settings
     context.say(f"preparing the data ({settings.data})")
-    resolution = settings.space.proxy.resolution
-    return data_facts(context, settings.data, resolution=resolution, download=settings.download)
+    section = settings.space.proxy
+    return data_facts(
+        context,
+        settings.data,
+        resolution=section.resolution,
+        download=settings.download,
+        mirror=section.mirror,
+    )
 
 
-def data_facts(context: Context, name: str, *, resolution: int, download: bool) -> dict[str, Any]:
+def data_facts(
+    context: Context, name: str, *, resolution: int, download: bool, mirror: bool = True
+) -> dict[str, Any]:
     """What a header keeps of the data, which are in the cache then."""
     facts: dict[str, Any] = context.call(
-        partial(prepare_data, name=name, resolution=resolution, download=download)
+        partial(prepare_data, name=name, resolution=resolution, download=download, mirror=mirror)
     )
     return facts
 
@@ -214,6 +222,7 @@ def unplanned(settings: Settings, *, num_classes: int) -> Proxy:
             rungs=section.rungs,
             batch=section.batch,
             seed=settings.search.seed,
+            mirror=section.mirror,
             teacher=section.teacher,
         ),
         plan=Plan(),

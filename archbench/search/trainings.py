@@ -201,9 +201,11 @@ class PlannedStudy(Jobs):
                 help="put it back as it was, or begin another with another --name",
             )
 
-    def prepared_data(self, name: str, resolution: int) -> dict[str, Any]:
+    def prepared_data(self, name: str, resolution: int, *, mirror: bool) -> dict[str, Any]:
         """What a header keeps of the data, which are in the cache then and told."""
-        facts = data_facts(self.context, name, resolution=resolution, download=self.download)
+        facts = data_facts(
+            self.context, name, resolution=resolution, download=self.download, mirror=mirror
+        )
         for text in facts["data_notes"]:
             self.context.say(text)
         return facts

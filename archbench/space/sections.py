@@ -63,6 +63,7 @@ _positive = _reader(lambda value: is_number(value) and value > 0, "is not a numb
 _share = _reader(
     lambda value: is_number(value) and 0 <= value <= 1, "is not a share from 0 to 1", form=float
 )
+_flag = _reader(lambda value: isinstance(value, bool), "is neither true nor false")
 _confirm = _reader(
     lambda value: isinstance(value, bool) or (is_number(value) and 0 <= value <= MOST_CONFIRMATION),
     f"is neither true, false nor a number from 0 to {MOST_CONFIRMATION:g}",
@@ -109,7 +110,8 @@ class ProxySection:
 
     The ``stem`` ``keep_grid`` reduces the first embed's stride so that the token grid stays about
     that of the target. ``rungs`` are epochs trained in all, rising; a third and a half of the
-    schedule are where stopping was seen to save most (benchmarks/pruning). With a ``teacher``, the
+    schedule are where stopping was seen to save most (benchmarks/pruning). ``mirror`` is
+    whether images are mirrored at random, where the data allow it. With a ``teacher``, the
     answers of a plain convolutional network that is trained on the same data first are learnt
     beside the labels.
     """
@@ -120,6 +122,7 @@ class ProxySection:
     rungs: Annotated[tuple[int, ...], _rungs] = (3, 4, 8)
     seeds: Annotated[int, _whole(high=100)] = 1
     batch: Annotated[int, _whole(low=2, high=65536)] = 32
+    mirror: Annotated[bool, _flag] = True
     teacher: Annotated[str, _one_of(*TEACHERS)] = "none"
 
 

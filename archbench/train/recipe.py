@@ -24,7 +24,8 @@ class Recipe:
     The rate is ``peak_rate`` at the end of the warm-up, a share of all steps, for a network of
     ``reference_width``. Label smoothing spreads a share of the target over all classes; ``clip`` is
     the largest norm of the whole gradient, ``shift`` the largest random shift as a share of the
-    resolution. The seed decides, with the training's own, the order of the images and their
+    resolution. ``mirror`` is whether images are mirrored at random where the data allow it: photos
+    do, digits do not. The seed decides, with the training's own, the order of the images and their
     augmentation. For the teacher, whose answers are learnt beside the labels with a share of the
     loss, see ``archbench.train.teacher``.
 
@@ -42,6 +43,7 @@ class Recipe:
     label_smoothing: float = 0.05
     clip: float = 1.0
     shift: float = 0.125
+    mirror: bool = True
     seed: int = 0
     teacher: str = "none"
     teacher_share: float = 0.5
@@ -89,8 +91,10 @@ class Recipe:
         return cls(**{**document, "rungs": tuple(document["rungs"])})
 
     def document(self) -> dict[str, Any]:
-        """The recipe as a JSON-able mapping; of a teacher nothing is said where there is none."""
+        """The recipe as a JSON-able mapping; a mirror that is on and no teacher are left out."""
         document = {**asdict(self), "rungs": list(self.rungs)}
+        if self.mirror:  # so that trainings from before it could be switched off go on
+            del document["mirror"]
         if self.teacher == "none":  # so that trainings from before there were any go on
             del document["teacher"], document["teacher_share"]
         return document

@@ -45,7 +45,7 @@ class Feed:
         self._labels = split.labels.to(device)
         self._bounds = batch_bounds(len(split), batch=recipe.batch)
         self._shift = round(recipe.shift * dataset.resolution)
-        self._flip = dataset.flip
+        self._flip = dataset.flip and recipe.mirror
         self._seeds = (recipe.seed, seed)
         self._device = device
 

@@ -79,10 +79,11 @@ def teacher_for(
 ) -> Teacher | None:
     """The teacher that a recipe names, from the cache if it lies there; None if it names none.
 
-    There is one for each data set and seed of the recipe. It is trained with the recipe's defaults
-    for 4 to 60 epochs, the more the fewer images there are (a data set of 2,048 is seen 12 times).
-    On the CPU its weights are a function of data, seed and the number of threads. An interrupted
-    training is gone on with; of two processes that want the same, the second one waits.
+    There is one for each data set, seed and ``mirror`` of the recipe. It is trained with the
+    recipe's defaults for 4 to 60 epochs, the more the fewer images there are (a data set of 2,048
+    is seen 12 times). On the CPU its weights are a function of data, seed and the number of
+    threads. An interrupted training is gone on with; of two processes that want the same, the
+    second one waits.
 
     The recipe is the students'; its seed is the teacher's. By default teachers are kept in
     ``teachers`` of the user's cache. ``on_note`` is told in words that a damaged one was trained
@@ -96,7 +97,7 @@ def teacher_for(
         return None
     where = torch.device(device)
     home = folder or cache_folder() / "teachers"
-    identity = _identity(dataset, kind=recipe.teacher, seed=recipe.seed, device=where)
+    identity = _identity(dataset, recipe=recipe, device=where)
     key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
     path = home / f"{recipe.teacher}-{dataset.resolution}px-{key}.safetensors"
     network = ConvolutionalNetwork(
@@ -128,21 +129,21 @@ def teacher_for(
     )
 
 
-def _identity(dataset: DataSet, *, kind: str, seed: int, device: torch.device) -> dict[str, Any]:
+def _identity(dataset: DataSet, *, recipe: Recipe, device: torch.device) -> dict[str, Any]:
     return {
         "format": _FORMAT,
-        "kind": kind,
+        "kind": recipe.teacher,
         "data": dataset.digest,
-        "recipe": _recipe(len(dataset.train), seed=seed).document(),
+        "recipe": _recipe(len(dataset.train), seed=recipe.seed, mirror=recipe.mirror).document(),
         "plan": _PLAN.name,
         "device": device.type,
         "threads": torch.get_num_threads() if device.type == "cpu" else 0,
     }
 
 
-def _recipe(num_images: int, *, seed: int) -> Recipe:
+def _recipe(num_images: int, *, seed: int, mirror: bool) -> Recipe:
     epochs = min(max(round(_IMAGES_SEEDED / num_images), _FEWEST_EPOCHS), _MOST_EPOCHS)
-    return Recipe(rungs=(epochs,), batch=64, seed=seed)
+    return Recipe(rungs=(epochs,), batch=64, seed=seed, mirror=mirror)
 
 
 def _kept(path: Path, *, on_note: Callable[[str], None] | None) -> Checkpoint | None:
@@ -171,7 +172,7 @@ def _train(
     train(
         network,
         dataset,
-        recipe=_recipe(len(dataset.train), seed=seed),
+        recipe=Recipe.from_document(identity["recipe"]),
         seed=seed,
         plan=_PLAN,
         width=network.widths[-1],

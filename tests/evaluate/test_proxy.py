@@ -1,9 +1,10 @@
 """The accuracy of a candidate survives kills and damaged files, and damage is said."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from archbench.errors import StorageError
 from archbench.evaluate.proxy import Proxy, describe
@@ -143,6 +144,17 @@ def test_the_description_of_data_says_what_chance_gives(proxy: Proxy) -> None:
     assert facts["chance"] == pytest.approx(1 / 3)
     assert facts["num_validation"] == 120
     assert facts["data"] == proxy.data
+
+
+def test_what_mirrors_and_unequal_classes_do_is_told(proxy: Proxy) -> None:
+    dataset = proxy.dataset()
+    labels = (torch.arange(len(dataset.validation)) == 0).long()
+    unequal = replace(dataset, flip=True, validation=replace(dataset.validation, labels=labels))
+    facts = describe(unequal)
+    assert facts["data_notes"][-2].startswith("classes of unequal size: always naming ")
+    assert "is right on 99.2 % of the validation images" in facts["data_notes"][-2]
+    assert "mirrors images at random" in facts["data_notes"][-1]
+    assert not any("mirror" in note for note in describe(unequal, mirror=False)["data_notes"])
 
 
 def _damage(file: Path) -> None:

@@ -46,3 +46,9 @@ def test_value_out_of_range_is_refused_with_its_place(choice: dict[str, Any], me
 def test_width_must_be_positive() -> None:
     with pytest.raises(UsageError, match=r"recipe\.width: 0 cannot be"):
         Recipe().learning_rate(0)
+
+
+def test_a_mirror_that_is_on_leaves_documents_as_they_were() -> None:
+    assert "mirror" not in Recipe().document()
+    off = Recipe(mirror=False)
+    assert Recipe.from_document(off.document()) == off

@@ -38,6 +38,7 @@ from archbench.errors import UsageError
 @click.option("--seeds", type=option.COUNT, help="Trainings of each form; 5 by default.")
 @click.option("--batch", type=click.IntRange(min=2), default=32)
 @option.SEED
+@option.mirror(default=None)
 @click.option(
     "--teacher",
     type=click.Choice(["none", "convolutional"]),

@@ -60,6 +60,7 @@ def command(
     """
     from archbench.analysis.pick import Wish, pick
     from archbench.analysis.study import open_study
+    from archbench.analysis.verdict import train_command
     from archbench.report.document import to_yaml
     from archbench.report.findings import pick as findings
     from archbench.study.atomic_file import write_atomically
@@ -77,8 +78,7 @@ def command(
     if spec_file is not None:
         write_atomically(spec_file, to_yaml(record.spec).encode())
     trial = spec_file or f"{study_argument(found.path)}:{record.number}"
-    data = found.header["proxy"]["data"]
-    train = command_line("archbench", "train", trial, "--data", data, "--epochs", 30)
+    train = train_command(trial, found.header["proxy"], epochs=30)
     profile = command_line("archbench", "profile", trial, "--where")
     finding = findings.finding(answer, study=found, next_step=f"{train}, or {profile}")
     console.tell(finding)

@@ -33,6 +33,7 @@ SCHEMA = "archbench.training/1"
 )
 @click.option("--batch", type=option.COUNT, default=32)
 @option.SEED
+@option.mirror(default=True)
 @click.option(
     "--teacher",
     type=click.Choice(["none", "convolutional"]),

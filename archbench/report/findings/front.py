@@ -6,7 +6,7 @@ from typing import Any
 
 from archbench.analysis.front_probability import SURE, FrontProbabilities
 from archbench.analysis.study import StudyReader
-from archbench.analysis.verdict import taken_in_words
+from archbench.analysis.verdict import taken_in_words, train_command
 from archbench.command_line import command_line, study_argument
 from archbench.report import number
 from archbench.report.element import Cell, Lines, Part, ReportTable
@@ -51,8 +51,7 @@ def finding(study: StudyReader, *, has_page: bool = True) -> Finding:
     step = "" if has_page else command_line("archbench", "report", study.path)
     if members:
         trial = f"{study_argument(study.path)}:{members[-1].number}"
-        data = study.header["proxy"]["data"]
-        step = command_line("archbench", "train", trial, "--data", data, "--epochs", 30)
+        step = train_command(trial, study.header["proxy"], epochs=30)
     return Finding(study.document(), parts, step)
 
 

@@ -40,6 +40,7 @@ class AblationSettings:
     epochs: int = 8
     seeds: int = 5
     batch: int = 32
+    mirror: bool = True
     seed: int = 0
     teacher: str = "none"
     device: str = "cpu"
@@ -53,7 +54,11 @@ class AblationSettings:
             stem=self.stem,
             num_seeds=self.seeds,
             recipe=Recipe(
-                rungs=rungs(self.epochs), batch=self.batch, seed=self.seed, teacher=self.teacher
+                rungs=rungs(self.epochs),
+                batch=self.batch,
+                mirror=self.mirror,
+                seed=self.seed,
+                teacher=self.teacher,
             ),
             plan=Plan(),
             device=self.device,

@@ -62,10 +62,10 @@ def ablate(
     A base is a network or its published name, None with a ``paper`` or to resume by name; of axes
     see ``ablation.factor.forms_of``. With a paper, an entry of ``ablation/papers``, its own tables
     are run. ``settings`` are fields of ``AblationSettings`` in place of a paper's own or of the
-    default ones: data, resolution, stem, scale, epochs, seeds, batch, seed, teacher, device. Within
-    ``max_minutes`` there are fewer seeds or epochs. When it is resumed, more seeds than before are
-    trained, too. ``command`` is what was typed, for the report; ``on_note`` is told in words what a
-    person should know. After a dry run there is nothing to give.
+    default ones: data, resolution, stem, scale, epochs, seeds, batch, mirror, seed, teacher,
+    device. Within ``max_minutes`` there are fewer seeds or epochs. When it is resumed, more seeds
+    than before are trained, too. ``command`` is what was typed, for the report; ``on_note`` is told
+    in words what a person should know. After a dry run there is nothing to give.
 
     Raises:
         ParkedError: It was stopped from outside; the help says how to go on.
@@ -118,7 +118,7 @@ class _Ablation(PlannedStudy):
         for form in request.forms:
             if form.reason:
                 context.say(f"{form.name} cannot be built: {form.reason}")
-        facts = self.prepared_data(settings.data, settings.resolution)
+        facts = self.prepared_data(settings.data, settings.resolution, mirror=settings.mirror)
         proxy = replace(request.proxy, num_classes=facts["num_classes"])
         teachers = self._teachers(request, proxy=proxy)
         specs = of_all_sizes(request.trained, proxy=proxy, number=_PRICED)
