@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "archbench"
-BENEATH_ALL = {"cache_folder", "command_line", "errors", "lazy", "memory", "progress", "registry"}
+BENEATH_ALL = {"cache_folder", "command_line", "errors", "lazy", "memory"}
+BENEATH_ALL |= {"one_thread", "progress", "registry"}
 EVERYWHERE = {"numpy"}
 
 
@@ -39,6 +40,7 @@ errors       | |
 cache_folder | errors |
 lazy         | |
 memory       | |
+one_thread   | | threadpoolctl
 progress     | |
 registry     | errors |
 study        | |

@@ -16,6 +16,7 @@ import numpy as np
 from archbench.analysis.accuracy_model import AccuracyModel, accuracy_model_of, is_trained
 from archbench.analysis.front import Flags, FrontRule, nondominated, signs_of
 from archbench.analysis.statistics import NORMAL_95, Estimate, Floats
+from archbench.one_thread import one_thread
 from archbench.study.objective import OBJECTIVES, objective_value
 from archbench.study.trial import TrialRecord, final_accuracies
 
@@ -63,6 +64,7 @@ class Truths(NamedTuple):
     keeps: Flags  # whether every limit is kept, (draws, candidates)
 
 
+@one_thread()
 def front_probabilities(
     trials: Sequence[TrialRecord], *, rule: FrontRule, draws: int = DRAWS
 ) -> FrontProbabilities:
@@ -208,6 +210,7 @@ def _hypervolume(
     return Estimate.of_draws(covered)
 
 
+@one_thread()
 def expected_gains(trials: Sequence[TrialRecord], *, rule: FrontRule) -> dict[int, float]:
     """Candidate to how much entropy one more training of it is expected to take away, in nats.
 

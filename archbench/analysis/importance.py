@@ -21,6 +21,7 @@ from archbench.analysis.accuracy_model import is_trained
 from archbench.analysis.choice_features import is_number
 from archbench.analysis.front import FrontRule
 from archbench.analysis.statistics import Estimate, Floats
+from archbench.one_thread import one_thread
 from archbench.study.objective import objective_value
 from archbench.study.trial import TrialRecord
 
@@ -103,6 +104,7 @@ class Insight:
         return found
 
 
+@one_thread()
 def insight(
     trials: Sequence[TrialRecord],
     front: Sequence[TrialRecord],

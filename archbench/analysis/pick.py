@@ -20,6 +20,7 @@ from archbench.analysis.statistics import Estimate, Floats
 from archbench.analysis.study import StudyReader
 from archbench.command_line import command_line
 from archbench.errors import NegativeResultError
+from archbench.one_thread import one_thread
 from archbench.study.objective import OBJECTIVES, objective_value
 from archbench.study.trial import TrialRecord
 
@@ -90,6 +91,7 @@ class Pick:
     changes: Sequence[AxisChange]  # what single changes do from here
 
 
+@one_thread()
 def pick(study: StudyReader, wish: Wish) -> Pick:
     """The design of a study to take, and what else could be had.
 

@@ -15,6 +15,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from archbench.models import ArchSpec
+from archbench.one_thread import one_thread
 from archbench.search.bayes.parameter import options, suggest
 from archbench.search.sampler import SamplerEntry, SamplerInput
 from archbench.space import Axis, Choices, InfeasibleError, SearchSpace
@@ -85,6 +86,7 @@ class Suggester:
         return self._left is not None
 
     @_quiet()
+    @one_thread()
     def suggest(self, number: int) -> Suggestion | None:
         """The candidate of a trial; None when none is left, or none can be found.
 

@@ -15,6 +15,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from archbench.errors import UsageError
+from archbench.one_thread import one_thread
 from archbench.search.bayes.acquisition import Acquisition
 from archbench.search.bayes.candidates import CandidateSource, Inferred
 from archbench.search.bayes.encoding import Encoding
@@ -117,7 +118,7 @@ class CostAwareSampler(BaseSampler):
         """The proposal; nothing before the parameters are known, or when none is left."""
         if not search_space:
             return {}
-        with self._lock:
+        with self._lock, one_thread():
             params = self._proposal(study, search_space)
             self._given[trial.number] = params
         if params and self._source is None:  # for other processes; who has a source asks alone
