@@ -1,11 +1,14 @@
 """Which choices matter, for accuracy at equal cost and for the cost, and where do bounds cut?
 
 What share of a variance each choice explains comes from a ridge over one-hot choices, whose penalty
-is chosen by leaving one out. Intervals are percentiles of a bootstrap over trials; what is
+is chosen by leaving one out. Intervals are percentiles of a bootstrap over trials; beyond 1,000
+trials over 1,000 groups of them that chance puts together, whose sums vary as those of single
+trials do (the cluster bootstrap: Davison and Hinkley 1997, Bootstrap Methods, sec. 3.8). What is
 separable is held against the largest share under permutations of what the cost leaves (Freedman
 and Lane 1983, J. Business & Economic Statistics 1, 292-298).
 
-Legend: n trials, p columns (a value of an axis each), R bootstrap draws or permutations.
+Legend: n trials, p columns (a value of an axis each), k columns of the nuisance's basis,
+R bootstrap draws or permutations.
 """
 
 import itertools
@@ -15,7 +18,6 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from archbench.analysis.accuracy_model import is_trained
 from archbench.analysis.choice_features import is_number
@@ -33,6 +35,7 @@ _DEGREE = 3
 _SURE = 0.05
 _FEW = 6  # trials that a value needs before it is called useless
 _DRAWS = 300  # of the bootstrap, and permutations
+_UNITS = 1000  # that the bootstrap draws from: trials, or groups of them where there are more
 _PENALTIES = np.geomspace(0.1, 1000, 13)
 
 
@@ -132,8 +135,8 @@ def insight(
     scaled = centred / (np.abs(centred).max() or 1.0)
     powers = np.stack([scaled**power for power in range(_DEGREE + 1)], axis=1)
     reached = np.array([record.proxy_accuracy or 0.0 for record in trained])
-    accuracy, pairs = _shares(design, reached, nuisance=powers)
-    costs, _ = _shares(design, log_cost, nuisance=np.ones((len(trained), 1)))
+    accuracy, pairs = _shares(design, reached, nuisance=powers, with_pairs=True)
+    costs, _ = _shares(design, log_cost, nuisance=np.ones((len(trained), 1)), with_pairs=False)
     return Insight(
         num_trials=len(trained),
         cost=cost,
@@ -223,9 +226,9 @@ class _ChoiceMatrix:
 
 
 def _shares(
-    design: _ChoiceMatrix, values: Floats, *, nuisance: Floats
+    design: _ChoiceMatrix, values: Floats, *, nuisance: Floats, with_pairs: bool
 ) -> tuple[list[FactorShare], list[PairShare]]:
-    """The share of the values' variance of every axis and of every pair, largest first.
+    """The share of the values' variance of every axis and, if wanted, every pair, largest first.
 
     The nuisance (n, q), a column of ones among it, is taken out of both sides first.
     """
@@ -234,15 +237,15 @@ def _shares(
     rng = np.random.default_rng(0)
     basis = _basis(nuisance)
     matrix, rest = _without(design.matrix, basis), _without(values[:, None], basis)[:, 0]
-    penalty = _penalty(matrix, rest)
-    weights = _solved(matrix, rest[:, None], penalty=penalty)
+    gram, penalty = matrix.T @ matrix, _penalty(matrix, rest)
+    weights = _solved(gram, matrix.T @ rest[:, None], penalty=penalty)
     total = float(rest @ rest) or 1.0
-    parts = _parts(design, matrix, weights, total=total)[:, 0]
-    permuted = np.stack([rng.permutation(rest) for _ in range(_DRAWS)], axis=1)  # (n, R)
-    by_chance = _solved(matrix, permuted, penalty=penalty)
-    bar = float(np.quantile(_parts(design, matrix, by_chance, total=total).max(0), 0.95))
-    drawn = rng.integers(0, len(values), (_DRAWS, len(values)))
-    again = [_drawn(design, values, nuisance, rows, penalty=penalty) for rows in drawn]
+    parts = _parts(design, gram, weights, total=total)[:, 0]
+    permuted = np.stack([matrix.T @ rng.permutation(rest) for _ in range(_DRAWS)], axis=1)
+    by_chance = _solved(gram, permuted, penalty=penalty)
+    bar = float(np.quantile(_parts(design, gram, by_chance, total=total).max(0), 0.95))
+    products = _drawn_products(np.column_stack([basis, matrix, rest]), rng=rng)
+    again = [_drawn(design, one, basis.shape[1], penalty=penalty) for one in products]
     parts_again, weights_again = map(np.array, zip(*again, strict=True))  # (R, axes), (R, p)
     factors = []
     for index, (axis, columns) in enumerate(design.columns.items()):
@@ -260,8 +263,9 @@ def _shares(
                 counts=dict(zip(design.axes[axis], counts, strict=True)),
             )
         )
-    left = rest - matrix @ weights[:, 0]
-    pairs = _pairs(design, left, penalty=penalty, total=total, rng=rng)
+    left, pairs = rest - matrix @ weights[:, 0], []
+    if with_pairs:
+        pairs = _pairs(design, left, penalty=penalty, total=total, rng=rng)
     return sorted(factors, key=lambda factor: -factor.share.value), pairs
 
 
@@ -288,27 +292,44 @@ def _pairs(
     return sorted(pairs, key=lambda pair: -pair.share)
 
 
+def _drawn_products(table: Floats, *, rng: np.random.Generator) -> Floats:
+    """What the columns (n, c) of drawn trials have as products of each two, (R, c, c).
+
+    Sums over the groups are made once, so that a draw costs no more for many trials.
+    """
+    num_units = min(len(table), _UNITS)
+    if num_units < len(table):
+        table = table[rng.permutation(len(table))]
+    starts = np.linspace(0, len(table), num_units, endpoint=False).astype(np.intp)
+    drawn = rng.integers(0, num_units, (_DRAWS, num_units))
+    times = np.stack([np.bincount(units, minlength=num_units) for units in drawn]).astype(float)
+    products = np.empty((_DRAWS, table.shape[1], table.shape[1]))
+    for column in range(table.shape[1]):
+        sums = np.add.reduceat(table[:, column, None] * table, starts, axis=0)  # (units, c)
+        products[:, column] = times @ sums
+    return products
+
+
 def _drawn(
-    design: _ChoiceMatrix,
-    values: Floats,
-    nuisance: Floats,
-    rows: NDArray[np.intp],
-    *,
-    penalty: float,
+    design: _ChoiceMatrix, products: Floats, size: int, *, penalty: float
 ) -> tuple[Floats, Floats]:
-    """Shares (axes,) and weights (p,) of trials that were drawn."""
-    basis = _basis(nuisance[rows])
-    matrix = _without(design.matrix[rows], basis)
-    rest = _without(values[rows][:, None], basis)
-    weights = _solved(matrix, rest, penalty=penalty)
-    total = float((rest**2).sum()) or 1.0
-    return _parts(design, matrix, weights, total=total)[:, 0], weights[:, 0]
+    """Shares (axes,) and weights (p,) of trials that were drawn, the first columns taken out.
+
+    The products are those of the nuisance's columns, so many, the matrix's and the values, which
+    is all that a regression on the first ones needs (Frisch and Waugh 1933).
+    """
+    first, across = products[:size, :size], products[:size, size:]
+    inverse = np.linalg.pinv(first, rcond=1e-10, hermitian=True)
+    left = products[size:, size:] - across.T @ inverse @ across
+    gram, total = left[:-1, :-1], max(float(left[-1, -1]), 0.0) or 1.0
+    weights = _solved(gram, left[:-1, -1:], penalty=penalty)
+    return _parts(design, gram, weights, total=total)[:, 0], weights[:, 0]
 
 
-def _parts(design: _ChoiceMatrix, matrix: Floats, weights: Floats, *, total: float) -> Floats:
+def _parts(design: _ChoiceMatrix, gram: Floats, weights: Floats, *, total: float) -> Floats:
     """What the part of each axis explains (axes, R), by the sum of its squares."""
-    every = [matrix[:, columns] @ weights[columns] for columns in design.columns.values()]
-    return np.stack([(part**2).sum(0) / total for part in every])
+    every = [(weights[c] * (gram[c, c] @ weights[c])).sum(0) for c in design.columns.values()]
+    return np.stack(every) / total
 
 
 def _centred(weights: Floats, frequency: Floats) -> Floats:
@@ -317,10 +338,9 @@ def _centred(weights: Floats, frequency: Floats) -> Floats:
     return np.asarray(weights - mean)
 
 
-def _solved(matrix: Floats, values: Floats, *, penalty: float) -> Floats:
-    """Weights (p, R) of a ridge."""
-    gram = matrix.T @ matrix + penalty * np.eye(matrix.shape[1])
-    return np.asarray(np.linalg.solve(gram, matrix.T @ values))
+def _solved(gram: Floats, products: Floats, *, penalty: float) -> Floats:
+    """Weights (p, R) of a ridge, by the columns' products with each other and with the values."""
+    return np.asarray(np.linalg.solve(gram + penalty * np.eye(len(gram)), products))
 
 
 def _penalty(matrix: Floats, values: Floats) -> float:

@@ -1,12 +1,15 @@
 """What is known to matter is found, what does not is not separable, and bounds are told."""
 
 import random
+import tracemalloc
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pytest
 
+from archbench.analysis import importance
 from archbench.analysis.front import FrontRule
 from archbench.analysis.importance import Insight, insight
 from archbench.study.trial import TrialRecord
@@ -85,6 +88,40 @@ def test_end_where_the_front_lies_and_value_that_never_helps_are_told() -> None:
         ("dim", 48, "largest")
     ]
     assert {one.value for one in found.useless if one.axis == "dim"} >= {16}
+
+
+def test_groups_of_many_trials_give_the_intervals_that_single_trials_give(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Either comes from 300 draws, which tell the width of an interval to about a tenth."""
+    trials = _trials(lambda choices: 0.1 * (choices["kind"] == "cvt"), num=2400)
+    grouped = _found(trials)
+    monkeypatch.setattr(importance, "_UNITS", len(trials))
+    single = {factor.axis: factor for factor in _found(trials).accuracy}
+    ratios = []
+    for factor in grouped.accuracy:
+        other = single[factor.axis]
+        assert abs(factor.share.value - other.share.value) < 1e-12
+        assert factor.is_separable == other.is_separable
+        for value, effect in factor.effects.items():
+            alone = other.effects[value]
+            ratios.append((effect.high - effect.low) / (alone.high - alone.low))
+    assert min(ratios) > 0.7
+    assert max(ratios) < 1.4
+    assert 0.85 < float(np.median(ratios)) < 1.15
+
+
+def test_draw_costs_no_more_for_more_trials() -> None:
+    """Only sums over groups are drawn from, so that no array of all trials and draws is made."""
+    trials = [_trials(lambda choices: 0.0, num=num) for num in (2000, 8000)]
+    peaks = []
+    for some in trials:
+        tracemalloc.start()
+        _found(some)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    permuted = 6000 * 301 * 8  # bytes of what pairs are held against, which are stacked once
+    assert peaks[1] - peaks[0] < 2.5 * permuted
 
 
 def test_few_trials_say_nothing() -> None:
