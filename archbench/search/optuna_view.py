@@ -23,7 +23,7 @@ from archbench.analysis.front import FrontRule
 from archbench.errors import StorageError
 from archbench.search.optuna_tables import OptunaStudy, TrialRows, optunas_own, rows_of
 from archbench.study.database import Store
-from archbench.study.objective import objective_value
+from archbench.study.objective import costs, objective_value
 from archbench.study.trial import Taken, TrialRecord
 from archbench.study.trial import TrialState as State
 
@@ -89,13 +89,14 @@ class Ledger(Store):
 
     def knowledge(self, record: TrialRecord) -> dict[str, Any]:
         """What a sampler may learn from a trial besides its objectives: see ``Suggester.tell``."""
-        costs = [name for name in self._objectives if name != "proxy_accuracy"]
-        known = [objective_value(record, name) for name in costs]
+        others = [name for name in self._objectives if name != "proxy_accuracy"]
+        known = [objective_value(record, name) for name in others]
         cost = [value for value in known if value is not None]
         return {
             "curve": [[point.seed, point.epoch, point.accuracy] for point in record.curve],
             "cost": cost if len(cost) == len(known) else [],
             "latency_ms": objective_value(record, "latency_ms"),
+            "arithmetic": [objective_value(record, name) for name in costs("arithmetic")],
         }
 
     def frozen(self, record: TrialRecord) -> FrozenTrial:

@@ -138,7 +138,8 @@ class Suggester:
         """Takes in how a suggested trial ended, and what else became known of it.
 
         That is ``curve``, seed, epoch and accuracy of each rung in the order taken, ``cost``, the
-        other objectives in their order, and ``latency_ms``; each may be missing.
+        other objectives in their order, ``latency_ms``, and ``arithmetic``, the costs that are
+        counted, in the order of ``costs("arithmetic")``; each may be missing.
         """
         where = self._places[number]
         identity, storage = self._frozen(where)._trial_id, self._mirror._storage  # noqa: SLF001

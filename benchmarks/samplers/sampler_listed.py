@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,7 +79,9 @@ class Listed:
         found[np.array(rows) < 0] = np.nan
         return found
 
-    def exact_facts(self, code: Array) -> Array | None:
+    def exact_facts(
+        self, code: Array, *, arithmetic: Sequence[float] | None = None
+    ) -> Array | None:
         """The same for one candidate."""
         row = self._rows.get(keys(code[None])[0])
         return None if row is None else self._facts[row]

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from moocore import hypervolume
 
 from archbench.search.bayes.improvement import front_members, hypervolume_improvement
+from archbench.search.bayes.surrogate import near_front
 
 
 def _volume(costs: np.ndarray, values: np.ndarray, floor: float, corner: np.ndarray) -> float:
@@ -76,3 +77,17 @@ def test_no_member_of_the_front_is_beaten_and_every_other_point_is(
             assert not any(beats(other, point) for other in members - {point})
         else:
             assert any(beats(other, point) for other in members)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(*[st.integers(0, 9)] * 3), min_size=401, max_size=420))
+def test_gap_to_the_front_of_several_costs_is_that_to_the_best_that_costs_no_more(
+    points: list[tuple[int, int, int]],
+) -> None:
+    array = np.array(points, dtype=float)
+    costs, values = array[:, :2], array[:, 2]
+    gap = [values[(costs <= cost).all(axis=1)].max() for cost in costs] - values
+    rows = near_front(costs, values)
+    assert rows is not None
+    nearest = np.argsort(gap, kind="stable")[:266]
+    assert set(nearest.tolist()) <= set(rows.tolist())

@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from archbench.errors import StorageError
 from archbench.search.optuna_view import Ledger
 from archbench.study.connection import read
+from archbench.study.objective import costs
 from archbench.study.trial import Failure, TrialRecord
 from tests.search.jobs import dashboard
 from tests.study import example
@@ -50,6 +51,13 @@ def _complete(study: Ledger, number: int) -> TrialRecord:
     study.begin(_record(number), drawn=_drawn(number))
     study.add_measurement(number, "search", latency(4.0))
     return study.finish(number, state="complete", proxy_accuracy=0.5, seconds=1.0)
+
+
+def test_sampler_knows_what_was_counted_of_a_trial(path: Path) -> None:
+    with Ledger.open(path) as study:
+        record = _complete(study, 0)
+        counted = dict(zip(costs("arithmetic"), study.knowledge(record)["arithmetic"], strict=True))
+    assert counted == {"macs": record.macs, "params": record.params, "activations": 5000}
 
 
 def _storage(path: Path) -> optuna.storages.RDBStorage:

@@ -1,5 +1,6 @@
 """Candidates of a space: published networks come first, and facts are told before building."""
 
+import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,8 +11,10 @@ from optuna.trial import TrialState
 from archbench.models import ArchSpec, as_spec, count
 from archbench.search.bayes.space_source import SpaceSource
 from archbench.search.sampler import load_sampler
-from archbench.search.suggestion import Suggester
+from archbench.search.suggestion import Suggester, encoded
+from archbench.search.trials import running_record
 from archbench.space import SearchSpace
+from archbench.study.objective import costs, objective_value
 from tests.search.tiny import space_text
 
 _LEVIT = """
@@ -100,6 +103,38 @@ def test_nothing_told_is_no_obstacle() -> None:
     codes = source.pool(np.zeros((0, 5)), 5, rng=np.random.default_rng(0))
     assert np.isfinite(source.facts(codes)).all()
     assert all(np.isfinite(source.exact_facts(code)).all() for code in codes)
+
+
+@pytest.mark.parametrize("predict", [None, _told])
+def test_facts_on_record_are_those_that_are_counted(
+    predict: Callable[[ArchSpec], float | None] | None,
+) -> None:
+    space, rng = SearchSpace(_TOY, source="space.yaml", name="space"), random.Random(0)
+    source = SpaceSource(space, seed=0, predict=predict)
+    for number in range(5):
+        choices = space.sample_feasible(rng)
+        assert choices is not None
+        record = running_record(number, space.decode(choices), choices=space.values(choices))
+        told = [objective_value(record, name) or 0.0 for name in costs("arithmetic")]
+        code = source.encoding.code(encoded(space, choices).params)
+        on_record = _source(predict).exact_facts(code, arithmetic=told)
+        assert on_record == pytest.approx(source.exact_facts(code), rel=1e-15)
+
+
+def test_what_is_on_record_is_not_counted_again() -> None:
+    code = _source(None).pool(np.zeros((0, 5)), 1, rng=np.random.default_rng(0))[0]
+    assert _source(None).exact_facts(code, arithmetic=[1.0, 2.0, 3.0]) == pytest.approx([1, 2, 3])
+    asked: list[ArchSpec] = []
+
+    def predict(spec: ArchSpec) -> float:
+        asked.append(spec)
+        return 4.0
+
+    source = _source(predict)
+    for _ in range(3):
+        facts = source.exact_facts(code, arithmetic=[1.0, 2.0, 3.0])
+        assert facts == pytest.approx([1, 2, 3, 4])
+    assert len(asked) == 1
 
 
 def _erratic(spec: ArchSpec) -> float:

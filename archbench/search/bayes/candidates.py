@@ -39,8 +39,13 @@ class CandidateSource(Protocol):
     def facts(self, codes: Array) -> Array:
         """(m, f) what is known of candidates, positive numbers; NaN where one is not feasible."""
 
-    def exact_facts(self, code: Array) -> Array | None:
-        """(f,) the exact facts of a candidate; None where it is not feasible."""
+    def exact_facts(
+        self, code: Array, *, arithmetic: Sequence[float] | None = None
+    ) -> Array | None:
+        """(f,) the exact facts of a candidate; None where it is not feasible.
+
+        Of a trial those by arithmetic may be on record: then it is feasible.
+        """
 
 
 def varied(parents: Array, count: int, *, encoding: Encoding, rng: np.random.Generator) -> Array:
@@ -131,7 +136,9 @@ class Inferred:
         known = [self._cost(params) for params in self.encoding.each_params(codes)]
         return np.array(known, dtype=float).reshape(len(codes), self.num_facts)
 
-    def exact_facts(self, code: Array) -> Array | None:
+    def exact_facts(
+        self, code: Array, *, arithmetic: Sequence[float] | None = None
+    ) -> Array | None:
         """See ``CandidateSource``."""
         return self.facts(code[None])[0]
 

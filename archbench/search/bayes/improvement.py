@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
+from archbench.analysis.front import nondominated
+
 Array = NDArray[np.float64]
 
 
@@ -32,7 +34,8 @@ def front_members(costs: Array, values: Array) -> NDArray[np.intp]:
         order = np.lexsort((-values, costs[:, 0]))
         best = np.maximum.accumulate(np.concatenate([[-np.inf], values[order]]))
         return order[best[1:] > best[:-1]][::-1]
-    order = np.lexsort((*costs.T[::-1], -values))
+    unbeaten = np.flatnonzero(nondominated(np.column_stack([costs, -values])))
+    order = unbeaten[np.lexsort((*costs[unbeaten].T[::-1], -values[unbeaten]))]
     members: list[int] = []
     for index in order:
         if not members or not (costs[members] <= costs[index]).all(axis=1).any():

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from optuna.trial import FrozenTrial, TrialState
 
 from archbench.search.bayes.encoding import Encoding, keys
+from archbench.search.bayes.surrogate import Curve
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Params = Mapping[str, Any]
-Curve = list[tuple[int, int, float]]
 
 PROPOSED = "archbench:proposed"
 """Attribute of a trial in the study's storage: what it was given, before it has asked for it."""
@@ -66,6 +66,7 @@ class Observations(NamedTuple):
     rows: Array
     curves: list[Curve]  # (n,) of partial evaluations, larger is better
     is_running: Mask  # (n,) whether it is still being evaluated
+    arithmetic: list[Sequence[float] | None]  # (n,) facts by arithmetic, where a trial has them
 
 
 class ObservationReader:
@@ -75,6 +76,7 @@ class ObservationReader:
         self._encoding, self._problem = encoding, problem
         self._keys: list[bytes] = []
         self._curves: list[Curve] = []
+        self._arithmetic: list[Sequence[float] | None] = []
         self._rows = np.zeros((0, len(encoding) + 1 + len(problem.known)))
         self._has_ended = np.zeros(0, dtype=bool)
 
@@ -84,7 +86,8 @@ class ObservationReader:
         """What is known now; ``given`` are parameters of trials yet to ask for them, by number."""
         missing = len(trials) - len(self._keys)
         self._keys += [b""] * missing
-        self._curves += [[]] * missing
+        self._curves += [Curve()] * missing
+        self._arithmetic += [None] * missing
         self._rows = np.pad(self._rows, [(0, missing), (0, 0)])
         self._has_ended = np.pad(self._has_ended, (0, missing))
         is_running = np.zeros(len(trials), dtype=bool)
@@ -103,6 +106,7 @@ class ObservationReader:
             rows=self._rows[is_read],
             curves=list(compress(self._curves, is_read.tolist())),
             is_running=is_running[is_read],
+            arithmetic=list(compress(self._arithmetic, is_read.tolist())),
         )
 
     def _read(self, trial: FrozenTrial, params: Params, *, row: int) -> None:
@@ -110,6 +114,7 @@ class ObservationReader:
         self._keys[row] = keys(code[None])[0]
         self._rows[row] = np.concatenate([code, [accuracy], _costs(trial, self._problem)])
         self._curves[row] = _curve(trial, self._problem)
+        self._arithmetic[row] = trial.user_attrs.get("arithmetic")
 
 
 def _accuracy(trial: FrozenTrial, problem: Problem) -> float:
@@ -135,7 +140,7 @@ def _costs(trial: FrozenTrial, problem: Problem) -> Array:
 def _curve(trial: FrozenTrial, problem: Problem) -> Curve:
     sign = -problem.signs[problem.uncertain]
     points = trial.user_attrs.get("curve") or () if problem.has_curves else ()
-    return [(int(seed), int(epoch), sign * float(value)) for seed, epoch, value in points]
+    return Curve([(int(seed), int(epoch), sign * float(value)) for seed, epoch, value in points])
 
 
 def _proposed(trial: FrozenTrial) -> dict[str, Any] | None:

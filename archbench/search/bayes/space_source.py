@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -91,20 +91,32 @@ class SpaceSource:
             return np.zeros((0, self.num_facts))
         return np.exp(np.stack([model.expected(codes, none) for model in self._models], axis=1))
 
-    def exact_facts(self, code: Array) -> Array | None:
+    def exact_facts(
+        self, code: Array, *, arithmetic: Sequence[float] | None = None
+    ) -> Array | None:
         """(f,) the same, counted; None where the candidate is not feasible."""
+        if arithmetic is not None and not self._predict:
+            return np.array(arithmetic, dtype=float)
         key = keys(code[None])[0]
         if key not in self._exact:
-            choices = self._space.choose(lambda axis: self._chosen(axis, code) or 0)
+            self._exact[key] = self._facts_of(code, arithmetic)
+        return self._exact[key]
+
+    def _facts_of(self, code: Array, arithmetic: Sequence[float] | None) -> Array | None:
+        from archbench.models import ArchSpec
+
+        choices = self._space.choose(lambda axis: self._chosen(axis, code) or 0)
+        if arithmetic is not None and self._predict:  # it is feasible: most of the time is for that
+            spec = ArchSpec.from_document(self._space.document(choices))
+            counted = np.array([*arithmetic, self._predict(spec) or math.nan])
+        else:
             try:
                 counted = self._counted(self._space.decode(choices))
             except InfeasibleError:
-                self._exact[key] = None
-            else:
-                is_lacking = np.isnan(counted)
-                expected = self.facts(code[None])[0] if is_lacking.any() else counted
-                self._exact[key] = np.where(is_lacking, expected, counted)
-        return self._exact[key]
+                return None
+        is_lacking = np.isnan(counted)
+        expected = self.facts(code[None])[0] if is_lacking.any() else counted
+        return np.where(is_lacking, expected, counted)
 
     @cached_property
     def _models(self) -> list[Surrogate]:

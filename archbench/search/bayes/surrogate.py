@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from archbench.search.bayes import gaussian_process
 from archbench.search.bayes.encoding import Encoding
 from archbench.search.bayes.gaussian_process import Features, Hyperparameters, Posterior
+from archbench.search.bayes.improvement import front_members
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.intp]
-Curve = Sequence[tuple[int, int, float]]
 
 _GROWTH = 1.1
 _FIRST_FIT = 5
@@ -30,6 +30,20 @@ _OUTLIER = 3.0  # robust standard deviations below the trend in cost
 _MAD = 1.4826
 _TYPICAL_NOISE = 0.03  # of the variance between candidates
 _FEWEST_CURVES = 5
+
+
+class Curve:
+    """The accuracies of a partial evaluation, by seed and epoch, summed up when it is read."""
+
+    def __init__(self, points: Sequence[tuple[int, int, float]] = ()) -> None:
+        found: dict[int, list[float]] = {}
+        for _, epoch, accuracy in points:
+            found.setdefault(epoch, []).append(accuracy)
+        self.num_seeds = len({seed for seed, _, _ in points})
+        self.means = {epoch: sum(values) / len(values) for epoch, values in found.items()}
+
+    def __bool__(self) -> bool:
+        return bool(self.means)
 
 
 class Surrogate:
@@ -163,25 +177,25 @@ def _gap(costs: Array, values: Array) -> Array:
         gap = np.empty(len(values))
         gap[order] = best - values[order]
         return gap
-    best = np.array([values[(costs <= cost).all(axis=1)].max() for cost in costs])
+    best = np.full(len(values), -np.inf)
+    for member in front_members(costs, values):  # the best is one of these
+        is_dearer = (costs >= costs[member]).all(axis=1)
+        best[is_dearer] = np.maximum(best[is_dearer], values[member])
     return best - values
 
 
 def extrapolated(curves: Sequence[Curve], finals: Array) -> tuple[Array, Array]:
     """What unfinished trainings would have come to, by regression over the finished ones.
 
-    The curves hold seed, epoch and accuracy of every rung, the finals (n,) the last accuracy, NaN
-    where training was not finished. Given are the values (n,), still NaN where too little is known,
-    and their weights (n,), see ``Surrogate``.
+    The finals (n,) are the last accuracies, NaN where training was not finished. Given are the
+    values (n,), still NaN where too little is known, and their weights (n,), see ``Surrogate``.
     """
     values = finals.copy()
-    weights = np.array(
-        [1.0 / len({seed for seed, _, _ in curve}) if curve else 1.0 for curve in curves]
-    )
+    weights = np.array([1.0 / max(1, curve.num_seeds) for curve in curves])
     is_finished = ~np.isnan(finals)
     if not any(curves[row] for row in np.flatnonzero(~is_finished).tolist()):
         return values, weights
-    by_epoch = [_means(curve) for curve in curves]
+    by_epoch = [curve.means for curve in curves]
     spread = float(finals[is_finished].var()) if is_finished.any() else 0.0
     models: dict[int, tuple[float, float, float] | None] = {}
     for row in np.flatnonzero(~is_finished):
@@ -214,14 +228,6 @@ def _regression(
     offset = float(last.mean()) - slope * float(early.mean())
     residual = last - offset - slope * early
     return slope, offset, float(residual @ residual) / max(1, len(rows) - 2)
-
-
-def _means(curve: Curve) -> dict[int, float]:
-    """Epoch to the mean accuracy of the seeds that came so far."""
-    found: dict[int, list[float]] = {}
-    for _, epoch, accuracy in curve:
-        found.setdefault(epoch, []).append(accuracy)
-    return {epoch: sum(values) / len(values) for epoch, values in found.items()}
 
 
 def _milestone(count: int) -> int:
