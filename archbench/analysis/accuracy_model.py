@@ -107,8 +107,9 @@ class AccuracyModel:
         self._centre = float(means.mean())
         self._y = (means - self._centre) / self._spread
         self._features = ChoiceFeatures(choices)
-        self._products = Products(self._features.rows(choices))
-        self._x = self._rows(choices)
+        single = self._features.rows(choices)
+        self._products = Products(single)
+        self._x = self._rows(single)
         self._nodes = self._noise_nodes(squares)
         straight = self._scale(STRAIGHT, near=self._y)
         first = self._nodes_of(straight)
@@ -133,7 +134,7 @@ class AccuracyModel:
         """Joint draws of true accuracies, (number, len(of) + len(unseen)), the unseen last."""
         drawn = np.empty((number, len(of) + len(unseen)))
         places = [self._place[candidate] for candidate in of]
-        x, others = self._x[places], self._rows(unseen)
+        x, others = self._x[places], self._rows(self._features.rows(unseen))
         for rows, node, beta in self._coefficients(number, rng):
             variance = node.noise / node.scale.count[places]
             weight = node.own / (node.own + variance)
@@ -186,9 +187,8 @@ class AccuracyModel:
             log_slope=float(np.log(warping.slope(self._y) / size).sum()),
         )
 
-    def _rows(self, choices: Sequence[Mapping[str, Any]]) -> Floats:
+    def _rows(self, single: Floats) -> Floats:
         """What the regression sees: a one, the features, their products."""
-        single = self._features.rows(choices)
         return np.column_stack([np.ones(len(single)), single, self._products.rows(single)])
 
     def _noise_nodes(self, squares: float) -> Floats:

@@ -31,9 +31,10 @@ class ChoiceFeatures:
     def rows(self, choices: Sequence[Mapping[str, Any]]) -> Floats:
         """One row a candidate; a value that was never seen counts as the average."""
         rows = np.zeros((len(choices), len(self.columns)))
-        for place, entry in enumerate(choices):
-            for index, (axis, numbers) in enumerate(self.columns):
-                rows[place, index] = numbers.get(_key(entry.get(axis)), 0.0)
+        axes = dict.fromkeys(axis for axis, _ in self.columns)
+        keys = {axis: [_key(entry.get(axis)) for entry in choices] for axis in axes}
+        for index, (axis, numbers) in enumerate(self.columns):
+            rows[:, index] = [numbers.get(key, 0.0) for key in keys[axis]]
         return rows / np.sqrt(max(1, len(self.columns)))
 
 
