@@ -20,6 +20,7 @@ from archbench.study import rows
 from archbench.study.atomic_file import backup_path, database_failures, sync_folder
 from archbench.study.connection import check_version, content, existing, held, version
 from archbench.study.measurement import Measurement
+from archbench.study.table import begin_counting
 from archbench.study.trial import (
     CurvePoint,
     RungVerdict,
@@ -338,8 +339,9 @@ class Store:
 
 
 def _lift(connection: sqlite3.Connection, *, header: Mapping[str, Any]) -> None:
-    """Bring the tables to this version; those of version 1 only lack some."""
+    """Bring the tables to this version; those of earlier ones only lack some."""
     for table in rows.TABLES:
         connection.execute(table.create)
+    begin_counting(connection, rows.TABLES)
     for key, value in {**header, "schema": rows.VERSION}.items():
         rows.HEADER.put(connection, {"key": key, "value": rows.to_json(value)})

@@ -4,13 +4,14 @@ import json
 import math
 import sqlite3
 import struct
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
-from functools import cached_property, lru_cache
+from collections import defaultdict, deque
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import lru_cache
 from typing import Any
 
 from archbench.study.measurement import Conditions, Measurement
+from archbench.study.table import Cells, Table
 from archbench.study.trial import (
     CurvePoint,
     Failure,
@@ -22,96 +23,16 @@ from archbench.study.trial import (
     TrialRecord,
 )
 
-VERSION = 2
-"""Of the tables below. Version 1 had a checksum in each row, which is passed over where it is."""
+VERSION = 3
+"""Of the tables below. Version 1 had a checksum in each row, which is passed over where it is;
+from ``COUNTED_SINCE`` on it is counted what each table holds."""
 
-Cells = dict[str, Any]
-"""A row: name of a column to an int, float, str, bytes or None."""
+COUNTED_SINCE = 3
 
 _NUMBERED = "int:"
 _FAILURE = ("kind", "message", "traceback")
 _DOCUMENTS = ("choices", "spec")
 _FLAGS = ("stops", "is_audited")
-_TYPES: Mapping[str, type] = {"INTEGER": int, "REAL": float, "TEXT": str, "BLOB": bytes}
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of a study: its columns as in SQL, of which the first ``num_keys`` name a row.
-
-    The prefix of its name keeps it apart from Optuna's tables.
-    """
-
-    name: str
-    num_keys: int
-    text: str
-
-    @cached_property
-    def columns(self) -> dict[str, str]:
-        """Name to SQL type, in order."""
-        pairs = (column.partition(" ") for column in self.text.split(", "))
-        return {name: kind for name, _, kind in pairs}
-
-    @property
-    def keys(self) -> list[str]:
-        """The columns that name a row."""
-        return list(self.columns)[: self.num_keys]
-
-    @property
-    def create(self) -> str:
-        """The statement that makes the table where it is missing; no index to be damaged apart."""
-        key = ", ".join(self.keys)
-        is_rowid = self.num_keys == 1 and self.columns[key] == "INTEGER"
-        without = "" if is_rowid else " WITHOUT ROWID"
-        return f"CREATE TABLE IF NOT EXISTS {self.name} ({self.text}, PRIMARY KEY ({key})){without}"
-
-    def put(self, connection: sqlite3.Connection, cells: Mapping[str, Any]) -> None:
-        """Write a row in the place of one with the same key, if any.
-
-        Text that has no UTF-8 form, as file names in a trace may, is written with escapes. Cells
-        of no column are passed over.
-
-        Raises:
-            ValueError: A number is not finite; SQLite would store NaN as "not known".
-        """
-        kept = [self._kept(column, kind, cells[column]) for column, kind in self.columns.items()]
-        names, marks = ", ".join(self.columns), ", ".join("?" * len(kept))
-        statement = f"INSERT OR REPLACE INTO {self.name} ({names}) VALUES ({marks})"  # noqa: S608
-        connection.execute(statement, kept)
-
-    def rows(
-        self, connection: sqlite3.Connection, where: str = "", parameters: tuple[Any, ...] = ()
-    ) -> Iterator[Cells]:
-        """The rows in the order of their keys; none where an older study lacks the table.
-
-        A condition in SQL may have parameters for its question marks.
-
-        Raises:
-            sqlite3.DatabaseError: A cell is not of its column's type, or not finite.
-        """
-        known = connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (self.name,))
-        if known.fetchone() is None:
-            return
-        condition = f" WHERE {where}" if where else ""
-        names, key = ", ".join(self.columns), ", ".join(self.keys)
-        statement = f"SELECT {names} FROM {self.name}{condition} ORDER BY {key}"  # noqa: S608
-        kinds = [_TYPES[kind] for kind in self.columns.values()]
-        for row in connection.execute(statement, parameters):
-            for cell, kind in zip(row, kinds, strict=True):
-                if not (cell is None or (type(cell) is kind and _is_finite(cell))):
-                    what = f"the row {row[: self.num_keys]} of {self.name} holds {cell!r:.40}"
-                    raise sqlite3.DatabaseError(f"{what} in the place of a {kind.__name__}")
-            yield dict(zip(self.columns, row, strict=True))
-
-    def _kept(self, column: str, kind: str, cell: Any) -> Any:
-        if cell is None:
-            return None
-        if kind == "TEXT":
-            return str(cell).encode("utf-8", "backslashreplace").decode()
-        value = _TYPES[kind](cell)
-        if not _is_finite(value):
-            raise ValueError(f"{self.name}.{column} must be finite, got {cell}")
-        return value
 
 
 HEADER = Table("archbench_header", 1, "key TEXT, value TEXT")
@@ -233,6 +154,8 @@ def snapshot(connection: sqlite3.Connection) -> Snapshot:
         sqlite3.DatabaseError: A row is damaged, or rows refer to others that are missing.
         ValueError: A text is no JSON; likewise TypeError and LookupError.
     """
+    for table in (CHECKPOINT, NOTE):  # of the owner alone: seen to be whole
+        deque(table.rows(connection), maxlen=0)
     about = header(connection)
     origins: dict[str, str] = about.get("origins", {})
     taken = tuple(map(_taken_of, MEASUREMENT.rows(connection)))
@@ -321,10 +244,6 @@ def _counting_latency(taken: tuple[Taken, ...]) -> dict[int, Measurement]:
         elif entry.measurement.value is not None:
             confirmed[entry.trial] = entry.measurement
     return latency | confirmed
-
-
-def _is_finite(cell: object) -> bool:
-    return not isinstance(cell, float) or math.isfinite(cell)
 
 
 def _keyed(value: object) -> object:

@@ -196,6 +196,7 @@ def test_what_a_sampler_noted_for_an_older_archbench_is_taken_once(path: Path) -
         before = study.frozen_trials()
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("DROP TABLE archbench_note")
+        connection.execute("DROP TABLE archbench_count")
         connection.execute("UPDATE archbench_header SET value = 1 WHERE key = 'schema'")
         connection.execute("INSERT INTO trials (number, study_id, state) VALUES (2, 1, 'RUNNING')")
         connection.commit()
@@ -210,7 +211,9 @@ def test_notes_that_are_nowhere_are_told(path: Path) -> None:
     with Ledger.open(path) as study:
         _complete(study, 0)
     with closing(sqlite3.connect(path)) as connection:
-        connection.execute("DELETE FROM archbench_note")
+        connection.execute("DROP TABLE archbench_note")
+        connection.execute("DROP TABLE archbench_count")
+        connection.execute("UPDATE archbench_header SET value = 2 WHERE key = 'schema'")
         connection.execute("DELETE FROM trials")
         connection.commit()
     with pytest.raises(StorageError, match=r"lack the trials \[0\]"):

@@ -11,12 +11,15 @@ from pathlib import Path
 import pytest
 
 from archbench.errors import StorageError
+from archbench.study import rows
 from archbench.study.connection import read
 from archbench.study.database import Store
-from archbench.study.trial import Snapshot
+from archbench.study.table import Table
+from archbench.study.trial import RungVerdict, Snapshot, TrainingRecord
 from tests.study import example
 
 LOG = "study.db-wal"
+VERDICT = RungVerdict(seed=0, epoch=4, stops=False, is_audited=False, probability=0.5, reason="")
 
 
 def fill(store: Store) -> None:
@@ -131,11 +134,85 @@ def test_file_of_another_kind_is_refused(tmp_path: Path) -> None:
         Store.create(tmp_path / "study.db", example.header())
 
 
-def test_row_that_is_missing_is_seen(closed: Path) -> None:
-    with Store.open(closed) as store, store.transaction() as connection:
-        connection.execute("DELETE FROM archbench_trial WHERE number = 3")
-    with pytest.raises(StorageError, match="curves of trials that are not there"):
+def fill_every_table(path: Path) -> None:
+    """At least one row in each."""
+    with Store.open(path) as store:
+        store.add_verdict(0, VERDICT)
+        store.set_training(0, TrainingRecord(seed=0, epochs=8))
+        store.set_checkpoint(0, example.point(4, 0.5), path=path, sha256="ab" * 32)
+        store.set_notes(0, {"params": {}})
+
+
+def change(path: Path, statement: str) -> None:
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(statement)
+
+
+@pytest.mark.parametrize("table", rows.TABLES, ids=lambda table: table.name)
+@pytest.mark.parametrize("enter", [content, written])
+def test_row_that_is_gone_is_seen_and_its_table_named(
+    closed: Path, table: Table, enter: Callable[[Path], Snapshot]
+) -> None:
+    fill_every_table(closed)
+    where = " WHERE key = 'name'" if table is rows.HEADER else ""
+    change(closed, f"DELETE FROM {table.name}{where}")
+    told = rf"study\.db: the database is damaged: the table {table.name} is not whole: \d+ rows "
+    with pytest.raises(StorageError, match=told + r"are there and \d+ were written") as caught:
+        enter(closed)
+    assert caught.value.exit_code == 4
+
+
+@pytest.mark.parametrize("table", rows.TABLES, ids=lambda table: table.name)
+def test_table_that_is_gone_and_cell_that_is_another_are_seen(closed: Path, table: Table) -> None:
+    fill_every_table(closed)
+    whole = closed.read_bytes()
+    column = list(table.columns)[-1]
+    others = {"value": "'\"x\"'", "samples": "zeroblob(8)", "notes": "'{}'"}
+    where = " WHERE key = 'name'" if table is rows.HEADER else ""
+    change(closed, f"UPDATE {table.name} SET {column} = {others.get(column, 77)}{where}")
+    with pytest.raises(StorageError, match=rf"{table.name} is not whole: a row is not as it was"):
         content(closed)
+    closed.write_bytes(whole)
+    change(closed, f"DROP TABLE {table.name}")
+    with pytest.raises(StorageError, match=f"{table.name} is not whole: 0 rows|holds no study"):
+        content(closed)
+
+
+def test_counts_that_are_gone_are_seen(closed: Path) -> None:
+    whole = closed.read_bytes()
+    change(closed, "DELETE FROM archbench_count WHERE name = 'archbench_point'")
+    with pytest.raises(StorageError, match="archbench_point is not whole: 12 rows are there and"):
+        content(closed)
+    closed.write_bytes(whole)
+    change(closed, "DROP TABLE archbench_count")
+    for enter in (content, written):
+        with pytest.raises(StorageError, match="the table archbench_count is missing"):
+            enter(closed)
+
+
+def test_older_study_is_counted_from_its_next_opening_on(closed: Path) -> None:
+    whole = content(closed)
+    change(closed, "DROP TABLE archbench_count")
+    change(closed, "UPDATE archbench_header SET value = '2' WHERE key = 'schema'")
+    assert content(closed).trials == whole.trials
+    assert written(closed) == whole
+    change(closed, "DELETE FROM archbench_point WHERE trial = 3")
+    with pytest.raises(StorageError, match="archbench_point is not whole: 11 rows are there and"):
+        content(closed)
+
+
+def test_write_that_is_taken_back_and_numbers_near_zero_leave_the_counts_right(
+    closed: Path,
+) -> None:
+    with Store.open(closed) as store:
+        bad = example.point(8, float("nan"))
+        with pytest.raises(ValueError, match="finite"):  # after other rows of it
+            store.add_trial(example.trial(12, latency_ms=0.5, curve=(example.point(4, 0.3), bad)))
+        store.add_point(0, replace(example.point(8, 0.5), loss=-0.0))
+        store.add_point(0, replace(example.point(8, 0.5), loss=1e-320))
+        store.add_trial(example.trial(12, state="failed", reason="a\0b \ud800 \U0001fae8"))
+        assert len(store.snapshot().trials) == 13
+    assert len(content(closed).trials) == 13
 
 
 def test_killed_study_is_whole(killed: Path) -> None:

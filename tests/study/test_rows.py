@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from archbench.study import rows
 from archbench.study.measurement import Conditions, Measurement
+from archbench.study.table import begin_counting
 from archbench.study.trial import CurvePoint, Failure, Snapshot, Taken, TrialRecord
 from tests.study import example
 
@@ -75,6 +76,7 @@ def kept(
     with closing(sqlite3.connect(":memory:")) as connection:
         for table in rows.TABLES:
             connection.execute(table.create)
+        begin_counting(connection, rows.TABLES)
         rows.put_trial(connection, replace(record, curve=points))
         for measurement in taken:
             rows.put_measurement(
