@@ -1,4 +1,4 @@
-"""The recorded study, of archbench 0.1, goes on, and Optuna shows its front then."""
+"""The recorded study is one that goes on, and Optuna shows its front, now and as 0.1 left it."""
 
 import shutil
 from pathlib import Path
@@ -11,6 +11,7 @@ from archbench.search.optuna_view import Ledger
 from archbench.study.connection import read
 
 _RECORDED = Path(__file__).parents[2] / "results/quickstart-recorded/study.db"
+_OF_0_1 = Path(__file__).parent / "data/study-of-0.1.db"
 
 
 def _load(path: Path) -> optuna.Study:
@@ -19,7 +20,7 @@ def _load(path: Path) -> optuna.Study:
 
 def test_recorded_study_of_an_older_archbench_goes_on(tmp_path: Path) -> None:
     path = tmp_path / "study.db"
-    shutil.copy(_RECORDED, path)
+    shutil.copy(_OF_0_1, path)
     before = path.read_bytes()
     kept = read(path)
     assert path.read_bytes() == before
@@ -39,3 +40,15 @@ def test_recorded_study_of_an_older_archbench_goes_on(tmp_path: Path) -> None:
     front = sorted(record.number for record in open_study(path).front_records())
     assert len(front) == 5
     assert [trial.number for trial in shown.best_trials] == front
+
+
+def test_recorded_study_shows_its_front_in_optuna_as_it_lies_there(tmp_path: Path) -> None:
+    path = tmp_path / "study.db"
+    shutil.copy(_RECORDED, path)
+    front = sorted(record.number for record in open_study(path).front_records())
+    shown = _load(path)
+    assert [trial.number for trial in shown.best_trials] == front
+    assert [trial.number for trial in shown.trials if trial.user_attrs["on_front"]] == front
+    assert shown.metric_names == ["proxy_accuracy", "latency_ms"]
+    assert read(path).trials == read(_OF_0_1).trials
+    assert read(path).measurements == read(_OF_0_1).measurements
