@@ -23,10 +23,11 @@ def write_report(
 
     Raises:
         UsageError: There is no such format.
-        StorageError: The folder cannot be made or written in.
+        StorageError: The folder cannot be made or written in, or that in the study is a link.
     """
     from archbench.report.finding import write_files
+    from archbench.study.study_folder import REPORT, own_folder
 
-    folder = study.path / "report" if folder is None else folder
+    folder = own_folder(study.path, REPORT) if folder is None else folder
     wanted = [FORMATS.load(name) for name in formats or FORMATS.names]
     return write_files(folder, {entry.FILE: entry.content(study) for entry in wanted})

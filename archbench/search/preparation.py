@@ -98,7 +98,6 @@ def opened(context: StudyContext) -> Iterator[None]:
     with study_folder.ownership(path):
         refuse_planned(read_kind(path / study_folder.DATABASE), path=path)
         with Ledger.open(path / study_folder.DATABASE) as context.study:
-            study_folder.tidy(path)
             remove_strange_files(context.checkpoints, known=context.study.trials)
             restore(context, context.study.header())
             yield

@@ -36,7 +36,6 @@ from archbench.study.study_folder import (
     create_folder,
     ownership,
     require_writable,
-    tidy,
 )
 from archbench.study.trial import Snapshot, TrainingRecord, TrialRecord
 
@@ -313,7 +312,6 @@ def opened(path: Path, *, kind: PlannedKind) -> Iterator[Store]:
     """
     earlier = None if (path / DATABASE).is_file() else read_plan(path)
     with ownership(path, truth=DATABASE if earlier is None else PLAN):
-        tidy(path)
         if earlier is not None:
             with tempfile.TemporaryDirectory(dir=path) as fresh:
                 file = Path(fresh) / DATABASE

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import sqlite3
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -31,14 +32,16 @@ def replace_file(path: Path, content: bytes, *, partial: str, previous: Path | N
     """Give a file new content as ``write_atomically`` does.
 
     Until it is whole it lies beside its place under the name ``partial``; a file that stands there
-    is moved to ``previous``, if that is given.
+    is moved to ``previous``, if that is given. What lay there under the name ``partial`` is removed
+    and never written into: it may be a link to elsewhere.
 
     Raises:
         OSError: It cannot be written; the file is as before.
     """
     beside = path.with_name(partial)
     try:
-        with open(beside, "wb") as file:
+        beside.unlink(missing_ok=True)
+        with open(beside, "xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -70,12 +73,41 @@ def writing_alone(path: Path) -> Iterator[None]:
     Raises:
         OSError: The lock cannot be opened.
     """
-    handle = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    handle = os.open(path.with_suffix(".lock"), flags, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
         os.close(handle)
+
+
+def require_own(path: Path, *, is_written: bool = False) -> None:
+    """Nothing, when what lies at a path of a study is its own, or nothing lies there.
+
+    A study may come from a stranger, and a link in it leads to files that are none of it.
+
+    Raises:
+        StorageError: It is a symbolic link, or neither a file nor a folder; or it is a file that is
+            written in place and has a second name somewhere.
+    """
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return
+    if stat.S_ISLNK(found.st_mode):
+        what = f"a link to {os.readlink(path)}"
+    elif not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
+        what = "neither a file nor a folder"
+    elif is_written and stat.S_ISREG(found.st_mode) and found.st_nlink > 1:
+        what = "a file that has a second name elsewhere"
+    else:
+        return
+    raise StorageError(
+        f"it is {what}, and a study is read and written only where all of it is its own",
+        place=str(path),
+        help="remove it, or put a copy of the file in its place",
+    )
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import TypeVar, cast
 
 from archbench.errors import StorageError
 from archbench.study import rows
-from archbench.study.atomic_file import database_failures
+from archbench.study.atomic_file import database_failures, require_own
 from archbench.study.table import COUNTS, is_there
 from archbench.study.trial import Snapshot, StudyKind
 
@@ -64,9 +64,10 @@ def existing(path: Path | str) -> Path:
     """The path of a database that is there.
 
     Raises:
-        StorageError: There is none.
+        StorageError: There is none, or it is a link to elsewhere.
     """
     path = Path(path)
+    require_own(path)
     if not path.is_file():
         raise StorageError(
             "there is no study database",

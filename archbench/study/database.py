@@ -14,6 +14,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self
+from uuid import uuid4
 
 from archbench.errors import StorageError
 from archbench.study import rows
@@ -282,7 +283,7 @@ class Store:
                 before.
         """
         target = backup_path(self.path)
-        partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+        partial = target.with_name(f".{target.name}.{uuid4().hex[:8]}.partial")
         try:
             with database_failures(target), closing(sqlite3.connect(partial)) as copy:
                 self._connection.backup(copy)

@@ -9,14 +9,19 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from archbench.command_line import command_line, named_in_results
 from archbench.errors import StorageError, UsageError
-from archbench.study.atomic_file import storage_failures, sync_folder, write_atomically
+from archbench.study.atomic_file import (
+    require_own,
+    storage_failures,
+    sync_folder,
+    write_atomically,
+)
 
 DATABASE = "study.db"
 SPACE = "space.yaml"
@@ -24,9 +29,11 @@ ENVIRONMENT = "environment.json"
 BLOCKS = "blocks.json"
 CHECKPOINTS = "checkpoints"
 REPORT = "report"
+WHERE = "where"
 LOCK = "owner.lock"
 WHERE_SCHEMA = "archbench.where/1"
 
+_FOLDERS = (CHECKPOINTS, REPORT, WHERE)
 _NUMBERS = (
     "ms", "macs", "operators", "weight_bytes", "activation_bytes", "gflops", "roof_share",
 )  # fmt: skip
@@ -70,9 +77,10 @@ def create_folder(
     with storage_failures(results):
         shutil.rmtree(fresh, ignore_errors=True)
         try:
-            for folder in (CHECKPOINTS, REPORT):
-                (fresh / folder).mkdir(parents=True)
-            fill(fresh)
+            with _nothing_stored(path):
+                for folder in (CHECKPOINTS, REPORT):
+                    (fresh / folder).mkdir(parents=True)
+                fill(fresh)
             try:
                 fresh.rename(path)
             except OSError:
@@ -111,13 +119,28 @@ def require_writable(results: Path) -> None:
             pass
 
 
-def tidy(path: Path) -> None:
-    """Puts back the checkpoints' folder and removes files that a kill left unfinished."""
-    folder = path / CHECKPOINTS
+def own_folder(study: Path, name: str) -> Path:
+    """A folder in that of a study, which is made where it is missing.
+
+    Raises:
+        StorageError: It cannot be made, or is a link to elsewhere.
+    """
+    path = study / name
+    require_own(path)
     with storage_failures(path):
-        folder.mkdir(exist_ok=True)
-        for file in [*folder.glob(".*.partial"), *path.glob(f".{DATABASE}.backup.*.partial*")]:
-            file.unlink(missing_ok=True)
+        path.mkdir(exist_ok=True)
+    return path
+
+
+def tidy(path: Path) -> None:
+    """Makes the checkpoints' folder where it is missing, and removes what a kill left unfinished.
+
+    A report is not the owner's: what is being written of one at this moment stays.
+    """
+    with storage_failures(path):
+        for folder in (path, own_folder(path, CHECKPOINTS)):
+            for file in folder.glob(".*.partial*"):
+                file.unlink(missing_ok=True)
 
 
 def resume_command(path: Path) -> str:
@@ -130,10 +153,11 @@ def ownership(path: Path, *, truth: str = DATABASE) -> Iterator[None]:
     """Holds the study while the block runs; the kernel lets go of it however the process ends.
 
     The lock file's text is a message for people. It may be stale: only the lock itself counts.
-    Without the file ``truth`` there is nothing to hold.
+    Without the file ``truth`` there is nothing to hold. What an owner left unfinished is removed.
 
     Raises:
-        StorageError: There is no study here, or another process owns it.
+        StorageError: There is no study here, something in it is a link to elsewhere, or another
+            process owns it.
     """
     if not (path / truth).is_file():
         raise StorageError(
@@ -142,23 +166,17 @@ def ownership(path: Path, *, truth: str = DATABASE) -> Iterator[None]:
             help="leave out --resume to begin it, or list the studies: "
             + command_line("ls", path.parent),
         )
-    with storage_failures(path):
-        handle = os.open(path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise _second_owner(path, handle) from None
+    with ExitStack() as held:
         with storage_failures(path):
-            _sign(handle)
+            _refuse_links(path)
+            _lock(path, held=held)
+        tidy(path)
         yield
-    finally:
-        os.close(handle)
 
 
 def where_path(study: Path, trial: int) -> Path:
     """The file in which is kept where the time of a trial's network goes."""
-    return study / "where" / f"trial-{trial}.json"
+    return study / WHERE / f"trial-{trial}.json"
 
 
 def write_where(study: Path, trial: int, document: Mapping[str, Any]) -> Path:
@@ -168,14 +186,7 @@ def write_where(study: Path, trial: int, document: Mapping[str, Any]) -> Path:
         StorageError: It cannot be written.
     """
     path = where_path(study, trial)
-    try:
-        path.parent.mkdir(exist_ok=True)
-    except OSError as error:
-        raise StorageError(
-            f"it cannot be made: {error.strerror}",
-            place=str(path.parent),
-            help="check that the study's folder lets you write",
-        ) from error
+    own_folder(study, WHERE)
     write_atomically(path, json.dumps(document, indent=1, allow_nan=False).encode())
     return path
 
@@ -212,11 +223,62 @@ def read_where(study: Path, trial: int, *, digest: str) -> dict[str, Any] | None
         ) from error
 
 
+@contextmanager
+def _nothing_stored(path: Path) -> Iterator[None]:
+    """Lets a failure to make a study say of the study that nothing is stored of it yet."""
+    try:
+        with storage_failures(path):
+            yield
+    except StorageError as error:
+        raise StorageError(
+            error.message,
+            place=str(path),
+            help="nothing of this study is stored yet; see that the folder has space and lets you "
+            "write, then type the same command again",
+        ) from error
+
+
 def _free_name(path: Path) -> str:
     number = 2
     while path.with_name(f"{path.name[:60]}-{number}").exists():
         number += 1
     return f"{path.name[:60]}-{number}"
+
+
+def _refuse_links(study: Path) -> None:
+    """Nothing, when all that lies in a study's folder is its own."""
+    for folder in (study, *(study / name for name in _FOLDERS)):
+        for path in folder.iterdir() if folder.is_dir() else ():
+            is_in_place = folder == study and (path.name == LOCK or path.name.startswith(DATABASE))
+            require_own(path, is_written=is_in_place)
+
+
+def _lock(path: Path, *, held: ExitStack) -> None:
+    """Locks the folder and the lock file in it, and signs that.
+
+    The file alone would not do: where somebody removes it, a second owner locks another one. The
+    folder alone would not do either: some file systems, as of networks, lock no folders.
+    """
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    held.callback(os.close, folder)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise _second_owner(path) from None
+    except OSError:
+        pass  # the file has to do
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+    is_held = False
+    while not is_held:
+        handle = os.open(path / LOCK, flags, 0o644)
+        held.callback(os.close, handle)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise _second_owner(path) from None
+        with suppress(FileNotFoundError):  # removed since it was opened: lock that which is there
+            is_held = os.path.samestat(os.fstat(handle), os.stat(path / LOCK))
+    _sign(handle)
 
 
 def _sign(handle: int) -> None:
@@ -227,11 +289,11 @@ def _sign(handle: int) -> None:
     os.fsync(handle)
 
 
-def _second_owner(path: Path, handle: int) -> StorageError:
+def _second_owner(path: Path) -> StorageError:
     try:
-        message = json.loads(os.pread(handle, 4096, 0))
+        message = json.loads((path / LOCK).read_bytes())
         owner = f"process {message['pid']} on {message['host']} since {message['since']}"
-    except (ValueError, KeyError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         owner = "a process that left no name"
     return StorageError(
         f"the study is owned by {owner}",

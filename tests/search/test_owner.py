@@ -125,3 +125,81 @@ def test_what_a_kill_left_is_tidied(tmp_path: Path) -> None:
     kept.parent.rmdir()
     owner.tidy(path)
     assert kept.parent.is_dir()
+
+
+@pytest.mark.parametrize("place", [owner.LOCK, "study.db-wal", "trials.csv", "checkpoints/x"])
+def test_owner_refuses_a_study_with_links_and_touches_nothing(tmp_path: Path, place: str) -> None:
+    path, victim = _create(tmp_path / "results"), tmp_path / "victim"
+    victim.write_text("precious")
+    (path / place).symlink_to(victim)
+    with pytest.raises(StorageError, match=rf"{place}: it is a link to"), owner.ownership(path):
+        pass
+    assert victim.read_text() == "precious"
+
+
+@pytest.mark.parametrize("place", [owner.LOCK, owner.DATABASE])
+def test_owner_refuses_what_is_written_in_place_and_has_a_second_name(
+    tmp_path: Path, place: str
+) -> None:
+    path, victim = _create(tmp_path / "results"), tmp_path / "victim"
+    victim.write_text("precious")
+    (path / place).unlink(missing_ok=True)
+    (path / place).hardlink_to(victim)
+    with pytest.raises(StorageError, match="second name elsewhere"), owner.ownership(path):
+        pass
+    assert victim.read_text() == "precious"
+
+
+@pytest.mark.parametrize("name", [owner.CHECKPOINTS, owner.REPORT, owner.WHERE])
+def test_folder_of_a_study_that_is_a_link_is_refused(tmp_path: Path, name: str) -> None:
+    path, other = _create(tmp_path / "results"), tmp_path / "other"
+    other.mkdir()
+    (other / ".x.partial").touch()
+    if (path / name).exists():
+        (path / name).rmdir()
+    (path / name).symlink_to(other)
+    with pytest.raises(StorageError, match=f"{name}: it is a link to"), owner.ownership(path):
+        pass
+    with pytest.raises(StorageError, match=f"{name}: it is a link to"):
+        owner.own_folder(path, name)
+    assert list(other.iterdir()) == [other / ".x.partial"]
+
+
+def test_lock_that_is_a_pipe_holds_nobody_up(tmp_path: Path) -> None:
+    path = _create(tmp_path)
+    os.mkfifo(path / owner.LOCK)
+    with pytest.raises(StorageError, match="neither a file nor a folder"), owner.ownership(path):
+        pass
+
+
+def test_lock_file_that_is_removed_admits_no_second_owner(tmp_path: Path) -> None:
+    path = _create(tmp_path)
+    first = _hold(path)
+    try:
+        (path / owner.LOCK).unlink()
+        with pytest.raises(StorageError, match="the study is owned by"), owner.ownership(path):
+            pass
+    finally:
+        first.kill()
+        first.communicate()
+
+
+def test_unfinished_files_are_removed_by_the_next_owner(tmp_path: Path) -> None:
+    path = _create(tmp_path)
+    names = (
+        ".front.parquet.0a1b.partial",
+        "checkpoints/.y.partial",
+        "report/.index.html.0.partial",
+    )
+    for name in names:
+        (path / name).touch()
+    with owner.ownership(path):
+        assert [name for name in names if (path / name).exists()] == [names[2]]
+
+
+def test_study_that_could_not_be_made_claims_nothing_as_stored(tmp_path: Path) -> None:
+    def fail(folder: Path) -> None:
+        raise StorageError("the disk is full", place=str(folder), help="all that was told is safe")
+
+    with pytest.raises(StorageError, match=f"^{tmp_path}/mine: the disk is full; nothing of this"):
+        owner.create_folder(tmp_path, "mine", fill=fail)

@@ -33,6 +33,7 @@ def command(study: str, formats: tuple[str, ...], out: Path | None, results: Pat
     from archbench.report import FORMATS, write_report
     from archbench.report.findings import ablation, certificate, front
     from archbench.study.planned import find_planned
+    from archbench.study.study_folder import REPORT, own_folder
 
     path = names.study_path(study, results=results)
     planned = find_planned(path)
@@ -48,7 +49,7 @@ def command(study: str, formats: tuple[str, ...], out: Path | None, results: Pat
             if is_ablation
             else certificate.finding(read_certificate(path, planned))
         )
-        console.tell(finding, files=finding.write(out or path / "report"))
+        console.tell(finding, files=finding.write(out or own_folder(path, REPORT)))
         return
     for name in formats:
         FORMATS.load(name, place="--format")
