@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from archbench.errors import StorageError
 from archbench.study.measurement import Measurement
 from archbench.study.planned import (
     PlannedRecord,
@@ -15,6 +16,7 @@ from archbench.study.planned import (
     known_of,
     read_planned,
 )
+from archbench.study.shape import require_entries
 from archbench.study.trial import Snapshot, TrialRecord
 
 SCHEMA = "archbench.ablation/1"
@@ -117,7 +119,15 @@ def read_ablation(path: Path, found: Snapshot | None = None) -> AblationRecord:
         StorageError: There is no ablation, or it cannot be read.
     """
     found = found or read_planned(path, kind="ablation")
-    first, *others = found.header["forms"]
+    require_entries(found.header, (*_KEPT, "forms"), place=path)
+    first, *others = found.header["forms"] or [{"trial": None}]
+    trials = [form["trial"] for form in others if form["trial"] is not None] + [first["trial"]]
+    if not {number.number for number in found.trials}.issuperset(trials):
+        raise StorageError(
+            "its header names forms of which there is no trial",
+            place=str(path),
+            help="put back a copy of study.db, or begin another with another --name",
+        )
     trial = found.trials[first["trial"]]
     return AblationRecord(
         **known_of(path, found, kept=_KEPT, method=METHOD),

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import NoneType
 from typing import Any, Self
 
 from archbench.analysis.front import FrontRule
@@ -18,6 +19,7 @@ from archbench.study.planned import (
     known_of,
     read_planned,
 )
+from archbench.study.shape import Number, Word, require, require_entries
 from archbench.study.trial import Snapshot, TrialRecord
 
 SCHEMA = "archbench.certificate/1"
@@ -73,6 +75,16 @@ class Certificate(PlannedRecord):
         )
 
 
+_ESTIMATE = {"value": Number(), "low": Number(), "high": Number()}
+_SUMMARY = {
+    "name": str,
+    "created": str,
+    "state": Word("certified|refused|undecided|unfinished"),
+    "at_equal_cost": (_ESTIMATE, NoneType),
+    "sentence": str,
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class CertificateSummary:
     """What a study shows of the certificate of its proxy; without a rung there is no tau."""
@@ -104,6 +116,7 @@ def read_certificate(path: Path, found: Snapshot | None = None) -> Certificate:
         StorageError: There is no certificate, or it cannot be read.
     """
     found = found or read_planned(path, kind="certificate")
+    require_entries(found.header, _KEPT, place=path)
     header, proxy = found.header, found.header["proxy"]
     candidates = tuple(_candidate(trial, seeds=header["seeds"]) for trial in found.trials)
     finding = None
@@ -173,8 +186,9 @@ def find_certificate(results: Path, subject: Mapping[str, Any] | None) -> Certif
         try:
             document = json.loads(file.read_text())
             if document["schema"] == SCHEMA and document["subject"] == wanted:
+                require(document["summary"], _SUMMARY, place=str(file))
                 found.append(CertificateSummary.of(document["summary"]))
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             continue  # what cannot be read holds for nothing
     return max(found, key=lambda summary: (summary.created, summary.name), default=None)
 

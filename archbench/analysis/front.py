@@ -98,7 +98,7 @@ class FrontRule:
             raise StorageError(
                 f"the study's header has no entry {error}",
                 place=place,
-                help="its search did not get as far as its data; resume it with --resume",
+                help="put back a copy of study.db, or begin a new study with another --name",
             ) from error
 
     @property

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archbench.command_line import command_line
-from archbench.errors import UsageError
+from archbench.errors import SpecError, StorageError, UsageError
 
 if TYPE_CHECKING:
     from archbench.models import ArchSpec
@@ -91,7 +91,14 @@ def _written(text: str, *, results: Path) -> ArchSpec:
         from archbench.analysis.study import open_study  # pandas: only for who names a trial
 
         path, number = trial
-        spec = as_spec(open_study(path).trial(number).spec)
+        try:
+            spec = as_spec(open_study(path).trial(number).spec)
+        except SpecError as error:
+            raise StorageError(
+                f"the network of trial {number} cannot be built as it is stored: {error}",
+                place=str(path),
+                help="take another trial, or put back a copy of study.db",
+            ) from error
         return replace(spec, name=f"{path.name}:{number}")
     return published(text)
 

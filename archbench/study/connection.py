@@ -1,7 +1,9 @@
 """How is a study's database opened, checked, and read as a whole?"""
 
+import re
 import sqlite3
 import struct
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -15,6 +17,11 @@ from archbench.study.trial import Snapshot, StudyKind
 
 _T = TypeVar("_T")
 
+_EVERY = 1000  # steps of SQLite's machine between two looks at signals
+_STEPS = 10_000_000  # a second
+_STEPS_A_BYTE = 10  # reading takes less than 1
+_LEAST_LENGTH = 1_000_000
+_VIRTUAL = re.compile(r"\s*CREATE\s+VIRTUAL", re.IGNORECASE)
 _UNREADABLE = (ValueError, TypeError, LookupError, RecursionError, struct.error)
 
 
@@ -37,7 +44,9 @@ def read_kind(path: Path | str) -> StudyKind:
     Raises:
         StorageError: There is none, it is damaged, or a newer archbench wrote it.
     """
-    header = _at_one_moment(existing(path), rows.header, thorough=False)
+    header = _at_one_moment(
+        existing(path), lambda connection: loaded(connection, rows.header), thorough=False
+    )
     return cast(StudyKind, header.get("kind", "search"))
 
 
@@ -46,11 +55,11 @@ def _at_one_moment(path: Path, load: Callable[[sqlite3.Connection], _T], *, thor
         quiet = _quiet_stamp(path)  # where nobody has it open it is read without locks
         mode = "mode=ro" if quiet is None else "immutable=1"
         try:
-            with held(path, mode) as connection, closing(connection):
+            with held(path, mode) as connection, closing(connection), bounded(connection, path):
                 if thorough:
                     _check_pages(connection)
-                check_version(connection)
                 connection.execute("BEGIN")
+                check_tables(connection)
                 found = load(connection)
         except StorageError:
             if quiet == _quiet_stamp(path):
@@ -90,26 +99,106 @@ def held(path: Path, mode: str) -> Iterator[sqlite3.Connection]:
     with database_failures(path), ExitStack() as failed:
         connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=60)
         failed.callback(connection.close)
-        connection.execute("PRAGMA trusted_schema = OFF")  # the file may be somebody else's
+        for switch in ("trusted_schema = OFF", "cell_size_check = ON"):  # it may be a stranger's
+            connection.execute(f"PRAGMA {switch}")
         yield connection
         failed.pop_all()
 
 
+@contextmanager
+def bounded(connection: sqlite3.Connection, path: Path) -> Iterator[None]:
+    """Reads no more than a sound file of this size takes, and hears signals meanwhile.
+
+    SQLite follows pages that lead in circles for as long as it takes, deaf to Ctrl-C.
+
+    Raises:
+        sqlite3.DatabaseError: The block read more.
+        KeyboardInterrupt: A signal said so.
+    """
+    files = [file for file in (path, _log(path)) if file.exists()]
+    size = sum(file.stat().st_size for file in files)
+    left, raised = (_STEPS + _STEPS_A_BYTE * size) // _EVERY, list[BaseException]()
+
+    def is_over() -> bool:
+        nonlocal left
+        try:
+            left -= 1
+        except BaseException as error:  # noqa: BLE001  SQLite would keep it for itself
+            raised.append(error)
+        return left < 0 or bool(raised)
+
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, max(size, _LEAST_LENGTH))
+    connection.set_progress_handler(is_over, _EVERY)
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_INTERRUPT:
+            raise
+        if left >= 0:
+            raise (raised or [KeyboardInterrupt()])[0] from None
+        what = "its pages lead in circles: reading it takes longer than its size allows"
+        raise sqlite3.DatabaseError(what) from error
+    finally:
+        connection.set_progress_handler(None, 0)
+
+
+def check_tables(connection: sqlite3.Connection) -> None:
+    """See that the file holds plain tables alone, ours as they should be, of a known version.
+
+    Views, triggers, virtual tables and columns that are computed run what its author wrote.
+
+    Raises:
+        sqlite3.DatabaseError: There is something else.
+        StorageError: There is no study in the file, or a newer archbench wrote it.
+    """
+    keys = {table.name: table.keys for table in rows.TABLES}
+    entries = "SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_master"
+    for kind, name, table, text in connection.execute(entries).fetchall():
+        if kind not in ("table", "index") or _VIRTUAL.match(str(text)):
+            what = "virtual table" if kind == "table" else kind
+            raise sqlite3.DatabaseError(f"it holds the {what} {name!r:.60}, which no study has")
+        if kind == "index" and table in keys and text:
+            raise sqlite3.DatabaseError(f"its {table} has an index {name!r:.60}")
+    columns = (
+        "SELECT m.name, c.name, c.pk, c.hidden FROM sqlite_master m, pragma_table_xinfo(m.name) c "
+        "WHERE m.type = 'table' ORDER BY m.name, c.pk"
+    )
+    found: dict[str, list[str]] = defaultdict(list)
+    for table, name, place, hidden in connection.execute(columns):
+        if hidden:
+            raise sqlite3.DatabaseError(f"the column {name!r:.60} of {table} is computed")
+        if place:
+            found[table].append(name)
+    for table in keys.keys() & found.keys():
+        if found[table] != keys[table]:
+            raise sqlite3.DatabaseError(f"the rows of its {table} have another key")
+    check_version(connection)
+
+
 def content(connection: sqlite3.Connection) -> Snapshot:
-    """Everything; where it cannot be read, the check of the file says more than the failure.
+    """Everything; see ``loaded``."""
+    return loaded(connection, rows.snapshot)
+
+
+def loaded(connection: sqlite3.Connection, load: Callable[[sqlite3.Connection], _T]) -> _T:
+    """What is loaded; where that fails, the check of the file may say more.
 
     Raises:
         sqlite3.DatabaseError: The content cannot be trusted.
     """
     try:
-        return rows.snapshot(connection)
+        return load(connection)
     except sqlite3.ProgrammingError:
         raise
     except (sqlite3.DatabaseError, *_UNREADABLE) as error:
         _check_pages(connection)
         if isinstance(error, sqlite3.DatabaseError):
             raise
-        raise sqlite3.DatabaseError(f"a row is not readable ({error!r:.80})") from error
+        raise sqlite3.DatabaseError(f"a row is not readable: {_words(error)}") from error
+
+
+def _words(error: Exception) -> str:
+    return str(error) if type(error) is ValueError else repr(error)[:80]
 
 
 def _check_pages(connection: sqlite3.Connection) -> None:
@@ -124,9 +213,13 @@ def _check_pages(connection: sqlite3.Connection) -> None:
         raise sqlite3.DatabaseError(what)
 
 
+def _log(path: Path) -> Path:
+    return path.with_name(f"{path.name}-wal")
+
+
 def _quiet_stamp(path: Path) -> tuple[int, ...] | None:
     """What tells whether a file changed; None while a log stands beside it."""
-    if path.with_name(path.name + "-wal").exists():
+    if _log(path).exists():
         return None
     seen = path.stat()
     return seen.st_ino, seen.st_size, seen.st_mtime_ns

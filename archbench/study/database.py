@@ -16,10 +16,19 @@ from pathlib import Path
 from typing import Any, Literal, Self
 from uuid import uuid4
 
+from archbench.command_line import command_line
 from archbench.errors import StorageError
 from archbench.study import rows
 from archbench.study.atomic_file import backup_path, database_failures, sync_folder
-from archbench.study.connection import check_version, content, existing, held, version
+from archbench.study.connection import (
+    bounded,
+    check_tables,
+    content,
+    existing,
+    held,
+    loaded,
+    version,
+)
 from archbench.study.measurement import Measurement
 from archbench.study.table import begin_counting
 from archbench.study.trial import (
@@ -73,7 +82,7 @@ class Store:
             raise StorageError(
                 "the folder of the database does not exist",
                 place=str(path),
-                help=f"make it: mkdir -p {path.parent}",
+                help="make it: " + command_line("mkdir", "-p", path.parent),
             )
         with held(path, "mode=rwc") as connection:
             store = cls(path, connection=connection)
@@ -94,13 +103,13 @@ class Store:
             StorageError: There is none, it is damaged, or a newer archbench wrote it.
         """
         path = existing(path)
-        with held(path, "mode=rw") as connection:
+        with held(path, "mode=rw") as connection, bounded(connection, path):
             store = cls(path, connection=connection)
             with store.transaction():
-                check_version(connection)
+                check_tables(connection)
                 _lift(connection, header={})
             store.trials = {record.number: record for record in content(connection).trials}
-            store.notes = rows.notes(connection)
+            store.notes = loaded(connection, rows.notes)
         return store
 
     def __enter__(self) -> Self:
@@ -146,7 +155,7 @@ class Store:
     def header(self) -> dict[str, Any]:
         """What the study is: keys and JSON values."""
         with database_failures(self.path):
-            return rows.header(self._connection)
+            return loaded(self._connection, rows.header)
 
     def set_header(self, key: str, value: Any) -> None:
         """Store a JSON value under a key, in the place of an earlier one.

@@ -186,7 +186,7 @@ def read_plan(path: Path) -> Snapshot | None:
             _earlier_trial(number, key, known, plan=plan, lines=lines)
             for number, (key, known) in enumerate(candidates.items())
         )
-    except (OSError, ValueError, LookupError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
         raise StorageError(
             f"what an earlier version stored cannot be read: {error!r}",
             place=str(path),

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
 
+from archbench.study import shape
 from archbench.study.measurement import Conditions, Measurement
 from archbench.study.table import Cells, Table
 from archbench.study.trial import (
@@ -29,10 +30,10 @@ from ``COUNTED_SINCE`` on it is counted what each table holds."""
 
 COUNTED_SINCE = 3
 
-_NUMBERED = "int:"
 _FAILURE = ("kind", "message", "traceback")
 _DOCUMENTS = ("choices", "spec")
 _FLAGS = ("stops", "is_audited")
+_FAILED = frozenset({"failure_kind", "failure_message", "failure_traceback"})
 
 
 HEADER = Table("archbench_header", 1, "key TEXT, value TEXT")
@@ -42,6 +43,7 @@ TRIAL = Table(
     "number INTEGER, state TEXT, digest TEXT, choices TEXT, spec TEXT, params INTEGER, "
     "macs INTEGER, activations INTEGER, proxy_accuracy REAL, test_accuracy REAL, "
     "failure_kind TEXT, failure_message TEXT, failure_traceback TEXT, reason TEXT, seconds REAL",
+    may_lack=_FAILED | {"proxy_accuracy", "test_accuracy"},
 )
 POINT = Table(
     "archbench_point",
@@ -54,12 +56,14 @@ VERDICT = Table(
     3,
     "trial INTEGER, seed INTEGER, epoch INTEGER, stops INTEGER, is_audited INTEGER, "
     "probability REAL, reason TEXT",
+    may_lack=frozenset({"probability"}),
 )
 TRAINING = Table(
     "archbench_training",
     2,
     "trial INTEGER, seed INTEGER, epochs INTEGER, epoch INTEGER, accuracy REAL, "
     "failure_kind TEXT, failure_message TEXT",
+    may_lack=_FAILED | {"accuracy"},
 )
 CHECKPOINT = Table(
     "archbench_checkpoint", 2, "trial INTEGER, seed INTEGER, path TEXT, sha256 TEXT, epoch INTEGER"
@@ -71,6 +75,7 @@ MEASUREMENT = Table(
     "id INTEGER, trial INTEGER, reference TEXT, kind TEXT, metric TEXT, unit TEXT, value REAL, "
     "low REAL, high REAL, conditions TEXT, environment_id TEXT, verdict TEXT, reason TEXT, "
     "details TEXT, samples BLOB",
+    may_lack=frozenset({"trial", "reference", "value", "low", "high"}),
 )
 NOTE = Table("archbench_note", 1, "trial INTEGER, notes TEXT")
 TABLES = (HEADER, TRIAL, POINT, VERDICT, TRAINING, CHECKPOINT, REFERENCE, MEASUREMENT, NOTE)
@@ -90,13 +95,6 @@ def to_json(value: object) -> str:
         TypeError: Something in it has no JSON form.
     """
     return json.dumps(_keyed(value), allow_nan=False, separators=(",", ":"))
-
-
-def from_json(text: str) -> Any:
-    """The document that ``to_json`` wrote."""
-    if f'"{_NUMBERED}' not in text:
-        return json.loads(text)
-    return json.loads(text, object_hook=_unkeyed)
 
 
 def put_trial(
@@ -138,13 +136,31 @@ def put_measurement(connection: sqlite3.Connection, taken: Taken) -> None:
 
 
 def header(connection: sqlite3.Connection) -> dict[str, Any]:
-    """What the study is: keys and JSON values."""
-    return {row["key"]: from_json(row["value"]) for row in HEADER.rows(connection)}
+    """What the study is: keys and JSON values.
+
+    Raises:
+        ValueError: An entry is none that a study can have.
+    """
+    cells = {row["key"]: row["value"] for row in HEADER.rows(connection)}
+    found = {
+        key: shape.document_of(text, place=f"the header's {key}") for key, text in cells.items()
+    }
+    shape.check_header(found)
+    return found
 
 
 def notes(connection: sqlite3.Connection) -> dict[int, dict[str, Any]]:
-    """Trial to what a sampler noted of it."""
-    return {row["trial"]: json.loads(row["notes"]) for row in NOTE.rows(connection)}
+    """Trial to what a sampler noted of it.
+
+    Raises:
+        ValueError: It is nothing that one notes.
+    """
+    return {
+        row["trial"]: shape.document_of(
+            row["notes"], shape.NOTES, place=f"the note of trial {row['trial']}"
+        )
+        for row in NOTE.rows(connection)
+    }
 
 
 def snapshot(connection: sqlite3.Connection) -> Snapshot:
@@ -198,7 +214,10 @@ def _cells_of(entry: Any) -> Cells:
 def _fields_of(row: Cells) -> dict[str, Any]:
     """The fields of a record that stand in a row."""
     found = {key: cell for key, cell in row.items() if not key.startswith("failure_")}
-    found |= {key: from_json(found[key]) for key in _DOCUMENTS if key in found}
+    for key in _DOCUMENTS:
+        if key in found:
+            place = f"the {key} of trial {row['number']}"
+            found[key] = shape.document_of(found[key], shape.DOCUMENT, place=place)
     found |= {key: bool(found[key]) for key in _FLAGS if key in found}
     if row.get("failure_kind"):
         failure: Any = {key: row.get(f"failure_{key}") or "" for key in _FAILURE}
@@ -215,12 +234,13 @@ def _of_trials(connection: sqlite3.Connection, table: Table, make: type) -> dict
 
 
 def _taken_of(row: Cells) -> Taken:
-    samples = row["samples"]
-    documents = {
-        "conditions": _conditions_of(row["conditions"]),
-        "details": from_json(row["details"]),
-        "samples": struct.unpack(f"<{len(samples) // 8}d", samples),
-    }
+    samples = struct.unpack(f"<{len(row['samples']) // 8}d", row["samples"])
+    if not all(map(math.isfinite, samples)) or min(samples, default=1.0) <= 0:
+        raise ValueError(f"a sample of measurement {row['id']} is not above 0")
+    place = f"the details of measurement {row['id']}"
+    details = shape.document_of(row["details"], shape.DETAILS, place=place)
+    conditions = _conditions_of(row["conditions"])
+    documents = {"conditions": conditions, "details": details, "samples": samples}
     del row["id"]
     what = {key: row.pop(key) for key in ("trial", "reference", "kind")}
     return Taken(**what, measurement=Measurement(**{**row, **documents}))
@@ -229,7 +249,8 @@ def _taken_of(row: Cells) -> Taken:
 @lru_cache(maxsize=64)
 def _conditions_of(text: str) -> Conditions:
     """The conditions of their JSON text; measurements share few of them."""
-    return Conditions.from_document(json.loads(text))
+    place = "the conditions of a measurement"
+    return Conditions.from_document(shape.document_of(text, shape.CONDITIONS, place=place))
 
 
 def _counting_latency(taken: tuple[Taken, ...]) -> dict[int, Measurement]:
@@ -256,15 +277,7 @@ def _keyed(value: object) -> object:
 
 def _key(key: object) -> str:
     if isinstance(key, int) and not isinstance(key, bool):
-        return f"{_NUMBERED}{key}"
-    if isinstance(key, str) and not key.startswith(_NUMBERED):
+        return f"{shape.NUMBERED}{key}"
+    if isinstance(key, str) and not key.startswith(shape.NUMBERED):
         return key
     raise TypeError(f"cannot store the key {key!r}; keys are text or whole numbers")
-
-
-def _unkeyed(entries: dict[str, Any]) -> dict[str | int, Any]:
-    start = len(_NUMBERED)
-    return {
-        int(key[start:]) if key.startswith(_NUMBERED) else key: entry
-        for key, entry in entries.items()
-    }

@@ -198,6 +198,7 @@ def read_where(study: Path, trial: int, *, digest: str) -> dict[str, Any] | None
         StorageError: The file is no such document, or one of another network.
     """
     path = where_path(study, trial)
+    require_own(path)
     try:
         document = json.loads(path.read_text())
         if document["schema"] != WHERE_SCHEMA:
@@ -215,7 +216,7 @@ def read_where(study: Path, trial: int, *, digest: str) -> dict[str, Any] | None
         return dict(found)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError, LookupError) as error:
+    except (OSError, ValueError, TypeError, LookupError, RecursionError) as error:
         raise StorageError(
             f"it does not say where time goes: {error}",
             place=str(path),

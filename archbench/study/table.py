@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from archbench.study import shape
+
 Cells = dict[str, Any]
 """A row: name of a column to an int, float, str, bytes or None."""
 
@@ -21,6 +23,7 @@ COUNTS = "archbench_count"
 
 _SUMS = 2**61  # sums are taken modulo this: two of them fit into an integer of SQLite's
 _TYPES: Mapping[str, type] = {"INTEGER": int, "REAL": float, "TEXT": str, "BLOB": bytes}
+_NAMES = {int: "a whole number", float: "a finite number", str: "a text", bytes: "bytes"}
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ class Table:
     name: str
     num_keys: int
     text: str
+    may_lack: frozenset[str] = frozenset()  # columns whose cells may be without a value
 
     @cached_property
     def columns(self) -> dict[str, str]:
@@ -60,7 +64,8 @@ class Table:
         of no column are passed over.
 
         Raises:
-            ValueError: A number is not finite; SQLite would store NaN as "not known".
+            ValueError: A number is not finite (SQLite would store NaN as "not known"), or none that
+                can stand there.
         """
         row = tuple(self._kept(name, kind, cells[name]) for name, kind in self.columns.items())
         names, marks = ", ".join(self.columns), ", ".join("?" * len(row))
@@ -94,8 +99,8 @@ class Table:
         against what was written, where that was counted.
 
         Raises:
-            sqlite3.DatabaseError: A cell is not of its column's type, or not finite, or the rows
-                are not those that were written.
+            sqlite3.DatabaseError: A cell is not of its column's type, or nothing that can stand
+                there, or the rows are not those that were written.
         """
         checksums: list[int] = []
         if not is_there(connection, self.name):
@@ -104,17 +109,30 @@ class Table:
         condition = f" WHERE {where}" if where else ""
         names, key = ", ".join(self.columns), ", ".join(self.keys)
         statement = f"SELECT {names} FROM {self.name}{condition} ORDER BY {key}"  # noqa: S608
-        kinds = [_TYPES[kind] for kind in self.columns.values()]
         for row in connection.execute(statement, parameters):
-            for cell, kind in zip(row, kinds, strict=True):
-                if not (cell is None or (type(cell) is kind and _is_finite(cell))):
-                    what = f"the row {row[: self.num_keys]} of {self.name} holds {cell!r:.40}"
-                    raise sqlite3.DatabaseError(f"{what} in the place of a {kind.__name__}")
+            self._require_cells(row)
             if not where:
                 checksums.append(_checksum(row))
             yield dict(zip(self.columns, row, strict=True))
         if not where:
             self._require_whole(connection, checksums)
+
+    def _require_cells(self, row: Sequence[Any]) -> None:
+        for cell, (name, kind, wanted, may_lack) in zip(row, self._checks, strict=True):
+            if may_lack if cell is None else type(cell) is kind and _can_be(cell, wanted):
+                continue
+            raise sqlite3.DatabaseError(
+                f"the row {tuple(row[: self.num_keys])} of {self.name} has the {name} "
+                f"{cell!r:.40} in the place of {wanted or _NAMES[kind]}"
+            )
+
+    @cached_property
+    def _checks(self) -> list[tuple[str, type, Any, bool]]:
+        """Name, type and range of each column, and whether it may be without a value."""
+        return [
+            (name, _TYPES[kind], shape.CELLS.get(kind, {}).get(name), name in self.may_lack)
+            for name, kind in self.columns.items()
+        ]
 
     def _require_whole(self, connection: sqlite3.Connection, checksums: Sequence[int]) -> None:
         """See that these are the rows that were written, where that was counted.
@@ -143,6 +161,9 @@ class Table:
             value += 0.0  # SQLite keeps no negative zero
         if not _is_finite(value):
             raise ValueError(f"{self.name}.{column} must be finite, got {cell}")
+        wanted = shape.CELLS.get(kind, {}).get(column)
+        if wanted is not None and not wanted.holds(value):
+            raise ValueError(f"{self.name}.{column} must be {wanted}, got {cell}")
         return value
 
 
@@ -164,6 +185,10 @@ def begin_counting(connection: sqlite3.Connection, tables: Iterable[Table]) -> N
 
 def _checksum(row: tuple[Any, ...]) -> int:
     return zlib.crc32(ascii(row).encode())
+
+
+def _can_be(cell: Any, wanted: shape.Number | shape.Word | None) -> bool:
+    return _is_finite(cell) and (wanted is None or wanted.holds(cell))
 
 
 def _is_finite(cell: object) -> bool:

@@ -33,7 +33,7 @@ _HEADER: dict[str, Any] = {
     "name": "mine",
     "objectives": {"proxy_accuracy": "max", "latency_ms": "min"},
     "limits": {"latency_ms": 10.0},
-    "proxy": {"chance": 0.1, "num_validation": 1000},
+    "proxy": {"data": "toy", "chance": 0.1, "num_validation": 1000},
     "seconds": 0.0,
 }
 _PROXY = Proxy(

@@ -1,7 +1,9 @@
 """Damage is named in words, never by a traceback."""
 
+import os
 import random
 import shutil
+import signal
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -12,7 +14,7 @@ import pytest
 
 from archbench.errors import StorageError
 from archbench.study import rows
-from archbench.study.connection import read
+from archbench.study.connection import bounded, read
 from archbench.study.database import Store
 from archbench.study.table import Table
 from archbench.study.trial import RungVerdict, Snapshot, TrainingRecord
@@ -265,3 +267,44 @@ def test_backup_that_cannot_be_written_is_named(closed: Path) -> None:
         pytest.raises(StorageError, match=r"study\.db\.backup: cannot reach the database"),
     ):
         store.back_up()
+
+
+ENDLESS = "WITH RECURSIVE r(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM r) SELECT max(x) FROM r"
+
+
+def test_reading_that_would_never_end_is_given_up(tmp_path: Path) -> None:
+    (tmp_path / "small").touch()
+    with (
+        closing(sqlite3.connect(":memory:")) as connection,
+        pytest.raises(sqlite3.DatabaseError, match="its pages lead in circles"),
+        bounded(connection, tmp_path / "small"),
+    ):
+        connection.execute(ENDLESS).fetchall()
+
+
+def test_signals_are_heard_while_a_file_is_read(tmp_path: Path) -> None:
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt("from outside")
+
+    (tmp_path / "large").touch()
+    os.truncate(tmp_path / "large", 10**9)
+    before = signal.signal(signal.SIGVTALRM, interrupt)
+    signal.setitimer(signal.ITIMER_VIRTUAL, 0.05)
+    try:
+        with (
+            closing(sqlite3.connect(":memory:")) as connection,
+            pytest.raises(KeyboardInterrupt),
+            bounded(connection, tmp_path / "large"),
+        ):
+            connection.execute(ENDLESS).fetchall()
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
+
+
+def test_database_that_is_a_link_is_not_read(closed: Path, tmp_path: Path) -> None:
+    link = tmp_path / "other" / "study.db"
+    link.parent.mkdir()
+    link.symlink_to(closed)
+    with pytest.raises(StorageError, match=r"study\.db: it is a link to .*study\.db, and a study"):
+        content(link)

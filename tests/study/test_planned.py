@@ -1,6 +1,7 @@
 """A folder that a version before 0.2 wrote is read as it stands, and gone on with."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from archbench.analysis.certificate import read_certificate
 from archbench.errors import StorageError
 from archbench.search.trainings import opened
 from archbench.study.planned import find_planned, pending, read_planned
+from tests.report.plausible import ENVIRONMENT
 from tests.study import example
 
 SPEC = {"resolution": 16, "stages": [{"dim": 8, "layers": {"1": {"dim": 16}}}]}
@@ -21,7 +23,7 @@ PROXY = {
 ABOUT = {"created": "2026-01-01T00:00:00+00:00", "command": "typed", "notes": [], "proxy": PROXY}
 CERTIFICATE = {
     "schema": "archbench.certificate-plan/1", **ABOUT, "space_name": "toy", "question": "?",
-    "subject": {}, "seeds": 1, "longer": 4, "workers": 1, "environment": {},
+    "subject": {}, "seeds": 1, "longer": 4, "workers": 1, "environment": asdict(ENVIRONMENT),
     "candidates": [
         {"digest": name, "choices": {"dim": 8}, "spec": SPEC, "params": 5, "macs": 7}
         for name in ("a", "b")
@@ -47,7 +49,7 @@ def _form(name: str, **changes: Any) -> dict[str, Any]:
 TAUGHT = {"training": {"teacher": "convolutional"}}
 ABLATION = {
     "schema": "archbench.ablation-plan/1", **ABOUT, "paper": None, "conditions": None,
-    "environment": {}, "seeds": 2, "seeds_asked": 2, "base": _form("base"),
+    "environment": asdict(ENVIRONMENT), "seeds": 2, "seeds_asked": 2, "base": _form("base"),
     "forms": [
         _form("same"),
         _form("taught", **TAUGHT),

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archbench.study import rows
+from archbench.study import rows, shape
 from archbench.study.measurement import Conditions, Measurement
 from archbench.study.table import begin_counting
 from archbench.study.trial import CurvePoint, Failure, Snapshot, Taken, TrialRecord
@@ -19,26 +19,33 @@ from tests.study import example
 _TRIAL = example.trial(0)
 WHOLE = st.integers(-(2**63), 2**63 - 1)
 COUNT = st.integers(0, 2**63 - 1)
-REAL = st.floats(allow_nan=False, allow_infinity=False)
+REAL = st.floats(-1e300, 1e300)
+SHARE, DURATION = st.floats(0, 1), st.floats(0, 1e12)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
-KEY = st.one_of(TEXT.filter(lambda text: not text.startswith("int:")), WHOLE)
+NAME = TEXT.filter(lambda text: not text.startswith("int:"))
+KEY = st.one_of(NAME, WHOLE)
 SCALAR = st.one_of(st.none(), st.booleans(), WHOLE, REAL, TEXT)
 DOCUMENT = st.recursive(
     SCALAR,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEY, inner, max_size=3),
     max_leaves=8,
 )
+SOME = st.integers(1, 2**63 - 1)
 CONDITIONS = st.builds(
-    Conditions, device=TEXT, batch=COUNT, resolution=st.tuples(COUNT, COUNT), threads=COUNT
+    Conditions,
+    device=st.sampled_from(["cpu", "cuda"]),
+    batch=SOME,
+    resolution=st.tuples(SOME, SOME),
+    threads=COUNT,
 )
 MEASUREMENTS = st.builds(
     Measurement,
     metric=TEXT,
     unit=TEXT,
-    samples=st.lists(REAL, max_size=20).map(tuple),
-    value=st.none() | REAL,
-    low=st.none() | REAL,
-    high=st.none() | REAL,
+    samples=st.lists(st.floats(1e-3, 1e9), max_size=20).map(tuple),
+    value=st.none() | st.floats(1e-3, 1e9),
+    low=st.none() | st.floats(1e-3, 1e9),
+    high=st.none() | st.floats(1e-3, 1e9),
     conditions=CONDITIONS,
     environment_id=TEXT,
     verdict=st.sampled_from(["stable", "disturbed", "incomplete"]),
@@ -52,20 +59,20 @@ TRIALS = st.builds(
     number=COUNT,
     state=st.sampled_from(["running", "complete", "over_limit", "pruned", "failed"]),
     digest=TEXT,
-    choices=st.dictionaries(KEY, DOCUMENT, max_size=4),
-    spec=st.dictionaries(KEY, DOCUMENT, max_size=4),
+    choices=st.dictionaries(NAME, DOCUMENT, max_size=4),
+    spec=st.dictionaries(NAME, DOCUMENT, max_size=4),
     params=COUNT,
     macs=COUNT,
     activations=COUNT,
-    proxy_accuracy=st.none() | REAL,
-    test_accuracy=st.none() | REAL,
+    proxy_accuracy=st.none() | SHARE,
+    test_accuracy=st.none() | SHARE,
     failure=st.none()
     | st.builds(Failure, kind=st.sampled_from(["nan", "crash"]), message=TEXT, traceback=TEXT),
     reason=TEXT,
-    seconds=REAL,
+    seconds=DURATION,
 )
 POINTS = st.builds(
-    CurvePoint, seed=COUNT, epoch=COUNT, step=COUNT, loss=REAL, accuracy=REAL, seconds=REAL
+    CurvePoint, seed=COUNT, epoch=COUNT, step=COUNT, loss=REAL, accuracy=SHARE, seconds=DURATION
 )
 
 
@@ -111,7 +118,7 @@ def test_text_without_a_utf8_form_is_kept_escaped() -> None:
 
 def test_documents_keep_whole_number_keys() -> None:
     document = {"layers": {2: {"kv_stride": 1}}, "text": "int: no key", "list": [1, 2.5, None]}
-    assert rows.from_json(rows.to_json(document)) == document
+    assert shape.document_of(rows.to_json(document)) == document
     with pytest.raises(TypeError, match="cannot store the key"):
         rows.to_json({1.5: "x"})
     with pytest.raises(TypeError, match="cannot store the key"):
