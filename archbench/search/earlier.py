@@ -13,6 +13,7 @@ from archbench.search.context import StudyContext
 from archbench.search.settings import space_of
 from archbench.space import Choices, SearchSpace, candidate_changes, choices_for
 from archbench.study.environment import Environment
+from archbench.study.shape import require_entries
 from archbench.study.trial import Taken, TrialRecord
 from archbench.train.recipe import Plan
 
@@ -21,6 +22,7 @@ Part = Literal["accuracy", "latency", "rule"]
 _SOFTWARE = ("archbench", "torch", "torchvision", "numpy")
 _PROXY = ("resolution", "num_classes", "stem", "seeds", "device")
 _SHOWN = 4
+_NEEDED = ("objectives", "limits", "proxy", "plan", "conditions", "environment", "calibration")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +49,7 @@ def read_earlier(path: Path, *, space: SearchSpace) -> list[Match]:
         UsageError: It has no trial yet, or none is a candidate of the space; says what differs.
     """
     study = open_study(path)
+    require_entries(study.header, _NEEDED, place=path)
     trials = study.trials()
     if not trials:
         raise UsageError(
@@ -77,7 +80,8 @@ def known_plan(context: StudyContext, earlier: Sequence[Sequence[Match]]) -> Pla
     """
     for match, *_ in earlier:
         header = match.study.header
-        is_here = Environment(**header["environment"]).id == context.environment.id
+        before, now = Environment(**header["environment"]), context.environment
+        is_here = before.what_counts() == now.what_counts()
         if is_here and header["proxy"]["device"] == context.settings.training_device:
             return Plan(**header["plan"])
     return None
@@ -164,10 +168,8 @@ def _training(header: Mapping[str, Any]) -> dict[str, Any]:
 
 def _measuring(header: Mapping[str, Any]) -> dict[str, Any]:
     conditions = {f"target.{key}": value for key, value in header["conditions"].items()}
-    environment = dict(header["environment"])
-    packages = environment.pop("packages")
-    software = {f"software {name}": version for name, version in packages.items()}
-    return {**conditions, **environment, **software}
+    backend = header["conditions"]["backend"]
+    return {**conditions, **Environment(**header["environment"]).what_counts(backend=backend)}
 
 
 def _unequal(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:

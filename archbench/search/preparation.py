@@ -10,7 +10,7 @@ from typing import Any
 
 from archbench.analysis.front import FrontRule
 from archbench.command_line import command_line
-from archbench.errors import StorageError, UsageError
+from archbench.errors import MissingError, StorageError, UsageError
 from archbench.evaluate.block_table import Predictor, stored_predictor
 from archbench.evaluate.proxy import Price, Proxy
 from archbench.evaluate.target import Target
@@ -27,12 +27,19 @@ from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions
 from archbench.study.objective import details_wanted
 from archbench.study.planned import refuse_planned
+from archbench.study.shape import require_entries
 from archbench.train.recipe import Plan, Recipe
 
 _SEARCH = ("seed", "sampler", "pruner", "audit", "trials", "epochs")
 _PREPARED = ("feasible_share", "feasible_low", "feasible_high", "trial_seconds", "tried")
+_NEEDED = (
+    *("name", "created", "seed", "sampler", "trials", "space_text", "space_name", "size"),
+    *("objectives", "limits", "conditions", "environment", "calibration", "proxy", "plan"),
+    *("seconds", *_PREPARED),
+)
 _PRICED = 3
 _SLOWEST = 3.0  # times the mean trial
+_MOVED = "put them back as they were, or say where they are now: --data folder:PLACE"
 _ASKED = 32
 _ENOUGH = 0.5  # of the candidates: a model of these tells the others'
 
@@ -98,6 +105,12 @@ def opened(context: StudyContext) -> Iterator[None]:
     with study_folder.ownership(path):
         refuse_planned(read_kind(path / study_folder.DATABASE), path=path)
         with Ledger.open(path / study_folder.DATABASE) as context.study:
+            if list(context.study.trials) != list(range(len(context.study.trials))):
+                raise StorageError(
+                    "the study lacks trials: their numbers have gaps",
+                    place=str(path),
+                    help="put back a copy of study.db, or begin a new study with another --name",
+                )
             remove_strange_files(context.checkpoints, known=context.study.trials)
             restore(context, context.study.header())
             yield
@@ -111,9 +124,16 @@ def restore(context: StudyContext, header: Mapping[str, Any]) -> None:
         StorageError: The header lacks an entry.
     """
     place = str(context.settings.path)
+    require_entries(header, _NEEDED, place=context.settings.path)
     try:
-        begun = Environment(**header["environment"])
-        refuse_other_environment(begun, context.environment)
+        begun, said = Environment(**header["environment"]), header["conditions"] or {}
+        refuse_other_environment(
+            begun,
+            context.environment,
+            backend=said.get("backend", "eager"),
+            another="another that takes over what it can: "
+            + study_folder.another_from(context.settings.path),
+        )
         context.header = dict(header)
         kept = header["proxy"]
         context.proxy = Proxy.from_document(kept, plan=header["plan"], num_seeds=kept["seeds"])
@@ -154,18 +174,30 @@ def prepared(context: StudyContext, *, done: int, sources: tuple[str, ...] = ())
 def check_data(context: StudyContext) -> None:
     """Prepares data and teacher of a study again, where the cache is gone, and compares.
 
+    Data are known by their content: where they lie now is kept from here on.
+
     Raises:
         UsageError: Images, labels, classes or teacher are others than when the study was begun.
+        MissingError: There are no data where they lay.
         KeyboardInterrupt: Somebody wants it to stop.
     """
     settings, kept = context.settings, context.header["proxy"]
-    facts = _data_facts(context)
+    try:
+        facts = _data_facts(context)
+    except MissingError as error:
+        raise MissingError(error.message, place=error.place, help=_MOVED) from error
     if facts["data_digest"] != kept["data_digest"]:
         raise UsageError(
-            f"the data {settings.data} has changed since the study was begun",
+            f"the data {settings.data} are not those that the study was begun with"
+            + (f", {kept['data']}" if settings.data != kept["data"] else ""),
             place=str(settings.path),
-            help="put it back as it was, or begin a new study with another --name",
+            help=f"{_MOVED}, or begin another study that takes over what it can: "
+            + study_folder.another_from(settings.path),
         )
+    if facts["data"] != kept["data"]:  # they were moved, or their path is spelt otherwise
+        kept = {**kept, "data": facts["data"]}
+        context.study.set_header("proxy", kept)
+        restore(context, context.study.header())
     teacher = teacher_facts(context, context.proxy)
     if teacher.get("teacher", {}).get("sha256") != kept.get("teacher", {}).get("sha256"):
         raise UsageError(
@@ -294,20 +326,23 @@ def _in_words(price: Price) -> str:
     )
 
 
-def refuse_other_environment(begun: Environment, now: Environment) -> None:
-    """Nothing, when a study is gone on with where it was begun.
+def refuse_other_environment(
+    begun: Environment, now: Environment, *, backend: str, another: str
+) -> None:
+    """Nothing, when a study is gone on with where its numbers would come out the same.
+
+    ``another`` is what begins another one.
 
     Raises:
-        UsageError: The machine or its software is another.
+        UsageError: The machine or its software is another, as far as that changes numbers.
     """
-    if begun.id == now.id:
-        return
-    theirs, ours = asdict(begun), asdict(now)
+    theirs, ours = (one.what_counts(backend=backend) for one in (begun, now))
     differing = [key for key in ours if ours[key] != theirs[key]]
+    if not differing:
+        return
     told = "; ".join(f"{key} was {theirs[key]} and is {ours[key]}" for key in differing)
     raise UsageError(
         f"the study was begun on another machine or with other software: {told}",
         place="--resume",
-        help="its numbers and new ones could not be compared; resume it there, or begin a new "
-        "study with another --name",
+        help=f"its numbers and new ones could not be compared; resume it there, or begin {another}",
     )

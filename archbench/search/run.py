@@ -1,10 +1,12 @@
 """Find the front of a space: prepare, search, confirm, and park whenever somebody wants it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from archbench.analysis.study import StudyReader, open_study
 from archbench.analysis.verdict import source_in_words
+from archbench.command_line import command_line
 from archbench.errors import UsageError
 from archbench.search import events
 from archbench.search.certificate import certify_first
@@ -72,7 +74,8 @@ def search(
     if not isinstance(space, SearchSpace):
         space = SearchSpace.load(space)
     if resume and start_from:
-        beginning = f"--from {results / (name or space.name)} --from {start_from[0]}"
+        own = results / (name or space.name)
+        beginning = command_line("--from", own, "--from", start_from[0])
         raise UsageError(
             "a study that goes on takes nothing from another",
             place="--from",
@@ -146,6 +149,10 @@ def _resume(context: StudyContext, *, retry_failed: bool) -> None:
     with opened(context):
         header, study = context.header, context.study
         settings = context.settings = as_begun(context.settings, header)
+        if (wanted := settings.search.trials) < (there := len(study.trials)):
+            context.warn(f"the study has {there} trials already: with {wanted} none is added")
+            search = replace(settings.search, trials=there)
+            settings = context.settings = replace(settings, search=search)
         if settings.space.text != header["space_text"]:
             context.say("finding the study's trials in the new space")
             grow(study, settings.space, before=space_of(header, path=settings.path))

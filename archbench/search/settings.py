@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from archbench.command_line import command_line
-from archbench.errors import UsageError
+from archbench.errors import StorageError, UsageError
 from archbench.models import ArchSpec, as_spec, count
 from archbench.search.optuna_view import Ledger
 from archbench.search.pruning import PRUNERS
@@ -29,7 +29,7 @@ from archbench.study.atomic_file import write_atomically
 from archbench.study.environment import usable_cores, usable_memory_bytes
 from archbench.study.measurement import Conditions
 from archbench.study.objective import OBJECTIVES
-from archbench.study.study_folder import SPACE, resume_command, valid_name
+from archbench.study.study_folder import SPACE, another_from, resume_command, valid_name
 
 _WORKER_BYTES = 2 * 2**30  # a training process was seen to hold 1.1 GB
 _TRIES = 2_000
@@ -250,8 +250,11 @@ def as_begun(settings: Settings, header: Mapping[str, Any]) -> Settings:
     another number of trials or epochs, that is how many there shall be. Spaces that the study has
     outgrown count as its own.
 
+    Which data are meant is compared by their content, once they are prepared.
+
     Raises:
         UsageError: Something else was asked for now.
+        StorageError: The header contradicts itself.
     """
     begun = {
         "seed": header["seed"],
@@ -259,15 +262,18 @@ def as_begun(settings: Settings, header: Mapping[str, Any]) -> Settings:
         "pruner": header.get("pruner", "none"),
     }
     said, path = settings.options, settings.path
-    for key, value in (*begun.items(), ("data", header["proxy"]["data"])):
+    for key, value in begun.items():
         if said.get(key, value) != value:
             raise UsageError(
                 f"the study was begun with the {key} {value}, not {said[key]}",
                 place=str(path),
                 help=f"resume it as it was begun: {resume_command(path)}; or begin another from "
-                f"it: {_another_from(path)}",
+                f"it: {another_from(path)}",
             )
     space, own = settings.space, space_of(header, path=path)
+    if dict(own.objectives) != dict(header["objectives"]):
+        told = "the study's header names other objectives than its space"
+        raise StorageError(told, place=str(path), help=f"begin another: {another_from(path)}")
     if space.text in {own.text, *(entry["text"] for entry in header.get("spaces", ()))}:
         space = own
     else:
@@ -283,7 +289,8 @@ def as_begun(settings: Settings, header: Mapping[str, Any]) -> Settings:
         workers=settings.search.workers,
         time_limit_s=settings.search.time_limit_s,
     )
-    return replace(settings, space=space, search=search, data=header["proxy"]["data"])
+    moved = space.proxy.data if space.proxy.data != own.proxy.data else header["proxy"]["data"]
+    return replace(settings, space=space, search=search, data=said.get("data", moved))
 
 
 def _refuse_other(before: SearchSpace, space: SearchSpace, *, header: Any, path: Path) -> None:
@@ -296,7 +303,7 @@ def _refuse_other(before: SearchSpace, space: SearchSpace, *, header: Any, path:
     meaning = "its numbers and new ones would not mean the same"
     lost = "a study that goes on may gain values and loses none"
     for changes, why in ((condition_changes(before, space), meaning), (losses, lost)):
-        for change in changes:
+        for change in (one for one in changes if one.place != "proxy.data"):  # by its content
             raise UsageError(
                 f"the study was begun with {change.before}, not {change.after}: {why}",
                 place=change.place,
@@ -389,9 +396,5 @@ def _instead(path: Path) -> str:
     """What to do in place of going on with a study in a space that is too different."""
     return (
         f"go on as it was begun: {resume_command(path)}; or begin another that takes over what it "
-        f"can: {_another_from(path)}"
+        f"can: {another_from(path)}"
     )
-
-
-def _another_from(path: Path) -> str:
-    return command_line("archbench", "search", "SPACE", "--from", path, "--name", "NAME")

@@ -183,7 +183,13 @@ class PlannedStudy(Jobs):
                 "begin another with another --name",
             )
         environment = Environment(**found.header["environment"])
-        refuse_other_environment(environment, self.context.environment)
+        conditions = found.header.get("conditions") or {}
+        refuse_other_environment(
+            environment,
+            self.context.environment,
+            backend=conditions.get("backend", "eager"),
+            another="another with another --name",
+        )
 
     def _check_data(self, kept: Mapping[str, Any], *, proxies: Iterable[Proxy]) -> None:
         """Prepares data and teachers again, where the cache is gone, and refuses other ones."""

@@ -18,6 +18,8 @@ ROOT = Path("/")
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "onnxruntime", "openvino")
 """What changes a measured or trained number beside archbench; what is not installed is left out."""
 
+_ALWAYS_USED = ("archbench", "torch", "torchvision", "numpy")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Environment:
@@ -36,6 +38,21 @@ class Environment:
         """Twelve hexadecimal digits that differ when any attribute does."""
         text = json.dumps(asdict(self), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def what_counts(self, *, backend: str = "eager") -> dict[str, str | int | None]:
+        """What of it changes numbers that are trained, or measured on a backend.
+
+        The memory that is there, the build of a kernel and packages that are not used do not: the
+        calibration networks feel a kernel as each candidate does.
+        """
+        used = (*_ALWAYS_USED, *({backend} & set(PACKAGES)))
+        return {
+            "cpu": self.cpu,
+            "cores": self.cores,
+            "gpu": self.gpu,
+            "system": self.system.partition(" ")[0],
+            **{f"software {name}": self.packages.get(name) for name in used},
+        }
 
     def document(self) -> dict[str, Any]:
         """JSON-able, with the id."""

@@ -148,6 +148,11 @@ def resume_command(path: Path) -> str:
     return command_line("archbench", "search", path / SPACE, *named_in_results(path), "--resume")
 
 
+def another_from(path: Path) -> str:
+    """What to type for another study that takes over what it can of this one."""
+    return command_line("archbench", "search", "SPACE", "--from", path, "--name", "NAME")
+
+
 @contextmanager
 def ownership(path: Path, *, truth: str = DATABASE) -> Iterator[None]:
     """Holds the study while the block runs; the kernel lets go of it however the process ends.

@@ -1,5 +1,6 @@
 """A study from the first event to the last file, and after being killed in the middle."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 
 import archbench
 from archbench.analysis.study import StudyReader
-from archbench.errors import UsageError
+from archbench.errors import MissingError, UsageError
 from archbench.report.summary import Summary
 from archbench.search import events, search
 from archbench.study.objective import OBJECTIVES
@@ -84,6 +85,24 @@ def test_weights_are_kept_for_the_front_only(study: StudyReader) -> None:
     assert members <= kept
     assert not list((study.path / "checkpoints").glob("*.checkpoint.*"))
     assert all(record.test_accuracy is not None for record in study.front_records())
+
+
+def test_data_that_were_moved_are_known_by_their_content(
+    study: StudyReader, data: str, tmp_path: Path
+) -> None:
+    moved = shutil.copytree(data.removeprefix("folder:"), tmp_path / "moved")
+    again: dict[str, Any] = {"name": study.name, "results": study.path.parent, "resume": True}
+    told: list[events.Event] = []
+    where = {"data": f"folder:{moved}/", "trials": 1, "on_event": told.append}
+    found = archbench.search(study.path / "space.yaml", **again, **where)
+    assert found is not None
+    (warned,) = (event.text for event in told if isinstance(event, events.Warned))
+    assert warned == "the study has 4 trials already: with 1 none is added"
+    assert found.header["trials"] == 4
+    assert found.header["proxy"] == {**study.header["proxy"], "data": f"folder:{moved}/"}
+    shutil.rmtree(moved)
+    with pytest.raises(MissingError, match="say where they are now: --data folder:PLACE"):
+        archbench.search(study.path / "space.yaml", **again)
 
 
 @pytest.mark.parametrize(

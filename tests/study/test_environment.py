@@ -130,3 +130,18 @@ def test_processor_is_named_as_the_system_tells_it(tmp_path: Path, text: str, na
     cpuinfo.write_text(text)
     assert environment._cpu(cpuinfo=cpuinfo).endswith(name)
     assert environment._cpu(cpuinfo=tmp_path / "none")
+
+
+def test_only_what_changes_numbers_counts() -> None:
+    here = capture()
+    packages = {**here.packages, "openvino": "1", "scikit-learn": "9"}
+    like = replace(
+        here, memory_bytes=1, python="3.99", packages=packages, system=f"{here.system}-v2"
+    )
+    assert like.id != here.id
+    assert like.what_counts() == here.what_counts()
+    assert like.what_counts(backend="openvino") != here.what_counts(backend="openvino")
+    others = ({"cpu": "x"}, {"cores": 1}, {"gpu": "x"}, {"system": "Darwin 1"})
+    assert all(replace(here, **other).what_counts() != here.what_counts() for other in others)
+    newer = replace(here, packages={**here.packages, "torch": "9"})
+    assert newer.what_counts() != here.what_counts()
