@@ -7,7 +7,6 @@ predictions after an interruption.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import shutil
@@ -23,7 +22,7 @@ from archbench.errors import StorageError
 from archbench.evaluate.piece import family, pieces
 from archbench.evaluate.target import Target
 from archbench.measure.latency.calibration import Calibration
-from archbench.measure.machine_cache import UNREADABLE, digest_of, settings_of
+from archbench.measure.machine_cache import UNREADABLE, digest_of, settings_of, sha256_of
 from archbench.measure.parts import ColdTime, Multiple
 from archbench.models import ArchSpec
 from archbench.study.atomic_file import write_atomically, writing_alone
@@ -125,7 +124,7 @@ def read_table(path: Path, *, target: Target) -> BlockTable:
             return BlockTable()
         document = json.loads(path.read_text())
         content = document["content"]
-        if document["sha256"] != _checksum(content):
+        if document["sha256"] != sha256_of(content):
             raise ValueError("its checksum does not hold")
         if content["identity"] != _identity(target):
             raise ValueError("it belongs to other conditions")
@@ -156,7 +155,7 @@ def add_to_table(path: Path, news: BlockTable, *, target: Target) -> BlockTable:
             content = {"identity": _identity(target), **asdict(table)}
             del content["note"]
             content = json.loads(json.dumps(content))  # tuples as lists, as they will be read
-            document = {"content": content, "sha256": _checksum(content)}
+            document = {"content": content, "sha256": sha256_of(content)}
             write_atomically(path, json.dumps(document, indent=1).encode())
             return table
     except (OSError, StorageError) as error:
@@ -168,10 +167,6 @@ def _identity(target: Target) -> dict[str, Any]:
     own = {key: str(getattr(target.conditions, key)) for key in ("backend", "precision", "batch")}
     settings = {**settings_of(target.conditions), **own}  # the calibration's may be those of eager
     return {"schema": SCHEMA, "environment": target.environment.id, "settings": settings}
-
-
-def _checksum(content: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 class Predictor:

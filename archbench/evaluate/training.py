@@ -156,7 +156,7 @@ def _kept_plan(folder: Path, *, asked: Mapping[str, Any]) -> Plan | None:
         plan = Plan(**kept.pop("plan"))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         raise StorageError(
             f"the training's document cannot be read: {error}",
             place=str(path),

@@ -36,7 +36,7 @@ CHECKS = 3
 _AWAY = 0.05  # constants of which two lie farther apart than this no longer hold
 _Deviations = Mapping[str, float]
 
-UNREADABLE = (OSError, ValueError, TypeError, LookupError, AttributeError)
+UNREADABLE = (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError)
 """What is raised by reading a document that is damaged, cut off or of another version."""
 
 
@@ -60,6 +60,9 @@ class MachineFile:
         if not self.path.exists():
             return None
         document: dict[str, Any] = json.loads(self.path.read_text())
+        if (known := document.pop("sha256", None)) != sha256_of(document):
+            why = "its checksum does not hold" if known else "it has no checksum"
+            raise ValueError(why)
         wanted = self.identity
         if differing := [key for key in wanted if document[key] != wanted[key]]:
             raise ValueError(f"another {', '.join(differing)}")
@@ -74,12 +77,18 @@ class MachineFile:
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         document = {**self.identity, **content}
+        document["sha256"] = sha256_of(document)
         write_atomically(self.path, json.dumps(document, indent=2).encode())
+
+
+def sha256_of(document: Mapping[str, Any]) -> str:
+    """The checksum of a JSON document, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
 def digest_of(document: Mapping[str, Any]) -> str:
     """Twelve hexadecimal digits for a file's name, which differ when anything in it does."""
-    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:12]
+    return sha256_of(document)[:12]
 
 
 def settings_of(conditions: Conditions) -> dict[str, str]:

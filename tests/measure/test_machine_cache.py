@@ -1,5 +1,6 @@
 """What was decided once stays, whatever happens to the file."""
 
+import json
 import multiprocessing
 import os
 import signal
@@ -53,13 +54,34 @@ def test_other_conditions_machines_and_constants_have_other_decisions(
     assert (replace(other, path=kept.path).decided() == {}) == is_other
 
 
-@pytest.mark.parametrize("damage", ["", "{", "[]", '{"schema": "archbench.forms/1"}', "null"])
+DEEP = "[" * 100_000
+NO_CHECKSUM = '{"schema": "archbench.forms/1"}'
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", NO_CHECKSUM, "null", DEEP])
 def test_a_damaged_file_is_decided_anew(damage: str, kept: FormFile) -> None:
     kept.add({"a": "packed"})
     kept.path.write_text(damage)
     assert kept.decided() == {}
     kept.add({"a": "plain"})
     assert kept.decided() == {"a": "plain"}
+
+
+def test_a_changed_value_is_seen_by_the_checksum(kept: FormFile) -> None:
+    kept.add({"a": "packed"})
+    kept.path.write_text(kept.path.read_text().replace("packed", "plain"))
+    assert kept.decided() == {}
+    with pytest.raises(ValueError, match="its checksum does not hold"):
+        kept.read()
+
+
+def test_a_file_from_before_there_were_checksums_is_taken_anew(kept: FormFile) -> None:
+    kept.add({"a": "packed"})
+    document = json.loads(kept.path.read_text())
+    del document["sha256"]
+    kept.path.write_text(json.dumps(document))
+    with pytest.raises(ValueError, match="it has no checksum"):
+        kept.read()
 
 
 def test_a_folder_that_cannot_be_written_leaves_things_as_they_are(
