@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from archbench.analysis.front_probability import FrontProbabilities
+from archbench.command_line import command_line
 from archbench.errors import StorageError
 from archbench.study.atomic_file import write_atomically
 from archbench.study.measurement import Measurement
@@ -101,7 +102,7 @@ def write_tables(
         raise StorageError(
             "the folder for the tables is not there",
             place=str(folder),
-            help=f"make it: mkdir -p {folder}",
+            help="make it: " + command_line("mkdir", "-p", folder),
         )
     written = []
     for name, table in tables.items():

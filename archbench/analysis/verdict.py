@@ -12,7 +12,7 @@ from archbench.analysis.front import FrontRule
 from archbench.analysis.front_probability import SURE, FrontProbabilities, front_probabilities
 from archbench.analysis.importance import Insight, insight
 from archbench.analysis.pruning import PruningReport, pruning_report
-from archbench.command_line import command_line
+from archbench.command_line import command_line, study_argument
 from archbench.errors import UsageError
 from archbench.study.objective import OBJECTIVES, objective_value
 from archbench.study.trial import Reference, Snapshot, Taken, TrialRecord
@@ -273,7 +273,7 @@ def _meaning(study: StudyFacts) -> str:
     where = f"at {proxy['resolution']} px" if "resolution" in proxy else ""
     if kind == "folder":
         best = study.front_records()[-1]
-        trial = f"{study.name}:{best.number}"
+        trial = f"{study_argument(study.path)}:{best.number}"
         train = train_command(trial, proxy, epochs=100)
         return (
             f"This ranks designs by a short training on your images {where}; trained for longer "

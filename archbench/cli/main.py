@@ -117,11 +117,20 @@ def _told(error: BaseException, arguments: Sequence[str]) -> ArchbenchError:
         return errors.UsageError(_sentence(error.format_message()))
     if isinstance(error, click.Abort | KeyboardInterrupt):
         by = error.__cause__ if isinstance(error, click.Abort) else error
+        if (before := _parked_before(by)) is not None:
+            return before
         if "--resume" in arguments:
             again = command_line("archbench", *arguments)
             return parked(by, "interrupted", help=f"the same command goes on: {again}")
         return parked(by, "interrupted", help="the same command starts over")
     return _bug(error, arguments)
+
+
+def _parked_before(error: BaseException | None) -> ParkedError | None:
+    """What said how to go on when a further interruption came between."""
+    while error is not None and not isinstance(error, ParkedError):
+        error = error.__context__
+    return error
 
 
 @contextmanager

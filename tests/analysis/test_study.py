@@ -100,7 +100,7 @@ def test_verdict_on_own_photos_leads_to_training(tmp_path: Path) -> None:
         "1 of 1 trained design is on the front: 0.41 ms at 62.1 % proxy accuracy. 1 of 1 "
         "belongs there with at least 95 % probability. This ranks "
         "designs by a short training on your images at 64 px; trained for longer they reach "
-        "more. Next: archbench train edge:0 --data 'folder:my photos' --epochs 100"
+        f"more. Next: archbench train {tmp_path}:0 --data 'folder:my photos' --epochs 100"
     )
 
 

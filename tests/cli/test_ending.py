@@ -187,3 +187,14 @@ def test_work_parked_by_ctrl_c_says_how_it_goes_on(capsys: pytest.CaptureFixture
     by = main.parked(KeyboardInterrupt(), "parked", place="results/a", help="type b")
     assert run_raising(by) == 130
     assert capsys.readouterr().err == "error: results/a: parked; type b\n"
+
+
+def test_a_second_interruption_leaves_the_way_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
+    def work() -> None:
+        try:
+            raise errors.ParkedError("the search is parked", help="resume it with: archbench x")
+        finally:
+            raise KeyboardInterrupt
+
+    assert run_doing(work) == 130
+    assert "the search is parked; resume it with: archbench x" in capsys.readouterr().err

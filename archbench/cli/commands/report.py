@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from archbench.cli import console, names, option
-from archbench.errors import UsageError
+from archbench.errors import StorageError, UsageError
 
 
 @click.command()
@@ -32,6 +32,7 @@ def command(study: str, formats: tuple[str, ...], out: Path | None, results: Pat
     from archbench.analysis.study import open_study
     from archbench.report import FORMATS, write_report
     from archbench.report.findings import ablation, certificate, front
+    from archbench.study.atomic_file import require_own
     from archbench.study.planned import find_planned
     from archbench.study.study_folder import REPORT, own_folder
 
@@ -54,6 +55,13 @@ def command(study: str, formats: tuple[str, ...], out: Path | None, results: Pat
     for name in formats:
         FORMATS.load(name, place="--format")
     found = open_study(path)
-    files = write_report(found, out, formats=tuple(dict.fromkeys(formats)))
+    require_own(found.path / REPORT)
+    try:
+        files = write_report(found, out, formats=tuple(dict.fromkeys(formats)))
+    except StorageError as error:
+        if not console.is_json() or out or formats:
+            raise
+        files = []  # the document itself was asked for
+        console.warn(f"the report could not be written beside the study: {error}")
     has_page = any(file.suffix == ".html" for file in files)
     console.tell(front.finding(found, has_page=has_page), files=files)
