@@ -24,6 +24,7 @@ from archbench.errors import StorageError
 from archbench.search.optuna_tables import OptunaStudy, TrialRows, optunas_own, rows_of
 from archbench.study.database import Store
 from archbench.study.objective import costs, objective_value
+from archbench.study.shape import require_entries
 from archbench.study.trial import Taken, TrialRecord
 from archbench.study.trial import TrialState as State
 
@@ -100,11 +101,28 @@ class Ledger(Store):
         }
 
     def frozen(self, record: TrialRecord) -> FrozenTrial:
-        """A trial as a sampler knows it; a complete one has its objectives as values."""
+        """A trial as a sampler knows it; a complete one has its objectives as values.
+
+        Raises:
+            StorageError: What a sampler noted of it is nothing that one notes.
+        """
+        try:
+            return self._frozen(record)
+        except (ValueError, LookupError, TypeError, OverflowError) as error:
+            raise StorageError(
+                f"what a sampler noted of trial {record.number} cannot be used: {error!s:.80}",
+                place=str(self.path),
+                help="put back a copy of study.db, or begin a new study with another --name",
+            ) from error
+
+    def _frozen(self, record: TrialRecord) -> FrozenTrial:
         notes, state = self.notes[record.number], _TOLD_AS[record.state]
         started = datetime.fromisoformat(notes["started"])
         ended = started + timedelta(seconds=record.seconds) if state.is_finished() else None
         distributions = {axis: _distribution(text) for axis, text in notes["distributions"].items()}
+        params = {axis: notes["params"][axis] for axis in distributions}
+        for axis, one in distributions.items():
+            one.to_internal_repr(params[axis])  # which raises for a value of another kind
         values = [objective_value(record, name) for name in self._objectives]
         known = [float(value) for value in values if value is not None]
         return FrozenTrial(
@@ -115,7 +133,7 @@ class Ledger(Store):
             values=known if state == TrialState.COMPLETE else None,
             datetime_start=started,
             datetime_complete=ended,
-            params=dict(notes["params"]),
+            params=params,
             distributions=distributions,
             user_attrs={"digest": record.digest},
             system_attrs=dict(notes["system_attrs"]),
@@ -130,10 +148,11 @@ class Ledger(Store):
         """Makes Optuna's tables what ours say, whatever they hold, without touching what is right.
 
         Raises:
-            StorageError: What a sampler noted of a trial is nowhere, or others have studies in
+            StorageError: The header or a sampler's notes are not whole, or others have studies in
                 tables that Optuna cannot open.
         """
         header, unnoted = self.header(), sorted(self.trials.keys() - self.notes.keys())
+        require_entries(header, ("name", "objectives"), place=self.path)
         with optunas_own(self.path, name=header["name"]) as storage:  # its tables are there now
             earlier = _earlier_notes(storage, name=header["name"]) if unnoted else {}
         lacking = [number for number in unnoted if number not in earlier]

@@ -1,5 +1,6 @@
 """Our tables and Optuna's say the same, whenever the owner dies."""
 
+import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -71,6 +72,20 @@ def _storage(path: Path) -> optuna.storages.RDBStorage:
 
 def _load(path: Path, *, name: str = "mine") -> optuna.Study:
     return optuna.load_study(study_name=name, storage=_storage(path))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"distributions": {"dim": "x"}}, {"params": {}}, {"params": {"dim": []}}, {"started": "soon"}],
+)
+def test_notes_that_no_sampler_makes_are_refused(path: Path, changes: dict[str, Any]) -> None:
+    with Ledger.open(path) as study:
+        _complete(study, 0)
+        notes = json.dumps({**study.notes[0], **changes})
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE archbench_note SET notes = ?", (notes,))
+    with pytest.raises(StorageError, match="what a sampler noted of trial 0 cannot be used"):
+        Ledger.open(path)
 
 
 def test_optuna_and_its_dashboard_open_the_database_of_a_running_study(tmp_path: Path) -> None:
