@@ -19,8 +19,11 @@ FOREIGN_FAULTS = (
     *(ArithmeticError, AssertionError, AttributeError, LookupError),
     *(MemoryError, RuntimeError, TypeError, ValueError),
 )
-"""What code of others raises as its own fault: a network that is set aside, with the reason in its
-record, while the others go on; or PyTorch on damaged files, for which it has no error."""
+"""What code of others raises as its own fault, as PyTorch on damaged files, for which it has no
+error."""
+
+NETWORK_FAULTS = (*FOREIGN_FAULTS, SystemExit)
+"""What ends a network that is set aside, with the reason in its record, while the others go on."""
 
 
 class Terminated(KeyboardInterrupt):
@@ -125,20 +128,39 @@ class UncountedOperatorError(ArchbenchError):
     """An operator with matrix products that the counter does not know."""
 
 
+_MOST_LISTED = 60
+"""Known names that an error lists; of more the nearest are named, and the others counted."""
+
+
 def unknown_name(
     noun: str, name: str, known: Iterable[str], *, place: str | None = None
 ) -> UsageError:
-    """The error for a name that is not known: the known ones, nearest first."""
+    """The error for a name that is not known: the known ones, nearest first, or their number."""
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    listed = [*near, *(other for other in names if other not in near)]
     hint = f"did you mean {near[0]}? " if near else ""
+    if len(names) > _MOST_LISTED:
+        others = f", also near: {', '.join(near[1:])}" if near[1:] else ""
+        listed = f"{len(names):,} are known{others}"
+    else:
+        rest = (other for other in names if other not in near)
+        listed = f"known: {', '.join([*near, *rest]) or 'none'}"
+    return UsageError(f"unknown {noun} {name[:80]!r}", place=place, help=f"{hint}{listed}")
+
+
+def wrong_type(value: object, *, place: str | None, allowed: str) -> UsageError:
+    """The error for an object that is none of those that can be taken."""
+    article = "an" if type(value).__name__[:1].lower() in "aeiou" else "a"
     return UsageError(
-        f"unknown {noun} {name!r}", place=place, help=f"{hint}known: {', '.join(listed) or 'none'}"
+        f"got {article} {type(value).__name__}, which cannot be taken here",
+        place=place,
+        help=f"give {allowed}",
     )
 
 
 def fault_text(error: BaseException) -> str:
     """What code of others raised, in one line for a record."""
+    if isinstance(error, SystemExit):
+        return f"it called sys.exit({'' if error.code is None else repr(error.code)})"
     first = str(error).strip().splitlines()
     return f"it raised {type(error).__name__}{': ' + first[0] if first else ''}"

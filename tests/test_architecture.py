@@ -51,7 +51,7 @@ train        | data models study | torch
 measure      | study | torch fvcore onnx onnxruntime openvino nncf tensorrt
 space        | analysis models study | yaml
 evaluate     | analysis models data train measure study | torch timm torchvision
-search | analysis evaluate measure models space study train | optuna optunahub scipy sqlalchemy
+search | analysis data evaluate measure models space study train | optuna optunahub scipy sqlalchemy
 report       | analysis study | matplotlib
 cli          | models data train measure space evaluate search report analysis study | click rich
 """

@@ -284,9 +284,11 @@ COLUMNS: tuple[Column, ...] = (
     Column("details", "str", "", "further numbers, as JSON", _MEASUREMENTS),
     Column("samples", "floats", "unit", "every sample in the order taken", _MEASUREMENTS),
 )
-"""Every column of every table, in order; the docs and the report print them from here."""
+"""Every column of every table, in order, but for objectives from outside, which come last."""
 
 
 def columns_of(table: TableName) -> tuple[Column, ...]:
     """The columns of one table, in order."""
-    return tuple(column for column in COLUMNS if table in column.tables)
+    known = {column.name for column in COLUMNS}
+    outside = [_objective(name) for name in OBJECTIVES if name not in known]
+    return tuple(column for column in (*COLUMNS, *outside) if table in column.tables)

@@ -13,5 +13,7 @@ if TYPE_CHECKING:
     from archbench.data.dataset import Split as Split
     from archbench.data.dataset import augment as augment
     from archbench.data.dataset import normalise as normalise
+    from archbench.data.given import Data as Data
+    from archbench.data.given import name_of as name_of
 
 __all__, __getattr__, __dir__ = exports(__name__)

@@ -16,9 +16,10 @@ import os
 import struct
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -26,9 +27,20 @@ import torch
 
 from archbench.cache_folder import cache_folder
 from archbench.data.dataset import DataError, DataSet, Split
-from archbench.data.source import SHARES, SOURCES, DataFacts, DataRequest, ImageSource, Share
-from archbench.errors import MissingError, StorageError, UsageError
+from archbench.data.in_memory import source_in
+from archbench.data.source import (
+    SHARES,
+    SOURCES,
+    DataFacts,
+    DataRequest,
+    ImageSource,
+    Share,
+    no_progress,
+    source_of,
+)
+from archbench.errors import ArchbenchError, MissingError, StorageError, UsageError
 from archbench.progress import Progress
+from archbench.registry import attribute_of, guest
 
 FORMAT = b"archbench data 1"
 FOOTER = struct.Struct("<Q32s16s")  # length and sha256 of the document, format
@@ -50,11 +62,15 @@ def load(
     cache: Path | None = None,
     download: bool = False,
     progress: Progress | None = None,
+    made: ImageSource | None = None,
 ) -> DataSet:
     """The data set of a name, decoded and resized once, afterwards mapped from the cache.
 
     A name is ``cluttered_digits``, ``cluttered_digits:hard``, ``folder:PATH``, ``cifar10:PATH``,
-    ``cifar100:PATH``, ``imagenette:PATH`` or ``imagenet:PATH``. The images are squares of
+    ``cifar100:PATH``, ``imagenette:PATH``, ``imagenet:PATH``, or one from outside: that of an entry
+    point, or ``module:PACKAGE.MODULE`` of a module with a ``source``, behind which stands what that
+    takes, or with a torch Dataset, whose name stands there; unless the source was ``made``. The
+    images are squares of
     ``resolution`` pixels. The seed is that of splits and of synthetic images; the same one gives
     the same bytes. The cache is ``cache_folder()`` if no other folder is given. Missing data are
     fetched from their home where ``download`` allows it.
@@ -65,14 +81,9 @@ def load(
         DataError: The data is there, but cannot be learnt from.
         StorageError: The cache cannot be read or written.
     """
-    kind, _, argument = name.partition(":")
-    module = SOURCES.load(kind, place="data")
-    if not SMALLEST_RESOLUTION <= resolution <= LARGEST_RESOLUTION:
-        raise UsageError(
-            f"a resolution of {resolution} px; {SMALLEST_RESOLUTION} to {LARGEST_RESOLUTION} px "
-            "can be prepared",
-            place=name,
-        )
+    kind, argument = source_of(name)
+    found = SOURCES.load(kind, place="data")
+    check_resolution(resolution, place=name)
     if seed < 0:
         raise UsageError(f"the seed {seed}; 0 or more can be taken", place=name)
     request = DataRequest(
@@ -81,17 +92,43 @@ def load(
         resolution=resolution,
         seed=seed,
         download=download,
-        progress=progress or (lambda what, done, total: None),
+        progress=progress or no_progress,
     )
+    theirs = guest(place=name, passes=(ArchbenchError, OSError))
     try:
-        source: ImageSource = module.source(request)
-        return cached(source, request=request, folder=cache or cache_folder())
+        with theirs if SOURCES.is_outside(kind) else nullcontext():
+            source = made or _source(found, request)
+            return cached(source, request=request, folder=cache or cache_folder())
     except OSError as error:  # of the source: the cache's own are no OSErrors
         raise MissingError(
             f"it cannot be read ({error.strerror or error})",
             place=str(error.filename or name),
             help="see to its permissions and its disk",
         ) from error
+
+
+def check_resolution(resolution: int, *, place: str) -> None:
+    """Refuses a side of images in pixels that cannot be prepared.
+
+    Raises:
+        UsageError: It is too small or too large.
+    """
+    if not SMALLEST_RESOLUTION <= resolution <= LARGEST_RESOLUTION:
+        raise UsageError(
+            f"a resolution of {resolution} px; {SMALLEST_RESOLUTION} to {LARGEST_RESOLUTION} px "
+            "can be prepared",
+            place=place,
+        )
+
+
+def _source(found: Any, request: DataRequest) -> ImageSource:
+    """The source of an entry; one from outside may hold a data set in its place."""
+    if hasattr(found, "source"):
+        source: ImageSource = found.source(request)
+        return source
+    if isinstance(found, ModuleType):
+        found = attribute_of(found, request.argument or "source", place=request.name)
+    return source_in(found, request)
 
 
 def cached(source: ImageSource, *, request: DataRequest, folder: Path) -> DataSet:
@@ -103,11 +140,11 @@ def cached(source: ImageSource, *, request: DataRequest, folder: Path) -> DataSe
     Raises:
         StorageError: The cache cannot be read or written.
     """
-    kind = request.name.partition(":")[0]
+    kind, _ = source_of(request.name)
     settings = {"resolution": request.resolution, "seed": request.seed, **source.settings}
     key = json.dumps([FORMAT.decode(), kind, settings], sort_keys=True)
     digest = hashlib.sha256(key.encode()).hexdigest()[:16]
-    path = folder / "data" / f"{kind}-{request.resolution}px-{digest}.images"
+    path = folder / "data" / f"{kind.rpartition(':')[2]}-{request.resolution}px-{digest}.images"
     found = _kept(path, request)
     if isinstance(found, DataSet):
         return found

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from archbench.errors import UsageError
 from archbench.progress import Progress
-from archbench.registry import Registry
+from archbench.registry import OUTSIDE, Registry
 
 if TYPE_CHECKING:
     import numpy as np
 
 Share = Literal["train", "validation", "test"]
 SHARES: tuple[Share, ...] = ("train", "validation", "test")
-SOURCES = Registry("archbench.data.sources", "data set")
+SOURCES = Registry("archbench.data.sources", "data set", "archbench.data")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +56,21 @@ class DataFacts:
     notes: tuple[str, ...]
 
 
+def no_progress(what: str, done: int, total: int) -> None:
+    """Tells nobody how far the images are."""
+
+
+def source_of(name: str) -> tuple[str, str]:
+    """What a name of data names: a source, and what stands behind its colon for that.
+
+    >>> source_of("folder:photos"), source_of("module:my_package.my_data:small")
+    (('folder', 'photos'), ('module:my_package.my_data', 'small'))
+    """
+    inner = name.removeprefix(OUTSIDE)
+    kind, _, argument = inner.partition(":")
+    return name[: len(name) - len(inner)] + kind, argument
+
+
 Sink = Callable[[Share, "np.ndarray", "np.ndarray"], None]
 """Takes the next images of a share, uint8 (N, 3, H, W), and their labels, (N,).
 
@@ -63,7 +78,7 @@ A share that was left cannot be taken up again.
 """
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class ImageSource:
     """A data set that could be made: cheap to have, costly to make.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from archbench.errors import IncomparableError, MissingError, StorageError, UsageError
-from archbench.evaluate.foreign import Foreign, opened
+from archbench.evaluate.foreign import Foreign, opened, several
 from archbench.evaluate.target import calibrated
 from archbench.measure.latency.estimate import Comparison, compare_processes, compare_rounds
 from archbench.measure.machine import capture_environment
@@ -78,9 +78,10 @@ def compare(
         IncomparableError: What is stored was taken elsewhere or under other conditions.
         ArchbenchError: See ``archbench.measure.latency.latency.measure_latency``.
     """
-    if len(models) < (1 if against else 2):
+    wanted = several(models)
+    if len(wanted) < (1 if against else 2):
         raise UsageError("nothing to compare with", help="name two networks, or a stored result")
-    networks = [opened(written, resolution=resolution) for written in models]
+    networks = [opened(written, resolution=resolution) for written in wanted]
     conditions = Conditions(
         device=device,
         backend=backend,

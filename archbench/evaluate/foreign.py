@@ -1,11 +1,12 @@
 """Which network is meant: one of ours, another library's, or the user's?"""
 
 import contextlib
+import copy
 import difflib
 import importlib
 import inspect
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from types import ModuleType
@@ -14,11 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from archbench.errors import MissingError, UsageError, unknown_name
+from archbench.errors import MissingError, UsageError, unknown_name, wrong_type
 from archbench.models import ArchSpec
-from archbench.models.network import Written, as_spec
+from archbench.models.network import Written, as_spec, spec_of
 from archbench.models.part import Grid
-from archbench.registry import current_folder, import_outside, raised_outside
+from archbench.registry import guest, import_outside
 
 SOURCES = ("module", "timm", "torchvision")
 INSTALL = {"timm": "pip install 'archbench[timm]'", "torchvision": "pip install torchvision"}
@@ -56,19 +57,49 @@ def is_foreign(text: str) -> bool:
 def opened(
     written: Written | Foreign, *, resolution: tuple[int, int] | int | None
 ) -> ArchSpec | Foreign:
-    """The network that was asked for, in whatever way it is written, at a resolution or its own.
+    """The network that was asked for, in whatever way it is given, at a resolution or its own.
+
+    A module that ``archbench.build`` made and nobody changed is its spec; any other is foreign.
 
     Raises:
-        UsageError: A name is unknown.
+        UsageError: A name is unknown, or it is no network.
         SpecError: The network is illegal at this resolution.
     """
     if isinstance(written, str) and is_foreign(written):
         return open_foreign(written, resolution=resolution)
+    if isinstance(written, nn.Module):
+        written = spec_of(written) or _given(written)
     found = written if isinstance(written, Foreign) else as_spec(written)
     if resolution is None:
         return found
     sides = (resolution, resolution) if isinstance(resolution, int) else resolution
     return replace(found, resolution=Grid(*sides))
+
+
+def several(models: Written | Foreign | Sequence[Written | Foreign]) -> list[Written | Foreign]:
+    """The networks of an argument that takes one or several.
+
+    Raises:
+        UsageError: It is neither.
+    """
+    if isinstance(models, str | ArchSpec | Mapping | Foreign | nn.Module):
+        return [models]
+    try:
+        return list(models)
+    except TypeError:
+        raise wrong_type(models, place="network", allowed="a network or several") from None
+
+
+def _given(network: nn.Module) -> Foreign:
+    """A module of the user's, copied, as it is put into evaluation and its layers are replaced."""
+    name = type(network).__name__
+    settings = getattr(network, "default_cfg", None) or {}  # timm's
+    _, *sides = settings.get("input_size", (3, RESOLUTION, RESOLUTION))
+    resolution = Grid(*getattr(network, "resolution", sides))
+    with guest(place=name):
+        copied = copy.deepcopy(network)
+    _refuse_lazy(copied, place=name)
+    return Foreign(name=name, origin="a module of yours", network=copied, resolution=resolution)
 
 
 def open_foreign(text: str, *, resolution: tuple[int, int] | int | None = None) -> Foreign:
@@ -136,26 +167,25 @@ def _from_module(name: str, *, place: str) -> nn.Module:
     path, colon, attribute = name.partition(":")
     if not path or not colon or not attribute:
         raise UsageError("a module and a builder in it are needed", place=place, help=_EXAMPLE)
-    with current_folder():
-        module = import_outside(path, place=place, example=_EXAMPLE)
-        builder = getattr(module, attribute, None)
-        if not callable(builder):
-            own = sorted(
-                key
-                for key, value in vars(module).items()
-                if callable(value) and getattr(value, "__module__", "") == path
-            )
-            raise unknown_name(f"function of {path}", attribute, own, place=place)
-        try:
-            with contextlib.suppress(ValueError):  # a builtin, which has none: calling it will tell
-                inspect.signature(builder).bind()
-        except TypeError as error:
-            raise UsageError(
-                f"the builder needs arguments ({error})",
-                place=place,
-                help="name a function that takes none",
-            ) from None
-        return _built(builder, place=place)
+    module = import_outside(path, place=place, example=_EXAMPLE)
+    builder = getattr(module, attribute, None)
+    if not callable(builder):
+        own = [
+            key
+            for key, value in vars(module).items()
+            if callable(value) and getattr(value, "__module__", "") == path
+        ]
+        raise unknown_name(f"function of {path}", attribute, own, place=place)
+    try:
+        with contextlib.suppress(ValueError):  # a builtin, which has none: calling it will tell
+            inspect.signature(builder).bind()
+    except TypeError as error:
+        raise UsageError(
+            f"the builder needs arguments ({error})",
+            place=place,
+            help="name a function that takes none",
+        ) from None
+    return _built(builder, place=place)
 
 
 def _library(name: str, *, place: str) -> ModuleType:
@@ -168,23 +198,25 @@ def _library(name: str, *, place: str) -> ModuleType:
 
 
 def _built(builder: Callable[[], object], *, place: str) -> nn.Module:
-    try:
+    with guest(place=place):
         network = builder()
-    except Exception as error:  # whatever it raises is its author's
-        raise raised_outside(error, place=place) from error
     if not isinstance(network, nn.Module):
         raise UsageError(
             f"it gave a {type(network).__name__}, not a torch.nn.Module",
             place=place,
             help="name a function without arguments that returns the network",
         )
+    _refuse_lazy(network, place=place)
+    return network
+
+
+def _refuse_lazy(network: nn.Module, *, place: str) -> None:
     if any(is_lazy(parameter) for parameter in network.parameters()):
         raise UsageError(
             "its lazy layers have no parameters yet",
             place=place,
-            help="let the builder send one image through it before it returns it",
+            help="send one image through it first; a builder does so before it returns it",
         )
-    return network
 
 
 def _quietly(builder: Callable[[], object], *, place: str) -> nn.Module:

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from archbench.errors import FOREIGN_FAULTS, UncountedOperatorError, UsageError, fault_text
-from archbench.evaluate.foreign import Foreign, noise, opened
+from archbench.errors import NETWORK_FAULTS, UncountedOperatorError, UsageError, fault_text
+from archbench.evaluate.foreign import Foreign, noise, opened, several
 from archbench.evaluate.target import Target, calibrated
 from archbench.measure.backend import BACKENDS, absence, can_compute, require_backend
 from archbench.measure.machine import capture_environment
@@ -122,8 +122,8 @@ def profile(
 ) -> Profile:
     """Parameters, MACs and activations of networks, and how long their deployed form takes.
 
-    ``models`` are one or several of published names, specs, plain documents, or names of other
-    networks such as ``timm:resnet50``, ``torchvision:swin_t`` and
+    ``models`` are one or several of published names, specs, plain documents, modules of torch,
+    or names of other networks such as ``timm:resnet50``, ``torchvision:swin_t`` and
     ``module:my_package.my_model:build``. Networks of one ``resolution`` (height and width in
     pixels, or a side; their own by default) are timed in turn with one another, at each of
     ``batches`` images per forward pass, on all ``devices`` of this machine by default, in one or
@@ -140,11 +140,10 @@ def profile(
         SpecError: A network is illegal, also at the resolution asked for.
         ArchbenchError: See ``archbench.measure.latency.latency.measure_latency``.
     """
-    if isinstance(models, str | ArchSpec | Mapping | Foreign):
-        models = [models]
-    if not models:
+    wanted = several(models)
+    if not wanted:
         raise UsageError("no network to profile", help="name one, for example levit_128")
-    networks = [opened(written, resolution=resolution) for written in models]
+    networks = [opened(written, resolution=resolution) for written in wanted]
     files: list[Path | None] = [None for _ in networks]
     for index, entry in enumerate(networks if pretrained else ()):
         if isinstance(entry, Foreign):
@@ -224,7 +223,7 @@ def _foreign_counts(foreign: Foreign) -> dict[str, Any]:
         counted = count_operators(foreign.network, noise(foreign.resolution))
     except UncountedOperatorError as error:
         reason = f"{error.place}: {error.message}" if error.place else error.message
-    except FOREIGN_FAULTS as error:
+    except NETWORK_FAULTS as error:
         reason = fault_text(error)
     return {
         "name": foreign.name,

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from archbench.errors import FOREIGN_FAULTS, ArchbenchError, fault_text
+from archbench.errors import NETWORK_FAULTS, ArchbenchError, fault_text
 from archbench.evaluate.foreign import Foreign, noise
 from archbench.measure.backend import BACKENDS, checked_error, placed
 from archbench.measure.latency.calibration import CalibratedBench, Calibration, calibrate
@@ -123,7 +123,7 @@ class Target:
                 network = _deployed(network, entry.resolution, self.conditions, forms=self.forms)
             else:
                 reason = "its output is not a single tensor"
-        except (ArchbenchError, *FOREIGN_FAULTS) as error:
+        except (ArchbenchError, *NETWORK_FAULTS) as error:
             reason = fault_text(error)
         form = "as built" if reason else "deployed"
         return replace(entry, network=network, form=form, form_reason=reason)

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from archbench.data import DataSet
+from archbench.data import Data, DataSet, name_of
 from archbench.errors import StorageError, UsageError
 from archbench.evaluate.proxy import describe, open_data, teacher_in_words, widest
 from archbench.measure.machine import require_device
@@ -18,6 +18,7 @@ from archbench.models.weights.load import header
 from archbench.models.weights.weight_file import write_safetensors
 from archbench.progress import Progress
 from archbench.study.atomic_file import write_atomically
+from archbench.study.study_folder import path_of
 from archbench.study.trial import CurvePoint
 from archbench.train.checkpoint import read_tensors
 from archbench.train.loop import OnPoint, train
@@ -42,9 +43,9 @@ class Weights:
 def train_network(
     written: Written,
     *,
-    data: str,
+    data: Data,
     epochs: int,
-    folder: Path,
+    folder: str | Path,
     resolution: int | None = None,
     stem: str = "keep_grid",
     seed: int = 0,
@@ -62,6 +63,7 @@ def train_network(
 
     The same call goes on with an interrupted training in the same folder, bit for bit on the CPU.
     ``written`` is a published name, a spec or a plain document; its classes become the data's.
+    ``data`` is a name, a ``DataSet`` or a torch Dataset, see ``archbench.search``.
     ``folder`` gets ``training.json``, ``checkpoint.safetensors`` after each epoch,
     ``best.safetensors`` and ``last.safetensors``; weights hold the spec as JSON.
 
@@ -83,9 +85,16 @@ def train_network(
         ArchbenchError: The data is missing or cannot be learnt from, or a file not be written.
     """
     require_device(device)
-    target = as_spec(written)
+    if isinstance(written, nn.Module):
+        raise UsageError(
+            "a training begins with fresh weights, so those of a network that is built are lost",
+            place="network",
+            help="give what it is built from, network.spec if archbench.build made it",
+        )
+    target, folder = as_spec(written), path_of(folder, place="folder")
     side = resolution or _own_side(target)
-    dataset = open_data(data, resolution=side, download=download, progress=on_data)
+    name = name_of(data, resolution=side)
+    dataset = open_data(name, resolution=side, download=download, progress=on_data)
     spec = proxy(target, resolution=side, num_classes=dataset.num_classes, stem=stem)
     spec.resolved()
     rungs = tuple(range(1, epochs + 1))

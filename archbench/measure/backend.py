@@ -15,13 +15,16 @@ comparison with eager.
 
 import copy
 import importlib.util
+import io
+import logging
 import math
 import os
 import random
 import shutil
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -33,7 +36,12 @@ from archbench.errors import InexactError, MissingError, UsageError, unknown_nam
 from archbench.registry import Registry
 from archbench.study.measurement import Conditions
 
-BACKENDS = Registry("archbench.measure.backends", "backend")
+BACKENDS = Registry(
+    "archbench.measure.backends",
+    "backend",
+    "archbench.backends",
+    needs=("PRECISIONS", "FORM", "prepare"),
+)
 PRECISIONS = ("fp32", "bf16", "fp16", "int8")
 
 LIMITS = {"fp32": 1e-4, "tf32": 1e-2, "fp16": 2e-2, "bf16": 1e-1, "int8": 0.5}
@@ -158,7 +166,8 @@ def prepared(
     """
     require_backend(conditions)
     name, began = conditions.backend, wall()
-    found: Runnable = BACKENDS.load(name).prepare(network, example, conditions=conditions)
+    with quiet():
+        found: Runnable = BACKENDS.load(name).prepare(network, example, conditions=conditions)
     if name == "eager" and _is_placed(network, _TYPES[conditions.precision], conditions.device):
         return replace(found, seconds=wall() - began)
     output = found.run()
@@ -182,6 +191,22 @@ def prepared(
                 help="measure it on two threads or more, where the time that passes counts",
             )
     return replace(found, seconds=seconds, error=error)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps what libraries print, warn of and log below an error out of our output.
+
+    It is for those who call them; whether the network still computes the same is checked here.
+    """
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
 
 
 def checked_error(expected: object, got: object, *, precision: str, backend: str) -> float:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from archbench.errors import UsageError, wrong_type
 from archbench.models.arithmetic import Count, StageWork, Work, linear, norm, total
 from archbench.models.blocks.ceit import LayerAttention, LayerAttentionShape
 from archbench.models.catalogue import published
@@ -25,7 +26,8 @@ from archbench.models.layer import (
 from archbench.models.part import Grid
 from archbench.models.spec import ArchSpec, HeadSpec, ResolvedStage
 
-Written = str | ArchSpec | Mapping[str, Any]
+Written = str | ArchSpec | Mapping[str, Any] | nn.Module
+"""How a network is given: a published name, a spec, a plain document, or one that was built."""
 
 
 class Network(nn.Module):
@@ -141,16 +143,26 @@ class Head(nn.Module):
         return self
 
 
-def build(written: Written, *, seed: int | None = None) -> Network:
+def build(
+    written: Written,
+    *,
+    num_classes: int | None = None,
+    resolution: int | tuple[int, int] | None = None,
+    seed: int | None = None,
+) -> Network:
     """The network of a published name, a spec or a plain document, with fresh weights.
 
-    Without a seed of the initial weights, PyTorch's global generator goes on.
+    The number of classes and the resolution, a side or height and width in pixels, are its own by
+    default. Without a seed of the initial weights, PyTorch's global generator goes on.
+
+    >>> build("levit_128s", num_classes=10).spec.num_classes
+    10
 
     Raises:
-        UsageError: No published network has this name.
+        UsageError: No published network has this name, or it is no network.
         SpecError: The network is illegal.
     """
-    spec = as_spec(written)
+    spec = as_spec(written, num_classes=num_classes, resolution=resolution)
     if seed is None:
         return Network(spec)
     with torch.random.fork_rng(devices=[]):
@@ -158,14 +170,21 @@ def build(written: Written, *, seed: int | None = None) -> Network:
         return Network(spec)
 
 
-def count(written: Written) -> Count:
+def count(
+    written: Written,
+    *,
+    num_classes: int | None = None,
+    resolution: int | tuple[int, int] | None = None,
+) -> Count:
     """Parameters, MACs and activations of one image in closed form; nothing is built.
 
+    The number of classes and the resolution are the network's own by default, as in ``build``.
+
     Raises:
-        UsageError: No published network has this name.
+        UsageError: No published network has this name, or it is no network of the grammar.
         SpecError: The network is illegal.
     """
-    spec = as_spec(written).resolved()
+    spec = as_spec(written, num_classes=num_classes, resolution=resolution).resolved()
     stages = tuple(_stage_work(stage) for stage in spec.stages)
     head, last = spec.head, spec.stages[-1]
     classifier = linear(inputs=last.dim, outputs=spec.num_classes, tokens=1, bias=True)
@@ -177,11 +196,56 @@ def count(written: Written) -> Count:
     return Count(stages, total(*works))
 
 
-def as_spec(written: Written) -> ArchSpec:
-    """The spec of a published name, of a document, or itself."""
+def as_spec(
+    written: Written,
+    *,
+    num_classes: int | None = None,
+    resolution: int | tuple[int, int] | None = None,
+) -> ArchSpec:
+    """The spec of a network in whatever way it is given, also of other classes or another size.
+
+    Raises:
+        UsageError: No published network has this name, or it is none of the grammar.
+        SpecError: The document, the number of classes or the resolution cannot be taken.
+    """
+    spec = _spec(written)
+    said = {"num_classes": num_classes, "resolution": resolution}
+    changes = {key: value for key, value in said.items() if value is not None}
+    return ArchSpec.from_document({**spec.to_document(), **changes}) if changes else spec
+
+
+def _spec(written: Written) -> ArchSpec:
     if isinstance(written, str):
         return published(written)
-    return written if isinstance(written, ArchSpec) else ArchSpec.from_document(written)
+    if isinstance(written, ArchSpec):
+        return written
+    if isinstance(written, Mapping):
+        return ArchSpec.from_document(written)
+    found = spec_of(written) if isinstance(written, nn.Module) else None
+    if found is not None:
+        return found
+    if isinstance(written, Network):
+        raise UsageError(
+            "the layers of this network are not those that it was built with, so its spec is not "
+            "its own",
+            help="archbench.profile and archbench.compare measure it as it is",
+        )
+    raise wrong_type(
+        written,
+        place="network",
+        allowed="a published name, an ArchSpec, a document (a dict) or what archbench.build made; "
+        "archbench.profile and archbench.compare take any torch.nn.Module",
+    )
+
+
+def spec_of(network: nn.Module) -> ArchSpec | None:
+    """The spec that a network was built from; None where it is none, or its layers are others."""
+    if not isinstance(network, Network):
+        return None
+    with torch.device("meta"):
+        built = Network(network.spec)
+    one, other = ({k: v.shape for k, v in n.state_dict().items()} for n in (network, built))
+    return network.spec if one == other else None
 
 
 def _stage_work(stage: ResolvedStage) -> StageWork:

@@ -21,8 +21,8 @@ from archbench.registry import Registry
 
 Role = Literal["embed", "block"]
 KINDS: dict[Role, Registry] = {
-    "embed": Registry("archbench.models.embeds", "embed", takes_modules=True),
-    "block": Registry("archbench.models.blocks", "block", takes_modules=True),
+    "embed": Registry("archbench.models.embeds", "embed", "archbench.embeds"),
+    "block": Registry("archbench.models.blocks", "block", "archbench.blocks"),
 }
 ACTIVATIONS = ("gelu", "hardswish", "none", "quick_gelu", "relu", "silu")
 Check = Callable[[str, object], None]
@@ -250,11 +250,11 @@ def part_spec(role: Role, kind: str) -> type[Any]:
         UsageError: There is no such kind, or a module of the user's own holds no such spec.
         MissingError: There is no such module of the user's own.
     """
-    module = KINDS[role].load(kind)
-    spec = getattr(module, "Spec", None)
+    found = KINDS[role].load(kind)
+    spec = getattr(found, "Spec", found)  # a name in a module may be that of the class itself
     if not is_dataclass(spec) or getattr(spec, "kind", None) != kind:
         raise UsageError(
-            f"{module.__name__} has no dataclass Spec with kind = {kind!r}",
+            f"{getattr(found, '__name__', kind)} has no dataclass Spec with kind = {kind!r}",
             help=f"the {role}s of archbench show how one is written, "
             f"for example archbench.models.{role}s.conv",
         )

@@ -11,7 +11,9 @@ from archbench.registry import Registry
 if TYPE_CHECKING:
     from archbench.analysis.study import StudyReader
 
-FORMATS = Registry("archbench.report.formats", "report format")
+FORMATS = Registry(
+    "archbench.report.formats", "report format", "archbench.formats", needs=("FILE", "content")
+)
 
 
 def write_report(

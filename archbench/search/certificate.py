@@ -16,6 +16,7 @@ from archbench.analysis.certificate import (
     read_certificate,
     subject_of,
 )
+from archbench.data import Data
 from archbench.errors import UsageError
 from archbench.evaluate.proxy import Proxy
 from archbench.models import ArchSpec
@@ -37,7 +38,7 @@ from archbench.search.trials import running_record
 from archbench.space import Choices, SearchSpace
 from archbench.study.atomic_file import write_atomically
 from archbench.study.planned import find_planned, read_planned
-from archbench.study.study_folder import require_writable, valid_name
+from archbench.study.study_folder import path_of, require_writable, valid_name
 from archbench.study.trial import Snapshot, TrainingRecord, TrialRecord
 
 # of the search's time that a certificate may take for a search to begin with one by itself
@@ -48,29 +49,32 @@ _DESIGN = ("seeds", "longer", "epoch_seconds", "workers")
 
 
 def certify(
-    space: SearchSpace | str | Path | None = None,
+    space: SearchSpace | str | Path | Mapping[str, Any] | None = None,
     *,
-    data: str | None = None,
+    candidates: int | None = None,
+    seeds: int | None = None,
+    longer: int | None = None,
+    data: Data | None = None,
     seed: int | None = None,
     max_minutes: float | None = None,
     workers: int | None = None,
     download: bool = False,
     name: str | None = None,
-    results: Path = Path("results"),
+    results: str | Path = "results",
     resume: bool = False,
     dry_run: bool = False,
     command: str = "",
     on_progress: Progress | None = None,
     on_note: OnNote | None = None,
-    **said: int | None,
 ) -> Certificate | CertificateDesign:
     """Trains a sample of a space as the proxy does and longer, and says whether it can rank it.
 
     Everything that is learnt is stored as it comes, so it may be killed and resumed: by the space,
-    or by the ``name`` of the folder alone. ``said`` are the candidates, seeds and longer epochs of
-    ``designed``; within ``max_minutes`` there are fewer. A dry run stores nothing, and gives what
-    would be trained. ``command`` is what was typed, for the report; ``on_note`` is told in words
-    what a person should know.
+    or by the ``name`` of the folder alone. The sample has so many ``candidates``, each trained with
+    so many ``seeds`` as the proxy does, and as often for ``longer`` epochs; within ``max_minutes``
+    there are fewer. Space and data are given as in ``archbench.search``. A dry run stores nothing,
+    and gives what would be trained. ``command`` is what was typed, for the report; ``on_note`` is
+    told in words what a person should know.
 
     Raises:
         ParkedError: It was stopped from outside; the help says how to go on.
@@ -83,9 +87,9 @@ def certify(
                 place="archbench certify",
                 help="name one, for example: archbench certify quickstart",
             )
-        path = results / valid_name(name)
+        path = path_of(results, place="results") / valid_name(name)
         space = space_of(read_planned(path, kind="certificate").header, path=path)
-    elif not isinstance(space, SearchSpace):
+    else:
         space = SearchSpace.load(space)
     settings = settings_of(
         space,
@@ -105,7 +109,7 @@ def certify(
             max_seconds=None if max_minutes is None else 60 * max_minutes,
             workers=workers,
             settings=settings,
-            said=said,
+            said={"candidates": candidates, "seeds": seeds, "longer": longer},
         )
         study.run(resume=resume, dry_run=dry_run, command=command)
     return study.design if dry_run and not resume else read_certificate(settings.path)

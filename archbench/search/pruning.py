@@ -5,14 +5,51 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import ModuleType
+from typing import Any
+
+import optuna
 
 from archbench.analysis.front import FrontRule
 from archbench.analysis.pruning import stop_of
-from archbench.registry import Registry
+from archbench.errors import UsageError
+from archbench.registry import OBJECT, OUTSIDE, Registry, refuse_object
 from archbench.study.objective import OBJECTIVES, objective_value
 from archbench.study.trial import RungVerdict, TrialRecord
 
-PRUNERS = Registry("archbench.search.pruners", "pruner")
+PRUNERS = Registry(
+    "archbench.search.pruners", "pruner", "archbench.pruners", needs=("ASKS", "judge")
+)
+
+
+def named_pruner(pruner: object, *, place: str) -> tuple[Any, Any]:
+    """The name of a pruner that is given, and the pruner itself where no name can make it again.
+
+    Whatever is no pruner is handed on.
+
+    Raises:
+        UsageError: It is one of Optuna's, which do not judge fronts.
+    """
+    if isinstance(pruner, optuna.pruners.BasePruner):
+        raise UsageError(
+            f"{type(pruner).__name__} judges one objective by one number, and a front has several",
+            place=place,
+            help=f"use {', '.join(PRUNERS.names)}, or an object with ASKS and judge(situation)",
+        )
+    if isinstance(pruner, str) or not all(hasattr(pruner, need) for need in PRUNERS.needs):
+        return pruner, None
+    if isinstance(pruner, ModuleType):
+        return f"{OUTSIDE}{pruner.__name__}", None
+    return f"{OBJECT}{type(pruner).__name__}", pruner
+
+
+def load_pruner(name: str, *, place: str | None = None) -> Any:
+    """The rule of a name.
+
+    Raises:
+        UsageError: There is none.
+    """
+    refuse_object(name, noun="pruner", place=place)
+    return PRUNERS.load(name, place=place)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +78,7 @@ class Situation:
 class Pruner:
     """Gives verdicts: the same for the same trials, whenever it is asked."""
 
-    entry: ModuleType  # of ``archbench/search/pruners``
+    entry: Any  # a file of ``archbench/search/pruners``, or what stands for one
     rule: FrontRule
     rungs: tuple[int, ...]
     num_seeds: int

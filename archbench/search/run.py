@@ -1,12 +1,16 @@
 """Find the front of a space: prepare, search, confirm, and park whenever somebody wants it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+from optuna.samplers import BaseSampler
 
 from archbench.analysis.study import StudyReader, open_study
 from archbench.analysis.verdict import source_in_words
 from archbench.command_line import command_line
+from archbench.data import Data
 from archbench.errors import UsageError
 from archbench.search import events
 from archbench.search.certificate import certify_first
@@ -20,31 +24,38 @@ from archbench.search.trials import AllFailedError, reopen_failed, run_trials
 from archbench.search.warm_start import create, warm_start
 from archbench.space import SearchSpace
 from archbench.study import study_folder
+from archbench.study.study_folder import path_of, valid_name
 
 
 def search(
-    space: SearchSpace | str | Path,
+    space: SearchSpace | str | Path | Mapping[str, Any],
     *,
     trials: int | None = None,
     epochs: int | None = None,
     time_limit_s: float | None = None,
     name: str | None = None,
-    results: Path = Path("results"),
+    results: str | Path = "results",
     resume: bool = False,
     retry_failed: bool = False,
-    data: str | None = None,
+    data: Data | None = None,
     workers: int | None = None,
     seed: int | None = None,
-    sampler: str | None = None,
-    pruner: str | None = None,
+    sampler: str | BaseSampler | type[BaseSampler] | None = None,
+    pruner: str | object | None = None,
     download: bool = False,
     confirm_budget: str | None = None,
     certify: bool | None = None,
     dry_run: bool = False,
-    start_from: Sequence[str | Path] = (),
+    start_from: str | Path | Sequence[str | Path] = (),
     on_event: events.Listener | None = None,
 ) -> StudyReader | None:
     """Searches a space for the front of accuracy and cost, and gives the study.
+
+    The space is a file, a shipped name, a document (a dict) or a ``SearchSpace``; ``data`` a name,
+    a ``DataSet`` or a torch Dataset, whose images the cache keeps for the workers; ``sampler`` a
+    name, or a class or an object of Optuna's kind, which proposes as it stands, so that a study
+    that is resumed with it may propose others; ``pruner`` a name, or an object with ``ASKS`` and
+    ``judge``.
 
     Each candidate is counted, timed on the target, held against the limits and trained on the
     proxy, in child processes. All that is known of a trial is stored as it comes, so the search
@@ -71,11 +82,12 @@ def search(
         AllFailedError: The first trials all failed for the same reason.
         ArchbenchError: Space, data, device or storage cannot be used.
     """
-    if not isinstance(space, SearchSpace):
-        space = SearchSpace.load(space)
-    if resume and start_from:
-        own = results / (name or space.name)
-        beginning = command_line("--from", own, "--from", start_from[0])
+    space = SearchSpace.load(space)
+    earlier = [start_from] if isinstance(start_from, str | Path) else start_from
+    sources = [path_of(path, place="start_from") for path in earlier]
+    if resume and sources:
+        own = path_of(results, place="results") / valid_name(name or space.name)
+        beginning = command_line("--from", own, "--from", sources[0])
         raise UsageError(
             "a study that goes on takes nothing from another",
             place="--from",
@@ -104,7 +116,7 @@ def search(
         data=data,
         download=download,
         confirm_budget=confirm_budget,
-        sources=[Path(path) for path in start_from],
+        sources=sources,
     )
     quiet_optuna()
     command = study_folder.resume_command(settings.path)

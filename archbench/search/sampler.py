@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
+import sys
 import warnings
 from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
@@ -13,15 +15,16 @@ import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler
 
-from archbench.errors import MissingError, UsageError, unknown_name
-from archbench.registry import Registry
+from archbench.errors import MissingError, UsageError, unknown_name, wrong_type
+from archbench.registry import OBJECT, OUTSIDE, Registry, refuse_object
 from archbench.space import SearchSpace
 
 if TYPE_CHECKING:
     from archbench.models import ArchSpec
 
-SAMPLERS = Registry("archbench.search.samplers", "sampler")
+SAMPLERS = Registry("archbench.search.samplers", "sampler", "archbench.samplers")
 OPTUNA, HUB = "optuna:", "hub:"
+_NEEDS = ("ATTEMPTS", "NEIGHBOURS", "make")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,21 +53,57 @@ class SamplerEntry(Protocol):
         """The sampler for one proposal."""
 
 
+def named_sampler(sampler: object, *, place: str) -> tuple[Any, SamplerEntry | None]:
+    """The name of a sampler that is given, and what stands for it where no name can make it again.
+
+    A class is known by its name, an object as ``object:CLASS``; whatever else is handed on.
+
+    Raises:
+        UsageError: It cannot search for a front.
+    """
+    kind = sampler if isinstance(sampler, type) else type(sampler)
+    if not _is_sampler(kind):
+        return sampler, None
+    name = f"{OBJECT}{kind.__name__}"
+    if isinstance(sampler, BaseSampler):
+        _try(lambda: copy.deepcopy(sampler), name, place=place)
+        return name, _entry_of(lambda given: sampler)
+    if getattr(optuna.samplers, kind.__name__, None) is kind:
+        return f"{OPTUNA}{kind.__name__}", None
+    home = sys.modules.get(kind.__module__)
+    if kind.__module__ != "__main__" and getattr(home, kind.__name__, None) is kind:
+        return f"{OUTSIDE}{kind.__module__}:{kind.__name__}", None
+    return name, _foreign(kind, name, place=place)
+
+
 def load_sampler(name: str, *, place: str | None = None) -> SamplerEntry:
     """What makes the sampler of a name: an entry of ``archbench/search/samplers``, or of others.
 
-    Those are ``optuna:`` and the name of a class, or ``hub:`` and the name of a package such as
-    ``samplers/hebo``, followed by ``:`` and the name of a class where it holds several.
+    Those are ``optuna:`` and the name of a class, ``hub:`` and the name of a package such as
+    ``samplers/hebo``, followed by ``:`` and the name of a class where it holds several, or what a
+    registry takes from outside: an entry like ours, or a class of a sampler.
 
     Raises:
         UsageError: There is none, it needs more than a seed, or knows one objective only.
         MissingError: The library that loads packages of OptunaHub is not installed.
     """
+    if not isinstance(name, str):
+        raise wrong_type(name, place=place, allowed="a sampler's name, or one of Optuna's kind")
     if name.startswith(OPTUNA):
         return _foreign(_of_optuna(name.removeprefix(OPTUNA), place=place), name, place=place)
     if name.startswith(HUB):
         return _foreign(_of_hub(name.removeprefix(HUB), place=place), name, place=place)
-    return cast(SamplerEntry, SAMPLERS.load(name, place=place))
+    refuse_object(name, noun="sampler", place=place)
+    found = SAMPLERS.load(name, place=place)
+    if _is_sampler(found):
+        return _foreign(found, name, place=place)
+    if missing := [need for need in _NEEDS if not hasattr(found, need)]:
+        raise UsageError(
+            f"{name} is no sampler: no class of Optuna's kind, and without {', '.join(missing)}",
+            place=place,
+            help="archbench/search/samplers/tpe.py shows how one is written",
+        )
+    return cast(SamplerEntry, found)
 
 
 def _foreign(kind: type[BaseSampler], name: str, *, place: str | None) -> SamplerEntry:
@@ -74,12 +113,27 @@ def _foreign(kind: type[BaseSampler], name: str, *, place: str | None) -> Sample
     def made(**seed: Any) -> BaseSampler:
         return kind(**seed) if has_seed else kind()
 
+    _try(lambda: made(seed=0), name, place=place)
+    return _entry_of(lambda given: made(seed=given.seed))
+
+
+def _entry_of(make: Callable[[SamplerInput], BaseSampler]) -> SamplerEntry:
+    """What stands for a file of ``archbench/search/samplers``."""
+    return cast(SamplerEntry, SimpleNamespace(ATTEMPTS=4, NEIGHBOURS=40, make=make))
+
+
+def _try(make: Callable[[], BaseSampler], name: str, *, place: str | None) -> None:
+    """Lets a sampler propose on two objectives.
+
+    Raises:
+        UsageError: It cannot.
+    """
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
-            _propose_two(made(seed=0))
+            _propose_two(make())
     except Exception as error:  # what the code of others raises cannot be listed
         raise UsageError(
             f"the sampler {name} cannot search for a front: {_in_a_line(error)}",
@@ -89,8 +143,6 @@ def _foreign(kind: type[BaseSampler], name: str, *, place: str | None) -> Sample
         ) from error
     finally:
         optuna.logging.set_verbosity(verbosity)
-    entry = SimpleNamespace(ATTEMPTS=4, NEIGHBOURS=40, make=lambda given: made(seed=given.seed))
-    return cast(SamplerEntry, entry)
 
 
 def _propose_two(sampler: BaseSampler) -> None:

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from archbench.command_line import command_line
+from archbench.data import Data, name_of
 from archbench.errors import StorageError, UsageError
 from archbench.models import ArchSpec, as_spec, count
 from archbench.search.optuna_view import Ledger
-from archbench.search.pruning import PRUNERS
-from archbench.search.sampler import load_sampler
+from archbench.search.pruning import load_pruner, named_pruner
+from archbench.search.sampler import SamplerEntry, load_sampler, named_sampler
 from archbench.search.suggestion import encoded
 from archbench.space import (
     Choices,
@@ -29,7 +30,13 @@ from archbench.study.atomic_file import write_atomically
 from archbench.study.environment import usable_cores, usable_memory_bytes
 from archbench.study.measurement import Conditions
 from archbench.study.objective import OBJECTIVES
-from archbench.study.study_folder import SPACE, another_from, resume_command, valid_name
+from archbench.study.study_folder import (
+    SPACE,
+    another_from,
+    path_of,
+    resume_command,
+    valid_name,
+)
 
 _WORKER_BYTES = 2 * 2**30  # a training process was seen to hold 1.1 GB
 _TRIES = 2_000
@@ -55,6 +62,8 @@ class Settings:
     options: Mapping[str, Any]
     sources: tuple[Path, ...] = ()
     budget: tuple[float, float | None] = (_CONFIRM_SHARE, None)
+    sampler: SamplerEntry | None = None  # one that was given as an object
+    pruner: Any = None  # likewise
 
     @property
     def name(self) -> str:
@@ -131,8 +140,8 @@ def settings_of(
     said: Mapping[str, Any],
     *,
     name: str | None,
-    results: Path,
-    data: str | None = None,
+    results: str | Path,
+    data: Data | None = None,
     download: bool = False,
     confirm_budget: str | None = None,
     sources: Sequence[Path] = (),
@@ -145,31 +154,45 @@ def settings_of(
     Raises:
         UsageError: An argument cannot be taken.
     """
+    sampler_name, sampler = named_sampler(said.get("sampler"), place="--sampler")
+    pruner_name, pruner = named_pruner(said.get("pruner"), place="--pruner")
+    said = {**said, "sampler": sampler_name, "pruner": pruner_name}
     search = override(space.search, **said)
-    load_sampler(search.sampler, place="--sampler" if said.get("sampler") else "search.sampler")
-    PRUNERS.load(search.pruner, place="--pruner" if said.get("pruner") else "search.pruner")
+    if sampler is None:
+        load_sampler(search.sampler, place="--sampler" if sampler_name else "search.sampler")
+    if pruner is None:
+        load_pruner(search.pruner, place="--pruner" if pruner_name else "search.pruner")
+    if data is not None:
+        data = name_of(data, resolution=space.proxy.resolution)
+    confirm, budget = space.search.confirm, confirm_budget
+    share = _CONFIRM_SHARE if isinstance(confirm, bool) else confirm
+    return Settings(
+        space=space,
+        search=search,
+        path=path_of(results, place="results") / valid_name(space.name if name is None else name),
+        data=space.proxy.data if data is None else data,
+        download=download,
+        options=_options(said, data=data, name=name, confirm_budget=budget),
+        sources=tuple(sources),
+        budget=(share, None) if budget is None else parse_budget(budget, place="--confirm-budget"),
+        sampler=sampler,
+        pruner=pruner,
+    )
+
+
+def _options(
+    said: Mapping[str, Any], *, data: str | None, name: str | None, confirm_budget: str | None
+) -> dict[str, Any]:
+    """What was said as the command line takes it, in the order of its own."""
     limit = said.get("time_limit_s")
-    options = {  # as the command line takes them, in the order of its own
+    options = {
         "data": data,
         **{key: said.get(key) for key in ("trials", "epochs", "seed", "sampler", "pruner")},
         "name": name,
         "confirm-budget": confirm_budget,
         "time": None if limit is None else f"{limit:.3f}".rstrip("0").rstrip(".") + "s",
     }
-    confirm = space.search.confirm
-    share = _CONFIRM_SHARE if isinstance(confirm, bool) else confirm
-    return Settings(
-        space=space,
-        search=search,
-        path=results / valid_name(space.name if name is None else name),
-        data=space.proxy.data if data is None else data,
-        download=download,
-        options={option: value for option, value in options.items() if value is not None},
-        sources=tuple(sources),
-        budget=(share, None)
-        if confirm_budget is None
-        else parse_budget(confirm_budget, place="--confirm-budget"),
-    )
+    return {option: value for option, value in options.items() if value is not None}
 
 
 def parse_budget(text: str, *, place: str) -> tuple[float, float | None]:

@@ -13,7 +13,7 @@ from archbench.search.jobs import MayGoOn, Note, RungReached, TrialEnd, TrialJob
 from archbench.search.kept_weights import remove_useless_files
 from archbench.search.optuna_view import Ledger
 from archbench.search.preparation import predictor
-from archbench.search.pruning import PRUNERS, Pruner
+from archbench.search.pruning import Pruner, load_pruner
 from archbench.search.sampler import load_sampler
 from archbench.search.scheduler import KILLED, Broken, Done, Job, Jobs, Report, Sent
 from archbench.search.suggestion import Suggester
@@ -49,7 +49,7 @@ def run_trials(context: StudyContext) -> str:
     space, search, study = context.settings.space, context.settings.search, context.study
     suggester = Suggester(
         space,
-        sampler=load_sampler(search.sampler),
+        sampler=context.settings.sampler or load_sampler(search.sampler),
         seed=search.seed,
         directions=list(space.objectives.values()),
         first=first_choices(space, context.header),
@@ -60,7 +60,7 @@ def run_trials(context: StudyContext) -> str:
         for trial, record in zip(study.frozen_trials(), study.trials.values(), strict=True)
     )
     pruner = Pruner(
-        entry=PRUNERS.load(search.pruner),
+        entry=context.settings.pruner or load_pruner(search.pruner),
         rule=context.rule,
         rungs=context.proxy.recipe.rungs,
         num_seeds=context.proxy.num_seeds,

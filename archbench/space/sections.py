@@ -7,10 +7,11 @@ from functools import partial
 from itertools import pairwise
 from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
-from archbench.errors import SpaceError, UsageError
+from archbench.errors import ArchbenchError, SpaceError, UsageError
 from archbench.models.rewrite import STEMS
 from archbench.space.yaml_document import Node, Place, is_number
 from archbench.study.objective import OBJECTIVES, costs
+from archbench.study.objective import REGISTRY as OBJECTIVE_REGISTRY
 
 Direction = Literal["max", "min"]
 Reader = Callable[[Node], Any]
@@ -21,7 +22,9 @@ MOST_CONFIRMATION = 10.0
 """Times the search's own cost that a confirmation may be given at most."""
 
 _DEVICE = re.compile(r"cpu|cuda(:\d{1,3})?")
-_SAMPLER = re.compile(r"(optuna:|hub:)[A-Za-z0-9][A-Za-z0-9_./-]{0,127}(:\w{1,64})?")
+_FROM_OUTSIDE = re.compile(
+    r"(optuna:|hub:|module:|object:)[A-Za-z0-9_][A-Za-z0-9_./-]{0,127}(:[\w.]{1,64})?"
+)
 _AMOUNT = r"(\d{1,9}(?:\.\d{1,9})?)"
 _DURATION = re.compile(f"(?:{_AMOUNT}h)?(?:{_AMOUNT}m)?(?:{_AMOUNT}s)?")
 
@@ -72,9 +75,10 @@ _confirm = _reader(
 )
 
 
-def _sampler(node: Node) -> str:
-    is_foreign = isinstance(node.value, str) and _SAMPLER.fullmatch(node.value)
-    return str(node.value) if is_foreign else node.word()
+def _entry(node: Node) -> str:
+    """The name of an entry of ours or from outside."""
+    is_outside = isinstance(node.value, str) and _FROM_OUTSIDE.fullmatch(node.value)
+    return str(node.value) if is_outside else node.word()
 
 
 def _duration(node: Node) -> Any:
@@ -99,7 +103,7 @@ class TargetSection:
 
     device: Annotated[str, _device] = "cpu"
     threads: Annotated[int, _whole(high=1024)] = 1
-    backend: Annotated[str, Node.word] = "eager"
+    backend: Annotated[str, _entry] = "eager"
     batch: Annotated[int, _whole(high=65536)] = 1
     precision: Annotated[str, _one_of(*PRECISIONS)] = "fp32"
 
@@ -130,7 +134,8 @@ class ProxySection:
 class SearchSection:
     """How candidates are proposed, and how many.
 
-    ``sampler`` is an entry of ours, ``optuna:CLASS`` or ``hub:PACKAGE``. ``audit`` is the share of
+    ``sampler`` is an entry of ours, ``optuna:CLASS``, ``hub:PACKAGE`` or, as a pruner may be, one
+    from outside, ``module:PACKAGE.MODULE``. ``audit`` is the share of
     the candidates that is trained to the end whatever the rule says, to measure what it loses.
     ``trials`` counts those stopped early, too; where only ``epochs`` is written, it is as many.
     After ``epochs`` trained in all, or ``time_limit_s``, no candidate is begun; after ``timeout_s``
@@ -141,8 +146,8 @@ class SearchSection:
     proxy: ``auto`` where the search is many times as long, ``always`` or ``never``.
     """
 
-    sampler: Annotated[str, _sampler] = "cost_aware"
-    pruner: Annotated[str, Node.word] = "curve"
+    sampler: Annotated[str, _entry] = "cost_aware"
+    pruner: Annotated[str, _entry] = "curve"
     audit: Annotated[float, _share] = 0.1
     trials: Annotated[int, _whole()] = 40
     epochs: Annotated[int | None, _whole()] = None
@@ -215,6 +220,7 @@ def _objectives(node: Node | None) -> dict[str, Direction]:
     if node is None:
         return {"proxy_accuracy": "max", "latency_ms": "min"}
     found: dict[str, Direction] = {}
+    _load_outside(node)
     members = node.entries(noun="objective", allowed=("accuracy", *OBJECTIVES))
     for name, direction in members.items():
         objective = OBJECTIVES["proxy_accuracy" if name == "accuracy" else name]
@@ -228,8 +234,20 @@ def _objectives(node: Node | None) -> dict[str, Direction]:
 
 
 def _limits(node: Node | None) -> dict[str, float]:
+    _load_outside(node)
     members = node.entries(noun="limit", allowed=costs()) if node else {}
     return {name: _positive(limit) for name, limit in members.items()}
+
+
+def _load_outside(node: Node | None) -> None:
+    """Makes known the objectives from outside that are the keys of a mapping."""
+    members = node.value if node and isinstance(node.value, Mapping) else {}
+    for name, member in members.items():
+        if OBJECTIVE_REGISTRY.is_outside(str(name)):
+            try:
+                OBJECTIVES[str(name)]
+            except ArchbenchError as error:
+                member.fail(error.message, help=error.help, at_key=True)
 
 
 SECTIONS: Mapping[str, Callable[[Node | None], Any]] = {

@@ -14,7 +14,7 @@ from typing import Any
 
 import archbench
 from archbench.analysis.statistics import Estimate, wilson
-from archbench.errors import MissingError, SpaceError, unknown_name
+from archbench.errors import MissingError, SpaceError, unknown_name, wrong_type
 from archbench.models import ArchSpec
 from archbench.space.axis import Axis, Choices, check_reads, expand_axes
 from archbench.space.candidate import Candidate, exclusions
@@ -23,9 +23,17 @@ from archbench.space.expression import InfeasibleError, parse_expression
 from archbench.space.reading import read_axes, read_base, read_requirements, read_root
 from archbench.space.sections import SECTIONS, Direction, ProxySection, SearchSection, TargetSection
 from archbench.space.selection import Selection
-from archbench.space.yaml_document import Node, Place, first_comment, read_text, write_flow
+from archbench.space.yaml_document import (
+    Node,
+    Place,
+    document_text,
+    first_comment,
+    read_text,
+    write_flow,
+)
 from archbench.study.objective import costs
 
+_ALLOWED = "a file, the name of a shipped space, a document (a dict) or a SearchSpace"
 _TRIES = 50
 _FIRST = 20
 
@@ -107,14 +115,28 @@ class SearchSpace(Selection):
         self._check_values()
 
     @classmethod
-    def load(cls, path_or_name: str | Path, *, overrides: Sequence[str] = ()) -> SearchSpace:
-        """The space of a file, or of a name that the package ships.
+    def load(
+        cls, written: str | Path | Mapping[str, Any] | SearchSpace, *, overrides: Sequence[str] = ()
+    ) -> SearchSpace:
+        """The space of a file, of a name that the package ships, or of a plain document.
+
+        A document is what a file holds, as a dict; its ``name`` is ``space`` where it has none. A
+        space is itself, but for the overrides.
 
         Raises:
             MissingError: There is neither such a file nor such a name.
             SpaceError: The space cannot be searched as written, with file, line and column.
+            UsageError: It is nothing of that kind.
         """
-        path = find(path_or_name)
+        if isinstance(written, SearchSpace):
+            if not overrides:
+                return written
+            return cls(written.text, source=written.name, name=written.name, overrides=overrides)
+        if isinstance(written, Mapping):
+            return cls(document_text(written), source="space", overrides=overrides)
+        if not isinstance(written, str | Path):
+            raise wrong_type(written, place="space", allowed=_ALLOWED)
+        path = find(written)
         return cls(read_text(path), source=str(path), overrides=overrides)
 
     @property

@@ -234,6 +234,22 @@ def write_flow(value: Any) -> str:
             return json.dumps(value)
 
 
+def document_text(document: Mapping[str, Any]) -> str:
+    """A plain document as the text of a file, a key a line.
+
+    Raises:
+        SpaceError: It holds what YAML has no form for.
+    """
+    try:
+        return "".join(f"{write_flow(k)}: {write_flow(v)}\n" for k, v in document.items())
+    except (TypeError, ValueError, RecursionError) as error:
+        raise SpaceError(
+            f"the document cannot be written as YAML: {error}",
+            place="space",
+            help="it may hold dicts, lists, text, numbers, True, False and None",
+        ) from None
+
+
 _KINDS: Sequence[tuple[type, str]] = (
     (tuple, "a list"),
     (Mapping, "a mapping"),

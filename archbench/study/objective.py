@@ -5,11 +5,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+from archbench.errors import UsageError
 from archbench.registry import Registry
 from archbench.study.measurement import Measurement
 from archbench.study.trial import TrialRecord
 
 Source = Literal["training", "latency", "arithmetic"]
+REGISTRY = Registry(
+    "archbench.study.objectives", "objective", "archbench.objectives", needs=("OBJECTIVE",)
+)
 
 _MILLION = 1e6
 
@@ -65,15 +69,19 @@ class Objective:
 
 
 class _Objectives(Mapping[str, Objective]):
-    """Name to objective, in the order of their ranks; loaded when first asked for."""
+    """Name to objective: ours in the order of their ranks, then those from outside.
+
+    They are loaded when first asked for, one from outside when its name is.
+    """
 
     @cached_property
     def _entries(self) -> dict[str, Objective]:
-        registry = Registry("archbench.study.objectives", noun="objective")
-        found: list[Objective] = [registry.load(name).OBJECTIVE for name in registry.names]
+        found: list[Objective] = [REGISTRY.load(name).OBJECTIVE for name in REGISTRY.names]
         return {one.name: one for one in sorted(found, key=lambda one: (one.rank, one.name))}
 
     def __getitem__(self, name: str) -> Objective:
+        if name not in self._entries and REGISTRY.is_outside(name):
+            self._entries[name] = _checked(REGISTRY.load(name).OBJECTIVE, name=name)
         return self._entries[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -83,8 +91,29 @@ class _Objectives(Mapping[str, Objective]):
         return len(self._entries)
 
 
+def _checked(found: object, *, name: str) -> Objective:
+    """An objective from outside.
+
+    Raises:
+        UsageError: It is none, has another name, or comes from no timing.
+    """
+    if not isinstance(found, Objective) or found.name != name:
+        raise UsageError(
+            f"its OBJECTIVE is no archbench.study.objective.Objective of the name {name!r}",
+            place=f"objective {name}",
+            help="archbench/study/objectives/p99_ms.py shows how one is written",
+        )
+    if found.source != "latency" or found.timed is None:
+        raise UsageError(
+            f"it comes from {found.source}, and one from outside comes from a timing",
+            place=f"objective {name}",
+            help='give it source="latency" and a function timed of the measurement',
+        )
+    return found
+
+
 OBJECTIVES: Mapping[str, Objective] = _Objectives()
-"""Every objective by its name; a file of ``objectives`` adds one."""
+"""Every objective by its name; a file of ``objectives`` adds one, and so does who names another."""
 
 
 def costs(*sources: Source) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from archbench.command_line import command_line, named_in_results
-from archbench.errors import StorageError, UsageError
+from archbench.errors import StorageError, UsageError, wrong_type
 from archbench.study.atomic_file import (
     require_own,
     storage_failures,
@@ -47,7 +47,7 @@ def valid_name(name: str, *, place: str = "--name") -> str:
         UsageError: It is empty, longer than 64 characters, begins with a dot or a dash, or has
             a character that is not a letter of a to z, a digit, a dot, a dash or an underscore.
     """
-    if not _NAME.fullmatch(name):
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise UsageError(
             f"{name!r} cannot name a study",
             place=place,
@@ -55,6 +55,17 @@ def valid_name(name: str, *, place: str = "--name") -> str:
             "beginning with a letter or a digit",
         )
     return name
+
+
+def path_of(path: str | Path, *, place: str) -> Path:
+    """The path of a folder or a file, also where it is given as text.
+
+    Raises:
+        UsageError: It is something else.
+    """
+    if not isinstance(path, str | os.PathLike) or path == "":
+        raise wrong_type(path, place=place, allowed="a path, as text or as a pathlib.Path")
+    return Path(path)
 
 
 def create_folder(

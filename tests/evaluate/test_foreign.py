@@ -8,10 +8,12 @@ import pytest
 import torch
 from torch import nn
 
+import archbench
 from archbench.errors import ArchbenchError, MissingError, UsageError
-from archbench.evaluate.foreign import Foreign, is_foreign, open_foreign
+from archbench.evaluate.foreign import Foreign, is_foreign, open_foreign, opened
 from archbench.evaluate.profile import profile
 from archbench.evaluate.target import calibrated
+from archbench.models import as_spec
 from archbench.models.convolution import ConvNorm, Convolution
 from archbench.models.part import Grid
 from archbench.study.measurement import Conditions
@@ -228,3 +230,64 @@ def test_foreign_and_own_networks_are_timed_in_one_run(module: str) -> None:
 )
 def test_a_trial_of_a_study_is_no_foreign_network(text: str, foreign: bool) -> None:
     assert is_foreign(text) is foreign
+
+
+def test_a_module_that_was_built_is_its_spec_and_any_other_is_measured_as_it_is() -> None:
+    ours = archbench.build(SPEC)
+    other = nn.Sequential(nn.Conv2d(3, 8, 4, 4), nn.Flatten(), nn.Linear(8 * 56**2, 5))
+    first, second = profile([ours, other], latency=False).models
+    assert first.network == as_spec(SPEC)
+    assert (second.network.name, second.counts["origin"]) == ("Sequential", "a module of yours")
+    assert second.counts["macs"] == 56**2 * 8 * 48 + 5 * 8 * 56**2
+    assert other.training
+    ours.head.classifiers = nn.ModuleList([nn.Linear(16, 2)])
+    assert isinstance(opened(ours, resolution=None), Foreign)
+
+
+def test_a_module_alone_is_one_network_to_profile_and_too_few_to_compare() -> None:
+    (found,) = profile(archbench.build(SPEC), latency=False).models
+    assert found.counts["origin"] == "archbench"
+    for alone in ("levit_128s", archbench.build(SPEC)):
+        with pytest.raises(UsageError, match="nothing to compare with"):
+            archbench.compare(alone)
+
+
+@pytest.mark.parametrize("call", [profile, archbench.compare])
+@pytest.mark.parametrize(
+    "given", [5, [5, 5], [None, None], Path("net.yaml"), [Path("a"), Path("b")]]
+)
+def test_what_is_no_network_is_refused_in_our_words(call: Any, given: Any) -> None:
+    with pytest.raises(UsageError, match=r"network: got .*, which cannot be taken here; give"):
+        call(given)
+
+
+def test_a_network_may_print_and_try_to_end_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "script_of_somebody.py").write_text(SCRIPT)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["archbench", "profile", "--json"])
+    name = "module:script_of_somebody"
+    assert counts(f"{name}:build")["params"] == 12
+    assert capsys.readouterr().out == ""
+    with pytest.raises(UsageError, match=rf"{name}:leaves: it called sys.exit\(5\)"):
+        open_foreign(f"{name}:leaves")
+    (found,) = profile(f"{name}:Leaves", devices=("cpu",)).models
+    assert found.counts["uncounted"] == "it called sys.exit(5)"
+    assert [latency.verdict for latency in found.latency] == ["incomplete"]
+
+
+SCRIPT = """
+import argparse, sys
+from torch import nn
+asked = argparse.ArgumentParser().parse_args()
+print("imported")
+def build():
+    print("built")
+    return nn.Conv2d(3, 4, 1, bias=False)
+def leaves():
+    sys.exit(5)
+class Leaves(nn.Module):
+    def forward(self, images):
+        sys.exit(5)
+"""

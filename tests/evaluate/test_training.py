@@ -139,3 +139,15 @@ def test_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match="file/run: cannot make the folder: Not a directory"):
         _train(tiny_network(), tmp_path / "file" / "run")
+
+
+def test_what_cannot_be_trained_on_or_into_is_refused(data: str, tmp_path: Path) -> None:
+    asked: dict[str, Any] = {"data": data, "epochs": 1, "folder": tmp_path, "resolution": 16}
+    for changes, told in (
+        ({"data": 5}, "data: got an int"),
+        ({"folder": 5}, "folder: got an int"),
+    ):
+        with pytest.raises(UsageError, match=told):
+            train_network(SPEC, **{**asked, **changes})
+    with pytest.raises(UsageError, match=r"begins with fresh weights.* network.spec"):
+        train_network(build(SPEC), **asked)

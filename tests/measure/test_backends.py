@@ -5,7 +5,9 @@ Those that are not installed are skipped. Those that compile take seconds a netw
 """
 
 import itertools
+import logging
 import random
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -22,6 +24,7 @@ from archbench.measure.backend import (
     checked_error,
     computed_precision,
     prepared,
+    quiet,
 )
 from archbench.measure.backends import eager
 from archbench.measure.machine import pinned
@@ -243,3 +246,38 @@ def test_products_are_named_by_their_bits(
 def test_precisions_on_this_cpu_are_what_they_say(precision: str) -> None:
     assert torch.get_float32_matmul_precision() == "highest"
     assert computed_precision(Conditions(precision=precision)) == precision
+
+
+def test_what_a_library_says_while_it_prepares_is_not_said_to_the_person(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    with quiet():
+        print("converting")
+        warnings.warn("attributes were assigned during export", UserWarning, stacklevel=1)
+        logging.getLogger("theirs").warning("deprecated")
+    assert capfd.readouterr() == ("", "")
+
+
+class Remembers(nn.Module):
+    """A network that keeps what it computed, as timm's LeViT its attention biases."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(3, 4, 1)
+        self.seen = torch.zeros(4, 3, 1, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.seen = self.layer.weight + 0
+        return self.layer(images)
+
+
+def test_an_export_that_warns_of_assigned_attributes_is_silent(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    network = Remembers().eval()
+    with pytest.warns(UserWarning, match="assigned during export"):
+        torch.export.export(network, (EXAMPLE,))
+    capfd.readouterr()
+    with quiet():
+        torch.export.export(network, (EXAMPLE,))
+    assert capfd.readouterr() == ("", "")

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from archbench.errors import SpecError, UsageError
 from archbench.measure.macs import count_operators
 from archbench.models import ArchSpec, build, count, deploy, deployment_error, fold, proxy
 from archbench.models.catalogue import published
@@ -186,3 +187,31 @@ def test_both_counts_agree_on_random_specs(seeds: range) -> None:
 def test_both_counts_agree_on_published_networks(name: str) -> None:
     built = count_operators(build(name).eval(), torch.zeros(1, 3, 224, 224))
     assert counts(built) == counts(count(name))
+
+
+def test_classes_and_resolution_may_be_others() -> None:
+    network = build("levit_128s", num_classes=10, resolution=128, seed=0)
+    assert (network.spec.num_classes, network.resolution) == (10, (128, 128))
+    assert network.eval()(torch.zeros(1, 3, 128, 128)).shape == (1, 10)
+    assert count("levit_128s", num_classes=10).params == count(build("levit_128s")).params - (
+        990 * 385 * 2
+    )
+    assert build(network).spec is network.spec
+    for wrong in ({"num_classes": 0}, {"num_classes": "10"}, {"resolution": (1, 2, 3)}):
+        with pytest.raises(SpecError, match=r"num_classes: |resolution: "):
+            build("levit_128s", **wrong)  # type: ignore[arg-type]
+
+
+def test_a_network_that_was_built_is_counted_and_one_that_was_changed_is_not() -> None:
+    network = build("levit_128s")
+    assert count(network) == count("levit_128s")
+    network.head = nn.Identity()  # type: ignore[assignment]
+    for change in (network, deploy(build("levit_128s"), torch.zeros(1, 3, 224, 224))):
+        with pytest.raises(UsageError, match=r"archbench.profile"):
+            count(change)
+
+
+@pytest.mark.parametrize("given", [5, None, ["levit_128s"], nn.Linear(2, 2)])
+def test_what_is_no_network_of_ours_is_refused_in_our_words(given: object) -> None:
+    with pytest.raises(UsageError, match=r"network: got .*, which cannot be taken here; give a"):
+        count(given)  # type: ignore[arg-type]

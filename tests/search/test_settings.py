@@ -1,12 +1,18 @@
 """What was asked for, what the space says, and what cannot be."""
 
+import importlib
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import optuna
 import pytest
 
+import archbench
 from archbench.errors import UsageError
 from archbench.models import count
+from archbench.search.certificate import certify
+from archbench.search.sampler import load_sampler
 from archbench.search.settings import Settings, settings_of
 from archbench.space import SearchSpace
 from archbench.study.environment import usable_cores
@@ -22,7 +28,7 @@ def _settings(
     space: SearchSpace,
     *,
     name: str | None = None,
-    data: str | None = None,
+    data: Any = None,
     budget: str | None = None,
     **said: Any,
 ) -> Settings:
@@ -108,3 +114,88 @@ def test_a_budget_is_a_share_or_a_time(space: SearchSpace, text: str, seconds: f
 def test_another_budget_is_refused(space: SearchSpace, text: str) -> None:
     with pytest.raises(UsageError, match="neither a share such as 20% nor a time"):
         _settings(space, budget=text)
+
+
+class Rule:
+    """A pruner of somebody's."""
+
+    ASKS = False
+
+    def judge(self, situation: object) -> None:
+        """Never asked."""
+
+
+class MySampler(optuna.samplers.RandomSampler):
+    """A sampler of somebody's."""
+
+
+@pytest.mark.parametrize(
+    ("sampler", "name"),
+    [
+        (optuna.samplers.TPESampler(seed=3), "object:TPESampler"),
+        (optuna.samplers.TPESampler, "optuna:TPESampler"),
+        (MySampler, "module:tests.search.test_settings:MySampler"),
+        (MySampler(), "object:MySampler"),
+    ],
+)
+def test_a_sampler_may_be_a_class_or_an_object(
+    space: SearchSpace, sampler: object, name: str
+) -> None:
+    settings = _settings(space, sampler=sampler)
+    assert settings.search.sampler == name
+    if name.startswith("object:"):
+        assert settings.sampler is not None
+        assert settings.sampler.make(None) is sampler  # type: ignore[arg-type]
+    else:
+        assert load_sampler(name).make(SimpleNamespace(seed=0))  # type: ignore[arg-type]
+
+
+def test_a_pruner_may_be_an_object_or_a_module(space: SearchSpace) -> None:
+    rule = Rule()
+    settings = _settings(space, pruner=rule)
+    assert (settings.search.pruner, settings.pruner) == ("object:Rule", rule)
+    module = importlib.import_module("archbench.search.pruners.none")
+    assert _settings(space, pruner=module).search.pruner == f"module:{module.__name__}"
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ({"sampler": 5}, "--sampler: 5 is not a name"),
+        ({"sampler": optuna.samplers.GridSampler({"x": [1]})}, "cannot search for a front"),
+        ({"sampler": "object:TPESampler"}, "was given as an object, which no name makes again"),
+        ({"pruner": optuna.pruners.MedianPruner()}, "MedianPruner judges one objective"),
+        ({"pruner": object()}, "--pruner: .*is not a name"),
+        ({"pruner": "object:Rule"}, r"give it in Python: archbench.search\(..., pruner=pruner\)"),
+        ({"data": 5}, "data: got an int, which cannot be taken here"),
+        ({"name": 5}, "--name: 5 cannot name a study"),
+    ],
+)
+def test_what_is_no_entry_is_refused_in_our_words(
+    space: SearchSpace, said: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(UsageError, match=told):
+        _settings(space, **said)
+
+
+def test_results_may_be_text(space: SearchSpace) -> None:
+    assert settings_of(space, {}, name="x", results="some").path == Path("some/x")
+    with pytest.raises(UsageError, match=r"results: got an int, which .*; give a path"):
+        settings_of(space, {}, name="x", results=5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("call", [archbench.search, certify])
+def test_a_space_may_be_a_dict_and_anything_else_is_refused(call: Any, tmp_path: Path) -> None:
+    document = {"base": "levit_128s", "axes": {"stages[0].dim": [96, 128]}}
+    with pytest.raises(UsageError, match="--name: '/' cannot name a study"):
+        call(document, name="/", results=str(tmp_path))
+    for space in (5, archbench.ArchSpec):
+        with pytest.raises(UsageError, match=r"space: got an? .*, which .*; give a file"):
+            call(space)
+
+
+def test_one_study_to_start_from_may_be_text(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"--from results/quickstart --from some/study"):
+        archbench.search("quickstart", resume=True, start_from="some/study")
+    with pytest.raises(UsageError, match="start_from: got an int"):
+        archbench.search("quickstart", start_from=[5])  # type: ignore[list-item]

@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 import torch
 
-from archbench.errors import SpecError
+from archbench.errors import SpaceError, SpecError, UsageError
 from archbench.models import ArchSpec, as_spec, build
 from archbench.models.layer import Attend
 from archbench.space import InfeasibleError, SearchSpace, shipped
@@ -375,3 +375,31 @@ def test_a_shipped_space_loads_with_a_question_and_feasible_candidates(name):
     assert space.size() > 1000
     assert space.sample_feasible(draw, tries=200) is not None
     assert SearchSpace(space.text, source="x.yaml", name=name).size() == space.size()
+
+
+def test_a_plain_document_is_a_space_that_its_text_makes_again():
+    document = {
+        "base": as_spec("levit_128s").to_document(),
+        "axes": {"stages[0].dim": [96, 128], "stages[0].depth": {"from": 1, "to": 2}},
+        "require": ["macs <= 400e6"],
+        "proxy": {"rungs": (1, 2)},
+    }
+    space = SearchSpace.load(document, overrides=["search.trials=3"])
+    assert (space.name, space.size(), space.search.trials) == ("space", 4, 3)
+    assert SearchSpace(space.text, source="x.yaml", name=space.name).digest == space.digest
+    assert SearchSpace.load({**document, "name": "mine"}).name == "mine"
+    assert SearchSpace.load(space) is space
+    assert SearchSpace.load(space, overrides=["search.seed=2"]).search.seed == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "told"),
+    [
+        (5, UsageError, "space: got an int, which cannot be taken here; give a file"),
+        ({"base": object()}, SpaceError, "space: the document cannot be written as YAML: "),
+        ({"base": "levit_128s", "axs": {}}, SpaceError, "unknown key 'axs'; did you mean axes"),
+    ],
+)
+def test_a_document_that_is_none_is_refused(given, kind, told):
+    with pytest.raises(kind, match=told):
+        SearchSpace.load(given)

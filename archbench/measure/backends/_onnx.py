@@ -1,11 +1,7 @@
 """A network as an ONNX file, for the backends that read one."""
 
-import contextlib
-import io
-import logging
-import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -23,8 +19,7 @@ def write_onnx(network: nn.Module, example: Tensor, *, path: Path) -> Path:
 
     The images are in the precision and on the device of the network, which stays as it is.
     """
-    with quiet(), warnings.catch_warnings(), torch.no_grad(), evaluating(network):
-        warnings.simplefilter("ignore")  # of the exporter, to its own authors
+    with torch.no_grad(), evaluating(network):
         program = torch.onnx.export(
             network, (example,), input_names=["images"], dynamo=True, verbose=False
         )
@@ -54,15 +49,3 @@ def mixed(run: Callable[[], object], layers: Counter[str], *, asked: str) -> Run
         precision=layers.most_common(1)[0][0] if layers else asked,
         details={"layers_run_in": ", ".join(f"{k} {n}" for k, n in sorted(layers.items()))},
     )
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keeps what libraries print and log below an error out of our output, which is the result."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            yield
-    finally:
-        logging.disable(before)

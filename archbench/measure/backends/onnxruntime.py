@@ -77,9 +77,8 @@ def _quantised(path: Path, example: Tensor) -> Path:
 
     ready, quantised = path.with_name("ready.onnx"), path.with_name("quantised.onnx")
     types = {"activation_type": QuantType.QUInt8, "weight_type": QuantType.QInt8}
-    with _onnx.quiet():
-        quant_pre_process(path, ready, skip_symbolic_shape=True)
-        quantize_static(ready, quantised, Images(), per_channel=True, **types)
+    quant_pre_process(path, ready, skip_symbolic_shape=True)
+    quantize_static(ready, quantised, Images(), per_channel=True, **types)
     return quantised
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from archbench.errors import InexactError
 from archbench.measure.backend import Runnable, evaluating, library_absence
-from archbench.measure.backends._onnx import calibration_batches, mixed, quiet
+from archbench.measure.backends._onnx import calibration_batches, mixed
 from archbench.study.measurement import Conditions
 
 if TYPE_CHECKING:
@@ -40,8 +40,7 @@ def prepare(network: nn.Module, example: Tensor, *, conditions: Conditions) -> R
         InexactError: It would run on another number of threads.
     """
     ov = _silent("openvino")
-    with quiet():
-        model = _converted(network, example)
+    model = _converted(network, example)
     if conditions.precision == "int8":
         model = _quantised(model, example)
     settings = {
@@ -102,11 +101,10 @@ def _converted(network: nn.Module, example: Tensor) -> openvino.Model:
 def _quantised(model: openvino.Model, example: Tensor) -> openvino.Model:
     if missing := library_absence("nncf", extra="openvino"):
         raise missing.at("backend openvino, int8")
-    with quiet():
-        nncf = _silent("nncf")
-        images = nncf.Dataset([batch.numpy() for batch in calibration_batches(example)])
-        kind = nncf.ModelType.TRANSFORMER
-        quantised: openvino.Model = nncf.quantize(model, images, model_type=kind)
+    nncf = _silent("nncf")
+    images = nncf.Dataset([batch.numpy() for batch in calibration_batches(example)])
+    kind = nncf.ModelType.TRANSFORMER
+    quantised: openvino.Model = nncf.quantize(model, images, model_type=kind)
     return quantised
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import nn
 
-from archbench.errors import FOREIGN_FAULTS, InexactError, fault_text
+from archbench.errors import NETWORK_FAULTS, InexactError, fault_text
 from archbench.measure.backend import Runnable, prepared, tensors_of
 from archbench.measure.gpu import GpuWatch, gpu_watch
 from archbench.measure.latency.calibration import CalibratedBench, check_drift
@@ -102,7 +102,7 @@ class _Session:
             raise
         except InexactError as error:
             self.faults[name] = str(error)
-        except FOREIGN_FAULTS as error:
+        except NETWORK_FAULTS as error:
             self.faults[name] = fault_text(error)
 
     def run(self, *, budget_s: float, share: float) -> None:

@@ -5,7 +5,7 @@ import random
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from archbench.errors import FOREIGN_FAULTS, fault_text
+from archbench.errors import NETWORK_FAULTS, fault_text
 from archbench.measure.backend import Runnable
 from archbench.measure.latency import estimate
 from archbench.measure.latency.clock import Bench, Forward, Timing
@@ -141,14 +141,14 @@ class Attempt(Placed):
         """Goes on elsewhere; one that cannot be copied stays, and its record says so."""
         try:
             super().relocate(draw)
-        except FOREIGN_FAULTS:
+        except NETWORK_FAULTS:
             self.placement_rounds = 0
 
     def add_round(self, calibration: Timing, *, bench: Bench) -> None:
         """Adds a round; done when the interval is narrow enough or there are enough passes."""
         try:
             timing = bench.watch(self.forward)
-        except FOREIGN_FAULTS as error:
+        except NETWORK_FAULTS as error:
             self.fault, self.is_done = fault_text(error), True
             return
         self.timings.append(timing)

@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from archbench.data import name_of
 from archbench.errors import SpecError, UsageError
 from archbench.evaluate.proxy import Proxy
-from archbench.models import ArchSpec, as_spec, count
+from archbench.models import ArchSpec, Written, as_spec, count
 from archbench.models.catalogue import ablation_names, entry
 from archbench.registry import Registry
 from archbench.search.ablation.factor import Form, built, forms_of
@@ -105,7 +106,7 @@ class Request:
 
 
 def requested(
-    base: ArchSpec | str | None, *, axes: Sequence[str] = (), paper: str | None = None, **said: Any
+    base: Written | None, *, axes: Sequence[str] = (), paper: str | None = None, **said: Any
 ) -> Request:
     """What is asked for, at a paper's own settings or the default ones where nothing is said.
 
@@ -123,6 +124,7 @@ def requested(
         tables.settings if tables else AblationSettings(),
         **{name: value for name, value in said.items() if value is not None},
     )
+    settings = replace(settings, data=name_of(settings.data, resolution=settings.resolution))
     proxy = settings.proxy(num_classes=spec.num_classes)
     try:
         spec.resolved()
@@ -146,7 +148,7 @@ def requested(
     )
 
 
-def _base(base: ArchSpec | str | None, tables: PaperTables | None, axes: Sequence[str]) -> ArchSpec:
+def _base(base: Written | None, tables: PaperTables | None, axes: Sequence[str]) -> ArchSpec:
     if tables:
         if base is not None or axes:
             raise UsageError(

@@ -9,7 +9,7 @@ from typing import Any
 from archbench.analysis.ablation import AblationRecord, read_ablation
 from archbench.errors import UsageError
 from archbench.evaluate.proxy import Proxy
-from archbench.models import ArchSpec
+from archbench.models import Written
 from archbench.progress import Progress
 from archbench.search.ablation.factor import Form
 from archbench.search.ablation.request import (
@@ -28,7 +28,7 @@ from archbench.search.trials import running_record
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions
 from archbench.study.planned import is_final
-from archbench.study.study_folder import valid_name
+from archbench.study.study_folder import path_of, valid_name
 from archbench.study.trial import Snapshot, TrainingRecord, TrialRecord
 
 TIMING_S = 10.0  # of budget for each network; the slowest may take three times that
@@ -38,7 +38,7 @@ _PLAN_BUDGET_S = 15.0  # of a network's; all trainings of an hour hang on the ch
 
 
 def ablate(
-    base: ArchSpec | str | None = None,
+    base: Written | None = None,
     *,
     axes: Sequence[str] = (),
     paper: str | None = None,
@@ -47,7 +47,7 @@ def ablate(
     workers: int | None = None,
     download: bool = False,
     name: str | None = None,
-    results: Path = Path("results"),
+    results: str | Path = "results",
     resume: bool = False,
     dry_run: bool = False,
     command: str = "",
@@ -80,7 +80,7 @@ def ablate(
             place="--resume",
             help="say --name NAME, or repeat the command that began it",
         )
-    path = results / valid_name(name or (request.name if request else ""))
+    path = path_of(results, place="results") / valid_name(name or (request.name if request else ""))
     progress = on_progress or (lambda what, done, total: None)
     with Context(tell=told_in_words(on_note), progress=progress) as context:
         study = _Ablation(
