@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
 
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     from archbench.analysis.study import StudyReader
     from archbench.report.finding import Finding
 
-IS_JSON = "archbench.is_json"
-"""Where the context of a command keeps whether ``--json`` was typed."""
+IS_JSON, STDOUT = "archbench.is_json", "archbench.stdout"
+"""Where the context of a command keeps whether ``--json`` was typed, and where results go."""
 
 ERROR_SCHEMA = "archbench.error/1"
 _REDRAW_S = 0.2
@@ -30,6 +31,32 @@ _REDRAW_S = 0.2
 
 class ReaderGoneError(Exception):
     """Whoever read our stdout has closed it, as ``head`` does: no error, but the end."""
+
+
+@contextlib.contextmanager
+def keeping_stdout() -> Iterator[IO[str]]:
+    """A stream to our stdout: whatever else is printed there meanwhile goes to stderr.
+
+    That is what code of others prints, also from C and from processes that it starts.
+    """
+    stream = sys.stdout
+    try:
+        number, errors = stream.fileno(), sys.stderr.fileno()
+        kept = os.dup(number)
+    except (AttributeError, OSError, ValueError):  # no file, or closed
+        with contextlib.redirect_stdout(sys.stderr):
+            yield stream
+        return
+    stream.flush()
+    os.dup2(errors, number)
+    try:
+        with open(kept, "w", encoding=stream.encoding, errors=stream.errors, closefd=False) as ours:
+            yield ours
+    finally:
+        with contextlib.suppress(OSError):  # nobody reads stderr any more
+            stream.flush()
+        os.dup2(kept, number)
+        os.close(kept)
 
 
 def is_json() -> bool:
@@ -44,12 +71,14 @@ def result(text: str) -> None:
     Raises:
         ReaderGoneError: Nobody reads any more.
     """
+    ctx = click.get_current_context(silent=True)
+    stream: IO[str] = (ctx.meta.get(STDOUT) if ctx else None) or sys.stdout
     try:
-        sys.stdout.write(clean(text) + "\n")
-        sys.stdout.flush()
+        stream.write(clean(text) + "\n")
+        stream.flush()
     except BrokenPipeError:
         # What is still buffered would fail again when the interpreter ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         raise ReaderGoneError from None
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import click
 
@@ -25,6 +26,21 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
 _IMPORT_S = 2.0  # an interruption waits no longer for its end
 _LOOK_EVERY_S = 0.05
 _AGAIN_S = 2.0  # after it has come to nothing
+
+
+class RunContext(click.Context):
+    """A context in which stdout is for results, and code of others prints to stderr."""
+
+    def invoke(self, callback: Any, /, *arguments: Any, **options: Any) -> Any:
+        """As click does, while stdout is kept."""
+        if console.STDOUT in self.meta:
+            return super().invoke(callback, *arguments, **options)
+        with console.keeping_stdout() as stream:
+            self.meta[console.STDOUT] = stream
+            try:
+                return super().invoke(callback, *arguments, **options)
+            finally:
+                del self.meta[console.STDOUT]
 
 
 class CommandFolder(click.Group):
@@ -43,6 +59,9 @@ class CommandFolder(click.Group):
         if cmd_name.startswith("-"):
             return None
         command: click.Command = REGISTRY.load(cmd_name, place="archbench").command
+        inner = command.commands.values() if isinstance(command, click.Group) else ()
+        for one in (command, *inner):
+            one.context_class = RunContext
         return command
 
 
@@ -73,7 +92,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Raises:
         SystemExit: Always; the codes are those of ``archbench.errors``.
     """
-    sys.exit(run(archbench, sys.argv[1:] if arguments is None else arguments))
+    if arguments is None:
+        arguments = sys.argv[1:]
+        del sys.argv[1:]  # code of others that reads arguments finds none
+    sys.exit(run(archbench, arguments))
 
 
 def parked(
@@ -98,7 +120,7 @@ def run(command: click.Command, arguments: Sequence[str]) -> int:
         return code if isinstance(code, int) else 0
     except console.ReaderGoneError:
         return 0
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  the last line of defence
+    except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001  the last defence
         is_foreseen = isinstance(error, ArchbenchError | click.ClickException | KeyboardInterrupt)
         told = _told(came[0]() if came and not is_foreseen else error, arguments)
         console.report(told, as_json="--json" in arguments)
@@ -123,6 +145,9 @@ def _told(error: BaseException, arguments: Sequence[str]) -> ArchbenchError:
             again = command_line("archbench", *arguments)
             return parked(by, "interrupted", help=f"the same command goes on: {again}")
         return parked(by, "interrupted", help="the same command starts over")
+    if isinstance(error, SystemExit):
+        message = f"code of others would have ended this command: {errors.fault_text(error)}"
+        return errors.UsageError(message, help="take such calls out of what was named")
     return _bug(error, arguments)
 
 
