@@ -136,7 +136,7 @@ def unknown_name(
     noun: str, name: str, known: Iterable[str], *, place: str | None = None
 ) -> UsageError:
     """The error for a name that is not known: the known ones, nearest first, or their number."""
-    names = sorted(known)
+    name, names = str(name), sorted(known)
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     hint = f"did you mean {near[0]}? " if near else ""
     if len(names) > _MOST_LISTED:

@@ -25,7 +25,11 @@ def exports(package: str) -> tuple[list[str], Callable[[str], Any], Callable[[],
     def fetch(name: str) -> Any:
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(import_module(homes[name]), name)
+        home = import_module(homes[name])
+        try:
+            return getattr(home, name)
+        except AttributeError:  # a file of a package, which nobody has imported yet
+            return import_module(f"{homes[name]}.{name}")
 
     def names() -> list[str]:
         return sorted({*vars(module), *module.__all__})

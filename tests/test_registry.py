@@ -1,5 +1,6 @@
 """Do entries come from outside: by entry points, by the path of a module, and whatever they do?"""
 
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from archbench.analysis.tables import columns_of
 from archbench.data import load
 from archbench.errors import MissingError, UsageError, unknown_name
 from archbench.measure.backend import BACKENDS
-from archbench.models import ArchSpec
+from archbench.models import ArchSpec, build, count
 from archbench.models.part import KINDS
 from archbench.registry import Registry, _entry_points
 from archbench.report import FORMATS
@@ -219,6 +220,16 @@ def test_a_block_has_the_name_of_its_entry_point(site: Path) -> None:
     document = {**SPACE, "stages": [stage]}
     document.pop("axes")
     assert ArchSpec.from_document(document).to_document()["stages"][0]["block"]["kernel"] == 3
+
+
+def test_a_block_may_be_a_class_in_a_module(site: Path) -> None:
+    example = Path(__file__).parents[1] / "examples" / "own_block.py"
+    code = example.read_text().replace("module:own_block", "module:theirs:Large")
+    install(site, "", code=re.sub(r"\bSpec\b", "Large", code))
+    stage = {**SPACE["stages"][0], "block": {"kind": "module:theirs:Large"}, "depth": 1}  # type: ignore[index,dict-item]
+    document = {key: value for key, value in SPACE.items() if key != "axes"} | {"stages": [stage]}
+    network = build(ArchSpec.from_document(document), seed=0)
+    assert count(network).params == sum(one.numel() for one in network.parameters())
 
 
 def test_of_many_names_only_the_nearest_are_listed() -> None:

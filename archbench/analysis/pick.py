@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,11 +18,11 @@ from archbench.analysis.front_probability import (
     near_front,
 )
 from archbench.analysis.statistics import Estimate, Floats
-from archbench.analysis.study import StudyReader
+from archbench.analysis.study import StudyReader, as_study
 from archbench.command_line import command_line
-from archbench.errors import NegativeResultError
+from archbench.errors import NegativeResultError, unknown_name, wrong_type
 from archbench.one_thread import one_thread
-from archbench.study.objective import OBJECTIVES, objective_value
+from archbench.study.objective import OBJECTIVES, costs, objective_value
 from archbench.study.trial import TrialRecord
 
 SURE = 0.9
@@ -34,7 +35,11 @@ _WHOLE_FROM = 5.0  # ms, from which a step of one millisecond is a small change
 
 @dataclass(frozen=True, kw_only=True)
 class Wish:
-    """What somebody needs."""
+    """What somebody needs of a design, see the fields.
+
+    >>> Wish(limits={"latency_ms": 2.0}).sure
+    0.9
+    """
 
     # cost to the most that it may be; the most accurate within is wanted
     limits: Mapping[str, float] = field(default_factory=dict)
@@ -92,13 +97,20 @@ class Pick:
 
 
 @one_thread()
-def pick(study: StudyReader, wish: Wish) -> Pick:
-    """The design of a study to take, and what else could be had.
+def pick(study: StudyReader | Path | str, wish: Wish) -> Pick:
+    """The design of a study, or of that in a folder, to take, and what else could be had.
 
     Raises:
         NegativeResultError: No design keeps what was asked for; the nearest is named.
+        StorageError: There is no study, or it cannot be read.
+        UsageError: The wish is none, or limits what is no cost.
     """
-    return _Picker(study).pick(wish)
+    if not isinstance(wish, Wish):
+        raise wrong_type(wish, place="wish", allowed="an archbench.Wish")
+    for name in wish.limits:
+        if name not in costs():
+            raise unknown_name("cost", str(name), costs(), place="limits")
+    return _Picker(as_study(study)).pick(wish)
 
 
 class _Picker:

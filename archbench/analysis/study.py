@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from archbench.analysis.importance import Insight
 from archbench.analysis.tables import (
     TableName,
     accuracy_standard_error,
@@ -23,7 +24,7 @@ from archbench.analysis.verdict import StudyFacts, confirmation_of, no_front_rea
 from archbench.errors import StorageError
 from archbench.study.connection import read, read_kind
 from archbench.study.planned import refuse_planned
-from archbench.study.study_folder import DATABASE
+from archbench.study.study_folder import DATABASE, path_of
 from archbench.study.trial import TrialRecord
 
 _SCHEMA = "archbench.study/1"
@@ -42,7 +43,7 @@ def open_study(path: Path | str) -> StudyReader:
     Raises:
         StorageError: There is no study, it is damaged, or a newer archbench wrote it.
     """
-    path = Path(path)
+    path = path_of(path, place="study")
     file = path / DATABASE if path.is_dir() or path.suffix != ".db" else path
     if not file.is_file():
         known = sorted(
@@ -58,6 +59,29 @@ def open_study(path: Path | str) -> StudyReader:
     snapshot = read(file)
     refuse_planned(snapshot.kind, path=file.parent)
     return StudyReader(file.parent, snapshot=snapshot)
+
+
+def as_study(study: StudyReader | Path | str) -> StudyReader:
+    """The study itself, or that in a folder.
+
+    Raises:
+        StorageError: It cannot be read.
+        UsageError: It is neither.
+    """
+    if isinstance(study, StudyReader):
+        return study
+    return open_study(path_of(study, place="study"))
+
+
+def insight(study: StudyReader | Path | str) -> Insight:
+    """Which choices of a study matter, for accuracy at equal cost and for the cost.
+
+    ``insight(study).document()`` is what ``archbench insight --json`` prints of it.
+
+    Raises:
+        StorageError: There is no study, or it cannot be read.
+    """
+    return as_study(study).insight
 
 
 def _is_search(file: Path) -> bool:

@@ -19,6 +19,7 @@ from archbench.progress import Progress
 from archbench.study.atomic_file import write_atomically
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions, Measurement
+from archbench.study.study_folder import path_of
 
 SCHEMA = "archbench.comparison/1"
 WANTED_HALF_WIDTH = 0.005
@@ -64,22 +65,26 @@ def compare(
     precision: str = "fp32",
     backend: str = "eager",
     budget_s: float = BUDGET_S,
-    against: Mapping[str, Measurement] | None = None,
+    against: Mapping[str, Measurement] | str | Path | None = None,
     on_progress: Progress | None = None,
 ) -> Compared:
     """The ratio of the times of each pair of networks, all timed in shared rounds of one process.
 
     Networks are given and conditions asked for as in `archbench.profile`; the first one is the
     reference, and one may come twice. Each takes ``budget_s`` seconds, where the intervals are not
-    narrow before; ``against`` are stored measurements by name, see `read_stored`.
+    narrow before; ``against`` are stored measurements by name, or the file of a result that
+    ``archbench compare --save`` kept.
 
     Raises:
         UsageError: There is nothing to compare, a name is unknown, or resolutions differ.
         IncomparableError: What is stored was taken elsewhere or under other conditions.
         ArchbenchError: See ``archbench.measure.latency.latency.measure_latency``.
     """
+    if against is not None and not isinstance(against, Mapping):
+        against = read_stored(against)
+    stored = against or {}
     wanted = several(models)
-    if len(wanted) < (1 if against else 2):
+    if len(wanted) < (1 if stored else 2):
         raise UsageError("nothing to compare with", help="name two networks, or a stored result")
     networks = [opened(written, resolution=resolution) for written in wanted]
     conditions = Conditions(
@@ -91,7 +96,7 @@ def compare(
         threads=threads,
     )
     environment, names = capture_environment(), _names(networks)
-    matched = _matched(names, against or {}, conditions=conditions, environment=environment)
+    matched = _matched(names, stored, conditions=conditions, environment=environment)
     target = calibrated(conditions, environment=environment, on_progress=on_progress)
     forms = {name: target.form(entry) for name, entry in zip(names, networks, strict=True)}
     measured = target.measure_together(
@@ -112,12 +117,13 @@ def compare(
     )
 
 
-def save(compared: Compared, path: Path) -> None:
+def save(compared: Compared, path: str | Path) -> None:
     """Keeps a result to compare with later.
 
     Raises:
         StorageError: It cannot be written.
     """
+    path = path_of(path, place="path")
     text = json.dumps(compared.document(), indent=2, allow_nan=False)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -128,14 +134,14 @@ def save(compared: Compared, path: Path) -> None:
         ) from error
 
 
-def read_stored(path: Path) -> dict[str, Measurement]:
+def read_stored(path: str | Path) -> dict[str, Measurement]:
     """The measurements of a kept result, by the names of the networks.
 
     Raises:
         MissingError: There is no such file.
         StorageError: It is no such result.
     """
-    help_ = "archbench compare A B --save FILE writes one"
+    path, help_ = path_of(path, place="path"), "archbench compare A B --save FILE writes one"
     try:
         document = json.loads(path.read_text())
         if document["schema"] != SCHEMA:

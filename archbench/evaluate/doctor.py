@@ -30,7 +30,7 @@ from archbench.progress import Progress
 from archbench.study.atomic_file import backup_path
 from archbench.study.connection import read
 from archbench.study.measurement import Conditions
-from archbench.study.study_folder import DATABASE
+from archbench.study.study_folder import DATABASE, path_of
 
 SCHEMA = "archbench.doctor/1"
 
@@ -43,12 +43,12 @@ _LEAST_DISK = 2**30
 _GPU_MEMORY = 0.05
 
 
-def check_up(
+def doctor(
     *,
     seconds: float = 10.0,
     device: str = "cpu",
     threads: int = 1,
-    study: Path | None = None,
+    study: str | Path | None = None,
     on_progress: Progress | None = None,
 ) -> dict[str, Any]:
     """An A/A test on this machine, and everything that may disturb a measurement.
@@ -65,6 +65,7 @@ def check_up(
     Raises:
         ArchbenchError: See ``archbench.measure.latency.calibration.calibrate``.
     """
+    path = None if study is None else path_of(study, place="study")
     environment = capture_environment()
     conditions = Conditions(device=device, threads=threads)
     gpu, watch = _gpu(), gpu_watch("cuda") if gpu_name() else None
@@ -88,7 +89,7 @@ def check_up(
         "gpu": gpu,
         "backends": [_backend(name, device=on) for on in devices() for name in BACKENDS.names],
         "disks": {str(path): _free(path) for path in (Path.cwd(), cache_folder() / "calibration")},
-        "study": _health(study) if study else None,
+        "study": _health(path) if path else None,
     }
     return {**found, "advice": advice(found)}
 

@@ -1,10 +1,10 @@
 """What does a network cost: exact arithmetic, and its latency on the backends of this machine."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -112,7 +112,7 @@ def profile(
     batches: Sequence[int] = (1,),
     resolution: tuple[int, int] | int | None = None,
     threads: int = 1,
-    devices: Sequence[str] | None = None,
+    devices: str | Sequence[str] | None = None,
     precision: str | Sequence[str] = "fp32",
     backend: str | Sequence[str] = "eager",
     latency: bool = True,
@@ -161,7 +161,8 @@ def profile(
         for entry, file in zip(networks, files, strict=True)
     ]
     left_out: list[dict[str, str]] = []
-    for device in devices or machine_devices() if latency else ():
+    asked_for = _listed(devices) if devices else machine_devices()
+    for device in asked_for if latency else ():
         for batch in batches:
             asked = Conditions(device=device, batch=batch, threads=threads)
             chosen, unavailable = choose(backend, precision, conditions=asked)
@@ -270,8 +271,7 @@ def choose(
         UsageError: A name is unknown, or two do not go together, or nothing is left.
         MissingError: A backend that was asked for by its name is not there.
     """
-    names = [backends] if isinstance(backends, str) else list(dict.fromkeys(backends))
-    kinds = [precisions] if isinstance(precisions, str) else list(dict.fromkeys(precisions))
+    names, kinds = _listed(backends), _listed(precisions)
     is_all = ALL in names
     if is_all:
         names = [REFERENCE, *(name for name in BACKENDS.names if name != REFERENCE)]
@@ -305,6 +305,12 @@ def choose(
             help="; ".join(f"{left['backend']}: {left['help']}" for left in left_out),
         )
     return chosen, left_out
+
+
+def _listed(names: str | Sequence[str]) -> list[str]:
+    """One or several names, each once; what is none is refused where it is looked up."""
+    is_one = isinstance(names, str) or not isinstance(names, Iterable)
+    return [cast(str, names)] if is_one else list(dict.fromkeys(names))
 
 
 def speed_to_eager(latency: Measurement, among: Sequence[Measurement]) -> float | None:

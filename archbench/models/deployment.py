@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from archbench.errors import InexactError
+from archbench.errors import InexactError, wrong_type
 from archbench.memory import keep_memory
 from archbench.models import kernels
 from archbench.models.layer import Attend, QuickGELU, fold_norm
@@ -82,7 +82,12 @@ def fold(network: nn.Module) -> nn.Module:
 
     Folding is done in float64; what has no folded form stays as it is. So does the network itself:
     after loading other weights into it, fold again.
+
+    Raises:
+        UsageError: It is no module.
     """
+    if not isinstance(network, nn.Module):
+        raise wrong_type(network, place="network", allowed="what archbench.build made")
     return _folded(copy.deepcopy(network).eval()).requires_grad_(requires_grad=False)
 
 
@@ -115,6 +120,7 @@ def deploy(
             for twice as long, as what is decided is to be kept.
 
     Raises:
+        UsageError: It is no module.
         InexactError: The forms differ by more than 1e-4 of the largest output.
     """
     keeps = bool(keep_memory())

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from archbench.registry import Registry
+from archbench.study.study_folder import REPORT, own_folder, path_of
 
 if TYPE_CHECKING:
     from archbench.analysis.study import StudyReader
@@ -17,9 +18,12 @@ FORMATS = Registry(
 
 
 def write_report(
-    study: StudyReader, folder: Path | None = None, *, formats: Sequence[str] = ()
+    study: StudyReader | Path | str,
+    folder: Path | str | None = None,
+    *,
+    formats: str | Sequence[str] = (),
 ) -> list[Path]:
-    """Write a study, which may be running, in some formats or in all; the files.
+    """Write a study or that in a folder, which may be running, in some formats or in all of ours.
 
     Each is written whole or not at all, into ``report`` in the study's folder if no other is said.
 
@@ -27,9 +31,13 @@ def write_report(
         UsageError: There is no such format.
         StorageError: The folder cannot be made or written in, or that in the study is a link.
     """
+    from archbench.analysis.study import as_study
     from archbench.report.finding import write_files
-    from archbench.study.study_folder import REPORT, own_folder
 
-    folder = own_folder(study.path, REPORT) if folder is None else folder
-    wanted = [FORMATS.load(name) for name in formats or FORMATS.names]
+    study = as_study(study)
+    if folder is None:
+        folder = own_folder(study.path, REPORT)
+    folder = path_of(folder, place="folder")
+    names = [formats] if isinstance(formats, str) else formats
+    wanted = [FORMATS.load(name) for name in names or FORMATS.names]
     return write_files(folder, {entry.FILE: entry.content(study) for entry in wanted})

@@ -38,6 +38,7 @@ from archbench.search.optuna_view import quiet_optuna
 from archbench.search.preparation import check_data, opened
 from archbench.search.scheduler import KILLED, Broken, Done, Job, Jobs, Report, Sent, StageError
 from archbench.search.settings import as_begun, settings_of, space_of
+from archbench.study.study_folder import path_of
 from archbench.study.trial import TrialRecord, final_accuracies
 
 REPEATS_TAKEN_OVER = "repeat_seconds"
@@ -68,7 +69,7 @@ def confirm(
         ParkedError: It was stopped from outside; the help says how to go on.
         ArchbenchError: Study, data or storage cannot be used, or another machine began it.
     """
-    path = Path(path)
+    path = path_of(path, place="study")
     header = open_study(path).header
     settings = settings_of(
         space_of(header, path=path),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from archbench.evaluate.doctor import advice, check_up
+from archbench.evaluate.doctor import advice, doctor
 
 QUIET: dict[str, Any] = {
     "test": {
@@ -29,7 +29,7 @@ QUIET: dict[str, Any] = {
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     damaged = tmp_path_factory.mktemp("study")
     (damaged / "study.db").write_bytes(b"SQLite format 3\0 and then nothing")
-    return check_up(seconds=1.0, study=damaged)
+    return doctor(seconds=1.0, study=damaged)
 
 
 def changed(document: dict[str, Any], path: str, values: object) -> dict[str, Any]:

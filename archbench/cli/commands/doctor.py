@@ -26,10 +26,10 @@ def command(study: str | None, *, results: Path, **how: Any) -> None:
     Times several copies of one network against one another: each difference between them is
     noise. With a STUDY, its database is checked, too.
     """
-    from archbench.evaluate.doctor import check_up
-    from archbench.report.findings import doctor
+    from archbench.evaluate.doctor import doctor
+    from archbench.report.findings.doctor import finding
 
     path = names.study_path(study, results=results) if study else None
     with console.Meter() as progress:
-        found = check_up(study=path, on_progress=progress, **how)
-    console.tell(doctor.finding(found))
+        found = doctor(study=path, on_progress=progress, **how)
+    console.tell(finding(found))
