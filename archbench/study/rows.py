@@ -174,7 +174,7 @@ def snapshot(connection: sqlite3.Connection) -> Snapshot:
         deque(table.rows(connection), maxlen=0)
     about = header(connection)
     origins: dict[str, str] = about.get("origins", {})
-    taken = tuple(map(_taken_of, MEASUREMENT.rows(connection)))
+    taken = tuple(map(_taken_of, list(MEASUREMENT.rows(connection))))  # whole, then each
     latency = _counting_latency(taken)
     parts: dict[str, Any] = {
         part: _of_trials(connection, *stored) for part, stored in PARTS.items()

@@ -13,10 +13,9 @@ from typing import Any
 import pytest
 
 from archbench.cli.main import archbench, run
-from archbench.study import rows
 from archbench.study.study_folder import DATABASE
-from archbench.study.table import COUNTS
 from tests.cli.stored import write_study
+from tests.study import example
 
 Craft = Callable[[sqlite3.Connection], Any]
 
@@ -182,11 +181,7 @@ def crafted(sound: Path, tmp_path: Path, craft: Craft) -> Path:
     folder = shutil.copytree(sound, tmp_path / "got")
     with closing(sqlite3.connect(folder / DATABASE)) as connection, connection:
         craft(connection)
-        for table in rows.TABLES:  # whoever crafts a study counts its rows, too
-            with suppress(sqlite3.Error):
-                found = (*table.count(connection), table.name)
-                statement = f"UPDATE {COUNTS} SET num_rows = ?, checksum = ? WHERE name = ?"
-                connection.execute(statement, found)
+        example.recount(connection)
     return folder
 
 

@@ -84,6 +84,7 @@ def test_notes_that_no_sampler_makes_are_refused(path: Path, changes: dict[str, 
         notes = json.dumps({**study.notes[0], **changes})
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("UPDATE archbench_note SET notes = ?", (notes,))
+        example.recount(connection)
     with pytest.raises(StorageError, match="what a sampler noted of trial 0 cannot be used"):
         Ledger.open(path)
 

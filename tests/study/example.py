@@ -1,13 +1,17 @@
 """Small records to test with."""
 
+import sqlite3
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from archbench.analysis.front import FrontRule
 from archbench.analysis.study import StudyReader, open_study
+from archbench.study import rows
 from archbench.study.database import Store
 from archbench.study.measurement import Conditions, Measurement, Verdict
+from archbench.study.table import COUNTS
 from archbench.study.trial import CurvePoint, TrialRecord, TrialState
 
 SPEC = {"name": "tiny", "stages": [{"dim": 16, "depth": 2, "layers": {0: {"kv_stride": 1}}}]}
@@ -89,6 +93,19 @@ def trial(
         "seconds": 1.5,
     }
     return TrialRecord(**{**values, **changes})
+
+
+def recount(connection: sqlite3.Connection) -> None:
+    """Counts the rows of a study's tables anew, as whoever crafts one would."""
+    names = {
+        name
+        for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+    }
+    for table in (one for one in rows.TABLES if one.name in names):  # a view may have no end
+        with suppress(sqlite3.Error):  # a column may be missing
+            found = (*table.count(connection), table.name)
+            statement = f"UPDATE {COUNTS} SET num_rows = ?, checksum = ? WHERE name = ?"
+            connection.execute(statement, found)
 
 
 def study(
