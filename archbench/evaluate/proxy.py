@@ -19,7 +19,7 @@ from archbench.errors import MissingError, StorageError
 from archbench.evaluate.target import Target
 from archbench.measure.machine import require_device
 from archbench.models import ArchSpec, Network, build, proxy
-from archbench.models.weights.load import header
+from archbench.models.weights.header import header
 from archbench.models.weights.weight_file import content_sha256, write_safetensors
 from archbench.progress import Progress
 from archbench.study.trial import CurvePoint

@@ -14,7 +14,7 @@ from archbench.evaluate.proxy import describe, open_data, teacher_in_words, wide
 from archbench.measure.machine import require_device
 from archbench.models import ArchSpec, build, proxy
 from archbench.models.network import Written, as_spec
-from archbench.models.weights.load import header
+from archbench.models.weights.header import header
 from archbench.models.weights.weight_file import write_safetensors
 from archbench.progress import Progress
 from archbench.study.atomic_file import write_atomically

@@ -66,3 +66,30 @@ def test_weights_that_are_kept_are_not_fetched(run: Run, tmp_path: Path) -> None
     code, out, err = run("weights", "fetch", "levit_128s", "--out", str(tmp_path))
     assert (code, out) == (0, f"{tmp_path / 'levit_128s.safetensors'}\n")
     assert "it was there already" in err
+
+
+def test_sets_of_weights_are_listed_and_taken_by_their_key(run: Run, timm: Path) -> None:
+    trained = torch.load(timm, weights_only=True)
+    average = {f"module.{name}": value + (value.ndim > 0) for name, value in trained.items()}
+    torch.save({"model": trained, "model_ema": average, "epoch": 3}, "both.pth")
+
+    code, out, _ = run("weights", "show", "both.pth")
+    assert code == 0
+    assert out.splitlines()[0] == "set      model_ema; --key shows another"
+    assert "size     325 tensors, 7,777,058 parameters, " in out
+    rows = [line.split()[:3] for line in out.splitlines() if line.startswith("model")]
+    assert rows == [["model", "325", "7,777,058"], ["model_ema", "325", "7,777,058"]]
+
+    code, out, _ = run("weights", "convert", "both.pth", "a.safetensors")
+    assert code == 0
+    assert out.splitlines()[1] == "read:    model_ema; --key takes another: model"
+
+    code, _, err = run("weights", "convert", "both.pth", "a.safetensors", "--key", "ema")
+    assert code == 2
+    assert "unknown set of weights 'ema'; did you mean model_ema? known: model_ema, model" in err
+
+    trained |= {"step": 4}
+    torch.save(trained, "step.pth")
+    code, out, _ = run("weights", "convert", "step.pth", "a.safetensors")
+    assert code == 0
+    assert out.splitlines()[1] == "ignored: step, as no weights"

@@ -52,7 +52,7 @@ def test_pytorch_files_are_read_wrapped_or_not(
     path.write_bytes(_saved(content, **how))
     found = read_weights(path)
     assert found.kind == "pickle"
-    assert found.wrapper == ("" if content is STATE else next(iter(content)))
+    assert found.part.path == (() if content is STATE else tuple(content)[:1])
     assert {name: value.tolist() for name, value in found.tensors.items()} == {
         name: value.tolist() for name, value in STATE.items()
     }
@@ -69,13 +69,12 @@ def test_the_content_says_what_a_file_is(suffix: str, tmp_path: Path) -> None:
 
 def test_nothing_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for content, asked in ((Deed(), "mkdir"), (argparse.Namespace(lr=1), "argparse.Namespace")):
-        for data in (_saved({"model": STATE, "args": content}), pickle.dumps({"a": content})):
-            Path("a.pth").write_bytes(data)
-            with pytest.raises(WeightsError, match="could run code") as refused:
-                read_weights(Path("a.pth"))
-            assert asked in str(refused.value) or "damaged" in str(refused.value)
-            assert "\n" not in str(refused.value)
+    for content in (Deed(), argparse.Namespace(lr=1)):
+        Path("a.pth").write_bytes(_saved({"model": STATE, "args": content}))
+        assert set(read_weights(Path("a.pth")).tensors) == set(STATE)
+        Path("a.pth").write_bytes(pickle.dumps({"a": content}))
+        with pytest.raises(WeightsError, match="a pickle of Python, but no file of PyTorch"):
+            read_weights(Path("a.pth"))
     assert not Path("deed").exists()
 
 
@@ -146,10 +145,10 @@ WIDE = torch.zeros(1).expand(10**6, 10**6)  # claims more than the file holds
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ({"a": WIDE}, "a claims 1,000,000,000,000 values"),
-        ({"a": torch.eye(3).to_sparse()}, "a is not a plain array"),
-        ({"a": torch.zeros(2, dtype=torch.complex64)}, "a is not a plain array"),
-        ({"a": torch.zeros(3, device="meta")}, "a is not a plain array"),
+        ({"a.b": WIDE}, "a.b claims 1,000,000,000,000 values"),
+        ({"a.b": torch.eye(3).to_sparse()}, "a.b is not a plain array"),
+        ({"a.b": torch.zeros(2, dtype=torch.complex64)}, "a.b is not a plain array"),
+        ({"a.b": torch.zeros(3, device="meta")}, "a.b is not a plain array"),
         ([1, 2], "holds no weights by name, but"),
         ({"optimizer": {}, "epoch": 1}, "holds no weights by name, but"),
         ({"model": {}}, "holds no weights by name, but"),
@@ -196,5 +195,5 @@ def test_a_full_disk_leaves_what_was_there(
 
 def test_slices_of_one_memory_are_written_apart(tmp_path: Path) -> None:
     whole = torch.arange(4.0)
-    write_safetensors(tmp_path / "a", {"a": whole[:2], "b": whole[1:]}, metadata={})
-    assert read_weights(tmp_path / "a").tensors["b"].tolist() == [1, 2, 3]
+    write_safetensors(tmp_path / "a", {"a.a": whole[:2], "a.b": whole[1:]}, metadata={})
+    assert read_weights(tmp_path / "a").tensors["a.b"].tolist() == [1, 2, 3]

@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from archbench.models import Converted
 
 SCHEMA = "archbench.weights-file/1"
+_KEY = click.option(
+    "--key",
+    metavar="KEY",
+    help="Which set of weights of the file, as show lists them; by default the EMA's, if it has "
+    "one.",
+)
 
 
 @click.group(subcommand_metavar="convert IN OUT | show FILE | fetch NAME")
@@ -21,7 +27,8 @@ def command() -> None:
     """Weights of networks: convert them, show a file, or download published ones.
 
     Reads the names of the released LeViT, CvT and DeiT, of timm, transformers and torchvision, and
-    our own, as safetensors or PyTorch files. Nothing in a file is executed.
+    our own, as safetensors or PyTorch files, also training checkpoints. Nothing in a file is
+    executed.
     """
 
 
@@ -53,6 +60,7 @@ def command() -> None:
     type=click.IntRange(min=1),
     help="Replace the classifiers by new ones with so many classes.",
 )
+@_KEY
 @option.SET
 @option.RESULTS
 @option.JSON
@@ -93,20 +101,22 @@ def convert(
 
 @command.command()
 @click.argument("file", type=click.Path(path_type=Path))
+@_KEY
 @option.JSON
-def show(file: Path) -> None:
-    """Say whose names FILE has, which network it fits, and whether it is whole."""
+def show(file: Path, *, key: str | None) -> None:
+    """Say what FILE holds: sets of weights, whose names, of which network, and if it is whole."""
     from archbench.models import describe_weights
     from archbench.report.findings import weights as findings
 
-    found = describe_weights(file)
+    found = describe_weights(file, key=key)
     name = found["network"] or next(iter(found["same_size"]), "NETWORK")
     more = (
         ("OUT", "--to", "timm")
         if found["layout"] == "archbench"
         else ("OUT.safetensors", "--model", name)
     )
-    step = command_line("archbench", "weights", "convert", file, *more)
+    taken = ("--key", key) if key else ()
+    step = command_line("archbench", "weights", "convert", file, *more, *taken)
     finding = findings.description({"schema": SCHEMA, **found}, next_step=step)
     console.tell(finding)
 
@@ -144,4 +154,7 @@ def _converted(converted: Converted) -> dict[str, Any]:
         "verified": loaded.verified,
         "interpolated": list(loaded.interpolated),
         "fresh": list(loaded.fresh),
+        "key": loaded.key,
+        "other_keys": list(loaded.other_keys),
+        "ignored": list(loaded.ignored),
     }

@@ -22,6 +22,8 @@ HEAD = "head.classifiers."
 COUNTER = "num_batches_tracked"
 BIASES = "attention_biases"
 OFFSETS = "attention_bias_idxs"
+STATISTICS = ("running_mean", "running_var", COUNTER, OFFSETS)
+OURS = "archbench"
 _LAYOUTS = Path(__file__).with_name("layouts")
 
 
@@ -42,6 +44,10 @@ class WeightLayout:
     is for any. ``fields`` is what some fields of a block may be, if they are used, where others
     would have other layers. Its own code looks for the weights in a .pth file under ``wrapper``, if
     there is one, and with ``keeps_offsets`` stores the number of each offset beside the bias.
+
+    The ``base`` is what stands before all names but the head's, in one of several ways, and is
+    missing in a file of the base network, which has no head; the marks are of names behind it.
+    What begins with ``unread`` belongs to no classifier and is passed over.
     """
 
     title: str
@@ -54,6 +60,8 @@ class WeightLayout:
     leaves: Mapping[str, str] = field(default_factory=dict)
     wrapper: str = ""
     keeps_offsets: bool = False
+    base: Sequence[str] = ()
+    unread: Sequence[str] = ()
 
     def places(self, spec: ResolvedSpec) -> dict[str, tuple[str, ...]]:
         """The names of a network's modules: ours, and of each one or several of theirs."""
@@ -68,6 +76,12 @@ class WeightLayout:
                 for numbers in _numbers(ours, spec):
                     found[ours.format(**numbers)] = tuple(n.format(**numbers) for n in names)
         return found
+
+    def base_of(self, spec: ResolvedSpec) -> str:
+        """What stands before the names of a network's base; empty where nothing does."""
+        names = [name for several in self.places(spec).values() for name in several]
+        held = (base for base in self.base if any(name.startswith(base) for name in names))
+        return next(held, "")
 
 
 def _numbers(ours: str, spec: ResolvedSpec) -> Iterator[Mapping[str, Any]]:
@@ -103,8 +117,9 @@ def _numbers(ours: str, spec: ResolvedSpec) -> Iterator[Mapping[str, Any]]:
 class FileForm:
     """What may differ between two files of one layout with the same weights.
 
-    A .pth file keeps them under the ``wrapper``, if there is one; ``prefix`` stands in front of
-    every name, as ``module.`` of a network trained in parallel. ``pointwise`` linear layers are
+    A .pth file keeps them under the ``wrapper``, keys with dots between them, if there is one;
+    ``prefix`` stands in front of every name, as ``module.`` of a network trained in parallel; with
+    ``is_base`` they are those of a base network without a head. ``pointwise`` linear layers are
     written as 1x1 convolutions; ``offsets`` stand beside each bias; ``counters`` count a norm's
     batches.
     """
@@ -114,6 +129,7 @@ class FileForm:
     pointwise: bool = False
     offsets: bool = False
     counters: bool = True
+    is_base: bool = False
 
 
 def form_of(document: object) -> FileForm:
@@ -123,7 +139,8 @@ def form_of(document: object) -> FileForm:
         WeightsError: It says something else.
     """
     known = {field.name: type(field.default) for field in fields(FileForm)}
-    held = document if isinstance(document, Mapping) else {}
+    # A file of before archbench read base networks does not say that it was one.
+    held = {"is_base": False, **document} if isinstance(document, Mapping) else {}
     if any(type(held.get(name)) is not kind for name, kind in known.items()):
         raise WeightsError("the form of the file that these weights came from cannot be read")
     return FileForm(**{name: held[name] for name in known})
@@ -230,10 +247,10 @@ def listed(names: Sequence[str]) -> str:
     """Some names with their number, the first few written out."""
     count = f"{len(names)} tensor{'s' if len(names) != 1 else ''}"
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return f"{count} ({', '.join(_shown(name) for name in names[:5])}{more})"
+    return f"{count} ({', '.join(shown(name) for name in names[:5])}{more})"
 
 
-def _shown(name: str) -> str:
+def shown(name: str) -> str:
     """A name from a file, which may be anything, on one line."""
     plain = name if name.isprintable() else ascii(name)
     return plain if len(plain) <= 120 else f"{plain[:117]}..."

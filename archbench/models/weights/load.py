@@ -5,7 +5,6 @@ A file of ours is safetensors whose header holds the network as JSON (``spec``),
 """
 
 import json
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,13 +12,14 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from archbench.errors import ArchbenchError, UsageError
+from archbench.errors import UsageError
 from archbench.models.catalogue import published
 from archbench.models.deployment import Deployed
 from archbench.models.network import Network, Written, as_spec, build
 from archbench.models.part import Grid
 from archbench.models.spec import ArchSpec
-from archbench.models.weights.layout import FileForm, form_of, layout_for, layouts, table
+from archbench.models.weights.header import header, own_spec, source_of
+from archbench.models.weights.layout import OURS, FileForm, form_of, layout_for, layouts, table
 from archbench.models.weights.translation import (
     differing_fields,
     our_tensors,
@@ -31,15 +31,10 @@ from archbench.models.weights.translation import (
 )
 from archbench.models.weights.weight_file import (
     WeightFile,
-    content_sha256,
     read_weights,
     write_pickle,
     write_safetensors,
 )
-from archbench.registry import OUTSIDE
-
-FORMAT = "archbench.weights/1"
-OURS = "archbench"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +45,10 @@ class Loaded:
     ``verified``: the file holds a sha256 of its weights, which agrees. Tensors ``interpolated``
     were brought to another map, ``fresh`` ones stayed as the network had them. The ``source`` is
     where a file of ours came from, if it was converted: layout, form, file, sha256.
+
+    The ``key`` names the set of weights that was taken, ``other_keys`` those of others that the
+    file has; ``.`` is of one that stands by itself. What was ``ignored`` stood among its tensors
+    and is no weight.
     """
 
     layout: str
@@ -58,6 +57,9 @@ class Loaded:
     interpolated: tuple[str, ...]
     fresh: tuple[str, ...]
     source: Mapping[str, Any]
+    key: str
+    other_keys: tuple[str, ...]
+    ignored: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +78,7 @@ def load_weights(
     path: str | Path,
     *,
     layout: str | None = None,
+    key: str | None = None,
     interpolate: bool = False,
     new_head: bool = False,
 ) -> Loaded:
@@ -85,15 +88,20 @@ def load_weights(
     and ours, in safetensors or PyTorch's files; ``layout`` says whose they are, as in ``timm``, if
     the names themselves shall not. Nothing in a file is executed.
 
+    A file may have several sets of weights. The ``key`` says which is taken, as in ``model_ema``;
+    by default it is the average over the training steps (EMA), if there is one, else the weights
+    as they were trained. What is returned says which it was, and which others there are.
+
     ``interpolate`` brings position embeddings and attention biases from the file's resolution to
     the network's; without it another one is refused. ``new_head`` leaves the classifiers as they
     are in the network: for other classes.
 
     Raises:
         MissingError: There is no such file.
-        WeightsError: It is damaged or unsafe, or does not fit; the message lists what is missing,
-            left over or of another shape.
-        UsageError: The network is none of ours, or is deployed already.
+        WeightsError: It is damaged, or does not fit; the message lists what is missing, left over
+            or of another shape.
+        UsageError: The network is none of ours, or is deployed already, or the file has no such
+            set of weights.
     """
     spec, own = _own(network)
     if not skeleton(spec).has_shapes_of(own):
@@ -102,7 +110,7 @@ def load_weights(
             help="load the weights before archbench.deploy, and deploy again",
         )
     tensors, loaded, _ = _read_into(
-        read_weights(Path(path)),
+        read_weights(Path(path), key=key),
         asked=layout,
         spec=spec,
         interpolate=interpolate,
@@ -140,6 +148,7 @@ def convert_weights(
     model: Written | None = None,
     to: str = OURS,
     layout: str | None = None,
+    key: str | None = None,
     resolution: int | tuple[int, int] | None = None,
     classes: int | None = None,
     origin: str = "",
@@ -149,14 +158,15 @@ def convert_weights(
     The target is .safetensors, or PyTorch's .pth, .pt, .bin where it is not ours. The network is by
     default that of a file of ours, else the published one with as many parameters. ``to`` and
     ``layout`` say whose names are written and read: ``archbench``, ``official``, ``timm``,
-    ``transformers``, ...; those that are read are seen from the names by default. A resolution,
-    height and width or a side, is interpolated to; ``classes`` drops the classifiers for fresh
-    ones of so many classes. A file of ours keeps the origin: where the source was fetched.
+    ``transformers``, ...; those that are read are seen from the names by default. The ``key`` is
+    that of ``load_weights``. A resolution, height and width or a side, is interpolated to;
+    ``classes`` drops the classifiers for fresh ones of so many classes. A file of ours keeps the
+    origin: where the source was fetched.
 
     Raises:
         ArchbenchError: As ``load_weights`` and ``save_weights`` do.
     """
-    file = read_weights(Path(source))
+    file = read_weights(Path(source), key=key)
     spec = as_spec(model) if model is not None else _spec_of(file, asked=layout)
     sides = (resolution, resolution) if isinstance(resolution, int) else resolution
     spec = replace(
@@ -189,13 +199,16 @@ def convert_weights(
     return Converted(loaded=loaded, spec=spec, layout=wanted, path=path, sha256=sha256)
 
 
-def describe_weights(path: str | Path) -> dict[str, Any]:
+def describe_weights(path: str | Path, *, key: str | None = None) -> dict[str, Any]:
     """What a file holds, JSON-able: layout, spec, tensors, sums; a damaged one is refused.
+
+    Of several sets of weights all have their sizes; the rest is of the one that the key names, or
+    that ``load_weights`` takes by default.
 
     Raises:
         ArchbenchError: As ``load_weights`` does, but for what does not fit.
     """
-    file = read_weights(Path(path))
+    file = read_weights(Path(path), key=key)
     name, form = recognise(file, asked=None, spec=None)
     spec = own_spec(file) if name == OURS else None
     return {
@@ -203,6 +216,9 @@ def describe_weights(path: str | Path) -> dict[str, Any]:
         "bytes": file.size,
         "sha256": file.sha256,
         "kind": file.kind,
+        "key": file.part.key,
+        "sets": {one: dict(size) for one, size in file.sets.items()},
+        "ignored": list(file.part.ignored),
         "layout": name,
         "title": layouts()[name].title,
         "form": asdict(form),
@@ -210,7 +226,7 @@ def describe_weights(path: str | Path) -> dict[str, Any]:
         "network": spec.name if spec else None,
         "spec": spec.to_document() if spec else None,
         "same_size": same_size(file),
-        "source": _source_of(file),
+        "source": source_of(file),
         "tensors": {
             key: {"shape": list(tensor.shape), "type": str(tensor.dtype).removeprefix("torch.")}
             for key, tensor in sorted(file.tensors.items())
@@ -269,7 +285,10 @@ def _read_into(
         verified=own is not None and "sha256" in file.metadata,
         interpolated=tuple(moved),
         fresh=tuple(key for key in skeleton(spec).tensors if key not in tensors),
-        source=_source_of(file),
+        source=source_of(file),
+        key=file.part.key,
+        other_keys=tuple(one for one in file.sets if one != file.part.key),
+        ignored=file.part.ignored,
     )
     return tensors, loaded, form
 
@@ -288,48 +307,6 @@ def _check_same(file: WeightFile, own: ArchSpec, spec: ArchSpec, *, new_head: bo
         )
 
 
-def own_spec(file: WeightFile) -> ArchSpec | None:
-    """The spec in the header, with the sha256 beside it checked; None where there is none."""
-    text = file.metadata.get("spec")
-    if file.metadata.get("format") != FORMAT or text is None:
-        return None
-    sha256 = file.metadata.get("sha256")
-    if sha256 is not None and sha256 != content_sha256(file.tensors, text):
-        raise file.refused(
-            "damaged or changed: the weights and spec are not those of its sha256",
-            help="fetch, copy or convert it again",
-        )
-    try:
-        document = json.loads(text)
-        _refuse_code(document)
-        return ArchSpec.from_document(document, place="spec")
-    except (ArchbenchError, AttributeError, RecursionError, TypeError, ValueError) as error:
-        raise file.refused(f"the spec in its header cannot be read: {error}") from error
-
-
-def _refuse_code(document: object) -> None:
-    """Refuse parts of modules that nobody imported yet: reading a file runs no code."""
-    if isinstance(document, str) and document.startswith(OUTSIDE):
-        path = document.removeprefix(OUTSIDE)
-        if path not in sys.modules:
-            raise UsageError(
-                f"it has parts of the module {path}, which is not imported",
-                help=f"if you trust that module, import it first: import {path}",
-            )
-    elif isinstance(document, Mapping | list):
-        for value in document.values() if isinstance(document, Mapping) else document:
-            _refuse_code(value)
-
-
-def _source_of(file: WeightFile) -> dict[str, Any]:
-    """Where a file of ours says that it came from; empty if it says nothing."""
-    try:
-        source = json.loads(file.metadata.get("source", "{}"))
-    except (ValueError, RecursionError):
-        return {}
-    return source if isinstance(source, dict) else {}
-
-
 def _save(
     path: Path, tensors: Mapping[str, Tensor], *, spec: ArchSpec, source: Mapping[str, Any]
 ) -> str:
@@ -340,12 +317,6 @@ def _save(
         )
     metadata = {**header(spec), "source": json.dumps(source, sort_keys=True)}
     return write_safetensors(path, tensors, metadata=metadata)
-
-
-def header(spec: ArchSpec) -> dict[str, str]:
-    """What stands in a file of ours beside the tensors, before their sha256 joins it."""
-    text = json.dumps(spec.to_document(), sort_keys=True)
-    return {"format": FORMAT, "spec": text, "digest": spec.digest}
 
 
 def _spec_of(file: WeightFile, *, asked: str | None) -> ArchSpec:

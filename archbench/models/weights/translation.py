@@ -27,18 +27,19 @@ from archbench.models.weights.layout import (
     COUNTER,
     HEAD,
     OFFSETS,
+    STATISTICS,
     FileForm,
     TensorPlace,
     layout,
     layout_for,
-    layouts,
     listed,
     offsets,
+    shown,
     table,
 )
 from archbench.models.weights.weight_file import WeightFile
 
-_STATISTICS = ("running_mean", "running_var", COUNTER, OFFSETS)
+_FIRST_HEAD = (f"{HEAD}0.weight", f"{HEAD}0.linear.weight")
 
 
 class Skeleton(NamedTuple):
@@ -101,7 +102,7 @@ def resized(values: Tensor, *, old: Grid, new: Grid) -> Tensor:
 
 def _spec_in_file(spec: ArchSpec, found: Mapping[str, Tensor]) -> ArchSpec:
     """The network with the resolution and classes of the file, where one fits."""
-    for key in (f"{HEAD}0.weight", f"{HEAD}0.linear.weight"):
+    for key in _FIRST_HEAD:
         if key in found and found[key].ndim == 2 and 0 < found[key].shape[0] <= 10**6:
             spec = replace(spec, num_classes=found[key].shape[0])
     own = skeleton(spec)
@@ -171,16 +172,10 @@ def recognise(
         WeightsError: It is of no layout that is known, or may be of several.
         UsageError: The layout that was named is unknown.
     """
-    prefix = "module." if all(name.startswith("module.") for name in file.tensors) else ""
-    sides = {name.removeprefix(prefix): tensor.ndim for name, tensor in file.tensors.items()}
+    sides = {name: tensor.ndim for name, tensor in file.tensors.items()}
+    found = list(dict.fromkeys(home.layout for home in file.part.homes))
     if asked is not None:
         found = [layout_for(asked, spec) if spec else asked]
-    else:
-        found = [
-            name
-            for name, held in layouts().items()
-            if all(any(re.search(mark, key) for key in sides) for mark in held.marks)
-        ]
     if not found:
         raise file.refused(
             f"of no layout that is known; it holds {listed(list(sides))}",
@@ -191,12 +186,13 @@ def recognise(
         raise file.refused(f"may be of several layouts: {', '.join(found)}", help="say which")
     held = layout(found[0])
     return found[0], FileForm(
-        wrapper=file.wrapper,
-        prefix=prefix,
+        wrapper=".".join(file.part.path),
+        prefix=file.part.prefix,
         pointwise="norm" in held.leaves
         and any(number == 4 for name, number in sides.items() if ".qkv." in name),
         offsets=any(name.endswith(OFFSETS) for name in sides),
         counters=any(name.endswith(COUNTER) for name in sides),
+        is_base=any(home.is_base for home in file.part.homes if home.layout == found[0]),
     )
 
 
@@ -212,13 +208,18 @@ def our_tensors(
         WeightsError: A tensor is missing, left over, of another shape or not finite, or the
             layout cannot hold such a network.
     """
-    theirs = {key.removeprefix(form.prefix): value for key, value in file.tensors.items()}
+    base = layout(name).base_of(spec.resolved()) if form.is_base else ""
+    theirs = {base + key: value for key, value in file.tensors.items()}
     try:
         places = table(name, spec.resolved(), skeleton(spec).tensors)
     except UsageError as error:
         raise file.refused(f"the weights are not of this network: {error.message}") from None
     if new_head:
-        places = tuple(place for place in places if not place.ours.startswith(HEAD))
+        places = tuple(
+            place
+            for place in places
+            if not place.ours.startswith(HEAD) and place.theirs[0].startswith(base)
+        )
     joined = {place.ours: _joined(place, theirs, form) for place in places}
     found = {ours: value for ours, value in joined.items() if value is not None}
     source = _spec_in_file(spec, found)
@@ -234,7 +235,11 @@ def our_tensors(
         if place.ours in found and found[place.ours].shape != wanted[place.ours].shape
     ]
     if missing or left or shapes:
-        raise _misfit(file, layout(name).title, spec.name, missing, left, shapes)
+        heads = {one for place in places if place.ours in _FIRST_HEAD for one in place.theirs}
+        is_headless = bool(heads) and heads <= {*missing} and not left
+        raise _misfit(
+            file, layout(name).title, spec, missing, left, shapes, is_headless=is_headless
+        )
     _check_values(found, wanted, file)
     other = [
         key
@@ -270,12 +275,17 @@ def their_tensors(
         found |= dict(zip(entry.theirs, pieces, strict=True))
     if form.offsets:
         found |= offsets(name, resolved)
-    return {form.prefix + key: value for key, value in found.items()}
+    base = layout(name).base_of(resolved) if form.is_base else ""
+    return {
+        form.prefix + key.removeprefix(base): value
+        for key, value in found.items()
+        if key.startswith(base)
+    }
 
 
 def same_size(file: WeightFile) -> list[str]:
     """The published networks with as many parameters as the file holds."""
-    counted = {k: v for k, v in file.tensors.items() if not k.endswith(_STATISTICS)}
+    counted = {k: v for k, v in file.tensors.items() if not k.endswith(STATISTICS)}
     number = sum(tensor.numel() for tensor in counted.values())
     return [name for name in published_names() if count(published(name)).params == number]
 
@@ -318,18 +328,33 @@ def _ignored(
 
 
 def _misfit(
-    file: WeightFile, title: str, name: str, missing: list[str], left: list[str], wrong: list[str]
+    file: WeightFile,
+    title: str,
+    spec: ArchSpec,
+    missing: list[str],
+    left: list[str],
+    wrong: list[str],
+    *,
+    is_headless: bool,
 ) -> WeightsError:
     parts = [f"missing: {listed(missing)}"] if missing else []
     parts += [f"left over: {listed(left)}"] if left else []
+    values = [one for one in missing if f"{file.part.prefix}{one}" in file.part.ignored]
+    parts += [f"in the file, but no tensors: {', '.join(map(shown, values[:5]))}"] if values else []
     if wrong:
         more = f"; and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         parts.append(f"of another shape: {len(wrong)} ({'; '.join(wrong[:3])}{more})")
+    name = spec.name
     alike = [other for other in same_size(file) if other != name]
     # The usual reason where only classifiers differ.
     words = re.compile(r"head_dist|classifier|head\.|.*distill")
     others = [one for one in (*missing, *left) if not words.match(one)]
-    if alike:
+    if is_headless:
+        help_ = (
+            "the file has no classifier: ask for a new head "
+            f"(new_head=True, --classes {spec.num_classes})"
+        )
+    elif alike:
         help_ = f"they have as many parameters as {' and '.join(alike[:3])}"
     elif others or not (missing or left):
         help_ = "build the network that the weights were trained in"

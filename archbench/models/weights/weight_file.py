@@ -1,18 +1,17 @@
 """How are weights read from a file that may be hostile, and written whole or not at all?
 
-Nothing that a file holds is ever executed: safetensors cannot ask for it, and pickles are read
-by PyTorch's reader of weights alone, which refuses whatever is not a tensor or plain value.
+Nothing that a file holds is ever executed: safetensors cannot ask for it, and of pickles a reader
+of our own keeps the tensors and looks nothing up that they name (``pickled``).
 """
 
 import hashlib
 import io
 import json
-import pickle
-import re
 import struct
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,26 +20,34 @@ from uuid import uuid4
 import torch
 from torch import Tensor
 
-from archbench.errors import FOREIGN_FAULTS, MissingError, StorageError, WeightsError
+from archbench.errors import (
+    FOREIGN_FAULTS,
+    ArchbenchError,
+    MissingError,
+    StorageError,
+    WeightsError,
+)
+from archbench.models.weights.layout import shown
+from archbench.models.weights.torch_file import read_torch_file
+from archbench.models.weights.weight_set import WeightSet, chosen, weight_sets
 from archbench.study.atomic_file import replace_file
 
 MAX_BYTES = 8 * 2**30
-WRAPPERS = ("model", "state_dict", "model_state_dict")
 _ZIP, _PICKLE, _POINTER = b"PK\x03\x04", b"\x80", b"version https://git-lfs"
-_ASKED = re.compile(r"(?:GLOBAL|function|class|instantiate) `?([A-Za-z_][\w.]{2,80})")
 _NOT_READ = (
     *(*FOREIGN_FAULTS, EOFError, OSError),
-    *(pickle.UnpicklingError, zipfile.BadZipFile, struct.error),
+    *(zipfile.BadZipFile, struct.error),
 )
 
 
 @dataclass(frozen=True)
 class WeightFile:
-    """What a file holds: tensors by their names in it, on the CPU.
+    """What a file holds: one set of weights, on the CPU, and the sizes of all.
 
-    They are as safe to compute with as any of ours, though their values may be anything. The
+    They are as safe to compute with as any of ours, though their values may be anything. Their
+    names are without the prefix of the ``part``, which says where in the file they stand. The
     sha256 and the size, in bytes, are the file's. Metadata is text beside the tensors, empty for a
-    pickle, which may keep them under a key, the ``wrapper``.
+    pickle. ``sets`` has the ``size`` of every set by its key.
     """
 
     path: Path
@@ -49,29 +56,46 @@ class WeightFile:
     kind: str
     tensors: Mapping[str, Tensor]
     metadata: Mapping[str, str]
-    wrapper: str = ""
+    part: WeightSet
+    sets: Mapping[str, Mapping[str, int]]
 
     def refused(self, message: str, *, help: str | None = None) -> WeightsError:
         """The error that refuses these weights."""
         return WeightsError(message, place=str(self.path), help=help)
 
 
-def read_weights(path: Path) -> WeightFile:
+def read_weights(path: Path, *, key: str | None = None) -> WeightFile:
     """The tensors of a .safetensors, .pth, .pt or .bin file; its content says which, not its name.
+
+    A file may have several sets of weights, of which the key names one; ``weight_set.chosen`` says
+    which it is by default.
 
     Raises:
         MissingError: There is no such file.
-        WeightsError: It is damaged, no file of weights, or larger than any network here, or it is
-            a pickle that would have to run code.
+        WeightsError: It is damaged, no file of weights, or larger than any network here, or
+            holds several sets of which none is plainly meant.
+        UsageError: It has no such set.
     """
     data = _content(path)
     try:
-        kind, tensors, metadata, wrapper = _held(data)
-        _check_plain(tensors, limit=len(data))
-    except WeightsError as error:
+        kind, content, metadata, made = _held(data)
+        with _reading("a file of PyTorch"):
+            sets = weight_sets(content)
+            part = chosen(sets, key)
+            _check_plain(part, limit=len(data))
+            tensors = {name: made(claim) for name, claim in part.tensors.items()}
+    except ArchbenchError as error:
         raise error.at(str(path)) from error
-    sha256 = hashlib.sha256(data).hexdigest()
-    return WeightFile(path, sha256, len(data), kind, tensors, metadata, wrapper)
+    return WeightFile(
+        path=path,
+        sha256=hashlib.sha256(data).hexdigest(),
+        size=len(data),
+        kind=kind,
+        tensors=tensors,
+        metadata=metadata,
+        part=part,
+        sets={one.key: one.size() for one in sets},
+    )
 
 
 def write_safetensors(
@@ -101,10 +125,12 @@ def write_safetensors(
 
 
 def write_pickle(path: Path, tensors: Mapping[str, Tensor], *, wrapper: str = "") -> str:
-    """Like ``write_safetensors``, as PyTorch does, under a key where one is given."""
-    plain = _apart(tensors)
+    """Like ``write_safetensors``, as PyTorch does, under keys where some are given: ``a.b``."""
+    content: dict[str, Any] = _apart(tensors)
+    for key in reversed(wrapper.split(".") if wrapper else []):
+        content = {key: content}
     buffer = io.BytesIO()
-    torch.save({wrapper: plain} if wrapper else plain, buffer)
+    torch.save(content, buffer)
     return _write(path, buffer.getvalue())
 
 
@@ -133,20 +159,34 @@ def _content(path: Path) -> bytes:
     )
 
 
-def _held(data: bytes) -> tuple[str, dict[str, Tensor], dict[str, str], str]:
-    """Kind, tensors, metadata and wrapper of what a file holds."""
+def _held(
+    data: bytes,
+) -> tuple[str, Any, dict[str, str], Callable[[Any], Tensor]]:
+    """Kind, content and metadata of a file, and what makes tensors of those in the content."""
     # A header may be of a length whose first byte begins a pickle, too; so this comes first.
     if data[8:9] == b"{" and int.from_bytes(data[:8], "little") <= len(data) - 8:
-        return "safetensors", *from_safetensors(data), ""
+        return "safetensors", *from_safetensors(data), Tensor.detach
     if data.startswith((_ZIP, _PICKLE)):
-        tensors, wrapper = _from_pickle(data)
-        return "pickle", tensors, {}, wrapper
+        with _reading("a file of PyTorch"):
+            file = read_torch_file(data)
+        return "pickle", file.content, {}, file.tensor
     raise WeightsError(
         "neither a safetensors file nor one of PyTorch",
         help="it is a pointer to the file that git lfs pull fetches"
         if data.startswith(_POINTER)
         else "see what it is: a download may be cut off, or be a page of words",
     )
+
+
+@contextmanager
+def _reading(what: str) -> Iterator[None]:
+    """Says in words that a file is not whole."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # on how it was written; read or refused, it is plain
+            yield
+    except _NOT_READ as error:
+        raise _damaged(what, error) from error
 
 
 def from_safetensors(data: bytes) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -166,67 +206,15 @@ def from_safetensors(data: bytes) -> tuple[dict[str, Tensor], dict[str, str]]:
     return tensors, header.get("__metadata__") or {}
 
 
-def _from_pickle(data: bytes) -> tuple[dict[str, Tensor], str]:
-    try:
-        if data.startswith(_ZIP):
-            _check_archive(data)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # on how it was written; read or refused, it is plain
-            content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        asked = _ASKED.search(str(error))
-        unknown = "it is damaged, or asks for more than tensors"
-        raise WeightsError(
-            "not read, as reading it could run code: "
-            + (f"it asks for {asked[1]}" if asked else unknown),
-            help="where you trust its source, write a file of the tensors alone with the program "
-            "that made it",
-        ) from error
-    except _NOT_READ as error:
-        raise _damaged("a file of PyTorch", error) from error
-    return _unwrapped(content)
-
-
-def _check_archive(data: bytes) -> None:
-    """Refuse an archive that is larger inside than outside."""
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        entries = archive.infolist()
-    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-        raise zipfile.BadZipFile("its records are compressed, as PyTorch never writes them")
-    if sum(entry.file_size for entry in entries) > len(data):
-        raise zipfile.BadZipFile("its records are larger than the file")
-
-
-def _unwrapped(content: Any) -> tuple[dict[str, Tensor], str]:
-    wrapper = ""
-    if isinstance(content, Mapping) and not _is_state(content):
-        keys = [key for key in WRAPPERS if isinstance(content.get(key), Mapping)]
-        wrapper = next((key for key in keys if _is_state(content[key])), "")
-        content = content[wrapper] if wrapper else content
-    if not isinstance(content, Mapping) or not _is_state(content):
-        held = ", ".join(map(repr, list(content)[:6])) if isinstance(content, Mapping) else ""
-        raise WeightsError(
-            f"holds no weights by name, but {held or type(content).__name__}",
-            help=f"they may stand by themselves or under {', '.join(WRAPPERS)}",
-        )
-    return {name: tensor.detach() for name, tensor in content.items()}, wrapper
-
-
-def _is_state(content: Mapping[Any, Any]) -> bool:
-    return bool(content) and all(
-        isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
-    )
-
-
-def _check_plain(tensors: Mapping[str, Tensor], *, limit: int) -> None:
+def _check_plain(part: WeightSet, *, limit: int) -> None:
     """Refuse tensors that are no plain arrays, or that claim to be larger than their file."""
-    for name, tensor in tensors.items():
-        is_plain = tensor.layout == torch.strided and not tensor.is_quantized
-        if not is_plain or tensor.device.type != "cpu" or tensor.is_complex():
-            raise WeightsError(f"{name[:120]} is not a plain array of numbers")
-        if tensor.numel() * tensor.element_size() > limit:
+    odd = [*part.odd, *(name for name, t in part.tensors.items() if t.dtype.is_complex)]
+    if odd:
+        raise WeightsError(f"{shown(odd[0])} is not a plain array of numbers")
+    for name, tensor in part.tensors.items():
+        if tensor.numel() * tensor.dtype.itemsize > limit:
             raise WeightsError(
-                f"{name[:120]} claims {tensor.numel():,} values, more than the file holds"
+                f"{shown(name)} claims {tensor.numel():,} values, more than the file holds"
             )
 
 

@@ -1,0 +1,61 @@
+"""What does a file of ours say about its weights, beside them, and is it true?"""
+
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from archbench.errors import ArchbenchError, UsageError
+from archbench.models.spec import ArchSpec
+from archbench.models.weights.weight_file import WeightFile, content_sha256
+from archbench.registry import OUTSIDE
+
+FORMAT = "archbench.weights/1"
+
+
+def header(spec: ArchSpec) -> dict[str, str]:
+    """What stands in a file of ours beside the tensors, before their sha256 joins it."""
+    text = json.dumps(spec.to_document(), sort_keys=True)
+    return {"format": FORMAT, "spec": text, "digest": spec.digest}
+
+
+def own_spec(file: WeightFile) -> ArchSpec | None:
+    """The spec in the header, with the sha256 beside it checked; None where there is none."""
+    text = file.metadata.get("spec")
+    if file.metadata.get("format") != FORMAT or text is None:
+        return None
+    sha256 = file.metadata.get("sha256")
+    if sha256 is not None and sha256 != content_sha256(file.tensors, text):
+        raise file.refused(
+            "damaged or changed: the weights and spec are not those of its sha256",
+            help="fetch, copy or convert it again",
+        )
+    try:
+        document = json.loads(text)
+        _refuse_code(document)
+        return ArchSpec.from_document(document, place="spec")
+    except (ArchbenchError, AttributeError, RecursionError, TypeError, ValueError) as error:
+        raise file.refused(f"the spec in its header cannot be read: {error}") from error
+
+
+def source_of(file: WeightFile) -> dict[str, Any]:
+    """Where a file of ours says that it came from; empty if it says nothing."""
+    try:
+        source = json.loads(file.metadata.get("source", "{}"))
+    except (ValueError, RecursionError):
+        return {}
+    return source if isinstance(source, dict) else {}
+
+
+def _refuse_code(document: object) -> None:
+    """Refuse parts of modules that nobody imported yet: reading a file runs no code."""
+    if isinstance(document, str) and document.startswith(OUTSIDE):
+        path = document.removeprefix(OUTSIDE)
+        if path not in sys.modules:
+            raise UsageError(
+                f"it has parts of the module {path}, which is not imported",
+                help=f"if you trust that module, import it first: import {path}",
+            )
+    elif isinstance(document, Mapping | list):
+        for value in document.values() if isinstance(document, Mapping) else document:
+            _refuse_code(value)
