@@ -6,7 +6,8 @@ BEFORE and AFTER are folders that hold ``archbench/`` and ``benchmarks/``. Every
 work once with either tree, in drawn order, in a process of its own. What is told is the median of
 the ratios AFTER / BEFORE of the rounds, with the lowest and the highest.
 
-The study is that of the report; both trees must be able to read it, so the older one writes it.
+The study is that of ``report`` and ``resumed_ask``; both trees must be able to read it, so the older
+one writes it: ``large_study.py`` makes one of 10,000 trials. What was found stands in ``pace.md``.
 """
 
 from __future__ import annotations
@@ -31,6 +32,33 @@ print(min(sampler_peers.asking_seconds("cost_aware", trials={trials}, repeats=5)
 """
 
 
+_SUGGESTING = """
+import shutil, sys, tempfile, time
+from pathlib import Path
+import torch
+from archbench.search.optuna_view import Ledger
+from archbench.search.sampler import load_sampler
+from archbench.search.suggestion import Suggester
+from archbench.space import SearchSpace
+study, space = sys.argv[1], SearchSpace.load("hybrid")
+suggester = Suggester(
+    space, sampler=load_sampler("cost_aware"), seed=3, directions=list(space.objectives.values())
+)
+number = 0
+if study:
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copytree(study, folder, dirs_exist_ok=True)
+        with Ledger.open(Path(folder) / "study.db") as kept:
+            number = len(kept.trials)
+            suggester.restore(
+                (kept.frozen(one), one.digest, kept.knowledge(one)) for one in kept.trials.values()
+            )
+begin = time.process_time()
+suggester.suggest(number)
+print(time.process_time() - begin)
+"""
+
+
 def main() -> None:
     """Reads what was typed and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -45,7 +73,9 @@ def main() -> None:
         "profile": lambda tree: command(tree, "profile", "levit_128"),
         "ask_1000": lambda tree: asking(tree, trials=1_000),
         "ask_10000": lambda tree: asking(tree, trials=10_000),
-        "report": lambda tree: report(tree, arguments.study),
+        "first_ask": lambda tree: suggesting(tree, None),
+        "resumed_ask": lambda tree: suggesting(tree, needed(arguments.study)),
+        "report": lambda tree: report(tree, needed(arguments.study)),
         "quickstart": quickstart,
     }
     rng = random.Random(0)
@@ -94,10 +124,21 @@ def asking(tree: Path, *, trials: int) -> float:
     return float(run(tree, [sys.executable, "-c", _ASK.format(folders=folders, trials=trials)]))
 
 
-def report(tree: Path, study: Path | None) -> float:
-    """CPU seconds of the page, plots and tables of a study."""
+def suggesting(tree: Path, study: Path | None) -> float:
+    """CPU seconds of the first proposal of a search, in a new study or after the trials of one."""
+    given = "" if study is None else str(study.resolve())
+    return float(run(tree, [sys.executable, "-c", _SUGGESTING, given]))
+
+
+def needed(study: Path | None) -> Path:
+    """The study that was named."""
     if study is None:
-        sys.exit("pace.py: --study FOLDER is missing: the study of which a report is made")
+        sys.exit("pace.py: --study FOLDER is missing")
+    return study
+
+
+def report(tree: Path, study: Path) -> float:
+    """CPU seconds of the page, plots and tables of a study."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "study"
         shutil.copytree(study, copy)
