@@ -12,7 +12,6 @@ import pytest
 
 from archbench import CostAwareSampler
 from archbench.analysis.front import nondominated
-from archbench.errors import UsageError
 
 
 def _cost(params: dict[str, Any]) -> list[float]:
@@ -193,12 +192,6 @@ def test_trials_that_end_out_of_order_are_each_read_once() -> None:
     for _ in range(6):
         study.ask(drawn)
     assert len(set(_asked(study))) == len(study.trials) == 23
-
-
-def test_without_a_maximised_objective_the_uncertain_one_must_be_named() -> None:
-    study = _study(CostAwareSampler(seed=0), ["minimize", "minimize"])
-    with pytest.raises(UsageError, match="not clear which one is uncertain"):
-        study.optimize(lambda trial: (trial.suggest_int("x", 0, 9), 1.0), n_trials=2)
 
 
 def test_naming_it_in_the_package_imports_nothing_heavy() -> None:

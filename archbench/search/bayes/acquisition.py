@@ -62,6 +62,7 @@ class Acquisition:
         self._costs = self._with_known(rows[:, num_axes + 1 :], self._facts)
         self._is_positive_fact = np.asarray((self._facts > 0).all(axis=0))
         self._is_positive_cost = np.asarray(~(self._costs <= 0).any(axis=0))
+        self._is_positive_cost[problem.constrained] = False
         self._cost_surrogates: dict[int, Surrogate] = {}
 
     def best(self) -> Array | None:
@@ -77,6 +78,13 @@ class Acquisition:
             return self._first_feasible(pool, np.argsort(-self._spread(pool, facts)))
         promise = self._promise_of(values=values, weights=weights, pool=pool, facts=facts)
         return self._most_promising(pool, facts, promise=promise)
+
+    def again(self) -> Array:
+        """(D,) a candidate that was seen, for when no other is left; within known limits if any."""
+        allowed = self._codes[self._is_within_known(self._facts)]
+        if not len(allowed):
+            allowed = random_codes(1, encoding=self._source.encoding, rng=self._rng)
+        return np.asarray(allowed[self._rng.integers(len(allowed))])
 
     def _most_promising(self, pool: Array, facts: Array, *, promise: Any) -> Array | None:
         scores = promise(pool, facts)
@@ -116,20 +124,33 @@ class Acquisition:
                 fresh.setdefault(key, row)
         codes = codes[list(fresh.values())]
         facts = self._source.facts(codes)
-        is_allowed = ~np.isnan(facts).any(axis=1)
+        is_allowed = ~np.isnan(facts).any(axis=1) & self._is_within_known(facts)
+        return codes[is_allowed], facts[is_allowed]
+
+    def _is_within_known(self, facts: Array) -> Mask:
+        """(m,) whether the costs that facts (m, f) tell are within their limits."""
+        is_within = np.ones(len(facts), dtype=bool)
         for sign, known, limit in zip(
             self._problem.cost_signs, self._problem.known, self._problem.limits, strict=True
         ):
             if known is not None:
-                is_allowed &= ~(sign * facts[:, known] > limit)
-        return codes[is_allowed], facts[is_allowed]
+                is_within &= ~(sign * facts[:, known] > limit)
+        return is_within
 
     def _parents(self, values: Array) -> Array:
-        """The front of what was observed, or some of it."""
+        """The front of what was observed and violates constraints least, or some of it."""
         costs = self._costs[:, : self._problem.num_costs]
         usable = ~np.isnan(values) & ~np.isnan(costs).any(axis=1)
+        violation = np.where(usable, self._violation(), np.inf)
+        usable &= violation <= violation.min(initial=np.inf)
         members = front_members(costs[usable], values[usable])
         return self._codes[usable][np.sort(members[:_PARENTS])]
+
+    def _violation(self) -> Array:
+        """(n,) by how much each trial misses its constraints in all, 0 where that is not known."""
+        beyond = np.maximum(self._costs[:, self._problem.constrained], 0.0)
+        result: Array = np.nan_to_num(beyond).sum(axis=1)
+        return result
 
     def _spread(self, pool: Array, facts: Array) -> Array:
         """(m,) larger for candidates of costs that no trial has yet, unlike the trials."""
@@ -163,7 +184,9 @@ class Acquisition:
         objectives = slice(0, self._problem.num_costs)
         is_observed = ~np.isnan(values)
         trend = costs[is_observed, objectives]
-        rows = near_front(trend, values[is_observed])
+        with np.errstate(invalid="ignore"):  # what misses a constraint is far from every front
+            missed = self._violation()[is_observed] > 0
+            rows = near_front(trend, np.where(missed, -np.inf, values[is_observed]))
         surrogate = Surrogate(
             self._source.encoding,
             codes=codes[is_observed],
@@ -184,6 +207,7 @@ class Acquisition:
         level = np.concatenate([surrogate.expected(codes[is_done], scaled[is_done]), hoped])
         front = np.concatenate([costs[is_done], costs[running]])
         is_allowed = (front <= limits).all(axis=1)
+        needs_one = bool(self._problem.constraints) and not is_allowed.any()
         front, level = front[is_allowed][:, objectives], level[is_allowed]
         floor = float(min(values[is_observed].min(), level.min(initial=np.inf)))
         every = np.concatenate([self._expected_costs(pool, facts), costs])
@@ -193,6 +217,9 @@ class Acquisition:
             scaled = _logs(exact, self._is_positive_fact)
             mean, deviation = surrogate.predicted(codes, scaled)
             theirs, spread = self._costs_of(codes, exact)
+            probability = _probability_within(theirs, spread, limits)
+            if needs_one:
+                return probability
             gain = hypervolume_improvement(
                 theirs[:, objectives],
                 mean,
@@ -202,7 +229,7 @@ class Acquisition:
                 floor=floor,
                 corner=corner,
             )
-            return gain * _probability_within(theirs, spread, limits)
+            return gain * probability
 
         return promise
 

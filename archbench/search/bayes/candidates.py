@@ -69,8 +69,7 @@ def random_codes(count: int, *, encoding: Encoding, rng: np.random.Generator) ->
     """(count, D) codes by chance, every axis active."""
     codes = rng.random((count, len(encoding)))
     for column, axis in enumerate(encoding.axes):
-        if axis.levels is not None:
-            codes[:, column] = rng.integers(len(axis.levels), size=count)
+        codes[:, column] = axis.random_codes(codes[:, column], rng=rng)
     return codes
 
 
@@ -79,7 +78,8 @@ def _changed(encoding: Encoding, column: int, old: Array, *, rng: np.random.Gene
     if axis.levels is None:
         near = np.clip(old + rng.normal(0.0, 0.1, size=len(old)), 0.0, 1.0)
         far = rng.random(len(old))
-        return np.where(np.isnan(old) | (rng.random(len(old)) < _BIG_STEP), far, near)
+        is_far = np.isnan(old) | (rng.random(len(old)) < _BIG_STEP)
+        return axis.snapped(np.where(is_far, far, near))
     levels = len(axis.levels)
     start = np.where(np.isnan(old), 0.0, old)
     shift = rng.integers(1, levels, size=len(old)).astype(np.float64)

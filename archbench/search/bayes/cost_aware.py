@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import threading
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
@@ -11,15 +10,24 @@ from typing import Any
 import numpy as np
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
-from optuna.study import Study, StudyDirection
+from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from archbench.errors import UsageError
 from archbench.one_thread import one_thread
 from archbench.search.bayes.acquisition import Acquisition
-from archbench.search.bayes.candidates import CandidateSource, Inferred
+from archbench.search.bayes.arguments import Arguments, UntoldError
+from archbench.search.bayes.candidates import CandidateSource, Inferred, random_codes
 from archbench.search.bayes.encoding import Encoding
-from archbench.search.bayes.observations import PROPOSED, ObservationReader, Problem
+from archbench.search.bayes.observations import (
+    PROPOSED,
+    WENT_THROUGH,
+    AskedFor,
+    ObservationReader,
+    Observations,
+    Problem,
+    as_proposed,
+)
 
 _FEWEST_START, _MOST_START = 8, 20
 
@@ -28,29 +36,42 @@ class CostAwareSampler(BaseSampler):
     """Proposes what promises most new hypervolume, when costs are known before evaluation.
 
     One objective (accuracy) is uncertain and modelled; the others (parameters, MACs, latency) are
-    computed by ``cost``, or modelled as well where it is not given. No candidate is proposed
-    twice as long as others are left, also not by several workers at a time. Spaces may be
-    conditional, and parameters categorical, whole numbers or real. A trial that was pruned is
-    learnt from where its user attributes have ``curve`` (a list of seed, epoch, accuracy) or
-    ``cost`` (a list, in the order of the objectives without the uncertain one).
+    computed by ``cost``, or modelled as well where it is not given. A study may have one objective
+    or several, each minimised or maximised. No candidate is proposed twice as long as others are
+    left, also not by several workers at a time. Spaces may be conditional, and parameters
+    categorical, whole numbers or real. A trial that was pruned is learnt from where its user
+    attributes have ``curve`` (a list of seed, epoch, accuracy) or ``cost`` (a list, in the order of
+    the objectives without the uncertain one).
+
+    Constraints that trials set (``trial.set_constraint``) are modelled, each by itself: a candidate
+    counts by how probably it meets them all, and nothing else counts until one has met them. A
+    study can be pickled with its sampler where ``cost`` can, which a lambda cannot.
 
     Args:
         cost: The known objectives of a candidate, in their order, from its parameters. It is
-            called some hundred times a proposal.
+            called some hundred times a proposal, and for values that no trial has asked for.
         distributions: What the parameters are drawn from, so that the first proposals need not
             be left to chance; by default they are inferred from earlier trials.
         uncertain: Position of the objective that is not known beforehand; by default the first
-            that is maximised.
-        limits: Position of an objective to what it may be at most.
+            that is maximised, or else the first.
+        limits: Position of another objective to the worst value that is allowed: the largest where
+            it is minimised, the smallest where it is maximised.
         num_start: Candidates spread over the costs before the model is asked; by default from 8
             to 20, more for more parameters.
         seed: Of all choices.
+
+    Raises:
+        UsageError: An argument is not what it may be. What only a study can tell is checked before
+            its next trial is evaluated, and what ``cost`` gives as soon as it can be asked.
 
     >>> study = optuna.create_study(
     ...     directions=["maximize", "minimize"],
     ...     sampler=CostAwareSampler(cost=lambda params: [params["width"] ** 2], seed=0),
     ... )
     """
+
+    _memory: MutableMapping[Any, Any]
+    _asked: tuple[tuple[Any, str], AskedFor] | None
 
     def __init__(
         self,
@@ -62,19 +83,19 @@ class CostAwareSampler(BaseSampler):
         num_start: int | None = None,
         seed: int | None = None,
     ) -> None:
-        self._cost = cost
-        self._distributions = dict(distributions or {})
-        self._uncertain = uncertain
-        self._limits = dict(limits or {})
-        self._num_start = num_start
+        self._arguments = Arguments(
+            cost=cost,
+            distributions={} if distributions is None else distributions,
+            uncertain=uncertain,
+            limits={} if limits is None else limits,
+            num_start=num_start,
+            seed=seed,
+        )
         self._rng = np.random.default_rng(seed)
         self._independent = RandomSampler(seed=seed)
-        self._memory: MutableMapping[Any, Any] = {}
         self._source: CandidateSource | None = None
         self._problem: Problem | None = None
-        self._lock = threading.RLock()
-        self._given: dict[int, dict[str, Any]] = {}
-        self._looked: tuple[str, int, dict[str, BaseDistribution]] = ("", 0, {})
+        self._forget()
 
     @classmethod
     def over(
@@ -90,41 +111,55 @@ class CostAwareSampler(BaseSampler):
         sampler._source, sampler._problem, sampler._memory = source, problem, memory
         return sampler
 
+    def __getstate__(self) -> dict[str, Any]:
+        kept = ("_arguments", "_rng", "_independent", "_source", "_problem")
+        with self._lock:
+            return {name: self.__dict__[name] for name in kept}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._forget()
+        if self._arguments.seed is None:  # copies in several processes shall not choose alike
+            self.reseed_rng()
+
     def reseed_rng(self) -> None:
         """See Optuna."""
         self._rng = np.random.default_rng()
         self._independent.reseed_rng()
 
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        """Ends a trial that has not begun where the arguments do not suit the study.
+
+        Raises:
+            UsageError: They do not.
+        """
+        try:
+            self._check(study)
+        except UsageError:
+            end = study._storage.set_trial_state_values  # noqa: SLF001
+            end(trial._trial_id, TrialState.FAIL)  # noqa: SLF001
+            raise
+
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """Every parameter that a trial of the study has asked for so far."""
+        """Every parameter with a choice that a trial of the study has asked for so far."""
         if self._source is not None:
             return self._source.encoding.distributions
-        if self._looked[0] != study.study_name:
-            self._looked = (study.study_name, 0, dict(self._distributions))
-        _, begin, found = self._looked
-        trials = study.get_trials(deepcopy=False)
-        for other in trials[begin:]:
-            found.update(other.distributions)
-        while begin < len(trials) and trials[begin].state.is_finished():
-            begin += 1
-        self._looked = (study.study_name, begin, found)
-        return dict(sorted(found.items()))
+        with self._lock:
+            found = self._asked_for(study, _every_trial(study)).distributions
+            return {name: one for name, one in sorted(found.items()) if not one.single()}
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """The proposal; nothing before the parameters are known, or when none is left."""
+        """The proposal; nothing before the parameters are known, or when a source has none left."""
         if not search_space:
             return {}
         with self._lock, one_thread():
-            params = self._proposal(study, search_space)
-            self._given[trial.number] = params
-        if params and self._source is None:  # for other processes; who has a source asks alone
-            keep = study._storage.set_trial_system_attr  # noqa: SLF001
-            keep(trial._trial_id, PROPOSED, json.dumps(params))  # noqa: SLF001
-        return params
+            if self._source is not None and self._problem is not None:
+                return self._proposal_of_source(study, self._source, problem=self._problem)
+            return self._proposal(study, trial, search_space)
 
     def sample_independent(
         self,
@@ -136,66 +171,126 @@ class CostAwareSampler(BaseSampler):
         """A parameter that no trial has asked for before, by chance."""
         return self._independent.sample_independent(study, trial, param_name, param_distribution)
 
-    def after_trial(
-        self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
-    ) -> None:
-        """See Optuna."""
-        self._given.pop(trial.number, None)
+    def _proposal_of_source(
+        self, study: Study, source: CandidateSource, *, problem: Problem
+    ) -> dict[str, Any]:
+        trials = _every_trial(study)
+        observations = self._observations(trials, source.encoding, problem=problem)
+        code = self._choice(source, problem=problem, observations=observations).best()
+        return {} if code is None else source.encoding.each_params(code[None])[0]
 
     def _proposal(
-        self, study: Study, search_space: Mapping[str, BaseDistribution]
+        self, study: Study, trial: FrozenTrial, search_space: Mapping[str, BaseDistribution]
     ) -> dict[str, Any]:
-        encoding = self._encoding(search_space, name=study.study_name)
+        """The proposal of a study that is the user's own; other processes can read it there."""
+        trials = _every_trial(study)
+        asked = self._asked_for(study, trials)
+        constraints = sorted(asked.constraints)
+        problem = self._arguments.problem(study.directions, constraints=constraints)
+        encoding = self._encoding(study, search_space, problem=problem)
         if not len(encoding):
             return {}
-        problem = self._problem or self._problem_of(study)
+        observations = self._observations(trials, encoding, problem=problem)
+        names = {axis.name for axis in encoding.axes}
+        rest = {name: value for name, value in asked.params.items() if name not in names}
+        untold: list[dict[str, Any]] = []
+
+        def cost(params: dict[str, Any]) -> list[float]:
+            try:
+                return self._arguments.costs({**rest, **params}, count=problem.num_costs)
+            except UntoldError:
+                untold.append(params)
+                return [math.nan] * problem.num_costs
+
+        source = Inferred(
+            encoding,
+            seen=observations.rows[observations.went_through, : len(encoding)],
+            cost=None if self._arguments.cost is None else cost,
+            num_costs=problem.num_costs,
+        )
+        choice = self._choice(source, problem=problem, observations=observations)
+        untold.clear()  # of trials that have asked for a part only
+        code = choice.best()
+        if untold:  # a parameter seems to be missing that no trial has asked for yet
+            params = untold[self._rng.integers(len(untold))]
+        else:
+            params = encoding.each_params((choice.again() if code is None else code)[None])[0]
+        keep = study._storage.set_trial_system_attr  # noqa: SLF001
+        keep(trial._trial_id, PROPOSED, as_proposed(params, search_space))  # noqa: SLF001
+        return params
+
+    def _observations(
+        self, trials: Sequence[FrozenTrial], encoding: Encoding, *, problem: Problem
+    ) -> Observations:
         if "reader" not in self._memory:
             self._memory["reader"] = ObservationReader(encoding, problem)
-        trials, reader = study.get_trials(deepcopy=False), self._memory["reader"]
-        observations, source = reader.observations(trials, given=self._given), self._source
-        if source is None:
-            seen = observations.rows[:, : len(encoding)]
-            source = Inferred(encoding, seen=seen, cost=self._cost, num_costs=problem.num_costs)
-        start = round(6 * math.sqrt(len(encoding)))
-        choice = Acquisition(
+        reader: ObservationReader = self._memory["reader"]
+        return reader.observations(trials)
+
+    def _choice(
+        self, source: CandidateSource, *, problem: Problem, observations: Observations
+    ) -> Acquisition:
+        start = round(6 * math.sqrt(len(source.encoding)))
+        return Acquisition(
             source,
             problem=problem,
             observations=observations,
             memory=self._memory,
-            num_start=self._num_start or min(_MOST_START, max(_FEWEST_START, start)),
+            num_start=self._arguments.num_start or min(_MOST_START, max(_FEWEST_START, start)),
             rng=self._rng,
         )
-        code = choice.best()
-        return {} if code is None else encoding.each_params(code[None])[0]
 
-    def _encoding(self, search_space: Mapping[str, BaseDistribution], *, name: str) -> Encoding:
-        if self._source is not None:
-            return self._source.encoding
-        kept = self._memory.get("encoding")
-        is_other = self._memory.get("study") != name
-        if is_other or kept is None or kept.distributions != dict(search_space):
+    def _encoding(
+        self, study: Study, search_space: Mapping[str, BaseDistribution], *, problem: Problem
+    ) -> Encoding:
+        """The remembered one; what is remembered of another study or problem is forgotten."""
+        about = (*_identity(study), dict(search_space), problem)
+        if self._memory.get("about") != about:
             self._memory.clear()
-            self._memory["study"] = name
-            kept = self._memory["encoding"] = Encoding(search_space)
-        encoding: Encoding = kept
+            self._memory.update(about=about, encoding=Encoding(search_space))
+        encoding: Encoding = self._memory["encoding"]
         return encoding
 
-    def _problem_of(self, study: Study) -> Problem:
-        directions = study.directions
-        uncertain = self._uncertain
-        if uncertain is None:
-            maximised = [i for i, d in enumerate(directions) if d == StudyDirection.MAXIMIZE]
-            if not maximised:
-                raise UsageError(
-                    "no objective is maximised, so it is not clear which one is uncertain",
-                    place="CostAwareSampler",
-                    help="name its position: CostAwareSampler(uncertain=0, ...)",
-                )
-            uncertain = maximised[0]
-        others = [place for place in range(len(directions)) if place != uncertain]
-        return Problem(
-            uncertain=uncertain,
-            signs=tuple(-1.0 if d == StudyDirection.MAXIMIZE else 1.0 for d in directions),
-            known=tuple(None if self._cost is None else index for index in range(len(others))),
-            limits=tuple(self._limits.get(place, math.inf) for place in others),
-        )
+    def _asked_for(self, study: Study, trials: Sequence[FrozenTrial]) -> AskedFor:
+        identity = _identity(study)
+        if self._asked is None or self._asked[0] != identity:
+            self._asked = identity, AskedFor(self._arguments.distributions)
+        asked = self._asked[1]
+        asked.read(trials)
+        return asked
+
+    def _check(self, study: Study) -> None:
+        """Holds the arguments against the study, and the cost against its latest trial."""
+        if self._source is not None:
+            return
+        problem = self._arguments.problem(study.directions)
+        if self._arguments.cost is not None:
+            params = self._params_to_ask_for(study)
+            if params is not None:
+                self._arguments.costs(params, count=problem.num_costs)
+
+    def _params_to_ask_for(self, study: Study) -> dict[str, Any] | None:
+        """Those of a trial, else of a candidate by chance; None where nothing is known of them."""
+        for trial in reversed(_every_trial(study)):
+            if trial.state in WENT_THROUGH:
+                return trial.params
+        if not self._arguments.distributions:
+            return None
+        encoding = Encoding(self._arguments.distributions)
+        codes = random_codes(1, encoding=encoding, rng=np.random.default_rng(0))
+        return {**AskedFor(self._arguments.distributions).params, **encoding.each_params(codes)[0]}
+
+    def _forget(self) -> None:
+        """Drops what can be had again from the trials of a study."""
+        self._lock = threading.RLock()
+        self._memory, self._asked = {}, None
+
+
+def _identity(study: Study) -> tuple[Any, str]:
+    """What tells a study from others; a name alone does not, as two storages may both have it."""
+    return study._storage, study.study_name  # noqa: SLF001
+
+
+def _every_trial(study: Study) -> list[FrozenTrial]:
+    """The trials by number, also of the brackets that a pruner of Optuna's would hide."""
+    return study._storage.get_all_trials(study._study_id, deepcopy=False)  # noqa: SLF001

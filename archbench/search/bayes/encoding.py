@@ -36,8 +36,9 @@ class CodedAxis:
         self.name, self.distribution = name, distribution
         self.is_categorical = isinstance(distribution, CategoricalDistribution)
         self.levels = _levels(distribution)
-        self._codes = {_hashable(level): code for code, level in enumerate(self.levels or ())}
-        if self.levels is not None and not self.is_categorical:
+        if self.is_categorical:
+            self._codes = {_hashable(one): code for code, one in enumerate(self.levels or ())}
+        elif self.levels is not None:
             self._places = np.array([_place(distribution, level) for level in self.levels])
 
     def value(self, code: float) -> Any:
@@ -47,10 +48,29 @@ class CodedAxis:
         return _value_at(self.distribution, code)
 
     def code(self, value: Any) -> float:
-        """The code of a value; NaN for an unknown one."""
+        """The code of a value, or of the level next to it; NaN for one that it cannot take."""
+        if self.is_categorical:
+            return self._codes.get(_hashable(value), math.nan)
+        assert isinstance(self.distribution, (IntDistribution, FloatDistribution))
+        if not self.distribution.low <= value <= self.distribution.high:
+            return math.nan
         if self.levels is None:
             return _place(self.distribution, value)
-        return self._codes.get(_hashable(value), math.nan)
+        return float(round((value - self.distribution.low) / (self.distribution.step or 1)))
+
+    def random_codes(self, uniform: Array, *, rng: np.random.Generator) -> Array:
+        """Codes by chance from numbers from 0 to 1, evenly over what it is scaled by."""
+        if self.levels is None:
+            return self.snapped(uniform)
+        if getattr(self.distribution, "log", False):
+            return np.array([self.code(_value_at(self.distribution, one)) for one in uniform])
+        return rng.integers(len(self.levels), size=len(uniform)).astype(float)
+
+    def snapped(self, places: Array) -> Array:
+        """Places of values, where an axis of many values has a grid."""
+        if isinstance(self.distribution, FloatDistribution) and self.distribution.step is None:
+            return places
+        return np.array([self.code(self.value(place)) for place in places.tolist()])
 
     def columns(self, codes: Array) -> tuple[list[Array], list[Array]]:
         """Columns for distances, and for main effects."""
@@ -143,20 +163,20 @@ def _levels(distribution: BaseDistribution) -> tuple[Any, ...] | None:
     count = round((distribution.high - distribution.low) / distribution.step) + 1
     if count > _MOST_LEVELS:
         return None
-    return tuple(distribution.low + index * distribution.step for index in range(count))
+    low, high, step = distribution.low, distribution.high, distribution.step
+    return tuple(min(low + index * step, high) for index in range(count))
 
 
 def _hashable(value: Any) -> Any:
-    """A value as a key that keeps True apart from 1, and floats of a grid together."""
-    if isinstance(value, bool) or value is None or isinstance(value, str):
-        return (type(value).__name__, value)
-    return round(float(value), 9)
+    """A choice as a key that keeps True apart from 1 and finds a number that is none again."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and value == value:
+        return value
+    return (type(value).__name__, repr(value))
 
 
 def _place(distribution: BaseDistribution, value: float) -> float:
     assert isinstance(distribution, (IntDistribution, FloatDistribution))
     low, high = float(distribution.low), float(distribution.high)
-    value = min(max(float(value), low), high)
     if distribution.log:
         return math.log(value / low) / math.log(high / low)
     return (value - low) / (high - low)
