@@ -340,6 +340,23 @@ def confirmation_in_words(header: Mapping[str, Any]) -> str | None:
     return f"{told} after {spent:.0f} s of further training, of at most {budget:.0f} s"
 
 
+def chance_in_words(header: Mapping[str, Any]) -> str | None:
+    """How many candidates the sampler left to chance; None where it left none, or is chance itself.
+
+    For example ``9 of 15 candidates in part (stages[1].block.kv_stride), 2 as a whole``.
+    """
+    found = header.get("left_to_chance")
+    if not isinstance(found, Mapping) or not found["partly"] + found["wholly"]:
+        return None
+    if header.get("sampler") == "random":
+        return None
+    numbers = [(found["partly"], f"in part ({', '.join(found['axes'])})")]
+    numbers.append((found["wholly"], "as a whole"))
+    first, *more = [f"{count} {how}" for count, how in numbers if count]
+    count, _, how = first.partition(" ")
+    return ", ".join([f"{count} of {found['candidates']} candidates {how}", *more])
+
+
 def taken_in_words(trials: Sequence[TrialRecord]) -> str:
     """How many trials were taken from which study; empty where none was."""
     studies = Counter(record.origin.rpartition(":")[0] for record in trials if record.origin)

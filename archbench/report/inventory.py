@@ -8,7 +8,12 @@ from itertools import pairwise
 from typing import Any
 
 from archbench.analysis import verdict
-from archbench.analysis.verdict import confirmation_in_words, source_in_words, spaces_in_words
+from archbench.analysis.verdict import (
+    chance_in_words,
+    confirmation_in_words,
+    source_in_words,
+    spaces_in_words,
+)
 from archbench.command_line import command_line, study_argument
 from archbench.report.document import in_words, to_words
 from archbench.report.element import Cell, Code, FactList, Part, ReportTable, fold, groups
@@ -43,6 +48,7 @@ def searched(summary: Summary) -> list[Part]:
         *(("earlier study", source_in_words(source)) for source in header.get("sources", ())),
         *(("its spaces", told) for told in spaces_in_words(header)),
         ("sampler", header.get("sampler")),
+        ("it left to chance", chance_in_words(header)),
         ("stops early by", header.get("pruner")),
         ("audited share", None if audited is None else percent(audited)),
         ("seed", header.get("seed")),

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import cached_property, lru_cache
+from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
@@ -22,6 +23,7 @@ from optuna.trial import FrozenTrial, TrialState
 from archbench.analysis.front import FrontRule
 from archbench.errors import StorageError
 from archbench.search.optuna_tables import OptunaStudy, TrialRows, optunas_own, rows_of
+from archbench.search.suggestion import BY_CHANCE
 from archbench.study.database import Store
 from archbench.study.objective import costs, objective_value
 from archbench.study.shape import require_entries
@@ -143,6 +145,22 @@ class Ledger(Store):
     def frozen_trials(self) -> list[FrozenTrial]:
         """Every trial as a sampler knows it, by number."""
         return [self.frozen(record) for record in self.trials.values()]
+
+    def left_to_chance(self) -> dict[str, Any]:
+        """How many candidates the sampler left to chance, as the header keeps it."""
+        own = [note for number, note in self.notes.items() if not self.trials[number].origin]
+        left = [note for note in own if BY_CHANCE in note["system_attrs"]]
+        partly = [
+            note["system_attrs"][BY_CHANCE]
+            for note in left
+            if not note["params"].keys() <= set(note["system_attrs"][BY_CHANCE])
+        ]
+        return {
+            "candidates": len(own),
+            "partly": len(partly),
+            "wholly": len(left) - len(partly),
+            "axes": sorted(set(chain.from_iterable(partly))),
+        }
 
     def mend(self) -> None:
         """Makes Optuna's tables what ours say, whatever they hold, without touching what is right.

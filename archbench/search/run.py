@@ -8,7 +8,7 @@ from typing import Any
 from optuna.samplers import BaseSampler
 
 from archbench.analysis.study import StudyReader, open_study
-from archbench.analysis.verdict import source_in_words
+from archbench.analysis.verdict import chance_in_words, source_in_words
 from archbench.command_line import command_line
 from archbench.data import Data
 from archbench.errors import UsageError
@@ -191,6 +191,12 @@ def _search(context: StudyContext) -> None:
     def close() -> float:
         seconds = context.clock() - begin
         study.set_header("seconds", float(study.header()["seconds"]) + seconds)
+        left = study.left_to_chance()
+        study.set_header("left_to_chance", left)
+        if told := chance_in_words(study.header()):
+            sampler = context.settings.search.sampler
+            more = "; cost_aware and tpe model axes that only some candidates have"
+            context.warn(f"{sampler} left to chance {told}{more if left['partly'] else ''}")
         context.close()
         return seconds
 

@@ -2,7 +2,9 @@
 
 import copy
 import hashlib
+import logging
 import random
+import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,6 +22,10 @@ from archbench.search.bayes.parameter import options, suggest
 from archbench.search.sampler import SamplerEntry, SamplerInput
 from archbench.space import Axis, Choices, InfeasibleError, SearchSpace
 
+BY_CHANCE = "archbench:by_chance"
+"""Attribute of a drawn trial: the axes that the sampler left to chance, where there are any."""
+
+_FALLBACK = re.compile(r"The parameter `(.+?)` in Trial#\d+ is sampled independently")
 _UNIFORM_TRIES = 2000
 _ENUMERABLE = 50_000
 _FORGET_ABOVE = 200
@@ -41,6 +47,38 @@ def _quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         yield
+
+
+class _Fallbacks(logging.Handler):
+    """Hears of the axes that a sampler of Optuna's leaves to chance, which it only logs."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.axes: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Takes note of the axis, where the record is about one."""
+        if found := _FALLBACK.match(record.getMessage()):
+            self.axes.append(found[1])
+
+    @contextmanager
+    def heard(self) -> Iterator[None]:
+        """Hears them in place of Optuna's own handlers, which get all else."""
+        logger = logging.getLogger("optuna")
+        others = list(logger.handlers)
+        for other in others:
+            other.addFilter(_is_no_fallback)
+        logger.addHandler(self)
+        try:
+            yield
+        finally:
+            logger.removeHandler(self)
+            for other in others:
+                other.removeFilter(_is_no_fallback)
+
+
+def _is_no_fallback(record: logging.LogRecord) -> bool:
+    return _FALLBACK.match(record.getMessage()) is None
 
 
 class Suggester:
@@ -108,15 +146,20 @@ class Suggester:
                 return self._suggest_this(number, choices)
         refused = []
         for _ in range(self._sampler.ATTEMPTS):
-            trial = self._mirror.ask()
-            choices = self._walked(trial)
+            trial, fallbacks = self._mirror.ask(), _Fallbacks()
+            with fallbacks.heard():
+                choices = self._walked(trial)
             if spec := self._fresh_spec(choices):
-                return self._accept(number, trial, choices, spec)
+                return self._accept(number, trial, choices, spec, by_chance=fallbacks.axes)
             self._mirror.tell(trial, state=TrialState.FAIL)
             refused.append(choices)
         rng = random.Random(_derived_seed(self._seed, number, -1))
-        instead = self._neighbour(refused, rng) or self._chance(rng)
-        return None if instead is None else self._suggest_this(number, instead)
+        if near := self._neighbour(refused, rng):
+            return self._suggest_this(number, near)
+        instead = self._chance(rng)
+        if instead is None:
+            return None
+        return self._suggest_this(number, instead, by_chance=sorted(instead))
 
     def restore(self, trials: Iterable[tuple[FrozenTrial, str, Mapping[str, Any]]]) -> None:
         """Takes over trials of an earlier run, by number, with digests and what ``tell`` takes."""
@@ -170,19 +213,31 @@ class Suggester:
         return spec if spec.digest not in self._seen else None
 
     def _accept(
-        self, number: int, trial: optuna.Trial, choices: Choices, spec: ArchSpec
+        self,
+        number: int,
+        trial: optuna.Trial,
+        choices: Choices,
+        spec: ArchSpec,
+        *,
+        by_chance: Sequence[str] = (),
     ) -> Suggestion:
+        if by_chance:
+            note = self._mirror._storage.set_trial_system_attr  # noqa: SLF001
+            note(trial._trial_id, BY_CHANCE, list(by_chance))  # noqa: SLF001
         drawn = self._frozen(trial.number)
         self._seen.add(spec.digest)
         self._places[number] = trial.number
         self._accepted[number] = drawn
         return Suggestion(choices=choices, spec=spec, drawn=drawn)
 
-    def _suggest_this(self, number: int, choices: Choices) -> Suggestion:
+    def _suggest_this(
+        self, number: int, choices: Choices, *, by_chance: Sequence[str] = ()
+    ) -> Suggestion:
         self._mirror.enqueue_trial(_params(self._space, choices))
         trial = self._mirror.ask()
         assert self._walked(trial) == choices, "an enqueued candidate is taken as it is"
-        return self._accept(number, trial, choices, self._space.decode(choices))
+        spec = self._space.decode(choices)
+        return self._accept(number, trial, choices, spec, by_chance=by_chance)
 
     def _neighbour(self, refused: Sequence[Choices], rng: random.Random) -> Choices | None:
         """A fresh candidate that differs in one or two axes from one the sampler wanted."""

@@ -11,8 +11,10 @@ import pytest
 from optuna.distributions import IntDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from archbench.analysis.verdict import chance_in_words
 from archbench.errors import StorageError
 from archbench.search.optuna_view import Ledger
+from archbench.search.suggestion import BY_CHANCE
 from archbench.study.connection import read
 from archbench.study.objective import costs
 from archbench.study.trial import Failure, TrialRecord
@@ -249,3 +251,24 @@ def test_a_full_disk_is_said_and_nothing_is_torn(path: Path) -> None:
         assert ended == list(range(len(ended)))
         assert reached - 1 <= len(ended) <= reached
         assert _complete(again, again.next_number).state == "complete"
+
+
+def test_what_the_sampler_left_to_chance_is_counted(path: Path) -> None:
+    with Ledger.open(path) as study:
+        for number, axes in enumerate([None, ["depth"], ["dim", "depth"]]):
+            drawn = create_trial(
+                state=TrialState.WAITING,
+                params={"dim": 1, "depth": 2},
+                distributions={"dim": IntDistribution(0, 9), "depth": IntDistribution(0, 9)},
+                system_attrs={} if axes is None else {BY_CHANCE: axes},
+            )
+            study.begin(_record(number), drawn=drawn)
+        counted = study.left_to_chance()
+    assert counted == {"candidates": 3, "partly": 1, "wholly": 1, "axes": ["depth"]}
+    told = chance_in_words({"left_to_chance": counted})
+    assert told == "1 of 3 candidates in part (depth), 1 as a whole"
+    assert chance_in_words({"left_to_chance": {**counted, "partly": 0}}) == (
+        "1 of 3 candidates as a whole"
+    )
+    assert chance_in_words({"left_to_chance": counted, "sampler": "random"}) is None
+    assert chance_in_words({}) is None

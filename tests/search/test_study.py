@@ -9,7 +9,9 @@ import pytest
 
 import archbench
 from archbench.analysis.study import StudyReader
+from archbench.analysis.verdict import chance_in_words
 from archbench.errors import MissingError, UsageError
+from archbench.report.study_page import study_page
 from archbench.report.summary import Summary
 from archbench.search import events, search
 from archbench.study.objective import OBJECTIVES
@@ -147,3 +149,27 @@ def test_every_number_of_a_timing_is_an_objective_a_limit_a_column_and_an_axis(
     assert {"images_per_s", "p99_ms", "peak_memory_mb"} <= set(written.columns)
     assert written["peak_memory_mb"].notna().all()
     assert Summary(found).cost.label == "peak memory"
+
+
+@pytest.mark.slow
+def test_what_a_sampler_leaves_to_chance_is_said_once_and_on_the_page(
+    tmp_path: Path, data: str
+) -> None:
+    space = tiny.write_space(tmp_path, data, sampler='"optuna:QMCSampler"', trials=6)
+    text = space.read_text()
+    axis = "stages[0].position: [bias, absolute, none]"
+    assert axis in text
+    branch = "{values: [bias, absolute, none], when: 'stages[0].dim >= 24'}"
+    space.write_text(text.replace(axis, f"stages[0].position: {branch}"))
+    said: list[events.Event] = []
+    found = search(space, results=tmp_path / "results", on_event=said.append)
+    assert found is not None
+    told = [each.text for each in said if isinstance(each, events.Warned)]
+    left = chance_in_words(found.header)
+    assert left
+    assert "in part (stages[0].position)" in left
+    assert [text for text in told if "left to chance" in text] == [
+        f"optuna:QMCSampler left to chance {left}; "
+        "cost_aware and tpe model axes that only some candidates have"
+    ]
+    assert left in study_page(Summary(found))

@@ -1,13 +1,15 @@
 """Proposals: never twice, never infeasible, and the same after an interruption."""
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
+import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from archbench.search.sampler import SAMPLERS
-from archbench.search.suggestion import Suggester, Suggestion, encoded
+from archbench.search.sampler import SAMPLERS, load_sampler
+from archbench.search.suggestion import BY_CHANCE, Suggester, Suggestion, encoded
 from archbench.space import SearchSpace
 
 _SPACE = """
@@ -173,3 +175,32 @@ def test_parameters_are_values_that_a_person_reads(space: SearchSpace) -> None:
     assert all(p.drawn.params["stages[0].dim"] == p.spec.stages[0].dim for p in suggestions)
     kinds = {p.drawn.params["stages[1].block"] for p in suggestions}
     assert all('"kind": ' in kind for kind in kinds)
+
+
+def _left_to_chance(space: SearchSpace, sampler: str, *, count: int = 15) -> list[list[str]]:
+    suggester = Suggester(space, sampler=load_sampler(sampler), seed=3, directions=["max", "min"])
+    suggestions, _ = _run(suggester, begin=0, end=count)
+    return [suggestion.drawn.system_attrs.get(BY_CHANCE, []) for suggestion in suggestions]
+
+
+def test_an_axis_that_a_sampler_leaves_to_chance_is_noted(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    left = _left_to_chance(SearchSpace.load("quickstart"), "optuna:QMCSampler")
+    assert ["stages[1].block.kv_stride"] in left
+    assert "sampled independently" not in "".join(capfd.readouterr())
+
+
+def test_what_models_every_axis_leaves_none_to_chance(space: SearchSpace) -> None:
+    assert not any(_left_to_chance(space, "cost_aware"))
+
+
+def test_what_is_chosen_in_place_of_known_proposals_is_noted(space: SearchSpace) -> None:
+    always_alike = SimpleNamespace(
+        ATTEMPTS=1, NEIGHBOURS=0, make=lambda given: optuna.samplers.RandomSampler(seed=3)
+    )
+    suggester = Suggester(space, sampler=always_alike, seed=1, directions=["max", "min"])
+    suggestions, _ = _run(suggester, begin=0, end=4)
+    first, *others = (suggestion.drawn for suggestion in suggestions)
+    assert BY_CHANCE not in first.system_attrs
+    assert all(drawn.params.keys() <= set(drawn.system_attrs[BY_CHANCE]) for drawn in others)
