@@ -9,16 +9,15 @@ from archbench.analysis.front import transfer
 from archbench.analysis.study import StudyReader, open_study
 from archbench.analysis.tables import designs_table, latency_cells, measurements_table, write_tables
 from archbench.errors import UsageError
-from archbench.evaluate.target import SEARCH_BUDGET_S, calibrated
-from archbench.models.network import as_spec
+from archbench.evaluate.target import SEARCH_BUDGET_S, Target, calibrated, known_anchor
+from archbench.models import ArchSpec, as_spec
 from archbench.progress import Progress
 from archbench.study.measurement import Conditions
+from archbench.study.runs import latency_of, run_to_run, runs_of
 from archbench.study.trial import Taken, TrialRecord
 
 SCHEMA = "archbench.elsewhere/1"
 Which = Literal["front", "all"]
-_AT_ONCE = 6
-"""Networks that share their rounds, and the memory of the process."""
 
 
 def measure_elsewhere(
@@ -50,19 +49,16 @@ def measure_elsewhere(
     searched = next((record.latency.conditions for record in here if record.latency), Conditions())
     said = {name: value for name, value in asked.items() if value is not None}
     conditions = replace(searched, **said)
-    target = calibrated(conditions, on_progress=on_progress)
+    specs = [as_spec(record.spec) for record in here]
+    target = _anchored(calibrated(conditions, on_progress=on_progress), reader, specs=specs)
+    between = run_to_run(runs_of(reader.taken()).values())
     there, taken = list[TrialRecord](), list[Taken]()
-    for start in range(0, len(here), _AT_ONCE):
-        part = here[start : start + _AT_ONCE]
+    for done, (record, spec) in enumerate(zip(here, specs, strict=True)):
         if on_progress:
-            on_progress("timing networks again", start, len(here))
-        found = target.measure_together(
-            {str(record.number): as_spec(record.spec) for record in part}, budget_s=budget_s
-        )
-        for record in part:
-            number, latency = record.number, found[str(record.number)]
-            there.append(replace(record, latency=latency))
-            taken.append(Taken(trial=number, reference=None, kind="confirm", measurement=latency))
+            on_progress("timing networks again", done, len(here))
+        latency = latency_of([target.measure(spec, budget_s=budget_s)], between)
+        there.append(replace(record, latency=latency))
+        taken.append(Taken(trial=record.number, kind="confirm", measurement=latency))
     change = transfer(
         reader.rule,
         here=here,
@@ -99,6 +95,19 @@ def measure_elsewhere(
         "files": [str(path) for path in files],
     }
     return document, front
+
+
+def _anchored(target: Target, reader: StudyReader, *, specs: Sequence[ArchSpec]) -> Target:
+    """With the anchor of the study where that was timed as the target times, else with one of now.
+
+    So networks differ by what they are, and not by what the machine did when each was timed.
+    """
+    anchor = known_anchor(
+        reader.header, conditions=target.conditions, environment=target.environment
+    )
+    if anchor is None:
+        return target.anchored(specs)
+    return replace(target, constants={**target.constants, "anchor": anchor})
 
 
 def _chosen(reader: StudyReader, which: Which) -> Sequence[TrialRecord]:

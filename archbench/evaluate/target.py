@@ -2,25 +2,30 @@
 
 import copy
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
 
 from archbench.errors import NETWORK_FAULTS, ArchbenchError, fault_text
 from archbench.evaluate.foreign import Foreign, noise
-from archbench.measure.backend import BACKENDS, checked_error, placed
-from archbench.measure.latency.calibration import CalibratedBench, Calibration, calibrate
+from archbench.measure.backend import BACKENDS, Runnable, checked_error, placed, prepared
+from archbench.measure.latency.calibration import (
+    Anchor,
+    CalibratedBench,
+    Calibration,
+    calibrate,
+)
 from archbench.measure.latency.latency import measure_latency
 from archbench.measure.machine import capture_environment, torch_threads
-from archbench.measure.machine_cache import FormFile, form_file
+from archbench.measure.machine_cache import PROTOCOL, FormFile, form_file, protocol_of
 from archbench.measure.serving import Quantity, peak_memory
-from archbench.models import ArchSpec, Deployed, build, deploy, fold, load_weights
+from archbench.models import ArchSpec, Deployed, as_spec, build, count, deploy, fold, load_weights
 from archbench.models.part import Grid
 from archbench.progress import Progress
 from archbench.study.environment import Environment
@@ -34,8 +39,9 @@ SEARCH_BUDGET_S = 3.0  # a candidate of a search: the front is timed again at it
 class Target:
     """On what and how latency is measured; the resolution is each spec's own.
 
-    The environment is captured before anything is pinned, the constants are the calibration's, and
-    the details what is to be taken beside the latency: ``peak_memory_bytes``.
+    The environment is captured before anything is pinned, the constants are the calibration's with
+    the ``anchor`` if there is one, and the details what is to be taken beside the latency:
+    ``peak_memory_bytes``.
     """
 
     conditions: Conditions
@@ -46,7 +52,28 @@ class Target:
     @property
     def calibration(self) -> Calibration:
         """The constants with their networks, which a process keeps: preparing them takes long."""
-        return _calibration(json.dumps(self.constants))
+        return _calibration(json.dumps(self.document()))
+
+    def document(self) -> dict[str, Any]:
+        """All that it is, JSON-able."""
+        return asdict(self)
+
+    def anchored(self, specs: Sequence[ArchSpec]) -> Self:
+        """The target on which networks are timed in turn with one of these, as large as they are.
+
+        It is that in the middle by MACs, and its constant what it takes by the calibration
+        networks. Where it cannot be timed, the target stays as it is.
+
+        Raises:
+            ArchbenchError: See ``measure``.
+        """
+        spec = sorted(specs, key=lambda one: count(one).macs)[len(specs) // 2]
+        taken = self.measure(spec)
+        if taken.value is None:
+            return self
+        anchor = {"spec": spec.to_document(), "constant_ms": taken.value}
+        interval = {"low_ms": taken.low, "high_ms": taken.high, "reason": taken.reason}
+        return replace(self, constants={**self.constants, "anchor": {**anchor, **interval}})
 
     @property
     def forms(self) -> FormFile:
@@ -70,14 +97,14 @@ class Target:
             conditions, environment=self.environment, on_progress=on_progress
         )
 
-    def measure(self, spec: ArchSpec) -> Measurement:
+    def measure(self, spec: ArchSpec, *, budget_s: float = SEARCH_BUDGET_S) -> Measurement:
         """The latency of the deployed form of a candidate with untrained weights, at short notice.
 
         Raises:
             SpecError: It is illegal.
             ArchbenchError: See ``archbench.measure.latency.latency.measure_latency``.
         """
-        return self.measure_together({"candidate": spec}, budget_s=SEARCH_BUDGET_S)["candidate"]
+        return self.measure_together({"candidate": spec}, budget_s=budget_s)["candidate"]
 
     def measure_together(
         self,
@@ -145,6 +172,20 @@ def calibrated(
     kept = ("environment_id", "settings", "constants_ms", "note", "generation")
     constants = {key: getattr(calibration, key) for key in kept}
     return Target(conditions=conditions, environment=environment, constants=constants)
+
+
+def known_anchor(
+    header: Mapping[str, Any], *, conditions: Conditions, environment: Environment
+) -> Mapping[str, Any] | None:
+    """The anchor of a study that was timed here and so, by the study's header; else None."""
+    calibration = header.get("calibration") or {"settings": {}}
+    backend = conditions.backend
+    begun = Environment(**header["environment"])
+    is_here = begun.what_counts(backend=backend) == environment.what_counts(backend=backend)
+    is_alike = Conditions.from_document(header["conditions"]) == conditions
+    if is_here and is_alike and protocol_of(calibration["settings"]) == PROTOCOL:
+        return cast(Mapping[str, Any] | None, calibration.get("anchor"))
+    return None
 
 
 def deployed(
@@ -244,5 +285,30 @@ def _detailed(measurement: Measurement, network: nn.Module, *, has_peak: bool) -
 
 
 @lru_cache(maxsize=4)
-def _calibration(constants: str) -> Calibration:
-    return Calibration(**json.loads(constants))
+def _calibration(target: str) -> Calibration:
+    document = json.loads(target)
+    constants = dict(document["constants"])
+    anchor = constants.pop("anchor", None)
+    if anchor is None:
+        return Calibration(**constants)
+    spec = as_spec(anchor["spec"])
+    height, width = spec.resolution
+    conditions = Conditions.from_document(document["conditions"])
+    alone = Target(
+        conditions=replace(conditions, resolution=(height, width)),
+        environment=Environment(**document["environment"]),
+        constants=constants,
+    )
+    name = f"anchor_{spec.digest[:8]}"
+    ready = partial(_ready, spec, alone)
+    return Calibration(
+        **constants, anchor=Anchor(name=name, constant_ms=anchor["constant_ms"], ready=ready)
+    )
+
+
+def _ready(spec: ArchSpec, target: Target, conditions: Conditions) -> Runnable:
+    """An anchor as candidates are run, at the precision of the conditions."""
+    conditions = replace(target.conditions, precision=conditions.precision)
+    network = deployed(spec, conditions, forms=target.forms)
+    images = noise(spec.resolution, batch=conditions.batch)
+    return prepared(network, images, conditions=conditions)

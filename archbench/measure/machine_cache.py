@@ -33,6 +33,9 @@ BACK = 0.03
 CHECKS = 3
 """How many quiet drift checks it takes."""
 
+PROTOCOL = "2"
+"""By which rules passes are timed: behind their own since 2, behind any network's before."""
+
 _AWAY = 0.05  # constants of which two lie farther apart than this no longer hold
 _Deviations = Mapping[str, float]
 
@@ -99,6 +102,7 @@ def settings_of(conditions: Conditions) -> dict[str, str]:
     conditions = in_eager(conditions)
     backends: Any = torch.backends  # its modules are classes, which the type checker cannot see
     return {
+        "protocol": PROTOCOL,
         "device": conditions.device,
         "backend": conditions.backend,
         "precision": conditions.precision,
@@ -111,6 +115,11 @@ def settings_of(conditions: Conditions) -> dict[str, str]:
         "gpu_convolution": backends.cudnn.conv.fp32_precision,
         "cudnn_benchmark": str(backends.cudnn.benchmark),
     }
+
+
+def protocol_of(settings: Mapping[str, str]) -> str:
+    """By which protocol constants with these settings were taken."""
+    return settings.get("protocol", "1")
 
 
 @dataclass(frozen=True, kw_only=True)

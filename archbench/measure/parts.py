@@ -72,14 +72,16 @@ def time_parts(
         with torch.inference_mode():
             return network(example)
 
-    until = bench.clock.wall() + budget_s
+    until = bench.now() + budget_s
     constant_ms, reference = bench.nearest_reference(plain, until=until)
     timings: dict[str, list[Timing]] = {"reference": [], "plain": [], "watched": []}
     order, rounds = random.Random(0), 0
-    while rounds < _LEAST_ROUNDS or (rounds < _MOST_ROUNDS and bench.clock.wall() < until):
+    while rounds < _LEAST_ROUNDS or (rounds < _MOST_ROUNDS and bench.now() < until):
         for what in order.sample(list(timings), len(timings)):
+            forward = reference if what == "reference" else plain
+            bench.lead(forward, pass_s=bench.seconds(timings[what][-1]) if rounds else 0.0)
             with _hooked(parts if what == "watched" else {}, enter, leave):
-                timings[what].append(bench.watch(reference if what == "reference" else plain))
+                timings[what].append(bench.watch(forward))
         rounds += 1
         bench.tell("timing parts", rounds, _MOST_ROUNDS)
     means_ms = bench.means_ms(timings)

@@ -115,7 +115,7 @@ def _timed(
     placed = {str(copy): Placed(network=first.ready(bench.conditions)) for copy in range(COPIES)}
     known = {name: bench.ready(name).run for name in bench.calibration.constants_ms}
     for forward in (*(entry.forward for entry in placed.values()), *known.values()):
-        warm_up(forward, bench=bench, until=bench.clock.wall() + _WARM_UP_S)
+        warm_up(forward, bench=bench, until=bench.now() + _WARM_UP_S)
     copies: dict[str, list[Timing]] = {name: [] for name in placed}
     others: dict[str, list[Timing]] = {name: [] for name in known}
     draw = random.Random(0)
@@ -126,9 +126,9 @@ def _timed(
         if done and done % _PLACEMENT == 0:
             relocate(placed.values(), draw=draw)
         for copy in map(str, next(orders)):
-            copies[copy].append(bench.watch(placed[copy].forward))
+            copies[copy].append(bench.repeated(placed[copy].forward))
         if done % _CALIBRATE_EVERY == 0:
             for name, forward in known.items():
-                others[name].append(bench.watch(forward))
+                others[name].append(bench.repeated(forward))
         bench.tell("timing copies of one network", done + 1, _MOST_ROUNDS)
     return list(copies.values()), others

@@ -41,13 +41,14 @@ def serve(forward: Forward, *, bench: CalibratedBench, budget_s: float = 2.0) ->
     ``energy`` see `peak_memory` and `energy_per_image`.
     """
     conditions, clock = bench.conditions, bench.clock
-    until = clock.wall() + budget_s
+    until = bench.now() + budget_s
     constant_ms, reference = bench.nearest_reference(forward, until=until)
     timings: list[Timing] = []
     compared: list[Timing] = []
-    while len(timings) < _LEAST_PASSES or (len(timings) < _MOST_PASSES and clock.wall() < until):
-        compared.append(bench.watch(reference))
-        timings.append(bench.watch(forward))
+    while len(timings) < _LEAST_PASSES or (len(timings) < _MOST_PASSES and bench.now() < until):
+        for taken, run in ((compared, reference), (timings, forward)):
+            pass_s = bench.seconds(taken[-1]) if taken else 0.0
+            taken.append(bench.repeated(run, pass_s=pass_s))
         bench.tell(f"serving batch {conditions.batch}", len(timings), _MOST_PASSES)
     walls = tuple(timing.wall * 1e3 for timing in timings)
     tails = [Quantity(unit="ms", value=quantile(walls, share)) for share in (0.5, 0.95, 0.99)]

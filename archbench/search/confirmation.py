@@ -25,7 +25,7 @@ from archbench.search.jobs import (
     RungReached,
     TrainJob,
     held_out_accuracy,
-    time_together,
+    time_again,
     train_again,
 )
 from archbench.search.kept_weights import (
@@ -320,7 +320,7 @@ def _time(
         return frozenset()
     try:
         measured = context.call(
-            partial(time_together, specs=specs, target=target),
+            partial(time_again, specs=specs, target=target),
             timeout_s=_SECONDS_EACH * len(specs),
             is_alone=True,
         )

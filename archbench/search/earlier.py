@@ -8,9 +8,11 @@ from typing import Any, Literal
 
 from archbench.analysis.study import StudyReader, open_study
 from archbench.errors import ArchbenchError, SpecError, UsageError
+from archbench.evaluate.target import known_anchor
+from archbench.measure.machine_cache import protocol_of
 from archbench.models import ArchSpec, as_spec
 from archbench.search.context import StudyContext
-from archbench.search.settings import space_of
+from archbench.search.settings import conditions_of, space_of
 from archbench.space import Choices, SearchSpace, candidate_changes, choices_for
 from archbench.study.environment import Environment
 from archbench.study.shape import require_entries
@@ -85,6 +87,18 @@ def known_plan(context: StudyContext, earlier: Sequence[Sequence[Match]]) -> Pla
         if is_here and header["proxy"]["device"] == context.settings.training_device:
             return Plan(**header["plan"])
     return None
+
+
+def earlier_anchor(
+    context: StudyContext, earlier: Sequence[Sequence[Match]]
+) -> Mapping[str, Any] | None:
+    """The anchor of the first study that was timed here as this one is, so that levels agree."""
+    conditions = conditions_of(context.settings.space)
+    found = (
+        known_anchor(match.study.header, conditions=conditions, environment=context.environment)
+        for match, *_ in earlier
+    )
+    return next(filter(None, found), None)
 
 
 def _match(
@@ -169,7 +183,9 @@ def _training(header: Mapping[str, Any]) -> dict[str, Any]:
 def _measuring(header: Mapping[str, Any]) -> dict[str, Any]:
     conditions = {f"target.{key}": value for key, value in header["conditions"].items()}
     backend = header["conditions"]["backend"]
-    return {**conditions, **Environment(**header["environment"]).what_counts(backend=backend)}
+    machine = Environment(**header["environment"]).what_counts(backend=backend)
+    protocol = protocol_of(header["calibration"]["settings"])
+    return {**conditions, **machine, "timing protocol": protocol}
 
 
 def _unequal(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:

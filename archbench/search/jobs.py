@@ -2,7 +2,7 @@
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,14 @@ class MayGoOn(Question):
 
     seed: int
     epoch: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimedAgain:
+    """A further timing of another trial, which says how far runs differ."""
+
+    number: int
+    latency: Measurement
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,10 +119,11 @@ class TrialJob:
     target: Target | None  # None where latency is neither objective nor limit
     latency: Measurement | None
     limits: Mapping[str, float]  # what of a timing must be known, to the most that it may be
+    again: Mapping[int, Document] = field(default_factory=dict)  # trials to be timed beside it
     asks: bool = False  # the owner, at each rung before the last, whether it goes on
 
     def run(self, send: Send) -> TrialEnd:
-        """Sends the latency, the rungs and notes, and gives the end.
+        """Sends latencies, rungs and notes, and gives the end.
 
         Raises:
             NoLatencyError: The latency could not be had.
@@ -123,6 +132,8 @@ class TrialJob:
         if latency is None and self.target is not None:
             latency = self.target.measure(as_spec(self.trainings[0].spec))
             send(latency)
+            for number, spec in self.again.items():
+                send(TimedAgain(number=number, latency=self.target.measure(as_spec(spec))))
         if latency is not None:
             self._require_timed(latency)
         reason = over_limit(latency, limits=self.limits)
@@ -170,15 +181,22 @@ def price_trial(
     environment: Environment,
     plan: Plan | None = None,
     plan_budget_s: float = 4.0,
+    anchor: Document | None = None,
 ) -> tuple[Target | None, Price]:
     """The target with this machine's constants, and what a trial costs on average.
 
     The proxy is as it will be, but for the plan, which an earlier study may have chosen; else its
     choice has ``plan_budget_s`` seconds for each candidate. Without conditions no latency is taken.
+    The anchor is that of an earlier study on this machine, else one of the networks.
     """
+    networks = [as_spec(spec) for spec in specs]
     target = calibrated(conditions, environment=environment) if conditions else None
+    if target and anchor:
+        target = replace(target, constants={**target.constants, "anchor": anchor})
+    elif target:
+        target = target.anchored(networks)
     found = price(
-        [as_spec(spec) for spec in specs],
+        networks,
         proxy=proxy,
         target=target,
         plan=plan,
@@ -187,11 +205,11 @@ def price_trial(
     return target, found
 
 
-def time_together(
+def time_again(
     send: Send, *, specs: Mapping[str, Document], target: Target
 ) -> dict[str, Measurement]:
-    """Name to latency, of networks that are timed in turn with one another."""
-    return target.measure_together({name: as_spec(spec) for name, spec in specs.items()})
+    """Name to latency, of networks that are timed one by one, each as a trial is."""
+    return {name: target.measure(as_spec(spec)) for name, spec in specs.items()}
 
 
 def time_forms(

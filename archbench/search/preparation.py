@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from archbench.analysis.front import FrontRule
@@ -14,6 +15,7 @@ from archbench.errors import MissingError, StorageError, UsageError
 from archbench.evaluate.block_table import Predictor, stored_predictor
 from archbench.evaluate.proxy import Price, Proxy
 from archbench.evaluate.target import Target
+from archbench.measure.machine_cache import PROTOCOL, protocol_of
 from archbench.search import events
 from archbench.search.context import Context, StudyContext
 from archbench.search.engines.local import held_bytes
@@ -44,10 +46,13 @@ _ASKED = 32
 _ENOUGH = 0.5  # of the candidates: a model of these tells the others'
 
 
-def prepare(context: StudyContext, *, plan: Plan | None = None) -> None:
+def prepare(
+    context: StudyContext, *, plan: Plan | None = None, anchor: Mapping[str, Any] | None = None
+) -> None:
     """Makes the data, takes the constants, tries some candidates: the header of a new study.
 
-    How trainings are computed is chosen by measuring, unless a ``plan`` is given.
+    How trainings are computed is chosen by measuring, unless a ``plan`` is given; with what network
+    candidates are timed in turn, unless an ``anchor`` is.
 
     Raises:
         ArchbenchError: Data, device or candidates are missing or cannot be used.
@@ -75,6 +80,7 @@ def prepare(context: StudyContext, *, plan: Plan | None = None) -> None:
         conditions=conditions_of(settings.space) if settings.timed_limits else None,
         environment=context.environment,
         plan=plan,
+        anchor=anchor,
     )
     target, price = context.call(function, timeout_s=timeout_s * _PRICED)
     if (slowest_s := price.seconds * _SLOWEST) > timeout_s:
@@ -139,6 +145,7 @@ def restore(context: StudyContext, header: Mapping[str, Any]) -> None:
         context.proxy = Proxy.from_document(kept, plan=header["plan"], num_seeds=kept["seeds"])
         context.target = None
         if header["calibration"] is not None:
+            _refuse_other_protocol(header, path=context.settings.path)
             context.target = Target(
                 conditions=Conditions.from_document(header["conditions"]),
                 environment=begun,
@@ -152,6 +159,18 @@ def restore(context: StudyContext, header: Mapping[str, Any]) -> None:
             place=place,
             help="begin a new study with another --name",
         ) from error
+
+
+def _refuse_other_protocol(header: Mapping[str, Any], *, path: Path) -> None:
+    if protocol_of(header["calibration"]["settings"]) == PROTOCOL:
+        return
+    raise UsageError(
+        "an earlier version of archbench timed its networks by other rules, and latencies of "
+        "now could not be held against its own",
+        place=str(path),
+        help="begin another study that takes over its accuracies: "
+        + study_folder.another_from(path),
+    )
 
 
 def prepared(context: StudyContext, *, done: int, sources: tuple[str, ...] = ()) -> events.Prepared:

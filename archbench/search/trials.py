@@ -1,6 +1,7 @@
 """The trials of a study: candidates go out, what comes back is written down, until enough."""
 
 import math
+import random
 from collections import deque
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +10,7 @@ from archbench.errors import NEGATIVE_RESULT, ArchbenchError
 from archbench.models import ArchSpec, count
 from archbench.search import events
 from archbench.search.context import StudyContext
-from archbench.search.jobs import MayGoOn, Note, RungReached, TrialEnd, TrialJob
+from archbench.search.jobs import MayGoOn, Note, RungReached, TimedAgain, TrialEnd, TrialJob
 from archbench.search.kept_weights import remove_useless_files
 from archbench.search.optuna_view import Ledger
 from archbench.search.preparation import predictor
@@ -27,6 +28,7 @@ from archbench.study.trial import (
     may_be_retried,
 )
 
+_TIMED_AGAIN = 0.25  # of the trials come with a further timing of another
 _ALIKE = 5  # so many first trials that fail alike end the study
 _TABLES_EVERY_S = 10.0
 _TABLES_LARGEST_SHARE = 0.05
@@ -158,6 +160,8 @@ class Trials(Jobs):
             case Sent(payload=Measurement() as latency):
                 self._study.add_measurement(number, "search", latency)
                 self._context.tell(events.LatencyMeasured(number=number, latency=latency))
+            case Sent(payload=TimedAgain(number=other, latency=latency)):
+                self._study.add_measurement(other, "again", latency)
             case Sent(payload=RungReached(point=point, path=path, sha256=sha256)):
                 is_new = self._study.add_point(number, point)
                 self._study.set_checkpoint(number, point, path=path, sha256=sha256)
@@ -192,8 +196,22 @@ class Trials(Jobs):
             target=context.target,
             latency=self._study.trials[number].latency,
             limits=context.settings.timed_limits,
+            again=self._timed_again(number),
             asks=self._pruner.asks,
         )
+
+    def _timed_again(self, number: int) -> dict[int, Mapping[str, Any]]:
+        """Another trial that is timed a second time beside this one, at random."""
+        records = self._study.trials
+        draw = random.Random(f"{self._context.settings.search.seed} {number}")
+        if records[number].latency is not None or draw.random() >= _TIMED_AGAIN:
+            return {}
+        once = [
+            other
+            for other, record in records.items()
+            if record.latency and record.latency.details.get("runs") == 1 and not record.origin
+        ]
+        return {other: records[other].spec for other in draw.sample(once, min(1, len(once)))}
 
     def _verdict(self, number: int, *, seed: int, epoch: int) -> RungVerdict:
         """The verdict that is on record, else a new one, which is from then on."""

@@ -9,7 +9,7 @@ import json
 import os
 import sqlite3
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +30,7 @@ from archbench.study.connection import (
     version,
 )
 from archbench.study.measurement import Measurement
+from archbench.study.runs import latency_of, run_to_run, runs_of
 from archbench.study.table import begin_counting
 from archbench.study.trial import (
     CurvePoint,
@@ -56,6 +57,7 @@ class Store:
         self.path = path
         self.trials: dict[int, TrialRecord] = {}  # by number, as the file holds them
         self.notes: dict[int, dict[str, Any]] = {}  # a sampler's; an older study may have none
+        self._runs: dict[int, tuple[Measurement, ...]] = {}  # timings of each trial
         self._written: set[int] = set()
         self._connection = connection
         self._inode = path.stat().st_ino
@@ -108,7 +110,9 @@ class Store:
             with store.transaction():
                 check_tables(connection)
                 _lift(connection, header={})
-            store.trials = {record.number: record for record in content(connection).trials}
+            found = content(connection)
+            store.trials = {record.number: record for record in found.trials}
+            store._runs = runs_of(found.measurements)
             store.notes = loaded(connection, rows.notes)
         return store
 
@@ -135,14 +139,14 @@ class Store:
             yield connection
             return
         self._check_place()
-        before = dict(self.trials), dict(self.notes)
+        before = dict(self.trials), dict(self.notes), dict(self._runs)
         with database_failures(self.path):
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
                 connection.execute("COMMIT")
             except BaseException:
-                self.trials, self.notes = before
+                self.trials, self.notes, self._runs = before
                 self._written.clear()
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
@@ -188,20 +192,39 @@ class Store:
             self._put(record)
             if taken is None and record.latency:
                 taken = [Taken(kind="search", measurement=record.latency)]
-            for entry in taken or ():
-                rows.put_measurement(connection, replace(entry, trial=number))
+            self._place_measurements(connection, number, taken or ())
+            self._tell_latencies([number] if number in self._runs else ())
 
     def add_measurement(
-        self, number: int, kind: Literal["search", "confirm"], measurement: Measurement
+        self, number: int, kind: Literal["search", "again", "confirm"], measurement: Measurement
     ) -> None:
-        """Store a measurement of a trial; earlier ones stay, the last that has a value counts."""
+        """Store a timing of a trial; all its timings together give its latency.
+
+        A further one of a trial says something of all others, too: how far runs differ.
+        """
         with self.transaction() as connection:
-            record = self._require(number)
-            taken = Taken(trial=number, kind=kind, measurement=measurement)
-            rows.put_measurement(connection, taken)
-            if measurement.value is not None or record.latency is None:
-                self.trials[number] = replace(record, latency=measurement)
+            self._require(number)
+            taken = Taken(kind=kind, measurement=measurement)
+            self._place_measurements(connection, number, [taken])
+            is_further = len(self._runs[number]) > 1
+            self._tell_latencies(self._runs if is_further else [number])
+
+    def _place_measurements(
+        self, connection: sqlite3.Connection, number: int, taken: Iterable[Taken]
+    ) -> None:
+        for entry in (replace(one, trial=number) for one in taken):
+            rows.put_measurement(connection, entry)
+            for found in runs_of([entry]).values():
+                self._runs[number] = (*self._runs.get(number, ()), *found)
+
+    def _tell_latencies(self, numbers: Iterable[int]) -> None:
+        """Gives trials the latency that the timings say now."""
+        between = run_to_run(self._runs.values())
+        for number in numbers:
+            record, latency = self.trials[number], latency_of(self._runs[number], between)
+            if record.latency is None or record.latency.value != latency.value:
                 self._written.add(number)
+            self.trials[number] = replace(record, latency=latency)
 
     def add_point(self, number: int, point: CurvePoint) -> bool:
         """Store a point of a curve in the place of one of its seed and epoch; whether it is new.

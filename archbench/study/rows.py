@@ -12,6 +12,7 @@ from typing import Any
 
 from archbench.study import shape
 from archbench.study.measurement import Conditions, Measurement
+from archbench.study.runs import latency_of, run_to_run, runs_of
 from archbench.study.table import Cells, Table
 from archbench.study.trial import (
     CurvePoint,
@@ -254,17 +255,10 @@ def _conditions_of(text: str) -> Conditions:
 
 
 def _counting_latency(taken: tuple[Taken, ...]) -> dict[int, Measurement]:
-    """Trial to its latency: the last confirmed with a value, else the last of the search."""
-    latency: dict[int, Measurement] = {}
-    confirmed: dict[int, Measurement] = {}
-    for entry in taken:
-        if entry.trial is None or entry.measurement.metric != "latency":
-            continue
-        if entry.kind == "search":
-            latency[entry.trial] = entry.measurement
-        elif entry.measurement.value is not None:
-            confirmed[entry.trial] = entry.measurement
-    return latency | confirmed
+    """Trial to its latency, by all its timings."""
+    runs = runs_of(taken)
+    between = run_to_run(runs.values())
+    return {number: latency_of(measurements, between) for number, measurements in runs.items()}
 
 
 def _keyed(value: object) -> object:

@@ -90,7 +90,7 @@ CELLS: Mapping[str, Mapping[str, Number | Word]] = {
     "TEXT": {
         "state": Word("running|complete|over_limit|pruned|failed"),
         "failure_kind": Word("timeout|memory|nan|illegal|crash|error"),
-        "kind": Word("search|confirm|reference"),
+        "kind": Word("search|again|confirm|reference"),
         "verdict": Word("stable|disturbed|incomplete"),
     },
 }

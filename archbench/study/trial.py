@@ -7,7 +7,7 @@ from typing import Any, Literal, cast
 from archbench.study.measurement import Measurement
 
 TrialState = Literal["running", "complete", "over_limit", "pruned", "failed"]
-MeasurementKind = Literal["search", "confirm", "reference"]
+MeasurementKind = Literal["search", "again", "confirm", "reference"]
 StudyKind = Literal["search", "certificate", "ablation"]
 FailureKind = Literal["timeout", "memory", "nan", "illegal", "crash", "error"]
 
@@ -120,7 +120,8 @@ class Reference:
 class Taken:
     """A measurement and what it was taken of: a trial, by number, or a reference, by name.
 
-    The kind is ``search`` (during it), ``confirm`` (again, at its end) or ``reference``.
+    The kind is ``search`` (during it), ``again`` (during it, later), ``confirm`` (at its end) or
+    ``reference``.
     """
 
     trial: int | None = None
@@ -133,8 +134,8 @@ class Taken:
 class Snapshot:
     """The whole content of a store, read in one transaction.
 
-    The latency of a trial is the last one that was confirmed with a value, else the last one of the
-    search; among the measurements, in the order taken, are those that a later one replaced, too.
+    The latency of a trial is what all its timings give together, with an interval that holds what
+    runs differ by in this study; the measurements are in the order taken.
     """
 
     header: Mapping[str, Any]

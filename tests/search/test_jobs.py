@@ -11,6 +11,7 @@ from archbench.search.jobs import (
     NoLatencyError,
     Note,
     RungReached,
+    TimedAgain,
     TrainJob,
     TrialEnd,
     TrialJob,
@@ -92,6 +93,17 @@ def test_latency_comes_before_training(tmp_path: Path) -> None:
     assert end == TrialEnd(state="complete", proxy_accuracy=0.5)
     rung = RungReached(point=_POINT, path=Path("c"), sha256="1" * 64)
     assert sent == [latency(4.0), rung, Note(text="all is well")]
+
+
+def test_another_trial_is_timed_again_behind_its_own(tmp_path: Path) -> None:
+    target = StoredTarget(4.0)
+    end, sent = _run(_job(tmp_path, target=target, again={3: SPEC}))
+    assert end.state == "complete"
+    assert sent[:2] == [latency(4.0), TimedAgain(number=3, latency=latency(4.0))]
+    assert target.asked == 2
+    # Where its own latency is known already, nothing is timed.
+    _, sent = _run(_job(tmp_path, target=target, latency=latency(4.0), again={3: SPEC}))
+    assert target.asked == 2
 
 
 @pytest.mark.parametrize(

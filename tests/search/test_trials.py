@@ -13,7 +13,7 @@ from archbench.errors import StorageError
 from archbench.evaluate.proxy import Proxy
 from archbench.search import events
 from archbench.search.context import Interruption, StudyContext
-from archbench.search.jobs import MayGoOn, RungReached, TrialEnd, TrialJob
+from archbench.search.jobs import MayGoOn, RungReached, TimedAgain, TrialEnd, TrialJob
 from archbench.search.optuna_view import Ledger
 from archbench.search.pruning import PRUNERS, Pruner
 from archbench.search.sampler import SAMPLERS
@@ -233,6 +233,30 @@ def test_lost_storage_ends_the_run_and_leaves_the_trial_running(study: Study) ->
         study.run(engine)
     assert _states(study) == ["running"]
     assert len(engine.jobs) == 1
+
+
+def test_some_trials_are_timed_again_beside_later_ones(study: Study) -> None:
+    def script(job: TrialJob) -> list[Report]:
+        taken = [latency(5.0 + number, protocol=2) for number in (job.number, *job.again)]
+        own, *others = (Sent(number=job.number, payload=one) for one in taken)
+        again = [
+            Sent(number=job.number, payload=TimedAgain(number=number, latency=sent.payload))
+            for number, sent in zip(job.again, others, strict=True)
+        ]
+        return [own, *again, *_completes(job)[1:]]
+
+    engine = ScriptedEngine(script)
+    study.run(engine, trials=24)
+    again = {job.number: list(job.again) for job in engine.jobs if job.again}
+    assert 3 <= len(again) <= 10
+    assert all(len(others) == 1 and others[0] < number for number, others in again.items())
+    timed = [number for others in again.values() for number in others]
+    assert len(set(timed)) == len(timed), "one twice would tell less than another"
+    kinds = [entry.kind for entry in study.ledger.snapshot().measurements]
+    assert (kinds.count("search"), kinds.count("again")) == (24, len(timed))
+    for record in study.ledger.trials.values():
+        assert record.latency is not None
+        assert record.latency.details["runs"] == 1 + (record.number in timed)
 
 
 def test_what_was_running_goes_on_first_with_what_is_known(study: Study) -> None:

@@ -13,6 +13,8 @@ from archbench.errors import StorageError
 from archbench.study import rows
 from archbench.study.connection import read
 from archbench.study.database import Store
+from archbench.study.measurement import Measurement
+from archbench.study.runs import RunToRun, latency_of
 from archbench.study.trial import Failure, Reference, TrainingRecord, TrialRecord
 from tests.study import example
 
@@ -27,6 +29,11 @@ def reread(store: Store) -> Store:
     """The same study through the file, as another process would see it."""
     store.close()
     return Store.open(store.path)
+
+
+def timing_of(value: float) -> Measurement:
+    """A latency by the rules of now."""
+    return example.latency(value, protocol=2)
 
 
 def kept(store: Store) -> list[TrialRecord]:
@@ -78,15 +85,20 @@ def test_trainings_of_a_certificate_come_back_as_they_stand(tmp_path: Path) -> N
     assert snapshot.trials[0].trainings == (ended, failed, planned)
 
 
-def test_confirmed_latency_counts_before_later_ones_of_the_search(store: Store) -> None:
-    store.add_trial(example.trial(0, latency_ms=0.4))
+def test_all_timings_of_a_trial_give_its_latency_and_how_far_runs_differ(store: Store) -> None:
+    for number, latency in enumerate(map(timing_of, (0.4, 0.8))):
+        store.add_trial(example.trial(number, latency=latency))
     store.add_measurement(0, "confirm", example.latency(None, verdict="incomplete"))
-    assert kept(store)[0].latency == example.latency(0.4)
-    store.add_measurement(0, "confirm", example.latency(0.5))
-    store.add_measurement(0, "search", example.latency(0.6))
-    snapshot = store.snapshot()
-    assert snapshot.trials[0].latency == example.latency(0.5)
-    assert [taken.measurement.value for taken in snapshot.measurements] == [0.4, None, 0.5, 0.6]
+    assert kept(store)[0].latency == latency_of([timing_of(0.4)], RunToRun())
+    narrow = store.trials[1].latency
+    store.add_measurement(0, "again", timing_of(0.9))
+    store.add_measurement(0, "confirm", example.latency(0.6, verdict="disturbed", protocol=2))
+    first, second = kept(store)
+    assert first.latency.value == pytest.approx(0.6)  # the mean of 0.4 and 0.9, the stable ones
+    assert second.latency.value == narrow.value
+    assert second.latency.high - second.latency.low > 2 * (narrow.high - narrow.low)
+    values = [taken.measurement.value for taken in store.snapshot().measurements]
+    assert values == [0.4, 0.8, None, 0.9, 0.6]
 
 
 def test_curve_is_ordered_by_seed_and_epoch_and_keeps_the_last_point_of_each(store: Store) -> None:
@@ -223,6 +235,7 @@ WRITER = """
 import sys
 from archbench.study.connection import read
 from archbench.study.database import Store
+from archbench.study.runs import RunToRun, latency_of
 from tests.study import example
 with Store.create(sys.argv[1], example.header()) as store:
     for number in range(100_000):

@@ -47,12 +47,26 @@ _CHECK_WARM_UP = 2
 
 
 @dataclass(frozen=True, kw_only=True)
+class Anchor:
+    """A network of a study's own kind, with which its candidates are timed in turn.
+
+    It feels what else the machine does as they do, a full memory above all, where a calibration
+    network may not. Its constant is what it took by the calibration networks when it was chosen.
+    """
+
+    name: str
+    constant_ms: float
+    ready: Callable[[Conditions], Runnable]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Calibration:
     """The constants of one machine under one set of conditions, by their networks' names.
 
     The generation is how many times they were taken here, 1 where they never had to be renewed;
     the note says that they were taken anew, disturbed or not stored, and is mostly empty. The
-    ``checks`` are the drift checks of this process.
+    ``checks`` are the drift checks of this process. With an anchor candidates are timed in turn
+    with that, and the calibration networks tell only what it took itself.
     """
 
     environment_id: str
@@ -61,21 +75,33 @@ class Calibration:
     calibrators: tuple[Calibrator, ...] = CALIBRATORS
     note: str = ""
     generation: int = 1
+    anchor: Anchor | None = None
     checks: list[DriftCheck] = field(default_factory=list, repr=False, compare=False)
     prepared: dict[str, Runnable] = field(default_factory=dict, repr=False, compare=False)
 
     def nearest(self, seconds: float) -> str:
-        """Name of the attention network whose constant is nearest, as a ratio.
+        """Name of the anchor, or of the attention network whose constant is nearest, as a ratio.
 
         Hybrids mostly do its kind of work. The others tell whether the constants still hold.
         """
+        if self.anchor is not None:
+            return self.anchor.name
         names = [entry.name for entry in self.calibrators if entry.family == "attention"]
         size = math.log(max(seconds * 1e3, _LEAST_MS))
         return min(names, key=lambda name: abs(math.log(self.constants_ms[name]) - size))
 
+    def constant_ms(self, name: str) -> float:
+        """The constant of a calibration network or of the anchor."""
+        if self.anchor is not None and name == self.anchor.name:
+            return self.anchor.constant_ms
+        return self.constants_ms[name]
+
     def details(self) -> dict[str, float | int | str]:
         """What a measurement's record says of the constants."""
-        found: dict[str, float | int | str] = {"calibration_generation": self.generation}
+        found: dict[str, float | int | str] = {
+            "calibration_generation": self.generation,
+            "protocol": self.settings["protocol"],
+        }
         if self.checks:
             found["calibrators_apart"] = spread(self.checks[-1].deviations)
         if self.note:
@@ -105,7 +131,7 @@ class Calibration:
             mine = {"environment": self.environment_id, **self.settings}
             asked = {"environment": environment.id, **settings_of(conditions)}
             if mine != asked:
-                differing = sorted(key for key in mine if mine[key] != asked.get(key))
+                differing = sorted(key for key in asked if asked[key] != mine.get(key))
                 raise IncomparableError(
                     f"these calibration constants were taken with another {', '.join(differing)}",
                     help="take them with calibrate() under the conditions to be measured",
@@ -121,23 +147,26 @@ class CalibratedBench(Bench):
     calibration: Calibration
 
     def ready(self, name: str) -> Runnable:
-        """A calibration network ready to be run; each is prepared once."""
-        found = self.calibration.prepared
+        """A calibration network or the anchor, ready to be run; each is prepared once."""
+        calibration = self.calibration
+        found, anchor = calibration.prepared, calibration.anchor
         if name not in found:
-            (network,) = (entry for entry in self.calibration.calibrators if entry.name == name)
+            known: list[Calibrator | Anchor] = [*calibration.calibrators]
+            known += [anchor] if anchor else []
+            (network,) = (entry for entry in known if entry.name == name)
             found[name] = network.ready(self.conditions)
         return found[name]
 
     def nearest_reference(self, forward: Forward, *, until: float) -> tuple[float, Forward]:
         """The constant and a pass of the calibration network nearest in time; both get warm.
 
-        Warming up stops when the bench's wall clock is at ``until``.
+        Warming up stops when the bench's ``now`` is ``until``.
         """
         warm = warm_up(forward, bench=self, until=until)
         name = self.calibration.nearest(warm.seconds)
         reference = self.ready(name).run
         warm_up(reference, bench=self, until=until)
-        return self.calibration.constants_ms[name], reference
+        return self.calibration.constant_ms(name), reference
 
 
 def calibrate(
@@ -192,13 +221,13 @@ def _taken(calibrators: Sequence[Calibrator], *, bench: Bench) -> Constants:
     placed = {entry.name: Placed(network=entry.ready(bench.conditions)) for entry in calibrators}
     draw = random.Random(0)
     for entry in placed.values():
-        warm_up(entry.forward, bench=bench, until=bench.clock.wall() + _WARM_UP_S)
+        warm_up(entry.forward, bench=bench, until=bench.now() + _WARM_UP_S)
     timings: dict[str, list[Timing]] = {name: [] for name in placed}
     for done in range(_ROUNDS):
         if done and done % CALIBRATOR_ROUNDS == 0:
             relocate(placed.values(), draw=draw)
         for name, entry in placed.items():
-            timings[name].append(bench.watch(entry.forward))
+            timings[name].append(bench.repeated(entry.forward))
         bench.tell("taking calibration constants", done + 1, _ROUNDS)
     everything = [timing for taken in timings.values() for timing in taken]
     return Constants(
@@ -229,7 +258,7 @@ def check_drift(
     for rounds in _CHECK_ROUNDS:
         while len(next(iter(timings.values()))) < rounds:
             for name in order.sample(list(forwards), len(forwards)):
-                timings[name].append(bench.watch(forwards[name]))
+                timings[name].append(bench.repeated(forwards[name]))
         found, _ = deviations(bench.means_ms(timings), calibration.constants_ms)
         if spread(found) <= BACK:
             break

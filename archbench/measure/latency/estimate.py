@@ -22,13 +22,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from statistics import NormalDist
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from archbench.study.measurement import Measurement
+from archbench.study.runs import student
 
 Array = npt.NDArray[np.float64]
 _Outcome = Literal["slower", "faster", "tie", "unknown"]
@@ -297,26 +297,6 @@ def over_placements(logs: Array, *, level: float) -> tuple[Array, Array]:
     error = spread * math.sqrt(number) / kept
     widths: Array = error * student(1 - (1 - level) / 2, freedom=kept - 1)
     return means, widths
-
-
-@lru_cache(maxsize=64)
-def student(share: float, *, freedom: int) -> float:
-    """The quantile of Student's distribution, to 1 % from 4 degrees of freedom on.
-
-    Source: Abramowitz and Stegun 1964, formula 26.7.5.
-
-    >>> round(student(0.975, freedom=10), 2)
-    2.23
-    """
-    z = NormalDist().inv_cdf(share)
-    terms = (
-        z,
-        (z**3 + z) / 4,
-        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
-        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
-        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
-    )
-    return sum(term / freedom**power for power, term in enumerate(terms))
 
 
 def _influence(samples: Array) -> Array:

@@ -51,7 +51,8 @@ def measure_latency(
     disturbed one is timed once more while the budget lasts, which its details say. The bench's
     conditions hold but for the precision: a result has the one that ran.
 
-    The budget is for all networks together, constants apart. The measurement stops earlier when
+    The budget is for all networks together, constants apart, and by the clock that counts, so that
+    on one CPU thread a loaded machine only makes it longer. The measurement stops earlier when
     every interval is within ±1 %; for networks so slow that five passes do not fit, it may take
     three times as long. For a comparison ``together`` is the half width that is wanted of each
     interval: then nothing is repeated, and every round has a pass of each network, so that their
@@ -107,9 +108,9 @@ class _Session:
 
     def run(self, *, budget_s: float, share: float) -> None:
         """Times all networks, and once more those that were disturbed, while the budget lasts."""
-        clock = self.bench.clock
+        now = self.bench.now
         self.warm_up_s = budget_s * _WARM_UP_SHARE
-        self.until, at_last = clock.wall() + budget_s, clock.wall() + budget_s * _PATIENCE
+        self.until, at_last = now() + budget_s, now() + budget_s * _PATIENCE
         for name, network in self.networks.items():
             with self.faults_of(name):
                 if all(bool(torch.isfinite(one).all()) for one in tensors_of(network.run())):
@@ -118,13 +119,13 @@ class _Session:
                     self.faults[name] = "its output is not finite"
         self._time_in_rounds(list(self.warm), at_last=at_last)
         disturbed = [name for name in self.warm if self._best(name).verdict == "disturbed"]
-        if disturbed and self.together is None and clock.wall() < self.until:
+        if disturbed and self.together is None and now() < self.until:
             self._time_in_rounds(disturbed, at_last=at_last)
-        if clock.wall() < self.until:
+        if now() < self.until:
             check_drift(self.bench)
 
     def _warmed(self, forward: Forward, *, seconds: float) -> WarmUp:
-        until = min(self.until, self.bench.clock.wall() + seconds)
+        until = min(self.until, self.bench.now() + seconds)
         return warm_up(forward, bench=self.bench, until=until)
 
     def _time_in_rounds(self, names: Sequence[str], *, at_last: float) -> None:
@@ -133,15 +134,16 @@ class _Session:
         attempts = {
             name: Attempt(
                 network=self.networks[name],
+                pass_s=self.warm[name].seconds,
                 calibrator=nearest(self.warm[name].seconds),
                 wanted_half_width=self.together or WANTED_HALF_WIDTH,
             )
             for name in names
         }
         calibrators, round_s = self._warm_calibrators(attempts.values())
-        round_s += sum(self.warm[name].wall_s for name in names)
+        round_s += sum(self.warm[name].round_s for name in names)
         if self.together is not None:
-            stay = placement_rounds(seconds=self.until - bench.clock.wall(), round_s=round_s)
+            stay = placement_rounds(seconds=self.until - bench.now(), round_s=round_s)
             for attempt in attempts.values():
                 attempt.placement_rounds = stay if attempt.network.relocated else 0
         throttled = bench.clock.throttled()
@@ -163,12 +165,15 @@ class _Session:
             self.attempts.setdefault(name, []).append(attempt)
 
     def _warm_calibrators(self, attempts: Iterable[Attempt]) -> tuple[dict[str, Placed], float]:
-        """The calibration networks in use, warm, and the seconds of one pass of each."""
+        """The calibration networks in use, warm, and the seconds of one round of each."""
         names = dict.fromkeys(attempt.calibrator for attempt in attempts)
         calibrators = {name: Placed(network=self.bench.ready(name)) for name in names}
         seconds = self.warm_up_s / max(1, len(calibrators))
-        warm = [self._warmed(entry.forward, seconds=seconds) for entry in calibrators.values()]
-        return calibrators, sum(entry.wall_s for entry in warm)
+        round_s = 0.0
+        for entry in calibrators.values():
+            warm = self._warmed(entry.forward, seconds=seconds)
+            entry.pass_s, round_s = warm.seconds, round_s + warm.round_s
+        return calibrators, round_s
 
     def _best(self, name: str) -> Attempt:
         """The better of the attempts; of equal ones the later."""
@@ -188,7 +193,7 @@ class _Session:
             if best.found is not None and (complaint := network.complaint()):
                 reason = complaint
             elif best.found is not None:
-                ratio, constant = best.found, bench.calibration.constants_ms[best.calibrator]
+                ratio, constant = best.found, bench.calibration.constant_ms(best.calibrator)
                 value, low, high = (x * constant for x in (ratio.value, ratio.low, ratio.high))
                 verdict, details = best.verdict, self._details(name, best=best, value=value)
         precision = network.precision if network else bench.conditions.precision
@@ -218,7 +223,7 @@ class _Session:
             "images_per_second": bench.conditions.batch / value * 1e3,
             "calibrator": best.calibrator,
             "calibration_ms": bench.mean_ms(best.calibration),
-            "calibration_constant_ms": calibration.constants_ms[best.calibrator],
+            "calibration_constant_ms": calibration.constant_ms(best.calibrator),
             "calibration_drift": best.drift,
             "warm_up_forwards": warm.forwards,
             "warm_up_settled": "yes" if warm.settled else "no",

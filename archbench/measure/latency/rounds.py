@@ -2,13 +2,14 @@
 
 import math
 import random
+import statistics
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from archbench.errors import NETWORK_FAULTS, fault_text
 from archbench.measure.backend import Runnable
 from archbench.measure.latency import estimate
-from archbench.measure.latency.clock import Bench, Forward, Timing
+from archbench.measure.latency.clock import LEAD_S, MOST_LEADS, Bench, Forward, Timing
 from archbench.measure.latency.estimate import Ratio
 from archbench.study.measurement import Verdict
 
@@ -36,42 +37,47 @@ _BEST_FIRST: tuple[Verdict, ...] = ("stable", "disturbed", "incomplete")
 class WarmUp:
     """What the passes before the measurement showed; they settled where the last five agreed.
 
-    The seconds are those of the fastest of these; ``wall_s`` is what a pass took on the wall on
-    average, waiting included.
+    The seconds are those of the fastest of these; ``round_s`` is what a timed pass takes with those
+    that lead it, by the mean of all.
     """
 
     forwards: int
     seconds: float
-    wall_s: float
+    round_s: float
     settled: bool
 
 
 def warm_up(forward: Forward, *, bench: Bench, until: float) -> WarmUp:
     """Runs until five passes in a row agree within 3 %, at least 8 and at most 30 times.
 
-    It stops when the bench's wall clock is at ``until``, but makes two passes in any case.
+    It stops when the bench's ``now`` is ``until``, but makes two passes in any case.
     """
     taken: list[float] = []
-    began, settled = bench.clock.wall(), False
+    settled = False
     while not settled and len(taken) < _MOST_WARM_UP:
-        if len(taken) >= 2 and bench.clock.wall() >= until:
+        if len(taken) >= 2 and bench.now() >= until:
             break
         taken.append(bench.seconds(bench.watch(forward)))
         last = taken[-_AGREEING:]
         settled = len(taken) >= _LEAST_WARM_UP and max(last) <= min(last) * (1 + _AGREEMENT)
+    seconds = max(min(taken), _SHORTEST_ROUND_S)
     return WarmUp(
         forwards=len(taken),
         seconds=min(taken[-_AGREEING:]),
-        wall_s=(bench.clock.wall() - began) / len(taken),
+        round_s=statistics.fmean(taken) * (1 + min(MOST_LEADS, math.ceil(LEAD_S / seconds))),
         settled=settled,
     )
 
 
 @dataclass(kw_only=True, eq=False)
 class Placed:
-    """A network that is timed where it lies in memory, and then in copies that lie elsewhere."""
+    """A network that is timed where it lies in memory, and then in copies that lie elsewhere.
+
+    A pass takes about ``pass_s``, 0 where that is not known.
+    """
 
     network: Runnable
+    pass_s: float = 0.0
 
     def __post_init__(self) -> None:
         self.forward: Forward = self.network.run
@@ -147,7 +153,7 @@ class Attempt(Placed):
     def add_round(self, calibration: Timing, *, bench: Bench) -> None:
         """Adds a round; done when the interval is narrow enough or there are enough passes."""
         try:
-            timing = bench.watch(self.forward)
+            timing = bench.repeated(self.forward, pass_s=self.pass_s)
         except NETWORK_FAULTS as error:
             self.fault, self.is_done = fault_text(error), True
             return
@@ -195,7 +201,7 @@ def looks(placement_rounds: int) -> tuple[int, ...]:
 def placement_rounds(*, seconds: float, round_s: float) -> int:
     """How many rounds networks stay in one place, so that a dozen places fit into the seconds left.
 
-    One takes ``round_s`` of wall time. 0 where too few fit to place anything anew.
+    One takes ``round_s``. 0 where too few fit to place anything anew.
     """
     fitting = int(min(seconds / max(round_s, _SHORTEST_ROUND_S), LOOKS[-1]))
     rounds = min(PLACEMENT_ROUNDS, fitting // _WANTED_PLACEMENTS)
@@ -230,7 +236,7 @@ def run_rounds(
     In each round each calibrator in use runs once, then the candidates that are compared with it,
     in the order of `rotated_orders`. Every so many rounds all of them are relocated in memory.
 
-    Timings are added to the attempts. It stops on the bench's wall clock at ``until``, unless
+    Timings are added to the attempts. It stops when the bench's ``now`` is ``until``, unless
     somebody still lacks the passes that it takes to have a value at all, and ``at_last`` in any
     case. ``together`` has those that are done go on until all are, so that every round has a pass
     of each.
@@ -244,12 +250,13 @@ def run_rounds(
         order = [attempts[i] for i in next(orders) if attempts[i] in waiting]
         names = list(dict.fromkeys(attempt.calibrator for attempt in waiting))
         for name in draw.sample(names, len(names)):
-            calibration = bench.watch(calibrators[name].forward)
+            reference = calibrators[name]
+            calibration = bench.repeated(reference.forward, pass_s=reference.pass_s)
             for attempt in order:
                 if attempt.calibrator != name:
                     continue
                 attempt.add_round(calibration, bench=bench)
-                now = bench.clock.wall()
+                now = bench.now()
                 if now >= at_last or (now >= until and all(entry.has_value for entry in waiting)):
                     return
         number += 1
