@@ -5,7 +5,7 @@ the study's anchor, as ``archbench measure`` does, and each by itself with the c
 alone. Rows are added to a file, of which ``table`` makes the tables.
 
     python benchmarks/latency/in_search.py study quickstart --seed 0
-    python benchmarks/latency/in_search.py study levit_edge --seed 0 --trials 20
+    python benchmarks/latency/in_search.py study levit_edge --trials 16 --set proxy.rungs=[1]
     python benchmarks/latency/in_search.py table
 """
 
@@ -34,6 +34,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--trials", type=int, help="as the space says by default")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--set", action="append", default=[], help="as in archbench search")
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir(), "in_search"))
     parser.add_argument("--label", default="now", help="of the version that is measured")
     options = parser.parse_args()
@@ -51,8 +52,10 @@ def search(options: argparse.Namespace) -> None:
     """Searches in a process of its own, then times in another, and adds a row of each trial."""
     name = f"{options.space}-{options.label}-{options.seed}"
     command = ["search", options.space, "--name", name, "--results", options.folder]
-    command += ["--seed", options.seed, "--workers", options.workers, "--no-certify", "--set"]
-    command += ["search.confirm=false"]
+    command += ["--seed", options.seed, "--workers", options.workers, "--no-certify"]
+    command += [
+        word for value in ("search.confirm=false", *options.set) for word in ("--set", value)
+    ]
     command += ["--trials", options.trials] if options.trials else []
     began = time.perf_counter()
     archbench = [sys.executable, "-c", "from archbench.cli.main import main; main()"]
