@@ -9,13 +9,15 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from io import TextIOWrapper
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TextIO
 
 import click
 
 from archbench.command_line import command_line
-from archbench.errors import NEGATIVE_RESULT, ArchbenchError
+from archbench.errors import NEGATIVE_RESULT, ArchbenchError, StorageError
 from archbench.report.text import WIDTH, clean
 
 if TYPE_CHECKING:
@@ -27,6 +29,17 @@ IS_JSON, STDOUT = "archbench.is_json", "archbench.stdout"
 
 ERROR_SCHEMA = "archbench.error/1"
 _REDRAW_S = 0.2
+_PLAIN_SIGNS = str.maketrans(
+    {
+        **dict.fromkeys("\N{EN DASH}\N{EM DASH}\N{MINUS SIGN}", "-"),
+        "±": "+/-",
+        "≥": ">=",
+        "≤": "<=",
+        "…": "...",
+        "→": "->",
+        "\N{MULTIPLICATION SIGN}": "x",
+    }
+)
 
 
 class ReaderGoneError(Exception):
@@ -34,7 +47,7 @@ class ReaderGoneError(Exception):
 
 
 @contextlib.contextmanager
-def keeping_stdout() -> Iterator[IO[str]]:
+def keeping_stdout() -> Iterator[TextIO]:
     """A stream to our stdout: whatever else is printed there meanwhile goes to stderr.
 
     That is what code of others prints, also from C and from processes that it starts.
@@ -53,7 +66,7 @@ def keeping_stdout() -> Iterator[IO[str]]:
         with open(kept, "w", encoding=stream.encoding, errors=stream.errors, closefd=False) as ours:
             yield ours
     finally:
-        with contextlib.suppress(OSError):  # nobody reads stderr any more
+        with suppress(OSError):  # nobody reads stderr any more
             stream.flush()
         os.dup2(kept, number)
         os.close(kept)
@@ -70,16 +83,23 @@ def result(text: str) -> None:
 
     Raises:
         ReaderGoneError: Nobody reads any more.
+        StorageError: It cannot be written, as on a full disk.
     """
     ctx = click.get_current_context(silent=True)
-    stream: IO[str] = (ctx.meta.get(STDOUT) if ctx else None) or sys.stdout
+    stream: TextIO = (ctx.meta.get(STDOUT) if ctx else None) or sys.stdout
     try:
-        stream.write(clean(text) + "\n")
+        stream.write(_encodable(clean(text), stream) + "\n")
         stream.flush()
     except BrokenPipeError:
-        # What is still buffered would fail again when the interpreter ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        _to_nowhere(stream)
         raise ReaderGoneError from None
+    except OSError as error:
+        _to_nowhere(stream)
+        raise StorageError(
+            f"the result cannot be written ({error.strerror or error})",
+            place="stdout",
+            help="make room there, or send it elsewhere",
+        ) from None
 
 
 def document(content: Mapping[str, Any]) -> None:
@@ -87,9 +107,13 @@ def document(content: Mapping[str, Any]) -> None:
 
     Raises:
         ReaderGoneError: Nobody reads any more.
+        StorageError: It cannot be written, as on a full disk.
         ValueError: A number in it is not finite.
     """
-    result(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False))
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    if not _can_encode(text, sys.stdout):
+        text = json.dumps(content, indent=2, allow_nan=False)
+    result(text)
 
 
 def note(text: str = "") -> None:
@@ -99,8 +123,7 @@ def note(text: str = "") -> None:
 
 def redraw(text: str) -> None:
     """Replace the line that stderr, a terminal, is on; the next output begins there."""
-    sys.stderr.write(f"\r\x1b[K{clean(text)}")
-    sys.stderr.flush()
+    _write_to_stderr(f"\r\x1b[K{clean(text)}")
 
 
 def warn(text: str) -> None:
@@ -154,17 +177,77 @@ def report(error: ArchbenchError, *, as_json: bool) -> None:
         _to_stderr("".join(traceback.format_exception(error)))
 
 
-def is_terminal(stream: IO[str]) -> bool:
+def is_terminal(stream: TextIO) -> bool:
     """Whether lines on this stream can be redrawn: a terminal that is not a dumb one."""
-    return stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+    return stream is not None and stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+
+
+def open_missing_streams() -> None:
+    """Opens each standard stream that was closed: stderr to keep nothing, stdout to say so.
+
+    Else a database would get its number, and what others print would be written into it.
+    """
+    for number, mode in enumerate((os.O_RDONLY, os.O_RDONLY, os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, mode)  # the lowest free number is this one
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, "w", encoding="utf-8", closefd=False))  # noqa: SIM115
+        stream = getattr(sys, name)
+        if isinstance(stream, TextIOWrapper):  # and nothing that somebody put in its place
+            # for what others write; our own signs are written in others first, see _encodable
+            stream.reconfigure(errors="replace")
+
+
+def close_streams() -> None:
+    """Writes what is left in the standard streams; what cannot be written is lost without a word.
+
+    The interpreter would end with another exit code.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            _to_nowhere(stream)
 
 
 def _to_stderr(text: str) -> None:
+    _write_to_stderr(text + "\n")
+
+
+def _write_to_stderr(text: str) -> None:
+    """Nothing that a person reads on the way ends the work: a full disk or a closed pipe least."""
     try:
-        sys.stderr.write(text + "\n")
+        sys.stderr.write(_encodable(text, sys.stderr))
         sys.stderr.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+        _to_nowhere(sys.stderr)
+    except (OSError, ValueError):
+        pass
+
+
+def _to_nowhere(stream: TextIO) -> None:
+    """What is still buffered would fail again when the interpreter ends."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _can_encode(text: str, stream: TextIO) -> bool:
+    try:
+        text.encode(stream.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _encodable(text: str, stream: TextIO) -> str:
+    """The text, in other signs where the stream's encoding lacks ours."""
+    if _can_encode(text, stream):
+        return text
+    encoding = stream.encoding or "ascii"
+    return text.translate(_PLAIN_SIGNS).encode(encoding, "replace").decode(encoding)
 
 
 def _coloured(text: str, code: str) -> str:

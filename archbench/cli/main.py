@@ -1,5 +1,6 @@
 """Which commands are there, and how does each end: with which exit code, and which words?"""
 
+import errno
 import math
 import os
 import signal
@@ -92,10 +93,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Raises:
         SystemExit: Always; the codes are those of ``archbench.errors``.
     """
+    console.open_missing_streams()
     if arguments is None:
         arguments = sys.argv[1:]
         del sys.argv[1:]  # code of others that reads arguments finds none
-    sys.exit(run(archbench, arguments))
+    code = run(archbench, arguments)
+    console.close_streams()
+    sys.exit(code)
 
 
 def parked(
@@ -148,6 +152,11 @@ def _told(error: BaseException, arguments: Sequence[str]) -> ArchbenchError:
     if isinstance(error, SystemExit):
         message = f"code of others would have ended this command: {errors.fault_text(error)}"
         return errors.UsageError(message, help="take such calls out of what was named")
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        name = str(error.filename or "")
+        shown = f"{name[:40]}..." if len(name) > 40 else name
+        message = "the name is too long for a file: 255 bytes can be had"
+        return errors.UsageError(message, place=shown or None, help="use a shorter one")
     return _bug(error, arguments)
 
 
@@ -212,7 +221,6 @@ def _bug(error: BaseException, arguments: Sequence[str]) -> ArchbenchError:
     import tempfile
     import traceback
 
-    handle, name = tempfile.mkstemp(prefix="archbench-error-", suffix=".txt")
     lines = [
         f"archbench {package.__version__}",
         f"{platform.python_implementation()} {platform.python_version()} on {platform.platform()}",
@@ -220,11 +228,16 @@ def _bug(error: BaseException, arguments: Sequence[str]) -> ArchbenchError:
         "",
         "".join(traceback.format_exception(error)),
     ]
-    os.close(handle)
-    Path(name).write_text("\n".join(lines), encoding="utf-8")
+    try:
+        handle, name = tempfile.mkstemp(prefix="archbench-error-", suffix=".txt")
+        os.close(handle)
+        Path(name).write_text("\n".join(lines), encoding="utf-8")
+        kept = f"the trace is in {name}; please report it"
+    except OSError:  # the disk may be full
+        kept = "please report it; ARCHBENCH_DEBUG=1 prints the trace"
     told = ArchbenchError(
         f"this is a bug of archbench: {type(error).__name__}: {str(error) or 'no message'}",
-        help=f"the trace is in {name}; please report it",
+        help=kept,
     )
     told.exit_code = errors.INTERNAL_BUG
     told.__cause__ = error
