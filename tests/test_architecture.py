@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "archbench"
-BENEATH_ALL = {"cache_folder", "command_line", "errors", "lazy", "memory"}
+BENEATH_ALL = {"bounds", "cache_folder", "command_line", "errors", "lazy", "memory"}
 BENEATH_ALL |= {"one_thread", "progress", "registry"}
 EVERYWHERE = {"numpy"}
 
@@ -37,6 +37,7 @@ class Room:
 TABLE = """
 command_line | |
 errors       | |
+bounds       | errors |
 cache_folder | errors |
 lazy         | |
 memory       | |

@@ -19,8 +19,9 @@ from archbench.analysis.front_probability import (
 )
 from archbench.analysis.statistics import Estimate, Floats
 from archbench.analysis.study import StudyReader, as_study
+from archbench.bounds import is_finite
 from archbench.command_line import command_line
-from archbench.errors import NegativeResultError, unknown_name, wrong_type
+from archbench.errors import NegativeResultError, UsageError, unknown_name, wrong_type
 from archbench.one_thread import one_thread
 from archbench.study.objective import OBJECTIVES, costs, objective_value
 from archbench.study.trial import TrialRecord
@@ -103,13 +104,17 @@ def pick(study: StudyReader | Path | str, wish: Wish) -> Pick:
     Raises:
         NegativeResultError: No design keeps what was asked for; the nearest is named.
         StorageError: There is no study, or it cannot be read.
-        UsageError: The wish is none, or limits what is no cost.
+        UsageError: The wish is none, limits what is no cost, or asks for what is not finite.
     """
     if not isinstance(wish, Wish):
         raise wrong_type(wish, place="wish", allowed="an archbench.Wish")
     for name in wish.limits:
         if name not in costs():
             raise unknown_name("cost", str(name), costs(), place="limits")
+    wishes = {**wish.limits, "accuracy": wish.accuracy, "sure": wish.sure}
+    for name, value in wishes.items():
+        if value is not None and not is_finite(value):
+            raise UsageError(f"{value} is not a finite number", place=name)
     return _Picker(as_study(study)).pick(wish)
 
 

@@ -4,9 +4,11 @@ import re
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
+from archbench.bounds import BOUNDS, LARGEST, is_finite
 from archbench.cli.console import IS_JSON
 from archbench.command_line import RESULTS as RESULTS_FOLDER
 from archbench.command_line import command_line
@@ -14,21 +16,43 @@ from archbench.command_line import command_line
 _AMOUNT = re.compile(r"(\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)\s*([kKmMgG]?)")
 _SCALES = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9}
 FILE = click.Path(path_type=Path, dir_okay=False)
-COUNT = click.IntRange(min=1)
 DATA_HELP = "What to train on: cluttered_digits, folder:PATH, cifar10:PATH."
+
+
+def whole(name: str, *, least: int | None = None) -> click.IntRange:
+    """A whole number within the bounds of what it counts."""
+    low, high = BOUNDS[name]
+    return click.IntRange(low if least is None else least, high)
+
+
+class _FiniteRange(click.FloatRange):
+    """A range of which neither an infinite number nor none, as ``nan``, is a part."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        found: float = super().convert(value, param, ctx)
+        if not is_finite(found):
+            self.fail(f"{value!r} is not a number of at most {LARGEST:g}", param, ctx)
+        return found
+
+
+def finite(least: float, most: float | None = None, *, is_open: bool = False) -> click.FloatRange:
+    """A finite number from ``least`` on, which itself is none where the range is open."""
+    return _FiniteRange(min=least, max=most, min_open=is_open)
 
 
 def pixels(text: str) -> tuple[int, int]:
     """Height and width of a side in pixels or of ``160x224``."""
-    sides = [_whole(side) for side in text.lower().split("x")]
+    sides = [_whole(side, name="side") for side in text.lower().split("x")]
     if len(sides) > 2:
         raise click.BadParameter(f"{text!r} is not a side or HEIGHTxWIDTH, as 224 or 160x224")
     return sides[0], sides[-1]
 
 
-def numbers(text: str) -> tuple[int, ...]:
-    """Whole numbers of at least 1 with commas between them, as ``1,16``."""
-    return tuple(_whole(part) for part in text.split(","))
+def batches(text: str) -> tuple[int, ...]:
+    """Numbers of images with commas between them, as ``1,16``."""
+    return tuple(_whole(part, name="batch") for part in text.split(","))
 
 
 def names(text: str) -> tuple[str, ...]:
@@ -72,10 +96,11 @@ def time(text: str) -> float:
     return total
 
 
-def _whole(text: str) -> int:
-    digits = text.strip()
-    if not (digits.isascii() and digits.isdigit() and len(digits) <= 9 and int(digits) >= 1):
-        raise click.BadParameter(f"{text!r} is not a whole number of at least 1")
+def _whole(text: str, *, name: str) -> int:
+    digits, (low, high) = text.strip(), BOUNDS[name]
+    is_whole = digits.isascii() and digits.isdigit() and len(digits) <= 18
+    if not (is_whole and low <= int(digits) <= high):
+        raise click.BadParameter(f"{text!r} is not a whole number from {low:,} to {high:,}")
     return int(digits)
 
 
@@ -102,11 +127,11 @@ RESULTS = folder("--results", default=RESULTS_FOLDER, help="Folder that holds th
 DATA = click.option("--data", metavar="NAME", help=DATA_HELP)
 DOWNLOAD = click.option("--download", is_flag=True, help="Download the data if they are missing.")
 WORKERS = click.option(
-    "--workers", type=COUNT, help="Number of trainings that run at the same time."
+    "--workers", type=whole("workers"), help="Number of trainings that run at the same time."
 )
-max_minutes = partial(click.option, "--max-minutes", type=click.FloatRange(min=0, min_open=True))
+max_minutes = partial(click.option, "--max-minutes", type=finite(0, is_open=True))
 DRY_RUN = click.option("--dry-run", is_flag=True, help="Print what it would cost, and stop.")
-SEED = click.option("--seed", type=click.IntRange(min=0), default=0)
+SEED = click.option("--seed", type=whole("seed"), default=0)
 mirror = partial(
     click.option,
     "--mirror/--no-mirror",
@@ -115,8 +140,8 @@ mirror = partial(
 RESOLUTION = click.option(
     "--resolution", type=pixels, help="Image size: a side, or height and width as 160x224."
 )
-BATCH = click.option("--batch", type=COUNT, default=1)
-THREADS = click.option("--threads", type=COUNT, default=1)
+BATCH = click.option("--batch", type=whole("batch"), default=1)
+THREADS = click.option("--threads", type=whole("threads"), default=1)
 BACKEND = click.option("--backend", metavar="NAME", default="eager")
 DEVICE = click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu")
 

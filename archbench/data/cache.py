@@ -25,6 +25,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import torch
 
+from archbench.bounds import BOUNDS
 from archbench.cache_folder import cache_folder
 from archbench.data.dataset import DataError, DataSet, Split
 from archbench.data.in_memory import source_in
@@ -46,8 +47,7 @@ FORMAT = b"archbench data 1"
 FOOTER = struct.Struct("<Q32s16s")  # length and sha256 of the document, format
 BLOCK = 1 << 24
 FULL = (errno.ENOSPC, errno.EDQUOT)
-SMALLEST_RESOLUTION = 8
-LARGEST_RESOLUTION = 1024
+SMALLEST_RESOLUTION, LARGEST_RESOLUTION = BOUNDS["image side"]
 
 
 class DamagedError(StorageError):

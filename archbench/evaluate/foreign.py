@@ -15,11 +15,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from archbench.bounds import require_memory
 from archbench.errors import MissingError, UsageError, unknown_name, wrong_type
 from archbench.models import ArchSpec
 from archbench.models.network import Written, as_spec, spec_of
 from archbench.models.part import Grid
 from archbench.registry import guest, import_outside
+from archbench.study.environment import usable_memory_bytes
 
 SOURCES = ("module", "timm", "torchvision")
 INSTALL = {"timm": "pip install 'archbench[timm]'", "torchvision": "pip install torchvision"}
@@ -40,7 +42,12 @@ class Foreign:
 
 
 def noise(resolution: Grid, *, batch: int = 1) -> Tensor:
-    """Images of noise (B, 3, H, W), always the same."""
+    """Images of noise (B, 3, H, W), always the same.
+
+    Raises:
+        UsageError: They alone fill half of the machine's memory.
+    """
+    require_memory(batch, *resolution, has=usable_memory_bytes(), place="batch")
     generator = torch.Generator().manual_seed(0)
     return torch.randn(batch, 3, *resolution, generator=generator)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from archbench.bounds import require_within
 from archbench.data import Data, DataSet, name_of
 from archbench.errors import StorageError, UsageError
 from archbench.evaluate.proxy import describe, open_data, teacher_in_words, widest
@@ -85,6 +86,7 @@ def train_network(
         ArchbenchError: The data is missing or cannot be learnt from, or a file not be written.
     """
     require_device(device)
+    require_within("epochs", epochs, place="epochs")
     if isinstance(written, nn.Module):
         raise UsageError(
             "a training begins with fresh weights, so those of a network that is built are lost",

@@ -7,6 +7,7 @@ from functools import partial
 from itertools import pairwise
 from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
+from archbench.bounds import BOUNDS, is_finite
 from archbench.errors import ArchbenchError, SpaceError, UsageError
 from archbench.models.rewrite import STEMS
 from archbench.space.yaml_document import Node, Place, is_number
@@ -46,12 +47,22 @@ def _reader(
     return read
 
 
+def _is_number(value: Any) -> bool:
+    return is_number(value) and is_finite(value)
+
+
 def _whole(*, low: int = 1, high: int = 10**9) -> Reader:
     return _reader(
-        lambda value: is_number(value) and value % 1 == 0 and low <= value <= high,
+        lambda value: _is_number(value) and value % 1 == 0 and low <= value <= high,
         f"is not a whole number from {low:,} to {high:,}",
         form=int,
     )
+
+
+def _bounded(name: str, *, low: int | None = None) -> Reader:
+    """What reads a whole number within the bounds of what it counts."""
+    least, most = BOUNDS[name]
+    return _whole(low=least if low is None else low, high=most)
 
 
 def _one_of(*words: str) -> Reader:
@@ -62,13 +73,17 @@ _device = _reader(
     lambda value: isinstance(value, str) and _DEVICE.fullmatch(value) is not None,
     "is not cpu, cuda or cuda:N",
 )
-_positive = _reader(lambda value: is_number(value) and value > 0, "is not a number above 0")
+_positive = _reader(lambda value: _is_number(value) and value > 0, "is not a number above 0")
 _share = _reader(
-    lambda value: is_number(value) and 0 <= value <= 1, "is not a share from 0 to 1", form=float
+    lambda value: _is_number(value) and 0 <= value <= 1,
+    "is not a share from 0 to 1",
+    form=float,
 )
 _flag = _reader(lambda value: isinstance(value, bool), "is neither true nor false")
 _confirm = _reader(
-    lambda value: isinstance(value, bool) or (is_number(value) and 0 <= value <= MOST_CONFIRMATION),
+    lambda value: (
+        isinstance(value, bool) or (_is_number(value) and 0 <= value <= MOST_CONFIRMATION)
+    ),
     f"is neither true, false nor a number from 0 to {MOST_CONFIRMATION:g}",
     help="0.2 spends up to a fifth of the search's time on further training",
     form=lambda value: value if isinstance(value, bool) else float(value),
@@ -91,7 +106,7 @@ def _duration(node: Node) -> Any:
 
 
 def _rungs(node: Node) -> tuple[int, ...]:
-    rungs = tuple(map(_whole(high=100_000), node.items(noun="epochs")))
+    rungs = tuple(map(_bounded("epochs"), node.items(noun="epochs")))
     if not rungs or any(later <= earlier for earlier, later in pairwise(rungs)):
         node.fail("rungs are epochs trained in all, so they rise", help="write them like [3, 4, 8]")
     return rungs
@@ -102,9 +117,9 @@ class TargetSection:
     """On what the latency is measured; threads and batch are those of one forward pass."""
 
     device: Annotated[str, _device] = "cpu"
-    threads: Annotated[int, _whole(high=1024)] = 1
+    threads: Annotated[int, _bounded("threads")] = 1
     backend: Annotated[str, _entry] = "eager"
-    batch: Annotated[int, _whole(high=65536)] = 1
+    batch: Annotated[int, _bounded("batch")] = 1
     precision: Annotated[str, _one_of(*PRECISIONS)] = "fp32"
 
 
@@ -121,11 +136,11 @@ class ProxySection:
     """
 
     data: Annotated[str, Node.text] = "cluttered_digits"
-    resolution: Annotated[int, _whole(low=8, high=4096)] = 64
+    resolution: Annotated[int, _bounded("image side")] = 64
     stem: Annotated[str, _one_of(*STEMS)] = "keep_grid"
     rungs: Annotated[tuple[int, ...], _rungs] = (3, 4, 8)
-    seeds: Annotated[int, _whole(high=100)] = 1
-    batch: Annotated[int, _whole(low=2, high=65536)] = 32
+    seeds: Annotated[int, _bounded("seeds")] = 1
+    batch: Annotated[int, _bounded("batch", low=2)] = 32
     mirror: Annotated[bool, _flag] = True
     teacher: Annotated[str, _one_of(*TEACHERS)] = "none"
 
@@ -149,10 +164,10 @@ class SearchSection:
     sampler: Annotated[str, _entry] = "cost_aware"
     pruner: Annotated[str, _entry] = "curve"
     audit: Annotated[float, _share] = 0.1
-    trials: Annotated[int, _whole()] = 40
+    trials: Annotated[int, _bounded("trials")] = 40
     epochs: Annotated[int | None, _whole()] = None
     time_limit_s: Annotated[float | None, _duration] = None
-    seed: Annotated[int, _whole(low=0, high=2**31 - 1)] = 0
+    seed: Annotated[int, _bounded("seed")] = 0
     workers: Annotated[int | None, _whole()] = None
     timeout_s: Annotated[float, _duration] = 600.0
     confirm: Annotated[bool | float, _confirm] = True

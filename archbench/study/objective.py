@@ -65,7 +65,10 @@ class Objective:
         """The value with its unit, for a person; of millions a part is told in thousands."""
         if self.scale == _MILLION and abs(value) < _MILLION:
             return f"{value / 1e3:.3g} k {self.shown_in.removeprefix('M ')}"
-        return f"{value / self.scale:.{self.digits}f} {self.shown_in}"
+        number = f"{value / self.scale:.{self.digits}f}"
+        if value and not float(number):  # a small value is not none
+            number = f"{value / self.scale:.2g}"
+        return f"{number} {self.shown_in}"
 
 
 class _Objectives(Mapping[str, Objective]):

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
+from archbench.bounds import BOUNDS
 from archbench.errors import UsageError
 
 TEACHERS = ("none", "convolutional")
@@ -50,9 +51,11 @@ class Recipe:
 
     def __post_init__(self) -> None:
         ascending = all(a < b for a, b in zip((0, *self.rungs), self.rungs, strict=False))
-        epochs = "ascending epochs from 1 on, for example 4, 8"
-        _check("rungs", self.rungs, bool(self.rungs) and ascending, epochs)
-        _check("batch", self.batch, self.batch >= 2, "2 or more")
+        most, largest = BOUNDS["epochs"][1], BOUNDS["batch"][1]
+        ends = bool(self.rungs) and self.rungs[-1] <= most
+        epochs = f"ascending epochs from 1 to {most:,}, for example 4, 8"
+        _check("rungs", self.rungs, ends and ascending, epochs)
+        _check("batch", self.batch, 2 <= self.batch <= largest, f"2 to {largest:,}")
         _check("reference_width", self.reference_width, self.reference_width >= 1, "1 or more")
         for name, value in vars(self).items():
             if name in {"peak_rate", "clip"}:

@@ -8,13 +8,13 @@ from archbench.cli import option
 
 @pytest.mark.parametrize(("text", "value"), [("1", (1,)), ("1,16", (1, 16)), ("8, 2", (8, 2))])
 def test_wholes_are_separated_by_commas(text: str, value: tuple[int, ...]) -> None:
-    assert option.numbers(text) == value
+    assert option.batches(text) == value
 
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "1.5", "1,,2", "1;2", "x", "²", "9" * 5000])
 def test_what_is_no_whole_number_is_refused(text: str) -> None:
-    with pytest.raises(click.BadParameter, match="is not a whole number of at least 1"):
-        option.numbers(text)
+    with pytest.raises(click.BadParameter, match="is not a whole number from 1 to 65,536"):
+        option.batches(text)
 
 
 @pytest.mark.parametrize(("text", "value"), [("224", (224, 224)), ("160x224", (160, 224))])

@@ -160,7 +160,7 @@ def test_sections_have_defaults_and_take_what_is_written(make):
 @pytest.mark.parametrize(
     ("said", "message"),
     [
-        ({"trials": 0}, "--trials: 0 is not a whole number from 1 to 1,000,000,000"),
+        ({"trials": 0}, "--trials: 0 is not a whole number from 1 to 1,000,000"),
         ({"time_limit_s": -1.0}, "--time: -1.0 is not a number above 0"),
         ({"sampler": "../x"}, r"--sampler: '\.\./x' is not a name; use up to 64 letters"),
         ({"certify": "maybe"}, "--certify: 'maybe' is not one of auto, always, never"),

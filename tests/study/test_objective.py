@@ -14,6 +14,8 @@ from archbench.study.objective import OBJECTIVES, costs
         ("macs", 304_660_832.0, "304.7 M MACs"),
         ("params", 7_777_058.0, "7.78 M parameters"),
         ("latency_ms", 0.532, "0.53 ms"),
+        ("latency_ms", 0.0042, "0.0042 ms"),
+        ("latency_ms", 0.0, "0.00 ms"),
         ("proxy_accuracy", 0.764, "76.4 %"),
         ("peak_memory_mb", 12.34, "12.3 MB"),
     ],

@@ -28,7 +28,7 @@ def test_document_is_json_and_holds_every_choice() -> None:
         ({"rungs": ()}, r"recipe\.rungs: \(\) cannot be; use ascending epochs"),
         ({"rungs": (4, 4)}, r"recipe\.rungs: \(4, 4\) cannot be"),
         ({"rungs": (0, 4)}, r"recipe\.rungs: \(0, 4\) cannot be"),
-        ({"batch": 1}, r"recipe\.batch: 1 cannot be; use 2 or more"),
+        ({"batch": 1}, r"recipe\.batch: 1 cannot be; use 2 to 65,536"),
         ({"peak_rate": math.nan}, r"recipe\.peak_rate: nan cannot be"),
         ({"clip": 0.0}, r"recipe\.clip: 0\.0 cannot be"),
         ({"weight_decay": -0.1}, r"recipe\.weight_decay: -0\.1 cannot be"),

@@ -22,7 +22,7 @@ from archbench.errors import UsageError
 @click.option("--data", default="cluttered_digits", metavar="NAME", help=option.DATA_HELP)
 @click.option(
     "--resolution",
-    type=click.IntRange(min=8),
+    type=option.whole("image side"),
     metavar="PIXELS",
     help="Image size of the trainings; 64 by default.",
 )
@@ -32,11 +32,17 @@ from archbench.errors import UsageError
     help="Whether the first embed is adapted to small images.",
 )
 @click.option(
-    "--scale", type=float, help="Multiply the widths of the network by this factor, as 0.25."
+    "--scale",
+    type=option.finite(0, is_open=True),
+    help="Multiply the widths of the network by this factor, as 0.25.",
 )
-@click.option("--epochs", type=option.COUNT, help="Epochs of each training; 8 by default.")
-@click.option("--seeds", type=option.COUNT, help="Trainings of each form; 5 by default.")
-@click.option("--batch", type=click.IntRange(min=2), default=32)
+@click.option(
+    "--epochs", type=option.whole("epochs"), help="Epochs of each training; 8 by default."
+)
+@click.option(
+    "--seeds", type=option.whole("trainings"), help="Trainings of each form; 5 by default."
+)
+@click.option("--batch", type=option.whole("batch", least=2), default=32)
 @option.SEED
 @option.mirror(default=None)
 @click.option(

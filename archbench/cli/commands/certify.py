@@ -15,24 +15,24 @@ DESIGN_SCHEMA = "archbench.certificate-design/1"
 @click.argument("space", required=False)
 @click.option(
     "--candidates",
-    type=click.IntRange(min=8),
+    type=option.whole("candidates"),
     help="Size of the sample, spread over the MACs; 32 by default.",
 )
 @click.option(
     "--seeds",
-    type=click.IntRange(min=2),
+    type=option.whole("trainings", least=2),
     help="Trainings of each candidate, of either length; 2 by default.",
 )
 @click.option(
     "--longer",
     metavar="EPOCHS",
-    type=click.IntRange(min=2),
+    type=option.whole("epochs", least=2),
     help="Epochs of the longer trainings; by default twice those of the proxy.",
 )
 @option.SET
 @option.DATA
 @option.DOWNLOAD
-@click.option("--seed", type=click.IntRange(min=0), help="Seed of the sample and of all trainings.")
+@click.option("--seed", type=option.whole("seed"), help="Seed of the sample and of all trainings.")
 @option.max_minutes(help="Time limit; fewer candidates, then fewer seeds are planned to keep it.")
 @option.WORKERS
 @click.option("--name", help="Name of the study; certify-SPACE by default.")

@@ -46,7 +46,7 @@ _NUMBERED = re.compile(r"(\d+):(.+)")
 @click.option(
     "--seconds",
     "budget_s",
-    type=click.FloatRange(min=0.5),
+    type=option.finite(0.5),
     default=3.0,
     help="Time limit for each network.",
 )

@@ -12,7 +12,7 @@ from archbench.cli import console, names, option
 @click.argument("study", required=False)
 @click.option(
     "--seconds",
-    type=click.FloatRange(min=1.0, max=600.0),
+    type=option.finite(1, 600),
     default=10.0,
     help="Duration of the A/A test, which times copies of one network.",
 )

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 @option.DEVICE
 @option.BACKEND
 @click.option("--precision", metavar="NAME", help="That of the search by default.")
-@click.option("--batch", type=option.COUNT, help="That of the search by default.")
-@click.option("--threads", type=option.COUNT, help="Those of the search by default.")
+@click.option("--batch", type=option.whole("batch"), help="That of the search by default.")
+@click.option("--threads", type=option.whole("threads"), help="Those of the search by default.")
 @click.option(
     "--trials",
     type=click.Choice(["front", "all"]),

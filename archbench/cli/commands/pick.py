@@ -22,7 +22,7 @@ _COSTS = ("latency_ms", "params", "macs")
 @click.option(
     "--latency",
     "latency_ms",
-    type=click.FloatRange(min=0, min_open=True),
+    type=option.finite(0, is_open=True),
     metavar="MS",
     help="Pick the most accurate design below this latency, in ms.",
 )
@@ -36,7 +36,7 @@ _COSTS = ("latency_ms", "params", "macs")
 )
 @click.option(
     "--sure",
-    type=click.FloatRange(min=1, max=99.9),
+    type=option.finite(1, 99.9),
     default=90.0,
     metavar="PERCENT",
     help="Required probability that limits and accuracy are kept, in percent.",

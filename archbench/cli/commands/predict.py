@@ -24,11 +24,11 @@ _TO_FIT = 60
 @click.command()
 @click.argument("networks", metavar="[NETWORK...]", nargs=-1)
 @click.option("--space", metavar="SPACE", help="Predict random networks of this space instead.")
-@click.option("--samples", type=click.IntRange(1, 10_000), default=20)
+@click.option("--samples", type=option.whole("samples"), default=20)
 @option.SEED
 @option.SET
-@click.option("--batch", type=option.COUNT, help="The space's, or 1.")
-@click.option("--threads", type=option.COUNT, help="The space's, or 1.")
+@click.option("--batch", type=option.whole("batch"), help="The space's, or 1.")
+@click.option("--threads", type=option.whole("threads"), help="The space's, or 1.")
 @click.option(
     "--device",
     type=click.Choice(["cpu", "cuda"]),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.argument("networks", metavar="NETWORK...", nargs=-1, required=True)
 @option.SET
 @click.option(
-    "--batch", "batches", default="1", type=option.numbers, help="Images per forward pass, as 1,16."
+    "--batch", "batches", default="1", type=option.batches, help="Images per forward pass, as 1,16."
 )
 @option.RESOLUTION
 @option.THREADS

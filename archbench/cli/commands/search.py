@@ -25,8 +25,12 @@ _OF_A_CONFIRMATION = {
 
 @click.command()
 @click.argument("space")
-@click.option("--trials", type=option.COUNT, help="Number of trials; by default that of the space.")
-@click.option("--epochs", type=option.COUNT, help="Begin no trial after so many trained epochs.")
+@click.option(
+    "--trials", type=option.whole("trials"), help="Number of trials; by default that of the space."
+)
+@click.option(
+    "--epochs", type=click.IntRange(1, 10**9), help="Begin no trial after so many trained epochs."
+)
 @click.option(
     "--time",
     "time_limit_s",
@@ -69,10 +73,10 @@ _OF_A_CONFIRMATION = {
 @click.option(
     "--pruner", metavar="NAME", help="Pruner, which stops trials early: curve, promotion or none."
 )
-@click.option("--workers", type=option.COUNT, help="Number of trials that run at the same time.")
 @click.option(
-    "--seed", type=click.IntRange(min=0), help="Seed of all random choices of the search."
+    "--workers", type=option.whole("workers"), help="Number of trials that run at the same time."
 )
+@click.option("--seed", type=option.whole("seed"), help="Seed of all random choices of the search.")
 @click.option(
     "--certify/--no-certify",
     default=None,

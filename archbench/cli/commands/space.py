@@ -110,7 +110,7 @@ def count(space: str, overrides: tuple[str, ...]) -> None:
 
 @command.command()
 @click.argument("space")
-@click.option("-n", "--number", type=click.IntRange(1, 10_000), default=3)
+@click.option("-n", "--number", type=option.whole("samples"), default=3)
 @option.SEED
 @option.SET
 @option.JSON

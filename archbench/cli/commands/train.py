@@ -24,14 +24,14 @@ SCHEMA = "archbench.training/1"
 @click.command()
 @click.argument("network")
 @click.option("--data", required=True, metavar="NAME", help=option.DATA_HELP)
-@click.option("--epochs", type=option.COUNT, default=30)
+@click.option("--epochs", type=option.whole("epochs"), default=30)
 @click.option(
     "--resolution",
-    type=click.IntRange(min=8),
+    type=option.whole("image side"),
     metavar="PIXELS",
     help="Image size; by default that of the network.",
 )
-@click.option("--batch", type=option.COUNT, default=32)
+@click.option("--batch", type=option.whole("batch", least=2), default=32)
 @option.SEED
 @option.mirror(default=True)
 @click.option(

@@ -57,7 +57,7 @@ def command() -> None:
 )
 @click.option(
     "--classes",
-    type=click.IntRange(min=1),
+    type=option.whole("classes"),
     help="Replace the classifiers by new ones with so many classes.",
 )
 @_KEY
