@@ -93,3 +93,19 @@ def test_reading_weights_imports_nothing(tmp_path: Path) -> None:
     ):
         load_weights(network, tmp_path / "own.safetensors")
     assert NAME not in sys.modules
+
+
+def test_weights_of_a_part_that_is_named_in_its_module_are_read(module: Path) -> None:
+    kind = f"module:{NAME}:Spec"
+    module.write_text(BLOCK.replace("module:own_block", kind), encoding="utf-8")
+    network = build(document(kind), seed=0)
+    save_weights(network, module.with_name("own.safetensors"))
+    assert load_weights(network, module.with_name("own.safetensors"))
+
+
+@pytest.mark.parametrize("path", [5, None, ""], ids=repr)
+def test_what_is_no_path_of_weights_is_refused(path: object) -> None:
+    network = build(document(), seed=0)
+    for act in (load_weights, save_weights):
+        with pytest.raises(UsageError, match="a path, as text or as a pathlib"):
+            act(network, path)  # type: ignore[arg-type,operator]

@@ -50,7 +50,7 @@ def source_of(file: WeightFile) -> dict[str, Any]:
 def _refuse_code(document: object) -> None:
     """Refuse parts of modules that nobody imported yet: reading a file runs no code."""
     if isinstance(document, str) and document.startswith(OUTSIDE):
-        path = document.removeprefix(OUTSIDE)
+        path = document.removeprefix(OUTSIDE).partition(":")[0]
         if path not in sys.modules:
             raise UsageError(
                 f"it has parts of the module {path}, which is not imported",

@@ -35,6 +35,7 @@ from archbench.models.weights.weight_file import (
     write_pickle,
     write_safetensors,
 )
+from archbench.study.study_folder import path_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +111,7 @@ def load_weights(
             help="load the weights before archbench.deploy, and deploy again",
         )
     tensors, loaded, _ = _read_into(
-        read_weights(Path(path), key=key),
+        read_weights(path_of(path, place="path"), key=key),
         asked=layout,
         spec=spec,
         interpolate=interpolate,
@@ -138,7 +139,7 @@ def save_weights(
             "the tensors of this network are not those of its spec",
             help="save the network itself, not its deployed form",
         )
-    return _save(Path(path), tensors, spec=spec, source=source or {})
+    return _save(path_of(path, place="path"), tensors, spec=spec, source=source or {})
 
 
 def convert_weights(
@@ -166,7 +167,7 @@ def convert_weights(
     Raises:
         ArchbenchError: As ``load_weights`` and ``save_weights`` do.
     """
-    file = read_weights(Path(source), key=key)
+    file = read_weights(path_of(source, place="source"), key=key)
     spec = as_spec(model) if model is not None else _spec_of(file, asked=layout)
     sides = (resolution, resolution) if isinstance(resolution, int) else resolution
     spec = replace(
@@ -184,7 +185,7 @@ def convert_weights(
     if loaded.fresh:
         tensors = {**build(spec, seed=0).state_dict(), **tensors}
     wanted = layout_for(to, spec)
-    path = Path(target)
+    path = path_of(target, place="target")
     if wanted == OURS:
         came: dict[str, Any] = {"file": file.path.name, "url": origin, "sha256": file.sha256}
         came |= {"layout": loaded.layout, "form": asdict(form)}
@@ -208,7 +209,7 @@ def describe_weights(path: str | Path, *, key: str | None = None) -> dict[str, A
     Raises:
         ArchbenchError: As ``load_weights`` does, but for what does not fit.
     """
-    file = read_weights(Path(path), key=key)
+    file = read_weights(path_of(path, place="path"), key=key)
     name, form = recognise(file, asked=None, spec=None)
     spec = own_spec(file) if name == OURS else None
     return {
