@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "archbench"
-BENEATH_ALL = {"bounds", "cache_folder", "command_line", "errors", "lazy", "memory"}
+BENEATH_ALL = {"bounds", "cache_folder", "command_line", "errors", "lazy", "lock", "memory"}
 BENEATH_ALL |= {"one_thread", "progress", "registry"}
 EVERYWHERE = {"numpy"}
 
@@ -43,6 +43,7 @@ lazy         | |
 memory       | |
 one_thread   | | threadpoolctl
 progress     | |
+lock         | progress |
 registry     | errors |
 study        | |
 analysis     | study | pandas pyarrow moocore scipy

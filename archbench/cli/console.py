@@ -300,7 +300,7 @@ class Meter:
     def _line(self, done: int, total: int, seconds: float) -> str:
         from archbench.report.number import duration
 
-        text = f"{self._what}  {done:,} of {total:,}"
+        text = f"{self._what}  {done:,} of {total:,}" if total else self._what
         if 0 < done < total and seconds > 2:
             text += f"  {duration(seconds / done * (total - done))} left"
         return text

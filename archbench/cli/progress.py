@@ -87,6 +87,11 @@ class SearchProgress:
         return f"trial {record.number}: {again}{size}"
 
     @update.register
+    def _(self, happened: events.TrialWaits) -> str:
+        self._doing(happened.number, happened.text)
+        return f"trial {happened.number}: {happened.text}"
+
+    @update.register
     def _(self, happened: events.LatencyMeasured) -> str:
         told = latency_text(happened.latency)
         self._doing(happened.number, f"{told}, training")

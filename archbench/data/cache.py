@@ -8,7 +8,6 @@ Format 1 is the only one so far; a file of another format is made anew.
 """
 
 import errno
-import fcntl
 import hashlib
 import json
 import mmap
@@ -40,6 +39,7 @@ from archbench.data.source import (
     source_of,
 )
 from archbench.errors import ArchbenchError, MissingError, StorageError, UsageError
+from archbench.lock import wait_for_lock
 from archbench.progress import Progress
 from archbench.registry import attribute_of, guest
 
@@ -182,14 +182,12 @@ def _locked(path: Path, request: DataRequest) -> Iterator[None]:
     """Holds the right to make a file; the kernel gives it back even after a kill -9."""
     with _storing(str(path)):
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = path.with_suffix(".lock").open("wb")
+        lock = path.with_suffix(".lock").open("a+b")
     with lock:
         with _storing(str(path)):
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                request.progress("waiting for another process that prepares the same data", 0, 1)
-                fcntl.flock(lock, fcntl.LOCK_EX)
+            wait_for_lock(
+                lock.fileno(), doing="prepares the same data", on_progress=request.progress
+            )
         yield
 
 

@@ -53,7 +53,7 @@ def where(
     height, width = spec.resolution
     conditions = replace(conditions, resolution=(height, width))
     target = calibrated(conditions, on_progress=on_progress)
-    limits = roofline(conditions, environment=target.environment)
+    limits = roofline(conditions, environment=target.environment, on_progress=on_progress)
     network = deployed(spec, conditions, forms=target.forms)
     kind = dtype_of(conditions.precision, place="precision")
     example = noise(spec.resolution, batch=conditions.batch).to(conditions.device, kind)

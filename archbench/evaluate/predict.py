@@ -113,7 +113,7 @@ class _Stock:
                     piece.key: cold_piece(piece, conditions)
                     for piece in missing[start : start + _TOGETHER]
                 }
-            with self._target.bench() as bench:
+            with self._target.bench(on_progress=self._tell) as bench:
                 self._add(BlockTable(pieces=cold_times(ready, bench=bench)))
 
     def add_wholes(self, specs: Sequence[ArchSpec], *, alike: Sequence[ArchSpec]) -> None:

@@ -310,6 +310,7 @@ def price(
     plan: Plan | None = None,
     plan_budget_s: float = PLAN_BUDGET_S,
     clock: Callable[[], float] = time.monotonic,
+    on_progress: Progress | None = None,
 ) -> Price:
     """The cost of a trial and the plan of all trainings, from candidates that are really tried.
 
@@ -324,7 +325,7 @@ def price(
     latency_seconds, begin = 0.0, clock()
     if target:
         for spec in specs:
-            target.measure(spec)
+            target.measure(spec, on_progress=on_progress)
         latency_seconds = (clock() - begin) / len(specs)
     plan = plan or common_plan(
         [

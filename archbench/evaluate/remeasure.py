@@ -11,7 +11,7 @@ from archbench.analysis.tables import designs_table, latency_cells, measurements
 from archbench.errors import UsageError
 from archbench.evaluate.target import SEARCH_BUDGET_S, Target, calibrated, known_anchor
 from archbench.models import ArchSpec, as_spec
-from archbench.progress import Progress
+from archbench.progress import Progress, of_waits
 from archbench.study.measurement import Conditions
 from archbench.study.runs import latency_of, run_to_run, runs_of
 from archbench.study.trial import Taken, TrialRecord
@@ -50,13 +50,15 @@ def measure_elsewhere(
     said = {name: value for name, value in asked.items() if value is not None}
     conditions = replace(searched, **said)
     specs = [as_spec(record.spec) for record in here]
-    target = _anchored(calibrated(conditions, on_progress=on_progress), reader, specs=specs)
+    waits, target = of_waits(on_progress), calibrated(conditions, on_progress=on_progress)
+    target = _anchored(target, reader, specs=specs, on_progress=waits)
     between = run_to_run(runs_of(reader.taken()).values())
     there, taken = list[TrialRecord](), list[Taken]()
     for done, (record, spec) in enumerate(zip(here, specs, strict=True)):
         if on_progress:
             on_progress("timing networks again", done, len(here))
-        latency = latency_of([target.measure(spec, budget_s=budget_s)], between)
+        measured = target.measure(spec, budget_s=budget_s, on_progress=waits)
+        latency = latency_of([measured], between)
         there.append(replace(record, latency=latency))
         taken.append(Taken(trial=record.number, kind="confirm", measurement=latency))
     change = transfer(
@@ -97,7 +99,9 @@ def measure_elsewhere(
     return document, front
 
 
-def _anchored(target: Target, reader: StudyReader, *, specs: Sequence[ArchSpec]) -> Target:
+def _anchored(
+    target: Target, reader: StudyReader, *, specs: Sequence[ArchSpec], on_progress: Progress
+) -> Target:
     """With the anchor of the study where that was timed as the target times, else with one of now.
 
     So networks differ by what they are, and not by what the machine did when each was timed.
@@ -106,7 +110,7 @@ def _anchored(target: Target, reader: StudyReader, *, specs: Sequence[ArchSpec])
         reader.header, conditions=target.conditions, environment=target.environment
     )
     if anchor is None:
-        return target.anchored(specs)
+        return target.anchored(specs, on_progress=on_progress)
     return replace(target, constants={**target.constants, "anchor": anchor})
 
 

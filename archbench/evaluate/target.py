@@ -58,7 +58,7 @@ class Target:
         """All that it is, JSON-able."""
         return asdict(self)
 
-    def anchored(self, specs: Sequence[ArchSpec]) -> Self:
+    def anchored(self, specs: Sequence[ArchSpec], *, on_progress: Progress | None = None) -> Self:
         """The target on which networks are timed in turn with one of these, as large as they are.
 
         It is that in the middle by MACs, and its constant what it takes by the calibration
@@ -68,7 +68,7 @@ class Target:
             ArchbenchError: See ``measure``.
         """
         spec = sorted(specs, key=lambda one: count(one).macs)[len(specs) // 2]
-        taken = self.measure(spec)
+        taken = self.measure(spec, on_progress=on_progress)
         if taken.value is None:
             return self
         anchor = {"spec": spec.to_document(), "constant_ms": taken.value}
@@ -97,14 +97,23 @@ class Target:
             conditions, environment=self.environment, on_progress=on_progress
         )
 
-    def measure(self, spec: ArchSpec, *, budget_s: float = SEARCH_BUDGET_S) -> Measurement:
+    def measure(
+        self,
+        spec: ArchSpec,
+        *,
+        budget_s: float = SEARCH_BUDGET_S,
+        on_progress: Progress | None = None,
+    ) -> Measurement:
         """The latency of the deployed form of a candidate with untrained weights, at short notice.
 
         Raises:
             SpecError: It is illegal.
             ArchbenchError: See ``archbench.measure.latency.latency.measure_latency``.
         """
-        return self.measure_together({"candidate": spec}, budget_s=budget_s)["candidate"]
+        measured = self.measure_together(
+            {"candidate": spec}, budget_s=budget_s, on_progress=on_progress
+        )
+        return measured["candidate"]
 
     def measure_together(
         self,

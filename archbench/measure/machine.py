@@ -1,13 +1,12 @@
 """Which devices has this machine, how is a measurement kept apart there, and who else works?"""
 
-import fcntl
 import gc
 import os
 import platform
 import re
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +15,13 @@ from typing import Any
 import torch
 
 from archbench.errors import MissingError, StorageError, UsageError, unknown_name
+from archbench.lock import wait_for_lock
 from archbench.memory import keep_memory
+from archbench.progress import Progress
 from archbench.study.environment import ROOT, Environment, capture, usable_cores
 
 _KNOWN = ("cpu", "cuda")
 _TASKS = Path("/proc/self/task")
-_POLL_S = 0.02
 
 _CPUS = "sys/devices/system/cpu"
 _TICKS = 100  # of /proc, a second, on every Linux
@@ -151,11 +151,17 @@ def _affinity(cores: tuple[int, ...], *, everyone: bool) -> Iterator[Pinning]:
 
 @contextmanager
 def measurement_lock(
-    device: str, *, folder: Path | None = None, patience_s: float = 600.0
+    device: str,
+    *,
+    folder: Path | None = None,
+    patience_s: float = 600.0,
+    on_progress: Progress | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[None]:
     """Holds the device's measurement lock, after waiting for whoever holds it.
 
-    The kernel lets go of it when the process ends, however it ends. It is not reentrant.
+    The kernel lets go of it when the process ends, however it ends. It is not reentrant. A wait of
+    3 s is told.
 
     Raises:
         StorageError: The lock cannot be opened, or was not free within the patience.
@@ -170,9 +176,20 @@ def measurement_lock(
             help="make the folder writable for you",
         ) from error
     try:
-        _wait(handle, path=path, device=device, patience_s=patience_s)
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, str(os.getpid()).encode(), 0)
+        try:
+            wait_for_lock(
+                handle,
+                doing=f"measures on {device}",
+                on_progress=on_progress,
+                patience_s=patience_s,
+                clock=clock,
+            )
+        except TimeoutError as holder:
+            raise StorageError(
+                f"{holder} has been measuring on {device} for {patience_s:.0f} s",
+                place=str(path),
+                help="wait until it ends, or end it",
+            ) from None
         yield
     finally:
         os.close(handle)
@@ -203,22 +220,6 @@ def runtime_folder() -> Path:
             help="remove it, or set XDG_RUNTIME_DIR to a folder of your own",
         )
     return folder
-
-
-def _wait(handle: int, *, path: Path, device: str, patience_s: float) -> None:
-    end = time.monotonic() + patience_s
-    while True:
-        with suppress(BlockingIOError, PermissionError):
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        if time.monotonic() >= end:
-            holder = os.pread(handle, 32, 0).decode(errors="replace") or "unknown"
-            raise StorageError(
-                f"process {holder} has been measuring on {device} for {patience_s:.0f} s",
-                place=str(path),
-                help="wait until it ends, or end it",
-            )
-        time.sleep(_POLL_S)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,6 +22,7 @@ from archbench.measure.backend import dtype_of, tensors_of
 from archbench.measure.latency.calibration import CalibratedBench
 from archbench.measure.latency.clock import Bench, Clock, Forward, Timing, measuring
 from archbench.measure.latency.estimate import lower_mean
+from archbench.progress import Progress
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions
 
@@ -252,7 +253,11 @@ def bounds_ms(
 
 
 def roofline(
-    conditions: Conditions, *, environment: Environment, clock: Clock | None = None
+    conditions: Conditions,
+    *,
+    environment: Environment,
+    clock: Clock | None = None,
+    on_progress: Progress | None = None,
 ) -> dict[str, Any]:
     """The limits for these conditions: stored ones, or taken now, in some 2 s, and stored.
 
@@ -280,7 +285,7 @@ def roofline(
             raise ValueError("a limit is not a number")
     except machine_cache.UNREADABLE as error:
         note = f"{file.path} could not be read ({error}): limits taken anew"
-    with measuring(conditions, clock=clock) as bench:
+    with measuring(conditions, clock=clock, on_progress=on_progress) as bench:
         found = _taken(bench, environment=environment, note=note)
     # Where they cannot be kept they are taken again next time; nothing that is said now is wrong.
     with suppress(OSError, StorageError):

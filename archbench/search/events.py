@@ -58,6 +58,14 @@ class TrialStarted:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TrialWaits:
+    """A running trial waits for another process, which the text names."""
+
+    number: int
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class LatencyMeasured:
     """The latency of a running trial is known."""
 
@@ -116,6 +124,7 @@ Event = (
     | Warned
     | Prepared
     | TrialStarted
+    | TrialWaits
     | LatencyMeasured
     | RungFinished
     | TrialFinished

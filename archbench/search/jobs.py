@@ -1,8 +1,9 @@
 """What workers do: a trial, a training, and the steps beside them; and where their files lie."""
 
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from archbench.errors import NEGATIVE_RESULT, ArchbenchError
 from archbench.evaluate.proxy import Price, Proxy, describe, open_data, price, teacher_in_words
 from archbench.evaluate.target import Target, calibrated
 from archbench.models import as_spec
+from archbench.progress import Progress, of_waits
 from archbench.search.scheduler import Question, Send, StepProgress
 from archbench.study.environment import Environment
 from archbench.study.measurement import Conditions, Measurement
@@ -130,10 +132,11 @@ class TrialJob:
         """
         latency = self.latency
         if latency is None and self.target is not None:
-            latency = self.target.measure(as_spec(self.trainings[0].spec))
+            measure = partial(self.target.measure, on_progress=of_waits(_progress(send)))
+            latency = measure(as_spec(self.trainings[0].spec))
             send(latency)
             for number, spec in self.again.items():
-                send(TimedAgain(number=number, latency=self.target.measure(as_spec(spec))))
+                send(TimedAgain(number=number, latency=measure(as_spec(spec))))
         if latency is not None:
             self._require_timed(latency)
         reason = over_limit(latency, limits=self.limits)
@@ -189,18 +192,20 @@ def price_trial(
     choice has ``plan_budget_s`` seconds for each candidate. Without conditions no latency is taken.
     The anchor is that of an earlier study on this machine, else one of the networks.
     """
-    networks = [as_spec(spec) for spec in specs]
-    target = calibrated(conditions, environment=environment) if conditions else None
+    networks, target, told = [as_spec(spec) for spec in specs], None, of_waits(_progress(send))
+    if conditions:
+        target = calibrated(conditions, environment=environment, on_progress=told)
     if target and anchor:
         target = replace(target, constants={**target.constants, "anchor": anchor})
     elif target:
-        target = target.anchored(networks)
+        target = target.anchored(networks, on_progress=told)
     found = price(
         networks,
         proxy=proxy,
         target=target,
         plan=plan,
         plan_budget_s=plan_budget_s,
+        on_progress=told,
     )
     return target, found
 
@@ -209,7 +214,8 @@ def time_again(
     send: Send, *, specs: Mapping[str, Document], target: Target
 ) -> dict[str, Measurement]:
     """Name to latency, of networks that are timed one by one, each as a trial is."""
-    return {name: target.measure(as_spec(spec)) for name, spec in specs.items()}
+    told = of_waits(_progress(send))
+    return {name: target.measure(as_spec(spec), on_progress=told) for name, spec in specs.items()}
 
 
 def time_forms(
@@ -233,7 +239,7 @@ def time_forms(
 
 def time_alone(send: Send, *, spec: Document, target: Target) -> Measurement:
     """The latency of a network that is timed as a trial is."""
-    return target.measure(as_spec(spec))
+    return target.measure(as_spec(spec), on_progress=of_waits(_progress(send)))
 
 
 def held_out_accuracy(
@@ -248,7 +254,7 @@ def train_again(send: Send, *, job: TrainJob) -> float:
     return job.train(lambda payload: None)[0]
 
 
-def _progress(send: Send) -> Callable[[str, int, int], None]:
+def _progress(send: Send) -> Progress:
     return lambda what, done, total: send(StepProgress(what=what, done=done, total=total))
 
 

@@ -32,7 +32,7 @@ class Question:
 
 @dataclass(frozen=True, kw_only=True)
 class StepProgress:
-    """How far a job is: what is being done, how much of it, and of how much."""
+    """How far a job is, as ``archbench.progress.Progress`` has it."""
 
     what: str
     done: int

@@ -16,7 +16,7 @@ from archbench.search.optuna_view import Ledger
 from archbench.search.preparation import predictor
 from archbench.search.pruning import Pruner, load_pruner
 from archbench.search.sampler import load_sampler
-from archbench.search.scheduler import KILLED, Broken, Done, Job, Jobs, Report, Sent
+from archbench.search.scheduler import KILLED, Broken, Done, Job, Jobs, Report, Sent, StepProgress
 from archbench.search.suggestion import Suggester
 from archbench.search.warm_start import first_choices
 from archbench.study.measurement import Measurement
@@ -167,6 +167,8 @@ class Trials(Jobs):
                 self._study.set_checkpoint(number, point, path=path, sha256=sha256)
                 if is_new:
                     self._context.tell(events.RungFinished(number=number, point=point))
+            case Sent(payload=StepProgress(what=what)):
+                self._context.tell(events.TrialWaits(number=number, text=what))
             case Sent(payload=Note(text=text)):
                 self._context.warn(f"trial {number}: {text}")
             case Done(result=end):

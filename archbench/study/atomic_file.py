@@ -1,6 +1,5 @@
 """How does a file get its content whole or not at all, and what do failures of storage mean?"""
 
-import fcntl
 import os
 import sqlite3
 import stat
@@ -10,6 +9,8 @@ from pathlib import Path
 from uuid import uuid4
 
 from archbench.errors import StorageError
+from archbench.lock import wait_for_lock
+from archbench.progress import Progress
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -65,10 +66,13 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def writing_alone(path: Path) -> Iterator[None]:
+def writing_alone(
+    path: Path, *, doing: str = "writes the same file", on_progress: Progress | None = None
+) -> Iterator[None]:
     """Waits until no other process is in here for the file; the kernel lets go when one ends.
 
-    The lock lies beside the file, in a folder that exists, with the ending ``.lock``.
+    The lock lies beside the file, in a folder that exists, with the ending ``.lock``. A wait of
+    3 s is told, with what the other one is doing.
 
     Raises:
         OSError: The lock cannot be opened.
@@ -76,7 +80,7 @@ def writing_alone(path: Path) -> Iterator[None]:
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     handle = os.open(path.with_suffix(".lock"), flags, 0o600)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        wait_for_lock(handle, doing=doing, on_progress=on_progress)
         yield
     finally:
         os.close(handle)

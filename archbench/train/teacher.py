@@ -106,7 +106,8 @@ def teacher_for(
     with ExitStack() as stack:
         try:
             home.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(writing_alone(path))
+            alone = writing_alone(path, doing="trains the same teacher", on_progress=on_progress)
+            stack.enter_context(alone)
         except OSError as error:
             raise StorageError(
                 f"cannot keep a teacher: {error.strerror}",

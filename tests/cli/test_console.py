@@ -62,6 +62,12 @@ def test_a_terminal_shows_what_remains_and_is_left_clean(terminal: Terminal) -> 
     assert lines == ["", "training  0 of 100", "training  25 of 100  30 s left", ""]
 
 
+def test_a_terminal_shows_no_numbers_of_what_cannot_be_counted(terminal: Terminal) -> None:
+    with redirect_stderr(terminal), console.Meter() as told:
+        told("waiting for process 9", 0, 0)
+    assert terminal.getvalue().split("\r\x1b[K") == ["", "waiting for process 9", ""]
+
+
 def test_a_terminal_is_not_redrawn_more_than_can_be_seen(terminal: Terminal) -> None:
     now = [0.0]
     with redirect_stderr(terminal), console.Meter(clock=lambda: now[0]) as told:

@@ -93,6 +93,7 @@ def test_each_event_is_a_line_that_stands_alone(progress: SearchProgress) -> Non
             events.StageChanged(text="calibrating"),
             events.Warned(text="close other programs"),
             events.TrialStarted(record=running(3), worker=0, resumed=True),
+            events.TrialWaits(number=3, text="waiting for process 9 (x), which measures on cpu"),
             events.LatencyMeasured(number=3, latency=latency(4.2)),
             events.LatencyMeasured(number=3, latency=disturbed),
             events.RungFinished(number=3, point=point),
@@ -106,6 +107,7 @@ def test_each_event_is_a_line_that_stands_alone(progress: SearchProgress) -> Non
         "calibrating",
         "warning: close other programs",
         "trial 3: goes on, 45.2 k parameters, 1.20 M MACs",
+        "trial 3: waiting for process 9 (x), which measures on cpu",
         "trial 3: 4.2 (3.8–4.6) ms",
         "trial 3: 4.2 (3.8–4.6) ms, disturbed: 8 % of the time off the CPU",
         "trial 3: 54.1 % after 4 epochs",
@@ -119,6 +121,8 @@ def test_each_event_is_a_line_that_stands_alone(progress: SearchProgress) -> Non
 def test_the_picture_shows_what_each_worker_does(progress: SearchProgress, clock: Clock) -> None:
     progress.update(PREPARED)
     progress.update(events.TrialStarted(record=running(4), worker=1, resumed=False))
+    progress.update(events.TrialWaits(number=4, text="waiting for process 9 (x)"))
+    assert progress.lines()[0] == "worker 1  trial 4  waiting for process 9 (x)  (0.0 s)"
     progress.update(events.LatencyMeasured(number=4, latency=latency(4.2)))
     clock.now = 31.0
     assert progress.headline() == "quickstart  0 of 40 trials  3 min 29 s left"

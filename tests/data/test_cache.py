@@ -1,7 +1,10 @@
+import fcntl
+import re
 import resource
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +85,26 @@ def test_several_at_once_make_it_once(cache: Path) -> None:
         found = list(pool.map(lambda _: _cached(plain, cache), range(4)))
     assert plain.num_made == 1
     assert len({dataset.digest for dataset in found}) == 1
+
+
+def test_who_waits_for_data_that_another_process_prepares_says_so(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("archbench.lock.TOLD_AFTER_S", 0.0)
+    plain = Plain()
+    _cached(plain, cache)
+    file, told = _file(cache), []
+    file.unlink()
+    with file.with_suffix(".lock").open("a") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+
+        def tell(what: str, done: int, total: int) -> None:
+            told.append(what)
+            fcntl.flock(held, fcntl.LOCK_UN)
+
+        request = replace(request_for("plain", resolution=RESOLUTION), progress=tell)
+        cached(ImageSource(settings={}, make=plain.make), request=request, folder=cache)
+    assert re.fullmatch("waiting for .*process.*, which prepares the same data", told[0])
 
 
 def test_every_turned_bit_and_a_file_cut_short_is_noticed_and_repaired(cache: Path) -> None:

@@ -1,7 +1,9 @@
 """Pinning, threads, locks: set for a measurement, restored after it; and what the system tells."""
 
 import gc
+import itertools
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -114,10 +116,28 @@ def holder(folder: Path) -> Iterator[subprocess.Popen[str]]:
 def test_a_second_measurement_waits_and_then_says_who_holds_it(tmp_path: Path) -> None:
     with (
         holder(tmp_path) as process,
-        pytest.raises(StorageError, match=f"process {process.pid} has been measuring on cpu"),
+        pytest.raises(StorageError, match=rf"process {process.pid}\b.* has been measuring on cpu"),
         measurement_lock("cpu", folder=tmp_path, patience_s=0.0),
     ):
         pass
+
+
+def test_a_measurement_says_which_one_it_waits_for(tmp_path: Path) -> None:
+    told: list[str] = []
+    seconds = itertools.count(step=2)
+    with holder(tmp_path) as process:
+
+        def clock() -> float:
+            if told:
+                process.kill()
+            return float(next(seconds))
+
+        with measurement_lock(
+            "cpu", folder=tmp_path, on_progress=lambda what, *_: told.append(what), clock=clock
+        ):
+            pass
+    (text,) = told
+    assert re.fullmatch(rf"waiting for process {process.pid}\b.*, which measures on cpu", text)
 
 
 def test_lock_is_free_after_its_holder_was_killed(tmp_path: Path) -> None:

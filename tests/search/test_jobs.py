@@ -1,11 +1,13 @@
 """A trial is timed before it is trained, and trained only within its limit."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from archbench.progress import Progress
 from archbench.search.jobs import (
     MayGoOn,
     NoLatencyError,
@@ -19,6 +21,7 @@ from archbench.search.jobs import (
     weights_path,
 )
 from archbench.search.kept_weights import may_reach_front, remove_useless_files
+from archbench.search.scheduler import StepProgress
 from archbench.study.measurement import Measurement
 from archbench.train.recipe import Recipe
 from tests.evaluate.toy import SPEC
@@ -33,9 +36,12 @@ class StoredTarget:
 
     value: float | None
     asked: int = 0
+    told: Sequence[tuple[int, int]] = ()
 
-    def measure(self, spec: Any) -> Measurement:
+    def measure(self, spec: Any, *, on_progress: Progress) -> Measurement:
         self.asked += 1
+        for done, total in self.told:
+            on_progress("what it does", done, total)
         return latency(self.value, verdict="stable" if self.value else "incomplete")
 
 
@@ -104,6 +110,12 @@ def test_another_trial_is_timed_again_behind_its_own(tmp_path: Path) -> None:
     # Where its own latency is known already, nothing is timed.
     _, sent = _run(_job(tmp_path, target=target, latency=latency(4.0), again={3: SPEC}))
     assert target.asked == 2
+
+
+def test_of_the_timing_only_a_wait_for_another_process_is_handed_over(tmp_path: Path) -> None:
+    target = StoredTarget(4.0, told=[(1, 5), (0, 0), (2, 5)])
+    _, sent = _run(_job(tmp_path, target=target))
+    assert sent[:2] == [StepProgress(what="what it does", done=0, total=0), latency(4.0)]
 
 
 @pytest.mark.parametrize(

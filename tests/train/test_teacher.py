@@ -1,6 +1,8 @@
 """A teacher is trained once, kept whole, and what it says is learnt as the paper has it."""
 
+import fcntl
 import functools
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -82,6 +84,24 @@ def test_teacher_is_trained_once_and_its_answers_are_its_own(
     images, _ = tiny_batch()
     assert torch.equal(again.answers(images), teacher.answers(images))
     assert not teacher.network.training
+
+
+def test_who_waits_for_a_teacher_that_another_process_trains_says_so(
+    teacher: Teacher, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("archbench.lock.TOLD_AFTER_S", 0.0)
+    (path,) = folder.glob("*.lock")
+    told: list[str] = []
+    with path.open("a") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+
+        def tell(what: str, done: int, total: int) -> None:
+            told.append(what)
+            fcntl.flock(held, fcntl.LOCK_UN)
+
+        assert _made(folder, on_progress=tell).sha256 == teacher.sha256
+    (text,) = told
+    assert re.fullmatch("waiting for .*process.*, which trains the same teacher", text)
 
 
 def test_teacher_made_anew_is_the_same_bit_for_bit(teacher: Teacher, tmp_path: Path) -> None:

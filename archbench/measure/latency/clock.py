@@ -156,7 +156,8 @@ def measuring(
     """
     require_device(conditions.device)
     clock = clock or Clock()
-    with measurement_lock(conditions.device), pinned(threads=conditions.threads) as pinning:
+    lock = measurement_lock(conditions.device, on_progress=on_progress)
+    with lock, pinned(threads=conditions.threads) as pinning:
         watch = stopwatch(conditions.device, clock=clock)
         yield Bench(
             conditions=conditions,

@@ -1,0 +1,92 @@
+"""Who waits for another process is told for which one, and only where the wait lasts."""
+
+import fcntl
+import itertools
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from archbench.lock import wait_for_lock
+
+HOLDER = """
+import fcntl, sys
+with open(sys.argv[1], "a") as file:
+    fcntl.flock(file, fcntl.LOCK_EX)
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[int]:
+    handle = os.open(path, os.O_RDWR | os.O_CREAT)
+    try:
+        yield handle
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def stranger(path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that holds the lock and has not signed it."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.mark.skipif(not Path("/proc/locks").exists(), reason="this kernel lists no locks")
+def test_a_wait_that_lasts_is_told_once_with_the_process_that_holds_the_lock(
+    tmp_path: Path,
+) -> None:
+    told: list[tuple[str, int, int]] = []
+    path, seconds = tmp_path / "lock", itertools.count()
+    with stranger(path) as process, opened(path) as handle:
+
+        def clock() -> float:
+            if told:
+                process.kill()
+            return float(next(seconds))
+
+        name = Path(f"/proc/{process.pid}/comm").read_text().strip()
+        wait_for_lock(handle, doing="cooks", on_progress=lambda *now: told.append(now), clock=clock)
+    assert told == [(f"waiting for process {process.pid} ({name}), which cooks", 0, 0)]
+    assert path.read_text() == str(os.getpid())
+
+
+def test_a_short_wait_is_not_told(tmp_path: Path) -> None:
+    told: list[str] = []
+    path, looks = tmp_path / "lock", itertools.count()
+    with opened(path) as handle, opened(path) as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+
+        def clock() -> float:
+            if next(looks) == 2:
+                fcntl.flock(other, fcntl.LOCK_UN)
+            return 0.0
+
+        wait_for_lock(
+            handle, doing="cooks", on_progress=lambda what, *_: told.append(what), clock=clock
+        )
+    assert told == []
+
+
+def test_who_is_out_of_patience_learns_who_holds_the_lock(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with opened(path) as handle, opened(path) as other:
+        wait_for_lock(other, doing="cooks")
+        with pytest.raises(TimeoutError, match=f"process {os.getpid()}"):
+            wait_for_lock(handle, doing="cooks", patience_s=0.0)
