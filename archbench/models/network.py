@@ -20,10 +20,11 @@ from archbench.models.layer import (
     branch_norm,
     init_linears,
     linear_of,
+    map_grid,
     map_tokens,
+    sizes,
     token_map,
 )
-from archbench.models.part import Grid
 from archbench.models.spec import ArchSpec, HeadSpec, ResolvedStage
 
 Written = str | ArchSpec | Mapping[str, Any] | nn.Module
@@ -79,16 +80,18 @@ class Stage(nn.Module):
         x = self.embed(x)
         if not self.blocks and self.position is None:
             return x, tokens if self.carries else None
-        grid = Grid(*x.shape[-2:])
+        grid = map_grid(x)
         sequence = map_tokens(x)  # (B, N, C)
         first = [tokens] if self.carries and tokens is not None else []
         if self.class_token is not None:
-            first.append(self.class_token.expand(x.shape[0], -1, -1))
+            # As many as images, without asking for their number, which a trace would record.
+            alike = sequence[:, :1].expand(-1, sizes(self.class_token)[1], -1)
+            first.append(self.class_token.expand_as(alike))
         if first:
             sequence = torch.cat((*first, sequence), dim=1)  # (B, T, C)
         if self.position is not None:
             sequence = sequence + self.position
-        number = sequence.shape[1] - grid.tokens
+        number = sizes(sequence)[1] - grid.tokens
         of_layers = []
         for block in self.blocks:
             sequence = block(sequence, grid)

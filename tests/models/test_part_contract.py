@@ -11,13 +11,15 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from archbench.measure.macs import count_operators
-from archbench.models import deploy, deployment_error, fold
+from archbench.models import build, deploy, deployment_error, fold
 from archbench.models.part import Role
 from tests.models.foreign import randomise
 from tests.models.parts import ROLES_AND_KINDS, Alone, Drawn, counts, draw
 
 EXAMPLES = 12
 PRECISE = 5e-6
+UNTRANSLATED = {"aten::size", "aten::Int", "prim::NumToTensor"}
+"""Operators of a trace that converters, as Core ML's, take for more than plain numbers."""
 
 each_kind = pytest.mark.parametrize(("role", "kind"), ROLES_AND_KINDS, ids=lambda value: str(value))
 some = given(seed=st.integers(0, 2**32))
@@ -30,6 +32,9 @@ usual = settings(
     suppress_health_check=list(HealthCheck),
 )
 few = settings(usual, max_examples=2)
+# That tracing is to go, which PyTorch says in one category or the other.
+quiet = pytest.mark.filterwarnings("ignore:.*torch.jit.trace:FutureWarning")
+quiet_as_before = pytest.mark.filterwarnings("ignore:.*torch.jit.trace:DeprecationWarning")
 
 
 def contract(test: Test) -> Test:
@@ -125,3 +130,34 @@ def test_it_can_be_exported_whole(role: Role, kind: str, seed: int) -> None:
     exported = torch.export.export(network.eval(), (x,), strict=True)
     with torch.inference_mode():
         torch.testing.assert_close(exported.module()(x), network(x))
+
+
+@each_kind
+@few
+@some
+@quiet
+@quiet_as_before
+def test_its_trace_holds_no_arithmetic_on_sizes_and_no_strided_slice(
+    role: Role, kind: str, seed: int
+) -> None:
+    found, network = drawn(role, kind, seed)
+    check_trace(fold(network), images(found, 1), images(found, 3))
+
+
+@pytest.mark.parametrize("name", ["levit_128s", "deit_tiny_distilled", "ceit_tiny"])
+@quiet
+@quiet_as_before
+def test_a_network_s_trace_holds_none_either(name: str) -> None:
+    network = fold(build(name, seed=0))
+    check_trace(network, torch.randn(1, 3, 224, 224), torch.randn(2, 3, 224, 224))
+
+
+def check_trace(network: torch.nn.Module, x: Tensor, several: Tensor) -> None:
+    with torch.no_grad():
+        traced = torch.jit.trace(network, x, check_trace=False)
+        assert torch.equal(traced(x), network(x))
+        torch.testing.assert_close(traced(several), network(several))
+    nodes = list(traced.inlined_graph.nodes())
+    assert {node.kind() for node in nodes}.isdisjoint(UNTRANSLATED)
+    slices = [list(node.inputs()) for node in nodes if node.kind() == "aten::slice"]
+    assert {inputs[-1].toIValue() for inputs in slices} <= {1}

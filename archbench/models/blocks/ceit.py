@@ -31,7 +31,7 @@ from archbench.errors import SpecError
 from archbench.models.arithmetic import Work, attention, linear, mlp, norm, total
 from archbench.models.blocks import vit
 from archbench.models.convolution import Convolution, chain, count_chain
-from archbench.models.layer import Attend, init_linears, mlp_layers, split_heads, through_map
+from archbench.models.layer import Attend, init_linears, mlp_layers, sizes, split_heads, through_map
 from archbench.models.part import Block, Grid, Kernel, Site, document_of, hidden_width
 
 
@@ -145,11 +145,11 @@ class LayerAttention(nn.Module):
         init_linears(self)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        number = tokens.shape[2]
+        number = sizes(tokens)[2]
         x = tokens.transpose(1, 2).flatten(0, 1) + self.layer_position  # (B*c, L, C)
         normed = self.attention_norm(x)
         k, v = split_heads(self.key_value(normed), 2, self.num_heads)  # (B*c, h, L, d)
         q = self.query(normed[:, -1:]).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
         last = x[:, -1:] + self.projection(self.attend(q, k, v, None))  # (B*c, 1, C)
         last = last + self.mlp(self.mlp_norm(last))
-        return last.reshape(-1, number, last.shape[-1])
+        return last.reshape(-1, number, sizes(last)[-1])

@@ -25,11 +25,13 @@ from archbench.models.layer import (
     activation,
     branch_linear,
     branch_norm,
+    map_grid,
     map_tokens,
     mlp_layers,
+    strided_map,
     token_map,
 )
-from archbench.models.part import Activation, Embed, Grid, Site, Stride, choice, whole
+from archbench.models.part import Activation, Embed, Site, Stride, choice, whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,8 +102,8 @@ class ShrinkAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         tokens = self.attention_norm(map_tokens(x))  # (B, N, C)
-        x = token_map(tokens, Grid(*x.shape[-2:]))
-        asking = map_tokens(x[:, :, :: self.stride, :: self.stride])  # (B, M, C), M of N tokens
+        x = token_map(tokens, map_grid(x))
+        asking = map_tokens(strided_map(x, self.stride))  # (B, M, C), M of N tokens
         k, v = (
             self.key_value(tokens)
             .unflatten(-1, (self.num_heads, -1))
